@@ -1,0 +1,43 @@
+# Three small images from one build: the targets gateway, worker and ark-sim. docker-compose.yml puts them together.
+
+FROM debian:trixie-slim AS build
+WORKDIR /src
+COPY scripts/install_deps.sh scripts/
+RUN scripts/install_deps.sh build
+COPY CMakeLists.txt CMakePresets.json ./
+COPY cmake cmake
+COPY common common
+COPY gateway gateway
+COPY worker worker
+COPY tests/ark_sim tests/ark_sim
+RUN cmake --preset release -DARKRELAY_WERROR=OFF \
+ && cmake --build --preset release \
+ && strip build/release/bin/arkrelay-*
+
+FROM debian:trixie-slim AS runtime
+RUN apt-get update -qq \
+ && apt-get install -y --no-install-recommends \
+      ca-certificates libevent-2.1-7t64 libevent-openssl-2.1-7t64 libhiredis1.1.0 libjansson4 libssl3t64 \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+USER 10001:10001
+
+FROM runtime AS ark-sim
+COPY --from=build /src/build/release/bin/arkrelay-ark-sim /usr/local/bin/
+ENV ARK_SIM_LISTEN=0.0.0.0:8900
+EXPOSE 8900
+ENTRYPOINT ["arkrelay-ark-sim"]
+
+FROM runtime AS gateway
+COPY --from=build /src/build/release/bin/arkrelay-gateway /usr/local/bin/
+ENV GATEWAY_LISTEN=0.0.0.0:8000
+EXPOSE 8000
+ENTRYPOINT ["arkrelay-gateway"]
+
+FROM runtime AS worker
+USER root
+RUN apt-get update -qq \
+ && apt-get install -y --no-install-recommends libcurl4t64 \
+ && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
+USER 10001:10001
+COPY --from=build /src/build/release/bin/arkrelay-worker /usr/local/bin/
+ENTRYPOINT ["arkrelay-worker"]

@@ -1,0 +1,107 @@
+/* http/server - a strict, bounded HTTP/1.1 server on one loop
+ *
+ * It knows methods, paths, deadlines and bytes, and nothing of what they mean. A request is routed by a table; its handler gets
+ * an exchange and answers it once, now or later. One request at a time per connection: further bytes wait in the
+ * kernel until the answer is out. Errors of HTTP itself are answered here, as problem+json, and any doubt about framing closes
+ * the connection.
+ *
+ * HEAD is answered wherever GET is, without the body. OPTIONS is answered here: 204 with Allow from the table.
+ *
+ * Bounds from birth: bytes of head and body, connections, unsent output of a stream, and total (not idle) deadlines for
+ * the head, the body, a stalled write and an idle kept-alive connection.
+ *
+ * Ownership: the server owns its connections and they their exchanges. An exchange lives until its answer has been handed over
+ *            (http_respond, http_stream_end, http_abort) or until on_closed was called, whichever comes first.
+ * Threads:   the loop's thread only.   Units: ms, bytes.
+ */
+#ifndef ARKRELAY_HTTP_SERVER_H
+#define ARKRELAY_HTTP_SERVER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+#include "common/http/request.h"
+#include "common/problem.h"
+
+struct http_exchange;
+struct http_server;
+struct loop;
+
+typedef void http_handler_fn(struct http_exchange *exchange, void *arg);
+
+struct http_route {
+    enum http_method method;
+    const char *path; /* "/tasks/{id}/stream": {id} is one non-empty segment; at most one per path */
+    http_handler_fn *handler;
+};
+
+struct http_server_config {
+    const char *listen; /* "host:port", "[v6]:port"; port 0 picks a free one */
+    bool share_port;    /* SO_REUSEPORT, for one listener per thread or process */
+    const struct http_route *routes;
+    size_t route_count;
+    void *arg; /* for the handlers and the hook below */
+
+    /* Called with every request that parsed, before routing: the place for headers that all answers have (CORS). May be NULL. */
+    http_handler_fn *on_request;
+
+    struct http_limits limits;
+    size_t connections_max;
+    size_t output_max; /* a stream whose reader is further behind than this when it writes again is cut */
+    int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
+};
+
+/* Limits and deadlines as documented; listen, routes and arg are the caller's to fill. */
+void http_server_config_init(struct http_server_config *config);
+
+/* Listens at once. On failure NULL, and *why says what the system said (a constant or strerror's text). */
+struct http_server *http_server_create(struct loop *loop, const struct http_server_config *config, const char **why);
+struct http_server *http_server_destroy(struct http_server *server); /* closes all that is open; accepts NULL; returns NULL */
+
+/* "127.0.0.1:41235": where it really listens. */
+const char *http_server_address(const struct http_server *server);
+
+/* Closes the listener and idle connections; every answer from now on closes its connection. */
+void http_server_drain(struct http_server *server);
+size_t http_server_connections(const struct http_server *server);
+
+/* -- the request; valid until the answer begins */
+
+const struct http_request *http_exchange_request(const struct http_exchange *exchange);
+const char *http_exchange_request_id(const struct http_exchange *exchange); /* the client's when sane, else a random one */
+struct http_text http_exchange_segment(const struct http_exchange *exchange); /* what {id} matched */
+
+/* Called when the client is gone before the answer was complete, or the server closes; the exchange is invalid afterwards. Never
+ * from inside a call that the handler makes. Not called after the answer was handed over. */
+void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(void *arg), void *arg);
+
+/* -- the answer: either http_respond*, or http_stream_begin .. http_stream_end */
+
+/* For the head of the answer, before it begins. name and value are copied; value must hold no control byte (it is dropped if it does). */
+void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
+
+void http_respond(struct http_exchange *exchange, int status, const char *content_type, const char *body, size_t len);
+void http_respond_problem(struct http_exchange *exchange, const struct problem_report *report); /* request_id is filled in */
+
+/* A body of unknown length: chunked for HTTP/1.1, ended by close for HTTP/1.0. For HEAD the head is sent and on_closed
+ * follows. The parser and its bytes are freed: an open stream holds only what it needs. Bytes that the client sends on an open
+ * stream close it. */
+void http_stream_begin(struct http_exchange *exchange, int status, const char *content_type);
+
+/* One call is one chunk and one piece in the output. When the reader is too far behind, the connection is cut and on_closed
+ * follows on a later turn. */
+void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len);
+void http_stream_end(struct http_exchange *exchange);
+
+/* Raw control, for servers that misbehave on purpose: bytes as they are, behind what was written; and closing with
+ * what is unsent discarded, by FIN or by RST. */
+enum http_abort { HTTP_ABORT_FIN, HTTP_ABORT_RST };
+void http_raw_write(struct http_exchange *exchange, const char *bytes, size_t len);
+void http_abort(struct http_exchange *exchange, enum http_abort how);
+
+/* Bytes written and not yet taken by the kernel. */
+size_t http_exchange_unsent(const struct http_exchange *exchange);
+
+#endif

@@ -1,0 +1,27 @@
+/* keys - every Redis key and channel name, as common/PROTOCOL.md lists them
+ *
+ * All keys of one task lie in one partition, whose hash tag routes them to one Cluster slot. Scripts get the partition's
+ * prefix and build the rest; only what the programs name themselves is here.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_KEYS_H
+#define ARKRELAY_KEYS_H
+
+#include <stddef.h>
+
+#include "common/task.h"
+
+enum { KEYS_PREFIX_SIZE = 32, KEYS_CHANNEL_SIZE = KEYS_PREFIX_SIZE + 8 + TASK_FULL_ID_SIZE };
+
+/* "arkrelay:{p}:"; partitions is 1 unless on a Cluster. */
+void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition);
+unsigned keys_partition(const char *full_id, unsigned partitions);
+
+void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition);                       /* "arkrelay:{p}:wake" */
+void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id, unsigned partition); /* "arkrelay:{p}:channel:<id>" */
+
+/* The full id inside of a channel's name, or NULL when it is not one. Points into `channel`. */
+const char *keys_channel_id(const char *channel);
+
+#endif

@@ -1,0 +1,165 @@
+#include "common/loop.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum { SIGNALS = 2 };
+
+struct loop {
+    struct event_base *base;
+
+    struct loop_deferred *deferred, **deferred_end;
+    struct event *run_deferred;
+
+    int wakeup_fd; /* -1 until loop_on_wakeup */
+    struct event *wakeup;
+    loop_fn *on_wakeup;
+    void *wakeup_arg;
+
+    struct event *signals[SIGNALS];
+    int signals_seen;
+    loop_fn *on_drain, *on_stop;
+    void *signal_arg;
+};
+
+/* Takes the whole list first: what is deferred meanwhile belongs to the turn after. */
+static void run_deferred(struct loop *loop)
+{
+    struct loop_deferred *entry = loop->deferred;
+
+    loop->deferred = NULL;
+    loop->deferred_end = &loop->deferred;
+    while (entry) {
+        struct loop_deferred *next = entry->next; /* fn may free the entry */
+
+        entry->fn(entry->arg);
+        entry = next;
+    }
+}
+
+static void on_deferred(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    run_deferred(arg);
+}
+
+struct loop *loop_create(void)
+{
+    struct loop *loop = calloc(1, sizeof(*loop));
+
+    if (!loop)
+        return NULL;
+    loop->wakeup_fd = -1;
+    loop->deferred_end = &loop->deferred;
+    loop->base = event_base_new();
+    if (loop->base)
+        loop->run_deferred = event_new(loop->base, -1, 0, on_deferred, loop);
+    return loop->run_deferred ? loop : loop_destroy(loop);
+}
+
+struct loop *loop_destroy(struct loop *loop)
+{
+    if (!loop)
+        return NULL;
+    while (loop->deferred)
+        run_deferred(loop);
+    for (int i = 0; i < SIGNALS; i++)
+        if (loop->signals[i])
+            event_free(loop->signals[i]);
+    if (loop->wakeup)
+        event_free(loop->wakeup);
+    if (loop->wakeup_fd >= 0)
+        close(loop->wakeup_fd);
+    if (loop->run_deferred)
+        event_free(loop->run_deferred);
+    if (loop->base)
+        event_base_free(loop->base);
+    free(loop);
+    return NULL;
+}
+
+struct event_base *loop_base(struct loop *loop)
+{
+    return loop->base;
+}
+
+void loop_run(struct loop *loop)
+{
+    (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+}
+
+void loop_stop(struct loop *loop)
+{
+    (void)event_base_loopbreak(loop->base);
+}
+
+void loop_defer(struct loop *loop, struct loop_deferred *entry, loop_fn *fn, void *arg)
+{
+    *entry = (struct loop_deferred){ .fn = fn, .arg = arg };
+    *loop->deferred_end = entry;
+    loop->deferred_end = &entry->next;
+    event_active(loop->run_deferred, 0, 0);
+}
+
+static void on_wakeup_fd(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *loop = arg;
+    uint64_t count;
+
+    (void)what;
+    if (read(fd, &count, sizeof(count)) == (ssize_t)sizeof(count))
+        loop->on_wakeup(loop->wakeup_arg);
+}
+
+int loop_on_wakeup(struct loop *loop, loop_fn *fn, void *arg)
+{
+    loop->on_wakeup = fn;
+    loop->wakeup_arg = arg;
+    loop->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    if (loop->wakeup_fd < 0)
+        return ERR_SYSTEM;
+    loop->wakeup = event_new(loop->base, loop->wakeup_fd, EV_READ | EV_PERSIST, on_wakeup_fd, loop);
+    return loop->wakeup && !event_add(loop->wakeup, NULL) ? 0 : ERR_NO_MEMORY;
+}
+
+void loop_wakeup(struct loop *loop)
+{
+    uint64_t one = 1;
+
+    /* Fails only when the counter is full, and then the loop is about to wake anyway. */
+    if (write(loop->wakeup_fd, &one, sizeof(one)) < 0)
+        return;
+}
+
+static void on_signal(evutil_socket_t number, short what, void *arg)
+{
+    struct loop *loop = arg;
+
+    (void)number;
+    (void)what;
+    if (loop->signals_seen++)
+        loop->on_stop(loop->signal_arg);
+    else
+        loop->on_drain(loop->signal_arg);
+}
+
+int loop_on_signals(struct loop *loop, loop_fn *on_drain, loop_fn *on_stop, void *arg)
+{
+    static const int numbers[SIGNALS] = { SIGTERM, SIGINT };
+
+    loop->on_drain = on_drain;
+    loop->on_stop = on_stop;
+    loop->signal_arg = arg;
+    if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
+        return ERR_SYSTEM;
+    for (int i = 0; i < SIGNALS; i++) {
+        loop->signals[i] = evsignal_new(loop->base, numbers[i], on_signal, loop);
+        if (!loop->signals[i] || evsignal_add(loop->signals[i], NULL))
+            return ERR_NO_MEMORY;
+    }
+    return 0;
+}

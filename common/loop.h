@@ -1,0 +1,46 @@
+/* loop - one thread's event loop
+ *
+ * A libevent base plus what every part needs from it: work for the next turn, and a way in from other threads.
+ *
+ * Ownership: whoever creates it destroys it, after everything that uses it.
+ * Threads:   only loop_wakeup may be called from another thread.
+ */
+#ifndef ARKRELAY_LOOP_H
+#define ARKRELAY_LOOP_H
+
+#include <stdint.h>
+
+#include "common/err.h"
+
+struct event_base;
+struct loop;
+
+typedef void loop_fn(void *arg);
+
+struct loop *loop_create(void); /* NULL when out of memory or descriptors */
+struct loop *loop_destroy(struct loop *loop); /* accepts NULL; runs what was deferred; returns NULL */
+
+struct event_base *loop_base(struct loop *loop);
+
+void loop_run(struct loop *loop);  /* until loop_stop */
+void loop_stop(struct loop *loop); /* after the current turn */
+
+/* Runs fn(arg) on the next turn, in the order of the calls: the place to free what is still on the stack. Never fails:
+ * `entry` is the caller's memory, usually a member of the object that is going. */
+struct loop_deferred {
+    struct loop_deferred *next;
+    loop_fn *fn;
+    void *arg;
+};
+void loop_defer(struct loop *loop, struct loop_deferred *entry, loop_fn *fn, void *arg);
+
+/* Runs fn(arg) on the loop's own thread, soon. Calls may be merged: fn is told that something happened, not how often.
+ * One fn per loop, set before other threads use it. Async-signal-safe and thread-safe: it is one write(2). */
+int loop_on_wakeup(struct loop *loop, loop_fn *fn, void *arg) MUST_CHECK;
+void loop_wakeup(struct loop *loop);
+
+/* The first SIGTERM or SIGINT calls on_drain, each further one on_stop. SIGPIPE is ignored from here on. For one loop of the
+ * process; loop_destroy removes the handlers. */
+int loop_on_signals(struct loop *loop, loop_fn *on_drain, loop_fn *on_stop, void *arg) MUST_CHECK;
+
+#endif

@@ -1,0 +1,91 @@
+/* problem - the one closed list of what can go wrong for a client
+ *
+ * Every row has a stable code, used in problem+json answers (RFC 9457) and in `error` events alike, the HTTP status
+ * it has as an answer (0: it only occurs in events), a title, and whether trying again may help.
+ * This is the only place where a failure becomes problem+json.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_PROBLEM_H
+#define ARKRELAY_PROBLEM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct buf;
+
+/* clang-format off */
+#define PROBLEM_LIST(X)                                                                                                \
+    /* HTTP itself */                                                                                                  \
+    X(BAD_REQUEST,            "bad_request",            400, false, "The request is not well-formed HTTP")             \
+    X(LENGTH_REQUIRED,        "length_required",        411, false, "A body needs a Content-Length")                   \
+    X(BODY_TOO_LARGE,         "body_too_large",         413, false, "The body is too large")                           \
+    X(URI_TOO_LONG,           "uri_too_long",           414, false, "The request target is too long")                  \
+    X(EXPECTATION_FAILED,     "expectation_failed",     417, false, "This expectation is not supported")               \
+    X(HEADERS_TOO_LARGE,      "headers_too_large",      431, false, "The request header is too large")                 \
+    X(REQUEST_TIMEOUT,        "request_timeout",        408, true,  "The request did not arrive in time")              \
+    X(METHOD_UNKNOWN,         "method_unknown",         501, false, "This method is not implemented")                  \
+    X(TRANSFER_CODING,        "transfer_coding",        501, false, "This transfer coding is not implemented")         \
+    X(VERSION_UNSUPPORTED,    "version_unsupported",    505, false, "This HTTP version is not supported")              \
+    X(NOT_FOUND,              "not_found",              404, false, "There is nothing at this address")                \
+    X(METHOD_NOT_ALLOWED,     "method_not_allowed",     405, false, "This address does not take this method")          \
+    X(TOO_MANY_CONNECTIONS,   "too_many_connections",   503, true,  "Too many connections are open")                   \
+    X(INTERNAL,               "internal",               500, true,  "The gateway failed to handle the request")        \
+    /* the API */                                                                                                      \
+    X(INVALID_JSON,           "invalid_json",           400, false, "The body is not one JSON object")                 \
+    X(INVALID_LAST_EVENT_ID,  "invalid_last_event_id",  400, false, "Last-Event-ID is not an id of this API")          \
+    X(TASK_NOT_FOUND,         "task_not_found",         404, false, "There is no such task")                           \
+    X(NOT_ACCEPTABLE,         "not_acceptable",         406, false, "The answer has a type that Accept excludes")      \
+    X(TASK_ID_CONFLICT,       "task_id_conflict",       409, false, "This task_id belongs to another request")         \
+    X(TASK_FINAL,             "task_final",             409, false, "The task has ended already")                      \
+    X(CONTENT_TYPE,           "content_type",           415, false, "The body must be application/json in UTF-8")      \
+    X(CONTENT_ENCODING,       "content_encoding",       415, false, "The body must not be encoded")                    \
+    X(INVALID_FIELDS,         "invalid_fields",         422, false, "The request has fields that are not valid")       \
+    X(QUEUE_FULL,             "queue_full",             503, true,  "The queue is full")                               \
+    X(QUEUE_PAUSED,           "queue_paused",           503, true,  "The queue takes no new tasks at the moment")      \
+    X(STORE_UNAVAILABLE,      "store_unavailable",      503, true,  "Redis does not answer at the moment")             \
+    X(DRAINING,               "draining",               503, true,  "This gateway is shutting down; ask again")        \
+    /* how a task can end */                                                                                           \
+    X(CANCELLED,              "cancelled",              0,   true,  "The task was cancelled")                          \
+    X(EXPIRED,                "expired",                0,   true,  "The task waited too long in the queue")           \
+    X(POISON,                 "poison",                 0,   false, "Every worker that took the task was lost")        \
+    X(OUTCOME_UNKNOWN,        "outcome_unknown",        0,   false, "ARK was called; what became of it is not known")  \
+    X(INVALID_TASK,           "invalid_task",           0,   false, "The stored task cannot be read")                  \
+    X(ARK_INVALID_REQUEST,    "ark_invalid_request",    0,   false, "ARK refused the request")                         \
+    X(ARK_UNAUTHORIZED,       "ark_unauthorized",       0,   false, "ARK refused the key or the account")              \
+    X(ARK_MODEL_UNAVAILABLE,  "ark_model_unavailable",  0,   false, "ARK does not serve this model to this account")   \
+    X(ARK_CONTENT_REFUSED,    "ark_content_refused",    0,   false, "ARK refused the content")                         \
+    X(ARK_QUOTA_EXCEEDED,     "ark_quota_exceeded",     0,   false, "The ARK account's quota is used up")              \
+    X(ARK_RATE_LIMITED,       "ark_rate_limited",       0,   true,  "ARK's rate limit held through every attempt")     \
+    X(ARK_OVERLOADED,         "ark_overloaded",         0,   true,  "ARK was overloaded through every attempt")        \
+    X(ARK_UNREACHABLE,        "ark_unreachable",        0,   true,  "ARK could not be reached")                        \
+    X(ARK_NO_IMAGES,          "ark_no_images",          0,   true,  "ARK answered without an image")
+
+#define X(name, code, status, retryable, title) PROBLEM_##name,
+enum problem { PROBLEM_LIST(X) PROBLEM_COUNT };
+#undef X
+/* clang-format on */
+
+const char *problem_code(enum problem problem);
+int problem_status(enum problem problem); /* 0 for those that only occur in events */
+const char *problem_title(enum problem problem);
+bool problem_retryable(enum problem problem);
+
+/* One field of a body that is not valid: a JSON pointer (RFC 6901) and what is wrong with it. */
+struct problem_field {
+    const char *pointer;
+    const char *detail;
+};
+
+/* Writes the problem+json body. detail may be NULL (the title serves); fields may be NULL when count is 0. Nothing of these
+ * texts needs to be clean: they are escaped here. */
+struct problem_report {
+    enum problem problem;
+    const char *detail;
+    const char *request_id;
+    const struct problem_field *fields;
+    size_t field_count;
+};
+void problem_write(struct buf *out, const struct problem_report *report);
+
+#endif

@@ -1,0 +1,14 @@
+/* random - where chance comes from; whoever decides by it takes it as an argument
+ */
+#ifndef ARKRELAY_RANDOM_H
+#define ARKRELAY_RANDOM_H
+
+#include <stddef.h>
+
+void random_bytes(void *out, size_t len);
+double random_unit(void); /* 0 <= x < 1 */
+
+/* Writes `bytes` random bytes as 2 * bytes lower-case hex digits and a NUL. */
+void random_hex(char *out, size_t bytes);
+
+#endif

@@ -1,0 +1,25 @@
+-- BEGIN (worker, just before the POST): opens the paid call and says so in the log.
+-- ARGV id fence call images lease_ms data
+-- -> OK paid_calls | CANCEL | BUDGET | LOST
+local id, fence, call, images, lease, data = unpack(ARGV)
+local task = key('task', id)
+
+local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'cancel', 'paid_calls', 'max_paid_calls')
+if h[1] ~= fence or h[2] ~= 'running' then
+  return { 'LOST' }
+end
+if h[3] then
+  return h[3] == call and { 'OK', tonumber(h[5]) } or { 'LOST' }
+end
+if h[4] then
+  return { 'CANCEL' }
+end
+if tonumber(h[5]) >= tonumber(h[6]) then
+  return { 'BUDGET' }
+end
+local at = now()
+redis.call('HSET', task, 'call', call, 'called_at', at, 'images', images)
+redis.call('ZADD', prefix .. 'leased', 'XX', 'GT', at + lease, id)
+tally('paid_calls')
+log(id, 'process', data)
+return { 'OK', redis.call('HINCRBY', task, 'paid_calls', 1) }

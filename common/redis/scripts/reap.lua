@@ -1,0 +1,58 @@
+-- REAP (any worker, every second): jobs whose lease has lapsed.
+-- A job that delivered images ends with them; one that may not be called again fails; any other goes back to its place.
+-- ARGV grace_ms most
+-- -> count
+local grace, most = unpack(ARGV)
+local leased = prefix .. 'leased'
+local ids = redis.call('ZRANGEBYSCORE', leased, '-inf', now() - grace, 'LIMIT', 0, most)
+
+local function failed_slot(index)
+  return '{"index":' .. index .. ',"code":"outcome_unknown","message":"The worker was lost before this image came."}'
+end
+
+local function requeue(id, score)
+  redis.call('HSET', key('task', id), 'state', 'queued')
+  redis.call('HDEL', key('task', id), 'worker')
+  enqueue(id, score)
+  log(id, 'process', '{"task_id":"' .. task_id(id)
+    .. '","message":"处理进程失去响应，任务重新排队...","stage":"requeued"}')
+end
+
+local function reap(id)
+  local task = key('task', id)
+  local h = redis.call('HMGET', task, 'call', 'cancel', 'images', 'paid_calls', 'max_paid_calls', 'attempt', 'max_attempts',
+    'score')
+  local delivered, failed = slots(id)
+  redis.call('HSET', task, 'fence', '0')
+  if h[1] then
+    redis.call('HDEL', task, 'call')
+    redis.call('HINCRBY', task, 'unknown_calls', 1)
+  end
+  if #delivered > 0 then
+    for index = #delivered + #failed, tonumber(h[3]) - 1 do
+      redis.call('APPEND', key('result', id), 'failed ' .. failed_slot(index) .. '\n')
+    end
+    conclude(id, 'done', '')
+  elseif h[2] then
+    conclude(id, 'cancelled', cancelled())
+  elseif h[1] and tonumber(h[4]) >= tonumber(h[5]) then
+    conclude(id, 'failed', { code = 'outcome_unknown', retryable = false,
+      error = '"The worker was lost during the ARK call: whether it was charged is not known, and no further paid call is allowed."' })
+  elseif tonumber(h[6]) >= tonumber(h[7]) then
+    conclude(id, 'failed', { code = 'poison', retryable = false,
+      error = '"Every worker that took this task was lost; it is not tried again."' })
+  else
+    requeue(id, h[8])
+  end
+  tally('reaped')
+end
+
+for _, id in ipairs(ids) do
+  redis.call('ZREM', leased, id)
+  if redis.call('HGET', key('task', id), 'state') == 'running' then
+    reap(id)
+  else
+    tally('ghost')
+  end
+end
+return #ids

@@ -1,0 +1,23 @@
+-- STATUS (gateway): the task as GET /tasks/{id} shows it.
+-- ARGV id
+-- -> TASK position images failed result, then the hash as field value ... | NONE
+--    position: from 1, 0 when it does not wait; images, failed: JSON arrays so far; result: the final event's data or ""
+local id = ARGV[1]
+local task = key('task', id)
+local hash = redis.call('HGETALL', task)
+
+if #hash == 0 then
+  return { 'NONE' }
+end
+local rank = redis.call('ZRANK', prefix .. 'pending', id)
+local answer = { 'TASK', rank and rank + 1 or 0, '[]', '[]', '' }
+if redis.call('HEXISTS', task, 'ended_at') == 1 then
+  answer[5] = redis.call('GET', key('result', id)) or ''
+else
+  local images, failed = slots(id)
+  answer[3], answer[4] = array(images), array(failed)
+end
+for _, item in ipairs(hash) do
+  table.insert(answer, item)
+end
+return answer

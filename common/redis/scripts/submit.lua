@@ -1,0 +1,37 @@
+-- SUBMIT (gateway): a new task into the queue, or the known one under this id.
+-- ARGV id hash request max_paid_calls ttl_ms queue_limit queue_ttl_ms trace
+-- -> NEW epoch state log | SAME epoch state log | CONFLICT | FULL | PAUSED
+local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, trace = unpack(ARGV)
+local task, events = key('task', id), key('events', id)
+
+local known = redis.call('HMGET', task, 'hash', 'epoch', 'state')
+if known[1] then
+  if known[1] ~= hash then
+    tally('conflict')
+    return { 'CONFLICT' }
+  end
+  tally('same')
+  return { 'SAME', known[2], known[3], redis.call('LRANGE', events, 0, -1) }
+end
+if redis.call('HGET', prefix .. 'meta', 'paused') == '1' then
+  return { 'PAUSED' }
+end
+if redis.call('ZCARD', prefix .. 'pending') + redis.call('ZCARD', prefix .. 'delayed') >= tonumber(queue_limit) then
+  tally('full')
+  return { 'FULL' }
+end
+
+local epoch = now()
+local score = redis.call('HINCRBY', prefix .. 'meta', 'submitted', 1)
+redis.call('DEL', events, key('result', id))
+redis.call('HSET', task, 'state', 'queued', 'epoch', epoch, 'hash', hash, 'score', score, 'fence', '0', 'attempt', 0,
+  'paid_calls', 0, 'max_paid_calls', max_paid_calls, 'ttl', ttl, 'queue_until', epoch + queue_ttl)
+if trace ~= '' then
+  redis.call('HSET', task, 'trace', trace)
+end
+redis.call('SET', key('request', id), request)
+redis.call('ZADD', prefix .. 'index', epoch, id)
+enqueue(id, score)
+local position = redis.call('ZRANK', prefix .. 'pending', id) + 1
+log(id, 'start', '{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}')
+return { 'NEW', tostring(epoch), 'queued', redis.call('LRANGE', events, 0, -1) }

@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Installs the Debian packages that a group of scripts needs; quick and silent when all are there.
+#
+#   scripts/install_deps.sh GROUP...      build, run, test, check, container
+#
+# Debian 12 and 13. Needs root or sudo only when something is missing.
+set -euo pipefail
+
+declare -A packages=(
+    [build]="gcc libc6-dev cmake ninja-build pkgconf
+             libevent-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libssl-dev"
+    [run]="redis-server"
+    [test]="redis-server redis-tools libcmocka-dev python3 openssl"
+    [check]="clang clang-format"
+    [container]="docker.io docker-compose debootstrap iptables python3"
+)
+# shellcheck source=/dev/null
+debian=$(. /etc/os-release && printf '%s' "${VERSION_ID:-0}")
+((${debian%%.*} < 13)) || packages[container]+=" docker-cli"   # a package of its own since Debian 13
+
+say() { printf 'install_deps: %s\n' "$*" >&2; }
+fail() { say "$*"; exit 1; }
+
+is_installed() {
+    [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]] && return
+    # A server that is there already will do, wherever it came from.
+    [[ $1 == redis-server ]] && { command -v redis-server || command -v valkey-server; } >/dev/null
+}
+
+missing_packages() {
+    local group package
+    for group in "$@"; do
+        for package in ${packages[$group]}; do
+            is_installed "$package" || printf '%s\n' "$package"
+        done
+    done | sort -u
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    elif ! command -v sudo >/dev/null; then
+        fail "not root and no sudo; as root: apt-get install -y --no-install-recommends ${missing[*]}"
+    elif [[ -t 0 ]]; then
+        sudo "$@"
+    else
+        sudo -n "$@"
+    fi
+}
+
+# Debian starts a service as soon as its package is installed. Nothing here wants one (run.sh starts a Redis of its own), so a
+# policy-rc.d says no for the length of the installation, unless the machine has its own policy.
+policy=/usr/sbin/policy-rc.d
+forbid_service_start() {
+    [[ -e $policy ]] && return
+    trap 'as_root rm -f "$policy"' EXIT
+    # shellcheck disable=SC2016  # $0 belongs to the inner shell
+    as_root sh -c 'printf "#!/bin/sh\nexit 101\n" >"$0" && chmod 755 "$0"' "$policy"
+}
+
+# Nor is one wanted at the next boot: the services that this very run brought in are switched off.
+declare -A services=([redis-server]="redis-server" [docker.io]="docker.service docker.socket containerd.service")
+disable_new_services() {
+    local package
+    [[ -d /run/systemd/system ]] || return 0
+    for package in "$@"; do
+        # shellcheck disable=SC2086  # a list of names
+        [[ -z ${services[$package]:-} ]] || as_root systemctl disable --quiet ${services[$package]} || true
+    done
+}
+
+install_packages() {
+    local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    forbid_service_start
+    as_root "${apt[@]}" update || say "apt-get update failed, trying with the package lists at hand"
+    as_root "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null || fail "apt-get could not install: $*"
+    disable_new_services "$@"
+}
+
+(($#)) || fail "which group? ${!packages[*]}"
+for group in "$@"; do
+    [[ -n ${packages[$group]:-} ]] || fail "no group '$group'; there are: ${!packages[*]}"
+done
+command -v dpkg-query >/dev/null || fail "this script knows Debian only; the packages it wants are listed at its top"
+
+mapfile -t missing < <(missing_packages "$@")
+((${#missing[@]})) || exit 0
+command -v apt-get >/dev/null || fail "no apt-get here; missing: ${missing[*]}"
+say "installing ${missing[*]}"
+install_packages "${missing[@]}"
+mapfile -t missing < <(missing_packages "$@")
+((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
