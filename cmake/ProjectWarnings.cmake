@@ -3,7 +3,7 @@ add_library(project_warnings INTERFACE)
 
 target_compile_options(project_warnings INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef -Wvla
-  -Wimplicit-fallthrough -fno-strict-aliasing -fno-common)
+  -Wimplicit-fallthrough -Wno-format-zero-length -fno-strict-aliasing -fno-common)
 target_compile_definitions(project_warnings INTERFACE _GNU_SOURCE)
 target_include_directories(project_warnings INTERFACE ${CMAKE_SOURCE_DIR})
 

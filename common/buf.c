@@ -93,8 +93,9 @@ void buf_addf(struct buf *buf, const char *format, ...)
 
 static void add_escaped(struct buf *buf, unsigned char c)
 {
-    static const char short_form[] = { ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r',
-                                       ['"'] = '"',  ['\\'] = '\\' };
+    static const char short_form[] = {
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'
+    };
 
     if (c < sizeof(short_form) && short_form[c]) {
         buf_add_char(buf, '\\');

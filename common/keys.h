@@ -18,8 +18,9 @@ enum { KEYS_PREFIX_SIZE = 32, KEYS_CHANNEL_SIZE = KEYS_PREFIX_SIZE + 8 + TASK_FU
 void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition);
 unsigned keys_partition(const char *full_id, unsigned partitions);
 
-void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition);                       /* "arkrelay:{p}:wake" */
-void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id, unsigned partition); /* "arkrelay:{p}:channel:<id>" */
+void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:wake" */
+void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id,
+                  unsigned partition); /* "arkrelay:{p}:channel:<id>" */
 
 /* The full id inside of a channel's name, or NULL when it is not one. Points into `channel`. */
 const char *keys_channel_id(const char *channel);

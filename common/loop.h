@@ -17,7 +17,7 @@ struct loop;
 
 typedef void loop_fn(void *arg);
 
-struct loop *loop_create(void); /* NULL when out of memory or descriptors */
+struct loop *loop_create(void);               /* NULL when out of memory or descriptors */
 struct loop *loop_destroy(struct loop *loop); /* accepts NULL; runs what was deferred; returns NULL */
 
 struct event_base *loop_base(struct loop *loop);

@@ -28,7 +28,8 @@ struct sse_event {
     size_t data_len;
 };
 
-/* Return false to stop reading: sse_reader_feed returns at once then. */
+/* Return false to stop reading: sse_reader_feed returns 0 at once then and touches the reader no more, so that its owner may
+ * have freed it. A reader that was stopped is good for sse_reader_deinit only. */
 typedef bool sse_event_fn(const struct sse_event *event, void *arg);
 
 struct sse_reader {
@@ -41,6 +42,7 @@ struct sse_reader {
 /* max: the longest line and the longest data of one event, in bytes. */
 void sse_reader_init(struct sse_reader *reader, size_t max, sse_event_fn *on_event, void *arg);
 void sse_reader_deinit(struct sse_reader *reader);
-int sse_reader_feed(struct sse_reader *reader, const char *bytes, size_t len) MUST_CHECK; /* ERR_TOO_LONG, ERR_NO_MEMORY */
+int sse_reader_feed(struct sse_reader *reader, const char *bytes,
+                    size_t len) MUST_CHECK; /* ERR_TOO_LONG, ERR_NO_MEMORY */
 
 #endif

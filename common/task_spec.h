@@ -16,11 +16,12 @@
 #include "common/err.h"
 
 enum {
-    TASK_URLS_MAX = 14,        /* references that ARK takes */
-    TASK_IMAGES_MAX = 15,      /* references and results together, and results alone */
-    TASK_URL_MAX = 2048,       /* bytes */
-    TASK_PROMPT_MAX = 4000,    /* code points */
-    TASK_HASH_SIZE = 44,       /* base64url of a SHA-256 without padding, and the NUL */
+    TASK_URLS_MAX = 14,     /* references that ARK takes */
+    TASK_IMAGES_MAX = 15,   /* references and results together, and results alone */
+    TASK_URL_MAX = 2048,    /* bytes */
+    TASK_PROMPT_MAX = 4000, /* code points */
+    TASK_NAME_MAX = 128,    /* code points, of a size and of a model */
+    TASK_HASH_SIZE = 44,    /* base64url of a SHA-256 without padding, and the NUL */
 };
 
 struct task_spec {
@@ -39,7 +40,8 @@ void task_spec_deinit(struct task_spec *spec);
 /* Canonical JSON in malloc'ed memory. */
 int task_spec_write(const struct task_spec *spec, char **out) MUST_CHECK;
 
-/* Reads what task_spec_write wrote. ERR_SYNTAX for anything else: the store is not trusted to be whole. */
+/* Reads what task_spec_write wrote from a request: at least one URL, nothing unknown, all within the maxima above, which hold
+ * except for the length of data: URLs. ERR_SYNTAX for anything else: the store is not trusted to be whole. */
 int task_spec_read(const char *json, size_t len, struct task_spec *out) MUST_CHECK;
 
 /* The SHA-256 of the canonical JSON. */

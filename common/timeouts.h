@@ -29,10 +29,10 @@ typedef void timeout_fn(struct timeout *timeout, void *arg);
 struct timeouts *timeouts_create(struct loop *loop, int64_t wait_ms, timeout_fn *on_timeout, void *arg);
 struct timeouts *timeouts_destroy(struct timeouts *timeouts); /* accepts NULL; every entry is idle; returns NULL */
 
-void timeouts_start(struct timeouts *timeouts, struct timeout *timeout); /* from now on, also when it runs already */
+void timeouts_start(struct timeouts *timeouts, struct timeout *timeout);  /* from now on, also when it runs already */
 void timeouts_cancel(struct timeouts *timeouts, struct timeout *timeout); /* accepts an idle one */
 
 /* The struct that a member lies in. */
-#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer) - offsetof(type, member)))
+#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

@@ -36,7 +36,7 @@ struct http_header {
 
 struct http_request {
     enum http_method method;
-    int minor; /* HTTP/1.<minor>, 0 or 1 */
+    int minor;                    /* HTTP/1.<minor>, 0 or 1 */
     struct http_text path, query; /* as sent; the query without its "?" */
     struct http_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
@@ -83,7 +83,7 @@ struct http_text http_request_header(const struct http_request *request, const c
 /* The value of a query parameter, percent-decoded into `out`. False when absent, too long, badly encoded or holding a NUL. */
 bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size);
 
-bool http_text_is(struct http_text text, const char *other);      /* exactly */
+bool http_text_is(struct http_text text, const char *other);        /* exactly */
 bool http_text_is_nocase(struct http_text text, const char *other); /* ASCII case folded */
 
 #endif

@@ -58,7 +58,8 @@ void http_server_config_init(struct http_server_config *config);
 
 /* Listens at once. On failure NULL, and *why says what the system said (a constant or strerror's text). */
 struct http_server *http_server_create(struct loop *loop, const struct http_server_config *config, const char **why);
-struct http_server *http_server_destroy(struct http_server *server); /* closes all that is open; accepts NULL; returns NULL */
+struct http_server *
+http_server_destroy(struct http_server *server); /* closes all that is open; accepts NULL; returns NULL */
 
 /* "127.0.0.1:41235": where it really listens. */
 const char *http_server_address(const struct http_server *server);
@@ -70,7 +71,8 @@ size_t http_server_connections(const struct http_server *server);
 /* -- the request; valid until the answer begins */
 
 const struct http_request *http_exchange_request(const struct http_exchange *exchange);
-const char *http_exchange_request_id(const struct http_exchange *exchange); /* the client's when sane, else a random one */
+const char *
+http_exchange_request_id(const struct http_exchange *exchange); /* the client's when sane, else a random one */
 struct http_text http_exchange_segment(const struct http_exchange *exchange); /* what {id} matched */
 
 /* Called when the client is gone before the answer was complete, or the server closes; the exchange is invalid afterwards. Never
@@ -83,7 +85,8 @@ void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(v
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
 
 void http_respond(struct http_exchange *exchange, int status, const char *content_type, const char *body, size_t len);
-void http_respond_problem(struct http_exchange *exchange, const struct problem_report *report); /* request_id is filled in */
+void http_respond_problem(struct http_exchange *exchange,
+                          const struct problem_report *report); /* request_id is filled in */
 
 /* A body of unknown length: chunked for HTTP/1.1, ended by close for HTTP/1.0. For HEAD the head is sent and on_closed
  * follows. The parser and its bytes are freed: an open stream holds only what it needs. Bytes that the client sends on an open

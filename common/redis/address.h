@@ -16,9 +16,9 @@
 #include "common/err.h"
 
 struct redis_address {
-    char *host;      /* NULL for a socket path */
+    char *host; /* NULL for a socket path */
     uint16_t port;
-    char *path;      /* NULL for a host */
+    char *path;            /* NULL for a host */
     char *user, *password; /* NULL: none */
     int db;
     bool tls;

@@ -34,8 +34,9 @@ struct redis_call;
 typedef void redis_reply_fn(const redisReply *reply, int err, void *arg);
 
 struct redis_events {
-    void (*on_ready)(void *arg); /* connected, authenticated; also after each reconnect. May be NULL, as all of these. */
-    void (*on_lost)(void *arg);  /* was ready and is not any more; every pending call has had its callback */
+    void (*on_ready)(
+        void *arg);             /* connected, authenticated; also after each reconnect. May be NULL, as all of these. */
+    void (*on_lost)(void *arg); /* was ready and is not any more; every pending call has had its callback */
     void (*on_subscribed)(const char *channel, void *arg);
     void (*on_message)(const char *channel, const char *payload, size_t len, void *arg);
 };

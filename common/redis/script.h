@@ -67,7 +67,7 @@ const char *script_answer(const redisReply *reply);
 
 /* Element i of an answer, or NULL when it is missing or of another type. */
 const redisReply *script_array(const redisReply *reply, size_t i);
-const char *script_text(const redisReply *reply, size_t i, size_t *len); /* len may be NULL; NULL for a nil */
+const char *script_text(const redisReply *reply, size_t i, size_t *len);    /* len may be NULL; NULL for a nil */
 int script_int(const redisReply *reply, size_t i, int64_t *out) MUST_CHECK; /* an integer, or a text of one */
 
 #endif

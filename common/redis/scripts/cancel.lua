@@ -13,6 +13,7 @@ elseif state == 'queued' or state == 'delayed' then
   conclude(id, 'cancelled', cancelled())
   return { 'CANCELLED' }
 elseif state == 'running' then
+  despite_full_memory()
   redis.call('HSET', task, 'cancel', 1)
   return { 'ASKED' }
 end

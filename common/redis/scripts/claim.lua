@@ -1,43 +1,54 @@
 -- CLAIM (worker): up to `most` jobs with a lease, due retries first back in their place.
 -- ARGV worker lease_ms most nonce max_attempts
 -- -> next_ms, then per job: id fence attempt request paid_calls max_paid_calls epoch trace
---    next_ms: until the next delayed task is due, -1 when none waits
+--    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
 local worker, lease, most, nonce, max_attempts = unpack(ARGV)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
 local at = now()
+local BATCH = 64 -- due retries, and tasks that wait in vain, looked at in one call
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', at, 'LIMIT', 0, 64)) do
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', at, 'LIMIT', 0, BATCH)) do
   redis.call('ZREM', delayed, id)
-  redis.call('HSET', key('task', id), 'state', 'queued')
-  redis.call('ZADD', pending, redis.call('HGET', key('task', id), 'score'), id)
+  local h = redis.call('HMGET', key('task', id), 'state', 'score')
+  if h[1] == 'delayed' then
+    redis.call('HSET', key('task', id), 'state', 'queued')
+    enqueue(id, h[2])
+  else
+    tally('ghost')
+  end
 end
 
-local jobs = {}
+local function give(id, attempt, n, h)
+  local task = key('task', id)
+  local fence = attempt .. '.' .. nonce .. '.' .. n
+  redis.call('HSET', task, 'state', 'running', 'attempt', attempt, 'max_attempts', max_attempts, 'fence', fence, 'wseq', 0,
+    'worker', worker)
+  redis.call('HSETNX', task, 'claimed_at', at)
+  redis.call('ZADD', prefix .. 'leased', at + lease, id)
+  return { id, fence, attempt, redis.call('GET', key('request', id)), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '' }
+end
+
+local jobs, vain = {}, 0
 local paused = redis.call('HGET', prefix .. 'meta', 'paused') == '1'
-for i = 1, paused and 0 or tonumber(most) do
+while not paused and #jobs < tonumber(most) and vain < BATCH do
   local id = redis.call('ZPOPMIN', pending)[1]
   if not id then
     break
   end
-  local task = key('task', id)
-  local h = redis.call('HMGET', task, 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace', 'queue_until')
+  local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
+    'queue_until')
   if h[1] ~= 'queued' then
+    vain = vain + 1
     tally('ghost')
   elseif tonumber(h[7]) < at and tonumber(h[2]) == 0 then
+    vain = vain + 1
     conclude(id, 'failed', { code = 'expired', error = '"The task waited in the queue longer than its limit."',
       retryable = true })
   else
-    local attempt = h[2] + 1
-    local fence = attempt .. '.' .. nonce .. '.' .. i
-    redis.call('HSET', task, 'state', 'running', 'attempt', attempt, 'max_attempts', max_attempts, 'fence', fence,
-      'wseq', 0, 'worker', worker)
-    redis.call('HSETNX', task, 'claimed_at', at)
-    redis.call('ZADD', prefix .. 'leased', at + lease, id)
-    table.insert(jobs, { id, fence, attempt, redis.call('GET', key('request', id)), tonumber(h[3]), tonumber(h[4]), h[5],
-      h[6] or '' })
+    table.insert(jobs, give(id, h[2] + 1, #jobs + 1, h))
   end
 end
 
 local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
-table.insert(jobs, 1, due and math.max(0, due - at) or -1)
+table.insert(jobs, 1, vain == BATCH and 0 or due and math.max(0, due - at) or -1)
 return jobs

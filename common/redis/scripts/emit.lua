@@ -11,6 +11,7 @@ end
 if tonumber(wseq) <= tonumber(h[3]) then
   return { 'SAME' }
 end
+despite_full_memory()
 redis.call('HSET', task, 'wseq', wseq)
 if slot ~= '' then
   redis.call('APPEND', key('result', id), slot .. '\n')

@@ -1,27 +1,30 @@
 -- FINISH (worker): the attempt is over; closes its paid call, then ends, delays or hands back the task.
 -- ARGV id fence outcome charge delay_ms data
 --   outcome: done (data: JSON fragment) | failed (data: JSON of code, error, retryable, more) | cancelled
---            | retry (data: the event's) | handback (data: the event's)
+--            | retry (data: the event's) | handback (data: the event's); a task to be cancelled does not go back
 --   charge:  known (paid) | void (not charged) | unknown | none (no call was begun)
 -- -> OK n | SAME | LOST
 local id, fence, outcome, charge, delay, data = unpack(ARGV)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'finished', 'score')
+local h = redis.call('HMGET', task, 'fence', 'state', 'finished', 'score', 'call', 'cancel')
 if h[3] == fence then
   return { 'SAME' }
 end
 if h[1] ~= fence or h[2] ~= 'running' then
   return { 'LOST' }
 end
+local goes_back = outcome == 'retry' or outcome == 'handback'
+if goes_back and h[6] then
+  outcome = 'cancelled'
+end
+local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
 
 redis.call('ZREM', prefix .. 'leased', id)
 redis.call('HSET', task, 'finished', fence)
-redis.call('HDEL', task, 'call', 'worker')
-if charge == 'void' then
-  redis.call('HINCRBY', task, 'paid_calls', -1)
-elseif charge == 'unknown' then
-  redis.call('HINCRBY', task, 'unknown_calls', 1)
+redis.call('HDEL', task, 'worker')
+if h[5] then
+  close_call(task, charge)
 end
 
 if outcome == 'retry' then
@@ -39,6 +42,5 @@ elseif outcome == 'done' then
 elseif outcome == 'cancelled' then
   return { 'OK', conclude(id, 'cancelled', cancelled()) }
 end
-local extra = cjson.decode(data)
-extra.error = json(extra.error)
-return { 'OK', conclude(id, 'failed', extra) }
+failure.error = json(failure.error)
+return { 'OK', conclude(id, 'failed', failure) }

@@ -15,6 +15,12 @@ local function tally(name)
   redis.call('HINCRBY', prefix .. 'meta', name, 1)
 end
 
+-- Redis at its memory limit refuses a script's first write where that could need memory, and none after it. New tasks stay out;
+-- what was accepted, and may be paid for, goes on behind this write, which needs none.
+local function despite_full_memory()
+  redis.call('LTRIM', prefix .. 'wake', 0, 255)
+end
+
 -- Redis escapes "/" where JSON does not ask for it; each one is behind its own backslash, so this undoes just that.
 local function json(value)
   return (cjson.encode(value):gsub('\\/', '/'))
@@ -40,6 +46,19 @@ local function enqueue(id, score)
   redis.call('LTRIM', prefix .. 'wake', 0, 255)
 end
 
+-- BEGIN has counted the call: a void one is given back.
+local function close_call(task, charge)
+  redis.call('HDEL', task, 'call')
+  if charge == 'void' then
+    redis.call('HINCRBY', task, 'paid_calls', -1)
+    return
+  end
+  tally('paid_calls')
+  if charge == 'unknown' then
+    redis.call('HINCRBY', task, 'unknown_calls', 1)
+  end
+end
+
 -- The slots that EMIT kept, as two JSON arrays, and how many they are in all and delivered.
 local function slots(id)
   local kept = { image = {}, failed = {} }
@@ -59,11 +78,15 @@ local function ledger(delivered, attempt, paid_calls, unknown_calls)
   return '"attempts":' .. attempt .. ',"paid_calls":' .. paid_calls .. ',"charged":"' .. charged .. '"'
 end
 
+local function urls(id)
+  local request = redis.call('GET', key('request', id))
+  return request and json(cjson.decode(request).urls) or '[]'
+end
+
 local function done_data(id, t, images, failed, extra)
-  local request = cjson.decode(redis.call('GET', key('request', id)))
   local timing = '{"queued_ms":' .. (t.claimed_at - t.epoch) .. ',"ark_ms":' .. (t.ended_at - t.called_at)
     .. ',"total_ms":' .. (t.ended_at - t.epoch) .. '}'
-  return '{"urls":' .. json(request.urls) .. ',"generated_images":' .. array(images) .. ',"task_id":"' .. task_id(id)
+  return '{"urls":' .. urls(id) .. ',"generated_images":' .. array(images) .. ',"task_id":"' .. task_id(id)
     .. '","failed_images":' .. array(failed) .. ',' .. (extra ~= '' and extra .. ',' or '') .. '"timing":' .. timing
     .. ',' .. ledger(#images, t.attempt, t.paid_calls, t.unknown_calls) .. '}'
 end
@@ -97,6 +120,7 @@ local function conclude(id, state, extra)
   redis.call('ZREM', prefix .. 'index', id)
   if state == 'failed' then
     redis.call('ZADD', prefix .. 'dead', ended, id)
+    redis.call('ZREMRANGEBYSCORE', prefix .. 'dead', '-inf', ended - h[7])
   end
   local n = log(id, type, data)
   for _, kind in ipairs({ 'task', 'request', 'events', 'result' }) do

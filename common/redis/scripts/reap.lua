@@ -25,11 +25,10 @@ local function reap(id)
   local delivered, failed = slots(id)
   redis.call('HSET', task, 'fence', '0')
   if h[1] then
-    redis.call('HDEL', task, 'call')
-    redis.call('HINCRBY', task, 'unknown_calls', 1)
+    close_call(task, 'unknown')
   end
   if #delivered > 0 then
-    for index = #delivered + #failed, tonumber(h[3]) - 1 do
+    for index = #delivered + #failed, (tonumber(h[3]) or 0) - 1 do
       redis.call('APPEND', key('result', id), 'failed ' .. failed_slot(index) .. '\n')
     end
     conclude(id, 'done', '')

@@ -4,6 +4,7 @@
 local answers = {}
 local lease_end = now() + ARGV[1]
 
+despite_full_memory()
 for i = 2, #ARGV, 2 do
   local id, fence = ARGV[i], ARGV[i + 1]
   local h = redis.call('HMGET', key('task', id), 'fence', 'state', 'cancel')

@@ -23,6 +23,7 @@ end
 
 local epoch = now()
 local score = redis.call('HINCRBY', prefix .. 'meta', 'submitted', 1)
+redis.call('ZREM', prefix .. 'dead', id)
 redis.call('DEL', events, key('result', id))
 redis.call('HSET', task, 'state', 'queued', 'epoch', epoch, 'hash', hash, 'score', score, 'fence', '0', 'attempt', 0,
   'paid_calls', 0, 'max_paid_calls', max_paid_calls, 'ttl', ttl, 'queue_until', epoch + queue_ttl)

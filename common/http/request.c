@@ -1,0 +1,230 @@
+#include "common/http/request.h"
+
+#include <string.h>
+
+#include "common/http/header_rules.h"
+
+/* What a request line holds besides its target: the longest method worth an answer of its own, spaces, version, CRLF. */
+enum { REQUEST_LINE_EXTRA = 32 };
+
+static const char *const method_names[HTTP_METHOD_COUNT] = {
+    [HTTP_GET] = "GET",     [HTTP_HEAD] = "HEAD",     [HTTP_POST] = "POST",       [HTTP_PUT] = "PUT",
+    [HTTP_PATCH] = "PATCH", [HTTP_DELETE] = "DELETE", [HTTP_OPTIONS] = "OPTIONS",
+};
+
+const char *http_method_name(enum http_method method)
+{
+    return method_names[method];
+}
+
+void http_parser_init(struct http_parser *parser, const struct http_limits *limits)
+{
+    *parser = (struct http_parser){ .limits = limits };
+}
+
+static bool fail(struct http_parser *parser, enum problem problem, const char *detail)
+{
+    parser->problem = problem;
+    parser->detail = detail;
+    return false;
+}
+
+static bool bad_request(struct http_parser *parser, const char *detail)
+{
+    return fail(parser, PROBLEM_BAD_REQUEST, detail);
+}
+
+/* Judges one byte by what came before it only, so that any cut of the input fails at the same byte in the same way. */
+static bool check_byte(struct http_parser *parser, const char *bytes, size_t at)
+{
+    unsigned char c = (unsigned char)bytes[at];
+    bool after_cr = at > parser->line_start && bytes[at - 1] == '\r';
+
+    if (after_cr != (c == '\n'))
+        return bad_request(parser, "Lines end with CR LF");
+    if (c == '\n' || c == '\r')
+        return true;
+    if (c == 0x7f || (c < 0x20 && c != '\t'))
+        return bad_request(parser, "The head has a control byte");
+    if (!parser->has_request_line && (c == '\t' || c > 0x7e))
+        return bad_request(parser, "The request line has a byte that is not allowed there");
+    return true;
+}
+
+static bool check_length(struct http_parser *parser, size_t at)
+{
+    if (!parser->has_request_line && at - parser->line_start >= parser->limits->target_max + REQUEST_LINE_EXTRA)
+        return fail(parser, PROBLEM_URI_TOO_LONG, NULL);
+    if (parser->has_request_line && at >= parser->limits->head_max)
+        return fail(parser, PROBLEM_HEADERS_TOO_LARGE, NULL);
+    return true;
+}
+
+static bool is_digit(char c)
+{
+    return c >= '0' && c <= '9';
+}
+
+static bool parse_version(struct http_parser *parser, const char *text, size_t len)
+{
+    if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !is_digit(text[5]) || text[6] != '.' || !is_digit(text[7]))
+        return bad_request(parser, "The request line is: method, target, HTTP/1.1, with one space between");
+    if (text[5] != '1' || text[7] > '1')
+        return fail(parser, PROBLEM_VERSION_UNSUPPORTED, NULL);
+    parser->minor = text[7] - '0';
+    return true;
+}
+
+static bool parse_method(struct http_parser *parser, const char *text, size_t len)
+{
+    if (!http_is_token(text, len))
+        return bad_request(parser, "The method is not a token");
+    for (int i = 0; i < HTTP_METHOD_COUNT; i++) {
+        if (strlen(method_names[i]) == len && !memcmp(method_names[i], text, len)) {
+            parser->method = (enum http_method)i;
+            return true;
+        }
+    }
+    return fail(parser, PROBLEM_METHOD_UNKNOWN, NULL);
+}
+
+static bool parse_target(struct http_parser *parser, const char *bytes, size_t at, size_t len)
+{
+    const char *target = bytes + at;
+    const char *question;
+
+    if (!len || target[0] != '/' || memchr(target, '#', len))
+        return bad_request(parser, "The target is a path that begins with a slash");
+    if (len > parser->limits->target_max)
+        return fail(parser, PROBLEM_URI_TOO_LONG, NULL);
+    question = memchr(target, '?', len);
+    parser->path.at = (uint32_t)at;
+    parser->path.len = (uint32_t)(question ? (size_t)(question - target) : len);
+    if (question) {
+        parser->query.at = parser->path.at + parser->path.len + 1;
+        parser->query.len = (uint32_t)len - parser->path.len - 1;
+    }
+    return true;
+}
+
+/* The version is judged before the method, and both before the target, since another version or method may have another
+ * form of target (the HTTP/2 preface, CONNECT). */
+static bool parse_request_line(struct http_parser *parser, const char *bytes, size_t len)
+{
+    size_t method_at = parser->line_start;
+    const char *line = bytes + method_at;
+    const char *space = memchr(line, ' ', len);
+    size_t method_len = space ? (size_t)(space - line) : 0;
+    const char *target = space ? space + 1 : line;
+    const char *second = space ? memchr(target, ' ', len - method_len - 1) : NULL;
+
+    if (!second)
+        return bad_request(parser, "The request line is: method, target, HTTP/1.1, with one space between");
+    if (!parse_version(parser, second + 1, (size_t)(line + len - second - 1)))
+        return false;
+    if (!parse_method(parser, line, method_len))
+        return false;
+    if (!parse_target(parser, bytes, method_at + method_len + 1, (size_t)(second - target)))
+        return false;
+    parser->has_request_line = true;
+    return true;
+}
+
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
+static bool parse_header_line(struct http_parser *parser, const char *bytes, size_t len)
+{
+    const char *line = bytes + parser->line_start;
+    const char *colon = memchr(line, ':', len);
+    const char *value, *end = line + len;
+
+    if (!colon || !http_is_token(line, (size_t)(colon - line)))
+        return bad_request(parser, "A header line is: name, colon, value, with no space before the colon");
+    if (parser->header_count == HTTP_HEADERS_MAX)
+        return fail(parser, PROBLEM_HEADERS_TOO_LARGE, "There are too many headers");
+    for (value = colon + 1; value < end && is_blank(*value); value++)
+        ;
+    while (end > value && is_blank(end[-1]))
+        end--;
+    parser->headers[parser->header_count].name = (uint32_t)parser->line_start;
+    parser->headers[parser->header_count].name_len = (uint32_t)(colon - line);
+    parser->headers[parser->header_count].value = (uint32_t)(value - bytes);
+    parser->headers[parser->header_count].value_len = (uint32_t)(end - value);
+    parser->header_count++;
+    return true;
+}
+
+static void fill_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
+{
+    *out = (struct http_request){
+        .method = parser->method,
+        .minor = parser->minor,
+        .path = { bytes + parser->path.at, parser->path.len },
+        .query = { parser->query.at ? bytes + parser->query.at : NULL, parser->query.len },
+        .header_count = parser->header_count,
+    };
+    for (size_t i = 0; i < parser->header_count; i++) {
+        out->headers[i].name = (struct http_text){ bytes + parser->headers[i].name, parser->headers[i].name_len };
+        out->headers[i].value = (struct http_text){ bytes + parser->headers[i].value, parser->headers[i].value_len };
+    }
+}
+
+static enum http_parse finish_head(struct http_parser *parser, const char *bytes, size_t *head_len)
+{
+    struct http_request request;
+    struct http_refusal refusal = { 0 };
+
+    fill_request(parser, bytes, &request);
+    if (!http_apply_header_rules(&request, parser->limits, &refusal)) {
+        (void)fail(parser, refusal.problem, refusal.detail);
+        return HTTP_PARSE_FAILED;
+    }
+    *head_len = parser->scanned;
+    return HTTP_PARSE_DONE;
+}
+
+/* A line has ended at parser->scanned. */
+static enum http_parse parse_line(struct http_parser *parser, const char *bytes, size_t *head_len)
+{
+    size_t len = parser->scanned - parser->line_start - strlen("\r\n");
+    bool ok;
+
+    if (!len && parser->has_request_line)
+        return finish_head(parser, bytes, head_len);
+    if (!len && !parser->empty_line_skipped)
+        ok = parser->empty_line_skipped = true;
+    else if (parser->has_request_line)
+        ok = parse_header_line(parser, bytes, len);
+    else
+        ok = parse_request_line(parser, bytes, len);
+    parser->line_start = parser->scanned;
+    return ok ? HTTP_PARSE_MORE : HTTP_PARSE_FAILED;
+}
+
+enum http_parse http_parser_run(struct http_parser *parser, const char *bytes, size_t len, size_t *head_len)
+{
+    enum http_parse parse = HTTP_PARSE_MORE;
+
+    while (parse == HTTP_PARSE_MORE && parser->scanned < len) {
+        size_t at = parser->scanned;
+
+        if (!check_length(parser, at) || !check_byte(parser, bytes, at))
+            return HTTP_PARSE_FAILED;
+        parser->scanned++;
+        if (bytes[at] == '\n')
+            parse = parse_line(parser, bytes, head_len);
+    }
+    return parse;
+}
+
+void http_parser_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
+{
+    struct http_refusal refusal;
+
+    fill_request(parser, bytes, out);
+    /* The rules held when the head was complete; this time they only fill in what follows from the headers. */
+    (void)http_apply_header_rules(out, parser->limits, &refusal);
+}

@@ -1,0 +1,84 @@
+/* Reading a parsed request: its header values and query parameters. */
+#include <string.h>
+
+#include "common/http/request.h"
+
+static char lower(char c)
+{
+    return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
+}
+
+bool http_text_is(struct http_text text, const char *other)
+{
+    return text.data && strlen(other) == text.len && !memcmp(text.data, other, text.len);
+}
+
+bool http_text_is_nocase(struct http_text text, const char *other)
+{
+    if (!text.data || strlen(other) != text.len)
+        return false;
+    for (size_t i = 0; i < text.len; i++)
+        if (lower(text.data[i]) != lower(other[i]))
+            return false;
+    return true;
+}
+
+struct http_text http_request_header(const struct http_request *request, const char *name)
+{
+    for (size_t i = 0; i < request->header_count; i++)
+        if (http_text_is_nocase(request->headers[i].name, name))
+            return request->headers[i].value;
+    return (struct http_text){ 0 };
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    c = lower(c);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* A "+" stands for itself: this is a URI's query, not a form. */
+static bool decode(struct http_text text, char *out, size_t size)
+{
+    size_t len = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        char c = text.data[i];
+
+        if (c == '%') {
+            int high = i + 2 < text.len ? hex_value(text.data[i + 1]) : -1;
+            int low = high >= 0 ? hex_value(text.data[i + 2]) : -1;
+
+            if (low < 0)
+                return false;
+            c = (char)(high * 16 + low);
+            i += 2;
+        }
+        if (!c || len + 1 >= size)
+            return false;
+        out[len++] = c;
+    }
+    if (len >= size)
+        return false;
+    out[len] = '\0';
+    return true;
+}
+
+bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size)
+{
+    const char *at = request->query.data, *end = at + request->query.len;
+    size_t name_len = strlen(name);
+
+    while (at && at < end) {
+        const char *amp = memchr(at, '&', (size_t)(end - at));
+        const char *stop = amp ? amp : end;
+        size_t len = (size_t)(stop - at);
+
+        if (len > name_len && at[name_len] == '=' && !memcmp(at, name, name_len))
+            return decode((struct http_text){ at + name_len + 1, len - name_len - 1 }, out, size);
+        at = stop + 1;
+    }
+    return false;
+}

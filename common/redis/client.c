@@ -1,0 +1,289 @@
+#include "common/redis/client.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/random.h"
+#include "common/redis/address.h"
+#include "common/redis/calls.h"
+#include "common/redis/dial.h"
+#include "common/redis/replies.h"
+#include "common/redis/tls.h"
+
+/*      .--------------------------------------------------------------.
+ *      v                                                              |
+ *   BACKOFF -> DIALING -> [HANDSHAKE ->] GREETING -> READY -----------|   each of them also -> BACKOFF, and -> CLOSED
+ */
+enum state { BACKOFF, DIALING, HANDSHAKE, GREETING, READY, CLOSED, STATE_COUNT };
+
+#define BIT(state) (1u << (state))
+
+static const unsigned may[STATE_COUNT] = {
+    [BACKOFF] = BIT(DIALING) | BIT(CLOSED),
+    [DIALING] = BIT(HANDSHAKE) | BIT(GREETING) | BIT(BACKOFF) | BIT(CLOSED),
+    [HANDSHAKE] = BIT(GREETING) | BIT(BACKOFF) | BIT(CLOSED),
+    [GREETING] = BIT(READY) | BIT(BACKOFF) | BIT(CLOSED),
+    [READY] = BIT(BACKOFF) | BIT(CLOSED),
+};
+
+static const char *const state_names[STATE_COUNT] = {
+    [BACKOFF] = "backoff",   [DIALING] = "dialing", [HANDSHAKE] = "handshake",
+    [GREETING] = "greeting", [READY] = "ready",     [CLOSED] = "closed",
+};
+
+enum { WHY_SIZE = 256 };
+
+struct redis {
+    struct loop *loop;
+    struct redis_config config;
+    enum state state;
+    char to[128]; /* the address, for logs */
+
+    struct event *timer;     /* BACKOFF: the next try. DIALING to GREETING: their end. READY: the first call's deadline */
+    int64_t timer_due_ms;    /* while READY and the timer is armed; 0: it is not */
+    struct dial *dial;       /* DIALING */
+    struct bufferevent *bev; /* HANDSHAKE to READY */
+    struct replies *replies; /* as bev */
+    struct calls calls;
+    bool subscriber;         /* this connection has been asked to subscribe */
+
+    int tries;           /* that failed, or succeeded for too short a time to count */
+    int64_t ready_at_ms; /* when READY began */
+    char said[WHY_SIZE]; /* the trouble that the log knows of; "" once the connection is ready */
+
+    struct loop_deferred release;
+};
+
+static void enter(struct redis *redis, enum state next, const char *why)
+{
+    assert(may[redis->state] & BIT(next));
+    log_debug("redis", "state", "name=%s from=%s to=%s why=\"%s\"", redis->config.name, state_names[redis->state],
+              state_names[next], why);
+    redis->state = next;
+}
+
+/* The connection ------------------------------------------------------------------------------------------------- */
+
+static void arm(struct redis *redis, int64_t delay_ms)
+{
+    struct timeval tv = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
+
+    evtimer_add(redis->timer, &tv);
+}
+
+static void disarm(struct redis *redis)
+{
+    evtimer_del(redis->timer);
+    redis->timer_due_ms = 0;
+}
+
+static void hang_up(struct redis *redis)
+{
+    disarm(redis);
+    redis->dial = dial_cancel(redis->dial);
+    if (redis->bev)
+        bufferevent_free(redis->bev);
+    redis->bev = NULL;
+    redis->replies = replies_destroy(redis->replies);
+    redis->calls.subscribed = redis->subscriber = false;
+}
+
+/* One line when trouble begins and none for each try after that, unless somebody must act. */
+static void complain(struct redis *redis, enum log_level level, const char *message, const char *why)
+{
+    char quoted[WHY_SIZE + 16];
+    bool news = level == LOG_ERROR ? strcmp(redis->said, why) != 0 : !redis->said[0];
+
+    log_line(news ? level : LOG_DEBUG, "redis", message, "name=%s at=%s why=%s", redis->config.name, redis->to,
+             log_quote(quoted, sizeof(quoted), why));
+    if (news)
+        snprintf(redis->said, sizeof(redis->said), "%s", why);
+}
+
+/* The way into BACKOFF. A connection that did not last counts as one more failed try, so that a server which takes us
+ * and throws us out again is not asked in a tight loop. */
+static void lose(struct redis *redis, enum log_level level, int first_err, const char *why)
+{
+    bool was_ready = redis->state == READY;
+
+    if (was_ready && clock_monotonic_ms() - redis->ready_at_ms >= redis->config.reconnect.max_ms)
+        redis->tries = 0;
+    complain(redis, level, was_ready ? "connection lost" : "cannot connect", why);
+    enter(redis, BACKOFF, why);
+    hang_up(redis);
+    redis->tries++;
+    arm(redis, backoff_delay_ms(&redis->config.reconnect, redis->tries, random_unit()));
+    calls_fail(&redis->calls, first_err, ERR_LOST);
+    if (was_ready && redis->state == BACKOFF && redis->config.events.on_lost)
+        redis->config.events.on_lost(redis->config.arg);
+}
+
+/* Commands ------------------------------------------------------------------------------------------------------- */
+
+static void arm_deadline(struct redis *redis, int64_t now_ms)
+{
+    const struct redis_call *first = TAILQ_FIRST(&redis->calls.waiting);
+
+    redis->timer_due_ms = first->due_ms;
+    arm(redis, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
+}
+
+/* Only the first call's deadline counts, and replies move it on without touching the timer: a timer that comes early
+ * arms itself again. */
+static void check_deadline(struct redis *redis)
+{
+    const struct redis_call *first = TAILQ_FIRST(&redis->calls.waiting);
+    int64_t now_ms = clock_monotonic_ms();
+
+    redis->timer_due_ms = 0;
+    if (!first)
+        return;
+    if (first->due_ms > now_ms)
+        arm_deadline(redis, now_ms);
+    else
+        lose(redis, LOG_WARN, ERR_TIMEOUT, "a command got no answer in time");
+}
+
+static int write_command(struct redis *redis, const struct redis_command *command)
+{
+    size_t waiting = evbuffer_get_length(bufferevent_get_output(redis->bev));
+    char *bytes;
+    long long len = redisFormatCommandArgv(&bytes, command->argc, command->argv, command->lengths);
+    int err = 0;
+
+    if (len < 0)
+        return ERR_NO_MEMORY;
+    if ((size_t)len > redis->config.output_max || waiting > redis->config.output_max - (size_t)len)
+        err = ERR_TOO_LONG;
+    else if (bufferevent_write(redis->bev, bytes, (size_t)len))
+        err = ERR_NO_MEMORY;
+    redisFreeCommand(bytes);
+    return err;
+}
+
+static int send_command(struct redis *redis, const struct redis_command *command, enum call_kind kind, struct redis_call **out)
+{
+    int64_t now_ms = clock_monotonic_ms();
+    int64_t timeout_ms = command->timeout_ms ? command->timeout_ms : redis->config.command_timeout_ms;
+    struct redis_call *call = calls_add(&redis->calls, kind, now_ms + timeout_ms);
+    int err = call ? write_command(redis, command) : ERR_NO_MEMORY;
+
+    if (err) {
+        if (call)
+            calls_remove(&redis->calls, call);
+        return err;
+    }
+    *out = call;
+    if (redis->state == READY && call == TAILQ_FIRST(&redis->calls.waiting) &&
+        (!redis->timer_due_ms || redis->timer_due_ms > call->due_ms))
+        arm_deadline(redis, now_ms);
+    return 0;
+}
+
+enum { WORDS_MAX = 64 };
+
+static int send_words(struct redis *redis, const char *const *words, enum call_kind kind, struct redis_call **out)
+{
+    const char *argv[WORDS_MAX];
+    size_t lengths[WORDS_MAX];
+    struct redis_command command = { .argv = argv, .lengths = lengths };
+
+    for (; words[command.argc]; command.argc++) {
+        if (command.argc == WORDS_MAX)
+            return ERR_TOO_LONG;
+        argv[command.argc] = words[command.argc];
+        lengths[command.argc] = strlen(words[command.argc]);
+    }
+    return send_command(redis, &command, kind, out);
+}
+
+/* The greeting --------------------------------------------------------------------------------------------------- */
+
+/* Errors after which this connection, or this server for now, is of no use, whatever was asked. The connection is given up, so
+ * that the next one may find a server that is up, loaded, and the primary. */
+static const struct {
+    const char *begins;
+    enum log_level level;
+} hopeless[] = {
+    { "LOADING",                   LOG_WARN  },
+    { "READONLY",                  LOG_WARN  },
+    { "MASTERDOWN",                LOG_WARN  },
+    { "UNBLOCKED",                 LOG_WARN  },
+    { "ERR max number of clients", LOG_WARN  },
+    { "NOAUTH",                    LOG_ERROR },
+    { "WRONGPASS",                 LOG_ERROR },
+    { "DENIED",                    LOG_ERROR },
+};
+
+static bool is_hopeless(const redisReply *reply, enum log_level *level)
+{
+    if (reply->type != REDIS_REPLY_ERROR)
+        return false;
+    for (size_t i = 0; i < sizeof(hopeless) / sizeof(hopeless[0]); i++) {
+        if (!strncmp(reply->str, hopeless[i].begins, strlen(hopeless[i].begins))) {
+            *level = hopeless[i].level;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* AUTH and SELECT: without them nothing else makes sense. */
+static void on_required(const redisReply *reply, int err, void *arg)
+{
+    struct redis *redis = arg;
+    enum log_level level = LOG_ERROR;
+
+    if (!err && reply->type == REDIS_REPLY_ERROR && !is_hopeless(reply, &level))
+        lose(redis, LOG_ERROR, ERR_LOST, reply->str);
+}
+
+/* CLIENT SETNAME, which a user's rights may forbid. */
+static void on_named(const redisReply *reply, int err, void *arg)
+{
+    const struct redis *redis = arg;
+
+    if (!err && reply->type == REDIS_REPLY_ERROR)
+        log_debug("redis", "the connection has no name, continuing", "name=%s", redis->config.name);
+}
+
+/* The last of the greeting: is_hopeless has seen every answer before. */
+static void on_greeted(const redisReply *reply, int err, void *arg)
+{
+    struct redis *redis = arg;
+
+    if (err)
+        return;
+    (void)reply;
+    disarm(redis);
+    enter(redis, READY, "greeted");
+    redis->ready_at_ms = clock_monotonic_ms();
+    redis->said[0] = '\0';
+    log_info("redis", "connected", "name=%s to=%s", redis->config.name, redis->to);
+    if (redis->config.events.on_ready)
+        redis->config.events.on_ready(redis->config.arg);
+}
+
+static int greet_with(struct redis *redis, const char *const *words, redis_reply_fn *done)
+{
+    struct redis_call *call;
+    int err = send_words(redis, words, CALL_COMMAND, &call);
+
+    if (!err) {
+        call->done = done;
+        call->arg = redis;
+    }
+    return err;
+}

@@ -1,0 +1,103 @@
+#include "common/redis/replies.h"
+
+#include <stdlib.h>
+
+#if HIREDIS_MAJOR >= 1
+typedef size_t element_count;
+#else
+typedef int element_count;
+#endif
+
+struct replies {
+    redisReader *reader;
+    redisReplyObjectFunctions limited;                      /* hiredis's own, but for the arrays */
+    void *(*create_array)(const redisReadTask *, element_count); /* hiredis's own */
+    size_t elements;                                        /* of the reply that is being read */
+    const char *limit;                                      /* the one that was passed, in words; NULL: none */
+};
+
+static int depth(const redisReadTask *task)
+{
+    int levels = 1;
+
+    while ((task = task->parent))
+        levels++;
+    return levels;
+}
+
+/* The reader takes a NULL for "out of memory" and stops; `limit` tells the two apart. */
+static void *create_limited_array(const redisReadTask *task, element_count count)
+{
+    struct replies *replies = task->privdata;
+
+    if (!task->parent)
+        replies->elements = 0;
+    if (depth(task) > REPLY_DEPTH_MAX)
+        replies->limit = "a reply is nested too deeply";
+    else if ((size_t)count > REPLY_ELEMENTS_MAX - replies->elements)
+        replies->limit = "a reply has too many elements";
+    if (replies->limit)
+        return NULL;
+    replies->elements += (size_t)count;
+    return replies->create_array(task, count);
+}
+
+struct replies *replies_create(void)
+{
+    struct replies *replies = calloc(1, sizeof(*replies));
+
+    if (!replies)
+        return NULL;
+    replies->reader = redisReaderCreate();
+    if (!replies->reader)
+        return replies_destroy(replies);
+    replies->limited = *replies->reader->fn;
+    replies->create_array = replies->limited.createArray;
+    replies->limited.createArray = create_limited_array;
+    replies->reader->fn = &replies->limited;
+    replies->reader->privdata = replies;
+    return replies;
+}
+
+struct replies *replies_destroy(struct replies *replies)
+{
+    if (!replies)
+        return NULL;
+    if (replies->reader)
+        redisReaderFree(replies->reader);
+    free(replies);
+    return NULL;
+}
+
+static int error_of(const struct replies *replies)
+{
+    if (replies->limit)
+        return ERR_TOO_LONG;
+    return replies->reader->err == REDIS_ERR_OOM ? ERR_NO_MEMORY : ERR_SYNTAX;
+}
+
+int replies_feed(struct replies *replies, const void *data, size_t len)
+{
+    const redisReader *reader = replies->reader;
+
+    if (len > REPLY_BYTES_MAX - (reader->len - reader->pos)) {
+        replies->limit = "a reply is too long";
+        return ERR_TOO_LONG;
+    }
+    return redisReaderFeed(replies->reader, data, len) == REDIS_OK ? 0 : error_of(replies);
+}
+
+int replies_next(struct replies *replies, redisReply **out)
+{
+    void *reply = NULL;
+
+    if (redisReaderGetReply(replies->reader, &reply) != REDIS_OK)
+        return error_of(replies);
+    *out = reply;
+    return 0;
+}
+
+const char *replies_why(const struct replies *replies)
+{
+    return replies->limit ? replies->limit : replies->reader->errstr;
+}

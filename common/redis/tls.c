@@ -1,0 +1,78 @@
+#include "common/redis/tls.h"
+
+#include <arpa/inet.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+
+#include "common/redis/address.h"
+
+static bool is_number(const char *host)
+{
+    unsigned char address[sizeof(struct in6_addr)];
+
+    return inet_pton(AF_INET, host, address) == 1 || inet_pton(AF_INET6, host, address) == 1;
+}
+
+static SSL_CTX *create_context(const char *ca_file, const char **why)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    bool own = ca_file && *ca_file;
+
+    *why = "out of memory";
+    if (!context || !SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION))
+        goto failed;
+    *why = own ? "the file of certificate authorities cannot be read" : "the system's certificate authorities cannot be read";
+    if (!(own ? SSL_CTX_load_verify_locations(context, ca_file, NULL) : SSL_CTX_set_default_verify_paths(context)))
+        goto failed;
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    return context;
+
+failed:
+    SSL_CTX_free(context);
+    ERR_clear_error();
+    return NULL;
+}
+
+/* A name goes into the server name indication too, which has no room for numbers. */
+static bool expect_host(SSL *ssl, const char *host)
+{
+    if (is_number(host))
+        return X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), host) == 1;
+    SSL_set_hostflags(ssl, X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS);
+    return SSL_set1_host(ssl, host) == 1 && SSL_set_tlsext_host_name(ssl, host) == 1;
+}
+
+SSL *tls_create(const struct redis_address *address, const char **why)
+{
+    SSL_CTX *context = create_context(address->ca_file, why);
+    SSL *ssl = NULL;
+
+    if (context) {
+        *why = "out of memory";
+        ssl = SSL_new(context);
+    }
+    SSL_CTX_free(context); /* the SSL holds on to it */
+    if (ssl && !expect_host(ssl, address->host)) {
+        SSL_free(ssl);
+        ssl = NULL;
+    }
+    return ssl;
+}
+
+bool tls_explain(struct bufferevent *bev, char *out, size_t size)
+{
+    const SSL *ssl = bufferevent_openssl_get_ssl(bev);
+    long verdict = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
+    unsigned long error = bufferevent_get_openssl_error(bev);
+    const char *reason = error ? ERR_reason_error_string(error) : NULL;
+
+    if (verdict != X509_V_OK)
+        snprintf(out, size, "certificate refused: %s", X509_verify_cert_error_string(verdict));
+    else if (reason)
+        snprintf(out, size, "TLS: %s", reason);
+    return verdict != X509_V_OK;
+}

@@ -1,0 +1,153 @@
+#include "common/sse.h"
+
+#include <string.h>
+
+static void add_field(struct buf *out, const char *name, const char *value, size_t len)
+{
+    buf_add_text(out, name);
+    buf_add_text(out, ": ");
+    buf_add(out, value, len);
+    buf_add_char(out, '\n');
+}
+
+void sse_write_event(struct buf *out, const char *id, const char *event, const char *data, size_t len)
+{
+    if (id)
+        add_field(out, "id", id, strlen(id));
+    if (event)
+        add_field(out, "event", event, strlen(event));
+    add_field(out, "data", data, len);
+    buf_add_char(out, '\n');
+}
+
+void sse_write_comment(struct buf *out, const char *text)
+{
+    buf_addf(out, ": %s\n\n", text);
+}
+
+void sse_write_retry(struct buf *out, int delay_ms)
+{
+    buf_addf(out, "retry: %d\n\n", delay_ms);
+}
+
+void sse_reader_init(struct sse_reader *reader, size_t max, sse_event_fn *on_event, void *arg)
+{
+    *reader = (struct sse_reader){ .on_event = on_event, .arg = arg };
+    buf_init(&reader->line, max);
+    buf_init(&reader->event, max);
+    buf_init(&reader->data, max);
+    buf_init(&reader->id, max);
+}
+
+void sse_reader_deinit(struct sse_reader *reader)
+{
+    buf_deinit(&reader->line);
+    buf_deinit(&reader->event);
+    buf_deinit(&reader->data);
+    buf_deinit(&reader->id);
+}
+
+static void set(struct buf *buf, const char *value, size_t len)
+{
+    buf_clear(buf);
+    buf_add(buf, value, len);
+}
+
+static void take_field(struct sse_reader *reader, const char *name, size_t name_len, const char *value, size_t len)
+{
+    if (name_len == 4 && !memcmp(name, "data", 4)) {
+        if (reader->has_data)
+            buf_add_char(&reader->data, '\n');
+        buf_add(&reader->data, value, len);
+        reader->has_data = true;
+    } else if (name_len == 5 && !memcmp(name, "event", 5)) {
+        set(&reader->event, value, len);
+    } else if (name_len == 2 && !memcmp(name, "id", 2) && !memchr(value, '\0', len)) {
+        set(&reader->id, value, len);
+    }
+}
+
+/* False once the callback wants no more; the reader may be gone by then. */
+static bool dispatch(struct sse_reader *reader)
+{
+    struct sse_event event = {
+        .event = reader->event.len ? buf_text(&reader->event) : "message",
+        .id = buf_text(&reader->id),
+        .data = buf_text(&reader->data),
+        .data_len = reader->data.len,
+    };
+
+    if (reader->has_data && !reader->on_event(&event, reader->arg))
+        return false;
+    buf_clear(&reader->event);
+    buf_clear(&reader->data);
+    reader->has_data = false;
+    return true;
+}
+
+static bool take_line(struct sse_reader *reader)
+{
+    static const char bom[] = "\xef\xbb\xbf";
+    const char *line, *colon, *value;
+    size_t len, name_len;
+
+    if (!reader->started && reader->line.len >= 3 && !memcmp(reader->line.data, bom, 3))
+        buf_drop_front(&reader->line, 3);
+    reader->started = true;
+    line = buf_text(&reader->line);
+    len = reader->line.len;
+    if (!len)
+        return dispatch(reader);
+
+    colon = memchr(line, ':', len);
+    name_len = colon ? (size_t)(colon - line) : len;
+    value = colon ? colon + 1 : line + len;
+    if (colon && value < line + len && *value == ' ')
+        value++;
+    take_field(reader, line, name_len, value, (size_t)(line + len - value));
+    buf_clear(&reader->line);
+    return true;
+}
+
+static int first_error(const struct sse_reader *reader)
+{
+    const struct buf *bufs[] = { &reader->line, &reader->event, &reader->data, &reader->id };
+
+    for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
+        if (buf_error(bufs[i]))
+            return buf_error(bufs[i]);
+    return 0;
+}
+
+static size_t up_to_line_end(const char *bytes, size_t len)
+{
+    size_t i = 0;
+
+    while (i < len && bytes[i] != '\n' && bytes[i] != '\r')
+        i++;
+    return i;
+}
+
+int sse_reader_feed(struct sse_reader *reader, const char *bytes, size_t len)
+{
+    int err = first_error(reader);
+
+    while (len && !err) {
+        size_t part = up_to_line_end(bytes, len);
+        bool is_end = part < len;
+        /* A CR has ended its line at once; the LF of the pair may come in a later piece. */
+        bool is_rest_of_pair = is_end && !part && bytes[0] == '\n' && reader->after_cr;
+
+        reader->after_cr = is_end && bytes[part] == '\r';
+        if (!is_rest_of_pair) {
+            buf_add(&reader->line, bytes, part);
+            err = buf_error(&reader->line);
+            if (!err && is_end && !take_line(reader))
+                return 0;
+            err = err ? err : first_error(reader);
+        }
+        bytes += part + is_end;
+        len -= part + is_end;
+    }
+    return err;
+}

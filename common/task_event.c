@@ -1,0 +1,195 @@
+#include "common/task_event.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/sse.h"
+
+enum { NUMBER_DIGITS_MAX = 15, ID_SIZE = 2 * NUMBER_DIGITS_MAX + 16 };
+
+static const char *const type_names[EVENT_TYPE_COUNT] = {
+    [EVENT_START] = "start",
+    [EVENT_PROCESS] = "process",
+    [EVENT_DONE] = "done",
+    [EVENT_ERROR] = "error",
+};
+
+static const char *const stage_names[STAGE_COUNT] = {
+    [STAGE_CALLING] = "calling",   [STAGE_IMAGE] = "image",       [STAGE_IMAGE_FAILED] = "image_failed",
+    [STAGE_RETRYING] = "retrying", [STAGE_REQUEUED] = "requeued",
+};
+
+const char *task_event_type_name(enum task_event_type type)
+{
+    return type_names[type];
+}
+
+bool task_event_is_final(enum task_event_type type)
+{
+    return type == EVENT_DONE || type == EVENT_ERROR;
+}
+
+/* Takes a decimal number and the byte behind it off the front; the text ends there where `behind` is NUL. */
+static bool take_number(const char **text, size_t *len, char behind, int64_t *out)
+{
+    int64_t value = 0;
+    size_t digits = 0;
+
+    while (digits < *len && (*text)[digits] >= '0' && (*text)[digits] <= '9') {
+        if (digits == NUMBER_DIGITS_MAX)
+            return false;
+        value = value * 10 + ((*text)[digits++] - '0');
+    }
+    if (!digits || (digits > 1 && (*text)[0] == '0'))
+        return false;
+    if (behind ? digits == *len || (*text)[digits] != behind : digits != *len)
+        return false;
+    *text += digits + (behind != 0);
+    *len -= digits + (behind != 0);
+    *out = value;
+    return true;
+}
+
+static bool take_type(const char **text, size_t *len, enum task_event_type *out)
+{
+    for (int i = 0; i < EVENT_TYPE_COUNT; i++) {
+        size_t name_len = strlen(type_names[i]);
+
+        if (*len > name_len && !memcmp(*text, type_names[i], name_len) && (*text)[name_len] == ' ') {
+            *text += name_len + 1;
+            *len -= name_len + 1;
+            *out = (enum task_event_type)i;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* The JSON itself is its writer's business; but a line end inside of it would end a client's frame early. */
+static bool is_object_on_one_line(const char *json, size_t len)
+{
+    return len >= 2 && json[0] == '{' && json[len - 1] == '}' && !memchr(json, '\n', len) && !memchr(json, '\r', len);
+}
+
+int task_event_parse(const char *element, size_t len, struct task_event *out)
+{
+    struct task_event event;
+
+    if (!take_number(&element, &len, ' ', &event.n) || event.n < 1 || !take_type(&element, &len, &event.type) ||
+        !is_object_on_one_line(element, len))
+        return ERR_SYNTAX;
+    event.json = element;
+    event.json_len = len;
+    *out = event;
+    return 0;
+}
+
+int task_cursor_parse(const char *text, size_t len, struct task_cursor *out)
+{
+    struct task_cursor cursor;
+
+    if (!take_number(&text, &len, '-', &cursor.epoch) || !take_number(&text, &len, '\0', &cursor.n))
+        return ERR_SYNTAX;
+    *out = cursor;
+    return 0;
+}
+
+void task_event_write_frame(struct buf *out, int64_t epoch, const struct task_event *event)
+{
+    char id[ID_SIZE];
+
+    (void)snprintf(id, sizeof(id), "%" PRId64 "-%" PRId64, epoch, event->n);
+    sse_write_event(out, id, type_names[event->type], event->json, event->json_len);
+}
+
+static void add_text(struct buf *out, const char *name, const char *text)
+{
+    buf_addf(out, ",\"%s\":", name);
+    buf_add_json(out, text, strlen(text));
+}
+
+static void add_image(struct buf *out, const struct process_event *event)
+{
+    buf_add_text(out, "{\"url\":");
+    buf_add_json(out, event->url, strlen(event->url));
+    if (event->size)
+        add_text(out, "size", event->size);
+    buf_add_char(out, '}');
+}
+
+/* The words that clients show; they are part of the API. */
+static void add_message(struct buf *out, const struct process_event *event)
+{
+    buf_add_text(out, ",\"message\":\"");
+    switch (event->stage) {
+    case STAGE_CALLING:
+        buf_add_text(out, "正在调用ARK模型生成图像...");
+        break;
+    case STAGE_IMAGE:
+        buf_addf(out, "第%d张图像已生成", event->index + 1);
+        break;
+    case STAGE_IMAGE_FAILED:
+        buf_addf(out, "第%d张图像生成失败", event->index + 1);
+        break;
+    case STAGE_RETRYING:
+        buf_add_text(out, "ARK暂时不可用，稍后重试...");
+        break;
+    case STAGE_REQUEUED:
+        buf_add_text(out, "任务已交还，重新排队...");
+        break;
+    case STAGE_COUNT:
+        break;
+    }
+    buf_add_char(out, '"');
+}
+
+static void add_stage_fields(struct buf *out, const struct process_event *event)
+{
+    switch (event->stage) {
+    case STAGE_CALLING:
+        buf_addf(out, ",\"attempt\":%d", event->attempt);
+        break;
+    case STAGE_IMAGE:
+        buf_addf(out, ",\"index\":%d,\"image\":", event->index);
+        add_image(out, event);
+        break;
+    case STAGE_IMAGE_FAILED:
+        buf_addf(out, ",\"index\":%d", event->index);
+        add_text(out, "code", event->code);
+        add_text(out, "error", event->message);
+        break;
+    case STAGE_RETRYING:
+        buf_addf(out, ",\"attempt\":%d,\"delay_ms\":%" PRId64, event->attempt, event->delay_ms);
+        add_text(out, "code", event->code);
+        add_text(out, "error", event->message);
+        break;
+    case STAGE_REQUEUED:
+    case STAGE_COUNT:
+        break;
+    }
+}
+
+void task_event_write_process(struct buf *out, const struct process_event *event)
+{
+    buf_add_text(out, "{\"task_id\":");
+    buf_add_json(out, event->task_id, strlen(event->task_id));
+    add_message(out, event);
+    add_text(out, "stage", stage_names[event->stage]);
+    add_stage_fields(out, event);
+    buf_add_char(out, '}');
+}
+
+void task_event_write_slot(struct buf *out, const struct process_event *event)
+{
+    if (event->stage == STAGE_IMAGE) {
+        buf_add_text(out, "image ");
+        add_image(out, event);
+        return;
+    }
+    buf_addf(out, "failed {\"index\":%d", event->index);
+    add_text(out, "code", event->code);
+    add_text(out, "message", event->message);
+    buf_add_char(out, '}');
+}

@@ -1,0 +1,100 @@
+/* ark_answer - what ARK answers, read as it arrives
+ *
+ * Takes the head and then the body in pieces cut anywhere, finds out whether it is a stream (SSE), one JSON document or
+ * something else (by the first bytes and the content type: gateways mislabel), and gives each slot of the group when it is
+ * known: from a stream at once, from a document at the end. An answer that breaks keeps what it brought, also the front part
+ * of a document. What it all amounts to is not decided here but in verdict.
+ *
+ *     create -> head -> body* -> (finished?) -> end -> destroy
+ *
+ * Ownership: the caller destroys it; the result lives inside it.
+ * Threads:   loop thread only; no libevent, no libcurl.   Units: ms, bytes.
+ */
+#ifndef ARKRELAY_ARK_ANSWER_H
+#define ARKRELAY_ARK_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/err.h"
+
+enum {
+    ARK_SLOTS_MAX = 32, /* a slot past it is dropped */
+    ARK_CODE_MAX = 96,
+    ARK_MESSAGE_MAX = 512,
+    ARK_PARAM_MAX = 64,
+    ARK_USAGE_MAX = 512,
+    ARK_REQUEST_ID_MAX = 96,
+    ARK_RETRY_AFTER_MAX_MS = 60000, /* a longer Retry-After counts as this */
+};
+
+/* One finished slot: an image, or why there is none. Valid during the callback only. */
+struct ark_slot {
+    int index; /* 0 .. ARK_SLOTS_MAX - 1, each at most once; what came without a usable index gets the next free one */
+    const char *url;     /* NULL: the slot failed. A data: URL where ARK sent the bytes */
+    const char *size;    /* "2048x2048", or NULL */
+    const char *code;    /* of a failed slot; never NULL then */
+    const char *message; /* of a failed slot; never NULL then */
+};
+
+/* May be called from inside ark_answer_body and ark_answer_end; must not destroy the answer. */
+typedef void ark_slot_fn(const struct ark_slot *slot, void *arg);
+
+struct ark_error { /* texts are cut at their room, never inside a UTF-8 sequence */
+    char code[ARK_CODE_MAX];
+    char message[ARK_MESSAGE_MAX];
+    char param[ARK_PARAM_MAX];
+};
+
+struct ark_result {
+    int http_status; /* 0: no head came */
+    int images, failed;
+    uint32_t seen;     /* bit i: slot i is among images or failed */
+    int expected;      /* as the caller said */
+    int generated;     /* usage.generated_images: what ARK charges; -1: it did not say */
+    bool completed;    /* whole. A stream: after `completed`, [DONE], an error for all of it, or every expected slot */
+    bool has_error;    /* ARK's own error envelope came, for the request as a whole */
+    const char *broke; /* why the answer is not whole, in words; NULL when completed */
+    struct ark_error error;              /* of the request as a whole; empty texts where there is none */
+    struct ark_error slot_error;         /* of the first slot that failed */
+    char usage[ARK_USAGE_MAX];           /* compact JSON object; "" where there is none */
+    char request_id[ARK_REQUEST_ID_MAX]; /* x-request-id; "" where there is none */
+    int64_t retry_after_ms;              /* 0: not given */
+};
+
+struct ark_answer_setup {
+    int expected;         /* ark_request.images */
+    size_t max_bytes;     /* of the whole body */
+    size_t max_line;      /* of one event of a stream */
+    ark_slot_fn *on_slot; /* may be NULL */
+    void *arg;
+};
+
+/* Any text may be NULL. */
+struct ark_head {
+    int status;
+    const char *content_type;
+    const char *retry_after; /* seconds or an HTTP date */
+    const char *request_id;
+    int64_t now_ms; /* wall clock, for the date */
+};
+
+struct ark_answer;
+
+struct ark_answer *ark_answer_create(const struct ark_answer_setup *setup); /* NULL when out of memory */
+struct ark_answer *ark_answer_destroy(struct ark_answer *answer);           /* accepts NULL; returns NULL */
+
+void ark_answer_head(struct ark_answer *answer, const struct ark_head *head);
+
+/* ERR_TOO_LONG past a maximum, ERR_NO_MEMORY: the caller drops the connection and calls ark_answer_end. */
+int ark_answer_body(struct ark_answer *answer, const char *bytes, size_t len) MUST_CHECK;
+
+/* Nothing of interest can follow any more: the caller need not wait for the connection to end. */
+bool ark_answer_finished(const struct ark_answer *answer);
+
+/* No more bytes come. broke: NULL at a clean end of the body, otherwise why it is none, which is copied. Needs no
+ * head. Calls on_slot for the slots of a document. Called again, it gives the same result. */
+const struct ark_result *ark_answer_end(struct ark_answer *answer, const char *broke);
+
+#endif

@@ -1,0 +1,42 @@
+/* ark_collect - gathers what the parts of an ARK answer say, whichever form the answer has
+ *
+ * Takes parsed JSON: a slot, an error, a usage. Keeps the result's counts and gives each slot on, once. ark_document and
+ * ark_stream know where these parts stand; ark_answer owns all three.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_ARK_COLLECT_H
+#define ARKRELAY_ARK_COLLECT_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "worker/ark_answer.h"
+
+struct ark_collect {
+    struct ark_result result;
+    ark_slot_fn *on_slot; /* may be NULL */
+    void *arg;
+    int err; /* the first failure to keep what came: ERR_NO_MEMORY */
+};
+
+enum { ARK_NEXT_INDEX = -1 };
+
+/* item: {"url"|"b64_json", "size"} or {"error":{...}}; anything else is a slot that failed. An index that came before is ignored;
+ * one outside of the slots counts as ARK_NEXT_INDEX: the next free one. */
+void ark_collect_slot(struct ark_collect *collect, json_int_t index, const json_t *item);
+
+/* The error of the whole request; the first one counts. False where `error` says nothing: NULL, null, {}. */
+bool ark_collect_error(struct ark_collect *collect, const json_t *error);
+
+/* False where it is not an object. */
+bool ark_collect_usage(struct ark_collect *collect, const json_t *usage);
+
+/* Every slot that was asked for has ended. */
+bool ark_collect_is_full(const struct ark_collect *collect);
+
+/* Cuts at the room, but not inside of a UTF-8 sequence. */
+void ark_copy_text(char *out, size_t size, const char *text);
+
+#endif

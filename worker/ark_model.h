@@ -1,0 +1,32 @@
+/* ark_model - what each ARK image model can do
+ *
+ * ARK refuses a field that the model does not have, so a request is built by these rows. They are looked up by
+ * family: "doubao-seedream-4-0-250828", "seedream-4-0-250828" (BytePlus), "dola-seedream-5-0-pro-260628", "seedream-4.5" and a
+ * date that came out later all find their row. An endpoint id ("ep-...") and a name that nobody knows are taken for 4.0.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_ARK_MODEL_H
+#define ARKRELAY_ARK_MODEL_H
+
+#include <stdbool.h>
+
+enum ark_optimize { ARK_OPTIMIZE_UNSET, ARK_OPTIMIZE_STANDARD, ARK_OPTIMIZE_FAST };
+
+struct ark_model {
+    const char *family; /* "seedream-4-0" */
+    const char *sizes;  /* the size keywords, each between spaces: " 1K 2K 4K " */
+    int refs_max;       /* reference images; 0: none */
+    bool group;         /* sequential_image_generation, hence more than one image a call */
+    bool stream;
+    bool output_format;
+    bool web_search;
+    bool seed;
+    bool guidance;              /* guidance_scale */
+    bool layers;                /* background and layer_decomposition */
+    enum ark_optimize optimize; /* the best optimize_prompt_options.mode; UNSET: it has none */
+};
+
+const struct ark_model *ark_model_find(const char *id); /* never NULL */
+
+#endif

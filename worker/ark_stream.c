@@ -1,0 +1,146 @@
+#include "worker/ark_stream.h"
+
+#include <jansson.h>
+#include <string.h>
+
+#include "worker/ark_collect.h"
+
+typedef void event_fn(struct ark_stream *stream, const json_t *event);
+
+static void on_slot(struct ark_stream *stream, const json_t *event)
+{
+    const json_t *index = json_object_get(event, "image_index");
+
+    ark_collect_slot(stream->collect, json_is_integer(index) ? json_integer_value(index) : ARK_NEXT_INDEX, event);
+}
+
+static void on_completed(struct ark_stream *stream, const json_t *event)
+{
+    (void)ark_collect_usage(stream->collect, json_object_get(event, "usage"));
+    stream->finished = true;
+}
+
+static const struct {
+    const char *type;
+    event_fn *fn;
+} events[] = {
+    {"image_generation.partial_succeeded", on_slot     },
+    { "image_generation.partial_failed",   on_slot     },
+    { "image_generation.completed",        on_completed},
+};
+
+static event_fn *find_event(const char *type)
+{
+    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+        if (!strcmp(events[i].type, type))
+            return events[i].fn;
+    return NULL;
+}
+
+/* name: the event's name as SSE has it; the JSON's own type counts more. */
+static void take_json(struct ark_stream *stream, const char *name, const json_t *event)
+{
+    const char *type = json_string_value(json_object_get(event, "type"));
+    event_fn *fn = find_event(type ? type : name);
+
+    if (!fn)
+        fn = find_event(name);
+    if (fn)
+        fn(stream, event);
+    else if (ark_collect_error(stream->collect, json_object_get(event, "error")))
+        stream->finished = true;
+    else if (!strcmp(name, "error") && ark_collect_error(stream->collect, event))
+        stream->finished = true;
+}
+
+static void take_data(struct ark_stream *stream, const char *name, const char *data, size_t len)
+{
+    json_t *event;
+
+    if (len == 6 && !memcmp(data, "[DONE]", 6)) {
+        stream->finished = true;
+        return;
+    }
+    event = json_loadb(data, len, 0, NULL);
+    if (event)
+        take_json(stream, name, event);
+    json_decref(event);
+}
+
+static bool on_sse_event(const struct sse_event *event, void *arg)
+{
+    struct ark_stream *stream = arg;
+
+    take_data(stream, event->event, event->data, event->data_len);
+    return !stream->finished;
+}
+
+void ark_stream_init(struct ark_stream *stream, size_t max_line, struct ark_collect *collect)
+{
+    *stream = (struct ark_stream){ .collect = collect };
+    sse_reader_init(&stream->reader, max_line, on_sse_event, stream);
+    buf_init(&stream->bare, max_line);
+}
+
+void ark_stream_deinit(struct ark_stream *stream)
+{
+    sse_reader_deinit(&stream->reader);
+    buf_deinit(&stream->bare);
+}
+
+static void take_bare(struct ark_stream *stream)
+{
+    take_data(stream, "message", buf_text(&stream->bare), stream->bare.len);
+    buf_clear(&stream->bare);
+}
+
+static int feed_bare(struct ark_stream *stream, const char *bytes, size_t len, bool is_end)
+{
+    int err;
+
+    buf_add(&stream->bare, bytes, len);
+    err = buf_error(&stream->bare);
+    if (!err && is_end)
+        take_bare(stream);
+    return err;
+}
+
+static size_t through_line_end(const char *bytes, size_t len, bool *is_end)
+{
+    size_t i = 0;
+
+    while (i < len && bytes[i] != '\n' && bytes[i] != '\r')
+        i++;
+    *is_end = i < len;
+    return i + *is_end;
+}
+
+int ark_stream_feed(struct ark_stream *stream, const char *bytes, size_t len)
+{
+    int err = 0;
+
+    while (len && !err && !stream->finished) {
+        bool is_end;
+        size_t part = through_line_end(bytes, len, &is_end);
+
+        if (!stream->in_line)
+            stream->in_bare = *bytes == '{';
+        stream->in_line = !is_end;
+        err = stream->in_bare ? feed_bare(stream, bytes, part, is_end) : sse_reader_feed(&stream->reader, bytes, part);
+        bytes += part;
+        len -= part;
+    }
+    return err ? err : stream->collect->err;
+}
+
+void ark_stream_end(struct ark_stream *stream)
+{
+    /* One line end may be the second half of a pair; then the line, then the event. */
+    static const char ends[] = "\n\n\n";
+
+    /* What fails here was cut: there is no event to be had from it. */
+    if (stream->in_line && stream->in_bare && !stream->finished)
+        take_bare(stream);
+    if (!stream->finished && sse_reader_feed(&stream->reader, ends, strlen(ends)))
+        return;
+}

@@ -1,0 +1,207 @@
+#include "worker/claim.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/random.h"
+#include "common/redis/client.h"
+#include "common/redis/script.h"
+
+enum { BATCH_MAX = 100, WAIT_MS = 2000, WAIT_MARGIN_MS = 3000, NONCE_BYTES = 8 };
+
+enum claim_state { CLAIM_IDLE, CLAIM_CLAIMING, CLAIM_WAITING, CLAIM_RESTING, CLAIM_STOPPED };
+
+struct claim {
+    struct claim_config config;
+    enum claim_state state;
+    int asked; /* jobs the CLAIM under way may bring */
+    struct script_run *run;
+    struct redis_call *wait;
+    struct event *timer; /* ends CLAIM_RESTING */
+};
+
+static int text_as_int(const redisReply *reply, size_t i)
+{
+    int64_t value;
+
+    return script_int(reply, i, &value) ? 0 : (int)value;
+}
+
+/* {id, fence, attempt, request, paid_calls, max_paid_calls, epoch, trace} */
+static bool read_job(const redisReply *reply, struct claimed_job *job)
+{
+    job->id = script_text(reply, 0, NULL);
+    job->fence = script_text(reply, 1, NULL);
+    job->attempt = text_as_int(reply, 2);
+    job->request = script_text(reply, 3, &job->request_len);
+    job->paid_calls = text_as_int(reply, 4);
+    job->max_paid_calls = text_as_int(reply, 5);
+    job->trace = script_text(reply, 7, NULL);
+    return job->id && job->fence && job->trace;
+}
+
+/* Returns how many jobs came. */
+static int hand_out(struct claim *claim, const redisReply *reply)
+{
+    int jobs = 0;
+
+    for (size_t i = 1; i < reply->elements; i++) {
+        struct claimed_job job;
+
+        if (read_job(reply->element[i], &job))
+            claim->config.on_job(&job, claim->config.arg);
+        else
+            log_error("claim", "CLAIM gave a job that cannot be read; its lease will lapse", "");
+        jobs++;
+    }
+    return jobs;
+}
+
+static void start_claim(struct claim *claim);
+static void start_wait(struct claim *claim, int64_t next_ms);
+
+/* Redis is there and says no: asking again at once would only make it worse. */
+static void rest(struct claim *claim, const char *what, const redisReply *reply)
+{
+    static const struct timeval delay = { .tv_sec = WAIT_MS / 1000 };
+    char why[256];
+
+    if (claim->state != CLAIM_IDLE)
+        return;
+    log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
+    claim->state = CLAIM_RESTING;
+    evtimer_add(claim->timer, &delay);
+}
+
+static void on_rested(evutil_socket_t fd, short what, void *arg)
+{
+    struct claim *claim = arg;
+
+    (void)fd;
+    (void)what;
+    if (claim->state == CLAIM_RESTING)
+        claim->state = CLAIM_IDLE;
+    start_claim(claim);
+}
+
+/* What came of a CLAIM: jobs, or the reason to wait. */
+static void take(struct claim *claim, const redisReply *reply)
+{
+    int64_t next_ms;
+
+    if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms))
+        rest(claim, "CLAIM failed, trying again", reply);
+    else if (hand_out(claim, reply) >= claim->asked)
+        start_claim(claim);
+    else
+        start_wait(claim, next_ms);
+}
+
+static void on_claimed(const redisReply *reply, int err, void *arg)
+{
+    struct claim *claim = arg;
+
+    claim->run = NULL;
+    if (claim->state == CLAIM_CLAIMING)
+        claim->state = CLAIM_IDLE;
+    if (!err)
+        take(claim, reply);
+    if (claim->state == CLAIM_STOPPED)
+        claim->config.on_stopped(claim->config.arg);
+    /* After an error claim_more follows, when Redis is back. */
+}
+
+static void start_claim(struct claim *claim)
+{
+    char lease[24], most[16], nonce[2 * NONCE_BYTES + 1], max_attempts[16];
+    int room = claim->config.room(claim->config.arg);
+
+    if (claim->state != CLAIM_IDLE || room <= 0)
+        return;
+    claim->asked = room < BATCH_MAX ? room : BATCH_MAX;
+    (void)snprintf(lease, sizeof(lease), "%lld", (long long)claim->config.lease_ms);
+    (void)snprintf(most, sizeof(most), "%d", claim->asked);
+    (void)snprintf(max_attempts, sizeof(max_attempts), "%d", claim->config.max_attempts);
+    random_hex(nonce, NONCE_BYTES);
+
+    const struct script_arg args[] = { SCRIPT_TEXT(claim->config.worker), SCRIPT_TEXT(lease), SCRIPT_TEXT(most),
+                                       SCRIPT_TEXT(nonce), SCRIPT_TEXT(max_attempts) };
+    const struct script_call call = {
+        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = sizeof(args) / sizeof(args[0])
+    };
+
+    if (!script_run(claim->config.redis, &call, on_claimed, claim, &claim->run))
+        claim->state = CLAIM_CLAIMING;
+}
+
+/* A token or a timeout: there is one way to find out. */
+static void on_woken(const redisReply *reply, int err, void *arg)
+{
+    struct claim *claim = arg;
+
+    claim->wait = NULL;
+    if (claim->state == CLAIM_WAITING)
+        claim->state = CLAIM_IDLE;
+    if (err)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR)
+        rest(claim, "BLPOP failed, trying again", reply);
+    else
+        start_claim(claim);
+}
+
+static void start_wait(struct claim *claim, int64_t next_ms)
+{
+    int64_t wait_ms = next_ms >= 0 && next_ms < WAIT_MS ? next_ms + 1 : WAIT_MS;
+    char seconds[24];
+    const char *argv[] = { "BLPOP", claim->config.wake, seconds };
+    const size_t lengths[] = { strlen(argv[0]), strlen(argv[1]),
+                               (size_t)snprintf(seconds, sizeof(seconds), "%.3f", (double)wait_ms / 1000) };
+    const struct redis_command command = {
+        .argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = wait_ms + WAIT_MARGIN_MS
+    };
+
+    if (claim->state == CLAIM_IDLE && !redis_send(claim->config.waiter, &command, on_woken, claim, &claim->wait))
+        claim->state = CLAIM_WAITING;
+}
+
+struct claim *claim_create(const struct claim_config *config)
+{
+    struct claim *claim = calloc(1, sizeof(*claim));
+
+    if (!claim)
+        return NULL;
+    claim->config = *config;
+    claim->timer = evtimer_new(loop_base(config->loop), on_rested, claim);
+    return claim->timer ? claim : claim_destroy(claim);
+}
+
+struct claim *claim_destroy(struct claim *claim)
+{
+    if (!claim)
+        return NULL;
+    if (claim->run)
+        script_cancel(claim->run);
+    if (claim->wait)
+        redis_cancel(claim->wait);
+    if (claim->timer)
+        event_free(claim->timer);
+    free(claim);
+    return NULL;
+}
+
+void claim_more(struct claim *claim)
+{
+    start_claim(claim);
+}
+
+bool claim_stop(struct claim *claim)
+{
+    claim->state = CLAIM_STOPPED;
+    return !claim->run;
+}

@@ -1,0 +1,174 @@
+/* arkrelay-worker: takes tasks from Redis and has ARK make their pictures */
+#include <curl/curl.h>
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/err.h"
+#include "common/http/probe.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/redis/address.h"
+#include "worker/health.h"
+#include "worker/runner.h"
+#include "worker/worker_options.h"
+
+enum { NAME_SIZE = 96, PROBE_TIMEOUT_MS = 3000 };
+
+struct worker {
+    struct worker_options options;
+    struct redis_address redis;
+    char name[NAME_SIZE];
+    struct loop *loop;
+    struct runner *runner;
+    struct health *health;
+};
+
+static void on_drained(void *arg)
+{
+    struct worker *worker = arg;
+
+    loop_stop(worker->loop);
+}
+
+static void on_drain(void *arg)
+{
+    struct worker *worker = arg;
+
+    runner_drain(worker->runner);
+}
+
+static void on_stop(void *arg)
+{
+    struct worker *worker = arg;
+
+    log_warn("worker", "stops at once; what runs is settled when its lease lapses", "jobs=%d",
+             runner_jobs(worker->runner));
+    loop_stop(worker->loop);
+}
+
+static void set_name(struct worker *worker)
+{
+    char host[64] = "worker";
+
+    (void)gethostname(host, sizeof(host) - 1);
+    if (*worker->options.name)
+        (void)snprintf(worker->name, sizeof(worker->name), "%s", worker->options.name);
+    else
+        (void)snprintf(worker->name, sizeof(worker->name), "%s:%ld", host, (long)getpid());
+}
+
+/* What the rows of the table cannot say. Prints what is wrong. */
+static int check_options(struct worker *worker)
+{
+    struct worker_options *options = &worker->options;
+    const char *why;
+
+    if (!*options->ark_api_key && !*options->ark_sim_url) {
+        fprintf(stderr, "arkrelay-worker: ARK_API_KEY is not set (environment, .env, or scripts/setup_env.sh); "
+                        "to try without one, run arkrelay-ark-sim and set ARK_SIM_URL\n");
+        return ERR_RANGE;
+    }
+    if (redis_address_parse(options->shared.redis_url, &worker->redis, &why)) {
+        fprintf(stderr, "arkrelay-worker: REDIS_URL: %s\n", why);
+        return ERR_RANGE;
+    }
+    worker->redis.ca_file = options->shared.redis_ca_file;
+    return 0;
+}
+
+static void announce(const struct worker *worker)
+{
+    const struct worker_options *options = &worker->options;
+    char redis[128];
+
+    redis_address_text(&worker->redis, redis, sizeof(redis));
+    if (!*options->ark_api_key)
+        log_warn("worker", "SIMULATION: ARK_API_KEY is not set, pictures come from a simulator and cost nothing",
+                 "ark=%s", options->ark_sim_url);
+    log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
+             ARKRELAY_VERSION, worker->name, redis,
+             *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->ark_model,
+             (long long)options->concurrency, (long long)options->lease_ms);
+}
+
+static int create_parts(struct worker *worker)
+{
+    const char *why = "out of memory";
+
+    worker->loop = loop_create();
+    if (!worker->loop || loop_on_signals(worker->loop, on_drain, on_stop, worker))
+        goto failed;
+    worker->runner = runner_create(&(struct runner_config){ .loop = worker->loop,
+                                                            .options = &worker->options,
+                                                            .redis = &worker->redis,
+                                                            .name = worker->name,
+                                                            .on_drained = on_drained,
+                                                            .arg = worker });
+    if (!worker->runner)
+        goto failed;
+    if (strcmp(worker->options.listen, "off") != 0) {
+        worker->health = health_create(worker->loop, worker->options.listen, worker->runner, &why);
+        if (!worker->health)
+            goto failed;
+    }
+    return 0;
+failed:
+    log_error("worker", "cannot start", "listen=%s error=\"%s\"", worker->options.listen, why);
+    return ERR_SYSTEM;
+}
+
+static void destroy_parts(struct worker *worker)
+{
+    health_destroy(worker->health);
+    runner_destroy(worker->runner);
+    loop_destroy(worker->loop);
+}
+
+static int run(struct worker *worker)
+{
+    int err;
+
+    if (check_options(worker))
+        return OPTIONS_EXIT_BAD;
+    log_setup(worker->options.shared.log_level, worker->options.shared.log_format);
+    set_name(worker);
+    announce(worker);
+    err = create_parts(worker);
+    if (!err) {
+        loop_run(worker->loop);
+        log_info("worker", "stopped", "jobs=%d", runner_jobs(worker->runner));
+    }
+    destroy_parts(worker);
+    return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+static int probe(const struct worker *worker)
+{
+    return http_probe(worker->options.listen, "/readyz", PROBE_TIMEOUT_MS) == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct worker worker = { 0 };
+    int code;
+
+    switch (options_load(&worker_option_table, argc, argv, &worker.options)) {
+    case OPTIONS_DONE:
+        return EXIT_SUCCESS;
+    case OPTIONS_BAD:
+        return OPTIONS_EXIT_BAD;
+    case OPTIONS_RUN:
+        break;
+    }
+    if (curl_global_init(CURL_GLOBAL_DEFAULT))
+        return EXIT_FAILURE;
+    json_object_seed(0);
+    code = worker.options.shared.healthcheck ? probe(&worker) : run(&worker);
+    redis_address_deinit(&worker.redis);
+    options_deinit(&worker_option_table, &worker.options);
+    curl_global_cleanup();
+    return code;
+}

@@ -1,0 +1,261 @@
+#include "worker/report.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/redis/client.h"
+#include "common/redis/script.h"
+
+enum { ARGS_MAX = 6, RETRY_DELAY_MS = 1000 };
+
+struct message {
+    STAILQ_ENTRY(message) link;
+    enum script_id script;
+    char *args[ARGS_MAX];
+    size_t count;
+};
+
+STAILQ_HEAD(message_queue, message);
+
+struct report {
+    struct report_config config;
+    struct message_queue waiting; /* the head may be on its way */
+    struct script_run *in_flight;
+    struct event *retry; /* armed when Redis was there and said no */
+    int64_t sent_ms;
+    int64_t wseq;
+    bool broken; /* out of memory: only on_lost is left to say */
+};
+
+static struct message *message_destroy(struct message *message)
+{
+    if (!message)
+        return NULL;
+    for (size_t i = 0; i < message->count; i++)
+        free(message->args[i]);
+    free(message);
+    return NULL;
+}
+
+static struct message *message_create(enum script_id script, const char *const *args, size_t count)
+{
+    struct message *message = calloc(1, sizeof(*message));
+
+    if (!message)
+        return NULL;
+    message->script = script;
+    for (; message->count < count; message->count++) {
+        message->args[message->count] = strdup(args[message->count]);
+        if (!message->args[message->count])
+            return message_destroy(message);
+    }
+    return message;
+}
+
+static void drop_all(struct report *report)
+{
+    struct message *message;
+
+    while ((message = STAILQ_FIRST(&report->waiting))) {
+        STAILQ_REMOVE_HEAD(&report->waiting, link);
+        message_destroy(message);
+    }
+}
+
+static void lose(struct report *report)
+{
+    drop_all(report);
+    report->config.events.on_lost(report->config.arg);
+}
+
+static void send_head(struct report *report);
+
+static void retry_later(struct report *report)
+{
+    static const struct timeval delay = { .tv_sec = RETRY_DELAY_MS / 1000, .tv_usec = RETRY_DELAY_MS % 1000 * 1000 };
+
+    evtimer_add(report->retry, &delay);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+    struct report *report = arg;
+
+    (void)fd;
+    (void)what;
+    if (report->broken)
+        lose(report);
+    else
+        send_head(report);
+}
+
+/* Tells the job what became of its call. The job may be gone afterwards. */
+static void tell(struct report *report, enum script_id script, const redisReply *reply)
+{
+    const struct report_events *events = &report->config.events;
+    const char *answer = script_answer(reply);
+    int64_t paid_calls = 0;
+
+    if (script == SCRIPT_FINISH) {
+        events->on_finished(report->config.arg);
+    } else if (script == SCRIPT_EMIT) {
+        if (!strcmp(answer, "CANCEL"))
+            events->on_cancelled(report->config.arg);
+    } else if (!strcmp(answer, "OK")) {
+        if (script_int(reply, 1, &paid_calls))
+            log_warn("report", "BEGIN answered without a count, continuing", "task=%s", report->config.id);
+        events->on_begun(BEGIN_OK, (int)paid_calls, report->config.arg);
+    } else {
+        events->on_begun(!strcmp(answer, "BUDGET") ? BEGIN_NO_BUDGET : BEGIN_CANCELLED, 0, report->config.arg);
+    }
+}
+
+static bool is_one_of(const char *answer, const char *const *words)
+{
+    for (; *words; words++)
+        if (!strcmp(answer, *words))
+            return true;
+    return false;
+}
+
+static bool is_taken(const redisReply *reply)
+{
+    static const char *const taken[] = { "OK", "SAME", "CANCEL", "BUDGET", NULL };
+
+    return is_one_of(script_answer(reply), taken);
+}
+
+/* A BEGIN that was answered after the lease may have ended must not lead to a call: this process may have been frozen. */
+static bool is_too_late(const struct report *report, enum script_id script)
+{
+    return script == SCRIPT_BEGIN && clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
+}
+
+static void on_answer(const redisReply *reply, int err, void *arg)
+{
+    struct report *report = arg;
+    struct message *head = STAILQ_FIRST(&report->waiting);
+    enum script_id script = head->script;
+
+    report->in_flight = NULL;
+    if (err)
+        return; /* report_resume sends it again */
+    if (!strcmp(script_answer(reply), "LOST") || is_too_late(report, script)) {
+        lose(report);
+        return;
+    }
+    if (!is_taken(reply)) {
+        char why[256];
+
+        log_warn("report", "Redis did not take a report, trying again", "task=%s script=%s error=%s", report->config.id,
+                 scripts[script].name, log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
+        retry_later(report);
+        return;
+    }
+    STAILQ_REMOVE_HEAD(&report->waiting, link);
+    message_destroy(head);
+    send_head(report);
+    tell(report, script, reply);
+}
+
+static void send_head(struct report *report)
+{
+    const struct message *head = STAILQ_FIRST(&report->waiting);
+    struct script_arg args[ARGS_MAX];
+    struct script_call call = { .prefix = report->config.prefix, .args = args };
+    int err;
+
+    if (!head || report->in_flight)
+        return;
+    for (size_t i = 0; i < head->count; i++)
+        args[i] = SCRIPT_TEXT(head->args[i]);
+    call.script = head->script;
+    call.count = head->count;
+    report->sent_ms = clock_monotonic_ms();
+    err = script_run(report->config.redis, &call, on_answer, report, &report->in_flight);
+    if (err && err != ERR_NOT_READY) {
+        log_warn("report", "cannot send a report, trying again", "task=%s script=%s error=\"%s\"", report->config.id,
+                 scripts[head->script].name, err_text(err));
+        retry_later(report);
+    }
+}
+
+static void enqueue(struct report *report, enum script_id script, const char *const *args, size_t count)
+{
+    struct message *message = message_create(script, args, count);
+
+    if (!message) {
+        report->broken = true;
+        retry_later(report);
+        return;
+    }
+    STAILQ_INSERT_TAIL(&report->waiting, message, link);
+    if (message == STAILQ_FIRST(&report->waiting))
+        send_head(report);
+}
+
+struct report *report_create(const struct report_config *config)
+{
+    struct report *report = calloc(1, sizeof(*report));
+
+    if (!report)
+        return NULL;
+    report->config = *config;
+    STAILQ_INIT(&report->waiting);
+    report->retry = evtimer_new(loop_base(config->loop), on_retry, report);
+    return report->retry ? report : report_destroy(report);
+}
+
+struct report *report_destroy(struct report *report)
+{
+    if (!report)
+        return NULL;
+    if (report->in_flight)
+        script_cancel(report->in_flight);
+    if (report->retry)
+        event_free(report->retry);
+    drop_all(report);
+    free(report);
+    return NULL;
+}
+
+void report_begin(struct report *report, const char *call_id, int images, const char *data)
+{
+    char images_text[16], lease_text[24];
+    const char *args[] = { report->config.id, report->config.fence, call_id, images_text, lease_text, data };
+
+    (void)snprintf(images_text, sizeof(images_text), "%d", images);
+    (void)snprintf(lease_text, sizeof(lease_text), "%lld", (long long)report->config.lease_ms);
+    enqueue(report, SCRIPT_BEGIN, args, sizeof(args) / sizeof(args[0]));
+}
+
+void report_emit(struct report *report, const char *data, const char *slot)
+{
+    char wseq_text[24];
+    const char *args[] = { report->config.id, report->config.fence, wseq_text, data, slot };
+
+    (void)snprintf(wseq_text, sizeof(wseq_text), "%lld", (long long)++report->wseq);
+    enqueue(report, SCRIPT_EMIT, args, sizeof(args) / sizeof(args[0]));
+}
+
+void report_finish(struct report *report, const struct report_end *end)
+{
+    char delay_text[24];
+    const char *args[] = { report->config.id, report->config.fence, end->outcome, end->charge, delay_text, end->data };
+
+    (void)snprintf(delay_text, sizeof(delay_text), "%lld", (long long)end->delay_ms);
+    enqueue(report, SCRIPT_FINISH, args, sizeof(args) / sizeof(args[0]));
+}
+
+void report_resume(struct report *report)
+{
+    if (!evtimer_pending(report->retry, NULL))
+        send_head(report);
+}

@@ -1,0 +1,307 @@
+#include "worker/runner.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/keys.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/redis/client.h"
+#include "worker/claim.h"
+#include "worker/fetch.h"
+#include "worker/job.h"
+#include "worker/lease.h"
+#include "worker/reaper.h"
+
+enum { PARTITION = 0, URL_SIZE = 1100, HEADER_SIZE = 4200, REDIS_OUTPUT_MAX = 256 << 20 };
+
+/* Soon after a blip, and well below the reaper's hold after a long one. */
+static const struct backoff reconnect = { .base_ms = 100, .max_ms = 2000 };
+
+TAILQ_HEAD(job_list, job);
+
+struct runner {
+    struct runner_config config;
+    struct redis *commands, *waiter;
+    struct fetch *fetch;
+    struct lease_keeper *leases;
+    struct claim *claim;
+    struct reaper *reaper;
+    struct job_context context;
+    struct job_list jobs;
+    int job_count;
+    bool was_ready, draining, claim_stopped, drained;
+    struct loop_deferred tell_drained;
+    char prefix[KEYS_PREFIX_SIZE], wake[KEYS_PREFIX_SIZE];
+    char ark_url[URL_SIZE], authorization[HEADER_SIZE];
+};
+
+static void tell_drained(void *arg)
+{
+    struct runner *runner = arg;
+
+    runner->config.on_drained(runner->config.arg);
+}
+
+static void check_drained(struct runner *runner)
+{
+    if (!runner->claim_stopped || runner->drained || runner->job_count)
+        return;
+    runner->drained = true;
+    loop_defer(runner->config.loop, &runner->tell_drained, tell_drained, runner);
+}
+
+/* -- jobs */
+
+static void on_gone(struct job *job, void *arg)
+{
+    struct runner *runner = arg;
+
+    TAILQ_REMOVE(&runner->jobs, job, link);
+    runner->job_count--;
+    job_destroy(job);
+    if (!runner->draining)
+        claim_more(runner->claim);
+    check_drained(runner);
+}
+
+static void on_job(const struct claimed_job *claimed, void *arg)
+{
+    struct runner *runner = arg;
+    struct job *job = (runner->draining ? job_hand_back : job_start)(&runner->context, claimed);
+
+    if (!job) {
+        log_error("runner", "out of memory, a job is left to its lease", "task=%s", claimed->id);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&runner->jobs, job, link);
+    runner->job_count++;
+}
+
+static void on_claim_stopped(void *arg)
+{
+    struct runner *runner = arg;
+
+    runner->claim_stopped = true;
+    check_drained(runner);
+}
+
+static int room(void *arg)
+{
+    const struct runner *runner = arg;
+
+    return runner->draining ? 0 : (int)runner->config.options->concurrency - runner->job_count;
+}
+
+static struct job *job_of(struct lease_entry *entry)
+{
+    return (struct job *)(void *)((char *)entry - offsetof(struct job, lease));
+}
+
+static void on_lease_lost(struct lease_entry *entry, void *arg)
+{
+    (void)arg;
+    job_lose(job_of(entry));
+}
+
+static void on_lease_cancelled(struct lease_entry *entry, void *arg)
+{
+    (void)arg;
+    job_cancel(job_of(entry));
+}
+
+/* -- Redis */
+
+static void on_ready(void *arg)
+{
+    struct runner *runner = arg;
+    struct job *job;
+
+    if (runner->was_ready)
+        reaper_hold(runner->reaper);
+    runner->was_ready = true;
+    lease_renew_now(runner->leases);
+    TAILQ_FOREACH (job, &runner->jobs, link)
+        job_resume(job);
+    claim_more(runner->claim);
+}
+
+static void on_waiter_ready(void *arg)
+{
+    struct runner *runner = arg;
+
+    claim_more(runner->claim);
+}
+
+static struct redis *connect_redis(struct runner *runner, const char *role, void (*ready)(void *arg))
+{
+    char name[64];
+    const struct redis_config config = {
+        .address = runner->config.redis,
+        .name = name,
+        .connect_timeout_ms = runner->config.options->shared.redis_timeout_ms,
+        .command_timeout_ms = runner->config.options->shared.redis_timeout_ms,
+        .reconnect = reconnect,
+        .output_max = REDIS_OUTPUT_MAX,
+        .events = { .on_ready = ready },
+        .arg = runner,
+    };
+
+    (void)snprintf(name, sizeof(name), "arkrelay-worker:%s", role);
+    return redis_create(runner->config.loop, &config);
+}
+
+/* -- birth and death */
+
+static struct ark_defaults ark_defaults(const struct worker_options *options)
+{
+    return (struct ark_defaults){
+        .model = options->ark_model,
+        .prompt = options->ark_prompt,
+        .size = options->ark_size,
+        .max_images = (int)options->ark_max_images,
+        .watermark = options->ark_watermark,
+        .stream = options->ark_stream,
+        .response_format = options->ark_response_format,
+        .output_format = options->ark_output_format,
+        .optimize_prompt_mode = options->ark_optimize_prompt,
+        .web_search = options->ark_web_search,
+        .guidance_scale = (double)options->ark_guidance,
+        .background = options->ark_background,
+        .layer_decomposition = options->ark_layer_decomposition,
+    };
+}
+
+/* A simulator stands in while there is no key; it takes any. */
+static void set_endpoint(struct runner *runner)
+{
+    const struct worker_options *options = runner->config.options;
+    bool simulated = !*options->ark_api_key;
+    const char *base = simulated ? options->ark_sim_url : options->ark_base_url;
+    size_t len = strlen(base);
+
+    while (len && base[len - 1] == '/')
+        len--;
+    (void)snprintf(runner->ark_url, sizeof(runner->ark_url), "%.*s/images/generations", (int)len, base);
+    (void)snprintf(runner->authorization, sizeof(runner->authorization), "Authorization: Bearer %s",
+                   simulated ? "simulator" : options->ark_api_key);
+}
+
+static void set_context(struct runner *runner)
+{
+    const struct worker_options *options = runner->config.options;
+
+    runner->context = (struct job_context){
+        .loop = runner->config.loop,
+        .redis = runner->commands,
+        .fetch = runner->fetch,
+        .leases = runner->leases,
+        .prefix = runner->prefix,
+        .lease_ms = options->lease_ms,
+        .max_attempts = (int)options->max_attempts,
+        .backoff = {.base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms},
+        .ark = ark_defaults(options),
+        .ark_url = runner->ark_url,
+        .authorization = runner->authorization,
+        .ark_timeout_ms = options->ark_timeout_ms,
+        .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
+        .ark_answer_max = (size_t)options->ark_answer_max,
+        .on_gone = on_gone,
+        .arg = runner,
+    };
+}
+
+static bool create_parts(struct runner *runner)
+{
+    const struct worker_options *options = runner->config.options;
+    struct loop *loop = runner->config.loop;
+
+    runner->fetch = fetch_create(&(struct fetch_setup){ .loop = loop,
+                                                        .connect_ms = options->ark_connect_timeout_ms,
+                                                        .first_byte_ms = options->ark_first_byte_timeout_ms,
+                                                        .ca_file = options->ark_ca_file,
+                                                        .user_agent = "arkrelay-worker/" ARKRELAY_VERSION });
+    runner->commands = connect_redis(runner, "commands", on_ready);
+    runner->waiter = connect_redis(runner, "wait", on_waiter_ready);
+    runner->leases = lease_keeper_create(&(struct lease_config){
+        .loop = loop,
+        .redis = runner->commands,
+        .prefix = runner->prefix,
+        .lease_ms = options->lease_ms,
+        .events = {.on_cancelled = on_lease_cancelled, .on_lost = on_lease_lost},
+        .arg = runner
+    });
+    runner->claim = claim_create(&(struct claim_config){ .loop = loop,
+                                                         .redis = runner->commands,
+                                                         .waiter = runner->waiter,
+                                                         .prefix = runner->prefix,
+                                                         .wake = runner->wake,
+                                                         .worker = runner->config.name,
+                                                         .lease_ms = options->lease_ms,
+                                                         .max_attempts = (int)options->max_attempts,
+                                                         .room = room,
+                                                         .on_job = on_job,
+                                                         .on_stopped = on_claim_stopped,
+                                                         .arg = runner });
+    runner->reaper = reaper_create(loop, runner->commands, runner->prefix);
+    return runner->fetch && runner->commands && runner->waiter && runner->leases && runner->claim && runner->reaper;
+}
+
+struct runner *runner_create(const struct runner_config *config)
+{
+    struct runner *runner = calloc(1, sizeof(*runner));
+
+    if (!runner)
+        return NULL;
+    runner->config = *config;
+    TAILQ_INIT(&runner->jobs);
+    keys_prefix(runner->prefix, PARTITION);
+    keys_wake(runner->wake, PARTITION);
+    set_endpoint(runner);
+    if (!create_parts(runner))
+        return runner_destroy(runner);
+    set_context(runner);
+    return runner;
+}
+
+struct runner *runner_destroy(struct runner *runner)
+{
+    struct job *job;
+
+    if (!runner)
+        return NULL;
+    while ((job = TAILQ_FIRST(&runner->jobs))) {
+        TAILQ_REMOVE(&runner->jobs, job, link);
+        job_destroy(job);
+    }
+    reaper_destroy(runner->reaper);
+    claim_destroy(runner->claim);
+    lease_keeper_destroy(runner->leases);
+    redis_destroy(runner->waiter);
+    redis_destroy(runner->commands);
+    fetch_destroy(runner->fetch);
+    explicit_bzero(runner->authorization, sizeof(runner->authorization));
+    free(runner);
+    return NULL;
+}
+
+void runner_drain(struct runner *runner)
+{
+    if (runner->draining)
+        return;
+    runner->draining = true;
+    runner->claim_stopped = claim_stop(runner->claim);
+    log_info("runner", "draining: takes no new jobs", "jobs=%d", runner->job_count);
+    check_drained(runner);
+}
+
+bool runner_is_ready(const struct runner *runner)
+{
+    return !runner->draining && redis_is_ready(runner->commands);
+}
+
+int runner_jobs(const struct runner *runner)
+{
+    return runner->job_count;
+}

@@ -1,0 +1,65 @@
+/* verdict - what happened to a paid call decides what comes of the task
+ *
+ * One pure table: from what fetch and ark_answer saw, and how often was tried and paid already, to done, failed, cancelled or one
+ * more try, and to what is known of the charge. Two rules stand above its rows: a task that has an image is done and
+ * never pays again, and what may have been charged is repeated only within the budget of paid calls.
+ *
+ * ARK's own code decides before the HTTP status does: half of the codes that come with 429 are permanent. Codes are dotted: the whole
+ * code is looked for first, then the part before its first dot.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_VERDICT_H
+#define ARKRELAY_VERDICT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/problem.h"
+#include "worker/fetch.h"
+
+struct ark_result;
+
+enum { VERDICT_WORDS_MAX = 768 };
+
+struct evidence {
+    enum fetch_end end;             /* FETCH_ANSWERED also where the caller hung up on a finished answer */
+    const char *words;              /* fetch_outcome.words */
+    const struct ark_result *ark;   /* from ark_answer_end; of an answer without a head when nothing came */
+    int attempt, max_attempts;      /* this one counts */
+    int paid_calls, max_paid_calls; /* this one counts */
+    bool cancelled;                 /* the client asked for it */
+};
+
+enum verdict_action {
+    VERDICT_DONE,  /* there is at least one image */
+    VERDICT_FAIL,  /* for good: the `error` event */
+    VERDICT_RETRY, /* after a wait */
+    VERDICT_CANCELLED,
+};
+
+/* As FINISH takes it; charge_name gives its words. */
+enum charge {
+    CHARGE_KNOWN, /* charged */
+    CHARGE_VOID,  /* not charged: the budget gets the call back */
+    CHARGE_UNKNOWN,
+    CHARGE_NONE, /* no call was begun; verdict never says this */
+};
+
+struct verdict {
+    enum verdict_action action;
+    enum charge charge;
+    enum problem problem; /* why; PROBLEM_COUNT when DONE */
+    bool retryable;       /* the client may come again with the same request */
+    bool pause_all;       /* ARK has too much to do: no worker should start a call for now */
+    int64_t wait_ms;      /* before the retry and for the pause, as ARK asked; 0: it did not, take the own backoff */
+    char words[VERDICT_WORDS_MAX]; /* for people, with ARK's code and message; "" when DONE */
+};
+
+void verdict_decide(const struct evidence *evidence, struct verdict *out);
+
+const char *
+verdict_action_name(enum verdict_action action); /* "done" "failed" "retry" "cancelled", as FINISH takes it */
+const char *charge_name(enum charge charge);     /* "known" "void" "unknown" "none" */
+
+#endif

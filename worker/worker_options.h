@@ -1,0 +1,29 @@
+/* worker_options - what can be set of arkrelay-worker; the rows are in worker_options.c
+ */
+#ifndef ARKRELAY_WORKER_OPTIONS_H
+#define ARKRELAY_WORKER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/options.h"
+#include "common/shared_options.h"
+
+struct worker_options {
+    struct shared_options shared;
+    char *listen, *name;
+    int64_t concurrency, max_attempts;
+    int64_t lease_ms, backoff_base_ms, backoff_max_ms;
+
+    char *ark_api_key, *ark_base_url, *ark_sim_url, *ark_ca_file;
+    char *ark_model, *ark_prompt, *ark_size;
+    int64_t ark_max_images, ark_guidance;
+    bool ark_watermark, ark_web_search, ark_layer_decomposition;
+    int ark_stream, ark_response_format, ark_output_format, ark_optimize_prompt, ark_background;
+    int64_t ark_connect_timeout_ms, ark_first_byte_timeout_ms, ark_timeout_ms, ark_timeout_per_image_ms;
+    int64_t ark_answer_max;
+};
+
+extern const struct option_table worker_option_table;
+
+#endif
