@@ -1,0 +1,84 @@
+// arkrelay in a browser: fetch() with a POST, and an incremental SSE parser.
+//
+//   for await (const { event, data } of generate({ urls: [...], task_id: "t1" })) { ... }
+//
+// EventSource cannot POST, so the first request is a fetch(); when the connection is cut, the stream is taken up
+// again where it stood, by GET with Last-Event-ID.
+
+const BASE = '/api/v1/faceflip';
+
+export async function* generate(request, { base = BASE, signal } = {}) {
+  const { task_id } = request;
+  let lastId = '';
+  let wait = 2000;
+  let response = await fetch(`${base}/generate/stream`, {
+    method: 'POST',
+    headers: { 'Content-Type': 'application/json' },
+    body: JSON.stringify(request),
+    signal,
+  });
+
+  for (;;) {
+    if (response.status === 204) return; // everything was delivered before
+    if (!response.ok) throw await problem(response);
+    try {
+      for await (const frame of frames(response.body)) {
+        if (frame.retry) wait = frame.retry;
+        if (frame.id) lastId = frame.id;
+        if (!frame.data) continue;
+        const { event, data } = JSON.parse(frame.data);
+        yield { event, data };
+        if (event === 'done' || event === 'error') return;
+      }
+    } catch (error) {
+      if (signal?.aborted) throw error;
+    }
+    response = await resume(`${base}/tasks/${encodeURIComponent(task_id)}/stream`, lastId, wait, signal);
+  }
+}
+
+async function resume(url, lastId, wait, signal) {
+  for (;;) {
+    await new Promise((done) => setTimeout(done, wait));
+    try {
+      const response = await fetch(url, { headers: lastId ? { 'Last-Event-ID': lastId } : {}, signal });
+      if (response.status < 500) return response;
+    } catch (error) {
+      if (signal?.aborted) throw error;
+    }
+  }
+}
+
+async function problem(response) {
+  const body = await response.json().catch(() => ({}));
+  return Object.assign(new Error(body.detail || response.statusText), { status: response.status, problem: body });
+}
+
+// Server-Sent Events, as the standard has them: frames end at an empty line, a line is cut at its FIRST colon and
+// everything behind it (less one space) is the value. A chunk may end anywhere, even inside of a character.
+async function* frames(body) {
+  const reader = body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = '';
+  let frame = {};
+  for (;;) {
+    const { value, done } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split('\n');
+    rest = lines.pop();
+    for (const raw of lines) {
+      const line = raw.endsWith('\r') ? raw.slice(0, -1) : raw;
+      if (line === '') {
+        yield frame;
+        frame = {};
+        continue;
+      }
+      const colon = line.indexOf(':');
+      if (colon === 0) continue; // a comment: the connection is alive
+      const name = colon < 0 ? line : line.slice(0, colon);
+      const text = colon < 0 ? '' : line.slice(colon + 1).replace(/^ /, '');
+      if (name === 'data') frame.data = frame.data === undefined ? text : `${frame.data}\n${text}`;
+      else if (name === 'retry') frame.retry = Number(text);
+      else frame[name] = text;
+    }
+  }
+}
