@@ -7,7 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/utf8.h"
+
 enum { FIRST_CAPACITY = 64 };
+
+#define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
 void buf_init(struct buf *buf, size_t max)
 {
@@ -107,17 +111,23 @@ static void add_escaped(struct buf *buf, unsigned char c)
 
 void buf_add_json(struct buf *buf, const char *text, size_t len)
 {
-    size_t from = 0;
+    size_t from = 0, at = 0;
 
     buf_add_char(buf, '"');
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
+    while (at < len) {
+        unsigned char c = (unsigned char)text[at];
+        size_t step = utf8_char_len(text + at, len - at);
 
-        if (c >= 0x20 && c != '"' && c != '\\' && c != 0x7f)
+        if (step && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
+            at += step;
             continue;
-        buf_add(buf, text + from, i - from);
-        add_escaped(buf, c);
-        from = i + 1;
+        }
+        buf_add(buf, text + from, at - from);
+        if (step)
+            add_escaped(buf, c);
+        else
+            buf_add_text(buf, REPLACEMENT);
+        from = ++at;
     }
     buf_add(buf, text + from, len - from);
     buf_add_char(buf, '"');

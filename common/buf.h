@@ -30,8 +30,8 @@ void buf_add_char(struct buf *buf, char c);
 void buf_add_int(struct buf *buf, int64_t value);
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* Adds `text` as a JSON string with its quotes. Bytes of 0x80 and above pass as they are (UTF-8 in, UTF-8 out);
- * control bytes, the quote and the backslash are escaped. */
+/* Adds `text` as a JSON string with its quotes. UTF-8 passes as it is, a byte that is none becomes U+FFFD; control bytes, the
+ * quote and the backslash are escaped. So the result is valid JSON whatever the input. */
 void buf_add_json(struct buf *buf, const char *text, size_t len);
 
 void buf_drop_front(struct buf *buf, size_t len); /* forgets the first len bytes; len is at most buf->len */

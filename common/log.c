@@ -1,5 +1,6 @@
 #include "common/log.h"
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,8 +10,9 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
+#include "common/utf8.h"
 
-enum { LINE_MAX_BYTES = 4096 };
+enum { FIELDS_MAX = 2048, LINE_MAX_BYTES = 8 * FIELDS_MAX /* escaped, each byte may become six */ };
 
 /* The process's own: set once before threads start, read-only afterwards. */
 static enum log_level threshold = LOG_INFO;
@@ -55,7 +57,41 @@ static const char *field_end(const char *text)
     return text;
 }
 
-/* A quoted value is a JSON string already (log_quote), anything else becomes one. */
+/* The length of the escape sequence at `text`, 0 where JSON knows none like it. */
+static size_t escape_length(const char *text, size_t len)
+{
+    if (len >= 2 && strchr("\"\\/bfnrt", text[1]))
+        return 2;
+    if (len < 6 || text[1] != 'u' || strspn(text + 2, "0123456789abcdefABCDEF") < 4)
+        return 0;
+    return 6;
+}
+
+static bool is_json_string(const char *text, size_t len)
+{
+    size_t at = 1;
+
+    if (len < 2 || text[0] != '"')
+        return false;
+    while (at < len && text[at] != '"') {
+        size_t step = text[at] == '\\' ? escape_length(text + at, len - at) : 1;
+
+        if (!step)
+            return false;
+        at += step;
+    }
+    return at == len - 1;
+}
+
+/* What log_quote made is a JSON string already, anything else becomes one. */
+static void add_json_value(struct buf *line, const char *value, size_t len)
+{
+    if (is_json_string(value, len))
+        buf_add(line, value, len);
+    else
+        buf_add_json(line, value, len);
+}
+
 static void add_json_fields(struct buf *line, const char *fields)
 {
     while (*fields) {
@@ -66,10 +102,7 @@ static void add_json_fields(struct buf *line, const char *fields)
             buf_add_char(line, ',');
             buf_add_json(line, fields, (size_t)(equals - fields));
             buf_add_char(line, ':');
-            if (equals[1] == '"')
-                buf_add(line, equals + 1, (size_t)(end - equals - 1));
-            else
-                buf_add_json(line, equals + 1, (size_t)(end - equals - 1));
+            add_json_value(line, equals + 1, (size_t)(end - equals - 1));
         }
         fields = *end ? end + 1 : end;
     }
@@ -93,20 +126,49 @@ static void format_text(struct buf *line, enum log_level level, const char *comp
     buf_addf(line, " %-5s %-7s %s%s%s\n", level_names[level], component, message, *fields ? " " : "", fields);
 }
 
+/* Whatever the fields hold, a line stays one line of UTF-8. */
+static void make_printable(char *text)
+{
+    size_t len = strlen(text);
+
+    for (size_t at = 0; at < len;) {
+        unsigned char c = (unsigned char)text[at];
+        size_t step = utf8_char_len(text + at, len - at);
+
+        if (!step || c < ' ' || c == 0x7f) {
+            text[at] = '?';
+            step = 1;
+        }
+        at += step;
+    }
+}
+
+__attribute__((format(printf, 3, 0))) static void format_fields(char *out, size_t size, const char *format,
+                                                                va_list args)
+{
+    static const char cut[] = "...";
+    int len = vsnprintf(out, size, format, args);
+
+    if (len < 0)
+        out[0] = '\0';
+    else if ((size_t)len >= size)
+        memcpy(out + size - sizeof(cut), cut, sizeof(cut));
+    make_printable(out);
+}
+
 void log_line(enum log_level level, const char *component, const char *message, const char *format, ...)
 {
-    char fields[LINE_MAX_BYTES / 2];
+    char fields[FIELDS_MAX];
     struct buf line;
     va_list args;
 
     if (!log_enabled(level))
         return;
     va_start(args, format);
-    if (vsnprintf(fields, sizeof(fields), format, args) < 0)
-        fields[0] = '\0';
+    format_fields(fields, sizeof(fields), format, args);
     va_end(args);
 
-    buf_init(&line, LINE_MAX_BYTES * 4);
+    buf_init(&line, LINE_MAX_BYTES);
     if (output == LOG_JSON)
         format_json(&line, level, component, message, fields);
     else
@@ -117,29 +179,42 @@ void log_line(enum log_level level, const char *component, const char *message, 
     buf_deinit(&line);
 }
 
+/* Writes the character at `text` as it stands between quotes; returns its bytes in `text`. */
+static size_t escape(char *out, size_t size, const char *text)
+{
+    unsigned char c = (unsigned char)*text;
+    size_t step = utf8_char_len(text, strnlen(text, 4));
+
+    if (!step)
+        (void)snprintf(out, size, "\\ufffd");
+    else if (c == '"' || c == '\\')
+        (void)snprintf(out, size, "\\%c", c);
+    else if (c < ' ' || c == 0x7f)
+        (void)snprintf(out, size, "\\u%04x", c);
+    else
+        (void)snprintf(out, size, "%.*s", (int)step, text);
+    return step ? step : 1;
+}
+
 const char *log_quote(char *out, size_t size, const char *text)
 {
     static const char tail[] = "...\"";
     size_t at = 0;
 
+    assert(size >= 8);
     out[at++] = '"';
-    for (; *text; text++) {
-        unsigned char c = (unsigned char)*text;
+    while (*text) {
         char escaped[8];
-        int len;
+        size_t len;
 
-        if (c == '"' || c == '\\')
-            len = snprintf(escaped, sizeof(escaped), "\\%c", c);
-        else if (c < 0x20 || c == 0x7f)
-            len = snprintf(escaped, sizeof(escaped), "\\u%04x", c);
-        else
-            len = snprintf(escaped, sizeof(escaped), "%c", c);
-        if (at + (size_t)len + sizeof(tail) > size) {
+        text += escape(escaped, sizeof(escaped), text);
+        len = strlen(escaped);
+        if (at + len + sizeof(tail) > size) {
             memcpy(out + at, tail, sizeof(tail));
             return out;
         }
-        memcpy(out + at, escaped, (size_t)len);
-        at += (size_t)len;
+        memcpy(out + at, escaped, len);
+        at += len;
     }
     out[at++] = '"';
     out[at] = '\0';

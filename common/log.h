@@ -7,7 +7,8 @@
  * Never bodies, keys, passwords, signed URLs.
  *
  * The fields come as a printf format of `key=value` words: log_info("runner", "claimed", "task=%s attempt=%d", id, n).
- * A value that may hold a space, a quote or a control byte goes through log_quote first.
+ * A value that may hold a space, a quote or a control byte goes through log_quote first. Control bytes and broken UTF-8 that come
+ * without it show as "?"; fields that are too long are cut with "...".
  *
  * The level and the format belong to the process: log_setup sets them once in main, before any thread starts.
  * Threads: any; a line is one write(2).
@@ -36,8 +37,8 @@ void log_line(enum log_level level, const char *component, const char *message, 
             log_line(LOG_DEBUG, __VA_ARGS__);                                                                          \
     } while (0)
 
-/* Writes `text` into `out` as a quoted value for a field: "..." with quotes, backslashes, control and DEL bytes
- * escaped, cut with "..." at the end of the room. Returns out. */
+/* Writes `text` into `out` as a quoted value for a field: a JSON string, whatever the text holds, cut with "..." at the end of
+ * the room, which is at least 8 bytes. Returns out. */
 const char *log_quote(char *out, size_t size, const char *text);
 
 #endif

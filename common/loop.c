@@ -2,6 +2,7 @@
 
 #include <event2/event.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -57,7 +58,7 @@ struct loop *loop_create(void)
     loop->deferred_end = &loop->deferred;
     loop->base = event_base_new();
     if (loop->base)
-        loop->run_deferred = event_new(loop->base, -1, 0, on_deferred, loop);
+        loop->run_deferred = evtimer_new(loop->base, on_deferred, loop);
     return loop->run_deferred ? loop : loop_destroy(loop);
 }
 
@@ -97,12 +98,18 @@ void loop_stop(struct loop *loop)
     (void)event_base_loopbreak(loop->base);
 }
 
+/* A timer of no time, because libevent runs what event_active() adds within the same turn: who defers again and again would
+ * keep every socket waiting. Only a timer can fail, for want of memory; then rather that than not at all. */
 void loop_defer(struct loop *loop, struct loop_deferred *entry, loop_fn *fn, void *arg)
 {
+    static const struct timeval at_once = { 0, 0 };
+    bool is_first = !loop->deferred;
+
     *entry = (struct loop_deferred){ .fn = fn, .arg = arg };
     *loop->deferred_end = entry;
     loop->deferred_end = &entry->next;
-    event_active(loop->run_deferred, 0, 0);
+    if (is_first && evtimer_add(loop->run_deferred, &at_once))
+        event_active(loop->run_deferred, 0, 0);
 }
 
 static void on_wakeup_fd(evutil_socket_t fd, short what, void *arg)

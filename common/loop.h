@@ -22,8 +22,8 @@ struct loop *loop_destroy(struct loop *loop); /* accepts NULL; runs what was def
 
 struct event_base *loop_base(struct loop *loop);
 
-void loop_run(struct loop *loop);  /* until loop_stop */
-void loop_stop(struct loop *loop); /* after the current turn */
+void loop_run(struct loop *loop);  /* until loop_stop, called from one of the loop's own callbacks */
+void loop_stop(struct loop *loop); /* after the current callback; what was deferred then runs in loop_destroy */
 
 /* Runs fn(arg) on the next turn, in the order of the calls: the place to free what is still on the stack. Never fails:
  * `entry` is the caller's memory, usually a member of the object that is going. */

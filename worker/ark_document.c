@@ -12,6 +12,7 @@ struct scan {
     size_t at;
     int depth;           /* of brackets of both kinds */
     bool in_data;        /* inside of {"data":[ */
+    json_int_t index;    /* of the slot at hand: how many commas came before it */
     size_t key, key_len; /* the last string directly inside of the outer object */
     size_t item;         /* where the slot at hand begins */
 };
@@ -58,8 +59,10 @@ static void skip_string(struct scan *scan, size_t len)
 
 static void open_bracket(struct scan *scan, char bracket)
 {
-    if (scan->depth == 1)
+    if (scan->depth == 1) {
+        scan->index = 0;
         scan->in_data = bracket == '[' && scan->key_len == 4 && !memcmp(scan->text + scan->key, "data", 4);
+    }
     if (scan->depth == 2)
         scan->item = scan->at;
     scan->depth++;
@@ -74,7 +77,7 @@ static void close_bracket(struct scan *scan)
         return;
     item = json_loadb(scan->text + scan->item, scan->at + 1 - scan->item, 0, NULL);
     if (item)
-        ark_collect_slot(scan->collect, ARK_NEXT_INDEX, item);
+        ark_collect_slot(scan->collect, scan->index, item);
     json_decref(item);
 }
 
@@ -91,6 +94,8 @@ static void read_front(struct ark_collect *collect, const char *text, size_t len
             open_bracket(&scan, c);
         else if ((c == '}' || c == ']') && scan.depth)
             close_bracket(&scan);
+        else if (c == ',' && scan.depth == 2)
+            scan.index++;
     }
 }
 

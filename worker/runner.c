@@ -134,9 +134,8 @@ static void on_waiter_ready(void *arg)
     claim_more(runner->claim);
 }
 
-static struct redis *connect_redis(struct runner *runner, const char *role, void (*ready)(void *arg))
+static struct redis *connect_redis(struct runner *runner, const char *name, void (*ready)(void *arg))
 {
-    char name[64];
     const struct redis_config config = {
         .address = runner->config.redis,
         .name = name,
@@ -148,7 +147,6 @@ static struct redis *connect_redis(struct runner *runner, const char *role, void
         .arg = runner,
     };
 
-    (void)snprintf(name, sizeof(name), "arkrelay-worker:%s", role);
     return redis_create(runner->config.loop, &config);
 }
 
@@ -222,8 +220,8 @@ static bool create_parts(struct runner *runner)
                                                         .first_byte_ms = options->ark_first_byte_timeout_ms,
                                                         .ca_file = options->ark_ca_file,
                                                         .user_agent = "arkrelay-worker/" ARKRELAY_VERSION });
-    runner->commands = connect_redis(runner, "commands", on_ready);
-    runner->waiter = connect_redis(runner, "wait", on_waiter_ready);
+    runner->commands = connect_redis(runner, "arkrelay-worker:commands", on_ready);
+    runner->waiter = connect_redis(runner, "arkrelay-worker:wait", on_waiter_ready);
     runner->leases = lease_keeper_create(&(struct lease_config){
         .loop = loop,
         .redis = runner->commands,

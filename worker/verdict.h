@@ -24,7 +24,7 @@ enum { VERDICT_WORDS_MAX = 768 };
 
 struct evidence {
     enum fetch_end end;             /* FETCH_ANSWERED also where the caller hung up on a finished answer */
-    const char *words;              /* fetch_outcome.words */
+    const char *words;              /* fetch_outcome.words; NULL or "": none */
     const struct ark_result *ark;   /* from ark_answer_end; of an answer without a head when nothing came */
     int attempt, max_attempts;      /* this one counts */
     int paid_calls, max_paid_calls; /* this one counts */

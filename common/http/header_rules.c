@@ -39,8 +39,8 @@ static size_t count(const struct http_request *request, const char *name)
 
 static bool rule_once_only(struct http_request *request, const struct http_limits *limits, struct http_refusal *out)
 {
-    static const char *const names[] = { "Host",          "Content-Length",  "Transfer-Encoding", "Content-Type",
-                                         "Authorization", "Last-Event-ID",   "Idempotency-Key",   "Origin" };
+    static const char *const names[] = { "Host",          "Content-Length", "Transfer-Encoding", "Content-Type",
+                                         "Authorization", "Last-Event-ID",  "Idempotency-Key",   "Origin" };
 
     (void)limits;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)

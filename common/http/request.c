@@ -162,8 +162,8 @@ static void fill_request(const struct http_parser *parser, const char *bytes, st
     *out = (struct http_request){
         .method = parser->method,
         .minor = parser->minor,
-        .path = { bytes + parser->path.at, parser->path.len },
-        .query = { parser->query.at ? bytes + parser->query.at : NULL, parser->query.len },
+        .path = {bytes + parser->path.at,                             parser->path.len },
+        .query = { parser->query.at ? bytes + parser->query.at : NULL, parser->query.len},
         .header_count = parser->header_count,
     };
     for (size_t i = 0; i < parser->header_count; i++) {

@@ -68,17 +68,17 @@ static bool decode(struct http_text text, char *out, size_t size)
 
 bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size)
 {
-    const char *at = request->query.data, *end = at + request->query.len;
+    struct http_text rest = request->query;
     size_t name_len = strlen(name);
 
-    while (at && at < end) {
-        const char *amp = memchr(at, '&', (size_t)(end - at));
-        const char *stop = amp ? amp : end;
-        size_t len = (size_t)(stop - at);
+    while (rest.len) {
+        const char *amp = memchr(rest.data, '&', rest.len);
+        size_t len = amp ? (size_t)(amp - rest.data) : rest.len;
+        size_t step = amp ? len + 1 : len;
 
-        if (len > name_len && at[name_len] == '=' && !memcmp(at, name, name_len))
-            return decode((struct http_text){ at + name_len + 1, len - name_len - 1 }, out, size);
-        at = stop + 1;
+        if (len > name_len && rest.data[name_len] == '=' && !memcmp(rest.data, name, name_len))
+            return decode((struct http_text){ rest.data + name_len + 1, len - name_len - 1 }, out, size);
+        rest = (struct http_text){ rest.data + step, rest.len - step };
     }
     return false;
 }

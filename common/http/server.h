@@ -48,6 +48,7 @@ struct http_server_config {
     http_handler_fn *on_request;
 
     struct http_limits limits;
+    bool half_close_is_gone; /* a client that has sent its FIN does not wait for an answer */
     size_t connections_max;
     size_t output_max; /* a stream whose reader is further behind than this when it writes again is cut */
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
@@ -81,7 +82,8 @@ void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(v
 
 /* -- the answer: either http_respond*, or http_stream_begin .. http_stream_end */
 
-/* For the head of the answer, before it begins. name and value are copied; value must hold no control byte (it is dropped if it does). */
+/* For the head of the answer, before it begins. name and value are copied; value must hold no control byte (it is dropped if
+ * it does). X-Request-Id replaces the exchange's own. */
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
 
 void http_respond(struct http_exchange *exchange, int status, const char *content_type, const char *body, size_t len);

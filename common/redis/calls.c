@@ -92,6 +92,9 @@ void calls_forget(struct calls *calls)
 {
     struct redis_call *call;
 
-    while ((call = TAILQ_FIRST(&calls->waiting)))
+    while ((call = TAILQ_FIRST(&calls->waiting))) {
+        if (call->forgotten)
+            call->forgotten(call->arg);
         calls_remove(calls, call);
+    }
 }

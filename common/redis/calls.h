@@ -22,6 +22,7 @@ struct redis_call {
     enum call_kind kind;
     redis_reply_fn *done; /* CALL_COMMAND; NULL once it is cancelled */
     void *arg;
+    void (*forgotten)(void *arg); /* frees arg when `done` will never run; NULL: nobody needs to know */
     int64_t due_ms;
 };
 
@@ -40,6 +41,6 @@ void calls_remove(struct calls *calls, struct redis_call *call); /* it was never
 int calls_answer(struct calls *calls, const redisReply *reply, const struct redis_events *events, void *arg) MUST_CHECK;
 
 void calls_fail(struct calls *calls, int first, int rest); /* every callback gets its error: the first call its own */
-void calls_forget(struct calls *calls);                    /* no callback runs */
+void calls_forget(struct calls *calls);                    /* no callback runs but `forgotten` */
 
 #endif

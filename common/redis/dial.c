@@ -95,12 +95,12 @@ static void tune(int fd)
     static const struct {
         int level, name, value;
     } options[] = {
-        { IPPROTO_TCP, TCP_NODELAY,       1                    },
-        { SOL_SOCKET,  SO_KEEPALIVE,      1                    },
-        { IPPROTO_TCP, TCP_KEEPIDLE,      KEEPALIVE_IDLE_S     },
-        { IPPROTO_TCP, TCP_KEEPINTVL,     KEEPALIVE_INTERVAL_S },
-        { IPPROTO_TCP, TCP_KEEPCNT,       KEEPALIVE_PROBES     },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT,  UNACKNOWLEDGED_MS    },
+        {IPPROTO_TCP,  TCP_NODELAY,      1                   },
+        { SOL_SOCKET,  SO_KEEPALIVE,     1                   },
+        { IPPROTO_TCP, TCP_KEEPIDLE,     KEEPALIVE_IDLE_S    },
+        { IPPROTO_TCP, TCP_KEEPINTVL,    KEEPALIVE_INTERVAL_S},
+        { IPPROTO_TCP, TCP_KEEPCNT,      KEEPALIVE_PROBES    },
+        { IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS   },
     };
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
@@ -230,13 +230,15 @@ static void find_targets(struct dial *dial)
     }
 }
 
-struct dial *dial_start(struct loop *loop, const struct redis_address *address, int64_t timeout_ms, dial_fn *done, void *arg)
+struct dial *dial_start(struct loop *loop, const struct redis_address *address, int64_t timeout_ms, dial_fn *done,
+                        void *arg)
 {
     struct dial *dial = calloc(1, sizeof(*dial));
 
     if (!dial)
         return NULL;
-    *dial = (struct dial){ .loop = loop, .address = address, .timeout_ms = timeout_ms, .done = done, .arg = arg, .fd = -1 };
+    *dial =
+        (struct dial){ .loop = loop, .address = address, .timeout_ms = timeout_ms, .done = done, .arg = arg, .fd = -1 };
     dial->wait = event_new(loop_base(loop), -1, 0, on_turn, dial);
     if (!dial->wait)
         return dial_cancel(dial);

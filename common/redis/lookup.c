@@ -11,7 +11,7 @@ struct lookup {
     struct evdns_base *dns;
     struct evdns_getaddrinfo_request *request; /* NULL before it starts and once it has ended */
     struct evutil_addrinfo *found;
-    int error; /* EVUTIL_EAI_* */
+    int error;       /* EVUTIL_EAI_* */
     lookup_fn *done; /* NULL once it is cancelled */
     void *arg;
     struct loop_deferred conclude;

@@ -9,9 +9,8 @@
 #ifndef ARKRELAY_REDIS_LOOKUP_H
 #define ARKRELAY_REDIS_LOOKUP_H
 
-#include <stdint.h>
+#include <event2/util.h>
 
-struct evutil_addrinfo;
 struct loop;
 struct lookup;
 

@@ -10,10 +10,10 @@ typedef int element_count;
 
 struct replies {
     redisReader *reader;
-    redisReplyObjectFunctions limited;                      /* hiredis's own, but for the arrays */
+    redisReplyObjectFunctions limited;                           /* hiredis's own, but for the arrays */
     void *(*create_array)(const redisReadTask *, element_count); /* hiredis's own */
-    size_t elements;                                        /* of the reply that is being read */
-    const char *limit;                                      /* the one that was passed, in words; NULL: none */
+    size_t elements;                                             /* of the reply that is being read */
+    const char *limit;                                           /* the one that was passed, in words; NULL: none */
 };
 
 static int depth(const redisReadTask *task)

@@ -25,7 +25,8 @@ static SSL_CTX *create_context(const char *ca_file, const char **why)
     *why = "out of memory";
     if (!context || !SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION))
         goto failed;
-    *why = own ? "the file of certificate authorities cannot be read" : "the system's certificate authorities cannot be read";
+    *why = own ? "the file of certificate authorities cannot be read"
+               : "the system's certificate authorities cannot be read";
     if (!(own ? SSL_CTX_load_verify_locations(context, ca_file, NULL) : SSL_CTX_set_default_verify_paths(context)))
         goto failed;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);

@@ -1,22 +1,12 @@
 #!/usr/bin/env bash
 # Builds the images, brings the stack of docker-compose.yml up with no key, and uses it as a stranger would.
 #
-# Runs on an engine of its own, with its own data, sockets and pid file, so that nothing of the machine's containers is touched.
-# Its base image is made here with debootstrap from the machine's Debian mirror, because a test machine may see that mirror and
-# no image registry; an image with Debian's redis-server stands in for redis:7-alpine. An engine that runs already is used
-# instead, with the images that its registry has.
-#
+# Runs on an engine of its own (see engine.sh), or on the one that answers already, with the images that its registry has.
 # Exit status: 0 all passed, 1 something failed, 77 no engine can run here (the reason is printed).
-# Cached in ${XDG_CACHE_HOME:-~/.cache}/arkrelay-compose-test: the bootstrapped Debian.
 set -euo pipefail
-root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-cd "$root"
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
+readonly HERE=tests/compose SKIPPED=77 READY_DEADLINE_S=120
 
-readonly ENGINE_DEADLINE_S=60
-readonly READY_DEADLINE_S=120
-readonly SKIPPED=77
-
-cache=${XDG_CACHE_HOME:-$HOME/.cache}/arkrelay-compose-test
 passed=0
 failed=0
 
@@ -26,10 +16,10 @@ skip() { say "SKIPPED, no container engine can run here: $*"; exit "$SKIPPED"; }
 check() {                            # check NAME COMMAND...
     if "${@:2}"; then
         say "ok    $1"
-        ((++passed))
+        passed=$((passed + 1))
     else
         say "FAIL  $1"
-        ((++failed))
+        failed=$((failed + 1))
     fi
 }
 
@@ -41,25 +31,157 @@ within() {                           # within SECONDS COMMAND...: polls until it
     done
 }
 
-# --- The engine ---
+# shellcheck source=tests/compose/engine.sh
+. "$HERE/engine.sh"
 
-engine=                              # its directory, when it is ours
-engine_pid=
+# --- The stack ---
 
-engine_answers() { docker info >/dev/null 2>&1; }
-engine_answers_or_is_gone() { engine_answers || ! kill -0 "$engine_pid" 2>/dev/null; }
+scratch=$(mktemp -d)
+files=(-f docker-compose.yml)
+program=(docker-compose)
 
-# dockerd adds rules to the firewall, lets the machine forward packets, and leaves a bridge and control groups behind. All of it
-# is put back.
-remember_network() {
-    forwarding=$(cat /proc/sys/net/ipv4/ip_forward)
-    iptables-save >"$engine/iptables" 2>/dev/null || rm -f "$engine/iptables"
-    ip6tables-save >"$engine/ip6tables" 2>/dev/null || rm -f "$engine/ip6tables"
+compose() { "${program[@]}" "${files[@]}" -p arkrelay-test --env-file "$scratch/env" --project-directory . "$@"; }
+
+# Never the .env of whoever runs this: it may hold a key, and a key makes pictures cost money.
+write_env() {
+    unset ARK_API_KEY ARK_BASE_URL REDIS_URL
+    {
+        echo "GATEWAY_PUBLISH=127.0.0.1:$gateway_port"
+        echo "ARK_SIM_PUBLISH=127.0.0.1:$sim_port"
+        echo "ARK_SIM_PUBLIC_URL=http://127.0.0.1:$sim_port"
+        echo "NOFILE_LIMIT=$(ulimit -Hn)"
+        [[ -z $engine_pid ]] || echo "REDIS_IMAGE=arkrelay-test-redis"
+    } >"$scratch/env"
+    [[ $(ulimit -Hn) != unlimited ]] || sed -i 's/unlimited/65536/' "$scratch/env"
 }
 
-restore_network() {
-    [[ ! -e $engine/iptables ]] || restore_tables iptables
-    [[ ! -e $engine/ip6tables ]] || restore_tables ip6tables
-    printf '%s' "$forwarding" >/proc/sys/net/ipv4/ip_forward || true
-    ! command -v ip >/dev/null || ip link delete "$bridge" 2>/dev/null || true
+free_ports() { python3 "$HERE/loopback.py" free-ports 2; }
+get() { python3 "$HERE/loopback.py" get "http://127.0.0.1:$gateway_port$1"; }
+
+finish() {
+    local status=$?
+    trap - EXIT INT TERM
+    ((status == 0 || status == SKIPPED)) || [[ ! -e $scratch/env ]] || compose logs --no-color --tail 40 2>/dev/null || true
+    [[ ! -e $scratch/env ]] || compose down --volumes --rmi local --timeout 5 >/dev/null 2>&1 || true
+    engine_stop
+    rm -rf "$scratch"
+    exit "$status"
 }
+
+# --- What is checked ---
+
+builds() { compose build >"$scratch/build.log" 2>&1 || { tail -n 40 "$scratch/build.log"; return 1; }; }
+comes_up() { compose up -d "$@" >"$scratch/up.log" 2>&1 || { tail -n 20 "$scratch/up.log"; return 1; }; }
+
+all_healthy() {                      # all_healthy SERVICE COUNT
+    local healthy
+    mapfile -t healthy < <(compose ps -q "$1" | xargs -r docker inspect -f '{{.State.Health.Status}}' | grep -x healthy)
+    ((${#healthy[@]} == $2))
+}
+
+is_ready() { get /readyz >/dev/null 2>&1; }
+says_simulation() { compose logs worker 2>&1 | grep -iq simulat; }
+key_reaches_the_worker() {
+    echo "ARK_API_KEY=a-key-in-dot-env" | cat "$scratch/env" - >"$scratch/env-key"
+    "${program[@]}" "${files[@]}" --env-file "$scratch/env-key" config | grep -q 'ARK_API_KEY: a-key-in-dot-env'
+}
+no_key_no_variable() { ! compose exec -T worker env | grep -q '^ARK_API_KEY'; }
+
+streams() {                          # streams NUMBER: start, process and done arrive, in this order
+    local out=$scratch/stream-$1
+    python3 scripts/test_generate_stream.py --url "http://127.0.0.1:$gateway_port" --task-id "test-$1" \
+        https://example.com/1.jpg https://example.com/2.jpg >"$out" 2>&1 || { cat "$out"; return 1; }
+    [[ $(awk '$2 == "s" { print $3 }' "$out" | uniq | xargs) == "start process done" ]] || { cat "$out"; return 1; }
+}
+picture_opens() {
+    local url
+    url=$(grep -oE 'http://127.0.0.1:[0-9]+/[^ ]+' "$scratch/stream-1" | tail -n 1)
+    [[ -n $url ]] && python3 "$HERE/loopback.py" get "$url" >"$scratch/picture" && [[ -s $scratch/picture ]]
+}
+task_is_done() { get "/api/v1/faceflip/tasks/$1" | grep -Eq '"(status|state)": ?"done"'; }
+sees_workers() { get /api/v1/faceflip/queue | grep -Eq "\"workers\": ?$1\b"; }
+four_at_once() {
+    local i pids=() bad=0
+    for i in a b c d; do
+        streams "scaled-$i" &
+        pids+=($!)
+    done
+    for i in "${pids[@]}"; do
+        wait "$i" || bad=1
+    done
+    ((bad == 0))
+}
+
+redis_says() { [[ $(compose exec -T redis redis-cli config get "$1" | tail -n 1 | tr -d '\r') == "$2" ]]; }
+redis_crashes() { compose kill redis >/dev/null 2>&1 && comes_up --scale worker=4 && within "$READY_DEADLINE_S" is_ready; }
+
+is_unprivileged() { [[ $(compose exec -T "$1" id -u | tr -d '\r') == 10001 ]]; }
+has_no_compiler() { ! compose exec -T "$1" sh -c 'command -v gcc cc cmake' >/dev/null; }
+stops_cleanly() {                    # stops_cleanly SERVICE: every container ends with status 0, none is killed
+    local ids statuses
+    mapfile -t ids < <(compose ps -q "$1")
+    compose stop "$1" >/dev/null 2>&1
+    statuses=$(docker inspect -f '{{.State.ExitCode}}' "${ids[@]}" | sort -u | xargs)
+    [[ $statuses == 0 ]] || { say "$1 ended with status $statuses"; return 1; }
+}
+
+print_sizes() {
+    local service
+    for service in gateway worker ark-sim; do
+        say "image $service: $(($(docker inspect -f '{{.Image}}' "$(compose ps -q "$service" | head -n 1)" |
+            xargs docker image inspect -f '{{.Size}}') / 1000000)) MB"
+    done
+}
+
+# --- The run ---
+
+trap finish EXIT
+trap 'exit 130' INT TERM
+scripts/install_deps.sh container || skip "its packages cannot be installed"
+command -v docker-compose >/dev/null || program=(docker compose)
+
+if engine_answers; then
+    say "using the engine that runs already"
+else
+    engine_start >"$scratch/why" || skip "$(cat "$scratch/why")"
+    engine_images arkrelay-test-redis >"$scratch/why" 2>&1 || skip "$(tail -n 1 "$scratch/why")"
+    files+=(-f "$HERE/engine.yml")
+    say "engine: $(docker info -f '{{.ServerVersion}}, {{.Driver}}' 2>/dev/null), started for this test; base images after $SECONDS s"
+fi
+read -r gateway_port sim_port < <(free_ports)
+write_env
+
+check "the images build" builds
+((failed == 0)) || exit 1
+say "built after $SECONDS s"
+check "a key in .env is handed to the worker" key_reaches_the_worker
+check "the stack comes up with no key" comes_up
+check "the gateway is ready" within "$READY_DEADLINE_S" is_ready
+for service in redis gateway worker ark-sim; do
+    check "$service reports healthy" within "$READY_DEADLINE_S" all_healthy "$service" 1
+done
+print_sizes
+check "without a key none is handed to the worker" no_key_no_variable
+check "the worker says that it is a simulation" says_simulation
+check "a POST streams start, process, done" streams 1
+check "the same POST again replays the same task" streams 1
+check "a generated picture opens from the host" picture_opens
+check "Redis never evicts" redis_says maxmemory-policy noeviction
+check "Redis writes its log" redis_says appendonly yes
+check "worker scales to four" comes_up --scale worker=4
+check "four workers report healthy" within "$READY_DEADLINE_S" all_healthy worker 4
+check "the queue sees four workers" within 30 sees_workers 4
+check "four tasks at once are done" four_at_once
+check "after a crash of Redis the gateway is ready again" redis_crashes
+check "a task from before the crash is still there" within 30 task_is_done test-1
+check "a new task after the crash is done" streams 2
+for service in gateway worker ark-sim; do
+    check "$service does not run as root" is_unprivileged "$service"
+    check "$service has no compiler in its image" has_no_compiler "$service"
+done
+check "the gateway stops gracefully" stops_cleanly gateway
+check "the workers stop gracefully" stops_cleanly worker
+
+say "took $SECONDS s"
+say "$passed passed, $failed failed"
+((failed == 0))

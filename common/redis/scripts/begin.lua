@@ -18,7 +18,6 @@ if tonumber(h[5]) >= tonumber(h[6]) then
   return { 'BUDGET' }
 end
 local at = now()
-despite_full_memory()
 redis.call('DEL', key('result', id)) -- slots that failed in an earlier call
 redis.call('HSET', task, 'call', call, 'called_at', at, 'images', images)
 redis.call('ZADD', prefix .. 'leased', 'XX', 'GT', at + lease, id)

@@ -30,6 +30,7 @@ end
 if outcome == 'retry' then
   redis.call('HSET', task, 'state', 'delayed')
   redis.call('ZADD', prefix .. 'delayed', now() + delay, id)
+  wake()
   tally('retried')
   return { 'OK', log(id, 'process', data) }
 elseif outcome == 'handback' then

@@ -40,10 +40,15 @@ local function task_id(id)
   return id:match('%.(.*)$')
 end
 
-local function enqueue(id, score)
-  redis.call('ZADD', prefix .. 'pending', score, id)
+-- One idle worker is to look: something is pending, or will be due.
+local function wake()
   redis.call('LPUSH', prefix .. 'wake', '1')
   redis.call('LTRIM', prefix .. 'wake', 0, 255)
+end
+
+local function enqueue(id, score)
+  redis.call('ZADD', prefix .. 'pending', score, id)
+  wake()
 end
 
 -- BEGIN has counted the call: a void one is given back.

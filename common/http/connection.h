@@ -1,0 +1,147 @@
+/* http/connection - the bytes, deadlines and caps of one client connection (private to http/)
+ *
+ *              first byte        head whole        answered         all sent
+ *     IDLE ----------------> HEAD -------> HANDLING -------> SENDING -------> IDLE
+ *                             |  \           ^   \             ^  \
+ *                             |   v    body  |    v    ended   |   v  must close
+ *                             |   BODY ------'  STREAMING -----'  LINGERING
+ *                             v  refused
+ *                          SENDING                        CLOSED, from every state
+ *
+ * A new connection begins in HEAD. LINGERING has sent its FIN and takes, within bounds, what the client still sends: closing
+ * on unread input would be a reset, which can destroy the answer on its way.
+ *
+ * The socket is watched edge-triggered for its whole life, so that a state that does not read costs nothing and still
+ * hears of a reset. Whatever a state wants to read or write it tries when it is entered. Writing happens on the next turn of
+ * the loop, never inside the call of whoever produced the bytes: nothing can fail or be freed under a handler.
+ *
+ * Ownership: the set owns its connections. A connection is freed on a later turn than the one in which it closed, and not
+ *            before its handler was told or has answered.
+ * Threads:   the loop's thread only.
+ */
+#ifndef ARKRELAY_HTTP_CONNECTION_H
+#define ARKRELAY_HTTP_CONNECTION_H
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/buf.h"
+#include "common/http/request.h"
+#include "common/http/server.h"
+#include "common/loop.h"
+#include "common/problem.h"
+#include "common/timeouts.h"
+
+enum { REQUEST_ID_MAX = 64 };
+
+enum connection_state {
+    CONNECTION_HEAD,
+    CONNECTION_IDLE,
+    CONNECTION_BODY,
+    CONNECTION_HANDLING,
+    CONNECTION_STREAMING,
+    CONNECTION_SENDING,
+    CONNECTION_LINGERING,
+    CONNECTION_CLOSED,
+    CONNECTION_STATE_COUNT
+};
+
+enum connection_wait { WAIT_NONE, WAIT_HEAD, WAIT_BODY, WAIT_IDLE, WAIT_WRITE, WAIT_LINGER, WAIT_COUNT };
+
+/* What a request needs while it arrives and is handled. An idle connection and an open stream have none. */
+struct incoming {
+    struct buf input;
+    size_t head_len, end; /* where the body begins; where the next request does */
+    struct http_parser parser;
+    struct http_request request; /* once the head is whole */
+    struct http_text segment;
+    char request_id[REQUEST_ID_MAX + 1];
+    struct buf headers; /* added by the handler, as lines */
+};
+
+/* What a handler holds. A member of its connection: there is one at a time. */
+struct http_exchange {
+    void (*on_closed)(void *arg);
+    void *closed_arg;
+    bool open;      /* a handler holds it */
+    bool head_only; /* the answer to HEAD */
+    bool chunked;
+};
+
+struct connection {
+    struct http_exchange exchange;
+    struct connection_set *set;
+    TAILQ_ENTRY(connection) link;
+    struct event event;
+    int fd;
+    uint8_t state, wait; /* enum connection_state, enum connection_wait */
+    uint8_t burst;       /* requests served since the loop last looked at the socket */
+    bool close_after;    /* the answer is the last one */
+    bool turn_waits;     /* `turn` is in the loop's list */
+    uint32_t lingered;   /* bytes thrown away while lingering */
+    struct timeout timeout;
+    struct loop_deferred turn;
+    struct incoming *incoming;
+    struct buf out;
+    size_t sent; /* of out */
+};
+
+TAILQ_HEAD(connection_list, connection);
+
+/* The connections of one server and what they share. */
+struct connection_set {
+    struct loop *loop;
+    const struct http_server_config *config;
+    struct timeouts *waits[WAIT_COUNT];
+    struct connection_list all;
+    size_t count; /* with an open socket */
+    bool draining;
+
+    void (*on_request)(struct connection *connection); /* a request is whole: answer it, now or later */
+    void (*on_refused)(struct connection *connection, enum problem problem, const char *detail); /* answer it now */
+};
+
+int connection_set_init(struct connection_set *set, struct loop *loop,
+                        const struct http_server_config *config) MUST_CHECK;
+void connection_set_deinit(struct connection_set *set); /* also after a failed init */
+void connection_set_drain(struct connection_set *set);
+
+/* Takes over fd, which does not block; NULL: it is closed. */
+struct connection *connection_create(struct connection_set *set, int fd);
+
+/* Answers with a problem, takes no further request. */
+void connection_refuse(struct connection *connection, enum problem problem, const char *detail);
+
+/* For whoever writes into `out`. Nothing is sent, told or freed before the next turn. */
+void connection_turn_later(struct connection *connection);
+void connection_answered(struct connection *connection); /* `out` holds the end of the answer */
+void connection_stream(struct connection *connection);   /* more will follow */
+
+enum connection_end { END_FIN, END_RST };
+void connection_abort(struct connection *connection,
+                      enum connection_end how); /* what the kernel does not take at once is lost */
+void connection_close(struct connection *connection, enum connection_end how, const char *why);
+
+size_t connection_unsent(const struct connection *connection);
+
+/* -- between the files connection*.c */
+
+#define STATE(name) (1u << CONNECTION_##name)
+bool connection_is_in(const struct connection *connection, unsigned some_states);
+void connection_enter(struct connection *connection, enum connection_state next, const char *why); /* the one door */
+void connection_wait_for(struct connection *connection, enum connection_wait wait);
+
+void connection_read(struct connection *connection); /* makes what can be made of the bytes that have come */
+void connection_next_request(struct connection *connection);
+void connection_free_incoming(struct connection *connection);
+
+void connection_flush(struct connection *connection);
+void connection_drop_output(struct connection *connection);
+void connection_linger(struct connection *connection, const char *why);
+void connection_drain(struct connection *connection);
+
+#endif

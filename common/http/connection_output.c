@@ -1,0 +1,129 @@
+/* The way out of a connection: its output, and how it ends. */
+#include <errno.h>
+#include <sys/socket.h>
+
+#include "common/http/connection.h"
+
+enum { READ_CHUNK = 16 * 1024, LINGER_MAX = 1024 * 1024, COMPACT_FROM = 64 * 1024 }; /* bytes */
+
+size_t connection_unsent(const struct connection *connection)
+{
+    return connection->out.len - connection->sent;
+}
+
+void connection_drop_output(struct connection *connection)
+{
+    buf_deinit(&connection->out);
+    connection->sent = 0;
+}
+
+void connection_drain(struct connection *connection)
+{
+    char chunk[READ_CHUNK];
+    ssize_t n;
+
+    while ((n = recv(connection->fd, chunk, sizeof(chunk), 0)) > 0) {
+        connection->lingered += (uint32_t)n;
+        if (connection->lingered > LINGER_MAX)
+            break;
+    }
+    if (n >= 0 || errno != EAGAIN)
+        connection_close(connection, END_FIN, n > 0 ? "too-much-input" : "done");
+}
+
+void connection_linger(struct connection *connection, const char *why)
+{
+    connection_enter(connection, CONNECTION_LINGERING, why);
+    connection_free_incoming(connection);
+    connection_drop_output(connection);
+    if (shutdown(connection->fd, SHUT_WR))
+        connection_close(connection, END_FIN, "gone");
+    else
+        connection_drain(connection);
+}
+
+static void answer_sent(struct connection *connection)
+{
+    if (connection->close_after || connection->set->draining)
+        connection_linger(connection, "last-answer");
+    else
+        connection_next_request(connection);
+}
+
+/* The kernel takes bytes in large pieces only once it was full, so any progress at all is worth a new deadline. */
+static void watch_writing(struct connection *connection, bool progress)
+{
+    if (!connection_is_in(connection, STATE(STREAMING) | STATE(SENDING)))
+        return;
+    if (!connection_unsent(connection))
+        connection_wait_for(connection, WAIT_NONE);
+    else if (progress || connection->wait == WAIT_NONE)
+        connection_wait_for(connection, WAIT_WRITE);
+}
+
+static void compact(struct connection *connection)
+{
+    if (!connection_unsent(connection)) {
+        connection_drop_output(connection);
+    } else if (connection->sent > COMPACT_FROM && connection->sent > connection->out.len / 2) {
+        buf_drop_front(&connection->out, connection->sent);
+        connection->sent = 0;
+    }
+}
+
+/* Gives the kernel what it takes. False: the connection is closed. */
+static bool connection_send(struct connection *connection)
+{
+    bool progress = false;
+    ssize_t n = 0;
+
+    if (buf_error(&connection->out)) {
+        connection_close(connection, END_RST, "no-memory");
+        return false;
+    }
+    while (connection_unsent(connection) && n >= 0) {
+        n = send(connection->fd, connection->out.data + connection->sent, connection_unsent(connection), MSG_NOSIGNAL);
+        if (n > 0) {
+            connection->sent += (size_t)n;
+            progress = true;
+        }
+    }
+    if (n < 0 && errno != EAGAIN) {
+        connection_close(connection, END_FIN, "gone");
+        return false;
+    }
+    compact(connection);
+    watch_writing(connection, progress);
+    return true;
+}
+
+void connection_flush(struct connection *connection)
+{
+    if (!connection_is_in(connection, STATE(BODY) | STATE(STREAMING) | STATE(SENDING)))
+        return;
+    if (connection_send(connection) && connection->state == CONNECTION_SENDING && !connection_unsent(connection))
+        answer_sent(connection);
+}
+
+void connection_abort(struct connection *connection, enum connection_end how)
+{
+    if (connection_is_in(connection, STATE(STREAMING) | STATE(SENDING)) && !connection_send(connection))
+        return;
+    if (how == END_RST)
+        connection_close(connection, END_RST, "aborted");
+    else
+        connection_linger(connection, "aborted");
+}
+
+void connection_answered(struct connection *connection)
+{
+    connection->exchange = (struct http_exchange){ 0 };
+    connection_enter(connection, CONNECTION_SENDING, "answered");
+    connection_turn_later(connection);
+}
+
+void connection_stream(struct connection *connection)
+{
+    connection_enter(connection, CONNECTION_STREAMING, "stream");
+    connection_turn_later(connection);
+}

@@ -1,0 +1,87 @@
+#include "common/http/dispatch.h"
+
+#include <string.h>
+
+#include "common/http/route.h"
+#include "common/random.h"
+
+enum { RANDOM_ID_BYTES = 16 };
+
+/* A client's id is repeated in headers, bodies and logs, so only what is harmless in all of them passes. */
+static bool is_sane_id(struct http_text id)
+{
+    static const char allowed[] = "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ._:-";
+
+    if (!id.data || !id.len || id.len > REQUEST_ID_MAX)
+        return false;
+    for (size_t i = 0; i < id.len; i++)
+        if (!memchr(allowed, id.data[i], sizeof(allowed) - 1))
+            return false;
+    return true;
+}
+
+static void choose_request_id(struct incoming *incoming)
+{
+    struct http_text id = http_request_header(&incoming->request, "X-Request-Id");
+
+    if (is_sane_id(id))
+        memcpy(incoming->request_id, id.data, id.len);
+    else
+        random_hex(incoming->request_id, RANDOM_ID_BYTES);
+}
+
+static void add_allow(struct http_exchange *exchange, unsigned allowed)
+{
+    struct buf list;
+
+    buf_init(&list, 256);
+    for (int method = 0; method < HTTP_METHOD_COUNT; method++)
+        if (allowed & 1u << method)
+            buf_addf(&list, "%s%s", list.len ? ", " : "", http_method_name((enum http_method)method));
+    http_add_header(exchange, "Allow", buf_text(&list));
+    buf_deinit(&list);
+}
+
+static void answer_without_route(struct connection *connection, unsigned allowed)
+{
+    struct http_exchange *exchange = &connection->exchange;
+
+    if (!allowed) {
+        http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_NOT_FOUND });
+        return;
+    }
+    add_allow(exchange, allowed);
+    if (connection->incoming->request.method == HTTP_OPTIONS)
+        http_respond(exchange, 204, NULL, NULL, 0);
+    else
+        http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_METHOD_NOT_ALLOWED });
+}
+
+void http_dispatch(struct connection *connection)
+{
+    const struct http_server_config *config = connection->set->config;
+    struct http_exchange *exchange = &connection->exchange;
+    struct incoming *incoming = connection->incoming;
+    struct http_route_match match;
+
+    choose_request_id(incoming);
+    if (config->on_request)
+        config->on_request(exchange, config->arg);
+    if (!exchange->open)
+        return; /* the hook has answered */
+    match = http_route_find(config, incoming->request.method, incoming->request.path);
+    incoming->segment = match.segment;
+    if (match.route)
+        match.route->handler(exchange, config->arg);
+    else
+        answer_without_route(connection, match.allowed);
+}
+
+void http_refuse(struct connection *connection, enum problem problem, const char *detail)
+{
+    /* Nothing of a request that was refused is used, its id included. */
+    connection->incoming->request = (struct http_request){ 0 };
+    choose_request_id(connection->incoming);
+    connection->exchange = (struct http_exchange){ .open = true };
+    http_respond_problem(&connection->exchange, &(struct problem_report){ .problem = problem, .detail = detail });
+}

@@ -1,0 +1,22 @@
+/* answer - how the API answers when the answer is no stream
+ *
+ * Every refusal of the API goes through answer_problem: it knows which of them ask the client to come back, and when.
+ */
+#ifndef ARKRELAY_GATEWAY_ANSWER_H
+#define ARKRELAY_GATEWAY_ANSWER_H
+
+#include "common/problem.h"
+
+struct buf;
+struct http_exchange;
+
+/* detail may be NULL. */
+void answer_problem(struct http_exchange *exchange, enum problem problem, const char *detail);
+
+/* With what is wrong in the body's fields. */
+void answer_fields(struct http_exchange *exchange, const struct problem_field *fields, size_t count);
+
+/* A JSON body; a body that could not be built becomes a 500. */
+void answer_json(struct http_exchange *exchange, int status, const struct buf *body);
+
+#endif

@@ -1,0 +1,91 @@
+/* POST /generate: takes a task in and answers where to find it */
+#include <stdlib.h>
+
+#include "common/buf.h"
+#include "common/task.h"
+#include "gateway/answer.h"
+#include "gateway/api/intake.h"
+#include "gateway/api/routes.h"
+#include "gateway/api/task_path.h"
+#include "gateway/gateway.h"
+#include "gateway/history.h"
+#include "gateway/submit.h"
+
+enum { ANSWER_MAX = 4096 };
+
+struct generate {
+    struct http_exchange *exchange;
+    struct submission *submission;
+    struct submit_call *call;
+};
+
+static void destroy(struct generate *generate)
+{
+    submission_destroy(generate->submission);
+    free(generate);
+}
+
+static void answer_links(struct http_exchange *exchange, const char *task_id, enum task_state state, bool is_new)
+{
+    struct buf location, body;
+
+    buf_init(&location, ANSWER_MAX);
+    task_path_add(&location, task_id);
+    http_add_header(exchange, "Location", buf_text(&location));
+    buf_deinit(&location);
+
+    buf_init(&body, ANSWER_MAX);
+    buf_addf(&body, "{\"task_id\":\"%s\",\"status\":\"%s\",", task_id, task_state_name(state));
+    task_path_add_links(&body, task_id);
+    buf_add_char(&body, '}');
+    answer_json(exchange, is_new ? 202 : 200, &body);
+    buf_deinit(&body);
+}
+
+static void on_submitted(enum submit_outcome outcome, const struct history *history, void *arg)
+{
+    struct generate *generate = arg;
+
+    if (history)
+        answer_links(generate->exchange, task_id_of(generate->submission->full_id), history->state,
+                     outcome == SUBMIT_NEW);
+    else
+        answer_problem(generate->exchange, submit_problem(outcome), NULL);
+    destroy(generate);
+}
+
+static void on_client_gone(void *arg)
+{
+    struct generate *generate = arg;
+
+    submit_cancel(generate->call);
+    destroy(generate);
+}
+
+void api_generate(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    struct generate *generate;
+
+    if (gateway->draining) {
+        answer_problem(exchange, PROBLEM_DRAINING, NULL);
+        return;
+    }
+    if (!intake_accepts(exchange, "application", "json"))
+        return;
+    generate = calloc(1, sizeof(*generate));
+    if (!generate) {
+        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    generate->exchange = exchange;
+    generate->submission = intake_read(gateway, exchange, INTAKE_ID_OPTIONAL);
+    if (!generate->submission) {
+        destroy(generate);
+    } else if (submit_start(gateway->submitter, generate->submission, on_submitted, generate, &generate->call)) {
+        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        destroy(generate);
+    } else {
+        http_exchange_on_closed(exchange, on_client_gone, generate);
+    }
+}

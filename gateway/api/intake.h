@@ -1,0 +1,22 @@
+/* api/intake - what both POSTs do with a request: from its head and body to a submission
+ *
+ * Answers whatever is wrong with the request itself.
+ */
+#ifndef ARKRELAY_GATEWAY_API_INTAKE_H
+#define ARKRELAY_GATEWAY_API_INTAKE_H
+
+#include <stdbool.h>
+
+struct gateway;
+struct http_exchange;
+struct submission;
+
+enum intake_id { INTAKE_ID_REQUIRED, INTAKE_ID_OPTIONAL /* a random one is made */ };
+
+/* The caller's to destroy; NULL: the exchange is answered. */
+struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake_id id);
+
+/* False: Accept excludes type/subtype, and that was answered (406). */
+bool intake_accepts(struct http_exchange *exchange, const char *type, const char *subtype);
+
+#endif

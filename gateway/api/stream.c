@@ -1,0 +1,69 @@
+/* POST /generate/stream and GET /tasks/{id}/stream: a task's events, from the first on or from where the client stands */
+#include <stdbool.h>
+#include <string.h>
+
+#include "gateway/answer.h"
+#include "gateway/api/intake.h"
+#include "gateway/api/routes.h"
+#include "gateway/api/task_path.h"
+#include "gateway/gateway.h"
+#include "gateway/stream.h"
+#include "gateway/submit.h"
+
+enum { CURSOR_SIZE = 64 };
+
+void api_generate_stream(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    struct submission *submission;
+
+    if (!intake_accepts(exchange, "text", "event-stream"))
+        return;
+    submission = intake_read(gateway, exchange, INTAKE_ID_REQUIRED);
+    if (submission)
+        stream_open(gateway->streams, exchange,
+                    &(struct stream_request){ .full_id = submission->full_id, .submission = submission });
+}
+
+static bool has_parameter(struct http_text query, const char *name)
+{
+    size_t len = strlen(name);
+
+    for (size_t at = 0; at + len <= query.len; at++) {
+        bool begins = !at || query.data[at - 1] == '&';
+        bool ends = at + len == query.len || query.data[at + len] == '=' || query.data[at + len] == '&';
+
+        if (begins && ends && memcmp(query.data + at, name, len) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Where the client stands: the header wins over the query, and an empty value means that it has nothing yet. */
+static bool read_cursor(const struct http_request *request, struct stream_request *out)
+{
+    struct http_text header = http_request_header(request, "Last-Event-ID");
+    char value[CURSOR_SIZE];
+
+    if (!header.data && has_parameter(request->query, "last_event_id")) {
+        if (!http_request_query(request, "last_event_id", value, sizeof(value)))
+            return false;
+        header = (struct http_text){ value, strlen(value) };
+    }
+    out->resumes = header.len > 0;
+    return !out->resumes || !task_cursor_parse(header.data, header.len, &out->cursor);
+}
+
+void api_task_stream(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+    struct stream_request request = { .full_id = full_id };
+
+    if (!intake_accepts(exchange, "text", "event-stream") || !task_path_read(exchange, full_id))
+        return;
+    if (read_cursor(http_exchange_request(exchange), &request))
+        stream_open(gateway->streams, exchange, &request);
+    else
+        answer_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+}

@@ -1,0 +1,168 @@
+/* GET /tasks/{id}: what is known of a task, for clients that do not stream */
+#include <inttypes.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/buf.h"
+#include "gateway/answer.h"
+#include "gateway/api/routes.h"
+#include "gateway/api/task_path.h"
+#include "gateway/gateway.h"
+#include "gateway/store.h"
+
+enum {
+    ANSWER_MAX = 8 * 1024 * 1024,
+    AT_POSITION = 1, /* elements of STATUS's answer */
+    AT_IMAGES,
+    AT_FAILED,
+    AT_RESULT,
+    AT_FIELDS, /* name, value, name, value ... */
+};
+
+/* Where the value of a field of the task's hash stands in the answer; 0 when it has none. */
+static size_t find(const redisReply *reply, const char *name)
+{
+    const char *text;
+
+    for (size_t i = AT_FIELDS; (text = script_text(reply, i, NULL)); i += 2)
+        if (strcmp(text, name) == 0)
+            return i + 1;
+    return 0;
+}
+
+/* -1 when there is none. */
+static int64_t number(const redisReply *reply, const char *name)
+{
+    size_t at = find(reply, name);
+    int64_t value;
+
+    return at && !script_int(reply, at, &value) ? value : -1;
+}
+
+static void add_number(struct buf *out, const char *name, int64_t value)
+{
+    if (value >= 0)
+        buf_addf(out, ",\"%s\":%" PRId64, name, value);
+}
+
+static void add_number_or_null(struct buf *out, int64_t value)
+{
+    if (value >= 0)
+        buf_add_int(out, value);
+    else
+        buf_add_text(out, "null");
+}
+
+/* RFC 3339, UTC. */
+static void add_time(struct buf *out, const char *name, int64_t ms)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+    char text[32];
+
+    if (ms < 0 || !gmtime_r(&seconds, &tm))
+        return;
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
+    buf_addf(out, ",\"%s\":\"%s.%03dZ\"", name, text, (int)(ms % 1000));
+}
+
+static void add_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
+{
+    size_t len;
+    const char *json = script_text(reply, at, &len);
+
+    if (!json || !len)
+        return;
+    buf_addf(out, ",\"%s\":", name);
+    buf_add(out, json, len);
+}
+
+static int64_t difference(int64_t from_ms, int64_t to_ms)
+{
+    return from_ms < 0 || to_ms < 0 ? -1 : to_ms - from_ms;
+}
+
+/* All by the clock of Redis. `epoch` is created_at as events know it: the first half of their ids. */
+static void add_timing(struct buf *out, const redisReply *reply)
+{
+    int64_t created = number(reply, "epoch"), claimed = number(reply, "claimed_at"), ended = number(reply, "ended_at");
+
+    add_time(out, "created_at", created);
+    add_time(out, "started_at", claimed);
+    add_time(out, "ended_at", ended);
+    add_number(out, "epoch", created);
+    buf_add_text(out, ",\"timing\":{\"queued_ms\":");
+    add_number_or_null(out, difference(created, claimed));
+    buf_add_text(out, ",\"total_ms\":");
+    add_number_or_null(out, difference(created, ended));
+    buf_add_char(out, '}');
+}
+
+/* A final task's images are in its result. */
+static void add_outcome(struct buf *out, const redisReply *reply, enum task_state state)
+{
+    if (!task_state_is_final(state)) {
+        add_json(out, "generated_images", reply, AT_IMAGES);
+        add_json(out, "failed_images", reply, AT_FAILED);
+    } else {
+        add_json(out, state == TASK_DONE ? "result" : "error", reply, AT_RESULT);
+    }
+}
+
+static void write_task(struct buf *out, const char *task_id, enum task_state state, const redisReply *reply)
+{
+    int64_t position;
+
+    buf_addf(out, "{\"task_id\":\"%s\",\"status\":\"%s\"", task_id, task_state_name(state));
+    if (!script_int(reply, AT_POSITION, &position) && position > 0)
+        add_number(out, "position", position);
+    add_number(out, "attempts", number(reply, "attempt"));
+    add_number(out, "max_attempts", number(reply, "max_attempts"));
+    add_number(out, "paid_calls", number(reply, "paid_calls"));
+    add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
+    add_timing(out, reply);
+    add_outcome(out, reply, state);
+    buf_add_char(out, ',');
+    task_path_add_links(out, task_id);
+    buf_add_char(out, '}');
+}
+
+static bool read_state(const redisReply *reply, enum task_state *out)
+{
+    size_t at = find(reply, "state"), len = 0;
+    const char *name = at ? script_text(reply, at, &len) : NULL;
+
+    return name && task_state_parse(name, len, out);
+}
+
+static void on_answer(struct http_exchange *exchange, const redisReply *reply)
+{
+    struct http_text segment = http_exchange_segment(exchange);
+    char task_id[TASK_ID_MAX + 1] = "";
+    enum task_state state;
+    struct buf body;
+
+    if (strcmp(script_answer(reply), "TASK") != 0) {
+        answer_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        return;
+    }
+    if (!read_state(reply, &state)) {
+        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, "The stored task cannot be read.");
+        return;
+    }
+    (void)strncat(task_id, segment.data, segment.len);
+    buf_init(&body, ANSWER_MAX);
+    write_task(&body, task_id, state, reply);
+    answer_json(exchange, 200, &body);
+    buf_deinit(&body);
+}
+
+void api_task(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (task_path_read(exchange, full_id))
+        store_ask(gateway->commands, exchange,
+                  &(struct store_question){ .script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer });
+}

@@ -1,0 +1,186 @@
+#include "gateway/gateway.h"
+
+#include <event2/event.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/http/server.h"
+#include "common/keys.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/redis/client.h"
+#include "gateway/api/routes.h"
+#include "gateway/cors.h"
+#include "gateway/gateway_options.h"
+#include "gateway/hub.h"
+#include "gateway/stream.h"
+#include "gateway/submit.h"
+
+enum {
+    DRAIN_MS = 5000,
+    DRAIN_LOOK_MS = 20,
+    COMMAND_MS = 900, /* a client hears within a second that Redis is away, however patient REDIS_TIMEOUT is */
+    RECONNECT_BASE_MS = 50,
+    RECONNECT_MAX_MS = 2000,
+    COMMANDS_OUTPUT_MAX = 64 * 1024 * 1024,
+    SUBSCRIBE_BYTES = KEYS_CHANNEL_SIZE + 64, /* of one subscription on the wire, and more */
+};
+
+static int64_t at_most(int64_t value, int64_t limit)
+{
+    return value < limit ? value : limit;
+}
+
+/* -- Redis */
+
+static void on_commands_ready(void *arg)
+{
+    struct gateway *gateway = arg;
+
+    if (gateway->hub)
+        hub_on_commands_ready(gateway->hub);
+}
+
+static struct redis_config redis_config_of(const struct gateway_config *config)
+{
+    int64_t timeout_ms = config->options->shared.redis_timeout_ms;
+
+    return (struct redis_config){
+        .address = config->redis,
+        .connect_timeout_ms = timeout_ms,
+        .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
+        .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
+    };
+}
+
+static struct redis *create_commands(struct gateway *gateway)
+{
+    struct redis_config config = redis_config_of(&gateway->config);
+
+    config.name = "arkrelay-gateway:commands";
+    config.output_max = COMMANDS_OUTPUT_MAX;
+    config.events.on_ready = on_commands_ready;
+    config.arg = gateway;
+    return redis_create(gateway->loop, &config);
+}
+
+/* After a reconnect it subscribes to all that is watched, at once. */
+static struct hub *create_hub(struct gateway *gateway)
+{
+    struct redis_config config = redis_config_of(&gateway->config);
+
+    config.name = "arkrelay-gateway:events";
+    config.output_max = (size_t)gateway->config.options->connections_max * SUBSCRIBE_BYTES + 64 * 1024;
+    return hub_create(gateway->loop, &(struct hub_config){ .subscriber = &config,
+                                                           .commands = gateway->commands,
+                                                           .tail_check_ms = gateway->config.options->tail_check_ms });
+}
+
+/* -- HTTP */
+
+static void on_request(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    cors_apply(gateway->config.cors, exchange);
+}
+
+static struct http_server *create_server(struct gateway *gateway, const char **why)
+{
+    const struct gateway_options *options = gateway->config.options;
+    struct http_server_config config;
+
+    http_server_config_init(&config);
+    config.listen = gateway->config.listen;
+    config.share_port = options->threads > 1;
+    config.routes = api_routes;
+    config.route_count = api_route_count;
+    config.arg = gateway;
+    config.on_request = on_request;
+    config.limits.body_max = options->body_max;
+    config.connections_max = (size_t)options->connections_max;
+    config.output_max = (size_t)options->output_max;
+    return http_server_create(gateway->loop, &config, why);
+}
+
+/* -- the whole */
+
+static int create_parts(struct gateway *gateway, const char **why)
+{
+    const struct gateway_options *options = gateway->config.options;
+    const struct submit_limits limits = { options->queue_limit, options->queue_ttl_ms, options->retention_ms };
+
+    *why = "out of memory or file descriptors";
+    if (!(gateway->loop = loop_create()) || !(gateway->commands = create_commands(gateway)) ||
+        !(gateway->hub = create_hub(gateway)) || !(gateway->submitter = submitter_create(gateway->commands, &limits)))
+        return ERR_NO_MEMORY;
+    gateway->streams =
+        streams_create(gateway->loop, &(struct streams_config){ .hub = gateway->hub,
+                                                                .commands = gateway->commands,
+                                                                .submitter = gateway->submitter,
+                                                                .heartbeat_ms = options->heartbeat_ms,
+                                                                .output_max = (size_t)options->output_max });
+    if (!gateway->streams)
+        return ERR_NO_MEMORY;
+    gateway->server = create_server(gateway, why);
+    return gateway->server ? 0 : ERR_SYSTEM;
+}
+
+struct gateway *gateway_create(const struct gateway_config *config, const char **why)
+{
+    struct gateway *gateway = calloc(1, sizeof(*gateway));
+
+    *why = "out of memory";
+    if (!gateway)
+        return NULL;
+    gateway->config = *config;
+    return create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
+}
+
+struct gateway *gateway_destroy(struct gateway *gateway)
+{
+    if (!gateway)
+        return NULL;
+    if (gateway->drain_timer)
+        event_free(gateway->drain_timer);
+    http_server_destroy(gateway->server); /* every exchange hears that it is closed, so every stream leaves */
+    streams_destroy(gateway->streams);
+    submitter_destroy(gateway->submitter);
+    hub_destroy(gateway->hub);
+    redis_destroy(gateway->commands);
+    loop_destroy(gateway->loop);
+    free(gateway);
+    return NULL;
+}
+
+/* Connections tell nobody that they were the last one, so this looks; a drain lasts for moments. */
+static void look_whether_drained(evutil_socket_t fd, short what, void *arg)
+{
+    struct gateway *gateway = arg;
+    size_t open = http_server_connections(gateway->server);
+    bool late = clock_monotonic_ms() >= gateway->drain_until_ms;
+
+    (void)fd;
+    (void)what;
+    if (open && !late)
+        return;
+    if (open)
+        log_warn("gateway", "cutting connections that do not end", "connections=%zu", open);
+    loop_stop(gateway->loop);
+}
+
+void gateway_drain(struct gateway *gateway)
+{
+    const struct timeval interval = { .tv_usec = DRAIN_LOOK_MS * 1000 };
+
+    if (gateway->draining)
+        return;
+    gateway->draining = true;
+    gateway->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
+    http_server_drain(gateway->server);
+    streams_drain(gateway->streams);
+    gateway->drain_timer = event_new(loop_base(gateway->loop), -1, EV_PERSIST, look_whether_drained, gateway);
+    if (!gateway->drain_timer || event_add(gateway->drain_timer, &interval))
+        loop_stop(gateway->loop);
+}

@@ -1,0 +1,31 @@
+/* gateway_options - what arkrelay-gateway can be told */
+#ifndef ARKRELAY_GATEWAY_OPTIONS_H
+#define ARKRELAY_GATEWAY_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/options.h"
+#include "common/shared_options.h"
+
+struct gateway_options {
+    char *listen;
+    int64_t threads;
+    int64_t heartbeat_ms, tail_check_ms;
+    int64_t queue_limit, queue_ttl_ms, retention_ms;
+    int64_t max_paid_calls, max_paid_calls_limit;
+    char *cors_origins;
+    int64_t body_max, connections_max, output_max;
+    bool data_urls, open;
+    struct shared_options shared;
+};
+
+extern const struct option_table gateway_option_table;
+
+/* What a row cannot say: options that contradict each other. Returns false after one line on stderr. */
+bool gateway_options_agree(const struct gateway_options *options);
+
+/* Does this "host:port" take connections from this machine only? */
+bool listen_is_loopback(const char *listen);
+
+#endif

@@ -1,0 +1,24 @@
+/* store - one question to Redis on behalf of one waiting client
+ *
+ * Runs a script about a task and hands the answer on. Answers 503 itself while Redis is away or does not answer as it should, and
+ * forgets a client who left.
+ */
+#ifndef ARKRELAY_GATEWAY_STORE_H
+#define ARKRELAY_GATEWAY_STORE_H
+
+#include "common/redis/script.h"
+
+struct http_exchange;
+
+/* reply is an array that begins with a word. Has to answer the exchange. */
+typedef void store_answer_fn(struct http_exchange *exchange, const redisReply *reply);
+
+/* full_id: NULL for a script without arguments. */
+struct store_question {
+    enum script_id script;
+    const char *full_id;
+    store_answer_fn *answer;
+};
+void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question);
+
+#endif

@@ -1,0 +1,184 @@
+#include "gateway/submit.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/keys.h"
+#include "common/log.h"
+#include "common/redis/script.h"
+#include "gateway/history.h"
+
+enum { NUMBER_SIZE = 24 };
+
+struct submit_call {
+    LIST_ENTRY(submit_call) link;
+    struct script_run *run;
+    submit_fn *done; /* NULL once nobody waits */
+    void *arg;
+    char full_id[TASK_FULL_ID_SIZE];
+    char trace[TRACE_SIZE];
+    char request_id[REQUEST_ID_SIZE];
+};
+
+struct submitter {
+    struct redis *redis;
+    struct submit_limits limits;
+    LIST_HEAD(submit_calls, submit_call) calls;
+};
+
+struct submission *submission_destroy(struct submission *submission)
+{
+    if (submission)
+        free(submission->request);
+    free(submission);
+    return NULL;
+}
+
+struct submitter *submitter_create(struct redis *redis, const struct submit_limits *limits)
+{
+    struct submitter *submitter = calloc(1, sizeof(*submitter));
+
+    if (!submitter)
+        return NULL;
+    submitter->redis = redis;
+    submitter->limits = *limits;
+    LIST_INIT(&submitter->calls);
+    return submitter;
+}
+
+struct submitter *submitter_destroy(struct submitter *submitter)
+{
+    struct submit_call *call;
+
+    if (!submitter)
+        return NULL;
+    while ((call = LIST_FIRST(&submitter->calls))) {
+        LIST_REMOVE(call, link);
+        script_cancel(call->run);
+        free(call);
+    }
+    free(submitter);
+    return NULL;
+}
+
+static enum submit_outcome outcome_of(const redisReply *reply)
+{
+    static const struct {
+        const char *word;
+        enum submit_outcome outcome;
+    } words[] = {
+        {"NEW",       SUBMIT_NEW     },
+        { "SAME",     SUBMIT_SAME    },
+        { "CONFLICT", SUBMIT_CONFLICT},
+        { "FULL",     SUBMIT_FULL    },
+        { "PAUSED",   SUBMIT_PAUSED  },
+    };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(script_answer(reply), words[i].word) == 0)
+            return words[i].outcome;
+    return SUBMIT_FAILED;
+}
+
+enum problem submit_problem(enum submit_outcome outcome)
+{
+    switch (outcome) {
+    case SUBMIT_CONFLICT:
+        return PROBLEM_TASK_ID_CONFLICT;
+    case SUBMIT_FULL:
+        return PROBLEM_QUEUE_FULL;
+    case SUBMIT_PAUSED:
+        return PROBLEM_QUEUE_PAUSED;
+    case SUBMIT_NEW:
+    case SUBMIT_SAME:
+    case SUBMIT_FAILED:
+        break;
+    }
+    return PROBLEM_STORE_UNAVAILABLE;
+}
+
+static void log_outcome(const struct submit_call *call, enum submit_outcome outcome, const redisReply *reply)
+{
+    char quoted[256];
+
+    if (outcome == SUBMIT_NEW)
+        log_info("submit", "accepted", "task=%s request_id=%s%s%s", call->full_id, call->request_id,
+                 call->trace[0] ? " trace=" : "", call->trace);
+    else if (outcome == SUBMIT_FAILED && reply && reply->type == REDIS_REPLY_ERROR)
+        log_warn("submit", "Redis refused", "task=%s request_id=%s error=%s", call->full_id, call->request_id,
+                 log_quote(quoted, sizeof(quoted), reply->str));
+}
+
+static void on_submitted(const redisReply *reply, int err, void *arg)
+{
+    struct submit_call *call = arg;
+    enum submit_outcome outcome = err ? SUBMIT_FAILED : outcome_of(reply);
+    struct history history;
+    bool has_history = outcome == SUBMIT_NEW || outcome == SUBMIT_SAME;
+
+    if (has_history && history_of_submit(reply, &history)) {
+        outcome = SUBMIT_FAILED;
+        has_history = false;
+    }
+    log_outcome(call, outcome, reply);
+    LIST_REMOVE(call, link);
+    if (call->done)
+        call->done(outcome, has_history ? &history : NULL, call->arg);
+    free(call);
+}
+
+static int send_submit(struct submitter *submitter, const struct submission *submission, struct submit_call *call)
+{
+    const struct submit_limits *limits = &submitter->limits;
+    char prefix[KEYS_PREFIX_SIZE], paid_calls[NUMBER_SIZE], retention[NUMBER_SIZE], limit[NUMBER_SIZE],
+        wait[NUMBER_SIZE];
+    const struct script_arg args[] = {
+        SCRIPT_TEXT(submission->full_id),
+        SCRIPT_TEXT(submission->hash),
+        SCRIPT_TEXT(submission->request),
+        {paid_calls, (size_t)snprintf(paid_calls, sizeof(paid_calls), "%d",       submission->max_paid_calls)},
+        { retention, (size_t)snprintf(retention,  sizeof(retention),  "%" PRId64, limits->retention_ms)      },
+        { limit,     (size_t)snprintf(limit,      sizeof(limit),      "%" PRId64, limits->queue_limit)       },
+        { wait,      (size_t)snprintf(wait,       sizeof(wait),       "%" PRId64, limits->queue_ttl_ms)      },
+        SCRIPT_TEXT(submission->trace),
+    };
+
+    keys_prefix(prefix, keys_partition(submission->full_id, 1));
+    return script_run(
+        submitter->redis,
+        &(struct script_call){
+            .script = SCRIPT_SUBMIT, .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0]) },
+        on_submitted, call, &call->run);
+}
+
+int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
+                 struct submit_call **out)
+{
+    struct submit_call *call = calloc(1, sizeof(*call));
+    int err;
+
+    if (!call)
+        return ERR_NO_MEMORY;
+    call->done = done;
+    call->arg = arg;
+    memcpy(call->full_id, submission->full_id, sizeof(call->full_id));
+    memcpy(call->trace, submission->trace, sizeof(call->trace));
+    memcpy(call->request_id, submission->request_id, sizeof(call->request_id));
+    err = send_submit(submitter, submission, call);
+    if (err) {
+        free(call);
+        return err;
+    }
+    LIST_INSERT_HEAD(&submitter->calls, call, link);
+    *out = call;
+    return 0;
+}
+
+void submit_cancel(struct submit_call *call)
+{
+    if (call)
+        call->done = NULL;
+}

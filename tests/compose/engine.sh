@@ -1,0 +1,95 @@
+# shellcheck shell=bash
+# engine - a container engine for one test run, sourced by run.sh
+#
+# engine_start sets DOCKER_HOST to an engine with its own data, sockets and pid file; engine_stop ends it and removes all of that.
+# It is started without a bridge, firewall rules or forwarding, so there is nothing of the machine's network to put back:
+# containers of one compose network see each other, published ports go through docker-proxy, builds use the machine's network.
+#
+# engine_images makes the two images that a registry would have: debian:trixie-slim, bootstrapped from the machine's own Debian
+# mirror, and one with Debian's redis-server as a stand-in for redis:7-alpine.
+
+readonly ENGINE_DEADLINE_S=60
+
+engine_pid=
+engine_data=                         # images and containers: on disk, in the cache's folder
+engine_run=                          # sockets and pid files: their paths must be short
+
+engine_cache=${XDG_CACHE_HOME:-$HOME/.cache}/arkrelay-compose-test
+
+engine_answers() { docker info >/dev/null 2>&1; }
+engine_is_gone() { ! kill -0 "$engine_pid" 2>/dev/null; }
+engine_answers_or_is_gone() { engine_answers || engine_is_gone; }
+
+engine_start() {                     # prints why when it cannot
+    local why
+    ((EUID == 0)) || { echo "it takes root"; return 1; }
+    mkdir -p "$engine_cache"
+    engine_data=$(mktemp -d "$engine_cache/engine.XXXXXX")
+    engine_run=$(mktemp -d /tmp/arkrelay-engine.XXXXXX)
+    export DOCKER_HOST=unix://$engine_run/docker.sock DOCKER_BUILDKIT=0
+    dockerd --host "$DOCKER_HOST" --data-root "$engine_data" --exec-root "$engine_run/exec" --pidfile "$engine_run/docker.pid" \
+        --bridge none --iptables=false --ip6tables=false --ip-forward=false --ip-masq=false \
+        >"$engine_run/log" 2>&1 </dev/null &
+    engine_pid=$!
+    within "$ENGINE_DEADLINE_S" engine_answers_or_is_gone || { echo "dockerd does not answer"; return 1; }
+    if engine_is_gone; then
+        why=$(grep -vE 'level=(info|debug|warning)' "$engine_run/log" | tail -n 1)
+        echo "dockerd ended: ${why:-no reason given}"
+        return 1
+    fi
+}
+
+engine_stop() {
+    [[ -n $engine_pid ]] || return 0
+    kill -TERM "$engine_pid" 2>/dev/null || true
+    within 20 engine_is_gone || engine_kill
+    # Whatever a killed engine left mounted would keep its folder from going.
+    awk -v data="$engine_data" -v run="$engine_run" 'index($2, data) == 1 || index($2, run) == 1 { print $2 }' /proc/mounts |
+        sort -r | xargs -r umount -l || true
+    rm -rf "$engine_data" "$engine_run"
+    rmdir /sys/fs/cgroup/docker /sys/fs/cgroup/*/docker 2>/dev/null || true
+}
+
+engine_kill() {
+    local pid_file
+    for pid_file in "$engine_run/exec/containerd/containerd.pid" "$engine_run/docker.pid"; do
+        [[ ! -s $pid_file ]] || kill -KILL "$(cat "$pid_file")" 2>/dev/null || true
+    done
+}
+
+# shellcheck disable=SC2016  # apt expands it
+debian_mirror() {
+    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main' | head -n 1
+}
+
+# The machine's way to its mirror, for apt inside the images.
+apt_proxy() {
+    apt-config dump | grep -iE '^Acquire::https?::proxy' || true
+    [[ -z ${http_proxy:-} ]] || printf 'Acquire::http::Proxy "%s";\n' "$http_proxy"
+}
+
+bootstrap() {                        # bootstrap TARBALL
+    local tree=$engine_data/bootstrap mirror
+    mirror=$(debian_mirror)
+    debootstrap --variant=minbase trixie "$tree" "${mirror:-http://deb.debian.org/debian}" >"$engine_run/bootstrap.log" 2>&1 ||
+        { tail -n 3 "$engine_run/bootstrap.log"; return 1; }
+    apt_proxy >"$tree/etc/apt/apt.conf.d/90machine"
+    # What the published slim image leaves out as well.
+    rm -rf "$tree"/usr/share/{doc,man,info,locale}/* "$tree"/var/cache/apt/*.bin "$tree"/var/cache/apt/archives/*.deb \
+        "$tree"/var/lib/apt/lists/* "$tree"/var/log/*.log
+    tar -C "$tree" -cf "$1.part" .
+    mv "$1.part" "$1"
+    rm -rf "$tree"
+}
+
+engine_images() {                    # prints why when it cannot
+    local base
+    base=$engine_cache/trixie-$(dpkg --print-architecture).tar
+    [[ -s $base ]] || bootstrap "$base" || return 1
+    docker import --change 'CMD ["bash"]' "$base" debian:trixie-slim >/dev/null || return 1
+    docker run --rm --network none debian:trixie-slim true || return 1
+    docker build --quiet --network host --tag "$1" - >/dev/null <<'END' || return 1
+FROM debian:trixie-slim
+RUN apt-get update -qq && apt-get install -y --no-install-recommends redis-server && rm -rf /var/lib/apt/lists/*
+END
+}

@@ -1,0 +1,27 @@
+#!/usr/bin/env python3
+"""The two things that the container test wants of the network: `free-ports COUNT` and `get URL` (prints the body of a 2xx)."""
+
+import socket
+import sys
+import urllib.request
+
+
+def free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    print(*(s.getsockname()[1] for s in sockets))
+
+
+def get(url):
+    opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+    try:
+        with opener.open(url, timeout=10) as response:
+            sys.stdout.buffer.write(response.read())
+    except OSError as error:
+        sys.exit(f"{url}: {error}")
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "get":
+        get(sys.argv[2])
+    else:
+        free_ports(int(sys.argv[2]))

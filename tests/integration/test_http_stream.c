@@ -1,0 +1,494 @@
+/* Streams, and every way in which a connection can end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "tests/support/http_fixture.h"
+
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+
+enum { PIECE = 32 * 1024, PIECES_MAX = 1000 };
+
+struct world {
+    struct http_fixture fixture;
+    struct http_peer peer;
+};
+
+static void begin(struct world *world)
+{
+    http_fixture_init(&world->fixture);
+    http_fixture_start(&world->fixture);
+    http_peer_dial(&world->fixture, &world->peer);
+}
+
+static void end(struct world *world)
+{
+    http_peer_close(&world->peer);
+    http_fixture_end(&world->fixture);
+}
+
+static void ask(struct world *world, const char *request)
+{
+    int handled = world->fixture.handled;
+
+    http_peer_send(&world->peer, request);
+    http_fixture_wait(&world->fixture, &world->fixture.handled, handled + 1);
+}
+
+static void open_stream(struct world *world)
+{
+    ask(world, GET("/stream"));
+    http_peer_expect(&world->peer, "\r\n\r\n5\r\nfirst\r\n");
+}
+
+/* The client has gone: its handler hears of it once, and nothing of the connection is left. */
+static void expect_closed_once(struct world *world)
+{
+    http_fixture_wait(&world->fixture, &world->fixture.closed, 1);
+    http_fixture_turn(&world->fixture, 5);
+    assert_int_equal(world->fixture.closed, 1);
+    assert_int_equal(http_server_connections(world->fixture.server), 0);
+}
+
+/* -- the bytes of a stream */
+
+static void test_each_write_is_one_chunk_and_the_connection_goes_on_after_the_last(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/stream"));
+    http_peer_expect_nothing_before(&world.peer, "HTTP/1.1 200 OK\r\n");
+    http_peer_expect(&world.peer, "Content-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n");
+    http_peer_expect(&world.peer, "\r\n\r\n5\r\nfirst\r\n");
+    http_stream_write(world.fixture.exchange, "0123456789abcdefg", 17);
+    http_stream_write(world.fixture.exchange, "", 0); /* an empty chunk would end the stream */
+    http_stream_write(world.fixture.exchange, "x", 1);
+    http_peer_expect_nothing_before(&world.peer, "11\r\n0123456789abcdefg\r\n1\r\nx\r\n");
+    http_stream_end(world.fixture.exchange);
+    http_peer_expect_nothing_before(&world.peer, "0\r\n\r\n");
+    http_peer_send(&world.peer, GET("/"));
+    http_peer_expect_nothing_before(&world.peer, "HTTP/1.1 200 OK\r\n");
+    http_peer_expect(&world.peer, "hello");
+    assert_int_equal(world.fixture.closed, 0);
+    end(&world);
+}
+
+static void test_an_http_1_0_client_gets_the_plain_bytes_and_then_the_end(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, "GET /stream HTTP/1.0\r\n\r\n");
+    http_peer_expect(&world.peer, "Connection: close\r\n\r\nfirst");
+    http_stream_write(world.fixture.exchange, "second", 6);
+    http_stream_end(world.fixture.exchange);
+    http_peer_expect_nothing_before(&world.peer, "second");
+    http_peer_expect_end(&world.peer);
+    assert_int_equal(world.fixture.closed, 0);
+    end(&world);
+}
+
+static void test_head_of_a_stream_ends_it_after_the_head(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+    http_peer_expect(&world.peer, "Content-Type: text/event-stream\r\n");
+    http_peer_expect(&world.peer, "\r\n\r\n");
+    http_fixture_wait(&world.fixture, &world.fixture.closed, 1);
+    http_peer_send(&world.peer, GET("/"));
+    http_peer_expect_nothing_before(&world.peer, "HTTP/1.1 200 OK\r\n");
+    http_peer_expect(&world.peer, "hello");
+    assert_int_equal(world.fixture.closed, 1);
+    end(&world);
+}
+
+static void test_large_pieces_arrive_whole(void **state)
+{
+    static char piece[PIECE];
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    for (int i = 0; i < 40; i++) { /* more than the kernel takes at once */
+        memset(piece, 'a' + i % 26, sizeof(piece));
+        http_stream_write(world.fixture.exchange, piece, sizeof(piece));
+        http_peer_expect_nothing_before(&world.peer, "8000\r\n");
+        piece[sizeof(piece) - 1] = '\0';
+        http_peer_expect_nothing_before(&world.peer, piece);
+        http_peer_expect(&world.peer, "\r\n");
+    }
+    assert_int_equal(http_exchange_unsent(world.fixture.exchange), 0);
+    end(&world);
+}
+
+/* -- readers that do not keep up */
+
+static void shrink(struct http_peer *peer)
+{
+    int size = 4096;
+
+    assert_int_equal(setsockopt(peer->fd, SOL_SOCKET, SO_RCVBUF, &size, sizeof(size)), 0);
+}
+
+static void test_a_reader_too_far_behind_is_cut_but_not_inside_the_write(void **state)
+{
+    static char piece[PIECE];
+    struct world world;
+    int pieces = 0;
+
+    (void)state;
+    begin(&world);
+    shrink(&world.peer);
+    ask(&world, GET("/stream"));
+    world.fixture.in_call = true;
+    while (http_server_connections(world.fixture.server) && pieces < PIECES_MAX) {
+        assert_in_range(http_exchange_unsent(world.fixture.exchange), 0, world.fixture.config.output_max + 2 * PIECE);
+        http_stream_write(world.fixture.exchange, piece, sizeof(piece));
+        pieces++;
+        if (pieces < 8) { /* let the kernel fill up first: what counts is what it does not take */
+            world.fixture.in_call = false;
+            http_fixture_turn(&world.fixture, 1);
+            world.fixture.in_call = true;
+        }
+    }
+    assert_in_range(pieces, 9, 100);
+    http_stream_write(world.fixture.exchange, piece, sizeof(piece)); /* still safe, and without effect */
+    assert_int_equal(world.fixture.closed, 0);
+    world.fixture.in_call = false;
+    expect_closed_once(&world);
+    http_peer_expect_reset(&world.peer);
+    end(&world);
+}
+
+static void test_a_reader_that_takes_nothing_is_cut_after_the_write_deadline(void **state)
+{
+    static char piece[8 * PIECE];
+    struct world world;
+
+    (void)state;
+    http_fixture_init(&world.fixture);
+    world.fixture.config.write_timeout_ms = 100;
+    world.fixture.config.output_max = 64 * sizeof(piece);
+    http_fixture_start(&world.fixture);
+    http_peer_dial(&world.fixture, &world.peer);
+    shrink(&world.peer);
+    ask(&world, GET("/stream"));
+    for (int i = 0; i < 16; i++)
+        http_stream_write(world.fixture.exchange, piece, sizeof(piece));
+    http_fixture_turn(&world.fixture, 2);
+    assert_true(http_exchange_unsent(world.fixture.exchange) > 0);
+    expect_closed_once(&world);
+    end(&world);
+}
+
+/* -- clients that leave */
+
+static void test_a_client_that_leaves_an_open_stream_is_noticed_at_once(void **state)
+{
+    static void (*const leave[])(struct http_peer *) = { http_peer_close, http_peer_reset, http_peer_half_close };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(leave) / sizeof(leave[0]); i++) {
+        struct world world;
+
+        begin(&world);
+        open_stream(&world);
+        leave[i](&world.peer);
+        assert_int_equal(world.fixture.closed, 1);
+        assert_int_equal(http_server_connections(world.fixture.server), 0);
+        http_fixture_end(&world.fixture);
+        if (leave[i] == http_peer_half_close)
+            close(world.peer.fd);
+    }
+}
+
+static void test_a_reset_before_the_answer_is_noticed_at_once(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_peer_reset(&world.peer);
+    http_fixture_turn(&world.fixture, 3);
+    assert_int_equal(world.fixture.closed, 1);
+    assert_int_equal(http_server_connections(world.fixture.server), 0);
+    http_fixture_end(&world.fixture);
+}
+
+static void test_a_reset_is_noticed_behind_bytes_that_nobody_reads(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_peer_send(&world.peer, GET("/") GET("/"));
+    http_peer_reset(&world.peer);
+    http_fixture_turn(&world.fixture, 3);
+    assert_int_equal(world.fixture.closed, 1);
+    http_fixture_end(&world.fixture);
+}
+
+static void test_a_client_that_has_only_finished_sending_gets_its_answer(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_peer_half_close(&world.peer);
+    http_fixture_turn(&world.fixture, 5);
+    assert_int_equal(world.fixture.closed, 0);
+    http_respond(world.fixture.exchange, 200, "text/plain", "late", 4);
+    http_peer_expect(&world.peer, "\r\n\r\nlate");
+    http_peer_expect_end(&world.peer);
+    end(&world);
+}
+
+static void test_a_stream_to_a_client_that_had_finished_sending_closes(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_peer_half_close(&world.peer);
+    http_stream_begin(world.fixture.exchange, 200, "text/event-stream");
+    assert_int_equal(world.fixture.closed, 0);
+    expect_closed_once(&world);
+    end(&world);
+}
+
+static void test_a_cut_request_never_reaches_a_handler(void **state)
+{
+    static const char *const requests[] = {
+        "",
+        "GET / HTTP/1.1\r\nHost: a\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nabc",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct world world;
+
+        begin(&world);
+        http_peer_send(&world.peer, requests[i]);
+        http_peer_half_close(&world.peer);
+        http_peer_expect_end(&world.peer);
+        assert_int_equal(world.fixture.handled, 0);
+        end(&world);
+    }
+}
+
+static void test_bytes_on_an_open_stream_close_it(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    http_peer_send(&world.peer, "x");
+    expect_closed_once(&world);
+    end(&world);
+
+    begin(&world);
+    ask(&world, GET("/stream") GET("/"));
+    expect_closed_once(&world);
+    assert_int_equal(world.fixture.handled, 1);
+    end(&world);
+}
+
+static void test_answering_a_client_that_has_gone_is_safe(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/deaf")); /* its handler did not ask to be told */
+    http_peer_reset(&world.peer);
+    http_fixture_turn(&world.fixture, 5);
+    assert_int_equal(http_server_connections(world.fixture.server), 0);
+    assert_true(http_text_is(http_exchange_request(world.fixture.exchange)->path, "/deaf"));
+    http_stream_begin(world.fixture.exchange, 200, NULL);
+    http_stream_write(world.fixture.exchange, "x", 1);
+    http_stream_end(world.fixture.exchange);
+    http_fixture_end(&world.fixture);
+
+    begin(&world);
+    ask(&world, GET("/deaf"));
+    http_peer_reset(&world.peer);
+    http_fixture_turn(&world.fixture, 5);
+    http_respond_problem(world.fixture.exchange, &(struct problem_report){ .problem = PROBLEM_INTERNAL });
+    http_fixture_turn(&world.fixture, 5);
+    http_fixture_end(&world.fixture);
+
+    begin(&world);
+    ask(&world, GET("/deaf"));
+    http_peer_reset(&world.peer);
+    http_fixture_end(&world.fixture); /* the server goes before the handler comes back */
+}
+
+/* -- endings that the server chooses */
+
+static void test_abort_with_fin_ends_what_was_written_cleanly(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    http_stream_write(world.fixture.exchange, "last", 4);
+    http_abort(world.fixture.exchange, HTTP_ABORT_FIN);
+    http_peer_expect_nothing_before(&world.peer, "4\r\nlast\r\n");
+    http_peer_expect_end(&world.peer);
+    assert_int_equal(world.fixture.closed, 0);
+    end(&world);
+}
+
+static void test_abort_with_rst_is_a_reset(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    http_abort(world.fixture.exchange, HTTP_ABORT_RST);
+    http_peer_expect_reset(&world.peer);
+    http_fixture_turn(&world.fixture, 3);
+    assert_int_equal(world.fixture.closed, 0);
+    assert_int_equal(http_server_connections(world.fixture.server), 0);
+    end(&world);
+}
+
+static void test_abort_without_an_answer(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_abort(world.fixture.exchange, HTTP_ABORT_FIN);
+    http_peer_expect_end(&world.peer);
+    end(&world);
+
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_abort(world.fixture.exchange, HTTP_ABORT_RST);
+    http_peer_expect_reset(&world.peer);
+    end(&world);
+}
+
+static void test_raw_bytes_pass_as_they_are(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_raw_write(world.fixture.exchange, "HTTP/1.1 200 OK\r\nContent-Le", 27);
+    http_raw_write(world.fixture.exchange, "ngth: 9\r\n\r\nshort", 16);
+    http_stream_end(world.fixture.exchange);
+    http_peer_expect_nothing_before(&world.peer, "HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nshort");
+    http_peer_expect_end(&world.peer);
+    end(&world);
+
+    begin(&world);
+    open_stream(&world);
+    http_raw_write(world.fixture.exchange, "zz\r\n", 4);
+    http_stream_write(world.fixture.exchange, "a", 1);
+    http_peer_expect_nothing_before(&world.peer, "zz\r\n1\r\na\r\n");
+    end(&world);
+}
+
+static void test_drain_lets_open_requests_end_and_takes_no_others(void **state)
+{
+    struct world world;
+    struct http_peer idle, fresh, late;
+    struct http_exchange *pending;
+
+    (void)state;
+    begin(&world);
+    http_peer_dial(&world.fixture, &fresh);
+    http_peer_dial(&world.fixture, &idle);
+    http_peer_send(&idle, GET("/"));
+    http_peer_expect(&idle, "hello");
+    http_peer_dial(&world.fixture, &late);
+    http_peer_send(&late, GET("/later"));
+    http_fixture_wait(&world.fixture, &world.fixture.handled, 2);
+    pending = world.fixture.exchange;
+    open_stream(&world);
+    http_server_drain(world.fixture.server);
+    http_peer_expect_end(&idle);
+    http_peer_expect_end(&fresh);
+    http_respond(pending, 200, "text/plain", "bye", 3);
+    http_peer_expect(&late, "Connection: close\r\n\r\nbye");
+    http_peer_expect_end(&late);
+    http_stream_write(world.fixture.exchange, "x", 1);
+    http_stream_end(world.fixture.exchange);
+    http_peer_expect_nothing_before(&world.peer, "1\r\nx\r\n0\r\n\r\n");
+    http_peer_expect_end(&world.peer);
+    http_peer_close(&idle);
+    http_peer_close(&fresh);
+    http_peer_close(&late);
+    end(&world);
+}
+
+static void test_destroying_the_server_tells_every_handler(void **state)
+{
+    struct world world;
+    struct http_peer other;
+
+    (void)state;
+    begin(&world);
+    http_peer_dial(&world.fixture, &other);
+    http_peer_send(&other, GET("/later"));
+    http_fixture_wait(&world.fixture, &world.fixture.handled, 1);
+    open_stream(&world);
+    world.fixture.server = http_server_destroy(world.fixture.server);
+    assert_int_equal(world.fixture.closed, 2);
+    http_peer_expect_end(&world.peer);
+    http_peer_close(&other);
+    end(&world);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_each_write_is_one_chunk_and_the_connection_goes_on_after_the_last),
+        cmocka_unit_test(test_an_http_1_0_client_gets_the_plain_bytes_and_then_the_end),
+        cmocka_unit_test(test_head_of_a_stream_ends_it_after_the_head),
+        cmocka_unit_test(test_large_pieces_arrive_whole),
+        cmocka_unit_test(test_a_reader_too_far_behind_is_cut_but_not_inside_the_write),
+        cmocka_unit_test(test_a_reader_that_takes_nothing_is_cut_after_the_write_deadline),
+        cmocka_unit_test(test_a_client_that_leaves_an_open_stream_is_noticed_at_once),
+        cmocka_unit_test(test_a_reset_before_the_answer_is_noticed_at_once),
+        cmocka_unit_test(test_a_reset_is_noticed_behind_bytes_that_nobody_reads),
+        cmocka_unit_test(test_a_client_that_has_only_finished_sending_gets_its_answer),
+        cmocka_unit_test(test_a_stream_to_a_client_that_had_finished_sending_closes),
+        cmocka_unit_test(test_a_cut_request_never_reaches_a_handler),
+        cmocka_unit_test(test_bytes_on_an_open_stream_close_it),
+        cmocka_unit_test(test_answering_a_client_that_has_gone_is_safe),
+        cmocka_unit_test(test_abort_with_fin_ends_what_was_written_cleanly),
+        cmocka_unit_test(test_abort_with_rst_is_a_reset),
+        cmocka_unit_test(test_abort_without_an_answer),
+        cmocka_unit_test(test_raw_bytes_pass_as_they_are),
+        cmocka_unit_test(test_drain_lets_open_requests_end_and_takes_no_others),
+        cmocka_unit_test(test_destroying_the_server_tells_every_handler),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,247 @@
+/* rediss:// against a real Redis: what is trusted works, and nothing else does. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* cmocka.h wants what stands above it */
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "tests/support/certificates.h"
+#include "tests/support/redis_fixture.h"
+#include "tests/support/redis_server.h"
+
+enum { DAY_S = 24 * 60 * 60 };
+
+struct world {
+    char directory[64];
+    char ca[96], other_ca[96], good[96], named[96], wrong[96], expired[96], unknown[96];
+    struct redis_server *server;
+    int tls_port;
+    struct fixture admin; /* through the socket path */
+};
+
+static void name_file(struct world *world, char out[96], const char *name)
+{
+    snprintf(out, 96, "%s/%s.pem", world->directory, name);
+}
+
+static void make_certificates(struct world *world)
+{
+    struct authority *ours, *other;
+
+    snprintf(world->directory, sizeof(world->directory), "/tmp/test_redis_tls.XXXXXX");
+    assert_non_null(mkdtemp(world->directory));
+    name_file(world, world->ca, "ca");
+    name_file(world, world->other_ca, "other_ca");
+    name_file(world, world->good, "good");
+    name_file(world, world->named, "named");
+    name_file(world, world->wrong, "wrong");
+    name_file(world, world->expired, "expired");
+    name_file(world, world->unknown, "unknown");
+    ours = authority_create("our authority", world->ca);
+    other = authority_create("another authority", world->other_ca);
+    authority_sign(ours, "DNS:localhost,IP:127.0.0.1", DAY_S, world->good);
+    authority_sign(ours, "DNS:localhost", DAY_S, world->named);
+    authority_sign(ours, "DNS:elsewhere.example,DNS:*.localhost", DAY_S, world->wrong);
+    authority_sign(ours, "DNS:localhost,IP:127.0.0.1", -60, world->expired);
+    authority_sign(other, "DNS:localhost,IP:127.0.0.1", DAY_S, world->unknown);
+    authority_destroy(ours);
+    authority_destroy(other);
+}
+
+static int start_server(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+    char port[8];
+
+    if (!world)
+        return -1;
+    make_certificates(world);
+    world->tls_port = free_port();
+    snprintf(port, sizeof(port), "%d", world->tls_port);
+    world->server = redis_server_create((const char *[]){ "--tls-port", port, "--tls-cert-file", world->good, "--tls-key-file",
+                                                          world->good, "--tls-ca-cert-file", world->ca,
+                                                          "--tls-auth-clients", "no", NULL });
+    *state = world;
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    struct world *world = *state;
+    const char *files[] = { world->ca,    world->other_ca, world->good,   world->named,
+                            world->wrong, world->expired,  world->unknown };
+
+    redis_server_destroy(world->server);
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+        remove(files[i]);
+    remove(world->directory);
+    free(world);
+    return 0;
+}
+
+static void begin(struct fixture *fixture, const char *scheme, const char *host, int port, const char *ca)
+{
+    char url[128];
+
+    snprintf(url, sizeof(url), "%s://%s:%d", scheme, host, port);
+    fixture_init(fixture, url);
+    fixture->address.ca_file = ca;
+    fixture_connect(fixture);
+}
+
+static struct answer ask(struct fixture *fixture, const char *const *words)
+{
+    struct answer answer = { .fixture = fixture };
+
+    assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
+    WAIT_UNTIL(fixture, answer.times);
+    return answer;
+}
+
+static void present(struct world *world, const char *certificate)
+{
+    struct fixture admin;
+
+    begin(&admin, "redis", "127.0.0.1", redis_server_port(world->server), NULL);
+    WAIT_UNTIL(&admin, admin.ready);
+    assert_string_equal(
+        ask(&admin, REDIS_WORDS("CONFIG", "SET", "tls-cert-file", certificate, "tls-key-file", certificate)).text, "OK");
+    fixture_deinit(&admin);
+}
+
+static void a_trusted_server_is_used(void **state)
+{
+    static const char *const hosts[] = { "localhost", "127.0.0.1" };
+    struct world *world = *state;
+    struct fixture f;
+
+    present(world, world->good);
+    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        begin(&f, "rediss", hosts[i], world->tls_port, world->ca);
+        WAIT_UNTIL(&f, f.ready);
+        assert_string_equal(ask(&f, REDIS_WORDS("PING")).text, "PONG");
+        fixture_deinit(&f);
+    }
+}
+
+static void anything_else_is_refused_and_said(void **state)
+{
+    struct world *world = *state;
+    const struct {
+        const char *name, *certificate, *host, *ca, *said;
+    } cases[] = {
+        { "a certificate for another name", world->wrong, "localhost", world->ca, "hostname mismatch" },
+        { "a certificate for a name, asked by number", world->named, "127.0.0.1", world->ca, "IP address mismatch" },
+        { "an authority that is not ours", world->unknown, "localhost", world->ca, "certificate refused: unable to get" },
+        { "our authority is not the one in the file", world->good, "localhost", world->other_ca, "certificate refused: self-signed" },
+        { "an authority that the system does not know", world->good, "localhost", NULL, "certificate refused: " },
+        { "an expired certificate", world->expired, "localhost", world->ca, "certificate has expired" },
+        { "a file of authorities that is missing", world->good, "localhost", "/nonexistent.pem", "authorities cannot be read" },
+        { "a file of authorities that holds none", world->good, "localhost", "/dev/null", "authorities cannot be read" },
+    };
+
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct fixture f;
+
+        print_message("  %s\n", cases[i].name);
+        present(world, cases[i].certificate);
+        begin(&f, "rediss", cases[i].host, world->tls_port, cases[i].ca);
+        WAIT_UNTIL(&f, strstr(fixture_log(&f), cases[i].said));
+        for (int turn = 0; turn < 40; turn++)
+            fixture_turn(&f);
+        assert_int_equal(f.ready, 0);
+        assert_int_equal(fixture_log_count(&f, "error redis"), 1);
+        fixture_deinit(&f);
+    }
+}
+
+static void a_plain_server_does_not_pass_for_a_safe_one(void **state)
+{
+    struct world *world = *state;
+    struct fixture f;
+
+    begin(&f, "rediss", "localhost", redis_server_port(world->server), world->ca);
+    WAIT_UNTIL(&f, strstr(fixture_log(&f), "cannot connect"));
+    assert_int_equal(f.ready, 0);
+    fixture_deinit(&f);
+}
+
+static void a_plain_client_gets_nothing_from_a_safe_server(void **state)
+{
+    struct world *world = *state;
+    struct fixture f;
+
+    begin(&f, "redis", "localhost", world->tls_port, NULL);
+    WAIT_UNTIL(&f, strstr(fixture_log(&f), "cannot connect"));
+    assert_int_equal(f.ready, 0);
+    fixture_deinit(&f);
+}
+
+static void much_data_passes_in_order(void **state)
+{
+    struct world *world = *state;
+    struct answer last, large;
+    struct fixture f;
+
+    present(world, world->good);
+    begin(&f, "rediss", "localhost", world->tls_port, world->ca);
+    WAIT_UNTIL(&f, f.ready);
+    last = large = (struct answer){ .fixture = &f };
+    assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("SETRANGE", "large", "5000000", "x"), on_answer, &large, NULL), 0);
+    for (int i = 0; i < 1000; i++)
+        assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("INCR", "count"), on_answer, &last, NULL), 0);
+    assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("GET", "large"), on_answer, &large, NULL), 0);
+    WAIT_UNTIL(&f, large.times == 2);
+    assert_int_equal(large.type, REDIS_REPLY_STRING);
+    assert_int_equal(last.times, 1000);
+    assert_int_equal(last.integer, 1000);
+    fixture_deinit(&f);
+}
+
+static void a_lost_connection_comes_back_safe(void **state)
+{
+    struct world *world = *state;
+    struct fixture f;
+
+    present(world, world->good);
+    begin(&f, "rediss", "localhost", world->tls_port, world->ca);
+    WAIT_UNTIL(&f, f.ready);
+    redis_server_stop(world->server);
+    WAIT_UNTIL(&f, f.lost);
+    redis_server_start(world->server);
+    WAIT_UNTIL(&f, f.ready == 2);
+    assert_string_equal(ask(&f, REDIS_WORDS("PING")).text, "PONG");
+    fixture_deinit(&f);
+}
+
+static void destroying_it_in_mid_handshake_is_clean(void **state)
+{
+    struct world *world = *state;
+
+    for (int turns = 0; turns < 12; turns++) {
+        struct fixture f;
+
+        begin(&f, "rediss", "localhost", world->tls_port, world->ca);
+        for (int i = 0; i < turns; i++)
+            fixture_turn(&f);
+        fixture_deinit(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(a_trusted_server_is_used),
+        FIXTURE_TEST(anything_else_is_refused_and_said),
+        FIXTURE_TEST(a_plain_server_does_not_pass_for_a_safe_one),
+        FIXTURE_TEST(a_plain_client_gets_nothing_from_a_safe_server),
+        FIXTURE_TEST(much_data_passes_in_order),
+        FIXTURE_TEST(a_lost_connection_comes_back_safe),
+        FIXTURE_TEST(destroying_it_in_mid_handshake_is_clean),
+    };
+
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}

@@ -1,0 +1,13 @@
+"""What the integration tests stand on: real processes, a real Redis, raw sockets. Standard library only.
+
+    processes     start, watch and end programs; the test case that prints their logs when a test fails
+    redis_server  a private redis-server
+    resp          a small Redis client
+    scripts       the Lua transitions, run as the programs run them
+    store         what stands in Redis, and what must hold there after every step
+    proxy         a TCP proxy that fails on purpose
+    http_client   an HTTP client that hides nothing, and a reader of event streams
+    world         all of it together: Redis, the ARK simulator, gateways, workers
+
+Nothing here sleeps to wait: everything waits for an event, with a deadline.
+"""

@@ -1,0 +1,61 @@
+/* http_fixture - a server with a few routes, its loop, and clients that are plain sockets, all in one thread
+ *
+ *     GET  /            "hello"
+ *     POST /            the body again
+ *     GET  /items/{id}  the segment
+ *     GET  /later       nothing yet: the test answers through fixture->exchange
+ *     GET  /stream      begins a stream with "first"; the test goes on through fixture->exchange
+ *     GET  /deaf        as /later, but without on_closed
+ *
+ * Every wait turns the loop until what it waits for is there, and fails after five seconds.
+ */
+#ifndef TESTS_SUPPORT_HTTP_FIXTURE_H
+#define TESTS_SUPPORT_HTTP_FIXTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/buf.h"
+#include "common/http/server.h"
+
+struct http_fixture {
+    struct loop *loop;
+    struct http_server *server;
+    struct http_server_config config; /* may be changed before http_fixture_start */
+
+    int handled;                    /* requests that reached a handler */
+    int closed;                     /* calls of on_closed */
+    struct http_exchange *exchange; /* of the last /later, /deaf or /stream; NULL once on_closed was called */
+    bool in_call;                   /* set by tests around calls in which on_closed must stay silent */
+};
+
+void http_fixture_init(struct http_fixture *fixture);
+void http_fixture_start(struct http_fixture *fixture);
+void http_fixture_end(struct http_fixture *fixture); /* the server may be gone already */
+
+void http_fixture_turn(struct http_fixture *fixture, int turns);
+void http_fixture_wait(struct http_fixture *fixture, const int *counter, int value);
+
+struct http_peer {
+    struct http_fixture *fixture;
+    int fd;
+    struct buf received;
+    bool ended; /* by FIN; error is set for any other end */
+    int error;
+};
+
+void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer);
+void http_peer_close(struct http_peer *peer);
+void http_peer_reset(struct http_peer *peer);      /* closes with RST */
+void http_peer_half_close(struct http_peer *peer); /* FIN, and still reads */
+void http_peer_send(struct http_peer *peer, const char *text);
+void http_peer_send_bytes(struct http_peer *peer, const char *bytes, size_t len);
+
+/* Each forgets what it has matched, so that the next one looks behind it. */
+void http_peer_expect(struct http_peer *peer, const char *text);                /* anywhere in what comes */
+void http_peer_expect_nothing_before(struct http_peer *peer, const char *text); /* at the very front */
+bool http_peer_has_nothing(struct http_peer *peer);                             /* after a turn: no byte, no end */
+void http_peer_expect_end(struct http_peer *peer);   /* FIN, and nothing unmatched before it */
+void http_peer_expect_reset(struct http_peer *peer); /* whatever came before it */
+
+#endif

@@ -1,0 +1,139 @@
+"""A TCP proxy that fails on purpose, to stand between a program and Redis.
+
+    with Proxy(world.redis_server.socket) as proxy:
+        world.worker(REDIS_URL=proxy.url)
+        proxy.lose_reply_to(script_sha1)    # the next request with these bytes arrives; its connection is cut before the answer
+        proxy.hold(script_sha1)             # the next request with these bytes, and all behind it on its connection, waits ...
+        proxy.held.wait()
+        proxy.release()                     # ... until here
+
+One thread per direction; everything ends with the proxy.
+"""
+
+import socket
+import threading
+
+from support.processes import DEADLINE
+
+
+class Event:
+    """Something to wait for, with a deadline."""
+
+    def __init__(self, what):
+        self._what = what
+        self._event = threading.Event()
+
+    def set(self):
+        self._event.set()
+
+    def wait(self, seconds=DEADLINE):
+        if not self._event.wait(seconds):
+            raise AssertionError(f"not within {seconds} s: {self._what}")
+
+
+class Proxy:
+    def __init__(self, target):
+        """target: the path of a unix socket, or (host, port)."""
+        self._target = target
+        self._lock = threading.Lock()
+        self._sockets = []
+        self._cut_at = self._hold_at = None
+        self._release = threading.Event()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = "redis://127.0.0.1:%d" % self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def lose_reply_to(self, pattern):
+        self.lost = Event(f"a request with {pattern!r} loses its reply")
+        self._cut_at = pattern.encode()
+
+    def hold(self, pattern):
+        self.held = Event(f"a request with {pattern!r} is held")
+        self._release.clear()
+        self._hold_at = pattern.encode()
+
+    def release(self):
+        self._release.set()
+
+    def cut_all(self):
+        """Ends every connection; new ones are taken."""
+        with self._lock:
+            sockets, self._sockets = self._sockets, []
+        for each in sockets:
+            _shut(each)
+
+    def close(self):
+        self._release.set()
+        self._listener.close()
+        self.cut_all()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+    # -- its threads
+
+    def _accept(self):
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:
+                return
+            try:
+                server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
+                server.connect(self._target)
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._sockets += [client, server]
+            muted = threading.Event()
+            threading.Thread(target=self._requests, args=(client, server, muted), daemon=True).start()
+            threading.Thread(target=self._replies, args=(server, client, muted), daemon=True).start()
+
+    def _requests(self, client, server, muted):
+        """A request may be cut in two; programs write one whole, so that its pattern is found in one piece nearly always, and a
+        later one is as good."""
+        try:
+            while piece := client.recv(1 << 20):
+                if self._takes("_hold_at", piece):
+                    self.held.set()
+                    self._release.wait()
+                if self._takes("_cut_at", piece):
+                    muted.set()             # before the request is on its way: its answer must find it set
+                server.sendall(piece)
+        except OSError:
+            pass
+        _shut(client)
+        _shut(server)
+
+    def _takes(self, rule, piece):
+        """Whether this piece is the one that the rule waits for; a rule is good for one."""
+        with self._lock:
+            pattern = getattr(self, rule)
+            if not pattern or pattern not in piece:
+                return False
+            setattr(self, rule, None)
+            return True
+
+    def _replies(self, server, client, muted):
+        try:
+            while piece := server.recv(1 << 20):
+                if muted.is_set():          # Redis has run the request: nobody hears of it
+                    self.lost.set()
+                    break
+                client.sendall(piece)
+        except OSError:
+            pass
+        _shut(client)
+        _shut(server)
+
+
+def _shut(each):
+    try:
+        each.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass
+    each.close()

@@ -1,0 +1,64 @@
+/* redis_fixture - a loop, one client under test, and everything that happened to it
+ */
+#ifndef TESTS_SUPPORT_REDIS_FIXTURE_H
+#define TESTS_SUPPORT_REDIS_FIXTURE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "common/redis/address.h"
+#include "common/redis/client.h"
+
+struct event;
+struct loop;
+
+struct fixture {
+    struct loop *loop;
+    struct event *deadline;
+    struct redis_address address;
+    struct redis_config config; /* may be changed before fixture_connect */
+    struct redis *redis;
+
+    int ready, lost, subscribed, messages;
+    char channel[128], payload[256]; /* of the last message */
+    size_t payload_len;
+    int answered; /* calls, so far */
+    off_t log_from;
+};
+
+/* What became of one call. Pass it as the callback's argument, with `fixture` set. */
+struct answer {
+    struct fixture *fixture;
+    int times, order; /* order: 1 for the fixture's first answer */
+    int err, type;
+    char text[256];
+    long long integer;
+    size_t elements;
+};
+
+void fixture_init(struct fixture *fixture, const char *url);
+void fixture_deinit(struct fixture *fixture);
+
+/* A test is a row of FIXTURE_TEST, so that what was logged is shown when it fails. */
+int fixture_teardown(void **state);
+#define FIXTURE_TEST(name) cmocka_unit_test_teardown(name, fixture_teardown)
+
+void fixture_connect(struct fixture *fixture); /* creates the client; does not wait */
+void fixture_turn(struct fixture *fixture);    /* one turn of the loop; fails the test when its time is over */
+
+/* What was logged since the fixture was made, by this process; valid until the next call. */
+const char *fixture_log(struct fixture *fixture);
+int fixture_log_count(struct fixture *fixture, const char *text);
+
+redis_reply_fn on_answer; /* arg: struct answer */
+
+/* Turns the loop until the condition holds. */
+#define WAIT_UNTIL(fixture, condition)                                                                                 \
+    do {                                                                                                               \
+        while (!(condition))                                                                                           \
+            fixture_turn(fixture);                                                                                     \
+    } while (0)
+
+#endif

@@ -1,0 +1,89 @@
+"""A private redis-server in a folder of its own.
+
+    with RedisServer() as server:               # a unix socket; RedisServer(tcp=True) a port as well
+        redis = server.client()
+        program.env["REDIS_URL"] = server.url
+        server.stop(); server.start()           # the same folder, socket and port; with aof=True the same data
+"""
+
+import os
+import shutil
+import socket
+import tempfile
+
+from support.processes import DEADLINE, Ended, Program
+from support.resp import Redis
+
+PORT_TRIES = 5
+
+
+class RedisServer:
+    def __init__(self, tcp=False, aof=False, options=()):
+        """options: further command line words, such as ("--maxmemory", "5mb")."""
+        self.folder = tempfile.mkdtemp(prefix="arkrelay-redis-")
+        self.socket = os.path.join(self.folder, "redis.sock")
+        self.port = 0
+        self.program = None
+        self._tcp = tcp
+        self._options = ["--appendonly", "yes" if aof else "no", *options]
+        self._clients = []
+        self.start()
+
+    @property
+    def url(self):
+        return f"redis://127.0.0.1:{self.port}" if self._tcp else f"unix://{self.socket}"
+
+    def start(self):
+        """Starts it, and starts it again after stop or kill."""
+        first_time = self._tcp and not self.port
+        for last_try in (*[False] * (PORT_TRIES - 1), True):
+            if first_time:
+                self.port = _free_port()
+            self.program = Program("redis-server", [
+                _server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
+                "--dir", self.folder, "--save", "", "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes",
+                "--logfile", "", *self._options], cwd=self.folder)
+            try:
+                self.program.wait_for("[Rr]eady to accept connections")
+                return
+            except Ended:
+                if last_try or not first_time:      # a free port may be taken in between; a known one is ours
+                    raise
+
+    def client(self):
+        """A new connection; it is closed with the server."""
+        client = Redis(self.socket)
+        self._clients.append(client)
+        return client
+
+    def stop(self):
+        """A clean end."""
+        self.program.stop()
+
+    def kill(self):
+        self.program.kill()
+
+    def close(self):
+        for client in self._clients:
+            client.close()
+        if self.program.is_running():
+            self.program.kill()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self.close()
+
+
+def _server_path():
+    path = shutil.which("redis-server") or shutil.which("valkey-server")
+    assert path, "neither redis-server nor valkey-server is installed"
+    return path
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]

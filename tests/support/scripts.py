@@ -1,0 +1,30 @@
+"""The Lua transitions, run as the programs run them: EVALSHA, and on NOSCRIPT the same call as EVAL.
+
+    run = Scripts(server.client())
+    run("submit", "public.t1", "hash", '{"urls":[]}', 2, 60000, 100, 60000, "")     # [b"NEW", b"17...", b"queued", [...]]
+"""
+
+import hashlib
+import pathlib
+
+from support.resp import RedisError
+
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "common/redis/scripts"
+PREFIX = "arkrelay:{0}:"
+
+
+class Scripts:
+    def __init__(self, redis, prefix=PREFIX):
+        self.redis = redis
+        self.prefix = prefix
+        prelude = (FOLDER / "prelude.lua").read_bytes()
+        self.bodies = {path.stem: prelude + path.read_bytes() for path in FOLDER.glob("*.lua") if path.stem != "prelude"}
+        self.sha1 = {name: hashlib.sha1(body).hexdigest() for name, body in self.bodies.items()}
+
+    def __call__(self, name, *args):
+        try:
+            return self.redis("EVALSHA", self.sha1[name], 1, self.prefix, *args)
+        except RedisError as error:
+            if not str(error).startswith("NOSCRIPT"):
+                raise
+        return self.redis("EVAL", self.bodies[name], 1, self.prefix, *args)

@@ -1,0 +1,186 @@
+"""What stands in Redis, as common/PROTOCOL.md describes it, and what must hold there at any time.
+
+    before = look(redis)                        # everything, in one atomic look
+    task = before.tasks["public.t1"]
+    task.state, task.fields["attempt"], task.log[-1].type, task.place
+    before.check()                              # every invariant of every task
+    assert look(redis).everything == before.everything
+"""
+
+import dataclasses
+import json
+
+from support.scripts import PREFIX
+
+PLACES = {"queued": "pending", "delayed": "delayed", "running": "leased"}
+FINAL = {"done": "done", "failed": "error", "cancelled": "error"}
+WAKE_MAX = 256
+KINDS = ("task", "request", "events", "result")
+
+_DUMP = """
+local read = { hash = 'HGETALL', string = 'GET' }
+local all = {}
+for _, key in ipairs(redis.call('KEYS', ARGV[1] .. '*')) do
+  local kind = redis.call('TYPE', key).ok
+  local value
+  if kind == 'list' then
+    value = redis.call('LRANGE', key, 0, -1)
+  elseif kind == 'zset' then
+    value = redis.call('ZRANGE', key, 0, -1, 'WITHSCORES')
+  else
+    value = redis.call(read[kind], key)
+  end
+  table.insert(all, { key, kind, value, redis.call('PTTL', key) })
+end
+return all
+"""
+
+
+@dataclasses.dataclass
+class Element:
+    """One event of a task's log."""
+    raw: bytes
+    n: int
+    type: str
+    data: dict
+
+    def story(self):
+        stage = self.data.get("stage")
+        return f"{self.type} {stage}" if stage else self.type
+
+
+@dataclasses.dataclass
+class Task:
+    id: str
+    fields: dict            # of the hash, all texts
+    request: bytes | None
+    result: bytes | None
+    log: list
+    ttl: dict               # kind of key -> ms, -1 for ever; absent keys are absent
+    places: dict            # sorted set -> score
+
+    @property
+    def state(self):
+        return self.fields["state"]
+
+    @property
+    def is_final(self):
+        return self.state in FINAL
+
+    @property
+    def place(self):
+        """pending, delayed or leased; None when it is in none of them."""
+        places = [place for place in PLACES.values() if place in self.places]
+        assert len(places) <= 1, f"{self.id} is in {places}"
+        return places[0] if places else None
+
+    def number(self, field):
+        return int(self.fields.get(field, 0))
+
+    def story(self):
+        return [element.story() for element in self.log]
+
+
+class Look:
+    def __init__(self, rows, prefix):
+        self._prefix = prefix.encode()
+        self._keys = {key.removeprefix(self._prefix).decode(): (value, ttl) for key, _, value, ttl in rows}
+        # Comparable with ==: a time to live counts as there or not, since it runs.
+        self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items()}
+        self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index")}
+        self.meta = _pairs(self._value("meta") or [])
+        self.wake = len(self._value("wake") or [])
+        self.tasks = {key.partition(":")[2]: self._task(key.partition(":")[2]) for key in self._keys if key.startswith("task:")}
+
+    def _value(self, key):
+        return self._keys.get(key, (None, None))[0]
+
+    def _scores(self, name):
+        return {member: float(score) for member, score in _pairs(self._value(name) or []).items()}
+
+    def _task(self, id):
+        return Task(
+            id, _pairs(self._value(f"task:{id}")), self._value(f"request:{id}"), self._value(f"result:{id}"),
+            [_element(raw) for raw in self._value(f"events:{id}") or []],
+            {kind: self._keys[f"{kind}:{id}"][1] for kind in KINDS if f"{kind}:{id}" in self._keys},
+            {name: scores[id] for name, scores in self.sets.items() if id in scores})
+
+    def check(self):
+        """Raises AssertionError where anything does not hold."""
+        assert self.wake <= WAKE_MAX, f"{self.wake} wake tokens"
+        for name, scores in self.sets.items():
+            strangers = set(scores) - set(self.tasks) if name != "dead" else set()
+            assert not strangers, f"in {name}, but no tasks: {strangers}"
+        for task in self.tasks.values():
+            try:
+                _check_task(task)
+            except AssertionError as error:
+                raise AssertionError(f"{task.id}: {error}\n{task}") from None
+
+
+def look(redis, prefix=PREFIX):
+    return Look(redis("EVAL", _DUMP, 0, prefix), prefix)
+
+
+def _pairs(flat):
+    texts = [item.decode() for item in flat]
+    return dict(zip(texts[::2], texts[1::2]))
+
+
+def _element(raw):
+    n, type, text = raw.decode().split(" ", 2)
+    event = json.loads(text)
+    assert list(event) == ["event", "data"] and event["event"] == type, f"not an event: {raw!r}"
+    assert "\n" not in text and "\r" not in text, f"not one line: {raw!r}"
+    return Element(raw, int(n), type, event["data"])
+
+
+def _check_task(task):
+    assert task.state in PLACES or task.is_final, "an unknown state"
+    assert task.place == PLACES.get(task.state), f"{task.state}, but in {task.place}"
+    assert ("index" in task.places) == (not task.is_final), "index holds just the tasks that are not final"
+    assert ("dead" in task.places) == (task.state == "failed"), "dead holds just the failed ones"
+    assert {"task", "request", "events"} <= set(task.ttl), f"only has {set(task.ttl)}"
+    for name, value in task.fields.items():
+        if name in ("epoch", "score", "attempt", "max_attempts", "wseq", "paid_calls", "max_paid_calls", "unknown_calls",
+                    "images", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
+            assert value.isdecimal(), f"{name} is {value!r}"
+    _check_budget(task)
+    _check_log(task)
+    (_check_final if task.is_final else _check_live)(task)
+
+
+def _check_budget(task):
+    assert 0 <= task.number("paid_calls") <= task.number("max_paid_calls"), "beyond its paid budget"
+    assert task.number("unknown_calls") <= task.number("paid_calls"), "more unknown calls than calls"
+    if "call" in task.fields:
+        assert task.state == "running" and task.number("paid_calls") > 0, "an open call that is not counted"
+
+
+def _check_log(task):
+    assert [element.n for element in task.log] == list(range(1, len(task.log) + 1)), "numbers with gaps"
+    assert task.log and task.log[0].type == "start", "does not begin with start"
+    finals = [element.n for element in task.log if element.type in ("done", "error")]
+    assert finals == ([len(task.log)] if task.is_final else []), "one final event, the last one, of final tasks only"
+    for element in task.log:
+        assert element.data["task_id"] == task.id.partition(".")[2], "an event of another task"
+        assert ("urls" if element.type == "done" else "message") in element.data, f"half an event: {element.raw!r}"
+
+
+def _check_live(task):
+    assert set(task.ttl.values()) == {-1}, "a live task must not expire"
+    assert (task.state == "running") == ("worker" in task.fields), "a worker runs just the running ones"
+    assert "ended_at" not in task.fields
+
+
+def _check_final(task):
+    last = task.log[-1]
+    assert last.type == FINAL[task.state], f"{task.state}, but ends with {last.type}"
+    assert set(task.ttl) == set(KINDS) and all(ttl >= 0 for ttl in task.ttl.values()), "a final task expires as a whole"
+    assert last.raw.endswith(b'"data":' + task.result + b"}"), "result is not the final event's data"
+    assert not {"call", "worker", "cancel"} & set(task.fields), "leftovers of the run"
+    assert (last.data["attempts"], last.data["paid_calls"]) == (task.number("attempt"), task.number("paid_calls"))
+    assert last.data["charged"] in ("yes", "unknown", "no")
+    if last.type == "error":
+        assert last.data["code"] == task.fields["code"]
+        assert (last.data["code"] == "cancelled") == (task.state == "cancelled")

@@ -1,0 +1,202 @@
+"""The whole system, made of real programs: Redis, the ARK simulator, gateways, workers.
+
+    with World() as world:
+        gateway, worker = world.gateway(), world.worker(WORKER_CONCURRENCY=4)
+        with gateway.generate("t1", prompt=sim("t1", "images=2")) as stream:
+            assert stream.to_end()[-1].event == "done"
+        assert len(world.ark.calls_of("t1")) == 1
+
+Leaving the block ends everything, checks that what is still running ends cleanly (under ASan: without a leak), and that every
+invariant holds in Redis. Options of the programs are given by their environment names.
+"""
+
+import itertools
+import json
+
+from support.http_client import EventStream, fetch
+from support.processes import Program, binary, eventually
+from support.redis_server import RedisServer
+from support.scripts import Scripts
+from support.store import look
+
+BASE = "/api/v1/faceflip"
+URLS = ["https://example.com/1.jpg", "https://example.com/2.jpg"]
+LEASE_S = 1.0
+GRACE_S = 2.0
+
+
+class Service(Program):
+    """A program that listens. It is ready when the constructor returns."""
+
+    def __init__(self, name, argv, env):
+        super().__init__(name, argv, env)
+        self.argv, self.env = argv, env
+        self.address = self.listening()
+        self.url = f"http://{self.address}"
+
+    def get(self, path, **headers):
+        return fetch(self.address, "GET", path, headers=headers)
+
+    def metric(self, name):
+        """The sum of a metric's samples on /metrics."""
+        lines = self.get("/metrics").body.decode().splitlines()
+        return sum(float(line.rpartition(" ")[2]) for line in lines if line.partition("{")[0].partition(" ")[0] == name)
+
+
+class Gateway(Service):
+    def generate(self, task_id, headers=None, **fields):
+        """POST /generate/stream: the task's events from the first on."""
+        return EventStream(self.address, "POST", f"{BASE}/generate/stream", request(task_id, **fields), headers)
+
+    def submit(self, task_id, **fields):
+        """POST /generate: the answer."""
+        return fetch(self.address, "POST", f"{BASE}/generate", request(task_id, **fields))
+
+    def task(self, task_id):
+        """GET /tasks/{id}: the answer."""
+        return fetch(self.address, "GET", f"{BASE}/tasks/{task_id}")
+
+    def follow(self, task_id, last_event_id=None):
+        """GET /tasks/{id}/stream, from the first event or after one that is known."""
+        headers = {"Last-Event-ID": last_event_id} if last_event_id else {}
+        return EventStream(self.address, "GET", f"{BASE}/tasks/{task_id}/stream", headers=headers)
+
+    def cancel(self, task_id):
+        """POST /tasks/{id}/cancel: the answer."""
+        return fetch(self.address, "POST", f"{BASE}/tasks/{task_id}/cancel")
+
+
+class Ark(Service):
+    """The simulator. What it does with a call stands in the task's prompt, [[sim: ...]], or is told by script()."""
+
+    def stats(self):
+        return self.get("/sim/stats").json()
+
+    def calls(self):
+        """Every call that came, in order."""
+        return self.get("/sim/calls").json()
+
+    def calls_of(self, task_id):
+        """The calls of a task whose prompt was written by sim()."""
+        return [call for call in self.calls() if call["prompt"].split(" ")[0] == task_id]
+
+    def wait_calls(self, count, task_id=None):
+        """Waits until so many calls have come, or have come for that task."""
+        def probe():
+            calls = self.calls_of(task_id) if task_id else self.calls()
+            return calls if len(calls) >= count else None
+        return eventually(probe, f"{count} calls of {task_id or 'any task'}")
+
+    def script(self, *steps):
+        """What the next calls get, in order: {"status": 429}. A prompt's own directives refine a step."""
+        answer = fetch(self.address, "POST", "/sim/script", list(steps))
+        assert answer.status < 300, answer
+
+
+def sim(task_id, directives=""):
+    """A prompt that names its task, for calls_of(), and tells the simulator what to do."""
+    return f"{task_id} [[sim: {directives}]]" if directives else f"{task_id} a picture"
+
+
+def request(task_id, urls=URLS, **fields):
+    return {"urls": list(urls), "task_id": task_id, **fields}
+
+
+class World:
+    def __init__(self, ark=True, **redis):
+        """redis: as RedisServer takes it, such as tcp=True, aof=True."""
+        self.services = []
+        self._names = {}
+        self.redis_server = RedisServer(**redis)
+        try:
+            self.redis = self.redis_server.client()
+            self.run_script = Scripts(self.redis)
+            self.ark = self.start_ark() if ark else None
+        except BaseException:
+            self.redis_server.close()
+            raise
+
+    # -- the parts
+
+    def start_ark(self, **options):
+        """Pictures take 20 ms, unless the options or the prompt say otherwise."""
+        defaults = {"ARK_SIM_LISTEN": "127.0.0.1:0", "ARK_SIM_IMAGE_MS": "20", "LOG_LEVEL": "debug"}
+        return self._start(Ark, "ark-sim", "arkrelay-ark-sim", {**defaults, **options})
+
+    def gateway(self, **options):
+        """A gateway that is ready, if Redis is there."""
+        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {"GATEWAY_LISTEN": "127.0.0.1:0", **self._shared(), **options})
+        if self.redis_server.program.is_running():
+            eventually(lambda: gateway.get("/readyz").status == 200, f"{gateway.name} is ready")
+        return gateway
+
+    def worker(self, **options):
+        """A worker with short leases and backoffs. It takes jobs as soon as it can."""
+        defaults = {"WORKER_LISTEN": "127.0.0.1:0", "WORKER_LEASE": f"{LEASE_S:.0f}s", "RETRY_BACKOFF_BASE": "10ms",
+                    "RETRY_BACKOFF_MAX": "50ms", "ARK_API_KEY": "test-key", **self._shared()}
+        if self.ark:
+            defaults["ARK_BASE_URL"] = f"{self.ark.url}/api/v3"
+        return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options})
+
+    def _shared(self):
+        return {"REDIS_URL": self.redis_server.url, "LOG_LEVEL": "debug"}
+
+    def _start(self, kind, name, program, options):
+        count = self._names.setdefault(name, itertools.count(1))
+        service = kind(f"{name}-{next(count)}", [binary(program)], {key: str(value) for key, value in options.items()})
+        self.services.append(service)
+        return service
+
+    # -- what stands in Redis
+
+    def look(self):
+        return look(self.redis)
+
+    def find(self, task_id):
+        """The task as Redis has it, or None."""
+        return self.look().tasks.get(f"public.{task_id}")
+
+    def wait_state(self, task_id, *states):
+        """Waits for the task to be in one of these states; the task."""
+        def probe():
+            task = self.find(task_id)
+            return task if task and task.state in states else None
+        return eventually(probe, f"{task_id} is {' or '.join(states)}")
+
+    def wait_all_final(self, seconds=60):
+        """Waits until no task is left that is not final; what stands in Redis then."""
+        eventually(lambda: self.redis("ZCARD", "arkrelay:{0}:index") == 0, "all tasks are final", seconds)
+        return self.look()
+
+    def submit_many(self, count, prefix="t", prompt=None):
+        """Puts tasks into the queue as a gateway does, without one; their ids."""
+        ids = [f"{prefix}{n}" for n in range(count)]
+        for task_id in ids:
+            spec = json.dumps({"urls": URLS, **({"prompt": prompt} if prompt else {})}, separators=(",", ":"))
+            answer = self.run_script("submit", f"public.{task_id}", "hash", spec, 2, 86_400_000, 100_000, 86_400_000, "")
+            assert answer[0] == b"NEW", answer
+        return ids
+
+    # -- the end
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, exception, trace):
+        try:
+            if kind is None:
+                self.close()
+        finally:
+            for service in self.services:
+                if service.is_running():
+                    service.kill()
+            self.redis_server.close()
+
+    def close(self):
+        """Ends what still runs, workers first, and checks that all is well."""
+        for service in sorted(self.services, key=lambda service: not service.name.startswith("worker")):
+            if service.is_running():
+                status = service.stop()
+                assert status == 0, f"{service.name} ended with status {status}"
+        if self.redis_server.program.is_running():
+            look(self.redis_server.client()).check()

@@ -1,0 +1,65 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include "worker/ark_model.h"
+
+static const struct {
+    const char *name, *id, *family;
+} cases[] = {
+    {"the Volcengine id",                                    "doubao-seedream-4-0-250828",       "seedream-4-0"      },
+    { "the BytePlus id",                                     "seedream-4-0-250828",              "seedream-4-0"      },
+    { "the other BytePlus brand",                            "dola-seedream-5-0-pro-260628",     "seedream-5-0-pro"  },
+    { "4.5",                                                 "doubao-seedream-4-5-251128",       "seedream-4-5"      },
+    { "5.0 lite under its short name",                       "doubao-seedream-5-0-260128",       "seedream-5-0"      },
+    { "5.0 lite under its long name",                        "doubao-seedream-5-0-lite-260128",  "seedream-5-0-lite" },
+    { "5.0 flash",                                           "doubao-seedream-5-0-flash-260915", "seedream-5-0-flash"},
+    { "3.0 text to image",                                   "doubao-seedream-3-0-t2i-250415",   "seedream-3-0"      },
+    { "SeedEdit",                                            "doubao-seededit-3-0-i2i-250628",   "seededit-3-0"      },
+    { "a date that came out later",                          "doubao-seedream-4-5-270101",       "seedream-4-5"      },
+    { "no date at all",                                      "seedream-4-5",                     "seedream-4-5"      },
+    { "a gateway's dots",                                    "seedream-4.5",                     "seedream-4-5"      },
+    { "a gateway's capitals",                                "Doubao-Seedream-5.0-Pro",          "seedream-5-0-pro"  },
+    { "a variety that nobody knows is taken for its family", "doubao-seedream-5-0-mini-270101",  "seedream-5-0"      },
+    { "a family must end where a word ends",                 "seedream-4-50",                    "seedream-4-0"      },
+    { "an endpoint id is taken for 4.0",                     "ep-20250828101010-abcde",          "seedream-4-0"      },
+    { "a name that nobody knows is taken for 4.0",           "gpt-image-1",                      "seedream-4-0"      },
+    { "no name",                                             "",                                 "seedream-4-0"      },
+    { "only the brand",                                      "doubao-",                          "seedream-4-0"      },
+};
+
+static void finds_the_row_of_a_family(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        print_message("  %s\n", cases[i].name);
+        assert_string_equal(ark_model_find(cases[i].id)->family, cases[i].family);
+    }
+}
+
+static void knows_what_models_refuse(void **state)
+{
+    const struct ark_model *pro = ark_model_find("doubao-seedream-5-0-pro-260628");
+    const struct ark_model *four = ark_model_find("doubao-seedream-4-0-250828");
+    const struct ark_model *text_only = ark_model_find("doubao-seedream-3-0-t2i-250415");
+
+    (void)state;
+    assert_true(four->group && four->stream && !four->output_format && !four->web_search);
+    assert_true(!pro->group && !pro->stream && pro->output_format && !pro->web_search);
+    assert_int_equal(four->refs_max, 14);
+    assert_int_equal(pro->refs_max, 10);
+    assert_int_equal(text_only->refs_max, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_the_row_of_a_family),
+        cmocka_unit_test(knows_what_models_refuse),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

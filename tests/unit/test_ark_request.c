@@ -1,0 +1,338 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "common/task_spec.h"
+#include "worker/ark_request.h"
+
+#define PRO   "doubao-seedream-5-0-pro-260628"
+#define LITE  "doubao-seedream-5-0-lite-260128"
+#define FOUR  "doubao-seedream-4-0-250828"
+#define FIVE4 "doubao-seedream-4-5-251128"
+#define FLASH "doubao-seedream-5-0-flash-260915"
+#define T2I   "doubao-seedream-3-0-t2i-250415"
+#define EDIT  "doubao-seededit-3-0-i2i-250628"
+
+static const struct ark_defaults plain = { .model = FOUR, .prompt = "P", .size = "2K", .max_images = 3 };
+
+static void reference(struct task_spec *spec, size_t count)
+{
+    static char urls[TASK_URLS_MAX][48];
+
+    for (size_t i = 0; i < count; i++) {
+        (void)snprintf(urls[i], sizeof(urls[i]), "https://a.test/%zu.png", i);
+        spec->urls[i] = urls[i];
+    }
+    spec->url_count = count;
+}
+
+/* The body as a parsed object with the facts beside it. */
+struct built {
+    json_t *json;
+    int images;
+    bool stream;
+};
+
+static struct built build(const struct ark_defaults *defaults, const struct task_spec *spec)
+{
+    struct ark_request request = { 0 };
+    struct built built;
+
+    assert_int_equal(ark_request_build(defaults, spec, &request), 0);
+    assert_int_equal(request.len, strlen(request.body));
+    built.json = json_loads(request.body, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(built.json);
+    built.images = request.images;
+    built.stream = request.stream;
+    ark_request_deinit(&request);
+    assert_null(request.body);
+    return built;
+}
+
+/* `want` is JSON; NULL: the field is absent. */
+static void assert_field(const struct built *built, const char *field, const char *want)
+{
+    json_t *value = json_object_get(built->json, field);
+    json_t *wanted = want ? json_loads(want, JSON_DECODE_ANY, NULL) : NULL;
+
+    if (!!value != !!want || (want && !json_equal(value, wanted))) {
+        char *text = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+
+        fail_msg("%s is %s, not %s", field, text ? text : "absent", want ? want : "absent");
+    }
+    json_decref(wanted);
+}
+
+#define GROUP   "sequential_image_generation"
+#define OPTIONS "sequential_image_generation_options"
+
+static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
+{
+    struct task_spec spec = { 0 };
+    struct built built;
+
+    (void)state;
+    reference(&spec, 2);
+    built = build(&plain, &spec);
+    assert_field(&built, "model", "\"" FOUR "\"");
+    assert_field(&built, "prompt", "\"P\"");
+    assert_field(&built, "image", "[\"https://a.test/0.png\",\"https://a.test/1.png\"]");
+    assert_field(&built, "size", "\"2K\"");
+    assert_field(&built, "watermark", "false");
+    assert_field(&built, "response_format", "\"url\"");
+    assert_field(&built, "stream", "true");
+    assert_field(&built, GROUP, "\"auto\"");
+    assert_field(&built, OPTIONS, "{\"max_images\":3}");
+    assert_int_equal(json_object_size(built.json), 9);
+    assert_int_equal(built.images, 3);
+    assert_true(built.stream);
+    json_decref(built.json);
+}
+
+static void prefers_what_the_client_gave(void **state)
+{
+    struct task_spec spec = { .prompt = "client's \"words\"",
+                              .size = "1024x1024",
+                              .model = FIVE4,
+                              .max_images = 5,
+                              .watermark_given = true,
+                              .watermark = true };
+    struct built built;
+
+    (void)state;
+    reference(&spec, 1);
+    built = build(&plain, &spec);
+    assert_field(&built, "model", "\"" FIVE4 "\"");
+    assert_field(&built, "prompt", "\"client's \\\"words\\\"\"");
+    assert_field(&built, "image", "\"https://a.test/0.png\"");
+    assert_field(&built, "size", "\"1024x1024\"");
+    assert_field(&built, "watermark", "true");
+    assert_field(&built, OPTIONS, "{\"max_images\":5}");
+    json_decref(built.json);
+
+    spec.watermark = false;
+    built = build(&(struct ark_defaults){ .model = FOUR, .max_images = 1, .watermark = true }, &spec);
+    assert_field(&built, "watermark", "false");
+    json_decref(built.json);
+}
+
+static void asks_for_pictures_when_nobody_gave_words(void **state)
+{
+    static const char *const none[] = { NULL, "" };
+    struct task_spec spec = { 0 };
+
+    (void)state;
+    for (size_t i = 0; i < 2; i++) {
+        struct built built = build(&(struct ark_defaults){ .model = FOUR, .prompt = none[i], .max_images = 1 }, &spec);
+
+        assert_string_equal(json_string_value(json_object_get(built.json, "prompt")), ARK_DEFAULT_PROMPT);
+        assert_field(&built, "image", NULL);
+        json_decref(built.json);
+    }
+}
+
+static const struct {
+    const char *name, *model;
+    size_t references;
+    int wanted, images; /* wanted 0: the default of 3 */
+    const char *group, *options;
+} groups[] = {
+    {"the default",                                FOUR,                      1,  0,  3,  "\"auto\"",     "{\"max_images\":3}" },
+    { "one image needs no group",                  FOUR,                      1,  1,  1,  "\"disabled\"", NULL                 },
+    { "as many as there is room for",              FOUR,                      5,  10, 10, "\"auto\"",     "{\"max_images\":10}"},
+    { "clamped to the room beside the references", FOUR,                      13, 15, 2,  "\"auto\"",     "{\"max_images\":2}" },
+    { "the default is clamped too",                FOUR,                      13, 0,  2,  "\"auto\"",     "{\"max_images\":2}" },
+    { "fourteen references leave one",             FOUR,                      14, 0,  1,  "\"disabled\"", NULL                 },
+    { "without references",                        FOUR,                      0,  15, 15, "\"auto\"",     "{\"max_images\":15}"},
+    { "4.5 has groups",                            FIVE4,                     1,  0,  3,  "\"auto\"",     "{\"max_images\":3}" },
+    { "5.0 lite has groups",                       LITE,                      1,  0,  3,  "\"auto\"",     "{\"max_images\":3}" },
+    { "5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL,           NULL                 },
+    { "5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL,           NULL                 },
+    { "3.0 as well",                               T2I,                       0,  4,  1,  NULL,           NULL                 },
+    { "SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL,           NULL                 },
+    { "an endpoint id is taken for 4.0",           "ep-20250828101010-abcde", 1,  2,  2,  "\"auto\"",     "{\"max_images\":2}" },
+};
+
+static void clamps_the_group(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+        struct task_spec spec = { .model = (char *)(uintptr_t)groups[i].model, .max_images = groups[i].wanted };
+        struct built built;
+
+        print_message("  %s\n", groups[i].name);
+        reference(&spec, groups[i].references);
+        built = build(&plain, &spec);
+        assert_field(&built, GROUP, groups[i].group);
+        assert_field(&built, OPTIONS, groups[i].options);
+        assert_int_equal(built.images, groups[i].images);
+        json_decref(built.json);
+    }
+}
+
+static const struct {
+    const char *name, *model, *field, *want;
+} extras[] = {
+    {"4.0 is always jpeg",                          FOUR,  "output_format",           NULL                         },
+    { "4.5 is always jpeg",                         FIVE4, "output_format",           NULL                         },
+    { "5.0 lite has formats",                       LITE,  "output_format",           "\"png\""                    },
+    { "5.0 pro has formats",                        PRO,   "output_format",           "\"png\""                    },
+    { "4.0 does not search",                        FOUR,  "tools",                   NULL                         },
+    { "5.0 lite searches",                          LITE,  "tools",                   "[{\"type\":\"web_search\"}]"},
+    { "5.0 pro does not search",                    PRO,   "tools",                   NULL                         },
+    { "4.0 can be fast",                            FOUR,  "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
+    { "5.0 pro can be fast",                        PRO,   "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
+    { "4.5 cannot be fast",                         FIVE4, "optimize_prompt_options", NULL                         },
+    { "5.0 lite cannot be fast",                    LITE,  "optimize_prompt_options", NULL                         },
+    { "4.0 has no guidance",                        FOUR,  "guidance_scale",          NULL                         },
+    { "3.0 has guidance",                           T2I,   "guidance_scale",          "2.5"                        },
+    { "4.0 takes a seed",                           FOUR,  "seed",                    "42"                         },
+    { "3.0 takes a seed",                           T2I,   "seed",                    "42"                         },
+    { "4.5 takes no seed",                          FIVE4, "seed",                    NULL                         },
+    { "4.0 has no background",                      FOUR,  "background",              NULL                         },
+    { "5.0 flash has a background",                 FLASH, "background",              "\"transparent\""            },
+    { "5.0 pro does not stream",                    PRO,   "stream",                  NULL                         },
+    { "5.0 lite streams",                           LITE,  "stream",                  "true"                       },
+    { "pictures as bytes",                          FOUR,  "response_format",         "\"b64_json\""               },
+    { "a size that the model has",                  LITE,  "size",                    "\"4K\""                     },
+    { "a size that the model lacks is left to ARK", PRO,   "size",                    NULL                         },
+};
+
+static void sends_only_what_the_model_has(void **state)
+{
+    const struct ark_defaults all = { .prompt = "P",
+                                      .size = "4K",
+                                      .max_images = 1,
+                                      .response_format = ARK_RESPONSE_B64_JSON,
+                                      .output_format = ARK_OUTPUT_PNG,
+                                      .optimize_prompt_mode = ARK_OPTIMIZE_FAST,
+                                      .web_search = true,
+                                      .guidance_scale = 2.5,
+                                      .background = ARK_BACKGROUND_TRANSPARENT };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
+        struct task_spec spec = { .model = (char *)(uintptr_t)extras[i].model, .seed_given = true, .seed = 42 };
+        struct built built;
+
+        print_message("  %s\n", extras[i].name);
+        built = build(&all, &spec);
+        assert_field(&built, extras[i].field, extras[i].want);
+        json_decref(built.json);
+    }
+}
+
+static void standard_optimization_goes_to_all_that_have_it(void **state)
+{
+    struct ark_defaults defaults = plain;
+    struct task_spec spec = { .model = (char *)(uintptr_t)FIVE4 };
+    struct built built;
+
+    (void)state;
+    defaults.optimize_prompt_mode = ARK_OPTIMIZE_STANDARD;
+    built = build(&defaults, &spec);
+    assert_field(&built, "optimize_prompt_options", "{\"mode\":\"standard\"}");
+    json_decref(built.json);
+    spec.model = (char *)(uintptr_t)T2I;
+    built = build(&defaults, &spec);
+    assert_field(&built, "optimize_prompt_options", NULL);
+    json_decref(built.json);
+}
+
+static void streams_as_told(void **state)
+{
+    struct ark_defaults defaults = plain;
+    struct task_spec spec = { 0 };
+    struct built built;
+
+    (void)state;
+    defaults.stream = ARK_STREAM_OFF;
+    built = build(&defaults, &spec);
+    assert_field(&built, "stream", NULL);
+    assert_false(built.stream);
+    json_decref(built.json);
+
+    defaults.stream = ARK_STREAM_ON;
+    spec.model = (char *)(uintptr_t)PRO;
+    built = build(&defaults, &spec);
+    assert_field(&built, "stream", "true");
+    assert_true(built.stream);
+    json_decref(built.json);
+}
+
+static void layers_need_one_reference_and_a_model_for_it(void **state)
+{
+    struct ark_defaults defaults = plain;
+    struct task_spec spec = { .model = (char *)(uintptr_t)PRO };
+    struct built built;
+
+    (void)state;
+    defaults.layer_decomposition = true;
+    reference(&spec, 1);
+    built = build(&defaults, &spec);
+    assert_field(&built, "layer_decomposition", "true");
+    assert_int_equal(built.images, ARK_LAYERS_MAX);
+    json_decref(built.json);
+
+    reference(&spec, 2);
+    built = build(&defaults, &spec);
+    assert_field(&built, "layer_decomposition", NULL);
+    assert_int_equal(built.images, 1);
+    json_decref(built.json);
+}
+
+static void refuses_references_that_the_model_does_not_take(void **state)
+{
+    struct task_spec spec = { .model = (char *)(uintptr_t)PRO };
+    struct ark_request request = { .len = 7 };
+
+    (void)state;
+    reference(&spec, 11);
+    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_RANGE);
+    reference(&spec, 1);
+    spec.model = (char *)(uintptr_t)T2I;
+    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_RANGE);
+    assert_int_equal(request.len, 7); /* untouched */
+}
+
+static void refuses_a_body_that_ark_would_not_take(void **state)
+{
+    struct task_spec spec = { 0 };
+    struct ark_request request;
+    size_t len = ARK_BODY_MAX / 2;
+    char *huge = malloc(len + 1);
+
+    (void)state;
+    assert_non_null(huge);
+    memset(huge, 'x', len);
+    huge[len] = '\0';
+    spec.urls[0] = spec.urls[1] = huge;
+    spec.url_count = 2;
+    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_TOO_LONG);
+    free(huge);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(sends_the_defaults_and_leaves_nothing_costly_to_ark),
+        cmocka_unit_test(prefers_what_the_client_gave),
+        cmocka_unit_test(asks_for_pictures_when_nobody_gave_words),
+        cmocka_unit_test(clamps_the_group),
+        cmocka_unit_test(sends_only_what_the_model_has),
+        cmocka_unit_test(standard_optimization_goes_to_all_that_have_it),
+        cmocka_unit_test(streams_as_told),
+        cmocka_unit_test(layers_need_one_reference_and_a_model_for_it),
+        cmocka_unit_test(refuses_references_that_the_model_does_not_take),
+        cmocka_unit_test(refuses_a_body_that_ark_would_not_take),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,309 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/loop.h"
+
+enum { DEADLINE_S = 20 };
+
+/* A story written by callbacks: one letter each. */
+struct world {
+    struct loop *loop;
+    struct event *deadline;
+    char story[64];
+    size_t at;
+};
+
+static void tell(struct world *world, char c)
+{
+    assert_true(world->at < sizeof(world->story) - 1);
+    world->story[world->at++] = c;
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    struct world *world = arg;
+
+    (void)fd;
+    (void)what;
+    tell(world, '!');
+    loop_stop(world->loop);
+}
+
+static int set_up(void **state)
+{
+    static const struct timeval limit = { .tv_sec = DEADLINE_S };
+    struct world *world = calloc(1, sizeof(*world));
+
+    world->loop = loop_create();
+    assert_non_null(world->loop);
+    world->deadline = evtimer_new(loop_base(world->loop), on_deadline, world);
+    evtimer_add(world->deadline, &limit);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    event_free(world->deadline);
+    assert_null(loop_destroy(world->loop));
+    free(world);
+    return 0;
+}
+
+/* --- Deferred work --- */
+
+struct step {
+    struct loop_deferred deferred;
+    struct world *world;
+    struct step *then;
+    char letter;
+};
+
+static void on_step(void *arg)
+{
+    struct step *step = arg;
+
+    tell(step->world, step->letter);
+    if (step->then)
+        loop_defer(step->world->loop, &step->then->deferred, on_step, step->then);
+    else
+        loop_stop(step->world->loop);
+    tell(step->world, '.');
+}
+
+static void test_deferred_calls_keep_their_order(void **state)
+{
+    struct world *world = *state;
+    struct step d = { .world = world, .letter = 'd' };
+    struct step c = { .world = world, .letter = 'c' };
+    struct step b = { .world = world, .letter = 'b', .then = &d };
+    struct step a = { .world = world, .letter = 'a', .then = &c };
+
+    loop_defer(world->loop, &a.deferred, on_step, &a);
+    loop_defer(world->loop, &b.deferred, on_step, &b);
+    assert_string_equal(world->story, ""); /* never from inside of loop_defer */
+    loop_run(world->loop);
+    assert_string_equal(world->story, "a.b.c.d.");
+}
+
+static void on_free(void *arg)
+{
+    struct step *step = arg;
+
+    tell(step->world, step->letter);
+    free(step);
+}
+
+static void test_a_deferred_call_may_free_its_entry(void **state)
+{
+    struct world *world = *state;
+    struct step last = { .world = world, .letter = 'z' };
+
+    for (int i = 0; i < 3; i++) {
+        struct step *step = calloc(1, sizeof(*step));
+
+        step->world = world;
+        step->letter = (char)('a' + i);
+        loop_defer(world->loop, &step->deferred, on_free, step);
+    }
+    loop_defer(world->loop, &last.deferred, on_step, &last);
+    loop_run(world->loop);
+    assert_string_equal(world->story, "abcz.");
+}
+
+static void test_destroying_the_loop_runs_what_is_deferred(void **state)
+{
+    struct loop *loop = loop_create();
+    struct world other = { .loop = loop };
+    struct step b = { .world = &other, .letter = 'b' };
+    struct step a = { .world = &other, .letter = 'a', .then = &b };
+
+    (void)state;
+    loop_defer(loop, &a.deferred, on_step, &a);
+    assert_null(loop_destroy(loop));
+    assert_string_equal(other.story, "a.b.");
+    assert_null(loop_destroy(NULL));
+}
+
+/* Somebody who always defers again, and a socket that becomes readable meanwhile. */
+struct busy {
+    struct loop_deferred deferred;
+    struct world *world;
+    int turns, fds[2];
+};
+
+static void on_busy(void *arg)
+{
+    struct busy *busy = arg;
+
+    if (++busy->turns == 5)
+        assert_int_equal(write(busy->fds[1], "x", 1), 1);
+    assert_true(busy->turns < 100);
+    loop_defer(busy->world->loop, &busy->deferred, on_busy, busy);
+}
+
+static void on_readable(evutil_socket_t fd, short what, void *arg)
+{
+    struct busy *busy = arg;
+
+    (void)fd;
+    (void)what;
+    tell(busy->world, 'r');
+    loop_stop(busy->world->loop);
+}
+
+static void on_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void test_deferring_again_and_again_lets_sockets_have_their_turn(void **state)
+{
+    struct world *world = *state;
+    static struct busy busy; /* the loop that holds it ends after this function */
+    struct loop *loop = world->loop;
+    struct event *readable;
+
+    busy.world = world;
+    assert_int_equal(pipe(busy.fds), 0);
+    readable = event_new(loop_base(loop), busy.fds[0], EV_READ, on_readable, &busy);
+    event_add(readable, NULL);
+    loop_defer(loop, &busy.deferred, on_busy, &busy);
+    loop_run(loop);
+    assert_string_equal(world->story, "r");
+    busy.deferred.fn = on_nothing; /* the last one waits still */
+    event_free(readable);
+    close(busy.fds[0]);
+    close(busy.fds[1]);
+}
+
+/* --- Wakeups --- */
+
+static void on_wakeup(void *arg)
+{
+    struct world *world = arg;
+
+    tell(world, 'w');
+    loop_stop(world->loop);
+}
+
+static void *wake(void *arg)
+{
+    struct loop *loop = arg;
+
+    for (int i = 0; i < 1000; i++)
+        loop_wakeup(loop);
+    return NULL;
+}
+
+static void test_another_thread_wakes_the_loop(void **state)
+{
+    struct world *world = *state;
+    pthread_t thread;
+
+    assert_int_equal(loop_on_wakeup(world->loop, on_wakeup, world), 0);
+    assert_int_equal(pthread_create(&thread, NULL, wake, world->loop), 0);
+    loop_run(world->loop);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    assert_string_equal(world->story, "w");
+}
+
+static void test_wakeups_before_the_loop_runs_are_merged(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(loop_on_wakeup(world->loop, on_wakeup, world), 0);
+    (void)wake(world->loop);
+    loop_run(world->loop);
+    assert_string_equal(world->story, "w");
+    loop_wakeup(world->loop);
+    loop_run(world->loop);
+    assert_string_equal(world->story, "ww");
+}
+
+/* --- Signals --- */
+
+static void on_drain(void *arg)
+{
+    struct world *world = arg;
+
+    tell(world, 'd');
+    raise(SIGINT);
+}
+
+static void on_stop(void *arg)
+{
+    struct world *world = arg;
+
+    tell(world, 's');
+    if (world->at < 3)
+        kill(getpid(), SIGTERM);
+    else
+        loop_stop(world->loop);
+}
+
+static void test_the_first_signal_drains_and_each_further_one_stops(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(loop_on_signals(world->loop, on_drain, on_stop, world), 0);
+    raise(SIGTERM);
+    loop_run(world->loop);
+    assert_string_equal(world->story, "dss");
+}
+
+static void test_a_broken_pipe_is_no_signal(void **state)
+{
+    struct world *world = *state;
+    int fds[2];
+
+    assert_int_equal(loop_on_signals(world->loop, on_drain, on_stop, world), 0);
+    assert_int_equal(pipe(fds), 0);
+    close(fds[0]);
+    assert_int_equal(write(fds[1], "x", 1), -1);
+    close(fds[1]);
+}
+
+static void test_the_handlers_leave_with_the_loop(void **state)
+{
+    struct loop *loop = loop_create();
+    struct sigaction before, during, after;
+
+    sigaction(SIGTERM, NULL, &before);
+    assert_int_equal(loop_on_signals(loop, on_drain, on_stop, *state), 0);
+    sigaction(SIGTERM, NULL, &during);
+    assert_null(loop_destroy(loop));
+    sigaction(SIGTERM, NULL, &after);
+    assert_true(during.sa_handler != before.sa_handler);
+    assert_true(after.sa_handler == before.sa_handler);
+}
+
+int main(void)
+{
+#define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        WITH_LOOP(test_deferred_calls_keep_their_order),
+        WITH_LOOP(test_a_deferred_call_may_free_its_entry),
+        WITH_LOOP(test_destroying_the_loop_runs_what_is_deferred),
+        WITH_LOOP(test_deferring_again_and_again_lets_sockets_have_their_turn),
+        WITH_LOOP(test_another_thread_wakes_the_loop),
+        WITH_LOOP(test_wakeups_before_the_loop_runs_are_merged),
+        WITH_LOOP(test_the_first_signal_drains_and_each_further_one_stops),
+        WITH_LOOP(test_a_broken_pipe_is_no_signal),
+        WITH_LOOP(test_the_handlers_leave_with_the_loop),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,81 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "gateway/media.h"
+
+/* clang-format off */
+static const struct { const char *name, *value; bool is_json; } types[] = {
+    { "plain",                        "application/json",                       true },
+    { "capitals",                     "Application/JSON",                       true },
+    { "charset",                      "application/json; charset=utf-8",        true },
+    { "charset in capitals, tight",   "application/json;Charset=UTF-8",         true },
+    { "charset in quotes",            "application/json; charset=\"utf-8\"",    true },
+    { "another parameter",            "application/json; profile=x",            true },
+    { "an empty parameter",           "application/json;",                      true },
+    { "another charset",              "application/json; charset=latin1",       false },
+    { "a charset that goes on",       "application/json; charset=utf-8x",       false },
+    { "text",                         "text/plain",                             false },
+    { "a form",                       "multipart/form-data; boundary=x",        false },
+    { "a longer name",                "application/jsonx",                      false },
+    { "a problem",                    "application/problem+json",               false },
+    { "empty",                        "",                                       false },
+};
+
+static const struct { const char *name, *accept; bool accepted; } accepts[] = {
+    { "exactly",                      "text/event-stream",                      true },
+    { "capitals",                     "Text/Event-Stream",                      true },
+    { "anything",                     "*/*",                                    true },
+    { "any text",                     "text/*",                                 true },
+    { "one of several",               "application/json, text/event-stream",    true },
+    { "what axios sends",             "application/json, text/plain, */*",      true },
+    { "with a quality",               "text/event-stream;q=0.5",                true },
+    { "a tiny quality",               "text/event-stream;q=0.001",              true },
+    { "another parameter",            "text/event-stream; charset=utf-8",       true },
+    { "excluded among others",        "*/*, text/event-stream;q=0",             false },
+    { "excluded first",               "text/event-stream;q=0, */*",             false },
+    { "excluded by type",             "text/*;q=0.0, */*",                      false },
+    { "excluded, but named",          "text/event-stream, text/*;q=0",          true },
+    { "excluded with spaces",         "text/event-stream ; q=0.000",            false },
+    { "only JSON",                    "application/json",                       false },
+    { "a name that goes on",          "text/event-streams",                     false },
+    { "half a range",                 "text",                                   false },
+    { "no type but a subtype",        "*/event-stream",                         false },
+    { "empty",                        "",                                       false },
+    { "only commas",                  ", ,",                                    false },
+};
+/* clang-format on */
+
+static void test_content_types(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        print_message("  %s\n", types[i].name);
+        assert_int_equal(media_is_json(types[i].value, strlen(types[i].value)), types[i].is_json);
+    }
+}
+
+static void test_accept(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++) {
+        const char *accept = accepts[i].accept;
+
+        print_message("  %s\n", accepts[i].name);
+        assert_int_equal(media_is_accepted(accept, strlen(accept), "text", "event-stream"), accepts[i].accepted);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_content_types),
+        cmocka_unit_test(test_accept),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,176 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "tests/ark_sim/behaviour.h"
+#include "tests/ark_sim/scenario.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static struct sim_behaviour from_prompt(const char *prompt)
+{
+    struct sim_behaviour behaviour;
+    char why[SIM_WHY_SIZE];
+
+    sim_behaviour_init(&behaviour);
+    assert_int_equal(sim_behaviour_read_prompt(&behaviour, prompt, why), 0);
+    return behaviour;
+}
+
+static void test_a_plain_prompt_asks_for_nothing(void **state)
+{
+    struct sim_behaviour plain, read = from_prompt("a red bicycle [[simple]] [sim: hang]");
+
+    (void)state;
+    sim_behaviour_init(&plain);
+    assert_memory_equal(&plain, &read, sizeof(plain));
+    assert_int_equal(plain.status, SIM_UNSET);
+    assert_int_equal(plain.latency, SIM_UNSET);
+}
+
+static void test_numbers_texts_flags_and_choices_are_read(void **state)
+{
+    struct sim_behaviour read =
+        from_prompt("x [[sim: status=429 code=ServerOverloaded retry_after=2, message=\"two words\" crlf gzip=1 rst=0]] y "
+                    "[[sim:error_frame=bare body=html latency=0 hang]]");
+
+    (void)state;
+    assert_int_equal(read.status, 429);
+    assert_int_equal(read.retry_after, 2);
+    assert_string_equal(read.code, "ServerOverloaded");
+    assert_string_equal(read.message, "two words");
+    assert_true(read.crlf && read.gzip && !read.rst);
+    assert_int_equal(read.error_frame, SIM_FRAME_BARE);
+    assert_int_equal(read.body, SIM_BODY_HTML);
+    assert_int_equal(read.latency, 0);
+    assert_int_equal(read.hang, SIM_FOREVER);
+}
+
+static void test_failures_are_kept_by_index(void **state)
+{
+    struct sim_behaviour read =
+        from_prompt("[[sim: fail=1:OutputImageSensitiveContentDetected fail=14:InternalServiceError]]");
+
+    (void)state;
+    assert_string_equal(read.fail[0], "");
+    assert_string_equal(read.fail[1], "OutputImageSensitiveContentDetected");
+    assert_string_equal(read.fail[14], "InternalServiceError");
+}
+
+static void test_shorthands_say_what_they_stand_for(void **state)
+{
+    struct sim_behaviour html = from_prompt("[[sim: html_502]]"), empty = from_prompt("[[sim: empty_404]]");
+
+    (void)state;
+    assert_int_equal(html.status, 502);
+    assert_int_equal(html.body, SIM_BODY_HTML);
+    assert_int_equal(empty.status, 404);
+    assert_int_equal(empty.body, SIM_BODY_EMPTY);
+    assert_int_equal(from_prompt("[[sim: unwrapped_error]]").body, SIM_BODY_UNWRAPPED);
+    assert_int_equal(from_prompt("[[sim: body_garbage]]").body, SIM_BODY_GARBAGE);
+}
+
+static const struct {
+    const char *name, *prompt;
+} mistakes[] = {
+    { "a name that nobody knows", "[[sim: colour=red]]" },
+    { "a status that is none", "[[sim: status=200]]" },
+    { "a number with letters", "[[sim: latency=5s]]" },
+    { "a number beyond its range", "[[sim: images=16]]" },
+    { "a number too long for any integer", "[[sim: latency=99999999999999999999]]" },
+    { "a flag with a value", "[[sim: rst=yes]]" },
+    { "a choice that does not exist", "[[sim: error_frame=loud]]" },
+    { "a choice that is only begun", "[[sim: error_frame=even]]" },
+    { "a choice without a value", "[[sim: body]]" },
+    { "a text without a value", "[[sim: code]]" },
+    { "a text that is too long", "[[sim: code=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]" },
+    { "a failure without a code", "[[sim: fail=1]]" },
+    { "a failure with an empty code", "[[sim: fail=1:]]" },
+    { "a failure beyond the last picture", "[[sim: fail=15:InternalServiceError]]" },
+    { "a shorthand with a value in place of a name", "[[sim: =html_502]]" },
+    { "an open quote", "[[sim: message=\"open]]" },
+    { "no end", "[[sim: rst" },
+    { "half an end", "[[sim: rst ]" },
+    { "a name that is too long", "[[sim: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]" },
+};
+
+static void test_mistakes_in_prompts_are_told(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(mistakes); i++) {
+        struct sim_behaviour behaviour;
+        char why[SIM_WHY_SIZE] = "";
+
+        sim_behaviour_init(&behaviour);
+        if (sim_behaviour_read_prompt(&behaviour, mistakes[i].prompt, why) != ERR_SYNTAX || !*why)
+            fail_msg("%s is accepted", mistakes[i].name);
+    }
+}
+
+static void test_a_scenario_is_used_up_in_order(void **state)
+{
+    static const char json[] = "[{\"status\":429,\"retry_after\":1},{\"fail\":[\"0:A\",\"2:B\"],\"no_done\":true,\"rst\":false},"
+                               "{\"message\":\"m\",\"html_502\":true},{}]";
+    struct sim_scenario scenario = { 0 };
+    struct sim_behaviour step, plain;
+    char why[SIM_WHY_SIZE];
+
+    (void)state;
+    sim_behaviour_init(&plain);
+    assert_int_equal(sim_scenario_load(&scenario, json, strlen(json), why), 0);
+    assert_int_equal(sim_scenario_left(&scenario), 4);
+    sim_scenario_next(&scenario, &step);
+    assert_int_equal(step.status, 429);
+    assert_int_equal(step.retry_after, 1);
+    sim_scenario_next(&scenario, &step);
+    assert_int_equal(step.status, SIM_UNSET);
+    assert_string_equal(step.fail[0], "A");
+    assert_string_equal(step.fail[2], "B");
+    assert_true(step.no_done && !step.rst);
+    sim_scenario_next(&scenario, &step);
+    assert_int_equal(step.status, 502);
+    sim_scenario_next(&scenario, &step);
+    assert_memory_equal(&step, &plain, sizeof(step));
+    assert_int_equal(sim_scenario_left(&scenario), 0);
+    sim_scenario_next(&scenario, &step);
+    assert_memory_equal(&step, &plain, sizeof(step));
+    sim_scenario_deinit(&scenario);
+}
+
+static void test_a_bad_scenario_leaves_the_good_one(void **state)
+{
+    static const char good[] = "[{\"status\":500}]";
+    static const char *const bad[] = {
+        "", "{}", "[1]", "[{\"status\":500},{\"nonsense\":1}]", "[{\"latency\":1.5}]", "[{\"latency\":{}}]",
+        "[{\"rst\":1,\"rst\":1}]", "[{}]]",
+    };
+    struct sim_scenario scenario = { 0 };
+    char why[SIM_WHY_SIZE];
+
+    (void)state;
+    assert_int_equal(sim_scenario_load(&scenario, good, strlen(good), why), 0);
+    for (size_t i = 0; i < COUNT(bad); i++)
+        if (sim_scenario_load(&scenario, bad[i], strlen(bad[i]), why) != ERR_SYNTAX)
+            fail_msg("%s is accepted", bad[i]);
+    assert_int_equal(sim_scenario_left(&scenario), 1);
+    sim_scenario_deinit(&scenario);
+}
+
+int main(void)
+{
+    static const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_plain_prompt_asks_for_nothing),
+        cmocka_unit_test(test_numbers_texts_flags_and_choices_are_read),
+        cmocka_unit_test(test_failures_are_kept_by_index),
+        cmocka_unit_test(test_shorthands_say_what_they_stand_for),
+        cmocka_unit_test(test_mistakes_in_prompts_are_told),
+        cmocka_unit_test(test_a_scenario_is_used_up_in_order),
+        cmocka_unit_test(test_a_bad_scenario_leaves_the_good_one),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,296 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/task_event.h"
+
+static void test_types(void **state)
+{
+    (void)state;
+    assert_int_equal(EVENT_TYPE_COUNT, 4);
+    assert_string_equal(task_event_type_name(EVENT_START), "start");
+    assert_string_equal(task_event_type_name(EVENT_PROCESS), "process");
+    assert_string_equal(task_event_type_name(EVENT_DONE), "done");
+    assert_string_equal(task_event_type_name(EVENT_ERROR), "error");
+    assert_false(task_event_is_final(EVENT_START));
+    assert_false(task_event_is_final(EVENT_PROCESS));
+    assert_true(task_event_is_final(EVENT_DONE));
+    assert_true(task_event_is_final(EVENT_ERROR));
+}
+
+#define BYTES(text) text, sizeof(text) - 1
+#define BAD 0, EVENT_TYPE_COUNT, ""
+/* clang-format off */
+static const struct { const char *name, *text; size_t len; int64_t n; enum task_event_type type; const char *json; } elements[] = {
+    { "the first event",                       BYTES("1 start {\"event\":\"start\",\"data\":{}}"), 1, EVENT_START, "{\"event\":\"start\",\"data\":{}}" },
+    { "a later one",                           BYTES("12 process {}"),            12, EVENT_PROCESS, "{}" },
+    { "the last one",                          BYTES("3 done {\"a\":\"图\"}"),    3,  EVENT_DONE,    "{\"a\":\"图\"}" },
+    { "an error",                              BYTES("3 error {}"),               3,  EVENT_ERROR,   "{}" },
+    { "the largest number",                    BYTES("999999999999999 done {}"),  999999999999999, EVENT_DONE, "{}" },
+    { "spaces inside of the JSON",             BYTES("3 error { \"a\" : 1 }"),    3,  EVENT_ERROR,   "{ \"a\" : 1 }" },
+    { "empty",                                 BYTES(""),                         BAD },
+    { "a number alone",                        BYTES("1"),                        BAD },
+    { "a number and a space",                  BYTES("1 "),                       BAD },
+    { "no JSON",                               BYTES("1 start"),                  BAD },
+    { "no JSON behind the space",              BYTES("1 start "),                 BAD },
+    { "number zero",                           BYTES("0 start {}"),               BAD },
+    { "a leading zero",                        BYTES("01 start {}"),              BAD },
+    { "a sign",                                BYTES("+1 start {}"),              BAD },
+    { "a negative number",                     BYTES("-1 start {}"),              BAD },
+    { "a number with too many digits",         BYTES("1000000000000000 start {}"), BAD },
+    { "no number",                             BYTES("start {}"),                 BAD },
+    { "an unknown type",                       BYTES("1 begin {}"),               BAD },
+    { "a type that only begins like one",      BYTES("1 starts {}"),              BAD },
+    { "a type in capitals",                    BYTES("1 START {}"),               BAD },
+    { "two spaces",                            BYTES("1  start {}"),              BAD },
+    { "an array",                              BYTES("1 start []"),               BAD },
+    { "JSON that is cut",                      BYTES("1 start {\"a\":1"),         BAD },
+    { "one brace",                             BYTES("1 start {"),                BAD },
+    { "a line end behind it",                  BYTES("1 start {}\n"),             BAD },
+    { "a line end inside of the JSON",         BYTES("1 start {\n}"),             BAD },
+    { "a carriage return inside of the JSON",  BYTES("1 start {\r}"),             BAD },
+};
+/* clang-format on */
+
+static void test_elements(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
+        struct task_event event = { .n = -1 };
+        int err = task_event_parse(elements[i].text, elements[i].len, &event);
+
+        print_message("  %s\n", elements[i].name);
+        if (!elements[i].n) {
+            assert_int_equal(err, ERR_SYNTAX);
+            assert_int_equal(event.n, -1);
+            continue;
+        }
+        assert_int_equal(err, 0);
+        assert_int_equal(event.n, elements[i].n);
+        assert_int_equal(event.type, elements[i].type);
+        assert_int_equal(event.json_len, strlen(elements[i].json));
+        assert_memory_equal(event.json, elements[i].json, event.json_len);
+    }
+}
+
+static void test_an_element_cut_anywhere_is_refused(void **state)
+{
+    static const char element[] = "12 process {\"event\":\"process\"}";
+
+    (void)state;
+    for (size_t len = 0; len < sizeof(element) - 1; len++) {
+        struct task_event event;
+
+        assert_int_equal(task_event_parse(element, len, &event), ERR_SYNTAX);
+    }
+}
+
+static void test_the_frame(void **state)
+{
+    struct task_event event;
+    struct buf out = { .max = 1000 };
+
+    (void)state;
+    assert_int_equal(task_event_parse(BYTES("7 process {\"a\":\"图\"}"), &event), 0);
+    task_event_write_frame(&out, 1767312245678, &event);
+    assert_string_equal(buf_text(&out), "id: 1767312245678-7\nevent: process\ndata: {\"a\":\"图\"}\n\n");
+    buf_deinit(&out);
+}
+
+/* clang-format off */
+static const struct { const char *name, *text; size_t len; int64_t epoch, n; } cursors[] = {
+    { "a place in a log",                   BYTES("1767312245678-3"),                      1767312245678, 3 },
+    { "before the first event",             BYTES("1767312245678-0"),                      1767312245678, 0 },
+    { "the largest numbers",                BYTES("999999999999999-999999999999999"),      999999999999999, 999999999999999 },
+    { "empty",                              BYTES(""),                                     -1, 0 },
+    { "one number",                         BYTES("17"),                                   -1, 0 },
+    { "a dash alone",                       BYTES("-"),                                    -1, 0 },
+    { "no epoch",                           BYTES("-3"),                                   -1, 0 },
+    { "no number",                          BYTES("17-"),                                  -1, 0 },
+    { "a leading zero in the epoch",        BYTES("017-3"),                                -1, 0 },
+    { "a leading zero in the number",       BYTES("17-03"),                                -1, 0 },
+    { "too many digits in the epoch",       BYTES("1000000000000000-3"),                   -1, 0 },
+    { "too many digits in the number",      BYTES("17-1000000000000000"),                  -1, 0 },
+    { "a sign",                             BYTES("17-+3"),                                -1, 0 },
+    { "two dashes",                         BYTES("17--3"),                                -1, 0 },
+    { "three numbers",                      BYTES("17-3-1"),                               -1, 0 },
+    { "a space",                            BYTES("17-3 "),                                -1, 0 },
+    { "a space in front",                   BYTES(" 17-3"),                                -1, 0 },
+    { "hex",                                BYTES("0x11-3"),                               -1, 0 },
+    { "a NUL byte behind it",               BYTES("17-3\0"),                               -1, 0 },
+    { "a NUL byte instead of the dash",     BYTES("17\0003"),                              -1, 0 },
+};
+/* clang-format on */
+
+static void test_cursors(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(cursors) / sizeof(cursors[0]); i++) {
+        struct task_cursor cursor = { -2, -2 };
+        int err = task_cursor_parse(cursors[i].text, cursors[i].len, &cursor);
+
+        print_message("  %s\n", cursors[i].name);
+        assert_int_equal(err, cursors[i].epoch < 0 ? ERR_SYNTAX : 0);
+        assert_int_equal(cursor.epoch, err ? -2 : cursors[i].epoch);
+        assert_int_equal(cursor.n, err ? -2 : cursors[i].n);
+    }
+}
+
+/* clang-format off */
+static const struct { const char *name; struct process_event event; const char *want; } processes[] = {
+    { "ARK is called",
+      { STAGE_CALLING, "t1", .attempt = 2 },
+      "{\"task_id\":\"t1\",\"message\":\"正在调用ARK模型生成图像...\",\"stage\":\"calling\",\"attempt\":2}" },
+    { "an image came",
+      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y?a=1&b=2", .size = "2048x2048" },
+      "{\"task_id\":\"t1\",\"message\":\"第1张图像已生成\",\"stage\":\"image\",\"index\":0,"
+      "\"image\":{\"url\":\"https://x/y?a=1&b=2\",\"size\":\"2048x2048\"}}" },
+    { "an image came without a size",
+      { STAGE_IMAGE, "t1", .index = 14, .url = "https://x/" },
+      "{\"task_id\":\"t1\",\"message\":\"第15张图像已生成\",\"stage\":\"image\",\"index\":14,\"image\":{\"url\":\"https://x/\"}}" },
+    { "an image failed",
+      { STAGE_IMAGE_FAILED, "t1", .index = 1, .code = "ark_content_refused", .message = "ARK refused the content" },
+      "{\"task_id\":\"t1\",\"message\":\"第2张图像生成失败\",\"stage\":\"image_failed\",\"index\":1,"
+      "\"code\":\"ark_content_refused\",\"error\":\"ARK refused the content\"}" },
+    { "another try follows",
+      { STAGE_RETRYING, "t1", .attempt = 1, .delay_ms = 1500, .code = "ark_overloaded", .message = "busy" },
+      "{\"task_id\":\"t1\",\"message\":\"ARK暂时不可用，稍后重试...\",\"stage\":\"retrying\",\"attempt\":1,\"delay_ms\":1500,"
+      "\"code\":\"ark_overloaded\",\"error\":\"busy\"}" },
+    { "handed back",
+      { STAGE_REQUEUED, .task_id = "t1" },
+      "{\"task_id\":\"t1\",\"message\":\"任务已交还，重新排队...\",\"stage\":\"requeued\"}" },
+};
+
+static const struct { const char *name; struct process_event event; const char *want; } slots[] = {
+    { "an image",
+      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y", .size = "2K" }, "image {\"url\":\"https://x/y\",\"size\":\"2K\"}" },
+    { "an image without a size",
+      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y" }, "image {\"url\":\"https://x/y\"}" },
+    { "a failure",
+      { STAGE_IMAGE_FAILED, "t1", .index = 2, .code = "c", .message = "m" },
+      "failed {\"index\":2,\"code\":\"c\",\"message\":\"m\"}" },
+};
+/* clang-format on */
+
+static void test_process_events(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(processes) / sizeof(processes[0]); i++) {
+        struct buf out = { .max = 1000 };
+        json_t *root;
+
+        print_message("  %s\n", processes[i].name);
+        task_event_write_process(&out, &processes[i].event);
+        assert_string_equal(buf_text(&out), processes[i].want);
+        root = json_loads(buf_text(&out), JSON_REJECT_DUPLICATES, NULL);
+        assert_non_null(root);
+        json_decref(root);
+        buf_deinit(&out);
+    }
+}
+
+static void test_slots(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+        struct buf out = { .max = 1000 };
+
+        print_message("  %s\n", slots[i].name);
+        task_event_write_slot(&out, &slots[i].event);
+        assert_string_equal(buf_text(&out), slots[i].want);
+        buf_deinit(&out);
+    }
+}
+
+/* clang-format off */
+static const struct { const char *name, *text, *reads_as; } hostile[] = {
+    { "a quote that would end the string",       "a\",\"stage\":\"done",        "a\",\"stage\":\"done" },
+    { "a line end that would end the frame",     "a\n\nevent: done\ndata: {}",  "a\n\nevent: done\ndata: {}" },
+    { "a carriage return",                       "a\rb",                        "a\rb" },
+    { "a backslash at the end",                  "a\\",                         "a\\" },
+    { "control bytes",                           "\x01\x02\x1b\x7f",            "\x01\x02\x1b\x7f" },
+    { "bytes that are no UTF-8",                 "a\xff\xe5\x9b",               "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+    { "a line separator of Unicode",             "a\xe2\x80\xa8" "b",           "a\xe2\x80\xa8" "b" },
+    { "a format directive",                      "%s%n%d",                      "%s%n%d" },
+    { "the slot's own syntax",                   "}\nfailed {",                 "}\nfailed {" },
+    { "a script",                                "</script>",                   "</script>" },
+};
+/* clang-format on */
+
+static json_t *read_back(const struct buf *out, size_t from)
+{
+    json_t *root;
+
+    assert_null(strpbrk(buf_text(out), "\r\n"));
+    root = json_loads(buf_text(out) + from, JSON_REJECT_DUPLICATES, NULL);
+    assert_non_null(root);
+    return root;
+}
+
+static const char *text_of(const json_t *root, const char *key)
+{
+    return json_string_value(json_object_get(root, key));
+}
+
+static void check_hostile(enum process_stage stage, const char *text, const char *reads_as)
+{
+    struct process_event event = { stage, .task_id = text, .url = text, .size = text, .code = text, .message = text };
+    bool is_image = stage == STAGE_IMAGE, fails = stage == STAGE_IMAGE_FAILED || stage == STAGE_RETRYING;
+    struct buf out = { .max = 4000 };
+    json_t *root, *image;
+
+    task_event_write_process(&out, &event);
+    root = read_back(&out, 0);
+    image = json_object_get(root, "image");
+    assert_string_equal(text_of(root, "task_id"), reads_as);
+    if (fails)
+        assert_string_equal(text_of(root, "code"), reads_as);
+    if (fails)
+        assert_string_equal(text_of(root, "error"), reads_as);
+    if (is_image)
+        assert_string_equal(text_of(image, "url"), reads_as);
+    if (is_image)
+        assert_string_equal(text_of(image, "size"), reads_as);
+    json_decref(root);
+
+    buf_clear(&out);
+    if (is_image || stage == STAGE_IMAGE_FAILED) {
+        task_event_write_slot(&out, &event);
+        root = read_back(&out, is_image ? strlen("image ") : strlen("failed "));
+        assert_string_equal(text_of(root, is_image ? "url" : "message"), reads_as);
+        json_decref(root);
+    }
+    buf_deinit(&out);
+}
+
+static void test_hostile_texts_stay_texts(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+        print_message("  %s\n", hostile[i].name);
+        for (int stage = 0; stage < STAGE_COUNT; stage++)
+            check_hostile((enum process_stage)stage, hostile[i].text, hostile[i].reads_as);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_types),
+        cmocka_unit_test(test_elements),
+        cmocka_unit_test(test_an_element_cut_anywhere_is_refused),
+        cmocka_unit_test(test_the_frame),
+        cmocka_unit_test(test_cursors),
+        cmocka_unit_test(test_process_events),
+        cmocka_unit_test(test_slots),
+        cmocka_unit_test(test_hostile_texts_stay_texts),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,250 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <setjmp.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <event2/event.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/loop.h"
+#include "common/timeouts.h"
+
+enum { WAIT_MS = 20, DEADLINE_S = 20 };
+
+struct thing {
+    struct timeout timeout;
+    struct world *world;
+    char letter;
+    int64_t started_ms;
+    void (*on_end)(struct thing *thing);
+    struct thing *other; /* for on_end */
+};
+
+struct world {
+    struct loop *loop;
+    struct timeouts *timeouts;
+    struct event *deadline;
+    int expected; /* the loop stops after so many ends */
+    char story[64];
+    int at;
+};
+
+static void on_timeout(struct timeout *timeout, void *arg)
+{
+    struct world *world = arg;
+    struct thing *thing = container_of(timeout, struct thing, timeout);
+
+    assert_ptr_equal(thing->world, world);
+    assert_int_equal(timeout->due_ms, 0);
+    assert_true(clock_monotonic_ms() - thing->started_ms >= WAIT_MS); /* late perhaps, never early */
+    assert_true(world->at < (int)sizeof(world->story) - 1);
+    world->story[world->at++] = thing->letter;
+    if (thing->on_end)
+        thing->on_end(thing);
+    if (world->at >= world->expected)
+        loop_stop(world->loop);
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    loop_stop(arg);
+}
+
+static int set_up(void **state)
+{
+    static const struct timeval limit = { .tv_sec = DEADLINE_S };
+    struct world *world = calloc(1, sizeof(*world));
+
+    world->loop = loop_create();
+    assert_non_null(world->loop);
+    world->timeouts = timeouts_create(world->loop, WAIT_MS, on_timeout, world);
+    assert_non_null(world->timeouts);
+    world->deadline = evtimer_new(loop_base(world->loop), on_deadline, world->loop);
+    evtimer_add(world->deadline, &limit);
+    *state = world;
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    struct world *world = *state;
+
+    event_free(world->deadline);
+    assert_null(timeouts_destroy(world->timeouts));
+    assert_null(loop_destroy(world->loop));
+    free(world);
+    return 0;
+}
+
+static void start(struct thing *thing)
+{
+    thing->started_ms = clock_monotonic_ms();
+    timeouts_start(thing->world->timeouts, &thing->timeout);
+}
+
+static void run(struct world *world, int expected)
+{
+    world->expected = expected;
+    loop_run(world->loop);
+}
+
+static void test_they_end_in_the_order_of_their_start(void **state)
+{
+    struct world *world = *state;
+    struct thing a = { .world = world, .letter = 'a' }, b = { .world = world, .letter = 'b' };
+    struct thing c = { .world = world, .letter = 'c' };
+
+    start(&b);
+    start(&a);
+    start(&c);
+    run(world, 3);
+    assert_string_equal(world->story, "bac");
+}
+
+static void test_starting_again_moves_to_the_end(void **state)
+{
+    struct world *world = *state;
+    struct thing a = { .world = world, .letter = 'a' }, b = { .world = world, .letter = 'b' };
+
+    start(&a);
+    start(&b);
+    start(&a);
+    run(world, 2);
+    assert_string_equal(world->story, "ba");
+}
+
+static void test_a_cancelled_one_stays_silent(void **state)
+{
+    struct world *world = *state;
+    struct thing a = { .world = world, .letter = 'a' }, b = { .world = world, .letter = 'b' };
+
+    start(&a);
+    start(&b);
+    timeouts_cancel(world->timeouts, &a.timeout);
+    timeouts_cancel(world->timeouts, &a.timeout);
+    run(world, 1);
+    assert_string_equal(world->story, "b");
+}
+
+static void start_again(struct thing *thing)
+{
+    if (thing->world->at < thing->world->expected)
+        start(thing);
+}
+
+static void test_one_may_start_itself_again(void **state)
+{
+    struct world *world = *state;
+    struct thing a = { .world = world, .letter = 'a', .on_end = start_again };
+
+    start(&a);
+    run(world, 3);
+    assert_string_equal(world->story, "aaa");
+}
+
+static void cancel_other(struct thing *thing)
+{
+    timeouts_cancel(thing->world->timeouts, &thing->other->timeout);
+}
+
+static void test_one_may_cancel_the_next_which_is_due_too(void **state)
+{
+    struct world *world = *state;
+    struct thing c = { .world = world, .letter = 'c' };
+    struct thing b = { .world = world, .letter = 'b' };
+    struct thing a = { .world = world, .letter = 'a', .on_end = cancel_other, .other = &b };
+
+    start(&a);
+    start(&b);
+    start(&c);
+    run(world, 2);
+    assert_string_equal(world->story, "ac");
+}
+
+static void free_both(struct thing *thing)
+{
+    timeouts_cancel(thing->world->timeouts, &thing->other->timeout);
+    free(thing->other);
+    free(thing);
+}
+
+static void test_one_may_free_its_owner_and_another(void **state)
+{
+    struct world *world = *state;
+    struct thing *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
+    struct thing c = { .world = world, .letter = 'c' };
+
+    *b = (struct thing){ .world = world, .letter = 'b' };
+    *a = (struct thing){ .world = world, .letter = 'a', .on_end = free_both, .other = b };
+    start(a);
+    start(b);
+    start(&c);
+    run(world, 2);
+    assert_string_equal(world->story, "ac");
+}
+
+/* When all have gone the timer still comes; it must find nothing, and the next start must work. */
+static void start_other(struct thing *thing)
+{
+    start(thing->other);
+}
+
+static void test_one_may_start_another_after_all_had_ended(void **state)
+{
+    struct world *world = *state;
+    struct thing b = { .world = world, .letter = 'b' };
+    struct thing a = { .world = world, .letter = 'a', .on_end = start_other, .other = &b };
+
+    start(&b);
+    timeouts_cancel(world->timeouts, &b.timeout);
+    start(&a);
+    run(world, 2);
+    assert_string_equal(world->story, "ab");
+}
+
+static void test_many_share_one_timer(void **state)
+{
+    enum { MANY = 10000 };
+    struct world *world = *state;
+    struct thing *things = calloc(MANY, sizeof(*things));
+    struct thing last = { .world = world, .letter = 'z' };
+
+    for (int i = 0; i < MANY; i++) {
+        things[i] = (struct thing){ .world = world, .letter = 'x' };
+        start(&things[i]);
+    }
+    for (int i = 0; i < MANY; i++)
+        timeouts_cancel(world->timeouts, &things[i].timeout);
+    start(&last);
+    run(world, 1);
+    assert_string_equal(world->story, "z");
+    free(things);
+}
+
+static void test_destroying_nothing(void **state)
+{
+    (void)state;
+    assert_null(timeouts_destroy(NULL));
+}
+
+int main(void)
+{
+#define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
+    const struct CMUnitTest tests[] = {
+        WITH_LOOP(test_they_end_in_the_order_of_their_start),
+        WITH_LOOP(test_starting_again_moves_to_the_end),
+        WITH_LOOP(test_a_cancelled_one_stays_silent),
+        WITH_LOOP(test_one_may_start_itself_again),
+        WITH_LOOP(test_one_may_cancel_the_next_which_is_due_too),
+        WITH_LOOP(test_one_may_free_its_owner_and_another),
+        WITH_LOOP(test_one_may_start_another_after_all_had_ended),
+        WITH_LOOP(test_many_share_one_timer),
+        cmocka_unit_test(test_destroying_nothing),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,369 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "worker/ark_answer.h"
+#include "worker/verdict.h"
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+/* What a row has in common with the others: the first of five attempts, the first of two paid calls. */
+static struct verdict decide(enum fetch_end end, const struct ark_result *ark)
+{
+    struct evidence evidence = {
+        .end = end, .words = "w", .ark = ark, .attempt = 1, .max_attempts = 5, .paid_calls = 1, .max_paid_calls = 2
+    };
+    struct verdict verdict;
+
+    if (end == FETCH_ANSWERED)
+        evidence.words = "";
+    verdict_decide(&evidence, &verdict);
+    return verdict;
+}
+
+static void assert_verdict(const struct verdict *verdict, enum verdict_action action, enum charge charge,
+                           enum problem problem, bool pause_all)
+{
+    assert_string_equal(verdict_action_name(verdict->action), verdict_action_name(action));
+    assert_string_equal(charge_name(verdict->charge), charge_name(charge));
+    if (problem != PROBLEM_COUNT)
+        assert_string_equal(problem_code(verdict->problem), problem_code(problem));
+    assert_int_equal(verdict->problem, problem);
+    assert_int_equal(verdict->pause_all, pause_all);
+}
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    int status;
+    const char *code; /* NULL: no error of ARK's own in the body */
+    enum verdict_action action;
+    enum charge charge;
+    enum problem problem;
+    bool pause_all;
+} refusals[] = {
+    { "a bad parameter",                  400, "InvalidParameter",                      VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a bad parameter, by name",         400, "InvalidParameter.UnsupportedParameter", VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a missing parameter",              400, "MissingParameter.prompt",               VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a reference that is no image",     400, "InvalidImageURL.EmptyURL",              VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a closed endpoint",                400, "InvalidEndpoint.ClosedEndpoint",        VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
+    { "words that are refused",           400, "InputTextSensitiveContentDetected",     VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
+    { "a reference with a real person",   400, "InputImageSensitiveContentDetected.PrivacyInformation", VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
+    { "a result that is refused",         400, "OutputImageSensitiveContentDetected",   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
+    { "an old code for refused words",    400, "SensitiveContentDetected.Violence",     VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
+    { "the risk product's refusal",       400, "OutputImageRiskDetection",              VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
+    { "the risk product's own failure",   400, "ContentSecurityDetectionError",         VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, false },
+    { "a subscription that ended",        400, "InvalidSubscription",                   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
+    { "a code that is not listed",        400, "SomethingNew.Here",                     VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a 400 without a body",             400, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a wrong key",                      401, "AuthenticationError",                   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
+    { "a 401 without a body",             401, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
+    { "a payment that is due",            403, "AccountOverdueError",                   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
+    { "a service that is not open",       403, "OperationDenied.ServiceNotOpen",        VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
+    { "a 403 in HTML",                    403, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
+    { "a model that does not exist",      404, "InvalidEndpointOrModel.NotFound",       VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
+    { "a model that is not open",         404, "ModelNotOpen",                          VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
+    { "an empty 404",                     404, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
+    { "a body that is too large",         413, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a 422",                            422, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "a redirect",                       307, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "images a minute",                  429, "ModelAccountIpmRateLimitExceeded",      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
+    { "requests a minute",                429, "RateLimitExceeded.EndpointRPMExceeded", VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
+    { "a burst",                          429, "RequestBurstTooFast",                   VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
+    { "too many in flight",               429, "InflightBatchsizeExceeded",             VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
+    { "an overload",                      429, "ServerOverloaded",                      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
+    { "a quota that is used up",          429, "QuotaExceeded",                         VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_QUOTA_EXCEEDED, false },
+    { "a plan that is used up",           429, "QuotaExceeded.AgentPlanQuotaExceeded",  VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_QUOTA_EXCEEDED, false },
+    { "the user's own cap",               429, "SetLimitExceeded",                      VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_QUOTA_EXCEEDED, false },
+    { "a 429 with a code not listed",     429, "SomethingNew",                          VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
+    { "a 429 without a body",             429, NULL,                                    VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
+    { "an overload as 503",               503, "ServerOverloaded",                      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
+    { "an overload as 500",               500, "ServerOverloaded",                      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
+    { "a 503 with ARK's error",           503, "SomethingNew",                          VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
+    { "a 503 in HTML",                    503, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "ARK's own failure",                500, "InternalServiceError",                  VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "a 500 without a body",             500, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "a 502",                            502, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "a 502 with JSON",                  502, "SomethingNew",                          VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "a 504",                            504, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "a proxy's 408",                    408, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "a proxy's 499",                    499, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "an error in a stream",             200, "BadRequest",                            VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
+    { "refused content in a stream",      200, "OutputImageSensitiveContentDetected",   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
+    { "a rate limit in a stream",         200, "ModelAccountIpmRateLimitExceeded",      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
+    { "ARK's own failure in a stream",    200, "InternalServiceError",                  VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "an unknown error in a stream",     200, "SomethingNew",                          VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+};
+/* clang-format on */
+
+static struct ark_result refusal(int status, const char *code)
+{
+    struct ark_result ark = {
+        .http_status = status, .expected = 3, .generated = -1, .completed = true, .has_error = code != NULL
+    };
+
+    if (code)
+        (void)snprintf(ark.error.code, sizeof(ark.error.code), "%s", code);
+    return ark;
+}
+
+static void judges_refusals(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(refusals); i++) {
+        struct ark_result ark = refusal(refusals[i].status, refusals[i].code);
+        struct verdict verdict = decide(FETCH_ANSWERED, &ark);
+
+        print_message("  %s\n", refusals[i].name);
+        assert_verdict(&verdict, refusals[i].action, refusals[i].charge, refusals[i].problem, refusals[i].pause_all);
+        assert_int_equal(verdict.retryable, problem_retryable(refusals[i].problem));
+        if (refusals[i].code)
+            assert_non_null(strstr(verdict.words, refusals[i].code));
+    }
+}
+
+static void a_status_counts_even_when_the_connection_broke_after_it(void **state)
+{
+    struct ark_result ark = refusal(400, NULL);
+    struct verdict verdict;
+
+    (void)state;
+    ark.completed = false;
+    ark.broke = "reset";
+    verdict = decide(FETCH_BROKE, &ark);
+    assert_verdict(&verdict, VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false);
+}
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    enum fetch_end end;
+    int status;
+    bool completed;
+    const char *slot_code; /* NULL: no slot failed */
+    int generated;
+    enum verdict_action action;
+    enum charge charge;
+    enum problem problem;
+} empties[] = {
+    { "nobody there",                           FETCH_NEVER_LEFT, 0,   false, NULL, -1, VERDICT_RETRY, CHARGE_VOID,    PROBLEM_ARK_UNREACHABLE },
+    { "no answer",                              FETCH_BROKE,      0,   false, NULL, -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
+    { "a cut after the head",                   FETCH_BROKE,      200, false, NULL, -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
+    { "a cut after a refused slot",             FETCH_BROKE,      200, false, "OutputImageSensitiveContentDetected", -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
+    { "a body that is no answer",               FETCH_ANSWERED,   200, false, NULL, -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
+    { "every slot refused for its content",     FETCH_ANSWERED,   200, true,  "OutputImageSensitiveContentDetected", -1, VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED },
+    { "the same with a variety of the code",    FETCH_ANSWERED,   200, true,  "OutputImageSensitiveContentDetected.DeepFake", 0, VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED },
+    { "every slot failed",                      FETCH_ANSWERED,   200, true,  "InternalServiceError", 0, VERDICT_FAIL,  CHARGE_VOID,    PROBLEM_ARK_NO_IMAGES },
+    { "no slot",                                FETCH_ANSWERED,   200, true,  NULL, -1, VERDICT_FAIL,  CHARGE_VOID,    PROBLEM_ARK_NO_IMAGES },
+    { "no slot, and nothing charged",           FETCH_ANSWERED,   200, true,  NULL,  0, VERDICT_FAIL,  CHARGE_VOID,    PROBLEM_ARK_NO_IMAGES },
+    { "no slot that we could read, but paid",   FETCH_ANSWERED,   200, true,  NULL,  2, VERDICT_FAIL,  CHARGE_KNOWN,   PROBLEM_ARK_NO_IMAGES },
+};
+/* clang-format on */
+
+static void judges_answers_without_images(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(empties); i++) {
+        struct ark_result ark = refusal(empties[i].status, NULL);
+        struct verdict verdict;
+
+        print_message("  %s\n", empties[i].name);
+        ark.completed = empties[i].completed;
+        ark.broke = empties[i].completed ? NULL : "cut";
+        ark.generated = empties[i].generated;
+        if (empties[i].slot_code) {
+            ark.failed = 1;
+            (void)snprintf(ark.slot_error.code, sizeof(ark.slot_error.code), "%s", empties[i].slot_code);
+        }
+        verdict = decide(empties[i].end, &ark);
+        assert_verdict(&verdict, empties[i].action, empties[i].charge, empties[i].problem, false);
+    }
+}
+
+/* Every kind of result that the tables above name, in all combinations with the counts. */
+struct world {
+    struct ark_result ark;
+    struct evidence evidence;
+};
+
+typedef void world_fn(const struct world *world, const struct verdict *verdict);
+
+static void for_each_count(struct world *world, world_fn *check)
+{
+    for (int bits = 0; bits < 2 * 2 * 4 * 3; bits++) {
+        struct verdict verdict;
+
+        world->evidence.cancelled = bits % 2;
+        world->ark.images = bits / 2 % 2;
+        world->evidence.attempt = 1 + bits / 4 % 4;
+        world->evidence.max_attempts = 3;
+        world->evidence.paid_calls = 1 + bits / 16 % 3;
+        world->evidence.max_paid_calls = 2;
+        verdict_decide(&world->evidence, &verdict);
+        check(world, &verdict);
+    }
+}
+
+static void for_each_world(world_fn *check)
+{
+    struct world world = { .evidence = { .words = "w" } };
+
+    world.evidence.ark = &world.ark;
+    for (int end = FETCH_NEVER_LEFT; end <= FETCH_ANSWERED; end++)
+        for (size_t i = 0; i < COUNT(refusals); i++)
+            for (int completed = 0; completed < 2; completed++) {
+                world.evidence.end = (enum fetch_end)end;
+                world.ark = end == FETCH_NEVER_LEFT ? refusal(0, NULL) : refusal(refusals[i].status, refusals[i].code);
+                world.ark.completed = completed;
+                world.ark.broke = completed ? NULL : "cut";
+                world.ark.retry_after_ms = 7;
+                for_each_count(&world, check);
+            }
+}
+
+static void check_an_image_is_done(const struct world *world, const struct verdict *verdict)
+{
+    if (world->ark.images) {
+        assert_int_equal(verdict->action, VERDICT_DONE);
+        assert_int_equal(verdict->charge, CHARGE_KNOWN);
+        assert_string_equal(verdict->words, "");
+    } else {
+        assert_int_not_equal(verdict->action, VERDICT_DONE);
+        assert_string_not_equal(verdict->words, "");
+    }
+}
+
+static void check_limits(const struct world *world, const struct verdict *verdict)
+{
+    const struct evidence *evidence = &world->evidence;
+
+    if (verdict->action != VERDICT_RETRY)
+        return;
+    assert_true(evidence->attempt < evidence->max_attempts);
+    assert_true(verdict->charge != CHARGE_UNKNOWN || evidence->paid_calls < evidence->max_paid_calls);
+    assert_int_not_equal(verdict->charge, CHARGE_KNOWN);
+    assert_false(evidence->cancelled);
+    assert_int_equal(verdict->wait_ms, 7);
+}
+
+static void check_cancelled(const struct world *world, const struct verdict *verdict)
+{
+    if (world->ark.images)
+        return;
+    assert_int_equal(verdict->action == VERDICT_CANCELLED, world->evidence.cancelled);
+    assert_int_equal(verdict->problem == PROBLEM_CANCELLED, world->evidence.cancelled);
+}
+
+static void check_what_never_left_costs_nothing(const struct world *world, const struct verdict *verdict)
+{
+    if (world->evidence.end == FETCH_NEVER_LEFT && !world->ark.images)
+        assert_int_equal(verdict->charge, CHARGE_VOID);
+    if (verdict->charge == CHARGE_VOID)
+        assert_true(world->evidence.end == FETCH_NEVER_LEFT || world->ark.has_error || world->ark.completed ||
+                    world->ark.http_status >= 300);
+    if (verdict->pause_all)
+        assert_int_equal(verdict->charge, CHARGE_VOID);
+}
+
+static void check_failures_have_a_code_of_how_a_task_ends(const struct world *world, const struct verdict *verdict)
+{
+    (void)world;
+    if (verdict->action == VERDICT_DONE)
+        return;
+    assert_in_range(verdict->problem, 0, PROBLEM_COUNT - 1);
+    assert_int_equal(problem_status(verdict->problem), 0);
+    assert_int_equal(verdict->retryable, problem_retryable(verdict->problem));
+}
+
+static void an_image_is_done_and_never_paid_again(void **state)
+{
+    (void)state;
+    for_each_world(check_an_image_is_done);
+}
+
+static void a_retry_stays_within_attempts_and_budget(void **state)
+{
+    (void)state;
+    for_each_world(check_limits);
+}
+
+static void a_cancelled_task_without_images_ends_cancelled(void **state)
+{
+    (void)state;
+    for_each_world(check_cancelled);
+}
+
+static void only_what_is_known_is_called_void(void **state)
+{
+    (void)state;
+    for_each_world(check_what_never_left_costs_nothing);
+}
+
+static void every_failure_has_a_code_for_events(void **state)
+{
+    (void)state;
+    for_each_world(check_failures_have_a_code_of_how_a_task_ends);
+}
+
+static void speaks_in_arks_words(void **state)
+{
+    struct ark_result ark = refusal(400, "InvalidParameter");
+    struct verdict verdict;
+
+    (void)state;
+    (void)snprintf(ark.error.message, sizeof(ark.error.message), "size is wrong. Request id: 0217");
+    verdict = decide(FETCH_ANSWERED, &ark);
+    assert_string_equal(verdict.words,
+                        "ARK refused the request: InvalidParameter: size is wrong. Request id: 0217 (HTTP 400)");
+
+    ark = refusal(0, NULL);
+    ark.broke = "cut";
+    verdict = decide(FETCH_NEVER_LEFT, &ark);
+    assert_string_equal(verdict.words, "ARK could not be reached: w");
+
+    ark = refusal(200, NULL);
+    ark.completed = false;
+    ark.broke = "the stream ended before it was complete";
+    verdict = decide(FETCH_ANSWERED, &ark);
+    assert_string_equal(verdict.words, "ARK was called; what became of it is not known: "
+                                       "the stream ended before it was complete (HTTP 200)");
+
+    ark = refusal(504, NULL);
+    verdict = decide(FETCH_ANSWERED, &ark);
+    assert_string_equal(verdict.words, "ARK was called; what became of it is not known (HTTP 504)");
+}
+
+static void the_longest_words_have_room(void **state)
+{
+    struct ark_result ark = refusal(400, "InvalidParameter");
+    struct verdict verdict;
+
+    (void)state;
+    memset(ark.error.code, 'c', sizeof(ark.error.code) - 1);
+    memset(ark.error.message, 'm', sizeof(ark.error.message) - 1);
+    verdict = decide(FETCH_ANSWERED, &ark);
+    assert_non_null(strstr(verdict.words, "m (HTTP 400)"));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(judges_refusals),
+        cmocka_unit_test(a_status_counts_even_when_the_connection_broke_after_it),
+        cmocka_unit_test(judges_answers_without_images),
+        cmocka_unit_test(an_image_is_done_and_never_paid_again),
+        cmocka_unit_test(a_retry_stays_within_attempts_and_budget),
+        cmocka_unit_test(a_cancelled_task_without_images_ends_cancelled),
+        cmocka_unit_test(only_what_is_known_is_called_void),
+        cmocka_unit_test(every_failure_has_a_code_for_events),
+        cmocka_unit_test(speaks_in_arks_words),
+        cmocka_unit_test(the_longest_words_have_room),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,446 @@
+#include "worker/fetch.h"
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/loop.h"
+#include "common/timeouts.h"
+#include "worker/curl_loop.h"
+
+/* libcurl must not be entered from inside of its own callbacks, and on_head and on_data come from there. So whatever a caller
+ * asks for only changes the call's state and list; the next turn of the loop, outside of libcurl, does it:
+ *
+ *     fetch_start -> STARTING --turn--> FLYING --libcurl or a timer--> ENDING -> on_done, freed
+ *                        |                 |
+ *                        +--fetch_cancel---+--> LEAVING --turn--> freed
+ */
+enum call_state { STARTING, FLYING, ENDING, LEAVING };
+
+TAILQ_HEAD(call_list, fetch_call);
+
+struct fetch {
+    struct fetch_setup setup;
+    struct curl_loop *curl;
+    struct event *turn;
+    struct timeouts *first_byte;
+    struct call_list starting, flying, leaving;
+    size_t count; /* neither ended nor cancelled */
+};
+
+struct fetch_call {
+    TAILQ_ENTRY(fetch_call) link;
+    struct fetch *fetch;
+    enum call_state state;
+    CURL *easy;
+    struct curl_slist *headers;
+    char *body;
+    struct timeout first_byte;
+    int64_t started_ms;
+    size_t received, answer_max;
+    struct fetch_events events;
+    const char *why; /* our own reason to end it; NULL: libcurl's */
+
+    bool head_given;
+    char content_type[96], retry_after[48], request_id[96];
+    char error[CURL_ERROR_SIZE];
+};
+
+enum { RECEIVE_BUFFER = 4096, SEND_BUFFER = 16384 }; /* bytes for each transfer; the latter is libcurl's minimum */
+
+static struct call_list *list_of(struct fetch_call *call)
+{
+    switch (call->state) {
+    case STARTING:
+        return &call->fetch->starting;
+    case FLYING:
+        return &call->fetch->flying;
+    case LEAVING:
+        return &call->fetch->leaving;
+    case ENDING:
+        break;
+    }
+    return NULL;
+}
+
+static void move(struct fetch_call *call, enum call_state state)
+{
+    TAILQ_REMOVE(list_of(call), call, link);
+    call->state = state;
+    if (list_of(call))
+        TAILQ_INSERT_TAIL(list_of(call), call, link);
+}
+
+static void free_call(struct fetch_call *call)
+{
+    if (call->easy)
+        curl_easy_cleanup(call->easy);
+    curl_slist_free_all(call->headers);
+    free(call->body);
+    free(call);
+}
+
+/* Outside of libcurl only: takes the call from it. */
+static void land(struct fetch_call *call)
+{
+    timeouts_cancel(call->fetch->first_byte, &call->first_byte);
+    curl_loop_remove(call->fetch->curl, call->easy);
+}
+
+/* libcurl is content with an answer that ends inside of its head. */
+static bool is_answered(const struct fetch_call *call, CURLcode code)
+{
+    return code == CURLE_OK && call->head_given;
+}
+
+static enum fetch_end end_of(const struct fetch_call *call, CURLcode code)
+{
+    long sent = 0;
+
+    if (is_answered(call, code))
+        return FETCH_ANSWERED;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+    return sent > 0 ? FETCH_BROKE : FETCH_NEVER_LEFT;
+}
+
+static const char *words_of(const struct fetch_call *call, CURLcode code)
+{
+    if (is_answered(call, code))
+        return "";
+    if (call->why)
+        return call->why;
+    if (code == CURLE_OK)
+        return "the connection was closed inside of the answer's head";
+    return *call->error ? call->error : curl_easy_strerror(code);
+}
+
+/* Outside of libcurl only. */
+static void finish(struct fetch_call *call, CURLcode code)
+{
+    struct fetch_outcome outcome = {
+        .end = end_of(call, code),
+        .words = words_of(call, code),
+        .total_ms = clock_monotonic_ms() - call->started_ms,
+    };
+
+    land(call);
+    move(call, ENDING);
+    call->fetch->count--;
+    call->events.on_done(&outcome, call->events.arg);
+    free_call(call);
+}
+
+/* ---- the turn ---- */
+
+static void take_off(struct fetch_call *call)
+{
+    move(call, FLYING);
+    if (curl_loop_add(call->fetch->curl, call->easy)) {
+        call->why = "out of memory";
+        finish(call, CURLE_OUT_OF_MEMORY);
+    }
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct fetch *fetch = arg;
+    struct fetch_call *call;
+
+    (void)fd;
+    (void)what;
+    while ((call = TAILQ_FIRST(&fetch->leaving))) {
+        TAILQ_REMOVE(&fetch->leaving, call, link);
+        land(call);
+        free_call(call);
+    }
+    while ((call = TAILQ_FIRST(&fetch->starting)))
+        take_off(call);
+}
+
+static struct fetch_call *call_of(CURL *easy)
+{
+    char *private = NULL;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+    return (struct fetch_call *)(void *)private;
+}
+
+/* A cancelled call is the turn's to free. */
+static void on_curl_done(CURL *easy, CURLcode code, void *arg)
+{
+    struct fetch_call *call = call_of(easy);
+
+    (void)arg;
+    if (call->state == FLYING)
+        finish(call, code);
+}
+
+/* ---- one answer ---- */
+
+static void on_first_byte_late(struct timeout *timeout, void *arg)
+{
+    struct fetch_call *call = container_of(timeout, struct fetch_call, first_byte);
+
+    (void)arg;
+    call->why = "no answer within the time for its first byte";
+    finish(call, CURLE_OPERATION_TIMEDOUT);
+}
+
+/* Copies the value when `line` is the header `name`. */
+static void take_header(const char *line, size_t len, const char *name, char *out, size_t size)
+{
+    size_t name_len = strlen(name);
+
+    if (len <= name_len || strncasecmp(line, name, name_len) || line[name_len] != ':')
+        return;
+    line += name_len + 1;
+    len -= name_len + 1;
+    while (len && strchr(" \t", *line)) {
+        line++;
+        len--;
+    }
+    while (len && strchr(" \t\r\n", line[len - 1]))
+        len--;
+    len = len < size ? len : size - 1;
+    memcpy(out, line, len);
+    out[len] = '\0';
+}
+
+static void give_head(struct fetch_call *call)
+{
+    struct fetch_head head = {
+        .content_type = call->content_type,
+        .retry_after = call->retry_after,
+        .request_id = call->request_id,
+    };
+    long status = 0;
+
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200)
+        return; /* 100, 102, 103: the answer is yet to come */
+    head.status = (int)status;
+    call->head_given = true;
+    call->events.on_head(&head, call->events.arg);
+}
+
+/* Comes line by line; trailers after the body too. */
+static size_t on_header(char *line, size_t one, size_t len, void *arg)
+{
+    struct fetch_call *call = arg;
+
+    (void)one;
+    if (call->state != FLYING)
+        return 0;
+    timeouts_cancel(call->fetch->first_byte, &call->first_byte);
+    if (call->head_given)
+        return len;
+    take_header(line, len, "Content-Type", call->content_type, sizeof(call->content_type));
+    take_header(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
+    take_header(line, len, "X-Request-Id", call->request_id, sizeof(call->request_id));
+    if (len && (line[0] == '\r' || line[0] == '\n'))
+        give_head(call);
+    return call->state == FLYING ? len : 0;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
+{
+    struct fetch_call *call = arg;
+
+    (void)one;
+    if (call->state != FLYING)
+        return CURL_WRITEFUNC_ERROR;
+    if (len > call->answer_max - call->received) {
+        call->why = "the answer is larger than allowed";
+        return CURL_WRITEFUNC_ERROR;
+    }
+    call->received += len;
+    call->events.on_data(bytes, len, call->events.arg);
+    return call->state == FLYING ? len : CURL_WRITEFUNC_ERROR;
+}
+
+/* ---- one request ---- */
+
+/* "http" or "https"; NULL for any other. */
+static const char *scheme_of(const char *url)
+{
+    if (!strncasecmp(url, "https://", 8))
+        return "https";
+    return strncasecmp(url, "http://", 7) ? NULL : "http";
+}
+
+static int add_header(struct fetch_call *call, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(call->headers, line);
+
+    if (longer)
+        call->headers = longer;
+    return longer ? 0 : ERR_NO_MEMORY;
+}
+
+static int set_headers(struct fetch_call *call, const char *const *lines)
+{
+    int err = add_header(call, "Expect:");
+
+    for (size_t i = 0; lines[i] && !err; i++)
+        err = add_header(call, lines[i]);
+    return err;
+}
+
+/* The three that keep libcurl from ever sending a request twice are FRESH_CONNECT, FORBID_REUSE and HTTP/1.1: it repeats what
+ * died on a reused connection, or was refused as a stream of HTTP/2. */
+static void set_options(struct fetch_call *call, const struct fetch_request *request)
+{
+    const struct fetch_setup *setup = &call->fetch->setup;
+    CURL *easy = call->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, scheme_of(request->url));
+    curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);    /* dropping a call must not wait for its name lookup */
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L); /* a connection is silent for a minute and more */
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
+    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
+    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)setup->connect_ms);
+    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
+    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
+    if (setup->ca_file && *setup->ca_file)
+        curl_easy_setopt(easy, CURLOPT_CAINFO, setup->ca_file);
+    if (setup->user_agent)
+        curl_easy_setopt(easy, CURLOPT_USERAGENT, setup->user_agent);
+}
+
+static void set_callbacks(struct fetch_call *call)
+{
+    CURL *easy = call->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+}
+
+static int set_request(struct fetch_call *call, const struct fetch_request *request)
+{
+    CURL *easy = call->easy;
+    int err = set_headers(call, request->headers);
+
+    if (err)
+        return err;
+    set_options(call, request);
+    set_callbacks(call);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
+    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body); /* not copied; the call keeps it */
+    return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK ? 0 : ERR_NO_MEMORY;
+}
+
+static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_request *request)
+{
+    struct fetch_call *call = calloc(1, sizeof(*call));
+
+    if (!call)
+        return NULL;
+    call->fetch = fetch;
+    call->events = request->events;
+    call->answer_max = request->answer_max;
+    call->started_ms = clock_monotonic_ms();
+    call->easy = curl_easy_init();
+    if (!call->easy || set_request(call, request)) {
+        free_call(call);
+        return NULL;
+    }
+    return call;
+}
+
+int fetch_start(struct fetch *fetch, const struct fetch_request *request, struct fetch_call **out)
+{
+    struct fetch_call *call;
+
+    if (!scheme_of(request->url))
+        return ERR_SYNTAX;
+    call = create_call(fetch, request);
+    if (!call)
+        return ERR_NO_MEMORY;
+    call->body = request->body;
+    TAILQ_INSERT_TAIL(&fetch->starting, call, link);
+    timeouts_start(fetch->first_byte, &call->first_byte);
+    fetch->count++;
+    event_active(fetch->turn, 0, 0);
+    *out = call;
+    return 0;
+}
+
+void fetch_cancel(struct fetch_call *call)
+{
+    if (call->state == ENDING || call->state == LEAVING)
+        return; /* from inside of its own callback */
+    timeouts_cancel(call->fetch->first_byte, &call->first_byte);
+    call->fetch->count--;
+    move(call, LEAVING);
+    event_active(call->fetch->turn, 0, 0);
+}
+
+size_t fetch_in_flight(const struct fetch *fetch)
+{
+    return fetch->count;
+}
+
+/* ---- the whole ---- */
+
+struct fetch *fetch_create(const struct fetch_setup *setup)
+{
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+
+    if (!fetch || curl_global_init(CURL_GLOBAL_DEFAULT)) {
+        free(fetch);
+        return NULL;
+    }
+    fetch->setup = *setup;
+    TAILQ_INIT(&fetch->starting);
+    TAILQ_INIT(&fetch->flying);
+    TAILQ_INIT(&fetch->leaving);
+    fetch->turn = event_new(loop_base(setup->loop), -1, 0, on_turn, fetch);
+    fetch->curl = curl_loop_create(setup->loop, on_curl_done, fetch);
+    fetch->first_byte = timeouts_create(setup->loop, setup->first_byte_ms, on_first_byte_late, NULL);
+    return fetch->turn && fetch->curl && fetch->first_byte ? fetch : fetch_destroy(fetch);
+}
+
+static void drop_calls(struct call_list *list)
+{
+    struct fetch_call *call;
+
+    while ((call = TAILQ_FIRST(list))) {
+        TAILQ_REMOVE(list, call, link);
+        call->state = LEAVING;
+        land(call);
+        free_call(call);
+    }
+}
+
+struct fetch *fetch_destroy(struct fetch *fetch)
+{
+    if (!fetch)
+        return NULL;
+    drop_calls(&fetch->starting);
+    drop_calls(&fetch->flying);
+    drop_calls(&fetch->leaving);
+    curl_loop_destroy(fetch->curl);
+    timeouts_destroy(fetch->first_byte);
+    if (fetch->turn)
+        event_free(fetch->turn);
+    free(fetch);
+    curl_global_cleanup();
+    return NULL;
+}

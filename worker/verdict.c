@@ -1,0 +1,235 @@
+#include "worker/verdict.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/ark_answer.h"
+
+/* What a failed call means. */
+enum meaning {
+    REFUSED, /* not charged, and would be refused again */
+    FAILED,  /* not charged; another call might do, now */
+    BUSY,    /* not charged; ARK has too much to do */
+    DOUBT,   /* perhaps charged */
+    LOST,    /* charged, and what was paid for cannot be had */
+};
+
+struct finding {
+    enum meaning meaning;
+    enum problem problem;
+};
+
+/* clang-format off */
+static const struct {
+    const char *code;
+    struct finding finding;
+} codes[] = {
+    /* the request */
+    { "MissingParameter",                     { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    { "InvalidParameter",                     { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    { "InvalidImageURL",                      { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    { "BadRequest",                           { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    /* its content */
+    { "InputTextSensitiveContentDetected",    { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
+    { "InputImageSensitiveContentDetected",   { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
+    { "OutputImageSensitiveContentDetected",  { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
+    { "SensitiveContentDetected",             { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
+    { "InputTextRiskDetection",               { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
+    { "InputImageRiskDetection",              { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
+    { "OutputImageRiskDetection",             { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
+    { "ContentSecurityDetectionError",        { FAILED,  PROBLEM_ARK_OVERLOADED } },
+    /* the account */
+    { "AuthenticationError",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { "InvalidAccountStatus",                 { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { "InvalidSubscription",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { "AccessDenied",                         { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { "AccountOverdueError",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { "OperationDenied",                      { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    /* the model */
+    { "InvalidEndpoint",                      { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { "InvalidEndpointOrModel",               { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { "ModelNotOpen",                         { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { "UnsupportedModel",                     { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    /* limits: these wait for somebody ... */
+    { "QuotaExceeded",                        { REFUSED, PROBLEM_ARK_QUOTA_EXCEEDED } },
+    { "SetLimitExceeded",                     { REFUSED, PROBLEM_ARK_QUOTA_EXCEEDED } },
+    /* ... and these pass */
+    { "ModelAccountIpmRateLimitExceeded",     { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "ModelAccountRpmRateLimitExceeded",     { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "ModelAccountTpmRateLimitExceeded",     { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "APIAccountRpmRateLimitExceeded",       { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "AccountRateLimitExceeded",             { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "RateLimitExceeded",                    { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "RequestBurstTooFast",                  { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "InflightBatchsizeExceeded",            { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "ServerOverloaded",                     { BUSY,    PROBLEM_ARK_OVERLOADED } },
+    /* ARK itself */
+    { "InternalServiceError",                 { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
+};
+
+/* For codes that are not listed, and for answers that did not come from ARK. The first row that fits. */
+static const struct {
+    int from, to;
+    bool with_error; /* only with ARK's own error in the body */
+    struct finding finding;
+} statuses[] = {
+    { 401, 401, false, { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { 403, 403, false, { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { 404, 404, false, { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { 429, 429, false, { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { 503, 503, true,  { BUSY,    PROBLEM_ARK_OVERLOADED } },
+    /* A proxy says these of a request that may have reached ARK. */
+    { 408, 409, false, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
+    { 499, 499, false, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
+    /* Redirects are not followed: the address is wrong. */
+    { 300, 499, false, { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+};
+
+/* What FINISH is told. */
+static const struct {
+    enum charge charge;
+    bool may_retry;
+} meanings[] = {
+    [REFUSED] = { CHARGE_VOID,    false },
+    [FAILED]  = { CHARGE_VOID,    true },
+    [BUSY]    = { CHARGE_VOID,    true },
+    [DOUBT]   = { CHARGE_UNKNOWN, true },
+    [LOST]    = { CHARGE_KNOWN,   false },
+};
+/* clang-format on */
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static const struct finding doubt = { DOUBT, PROBLEM_OUTCOME_UNKNOWN };
+
+static const struct finding *find_exact(const char *code, size_t len)
+{
+    for (size_t i = 0; i < COUNT(codes); i++)
+        if (strlen(codes[i].code) == len && !memcmp(codes[i].code, code, len))
+            return &codes[i].finding;
+    return NULL;
+}
+
+static const struct finding *find_code(const char *code)
+{
+    const struct finding *exact = find_exact(code, strlen(code));
+
+    return exact ? exact : find_exact(code, strcspn(code, "."));
+}
+
+static const struct finding *find_status(const struct ark_result *ark)
+{
+    for (size_t i = 0; i < COUNT(statuses); i++)
+        if (ark->http_status >= statuses[i].from && ark->http_status <= statuses[i].to &&
+            (!statuses[i].with_error || *ark->error.code))
+            return &statuses[i].finding;
+    return NULL;
+}
+
+/* A whole answer of 200 without an image and without an error for all of it: why did every slot fail? */
+static struct finding judge_empty(const struct ark_result *ark)
+{
+    const struct finding *slot = find_code(ark->slot_error.code);
+
+    if (ark->generated > 0)
+        return (struct finding){ LOST, PROBLEM_ARK_NO_IMAGES };
+    if (slot && slot->problem == PROBLEM_ARK_CONTENT_REFUSED)
+        return *slot;
+    return (struct finding){ REFUSED, PROBLEM_ARK_NO_IMAGES };
+}
+
+/* No image came. */
+static struct finding judge(const struct evidence *evidence)
+{
+    const struct ark_result *ark = evidence->ark;
+    const struct finding *known = find_code(ark->error.code);
+
+    if (evidence->end == FETCH_NEVER_LEFT)
+        return (struct finding){ FAILED, PROBLEM_ARK_UNREACHABLE };
+    known = known ? known : find_status(ark);
+    if (known)
+        return *known;
+    if (ark->completed && ark->http_status == 200 && !ark->has_error)
+        return judge_empty(ark);
+    return doubt;
+}
+
+static bool may_retry(const struct evidence *evidence, enum meaning meaning)
+{
+    if (!meanings[meaning].may_retry || evidence->attempt >= evidence->max_attempts)
+        return false;
+    return meaning != DOUBT || evidence->paid_calls < evidence->max_paid_calls;
+}
+
+static enum verdict_action choose_action(const struct evidence *evidence, enum meaning meaning)
+{
+    if (evidence->cancelled)
+        return VERDICT_CANCELLED;
+    return may_retry(evidence, meaning) ? VERDICT_RETRY : VERDICT_FAIL;
+}
+
+/* "InvalidParameter: size ...", or whatever else is known of the reason; "" when nothing is. */
+static void write_reason(char *out, size_t size, const struct evidence *evidence)
+{
+    const struct ark_result *ark = evidence->ark;
+    const struct ark_error *error = ark->has_error ? &ark->error : &ark->slot_error;
+    const char *words = evidence->end != FETCH_ANSWERED && evidence->words ? evidence->words : "";
+
+    if (ark->has_error || (!*words && !ark->broke))
+        (void)snprintf(out, size, "%s%s%s", error->code, *error->code && *error->message ? ": " : "", error->message);
+    else
+        (void)snprintf(out, size, "%s", *words ? words : ark->broke);
+}
+
+/* "ARK refused the request: InvalidParameter: size ... (HTTP 400)" */
+static void describe(const struct evidence *evidence, struct verdict *out)
+{
+    char reason[ARK_CODE_MAX + ARK_MESSAGE_MAX + 2], status[32] = "";
+
+    write_reason(reason, sizeof(reason), evidence);
+    if (evidence->ark->http_status)
+        (void)snprintf(status, sizeof(status), " (HTTP %d)", evidence->ark->http_status);
+    (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s", problem_title(out->problem), *reason ? ": " : "", reason,
+                   status);
+}
+
+void verdict_decide(const struct evidence *evidence, struct verdict *out)
+{
+    struct finding finding;
+
+    *out = (struct verdict){ .action = VERDICT_DONE, .charge = CHARGE_KNOWN, .problem = PROBLEM_COUNT };
+    if (evidence->ark->images > 0)
+        return;
+    finding = judge(evidence);
+    out->action = choose_action(evidence, finding.meaning);
+    out->charge = meanings[finding.meaning].charge;
+    out->problem = out->action == VERDICT_CANCELLED ? PROBLEM_CANCELLED : finding.problem;
+    out->retryable = problem_retryable(out->problem);
+    out->pause_all = finding.meaning == BUSY;
+    out->wait_ms = evidence->ark->retry_after_ms;
+    describe(evidence, out);
+}
+
+const char *verdict_action_name(enum verdict_action action)
+{
+    static const char *const names[] = {
+        [VERDICT_DONE] = "done",
+        [VERDICT_FAIL] = "failed",
+        [VERDICT_RETRY] = "retry",
+        [VERDICT_CANCELLED] = "cancelled",
+    };
+
+    return names[action];
+}
+
+const char *charge_name(enum charge charge)
+{
+    static const char *const names[] = {
+        [CHARGE_KNOWN] = "known",
+        [CHARGE_VOID] = "void",
+        [CHARGE_UNKNOWN] = "unknown",
+        [CHARGE_NONE] = "none",
+    };
+
+    return names[charge];
+}
