@@ -7,7 +7,6 @@
 #include <cmocka.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include "tests/support/http_fixture.h"
 
@@ -209,9 +208,9 @@ static void test_a_client_that_leaves_an_open_stream_is_noticed_at_once(void **s
         leave[i](&world.peer);
         assert_int_equal(world.fixture.closed, 1);
         assert_int_equal(http_server_connections(world.fixture.server), 0);
-        http_fixture_end(&world.fixture);
         if (leave[i] == http_peer_half_close)
-            close(world.peer.fd);
+            http_peer_close(&world.peer);
+        http_fixture_end(&world.fixture);
     }
 }
 

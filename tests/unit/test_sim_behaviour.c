@@ -34,9 +34,9 @@ static void test_a_plain_prompt_asks_for_nothing(void **state)
 
 static void test_numbers_texts_flags_and_choices_are_read(void **state)
 {
-    struct sim_behaviour read =
-        from_prompt("x [[sim: status=429 code=ServerOverloaded retry_after=2, message=\"two words\" crlf gzip=1 rst=0]] y "
-                    "[[sim:error_frame=bare body=html latency=0 hang]]");
+    struct sim_behaviour read = from_prompt(
+        "x [[sim: status=429 code=ServerOverloaded retry_after=2, message=\"two words\" crlf gzip=1 rst=0]] y "
+        "[[sim:error_frame=bare body=html latency=0 hang]]");
 
     (void)state;
     assert_int_equal(read.status, 429);
@@ -77,25 +77,25 @@ static void test_shorthands_say_what_they_stand_for(void **state)
 static const struct {
     const char *name, *prompt;
 } mistakes[] = {
-    { "a name that nobody knows", "[[sim: colour=red]]" },
-    { "a status that is none", "[[sim: status=200]]" },
-    { "a number with letters", "[[sim: latency=5s]]" },
-    { "a number beyond its range", "[[sim: images=16]]" },
-    { "a number too long for any integer", "[[sim: latency=99999999999999999999]]" },
-    { "a flag with a value", "[[sim: rst=yes]]" },
-    { "a choice that does not exist", "[[sim: error_frame=loud]]" },
-    { "a choice that is only begun", "[[sim: error_frame=even]]" },
-    { "a choice without a value", "[[sim: body]]" },
-    { "a text without a value", "[[sim: code]]" },
-    { "a text that is too long", "[[sim: code=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]" },
-    { "a failure without a code", "[[sim: fail=1]]" },
-    { "a failure with an empty code", "[[sim: fail=1:]]" },
-    { "a failure beyond the last picture", "[[sim: fail=15:InternalServiceError]]" },
-    { "a shorthand with a value in place of a name", "[[sim: =html_502]]" },
-    { "an open quote", "[[sim: message=\"open]]" },
-    { "no end", "[[sim: rst" },
-    { "half an end", "[[sim: rst ]" },
-    { "a name that is too long", "[[sim: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]" },
+    {"a name that nobody knows",                     "[[sim: colour=red]]"                                                           },
+    { "a status that is none",                       "[[sim: status=200]]"                                                           },
+    { "a number with letters",                       "[[sim: latency=5s]]"                                                           },
+    { "a number beyond its range",                   "[[sim: images=16]]"                                                            },
+    { "a number too long for any integer",           "[[sim: latency=99999999999999999999]]"                                         },
+    { "a flag with a value",                         "[[sim: rst=yes]]"                                                              },
+    { "a choice that does not exist",                "[[sim: error_frame=loud]]"                                                     },
+    { "a choice that is only begun",                 "[[sim: error_frame=even]]"                                                     },
+    { "a choice without a value",                    "[[sim: body]]"                                                                 },
+    { "a text without a value",                      "[[sim: code]]"                                                                 },
+    { "a text that is too long",                     "[[sim: code=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"},
+    { "a failure without a code",                    "[[sim: fail=1]]"                                                               },
+    { "a failure with an empty code",                "[[sim: fail=1:]]"                                                              },
+    { "a failure beyond the last picture",           "[[sim: fail=15:InternalServiceError]]"                                         },
+    { "a shorthand with a value in place of a name", "[[sim: =html_502]]"                                                            },
+    { "an open quote",                               "[[sim: message=\"open]]"                                                       },
+    { "no end",                                      "[[sim: rst"                                                                    },
+    { "half an end",                                 "[[sim: rst ]"                                                                  },
+    { "a name that is too long",                     "[[sim: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"          },
 };
 
 static void test_mistakes_in_prompts_are_told(void **state)
@@ -113,8 +113,9 @@ static void test_mistakes_in_prompts_are_told(void **state)
 
 static void test_a_scenario_is_used_up_in_order(void **state)
 {
-    static const char json[] = "[{\"status\":429,\"retry_after\":1},{\"fail\":[\"0:A\",\"2:B\"],\"no_done\":true,\"rst\":false},"
-                               "{\"message\":\"m\",\"html_502\":true},{}]";
+    static const char json[] =
+        "[{\"status\":429,\"retry_after\":1},{\"fail\":[\"0:A\",\"2:B\"],\"no_done\":true,\"rst\":false},"
+        "{\"message\":\"m\",\"html_502\":true},{}]";
     struct sim_scenario scenario = { 0 };
     struct sim_behaviour step, plain;
     char why[SIM_WHY_SIZE];
@@ -145,8 +146,14 @@ static void test_a_bad_scenario_leaves_the_good_one(void **state)
 {
     static const char good[] = "[{\"status\":500}]";
     static const char *const bad[] = {
-        "", "{}", "[1]", "[{\"status\":500},{\"nonsense\":1}]", "[{\"latency\":1.5}]", "[{\"latency\":{}}]",
-        "[{\"rst\":1,\"rst\":1}]", "[{}]]",
+        "",
+        "{}",
+        "[1]",
+        "[{\"status\":500},{\"nonsense\":1}]",
+        "[{\"latency\":1.5}]",
+        "[{\"latency\":{}}]",
+        "[{\"rst\":1,\"rst\":1}]",
+        "[{}]]",
     };
     struct sim_scenario scenario = { 0 };
     char why[SIM_WHY_SIZE];

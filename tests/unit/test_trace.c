@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -8,8 +8,8 @@
 
 #include "gateway/trace.h"
 
-#define ID32 "4bf92f3577b34da6a3ce929d0e0e4736"
-#define ID16 "00f067aa0ba902b7"
+#define ID32   "4bf92f3577b34da6a3ce929d0e0e4736"
+#define ID16   "00f067aa0ba902b7"
 #define ZERO16 "0000000000000000"
 
 /* clang-format off */

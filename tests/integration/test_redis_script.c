@@ -1,0 +1,263 @@
+/* The embedded scripts on a real Redis: each of them compiles, and NOSCRIPT is nobody's business. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* cmocka.h wants what stands above it */
+#include <cmocka.h>
+
+#include <stdlib.h>
+
+#include "common/redis/script.h"
+#include "tests/support/redis_fixture.h"
+#include "tests/support/redis_server.h"
+
+#define PREFIX "arkrelay:{0}:"
+
+struct world {
+    struct redis_server *server;
+    struct fixture fixture;
+};
+
+/* What a script answered. */
+struct outcome {
+    struct fixture *fixture;
+    int times, err, type;
+    char word[64], error[256];
+    long long integer;
+};
+
+static void on_outcome(const redisReply *reply, int err, void *arg)
+{
+    struct outcome *outcome = arg;
+
+    outcome->times++;
+    outcome->err = err;
+    if (!reply)
+        return;
+    outcome->type = reply->type;
+    outcome->integer = reply->integer;
+    snprintf(outcome->word, sizeof(outcome->word), "%s", script_answer(reply));
+    snprintf(outcome->error, sizeof(outcome->error), "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "");
+}
+
+static int start_server(void **state)
+{
+    struct world *world = calloc(1, sizeof(*world));
+
+    if (!world)
+        return -1;
+    world->server = redis_server_create(NULL);
+    *state = world;
+    return 0;
+}
+
+static int stop_server(void **state)
+{
+    struct world *world = *state;
+
+    redis_server_destroy(world->server);
+    free(world);
+    return 0;
+}
+
+static struct fixture *begin(struct world *world)
+{
+    char url[128];
+
+    snprintf(url, sizeof(url), "unix://%s", redis_server_path(world->server));
+    fixture_init(&world->fixture, url);
+    fixture_connect(&world->fixture);
+    WAIT_UNTIL(&world->fixture, world->fixture.ready);
+    return &world->fixture;
+}
+
+static void ask(struct fixture *fixture, const char *const *words)
+{
+    struct answer answer = { .fixture = fixture };
+
+    assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
+    WAIT_UNTIL(fixture, answer.times);
+}
+
+enum { ARGS = 8 };
+
+static struct outcome run(struct fixture *fixture, enum script_id script, const char *const words[ARGS])
+{
+    struct outcome outcome = { .fixture = fixture };
+    struct script_arg args[ARGS];
+    struct script_call call = { .script = script, .prefix = PREFIX, .args = args };
+
+    for (; call.count < ARGS && words[call.count]; call.count++)
+        args[call.count] = SCRIPT_TEXT(words[call.count]);
+    assert_int_equal(script_run(fixture->redis, &call, on_outcome, &outcome, NULL), 0);
+    assert_int_equal(outcome.times, 0);
+    WAIT_UNTIL(fixture, outcome.times);
+    return outcome;
+}
+
+/* On an empty Redis, with the arguments' right number and kind. */
+static const struct {
+    const char *name;
+    enum script_id script;
+    const char *args[ARGS];
+    const char *word;
+    int type;
+} cases[] = {
+    { "SUBMIT takes a new task",           SCRIPT_SUBMIT, { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" }, "NEW", REDIS_REPLY_ARRAY },
+    { "SUBMIT knows it again",             SCRIPT_SUBMIT, { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" }, "SAME", REDIS_REPLY_ARRAY },
+    { "BEGIN of nobody's task is lost",    SCRIPT_BEGIN,  { "public.none", "1.a.1", "call", "1", "30000", "{}" },                     "LOST", REDIS_REPLY_ARRAY },
+    { "EMIT of nobody's task is lost",     SCRIPT_EMIT,   { "public.none", "1.a.1", "1", "{}", "" },                                  "LOST", REDIS_REPLY_ARRAY },
+    { "RENEW of nobody's task is lost",    SCRIPT_RENEW,  { "30000", "public.none", "1.a.1" },                                        "LOST", REDIS_REPLY_ARRAY },
+    { "FINISH of nobody's task is lost",   SCRIPT_FINISH, { "public.none", "1.a.1", "done", "known", "0", "" },                       "LOST", REDIS_REPLY_ARRAY },
+    { "CANCEL of nobody's task finds none", SCRIPT_CANCEL, { "public.none" },                                                         "NONE", REDIS_REPLY_ARRAY },
+    { "READ of nobody's task finds none",  SCRIPT_READ,   { "public.none", "1" },                                                     "NONE", REDIS_REPLY_ARRAY },
+    { "STATUS of nobody's task finds none", SCRIPT_STATUS, { "public.none" },                                                         "NONE", REDIS_REPLY_ARRAY },
+    { "CANCEL ends a task that waits",     SCRIPT_CANCEL, { "public.new" },                                                           "CANCELLED", REDIS_REPLY_ARRAY },
+    { "CLAIM of an empty queue has no job", SCRIPT_CLAIM, { "worker", "30000", "4", "nonce", "3" },                                   "", REDIS_REPLY_ARRAY },
+    { "REAP of no lease counts",           SCRIPT_REAP,   { "2000", "32" },                                                           "", REDIS_REPLY_INTEGER },
+    { "READY says so",                     SCRIPT_READY,  { NULL },                                                                   "READY", REDIS_REPLY_ARRAY },
+};
+
+static void every_script_compiles_and_answers(void **state)
+{
+    struct fixture *f = begin(*state);
+    bool seen[SCRIPT_COUNT] = { false };
+
+    ask(f, REDIS_WORDS("FLUSHALL"));
+    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct outcome outcome = run(f, cases[i].script, cases[i].args);
+
+        print_message("  %s\n", cases[i].name);
+        assert_int_equal(outcome.err, 0);
+        assert_string_equal(outcome.error, "");
+        assert_int_equal(outcome.type, cases[i].type);
+        assert_string_equal(outcome.word, cases[i].word);
+        seen[cases[i].script] = true;
+    }
+    for (int i = 0; i < SCRIPT_COUNT; i++)
+        assert_true(seen[i]);
+    fixture_deinit(f);
+}
+
+static void the_embedded_text_is_what_its_sha1_says(void **state)
+{
+    struct fixture *f = begin(*state);
+
+    for (int i = 0; i < SCRIPT_COUNT; i++) {
+        struct answer answer = { .fixture = f };
+
+        assert_int_equal(strlen(scripts[i].body), scripts[i].len);
+        assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "LOAD", scripts[i].body), on_answer, &answer, NULL),
+                         0);
+        WAIT_UNTIL(f, answer.times);
+        assert_string_equal(answer.text, scripts[i].sha1);
+    }
+    fixture_deinit(f);
+}
+
+static void forgotten_scripts_are_sent_again(void **state)
+{
+    static const char *const no_args[ARGS] = { NULL };
+    struct fixture *f = begin(*state);
+
+    assert_string_equal(run(f, SCRIPT_READY, no_args).word, "READY");
+    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    assert_string_equal(run(f, SCRIPT_READY, no_args).word, "READY");
+    fixture_deinit(f);
+}
+
+static void arguments_may_hold_any_byte(void **state)
+{
+    static const char odd[] = "public.\0 \r\n\xff";
+    const struct script_arg args[] = { { odd, sizeof(odd) - 1 }, { "", 0 } };
+    struct script_call call = { .script = SCRIPT_STATUS, .prefix = PREFIX, .args = args, .count = 2 };
+    struct fixture *f = begin(*state);
+    struct outcome outcome = { .fixture = f };
+
+    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);
+    WAIT_UNTIL(f, outcome.times);
+    assert_string_equal(outcome.word, "NONE");
+    fixture_deinit(f);
+}
+
+static void too_many_arguments_are_refused(void **state)
+{
+    struct script_call call = { .script = SCRIPT_RENEW, .prefix = PREFIX, .count = SCRIPT_ARGS_MAX + 1 };
+    struct fixture *f = begin(*state);
+
+    assert_int_equal(script_run(f->redis, &call, on_outcome, NULL, NULL), ERR_TOO_LONG);
+    fixture_deinit(f);
+}
+
+static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
+{
+    struct script_call call = { .script = SCRIPT_READY, .prefix = PREFIX };
+    struct fixture *f = begin(*state);
+    struct outcome outcome = { .fixture = f };
+
+    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    for (int turns = 0; turns < 6; turns++) {
+        struct answer behind = { .fixture = f };
+        struct script_run *handle;
+
+        outcome.times = 0;
+        assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, &handle), 0);
+        for (int i = 0; i < turns && !outcome.times; i++)
+            fixture_turn(f);
+        if (!outcome.times)
+            script_cancel(handle);
+        outcome.times = 0;
+        assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "FLUSH"), on_answer, &behind, NULL), 0);
+        WAIT_UNTIL(f, behind.times);
+        assert_int_equal(outcome.times, 0);
+    }
+    fixture_deinit(f);
+}
+
+static void a_run_that_is_under_way_goes_with_its_client(void **state)
+{
+    struct script_call call = { .script = SCRIPT_READY, .prefix = PREFIX };
+    struct fixture *f = begin(*state);
+    struct outcome outcome = { .fixture = f };
+
+    assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);
+    f->redis = redis_destroy(f->redis);
+    fixture_deinit(f);
+    assert_int_equal(outcome.times, 0); /* and the leak checker agrees */
+}
+
+static void a_lost_connection_ends_a_run(void **state)
+{
+    struct script_call call = { .script = SCRIPT_READY, .prefix = PREFIX };
+    struct world *world = *state;
+    struct fixture *f = begin(world);
+    struct outcome outcome = { .fixture = f };
+
+    redis_server_stop(world->server);
+    assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);
+    WAIT_UNTIL(f, f->lost);
+    assert_int_equal(outcome.err, ERR_LOST);
+    assert_int_equal(outcome.times, 1);
+    assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), ERR_NOT_READY);
+    redis_server_start(world->server);
+    fixture_deinit(f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        FIXTURE_TEST(every_script_compiles_and_answers),
+        FIXTURE_TEST(the_embedded_text_is_what_its_sha1_says),
+        FIXTURE_TEST(forgotten_scripts_are_sent_again),
+        FIXTURE_TEST(arguments_may_hold_any_byte),
+        FIXTURE_TEST(too_many_arguments_are_refused),
+        FIXTURE_TEST(a_run_can_be_cancelled_before_and_after_noscript),
+        FIXTURE_TEST(a_run_that_is_under_way_goes_with_its_client),
+        FIXTURE_TEST(a_lost_connection_ends_a_run),
+    };
+
+    return cmocka_run_group_tests(tests, start_server, stop_server);
+}

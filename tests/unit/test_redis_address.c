@@ -1,0 +1,164 @@
+/* Redis URLs: what each means, and which are errors. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+/* cmocka.h wants what stands above it */
+#include <cmocka.h>
+
+#include "common/redis/address.h"
+
+static const struct {
+    const char *name, *url, *host;
+    int port;
+    const char *path, *user, *password;
+    int db;
+    bool tls;
+    const char *text;
+} good[] = {
+    { "a host alone", "redis://cache", "cache", 6379, NULL, NULL, NULL, 0, false, "redis://cache:6379/0" },
+    { "a trailing slash", "redis://cache/", "cache", 6379, NULL, NULL, NULL, 0, false, "redis://cache:6379/0" },
+    { "host, port and database", "redis://10.0.0.1:7000/15", "10.0.0.1", 7000, NULL, NULL, NULL, 15, false,
+      "redis://10.0.0.1:7000/15" },
+    { "the last port", "redis://h:65535", "h", 65535, NULL, NULL, NULL, 0, false, "redis://h:65535/0" },
+    { "TLS", "rediss://redis.example.com:6380/1", "redis.example.com", 6380, NULL, NULL, NULL, 1, true,
+      "rediss://redis.example.com:6380/1" },
+    { "the scheme in capitals", "REDIS://h", "h", 6379, NULL, NULL, NULL, 0, false, "redis://h:6379/0" },
+    { "a password", "redis://:secret@h", "h", 6379, NULL, NULL, "secret", 0, false, "redis://h:6379/0" },
+    { "user and password", "redis://me:secret@h:1/2", "h", 1, NULL, "me", "secret", 2, false, "redis://h:1/2" },
+    { "an empty password of a named user", "redis://me:@h", "h", 6379, NULL, "me", "", 0, false, "redis://h:6379/0" },
+    { "percent-encoded bytes", "redis://m%65:%40%2f%3A%25@h", "h", 6379, NULL, "me", "@/:%", 0, false, "redis://h:6379/0" },
+    { "a colon in the password", "redis://me:a:b@h", "h", 6379, NULL, "me", "a:b", 0, false, "redis://h:6379/0" },
+    { "IPv6", "redis://[::1]", "::1", 6379, NULL, NULL, NULL, 0, false, "redis://[::1]:6379/0" },
+    { "IPv6 with everything", "rediss://:p@[2001:db8::1]:7/3", "2001:db8::1", 7, NULL, NULL, "p", 3, true,
+      "rediss://[2001:db8::1]:7/3" },
+    { "a socket path", "unix:///run/redis/redis.sock", NULL, 0, "/run/redis/redis.sock", NULL, NULL, 0, false,
+      "unix:///run/redis/redis.sock" },
+    { "a socket path and a database", "unix:///s?db=4", NULL, 0, "/s", NULL, NULL, 4, false, "unix:///s?db=4" },
+    { "a socket path with a user", "unix://me:p%20w@/s", NULL, 0, "/s", "me", "p w", 0, false, "unix:///s" },
+    { "a socket path with a password", "unix://:p@/s?db=1", NULL, 0, "/s", NULL, "p", 1, false, "unix:///s?db=1" },
+    { "a socket path with an @ and a %", "unix:///run/@r/50%/@", NULL, 0, "/run/@r/50%/@", NULL, NULL, 0, false,
+      "unix:///run/@r/50%/@" },
+};
+
+#define LONG_PATH                                                                                                      \
+    "/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/123456789/1234567"
+
+static const struct {
+    const char *name, *url, *why;
+} bad[] = {
+    { "nothing", "", "begins with none" },
+    { "no scheme", "localhost:6379", "begins with none" },
+    { "another scheme", "http://h", "begins with none" },
+    { "a scheme of several servers", "redis+sentinel://h", "begins with none" },
+    { "one slash", "redis:/h", "begins with none" },
+    { "no host", "redis://", "host is missing" },
+    { "no host before the port", "redis://:6379", "host is missing" },
+    { "no host before the database", "redis:///0", "host is missing" },
+    { "no host behind the password", "redis://:p@", "host is missing" },
+    { "an odd byte in the host", "redis://a$b", "host is missing or not" },
+    { "no port behind the colon", "redis://h:", "port is not" },
+    { "port 0", "redis://h:0", "port is not" },
+    { "a port beyond the last", "redis://h:65536", "port is not" },
+    { "a port that would wrap around", "redis://h:4294967297", "port is not" },
+    { "a port with a sign", "redis://h:+1", "port is not" },
+    { "a port in hex", "redis://h:0x10", "port is not" },
+    { "a database that is a word", "redis://h/main", "database is not" },
+    { "a negative database", "redis://h/-1", "database is not" },
+    { "a database beyond all bounds", "redis://h/1000000", "database is not" },
+    { "something behind the database", "redis://h/0/1", "database is not" },
+    { "a query behind the database", "redis://h/0?x=1", "database is not" },
+    { "a query", "redis://h?db=1", "nothing but /db" },
+    { "a fragment", "redis://h#1", "nothing but /db" },
+    { "a space", "redis://h /0", "space or a control" },
+    { "a line break", "redis://h\r\n", "space or a control" },
+    { "IPv6 without brackets", "redis://::1", "host is missing" },
+    { "IPv6 and port without brackets", "redis://2001:db8::1:6379", "must stand in brackets" },
+    { "a bracket that stays open", "redis://[::1", "host is missing" },
+    { "no IPv6 in the brackets", "redis://[localhost]", "not an IPv6 address" },
+    { "an IPv6 zone", "redis://[fe80::1%25eth0]", "not an IPv6 address" },
+    { "something behind the brackets", "redis://[::1]x", "only :port may follow" },
+    { "a user alone", "redis://me@h", "without a password" },
+    { "an empty password alone", "redis://:@h", "password is empty" },
+    { "an @ in the password", "redis://:a@b@h", "written %40" },
+    { "a slash in the password", "redis://:a/b@h", "host is missing" },
+    { "a cut percent code", "redis://:a%4@h", "two hex digits" },
+    { "a percent code that is none", "redis://:a%zz@h", "two hex digits" },
+    { "an encoded NUL", "redis://:a%00b@h", "two hex digits" },
+    { "a percent code in the user", "redis://%:p@h", "two hex digits" },
+    { "no path", "unix://", "not absolute" },
+    { "the root as a path", "unix:///", "not absolute" },
+    { "a relative path", "unix://run/s", "not absolute" },
+    { "a path that no socket can have", "unix://" LONG_PATH, "longer than a socket" },
+    { "an unknown query", "unix:///s?user=me", "nothing but ?db=n" },
+    { "no database", "unix:///s?db=", "database is not" },
+    { "two queries", "unix:///s?db=1&x=2", "database is not" },
+};
+
+static void assert_text(const char *got, const char *want)
+{
+    assert_string_equal(got ? got : "(none)", want ? want : "(none)");
+}
+
+static void good_urls_mean_what_they_say(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct redis_address address;
+        const char *why = "";
+        char text[128];
+
+        print_message("  %s\n", good[i].name);
+        assert_int_equal(redis_address_parse(good[i].url, &address, &why), 0);
+        assert_text(address.host, good[i].host);
+        assert_int_equal(address.port, good[i].port);
+        assert_text(address.path, good[i].path);
+        assert_text(address.user, good[i].user);
+        assert_text(address.password, good[i].password);
+        assert_int_equal(address.db, good[i].db);
+        assert_int_equal(address.tls, good[i].tls);
+        assert_null(address.ca_file);
+        redis_address_text(&address, text, sizeof(text));
+        assert_string_equal(text, good[i].text);
+        redis_address_deinit(&address);
+    }
+}
+
+static void bad_urls_say_why(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+        struct redis_address address = { .port = 1 };
+        const char *why = "";
+
+        print_message("  %s\n", bad[i].name);
+        assert_int_equal(redis_address_parse(bad[i].url, &address, &why), ERR_SYNTAX);
+        if (!strstr(why, bad[i].why))
+            fail_msg("it says: %s", why);
+        assert_int_equal(address.port, 1); /* untouched */
+    }
+}
+
+static void a_text_is_cut_at_its_end(void **state)
+{
+    struct redis_address address;
+    const char *why;
+    char text[8];
+
+    (void)state;
+    assert_int_equal(redis_address_parse("redis://me:secret@host", &address, &why), 0);
+    redis_address_text(&address, text, sizeof(text));
+    assert_string_equal(text, "redis:/");
+    redis_address_deinit(&address);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(good_urls_mean_what_they_say),
+        cmocka_unit_test(bad_urls_say_why),
+        cmocka_unit_test(a_text_is_cut_at_its_end),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

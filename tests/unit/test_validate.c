@@ -1,0 +1,432 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "gateway/validate.h"
+
+#define U   "\"urls\":[\"https://example.com/a.jpg\"]"
+#define T   "\"task_id\":\"t1\""
+#define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X16 "xxxxxxxxxxxxxxxx"
+
+static const struct validate_rules rules = { .max_paid_calls = 5, .id_required = true };
+
+static int check(const char *body, const struct validate_rules *with, struct validate_report *report)
+{
+    struct validated out = { 0 };
+    int err = validate_body(body, strlen(body), with, &out, report);
+
+    task_spec_deinit(&out.spec);
+    return err;
+}
+
+/* clang-format off */
+static const struct { const char *name, *body; } good[] = {
+    { "the request that the API was born with",  "{" U "," T "}" },
+    { "white space around it",                   " \r\n\t{" U "," T "}\n" },
+    { "every field",                             "{" U "," T ",\"prompt\":\"p\",\"size\":\"2K\",\"max_images\":3,\"watermark\":false,"
+                                                 "\"model\":\"doubao-seedream-4-0-250828\",\"seed\":7,\"max_paid_calls\":1}" },
+    { "14 links and one image",                  "{\"urls\":[\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
+                                                 "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
+                                                 "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
+                                                 "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\"]," T ",\"max_images\":1}" },
+    { "14 images with one link",                 "{" U "," T ",\"max_images\":14}" },
+    { "the lowest seed",                         "{" U "," T ",\"seed\":-1}" },
+    { "the highest seed",                        "{" U "," T ",\"seed\":2147483647}" },
+    { "as many paid calls as the server lets",   "{" U "," T ",\"max_paid_calls\":5}" },
+    { "a prompt with escapes and controls",      "{" U "," T ",\"prompt\":\"a\\u001b[0m \\u202e \\n \\ud83d\\ude00\"}" },
+    { "brackets in a string are no nesting",     "{" U "," T ",\"prompt\":\"[[[[[[[[[[[[[[[[[[[[{{{{{{{{\\\"[[[[\"}" },
+    { "a size in pixels",                        "{" U "," T ",\"size\":\"2048x2048\"}" },
+    { "the widest size",                         "{" U "," T ",\"size\":\"8192x512\"}" },
+    { "the smallest size",                       "{" U "," T ",\"size\":\"14x14\"}" },
+    { "the largest area",                        "{" U "," T ",\"size\":\"4096x4096\"}" },
+    { "a size that is a keyword with a point",   "{" U "," T ",\"size\":\"1.5K\"}" },
+    { "the longest task_id",                     "{" U ",\"task_id\":\"" X32 X32 X32 X32 "\"}" },
+};
+
+static const struct { const char *name, *body; } not_json[] = {
+    { "empty",                            "" },
+    { "only spaces",                      "   " },
+    { "a list",                           "[{" U "," T "}]" },
+    { "a number",                         "1" },
+    { "a string",                         "\"x\"" },
+    { "null",                             "null" },
+    { "two objects",                      "{" U "," T "}{}" },
+    { "a name twice",                     "{" U "," T "," T "}" },
+    { "a name twice, one escaped",        "{" U "," T ",\"task\\u005fid\":\"t1\"}" },
+    { "NaN",                              "{" U "," T ",\"seed\":NaN}" },
+    { "a leading zero",                   "{" U "," T ",\"seed\":01}" },
+    { "a hexadecimal number",             "{" U "," T ",\"seed\":0x1}" },
+    { "a number beyond 64 bits",          "{" U "," T ",\"seed\":9223372036854775808}" },
+    { "a trailing comma",                 "{" U "," T ",}" },
+    { "a comment",                        "{" U "," T "/* */}" },
+    { "single quotes",                    "{'urls':[]}" },
+    { "a lone surrogate",                 "{" U "," T ",\"prompt\":\"\\ud800\"}" },
+    { "a surrogate in UTF-8",             "{" U "," T ",\"prompt\":\"\xed\xa0\x80\"}" },
+    { "an overlong form",                 "{" U "," T ",\"prompt\":\"\xc0\xaf\"}" },
+    { "a byte that is no UTF-8",          "{" U "," T ",\"prompt\":\"\xff\"}" },
+    { "a byte order mark",                "\xef\xbb\xbf{" U "," T "}" },
+    { "NUL, escaped",                     "{" U "," T ",\"prompt\":\"a\\u0000b\"}" },
+    { "NUL, escaped, in a name",          "{" U "," T ",\"pro\\u0000mpt\":\"a\"}" },
+    { "a line end in a string",           "{" U "," T ",\"prompt\":\"a\nb\"}" },
+    { "17 levels",                        "{\"a\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}" },
+    { "many levels that never end",       "[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[" },
+    { "levels behind an escaped quote",   "{\"a\\\"\":[[[[[[[[[[[[[[[[1]]]]]]]]]]]]]]]]}" },
+    { "an open string",                   "{\"urls" },
+    { "an open escape",                   "{\"urls\\" },
+};
+
+static const struct { const char *name, *body, *pointer; } bad_fields[] = {
+    { "no links",                       "{" T "}",                                        "/urls" },
+    { "links that are null",            "{\"urls\":null," T "}",                          "/urls" },
+    { "links that are a string",        "{\"urls\":\"https://example.com\"," T "}",       "/urls" },
+    { "an empty list",                  "{\"urls\":[]," T "}",                            "/urls" },
+    { "a link that is a number",        "{\"urls\":[1]," T "}",                           "/urls/0" },
+    { "a second link that is bad",      "{\"urls\":[\"https://example.com\",\"ftp://x\"]," T "}", "/urls/1" },
+    { "a private link",                 "{\"urls\":[\"http://127.0.0.1/\"]," T "}",       "/urls/0" },
+    { "a data URL where they are off",  "{\"urls\":[\"data:image/png;base64,AAAA\"]," T "}", "/urls/0" },
+    { "no task_id",                     "{" U "}",                                        "/task_id" },
+    { "a task_id that is null",         "{" U ",\"task_id\":null}",                       "/task_id" },
+    { "a task_id that is a number",     "{" U ",\"task_id\":1}",                          "/task_id" },
+    { "an empty task_id",               "{" U ",\"task_id\":\"\"}",                       "/task_id" },
+    { "a task_id that is a path",       "{" U ",\"task_id\":\"../x\"}",                   "/task_id" },
+    { "a task_id with a space",         "{" U ",\"task_id\":\"a b\"}",                    "/task_id" },
+    { "a task_id with a hash tag",      "{" U ",\"task_id\":\"{0}\"}",                    "/task_id" },
+    { "a task_id with a star",          "{" U ",\"task_id\":\"*\"}",                      "/task_id" },
+    { "a task_id in Chinese",           "{" U ",\"task_id\":\"任务\"}",                   "/task_id" },
+    { "a task_id of 129 bytes",         "{" U ",\"task_id\":\"" X32 X32 X32 X32 "x\"}",   "/task_id" },
+    { "an unknown field",               "{" U "," T ",\"foo\":1}",                        "/foo" },
+    { "a field in capitals",            "{" U "," T ",\"Prompt\":\"x\"}",                 "/Prompt" },
+    { "an unknown name to be escaped",  "{" U "," T ",\"a/b~c\":1}",                      "/a~1b~0c" },
+    { "an unknown empty name",          "{" U "," T ",\"\":1}",                           "/" },
+    { "a long unknown name is cut",     "{" U "," T ",\"" X32 X32 X32 "\":1}",            "/" X32 X16 "xxxxxxxxxxxxxxx..." },
+    { "a prompt that is null",          "{" U "," T ",\"prompt\":null}",                  "/prompt" },
+    { "a prompt that is a number",      "{" U "," T ",\"prompt\":1}",                     "/prompt" },
+    { "an empty prompt",                "{" U "," T ",\"prompt\":\"\"}",                  "/prompt" },
+    { "a blank prompt",                 "{" U "," T ",\"prompt\":\" \\t\\n\"}",           "/prompt" },
+    { "a prompt of ideographic spaces", "{" U "," T ",\"prompt\":\"　 　\"}",             "/prompt" },
+    { "an unknown size",                "{" U "," T ",\"size\":\"5K\"}",                  "/size" },
+    { "a size in small letters",        "{" U "," T ",\"size\":\"2k\"}",                  "/size" },
+    { "a size of nothing",              "{" U "," T ",\"size\":\"0x0\"}",                 "/size" },
+    { "a size with leading zeros",      "{" U "," T ",\"size\":\"01024x1024\"}",          "/size" },
+    { "a size with a capital X",        "{" U "," T ",\"size\":\"1024X1024\"}",           "/size" },
+    { "a size with a blank",            "{" U "," T ",\"size\":\"1024x1024 \"}",          "/size" },
+    { "a size of three sides",          "{" U "," T ",\"size\":\"64x64x64\"}",            "/size" },
+    { "a size with half a side",        "{" U "," T ",\"size\":\"1024x\"}",               "/size" },
+    { "a size that is too wide",        "{" U "," T ",\"size\":\"8192x511\"}",            "/size" },
+    { "a size that is too high",        "{" U "," T ",\"size\":\"14x8192\"}",             "/size" },
+    { "a size with too many pixels",    "{" U "," T ",\"size\":\"4097x4096\"}",           "/size" },
+    { "a side that is too long",        "{" U "," T ",\"size\":\"99999x1\"}",             "/size" },
+    { "a side below the smallest",      "{" U "," T ",\"size\":\"13x14\"}",               "/size" },
+    { "a size that is a number",        "{" U "," T ",\"size\":2}",                       "/size" },
+    { "no images",                      "{" U "," T ",\"max_images\":0}",                 "/max_images" },
+    { "fewer than no images",           "{" U "," T ",\"max_images\":-1}",                "/max_images" },
+    { "an image count with a point",    "{" U "," T ",\"max_images\":1.0}",               "/max_images" },
+    { "an image count with exponent",   "{" U "," T ",\"max_images\":1e1}",               "/max_images" },
+    { "too many images",                "{" U "," T ",\"max_images\":16}",                "/max_images" },
+    { "too many images for the links",  "{" U "," T ",\"max_images\":15}",                "/max_images" },
+    { "an image count that is text",    "{" U "," T ",\"max_images\":\"1\"}",             "/max_images" },
+    { "an image count that is true",    "{" U "," T ",\"max_images\":true}",              "/max_images" },
+    { "a watermark that is 1",          "{" U "," T ",\"watermark\":1}",                  "/watermark" },
+    { "a watermark that is text",       "{" U "," T ",\"watermark\":\"true\"}",           "/watermark" },
+    { "a model with a slash",           "{" U "," T ",\"model\":\"a/b\"}",                "/model" },
+    { "an empty model",                 "{" U "," T ",\"model\":\"\"}",                   "/model" },
+    { "a model that is null",           "{" U "," T ",\"model\":null}",                   "/model" },
+    { "a seed below the lowest",        "{" U "," T ",\"seed\":-2}",                      "/seed" },
+    { "a seed above the highest",       "{" U "," T ",\"seed\":2147483648}",              "/seed" },
+    { "a seed with a point",            "{" U "," T ",\"seed\":1.5}",                     "/seed" },
+    { "no paid call",                   "{" U "," T ",\"max_paid_calls\":0}",             "/max_paid_calls" },
+    { "more paid calls than allowed",   "{" U "," T ",\"max_paid_calls\":6}",             "/max_paid_calls" },
+};
+
+static const struct { const char *name, *body, *key, *pointer, *task_id; bool optional; } keys[] = {
+    { "a key in place of task_id",        "{" U "}",                  "k1",   NULL,       "k1", false },
+    { "both, the same",                   "{" U "," T "}",            "t1",   NULL,       "t1", false },
+    { "both, different",                  "{" U "," T "}",            "t2",   "/task_id", NULL, false },
+    { "both, one a prefix",               "{" U "," T "}",            "t",    "/task_id", NULL, false },
+    { "a key that is no task_id",         "{" U "}",                  "a b",  "/task_id", NULL, false },
+    { "an empty key",                     "{" U "}",                  "",     "/task_id", NULL, false },
+    { "a good key cannot cure a bad id",  "{" U ",\"task_id\":1}",    "k1",   "/task_id", NULL, false },
+    { "neither, where it is optional",    "{" U "}",                  NULL,   NULL,       "",   true },
+    { "a bad id, where it is optional",   "{" U ",\"task_id\":\"\"}", NULL,   "/task_id", NULL, true },
+};
+/* clang-format on */
+
+static void test_good_bodies(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+        struct validate_report report;
+
+        print_message("  %s\n", good[i].name);
+        assert_int_equal(check(good[i].body, &rules, &report), 0);
+        assert_int_equal(report.count, 0);
+    }
+}
+
+static void test_what_is_not_json(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(not_json) / sizeof(not_json[0]); i++) {
+        struct validate_report report;
+
+        print_message("  %s\n", not_json[i].name);
+        assert_int_equal(check(not_json[i].body, &rules, &report), ERR_SYNTAX);
+        assert_non_null(report.syntax);
+    }
+}
+
+static void test_a_raw_nul_is_no_json(void **state)
+{
+    static const char inside[] = "{" U "," T ",\"prompt\":\"a\0b\"}";
+    static const char behind[] = "{" U "," T "}\0";
+    struct validate_report report;
+    struct validated out;
+
+    (void)state;
+    assert_int_equal(validate_body(inside, sizeof(inside) - 1, &rules, &out, &report), ERR_SYNTAX);
+    assert_int_equal(validate_body(behind, sizeof(behind) - 1, &rules, &out, &report), ERR_SYNTAX);
+}
+
+static void test_each_bad_field_is_pointed_at(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(bad_fields) / sizeof(bad_fields[0]); i++) {
+        struct validate_report report;
+
+        print_message("  %s\n", bad_fields[i].name);
+        assert_int_equal(check(bad_fields[i].body, &rules, &report), ERR_RANGE);
+        assert_int_equal(report.count, 1);
+        assert_string_equal(report.fields[0].pointer, bad_fields[i].pointer);
+        assert_true(strlen(report.fields[0].detail) > 0);
+        assert_true(strlen(report.fields[0].detail) < VALIDATE_DETAIL_SIZE - 1); /* not cut */
+    }
+}
+
+static void test_task_id_and_idempotency_key(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+        struct validate_rules with = { .max_paid_calls = 5, .id_required = !keys[i].optional };
+        struct validate_report report;
+        struct validated out = { 0 };
+        int err;
+
+        print_message("  %s\n", keys[i].name);
+        with.key = keys[i].key;
+        with.key_len = keys[i].key ? strlen(keys[i].key) : 0;
+        err = validate_body(keys[i].body, strlen(keys[i].body), &with, &out, &report);
+        assert_int_equal(err, keys[i].pointer ? ERR_RANGE : 0);
+        if (keys[i].pointer) {
+            assert_int_equal(report.count, 1);
+            assert_string_equal(report.fields[0].pointer, keys[i].pointer);
+        } else {
+            assert_string_equal(out.task_id, keys[i].task_id);
+        }
+        task_spec_deinit(&out.spec);
+    }
+}
+
+static void test_all_fields_arrive(void **state)
+{
+    static const char body[] =
+        "{\"urls\":[\"https://a.example.com/1\",\"https://b.example.com/2\"],\"task_id\":\"t-1\","
+        "\"prompt\":\"换脸\",\"size\":\"1024x768\",\"max_images\":4,\"watermark\":false,"
+        "\"model\":\"m-1\",\"seed\":0,\"max_paid_calls\":3}";
+    struct validate_report report;
+    struct validated out;
+
+    (void)state;
+    assert_int_equal(validate_body(body, sizeof(body) - 1, &rules, &out, &report), 0);
+    assert_string_equal(out.task_id, "t-1");
+    assert_int_equal(out.spec.url_count, 2);
+    assert_string_equal(out.spec.urls[0], "https://a.example.com/1");
+    assert_string_equal(out.spec.urls[1], "https://b.example.com/2");
+    assert_string_equal(out.spec.prompt, "换脸");
+    assert_string_equal(out.spec.size, "1024x768");
+    assert_string_equal(out.spec.model, "m-1");
+    assert_int_equal(out.spec.max_images, 4);
+    assert_int_equal(out.spec.max_paid_calls, 3);
+    assert_true(out.spec.watermark_given);
+    assert_false(out.spec.watermark);
+    assert_true(out.spec.seed_given);
+    assert_int_equal(out.spec.seed, 0);
+    task_spec_deinit(&out.spec);
+}
+
+static void test_what_is_absent_stays_absent(void **state)
+{
+    static const char body[] = "{" U "," T "}";
+    struct validate_report report;
+    struct validated out;
+
+    (void)state;
+    assert_int_equal(validate_body(body, sizeof(body) - 1, &rules, &out, &report), 0);
+    assert_null(out.spec.prompt);
+    assert_null(out.spec.size);
+    assert_null(out.spec.model);
+    assert_int_equal(out.spec.max_images, 0);
+    assert_int_equal(out.spec.max_paid_calls, 0);
+    assert_false(out.spec.watermark_given);
+    assert_false(out.spec.seed_given);
+    task_spec_deinit(&out.spec);
+}
+
+static int check_prompt(size_t characters, const char *character)
+{
+    struct validate_report report;
+    struct buf body;
+    int err;
+
+    buf_init(&body, 64 * 1024);
+    buf_add_text(&body, "{" U "," T ",\"prompt\":\"");
+    for (size_t i = 0; i < characters; i++)
+        buf_add_text(&body, character);
+    buf_add_text(&body, "\"}");
+    assert_int_equal(buf_error(&body), 0);
+    err = check(body.data, &rules, &report);
+    buf_deinit(&body);
+    return err;
+}
+
+static void test_the_longest_prompt_is_counted_in_characters(void **state)
+{
+    (void)state;
+    assert_int_equal(check_prompt(TASK_PROMPT_MAX, "a"), 0);
+    assert_int_equal(check_prompt(TASK_PROMPT_MAX, "图"), 0);
+    assert_int_equal(check_prompt(TASK_PROMPT_MAX, "😀"), 0);
+    assert_int_equal(check_prompt(TASK_PROMPT_MAX + 1, "a"), ERR_RANGE);
+    assert_int_equal(check_prompt(TASK_PROMPT_MAX + 1, "图"), ERR_RANGE);
+}
+
+static int check_urls(size_t count, int max_images)
+{
+    struct validate_report report;
+    struct buf body;
+    int err;
+
+    buf_init(&body, 64 * 1024);
+    buf_addf(&body, "{" T ",\"max_images\":%d,\"urls\":[", max_images);
+    for (size_t i = 0; i < count; i++)
+        buf_addf(&body, "%s\"https://example.com/%zu\"", i ? "," : "", i);
+    buf_add_text(&body, "]}");
+    err = check(body.data, &rules, &report);
+    buf_deinit(&body);
+    return err;
+}
+
+static void test_links_and_images_share_fifteen_places(void **state)
+{
+    (void)state;
+    for (size_t count = 1; count <= TASK_URLS_MAX; count++) {
+        assert_int_equal(check_urls(count, TASK_IMAGES_MAX - (int)count), 0);
+        assert_int_equal(check_urls(count, TASK_IMAGES_MAX - (int)count + 1), ERR_RANGE);
+    }
+    assert_int_equal(check_urls(TASK_URLS_MAX + 1, 1), ERR_RANGE);
+    assert_int_equal(check_urls(5000, 1), ERR_RANGE);
+}
+
+static void test_data_urls_where_they_are_on(void **state)
+{
+    const struct validate_rules with_data = { .max_paid_calls = 5, .data_urls = true, .id_required = true };
+    struct validate_report report;
+
+    (void)state;
+    assert_int_equal(check("{\"urls\":[\"data:image/png;base64,AAAA\"]," T "}", &with_data, &report), 0);
+}
+
+static void test_all_mistakes_are_told_at_once(void **state)
+{
+    static const char *const pointers[] = { "/urls/0",    "/task_id", "/prompt", "/size", "/max_images",
+                                            "/watermark", "/model",   "/seed",   "/foo",  "/max_paid_calls" };
+    struct validate_report report;
+
+    (void)state;
+    assert_int_equal(check("{\"urls\":[\"x\"],\"task_id\":\"\",\"prompt\":\"\",\"size\":\"\",\"max_images\":0,"
+                           "\"watermark\":0,\"model\":\"\",\"seed\":\"\",\"max_paid_calls\":0,\"foo\":0}",
+                           &rules, &report),
+                     ERR_RANGE);
+    assert_int_equal(report.count, sizeof(pointers) / sizeof(pointers[0]));
+    for (size_t i = 0; i < report.count; i++) {
+        bool found = false;
+
+        for (size_t k = 0; k < report.count; k++)
+            found = found || strcmp(report.fields[k].pointer, pointers[i]) == 0;
+        assert_true(found);
+    }
+}
+
+static void test_the_list_of_mistakes_is_bounded(void **state)
+{
+    struct validate_report report;
+    struct buf body;
+
+    (void)state;
+    buf_init(&body, 64 * 1024);
+    buf_add_text(&body, "{" U "," T);
+    for (int i = 0; i < 1000; i++)
+        buf_addf(&body, ",\"f%d\":1", i);
+    buf_add_char(&body, '}');
+    assert_int_equal(check(body.data, &rules, &report), ERR_RANGE);
+    assert_int_equal(report.count, VALIDATE_PROBLEMS_MAX);
+    buf_deinit(&body);
+}
+
+/* A name of four-byte characters that only escape to more is the longest pointer there is. */
+static void test_long_names_are_cut_between_characters(void **state)
+{
+    struct validate_report report;
+    struct buf body;
+    const char *pointer;
+
+    (void)state;
+    buf_init(&body, 64 * 1024);
+    buf_add_text(&body, "{" U "," T ",\"abc");
+    for (int i = 0; i < 100; i++)
+        buf_add_text(&body, "😀");
+    buf_add_text(&body, "\":1}");
+    assert_int_equal(check(body.data, &rules, &report), ERR_RANGE);
+    pointer = report.fields[0].pointer;
+    assert_int_equal(strcmp(pointer + strlen(pointer) - 3, "..."), 0);
+    assert_int_equal((strlen(pointer) - 4 - 3) % 4, 0);
+
+    buf_clear(&body);
+    buf_add_text(&body, "{" U "," T ",\"");
+    for (int i = 0; i < 100; i++)
+        buf_add_char(&body, '/');
+    buf_add_text(&body, "\":1}");
+    assert_int_equal(check(body.data, &rules, &report), ERR_RANGE);
+    pointer = report.fields[0].pointer;
+    assert_true(strlen(pointer) < VALIDATE_POINTER_SIZE);
+    assert_int_equal(strcmp(pointer + strlen(pointer) - 5, "~1..."), 0);
+    buf_deinit(&body);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_good_bodies),
+        cmocka_unit_test(test_what_is_not_json),
+        cmocka_unit_test(test_a_raw_nul_is_no_json),
+        cmocka_unit_test(test_each_bad_field_is_pointed_at),
+        cmocka_unit_test(test_task_id_and_idempotency_key),
+        cmocka_unit_test(test_all_fields_arrive),
+        cmocka_unit_test(test_what_is_absent_stays_absent),
+        cmocka_unit_test(test_the_longest_prompt_is_counted_in_characters),
+        cmocka_unit_test(test_links_and_images_share_fifteen_places),
+        cmocka_unit_test(test_data_urls_where_they_are_on),
+        cmocka_unit_test(test_all_mistakes_are_told_at_once),
+        cmocka_unit_test(test_the_list_of_mistakes_is_bounded),
+        cmocka_unit_test(test_long_names_are_cut_between_characters),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
