@@ -136,7 +136,7 @@ int sse_reader_feed(struct sse_reader *reader, const char *bytes, size_t len)
         size_t part = up_to_line_end(bytes, len);
         bool is_end = part < len;
         /* A CR has ended its line at once; the LF of the pair may come in a later piece. */
-        bool is_rest_of_pair = is_end && !part && bytes[0] == '\n' && reader->after_cr;
+        bool is_rest_of_pair = bytes[0] == '\n' && reader->after_cr;
 
         reader->after_cr = is_end && bytes[part] == '\r';
         if (!is_rest_of_pair) {

@@ -1,10 +1,12 @@
 #include "gateway/gateway_options.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
-enum { MINUTE_MS = 60 * 1000, DAY_MS = 24 * 60 * MINUTE_MS, MIB = 1024 * 1024 };
+enum { MINUTE_MS = 60 * 1000, DAY_MS = 24 * 60 * MINUTE_MS, MIB = 1024 * 1024, HOST_SIZE = 64 };
 
 #define AT(field) offsetof(struct gateway_options, field)
 /* clang-format off */
@@ -52,14 +54,20 @@ const struct option_table gateway_option_table = {
     .count = sizeof(rows) / sizeof(rows[0]),
 };
 
+/* A name other than localhost may resolve to anything. */
 bool listen_is_loopback(const char *listen)
 {
-    static const char *const hosts[] = { "127.", "localhost:", "[::1]:" };
+    const char *colon = strrchr(listen, ':');
+    char host[HOST_SIZE];
+    struct in_addr address;
 
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++)
-        if (strncmp(listen, hosts[i], strlen(hosts[i])) == 0)
-            return true;
-    return false;
+    if (!colon || (size_t)(colon - listen) >= sizeof(host))
+        return false;
+    memcpy(host, listen, (size_t)(colon - listen));
+    host[colon - listen] = '\0';
+    if (inet_pton(AF_INET, host, &address) == 1)
+        return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
+    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
 }
 
 bool gateway_options_agree(const struct gateway_options *options)

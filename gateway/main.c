@@ -126,6 +126,15 @@ static int start_threads(struct process *process)
     return err;
 }
 
+/* Those that run already, when not all could be started. */
+static void stop_threads(struct process *process)
+{
+    atomic_store(&process->phase, PHASE_STOPPING);
+    for (size_t i = 1; i < process->count; i++)
+        if (process->threads[i].running)
+            loop_wakeup(process->threads[i].gateway->loop);
+}
+
 static int run(struct process *process)
 {
     int err = 0;
@@ -138,7 +147,7 @@ static int run(struct process *process)
     if (!err)
         err = start_threads(process);
     if (err) {
-        enter_phase(process, PHASE_STOPPING);
+        stop_threads(process);
     } else {
         log_info("gateway", "listening", "address=%s", http_server_address(process->threads[0].gateway->server));
         loop_run(process->threads[0].gateway->loop);

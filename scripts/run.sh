@@ -18,16 +18,17 @@ readonly DRAIN_GRACE_S=86400         # a drain ends by itself: the worker's call
 say() { printf 'run: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# --- What is configured: the environment wins over .env, as in the programs ---
+# --- What is configured: the programs themselves know ---
 
-configured() {                       # configured NAME DEFAULT
-    local value=${!1:-}
-    if [[ -z $value && -r .env ]]; then
-        value=$(sed -nE "s/^[[:space:]]*(export[[:space:]]+)?$1[[:space:]]*=[[:space:]]*(.*[^[:space:]])[[:space:]]*$/\2/p" .env |
-            tail -n 1 | sed -E "s/^\"(.*)\"$/\1/; s/^'(.*)'$/\1/")
-    fi
-    printf '%s' "${value:-$2}"
+# Prints "VALUE # ORIGIN"; what is wrong with the configuration, the program has said then.
+setting() {                          # setting PROGRAM NAME
+    local all
+    all=$("$BIN/arkrelay-$1" --print-config) || exit
+    sed -n "s/^$2=//p" <<<"$all"
 }
+
+is_set() { [[ $1 != ' # '* ]]; }
+is_default() { [[ $1 == *' # default' ]]; }
 
 reachable() {                        # reachable HOST:PORT, the same as seen from here
     case ${1%:*} in
@@ -176,12 +177,11 @@ start_worker() {                     # start_worker NUMBER
 
 announce() {
     local url=http://$1 redis_hint="as REDIS_URL says"
-    [[ -z $own_redis ]] || redis_hint="redis-cli -s $scratch/redis.sock"
+    [[ ! $own_redis ]] || redis_hint="redis-cli -s $scratch/redis.sock"
     cat <<END
 
     API       $url/api/v1/faceflip/generate/stream
     health    $url/readyz
-    pages     $url/  and  $url/dashboard
     workers   $workers
     Redis     $redis_hint
 
@@ -200,27 +200,35 @@ END
     printf '\n    Ctrl-C ends it all.\n\n'
 }
 
-address=$(reachable "$(configured GATEWAY_LISTEN 127.0.0.1:8000)")
 workers=${WORKERS:-1}
 [[ $workers =~ ^[1-9][0-9]{0,2}$ ]] || fail "WORKERS is '$workers', it must be 1 to 999"
-! is_taken "$address" || fail "$address is taken: end what listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
 
-simulation=0
-[[ -n $(configured ARK_API_KEY "$(configured ARK_API_KEY_FILE '')") ]] || simulation=1
-own_redis=
-[[ -n $(configured REDIS_URL '') ]] || own_redis=yes
-
-scripts/install_deps.sh build ${own_redis:+run}
+scripts/install_deps.sh build
 mkdir -p build
 cmake --preset release -DARKRELAY_WERROR=OFF >build/configure.log || { cat build/configure.log; fail "cmake failed"; }
 cmake --build --preset release
+
+listen=$(setting gateway GATEWAY_LISTEN)
+redis_url=$(setting gateway REDIS_URL)
+ark_key=$(setting worker ARK_API_KEY)
+ark_sim_url=$(setting worker ARK_SIM_URL)
+
+address=$(reachable "${listen% # *}")
+! is_taken "$address" || fail "$address is taken: end what listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
+simulation=1
+! is_set "$ark_key" || simulation=0
+own_redis=
+! is_default "$redis_url" || own_redis=yes
 
 state=$PWD/build/run/$( ((simulation)) && echo simulation || echo ark)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/arkrelay.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
-[[ -z $own_redis ]] || start_redis
-if ((simulation)) && [[ -z $(configured ARK_SIM_URL '') ]]; then
+if [[ $own_redis ]]; then
+    scripts/install_deps.sh run
+    start_redis
+fi
+if ((simulation)) && ! is_set "$ark_sim_url"; then
     start_simulator
 fi
 start_gateway

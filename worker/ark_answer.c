@@ -85,7 +85,8 @@ void ark_answer_head(struct ark_answer *answer, const struct ark_head *head)
         ark_copy_text(result->request_id, sizeof(result->request_id), head->request_id);
 }
 
-/* A line of a stream begins with event, data, id, retry or a colon. A document that is called a stream is still a document. */
+/* A line of a stream begins with event, data, id, retry or a colon. A document that is called a stream is still a
+ * document. */
 static enum form form_of(char first, bool says_stream)
 {
     if (first == '{')

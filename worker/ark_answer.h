@@ -1,9 +1,9 @@
 /* ark_answer - what ARK answers, read as it arrives
  *
  * Takes the head and then the body in pieces cut anywhere, finds out whether it is a stream (SSE), one JSON document or
- * something else (by the first bytes and the content type: gateways mislabel), and gives each slot of the group when it is
- * known: from a stream at once, from a document at the end. An answer that breaks keeps what it brought, also the front part
- * of a document. What it all amounts to is not decided here but in verdict.
+ * something else (by the first bytes and the content type: gateways mislabel), and gives each slot of the group when it
+ * is known: from a stream at once, from a document at the end. An answer that breaks keeps what it brought, also the
+ * front part of a document. What it all amounts to is not decided here but in verdict.
  *
  *     create -> head -> body* -> (finished?) -> end -> destroy
  *

@@ -1,7 +1,7 @@
 /* ark_collect - gathers what the parts of an ARK answer say, whichever form the answer has
  *
- * Takes parsed JSON: a slot, an error, a usage. Keeps the result's counts and gives each slot on, once. ark_document and
- * ark_stream know where these parts stand; ark_answer owns all three.
+ * Takes parsed JSON: a slot, an error, a usage. Keeps the result's counts and gives each slot on, once. ark_document
+ * and ark_stream know where these parts stand; ark_answer owns all three.
  *
  * Pure.
  */
@@ -23,8 +23,8 @@ struct ark_collect {
 
 enum { ARK_NEXT_INDEX = -1 };
 
-/* item: {"url"|"b64_json", "size"} or {"error":{...}}; anything else is a slot that failed. An index that came before is ignored;
- * one outside of the slots counts as ARK_NEXT_INDEX: the next free one. */
+/* item: {"url"|"b64_json", "size"} or {"error":{...}}; anything else is a slot that failed. An index that came before
+ * is ignored; one outside of the slots counts as ARK_NEXT_INDEX: the next free one. */
 void ark_collect_slot(struct ark_collect *collect, json_int_t index, const json_t *item);
 
 /* The error of the whole request; the first one counts. False where `error` says nothing: NULL, null, {}. */

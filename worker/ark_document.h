@@ -1,7 +1,7 @@
 /* ark_document - ARK's answer as one JSON document
  *
- * Success and failure alike: {"data":[slot...],"usage":{}}, {"error":{}}, and an error without its envelope. Of a document that
- * was cut, the slots whose JSON is whole are kept: they are paid for.
+ * Success and failure alike: {"data":[slot...],"usage":{}}, {"error":{}}, and an error without its envelope. Of a
+ * document that was cut, the slots whose JSON is whole are kept: they are paid for.
  *
  * Pure.
  */

@@ -7,15 +7,15 @@
 /* The first row serves for whatever is not known. A family that begins with another one's name is the closer match. */
 /* clang-format off */
 static const struct ark_model models[] = {
-    /* family                sizes          refs  group  stream format search seed   guid.  layers optimize */
-    { "seedream-4-0",        " 1K 2K 4K ",    14, true,  true,  false, false, true,  false, false, ARK_OPTIMIZE_FAST },
-    { "seedream-4-5",        " 2K 4K ",       14, true,  true,  false, false, false, false, false, ARK_OPTIMIZE_STANDARD },
-    { "seedream-5-0",        " 2K 3K 4K ",    14, true,  true,  true,  true,  false, false, false, ARK_OPTIMIZE_STANDARD },
-    { "seedream-5-0-lite",   " 2K 3K 4K ",    14, true,  true,  true,  true,  false, false, false, ARK_OPTIMIZE_STANDARD },
-    { "seedream-5-0-pro",    " 1K 1.5K 2K ",  10, false, false, true,  false, false, false, true,  ARK_OPTIMIZE_FAST },
-    { "seedream-5-0-flash",  " 1K 1.5K 2K ",  10, false, false, true,  false, true,  false, true,  ARK_OPTIMIZE_STANDARD },
-    { "seedream-3-0",        " ",              0, false, false, false, false, true,  true,  false, ARK_OPTIMIZE_UNSET },
-    { "seededit-3-0",        " adaptive ",     1, false, false, false, false, true,  true,  false, ARK_OPTIMIZE_UNSET },
+    /* family               sizes         refs group  stream format search seed   guide  layers optimize */
+    { "seedream-4-0",       " 1K 2K 4K ",  14, true,  true,  false, false, true,  false, false, ARK_OPTIMIZE_FAST },
+    { "seedream-4-5",       " 2K 4K ",     14, true,  true,  false, false, false, false, false, ARK_OPTIMIZE_STANDARD },
+    { "seedream-5-0",       " 2K 3K 4K ",  14, true,  true,  true,  true,  false, false, false, ARK_OPTIMIZE_STANDARD },
+    { "seedream-5-0-lite",  " 2K 3K 4K ",  14, true,  true,  true,  true,  false, false, false, ARK_OPTIMIZE_STANDARD },
+    { "seedream-5-0-pro",   " 1K 1.5K 2K ",10, false, false, true,  false, false, false, true,  ARK_OPTIMIZE_FAST },
+    { "seedream-5-0-flash", " 1K 1.5K 2K ",10, false, false, true,  false, true,  false, true,  ARK_OPTIMIZE_STANDARD },
+    { "seedream-3-0",       " ",            0, false, false, false, false, true,  true,  false, ARK_OPTIMIZE_UNSET },
+    { "seededit-3-0",       " adaptive ",   1, false, false, false, false, true,  true,  false, ARK_OPTIMIZE_UNSET },
 };
 /* clang-format on */
 

@@ -1,8 +1,9 @@
 /* ark_model - what each ARK image model can do
  *
  * ARK refuses a field that the model does not have, so a request is built by these rows. They are looked up by
- * family: "doubao-seedream-4-0-250828", "seedream-4-0-250828" (BytePlus), "dola-seedream-5-0-pro-260628", "seedream-4.5" and a
- * date that came out later all find their row. An endpoint id ("ep-...") and a name that nobody knows are taken for 4.0.
+ * family: "doubao-seedream-4-0-250828", "seedream-4-0-250828" (BytePlus), "dola-seedream-5-0-pro-260628",
+ * "seedream-4.5" and a date that came out later all find their row. An endpoint id ("ep-...") and a name that nobody
+ * knows are taken for 4.0.
  *
  * Pure.
  */

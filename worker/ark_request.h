@@ -1,7 +1,7 @@
 /* ark_request - a task as the JSON body that ARK takes
  *
- * What the client gave wins, the worker's defaults fill the rest, and the model decides which fields are sent at all: a default
- * that the model does not have is left out. watermark and, for a group, max_images are always sent, because
+ * What the client gave wins, the worker's defaults fill the rest, and the model decides which fields are sent at all: a
+ * default that the model does not have is left out. watermark and, for a group, max_images are always sent, because
  * ARK's own defaults (a visible mark, fifteen paid images) are nobody's choice here.
  *
  * Ownership: ark_request owns its body; ark_request_deinit frees it, unless the caller took it (and set it to NULL).
@@ -35,8 +35,8 @@ enum ark_response_format { ARK_RESPONSE_URL, ARK_RESPONSE_B64_JSON };
 enum ark_output_format { ARK_OUTPUT_UNSET, ARK_OUTPUT_JPEG, ARK_OUTPUT_PNG };
 enum ark_background { ARK_BACKGROUND_UNSET, ARK_BACKGROUND_OPAQUE, ARK_BACKGROUND_TRANSPARENT };
 
-/* Filled from the worker's options. The int members hold the enums above, so that an option of choices can be stored in them;
- * each list of choices is in the order of its enum. The texts are borrowed. */
+/* Filled from the worker's options. The int members hold the enums above, so that an option of choices can be stored in
+ * them; each list of choices is in the order of its enum. The texts are borrowed. */
 struct ark_defaults {
     const char *model;
     const char *prompt; /* NULL or "": ARK_DEFAULT_PROMPT */

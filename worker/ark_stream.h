@@ -1,7 +1,7 @@
 /* ark_stream - ARK's answer as a stream of Server-Sent Events
  *
- * Each event is one JSON object that names its type; [DONE] closes. Types that are not known are passed over. The error of
- * the whole request comes in three spellings, one of which is no SSE at all: a line of bare JSON.
+ * Each event is one JSON object that names its type; [DONE] closes. Types that are not known are passed over. The error
+ * of the whole request comes in three spellings, one of which is no SSE at all: a line of bare JSON.
  *
  * Ownership: embedded by its owner; borrows the collector for its life.
  * Pure.

@@ -63,8 +63,8 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
-/* libcurl tells before it closes a socket, so an event never outlives its descriptor. Where memory for an event cannot be had,
- * the transfer ends by its timeout. */
+/* libcurl tells before it closes a socket, so an event never outlives its descriptor. Where memory for an event cannot
+ * be had, the transfer ends by its timeout. */
 static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     struct curl_loop *curl = arg;

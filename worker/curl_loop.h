@@ -1,9 +1,11 @@
 /* curl_loop - libcurl's multi interface on the event loop
  *
- * Gives libcurl its sockets and its one timer, and hands finished transfers on, outside of libcurl, where they may be removed.
+ * Gives libcurl its sockets and its one timer, and hands finished transfers on, outside of libcurl, where they may be
+ * removed.
  *
  * Ownership: borrows the easy handles between add and on_done or remove.
- * Threads:   loop thread only. libcurl must not be entered from inside of its own callbacks: no add and no remove there.
+ * Threads:   loop thread only. libcurl must not be entered from inside of its own callbacks: no add and no remove
+ *            there.
  */
 #ifndef ARKRELAY_CURL_LOOP_H
 #define ARKRELAY_CURL_LOOP_H

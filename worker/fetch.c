@@ -13,8 +13,8 @@
 #include "common/timeouts.h"
 #include "worker/curl_loop.h"
 
-/* libcurl must not be entered from inside of its own callbacks, and on_head and on_data come from there. So whatever a caller
- * asks for only changes the call's state and list; the next turn of the loop, outside of libcurl, does it:
+/* libcurl must not be entered from inside of its own callbacks, and on_head and on_data come from there. So whatever a
+ * caller asks for only changes the call's state and list; the next turn of the loop, outside of libcurl, does it:
  *
  *     fetch_start -> STARTING --turn--> FLYING --libcurl or a timer--> ENDING -> on_done, freed
  *                        |                 |
@@ -291,8 +291,8 @@ static int set_headers(struct fetch_call *call, const char *const *lines)
     return err;
 }
 
-/* The three that keep libcurl from ever sending a request twice are FRESH_CONNECT, FORBID_REUSE and HTTP/1.1: it repeats what
- * died on a reused connection, or was refused as a stream of HTTP/2. */
+/* The three that keep libcurl from ever sending a request twice are FRESH_CONNECT, FORBID_REUSE and HTTP/1.1: it
+ * repeats what died on a reused connection, or was refused as a stream of HTTP/2. */
 static void set_options(struct fetch_call *call, const struct fetch_request *request)
 {
     const struct fetch_setup *setup = &call->fetch->setup;
@@ -313,8 +313,10 @@ static void set_options(struct fetch_call *call, const struct fetch_request *req
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
     curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
     curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
-    if (setup->ca_file && *setup->ca_file)
+    if (setup->ca_file && *setup->ca_file) {
         curl_easy_setopt(easy, CURLOPT_CAINFO, setup->ca_file);
+        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* otherwise the system's directory is trusted as well */
+    }
     if (setup->user_agent)
         curl_easy_setopt(easy, CURLOPT_USERAGENT, setup->user_agent);
 }

@@ -1,14 +1,15 @@
 /* fetch - HTTP POSTs in flight, many at a time: libcurl on the event loop
  *
- * Made for a POST that costs money: each one has a connection of its own, which is used once, so that libcurl never sends a
- * request again by itself; HTTP/1.1; no redirects; no Expect; no compression; no proxy, whatever the environment says; TLS
- * certificates are checked. The outcome tells whether a byte of the request has left.
+ * Made for a POST that costs money: each one has a connection of its own, which is used once, so that libcurl never
+ * sends a request again by itself; HTTP/1.1; no redirects; no Expect; no compression; no proxy, whatever the
+ * environment says; TLS certificates are checked. The outcome tells whether a byte of the request has left.
  *
- * Ownership: a call belongs to fetch from fetch_start until on_done has returned or fetch_cancel was called; the token is
- *            invalid from then on. Everything in struct fetch_request is copied, except the body, which is taken over.
- * Callbacks: from the loop, never from inside fetch_start or fetch_cancel. They may start and cancel calls, this one as well, but
- *            not destroy fetch. on_head comes at most once, before on_data; on_done once, last.
- * Limits:    a call takes about 10 KiB, with TLS 60 KiB, and a file descriptor.
+ * Ownership: a call belongs to fetch from fetch_start until on_done has returned or fetch_cancel was called; the token
+ *            is invalid from then on. Everything in struct fetch_request is copied, except the body, which is taken
+ *            over.
+ * Callbacks: from the loop, never from inside fetch_start or fetch_cancel. They may start and cancel calls, this one as
+ *            well, but not destroy fetch. on_head comes at most once, before on_data; on_done once, last.
+ * Limits:    a call takes a file descriptor and about 17 KiB, besides what OpenSSL keeps for TLS.
  * Threads:   loop thread only. The program ignores SIGPIPE (loop_on_signals does that).   Units: ms, bytes.
  */
 #ifndef ARKRELAY_FETCH_H

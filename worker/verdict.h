@@ -1,11 +1,11 @@
 /* verdict - what happened to a paid call decides what comes of the task
  *
- * One pure table: from what fetch and ark_answer saw, and how often was tried and paid already, to done, failed, cancelled or one
- * more try, and to what is known of the charge. Two rules stand above its rows: a task that has an image is done and
- * never pays again, and what may have been charged is repeated only within the budget of paid calls.
+ * One pure table: from what fetch and ark_answer saw, and how often was tried and paid already, to done, failed,
+ * cancelled or one more try, and to what is known of the charge. Two rules stand above its rows: a task that has an
+ * image is done and never pays again, and what may have been charged is repeated only within the budget of paid calls.
  *
- * ARK's own code decides before the HTTP status does: half of the codes that come with 429 are permanent. Codes are dotted: the whole
- * code is looked for first, then the part before its first dot.
+ * ARK's own code decides before the HTTP status does: half of the codes that come with 429 are permanent. Codes are
+ * dotted: the whole code is looked for first, then the part before its first dot.
  *
  * Pure.
  */

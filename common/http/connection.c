@@ -293,6 +293,7 @@ void connection_set_drain(struct connection_set *set)
     set->draining = true;
     for (connection = TAILQ_FIRST(&set->all); connection; connection = next) {
         next = TAILQ_NEXT(connection, link);
+        connection_read(connection); /* closing on a request that has come would be a reset */
         if (connection_is_in(connection, STATE(IDLE) | STATE(HEAD)) && !connection->incoming)
             connection_close(connection, END_FIN, "draining");
     }

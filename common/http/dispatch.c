@@ -7,6 +7,8 @@
 
 enum { RANDOM_ID_BYTES = 16 };
 
+#define RETRY_AFTER "1" /* seconds */
+
 /* A client's id is repeated in headers, bodies and logs, so only what is harmless in all of them passes. */
 static bool is_sane_id(struct http_text id)
 {
@@ -79,9 +81,15 @@ void http_dispatch(struct connection *connection)
 
 void http_refuse(struct connection *connection, enum problem problem, const char *detail)
 {
-    /* Nothing of a request that was refused is used, its id included. */
+    const struct http_parser *parser = &connection->incoming->parser;
+    struct http_exchange *exchange = &connection->exchange;
+
+    /* Nothing else of a request that was refused is used, its id included. */
     connection->incoming->request = (struct http_request){ 0 };
     choose_request_id(connection->incoming);
-    connection->exchange = (struct http_exchange){ .open = true };
-    http_respond_problem(&connection->exchange, &(struct problem_report){ .problem = problem, .detail = detail });
+    *exchange = (struct http_exchange){ .open = true };
+    exchange->head_only = parser->has_request_line && parser->method == HTTP_HEAD;
+    if (problem_status(problem) == 503)
+        http_add_header(exchange, "Retry-After", RETRY_AFTER);
+    http_respond_problem(exchange, &(struct problem_report){ .problem = problem, .detail = detail });
 }

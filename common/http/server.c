@@ -188,8 +188,19 @@ const char *http_server_address(const struct http_server *server)
     return server->address;
 }
 
+/* Closing a listener resets the connections in its backlog: whoever got that far is served. */
+static void accept_rest(struct http_server *server)
+{
+    int listener = evconnlistener_get_fd(server->listener), fd;
+
+    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
+        on_accept(server->listener, fd, NULL, 0, server);
+}
+
 void http_server_drain(struct http_server *server)
 {
+    if (server->listener)
+        accept_rest(server);
     stop_listening(server);
     connection_set_drain(&server->connections);
 }

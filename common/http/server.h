@@ -44,7 +44,8 @@ struct http_server_config {
     size_t route_count;
     void *arg; /* for the handlers and the hook below */
 
-    /* Called with every request that parsed, before routing: the place for headers that all answers have (CORS). May be NULL. */
+    /* Called with every request that parsed, before routing: the place for headers that all answers have (CORS). When it
+     * answers, no handler follows; it must do so at once. May be NULL. */
     http_handler_fn *on_request;
 
     struct http_limits limits;
@@ -65,7 +66,8 @@ http_server_destroy(struct http_server *server); /* closes all that is open; acc
 /* "127.0.0.1:41235": where it really listens. */
 const char *http_server_address(const struct http_server *server);
 
-/* Closes the listener and idle connections; every answer from now on closes its connection. */
+/* Closes the listener and idle connections; every answer from now on closes its connection. Requests that have come by now are
+ * still served: their handlers may be called from in here. */
 void http_server_drain(struct http_server *server);
 size_t http_server_connections(const struct http_server *server);
 
@@ -100,8 +102,8 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len);
 void http_stream_end(struct http_exchange *exchange);
 
-/* Raw control, for servers that misbehave on purpose: bytes as they are, behind what was written; and closing with
- * what is unsent discarded, by FIN or by RST. */
+/* Raw control, for servers that misbehave on purpose: bytes as they are, behind what was written (without a head before them, only
+ * closing ends them); and closing with what the kernel does not take at once discarded, by FIN or by RST. */
 enum http_abort { HTTP_ABORT_FIN, HTTP_ABORT_RST };
 void http_raw_write(struct http_exchange *exchange, const char *bytes, size_t len);
 void http_abort(struct http_exchange *exchange, enum http_abort how);

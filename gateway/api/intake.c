@@ -33,21 +33,31 @@ bool intake_accepts(struct http_exchange *exchange, const char *type, const char
     return !any;
 }
 
-static bool body_is_json(struct http_exchange *exchange)
+/* What is wrong with the head alone, or PROBLEM_COUNT. */
+static enum problem head_problem(const struct http_request *request)
 {
-    const struct http_request *request = http_exchange_request(exchange);
     struct http_text type = http_request_header(request, "Content-Type");
     struct http_text encoding = http_request_header(request, "Content-Encoding");
 
-    if (!type.data || !media_is_json(type.data, type.len)) {
-        answer_problem(exchange, PROBLEM_CONTENT_TYPE, NULL);
-        return false;
-    }
-    if (encoding.data && !http_text_is_nocase(encoding, "identity")) {
-        answer_problem(exchange, PROBLEM_CONTENT_ENCODING, NULL);
-        return false;
-    }
-    return true;
+    if (!request->has_content_length)
+        return PROBLEM_LENGTH_REQUIRED;
+    if (!type.data || !media_is_json(type.data, type.len))
+        return PROBLEM_CONTENT_TYPE;
+    if (encoding.data && !http_text_is_nocase(encoding, "identity"))
+        return PROBLEM_CONTENT_ENCODING;
+    return PROBLEM_COUNT;
+}
+
+static bool head_is_good(struct http_exchange *exchange)
+{
+    enum problem problem = head_problem(http_exchange_request(exchange));
+
+    if (problem == PROBLEM_COUNT)
+        return true;
+    if (problem == PROBLEM_LENGTH_REQUIRED) /* whatever follows may be meant as the body */
+        http_add_header(exchange, "Connection", "close");
+    answer_problem(exchange, problem, NULL);
+    return false;
 }
 
 /* The header's value, with or without the quotes that its draft standard asks for. */
@@ -102,7 +112,7 @@ struct submission *intake_read(const struct gateway *gateway, struct http_exchan
     struct submission *submission = NULL;
     int err;
 
-    if (!body_is_json(exchange))
+    if (!head_is_good(exchange))
         return NULL;
     err = validate(gateway, http_exchange_request(exchange), id, &valid, &report);
     if (err == ERR_SYNTAX) {

@@ -19,19 +19,24 @@
 enum { RANDOM_BYTES = 19 };
 
 #define BIT(n) (1u << (n))
-static const unsigned may[CALL_STATE_COUNT] = {
-    [CALL_NEW] = BIT(CALL_REFUSING) | BIT(CALL_GENERATING) | BIT(CALL_STALLED) | BIT(CALL_GONE),
-    [CALL_REFUSING] = BIT(CALL_GONE),
-    [CALL_GENERATING] = BIT(CALL_GENERATING) | BIT(CALL_STALLED) | BIT(CALL_GONE),
-    [CALL_STALLED] = BIT(CALL_GONE),
+/* clang-format off */
+static const struct {
+    const char *name;
+    unsigned next; /* whatever is absent is a bug */
+} states[CALL_STATE_COUNT] = {
+    [CALL_NEW]        = { "new",        BIT(CALL_REFUSING) | BIT(CALL_GENERATING) | BIT(CALL_STALLED) | BIT(CALL_GONE) },
+    [CALL_REFUSING]   = { "refusing",   BIT(CALL_GONE) },
+    [CALL_GENERATING] = { "generating", BIT(CALL_GENERATING) | BIT(CALL_STALLED) | BIT(CALL_GONE) },
+    [CALL_STALLED]    = { "stalled",    BIT(CALL_GONE) },
+    [CALL_GONE]       = { "gone",       0 },
 };
-static const char *const state_names[CALL_STATE_COUNT] = { "new", "refusing", "generating", "stalled", "gone" };
+/* clang-format on */
 
 static void enter(struct sim_call *call, enum sim_call_state next, const char *why)
 {
-    assert(may[call->state] & BIT(next));
-    log_debug("call", "transition", "request=%s from=%s to=%s why=%s", call->request_id, state_names[call->state],
-              state_names[next], why);
+    assert(states[call->state].next & BIT(next));
+    log_debug("call", "transition", "request=%s from=%s to=%s why=%s", call->request_id, states[call->state].name,
+              states[next].name, why);
     call->state = next;
 }
 
@@ -248,7 +253,7 @@ static int read_request(struct sim_call *call, const struct http_request *reques
         return ERR_REFUSED;
     }
     err = sim_request_read(&call->request, request->body.data ? request->body.data : "", request->body.len, error);
-    if (!err && sim_behaviour_read_prompt(&call->behaviour, call->request.prompt, why)) {
+    if (call->request.prompt && sim_behaviour_read_prompt(&call->behaviour, call->request.prompt, why) && !err) {
         sim_error_about(error, "InvalidParameter", "prompt", "%s", why);
         err = ERR_REFUSED;
     }

@@ -85,6 +85,14 @@ key_reaches_the_worker() {
     echo "ARK_API_KEY=a-key-in-dot-env" | cat "$scratch/env" - >"$scratch/env-key"
     "${program[@]}" "${files[@]}" --env-file "$scratch/env-key" config | grep -q 'ARK_API_KEY: a-key-in-dot-env'
 }
+# An option that docker-compose.yml does not list could not be set from .env. Files belong to the image, names to each worker.
+lists_all_options() {                # lists_all_options SERVICE
+    local name unlisted=()
+    for name in $(compose exec -T "$1" "arkrelay-$1" --print-config | sed -n 's/^\([A-Z_]*\)=.*/\1/p'); do
+        [[ $name =~ _FILE$|^WORKER_NAME$|^WORKER_LISTEN$ ]] || grep -q "^      $name:" docker-compose.yml || unlisted+=("$name")
+    done
+    ((${#unlisted[@]} == 0)) || { say "$1: not in docker-compose.yml: ${unlisted[*]}"; return 1; }
+}
 no_key_no_variable() { ! compose exec -T worker env | grep -q '^ARK_API_KEY'; }
 
 streams() {                          # streams NUMBER: start, process and done arrive, in this order
@@ -161,6 +169,8 @@ for service in redis gateway worker ark-sim; do
     check "$service reports healthy" within "$READY_DEADLINE_S" all_healthy "$service" 1
 done
 print_sizes
+check "every option of the gateway can stand in .env" lists_all_options gateway
+check "every option of the worker can stand in .env" lists_all_options worker
 check "without a key none is handed to the worker" no_key_no_variable
 check "the worker says that it is a simulation" says_simulation
 check "a POST streams start, process, done" streams 1

@@ -7,7 +7,6 @@ from collections import Counter
 
 from support.http_client import Connection, Cut
 from support.processes import ProcessTest, eventually
-from support.proxy import Proxy
 from support.world import BASE, GRACE_S, LEASE_S, World, request, sim
 
 SLOW = "first_latency=60000"
@@ -16,6 +15,11 @@ SLACK_S = 10                # for a loaded machine; never reached by a healthy o
 
 def stories(frames):
     return [frame.story() for frame in frames]
+
+
+def without_requeued(frames):
+    """Where a CLAIM's answer may be lost: that job's lease lapses, and it is claimed again."""
+    return [story for story in stories(frames) if story != "process requeued"]
 
 
 class FaultTest(ProcessTest):
@@ -54,7 +58,6 @@ class Workers(FaultTest):
             victim = world.worker(WORKER_CONCURRENCY=10)
             self.post_all(gateway, 40, "images=1 latency=500")
             world.ark.wait_calls(10)
-            news = world.redis.subscribe("arkrelay:{0}:channel:*")
             victim.kill()
             killed = time.monotonic()
             world.worker(WORKER_CONCURRENCY=20)
@@ -65,7 +68,6 @@ class Workers(FaultTest):
             self.assertTrue(lost)
             self.assertEqual({task.number("paid_calls") for task in lost}, {2})
             self.assertLess(time.monotonic() - killed, LEASE_S + GRACE_S + SLACK_S)
-            self.assertTrue(news.messages())
 
     def test_images_that_came_before_the_kill_are_the_result(self):
         with World() as world:
@@ -142,7 +144,8 @@ class Workers(FaultTest):
             self.assertEqual(len(world.ark.calls()), 6)
 
     def test_a_draining_worker_hands_back_what_has_not_begun(self):
-        with World() as world, Proxy(world.redis_server.socket) as proxy:
+        with World() as world:
+            proxy = world.proxy()
             gateway = world.gateway()
             worker = world.worker(REDIS_URL=proxy.url, REDIS_TIMEOUT="30s", WORKER_LEASE="30s")
             proxy.hold(world.run_script.sha1["claim"])
@@ -153,7 +156,7 @@ class Workers(FaultTest):
             proxy.release()
             self.assertEqual(worker.wait_exit(), 0)
             task = world.find("t1")
-            self.assertIn(task.story(), (["start"], ["start", "process requeued"]))     # claimed or not, it waits as before
+            self.assertEqual(task.story(), ["start", "process requeued"])
             self.assertEqual((task.state, task.number("attempt"), task.number("paid_calls")), ("queued", 0, 0))
             world.worker()
             with gateway.follow("t1") as stream:
@@ -243,19 +246,21 @@ class LostReplies(FaultTest):
 
     def test_of_a_worker(self):
         for name in ("claim", "begin", "emit", "finish"):
-            with self.subTest(name), World() as world, Proxy(world.redis_server.socket) as proxy:
+            with self.subTest(name), World() as world:
+                proxy = world.proxy()
                 gateway = world.gateway()
                 proxy.lose_reply_to(world.run_script.sha1[name])
-                world.worker(REDIS_URL=proxy.url)
                 with gateway.generate("t1", prompt=sim("t1")) as stream:
+                    world.worker(REDIS_URL=proxy.url)
                     frames = stream.to_end()
                 proxy.lost.wait()
-                told = [story for story in stories(frames) if story != "process requeued"]      # a lost claim lapses
-                self.assertEqual(told, ["start", "process calling", *["process image"] * 3, "done"])
+                self.assertEqual("process requeued" in stories(frames), name == "claim")
+                self.assertEqual(without_requeued(frames), ["start", "process calling", *["process image"] * 3, "done"])
                 self.assertEqual((frames[-1].payload()["paid_calls"], len(world.ark.calls())), (1, 1))
 
     def test_of_a_gateway(self):
-        with World() as world, Proxy(world.redis_server.socket) as proxy:
+        with World() as world:
+            proxy = world.proxy()
             gateway = world.gateway(REDIS_URL=proxy.url)
             world.worker()
             proxy.lose_reply_to(world.run_script.sha1["submit"])
@@ -272,7 +277,8 @@ class LostReplies(FaultTest):
             self.assertEqual(len(world.ark.calls()), 1)
 
     def test_connections_that_break_do_not_break_a_stream(self):
-        with World() as world, Proxy(world.redis_server.socket) as proxy:
+        with World() as world:
+            proxy = world.proxy()
             gateway = world.gateway(REDIS_URL=proxy.url)
             world.worker(REDIS_URL=proxy.url)
             frames = []
@@ -281,8 +287,8 @@ class LostReplies(FaultTest):
                     frames += stream.until(story)
                     proxy.cut_all()
                 frames += stream.to_end()
-            self.assertEqual(stories(frames), ["start", "process calling", *["process image"] * 4, "done"])
-            self.assertEqual([frame.n for frame in frames], list(range(1, 8)))
+            self.assertEqual(without_requeued(frames), ["start", "process calling", *["process image"] * 4, "done"])
+            self.assertEqual([frame.n for frame in frames], list(range(1, len(frames) + 1)))
             self.assertEqual(len(world.ark.calls()), 1)
 
 

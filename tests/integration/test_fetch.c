@@ -7,9 +7,11 @@
 #include <cmocka.h>
 #include <event2/buffer.h>
 #include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <event2/listener.h>
 #include <netinet/in.h>
+#include <openssl/ssl.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -22,6 +24,7 @@
 
 #include "common/buf.h"
 #include "common/loop.h"
+#include "tests/support/certificates.h"
 #include "worker/fetch.h"
 
 /* ---- a server that does one thing ---- */
@@ -45,6 +48,7 @@ struct server {
     struct evconnlistener *listener;
     LIST_HEAD(peer_list, peer) peers;
     int port;
+    SSL_CTX *tls; /* NULL: plain */
     enum moment moment;
     const char *answer; /* NULL: nothing */
     enum ending ending;
@@ -98,7 +102,8 @@ static void on_gone(struct bufferevent *bev, short what, void *arg)
     struct server *server = peer->server;
 
     (void)bev;
-    (void)what;
+    if (what & BEV_EVENT_CONNECTED)
+        return; /* the handshake is done */
     peer_free(peer);
     if (server->on_gone)
         server->on_gone(server->arg);
@@ -143,6 +148,18 @@ static void on_request(struct bufferevent *bev, void *arg)
     peer_act(peer);
 }
 
+static struct bufferevent *wrap(struct server *server, evutil_socket_t fd)
+{
+    struct event_base *base = loop_base(server->loop);
+    SSL *ssl;
+
+    if (!server->tls)
+        return bufferevent_socket_new(base, fd, BEV_OPT_CLOSE_ON_FREE);
+    ssl = SSL_new(server->tls);
+    assert_non_null(ssl);
+    return bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_ACCEPTING, BEV_OPT_CLOSE_ON_FREE);
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *address, int len, void *arg)
 {
     struct server *server = arg;
@@ -154,7 +171,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     assert_non_null(peer);
     server->connections++;
     peer->server = server;
-    peer->bev = bufferevent_socket_new(loop_base(server->loop), fd, BEV_OPT_CLOSE_ON_FREE);
+    peer->bev = wrap(server, fd);
     assert_non_null(peer->bev);
     LIST_INSERT_HEAD(&server->peers, peer, link);
     bufferevent_setcb(peer->bev, on_request, NULL, on_gone, peer);
@@ -197,6 +214,7 @@ struct world {
     struct server server;
     struct fetch *fetch;
     struct event *deadline;
+    const char *ca_file;
     int open, done; /* calls */
 };
 
@@ -226,7 +244,9 @@ static void too_late(evutil_socket_t fd, short what, void *arg)
 static void world_start_with(struct world *world, int64_t connect_ms, int64_t first_byte_ms)
 {
     struct timeval limit = { .tv_sec = 10 };
-    struct fetch_setup setup = { .connect_ms = connect_ms, .first_byte_ms = first_byte_ms, .user_agent = "test/1" };
+    struct fetch_setup setup = {
+        .connect_ms = connect_ms, .first_byte_ms = first_byte_ms, .ca_file = world->ca_file, .user_agent = "test/1"
+    };
 
     world->loop = loop_create();
     assert_non_null(world->loop);
@@ -344,7 +364,8 @@ static void ask(struct world *world, struct probe *probe, const struct how *how)
     assert_int_equal(fetch_in_flight(world->fetch), 0);
 }
 
-#define HEAD "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRetry-After:  7 \r\nx-request-id: 0217\r\n"
+#define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
+#define HEAD    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRetry-After:  7 \r\nx-request-id: 0217\r\n"
 
 static void test_an_answer_comes_whole(void **state)
 {
@@ -427,23 +448,19 @@ static void test_a_redirect_is_an_answer(void **state)
 
 /* Exactly one request, and none of it repeated, however the connection dies. */
 static const struct {
-    const char *name;
-    enum moment moment;
-    const char *answer;
+    const char *name, *answer;
     enum ending ending;
     int heads;
     const char *data;
 } deaths[] = {
-    {"closed without a byte",         AFTER_REQUEST, NULL,                                                    THEN_CLOSE, 0, ""     },
-    { "reset without a byte",         AFTER_REQUEST, NULL,                                                    THEN_RESET, 0, ""     },
-    { "closed inside of the head",    AFTER_REQUEST, "HTTP/1.1 200 OK\r\nContent-Ty",                         THEN_CLOSE, 0, ""     },
-    { "closed after the head",        AFTER_REQUEST, HEAD "Content-Length: 10\r\n\r\n",                       THEN_CLOSE, 1, ""     },
-    { "closed inside of the body",    AFTER_REQUEST, HEAD "Content-Length: 10\r\n\r\nhello",                  THEN_CLOSE, 1, "hello"},
-    { "closed inside of a chunk",     AFTER_REQUEST, HEAD "Transfer-Encoding: chunked\r\n\r\n9\r\nhello",     THEN_CLOSE, 1,
-     "hello"                                                                                                                        },
-    { "closed before the last chunk", AFTER_REQUEST, HEAD "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
-     THEN_CLOSE,                                                                                                          1, "hello"},
-    { "not HTTP at all",              AFTER_REQUEST, "hello, this is no HTTP\r\n\r\n",                        THEN_CLOSE, 0, ""     },
+    {"closed without a byte",         NULL,                                  THEN_CLOSE, 0, ""     },
+    { "reset without a byte",         NULL,                                  THEN_RESET, 0, ""     },
+    { "closed inside of the head",    "HTTP/1.1 200 OK\r\nContent-Ty",       THEN_CLOSE, 0, ""     },
+    { "closed after the head",        HEAD "Content-Length: 9\r\n\r\n",      THEN_CLOSE, 1, ""     },
+    { "closed inside of the body",    HEAD "Content-Length: 9\r\n\r\nhello", THEN_CLOSE, 1, "hello"},
+    { "closed inside of a chunk",     HEAD CHUNKED "9\r\nhello",             THEN_CLOSE, 1, "hello"},
+    { "closed before the last chunk", HEAD CHUNKED "5\r\nhello\r\n",         THEN_CLOSE, 1, "hello"},
+    { "not HTTP at all",              "hello, this is no HTTP\r\n\r\n",      THEN_CLOSE, 0, ""     },
 };
 
 static void test_a_dead_connection_is_never_asked_again(void **state)
@@ -451,7 +468,7 @@ static void test_a_dead_connection_is_never_asked_again(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(deaths) / sizeof(deaths[0]); i++) {
         struct world world = {
-            .server = {.moment = deaths[i].moment, .answer = deaths[i].answer, .ending = deaths[i].ending}
+            .server = {.answer = deaths[i].answer, .ending = deaths[i].ending}
         };
         struct probe probe = { 0 };
 
@@ -542,6 +559,67 @@ static void test_a_failed_handshake_never_left(void **state)
         buf_deinit(&probe.data);
         world_end(&world);
     }
+}
+
+#define DAY (24 * 3600L)
+
+static const struct {
+    const char *name, *names;
+    long ends_s;
+    bool trusted;
+    enum fetch_end end;
+} certificates[] = {
+    {"of an authority that is trusted",      "IP:127.0.0.1",     DAY,  true,  FETCH_ANSWERED  },
+    { "of an authority that is not trusted", "IP:127.0.0.1",     DAY,  false, FETCH_NEVER_LEFT},
+    { "of another server",                   "DNS:example.test", DAY,  true,  FETCH_NEVER_LEFT},
+    { "that has expired",                    "IP:127.0.0.1",     -DAY, true,  FETCH_NEVER_LEFT},
+};
+
+static SSL_CTX *tls_of(const char *path)
+{
+    SSL_CTX *tls = SSL_CTX_new(TLS_server_method());
+
+    assert_non_null(tls);
+    assert_int_equal(SSL_CTX_use_certificate_chain_file(tls, path), 1);
+    assert_int_equal(SSL_CTX_use_PrivateKey_file(tls, path, SSL_FILETYPE_PEM), 1);
+    return tls;
+}
+
+static void check_certificate(size_t i, struct authority *authority, const char *ca_file, const char *path)
+{
+    struct world world = { .server = { .answer = HEAD "Content-Length: 5\r\n\r\nhello" }, .ca_file = ca_file };
+    struct probe probe = { 0 };
+
+    print_message("  a certificate %s\n", certificates[i].name);
+    authority_sign(authority, certificates[i].names, certificates[i].ends_s, path);
+    world.server.tls = tls_of(path);
+    world_start(&world);
+    ask(&world, &probe, &(struct how){ .scheme = "https" });
+    assert_int_equal(probe.end, certificates[i].end);
+    assert_int_equal(world.server.posts, certificates[i].end == FETCH_ANSWERED);
+    assert_string_equal(buf_text(&probe.data), certificates[i].end == FETCH_ANSWERED ? "hello" : "");
+    buf_deinit(&probe.data);
+    world_end(&world);
+    SSL_CTX_free(world.server.tls);
+}
+
+static void test_a_server_must_prove_its_name(void **state)
+{
+    char folder[] = "/tmp/test_fetch.XXXXXX", ours[64], theirs[64], server[64];
+    struct authority *trusted, *other;
+
+    (void)state;
+    assert_non_null(mkdtemp(folder));
+    (void)snprintf(ours, sizeof(ours), "%s/ours.pem", folder);
+    (void)snprintf(theirs, sizeof(theirs), "%s/theirs.pem", folder);
+    (void)snprintf(server, sizeof(server), "%s/server.pem", folder);
+    trusted = authority_create("ours", ours);
+    other = authority_create("theirs", theirs);
+    for (size_t i = 0; i < sizeof(certificates) / sizeof(certificates[0]); i++)
+        check_certificate(i, certificates[i].trusted ? trusted : other, ours, server);
+    trusted = authority_destroy(trusted);
+    other = authority_destroy(other);
+    assert_int_equal(unlink(ours) | unlink(theirs) | unlink(server) | rmdir(folder), 0);
 }
 
 static void test_a_late_first_byte_ends_the_call(void **state)
@@ -785,6 +863,7 @@ int main(void)
         cmocka_unit_test(test_a_connection_is_never_used_again),
         cmocka_unit_test(test_a_refused_connection_never_left),
         cmocka_unit_test(test_a_failed_handshake_never_left),
+        cmocka_unit_test(test_a_server_must_prove_its_name),
         cmocka_unit_test(test_a_late_first_byte_ends_the_call),
         cmocka_unit_test(test_the_total_time_counts_after_the_first_byte),
         cmocka_unit_test(test_a_large_answer_breaks_off),

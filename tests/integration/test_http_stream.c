@@ -446,6 +446,28 @@ static void test_drain_lets_open_requests_end_and_takes_no_others(void **state)
     end(&world);
 }
 
+static void test_drain_serves_requests_that_have_come_and_connections_that_wait(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer sent, waiting;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &sent);
+    assert_int_equal(send(sent.fd, GET("/"), strlen(GET("/")), 0), strlen(GET("/")));
+    http_peer_dial_unseen(&fixture, &waiting);
+    assert_int_equal(send(waiting.fd, GET("/"), strlen(GET("/")), 0), strlen(GET("/")));
+    http_server_drain(fixture.server);
+    http_peer_expect(&sent, "Connection: close\r\n\r\nhello");
+    http_peer_expect_end(&sent);
+    http_peer_expect(&waiting, "Connection: close\r\n\r\nhello");
+    http_peer_expect_end(&waiting);
+    http_peer_close(&sent);
+    http_peer_close(&waiting);
+    http_fixture_end(&fixture);
+}
+
 static void test_destroying_the_server_tells_every_handler(void **state)
 {
     struct world world;
@@ -486,6 +508,7 @@ int main(void)
         cmocka_unit_test(test_abort_without_an_answer),
         cmocka_unit_test(test_raw_bytes_pass_as_they_are),
         cmocka_unit_test(test_drain_lets_open_requests_end_and_takes_no_others),
+        cmocka_unit_test(test_drain_serves_requests_that_have_come_and_connections_that_wait),
         cmocka_unit_test(test_destroying_the_server_tells_every_handler),
     };
 

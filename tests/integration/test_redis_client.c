@@ -8,6 +8,7 @@
 
 #include <event2/event.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "common/loop.h"
 #include "common/redis/script.h"
@@ -106,12 +107,13 @@ static void words_may_hold_any_byte(void **state)
     struct answer set = { .fixture = f }, len = { .fixture = f };
 
     begin(f, tcp_url(world, "", ""));
-    assert_int_equal(
-        redis_send(f->redis, &(struct redis_command){ .argc = 3, .argv = set_argv, .lengths = set_lengths }, on_answer, &set,
-                   NULL),
-        0);
-    assert_int_equal(
-        redis_send(f->redis, &(struct redis_command){ .argc = 2, .argv = argv, .lengths = lengths }, on_answer, &len, NULL), 0);
+    assert_int_equal(redis_send(f->redis,
+                                &(struct redis_command){ .argc = 3, .argv = set_argv, .lengths = set_lengths },
+                                on_answer, &set, NULL),
+                     0);
+    assert_int_equal(redis_send(f->redis, &(struct redis_command){ .argc = 2, .argv = argv, .lengths = lengths },
+                                on_answer, &len, NULL),
+                     0);
     WAIT_UNTIL(f, len.times);
     assert_int_equal(len.integer, 3);
     fixture_deinit(f);
@@ -189,6 +191,25 @@ static void a_blocking_command_may_have_more_time_than_others(void **state)
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("BLPOP", "nothing", "0"), on_answer, &blocked, NULL), 0);
     WAIT_UNTIL(f, blocked.times == 2);
     assert_int_equal(blocked.err, ERR_TIMEOUT);
+    fixture_deinit(f);
+}
+
+static void an_answer_that_waits_unread_is_not_late(void **state)
+{
+    struct world *world = *state;
+    struct fixture *f = &world->fixture;
+    struct answer answer = { .fixture = f };
+
+    fixture_init(f, path_url(world, ""));
+    f->config.command_timeout_ms = 50;
+    fixture_connect(f);
+    WAIT_UNTIL(f, f->ready);
+    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &answer, NULL), 0);
+    fixture_turn(f);    /* it is sent */
+    usleep(100 * 1000); /* this process stalls */
+    WAIT_UNTIL(f, answer.times);
+    assert_int_equal(answer.err, 0);
+    assert_int_equal(f->lost, 0);
     fixture_deinit(f);
 }
 
@@ -643,8 +664,8 @@ static void a_forbidden_channel_ends_the_connection(void **state)
     struct fixture *f = &world->fixture;
 
     begin(&world->other, path_url(world, ""));
-    (void)ask(&world->other, REDIS_WORDS("ACL", "SETUSER", "reader", "on", ">secret", "resetchannels", "&mine:*", "+subscribe",
-                                         "+ping"));
+    (void)ask(&world->other, REDIS_WORDS("ACL", "SETUSER", "reader", "on", ">secret", "resetchannels", "&mine:*",
+                                         "+subscribe", "+ping"));
     begin(f, tcp_url(world, "reader:secret@", ""));
     assert_int_equal(redis_subscribe(f->redis, "mine:1"), 0);
     WAIT_UNTIL(f, f->subscribed == 1);
@@ -683,6 +704,7 @@ int main(void)
         FIXTURE_TEST(before_it_is_ready_commands_are_refused_at_once),
         FIXTURE_TEST(a_passed_deadline_fails_the_first_call_and_loses_the_rest),
         FIXTURE_TEST(a_blocking_command_may_have_more_time_than_others),
+        FIXTURE_TEST(an_answer_that_waits_unread_is_not_late),
         FIXTURE_TEST(a_killed_connection_loses_its_calls_and_comes_back),
         FIXTURE_TEST(a_restart_is_logged_once_as_lost_and_once_as_restored),
         FIXTURE_TEST(a_server_that_is_away_at_first_is_waited_for),

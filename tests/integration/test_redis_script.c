@@ -104,19 +104,31 @@ static const struct {
     const char *word;
     int type;
 } cases[] = {
-    { "SUBMIT takes a new task",           SCRIPT_SUBMIT, { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" }, "NEW", REDIS_REPLY_ARRAY },
-    { "SUBMIT knows it again",             SCRIPT_SUBMIT, { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" }, "SAME", REDIS_REPLY_ARRAY },
-    { "BEGIN of nobody's task is lost",    SCRIPT_BEGIN,  { "public.none", "1.a.1", "call", "1", "30000", "{}" },                     "LOST", REDIS_REPLY_ARRAY },
-    { "EMIT of nobody's task is lost",     SCRIPT_EMIT,   { "public.none", "1.a.1", "1", "{}", "" },                                  "LOST", REDIS_REPLY_ARRAY },
-    { "RENEW of nobody's task is lost",    SCRIPT_RENEW,  { "30000", "public.none", "1.a.1" },                                        "LOST", REDIS_REPLY_ARRAY },
-    { "FINISH of nobody's task is lost",   SCRIPT_FINISH, { "public.none", "1.a.1", "done", "known", "0", "" },                       "LOST", REDIS_REPLY_ARRAY },
-    { "CANCEL of nobody's task finds none", SCRIPT_CANCEL, { "public.none" },                                                         "NONE", REDIS_REPLY_ARRAY },
-    { "READ of nobody's task finds none",  SCRIPT_READ,   { "public.none", "1" },                                                     "NONE", REDIS_REPLY_ARRAY },
-    { "STATUS of nobody's task finds none", SCRIPT_STATUS, { "public.none" },                                                         "NONE", REDIS_REPLY_ARRAY },
-    { "CANCEL ends a task that waits",     SCRIPT_CANCEL, { "public.new" },                                                           "CANCELLED", REDIS_REPLY_ARRAY },
-    { "CLAIM of an empty queue has no job", SCRIPT_CLAIM, { "worker", "30000", "4", "nonce", "3" },                                   "", REDIS_REPLY_ARRAY },
-    { "REAP of no lease counts",           SCRIPT_REAP,   { "2000", "32" },                                                           "", REDIS_REPLY_INTEGER },
-    { "READY says so",                     SCRIPT_READY,  { NULL },                                                                   "READY", REDIS_REPLY_ARRAY },
+    {"SUBMIT takes a new task",
+     SCRIPT_SUBMIT,                                        { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" },
+     "NEW",                                                                                                                                         REDIS_REPLY_ARRAY  },
+    { "SUBMIT knows it again",
+     SCRIPT_SUBMIT,                                        { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" },
+     "SAME",                                                                                                                                        REDIS_REPLY_ARRAY  },
+    { "BEGIN of nobody's task is lost",
+     SCRIPT_BEGIN,                                         { "public.none", "1.a.1", "call", "1", "30000", "{}" },
+     "LOST",                                                                                                                                        REDIS_REPLY_ARRAY  },
+    { "EMIT of nobody's task is lost",
+     SCRIPT_EMIT,                                          { "public.none", "1.a.1", "1", "{}", "" },
+     "LOST",                                                                                                                                        REDIS_REPLY_ARRAY  },
+    { "RENEW of nobody's task is lost",     SCRIPT_RENEW,  { "30000", "public.none", "1.a.1" },                                        "LOST",      REDIS_REPLY_ARRAY  },
+    { "FINISH of nobody's task is lost",
+     SCRIPT_FINISH,                                        { "public.none", "1.a.1", "done", "known", "0", "" },
+     "LOST",                                                                                                                                        REDIS_REPLY_ARRAY  },
+    { "CANCEL of nobody's task finds none", SCRIPT_CANCEL, { "public.none" },                                                          "NONE",      REDIS_REPLY_ARRAY  },
+    { "READ of nobody's task finds none",   SCRIPT_READ,   { "public.none", "1" },                                                     "NONE",      REDIS_REPLY_ARRAY  },
+    { "STATUS of nobody's task finds none", SCRIPT_STATUS, { "public.none" },                                                          "NONE",      REDIS_REPLY_ARRAY  },
+    { "CANCEL ends a task that waits",      SCRIPT_CANCEL, { "public.new" },                                                           "CANCELLED", REDIS_REPLY_ARRAY  },
+    { "CLAIM of an empty queue has no job",
+     SCRIPT_CLAIM,                                         { "worker", "30000", "4", "nonce", "3" },
+     "",                                                                                                                                            REDIS_REPLY_ARRAY  },
+    { "REAP of no lease counts",            SCRIPT_REAP,   { "2000", "32" },                                                           "",          REDIS_REPLY_INTEGER},
+    { "READY says so",                      SCRIPT_READY,  { NULL },                                                                   "READY",     REDIS_REPLY_ARRAY  },
 };
 
 static void every_script_compiles_and_answers(void **state)
@@ -149,8 +161,8 @@ static void the_embedded_text_is_what_its_sha1_says(void **state)
         struct answer answer = { .fixture = f };
 
         assert_int_equal(strlen(scripts[i].body), scripts[i].len);
-        assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "LOAD", scripts[i].body), on_answer, &answer, NULL),
-                         0);
+        assert_int_equal(
+            redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "LOAD", scripts[i].body), on_answer, &answer, NULL), 0);
         WAIT_UNTIL(f, answer.times);
         assert_string_equal(answer.text, scripts[i].sha1);
     }
@@ -171,7 +183,10 @@ static void forgotten_scripts_are_sent_again(void **state)
 static void arguments_may_hold_any_byte(void **state)
 {
     static const char odd[] = "public.\0 \r\n\xff";
-    const struct script_arg args[] = { { odd, sizeof(odd) - 1 }, { "", 0 } };
+    const struct script_arg args[] = {
+        {odd, sizeof(odd) - 1},
+        { "", 0              }
+    };
     struct script_call call = { .script = SCRIPT_STATUS, .prefix = PREFIX, .args = args, .count = 2 };
     struct fixture *f = begin(*state);
     struct outcome outcome = { .fixture = f };

@@ -61,9 +61,9 @@ static int start_server(void **state)
     make_certificates(world);
     world->tls_port = free_port();
     snprintf(port, sizeof(port), "%d", world->tls_port);
-    world->server = redis_server_create((const char *[]){ "--tls-port", port, "--tls-cert-file", world->good, "--tls-key-file",
-                                                          world->good, "--tls-ca-cert-file", world->ca,
-                                                          "--tls-auth-clients", "no", NULL });
+    world->server = redis_server_create((const char *[]){ "--tls-port", port, "--tls-cert-file", world->good,
+                                                          "--tls-key-file", world->good, "--tls-ca-cert-file",
+                                                          world->ca, "--tls-auth-clients", "no", NULL });
     *state = world;
     return 0;
 }
@@ -108,7 +108,8 @@ static void present(struct world *world, const char *certificate)
     begin(&admin, "redis", "127.0.0.1", redis_server_port(world->server), NULL);
     WAIT_UNTIL(&admin, admin.ready);
     assert_string_equal(
-        ask(&admin, REDIS_WORDS("CONFIG", "SET", "tls-cert-file", certificate, "tls-key-file", certificate)).text, "OK");
+        ask(&admin, REDIS_WORDS("CONFIG", "SET", "tls-cert-file", certificate, "tls-key-file", certificate)).text,
+        "OK");
     fixture_deinit(&admin);
 }
 
@@ -133,14 +134,18 @@ static void anything_else_is_refused_and_said(void **state)
     const struct {
         const char *name, *certificate, *host, *ca, *said;
     } cases[] = {
-        { "a certificate for another name", world->wrong, "localhost", world->ca, "hostname mismatch" },
-        { "a certificate for a name, asked by number", world->named, "127.0.0.1", world->ca, "IP address mismatch" },
-        { "an authority that is not ours", world->unknown, "localhost", world->ca, "certificate refused: unable to get" },
-        { "our authority is not the one in the file", world->good, "localhost", world->other_ca, "certificate refused: self-signed" },
-        { "an authority that the system does not know", world->good, "localhost", NULL, "certificate refused: " },
-        { "an expired certificate", world->expired, "localhost", world->ca, "certificate has expired" },
-        { "a file of authorities that is missing", world->good, "localhost", "/nonexistent.pem", "authorities cannot be read" },
-        { "a file of authorities that holds none", world->good, "localhost", "/dev/null", "authorities cannot be read" },
+        {"a certificate for another name",              world->wrong,   "localhost", world->ca,          "hostname mismatch"      },
+        { "a certificate for a name, asked by number",  world->named,   "127.0.0.1", world->ca,          "IP address mismatch"    },
+        { "an authority that is not ours",              world->unknown, "localhost", world->ca,
+         "certificate refused: unable to get"                                                                                     },
+        { "our authority is not the one in the file",   world->good,    "localhost", world->other_ca,
+         "certificate refused: self-signed"                                                                                       },
+        { "an authority that the system does not know", world->good,    "localhost", NULL,               "certificate refused: "  },
+        { "an expired certificate",                     world->expired, "localhost", world->ca,          "certificate has expired"},
+        { "a file of authorities that is missing",      world->good,    "localhost", "/nonexistent.pem",
+         "authorities cannot be read"                                                                                             },
+        { "a file of authorities that holds none",      world->good,    "localhost", "/dev/null",
+         "authorities cannot be read"                                                                                             },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -193,7 +198,8 @@ static void much_data_passes_in_order(void **state)
     begin(&f, "rediss", "localhost", world->tls_port, world->ca);
     WAIT_UNTIL(&f, f.ready);
     last = large = (struct answer){ .fixture = &f };
-    assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("SETRANGE", "large", "5000000", "x"), on_answer, &large, NULL), 0);
+    assert_int_equal(
+        redis_send_words(f.redis, REDIS_WORDS("SETRANGE", "large", "5000000", "x"), on_answer, &large, NULL), 0);
     for (int i = 0; i < 1000; i++)
         assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("INCR", "count"), on_answer, &last, NULL), 0);
     assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("GET", "large"), on_answer, &large, NULL), 0);

@@ -44,8 +44,8 @@ static X509 *make(EVP_PKEY *key, const char *name, long serial, long ends_s)
     X509_gmtime_adj(X509_getm_notBefore(certificate), -2 * DAY_S);
     X509_gmtime_adj(X509_getm_notAfter(certificate), ends_s);
     X509_set_pubkey(certificate, key);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC, (const unsigned char *)name, -1, -1,
-                               0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(certificate), "CN", MBSTRING_ASC, (const unsigned char *)name, -1,
+                               -1, 0);
     return certificate;
 }
 

@@ -139,7 +139,7 @@ void http_fixture_wait(struct http_fixture *fixture, const int *counter, int val
 
 /* -- the clients */
 
-void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer)
+void http_peer_dial_unseen(struct http_fixture *fixture, struct http_peer *peer)
 {
     struct http_address address;
     const char *why;
@@ -150,6 +150,11 @@ void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer)
     peer->fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(peer->fd >= 0);
     assert_int_equal(connect(peer->fd, (struct sockaddr *)&address.storage, address.len), 0);
+}
+
+void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer)
+{
+    http_peer_dial_unseen(fixture, peer);
     http_fixture_turn(fixture, 2);
 }
 

@@ -45,6 +45,8 @@ struct http_peer {
 };
 
 void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer);
+void http_peer_dial_unseen(struct http_fixture *fixture,
+                           struct http_peer *peer); /* the server has not accepted it yet */
 void http_peer_close(struct http_peer *peer);
 void http_peer_reset(struct http_peer *peer);      /* closes with RST */
 void http_peer_half_close(struct http_peer *peer); /* FIN, and still reads */

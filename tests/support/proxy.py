@@ -1,11 +1,12 @@
 """A TCP proxy that fails on purpose, to stand between a program and Redis.
 
-    with Proxy(world.redis_server.socket) as proxy:
-        world.worker(REDIS_URL=proxy.url)
-        proxy.lose_reply_to(script_sha1)    # the next request with these bytes arrives; its connection is cut before the answer
-        proxy.hold(script_sha1)             # the next request with these bytes, and all behind it on its connection, waits ...
-        proxy.held.wait()
-        proxy.release()                     # ... until here
+    proxy = world.proxy()
+    world.worker(REDIS_URL=proxy.url)
+    proxy.lose_reply_to(script_sha1)    # the next request with these bytes arrives; its connection is cut before the answer
+    proxy.lost.wait()
+    proxy.hold(script_sha1)             # the next request with these bytes, and all behind it on its connection, waits ...
+    proxy.held.wait()
+    proxy.release()                     # ... until here
 
 One thread per direction; everything ends with the proxy.
 """
@@ -66,12 +67,6 @@ class Proxy:
         self._release.set()
         self._listener.close()
         self.cut_all()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        self.close()
 
     # -- its threads
 

@@ -136,10 +136,23 @@ struct redis_server *redis_server_create(const char *const *arguments)
     server->port = free_port();
     snprintf(server->port_text, sizeof(server->port_text), "%d", server->port);
 
-    const char *const words[] = { "redis-server",   "--port",          server->port_text, "--bind", "127.0.0.1",
-                                  "--unixsocket",   server->path,      "--save",          "",       "--appendonly",
-                                  "no",             "--daemonize",     "no",              "--enable-debug-command",
-                                  "yes",            "--protected-mode", "no" };
+    const char *const words[] = { "redis-server",
+                                  "--port",
+                                  server->port_text,
+                                  "--bind",
+                                  "127.0.0.1",
+                                  "--unixsocket",
+                                  server->path,
+                                  "--save",
+                                  "",
+                                  "--appendonly",
+                                  "no",
+                                  "--daemonize",
+                                  "no",
+                                  "--enable-debug-command",
+                                  "yes",
+                                  "--protected-mode",
+                                  "no" };
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         add_word(server, words[i]);
     for (; arguments && *arguments; arguments++)

@@ -21,6 +21,10 @@ class Scripts:
         self.bodies = {path.stem: prelude + path.read_bytes() for path in FOLDER.glob("*.lua") if path.stem != "prelude"}
         self.sha1 = {name: hashlib.sha1(body).hexdigest() for name, body in self.bodies.items()}
 
+    def load(self):
+        """So that the first EVALSHA of every program runs."""
+        self.redis.pipeline([("SCRIPT", "LOAD", body) for body in self.bodies.values()])
+
     def __call__(self, name, *args):
         try:
             return self.redis("EVALSHA", self.sha1[name], 1, self.prefix, *args)

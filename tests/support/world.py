@@ -15,6 +15,7 @@ import json
 
 from support.http_client import EventStream, fetch
 from support.processes import Program, binary, eventually
+from support.proxy import Proxy
 from support.redis_server import RedisServer
 from support.scripts import Scripts
 from support.store import look
@@ -107,6 +108,7 @@ class World:
         """redis: as RedisServer takes it, such as tcp=True, aof=True."""
         self.services = []
         self._names = {}
+        self._proxies = []
         self.redis_server = RedisServer(**redis)
         try:
             self.redis = self.redis_server.client()
@@ -137,6 +139,13 @@ class World:
         if self.ark:
             defaults["ARK_BASE_URL"] = f"{self.ark.url}/api/v3"
         return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options})
+
+    def proxy(self):
+        """A proxy in front of Redis that fails on purpose: give its url to a program as REDIS_URL. Redis knows all scripts from
+        now on, so that run_script.sha1 names a request that runs one."""
+        self.run_script.load()
+        self._proxies.append(Proxy(self.redis_server.socket))
+        return self._proxies[-1]
 
     def _shared(self):
         return {"REDIS_URL": self.redis_server.url, "LOG_LEVEL": "debug"}
@@ -190,6 +199,8 @@ class World:
             for service in self.services:
                 if service.is_running():
                     service.kill()
+            for proxy in self._proxies:
+                proxy.close()
             self.redis_server.close()
 
     def close(self):

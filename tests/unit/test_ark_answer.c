@@ -105,7 +105,8 @@ static const struct answer {
       ": ping\r\n\r\ndata:[DONE]\r\n\r\n",
       "image 0 u s\ncompleted\nfinished\n" },
     { "a stream of bytes", 200, SSE,
-      "data: {\"type\":\"image_generation.partial_succeeded\",\"image_index\":0,\"b64_json\":\"iVBORw0KGgoA\"}\n\n" DONE,
+      "data: {\"type\":\"image_generation.partial_succeeded\",\"image_index\":0,\"b64_json\":\"iVBORw0KGgoA\"}\n\n"
+      DONE,
       "image 0 data:image/png;base64,iVBORw0KGgoA -\ncompleted\nfinished\n" },
     { "a stream that names its types only in event lines", 200, SSE,
       "event: image_generation.partial_succeeded\ndata: {\"image_index\":1,\"url\":\"u\"}\n\n" DONE,
@@ -121,7 +122,8 @@ static const struct answer {
       IMAGE(2, URL(2)) IMAGE(2, URL(9)) REFUSED(2) IMAGE(-7, URL(0)) IMAGE(4096, URL(1)) IMAGE(1, URL(7)) DONE,
       IN_FULL(2) IN_FULL(0) IN_FULL(1) "completed\nfinished\n" },
     { "types that are not known, and data that is no JSON", 200, SSE,
-      "event: image_generation.partial_image\ndata: {\"type\":\"image_generation.partial_image\",\"b64_json\":\"AA\"}\n\n"
+      "event: image_generation.partial_image\n"
+      "data: {\"type\":\"image_generation.partial_image\",\"b64_json\":\"AA\"}\n\n"
       "event: ping\ndata: {}\n\ndata: {{{\n\ndata: []\n\ndata:\n\n" IMAGE(0, URL(0)) DONE,
       IN_FULL(0) "completed\nfinished\n" },
     { "an error for all of it, as an error event", 200, SSE, "event: error\ndata: " BAD "\n\n",
@@ -278,8 +280,8 @@ static void only_images(struct buf *out, const char *text)
     }
 }
 
-/* How many images have ended before the cut: the first brace after a url closes its object, in all of the answers here but that
- * of the layers. */
+/* How many images have ended before the cut: the first brace after a url closes its object, in all of the answers here
+ * but that of the layers. */
 static int images_before(const struct answer *answer, size_t cut)
 {
     const char *at = answer->body;

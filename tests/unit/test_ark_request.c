@@ -12,13 +12,13 @@
 #include "common/task_spec.h"
 #include "worker/ark_request.h"
 
-#define PRO   "doubao-seedream-5-0-pro-260628"
-#define LITE  "doubao-seedream-5-0-lite-260128"
-#define FOUR  "doubao-seedream-4-0-250828"
-#define FIVE4 "doubao-seedream-4-5-251128"
-#define FLASH "doubao-seedream-5-0-flash-260915"
-#define T2I   "doubao-seedream-3-0-t2i-250415"
-#define EDIT  "doubao-seededit-3-0-i2i-250628"
+#define PRO    "doubao-seedream-5-0-pro-260628"
+#define LITE   "doubao-seedream-5-0-lite-260128"
+#define FOUR   "doubao-seedream-4-0-250828"
+#define FOUR_5 "doubao-seedream-4-5-251128"
+#define FLASH  "doubao-seedream-5-0-flash-260915"
+#define T2I    "doubao-seedream-3-0-t2i-250415"
+#define EDIT   "doubao-seededit-3-0-i2i-250628"
 
 static const struct ark_defaults plain = { .model = FOUR, .prompt = "P", .size = "2K", .max_images = 3 };
 
@@ -70,8 +70,11 @@ static void assert_field(const struct built *built, const char *field, const cha
     json_decref(wanted);
 }
 
-#define GROUP   "sequential_image_generation"
-#define OPTIONS "sequential_image_generation_options"
+#define AUTO     "\"auto\""
+#define DISABLED "\"disabled\""
+#define MAX(n)   "{\"max_images\":" #n "}"
+#define GROUP    "sequential_image_generation"
+#define OPTIONS  "sequential_image_generation_options"
 
 static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
 {
@@ -100,7 +103,7 @@ static void prefers_what_the_client_gave(void **state)
 {
     struct task_spec spec = { .prompt = "client's \"words\"",
                               .size = "1024x1024",
-                              .model = FIVE4,
+                              .model = FOUR_5,
                               .max_images = 5,
                               .watermark_given = true,
                               .watermark = true };
@@ -109,7 +112,7 @@ static void prefers_what_the_client_gave(void **state)
     (void)state;
     reference(&spec, 1);
     built = build(&plain, &spec);
-    assert_field(&built, "model", "\"" FIVE4 "\"");
+    assert_field(&built, "model", "\"" FOUR_5 "\"");
     assert_field(&built, "prompt", "\"client's \\\"words\\\"\"");
     assert_field(&built, "image", "\"https://a.test/0.png\"");
     assert_field(&built, "size", "\"1024x1024\"");
@@ -144,20 +147,20 @@ static const struct {
     int wanted, images; /* wanted 0: the default of 3 */
     const char *group, *options;
 } groups[] = {
-    {"the default",                                FOUR,                      1,  0,  3,  "\"auto\"",     "{\"max_images\":3}" },
-    { "one image needs no group",                  FOUR,                      1,  1,  1,  "\"disabled\"", NULL                 },
-    { "as many as there is room for",              FOUR,                      5,  10, 10, "\"auto\"",     "{\"max_images\":10}"},
-    { "clamped to the room beside the references", FOUR,                      13, 15, 2,  "\"auto\"",     "{\"max_images\":2}" },
-    { "the default is clamped too",                FOUR,                      13, 0,  2,  "\"auto\"",     "{\"max_images\":2}" },
-    { "fourteen references leave one",             FOUR,                      14, 0,  1,  "\"disabled\"", NULL                 },
-    { "without references",                        FOUR,                      0,  15, 15, "\"auto\"",     "{\"max_images\":15}"},
-    { "4.5 has groups",                            FIVE4,                     1,  0,  3,  "\"auto\"",     "{\"max_images\":3}" },
-    { "5.0 lite has groups",                       LITE,                      1,  0,  3,  "\"auto\"",     "{\"max_images\":3}" },
-    { "5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL,           NULL                 },
-    { "5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL,           NULL                 },
-    { "3.0 as well",                               T2I,                       0,  4,  1,  NULL,           NULL                 },
-    { "SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL,           NULL                 },
-    { "an endpoint id is taken for 4.0",           "ep-20250828101010-abcde", 1,  2,  2,  "\"auto\"",     "{\"max_images\":2}" },
+    {"the default",                                FOUR,                      1,  0,  3,  AUTO,     MAX(3) },
+    { "one image needs no group",                  FOUR,                      1,  1,  1,  DISABLED, NULL   },
+    { "as many as there is room for",              FOUR,                      5,  10, 10, AUTO,     MAX(10)},
+    { "clamped to the room beside the references", FOUR,                      13, 15, 2,  AUTO,     MAX(2) },
+    { "the default is clamped too",                FOUR,                      13, 0,  2,  AUTO,     MAX(2) },
+    { "fourteen references leave one",             FOUR,                      14, 0,  1,  DISABLED, NULL   },
+    { "without references",                        FOUR,                      0,  15, 15, AUTO,     MAX(15)},
+    { "4.5 has groups",                            FOUR_5,                    1,  0,  3,  AUTO,     MAX(3) },
+    { "5.0 lite has groups",                       LITE,                      1,  0,  3,  AUTO,     MAX(3) },
+    { "5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL,     NULL   },
+    { "5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL,     NULL   },
+    { "3.0 as well",                               T2I,                       0,  4,  1,  NULL,     NULL   },
+    { "SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL,     NULL   },
+    { "an endpoint id is taken for 4.0",           "ep-20250828101010-abcde", 1,  2,  2,  AUTO,     MAX(2) },
 };
 
 static void clamps_the_group(void **state)
@@ -180,29 +183,29 @@ static void clamps_the_group(void **state)
 static const struct {
     const char *name, *model, *field, *want;
 } extras[] = {
-    {"4.0 is always jpeg",                          FOUR,  "output_format",           NULL                         },
-    { "4.5 is always jpeg",                         FIVE4, "output_format",           NULL                         },
-    { "5.0 lite has formats",                       LITE,  "output_format",           "\"png\""                    },
-    { "5.0 pro has formats",                        PRO,   "output_format",           "\"png\""                    },
-    { "4.0 does not search",                        FOUR,  "tools",                   NULL                         },
-    { "5.0 lite searches",                          LITE,  "tools",                   "[{\"type\":\"web_search\"}]"},
-    { "5.0 pro does not search",                    PRO,   "tools",                   NULL                         },
-    { "4.0 can be fast",                            FOUR,  "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
-    { "5.0 pro can be fast",                        PRO,   "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
-    { "4.5 cannot be fast",                         FIVE4, "optimize_prompt_options", NULL                         },
-    { "5.0 lite cannot be fast",                    LITE,  "optimize_prompt_options", NULL                         },
-    { "4.0 has no guidance",                        FOUR,  "guidance_scale",          NULL                         },
-    { "3.0 has guidance",                           T2I,   "guidance_scale",          "2.5"                        },
-    { "4.0 takes a seed",                           FOUR,  "seed",                    "42"                         },
-    { "3.0 takes a seed",                           T2I,   "seed",                    "42"                         },
-    { "4.5 takes no seed",                          FIVE4, "seed",                    NULL                         },
-    { "4.0 has no background",                      FOUR,  "background",              NULL                         },
-    { "5.0 flash has a background",                 FLASH, "background",              "\"transparent\""            },
-    { "5.0 pro does not stream",                    PRO,   "stream",                  NULL                         },
-    { "5.0 lite streams",                           LITE,  "stream",                  "true"                       },
-    { "pictures as bytes",                          FOUR,  "response_format",         "\"b64_json\""               },
-    { "a size that the model has",                  LITE,  "size",                    "\"4K\""                     },
-    { "a size that the model lacks is left to ARK", PRO,   "size",                    NULL                         },
+    {"4.0 is always jpeg",                          FOUR,   "output_format",           NULL                         },
+    { "4.5 is always jpeg",                         FOUR_5, "output_format",           NULL                         },
+    { "5.0 lite has formats",                       LITE,   "output_format",           "\"png\""                    },
+    { "5.0 pro has formats",                        PRO,    "output_format",           "\"png\""                    },
+    { "4.0 does not search",                        FOUR,   "tools",                   NULL                         },
+    { "5.0 lite searches",                          LITE,   "tools",                   "[{\"type\":\"web_search\"}]"},
+    { "5.0 pro does not search",                    PRO,    "tools",                   NULL                         },
+    { "4.0 can be fast",                            FOUR,   "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
+    { "5.0 pro can be fast",                        PRO,    "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
+    { "4.5 cannot be fast",                         FOUR_5, "optimize_prompt_options", NULL                         },
+    { "5.0 lite cannot be fast",                    LITE,   "optimize_prompt_options", NULL                         },
+    { "4.0 has no guidance",                        FOUR,   "guidance_scale",          NULL                         },
+    { "3.0 has guidance",                           T2I,    "guidance_scale",          "2.5"                        },
+    { "4.0 takes a seed",                           FOUR,   "seed",                    "42"                         },
+    { "3.0 takes a seed",                           T2I,    "seed",                    "42"                         },
+    { "4.5 takes no seed",                          FOUR_5, "seed",                    NULL                         },
+    { "4.0 has no background",                      FOUR,   "background",              NULL                         },
+    { "5.0 flash has a background",                 FLASH,  "background",              "\"transparent\""            },
+    { "5.0 pro does not stream",                    PRO,    "stream",                  NULL                         },
+    { "5.0 lite streams",                           LITE,   "stream",                  "true"                       },
+    { "pictures as bytes",                          FOUR,   "response_format",         "\"b64_json\""               },
+    { "a size that the model has",                  LITE,   "size",                    "\"4K\""                     },
+    { "a size that the model lacks is left to ARK", PRO,    "size",                    NULL                         },
 };
 
 static void sends_only_what_the_model_has(void **state)
@@ -232,7 +235,7 @@ static void sends_only_what_the_model_has(void **state)
 static void standard_optimization_goes_to_all_that_have_it(void **state)
 {
     struct ark_defaults defaults = plain;
-    struct task_spec spec = { .model = (char *)(uintptr_t)FIVE4 };
+    struct task_spec spec = { .model = (char *)(uintptr_t)FOUR_5 };
     struct built built;
 
     (void)state;

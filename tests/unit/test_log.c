@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -195,7 +195,8 @@ static void test_text_lines_stay_one_line(void **state)
     log_info("http", "request", "path=%s", "/x\r\n2026-01-02T03:04:05.678Z info forged\x1b[2J\xff");
     line = capture_end(&capture);
     assert_is_one_clean_line(line);
-    assert_string_equal(without_time(line), "info  http    request path=/x??2026-01-02T03:04:05.678Z info forged?[2J?\n");
+    assert_string_equal(without_time(line),
+                        "info  http    request path=/x??2026-01-02T03:04:05.678Z info forged?[2J?\n");
 }
 
 /* At every length around the limit: a cut must not leave half a character or half an escape behind. */

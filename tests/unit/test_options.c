@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -175,7 +175,10 @@ static void test_precedence(void **state)
 
 static void test_switches_on_the_command_line(void **state)
 {
-    struct run on = { .args = { "--mark", "--check" }, .environment = { "T_MARK=no" } };
+    struct run on = {
+        .args = {"--mark", "--check" },
+          .environment = { "T_MARK=no"      }
+    };
     struct run off = { .args = { "--no-mark" } };
     struct run said = { .args = { "--mark=off" } };
 
@@ -320,6 +323,12 @@ static const struct { const char *name, *args[3], *environment[3], *env_file, *w
       "prog: there is no option --nonsense; see --help\n" },
     { "a mistyped option",                   { "--treads=4" }, { NULL }, NULL,
       "prog: there is no option --treads; did you mean --threads?\n" },
+    { "a letter too many",                   { "--threaads=4" }, { NULL }, NULL,
+      "prog: there is no option --threaads; did you mean --threads?\n" },
+    { "two letters too few",                 { "--treds=4" }, { NULL }, NULL,
+      "prog: there is no option --treds; did you mean --threads?\n" },
+    { "three letters too few",               { "--tres=4" }, { NULL }, NULL,
+      "prog: there is no option --tres; see --help\n" },
     { "an unknown option's value is not shown", { "--secret=sk-1" }, { NULL }, NULL,
       "prog: there is no option --secret; see --help\n" },
     { "a word",                              { "start" }, { NULL }, NULL,
@@ -385,7 +394,7 @@ static void test_what_is_refused(void **state)
 static void test_texts_that_are_needed(void **state)
 {
     static const struct option_row needed[] = {
-        { "key", "T_KEY", OPT_SECRET, AT(key), NULL, 4, 16, "a secret", NULL },
+        {"key", "T_KEY", OPT_SECRET, AT(key), NULL, 4, 16, "a secret", NULL},
     };
     static const struct option_table only = { "prog", "1", "", needed, 1 };
     const struct place *place = *state;
@@ -515,25 +524,25 @@ static void test_help_as_markdown(void **state)
     struct run run = { .args = { "--help=markdown" } };
 
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
-    assert_string_equal(run.out,
-                        "| environment | flag | default | allowed | meaning |\n"
-                        "|---|---|---|---|---|\n"
-                        "| `T_NAME` | `--name` | `a name` | at most 16 bytes | what it is called |\n"
-                        "| `T_KEY` | `--key` | | at most 16 bytes | a secret |\n"
-                        "| `T_THREADS` | `--threads` | `4` | 1 to 256 | threads |\n"
-                        "| `T_PORT` | `--port` | `0` | -1 to 65535 | port |\n"
-                        "| `T_WAIT` | `--wait` | `15s` | 100ms to 10m | how long \\| how short |\n"
-                        "| `T_ROOM` | `--room` | `64k` | at least 1k | bytes of room |\n"
-                        "| `T_MARK` | `--[no-]mark` | `true` | true, false | whether |\n"
-                        "| `T_FORMAT` | `--format` | `text` | text, json, long-json | how |\n"
-                        "| | `--check` | | | only look |\n");
+    assert_string_equal(run.out, "| environment | flag | default | allowed | meaning |\n"
+                                 "|---|---|---|---|---|\n"
+                                 "| `T_NAME` | `--name` | `a name` | at most 16 bytes | what it is called |\n"
+                                 "| `T_KEY` | `--key` | | at most 16 bytes | a secret |\n"
+                                 "| `T_THREADS` | `--threads` | `4` | 1 to 256 | threads |\n"
+                                 "| `T_PORT` | `--port` | `0` | -1 to 65535 | port |\n"
+                                 "| `T_WAIT` | `--wait` | `15s` | 100ms to 10m | how long \\| how short |\n"
+                                 "| `T_ROOM` | `--room` | `64k` | at least 1k | bytes of room |\n"
+                                 "| `T_MARK` | `--[no-]mark` | `true` | true, false | whether |\n"
+                                 "| `T_FORMAT` | `--format` | `text` | text, json, long-json | how |\n"
+                                 "| | `--check` | | | only look |\n");
     forget(&run);
 }
 
 static void test_a_long_default_is_cut_in_the_help(void **state)
 {
     static const struct option_row long_row[] = {
-        { "prompt", "T_PROMPT", OPT_STRING, AT(name), "图一二三四五六七八九图一二三四五六七八九图一二三四五六七八九", 0, 999, "words", NULL },
+        {"prompt", "T_PROMPT", OPT_STRING, AT(name), "图一二三四五六七八九图一二三四五六七八九图一二三四五六七八九", 0,
+         999, "words", NULL},
     };
     static const struct option_table only = { "prog", "1", "", long_row, 1 };
     char *said;
@@ -543,7 +552,8 @@ static void test_a_long_default_is_cut_in_the_help(void **state)
     (void)state;
     options_write_help(&only, out);
     fclose(out);
-    assert_non_null(strstr(said, "  --prompt  T_PROMPT  图一二三四五六七八九图一二三四五六七八九图一二三四...  words\n"));
+    assert_non_null(
+        strstr(said, "  --prompt  T_PROMPT  图一二三四五六七八九图一二三四五六七八九图一二三四...  words\n"));
     free(said);
 }
 
@@ -559,11 +569,13 @@ static void test_version(void **state)
 static void test_print_config(void **state)
 {
     struct run run = {
-        .args = { "--threads=7", "--print-config", "--no-mark" },
-        .environment = { "T_KEY=sk-1", "T_WAIT=20s" },
+        .args = {"--threads=7", "--print-config", "--no-mark" },
+        .environment = { "T_KEY=sk-1",            "T_WAIT=20s"               },
         .env_file = "T_NAME='a \"b\" #\\'\nT_PORT=\n",
     };
-    struct run bad = { .args = { "--print-config", "--threads=0" } };
+    struct run bad = {
+        .args = {"--print-config", "--threads=0"}
+    };
 
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_string_equal(run.out, "T_NAME=\"a \\\"b\\\" #\\\\\" # .env\n"
@@ -584,7 +596,8 @@ static void test_print_config(void **state)
 /* --print-config > .env gives the same configuration again, but for secrets. */
 static void test_a_printed_configuration_reads_back(void **state)
 {
-    static const char *const names[] = { "plain", "two words", " x ", "a#b", "a # b", "'", "\"x\"", "back\\slash", "l1\nl2", "图" };
+    static const char *const names[] = { "plain", "two words", " x ",         "a#b",    "a # b",
+                                         "'",     "\"x\"",     "back\\slash", "l1\nl2", "图" };
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char variable[64];

@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -104,8 +104,8 @@ static void test_every_problem_writes_valid_json(void **state)
 static void test_hostile_texts_are_escaped(void **state)
 {
     static const struct problem_field fields[] = {
-        { "/urls/0", "must be http or https" },
-        { "/a\"b\\c\n", "\x01 </script> \xff" },
+        {"/urls/0",     "must be http or https"},
+        { "/a\"b\\c\n", "\x01 </script> \xff"  },
     };
     struct problem_report report = {
         .problem = PROBLEM_INVALID_FIELDS,

@@ -36,7 +36,7 @@ static void test_checksums_match_their_published_examples(void **state)
 static const uint8_t *inflate_stored(const uint8_t *at, struct buf *out)
 {
     for (bool final = false; !final;) {
-        unsigned len = at[1] | at[2] << 8, complement = at[3] | at[4] << 8;
+        unsigned len = at[1] + 256u * at[2], complement = at[3] + 256u * at[4];
 
         assert_true(at[0] == 0 || at[0] == 1);
         assert_int_equal(len ^ complement, 0xffff);

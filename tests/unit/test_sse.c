@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -47,7 +47,7 @@ static int feed(struct sse_reader *reader, const char *bytes, size_t len)
 }
 
 #define BYTES(text) text, sizeof(text) - 1
-#define BOM "\xef\xbb\xbf"
+#define BOM         "\xef\xbb\xbf"
 /* clang-format off */
 static const struct { const char *name, *stream; size_t len; const char *want; } cases[] = {
     { "nothing",                                        BYTES(""),                                          "" },

@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -15,8 +15,12 @@ static void test_states_have_names_that_read_back(void **state)
         const char *name;
         bool final;
     } states[] = {
-        { TASK_QUEUED, "queued", false }, { TASK_RUNNING, "running", false }, { TASK_DELAYED, "delayed", false },
-        { TASK_DONE, "done", true },      { TASK_FAILED, "failed", true },    { TASK_CANCELLED, "cancelled", true },
+        {TASK_QUEUED,     "queued",    false},
+        { TASK_RUNNING,   "running",   false},
+        { TASK_DELAYED,   "delayed",   false},
+        { TASK_DONE,      "done",      true },
+        { TASK_FAILED,    "failed",    true },
+        { TASK_CANCELLED, "cancelled", true },
     };
 
     (void)state;
@@ -45,7 +49,7 @@ static void test_other_words_are_no_state(void **state)
 }
 
 #define BYTES(text) text, sizeof(text) - 1
-#define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
+#define X32         "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 /* clang-format off */
 static const struct { const char *name, *id; size_t len; bool valid; } ids[] = {
     { "one letter",                         BYTES("a"),                      true },

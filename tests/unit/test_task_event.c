@@ -1,10 +1,11 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
@@ -25,7 +26,7 @@ static void test_types(void **state)
 }
 
 #define BYTES(text) text, sizeof(text) - 1
-#define BAD 0, EVENT_TYPE_COUNT, ""
+#define BAD         0, EVENT_TYPE_COUNT, ""
 /* clang-format off */
 static const struct { const char *name, *text; size_t len; int64_t n; enum task_event_type type; const char *json; } elements[] = {
     { "the first event",                       BYTES("1 start {\"event\":\"start\",\"data\":{}}"), 1, EVENT_START, "{\"event\":\"start\",\"data\":{}}" },
@@ -79,15 +80,27 @@ static void test_elements(void **state)
     }
 }
 
-static void test_an_element_cut_anywhere_is_refused(void **state)
+/* In memory of its own, so that a byte too many is seen. */
+static void test_texts_cut_anywhere_are_refused(void **state)
 {
-    static const char element[] = "12 process {\"event\":\"process\"}";
+    static const char element[] = "12 process {\"event\":\"process\"}", cursor[] = "1767312245678-";
 
     (void)state;
     for (size_t len = 0; len < sizeof(element) - 1; len++) {
         struct task_event event;
+        char *text = malloc(len ? len : 1);
 
-        assert_int_equal(task_event_parse(element, len, &event), ERR_SYNTAX);
+        memcpy(text, element, len);
+        assert_int_equal(task_event_parse(text, len, &event), ERR_SYNTAX);
+        free(text);
+    }
+    for (size_t len = 0; len < sizeof(cursor); len++) {
+        struct task_cursor parsed;
+        char *text = malloc(len ? len : 1);
+
+        memcpy(text, cursor, len);
+        assert_int_equal(task_cursor_parse(text, len, &parsed), ERR_SYNTAX);
+        free(text);
     }
 }
 
@@ -284,7 +297,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_an_element_cut_anywhere_is_refused),
+        cmocka_unit_test(test_texts_cut_anywhere_are_refused),
         cmocka_unit_test(test_the_frame),
         cmocka_unit_test(test_cursors),
         cmocka_unit_test(test_process_events),

@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -12,7 +12,7 @@
 #include "common/buf.h"
 #include "common/task_spec.h"
 
-#define URL "https://example.com/a.png"
+#define URL         "https://example.com/a.png"
 #define BYTES(text) text, sizeof(text) - 1
 
 static const char everything[] =
@@ -23,11 +23,11 @@ static const char everything[] =
 static void test_everything_that_can_be_given(void **state)
 {
     struct task_spec spec = {
-        .urls = { (char[]){ URL }, (char[]){ "http://example.org/图.jpg?x=1&y=/" } },
+        .urls = {(char[]){ URL }, (char[]){ "http://example.org/图.jpg?x=1&y=/" } },
         .url_count = 2,
-        .prompt = (char[]){ "两只\"猫\"\n和\\狗" },
+        .prompt = (char[]){ "两只\"猫\"\n和\\狗"             },
         .size = (char[]){ "2K" },
-        .model = (char[]){ "doubao-seedream-4-0-250828" },
+        .model = (char[]){ "doubao-seedream-4-0-250828"             },
         .max_images = 3,
         .max_paid_calls = 1,
         .watermark_given = true,
@@ -53,6 +53,21 @@ static void test_only_what_is_given(void **state)
     assert_int_equal(task_spec_write(&spec, &json), 0);
     assert_string_equal(json, "{\"urls\":[\"" URL "\"]}");
     free(json);
+}
+
+static void test_texts_that_are_no_utf8_are_not_written(void **state)
+{
+    struct task_spec link = {
+        .urls = {(char[]){ "u" }, (char[]){ "\xff" }},
+          .url_count = 2
+    };
+    struct task_spec prompt = { .urls = { (char[]){ "u" } }, .url_count = 1, .prompt = (char[]){ "\xe5\x9b" } };
+    char *json = NULL;
+
+    (void)state;
+    assert_int_not_equal(task_spec_write(&link, &json), 0);
+    assert_int_not_equal(task_spec_write(&prompt, &json), 0);
+    assert_null(json);
 }
 
 static void test_all_fields_are_read(void **state)
@@ -147,9 +162,9 @@ static void test_hashes(void **state)
     static const struct {
         const char *json, *hash;
     } known[] = {
-        { "", "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU" },
-        { "{\"urls\":[\"" URL "\"]}", "lova6peATRf5F6Zep2Ecqy4tQoHcVaO6hr1KjkAcO0o" },
-        { "{\"urls\":[\"https://example.com/4\"]}", "YGeMu_o0l-Gz1QqHsDyN4fGKqcJbjiIqEYNqczCik80" },
+        {"",                                        "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"},
+        { "{\"urls\":[\"" URL "\"]}",               "lova6peATRf5F6Zep2Ecqy4tQoHcVaO6hr1KjkAcO0o"},
+        { "{\"urls\":[\"https://example.com/4\"]}", "YGeMu_o0l-Gz1QqHsDyN4fGKqcJbjiIqEYNqczCik80"},
     };
 
     (void)state;
@@ -272,6 +287,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_everything_that_can_be_given),
         cmocka_unit_test(test_only_what_is_given),
+        cmocka_unit_test(test_texts_that_are_no_utf8_are_not_written),
         cmocka_unit_test(test_all_fields_are_read),
         cmocka_unit_test(test_absent_fields_read_as_absent),
         cmocka_unit_test(test_round_trips_keep_every_byte),

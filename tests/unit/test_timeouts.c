@@ -1,6 +1,6 @@
+#include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
-#include <setjmp.h>
 #include <stdint.h>
 
 #include <cmocka.h>
@@ -130,6 +130,25 @@ static void test_a_cancelled_one_stays_silent(void **state)
     assert_string_equal(world->story, "b");
 }
 
+/* When the timer comes for one, the next is due in a millisecond: it must still wait for that. */
+static void test_each_waits_its_own_time(void **state)
+{
+    enum { COUNT = 15 };
+    struct world *world = *state;
+    struct thing things[COUNT];
+
+    for (int i = 0; i < COUNT; i++) {
+        int64_t now_ms = clock_monotonic_ms();
+
+        things[i] = (struct thing){ .world = world, .letter = (char)('a' + i) };
+        start(&things[i]);
+        while (clock_monotonic_ms() <= now_ms)
+            ;
+    }
+    run(world, COUNT);
+    assert_string_equal(world->story, "abcdefghijklmno");
+}
+
 static void start_again(struct thing *thing)
 {
     if (thing->world->at < thing->world->expected)
@@ -238,6 +257,7 @@ int main(void)
         WITH_LOOP(test_they_end_in_the_order_of_their_start),
         WITH_LOOP(test_starting_again_moves_to_the_end),
         WITH_LOOP(test_a_cancelled_one_stays_silent),
+        WITH_LOOP(test_each_waits_its_own_time),
         WITH_LOOP(test_one_may_start_itself_again),
         WITH_LOOP(test_one_may_cancel_the_next_which_is_due_too),
         WITH_LOOP(test_one_may_free_its_owner_and_another),

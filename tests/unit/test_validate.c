@@ -313,11 +313,12 @@ static int check_urls(size_t count, int max_images)
     struct buf body;
     int err;
 
-    buf_init(&body, 64 * 1024);
+    buf_init(&body, 1024 * 1024);
     buf_addf(&body, "{" T ",\"max_images\":%d,\"urls\":[", max_images);
     for (size_t i = 0; i < count; i++)
         buf_addf(&body, "%s\"https://example.com/%zu\"", i ? "," : "", i);
     buf_add_text(&body, "]}");
+    assert_int_equal(buf_error(&body), 0);
     err = check(body.data, &rules, &report);
     buf_deinit(&body);
     return err;

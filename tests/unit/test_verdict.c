@@ -37,6 +37,16 @@ static void assert_verdict(const struct verdict *verdict, enum verdict_action ac
     assert_int_equal(verdict->pause_all, pause_all);
 }
 
+/* What comes of a row: action, charge, problem, and whether all workers pause. */
+#define FAIL(name)  VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_##name, false
+#define RETRY(name) VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_##name, false
+#define PAUSE(name) VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_##name, true
+#define LOST        VERDICT_FAIL, CHARGE_KNOWN, PROBLEM_ARK_NO_IMAGES, false
+#define CONTENT     "OutputImageSensitiveContentDetected"
+#define DEEPFAKE    CONTENT ".DeepFake"
+#define INTERNAL    "InternalServiceError"
+#define IN_DOUBT    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false
+
 /* clang-format off */
 static const struct {
     const char *name;
@@ -47,57 +57,57 @@ static const struct {
     enum problem problem;
     bool pause_all;
 } refusals[] = {
-    { "a bad parameter",                  400, "InvalidParameter",                      VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a bad parameter, by name",         400, "InvalidParameter.UnsupportedParameter", VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a missing parameter",              400, "MissingParameter.prompt",               VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a reference that is no image",     400, "InvalidImageURL.EmptyURL",              VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a closed endpoint",                400, "InvalidEndpoint.ClosedEndpoint",        VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
-    { "words that are refused",           400, "InputTextSensitiveContentDetected",     VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
-    { "a reference with a real person",   400, "InputImageSensitiveContentDetected.PrivacyInformation", VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
-    { "a result that is refused",         400, "OutputImageSensitiveContentDetected",   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
-    { "an old code for refused words",    400, "SensitiveContentDetected.Violence",     VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
-    { "the risk product's refusal",       400, "OutputImageRiskDetection",              VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
-    { "the risk product's own failure",   400, "ContentSecurityDetectionError",         VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, false },
-    { "a subscription that ended",        400, "InvalidSubscription",                   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
-    { "a code that is not listed",        400, "SomethingNew.Here",                     VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a 400 without a body",             400, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a wrong key",                      401, "AuthenticationError",                   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
-    { "a 401 without a body",             401, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
-    { "a payment that is due",            403, "AccountOverdueError",                   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
-    { "a service that is not open",       403, "OperationDenied.ServiceNotOpen",        VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
-    { "a 403 in HTML",                    403, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_UNAUTHORIZED, false },
-    { "a model that does not exist",      404, "InvalidEndpointOrModel.NotFound",       VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
-    { "a model that is not open",         404, "ModelNotOpen",                          VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
-    { "an empty 404",                     404, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_MODEL_UNAVAILABLE, false },
-    { "a body that is too large",         413, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a 422",                            422, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "a redirect",                       307, NULL,                                    VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "images a minute",                  429, "ModelAccountIpmRateLimitExceeded",      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
-    { "requests a minute",                429, "RateLimitExceeded.EndpointRPMExceeded", VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
-    { "a burst",                          429, "RequestBurstTooFast",                   VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
-    { "too many in flight",               429, "InflightBatchsizeExceeded",             VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
-    { "an overload",                      429, "ServerOverloaded",                      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
-    { "a quota that is used up",          429, "QuotaExceeded",                         VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_QUOTA_EXCEEDED, false },
-    { "a plan that is used up",           429, "QuotaExceeded.AgentPlanQuotaExceeded",  VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_QUOTA_EXCEEDED, false },
-    { "the user's own cap",               429, "SetLimitExceeded",                      VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_QUOTA_EXCEEDED, false },
-    { "a 429 with a code not listed",     429, "SomethingNew",                          VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
-    { "a 429 without a body",             429, NULL,                                    VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
-    { "an overload as 503",               503, "ServerOverloaded",                      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
-    { "an overload as 500",               500, "ServerOverloaded",                      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
-    { "a 503 with ARK's error",           503, "SomethingNew",                          VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_OVERLOADED, true },
-    { "a 503 in HTML",                    503, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "ARK's own failure",                500, "InternalServiceError",                  VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "a 500 without a body",             500, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "a 502",                            502, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "a 502 with JSON",                  502, "SomethingNew",                          VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "a 504",                            504, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "a proxy's 408",                    408, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "a proxy's 499",                    499, NULL,                                    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "an error in a stream",             200, "BadRequest",                            VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false },
-    { "refused content in a stream",      200, "OutputImageSensitiveContentDetected",   VERDICT_FAIL,  CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED, false },
-    { "a rate limit in a stream",         200, "ModelAccountIpmRateLimitExceeded",      VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_RATE_LIMITED, true },
-    { "ARK's own failure in a stream",    200, "InternalServiceError",                  VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
-    { "an unknown error in a stream",     200, "SomethingNew",                          VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false },
+    { "a bad parameter",                   400, "InvalidParameter",                       FAIL(INVALID_REQUEST) },
+    { "a bad parameter, by name",          400, "InvalidParameter.UnsupportedParameter",  FAIL(INVALID_REQUEST) },
+    { "a missing parameter",               400, "MissingParameter.prompt",                FAIL(INVALID_REQUEST) },
+    { "a reference that is no image",      400, "InvalidImageURL.EmptyURL",               FAIL(INVALID_REQUEST) },
+    { "a closed endpoint",                 400, "InvalidEndpoint.ClosedEndpoint",         FAIL(MODEL_UNAVAILABLE) },
+    { "words that are refused",            400, "InputTextSensitiveContentDetected",      FAIL(CONTENT_REFUSED) },
+    { "a reference with a real person",    400, "InputImageSensitiveContentDetected.Privacy", FAIL(CONTENT_REFUSED) },
+    { "a result that is refused",          400, "OutputImageSensitiveContentDetected",    FAIL(CONTENT_REFUSED) },
+    { "an old code for refused words",     400, "SensitiveContentDetected.Violence",      FAIL(CONTENT_REFUSED) },
+    { "the risk product's refusal",        400, "OutputImageRiskDetection",               FAIL(CONTENT_REFUSED) },
+    { "the risk product's own failure",    400, "ContentSecurityDetectionError",          RETRY(OVERLOADED) },
+    { "a subscription that ended",         400, "InvalidSubscription",                    FAIL(UNAUTHORIZED) },
+    { "a code that is not listed",         400, "SomethingNew.Here",                      FAIL(INVALID_REQUEST) },
+    { "a 400 without a body",              400, NULL,                                     FAIL(INVALID_REQUEST) },
+    { "a wrong key",                       401, "AuthenticationError",                    FAIL(UNAUTHORIZED) },
+    { "a 401 without a body",              401, NULL,                                     FAIL(UNAUTHORIZED) },
+    { "a payment that is due",             403, "AccountOverdueError",                    FAIL(UNAUTHORIZED) },
+    { "a service that is not open",        403, "OperationDenied.ServiceNotOpen",         FAIL(UNAUTHORIZED) },
+    { "a 403 in HTML",                     403, NULL,                                     FAIL(UNAUTHORIZED) },
+    { "a model that does not exist",       404, "InvalidEndpointOrModel.NotFound",        FAIL(MODEL_UNAVAILABLE) },
+    { "a model that is not open",          404, "ModelNotOpen",                           FAIL(MODEL_UNAVAILABLE) },
+    { "an empty 404",                      404, NULL,                                     FAIL(MODEL_UNAVAILABLE) },
+    { "a body that is too large",          413, NULL,                                     FAIL(INVALID_REQUEST) },
+    { "a 422",                             422, NULL,                                     FAIL(INVALID_REQUEST) },
+    { "a redirect",                        307, NULL,                                     FAIL(INVALID_REQUEST) },
+    { "images a minute",                   429, "ModelAccountIpmRateLimitExceeded",       PAUSE(RATE_LIMITED) },
+    { "requests a minute",                 429, "RateLimitExceeded.EndpointRPMExceeded",  PAUSE(RATE_LIMITED) },
+    { "a burst",                           429, "RequestBurstTooFast",                    PAUSE(RATE_LIMITED) },
+    { "too many in flight",                429, "InflightBatchsizeExceeded",              PAUSE(RATE_LIMITED) },
+    { "an overload",                       429, "ServerOverloaded",                       PAUSE(OVERLOADED) },
+    { "a quota that is used up",           429, "QuotaExceeded",                          FAIL(QUOTA_EXCEEDED) },
+    { "a plan that is used up",            429, "QuotaExceeded.AgentPlanQuotaExceeded",   FAIL(QUOTA_EXCEEDED) },
+    { "the user's own cap",                429, "SetLimitExceeded",                       FAIL(QUOTA_EXCEEDED) },
+    { "a 429 with a code not listed",      429, "SomethingNew",                           PAUSE(RATE_LIMITED) },
+    { "a 429 without a body",              429, NULL,                                     PAUSE(RATE_LIMITED) },
+    { "an overload as 503",                503, "ServerOverloaded",                       PAUSE(OVERLOADED) },
+    { "an overload as 500",                500, "ServerOverloaded",                       PAUSE(OVERLOADED) },
+    { "a 503 with ARK's error",            503, "SomethingNew",                           PAUSE(OVERLOADED) },
+    { "a 503 in HTML",                     503, NULL,                                     IN_DOUBT },
+    { "ARK's own failure",                 500, "InternalServiceError",                   IN_DOUBT },
+    { "a 500 without a body",              500, NULL,                                     IN_DOUBT },
+    { "a 502",                             502, NULL,                                     IN_DOUBT },
+    { "a 502 with JSON",                   502, "SomethingNew",                           IN_DOUBT },
+    { "a 504",                             504, NULL,                                     IN_DOUBT },
+    { "a proxy's 408",                     408, NULL,                                     IN_DOUBT },
+    { "a proxy's 499",                     499, NULL,                                     IN_DOUBT },
+    { "an error in a stream",              200, "BadRequest",                             FAIL(INVALID_REQUEST) },
+    { "refused content in a stream",       200, "OutputImageSensitiveContentDetected",    FAIL(CONTENT_REFUSED) },
+    { "a rate limit in a stream",          200, "ModelAccountIpmRateLimitExceeded",       PAUSE(RATE_LIMITED) },
+    { "ARK's own failure in a stream",     200, "InternalServiceError",                   IN_DOUBT },
+    { "an unknown error in a stream",      200, "SomethingNew",                           IN_DOUBT },
 };
 /* clang-format on */
 
@@ -150,18 +160,19 @@ static const struct {
     enum verdict_action action;
     enum charge charge;
     enum problem problem;
+    bool pause_all;
 } empties[] = {
-    { "nobody there",                           FETCH_NEVER_LEFT, 0,   false, NULL, -1, VERDICT_RETRY, CHARGE_VOID,    PROBLEM_ARK_UNREACHABLE },
-    { "no answer",                              FETCH_BROKE,      0,   false, NULL, -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
-    { "a cut after the head",                   FETCH_BROKE,      200, false, NULL, -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
-    { "a cut after a refused slot",             FETCH_BROKE,      200, false, "OutputImageSensitiveContentDetected", -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
-    { "a body that is no answer",               FETCH_ANSWERED,   200, false, NULL, -1, VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN },
-    { "every slot refused for its content",     FETCH_ANSWERED,   200, true,  "OutputImageSensitiveContentDetected", -1, VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED },
-    { "the same with a variety of the code",    FETCH_ANSWERED,   200, true,  "OutputImageSensitiveContentDetected.DeepFake", 0, VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_CONTENT_REFUSED },
-    { "every slot failed",                      FETCH_ANSWERED,   200, true,  "InternalServiceError", 0, VERDICT_FAIL,  CHARGE_VOID,    PROBLEM_ARK_NO_IMAGES },
-    { "no slot",                                FETCH_ANSWERED,   200, true,  NULL, -1, VERDICT_FAIL,  CHARGE_VOID,    PROBLEM_ARK_NO_IMAGES },
-    { "no slot, and nothing charged",           FETCH_ANSWERED,   200, true,  NULL,  0, VERDICT_FAIL,  CHARGE_VOID,    PROBLEM_ARK_NO_IMAGES },
-    { "no slot that we could read, but paid",   FETCH_ANSWERED,   200, true,  NULL,  2, VERDICT_FAIL,  CHARGE_KNOWN,   PROBLEM_ARK_NO_IMAGES },
+    { "nobody there",                         FETCH_NEVER_LEFT, 0,   false, NULL, -1, RETRY(UNREACHABLE) },
+    { "no answer",                            FETCH_BROKE,      0,   false, NULL, -1, IN_DOUBT },
+    { "a cut after the head",                 FETCH_BROKE,      200, false, NULL, -1, IN_DOUBT },
+    { "a cut after a refused slot",           FETCH_BROKE,      200, false, CONTENT, -1, IN_DOUBT },
+    { "a body that is no answer",             FETCH_ANSWERED,   200, false, NULL, -1, IN_DOUBT },
+    { "every slot refused for its content",   FETCH_ANSWERED,   200, true,  CONTENT, -1, FAIL(CONTENT_REFUSED) },
+    { "the same, in a variety",               FETCH_ANSWERED,   200, true,  DEEPFAKE, 0, FAIL(CONTENT_REFUSED) },
+    { "every slot failed",                    FETCH_ANSWERED,   200, true,  INTERNAL, 0, FAIL(NO_IMAGES) },
+    { "no slot",                              FETCH_ANSWERED,   200, true,  NULL, -1, FAIL(NO_IMAGES) },
+    { "no slot, and nothing charged",         FETCH_ANSWERED,   200, true,  NULL, 0, FAIL(NO_IMAGES) },
+    { "no slot that we could read, but paid", FETCH_ANSWERED,   200, true,  NULL, 2, LOST },
 };
 /* clang-format on */
 
@@ -181,7 +192,7 @@ static void judges_answers_without_images(void **state)
             (void)snprintf(ark.slot_error.code, sizeof(ark.slot_error.code), "%s", empties[i].slot_code);
         }
         verdict = decide(empties[i].end, &ark);
-        assert_verdict(&verdict, empties[i].action, empties[i].charge, empties[i].problem, false);
+        assert_verdict(&verdict, empties[i].action, empties[i].charge, empties[i].problem, empties[i].pause_all);
     }
 }
 

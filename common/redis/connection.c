@@ -1,0 +1,283 @@
+#include "common/redis/connection.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/bufferevent_ssl.h>
+#include <event2/event.h>
+#include <openssl/ssl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/backoff.h"
+#include "common/clock.h"
+#include "common/random.h"
+#include "common/redis/address.h"
+#include "common/redis/dial.h"
+#include "common/redis/replies.h"
+#include "common/redis/tls.h"
+
+#define BIT(state) (1u << (state))
+
+static const unsigned may[REDIS_STATE_COUNT] = {
+    [REDIS_BACKOFF] = BIT(REDIS_DIALING) | BIT(REDIS_CLOSED),
+    [REDIS_DIALING] = BIT(REDIS_HANDSHAKE) | BIT(REDIS_GREETING) | BIT(REDIS_BACKOFF) | BIT(REDIS_CLOSED),
+    [REDIS_HANDSHAKE] = BIT(REDIS_GREETING) | BIT(REDIS_BACKOFF) | BIT(REDIS_CLOSED),
+    [REDIS_GREETING] = BIT(REDIS_READY) | BIT(REDIS_BACKOFF) | BIT(REDIS_CLOSED),
+    [REDIS_READY] = BIT(REDIS_BACKOFF) | BIT(REDIS_CLOSED),
+};
+
+static const char *const state_names[REDIS_STATE_COUNT] = {
+    [REDIS_BACKOFF] = "backoff",   [REDIS_DIALING] = "dialing", [REDIS_HANDSHAKE] = "handshake",
+    [REDIS_GREETING] = "greeting", [REDIS_READY] = "ready",     [REDIS_CLOSED] = "closed",
+};
+
+static void enter(struct redis *redis, enum redis_state next, const char *why)
+{
+    assert(may[redis->state] & BIT(next));
+    log_debug("redis", "state", "name=%s from=%s to=%s why=\"%s\"", redis->config.name, state_names[redis->state],
+              state_names[next], why);
+    redis->state = next;
+}
+
+void connection_arm(struct redis *redis, int64_t delay_ms)
+{
+    struct timeval tv = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
+
+    evtimer_add(redis->timer, &tv);
+}
+
+static void disarm(struct redis *redis)
+{
+    evtimer_del(redis->timer);
+    redis->timer_due_ms = 0;
+}
+
+static void hang_up(struct redis *redis)
+{
+    disarm(redis);
+    redis->dial = dial_cancel(redis->dial);
+    if (redis->bev)
+        bufferevent_free(redis->bev);
+    redis->bev = NULL;
+    redis->replies = replies_destroy(redis->replies);
+    redis->calls.subscribed = redis->subscriber = false;
+}
+
+/* One line when trouble begins and none for each try after that, unless somebody must act. */
+static void complain(struct redis *redis, enum log_level level, const char *message, const char *why)
+{
+    char quoted[REDIS_WHY_SIZE + 16];
+    bool news = level == LOG_ERROR ? strcmp(redis->said, why) != 0 : !redis->said[0];
+
+    log_line(news ? level : LOG_DEBUG, "redis", message, "name=%s at=%s why=%s", redis->config.name, redis->to,
+             log_quote(quoted, sizeof(quoted), why));
+    if (news)
+        snprintf(redis->said, sizeof(redis->said), "%s", why);
+}
+
+/* The way into BACKOFF. A connection that did not last counts as one more failed try, so that a server which takes us
+ * and throws us out again is not asked in a tight loop. */
+void connection_lose(struct redis *redis, enum log_level level, int first_err, const char *why)
+{
+    bool was_ready = redis->state == REDIS_READY;
+
+    if (was_ready && clock_monotonic_ms() - redis->ready_at_ms >= redis->config.reconnect.max_ms)
+        redis->tries = 0;
+    complain(redis, level, was_ready ? "connection lost" : "cannot connect", why);
+    enter(redis, REDIS_BACKOFF, why);
+    hang_up(redis);
+    redis->tries++;
+    connection_arm(redis, backoff_delay_ms(&redis->config.reconnect, redis->tries, random_unit()));
+    calls_fail(&redis->calls, first_err, ERR_LOST);
+    if (was_ready && redis->state == REDIS_BACKOFF && redis->config.events.on_lost)
+        redis->config.events.on_lost(redis->config.arg);
+}
+
+/* The callback of a call hears the error before its connection goes; the greeting ends with it. */
+static void take_reply(struct redis *redis, const redisReply *reply)
+{
+    enum log_level level = LOG_ERROR;
+    bool give_up = greeting_is_hopeless(reply, &level);
+    int err = give_up && redis->state == REDIS_GREETING
+                  ? 0
+                  : calls_answer(&redis->calls, reply, &redis->config.events, redis->config.arg);
+
+    if (!redis->bev) /* a callback has ended the connection */
+        return;
+    if (give_up || err == ERR_REFUSED)
+        connection_lose(redis, level, ERR_LOST, reply->str);
+    else if (err)
+        connection_lose(redis, LOG_ERROR, ERR_LOST, "a reply came that nobody expects");
+}
+
+static void take_replies(struct redis *redis)
+{
+    while (redis->bev) {
+        redisReply *reply;
+
+        if (replies_next(redis->replies, &reply)) {
+            connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
+            return;
+        }
+        if (!reply)
+            return;
+        take_reply(redis, reply);
+        freeReplyObject(reply);
+    }
+}
+
+/* Piece by piece, as libevent holds it: the reader moves what it has not parsed yet, which a large piece makes expensive. */
+static void on_read(struct bufferevent *bev, void *arg)
+{
+    struct redis *redis = arg;
+    struct evbuffer *input = bufferevent_get_input(bev);
+    size_t len;
+
+    while (redis->bev && (len = evbuffer_get_contiguous_space(input)) > 0) {
+        int err = replies_feed(redis->replies, evbuffer_pullup(input, (ev_ssize_t)len), len);
+
+        evbuffer_drain(input, len);
+        if (err)
+            connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
+        else
+            take_replies(redis);
+    }
+}
+
+static void greet(struct redis *redis)
+{
+    int err;
+
+    enter(redis, REDIS_GREETING, "connected");
+    err = greeting_send(redis);
+    if (err)
+        connection_lose(redis, LOG_ERROR, ERR_LOST, err_text(err));
+}
+
+void connection_ready(struct redis *redis)
+{
+    disarm(redis);
+    enter(redis, REDIS_READY, "greeted");
+    redis->ready_at_ms = clock_monotonic_ms();
+    redis->said[0] = '\0';
+    log_info("redis", "connected", "name=%s to=%s", redis->config.name, redis->to);
+    if (redis->config.events.on_ready)
+        redis->config.events.on_ready(redis->config.arg);
+}
+
+static void on_event(struct bufferevent *bev, short what, void *arg)
+{
+    struct redis *redis = arg;
+    char why[REDIS_WHY_SIZE];
+    bool act = false;
+
+    snprintf(why, sizeof(why), "%s", what & BEV_EVENT_EOF ? "closed by the server" : strerror(EVUTIL_SOCKET_ERROR()));
+    if (what & BEV_EVENT_CONNECTED) {
+        greet(redis);
+        return;
+    }
+    if (redis->config.address->tls)
+        act = tls_explain(bev, why, sizeof(why));
+    connection_lose(redis, act ? LOG_ERROR : LOG_WARN, ERR_LOST, why);
+}
+
+/* Callbacks are deferred, so that none of them runs from inside a write. */
+static struct bufferevent *open_transport(struct redis *redis, int fd, const char **why)
+{
+    const int options = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
+    struct event_base *base = loop_base(redis->loop);
+    struct bufferevent *bev;
+    SSL *ssl;
+
+    *why = "out of memory";
+    if (!redis->config.address->tls)
+        return bufferevent_socket_new(base, fd, options);
+    ssl = tls_create(redis->config.address, why);
+    if (!ssl)
+        return NULL;
+    *why = "out of memory";
+    bev = bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_CONNECTING, options);
+    if (bev)
+        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
+    return bev;
+}
+
+static void on_dialed(int fd, const char *why, void *arg)
+{
+    struct redis *redis = arg;
+
+    redis->dial = NULL;
+    if (fd < 0) {
+        connection_lose(redis, LOG_WARN, ERR_LOST, why);
+        return;
+    }
+    redis->replies = replies_create();
+    redis->bev = redis->replies ? open_transport(redis, fd, &why) : NULL;
+    if (!redis->bev) {
+        close(fd);
+        connection_lose(redis, LOG_ERROR, ERR_LOST, redis->replies ? why : "out of memory");
+        return;
+    }
+    bufferevent_setcb(redis->bev, on_read, NULL, on_event, redis);
+    bufferevent_enable(redis->bev, EV_READ | EV_WRITE);
+    if (redis->config.address->tls)
+        enter(redis, REDIS_HANDSHAKE, "connected");
+    else
+        greet(redis);
+}
+
+static void dial(struct redis *redis)
+{
+    enter(redis, REDIS_DIALING, "time for a try");
+    connection_arm(redis, redis->config.connect_timeout_ms);
+    redis->dial = dial_start(redis->loop, redis->config.address, redis->config.connect_timeout_ms, on_dialed, redis);
+    if (!redis->dial)
+        connection_lose(redis, LOG_ERROR, ERR_LOST, "out of memory");
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct redis *redis = arg;
+
+    (void)fd;
+    (void)what;
+    switch (redis->state) {
+    case REDIS_BACKOFF:
+        dial(redis);
+        break;
+    case REDIS_DIALING:
+    case REDIS_HANDSHAKE:
+    case REDIS_GREETING:
+        connection_lose(redis, LOG_WARN, ERR_LOST, "no connection in time");
+        break;
+    case REDIS_READY: /* after a long stall, what has arrived meanwhile is still waiting for its callback */
+        on_read(redis->bev, redis);
+        if (redis->state == REDIS_READY)
+            command_check_deadline(redis);
+        break;
+    case REDIS_CLOSED:
+    case REDIS_STATE_COUNT:
+        break;
+    }
+}
+
+int connection_open(struct redis *redis)
+{
+    redis->state = REDIS_BACKOFF;
+    redis->timer = evtimer_new(loop_base(redis->loop), on_timer, redis);
+    if (!redis->timer)
+        return ERR_NO_MEMORY;
+    connection_arm(redis, 0);
+    return 0;
+}
+
+void connection_close(struct redis *redis)
+{
+    enter(redis, REDIS_CLOSED, "destroyed");
+    hang_up(redis);
+    calls_forget(&redis->calls);
+    event_free(redis->timer);
+}

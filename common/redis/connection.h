@@ -1,0 +1,82 @@
+/* redis/connection - the inside of a client: the states of its connection, and the parts that move it
+ *
+ * connection.c owns the socket and the states, greeting.c says hello, command.c writes commands and watches their deadlines;
+ * client.c is what others see. Private to these four.
+ */
+#ifndef ARKRELAY_REDIS_CONNECTION_H
+#define ARKRELAY_REDIS_CONNECTION_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/redis/calls.h"
+#include "common/redis/client.h"
+
+struct bufferevent;
+struct dial;
+struct event;
+struct replies;
+
+/*      .--------------------------------------------------------------.
+ *      v                                                              |
+ *   BACKOFF -> DIALING -> [HANDSHAKE ->] GREETING -> READY -----------|   each of them also -> BACKOFF, and -> CLOSED
+ */
+enum redis_state {
+    REDIS_BACKOFF,
+    REDIS_DIALING,
+    REDIS_HANDSHAKE,
+    REDIS_GREETING,
+    REDIS_READY,
+    REDIS_CLOSED,
+    REDIS_STATE_COUNT
+};
+
+enum { REDIS_WHY_SIZE = 256 };
+
+struct redis {
+    struct loop *loop;
+    struct redis_config config;
+    enum redis_state state;
+    char to[128]; /* the address, for logs */
+
+    struct event *timer;  /* BACKOFF: the next try. DIALING to GREETING: their end. READY: the first call's deadline */
+    int64_t timer_due_ms; /* while READY and the timer is armed; 0: it is not */
+    struct dial *dial;    /* DIALING */
+    struct bufferevent *bev; /* HANDSHAKE to READY */
+    struct replies *replies; /* as bev */
+    struct calls calls;
+    bool subscriber; /* this connection has been asked to subscribe */
+
+    int tries;                 /* that failed, or succeeded for too short a time to count */
+    int64_t ready_at_ms;       /* when READY began */
+    char said[REDIS_WHY_SIZE]; /* the trouble that the log knows of; "" once the connection is ready */
+
+    struct loop_deferred release;
+};
+
+int connection_open(struct redis *redis) MUST_CHECK; /* begins to connect, on the next turn */
+void connection_close(struct redis *redis);          /* for ever; no callback runs any more */
+
+/* Gives the connection up and tries again later. The first call gets first_err, all others ERR_LOST. */
+void connection_lose(struct redis *redis, enum log_level level, int first_err, const char *why);
+
+void connection_ready(struct redis *redis); /* the greeting is over */
+
+/* (Re)arms the one timer. */
+void connection_arm(struct redis *redis, int64_t delay_ms);
+
+/* Sends what comes before anybody's first command. connection_ready or connection_lose follows, never from inside. */
+int greeting_send(struct redis *redis) MUST_CHECK;
+
+/* An error after which this connection, or this server for now, is of no use, whatever was asked. */
+bool greeting_is_hopeless(const redisReply *reply, enum log_level *level);
+
+int command_send(struct redis *redis, const struct redis_command *command, enum call_kind kind,
+                 struct redis_call **call) MUST_CHECK;
+int command_send_words(struct redis *redis, const char *const *words, enum call_kind kind,
+                       struct redis_call **call) MUST_CHECK;
+void command_check_deadline(struct redis *redis);
+
+#endif
