@@ -12,6 +12,7 @@
 #include "common/sse.h"
 #include "common/task.h"
 #include "gateway/answer.h"
+#include "gateway/frames.h"
 #include "gateway/history.h"
 #include "gateway/hub.h"
 #include "gateway/submit.h"
@@ -20,10 +21,8 @@
 enum {
     ANSWER_WITHIN_MS = 900,        /* a client hears within a second that Redis is away */
     REPLAY_MAX = 16 * 1024 * 1024, /* bytes of one log as frames */
-    RETRY_MIN_MS = 2000,           /* `retry:` of every stream, jittered so that clients do not return as one */
-    RETRY_MAX_MS = 4000,
-    DRAIN_RETRY_MIN_MS = 500, /* and of those that are handed over */
-    DRAIN_RETRY_MAX_MS = 1500,
+    FAREWELL_MAX = 2048,
+    COMMENT_MAX = 64,
 };
 
 TAILQ_HEAD(all_streams, stream);
@@ -110,30 +109,6 @@ static void write_bytes(struct stream *stream, const struct buf *bytes)
     http_stream_write(stream->exchange, bytes->data, bytes->len);
 }
 
-static void add_retry(struct buf *out, int min_ms, int max_ms)
-{
-    sse_write_retry(out, min_ms + (int)(random_unit() * (max_ms - min_ms)));
-}
-
-/* About this connection, not about the task: no id, so that the client's place stays what it is. */
-static void add_reset(struct buf *out, const struct stream *stream, const char *message)
-{
-    const char *task_id = task_id_of(stream->watch->id);
-    struct buf data;
-
-    buf_init(&data, 1024);
-    buf_add_text(&data, "{\"event\":\"reset\",\"data\":{\"task_id\":");
-    buf_add_json(&data, task_id, strlen(task_id));
-    buf_add_text(&data, ",\"message\":");
-    buf_add_json(&data, message, strlen(message));
-    buf_add_text(&data, "}}");
-    sse_write_event(out, NULL, "reset", buf_text(&data), data.len);
-    buf_deinit(&data);
-}
-
-#define RESET_REPLAY  "事件记录已更新，以下为完整记录"
-#define RESET_NO_TASK "任务记录已不存在"
-
 static void restart_heartbeat(struct stream *stream)
 {
     timeouts_start(stream->streams->heartbeats, &stream->timer);
@@ -146,7 +121,7 @@ static void on_heartbeat(struct timeout *timer, void *arg)
     bool redis_is_here = redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
     struct buf comment;
 
-    buf_init(&comment, 64);
+    buf_init(&comment, COMMENT_MAX);
     sse_write_comment(&comment, redis_is_here ? "keep-alive" : "degraded");
     write_bytes(stream, &comment);
     buf_deinit(&comment);
@@ -165,11 +140,11 @@ static void say_farewell(struct stream *stream, enum stream_reason reason)
 {
     struct buf bytes;
 
-    buf_init(&bytes, 2048);
+    buf_init(&bytes, FAREWELL_MAX);
     if (reason == STREAM_DRAINING)
-        add_retry(&bytes, DRAIN_RETRY_MIN_MS, DRAIN_RETRY_MAX_MS);
+        frames_add_handover_retry(&bytes, random_unit());
     else if (reason == STREAM_NO_TASK)
-        add_reset(&bytes, stream, RESET_NO_TASK);
+        frames_add_reset(&bytes, stream->watch->id, RESET_NO_TASK);
     write_bytes(stream, &bytes);
     buf_deinit(&bytes);
 }
@@ -243,18 +218,10 @@ static void write_head(struct stream *stream)
 /* The first write: all of the log that the client lacks. */
 static void add_log(struct buf *out, const struct stream *stream, const struct history *history)
 {
-    struct task_event event;
-
-    add_retry(out, RETRY_MIN_MS, RETRY_MAX_MS);
+    frames_add_retry(out, random_unit());
     if (stream->opening->reset)
-        add_reset(out, stream, RESET_REPLAY);
-    for (size_t i = 0; i < history_count(history); i++) {
-        if (history_event(history, i, &event))
-            log_error("stream", "an element of the log cannot be read; leaving it out", "task=%s n=%lld",
-                      stream->watch->id, (long long)history->from + (long long)i);
-        else
-            task_event_write_frame(out, history->epoch, &event);
-    }
+        frames_add_reset(out, stream->watch->id, RESET_REPLAY);
+    frames_add_history(out, stream->watch->id, history);
 }
 
 static void begin(struct stream *stream, const struct history *history)
@@ -424,8 +391,8 @@ void stream_reset(struct stream *stream, int64_t epoch)
 
     stream->epoch = epoch;
     stream->last = 0;
-    buf_init(&bytes, 2048);
-    add_reset(&bytes, stream, RESET_REPLAY);
+    buf_init(&bytes, FAREWELL_MAX);
+    frames_add_reset(&bytes, stream->watch->id, RESET_REPLAY);
     write_bytes(stream, &bytes);
     buf_deinit(&bytes);
 }

@@ -21,7 +21,7 @@ struct redis *redis_create(struct loop *loop, const struct redis_config *config)
     redis->config = *config;
     calls_init(&redis->calls);
     redis_address_text(config->address, redis->to, sizeof(redis->to));
-    if (!connection_open(redis))
+    if (!redis_connection_open(redis))
         return redis;
     free(redis);
     return NULL;
@@ -32,7 +32,7 @@ struct redis *redis_destroy(struct redis *redis)
 {
     if (!redis)
         return NULL;
-    connection_close(redis);
+    redis_connection_close(redis);
     loop_defer(redis->loop, &redis->release, release, redis);
     return NULL;
 }

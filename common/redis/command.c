@@ -11,7 +11,7 @@ static void arm_deadline(struct redis *redis, int64_t now_ms)
     const struct redis_call *first = TAILQ_FIRST(&redis->calls.waiting);
 
     redis->timer_due_ms = first->due_ms;
-    connection_arm(redis, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
+    redis_connection_arm(redis, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
 }
 
 /* Only the first call's deadline counts, and replies move it on without touching the timer: a timer that comes early
@@ -27,7 +27,7 @@ void command_check_deadline(struct redis *redis)
     if (first->due_ms > now_ms)
         arm_deadline(redis, now_ms);
     else
-        connection_lose(redis, LOG_WARN, ERR_TIMEOUT, "a command got no answer in time");
+        redis_connection_lose(redis, LOG_WARN, ERR_TIMEOUT, "a command got no answer in time");
 }
 
 static int write_command(struct redis *redis, const struct redis_command *command)

@@ -42,7 +42,7 @@ static void enter(struct redis *redis, enum redis_state next, const char *why)
     redis->state = next;
 }
 
-void connection_arm(struct redis *redis, int64_t delay_ms)
+void redis_connection_arm(struct redis *redis, int64_t delay_ms)
 {
     struct timeval tv = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
 
@@ -80,7 +80,7 @@ static void complain(struct redis *redis, enum log_level level, const char *mess
 
 /* The way into BACKOFF. A connection that did not last counts as one more failed try, so that a server which takes us
  * and throws us out again is not asked in a tight loop. */
-void connection_lose(struct redis *redis, enum log_level level, int first_err, const char *why)
+void redis_connection_lose(struct redis *redis, enum log_level level, int first_err, const char *why)
 {
     bool was_ready = redis->state == REDIS_READY;
 
@@ -90,7 +90,7 @@ void connection_lose(struct redis *redis, enum log_level level, int first_err, c
     enter(redis, REDIS_BACKOFF, why);
     hang_up(redis);
     redis->tries++;
-    connection_arm(redis, backoff_delay_ms(&redis->config.reconnect, redis->tries, random_unit()));
+    redis_connection_arm(redis, backoff_delay_ms(&redis->config.reconnect, redis->tries, random_unit()));
     calls_fail(&redis->calls, first_err, ERR_LOST);
     if (was_ready && redis->state == REDIS_BACKOFF && redis->config.events.on_lost)
         redis->config.events.on_lost(redis->config.arg);
@@ -108,9 +108,9 @@ static void take_reply(struct redis *redis, const redisReply *reply)
     if (!redis->bev) /* a callback has ended the connection */
         return;
     if (give_up || err == ERR_REFUSED)
-        connection_lose(redis, level, ERR_LOST, reply->str);
+        redis_connection_lose(redis, level, ERR_LOST, reply->str);
     else if (err)
-        connection_lose(redis, LOG_ERROR, ERR_LOST, "a reply came that nobody expects");
+        redis_connection_lose(redis, LOG_ERROR, ERR_LOST, "a reply came that nobody expects");
 }
 
 static void take_replies(struct redis *redis)
@@ -119,7 +119,7 @@ static void take_replies(struct redis *redis)
         redisReply *reply;
 
         if (replies_next(redis->replies, &reply)) {
-            connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
+            redis_connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
             return;
         }
         if (!reply)
@@ -141,7 +141,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 
         evbuffer_drain(input, len);
         if (err)
-            connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
+            redis_connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
         else
             take_replies(redis);
     }
@@ -154,10 +154,10 @@ static void greet(struct redis *redis)
     enter(redis, REDIS_GREETING, "connected");
     err = greeting_send(redis);
     if (err)
-        connection_lose(redis, LOG_ERROR, ERR_LOST, err_text(err));
+        redis_connection_lose(redis, LOG_ERROR, ERR_LOST, err_text(err));
 }
 
-void connection_ready(struct redis *redis)
+void redis_connection_ready(struct redis *redis)
 {
     disarm(redis);
     enter(redis, REDIS_READY, "greeted");
@@ -181,7 +181,7 @@ static void on_event(struct bufferevent *bev, short what, void *arg)
     }
     if (redis->config.address->tls)
         act = tls_explain(bev, why, sizeof(why));
-    connection_lose(redis, act ? LOG_ERROR : LOG_WARN, ERR_LOST, why);
+    redis_connection_lose(redis, act ? LOG_ERROR : LOG_WARN, ERR_LOST, why);
 }
 
 /* Callbacks are deferred, so that none of them runs from inside a write. */
@@ -211,14 +211,14 @@ static void on_dialed(int fd, const char *why, void *arg)
 
     redis->dial = NULL;
     if (fd < 0) {
-        connection_lose(redis, LOG_WARN, ERR_LOST, why);
+        redis_connection_lose(redis, LOG_WARN, ERR_LOST, why);
         return;
     }
     redis->replies = replies_create();
     redis->bev = redis->replies ? open_transport(redis, fd, &why) : NULL;
     if (!redis->bev) {
         close(fd);
-        connection_lose(redis, LOG_ERROR, ERR_LOST, redis->replies ? why : "out of memory");
+        redis_connection_lose(redis, LOG_ERROR, ERR_LOST, redis->replies ? why : "out of memory");
         return;
     }
     bufferevent_setcb(redis->bev, on_read, NULL, on_event, redis);
@@ -232,10 +232,10 @@ static void on_dialed(int fd, const char *why, void *arg)
 static void dial(struct redis *redis)
 {
     enter(redis, REDIS_DIALING, "time for a try");
-    connection_arm(redis, redis->config.connect_timeout_ms);
+    redis_connection_arm(redis, redis->config.connect_timeout_ms);
     redis->dial = dial_start(redis->loop, redis->config.address, redis->config.connect_timeout_ms, on_dialed, redis);
     if (!redis->dial)
-        connection_lose(redis, LOG_ERROR, ERR_LOST, "out of memory");
+        redis_connection_lose(redis, LOG_ERROR, ERR_LOST, "out of memory");
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -251,7 +251,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     case REDIS_DIALING:
     case REDIS_HANDSHAKE:
     case REDIS_GREETING:
-        connection_lose(redis, LOG_WARN, ERR_LOST, "no connection in time");
+        redis_connection_lose(redis, LOG_WARN, ERR_LOST, "no connection in time");
         break;
     case REDIS_READY: /* after a long stall, what has arrived meanwhile is still waiting for its callback */
         on_read(redis->bev, redis);
@@ -264,17 +264,17 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
 }
 
-int connection_open(struct redis *redis)
+int redis_connection_open(struct redis *redis)
 {
     redis->state = REDIS_BACKOFF;
     redis->timer = evtimer_new(loop_base(redis->loop), on_timer, redis);
     if (!redis->timer)
         return ERR_NO_MEMORY;
-    connection_arm(redis, 0);
+    redis_connection_arm(redis, 0);
     return 0;
 }
 
-void connection_close(struct redis *redis)
+void redis_connection_close(struct redis *redis)
 {
     enter(redis, REDIS_CLOSED, "destroyed");
     hang_up(redis);

@@ -56,18 +56,18 @@ struct redis {
     struct loop_deferred release;
 };
 
-int connection_open(struct redis *redis) MUST_CHECK; /* begins to connect, on the next turn */
-void connection_close(struct redis *redis);          /* for ever; no callback runs any more */
+int redis_connection_open(struct redis *redis) MUST_CHECK; /* begins to connect, on the next turn */
+void redis_connection_close(struct redis *redis);          /* for ever; no callback runs any more */
 
 /* Gives the connection up and tries again later. The first call gets first_err, all others ERR_LOST. */
-void connection_lose(struct redis *redis, enum log_level level, int first_err, const char *why);
+void redis_connection_lose(struct redis *redis, enum log_level level, int first_err, const char *why);
 
-void connection_ready(struct redis *redis); /* the greeting is over */
+void redis_connection_ready(struct redis *redis); /* the greeting is over */
 
 /* (Re)arms the one timer. */
-void connection_arm(struct redis *redis, int64_t delay_ms);
+void redis_connection_arm(struct redis *redis, int64_t delay_ms);
 
-/* Sends what comes before anybody's first command. connection_ready or connection_lose follows, never from inside. */
+/* Sends what comes before anybody's first command. redis_connection_ready or redis_connection_lose follows, never from inside. */
 int greeting_send(struct redis *redis) MUST_CHECK;
 
 /* An error after which this connection, or this server for now, is of no use, whatever was asked. */

@@ -38,7 +38,7 @@ bool greeting_is_hopeless(const redisReply *reply, enum log_level *level)
 static void on_required(const redisReply *reply, int err, void *arg)
 {
     if (!err && reply->type == REDIS_REPLY_ERROR)
-        connection_lose(arg, LOG_ERROR, ERR_LOST, reply->str);
+        redis_connection_lose(arg, LOG_ERROR, ERR_LOST, reply->str);
 }
 
 /* CLIENT SETNAME, which a user's rights may forbid. */
@@ -55,7 +55,7 @@ static void on_greeted(const redisReply *reply, int err, void *arg)
 {
     (void)reply;
     if (!err)
-        connection_ready(arg);
+        redis_connection_ready(arg);
 }
 
 static int greet_with(struct redis *redis, const char *const *words, redis_reply_fn *done)

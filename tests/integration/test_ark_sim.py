@@ -46,6 +46,7 @@ class SimTest(ProcessTest):
         cls.addClassCleanup(lambda: cls.sim.stop() if cls.sim.is_running() else None)
 
     def setUp(self):
+        self.wait_idle()            # the simulator may not have heard yet that the last test's clients are gone
         self.assertEqual(self.post("/sim/reset").status, 204)
 
     @classmethod
