@@ -157,14 +157,17 @@ static void add_member(struct buf *out, const char *name, const char *text)
 /* What FINISH merges into the error event: ARK's own code and id, for whoever asks ARK about it. */
 static void write_more(struct buf *out, const struct ark_result *ark)
 {
+    const char *code;
+
     buf_init(out, 1024);
     if (!ark)
         return;
+    code = *ark->error.code ? ark->error.code : ark->slot_error.code;
     if (*ark->request_id)
         add_member(out, "request_id", ark->request_id);
-    if (*ark->error.code) {
+    if (*code) {
         buf_add_text(out, out->len ? "," : "");
-        add_member(out, "ark_code", ark->error.code);
+        add_member(out, "ark_code", code);
     }
 }
 

@@ -222,6 +222,7 @@ static void on_dialed(int fd, const char *why, void *arg)
         return;
     }
     bufferevent_setcb(redis->bev, on_read, NULL, on_event, redis);
+    (void)bufferevent_set_max_single_write(redis->bev, redis->config.output_max); /* a turn's commands in one write */
     bufferevent_enable(redis->bev, EV_READ | EV_WRITE);
     if (redis->config.address->tls)
         enter(redis, REDIS_HANDSHAKE, "connected");

@@ -67,11 +67,17 @@ static void end(struct sim_call *call, const char *why)
     sim_call_destroy(call);
 }
 
-static void wait_ms(struct sim_call *call, int64_t delay_ms)
+static void arm(struct sim_call *call, int64_t delay_ms)
 {
     struct timeval tv = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
 
     evtimer_add(call->timer, &tv);
+}
+
+static void wait_ms(struct sim_call *call, int64_t delay_ms)
+{
+    call->due_ms = clock_monotonic_ms() + delay_ms;
+    arm(call, delay_ms);
 }
 
 /* -- errors instead of pictures */
@@ -209,10 +215,13 @@ static void generate(struct sim_call *call)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct sim_call *call = arg;
+    int64_t early_ms = call->due_ms - clock_monotonic_ms();
 
     (void)fd;
     (void)what;
-    if (call->state == CALL_REFUSING)
+    if (early_ms > 0) /* libevent counts from the start of the turn in which the timer was set */
+        arm(call, early_ms);
+    else if (call->state == CALL_REFUSING)
         refuse_by_script(call);
     else
         generate(call);

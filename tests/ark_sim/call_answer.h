@@ -33,7 +33,7 @@ struct sim_call {
     struct sim_request request;
     struct sim_behaviour behaviour;
     char request_id[SIM_REQUEST_ID_SIZE], client_request_id[SIM_CLIENT_ID_SIZE];
-    int64_t number, started_ms;
+    int64_t number, started_ms, due_ms;
 
     int planned, next; /* pictures to attempt; index of the one in work */
     bool has_stalled, has_begun;

@@ -1,5 +1,5 @@
-"""Thousands of transitions in random order on the real scripts: submits, workers that work, die, freeze and come back, repeated and late
-calls, cancels, lapsed leases. After every step all invariants hold; at the end every task has ended, once.
+"""Thousands of transitions in random order on the real scripts: submits, workers that work, die, freeze and come back, repeated
+and late calls, cancels, lapsed leases. After every step all invariants hold; at the end every task has ended, once.
 
 The seed of a failure is in its message; ARKRELAY_SEED=<seed> repeats it.
 """

@@ -4,6 +4,7 @@
     redis_server  a private redis-server
     resp          a small Redis client
     scripts       the Lua transitions, run as the programs run them
+    script_test   the test case for one transition at a time
     store         what stands in Redis, and what must hold there after every step
     proxy         a TCP proxy that fails on purpose
     http_client   an HTTP client that hides nothing, and a reader of event streams

@@ -11,7 +11,7 @@ import shutil
 import socket
 import tempfile
 
-from support.processes import DEADLINE, Ended, Program
+from support.processes import Ended, Program
 from support.resp import Redis
 
 PORT_TRIES = 5

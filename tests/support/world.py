@@ -127,7 +127,8 @@ class World:
 
     def gateway(self, **options):
         """A gateway that is ready, if Redis is there."""
-        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {"GATEWAY_LISTEN": "127.0.0.1:0", **self._shared(), **options})
+        defaults = {"GATEWAY_LISTEN": "127.0.0.1:0", **self._shared()}
+        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options})
         if self.redis_server.program.is_running():
             eventually(lambda: gateway.get("/readyz").status == 200, f"{gateway.name} is ready")
         return gateway

@@ -1,0 +1,89 @@
+"""What the tests of the gateway share: a world without workers, and a test that is the worker itself."""
+
+import json
+
+from support.processes import ProcessTest
+from support.scripts import PREFIX
+from support.world import World
+
+NEVER = "10m"       # for what must not help a test
+
+
+class Job:
+    """A task in the hands of this test."""
+
+    def __init__(self, run, task_id):
+        self.run, self.task_id, self.id, self.wseq = run, task_id, f"public.{task_id}", 0
+        answer = run("claim", "test-worker", 600_000, 1, "00000000000000ff", 3)
+        assert len(answer) == 2 and answer[1][0].decode() == self.id, answer
+        self.fence = answer[1][1]
+
+    def data(self, **more):
+        return json.dumps({"task_id": self.task_id, "message": "...", **more}, ensure_ascii=False)
+
+    def begin(self):
+        answer = self.run("begin", self.id, self.fence, "call-1", 3, 600_000, self.data(stage="calling", attempt=1))
+        assert answer[0] == b"OK", answer
+
+    def emit_args(self, index):
+        self.wseq += 1
+        image = {"url": "https://ark.example.com/1.jpg", "size": "2K"}
+        return ("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=index, image=image),
+                "image " + json.dumps(image))
+
+    def emit(self, index):
+        answer = self.run(*self.emit_args(index))
+        assert answer[0] == b"OK", answer
+
+    def talk(self, size):
+        """An event of about this many bytes, which leaves nothing in the result."""
+        self.wseq += 1
+        answer = self.run("emit", self.id, self.fence, self.wseq, self.data(stage="image", padding="x" * size), "")
+        assert answer[0] == b"OK", answer
+
+    def finish_args(self):
+        return ("finish", self.id, self.fence, "done", "known", 0, "")
+
+    def finish(self):
+        answer = self.run(*self.finish_args())
+        assert answer[0] == b"OK", answer
+
+
+class GatewayTest(ProcessTest):
+    """A world of its own for each test; leaving it checks exit statuses, and what stands in Redis."""
+
+    redis_options = {}
+
+    def setUp(self):
+        self.world = World(ark=False, **self.redis_options)
+        self.addCleanup(self.leave_world)
+        self.redis, self.run_script = self.world.redis, self.world.run_script
+
+    def leave_world(self):
+        """A test that failed is not to be told by what it left behind."""
+        passed = self._outcome.success
+        self.world.__exit__(None if passed else AssertionError, None, None)
+
+    def job(self, task_id):
+        return Job(self.run_script, task_id)
+
+    def silently(self, name, *args):
+        """Runs a transition whose announcement gets lost."""
+        body = self.run_script.bodies[name].replace(b"redis.call('PUBLISH'", b"tostring('PUBLISH'")
+        self.assertNotEqual(body, self.run_script.bodies[name])
+        return self.redis("EVAL", body, 1, PREFIX, *args)
+
+    def subscribers(self, task_id):
+        return self.redis("PUBSUB", "NUMSUB", f"{PREFIX}channel:public.{task_id}")[1]
+
+    def assert_problem(self, response, status, code):
+        self.assertEqual((response.status, response.headers["content-type"]), (status, "application/problem+json"))
+        problem = response.json()
+        self.assertEqual((problem["code"], problem["status"]), (code, status))
+        self.assertEqual(problem["request_id"], response.headers["x-request-id"])
+        self.assertEqual(problem["type"], f"urn:arkrelay:problem:{code}")
+        self.assertEqual("retry-after" in response.headers, status in (429, 503))
+        return problem
+
+    def assert_numbers(self, frames, *numbers):
+        self.assertEqual([frame.n for frame in frames], list(numbers))

@@ -1,0 +1,227 @@
+"""The gateway when Redis is away, clients do not read, and it is asked to end; and several of its threads at once."""
+
+import re
+import signal
+import unittest
+
+from gateway_case import NEVER, GatewayTest
+from support.http_client import Connection, Cut, EventStream, fetch
+from support.processes import Deadline, binary, eventually
+from support.scripts import PREFIX
+from support.world import BASE, request
+
+
+class RedisAway(GatewayTest):
+    redis_options = {"aof": True}
+
+    def assert_503_soon(self, gateway, path=f"{BASE}/generate", method="POST"):
+        deadline = Deadline(1.5 if "asan" not in binary("") else 5)
+        body = request("away") if method == "POST" else None
+        self.assert_problem(fetch(gateway.address, method, path, body), 503, "store_unavailable")
+        self.assertFalse(deadline.passed(), "an answer within a second, and a busy machine's margin")
+
+    def test_open_streams_stay_and_catch_up(self):
+        gateway = self.world.gateway(GATEWAY_HEARTBEAT="200ms", GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("t1") as stream:
+            stream.until("start")
+            job = self.job("t1")
+            self.world.redis_server.stop()
+            while stream.next().comment != "degraded":
+                pass
+            for path, method in ((f"{BASE}/generate", "POST"), (f"{BASE}/generate/stream", "POST"), (f"{BASE}/tasks/t1", "GET"),
+                                 (f"{BASE}/tasks/t1/stream", "GET"), (f"{BASE}/tasks/t1/cancel", "POST"), ("/readyz", "GET")):
+                with self.subTest(path):
+                    self.assert_503_soon(gateway, path, method)
+            self.assertEqual(gateway.get("/livez").status, 200)
+            self.world.redis_server.start()
+            self.world.redis = self.world.redis_server.client()
+            self.run_script.redis = self.world.redis
+            job.begin()                                     # perhaps before the gateway is back
+            self.assert_numbers(stream.until("process"), 2)
+            while stream.next().comment != "keep-alive":
+                pass
+            job.finish()
+            self.assert_numbers(stream.to_end(), 3)
+        eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
+
+    def test_a_frozen_redis_is_told_within_a_second(self):
+        gateway = self.world.gateway()
+        with gateway.generate("t1") as stream:
+            stream.until("start")
+            self.world.redis_server.program.pause()
+            try:
+                self.assert_503_soon(gateway)
+                self.assert_503_soon(gateway, f"{BASE}/generate/stream")
+                self.assert_503_soon(gateway, "/readyz", "GET")
+            finally:
+                self.world.redis_server.program.resume()
+            eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
+            self.job("t1").finish()
+            self.assertEqual(stream.to_end()[-1].event, "done")
+
+    def test_a_killed_subscriber_connection_loses_nothing(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("t1") as stream, gateway.generate("t2") as idle:
+            stream.until("start")
+            idle.until("start")
+            job = self.job("t1")
+            for index in range(3):
+                name, *args = job.emit_args(index)
+                body = self.run_script.bodies[name]
+                answers = self.redis.pipeline([("MULTI",), ("CLIENT", "KILL", "TYPE", "pubsub"), ("EVAL", body, 1, PREFIX, *args),
+                                               ("EXEC",)])
+                self.assertEqual((answers[-1][0], answers[-1][1][0]), (1, b"OK"))
+                self.assert_numbers([stream.next_event()], 2 + index)
+            job.finish()
+            self.assert_numbers(stream.to_end(), 5)
+            self.assertEqual(self.subscribers("t2"), 1)
+
+    def test_a_killed_command_connection_loses_nothing(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("t1") as stream:
+            stream.until("start")
+            job = self.job("t1")
+            self.silently(*job.emit_args(0))
+            # The gap is noticed just when there is no connection to fill it with.
+            body = self.run_script.bodies["emit"]
+            kill = [("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:commands"))]
+            self.redis.pipeline([("MULTI",), *kill, ("EVAL", body, 1, PREFIX, *job.emit_args(1)[1:]), ("EXEC",)])
+            self.assert_numbers([stream.next_event(), stream.next_event()], 2, 3)
+            job.finish()
+            self.assert_numbers(stream.to_end(), 4)
+
+    def client_id(self, name):
+        for line in self.redis("CLIENT", "LIST").decode().splitlines():
+            if f" name={name} " in line:
+                return re.match(r"id=(\d+)", line).group(1)
+        raise AssertionError(f"no client {name}")
+
+    def test_scripts_that_redis_forgot_are_sent_again(self):
+        gateway = self.world.gateway()
+        self.redis("SCRIPT", "FLUSH")
+        with gateway.generate("t1") as stream:
+            stream.until("start")
+        self.redis("SCRIPT", "FLUSH")
+        self.assertEqual(gateway.task("t1").status, 200)
+
+    def test_a_redis_that_refuses_writes_is_away(self):
+        gateway = self.world.gateway()
+        self.redis("CONFIG", "SET", "maxmemory", "1")
+        try:
+            self.assert_problem(gateway.submit("t1"), 503, "store_unavailable")
+            self.assert_problem(gateway.get("/readyz"), 503, "store_unavailable")
+        finally:
+            self.redis("CONFIG", "SET", "maxmemory", "0")
+        self.assertEqual(gateway.submit("t1").status, 202)
+
+    def test_a_gateway_starts_without_redis(self):
+        self.world.redis_server.stop()
+        gateway = self.world.gateway()
+        self.assertEqual(gateway.get("/livez").status, 200)
+        self.assert_problem(gateway.get("/readyz"), 503, "store_unavailable")
+        self.world.redis_server.start()
+        eventually(lambda: gateway.get("/readyz").status == 200, "it is ready")
+
+
+class SlowReader(GatewayTest):
+    def test_it_is_cut_and_resumes_by_id(self):
+        gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="16k", GATEWAY_TAIL_CHECK=NEVER)
+        slow = EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096)
+        with slow, gateway.follow("t1") as quick:
+            last = slow.until("start")[0]
+            job = self.job("t1")
+            for _ in range(200):
+                job.talk(60_000)
+                quick.next_event()
+            gateway.wait_for(r"closing task=public\.t1 reason=too-slow")
+            with self.assertRaises(Cut):
+                while frame := slow.next():
+                    last = frame
+            self.assertLess(last.n, 201)
+            job.finish()
+            self.assertEqual(quick.to_end()[-1].n, 202)
+        with gateway.follow("t1", last.id) as resumed:
+            self.assert_numbers(resumed.to_end(), *range(last.n + 1, 203))
+
+
+class Drain(GatewayTest):
+    def test_streams_are_handed_over(self):
+        gateway, other = self.world.gateway(), self.world.gateway()
+        with gateway.generate("t1") as stream:
+            start, = stream.until("start")
+            gateway.signal(signal.SIGTERM)
+            self.assertIn(stream.next().retry, range(500, 1501))
+            self.assertIsNone(stream.next())
+            self.assertEqual(gateway.wait_exit(5), 0)
+            self.assertRegex(gateway.lines[-1], "stopped reason=drained")
+        with other.follow("t1", start.id) as stream:
+            self.job("t1").finish()
+            self.assert_numbers(stream.to_end(), 2)
+
+    def test_nobody_new_is_let_in(self):
+        gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="4m")
+        address = gateway.address
+        with self.reader_that_does_not_read(gateway):
+            gateway.signal(signal.SIGTERM)
+            gateway.wait_for("draining")
+            with self.assertRaises(ConnectionRefusedError):
+                eventually(lambda: Connection(address).close(), "the listener is closed", seconds=5)
+            gateway.signal(signal.SIGTERM)                  # does not wait for the reader any longer
+            self.assertEqual(gateway.wait_exit(3), 0)
+            self.assertRegex(gateway.lines[-1], "stopped reason=second-signal")
+
+    def test_a_reader_that_does_not_read_holds_it_up_for_seconds_only(self):
+        gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="4m")
+        with self.reader_that_does_not_read(gateway):
+            self.assertEqual(gateway.stop(10), 0)
+
+    def reader_that_does_not_read(self, gateway):
+        """An open stream with more unsent than sockets hold."""
+        stream = EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096)
+        stream.until("start")
+        with gateway.follow("t1") as quick:
+            job = self.job("t1")
+            for _ in range(100):
+                job.talk(60_000)
+                quick.next_event()
+        return stream
+
+    def test_an_idle_connection_does_not_hold_it_up(self):
+        gateway = self.world.gateway()
+        with Connection(gateway.address) as idle:
+            idle.request("GET", "/livez")
+            idle.response()
+            self.assertEqual(gateway.stop(3), 0)
+
+
+class Threads(GatewayTest):
+    def test_several_threads_share_the_port_and_nothing_else(self):
+        gateway = self.world.gateway(GATEWAY_THREADS=3)
+        eventually(lambda: self.redis("CLIENT", "LIST").decode().count("name=arkrelay-gateway:") == 6, "all are connected")
+        streams = [gateway.generate("t1") for _ in range(30)]
+        for stream in streams:
+            stream.until("start")
+        self.assertGreater(self.subscribers("t1"), 1, "more than one thread has viewers")
+        job = self.job("t1")
+        job.begin()
+        job.finish()
+        for stream in streams:
+            self.assert_numbers(stream.to_end(), 2, 3)
+            stream.close()
+        eventually(lambda: self.subscribers("t1") == 0, "every thread unsubscribed")
+
+    def test_all_of_them_drain(self):
+        gateway = self.world.gateway(GATEWAY_THREADS=4)
+        streams = [gateway.generate(f"t{n}") for n in range(20)]
+        for stream in streams:
+            stream.until("start")
+        gateway.signal(signal.SIGTERM)
+        for stream in streams:
+            self.assertIn(stream.next().retry, range(500, 1501))
+            self.assertIsNone(stream.next())
+            stream.close()
+        self.assertEqual(gateway.wait_exit(5), 0)
+
+
+if __name__ == "__main__":
+    unittest.main()

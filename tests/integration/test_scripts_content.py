@@ -1,0 +1,188 @@
+"""The Lua transitions that only look, hostile texts, a Redis that is full, and a story of many steps."""
+
+import json
+import unittest
+
+from support.resp import RedisError
+from support.script_test import LAPSED_MS, LEASE_MS, ScriptTest, compact
+from support.scripts import PREFIX
+from support.store import look
+
+HOSTILE = [
+    'quote " and apostrophe \'', "back\\slash", "slash / and \\/ and \\\\/", "],\"data\":[", "}}{{", "line\nfeed\r\ttab",
+    "\x7f\x01", "中文，🎨", "%s %d %%", "\u2028", '{"event":"done"}', "image {}\nfailed {}", "", "null",
+]
+
+
+class Looks(ScriptTest):
+    """READ, STATUS, READY."""
+
+    def given(self):
+        epoch = self.submit()[1]
+        job = self.claim_one()
+        self.begin(job)
+        self.emit_image(job)
+        return epoch, job
+
+    def test_read_gives_the_log_from_an_element_on(self):
+        epoch, _ = self.given()
+        log = [element.raw for element in self.task().log]
+        for start in (1, 2, 3, 4, 99):
+            with self.subTest(start):
+                self.assertEqual(self.run_script("read", "public.t1", start), [b"LOG", epoch, b"running", 3, log[start - 1:]])
+
+    def test_read_of_no_task(self):
+        self.assert_changes_nothing([b"NONE"], "read", "public.t1", 1)
+
+    def status(self):
+        word, position, images, failed, result, *flat = self.run_script("status", "public.t1")
+        self.assertEqual(word, b"TASK")
+        fields = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2])}
+        self.assertEqual(fields, self.task().fields)
+        return position, json.loads(images), json.loads(failed), result
+
+    def test_status_of_a_waiting_task_has_its_position(self):
+        self.submit("t0")
+        self.submit("t1")
+        self.assertEqual(self.status(), (2, [], [], b""))
+        self.claim_one()
+        self.assertEqual(self.status(), (1, [], [], b""))
+
+    def test_status_of_a_running_task_has_what_came_so_far(self):
+        _, job = self.given()
+        self.emit_failed(job, 1)
+        position, images, failed, result = self.status()
+        self.assertEqual((position, images, result), (0, [{"url": "https://ark/0.jpeg", "size": "2048x2048"}], b""))
+        self.assertEqual(failed, [{"index": 1, "code": "ark_content_refused", "message": "refused"}])
+
+    def test_status_of_a_final_task_has_its_result(self):
+        _, job = self.given()
+        self.finish(job, "done", "known")
+        self.assertEqual(self.status(), (0, [], [], self.task().result))
+
+    def test_status_of_no_task(self):
+        self.assert_changes_nothing([b"NONE"], "status", "public.t1")
+
+    def test_ready_writes_and_tells_the_time(self):
+        word, now, paused = self.run_script("ready")
+        self.assertEqual((word, paused, look(self.redis).meta["probed_at"]), (b"READY", 0, now.decode()))
+        self.assertRegex(now, rb"^\d{13}$")
+        self.redis("HSET", PREFIX + "meta", "paused", "1")
+        self.assertEqual(self.run_script("ready")[2], 1)
+
+
+class HostileContent(ScriptTest):
+    """Whatever users and ARK write, it stays text."""
+
+    def test_urls_come_back_as_they_were_given(self):
+        self.submit(urls=[f"https://example.com/?q={text}" for text in HOSTILE])
+        job = self.claim_one()
+        self.assertEqual(json.loads(job.request)["urls"], [f"https://example.com/?q={text}" for text in HOSTILE])
+        self.begin(job)
+        self.emit_image(job)
+        self.finish(job, "done", "known")
+        self.assertEqual(self.task().log[-1].data["urls"], [f"https://example.com/?q={text}" for text in HOSTILE])
+        self.assertNotIn(b"\\/", self.task().result.replace(b"\\\\", b""))
+
+    def test_every_text_in_every_place(self):
+        for text in HOSTILE:
+            with self.subTest(text):
+                self.fresh()
+                request = compact({"prompt": text, "urls": [text]})
+                self.submit(request=request, trace=text)
+                job = self.claim_one(worker=text)
+                self.assertEqual((job.request.decode(), job.trace), (request, text))
+                self.begin(job, call=text)
+                self.emit(job, "image " + compact({"url": text, "size": text}), text)
+                self.emit_failed(job, 1, text)
+                self.assertEqual(self.task().log[2].data["message"], text)
+                self.finish(job, "done", "known", data='"usage":' + compact({"x": text}))
+                data = self.task().log[-1].data
+                self.assertEqual((data["urls"], data["usage"]), ([text], {"x": text}))
+                self.assertEqual(data["generated_images"], [{"url": text, "size": text}])
+                self.assertEqual(data["failed_images"][0]["message"], text)
+
+    def test_error_words(self):
+        for text in HOSTILE:
+            with self.subTest(text):
+                self.fresh()
+                self.submit()
+                job = self.claim_one()
+                self.finish(job, "failed", "none", data=compact({
+                    "code": "ark_invalid_request", "error": text, "retryable": False, "more": '"ark_code":' + compact(text)}))
+                data = self.task().log[-1].data
+                self.assertEqual((data["error"], data["ark_code"], data["retryable"]), (text, text, False))
+
+
+class FullMemory(ScriptTest):
+    """Redis at maxmemory: nothing new comes in, and all that was accepted goes on to its end."""
+
+    def setUp(self):
+        super().setUp()
+        self.addCleanup(self.redis, "CONFIG", "SET", "maxmemory", "0")
+
+    def fill(self):
+        self.redis("CONFIG", "SET", "maxmemory", "1")
+
+    def test_new_tasks_stay_out_and_leave_nothing(self):
+        self.fill()
+        with self.assertRaisesRegex(RedisError, "OOM"):
+            self.submit()
+        self.assertEqual(look(self.redis).everything, {})
+
+    def test_a_probe_says_so(self):
+        self.fill()
+        with self.assertRaisesRegex(RedisError, "OOM"):
+            self.run_script("ready")
+
+    def test_an_accepted_task_reaches_its_end(self):
+        self.submit()
+        self.fill()
+        job = self.claim_one()
+        self.assertEqual(self.begin(job), [b"OK", 1])
+        self.assertEqual(self.run_script("renew", 2 * LEASE_MS, job.id, job.fence), [b"OK"])
+        self.assertEqual(self.emit_image(job)[0], b"OK")
+        self.assertEqual(self.finish(job, "done", "known")[0], b"OK")
+
+    def test_a_retry_a_cancel_and_a_reap_still_work(self):
+        for n in range(3):
+            self.submit(f"t{n}")
+        self.fill()
+        _, jobs = self.claim(most=2)
+        self.finish(jobs[0], "retry", "none", delay=-1)
+        self.assertEqual(self.run_script("cancel", "public.t1"), [b"ASKED"])
+        self.assertEqual(self.run_script("cancel", "public.t2"), [b"CANCELLED"])
+        self.claim_one(lease=LAPSED_MS)
+        self.assertEqual(self.reap(), 1)
+
+
+class ManySteps(ScriptTest):
+    """One task from end to end as the story that its viewers see."""
+
+    def test_retry_loss_and_success(self):
+        self.submit(max_paid_calls=3)
+        job = self.claim_one()
+        self.begin(job, "call-1")
+        self.finish(job, "retry", "void", delay=-1)
+        job = self.claim_one()
+        self.begin(job, "call-2")
+        self.redis("ZADD", PREFIX + "leased", 5, job.id)
+        self.reap()
+        job = self.claim_one()
+        self.assertEqual(job.paid_calls, 1)
+        self.assertEqual(self.begin(job, "call-3"), [b"OK", 2])
+        self.emit_image(job)
+        self.finish(job, "done", "known")
+        self.assertEqual(self.task().story(), ["start", "process calling", "process retry", "process calling", "process requeued",
+                                               "process calling", "process image", "done"])
+        data = self.task().log[-1].data
+        self.assertEqual((data["attempts"], data["paid_calls"], data["charged"]), (3, 2, "yes"))
+
+    def test_scripts_survive_a_script_flush(self):
+        self.submit()
+        self.redis("SCRIPT", "FLUSH")
+        self.assertEqual(self.submit()[0], b"SAME")
+
+
+if __name__ == "__main__":
+    unittest.main()

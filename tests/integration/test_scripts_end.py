@@ -1,0 +1,308 @@
+"""The Lua transitions that end a job or a task: every outcome with every charge, lost workers, cancelled tasks."""
+
+import unittest
+
+from support.resp import RedisError
+from support.script_test import LAPSED_MS, LEASE_MS, URLS, ScriptTest, compact
+from support.scripts import PREFIX
+from support.store import look
+
+
+class Finish(ScriptTest):
+    def given(self, images=0, begun=True, **options):
+        self.submit(**options)
+        job = self.claim_one()
+        if begun:
+            self.begin(job)
+        for index in range(images):
+            self.emit_image(job, index)
+        return job
+
+    def test_every_outcome_with_every_charge(self):
+        """Outcome, images, charge -> state, paid_calls, charged; None for charged where no final event comes."""
+        table = [
+            ("done, paid", "done", 1, "known", "done", 1, "yes"),
+            ("done although the end was cut off", "done", 1, "unknown", "done", 1, "yes"),
+            ("done without an image is not charged", "done", 0, "known", "done", 1, "no"),
+            ("failed, and ARK refused", "failed", 0, "void", "failed", 0, "no"),
+            ("failed, and paid for nothing", "failed", 0, "known", "failed", 1, "no"),
+            ("failed, and nobody knows", "failed", 0, "unknown", "failed", 1, "unknown"),
+            ("cancelled before the call", "cancelled", 0, "none", "cancelled", 0, "no"),
+            ("cancelled in the call", "cancelled", 0, "unknown", "cancelled", 1, "unknown"),
+            ("cancelled, and ARK refused", "cancelled", 0, "void", "cancelled", 0, "no"),
+            ("retry after a void call", "retry", 0, "void", "delayed", 0, None),
+            ("retry after an unknown one", "retry", 0, "unknown", "delayed", 1, None),
+            ("retry without a call", "retry", 0, "none", "delayed", 0, None),
+            ("handed back", "handback", 0, "none", "queued", 0, None),
+            ("handed back with a call that was never made", "handback", 0, "void", "queued", 0, None),
+        ]
+        for outcome, images, charge, state, paid_calls, charged in self.cases(table):
+            job = self.given(images, begun=charge != "none")
+            length = len(self.task().log)
+            self.assertEqual(self.finish(job, outcome, charge, delay=60_000), [b"OK", length + 1])
+            task = self.task()
+            self.assertEqual((task.state, task.number("paid_calls")), (state, paid_calls))
+            self.assertEqual(task.log[-1].data.get("charged"), charged)
+            self.assertEqual(self.meta("paid_calls"), paid_calls)
+            self.assertEqual(task.fields["finished"], job.fence)
+            self.assertNotIn("call", task.fields)
+            self.assert_changes_nothing([b"SAME"], "finish", job.id, job.fence, outcome, charge, 60_000, "{}")
+
+    def test_counters(self):
+        table = [(f"{outcome} is counted", outcome, counter) for outcome, counter in
+                 (("done", "done"), ("failed", "failed"), ("cancelled", "cancelled"), ("retry", "retried"))]
+        for outcome, counter in self.cases(table):
+            self.finish(self.given(), outcome, "void", delay=60_000)
+            self.assertEqual(self.meta(counter), 1)
+
+    def test_done_tells_the_whole_story(self):
+        job = self.given(images=2)
+        self.emit_failed(job, 2)
+        self.finish(job, "done", "known", data='"usage":{"generated_images":2,"output_tokens":32448}')
+        task = self.task()
+        data = task.log[-1].data
+        timing = data.pop("timing")
+        self.assertEqual(data, {
+            "urls": URLS, "task_id": "t1", "attempts": 1, "paid_calls": 1, "charged": "yes",
+            "generated_images": [{"url": f"https://ark/{n}.jpeg", "size": "2048x2048"} for n in (0, 1)],
+            "failed_images": [{"index": 2, "code": "ark_content_refused", "message": "refused"}],
+            "usage": {"generated_images": 2, "output_tokens": 32448}})
+        epoch, claimed, called, ended = (task.number(name) for name in ("epoch", "claimed_at", "called_at", "ended_at"))
+        self.assertEqual(timing, {"queued_ms": claimed - epoch, "ark_ms": ended - called, "total_ms": ended - epoch})
+        self.assertTrue(all(isinstance(value, int) and value >= 0 for value in timing.values()))
+
+    def test_done_without_usage(self):
+        self.finish(self.given(images=1), "done", "known")
+        self.assertNotIn("usage", self.task().log[-1].data)
+
+    def test_failed_tells_why(self):
+        self.finish(self.given(), "failed", "void", data=compact({
+            "code": "ark_quota_exceeded", "error": "quota", "retryable": False,
+            "more": '"request_id":"02175","ark_code":"QuotaExceeded"'}))
+        self.assertEqual(self.task().log[-1].data, {
+            "task_id": "t1", "error": "quota", "message": "图像生成失败", "code": "ark_quota_exceeded", "retryable": False,
+            "request_id": "02175", "ark_code": "QuotaExceeded", "attempts": 1, "paid_calls": 0, "charged": "no"})
+
+    def test_cancelled_tells_so(self):
+        self.finish(self.given(begun=False), "cancelled", "none")
+        data = self.task().log[-1].data
+        self.assertEqual((data["code"], data["message"], data["retryable"]), ("cancelled", "任务已取消", True))
+
+    def test_an_earlier_unknown_call_stays_unknown_to_the_end(self):
+        self.finish(self.given(), "retry", "unknown", delay=-1)
+        job = self.claim_one()
+        self.begin(job, "call-2")
+        self.finish(job, "failed", "void")
+        data = self.task().log[-1].data
+        self.assertEqual((data["charged"], data["paid_calls"], data["attempts"]), ("unknown", 1, 2))
+
+    def test_a_retry_waits_its_delay(self):
+        job = self.given()
+        self.redis("DEL", PREFIX + "wake")
+        self.finish(job, "retry", "void", delay=40_000)
+        self.assertEqual(look(self.redis).wake, 1, "one worker is to learn when it is due")
+        next_ms, _ = self.claim()
+        self.assertIn(next_ms, range(10_000, 40_001))
+        self.assertEqual(self.task().story()[-1], "process retry")
+
+    def test_a_handed_back_job_keeps_its_place_and_its_attempt_does_not_count(self):
+        self.submit("t1")
+        self.submit("t2")
+        job = self.claim_one()
+        self.redis("DEL", PREFIX + "wake")
+        self.finish(job, "handback", "none")
+        self.assertEqual((self.task().number("attempt"), self.task().places["pending"]), (0, 1.0))
+        self.assertEqual(look(self.redis).wake, 1)
+        again = self.claim_one()
+        self.assertEqual((again.id, again.attempt), (job.id, 1))
+        self.assertNotEqual(again.fence, job.fence)
+        self.assert_changes_nothing([b"SAME"], *self.finish_args(job, "handback", "none"))
+        self.assert_changes_nothing([b"LOST"], "emit", job.id, job.fence, 1, "{}", "")
+
+    def test_a_task_to_be_cancelled_does_not_go_back(self):
+        for outcome, in self.cases([("on retry", "retry"), ("on handback", "handback")]):
+            job = self.given(begun=False)
+            self.run_script("cancel", job.id)
+            self.finish(job, outcome, "none", delay=60_000)
+            self.assertEqual((self.task().state, self.task().fields["code"]), ("cancelled", "cancelled"))
+
+    def test_a_charge_without_an_open_call_takes_nothing_back(self):
+        for charge, in self.cases([("void", "void"), ("unknown", "unknown"), ("known", "known")]):
+            self.finish(self.given(begun=False), "failed", charge)
+            task = self.task()
+            self.assertEqual((task.number("paid_calls"), task.number("unknown_calls"), self.meta("paid_calls")), (0, 0, 0))
+
+    def test_zombies_change_nothing(self):
+        job = self.given(images=0)
+        self.redis("ZADD", PREFIX + "leased", 5, job.id)
+        self.reap()
+        self.assert_changes_nothing([b"LOST"], *self.finish_args(job))
+        self.claim_one()
+        self.assert_changes_nothing([b"LOST"], *self.finish_args(job))
+
+    def test_broken_data_of_a_failure_is_an_error_before_anything_is_written(self):
+        job = self.given()
+        before = look(self.redis).everything
+        for data in ("", "{", '{"error":"\\ud800"}'):
+            with self.assertRaises(RedisError):
+                self.run_script(*self.finish_args(job, "failed", "void", data))
+        self.assertEqual(look(self.redis).everything, before)
+
+    def test_final_keys_live_as_long_as_the_task_says(self):
+        table = [("a minute", 60_000), ("a year", 31_536_000_000), ("for ages", 10**15)]
+        for ttl, in self.cases(table):
+            self.finish(self.given(ttl=ttl), "done", "known")
+            for kind, left in self.task().ttl.items():
+                self.assertTrue(ttl - 30_000 <= left <= ttl, f"{kind}: {left}")
+
+    def test_the_dead_are_forgotten_when_their_task_is(self):
+        self.redis("ZADD", PREFIX + "dead", 1, "public.long-ago")
+        self.finish(self.given(), "failed", "void")
+        self.assertEqual(list(look(self.redis).sets["dead"]), ["public.t1"])
+
+    def test_a_request_that_has_vanished_does_not_stop_the_end(self):
+        job = self.given(images=1)
+        self.redis("DEL", PREFIX + "request:public.t1")
+        self.assertEqual(self.scripts(*self.finish_args(job))[0], b"OK")
+        self.assertIn(b'"urls":[],', self.redis("GET", PREFIX + "result:public.t1"))
+
+
+class Reap(ScriptTest):
+    def given(self, begun=False, images=(), failed=(), cancel=False, max_paid_calls=2, max_attempts=3, slots=3):
+        self.submit(max_paid_calls=max_paid_calls)
+        job = self.claim_one(max_attempts=max_attempts, lease=LEASE_MS)
+        if begun:
+            self.begin(job, images=slots)
+        for index in images:
+            self.emit_image(job, index)
+        for index in failed:
+            self.emit_failed(job, index)
+        if cancel:
+            self.run_script("cancel", job.id)
+        self.redis("ZADD", PREFIX + "leased", 5, job.id)
+        return job
+
+    def test_what_becomes_of_a_job_whose_worker_was_lost(self):
+        """Given -> state, code, paid_calls, charged, unknown_calls."""
+        def claimed(**given):
+            return given
+
+        def begun(**given):
+            return {"begun": True, **given}
+
+        table = [
+            ("before the call it goes back", claimed(), "queued", None, 0, None, 0),
+            ("in the call, with budget left, it goes back", begun(), "queued", None, 1, None, 1),
+            ("in the call, without budget, it fails", begun(max_paid_calls=1), "failed", "outcome_unknown", 1, "unknown", 1),
+            ("on its last attempt before the call it is poison", claimed(max_attempts=1), "failed", "poison", 0, "no", 0),
+            ("on its last attempt in the call it is poison", begun(max_attempts=1), "failed", "poison", 1, "unknown", 1),
+            ("with an image it is done", begun(images=[0]), "done", None, 1, "yes", 1),
+            ("with an image it is done, budget or not", begun(images=[0], max_paid_calls=1), "done", None, 1, "yes", 1),
+            ("with an image it is done, last attempt or not", begun(images=[0], max_attempts=1), "done", None, 1, "yes", 1),
+            ("with an image it is done, cancelled or not", begun(images=[0], cancel=True), "done", None, 1, "yes", 1),
+            ("to be cancelled before the call", claimed(cancel=True), "cancelled", "cancelled", 0, "no", 0),
+            ("to be cancelled in the call", begun(cancel=True), "cancelled", "cancelled", 1, "unknown", 1),
+            ("with a failed slot only it goes back", begun(failed=[0]), "queued", None, 1, None, 1),
+        ]
+        for given, state, code, paid_calls, charged, unknown_calls in self.cases(table):
+            job = self.given(**given)
+            self.assertEqual(self.reap(), 1)
+            task = self.task()
+            self.assertEqual((task.state, task.fields.get("code"), task.number("paid_calls"), task.log[-1].data.get("charged"),
+                              task.number("unknown_calls")), (state, code, paid_calls, charged, unknown_calls))
+            self.assertEqual((self.meta("reaped"), self.meta("paid_calls")), (1, paid_calls))
+            self.assertEqual(task.fields["fence"], "0")
+            if state == "queued":
+                self.assertEqual(task.log[-1].data["stage"], "requeued")
+                self.assertEqual(task.places["pending"], 1.0)
+            self.assert_changes_nothing([b"LOST"], *self.finish_args(job))
+            self.assertEqual(self.run_script("renew", LEASE_MS, job.id, job.fence), [b"LOST"])
+            self.assertEqual(self.reap(), 0)
+
+    def test_slots_that_never_came_are_listed_as_failed(self):
+        self.given(begun=True, images=[0], failed=[1], slots=4)
+        self.reap()
+        data = self.task().log[-1].data
+        self.assertEqual(len(data["generated_images"]), 1)
+        self.assertEqual([(slot["index"], slot["code"]) for slot in data["failed_images"]],
+                         [(1, "ark_content_refused"), (2, "outcome_unknown"), (3, "outcome_unknown")])
+
+    def test_an_image_without_a_known_number_of_slots_is_a_result_all_the_same(self):
+        for change, in self.cases([("missing", ("HDEL", "images")), ("empty", ("HSET", "images", ""))]):
+            self.given(begun=True, images=[0])
+            self.redis(change[0], PREFIX + "task:public.t1", *change[1:])
+            self.scripts("reap", 0, 100)
+            self.assertEqual(self.redis("HGET", PREFIX + "task:public.t1", "state"), b"done")
+
+    def test_a_lease_that_holds_is_left_alone(self):
+        self.submit()
+        self.claim_one()
+        self.assert_changes_nothing(0, "reap", 0, 100)
+
+    def test_the_grace_is_waited_for(self):
+        self.submit()
+        self.claim_one(lease=LAPSED_MS)
+        self.assert_changes_nothing(0, "reap", 60_000, 100)
+        self.assertEqual(self.reap(), 1)
+
+    def test_no_more_than_asked_for_in_one_call(self):
+        for n in range(5):
+            self.submit(f"t{n}")
+        self.claim(most=5, lease=LAPSED_MS)
+        self.assertEqual([self.reap(most=2) for _ in range(4)], [2, 2, 1, 0])
+
+    def test_ids_without_a_task_are_dropped_and_counted(self):
+        self.redis("ZADD", PREFIX + "leased", 5, "public.ghost")
+        self.assertEqual(self.scripts("reap", 0, 100), 1)
+        self.assertEqual((self.meta("ghost"), look(self.redis).sets["leased"]), (1, {}))
+
+    def test_a_task_is_tried_until_its_attempts_are_used_up(self):
+        self.submit()
+        for attempt in (1, 2, 3):
+            self.assertEqual(self.claim_one(lease=LAPSED_MS).attempt, attempt)
+            self.reap()
+        self.assertEqual(self.task().story(), ["start", "process requeued", "process requeued", "error"])
+
+
+class Cancel(ScriptTest):
+    def cancel(self):
+        return self.run_script("cancel", "public.t1")
+
+    def test_a_queued_task_ends_at_once(self):
+        self.submit()
+        self.assertEqual(self.cancel(), [b"CANCELLED"])
+        self.assertEqual(self.task().log[-1].data, {
+            "task_id": "t1", "error": "The task was cancelled.", "message": "任务已取消", "code": "cancelled",
+            "retryable": True, "attempts": 0, "paid_calls": 0, "charged": "no"})
+        self.assert_changes_nothing([b"FINAL", b"cancelled"], "cancel", "public.t1")
+        self.assertEqual(self.claim(), (-1, []))
+
+    def test_a_delayed_task_ends_at_once(self):
+        self.submit()
+        job = self.claim_one()
+        self.begin(job)
+        self.finish(job, "retry", "unknown", delay=60_000)
+        self.assertEqual(self.cancel(), [b"CANCELLED"])
+        self.assertEqual(self.task().log[-1].data["charged"], "unknown")
+
+    def test_a_running_task_is_asked_to_end(self):
+        self.submit()
+        job = self.claim_one()
+        self.assertEqual(self.cancel(), [b"ASKED"])
+        self.assert_changes_nothing([b"ASKED"], "cancel", "public.t1")
+        self.assertEqual(self.task().state, "running")
+        self.assertEqual(self.run_script("renew", LEASE_MS, job.id, job.fence), [b"CANCEL"])
+        self.assertEqual(self.begin(job), [b"CANCEL"])
+
+    def test_a_final_task_stays_as_it_is(self):
+        for outcome, state in self.cases([("done", "done", b"done"), ("failed", "failed", b"failed")]):
+            self.submit()
+            self.finish(self.claim_one(), outcome, "none")
+            self.assert_changes_nothing([b"FINAL", state], "cancel", "public.t1")
+
+    def test_no_such_task(self):
+        self.assert_changes_nothing([b"NONE"], "cancel", "public.t1")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,142 @@
+"""The test case for the Lua transitions: the scripts as their callers use them, and what must hold after each step."""
+
+import json
+
+from support.processes import ProcessTest
+from support.redis_server import RedisServer
+from support.scripts import PREFIX, Scripts
+from support.store import look
+
+TTL_MS = 86_400_000
+LEASE_MS = 60_000
+LAPSED_MS = -1000            # a lease that has ended when it is given: nobody has to wait for it
+URLS = ["https://example.com/1.jpg", "https://example.com/2.jpg"]
+CALLING = "正在调用ARK模型生成图像..."
+
+
+def compact(value):
+    """JSON as the programs write it: raw UTF-8, no white space."""
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class Job:
+    """A claim's answer, as a worker holds it."""
+
+    def __init__(self, answer):
+        id, fence, self.attempt, self.request, self.paid_calls, self.max_paid_calls, epoch, trace = answer
+        self.id, self.fence, self.epoch, self.trace = id.decode(), fence.decode(), int(epoch), trace.decode()
+        self.task_id = self.id.partition(".")[2]
+        self.wseq = 0
+
+
+class ScriptTest(ProcessTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.server = RedisServer()
+        cls.addClassCleanup(cls.server.close)
+        cls.redis = cls.server.client()
+        cls.scripts = Scripts(cls.redis)
+        cls.news = cls.redis.subscribe(PREFIX + "channel:*")
+
+    def setUp(self):
+        self.nonces = 0
+        self.fresh()
+
+    def fresh(self):
+        self.redis("FLUSHALL")
+        self.news.messages()
+
+    # -- one step: a script, then everything that must hold after any of them
+
+    def run_script(self, name, *args):
+        before = look(self.redis)
+        answer = self.scripts(name, *args)
+        after = look(self.redis)
+        after.check()
+        self.assert_announced(before, after)
+        self.assert_finals_untouched(before, after)
+        return answer
+
+    def assert_announced(self, before, after):
+        announced = {}
+        for channel, element in self.news.messages():
+            announced.setdefault(channel.decode().removeprefix(PREFIX + "channel:"), []).append(element)
+        new = {}
+        for id, task in after.tasks.items():
+            had = len(before.tasks[id].log) if id in before.tasks else 0
+            if elements := [element.raw for element in task.log[had:]]:
+                new[id] = elements
+        self.assertEqual(announced, new, "the channel carries the new elements of the log, the same bytes")
+
+    def assert_finals_untouched(self, before, after):
+        for task in before.tasks.values():
+            if task.is_final:
+                for kind in ("task", "request", "events", "result"):
+                    key = f"{kind}:{task.id}"
+                    self.assertEqual(after.everything[key], before.everything[key], "final is final")
+
+    def assert_changes_nothing(self, answer, name, *args):
+        """The script answers so, twice, and everything stays as it was."""
+        before = look(self.redis).everything
+        for _ in range(2):
+            self.assertEqual(self.run_script(name, *args), answer)
+        self.assertEqual(look(self.redis).everything, before)
+
+    # -- the scripts as their callers use them
+
+    def submit(self, task_id="t1", urls=URLS, max_paid_calls=2, ttl=TTL_MS, queue_limit=100, queue_ttl=60_000, trace="",
+               hash="hash", request=None):
+        request = compact({"urls": urls}) if request is None else request
+        return self.run_script("submit", f"public.{task_id}", hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, trace)
+
+    def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1"):
+        """(ms until the next is due, jobs)"""
+        self.nonces += 1
+        next_ms, *jobs = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts)
+        return next_ms, [Job(job) for job in jobs]
+
+    def claim_one(self, **options):
+        _, (job,) = self.claim(**options)
+        return job
+
+    def begin(self, job, call="call-1", images=3, lease=LEASE_MS):
+        data = compact({"task_id": job.task_id, "message": CALLING, "stage": "calling", "attempt": job.attempt})
+        return self.run_script("begin", job.id, job.fence, call, images, lease, data)
+
+    def emit(self, job, slot="", text="…", wseq=None):
+        if wseq is None:
+            job.wseq += 1
+        stage = {"i": "image", "f": "image_failed"}.get(slot[:1], "calling")
+        data = compact({"task_id": job.task_id, "message": text, "stage": stage})
+        return self.run_script("emit", job.id, job.fence, wseq or job.wseq, data, slot)
+
+    def emit_image(self, job, index=0, url=None):
+        return self.emit(job, "image " + compact({"url": url or f"https://ark/{index}.jpeg", "size": "2048x2048"}))
+
+    def emit_failed(self, job, index, message="refused"):
+        return self.emit(job, "failed " + compact({"index": index, "code": "ark_content_refused", "message": message}))
+
+    def finish(self, job, outcome, charge, delay=0, data=None):
+        if data is None:
+            data = {"done": "", "failed": compact({"code": "ark_unreachable", "error": "no route", "retryable": True}),
+                    "cancelled": ""}.get(outcome, compact({"task_id": job.task_id, "message": "…", "stage": outcome}))
+        return self.run_script("finish", job.id, job.fence, outcome, charge, delay, data)
+
+    def finish_args(self, job, outcome="done", charge="known", data=""):
+        return ("finish", job.id, job.fence, outcome, charge, 0, data)
+
+    def reap(self, grace=0, most=100):
+        return self.run_script("reap", grace, most)
+
+    def task(self, task_id="t1"):
+        return look(self.redis).tasks[f"public.{task_id}"]
+
+    def meta(self, name):
+        return int(look(self.redis).meta.get(name, 0))
+
+    def cases(self, table):
+        """Each row under its name, on an empty Redis."""
+        for row in table:
+            with self.subTest(row[0]):
+                self.fresh()
+                yield row[1:]
