@@ -6,6 +6,7 @@
 #include <event2/bufferevent.h>
 #include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
+#include <inttypes.h>
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <string.h>
@@ -67,13 +68,13 @@ static void hang_up(struct redis *redis)
 }
 
 /* One line when trouble begins and none for each try after that, unless somebody must act. */
-static void complain(struct redis *redis, enum log_level level, const char *message, const char *why)
+static void complain(struct redis *redis, enum log_level level, const char *message, const char *why, int64_t retry_ms)
 {
     char quoted[REDIS_WHY_SIZE + 16];
     bool news = level == LOG_ERROR ? strcmp(redis->said, why) != 0 : !redis->said[0];
 
-    log_line(news ? level : LOG_DEBUG, "redis", message, "name=%s at=%s why=%s", redis->config.name, redis->to,
-             log_quote(quoted, sizeof(quoted), why));
+    log_line(news ? level : LOG_DEBUG, "redis", message, "name=%s at=%s why=%s retry_ms=%" PRId64, redis->config.name,
+             redis->to, log_quote(quoted, sizeof(quoted), why), retry_ms);
     if (news)
         snprintf(redis->said, sizeof(redis->said), "%s", why);
 }
@@ -83,6 +84,7 @@ static void complain(struct redis *redis, enum log_level level, const char *mess
 void redis_connection_lose(struct redis *redis, enum log_level level, int first_err, const char *why)
 {
     bool was_ready = redis->state == REDIS_READY;
+    int64_t retry_ms;
 
     if (was_ready && clock_monotonic_ms() - redis->ready_at_ms >= redis->config.reconnect.max_ms)
         redis->tries = 0;

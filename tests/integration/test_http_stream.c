@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -12,7 +13,7 @@
 
 #define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
-enum { PIECE = 32 * 1024, PIECES_MAX = 1000 };
+enum { PIECE = 32 * 1024, PIECES_MAX = 1000, BIG = 8 * 1024 * 1024 };
 
 struct world {
     struct http_fixture fixture;
@@ -133,6 +134,28 @@ static void test_large_pieces_arrive_whole(void **state)
     end(&world);
 }
 
+static void test_an_answer_larger_than_all_buffers_arrives_whole(void **state)
+{
+    char *body = malloc(BIG + 1);
+    struct world world;
+
+    (void)state;
+    assert_non_null(body);
+    for (size_t i = 0; i < BIG; i++)
+        body[i] = (char)('a' + i * 7 / 1000 % 26);
+    body[BIG] = '\0';
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_respond(world.fixture.exchange, 200, "text/plain", body, BIG);
+    http_peer_expect(&world.peer, "Content-Length: 8388608\r\n");
+    http_peer_expect(&world.peer, "\r\n\r\n");
+    http_peer_expect_nothing_before(&world.peer, body);
+    http_peer_send(&world.peer, GET("/"));
+    http_peer_expect_nothing_before(&world.peer, "HTTP/1.1 200 OK\r\n");
+    free(body);
+    end(&world);
+}
+
 /* -- readers that do not keep up */
 
 static void shrink(struct http_peer *peer)
@@ -169,6 +192,23 @@ static void test_a_reader_too_far_behind_is_cut_but_not_inside_the_write(void **
     world.fixture.in_call = false;
     expect_closed_once(&world);
     http_peer_expect_reset(&world.peer);
+    end(&world);
+}
+
+static void test_whoever_ends_a_stream_after_it_was_cut_is_not_told_of_the_cut(void **state)
+{
+    static char piece[PIECE];
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/stream"));
+    for (int i = 0; i < 20; i++) /* within one turn nothing is sent */
+        http_stream_write(world.fixture.exchange, piece, sizeof(piece));
+    assert_int_equal(http_server_connections(world.fixture.server), 0);
+    http_stream_end(world.fixture.exchange);
+    http_fixture_turn(&world.fixture, 5);
+    assert_int_equal(world.fixture.closed, 0);
     end(&world);
 }
 
@@ -493,7 +533,9 @@ int main(void)
         cmocka_unit_test(test_an_http_1_0_client_gets_the_plain_bytes_and_then_the_end),
         cmocka_unit_test(test_head_of_a_stream_ends_it_after_the_head),
         cmocka_unit_test(test_large_pieces_arrive_whole),
+        cmocka_unit_test(test_an_answer_larger_than_all_buffers_arrives_whole),
         cmocka_unit_test(test_a_reader_too_far_behind_is_cut_but_not_inside_the_write),
+        cmocka_unit_test(test_whoever_ends_a_stream_after_it_was_cut_is_not_told_of_the_cut),
         cmocka_unit_test(test_a_reader_that_takes_nothing_is_cut_after_the_write_deadline),
         cmocka_unit_test(test_a_client_that_leaves_an_open_stream_is_noticed_at_once),
         cmocka_unit_test(test_a_reset_before_the_answer_is_noticed_at_once),
