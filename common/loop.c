@@ -77,8 +77,11 @@ struct loop *loop_destroy(struct loop *loop)
         close(loop->wakeup_fd);
     if (loop->run_deferred)
         event_free(loop->run_deferred);
-    if (loop->base)
+    if (loop->base) {
+        /* A bufferevent that was freed goes only when its deferred callback has had its turn. */
+        (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
         event_base_free(loop->base);
+    }
     free(loop);
     return NULL;
 }

@@ -42,6 +42,7 @@ struct buf;
     X(CONTENT_ENCODING,       "content_encoding",       415, false, "The body must not be encoded")                    \
     X(INVALID_FIELDS,         "invalid_fields",         422, false, "The request has fields that are not valid")       \
     X(QUEUE_FULL,             "queue_full",             503, true,  "The queue is full")                               \
+    X(CLIENT_QUEUE_FULL,      "client_queue_full",      429, true,  "This client has too many tasks already")          \
     X(QUEUE_PAUSED,           "queue_paused",           503, true,  "The queue takes no new tasks at the moment")      \
     X(STORE_UNAVAILABLE,      "store_unavailable",      503, true,  "Redis does not answer at the moment")             \
     X(DRAINING,               "draining",               503, true,  "This gateway is shutting down; ask again")        \
@@ -51,6 +52,7 @@ struct buf;
     X(POISON,                 "poison",                 0,   false, "Every worker that took the task was lost")        \
     X(OUTCOME_UNKNOWN,        "outcome_unknown",        0,   false, "ARK was called; what became of it is not known")  \
     X(INVALID_TASK,           "invalid_task",           0,   false, "The stored task cannot be read")                  \
+    X(NOT_DURABLE,            "not_durable",            0,   true,  "Redis did not confirm the call's record in time") \
     X(ARK_INVALID_REQUEST,    "ark_invalid_request",    0,   false, "ARK refused the request")                         \
     X(ARK_UNAUTHORIZED,       "ark_unauthorized",       0,   false, "ARK refused the key or the account")              \
     X(ARK_MODEL_UNAVAILABLE,  "ark_model_unavailable",  0,   false, "ARK does not serve this model to this account")   \

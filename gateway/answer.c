@@ -11,10 +11,10 @@ static const char *retry_after(enum problem problem)
         enum problem problem;
         const char *seconds;
     } rows[] = {
-        {PROBLEM_STORE_UNAVAILABLE, "2" },
-        { PROBLEM_DRAINING,         "1" },
-        { PROBLEM_QUEUE_FULL,       "10"},
-        { PROBLEM_QUEUE_PAUSED,     "30"},
+        { PROBLEM_STORE_UNAVAILABLE, "2" },
+        { PROBLEM_DRAINING, "1" },
+        { PROBLEM_QUEUE_FULL, "10" },
+        { PROBLEM_QUEUE_PAUSED, "30" },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)

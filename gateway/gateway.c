@@ -50,7 +50,7 @@ static struct redis_config redis_config_of(const struct gateway_config *config)
         .address = config->redis,
         .connect_timeout_ms = timeout_ms,
         .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
-        .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
+        .reconnect = { RECONNECT_BASE_MS, RECONNECT_MAX_MS },
     };
 }
 
@@ -109,7 +109,10 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
 static int create_parts(struct gateway *gateway, const char **why)
 {
     const struct gateway_options *options = gateway->config.options;
-    const struct submit_limits limits = { options->queue_limit, options->queue_ttl_ms, options->retention_ms };
+    const struct submit_limits limits = { .queue_limit = options->queue_limit,
+                                          .client_limit = options->client_limit,
+                                          .queue_ttl_ms = options->queue_ttl_ms,
+                                          .retention_ms = options->retention_ms };
 
     *why = "out of memory or file descriptors";
     if (!(gateway->loop = loop_create()) || !(gateway->commands = create_commands(gateway)) ||

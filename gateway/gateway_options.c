@@ -21,6 +21,8 @@ static const struct option_row rows[] = {
       "a watched task that is silent for this long is compared with its log", NULL },
     { "queue-limit", "GATEWAY_QUEUE_LIMIT", OPT_INT, AT(queue_limit), "10000", 1, 10000000,
       "tasks that may wait; further ones are answered 503", NULL },
+    { "client-queue-limit", "GATEWAY_CLIENT_QUEUE_LIMIT", OPT_INT, AT(client_limit), "10000", 1, 10000000,
+      "tasks of one client that may wait or run; further ones are answered 429", NULL },
     { "queue-ttl", "GATEWAY_QUEUE_TTL", OPT_MS, AT(queue_ttl_ms), "1h", 1000, 30LL * DAY_MS,
       "how long a task may wait before it ends as expired", NULL },
     { "retention", "GATEWAY_RETENTION", OPT_MS, AT(retention_ms), "24h", 1000, 365LL * DAY_MS,

@@ -90,12 +90,10 @@ int history_read(struct redis *redis, const char *full_id, int64_t from, history
     keys_prefix(prefix, keys_partition(full_id, 1));
     (void)snprintf(number, sizeof(number), "%" PRId64, from);
     err = script_run(redis,
-                     &(struct script_call){
-                         .script = SCRIPT_READ,
-                         .prefix = prefix,
-                         .args = (struct script_arg[]){SCRIPT_TEXT(full_id), SCRIPT_TEXT(number)},
-                         .count = 2
-    },
+                     &(struct script_call){ .script = SCRIPT_READ,
+                                            .prefix = prefix,
+                                            .args = (struct script_arg[]){ SCRIPT_TEXT(full_id), SCRIPT_TEXT(number) },
+                                            .count = 2 },
                      on_read, call, &call->run);
     if (err)
         free(call);

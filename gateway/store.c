@@ -48,6 +48,8 @@ void store_ask(struct redis *redis, struct http_exchange *exchange, const struct
 {
     struct asking *asking = calloc(1, sizeof(*asking));
     const char *full_id = question->full_id ? question->full_id : "";
+    const char *mode = question->mode ? question->mode : "";
+    const struct script_arg args[] = { SCRIPT_TEXT(full_id), SCRIPT_TEXT(mode) };
     char prefix[KEYS_PREFIX_SIZE];
 
     if (!asking) {
@@ -60,8 +62,8 @@ void store_ask(struct redis *redis, struct http_exchange *exchange, const struct
     if (script_run(redis,
                    &(struct script_call){ .script = question->script,
                                           .prefix = prefix,
-                                          .args = &SCRIPT_TEXT(full_id),
-                                          .count = question->full_id ? 1 : 0 },
+                                          .args = args,
+                                          .count = (size_t)(question->full_id != NULL) + (question->mode != NULL) },
                    on_reply, asking, &asking->run)) {
         free(asking);
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);

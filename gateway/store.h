@@ -13,10 +13,10 @@ struct http_exchange;
 /* reply is an array that begins with a word. Has to answer the exchange. */
 typedef void store_answer_fn(struct http_exchange *exchange, const redisReply *reply);
 
-/* full_id: NULL for a script without arguments. */
 struct store_question {
     enum script_id script;
-    const char *full_id;
+    const char *full_id; /* NULL for a script without arguments */
+    const char *mode;    /* its second argument; NULL when it has none */
     store_answer_fn *answer;
 };
 void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question);

@@ -70,10 +70,10 @@ static void enter(struct stream *stream, enum stream_state next)
         unsigned may; /* bits of the states that may follow */
         void (*on_enter)(struct stream *stream);
     } rows[STREAM_STATE_COUNT] = {
-        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL   },
-        [STREAM_ASKING] = { 1u << STREAM_LIVE | 1u << STREAM_CLOSED,  ask    },
-        [STREAM_LIVE] = { 1u << STREAM_CLOSED,                      go_live},
-        [STREAM_CLOSED] = { 0,                                        leave  },
+        [STREAM_JOINING] = { 1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL },
+        [STREAM_ASKING] = { 1u << STREAM_LIVE | 1u << STREAM_CLOSED, ask },
+        [STREAM_LIVE] = { 1u << STREAM_CLOSED, go_live },
+        [STREAM_CLOSED] = { 0, leave },
     };
 
     assert(rows[stream->state].may & 1u << next);

@@ -13,6 +13,9 @@
 
 enum { NUMBER_SIZE = 24 };
 
+/* Without keys all tasks are one client's, and queue_limit is what bounds them. */
+#define NO_CLIENT_LIMIT "1000000000"
+
 struct submit_call {
     LIST_ENTRY(submit_call) link;
     struct script_run *run;
@@ -70,11 +73,13 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         const char *word;
         enum submit_outcome outcome;
     } words[] = {
-        {"NEW",       SUBMIT_NEW     },
-        { "SAME",     SUBMIT_SAME    },
-        { "CONFLICT", SUBMIT_CONFLICT},
-        { "FULL",     SUBMIT_FULL    },
-        { "PAUSED",   SUBMIT_PAUSED  },
+        { "NEW", SUBMIT_NEW },
+        { "SAME", SUBMIT_SAME },
+        { "CONFLICT", SUBMIT_CONFLICT },
+        { "FULL", SUBMIT_FULL },
+        { "CLIENT_FULL", SUBMIT_CLIENT_FULL },
+        { "CLIENT_FULL", SUBMIT_CLIENT_FULL },
+        { "PAUSED", SUBMIT_PAUSED },
     };
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -89,7 +94,10 @@ enum problem submit_problem(enum submit_outcome outcome)
     case SUBMIT_CONFLICT:
         return PROBLEM_TASK_ID_CONFLICT;
     case SUBMIT_FULL:
+    case SUBMIT_CLIENT_FULL:
         return PROBLEM_QUEUE_FULL;
+    case SUBMIT_CLIENT_FULL:
+        return PROBLEM_CLIENT_QUEUE_FULL;
     case SUBMIT_PAUSED:
         return PROBLEM_QUEUE_PAUSED;
     case SUBMIT_NEW:
@@ -134,15 +142,17 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
 {
     const struct submit_limits *limits = &submitter->limits;
     char prefix[KEYS_PREFIX_SIZE], paid_calls[NUMBER_SIZE], retention[NUMBER_SIZE], limit[NUMBER_SIZE],
-        wait[NUMBER_SIZE];
+        wait[NUMBER_SIZE], client_limit[NUMBER_SIZE];
     const struct script_arg args[] = {
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
         SCRIPT_TEXT(submission->request),
-        {paid_calls, (size_t)snprintf(paid_calls, sizeof(paid_calls), "%d",       submission->max_paid_calls)},
-        { retention, (size_t)snprintf(retention,  sizeof(retention),  "%" PRId64, limits->retention_ms)      },
-        { limit,     (size_t)snprintf(limit,      sizeof(limit),      "%" PRId64, limits->queue_limit)       },
-        { wait,      (size_t)snprintf(wait,       sizeof(wait),       "%" PRId64, limits->queue_ttl_ms)      },
+        { paid_calls, (size_t)snprintf(paid_calls, sizeof(paid_calls), "%d", submission->max_paid_calls) },
+        { retention, (size_t)snprintf(retention, sizeof(retention), "%" PRId64, limits->retention_ms) },
+        { limit, (size_t)snprintf(limit, sizeof(limit), "%" PRId64, limits->queue_limit) },
+        { wait, (size_t)snprintf(wait, sizeof(wait), "%" PRId64, limits->queue_ttl_ms) },
+        { client_limit, (size_t)snprintf(client_limit, sizeof(client_limit), "%" PRId64, limits->client_limit) },
+        SCRIPT_TEXT(NO_CLIENT_LIMIT),
         SCRIPT_TEXT(submission->trace),
     };
 

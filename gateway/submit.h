@@ -36,7 +36,7 @@ struct submission {
 struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */
 
 struct submit_limits {
-    int64_t queue_limit, queue_ttl_ms, retention_ms;
+    int64_t queue_limit, client_limit, queue_ttl_ms, retention_ms;
 };
 
 enum submit_outcome {
@@ -44,6 +44,8 @@ enum submit_outcome {
     SUBMIT_SAME, /* known already, with the same request */
     SUBMIT_CONFLICT,
     SUBMIT_FULL,
+    SUBMIT_CLIENT_FULL, /* this client has as many live tasks as it may */
+    SUBMIT_CLIENT_FULL,
     SUBMIT_PAUSED,
     SUBMIT_FAILED, /* Redis did not answer, or not as it should; the task may exist */
 };

@@ -228,15 +228,15 @@ static const struct {
     const char *name;
     void (*read)(struct reading *in, const json_t *value);
 } fields[] = {
-    {"urls",            read_urls          },
-    { "task_id",        read_task_id       },
-    { "prompt",         read_prompt        },
-    { "size",           read_size          },
-    { "max_images",     read_max_images    },
-    { "watermark",      read_watermark     },
-    { "model",          read_model         },
-    { "seed",           read_seed          },
-    { "max_paid_calls", read_max_paid_calls},
+    { "urls", read_urls },
+    { "task_id", read_task_id },
+    { "prompt", read_prompt },
+    { "size", read_size },
+    { "max_images", read_max_images },
+    { "watermark", read_watermark },
+    { "model", read_model },
+    { "seed", read_seed },
+    { "max_paid_calls", read_max_paid_calls },
 };
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 

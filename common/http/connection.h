@@ -12,8 +12,8 @@
  * on unread input would be a reset, which can destroy the answer on its way.
  *
  * The socket is watched edge-triggered for its whole life, so that a state that does not read costs nothing and still
- * hears of a reset. Whatever a state wants to read or write it tries when it is entered. Writing happens on the next turn of
- * the loop, never inside the call of whoever produced the bytes: nothing can fail or be freed under a handler.
+ * hears of a reset. Whatever a state wants to read or write it tries when it is entered. What a handler writes goes out on the
+ * next turn of the loop, and whatever happens to the connection inside a handler's call is told and freed on a later one.
  *
  * Ownership: the set owns its connections. A connection is freed on a later turn than the one in which it closed, and not
  *            before its handler was told or has answered.
@@ -116,10 +116,11 @@ struct connection *connection_create(struct connection_set *set, int fd);
 /* Answers with a problem, takes no further request. */
 void connection_refuse(struct connection *connection, enum problem problem, const char *detail);
 
-/* For whoever writes into `out`. Nothing is sent, told or freed before the next turn. */
+/* For whoever writes into `out`. */
 void connection_turn_later(struct connection *connection);
 void connection_answered(struct connection *connection); /* `out` holds the end of the answer */
 void connection_stream(struct connection *connection);   /* more will follow */
+bool connection_send(struct connection *connection); /* what the kernel takes, now; false: the connection is closed */
 
 enum connection_end { END_FIN, END_RST };
 void connection_abort(struct connection *connection,

@@ -71,8 +71,7 @@ static void compact(struct connection *connection)
     }
 }
 
-/* Gives the kernel what it takes. False: the connection is closed. */
-static bool connection_send(struct connection *connection)
+bool connection_send(struct connection *connection)
 {
     bool progress = false;
     ssize_t n = 0;

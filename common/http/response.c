@@ -84,45 +84,30 @@ void http_add_header(struct http_exchange *exchange, const char *name, const cha
 
 static const char *reason(int status)
 {
+    /* clang-format off */
     static const struct {
         int status;
         const char *reason;
     } rows[] = {
-        {200,  "OK"                             },
-        { 201, "Created"                        },
-        { 202, "Accepted"                       },
-        { 204, "No Content"                     },
-        { 301, "Moved Permanently"              },
-        { 302, "Found"                          },
-        { 303, "See Other"                      },
-        { 304, "Not Modified"                   },
-        { 307, "Temporary Redirect"             },
-        { 308, "Permanent Redirect"             },
-        { 400, "Bad Request"                    },
-        { 401, "Unauthorized"                   },
-        { 402, "Payment Required"               },
-        { 403, "Forbidden"                      },
-        { 404, "Not Found"                      },
-        { 405, "Method Not Allowed"             },
-        { 406, "Not Acceptable"                 },
-        { 408, "Request Timeout"                },
-        { 409, "Conflict"                       },
-        { 410, "Gone"                           },
-        { 411, "Length Required"                },
-        { 413, "Content Too Large"              },
-        { 414, "URI Too Long"                   },
-        { 415, "Unsupported Media Type"         },
-        { 417, "Expectation Failed"             },
-        { 422, "Unprocessable Content"          },
-        { 429, "Too Many Requests"              },
-        { 431, "Request Header Fields Too Large"},
-        { 500, "Internal Server Error"          },
-        { 501, "Not Implemented"                },
-        { 502, "Bad Gateway"                    },
-        { 503, "Service Unavailable"            },
-        { 504, "Gateway Timeout"                },
-        { 505, "HTTP Version Not Supported"     },
+        { 200, "OK" },                              { 201, "Created" },
+        { 202, "Accepted" },                        { 204, "No Content" },
+        { 301, "Moved Permanently" },               { 302, "Found" },
+        { 303, "See Other" },                       { 304, "Not Modified" },
+        { 307, "Temporary Redirect" },              { 308, "Permanent Redirect" },
+        { 400, "Bad Request" },                     { 401, "Unauthorized" },
+        { 402, "Payment Required" },                { 403, "Forbidden" },
+        { 404, "Not Found" },                       { 405, "Method Not Allowed" },
+        { 406, "Not Acceptable" },                  { 408, "Request Timeout" },
+        { 409, "Conflict" },                        { 410, "Gone" },
+        { 411, "Length Required" },                 { 413, "Content Too Large" },
+        { 414, "URI Too Long" },                    { 415, "Unsupported Media Type" },
+        { 417, "Expectation Failed" },              { 422, "Unprocessable Content" },
+        { 429, "Too Many Requests" },               { 431, "Request Header Fields Too Large" },
+        { 500, "Internal Server Error" },           { 501, "Not Implemented" },
+        { 502, "Bad Gateway" },                     { 503, "Service Unavailable" },
+        { 504, "Gateway Timeout" },                 { 505, "HTTP Version Not Supported" },
     };
+    /* clang-format on */
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
         if (rows[i].status == status)
@@ -220,15 +205,20 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
     connection_stream(connection);
 }
 
-/* False: the stream takes nothing, for one reason or another. */
+static bool is_behind(const struct connection *connection)
+{
+    return connection_unsent(connection) > connection->set->config->output_max;
+}
+
+/* False: the stream takes nothing, for one reason or another. What was written on this turn is not the reader's fault before
+ * the kernel was asked to take it. */
 static bool takes_output(struct connection *connection)
 {
     if (is_closed(connection) || connection->exchange.head_only)
         return false;
-    if (connection_unsent(connection) <= connection->set->config->output_max)
-        return true;
-    connection_close(connection, END_RST, "too-slow");
-    return false;
+    if (is_behind(connection) && connection_send(connection) && is_behind(connection))
+        connection_close(connection, END_RST, "too-slow");
+    return !is_closed(connection);
 }
 
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len)

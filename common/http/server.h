@@ -74,8 +74,8 @@ size_t http_server_connections(const struct http_server *server);
 /* -- the request; valid until the answer begins */
 
 const struct http_request *http_exchange_request(const struct http_exchange *exchange);
-const char *
-http_exchange_request_id(const struct http_exchange *exchange); /* the client's when sane, else a random one */
+/* The client's when sane, else a random one. */
+const char *http_exchange_request_id(const struct http_exchange *exchange);
 struct http_text http_exchange_segment(const struct http_exchange *exchange); /* what {id} matched */
 
 /* Called when the client is gone before the answer was complete, or the server closes; the exchange is invalid afterwards. Never
@@ -85,12 +85,12 @@ void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(v
 /* -- the answer: either http_respond*, or http_stream_begin .. http_stream_end */
 
 /* For the head of the answer, before it begins. name and value are copied; value must hold no control byte (it is dropped if
- * it does). X-Request-Id replaces the exchange's own. */
+ * it does). X-Request-Id replaces the exchange's own; Connection can only mean that this is the last answer. */
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
 
 void http_respond(struct http_exchange *exchange, int status, const char *content_type, const char *body, size_t len);
-void http_respond_problem(struct http_exchange *exchange,
-                          const struct problem_report *report); /* request_id is filled in */
+/* request_id is filled in here. */
+void http_respond_problem(struct http_exchange *exchange, const struct problem_report *report);
 
 /* A body of unknown length: chunked for HTTP/1.1, ended by close for HTTP/1.0. For HEAD the head is sent and on_closed
  * follows. The parser and its bytes are freed: an open stream holds only what it needs. Bytes that the client sends on an open

@@ -88,11 +88,12 @@ void redis_connection_lose(struct redis *redis, enum log_level level, int first_
 
     if (was_ready && clock_monotonic_ms() - redis->ready_at_ms >= redis->config.reconnect.max_ms)
         redis->tries = 0;
-    complain(redis, level, was_ready ? "connection lost" : "cannot connect", why);
+    redis->tries++;
+    retry_ms = backoff_delay_ms(&redis->config.reconnect, redis->tries, random_unit());
+    complain(redis, level, was_ready ? "connection lost" : "cannot connect", why, retry_ms);
     enter(redis, REDIS_BACKOFF, why);
     hang_up(redis);
-    redis->tries++;
-    redis_connection_arm(redis, backoff_delay_ms(&redis->config.reconnect, redis->tries, random_unit()));
+    redis_connection_arm(redis, retry_ms);
     calls_fail(&redis->calls, first_err, ERR_LOST);
     if (was_ready && redis->state == REDIS_BACKOFF && redis->config.events.on_lost)
         redis->config.events.on_lost(redis->config.arg);

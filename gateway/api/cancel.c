@@ -40,5 +40,6 @@ void api_cancel(struct http_exchange *exchange, void *arg)
 
     if (task_path_read(exchange, full_id))
         store_ask(gateway->commands, exchange,
-                  &(struct store_question){ .script = SCRIPT_CANCEL, .full_id = full_id, .answer = on_answer });
+                  &(struct store_question){
+                      .script = SCRIPT_CANCEL, .full_id = full_id, .mode = "any", .answer = on_answer });
 }

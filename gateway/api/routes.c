@@ -1,12 +1,12 @@
 #include "gateway/api/routes.h"
 
 const struct http_route api_routes[] = {
-    {HTTP_POST,  API_BASE "/generate/stream",   api_generate_stream},
-    { HTTP_POST, API_BASE "/generate",          api_generate       },
-    { HTTP_GET,  API_BASE "/tasks/{id}",        api_task           },
-    { HTTP_GET,  API_BASE "/tasks/{id}/stream", api_task_stream    },
-    { HTTP_POST, API_BASE "/tasks/{id}/cancel", api_cancel         },
-    { HTTP_GET,  "/livez",                      api_livez          },
-    { HTTP_GET,  "/readyz",                     api_readyz         },
+    { HTTP_POST, API_BASE "/generate/stream", api_generate_stream },
+    { HTTP_POST, API_BASE "/generate", api_generate },
+    { HTTP_GET, API_BASE "/tasks/{id}", api_task },
+    { HTTP_GET, API_BASE "/tasks/{id}/stream", api_task_stream },
+    { HTTP_POST, API_BASE "/tasks/{id}/cancel", api_cancel },
+    { HTTP_GET, "/livez", api_livez },
+    { HTTP_GET, "/readyz", api_readyz },
 };
 const size_t api_route_count = sizeof(api_routes) / sizeof(api_routes[0]);

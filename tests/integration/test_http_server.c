@@ -479,11 +479,11 @@ static void test_single_bytes_do_not_prolong_a_deadline(void **state)
 static void test_an_idle_connection_closes_and_a_busy_one_does_not(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_peer peer, silent;
 
     (void)state;
     http_fixture_init(&fixture);
-    fixture.config.idle_timeout_ms = fixture.config.head_timeout_ms = 50;
+    fixture.config.idle_timeout_ms = fixture.config.head_timeout_ms = fixture.config.body_timeout_ms = 50;
     http_fixture_start(&fixture);
     http_peer_dial(&fixture, &peer);
     http_peer_send(&peer, GET("/"));
@@ -493,10 +493,12 @@ static void test_an_idle_connection_closes_and_a_busy_one_does_not(void **state)
 
     http_peer_dial(&fixture, &peer);
     http_peer_send(&peer, GET("/later"));
-    (void)usleep(120 * 1000); /* longer than all deadlines: none may be running */
-    http_fixture_turn(&fixture, 10);
+    http_fixture_wait(&fixture, &fixture.handled, 2);
+    http_peer_dial(&fixture, &silent); /* came later, and all deadlines are equal: when it ends, they have passed */
+    http_peer_expect_end(&silent);
     http_respond(fixture.exchange, 200, NULL, NULL, 0);
     expect_status(&peer, "200 OK");
+    http_peer_close(&silent);
     http_peer_close(&peer);
     http_fixture_end(&fixture);
 }

@@ -95,12 +95,12 @@ class Submit(ScriptTest):
 
     def test_the_wake_list_is_bounded(self):
         for n in range(300):
-            self.scripts("submit", f"public.t{n}", "hash", "{}", 2, TTL_MS, 1000, 60_000, "")
+            self.scripts("submit", f"public.t{n}", "hash", "{}", 2, TTL_MS, 1000, 60_000, 1000, "")
         self.news.messages()
         self.assertEqual(look(self.redis).wake, 256)
 
     def test_a_client_with_a_name_of_its_own_has_ids_of_its_own(self):
-        self.run_script("submit", "shop.t.1", "hash", compact({"urls": URLS}), 2, TTL_MS, 100, 60_000, "")
+        self.run_script("submit", "shop.t.1", "hash", compact({"urls": URLS}), 2, TTL_MS, 100, 60_000, 1000, "")
         self.assertEqual(look(self.redis).tasks["shop.t.1"].log[0].data["task_id"], "t.1")
 
 
@@ -183,7 +183,7 @@ class Claim(ScriptTest):
 
     def test_many_tasks_that_wait_in_vain_do_not_hold_up_one_call_and_it_says_to_come_again(self):
         for n in range(100):
-            self.scripts("submit", f"public.t{n}", "hash", compact({"urls": URLS}), 2, TTL_MS, 1000, -1, "")
+            self.scripts("submit", f"public.t{n}", "hash", compact({"urls": URLS}), 2, TTL_MS, 1000, -1, 1000, "")
         self.news.messages()
         self.submit("last", queue_limit=1000)
         self.assertEqual(self.claim(), (0, []))
@@ -358,7 +358,7 @@ class Renew(ScriptTest):
 
     def test_a_thousand_jobs_in_one_call(self):
         for n in range(1000):
-            self.scripts("submit", f"public.t{n}", "hash", "{}", 2, TTL_MS, 10_000, 60_000, "")
+            self.scripts("submit", f"public.t{n}", "hash", "{}", 2, TTL_MS, 10_000, 60_000, 1000, "")
         self.news.messages()
         _, jobs = self.claim(most=1000)
         words = [word for job in jobs for word in (job.id, job.fence)]

@@ -57,7 +57,7 @@ class RandomWalk(ProcessTest):
         new = self.submitted < TASKS and self.chance.random() < 0.7
         n = self.submitted if new else self.chance.randrange(max(1, self.submitted))
         hash = "hash" if self.chance.random() < 0.9 else "other"
-        answer = self.scripts("submit", f"public.t{n}", hash, '{"urls":["u"]}', 1 + n % 3, TTL_MS, 100, 60_000, "")
+        answer = self.scripts("submit", f"public.t{n}", hash, '{"urls":["u"]}', 1 + n % 3, TTL_MS, 100, 60_000, 1000, "")
         self.submitted += answer[0] == b"NEW"
 
     def claim(self):

@@ -87,7 +87,7 @@ class ScriptTest(ProcessTest):
     def submit(self, task_id="t1", urls=URLS, max_paid_calls=2, ttl=TTL_MS, queue_limit=100, queue_ttl=60_000, trace="",
                hash="hash", request=None):
         request = compact({"urls": urls}) if request is None else request
-        return self.run_script("submit", f"public.{task_id}", hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, trace)
+        return self.run_script("submit", f"public.{task_id}", hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, 100_000, trace)
 
     def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1"):
         """(ms until the next is due, jobs)"""

@@ -1,7 +1,7 @@
 """The Lua transitions, run as the programs run them: EVALSHA, and on NOSCRIPT the same call as EVAL.
 
     run = Scripts(server.client())
-    run("submit", "public.t1", "hash", '{"urls":[]}', 2, 60000, 100, 60000, "")     # [b"NEW", b"17...", b"queued", [...]]
+    run("submit", "public.t1", "hash", '{"urls":[]}', 2, 60000, 100, 60000, 100, "")     # [b"NEW", b"17...", b"queued", [...]]
 """
 
 import hashlib

@@ -183,7 +183,7 @@ class World:
         ids = [f"{prefix}{n}" for n in range(count)]
         for task_id in ids:
             spec = json.dumps({"urls": URLS, **({"prompt": prompt} if prompt else {})}, separators=(",", ":"))
-            answer = self.run_script("submit", f"public.{task_id}", "hash", spec, 2, 86_400_000, 100_000, 86_400_000, "")
+            answer = self.run_script("submit", f"public.{task_id}", "hash", spec, 2, 86_400_000, 100_000, 86_400_000, 100_000, "")
             assert answer[0] == b"NEW", answer
         return ids
 

@@ -33,7 +33,7 @@ static void test_statuses_are_sensible(void **state)
 
         print_message("  %s\n", problem_code(problem));
         assert_true(status == 0 || (status >= 400 && status <= 599));
-        if (status == 503 || status == 500 || status == 408)
+        if (status == 503 || status == 500 || status == 408 || status == 429)
             assert_true(problem_retryable(problem));
         else if (status != 0)
             assert_false(problem_retryable(problem));

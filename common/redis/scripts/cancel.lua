@@ -1,7 +1,7 @@
--- CANCEL (gateway): a waiting task ends at once, a running one is asked to.
--- ARGV id
--- -> CANCELLED | ASKED | FINAL state | NONE
-local id = ARGV[1]
+-- CANCEL (gateway): a waiting task ends at once, a running one is asked to, unless only waiting ones are meant.
+-- ARGV id mode        mode: any | waiting
+-- -> CANCELLED | ASKED | RUNNING | FINAL state | NONE
+local id, mode = unpack(ARGV)
 local task = key('task', id)
 local state = redis.call('HGET', task, 'state')
 
@@ -12,6 +12,8 @@ elseif state == 'queued' or state == 'delayed' then
   redis.call('ZREM', prefix .. 'delayed', id)
   conclude(id, 'cancelled', cancelled())
   return { 'CANCELLED' }
+elseif state == 'running' and mode == 'waiting' then
+  return { 'RUNNING' }
 elseif state == 'running' then
   despite_full_memory()
   redis.call('HSET', task, 'cancel', 1)

@@ -29,11 +29,16 @@ local function give(id, attempt, n, h)
 end
 
 local jobs, vain = {}, 0
+local vtime = tonumber(redis.call('HGET', prefix .. 'meta', 'vtime') or 0)
 local paused = redis.call('HGET', prefix .. 'meta', 'paused') == '1'
 while not paused and #jobs < tonumber(most) and vain < BATCH do
-  local id = redis.call('ZPOPMIN', pending)[1]
+  local id, score = unpack(redis.call('ZPOPMIN', pending))
   if not id then
     break
+  end
+  if tonumber(score) > vtime then
+    vtime = tonumber(score)
+    redis.call('HSET', prefix .. 'meta', 'vtime', score)
   end
   local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
     'queue_until')
@@ -49,6 +54,10 @@ while not paused and #jobs < tonumber(most) and vain < BATCH do
   end
 end
 
+-- With nothing to come, tokens would only wake workers in vain.
+if redis.call('EXISTS', pending, delayed) == 0 then
+  redis.call('DEL', prefix .. 'wake', prefix .. 'clients') -- nor does anybody wait behind anybody
+end
 local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 table.insert(jobs, 1, vain == BATCH and 0 or due and math.max(0, due - at) or -1)
 return jobs

@@ -40,6 +40,17 @@ local function task_id(id)
   return id:match('%.(.*)$')
 end
 
+local function client(id)
+  return id:match('^[^.]*')
+end
+
+-- One live task less of its client; a client without any takes no room.
+local function release(id)
+  if redis.call('HINCRBY', prefix .. 'live', client(id), -1) <= 0 then
+    redis.call('HDEL', prefix .. 'live', client(id))
+  end
+end
+
 -- One idle worker is to look: something is pending, or will be due.
 local function wake()
   redis.call('LPUSH', prefix .. 'wake', '1')
@@ -122,7 +133,9 @@ local function conclude(id, state, extra)
     redis.call('HSET', task, 'code', extra.code)
   end
   redis.call('SET', key('result', id), data)
-  redis.call('ZREM', prefix .. 'index', id)
+  if redis.call('ZREM', prefix .. 'index', id) == 1 then
+    release(id)
+  end
   if state == 'failed' then
     redis.call('ZADD', prefix .. 'dead', ended, id)
     redis.call('ZREMRANGEBYSCORE', prefix .. 'dead', '-inf', ended - h[7])

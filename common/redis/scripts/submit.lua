@@ -1,7 +1,7 @@
 -- SUBMIT (gateway): a new task into the queue, or the known one under this id.
--- ARGV id hash request max_paid_calls ttl_ms queue_limit queue_ttl_ms trace
--- -> NEW epoch state log | SAME epoch state log | CONFLICT | FULL | PAUSED
-local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, trace = unpack(ARGV)
+-- ARGV id hash request max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace
+-- -> NEW epoch state log | SAME epoch state log | CONFLICT | FULL | CLIENT_FULL | PAUSED
+local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace = unpack(ARGV)
 local task, events = key('task', id), key('events', id)
 
 local known = redis.call('HMGET', task, 'hash', 'epoch', 'state')
@@ -20,9 +20,23 @@ if redis.call('ZCARD', prefix .. 'pending') + redis.call('ZCARD', prefix .. 'del
   tally('full')
   return { 'FULL' }
 end
+if tonumber(redis.call('HGET', prefix .. 'live', client(id)) or 0) >= tonumber(client_limit) then
+  tally('client_full')
+  return { 'CLIENT_FULL' }
+end
+
+-- Fair share: each client's tasks are one unit of virtual time apart, beginning at the time that the queue has come to. So a
+-- client with one task runs behind one task of each other client, however many those have.
+local function fair_score()
+  local clock = tonumber(redis.call('HGET', prefix .. 'meta', 'vtime') or 0)
+  local last = tonumber(redis.call('HGET', prefix .. 'clients', client(id)) or 0)
+  local score = string.format('%.0f', math.max(clock, last) + 1)
+  redis.call('HSET', prefix .. 'clients', client(id), score)
+  return score
+end
 
 local epoch = now()
-local score = redis.call('HINCRBY', prefix .. 'meta', 'submitted', 1)
+local score = fair_score()
 redis.call('ZREM', prefix .. 'dead', id)
 redis.call('DEL', events, key('result', id))
 redis.call('HSET', task, 'state', 'queued', 'epoch', epoch, 'hash', hash, 'score', score, 'fence', '0', 'attempt', 0,
@@ -32,6 +46,8 @@ if trace ~= '' then
 end
 redis.call('SET', key('request', id), request)
 redis.call('ZADD', prefix .. 'index', epoch, id)
+redis.call('HINCRBY', prefix .. 'live', client(id), 1)
+tally('submitted')
 enqueue(id, score)
 local position = redis.call('ZRANK', prefix .. 'pending', id) + 1
 log(id, 'start', '{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}')
