@@ -14,6 +14,7 @@ static const char *retry_after(enum problem problem)
         { PROBLEM_STORE_UNAVAILABLE, "2" },
         { PROBLEM_DRAINING, "1" },
         { PROBLEM_QUEUE_FULL, "10" },
+        { PROBLEM_CLIENT_QUEUE_FULL, "10" },
         { PROBLEM_QUEUE_PAUSED, "30" },
     };
 

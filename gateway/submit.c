@@ -13,9 +13,6 @@
 
 enum { NUMBER_SIZE = 24 };
 
-/* Without keys all tasks are one client's, and queue_limit is what bounds them. */
-#define NO_CLIENT_LIMIT "1000000000"
-
 struct submit_call {
     LIST_ENTRY(submit_call) link;
     struct script_run *run;
@@ -78,7 +75,6 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         { "CONFLICT", SUBMIT_CONFLICT },
         { "FULL", SUBMIT_FULL },
         { "CLIENT_FULL", SUBMIT_CLIENT_FULL },
-        { "CLIENT_FULL", SUBMIT_CLIENT_FULL },
         { "PAUSED", SUBMIT_PAUSED },
     };
 
@@ -94,7 +90,6 @@ enum problem submit_problem(enum submit_outcome outcome)
     case SUBMIT_CONFLICT:
         return PROBLEM_TASK_ID_CONFLICT;
     case SUBMIT_FULL:
-    case SUBMIT_CLIENT_FULL:
         return PROBLEM_QUEUE_FULL;
     case SUBMIT_CLIENT_FULL:
         return PROBLEM_CLIENT_QUEUE_FULL;
@@ -152,7 +147,6 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         { limit, (size_t)snprintf(limit, sizeof(limit), "%" PRId64, limits->queue_limit) },
         { wait, (size_t)snprintf(wait, sizeof(wait), "%" PRId64, limits->queue_ttl_ms) },
         { client_limit, (size_t)snprintf(client_limit, sizeof(client_limit), "%" PRId64, limits->client_limit) },
-        SCRIPT_TEXT(NO_CLIENT_LIMIT),
         SCRIPT_TEXT(submission->trace),
     };
 

@@ -45,7 +45,6 @@ enum submit_outcome {
     SUBMIT_CONFLICT,
     SUBMIT_FULL,
     SUBMIT_CLIENT_FULL, /* this client has as many live tasks as it may */
-    SUBMIT_CLIENT_FULL,
     SUBMIT_PAUSED,
     SUBMIT_FAILED, /* Redis did not answer, or not as it should; the task may exist */
 };

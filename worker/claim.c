@@ -11,10 +11,11 @@
 #include "common/random.h"
 #include "common/redis/client.h"
 #include "common/redis/script.h"
+#include "worker/governor.h"
 
 enum { BATCH_MAX = 100, WAIT_MS = 2000, WAIT_MARGIN_MS = 3000, NONCE_BYTES = 8 };
 
-enum claim_state { CLAIM_IDLE, CLAIM_CLAIMING, CLAIM_WAITING, CLAIM_RESTING, CLAIM_STOPPED };
+enum claim_state { CLAIM_IDLE, CLAIM_ASKING, CLAIM_CLAIMING, CLAIM_WAITING, CLAIM_RESTING, CLAIM_STOPPED };
 
 struct claim {
     struct claim_config config;
@@ -53,10 +54,14 @@ static int hand_out(struct claim *claim, const redisReply *reply)
     for (size_t i = 1; i < reply->elements; i++) {
         struct claimed_job job;
 
-        if (read_job(reply->element[i], &job))
+        bool readable = read_job(reply->element[i], &job);
+
+        if (!readable)
+            log_error("claim", "CLAIM gave a job that cannot be read; its lease will lapse", "");
+        if (readable)
             claim->config.on_job(&job, claim->config.arg);
         else
-            log_error("claim", "CLAIM gave a job that cannot be read; its lease will lapse", "");
+            governor_return(claim->config.governor, 1);
         jobs++;
     }
     return jobs;
@@ -65,15 +70,20 @@ static int hand_out(struct claim *claim, const redisReply *reply)
 static void start_claim(struct claim *claim);
 static void start_wait(struct claim *claim, int64_t next_ms);
 
-/* Redis is there and says no: asking again at once would only make it worse. */
-static void rest(struct claim *claim, const char *what, const redisReply *reply)
+static void complain(const char *what, const redisReply *reply)
 {
-    static const struct timeval delay = { .tv_sec = WAIT_MS / 1000 };
     char why[256];
+
+    log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
+}
+
+/* Asking again at once would not help: Redis said no, or the account's limits did. */
+static void rest(struct claim *claim, int64_t wait_ms)
+{
+    struct timeval delay = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
 
     if (claim->state != CLAIM_IDLE)
         return;
-    log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
     claim->state = CLAIM_RESTING;
     evtimer_add(claim->timer, &delay);
 }
@@ -89,17 +99,23 @@ static void on_rested(evutil_socket_t fd, short what, void *arg)
     start_claim(claim);
 }
 
-/* What came of a CLAIM: jobs, or the reason to wait. */
-static void take(struct claim *claim, const redisReply *reply)
+/* What came of a CLAIM: jobs, or the reason to wait. Returns how many jobs came. */
+static int take(struct claim *claim, const redisReply *reply)
 {
     int64_t next_ms;
+    int jobs;
 
-    if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms))
-        rest(claim, "CLAIM failed, trying again", reply);
-    else if (hand_out(claim, reply) >= claim->asked)
+    if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms)) {
+        complain("CLAIM failed, trying again", reply);
+        rest(claim, WAIT_MS);
+        return 0;
+    }
+    jobs = hand_out(claim, reply);
+    if (jobs >= claim->asked)
         start_claim(claim);
     else
         start_wait(claim, next_ms);
+    return jobs;
 }
 
 static void on_claimed(const redisReply *reply, int err, void *arg)
@@ -109,21 +125,16 @@ static void on_claimed(const redisReply *reply, int err, void *arg)
     claim->run = NULL;
     if (claim->state == CLAIM_CLAIMING)
         claim->state = CLAIM_IDLE;
-    if (!err)
-        take(claim, reply);
+    governor_return(claim->config.governor, claim->asked - (err ? 0 : take(claim, reply)));
     if (claim->state == CLAIM_STOPPED)
         claim->config.on_stopped(claim->config.arg);
     /* After an error claim_more follows, when Redis is back. */
 }
 
-static void start_claim(struct claim *claim)
+static bool send_claim(struct claim *claim)
 {
     char lease[24], most[16], nonce[2 * NONCE_BYTES + 1], max_attempts[16];
-    int room = claim->config.room(claim->config.arg);
 
-    if (claim->state != CLAIM_IDLE || room <= 0)
-        return;
-    claim->asked = room < BATCH_MAX ? room : BATCH_MAX;
     (void)snprintf(lease, sizeof(lease), "%lld", (long long)claim->config.lease_ms);
     (void)snprintf(most, sizeof(most), "%d", claim->asked);
     (void)snprintf(max_attempts, sizeof(max_attempts), "%d", claim->config.max_attempts);
@@ -135,8 +146,34 @@ static void start_claim(struct claim *claim)
         .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = sizeof(args) / sizeof(args[0])
     };
 
-    if (!script_run(claim->config.redis, &call, on_claimed, claim, &claim->run))
+    return !script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
+}
+
+void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
+{
+    bool stopped = claim->state == CLAIM_STOPPED;
+
+    claim->asked = permits;
+    if (!stopped)
+        claim->state = CLAIM_IDLE;
+    if (stopped || (permits && !send_claim(claim)))
+        governor_return(claim->config.governor, permits);
+    else if (permits)
         claim->state = CLAIM_CLAIMING;
+    else
+        rest(claim, wait_ms);
+    if (stopped)
+        claim->config.on_stopped(claim->config.arg);
+}
+
+static void start_claim(struct claim *claim)
+{
+    int room = claim->config.room(claim->config.arg);
+
+    if (claim->state != CLAIM_IDLE || room <= 0)
+        return;
+    claim->state = CLAIM_ASKING;
+    governor_ask(claim->config.governor, room < BATCH_MAX ? room : BATCH_MAX);
 }
 
 /* A token or a timeout: there is one way to find out. */
@@ -149,10 +186,12 @@ static void on_woken(const redisReply *reply, int err, void *arg)
         claim->state = CLAIM_IDLE;
     if (err)
         return;
-    if (reply->type == REDIS_REPLY_ERROR)
-        rest(claim, "BLPOP failed, trying again", reply);
-    else
+    if (reply->type == REDIS_REPLY_ERROR) {
+        complain("BLPOP failed, trying again", reply);
+        rest(claim, WAIT_MS);
+    } else {
         start_claim(claim);
+    }
 }
 
 static void start_wait(struct claim *claim, int64_t next_ms)
@@ -202,6 +241,8 @@ void claim_more(struct claim *claim)
 
 bool claim_stop(struct claim *claim)
 {
+    bool busy = claim->run || claim->state == CLAIM_ASKING;
+
     claim->state = CLAIM_STOPPED;
-    return !claim->run;
+    return !busy;
 }

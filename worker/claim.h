@@ -1,11 +1,11 @@
 /* claim - gets jobs from the queue, without polling
  *
- * While there is room it runs CLAIM for as many jobs as fit; when the queue had fewer, it blocks on the `wake` list (BLPOP on a
- * connection of its own) until a task is submitted, a retry is due or two seconds have passed, and claims again. A lost
- * wake token therefore costs two seconds at most.
+ * While there is room it asks the governor for permits and runs CLAIM for as many jobs; when the queue had fewer, it blocks on
+ * the `wake` list (BLPOP on a connection of its own) until a task is submitted, a retry is due or two seconds have passed, and
+ * begins again. A lost wake token therefore costs two seconds at most.
  *
- *     IDLE --room--> CLAIMING --queue had fewer--> WAITING --token or timeout--> CLAIMING
- *                        +------- Redis said no --> RESTING --two seconds------> CLAIMING
+ *     IDLE --room--> ASKING --permits--> CLAIMING --queue had fewer--> WAITING --token or timeout--> IDLE
+ *                      +--- none ----------+------- Redis said no ---> RESTING --a while-----------> IDLE
  *
  * Ownership: borrows both connections. What it gives to on_job is valid during the call.
  * Threads:   the loop's thread only.
@@ -18,6 +18,7 @@
 #include <stdint.h>
 
 struct claim;
+struct governor;
 struct loop;
 struct redis;
 
@@ -32,6 +33,7 @@ struct claim_config {
     struct loop *loop;
     struct redis *redis;       /* for CLAIM */
     struct redis *waiter;      /* for BLPOP, and for nothing else */
+    struct governor *governor; /* its answers come in by claim_granted; a job's permit goes with the job */
     const char *prefix, *wake; /* the partition's; borrowed */
     const char *worker;        /* this worker's name */
     int64_t lease_ms;
@@ -44,6 +46,8 @@ struct claim_config {
 
 struct claim *claim_create(const struct claim_config *config); /* NULL when out of memory */
 struct claim *claim_destroy(struct claim *claim);              /* accepts NULL; returns NULL */
+
+void claim_granted(struct claim *claim, int permits, int64_t wait_ms);
 
 void claim_more(struct claim *claim); /* there may be room, or Redis may be there again */
 

@@ -17,6 +17,7 @@
 #include "worker/ark_answer.h"
 #include "worker/claim.h"
 #include "worker/fetch.h"
+#include "worker/governor.h"
 #include "worker/report.h"
 #include "worker/verdict.h"
 
@@ -50,6 +51,7 @@ struct job_body {
     int attempt, paid_calls, max_paid_calls;
     bool cancelled;
     int64_t started_ms;
+    int reckoned; /* images that the account's governor counts for this job */
 
     struct report *report;
     struct ark_request request;
@@ -74,6 +76,32 @@ static void leave(struct job_body *job, const char *why)
 {
     enter(job, JOB_GONE, why);
     job->context->on_gone(&job->job, job->context->arg);
+}
+
+/* -- the account's limits */
+
+static void reckon(struct job_body *job, int images)
+{
+    if (images != job->reckoned)
+        governor_settle(job->context->governor, images - job->reckoned);
+    job->reckoned = images;
+}
+
+/* What the call really used, as far as that is known. */
+static void settle(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+{
+    struct governor *governor = job->context->governor;
+
+    if (verdict->charge == CHARGE_VOID)
+        reckon(job, 0);
+    else if (verdict->charge == CHARGE_KNOWN)
+        reckon(job, ark->generated > ark->images ? ark->generated : ark->images);
+    if (verdict->pause_all)
+        governor_tell(governor, GOVERN_REFUSED,
+                      verdict->wait_ms ? verdict->wait_ms
+                                       : backoff_delay_ms(&job->context->backoff, job->attempt, random_unit()));
+    else if (verdict->charge == CHARGE_KNOWN)
+        governor_tell(governor, GOVERN_OK, 0);
 }
 
 /* -- what is told to Redis */
@@ -200,7 +228,7 @@ static void finish_failed(struct job_body *job, const struct failure *failure)
     buf_deinit(&data);
 }
 
-static void finish_retry(struct job_body *job, const struct verdict *verdict)
+static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words)
 {
     const struct job_context *context = job->context;
     int64_t delay_ms = verdict->wait_ms;
@@ -208,11 +236,10 @@ static void finish_retry(struct job_body *job, const struct verdict *verdict)
 
     if (!delay_ms)
         delay_ms = backoff_delay_ms(&context->backoff, job->attempt, random_unit());
-    write_event(job, &data,
-                (struct process_event){ .stage = STAGE_RETRYING,
-                                        .delay_ms = delay_ms,
-                                        .code = problem_code(verdict->problem),
-                                        .message = verdict->words });
+    write_event(
+        job, &data,
+        (struct process_event){
+            .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words });
     finish(job, "retry", verdict->charge, delay_ms, buf_text(&data));
     buf_deinit(&data);
 }
@@ -255,7 +282,7 @@ static void act_on(struct job_body *job, const struct verdict *verdict, const st
                                               .ark = ark });
         break;
     case VERDICT_RETRY:
-        finish_retry(job, verdict);
+        finish_retry(job, verdict, verdict->words);
         break;
     case VERDICT_CANCELLED:
         finish(job, "cancelled", verdict->charge, 0, "");
@@ -283,6 +310,7 @@ static void conclude(struct job_body *job, enum fetch_end end, const char *words
     emit_missing(job, ark);
     verdict_decide(&evidence, &verdict);
     log_verdict(job, &verdict, ark);
+    settle(job, &verdict, ark);
     act_on(job, &verdict, ark);
 }
 
@@ -333,7 +361,7 @@ static int start_fetch(struct job_body *job)
         .body_len = job->request.len,
         .total_ms = context->ark_timeout_ms + (job->request.images - 1) * context->ark_timeout_per_image_ms,
         .answer_max = context->ark_answer_max,
-        .events = {.on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = job},
+        .events = { .on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = job },
     };
     int err;
 
@@ -371,6 +399,19 @@ static void start_call(struct job_body *job)
 
 /* -- what Redis tells */
 
+/* No call was made, so there is another try. */
+static void finish_not_durable(struct job_body *job)
+{
+    static const char words[] = "Redis did not confirm the record of the paid call, so ARK was not called.";
+
+    if (job->attempt < job->context->max_attempts)
+        finish_retry(job, &(struct verdict){ .charge = CHARGE_VOID, .problem = PROBLEM_NOT_DURABLE }, words);
+    else
+        finish_failed(job,
+                      &(struct failure){
+                          .problem = PROBLEM_NOT_DURABLE, .charge = CHARGE_VOID, .retryable = true, .words = words });
+}
+
 static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
 {
     struct job_body *job = arg;
@@ -387,6 +428,9 @@ static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
         finish_failed(job, &(struct failure){ .problem = PROBLEM_OUTCOME_UNKNOWN,
                                               .charge = CHARGE_NONE,
                                               .words = "The task's budget of paid calls is used up." });
+        break;
+    case BEGIN_NOT_DURABLE:
+        finish_not_durable(job);
         break;
     }
 }
@@ -426,8 +470,10 @@ static struct job_body *create(const struct job_context *context, const struct c
 {
     struct job_body *job = calloc(1, sizeof(*job));
 
-    if (!job)
+    if (!job) {
+        governor_return(context->governor, 1);
         return NULL;
+    }
     job->context = context;
     (void)snprintf(job->id, sizeof(job->id), "%s", claimed->id);
     (void)snprintf(job->fence, sizeof(job->fence), "%s", claimed->fence);
@@ -436,22 +482,23 @@ static struct job_body *create(const struct job_context *context, const struct c
     job->max_paid_calls = claimed->max_paid_calls;
     job->started_ms = clock_monotonic_ms();
     make_call_id(job->call_id);
+    job->reckoned = governor_images_per_call(context->governor);
     job->job.lease.id = job->id;
     job->job.lease.fence = job->fence;
     lease_add(context->leases, &job->job.lease);
-    job->report = report_create(&(struct report_config){
-        .loop = context->loop,
-        .redis = context->redis,
-        .prefix = context->prefix,
-        .id = job->id,
-        .fence = job->fence,
-        .lease_ms = context->lease_ms,
-        .events = {.on_begun = on_begun,
-                   .on_cancelled = on_cancelled,
-                   .on_finished = on_finished,
-                   .on_lost = on_lost},
-        .arg = job
-    });
+    job->report = report_create(&(struct report_config){ .loop = context->loop,
+                                                         .redis = context->redis,
+                                                         .paid = context->paid,
+                                                         .durable = context->durable,
+                                                         .prefix = context->prefix,
+                                                         .id = job->id,
+                                                         .fence = job->fence,
+                                                         .lease_ms = context->lease_ms,
+                                                         .events = { .on_begun = on_begun,
+                                                                     .on_cancelled = on_cancelled,
+                                                                     .on_finished = on_finished,
+                                                                     .on_lost = on_lost },
+                                                         .arg = job });
     if (!job->report)
         job_destroy(&job->job);
     return job->report ? job : NULL;
@@ -466,6 +513,8 @@ static int build_request(struct job_body *job, const struct claimed_job *claimed
         return err;
     err = ark_request_build(&job->context->ark, &spec, &job->request);
     task_spec_deinit(&spec);
+    if (!err)
+        reckon(job, job->request.images);
     return err;
 }
 
@@ -517,6 +566,9 @@ struct job *job_destroy(struct job *base)
     if (job->call)
         fetch_cancel(job->call);
     lease_remove(job->context->leases, &job->job.lease);
+    if (!job->answer)
+        reckon(job, 0); /* it never came to a call */
+    governor_release(job->context->governor);
     report_destroy(job->report);
     ark_answer_destroy(job->answer);
     ark_request_deinit(&job->request);

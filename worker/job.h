@@ -23,7 +23,9 @@
 #include "worker/lease.h"
 
 struct claimed_job;
+struct durable;
 struct fetch;
+struct governor;
 struct job;
 struct loop;
 struct redis;
@@ -32,6 +34,9 @@ struct redis;
 struct job_context {
     struct loop *loop;
     struct redis *redis;
+    struct redis *paid;        /* for BEGIN, see report.h */
+    struct durable *durable;   /* see report.h */
+    struct governor *governor; /* each job holds one permit from its claim on */
     struct fetch *fetch;
     struct lease_keeper *leases;
     const char *prefix;
@@ -55,7 +60,7 @@ struct job {
     struct lease_entry lease;
 };
 
-/* NULL when out of memory: the lease will lapse, and REAP puts the task back. */
+/* NULL when out of memory: the permit is returned, the lease will lapse, and REAP puts the task back. */
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed);
 
 /* For a job that came too late to be begun: it goes back to its place in the queue, and the attempt does not count. */

@@ -12,6 +12,7 @@
 #include "common/loop.h"
 #include "common/redis/client.h"
 #include "common/redis/script.h"
+#include "worker/durable.h"
 
 enum { ARGS_MAX = 6, RETRY_DELAY_MS = 1000 };
 
@@ -31,7 +32,9 @@ struct report {
     struct event *retry; /* armed when Redis was there and said no */
     int64_t sent_ms;
     int64_t wseq;
-    bool broken; /* out of memory: only on_lost is left to say */
+    int paid_calls;                  /* as BEGIN answered */
+    struct durable_wait *confirming; /* after BEGIN, before on_begun */
+    bool broken;                     /* out of memory: only on_lost is left to say */
 };
 
 static struct message *message_destroy(struct message *message)
@@ -96,6 +99,37 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
         send_head(report);
 }
 
+/* A BEGIN that was answered after the lease may have ended must not lead to a call: this process may have been frozen. */
+static bool is_too_late(const struct report *report, enum script_id script)
+{
+    return script == SCRIPT_BEGIN && clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
+}
+
+static void on_confirmed(bool confirmed, void *arg)
+{
+    struct report *report = arg;
+
+    report->confirming = NULL;
+    if (is_too_late(report, SCRIPT_BEGIN))
+        lose(report);
+    else
+        report->config.events.on_begun(confirmed ? BEGIN_OK : BEGIN_NOT_DURABLE, report->paid_calls,
+                                       report->config.arg);
+}
+
+/* The call is on record; where it must be on disk or at a replica too, that comes before anything is paid. */
+static void confirm(struct report *report, int paid_calls)
+{
+    report->paid_calls = paid_calls;
+    if (!report->config.durable) {
+        report->config.events.on_begun(BEGIN_OK, paid_calls, report->config.arg);
+        return;
+    }
+    report->confirming = durable_confirm(report->config.durable, on_confirmed, report);
+    if (!report->confirming)
+        report->config.events.on_begun(BEGIN_NOT_DURABLE, paid_calls, report->config.arg);
+}
+
 /* Tells the job what became of its call. The job may be gone afterwards. */
 static void tell(struct report *report, enum script_id script, const redisReply *reply)
 {
@@ -111,7 +145,7 @@ static void tell(struct report *report, enum script_id script, const redisReply 
     } else if (!strcmp(answer, "OK")) {
         if (script_int(reply, 1, &paid_calls))
             log_warn("report", "BEGIN answered without a count, continuing", "task=%s", report->config.id);
-        events->on_begun(BEGIN_OK, (int)paid_calls, report->config.arg);
+        confirm(report, (int)paid_calls);
     } else {
         events->on_begun(!strcmp(answer, "BUDGET") ? BEGIN_NO_BUDGET : BEGIN_CANCELLED, 0, report->config.arg);
     }
@@ -130,12 +164,6 @@ static bool is_taken(const redisReply *reply)
     static const char *const taken[] = { "OK", "SAME", "CANCEL", "BUDGET", NULL };
 
     return is_one_of(script_answer(reply), taken);
-}
-
-/* A BEGIN that was answered after the lease may have ended must not lead to a call: this process may have been frozen. */
-static bool is_too_late(const struct report *report, enum script_id script)
-{
-    return script == SCRIPT_BEGIN && clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
 }
 
 static void on_answer(const redisReply *reply, int err, void *arg)
@@ -179,7 +207,8 @@ static void send_head(struct report *report)
     call.script = head->script;
     call.count = head->count;
     report->sent_ms = clock_monotonic_ms();
-    err = script_run(report->config.redis, &call, on_answer, report, &report->in_flight);
+    err = script_run(head->script == SCRIPT_BEGIN ? report->config.paid : report->config.redis, &call, on_answer,
+                     report, &report->in_flight);
     if (err && err != ERR_NOT_READY) {
         log_warn("report", "cannot send a report, trying again", "task=%s script=%s error=\"%s\"", report->config.id,
                  scripts[head->script].name, err_text(err));
@@ -219,6 +248,8 @@ struct report *report_destroy(struct report *report)
         return NULL;
     if (report->in_flight)
         script_cancel(report->in_flight);
+    if (report->confirming)
+        durable_cancel(report->confirming);
     if (report->retry)
         event_free(report->retry);
     drop_all(report);

@@ -13,11 +13,17 @@
 
 #include <stdint.h>
 
+struct durable;
 struct loop;
 struct redis;
 struct report;
 
-enum begin_answer { BEGIN_OK, BEGIN_CANCELLED, BEGIN_NO_BUDGET };
+enum begin_answer {
+    BEGIN_OK,
+    BEGIN_CANCELLED,
+    BEGIN_NO_BUDGET,
+    BEGIN_NOT_DURABLE, /* it is on record, but the confirmation that was asked for did not come */
+};
 
 struct report_events {
     void (*on_begun)(enum begin_answer answer, int paid_calls, void *arg);
@@ -29,9 +35,11 @@ struct report_events {
 struct report_config {
     struct loop *loop;
     struct redis *redis;
-    const char *prefix;     /* the partition's */
-    const char *id, *fence; /* borrowed for the report's life */
-    int64_t lease_ms;       /* a BEGIN answered later than this after it was sent counts as lost */
+    struct redis *paid;      /* for BEGIN: a connection of its own where that must be confirmed, else the same */
+    struct durable *durable; /* NULL: BEGIN is not confirmed */
+    const char *prefix;      /* the partition's */
+    const char *id, *fence;  /* borrowed for the report's life */
+    int64_t lease_ms;        /* a BEGIN answered later than this after it was sent counts as lost */
     struct report_events events;
     void *arg;
 };

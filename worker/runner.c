@@ -8,13 +8,16 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
+#include "worker/audit.h"
 #include "worker/claim.h"
+#include "worker/durable.h"
 #include "worker/fetch.h"
+#include "worker/governor.h"
 #include "worker/job.h"
 #include "worker/lease.h"
 #include "worker/reaper.h"
 
-enum { PARTITION = 0, URL_SIZE = 1100, HEADER_SIZE = 4200, REDIS_OUTPUT_MAX = 256 << 20 };
+enum { PARTITION = 0, URL_SIZE = 1100, HEADER_SIZE = 4200, REDIS_OUTPUT_MAX = 256 << 20, AUDIT_MS = 60000 };
 
 /* Soon after a blip, and well below the reaper's hold after a long one. */
 static const struct backoff reconnect = { .base_ms = 100, .max_ms = 2000 };
@@ -24,6 +27,10 @@ TAILQ_HEAD(job_list, job);
 struct runner {
     struct runner_config config;
     struct redis *commands, *waiter;
+    struct redis *paid; /* for BEGIN where it must be confirmed, else NULL */
+    struct durable *durable;
+    struct governor *governor;
+    struct audit *audit;
     struct fetch *fetch;
     struct lease_keeper *leases;
     struct claim *claim;
@@ -44,9 +51,15 @@ static void tell_drained(void *arg)
     runner->config.on_drained(runner->config.arg);
 }
 
+/* Without Redis there is nothing to wait for but jobs: leases and permits lapse. */
+static bool has_left_redis(const struct runner *runner)
+{
+    return !redis_is_ready(runner->commands) || (runner->claim_stopped && governor_is_settled(runner->governor));
+}
+
 static void check_drained(struct runner *runner)
 {
-    if (!runner->claim_stopped || runner->drained || runner->job_count)
+    if (!runner->draining || runner->drained || runner->job_count || !has_left_redis(runner))
         return;
     runner->drained = true;
     loop_defer(runner->config.loop, &runner->tell_drained, tell_drained, runner);
@@ -77,6 +90,18 @@ static void on_job(const struct claimed_job *claimed, void *arg)
     }
     TAILQ_INSERT_TAIL(&runner->jobs, job, link);
     runner->job_count++;
+}
+
+static void on_granted(int granted, int64_t wait_ms, void *arg)
+{
+    struct runner *runner = arg;
+
+    claim_granted(runner->claim, granted, wait_ms);
+}
+
+static void on_settled(void *arg)
+{
+    check_drained(arg);
 }
 
 static void on_claim_stopped(void *arg)
@@ -127,6 +152,21 @@ static void on_ready(void *arg)
     claim_more(runner->claim);
 }
 
+static void on_commands_lost(void *arg)
+{
+    check_drained(arg);
+}
+
+/* BEGINs that were lost on this connection. */
+static void on_paid_ready(void *arg)
+{
+    struct runner *runner = arg;
+    struct job *job;
+
+    TAILQ_FOREACH (job, &runner->jobs, link)
+        job_resume(job);
+}
+
 static void on_waiter_ready(void *arg)
 {
     struct runner *runner = arg;
@@ -134,7 +174,7 @@ static void on_waiter_ready(void *arg)
     claim_more(runner->claim);
 }
 
-static struct redis *connect_redis(struct runner *runner, const char *name, void (*ready)(void *arg))
+static struct redis *connect_redis(struct runner *runner, const char *name, struct redis_events events)
 {
     const struct redis_config config = {
         .address = runner->config.redis,
@@ -143,7 +183,7 @@ static struct redis *connect_redis(struct runner *runner, const char *name, void
         .command_timeout_ms = runner->config.options->shared.redis_timeout_ms,
         .reconnect = reconnect,
         .output_max = REDIS_OUTPUT_MAX,
-        .events = { .on_ready = ready },
+        .events = events,
         .arg = runner,
     };
 
@@ -193,12 +233,15 @@ static void set_context(struct runner *runner)
     runner->context = (struct job_context){
         .loop = runner->config.loop,
         .redis = runner->commands,
+        .paid = runner->paid ? runner->paid : runner->commands,
+        .durable = runner->durable,
+        .governor = runner->governor,
         .fetch = runner->fetch,
         .leases = runner->leases,
         .prefix = runner->prefix,
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
-        .backoff = {.base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms},
+        .backoff = { .base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms },
         .ark = ark_defaults(options),
         .ark_url = runner->ark_url,
         .authorization = runner->authorization,
@@ -208,6 +251,38 @@ static void set_context(struct runner *runner)
         .on_gone = on_gone,
         .arg = runner,
     };
+}
+
+/* The connection of BEGIN is a part of its own, because waiting for the confirmation blocks it. */
+static bool create_durable(struct runner *runner)
+{
+    const struct worker_options *options = runner->config.options;
+
+    if (options->durability == DURABILITY_NONE)
+        return true;
+    runner->paid = connect_redis(runner, "arkrelay-worker:paid", (struct redis_events){ .on_ready = on_paid_ready });
+    if (runner->paid)
+        runner->durable =
+            durable_create(runner->paid, (enum durability)options->durability, options->durability_timeout_ms);
+    return runner->durable;
+}
+
+static bool create_governor(struct runner *runner)
+{
+    const struct worker_options *options = runner->config.options;
+
+    runner->governor =
+        governor_create(&(struct governor_config){ .loop = runner->config.loop,
+                                                   .redis = runner->commands,
+                                                   .worker = runner->config.name,
+                                                   .ttl_ms = options->lease_ms,
+                                                   .calls_max = (int)options->ark_calls_max,
+                                                   .images_per_minute = (int)options->ark_images_per_minute,
+                                                   .images_per_call = (int)options->ark_max_images,
+                                                   .on_granted = on_granted,
+                                                   .on_settled = on_settled,
+                                                   .arg = runner });
+    return runner->governor;
 }
 
 static bool create_parts(struct runner *runner)
@@ -220,19 +295,23 @@ static bool create_parts(struct runner *runner)
                                                         .first_byte_ms = options->ark_first_byte_timeout_ms,
                                                         .ca_file = options->ark_ca_file,
                                                         .user_agent = "arkrelay-worker/" ARKRELAY_VERSION });
-    runner->commands = connect_redis(runner, "arkrelay-worker:commands", on_ready);
-    runner->waiter = connect_redis(runner, "arkrelay-worker:wait", on_waiter_ready);
-    runner->leases = lease_keeper_create(&(struct lease_config){
-        .loop = loop,
-        .redis = runner->commands,
-        .prefix = runner->prefix,
-        .lease_ms = options->lease_ms,
-        .events = {.on_cancelled = on_lease_cancelled, .on_lost = on_lease_lost},
-        .arg = runner
-    });
+    runner->commands = connect_redis(runner, "arkrelay-worker:commands",
+                                     (struct redis_events){ .on_ready = on_ready, .on_lost = on_commands_lost });
+    runner->waiter =
+        connect_redis(runner, "arkrelay-worker:wait", (struct redis_events){ .on_ready = on_waiter_ready });
+    if (!runner->commands || !create_governor(runner) || !create_durable(runner))
+        return false;
+    runner->leases = lease_keeper_create(
+        &(struct lease_config){ .loop = loop,
+                                .redis = runner->commands,
+                                .prefix = runner->prefix,
+                                .lease_ms = options->lease_ms,
+                                .events = { .on_cancelled = on_lease_cancelled, .on_lost = on_lease_lost },
+                                .arg = runner });
     runner->claim = claim_create(&(struct claim_config){ .loop = loop,
                                                          .redis = runner->commands,
                                                          .waiter = runner->waiter,
+                                                         .governor = runner->governor,
                                                          .prefix = runner->prefix,
                                                          .wake = runner->wake,
                                                          .worker = runner->config.name,
@@ -243,7 +322,12 @@ static bool create_parts(struct runner *runner)
                                                          .on_stopped = on_claim_stopped,
                                                          .arg = runner });
     runner->reaper = reaper_create(loop, runner->commands, runner->prefix);
-    return runner->fetch && runner->commands && runner->waiter && runner->leases && runner->claim && runner->reaper;
+    runner->audit = audit_create(&(struct audit_config){ .loop = loop,
+                                                         .redis = runner->commands,
+                                                         .prefix = runner->prefix,
+                                                         .worker = runner->config.name,
+                                                         .interval_ms = AUDIT_MS });
+    return runner->fetch && runner->waiter && runner->leases && runner->claim && runner->reaper && runner->audit;
 }
 
 struct runner *runner_create(const struct runner_config *config)
@@ -273,9 +357,13 @@ struct runner *runner_destroy(struct runner *runner)
         TAILQ_REMOVE(&runner->jobs, job, link);
         job_destroy(job);
     }
+    audit_destroy(runner->audit);
     reaper_destroy(runner->reaper);
     claim_destroy(runner->claim);
     lease_keeper_destroy(runner->leases);
+    durable_destroy(runner->durable);
+    governor_destroy(runner->governor);
+    redis_destroy(runner->paid);
     redis_destroy(runner->waiter);
     redis_destroy(runner->commands);
     fetch_destroy(runner->fetch);

@@ -4,10 +4,12 @@
  * (redisFormatCommandArgv, redisReader). RESP2. A reply that nobody expects ends the connection, never the process.
  *
  * The client connects by itself from creation on and again whenever the connection breaks, after a jittered backoff. After each
- * connect it sends AUTH, SELECT and CLIENT SETNAME as the address asks, and then is ready. Commands are pipelined: all that is sent in
- * one loop turn leaves in one write. A command fails with ERR_NOT_READY at once while there is no connection, with
- * ERR_LOST when the connection breaks under it (it may or may not have run), with ERR_TIMEOUT when its deadline passes, which
- * also breaks the connection, since replies come in order.
+ * connect it sends AUTH, SELECT and CLIENT SETNAME as the address asks, and a PING; when that is answered it is ready. Commands are
+ * pipelined: all that is sent in one loop turn leaves in one write. A command fails with ERR_NOT_READY at once while there is no
+ * connection, with ERR_LOST when the connection breaks under it (it may or may not have run), with ERR_TIMEOUT when its deadline
+ * passes, which also breaks the connection, since replies come in order. No command is due before the one ahead of it.
+ * An answer that says that this server is of no use for now (READONLY, LOADING and the like) is delivered, and then ends
+ * the connection, so that the next one may find the primary.
  *
  * Ownership: whoever creates it destroys it. Calls belong to the client; their callbacks run exactly once, never from inside
  *            redis_send and never after redis_cancel or redis_destroy.
@@ -43,7 +45,7 @@ struct redis_events {
 
 struct redis_config {
     const struct redis_address *address; /* borrowed for the client's life */
-    const char *name;                    /* for CLIENT SETNAME and logs, such as "arkrelay-gateway:commands" */
+    const char *name;                    /* borrowed too; for CLIENT SETNAME and logs, such as "arkrelay-gateway:commands" */
     int64_t connect_timeout_ms, command_timeout_ms;
     struct backoff reconnect;
     size_t output_max; /* bytes that may wait to be sent; a command that does not fit fails with ERR_TOO_LONG */

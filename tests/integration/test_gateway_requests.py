@@ -258,6 +258,14 @@ class Configured(GatewayTest):
         with gateway.generate("t1") as stream:                  # who is in is not disturbed
             stream.until("start")
 
+    def test_a_client_with_as_many_tasks_as_it_may_have(self):
+        gateway = self.world.gateway(GATEWAY_CLIENT_QUEUE_LIMIT=1)
+        self.assertEqual(gateway.submit("t1").status, 202)
+        self.assert_problem(gateway.submit("t2"), 429, "client_queue_full")
+        self.assertEqual(gateway.submit("t1").status, 200)      # who is in is not disturbed
+        self.assertEqual(gateway.cancel("t1").status, 200)      # and an end makes room
+        self.assertEqual(gateway.submit("t2").status, 202)
+
     def test_a_list_of_origins(self):
         gateway = self.world.gateway(GATEWAY_CORS_ORIGINS="https://a.example, https://b.example:8443")
         for origin in ("https://a.example", "https://b.example:8443"):

@@ -10,8 +10,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/loop.h"
-#include "common/redis/script.h"
+#include "common/clock.h"
 #include "tests/support/redis_fixture.h"
 #include "tests/support/redis_server.h"
 
@@ -175,6 +174,7 @@ static void a_blocking_command_may_have_more_time_than_others(void **state)
     const size_t lengths[] = { 5, 7, 3 };
     struct redis_command blpop = { .argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = 10000 };
     struct answer blocked = { .fixture = f }, behind = { .fixture = f };
+    int64_t begun_ms;
 
     fixture_init(f, path_url(world, ""));
     f->config.command_timeout_ms = 50;
@@ -188,9 +188,11 @@ static void a_blocking_command_may_have_more_time_than_others(void **state)
     assert_int_equal(f->lost, 0);
 
     /* the long deadline is behind us: a short one ends in its own time */
+    begun_ms = clock_monotonic_ms();
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("BLPOP", "nothing", "0"), on_answer, &blocked, NULL), 0);
     WAIT_UNTIL(f, blocked.times == 2);
     assert_int_equal(blocked.err, ERR_TIMEOUT);
+    assert_true(clock_monotonic_ms() - begun_ms < 5000);
     fixture_deinit(f);
 }
 
@@ -495,6 +497,23 @@ static void a_replica_is_given_up_after_its_answer(void **state)
     fixture_deinit(f);
 }
 
+static void the_callback_of_a_fatal_answer_may_destroy_the_client(void **state)
+{
+    struct world *world = *state;
+    struct fixture *f = &world->fixture;
+    struct actor actor = { .fixture = f };
+
+    begin(f, path_url(world, ""));
+    begin(&world->other, path_url(world, ""));
+    (void)ask(&world->other, REDIS_WORDS("REPLICAOF", "127.0.0.1", "1"));
+    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SET", "a", "b"), destroy, &actor, NULL), 0);
+    WAIT_UNTIL(f, actor.times);
+    assert_int_equal(f->lost, 0);
+    (void)ask(&world->other, REDIS_WORDS("REPLICAOF", "NO", "ONE"));
+    fixture_deinit(&world->other);
+    fixture_deinit(f);
+}
+
 static void a_replica_without_its_primary_is_not_ready(void **state)
 {
     struct world *world = *state;
@@ -721,6 +740,7 @@ int main(void)
         FIXTURE_TEST(passwords_and_users_are_checked),
         FIXTURE_TEST(a_full_server_is_named),
         FIXTURE_TEST(a_replica_is_given_up_after_its_answer),
+        FIXTURE_TEST(the_callback_of_a_fatal_answer_may_destroy_the_client),
         FIXTURE_TEST(a_replica_without_its_primary_is_not_ready),
         FIXTURE_TEST(output_that_nobody_takes_has_an_end),
         FIXTURE_TEST(a_reply_may_be_large_but_not_endless),

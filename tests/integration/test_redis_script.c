@@ -80,7 +80,7 @@ static void ask(struct fixture *fixture, const char *const *words)
     WAIT_UNTIL(fixture, answer.times);
 }
 
-enum { ARGS = 8 };
+enum { ARGS = 10 };
 
 static struct outcome run(struct fixture *fixture, enum script_id script, const char *const words[ARGS])
 {
@@ -96,39 +96,40 @@ static struct outcome run(struct fixture *fixture, enum script_id script, const 
     return outcome;
 }
 
-/* On an empty Redis, with the arguments' right number and kind. */
+/* With arguments of the right number and kind; what the answers mean is tested elsewhere. NULL: any answer but an error. */
 static const struct {
     const char *name;
     enum script_id script;
     const char *args[ARGS];
     const char *word;
-    int type;
 } cases[] = {
-    {"SUBMIT takes a new task",
-     SCRIPT_SUBMIT,                                        { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" },
-     "NEW",                                                                                                                                         REDIS_REPLY_ARRAY  },
+    { "SUBMIT takes a new task",
+      SCRIPT_SUBMIT,
+      { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", "" },
+      "NEW" },
     { "SUBMIT knows it again",
-     SCRIPT_SUBMIT,                                        { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "" },
-     "SAME",                                                                                                                                        REDIS_REPLY_ARRAY  },
-    { "BEGIN of nobody's task is lost",
-     SCRIPT_BEGIN,                                         { "public.none", "1.a.1", "call", "1", "30000", "{}" },
-     "LOST",                                                                                                                                        REDIS_REPLY_ARRAY  },
-    { "EMIT of nobody's task is lost",
-     SCRIPT_EMIT,                                          { "public.none", "1.a.1", "1", "{}", "" },
-     "LOST",                                                                                                                                        REDIS_REPLY_ARRAY  },
-    { "RENEW of nobody's task is lost",     SCRIPT_RENEW,  { "30000", "public.none", "1.a.1" },                                        "LOST",      REDIS_REPLY_ARRAY  },
-    { "FINISH of nobody's task is lost",
-     SCRIPT_FINISH,                                        { "public.none", "1.a.1", "done", "known", "0", "" },
-     "LOST",                                                                                                                                        REDIS_REPLY_ARRAY  },
-    { "CANCEL of nobody's task finds none", SCRIPT_CANCEL, { "public.none" },                                                          "NONE",      REDIS_REPLY_ARRAY  },
-    { "READ of nobody's task finds none",   SCRIPT_READ,   { "public.none", "1" },                                                     "NONE",      REDIS_REPLY_ARRAY  },
-    { "STATUS of nobody's task finds none", SCRIPT_STATUS, { "public.none" },                                                          "NONE",      REDIS_REPLY_ARRAY  },
-    { "CANCEL ends a task that waits",      SCRIPT_CANCEL, { "public.new" },                                                           "CANCELLED", REDIS_REPLY_ARRAY  },
-    { "CLAIM of an empty queue has no job",
-     SCRIPT_CLAIM,                                         { "worker", "30000", "4", "nonce", "3" },
-     "",                                                                                                                                            REDIS_REPLY_ARRAY  },
-    { "REAP of no lease counts",            SCRIPT_REAP,   { "2000", "32" },                                                           "",          REDIS_REPLY_INTEGER},
-    { "READY says so",                      SCRIPT_READY,  { NULL },                                                                   "READY",     REDIS_REPLY_ARRAY  },
+      SCRIPT_SUBMIT,
+      { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", "" },
+      "SAME" },
+    { "BEGIN of nobody's task is lost", SCRIPT_BEGIN, { "public.none", "1.a.1", "call", "1", "30000", "{}" }, "LOST" },
+    { "EMIT of nobody's task is lost", SCRIPT_EMIT, { "public.none", "1.a.1", "1", "{}", "" }, "LOST" },
+    { "RENEW of nobody's task is lost", SCRIPT_RENEW, { "30000", "public.none", "1.a.1" }, "LOST" },
+    { "FINISH of nobody's task is lost", SCRIPT_FINISH, { "public.none", "1.a.1", "done", "known", "0", "" }, "LOST" },
+    { "CANCEL of nobody's task finds none", SCRIPT_CANCEL, { "public.none", "any" }, "NONE" },
+    { "READ of nobody's task finds none", SCRIPT_READ, { "public.none", "1" }, "NONE" },
+    { "STATUS of nobody's task finds none", SCRIPT_STATUS, { "public.none" }, "NONE" },
+    { "ERASE of nobody's task finds none", SCRIPT_ERASE, { "public.none" }, "NONE" },
+    { "CANCEL ends a task that waits", SCRIPT_CANCEL, { "public.new", "any" }, "CANCELLED" },
+    { "CLAIM of an empty queue has no job", SCRIPT_CLAIM, { "worker", "30000", "4", "nonce", "3" }, NULL },
+    { "REAP of no lease counts", SCRIPT_REAP, { "2000", "32" }, NULL },
+    { "PLACES of nobody counts", SCRIPT_PLACES, { "public.none" }, NULL },
+    { "AUDIT of an empty index is over", SCRIPT_AUDIT, { "worker", "60000", "10" }, NULL },
+    { "PAUSE undone says so", SCRIPT_PAUSE, { "0" }, "RESUMED" },
+    { "GOVERN without limits grants",
+      SCRIPT_GOVERN,
+      { "worker", "1000", "0", "1", "1", "0", "0", "0", "", "0" },
+      NULL },
+    { "READY says so", SCRIPT_READY, { NULL }, "READY" },
 };
 
 static void every_script_compiles_and_answers(void **state)
@@ -144,8 +145,9 @@ static void every_script_compiles_and_answers(void **state)
         print_message("  %s\n", cases[i].name);
         assert_int_equal(outcome.err, 0);
         assert_string_equal(outcome.error, "");
-        assert_int_equal(outcome.type, cases[i].type);
-        assert_string_equal(outcome.word, cases[i].word);
+        if (cases[i].word)
+            if (cases[i].word)
+                assert_string_equal(outcome.word, cases[i].word);
         seen[cases[i].script] = true;
     }
     for (int i = 0; i < SCRIPT_COUNT; i++)
@@ -183,10 +185,7 @@ static void forgotten_scripts_are_sent_again(void **state)
 static void arguments_may_hold_any_byte(void **state)
 {
     static const char odd[] = "public.\0 \r\n\xff";
-    const struct script_arg args[] = {
-        {odd, sizeof(odd) - 1},
-        { "", 0              }
-    };
+    const struct script_arg args[] = { { odd, sizeof(odd) - 1 }, { "", 0 } };
     struct script_call call = { .script = SCRIPT_STATUS, .prefix = PREFIX, .args = args, .count = 2 };
     struct fixture *f = begin(*state);
     struct outcome outcome = { .fixture = f };
@@ -237,8 +236,11 @@ static void a_run_that_is_under_way_goes_with_its_client(void **state)
     struct script_call call = { .script = SCRIPT_READY, .prefix = PREFIX };
     struct fixture *f = begin(*state);
     struct outcome outcome = { .fixture = f };
+    struct script_run *cancelled;
 
     assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);
+    assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, &cancelled), 0);
+    script_cancel(cancelled);
     f->redis = redis_destroy(f->redis);
     fixture_deinit(f);
     assert_int_equal(outcome.times, 0); /* and the leak checker agrees */

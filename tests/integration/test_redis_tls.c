@@ -134,18 +134,18 @@ static void anything_else_is_refused_and_said(void **state)
     const struct {
         const char *name, *certificate, *host, *ca, *said;
     } cases[] = {
-        {"a certificate for another name",              world->wrong,   "localhost", world->ca,          "hostname mismatch"      },
-        { "a certificate for a name, asked by number",  world->named,   "127.0.0.1", world->ca,          "IP address mismatch"    },
-        { "an authority that is not ours",              world->unknown, "localhost", world->ca,
-         "certificate refused: unable to get"                                                                                     },
-        { "our authority is not the one in the file",   world->good,    "localhost", world->other_ca,
-         "certificate refused: self-signed"                                                                                       },
-        { "an authority that the system does not know", world->good,    "localhost", NULL,               "certificate refused: "  },
-        { "an expired certificate",                     world->expired, "localhost", world->ca,          "certificate has expired"},
-        { "a file of authorities that is missing",      world->good,    "localhost", "/nonexistent.pem",
-         "authorities cannot be read"                                                                                             },
-        { "a file of authorities that holds none",      world->good,    "localhost", "/dev/null",
-         "authorities cannot be read"                                                                                             },
+        { "a certificate for another name", world->wrong, "localhost", world->ca, "hostname mismatch" },
+        { "a certificate for a name, asked by number", world->named, "127.0.0.1", world->ca, "IP address mismatch" },
+        { "an authority that is not ours", world->unknown, "localhost", world->ca,
+          "certificate refused: unable to get" },
+        { "our authority is not the one in the file", world->good, "localhost", world->other_ca,
+          "certificate refused: self-signed" },
+        { "an authority that the system does not know", world->good, "localhost", NULL, "certificate refused: " },
+        { "an expired certificate", world->expired, "localhost", world->ca, "certificate has expired" },
+        { "a file of authorities that is missing", world->good, "localhost", "/nonexistent.pem",
+          "authorities cannot be read" },
+        { "a file of authorities that holds none", world->good, "localhost", "/dev/null",
+          "authorities cannot be read" },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

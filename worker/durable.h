@@ -1,0 +1,32 @@
+/* durable - is what was written on a connection safe by now?
+ *
+ * Redis answers before a write is on disk or at a replica. Where a lost record would mean a second paid call, the worker asks for the
+ * confirmation: WAITAOF (Redis 7.2, Valkey) or WAIT, on the connection that wrote. Both block the connection, so one
+ * command at a time confirms all that was asked for before it.
+ *
+ * Ownership: borrows the connection, which is for these writes alone.   Threads: the loop's thread only.   Units: ms.
+ */
+#ifndef ARKRELAY_WORKER_DURABLE_H
+#define ARKRELAY_WORKER_DURABLE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum durability { DURABILITY_NONE, DURABILITY_AOF, DURABILITY_REPLICA };
+
+struct durable;
+struct durable_wait;
+struct redis;
+
+/* kind is not DURABILITY_NONE. NULL when out of memory. */
+struct durable *durable_create(struct redis *redis, enum durability kind, int64_t timeout_ms);
+struct durable *durable_destroy(struct durable *durable); /* accepts NULL; nobody waits any more; returns NULL */
+
+/* Never from inside of durable_confirm. */
+typedef void durable_fn(bool confirmed, void *arg);
+
+/* NULL when it cannot be asked: then nothing follows. */
+struct durable_wait *durable_confirm(struct durable *durable, durable_fn *done, void *arg);
+void durable_cancel(struct durable_wait *wait); /* `done` will not be called */
+
+#endif
