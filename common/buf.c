@@ -133,6 +133,12 @@ void buf_add_json(struct buf *buf, const char *text, size_t len)
     buf_add_char(buf, '"');
 }
 
+void buf_fail(struct buf *buf, int err)
+{
+    if (!buf->error)
+        buf->error = err;
+}
+
 void buf_drop_front(struct buf *buf, size_t len)
 {
     assert(len <= buf->len);

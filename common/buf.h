@@ -34,6 +34,9 @@ void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(pr
  * quote and the backslash are escaped. So the result is valid JSON whatever the input. */
 void buf_add_json(struct buf *buf, const char *text, size_t len);
 
+/* Whoever needs other parts than these can tell of their failure here: it counts as the buffer's own. 0 changes nothing. */
+void buf_fail(struct buf *buf, int err);
+
 void buf_drop_front(struct buf *buf, size_t len); /* forgets the first len bytes; len is at most buf->len */
 
 int buf_error(const struct buf *buf) MUST_CHECK;

@@ -160,14 +160,22 @@ int options_read_env_file(struct options_reading *reading)
     return err ? err : adopt_all(reading, ORIGIN_ENV_FILE);
 }
 
+static int note_entry(struct options_reading *reading, const char *entry, const char *equals)
+{
+    char *name = strndup(entry, (size_t)(equals - entry));
+    int err = name ? note_assignment(name, equals + 1, reading)
+                   : options_complain(reading, ERR_NO_MEMORY, "out of memory");
+
+    free(name);
+    return err;
+}
+
 int options_read_environment(struct options_reading *reading)
 {
     for (char *const *entry = reading->world->environment; *entry; entry++) {
         const char *equals = strchr(*entry, '=');
-        char *name = equals ? strndup(*entry, (size_t)(equals - *entry)) : NULL;
-        int err = name ? note_assignment(name, equals + 1, reading) : 0;
+        int err = equals ? note_entry(reading, *entry, equals) : 0;
 
-        free(name);
         if (err)
             return err;
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json_text.h"
 #include "common/utf8.h"
 
 void task_spec_deinit(struct task_spec *spec)
@@ -61,13 +62,10 @@ static json_t *to_json(const struct task_spec *spec)
 int task_spec_write(const struct task_spec *spec, char **out)
 {
     json_t *root = to_json(spec);
-    char *json = root ? json_dumps(root, JSON_COMPACT | JSON_SORT_KEYS) : NULL;
+    int err = root ? json_text_write(root, JSON_COMPACT | JSON_SORT_KEYS, out) : ERR_NO_MEMORY;
 
     json_decref(root);
-    if (!json)
-        return ERR_NO_MEMORY;
-    *out = json;
-    return 0;
+    return err;
 }
 
 /* --- Reading: one function per type of field, one row per field --- */
@@ -199,9 +197,11 @@ static int read_fields(json_t *root, struct task_spec *spec)
 int task_spec_read(const char *json, size_t len, struct task_spec *out)
 {
     struct task_spec spec = { 0 };
-    json_t *root = json_loadb(json, len, JSON_REJECT_DUPLICATES, NULL);
-    int err = read_fields(root, &spec);
+    json_t *root = NULL;
+    int err = json_text_read(json, len, JSON_REJECT_DUPLICATES, &root, NULL);
 
+    if (!err)
+        err = read_fields(root, &spec);
     if (!err) {
         *out = spec;
         spec = (struct task_spec){ 0 }; /* handed over: not ours to free below */

@@ -44,6 +44,7 @@ void frames_add_reset(struct buf *out, const char *full_id, enum frames_reset re
     buf_add_text(&data, "{\"event\":\"reset\",\"data\":{\"task_id\":");
     buf_add_json(&data, task_id, strlen(task_id));
     buf_addf(&data, ",\"message\":\"%s\"}}", messages[reset]);
+    buf_fail(out, buf_error(&data));
     sse_write_event(out, NULL, "reset", buf_text(&data), data.len);
     buf_deinit(&data);
 }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json_text.h"
 #include "common/utf8.h"
 #include "gateway/url_check.h"
 
@@ -332,16 +333,17 @@ static const char *why_not_json(const json_error_t *error)
 static int parse(const char *body, size_t len, json_t **out, const char **why)
 {
     json_error_t error;
-    json_t *root = NULL;
+    json_t *root;
+    int err;
 
     if (is_too_deep(body, len)) {
         *why = "The body is nested too deep.";
         return ERR_SYNTAX;
     }
-    root = json_loadb(body, len, JSON_REJECT_DUPLICATES, &error);
-    if (!root) {
-        *why = why_not_json(&error);
-        return json_error_code(&error) == json_error_out_of_memory ? ERR_NO_MEMORY : ERR_SYNTAX;
+    err = json_text_read(body, len, JSON_REJECT_DUPLICATES, &root, &error);
+    if (err) {
+        *why = err == ERR_SYNTAX ? why_not_json(&error) : NULL;
+        return err;
     }
     if (!json_is_object(root)) {
         *why = "The body is not one JSON object.";

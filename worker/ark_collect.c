@@ -107,9 +107,9 @@ static const char *mime_of(const char *b64)
     static const struct {
         const char *start, *mime;
     } formats[] = {
-        {"/9j/",         "image/jpeg"},
+        { "/9j/", "image/jpeg" },
         { "iVBORw0KGgo", "image/png" },
-        { "UklGR",       "image/webp"},
+        { "UklGR", "image/webp" },
     };
 
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)

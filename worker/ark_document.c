@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "common/json_text.h"
 #include "worker/ark_collect.h"
 
 /* Walks over the front part of a document and finds the objects in its "data" array. */
@@ -16,6 +17,16 @@ struct scan {
     size_t key, key_len; /* the last string directly inside of the outer object */
     size_t item;         /* where the slot at hand begins */
 };
+
+/* NULL: it is none, or memory for it is lacking, which the collector is told. */
+static json_t *read_json(struct ark_collect *collect, const char *text, size_t len, size_t flags)
+{
+    json_t *json = NULL;
+
+    if (json_text_read(text, len, flags, &json, NULL) == ERR_NO_MEMORY)
+        collect->err = ERR_NO_MEMORY;
+    return json;
+}
 
 static bool read_slots(struct ark_collect *collect, const json_t *data)
 {
@@ -75,7 +86,7 @@ static void close_bracket(struct scan *scan)
     scan->depth--;
     if (scan->depth != 2 || !scan->in_data)
         return;
-    item = json_loadb(scan->text + scan->item, scan->at + 1 - scan->item, 0, NULL);
+    item = read_json(scan->collect, scan->text + scan->item, scan->at + 1 - scan->item, 0);
     if (item)
         ark_collect_slot(scan->collect, scan->index, item);
     json_decref(item);
@@ -101,7 +112,7 @@ static void read_front(struct ark_collect *collect, const char *text, size_t len
 
 bool ark_document_read(struct ark_collect *collect, const char *text, size_t len)
 {
-    json_t *root = json_loadb(text, len, JSON_DISABLE_EOF_CHECK, NULL);
+    json_t *root = read_json(collect, text, len, JSON_DISABLE_EOF_CHECK);
     bool is_whole = root && read_whole(collect, root);
 
     if (!root)

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "common/json_text.h"
 #include "worker/ark_collect.h"
 
 typedef void event_fn(struct ark_stream *stream, const json_t *event);
@@ -24,9 +25,9 @@ static const struct {
     const char *type;
     event_fn *fn;
 } events[] = {
-    {"image_generation.partial_succeeded", on_slot     },
-    { "image_generation.partial_failed",   on_slot     },
-    { "image_generation.completed",        on_completed},
+    { "image_generation.partial_succeeded", on_slot },
+    { "image_generation.partial_failed", on_slot },
+    { "image_generation.completed", on_completed },
 };
 
 static event_fn *find_event(const char *type)
@@ -55,15 +56,18 @@ static void take_json(struct ark_stream *stream, const char *name, const json_t 
 
 static void take_data(struct ark_stream *stream, const char *name, const char *data, size_t len)
 {
-    json_t *event;
+    json_t *event = NULL;
+    int err;
 
     if (len == 6 && !memcmp(data, "[DONE]", 6)) {
         stream->finished = true;
         return;
     }
-    event = json_loadb(data, len, 0, NULL);
-    if (event)
+    err = json_text_read(data, len, 0, &event, NULL);
+    if (!err)
         take_json(stream, name, event);
+    else if (err == ERR_NO_MEMORY)
+        stream->collect->err = err;
     json_decref(event);
 }
 

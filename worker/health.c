@@ -37,8 +37,8 @@ static void get_readyz(struct http_exchange *exchange, void *arg)
 }
 
 static const struct http_route routes[] = {
-    {HTTP_GET,  "/livez",  get_livez },
-    { HTTP_GET, "/readyz", get_readyz},
+    { HTTP_GET, "/livez", get_livez },
+    { HTTP_GET, "/readyz", get_readyz },
 };
 
 struct health *health_create(struct loop *loop, const char *listen, const struct runner *runner, const char **why)

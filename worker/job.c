@@ -400,10 +400,8 @@ static void start_call(struct job_body *job)
 /* -- what Redis tells */
 
 /* No call was made, so there is another try. */
-static void finish_not_durable(struct job_body *job)
+static void finish_uncalled(struct job_body *job, const char *words)
 {
-    static const char words[] = "Redis did not confirm the record of the paid call, so ARK was not called.";
-
     if (job->attempt < job->context->max_attempts)
         finish_retry(job, &(struct verdict){ .charge = CHARGE_VOID, .problem = PROBLEM_NOT_DURABLE }, words);
     else
@@ -430,7 +428,10 @@ static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
                                               .words = "The task's budget of paid calls is used up." });
         break;
     case BEGIN_NOT_DURABLE:
-        finish_not_durable(job);
+        finish_uncalled(job, "Redis did not confirm the record of the paid call, so ARK was not called.");
+        break;
+    case BEGIN_TOO_LATE:
+        finish_uncalled(job, "The lease may have ended before the call began, so ARK was not called.");
         break;
     }
 }

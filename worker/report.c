@@ -100,9 +100,16 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
 }
 
 /* A BEGIN that was answered after the lease may have ended must not lead to a call: this process may have been frozen. */
-static bool is_too_late(const struct report *report, enum script_id script)
+static bool is_too_late(const struct report *report)
 {
-    return script == SCRIPT_BEGIN && clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
+    return clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
+}
+
+static void tell_begun(struct report *report, enum begin_answer answer)
+{
+    if (answer == BEGIN_OK && is_too_late(report))
+        answer = BEGIN_TOO_LATE;
+    report->config.events.on_begun(answer, report->paid_calls, report->config.arg);
 }
 
 static void on_confirmed(bool confirmed, void *arg)
@@ -110,11 +117,7 @@ static void on_confirmed(bool confirmed, void *arg)
     struct report *report = arg;
 
     report->confirming = NULL;
-    if (is_too_late(report, SCRIPT_BEGIN))
-        lose(report);
-    else
-        report->config.events.on_begun(confirmed ? BEGIN_OK : BEGIN_NOT_DURABLE, report->paid_calls,
-                                       report->config.arg);
+    tell_begun(report, confirmed ? BEGIN_OK : BEGIN_NOT_DURABLE);
 }
 
 /* The call is on record; where it must be on disk or at a replica too, that comes before anything is paid. */
@@ -122,12 +125,12 @@ static void confirm(struct report *report, int paid_calls)
 {
     report->paid_calls = paid_calls;
     if (!report->config.durable) {
-        report->config.events.on_begun(BEGIN_OK, paid_calls, report->config.arg);
+        tell_begun(report, BEGIN_OK);
         return;
     }
     report->confirming = durable_confirm(report->config.durable, on_confirmed, report);
     if (!report->confirming)
-        report->config.events.on_begun(BEGIN_NOT_DURABLE, paid_calls, report->config.arg);
+        tell_begun(report, BEGIN_NOT_DURABLE);
 }
 
 /* Tells the job what became of its call. The job may be gone afterwards. */
@@ -147,7 +150,7 @@ static void tell(struct report *report, enum script_id script, const redisReply 
             log_warn("report", "BEGIN answered without a count, continuing", "task=%s", report->config.id);
         confirm(report, (int)paid_calls);
     } else {
-        events->on_begun(!strcmp(answer, "BUDGET") ? BEGIN_NO_BUDGET : BEGIN_CANCELLED, 0, report->config.arg);
+        tell_begun(report, !strcmp(answer, "BUDGET") ? BEGIN_NO_BUDGET : BEGIN_CANCELLED);
     }
 }
 
@@ -175,7 +178,7 @@ static void on_answer(const redisReply *reply, int err, void *arg)
     report->in_flight = NULL;
     if (err)
         return; /* report_resume sends it again */
-    if (!strcmp(script_answer(reply), "LOST") || is_too_late(report, script)) {
+    if (!strcmp(script_answer(reply), "LOST")) {
         lose(report);
         return;
     }

@@ -23,6 +23,7 @@ enum begin_answer {
     BEGIN_CANCELLED,
     BEGIN_NO_BUDGET,
     BEGIN_NOT_DURABLE, /* it is on record, but the confirmation that was asked for did not come */
+    BEGIN_TOO_LATE,    /* it is on record, but the lease may have ended since it was sent */
 };
 
 struct report_events {
@@ -39,7 +40,7 @@ struct report_config {
     struct durable *durable; /* NULL: BEGIN is not confirmed */
     const char *prefix;      /* the partition's */
     const char *id, *fence;  /* borrowed for the report's life */
-    int64_t lease_ms;        /* a BEGIN answered later than this after it was sent counts as lost */
+    int64_t lease_ms;        /* a BEGIN answered later than this after it was sent is too late */
     struct report_events events;
     void *arg;
 };

@@ -49,7 +49,7 @@ class Submit(ScriptTest):
 
     def test_the_same_request_of_a_final_task_gets_its_whole_log(self):
         self.submit()
-        self.run_script("cancel", "public.t1")
+        self.run_script("cancel", "public.t1", "any")
         answer = self.submit()
         self.assertEqual((answer[0], answer[2], len(answer[3])), (b"SAME", b"cancelled", 2))
 
@@ -102,6 +102,21 @@ class Submit(ScriptTest):
     def test_a_client_with_a_name_of_its_own_has_ids_of_its_own(self):
         self.run_script("submit", "shop.t.1", "hash", compact({"urls": URLS}), 2, TTL_MS, 100, 60_000, 1000, "")
         self.assertEqual(look(self.redis).tasks["shop.t.1"].log[0].data["task_id"], "t.1")
+
+
+    def test_a_live_task_whose_hash_was_lost_is_replaced_and_counted_once(self):
+        for place in ("pending", "delayed", "leased"):
+            with self.subTest(place):
+                self.fresh()
+                self.submit()
+                self.redis("ZREM", PREFIX + "pending", "public.t1")
+                self.redis("ZADD", PREFIX + place, 7, "public.t1")
+                self.redis("DEL", PREFIX + "task:public.t1")
+                self.assertEqual(self.scripts("submit", "public.t1", "other", "{}", 2, TTL_MS, 100, 60_000, 100, "")[0], b"NEW")
+                self.news.messages()
+                after = look(self.redis)
+                after.check()
+                self.assertEqual((after.tasks["public.t1"].story(), after.live), (["start"], {"public": 1}))
 
 
 class Claim(ScriptTest):
@@ -238,7 +253,7 @@ class Begin(ScriptTest):
             self.begin(job)
 
         def cancel(job):
-            self.run_script("cancel", job.id)
+            self.run_script("cancel", job.id, "any")
 
         def spend(job):
             self.redis("HSET", PREFIX + "task:public.t1", "paid_calls", "2")
@@ -310,7 +325,7 @@ class Emit(ScriptTest):
 
     def test_a_cancelled_one_is_still_taken_and_the_worker_told(self):
         job = self.given()
-        self.run_script("cancel", job.id)
+        self.run_script("cancel", job.id, "any")
         self.assertEqual(self.emit_image(job), [b"CANCEL", 3])
         self.assertIn(b"https://ark/0.jpeg", self.task().result)
 
@@ -338,7 +353,7 @@ class Renew(ScriptTest):
         for n in range(4):
             self.submit(f"t{n}")
         _, jobs = self.claim(most=4, lease=5000)
-        self.run_script("cancel", "public.t1")
+        self.run_script("cancel", "public.t1", "any")
         self.finish(jobs[2], "retry", "none", delay=60_000)
         pairs = [word for job in jobs[:3] for word in (job.id, job.fence)]
         answers = self.renew(*pairs, "public.t3", "0", "public.none", "1.x.1")
@@ -352,6 +367,13 @@ class Renew(ScriptTest):
         self.submit()
         job = self.claim_one()
         self.assert_changes_nothing([b"OK"], "renew", 10, job.id, job.fence)
+
+    def test_a_lost_lease_is_renewed_while_the_fence_holds(self):
+        self.submit()
+        job = self.claim_one()
+        self.redis("ZREM", PREFIX + "leased", job.id)
+        self.assertEqual(self.renew(job.id, job.fence), [b"OK"])
+        self.assertEqual(self.task().place, "leased")
 
     def test_no_jobs_no_answers(self):
         self.assertEqual(self.renew(), [])

@@ -5,7 +5,7 @@ import unittest
 
 from support.resp import RedisError
 from support.script_test import LAPSED_MS, LEASE_MS, ScriptTest, compact
-from support.scripts import PREFIX
+from support.scripts import PREFIX, Scripts
 from support.store import look
 
 HOSTILE = [
@@ -130,6 +130,29 @@ class FullMemory(ScriptTest):
             self.submit()
         self.assertEqual(look(self.redis).everything, {})
 
+    def test_who_comes_back_gets_what_was_accepted(self):
+        self.submit()
+        self.fill()
+        self.assertEqual(self.submit()[0], b"SAME")
+        self.assertEqual(self.submit(hash="other"), [b"CONFLICT"])
+
+    def test_operators_can_still_act(self):
+        self.submit("t1")
+        self.submit("t2")
+        self.cancel()
+        self.fill()
+        self.assertEqual(self.run_script("pause", 1), [b"PAUSED"])
+        self.assertEqual(self.run_script("pause", 0), [b"RESUMED"])
+        self.assertEqual(self.run_script("erase", "public.t1"), [b"ERASED"])
+        self.redis("ZREM", PREFIX + "pending", "public.t2")
+        self.assertEqual(self.run_script("audit", "w1", 60_000, 10), [1, 1])
+        self.assertEqual(self.run_script("places", "public.t2")[2:], [1])
+
+    def test_permits_are_still_given(self):
+        self.fill()
+        account = Scripts(self.redis, "arkrelay:{account}:")
+        self.assertEqual(account("govern", "w1", 30_000, 0, 2, 3, 10, 500, 0, "", 0), [2, 0, 10])
+
     def test_a_probe_says_so(self):
         self.fill()
         with self.assertRaisesRegex(RedisError, "OOM"):
@@ -150,8 +173,8 @@ class FullMemory(ScriptTest):
         self.fill()
         _, jobs = self.claim(most=2)
         self.finish(jobs[0], "retry", "none", delay=-1)
-        self.assertEqual(self.run_script("cancel", "public.t1"), [b"ASKED"])
-        self.assertEqual(self.run_script("cancel", "public.t2"), [b"CANCELLED"])
+        self.assertEqual(self.run_script("cancel", "public.t1", "any"), [b"ASKED"])
+        self.assertEqual(self.run_script("cancel", "public.t2", "any"), [b"CANCELLED"])
         self.claim_one(lease=LAPSED_MS)
         self.assertEqual(self.reap(), 1)
 

@@ -122,7 +122,7 @@ class Finish(ScriptTest):
     def test_a_task_to_be_cancelled_does_not_go_back(self):
         for outcome, in self.cases([("on retry", "retry"), ("on handback", "handback")]):
             job = self.given(begun=False)
-            self.run_script("cancel", job.id)
+            self.run_script("cancel", job.id, "any")
             self.finish(job, outcome, "none", delay=60_000)
             self.assertEqual((self.task().state, self.task().fields["code"]), ("cancelled", "cancelled"))
 
@@ -131,6 +131,21 @@ class Finish(ScriptTest):
             self.finish(self.given(begun=False), "failed", charge)
             task = self.task()
             self.assertEqual((task.number("paid_calls"), task.number("unknown_calls"), self.meta("paid_calls")), (0, 0, 0))
+
+    def test_images_that_came_are_the_result_whatever_the_worker_says(self):
+        for outcome, charge in ((outcome, charge) for outcome in ("failed", "cancelled", "retry", "handback", "done")
+                                for charge in ("known", "void", "unknown")):
+            with self.subTest(f"{outcome}, {charge}"):
+                self.fresh()
+                job = self.given(images=1)
+                if outcome == "retry":
+                    self.cancel()
+                self.assertEqual(self.finish(job, outcome, charge, delay=60_000), [b"OK", 4])
+                task = self.task()
+                data = task.log[-1].data
+                self.assertEqual((task.state, len(data["generated_images"]), data["charged"], data["paid_calls"]),
+                                 ("done", 1, "yes", 1))
+                self.assertEqual((self.meta("paid_calls"), self.meta("done"), self.meta("retried")), (1, 1, 0))
 
     def test_zombies_change_nothing(self):
         job = self.given(images=0)
@@ -178,7 +193,7 @@ class Reap(ScriptTest):
         for index in failed:
             self.emit_failed(job, index)
         if cancel:
-            self.run_script("cancel", job.id)
+            self.run_script("cancel", job.id, "any")
         self.redis("ZADD", PREFIX + "leased", 5, job.id)
         return job
 
@@ -265,16 +280,13 @@ class Reap(ScriptTest):
 
 
 class Cancel(ScriptTest):
-    def cancel(self):
-        return self.run_script("cancel", "public.t1")
-
     def test_a_queued_task_ends_at_once(self):
         self.submit()
         self.assertEqual(self.cancel(), [b"CANCELLED"])
         self.assertEqual(self.task().log[-1].data, {
             "task_id": "t1", "error": "The task was cancelled.", "message": "任务已取消", "code": "cancelled",
             "retryable": True, "attempts": 0, "paid_calls": 0, "charged": "no"})
-        self.assert_changes_nothing([b"FINAL", b"cancelled"], "cancel", "public.t1")
+        self.assert_changes_nothing([b"FINAL", b"cancelled"], "cancel", "public.t1", "any")
         self.assertEqual(self.claim(), (-1, []))
 
     def test_a_delayed_task_ends_at_once(self):
@@ -289,7 +301,7 @@ class Cancel(ScriptTest):
         self.submit()
         job = self.claim_one()
         self.assertEqual(self.cancel(), [b"ASKED"])
-        self.assert_changes_nothing([b"ASKED"], "cancel", "public.t1")
+        self.assert_changes_nothing([b"ASKED"], "cancel", "public.t1", "any")
         self.assertEqual(self.task().state, "running")
         self.assertEqual(self.run_script("renew", LEASE_MS, job.id, job.fence), [b"CANCEL"])
         self.assertEqual(self.begin(job), [b"CANCEL"])
@@ -298,10 +310,101 @@ class Cancel(ScriptTest):
         for outcome, state in self.cases([("done", "done", b"done"), ("failed", "failed", b"failed")]):
             self.submit()
             self.finish(self.claim_one(), outcome, "none")
-            self.assert_changes_nothing([b"FINAL", state], "cancel", "public.t1")
+            self.assert_changes_nothing([b"FINAL", state], "cancel", "public.t1", "any")
 
     def test_no_such_task(self):
-        self.assert_changes_nothing([b"NONE"], "cancel", "public.t1")
+        self.assert_changes_nothing([b"NONE"], "cancel", "public.t1", "any")
+
+    def test_only_a_waiting_task_is_meant(self):
+        """What becomes of it: a client that goes away takes along what has not begun, and leaves alone what may be paid for."""
+        def wait():
+            self.submit()
+
+        def run():
+            self.submit()
+            self.claim_one()
+
+        def retry():
+            run()
+            task = self.task()
+            self.run_script("finish", task.id, task.fields["fence"], "retry", "none", 60_000,
+                            compact({"task_id": "t1", "message": "…", "stage": "retrying"}))
+
+        def end():
+            run()
+            task = self.task()
+            self.run_script("finish", task.id, task.fields["fence"], "done", "none", 0, "")
+
+        table = [
+            ("a queued one ends", wait, [b"CANCELLED"], "cancelled"),
+            ("a delayed one ends", retry, [b"CANCELLED"], "cancelled"),
+            ("a running one goes on", run, [b"RUNNING"], "running"),
+            ("a final one stays", end, [b"FINAL", b"done"], "done"),
+        ]
+        for given, answer, state in self.cases(table):
+            given()
+            self.assertEqual(self.cancel(mode="waiting"), answer)
+            self.assertEqual((self.task().state, self.task().fields.get("cancel")), (state, None))
+            self.assert_changes_nothing([b"FINAL", b"cancelled"] if state == "cancelled" else answer, "cancel", "public.t1", "waiting")
+        self.fresh()
+        self.assert_changes_nothing([b"NONE"], "cancel", "public.t1", "waiting")
+
+    def test_what_somebody_asked_to_stop_stays_asked(self):
+        self.submit()
+        job = self.claim_one()
+        self.cancel()
+        self.assert_changes_nothing([b"RUNNING"], "cancel", "public.t1", "waiting")
+        self.assertEqual(self.begin(job), [b"CANCEL"])
+
+
+class Erase(ScriptTest):
+    def ended(self, outcome):
+        self.submit()
+        job = self.claim_one()
+        self.begin(job)
+        if outcome == "done":
+            self.emit_image(job)
+        self.finish(job, outcome, "known")
+        return job
+
+    def test_a_final_task_goes_with_all_that_it_holds(self):
+        for outcome, in self.cases([("done", "done"), ("failed", "failed"), ("cancelled", "cancelled")]):
+            job = self.ended(outcome)
+            self.assertEqual(self.run_script("erase", "public.t1"), [b"ERASED"])
+            self.assertEqual([key for key in look(self.redis).everything if key not in ("meta", "wake")], [])
+            self.assertEqual(self.meta("erased"), 1)
+            self.assert_changes_nothing([b"NONE"], "erase", "public.t1")
+            self.assert_changes_nothing([b"LOST"], *self.finish_args(job))
+
+    def test_its_neighbours_stay(self):
+        for id in ("t1", "t11", "t"):
+            self.submit(id)
+            self.cancel(f"public.{id}")
+        self.submit("t1", client="shop")
+        self.cancel("shop.t1")
+        self.run_script("erase", "public.t1")
+        self.assertEqual(set(look(self.redis).tasks), {"public.t11", "public.t", "shop.t1"})
+
+    def test_a_live_task_stays(self):
+        self.submit()
+        self.assert_changes_nothing([b"LIVE", b"queued"], "erase", "public.t1")
+        job = self.claim_one()
+        self.cancel()
+        self.assert_changes_nothing([b"LIVE", b"running"], "erase", "public.t1")
+        self.redis("HDEL", PREFIX + "task:public.t1", "cancel")
+        self.finish(job, "retry", "none", delay=60_000)
+        self.assert_changes_nothing([b"LIVE", b"delayed"], "erase", "public.t1")
+
+    def test_the_id_is_free_for_another_request(self):
+        self.ended("failed")
+        self.run_script("erase", "public.t1")
+        self.assertEqual(self.submit(hash="other")[0], b"NEW")
+        task = self.task()
+        self.assertEqual((task.story(), task.number("attempt"), task.number("paid_calls")), (["start"], 0, 0))
+        self.assertNotIn("finished", task.fields)
+
+    def test_no_such_task(self):
+        self.assert_changes_nothing([b"NONE"], "erase", "public.t1")
 
 
 if __name__ == "__main__":

@@ -151,9 +151,9 @@ class Connection:
         self.close()
 
 
-def fetch(address, method, path, body=None, headers=None):
+def fetch(address, method, path, body=None, headers=None, seconds=DEADLINE):
     """One request on a connection of its own."""
-    with Connection(address) as connection:
+    with Connection(address, seconds) as connection:
         connection.request(method, path, body, {"Connection": "close", **(headers or {})})
         return connection.response()
 

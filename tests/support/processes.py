@@ -168,6 +168,10 @@ class Program:
         with open(f"/proc/{self.pid}/maps", encoding="utf-8") as maps:
             return "libasan" in maps.read()
 
+    def forget(self):
+        """It ended as it should: no failure needs its log any more. Its lines stay readable."""
+        _programs.remove(self)
+
     def log_tail(self):
         state = "running" if self.is_running() else f"ended, status {self.process.returncode}"
         with self._news:

@@ -1,4 +1,4 @@
-"""A TCP proxy that fails on purpose, to stand between a program and Redis.
+"""A TCP proxy that fails on purpose, to stand between a program and Redis, or ARK.
 
     proxy = world.proxy()
     world.worker(REDIS_URL=proxy.url)
@@ -7,12 +7,18 @@
     proxy.hold(script_sha1)             # the next request with these bytes, and all behind it on its connection, waits ...
     proxy.held.wait()
     proxy.release()                     # ... until here
+    proxy.freeze(); proxy.thaw()        # connections stay, and nothing passes, as when a network drops every packet
+    proxy.delay(0.2)                    # every piece comes that much later; 0: as fast as it can
+    proxy.cut_after(100)                # so many more bytes of answers pass, the connection is cut behind them
+    proxy.cut_all(reset=True)           # every connection ends now, by reset
 
 One thread per direction; everything ends with the proxy.
 """
 
 import socket
+import struct
 import threading
+import time
 
 from support.processes import DEADLINE
 
@@ -38,10 +44,14 @@ class Proxy:
         self._target = target
         self._lock = threading.Lock()
         self._sockets = []
-        self._cut_at = self._hold_at = None
+        self._cut_at = self._hold_at = self._room = None
+        self._delay_s = 0
         self._release = threading.Event()
+        self._flows = threading.Event()
+        self._flows.set()
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = "redis://127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.address = "127.0.0.1:%d" % self._listener.getsockname()[1]
+        self.url = f"redis://{self.address}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def lose_reply_to(self, pattern):
@@ -56,16 +66,29 @@ class Proxy:
     def release(self):
         self._release.set()
 
-    def cut_all(self):
+    def freeze(self):
+        self._flows.clear()
+
+    def thaw(self):
+        self._flows.set()
+
+    def delay(self, seconds):
+        self._delay_s = seconds
+
+    def cut_after(self, count):
+        self._room = count
+
+    def cut_all(self, reset=False):
         """Ends every connection; new ones are taken."""
         with self._lock:
             sockets, self._sockets = self._sockets, []
         for each in sockets:
-            _shut(each)
+            _shut(each, reset)
 
     def close(self):
         self._release.set()
-        self._listener.close()
+        self._flows.set()
+        _shut(self._listener)
         self.cut_all()
 
     # -- its threads
@@ -98,6 +121,7 @@ class Proxy:
                     self._release.wait()
                 if self._takes("_cut_at", piece):
                     muted.set()             # before the request is on its way: its answer must find it set
+                self._travel()
                 server.sendall(piece)
         except OSError:
             pass
@@ -119,16 +143,37 @@ class Proxy:
                 if muted.is_set():          # Redis has run the request: nobody hears of it
                     self.lost.set()
                     break
-                client.sendall(piece)
+                self._travel()
+                room = self._take_room(len(piece))
+                client.sendall(piece[:room])
+                if room < len(piece):
+                    break
         except OSError:
             pass
         _shut(client)
         _shut(server)
 
+    def _travel(self):
+        if self._delay_s:
+            time.sleep(self._delay_s)
+        self._flows.wait()
 
-def _shut(each):
+    def _take_room(self, size):
+        """How many bytes of an answer may pass; fewer than size: here is the cut, and it is the only one."""
+        with self._lock:
+            if self._room is None or self._room >= size:
+                self._room = None if self._room is None else self._room - size
+                return size
+            room, self._room = self._room, None
+            return room
+
+
+def _shut(each, reset=False):
+    """The shutdown also wakes the thread that reads there; without it the close would wait for that thread."""
     try:
-        each.shutdown(socket.SHUT_RDWR)
+        if reset:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        each.shutdown(socket.SHUT_RD if reset else socket.SHUT_RDWR)
     except OSError:
         pass
     each.close()

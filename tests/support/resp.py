@@ -38,6 +38,10 @@ class Redis:
         self._socket.sendall(b"".join(map(_encode, commands)))
         return [self._read() for _ in commands]
 
+    def send(self, *words):
+        """A command whose answer nobody waits for. The connection is good for nothing else afterwards."""
+        self._socket.sendall(_encode(words))
+
     def subscribe(self, *patterns):
         """Another connection, confirmed to be subscribed to all patterns when this returns."""
         other = Redis(self.address)

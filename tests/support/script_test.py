@@ -54,7 +54,7 @@ class ScriptTest(ProcessTest):
         after = look(self.redis)
         after.check()
         self.assert_announced(before, after)
-        self.assert_finals_untouched(before, after)
+        self.assert_finals_untouched(before, after, erased=name == "erase" and args[0])
         return answer
 
     def assert_announced(self, before, after):
@@ -68,9 +68,9 @@ class ScriptTest(ProcessTest):
                 new[id] = elements
         self.assertEqual(announced, new, "the channel carries the new elements of the log, the same bytes")
 
-    def assert_finals_untouched(self, before, after):
+    def assert_finals_untouched(self, before, after, erased):
         for task in before.tasks.values():
-            if task.is_final:
+            if task.is_final and task.id != erased:
                 for kind in ("task", "request", "events", "result"):
                     key = f"{kind}:{task.id}"
                     self.assertEqual(after.everything[key], before.everything[key], "final is final")
@@ -85,9 +85,19 @@ class ScriptTest(ProcessTest):
     # -- the scripts as their callers use them
 
     def submit(self, task_id="t1", urls=URLS, max_paid_calls=2, ttl=TTL_MS, queue_limit=100, queue_ttl=60_000, trace="",
-               hash="hash", request=None):
+               hash="hash", request=None, client="public", client_limit=100_000):
         request = compact({"urls": urls}) if request is None else request
-        return self.run_script("submit", f"public.{task_id}", hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, 100_000, trace)
+        return self.run_script("submit", f"{client}.{task_id}", hash, request, max_paid_calls, ttl, queue_limit, queue_ttl,
+                               client_limit, trace)
+
+    def submit_many(self, client, count, queue_ttl=60_000):
+        """t0, t1, ... of a client, in one go."""
+        sha1 = self.scripts.sha1["submit"]
+        self.scripts.load()
+        self.redis.pipeline([
+            ("EVALSHA", sha1, 1, PREFIX, f"{client}.t{n}", "hash", compact({"urls": URLS}), 2, TTL_MS, 10**6, queue_ttl, 10**6, "")
+            for n in range(count)])
+        self.news.messages()
 
     def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1"):
         """(ms until the next is due, jobs)"""
@@ -128,8 +138,16 @@ class ScriptTest(ProcessTest):
     def reap(self, grace=0, most=100):
         return self.run_script("reap", grace, most)
 
-    def task(self, task_id="t1"):
-        return look(self.redis).tasks[f"public.{task_id}"]
+    def cancel(self, id="public.t1", mode="any"):
+        return self.run_script("cancel", id, mode)
+
+    def lapse(self, job):
+        """Its lease ends, and somebody sees it."""
+        self.redis("ZADD", PREFIX + "leased", 5, job.id)
+        self.assertEqual(self.reap(), 1)
+
+    def task(self, task_id="t1", client="public"):
+        return look(self.redis).tasks[f"{client}.{task_id}"]
 
     def meta(self, name):
         return int(look(self.redis).meta.get(name, 0))

@@ -7,6 +7,7 @@
     assert look(redis).everything == before.everything
 """
 
+import collections
 import dataclasses
 import json
 
@@ -89,6 +90,8 @@ class Look:
         self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items()}
         self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index")}
         self.meta = _pairs(self._value("meta") or [])
+        self.clients = _pairs(self._value("clients") or [])
+        self.live = {client: int(count) for client, count in _pairs(self._value("live") or []).items()}
         self.wake = len(self._value("wake") or [])
         self.tasks = {key.partition(":")[2]: self._task(key.partition(":")[2]) for key in self._keys if key.startswith("task:")}
 
@@ -111,6 +114,12 @@ class Look:
         for name, scores in self.sets.items():
             strangers = set(scores) - set(self.tasks) if name != "dead" else set()
             assert not strangers, f"in {name}, but no tasks: {strangers}"
+        live = collections.Counter(id.partition(".")[0] for id in self.sets["index"])
+        assert self.live == live, f"live says {self.live}, index {live}"
+        assert set(self.clients) <= set(live), f"virtual times of {set(self.clients)}, live tasks of {set(live)}"
+        for name in self._keys:
+            kind, _, id = name.partition(":")
+            assert kind not in KINDS or id in self.tasks, f"{name} is left of a task that is no more"
         for task in self.tasks.values():
             try:
                 _check_task(task)

@@ -125,11 +125,11 @@ class World:
         defaults = {"ARK_SIM_LISTEN": "127.0.0.1:0", "ARK_SIM_IMAGE_MS": "20", "LOG_LEVEL": "debug"}
         return self._start(Ark, "ark-sim", "arkrelay-ark-sim", {**defaults, **options})
 
-    def gateway(self, **options):
+    def gateway(self, wait_ready=True, **options):
         """A gateway that is ready, if Redis is there."""
         defaults = {"GATEWAY_LISTEN": "127.0.0.1:0", **self._shared()}
         gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options})
-        if self.redis_server.program.is_running():
+        if wait_ready and self.redis_server.program.is_running():
             eventually(lambda: gateway.get("/readyz").status == 200, f"{gateway.name} is ready")
         return gateway
 
@@ -146,6 +146,12 @@ class World:
         now on, so that run_script.sha1 names a request that runs one."""
         self.run_script.load()
         self._proxies.append(Proxy(self.redis_server.socket))
+        return self._proxies[-1]
+
+    def ark_proxy(self):
+        """One in front of the simulator: give its address to a worker as ARK_BASE_URL=f"http://{proxy.address}/api/v3"."""
+        host, _, port = self.ark.address.rpartition(":")
+        self._proxies.append(Proxy((host, int(port))))
         return self._proxies[-1]
 
     def _shared(self):

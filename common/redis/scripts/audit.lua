@@ -3,31 +3,36 @@
 -- ARGV worker interval_ms most
 -- -> state repaired        state: 1 the pass is over, 0 call again, -1 not this worker's turn
 local worker, interval, most = unpack(ARGV)
-local meta, index = prefix .. 'meta', prefix .. 'index'
+local meta, index, live = prefix .. 'meta', prefix .. 'index', prefix .. 'live'
 local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }
 local at = now()
 
 local h = redis.call('HMGET', meta, 'auditor', 'audited_at', 'audit_rank')
 local rank = tonumber(h[3] or 0)
-if not (h[1] == worker and rank > 0) then
-  if at - (h[2] or 0) < tonumber(interval) then
-    return { -1, 0 }
-  end
+local goes_on = h[1] == worker and rank > 0
+if not goes_on and at - (h[2] or 0) < tonumber(interval) then
+  return { -1, 0 }
+end
+despite_full_memory()
+if not goes_on then
   rank = 0
   redis.call('HSET', meta, 'auditor', worker, 'audited_at', at)
 end
 
-local function forget(id)
+local function forget(id, state)
   for _, set in pairs(sets) do
     redis.call('ZREM', set, id)
   end
   if redis.call('ZREM', index, id) == 1 then
     release(id)
   end
+  if not state then
+    redis.call('DEL', key('request', id), key('events', id), key('result', id))
+  end
 end
 
--- A task that is in none of the sets, or in a wrong one, goes where its state says. A running one gets a lapsed lease: its worker
--- renews it, or REAP settles it.
+-- A task that is in none of the sets, or in a wrong one, goes where its state says. A running one gets a lease until about the
+-- next pass: its worker renews it, or REAP settles it.
 local function place(id, state)
   local wrong = 0
   for name, set in pairs(sets) do
@@ -41,27 +46,71 @@ local function place(id, state)
   local score = at
   if state == 'queued' then
     score = redis.call('HGET', key('task', id), 'score') or 0
-    wake()
+  elseif state == 'running' then
+    score = at + interval
   end
   redis.call('ZADD', sets[state], score, id)
+  wake()
   return true
 end
 
-local page = redis.call('ZRANGE', index, rank, rank + most - 1)
 local repaired, gone = 0, 0
+local page = redis.call('ZRANGE', index, rank, rank + most - 1)
 for _, id in ipairs(page) do
   local state = redis.call('HGET', key('task', id), 'state')
   if not sets[state or ''] then
-    forget(id)
+    forget(id, state)
     repaired, gone = repaired + 1, gone + 1
   elseif place(id, state) then
     repaired = repaired + 1
   end
 end
-if repaired > 0 then
-  redis.call('HINCRBY', meta, 'orphan', repaired)
+
+-- The sets against the index, where their sizes say that they do not agree.
+local function find_strangers()
+  local size = 0
+  for _, set in pairs(sets) do
+    size = size + redis.call('ZCARD', set)
+  end
+  if size == redis.call('ZCARD', index) then
+    return
+  end
+  for _, set in pairs(sets) do
+    for _, id in ipairs(redis.call('ZDIFF', 2, set, index)) do
+      local state, epoch = unpack(redis.call('HMGET', key('task', id), 'state', 'epoch'))
+      if sets[state or ''] then
+        redis.call('ZADD', index, epoch or at, id)
+        redis.call('HINCRBY', live, client(id), 1)
+        place(id, state)
+      else
+        forget(id, state)
+      end
+      repaired = repaired + 1
+    end
+  end
+end
+
+local function recount_live()
+  local sum = 0
+  for _, count in ipairs(redis.call('HVALS', live)) do
+    sum = sum + count
+  end
+  if sum == redis.call('ZCARD', index) then
+    return
+  end
+  redis.call('DEL', live)
+  for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
+    redis.call('HINCRBY', live, client(id), 1)
+  end
 end
 
 local over = #page < tonumber(most)
+if over then
+  find_strangers()
+  recount_live()
+end
+if repaired > 0 then
+  redis.call('HINCRBY', meta, 'orphan', repaired)
+end
 redis.call('HSET', meta, 'audit_rank', over and 0 or rank + #page - gone)
 return { over and 1 or 0, repaired }

@@ -20,6 +20,6 @@ end
 local at = now()
 redis.call('DEL', key('result', id)) -- slots that failed in an earlier call
 redis.call('HSET', task, 'call', call, 'called_at', at, 'images', images)
-redis.call('ZADD', prefix .. 'leased', 'XX', 'GT', at + lease, id)
+redis.call('ZADD', prefix .. 'leased', 'GT', at + lease, id)
 log(id, 'process', data)
 return { 'OK', redis.call('HINCRBY', task, 'paid_calls', 1) }

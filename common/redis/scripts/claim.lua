@@ -56,7 +56,7 @@ end
 
 -- With nothing to come, tokens would only wake workers in vain.
 if redis.call('EXISTS', pending, delayed) == 0 then
-  redis.call('DEL', prefix .. 'wake', prefix .. 'clients') -- nor does anybody wait behind anybody
+  redis.call('DEL', prefix .. 'wake')
 end
 local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 table.insert(jobs, 1, vain == BATCH and 0 or due and math.max(0, due - at) or -1)

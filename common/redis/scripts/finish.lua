@@ -1,7 +1,8 @@
 -- FINISH (worker): the attempt is over; closes its paid call, then ends, delays or hands back the task.
 -- ARGV id fence outcome charge delay_ms data
 --   outcome: done (data: JSON fragment) | failed (data: JSON of code, error, retryable, more) | cancelled
---            | retry (data: the event's) | handback (data: the event's); a task to be cancelled does not go back
+--            | retry (data: the event's) | handback (data: the event's); a task to be cancelled does not go back,
+--            and one with images is done
 --   charge:  known (paid) | void (not charged) | unknown | none (no call was begun)
 -- -> OK n | SAME | LOST
 local id, fence, outcome, charge, delay, data = unpack(ARGV)
@@ -17,6 +18,14 @@ end
 local goes_back = outcome == 'retry' or outcome == 'handback'
 if goes_back and h[6] then
   outcome = 'cancelled'
+end
+if #slots(id) > 0 then -- images that came were paid for, and are the result, whatever else is said
+  if outcome ~= 'done' then
+    outcome, data = 'done', ''
+  end
+  if charge == 'void' then
+    charge = 'known'
+  end
 end
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
 

@@ -16,6 +16,7 @@ for i, v in ipairs(redis.call('HMGET', governor, 'tokens', 'filled_at', 'paused_
   g[i] = tonumber(v)
 end
 local tokens, filled_at, paused_until, limit, shrunk_at = g[1] or per_minute, g[2] or at, g[3] or 0, g[4], g[5] or 0
+despite_full_memory()
 
 -- What lost workers held is free again.
 for _, lost in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', at)) do
@@ -33,8 +34,8 @@ end
 -- Additive increase, multiplicative decrease: a refusal halves the calls in flight (once per second, since one burst is one
 -- piece of news), each call that went well adds its share of one more.
 if event == 'refused' then
-  if at - shrunk_at >= 1000 then
-    limit = math.max(1, math.floor((in_flight + 1) / 2))
+  if math.abs(at - shrunk_at) >= 1000 then
+    limit = math.max(1, math.floor((math.min(in_flight, limit or in_flight) + 1) / 2))
     shrunk_at = at
   end
   paused_until = math.max(paused_until, at + pause)
@@ -46,7 +47,9 @@ if limit and (calls_max > 0 and limit >= calls_max or limit >= 20000) then
 end
 local most = limit and math.floor(limit) or calls_max
 
-tokens = math.min(per_minute, tokens + (at - filled_at) * per_minute / 60000) - spent
+-- What is given back has run over where the bucket is full; a debt has not. A clock that went back fills nothing.
+tokens = math.min(per_minute, tokens + math.max(0, at - filled_at) * per_minute / 60000)
+tokens = math.min(per_minute, tokens - spent)
 
 local granted, wait = want, 0
 if paused_until > at then
@@ -54,7 +57,7 @@ if paused_until > at then
 end
 if most > 0 and granted > most - in_flight then
   granted = math.max(0, most - in_flight)
-  wait = granted > 0 and 0 or 200
+  wait = granted > 0 and 0 or math.max(wait, 200)
 end
 if per_minute > 0 and granted > 0 and granted * images > tokens then
   granted = math.max(0, math.floor(tokens / images))
@@ -65,13 +68,13 @@ if per_minute > 0 and granted > 0 and granted * images > tokens then
   wait = granted > 0 and 0 or math.ceil((math.min(images, per_minute) - tokens) * 60000 / per_minute)
 end
 if per_minute > 0 then
-  tokens = tokens - granted * images
-end
+  wait = math.min(wait, 1000) -- others may give back what they did not need
 
-redis.call('HSET', governor, 'tokens', string.format('%.3f', tokens), 'filled_at', at, 'paused_until', paused_until,
-  'shrunk_at', shrunk_at, 'calls', in_flight + granted)
+redis.call('HSET', governor, 'tokens', string.format('%.9f', tokens - granted * images), 'filled_at', at)
+end
+redis.call('HSET', governor, 'paused_until', paused_until, 'shrunk_at', shrunk_at, 'calls', in_flight + granted)
 if limit then
-  redis.call('HSET', governor, 'limit', string.format('%.3f', limit))
+  redis.call('HSET', governor, 'limit', string.format('%.6f', limit))
 else
   redis.call('HDEL', governor, 'limit')
 end

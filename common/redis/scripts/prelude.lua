@@ -44,10 +44,11 @@ local function client(id)
   return id:match('^[^.]*')
 end
 
--- One live task less of its client; a client without any takes no room.
+-- One live task less of its client; a client without any takes no room, and what it cancelled does not hold up its next one.
 local function release(id)
   if redis.call('HINCRBY', prefix .. 'live', client(id), -1) <= 0 then
     redis.call('HDEL', prefix .. 'live', client(id))
+    redis.call('HDEL', prefix .. 'clients', client(id))
   end
 end
 

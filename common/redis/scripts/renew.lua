@@ -9,7 +9,7 @@ for i = 2, #ARGV, 2 do
   local id, fence = ARGV[i], ARGV[i + 1]
   local h = redis.call('HMGET', key('task', id), 'fence', 'state', 'cancel')
   if h[1] == fence and h[2] == 'running' then
-    redis.call('ZADD', prefix .. 'leased', 'XX', 'GT', lease_end, id)
+    redis.call('ZADD', prefix .. 'leased', 'GT', lease_end, id)
     table.insert(answers, h[3] and 'CANCEL' or 'OK')
   else
     table.insert(answers, 'LOST')

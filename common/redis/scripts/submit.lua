@@ -6,6 +6,7 @@ local task, events = key('task', id), key('events', id)
 
 local known = redis.call('HMGET', task, 'hash', 'epoch', 'state')
 if known[1] then
+  despite_full_memory() -- who comes back gets the log of what was accepted
   if known[1] ~= hash then
     tally('conflict')
     return { 'CONFLICT' }
@@ -45,8 +46,12 @@ if trace ~= '' then
   redis.call('HSET', task, 'trace', trace)
 end
 redis.call('SET', key('request', id), request)
-redis.call('ZADD', prefix .. 'index', epoch, id)
-redis.call('HINCRBY', prefix .. 'live', client(id), 1)
+if redis.call('ZADD', prefix .. 'index', epoch, id) == 1 then
+  redis.call('HINCRBY', prefix .. 'live', client(id), 1)
+else -- the hash of a live task was lost: this one takes its place
+  redis.call('ZREM', prefix .. 'delayed', id)
+  redis.call('ZREM', prefix .. 'leased', id)
+end
 tally('submitted')
 enqueue(id, score)
 local position = redis.call('ZRANK', prefix .. 'pending', id) + 1

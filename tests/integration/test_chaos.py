@@ -1,0 +1,130 @@
+"""Two gateways, three workers, Redis, ARK and some hundred clients, while everything that can fail does.
+
+Programs are killed, frozen, and restarted; Redis too; connections are cut, delayed and frozen; ARK refuses, hangs, and cuts its answers
+at any byte. When it is over, every accepted task has ended once, every client has seen all of it, no budget was overrun, and nothing
+that ARK delivered to a worker that lived on was thrown away.
+
+    ARKRELAY_SEED=7 CHAOS_SECONDS=600 python3 -m unittest test_chaos
+"""
+
+import json
+import os
+import random
+import time
+import unittest
+
+from support.crowd import SILENCE_S, Crowd
+from support.faults import LEASE_S, Faults
+from support.fleet import Fleet
+from support.judge import Judge
+from support.processes import ProcessTest, eventually
+from support.world import World
+
+SECONDS = int(os.environ.get("CHAOS_SECONDS", "180"))
+SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
+CLIENTS = 200
+SETTLE_S = 90
+SHOWN_TASKS = 4             # with all that is known of them, when a judgement fails
+MEMORY_SLACK = 24 << 20
+FILES_SLACK = 4
+
+WORKER = {"WORKER_LEASE": f"{LEASE_S:.0f}s", "WORKER_CONCURRENCY": 20, "RETRY_BACKOFF_BASE": "100ms", "RETRY_BACKOFF_MAX": "500ms",
+          "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms", "LOG_LEVEL": "info"}
+GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info"}
+
+
+class Chaos(ProcessTest):
+    def test_nothing_is_lost_repeated_or_paid_twice(self):
+        print(f"seed {SEED}, {SECONDS} s", flush=True)
+        with World(aof=True, options=("--appendfsync", "always")) as world:
+            self.build_fleet(world)
+            before = self.footprints()
+            crowd = Crowd(CLIENTS, SEED, lambda: [gateway.address for gateway in self.fleet.of("gateway")])
+            faults = Faults(world, self.fleet, SEED)
+            crowd.start()
+            faults.run(SECONDS)
+            crowd.stop()
+            judge = self.settle(world, crowd)
+            self.report(crowd, faults, judge)
+            self.assert_silent_only_when_frozen(crowd)
+            self.assert_footprints_like(before)
+            self.fleet.check()
+
+    def build_fleet(self, world):
+        """One gateway and two workers have a way to Redis that can be disturbed, one worker such a way to ARK."""
+        self.fleet = Fleet()
+        world.start_ark
+
+        def add(kind, start, **proxies):
+            options = {"REDIS_URL": proxies["redis"].url} if "redis" in proxies else {}
+            if "ark" in proxies:
+                options["ARK_BASE_URL"] = f"http://{proxies['ark'].address}/api/v3"
+            self.fleet.add(kind, lambda: start(options), proxies)
+
+        def gateway(options):
+            return world.gateway(wait_ready=False, **GATEWAY, **options)
+
+        def worker(options):
+            return world.worker(**WORKER, **options)
+        add("gateway", gateway)
+        add("gateway", gateway, redis=world.proxy())
+        add("worker", worker)
+        add("worker", worker, redis=world.proxy())
+        add("worker", worker, redis=world.proxy(), ark=world.ark_proxy())
+        for member in self.fleet.members:
+            eventually(lambda: member.service.get("/readyz").status == 200, f"{member.name} is ready")
+
+    def settle(self, world, crowd):
+        """Waits until nothing moves any more."""
+        crowd.wait(SETTLE_S)
+        world.redis = world.redis_server.client()
+        try:
+            world.wait_all_final(SETTLE_S)
+        except AssertionError as error:
+            print(error)
+        eventually(lambda: world.ark.stats()["calls_open"] == 0, "ARK has nothing to do", SETTLE_S)
+        self.assertTrue(crowd.stories)
+        return Judge(self.fleet, crowd.stories, world.look(), world.ark.calls())
+
+    def report(self, crowd, faults, judge):
+        found = judge.all()
+        reconnects = sum(story.reconnects for story in crowd.stories)
+        ends = {}
+        for task in judge.tasks.values():
+            code = task.fields.get("code", task.state)
+            ends[code] = ends.get(code, 0) + 1
+        print(f"faults: {json.dumps(faults.counts)}\nends: {json.dumps(ends)}\nrefused: {json.dumps(crowd.refusals)}\n"
+              f"images: {json.dumps(judge.images)}")
+        print(f"chaos: seed={SEED} seconds={SECONDS} tasks={len(crowd.stories)} faults={sum(faults.counts.values())}"
+              f" reconnects={reconnects} " + " ".join(f"{name}={len(found[name])}" for name in found), flush=True)
+        guilty = {task_id: None for tasks in found.values() for task_id, _ in tasks}
+        for task_id in list(guilty)[:SHOWN_TASKS]:
+            print(judge.dossier(task_id), flush=True)
+        self.assertEqual([(name, *each) for name in found for each in found[name]][:20], [])
+
+    def assert_silent_only_when_frozen(self, crowd):
+        """A gateway that is not frozen itself talks, whatever happens behind it."""
+        frozen = {}
+        for member in self.fleet.of("gateway"):
+            for life in member.lives:
+                frozen[life.service.address] = member.name
+        unexplained = [silence for silence in crowd.silences
+                       if not self.fleet.during(silence.begin - 1, silence.end + 1, frozen[silence.address])]
+        self.assertEqual(unexplained[:5], [], f"{len(unexplained)} of {len(crowd.silences)}")
+
+    # -- what programs hold
+
+    def footprints(self):
+        return {member.name: (member.service.open_files(), member.service.memory()) for member in self.fleet.members}
+
+    def assert_footprints_like(self, before):
+        for member in self.fleet.members:
+            files, memory = before[member.name]
+            eventually(lambda: member.service.open_files() <= files + FILES_SLACK,
+                       f"{member.name} has {member.service.open_files()} files open, {files} before")
+            if not member.service.is_sanitized():
+                self.assertLess(member.service.memory(), memory + MEMORY_SLACK, member.name)
+
+
+if __name__ == "__main__":
+    unittest.main()

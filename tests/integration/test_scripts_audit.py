@@ -1,0 +1,239 @@
+"""The transitions for those who look after the queue: AUDIT with every kind of damage, PAUSE, PLACES."""
+
+import unittest
+
+from support.script_test import LEASE_MS, URLS, ScriptTest, compact
+from support.scripts import PREFIX
+from support.store import look
+
+MINUTE = 60_000
+
+
+class Damage(ScriptTest):
+    """What somebody breaks from outside; one pass of AUDIT later all invariants hold again."""
+
+    def given(self):
+        """A task in each state, of two clients: waits, delayed, runs; and one that has ended."""
+        self.submit("delayed")
+        self.finish(self.claim_one(), "retry", "none", delay=MINUTE)
+        self.submit("ended")
+        self.finish(self.claim_one(), "failed", "none")
+        self.submit("runs", client="shop")
+        self.job = self.claim_one()
+        self.begin(self.job)
+        self.submit("waits")
+        look(self.redis).check()
+
+    def audit(self, most=100, worker="w1", interval=MINUTE):
+        """No invariants before it: there is damage."""
+        answer = self.scripts("audit", worker, interval, most)
+        self.news.messages()
+        return answer
+
+    def damage(self, *commands):
+        self.redis.pipeline([(name, PREFIX + key, *rest) for name, key, *rest in commands])
+
+    def test_every_kind_is_repaired(self):
+        """Damage -> how many tasks were put right, and where they are then."""
+        waits, delayed, runs, ended = "public.waits", "public.delayed", "shop.runs", "public.ended"
+        table = [
+            ("nothing", [], 0, {}),
+            ("a waiting task in no set", [("ZREM", "pending", waits)], 1, {waits: "pending"}),
+            ("a delayed task in no set", [("ZREM", "delayed", delayed)], 1, {delayed: "delayed"}),
+            ("a running task without a lease", [("ZREM", "leased", runs)], 1, {runs: "leased"}),
+            ("a waiting task leased as well", [("ZADD", "leased", 1, waits)], 1, {waits: "pending"}),
+            ("a running task pending as well", [("ZADD", "pending", 1, runs)], 1, {runs: "leased"}),
+            ("a delayed task in all three", [("ZADD", "pending", 1, delayed), ("ZADD", "leased", 1, delayed)], 1,
+             {delayed: "delayed"}),
+            ("a waiting task in a wrong set", [("ZREM", "pending", waits), ("ZADD", "delayed", 1, waits)], 1, {waits: "pending"}),
+            ("a running task in a wrong set", [("ZREM", "leased", runs), ("ZADD", "pending", 1, runs)], 1, {runs: "leased"}),
+            ("a waiting task whose hash has vanished", [("DEL", f"task:{waits}")], 1, {waits: None}),
+            ("a running task whose hash has vanished", [("DEL", f"task:{runs}")], 1, {runs: None}),
+            ("a delayed task of which nothing is left", [("DEL", f"{kind}:{delayed}") for kind in ("task", "request", "events")], 1,
+             {delayed: None}),
+            ("a hash without a state", [("DEL", f"task:{waits}"), ("HSET", f"task:{waits}", "x", 1), ("DEL", f"task:{waits}")], 1,
+             {waits: None}),
+            ("a final task in the index", [("ZADD", "index", 1, ended), ("HINCRBY", "live", "public", 1)], 1, {ended: None}),
+            ("a final task in the index, pending too",
+             [("ZADD", "index", 1, ended), ("ZADD", "pending", 1, ended), ("HINCRBY", "live", "public", 1)], 1, {ended: None}),
+            ("a final task that is leased", [("ZADD", "leased", 1, ended)], 1, {ended: None}),
+            ("a pending id without a task", [("ZADD", "pending", 1, "public.ghost")], 1, {}),
+            ("a live task that the index has lost", [("ZREM", "index", waits)], 1, {waits: "pending"}),
+            ("the whole index lost", [("DEL", "index")], 3, {waits: "pending", delayed: "delayed", runs: "leased"}),
+            ("all sets lost", [("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased")], 3,
+             {waits: "pending", delayed: "delayed", runs: "leased"}),
+            ("wrong numbers of live tasks", [("HSET", "live", "public", 7, "shop", 9, "nobody", 1)], 0, {}),
+            ("no numbers of live tasks", [("DEL", "live")], 0, {}),
+            ("everything at once", [("DEL", "live"), ("DEL", f"task:{waits}"), ("ZREM", "index", runs), ("DEL", "delayed")], 3,
+             {waits: None, delayed: "delayed", runs: "leased"}),
+        ]
+        for damage, repaired, places in self.cases(table):
+            self.given()
+            self.damage(*damage)
+            self.assertEqual(self.audit(), [1, repaired])
+            after = look(self.redis)
+            after.check()
+            for id, place in places.items():
+                self.assertEqual(after.tasks[id].place if id in after.tasks else None, place)
+            self.assertEqual(self.meta("orphan"), repaired)
+            self.damage(("HDEL", "meta", "audited_at"))
+            self.assertEqual(self.audit(), [1, 0], "nothing is left to repair")
+
+    def test_a_task_goes_back_to_its_old_place(self):
+        self.given()
+        score = float(self.task("waits").fields["score"])
+        self.damage(("ZREM", "pending", "public.waits"))
+        self.audit()
+        self.assertEqual(self.task("waits").places["pending"], score)
+
+    def test_a_running_task_has_until_about_the_next_pass_for_a_sign_of_life(self):
+        self.given()
+        for sign in (True, False):
+            with self.subTest(sign):
+                self.damage(("ZREM", "leased", "shop.runs"), ("HDEL", "meta", "audited_at"))
+                self.audit()
+                self.assertEqual(self.reap(grace=2000), 0, "its worker may well be there")
+                if sign:
+                    self.assertEqual(self.run_script("renew", LEASE_MS, self.job.id, self.job.fence), [b"OK"])
+                    self.assertEqual(self.emit_image(self.job)[0], b"OK")
+        self.lapse(self.job)
+        self.assertEqual(self.task("runs", "shop").state, "done")
+
+    def test_a_delayed_task_is_due_at_once(self):
+        self.given()
+        self.damage(("ZREM", "delayed", "public.delayed"), ("DEL", "wake"))
+        self.audit()
+        self.assertGreaterEqual(look(self.redis).wake, 1)
+        self.assertEqual(self.claim_one().id, "public.delayed")
+
+    def test_everything_can_go_on_to_its_end_afterwards(self):
+        self.given()
+        self.damage(("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased"), ("DEL", "index"), ("DEL", "live"))
+        for id in ("waits", "delayed"):
+            self.damage(("ZADD", "index", 1, f"public.{id}"))
+        self.damage(("ZADD", "index", 1, "shop.runs"))
+        self.audit()
+        self.finish(self.job, "done", "known")
+        for job in self.claim(most=9)[1]:
+            self.finish(job, "done", "none")
+        self.assertEqual((look(self.redis).sets["index"], look(self.redis).live), ({}, {}))
+
+
+class Turns(ScriptTest):
+    def audit(self, worker="w1", interval=MINUTE, most=100):
+        return self.run_script("audit", worker, interval, most)
+
+    def test_an_empty_queue_is_soon_looked_through(self):
+        self.assertEqual(self.audit(), [1, 0])
+
+    def test_one_worker_has_the_turn_and_the_others_wait(self):
+        self.assertEqual(self.audit("w1"), [1, 0])
+        for worker in ("w1", "w2"):
+            self.assert_changes_nothing([-1, 0], "audit", worker, MINUTE, 100)
+        self.redis("HINCRBY", PREFIX + "meta", "audited_at", -MINUTE)
+        self.assertEqual(self.audit("w2"), [1, 0])
+        self.assertEqual(self.audit("w1"), [-1, 0])
+
+    def test_a_pass_goes_through_all_pages(self):
+        self.submit_many("public", 25)
+        self.assertEqual([self.audit(most=10) for _ in range(4)], [[0, 0], [0, 0], [1, 0], [-1, 0]])
+
+    def test_pages_that_shrink_while_they_are_repaired_leave_nobody_out(self):
+        self.submit_many("public", 25)
+        for n in range(0, 25, 2):
+            self.redis("DEL", PREFIX + f"task:public.t{n}")
+        answers = [self.scripts("audit", "w1", MINUTE, 4) for _ in range(7)]
+        self.assertEqual(sum(repaired for _, repaired in answers), 13)
+        self.assertEqual(answers[-1][0], 1)
+        after = look(self.redis)
+        after.check()
+        self.assertEqual(len(after.tasks), 12)
+
+    def test_another_worker_does_not_cut_in(self):
+        self.submit_many("public", 25)
+        self.assertEqual(self.audit("w1", most=10), [0, 0])
+        self.assertEqual(self.audit("w2", most=10), [-1, 0])
+        self.assertEqual(self.audit("w1", most=10), [0, 0])
+
+    def test_a_lost_worker_gives_its_turn_away_and_does_not_get_it_back(self):
+        self.submit_many("public", 25)
+        self.audit("w1", most=10)
+        self.redis("HINCRBY", PREFIX + "meta", "audited_at", -MINUTE)
+        self.redis("ZREM", PREFIX + "pending", "public.t0")      # on the page that w1 has seen
+        self.assertEqual(self.scripts("audit", "w2", MINUTE, 10), [0, 1], "w2 begins at the beginning")
+        self.assertEqual(self.audit("w1", most=10), [-1, 0])
+        self.assertEqual([self.audit("w2", most=10) for _ in range(2)], [[0, 0], [1, 0]])
+
+    def test_a_page_that_is_just_full_is_not_the_last(self):
+        self.submit_many("public", 10)
+        self.assertEqual([self.audit(most=10) for _ in range(3)], [[0, 0], [1, 0], [-1, 0]])
+
+
+class Pause(ScriptTest):
+    def test_the_queue_takes_and_gives_nothing_until_it_is_resumed(self):
+        self.submit("t1")
+        self.submit("t2")
+        job = self.claim_one()
+        self.assertEqual(self.run_script("pause", 1), [b"PAUSED"])
+        self.assert_changes_nothing([b"PAUSED"], "pause", 1)
+        self.assertEqual(self.submit("t3"), [b"PAUSED"])
+        self.assertEqual(self.claim(), (-1, []))
+        self.assertEqual(self.run_script("ready")[2], 1)
+        self.begin(job)                                          # what runs goes on
+        self.emit_image(job)
+        self.assertEqual(self.finish(job, "done", "known")[0], b"OK")
+        self.redis("DEL", PREFIX + "wake")
+        self.assertEqual(self.run_script("pause", 0), [b"RESUMED"])
+        self.assertEqual(look(self.redis).wake, 1)
+        self.assertEqual(self.claim_one().id, "public.t2")
+        self.assertEqual(self.submit("t3")[0], b"NEW")
+
+    def test_resuming_twice_is_fine(self):
+        self.assertEqual([self.run_script("pause", 0) for _ in range(2)], [[b"RESUMED"]] * 2)
+        self.assertNotIn("paused", look(self.redis).meta)
+
+    def test_a_paused_task_can_be_cancelled_and_lapsed_leases_are_seen(self):
+        self.submit("t1")
+        self.submit("t2")
+        job = self.claim_one()
+        self.run_script("pause", 1)
+        self.lapse(job)
+        self.assertEqual(self.cancel("public.t2"), [b"CANCELLED"])
+        self.assertEqual(self.task("t1").state, "queued")
+
+
+class Places(ScriptTest):
+    def test_places_in_the_order_asked_for(self):
+        for n in range(4):
+            self.submit(f"t{n}")
+        self.claim_one()
+        ids = ["public.t3", "public.t0", "public.none", "public.t1", "public.t3"]
+        now, ended, *places = self.run_script("places", *ids)
+        self.assertRegex(now, rb"^\d{13}$")
+        self.assertEqual((ended, places), (0, [3, 0, 0, 1, 3]))
+        self.assertEqual(self.run_script("places")[1:], [0])
+
+    def test_a_delayed_task_has_no_place(self):
+        self.submit()
+        self.finish(self.claim_one(), "retry", "none", delay=MINUTE)
+        self.assertEqual(self.run_script("places", "public.t1")[2:], [0])
+
+    def test_every_end_counts_for_the_pace(self):
+        for n, outcome in enumerate(("done", "failed", "cancelled")):
+            self.submit(f"t{n}")
+            self.finish(self.claim_one(), outcome, "none")
+            self.assertEqual(self.run_script("places")[1], n + 1)
+
+    def test_it_only_looks(self):
+        self.submit(request=compact({"urls": URLS}))
+        before = look(self.redis).everything
+        self.run_script("places", "public.t1", "")
+        self.assertEqual(look(self.redis).everything, before)
+
+    def test_a_thousand_viewers_in_one_call(self):
+        self.submit_many("public", 1000)
+        self.assertEqual(self.run_script("places", *(f"public.t{n}" for n in range(1000)))[2:], list(range(1, 1001)))
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,207 @@
+"""Clients that want their pictures, whatever happens: each posts tasks, follows them, and resumes elsewhere when it is cut.
+
+    crowd = Crowd(100, seed, addresses)         # addresses() -> where gateways are now
+    crowd.start()
+    ...
+    crowd.stop()                                # nobody begins another task
+    crowd.wait()                                # everybody has seen the end of the one in hand
+    crowd.stories                               # what each saw
+
+What is against the contract stands in a story's problems; what only a look at the whole can tell is the judge's.
+"""
+
+import dataclasses
+import random
+import threading
+import time
+
+from support.http_client import EventStream, fetch
+from support.processes import DEADLINE, Deadline
+from support.world import BASE, request, sim
+
+SILENCE_S = 6.0             # after this a connection is given up: heartbeats come every second
+FINAL = ("done", "error")
+
+# What becomes of the calls of a task, as the simulator is told in its prompt. (weight, directives); {n} is a small number.
+PLANS = [
+    (50, ""), (6, "chunk=7 crlf"), (3, "comments"), (3, "no_done"), (3, "no_completed"),
+    (5, "fail={n}:OutputImageSensitiveContentDetected"), (3, "fail={n}:InternalServiceError"), (2, "zero_images_200"),
+    (5, "cut_after_image={n}"), (5, "cut_at_byte={byte}"), (2, "rst"), (3, "rst cut_after_image={n}"),
+    (3, "error_after_image={n} error_frame=event"), (2, "error_after_image={n} error_frame=bare"),
+    (1, "hang"), (1, "hang_after_image={n}"), (1, "hang=4500"),
+    (2, "status=400"), (1, "status=429 retry_after=1"), (1, "status=503"), (2, "status=500"), (2, "html_502"), (1, "empty_404"),
+    (1, "body_garbage"),
+]
+
+
+@dataclasses.dataclass
+class Story:
+    """One task, as its client knows it."""
+    task_id: str
+    body: dict
+    accepted: bool = False          # the client was told so
+    finished: bool = False          # it has seen the final event
+    left: bool = False              # it went away and will not look again
+    cancel: int | None = None       # the status that its request to cancel got
+    epoch: str | None = None
+    frames: list = dataclasses.field(default_factory=list)      # in order of their numbers
+    reconnects: int = 0
+    problems: list = dataclasses.field(default_factory=list)
+
+    @property
+    def last_id(self):
+        return self.frames[-1].id if self.frames else None
+
+    def take(self, frame):
+        if frame.event == "reset":
+            self.problems.append(f"the store lost data: {frame.raw!r} after {self.last_id}")
+        if frame.id is None:
+            return
+        epoch, _, _ = frame.id.partition("-")
+        self.epoch = self.epoch or epoch
+        if (epoch, frame.n) != (self.epoch, len(self.frames) + 1):
+            self.problems.append(f"{frame.id} came behind {self.last_id}")
+        self.accepted = True
+        self.frames.append(frame)
+        self.finished = frame.event in FINAL
+
+
+@dataclasses.dataclass
+class Silence:
+    """A gateway that did not talk."""
+    address: str
+    begin: float
+    end: float
+    what: str
+
+
+class Crowd:
+    def __init__(self, count, seed, addresses, think_s=1.5):
+        self.stories, self.silences, self.refusals = [], [], {}
+        self.addresses, self.think_s = addresses, think_s
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._clients = [_Client(self, n, random.Random(f"{seed} client {n}")) for n in range(count)]
+
+    def start(self):
+        for client in self._clients:
+            client.start()
+
+    def stop(self):
+        self.stopping.set()
+
+    def wait(self, seconds=DEADLINE):
+        """Until all are done; those that are not have a problem."""
+        deadline = Deadline(seconds)
+        for client in self._clients:
+            client.join(deadline.left())
+            if client.is_alive():
+                client.story.problems.append(f"its client still waits for the end after {seconds} s")
+                client.given_up = True
+
+    def note(self, story=None, silence=None, refusal=None):
+        with self._lock:
+            if story:
+                self.stories.append(story)
+            if silence:
+                self.silences.append(silence)
+            if refusal:
+                self.refusals[refusal] = self.refusals.get(refusal, 0) + 1
+
+
+class _Client(threading.Thread):
+    def __init__(self, crowd, number, rng):
+        super().__init__(daemon=True)
+        self.crowd, self.number, self.rng = crowd, number, rng
+        self.story = None
+        self.given_up = False
+        self._pace = threading.Event()
+
+    def run(self):
+        count = 0
+        while not self.crowd.stopping.is_set():
+            self.story = self._new_story(f"c{self.number}-{count}")
+            self.crowd.note(story=self.story)
+            try:
+                self._see_it_through()
+            except AssertionError as error:
+                self.story.problems.append(f"against the rules: {error}")
+            count += 1
+            self.crowd.stopping.wait(self.rng.expovariate(1 / self.crowd.think_s))
+
+    def _new_story(self, task_id):
+        rng = self.rng
+        plan, = rng.choices([plan for _, plan in PLANS], [weight for weight, _ in PLANS])
+        plan = plan.format(n=rng.randrange(3), byte=rng.randrange(5000))
+        images = rng.randint(1, 4)
+        body = request(task_id, prompt=sim(task_id, f"images={images} latency={rng.randint(30, 250)} {plan}"), max_images=images)
+        if budget := rng.choice((0, 0, 1, 2, 3)):
+            body["max_paid_calls"] = budget
+        return Story(task_id, body)
+
+    def _see_it_through(self):
+        """Until the final event, or until the client goes away of its own will."""
+        story, rng = self.story, self.rng
+        leaves_after = rng.randrange(3) if rng.random() < 0.05 else None
+        cancels_after = rng.randrange(4) if rng.random() < 0.05 else None
+        by_post = rng.random() < 0.5
+        while not (story.finished or story.left or self.given_up):
+            address = rng.choice(self.crowd.addresses())
+            try:
+                if not story.accepted and by_post:
+                    self._post_alone(address)
+                else:
+                    self._stream(address, leaves_after, cancels_after)
+            except TimeoutError as error:
+                now = time.time()
+                self.crowd.note(silence=Silence(address, now - SILENCE_S, now, f"{story.task_id}: {error}"))
+            except OSError:
+                pass
+            if not story.finished:
+                story.reconnects += 1
+                self._pace.wait(rng.uniform(0.05, 0.5))
+
+    def _post_alone(self, address):
+        answer = fetch(address, "POST", f"{BASE}/generate", self.story.body, seconds=SILENCE_S)
+        if answer.status == 202:
+            self.story.accepted = True
+        else:
+            self._refused(answer)
+
+    def _stream(self, address, leaves_after, cancels_after):
+        story = self.story
+        if story.accepted:
+            headers = {"Last-Event-ID": story.last_id} if story.frames else {}
+            stream = EventStream(address, "GET", f"{BASE}/tasks/{story.task_id}/stream", None, headers, seconds=SILENCE_S)
+        else:
+            stream = EventStream(address, "POST", f"{BASE}/generate/stream", story.body, seconds=SILENCE_S)
+        with stream:
+            if stream.refused:
+                self._refused(stream.response)
+                return
+            while not story.finished and (frame := stream.next(SILENCE_S)) is not None:
+                story.take(frame)
+                if leaves_after is not None and len(story.frames) > leaves_after:
+                    story.left = True
+                    return
+                if cancels_after is not None and len(story.frames) > cancels_after and story.cancel is None:
+                    self._cancel(address)
+            if story.finished and (frame := stream.next(SILENCE_S)) is not None:
+                story.problems.append(f"{frame.raw!r} behind the final event")
+
+    def _cancel(self, address):
+        answer = fetch(address, "POST", f"{BASE}/tasks/{self.story.task_id}/cancel", seconds=SILENCE_S)
+        if answer.status in (200, 202, 409):
+            self.story.cancel = answer.status
+        else:
+            self._refused(answer)
+
+    def _refused(self, answer):
+        """Busy or away is allowed, with a time to come again; anything else is not."""
+        code = answer.json().get("code", "?") if answer.body else "?"
+        self.crowd.note(refusal=f"{answer.status} {code}")
+        if answer.status not in (429, 503):
+            self.story.problems.append(f"answered {answer.status} {answer.body[:300]!r}")
+            self.story.left = True
+        elif "retry-after" not in answer.headers:
+            self.story.problems.append(f"{answer.status} {code} without Retry-After")

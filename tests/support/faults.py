@@ -1,0 +1,226 @@
+"""Faults at random from a seeded schedule, one after another and some at once, on every part of a world.
+
+    faults = Faults(world, fleet, seed)
+    faults.run(180)             # seconds of trouble; at the end everything is whole again
+    faults.counts               # how often each kind happened
+
+The seed decides what is done, to whom and for how long; what it meets is up to the machine. What is disturbed has a name in
+the fleet's history: a member's, its name and " network" for its way to Redis, its name and " ark" for its way to ARK, "redis", "ark".
+"""
+
+import heapq
+import itertools
+import random
+import signal
+import time
+from collections import Counter
+
+
+LEASE_S = 3.0               # what the workers are given
+EXIT_S = 40.0               # SIGTERM to exit: longer than any ARK call
+
+REFUSALS = [{"status": 429, "retry_after": 1}, {"status": 429, "retry_after": 1}, {"status": 503},
+            {"status": 429, "code": "ServerOverloaded"}]
+BREAKAGE = [{"cut_after_image": 0}, {"status": 500}, {"status": 502, "body": "html"}, {"hang": 4500}, {"cut_at_byte": 100}]
+SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read")
+
+
+class Faults:
+    def __init__(self, world, fleet, seed, gap_s=0.7):
+        """gap_s: from one fault to the next, in the mean."""
+        self.world, self.fleet, self.gap_s = world, fleet, gap_s
+        self.rng = random.Random(f"{seed} faults")
+        self.counts = Counter()
+        self._agenda = []           # (when, tie, what): what ends the faults that last
+        self._ties = itertools.count()
+        self._disturbed = set()     # names of what a lasting fault has now
+        self._kinds = {             # what -> weight
+            self.kill: 5, self.terminate: 4, self.freeze_for_a_moment: 5, self.freeze_beyond_the_lease: 4,
+            self.kill_redis: 3, self.freeze_redis: 3, self.redis_sleeps: 2, self.kill_connections: 4, self.forget_scripts: 2,
+            self.lose_a_reply: 5, self.cut_a_reply: 3, self.cut_network: 3, self.delay_network: 3, self.freeze_network: 3,
+            self.ark_refuses: 4, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
+        }
+
+    def run(self, seconds):
+        """Returns when the time is over and every fault has ended."""
+        end = time.monotonic() + seconds
+        next_fault = time.monotonic()
+        while (now := time.monotonic()) < end or self._agenda:
+            self.fleet.check()
+            if self._agenda and self._agenda[0][0] <= now:
+                heapq.heappop(self._agenda)[2]()
+            elif next_fault <= now < end:
+                next_fault = now + self.rng.expovariate(1 / self.gap_s)
+                self._begin_one()
+            else:
+                time.sleep(0.02)
+
+    def _begin_one(self):
+        kind, = self.rng.choices(list(self._kinds), list(self._kinds.values()))
+        if kind():
+            self.counts[kind.__name__] += 1
+
+    def _later(self, seconds, what):
+        heapq.heappush(self._agenda, (time.monotonic() + seconds, next(self._ties), what))
+
+    def _lasting(self, what, whom, seconds, begin, end):
+        """begin() now, end() later. Nothing else that lasts is done to whom in between. Whether it could be done."""
+        if whom in self._disturbed:
+            return False
+        self._disturbed.add(whom)
+        disturbance = self.fleet.begin(what, whom)
+        begin()
+
+        def over():
+            end()
+            disturbance.end = time.time()
+            self._disturbed.remove(whom)
+        self._later(seconds, over)
+        return True
+
+    # -- our programs
+
+    def _program(self):
+        """One that is whole."""
+        members = [each for each in self.fleet.members if each.name not in self._disturbed]
+        return self.rng.choice(members) if members else None
+
+    def kill(self):
+        member = self._program()
+        return member and self._lasting("kill", member.name, self.rng.uniform(0, 2), member.kill, member.start)
+
+    def terminate(self):
+        """SIGTERM; a new one takes the place as soon as the old one has ended."""
+        member = self._program()
+        if not member:
+            return False
+        self._disturbed.add(member.name)
+        disturbance = self.fleet.begin("terminate", member.name)
+        member.life.ends_with = (0,)
+        member.service.signal(signal.SIGTERM)
+        latest = time.monotonic() + EXIT_S
+
+        def look():
+            assert time.monotonic() < latest, f"{member.name} does not end:\n{member.service.log_tail()}"
+            if member.service.is_running():
+                self._later(0.05, look)
+                return
+            member.start()
+            disturbance.end = time.time()
+            self._disturbed.remove(member.name)
+        look()
+        return True
+
+    def _freeze(self, seconds):
+        member = self._program()
+        return member and self._lasting("freeze", member.name, seconds, member.service.pause, member.service.resume)
+
+    def freeze_for_a_moment(self):
+        return self._freeze(self.rng.uniform(0.1, LEASE_S / 2))
+
+    def freeze_beyond_the_lease(self):
+        return self._freeze(LEASE_S + self.rng.uniform(1, 4))
+
+    # -- Redis
+
+    def _short_or_long(self):
+        return self.rng.choice((self.rng.uniform(0.1, LEASE_S / 2), LEASE_S + self.rng.uniform(0.5, 3)))
+
+    def kill_redis(self):
+        server = self.world.redis_server
+
+        def kill():
+            server.kill()
+            server.program.forget()
+        return self._lasting("kill", "redis", self.rng.uniform(0, 4), kill, server.start)
+
+    def freeze_redis(self):
+        program = self.world.redis_server.program
+        return self._lasting("freeze", "redis", self._short_or_long(), program.pause, program.resume)
+
+    def redis_sleeps(self):
+        seconds = self.rng.uniform(0.5, 4)
+
+        def begin():
+            self.world.redis_server.client().send("DEBUG", "SLEEP", f"{seconds:.2f}")
+        return self._lasting("sleep", "redis", seconds, begin, lambda: None)
+
+    def _tell_redis(self, *words):
+        """Unless it could not answer now."""
+        if "redis" in self._disturbed:
+            return False
+        self.fleet.moment(words[1], "redis")
+        client = self.world.redis_server.client()
+        client(*words)
+        client.close()
+        return True
+
+    def kill_connections(self):
+        return self._tell_redis("CLIENT", "KILL", "TYPE", self.rng.choice(("normal", "pubsub")))
+
+    def forget_scripts(self):
+        return self._tell_redis("SCRIPT", "FLUSH")
+
+    # -- the way to Redis
+
+    def _way(self, to):
+        """A member whose way there can be disturbed."""
+        return self.rng.choice([each for each in self.fleet.members if to in each.proxies])
+
+    def lose_a_reply(self):
+        member = self._way("redis")
+        self.fleet.moment("lose a reply", f"{member.name} network")
+        member.proxies["redis"].lose_reply_to(self.world.run_script.sha1[self.rng.choice(SCRIPTS)])
+        return True
+
+    def cut_a_reply(self):
+        member = self._way("redis")
+        self.fleet.moment("cut a reply", f"{member.name} network")
+        member.proxies["redis"].cut_after(self.rng.randrange(300))
+        return True
+
+    def _cut(self, to, name):
+        member = self._way(to)
+        self.fleet.moment("cut", f"{member.name} {name}")
+        member.proxies[to].cut_all(reset=self.rng.random() < 0.5)
+        return True
+
+    def _freeze_way(self, to, name):
+        member = self._way(to)
+        proxy = member.proxies[to]
+        return self._lasting("freeze", f"{member.name} {name}", self._short_or_long(), proxy.freeze, proxy.thaw)
+
+    def cut_network(self):
+        return self._cut("redis", "network")
+
+    def freeze_network(self):
+        return self._freeze_way("redis", "network")
+
+    def delay_network(self):
+        member = self._way("redis")
+        proxy, delay = member.proxies["redis"], self.rng.uniform(0.01, 0.4)
+        return self._lasting("delay", f"{member.name} network", self.rng.uniform(1, 4), lambda: proxy.delay(delay), lambda: proxy.delay(0))
+
+    # -- ARK
+
+    def _script(self, steps, most):
+        """What the next calls get, whoever makes them."""
+        if "ark" in self._disturbed:
+            return False
+        self.world.ark.script(*(self.rng.choice(steps) for _ in range(self.rng.randint(1, most))))
+        return True
+
+    def ark_refuses(self):
+        return self._script(REFUSALS, 15)
+
+    def ark_breaks(self):
+        return self._script(BREAKAGE, 5)
+
+    def freeze_ark(self):
+        return self._lasting("freeze", "ark", self.rng.uniform(0.2, 5), self.world.ark.pause, self.world.ark.resume)
+
+    def cut_ark_network(self):
+        return self._cut("ark", "ark")
+
+    def freeze_ark_network(self):
+        return self._freeze_way("ark", "ark")

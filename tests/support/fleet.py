@@ -1,0 +1,134 @@
+"""The programs of a world while they are disturbed: who is up, what was done to whom and when, and that nobody fell by itself.
+
+    fleet = Fleet()
+    member = fleet.add("worker", lambda: world.worker())
+    with fleet.disturbing(member, "kill -9"): ...       # a Disturbance in fleet.history, with its begin and end
+    fleet.check()                                       # raises when a program ended that nobody ended
+
+Times are time.time(), as the simulator and Redis have it.
+"""
+
+import dataclasses
+import re
+import time
+
+FAR = 1e12
+SANITIZER = re.compile(r"AddressSanitizer|LeakSanitizer|runtime error:|Assertion .* failed|stack smashing")
+
+
+@dataclasses.dataclass
+class Disturbance:
+    what: str                   # "kill", "freeze", ...
+    whom: str                   # a member's name
+    begin: float
+    end: float = FAR            # while it lasts
+
+    def overlaps(self, begin, end):
+        return self.begin <= end and self.end >= begin
+
+
+@dataclasses.dataclass
+class Life:
+    """One process of a member, from its start on."""
+    service: object
+    began: float
+    ends_with: tuple = ()       # the exit statuses that are expected of it, once somebody has ended it
+    forgotten: bool = False
+
+
+class Member:
+    """One place in the fleet, held by one process after another."""
+
+    def __init__(self, name, kind, start, proxies):
+        self.name, self.kind, self.proxies = name, kind, proxies
+        self.busy = False       # something is being done to it
+        self._start = start
+        self.lives = []
+        self.start()
+
+    def start(self):
+        self.lives.append(Life(self._start(), time.time()))
+
+    @property
+    def life(self):
+        return self.lives[-1]
+
+    @property
+    def service(self):
+        return self.life.service
+
+    @property
+    def address(self):
+        return self.service.address
+
+    def kill(self):
+        self.life.ends_with = (-9,)
+        self.service.kill()
+
+    def lines(self, pattern):
+        """What its processes logged that has this in it."""
+        return [f"{self.name}: {line}" for life in self.lives for line in life.service.lines if pattern in line]
+
+
+class Fleet:
+    def __init__(self):
+        self.members = []
+        self.history = []
+
+    def add(self, kind, start, proxies=()):
+        name = f"{kind}-{1 + len(self.of(kind))}"
+        self.members.append(Member(name, kind, start, proxies))
+        return self.members[-1]
+
+    def of(self, kind):
+        return [member for member in self.members if member.kind == kind]
+
+    def idle(self, *kinds):
+        """Those of these kinds to whom nothing is being done."""
+        return [member for member in self.members if member.kind in kinds and not member.busy]
+
+    # -- what is done to them
+
+    def begin(self, what, whom):
+        disturbance = Disturbance(what, whom, time.time())
+        self.history.append(disturbance)
+        return disturbance
+
+    def moment(self, what, whom):
+        """Something that is over at once."""
+        disturbance = self.begin(what, whom)
+        disturbance.end = disturbance.begin
+        return disturbance
+
+    def during(self, begin, end, *whom):
+        return [each for each in list(self.history) if each.whom in whom and each.overlaps(begin, end)]
+
+    # -- what became of them
+
+    def check(self):
+        """Nobody ends by itself, or with another status than expected; sanitizers are silent."""
+        for member in self.members:
+            for life in member.lives:
+                if not life.forgotten:
+                    self._check_life(member, life)
+
+    def _check_life(self, member, life):
+        status = life.service.process.poll()
+        if status is None:
+            return
+        life.service.wait_exit()
+        assert status in life.ends_with, f"{member.name} ended with {status}:\n{life.service.log_tail()}"
+        complaints = [line for line in life.service.lines if SANITIZER.search(line)]
+        assert not complaints, f"{member.name}: {complaints[:20]}"
+        life.service.forget()
+        life.forgotten = True
+
+    def calls(self):
+        """Which process made an ARK call: call id -> (member, life)."""
+        made = {}
+        for member in self.of("worker"):
+            for life in member.lives:
+                for line in life.service.lines:
+                    if match := re.search(r"calls ARK.* call=(\S+)", line):
+                        made[match.group(1)] = (member, life)
+        return made

@@ -1,0 +1,177 @@
+"""What must be true after all that was done to a world. Every judgement is a list of (task id, words); an empty one is what we want.
+
+    judge = Judge(fleet, crowd.stories, look, ark.calls())
+    judge.lost(), judge.repeated(), judge.over_budget(), ...
+"""
+
+import json
+import re
+from collections import Counter, defaultdict
+
+from support.faults import LEASE_S
+
+REFUSED = (400, 401, 403, 404, 413, 422, 429, 503)      # ARK's answers that cost nothing
+RECONNECT_S = 3.0           # after a way is whole again, until it is used again
+IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the request it was made for, and its index
+
+
+class Judge:
+    def __init__(self, fleet, stories, look, calls):
+        self.fleet, self.stories, self.tasks = fleet, stories, {key.partition(".")[2]: task for key, task in look.tasks.items()}
+        self.calls = defaultdict(list)
+        for call in calls:
+            self.calls[call["prompt"].split(" ")[0]].append(call)
+        self.callers = fleet.calls()
+        self.images = Counter()             # of those that ARK delivered: kept, lost with their worker
+
+    def all(self):
+        """Every judgement by its name."""
+        return {name: getattr(self, name)() for name in
+                ("broken", "lost", "repeated", "over_budget", "thrown_away", "foreign", "wrongly_charged", "cancelled_and_not")}
+
+    def broken(self):
+        """What the clients themselves found against the contract."""
+        return [(story.task_id, words) for story in self.stories for words in story.problems]
+
+    def lost(self):
+        """Accepted, and without an end; or ended, and its client did not see the log as it is."""
+        found = []
+        for story in self.stories:
+            task = self.tasks.get(story.task_id)
+            if not task:
+                found += [(story.task_id, "accepted, and not there")] if story.accepted else []
+            elif not task.is_final:
+                found.append((story.task_id, f"never ended: {task.state}"))
+            elif not story.finished and not story.left:
+                found.append((story.task_id, "its client has not seen the end"))
+            elif not self._saw_the_log(story, task):
+                found.append((story.task_id, f"its client saw {[frame.raw for frame in story.frames]}"))
+        return found
+
+    @staticmethod
+    def _saw_the_log(story, task):
+        log = [element.raw.split(b" ", 2)[2].decode() for element in task.log]
+        seen = [frame.data for frame in story.frames]
+        return seen == (log if story.finished else log[:len(seen)])
+
+    def repeated(self):
+        """Numbers of one epoch, 1 to n, the last one final."""
+        found = []
+        for story in self.stories:
+            numbers = [frame.n for frame in story.frames]
+            finals = [frame.n for frame in story.frames if frame.event in ("done", "error")]
+            if numbers != list(range(1, len(numbers) + 1)) or len({frame.id.partition("-")[0] for frame in story.frames}) > 1:
+                found.append((story.task_id, f"saw {numbers}"))
+            if finals != ([len(numbers)] if story.finished else []):
+                found.append((story.task_id, f"final events {finals} of {numbers}"))
+        return found
+
+    def over_budget(self):
+        """More calls than the task may pay for, or than it says it has paid for."""
+        found = []
+        for task_id, calls in self.calls.items():
+            task = self.tasks[task_id]
+            paid = [call for call in calls if call["billed"] or call["status"] not in REFUSED]
+            if len(paid) > min(task.number("max_paid_calls"), task.number("paid_calls")):
+                found.append((task_id, f"{len(paid)} paid calls, {task.number('paid_calls')} counted, "
+                                       f"{task.number('max_paid_calls')} allowed"))
+        return found
+
+    def thrown_away(self):
+        """Images that ARK delivered to a worker which lived on, and that are not in the result."""
+        found = []
+        for task_id, calls in self.calls.items():
+            task = self.tasks[task_id]
+            has = Counter(match.group(1) for match in map(IMAGE.search, self._result_urls(task)) if match)
+            for call in calls:
+                missing = call["delivered"] - has[call["request_id"]]
+                if missing <= 0:
+                    self.images["kept"] += call["delivered"]
+                elif task.state == "cancelled":
+                    self.images["cancelled"] += missing
+                elif self._was_disturbed(call, task):
+                    self.images["lost with their worker or way"] += missing
+                else:
+                    found.append((task_id, f"{missing} images of call {call['client_request_id']} are not in the result"))
+        return found
+
+    @staticmethod
+    def _result_urls(task):
+        return [image["url"] for image in task.log[-1].data.get("generated_images", [])]
+
+    def _was_disturbed(self, call, task):
+        """Whether its worker could not hold its lease, or could not hear ARK, from the call's begin to the task's end."""
+        if "rst" in call["prompt"]:
+            return True                     # a reset destroys what the reader has not read yet
+        member, life = self.callers.get(call["client_request_id"], (None, None))
+        begin, end = call["time_ms"] / 1000, task.number("ended_at") / 1000
+        if not member:                      # killed before it could say so
+            return any(each.what == "kill" for each in self.fleet.history if each.overlaps(begin - 1, begin + 1))
+        if any(each.what == "kill" for each in self.fleet.during(begin, end, member.name)):
+            return True
+        if self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark"):
+            return True
+        return self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2
+
+    def _stood_still(self, begin, end, *whom):
+        """The longest time for which it could not renew: its own disturbances, or Redis' beside them, in a row."""
+        if not self.fleet.during(begin - LEASE_S, end, *whom):
+            return 0
+        longest = since = until = 0
+        for each in sorted(self.fleet.during(begin - LEASE_S, end + LEASE_S, "redis", *whom), key=lambda each: each.begin):
+            if each.begin > until + RECONNECT_S:
+                since = each.begin
+            until = max(until, each.end)
+            longest = max(longest, until - since)
+        return longest
+
+    def foreign(self):
+        """Images that no call of the task has brought, or that are in it twice."""
+        found = []
+        for task_id, task in self.tasks.items():
+            requests = {call["request_id"] for call in self.calls[task_id]}
+            urls = self._result_urls(task)
+            names = [IMAGE.search(url).groups() for url in urls]
+            if len(set(names)) != len(names) or not {name for name, _ in names} <= requests:
+                found.append((task_id, f"{urls} of {requests}"))
+        return found
+
+    def wrongly_charged(self):
+        """"no" says that nothing was billed, "yes" that an image came."""
+        found = []
+        for task_id, task in self.tasks.items():
+            end = task.log[-1].data
+            billed = sum(call["billed"] for call in self.calls[task_id])
+            if end["charged"] == "no" and billed or end["charged"] == "yes" and not billed:
+                found.append((task_id, f"charged {end['charged']}, and {billed} images were billed"))
+            if bool(self._result_urls(task)) and end["charged"] != "yes":
+                found.append((task_id, f"has images, and charged is {end['charged']}"))
+        return found
+
+    def cancelled_and_not(self):
+        """A client was told that its task is cancelled, and it is not."""
+        return [(story.task_id, f"cancelled, and then {self.tasks[story.task_id].state}") for story in self.stories
+                if story.cancel == 200 and self.tasks[story.task_id].state != "cancelled"]
+
+    # -- for whoever has to find out why
+
+    def dossier(self, task_id):
+        """All that is known of a task."""
+        task = self.tasks.get(task_id)
+        story = next((story for story in self.stories if story.task_id == task_id), None)
+        lines = [f"--- {task_id}: {task.fields if task else 'not in Redis'}"]
+        if story:
+            lines += [f"client: {json.dumps(story.body)} accepted={story.accepted} finished={story.finished} left={story.left}"
+                      f" cancel={story.cancel}", *(f"  saw {frame.raw.decode()}" for frame in story.frames)]
+        lines += [f"  log {element.raw.decode()}" for element in (task.log if task else [])]
+        lines += [f"  ark {call}" for call in self.calls[task_id]]
+        begins = [call["time_ms"] / 1000 for call in self.calls[task_id]]
+        if task:
+            begins += [task.number("epoch") / 1000, task.number("ended_at") / 1000]
+        if begins:
+            lines += [f"  then {each}" for each in sorted(self.fleet.history, key=lambda each: each.begin)
+                      if each.overlaps(min(begins) - 3, max(begins) + 3)]
+        marks = [f".{task_id} ", *(call["client_request_id"] for call in self.calls[task_id])]
+        for member in self.fleet.members:
+            lines += [f"  {line}" for mark in marks for line in member.lines(mark)]
+        return "\n".join(lines)
