@@ -48,6 +48,19 @@ static void on_deferred(evutil_socket_t fd, short what, void *arg)
     run_deferred(arg);
 }
 
+/* Sockets are watched for edges. Without memory for epoll, libevent would take another method, which knows none. */
+static struct event_base *create_base(void)
+{
+    struct event_config *config = event_config_new();
+    struct event_base *base = NULL;
+
+    if (config && !event_config_require_features(config, EV_FEATURE_ET))
+        base = event_base_new_with_config(config);
+    if (config)
+        event_config_free(config);
+    return base;
+}
+
 struct loop *loop_create(void)
 {
     struct loop *loop = calloc(1, sizeof(*loop));
@@ -56,10 +69,30 @@ struct loop *loop_create(void)
         return NULL;
     loop->wakeup_fd = -1;
     loop->deferred_end = &loop->deferred;
-    loop->base = event_base_new();
-    if (loop->base)
+    loop->base = create_base();
+    if (loop->base && !loop_reserve_timers(loop, LOOP_TIMERS))
         loop->run_deferred = evtimer_new(loop->base, on_deferred, loop);
     return loop->run_deferred ? loop : loop_destroy(loop);
+}
+
+/* libevent keeps the room that its timers once took up. */
+int loop_reserve_timers(struct loop *loop, size_t count)
+{
+    static const struct timeval later = { 3600, 0 };
+    size_t size = event_get_struct_event_size(), added = 0;
+    char *events = calloc(count, size);
+
+    while (events && added < count) {
+        struct event *event = (struct event *)(void *)(events + added * size);
+
+        if (evtimer_assign(event, loop->base, on_deferred, loop) || evtimer_add(event, &later))
+            break;
+        added++;
+    }
+    for (size_t i = 0; i < added; i++)
+        evtimer_del((struct event *)(void *)(events + i * size));
+    free(events);
+    return added == count ? 0 : ERR_NO_MEMORY;
 }
 
 struct loop *loop_destroy(struct loop *loop)

@@ -8,6 +8,7 @@
 #ifndef ARKRELAY_LOOP_H
 #define ARKRELAY_LOOP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
@@ -21,6 +22,11 @@ struct loop *loop_create(void);               /* NULL when out of memory or desc
 struct loop *loop_destroy(struct loop *loop); /* accepts NULL; runs what was deferred; returns NULL */
 
 struct event_base *loop_base(struct loop *loop);
+
+/* Makes room for so many timers at the same time: adding one of them then needs no memory, and cannot fail. A new loop has room for
+ * LOOP_TIMERS, which is enough for everything but a timer per job or client. */
+enum { LOOP_TIMERS = 128 };
+int loop_reserve_timers(struct loop *loop, size_t count) MUST_CHECK;
 
 void loop_run(struct loop *loop);  /* until loop_stop, called from one of the loop's own callbacks */
 void loop_stop(struct loop *loop); /* after the current callback; what was deferred then runs in loop_destroy */

@@ -101,7 +101,7 @@ static void opening_destroy(struct stream *stream)
 
 static void write_bytes(struct stream *stream, const struct buf *bytes)
 {
-    if (!stream->exchange || !bytes->len)
+    if (!stream->exchange || !bytes->len || buf_error(bytes)) /* half a frame would be worse than none */
         return;
     /* The server cuts the connection in this case, and on_closed follows. */
     if (http_exchange_unsent(stream->exchange) > stream->streams->config.output_max)
@@ -393,7 +393,10 @@ void stream_reset(struct stream *stream, int64_t epoch)
     stream->last = 0;
     buf_init(&bytes, FAREWELL_MAX);
     frames_add_reset(&bytes, stream->watch->id, RESET_REPLAY);
-    write_bytes(stream, &bytes);
+    if (buf_error(&bytes))
+        stream_close(stream, STREAM_NO_MEMORY); /* without it the client would drop the log that follows */
+    else
+        write_bytes(stream, &bytes);
     buf_deinit(&bytes);
 }
 

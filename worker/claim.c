@@ -88,6 +88,13 @@ static void rest(struct claim *claim, int64_t wait_ms)
     evtimer_add(claim->timer, &delay);
 }
 
+/* Nothing could be sent, or asked again. Without a connection claim_more follows, when Redis is back; with one it was memory. */
+static void rest_if_connected(struct claim *claim, const struct redis *redis)
+{
+    if (redis_is_ready(redis))
+        rest(claim, WAIT_MS);
+}
+
 static void on_rested(evutil_socket_t fd, short what, void *arg)
 {
     struct claim *claim = arg;
@@ -126,12 +133,13 @@ static void on_claimed(const redisReply *reply, int err, void *arg)
     if (claim->state == CLAIM_CLAIMING)
         claim->state = CLAIM_IDLE;
     governor_return(claim->config.governor, claim->asked - (err ? 0 : take(claim, reply)));
+    if (err)
+        rest_if_connected(claim, claim->config.redis);
     if (claim->state == CLAIM_STOPPED)
         claim->config.on_stopped(claim->config.arg);
-    /* After an error claim_more follows, when Redis is back. */
 }
 
-static bool send_claim(struct claim *claim)
+static int send_claim(struct claim *claim)
 {
     char lease[24], most[16], nonce[2 * NONCE_BYTES + 1], max_attempts[16];
 
@@ -146,24 +154,26 @@ static bool send_claim(struct claim *claim)
         .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = sizeof(args) / sizeof(args[0])
     };
 
-    return !script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
+    return script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
 }
 
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
 {
-    bool stopped = claim->state == CLAIM_STOPPED;
-
     claim->asked = permits;
-    if (!stopped)
-        claim->state = CLAIM_IDLE;
-    if (stopped || (permits && !send_claim(claim)))
+    if (claim->state == CLAIM_STOPPED) {
         governor_return(claim->config.governor, permits);
-    else if (permits)
-        claim->state = CLAIM_CLAIMING;
-    else
-        rest(claim, wait_ms);
-    if (stopped)
         claim->config.on_stopped(claim->config.arg);
+        return;
+    }
+    claim->state = CLAIM_IDLE;
+    if (!permits) {
+        rest(claim, wait_ms);
+    } else if (send_claim(claim)) {
+        governor_return(claim->config.governor, permits);
+        rest_if_connected(claim, claim->config.redis);
+    } else {
+        claim->state = CLAIM_CLAIMING;
+    }
 }
 
 static void start_claim(struct claim *claim)
@@ -205,7 +215,11 @@ static void start_wait(struct claim *claim, int64_t next_ms)
         .argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = wait_ms + WAIT_MARGIN_MS
     };
 
-    if (claim->state == CLAIM_IDLE && !redis_send(claim->config.waiter, &command, on_woken, claim, &claim->wait))
+    if (claim->state != CLAIM_IDLE)
+        return;
+    if (redis_send(claim->config.waiter, &command, on_woken, claim, &claim->wait))
+        rest_if_connected(claim, claim->config.waiter);
+    else
         claim->state = CLAIM_WAITING;
 }
 

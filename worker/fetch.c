@@ -292,33 +292,36 @@ static int set_headers(struct fetch_call *call, const char *const *lines)
 }
 
 /* The three that keep libcurl from ever sending a request twice are FRESH_CONNECT, FORBID_REUSE and HTTP/1.1: it
- * repeats what died on a reused connection, or was refused as a stream of HTTP/2. */
-static void set_options(struct fetch_call *call, const struct fetch_request *request)
+ * repeats what died on a reused connection, or was refused as a stream of HTTP/2. An option that is not kept, for want of memory,
+ * must not be missed: without them a request may go through somebody's proxy, or trust every authority of the system. */
+static int set_options(struct fetch_call *call, const struct fetch_request *request)
 {
     const struct fetch_setup *setup = &call->fetch->setup;
     CURL *easy = call->easy;
+    unsigned failed = 0;
 
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, scheme_of(request->url));
-    curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);    /* dropping a call must not wait for its name lookup */
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L); /* a connection is silent for a minute and more */
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)setup->connect_ms);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
-    curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-    curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
+    failed |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, scheme_of(request->url));
+    failed |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
+    failed |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);    /* dropping a call must not wait for its name lookup */
+    failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L); /* a connection is silent for a minute and more */
+    failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
+    failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
+    failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)setup->connect_ms);
+    failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
+    failed |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
+    failed |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
     if (setup->ca_file && *setup->ca_file) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, setup->ca_file);
-        curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* otherwise the system's directory is trusted as well */
+        failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, setup->ca_file);
+        failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* otherwise the system's directory is trusted as well */
     }
     if (setup->user_agent)
-        curl_easy_setopt(easy, CURLOPT_USERAGENT, setup->user_agent);
+        failed |= curl_easy_setopt(easy, CURLOPT_USERAGENT, setup->user_agent);
+    return failed ? ERR_NO_MEMORY : 0;
 }
 
 static void set_callbacks(struct fetch_call *call)
@@ -340,7 +343,9 @@ static int set_request(struct fetch_call *call, const struct fetch_request *requ
 
     if (err)
         return err;
-    set_options(call, request);
+    err = set_options(call, request);
+    if (err)
+        return err;
     set_callbacks(call);
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);

@@ -24,6 +24,8 @@
 enum {
     CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss, 20 hex digits: the form of ARK's own clients */
     EVENT_MAX = 96 << 20,
+    MORE_MAX = 8 * (ARK_REQUEST_ID_MAX + ARK_CODE_MAX), /* each byte may become six */
+    FAILURE_MAX = 8 * (VERDICT_WORDS_MAX + MORE_MAX),
     HEADER_SIZE = 128,
 };
 
@@ -116,6 +118,20 @@ static void finish(struct job_body *job, const char *outcome, enum charge charge
     report_finish(job->report, &end);
 }
 
+/* What cannot be said whole is not said: Redis would keep it as it is. */
+static void finish_with(struct job_body *job, const char *outcome, enum charge charge, int64_t delay_ms,
+                        const struct buf *data)
+{
+    if (!buf_error(data)) {
+        finish(job, outcome, charge, delay_ms, buf_text(data));
+        return;
+    }
+    log_error("job", "the end cannot be reported", "task=%s outcome=%s error=\"%s\"", job->id, outcome,
+              err_text(buf_error(data)));
+    enter(job, JOB_REPORTING, outcome);
+    report_fail(job->report);
+}
+
 static void write_event(const struct job_body *job, struct buf *out, struct process_event event)
 {
     event.task_id = task_id_of(job->id);
@@ -124,20 +140,36 @@ static void write_event(const struct job_body *job, struct buf *out, struct proc
     task_event_write_process(out, &event);
 }
 
-static void emit_slot(struct job_body *job, struct process_event event)
+static int try_slot(struct job_body *job, struct process_event event)
 {
     struct buf data, slot;
+    int err;
 
     write_event(job, &data, event);
     buf_init(&slot, EVENT_MAX);
     task_event_write_slot(&slot, &event);
-    if (buf_error(&data) || buf_error(&slot))
-        log_error("job", "a slot is too large to be reported", "task=%s index=%d bytes=%zu error=\"%s\"", job->id,
-                  event.index, data.len, err_text(buf_error(&data) ? buf_error(&data) : buf_error(&slot)));
-    else
-        report_emit(job->report, data.data, slot.data);
+    buf_fail(&slot, buf_error(&data));
+    err = buf_error(&slot);
+    if (!err)
+        err = report_emit(job->report, data.data, slot.data);
     buf_deinit(&slot);
     buf_deinit(&data);
+    return err;
+}
+
+/* An image may be as large as its answer. Where there is no room for one, its slot has failed, and the result says so. */
+static void emit_slot(struct job_body *job, struct process_event event)
+{
+    int err = try_slot(job, event);
+
+    if (!err)
+        return;
+    log_error("job", "a slot cannot be reported", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
+    if (try_slot(job, (struct process_event){ .stage = STAGE_IMAGE_FAILED,
+                                              .index = event.index,
+                                              .code = problem_code(PROBLEM_INTERNAL),
+                                              .message = "This image came, and could not be kept." }))
+        report_fail(job->report);
 }
 
 static void on_slot(const struct ark_slot *slot, void *arg)
@@ -187,7 +219,7 @@ static void write_more(struct buf *out, const struct ark_result *ark)
 {
     const char *code;
 
-    buf_init(out, 1024);
+    buf_init(out, MORE_MAX);
     if (!ark)
         return;
     code = *ark->error.code ? ark->error.code : ark->slot_error.code;
@@ -211,19 +243,19 @@ static void finish_failed(struct job_body *job, const struct failure *failure)
 {
     struct buf data, more;
 
-    buf_init(&data, 8192);
+    buf_init(&data, FAILURE_MAX);
     write_more(&more, failure->ark);
     buf_add_char(&data, '{');
     add_member(&data, "code", problem_code(failure->problem));
     buf_add_char(&data, ',');
     add_member(&data, "error", failure->words);
     buf_addf(&data, ",\"retryable\":%s", failure->retryable ? "true" : "false");
-    if (more.len) {
+    if (more.len && !buf_error(&more)) {
         buf_add_char(&data, ',');
         add_member(&data, "more", buf_text(&more));
     }
     buf_add_char(&data, '}');
-    finish(job, "failed", failure->charge, 0, buf_text(&data));
+    finish_with(job, "failed", failure->charge, 0, &data);
     buf_deinit(&more);
     buf_deinit(&data);
 }
@@ -240,7 +272,7 @@ static void finish_retry(struct job_body *job, const struct verdict *verdict, co
         job, &data,
         (struct process_event){
             .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words });
-    finish(job, "retry", verdict->charge, delay_ms, buf_text(&data));
+    finish_with(job, "retry", verdict->charge, delay_ms, &data);
     buf_deinit(&data);
 }
 
@@ -249,7 +281,7 @@ static void finish_handback(struct job_body *job, enum charge charge)
     struct buf data;
 
     write_event(job, &data, (struct process_event){ .stage = STAGE_REQUEUED });
-    finish(job, "handback", charge, 0, buf_text(&data));
+    finish_with(job, "handback", charge, 0, &data);
     buf_deinit(&data);
 }
 
@@ -524,7 +556,10 @@ static void begin(struct job_body *job)
     struct buf data;
 
     write_event(job, &data, (struct process_event){ .stage = STAGE_CALLING });
-    report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
+    if (buf_error(&data))
+        report_fail(job->report);
+    else
+        report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
     buf_deinit(&data);
 }
 
@@ -536,6 +571,8 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
     if (!job)
         return NULL;
     err = build_request(job, claimed);
+    if (err == ERR_NO_MEMORY)
+        return job_destroy(&job->job);
     if (!err)
         begin(job);
     else

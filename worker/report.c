@@ -80,6 +80,11 @@ static void lose(struct report *report)
 
 static void send_head(struct report *report);
 
+static struct redis *redis_of(const struct report *report, enum script_id script)
+{
+    return script == SCRIPT_BEGIN ? report->config.paid : report->config.redis;
+}
+
 static void retry_later(struct report *report)
 {
     static const struct timeval delay = { .tv_sec = RETRY_DELAY_MS / 1000, .tv_usec = RETRY_DELAY_MS % 1000 * 1000 };
@@ -176,8 +181,11 @@ static void on_answer(const redisReply *reply, int err, void *arg)
     enum script_id script = head->script;
 
     report->in_flight = NULL;
-    if (err)
-        return; /* report_resume sends it again */
+    if (err) {
+        if (redis_is_ready(redis_of(report, script)))
+            retry_later(report);
+        return; /* without a connection, report_resume sends it again */
+    }
     if (!strcmp(script_answer(reply), "LOST")) {
         lose(report);
         return;
@@ -210,8 +218,7 @@ static void send_head(struct report *report)
     call.script = head->script;
     call.count = head->count;
     report->sent_ms = clock_monotonic_ms();
-    err = script_run(head->script == SCRIPT_BEGIN ? report->config.paid : report->config.redis, &call, on_answer,
-                     report, &report->in_flight);
+    err = script_run(redis_of(report, head->script), &call, on_answer, report, &report->in_flight);
     if (err && err != ERR_NOT_READY) {
         log_warn("report", "cannot send a report, trying again", "task=%s script=%s error=\"%s\"", report->config.id,
                  scripts[head->script].name, err_text(err));
@@ -219,18 +226,23 @@ static void send_head(struct report *report)
     }
 }
 
-static void enqueue(struct report *report, enum script_id script, const char *const *args, size_t count)
+/* What is broken takes nothing more: an end must not reach Redis without what comes before it. */
+static int enqueue(struct report *report, enum script_id script, const char *const *args, size_t count)
 {
-    struct message *message = message_create(script, args, count);
+    struct message *message = report->broken ? NULL : message_create(script, args, count);
 
-    if (!message) {
-        report->broken = true;
-        retry_later(report);
-        return;
-    }
+    if (!message)
+        return ERR_NO_MEMORY;
     STAILQ_INSERT_TAIL(&report->waiting, message, link);
     if (message == STAILQ_FIRST(&report->waiting))
         send_head(report);
+    return 0;
+}
+
+void report_fail(struct report *report)
+{
+    report->broken = true;
+    retry_later(report);
 }
 
 struct report *report_create(const struct report_config *config)
@@ -267,16 +279,17 @@ void report_begin(struct report *report, const char *call_id, int images, const 
 
     (void)snprintf(images_text, sizeof(images_text), "%d", images);
     (void)snprintf(lease_text, sizeof(lease_text), "%lld", (long long)report->config.lease_ms);
-    enqueue(report, SCRIPT_BEGIN, args, sizeof(args) / sizeof(args[0]));
+    if (enqueue(report, SCRIPT_BEGIN, args, sizeof(args) / sizeof(args[0])))
+        report_fail(report);
 }
 
-void report_emit(struct report *report, const char *data, const char *slot)
+int report_emit(struct report *report, const char *data, const char *slot)
 {
     char wseq_text[24];
     const char *args[] = { report->config.id, report->config.fence, wseq_text, data, slot };
 
     (void)snprintf(wseq_text, sizeof(wseq_text), "%lld", (long long)++report->wseq);
-    enqueue(report, SCRIPT_EMIT, args, sizeof(args) / sizeof(args[0]));
+    return enqueue(report, SCRIPT_EMIT, args, sizeof(args) / sizeof(args[0]));
 }
 
 void report_finish(struct report *report, const struct report_end *end)
@@ -285,7 +298,8 @@ void report_finish(struct report *report, const struct report_end *end)
     const char *args[] = { report->config.id, report->config.fence, end->outcome, end->charge, delay_text, end->data };
 
     (void)snprintf(delay_text, sizeof(delay_text), "%lld", (long long)end->delay_ms);
-    enqueue(report, SCRIPT_FINISH, args, sizeof(args) / sizeof(args[0]));
+    if (enqueue(report, SCRIPT_FINISH, args, sizeof(args) / sizeof(args[0])))
+        report_fail(report);
 }
 
 void report_resume(struct report *report)

@@ -6,12 +6,14 @@
  *
  * Ownership: the job owns its report. The texts given are copied.
  * Callbacks: never from inside the calls below, never after report_destroy; the job may destroy the report from inside of one.
- * Errors:    when memory for a call cannot be had, on_lost follows: the lease will lapse and REAP decides.
+ * Errors:    when memory for BEGIN or FINISH cannot be had, on_lost follows: the lease will lapse and REAP decides.
  */
 #ifndef ARKRELAY_WORKER_REPORT_H
 #define ARKRELAY_WORKER_REPORT_H
 
 #include <stdint.h>
+
+#include "common/err.h"
 
 struct durable;
 struct loop;
@@ -50,7 +52,7 @@ struct report *report_destroy(struct report *report);             /* accepts NUL
 
 /* data: the JSON of the process event that the script logs. */
 void report_begin(struct report *report, const char *call_id, int images, const char *data);
-void report_emit(struct report *report, const char *data, const char *slot);
+int report_emit(struct report *report, const char *data, const char *slot) MUST_CHECK; /* ERR_NO_MEMORY: it is not said */
 
 struct report_end {
     const char *outcome; /* "done" "failed" "cancelled" "retry" "handback" */
@@ -59,6 +61,9 @@ struct report_end {
     const char *data; /* as finish.lua wants it for this outcome */
 };
 void report_finish(struct report *report, const struct report_end *end);
+
+/* There is no memory for what should be said: nothing more is taken, and on_lost follows. */
+void report_fail(struct report *report);
 
 /* Redis is ready again: what waits is sent now. */
 void report_resume(struct report *report);

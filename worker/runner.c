@@ -290,6 +290,8 @@ static bool create_parts(struct runner *runner)
     const struct worker_options *options = runner->config.options;
     struct loop *loop = runner->config.loop;
 
+    if (loop_reserve_timers(loop, (size_t)options->concurrency + LOOP_TIMERS)) /* each job has one, for trying again */
+        return false;
     runner->fetch = fetch_create(&(struct fetch_setup){ .loop = loop,
                                                         .connect_ms = options->ark_connect_timeout_ms,
                                                         .first_byte_ms = options->ark_first_byte_timeout_ms,

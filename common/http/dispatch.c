@@ -32,7 +32,7 @@ static void choose_request_id(struct incoming *incoming)
         random_hex(incoming->request_id, RANDOM_ID_BYTES);
 }
 
-static void add_allow(struct http_exchange *exchange, unsigned allowed)
+static void add_allow(struct connection *connection, unsigned allowed)
 {
     struct buf list;
 
@@ -40,7 +40,8 @@ static void add_allow(struct http_exchange *exchange, unsigned allowed)
     for (int method = 0; method < HTTP_METHOD_COUNT; method++)
         if (allowed & 1u << method)
             buf_addf(&list, "%s%s", list.len ? ", " : "", http_method_name((enum http_method)method));
-    http_add_header(exchange, "Allow", buf_text(&list));
+    http_add_header(&connection->exchange, "Allow", buf_text(&list));
+    buf_fail(&connection->incoming->headers, buf_error(&list));
     buf_deinit(&list);
 }
 
@@ -52,7 +53,7 @@ static void answer_without_route(struct connection *connection, unsigned allowed
         http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_NOT_FOUND });
         return;
     }
-    add_allow(exchange, allowed);
+    add_allow(connection, allowed);
     if (connection->incoming->request.method == HTTP_OPTIONS)
         http_respond(exchange, 204, NULL, NULL, 0);
     else

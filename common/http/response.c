@@ -150,6 +150,7 @@ static void write_head(struct connection *connection, int status, const char *co
         buf_add_text(out, "Transfer-Encoding: chunked\r\n");
     else if (length != LENGTH_UNKNOWN && !has_no_body(status))
         buf_addf(out, "Content-Length: %lld\r\n", (long long)length);
+    buf_fail(out, buf_error(&incoming->headers));
     buf_add(out, incoming->headers.data, incoming->headers.len);
     buf_addf(out, "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n", incoming->request_id);
     buf_add_text(out, connection->close_after ? "Connection: close\r\n\r\n" : "\r\n");
@@ -185,6 +186,7 @@ void http_respond_problem(struct http_exchange *exchange, const struct problem_r
         full.field_count = 0;
         problem_write(&body, &full);
     }
+    buf_fail(&connection_of(exchange)->out, buf_error(&body));
     http_respond(exchange, problem_status(full.problem), "application/problem+json", buf_text(&body), body.len);
     buf_deinit(&body);
 }

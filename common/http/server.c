@@ -126,6 +126,7 @@ static int open_socket(const struct http_server_config *config, int *out, const 
     return 0;
 }
 
+/* evconnlistener_new says nothing where it cannot begin to accept; enabling again tells. */
 static int start_listening(struct http_server *server, const char **why)
 {
     unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
@@ -135,7 +136,8 @@ static int start_listening(struct http_server *server, const char **why)
     if (err)
         return err;
     server->listener = evconnlistener_new(loop_base(server->connections.loop), on_accept, server, flags, BACKLOG, fd);
-    if (!server->listener || getsockname(fd, (struct sockaddr *)&address.storage, &address.len)) {
+    if (!server->listener || evconnlistener_enable(server->listener) ||
+        getsockname(fd, (struct sockaddr *)&address.storage, &address.len)) {
         *why = strerror(errno);
         if (!server->listener)
             close(fd);

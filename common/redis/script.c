@@ -87,10 +87,10 @@ static void on_reply(const redisReply *reply, int err, void *arg)
         run->whole = true;
         set_word(run, 0, "EVAL", strlen("EVAL"));
         set_word(run, 1, run->script->body, run->script->len);
-        if (!send_run(run))
+        err = send_run(run);
+        if (!err)
             return;
-        err = ERR_LOST; /* there is no room to ask again: the script has not run */
-        reply = NULL;
+        reply = NULL; /* there is no room to ask again: the script has not run */
     }
     run->done(reply, err, run->arg);
     free(run);

@@ -4,7 +4,8 @@
  * again as EVAL, so a restart, a failover or SCRIPT FLUSH costs one round trip and nobody notices.
  * KEYS[1] is the partition's prefix; ARGV and answers are described at the head of each script.
  *
- * The answer reaches the callback as redis_send describes it; script_answer reads its first word.
+ * The answer reaches the callback as redis_send describes it; script_answer reads its first word. Where there is no room for the EVAL,
+ * err is what redis_send said of it: the script has not run, and the connection is still there.
  */
 #ifndef ARKRELAY_REDIS_SCRIPT_H
 #define ARKRELAY_REDIS_SCRIPT_H

@@ -32,14 +32,15 @@ static void answer_links(struct http_exchange *exchange, const char *task_id, en
     buf_init(&location, ANSWER_MAX);
     task_path_add(&location, task_id);
     http_add_header(exchange, "Location", buf_text(&location));
-    buf_deinit(&location);
 
     buf_init(&body, ANSWER_MAX);
     buf_addf(&body, "{\"task_id\":\"%s\",\"status\":\"%s\",", task_id, task_state_name(state));
     task_path_add_links(&body, task_id);
     buf_add_char(&body, '}');
+    buf_fail(&body, buf_error(&location));
     answer_json(exchange, is_new ? 202 : 200, &body);
     buf_deinit(&body);
+    buf_deinit(&location);
 }
 
 static void on_submitted(enum submit_outcome outcome, const struct history *history, void *arg)

@@ -3,6 +3,7 @@
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
 #include "gateway/gateway.h"
+#include "gateway/hub.h"
 #include "gateway/store.h"
 
 enum { ANSWER_MAX = 256 };
@@ -40,6 +41,8 @@ void api_readyz(struct http_exchange *exchange, void *arg)
 
     if (gateway->draining)
         answer_problem(exchange, PROBLEM_DRAINING, NULL);
+    else if (!hub_is_ready(gateway->hub)) /* a stream needs both connections */
+        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else
         store_ask(gateway->commands, exchange, &(struct store_question){ .script = SCRIPT_READY, .answer = on_ready });
 }

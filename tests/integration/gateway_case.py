@@ -2,7 +2,8 @@
 
 import json
 
-from support.processes import ProcessTest
+from support.processes import ProcessTest, eventually
+from support.proxy import Event, Proxy
 from support.scripts import PREFIX
 from support.world import World
 
@@ -49,6 +50,26 @@ class Job:
         assert answer[0] == b"OK", answer
 
 
+class HeldReplies(Proxy):
+    """Lets Redis run a request and keeps its answer back, while all other connections flow."""
+
+    def hold_reply_to(self, sha1):
+        self.ran = Event("the request was run")
+        self._release.clear()
+        self._cut_at = sha1.encode()        # the base class marks the connection that such a request takes
+
+    def _replies(self, server, client, muted):
+        try:
+            while piece := server.recv(1 << 20):
+                if muted.is_set():
+                    muted.clear()
+                    self.ran.set()
+                    self._release.wait()
+                client.sendall(piece)
+        except OSError:
+            pass
+
+
 class GatewayTest(ProcessTest):
     """A world of its own for each test; leaving it checks exit statuses, and what stands in Redis."""
 
@@ -72,6 +93,16 @@ class GatewayTest(ProcessTest):
         body = self.run_script.bodies[name].replace(b"redis.call('PUBLISH'", b"tostring('PUBLISH'")
         self.assertNotEqual(body, self.run_script.bodies[name])
         return self.redis("EVAL", body, 1, PREFIX, *args)
+
+    def wait_connected(self, gateway, threads):
+        """Both connections of every thread: /readyz speaks for the thread that answers."""
+        eventually(lambda: sum(" connected name=" in line for line in list(gateway.lines)) >= 2 * threads, "all are connected")
+
+    def client_id(self, name):
+        for line in self.redis("CLIENT", "LIST").decode().splitlines():
+            if f" name={name} " in line:
+                return line.partition("id=")[2].partition(" ")[0]
+        raise AssertionError(f"no client {name}")
 
     def subscribers(self, task_id):
         return self.redis("PUBSUB", "NUMSUB", f"{PREFIX}channel:public.{task_id}")[1]

@@ -5,7 +5,7 @@ import json
 import re
 import unittest
 
-from gateway_case import NEVER, GatewayTest
+from gateway_case import NEVER, GatewayTest, HeldReplies
 from support.http_client import Connection, Cut, EventStream, fetch
 from support.processes import Deadline, eventually
 from support.scripts import PREFIX
@@ -357,6 +357,50 @@ class Silence(GatewayTest):
             self.assert_numbers(stream.to_end(), 4)
 
 
+class Races(GatewayTest):
+    """An event comes on the channel before the answer of a read that ran without it."""
+
+    def setUp(self):
+        super().setUp()
+        for body in self.run_script.bodies.values():
+            self.redis("SCRIPT", "LOAD", body)
+        self.proxy = HeldReplies(self.world.redis_server.socket)
+        self.addCleanup(self.proxy.close)
+        self.gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, REDIS_URL=self.proxy.url)
+
+    def joins_late(self, between):
+        """A viewer whose log is read, then something happens, then the answer arrives."""
+        self.proxy.hold_reply_to(self.run_script.sha1["read"])
+        with concurrent.futures.ThreadPoolExecutor(1) as pool:
+            joining = pool.submit(self.gateway.follow, "t1")
+            self.proxy.ran.wait()
+            between()
+            self.proxy.release()
+            return joining.result()
+
+    def test_a_viewer_that_joins_behind_the_others_catches_up(self):
+        with self.gateway.generate("t1") as first:
+            first.until("start")
+            job = self.job("t1")
+
+            def between():
+                job.begin()
+                first.until("process")              # so the gateway has had the message
+            with self.joins_late(between) as late:
+                self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
+                job.finish()
+                self.assert_numbers(late.to_end(), 3)
+            self.assert_numbers(first.to_end(), 3)
+
+    def test_a_viewer_alone_misses_nothing_that_was_announced_meanwhile(self):
+        self.assertEqual(self.gateway.submit("t1").status, 202)
+        job = self.job("t1")
+        with self.joins_late(job.begin) as late:
+            self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
+            job.finish()
+            self.assert_numbers(late.to_end(), 3)
+
+
 class LostData(GatewayTest):
     def test_a_task_that_is_gone_resets_and_ends_its_streams(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
@@ -385,6 +429,21 @@ class LostData(GatewayTest):
                 self.job("t1").finish()
                 self.assert_numbers(stream.to_end(), 2)
                 self.assert_numbers(newcomer.to_end(), 2)
+
+    def test_a_new_log_as_long_as_the_old_one_resets_its_streams(self):
+        """Only the epoch tells them apart."""
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
+        with gateway.generate("t1") as stream:
+            old, = stream.until("start")
+            task, bodies = self.world.find("t1"), self.run_script.bodies
+            submit = ("EVAL", bodies["submit"], 1, PREFIX, task.id, task.fields["hash"], task.request, 2, 60_000, 100, 60_000, 100, "")
+            answers = self.redis.pipeline([("MULTI",), ("FLUSHALL",), submit, ("EXEC",)])
+            self.assertEqual(answers[-1][1][0], b"NEW")
+            reset, new = stream.until("start")
+            self.assertEqual((reset.event, new.n), ("reset", 1))
+            self.assertNotEqual(new.id, old.id)
+            self.job("t1").finish()
+            self.assert_numbers(stream.to_end(), 2)
 
     def test_a_log_that_lost_its_tail_resets_its_streams(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")

@@ -59,6 +59,27 @@ class RedisAway(GatewayTest):
             self.job("t1").finish()
             self.assertEqual(stream.to_end()[-1].event, "done")
 
+    def test_a_subscription_that_is_not_confirmed_is_told_within_a_second(self):
+        """Nothing else is asked of Redis before: only the stream's own patience can end the wait."""
+        gateway = self.world.gateway()
+        self.world.redis_server.program.pause()
+        try:
+            self.assert_503_soon(gateway, f"{BASE}/generate/stream")
+        finally:
+            self.world.redis_server.program.resume()
+
+    def test_it_is_not_ready_without_its_subscriber_connection(self):
+        gateway = self.world.gateway()
+        kill = ("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:events"))
+        self.redis.pipeline([("MULTI",), kill, ("CONFIG", "SET", "maxclients", "1"), ("EXEC",)])
+        try:
+            gateway.wait_for("name=arkrelay-gateway:events from=ready")
+            self.assert_problem(gateway.get("/readyz"), 503, "store_unavailable")
+            self.assertEqual(gateway.task("nobody").status, 404)        # the command connection is there
+        finally:
+            self.redis("CONFIG", "SET", "maxclients", "1000")
+        eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
+
     def test_a_killed_subscriber_connection_loses_nothing(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream, gateway.generate("t2") as idle:
@@ -89,12 +110,6 @@ class RedisAway(GatewayTest):
             self.assert_numbers([stream.next_event(), stream.next_event()], 2, 3)
             job.finish()
             self.assert_numbers(stream.to_end(), 4)
-
-    def client_id(self, name):
-        for line in self.redis("CLIENT", "LIST").decode().splitlines():
-            if f" name={name} " in line:
-                return re.match(r"id=(\d+)", line).group(1)
-        raise AssertionError(f"no client {name}")
 
     def test_scripts_that_redis_forgot_are_sent_again(self):
         gateway = self.world.gateway()
@@ -197,7 +212,7 @@ class Drain(GatewayTest):
 class Threads(GatewayTest):
     def test_several_threads_share_the_port_and_nothing_else(self):
         gateway = self.world.gateway(GATEWAY_THREADS=3)
-        eventually(lambda: self.redis("CLIENT", "LIST").decode().count("name=arkrelay-gateway:") == 6, "all are connected")
+        self.wait_connected(gateway, 3)
         streams = [gateway.generate("t1") for _ in range(30)]
         for stream in streams:
             stream.until("start")
@@ -212,6 +227,7 @@ class Threads(GatewayTest):
 
     def test_all_of_them_drain(self):
         gateway = self.world.gateway(GATEWAY_THREADS=4)
+        self.wait_connected(gateway, 4)
         streams = [gateway.generate(f"t{n}") for n in range(20)]
         for stream in streams:
             stream.until("start")

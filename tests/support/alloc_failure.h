@@ -7,6 +7,8 @@
  *     ... the code under test ...
  *     seen = alloc_failure_end();               nothing fails any more
  *
+ * Timers of exactly one or two seconds, which is when things are tried again, end at once here.
+ *
  * Threads: one.
  */
 #ifndef TESTS_SUPPORT_ALLOC_FAILURE_H

@@ -124,11 +124,11 @@ class Fleet:
         life.forgotten = True
 
     def calls(self):
-        """Which process made an ARK call: call id -> (member, life)."""
+        """Who made an ARK call: call id -> member."""
         made = {}
         for member in self.of("worker"):
             for life in member.lives:
                 for line in life.service.lines:
                     if match := re.search(r"calls ARK.* call=(\S+)", line):
-                        made[match.group(1)] = (member, life)
+                        made[match.group(1)] = member
         return made

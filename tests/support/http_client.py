@@ -70,7 +70,11 @@ class Connection:
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(seconds)
-        self.socket.connect((host.strip("[]"), int(port)))
+        try:
+            self.socket.connect((host.strip("[]"), int(port)))
+        except OSError:
+            self.socket.close()
+            raise
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def send(self, data):
@@ -253,6 +257,15 @@ class EventStream:
     def __init__(self, address, method, path, body=None, headers=None, **options):
         self.connection = Connection(address, **options)
         self.began = time.monotonic()
+        try:
+            self._begin(method, path, body, headers)
+        except OSError:
+            self.close()
+            raise
+        self._rest = b""
+        self.pieces = []            # as they were framed: one write of the server is one chunk
+
+    def _begin(self, method, path, body, headers):
         self.connection.request(method, path, body, headers)
         deadline = Deadline(self.connection.seconds)
         self.response = self.connection.response_head(deadline)
@@ -260,8 +273,6 @@ class EventStream:
         self.refused = self.response.headers.get("content-type", "").partition(";")[0] != "text/event-stream"
         if self.refused:
             self.response.body = self._body.all(deadline)
-        self._rest = b""
-        self.pieces = []            # as they were framed: one write of the server is one chunk
 
     def next(self, seconds=DEADLINE):
         """The next frame, of whatever kind; None when the stream has ended as it should, Cut when it was cut."""

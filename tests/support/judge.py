@@ -22,7 +22,7 @@ class Judge:
         for call in calls:
             self.calls[call["prompt"].split(" ")[0]].append(call)
         self.callers = fleet.calls()
-        self.images = Counter()             # of those that ARK delivered: kept, lost with their worker
+        self.images = Counter()             # of those that ARK delivered: kept, or why not
 
     def all(self):
         """Every judgement by its name."""
@@ -71,11 +71,16 @@ class Judge:
         found = []
         for task_id, calls in self.calls.items():
             task = self.tasks[task_id]
-            paid = [call for call in calls if call["billed"] or call["status"] not in REFUSED]
+            paid = [call for call in calls if not self._was_free(call)]
             if len(paid) > min(task.number("max_paid_calls"), task.number("paid_calls")):
                 found.append((task_id, f"{len(paid)} paid calls, {task.number('paid_calls')} counted, "
                                        f"{task.number('max_paid_calls')} allowed"))
         return found
+
+    @staticmethod
+    def _was_free(call):
+        """Refused, or answered whole and without an image."""
+        return not call["billed"] and (call["status"] in REFUSED or (call["status"], call["outcome"]) == (200, "answered"))
 
     def thrown_away(self):
         """Images that ARK delivered to a worker which lived on, and that are not in the result."""
@@ -87,10 +92,8 @@ class Judge:
                 missing = call["delivered"] - has[call["request_id"]]
                 if missing <= 0:
                     self.images["kept"] += call["delivered"]
-                elif task.state == "cancelled":
-                    self.images["cancelled"] += missing
-                elif self._was_disturbed(call, task):
-                    self.images["lost with their worker or way"] += missing
+                elif excuse := self._excuse(call, task):
+                    self.images[excuse] += missing
                 else:
                     found.append((task_id, f"{missing} images of call {call['client_request_id']} are not in the result"))
         return found
@@ -99,19 +102,25 @@ class Judge:
     def _result_urls(task):
         return [image["url"] for image in task.log[-1].data.get("generated_images", [])]
 
-    def _was_disturbed(self, call, task):
-        """Whether its worker could not hold its lease, or could not hear ARK, from the call's begin to the task's end."""
+    def _excuse(self, call, task):
+        """Why an image that was delivered need not be in the result; None when it must."""
+        if task.state == "cancelled":
+            return "cancelled"
         if "rst" in call["prompt"]:
-            return True                     # a reset destroys what the reader has not read yet
-        member, life = self.callers.get(call["client_request_id"], (None, None))
+            return "reset"                  # destroys what the reader has not read yet
+        member = self.callers.get(call["client_request_id"])
         begin, end = call["time_ms"] / 1000, task.number("ended_at") / 1000
-        if not member:                      # killed before it could say so
-            return any(each.what == "kill" for each in self.fleet.history if each.overlaps(begin - 1, begin + 1))
-        if any(each.what == "kill" for each in self.fleet.during(begin, end, member.name)):
-            return True
+        if not member:                      # it had no time to say so
+            return "killed" if self._any_kill(begin - 1, begin + 1) else None
+        if self._any_kill(begin, end, member.name):
+            return "killed"
         if self.fleet.during(begin - 1, begin + call["duration_ms"] / 1000 + 1, "ark", f"{member.name} ark"):
-            return True
-        return self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2
+            return "cut off from ARK"
+        return "frozen" if self._stood_still(begin, end, member.name, f"{member.name} network") > LEASE_S / 2 else None
+
+    def _any_kill(self, begin, end, *whom):
+        whom = whom or [member.name for member in self.fleet.of("worker")]
+        return [each for each in self.fleet.during(begin, end, *whom) if each.what == "kill"]
 
     def _stood_still(self, begin, end, *whom):
         """The longest time for which it could not renew: its own disturbances, or Redis' beside them, in a row."""

@@ -99,11 +99,12 @@ class Proxy:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
             try:
-                server = socket.socket(socket.AF_UNIX if isinstance(self._target, str) else socket.AF_INET)
                 server.connect(self._target)
             except OSError:
                 client.close()
+                server.close()
                 continue
             with self._lock:
                 self._sockets += [client, server]

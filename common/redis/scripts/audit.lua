@@ -27,7 +27,7 @@ local function forget(id, state)
     release(id)
   end
   if not state then
-    redis.call('DEL', key('request', id), key('events', id), key('result', id))
+    redis.call('DEL', key('task', id), key('request', id), key('events', id), key('result', id))
   end
 end
 

@@ -65,12 +65,11 @@ if per_minute > 0 and granted > 0 and granted * images > tokens then
   if granted == 0 and tokens >= per_minute then
     granted = 1
   end
-  wait = granted > 0 and 0 or math.ceil((math.min(images, per_minute) - tokens) * 60000 / per_minute)
+  local full_ms = math.ceil((math.min(images, per_minute) - tokens) * 60000 / per_minute)
+  wait = granted > 0 and 0 or math.min(full_ms, 1000) -- others may give back what they did not need
 end
 if per_minute > 0 then
-  wait = math.min(wait, 1000) -- others may give back what they did not need
-
-redis.call('HSET', governor, 'tokens', string.format('%.9f', tokens - granted * images), 'filled_at', at)
+  redis.call('HSET', governor, 'tokens', string.format('%.9f', tokens - granted * images), 'filled_at', at)
 end
 redis.call('HSET', governor, 'paused_until', paused_until, 'shrunk_at', shrunk_at, 'calls', in_flight + granted)
 if limit then

@@ -1,0 +1,362 @@
+"""Thousands of calls in random order on the real scripts, each compared with a model of what tasks may be.
+
+Clients submit, submit again, cancel and erase; workers claim, begin, emit, renew and finish in every way, get killed, freeze and come
+back with old fences; any call is repeated; leases lapse, delays end, queues are paused, sets get damaged and audited. After every step
+all invariants hold and everything is as the model says; in the end every task has ended, once.
+
+A failure tells the seed and the last steps. ARKRELAY_SEED=<seed> repeats it, ARKRELAY_STEPS=<n> makes it longer.
+"""
+
+import dataclasses
+import os
+import random
+import unittest
+
+from support.model import Model
+from support.processes import ProcessTest
+from support.redis_server import RedisServer
+from support.scripts import PREFIX, Scripts
+from support.store import PLACES, look
+
+STEPS = 4000
+LAST_STEPS = 30             # told after a failure
+CLIENTS, TASKS_PER_CLIENT = "abc", 6
+QUEUE_LIMIT, CLIENT_LIMIT = 6, 4
+CALLS_MAX = 6               # of the account
+MAX_ATTEMPTS, SLOTS = 4, 3
+TTL_MS, LONG, LAPSED = 86_400_000, 3_600_000, -10
+FAILURE = '{"code":"ark_unreachable","error":"x","retryable":true}'
+
+
+@dataclasses.dataclass
+class Job:
+    """What some worker believes to hold; it may be wrong."""
+    worker: str
+    id: str
+    fence: str
+    wseq: int = 0
+    call: str | None = None
+
+
+def event(id, stage):
+    return '{"task_id":"%s","message":"…","stage":"%s"}' % (id.partition(".")[2], stage)
+
+
+class RandomWalk(ProcessTest):
+    def setUp(self):
+        self.server = RedisServer()
+        self.addCleanup(self.server.close)
+        self.redis = self.server.client()
+        self.scripts = Scripts(self.redis)
+        self.scripts.load()
+        self.account = Scripts(self.redis, "arkrelay:{account}:")
+        self.news = self.redis.subscribe(PREFIX + "channel:*")
+        self.seed = int(os.environ.get("ARKRELAY_SEED", random.SystemRandom().randrange(2**32)))
+        self.chance = random.Random(self.seed)
+        self.model = Model()
+        self.now = look(self.redis)
+        self.steps = []                 # told after a failure
+        self.recent = []                # calls that may be repeated
+        self.jobs = []                  # held by workers that live
+        self.zombies = []               # jobs that ended for their worker; it may still speak of them
+        self.serial = 0
+        self.log = {}                   # id -> what its channel carried
+
+    # -- calls: what the model expects, and what the script answers
+
+    def run_script(self, name, *args):
+        self.steps.append(f"{name} {args}")
+        answer = self.scripts(name, *args)
+        self.steps[-1] += f" -> {str(answer)[:200]}"
+        return answer
+
+    def compare(self, answer, expected):
+        self.assertEqual([word.decode() if isinstance(word, bytes) else word for word in answer], expected)
+
+    def call(self, name, *args):
+        """One that can be repeated: the model's method of this name, then the script."""
+        self.recent = self.recent[-11:] + [(name, *args)]
+        getattr(self, "call_" + name)(*args)
+
+    def call_submit(self, id, hash, max_paid):
+        new_epoch = id not in self.model.tasks
+        word, *rest = self.run_script("submit", id, hash, '{"urls":["u"]}', max_paid, TTL_MS, QUEUE_LIMIT, LONG, CLIENT_LIMIT, "")
+        self.compare([word], [self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT)])
+        if rest:
+            epoch, state, log = rest
+            self.assertEqual(state.decode(), self.model.tasks[id].state)
+            self.assertEqual(len(log), self.model.tasks[id].events)
+            self.assertEqual(new_epoch, word == b"NEW")
+
+    def call_begin(self, id, fence, call):
+        expected = self.model.begin(id, fence, call, SLOTS)
+        self.compare(self.run_script("begin", id, fence, call, SLOTS, LONG, event(id, "calling")), expected)
+        return expected[0]
+
+    def call_emit(self, id, fence, wseq, image):
+        slot = 'image {"url":"%s","size":"2K"}' % image if image else 'failed {"index":0,"code":"x","message":"y"}'
+        expected = self.model.emit(id, fence, wseq, image)
+        self.compare(self.run_script("emit", id, fence, wseq, event(id, "image"), slot), expected)
+
+    def call_finish(self, id, fence, outcome, charge, delay):
+        expected = self.model.finish(id, fence, outcome, charge)
+        data = {"failed": FAILURE, "done": "", "cancelled": ""}.get(outcome, event(id, outcome))
+        self.compare(self.run_script("finish", id, fence, outcome, charge, delay, data), expected)
+
+    def call_renew(self, lease, *pairs):
+        expected = [self.model.renew(*pair) for pair in zip(pairs[::2], pairs[1::2])]
+        self.compare(self.run_script("renew", lease, *pairs), expected)
+
+    def call_cancel(self, id, mode):
+        self.compare(self.run_script("cancel", id, mode), self.model.cancel(id, mode))
+
+    def call_erase(self, id):
+        self.compare(self.run_script("erase", id), self.model.erase(id))
+        if id not in self.model.tasks:
+            self.log.pop(id, None)
+
+    def call_read(self, id, start):
+        answer = self.run_script("read", id, start)
+        if id in self.now.tasks:
+            task = self.now.tasks[id]
+            self.assertEqual(answer, [b"LOG", task.fields["epoch"].encode(), task.state.encode(), len(task.log),
+                                      [element.raw for element in task.log[start - 1:]]])
+        else:
+            self.compare(answer, ["NONE"])
+
+    def call_places(self, *ids):
+        _, ended, *places = self.run_script("places", *ids)
+        waiting = sorted((score, id) for id, score in self.now.sets["pending"].items())
+        order = [id for _, id in waiting]
+        self.assertEqual(places, [order.index(id) + 1 if id in order else 0 for id in ids])
+        self.assertEqual(ended, sum(self.model.counts[state] for state in ("done", "failed", "cancelled")))
+
+    def call_pause(self, paused):
+        self.model.paused = bool(paused)
+        self.compare(self.run_script("pause", paused), ["PAUSED" if paused else "RESUMED"])
+
+    # -- clients
+
+    def some_id(self):
+        return f"{self.chance.choice(CLIENTS)}.t{self.chance.randrange(TASKS_PER_CLIENT)}"
+
+    def submit(self):
+        hash = self.chance.choices(["hash", "other"], [9, 1])[0]
+        self.call("submit", self.some_id(), hash, self.chance.randint(1, 3))
+
+    def cancel(self):
+        self.call("cancel", self.some_id(), self.chance.choice(["any", "waiting"]))
+
+    def erase(self):
+        self.call("erase", self.some_id())
+
+    def look_at(self):
+        self.call("read", self.some_id(), self.chance.randint(1, 5))
+        self.call("places", *(self.some_id() for _ in range(3)))
+
+    def pause(self):
+        self.call("pause", int(not self.model.paused and self.chance.random() < 0.3))
+
+    def repeat(self):
+        """Its answer was lost, or it comes late."""
+        if self.recent:
+            name, *args = self.chance.choice(self.recent)
+            getattr(self, "call_" + name)(*args)
+
+    # -- workers
+
+    def held(self, worker):
+        return sum(job.worker == worker for job in self.jobs)
+
+    def govern(self, worker, want):
+        args = (worker, LONG, self.held(worker), want, SLOTS, CALLS_MAX, 0, 0, "", 0)
+        granted, wait, limit = self.account("govern", *args)
+        self.steps.append(f"govern {args} -> {granted} {wait} {limit}")
+        self.assertLessEqual(granted, want)
+        self.assertLessEqual(granted + len(self.jobs), CALLS_MAX, "more calls in flight than the account has")
+        return granted
+
+    def claim(self):
+        worker = self.chance.choice(["w1", "w2", "w3"])
+        granted = self.govern(worker, self.chance.randint(0, 3))
+        if self.chance.random() < 0.9:              # else the answer was lost
+            self.claim_for(worker, granted)
+
+    def claim_for(self, worker, most, lease=None):
+        now = self.time()
+        due = [id for id, score in self.now.sets["delayed"].items() if score <= now]
+        self.serial += 1
+        _, *answers = self.run_script("claim", worker, lease or self.chance.choices([LONG, LAPSED], [5, 1])[0], most,
+                                      f"{self.serial:016x}", MAX_ATTEMPTS)
+        for id in due:
+            self.model.is_due(id)
+        after = look(self.redis)
+        for id in [task.id for task in self.model.having("queued") if after.tasks[task.id].state == "failed"]:
+            self.model.expire(id)
+        jobs = [Job(worker, answer[0].decode(), answer[1].decode()) for answer in answers]
+        for job in jobs:
+            self.model.give(job.id, job.fence, MAX_ATTEMPTS)
+        self.assertEqual(len(jobs), 0 if self.model.paused else min(most, len(jobs) + len(self.model.having("queued"))))
+        lost = self.chance.random() < 0.05          # the answer: nobody works on these
+        (self.zombies if lost else self.jobs).extend(jobs)
+
+    def some_job(self):
+        """Mostly one that is held; now and then one that is not any more."""
+        jobs = self.zombies if self.chance.random() < 0.15 else self.jobs
+        return self.chance.choice(jobs) if jobs else None
+
+    def begin(self):
+        if job := self.some_job():
+            self.serial += 1
+            call = job.call or f"call-{self.serial}"
+            self.call("begin", job.id, job.fence, call)
+            if (task := self.model.speaker(job.id, job.fence)) and task.call == call:
+                job.call = call
+
+    def emit(self):
+        if (job := self.some_job()) and job.call:
+            job.wseq += 1
+            self.serial += 1
+            self.call("emit", job.id, job.fence, job.wseq, self.chance.choice([f"u{self.serial}", ""]))
+
+    def finish(self):
+        """Whatever a worker might say, sensible or not."""
+        if job := self.some_job():
+            outcome = self.chance.choice(["done", "failed", "cancelled", "retry", "retry", "handback"])
+            charge = self.chance.choice(["known", "void", "unknown"] if job.call else ["none", "void"])
+            self.call("finish", job.id, job.fence, outcome, charge, self.chance.choice([LAPSED, LONG]))
+            self.let_go(job)
+
+    def renew(self):
+        jobs = self.chance.sample(self.jobs + self.zombies, min(4, len(self.jobs + self.zombies)))
+        self.call("renew", self.chance.choice([LONG, LAPSED]), *(word for job in jobs for word in (job.id, job.fence)))
+
+    def let_go(self, job):
+        if job in self.jobs:
+            self.jobs.remove(job)
+            self.zombies = self.zombies[-15:] + [job]
+
+    def kill(self):
+        """A worker is lost with all its calls, and the account learns it when its time is up."""
+        worker = self.chance.choice(["w1", "w2", "w3"])
+        for job in [job for job in self.jobs if job.worker == worker]:
+            self.let_go(job)
+        self.steps.append(f"kill {worker}")
+
+    def freeze(self):
+        """A worker hears nothing more of a job, gives it up, and comes back with it later."""
+        if self.jobs:
+            self.let_go(self.chance.choice(self.jobs))
+
+    # -- time and those who look after the queue
+
+    def time(self):
+        seconds, micros = self.redis("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def pass_time(self):
+        """A lease ends, a delay is over, a task has waited too long, lost workers are forgotten."""
+        place = self.chance.choice(["leased", "leased", "delayed", "pending", "account"])
+        if place == "account":
+            self.forget_lost_workers()
+        elif id := self.redis("ZRANDMEMBER", PREFIX + place):
+            self.steps.append(f"time passes for {id.decode()} in {place}")
+            if place == "pending":
+                self.redis("HSET", PREFIX + "task:" + id.decode(), "queue_until", 1)
+                self.model.tasks[id.decode()].overdue = True
+            else:
+                self.redis("ZADD", PREFIX + place, 1, id)
+
+    def forget_lost_workers(self):
+        for worker in ("w1", "w2", "w3"):
+            if self.held(worker):
+                self.govern(worker, 0)
+            else:
+                self.redis("ZADD", "arkrelay:{account}:seen", "XX", 1, worker)
+
+    def reap(self):
+        most, now = self.chance.randint(1, 3), self.time()
+        lapsed = sorted((score, id) for id, score in self.now.sets["leased"].items() if score <= now)[:most]
+        self.assertEqual(self.run_script("reap", 0, most), len(lapsed))
+        for _, id in lapsed:
+            self.model.reap(id)
+
+    def damage(self):
+        """Somebody has been at the sets, and AUDIT finds out."""
+        damaged = self.chance.choice(self.model.having(*PLACES) or [None])
+        if damaged and self.chance.random() < 0.6:
+            key = PREFIX + self.chance.choice(["pending", "delayed", "leased", "index"])
+            command = self.chance.choice([("ZREM", key, damaged.id), ("ZADD", key, 1, damaged.id)])
+            changed = self.redis(*command)          # how many members there are more or less
+            self.steps.append(f"damage {command}")
+            self.model.counts["orphan"] += changed
+        elif self.model.tasks and self.chance.random() < 0.5:
+            self.redis("DEL", PREFIX + "live")
+        self.pass_audit()
+
+    def pass_audit(self):
+        worker = self.chance.choice(["w1", "w2"])
+        self.redis("HDEL", PREFIX + "meta", "audited_at", "audit_rank")
+        while not self.run_script("audit", worker, LONG, self.chance.randint(1, 8))[0]:
+            pass
+
+    # -- what holds
+
+    def check(self):
+        before, self.now = self.now, look(self.redis)
+        self.now.check()
+        self.model.compare(self.now)
+        for channel, element in self.news.messages():
+            self.log.setdefault(channel.decode().removeprefix(PREFIX + "channel:"), []).append(element)
+        for id, task in self.now.tasks.items():
+            self.assertEqual([element.raw for element in task.log], self.log[id], "viewers saw the log")
+            was = before.tasks.get(id)
+            if was and was.is_final and was.fields["epoch"] == task.fields["epoch"]:
+                self.assertEqual((task.fields, task.result), (was.fields, was.result), "final is final")
+
+    def walk(self):
+        weights = {
+            self.submit: 12, self.cancel: 1, self.erase: 6, self.look_at: 1, self.pause: 0.5, self.repeat: 6, self.claim: 8,
+            self.begin: 12, self.emit: 8, self.finish: 7, self.renew: 2, self.kill: 0.5, self.freeze: 1, self.pass_time: 6,
+            self.reap: 5, self.damage: 1.5}
+        for _ in range(int(os.environ.get("ARKRELAY_STEPS", STEPS))):
+            self.chance.choices(list(weights), weights.values())[0]()
+            self.check()
+
+    def settle(self):
+        """Everybody is gone; one healthy worker does the rest."""
+        self.jobs, self.zombies = [], []
+        self.call("pause", 0)
+        for _ in range(1000):
+            for place in ("leased", "delayed"):
+                for id in self.redis("ZRANGE", PREFIX + place, 0, -1):
+                    self.redis("ZADD", PREFIX + place, 1, id)
+            self.now = look(self.redis)
+            self.reap()
+            self.check()
+            self.claim_for("w4", 1, lease=LONG)
+            for job in list(self.jobs):
+                self.call("begin", job.id, job.fence, f"call-{job.fence}")
+                self.call("finish", job.id, job.fence, "done", "known", 0)
+                self.let_go(job)
+            self.check()
+            if not self.now.sets["index"]:
+                return
+        self.fail(f"still waiting: {self.now.sets['index']}")
+
+    def test_a_random_walk(self):
+        try:
+            self.walk()
+            self.settle()
+            self.assertEqual((self.now.live, self.now.clients), ({}, {}))
+            self.forget_lost_workers()
+            self.assertEqual(self.govern("w5", CALLS_MAX), CALLS_MAX, "permits were lost")
+            for what in ("done", "failed", "cancelled", "retried", "reaped", "erased", "same", "conflict", "full", "client_full", "orphan"):
+                self.assertGreater(self.model.counts[what], 0, f"nothing was {what}: the walk is too tame")
+        except BaseException as error:
+            error.add_note("\n".join([*self.steps[-LAST_STEPS:], f"ARKRELAY_SEED={self.seed}"]))
+            raise
+
+
+if __name__ == "__main__":
+    unittest.main()

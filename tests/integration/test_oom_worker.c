@@ -1,0 +1,495 @@
+/* Memory ends at each place in a worker's life with a task. Whatever comes of it: ARK is never called more often than Redis has on
+ * record, the log stays a log, no image vanishes without a word, and once there is memory again the task comes to its end. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+/* cmocka.h wants what stands above it */
+#include <cmocka.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/keys.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/redis/address.h"
+#include "common/redis/script.h"
+#include "tests/support/alloc_failure.h"
+#include "tests/support/fake_ark.h"
+#include "tests/support/redis_server.h"
+#include "worker/claim.h"
+#include "worker/fetch.h"
+#include "worker/governor.h"
+#include "worker/job.h"
+#include "worker/lease.h"
+
+#define PREFIX "arkrelay:{0}:"
+#define ID     "public.t"
+
+enum { IMAGES = 3, SOME = 25, DEADLINE_S = 10, LEASE_MS = 30000 };
+
+#define IMAGE(index)                                                                                                   \
+    "data: {\"type\":\"image_generation.partial_succeeded\",\"image_index\":" #index                                   \
+    ",\"url\":\"https://ark.example.com/" #index ".jpeg?signature=0123456789abcdef\",\"size\":\"2048x2048\"}\n\n"
+
+static const char answer[] =
+    "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Request-Id: 0217\r\nConnection: close\r\n\r\n" IMAGE(0) IMAGE(
+        1) IMAGE(2) "data: {\"type\":\"image_generation.completed\",\"usage\":{\"generated_images\":3}}\n\n"
+                    "data: [DONE]\n\n";
+
+static const char request[] = "{\"max_images\":3,\"urls\":[\"https://example.com/a.png\"]}";
+
+struct world {
+    struct redis_server *server;
+    redisContext *inspector; /* blocking; not of our code */
+    struct fake_ark *ark;
+    char ark_url[64];
+    int paid; /* calls that Redis has on record, of all tasks so far */
+
+    struct redis_address address;
+    struct loop *loop;
+    struct event *deadline;
+    struct redis *redis, *waiter;
+    struct lease_keeper *leases;
+    struct governor *governor;
+    struct fetch *fetch;
+    struct claim *claim;
+    struct job_context context;
+
+    struct job *job;
+    int gone, claimed, lost, room;
+};
+
+static struct world world;
+
+/* -- what others see of Redis */
+
+static redisReply *ask(const char *format, ...)
+{
+    redisReply *reply;
+    va_list args;
+
+    va_start(args, format);
+    reply = redisvCommand(world.inspector, format, args);
+    va_end(args);
+    assert_non_null(reply);
+    if (reply->type == REDIS_REPLY_ERROR)
+        fail_msg("%s: %s", format, reply->str);
+    return reply;
+}
+
+static void tell(const char *format, ...)
+{
+    redisReply *reply;
+    va_list args;
+
+    va_start(args, format);
+    reply = redisvCommand(world.inspector, format, args);
+    va_end(args);
+    assert_true(reply && reply->type != REDIS_REPLY_ERROR);
+    freeReplyObject(reply);
+}
+
+static void ask_text(char *out, size_t size, const char *field)
+{
+    redisReply *reply = ask("HGET " PREFIX "task:" ID " %s", field);
+
+    snprintf(out, size, "%s", reply->str ? reply->str : "");
+    freeReplyObject(reply);
+}
+
+static int ask_number(const char *field)
+{
+    char text[32];
+
+    ask_text(text, sizeof(text), field);
+    return (int)strtol(text, NULL, 10);
+}
+
+static void submit(void)
+{
+    const struct script *script = &scripts[SCRIPT_SUBMIT];
+
+    tell("FLUSHALL");
+    tell("SCRIPT FLUSH");
+    tell("EVAL %b 1 " PREFIX " " ID " hash %s 2 60000 100 60000 100 %s", script->body, script->len, request, "");
+}
+
+/* The lease ends: REAP decides, as for a worker that was lost. */
+static void reap(void)
+{
+    const struct script *script = &scripts[SCRIPT_REAP];
+
+    tell("ZADD " PREFIX "leased XX 1 " ID);
+    tell("EVAL %b 1 " PREFIX " 0 32", script->body, script->len);
+}
+
+/* -- the worker */
+
+static void on_ready(void *arg)
+{
+    (void)arg;
+    if (world.job)
+        job_resume(world.job);
+    if (world.claim)
+        claim_more(world.claim);
+}
+
+static void on_gone(struct job *job, void *arg)
+{
+    (void)arg;
+    job_destroy(job);
+    world.job = NULL;
+    world.gone++;
+}
+
+static void on_lease_lost(struct lease_entry *entry, void *arg)
+{
+    (void)entry;
+    (void)arg;
+    world.lost++;
+}
+
+static void on_granted(int granted, int64_t wait_ms, void *arg)
+{
+    (void)arg;
+    claim_granted(world.claim, granted, wait_ms);
+}
+
+static void on_nothing(void *arg)
+{
+    (void)arg;
+}
+
+static void on_deadline(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+    fail_msg("nothing more happens");
+}
+
+/* True once the condition holds; the deadline is for each wait. */
+#define WAIT_UNTIL(condition)                                                                                          \
+    do {                                                                                                               \
+        static const struct timeval limit = { DEADLINE_S, 0 };                                                         \
+        evtimer_add(world.deadline, &limit);                                                                           \
+        while (!(condition))                                                                                           \
+            event_base_loop(loop_base(world.loop), EVLOOP_ONCE);                                                       \
+    } while (0)
+
+static struct redis *connect_redis(const char *name)
+{
+    const struct redis_config config = {
+        .address = &world.address,
+        .name = name,
+        .connect_timeout_ms = 5000,
+        .command_timeout_ms = 5000,
+        .reconnect = { .base_ms = 1, .max_ms = 5 },
+        .output_max = 1 << 20,
+        .events = { .on_ready = on_ready },
+    };
+
+    return redis_create(world.loop, &config);
+}
+
+static void make_context(void)
+{
+    world.context = (struct job_context){
+        .loop = world.loop,
+        .redis = world.redis,
+        .paid = world.redis,
+        .governor = world.governor,
+        .fetch = world.fetch,
+        .leases = world.leases,
+        .prefix = PREFIX,
+        .lease_ms = LEASE_MS,
+        .max_attempts = 3,
+        .backoff = { .base_ms = 1, .max_ms = 1 },
+        .ark = { .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = IMAGES },
+        .ark_url = world.ark_url,
+        .authorization = "Authorization: Bearer key",
+        .ark_timeout_ms = 300,
+        .ark_answer_max = 1 << 20,
+        .on_gone = on_gone,
+    };
+}
+
+static int set_up(void **state)
+{
+    char url[128];
+    const char *why = "";
+
+    (void)state;
+    log_setup(LOG_ERROR, LOG_TEXT);
+    signal(SIGPIPE, SIG_IGN);
+    world.server = redis_server_create(NULL);
+    world.ark = fake_ark_create(answer);
+    world.inspector = redisConnectUnix(redis_server_path(world.server));
+    snprintf(url, sizeof(url), "unix://%s", redis_server_path(world.server));
+    snprintf(world.ark_url, sizeof(world.ark_url), "http://127.0.0.1:%d/images", fake_ark_port(world.ark));
+    assert_int_equal(redis_address_parse(url, &world.address, &why), 0);
+    world.loop = loop_create();
+    world.deadline = evtimer_new(loop_base(world.loop), on_deadline, NULL);
+    world.redis = connect_redis("test");
+    world.waiter = connect_redis("test-wait");
+    world.leases =
+        lease_keeper_create(&(struct lease_config){ .loop = world.loop,
+                                                    .redis = world.redis,
+                                                    .prefix = PREFIX,
+                                                    .lease_ms = LEASE_MS,
+                                                    .events = { .on_cancelled = on_lease_lost, .on_lost = on_lease_lost } });
+    world.governor = governor_create(&(struct governor_config){ .loop = world.loop,
+                                                                .redis = world.redis,
+                                                                .worker = "w",
+                                                                .ttl_ms = LEASE_MS,
+                                                                .images_per_call = IMAGES,
+                                                                .on_granted = on_granted,
+                                                                .on_settled = on_nothing });
+    world.fetch =
+        fetch_create(&(struct fetch_setup){ .loop = world.loop, .connect_ms = 250, .first_byte_ms = 250, .user_agent = "t" });
+    assert_true(world.leases && world.governor && world.fetch && world.redis && world.waiter);
+    make_context();
+    WAIT_UNTIL(redis_is_ready(world.redis) && redis_is_ready(world.waiter));
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    fetch_destroy(world.fetch);
+    governor_destroy(world.governor);
+    lease_keeper_destroy(world.leases);
+    redis_destroy(world.waiter);
+    redis_destroy(world.redis);
+    event_free(world.deadline);
+    loop_destroy(world.loop);
+    redis_address_deinit(&world.address);
+    redisFree(world.inspector);
+    fake_ark_destroy(world.ark);
+    redis_server_destroy(world.server);
+    return 0;
+}
+
+/* -- a job */
+
+static size_t count_stage(const json_t *event, const char *stage)
+{
+    const char *text = json_string_value(json_object_get(json_object_get(event, "data"), "stage"));
+
+    return text && !strcmp(text, stage);
+}
+
+/* The log is events without a gap, each of them JSON. Returns how many images it has. */
+static size_t judge_log(void)
+{
+    redisReply *log = ask("LRANGE " PREFIX "events:" ID " 0 -1");
+    size_t images = 0;
+
+    for (size_t i = 0; i < log->elements; i++) {
+        const char *text = log->element[i]->str, *brace = strchr(text, '{');
+        json_t *event = brace ? json_loads(brace, 0, NULL) : NULL;
+
+        if (!event || strtoul(text, NULL, 10) != i + 1)
+            fail_msg("event %zu is broken: %s", i + 1, text);
+        images += count_stage(event, "image");
+        json_decref(event);
+    }
+    freeReplyObject(log);
+    return images;
+}
+
+/* Every image is in the result, or it says why it is not. Returns how many are there. */
+static size_t judge_result(void)
+{
+    redisReply *reply = ask("GET " PREFIX "result:" ID);
+    json_t *result = json_loads(reply->str ? reply->str : "", 0, NULL);
+    size_t images = json_array_size(json_object_get(result, "generated_images"));
+
+    if (!result || images + json_array_size(json_object_get(result, "failed_images")) != IMAGES)
+        fail_msg("images are missing: %s", reply->str);
+    json_decref(result);
+    freeReplyObject(reply);
+    return images;
+}
+
+/* Returns how many images the task has brought. */
+static size_t judge(void)
+{
+    char state[16], code[64];
+    size_t images;
+
+    ask_text(state, sizeof(state), "state");
+    if (!strcmp(state, "running")) {
+        reap();
+        ask_text(state, sizeof(state), "state");
+    }
+    ask_text(code, sizeof(code), "code");
+    images = judge_log();
+    world.paid += ask_number("paid_calls");
+    if (!strcmp(state, "done"))
+        assert_int_equal(judge_result(), images);
+    else if (!strcmp(state, "failed"))
+        assert_string_equal(code, "outcome_unknown");
+    else
+        assert_true(!strcmp(state, "queued") || !strcmp(state, "delayed"));
+    return images;
+}
+
+/* Returns how many allocations there were. */
+static int run_job(int first, int times, size_t *images)
+{
+    const struct script *script = &scripts[SCRIPT_CLAIM];
+    struct claimed_job claimed = { .id = ID, .fence = "1.nonce.1", .trace = "", .request = request, .attempt = 1 };
+    int seen;
+
+    alloc_failure_label("a job", first, times);
+    submit();
+    tell("EVAL %b 1 " PREFIX " w 30000 1 nonce 3", script->body, script->len);
+    claimed.request_len = strlen(request);
+    claimed.max_paid_calls = 2;
+    world.gone = 0;
+    alloc_failure_begin(first, times);
+    world.job = job_start(&world.context, &claimed);
+    WAIT_UNTIL(!world.job && redis_is_ready(world.redis) && !fetch_in_flight(world.fetch));
+    seen = alloc_failure_end();
+    *images = judge();
+    alloc_failure_label(NULL, 0, 0);
+    return seen;
+}
+
+static void test_a_job(void **state)
+{
+    size_t images;
+    int count;
+
+    (void)state;
+    (void)run_job(0, ALLOC_NONE, &images);
+    count = run_job(0, ALLOC_NONE, &images);
+    assert_int_equal(images, IMAGES);
+    for (int n = 1; n <= count; n++) {
+        (void)run_job(n, ALLOC_ONCE, &images);
+        (void)run_job(n, SOME, &images);
+    }
+    (void)run_job(0, ALLOC_NONE, &images);
+    assert_int_equal(images, IMAGES);
+    assert_true(fake_ark_posts(world.ark) >= 3);
+    assert_true(fake_ark_posts(world.ark) <= world.paid);
+}
+
+/* -- claiming */
+
+static int room(void *arg)
+{
+    (void)arg;
+    return world.room;
+}
+
+static void on_job(const struct claimed_job *job, void *arg)
+{
+    (void)arg;
+    assert_string_equal(job->id, ID);
+    world.claimed++;
+    world.room = 0;
+    governor_release(world.governor);
+}
+
+/* The task is due in a moment, so that an idle worker waits for it first. */
+static int run_claim(int first, int times)
+{
+    int seen;
+
+    alloc_failure_label("a claim", first, times);
+    submit();
+    tell("ZREM " PREFIX "pending " ID);
+    tell("HSET " PREFIX "task:" ID " state delayed");
+    tell("EVAL %s 0", "local t = redis.call('TIME') "
+                      "redis.call('ZADD', '" PREFIX "delayed', t[1] * 1000 + math.floor(t[2] / 1000) + 20, '" ID "')");
+    world.claimed = 0;
+    world.room = 2;
+    world.claim = claim_create(&(struct claim_config){ .loop = world.loop,
+                                                       .redis = world.redis,
+                                                       .waiter = world.waiter,
+                                                       .governor = world.governor,
+                                                       .prefix = PREFIX,
+                                                       .wake = PREFIX "wake",
+                                                       .worker = "w",
+                                                       .lease_ms = LEASE_MS,
+                                                       .max_attempts = 3,
+                                                       .room = room,
+                                                       .on_job = on_job,
+                                                       .on_stopped = on_nothing });
+    assert_non_null(world.claim);
+    alloc_failure_begin(first, times);
+    claim_more(world.claim);
+    WAIT_UNTIL(world.claimed && redis_is_ready(world.redis) && redis_is_ready(world.waiter));
+    seen = alloc_failure_end();
+    assert_int_equal(world.claimed, 1);
+    world.claim = claim_destroy(world.claim);
+    alloc_failure_label(NULL, 0, 0);
+    return seen;
+}
+
+static void test_a_claim(void **state)
+{
+    int count;
+
+    (void)state;
+    (void)run_claim(0, ALLOC_NONE);
+    count = run_claim(0, ALLOC_NONE);
+    for (int n = 1; n <= count; n++) {
+        (void)run_claim(n, ALLOC_ONCE);
+        (void)run_claim(n, SOME);
+    }
+}
+
+/* -- leases */
+
+/* Nobody holds this lease, so the first answer says that it is lost. */
+static int run_lease(int first, int times)
+{
+    struct lease_entry entry = { .id = "public.none", .fence = "1.x.1" };
+    int seen;
+
+    alloc_failure_label("a lease", first, times);
+    tell("SCRIPT FLUSH");
+    world.lost = 0;
+    lease_add(world.leases, &entry);
+    alloc_failure_begin(first, times);
+    lease_renew_now(world.leases);
+    WAIT_UNTIL(!entry.renewal && redis_is_ready(world.redis));
+    seen = alloc_failure_end();
+    if (!world.lost)
+        lease_renew_now(world.leases);
+    WAIT_UNTIL(world.lost);
+    lease_remove(world.leases, &entry);
+    alloc_failure_label(NULL, 0, 0);
+    return seen;
+}
+
+static void test_a_lease(void **state)
+{
+    int count = run_lease(0, ALLOC_NONE);
+
+    (void)state;
+    for (int n = 1; n <= count; n++) {
+        (void)run_lease(n, ALLOC_ONCE);
+        (void)run_lease(n, ALLOC_FOR_EVER);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_teardown(test_a_lease, alloc_failure_teardown),
+        cmocka_unit_test_teardown(test_a_claim, alloc_failure_teardown),
+        cmocka_unit_test_teardown(test_a_job, alloc_failure_teardown),
+    };
+
+    alloc_failure_init();
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}

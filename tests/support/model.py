@@ -1,0 +1,251 @@
+"""What a task may be: the promises of common/PROTOCOL.md in plain Python, without Redis, time and text.
+
+The model says what each call must answer, and what is to be seen of each task afterwards:
+
+    model = Model()
+    model.submit("a.t1", "hash", ...)       # ["NEW"]
+    model.compare(look(redis))              # AssertionError where Redis says something else
+"""
+
+import collections
+import dataclasses
+import json
+
+LIVE = ("queued", "delayed", "running")
+
+
+@dataclasses.dataclass
+class Task:
+    id: str
+    hash: str
+    max_paid: int
+    number: int                 # in the order of arrival
+    state: str = "queued"
+    code: str | None = None     # of a final error
+    attempts: int = 0
+    max_attempts: int = 0
+    fence: str | None = None    # of whoever may speak for it
+    finished: str | None = None
+    wseq: int = 0
+    call: str | None = None     # the open paid call
+    known: int = 0              # calls that were paid, and those of which nobody knows
+    unknown: int = 0
+    slots: int = 0              # of the last call
+    images: list = dataclasses.field(default_factory=list)
+    failed: int = 0             # slots
+    asked: bool = False         # to stop
+    overdue: bool = False       # it has waited longer than its limit
+    events: int = 1
+
+    @property
+    def client(self):
+        return self.id.partition(".")[0]
+
+    @property
+    def paid(self):
+        return self.known + self.unknown + (self.call is not None)
+
+    @property
+    def charged(self):
+        return "yes" if self.images else "unknown" if self.unknown else "no"
+
+
+class Model:
+    def __init__(self):
+        self.tasks = {}
+        self.paused = False
+        self.counts = collections.Counter()         # as in `meta`
+        self.arrived = 0
+
+    def having(self, *states, client=None):
+        return [task for task in self.tasks.values() if task.state in states and client in (None, task.client)]
+
+    # -- clients
+
+    def submit(self, id, hash, max_paid, queue_limit, client_limit):
+        if task := self.tasks.get(id):
+            return self.count("same" if task.hash == hash else "conflict")
+        if self.paused:
+            return "PAUSED"
+        if len(self.having("queued", "delayed")) >= queue_limit:
+            return self.count("full")
+        if len(self.having(*LIVE, client=id.partition(".")[0])) >= client_limit:
+            return self.count("client_full")
+        self.arrived += 1
+        self.tasks[id] = Task(id, hash, max_paid, self.arrived)
+        self.count("submitted")
+        return "NEW"
+
+    def cancel(self, id, mode):
+        task = self.tasks.get(id)
+        if not task:
+            return ["NONE"]
+        if task.state in ("queued", "delayed"):
+            self.end(task, "cancelled", "cancelled")
+            return ["CANCELLED"]
+        if task.state == "running":
+            task.asked |= mode == "any"
+            return ["ASKED" if mode == "any" else "RUNNING"]
+        return ["FINAL", task.state]
+
+    def erase(self, id):
+        task = self.tasks.get(id)
+        if not task:
+            return ["NONE"]
+        if task.state in LIVE:
+            return ["LIVE", task.state]
+        del self.tasks[id]
+        return [self.count("erased")]
+
+    # -- workers
+
+    def is_due(self, id):
+        self.tasks[id].state = "queued"
+
+    def give(self, id, fence, max_attempts):
+        task = self.tasks[id]
+        assert task.state == "queued", f"{id} was {task.state} when it was given away"
+        earlier = [other.id for other in self.having("queued", client=task.client) if other.number < task.number]
+        assert not earlier, f"{id} came before {earlier}"
+        assert not (task.overdue and task.attempts == 0), f"{id} had waited too long"
+        task.state, task.fence, task.wseq, task.max_attempts = "running", fence, 0, max_attempts
+        task.attempts += 1
+
+    def expire(self, id):
+        task = self.tasks[id]
+        assert task.overdue and task.attempts == 0 and task.state == "queued", f"{id} had not waited too long"
+        self.end(task, "failed", "expired")
+
+    def speaker(self, id, fence):
+        task = self.tasks.get(id)
+        return task if task and task.state == "running" and task.fence == fence else None
+
+    def begin(self, id, fence, call, slots):
+        task = self.speaker(id, fence)
+        if not task or task.call not in (None, call):
+            return ["LOST"]
+        if task.call == call:
+            return ["OK", task.paid]
+        if task.asked:
+            return ["CANCEL"]
+        if task.paid >= task.max_paid:
+            return ["BUDGET"]
+        task.call, task.slots, task.failed = call, slots, 0
+        task.events += 1
+        return ["OK", task.paid]
+
+    def emit(self, id, fence, wseq, image):
+        task = self.speaker(id, fence)
+        if not task:
+            return ["LOST"]
+        if wseq <= task.wseq:
+            return ["SAME"]
+        task.wseq = wseq
+        task.events += 1
+        if image:
+            task.images.append(image)
+        else:
+            task.failed += 1
+        return ["CANCEL" if task.asked else "OK", task.events]
+
+    def renew(self, id, fence):
+        task = self.speaker(id, fence)
+        return "LOST" if not task else "CANCEL" if task.asked else "OK"
+
+    def finish(self, id, fence, outcome, charge):
+        if (task := self.tasks.get(id)) and task.finished == fence:
+            return ["SAME"]
+        if not (task := self.speaker(id, fence)):
+            return ["LOST"]
+        task.finished = fence
+        self.close(task, charge)
+        if outcome == "done" or task.images:
+            self.end(task, "done")
+        elif outcome == "failed":
+            self.end(task, "failed", "ark_unreachable")
+        elif outcome == "cancelled" or task.asked:
+            self.end(task, "cancelled", "cancelled")
+        elif outcome == "retry":
+            self.go_back(task, "delayed")
+            self.count("retried")
+        else:
+            self.go_back(task, "queued")
+            task.attempts -= 1
+        return ["OK", task.events]
+
+    def reap(self, id):
+        task = self.tasks[id]
+        assert task.state == "running"
+        open_call = task.call
+        self.count("reaped")
+        self.close(task, "unknown")
+        if task.images:
+            task.failed += max(0, task.slots - len(task.images) - task.failed)
+            self.end(task, "done")
+        elif task.asked:
+            self.end(task, "cancelled", "cancelled")
+        elif open_call and task.paid >= task.max_paid:
+            self.end(task, "failed", "outcome_unknown")
+        elif task.attempts >= task.max_attempts:
+            self.end(task, "failed", "poison")
+        else:
+            self.go_back(task, "queued")
+
+    # -- what several of them do
+
+    def count(self, name):
+        self.counts[name] += 1
+        return name.upper()
+
+    def close(self, task, charge):
+        if task.call is None:
+            return
+        task.call = None
+        if charge == "void" and not task.images:
+            return
+        self.count("paid_calls")
+        if charge == "unknown":
+            task.unknown += 1
+        else:
+            task.known += 1
+
+    def go_back(self, task, state):
+        task.state, task.fence = state, None
+        task.events += 1
+
+    def end(self, task, state, code=None):
+        task.state, task.code, task.fence, task.asked = state, code, None, False
+        task.events += 1
+        self.count(state)
+
+    # -- what is to be seen
+
+    def compare(self, seen):
+        assert set(seen.tasks) == set(self.tasks), f"tasks {set(seen.tasks) ^ set(self.tasks)}"
+        for task in self.tasks.values():
+            found, expected = _found(seen.tasks[task.id]), _expected(task)
+            assert found == expected, f"{task.id} is {found}, and should be {expected}"
+        for name in ("submitted", "same", "conflict", "full", "client_full", "done", "failed", "cancelled", "erased", "retried",
+                     "reaped", "paid_calls", "ghost", "orphan"):
+            found = int(seen.meta.get(name, 0))
+            assert found == self.counts[name], f"{name} counts {found}, and should be {self.counts[name]}"
+
+
+def _expected(task):
+    final = task.state not in LIVE
+    return {"state": task.state, "code": task.code, "attempts": task.attempts, "paid": task.paid, "unknown": task.unknown,
+            "call": task.call, "asked": task.asked, "events": task.events, "charged": task.charged if final else None,
+            "images": None if task.code else task.images, "failed": task.failed if task.state == "done" else None}
+
+
+def _found(task):
+    data = task.log[-1].data if task.is_final else {}
+    if task.is_final:
+        images = [image["url"] for image in data["generated_images"]] if task.state == "done" else None
+    else:
+        lines = (task.result or b"").decode().splitlines()
+        images = [json.loads(line.removeprefix("image "))["url"] for line in lines if line.startswith("image ")]
+    return {"state": task.state, "code": task.fields.get("code"), "attempts": task.number("attempt"),
+            "paid": task.number("paid_calls"), "unknown": task.number("unknown_calls"), "call": task.fields.get("call"),
+            "asked": "cancel" in task.fields, "events": len(task.log), "charged": data.get("charged"), "images": images,
+            "failed": len(data["failed_images"]) if task.state == "done" else None}

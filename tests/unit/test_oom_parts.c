@@ -1,0 +1,209 @@
+/* Each allocation at start-up fails once, and then with all that follow it: the part is not made, and leaves nothing behind. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+/* cmocka.h wants what stands above it */
+#include <cmocka.h>
+#include <event2/event.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/http/address.h"
+#include "common/http/server.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/options_internal.h"
+#include "common/redis/address.h"
+#include "common/redis/client.h"
+#include "common/timeouts.h"
+#include "gateway/cors.h"
+#include "gateway/gateway.h"
+#include "gateway/gateway_options.h"
+#include "tests/support/alloc_failure.h"
+#include "worker/health.h"
+#include "worker/runner.h"
+#include "worker/worker_options.h"
+
+static struct {
+    struct gateway_options gateway;
+    struct worker_options worker;
+    struct redis_address redis;
+    struct cors *cors;
+} given;
+
+static void load(const struct option_table *table, void *values)
+{
+    char name[] = "test", *argv[] = { name, NULL }, *environment[] = { NULL };
+    const struct options_world world = { .environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr };
+
+    assert_int_equal(options_load_from(&world, table, 1, argv, values), OPTIONS_RUN);
+}
+
+static int prepare(void **state)
+{
+    const char *why = "";
+
+    (void)state;
+    log_setup(LOG_ERROR, LOG_TEXT);
+    load(&gateway_option_table, &given.gateway);
+    load(&worker_option_table, &given.worker);
+    given.cors = cors_create("*");
+    return redis_address_parse("unix:///nowhere/at/all", &given.redis, &why) || !given.cors;
+}
+
+static int clean_up(void **state)
+{
+    (void)state;
+    options_deinit(&gateway_option_table, &given.gateway);
+    options_deinit(&worker_option_table, &given.worker);
+    redis_address_deinit(&given.redis);
+    cors_destroy(given.cors);
+    return 0;
+}
+
+static int make_loop(void)
+{
+    struct loop *loop = loop_create();
+
+    loop_destroy(loop);
+    return loop ? 0 : ERR_NO_MEMORY;
+}
+
+static void on_timeout(struct timeout *timeout, void *arg)
+{
+    (void)timeout;
+    (void)arg;
+}
+
+static int make_timeouts(void)
+{
+    struct loop *loop = loop_create();
+    struct timeouts *timeouts = loop ? timeouts_create(loop, 1000, on_timeout, NULL) : NULL;
+
+    timeouts_destroy(timeouts);
+    loop_destroy(loop);
+    return timeouts ? 0 : ERR_NO_MEMORY;
+}
+
+/* A server that is there takes connections. */
+static void assert_accepts(struct loop *loop, const struct http_server *server)
+{
+    struct http_address address;
+    const char *why = "";
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(http_address_parse(http_server_address(server), &address, &why), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address.storage, address.len), 0);
+    (void)event_base_loop(loop_base(loop), EVLOOP_NONBLOCK);
+    assert_int_equal(http_server_connections(server), 1);
+    close(fd);
+}
+
+static int make_server(void)
+{
+    struct loop *loop = loop_create();
+    struct http_server *server = NULL;
+    struct http_server_config config;
+    const char *why = "";
+
+    http_server_config_init(&config);
+    config.listen = "127.0.0.1:0";
+    if (loop)
+        server = http_server_create(loop, &config, &why);
+    (void)alloc_failure_end();
+    if (server)
+        assert_accepts(loop, server);
+    http_server_destroy(server);
+    loop_destroy(loop);
+    return server ? 0 : ERR_NO_MEMORY;
+}
+
+static int make_gateway(void)
+{
+    const struct gateway_config config = {
+        .options = &given.gateway, .redis = &given.redis, .cors = given.cors, .listen = "127.0.0.1:0"
+    };
+    const char *why = "";
+    struct gateway *gateway = gateway_create(&config, &why);
+
+    gateway_destroy(gateway);
+    return gateway ? 0 : ERR_NO_MEMORY;
+}
+
+static void on_drained(void *arg)
+{
+    (void)arg;
+}
+
+static int make_worker(void)
+{
+    struct loop *loop = loop_create();
+    struct runner_config config = {
+        .loop = loop, .options = &given.worker, .redis = &given.redis, .name = "w", .on_drained = on_drained
+    };
+    struct runner *runner = loop ? runner_create(&config) : NULL;
+    const char *why = "";
+    struct health *health = runner ? health_create(loop, "127.0.0.1:0", runner, &why) : NULL;
+
+    health_destroy(health);
+    runner_destroy(runner);
+    loop_destroy(loop);
+    return health ? 0 : ERR_NO_MEMORY;
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
+}
+
+/* Who waits for a second try must not wait for ever because the timer found no memory. */
+static void test_a_loop_has_room_for_its_timers(void **state)
+{
+    static const struct timeval later = { 60, 0 };
+    struct loop *loop = loop_create();
+    struct event *timers[LOOP_TIMERS];
+
+    (void)state;
+    assert_non_null(loop);
+    for (int i = 0; i < LOOP_TIMERS; i++)
+        timers[i] = evtimer_new(loop_base(loop), on_timer, NULL);
+    alloc_failure_begin(1, ALLOC_FOR_EVER);
+    for (int i = 0; i < LOOP_TIMERS; i++)
+        assert_int_equal(evtimer_add(timers[i], &later), 0);
+    assert_int_equal(alloc_failure_end(), 0);
+    for (int i = 0; i < LOOP_TIMERS; i++)
+        event_free(timers[i]);
+    loop_destroy(loop);
+}
+
+/* A listener is enabled twice, so the second time makes up for the first. */
+static const struct alloc_scenario scenarios[] = {
+    { "a loop is made", make_loop, false },         { "timeouts are made", make_timeouts, false },
+    { "a server is made", make_server, true },     { "a gateway is made", make_gateway, true },
+    { "a worker is made", make_worker, true },
+};
+
+static void test_scenario(void **state)
+{
+    alloc_failure_try_all(*state);
+}
+
+enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
+
+int main(void)
+{
+    struct CMUnitTest tests[SCENARIOS + 1] = { cmocka_unit_test(test_a_loop_has_room_for_its_timers) };
+
+    alloc_failure_init();
+    for (size_t i = 0; i < SCENARIOS; i++)
+        tests[i + 1] = (struct CMUnitTest){ .name = scenarios[i].name,
+                                            .test_func = test_scenario,
+                                            .teardown_func = alloc_failure_teardown,
+                                            .initial_state = (void *)(uintptr_t)&scenarios[i] };
+    return cmocka_run_group_tests(tests, prepare, clean_up);
+}
