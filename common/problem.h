@@ -36,8 +36,10 @@ struct buf;
     X(INVALID_LAST_EVENT_ID,  "invalid_last_event_id",  400, false, "Last-Event-ID is not an id of this API")          \
     X(TASK_NOT_FOUND,         "task_not_found",         404, false, "There is no such task")                           \
     X(NOT_ACCEPTABLE,         "not_acceptable",         406, false, "The answer has a type that Accept excludes")      \
+    X(UNAUTHORIZED,           "unauthorized",           401, false, "This needs the operators' key")                   \
     X(TASK_ID_CONFLICT,       "task_id_conflict",       409, false, "This task_id belongs to another request")         \
     X(TASK_FINAL,             "task_final",             409, false, "The task has ended already")                      \
+    X(TASK_LIVE,              "task_live",              409, false, "The task has not ended yet")                      \
     X(CONTENT_TYPE,           "content_type",           415, false, "The body must be application/json in UTF-8")      \
     X(CONTENT_ENCODING,       "content_encoding",       415, false, "The body must not be encoded")                    \
     X(INVALID_FIELDS,         "invalid_fields",         422, false, "The request has fields that are not valid")       \

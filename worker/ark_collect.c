@@ -143,28 +143,28 @@ static void give(struct ark_collect *collect, const struct ark_slot *slot)
         collect->on_slot(slot, collect->arg);
 }
 
-static void give_bytes(struct ark_collect *collect, struct ark_slot *slot, const char *b64)
+static void give_bytes(struct ark_collect *collect, struct ark_slot slot, const char *b64)
 {
     char *url = data_url(b64);
 
-    slot->url = url;
+    slot.url = url;
     if (url)
-        give(collect, slot);
+        give(collect, &slot);
     else
         collect->err = ERR_NO_MEMORY;
     free(url);
 }
 
-static void give_failure(struct ark_collect *collect, struct ark_slot *slot, const json_t *item)
+static void give_failure(struct ark_collect *collect, struct ark_slot slot, const json_t *item)
 {
     struct ark_error error = { .code = "NoImage", .message = "ARK sent neither an image nor an error for this slot." };
 
     (void)read_error(json_object_get(item, "error"), &error);
     if (!collect->result.failed)
         collect->result.slot_error = error;
-    slot->code = error.code;
-    slot->message = error.message;
-    give(collect, slot);
+    slot.code = error.code;
+    slot.message = error.message;
+    give(collect, &slot);
 }
 
 void ark_collect_slot(struct ark_collect *collect, json_int_t index, const json_t *item)
@@ -178,8 +178,8 @@ void ark_collect_slot(struct ark_collect *collect, json_int_t index, const json_
         slot.url = url;
         give(collect, &slot);
     } else if (*b64) {
-        give_bytes(collect, &slot, b64);
+        give_bytes(collect, slot, b64);
     } else {
-        give_failure(collect, &slot, item);
+        give_failure(collect, slot, item);
     }
 }

@@ -133,7 +133,7 @@ static int run(struct worker *worker)
 
     if (check_options(worker))
         return OPTIONS_EXIT_BAD;
-    log_setup(worker->options.shared.log_level, worker->options.shared.log_format);
+    log_setup((enum log_level)worker->options.shared.log_level, (enum log_format)worker->options.shared.log_format);
     set_name(worker);
     announce(worker);
     err = create_parts(worker);

@@ -15,7 +15,7 @@
 #include "common/err.h"
 
 enum {
-    REPLY_BYTES_MAX = 64 * 1024 * 1024,
+    REPLY_BYTES_MAX = 256 * 1024 * 1024, /* a log whose pictures are in it, each twice */
     REPLY_ELEMENTS_MAX = 1024 * 1024, /* in all of its arrays together */
     REPLY_DEPTH_MAX = 7,              /* arrays in arrays; what the oldest supported hiredis can read */
 };

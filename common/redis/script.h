@@ -32,6 +32,7 @@ enum script_id {
     SCRIPT_PAUSE,
     SCRIPT_PLACES,
     SCRIPT_GOVERN,
+    SCRIPT_QUEUE,
     SCRIPT_COUNT,
 };
 

@@ -129,6 +129,7 @@ static const struct {
       SCRIPT_GOVERN,
       { "worker", "1000", "0", "1", "1", "0", "0", "0", "", "0" },
       NULL },
+    { "QUEUE of an empty queue counts", SCRIPT_QUEUE, { NULL }, NULL },
     { "READY says so", SCRIPT_READY, { NULL }, "READY" },
 };
 

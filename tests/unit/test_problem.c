@@ -49,6 +49,7 @@ static const struct { enum problem problem; int status; } statuses[] = {
     { PROBLEM_BODY_TOO_LARGE, 413 },    { PROBLEM_URI_TOO_LONG, 414 },    { PROBLEM_CONTENT_TYPE, 415 },
     { PROBLEM_INVALID_FIELDS, 422 },    { PROBLEM_HEADERS_TOO_LARGE, 431 }, { PROBLEM_STORE_UNAVAILABLE, 503 },
     { PROBLEM_QUEUE_FULL, 503 },        { PROBLEM_QUEUE_PAUSED, 503 },    { PROBLEM_DRAINING, 503 },
+    { PROBLEM_TASK_LIVE, 409 },         { PROBLEM_UNAUTHORIZED, 401 },    { PROBLEM_TASK_FINAL, 409 },
     { PROBLEM_CANCELLED, 0 },           { PROBLEM_OUTCOME_UNKNOWN, 0 },   { PROBLEM_POISON, 0 },
 };
 /* clang-format on */
