@@ -86,6 +86,47 @@ int task_event_parse(const char *element, size_t len, struct task_event *out)
     return 0;
 }
 
+/* Passes over white space and `c`; NULL where something else comes. */
+static const char *behind(const char *at, const char *end, char c)
+{
+    while (at < end && *at == ' ')
+        at++;
+    return at < end && *at == c ? at + 1 : NULL;
+}
+
+static int find_stage(const char *name, const char *end, enum process_stage *out)
+{
+    for (int i = 0; i < STAGE_COUNT; i++) {
+        size_t len = strlen(stage_names[i]);
+
+        if ((size_t)(end - name) > len && !memcmp(name, stage_names[i], len) && name[len] == '"') {
+            *out = (enum process_stage)i;
+            return 0;
+        }
+    }
+    return ERR_NOT_FOUND;
+}
+
+/* Inside of a JSON string no quote stands alone, so the first "stage": is the member of that name. */
+int task_event_stage(const struct task_event *event, enum process_stage *out)
+{
+    static const char member[] = "\"stage\"";
+    const char *end = event->json + event->json_len, *at = event->json;
+
+    if (event->type != EVENT_PROCESS)
+        return ERR_NOT_FOUND;
+    while ((at = memmem(at, (size_t)(end - at), member, sizeof(member) - 1))) {
+        const char *value;
+
+        at += sizeof(member) - 1;
+        value = behind(at, end, ':');
+        value = value ? behind(value, end, '"') : NULL;
+        if (value)
+            return find_stage(value, end, out);
+    }
+    return ERR_NOT_FOUND;
+}
+
 int task_cursor_parse(const char *text, size_t len, struct task_cursor *out)
 {
     struct task_cursor cursor;

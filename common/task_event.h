@@ -58,6 +58,9 @@ struct process_event {
     int64_t delay_ms;
 };
 
+/* The stage that an event tells; ERR_NOT_FOUND when it tells none. */
+int task_event_stage(const struct task_event *event, enum process_stage *out) MUST_CHECK;
+
 /* The `data` object of a process event. */
 void task_event_write_process(struct buf *out, const struct process_event *event);
 

@@ -1,5 +1,6 @@
 #include "gateway/frames.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 #include "common/buf.h"
@@ -13,7 +14,7 @@ enum {
     RETRY_MAX_MS = 4000,
     HANDOVER_MIN_MS = 500,
     HANDOVER_MAX_MS = 1500,
-    RESET_BYTES_MAX = 1024,
+    SHORT_DATA_MAX = 1024,
 };
 
 static int between(int min, int max, double dice)
@@ -40,12 +41,30 @@ void frames_add_reset(struct buf *out, const char *full_id, enum frames_reset re
     const char *task_id = task_id_of(full_id);
     struct buf data;
 
-    buf_init(&data, RESET_BYTES_MAX);
+    buf_init(&data, SHORT_DATA_MAX);
     buf_add_text(&data, "{\"event\":\"reset\",\"data\":{\"task_id\":");
     buf_add_json(&data, task_id, strlen(task_id));
     buf_addf(&data, ",\"message\":\"%s\"}}", messages[reset]);
     buf_fail(out, buf_error(&data));
     sse_write_event(out, NULL, "reset", buf_text(&data), data.len);
+    buf_deinit(&data);
+}
+
+void frames_add_hint(struct buf *out, const char *full_id, int64_t position, int64_t eta_ms)
+{
+    const char *task_id = task_id_of(full_id);
+    struct buf data;
+
+    buf_init(&data, SHORT_DATA_MAX);
+    buf_add_text(&data, "{\"event\":\"process\",\"data\":{\"task_id\":");
+    buf_add_json(&data, task_id, strlen(task_id));
+    buf_addf(&data, ",\"message\":\"排队中，前面还有%" PRId64 "个任务...\",\"stage\":\"queued\",\"position\":%" PRId64,
+             position - 1, position);
+    if (eta_ms >= 0)
+        buf_addf(&data, ",\"eta_ms\":%" PRId64, eta_ms);
+    buf_add_text(&data, "}}");
+    buf_fail(out, buf_error(&data));
+    sse_write_event(out, NULL, task_event_type_name(EVENT_PROCESS), buf_text(&data), data.len);
     buf_deinit(&data);
 }
 

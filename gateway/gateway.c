@@ -10,8 +10,10 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
+#include "gateway/api/admin.h"
 #include "gateway/api/routes.h"
 #include "gateway/cors.h"
+#include "gateway/disconnect.h"
 #include "gateway/gateway_options.h"
 #include "gateway/hub.h"
 #include "gateway/stream.h"
@@ -74,7 +76,8 @@ static struct hub *create_hub(struct gateway *gateway)
     config.output_max = (size_t)gateway->config.options->connections_max * SUBSCRIBE_BYTES + 64 * 1024;
     return hub_create(gateway->loop, &(struct hub_config){ .subscriber = &config,
                                                            .commands = gateway->commands,
-                                                           .tail_check_ms = gateway->config.options->tail_check_ms });
+                                                           .tail_check_ms = gateway->config.options->tail_check_ms,
+                                                           .hints_ms = gateway->config.options->hints_ms });
 }
 
 /* -- HTTP */
@@ -84,6 +87,7 @@ static void on_request(struct http_exchange *exchange, void *arg)
     const struct gateway *gateway = arg;
 
     cors_apply(gateway->config.cors, exchange);
+    admin_guard(gateway, exchange);
 }
 
 static struct http_server *create_server(struct gateway *gateway, const char **why)
@@ -116,12 +120,15 @@ static int create_parts(struct gateway *gateway, const char **why)
 
     *why = "out of memory or file descriptors";
     if (!(gateway->loop = loop_create()) || !(gateway->commands = create_commands(gateway)) ||
-        !(gateway->hub = create_hub(gateway)) || !(gateway->submitter = submitter_create(gateway->commands, &limits)))
+        !(gateway->hub = create_hub(gateway)) ||
+        !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
+        !(gateway->submitter = submitter_create(gateway->commands, gateway->disconnects, &limits)))
         return ERR_NO_MEMORY;
     gateway->streams =
         streams_create(gateway->loop, &(struct streams_config){ .hub = gateway->hub,
                                                                 .commands = gateway->commands,
                                                                 .submitter = gateway->submitter,
+                                                                .disconnects = gateway->disconnects,
                                                                 .heartbeat_ms = options->heartbeat_ms,
                                                                 .output_max = (size_t)options->output_max });
     if (!gateway->streams)
@@ -147,9 +154,12 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         return NULL;
     if (gateway->drain_timer)
         event_free(gateway->drain_timer);
+    if (gateway->streams)
+        streams_drain(gateway->streams);  /* a second signal comes early: it is not the clients who leave */
     http_server_destroy(gateway->server); /* every exchange hears that it is closed, so every stream leaves */
     streams_destroy(gateway->streams);
     submitter_destroy(gateway->submitter);
+    disconnects_destroy(gateway->disconnects);
     hub_destroy(gateway->hub);
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);

@@ -14,6 +14,7 @@
 #include "common/err.h"
 
 struct cors;
+struct disconnects;
 struct event;
 struct gateway_options;
 struct http_server;
@@ -37,6 +38,7 @@ struct gateway {
     struct loop *loop;
     struct redis *commands;
     struct hub *hub; /* has the subscriber connection */
+    struct disconnects *disconnects;
     struct submitter *submitter;
     struct streams *streams;
     struct http_server *server;

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MINUTE_MS = 60 * 1000, DAY_MS = 24 * 60 * MINUTE_MS, MIB = 1024 * 1024, HOST_SIZE = 64 };
+enum { MINUTE_MS = 60 * 1000, DAY_MS = 24 * 60 * MINUTE_MS, MIB = 1024 * 1024, HOST_SIZE = 64, HINTS_MIN_MS = 100 };
 
 #define AT(field) offsetof(struct gateway_options, field)
 /* clang-format off */
@@ -19,6 +19,8 @@ static const struct option_row rows[] = {
       "a stream that is silent for this long gets a comment", NULL },
     { "tail-check", "GATEWAY_TAIL_CHECK", OPT_MS, AT(tail_check_ms), "5s", 100, 10 * MINUTE_MS,
       "a watched task that is silent for this long is compared with its log", NULL },
+    { "hints", "GATEWAY_HINTS", OPT_MS, AT(hints_ms), "3s", 0, 10 * MINUTE_MS,
+      "how often the viewers of waiting tasks are told their places, at least 100ms; 0: never", NULL },
     { "queue-limit", "GATEWAY_QUEUE_LIMIT", OPT_INT, AT(queue_limit), "10000", 1, 10000000,
       "tasks that may wait; further ones are answered 503", NULL },
     { "client-queue-limit", "GATEWAY_CLIENT_QUEUE_LIMIT", OPT_INT, AT(client_limit), "10000", 1, 10000000,
@@ -37,10 +39,13 @@ static const struct option_row rows[] = {
       "bytes of a request's body", NULL },
     { "connections-max", "GATEWAY_CONNECTIONS_MAX", OPT_INT, AT(connections_max), "20000", 1, 1000000,
       "open connections per thread; further ones are answered 503", NULL },
-    { "output-max", "GATEWAY_OUTPUT_MAX", OPT_BYTES, AT(output_max), "256k", 4096, 64LL * MIB,
-      "bytes that a slow reader may be behind before it is cut; it resumes by id", NULL },
+    { "output-max", "GATEWAY_OUTPUT_MAX", OPT_BYTES, AT(output_max), "256k", 4096, 512LL * MIB,
+      "bytes that a slow reader may be behind before it is cut; it resumes by id; "
+      "where events hold pictures (ARK_RESPONSE_FORMAT=b64_json), as many as a whole answer", NULL },
     { "data-urls", "GATEWAY_DATA_URLS", OPT_BOOL, AT(data_urls), "off", 0, 0,
       "take data:image/...;base64 in urls", NULL },
+    { "admin-key", "GATEWAY_ADMIN_KEY", OPT_SECRET, AT(admin_key), "", 0, 4096,
+      "the key of the operators' addresses under /admin/; empty: there are none", NULL },
     { "open", "GATEWAY_OPEN", OPT_BOOL, AT(open), "off", 0, 0,
       "serve without keys to other machines: whoever reaches the port spends the ARK account's money", NULL },
     SHARED_OPTION_ROWS(struct gateway_options, shared),
@@ -79,6 +84,11 @@ bool gateway_options_agree(const struct gateway_options *options)
                       "arkrelay-gateway: GATEWAY_LISTEN %s lets other machines in, and no keys are set: listen on "
                       "127.0.0.1, or set GATEWAY_OPEN=on\n",
                       options->listen);
+        return false;
+    }
+    if (options->hints_ms && options->hints_ms < HINTS_MIN_MS) {
+        (void)fprintf(stderr, "arkrelay-gateway: GATEWAY_HINTS %lldms is out of range (0, or 100ms to 10m)\n",
+                      (long long)options->hints_ms);
         return false;
     }
     if (options->max_paid_calls > options->max_paid_calls_limit) {

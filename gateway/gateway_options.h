@@ -11,10 +11,11 @@
 struct gateway_options {
     char *listen;
     int64_t threads;
-    int64_t heartbeat_ms, tail_check_ms;
+    int64_t heartbeat_ms, tail_check_ms, hints_ms;
     int64_t queue_limit, client_limit, queue_ttl_ms, retention_ms;
     int64_t max_paid_calls, max_paid_calls_limit;
     char *cors_origins;
+    char *admin_key;
     int64_t body_max, connections_max, output_max;
     bool data_urls, open;
     struct shared_options shared;

@@ -157,10 +157,12 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     TAILQ_INIT(&hub->watches);
     hub->context.commands = config->commands;
     hub->context.tail_checks = timeouts_create(loop, config->tail_check_ms, watch_on_silence, NULL);
+    hub->context.hints =
+        hints_create(loop, &(struct hints_config){ .commands = config->commands, .interval_ms = config->hints_ms });
     subscriber.events = (struct redis_events){ on_ready, on_lost, on_subscribed, on_message };
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->context.tail_checks && hub->subscriber ? hub : hub_destroy(hub);
+    return hub->context.tail_checks && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);
 }
 
 struct hub *hub_destroy(struct hub *hub)
@@ -173,6 +175,7 @@ struct hub *hub_destroy(struct hub *hub)
         drop(hub, watch);
     redis_destroy(hub->subscriber);
     timeouts_destroy(hub->context.tail_checks);
+    hints_destroy(hub->context.hints);
     free(hub);
     return NULL;
 }
@@ -203,6 +206,13 @@ void hub_leave(struct hub *hub, struct stream *stream)
     TAILQ_REMOVE(&watch->streams, stream, viewer);
     stream->watch = NULL;
     drop_if_unused(hub, watch);
+}
+
+bool hub_is_watched(struct hub *hub, const char *full_id)
+{
+    const struct watch *watch = find(hub, full_id);
+
+    return watch && !TAILQ_EMPTY(&watch->streams);
 }
 
 bool hub_is_ready(const struct hub *hub)

@@ -30,6 +30,7 @@ struct hub_config {
     const struct redis_config *subscriber; /* events and arg are the hub's to set; copied */
     struct redis *commands;                /* borrowed; reads the log */
     int64_t tail_check_ms;
+    int64_t hints_ms; /* 0: waiting viewers are not told their places */
 };
 
 struct hub *hub_create(struct loop *loop, const struct hub_config *config); /* NULL when out of memory */
@@ -39,6 +40,9 @@ struct hub *hub_destroy(struct hub *hub); /* accepts NULL; every stream has left
  * inside this call. ERR_NOT_READY while Redis is away. */
 int hub_join(struct hub *hub, struct stream *stream, const char *full_id) MUST_CHECK;
 void hub_leave(struct hub *hub, struct stream *stream); /* any time, also from inside of a delivery */
+
+/* Does any stream of this loop watch the task, or is about to? */
+bool hub_is_watched(struct hub *hub, const char *full_id);
 
 /* Are messages delivered at the moment? */
 bool hub_is_ready(const struct hub *hub);

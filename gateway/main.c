@@ -188,15 +188,15 @@ static void log_options(const struct process *process)
 
     redis_address_text(&process->redis, redis, sizeof(redis));
     log_info("gateway", "starting",
-             "version=%s listen=%s threads=%lld redis=%s heartbeat_ms=%lld tail_check_ms=%lld queue_limit=%lld "
-             "queue_ttl_ms=%lld retention_ms=%lld max_paid_calls=%lld max_paid_calls_limit=%lld cors_origins=%s "
-             "body_max=%lld connections_max=%lld output_max=%lld data_urls=%s open=%s",
+             "version=%s listen=%s threads=%lld redis=%s heartbeat_ms=%lld tail_check_ms=%lld hints_ms=%lld "
+             "queue_limit=%lld queue_ttl_ms=%lld retention_ms=%lld max_paid_calls=%lld max_paid_calls_limit=%lld "
+             "cors_origins=%s body_max=%lld connections_max=%lld output_max=%lld data_urls=%s admin=%s open=%s",
              ARKRELAY_VERSION, o->listen, (long long)o->threads, redis, (long long)o->heartbeat_ms,
-             (long long)o->tail_check_ms, (long long)o->queue_limit, (long long)o->queue_ttl_ms,
+             (long long)o->tail_check_ms, (long long)o->hints_ms, (long long)o->queue_limit, (long long)o->queue_ttl_ms,
              (long long)o->retention_ms, (long long)o->max_paid_calls, (long long)o->max_paid_calls_limit,
              log_quote(origins, sizeof(origins), o->cors_origins), (long long)o->body_max,
              (long long)o->connections_max, (long long)o->output_max, o->data_urls ? "on" : "off",
-             o->open ? "on" : "off");
+             *o->admin_key ? "on" : "off", o->open ? "on" : "off");
 }
 
 static int serve(struct process *process)

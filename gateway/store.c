@@ -62,7 +62,7 @@ void store_ask(struct redis *redis, struct http_exchange *exchange, const struct
     if (script_run(redis,
                    &(struct script_call){ .script = question->script,
                                           .prefix = prefix,
-                                          .args = args,
+                                          .args = question->full_id ? args : args + 1,
                                           .count = (size_t)(question->full_id != NULL) + (question->mode != NULL) },
                    on_reply, asking, &asking->run)) {
         free(asking);

@@ -1,6 +1,6 @@
 /* store - one question to Redis on behalf of one waiting client
  *
- * Runs a script about a task and hands the answer on. Answers 503 itself while Redis is away or does not answer as it should, and
+ * Runs a script and hands the answer on. Answers 503 itself while Redis is away or does not answer as it should, and
  * forgets a client who left.
  */
 #ifndef ARKRELAY_GATEWAY_STORE_H
@@ -15,8 +15,8 @@ typedef void store_answer_fn(struct http_exchange *exchange, const redisReply *r
 
 struct store_question {
     enum script_id script;
-    const char *full_id; /* NULL for a script without arguments */
-    const char *mode;    /* its second argument; NULL when it has none */
+    const char *full_id; /* its first argument; NULL when it is about no task */
+    const char *mode;    /* its last one; NULL when it has none */
     store_answer_fn *answer;
 };
 void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question);

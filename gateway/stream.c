@@ -12,6 +12,7 @@
 #include "common/sse.h"
 #include "common/task.h"
 #include "gateway/answer.h"
+#include "gateway/disconnect.h"
 #include "gateway/frames.h"
 #include "gateway/history.h"
 #include "gateway/hub.h"
@@ -19,8 +20,8 @@
 #include "gateway/watch.h"
 
 enum {
-    ANSWER_WITHIN_MS = 900,        /* a client hears within a second that Redis is away */
-    REPLAY_MAX = 16 * 1024 * 1024, /* bytes of one log as frames */
+    ANSWER_WITHIN_MS = 900,         /* a client hears within a second that Redis is away */
+    REPLAY_MAX = 256 * 1024 * 1024, /* bytes of one log as frames; pictures may be in it */
     FAREWELL_MAX = 2048,
     COMMENT_MAX = 64,
 };
@@ -164,8 +165,17 @@ static void end_answer(struct stream *stream, enum stream_reason reason)
     stream->exchange = NULL;
 }
 
+/* One that was live has left for the client's own reasons; one that was not is settled with its submission, if at all. */
+static bool was_left(const struct stream *stream, enum stream_reason reason)
+{
+    return stream->state == STREAM_LIVE && (reason == STREAM_GONE || reason == STREAM_TOO_SLOW);
+}
+
 void stream_close(struct stream *stream, enum stream_reason reason)
 {
+    const struct watch *watch = stream->watch; /* outlives this turn */
+    bool left = was_left(stream, reason);
+
     if (stream->state == STREAM_CLOSED)
         return;
     log_debug("stream", "closing", "task=%s reason=%s last=%lld", stream->watch->id, reason_names[reason],
@@ -178,6 +188,8 @@ void stream_close(struct stream *stream, enum stream_reason reason)
         timeouts_cancel(stream->streams->answers, &stream->timer);
     }
     enter(stream, STREAM_CLOSED);
+    if (left)
+        disconnects_settle(stream->streams->config.disconnects, watch->id, (enum disconnect)stream->on_disconnect);
 }
 
 static void leave(struct stream *stream)
@@ -233,6 +245,7 @@ static void begin(struct stream *stream, const struct history *history)
     add_log(&bytes, stream, history);
     stream->epoch = history->epoch;
     stream->last = history->length;
+    watch_on_state(stream->watch, history->state);
     if (buf_error(&bytes)) {
         stream_close(stream, STREAM_NO_MEMORY);
     } else {
@@ -337,6 +350,8 @@ static struct stream *create(struct streams *streams, struct http_exchange *exch
     stream->exchange = exchange;
     stream->opening = opening;
     stream->state = STREAM_JOINING;
+    if (request->submission)
+        stream->on_disconnect = (uint8_t)request->submission->on_disconnect;
     return stream;
 }
 
@@ -383,6 +398,12 @@ void stream_deliver(struct stream *stream, const struct stream_frame *frame)
     write_bytes(stream, &(struct buf){ .data = (char *)frame->bytes, .len = frame->len });
     if (frame->final)
         stream_close(stream, STREAM_FINAL);
+}
+
+void stream_hint(struct stream *stream, const struct buf *frame)
+{
+    restart_heartbeat(stream);
+    write_bytes(stream, frame);
 }
 
 void stream_reset(struct stream *stream, int64_t epoch)

@@ -25,6 +25,8 @@
 #include "common/task_event.h"
 #include "common/timeouts.h"
 
+struct buf;
+struct disconnects;
 struct history_call;
 struct http_exchange;
 struct hub;
@@ -58,6 +60,7 @@ struct stream {
     int64_t epoch, last;  /* the place of the client */
     enum stream_state state;
     bool too_slow;
+    uint8_t on_disconnect;          /* enum disconnect */
     struct stream_opening *opening; /* what is needed until it is LIVE, and no longer */
     struct loop_deferred deferred;
 };
@@ -66,6 +69,7 @@ struct streams_config {
     struct hub *hub;
     struct redis *commands;
     struct submitter *submitter;
+    struct disconnects *disconnects;
     int64_t heartbeat_ms;
     size_t output_max; /* as the server's: for the reason in the log */
 };
@@ -101,6 +105,7 @@ struct stream_frame {
 
 void stream_on_subscribed(struct stream *stream);
 void stream_deliver(struct stream *stream, const struct stream_frame *frame); /* drops what the client has already */
+void stream_hint(struct stream *stream, const struct buf *frame);             /* what is no event of the log */
 void stream_reset(struct stream *stream,
                   int64_t epoch); /* tells the client to forget; its place is before the first event */
 

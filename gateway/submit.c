@@ -21,10 +21,13 @@ struct submit_call {
     char full_id[TASK_FULL_ID_SIZE];
     char trace[TRACE_SIZE];
     char request_id[REQUEST_ID_SIZE];
+    enum disconnect on_disconnect;
+    struct disconnects *disconnects;
 };
 
 struct submitter {
     struct redis *redis;
+    struct disconnects *disconnects;
     struct submit_limits limits;
     LIST_HEAD(submit_calls, submit_call) calls;
 };
@@ -37,13 +40,15 @@ struct submission *submission_destroy(struct submission *submission)
     return NULL;
 }
 
-struct submitter *submitter_create(struct redis *redis, const struct submit_limits *limits)
+struct submitter *submitter_create(struct redis *redis, struct disconnects *disconnects,
+                                   const struct submit_limits *limits)
 {
     struct submitter *submitter = calloc(1, sizeof(*submitter));
 
     if (!submitter)
         return NULL;
     submitter->redis = redis;
+    submitter->disconnects = disconnects;
     submitter->limits = *limits;
     LIST_INIT(&submitter->calls);
     return submitter;
@@ -130,6 +135,8 @@ static void on_submitted(const redisReply *reply, int err, void *arg)
     LIST_REMOVE(call, link);
     if (call->done)
         call->done(outcome, has_history ? &history : NULL, call->arg);
+    else if (outcome == SUBMIT_NEW)
+        disconnects_settle(call->disconnects, call->full_id, call->on_disconnect);
     free(call);
 }
 
@@ -168,6 +175,8 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
         return ERR_NO_MEMORY;
     call->done = done;
     call->arg = arg;
+    call->disconnects = submitter->disconnects;
+    call->on_disconnect = submission->on_disconnect;
     memcpy(call->full_id, submission->full_id, sizeof(call->full_id));
     memcpy(call->trace, submission->trace, sizeof(call->trace));
     memcpy(call->request_id, submission->request_id, sizeof(call->request_id));

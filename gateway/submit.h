@@ -1,7 +1,7 @@
 /* submit - a validated request becomes a task in Redis, in one atomic step
  *
  * Once a submission is on its way it may take effect, whether somebody still waits for the outcome or not: it is followed to its
- * end, and an accepted task is logged in either case.
+ * end, and an accepted task is logged in either case. A new one that nobody waits for any more is settled as a client's leaving is.
  *
  * Ownership: a submitter keeps what it needs of a submission's texts until the answer came; the submission stays its owner's.
  * Threads:   loop thread only.
@@ -15,6 +15,7 @@
 #include "common/problem.h"
 #include "common/task.h"
 #include "common/task_spec.h"
+#include "gateway/disconnect.h"
 #include "gateway/trace.h"
 
 struct history;
@@ -30,6 +31,7 @@ struct submission {
     char trace[TRACE_SIZE]; /* "": none */
     char request_id[REQUEST_ID_SIZE];
     int max_paid_calls;
+    enum disconnect on_disconnect; /* of the connection that brings it; not stored */
     char *request; /* canonical JSON */
 };
 
@@ -54,7 +56,9 @@ enum problem submit_problem(enum submit_outcome outcome); /* of one that is neit
 /* history is set for NEW and SAME, and NULL otherwise. */
 typedef void submit_fn(enum submit_outcome outcome, const struct history *history, void *arg);
 
-struct submitter *submitter_create(struct redis *redis, const struct submit_limits *limits); /* NULL: out of memory */
+/* Borrows both. NULL: out of memory. */
+struct submitter *submitter_create(struct redis *redis, struct disconnects *disconnects,
+                                   const struct submit_limits *limits);
 struct submitter *submitter_destroy(struct submitter *submitter); /* accepts NULL; returns NULL */
 
 /* On success `done` follows exactly once, unless it is cancelled: then never. */

@@ -225,6 +225,14 @@ static void read_watermark(struct reading *in, const json_t *value)
     in->out->spec.watermark = json_is_true(value);
 }
 
+static void read_on_disconnect(struct reading *in, const json_t *value)
+{
+    if (!in->rules->for_stream)
+        complain(in->report, "/on_disconnect", "is only for /generate/stream");
+    else if (!json_is_string(value) || !disconnect_parse(json_string_value(value), &in->out->on_disconnect))
+        complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
+}
+
 static const struct {
     const char *name;
     void (*read)(struct reading *in, const json_t *value);
@@ -238,6 +246,7 @@ static const struct {
     { "model", read_model },
     { "seed", read_seed },
     { "max_paid_calls", read_max_paid_calls },
+    { "on_disconnect", read_on_disconnect },
 };
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 

@@ -15,6 +15,7 @@
 #include "common/problem.h"
 #include "common/task.h"
 #include "common/task_spec.h"
+#include "gateway/disconnect.h"
 
 enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZE = 80, VALIDATE_DETAIL_SIZE = 128 };
 
@@ -22,6 +23,7 @@ struct validate_rules {
     int max_paid_calls; /* the most that a request may ask for */
     bool data_urls;
     bool id_required;
+    bool for_stream; /* the request's answer is a stream, so it may say what leaving that means */
     const char *key; /* Idempotency-Key, which may stand in for task_id; NULL: none */
     size_t key_len;
 };
@@ -29,6 +31,7 @@ struct validate_rules {
 struct validated {
     struct task_spec spec;
     char task_id[TASK_ID_MAX + 1]; /* "" when the request gives none */
+    enum disconnect on_disconnect; /* no part of the spec: it is about the connection */
 };
 
 struct validate_report {

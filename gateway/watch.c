@@ -8,10 +8,11 @@
 #include "common/buf.h"
 #include "common/log.h"
 #include "common/task_event.h"
+#include "gateway/frames.h"
 #include "gateway/history.h"
 #include "gateway/stream.h"
 
-enum { FRAME_MAX = 4 * 1024 * 1024 };
+enum { FRAME_MAX = 96 * 1024 * 1024 /* pictures may be in it */, HINT_MAX = 1024 };
 
 struct watch *watch_create(const struct watch_context *context, const char *full_id)
 {
@@ -32,6 +33,7 @@ void watch_stop(struct watch *watch)
     history_cancel(watch->reading);
     watch->reading = NULL;
     timeouts_cancel(watch->context->tail_checks, &watch->tail);
+    hints_remove(watch->context->hints, watch);
 }
 
 /* -- delivering. A stream may close and leave while it is served, and even be the last one: the watch outlives this turn. */
@@ -84,12 +86,69 @@ static void serve_final(struct stream *stream, const void *unused)
     stream_close(stream, STREAM_FINAL);
 }
 
+static void serve_hint(struct stream *stream, const void *bytes)
+{
+    stream_hint(stream, bytes);
+}
+
+/* -- the state */
+
+static bool may_wait(enum task_state state)
+{
+    return state == TASK_QUEUED || state == TASK_DELAYED;
+}
+
+void watch_on_state(struct watch *watch, enum task_state state)
+{
+    if (state == watch->state)
+        return;
+    watch->state = state;
+    if (watch->live && may_wait(state))
+        hints_add(watch->context->hints, watch);
+    else
+        hints_remove(watch->context->hints, watch);
+}
+
+/* Which state a task is in after an event. */
+static void follow_state(struct watch *watch, const struct task_event *event)
+{
+    static const enum task_state after[STAGE_COUNT] = {
+        [STAGE_CALLING] = TASK_RUNNING,  [STAGE_IMAGE] = TASK_RUNNING,   [STAGE_IMAGE_FAILED] = TASK_RUNNING,
+        [STAGE_RETRYING] = TASK_DELAYED, [STAGE_REQUEUED] = TASK_QUEUED,
+    };
+    enum process_stage stage;
+
+    if (!task_event_stage(event, &stage))
+        watch_on_state(watch, after[stage]);
+}
+
+/* One that is not pending any more was taken, though no event has told so yet; one that is delayed will be pending again. */
+void watch_on_place(struct watch *watch, const struct place *place)
+{
+    struct buf bytes;
+
+    if (place->position <= 0) {
+        if (watch->state == TASK_QUEUED)
+            watch_on_state(watch, TASK_RUNNING);
+        return;
+    }
+    watch->state = TASK_QUEUED;
+    if (!place->tell)
+        return;
+    buf_init(&bytes, HINT_MAX);
+    frames_add_hint(&bytes, watch->id, place->position, place->eta_ms);
+    if (!buf_error(&bytes)) /* where memory ends, the next one will do */
+        for_each_live(watch, serve_hint, &bytes);
+    buf_deinit(&bytes);
+}
+
 /* The frame is built once for everybody. */
 static void deliver(struct watch *watch, const struct task_event *event)
 {
     struct buf bytes;
 
     watch->last = event->n;
+    follow_state(watch, event);
     buf_init(&bytes, FRAME_MAX);
     task_event_write_frame(&bytes, watch->epoch, event);
     if (buf_error(&bytes))
@@ -167,6 +226,7 @@ static void on_history(const struct history *history, int err, void *arg)
         read_on(watch); /* a stream that is further behind went live meanwhile */
     } else {
         deliver_history(watch, history);
+        watch_on_state(watch, history->state);
         if (task_state_is_final(history->state) && watch->last >= history->length)
             for_each_live(watch, serve_final, NULL); /* also where the last event could not be read */
         if (watch->announced > watch->last)
@@ -228,6 +288,8 @@ void watch_add_live(struct watch *watch, struct stream *stream)
     bool behind = others && stream->last < watch->last;
 
     restart_tail(watch);
+    if (may_wait(watch->state))
+        hints_add(watch->context->hints, watch);
     if (others && stream->epoch != watch->epoch) {
         /* The store has begun the task anew, and this stream is the first to see it. */
         reset(watch, &(struct truth){ stream->epoch, INT64_MAX });
@@ -246,6 +308,7 @@ void watch_remove_live(struct watch *watch)
     if (--watch->live)
         return;
     timeouts_cancel(watch->context->tail_checks, &watch->tail);
+    hints_remove(watch->context->hints, watch);
     history_cancel(watch->reading);
     watch->reading = NULL;
     watch->must_read = false;

@@ -22,8 +22,11 @@
 #include <sys/queue.h>
 
 #include "common/loop.h"
+#include "common/task.h"
 #include "common/timeouts.h"
+#include "gateway/hints.h"
 
+struct hints;
 struct history_call;
 struct redis;
 struct stream;
@@ -34,6 +37,7 @@ TAILQ_HEAD(stream_list, stream);
 struct watch_context {
     struct redis *commands;
     struct timeouts *tail_checks; /* of watch->tail; calls watch_on_silence */
+    struct hints *hints;          /* of watch->hint; calls watch_on_place */
 };
 
 struct watch {
@@ -50,6 +54,8 @@ struct watch {
     struct history_call *reading;
     bool must_read; /* a read was due and Redis was away */
     struct timeout tail;
+    enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
+    struct hint hint;
 
     char id[]; /* full id of the task */
 };
@@ -61,6 +67,16 @@ void watch_on_subscribed(struct watch *watch);
 void watch_on_message(struct watch *watch, const char *element, size_t len);
 void watch_on_silence(struct timeout *tail, void *unused);
 void watch_on_commands_ready(struct watch *watch);
+
+/* What the store said of the task: a stream that is to go live, or a read, was told. */
+void watch_on_state(struct watch *watch, enum task_state state);
+
+struct place {
+    int64_t position; /* from 1; 0: it does not wait in the queue */
+    int64_t eta_ms;   /* about how long until its turn; -1: not known */
+    bool tell;        /* the viewers are to hear it */
+};
+void watch_on_place(struct watch *watch, const struct place *place);
 
 /* The stream has begun and stands at its own epoch and last: from now on it gets what follows. */
 void watch_add_live(struct watch *watch, struct stream *stream);

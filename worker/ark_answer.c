@@ -179,8 +179,8 @@ const struct ark_result *ark_answer_end(struct ark_answer *answer, const char *b
         return result;
     answer->ended = true;
     why = read_rest(answer, broke);
-    if (answer->collect.err && !broke)
-        why = err_text(answer->collect.err);
+    if (answer->collect.err) /* however it ended, it was not kept whole */
+        why = broke ? broke : err_text(answer->collect.err);
     if (why && !broke && is_refusal(result))
         why = NULL;
     result->completed = !why;

@@ -532,9 +532,10 @@ static struct job_body *create(const struct job_context *context, const struct c
                                                                      .on_finished = on_finished,
                                                                      .on_lost = on_lost },
                                                          .arg = job });
-    if (!job->report)
-        job_destroy(&job->job);
-    return job->report ? job : NULL;
+    if (job->report)
+        return job;
+    job_destroy(&job->job);
+    return NULL;
 }
 
 static int build_request(struct job_body *job, const struct claimed_job *claimed)

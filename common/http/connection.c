@@ -174,6 +174,8 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     case CONNECTION_IDLE:
     case CONNECTION_BODY:
         connection_read(connection);
+        if (connection->state == CONNECTION_HANDLING)
+            check_reset(connection); /* what came together with the request is not announced again */
         break;
     case CONNECTION_HANDLING:
         check_reset(connection);

@@ -80,7 +80,7 @@ void api_generate(struct http_exchange *exchange, void *arg)
         return;
     }
     generate->exchange = exchange;
-    generate->submission = intake_read(gateway, exchange, INTAKE_ID_OPTIONAL);
+    generate->submission = intake_read(gateway, exchange, INTAKE_TASK);
     if (!generate->submission) {
         destroy(generate);
     } else if (submit_start(gateway->submitter, generate->submission, on_submitted, generate, &generate->call)) {

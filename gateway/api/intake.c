@@ -83,19 +83,21 @@ static struct submission *make_submission(const struct gateway *gateway, struct 
     task_full_id(submission->full_id, TASK_CLIENT_PUBLIC, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
+    submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls =
         valid->spec.max_paid_calls ? valid->spec.max_paid_calls : (int)gateway->config.options->max_paid_calls;
     return submission;
 }
 
-static int validate(const struct gateway *gateway, const struct http_request *request, enum intake_id id,
+static int validate(const struct gateway *gateway, const struct http_request *request, enum intake intake,
                     struct validated *valid, struct validate_report *report)
 {
     const struct gateway_options *options = gateway->config.options;
     const struct http_text key = idempotency_key(request);
     const struct validate_rules rules = { .max_paid_calls = (int)options->max_paid_calls_limit,
                                           .data_urls = options->data_urls,
-                                          .id_required = id == INTAKE_ID_REQUIRED,
+                                          .id_required = intake == INTAKE_STREAM,
+                                          .for_stream = intake == INTAKE_STREAM,
                                           .key = key.data,
                                           .key_len = key.len };
     int err = validate_body(request->body.data, request->body.len, &rules, valid, report);
@@ -105,7 +107,7 @@ static int validate(const struct gateway *gateway, const struct http_request *re
     return err;
 }
 
-struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake_id id)
+struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake intake)
 {
     struct validate_report report;
     struct validated valid = { 0 };
@@ -114,7 +116,7 @@ struct submission *intake_read(const struct gateway *gateway, struct http_exchan
 
     if (!head_is_good(exchange))
         return NULL;
-    err = validate(gateway, http_exchange_request(exchange), id, &valid, &report);
+    err = validate(gateway, http_exchange_request(exchange), intake, &valid, &report);
     if (err == ERR_SYNTAX) {
         answer_problem(exchange, PROBLEM_INVALID_JSON, report.syntax);
     } else if (err == ERR_RANGE) {

@@ -11,10 +11,13 @@ struct gateway;
 struct http_exchange;
 struct submission;
 
-enum intake_id { INTAKE_ID_REQUIRED, INTAKE_ID_OPTIONAL /* a random one is made */ };
+enum intake {
+    INTAKE_STREAM, /* task_id is required, on_disconnect is taken */
+    INTAKE_TASK,   /* a request without a task_id gets a random one */
+};
 
 /* The caller's to destroy; NULL: the exchange is answered. */
-struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake_id id);
+struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake intake);
 
 /* False: Accept excludes type/subtype, and that was answered (406). */
 bool intake_accepts(struct http_exchange *exchange, const char *type, const char *subtype);

@@ -16,6 +16,10 @@ http_handler_fn api_generate_stream; /* stream.c: a task in, its events out */
 http_handler_fn api_task;            /* task.c: what is known of a task */
 http_handler_fn api_task_stream;     /* stream.c: the events of a known task */
 http_handler_fn api_cancel;          /* cancel.c */
+http_handler_fn api_erase;           /* erase.c: a task that has ended goes */
+http_handler_fn api_queue;           /* queue.c: how many tasks wait, run ... */
+http_handler_fn api_admin_pause;     /* admin.c: no task is taken or given */
+http_handler_fn api_admin_resume;    /* admin.c */
 http_handler_fn api_livez;           /* health.c: the process answers */
 http_handler_fn api_readyz;          /* health.c: and Redis does, and it is not draining */
 

@@ -19,7 +19,7 @@ void api_generate_stream(struct http_exchange *exchange, void *arg)
 
     if (!intake_accepts(exchange, "text", "event-stream"))
         return;
-    submission = intake_read(gateway, exchange, INTAKE_ID_REQUIRED);
+    submission = intake_read(gateway, exchange, INTAKE_STREAM);
     if (submission)
         stream_open(gateway->streams, exchange,
                     &(struct stream_request){ .full_id = submission->full_id, .submission = submission });

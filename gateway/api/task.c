@@ -1,5 +1,6 @@
 /* GET /tasks/{id}: what is known of a task, for clients that do not stream */
 #include <inttypes.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
@@ -11,8 +12,8 @@
 #include "gateway/store.h"
 
 enum {
-    ANSWER_MAX = 8 * 1024 * 1024,
-    AT_POSITION = 1, /* elements of STATUS's answer */
+    ANSWER_MAX = 96 * 1024 * 1024, /* pictures may be in it */
+    AT_POSITION = 1,               /* elements of STATUS's answer */
     AT_IMAGES,
     AT_FAILED,
     AT_RESULT,
@@ -109,6 +110,58 @@ static void add_outcome(struct buf *out, const redisReply *reply, enum task_stat
     }
 }
 
+/* A final event's data ends with what was charged. While the task lives, only an image proves anything. */
+static const char *charged(const redisReply *reply, enum task_state state)
+{
+    static const struct {
+        const char *answer, *end;
+    } rows[] = {
+        { "yes", "\"charged\":\"yes\"}" },
+        { "unknown", "\"charged\":\"unknown\"}" },
+        { "no", "\"charged\":\"no\"}" },
+    };
+    bool is_final = task_state_is_final(state);
+    size_t len, end_len;
+    const char *text = script_text(reply, is_final ? AT_RESULT : AT_IMAGES, &len);
+
+    if (!text)
+        return NULL;
+    if (!is_final)
+        return len > strlen("[]") ? "yes" : NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        end_len = strlen(rows[i].end);
+        if (len > end_len && memcmp(text + len - end_len, rows[i].end, end_len) == 0)
+            return rows[i].answer;
+    }
+    return NULL;
+}
+
+/* The call that is open now: its id is the X-Client-Request-Id that ARK got. */
+static void add_call(struct buf *out, const redisReply *reply)
+{
+    size_t at = find(reply, "call"), len;
+    const char *id = at ? script_text(reply, at, &len) : NULL;
+
+    if (!id)
+        return;
+    buf_add_text(out, ",\"call\":{\"id\":");
+    buf_add_json(out, id, len);
+    add_time(out, "since", number(reply, "called_at"));
+    buf_add_char(out, '}');
+}
+
+static void add_ledger(struct buf *out, const redisReply *reply, enum task_state state)
+{
+    const char *charge = charged(reply, state);
+
+    add_number(out, "paid_calls", number(reply, "paid_calls"));
+    add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
+    add_number(out, "unknown_calls", number(reply, "unknown_calls"));
+    add_call(out, reply);
+    if (charge)
+        buf_addf(out, ",\"charged\":\"%s\"", charge);
+}
+
 static void write_task(struct buf *out, const char *task_id, enum task_state state, const redisReply *reply)
 {
     int64_t position;
@@ -118,8 +171,7 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
         add_number(out, "position", position);
     add_number(out, "attempts", number(reply, "attempt"));
     add_number(out, "max_attempts", number(reply, "max_attempts"));
-    add_number(out, "paid_calls", number(reply, "paid_calls"));
-    add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
+    add_ledger(out, reply, state);
     add_timing(out, reply);
     add_outcome(out, reply, state);
     buf_add_char(out, ',');

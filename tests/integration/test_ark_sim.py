@@ -491,6 +491,13 @@ class Records(SimTest):
                 self.assertEqual((stats["images_billed"], stats["images_delivered"]), (3, 0))
                 self.assertEqual(self.calls()[0]["outcome"], "disconnected")
 
+    def test_a_client_that_left_before_its_request_was_read(self):
+        self.sim.pause()
+        self.open(body("x [[sim: hang]]")).close()
+        self.sim.resume()
+        eventually(lambda: self.stats()["disconnects"] == 1, "the client is missed")
+        self.wait_idle()
+
     def test_a_client_that_leaves_amid_a_stream(self):
         connection = self.open(body("x [[sim: latency=100 first_latency=0]]", 3, stream=True))
         connection.body(connection.response_head(Deadline())).next_piece(Deadline())

@@ -23,13 +23,14 @@ from support.world import World
 SECONDS = int(os.environ.get("CHAOS_SECONDS", "180"))
 SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
 CLIENTS = 200
-SETTLE_S = 30
+SETTLE_S = 60
 SHOWN_TASKS = 4             # with all that is known of them, when a judgement fails
 MEMORY_SLACK = 24 << 20
 FILES_SLACK = 4
 
 WORKER = {"WORKER_LEASE": f"{LEASE_S:.0f}s", "WORKER_CONCURRENCY": 20, "RETRY_BACKOFF_BASE": "100ms", "RETRY_BACKOFF_MAX": "500ms",
-          "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms", "LOG_LEVEL": "info"}
+          "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms",
+          "ARK_IMAGES_PER_MINUTE": 0, "LOG_LEVEL": "info"}
 GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info"}
 
 

@@ -393,15 +393,27 @@ class Races(GatewayTest):
             self.assert_numbers(first.to_end(), 3)
 
     def test_a_viewer_alone_misses_nothing_that_was_announced_meanwhile(self):
-        self.assertEqual(self.gateway.submit("t1").status, 202)
-        job = self.job("t1")
-        with self.joins_late(job.begin) as late:
-            self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
-            job.finish()
-            self.assert_numbers(late.to_end(), 3)
+        with self.gateway.generate("t0") as other:
+            other.until("start")
+            other_job = self.job("t0")
+            self.assertEqual(self.gateway.submit("t1").status, 202)
+            job = self.job("t1")
+
+            def between():
+                job.begin()
+                other_job.begin()
+                other.until("process")              # behind it on the same connection: the gateway has had both messages
+            with self.joins_late(between) as late:
+                self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
+                job.finish()
+                self.assert_numbers(late.to_end(), 3)
 
 
 class LostData(GatewayTest):
+    def redis_ms(self):
+        seconds, micros = self.redis("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
     def test_a_task_that_is_gone_resets_and_ends_its_streams(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         with gateway.generate("t1") as stream:
@@ -437,6 +449,7 @@ class LostData(GatewayTest):
             old, = stream.until("start")
             task, bodies = self.world.find("t1"), self.run_script.bodies
             submit = ("EVAL", bodies["submit"], 1, PREFIX, task.id, task.fields["hash"], task.request, 2, 60_000, 100, 60_000, 100, "")
+            eventually(lambda: self.redis_ms() > task.number("epoch"), "another epoch is possible")
             answers = self.redis.pipeline([("MULTI",), ("FLUSHALL",), submit, ("EXEC",)])
             self.assertEqual(answers[-1][1][0], b"NEW")
             reset, new = stream.until("start")

@@ -21,6 +21,7 @@ BAD_FIELDS = [
     ("a data URL", {**GOOD, "urls": ["data:image/png;base64,AAAA"]}, ["/urls/0"]),
     ("too many urls", {**GOOD, "urls": 15 * URLS[:1]}, ["/urls"]),
     ("a long url", {**GOOD, "urls": ["https://example.com/" + 2048 * "x"]}, ["/urls/0"]),
+    ("an unknown word on leaving", {**GOOD, "on_disconnect": "stop"}, ["/on_disconnect"]),
     ("too many paid calls", {**GOOD, "max_paid_calls": 6}, ["/max_paid_calls"]),
     ("several", {"urls": 1, "task_id": "../x", "prompt": "", "<script>": 1}, ["/urls", "/task_id", "/prompt", "/<script>"]),
 ]
@@ -100,7 +101,7 @@ class Requests(GatewayTest):
                              ("GET", f"{BASE}/tasks/a/b"), ("GET", "//livez")):
             with self.subTest(path):
                 self.assert_problem(fetch(self.gateway.address, method, path), 404, "not_found")
-        for method, path, allow in (("GET", "/generate", {"POST", "OPTIONS"}), ("PUT", "/tasks/t1", {"GET", "HEAD", "OPTIONS"})):
+        for method, path, allow in (("GET", "/generate", {"POST", "OPTIONS"}), ("PUT", "/tasks/t1", {"GET", "HEAD", "DELETE", "OPTIONS"})):
             with self.subTest(path):
                 answer = fetch(self.gateway.address, method, BASE + path)
                 self.assert_problem(answer, 405, "method_not_allowed")
@@ -322,6 +323,8 @@ class Options(ProcessTest):
                 (["--listen", "127.evil.example:0"], "GATEWAY_OPEN"),
                 (["--heartbeat", "99ms"], "heartbeat|HEARTBEAT"),
                 (["--heartbeat", "11m"], "heartbeat|HEARTBEAT"),
+                (["--hints", "99ms"], "GATEWAY_HINTS 99ms .*100ms to 10m"),
+                (["--hints", "11m"], "hints|HINTS"),
                 (["--threads", "0"], "threads|THREADS"),
                 (["--threads", "65"], "threads|THREADS"),
                 (["--max-paid-calls", "6"], "MAX_PAID_CALLS 6 .*LIMIT 5"),

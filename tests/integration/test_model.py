@@ -18,12 +18,14 @@ from support.redis_server import RedisServer
 from support.scripts import PREFIX, Scripts
 from support.store import PLACES, look
 
-STEPS = 4000
+STEPS = 5000
 LAST_STEPS = 30             # told after a failure
-CLIENTS, TASKS_PER_CLIENT = "abc", 6
-QUEUE_LIMIT, CLIENT_LIMIT = 6, 4
+CLIENTS, TASKS_PER_CLIENT = "abc", 7
+QUEUE_LIMIT, CLIENT_LIMIT = 5, 3
 CALLS_MAX = 6               # of the account
-MAX_ATTEMPTS, SLOTS = 4, 3
+MAX_ATTEMPTS, SLOTS = 2, 3
+EVERYTHING = ("done", "failed", "cancelled", "retried", "reaped", "erased", "same", "conflict", "full", "client_full", "orphan",
+              "expired", "poison", "outcome_unknown")
 TTL_MS, LONG, LAPSED = 86_400_000, 3_600_000, -10
 FAILURE = '{"code":"ark_unreachable","error":"x","retryable":true}'
 
@@ -137,18 +139,21 @@ class RandomWalk(ProcessTest):
 
     # -- clients
 
-    def some_id(self):
-        return f"{self.chance.choice(CLIENTS)}.t{self.chance.randrange(TASKS_PER_CLIENT)}"
+    def some_id(self, mostly=lambda task: True):
+        """Of any task, there or not; mostly one of which that is true (None: it is not there)."""
+        ids = [f"{client}.t{n}" for client in CLIENTS for n in range(TASKS_PER_CLIENT)]
+        wanted = [id for id in ids if mostly(self.model.tasks.get(id))]
+        return self.chance.choice(wanted if wanted and self.chance.random() < 0.7 else ids)
 
     def submit(self):
         hash = self.chance.choices(["hash", "other"], [9, 1])[0]
-        self.call("submit", self.some_id(), hash, self.chance.randint(1, 3))
+        self.call("submit", self.some_id(lambda task: not task), hash, self.chance.choice([1, 1, 1, 2, 3]))
 
     def cancel(self):
-        self.call("cancel", self.some_id(), self.chance.choice(["any", "waiting"]))
+        self.call("cancel", self.some_id(lambda task: task and task.state in PLACES), self.chance.choice(["any", "waiting"]))
 
     def erase(self):
-        self.call("erase", self.some_id())
+        self.call("erase", self.some_id(lambda task: task and task.state not in PLACES))
 
     def look_at(self):
         self.call("read", self.some_id(), self.chance.randint(1, 5))
@@ -180,14 +185,15 @@ class RandomWalk(ProcessTest):
         worker = self.chance.choice(["w1", "w2", "w3"])
         granted = self.govern(worker, self.chance.randint(0, 3))
         if self.chance.random() < 0.9:              # else the answer was lost
-            self.claim_for(worker, granted)
+            for job in self.claim_for(worker, granted):
+                if self.chance.random() < 0.1:
+                    self.pass_time_for("leased", job.id)
 
-    def claim_for(self, worker, most, lease=None):
+    def claim_for(self, worker, most):
         now = self.time()
         due = [id for id, score in self.now.sets["delayed"].items() if score <= now]
         self.serial += 1
-        _, *answers = self.run_script("claim", worker, lease or self.chance.choices([LONG, LAPSED], [5, 1])[0], most,
-                                      f"{self.serial:016x}", MAX_ATTEMPTS)
+        _, *answers = self.run_script("claim", worker, LONG, most, f"{self.serial:016x}", MAX_ATTEMPTS)
         for id in due:
             self.model.is_due(id)
         after = look(self.redis)
@@ -199,6 +205,7 @@ class RandomWalk(ProcessTest):
         self.assertEqual(len(jobs), 0 if self.model.paused else min(most, len(jobs) + len(self.model.having("queued"))))
         lost = self.chance.random() < 0.05          # the answer: nobody works on these
         (self.zombies if lost else self.jobs).extend(jobs)
+        return jobs
 
     def some_job(self):
         """Mostly one that is held; now and then one that is not any more."""
@@ -208,7 +215,7 @@ class RandomWalk(ProcessTest):
     def begin(self):
         if job := self.some_job():
             self.serial += 1
-            call = job.call or f"call-{self.serial}"
+            call = f"call-{self.serial}" if not job.call or self.chance.random() < 0.1 else job.call
             self.call("begin", job.id, job.fence, call)
             if (task := self.model.speaker(job.id, job.fence)) and task.call == call:
                 job.call = call
@@ -229,7 +236,7 @@ class RandomWalk(ProcessTest):
 
     def renew(self):
         jobs = self.chance.sample(self.jobs + self.zombies, min(4, len(self.jobs + self.zombies)))
-        self.call("renew", self.chance.choice([LONG, LAPSED]), *(word for job in jobs for word in (job.id, job.fence)))
+        self.call("renew", LONG, *(word for job in jobs for word in (job.id, job.fence)))
 
     def let_go(self, job):
         if job in self.jobs:
@@ -259,13 +266,17 @@ class RandomWalk(ProcessTest):
         place = self.chance.choice(["leased", "leased", "delayed", "pending", "account"])
         if place == "account":
             self.forget_lost_workers()
-        elif id := self.redis("ZRANDMEMBER", PREFIX + place):
-            self.steps.append(f"time passes for {id.decode()} in {place}")
-            if place == "pending":
-                self.redis("HSET", PREFIX + "task:" + id.decode(), "queue_until", 1)
-                self.model.tasks[id.decode()].overdue = True
-            else:
-                self.redis("ZADD", PREFIX + place, 1, id)
+        elif ids := sorted(self.now.sets[place]):
+            self.pass_time_for(place, self.chance.choice(ids))
+
+    def pass_time_for(self, place, id):
+        self.steps.append(f"time passes for {id} in {place}")
+        self.serial += 1
+        if place == "pending":
+            self.redis("HSET", PREFIX + "task:" + id, "queue_until", 1)
+            self.model.tasks[id].overdue = True
+        else:                                       # the first that lapsed is the first that is seen
+            self.redis("ZADD", PREFIX + place, self.serial, id)
 
     def forget_lost_workers(self):
         for worker in ("w1", "w2", "w3"):
@@ -286,7 +297,7 @@ class RandomWalk(ProcessTest):
         damaged = self.chance.choice(self.model.having(*PLACES) or [None])
         if damaged and self.chance.random() < 0.6:
             key = PREFIX + self.chance.choice(["pending", "delayed", "leased", "index"])
-            command = self.chance.choice([("ZREM", key, damaged.id), ("ZADD", key, 1, damaged.id)])
+            command = self.chance.choice([("ZREM", key, damaged.id), ("ZADD", key, "NX", 1, damaged.id)])
             changed = self.redis(*command)          # how many members there are more or less
             self.steps.append(f"damage {command}")
             self.model.counts["orphan"] += changed
@@ -314,12 +325,12 @@ class RandomWalk(ProcessTest):
             if was and was.is_final and was.fields["epoch"] == task.fields["epoch"]:
                 self.assertEqual((task.fields, task.result), (was.fields, was.result), "final is final")
 
-    def walk(self):
+    def walk(self, steps):
         weights = {
-            self.submit: 12, self.cancel: 1, self.erase: 6, self.look_at: 1, self.pause: 0.5, self.repeat: 6, self.claim: 8,
-            self.begin: 12, self.emit: 8, self.finish: 7, self.renew: 2, self.kill: 0.5, self.freeze: 1, self.pass_time: 6,
-            self.reap: 5, self.damage: 1.5}
-        for _ in range(int(os.environ.get("ARKRELAY_STEPS", STEPS))):
+            self.submit: 14, self.cancel: 3, self.erase: 6, self.look_at: 1, self.pause: 0.5, self.repeat: 5, self.claim: 12,
+            self.begin: 12, self.emit: 8, self.finish: 7, self.renew: 2, self.kill: 0.5, self.freeze: 1, self.pass_time: 8,
+            self.reap: 6, self.damage: 1.5}
+        for _ in range(steps):
             self.chance.choices(list(weights), weights.values())[0]()
             self.check()
 
@@ -329,12 +340,12 @@ class RandomWalk(ProcessTest):
         self.call("pause", 0)
         for _ in range(1000):
             for place in ("leased", "delayed"):
-                for id in self.redis("ZRANGE", PREFIX + place, 0, -1):
-                    self.redis("ZADD", PREFIX + place, 1, id)
+                for id in sorted(self.now.sets[place]):
+                    self.pass_time_for(place, id)
             self.now = look(self.redis)
             self.reap()
             self.check()
-            self.claim_for("w4", 1, lease=LONG)
+            self.claim_for("w4", 1)
             for job in list(self.jobs):
                 self.call("begin", job.id, job.fence, f"call-{job.fence}")
                 self.call("finish", job.id, job.fence, "done", "known", 0)
@@ -346,12 +357,13 @@ class RandomWalk(ProcessTest):
 
     def test_a_random_walk(self):
         try:
-            self.walk()
+            steps = int(os.environ.get("ARKRELAY_STEPS", STEPS))
+            self.walk(steps)
             self.settle()
             self.assertEqual((self.now.live, self.now.clients), ({}, {}))
             self.forget_lost_workers()
             self.assertEqual(self.govern("w5", CALLS_MAX), CALLS_MAX, "permits were lost")
-            for what in ("done", "failed", "cancelled", "retried", "reaped", "erased", "same", "conflict", "full", "client_full", "orphan"):
+            for what in EVERYTHING if steps >= STEPS else ():
                 self.assertGreater(self.model.counts[what], 0, f"nothing was {what}: the walk is too tame")
         except BaseException as error:
             error.add_note("\n".join([*self.steps[-LAST_STEPS:], f"ARKRELAY_SEED={self.seed}"]))

@@ -1,9 +1,10 @@
-"""The transitions for those who look after the queue: AUDIT with every kind of damage, PAUSE, PLACES."""
+"""The transitions for those who look after the queue: AUDIT with every kind of damage, PAUSE, PLACES, QUEUE."""
 
+import re
 import unittest
 
 from support.script_test import LEASE_MS, URLS, ScriptTest, compact
-from support.scripts import PREFIX
+from support.scripts import FOLDER, PREFIX
 from support.store import look
 
 MINUTE = 60_000
@@ -91,7 +92,7 @@ class Damage(ScriptTest):
             with self.subTest(sign):
                 self.damage(("ZREM", "leased", "shop.runs"), ("HDEL", "meta", "audited_at"))
                 self.audit()
-                self.assertEqual(self.reap(grace=2000), 0, "its worker may well be there")
+                self.assertEqual(self.reap(grace=0), 0, "its worker may well be there")
                 if sign:
                     self.assertEqual(self.run_script("renew", LEASE_MS, self.job.id, self.job.fence), [b"OK"])
                     self.assertEqual(self.emit_image(self.job)[0], b"OK")
@@ -232,6 +233,43 @@ class Places(ScriptTest):
     def test_a_thousand_viewers_in_one_call(self):
         self.submit_many("public", 1000)
         self.assertEqual(self.run_script("places", *(f"public.t{n}" for n in range(1000)))[2:], list(range(1, 1001)))
+
+
+class Queue(ScriptTest):
+    def queue(self):
+        now, paused, waiting, delayed, running, dead, oldest, *counters = self.run_script("queue")
+        self.assertRegex(now, rb"^\d{13}$")
+        names = [name.decode() for name in counters[::2]]
+        self.assertEqual(len(set(names)), len(names))
+        return (paused, waiting, delayed, running, dead, int(oldest)), dict(zip(names, counters[1::2]))
+
+    def test_an_empty_queue_has_zeros(self):
+        numbers, counters = self.queue()
+        self.assertEqual(numbers, (0, 0, 0, 0, 0, 0))
+        self.assertEqual(set(counters.values()), {0})
+
+    def test_every_number_is_its_own(self):
+        for n in range(10):
+            self.submit(f"t{n}")
+        oldest = self.task("t0").number("epoch")
+        self.redis("ZADD", PREFIX + "index", oldest - 5, "public.t9")
+        jobs = self.claim(most=6)[1]
+        self.finish(jobs[0], "failed", "none")
+        for job in jobs[1:3]:
+            self.finish(job, "retry", "none", delay=MINUTE)
+        self.run_script("pause", 1)
+        numbers, counters = self.queue()
+        self.assertEqual(numbers, (1, 4, 2, 3, 1, oldest - 5))
+        self.assertEqual({name: count for name, count in counters.items() if count}, {"submitted": 10, "failed": 1, "retried": 2})
+
+    def test_it_has_every_counter_and_only_looks(self):
+        protocol = (FOLDER.parents[1] / "PROTOCOL.md").read_text(encoding="utf-8")
+        names = re.search(r"counters: `([^`]+)`, `(paid_calls)`", protocol)
+        _, counters = self.queue()
+        self.assertEqual(set(counters), {*names[1].split(), names[2]})
+        before = look(self.redis).everything
+        self.queue()
+        self.assertEqual(look(self.redis).everything, before)
 
 
 if __name__ == "__main__":

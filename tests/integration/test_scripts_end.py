@@ -60,7 +60,7 @@ class Finish(ScriptTest):
         self.emit_failed(job, 2)
         self.finish(job, "done", "known", data='"usage":{"generated_images":2,"output_tokens":32448}')
         task = self.task()
-        data = task.log[-1].data
+        data = dict(task.log[-1].data)
         timing = data.pop("timing")
         self.assertEqual(data, {
             "urls": URLS, "task_id": "t1", "attempts": 1, "paid_calls": 1, "charged": "yes",

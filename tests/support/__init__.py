@@ -6,6 +6,7 @@
     scripts       the Lua transitions, run as the programs run them
     script_test   the test case for one transition at a time
     store         what stands in Redis, and what must hold there after every step
+    model         what a task may be, without Redis
     proxy         a TCP proxy that fails on purpose
     http_client   an HTTP client that hides nothing, and a reader of event streams
     world         all of it together: Redis, the ARK simulator, gateways, workers

@@ -39,7 +39,7 @@ int __wrap_event_add(struct event *event, const struct timeval *timeout);
 
 /* One process, one thread, one plan. */
 static struct {
-    bool armed;
+    bool armed, spare_curl;
     int first, times, seen, failed;
     long live;
     char label[160];
@@ -102,6 +102,56 @@ void __wrap_free(void *block)
     __real_free(block);
 }
 
+/* libcurl's. A block that is spared is counted all the same, because it is freed like all. */
+static bool pause_for_curl(void)
+{
+    bool armed = plan.armed;
+
+    plan.armed = armed && !plan.spare_curl;
+    return armed;
+}
+
+static void *curl_malloc(size_t size)
+{
+    bool armed = pause_for_curl();
+    void *block = __wrap_malloc(size);
+
+    plan.armed = armed;
+    return block;
+}
+
+static void *curl_calloc(size_t count, size_t size)
+{
+    bool armed = pause_for_curl();
+    void *block = __wrap_calloc(count, size);
+
+    plan.armed = armed;
+    return block;
+}
+
+static void *curl_realloc(void *old, size_t size)
+{
+    bool armed = pause_for_curl();
+    void *block = __wrap_realloc(old, size);
+
+    plan.armed = armed;
+    return block;
+}
+
+static char *curl_strdup(const char *text)
+{
+    bool armed = pause_for_curl();
+    char *block = __wrap_strdup(text);
+
+    plan.armed = armed;
+    return block;
+}
+
+void alloc_failure_spare_curl(bool spare)
+{
+    plan.spare_curl = spare;
+}
+
 static void on_abort(int number)
 {
     (void)number;
@@ -128,8 +178,7 @@ void alloc_failure_init(void)
     event_set_log_callback(ignore);
     event_set_mem_functions(__wrap_malloc, __wrap_realloc, __wrap_free);
     json_set_alloc_funcs(__wrap_malloc, __wrap_free);
-    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, __wrap_malloc, __wrap_free, __wrap_realloc, __wrap_strdup,
-                             __wrap_calloc))
+    if (curl_global_init_mem(CURL_GLOBAL_DEFAULT, curl_malloc, __wrap_free, curl_realloc, curl_strdup, curl_calloc))
         _exit(1);
 #if HIREDIS_MAJOR >= 1
     hiredisSetAllocators(&(hiredisAllocFuncs){

@@ -19,8 +19,7 @@ from collections import Counter
 LEASE_S = 3.0               # what the workers are given
 EXIT_S = 40.0               # SIGTERM to exit: longer than any ARK call
 
-REFUSALS = [{"status": 429, "retry_after": 1}, {"status": 429, "retry_after": 1}, {"status": 503},
-            {"status": 429, "code": "ServerOverloaded"}]
+REFUSALS = [{"status": 429, "retry_after": 1}, {"status": 429}, {"status": 503}]
 BREAKAGE = [{"cut_after_image": 0}, {"status": 500}, {"status": 502, "body": "html"}, {"hang": 4500}, {"cut_at_byte": 100}]
 SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read")
 
@@ -211,7 +210,7 @@ class Faults:
         return True
 
     def ark_refuses(self):
-        return self._script(REFUSALS, 15)
+        return self._script(REFUSALS, 4)
 
     def ark_breaks(self):
         return self._script(BREAKAGE, 5)

@@ -136,6 +136,11 @@ class Connection:
         """What has been read beyond the last answer."""
         return self._rest
 
+    def take_unread(self, most):
+        """The same, for who reads on by itself: so much of it is gone then."""
+        taken, self._rest = self._rest[:most], self._rest[most:]
+        return taken
+
     def wait_closed(self, seconds=DEADLINE):
         """Waits until the peer closes; what it still sent before."""
         deadline = Deadline(seconds)

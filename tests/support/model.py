@@ -54,7 +54,7 @@ class Model:
     def __init__(self):
         self.tasks = {}
         self.paused = False
-        self.counts = collections.Counter()         # as in `meta`
+        self.counts = collections.Counter()         # as in `meta`, and how often each code came
         self.arrived = 0
 
     def having(self, *states, client=None):
@@ -217,6 +217,8 @@ class Model:
         task.state, task.code, task.fence, task.asked = state, code, None, False
         task.events += 1
         self.count(state)
+        if code and code != state:
+            self.count(code)
 
     # -- what is to be seen
 

@@ -9,6 +9,7 @@
 
 import collections
 import dataclasses
+import functools
 import json
 
 from support.scripts import PREFIX
@@ -39,7 +40,7 @@ return all
 
 @dataclasses.dataclass
 class Element:
-    """One event of a task's log."""
+    """One event of a task's log; not to be changed."""
     raw: bytes
     n: int
     type: str
@@ -136,6 +137,7 @@ def _pairs(flat):
     return dict(zip(texts[::2], texts[1::2]))
 
 
+@functools.lru_cache(8192)           # the same logs are looked at again and again
 def _element(raw):
     n, type, text = raw.decode().split(" ", 2)
     event = json.loads(text)

@@ -66,6 +66,10 @@ class Gateway(Service):
         """POST /tasks/{id}/cancel: the answer."""
         return fetch(self.address, "POST", f"{BASE}/tasks/{task_id}/cancel")
 
+    def erase(self, task_id):
+        """DELETE /tasks/{id}: the answer."""
+        return fetch(self.address, "DELETE", f"{BASE}/tasks/{task_id}")
+
 
 class Ark(Service):
     """The simulator. What it does with a call stands in the task's prompt, [[sim: ...]], or is told by script()."""
@@ -126,8 +130,8 @@ class World:
         return self._start(Ark, "ark-sim", "arkrelay-ark-sim", {**defaults, **options})
 
     def gateway(self, wait_ready=True, **options):
-        """A gateway that is ready, if Redis is there."""
-        defaults = {"GATEWAY_LISTEN": "127.0.0.1:0", **self._shared()}
+        """A gateway that is ready, if Redis is there. Waiting hints come only where a test asks for them: they come when they like."""
+        defaults = {"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_HINTS": "0", **self._shared()}
         gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options})
         if wait_ready and self.redis_server.program.is_running():
             eventually(lambda: gateway.get("/readyz").status == 200, f"{gateway.name} is ready")

@@ -94,8 +94,9 @@ static const struct validate_rules rules = { .max_paid_calls = 2, .id_required =
 
 static int validate_good(void)
 {
-    static const char body[] = "{\"urls\":[\"" URL "\"],\"task_id\":\"a-task-with-a-long-name\",\"prompt\":\"two cats\","
-                               "\"model\":\"seedream-4-0\",\"size\":\"1024x2048\",\"seed\":123456,\"watermark\":true}";
+    static const char body[] =
+        "{\"urls\":[\"" URL "\"],\"task_id\":\"a-task-with-a-long-name\",\"prompt\":\"two cats\","
+        "\"model\":\"seedream-4-0\",\"size\":\"1024x2048\",\"seed\":123456,\"watermark\":true}";
     struct validate_report report;
     struct validated valid;
     int err;
@@ -176,12 +177,13 @@ static void on_slot(const struct ark_slot *slot, void *arg)
         slots->failed++;
         return;
     }
-    assert_true(!strcmp(slot->url, URL) || !strcmp(slot->url, "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"));
+    assert_true(!strcmp(slot->url, URL) ||
+                !strcmp(slot->url, "data:image/png;base64,iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"));
     slots->images++;
 }
 
 /* An answer that could not be kept is not whole, and says why; what it gave before is true. */
-static int read_answer(const char *body, struct slots want)
+static int read_answer(const char *body, size_t piece, struct slots want)
 {
     struct slots slots = { 0 };
     struct ark_answer *answer = ark_answer_create(&(struct ark_answer_setup){
@@ -193,8 +195,8 @@ static int read_answer(const char *body, struct slots want)
     if (!answer)
         return ERR_NO_MEMORY;
     ark_answer_head(answer, &(struct ark_head){ .status = 200 });
-    for (const char *at = body; *at && !err; at += strnlen(at, 50))
-        err = ark_answer_body(answer, at, strnlen(at, 50));
+    for (const char *at = body; *at && !err; at += strnlen(at, piece))
+        err = ark_answer_body(answer, at, strnlen(at, piece));
     result = ark_answer_end(answer, err ? "out of memory" : NULL);
     completed = result->completed;
     assert_int_equal(result->images, slots.images);
@@ -213,24 +215,29 @@ static int read_answer(const char *body, struct slots want)
 #define FAILED "\"error\":{\"code\":\"OutputImageSensitiveContentDetected\",\"message\":\"may contain\"}"
 #define PNG    "\"b64_json\":\"iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB\""
 
+static const char stream[] =
+    "event: image_generation.partial_succeeded\n"
+    "data: {\"type\":\"image_generation.partial_succeeded\",\"image_index\":0,\"url\":\"" URL "\",\"size\":\"1x1\"}\n\n"
+    "data: {\"type\":\"image_generation.partial_failed\",\"image_index\":1," FAILED "}\n\n"
+    "data: {\"type\":\"image_generation.partial_succeeded\",\"image_index\":2," PNG "}\n\n"
+    "data: {\"type\":\"image_generation.completed\",\"usage\":{\"generated_images\":2,\"total_tokens\":32448}}\n\n"
+    "data: [DONE]\n\n";
+
 static int read_stream(void)
 {
-    return read_answer(
-        "event: image_generation.partial_succeeded\n"
-        "data: {\"type\":\"image_generation.partial_succeeded\",\"image_index\":0,\"url\":\"" URL
-        "\",\"size\":\"1x1\"}\n\n"
-        "data: {\"type\":\"image_generation.partial_failed\",\"image_index\":1," FAILED "}\n\n"
-        "data: {\"type\":\"image_generation.partial_succeeded\",\"image_index\":2," PNG "}\n\n"
-        "data: {\"type\":\"image_generation.completed\",\"usage\":{\"generated_images\":2,\"total_tokens\":32448}}\n\n"
-        "data: [DONE]\n\n",
-        (struct slots){ .images = 2, .failed = 1 });
+    return read_answer(stream, 50, (struct slots){ .images = 2, .failed = 1 });
+}
+
+static int read_stream_at_once(void)
+{
+    return read_answer(stream, sizeof(stream), (struct slots){ .images = 2, .failed = 1 });
 }
 
 static int read_document(void)
 {
     return read_answer("{\"model\":\"doubao-seedream-4-0-250828\",\"created\":1757388756,\"data\":[{\"url\":\"" URL
                        "\",\"size\":\"1x1\"},{" FAILED "},{" PNG "}],\"usage\":{\"generated_images\":2}}",
-                       (struct slots){ .images = 2, .failed = 1 });
+                       50, (struct slots){ .images = 2, .failed = 1 });
 }
 
 /* -- writers: the buffer's error says that something is missing */
@@ -249,8 +256,9 @@ static int end_of(struct buf *out, size_t len)
 
 static int write_event(void)
 {
-    static const char want[] = "{\"task_id\":\"t\",\"message\":\"第1张图像已生成\",\"stage\":\"image\",\"index\":0,\"image\":"
-                               "{\"url\":\"" URL "\",\"size\":\"2048x2048\"}}";
+    static const char want[] =
+        "{\"task_id\":\"t\",\"message\":\"第1张图像已生成\",\"stage\":\"image\",\"index\":0,\"image\":"
+        "{\"url\":\"" URL "\",\"size\":\"2048x2048\"}}";
     struct buf out;
 
     buf_init(&out, 4096);
@@ -280,8 +288,9 @@ static int write_frame(void)
 
 static int write_reset(void)
 {
-    static const char want[] = "event: reset\ndata: {\"event\":\"reset\",\"data\":{\"task_id\":\"a-task-with-a-long-name\","
-                               "\"message\":\"任务记录已不存在\"}}\n\n";
+    static const char want[] =
+        "event: reset\ndata: {\"event\":\"reset\",\"data\":{\"task_id\":\"a-task-with-a-long-name\","
+        "\"message\":\"任务记录已不存在\"}}\n\n";
     struct buf out;
 
     buf_init(&out, 4096);
@@ -334,8 +343,9 @@ static bool on_event(const struct sse_event *event, void *arg)
 
 static int read_sse(void)
 {
-    static const char bytes[] = "id: 7\nevent: process\ndata: one line that is long enough to grow over its first room in "
-                                "memory\ndata: and another\n\n";
+    static const char bytes[] =
+        "id: 7\nevent: process\ndata: one line that is long enough to grow over its first room in "
+        "memory\ndata: and another\n\n";
     struct sse_reader reader;
     int events = 0, err;
 
@@ -417,7 +427,8 @@ static const struct alloc_scenario scenarios[] = {
     { "a body with mistakes is validated", validate_bad, false },
     { "a body that is no JSON is validated", validate_what_is_no_json, false },
     { "a request for ARK is built", build_request, false },
-    { "a stream of ARK's is read", read_stream, true } /* its usage may be missing */,
+    { "a stream of ARK's is read", read_stream, true }, /* its usage may be missing */
+    { "a stream of ARK's is read at once", read_stream_at_once, true },
     { "a document of ARK's is read", read_document, true },
     { "an event is written", write_event, false },
     { "a slot is written", write_slot, false },
@@ -439,7 +450,8 @@ static void test_scenario(void **state)
 
 static void test_these_allocate_nothing(void **state)
 {
-    static const char head[] = "POST /api/v1/faceflip/generate HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n";
+    static const char head[] =
+        "POST /api/v1/faceflip/generate HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n";
     struct http_limits limits = { 4096, 8192, 65536 };
     struct http_request request;
     struct http_parser parser;

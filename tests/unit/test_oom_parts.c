@@ -7,6 +7,7 @@
 /* cmocka.h wants what stands above it */
 #include <cmocka.h>
 #include <event2/event.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@
 #include "gateway/gateway.h"
 #include "gateway/gateway_options.h"
 #include "tests/support/alloc_failure.h"
+#include "worker/fetch.h"
 #include "worker/health.h"
 #include "worker/runner.h"
 #include "worker/worker_options.h"
@@ -154,6 +156,52 @@ static int make_worker(void)
     return health ? 0 : ERR_NO_MEMORY;
 }
 
+static void on_head(const struct fetch_head *head, void *arg)
+{
+    (void)head;
+    (void)arg;
+}
+
+static void on_data(const char *bytes, size_t len, void *arg)
+{
+    (void)bytes;
+    (void)len;
+    (void)arg;
+}
+
+static void on_done(const struct fetch_outcome *outcome, void *arg)
+{
+    (void)outcome;
+    (void)arg;
+}
+
+/* A call that lacks one of its options would go through somebody's proxy, or trust whom it should not: it must not be begun. The
+ * body stays the caller's then. */
+static int begin_call(void)
+{
+    static const char *const headers[] = { "Authorization: Bearer key", "Content-Type: application/json", NULL };
+    struct loop *loop = loop_create();
+    struct fetch_setup setup = { .loop = loop, .ca_file = TEST_DATA "/no.pem", .user_agent = "t" };
+    struct fetch *fetch = loop ? fetch_create(&setup) : NULL;
+    struct fetch_request request = { .url = "https://ark.example.com/",
+                                     .headers = headers,
+                                     .total_ms = 1000,
+                                     .answer_max = 1000,
+                                     .events = { on_head, on_data, on_done, NULL } };
+    struct fetch_call *call;
+    int err = ERR_NO_MEMORY;
+
+    if (fetch)
+        request.body = strdup("{}");
+    if (request.body)
+        err = fetch_start(fetch, &request, &call);
+    if (err)
+        free(request.body);
+    fetch_destroy(fetch);
+    loop_destroy(loop);
+    return err;
+}
+
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
@@ -183,9 +231,9 @@ static void test_a_loop_has_room_for_its_timers(void **state)
 
 /* A listener is enabled twice, so the second time makes up for the first. */
 static const struct alloc_scenario scenarios[] = {
-    { "a loop is made", make_loop, false },         { "timeouts are made", make_timeouts, false },
-    { "a server is made", make_server, true },     { "a gateway is made", make_gateway, true },
-    { "a worker is made", make_worker, true },
+    { "a loop is made", make_loop, false },      { "timeouts are made", make_timeouts, false },
+    { "a call is begun", begin_call, false },    { "a server is made", make_server, true },
+    { "a gateway is made", make_gateway, true }, { "a worker is made", make_worker, true },
 };
 
 static void test_scenario(void **state)

@@ -117,6 +117,46 @@ static void test_the_frame(void **state)
 }
 
 /* clang-format off */
+static const struct { const char *name, *element; int stage; } stages[] = {
+    { "calling",                          "2 process {\"data\":{\"stage\":\"calling\",\"attempt\":1}}",  STAGE_CALLING },
+    { "an image",                         "2 process {\"data\":{\"stage\":\"image\",\"index\":0}}",      STAGE_IMAGE },
+    { "an image that failed",             "2 process {\"data\":{\"stage\":\"image_failed\"}}",           STAGE_IMAGE_FAILED },
+    { "a retry",                          "2 process {\"data\":{\"stage\":\"retrying\"}}",               STAGE_RETRYING },
+    { "requeued",                         "2 process {\"data\":{\"stage\":\"requeued\"}}",               STAGE_REQUEUED },
+    { "white space around it",            "2 process {\"stage\" :  \"calling\"}",                         STAGE_CALLING },
+    { "a text of that name before it",    "2 process {\"message\":\"stage\",\"stage\":\"image\"}",       STAGE_IMAGE },
+    { "a text that quotes it",            "2 process {\"message\":\"\\\"stage\\\":\\\"image\\\"\"}",     -1 },
+    { "a stage of another time",          "2 process {\"stage\":\"thinking\"}",                           -1 },
+    { "the beginning of a stage",         "2 process {\"stage\":\"call\"}",                               -1 },
+    { "a stage that is longer",           "2 process {\"stage\":\"calling_back\"}",                       -1 },
+    { "a stage that is a number",         "2 process {\"stage\":1}",                                      -1 },
+    { "no stage",                         "2 process {\"data\":{}}",                                      -1 },
+    { "a stage that does not end",        "2 process {\"stage\":\"calling}",                              -1 },
+    { "a name at the end",                "2 process {\"stage\"}",                                         -1 },
+    { "an event of another type",         "2 done {\"stage\":\"calling\"}",                               -1 },
+};
+/* clang-format on */
+
+static void test_the_stage(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+        struct task_event event;
+        enum process_stage stage = STAGE_COUNT;
+        size_t len = strlen(stages[i].element);
+        char *element = malloc(len); /* of its own, without a NUL: a byte too many is seen */
+
+        print_message("  %s\n", stages[i].name);
+        assert_non_null(element);
+        memcpy(element, stages[i].element, len);
+        assert_int_equal(task_event_parse(element, len, &event), 0);
+        assert_int_equal(task_event_stage(&event, &stage), stages[i].stage < 0 ? ERR_NOT_FOUND : 0);
+        assert_int_equal(stage, stages[i].stage < 0 ? STAGE_COUNT : (enum process_stage)stages[i].stage);
+        free(element);
+    }
+}
+
+/* clang-format off */
 static const struct { const char *name, *text; size_t len; int64_t epoch, n; } cursors[] = {
     { "a place in a log",                   BYTES("1767312245678-3"),                      1767312245678, 3 },
     { "before the first event",             BYTES("1767312245678-0"),                      1767312245678, 0 },
@@ -299,6 +339,7 @@ int main(void)
         cmocka_unit_test(test_elements),
         cmocka_unit_test(test_texts_cut_anywhere_are_refused),
         cmocka_unit_test(test_the_frame),
+        cmocka_unit_test(test_the_stage),
         cmocka_unit_test(test_cursors),
         cmocka_unit_test(test_process_events),
         cmocka_unit_test(test_slots),

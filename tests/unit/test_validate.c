@@ -17,7 +17,7 @@
 #define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X16 "xxxxxxxxxxxxxxxx"
 
-static const struct validate_rules rules = { .max_paid_calls = 5, .id_required = true };
+static const struct validate_rules rules = { .max_paid_calls = 5, .id_required = true, .for_stream = true };
 
 static int check(const char *body, const struct validate_rules *with, struct validate_report *report)
 {
@@ -103,6 +103,11 @@ static const struct { const char *name, *body, *pointer; } bad_fields[] = {
     { "a task_id with a star",          "{" U ",\"task_id\":\"*\"}",                      "/task_id" },
     { "a task_id in Chinese",           "{" U ",\"task_id\":\"任务\"}",                   "/task_id" },
     { "a task_id of 129 bytes",         "{" U ",\"task_id\":\"" X32 X32 X32 X32 "x\"}",   "/task_id" },
+    { "an unknown word on leaving",     "{" U "," T ",\"on_disconnect\":\"stop\"}",       "/on_disconnect" },
+    { "leaving in capitals",            "{" U "," T ",\"on_disconnect\":\"Cancel\"}",     "/on_disconnect" },
+    { "leaving that is empty",          "{" U "," T ",\"on_disconnect\":\"\"}",           "/on_disconnect" },
+    { "leaving that is null",           "{" U "," T ",\"on_disconnect\":null}",           "/on_disconnect" },
+    { "leaving that is true",           "{" U "," T ",\"on_disconnect\":true}",           "/on_disconnect" },
     { "an unknown field",               "{" U "," T ",\"foo\":1}",                        "/foo" },
     { "a field in capitals",            "{" U "," T ",\"Prompt\":\"x\"}",                 "/Prompt" },
     { "an unknown name to be escaped",  "{" U "," T ",\"a/b~c\":1}",                      "/a~1b~0c" },
@@ -335,6 +340,46 @@ static void test_links_and_images_share_fifteen_places(void **state)
     assert_int_equal(check_urls(5000, 1), ERR_RANGE);
 }
 
+/* It is about the connection: the task's own request is the same with and without it. */
+static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
+{
+    static const struct {
+        const char *body;
+        enum disconnect on_disconnect;
+    } rows[] = {
+        { "{" U "," T "}", DISCONNECT_FINISH },
+        { "{" U "," T ",\"on_disconnect\":\"finish\"}", DISCONNECT_FINISH },
+        { "{" U "," T ",\"on_disconnect\":\"cancel_if_queued\"}", DISCONNECT_CANCEL_IF_QUEUED },
+        { "{\"on_disconnect\":\"cancel\"," U "," T "}", DISCONNECT_CANCEL },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct validate_report report;
+        struct validated out;
+        char *request;
+
+        assert_int_equal(validate_body(rows[i].body, strlen(rows[i].body), &rules, &out, &report), 0);
+        assert_int_equal(out.on_disconnect, rows[i].on_disconnect);
+        assert_int_equal(task_spec_write(&out.spec, &request), 0);
+        assert_string_equal(request, "{" U "}");
+        free(request);
+        task_spec_deinit(&out.spec);
+    }
+}
+
+static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
+{
+    const struct validate_rules no_stream = { .max_paid_calls = 5 };
+    struct validate_report report;
+
+    (void)state;
+    assert_int_equal(check("{" U ",\"on_disconnect\":\"finish\"}", &no_stream, &report), ERR_RANGE);
+    assert_int_equal(report.count, 1);
+    assert_string_equal(report.fields[0].pointer, "/on_disconnect");
+    assert_string_equal(report.fields[0].detail, "is only for /generate/stream");
+}
+
 static void test_data_urls_where_they_are_on(void **state)
 {
     const struct validate_rules with_data = { .max_paid_calls = 5, .data_urls = true, .id_required = true };
@@ -423,6 +468,8 @@ int main(void)
         cmocka_unit_test(test_what_is_absent_stays_absent),
         cmocka_unit_test(test_the_longest_prompt_is_counted_in_characters),
         cmocka_unit_test(test_links_and_images_share_fifteen_places),
+        cmocka_unit_test(test_what_leaving_means_is_no_part_of_the_spec),
+        cmocka_unit_test(test_leaving_means_nothing_where_there_is_no_stream),
         cmocka_unit_test(test_data_urls_where_they_are_on),
         cmocka_unit_test(test_all_mistakes_are_told_at_once),
         cmocka_unit_test(test_the_list_of_mistakes_is_bounded),

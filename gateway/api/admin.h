@@ -1,0 +1,15 @@
+/* api/admin - the door of the operators' addresses, all that begin with /admin/
+ *
+ * Without GATEWAY_ADMIN_KEY there are none of them; with it, nobody learns more of them without the key than that they want one. A
+ * preflight request (OPTIONS) cannot carry a key, and passes.
+ */
+#ifndef ARKRELAY_GATEWAY_API_ADMIN_H
+#define ARKRELAY_GATEWAY_API_ADMIN_H
+
+struct gateway;
+struct http_exchange;
+
+/* Before routing, of every request: answers those that may not pass. */
+void admin_guard(const struct gateway *gateway, struct http_exchange *exchange);
+
+#endif

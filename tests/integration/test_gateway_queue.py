@@ -1,0 +1,555 @@
+"""What the gateway makes of the queue: erasing, leaving, places while waiting, the operators' switch. This test is the worker."""
+
+import hashlib
+import json
+import pathlib
+import re
+import socket
+import struct
+import unittest
+
+from gateway_case import NEVER, GatewayTest
+from support.http_client import Connection, EventStream, fetch
+from support.processes import DEADLINE, Deadline, eventually
+from support.world import BASE, URLS, request
+
+KEY = "operators-key-1"
+BIG = 40 << 20          # bytes of an event with pictures in it: more than Redis keeps for a subscriber
+
+
+class Erase(GatewayTest):
+    def setUp(self):
+        super().setUp()
+        self.gateway = self.world.gateway()
+
+    def test_a_task_that_has_ended_goes_with_all_that_it_holds(self):
+        before = self.world.look().everything
+        self.gateway.submit("t1")
+        self.job("t1").finish()
+        answer = self.gateway.erase("t1")
+        self.assertEqual((answer.status, answer.body), (204, b""))
+        left = self.world.look()
+        self.assertEqual((left.tasks, left.meta["erased"]), ({}, "1"))
+        self.assertLessEqual(set(left.everything) - set(before), {"meta", "wake", "clients"})
+        self.assert_problem(self.gateway.erase("t1"), 404, "task_not_found")
+        self.assert_problem(self.gateway.task("t1"), 404, "task_not_found")
+        self.assertEqual(self.gateway.submit("t1", prompt="another").status, 202)
+
+    def test_however_it_ended(self):
+        self.gateway.submit("t1")
+        job = self.job("t1")
+        failure = json.dumps({"code": "ark_overloaded", "error": "why", "retryable": True})
+        self.run_script("finish", job.id, job.fence, "failed", "none", 0, failure)
+        self.gateway.submit("t2")
+        self.gateway.cancel("t2")
+        for task_id in ("t1", "t2"):
+            self.assertEqual(self.gateway.erase(task_id).status, 204)
+        self.assertEqual((self.world.look().tasks, self.world.look().sets["dead"]), ({}, {}))
+
+    def test_a_live_one_stays(self):
+        self.gateway.submit("t1")
+        self.assert_problem(self.gateway.erase("t1"), 409, "task_live")
+        job = self.job("t1")
+        self.assert_problem(self.gateway.erase("t1"), 409, "task_live")
+        self.run_script("finish", job.id, job.fence, "retry", "none", 60_000, job.data(stage="retrying"))
+        self.assert_problem(self.gateway.erase("t1"), 409, "task_live")
+        self.assertEqual(self.world.find("t1").state, "delayed")
+
+    def test_unknown_tasks(self):
+        for task_id in ("nobody", "..", "a%20b", "x" * 129):
+            with self.subTest(task_id):
+                self.assert_problem(self.gateway.erase(task_id), 404, "task_not_found")
+
+    def test_a_page_may_do_it(self):
+        preflight = fetch(self.gateway.address, "OPTIONS", f"{BASE}/tasks/t1", headers={
+            "Origin": "https://page.example", "Access-Control-Request-Method": "DELETE"})
+        self.assertEqual(preflight.status, 204)
+        self.assertIn("DELETE", preflight.headers["access-control-allow-methods"])
+        self.assertIn("DELETE", preflight.headers["allow"])
+
+    def test_redis_is_away(self):
+        self.world.redis_server.stop()
+        self.assert_problem(self.gateway.erase("t1"), 503, "store_unavailable")
+
+
+class Leaving(GatewayTest):
+    def setUp(self):
+        super().setUp()
+        self.gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+
+    def settled(self, task_id):
+        """The gateway has done what it does about viewers who left: the task as it stands then. Its commands go out in order."""
+        self.gateway.wait_for(rf"closing task=public\.{task_id} reason=(client-gone|too-slow)")
+        self.gateway.task(task_id)
+        return self.world.find(task_id)
+
+    def test_each_word_while_the_task_waits_and_while_it_runs(self):
+        for word, waiting, running in ((None, "queued", "running"), ("finish", "queued", "running"),
+                                       ("cancel_if_queued", "cancelled", "running"), ("cancel", "cancelled", "asked")):
+            fields = {"on_disconnect": word} if word else {}
+            with self.subTest(word=word):
+                with self.gateway.generate(f"waits-{word}", **fields) as stream:
+                    stream.until("start")
+                self.assertEqual(self.settled(f"waits-{word}").state, waiting)
+                self.gateway.cancel(f"waits-{word}")
+                with self.gateway.generate(f"runs-{word}", **fields) as stream:
+                    stream.until("start")
+                    job = self.job(f"runs-{word}")
+                    job.begin()
+                    stream.until("process")
+                task = self.settled(f"runs-{word}")
+                self.assertEqual("asked" if "cancel" in task.fields else task.state, running)
+                job.finish()
+
+    def test_it_is_logged(self):
+        with self.gateway.generate("t1", on_disconnect="cancel") as stream:
+            stream.until("start")
+        self.gateway.wait_for(r"info .*the last viewer left task=public\.t1 answer=CANCELLED$")
+
+    def test_who_stays_keeps_the_task(self):
+        with self.gateway.generate("t1") as stays:
+            stays.until("start")
+            with self.gateway.generate("t1", on_disconnect="cancel") as leaves:
+                leaves.until("start")
+            self.assertEqual(self.settled("t1").state, "queued")
+        self.assertEqual(self.settled("t1").state, "queued")        # and what the last one said counts
+
+    def test_the_last_one_counts(self):
+        with self.gateway.generate("t1", on_disconnect="cancel") as last:
+            last.until("start")
+            with self.gateway.generate("t1") as first:
+                first.until("start")
+            self.assertEqual(self.settled("t1").state, "queued")
+        self.assertEqual(self.settled("t1").state, "cancelled")
+
+    def test_it_is_no_part_of_the_request(self):
+        with self.gateway.generate("t1", on_disconnect="cancel") as one, self.gateway.generate("t1") as other:
+            one.until("start")
+            other.until("start")
+            self.assertEqual(self.gateway.submit("t1").status, 200)
+        self.assertEqual(json.loads(self.world.find("t1").request), {"urls": URLS})
+
+    def test_only_a_stream_can_be_left(self):
+        for word in ("finish", "cancel", "x"):
+            problem = self.assert_problem(self.gateway.submit("t1", on_disconnect=word), 422, "invalid_fields")
+            self.assertEqual(problem["errors"], [{"pointer": "/on_disconnect", "detail": "is only for /generate/stream"}])
+
+    def test_a_task_that_has_ended_is_left_alone(self):
+        with self.gateway.generate("t1", on_disconnect="cancel") as stream:
+            stream.until("start")
+            self.job("t1").finish()
+            stream.to_end()
+        self.assertEqual(self.gateway.task("t1").json()["status"], "done")
+        self.assertFalse([line for line in self.gateway.lines if "the last viewer left" in line])
+
+    def test_who_does_not_read_has_left(self):
+        gateway = self.gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="16k", GATEWAY_TAIL_CHECK=NEVER)
+        slow = EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1", on_disconnect="cancel"),
+                           receive_buffer=4096)
+        with slow:
+            slow.until("start")
+            job = self.job("t1")
+            for n in range(1, 201):
+                if self.run_script("emit", job.id, job.fence, n, job.data(padding=60_000 * "x"), "")[0] == b"CANCEL":
+                    break
+            self.assertEqual(self.settled("t1").fields.get("cancel"), "1")
+
+    def test_a_gateway_that_ends_is_no_client_that_leaves(self):
+        for end in ("stop", "kill"):
+            with self.subTest(end):
+                gateway = self.world.gateway()
+                with gateway.generate(f"t-{end}", on_disconnect="cancel") as stream:
+                    stream.until("start")
+                    getattr(gateway, end)()
+                    self.assertEqual(self.world.find(f"t-{end}").state, "queued")
+
+    def leave_before_the_answer(self, gateway, proxy, body, reset):
+        """A reset tells at once that nobody waits; who only closes may still wait, and has left once the stream begins."""
+        proxy.hold(self.run_script.sha1["submit"])
+        closing = rf"closing task=public\.{body['task_id']} reason=client-gone"
+        with Connection(gateway.address) as client:
+            client.request("POST", f"{BASE}/generate/stream", body)
+            proxy.held.wait()
+            if reset:
+                client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        if reset:
+            gateway.wait_for(closing)
+        proxy.release()
+
+    def test_a_client_that_leaves_before_the_answer(self):
+        for word, reset, state in (("finish", False, "queued"), ("finish", True, "queued"),
+                                   ("cancel", False, "cancelled"), ("cancel", True, "cancelled")):
+            with self.subTest(word=word, reset=reset):
+                task_id = f"t-{word}-{reset}"
+                proxy = self.world.proxy()
+                gateway = self.world.gateway(REDIS_URL=proxy.url)
+                self.leave_before_the_answer(gateway, proxy, request(task_id, on_disconnect=word), reset)
+                gateway.wait_for(rf"accepted task=public\.{task_id} ")
+                if not reset:
+                    gateway.wait_for(rf"closing task=public\.{task_id} reason=client-gone")
+                gateway.task(task_id)
+                self.assertEqual(self.world.find(task_id).state, state)
+
+    def test_a_conflict_that_is_left_cancels_nothing(self):
+        self.gateway.submit("t1")
+        proxy = self.world.proxy()
+        gateway = self.world.gateway(REDIS_URL=proxy.url)
+        self.leave_before_the_answer(gateway, proxy, request("t1", prompt="other", on_disconnect="cancel"), True)
+        eventually(lambda: self.world.look().meta.get("conflict") == "1", "the other request was refused")
+        gateway.task("t1")
+        self.assertEqual(self.world.find("t1").state, "queued")
+
+
+class Places(GatewayTest):
+    redis_options = {"aof": True}
+
+    def setUp(self):
+        super().setUp()
+        self.gateway = self.world.gateway(GATEWAY_HINTS="100ms", GATEWAY_HEARTBEAT="700ms", GATEWAY_TAIL_CHECK=NEVER)
+
+    def evalsha_calls(self):
+        return int((re.search(r"cmdstat_evalsha:calls=(\d+)", self.redis("INFO", "commandstats").decode()) or [0, 0])[1])
+
+    def assert_silent(self, stream):
+        """Nothing but heartbeats, for longer than any hint takes."""
+        for _ in range(3):
+            self.assertEqual(stream.next().comment, "keep-alive")
+
+    def test_who_waits_hears_its_place(self):
+        self.world.submit_many(2)
+        with self.gateway.generate("t9") as stream:
+            stream.until("start")
+            hint = stream.next_event()
+            self.assertEqual((hint.id, hint.event), (None, "process"))
+            self.assertEqual(json.loads(hint.data), {"event": "process", "data": {
+                "task_id": "t9", "message": "排队中，前面还有2个任务...", "stage": "queued", "position": 3}})
+            self.job("t0")
+            hint = stream.next_event()
+            self.assertEqual((hint.payload()["position"], hint.payload()["message"]), (2, "排队中，前面还有1个任务..."))
+        self.assertEqual(len(self.world.find("t9").log), 1)
+
+    def test_how_long_it_may_take_is_said_once_the_pace_is_known(self):
+        self.world.submit_many(5)
+        with self.gateway.generate("t9") as stream:
+            stream.until("start")
+            self.assertNotIn("eta_ms", stream.next_event().payload())
+            self.gateway.cancel("t0")
+            hint = stream.next_event().payload()
+            self.assertEqual(hint["position"], 5)
+            self.assertIn(hint["eta_ms"], range(5 * 90, 600_000))   # one task in one interval or more
+
+    def test_a_place_that_does_not_change_is_said_seldom(self):
+        with self.gateway.generate("t1") as stream:
+            stream.until("start")
+            frames = [stream.next() for _ in range(4)]
+        self.assertEqual([frame.payload()["position"] for frame in frames], 4 * [1])        # and no heartbeat between them
+        self.assertTrue(all(0.45 <= b.at - a.at < 5 for a, b in zip(frames, frames[1:])), [frame.at for frame in frames])
+
+    def test_a_task_that_runs_has_none_and_costs_nothing(self):
+        with self.gateway.generate("t1") as stream:
+            stream.until("start")
+            stream.next_event()
+            job = self.job("t1")                            # no event tells of it
+            self.assert_silent(stream)
+            calls = self.evalsha_calls()
+            self.assert_silent(stream)
+            self.assertEqual(self.evalsha_calls(), calls)
+            job.finish()
+
+    def test_a_viewer_of_a_running_task_asks_for_nothing(self):
+        self.world.submit_many(1)
+        job = self.job("t0")
+        job.begin()
+        with self.gateway.follow("t0") as stream:
+            stream.until("process calling")
+            calls = self.evalsha_calls()
+            self.assert_silent(stream)
+            self.assertEqual(self.evalsha_calls(), calls)
+            job.finish()
+
+    def test_who_goes_back_into_the_queue_hears_again(self):
+        with self.gateway.generate("t1") as stream:
+            stream.until("start")
+            job = self.job("t1")
+            job.begin()
+            stream.until("process calling")
+            self.assert_silent(stream)
+            self.run_script("finish", job.id, job.fence, "handback", "void", 0, job.data(stage="requeued"))
+            self.assertEqual([event.story() for event in stream.until("process queued")], ["process requeued", "process queued"])
+
+    def test_who_waits_for_a_retry_hears_once_it_is_in_the_queue(self):
+        with self.gateway.generate("t1") as stream:
+            stream.until("start")
+            job = self.job("t1")
+            job.begin()
+            self.run_script("finish", job.id, job.fence, "retry", "void", 1, job.data(stage="retrying"))
+            stream.until("process retrying")
+            self.assert_silent(stream)
+            eventually(lambda: self.run_script("claim", "test-worker", 600_000, 0, "nonce", 3) and
+                       self.world.find("t1").state == "queued", "it is due, and put back without being taken")
+            self.assertEqual(stream.next_event().story(), "process queued")
+
+    def test_every_viewer_is_told_and_a_new_one_at_once(self):
+        with self.gateway.generate("t1") as one:
+            one.until("process queued")
+            with self.gateway.follow("t1") as other:
+                self.assertEqual([event.story() for event in other.until("process queued")], ["start", "process queued"])
+                self.assertEqual(one.next_event().story(), "process queued")
+                self.gateway.cancel("t1")
+                for stream in (one, other):
+                    self.assertEqual(stream.to_end()[-1].event, "error")
+
+    def test_more_than_one_call_can_ask_for(self):
+        ids = self.world.submit_many(600)
+        streams = [self.gateway.follow(task_id) for task_id in ids]
+        for place, stream in enumerate(streams, 1):
+            self.assertEqual(stream.until("process queued")[-1].payload()["position"], place)
+            stream.close()
+
+    def test_nobody_waits_any_more(self):
+        with self.gateway.generate("t1") as stream:
+            stream.until("process queued")
+        eventually(lambda: self.subscribers("t1") == 0, "the stream is closed")
+        self.job("t1")
+        with self.gateway.follow("t1") as stream:
+            stream.until("start")
+            calls = self.evalsha_calls()
+            self.assert_silent(stream)
+            self.assertEqual(self.evalsha_calls(), calls)
+
+    def test_redis_comes_back(self):
+        with self.gateway.generate("t1") as stream:
+            stream.until("process queued")
+            self.world.redis_server.stop()
+            while stream.next().comment != "degraded":
+                pass
+            self.world.redis_server.start()
+            self.world.redis = self.world.redis_server.client()
+            self.assertEqual(stream.next_event().story(), "process queued")
+
+    def test_they_can_be_off(self):
+        gateway = self.world.gateway(GATEWAY_HINTS="0", GATEWAY_HEARTBEAT="300ms", GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("t1") as stream:
+            stream.until("start")
+            calls = self.evalsha_calls()
+            self.assert_silent(stream)
+            self.assertEqual(self.evalsha_calls(), calls)
+
+
+class Operators(GatewayTest):
+    def admin(self, gateway, path, method="POST", **headers):
+        return fetch(gateway.address, method, f"/admin/{path}", headers=headers)
+
+    def test_without_a_key_there_is_nothing(self):
+        gateway = self.world.gateway()
+        def shape(answer):
+            body = answer.json()
+            del body["request_id"]
+            return answer.status, body, sorted(name.lower() for name, _ in answer.headers.pairs)
+        nothing = shape(fetch(gateway.address, "POST", "/nothing"))
+        for method in ("POST", "GET", "PUT", "OPTIONS"):
+            for path in ("queue/pause", "queue/resume", "", "x"):
+                with self.subTest(method=method, path=path):
+                    self.assertEqual(shape(self.admin(gateway, path, method, Authorization="Bearer x")), nothing)
+
+    def test_who_has_not_the_key_learns_only_that(self):
+        gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        answers = [self.admin(gateway, path, method, **({"Authorization": value} if value is not None else {}))
+                   for path in ("queue/pause", "x") for method in ("POST", "GET")
+                   for value in (None, "", "Bearer", "Bearer ", f"Basic {KEY}", KEY, f"Bearer {KEY}x", f"Bearer {KEY[:-1]}",
+                                 f"Bearer x{KEY}", f"Bearer{KEY}", f"Bearer {KEY} {KEY}", "Bearer " + 5000 * "x")]
+        texts = set()
+        for answer in answers:
+            self.assert_problem(answer, 401, "unauthorized")
+            self.assertEqual(answer.headers["www-authenticate"], 'Bearer realm="arkrelay"')
+            texts.add(json.dumps({**answer.json(), "request_id": ""}))
+        self.assertEqual(len(texts), 1)
+        self.assertEqual(self.gateway_paused(gateway), False)
+        self.assertFalse([line for line in gateway.lines if KEY in line])
+
+    def gateway_paused(self, gateway):
+        return gateway.get(f"{BASE}/queue").json()["paused"]
+
+    def test_pause_and_resume(self):
+        gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        gateway.submit("t1")
+        for scheme in ("Bearer", "bearer", "BEARER  "):
+            answer = self.admin(gateway, "queue/pause", Authorization=f"{scheme} {KEY}")
+            self.assertEqual((answer.status, answer.json()), (200, {"paused": True}))
+        self.assert_problem(gateway.submit("t2"), 503, "queue_paused")
+        self.assertEqual(self.run_script("claim", "w", 1000, 1, "nonce", 3), [-1])
+        self.assertEqual(self.gateway_paused(gateway), True)
+        answer = self.admin(gateway, "queue/resume", Authorization=f"Bearer {KEY}")
+        self.assertEqual((answer.status, answer.json()), (200, {"paused": False}))
+        self.assertEqual(gateway.submit("t2").status, 202)
+        self.job("t1")
+        self.assertEqual(self.gateway_paused(gateway), False)
+
+    def test_with_the_key_it_is_an_address_like_any_other(self):
+        gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        self.assert_problem(self.admin(gateway, "x", Authorization=f"Bearer {KEY}"), 404, "not_found")
+        answer = self.admin(gateway, "queue/pause", "GET", Authorization=f"Bearer {KEY}")
+        self.assert_problem(answer, 405, "method_not_allowed")
+        preflight = self.admin(gateway, "queue/pause", "OPTIONS", **{
+            "Origin": "https://page.example", "Access-Control-Request-Method": "POST"})
+        self.assertEqual(preflight.status, 204)
+        self.assertIn("Authorization", preflight.headers["access-control-allow-headers"])
+
+    def test_redis_is_away(self):
+        gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        self.world.redis_server.stop()
+        self.assert_problem(self.admin(gateway, "queue/pause", Authorization=f"Bearer {KEY}"), 503, "store_unavailable")
+
+
+class Glance(GatewayTest):
+    def setUp(self):
+        super().setUp()
+        self.gateway = self.world.gateway()
+
+    def queue(self):
+        answer = self.gateway.get(f"{BASE}/queue")
+        self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/json"))
+        return answer.json()
+
+    def test_an_empty_queue(self):
+        queue = self.queue()
+        counters = queue.pop("counters")
+        self.assertEqual(queue, {"paused": False, "depth": 0, "delayed": 0, "running": 0, "dead": 0, "oldest_age_ms": None})
+        self.assertEqual(set(counters.values()), {0})
+
+    def test_one_of_each(self):
+        failure = json.dumps({"code": "ark_overloaded", "error": "why", "retryable": True})
+        jobs = []
+        for task_id in ("t1", "t2", "t3"):
+            self.gateway.submit(task_id)
+            jobs.append(self.job(task_id))
+        self.gateway.submit("t4")
+        self.gateway.submit("t5")
+        jobs[1].begin()
+        self.run_script("finish", jobs[1].id, jobs[1].fence, "retry", "void", 60_000, jobs[1].data(stage="retrying"))
+        jobs[2].begin()
+        self.run_script("finish", jobs[2].id, jobs[2].fence, "failed", "unknown", 0, failure)
+        self.gateway.submit("t4")
+        queue = self.queue()
+        self.assertGreaterEqual(queue.pop("oldest_age_ms"), 0)
+        counters = {name: count for name, count in queue.pop("counters").items() if count}
+        self.assertEqual(queue, {"paused": False, "depth": 2, "delayed": 1, "running": 1, "dead": 1})
+        self.assertEqual(counters, {"submitted": 5, "same": 1, "retried": 1, "failed": 1, "paid_calls": 1})
+
+    def test_every_counter_of_the_protocol_is_there(self):
+        protocol = (pathlib.Path(__file__).resolve().parents[2] / "common/PROTOCOL.md").read_text()
+        listed = re.search(r"counters: `([^`]+)`, `(\w+)`", protocol)
+        self.assertEqual(set(self.queue()["counters"]), {*listed.group(1).split(), listed.group(2)})
+
+
+class Ledger(GatewayTest):
+    def setUp(self):
+        super().setUp()
+        self.gateway = self.world.gateway()
+
+    def ledger(self, task_id="t1"):
+        task = self.gateway.task(task_id).json()
+        return {name: task[name] for name in ("paid_calls", "max_paid_calls", "unknown_calls", "call", "charged") if name in task}
+
+    def test_a_call_from_its_beginning_to_its_end(self):
+        self.gateway.submit("t1")
+        self.assertEqual(self.ledger(), {"paid_calls": 0, "max_paid_calls": 2})
+        job = self.job("t1")
+        job.begin()
+        open_call = self.ledger()
+        self.assertRegex(open_call["call"].pop("since"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
+        self.assertEqual(open_call, {"paid_calls": 1, "max_paid_calls": 2, "call": {"id": "call-1"}})
+        job.emit(0)
+        self.assertEqual(self.ledger()["charged"], "yes")
+        job.finish()
+        self.assertEqual(self.ledger(), {"paid_calls": 1, "max_paid_calls": 2, "charged": "yes"})
+
+    def test_what_nobody_knows_is_said(self):
+        self.gateway.submit("t1")
+        job = self.job("t1")
+        job.begin()
+        failure = json.dumps({"code": "outcome_unknown", "error": "why", "retryable": False})
+        self.run_script("finish", job.id, job.fence, "failed", "unknown", 0, failure)
+        self.assertEqual(self.ledger(), {"paid_calls": 1, "max_paid_calls": 2, "unknown_calls": 1, "charged": "unknown"})
+
+    def test_what_was_never_called_was_not_charged(self):
+        self.gateway.submit("t1")
+        self.gateway.cancel("t1")
+        self.assertEqual(self.ledger(), {"paid_calls": 0, "max_paid_calls": 2, "charged": "no"})
+
+
+class Pictures(GatewayTest):
+    """Events that hold the pictures themselves."""
+
+    def read_whole(self, connection, size):
+        """So many bytes, or all up to the end: a parser would take its time."""
+        data = bytearray(connection.take_unread(size))
+        connection.socket.settimeout(DEADLINE)
+        while len(data) < size and (piece := connection.socket.recv(min(1 << 20, size - len(data)))):
+            data += piece
+        return bytes(data)
+
+    def stream_1_0(self, gateway, task_id, place=None):
+        """Without chunks, so that the bytes are the frames."""
+        raw = Connection(gateway.address)
+        cursor = f"Last-Event-ID: {place}\r\n" if place else ""
+        raw.send(f"GET {BASE}/tasks/{task_id}/stream HTTP/1.0\r\n{cursor}\r\n".encode())
+        self.assertEqual(raw.response_head(Deadline()).status, 200)
+        return raw
+
+    def test_they_pass_live_and_again(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        gateway.submit("t1")
+        epoch = self.world.find("t1").fields["epoch"]
+        element = '{"event":"process","data":%s}'
+        job = self.job("t1")
+        frames = []
+        with self.stream_1_0(gateway, "t1", f"{epoch}-1") as live:
+            eventually(lambda: self.subscribers("t1") == 1, "it is watched")
+            self.assertTrue(self.read_whole(live, len(b"retry: 2000\n\n")).startswith(b"retry: "))
+            for n in (2, 3):
+                job.talk(BIG)
+                data = element % json.dumps({"task_id": "t1", "message": "...", "stage": "image", "padding": "x" * BIG})
+                frames.append(f"id: {epoch}-{n}\nevent: process\ndata: {data}\n\n".encode())
+                self.assertEqual(digest(self.read_whole(live, len(frames[-1]))), digest(frames[-1]))
+            job.finish()
+            self.assertTrue(self.read_whole(live, 1 << 20).startswith(f"id: {epoch}-4\nevent: done\n".encode()))
+        with self.stream_1_0(gateway, "t1", f"{epoch}-1") as again:
+            whole = self.read_whole(again, 3 * BIG)
+            whole = whole[whole.index(b"\n\n") + 2:]
+            self.assertEqual(digest(whole[:sum(map(len, frames))]), digest(b"".join(frames)))
+
+    def test_who_does_not_read_them_is_cut(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        gateway.submit("t1")
+        job = self.job("t1")
+        with self.stream_1_0(gateway, "t1"):
+            eventually(lambda: self.subscribers("t1") == 1, "it is watched")
+            job.talk(16 << 20)
+            job.talk(10)
+            gateway.wait_for(r"closing task=public\.t1 reason=too-slow")
+            job.finish()
+
+    def test_a_task_with_pictures_can_be_asked_for(self):
+        gateway = self.world.gateway()
+        gateway.submit("t1")
+        job = self.job("t1")
+        job.begin()
+        image = {"url": "data:image/png;base64," + "A" * (16 << 20), "size": "2K"}
+        self.run_script("emit", job.id, job.fence, 1, job.data(stage="image", index=0), "image " + json.dumps(image))
+        job.finish()
+        with Connection(gateway.address) as raw:
+            raw.send(f"GET {BASE}/tasks/t1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            head = raw.response_head(Deadline())
+            body = self.read_whole(raw, int(head.headers["content-length"]))
+        task = json.loads(body)
+        self.assertEqual((task["charged"], task["result"]["generated_images"] == [image]), ("yes", True))
+
+
+def digest(data):
+    """What a failure can print."""
+    return len(data), hashlib.sha256(data).hexdigest()
+
+
+if __name__ == "__main__":
+    unittest.main()

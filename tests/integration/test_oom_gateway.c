@@ -1,0 +1,443 @@
+/* Memory ends at each place in a gateway's work on a request. The client gets a whole answer or none, never a part of one; a stream
+ * breaks off between two events at most, and goes on from there when the client comes back. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+/* cmocka.h wants what stands above it */
+#include <cmocka.h>
+#include <errno.h>
+#include <event2/event.h>
+#include <jansson.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "common/clock.h"
+#include "common/http/address.h"
+#include "common/http/server.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/options_internal.h"
+#include "common/redis/address.h"
+#include "common/redis/client.h"
+#include "common/redis/script.h"
+#include "gateway/cors.h"
+#include "gateway/gateway.h"
+#include "gateway/gateway_options.h"
+#include "gateway/hub.h"
+#include "tests/support/alloc_failure.h"
+#include "tests/support/redis_server.h"
+
+#define PREFIX "arkrelay:{0}:"
+#define API    "/api/v1/faceflip"
+
+enum { TWICE = 2, SOME = 8, DEADLINE_MS = 5000, ANSWER_MAX = 64 * 1024 };
+
+static struct {
+    struct redis_server *server;
+    redisContext *inspector; /* blocking; not of our code */
+    struct redis_address address;
+    struct gateway_options options;
+    struct cors *cors;
+    struct gateway *gateway;
+
+    char answer[ANSWER_MAX]; /* of the request at hand, as far as it has come */
+    size_t len;
+} world;
+
+/* -- Redis, and what a worker would do there */
+
+static void tell(const char *format, ...)
+{
+    redisReply *reply;
+    va_list args;
+
+    va_start(args, format);
+    reply = redisvCommand(world.inspector, format, args);
+    va_end(args);
+    if (!reply || reply->type == REDIS_REPLY_ERROR)
+        fail_msg("%s: %s", format, reply ? reply->str : world.inspector->errstr);
+    freeReplyObject(reply);
+}
+
+static void forget_all(void)
+{
+    tell("FLUSHALL");
+    tell("SCRIPT FLUSH");
+}
+
+static void submit(void)
+{
+    const struct script *script = &scripts[SCRIPT_SUBMIT];
+
+    forget_all();
+    tell("EVAL %b 1 " PREFIX " public.t hash {\"urls\":[\"u\"]} 2 60000 100 60000 100 %s", script->body, script->len,
+         "");
+}
+
+static void cancel(void)
+{
+    const struct script *script = &scripts[SCRIPT_CANCEL];
+
+    tell("EVAL %b 1 " PREFIX " public.t any", script->body, script->len);
+}
+
+static void submit_and_cancel(void)
+{
+    submit();
+    cancel();
+}
+
+/* -- the gateway */
+
+static void turn(void)
+{
+    (void)event_base_loop(loop_base(world.gateway->loop), EVLOOP_NONBLOCK);
+}
+
+/* Memory may have cost the gateway its connections to Redis. */
+static void await_redis(void)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
+
+    while (!redis_is_ready(world.gateway->commands) || !hub_is_ready(world.gateway->hub)) {
+        if (clock_monotonic_ms() > deadline_ms)
+            fail_msg("Redis is not connected again");
+        (void)event_base_loop(loop_base(world.gateway->loop), EVLOOP_ONCE);
+    }
+}
+
+static int set_up(void **state)
+{
+    char name[] = "test", *argv[] = { name, NULL };
+    char listen_on[] = "GATEWAY_LISTEN=127.0.0.1:0", tail_check[] = "GATEWAY_TAIL_CHECK=100ms";
+    char *environment[] = { listen_on, tail_check, NULL };
+    const struct options_world options = {
+        .environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr
+    };
+    const char *why = "";
+    char url[128];
+
+    (void)state;
+    log_setup(LOG_ERROR, LOG_TEXT);
+    signal(SIGPIPE, SIG_IGN);
+    world.server = redis_server_create(NULL);
+    world.inspector = redisConnectUnix(redis_server_path(world.server));
+    snprintf(url, sizeof(url), "unix://%s", redis_server_path(world.server));
+    assert_int_equal(redis_address_parse(url, &world.address, &why), 0);
+    assert_int_equal(options_load_from(&options, &gateway_option_table, 1, argv, &world.options), OPTIONS_RUN);
+    world.cors = cors_create("*");
+    world.gateway = gateway_create(
+        &(struct gateway_config){
+            .options = &world.options, .redis = &world.address, .cors = world.cors, .listen = world.options.listen },
+        &why);
+    assert_non_null(world.gateway);
+    await_redis();
+    return 0;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    gateway_destroy(world.gateway);
+    cors_destroy(world.cors);
+    options_deinit(&gateway_option_table, &world.options);
+    redis_address_deinit(&world.address);
+    redisFree(world.inspector);
+    redis_server_destroy(world.server);
+    return 0;
+}
+
+/* -- a client that allocates nothing */
+
+static int dial(void)
+{
+    struct http_address address;
+    const char *why = "";
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+    assert_int_equal(http_address_parse(http_server_address(world.gateway->server), &address, &why), 0);
+    assert_int_equal(connect(fd, (const struct sockaddr *)&address.storage, address.len), 0);
+    return fd;
+}
+
+/* False once the connection has ended, in whatever way. */
+static bool receive(int fd)
+{
+    struct pollfd socket = { .fd = fd, .events = POLLIN };
+    ssize_t n;
+
+    turn();
+    (void)poll(&socket, 1, 1);
+    n = recv(fd, world.answer + world.len, ANSWER_MAX - 1 - world.len, MSG_DONTWAIT);
+    if (n > 0)
+        world.len += (size_t)n;
+    world.answer[world.len] = '\0';
+    return n > 0 || (n < 0 && errno == EAGAIN);
+}
+
+/* Reads to the end. on_event, which may be NULL, runs once, when the first event has come. */
+static void ask(const char *request, void (*on_event)(void))
+{
+    int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
+    int fd = dial();
+
+    world.len = 0;
+    assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
+    while (receive(fd)) {
+        if (clock_monotonic_ms() > deadline_ms)
+            fail_msg("nothing more comes behind \"%s\"", world.answer);
+        if (on_event && strstr(world.answer, "\nid: ")) {
+            on_event();
+            on_event = NULL;
+        }
+    }
+    close(fd);
+    turn();
+}
+
+/* -- requests and their answers */
+
+struct request {
+    const char *name;
+    void (*before)(void); /* brings Redis into the state that the request finds */
+    const char *text;
+    int status;         /* of the answer while there is memory */
+    const char *header; /* that it has */
+};
+
+#define HEAD(line)               line " HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Request-Id: from-the-client\r\n"
+#define BODY(line, length, json) HEAD(line) "Content-Type: application/json\r\nContent-Length: " length "\r\n\r\n" json
+
+static const struct request requests[] = {
+    { "a task is submitted", forget_all,
+      BODY("POST " API "/generate", "54", "{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "), 202,
+      "\nLocation: " API "/tasks/t\r\n" },
+    { "a request with mistakes is refused", forget_all,
+      BODY("POST " API "/generate", "34", "{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"), 422,
+      "\nCache-Control: no-store\r\n" },
+    { "a task is looked at", submit, HEAD("GET " API "/tasks/t") "\r\n", 200, "\nContent-Type: application/json\r\n" },
+    { "a task is looked for", forget_all, HEAD("GET " API "/tasks/t") "\r\n", 404, "\nCache-Control: no-store\r\n" },
+    { "a task is cancelled", submit, HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n", 200,
+      "\nContent-Type: application/json\r\n" },
+    { "a browser asks first", forget_all, HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n", 204,
+      "\nAllow: POST, OPTIONS\r\n" },
+    { "a wrong method is refused", forget_all, HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n", 405,
+      "\nAllow: POST, OPTIONS\r\n" },
+    { "no such address", forget_all, HEAD("GET /nowhere") "\r\n", 404, "\nContent-Type: application/problem+json\r\n" },
+    { "readiness is asked for", forget_all, HEAD("GET /readyz") "\r\n", 200, "\nContent-Type: application/json\r\n" },
+    { "the events of a task that has ended", submit_and_cancel,
+      HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n", 200, "\nTransfer-Encoding: chunked\r\n" },
+};
+
+static bool is_stream(const char *answer)
+{
+    return strstr(answer, "\nContent-Type: text/event-stream") != NULL;
+}
+
+/* All of the body that the head speaks of, and JSON. */
+static void judge_body(const char *body)
+{
+    const char *length = strstr(world.answer, "\nContent-Length: ");
+    json_t *json;
+
+    assert_non_null(length);
+    assert_int_equal(strtoul(length + strlen("\nContent-Length: "), NULL, 10), strlen(body));
+    json = json_loads(body, 0, NULL);
+    if (!json)
+        fail_msg("broken: %s", body);
+    json_decref(json);
+}
+
+/* Returns the status; 0: no answer at all. */
+static int judge_answer(const struct request *request)
+{
+    const char *body = strstr(world.answer, "\r\n\r\n");
+    int status;
+
+    if (!world.len)
+        return 0;
+    assert_non_null(body);
+    status = (int)strtol(world.answer + strlen("HTTP/1.1 "), NULL, 10);
+    assert_true(status == request->status || status == 500 || status == 503);
+    assert_non_null(strstr(world.answer, "\nAccess-Control-Allow-Origin: *\r\n"));
+    if (status == request->status && !strstr(world.answer, request->header))
+        fail_msg("a header is missing: %s", world.answer);
+    if (status != 204 && !is_stream(world.answer))
+        judge_body(body + 4);
+    return status;
+}
+
+static int run_request(const struct request *request, int first, int times)
+{
+    int status, seen;
+
+    alloc_failure_label(request->name, first, times);
+    request->before();
+    await_redis();
+    alloc_failure_begin(first, times);
+    ask(request->text, NULL);
+    seen = alloc_failure_end();
+    status = judge_answer(request);
+    if (!alloc_failure_count())
+        assert_int_equal(status, request->status);
+    alloc_failure_label(NULL, 0, 0);
+    return seen;
+}
+
+static void test_request(void **state)
+{
+    const struct request *request = *state;
+    int count;
+
+    (void)run_request(request, 0, ALLOC_NONE);
+    count = run_request(request, 0, ALLOC_NONE);
+    for (int n = 1; n <= count; n++) {
+        (void)run_request(request, n, ALLOC_ONCE);
+        (void)run_request(request, n, TWICE);
+        (void)run_request(request, n, SOME);
+    }
+    (void)run_request(request, 0, ALLOC_NONE);
+}
+
+/* -- a stream from its task's first event to its last */
+
+/* The events that have come: whole ones, without a gap behind `last`. Returns the number of the last one. */
+static long judge_events(long last)
+{
+    for (const char *at = world.answer; (at = strstr(at, "\nid: ")); at++) {
+        const char *data = strstr(at, "\ndata: "), *end = data ? strstr(data, "\n\n") : NULL;
+        json_t *event = end ? json_loadb(data + 7, (size_t)(end - data) - 7, 0, NULL) : NULL;
+
+        if (!event || strtol(strchr(at + 5, '-') + 1, NULL, 10) != last + 1)
+            fail_msg("broken behind event %ld: %s", last, world.answer);
+        json_decref(event);
+        last++;
+    }
+    return last;
+}
+
+static void resume(long last)
+{
+    const char *id = strstr(world.answer, "\nid: ");
+    char request[512];
+
+    snprintf(request, sizeof(request), "%sAccept: text/event-stream\r\nLast-Event-ID: %.*s%ld\r\n\r\n",
+             HEAD("GET " API "/tasks/t/stream"), id ? (int)(strchr(id, '-') + 1 - (id + 5)) : 0, id ? id + 5 : "",
+             last);
+    ask(request, NULL);
+}
+
+enum { EVENTS = 2 }; /* start, and the error of a cancelled task */
+
+static int run_stream(int first, int times)
+{
+    static const char text[] =
+        BODY("POST " API "/generate/stream", "54", "{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  ");
+    long last;
+    int seen;
+
+    alloc_failure_label("a stream", first, times);
+    forget_all();
+    await_redis();
+    alloc_failure_begin(first, times);
+    ask(text, cancel);
+    seen = alloc_failure_end();
+    last = judge_events(0);
+    if (!alloc_failure_count())
+        assert_int_equal(last, EVENTS);
+    await_redis();
+    if (last == 0) {
+        ask(text, cancel); /* refused, or never begun */
+        last = judge_events(0);
+    } else if (last < EVENTS) {
+        resume(last);
+        last = judge_events(last);
+    }
+    assert_int_equal(last, EVENTS);
+    alloc_failure_label(NULL, 0, 0);
+    return seen;
+}
+
+static void test_a_stream(void **state)
+{
+    int count;
+
+    (void)state;
+    (void)run_stream(0, ALLOC_NONE);
+    count = run_stream(0, ALLOC_NONE);
+    for (int n = 1; n <= count; n++) {
+        (void)run_stream(n, ALLOC_ONCE);
+        (void)run_stream(n, TWICE);
+        (void)run_stream(n, SOME);
+    }
+    (void)run_stream(0, ALLOC_NONE);
+}
+
+static int vanish_first, vanish_times;
+
+/* From here on, not before: what comes is the answer to the next look at the log. */
+static void vanish(void)
+{
+    forget_all();
+    alloc_failure_begin(vanish_first, vanish_times);
+}
+
+/* The store has lost the task under an open stream: the client hears it whole, or the stream just ends. */
+static int run_vanishing(int first, int times)
+{
+    static const char text[] = HEAD("GET " API "/tasks/t/stream") "\r\n";
+    const char *reset;
+    int seen;
+
+    alloc_failure_label("a task that vanishes", first, times);
+    submit();
+    await_redis();
+    vanish_first = first;
+    vanish_times = times;
+    ask(text, vanish);
+    seen = alloc_failure_end();
+    reset = strstr(world.answer, "event: reset\n");
+    if (!alloc_failure_count())
+        assert_non_null(reset);
+    if (reset)
+        assert_non_null(strstr(reset, "\ndata: {\"event\":\"reset\",\"data\":{\"task_id\":\"t\""));
+    await_redis();
+    alloc_failure_label(NULL, 0, 0);
+    return seen;
+}
+
+static void test_a_task_that_vanishes(void **state)
+{
+    int count = run_vanishing(0, ALLOC_NONE);
+
+    (void)state;
+    for (int n = 1; n <= count; n++) {
+        (void)run_vanishing(n, ALLOC_ONCE);
+        (void)run_vanishing(n, TWICE);
+    }
+}
+
+enum { REQUESTS = sizeof(requests) / sizeof(requests[0]) };
+
+int main(void)
+{
+    struct CMUnitTest tests[REQUESTS + 2] = {
+        cmocka_unit_test_teardown(test_a_stream, alloc_failure_teardown),
+        cmocka_unit_test_teardown(test_a_task_that_vanishes, alloc_failure_teardown),
+    };
+
+    alloc_failure_init();
+    for (size_t i = 0; i < REQUESTS; i++)
+        tests[i + 2] = (struct CMUnitTest){ .name = requests[i].name,
+                                            .test_func = test_request,
+                                            .teardown_func = alloc_failure_teardown,
+                                            .initial_state = (void *)(uintptr_t)&requests[i] };
+    return cmocka_run_group_tests(tests, set_up, tear_down);
+}
