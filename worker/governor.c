@@ -66,11 +66,12 @@ static void change(struct governor *governor)
         schedule(governor);
 }
 
-/* The call under way was lost, or never left: what it carried goes with the next one. What it may have done twice by then is a
- * few images, of which the bucket recovers by itself. */
+/* The call under way was lost, or never left: what it carried goes with the next one. It may have run, so what was given back is
+ * not given back twice: the account's rate would be exceeded. */
 static void take_back(struct governor *governor)
 {
-    governor->spent += governor->sent_spent;
+    if (governor->sent_spent > 0)
+        governor->spent += governor->sent_spent;
     if (governor->sent_event > governor->event) {
         governor->event = governor->sent_event;
         governor->pause_ms = governor->sent_pause_ms;

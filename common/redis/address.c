@@ -15,9 +15,9 @@ static const struct {
     const char *prefix;
     bool tls, path;
 } schemes[] = {
-    {"redis://",   false, false},
-    { "rediss://", true,  false},
-    { "unix://",   false, true },
+    { "redis://", false, false },
+    { "rediss://", true, false },
+    { "unix://", false, true },
 };
 
 /* A stretch of the URL. */

@@ -45,9 +45,11 @@ struct redis_events {
 
 struct redis_config {
     const struct redis_address *address; /* borrowed for the client's life */
-    const char *name;                    /* borrowed too; for CLIENT SETNAME and logs, such as "arkrelay-gateway:commands" */
+    const char *name; /* borrowed too; for CLIENT SETNAME and logs, such as "arkrelay-gateway:commands" */
     int64_t connect_timeout_ms, command_timeout_ms;
     struct backoff reconnect;
+    size_t
+        reply_max; /* bytes of one reply; a longer one ends the connection. 0: 256 MiB, a log that has its pictures in it */
     size_t output_max; /* bytes that may wait to be sent; a command that does not fit fails with ERR_TOO_LONG */
     struct redis_events events;
     void *arg; /* for the events */

@@ -20,6 +20,8 @@
 #include "common/redis/replies.h"
 #include "common/redis/tls.h"
 
+enum { REPLY_MAX = 256 * 1024 * 1024 };
+
 #define BIT(state) (1u << (state))
 
 static const unsigned may[REDIS_STATE_COUNT] = {
@@ -217,7 +219,7 @@ static void on_dialed(int fd, const char *why, void *arg)
         redis_connection_lose(redis, LOG_WARN, ERR_LOST, why);
         return;
     }
-    redis->replies = replies_create();
+    redis->replies = replies_create(redis->config.reply_max ? redis->config.reply_max : REPLY_MAX);
     redis->bev = redis->replies ? open_transport(redis, fd, &why) : NULL;
     if (!redis->bev) {
         close(fd);

@@ -95,12 +95,12 @@ static void tune(int fd)
     static const struct {
         int level, name, value;
     } options[] = {
-        {IPPROTO_TCP,  TCP_NODELAY,      1                   },
-        { SOL_SOCKET,  SO_KEEPALIVE,     1                   },
-        { IPPROTO_TCP, TCP_KEEPIDLE,     KEEPALIVE_IDLE_S    },
-        { IPPROTO_TCP, TCP_KEEPINTVL,    KEEPALIVE_INTERVAL_S},
-        { IPPROTO_TCP, TCP_KEEPCNT,      KEEPALIVE_PROBES    },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS   },
+        { IPPROTO_TCP, TCP_NODELAY, 1 },
+        { SOL_SOCKET, SO_KEEPALIVE, 1 },
+        { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
+        { IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
+        { IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES },
+        { IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
     };
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)

@@ -12,8 +12,9 @@ struct replies {
     redisReader *reader;
     redisReplyObjectFunctions limited;                           /* hiredis's own, but for the arrays */
     void *(*create_array)(const redisReadTask *, element_count); /* hiredis's own */
-    size_t elements;                                             /* of the reply that is being read */
-    const char *limit;                                           /* the one that was passed, in words; NULL: none */
+    size_t bytes_max;
+    size_t elements;   /* of the reply that is being read */
+    const char *limit; /* the one that was passed, in words; NULL: none */
 };
 
 static int depth(const redisReadTask *task)
@@ -42,12 +43,13 @@ static void *create_limited_array(const redisReadTask *task, element_count count
     return replies->create_array(task, count);
 }
 
-struct replies *replies_create(void)
+struct replies *replies_create(size_t bytes_max)
 {
     struct replies *replies = calloc(1, sizeof(*replies));
 
     if (!replies)
         return NULL;
+    replies->bytes_max = bytes_max;
     replies->reader = redisReaderCreate();
     if (!replies->reader)
         return replies_destroy(replies);
@@ -80,7 +82,7 @@ int replies_feed(struct replies *replies, const void *data, size_t len)
 {
     const redisReader *reader = replies->reader;
 
-    if (len > REPLY_BYTES_MAX - (reader->len - reader->pos)) {
+    if (len > replies->bytes_max || reader->len - reader->pos > replies->bytes_max - len) {
         replies->limit = "a reply is too long";
         return ERR_TOO_LONG;
     }

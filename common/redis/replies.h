@@ -15,14 +15,13 @@
 #include "common/err.h"
 
 enum {
-    REPLY_BYTES_MAX = 256 * 1024 * 1024, /* a log whose pictures are in it, each twice */
     REPLY_ELEMENTS_MAX = 1024 * 1024, /* in all of its arrays together */
     REPLY_DEPTH_MAX = 7,              /* arrays in arrays; what the oldest supported hiredis can read */
 };
 
 struct replies;
 
-struct replies *replies_create(void);                     /* NULL when out of memory */
+struct replies *replies_create(size_t bytes_max);         /* of one reply; NULL when out of memory */
 struct replies *replies_destroy(struct replies *replies); /* accepts NULL; returns NULL */
 
 int replies_feed(struct replies *replies, const void *data, size_t len) MUST_CHECK;

@@ -8,7 +8,7 @@
 #include "common/redis/replies.h"
 #include "common/redis/script.h"
 
-enum { CALLS = 8 };
+enum { CALLS = 8, REPLY_MAX = 64 * 1024 * 1024 };
 
 struct seen {
     int calls;
@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     piece = data[0] / 2 + 1;
     ask(&calls, &seen, data[0] % 2);
-    replies = replies_create();
+    replies = replies_create(REPLY_MAX);
     for (size_t at = 1; replies && at < size; at += piece) {
         size_t len = size - at < piece ? size - at : piece;
 

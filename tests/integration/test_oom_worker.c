@@ -289,6 +289,8 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    claim_destroy(world.claim); /* of a test that failed, as the job */
+    job_destroy(world.job);
     fetch_destroy(world.fetch);
     governor_destroy(world.governor);
     lease_keeper_destroy(world.leases);

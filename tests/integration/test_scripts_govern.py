@@ -248,12 +248,18 @@ class Refusals(Account):
             self.ask(event="ok", calls=5)
         self.assertEqual((self.ask(calls=5)[2], "limit" in self.books()), (5, False))
 
+    def test_a_limit_is_forgotten_after_five_minutes_without_a_refusal(self):
+        self.refuse(20)
+        for ago_ms, limit in ((299_000, 10), (301_000, 0)):
+            self.write(shrunk_at=self.now() - ago_ms, paused_until=0)
+            self.assertEqual(self.ask()[2], limit)
+
     def test_without_a_refusal_there_is_no_limit_to_grow(self):
         self.assertEqual(self.ask(event="ok"), (0, 0, 0))
         self.assertNotIn("limit", self.books())
 
     def test_a_high_limit_grows_too(self):
-        self.write(limit=15_000)
+        self.write(limit=15_000, shrunk_at=self.now())
         for _ in range(100):
             self.ask(event="ok")
         self.assertAlmostEqual(self.books()["limit"], 15_000 + 100 / 15_000, places=3)

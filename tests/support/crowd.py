@@ -29,7 +29,7 @@ PLANS = [
     (5, "cut_after_image={n}"), (5, "cut_at_byte={byte}"), (2, "rst"), (3, "rst cut_after_image={n}"),
     (3, "error_after_image={n} error_frame=event"), (2, "error_after_image={n} error_frame=bare"),
     (1, "hang"), (1, "hang_after_image={n}"), (1, "hang=4500"),
-    (2, "status=400"), (0.3, "status=429 retry_after=1"), (0.2, "status=503"), (2, "status=500"), (2, "html_502"), (1, "empty_404"),
+    (2, "status=400"), (2, "status=500"), (2, "html_502"), (1, "empty_404"),
     (1, "body_garbage"),
 ]
 

@@ -37,7 +37,7 @@ class Faults:
             self.kill: 5, self.terminate: 4, self.freeze_for_a_moment: 5, self.freeze_beyond_the_lease: 4,
             self.kill_redis: 3, self.freeze_redis: 3, self.redis_sleeps: 2, self.kill_connections: 4, self.forget_scripts: 2,
             self.lose_a_reply: 5, self.cut_a_reply: 3, self.cut_network: 3, self.delay_network: 3, self.freeze_network: 3,
-            self.ark_refuses: 4, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
+            self.ark_refuses: 2, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
         }
 
     def run(self, seconds):

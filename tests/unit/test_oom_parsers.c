@@ -412,7 +412,7 @@ static int create_cors(void)
 
 static int create_replies(void)
 {
-    struct replies *replies = replies_create();
+    struct replies *replies = replies_create(1024 * 1024);
 
     replies_destroy(replies);
     return replies ? 0 : ERR_NO_MEMORY;

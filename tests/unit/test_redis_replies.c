@@ -10,6 +10,8 @@
 
 #include "common/redis/replies.h"
 
+enum { REPLY_MAX = 8 * 1024 * 1024 };
+
 static const char several[] = "+OK\r\n"
                               ":-42\r\n"
                               "$-1\r\n"
@@ -33,7 +35,7 @@ static void pieces_of_any_size_give_the_same_replies(void **state)
 {
     (void)state;
     for (size_t size = 1; size < sizeof(several); size++) {
-        struct replies *replies = replies_create();
+        struct replies *replies = replies_create(REPLY_MAX);
         int count = 0;
 
         assert_non_null(replies);
@@ -51,7 +53,7 @@ static void pieces_of_any_size_give_the_same_replies(void **state)
 static void a_reply_keeps_its_bytes(void **state)
 {
     static const char bulk[] = "$7\r\na\0\r\nbc\n\r\n";
-    struct replies *replies = replies_create();
+    struct replies *replies = replies_create(REPLY_MAX);
     redisReply *reply;
 
     (void)state;
@@ -69,26 +71,26 @@ static const struct {
     int err;
     const char *why;
 } refused[] = {
-    {"no type",                                 "hello\r\n",                                        ERR_SYNTAX,   "Protocol error"   },
-    { "an HTTP answer",                         "HTTP/1.1 400 Bad Request\r\n\r\n",                 ERR_SYNTAX,   "Protocol error"   },
-    { "a NUL byte first",                       "\0\r\n",                                           ERR_SYNTAX,   "Protocol error"   },
-    { "a length that is a word",                "$abc\r\n",                                         ERR_SYNTAX,   ""                 },
-    { "a length below nothing",                 "$-2\r\n",                                          ERR_SYNTAX,   ""                 },
-    { "a count that is a word",                 "*abc\r\n",                                         ERR_SYNTAX,   ""                 },
-    { "a count below nothing",                  "*-2\r\n",                                          ERR_SYNTAX,   ""                 },
-    { "a count beyond any integer",             "*99999999999999999999\r\n",                        ERR_SYNTAX,   ""                 },
-    { "more elements than allowed",             "*1048577\r\n",                                     ERR_TOO_LONG, "too many elements"},
-    { "the most elements an integer can count", "*2147483647\r\n",                                  ERR_TOO_LONG, "too many elements"},
-    { "too many elements in two arrays",        "*2\r\n*1048000\r\n",                               0,            ""                 },
-    { "too deep",                               "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", ERR_TOO_LONG, "too deeply"       },
-    { "as deep as allowed",                     "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",       0,            ""                 },
+    { "no type", "hello\r\n", ERR_SYNTAX, "Protocol error" },
+    { "an HTTP answer", "HTTP/1.1 400 Bad Request\r\n\r\n", ERR_SYNTAX, "Protocol error" },
+    { "a NUL byte first", "\0\r\n", ERR_SYNTAX, "Protocol error" },
+    { "a length that is a word", "$abc\r\n", ERR_SYNTAX, "" },
+    { "a length below nothing", "$-2\r\n", ERR_SYNTAX, "" },
+    { "a count that is a word", "*abc\r\n", ERR_SYNTAX, "" },
+    { "a count below nothing", "*-2\r\n", ERR_SYNTAX, "" },
+    { "a count beyond any integer", "*99999999999999999999\r\n", ERR_SYNTAX, "" },
+    { "more elements than allowed", "*1048577\r\n", ERR_TOO_LONG, "too many elements" },
+    { "the most elements an integer can count", "*2147483647\r\n", ERR_TOO_LONG, "too many elements" },
+    { "too many elements in two arrays", "*2\r\n*1048000\r\n", 0, "" },
+    { "too deep", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", ERR_TOO_LONG, "too deeply" },
+    { "as deep as allowed", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", 0, "" },
 };
 
 static void what_is_not_a_reply_is_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-        struct replies *replies = replies_create();
+        struct replies *replies = replies_create(REPLY_MAX);
         redisReply *reply = NULL;
         size_t len = strlen(refused[i].bytes);
 
@@ -104,7 +106,7 @@ static void what_is_not_a_reply_is_refused(void **state)
 
 static void elements_of_all_arrays_count_together(void **state)
 {
-    struct replies *replies = replies_create();
+    struct replies *replies = replies_create(REPLY_MAX);
     redisReply *reply;
 
     (void)state;
@@ -120,7 +122,7 @@ static void elements_of_all_arrays_count_together(void **state)
 static void many_replies_do_not_count_together(void **state)
 {
     static const char header[] = "*1000000\r\n";
-    struct replies *replies = replies_create();
+    struct replies *replies = replies_create(REPLY_MAX);
     int count = 0;
 
     (void)state;
@@ -137,7 +139,7 @@ static void many_replies_do_not_count_together(void **state)
 static void a_reply_without_an_end_is_refused(void **state)
 {
     enum { PIECE = 1024 * 1024 };
-    struct replies *replies = replies_create();
+    struct replies *replies = replies_create(REPLY_MAX);
     char *piece = calloc(1, PIECE);
     size_t fed = 0;
     redisReply *reply;
@@ -150,7 +152,7 @@ static void a_reply_without_an_end_is_refused(void **state)
         assert_null(reply);
         fed += PIECE;
     }
-    assert_in_range(fed, REPLY_BYTES_MAX - 2 * PIECE, REPLY_BYTES_MAX);
+    assert_in_range(fed, REPLY_MAX - 2 * PIECE, REPLY_MAX);
     assert_string_equal(replies_why(replies), "a reply is too long");
     free(piece);
     replies_destroy(replies);

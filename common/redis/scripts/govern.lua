@@ -32,7 +32,12 @@ for i = 1, #all, 2 do
 end
 
 -- Additive increase, multiplicative decrease: a refusal halves the calls in flight (once per second, since one burst is one
--- piece of news), each call that went well adds its share of one more.
+-- piece of news), each call that went well adds its share of one more. After a while without a refusal the limit is forgotten:
+-- a single one on an idle account would else hold up the next rush for many rounds of calls.
+local QUIET_MS = 300000
+if limit and at - shrunk_at > QUIET_MS then
+  limit = nil
+end
 if event == 'refused' then
   if math.abs(at - shrunk_at) >= 1000 then
     limit = math.max(1, math.floor((math.min(in_flight, limit or in_flight) + 1) / 2))
