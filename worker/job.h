@@ -54,7 +54,7 @@ struct job_context {
     void *arg;
 };
 
-/* What the jobs' keeper sees of one; the rest is job.c's. */
+/* What the jobs' keeper sees of one; the rest is private (job_body.h). */
 struct job {
     TAILQ_ENTRY(job) link;
     struct lease_entry lease;

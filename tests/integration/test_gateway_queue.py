@@ -300,11 +300,19 @@ class Places(GatewayTest):
                 for stream in (one, other):
                     self.assertEqual(stream.to_end()[-1].event, "error")
 
+    def test_a_new_viewer_does_not_wait_for_a_change(self):
+        gateway = self.world.gateway(GATEWAY_HINTS="500ms", GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("t1") as one:
+            told = one.until("process queued")[-1]
+            with gateway.follow("t1") as other:
+                self.assertLess(other.until("process queued")[-1].at - told.at, 2)      # others hear it again after 2.5 s
+
     def test_more_than_one_call_can_ask_for(self):
         ids = self.world.submit_many(600)
         streams = [self.gateway.follow(task_id) for task_id in ids]
-        for place, stream in enumerate(streams, 1):
+        for place, stream in enumerate(streams, 1):         # all stay until the last one has heard
             self.assertEqual(stream.until("process queued")[-1].payload()["position"], place)
+        for stream in streams:
             stream.close()
 
     def test_nobody_waits_any_more(self):

@@ -16,7 +16,7 @@ import time
 from collections import Counter
 
 
-LEASE_S = 3.0               # what the workers are given
+LEASE_S = 4.0               # what the workers are given
 EXIT_S = 40.0               # SIGTERM to exit: longer than any ARK call
 
 REFUSALS = [{"status": 429, "retry_after": 1}, {"status": 429}, {"status": 503}]
