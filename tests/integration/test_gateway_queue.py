@@ -8,7 +8,7 @@ import socket
 import struct
 import unittest
 
-from gateway_case import NEVER, GatewayTest
+from gateway_case import NEVER, GatewayTest, HeldReplies
 from support.http_client import Connection, EventStream, fetch
 from support.processes import DEADLINE, Deadline, eventually
 from support.world import BASE, URLS, request
@@ -325,6 +325,21 @@ class Places(GatewayTest):
             calls = self.evalsha_calls()
             self.assert_silent(stream)
             self.assertEqual(self.evalsha_calls(), calls)
+
+    def test_a_viewer_that_leaves_while_its_place_is_asked_for(self):
+        self.run_script.load()
+        proxy = HeldReplies(self.world.redis_server.socket)
+        self.addCleanup(proxy.close)
+        gateway = self.world.gateway(REDIS_URL=proxy.url, GATEWAY_HINTS="100ms", GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("stays") as stays:
+            with gateway.generate("leaves") as leaves:
+                leaves.until("process queued")
+                proxy.hold_reply_to(self.run_script.sha1["places"])
+                proxy.ran.wait()
+            gateway.wait_for(r"closing task=public\.leaves reason=client-gone")
+            proxy.release()
+            self.assertEqual(gateway.task("stays").status, 200)
+            stays.until("process queued")
 
     def test_redis_comes_back(self):
         with self.gateway.generate("t1") as stream:
