@@ -15,7 +15,7 @@ enum { FIRST_CAPACITY = 64 };
 
 void buf_init(struct buf *buf, size_t max)
 {
-    *buf = (struct buf){ .max = max };
+    *buf = (struct buf){.max = max};
 }
 
 void buf_deinit(struct buf *buf)
@@ -98,8 +98,7 @@ void buf_addf(struct buf *buf, const char *format, ...)
 static void add_escaped(struct buf *buf, unsigned char c)
 {
     static const char short_form[] = {
-        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'
-    };
+        ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
 
     if (c < sizeof(short_form) && short_form[c]) {
         buf_add_char(buf, '\\');

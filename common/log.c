@@ -18,7 +18,7 @@ enum { FIELDS_MAX = 2048, LINE_MAX_BYTES = 8 * FIELDS_MAX /* escaped, each byte 
 static enum log_level threshold = LOG_INFO;
 static enum log_format output = LOG_TEXT;
 
-static const char *const level_names[] = { "error", "warn", "info", "debug" };
+static const char *const level_names[] = {"error", "warn", "info", "debug"};
 
 void log_setup(enum log_level level, enum log_format format)
 {

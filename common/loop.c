@@ -78,7 +78,7 @@ struct loop *loop_create(void)
 /* libevent keeps the room that its timers once took up. */
 int loop_reserve_timers(struct loop *loop, size_t count)
 {
-    static const struct timeval later = { 3600, 0 };
+    static const struct timeval later = {3600, 0};
     size_t size = event_get_struct_event_size(), added = 0;
     char *events = calloc(count, size);
 
@@ -138,10 +138,10 @@ void loop_stop(struct loop *loop)
  * keep every socket waiting. Only a timer can fail, for want of memory; then rather that than not at all. */
 void loop_defer(struct loop *loop, struct loop_deferred *entry, loop_fn *fn, void *arg)
 {
-    static const struct timeval at_once = { 0, 0 };
+    static const struct timeval at_once = {0, 0};
     bool is_first = !loop->deferred;
 
-    *entry = (struct loop_deferred){ .fn = fn, .arg = arg };
+    *entry = (struct loop_deferred){.fn = fn, .arg = arg};
     *loop->deferred_end = entry;
     loop->deferred_end = &entry->next;
     if (is_first && evtimer_add(loop->run_deferred, &at_once))
@@ -192,7 +192,7 @@ static void on_signal(evutil_socket_t number, short what, void *arg)
 
 int loop_on_signals(struct loop *loop, loop_fn *on_drain, loop_fn *on_stop, void *arg)
 {
-    static const int numbers[SIGNALS] = { SIGTERM, SIGINT };
+    static const int numbers[SIGNALS] = {SIGTERM, SIGINT};
 
     loop->on_drain = on_drain;
     loop->on_stop = on_stop;

@@ -26,7 +26,7 @@ int options_complain(const struct options_reading *reading, int err, const char 
 
 const char *option_origin_name(enum option_origin origin)
 {
-    static const char *const names[] = { "default", ".env", "environment", "flag" };
+    static const char *const names[] = {"default", ".env", "environment", "flag"};
 
     return names[origin];
 }
@@ -141,7 +141,7 @@ static void free_settings(struct options_reading *reading)
 enum options_outcome options_load_from(const struct options_world *world, const struct option_table *table, int argc,
                                        char **argv, void *values)
 {
-    struct options_reading reading = { .table = table, .world = world };
+    struct options_reading reading = {.table = table, .world = world};
     enum options_outcome outcome = OPTIONS_BAD;
     enum options_request request;
 
@@ -158,7 +158,7 @@ enum options_outcome options_load_from(const struct options_world *world, const 
 
 enum options_outcome options_load(const struct option_table *table, int argc, char **argv, void *values)
 {
-    struct options_world world = { .environment = environ, .env_file = ".env", .out = stdout, .err = stderr };
+    struct options_world world = {.environment = environ, .env_file = ".env", .out = stdout, .err = stderr};
 
     return options_load_from(&world, table, argc, argv, values);
 }

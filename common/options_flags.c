@@ -17,10 +17,10 @@ static const struct {
     const char *name, *value;
     enum options_request request;
 } requests[] = {
-    {"help",          NULL,       REQUEST_HELP         },
-    { "help",         "markdown", REQUEST_HELP_MARKDOWN},
-    { "version",      NULL,       REQUEST_VERSION      },
-    { "print-config", NULL,       REQUEST_PRINT_CONFIG },
+    {"help",         NULL,       REQUEST_HELP         },
+    {"help",         "markdown", REQUEST_HELP_MARKDOWN},
+    {"version",      NULL,       REQUEST_VERSION      },
+    {"print-config", NULL,       REQUEST_PRINT_CONFIG },
 };
 
 static bool is_name(const struct argument *argument, const char *name)
@@ -100,7 +100,7 @@ static bool find_row(const struct option_table *table, const struct argument *ar
 /* --no-name, for those that are true or false. */
 static bool find_negated(const struct option_table *table, const struct argument *argument, size_t *out)
 {
-    struct argument positive = { .name = argument->name + 3, .name_len = argument->name_len - 3 };
+    struct argument positive = {.name = argument->name + 3, .name_len = argument->name_len - 3};
     size_t i;
 
     if (argument->name_len <= 3 || memcmp(argument->name, "no-", 3) != 0 || argument->value)
@@ -129,7 +129,7 @@ static int set_flag(struct options_reading *reading, size_t row, const struct ar
 
 static int read_argument(struct options_reading *reading, const char *text, char ***rest, enum options_request *request)
 {
-    struct argument argument = { .name = text + 2 };
+    struct argument argument = {.name = text + 2};
     const char *equals;
     size_t row;
 

@@ -173,7 +173,7 @@ static void write_value(FILE *out, const char *text)
     for (; *text; text++) {
         if (*text == '"' || *text == '\\')
             fputc('\\', out);
-        fputs(*text == '\n' ? "\\n" : (char[]){ *text, '\0' }, out);
+        fputs(*text == '\n' ? "\\n" : (char[]){*text, '\0'}, out);
     }
     fputc('"', out);
 }

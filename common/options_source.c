@@ -163,8 +163,8 @@ int options_read_env_file(struct options_reading *reading)
 static int note_entry(struct options_reading *reading, const char *entry, const char *equals)
 {
     char *name = strndup(entry, (size_t)(equals - entry));
-    int err = name ? note_assignment(name, equals + 1, reading)
-                   : options_complain(reading, ERR_NO_MEMORY, "out of memory");
+    int err =
+        name ? note_assignment(name, equals + 1, reading) : options_complain(reading, ERR_NO_MEMORY, "out of memory");
 
     free(name);
     return err;

@@ -16,22 +16,22 @@ struct unit {
 
 /* Largest first, closed by a row without a factor. */
 static const struct unit no_units[] = {
-    {"",    1},
-    { NULL, 0}
+    {"",   1},
+    {NULL, 0}
 };
 static const struct unit time_units[] = {
-    {"h",   3600000},
-    { "m",  60000  },
-    { "s",  1000   },
-    { "ms", 1      },
-    { NULL, 0      }
+    {"h",  3600000},
+    {"m",  60000  },
+    {"s",  1000   },
+    {"ms", 1      },
+    {NULL, 0      }
 };
 static const struct unit size_units[] = {
-    {"g",   1 << 30},
-    { "m",  1 << 20},
-    { "k",  1 << 10},
-    { "",   1      },
-    { NULL, 0      }
+    {"g",  1 << 30},
+    {"m",  1 << 20},
+    {"k",  1 << 10},
+    {"",   1      },
+    {NULL, 0      }
 };
 
 static const struct unit *units_of(enum option_type type)
@@ -179,9 +179,8 @@ static int parse_number(const struct option_row *row, const char *text, void *va
 
 static int parse_bool(const struct option_row *row, const char *text, void *values, struct buf *why)
 {
-    static const char *const words[] = {
-        "false", "true", "no", "yes", "off", "on", "0", "1"
-    }; /* the odd ones are true */
+    static const char *const words[] = {"false", "true", "no", "yes",
+                                        "off",   "on",   "0",  "1"}; /* the odd ones are true */
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
         if (!strcasecmp(words[i], text)) {

@@ -10,7 +10,7 @@ static const struct {
     bool retryable;
     const char *title;
 } rows[PROBLEM_COUNT] = {
-#define X(name, code, status, retryable, title) { code, status, retryable, title },
+#define X(name, code, status, retryable, title) {code, status, retryable, title},
     PROBLEM_LIST(X)
 #undef X
 };

@@ -19,51 +19,51 @@ struct shared_options {
 };
 
 #define SHARED_OPTION_ROWS(type, member)                                                                               \
-    { "redis-url",                                                                                                     \
-      "REDIS_URL",                                                                                                     \
-      OPT_SECRET,                                                                                                      \
-      offsetof(type, member.redis_url),                                                                                \
-      "redis://127.0.0.1:6379",                                                                                        \
-      1,                                                                                                               \
-      1024,                                                                                                            \
-      "where Redis is: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, unix:///path[?db=n]",            \
-      NULL },                                                                                                          \
-        { "redis-ca-file",                                                                                             \
-          "REDIS_CA_FILE",                                                                                             \
-          OPT_STRING,                                                                                                  \
-          offsetof(type, member.redis_ca_file),                                                                        \
-          "",                                                                                                          \
-          0,                                                                                                           \
-          4096,                                                                                                        \
-          "PEM file with the authorities that rediss:// trusts; empty: the system's",                                  \
-          NULL },                                                                                                      \
-        { "redis-timeout",                                                                                             \
-          "REDIS_TIMEOUT",                                                                                             \
-          OPT_MS,                                                                                                      \
-          offsetof(type, member.redis_timeout_ms),                                                                     \
-          "2s",                                                                                                        \
-          10,                                                                                                          \
-          60000,                                                                                                       \
-          "how long one Redis command may take",                                                                       \
-          NULL },                                                                                                      \
-        { "log-level",                                                                                                 \
-          "LOG_LEVEL",                                                                                                 \
-          OPT_CHOICE,                                                                                                  \
-          offsetof(type, member.log_level),                                                                            \
-          "info",                                                                                                      \
-          0,                                                                                                           \
-          0,                                                                                                           \
-          "what is worth a line",                                                                                      \
-          "error|warn|info|debug" },                                                                                   \
-        { "log-format",                                                                                                \
-          "LOG_FORMAT",                                                                                                \
-          OPT_CHOICE,                                                                                                  \
-          offsetof(type, member.log_format),                                                                           \
-          "text",                                                                                                      \
-          0,                                                                                                           \
-          0,                                                                                                           \
-          "lines for people, or one JSON object per line",                                                             \
-          "text|json" },                                                                                               \
+    {"redis-url",                                                                                                      \
+     "REDIS_URL",                                                                                                      \
+     OPT_SECRET,                                                                                                       \
+     offsetof(type, member.redis_url),                                                                                 \
+     "redis://127.0.0.1:6379",                                                                                         \
+     1,                                                                                                                \
+     1024,                                                                                                             \
+     "where Redis is: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, unix:///path[?db=n]",             \
+     NULL},                                                                                                            \
+        {"redis-ca-file",                                                                                              \
+         "REDIS_CA_FILE",                                                                                              \
+         OPT_STRING,                                                                                                   \
+         offsetof(type, member.redis_ca_file),                                                                         \
+         "",                                                                                                           \
+         0,                                                                                                            \
+         4096,                                                                                                         \
+         "PEM file with the authorities that rediss:// trusts; empty: the system's",                                   \
+         NULL},                                                                                                        \
+        {"redis-timeout",                                                                                              \
+         "REDIS_TIMEOUT",                                                                                              \
+         OPT_MS,                                                                                                       \
+         offsetof(type, member.redis_timeout_ms),                                                                      \
+         "2s",                                                                                                         \
+         10,                                                                                                           \
+         60000,                                                                                                        \
+         "how long one Redis command may take",                                                                        \
+         NULL},                                                                                                        \
+        {"log-level",                                                                                                  \
+         "LOG_LEVEL",                                                                                                  \
+         OPT_CHOICE,                                                                                                   \
+         offsetof(type, member.log_level),                                                                             \
+         "info",                                                                                                       \
+         0,                                                                                                            \
+         0,                                                                                                            \
+         "what is worth a line",                                                                                       \
+         "error|warn|info|debug"},                                                                                     \
+        {"log-format",                                                                                                 \
+         "LOG_FORMAT",                                                                                                 \
+         OPT_CHOICE,                                                                                                   \
+         offsetof(type, member.log_format),                                                                            \
+         "text",                                                                                                       \
+         0,                                                                                                            \
+         0,                                                                                                            \
+         "lines for people, or one JSON object per line",                                                              \
+         "text|json"},                                                                                                 \
     {                                                                                                                  \
         "healthcheck", NULL, OPT_FLAG, offsetof(type, member.healthcheck), NULL, 0, 0,                                 \
             "ask the running program on this machine whether it is ready; exit 0 or 1", NULL                           \

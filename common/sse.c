@@ -32,7 +32,7 @@ void sse_write_retry(struct buf *out, int delay_ms)
 
 void sse_reader_init(struct sse_reader *reader, size_t max, sse_event_fn *on_event, void *arg)
 {
-    *reader = (struct sse_reader){ .on_event = on_event, .arg = arg };
+    *reader = (struct sse_reader){.on_event = on_event, .arg = arg};
     buf_init(&reader->line, max);
     buf_init(&reader->event, max);
     buf_init(&reader->data, max);
@@ -111,7 +111,7 @@ static bool take_line(struct sse_reader *reader)
 
 static int first_error(const struct sse_reader *reader)
 {
-    const struct buf *bufs[] = { &reader->line, &reader->event, &reader->data, &reader->id };
+    const struct buf *bufs[] = {&reader->line, &reader->event, &reader->data, &reader->id};
 
     for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
         if (buf_error(bufs[i]))

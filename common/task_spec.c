@@ -16,7 +16,7 @@ void task_spec_deinit(struct task_spec *spec)
     free(spec->prompt);
     free(spec->size);
     free(spec->model);
-    *spec = (struct task_spec){ 0 };
+    *spec = (struct task_spec){0};
 }
 
 static json_t *urls_to_json(const struct task_spec *spec)
@@ -196,7 +196,7 @@ static int read_fields(json_t *root, struct task_spec *spec)
 
 int task_spec_read(const char *json, size_t len, struct task_spec *out)
 {
-    struct task_spec spec = { 0 };
+    struct task_spec spec = {0};
     json_t *root = NULL;
     int err = json_text_read(json, len, JSON_REJECT_DUPLICATES, &root, NULL);
 
@@ -204,7 +204,7 @@ int task_spec_read(const char *json, size_t len, struct task_spec *out)
         err = read_fields(root, &spec);
     if (!err) {
         *out = spec;
-        spec = (struct task_spec){ 0 }; /* handed over: not ours to free below */
+        spec = (struct task_spec){0}; /* handed over: not ours to free below */
     }
     task_spec_deinit(&spec);
     json_decref(root);

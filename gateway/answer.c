@@ -11,11 +11,11 @@ static const char *retry_after(enum problem problem)
         enum problem problem;
         const char *seconds;
     } rows[] = {
-        { PROBLEM_STORE_UNAVAILABLE, "2" },
-        { PROBLEM_DRAINING, "1" },
-        { PROBLEM_QUEUE_FULL, "10" },
-        { PROBLEM_CLIENT_QUEUE_FULL, "10" },
-        { PROBLEM_QUEUE_PAUSED, "30" },
+        {PROBLEM_STORE_UNAVAILABLE, "2" },
+        {PROBLEM_DRAINING,          "1" },
+        {PROBLEM_QUEUE_FULL,        "10"},
+        {PROBLEM_CLIENT_QUEUE_FULL, "10"},
+        {PROBLEM_QUEUE_PAUSED,      "30"},
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -36,13 +36,13 @@ static void answer_report(struct http_exchange *exchange, const struct problem_r
 
 void answer_problem(struct http_exchange *exchange, enum problem problem, const char *detail)
 {
-    answer_report(exchange, &(struct problem_report){ .problem = problem, .detail = detail });
+    answer_report(exchange, &(struct problem_report){.problem = problem, .detail = detail});
 }
 
 void answer_fields(struct http_exchange *exchange, const struct problem_field *fields, size_t count)
 {
-    answer_report(exchange, &(struct problem_report){
-                                .problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count });
+    answer_report(exchange,
+                  &(struct problem_report){.problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count});
 }
 
 void answer_json(struct http_exchange *exchange, int status, const struct buf *body)

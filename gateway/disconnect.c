@@ -25,9 +25,9 @@ static const struct {
     const char *name;
     const char *mode; /* CANCEL's; NULL: it is not called */
 } rows[DISCONNECT_COUNT] = {
-    [DISCONNECT_FINISH] = { "finish", NULL },
-    [DISCONNECT_CANCEL_IF_QUEUED] = { "cancel_if_queued", "waiting" },
-    [DISCONNECT_CANCEL] = { "cancel", "any" },
+    [DISCONNECT_FINISH] = {"finish",           NULL     },
+    [DISCONNECT_CANCEL_IF_QUEUED] = {"cancel_if_queued", "waiting"},
+    [DISCONNECT_CANCEL] = {"cancel",           "any"    },
 };
 
 bool disconnect_parse(const char *name, enum disconnect *out)
@@ -87,12 +87,12 @@ static void on_answer(const redisReply *reply, int err, void *arg)
 
 static int send_cancel(struct disconnects *disconnects, struct cancellation *call, const char *mode)
 {
-    const struct script_arg args[] = { SCRIPT_TEXT(call->full_id), SCRIPT_TEXT(mode) };
+    const struct script_arg args[] = {SCRIPT_TEXT(call->full_id), SCRIPT_TEXT(mode)};
     char prefix[KEYS_PREFIX_SIZE];
 
     keys_prefix(prefix, keys_partition(call->full_id, 1));
     return script_run(disconnects->commands,
-                      &(struct script_call){ .script = SCRIPT_CANCEL, .prefix = prefix, .args = args, .count = 2 },
+                      &(struct script_call){.script = SCRIPT_CANCEL, .prefix = prefix, .args = args, .count = 2},
                       on_answer, call, &call->run);
 }
 

@@ -52,7 +52,7 @@ static struct redis_config redis_config_of(const struct gateway_config *config)
         .address = config->redis,
         .connect_timeout_ms = timeout_ms,
         .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
-        .reconnect = { RECONNECT_BASE_MS, RECONNECT_MAX_MS },
+        .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
     };
 }
 
@@ -74,10 +74,10 @@ static struct hub *create_hub(struct gateway *gateway)
 
     config.name = "arkrelay-gateway:events";
     config.output_max = (size_t)gateway->config.options->connections_max * SUBSCRIBE_BYTES + 64 * 1024;
-    return hub_create(gateway->loop, &(struct hub_config){ .subscriber = &config,
-                                                           .commands = gateway->commands,
-                                                           .tail_check_ms = gateway->config.options->tail_check_ms,
-                                                           .hints_ms = gateway->config.options->hints_ms });
+    return hub_create(gateway->loop, &(struct hub_config){.subscriber = &config,
+                                                          .commands = gateway->commands,
+                                                          .tail_check_ms = gateway->config.options->tail_check_ms,
+                                                          .hints_ms = gateway->config.options->hints_ms});
 }
 
 /* -- HTTP */
@@ -113,10 +113,10 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
 static int create_parts(struct gateway *gateway, const char **why)
 {
     const struct gateway_options *options = gateway->config.options;
-    const struct submit_limits limits = { .queue_limit = options->queue_limit,
-                                          .client_limit = options->client_limit,
-                                          .queue_ttl_ms = options->queue_ttl_ms,
-                                          .retention_ms = options->retention_ms };
+    const struct submit_limits limits = {.queue_limit = options->queue_limit,
+                                         .client_limit = options->client_limit,
+                                         .queue_ttl_ms = options->queue_ttl_ms,
+                                         .retention_ms = options->retention_ms};
 
     *why = "out of memory or file descriptors";
     if (!(gateway->loop = loop_create()) || !(gateway->commands = create_commands(gateway)) ||
@@ -125,12 +125,12 @@ static int create_parts(struct gateway *gateway, const char **why)
         !(gateway->submitter = submitter_create(gateway->commands, gateway->disconnects, &limits)))
         return ERR_NO_MEMORY;
     gateway->streams =
-        streams_create(gateway->loop, &(struct streams_config){ .hub = gateway->hub,
-                                                                .commands = gateway->commands,
-                                                                .submitter = gateway->submitter,
-                                                                .disconnects = gateway->disconnects,
-                                                                .heartbeat_ms = options->heartbeat_ms,
-                                                                .output_max = (size_t)options->output_max });
+        streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
+                                                               .commands = gateway->commands,
+                                                               .submitter = gateway->submitter,
+                                                               .disconnects = gateway->disconnects,
+                                                               .heartbeat_ms = options->heartbeat_ms,
+                                                               .output_max = (size_t)options->output_max});
     if (!gateway->streams)
         return ERR_NO_MEMORY;
     gateway->server = create_server(gateway, why);
@@ -185,7 +185,7 @@ static void look_whether_drained(evutil_socket_t fd, short what, void *arg)
 
 void gateway_drain(struct gateway *gateway)
 {
-    const struct timeval interval = { .tv_usec = DRAIN_LOOK_MS * 1000 };
+    const struct timeval interval = {.tv_usec = DRAIN_LOOK_MS * 1000};
 
     if (gateway->draining)
         return;

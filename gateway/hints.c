@@ -34,7 +34,7 @@ struct hints {
 static void restart(struct hints *hints)
 {
     int64_t ms = hints->config.interval_ms;
-    const struct timeval interval = { .tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000 };
+    const struct timeval interval = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
     if (event_add(hints->timer, &interval))
         log_warn("hints", "no timer; waiting viewers are not told their places", "");
@@ -51,7 +51,7 @@ static bool is_due(const struct hints *hints, const struct watch *watch, int64_t
 static void take_place(struct hints *hints, struct watch *watch, int64_t position)
 {
     int64_t now_ms = clock_monotonic_ms();
-    struct place place = { .position = position, .eta_ms = pace_time_ms(&hints->pace, position) };
+    struct place place = {.position = position, .eta_ms = pace_time_ms(&hints->pace, position)};
 
     if (position > 0 && is_due(hints, watch, position, now_ms)) {
         watch->hint.position = position;
@@ -108,7 +108,7 @@ static void ask(struct hints *hints)
     keys_prefix(prefix, 0); /* there is one partition */
     if (script_run(
             hints->config.commands,
-            &(struct script_call){ .script = SCRIPT_PLACES, .prefix = prefix, .args = args, .count = hints->count },
+            &(struct script_call){.script = SCRIPT_PLACES, .prefix = prefix, .args = args, .count = hints->count},
             on_places, hints, &hints->asking))
         on_places(NULL, ERR_NOT_READY, hints);
 }

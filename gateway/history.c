@@ -25,7 +25,7 @@ static int read_state(const redisReply *reply, size_t i, enum task_state *out)
 
 int history_of_submit(const redisReply *reply, struct history *out)
 {
-    struct history history = { .from = 1, .elements = script_array(reply, 3) };
+    struct history history = {.from = 1, .elements = script_array(reply, 3)};
 
     if (!history.elements || script_int(reply, 1, &history.epoch) || read_state(reply, 2, &history.state))
         return ERR_SYNTAX;
@@ -36,7 +36,7 @@ int history_of_submit(const redisReply *reply, struct history *out)
 
 static int history_of_read(const redisReply *reply, int64_t from, struct history *out)
 {
-    struct history history = { .from = from, .elements = script_array(reply, 4) };
+    struct history history = {.from = from, .elements = script_array(reply, 4)};
 
     if (!history.elements || script_int(reply, 1, &history.epoch) || read_state(reply, 2, &history.state) ||
         script_int(reply, 3, &history.length))
@@ -86,14 +86,16 @@ int history_read(struct redis *redis, const char *full_id, int64_t from, history
 
     if (!call)
         return ERR_NO_MEMORY;
-    *call = (struct history_call){ .from = from, .done = done, .arg = arg };
+    *call = (struct history_call){.from = from, .done = done, .arg = arg};
     keys_prefix(prefix, keys_partition(full_id, 1));
     (void)snprintf(number, sizeof(number), "%" PRId64, from);
     err = script_run(redis,
-                     &(struct script_call){ .script = SCRIPT_READ,
-                                            .prefix = prefix,
-                                            .args = (struct script_arg[]){ SCRIPT_TEXT(full_id), SCRIPT_TEXT(number) },
-                                            .count = 2 },
+                     &(struct script_call){
+                         .script = SCRIPT_READ,
+                         .prefix = prefix,
+                         .args = (struct script_arg[]){SCRIPT_TEXT(full_id), SCRIPT_TEXT(number)},
+                         .count = 2
+    },
                      on_read, call, &call->run);
     if (err)
         free(call);

@@ -158,8 +158,8 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     hub->context.commands = config->commands;
     hub->context.tail_checks = timeouts_create(loop, config->tail_check_ms, watch_on_silence, NULL);
     hub->context.hints =
-        hints_create(loop, &(struct hints_config){ .commands = config->commands, .interval_ms = config->hints_ms });
-    subscriber.events = (struct redis_events){ on_ready, on_lost, on_subscribed, on_message };
+        hints_create(loop, &(struct hints_config){.commands = config->commands, .interval_ms = config->hints_ms});
+    subscriber.events = (struct redis_events){on_ready, on_lost, on_subscribed, on_message};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
     return hub->context.tail_checks && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);

@@ -238,7 +238,7 @@ static int parse_redis(struct process *process)
 
 int main(int argc, char **argv)
 {
-    struct process process = { 0 };
+    struct process process = {0};
     enum options_outcome outcome = options_load(&gateway_option_table, argc, argv, &process.options);
     int status = OPTIONS_EXIT_BAD;
 

@@ -23,10 +23,10 @@ static struct span trim(struct span text)
 static struct span cut(struct span *text, char separator)
 {
     const char *end = text->len ? memchr(text->data, separator, text->len) : NULL;
-    struct span first = { text->data, end ? (size_t)(end - text->data) : text->len };
+    struct span first = {text->data, end ? (size_t)(end - text->data) : text->len};
     size_t used = first.len + (end != NULL);
 
-    *text = (struct span){ text->data + used, text->len - used };
+    *text = (struct span){text->data + used, text->len - used};
     return trim(first);
 }
 
@@ -37,7 +37,7 @@ static bool is(struct span text, const char *word)
 
 bool media_is_json(const char *content_type, size_t len)
 {
-    struct span rest = { content_type, len };
+    struct span rest = {content_type, len};
 
     if (!is(cut(&rest, ';'), "application/json"))
         return false;
@@ -79,7 +79,7 @@ static int precision(struct span range, const char *type, const char *subtype)
 
 bool media_is_accepted(const char *accept, size_t len, const char *type, const char *subtype)
 {
-    struct span rest = { accept, len };
+    struct span rest = {accept, len};
     bool accepted = false;
     int best = 0;
 

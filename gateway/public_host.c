@@ -14,25 +14,37 @@ struct range {
 
 /* The IANA special-purpose registries, as far as they are not globally reachable. */
 static const struct range closed_v4[] = {
-    { { 0 }, 8 },         { { 10 }, 8 },       { { 100, 64 }, 10 },      { { 127 }, 8 },
-    { { 169, 254 }, 16 }, { { 172, 16 }, 12 }, { { 192, 0, 0 }, 24 },    { { 192, 0, 2 }, 24 },
-    { { 192, 168 }, 16 }, { { 198, 18 }, 15 }, { { 198, 51, 100 }, 24 }, { { 203, 0, 113 }, 24 },
-    { { 224 }, 3 }, /* multicast, reserved, broadcast */
+    {{0},            8 },
+    {{10},           8 },
+    {{100, 64},      10},
+    {{127},          8 },
+    {{169, 254},     16},
+    {{172, 16},      12},
+    {{192, 0, 0},    24},
+    {{192, 0, 2},    24},
+    {{192, 168},     16},
+    {{198, 18},      15},
+    {{198, 51, 100}, 24},
+    {{203, 0, 113},  24},
+    {{224},          3 }, /* multicast, reserved, broadcast */
 };
 
 /* Everything that is not global unicast (2000::/3) is closed too; 64:ff9b::/96 stands for an IPv4 address. */
 static const struct range closed_v6[] = {
-    { { 0x20, 0x01, 0x0d, 0xb8 }, 32 }, /* documentation */
-    { { 0x20, 0x01, 0x00 }, 23 },       /* protocol assignments, Teredo among them */
-    { { 0x20, 0x02 }, 16 },             /* 6to4 carries an IPv4 address */
-    { { 0x3f, 0xff }, 20 },             /* documentation */
+    {{0x20, 0x01, 0x0d, 0xb8}, 32}, /* documentation */
+    {{0x20, 0x01, 0x00},       23}, /* protocol assignments, Teredo among them */
+    {{0x20, 0x02},             16}, /* 6to4 carries an IPv4 address */
+    {{0x3f, 0xff},             20}, /* documentation */
 };
 
-static const struct range global_v6 = { { 0x20 }, 3 };
-static const struct range nat64 = { { 0x00, 0x64, 0xff, 0x9b }, 96 };
+static const struct range global_v6 = {{0x20}, 3};
+static const struct range nat64 = {
+    {0x00, 0x64, 0xff, 0x9b},
+    96
+};
 
-static const char *const inner_names[] = { "localhost", "local", "internal", "intranet", "lan",  "home",
-                                           "corp",      "test",  "invalid",  "example",  "onion" };
+static const char *const inner_names[] = {"localhost", "local", "internal", "intranet", "lan",  "home",
+                                          "corp",      "test",  "invalid",  "example",  "onion"};
 
 static bool in_range(const unsigned char *address, const struct range *range)
 {

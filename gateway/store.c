@@ -49,7 +49,7 @@ void store_ask(struct redis *redis, struct http_exchange *exchange, const struct
     struct asking *asking = calloc(1, sizeof(*asking));
     const char *full_id = question->full_id ? question->full_id : "";
     const char *mode = question->mode ? question->mode : "";
-    const struct script_arg args[] = { SCRIPT_TEXT(full_id), SCRIPT_TEXT(mode) };
+    const struct script_arg args[] = {SCRIPT_TEXT(full_id), SCRIPT_TEXT(mode)};
     char prefix[KEYS_PREFIX_SIZE];
 
     if (!asking) {
@@ -60,10 +60,10 @@ void store_ask(struct redis *redis, struct http_exchange *exchange, const struct
     asking->answer = question->answer;
     keys_prefix(prefix, keys_partition(full_id, 1));
     if (script_run(redis,
-                   &(struct script_call){ .script = question->script,
-                                          .prefix = prefix,
-                                          .args = question->full_id ? args : args + 1,
-                                          .count = (size_t)(question->full_id != NULL) + (question->mode != NULL) },
+                   &(struct script_call){.script = question->script,
+                                         .prefix = prefix,
+                                         .args = question->full_id ? args : args + 1,
+                                         .count = (size_t)(question->full_id != NULL) + (question->mode != NULL)},
                    on_reply, asking, &asking->run)) {
         free(asking);
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);

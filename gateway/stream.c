@@ -71,10 +71,10 @@ static void enter(struct stream *stream, enum stream_state next)
         unsigned may; /* bits of the states that may follow */
         void (*on_enter)(struct stream *stream);
     } rows[STREAM_STATE_COUNT] = {
-        [STREAM_JOINING] = { 1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL },
-        [STREAM_ASKING] = { 1u << STREAM_LIVE | 1u << STREAM_CLOSED, ask },
-        [STREAM_LIVE] = { 1u << STREAM_CLOSED, go_live },
-        [STREAM_CLOSED] = { 0, leave },
+        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL   },
+        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   ask    },
+        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live},
+        [STREAM_CLOSED] = {0,                                         leave  },
     };
 
     assert(rows[stream->state].may & 1u << next);
@@ -343,9 +343,8 @@ static struct stream *create(struct streams *streams, struct http_exchange *exch
         free(opening);
         return NULL;
     }
-    *opening = (struct stream_opening){ .submission = request->submission,
-                                        .resumes = request->resumes,
-                                        .cursor = request->cursor };
+    *opening = (struct stream_opening){
+        .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
     stream->streams = streams;
     stream->exchange = exchange;
     stream->opening = opening;
@@ -395,7 +394,7 @@ void stream_deliver(struct stream *stream, const struct stream_frame *frame)
         return;
     stream->last = frame->n;
     restart_heartbeat(stream);
-    write_bytes(stream, &(struct buf){ .data = (char *)frame->bytes, .len = frame->len });
+    write_bytes(stream, &(struct buf){.data = (char *)frame->bytes, .len = frame->len});
     if (frame->final)
         stream_close(stream, STREAM_FINAL);
 }

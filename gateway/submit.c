@@ -75,12 +75,12 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         const char *word;
         enum submit_outcome outcome;
     } words[] = {
-        { "NEW", SUBMIT_NEW },
-        { "SAME", SUBMIT_SAME },
-        { "CONFLICT", SUBMIT_CONFLICT },
-        { "FULL", SUBMIT_FULL },
-        { "CLIENT_FULL", SUBMIT_CLIENT_FULL },
-        { "PAUSED", SUBMIT_PAUSED },
+        {"NEW",         SUBMIT_NEW        },
+        {"SAME",        SUBMIT_SAME       },
+        {"CONFLICT",    SUBMIT_CONFLICT   },
+        {"FULL",        SUBMIT_FULL       },
+        {"CLIENT_FULL", SUBMIT_CLIENT_FULL},
+        {"PAUSED",      SUBMIT_PAUSED     },
     };
 
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
@@ -149,11 +149,11 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
         SCRIPT_TEXT(submission->request),
-        { paid_calls, (size_t)snprintf(paid_calls, sizeof(paid_calls), "%d", submission->max_paid_calls) },
-        { retention, (size_t)snprintf(retention, sizeof(retention), "%" PRId64, limits->retention_ms) },
-        { limit, (size_t)snprintf(limit, sizeof(limit), "%" PRId64, limits->queue_limit) },
-        { wait, (size_t)snprintf(wait, sizeof(wait), "%" PRId64, limits->queue_ttl_ms) },
-        { client_limit, (size_t)snprintf(client_limit, sizeof(client_limit), "%" PRId64, limits->client_limit) },
+        {paid_calls,   (size_t)snprintf(paid_calls,   sizeof(paid_calls),   "%d",       submission->max_paid_calls)},
+        {retention,    (size_t)snprintf(retention,    sizeof(retention),    "%" PRId64, limits->retention_ms)      },
+        {limit,        (size_t)snprintf(limit,        sizeof(limit),        "%" PRId64, limits->queue_limit)       },
+        {wait,         (size_t)snprintf(wait,         sizeof(wait),         "%" PRId64, limits->queue_ttl_ms)      },
+        {client_limit, (size_t)snprintf(client_limit, sizeof(client_limit), "%" PRId64, limits->client_limit)      },
         SCRIPT_TEXT(submission->trace),
     };
 
@@ -161,7 +161,7 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
     return script_run(
         submitter->redis,
         &(struct script_call){
-            .script = SCRIPT_SUBMIT, .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0]) },
+            .script = SCRIPT_SUBMIT, .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0])},
         on_submitted, call, &call->run);
 }
 

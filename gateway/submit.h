@@ -32,7 +32,7 @@ struct submission {
     char request_id[REQUEST_ID_SIZE];
     int max_paid_calls;
     enum disconnect on_disconnect; /* of the connection that brings it; not stored */
-    char *request; /* canonical JSON */
+    char *request;                 /* canonical JSON */
 };
 
 struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */

@@ -4,7 +4,7 @@
 
 static const struct part {
     size_t at, len;
-} version = { 0, 2 }, trace_id = { 3, 32 }, parent_id = { 36, 16 }, flags = { 53, 2 };
+} version = {0, 2}, trace_id = {3, 32}, parent_id = {36, 16}, flags = {53, 2};
 
 static bool is_hex(const char *text, struct part part)
 {

@@ -67,7 +67,7 @@ static enum url_flaw check_data(struct span text)
     if (!skip_prefix(&text, "image/"))
         return URL_BAD_DATA;
     type_len = count_alnum_or(text, ".+-");
-    text = (struct span){ text.data + type_len, text.len - type_len };
+    text = (struct span){text.data + type_len, text.len - type_len};
     if (!type_len || !skip_prefix(&text, ";base64,"))
         return URL_BAD_DATA;
     base64_len = count_alnum_or(text, "+/");
@@ -105,7 +105,7 @@ static enum url_flaw check_port(struct span port)
 static bool host_is_well_formed(struct span host)
 {
     if (host.data[0] == '[')
-        return host.len > 2 && count_alnum_or((struct span){ host.data + 1, host.len - 2 }, ":.") == host.len - 2;
+        return host.len > 2 && count_alnum_or((struct span){host.data + 1, host.len - 2}, ":.") == host.len - 2;
     if (count_alnum_or(host, "-._") != host.len || host.data[0] == '.')
         return false;
     for (size_t i = 1; i < host.len; i++)
@@ -132,7 +132,7 @@ static enum url_flaw check_authority(struct span authority)
     if (!host_is_well_formed(host))
         return URL_BAD_HOST;
     if (colon) {
-        enum url_flaw flaw = check_port((struct span){ colon + 1, authority.len - host.len - 1 });
+        enum url_flaw flaw = check_port((struct span){colon + 1, authority.len - host.len - 1});
 
         if (flaw)
             return flaw;
@@ -142,13 +142,13 @@ static enum url_flaw check_authority(struct span authority)
 
 enum url_flaw url_check(const char *url, size_t len, bool data_urls)
 {
-    struct span text = { url, len };
+    struct span text = {url, len};
     size_t authority_len = 0;
 
     if (!len)
         return URL_EMPTY;
     if (strncmp(url, "data:", 5) == 0)
-        return data_urls ? check_data((struct span){ url + 5, len - 5 }) : URL_DATA_OFF;
+        return data_urls ? check_data((struct span){url + 5, len - 5}) : URL_DATA_OFF;
     if (len > TASK_URL_MAX)
         return URL_TOO_LONG;
     if (has_bad_byte(text))
@@ -157,5 +157,5 @@ enum url_flaw url_check(const char *url, size_t len, bool data_urls)
         return URL_BAD_SCHEME;
     while (authority_len < text.len && !strchr("/?#", text.data[authority_len]))
         authority_len++;
-    return check_authority((struct span){ text.data, authority_len });
+    return check_authority((struct span){text.data, authority_len});
 }

@@ -41,7 +41,7 @@ __attribute__((format(printf, 3, 4))) static void complain(struct validate_repor
     if (vsnprintf(report->details[i], sizeof(report->details[i]), detail, args) < 0)
         report->details[i][0] = '\0';
     va_end(args);
-    report->fields[i] = (struct problem_field){ report->pointers[i], report->details[i] };
+    report->fields[i] = (struct problem_field){report->pointers[i], report->details[i]};
 }
 
 /* -- the fields, one function each */
@@ -150,7 +150,7 @@ static long read_side(const char **text)
 
 static bool is_size(const char *text)
 {
-    static const char *const keywords[] = { "1K", "1.5K", "2K", "3K", "4K" };
+    static const char *const keywords[] = {"1K", "1.5K", "2K", "3K", "4K"};
     long width, height;
 
     for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++)
@@ -237,16 +237,16 @@ static const struct {
     const char *name;
     void (*read)(struct reading *in, const json_t *value);
 } fields[] = {
-    { "urls", read_urls },
-    { "task_id", read_task_id },
-    { "prompt", read_prompt },
-    { "size", read_size },
-    { "max_images", read_max_images },
-    { "watermark", read_watermark },
-    { "model", read_model },
-    { "seed", read_seed },
-    { "max_paid_calls", read_max_paid_calls },
-    { "on_disconnect", read_on_disconnect },
+    {"urls",           read_urls          },
+    {"task_id",        read_task_id       },
+    {"prompt",         read_prompt        },
+    {"size",           read_size          },
+    {"max_images",     read_max_images    },
+    {"watermark",      read_watermark     },
+    {"model",          read_model         },
+    {"seed",           read_seed          },
+    {"max_paid_calls", read_max_paid_calls},
+    {"on_disconnect",  read_on_disconnect },
 };
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 
@@ -366,8 +366,8 @@ static int parse(const char *body, size_t len, json_t **out, const char **why)
 int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
                   struct validate_report *report)
 {
-    struct validated result = { 0 };
-    struct reading in = { .rules = rules, .out = &result, .report = report };
+    struct validated result = {0};
+    struct reading in = {.rules = rules, .out = &result, .report = report};
     json_t *root;
     int err;
 

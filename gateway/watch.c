@@ -155,7 +155,7 @@ static void deliver(struct watch *watch, const struct task_event *event)
         for_each_live(watch, serve_no_memory, NULL);
     else
         for_each_live(watch, serve_frame,
-                      &(struct stream_frame){ event->n, task_event_is_final(event->type), bytes.data, bytes.len });
+                      &(struct stream_frame){event->n, task_event_is_final(event->type), bytes.data, bytes.len});
     buf_deinit(&bytes);
 }
 
@@ -221,7 +221,7 @@ static void on_history(const struct history *history, int err, void *arg)
     } else if (err) {
         watch->must_read = true; /* hub_on_commands_ready or the next tail check tries again */
     } else if (history->epoch != watch->epoch || history->length < history->from - 1) {
-        reset(watch, &(struct truth){ history->epoch, history->length });
+        reset(watch, &(struct truth){history->epoch, history->length});
     } else if (history->from - 1 > watch->last) {
         read_on(watch); /* a stream that is further behind went live meanwhile */
     } else {
@@ -292,7 +292,7 @@ void watch_add_live(struct watch *watch, struct stream *stream)
         hints_add(watch->context->hints, watch);
     if (others && stream->epoch != watch->epoch) {
         /* The store has begun the task anew, and this stream is the first to see it. */
-        reset(watch, &(struct truth){ stream->epoch, INT64_MAX });
+        reset(watch, &(struct truth){stream->epoch, INT64_MAX});
         return;
     }
     if (!others || behind) {

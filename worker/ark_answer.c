@@ -52,7 +52,7 @@ struct ark_answer *ark_answer_destroy(struct ark_answer *answer)
 
 static int64_t until_date_ms(const char *text, int64_t now_ms)
 {
-    struct tm tm = { 0 };
+    struct tm tm = {0};
     const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
 
     return end ? (int64_t)timegm(&tm) * 1000 - now_ms : 0;

@@ -30,7 +30,7 @@ static const char *text_of(const json_t *object, const char *name)
 /* Usually {code, message, ...}; some gateways put a bare sentence there. */
 static bool read_error(const json_t *json, struct ark_error *out)
 {
-    struct ark_error error = { 0 };
+    struct ark_error error = {0};
 
     if (json_is_string(json)) {
         ark_copy_text(error.message, sizeof(error.message), json_string_value(json));
@@ -107,9 +107,9 @@ static const char *mime_of(const char *b64)
     static const struct {
         const char *start, *mime;
     } formats[] = {
-        { "/9j/", "image/jpeg" },
-        { "iVBORw0KGgo", "image/png" },
-        { "UklGR", "image/webp" },
+        {"/9j/",        "image/jpeg"},
+        {"iVBORw0KGgo", "image/png" },
+        {"UklGR",       "image/webp"},
     };
 
     for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
@@ -157,7 +157,7 @@ static void give_bytes(struct ark_collect *collect, struct ark_slot slot, const 
 
 static void give_failure(struct ark_collect *collect, struct ark_slot slot, const json_t *item)
 {
-    struct ark_error error = { .code = "NoImage", .message = "ARK sent neither an image nor an error for this slot." };
+    struct ark_error error = {.code = "NoImage", .message = "ARK sent neither an image nor an error for this slot."};
 
     (void)read_error(json_object_get(item, "error"), &error);
     if (!collect->result.failed)
@@ -170,7 +170,7 @@ static void give_failure(struct ark_collect *collect, struct ark_slot slot, cons
 void ark_collect_slot(struct ark_collect *collect, json_int_t index, const json_t *item)
 {
     const char *url = text_of(item, "url"), *b64 = text_of(item, "b64_json");
-    struct ark_slot slot = { .index = place(collect, index), .size = json_string_value(json_object_get(item, "size")) };
+    struct ark_slot slot = {.index = place(collect, index), .size = json_string_value(json_object_get(item, "size"))};
 
     if (slot.index < 0)
         return;

@@ -94,7 +94,7 @@ static void close_bracket(struct scan *scan)
 
 static void read_front(struct ark_collect *collect, const char *text, size_t len)
 {
-    struct scan scan = { .collect = collect, .text = text };
+    struct scan scan = {.collect = collect, .text = text};
 
     for (; scan.at < len; scan.at++) {
         char c = text[scan.at];

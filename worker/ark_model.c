@@ -36,7 +36,7 @@ static bool starts_with(const char *id, const char *prefix)
 
 static const char *without_brand(const char *id)
 {
-    static const char *const brands[] = { "doubao-", "dola-" };
+    static const char *const brands[] = {"doubao-", "dola-"};
 
     for (size_t i = 0; i < sizeof(brands) / sizeof(brands[0]); i++)
         if (starts_with(id, brands[i]))

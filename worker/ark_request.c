@@ -134,7 +134,7 @@ static void add_group(struct buf *out, const struct plan *plan)
 
 static void add_optimize(struct buf *out, const struct plan *plan)
 {
-    static const char *const modes[] = { [ARK_OPTIMIZE_STANDARD] = "standard", [ARK_OPTIMIZE_FAST] = "fast" };
+    static const char *const modes[] = {[ARK_OPTIMIZE_STANDARD] = "standard", [ARK_OPTIMIZE_FAST] = "fast"};
     int mode = plan->defaults->optimize_prompt_mode;
 
     if (mode != ARK_OPTIMIZE_UNSET && mode <= (int)plan->model->optimize)
@@ -152,10 +152,9 @@ static void add_guidance(struct buf *out, double scale)
 /* The fields that only some models have. */
 static void add_extras(struct buf *out, const struct plan *plan)
 {
-    static const char *const formats[] = { [ARK_OUTPUT_JPEG] = "jpeg", [ARK_OUTPUT_PNG] = "png" };
+    static const char *const formats[] = {[ARK_OUTPUT_JPEG] = "jpeg", [ARK_OUTPUT_PNG] = "png"};
     static const char *const backgrounds[] = {
-        [ARK_BACKGROUND_OPAQUE] = "opaque", [ARK_BACKGROUND_TRANSPARENT] = "transparent"
-    };
+        [ARK_BACKGROUND_OPAQUE] = "opaque", [ARK_BACKGROUND_TRANSPARENT] = "transparent"};
     const struct ark_defaults *defaults = plan->defaults;
     const struct ark_model *model = plan->model;
 
@@ -208,7 +207,7 @@ int ark_request_build(const struct ark_defaults *defaults, const struct task_spe
     write_body(&body, &plan);
     err = buf_error(&body);
     if (!err) {
-        *out = (struct ark_request){ .len = body.len, .images = plan.images, .stream = plan.stream };
+        *out = (struct ark_request){.len = body.len, .images = plan.images, .stream = plan.stream};
         out->body = buf_take(&body);
     }
     buf_deinit(&body);
@@ -218,5 +217,5 @@ int ark_request_build(const struct ark_defaults *defaults, const struct task_spe
 void ark_request_deinit(struct ark_request *request)
 {
     free(request->body);
-    *request = (struct ark_request){ 0 };
+    *request = (struct ark_request){0};
 }

@@ -25,9 +25,9 @@ static const struct {
     const char *type;
     event_fn *fn;
 } events[] = {
-    { "image_generation.partial_succeeded", on_slot },
-    { "image_generation.partial_failed", on_slot },
-    { "image_generation.completed", on_completed },
+    {"image_generation.partial_succeeded", on_slot     },
+    {"image_generation.partial_failed",    on_slot     },
+    {"image_generation.completed",         on_completed},
 };
 
 static event_fn *find_event(const char *type)
@@ -81,7 +81,7 @@ static bool on_sse_event(const struct sse_event *event, void *arg)
 
 void ark_stream_init(struct ark_stream *stream, size_t max_line, struct ark_collect *collect)
 {
-    *stream = (struct ark_stream){ .collect = collect };
+    *stream = (struct ark_stream){.collect = collect};
     sse_reader_init(&stream->reader, max_line, on_sse_event, stream);
     buf_init(&stream->bare, max_line);
 }

@@ -54,10 +54,9 @@ static void offer(struct audit *audit)
 
     (void)snprintf(interval, sizeof(interval), "%lld", (long long)config->interval_ms);
 
-    const struct script_arg args[] = { SCRIPT_TEXT(config->worker), SCRIPT_TEXT(interval), SCRIPT_TEXT(PAGE) };
+    const struct script_arg args[] = {SCRIPT_TEXT(config->worker), SCRIPT_TEXT(interval), SCRIPT_TEXT(PAGE)};
     const struct script_call call = {
-        .script = SCRIPT_AUDIT, .prefix = config->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])
-    };
+        .script = SCRIPT_AUDIT, .prefix = config->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
 
     if (!audit->run && script_run(config->redis, &call, on_audited, audit, &audit->run))
         audit->run = NULL; /* Redis is away */
@@ -66,7 +65,7 @@ static void offer(struct audit *audit)
 static void schedule(struct audit *audit)
 {
     int64_t wait_ms = (int64_t)((0.5 + random_unit()) * (double)audit->config.interval_ms / OFFERS_PER_INTERVAL);
-    struct timeval tv = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     evtimer_add(audit->timer, &tv);
 }

@@ -80,7 +80,7 @@ static void complain(const char *what, const redisReply *reply)
 /* Asking again at once would not help: Redis said no, or the account's limits did. */
 static void rest(struct claim *claim, int64_t wait_ms)
 {
-    struct timeval delay = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
+    struct timeval delay = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     if (claim->state != CLAIM_IDLE)
         return;
@@ -148,11 +148,10 @@ static int send_claim(struct claim *claim)
     (void)snprintf(max_attempts, sizeof(max_attempts), "%d", claim->config.max_attempts);
     random_hex(nonce, NONCE_BYTES);
 
-    const struct script_arg args[] = { SCRIPT_TEXT(claim->config.worker), SCRIPT_TEXT(lease), SCRIPT_TEXT(most),
-                                       SCRIPT_TEXT(nonce), SCRIPT_TEXT(max_attempts) };
+    const struct script_arg args[] = {SCRIPT_TEXT(claim->config.worker), SCRIPT_TEXT(lease), SCRIPT_TEXT(most),
+                                      SCRIPT_TEXT(nonce), SCRIPT_TEXT(max_attempts)};
     const struct script_call call = {
-        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = sizeof(args) / sizeof(args[0])
-    };
+        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
 
     return script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
 }
@@ -208,12 +207,11 @@ static void start_wait(struct claim *claim, int64_t next_ms)
 {
     int64_t wait_ms = next_ms >= 0 && next_ms < WAIT_MS ? next_ms + 1 : WAIT_MS;
     char seconds[24];
-    const char *argv[] = { "BLPOP", claim->config.wake, seconds };
-    const size_t lengths[] = { strlen(argv[0]), strlen(argv[1]),
-                               (size_t)snprintf(seconds, sizeof(seconds), "%.3f", (double)wait_ms / 1000) };
+    const char *argv[] = {"BLPOP", claim->config.wake, seconds};
+    const size_t lengths[] = {strlen(argv[0]), strlen(argv[1]),
+                              (size_t)snprintf(seconds, sizeof(seconds), "%.3f", (double)wait_ms / 1000)};
     const struct redis_command command = {
-        .argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = wait_ms + WAIT_MARGIN_MS
-    };
+        .argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = wait_ms + WAIT_MARGIN_MS};
 
     if (claim->state != CLAIM_IDLE)
         return;

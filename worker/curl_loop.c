@@ -53,7 +53,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 static int set_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     struct curl_loop *curl = arg;
-    struct timeval tv = { .tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
 
     (void)multi;
     if (timeout_ms < 0)

@@ -72,11 +72,10 @@ static void on_answer(const redisReply *reply, int err, void *arg)
 static int send_wait(struct durable *durable)
 {
     char timeout[24];
-    const char *aof[] = { "WAITAOF", "1", "0", timeout }, *replica[] = { "WAIT", "1", timeout };
+    const char *aof[] = {"WAITAOF", "1", "0", timeout}, *replica[] = {"WAIT", "1", timeout};
     bool is_aof = durable->kind == DURABILITY_AOF;
-    struct redis_command command = { .argc = is_aof ? 4 : 3,
-                                     .argv = is_aof ? aof : replica,
-                                     .timeout_ms = durable->timeout_ms + MARGIN_MS };
+    struct redis_command command = {
+        .argc = is_aof ? 4 : 3, .argv = is_aof ? aof : replica, .timeout_ms = durable->timeout_ms + MARGIN_MS};
     size_t lengths[4];
 
     (void)snprintf(timeout, sizeof(timeout), "%lld", (long long)durable->timeout_ms);

@@ -317,7 +317,8 @@ static int set_options(struct fetch_call *call, const struct fetch_request *requ
     failed |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
     if (setup->ca_file && *setup->ca_file) {
         failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, setup->ca_file);
-        failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* otherwise the system's directory is trusted as well */
+        failed |=
+            curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* otherwise the system's directory is trusted as well */
     }
     if (setup->user_agent)
         failed |= curl_easy_setopt(easy, CURLOPT_USERAGENT, setup->user_agent);

@@ -36,7 +36,7 @@ static void report(struct governor *governor);
 
 static void report_within(struct governor *governor, int64_t wait_ms)
 {
-    struct timeval tv = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     evtimer_add(governor->timer, &tv);
 }
@@ -117,7 +117,7 @@ static void on_governed(const redisReply *reply, int err, void *arg)
 
 static const char *event_name(enum govern_event event)
 {
-    static const char *const names[] = { [GOVERN_NOTHING] = "", [GOVERN_OK] = "ok", [GOVERN_REFUSED] = "refused" };
+    static const char *const names[] = {[GOVERN_NOTHING] = "", [GOVERN_OK] = "ok", [GOVERN_REFUSED] = "refused"};
 
     return names[event];
 }
@@ -125,9 +125,9 @@ static const char *event_name(enum govern_event event)
 static int send_report(struct governor *governor)
 {
     const struct governor_config *config = &governor->config;
-    const int64_t numbers[] = { config->ttl_ms,          governor->held,         governor->want,
-                                config->images_per_call, config->calls_max,      config->images_per_minute,
-                                governor->sent_spent,    governor->sent_pause_ms };
+    const int64_t numbers[] = {config->ttl_ms,          governor->held,         governor->want,
+                               config->images_per_call, config->calls_max,      config->images_per_minute,
+                               governor->sent_spent,    governor->sent_pause_ms};
     enum { COUNT = sizeof(numbers) / sizeof(numbers[0]) };
     char text[COUNT][NUMBER_SIZE];
 
@@ -135,13 +135,12 @@ static int send_report(struct governor *governor)
         (void)snprintf(text[i], NUMBER_SIZE, "%lld", (long long)numbers[i]);
 
     const char *event = event_name(governor->sent_event);
-    const struct script_arg args[] = { SCRIPT_TEXT(config->worker), SCRIPT_TEXT(text[0]), SCRIPT_TEXT(text[1]),
-                                       SCRIPT_TEXT(text[2]),        SCRIPT_TEXT(text[3]), SCRIPT_TEXT(text[4]),
-                                       SCRIPT_TEXT(text[5]),        SCRIPT_TEXT(text[6]), SCRIPT_TEXT(event),
-                                       SCRIPT_TEXT(text[7]) };
+    const struct script_arg args[] = {SCRIPT_TEXT(config->worker), SCRIPT_TEXT(text[0]), SCRIPT_TEXT(text[1]),
+                                      SCRIPT_TEXT(text[2]),        SCRIPT_TEXT(text[3]), SCRIPT_TEXT(text[4]),
+                                      SCRIPT_TEXT(text[5]),        SCRIPT_TEXT(text[6]), SCRIPT_TEXT(event),
+                                      SCRIPT_TEXT(text[7])};
     const struct script_call call = {
-        .script = SCRIPT_GOVERN, .prefix = PREFIX, .args = args, .count = sizeof(args) / sizeof(args[0])
-    };
+        .script = SCRIPT_GOVERN, .prefix = PREFIX, .args = args, .count = sizeof(args) / sizeof(args[0])};
 
     return script_run(config->redis, &call, on_governed, governor, &governor->run);
 }

@@ -32,13 +32,13 @@ static void get_readyz(struct http_exchange *exchange, void *arg)
     if (runner_is_ready(health->runner))
         respond_ok(exchange);
     else
-        http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_STORE_UNAVAILABLE,
-                                                                 .detail = "Redis is away, or this worker drains." });
+        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_STORE_UNAVAILABLE,
+                                                                .detail = "Redis is away, or this worker drains."});
 }
 
 static const struct http_route routes[] = {
-    { HTTP_GET, "/livez", get_livez },
-    { HTTP_GET, "/readyz", get_readyz },
+    {HTTP_GET, "/livez",  get_livez },
+    {HTTP_GET, "/readyz", get_readyz},
 };
 
 struct health *health_create(struct loop *loop, const char *listen, const struct runner *runner, const char **why)

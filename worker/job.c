@@ -13,7 +13,7 @@
 #include "worker/governor.h"
 #include "worker/job_body.h"
 
-static const char *const state_names[JOB_STATE_COUNT] = { "beginning", "calling", "reporting", "gone" };
+static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "reporting", "gone"};
 
 #define BIT(state) (1U << (state))
 static const unsigned may[JOB_STATE_COUNT] = {
@@ -55,11 +55,11 @@ void job_reckon(struct job_body *job, int images)
 static void finish_uncalled(struct job_body *job, const char *words)
 {
     if (job->attempt < job->context->max_attempts)
-        job_finish_retry(job, &(struct verdict){ .charge = CHARGE_VOID, .problem = PROBLEM_NOT_DURABLE }, words);
+        job_finish_retry(job, &(struct verdict){.charge = CHARGE_VOID, .problem = PROBLEM_NOT_DURABLE}, words);
     else
         job_finish_failed(
             job, &(struct job_failure){
-                     .problem = PROBLEM_NOT_DURABLE, .charge = CHARGE_VOID, .retryable = true, .words = words });
+                     .problem = PROBLEM_NOT_DURABLE, .charge = CHARGE_VOID, .retryable = true, .words = words});
 }
 
 static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
@@ -75,9 +75,9 @@ static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
         job_finish_cancelled(job, CHARGE_NONE);
         break;
     case BEGIN_NO_BUDGET:
-        job_finish_failed(job, &(struct job_failure){ .problem = PROBLEM_OUTCOME_UNKNOWN,
-                                                      .charge = CHARGE_NONE,
-                                                      .words = "The task's budget of paid calls is used up." });
+        job_finish_failed(job, &(struct job_failure){.problem = PROBLEM_OUTCOME_UNKNOWN,
+                                                     .charge = CHARGE_NONE,
+                                                     .words = "The task's budget of paid calls is used up."});
         break;
     case BEGIN_NOT_DURABLE:
         finish_uncalled(job, "Redis did not confirm the record of the paid call, so ARK was not called.");
@@ -139,19 +139,18 @@ static struct job_body *create(const struct job_context *context, const struct c
     job->job.lease.id = job->id;
     job->job.lease.fence = job->fence;
     lease_add(context->leases, &job->job.lease);
-    job->report = report_create(&(struct report_config){ .loop = context->loop,
-                                                         .redis = context->redis,
-                                                         .paid = context->paid,
-                                                         .durable = context->durable,
-                                                         .prefix = context->prefix,
-                                                         .id = job->id,
-                                                         .fence = job->fence,
-                                                         .lease_ms = context->lease_ms,
-                                                         .events = { .on_begun = on_begun,
-                                                                     .on_cancelled = on_cancelled,
-                                                                     .on_finished = on_finished,
-                                                                     .on_lost = on_lost },
-                                                         .arg = job });
+    job->report = report_create(&(struct report_config){
+        .loop = context->loop,
+        .redis = context->redis,
+        .paid = context->paid,
+        .durable = context->durable,
+        .prefix = context->prefix,
+        .id = job->id,
+        .fence = job->fence,
+        .lease_ms = context->lease_ms,
+        .events = {.on_begun = on_begun, .on_cancelled = on_cancelled, .on_finished = on_finished, .on_lost = on_lost},
+        .arg = job
+    });
     if (job->report)
         return job;
     job_destroy(&job->job);
@@ -190,7 +189,7 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
                                    .charge = CHARGE_NONE,
                                    .words = err == ERR_RANGE    ? "The model does not take that many reference images."
                                             : err == ERR_SYNTAX ? "The stored request cannot be read."
-                                                                : "The request is larger than ARK takes." });
+                                                                : "The request is larger than ARK takes."});
     return &job->job;
 }
 

@@ -46,11 +46,11 @@ static void act_on(struct job_body *job, const struct verdict *verdict, const st
         job_finish_done(job, ark);
         break;
     case VERDICT_FAIL:
-        job_finish_failed(job, &(struct job_failure){ .problem = verdict->problem,
-                                                      .charge = verdict->charge,
-                                                      .retryable = verdict->retryable,
-                                                      .words = verdict->words,
-                                                      .ark = ark });
+        job_finish_failed(job, &(struct job_failure){.problem = verdict->problem,
+                                                     .charge = verdict->charge,
+                                                     .retryable = verdict->retryable,
+                                                     .words = verdict->words,
+                                                     .ark = ark});
         break;
     case VERDICT_RETRY:
         job_finish_retry(job, verdict, verdict->words);
@@ -95,11 +95,11 @@ static void on_head(const struct fetch_head *head, void *arg)
 {
     struct job_body *job = arg;
 
-    ark_answer_head(job->answer, &(struct ark_head){ .status = head->status,
-                                                     .content_type = head->content_type,
-                                                     .retry_after = head->retry_after,
-                                                     .request_id = head->request_id,
-                                                     .now_ms = clock_wall_ms() });
+    ark_answer_head(job->answer, &(struct ark_head){.status = head->status,
+                                                    .content_type = head->content_type,
+                                                    .retry_after = head->retry_after,
+                                                    .request_id = head->request_id,
+                                                    .now_ms = clock_wall_ms()});
 }
 
 static void on_data(const char *bytes, size_t len, void *arg)
@@ -123,9 +123,9 @@ static int start_fetch(struct job_body *job)
 {
     const struct job_context *context = job->context;
     char call_header[HEADER_SIZE];
-    const char *const headers[] = { context->authorization, "Content-Type: application/json",
-                                    job->request.stream ? "Accept: text/event-stream" : "Accept: application/json",
-                                    call_header, NULL };
+    const char *const headers[] = {context->authorization, "Content-Type: application/json",
+                                   job->request.stream ? "Accept: text/event-stream" : "Accept: application/json",
+                                   call_header, NULL};
     const struct fetch_request request = {
         .url = context->ark_url,
         .headers = headers,
@@ -133,7 +133,7 @@ static int start_fetch(struct job_body *job)
         .body_len = job->request.len,
         .total_ms = context->ark_timeout_ms + (job->request.images - 1) * context->ark_timeout_per_image_ms,
         .answer_max = context->ark_answer_max,
-        .events = { .on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = job },
+        .events = {.on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = job},
     };
     int err;
 

@@ -16,8 +16,7 @@ enum {
 static void finish(struct job_body *job, const char *outcome, enum charge charge, int64_t delay_ms, const char *data)
 {
     const struct report_end end = {
-        .outcome = outcome, .charge = charge_name(charge), .delay_ms = delay_ms, .data = data
-    };
+        .outcome = outcome, .charge = charge_name(charge), .delay_ms = delay_ms, .data = data};
 
     job_enter(job, JOB_REPORTING, outcome);
     report_finish(job->report, &end);
@@ -49,7 +48,7 @@ void job_tell_begin(struct job_body *job)
 {
     struct buf data;
 
-    write_process(job, &data, (struct process_event){ .stage = STAGE_CALLING });
+    write_process(job, &data, (struct process_event){.stage = STAGE_CALLING});
     if (buf_error(&data))
         report_fail(job->report);
     else
@@ -82,10 +81,10 @@ static void tell_slot(struct job_body *job, struct process_event event)
     if (!err)
         return;
     log_error("job", "a slot cannot be reported", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    if (try_slot(job, (struct process_event){ .stage = STAGE_IMAGE_FAILED,
-                                              .index = event.index,
-                                              .code = problem_code(PROBLEM_INTERNAL),
-                                              .message = "This image came, and could not be kept." }))
+    if (try_slot(job, (struct process_event){.stage = STAGE_IMAGE_FAILED,
+                                             .index = event.index,
+                                             .code = problem_code(PROBLEM_INTERNAL),
+                                             .message = "This image came, and could not be kept."}))
         report_fail(job->report);
 }
 
@@ -95,11 +94,11 @@ void job_on_slot(const struct ark_slot *slot, void *arg)
 
     if (slot->url)
         tell_slot(job, (struct process_event){
-                           .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size });
+                           .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
     else
-        tell_slot(
-            job, (struct process_event){
-                     .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message });
+        tell_slot(job,
+                  (struct process_event){
+                      .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
 }
 
 void job_tell_missing(struct job_body *job, const struct ark_result *ark)
@@ -108,10 +107,10 @@ void job_tell_missing(struct job_body *job, const struct ark_result *ark)
         return;
     for (int i = 0; i < ark->expected; i++)
         if (!(ark->seen & 1U << i))
-            tell_slot(job, (struct process_event){ .stage = STAGE_IMAGE_FAILED,
-                                                   .index = i,
-                                                   .code = problem_code(PROBLEM_OUTCOME_UNKNOWN),
-                                                   .message = "ARK's answer broke off before this image" });
+            tell_slot(job, (struct process_event){.stage = STAGE_IMAGE_FAILED,
+                                                  .index = i,
+                                                  .code = problem_code(PROBLEM_OUTCOME_UNKNOWN),
+                                                  .message = "ARK's answer broke off before this image"});
 }
 
 void job_finish_done(struct job_body *job, const struct ark_result *ark)
@@ -179,7 +178,7 @@ void job_finish_retry(struct job_body *job, const struct verdict *verdict, const
     write_process(
         job, &data,
         (struct process_event){
-            .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words });
+            .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words});
     finish_with(job, "retry", verdict->charge, delay_ms, &data);
     buf_deinit(&data);
 }
@@ -188,7 +187,7 @@ void job_finish_handback(struct job_body *job, enum charge charge)
 {
     struct buf data;
 
-    write_process(job, &data, (struct process_event){ .stage = STAGE_REQUEUED });
+    write_process(job, &data, (struct process_event){.stage = STAGE_REQUEUED});
     finish_with(job, "handback", charge, 0, &data);
     buf_deinit(&data);
 }

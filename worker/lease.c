@@ -77,7 +77,7 @@ static void on_renewed(const redisReply *reply, int err, void *arg)
 static int renewal_send(struct renewal *renewal)
 {
     struct script_arg args[1 + 2 * RENEWAL_MAX];
-    struct script_call call = { .script = SCRIPT_RENEW, .prefix = renewal->keeper->config.prefix, .args = args };
+    struct script_call call = {.script = SCRIPT_RENEW, .prefix = renewal->keeper->config.prefix, .args = args};
     char lease_text[24];
 
     (void)snprintf(lease_text, sizeof(lease_text), "%lld", (long long)renewal->keeper->config.lease_ms);
@@ -129,7 +129,7 @@ void lease_renew_now(struct lease_keeper *keeper)
 static void schedule(struct lease_keeper *keeper)
 {
     int64_t wait_ms = keeper->config.lease_ms / 3;
-    struct timeval tv = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     evtimer_add(keeper->timer, &tv);
 }

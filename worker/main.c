@@ -101,12 +101,12 @@ static int create_parts(struct worker *worker)
     worker->loop = loop_create();
     if (!worker->loop || loop_on_signals(worker->loop, on_drain, on_stop, worker))
         goto failed;
-    worker->runner = runner_create(&(struct runner_config){ .loop = worker->loop,
-                                                            .options = &worker->options,
-                                                            .redis = &worker->redis,
-                                                            .name = worker->name,
-                                                            .on_drained = on_drained,
-                                                            .arg = worker });
+    worker->runner = runner_create(&(struct runner_config){.loop = worker->loop,
+                                                           .options = &worker->options,
+                                                           .redis = &worker->redis,
+                                                           .name = worker->name,
+                                                           .on_drained = on_drained,
+                                                           .arg = worker});
     if (!worker->runner)
         goto failed;
     if (strcmp(worker->options.listen, "off") != 0) {
@@ -152,7 +152,7 @@ static int probe(const struct worker *worker)
 
 int main(int argc, char **argv)
 {
-    struct worker worker = { 0 };
+    struct worker worker = {0};
     int code;
 
     switch (options_load(&worker_option_table, argc, argv, &worker.options)) {

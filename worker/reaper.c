@@ -52,10 +52,9 @@ static void on_reaped(const redisReply *reply, int err, void *arg)
 
 static void reap(struct reaper *reaper)
 {
-    const struct script_arg args[] = { SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(BATCH_TEXT) };
+    const struct script_arg args[] = {SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(BATCH_TEXT)};
     const struct script_call call = {
-        .script = SCRIPT_REAP, .prefix = reaper->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])
-    };
+        .script = SCRIPT_REAP, .prefix = reaper->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
 
     if (!reaper->run && script_run(reaper->redis, &call, on_reaped, reaper, &reaper->run))
         reaper->run = NULL; /* Redis is away: the next tick asks again */
@@ -65,7 +64,7 @@ static void reap(struct reaper *reaper)
 static void schedule(struct reaper *reaper)
 {
     int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * INTERVAL_MS);
-    struct timeval tv = { .tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     evtimer_add(reaper->timer, &tv);
 }

@@ -87,7 +87,7 @@ static struct redis *redis_of(const struct report *report, enum script_id script
 
 static void retry_later(struct report *report)
 {
-    static const struct timeval delay = { .tv_sec = RETRY_DELAY_MS / 1000, .tv_usec = RETRY_DELAY_MS % 1000 * 1000 };
+    static const struct timeval delay = {.tv_sec = RETRY_DELAY_MS / 1000, .tv_usec = RETRY_DELAY_MS % 1000 * 1000};
 
     evtimer_add(report->retry, &delay);
 }
@@ -169,7 +169,7 @@ static bool is_one_of(const char *answer, const char *const *words)
 
 static bool is_taken(const redisReply *reply)
 {
-    static const char *const taken[] = { "OK", "SAME", "CANCEL", "BUDGET", NULL };
+    static const char *const taken[] = {"OK", "SAME", "CANCEL", "BUDGET", NULL};
 
     return is_one_of(script_answer(reply), taken);
 }
@@ -208,7 +208,7 @@ static void send_head(struct report *report)
 {
     const struct message *head = STAILQ_FIRST(&report->waiting);
     struct script_arg args[ARGS_MAX];
-    struct script_call call = { .prefix = report->config.prefix, .args = args };
+    struct script_call call = {.prefix = report->config.prefix, .args = args};
     int err;
 
     if (!head || report->in_flight)
@@ -275,7 +275,7 @@ struct report *report_destroy(struct report *report)
 void report_begin(struct report *report, const char *call_id, int images, const char *data)
 {
     char images_text[16], lease_text[24];
-    const char *args[] = { report->config.id, report->config.fence, call_id, images_text, lease_text, data };
+    const char *args[] = {report->config.id, report->config.fence, call_id, images_text, lease_text, data};
 
     (void)snprintf(images_text, sizeof(images_text), "%d", images);
     (void)snprintf(lease_text, sizeof(lease_text), "%lld", (long long)report->config.lease_ms);
@@ -286,7 +286,7 @@ void report_begin(struct report *report, const char *call_id, int images, const 
 int report_emit(struct report *report, const char *data, const char *slot)
 {
     char wseq_text[24];
-    const char *args[] = { report->config.id, report->config.fence, wseq_text, data, slot };
+    const char *args[] = {report->config.id, report->config.fence, wseq_text, data, slot};
 
     (void)snprintf(wseq_text, sizeof(wseq_text), "%lld", (long long)++report->wseq);
     return enqueue(report, SCRIPT_EMIT, args, sizeof(args) / sizeof(args[0]));
@@ -295,7 +295,7 @@ int report_emit(struct report *report, const char *data, const char *slot)
 void report_finish(struct report *report, const struct report_end *end)
 {
     char delay_text[24];
-    const char *args[] = { report->config.id, report->config.fence, end->outcome, end->charge, delay_text, end->data };
+    const char *args[] = {report->config.id, report->config.fence, end->outcome, end->charge, delay_text, end->data};
 
     (void)snprintf(delay_text, sizeof(delay_text), "%lld", (long long)end->delay_ms);
     if (enqueue(report, SCRIPT_FINISH, args, sizeof(args) / sizeof(args[0])))

@@ -52,7 +52,8 @@ struct report *report_destroy(struct report *report);             /* accepts NUL
 
 /* data: the JSON of the process event that the script logs. */
 void report_begin(struct report *report, const char *call_id, int images, const char *data);
-int report_emit(struct report *report, const char *data, const char *slot) MUST_CHECK; /* ERR_NO_MEMORY: it is not said */
+int report_emit(struct report *report, const char *data,
+                const char *slot) MUST_CHECK; /* ERR_NO_MEMORY: it is not said */
 
 struct report_end {
     const char *outcome; /* "done" "failed" "cancelled" "retry" "handback" */

@@ -20,7 +20,7 @@
 enum { PARTITION = 0, URL_SIZE = 1100, HEADER_SIZE = 4200, REDIS_OUTPUT_MAX = 256 << 20, AUDIT_MS = 60000 };
 
 /* Soon after a blip, and well below the reaper's hold after a long one. */
-static const struct backoff reconnect = { .base_ms = 100, .max_ms = 2000 };
+static const struct backoff reconnect = {.base_ms = 100, .max_ms = 2000};
 
 TAILQ_HEAD(job_list, job);
 
@@ -241,7 +241,7 @@ static void set_context(struct runner *runner)
         .prefix = runner->prefix,
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
-        .backoff = { .base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms },
+        .backoff = {.base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms},
         .ark = ark_defaults(options),
         .ark_url = runner->ark_url,
         .authorization = runner->authorization,
@@ -260,7 +260,7 @@ static bool create_durable(struct runner *runner)
 
     if (options->durability == DURABILITY_NONE)
         return true;
-    runner->paid = connect_redis(runner, "arkrelay-worker:paid", (struct redis_events){ .on_ready = on_paid_ready });
+    runner->paid = connect_redis(runner, "arkrelay-worker:paid", (struct redis_events){.on_ready = on_paid_ready});
     if (runner->paid)
         runner->durable =
             durable_create(runner->paid, (enum durability)options->durability, options->durability_timeout_ms);
@@ -272,16 +272,16 @@ static bool create_governor(struct runner *runner)
     const struct worker_options *options = runner->config.options;
 
     runner->governor =
-        governor_create(&(struct governor_config){ .loop = runner->config.loop,
-                                                   .redis = runner->commands,
-                                                   .worker = runner->config.name,
-                                                   .ttl_ms = options->lease_ms,
-                                                   .calls_max = (int)options->ark_calls_max,
-                                                   .images_per_minute = (int)options->ark_images_per_minute,
-                                                   .images_per_call = (int)options->ark_max_images,
-                                                   .on_granted = on_granted,
-                                                   .on_settled = on_settled,
-                                                   .arg = runner });
+        governor_create(&(struct governor_config){.loop = runner->config.loop,
+                                                  .redis = runner->commands,
+                                                  .worker = runner->config.name,
+                                                  .ttl_ms = options->lease_ms,
+                                                  .calls_max = (int)options->ark_calls_max,
+                                                  .images_per_minute = (int)options->ark_images_per_minute,
+                                                  .images_per_call = (int)options->ark_max_images,
+                                                  .on_granted = on_granted,
+                                                  .on_settled = on_settled,
+                                                  .arg = runner});
     return runner->governor;
 }
 
@@ -292,43 +292,43 @@ static bool create_parts(struct runner *runner)
 
     if (loop_reserve_timers(loop, (size_t)options->concurrency + LOOP_TIMERS)) /* each job has one, for trying again */
         return false;
-    runner->fetch = fetch_create(&(struct fetch_setup){ .loop = loop,
-                                                        .connect_ms = options->ark_connect_timeout_ms,
-                                                        .first_byte_ms = options->ark_first_byte_timeout_ms,
-                                                        .ca_file = options->ark_ca_file,
-                                                        .user_agent = "arkrelay-worker/" ARKRELAY_VERSION });
+    runner->fetch = fetch_create(&(struct fetch_setup){.loop = loop,
+                                                       .connect_ms = options->ark_connect_timeout_ms,
+                                                       .first_byte_ms = options->ark_first_byte_timeout_ms,
+                                                       .ca_file = options->ark_ca_file,
+                                                       .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
     runner->commands = connect_redis(runner, "arkrelay-worker:commands",
-                                     (struct redis_events){ .on_ready = on_ready, .on_lost = on_commands_lost });
-    runner->waiter =
-        connect_redis(runner, "arkrelay-worker:wait", (struct redis_events){ .on_ready = on_waiter_ready });
+                                     (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost});
+    runner->waiter = connect_redis(runner, "arkrelay-worker:wait", (struct redis_events){.on_ready = on_waiter_ready});
     if (!runner->commands || !create_governor(runner) || !create_durable(runner))
         return false;
-    runner->leases = lease_keeper_create(
-        &(struct lease_config){ .loop = loop,
-                                .redis = runner->commands,
-                                .prefix = runner->prefix,
-                                .lease_ms = options->lease_ms,
-                                .events = { .on_cancelled = on_lease_cancelled, .on_lost = on_lease_lost },
-                                .arg = runner });
-    runner->claim = claim_create(&(struct claim_config){ .loop = loop,
-                                                         .redis = runner->commands,
-                                                         .waiter = runner->waiter,
-                                                         .governor = runner->governor,
-                                                         .prefix = runner->prefix,
-                                                         .wake = runner->wake,
-                                                         .worker = runner->config.name,
-                                                         .lease_ms = options->lease_ms,
-                                                         .max_attempts = (int)options->max_attempts,
-                                                         .room = room,
-                                                         .on_job = on_job,
-                                                         .on_stopped = on_claim_stopped,
-                                                         .arg = runner });
+    runner->leases = lease_keeper_create(&(struct lease_config){
+        .loop = loop,
+        .redis = runner->commands,
+        .prefix = runner->prefix,
+        .lease_ms = options->lease_ms,
+        .events = {.on_cancelled = on_lease_cancelled, .on_lost = on_lease_lost},
+        .arg = runner
+    });
+    runner->claim = claim_create(&(struct claim_config){.loop = loop,
+                                                        .redis = runner->commands,
+                                                        .waiter = runner->waiter,
+                                                        .governor = runner->governor,
+                                                        .prefix = runner->prefix,
+                                                        .wake = runner->wake,
+                                                        .worker = runner->config.name,
+                                                        .lease_ms = options->lease_ms,
+                                                        .max_attempts = (int)options->max_attempts,
+                                                        .room = room,
+                                                        .on_job = on_job,
+                                                        .on_stopped = on_claim_stopped,
+                                                        .arg = runner});
     runner->reaper = reaper_create(loop, runner->commands, runner->prefix);
-    runner->audit = audit_create(&(struct audit_config){ .loop = loop,
-                                                         .redis = runner->commands,
-                                                         .prefix = runner->prefix,
-                                                         .worker = runner->config.name,
-                                                         .interval_ms = AUDIT_MS });
+    runner->audit = audit_create(&(struct audit_config){.loop = loop,
+                                                        .redis = runner->commands,
+                                                        .prefix = runner->prefix,
+                                                        .worker = runner->config.name,
+                                                        .interval_ms = AUDIT_MS});
     return runner->fetch && runner->waiter && runner->leases && runner->claim && runner->reaper && runner->audit;
 }
 

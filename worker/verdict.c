@@ -100,7 +100,7 @@ static const struct {
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-static const struct finding doubt = { DOUBT, PROBLEM_OUTCOME_UNKNOWN };
+static const struct finding doubt = {DOUBT, PROBLEM_OUTCOME_UNKNOWN};
 
 static const struct finding *find_exact(const char *code, size_t len)
 {
@@ -132,10 +132,10 @@ static struct finding judge_empty(const struct ark_result *ark)
     const struct finding *slot = find_code(ark->slot_error.code);
 
     if (ark->generated > 0)
-        return (struct finding){ LOST, PROBLEM_ARK_NO_IMAGES };
+        return (struct finding){LOST, PROBLEM_ARK_NO_IMAGES};
     if (slot && slot->problem == PROBLEM_ARK_CONTENT_REFUSED)
         return *slot;
-    return (struct finding){ REFUSED, PROBLEM_ARK_NO_IMAGES };
+    return (struct finding){REFUSED, PROBLEM_ARK_NO_IMAGES};
 }
 
 /* No image came. */
@@ -145,7 +145,7 @@ static struct finding judge(const struct evidence *evidence)
     const struct finding *known = find_code(ark->error.code);
 
     if (evidence->end == FETCH_NEVER_LEFT)
-        return (struct finding){ FAILED, PROBLEM_ARK_UNREACHABLE };
+        return (struct finding){FAILED, PROBLEM_ARK_UNREACHABLE};
     known = known ? known : find_status(ark);
     if (known)
         return *known;
@@ -197,7 +197,7 @@ void verdict_decide(const struct evidence *evidence, struct verdict *out)
 {
     struct finding finding;
 
-    *out = (struct verdict){ .action = VERDICT_DONE, .charge = CHARGE_KNOWN, .problem = PROBLEM_COUNT };
+    *out = (struct verdict){.action = VERDICT_DONE, .charge = CHARGE_KNOWN, .problem = PROBLEM_COUNT};
     if (evidence->ark->images > 0)
         return;
     finding = judge(evidence);

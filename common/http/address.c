@@ -40,9 +40,8 @@ static char *split(char *text, const char **host)
 
 int http_address_parse(const char *text, struct http_address *out, const char **why)
 {
-    struct addrinfo hints = { .ai_family = AF_UNSPEC,
-                              .ai_socktype = SOCK_STREAM,
-                              .ai_flags = AI_PASSIVE | AI_NUMERICSERV };
+    struct addrinfo hints = {
+        .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
     char copy[HOST_MAX + sizeof("[]:65535")];
     const char *host = NULL;
@@ -60,7 +59,7 @@ int http_address_parse(const char *text, struct http_address *out, const char **
         *why = gai_strerror(failed);
         return ERR_NOT_FOUND;
     }
-    *out = (struct http_address){ .len = found->ai_addrlen };
+    *out = (struct http_address){.len = found->ai_addrlen};
     memcpy(&out->storage, found->ai_addr, found->ai_addrlen);
     freeaddrinfo(found);
     return 0;

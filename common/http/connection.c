@@ -65,7 +65,7 @@ void connection_turn_later(struct connection *connection)
 
 void connection_close(struct connection *connection, enum connection_end how, const char *why)
 {
-    struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     if (connection->state == CONNECTION_CLOSED)
         return;
@@ -105,7 +105,7 @@ static void bury(struct connection *connection)
 /* Whoever has sent a whole request and then a FIN may still wait for the answer; after a reset nobody does. */
 static void check_reset(struct connection *connection)
 {
-    struct pollfd socket = { .fd = connection->fd };
+    struct pollfd socket = {.fd = connection->fd};
 
     if (connection->set->config->half_close_is_gone)
         socket.events = POLLRDHUP;

@@ -56,13 +56,13 @@ static void handle(struct connection *connection)
 
     http_parser_request(&incoming->parser, incoming->input.data, request);
     if (incoming->input.len - incoming->head_len >= body_len)
-        request->body = (struct http_text){ incoming->input.data + incoming->head_len, body_len };
+        request->body = (struct http_text){incoming->input.data + incoming->head_len, body_len};
     else
         connection->close_after = true; /* nobody takes this body, so its end is not looked for */
     incoming->end = incoming->head_len + request->body.len;
     if (!request->keep_alive)
         connection->close_after = true;
-    connection->exchange = (struct http_exchange){ .open = true, .head_only = request->method == HTTP_HEAD };
+    connection->exchange = (struct http_exchange){.open = true, .head_only = request->method == HTTP_HEAD};
     connection_enter(connection, CONNECTION_HANDLING, "request");
     connection->set->on_request(connection);
 }

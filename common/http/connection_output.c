@@ -116,7 +116,7 @@ void connection_abort(struct connection *connection, enum connection_end how)
 
 void connection_answered(struct connection *connection)
 {
-    connection->exchange = (struct http_exchange){ 0 };
+    connection->exchange = (struct http_exchange){0};
     connection_enter(connection, CONNECTION_SENDING, "answered");
     connection_turn_later(connection);
 }

@@ -50,14 +50,14 @@ static void answer_without_route(struct connection *connection, unsigned allowed
     struct http_exchange *exchange = &connection->exchange;
 
     if (!allowed) {
-        http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_NOT_FOUND });
+        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_NOT_FOUND});
         return;
     }
     add_allow(connection, allowed);
     if (connection->incoming->request.method == HTTP_OPTIONS)
         http_respond(exchange, 204, NULL, NULL, 0);
     else
-        http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_METHOD_NOT_ALLOWED });
+        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_METHOD_NOT_ALLOWED});
 }
 
 void http_dispatch(struct connection *connection)
@@ -86,11 +86,11 @@ void http_refuse(struct connection *connection, enum problem problem, const char
     struct http_exchange *exchange = &connection->exchange;
 
     /* Nothing else of a request that was refused is used, its id included. */
-    connection->incoming->request = (struct http_request){ 0 };
+    connection->incoming->request = (struct http_request){0};
     choose_request_id(connection->incoming);
-    *exchange = (struct http_exchange){ .open = true };
+    *exchange = (struct http_exchange){.open = true};
     exchange->head_only = parser->has_request_line && parser->method == HTTP_HEAD;
     if (problem_status(problem) == 503)
         http_add_header(exchange, "Retry-After", RETRY_AFTER);
-    http_respond_problem(exchange, &(struct problem_report){ .problem = problem, .detail = detail });
+    http_respond_problem(exchange, &(struct problem_report){.problem = problem, .detail = detail});
 }

@@ -6,7 +6,7 @@ typedef bool rule_fn(struct http_request *request, const struct http_limits *lim
 
 static bool refuse(struct http_refusal *out, enum problem problem, const char *detail)
 {
-    *out = (struct http_refusal){ problem, detail };
+    *out = (struct http_refusal){problem, detail};
     return false;
 }
 
@@ -39,8 +39,8 @@ static size_t count(const struct http_request *request, const char *name)
 
 static bool rule_once_only(struct http_request *request, const struct http_limits *limits, struct http_refusal *out)
 {
-    static const char *const names[] = { "Host",          "Content-Length", "Transfer-Encoding", "Content-Type",
-                                         "Authorization", "Last-Event-ID",  "Idempotency-Key",   "Origin" };
+    static const char *const names[] = {"Host",          "Content-Length", "Transfer-Encoding", "Content-Type",
+                                        "Authorization", "Last-Event-ID",  "Idempotency-Key",   "Origin"};
 
     (void)limits;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
@@ -64,16 +64,16 @@ static bool rule_host(struct http_request *request, const struct http_limits *li
 /* The last coding must be chunked, or nobody knows where the body ends. */
 static bool is_coded_chunked(struct http_text coding)
 {
-    static const char *const known[] = { "gzip", "x-gzip", "deflate", "compress", "x-compress" };
+    static const char *const known[] = {"gzip", "x-gzip", "deflate", "compress", "x-compress"};
     const char *comma = memchr(coding.data, ',', coding.len);
     struct http_text first, rest;
 
     if (!comma)
         return false;
-    first = (struct http_text){ coding.data, (size_t)(comma - coding.data) };
-    rest = (struct http_text){ comma + 1, coding.len - first.len - 1 };
+    first = (struct http_text){coding.data, (size_t)(comma - coding.data)};
+    rest = (struct http_text){comma + 1, coding.len - first.len - 1};
     while (rest.len && (rest.data[0] == ' ' || rest.data[0] == '\t'))
-        rest = (struct http_text){ rest.data + 1, rest.len - 1 };
+        rest = (struct http_text){rest.data + 1, rest.len - 1};
     for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
         if (http_text_is_nocase(first, known[i]))
             return http_text_is_nocase(rest, "chunked");
@@ -167,10 +167,10 @@ static bool lists(struct http_text list, const char *token)
     for (const char *at = list.data; at < end;) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
         const char *stop = comma ? comma : end;
-        struct http_text item = { at, (size_t)(stop - at) };
+        struct http_text item = {at, (size_t)(stop - at)};
 
         while (item.len && strchr(" \t", item.data[0]))
-            item = (struct http_text){ item.data + 1, item.len - 1 };
+            item = (struct http_text){item.data + 1, item.len - 1};
         while (item.len && strchr(" \t", item.data[item.len - 1]))
             item.len--;
         if (http_text_is_nocase(item, token))

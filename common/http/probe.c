@@ -17,7 +17,7 @@ enum { STATUS_LINE = sizeof(prefix) - 1 + 3 };
 
 static int wait_until(int fd, short events, int64_t deadline_ms)
 {
-    struct pollfd socket = { .fd = fd, .events = events };
+    struct pollfd socket = {.fd = fd, .events = events};
     int64_t rest_ms = deadline_ms - clock_monotonic_ms();
 
     if (rest_ms <= 0)

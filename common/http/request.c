@@ -19,7 +19,7 @@ const char *http_method_name(enum http_method method)
 
 void http_parser_init(struct http_parser *parser, const struct http_limits *limits)
 {
-    *parser = (struct http_parser){ .limits = limits };
+    *parser = (struct http_parser){.limits = limits};
 }
 
 static bool fail(struct http_parser *parser, enum problem problem, const char *detail)
@@ -162,20 +162,20 @@ static void fill_request(const struct http_parser *parser, const char *bytes, st
     *out = (struct http_request){
         .method = parser->method,
         .minor = parser->minor,
-        .path = {bytes + parser->path.at,                             parser->path.len },
-        .query = { parser->query.at ? bytes + parser->query.at : NULL, parser->query.len},
+        .path = {bytes + parser->path.at,                            parser->path.len },
+        .query = {parser->query.at ? bytes + parser->query.at : NULL, parser->query.len},
         .header_count = parser->header_count,
     };
     for (size_t i = 0; i < parser->header_count; i++) {
-        out->headers[i].name = (struct http_text){ bytes + parser->headers[i].name, parser->headers[i].name_len };
-        out->headers[i].value = (struct http_text){ bytes + parser->headers[i].value, parser->headers[i].value_len };
+        out->headers[i].name = (struct http_text){bytes + parser->headers[i].name, parser->headers[i].name_len};
+        out->headers[i].value = (struct http_text){bytes + parser->headers[i].value, parser->headers[i].value_len};
     }
 }
 
 static enum http_parse finish_head(struct http_parser *parser, const char *bytes, size_t *head_len)
 {
     struct http_request request;
-    struct http_refusal refusal = { 0 };
+    struct http_refusal refusal = {0};
 
     fill_request(parser, bytes, &request);
     if (!http_apply_header_rules(&request, parser->limits, &refusal)) {

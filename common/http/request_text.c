@@ -28,7 +28,7 @@ struct http_text http_request_header(const struct http_request *request, const c
     for (size_t i = 0; i < request->header_count; i++)
         if (http_text_is_nocase(request->headers[i].name, name))
             return request->headers[i].value;
-    return (struct http_text){ 0 };
+    return (struct http_text){0};
 }
 
 static int hex_value(char c)
@@ -77,8 +77,8 @@ bool http_request_query(const struct http_request *request, const char *name, ch
         size_t step = amp ? len + 1 : len;
 
         if (len > name_len && rest.data[name_len] == '=' && !memcmp(rest.data, name, name_len))
-            return decode((struct http_text){ rest.data + name_len + 1, len - name_len - 1 }, out, size);
-        rest = (struct http_text){ rest.data + step, rest.len - step };
+            return decode((struct http_text){rest.data + name_len + 1, len - name_len - 1}, out, size);
+        rest = (struct http_text){rest.data + step, rest.len - step};
     }
     return false;
 }

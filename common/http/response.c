@@ -70,7 +70,7 @@ static bool is_clean(const char *text)
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value)
 {
     struct connection *connection = connection_of(exchange);
-    struct http_text connection_header = { name, strlen(name) };
+    struct http_text connection_header = {name, strlen(name)};
 
     if (!connection->incoming || !http_is_token(name, strlen(name)) || !is_clean(value))
         return;
@@ -118,10 +118,9 @@ static const char *reason(int status)
 /* Not strftime: the names of days and months must not follow the locale. */
 static void add_date(struct buf *out)
 {
-    static const char days[][4] = { "Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat" };
-    static const char months[][4] = {
-        "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"
-    };
+    static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+    static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
+                                     "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
     time_t now = time(NULL);
     struct tm tm;
 
@@ -280,6 +279,6 @@ void http_abort(struct http_exchange *exchange, enum http_abort how)
         give_up(connection);
         return;
     }
-    *exchange = (struct http_exchange){ 0 };
+    *exchange = (struct http_exchange){0};
     connection_abort(connection, how == HTTP_ABORT_RST ? END_RST : END_FIN);
 }

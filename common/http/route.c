@@ -11,7 +11,7 @@ static bool matches(const char *pattern, struct http_text path, struct http_text
         if (*pattern == '{') {
             const char *slash = memchr(at, '/', (size_t)(end - at));
 
-            *segment = (struct http_text){ at, (size_t)((slash ? slash : end) - at) };
+            *segment = (struct http_text){at, (size_t)((slash ? slash : end) - at)};
             if (!segment->len)
                 return false;
             at += segment->len;
@@ -27,11 +27,11 @@ struct http_route_match http_route_find(const struct http_server_config *config,
                                         struct http_text path)
 {
     enum http_method asked = method == HTTP_HEAD ? HTTP_GET : method;
-    struct http_route_match match = { 0 };
+    struct http_route_match match = {0};
 
     for (size_t i = 0; i < config->route_count; i++) {
         const struct http_route *route = &config->routes[i];
-        struct http_text segment = { 0 };
+        struct http_text segment = {0};
 
         if (!matches(route->path, path, &segment))
             continue;

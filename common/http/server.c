@@ -78,7 +78,7 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
 /* Usually the process is out of descriptors: the connection stays in the backlog, and asking again at once would spin. */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    struct timeval pause = { .tv_usec = ACCEPT_PAUSE_MS * 1000 };
+    struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
     struct http_server *server = arg;
     int error = errno;
     int64_t now_ms = clock_monotonic_ms();
@@ -130,7 +130,7 @@ static int open_socket(const struct http_server_config *config, int *out, const 
 static int start_listening(struct http_server *server, const char **why)
 {
     unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
-    struct http_address address = { .len = sizeof(address.storage) };
+    struct http_address address = {.len = sizeof(address.storage)};
     int fd, err = open_socket(&server->config, &fd, why);
 
     if (err)

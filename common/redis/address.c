@@ -15,9 +15,9 @@ static const struct {
     const char *prefix;
     bool tls, path;
 } schemes[] = {
-    { "redis://", false, false },
-    { "rediss://", true, false },
-    { "unix://", false, true },
+    {"redis://",  false, false},
+    {"rediss://", true,  false},
+    {"unix://",   false, true },
 };
 
 /* A stretch of the URL. */
@@ -115,11 +115,11 @@ static int read_user(struct reading *reading, struct span text)
     if (!user_len && text.len == 1)
         return refuse(reading, ERR_SYNTAX, "the password is empty");
     if (user_len) {
-        reading->out->user = decode(reading, (struct span){ text.at, user_len });
+        reading->out->user = decode(reading, (struct span){text.at, user_len});
         if (!reading->out->user)
             return reading->err;
     }
-    reading->out->password = decode(reading, (struct span){ colon + 1, text.len - user_len - 1 });
+    reading->out->password = decode(reading, (struct span){colon + 1, text.len - user_len - 1});
     return reading->out->password ? 0 : reading->err;
 }
 
@@ -179,9 +179,9 @@ static int read_host(struct reading *reading, struct span text)
     if (!host_end)
         host_end = end;
     if (bracket)
-        err = read_bracketed(reading, (struct span){ text.at + 1, (size_t)(bracket - text.at) - 1 });
+        err = read_bracketed(reading, (struct span){text.at + 1, (size_t)(bracket - text.at) - 1});
     else
-        err = read_name(reading, (struct span){ text.at, (size_t)(host_end - text.at) });
+        err = read_name(reading, (struct span){text.at, (size_t)(host_end - text.at)});
     if (err)
         return err;
     reading->out->port = DEFAULT_PORT;
@@ -191,21 +191,21 @@ static int read_host(struct reading *reading, struct span text)
         return refuse(reading, ERR_SYNTAX, "only :port may follow an IPv6 address");
     if (memchr(host_end + 1, ':', (size_t)(end - host_end - 1)))
         return refuse(reading, ERR_SYNTAX, "an IPv6 address must stand in brackets");
-    return read_port(reading, (struct span){ host_end + 1, (size_t)(end - host_end - 1) });
+    return read_port(reading, (struct span){host_end + 1, (size_t)(end - host_end - 1)});
 }
 
 /* host[:port][/[db]] */
 static int read_server(struct reading *reading, const char *text)
 {
     size_t len = strcspn(text, "/?#");
-    int err = read_host(reading, (struct span){ text, len });
+    int err = read_host(reading, (struct span){text, len});
 
     text += len;
     if (err || !*text || !strcmp(text, "/"))
         return err;
     if (*text != '/')
         return refuse(reading, ERR_SYNTAX, "nothing but /db may follow the host");
-    return read_db(reading, (struct span){ text + 1, strlen(text + 1) });
+    return read_db(reading, (struct span){text + 1, strlen(text + 1)});
 }
 
 /* /path[?db=n] */
@@ -217,7 +217,7 @@ static int read_path(struct reading *reading, const char *text)
         return refuse(reading, ERR_SYNTAX, "the socket's path is not absolute");
     if (len >= sizeof(((struct sockaddr_un *)NULL)->sun_path))
         return refuse(reading, ERR_SYNTAX, "the socket's path is longer than a socket address can hold");
-    reading->out->path = copy(reading, (struct span){ text, len });
+    reading->out->path = copy(reading, (struct span){text, len});
     if (!reading->out->path)
         return reading->err;
     text += len;
@@ -225,7 +225,7 @@ static int read_path(struct reading *reading, const char *text)
         return 0;
     if (strncmp(text, "?db=", 4))
         return refuse(reading, ERR_SYNTAX, "nothing but ?db=n may follow the socket's path");
-    return read_db(reading, (struct span){ text + 4, strlen(text + 4) });
+    return read_db(reading, (struct span){text + 4, strlen(text + 4)});
 }
 
 /* Steps over "[user]:password@" where there is one; an @ or a / inside must be written in percent. */
@@ -239,7 +239,7 @@ static int skip_user(struct reading *reading, const char **text)
         return 0;
     if (memchr(at + 1, '@', len - (size_t)(at + 1 - *text)))
         return refuse(reading, ERR_SYNTAX, "an @ in the user or the password is written %40");
-    err = read_user(reading, (struct span){ *text, (size_t)(at - *text) });
+    err = read_user(reading, (struct span){*text, (size_t)(at - *text)});
     *text = at + 1;
     return err;
 }
@@ -265,8 +265,8 @@ static int read_url(struct reading *reading, const char *url)
 
 int redis_address_parse(const char *url, struct redis_address *out, const char **why)
 {
-    struct redis_address address = { 0 };
-    struct reading reading = { .out = &address };
+    struct redis_address address = {0};
+    struct reading reading = {.out = &address};
     int err = read_url(&reading, url);
 
     if (!err) {
@@ -286,7 +286,7 @@ void redis_address_deinit(struct redis_address *address)
     free(address->path);
     free(address->user);
     free(address->password);
-    *address = (struct redis_address){ 0 };
+    *address = (struct redis_address){0};
 }
 
 void redis_address_text(const struct redis_address *address, char *out, size_t size)

@@ -72,7 +72,7 @@ int redis_send(struct redis *redis, const struct redis_command *command, redis_r
                struct redis_call **call) MUST_CHECK;
 
 /* The same for NUL-terminated words, the last one NULL: REDIS_WORDS("PING"). */
-#define REDIS_WORDS(...) ((const char *[]){ __VA_ARGS__, NULL })
+#define REDIS_WORDS(...) ((const char *[]){__VA_ARGS__, NULL})
 int redis_send_words(struct redis *redis, const char *const *words, redis_reply_fn *done, void *arg,
                      struct redis_call **call) MUST_CHECK;
 

@@ -72,7 +72,7 @@ int command_send_words(struct redis *redis, const char *const *words, enum call_
 {
     const char *argv[WORDS_MAX];
     size_t lengths[WORDS_MAX];
-    struct redis_command command = { .argv = argv, .lengths = lengths };
+    struct redis_command command = {.argv = argv, .lengths = lengths};
 
     for (; words[command.argc]; command.argc++) {
         if (command.argc == WORDS_MAX)

@@ -47,7 +47,7 @@ static void enter(struct redis *redis, enum redis_state next, const char *why)
 
 void redis_connection_arm(struct redis *redis, int64_t delay_ms)
 {
-    struct timeval tv = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
 
     evtimer_add(redis->timer, &tv);
 }

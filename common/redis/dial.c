@@ -95,12 +95,12 @@ static void tune(int fd)
     static const struct {
         int level, name, value;
     } options[] = {
-        { IPPROTO_TCP, TCP_NODELAY, 1 },
-        { SOL_SOCKET, SO_KEEPALIVE, 1 },
-        { IPPROTO_TCP, TCP_KEEPIDLE, KEEPALIVE_IDLE_S },
-        { IPPROTO_TCP, TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S },
-        { IPPROTO_TCP, TCP_KEEPCNT, KEEPALIVE_PROBES },
-        { IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS },
+        {IPPROTO_TCP, TCP_NODELAY,      1                   },
+        {SOL_SOCKET,  SO_KEEPALIVE,     1                   },
+        {IPPROTO_TCP, TCP_KEEPIDLE,     KEEPALIVE_IDLE_S    },
+        {IPPROTO_TCP, TCP_KEEPINTVL,    KEEPALIVE_INTERVAL_S},
+        {IPPROTO_TCP, TCP_KEEPCNT,      KEEPALIVE_PROBES    },
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS   },
     };
 
     for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
@@ -129,7 +129,7 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
 static bool attempt(struct dial *dial, const struct target *target)
 {
     int64_t share_ms = dial->timeout_ms / (int64_t)dial->count + 1;
-    struct timeval tv = { .tv_sec = share_ms / 1000, .tv_usec = share_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = share_ms / 1000, .tv_usec = share_ms % 1000 * 1000};
 
     dial->fd = socket(target->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (dial->fd < 0) {
@@ -238,7 +238,7 @@ struct dial *dial_start(struct loop *loop, const struct redis_address *address, 
     if (!dial)
         return NULL;
     *dial =
-        (struct dial){ .loop = loop, .address = address, .timeout_ms = timeout_ms, .done = done, .arg = arg, .fd = -1 };
+        (struct dial){.loop = loop, .address = address, .timeout_ms = timeout_ms, .done = done, .arg = arg, .fd = -1};
     dial->wait = event_new(loop_base(loop), -1, 0, on_turn, dial);
     if (!dial->wait)
         return dial_cancel(dial);

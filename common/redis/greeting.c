@@ -11,14 +11,14 @@ static const struct {
     const char *begins;
     enum log_level level;
 } hopeless[] = {
-    { "LOADING", LOG_WARN },
-    { "READONLY", LOG_WARN },
-    { "MASTERDOWN", LOG_WARN },
-    { "UNBLOCKED", LOG_WARN },
-    { "ERR max number of clients", LOG_WARN },
-    { "NOAUTH", LOG_ERROR },
-    { "WRONGPASS", LOG_ERROR },
-    { "DENIED", LOG_ERROR },
+    {"LOADING",                   LOG_WARN },
+    {"READONLY",                  LOG_WARN },
+    {"MASTERDOWN",                LOG_WARN },
+    {"UNBLOCKED",                 LOG_WARN },
+    {"ERR max number of clients", LOG_WARN },
+    {"NOAUTH",                    LOG_ERROR},
+    {"WRONGPASS",                 LOG_ERROR},
+    {"DENIED",                    LOG_ERROR},
 };
 
 bool greeting_is_hopeless(const redisReply *reply, enum log_level *level)

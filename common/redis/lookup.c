@@ -43,13 +43,13 @@ static void on_found(int error, struct evutil_addrinfo *found, void *arg)
 
 struct lookup *lookup_start(struct loop *loop, const char *resolv_conf, const char *host, lookup_fn *done, void *arg)
 {
-    struct evutil_addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP };
+    struct evutil_addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_protocol = IPPROTO_TCP};
     struct lookup *lookup = calloc(1, sizeof(*lookup));
     struct evdns_getaddrinfo_request *request;
 
     if (!lookup)
         return NULL;
-    *lookup = (struct lookup){ .loop = loop, .done = done, .arg = arg };
+    *lookup = (struct lookup){.loop = loop, .done = done, .arg = arg};
     lookup->dns = evdns_base_new(loop_base(loop), EVDNS_BASE_DISABLE_WHEN_INACTIVE);
     if (!lookup->dns) {
         free(lookup);

@@ -66,7 +66,7 @@ static void on_reply(const redisReply *reply, int err, void *arg);
 
 static int send_run(struct script_run *run)
 {
-    const struct redis_command command = { .argc = run->argc, .argv = run->argv, .lengths = run->lengths };
+    const struct redis_command command = {.argc = run->argc, .argv = run->argv, .lengths = run->lengths};
     int err = redis_send(run->redis, &command, on_reply, run, &run->call);
 
     if (!err)

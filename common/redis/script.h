@@ -67,7 +67,7 @@ int script_run(struct redis *redis, const struct script_call *call, redis_reply_
                struct script_run **run) MUST_CHECK;
 void script_cancel(struct script_run *run);
 
-#define SCRIPT_TEXT(text) ((struct script_arg){ (text), strlen(text) })
+#define SCRIPT_TEXT(text) ((struct script_arg){(text), strlen(text)})
 
 /* The first word of an answer; "" when the reply is not an array that begins with a word (an error reply, for one). */
 const char *script_answer(const redisReply *reply);

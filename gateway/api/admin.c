@@ -39,10 +39,10 @@ static struct http_text bearer(struct http_text header)
     size_t at = strlen(SCHEME);
 
     if (header.len <= at || strncasecmp(header.data, SCHEME, at) != 0 || header.data[at] != ' ')
-        return (struct http_text){ 0 };
+        return (struct http_text){0};
     while (at < header.len && header.data[at] == ' ')
         at++;
-    return (struct http_text){ header.data + at, header.len - at };
+    return (struct http_text){header.data + at, header.len - at};
 }
 
 static bool has_key(const struct http_request *request, const char *key)
@@ -60,7 +60,7 @@ void admin_guard(const struct gateway *gateway, struct http_exchange *exchange)
     if (request->path.len < strlen(ADMIN_PATH) || memcmp(request->path.data, ADMIN_PATH, strlen(ADMIN_PATH)) != 0)
         return;
     if (!*key) {
-        http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_NOT_FOUND });
+        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_NOT_FOUND});
     } else if (request->method != HTTP_OPTIONS && !has_key(request, key)) {
         http_add_header(exchange, "WWW-Authenticate", SCHEME " realm=\"arkrelay\"");
         answer_problem(exchange, PROBLEM_UNAUTHORIZED, NULL);
@@ -85,7 +85,7 @@ static void answer_paused(struct http_exchange *exchange, const redisReply *repl
 static void set_paused(struct http_exchange *exchange, const struct gateway *gateway, const char *paused)
 {
     store_ask(gateway->commands, exchange,
-              &(struct store_question){ .script = SCRIPT_PAUSE, .mode = paused, .answer = answer_paused });
+              &(struct store_question){.script = SCRIPT_PAUSE, .mode = paused, .answer = answer_paused});
 }
 
 void api_admin_pause(struct http_exchange *exchange, void *arg)

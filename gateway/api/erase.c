@@ -24,5 +24,5 @@ void api_erase(struct http_exchange *exchange, void *arg)
 
     if (task_path_read(exchange, full_id))
         store_ask(gateway->commands, exchange,
-                  &(struct store_question){ .script = SCRIPT_ERASE, .full_id = full_id, .answer = on_answer });
+                  &(struct store_question){.script = SCRIPT_ERASE, .full_id = full_id, .answer = on_answer});
 }

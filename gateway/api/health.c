@@ -44,5 +44,5 @@ void api_readyz(struct http_exchange *exchange, void *arg)
     else if (!hub_is_ready(gateway->hub)) /* a stream needs both connections */
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else
-        store_ask(gateway->commands, exchange, &(struct store_question){ .script = SCRIPT_READY, .answer = on_ready });
+        store_ask(gateway->commands, exchange, &(struct store_question){.script = SCRIPT_READY, .answer = on_ready});
 }

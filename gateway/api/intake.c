@@ -66,7 +66,7 @@ static struct http_text idempotency_key(const struct http_request *request)
     struct http_text key = http_request_header(request, "Idempotency-Key");
 
     if (key.len >= 2 && key.data[0] == '"' && key.data[key.len - 1] == '"')
-        key = (struct http_text){ key.data + 1, key.len - 2 };
+        key = (struct http_text){key.data + 1, key.len - 2};
     return key;
 }
 
@@ -94,12 +94,12 @@ static int validate(const struct gateway *gateway, const struct http_request *re
 {
     const struct gateway_options *options = gateway->config.options;
     const struct http_text key = idempotency_key(request);
-    const struct validate_rules rules = { .max_paid_calls = (int)options->max_paid_calls_limit,
-                                          .data_urls = options->data_urls,
-                                          .id_required = intake == INTAKE_STREAM,
-                                          .for_stream = intake == INTAKE_STREAM,
-                                          .key = key.data,
-                                          .key_len = key.len };
+    const struct validate_rules rules = {.max_paid_calls = (int)options->max_paid_calls_limit,
+                                         .data_urls = options->data_urls,
+                                         .id_required = intake == INTAKE_STREAM,
+                                         .for_stream = intake == INTAKE_STREAM,
+                                         .key = key.data,
+                                         .key_len = key.len};
     int err = validate_body(request->body.data, request->body.len, &rules, valid, report);
 
     if (!err && !valid->task_id[0])
@@ -110,7 +110,7 @@ static int validate(const struct gateway *gateway, const struct http_request *re
 struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake intake)
 {
     struct validate_report report;
-    struct validated valid = { 0 };
+    struct validated valid = {0};
     struct submission *submission = NULL;
     int err;
 

@@ -17,7 +17,7 @@ enum {
     AT_COUNTERS, /* name, number, name, number ... */
 };
 
-static const char *const names[NUMBERS] = { "depth", "delayed", "running", "dead" };
+static const char *const names[NUMBERS] = {"depth", "delayed", "running", "dead"};
 
 static int64_t number(const redisReply *reply, size_t at)
 {
@@ -59,5 +59,5 @@ void api_queue(struct http_exchange *exchange, void *arg)
 {
     const struct gateway *gateway = arg;
 
-    store_ask(gateway->commands, exchange, &(struct store_question){ .script = SCRIPT_QUEUE, .answer = on_answer });
+    store_ask(gateway->commands, exchange, &(struct store_question){.script = SCRIPT_QUEUE, .answer = on_answer});
 }

@@ -22,7 +22,7 @@ void api_generate_stream(struct http_exchange *exchange, void *arg)
     submission = intake_read(gateway, exchange, INTAKE_STREAM);
     if (submission)
         stream_open(gateway->streams, exchange,
-                    &(struct stream_request){ .full_id = submission->full_id, .submission = submission });
+                    &(struct stream_request){.full_id = submission->full_id, .submission = submission});
 }
 
 static bool has_parameter(struct http_text query, const char *name)
@@ -48,7 +48,7 @@ static bool read_cursor(const struct http_request *request, struct stream_reques
     if (!header.data && has_parameter(request->query, "last_event_id")) {
         if (!http_request_query(request, "last_event_id", value, sizeof(value)))
             return false;
-        header = (struct http_text){ value, strlen(value) };
+        header = (struct http_text){value, strlen(value)};
     }
     out->resumes = header.len > 0;
     return !out->resumes || !task_cursor_parse(header.data, header.len, &out->cursor);
@@ -58,7 +58,7 @@ void api_task_stream(struct http_exchange *exchange, void *arg)
 {
     const struct gateway *gateway = arg;
     char full_id[TASK_FULL_ID_SIZE];
-    struct stream_request request = { .full_id = full_id };
+    struct stream_request request = {.full_id = full_id};
 
     if (!intake_accepts(exchange, "text", "event-stream") || !task_path_read(exchange, full_id))
         return;

@@ -116,9 +116,9 @@ static const char *charged(const redisReply *reply, enum task_state state)
     static const struct {
         const char *answer, *end;
     } rows[] = {
-        { "yes", "\"charged\":\"yes\"}" },
-        { "unknown", "\"charged\":\"unknown\"}" },
-        { "no", "\"charged\":\"no\"}" },
+        {"yes",     "\"charged\":\"yes\"}"    },
+        {"unknown", "\"charged\":\"unknown\"}"},
+        {"no",      "\"charged\":\"no\"}"     },
     };
     bool is_final = task_state_is_final(state);
     size_t len, end_len;
@@ -216,5 +216,5 @@ void api_task(struct http_exchange *exchange, void *arg)
 
     if (task_path_read(exchange, full_id))
         store_ask(gateway->commands, exchange,
-                  &(struct store_question){ .script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer });
+                  &(struct store_question){.script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer});
 }

@@ -28,7 +28,7 @@ static const char generations_path[] = "/api/v3/images/generations";
 static void respond_with(struct http_exchange *exchange, const char *type, const struct buf *body)
 {
     if (buf_error(body))
-        http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_INTERNAL });
+        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
     else
         http_respond(exchange, 200, type, buf_text(body), body->len);
 }
@@ -40,7 +40,7 @@ static void respond_with_text(struct http_exchange *exchange, const char *type, 
 
 static void respond_bad_body(struct http_exchange *exchange, const char *why)
 {
-    http_respond_problem(exchange, &(struct problem_report){ .problem = PROBLEM_INVALID_JSON, .detail = why });
+    http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INVALID_JSON, .detail = why});
 }
 
 /* -- ARK */
@@ -197,14 +197,14 @@ static void on_clock(struct http_exchange *exchange, void *arg)
 /* -- the server: fixed routes, and one per model for its pictures */
 
 static const struct http_route fixed_routes[] = {
-    {HTTP_POST,  generations_path, on_generations},
-    { HTTP_GET,  "/",              on_root       },
-    { HTTP_GET,  "/livez",         on_livez      },
-    { HTTP_GET,  "/sim/stats",     on_stats      },
-    { HTTP_GET,  "/sim/calls",     on_calls      },
-    { HTTP_POST, "/sim/reset",     on_reset      },
-    { HTTP_POST, "/sim/script",    on_script     },
-    { HTTP_POST, "/sim/clock",     on_clock      },
+    {HTTP_POST, generations_path, on_generations},
+    {HTTP_GET,  "/",              on_root       },
+    {HTTP_GET,  "/livez",         on_livez      },
+    {HTTP_GET,  "/sim/stats",     on_stats      },
+    {HTTP_GET,  "/sim/calls",     on_calls      },
+    {HTTP_POST, "/sim/reset",     on_reset      },
+    {HTTP_POST, "/sim/script",    on_script     },
+    {HTTP_POST, "/sim/clock",     on_clock      },
 };
 
 static void fill_routes(struct sim *sim)
@@ -216,7 +216,7 @@ static void fill_routes(struct sim *sim)
     for (size_t i = 0; i < SIM_MODELS_MAX && (model = sim_model_at(i)); i++) {
         (void)snprintf(sim->picture_paths[i], SIM_PATH_SIZE, "/%s/{id}", model->name);
         sim->routes[sim->route_count++] =
-            (struct http_route){ .method = HTTP_GET, .path = sim->picture_paths[i], .handler = on_picture };
+            (struct http_route){.method = HTTP_GET, .path = sim->picture_paths[i], .handler = on_picture};
     }
 }
 

@@ -29,31 +29,31 @@ struct directive {
 };
 
 static const struct directive directives[] = {
-    {"status",             NUMBER, AT(status),            400,         599,                NULL                                },
-    { "code",              TEXT,   AT(code),              0,           SIM_CODE_SIZE,      NULL                                },
-    { "message",           TEXT,   AT(message),           0,           SIM_MESSAGE_SIZE,   NULL                                },
-    { "retry_after",       NUMBER, AT(retry_after),       0,           86400,              NULL                                },
-    { "download_timeout",  NUMBER, AT(download_timeout),  0,           13,                 NULL                                },
-    { "body",              CHOICE, AT(body),              0,           0,                  "error|unwrapped|html|empty|garbage"},
-    { "latency",           NUMBER, AT(latency),           0,           HOUR_MS,            NULL                                },
-    { "first_latency",     NUMBER, AT(first_latency),     0,           HOUR_MS,            NULL                                },
-    { "images",            NUMBER, AT(images),            1,           COUNT_MAX,          NULL                                },
-    { "big",               NUMBER, AT(big),               1,           32 * 1024 * 1024,   NULL                                },
-    { "fail",              FAIL,   AT(fail),              0,           COUNT_MAX - 1,      NULL                                },
-    { "zero_images_200",   FLAG,   AT(zero_images_200),   0,           0,                  NULL                                },
-    { "cut_after_image",   NUMBER, AT(cut_after_image),   0,           COUNT_MAX,          NULL                                },
-    { "cut_at_byte",       NUMBER, AT(cut_at_byte),       0,           1024 * 1024 * 1024, NULL                                },
-    { "hang",              NUMBER, AT(hang),              SIM_FOREVER, HOUR_MS,            NULL                                },
-    { "hang_after_image",  NUMBER, AT(hang_after_image),  0,           COUNT_MAX,          NULL                                },
-    { "chunk",             NUMBER, AT(chunk),             1,           1024 * 1024,        NULL                                },
-    { "error_frame",       CHOICE, AT(error_frame),       0,           0,                  "none|event|data|bare"              },
-    { "error_after_image", NUMBER, AT(error_after_image), 0,           COUNT_MAX,          NULL                                },
-    { "no_completed",      FLAG,   AT(no_completed),      0,           0,                  NULL                                },
-    { "no_done",           FLAG,   AT(no_done),           0,           0,                  NULL                                },
-    { "rst",               FLAG,   AT(rst),               0,           0,                  NULL                                },
-    { "crlf",              FLAG,   AT(crlf),              0,           0,                  NULL                                },
-    { "comments",          FLAG,   AT(comments),          0,           0,                  NULL                                },
-    { "gzip",              FLAG,   AT(gzip),              0,           0,                  NULL                                },
+    {"status",            NUMBER, AT(status),            400,         599,                NULL                                },
+    {"code",              TEXT,   AT(code),              0,           SIM_CODE_SIZE,      NULL                                },
+    {"message",           TEXT,   AT(message),           0,           SIM_MESSAGE_SIZE,   NULL                                },
+    {"retry_after",       NUMBER, AT(retry_after),       0,           86400,              NULL                                },
+    {"download_timeout",  NUMBER, AT(download_timeout),  0,           13,                 NULL                                },
+    {"body",              CHOICE, AT(body),              0,           0,                  "error|unwrapped|html|empty|garbage"},
+    {"latency",           NUMBER, AT(latency),           0,           HOUR_MS,            NULL                                },
+    {"first_latency",     NUMBER, AT(first_latency),     0,           HOUR_MS,            NULL                                },
+    {"images",            NUMBER, AT(images),            1,           COUNT_MAX,          NULL                                },
+    {"big",               NUMBER, AT(big),               1,           32 * 1024 * 1024,   NULL                                },
+    {"fail",              FAIL,   AT(fail),              0,           COUNT_MAX - 1,      NULL                                },
+    {"zero_images_200",   FLAG,   AT(zero_images_200),   0,           0,                  NULL                                },
+    {"cut_after_image",   NUMBER, AT(cut_after_image),   0,           COUNT_MAX,          NULL                                },
+    {"cut_at_byte",       NUMBER, AT(cut_at_byte),       0,           1024 * 1024 * 1024, NULL                                },
+    {"hang",              NUMBER, AT(hang),              SIM_FOREVER, HOUR_MS,            NULL                                },
+    {"hang_after_image",  NUMBER, AT(hang_after_image),  0,           COUNT_MAX,          NULL                                },
+    {"chunk",             NUMBER, AT(chunk),             1,           1024 * 1024,        NULL                                },
+    {"error_frame",       CHOICE, AT(error_frame),       0,           0,                  "none|event|data|bare"              },
+    {"error_after_image", NUMBER, AT(error_after_image), 0,           COUNT_MAX,          NULL                                },
+    {"no_completed",      FLAG,   AT(no_completed),      0,           0,                  NULL                                },
+    {"no_done",           FLAG,   AT(no_done),           0,           0,                  NULL                                },
+    {"rst",               FLAG,   AT(rst),               0,           0,                  NULL                                },
+    {"crlf",              FLAG,   AT(crlf),              0,           0,                  NULL                                },
+    {"comments",          FLAG,   AT(comments),          0,           0,                  NULL                                },
+    {"gzip",              FLAG,   AT(gzip),              0,           0,                  NULL                                },
 };
 
 /* One word for what is often wanted together. */
@@ -63,15 +63,15 @@ static const struct {
         const char *name, *value;
     } means[2];
 } shorthands[] = {
-    {"html_502",         { { "status", "502" }, { "body", "html" } } },
-    { "empty_404",       { { "status", "404" }, { "body", "empty" } }},
-    { "unwrapped_error", { { "body", "unwrapped" }, { NULL, NULL } } },
-    { "body_garbage",    { { "body", "garbage" }, { NULL, NULL } }   },
+    {"html_502",        {{"status", "502"}, {"body", "html"}} },
+    {"empty_404",       {{"status", "404"}, {"body", "empty"}}},
+    {"unwrapped_error", {{"body", "unwrapped"}, {NULL, NULL}} },
+    {"body_garbage",    {{"body", "garbage"}, {NULL, NULL}}   },
 };
 
 void sim_behaviour_init(struct sim_behaviour *behaviour)
 {
-    *behaviour = (struct sim_behaviour){ 0 };
+    *behaviour = (struct sim_behaviour){0};
     for (size_t i = 0; i < COUNT(directives); i++)
         if (directives[i].type == NUMBER)
             *(int64_t *)(void *)((char *)behaviour + directives[i].at) = SIM_UNSET;

@@ -69,7 +69,7 @@ static void end(struct sim_call *call, const char *why)
 
 static void arm(struct sim_call *call, int64_t delay_ms)
 {
-    struct timeval tv = { .tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000 };
+    struct timeval tv = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
 
     evtimer_add(call->timer, &tv);
 }
@@ -248,7 +248,7 @@ static bool is_authorized(const struct sim_call *call, const struct http_request
 
     if (!value.data || value.len <= len || strncasecmp(value.data, scheme, len))
         return false;
-    return !*key || http_text_is((struct http_text){ value.data + len, value.len - len }, key);
+    return !*key || http_text_is((struct http_text){value.data + len, value.len - len}, key);
 }
 
 /* ERR_REFUSED: *error says why. */
@@ -289,17 +289,17 @@ static int check_limits(struct sim_call *call, struct sim_error *error)
 static void keep_record(struct sim_call *call)
 {
     const struct sim_request *request = &call->request;
-    struct sim_record facts = { .time_ms = sim_now_ms(call->sim),
-                                .request_id = call->request_id,
-                                .client_request_id = call->client_request_id,
-                                .model = request->asked_model,
-                                .prompt = request->prompt,
-                                .size = request->size,
-                                .refs = request->ref_count,
-                                .max_images = request->max_images,
-                                .watermark = request->watermark,
-                                .stream = request->stream,
-                                .images = request->images };
+    struct sim_record facts = {.time_ms = sim_now_ms(call->sim),
+                               .request_id = call->request_id,
+                               .client_request_id = call->client_request_id,
+                               .model = request->asked_model,
+                               .prompt = request->prompt,
+                               .size = request->size,
+                               .refs = request->ref_count,
+                               .max_images = request->max_images,
+                               .watermark = request->watermark,
+                               .stream = request->stream,
+                               .images = request->images};
 
     call->number = sim_stats_begin(call->sim->stats, &facts);
 }

@@ -17,14 +17,14 @@ static const char type_json[] = "application/json; charset=utf-8";
 
 static struct sim_framing framing_of(const struct sim_call *call)
 {
-    return (struct sim_framing){ .crlf = call->behaviour.crlf, .comments = call->behaviour.comments };
+    return (struct sim_framing){.crlf = call->behaviour.crlf, .comments = call->behaviour.comments};
 }
 
 static struct sim_answer answer_of(const struct sim_call *call)
 {
-    return (struct sim_answer){ .model = call->request.model->id,
-                                .created = sim_now_ms(call->sim) / 1000,
-                                .web_search = call->request.web_search };
+    return (struct sim_answer){.model = call->request.model->id,
+                               .created = sim_now_ms(call->sim) / 1000,
+                               .web_search = call->request.web_search};
 }
 
 static void begin_head(struct sim_call *call, int status)
@@ -129,10 +129,10 @@ static bool encode(struct sim_call *call, struct buf *out)
 /* Points the slot to its picture, in `text`. */
 static void fill_slot(struct sim_call *call, struct sim_slot *slot, struct buf *text)
 {
-    const struct sim_image_name name = { .model = call->request.model->name,
-                                         .request_id = call->request_id,
-                                         .index = slot->index,
-                                         .format = call->request.png ? SIM_PNG : SIM_JPEG };
+    const struct sim_image_name name = {.model = call->request.model->name,
+                                        .request_id = call->request_id,
+                                        .index = slot->index,
+                                        .format = call->request.png ? SIM_PNG : SIM_JPEG};
 
     if (!call->request.b64) {
         sim_image_url_write(text, call->sim->public_url, &name, sim_now_ms(call->sim));
@@ -203,10 +203,10 @@ static void flush_slot(struct sim_call *call, const struct sim_slot *slot)
 
 void sim_call_make_picture(struct sim_call *call)
 {
-    struct sim_slot slot = { .index = call->next,
-                             .width = call->request.width,
-                             .height = call->request.height,
-                             .code = scripted_failure(call) };
+    struct sim_slot slot = {.index = call->next,
+                            .width = call->request.width,
+                            .height = call->request.height,
+                            .code = scripted_failure(call)};
     struct buf text;
 
     buf_init(&text, SIM_OUT_MAX);
@@ -270,7 +270,7 @@ static void respond_with_json(struct sim_call *call)
 
 static void respond_with_garbage(struct sim_call *call)
 {
-    struct sim_error none = { .status = 200 };
+    struct sim_error none = {.status = 200};
     struct buf body;
 
     buf_init(&body, SMALL_MAX);

@@ -49,7 +49,7 @@ static void on_closed(void *arg)
 
 static void look_again(struct sim_delivery *delivery)
 {
-    struct timeval soon = { .tv_usec = FLUSH_LOOK_US };
+    struct timeval soon = {.tv_usec = FLUSH_LOOK_US};
 
     evtimer_add(delivery->flush, &soon);
 }
@@ -75,13 +75,13 @@ struct sim_delivery *sim_delivery_create(struct loop *loop, struct http_exchange
 
     if (!delivery)
         return NULL;
-    *delivery = (struct sim_delivery){ .exchange = exchange,
-                                       .on_gone = on_gone,
-                                       .arg = arg,
-                                       .cut_at_byte = behaviour->cut_at_byte,
-                                       .chunk = behaviour->chunk,
-                                       .rst = behaviour->rst,
-                                       .gzip = behaviour->gzip };
+    *delivery = (struct sim_delivery){.exchange = exchange,
+                                      .on_gone = on_gone,
+                                      .arg = arg,
+                                      .cut_at_byte = behaviour->cut_at_byte,
+                                      .chunk = behaviour->chunk,
+                                      .rst = behaviour->rst,
+                                      .gzip = behaviour->gzip};
     delivery->flush = evtimer_new(loop_base(loop), on_flush, delivery);
     if (!delivery->flush) {
         free(delivery);

@@ -15,7 +15,7 @@ static const char date_format[] = "%Y%m%dT%H%M%SZ";
 
 static void write_signature(char out[2 * SIGNATURE_BYTES + 1], const char *path, size_t path_len, const char *date)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE] = { 0 };
+    unsigned char digest[EVP_MAX_MD_SIZE] = {0};
     struct buf text;
     unsigned len = 0;
 
@@ -78,7 +78,7 @@ static bool read_date(struct http_text query, char date[DATE_SIZE], int64_t *sig
     static const char name[] = "&X-Tos-Date=";
     const char *at = query.data ? memmem(query.data, query.len, name, strlen(name)) : NULL;
     const char *end;
-    struct tm tm = { 0 };
+    struct tm tm = {0};
 
     if (!at || (size_t)(query.data + query.len - at) < strlen(name) + DATE_SIZE - 1)
         return false;

@@ -121,9 +121,9 @@ static void put_number(struct writer *writer, int value, int size)
 static double channel_value(struct sim_pixel pixel, int channel)
 {
     static const double weights[CHANNELS][4] = {
-        {0.299,      0.587,     0.114,     -128},
-        { -0.168736, -0.331264, 0.5,       0   },
-        { 0.5,       -0.418688, -0.081312, 0   }
+        {0.299,     0.587,     0.114,     -128},
+        {-0.168736, -0.331264, 0.5,       0   },
+        {0.5,       -0.418688, -0.081312, 0   }
     };
     const double *weight = weights[channel];
 
@@ -182,9 +182,9 @@ static void put_block(struct writer *writer, int index, int left, int top, int c
 
 void sim_jpeg_write(struct buf *out, int index)
 {
-    static const char jfif[] = { 'J', 'F', 'I', 'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0 };
+    static const char jfif[] = {'J', 'F', 'I', 'F', 0, 1, 1, 0, 0, 1, 0, 1, 0, 0};
     const double pi = acos(-1);
-    struct writer writer = { .out = out };
+    struct writer writer = {.out = out};
 
     for (int frequency = 0; frequency < SIDE; frequency++)
         for (int place = 0; place < SIDE; place++)

@@ -70,7 +70,7 @@ static int run(const struct sim_options *options)
 
 int main(int argc, char **argv)
 {
-    struct sim_options options = { 0 };
+    struct sim_options options = {0};
     int status;
 
     switch (options_load(&sim_option_table, argc, argv, &options)) {

@@ -17,8 +17,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_1K) | BIT(SIM_2K) | BIT(SIM_4K),
      .pixels_min = 921600,
      .pixels_max = 16777216,
-     .default_size = "2048x2048" },
-    { .id = "doubao-seedream-4-5-251128",
+     .default_size = "2048x2048"},
+    {.id = "doubao-seedream-4-5-251128",
      .name = "doubao-seedream-4-5",
      .group = true,
      .stream = true,
@@ -27,8 +27,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_2K) | BIT(SIM_4K),
      .pixels_min = 3686400,
      .pixels_max = 16777216,
-     .default_size = "2048x2048" },
-    { .id = "doubao-seedream-5-0-260128",
+     .default_size = "2048x2048"},
+    {.id = "doubao-seedream-5-0-260128",
      .name = "doubao-seedream-5-0",
      .group = true,
      .stream = true,
@@ -39,8 +39,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_2K) | BIT(SIM_3K) | BIT(SIM_4K),
      .pixels_min = 3686400,
      .pixels_max = 16777216,
-     .default_size = "2048x2048" },
-    { .id = "doubao-seedream-5-0-lite-260128",
+     .default_size = "2048x2048"},
+    {.id = "doubao-seedream-5-0-lite-260128",
      .name = "doubao-seedream-5-0-lite",
      .group = true,
      .stream = true,
@@ -51,8 +51,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_2K) | BIT(SIM_3K) | BIT(SIM_4K),
      .pixels_min = 3686400,
      .pixels_max = 16777216,
-     .default_size = "2048x2048" },
-    { .id = "doubao-seedream-5-0-pro-260628",
+     .default_size = "2048x2048"},
+    {.id = "doubao-seedream-5-0-pro-260628",
      .name = "doubao-seedream-5-0-pro",
      .output_format = true,
      .optimize_prompt = true,
@@ -62,8 +62,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_1K) | BIT(SIM_1_5K) | BIT(SIM_2K),
      .pixels_min = 921600,
      .pixels_max = 4624220,
-     .default_size = "2K" },
-    { .id = "doubao-seedream-5-0-flash-260915",
+     .default_size = "2K"},
+    {.id = "doubao-seedream-5-0-flash-260915",
      .name = "doubao-seedream-5-0-flash",
      .output_format = true,
      .optimize_prompt = true,
@@ -72,16 +72,16 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_1K) | BIT(SIM_1_5K) | BIT(SIM_2K),
      .pixels_min = 921600,
      .pixels_max = 4624220,
-     .default_size = "2K" },
-    { .id = "doubao-seedream-3-0-t2i-250415",
+     .default_size = "2K"},
+    {.id = "doubao-seedream-3-0-t2i-250415",
      .name = "doubao-seedream-3-0-t2i",
      .guidance_scale = true,
      .pixels_min = 262144,
      .pixels_max = 4194304,
-     .default_size = "1024x1024"                                       },
+     .default_size = "1024x1024"                                     },
 };
 
-static const char *const keyword_names[SIM_KEYWORD_COUNT] = { "1K", "1.5K", "2K", "3K", "4K" };
+static const char *const keyword_names[SIM_KEYWORD_COUNT] = {"1K", "1.5K", "2K", "3K", "4K"};
 
 struct dimensions {
     short width, height;
@@ -92,14 +92,14 @@ static const struct {
     const char *ratio;
     struct dimensions at[SIM_KEYWORD_COUNT];
 } shapes[] = {
-    {"1:1",   { { 1024, 1024 }, { 1536, 1536 }, { 2048, 2048 }, { 3072, 3072 }, { 4096, 4096 } }},
-    { "21:9", { { 1512, 648 }, { 2352, 1008 }, { 3136, 1344 }, { 4704, 2016 }, { 6240, 2656 } } },
-    { "16:9", { { 1280, 720 }, { 2048, 1152 }, { 2848, 1600 }, { 4096, 2304 }, { 5504, 3040 } } },
-    { "9:16", { { 720, 1280 }, { 1152, 2048 }, { 1600, 2848 }, { 2304, 4096 }, { 3040, 5504 } } },
-    { "4:3",  { { 1152, 864 }, { 1728, 1296 }, { 2304, 1728 }, { 3456, 2592 }, { 4704, 3520 } } },
-    { "3:4",  { { 864, 1152 }, { 1296, 1728 }, { 1728, 2304 }, { 2592, 3456 }, { 3520, 4704 } } },
-    { "3:2",  { { 1248, 832 }, { 1872, 1248 }, { 2496, 1664 }, { 3744, 2496 }, { 4992, 3328 } } },
-    { "2:3",  { { 832, 1248 }, { 1248, 1872 }, { 1664, 2496 }, { 2496, 3744 }, { 3328, 4992 } } },
+    {"1:1",  {{1024, 1024}, {1536, 1536}, {2048, 2048}, {3072, 3072}, {4096, 4096}}},
+    {"21:9", {{1512, 648}, {2352, 1008}, {3136, 1344}, {4704, 2016}, {6240, 2656}} },
+    {"16:9", {{1280, 720}, {2048, 1152}, {2848, 1600}, {4096, 2304}, {5504, 3040}} },
+    {"9:16", {{720, 1280}, {1152, 2048}, {1600, 2848}, {2304, 4096}, {3040, 5504}} },
+    {"4:3",  {{1152, 864}, {1728, 1296}, {2304, 1728}, {3456, 2592}, {4704, 3520}} },
+    {"3:4",  {{864, 1152}, {1296, 1728}, {1728, 2304}, {2592, 3456}, {3520, 4704}} },
+    {"3:2",  {{1248, 832}, {1872, 1248}, {2496, 1664}, {3744, 2496}, {4992, 3328}} },
+    {"2:3",  {{832, 1248}, {1248, 1872}, {1664, 2496}, {2496, 3744}, {3328, 4992}} },
 };
 
 const struct sim_model *sim_model_at(size_t index)

@@ -5,7 +5,7 @@
 enum { DIGIT_COLUMNS = 3, DIGIT_ROWS = 5, DIGIT_CELL = 20, DIGIT_STEP = (DIGIT_COLUMNS + 1) * DIGIT_CELL };
 
 /* Five rows of three bits each, the top left one highest. */
-static const uint16_t digits[10] = { 075557, 026227, 071747, 071717, 055711, 074717, 074757, 071111, 075757, 075717 };
+static const uint16_t digits[10] = {075557, 026227, 071747, 071717, 055711, 074717, 074757, 071111, 075757, 075717};
 
 static bool is_in_digit(int digit, int x, int y)
 {
@@ -30,21 +30,21 @@ static bool is_in_number(int number, int x, int y)
 struct sim_pixel sim_picture_pixel(int index, int x, int y)
 {
     static const struct sim_pixel colours[] = {
-        {40,   90,  200},
-        { 200, 70,  60 },
-        { 50,  160, 80 },
-        { 150, 80,  190},
-        { 220, 140, 40 },
-        { 40,  160, 170},
-        { 120, 120, 130}
+        {40,  90,  200},
+        {200, 70,  60 },
+        {50,  160, 80 },
+        {150, 80,  190},
+        {220, 140, 40 },
+        {40,  160, 170},
+        {120, 120, 130}
     };
     struct sim_pixel base = colours[(unsigned)index % (sizeof(colours) / sizeof(colours[0]))];
     int light = (x + y) / 4 - SIM_PICTURE_SIDE / 4; /* from -64 to 63 along the diagonal */
 
     if (is_in_number(index, x, y))
-        return (struct sim_pixel){ 255, 255, 255 };
+        return (struct sim_pixel){255, 255, 255};
 #define SHADED(channel) (uint8_t)((channel) + light < 0 ? 0 : (channel) + light > 255 ? 255 : (channel) + light)
-    return (struct sim_pixel){ SHADED(base.red), SHADED(base.green), SHADED(base.blue) };
+    return (struct sim_pixel){SHADED(base.red), SHADED(base.green), SHADED(base.blue)};
 #undef SHADED
 }
 
@@ -53,7 +53,7 @@ static const struct {
     void (*write)(struct buf *out, int index);
 } formats[SIM_PICTURE_FORMATS] = {
     [SIM_JPEG] = {"image/jpeg", "jpeg", sim_jpeg_write},
-    [SIM_PNG] = { "image/png", "png",  sim_png_write },
+    [SIM_PNG] = {"image/png",  "png",  sim_png_write },
 };
 
 void sim_picture_write(struct buf *out, enum sim_picture_format format, int index)

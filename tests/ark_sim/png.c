@@ -19,7 +19,7 @@ static void add_chunk(struct buf *out, const char type[4], const struct buf *dat
 
 static void add_header(struct buf *out)
 {
-    static const char depth_and_kind[5] = { 8, 2, 0, 0, 0 }; /* 8 bits, RGB, deflate, no interlace */
+    static const char depth_and_kind[5] = {8, 2, 0, 0, 0}; /* 8 bits, RGB, deflate, no interlace */
     struct buf data;
 
     buf_init(&data, 64);
@@ -44,8 +44,8 @@ static void add_rows(struct buf *rows, int index)
 
 void sim_png_write(struct buf *out, int index)
 {
-    static const char zlib_head[2] = { 0x78, 0x01 };
-    struct buf rows, data, nothing = { 0 };
+    static const char zlib_head[2] = {0x78, 0x01};
+    struct buf rows, data, nothing = {0};
 
     buf_init(&rows, ROW_BYTES * SIM_PICTURE_SIDE);
     buf_init(&data, SIM_PICTURE_MAX);

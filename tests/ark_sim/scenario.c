@@ -6,7 +6,7 @@
 void sim_scenario_deinit(struct sim_scenario *scenario)
 {
     free(scenario->steps);
-    *scenario = (struct sim_scenario){ 0 };
+    *scenario = (struct sim_scenario){0};
 }
 
 static int read_steps(struct sim_behaviour *steps, const json_t *list, char why[SIM_WHY_SIZE])
@@ -39,7 +39,7 @@ int sim_scenario_load(struct sim_scenario *scenario, const char *json, size_t le
     }
     if (!err) {
         sim_scenario_deinit(scenario);
-        *scenario = (struct sim_scenario){ .steps = steps, .count = count };
+        *scenario = (struct sim_scenario){.steps = steps, .count = count};
         steps = NULL;
     }
     free(steps);

@@ -19,7 +19,7 @@ struct sim_stats {
     struct sim_record *records; /* a ring: number n lies at n % max */
 };
 
-static const char *const outcome_names[SIM_OUTCOMES] = { "open", "answered", "cut", "disconnected" };
+static const char *const outcome_names[SIM_OUTCOMES] = {"open", "answered", "cut", "disconnected"};
 
 struct sim_stats *sim_stats_create(size_t records_max)
 {
@@ -39,7 +39,7 @@ static void forget(struct sim_record *record)
     free(record->model);
     free(record->prompt);
     free(record->size);
-    *record = (struct sim_record){ 0 };
+    *record = (struct sim_record){0};
 }
 
 static void forget_all(struct sim_stats *stats)
@@ -156,7 +156,7 @@ size_t sim_stats_open(const struct sim_stats *stats)
 void sim_stats_reset(struct sim_stats *stats)
 {
     forget_all(stats);
-    stats->counters = (struct counters){ 0 };
+    stats->counters = (struct counters){0};
     stats->max_open = stats->open;
     stats->forgotten = stats->last;
 }

@@ -57,7 +57,7 @@ void sim_deflate_stored(struct buf *out, const void *data, size_t len)
 
 void sim_gzip_stored(struct buf *out, const void *data, size_t len)
 {
-    static const char head[10] = { '\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 0, '\xff' };
+    static const char head[10] = {'\x1f', '\x8b', 8, 0, 0, 0, 0, 0, 0, '\xff'};
 
     buf_add(out, head, sizeof(head));
     sim_deflate_stored(out, data, len);

@@ -95,7 +95,7 @@ static bool is_base64(const char *text)
 /* data:image/<format>;base64,<data> with the format in lower case */
 static const char *judge_inline_image(const char *ref)
 {
-    static const char *const formats[] = { "jpeg", "jpg", "png", "webp", "bmp", "tiff", "gif", "heic", "heif" };
+    static const char *const formats[] = {"jpeg", "jpg", "png", "webp", "bmp", "tiff", "gif", "heic", "heif"};
     const char *format = ref + strlen("data:image/"), *comma = strstr(format, ";base64,");
 
     if (!comma)
@@ -233,7 +233,7 @@ static int read_max_images(struct reading *reading)
 static int read_group(struct reading *reading)
 {
     static const char name[] = "sequential_image_generation";
-    static const char *const choices[] = { "disabled", "auto" };
+    static const char *const choices[] = {"disabled", "auto"};
     struct sim_request *request = reading->request;
     int room = GROUP_MAX - (int)request->ref_count;
     int err;
@@ -262,7 +262,7 @@ static int read_stream(struct reading *reading)
 
 static int read_output(struct reading *reading)
 {
-    static const char *const formats[] = { "jpeg", "png" }, *const ways[] = { "url", "b64_json" };
+    static const char *const formats[] = {"jpeg", "png"}, *const ways[] = {"url", "b64_json"};
     struct sim_request *request = reading->request;
     int err = read_choice(reading, "response_format", ways, "must be one of: url, b64_json", &request->b64);
 
@@ -337,7 +337,7 @@ static int read_tuning(struct reading *reading)
 /* Transparent backgrounds and layers are not simulated, not even where the model has them. */
 static int read_layers(struct reading *reading)
 {
-    static const char *const choices[] = { "opaque", "transparent" };
+    static const char *const choices[] = {"opaque", "transparent"};
     bool background = reading->request->model->background, transparent = false;
     int layers, err = read_bool(reading, "layer_decomposition", &layers);
 
@@ -355,11 +355,11 @@ static int read_layers(struct reading *reading)
 
 int sim_request_read(struct sim_request *out, const char *body, size_t len, struct sim_error *error)
 {
-    static int (*const steps[])(struct reading *) = { read_model, read_prompt, read_refs,   read_size,
-                                                      read_group, read_stream, read_output, read_optimize_prompt,
-                                                      read_tools, read_tuning, read_layers };
+    static int (*const steps[])(struct reading *) = {read_model, read_prompt, read_refs,   read_size,
+                                                     read_group, read_stream, read_output, read_optimize_prompt,
+                                                     read_tools, read_tuning, read_layers};
     json_t *root = json_loadb(body, len, 0, NULL);
-    struct reading reading = { .request = out, .body = root, .error = error };
+    struct reading reading = {.request = out, .body = root, .error = error};
     int err = 0;
 
     out->watermark = -1;
@@ -382,5 +382,5 @@ void sim_request_deinit(struct sim_request *request)
     free(request->size);
     for (size_t i = 0; i < request->ref_count; i++)
         free(request->refs[i]);
-    *request = (struct sim_request){ 0 };
+    *request = (struct sim_request){0};
 }

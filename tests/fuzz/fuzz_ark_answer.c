@@ -33,17 +33,16 @@ static void add_result(struct buf *out, const struct ark_result *result)
 /* piece: 0 for the whole body at once. */
 static void run(struct buf *out, const uint8_t *data, size_t len, uint8_t head, size_t piece)
 {
-    static const char *const types[] = { "application/json", "text/event-stream; charset=utf-8", "text/html", NULL };
-    static const int statuses[] = { 200, 400, 429, 503 };
+    static const char *const types[] = {"application/json", "text/event-stream; charset=utf-8", "text/html", NULL};
+    static const int statuses[] = {200, 400, 429, 503};
     struct ark_answer_setup setup = {
-        .expected = 3, .max_bytes = BODY_MAX, .max_line = BODY_MAX, .on_slot = on_slot, .arg = out
-    };
+        .expected = 3, .max_bytes = BODY_MAX, .max_line = BODY_MAX, .on_slot = on_slot, .arg = out};
     struct ark_answer *answer = ark_answer_create(&setup);
     size_t step = piece ? piece : len;
 
     if (!answer)
         abort();
-    ark_answer_head(answer, &(struct ark_head){ .status = statuses[head / 4 % 4], .content_type = types[head % 4] });
+    ark_answer_head(answer, &(struct ark_head){.status = statuses[head / 4 % 4], .content_type = types[head % 4]});
     for (size_t at = 0; at < len; at += step)
         if (ark_answer_body(answer, (const char *)data + at, len - at < step ? len - at : step))
             break;

@@ -10,7 +10,7 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Small limits are reached by small inputs. */
-static const struct http_limits limits = { .target_max = 64, .head_max = 512, .body_max = 1000 };
+static const struct http_limits limits = {.target_max = 64, .head_max = 512, .body_max = 1000};
 
 struct outcome {
     enum http_parse parse;
@@ -22,7 +22,7 @@ struct outcome {
 static struct outcome run(const char *bytes, size_t first, size_t step, size_t len)
 {
     struct http_parser parser;
-    struct outcome outcome = { .parse = HTTP_PARSE_MORE };
+    struct outcome outcome = {.parse = HTTP_PARSE_MORE};
 
     http_parser_init(&parser, &limits);
     for (size_t have = first; outcome.parse == HTTP_PARSE_MORE; have = have + step < len ? have + step : len) {

@@ -47,7 +47,7 @@ static int on_assignment(const char *name, const char *value, void *arg)
     if (!*name)
         abort();
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct buf why = { .max = 1000 };
+        struct buf why = {.max = 1000};
         int err = option_value_parse(&rows[i], value, values, &why);
 
         if (!!err != !!why.len)
@@ -60,7 +60,7 @@ static int on_assignment(const char *name, const char *value, void *arg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct values values = { 0 };
+    struct values values = {0};
     char *text = malloc(size + 1);
     size_t line;
 

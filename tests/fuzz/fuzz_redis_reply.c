@@ -73,7 +73,7 @@ static void ask(struct calls *calls, struct seen *seen, int subscriber)
 
 static int take_replies(struct replies *replies, struct calls *calls, struct seen *seen)
 {
-    const struct redis_events events = { .on_subscribed = on_subscribed, .on_message = on_message };
+    const struct redis_events events = {.on_subscribed = on_subscribed, .on_message = on_message};
     redisReply *reply = NULL;
     int err;
 
@@ -93,7 +93,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct seen seen = { 0 };
+    struct seen seen = {0};
     struct replies *replies;
     struct calls calls;
     size_t piece;

@@ -37,7 +37,7 @@ static int read_stream(const char *bytes, size_t len, size_t cut, struct buf *st
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct buf whole = { .max = STORY_MAX }, parts = { .max = STORY_MAX };
+    struct buf whole = {.max = STORY_MAX}, parts = {.max = STORY_MAX};
     const char *bytes = (const char *)data + 1;
     size_t len = size - 1;
 

@@ -20,7 +20,7 @@ from support.judge import Judge
 from support.processes import ProcessTest, eventually
 from support.world import World
 
-SECONDS = int(os.environ.get("CHAOS_SECONDS", "180"))
+SECONDS = int(os.environ.get("CHAOS_SECONDS") or os.environ.get("CHAOS_DEFAULT_SECONDS", "180"))
 SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
 CLIENTS = 200
 SETTLE_S = 60

@@ -68,7 +68,7 @@ static void peer_free(struct peer *peer)
 
 static void peer_reset(struct peer *peer)
 {
-    struct linger now = { .l_onoff = 1, .l_linger = 0 };
+    struct linger now = {.l_onoff = 1, .l_linger = 0};
 
     assert_int_equal(setsockopt(bufferevent_getfd(peer->bev), SOL_SOCKET, SO_LINGER, &now, sizeof(now)), 0);
     peer_free(peer);
@@ -182,7 +182,7 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
 
 static void server_start(struct server *server, struct loop *loop)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
 
     server->loop = loop;
@@ -243,10 +243,9 @@ static void too_late(evutil_socket_t fd, short what, void *arg)
 
 static void world_start_with(struct world *world, int64_t connect_ms, int64_t first_byte_ms)
 {
-    struct timeval limit = { .tv_sec = 10 };
+    struct timeval limit = {.tv_sec = 10};
     struct fetch_setup setup = {
-        .connect_ms = connect_ms, .first_byte_ms = first_byte_ms, .ca_file = world->ca_file, .user_agent = "test/1"
-    };
+        .connect_ms = connect_ms, .first_byte_ms = first_byte_ms, .ca_file = world->ca_file, .user_agent = "test/1"};
 
     world->loop = loop_create();
     assert_non_null(world->loop);
@@ -321,7 +320,7 @@ struct how {
 
 static int start_at(struct world *world, struct probe *probe, const char *url, const struct how *how)
 {
-    static const char *const headers[] = { "Content-Type: application/json", "Authorization: Bearer secret", NULL };
+    static const char *const headers[] = {"Content-Type: application/json", "Authorization: Bearer secret", NULL};
     struct fetch_request request = {
         .url = url,
         .headers = headers,
@@ -369,13 +368,13 @@ static void ask(struct world *world, struct probe *probe, const struct how *how)
 
 static void test_an_answer_comes_whole(void **state)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 5\r\n\r\nhello" } };
-    struct probe probe = { 0 };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}};
+    struct probe probe = {0};
     const char *request;
 
     (void)state;
     world_start(&world);
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_ANSWERED);
     assert_int_equal(probe.status, 200);
     assert_string_equal(probe.content_type, "application/json");
@@ -397,12 +396,12 @@ static void test_an_answer_comes_whole(void **state)
 
 static void test_a_large_body_is_sent_at_once(void **state)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 0\r\n\r\n" } };
-    struct probe probe = { 0 };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 0\r\n\r\n"}};
+    struct probe probe = {0};
 
     (void)state;
     world_start(&world);
-    ask(&world, &probe, &(struct how){ .body_len = 2 << 20 });
+    ask(&world, &probe, &(struct how){.body_len = 2 << 20});
     assert_int_equal(probe.end, FETCH_ANSWERED);
     assert_int_equal(probe.heads, 1);
     assert_null(strcasestr(buf_text(&world.server.first_request), "\nExpect:"));
@@ -413,14 +412,14 @@ static void test_a_large_body_is_sent_at_once(void **state)
 
 static void test_interim_answers_and_trailers_are_not_the_answer(void **state)
 {
-    struct world world = { .server = { .answer = "HTTP/1.1 103 Early Hints\r\nx-request-id: early\r\n\r\n" HEAD
-                                                 "Transfer-Encoding: chunked\r\nTrailer: x-request-id\r\n\r\n"
-                                                 "5\r\nhello\r\n0\r\nx-request-id: late\r\n\r\n" } };
-    struct probe probe = { 0 };
+    struct world world = {.server = {.answer = "HTTP/1.1 103 Early Hints\r\nx-request-id: early\r\n\r\n" HEAD
+                                               "Transfer-Encoding: chunked\r\nTrailer: x-request-id\r\n\r\n"
+                                               "5\r\nhello\r\n0\r\nx-request-id: late\r\n\r\n"}};
+    struct probe probe = {0};
 
     (void)state;
     world_start(&world);
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_ANSWERED);
     assert_int_equal(probe.heads, 1);
     assert_int_equal(probe.status, 200);
@@ -432,13 +431,12 @@ static void test_interim_answers_and_trailers_are_not_the_answer(void **state)
 
 static void test_a_redirect_is_an_answer(void **state)
 {
-    struct world world = { .server = { .answer =
-                                           "HTTP/1.1 307 No\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n" } };
-    struct probe probe = { 0 };
+    struct world world = {.server = {.answer = "HTTP/1.1 307 No\r\nLocation: /elsewhere\r\nContent-Length: 0\r\n\r\n"}};
+    struct probe probe = {0};
 
     (void)state;
     world_start(&world);
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_ANSWERED);
     assert_int_equal(probe.status, 307);
     assert_int_equal(world.server.posts, 1);
@@ -453,14 +451,14 @@ static const struct {
     int heads;
     const char *data;
 } deaths[] = {
-    {"closed without a byte",         NULL,                                  THEN_CLOSE, 0, ""     },
-    { "reset without a byte",         NULL,                                  THEN_RESET, 0, ""     },
-    { "closed inside of the head",    "HTTP/1.1 200 OK\r\nContent-Ty",       THEN_CLOSE, 0, ""     },
-    { "closed after the head",        HEAD "Content-Length: 9\r\n\r\n",      THEN_CLOSE, 1, ""     },
-    { "closed inside of the body",    HEAD "Content-Length: 9\r\n\r\nhello", THEN_CLOSE, 1, "hello"},
-    { "closed inside of a chunk",     HEAD CHUNKED "9\r\nhello",             THEN_CLOSE, 1, "hello"},
-    { "closed before the last chunk", HEAD CHUNKED "5\r\nhello\r\n",         THEN_CLOSE, 1, "hello"},
-    { "not HTTP at all",              "hello, this is no HTTP\r\n\r\n",      THEN_CLOSE, 0, ""     },
+    {"closed without a byte",        NULL,                                  THEN_CLOSE, 0, ""     },
+    {"reset without a byte",         NULL,                                  THEN_RESET, 0, ""     },
+    {"closed inside of the head",    "HTTP/1.1 200 OK\r\nContent-Ty",       THEN_CLOSE, 0, ""     },
+    {"closed after the head",        HEAD "Content-Length: 9\r\n\r\n",      THEN_CLOSE, 1, ""     },
+    {"closed inside of the body",    HEAD "Content-Length: 9\r\n\r\nhello", THEN_CLOSE, 1, "hello"},
+    {"closed inside of a chunk",     HEAD CHUNKED "9\r\nhello",             THEN_CLOSE, 1, "hello"},
+    {"closed before the last chunk", HEAD CHUNKED "5\r\nhello\r\n",         THEN_CLOSE, 1, "hello"},
+    {"not HTTP at all",              "hello, this is no HTTP\r\n\r\n",      THEN_CLOSE, 0, ""     },
 };
 
 static void test_a_dead_connection_is_never_asked_again(void **state)
@@ -470,11 +468,11 @@ static void test_a_dead_connection_is_never_asked_again(void **state)
         struct world world = {
             .server = {.answer = deaths[i].answer, .ending = deaths[i].ending}
         };
-        struct probe probe = { 0 };
+        struct probe probe = {0};
 
         print_message("  %s\n", deaths[i].name);
         world_start(&world);
-        ask(&world, &probe, &(struct how){ 0 });
+        ask(&world, &probe, &(struct how){0});
         assert_int_equal(probe.end, FETCH_BROKE);
         assert_int_equal(probe.heads, deaths[i].heads);
         assert_string_equal(buf_text(&probe.data), deaths[i].data);
@@ -492,18 +490,18 @@ static void let_the_server_close(struct probe *probe)
 
     server->answer = NULL;
     server->ending = THEN_CLOSE;
-    start(probe->world, probe->other, &(struct how){ 0 });
+    start(probe->world, probe->other, &(struct how){0});
 }
 
 static void test_a_connection_is_never_used_again(void **state)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok" } };
-    struct probe second = { 0 };
-    struct probe first = { .on_done = let_the_server_close, .other = &second };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok"}};
+    struct probe second = {0};
+    struct probe first = {.on_done = let_the_server_close, .other = &second};
 
     (void)state;
     world_start(&world);
-    start(&world, &first, &(struct how){ 0 });
+    start(&world, &first, &(struct how){0});
     loop_run(world.loop);
     assert_int_equal(first.end, FETCH_ANSWERED);
     assert_int_equal(second.end, FETCH_BROKE);
@@ -516,14 +514,14 @@ static void test_a_connection_is_never_used_again(void **state)
 
 static void test_a_refused_connection_never_left(void **state)
 {
-    struct world world = { 0 };
-    struct probe probe = { 0 };
+    struct world world = {0};
+    struct probe probe = {0};
 
     (void)state;
     world_start(&world);
     evconnlistener_free(world.server.listener);
     world.server.listener = NULL;
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_NEVER_LEFT);
     assert_int_equal(probe.heads, 0);
     buf_deinit(&probe.data);
@@ -535,11 +533,11 @@ static const struct {
     enum ending ending;
     int64_t connect_ms, first_byte_ms;
 } handshakes[] = {
-    {"TLS to a server that speaks none",             "HTTP/1.1 400 Bad Request\r\n\r\n", THEN_CLOSE, 5000, 5000},
-    { "TLS to a server that closes",                 NULL,                               THEN_CLOSE, 5000, 5000},
-    { "TLS to a server that resets",                 NULL,                               THEN_RESET, 5000, 5000},
-    { "TLS to a server that says nothing",           NULL,                               THEN_KEEP,  50,   5000},
-    { "the same, with less time for the first byte", NULL,                               THEN_KEEP,  5000, 50  },
+    {"TLS to a server that speaks none",            "HTTP/1.1 400 Bad Request\r\n\r\n", THEN_CLOSE, 5000, 5000},
+    {"TLS to a server that closes",                 NULL,                               THEN_CLOSE, 5000, 5000},
+    {"TLS to a server that resets",                 NULL,                               THEN_RESET, 5000, 5000},
+    {"TLS to a server that says nothing",           NULL,                               THEN_KEEP,  50,   5000},
+    {"the same, with less time for the first byte", NULL,                               THEN_KEEP,  5000, 50  },
 };
 
 static void test_a_failed_handshake_never_left(void **state)
@@ -549,11 +547,11 @@ static void test_a_failed_handshake_never_left(void **state)
         struct world world = {
             .server = {.moment = ON_ACCEPT, .answer = handshakes[i].answer, .ending = handshakes[i].ending}
         };
-        struct probe probe = { 0 };
+        struct probe probe = {0};
 
         print_message("  %s\n", handshakes[i].name);
         world_start_with(&world, handshakes[i].connect_ms, handshakes[i].first_byte_ms);
-        ask(&world, &probe, &(struct how){ .scheme = "https" });
+        ask(&world, &probe, &(struct how){.scheme = "https"});
         assert_int_equal(probe.end, FETCH_NEVER_LEFT);
         assert_int_equal(world.server.posts, 0);
         buf_deinit(&probe.data);
@@ -569,10 +567,10 @@ static const struct {
     bool trusted;
     enum fetch_end end;
 } certificates[] = {
-    {"of an authority that is trusted",      "IP:127.0.0.1",     DAY,  true,  FETCH_ANSWERED  },
-    { "of an authority that is not trusted", "IP:127.0.0.1",     DAY,  false, FETCH_NEVER_LEFT},
-    { "of another server",                   "DNS:example.test", DAY,  true,  FETCH_NEVER_LEFT},
-    { "that has expired",                    "IP:127.0.0.1",     -DAY, true,  FETCH_NEVER_LEFT},
+    {"of an authority that is trusted",     "IP:127.0.0.1",     DAY,  true,  FETCH_ANSWERED  },
+    {"of an authority that is not trusted", "IP:127.0.0.1",     DAY,  false, FETCH_NEVER_LEFT},
+    {"of another server",                   "DNS:example.test", DAY,  true,  FETCH_NEVER_LEFT},
+    {"that has expired",                    "IP:127.0.0.1",     -DAY, true,  FETCH_NEVER_LEFT},
 };
 
 static SSL_CTX *tls_of(const char *path)
@@ -587,14 +585,14 @@ static SSL_CTX *tls_of(const char *path)
 
 static void check_certificate(size_t i, struct authority *authority, const char *ca_file, const char *path)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 5\r\n\r\nhello" }, .ca_file = ca_file };
-    struct probe probe = { 0 };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}, .ca_file = ca_file};
+    struct probe probe = {0};
 
     print_message("  a certificate %s\n", certificates[i].name);
     authority_sign(authority, certificates[i].names, certificates[i].ends_s, path);
     world.server.tls = tls_of(path);
     world_start(&world);
-    ask(&world, &probe, &(struct how){ .scheme = "https" });
+    ask(&world, &probe, &(struct how){.scheme = "https"});
     assert_int_equal(probe.end, certificates[i].end);
     assert_int_equal(world.server.posts, certificates[i].end == FETCH_ANSWERED);
     assert_string_equal(buf_text(&probe.data), certificates[i].end == FETCH_ANSWERED ? "hello" : "");
@@ -624,12 +622,12 @@ static void test_a_server_must_prove_its_name(void **state)
 
 static void test_a_late_first_byte_ends_the_call(void **state)
 {
-    struct world world = { .server = { .ending = THEN_KEEP } };
-    struct probe probe = { 0 };
+    struct world world = {.server = {.ending = THEN_KEEP}};
+    struct probe probe = {0};
 
     (void)state;
     world_start_with(&world, 5000, 100);
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_BROKE);
     assert_non_null(strstr(probe.words, "first byte"));
     assert_int_equal(world.server.posts, 1);
@@ -642,11 +640,11 @@ static void test_the_total_time_counts_after_the_first_byte(void **state)
     struct world world = {
         .server = {.answer = HEAD "Content-Length: 10\r\n\r\nhello", .ending = THEN_KEEP}
     };
-    struct probe probe = { 0 };
+    struct probe probe = {0};
 
     (void)state;
     world_start_with(&world, 5000, 150);
-    ask(&world, &probe, &(struct how){ .total_ms = 400 });
+    ask(&world, &probe, &(struct how){.total_ms = 400});
     assert_int_equal(probe.end, FETCH_BROKE);
     assert_null(strstr(probe.words, "first byte"));
     assert_string_equal(buf_text(&probe.data), "hello");
@@ -660,11 +658,11 @@ static void test_a_large_answer_breaks_off(void **state)
     struct world world = {
         .server = {.answer = HEAD "\r\n0123456789abcdef", .ending = THEN_KEEP}
     };
-    struct probe probe = { 0 };
+    struct probe probe = {0};
 
     (void)state;
     world_start(&world);
-    ask(&world, &probe, &(struct how){ .answer_max = 10 });
+    ask(&world, &probe, &(struct how){.answer_max = 10});
     assert_int_equal(probe.end, FETCH_BROKE);
     assert_non_null(strstr(probe.words, "larger"));
     assert_true(probe.data.len <= 10);
@@ -689,13 +687,13 @@ static void test_cancel_is_silent_and_hangs_up(void **state)
         struct world world = {
             .server = {.answer = HEAD "Content-Length: 10\r\n\r\nhello", .ending = THEN_KEEP}
         };
-        struct probe probe = { .on_head = in_data ? NULL : cancel_itself, .on_data = in_data ? cancel_itself : NULL };
+        struct probe probe = {.on_head = in_data ? NULL : cancel_itself, .on_data = in_data ? cancel_itself : NULL};
 
         (void)state;
         world_start(&world);
         world.server.on_gone = stop_the_loop;
         world.server.arg = world.loop;
-        start(&world, &probe, &(struct how){ 0 });
+        start(&world, &probe, &(struct how){0});
         loop_run(world.loop);
         assert_int_equal(probe.heads, 1);
         assert_int_equal(probe.data.len, in_data ? 5 : 0);
@@ -707,15 +705,15 @@ static void test_cancel_is_silent_and_hangs_up(void **state)
 
 static void test_cancel_before_the_turn_asks_nobody(void **state)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 2\r\n\r\nok" } };
-    struct probe cancelled = { 0 }, probe = { 0 };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct probe cancelled = {0}, probe = {0};
 
     (void)state;
     world_start(&world);
-    start(&world, &cancelled, &(struct how){ 0 });
+    start(&world, &cancelled, &(struct how){0});
     fetch_cancel(cancelled.call);
     world.open--;
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(cancelled.heads + cancelled.ends, 0);
     assert_int_equal(world.server.connections, 1);
     buf_deinit(&cancelled.data);
@@ -726,7 +724,7 @@ static void test_cancel_before_the_turn_asks_nobody(void **state)
 /* The server waits for a request, which never comes before the handshake: this call lasts until it is cancelled. */
 static void start_the_other(struct probe *probe)
 {
-    start(probe->world, probe->other, &(struct how){ .scheme = "https" });
+    start(probe->world, probe->other, &(struct how){.scheme = "https"});
 }
 
 static void cancel_the_other(struct probe *probe)
@@ -737,13 +735,13 @@ static void cancel_the_other(struct probe *probe)
 
 static void test_a_callback_may_start_and_cancel_another_call(void **state)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 2\r\n\r\nok" } };
-    struct probe other = { 0 };
-    struct probe probe = { .on_head = start_the_other, .on_data = cancel_the_other, .other = &other };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct probe other = {0};
+    struct probe probe = {.on_head = start_the_other, .on_data = cancel_the_other, .other = &other};
 
     (void)state;
     world_start(&world);
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_ANSWERED);
     assert_int_equal(other.heads + other.ends, 0);
     buf_deinit(&probe.data);
@@ -753,16 +751,16 @@ static void test_a_callback_may_start_and_cancel_another_call(void **state)
 
 static void test_a_callback_may_cancel_a_call_in_flight(void **state)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 2\r\n\r\nok" } };
-    struct probe other = { 0 };
-    struct probe probe = { .on_data = cancel_the_other, .other = &other };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct probe other = {0};
+    struct probe probe = {.on_data = cancel_the_other, .other = &other};
 
     (void)state;
     world_start(&world);
-    start(&world, &other, &(struct how){ .scheme = "https" });
+    start(&world, &other, &(struct how){.scheme = "https"});
     while (!world.server.connections)
         (void)event_base_loop(loop_base(world.loop), EVLOOP_ONCE);
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_ANSWERED);
     assert_int_equal(other.heads + other.ends, 0);
     buf_deinit(&probe.data);
@@ -772,17 +770,17 @@ static void test_a_callback_may_cancel_a_call_in_flight(void **state)
 
 static void test_destroy_drops_what_is_in_flight(void **state)
 {
-    struct world world = { .server = { .ending = THEN_KEEP } };
-    struct probe started = { 0 }, flying = { 0 }, cancelled = { 0 };
+    struct world world = {.server = {.ending = THEN_KEEP}};
+    struct probe started = {0}, flying = {0}, cancelled = {0};
 
     (void)state;
     world_start(&world);
-    start(&world, &flying, &(struct how){ 0 });
-    start(&world, &cancelled, &(struct how){ 0 });
+    start(&world, &flying, &(struct how){0});
+    start(&world, &cancelled, &(struct how){0});
     while (world.server.posts < 2)
         (void)event_base_loop(loop_base(world.loop), EVLOOP_ONCE);
     fetch_cancel(cancelled.call);
-    start(&world, &started, &(struct how){ 0 });
+    start(&world, &started, &(struct how){0});
     assert_int_equal(fetch_in_flight(world.fetch), 2);
     world_end(&world);
     assert_int_equal(started.ends + flying.ends + cancelled.ends, 0);
@@ -793,28 +791,28 @@ static void test_destroy_drops_what_is_in_flight(void **state)
 
 static void test_only_http_urls_are_asked(void **state)
 {
-    static const char *const urls[] = { "ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1", "" };
-    struct world world = { 0 };
-    struct probe probe = { 0 };
+    static const char *const urls[] = {"ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1", ""};
+    struct world world = {0};
+    struct probe probe = {0};
 
     (void)state;
     world_start(&world);
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
-        assert_int_equal(start_at(&world, &probe, urls[i], &(struct how){ 0 }), ERR_SYNTAX);
+        assert_int_equal(start_at(&world, &probe, urls[i], &(struct how){0}), ERR_SYNTAX);
     assert_int_equal(fetch_in_flight(world.fetch), 0);
     world_end(&world);
 }
 
 static void test_the_environment_names_no_proxy(void **state)
 {
-    struct world world = { .server = { .answer = HEAD "Content-Length: 2\r\n\r\nok" } };
-    struct probe probe = { 0 };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct probe probe = {0};
 
     (void)state;
     assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
     assert_int_equal(setenv("ALL_PROXY", "http://127.0.0.1:1", 1), 0);
     world_start(&world);
-    ask(&world, &probe, &(struct how){ 0 });
+    ask(&world, &probe, &(struct how){0});
     assert_int_equal(probe.end, FETCH_ANSWERED);
     assert_int_equal(unsetenv("http_proxy"), 0);
     assert_int_equal(unsetenv("ALL_PROXY"), 0);
@@ -826,7 +824,7 @@ static void test_the_environment_names_no_proxy(void **state)
 static void test_a_thousand_at_once(void **state)
 {
     enum { CALLS = 1000 };
-    struct world world = { .server = { .answer = HEAD "Content-Length: 5\r\n\r\nhello" } };
+    struct world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}};
     struct probe *probes = calloc(CALLS, sizeof(*probes));
     struct rlimit limit;
 
@@ -837,7 +835,7 @@ static void test_a_thousand_at_once(void **state)
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
     world_start(&world);
     for (int i = 0; i < CALLS; i++)
-        start(&world, &probes[i], &(struct how){ 0 });
+        start(&world, &probes[i], &(struct how){0});
     assert_int_equal(fetch_in_flight(world.fetch), CALLS);
     loop_run(world.loop);
     for (int i = 0; i < CALLS; i++) {

@@ -159,17 +159,16 @@ static void test_routes(void **state)
     static const struct {
         const char *name, *request_line, *status, *then; /* then: in the rest of the answer */
     } cases[] = {
-        {"a variable segment",                         "GET /items/a%20b HTTP/1.1",  "200 OK",                 "a%20b"                        },
-        { "a variable segment is not empty",           "GET /items/ HTTP/1.1",       "404 Not Found",          "\"code\":\"not_found\""       },
-        { "nor two segments",                          "GET /items/a/b HTTP/1.1",    "404 Not Found",          "\"code\":\"not_found\""       },
-        { "a path is whole",                           "GET /item HTTP/1.1",         "404 Not Found",          "\"code\":\"not_found\""       },
-        { "the query is not part of it",               "GET /items/a?b=/c HTTP/1.1", "200 OK",                 "\r\n\r\na"                    },
-        { "an unknown path stays unknown for OPTIONS", "OPTIONS /no HTTP/1.1",       "404 Not Found",          "\"status\":404"               },
-        { "OPTIONS tells what a path takes",           "OPTIONS / HTTP/1.1",         "204 No Content",
-         "Allow: GET, HEAD, POST, OPTIONS\r\n"                                                                                                },
-        { "so does 405",                               "DELETE /later HTTP/1.1",     "405 Method Not Allowed", "Allow: GET, HEAD, OPTIONS\r\n"},
-        { "POST where only GET is",                    "POST /later HTTP/1.1",       "405 Method Not Allowed",
-         "\"code\":\"method_not_allowed\""                                                                                                    },
+        {"a variable segment",                        "GET /items/a%20b HTTP/1.1",  "200 OK",                 "a%20b"                          },
+        {"a variable segment is not empty",           "GET /items/ HTTP/1.1",       "404 Not Found",          "\"code\":\"not_found\""         },
+        {"nor two segments",                          "GET /items/a/b HTTP/1.1",    "404 Not Found",          "\"code\":\"not_found\""         },
+        {"a path is whole",                           "GET /item HTTP/1.1",         "404 Not Found",          "\"code\":\"not_found\""         },
+        {"the query is not part of it",               "GET /items/a?b=/c HTTP/1.1", "200 OK",                 "\r\n\r\na"                      },
+        {"an unknown path stays unknown for OPTIONS", "OPTIONS /no HTTP/1.1",       "404 Not Found",          "\"status\":404"                 },
+        {"OPTIONS tells what a path takes",           "OPTIONS / HTTP/1.1",         "204 No Content",
+         "Allow: GET, HEAD, POST, OPTIONS\r\n"                                                                                                 },
+        {"so does 405",                               "DELETE /later HTTP/1.1",     "405 Method Not Allowed", "Allow: GET, HEAD, OPTIONS\r\n"  },
+        {"POST where only GET is",                    "POST /later HTTP/1.1",       "405 Method Not Allowed", "\"code\":\"method_not_allowed\""},
     };
     struct http_fixture fixture;
 
@@ -326,13 +325,13 @@ static void test_a_sane_request_id_is_repeated_and_others_are_replaced(void **st
         const char *sent;
         bool repeated;
     } cases[] = {
-        {"abc-DEF_1.2:3",                                                      true },
-        { "0123456789012345678901234567890123456789012345678901234567890123",  true },
-        { "01234567890123456789012345678901234567890123456789012345678901234", false},
-        { "",                                                                  false},
-        { "a b",                                                               false},
-        { "a\"b",                                                              false},
-        { "\xc3\xa9",                                                          false},
+        {"abc-DEF_1.2:3",                                                     true },
+        {"0123456789012345678901234567890123456789012345678901234567890123",  true },
+        {"01234567890123456789012345678901234567890123456789012345678901234", false},
+        {"",                                                                  false},
+        {"a b",                                                               false},
+        {"a\"b",                                                              false},
+        {"\xc3\xa9",                                                          false},
     };
     struct http_fixture fixture;
     struct http_peer peer;
@@ -431,9 +430,9 @@ static void test_deadlines(void **state)
         const char *name, *sent, *status; /* NULL: closed without a word */
     } cases[] = {
         {"nothing at all", "",                                                          NULL                 },
-        { "half a head",   "GET / HT",                                                  "408 Request Timeout"},
-        { "an empty line", "\r\n",                                                      "408 Request Timeout"},
-        { "half a body",   "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab", "408 Request Timeout"},
+        {"half a head",    "GET / HT",                                                  "408 Request Timeout"},
+        {"an empty line",  "\r\n",                                                      "408 Request Timeout"},
+        {"half a body",    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab", "408 Request Timeout"},
     };
     struct http_fixture fixture;
 
@@ -604,19 +603,19 @@ static void test_addresses(void **state)
     static const struct {
         const char *listen, *begins; /* NULL: refused */
     } cases[] = {
-        {"127.0.0.1:0",      "127.0.0.1:"},
-        { "localhost:0",     ""          },
-        { "0.0.0.0:0",       "0.0.0.0:"  },
-        { ":0",              ""          },
-        { "[::1]:0",         "[::1]:"    },
-        { "::1:0",           NULL        },
-        { "[::1]",           NULL        },
-        { "[::1:0",          NULL        },
-        { "127.0.0.1",       NULL        },
-        { "127.0.0.1:",      NULL        },
-        { "127.0.0.1:http",  NULL        },
-        { "127.0.0.1:65536", NULL        },
-        { "",                NULL        },
+        {"127.0.0.1:0",     "127.0.0.1:"},
+        {"localhost:0",     ""          },
+        {"0.0.0.0:0",       "0.0.0.0:"  },
+        {":0",              ""          },
+        {"[::1]:0",         "[::1]:"    },
+        {"::1:0",           NULL        },
+        {"[::1]",           NULL        },
+        {"[::1:0",          NULL        },
+        {"127.0.0.1",       NULL        },
+        {"127.0.0.1:",      NULL        },
+        {"127.0.0.1:http",  NULL        },
+        {"127.0.0.1:65536", NULL        },
+        {"",                NULL        },
     };
 
     (void)state;
@@ -661,9 +660,9 @@ static void test_the_probe_tells_the_status_or_what_went_wrong(void **state)
         const char *path;
         int timeout_ms, want;
     } cases[] = {
-        {"/",         5000, 200        },
-        { "/nowhere", 5000, 404        },
-        { "/later",   50,   ERR_TIMEOUT},
+        {"/",        5000, 200        },
+        {"/nowhere", 5000, 404        },
+        {"/later",   50,   ERR_TIMEOUT},
     };
     struct http_fixture fixture;
     const char *port;
@@ -673,7 +672,7 @@ static void test_the_probe_tells_the_status_or_what_went_wrong(void **state)
     http_fixture_start(&fixture);
     port = strrchr(http_server_address(fixture.server), ':');
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct probing probing = { .path = cases[i].path, .timeout_ms = cases[i].timeout_ms };
+        struct probing probing = {.path = cases[i].path, .timeout_ms = cases[i].timeout_ms};
 
         (void)snprintf(probing.listen, sizeof(probing.listen), "0.0.0.0%s", port);
         assert_int_equal(pthread_create(&probing.thread, NULL, probe, &probing), 0);

@@ -253,7 +253,7 @@ static void test_a_reader_that_takes_nothing_is_cut_after_the_write_deadline(voi
 
 static void test_a_client_that_leaves_an_open_stream_is_noticed_at_once(void **state)
 {
-    static void (*const leave[])(struct http_peer *) = { http_peer_close, http_peer_reset, http_peer_half_close };
+    static void (*const leave[])(struct http_peer *) = {http_peer_close, http_peer_reset, http_peer_half_close};
 
     (void)state;
     for (size_t i = 0; i < sizeof(leave) / sizeof(leave[0]); i++) {
@@ -387,7 +387,7 @@ static void test_answering_a_client_that_has_gone_is_safe(void **state)
     ask(&world, GET("/deaf"));
     http_peer_reset(&world.peer);
     http_fixture_turn(&world.fixture, 5);
-    http_respond_problem(world.fixture.exchange, &(struct problem_report){ .problem = PROBLEM_INTERNAL });
+    http_respond_problem(world.fixture.exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
     http_fixture_turn(&world.fixture, 5);
     http_fixture_end(&world.fixture);
 

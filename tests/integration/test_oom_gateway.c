@@ -115,12 +115,10 @@ static void await_redis(void)
 
 static int set_up(void **state)
 {
-    char name[] = "test", *argv[] = { name, NULL };
+    char name[] = "test", *argv[] = {name, NULL};
     char listen_on[] = "GATEWAY_LISTEN=127.0.0.1:0", tail_check[] = "GATEWAY_TAIL_CHECK=100ms";
-    char *environment[] = { listen_on, tail_check, NULL };
-    const struct options_world options = {
-        .environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr
-    };
+    char *environment[] = {listen_on, tail_check, NULL};
+    const struct options_world options = {.environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr};
     const char *why = "";
     char url[128];
 
@@ -135,7 +133,7 @@ static int set_up(void **state)
     world.cors = cors_create("*");
     world.gateway = gateway_create(
         &(struct gateway_config){
-            .options = &world.options, .redis = &world.address, .cors = world.cors, .listen = world.options.listen },
+            .options = &world.options, .redis = &world.address, .cors = world.cors, .listen = world.options.listen},
         &why);
     assert_non_null(world.gateway);
     await_redis();
@@ -170,7 +168,7 @@ static int dial(void)
 /* False once the connection has ended, in whatever way. */
 static bool receive(int fd)
 {
-    struct pollfd socket = { .fd = fd, .events = POLLIN };
+    struct pollfd socket = {.fd = fd, .events = POLLIN};
     ssize_t n;
 
     turn();
@@ -216,24 +214,24 @@ struct request {
 #define BODY(line, length, json) HEAD(line) "Content-Type: application/json\r\nContent-Length: " length "\r\n\r\n" json
 
 static const struct request requests[] = {
-    { "a task is submitted", forget_all,
-      BODY("POST " API "/generate", "54", "{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "), 202,
-      "\nLocation: " API "/tasks/t\r\n" },
-    { "a request with mistakes is refused", forget_all,
-      BODY("POST " API "/generate", "34", "{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"), 422,
-      "\nCache-Control: no-store\r\n" },
-    { "a task is looked at", submit, HEAD("GET " API "/tasks/t") "\r\n", 200, "\nContent-Type: application/json\r\n" },
-    { "a task is looked for", forget_all, HEAD("GET " API "/tasks/t") "\r\n", 404, "\nCache-Control: no-store\r\n" },
-    { "a task is cancelled", submit, HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n", 200,
-      "\nContent-Type: application/json\r\n" },
-    { "a browser asks first", forget_all, HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n", 204,
-      "\nAllow: POST, OPTIONS\r\n" },
-    { "a wrong method is refused", forget_all, HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n", 405,
-      "\nAllow: POST, OPTIONS\r\n" },
-    { "no such address", forget_all, HEAD("GET /nowhere") "\r\n", 404, "\nContent-Type: application/problem+json\r\n" },
-    { "readiness is asked for", forget_all, HEAD("GET /readyz") "\r\n", 200, "\nContent-Type: application/json\r\n" },
-    { "the events of a task that has ended", submit_and_cancel,
-      HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n", 200, "\nTransfer-Encoding: chunked\r\n" },
+    {"a task is submitted",                                                   forget_all,
+     BODY("POST " API "/generate",                                                                                                   "54",                                                                              "{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "),202,
+     "\nLocation: " API "/tasks/t\r\n"},
+    {"a request with mistakes is refused",                                       forget_all,
+     BODY("POST " API "/generate",                                                       "34",                                                                                        "{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"),422,
+     "\nCache-Control: no-store\r\n"},
+    {"a task is looked at",                          submit,                                 HEAD("GET " API "/tasks/t") "\r\n",                                                                                                200,                                                                                                                                                                                 "\nContent-Type: application/json\r\n"},
+    {"a task is looked for",                                     forget_all,            HEAD("GET " API "/tasks/t") "\r\n",404,"\nCache-Control: no-store\r\n"},
+    {"a task is cancelled",                                     submit,                                 HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n",                                                                                                                            200,
+     "\nContent-Type: application/json\r\n"                                                                                                                                                                                                                                                                                                                                                                                                                                                                                        },
+    {"a browser asks first",        forget_all,HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n",                                                                                         204,
+     "\nAllow: POST, OPTIONS\r\n"},
+    {"a wrong method is refused", forget_all,                          HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n",                                                                                                   405,
+     "\nAllow: POST, OPTIONS\r\n"                                                                                                                                                                                                                                                                                                                                                                                                                                                                                             },
+    {"no such address",               forget_all,HEAD("GET /nowhere") "\r\n",                                                                                                   404,                                                                                                                                                                                    "\nContent-Type: application/problem+json\r\n"},
+    {"readiness is asked for",                                            forget_all,                                                       HEAD("GET /readyz") "\r\n",200,"\nContent-Type: application/json\r\n"                                                                                                                                                },
+    {"the events of a task that has ended",                                             submit_and_cancel,
+     HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n",                                                  200,                                                                                                                                                                                                                                                                                      "\nTransfer-Encoding: chunked\r\n"},
 };
 
 static bool is_stream(const char *answer)
@@ -435,9 +433,9 @@ int main(void)
 
     alloc_failure_init();
     for (size_t i = 0; i < REQUESTS; i++)
-        tests[i + 2] = (struct CMUnitTest){ .name = requests[i].name,
-                                            .test_func = test_request,
-                                            .teardown_func = alloc_failure_teardown,
-                                            .initial_state = (void *)(uintptr_t)&requests[i] };
+        tests[i + 2] = (struct CMUnitTest){.name = requests[i].name,
+                                           .test_func = test_request,
+                                           .teardown_func = alloc_failure_teardown,
+                                           .initial_state = (void *)(uintptr_t)&requests[i]};
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -59,10 +59,10 @@ struct job_case {
 };
 
 static const struct job_case job_cases[] = {
-    { "a job", images, job_start, "done", "", IMAGES },
-    { "a job that ARK refuses", refusal, job_start, "failed", "ark_invalid_request", 0 },
-    { "a job that ARK is too busy for", too_busy, job_start, "delayed", "", 0 },
-    { "a job that came too late", images, job_hand_back, "queued", "", 0 },
+    {"a job",                          images,   job_start,     "done",    "",                    IMAGES},
+    {"a job that ARK refuses",         refusal,  job_start,     "failed",  "ark_invalid_request", 0     },
+    {"a job that ARK is too busy for", too_busy, job_start,     "delayed", "",                    0     },
+    {"a job that came too late",       images,   job_hand_back, "queued",  "",                    0     },
 };
 
 static const char request[] = "{\"max_images\":3,\"urls\":[\"https://example.com/a.png\"]}";
@@ -202,7 +202,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 /* The deadline is for each wait. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
-        static const struct timeval limit = { DEADLINE_S, 0 };                                                         \
+        static const struct timeval limit = {DEADLINE_S, 0};                                                           \
         world.late = false;                                                                                            \
         evtimer_add(world.deadline, &limit);                                                                           \
         while (!(condition)) {                                                                                         \
@@ -219,9 +219,9 @@ static struct redis *connect_redis(const char *name)
         .name = name,
         .connect_timeout_ms = 5000,
         .command_timeout_ms = 5000,
-        .reconnect = { .base_ms = 1, .max_ms = 5 },
+        .reconnect = {.base_ms = 1, .max_ms = 5},
         .output_max = 1 << 20,
-        .events = { .on_ready = on_ready },
+        .events = {.on_ready = on_ready           },
     };
 
     return redis_create(world.loop, &config);
@@ -239,8 +239,8 @@ static void make_context(void)
         .prefix = PREFIX,
         .lease_ms = LEASE_MS,
         .max_attempts = 3,
-        .backoff = { .base_ms = 1, .max_ms = 1 },
-        .ark = { .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = IMAGES },
+        .backoff = {.base_ms = 1,  .max_ms = 1         },
+        .ark = { .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = IMAGES},
         .ark_url = world.ark_url,
         .authorization = "Authorization: Bearer key",
         .ark_timeout_ms = 300,
@@ -265,21 +265,22 @@ static int set_up(void **state)
     world.deadline = evtimer_new(loop_base(world.loop), on_deadline, NULL);
     world.redis = connect_redis("test");
     world.waiter = connect_redis("test-wait");
-    world.leases = lease_keeper_create(
-        &(struct lease_config){ .loop = world.loop,
-                                .redis = world.redis,
-                                .prefix = PREFIX,
-                                .lease_ms = LEASE_MS,
-                                .events = { .on_cancelled = on_lease_lost, .on_lost = on_lease_lost } });
-    world.governor = governor_create(&(struct governor_config){ .loop = world.loop,
-                                                                .redis = world.redis,
-                                                                .worker = "w",
-                                                                .ttl_ms = LEASE_MS,
-                                                                .images_per_call = IMAGES,
-                                                                .on_granted = on_granted,
-                                                                .on_settled = on_nothing });
+    world.leases = lease_keeper_create(&(struct lease_config){
+        .loop = world.loop,
+        .redis = world.redis,
+        .prefix = PREFIX,
+        .lease_ms = LEASE_MS,
+        .events = {.on_cancelled = on_lease_lost, .on_lost = on_lease_lost}
+    });
+    world.governor = governor_create(&(struct governor_config){.loop = world.loop,
+                                                               .redis = world.redis,
+                                                               .worker = "w",
+                                                               .ttl_ms = LEASE_MS,
+                                                               .images_per_call = IMAGES,
+                                                               .on_granted = on_granted,
+                                                               .on_settled = on_nothing});
     world.fetch = fetch_create(
-        &(struct fetch_setup){ .loop = world.loop, .connect_ms = 250, .first_byte_ms = 250, .user_agent = "t" });
+        &(struct fetch_setup){.loop = world.loop, .connect_ms = 250, .first_byte_ms = 250, .user_agent = "t"});
     assert_true(world.leases && world.governor && world.fetch && world.redis && world.waiter);
     make_context();
     WAIT_UNTIL(redis_is_ready(world.redis) && redis_is_ready(world.waiter));
@@ -376,7 +377,7 @@ static void judge(const struct job_case *which, bool had_memory)
 static int run_job(const struct job_case *which, int first, int times)
 {
     const struct script *script = &scripts[SCRIPT_CLAIM];
-    struct claimed_job claimed = { .id = ID, .fence = "1.nonce.1", .trace = "", .request = request, .attempt = 1 };
+    struct claimed_job claimed = {.id = ID, .fence = "1.nonce.1", .trace = "", .request = request, .attempt = 1};
     int seen;
 
     alloc_failure_label(which->name, first, times);
@@ -447,18 +448,18 @@ static int run_claim(int first, int times)
                       "redis.call('ZADD', '" PREFIX "delayed', t[1] * 1000 + math.floor(t[2] / 1000) + 20, '" ID "')");
     world.claimed = 0;
     world.room = 2;
-    world.claim = claim_create(&(struct claim_config){ .loop = world.loop,
-                                                       .redis = world.redis,
-                                                       .waiter = world.waiter,
-                                                       .governor = world.governor,
-                                                       .prefix = PREFIX,
-                                                       .wake = PREFIX "wake",
-                                                       .worker = "w",
-                                                       .lease_ms = LEASE_MS,
-                                                       .max_attempts = 3,
-                                                       .room = room,
-                                                       .on_job = on_job,
-                                                       .on_stopped = on_nothing });
+    world.claim = claim_create(&(struct claim_config){.loop = world.loop,
+                                                      .redis = world.redis,
+                                                      .waiter = world.waiter,
+                                                      .governor = world.governor,
+                                                      .prefix = PREFIX,
+                                                      .wake = PREFIX "wake",
+                                                      .worker = "w",
+                                                      .lease_ms = LEASE_MS,
+                                                      .max_attempts = 3,
+                                                      .room = room,
+                                                      .on_job = on_job,
+                                                      .on_stopped = on_nothing});
     assert_non_null(world.claim);
     alloc_failure_begin(first, times);
     claim_more(world.claim);
@@ -488,7 +489,7 @@ static void test_a_claim(void **state)
 /* Nobody holds this lease, so the first answer says that it is lost. */
 static int run_lease(int first, int times)
 {
-    struct lease_entry entry = { .id = "public.none", .fence = "1.x.1" };
+    struct lease_entry entry = {.id = "public.none", .fence = "1.x.1"};
     int seen;
 
     alloc_failure_label("a lease", first, times);
@@ -528,10 +529,10 @@ int main(void)
     };
 
     for (size_t i = 0; i < JOB_CASES; i++)
-        tests[i + 2] = (struct CMUnitTest){ .name = job_cases[i].name,
-                                            .test_func = test_a_job,
-                                            .teardown_func = alloc_failure_teardown,
-                                            .initial_state = (void *)(uintptr_t)&job_cases[i] };
+        tests[i + 2] = (struct CMUnitTest){.name = job_cases[i].name,
+                                           .test_func = test_a_job,
+                                           .teardown_func = alloc_failure_teardown,
+                                           .initial_state = (void *)(uintptr_t)&job_cases[i]};
     alloc_failure_init();
     alloc_failure_spare_curl(true);
     return cmocka_run_group_tests(tests, set_up, tear_down);

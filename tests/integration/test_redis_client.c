@@ -62,7 +62,7 @@ static void begin(struct fixture *fixture, const char *where)
 
 static struct answer ask(struct fixture *fixture, const char *const *words)
 {
-    struct answer answer = { .fixture = fixture };
+    struct answer answer = {.fixture = fixture};
 
     assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
     WAIT_UNTIL(fixture, answer.times);
@@ -100,17 +100,16 @@ static void words_may_hold_any_byte(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    const char *argv[] = { "STRLEN", "a\0 \r\n\xff" };
-    const size_t set_lengths[] = { 3, 7, 3 }, lengths[] = { 6, 7 };
-    const char *set_argv[] = { "SET", "a\0 \r\n\xff", "\0\0\0" };
-    struct answer set = { .fixture = f }, len = { .fixture = f };
+    const char *argv[] = {"STRLEN", "a\0 \r\n\xff"};
+    const size_t set_lengths[] = {3, 7, 3}, lengths[] = {6, 7};
+    const char *set_argv[] = {"SET", "a\0 \r\n\xff", "\0\0\0"};
+    struct answer set = {.fixture = f}, len = {.fixture = f};
 
     begin(f, tcp_url(world, "", ""));
-    assert_int_equal(redis_send(f->redis,
-                                &(struct redis_command){ .argc = 3, .argv = set_argv, .lengths = set_lengths },
+    assert_int_equal(redis_send(f->redis, &(struct redis_command){.argc = 3, .argv = set_argv, .lengths = set_lengths},
                                 on_answer, &set, NULL),
                      0);
-    assert_int_equal(redis_send(f->redis, &(struct redis_command){ .argc = 2, .argv = argv, .lengths = lengths },
+    assert_int_equal(redis_send(f->redis, &(struct redis_command){.argc = 2, .argv = argv, .lengths = lengths},
                                 on_answer, &len, NULL),
                      0);
     WAIT_UNTIL(f, len.times);
@@ -148,7 +147,7 @@ static void a_passed_deadline_fails_the_first_call_and_loses_the_rest(void **sta
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct answer slow = { .fixture = f }, next = { .fixture = f };
+    struct answer slow = {.fixture = f}, next = {.fixture = f};
 
     fixture_init(f, path_url(world, ""));
     f->config.command_timeout_ms = 50;
@@ -170,10 +169,10 @@ static void a_blocking_command_may_have_more_time_than_others(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    const char *argv[] = { "BLPOP", "nothing", "0.2" };
-    const size_t lengths[] = { 5, 7, 3 };
-    struct redis_command blpop = { .argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = 10000 };
-    struct answer blocked = { .fixture = f }, behind = { .fixture = f };
+    const char *argv[] = {"BLPOP", "nothing", "0.2"};
+    const size_t lengths[] = {5, 7, 3};
+    struct redis_command blpop = {.argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = 10000};
+    struct answer blocked = {.fixture = f}, behind = {.fixture = f};
     int64_t begun_ms;
 
     fixture_init(f, path_url(world, ""));
@@ -200,7 +199,7 @@ static void an_answer_that_waits_unread_is_not_late(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct answer answer = { .fixture = f };
+    struct answer answer = {.fixture = f};
 
     fixture_init(f, path_url(world, ""));
     f->config.command_timeout_ms = 50;
@@ -219,7 +218,7 @@ static void a_killed_connection_loses_its_calls_and_comes_back(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct answer blocked = { .fixture = f };
+    struct answer blocked = {.fixture = f};
 
     begin(f, path_url(world, ""));
     begin(&world->other, path_url(world, ""));
@@ -312,7 +311,7 @@ static void destroy(const redisReply *reply, int err, void *arg)
 static void a_callback_may_send(void **state)
 {
     struct world *world = *state;
-    struct actor actor = { .fixture = &world->fixture };
+    struct actor actor = {.fixture = &world->fixture};
 
     begin(&world->fixture, path_url(world, ""));
     assert_int_equal(redis_send_words(world->fixture.redis, REDIS_WORDS("PING"), send_again, &actor, NULL), 0);
@@ -324,7 +323,7 @@ static void a_callback_may_cancel(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct actor actor = { .fixture = f, .answer = { .fixture = f } };
+    struct actor actor = {.fixture = f, .answer = {.fixture = f}};
 
     begin(f, path_url(world, ""));
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), cancel_other, &actor, NULL), 0);
@@ -339,7 +338,7 @@ static void a_callback_may_cancel_while_the_connection_is_lost(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct actor actor = { .fixture = f, .answer = { .fixture = f } };
+    struct actor actor = {.fixture = f, .answer = {.fixture = f}};
 
     fixture_init(f, path_url(world, ""));
     f->config.command_timeout_ms = 20;
@@ -357,7 +356,7 @@ static void a_callback_may_destroy_the_client(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct actor actor = { .fixture = f, .answer = { .fixture = f } };
+    struct actor actor = {.fixture = f, .answer = {.fixture = f}};
 
     begin(f, path_url(world, ""));
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), destroy, &actor, NULL), 0);
@@ -371,7 +370,7 @@ static void a_callback_may_destroy_the_client_while_the_connection_is_lost(void 
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct actor actor = { .fixture = f, .answer = { .fixture = f } };
+    struct actor actor = {.fixture = f, .answer = {.fixture = f}};
 
     fixture_init(f, path_url(world, ""));
     f->config.command_timeout_ms = 20;
@@ -478,12 +477,12 @@ static void a_replica_is_given_up_after_its_answer(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct answer answer, behind = { .fixture = f };
+    struct answer answer, behind = {.fixture = f};
 
     begin(f, path_url(world, ""));
     begin(&world->other, path_url(world, ""));
     (void)ask(&world->other, REDIS_WORDS("REPLICAOF", "127.0.0.1", "1"));
-    answer = (struct answer){ .fixture = f };
+    answer = (struct answer){.fixture = f};
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SET", "a", "b"), on_answer, &answer, NULL), 0);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &behind, NULL), 0);
     WAIT_UNTIL(f, f->lost == 1);
@@ -501,7 +500,7 @@ static void the_callback_of_a_fatal_answer_may_destroy_the_client(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct actor actor = { .fixture = f };
+    struct actor actor = {.fixture = f};
 
     begin(f, path_url(world, ""));
     begin(&world->other, path_url(world, ""));
@@ -534,7 +533,7 @@ static void output_that_nobody_takes_has_an_end(void **state)
 {
     struct world *world = *state;
     struct fixture *f = &world->fixture;
-    struct answer answer = { .fixture = f };
+    struct answer answer = {.fixture = f};
     char word[1001];
     int sent = 0;
 

@@ -51,7 +51,7 @@ static void speak(evutil_socket_t fd, short what, void *arg)
     if (sent > 0)
         liar->said += (size_t)sent;
     if (liar->said < liar->len)
-        evtimer_add(liar->speaks, &(struct timeval){ 0 });
+        evtimer_add(liar->speaks, &(struct timeval){0});
     else if (liar->hangs_up)
         shutdown(liar->client, SHUT_WR);
 }
@@ -65,16 +65,16 @@ static void take_client(evutil_socket_t fd, short what, void *arg)
     liar->client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
     liar->visits++;
     liar->said = 0;
-    evtimer_add(liar->speaks, &(struct timeval){ 0 });
+    evtimer_add(liar->speaks, &(struct timeval){0});
 }
 
 /* The client under test is created, but not connected yet. */
 static void begin(struct liar *liar, struct fixture *fixture, const char *says, size_t len, size_t piece)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
     char url[128];
 
-    *liar = (struct liar){ .client = -1, .says = says, .len = len, .piece = piece };
+    *liar = (struct liar){.client = -1, .says = says, .len = len, .piece = piece};
     snprintf(liar->directory, sizeof(liar->directory), "/tmp/test_redis_hostile.XXXXXX");
     assert_non_null(mkdtemp(liar->directory));
     snprintf(liar->path, sizeof(liar->path), "%s/socket", liar->directory);
@@ -107,16 +107,16 @@ static const struct {
     bool hangs_up;
     const char *log;
 } greetings[] = {
-    { "nothing, and hangs up", "", true, "closed by the server" },
-    { "nothing at all", "", false, "no connection in time" },
-    { "half an answer", "+OK\r\n+PO", false, "no connection in time" },
-    { "half an answer, and hangs up", "+OK\r\n+PO", true, "closed by the server" },
-    { "another protocol", "HTTP/1.1 200 OK\r\n\r\n", false, "Protocol error" },
-    { "bytes without sense", "\x01\xff\xfe\r\n", false, "Protocol error" },
-    { "a count that no memory holds", "*2147483647\r\n", false, "too many elements" },
-    { "arrays in arrays without end", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", false, "" },
-    { "a refusal", "-DENIED Redis is running in protected mode\r\n", true, "DENIED" },
-    { "that it is loading", "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n", false, "LOADING" },
+    {"nothing, and hangs up",        "",                                                             true,  "closed by the server" },
+    {"nothing at all",               "",                                                             false, "no connection in time"},
+    {"half an answer",               "+OK\r\n+PO",                                                   false, "no connection in time"},
+    {"half an answer, and hangs up", "+OK\r\n+PO",                                                   true,  "closed by the server" },
+    {"another protocol",             "HTTP/1.1 200 OK\r\n\r\n",                                      false, "Protocol error"       },
+    {"bytes without sense",          "\x01\xff\xfe\r\n",                                             false, "Protocol error"       },
+    {"a count that no memory holds", "*2147483647\r\n",                                              false, "too many elements"    },
+    {"arrays in arrays without end", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", false, ""                     },
+    {"a refusal",                    "-DENIED Redis is running in protected mode\r\n",               true,  "DENIED"               },
+    {"that it is loading",           "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n",   false, "LOADING"              },
 };
 
 static void bad_greetings_are_survived(void **state)
@@ -143,14 +143,14 @@ static void bad_greetings_are_survived(void **state)
 static const struct {
     const char *name, *says;
 } surprises[] = {
-    { "an answer that nobody asked for", GREETED "+HELLO\r\n" },
-    { "an error that nobody asked for", GREETED "-ERR you\r\n" },
-    { "a message without a subscription", GREETED "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
-    { "a confirmation without a subscription", GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n" },
-    { "a sharded message", GREETED "*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
-    { "a reply of a newer protocol", GREETED ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
-    { "an array of nothing", GREETED "*0\r\n" },
-    { "garbage after it was ready", GREETED "\r\n\r\n" },
+    {"an answer that nobody asked for",       GREETED "+HELLO\r\n"                                    },
+    {"an error that nobody asked for",        GREETED "-ERR you\r\n"                                  },
+    {"a message without a subscription",      GREETED "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
+    {"a confirmation without a subscription", GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"    },
+    {"a sharded message",                     GREETED "*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$1\r\np\r\n"},
+    {"a reply of a newer protocol",           GREETED ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
+    {"an array of nothing",                   GREETED "*0\r\n"                                        },
+    {"garbage after it was ready",            GREETED "\r\n\r\n"                                      },
 };
 
 static void surprises_end_the_connection_only(void **state)
@@ -175,20 +175,20 @@ static const struct {
     const char *name, *says;
     int subscribed, messages;
 } confirmations[] = {
-    { "another kind", GREETED "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n", 0, 0 },
-    { "a status", GREETED "+OK\r\n", 0, 0 },
-    { "an error", GREETED "-NOPERM\r\n", 0, 0 },
-    { "two elements", GREETED "*2\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n", 0, 0 },
-    { "no channel", GREETED "*3\r\n$9\r\nsubscribe\r\n$-1\r\n:1\r\n", 0, 0 },
-    { "a count that is a text", GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n$1\r\n1\r\n", 0, 0 },
-    { "one too many", GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", 1,
-      0 },
-    { "then a message without a payload",
-      GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$-1\r\n", 1, 0 },
-    { "then a message with an array inside",
-      GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n*0\r\n", 1, 0 },
-    { "then a message, then nonsense",
-      GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n:1\r\n", 1, 1 },
+    {"another kind",                        GREETED "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n",                                        0, 0},
+    {"a status",                            GREETED "+OK\r\n",                                                                              0, 0},
+    {"an error",                            GREETED "-NOPERM\r\n",                                                                          0, 0},
+    {"two elements",                        GREETED "*2\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n",                                                 0, 0},
+    {"no channel",                          GREETED "*3\r\n$9\r\nsubscribe\r\n$-1\r\n:1\r\n",                                               0, 0},
+    {"a count that is a text",              GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n$1\r\n1\r\n",                                      0, 0},
+    {"one too many",                        GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", 1,
+     0                                                                                                                                          },
+    {"then a message without a payload",
+     GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$-1\r\n",                                         1, 0},
+    {"then a message with an array inside",
+     GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n*0\r\n",                                          1, 0},
+    {"then a message, then nonsense",
+     GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n:1\r\n",                                1, 1},
 };
 
 static void subscribe(void *arg)

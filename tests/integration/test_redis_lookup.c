@@ -29,7 +29,7 @@ struct world {
 /* "both.test" has an address of either kind, "silent.test" is never answered, anything else does not exist. */
 static void on_request(struct evdns_server_request *request, void *arg)
 {
-    static struct in_addr v4 = { 0x0100007f };
+    static struct in_addr v4 = {0x0100007f};
     static struct in6_addr v6 = IN6ADDR_LOOPBACK_INIT;
     const char *name = request->questions[0]->name;
     int error = 0;
@@ -51,7 +51,7 @@ static void on_request(struct evdns_server_request *request, void *arg)
 
 static int start(void **state)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     struct world *world = calloc(1, sizeof(*world));
     socklen_t len = sizeof(address);
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -139,7 +139,7 @@ static void a_lookup_can_be_cancelled_at_any_time(void **state)
     struct world *world = *state;
 
     for (int turns = 0; turns < 6; turns++) {
-        static const char *const hosts[] = { "both.test", "silent.test", "localhost" };
+        static const char *const hosts[] = {"both.test", "silent.test", "localhost"};
 
         for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
             struct lookup *lookup = lookup_start(world->loop, world->resolv_conf, hosts[i], on_found, world);

@@ -74,7 +74,7 @@ static struct fixture *begin(struct world *world)
 
 static void ask(struct fixture *fixture, const char *const *words)
 {
-    struct answer answer = { .fixture = fixture };
+    struct answer answer = {.fixture = fixture};
 
     assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
     WAIT_UNTIL(fixture, answer.times);
@@ -84,9 +84,9 @@ enum { ARGS = 10 };
 
 static struct outcome run(struct fixture *fixture, enum script_id script, const char *const words[ARGS])
 {
-    struct outcome outcome = { .fixture = fixture };
+    struct outcome outcome = {.fixture = fixture};
     struct script_arg args[ARGS];
-    struct script_call call = { .script = script, .prefix = PREFIX, .args = args };
+    struct script_call call = {.script = script, .prefix = PREFIX, .args = args};
 
     for (; call.count < ARGS && words[call.count]; call.count++)
         args[call.count] = SCRIPT_TEXT(words[call.count]);
@@ -103,40 +103,35 @@ static const struct {
     const char *args[ARGS];
     const char *word;
 } cases[] = {
-    { "SUBMIT takes a new task",
-      SCRIPT_SUBMIT,
-      { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", "" },
-      "NEW" },
-    { "SUBMIT knows it again",
-      SCRIPT_SUBMIT,
-      { "public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", "" },
-      "SAME" },
-    { "BEGIN of nobody's task is lost", SCRIPT_BEGIN, { "public.none", "1.a.1", "call", "1", "30000", "{}" }, "LOST" },
-    { "EMIT of nobody's task is lost", SCRIPT_EMIT, { "public.none", "1.a.1", "1", "{}", "" }, "LOST" },
-    { "RENEW of nobody's task is lost", SCRIPT_RENEW, { "30000", "public.none", "1.a.1" }, "LOST" },
-    { "FINISH of nobody's task is lost", SCRIPT_FINISH, { "public.none", "1.a.1", "done", "known", "0", "" }, "LOST" },
-    { "CANCEL of nobody's task finds none", SCRIPT_CANCEL, { "public.none", "any" }, "NONE" },
-    { "READ of nobody's task finds none", SCRIPT_READ, { "public.none", "1" }, "NONE" },
-    { "STATUS of nobody's task finds none", SCRIPT_STATUS, { "public.none" }, "NONE" },
-    { "ERASE of nobody's task finds none", SCRIPT_ERASE, { "public.none" }, "NONE" },
-    { "CANCEL ends a task that waits", SCRIPT_CANCEL, { "public.new", "any" }, "CANCELLED" },
-    { "CLAIM of an empty queue has no job", SCRIPT_CLAIM, { "worker", "30000", "4", "nonce", "3" }, NULL },
-    { "REAP of no lease counts", SCRIPT_REAP, { "2000", "32" }, NULL },
-    { "PLACES of nobody counts", SCRIPT_PLACES, { "public.none" }, NULL },
-    { "AUDIT of an empty index is over", SCRIPT_AUDIT, { "worker", "60000", "10" }, NULL },
-    { "PAUSE undone says so", SCRIPT_PAUSE, { "0" }, "RESUMED" },
-    { "GOVERN without limits grants",
-      SCRIPT_GOVERN,
-      { "worker", "1000", "0", "1", "1", "0", "0", "0", "", "0" },
-      NULL },
-    { "QUEUE of an empty queue counts", SCRIPT_QUEUE, { NULL }, NULL },
-    { "READY says so", SCRIPT_READY, { NULL }, "READY" },
+    {"SUBMIT takes a new task",
+     SCRIPT_SUBMIT,                                       {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
+     "NEW"                                                                                                                                           },
+    {"SUBMIT knows it again",
+     SCRIPT_SUBMIT,                                       {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
+     "SAME"                                                                                                                                          },
+    {"BEGIN of nobody's task is lost",     SCRIPT_BEGIN,  {"public.none", "1.a.1", "call", "1", "30000", "{}"},                           "LOST"     },
+    {"EMIT of nobody's task is lost",      SCRIPT_EMIT,   {"public.none", "1.a.1", "1", "{}", ""},                                        "LOST"     },
+    {"RENEW of nobody's task is lost",     SCRIPT_RENEW,  {"30000", "public.none", "1.a.1"},                                              "LOST"     },
+    {"FINISH of nobody's task is lost",    SCRIPT_FINISH, {"public.none", "1.a.1", "done", "known", "0", ""},                             "LOST"     },
+    {"CANCEL of nobody's task finds none", SCRIPT_CANCEL, {"public.none", "any"},                                                         "NONE"     },
+    {"READ of nobody's task finds none",   SCRIPT_READ,   {"public.none", "1"},                                                           "NONE"     },
+    {"STATUS of nobody's task finds none", SCRIPT_STATUS, {"public.none"},                                                                "NONE"     },
+    {"ERASE of nobody's task finds none",  SCRIPT_ERASE,  {"public.none"},                                                                "NONE"     },
+    {"CANCEL ends a task that waits",      SCRIPT_CANCEL, {"public.new", "any"},                                                          "CANCELLED"},
+    {"CLAIM of an empty queue has no job", SCRIPT_CLAIM,  {"worker", "30000", "4", "nonce", "3"},                                         NULL       },
+    {"REAP of no lease counts",            SCRIPT_REAP,   {"2000", "32"},                                                                 NULL       },
+    {"PLACES of nobody counts",            SCRIPT_PLACES, {"public.none"},                                                                NULL       },
+    {"AUDIT of an empty index is over",    SCRIPT_AUDIT,  {"worker", "60000", "10"},                                                      NULL       },
+    {"PAUSE undone says so",               SCRIPT_PAUSE,  {"0"},                                                                          "RESUMED"  },
+    {"GOVERN without limits grants",       SCRIPT_GOVERN, {"worker", "1000", "0", "1", "1", "0", "0", "0", "", "0"},                      NULL       },
+    {"QUEUE of an empty queue counts",     SCRIPT_QUEUE,  {NULL},                                                                         NULL       },
+    {"READY says so",                      SCRIPT_READY,  {NULL},                                                                         "READY"    },
 };
 
 static void every_script_compiles_and_answers(void **state)
 {
     struct fixture *f = begin(*state);
-    bool seen[SCRIPT_COUNT] = { false };
+    bool seen[SCRIPT_COUNT] = {false};
 
     ask(f, REDIS_WORDS("FLUSHALL"));
     ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
@@ -161,7 +156,7 @@ static void the_embedded_text_is_what_its_sha1_says(void **state)
     struct fixture *f = begin(*state);
 
     for (int i = 0; i < SCRIPT_COUNT; i++) {
-        struct answer answer = { .fixture = f };
+        struct answer answer = {.fixture = f};
 
         assert_int_equal(strlen(scripts[i].body), scripts[i].len);
         assert_int_equal(
@@ -174,7 +169,7 @@ static void the_embedded_text_is_what_its_sha1_says(void **state)
 
 static void forgotten_scripts_are_sent_again(void **state)
 {
-    static const char *const no_args[ARGS] = { NULL };
+    static const char *const no_args[ARGS] = {NULL};
     struct fixture *f = begin(*state);
 
     assert_string_equal(run(f, SCRIPT_READY, no_args).word, "READY");
@@ -186,10 +181,13 @@ static void forgotten_scripts_are_sent_again(void **state)
 static void arguments_may_hold_any_byte(void **state)
 {
     static const char odd[] = "public.\0 \r\n\xff";
-    const struct script_arg args[] = { { odd, sizeof(odd) - 1 }, { "", 0 } };
-    struct script_call call = { .script = SCRIPT_STATUS, .prefix = PREFIX, .args = args, .count = 2 };
+    const struct script_arg args[] = {
+        {odd, sizeof(odd) - 1},
+        {"",  0              }
+    };
+    struct script_call call = {.script = SCRIPT_STATUS, .prefix = PREFIX, .args = args, .count = 2};
     struct fixture *f = begin(*state);
-    struct outcome outcome = { .fixture = f };
+    struct outcome outcome = {.fixture = f};
 
     ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);
@@ -200,7 +198,7 @@ static void arguments_may_hold_any_byte(void **state)
 
 static void too_many_arguments_are_refused(void **state)
 {
-    struct script_call call = { .script = SCRIPT_RENEW, .prefix = PREFIX, .count = SCRIPT_ARGS_MAX + 1 };
+    struct script_call call = {.script = SCRIPT_RENEW, .prefix = PREFIX, .count = SCRIPT_ARGS_MAX + 1};
     struct fixture *f = begin(*state);
 
     assert_int_equal(script_run(f->redis, &call, on_outcome, NULL, NULL), ERR_TOO_LONG);
@@ -209,13 +207,13 @@ static void too_many_arguments_are_refused(void **state)
 
 static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
 {
-    struct script_call call = { .script = SCRIPT_READY, .prefix = PREFIX };
+    struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
     struct fixture *f = begin(*state);
-    struct outcome outcome = { .fixture = f };
+    struct outcome outcome = {.fixture = f};
 
     ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     for (int turns = 0; turns < 6; turns++) {
-        struct answer behind = { .fixture = f };
+        struct answer behind = {.fixture = f};
         struct script_run *handle;
 
         outcome.times = 0;
@@ -234,9 +232,9 @@ static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
 
 static void a_run_that_is_under_way_goes_with_its_client(void **state)
 {
-    struct script_call call = { .script = SCRIPT_READY, .prefix = PREFIX };
+    struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
     struct fixture *f = begin(*state);
-    struct outcome outcome = { .fixture = f };
+    struct outcome outcome = {.fixture = f};
     struct script_run *cancelled;
 
     assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);
@@ -249,10 +247,10 @@ static void a_run_that_is_under_way_goes_with_its_client(void **state)
 
 static void a_lost_connection_ends_a_run(void **state)
 {
-    struct script_call call = { .script = SCRIPT_READY, .prefix = PREFIX };
+    struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
     struct world *world = *state;
     struct fixture *f = begin(world);
-    struct outcome outcome = { .fixture = f };
+    struct outcome outcome = {.fixture = f};
 
     redis_server_stop(world->server);
     assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);

@@ -61,9 +61,9 @@ static int start_server(void **state)
     make_certificates(world);
     world->tls_port = free_port();
     snprintf(port, sizeof(port), "%d", world->tls_port);
-    world->server = redis_server_create((const char *[]){ "--tls-port", port, "--tls-cert-file", world->good,
-                                                          "--tls-key-file", world->good, "--tls-ca-cert-file",
-                                                          world->ca, "--tls-auth-clients", "no", NULL });
+    world->server = redis_server_create((const char *[]){"--tls-port", port, "--tls-cert-file", world->good,
+                                                         "--tls-key-file", world->good, "--tls-ca-cert-file", world->ca,
+                                                         "--tls-auth-clients", "no", NULL});
     *state = world;
     return 0;
 }
@@ -71,8 +71,8 @@ static int start_server(void **state)
 static int stop_server(void **state)
 {
     struct world *world = *state;
-    const char *files[] = { world->ca,    world->other_ca, world->good,   world->named,
-                            world->wrong, world->expired,  world->unknown };
+    const char *files[] = {world->ca,    world->other_ca, world->good,   world->named,
+                           world->wrong, world->expired,  world->unknown};
 
     redis_server_destroy(world->server);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
@@ -94,7 +94,7 @@ static void begin(struct fixture *fixture, const char *scheme, const char *host,
 
 static struct answer ask(struct fixture *fixture, const char *const *words)
 {
-    struct answer answer = { .fixture = fixture };
+    struct answer answer = {.fixture = fixture};
 
     assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
     WAIT_UNTIL(fixture, answer.times);
@@ -115,7 +115,7 @@ static void present(struct world *world, const char *certificate)
 
 static void a_trusted_server_is_used(void **state)
 {
-    static const char *const hosts[] = { "localhost", "127.0.0.1" };
+    static const char *const hosts[] = {"localhost", "127.0.0.1"};
     struct world *world = *state;
     struct fixture f;
 
@@ -134,18 +134,16 @@ static void anything_else_is_refused_and_said(void **state)
     const struct {
         const char *name, *certificate, *host, *ca, *said;
     } cases[] = {
-        { "a certificate for another name", world->wrong, "localhost", world->ca, "hostname mismatch" },
-        { "a certificate for a name, asked by number", world->named, "127.0.0.1", world->ca, "IP address mismatch" },
-        { "an authority that is not ours", world->unknown, "localhost", world->ca,
-          "certificate refused: unable to get" },
-        { "our authority is not the one in the file", world->good, "localhost", world->other_ca,
-          "certificate refused: self-signed" },
-        { "an authority that the system does not know", world->good, "localhost", NULL, "certificate refused: " },
-        { "an expired certificate", world->expired, "localhost", world->ca, "certificate has expired" },
-        { "a file of authorities that is missing", world->good, "localhost", "/nonexistent.pem",
-          "authorities cannot be read" },
-        { "a file of authorities that holds none", world->good, "localhost", "/dev/null",
-          "authorities cannot be read" },
+        {"a certificate for another name",             world->wrong,   "localhost", world->ca,          "hostname mismatch"                 },
+        {"a certificate for a name, asked by number",  world->named,   "127.0.0.1", world->ca,          "IP address mismatch"               },
+        {"an authority that is not ours",              world->unknown, "localhost", world->ca,          "certificate refused: unable to get"},
+        {"our authority is not the one in the file",   world->good,    "localhost", world->other_ca,
+         "certificate refused: self-signed"                                                                                                 },
+        {"an authority that the system does not know", world->good,    "localhost", NULL,               "certificate refused: "             },
+        {"an expired certificate",                     world->expired, "localhost", world->ca,          "certificate has expired"           },
+        {"a file of authorities that is missing",      world->good,    "localhost", "/nonexistent.pem",
+         "authorities cannot be read"                                                                                                       },
+        {"a file of authorities that holds none",      world->good,    "localhost", "/dev/null",        "authorities cannot be read"        },
     };
 
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -197,7 +195,7 @@ static void much_data_passes_in_order(void **state)
     present(world, world->good);
     begin(&f, "rediss", "localhost", world->tls_port, world->ca);
     WAIT_UNTIL(&f, f.ready);
-    last = large = (struct answer){ .fixture = &f };
+    last = large = (struct answer){.fixture = &f};
     assert_int_equal(
         redis_send_words(f.redis, REDIS_WORDS("SETRANGE", "large", "5000000", "x"), on_answer, &large, NULL), 0);
     for (int i = 0; i < 1000; i++)

@@ -161,7 +161,7 @@ static void on_abort(int number)
 /* Whoever found no memory tries again after one second or two, which a test need not sleep through. */
 int __wrap_event_add(struct event *event, const struct timeval *timeout)
 {
-    static const struct timeval soon = { .tv_usec = 1000 };
+    static const struct timeval soon = {.tv_usec = 1000};
     bool tries_again = timeout && (timeout->tv_sec == 1 || timeout->tv_sec == 2) && !timeout->tv_usec;
 
     return __real_event_add(event, tries_again ? &soon : timeout);

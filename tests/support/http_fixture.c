@@ -95,7 +95,7 @@ static const struct http_route routes[] = {
 
 void http_fixture_init(struct http_fixture *fixture)
 {
-    *fixture = (struct http_fixture){ 0 };
+    *fixture = (struct http_fixture){0};
     http_server_config_init(&fixture->config);
     fixture->config.listen = "127.0.0.1:0";
     fixture->config.routes = routes;
@@ -144,7 +144,7 @@ void http_peer_dial_unseen(struct http_fixture *fixture, struct http_peer *peer)
     struct http_address address;
     const char *why;
 
-    *peer = (struct http_peer){ .fixture = fixture };
+    *peer = (struct http_peer){.fixture = fixture};
     buf_init(&peer->received, RECEIVED_MAX);
     assert_int_equal(http_address_parse(http_server_address(fixture->server), &address, &why), 0);
     peer->fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -167,7 +167,7 @@ void http_peer_close(struct http_peer *peer)
 
 void http_peer_reset(struct http_peer *peer)
 {
-    struct linger at_once = { .l_onoff = 1, .l_linger = 0 };
+    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
     assert_int_equal(setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
     http_peer_close(peer);
@@ -198,7 +198,7 @@ static void receive(struct http_peer *peer)
 
 static void pump(struct http_peer *peer)
 {
-    struct pollfd socket = { .fd = peer->fd, .events = POLLIN };
+    struct pollfd socket = {.fd = peer->fd, .events = POLLIN};
 
     http_fixture_turn(peer->fixture, 1);
     (void)poll(&socket, 1, 1);

@@ -66,7 +66,7 @@ void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
 /* One log for all fixtures that live at the same time, in place of stderr. */
 static struct {
     int users, file, terminal;
-} capture = { .file = -1, .terminal = STDERR_FILENO };
+} capture = {.file = -1, .terminal = STDERR_FILENO};
 
 /* A failed assert has written its line into the log file. */
 static void on_abort(int number)
@@ -106,10 +106,10 @@ static void release_log(void)
 
 void fixture_init(struct fixture *fixture, const char *url)
 {
-    struct timeval tv = { .tv_sec = DEADLINE_S };
+    struct timeval tv = {.tv_sec = DEADLINE_S};
     const char *why = "";
 
-    *fixture = (struct fixture){ 0 };
+    *fixture = (struct fixture){0};
     signal(SIGPIPE, SIG_IGN);
     capture_log(fixture);
     log_setup(LOG_INFO, LOG_TEXT);
@@ -126,7 +126,7 @@ void fixture_init(struct fixture *fixture, const char *url)
         .command_timeout_ms = 5000,
         .reconnect = {.base_ms = 1,   .max_ms = 20},
         .output_max = 1024 * 1024,
-        .events = { on_ready, on_lost,   on_subscribed, on_message },
+        .events = { on_ready, on_lost,   on_subscribed, on_message},
         .arg = fixture,
     };
 }

@@ -37,7 +37,7 @@ static void give_up(const char *what, const char *more)
 
 int free_port(void)
 {
-    struct sockaddr_in address = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
@@ -69,7 +69,7 @@ static bool is_up(struct redis_server *server)
 
 static void await_start(struct redis_server *server)
 {
-    struct pollfd poll_fd = { .fd = server->output, .events = POLLIN };
+    struct pollfd poll_fd = {.fd = server->output, .events = POLLIN};
 
     server->log_len = 0;
     while (!is_up(server)) {
@@ -136,23 +136,23 @@ struct redis_server *redis_server_create(const char *const *arguments)
     server->port = free_port();
     snprintf(server->port_text, sizeof(server->port_text), "%d", server->port);
 
-    const char *const words[] = { "redis-server",
-                                  "--port",
-                                  server->port_text,
-                                  "--bind",
-                                  "127.0.0.1",
-                                  "--unixsocket",
-                                  server->path,
-                                  "--save",
-                                  "",
-                                  "--appendonly",
-                                  "no",
-                                  "--daemonize",
-                                  "no",
-                                  "--enable-debug-command",
-                                  "yes",
-                                  "--protected-mode",
-                                  "no" };
+    const char *const words[] = {"redis-server",
+                                 "--port",
+                                 server->port_text,
+                                 "--bind",
+                                 "127.0.0.1",
+                                 "--unixsocket",
+                                 server->path,
+                                 "--save",
+                                 "",
+                                 "--appendonly",
+                                 "no",
+                                 "--daemonize",
+                                 "no",
+                                 "--enable-debug-command",
+                                 "yes",
+                                 "--protected-mode",
+                                 "no"};
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
         add_word(server, words[i]);
     for (; arguments && *arguments; arguments++)

@@ -38,7 +38,7 @@ class RedisServer:
         first_time = self._tcp and not self.port
         for last_try in (*[False] * (PORT_TRIES - 1), True):
             if first_time:
-                self.port = _free_port()
+                self.port = free_port()
             self.program = Program("redis-server", [
                 _server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
                 "--dir", self.folder, "--save", "", "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes",
@@ -83,7 +83,7 @@ def _server_path():
     return path
 
 
-def _free_port():
+def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]

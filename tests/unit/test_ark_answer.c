@@ -184,13 +184,12 @@ struct run {
 static void run_start(struct run *run, const struct answer *answer)
 {
     struct ark_answer_setup setup = {
-        .expected = 3, .max_bytes = 1 << 20, .max_line = 1 << 20, .on_slot = on_slot, .arg = &run->text
-    };
+        .expected = 3, .max_bytes = 1 << 20, .max_line = 1 << 20, .on_slot = on_slot, .arg = &run->text};
 
     buf_init(&run->text, 1 << 20);
     run->answer = ark_answer_create(&setup);
     assert_non_null(run->answer);
-    ark_answer_head(run->answer, &(struct ark_head){ .status = answer->status, .content_type = answer->type });
+    ark_answer_head(run->answer, &(struct ark_head){.status = answer->status, .content_type = answer->type});
 }
 
 static void run_feed(struct run *run, const char *bytes, size_t len)
@@ -330,7 +329,7 @@ static void keeps_what_came_before_a_cut(void **state)
 
 static void a_stream_gives_each_image_at_once(void **state)
 {
-    const struct answer stream = { .status = 200, .type = SSE };
+    const struct answer stream = {.status = 200, .type = SSE};
     struct run run;
 
     (void)state;
@@ -348,7 +347,7 @@ static void a_stream_gives_each_image_at_once(void **state)
 
 static void says_why_a_stream_broke(void **state)
 {
-    const struct answer stream = { .status = 200, .type = SSE };
+    const struct answer stream = {.status = 200, .type = SSE};
     char words[] = "connection reset";
     const struct ark_result *result;
     struct run run;
@@ -367,7 +366,7 @@ static void says_why_a_stream_broke(void **state)
 
 static void counts_what_is_charged(void **state)
 {
-    const struct answer stream = { .status = 200, .type = SSE };
+    const struct answer stream = {.status = 200, .type = SSE};
     struct run run;
 
     (void)state;
@@ -379,7 +378,7 @@ static void counts_what_is_charged(void **state)
 
 static void needs_no_head(void **state)
 {
-    struct ark_answer_setup setup = { .expected = 1, .max_bytes = 100, .max_line = 100 };
+    struct ark_answer_setup setup = {.expected = 1, .max_bytes = 100, .max_line = 100};
     struct ark_answer *answer = ark_answer_create(&setup);
     const struct ark_result *result;
 
@@ -395,7 +394,7 @@ static void needs_no_head(void **state)
 
 static void stops_at_its_maxima(void **state)
 {
-    struct ark_answer_setup setup = { .expected = 1, .max_bytes = 400, .max_line = 60 };
+    struct ark_answer_setup setup = {.expected = 1, .max_bytes = 400, .max_line = 60};
     char line[400];
     struct ark_answer *answer;
 
@@ -403,7 +402,7 @@ static void stops_at_its_maxima(void **state)
     memset(line, 'x', sizeof(line));
     answer = ark_answer_create(&setup);
     assert_non_null(answer);
-    ark_answer_head(answer, &(struct ark_head){ .status = 200, .content_type = SSE });
+    ark_answer_head(answer, &(struct ark_head){.status = 200, .content_type = SSE});
     assert_int_equal(ark_answer_body(answer, "data: ", 6), 0);
     assert_int_equal(ark_answer_body(answer, line, 100), ERR_TOO_LONG);
     assert_false(ark_answer_end(answer, "too large")->completed);
@@ -411,7 +410,7 @@ static void stops_at_its_maxima(void **state)
 
     answer = ark_answer_create(&setup);
     assert_non_null(answer);
-    ark_answer_head(answer, &(struct ark_head){ .status = 200, .content_type = HTML });
+    ark_answer_head(answer, &(struct ark_head){.status = 200, .content_type = HTML});
     assert_int_equal(ark_answer_body(answer, "<", 1), 0);
     assert_int_equal(ark_answer_body(answer, line, 399), 0);
     assert_int_equal(ark_answer_body(answer, line, 1), ERR_TOO_LONG);
@@ -422,30 +421,30 @@ static const struct {
     const char *name, *text;
     int64_t want_ms;
 } waits[] = {
-    {"seconds",                 "2",                             2000                  },
-    { "none",                   NULL,                            0                     },
-    { "an empty one",           "",                              0                     },
-    { "no number",              "soon",                          0                     },
-    { "a negative number",      "-5",                            0                     },
-    { "a long wait is capped",  "86400",                         ARK_RETRY_AFTER_MAX_MS},
-    { "an endless number too",  "99999999999999999999999999",    ARK_RETRY_AFTER_MAX_MS},
-    { "a date",                 "Sun, 06 Nov 1994 08:49:37 GMT", 7000                  },
-    { "a date that has passed", "Sun, 06 Nov 1994 08:49:00 GMT", 0                     },
-    { "a date far ahead",       "Sun, 06 Nov 2094 08:49:37 GMT", ARK_RETRY_AFTER_MAX_MS},
+    {"seconds",                "2",                             2000                  },
+    {"none",                   NULL,                            0                     },
+    {"an empty one",           "",                              0                     },
+    {"no number",              "soon",                          0                     },
+    {"a negative number",      "-5",                            0                     },
+    {"a long wait is capped",  "86400",                         ARK_RETRY_AFTER_MAX_MS},
+    {"an endless number too",  "99999999999999999999999999",    ARK_RETRY_AFTER_MAX_MS},
+    {"a date",                 "Sun, 06 Nov 1994 08:49:37 GMT", 7000                  },
+    {"a date that has passed", "Sun, 06 Nov 1994 08:49:00 GMT", 0                     },
+    {"a date far ahead",       "Sun, 06 Nov 2094 08:49:37 GMT", ARK_RETRY_AFTER_MAX_MS},
 };
 
 static void reads_retry_after(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(waits); i++) {
-        struct ark_answer *answer = ark_answer_create(&(struct ark_answer_setup){ .expected = 1 });
+        struct ark_answer *answer = ark_answer_create(&(struct ark_answer_setup){.expected = 1});
 
         assert_non_null(answer);
         print_message("  %s\n", waits[i].name);
-        ark_answer_head(answer, &(struct ark_head){ .status = 429,
-                                                    .retry_after = waits[i].text,
-                                                    .request_id = "0217",
-                                                    .now_ms = INT64_C(784111770000) });
+        ark_answer_head(answer, &(struct ark_head){.status = 429,
+                                                   .retry_after = waits[i].text,
+                                                   .request_id = "0217",
+                                                   .now_ms = INT64_C(784111770000)});
         assert_int_equal(ark_answer_end(answer, NULL)->retry_after_ms, waits[i].want_ms);
         assert_string_equal(ark_answer_end(answer, NULL)->request_id, "0217");
         answer = ark_answer_destroy(answer);
@@ -454,7 +453,7 @@ static void reads_retry_after(void **state)
 
 static void cuts_long_texts_between_characters(void **state)
 {
-    const struct answer refusal = { .status = 400, .type = JSON };
+    const struct answer refusal = {.status = 400, .type = JSON};
     const struct ark_result *result;
     struct run run;
     struct buf body;
@@ -476,7 +475,7 @@ static void cuts_long_texts_between_characters(void **state)
 
 static void drops_a_usage_that_is_too_long(void **state)
 {
-    const struct answer document = { .status = 200, .type = JSON };
+    const struct answer document = {.status = 200, .type = JSON};
     const struct ark_result *result;
     struct run run;
     struct buf body;
@@ -499,7 +498,7 @@ static void drops_a_usage_that_is_too_long(void **state)
 
 static void takes_no_more_slots_than_there_are(void **state)
 {
-    const struct answer document = { .status = 200, .type = JSON };
+    const struct answer document = {.status = 200, .type = JSON};
     struct run run;
     struct buf body;
 

@@ -20,7 +20,7 @@
 #define T2I    "doubao-seedream-3-0-t2i-250415"
 #define EDIT   "doubao-seededit-3-0-i2i-250628"
 
-static const struct ark_defaults plain = { .model = FOUR, .prompt = "P", .size = "2K", .max_images = 3 };
+static const struct ark_defaults plain = {.model = FOUR, .prompt = "P", .size = "2K", .max_images = 3};
 
 static void reference(struct task_spec *spec, size_t count)
 {
@@ -42,7 +42,7 @@ struct built {
 
 static struct built build(const struct ark_defaults *defaults, const struct task_spec *spec)
 {
-    struct ark_request request = { 0 };
+    struct ark_request request = {0};
     struct built built;
 
     assert_int_equal(ark_request_build(defaults, spec, &request), 0);
@@ -78,7 +78,7 @@ static void assert_field(const struct built *built, const char *field, const cha
 
 static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
 {
-    struct task_spec spec = { 0 };
+    struct task_spec spec = {0};
     struct built built;
 
     (void)state;
@@ -101,12 +101,12 @@ static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
 
 static void prefers_what_the_client_gave(void **state)
 {
-    struct task_spec spec = { .prompt = "client's \"words\"",
-                              .size = "1024x1024",
-                              .model = FOUR_5,
-                              .max_images = 5,
-                              .watermark_given = true,
-                              .watermark = true };
+    struct task_spec spec = {.prompt = "client's \"words\"",
+                             .size = "1024x1024",
+                             .model = FOUR_5,
+                             .max_images = 5,
+                             .watermark_given = true,
+                             .watermark = true};
     struct built built;
 
     (void)state;
@@ -121,19 +121,19 @@ static void prefers_what_the_client_gave(void **state)
     json_decref(built.json);
 
     spec.watermark = false;
-    built = build(&(struct ark_defaults){ .model = FOUR, .max_images = 1, .watermark = true }, &spec);
+    built = build(&(struct ark_defaults){.model = FOUR, .max_images = 1, .watermark = true}, &spec);
     assert_field(&built, "watermark", "false");
     json_decref(built.json);
 }
 
 static void asks_for_pictures_when_nobody_gave_words(void **state)
 {
-    static const char *const none[] = { NULL, "" };
-    struct task_spec spec = { 0 };
+    static const char *const none[] = {NULL, ""};
+    struct task_spec spec = {0};
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        struct built built = build(&(struct ark_defaults){ .model = FOUR, .prompt = none[i], .max_images = 1 }, &spec);
+        struct built built = build(&(struct ark_defaults){.model = FOUR, .prompt = none[i], .max_images = 1}, &spec);
 
         assert_string_equal(json_string_value(json_object_get(built.json, "prompt")), ARK_DEFAULT_PROMPT);
         assert_field(&built, "image", NULL);
@@ -147,27 +147,27 @@ static const struct {
     int wanted, images; /* wanted 0: the default of 3 */
     const char *group, *options;
 } groups[] = {
-    {"the default",                                FOUR,                      1,  0,  3,  AUTO,     MAX(3) },
-    { "one image needs no group",                  FOUR,                      1,  1,  1,  DISABLED, NULL   },
-    { "as many as there is room for",              FOUR,                      5,  10, 10, AUTO,     MAX(10)},
-    { "clamped to the room beside the references", FOUR,                      13, 15, 2,  AUTO,     MAX(2) },
-    { "the default is clamped too",                FOUR,                      13, 0,  2,  AUTO,     MAX(2) },
-    { "fourteen references leave one",             FOUR,                      14, 0,  1,  DISABLED, NULL   },
-    { "without references",                        FOUR,                      0,  15, 15, AUTO,     MAX(15)},
-    { "4.5 has groups",                            FOUR_5,                    1,  0,  3,  AUTO,     MAX(3) },
-    { "5.0 lite has groups",                       LITE,                      1,  0,  3,  AUTO,     MAX(3) },
-    { "5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL,     NULL   },
-    { "5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL,     NULL   },
-    { "3.0 as well",                               T2I,                       0,  4,  1,  NULL,     NULL   },
-    { "SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL,     NULL   },
-    { "an endpoint id is taken for 4.0",           "ep-20250828101010-abcde", 1,  2,  2,  AUTO,     MAX(2) },
+    {"the default",                               FOUR,                      1,  0,  3,  AUTO,     MAX(3) },
+    {"one image needs no group",                  FOUR,                      1,  1,  1,  DISABLED, NULL   },
+    {"as many as there is room for",              FOUR,                      5,  10, 10, AUTO,     MAX(10)},
+    {"clamped to the room beside the references", FOUR,                      13, 15, 2,  AUTO,     MAX(2) },
+    {"the default is clamped too",                FOUR,                      13, 0,  2,  AUTO,     MAX(2) },
+    {"fourteen references leave one",             FOUR,                      14, 0,  1,  DISABLED, NULL   },
+    {"without references",                        FOUR,                      0,  15, 15, AUTO,     MAX(15)},
+    {"4.5 has groups",                            FOUR_5,                    1,  0,  3,  AUTO,     MAX(3) },
+    {"5.0 lite has groups",                       LITE,                      1,  0,  3,  AUTO,     MAX(3) },
+    {"5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL,     NULL   },
+    {"5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL,     NULL   },
+    {"3.0 as well",                               T2I,                       0,  4,  1,  NULL,     NULL   },
+    {"SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL,     NULL   },
+    {"an endpoint id is taken for 4.0",           "ep-20250828101010-abcde", 1,  2,  2,  AUTO,     MAX(2) },
 };
 
 static void clamps_the_group(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
-        struct task_spec spec = { .model = (char *)(uintptr_t)groups[i].model, .max_images = groups[i].wanted };
+        struct task_spec spec = {.model = (char *)(uintptr_t)groups[i].model, .max_images = groups[i].wanted};
         struct built built;
 
         print_message("  %s\n", groups[i].name);
@@ -183,46 +183,46 @@ static void clamps_the_group(void **state)
 static const struct {
     const char *name, *model, *field, *want;
 } extras[] = {
-    {"4.0 is always jpeg",                          FOUR,   "output_format",           NULL                         },
-    { "4.5 is always jpeg",                         FOUR_5, "output_format",           NULL                         },
-    { "5.0 lite has formats",                       LITE,   "output_format",           "\"png\""                    },
-    { "5.0 pro has formats",                        PRO,    "output_format",           "\"png\""                    },
-    { "4.0 does not search",                        FOUR,   "tools",                   NULL                         },
-    { "5.0 lite searches",                          LITE,   "tools",                   "[{\"type\":\"web_search\"}]"},
-    { "5.0 pro does not search",                    PRO,    "tools",                   NULL                         },
-    { "4.0 can be fast",                            FOUR,   "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
-    { "5.0 pro can be fast",                        PRO,    "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
-    { "4.5 cannot be fast",                         FOUR_5, "optimize_prompt_options", NULL                         },
-    { "5.0 lite cannot be fast",                    LITE,   "optimize_prompt_options", NULL                         },
-    { "4.0 has no guidance",                        FOUR,   "guidance_scale",          NULL                         },
-    { "3.0 has guidance",                           T2I,    "guidance_scale",          "2.5"                        },
-    { "4.0 takes a seed",                           FOUR,   "seed",                    "42"                         },
-    { "3.0 takes a seed",                           T2I,    "seed",                    "42"                         },
-    { "4.5 takes no seed",                          FOUR_5, "seed",                    NULL                         },
-    { "4.0 has no background",                      FOUR,   "background",              NULL                         },
-    { "5.0 flash has a background",                 FLASH,  "background",              "\"transparent\""            },
-    { "5.0 pro does not stream",                    PRO,    "stream",                  NULL                         },
-    { "5.0 lite streams",                           LITE,   "stream",                  "true"                       },
-    { "pictures as bytes",                          FOUR,   "response_format",         "\"b64_json\""               },
-    { "a size that the model has",                  LITE,   "size",                    "\"4K\""                     },
-    { "a size that the model lacks is left to ARK", PRO,    "size",                    NULL                         },
+    {"4.0 is always jpeg",                         FOUR,   "output_format",           NULL                         },
+    {"4.5 is always jpeg",                         FOUR_5, "output_format",           NULL                         },
+    {"5.0 lite has formats",                       LITE,   "output_format",           "\"png\""                    },
+    {"5.0 pro has formats",                        PRO,    "output_format",           "\"png\""                    },
+    {"4.0 does not search",                        FOUR,   "tools",                   NULL                         },
+    {"5.0 lite searches",                          LITE,   "tools",                   "[{\"type\":\"web_search\"}]"},
+    {"5.0 pro does not search",                    PRO,    "tools",                   NULL                         },
+    {"4.0 can be fast",                            FOUR,   "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
+    {"5.0 pro can be fast",                        PRO,    "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
+    {"4.5 cannot be fast",                         FOUR_5, "optimize_prompt_options", NULL                         },
+    {"5.0 lite cannot be fast",                    LITE,   "optimize_prompt_options", NULL                         },
+    {"4.0 has no guidance",                        FOUR,   "guidance_scale",          NULL                         },
+    {"3.0 has guidance",                           T2I,    "guidance_scale",          "2.5"                        },
+    {"4.0 takes a seed",                           FOUR,   "seed",                    "42"                         },
+    {"3.0 takes a seed",                           T2I,    "seed",                    "42"                         },
+    {"4.5 takes no seed",                          FOUR_5, "seed",                    NULL                         },
+    {"4.0 has no background",                      FOUR,   "background",              NULL                         },
+    {"5.0 flash has a background",                 FLASH,  "background",              "\"transparent\""            },
+    {"5.0 pro does not stream",                    PRO,    "stream",                  NULL                         },
+    {"5.0 lite streams",                           LITE,   "stream",                  "true"                       },
+    {"pictures as bytes",                          FOUR,   "response_format",         "\"b64_json\""               },
+    {"a size that the model has",                  LITE,   "size",                    "\"4K\""                     },
+    {"a size that the model lacks is left to ARK", PRO,    "size",                    NULL                         },
 };
 
 static void sends_only_what_the_model_has(void **state)
 {
-    const struct ark_defaults all = { .prompt = "P",
-                                      .size = "4K",
-                                      .max_images = 1,
-                                      .response_format = ARK_RESPONSE_B64_JSON,
-                                      .output_format = ARK_OUTPUT_PNG,
-                                      .optimize_prompt_mode = ARK_OPTIMIZE_FAST,
-                                      .web_search = true,
-                                      .guidance_scale = 2.5,
-                                      .background = ARK_BACKGROUND_TRANSPARENT };
+    const struct ark_defaults all = {.prompt = "P",
+                                     .size = "4K",
+                                     .max_images = 1,
+                                     .response_format = ARK_RESPONSE_B64_JSON,
+                                     .output_format = ARK_OUTPUT_PNG,
+                                     .optimize_prompt_mode = ARK_OPTIMIZE_FAST,
+                                     .web_search = true,
+                                     .guidance_scale = 2.5,
+                                     .background = ARK_BACKGROUND_TRANSPARENT};
 
     (void)state;
     for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
-        struct task_spec spec = { .model = (char *)(uintptr_t)extras[i].model, .seed_given = true, .seed = 42 };
+        struct task_spec spec = {.model = (char *)(uintptr_t)extras[i].model, .seed_given = true, .seed = 42};
         struct built built;
 
         print_message("  %s\n", extras[i].name);
@@ -235,7 +235,7 @@ static void sends_only_what_the_model_has(void **state)
 static void standard_optimization_goes_to_all_that_have_it(void **state)
 {
     struct ark_defaults defaults = plain;
-    struct task_spec spec = { .model = (char *)(uintptr_t)FOUR_5 };
+    struct task_spec spec = {.model = (char *)(uintptr_t)FOUR_5};
     struct built built;
 
     (void)state;
@@ -252,7 +252,7 @@ static void standard_optimization_goes_to_all_that_have_it(void **state)
 static void streams_as_told(void **state)
 {
     struct ark_defaults defaults = plain;
-    struct task_spec spec = { 0 };
+    struct task_spec spec = {0};
     struct built built;
 
     (void)state;
@@ -273,7 +273,7 @@ static void streams_as_told(void **state)
 static void layers_need_one_reference_and_a_model_for_it(void **state)
 {
     struct ark_defaults defaults = plain;
-    struct task_spec spec = { .model = (char *)(uintptr_t)PRO };
+    struct task_spec spec = {.model = (char *)(uintptr_t)PRO};
     struct built built;
 
     (void)state;
@@ -293,8 +293,8 @@ static void layers_need_one_reference_and_a_model_for_it(void **state)
 
 static void refuses_references_that_the_model_does_not_take(void **state)
 {
-    struct task_spec spec = { .model = (char *)(uintptr_t)PRO };
-    struct ark_request request = { .len = 7 };
+    struct task_spec spec = {.model = (char *)(uintptr_t)PRO};
+    struct ark_request request = {.len = 7};
 
     (void)state;
     reference(&spec, 11);
@@ -307,7 +307,7 @@ static void refuses_references_that_the_model_does_not_take(void **state)
 
 static void refuses_a_body_that_ark_would_not_take(void **state)
 {
-    struct task_spec spec = { 0 };
+    struct task_spec spec = {0};
     struct ark_request request;
     size_t len = ARK_BODY_MAX / 2;
     char *huge = malloc(len + 1);

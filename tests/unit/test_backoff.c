@@ -31,7 +31,7 @@ static void test_delays(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct backoff backoff = { cases[i].base_ms, cases[i].max_ms };
+        struct backoff backoff = {cases[i].base_ms, cases[i].max_ms};
 
         print_message("  %s\n", cases[i].name);
         assert_int_equal(backoff_delay_ms(&backoff, cases[i].attempt, cases[i].dice), cases[i].want_ms);

@@ -12,7 +12,7 @@
 
 static void test_a_zeroed_buffer_with_a_maximum_is_ready(void **state)
 {
-    struct buf buf = { .max = 100 };
+    struct buf buf = {.max = 100};
 
     (void)state;
     assert_string_equal(buf_text(&buf), "");
@@ -162,7 +162,7 @@ static void test_every_byte_makes_valid_json(void **state)
     (void)state;
     for (int first = 0; first < 256; first++) {
         for (int second = 0; second < 256; second++) {
-            const char text[] = { (char)first, (char)second };
+            const char text[] = {(char)first, (char)second};
             struct buf buf;
             json_t *parsed;
 

@@ -91,7 +91,7 @@ static void test_files_that_are_well_formed(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
-        struct buf story = { .max = 1000 };
+        struct buf story = {.max = 1000};
         size_t line;
 
         print_message("  %s\n", good[i].name);
@@ -105,7 +105,7 @@ static void test_lines_that_are_not(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct buf story = { .max = 1000 };
+        struct buf story = {.max = 1000};
         size_t line;
 
         print_message("  %s\n", bad[i].name);
@@ -118,7 +118,7 @@ static void test_lines_that_are_not(void **state)
 
 static void test_the_callback_can_end_the_reading(void **state)
 {
-    struct buf story = { .max = 1000 };
+    struct buf story = {.max = 1000};
     size_t line;
 
     (void)state;

@@ -14,7 +14,7 @@
 
 enum { FILE_MAX = 16 * 1024, NAME_MAX_LEN = 80, MORE = -1 };
 
-static const struct http_limits limits = { .target_max = 4096, .head_max = 8192, .body_max = 262144 };
+static const struct http_limits limits = {.target_max = 4096, .head_max = 8192, .body_max = 262144};
 
 struct outcome {
     int status; /* 0: accepted; MORE: the head is not whole */
@@ -30,7 +30,7 @@ struct feed {
 static void feed_begin(struct feed *feed)
 {
     http_parser_init(&feed->parser, &limits);
-    feed->outcome = (struct outcome){ .status = MORE };
+    feed->outcome = (struct outcome){.status = MORE};
 }
 
 /* The bytes lie in memory of their own, at another place each time, with nothing behind them. */
@@ -238,18 +238,16 @@ static void test_what_follows_from_the_headers(void **state)
         const char *name, *head;
         bool keep_alive, expect_continue, has_content_length;
     } cases[] = {
-        {"1.1 is kept alive",                    "GET / HTTP/1.1\r\nHost: a\r\n\r\n",                                       true,  false, false},
-        { "unless it says close",                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",                  false, false, false},
-        { "in any case, in a list",              "GET / HTTP/1.1\r\nHost: a\r\nConnection: a, CLOSE ,b\r\n\r\n",            false, false,
-         false                                                                                                                                 },
-        { "in any line",                         "GET / HTTP/1.1\r\nHost: a\r\nConnection: a\r\nConnection: close\r\n\r\n", false, false,
-         false                                                                                                                                 },
-        { "a longer word is not close",          "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",                 true,  false, false},
-        { "1.0 closes",                          "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",                        false, false, false},
-        { "1.0 does not know Expect",            "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",    false,
-         false,                                                                                                                           true },
-        { "Expect without a body means nothing",
-         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n",                                 true,  false, true },
+        {"1.1 is kept alive",                   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",                                       true,  false, false},
+        {"unless it says close",                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",                  false, false, false},
+        {"in any case, in a list",              "GET / HTTP/1.1\r\nHost: a\r\nConnection: a, CLOSE ,b\r\n\r\n",            false, false, false},
+        {"in any line",                         "GET / HTTP/1.1\r\nHost: a\r\nConnection: a\r\nConnection: close\r\n\r\n", false, false, false},
+        {"a longer word is not close",          "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",                 true,  false, false},
+        {"1.0 closes",                          "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",                        false, false, false},
+        {"1.0 does not know Expect",            "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",    false,
+         false,                                                                                                                          true },
+        {"Expect without a body means nothing",
+         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n",                                true,  false, true },
     };
 
     (void)state;
@@ -267,24 +265,24 @@ static void test_query_parameters_are_decoded_or_absent(void **state)
     static const struct {
         const char *name, *query, *want; /* NULL: absent */
     } cases[] = {
-        {"no query at all",                    "",                 NULL     },
-        { "an empty query",                    "?",                NULL     },
-        { "the only one",                      "?id=1-2",          "1-2"    },
-        { "an empty value",                    "?id=",             ""       },
-        { "a name without a value",            "?id",              NULL     },
-        { "the last one",                      "?a=b&id=x",        "x"      },
-        { "the first of two",                  "?id=1&id=2",       "1"      },
-        { "not the end of another name",       "?aid=1",           NULL     },
-        { "not the beginning of another name", "?id2=1",           NULL     },
-        { "empty pairs are passed over",       "?&&id=1&",         "1"      },
-        { "percent-decoding",                  "?id=%41%2d%7a%7A", "A-zz"   },
-        { "a plus stands for itself",          "?id=a+b",          "a+b"    },
-        { "a cut escape",                      "?id=%4",           NULL     },
-        { "a cut escape before another pair",  "?id=%4&a=b",       NULL     },
-        { "a wrong escape",                    "?id=%4g",          NULL     },
-        { "a NUL",                             "?id=a%00b",        NULL     },
-        { "as long as the room",               "?id=1234567",      "1234567"},
-        { "longer than the room",              "?id=12345678",     NULL     },
+        {"no query at all",                   "",                 NULL     },
+        {"an empty query",                    "?",                NULL     },
+        {"the only one",                      "?id=1-2",          "1-2"    },
+        {"an empty value",                    "?id=",             ""       },
+        {"a name without a value",            "?id",              NULL     },
+        {"the last one",                      "?a=b&id=x",        "x"      },
+        {"the first of two",                  "?id=1&id=2",       "1"      },
+        {"not the end of another name",       "?aid=1",           NULL     },
+        {"not the beginning of another name", "?id2=1",           NULL     },
+        {"empty pairs are passed over",       "?&&id=1&",         "1"      },
+        {"percent-decoding",                  "?id=%41%2d%7a%7A", "A-zz"   },
+        {"a plus stands for itself",          "?id=a+b",          "a+b"    },
+        {"a cut escape",                      "?id=%4",           NULL     },
+        {"a cut escape before another pair",  "?id=%4&a=b",       NULL     },
+        {"a wrong escape",                    "?id=%4g",          NULL     },
+        {"a NUL",                             "?id=a%00b",        NULL     },
+        {"as long as the room",               "?id=1234567",      "1234567"},
+        {"longer than the room",              "?id=12345678",     NULL     },
     };
 
     (void)state;

@@ -93,7 +93,7 @@ static void test_partitions(void **state)
 
 static void test_ids_spread_over_the_partitions(void **state)
 {
-    int count[8] = { 0 };
+    int count[8] = {0};
 
     (void)state;
     for (int i = 0; i < 8000; i++) {

@@ -103,7 +103,7 @@ static void test_a_text_line_without_fields(void **state)
 
 static void test_levels_below_the_threshold_are_silent(void **state)
 {
-    static const enum log_level levels[] = { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+    static const enum log_level levels[] = {LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG};
     struct capture capture;
 
     (void)state;
@@ -202,7 +202,7 @@ static void test_text_lines_stay_one_line(void **state)
 /* At every length around the limit: a cut must not leave half a character or half an escape behind. */
 static void test_long_fields_are_cut_and_stay_valid(void **state)
 {
-    static const char *const units[] = { "x", "图", "\\\"", "\x01", "\\u0007" };
+    static const char *const units[] = {"x", "图", "\\\"", "\x01", "\\u0007"};
     static char fields[8192];
     struct capture capture;
 
@@ -273,7 +273,7 @@ static void test_quoting_any_byte_in_any_room_is_json(void **state)
     (void)state;
     for (int c = 1; c < 256; c++) {
         for (size_t room = 8; room < 32; room++) {
-            const char text[] = { 'x', (char)c, (char)c, (char)c, 'y', (char)c, '\0' };
+            const char text[] = {'x', (char)c, (char)c, (char)c, 'y', (char)c, '\0'};
             char *out = malloc(room);
             json_t *parsed;
 

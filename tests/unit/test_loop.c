@@ -41,7 +41,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 static int set_up(void **state)
 {
-    static const struct timeval limit = { .tv_sec = DEADLINE_S };
+    static const struct timeval limit = {.tv_sec = DEADLINE_S};
     struct world *world = calloc(1, sizeof(*world));
 
     world->loop = loop_create();
@@ -86,10 +86,10 @@ static void on_step(void *arg)
 static void test_deferred_calls_keep_their_order(void **state)
 {
     struct world *world = *state;
-    struct step d = { .world = world, .letter = 'd' };
-    struct step c = { .world = world, .letter = 'c' };
-    struct step b = { .world = world, .letter = 'b', .then = &d };
-    struct step a = { .world = world, .letter = 'a', .then = &c };
+    struct step d = {.world = world, .letter = 'd'};
+    struct step c = {.world = world, .letter = 'c'};
+    struct step b = {.world = world, .letter = 'b', .then = &d};
+    struct step a = {.world = world, .letter = 'a', .then = &c};
 
     loop_defer(world->loop, &a.deferred, on_step, &a);
     loop_defer(world->loop, &b.deferred, on_step, &b);
@@ -109,7 +109,7 @@ static void on_free(void *arg)
 static void test_a_deferred_call_may_free_its_entry(void **state)
 {
     struct world *world = *state;
-    struct step last = { .world = world, .letter = 'z' };
+    struct step last = {.world = world, .letter = 'z'};
 
     for (int i = 0; i < 3; i++) {
         struct step *step = calloc(1, sizeof(*step));
@@ -126,9 +126,9 @@ static void test_a_deferred_call_may_free_its_entry(void **state)
 static void test_destroying_the_loop_runs_what_is_deferred(void **state)
 {
     struct loop *loop = loop_create();
-    struct world other = { .loop = loop };
-    struct step b = { .world = &other, .letter = 'b' };
-    struct step a = { .world = &other, .letter = 'a', .then = &b };
+    struct world other = {.loop = loop};
+    struct step b = {.world = &other, .letter = 'b'};
+    struct step a = {.world = &other, .letter = 'a', .then = &b};
 
     (void)state;
     loop_defer(loop, &a.deferred, on_step, &a);

@@ -65,11 +65,11 @@ static int read_spec(void)
 }
 
 static const struct task_spec spec_of_two = {
-    .urls = { (char[]){ URL }, (char[]){ URL "?2" } },
+    .urls = {(char[]){URL}, (char[]){URL "?2"}},
     .url_count = 2,
-    .prompt = (char[]){ "两只\"猫\"\n" },
-    .size = (char[]){ "2K" },
-    .model = (char[]){ "doubao-seedream-4-0-250828" },
+    .prompt = (char[]){"两只\"猫\"\n"            },
+    .size = (char[]){"2K"},
+    .model = (char[]){"doubao-seedream-4-0-250828"            },
     .max_images = 3,
     .max_paid_calls = 1,
     .watermark_given = true,
@@ -90,7 +90,7 @@ static int write_spec(void)
     return err;
 }
 
-static const struct validate_rules rules = { .max_paid_calls = 2, .id_required = true };
+static const struct validate_rules rules = {.max_paid_calls = 2, .id_required = true};
 
 static int validate_good(void)
 {
@@ -148,7 +148,7 @@ static int validate_what_is_no_json(void)
 
 static int build_request(void)
 {
-    const struct ark_defaults defaults = { .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3 };
+    const struct ark_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
     struct ark_request request;
     int err;
 
@@ -185,16 +185,16 @@ static void on_slot(const struct ark_slot *slot, void *arg)
 /* An answer that could not be kept is not whole, and says why; what it gave before is true. */
 static int read_answer(const char *body, size_t piece, struct slots want)
 {
-    struct slots slots = { 0 };
+    struct slots slots = {0};
     struct ark_answer *answer = ark_answer_create(&(struct ark_answer_setup){
-        .expected = 3, .max_bytes = 1 << 20, .max_line = 1 << 20, .on_slot = on_slot, .arg = &slots });
+        .expected = 3, .max_bytes = 1 << 20, .max_line = 1 << 20, .on_slot = on_slot, .arg = &slots});
     const struct ark_result *result;
     bool completed;
     int err = 0;
 
     if (!answer)
         return ERR_NO_MEMORY;
-    ark_answer_head(answer, &(struct ark_head){ .status = 200 });
+    ark_answer_head(answer, &(struct ark_head){.status = 200});
     for (const char *at = body; *at && !err; at += strnlen(at, piece))
         err = ark_answer_body(answer, at, strnlen(at, piece));
     result = ark_answer_end(answer, err ? "out of memory" : NULL);
@@ -225,24 +225,24 @@ static const char stream[] =
 
 static int read_stream(void)
 {
-    return read_answer(stream, 50, (struct slots){ .images = 2, .failed = 1 });
+    return read_answer(stream, 50, (struct slots){.images = 2, .failed = 1});
 }
 
 static int read_stream_at_once(void)
 {
-    return read_answer(stream, sizeof(stream), (struct slots){ .images = 2, .failed = 1 });
+    return read_answer(stream, sizeof(stream), (struct slots){.images = 2, .failed = 1});
 }
 
 static int read_document(void)
 {
     return read_answer("{\"model\":\"doubao-seedream-4-0-250828\",\"created\":1757388756,\"data\":[{\"url\":\"" URL
                        "\",\"size\":\"1x1\"},{" FAILED "},{" PNG "}],\"usage\":{\"generated_images\":2}}",
-                       50, (struct slots){ .images = 2, .failed = 1 });
+                       50, (struct slots){.images = 2, .failed = 1});
 }
 
 /* -- writers: the buffer's error says that something is missing */
 
-static const struct process_event image = { .stage = STAGE_IMAGE, .task_id = "t", .url = URL, .size = "2048x2048" };
+static const struct process_event image = {.stage = STAGE_IMAGE, .task_id = "t", .url = URL, .size = "2048x2048"};
 
 static int end_of(struct buf *out, size_t len)
 {
@@ -282,7 +282,7 @@ static int write_frame(void)
     struct buf out;
 
     buf_init(&out, 4096);
-    task_event_write_frame(&out, 1700000000000, &(struct task_event){ 2, EVENT_PROCESS, BYTES(json) });
+    task_event_write_frame(&out, 1700000000000, &(struct task_event){2, EVENT_PROCESS, BYTES(json)});
     return end_of(&out, strlen("id: 1700000000000-2\nevent: process\ndata: \n\n") + sizeof(json) - 1);
 }
 
@@ -300,13 +300,16 @@ static int write_reset(void)
 
 static int write_problem(void)
 {
-    static const struct problem_field fields[] = { { "/urls/0", "must be a string" }, { "/promt", "is no field" } };
+    static const struct problem_field fields[] = {
+        {"/urls/0", "must be a string"},
+        {"/promt",  "is no field"     }
+    };
     struct buf out;
     int err;
 
     buf_init(&out, 4096);
     problem_write(&out, &(struct problem_report){
-                            .problem = PROBLEM_INVALID_FIELDS, .request_id = "r", .fields = fields, .field_count = 2 });
+                            .problem = PROBLEM_INVALID_FIELDS, .request_id = "r", .fields = fields, .field_count = 2});
     err = buf_error(&out);
     if (!err)
         assert_int_equal(out.data[out.len - 1], '}');
@@ -364,10 +367,10 @@ static int load_options(void)
          debug[] = "debug";
     char origins[] = "GATEWAY_CORS_ORIGINS=https://example.com", wait[] = "GATEWAY_HEARTBEAT=5s",
          other[] = "PATH=/usr/bin";
-    char *argv[] = { name, flag, negated, level, debug, NULL }, *environment[] = { origins, wait, other, NULL };
+    char *argv[] = {name, flag, negated, level, debug, NULL}, *environment[] = {origins, wait, other, NULL};
     FILE *said = tmpfile();
-    const struct options_world world = { .environment = environment, .env_file = TEST_DATA "/no.env", said, said };
-    struct gateway_options options = { 0 };
+    const struct options_world world = {.environment = environment, .env_file = TEST_DATA "/no.env", said, said};
+    struct gateway_options options = {0};
     enum options_outcome outcome;
 
     assert_non_null(said);
@@ -421,26 +424,26 @@ static int create_replies(void)
 /* -- all of them */
 
 static const struct alloc_scenario scenarios[] = {
-    { "a stored request is read", read_spec, false },
-    { "a request is written", write_spec, false },
-    { "a good body is validated", validate_good, false },
-    { "a body with mistakes is validated", validate_bad, false },
-    { "a body that is no JSON is validated", validate_what_is_no_json, false },
-    { "a request for ARK is built", build_request, false },
-    { "a stream of ARK's is read", read_stream, true }, /* its usage may be missing */
-    { "a stream of ARK's is read at once", read_stream_at_once, true },
-    { "a document of ARK's is read", read_document, true },
-    { "an event is written", write_event, false },
-    { "a slot is written", write_slot, false },
-    { "a frame is written", write_frame, false },
-    { "a reset is written", write_reset, false },
-    { "a problem is written", write_problem, false },
-    { "a text is taken out of its buffer", take_text, false },
-    { "events are read", read_sse, false },
-    { "options are loaded", load_options, false },
-    { "an address of Redis is parsed", parse_redis_address, false },
-    { "a list of origins is kept", create_cors, false },
-    { "a reader of replies is made", create_replies, false },
+    {"a stored request is read",            read_spec,                false},
+    {"a request is written",                write_spec,               false},
+    {"a good body is validated",            validate_good,            false},
+    {"a body with mistakes is validated",   validate_bad,             false},
+    {"a body that is no JSON is validated", validate_what_is_no_json, false},
+    {"a request for ARK is built",          build_request,            false},
+    {"a stream of ARK's is read",           read_stream,              true }, /* its usage may be missing */
+    {"a stream of ARK's is read at once",   read_stream_at_once,      true },
+    {"a document of ARK's is read",         read_document,            true },
+    {"an event is written",                 write_event,              false},
+    {"a slot is written",                   write_slot,               false},
+    {"a frame is written",                  write_frame,              false},
+    {"a reset is written",                  write_reset,              false},
+    {"a problem is written",                write_problem,            false},
+    {"a text is taken out of its buffer",   take_text,                false},
+    {"events are read",                     read_sse,                 false},
+    {"options are loaded",                  load_options,             false},
+    {"an address of Redis is parsed",       parse_redis_address,      false},
+    {"a list of origins is kept",           create_cors,              false},
+    {"a reader of replies is made",         create_replies,           false},
 };
 
 static void test_scenario(void **state)
@@ -452,7 +455,7 @@ static void test_these_allocate_nothing(void **state)
 {
     static const char head[] =
         "POST /api/v1/faceflip/generate HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n";
-    struct http_limits limits = { 4096, 8192, 65536 };
+    struct http_limits limits = {4096, 8192, 65536};
     struct http_request request;
     struct http_parser parser;
     size_t head_len;
@@ -471,13 +474,13 @@ enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
 
 int main(void)
 {
-    struct CMUnitTest tests[SCENARIOS + 1] = { cmocka_unit_test(test_these_allocate_nothing) };
+    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_allocate_nothing)};
 
     alloc_failure_init();
     for (size_t i = 0; i < SCENARIOS; i++)
-        tests[i + 1] = (struct CMUnitTest){ .name = scenarios[i].name,
-                                            .test_func = test_scenario,
-                                            .teardown_func = alloc_failure_teardown,
-                                            .initial_state = (void *)(uintptr_t)&scenarios[i] };
+        tests[i + 1] = (struct CMUnitTest){.name = scenarios[i].name,
+                                           .test_func = test_scenario,
+                                           .teardown_func = alloc_failure_teardown,
+                                           .initial_state = (void *)(uintptr_t)&scenarios[i]};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,8 +38,8 @@ static struct {
 
 static void load(const struct option_table *table, void *values)
 {
-    char name[] = "test", *argv[] = { name, NULL }, *environment[] = { NULL };
-    const struct options_world world = { .environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr };
+    char name[] = "test", *argv[] = {name, NULL}, *environment[] = {NULL};
+    const struct options_world world = {.environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr};
 
     assert_int_equal(options_load_from(&world, table, 1, argv, values), OPTIONS_RUN);
 }
@@ -126,8 +126,7 @@ static int make_server(void)
 static int make_gateway(void)
 {
     const struct gateway_config config = {
-        .options = &given.gateway, .redis = &given.redis, .cors = given.cors, .listen = "127.0.0.1:0"
-    };
+        .options = &given.gateway, .redis = &given.redis, .cors = given.cors, .listen = "127.0.0.1:0"};
     const char *why = "";
     struct gateway *gateway = gateway_create(&config, &why);
 
@@ -144,8 +143,7 @@ static int make_worker(void)
 {
     struct loop *loop = loop_create();
     struct runner_config config = {
-        .loop = loop, .options = &given.worker, .redis = &given.redis, .name = "w", .on_drained = on_drained
-    };
+        .loop = loop, .options = &given.worker, .redis = &given.redis, .name = "w", .on_drained = on_drained};
     struct runner *runner = loop ? runner_create(&config) : NULL;
     const char *why = "";
     struct health *health = runner ? health_create(loop, "127.0.0.1:0", runner, &why) : NULL;
@@ -179,15 +177,17 @@ static void on_done(const struct fetch_outcome *outcome, void *arg)
  * body stays the caller's then. */
 static int begin_call(void)
 {
-    static const char *const headers[] = { "Authorization: Bearer key", "Content-Type: application/json", NULL };
+    static const char *const headers[] = {"Authorization: Bearer key", "Content-Type: application/json", NULL};
     struct loop *loop = loop_create();
-    struct fetch_setup setup = { .loop = loop, .ca_file = TEST_DATA "/no.pem", .user_agent = "t" };
+    struct fetch_setup setup = {.loop = loop, .ca_file = TEST_DATA "/no.pem", .user_agent = "t"};
     struct fetch *fetch = loop ? fetch_create(&setup) : NULL;
-    struct fetch_request request = { .url = "https://ark.example.com/",
-                                     .headers = headers,
-                                     .total_ms = 1000,
-                                     .answer_max = 1000,
-                                     .events = { on_head, on_data, on_done, NULL } };
+    struct fetch_request request = {
+        .url = "https://ark.example.com/",
+        .headers = headers,
+        .total_ms = 1000,
+        .answer_max = 1000,
+        .events = {on_head, on_data, on_done, NULL}
+    };
     struct fetch_call *call;
     int err = ERR_NO_MEMORY;
 
@@ -212,7 +212,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 /* Who waits for a second try must not wait for ever because the timer found no memory. */
 static void test_a_loop_has_room_for_its_timers(void **state)
 {
-    static const struct timeval later = { 60, 0 };
+    static const struct timeval later = {60, 0};
     struct loop *loop = loop_create();
     struct event *timers[LOOP_TIMERS];
 
@@ -231,9 +231,12 @@ static void test_a_loop_has_room_for_its_timers(void **state)
 
 /* A listener is enabled twice, so the second time makes up for the first. */
 static const struct alloc_scenario scenarios[] = {
-    { "a loop is made", make_loop, false },      { "timeouts are made", make_timeouts, false },
-    { "a call is begun", begin_call, false },    { "a server is made", make_server, true },
-    { "a gateway is made", make_gateway, true }, { "a worker is made", make_worker, true },
+    {"a loop is made",    make_loop,     false},
+    {"timeouts are made", make_timeouts, false},
+    {"a call is begun",   begin_call,    false},
+    {"a server is made",  make_server,   true },
+    {"a gateway is made", make_gateway,  true },
+    {"a worker is made",  make_worker,   true },
 };
 
 static void test_scenario(void **state)
@@ -245,13 +248,13 @@ enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
 
 int main(void)
 {
-    struct CMUnitTest tests[SCENARIOS + 1] = { cmocka_unit_test(test_a_loop_has_room_for_its_timers) };
+    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_a_loop_has_room_for_its_timers)};
 
     alloc_failure_init();
     for (size_t i = 0; i < SCENARIOS; i++)
-        tests[i + 1] = (struct CMUnitTest){ .name = scenarios[i].name,
-                                            .test_func = test_scenario,
-                                            .teardown_func = alloc_failure_teardown,
-                                            .initial_state = (void *)(uintptr_t)&scenarios[i] };
+        tests[i + 1] = (struct CMUnitTest){.name = scenarios[i].name,
+                                           .test_func = test_scenario,
+                                           .teardown_func = alloc_failure_teardown,
+                                           .initial_state = (void *)(uintptr_t)&scenarios[i]};
     return cmocka_run_group_tests(tests, prepare, clean_up);
 }

@@ -38,7 +38,7 @@ static const struct option_row rows[] = {
 };
 /* clang-format on */
 
-static const struct option_table table = { "prog", "1.2.3", "does things", rows, sizeof(rows) / sizeof(rows[0]) };
+static const struct option_table table = {"prog", "1.2.3", "does things", rows, sizeof(rows) / sizeof(rows[0])};
 
 /* One run of a program: where its configuration comes from, and what it said. */
 struct run {
@@ -87,9 +87,9 @@ static void write_file(const char *path, const char *content, size_t len)
 
 static enum options_outcome load(const struct place *place, struct run *run)
 {
-    char *argv[ARGS_MAX + 2] = { (char[]){ "prog" } }, *environment[ARGS_MAX + 1] = { NULL };
+    char *argv[ARGS_MAX + 2] = {(char[]){"prog"}}, *environment[ARGS_MAX + 1] = {NULL};
     size_t out_len, err_len;
-    struct options_world world = { .environment = environment, .env_file = place->env_file };
+    struct options_world world = {.environment = environment, .env_file = place->env_file};
     enum options_outcome outcome;
     int argc = 1;
 
@@ -121,7 +121,7 @@ static void forget(struct run *run)
 
 static void test_the_defaults(void **state)
 {
-    struct run run = { 0 };
+    struct run run = {0};
 
     assert_int_equal(load(*state, &run), OPTIONS_RUN);
     assert_string_equal(run.out, "");
@@ -161,7 +161,7 @@ static const struct { const char *name, *args[3], *environment[3], *env_file; in
 static void test_precedence(void **state)
 {
     for (size_t i = 0; i < sizeof(precedence) / sizeof(precedence[0]); i++) {
-        struct run run = { .env_file = precedence[i].env_file };
+        struct run run = {.env_file = precedence[i].env_file};
 
         print_message("  %s\n", precedence[i].name);
         memcpy(run.args, precedence[i].args, sizeof(precedence[i].args));
@@ -176,11 +176,11 @@ static void test_precedence(void **state)
 static void test_switches_on_the_command_line(void **state)
 {
     struct run on = {
-        .args = {"--mark", "--check" },
-          .environment = { "T_MARK=no"      }
+        .args = {"--mark", "--check"},
+          .environment = {"T_MARK=no"       }
     };
-    struct run off = { .args = { "--no-mark" } };
-    struct run said = { .args = { "--mark=off" } };
+    struct run off = {.args = {"--no-mark"}};
+    struct run said = {.args = {"--mark=off"}};
 
     assert_int_equal(load(*state, &on), OPTIONS_RUN);
     assert_true(on.values.mark);
@@ -196,7 +196,7 @@ static void test_switches_on_the_command_line(void **state)
 
 static void test_a_flag_may_empty_a_text(void **state)
 {
-    struct run run = { .args = { "--name=" }, .environment = { "T_NAME=x" } };
+    struct run run = {.args = {"--name="}, .environment = {"T_NAME=x"}};
 
     assert_int_equal(load(*state, &run), OPTIONS_RUN);
     assert_string_equal(run.values.name, "");
@@ -227,7 +227,7 @@ static const struct { const char *name, *arg; int64_t want; size_t at; } numbers
 static void test_numbers(void **state)
 {
     for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
-        struct run run = { .args = { numbers[i].arg } };
+        struct run run = {.args = {numbers[i].arg}};
 
         print_message("  %s\n", numbers[i].name);
         assert_int_equal(load(*state, &run), OPTIONS_RUN);
@@ -238,12 +238,12 @@ static void test_numbers(void **state)
 
 static void test_truth_values_and_choices(void **state)
 {
-    static const char *const yes[] = { "T_MARK=true", "T_MARK=1", "T_MARK=yes", "T_MARK=on", "T_MARK=TRUE" };
-    static const char *const no[] = { "T_MARK=false", "T_MARK=0", "T_MARK=no", "T_MARK=off", "T_MARK=No" };
-    static const char *const formats[] = { "T_FORMAT=text", "T_FORMAT=json", "T_FORMAT=long-json" };
+    static const char *const yes[] = {"T_MARK=true", "T_MARK=1", "T_MARK=yes", "T_MARK=on", "T_MARK=TRUE"};
+    static const char *const no[] = {"T_MARK=false", "T_MARK=0", "T_MARK=no", "T_MARK=off", "T_MARK=No"};
+    static const char *const formats[] = {"T_FORMAT=text", "T_FORMAT=json", "T_FORMAT=long-json"};
 
     for (size_t i = 0; i < 5; i++) {
-        struct run run = { .environment = { yes[i] } }, other = { .environment = { no[i] } };
+        struct run run = {.environment = {yes[i]}}, other = {.environment = {no[i]}};
 
         assert_int_equal(load(*state, &run), OPTIONS_RUN);
         assert_true(run.values.mark);
@@ -253,7 +253,7 @@ static void test_truth_values_and_choices(void **state)
         forget(&other);
     }
     for (int i = 0; i < 3; i++) {
-        struct run run = { .environment = { formats[i] } };
+        struct run run = {.environment = {formats[i]}};
 
         assert_int_equal(load(*state, &run), OPTIONS_RUN);
         assert_int_equal(run.values.format, i);
@@ -378,7 +378,7 @@ static void assert_said(const struct place *place, const char *said, const char 
 static void test_what_is_refused(void **state)
 {
     for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
-        struct run run = { .env_file = refused[i].env_file };
+        struct run run = {.env_file = refused[i].env_file};
 
         print_message("  %s\n", refused[i].name);
         memcpy(run.args, refused[i].args, sizeof(refused[i].args));
@@ -396,17 +396,17 @@ static void test_texts_that_are_needed(void **state)
     static const struct option_row needed[] = {
         {"key", "T_KEY", OPT_SECRET, AT(key), NULL, 4, 16, "a secret", NULL},
     };
-    static const struct option_table only = { "prog", "1", "", needed, 1 };
+    static const struct option_table only = {"prog", "1", "", needed, 1};
     const struct place *place = *state;
-    char *argv[] = { (char[]){ "prog" }, NULL, NULL };
-    char *environment[] = { NULL }, *said;
+    char *argv[] = {(char[]){"prog"}, NULL, NULL};
+    char *environment[] = {NULL}, *said;
     size_t len;
-    struct values values = { 0 };
-    struct options_world world = { .environment = environment, .env_file = place->env_file, .out = stdout };
+    struct values values = {0};
+    struct options_world world = {.environment = environment, .env_file = place->env_file, .out = stdout};
 
     world.err = open_memstream(&said, &len);
     assert_int_equal(options_load_from(&world, &only, 1, argv, &values), OPTIONS_BAD);
-    argv[1] = (char[]){ "--key=abc" };
+    argv[1] = (char[]){"--key=abc"};
     assert_int_equal(options_load_from(&world, &only, 2, argv, &values), OPTIONS_BAD);
     fclose(world.err);
     assert_string_equal(said, "prog: T_KEY=*** is empty, but needed\nprog: --key=*** is too short (4 to 16 bytes)\n");
@@ -435,7 +435,7 @@ static void test_values_in_files(void **state)
 
     (void)snprintf(variable, sizeof(variable), "T_KEY_FILE=%s", place->value_file);
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
-        struct run by_environment = { .environment = { variable } }, by_env_file = { .env_file = variable };
+        struct run by_environment = {.environment = {variable}}, by_env_file = {.env_file = variable};
         enum options_outcome want = files[i].want ? OPTIONS_RUN : OPTIONS_BAD;
 
         print_message("  %s\n", files[i].name);
@@ -456,10 +456,10 @@ static void test_values_in_files(void **state)
 static void test_a_file_beats_what_a_lower_place_says(void **state)
 {
     const struct place *place = *state;
-    struct run run = { .environment = { "T_KEY=mine" }, .env_file = "T_KEY_FILE=/nowhere\n" };
-    struct run flagged = { .args = { "--key=flag" }, .environment = { "T_KEY_FILE=/nowhere" } };
+    struct run run = {.environment = {"T_KEY=mine"}, .env_file = "T_KEY_FILE=/nowhere\n"};
+    struct run flagged = {.args = {"--key=flag"}, .environment = {"T_KEY_FILE=/nowhere"}};
     char variable[PATH_SIZE + 16];
-    struct run filed = { .environment = { variable }, .env_file = "T_KEY=other\n" };
+    struct run filed = {.environment = {variable}, .env_file = "T_KEY=other\n"};
 
     (void)snprintf(variable, sizeof(variable), "T_KEY_FILE=%s", place->value_file);
     write_file(place->value_file, "filed\n", 6);
@@ -477,7 +477,7 @@ static void test_a_file_that_is_too_long(void **state)
 {
     const struct place *place = *state;
     char variable[PATH_SIZE + 16], *content = malloc(70000);
-    struct run run = { .environment = { variable } };
+    struct run run = {.environment = {variable}};
 
     memset(content, 'x', 70000);
     (void)snprintf(variable, sizeof(variable), "T_KEY_FILE=%s", place->value_file);
@@ -491,7 +491,7 @@ static void test_a_file_that_is_too_long(void **state)
 static void test_an_env_file_that_is_a_directory(void **state)
 {
     struct place place = *(struct place *)*state;
-    struct run run = { 0 };
+    struct run run = {0};
 
     (void)snprintf(place.env_file, PATH_SIZE, "/");
     assert_int_equal(load(&place, &run), OPTIONS_BAD);
@@ -503,7 +503,7 @@ static void test_an_env_file_that_is_a_directory(void **state)
 
 static void test_help(void **state)
 {
-    struct run run = { .args = { "--help" }, .env_file = "broken\n" }; /* answers all the same */
+    struct run run = {.args = {"--help"}, .env_file = "broken\n"}; /* answers all the same */
 
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_string_equal(run.err, "");
@@ -521,7 +521,7 @@ static void test_help(void **state)
 
 static void test_help_as_markdown(void **state)
 {
-    struct run run = { .args = { "--help=markdown" } };
+    struct run run = {.args = {"--help=markdown"}};
 
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_string_equal(run.out, "| environment | flag | default | allowed | meaning |\n"
@@ -544,7 +544,7 @@ static void test_a_long_default_is_cut_in_the_help(void **state)
         {"prompt", "T_PROMPT", OPT_STRING, AT(name), "图一二三四五六七八九图一二三四五六七八九图一二三四五六七八九", 0,
          999, "words", NULL},
     };
-    static const struct option_table only = { "prog", "1", "", long_row, 1 };
+    static const struct option_table only = {"prog", "1", "", long_row, 1};
     char *said;
     size_t len;
     FILE *out = open_memstream(&said, &len);
@@ -559,7 +559,7 @@ static void test_a_long_default_is_cut_in_the_help(void **state)
 
 static void test_version(void **state)
 {
-    struct run run = { .args = { "--version" }, .environment = { "T_THREADS=bad" } };
+    struct run run = {.args = {"--version"}, .environment = {"T_THREADS=bad"}};
 
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_string_equal(run.out, "prog 1.2.3\n");
@@ -569,8 +569,8 @@ static void test_version(void **state)
 static void test_print_config(void **state)
 {
     struct run run = {
-        .args = {"--threads=7", "--print-config", "--no-mark" },
-        .environment = { "T_KEY=sk-1",            "T_WAIT=20s"               },
+        .args = {"--threads=7", "--print-config", "--no-mark"},
+        .environment = {"T_KEY=sk-1",             "T_WAIT=20s"                 },
         .env_file = "T_NAME='a \"b\" #\\'\nT_PORT=\n",
     };
     struct run bad = {
@@ -596,12 +596,12 @@ static void test_print_config(void **state)
 /* --print-config > .env gives the same configuration again, but for secrets. */
 static void test_a_printed_configuration_reads_back(void **state)
 {
-    static const char *const names[] = { "plain", "two words", " x ",         "a#b",    "a # b",
-                                         "'",     "\"x\"",     "back\\slash", "l1\nl2", "图" };
+    static const char *const names[] = {"plain", "two words", " x ",         "a#b",    "a # b",
+                                        "'",     "\"x\"",     "back\\slash", "l1\nl2", "图"};
 
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
         char variable[64];
-        struct run first = { .args = { "--print-config" }, .environment = { variable } }, second = { 0 };
+        struct run first = {.args = {"--print-config"}, .environment = {variable}}, second = {0};
 
         (void)snprintf(variable, sizeof(variable), "T_NAME=%s", names[i]);
         assert_int_equal(load(*state, &first), OPTIONS_DONE);
@@ -619,12 +619,12 @@ static void test_the_rows_that_all_programs_share(void **state)
         int64_t before;
         struct shared_options shared;
     };
-    static const struct option_row shared_rows[] = { SHARED_OPTION_ROWS(struct program, shared) };
-    static const struct option_table shared_table = { "prog", "1", "", shared_rows, 6 };
+    static const struct option_row shared_rows[] = {SHARED_OPTION_ROWS(struct program, shared)};
+    static const struct option_table shared_table = {"prog", "1", "", shared_rows, 6};
     const struct place *place = *state;
-    char *argv[] = { (char[]){ "prog" }, NULL }, *environment[] = { NULL };
-    struct program program = { .before = 42 };
-    struct options_world world = { environment, place->env_file, stdout, stderr };
+    char *argv[] = {(char[]){"prog"}, NULL}, *environment[] = {NULL};
+    struct program program = {.before = 42};
+    struct options_world world = {environment, place->env_file, stdout, stderr};
 
     assert_int_equal(sizeof(shared_rows) / sizeof(shared_rows[0]), 6);
     assert_int_equal(options_load_from(&world, &shared_table, 1, argv, &program), OPTIONS_RUN);

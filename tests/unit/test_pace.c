@@ -23,7 +23,7 @@ static void watch_steady(struct pace *pace, int64_t every_ms, int64_t step_ms, i
 
 static void nothing_is_known_at_first(void **state)
 {
-    struct pace pace = { .gap_max_ms = GAP };
+    struct pace pace = {.gap_max_ms = GAP};
 
     (void)state;
     assert_int_equal(pace_time_ms(&pace, 1), -1);
@@ -35,7 +35,7 @@ static void nothing_is_known_at_first(void **state)
 
 static void the_second_look_tells_already(void **state)
 {
-    struct pace pace = { .gap_max_ms = GAP };
+    struct pace pace = {.gap_max_ms = GAP};
 
     (void)state;
     pace_look(&pace, began, 7);
@@ -48,7 +48,7 @@ static void the_second_look_tells_already(void **state)
 /* Seven seconds per step and looks each three: some see a step, others none. */
 static void looks_with_and_without_a_step_give_one_pace(void **state)
 {
-    struct pace pace = { .gap_max_ms = GAP };
+    struct pace pace = {.gap_max_ms = GAP};
 
     (void)state;
     watch_steady(&pace, 3 * SECOND, 7 * SECOND, 10 * MINUTE);
@@ -57,7 +57,7 @@ static void looks_with_and_without_a_step_give_one_pace(void **state)
 
 static void a_new_pace_is_learned_in_minutes(void **state)
 {
-    struct pace pace = { .gap_max_ms = GAP };
+    struct pace pace = {.gap_max_ms = GAP};
 
     (void)state;
     watch_steady(&pace, 3 * SECOND, 10 * SECOND, 10 * MINUTE);
@@ -67,7 +67,7 @@ static void a_new_pace_is_learned_in_minutes(void **state)
 
 static void a_standstill_is_seen_and_at_last_nothing_is_known(void **state)
 {
-    struct pace pace = { .gap_max_ms = GAP };
+    struct pace pace = {.gap_max_ms = GAP};
     int64_t was_ms;
 
     (void)state;
@@ -93,7 +93,7 @@ static void what_was_known_is_forgotten_after_a_break(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(breaks) / sizeof(breaks[0]); i++) {
-        struct pace pace = { .gap_max_ms = GAP };
+        struct pace pace = {.gap_max_ms = GAP};
 
         print_message("  %s\n", breaks[i].name);
         pace_look(&pace, began, 100);
@@ -108,7 +108,7 @@ static void what_was_known_is_forgotten_after_a_break(void **state)
 
 static void two_looks_at_one_moment_do_no_harm(void **state)
 {
-    struct pace pace = { .gap_max_ms = GAP };
+    struct pace pace = {.gap_max_ms = GAP};
 
     (void)state;
     pace_look(&pace, began, 1);
@@ -120,7 +120,7 @@ static void two_looks_at_one_moment_do_no_harm(void **state)
 
 static void more_than_a_week_is_not_said(void **state)
 {
-    struct pace pace = { .gap_max_ms = GAP };
+    struct pace pace = {.gap_max_ms = GAP};
 
     (void)state;
     pace_look(&pace, began, 0);

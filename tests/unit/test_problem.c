@@ -85,7 +85,7 @@ static void test_every_problem_writes_valid_json(void **state)
 {
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {
-        struct problem_report report = { .problem = (enum problem)i, .request_id = "r-1" };
+        struct problem_report report = {.problem = (enum problem)i, .request_id = "r-1"};
         json_t *root = write_and_parse(&report);
         const char *title = problem_title(report.problem);
 
@@ -105,8 +105,8 @@ static void test_every_problem_writes_valid_json(void **state)
 static void test_hostile_texts_are_escaped(void **state)
 {
     static const struct problem_field fields[] = {
-        {"/urls/0",     "must be http or https"},
-        { "/a\"b\\c\n", "\x01 </script> \xff"  },
+        {"/urls/0",    "must be http or https"},
+        {"/a\"b\\c\n", "\x01 </script> \xff"  },
     };
     struct problem_report report = {
         .problem = PROBLEM_INVALID_FIELDS,

@@ -10,8 +10,8 @@
 
 static void no_call_is_due_before_the_one_ahead_of_it(void **state)
 {
-    static const int64_t asked[] = { 100, 50, 5000, 200, 6000 };
-    static const int64_t due[] = { 100, 100, 5000, 5000, 6000 };
+    static const int64_t asked[] = {100, 50, 5000, 200, 6000};
+    static const int64_t due[] = {100, 100, 5000, 5000, 6000};
     struct calls calls;
 
     (void)state;
@@ -61,7 +61,7 @@ static void add(struct heard *heard, enum call_kind kind, redis_reply_fn *done)
 static void the_first_call_has_an_error_of_its_own(void **state)
 {
     struct calls calls;
-    struct heard heard = { .calls = &calls };
+    struct heard heard = {.calls = &calls};
 
     (void)state;
     calls_init(&calls);
@@ -77,7 +77,7 @@ static void the_first_call_has_an_error_of_its_own(void **state)
 static void a_callback_may_forget_all_the_others(void **state)
 {
     struct calls calls;
-    struct heard heard = { .calls = &calls };
+    struct heard heard = {.calls = &calls};
 
     (void)state;
     calls_init(&calls);

@@ -71,19 +71,19 @@ static const struct {
     int err;
     const char *why;
 } refused[] = {
-    { "no type", "hello\r\n", ERR_SYNTAX, "Protocol error" },
-    { "an HTTP answer", "HTTP/1.1 400 Bad Request\r\n\r\n", ERR_SYNTAX, "Protocol error" },
-    { "a NUL byte first", "\0\r\n", ERR_SYNTAX, "Protocol error" },
-    { "a length that is a word", "$abc\r\n", ERR_SYNTAX, "" },
-    { "a length below nothing", "$-2\r\n", ERR_SYNTAX, "" },
-    { "a count that is a word", "*abc\r\n", ERR_SYNTAX, "" },
-    { "a count below nothing", "*-2\r\n", ERR_SYNTAX, "" },
-    { "a count beyond any integer", "*99999999999999999999\r\n", ERR_SYNTAX, "" },
-    { "more elements than allowed", "*1048577\r\n", ERR_TOO_LONG, "too many elements" },
-    { "the most elements an integer can count", "*2147483647\r\n", ERR_TOO_LONG, "too many elements" },
-    { "too many elements in two arrays", "*2\r\n*1048000\r\n", 0, "" },
-    { "too deep", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", ERR_TOO_LONG, "too deeply" },
-    { "as deep as allowed", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", 0, "" },
+    {"no type",                                "hello\r\n",                                        ERR_SYNTAX,   "Protocol error"   },
+    {"an HTTP answer",                         "HTTP/1.1 400 Bad Request\r\n\r\n",                 ERR_SYNTAX,   "Protocol error"   },
+    {"a NUL byte first",                       "\0\r\n",                                           ERR_SYNTAX,   "Protocol error"   },
+    {"a length that is a word",                "$abc\r\n",                                         ERR_SYNTAX,   ""                 },
+    {"a length below nothing",                 "$-2\r\n",                                          ERR_SYNTAX,   ""                 },
+    {"a count that is a word",                 "*abc\r\n",                                         ERR_SYNTAX,   ""                 },
+    {"a count below nothing",                  "*-2\r\n",                                          ERR_SYNTAX,   ""                 },
+    {"a count beyond any integer",             "*99999999999999999999\r\n",                        ERR_SYNTAX,   ""                 },
+    {"more elements than allowed",             "*1048577\r\n",                                     ERR_TOO_LONG, "too many elements"},
+    {"the most elements an integer can count", "*2147483647\r\n",                                  ERR_TOO_LONG, "too many elements"},
+    {"too many elements in two arrays",        "*2\r\n*1048000\r\n",                               0,            ""                 },
+    {"too deep",                               "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", ERR_TOO_LONG, "too deeply"       },
+    {"as deep as allowed",                     "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",       0,            ""                 },
 };
 
 static void what_is_not_a_reply_is_refused(void **state)

@@ -11,10 +11,10 @@
 #define ID    "021758005348475c0aff847c202c3af808452f8823ee7ffd559cc"
 #define MODEL "doubao-seedream-4-0-250828"
 
-static const struct sim_framing plain = { 0 }, odd = { .crlf = true, .comments = true };
-static const struct sim_answer answer = { .model = MODEL, .created = 1757396757 };
-static const struct sim_slot good = { .index = 0, .width = 2496, .height = 1664, .url = "https://h/i?a=b&c=%2F" };
-static const struct sim_slot bad = { .index = 2, .code = "OutputImageSensitiveContentDetected" };
+static const struct sim_framing plain = {0}, odd = {.crlf = true, .comments = true};
+static const struct sim_answer answer = {.model = MODEL, .created = 1757396757};
+static const struct sim_slot good = {.index = 0, .width = 2496, .height = 1664, .url = "https://h/i?a=b&c=%2F"};
+static const struct sim_slot bad = {.index = 2, .code = "OutputImageSensitiveContentDetected"};
 
 static void assert_written(struct buf *out, const char *expected)
 {
@@ -84,7 +84,7 @@ static void test_dotted_codes_take_after_their_first_part(void **state)
 
 static void test_a_stream_is_framed_to_the_byte(void **state)
 {
-    const struct sim_usage usage = { .images = 3, .pixels = 3 * 2496 * 1664 };
+    const struct sim_usage usage = {.images = 3, .pixels = 3 * 2496 * 1664};
     struct buf out = empty();
 
     (void)state;
@@ -110,7 +110,7 @@ static void test_a_stream_is_framed_to_the_byte(void **state)
 
 static void test_frames_can_be_odd(void **state)
 {
-    const struct sim_slot slot = { .index = 1, .width = 1, .height = 2, .b64 = "AAAA", .b64_len = 4 };
+    const struct sim_slot slot = {.index = 1, .width = 1, .height = 2, .b64 = "AAAA", .b64_len = 4};
     struct buf out = empty();
 
     (void)state;
@@ -130,8 +130,8 @@ static void test_error_frames_have_three_spellings(void **state)
         const char *before;
     } rows[] = {
         {SIM_FRAME_EVENT, "event: error\ndata: {\"error\":{"},
-        { SIM_FRAME_DATA, "data: {\"error\":{"              },
-        { SIM_FRAME_BARE, "{\"error\":{"                    }
+        {SIM_FRAME_DATA,  "data: {\"error\":{"              },
+        {SIM_FRAME_BARE,  "{\"error\":{"                    }
     };
 
     (void)state;
@@ -149,8 +149,8 @@ static void test_error_frames_have_three_spellings(void **state)
 
 static void test_the_json_answer_has_one_item_per_picture(void **state)
 {
-    const struct sim_usage usage = { .images = 1, .pixels = 1760 * 2368, .web_search = true };
-    const struct sim_answer searched = { .model = MODEL, .created = 7, .web_search = true };
+    const struct sim_usage usage = {.images = 1, .pixels = 1760 * 2368, .web_search = true};
+    const struct sim_answer searched = {.model = MODEL, .created = 7, .web_search = true};
     struct buf slots = empty(), out = empty();
 
     (void)state;
@@ -169,7 +169,7 @@ static void test_the_json_answer_has_one_item_per_picture(void **state)
 
 static void test_an_answer_without_pictures_has_an_error_on_top(void **state)
 {
-    const struct sim_usage usage = { 0 };
+    const struct sim_usage usage = {0};
     struct buf out = empty();
 
     (void)state;

@@ -77,25 +77,25 @@ static void test_shorthands_say_what_they_stand_for(void **state)
 static const struct {
     const char *name, *prompt;
 } mistakes[] = {
-    {"a name that nobody knows",                     "[[sim: colour=red]]"                                                           },
-    { "a status that is none",                       "[[sim: status=200]]"                                                           },
-    { "a number with letters",                       "[[sim: latency=5s]]"                                                           },
-    { "a number beyond its range",                   "[[sim: images=16]]"                                                            },
-    { "a number too long for any integer",           "[[sim: latency=99999999999999999999]]"                                         },
-    { "a flag with a value",                         "[[sim: rst=yes]]"                                                              },
-    { "a choice that does not exist",                "[[sim: error_frame=loud]]"                                                     },
-    { "a choice that is only begun",                 "[[sim: error_frame=even]]"                                                     },
-    { "a choice without a value",                    "[[sim: body]]"                                                                 },
-    { "a text without a value",                      "[[sim: code]]"                                                                 },
-    { "a text that is too long",                     "[[sim: code=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"},
-    { "a failure without a code",                    "[[sim: fail=1]]"                                                               },
-    { "a failure with an empty code",                "[[sim: fail=1:]]"                                                              },
-    { "a failure beyond the last picture",           "[[sim: fail=15:InternalServiceError]]"                                         },
-    { "a shorthand with a value in place of a name", "[[sim: =html_502]]"                                                            },
-    { "an open quote",                               "[[sim: message=\"open]]"                                                       },
-    { "no end",                                      "[[sim: rst"                                                                    },
-    { "half an end",                                 "[[sim: rst ]"                                                                  },
-    { "a name that is too long",                     "[[sim: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"          },
+    {"a name that nobody knows",                    "[[sim: colour=red]]"                                                           },
+    {"a status that is none",                       "[[sim: status=200]]"                                                           },
+    {"a number with letters",                       "[[sim: latency=5s]]"                                                           },
+    {"a number beyond its range",                   "[[sim: images=16]]"                                                            },
+    {"a number too long for any integer",           "[[sim: latency=99999999999999999999]]"                                         },
+    {"a flag with a value",                         "[[sim: rst=yes]]"                                                              },
+    {"a choice that does not exist",                "[[sim: error_frame=loud]]"                                                     },
+    {"a choice that is only begun",                 "[[sim: error_frame=even]]"                                                     },
+    {"a choice without a value",                    "[[sim: body]]"                                                                 },
+    {"a text without a value",                      "[[sim: code]]"                                                                 },
+    {"a text that is too long",                     "[[sim: code=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"},
+    {"a failure without a code",                    "[[sim: fail=1]]"                                                               },
+    {"a failure with an empty code",                "[[sim: fail=1:]]"                                                              },
+    {"a failure beyond the last picture",           "[[sim: fail=15:InternalServiceError]]"                                         },
+    {"a shorthand with a value in place of a name", "[[sim: =html_502]]"                                                            },
+    {"an open quote",                               "[[sim: message=\"open]]"                                                       },
+    {"no end",                                      "[[sim: rst"                                                                    },
+    {"half an end",                                 "[[sim: rst ]"                                                                  },
+    {"a name that is too long",                     "[[sim: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"          },
 };
 
 static void test_mistakes_in_prompts_are_told(void **state)
@@ -116,7 +116,7 @@ static void test_a_scenario_is_used_up_in_order(void **state)
     static const char json[] =
         "[{\"status\":429,\"retry_after\":1},{\"fail\":[\"0:A\",\"2:B\"],\"no_done\":true,\"rst\":false},"
         "{\"message\":\"m\",\"html_502\":true},{}]";
-    struct sim_scenario scenario = { 0 };
+    struct sim_scenario scenario = {0};
     struct sim_behaviour step, plain;
     char why[SIM_WHY_SIZE];
 
@@ -155,7 +155,7 @@ static void test_a_bad_scenario_leaves_the_good_one(void **state)
         "[{\"rst\":1,\"rst\":1}]",
         "[{}]]",
     };
-    struct sim_scenario scenario = { 0 };
+    struct sim_scenario scenario = {0};
     char why[SIM_WHY_SIZE];
 
     (void)state;

@@ -49,7 +49,7 @@ static const uint8_t *inflate_stored(const uint8_t *at, struct buf *out)
 
 static void test_gzip_gives_back_what_went_in(void **state)
 {
-    static const size_t sizes[] = { 0, 1, 65535, 65536, 200000 };
+    static const size_t sizes[] = {0, 1, 65535, 65536, 200000};
 
     (void)state;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
@@ -179,7 +179,7 @@ static double mean_luma(int left, int top)
 /* Behind SOI every segment has a length, until the scan's data begins. */
 static const uint8_t *find_scan(const uint8_t *at, uint8_t *first_quantum)
 {
-    static const uint8_t markers[] = { 0xe0, 0xdb, 0xc4, 0xc4, 0xc0, 0xda };
+    static const uint8_t markers[] = {0xe0, 0xdb, 0xc4, 0xc4, 0xc0, 0xda};
 
     for (size_t i = 0; i < sizeof(markers); i++) {
         assert_int_equal(at[0], 0xff);
@@ -195,7 +195,7 @@ static const uint8_t *find_scan(const uint8_t *at, uint8_t *first_quantum)
 
 static void test_a_jpeg_can_be_drawn(void **state)
 {
-    int dc[3] = { 0 };
+    int dc[3] = {0};
     uint8_t quantum = 0;
     struct buf jpeg;
     struct bits bits;
@@ -206,8 +206,8 @@ static void test_a_jpeg_can_be_drawn(void **state)
     assert_int_equal(buf_error(&jpeg), 0);
     assert_memory_equal(jpeg.data, "\xff\xd8\xff", 3);
     assert_memory_equal(jpeg.data + jpeg.len - 2, "\xff\xd9", 2);
-    bits = (struct bits){ .at = find_scan((const uint8_t *)jpeg.data + 2, &quantum),
-                          .end = (const uint8_t *)jpeg.data + jpeg.len - 2 };
+    bits = (struct bits){.at = find_scan((const uint8_t *)jpeg.data + 2, &quantum),
+                         .end = (const uint8_t *)jpeg.data + jpeg.len - 2};
     for (int block = 0; block < BLOCKS_PER_LINE * BLOCKS_PER_LINE; block++) {
         int left = block % BLOCKS_PER_LINE * 8, top = block / BLOCKS_PER_LINE * 8;
         double luma;
@@ -240,15 +240,15 @@ static void test_every_index_has_its_own_picture(void **state)
 
 /* -- addresses */
 
-static const struct sim_image_name name = { .model = "m", .request_id = "02175", .index = 3, .format = SIM_PNG };
+static const struct sim_image_name name = {.model = "m", .request_id = "02175", .index = 3, .format = SIM_PNG};
 static const int64_t signed_ms = 1757388756000;
 
 static enum sim_access check(const char *path, const char *query, int64_t now_ms)
 {
     enum sim_picture_format format = SIM_JPEG;
     int index = -1;
-    enum sim_access access = sim_image_url_check((struct http_text){ path, strlen(path) },
-                                                 (struct http_text){ query, strlen(query) }, now_ms, &index, &format);
+    enum sim_access access = sim_image_url_check((struct http_text){path, strlen(path)},
+                                                 (struct http_text){query, strlen(query)}, now_ms, &index, &format);
 
     if (access == SIM_ACCESS_GRANTED) {
         assert_int_equal(index, 3);

@@ -15,7 +15,7 @@ static int64_t begin(struct sim_stats *stats, const char *prompt)
 
     /* The caller's memory may go right afterwards. */
     strncpy(text, prompt, sizeof(text) - 1);
-    return sim_stats_begin(stats, &(struct sim_record){ .prompt = text, .watermark = -1, .stream = true });
+    return sim_stats_begin(stats, &(struct sim_record){.prompt = text, .watermark = -1, .stream = true});
 }
 
 static void assert_contains(void (*write)(const struct sim_stats *, struct buf *), const struct sim_stats *stats,
@@ -97,7 +97,7 @@ static void test_calls_from_before_a_reset_count_no_more(void **state)
 static void test_the_window_slides_over_sixty_seconds(void **state)
 {
     const int64_t start_ms = 1757388756000;
-    struct sim_window window = { 0 };
+    struct sim_window window = {0};
 
     (void)state;
     assert_int_equal(sim_window_count(&window, start_ms), 0);

@@ -94,7 +94,7 @@ static const struct { const char *name, *stream; size_t len; const char *want; }
 
 static void read_in_pieces(size_t i, size_t first, size_t second)
 {
-    struct story story = { .text = { .max = STREAM_MAX } };
+    struct story story = {.text = {.max = STREAM_MAX}};
     struct sse_reader reader;
 
     sse_reader_init(&reader, STREAM_MAX, on_event, &story);
@@ -121,7 +121,7 @@ static void test_streams_byte_by_byte(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct story story = { .text = { .max = STREAM_MAX } };
+        struct story story = {.text = {.max = STREAM_MAX}};
         struct sse_reader reader;
 
         sse_reader_init(&reader, STREAM_MAX, on_event, &story);
@@ -165,7 +165,7 @@ static void test_limits(void **state)
     for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
         print_message("  %s\n", limits[i].name);
         for (size_t first = 0; first <= strlen(limits[i].stream); first++) {
-            struct story story = { .text = { .max = STREAM_MAX } };
+            struct story story = {.text = {.max = STREAM_MAX}};
             struct sse_reader reader;
             int err;
 
@@ -185,7 +185,7 @@ static void test_limits(void **state)
 static void test_the_callback_can_stop_the_reading(void **state)
 {
     static const char stream[] = "data: 1\n\ndata: 2\n\ndata: 3\n\n";
-    struct story story = { .text = { .max = STREAM_MAX }, .stop_after = 2 };
+    struct story story = {.text = {.max = STREAM_MAX}, .stop_after = 2};
     struct sse_reader reader;
 
     (void)state;
@@ -221,7 +221,7 @@ static void test_the_callback_may_free_the_reader_when_it_stops(void **state)
 
 static void test_frames(void **state)
 {
-    struct buf out = { .max = 1000 };
+    struct buf out = {.max = 1000};
 
     (void)state;
     sse_write_retry(&out, 2500);
@@ -240,8 +240,8 @@ static void test_frames(void **state)
 
 static void test_what_the_writer_wrote_the_reader_reads(void **state)
 {
-    struct story story = { .text = { .max = STREAM_MAX } };
-    struct buf out = { .max = 1000 };
+    struct story story = {.text = {.max = STREAM_MAX}};
+    struct buf out = {.max = 1000};
     struct sse_reader reader;
 
     (void)state;

@@ -15,12 +15,12 @@ static void test_states_have_names_that_read_back(void **state)
         const char *name;
         bool final;
     } states[] = {
-        {TASK_QUEUED,     "queued",    false},
-        { TASK_RUNNING,   "running",   false},
-        { TASK_DELAYED,   "delayed",   false},
-        { TASK_DONE,      "done",      true },
-        { TASK_FAILED,    "failed",    true },
-        { TASK_CANCELLED, "cancelled", true },
+        {TASK_QUEUED,    "queued",    false},
+        {TASK_RUNNING,   "running",   false},
+        {TASK_DELAYED,   "delayed",   false},
+        {TASK_DONE,      "done",      true },
+        {TASK_FAILED,    "failed",    true },
+        {TASK_CANCELLED, "cancelled", true },
     };
 
     (void)state;
@@ -37,7 +37,7 @@ static void test_states_have_names_that_read_back(void **state)
 
 static void test_other_words_are_no_state(void **state)
 {
-    static const char *const words[] = { "", "Queued", "queue", "queuedd", "done ", " done" };
+    static const char *const words[] = {"", "Queued", "queue", "queuedd", "done ", " done"};
 
     (void)state;
     for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {

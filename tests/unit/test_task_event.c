@@ -63,7 +63,7 @@ static void test_elements(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
-        struct task_event event = { .n = -1 };
+        struct task_event event = {.n = -1};
         int err = task_event_parse(elements[i].text, elements[i].len, &event);
 
         print_message("  %s\n", elements[i].name);
@@ -107,7 +107,7 @@ static void test_texts_cut_anywhere_are_refused(void **state)
 static void test_the_frame(void **state)
 {
     struct task_event event;
-    struct buf out = { .max = 1000 };
+    struct buf out = {.max = 1000};
 
     (void)state;
     assert_int_equal(task_event_parse(BYTES("7 process {\"a\":\"图\"}"), &event), 0);
@@ -185,7 +185,7 @@ static void test_cursors(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(cursors) / sizeof(cursors[0]); i++) {
-        struct task_cursor cursor = { -2, -2 };
+        struct task_cursor cursor = {-2, -2};
         int err = task_cursor_parse(cursors[i].text, cursors[i].len, &cursor);
 
         print_message("  %s\n", cursors[i].name);
@@ -235,7 +235,7 @@ static void test_process_events(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(processes) / sizeof(processes[0]); i++) {
-        struct buf out = { .max = 1000 };
+        struct buf out = {.max = 1000};
         json_t *root;
 
         print_message("  %s\n", processes[i].name);
@@ -252,7 +252,7 @@ static void test_slots(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
-        struct buf out = { .max = 1000 };
+        struct buf out = {.max = 1000};
 
         print_message("  %s\n", slots[i].name);
         task_event_write_slot(&out, &slots[i].event);
@@ -293,9 +293,9 @@ static const char *text_of(const json_t *root, const char *key)
 
 static void check_hostile(enum process_stage stage, const char *text, const char *reads_as)
 {
-    struct process_event event = { stage, .task_id = text, .url = text, .size = text, .code = text, .message = text };
+    struct process_event event = {stage, .task_id = text, .url = text, .size = text, .code = text, .message = text};
     bool is_image = stage == STAGE_IMAGE, fails = stage == STAGE_IMAGE_FAILED || stage == STAGE_RETRYING;
-    struct buf out = { .max = 4000 };
+    struct buf out = {.max = 4000};
     json_t *root, *image;
 
     task_event_write_process(&out, &event);

@@ -23,11 +23,11 @@ static const char everything[] =
 static void test_everything_that_can_be_given(void **state)
 {
     struct task_spec spec = {
-        .urls = {(char[]){ URL }, (char[]){ "http://example.org/图.jpg?x=1&y=/" } },
+        .urls = {(char[]){URL}, (char[]){"http://example.org/图.jpg?x=1&y=/"}},
         .url_count = 2,
-        .prompt = (char[]){ "两只\"猫\"\n和\\狗"             },
-        .size = (char[]){ "2K" },
-        .model = (char[]){ "doubao-seedream-4-0-250828"             },
+        .prompt = (char[]){"两只\"猫\"\n和\\狗"            },
+        .size = (char[]){"2K"},
+        .model = (char[]){"doubao-seedream-4-0-250828"            },
         .max_images = 3,
         .max_paid_calls = 1,
         .watermark_given = true,
@@ -46,7 +46,7 @@ static void test_everything_that_can_be_given(void **state)
 
 static void test_only_what_is_given(void **state)
 {
-    struct task_spec spec = { .urls = { (char[]){ URL } }, .url_count = 1 };
+    struct task_spec spec = {.urls = {(char[]){URL}}, .url_count = 1};
     char *json;
 
     (void)state;
@@ -58,10 +58,10 @@ static void test_only_what_is_given(void **state)
 static void test_texts_that_are_no_utf8_are_not_written(void **state)
 {
     struct task_spec link = {
-        .urls = {(char[]){ "u" }, (char[]){ "\xff" }},
+        .urls = {(char[]){"u"}, (char[]){"\xff"}},
           .url_count = 2
     };
-    struct task_spec prompt = { .urls = { (char[]){ "u" } }, .url_count = 1, .prompt = (char[]){ "\xe5\x9b" } };
+    struct task_spec prompt = {.urls = {(char[]){"u"}}, .url_count = 1, .prompt = (char[]){"\xe5\x9b"}};
     char *json = NULL;
 
     (void)state;
@@ -162,9 +162,9 @@ static void test_hashes(void **state)
     static const struct {
         const char *json, *hash;
     } known[] = {
-        {"",                                        "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"},
-        { "{\"urls\":[\"" URL "\"]}",               "lova6peATRf5F6Zep2Ecqy4tQoHcVaO6hr1KjkAcO0o"},
-        { "{\"urls\":[\"https://example.com/4\"]}", "YGeMu_o0l-Gz1QqHsDyN4fGKqcJbjiIqEYNqczCik80"},
+        {"",                                       "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"},
+        {"{\"urls\":[\"" URL "\"]}",               "lova6peATRf5F6Zep2Ecqy4tQoHcVaO6hr1KjkAcO0o"},
+        {"{\"urls\":[\"https://example.com/4\"]}", "YGeMu_o0l-Gz1QqHsDyN4fGKqcJbjiIqEYNqczCik80"},
     };
 
     (void)state;
@@ -230,7 +230,7 @@ static void test_anything_else_is_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-        struct task_spec spec = { .url_count = 77 };
+        struct task_spec spec = {.url_count = 77};
 
         print_message("  %s\n", bad[i].name);
         assert_int_equal(task_spec_read(bad[i].json, bad[i].len, &spec), ERR_SYNTAX);
@@ -251,7 +251,7 @@ static void test_a_spec_cut_anywhere_is_refused(void **state)
 /* Reads a spec whose `key` is `count` times `unit`. */
 static int read_long(const char *before, const char *unit, size_t count, const char *after)
 {
-    struct task_spec spec = { 0 };
+    struct task_spec spec = {0};
     struct buf json;
     int err;
 

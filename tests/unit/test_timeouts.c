@@ -56,7 +56,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
 static int set_up(void **state)
 {
-    static const struct timeval limit = { .tv_sec = DEADLINE_S };
+    static const struct timeval limit = {.tv_sec = DEADLINE_S};
     struct world *world = calloc(1, sizeof(*world));
 
     world->loop = loop_create();
@@ -95,8 +95,8 @@ static void run(struct world *world, int expected)
 static void test_they_end_in_the_order_of_their_start(void **state)
 {
     struct world *world = *state;
-    struct thing a = { .world = world, .letter = 'a' }, b = { .world = world, .letter = 'b' };
-    struct thing c = { .world = world, .letter = 'c' };
+    struct thing a = {.world = world, .letter = 'a'}, b = {.world = world, .letter = 'b'};
+    struct thing c = {.world = world, .letter = 'c'};
 
     start(&b);
     start(&a);
@@ -108,7 +108,7 @@ static void test_they_end_in_the_order_of_their_start(void **state)
 static void test_starting_again_moves_to_the_end(void **state)
 {
     struct world *world = *state;
-    struct thing a = { .world = world, .letter = 'a' }, b = { .world = world, .letter = 'b' };
+    struct thing a = {.world = world, .letter = 'a'}, b = {.world = world, .letter = 'b'};
 
     start(&a);
     start(&b);
@@ -120,7 +120,7 @@ static void test_starting_again_moves_to_the_end(void **state)
 static void test_a_cancelled_one_stays_silent(void **state)
 {
     struct world *world = *state;
-    struct thing a = { .world = world, .letter = 'a' }, b = { .world = world, .letter = 'b' };
+    struct thing a = {.world = world, .letter = 'a'}, b = {.world = world, .letter = 'b'};
 
     start(&a);
     start(&b);
@@ -140,7 +140,7 @@ static void test_each_waits_its_own_time(void **state)
     for (int i = 0; i < COUNT; i++) {
         int64_t now_ms = clock_monotonic_ms();
 
-        things[i] = (struct thing){ .world = world, .letter = (char)('a' + i) };
+        things[i] = (struct thing){.world = world, .letter = (char)('a' + i)};
         start(&things[i]);
         while (clock_monotonic_ms() <= now_ms)
             ;
@@ -158,7 +158,7 @@ static void start_again(struct thing *thing)
 static void test_one_may_start_itself_again(void **state)
 {
     struct world *world = *state;
-    struct thing a = { .world = world, .letter = 'a', .on_end = start_again };
+    struct thing a = {.world = world, .letter = 'a', .on_end = start_again};
 
     start(&a);
     run(world, 3);
@@ -173,9 +173,9 @@ static void cancel_other(struct thing *thing)
 static void test_one_may_cancel_the_next_which_is_due_too(void **state)
 {
     struct world *world = *state;
-    struct thing c = { .world = world, .letter = 'c' };
-    struct thing b = { .world = world, .letter = 'b' };
-    struct thing a = { .world = world, .letter = 'a', .on_end = cancel_other, .other = &b };
+    struct thing c = {.world = world, .letter = 'c'};
+    struct thing b = {.world = world, .letter = 'b'};
+    struct thing a = {.world = world, .letter = 'a', .on_end = cancel_other, .other = &b};
 
     start(&a);
     start(&b);
@@ -195,10 +195,10 @@ static void test_one_may_free_its_owner_and_another(void **state)
 {
     struct world *world = *state;
     struct thing *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
-    struct thing c = { .world = world, .letter = 'c' };
+    struct thing c = {.world = world, .letter = 'c'};
 
-    *b = (struct thing){ .world = world, .letter = 'b' };
-    *a = (struct thing){ .world = world, .letter = 'a', .on_end = free_both, .other = b };
+    *b = (struct thing){.world = world, .letter = 'b'};
+    *a = (struct thing){.world = world, .letter = 'a', .on_end = free_both, .other = b};
     start(a);
     start(b);
     start(&c);
@@ -215,8 +215,8 @@ static void start_other(struct thing *thing)
 static void test_one_may_start_another_after_all_had_ended(void **state)
 {
     struct world *world = *state;
-    struct thing b = { .world = world, .letter = 'b' };
-    struct thing a = { .world = world, .letter = 'a', .on_end = start_other, .other = &b };
+    struct thing b = {.world = world, .letter = 'b'};
+    struct thing a = {.world = world, .letter = 'a', .on_end = start_other, .other = &b};
 
     start(&b);
     timeouts_cancel(world->timeouts, &b.timeout);
@@ -230,10 +230,10 @@ static void test_many_share_one_timer(void **state)
     enum { MANY = 10000 };
     struct world *world = *state;
     struct thing *things = calloc(MANY, sizeof(*things));
-    struct thing last = { .world = world, .letter = 'z' };
+    struct thing last = {.world = world, .letter = 'z'};
 
     for (int i = 0; i < MANY; i++) {
-        things[i] = (struct thing){ .world = world, .letter = 'x' };
+        things[i] = (struct thing){.world = world, .letter = 'x'};
         start(&things[i]);
     }
     for (int i = 0; i < MANY; i++)

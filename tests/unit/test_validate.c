@@ -17,11 +17,11 @@
 #define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X16 "xxxxxxxxxxxxxxxx"
 
-static const struct validate_rules rules = { .max_paid_calls = 5, .id_required = true, .for_stream = true };
+static const struct validate_rules rules = {.max_paid_calls = 5, .id_required = true, .for_stream = true};
 
 static int check(const char *body, const struct validate_rules *with, struct validate_report *report)
 {
-    struct validated out = { 0 };
+    struct validated out = {0};
     int err = validate_body(body, strlen(body), with, &out, report);
 
     task_spec_deinit(&out.spec);
@@ -220,9 +220,9 @@ static void test_task_id_and_idempotency_key(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        struct validate_rules with = { .max_paid_calls = 5, .id_required = !keys[i].optional };
+        struct validate_rules with = {.max_paid_calls = 5, .id_required = !keys[i].optional};
         struct validate_report report;
-        struct validated out = { 0 };
+        struct validated out = {0};
         int err;
 
         print_message("  %s\n", keys[i].name);
@@ -347,10 +347,10 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
         const char *body;
         enum disconnect on_disconnect;
     } rows[] = {
-        { "{" U "," T "}", DISCONNECT_FINISH },
-        { "{" U "," T ",\"on_disconnect\":\"finish\"}", DISCONNECT_FINISH },
-        { "{" U "," T ",\"on_disconnect\":\"cancel_if_queued\"}", DISCONNECT_CANCEL_IF_QUEUED },
-        { "{\"on_disconnect\":\"cancel\"," U "," T "}", DISCONNECT_CANCEL },
+        {"{" U "," T "}",                                        DISCONNECT_FINISH          },
+        {"{" U "," T ",\"on_disconnect\":\"finish\"}",           DISCONNECT_FINISH          },
+        {"{" U "," T ",\"on_disconnect\":\"cancel_if_queued\"}", DISCONNECT_CANCEL_IF_QUEUED},
+        {"{\"on_disconnect\":\"cancel\"," U "," T "}",           DISCONNECT_CANCEL          },
     };
 
     (void)state;
@@ -370,7 +370,7 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
 
 static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
 {
-    const struct validate_rules no_stream = { .max_paid_calls = 5 };
+    const struct validate_rules no_stream = {.max_paid_calls = 5};
     struct validate_report report;
 
     (void)state;
@@ -382,7 +382,7 @@ static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
 
 static void test_data_urls_where_they_are_on(void **state)
 {
-    const struct validate_rules with_data = { .max_paid_calls = 5, .data_urls = true, .id_required = true };
+    const struct validate_rules with_data = {.max_paid_calls = 5, .data_urls = true, .id_required = true};
     struct validate_report report;
 
     (void)state;
@@ -391,8 +391,8 @@ static void test_data_urls_where_they_are_on(void **state)
 
 static void test_all_mistakes_are_told_at_once(void **state)
 {
-    static const char *const pointers[] = { "/urls/0",    "/task_id", "/prompt", "/size", "/max_images",
-                                            "/watermark", "/model",   "/seed",   "/foo",  "/max_paid_calls" };
+    static const char *const pointers[] = {"/urls/0",    "/task_id", "/prompt", "/size", "/max_images",
+                                           "/watermark", "/model",   "/seed",   "/foo",  "/max_paid_calls"};
     struct validate_report report;
 
     (void)state;

@@ -16,8 +16,7 @@
 static struct verdict decide(enum fetch_end end, const struct ark_result *ark)
 {
     struct evidence evidence = {
-        .end = end, .words = "w", .ark = ark, .attempt = 1, .max_attempts = 5, .paid_calls = 1, .max_paid_calls = 2
-    };
+        .end = end, .words = "w", .ark = ark, .attempt = 1, .max_attempts = 5, .paid_calls = 1, .max_paid_calls = 2};
     struct verdict verdict;
 
     if (end == FETCH_ANSWERED)
@@ -114,8 +113,7 @@ static const struct {
 static struct ark_result refusal(int status, const char *code)
 {
     struct ark_result ark = {
-        .http_status = status, .expected = 3, .generated = -1, .completed = true, .has_error = code != NULL
-    };
+        .http_status = status, .expected = 3, .generated = -1, .completed = true, .has_error = code != NULL};
 
     if (code)
         (void)snprintf(ark.error.code, sizeof(ark.error.code), "%s", code);
@@ -222,7 +220,7 @@ static void for_each_count(struct world *world, world_fn *check)
 
 static void for_each_world(world_fn *check)
 {
-    struct world world = { .evidence = { .words = "w" } };
+    struct world world = {.evidence = {.words = "w"}};
 
     world.evidence.ark = &world.ark;
     for (int end = FETCH_NEVER_LEFT; end <= FETCH_ANSWERED; end++)
