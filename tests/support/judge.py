@@ -8,16 +8,22 @@ import json
 import re
 from collections import Counter, defaultdict
 
+from support.crowd import FINAL
 from support.faults import LEASE_S
 
 REFUSED = (400, 401, 403, 404, 413, 422, 429, 503)      # ARK's answers that cost nothing
 RECONNECT_S = 3.0           # after a way is whole again, until it is used again
+# A story in letters: images and failed slots follow a call; one that brought an image is the last; who goes back has none.
+LETTERS = {"start": "S", "process calling": "C", "process image": "I", "process image_failed": "F", "process requeued": "Q",
+           "process retrying": "R", "done": "D", "error": "E"}
+STORY = re.compile(r"S(Q|CF*[QR])*(C[IF]*)?[DE]")
 IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the request it was made for, and its index
 
 
 class Judge:
     def __init__(self, fleet, stories, look, calls):
-        self.fleet, self.stories, self.tasks = fleet, stories, {key.partition(".")[2]: task for key, task in look.tasks.items()}
+        self.fleet, self.stories, self.look = fleet, stories, look
+        self.tasks = {key.partition(".")[2]: task for key, task in look.tasks.items()}
         self.calls = defaultdict(list)
         for call in calls:
             self.calls[call["prompt"].split(" ")[0]].append(call)
@@ -27,7 +33,16 @@ class Judge:
     def all(self):
         """Every judgement by its name."""
         return {name: getattr(self, name)() for name in
-                ("broken", "lost", "repeated", "over_budget", "thrown_away", "foreign", "wrongly_charged", "cancelled_and_not")}
+                ("unsound", "broken", "lost", "repeated", "disordered", "over_budget", "thrown_away", "foreign",
+                 "wrongly_charged", "cancelled_and_not")}
+
+    def unsound(self):
+        """What must hold in Redis at any time."""
+        try:
+            self.look.check()
+        except AssertionError as error:
+            return [(str(error).partition(":")[0].removeprefix("public."), str(error))]
+        return []
 
     def broken(self):
         """What the clients themselves found against the contract."""
@@ -59,12 +74,17 @@ class Judge:
         found = []
         for story in self.stories:
             numbers = [frame.n for frame in story.frames]
-            finals = [frame.n for frame in story.frames if frame.event in ("done", "error")]
+            finals = [frame.n for frame in story.frames if frame.event in FINAL]
             if numbers != list(range(1, len(numbers) + 1)) or len({frame.id.partition("-")[0] for frame in story.frames}) > 1:
                 found.append((story.task_id, f"saw {numbers}"))
             if finals != ([len(numbers)] if story.finished else []):
                 found.append((story.task_id, f"final events {finals} of {numbers}"))
         return found
+
+    def disordered(self):
+        """Logs that tell what cannot have happened, such as an image while nobody runs the task."""
+        stories = ((task_id, "".join(LETTERS[element.story()] for element in task.log)) for task_id, task in self.tasks.items())
+        return [(task_id, letters) for task_id, letters in stories if not STORY.fullmatch(letters)]
 
     def over_budget(self):
         """More calls than the task may pay for, or than it says it has paid for."""
@@ -99,8 +119,11 @@ class Judge:
         return found
 
     @staticmethod
-    def _result_urls(task):
-        return [image["url"] for image in task.log[-1].data.get("generated_images", [])]
+    def _end(task):
+        return next((element.data for element in task.log if element.type in FINAL), {})
+
+    def _result_urls(self, task):
+        return [image["url"] for image in self._end(task).get("generated_images", [])]
 
     def _excuse(self, call, task):
         """Why an image that was delivered need not be in the result; None when it must."""
@@ -135,13 +158,14 @@ class Judge:
         return longest
 
     def foreign(self):
-        """Images that no call of the task has brought, or that are in it twice."""
+        """Images that no call of the task has brought, or more than one, or that are in it twice."""
         found = []
         for task_id, task in self.tasks.items():
             requests = {call["request_id"] for call in self.calls[task_id]}
             urls = self._result_urls(task)
             names = [IMAGE.search(url).groups() for url in urls]
-            if len(set(names)) != len(names) or not {name for name, _ in names} <= requests:
+            brought_by = {name for name, _ in names}
+            if len(set(names)) != len(names) or len(brought_by) > 1 or not brought_by <= requests:
                 found.append((task_id, f"{urls} of {requests}"))
         return found
 
@@ -149,12 +173,13 @@ class Judge:
         """"no" says that nothing was billed, "yes" that an image came."""
         found = []
         for task_id, task in self.tasks.items():
-            end = task.log[-1].data
+            end = self._end(task)
             billed = sum(call["billed"] for call in self.calls[task_id])
-            if end["charged"] == "no" and billed or end["charged"] == "yes" and not billed:
-                found.append((task_id, f"charged {end['charged']}, and {billed} images were billed"))
-            if bool(self._result_urls(task)) and end["charged"] != "yes":
-                found.append((task_id, f"has images, and charged is {end['charged']}"))
+            charged = end.get("charged")
+            if charged == "no" and billed or charged == "yes" and not billed:
+                found.append((task_id, f"charged {charged}, and {billed} images were billed"))
+            if self._result_urls(task) and charged != "yes":
+                found.append((task_id, f"has images, and charged is {charged}"))
         return found
 
     def cancelled_and_not(self):

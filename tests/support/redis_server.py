@@ -15,6 +15,7 @@ from support.processes import Ended, Program
 from support.resp import Redis
 
 PORT_TRIES = 5
+FULL_DISK = ("sh", "-c", 'trap "" XFSZ; exec "$0" "$@"')       # prlimit --fsize is an error of write() then, as a full disk is
 
 
 class RedisServer:
@@ -40,7 +41,7 @@ class RedisServer:
             if first_time:
                 self.port = free_port()
             self.program = Program("redis-server", [
-                _server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
+                *FULL_DISK, _server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
                 "--dir", self.folder, "--save", "", "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes",
                 "--logfile", "", *self._options], cwd=self.folder)
             try:
