@@ -4,28 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/redis/client.h"
 #include "common/redis/script.h"
 
-enum {
-    INTERVAL_MS = 1000,
-    STOOD_STILL_MS = 3 * INTERVAL_MS,
-    HOLD_MS = 5000, /* above the longest reconnect delay plus one command */
-};
+enum { INTERVAL_MS = 1000, BATCH = 32 };
 
-static const char GRACE_MS[] = "500", BATCH_TEXT[] = "32";
-enum { BATCH = 32 };
+/* The arguments of REAP. The hold is above the longest reconnect delay of a worker and the command that renews. */
+static const char GRACE_MS[] = "500", MOST[] = "32", HOLD_MS[] = "5000";
 
 struct reaper {
     struct redis *redis;
     const char *prefix;
     struct event *timer;
     struct script_run *run;
-    int64_t last_tick_ms, hold_until_ms;
 };
 
 static void reap(struct reaper *reaper);
@@ -52,7 +46,7 @@ static void on_reaped(const redisReply *reply, int err, void *arg)
 
 static void reap(struct reaper *reaper)
 {
-    const struct script_arg args[] = {SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(BATCH_TEXT)};
+    const struct script_arg args[] = {SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(MOST), SCRIPT_TEXT(HOLD_MS)};
     const struct script_call call = {
         .script = SCRIPT_REAP, .prefix = reaper->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
 
@@ -72,16 +66,11 @@ static void schedule(struct reaper *reaper)
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct reaper *reaper = arg;
-    int64_t now_ms = clock_monotonic_ms();
 
     (void)fd;
     (void)what;
     schedule(reaper);
-    if (now_ms - reaper->last_tick_ms > STOOD_STILL_MS)
-        reaper_hold(reaper);
-    reaper->last_tick_ms = now_ms;
-    if (now_ms >= reaper->hold_until_ms)
-        reap(reaper);
+    reap(reaper);
 }
 
 struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char *prefix)
@@ -92,7 +81,6 @@ struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char 
         return NULL;
     reaper->redis = redis;
     reaper->prefix = prefix;
-    reaper->last_tick_ms = clock_monotonic_ms();
     reaper->timer = evtimer_new(loop_base(loop), on_timer, reaper);
     if (!reaper->timer)
         return reaper_destroy(reaper);
@@ -110,9 +98,4 @@ struct reaper *reaper_destroy(struct reaper *reaper)
         event_free(reaper->timer);
     free(reaper);
     return NULL;
-}
-
-void reaper_hold(struct reaper *reaper)
-{
-    reaper->hold_until_ms = clock_monotonic_ms() + HOLD_MS;
 }

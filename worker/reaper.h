@@ -1,8 +1,8 @@
 /* reaper - finds jobs whose worker was lost
  *
- * Once a second every worker asks Redis to settle the leases that have lapsed (REAP). It holds back where lapsed leases
- * may still have an owner who just could not renew: for a while after Redis was away, and after this process itself stood
- * still; the owners come back within that time and renew first.
+ * Once a second every worker asks Redis to settle the leases that have lapsed (REAP). Redis holds back for a while where nobody
+ * has asked for some seconds: then it was away, or stood still, or all workers did, and lapsed leases may have owners who just
+ * could not renew. They come back within that time and renew first.
  *
  * Threads: the loop's thread only.
  */
@@ -15,8 +15,5 @@ struct redis;
 
 struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char *prefix); /* NULL when out of memory */
 struct reaper *reaper_destroy(struct reaper *reaper); /* accepts NULL; returns NULL */
-
-/* Redis was away and is back. */
-void reaper_hold(struct reaper *reaper);
 
 #endif

@@ -38,7 +38,7 @@ struct runner {
     struct job_context context;
     struct job_list jobs;
     int job_count;
-    bool was_ready, draining, claim_stopped, drained;
+    bool draining, claim_stopped, drained;
     struct loop_deferred tell_drained;
     char prefix[KEYS_PREFIX_SIZE], wake[KEYS_PREFIX_SIZE];
     char ark_url[URL_SIZE], authorization[HEADER_SIZE];
@@ -143,9 +143,6 @@ static void on_ready(void *arg)
     struct runner *runner = arg;
     struct job *job;
 
-    if (runner->was_ready)
-        reaper_hold(runner->reaper);
-    runner->was_ready = true;
     lease_renew_now(runner->leases);
     TAILQ_FOREACH (job, &runner->jobs, link)
         job_resume(job);

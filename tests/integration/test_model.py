@@ -288,7 +288,7 @@ class RandomWalk(ProcessTest):
     def reap(self):
         most, now = self.chance.randint(1, 3), self.time()
         lapsed = sorted((score, id) for id, score in self.now.sets["leased"].items() if score <= now)[:most]
-        self.assertEqual(self.run_script("reap", 0, most), len(lapsed))
+        self.assertEqual(self.run_script("reap", 0, most, 0), len(lapsed))
         for _, id in lapsed:
             self.model.reap(id)
 

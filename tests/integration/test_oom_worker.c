@@ -149,7 +149,7 @@ static void reap(void)
     const struct script *script = &scripts[SCRIPT_REAP];
 
     tell("ZADD " PREFIX "leased XX 1 " ID);
-    tell("EVAL %b 1 " PREFIX " 0 32", script->body, script->len);
+    tell("EVAL %b 1 " PREFIX " 0 32 0", script->body, script->len);
 }
 
 /* -- the worker */

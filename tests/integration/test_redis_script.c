@@ -119,7 +119,7 @@ static const struct {
     {"ERASE of nobody's task finds none",  SCRIPT_ERASE,  {"public.none"},                                                                "NONE"     },
     {"CANCEL ends a task that waits",      SCRIPT_CANCEL, {"public.new", "any"},                                                          "CANCELLED"},
     {"CLAIM of an empty queue has no job", SCRIPT_CLAIM,  {"worker", "30000", "4", "nonce", "3"},                                         NULL       },
-    {"REAP of no lease counts",            SCRIPT_REAP,   {"2000", "32"},                                                                 NULL       },
+    {"REAP of no lease counts",            SCRIPT_REAP,   {"2000", "32", "0"},                                                            NULL       },
     {"PLACES of nobody counts",            SCRIPT_PLACES, {"public.none"},                                                                NULL       },
     {"AUDIT of an empty index is over",    SCRIPT_AUDIT,  {"worker", "60000", "10"},                                                      NULL       },
     {"PAUSE undone says so",               SCRIPT_PAUSE,  {"0"},                                                                          "RESUMED"  },

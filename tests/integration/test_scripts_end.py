@@ -246,18 +246,18 @@ class Reap(ScriptTest):
         for change, in self.cases([("missing", ("HDEL", "images")), ("empty", ("HSET", "images", ""))]):
             self.given(begun=True, images=[0])
             self.redis(change[0], PREFIX + "task:public.t1", *change[1:])
-            self.scripts("reap", 0, 100)
+            self.scripts("reap", 0, 100, 0)
             self.assertEqual(self.redis("HGET", PREFIX + "task:public.t1", "state"), b"done")
 
     def test_a_lease_that_holds_is_left_alone(self):
         self.submit()
         self.claim_one()
-        self.assert_changes_nothing(0, "reap", 0, 100)
+        self.assert_changes_nothing(0, "reap", 0, 100, 0)
 
     def test_the_grace_is_waited_for(self):
         self.submit()
         self.claim_one(lease=LAPSED_MS)
-        self.assert_changes_nothing(0, "reap", 60_000, 100)
+        self.assert_changes_nothing(0, "reap", 60_000, 100, 0)
         self.assertEqual(self.reap(), 1)
 
     def test_no_more_than_asked_for_in_one_call(self):
@@ -268,7 +268,7 @@ class Reap(ScriptTest):
 
     def test_ids_without_a_task_are_dropped_and_counted(self):
         self.redis("ZADD", PREFIX + "leased", 5, "public.ghost")
-        self.assertEqual(self.scripts("reap", 0, 100), 1)
+        self.assertEqual(self.scripts("reap", 0, 100, 0), 1)
         self.assertEqual((self.meta("ghost"), look(self.redis).sets["leased"]), (1, {}))
 
     def test_a_task_is_tried_until_its_attempts_are_used_up(self):

@@ -136,7 +136,7 @@ class ScriptTest(ProcessTest):
         return ("finish", job.id, job.fence, outcome, charge, 0, data)
 
     def reap(self, grace=0, most=100):
-        return self.run_script("reap", grace, most)
+        return self.run_script("reap", grace, most, 0)
 
     def cancel(self, id="public.t1", mode="any"):
         return self.run_script("cancel", id, mode)

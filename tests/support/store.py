@@ -87,8 +87,8 @@ class Look:
     def __init__(self, rows, prefix):
         self._prefix = prefix.encode()
         self._keys = {key.removeprefix(self._prefix).decode(): (value, ttl) for key, _, value, ttl in rows}
-        # Comparable with ==: a time to live counts as there or not, since it runs.
-        self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items()}
+        # Comparable with ==: a time to live counts as there or not, since it runs; when somebody asked does not count.
+        self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items() if key != "reaper"}
         self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index")}
         self.meta = _pairs(self._value("meta") or [])
         self.clients = _pairs(self._value("clients") or [])

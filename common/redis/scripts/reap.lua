@@ -1,10 +1,25 @@
 -- REAP (any worker, every second): jobs whose lease has lapsed.
 -- A job that delivered images ends with them; one that may not be called again fails; any other goes back to its place.
--- ARGV grace_ms most
+-- ARGV grace_ms most hold_ms
 -- -> count
-local grace, most = unpack(ARGV)
-local leased = prefix .. 'leased'
-local ids = redis.call('ZRANGEBYSCORE', leased, '-inf', now() - grace, 'LIMIT', 0, most)
+local grace, most, hold = unpack(ARGV)
+local leased, reaper = prefix .. 'leased', prefix .. 'reaper'
+local at = now()
+
+-- Where nobody has asked for a while, Redis was away or stood still, or every worker did. Leases have lapsed whose owners live:
+-- they get the time to come back and renew first, whoever asks.
+local STILL_MS = 3000
+local h = redis.call('HMGET', reaper, 'asked_at', 'from')
+local from = tonumber(h[2] or 0)
+if at - (h[1] or 0) > STILL_MS then
+  from = at + hold
+end
+despite_full_memory()
+redis.call('HSET', reaper, 'asked_at', at, 'from', from)
+if at < from then
+  return 0
+end
+local ids = redis.call('ZRANGEBYSCORE', leased, '-inf', at - grace, 'LIMIT', 0, most)
 
 local function failed_slot(index)
   return '{"index":' .. index .. ',"code":"outcome_unknown","message":"The worker was lost before this image came."}'
