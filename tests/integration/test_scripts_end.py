@@ -263,8 +263,8 @@ class Reap(ScriptTest):
             seconds, micros = self.redis("TIME")
             asked_at = int(seconds) * 1000 + int(micros) // 1000 - pause_ms
             self.redis("HSET", PREFIX + "reaper", "asked_at", asked_at, "from", 0)
-            self.assertEqual(self.scripts("reap", 0, 100, 60_000), settled)
-            self.assertEqual(self.scripts("reap", 0, 100, 60_000), 0)
+            self.assertEqual(self.run_script("reap", 0, 100, 60_000), settled)
+            self.assertEqual(self.run_script("reap", 0, 100, 60_000), 0)
             self.assertEqual(self.run_script("renew", 60_000, job.id, job.fence), [renewed])
 
     def test_the_grace_is_waited_for(self):
