@@ -10,7 +10,7 @@ declare -A packages=(
     [build]="gcc libc6-dev cmake ninja-build pkgconf
              libevent-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libssl-dev"
     [run]="redis-server"
-    [test]="redis-server redis-tools libcmocka-dev python3 openssl"
+    [test]="redis-server redis-tools libcmocka-dev python3 openssl nginx"
     [check]="clang clang-format"
     [container]="docker.io docker-compose debootstrap iptables python3"
 )
@@ -59,7 +59,7 @@ forbid_service_start() {
 }
 
 # Nor is one wanted at the next boot: the services that this very run brought in are switched off.
-declare -A services=([redis-server]="redis-server" [docker.io]="docker.service docker.socket containerd.service")
+declare -A services=([redis-server]="redis-server" [nginx]="nginx" [docker.io]="docker.service docker.socket containerd.service")
 disable_new_services() {
     local package
     [[ -d /run/systemd/system ]] || return 0

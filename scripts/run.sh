@@ -146,7 +146,7 @@ start_redis() {
     exec 9>"$state/lock"
     flock -n 9 || fail "another run.sh uses $state"
     start Redis "$redis_server" --port 0 --unixsocket "$scratch/redis.sock" --unixsocketperm 700 --dir "$state/redis" \
-        --appendonly yes --save '' --maxmemory-policy noeviction --logfile "$state/redis.log"
+        --appendonly yes --appendfsync always --save '' --maxmemory-policy noeviction --logfile "$state/redis.log"
     backend=("$started")
     await "$started" redis_answers
     export REDIS_URL=unix://$scratch/redis.sock

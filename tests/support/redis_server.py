@@ -26,7 +26,8 @@ class RedisServer:
         self.port = 0
         self.program = None
         self._tcp = tcp
-        self._options = ["--appendonly", "yes" if aof else "no", *options]
+        # Not everysec, which puts its writes off while the disk is busy: a kill then loses what was acknowledged.
+        self._options = ["--appendonly", "yes" if aof else "no", "--appendfsync", "always", *options]
         self._clients = []
         self.start()
 
