@@ -1,8 +1,8 @@
 """Two gateways, three workers, Redis, ARK and some hundred clients, while everything that can fail does.
 
-Programs are killed, frozen, and restarted; Redis too; connections are cut, delayed and frozen; ARK refuses, hangs, and cuts its answers
-at any byte. When it is over, every accepted task has ended once, every client has seen all of it, no budget was overrun, and nothing
-that ARK delivered to a worker that lived on was thrown away.
+Programs are killed, frozen, and restarted; Redis too; connections are cut, delayed and frozen; ARK refuses, hangs, and cuts its
+answers at any byte. When it is over, every accepted task has ended once, every client has seen all of it, no budget was overrun, and
+nothing that ARK delivered to a worker that lived on was thrown away.
 
     ARKRELAY_SEED=7 CHAOS_SECONDS=600 python3 -m unittest test_chaos
 """
@@ -10,10 +10,9 @@ that ARK delivered to a worker that lived on was thrown away.
 import json
 import os
 import random
-import time
 import unittest
 
-from support.crowd import SILENCE_S, Crowd
+from support.crowd import Crowd
 from support.faults import LEASE_S, Faults
 from support.fleet import Fleet
 from support.judge import Judge
@@ -28,8 +27,8 @@ SHOWN_TASKS = 4             # with all that is known of them, when a judgement f
 MEMORY_SLACK = 24 << 20
 FILES_SLACK = 4
 
-WORKER = {"WORKER_LEASE": f"{LEASE_S:.0f}s", "WORKER_CONCURRENCY": 20, "RETRY_BACKOFF_BASE": "100ms", "RETRY_BACKOFF_MAX": "500ms",
-          "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms",
+WORKER = {"WORKER_LEASE": f"{LEASE_S:.0f}s", "WORKER_CONCURRENCY": 20, "RETRY_BACKOFF_BASE": "100ms",
+          "RETRY_BACKOFF_MAX": "500ms", "ARK_FIRST_BYTE_TIMEOUT": "3s", "ARK_TIMEOUT": "6s", "ARK_TIMEOUT_PER_IMAGE": "500ms",
           "ARK_IMAGES_PER_MINUTE": 0, "LOG_LEVEL": "info"}
 GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "info"}
 

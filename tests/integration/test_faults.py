@@ -1,9 +1,12 @@
-"""Faults by name: one thing is broken at a time, and what must come of it is said exactly. test_chaos breaks all of them at once.
+"""Faults of our programs, Redis and the ways between them, by name: one at a time, and what must come of it is said exactly.
+test_chaos breaks all of them at once.
 
 Where the other named faults are tested:
 
+    ARK, clients, cancelling, a proxy in front      test_faults_outside
     a worker killed during the call                 test_end_to_end_faults Workers.test_a_killed_worker_costs_nobody_the_result
-    ... with a strict budget, with images           ... test_a_strict_budget_survives_a_kill, test_images_that_came_before_the_kill...
+    ... with a strict budget                        ... test_a_strict_budget_survives_a_kill
+    ... with images that came before                ... test_images_that_came_before_the_kill_are_the_result
     a worker frozen beyond its lease                ... test_a_frozen_worker_that_comes_back_changes_nothing
     SIGTERM, twice                                  ... test_a_draining_worker_..., test_a_second_signal_ends_a_worker_at_once...
     a task that kills its workers                   ... test_a_task_that_kills_its_workers_is_poison
@@ -21,42 +24,16 @@ PAID_CALL_DURABILITY); slots of a Cluster; version skew, since programs bring th
 """
 
 import concurrent.futures
-import os
-import pathlib
-import random
-import shutil
-import signal
-import tempfile
 import time
 import unittest
-from collections import Counter
 
+from fault_case import PATIENT, SLOW, STORY, FaultTest, stories
 from gateway_case import Job
-from support.http_client import Connection, Cut, EventStream, fetch
-from support.processes import Deadline, ProcessTest, Program, eventually
-from support.redis_server import free_port
-from support.world import BASE, LEASE_S, World, request, sim
+from support.http_client import Cut
+from support.processes import Deadline, eventually
+from support.world import LEASE_S, World, sim
 
-SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
-STORY = ["start", "process calling", *["process image"] * 3, "done"]
-SLOW = "first_latency=60000"
 STREAMS = 400
-PATIENT = {"REDIS_TIMEOUT": "30s"}      # of a program whose request a proxy holds
-
-
-def stories(frames):
-    return [frame.story() for frame in frames]
-
-
-class FaultTest(ProcessTest):
-    def assert_calls(self, world, task_id, count):
-        self.assertEqual(len(world.ark.calls_of(task_id)), count, world.ark.calls_of(task_id))
-
-    def assert_done_once(self, frames):
-        """The whole story, told once, with one paid call."""
-        self.assertEqual(stories(frames), STORY)
-        self.assertEqual([frame.n for frame in frames], list(range(1, len(STORY) + 1)))
-        self.assertEqual(frames[-1].payload()["paid_calls"], 1)
 
 
 class WorkerDies(FaultTest):
@@ -189,8 +166,7 @@ class GatewayDies(FaultTest):
                     return stream.to_end()
             with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool:
                 resumed = [pool.submit(resume, n) for n in range(STREAMS)]
-                eventually(lambda: world.redis("PUBSUB", "NUMPAT") + len(world.redis("PUBSUB", "CHANNELS", "arkrelay:*")) >= STREAMS,
-                           "all have come back")
+                eventually(lambda: len(world.redis("PUBSUB", "CHANNELS", "arkrelay:*")) >= STREAMS, "all have come back")
                 world.worker(WORKER_CONCURRENCY=50, ARK_IMAGES_PER_MINUTE=0, LOG_LEVEL="info")
                 for frames in (each.result() for each in resumed):
                     self.assertEqual([frame.n for frame in frames], [2, 3, 4])
@@ -404,268 +380,20 @@ class RedisIsFull(FaultTest):
             world.wait_state("t2", "done")
 
     def test_of_its_disk(self):
-        """The log cannot grow: Redis takes no writes. With room again everything goes on."""
-        with World(aof=True, options=("--auto-aof-rewrite-percentage", "0")) as world:
+        """The log cannot grow: Redis takes no writes (with `always` it would end). With room again everything goes on."""
+        with World(aof=True, options=("--auto-aof-rewrite-percentage", "0", "--appendfsync", "everysec")) as world:
             gateway, _ = world.gateway(), world.worker()
             with gateway.generate("t1", prompt=sim("t1", "images=3 latency=700")) as stream:
                 frames = stream.until("process calling")
                 world.ark.wait_calls(1)
-                self.limit_files(world, 1)
-                refused = eventually(lambda: (answer := gateway.submit("t2")).status not in (200, 202) and answer, "the disk is full")
+                world.redis_server.program.limit("fsize", 1)
+                refused = eventually(lambda: (answer := gateway.submit("t2")).status == 503 and answer, "the disk is full")
                 self.assertEqual((refused.status, refused.json()["code"]), (503, "store_unavailable"))
                 self.assertTrue(world.redis_server.program.is_running())
-                self.limit_files(world, "unlimited")
+                world.redis_server.program.limit("fsize", "unlimited")
                 self.assert_done_once(frames + stream.to_end())
             self.assert_calls(world, "t1", 1)
             eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
-
-    @staticmethod
-    def limit_files(world, size):
-        """No file may grow beyond this."""
-        assert os.spawnlp(os.P_WAIT, "prlimit", "prlimit", "--pid", str(world.redis_server.program.pid), f"--fsize={size}:unlimited") == 0
-
-
-class Crowds(FaultTest):
-    def test_a_hundred_readers_that_do_not_read(self):
-        """Each holds at most its share of memory, then it is cut."""
-        with World(ark=False) as world:
-            gateway = world.gateway(GATEWAY_OUTPUT_MAX="64k", LOG_LEVEL="info")
-            with gateway.generate("t1") as quick:
-                quick.until("start")
-                job = Job(world.run_script, "t1")
-                before = gateway.memory()
-                slow = [EventStream(gateway.address, "GET", f"{BASE}/tasks/t1/stream", receive_buffer=4096) for _ in range(100)]
-                for _ in range(100):
-                    job.talk(60_000)
-                    quick.next_event()
-                if not gateway.is_sanitized():
-                    self.assertLess(gateway.memory() - before, 100 * 3 * (64 << 10) + (8 << 20))
-                eventually(lambda: world.redis("PUBSUB", "NUMSUB", "arkrelay:{0}:channel:public.t1")[1] == 1 and
-                           gateway.open_files() < 30, "the slow ones are cut")
-                job.finish()
-                self.assertEqual(quick.to_end()[-1].n, 102)
-            for stream in slow:
-                stream.close()
-
-    def test_idle_connections_up_to_the_limit(self):
-        with World(ark=False) as world:
-            gateway = world.gateway(GATEWAY_CONNECTIONS_MAX=500)
-            with gateway.generate("t1") as early:
-                early.until("start")
-                idle = [Connection(gateway.address) for _ in range(520)]
-                answer = eventually(lambda: idle[-1].wait_closed(), "a connection beyond the limit is told so")
-                self.assertIn(b" 503 ", answer.partition(b"\r\n")[0])
-                Job(world.run_script, "t1").finish()
-                self.assertEqual(early.to_end()[-1].event, "done", "who was there is served")
-            for connection in idle:
-                connection.close()
-            eventually(lambda: gateway.get("/livez").status == 200, "there is room again")
-
-    def test_no_file_descriptors_left(self):
-        with World(ark=False) as world:
-            gateway = world.gateway()
-            with gateway.generate("t1") as stream:
-                stream.until("start")
-                limit = gateway.open_files() + 3
-                os.spawnlp(os.P_WAIT, "prlimit", "prlimit", "--pid", str(gateway.pid), f"--nofile={limit}:20000")
-                waiting = [Connection(gateway.address) for _ in range(20)]
-                busy_before, until = self.processor_time(gateway), time.monotonic() + 1
-                eventually(lambda: time.monotonic() > until, "a second has passed")
-                self.assertLess(self.processor_time(gateway) - busy_before, 0.5, "it does not spin")
-                Job(world.run_script, "t1").finish()
-                self.assertEqual(stream.to_end()[-1].event, "done")
-                os.spawnlp(os.P_WAIT, "prlimit", "prlimit", "--pid", str(gateway.pid), "--nofile=20000:20000")
-                for connection in waiting:
-                    connection.request("GET", "/livez")
-                    self.assertEqual(connection.response().status, 200)
-                    connection.close()
-
-    @staticmethod
-    def processor_time(program):
-        fields = pathlib.Path(f"/proc/{program.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-class ArkFails(FaultTest):
-    def one_task(self, world, directives="", **options):
-        fields = options.pop("fields", {})
-        world.worker(**options)
-        with world.gateway().generate("t1", prompt=sim("t1", directives), **fields) as stream:
-            return stream.to_end()
-
-    def test_its_name_does_not_resolve(self):
-        with World() as world:
-            name = "x" * 64                             # no label may be so long: nobody is asked
-            frames = self.one_task(world, WORKER_MAX_ATTEMPTS=2, ARK_BASE_URL=f"http://{name}.test/api/v3")
-            error = frames[-1].payload()
-            self.assertEqual((error["code"], error["charged"], error["paid_calls"], error["attempts"]), ("ark_unreachable", "no", 0, 2))
-
-    def test_it_takes_the_request_and_breaks_off(self):
-        """Exactly one call, and nobody claims to know what became of it."""
-        for directives in ("cut_after_image=0", "cut_at_byte=0", "rst", "cut_at_byte=40", "body_garbage", "html_502", "hang"):
-            with self.subTest(directives), World() as world:
-                frames = self.one_task(world, directives, fields={"max_paid_calls": 1}, ARK_FIRST_BYTE_TIMEOUT="500ms")
-                error = frames[-1].payload()
-                self.assertEqual((error["code"], error["charged"], error["paid_calls"]), ("outcome_unknown", "unknown", 1))
-                self.assert_calls(world, "t1", 1)
-
-    def test_a_storm_of_refusals(self):
-        """All are done in the end, and none of the refusals was paid."""
-        with World() as world:
-            gateway = world.gateway()
-            world.ark.script(*[{"status": 429}, {"status": 503}] * 8)
-            for n in range(20):
-                self.assertEqual(gateway.submit(f"t{n}", prompt=sim(f"t{n}", "images=1")).status, 202)
-            world.worker(WORKER_MAX_ATTEMPTS=50)
-            end = world.wait_all_final()
-            self.assertEqual({(task.state, task.number("paid_calls")) for task in end.tasks.values()}, {("done", 1)})
-            self.assertEqual(Counter(call["status"] for call in world.ark.calls()), {200: 20, 429: 8, 503: 8})
-
-    def test_an_answer_that_is_too_long(self):
-        """ARK has made the picture and it is charged, but the worker does not swallow everything."""
-        for directives in ("images=1 big=3000000", "images=1 big=3000000 gzip"):
-            with self.subTest(directives), World() as world:
-                worker_memory = {"ARK_STREAM": "off", "ARK_RESPONSE_FORMAT": "b64_json", "ARK_ANSWER_MAX": "1m"}
-                frames = self.one_task(world, directives, fields={"max_paid_calls": 1}, **worker_memory)
-                error = frames[-1].payload()
-                self.assertEqual((error["code"], error["charged"], error["paid_calls"]), ("outcome_unknown", "unknown", 1))
-
-    def test_an_answer_in_single_bytes(self):
-        with World() as world:
-            self.assert_done_once(self.one_task(world, "chunk=1"))
-
-    def test_it_hangs_and_the_stream_talks(self):
-        with World() as world:
-            world.worker(ARK_FIRST_BYTE_TIMEOUT="1500ms", WORKER_CONCURRENCY=1)
-            gateway = world.gateway(GATEWAY_HEARTBEAT="200ms")
-            with gateway.generate("t1", prompt=sim("t1", "hang"), max_paid_calls=1) as stream:
-                comments = 0
-                while (frame := stream.next()).event != "error":
-                    comments += frame.comment == "keep-alive"
-                self.assertEqual(frame.payload()["code"], "outcome_unknown")
-                self.assertGreaterEqual(comments, 4)
-            with gateway.generate("t2", prompt=sim("t2")) as stream:
-                self.assertEqual(stream.to_end()[-1].event, "done", "its slot is free again")
-
-
-class Cancelled(FaultTest):
-    def test_before_it_is_claimed(self):
-        with World() as world:
-            gateway = world.gateway()
-            gateway.submit("t1")
-            self.assertEqual(gateway.cancel("t1").status, 200)
-            world.worker()
-            self.assert_cancelled(world, 0)
-
-    def test_before_begin(self):
-        with World() as world:
-            proxy, gateway = world.proxy(), world.gateway()
-            world.worker(REDIS_URL=proxy.url, WORKER_LEASE="30s", **PATIENT)
-            proxy.hold(world.run_script.sha1["begin"])
-            gateway.submit("t1", prompt=sim("t1"))
-            proxy.held.wait()
-            self.assertEqual(gateway.cancel("t1").status, 202)
-            proxy.release()
-            self.assert_cancelled(world, 0)
-
-    def test_during_the_call(self):
-        with World() as world:
-            gateway, _ = world.gateway(), world.worker()
-            gateway.submit("t1", prompt=sim("t1", SLOW))
-            world.ark.wait_calls(1)
-            self.assertEqual(gateway.cancel("t1").status, 202)
-            self.assert_cancelled(world, 1)
-
-    def test_after_the_end(self):
-        with World() as world:
-            gateway, _ = world.gateway(), world.worker()
-            with gateway.generate("t1", prompt=sim("t1")) as stream:
-                self.assert_done_once(stream.to_end())
-            self.assertEqual(gateway.cancel("t1").status, 409)
-            self.assertEqual(world.find("t1").state, "done")
-
-    def assert_cancelled(self, world, paid):
-        task = world.wait_state("t1", "cancelled")
-        self.assertEqual((task.log[-1].data["code"], task.number("paid_calls")), ("cancelled", paid))
-        self.assertEqual(task.log[-1].data["charged"], "unknown" if paid else "no")
-        self.assert_calls(world, "t1", paid)
-
-    def test_at_any_moment(self):
-        rng = random.Random(SEED)
-        print(f"seed {SEED}")
-        with World() as world:
-            gateway, _ = world.gateway(), world.worker(ARK_IMAGES_PER_MINUTE=0)
-
-            def one(n, delay):
-                gateway.submit(f"t{n}", prompt=sim(f"t{n}", "images=2 latency=40"))
-                time.sleep(delay)
-                return gateway.cancel(f"t{n}").status
-            with concurrent.futures.ThreadPoolExecutor(10) as pool:
-                answers = list(pool.map(one, range(80), [rng.uniform(0, 0.15) for _ in range(80)]))
-            end = world.wait_all_final()
-            for n, answer in enumerate(answers):
-                task = end.tasks[f"public.t{n}"]
-                self.assertIn(task.state, {200: ("cancelled",), 202: ("cancelled", "done"), 409: ("done",)}[answer])
-                self.assertEqual(len(world.ark.calls_of(f"t{n}")), task.number("paid_calls"))
-                if task.log[-1].data["charged"] == "no":
-                    self.assert_calls(world, f"t{n}", 0)
-
-
-@unittest.skipUnless(shutil.which("nginx"), "nginx is not installed")
-class BehindNginx(FaultTest):
-    """nginx with its defaults buffers what it passes on, unless the answer says that it must not."""
-
-    CONFIG = """
-        daemon off; master_process off; pid {folder}/pid; error_log stderr;
-        events {{ }}
-        http {{
-            access_log off;
-            client_body_temp_path {folder}/a; proxy_temp_path {folder}/b; fastcgi_temp_path {folder}/c;
-            uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
-            server {{ listen 127.0.0.1:{port}; location / {{ proxy_pass {url}; {more} }} }}
-        }}"""
-
-    def nginx(self, gateway, more=""):
-        folder, port = tempfile.mkdtemp(prefix="arkrelay-nginx-"), free_port()
-        self.addCleanup(shutil.rmtree, folder, True)
-        config = pathlib.Path(folder, "nginx.conf")
-        config.write_text(self.CONFIG.format(folder=folder, port=port, url=gateway.url, more=more))
-        nginx = Program("nginx", [shutil.which("nginx"), "-e", "stderr", "-p", folder, "-c", str(config)])
-        address = f"127.0.0.1:{port}"
-
-        def is_up():
-            try:
-                return fetch(address, "GET", "/livez").status == 200
-            except ConnectionRefusedError:
-                return False
-        eventually(is_up, "nginx listens")
-        return address, nginx
-
-    def first_event(self, address, task_id, seconds):
-        with EventStream(address, "POST", f"{BASE}/generate/stream", request(task_id), seconds=seconds) as stream:
-            return stream.next_event(seconds)
-
-    def test_events_pass_at_once(self):
-        with World(ark=False) as world:
-            gateway = world.gateway()
-            address, nginx = self.nginx(gateway)
-            with EventStream(address, "POST", f"{BASE}/generate/stream", request("t1")) as stream:
-                first = stream.next_event()
-                self.assertEqual(first.event, "start")
-                self.assertLess(first.at - stream.began, 1)
-                job = Job(world.run_script, "t1")
-                job.begin()
-                self.assertEqual(stream.next_event().n, 2)
-                job.finish()
-                self.assertEqual([frame.n for frame in stream.to_end()], [3])
-            nginx.stop()
-
-    def test_and_it_is_the_header_that_makes_them_pass(self):
-        with World(ark=False) as world:
-            address, nginx = self.nginx(world.gateway(), "proxy_ignore_headers X-Accel-Buffering;")
-            with self.assertRaises(TimeoutError):
-                self.first_event(address, "t1", 1)
-            nginx.stop()
 
 
 if __name__ == "__main__":

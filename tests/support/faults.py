@@ -4,8 +4,8 @@
     faults.run(180)             # seconds of trouble; at the end everything is whole again
     faults.counts               # how often each kind happened
 
-The seed decides what is done, to whom and for how long; what it meets is up to the machine. What is disturbed has a name in
-the fleet's history: a member's, its name and " network" for its way to Redis, its name and " ark" for its way to ARK, "redis", "ark".
+The seed decides what is done, to whom and for how long; what it meets is up to the machine. What is disturbed has a name in the
+fleet's history: a member's name; with " network", its way to Redis; with " ark", its way to ARK; "redis" and "ark" themselves.
 """
 
 import heapq
@@ -37,7 +37,7 @@ class Faults:
             self.kill: 5, self.terminate: 4, self.freeze_for_a_moment: 5, self.freeze_beyond_the_lease: 4,
             self.kill_redis: 3, self.freeze_redis: 3, self.redis_sleeps: 2, self.kill_connections: 4, self.forget_scripts: 2,
             self.lose_a_reply: 5, self.cut_a_reply: 3, self.cut_network: 3, self.delay_network: 3, self.freeze_network: 3,
-            self.ark_refuses: 2, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
+            self.ark_refuses: 1, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
         }
 
     def run(self, seconds):
@@ -198,7 +198,8 @@ class Faults:
     def delay_network(self):
         member = self._way("redis")
         proxy, delay = member.proxies["redis"], self.rng.uniform(0.01, 0.4)
-        return self._lasting("delay", f"{member.name} network", self.rng.uniform(1, 4), lambda: proxy.delay(delay), lambda: proxy.delay(0))
+        return self._lasting("delay", f"{member.name} network", self.rng.uniform(1, 4),
+                             lambda: proxy.delay(delay), lambda: proxy.delay(0))
 
     # -- ARK
 

@@ -2,7 +2,7 @@
 
     fleet = Fleet()
     member = fleet.add("worker", lambda: world.worker())
-    with fleet.disturbing(member, "kill -9"): ...       # a Disturbance in fleet.history, with its begin and end
+    fleet.begin("freeze", member.name).end = time.time()    # what fleet.history knows
     fleet.check()                                       # raises when a program ended that nobody ended
 
 Times are time.time(), as the simulator and Redis have it.
@@ -41,7 +41,6 @@ class Member:
 
     def __init__(self, name, kind, start, proxies):
         self.name, self.kind, self.proxies = name, kind, proxies
-        self.busy = False       # something is being done to it
         self._start = start
         self.lives = []
         self.start()
@@ -82,10 +81,6 @@ class Fleet:
 
     def of(self, kind):
         return [member for member in self.members if member.kind == kind]
-
-    def idle(self, *kinds):
-        """Those of these kinds to whom nothing is being done."""
-        return [member for member in self.members if member.kind in kinds and not member.busy]
 
     # -- what is done to them
 

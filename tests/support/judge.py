@@ -1,4 +1,4 @@
-"""What must be true after all that was done to a world. Every judgement is a list of (task id, words); an empty one is what we want.
+"""What must be true after all that was done to a world. A judgement is a list of (task id, words), and should be empty.
 
     judge = Judge(fleet, crowd.stories, look, ark.calls())
     judge.lost(), judge.repeated(), judge.over_budget(), ...

@@ -164,6 +164,10 @@ class Program:
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as rollup:
             return 1024 * int(re.search(r"^Pss:\s+(\d+) kB", rollup.read(), re.M).group(1))
 
+    def limit(self, resource, value):
+        """Its soft limit from now on, as prlimit names it: limit("nofile", 20)."""
+        subprocess.run(["prlimit", "--pid", str(self.pid), f"--{resource}={value}:"], check=True)
+
     def is_sanitized(self):
         with open(f"/proc/{self.pid}/maps", encoding="utf-8") as maps:
             return "libasan" in maps.read()
