@@ -36,7 +36,7 @@ GATEWAY = {"GATEWAY_HEARTBEAT": "1s", "GATEWAY_TAIL_CHECK": "2s", "LOG_LEVEL": "
 class Chaos(ProcessTest):
     def test_nothing_is_lost_repeated_or_paid_twice(self):
         print(f"seed {SEED}, {SECONDS} s", flush=True)
-        with World(aof=True, options=("--appendfsync", "always")) as world:
+        with World(aof=True) as world:
             self.build_fleet(world)
             before = self.footprints()
             crowd = Crowd(CLIENTS, SEED, lambda: [gateway.address for gateway in self.fleet.of("gateway")])

@@ -379,21 +379,38 @@ class RedisIsFull(FaultTest):
             self.assertEqual(gateway.submit("t2", prompt=sim("t2")).status, 202)
             world.wait_state("t2", "done")
 
-    def test_of_its_disk(self):
-        """The log cannot grow: Redis takes no writes (with `always` it would end). With room again everything goes on."""
-        with World(aof=True, options=("--auto-aof-rewrite-percentage", "0", "--appendfsync", "everysec")) as world:
-            gateway, _ = world.gateway(), world.worker()
-            with gateway.generate("t1", prompt=sim("t1", "images=3 latency=700")) as stream:
-                frames = stream.until("process calling")
-                world.ark.wait_calls(1)
-                world.redis_server.program.limit("fsize", 1)
-                refused = eventually(lambda: (answer := gateway.submit("t2")).status == 503 and answer, "the disk is full")
-                self.assertEqual((refused.status, refused.json()["code"]), (503, "store_unavailable"))
-                self.assertTrue(world.redis_server.program.is_running())
-                world.redis_server.program.limit("fsize", "unlimited")
-                self.assert_done_once(frames + stream.to_end())
+    def runs_out_of_disk(self, world):
+        """A gateway, and a task whose first image comes when the log cannot grow any more."""
+        gateway = world.gateway()
+        world.worker()
+        stream = gateway.generate("t1", prompt=sim("t1", "images=3 latency=700"))
+        self.addCleanup(stream.close)
+        frames = stream.until("process calling")
+        world.ark.wait_calls(1)
+        world.redis_server.program.limit("fsize", 1)
+        return gateway, stream, frames
+
+    def test_of_its_disk_and_takes_no_writes(self):
+        with World(aof=True, options=("--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")) as world:
+            gateway, stream, frames = self.runs_out_of_disk(world)
+            refused = eventually(lambda: (answer := gateway.submit("t2")).status == 503 and answer, "the disk is full")
+            self.assertEqual(refused.json()["code"], "store_unavailable")
+            self.assertTrue(world.redis_server.program.is_running())
+            world.redis_server.program.limit("fsize", "unlimited")
+            self.assert_done_once(frames + stream.to_end())
             self.assert_calls(world, "t1", 1)
             eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
+
+    def test_of_its_disk_and_gives_up(self):
+        """appendfsync always: Redis ends rather than promise what it cannot keep."""
+        with World(aof=True) as world:
+            gateway, stream, frames = self.runs_out_of_disk(world)
+            self.assertEqual(world.redis_server.program.wait_exit(), 1)
+            self.assertEqual(gateway.submit("t2").status, 503)
+            world.redis_server.start()
+            world.redis = world.redis_server.client()
+            self.assert_done_once(frames + stream.to_end())
+            self.assert_calls(world, "t1", 1)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,50 @@
+"""Every gateway and every worker is replaced while tasks run: nothing is lost, nothing repeated, nobody reconnects twice."""
+
+import signal
+import unittest
+from collections import Counter
+
+from support.processes import ProcessTest
+from support.world import World, sim
+
+TASKS = 40
+STORY = ["start", "process calling", "process image", "process image", "done"]
+
+
+class RollingRestart(ProcessTest):
+    def test_every_process_is_replaced_under_load(self):
+        with World() as world:
+            gateways, workers = self.generation(world)
+            streams = [gateways[n % 2].generate(f"t{n}", prompt=sim(f"t{n}", "images=2 latency=300")) for n in range(TASKS)]
+            world.ark.wait_calls(20)
+
+            new_gateways, _ = self.generation(world)
+            for program in (*workers, *gateways):
+                program.signal(signal.SIGTERM)
+            stories = [self.to_its_end(stream, new_gateways[n % 2], f"t{n}") for n, stream in enumerate(streams)]
+            self.assertEqual([program.wait_exit() for program in (*workers, *gateways)], [0, 0, 0, 0])
+
+            for frames, reconnects in stories:
+                told = [frame.story() for frame in frames if frame.story() != "process requeued"]
+                self.assertEqual(told, STORY)
+                self.assertEqual([frame.n for frame in frames], list(range(1, len(frames) + 1)))
+                self.assertLessEqual(reconnects, 1)
+            self.assertTrue(any(reconnects for _, reconnects in stories))
+            calls = Counter(call["prompt"].split(" ")[0] for call in world.ark.calls())
+            self.assertEqual((len(calls), set(calls.values())), (TASKS, {1}))
+
+    def generation(self, world):
+        return ([world.gateway() for _ in range(2)], [world.worker(WORKER_CONCURRENCY=10) for _ in range(2)])
+
+    def to_its_end(self, stream, next_gateway, task_id):
+        """What its viewer sees, who goes to another gateway where the stream ends early, and how often that was."""
+        with stream:
+            frames = stream.to_end()
+        if frames[-1].event == "done":
+            return frames, 0
+        with next_gateway.follow(task_id, frames[-1].id) as stream:
+            return frames + stream.to_end(), 1
+
+
+if __name__ == "__main__":
+    unittest.main()
