@@ -11,7 +11,7 @@ local at = now()
 local STILL_MS = 3000
 local h = redis.call('HMGET', reaper, 'asked_at', 'from')
 local from = tonumber(h[2] or 0)
-if at - (h[1] or 0) > STILL_MS then
+if math.abs(at - (h[1] or 0)) > STILL_MS then -- or the clock was put back
   from = at + hold
 end
 despite_full_memory()
