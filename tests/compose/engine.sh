@@ -71,7 +71,7 @@ apt_proxy() {
 bootstrap() {                        # bootstrap TARBALL
     local tree=$engine_data/bootstrap mirror
     mirror=$(debian_mirror)
-    debootstrap --variant=minbase trixie "$tree" "${mirror:-http://deb.debian.org/debian}" >"$engine_run/bootstrap.log" 2>&1 ||
+    debootstrap --variant=minbase trixie "$tree" ${mirror:+"$mirror"} >"$engine_run/bootstrap.log" 2>&1 ||
         { tail -n 3 "$engine_run/bootstrap.log"; return 1; }
     apt_proxy >"$tree/etc/apt/apt.conf.d/90machine"
     # What the published slim image leaves out as well.
