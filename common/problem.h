@@ -36,7 +36,7 @@ struct buf;
     X(INVALID_LAST_EVENT_ID,  "invalid_last_event_id",  400, false, "Last-Event-ID is not an id of this API")          \
     X(TASK_NOT_FOUND,         "task_not_found",         404, false, "There is no such task")                           \
     X(NOT_ACCEPTABLE,         "not_acceptable",         406, false, "The answer has a type that Accept excludes")      \
-    X(UNAUTHORIZED,           "unauthorized",           401, false, "This needs the operators' key")                   \
+    X(UNAUTHORIZED,           "unauthorized",           401, false, "This needs a valid key")                          \
     X(TASK_ID_CONFLICT,       "task_id_conflict",       409, false, "This task_id belongs to another request")         \
     X(TASK_FINAL,             "task_final",             409, false, "The task has ended already")                      \
     X(TASK_LIVE,              "task_live",              409, false, "The task has not ended yet")                      \
@@ -46,6 +46,11 @@ struct buf;
     X(QUEUE_FULL,             "queue_full",             503, true,  "The queue is full")                               \
     X(CLIENT_QUEUE_FULL,      "client_queue_full",      429, true,  "This client has too many tasks already")          \
     X(QUEUE_PAUSED,           "queue_paused",           503, true,  "The queue takes no new tasks at the moment")      \
+    X(RATE_LIMITED,           "rate_limited",           429, true,  "This client has sent too many requests")          \
+    X(TOO_MANY_STREAMS,       "too_many_streams",       429, true,  "This client has too many streams open")           \
+    X(IMAGES_PER_DAY,         "images_per_day",         429, true,  "This client's images for today are used up")      \
+    X(TASK_NOT_FAILED,        "task_not_failed",        409, false, "Only what failed or was cancelled can run again") \
+    X(INVALID_QUERY,          "invalid_query",          400, false, "A parameter of the address is not valid")         \
     X(STORE_UNAVAILABLE,      "store_unavailable",      503, true,  "Redis does not answer at the moment")             \
     X(DRAINING,               "draining",               503, true,  "This gateway is shutting down; ask again")        \
     /* how a task can end */                                                                                           \
