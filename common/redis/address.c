@@ -3,21 +3,27 @@
 #include <arpa/inet.h>
 #include <ctype.h>
 #include <netinet/in.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/un.h>
 
-enum { DEFAULT_PORT = 6379, PORT_MAX = 65535, DB_MAX = 999999 };
+enum { DEFAULT_PORT = 6379, SENTINEL_PORT = 26379, PORT_MAX = 65535, DB_MAX = 999999 };
+
+enum scheme { ONE_HOST, SOCKET_PATH, SENTINELS, CLUSTER };
 
 static const struct {
     const char *prefix;
-    bool tls, path;
+    enum scheme scheme;
+    bool tls;
 } schemes[] = {
-    {"redis://",  false, false},
-    {"rediss://", true,  false},
-    {"unix://",   false, true },
+    {"redis://",          ONE_HOST,    false},
+    {"rediss://",         ONE_HOST,    true },
+    {"unix://",           SOCKET_PATH, false},
+    {"redis+sentinel://", SENTINELS,   false},
+    {"redis+cluster://",  CLUSTER,     false},
 };
 
 /* A stretch of the URL. */
@@ -130,13 +136,13 @@ static int read_db(struct reading *reading, struct span text)
     return 0;
 }
 
-static int read_port(struct reading *reading, struct span text)
+static int read_port(struct reading *reading, struct span text, uint16_t *out)
 {
     int port;
 
     if (read_number(text, PORT_MAX, &port) || !port)
         return refuse(reading, ERR_SYNTAX, "the port is not a number from 1 to 65535");
-    reading->out->port = (uint16_t)port;
+    *out = (uint16_t)port;
     return 0;
 }
 
@@ -148,28 +154,28 @@ static bool is_host_name(struct span text)
     return text.len > 0 && text.len <= 253;
 }
 
-static int read_bracketed(struct reading *reading, struct span host)
+static int read_bracketed(struct reading *reading, struct span host, char **out)
 {
     struct in6_addr ignored;
 
-    reading->out->host = copy(reading, host);
-    if (!reading->out->host)
+    *out = copy(reading, host);
+    if (!*out)
         return reading->err;
-    if (inet_pton(AF_INET6, reading->out->host, &ignored) != 1)
+    if (inet_pton(AF_INET6, *out, &ignored) != 1)
         return refuse(reading, ERR_SYNTAX, "what stands in brackets is not an IPv6 address");
     return 0;
 }
 
-static int read_name(struct reading *reading, struct span host)
+static int read_name(struct reading *reading, struct span host, char **out)
 {
     if (!is_host_name(host))
         return refuse(reading, ERR_SYNTAX, "the host is missing or not a host name");
-    reading->out->host = copy(reading, host);
-    return reading->out->host ? 0 : reading->err;
+    *out = copy(reading, host);
+    return *out ? 0 : reading->err;
 }
 
 /* host[:port] */
-static int read_host(struct reading *reading, struct span text)
+static int read_host(struct reading *reading, struct span text, struct redis_host *out)
 {
     const char *end = text.at + text.len;
     const char *bracket = text.len && *text.at == '[' ? memchr(text.at, ']', text.len) : NULL;
@@ -179,33 +185,72 @@ static int read_host(struct reading *reading, struct span text)
     if (!host_end)
         host_end = end;
     if (bracket)
-        err = read_bracketed(reading, (struct span){text.at + 1, (size_t)(bracket - text.at) - 1});
+        err = read_bracketed(reading, (struct span){text.at + 1, (size_t)(bracket - text.at) - 1}, &out->name);
     else
-        err = read_name(reading, (struct span){text.at, (size_t)(host_end - text.at)});
-    if (err)
+        err = read_name(reading, (struct span){text.at, (size_t)(host_end - text.at)}, &out->name);
+    if (err || host_end == end)
         return err;
-    reading->out->port = DEFAULT_PORT;
-    if (host_end == end)
-        return 0;
     if (*host_end != ':')
         return refuse(reading, ERR_SYNTAX, "only :port may follow an IPv6 address");
     if (memchr(host_end + 1, ':', (size_t)(end - host_end - 1)))
         return refuse(reading, ERR_SYNTAX, "an IPv6 address must stand in brackets");
-    return read_port(reading, (struct span){host_end + 1, (size_t)(end - host_end - 1)});
+    return read_port(reading, (struct span){host_end + 1, (size_t)(end - host_end - 1)}, &out->port);
 }
 
 /* host[:port][/[db]] */
 static int read_server(struct reading *reading, const char *text)
 {
+    struct redis_host host = {.port = DEFAULT_PORT};
     size_t len = strcspn(text, "/?#");
-    int err = read_host(reading, (struct span){text, len});
+    int err = read_host(reading, (struct span){text, len}, &host);
 
+    reading->out->host = host.name;
+    reading->out->port = host.port;
     text += len;
     if (err || !*text || !strcmp(text, "/"))
         return err;
     if (*text != '/')
         return refuse(reading, ERR_SYNTAX, "nothing but /db may follow the host");
     return read_db(reading, (struct span){text + 1, strlen(text + 1)});
+}
+
+/* master-name[/db] */
+static int read_master(struct reading *reading, const char *text)
+{
+    struct span name = {text, strcspn(text, "/?#")};
+
+    if (!is_host_name(name)) /* what a sentinel's configuration allows, and a little more */
+        return refuse(reading, ERR_SYNTAX, "behind the sentinels comes /master-name: letters, digits and .-_");
+    reading->out->master = copy(reading, name);
+    text += name.len;
+    if (!reading->out->master || !*text)
+        return reading->err;
+    if (*text != '/')
+        return refuse(reading, ERR_SYNTAX, "nothing but /db may follow the master's name");
+    return read_db(reading, (struct span){text + 1, strlen(text + 1)});
+}
+
+/* host[:port][,host[:port]...]/master-name[/db] */
+static int read_sentinels(struct reading *reading, const char *text)
+{
+    struct redis_address *out = reading->out;
+    char end = ',';
+
+    while (end == ',') {
+        struct span host = {text, strcspn(text, ",/?#")};
+        struct redis_host *sentinel;
+
+        if (out->sentinel_count == REDIS_SENTINELS_MAX)
+            return refuse(reading, ERR_SYNTAX, "more than 8 sentinels");
+        sentinel = &out->sentinels[out->sentinel_count++];
+        sentinel->port = SENTINEL_PORT;
+        if (read_host(reading, host, sentinel))
+            return reading->err;
+        text += host.len;
+        end = *text;
+        text += end != '\0';
+    }
+    return read_master(reading, end == '/' ? text : "");
 }
 
 /* /path[?db=n] */
@@ -244,6 +289,22 @@ static int skip_user(struct reading *reading, const char **text)
     return err;
 }
 
+static int read_rest(struct reading *reading, enum scheme scheme, const char *text)
+{
+    switch (scheme) {
+    case ONE_HOST:
+        return read_server(reading, text);
+    case SOCKET_PATH:
+        return read_path(reading, text);
+    case SENTINELS:
+        return read_sentinels(reading, text);
+    case CLUSTER:
+        break;
+    }
+    return refuse(reading, ERR_SYNTAX,
+                  "Redis Cluster is not supported, since all tasks lie in one slot; use redis:// or redis+sentinel://");
+}
+
 static int read_url(struct reading *reading, const char *url)
 {
     for (const char *c = url; *c; c++)
@@ -258,9 +319,9 @@ static int read_url(struct reading *reading, const char *url)
         reading->out->tls = schemes[i].tls;
         if (skip_user(reading, &rest))
             return reading->err;
-        return schemes[i].path ? read_path(reading, rest) : read_server(reading, rest);
+        return read_rest(reading, schemes[i].scheme, rest);
     }
-    return refuse(reading, ERR_SYNTAX, "it begins with none of redis://, rediss:// and unix://");
+    return refuse(reading, ERR_SYNTAX, "it begins with none of redis://, rediss://, unix:// and redis+sentinel://");
 }
 
 int redis_address_parse(const char *url, struct redis_address *out, const char **why)
@@ -282,20 +343,53 @@ void redis_address_deinit(struct redis_address *address)
 {
     if (address->password)
         explicit_bzero(address->password, strlen(address->password));
+    for (size_t i = 0; i < address->sentinel_count; i++)
+        free(address->sentinels[i].name);
     free(address->host);
     free(address->path);
+    free(address->master);
     free(address->user);
     free(address->password);
     *address = (struct redis_address){0};
 }
 
+/* What did not fit is cut. */
+static void add_text(char *out, size_t size, const char *format, ...) __attribute__((format(printf, 3, 4)));
+static void add_text(char *out, size_t size, const char *format, ...)
+{
+    size_t len = strnlen(out, size);
+    va_list args;
+
+    va_start(args, format);
+    (void)vsnprintf(out + len, size - len, format, args);
+    va_end(args);
+}
+
+static void add_host(char *out, size_t size, const char *host, uint16_t port)
+{
+    add_text(out, size, strchr(host, ':') ? "[%s]:%d" : "%s:%d", host, port);
+}
+
+static void sentinels_text(const struct redis_address *address, char *out, size_t size)
+{
+    add_text(out, size, "redis+sentinel://");
+    for (size_t i = 0; i < address->sentinel_count; i++) {
+        add_text(out, size, i ? "," : "");
+        add_host(out, size, address->sentinels[i].name, address->sentinels[i].port);
+    }
+    add_text(out, size, "/%s/%d", address->master, address->db);
+}
+
 void redis_address_text(const struct redis_address *address, char *out, size_t size)
 {
-    bool brackets = address->host && strchr(address->host, ':');
-
-    if (address->path)
-        snprintf(out, size, address->db ? "unix://%s?db=%d" : "unix://%s", address->path, address->db);
-    else
-        snprintf(out, size, "%s://%s%s%s:%d/%d", address->tls ? "rediss" : "redis", brackets ? "[" : "", address->host,
-                 brackets ? "]" : "", address->port, address->db);
+    *out = '\0';
+    if (address->master) {
+        sentinels_text(address, out, size);
+    } else if (address->path) {
+        add_text(out, size, address->db ? "unix://%s?db=%d" : "unix://%s", address->path, address->db);
+    } else {
+        add_text(out, size, address->tls ? "rediss://" : "redis://");
+        add_host(out, size, address->host, address->port);
+        add_text(out, size, "/%d", address->db);
+    }
 }

@@ -85,7 +85,7 @@ void calls_fail(struct calls *calls, int first, int rest)
     struct redis_call *call;
 
     for (int err = first; (call = TAILQ_FIRST(&calls->waiting)); err = rest)
-        conclude(calls, call, NULL, err);
+        conclude(calls, call, NULL, err); /* NOLINT(clang-analyzer-unix.Malloc): it has left the list */
 }
 
 void calls_forget(struct calls *calls)
@@ -93,7 +93,7 @@ void calls_forget(struct calls *calls)
     struct redis_call *call;
 
     while ((call = TAILQ_FIRST(&calls->waiting))) {
-        if (call->forgotten)
+        if (call->forgotten) /* NOLINT(clang-analyzer-unix.Malloc): the last one has left the list */
             call->forgotten(call->arg);
         calls_remove(calls, call);
     }

@@ -24,6 +24,7 @@ struct redis_call {
     void *arg;
     void (*forgotten)(void *arg); /* frees arg when `done` will never run; NULL: nobody needs to know */
     int64_t due_ms;
+    int64_t sent_us; /* 0: its time is not measured */
 };
 
 struct calls {

@@ -9,7 +9,8 @@
  * connection, with ERR_LOST when the connection breaks under it (it may or may not have run), with ERR_TIMEOUT when its deadline
  * passes, which also breaks the connection, since replies come in order. No command is due before the one ahead of it.
  * An answer that says that this server is of no use for now (READONLY, LOADING and the like) is delivered, and then ends
- * the connection, so that the next one may find the primary.
+ * the connection, so that the next one may find the primary. Where the address has sentinels, they are asked before each connect, and the
+ * server has to agree that it is the master. While the bytes of a large reply keep coming, no deadline passes.
  *
  * Ownership: whoever creates it destroys it. Calls belong to the client; their callbacks run exactly once, never from inside
  *            redis_send and never after redis_cancel or redis_destroy.
@@ -27,6 +28,7 @@
 #include "common/err.h"
 
 struct loop;
+struct metrics;
 struct redis;
 struct redis_address;
 struct redis_call;
@@ -41,6 +43,9 @@ struct redis_events {
     void (*on_lost)(void *arg); /* was ready and is not any more; every pending call has had its callback */
     void (*on_subscribed)(const char *channel, void *arg);
     void (*on_message)(const char *channel, const char *payload, size_t len, void *arg);
+    /* Where this is set, the server has to be one that may keep tasks (fit.h). One that may not is called when the client was never
+     * ready yet: the program is set up wrong. Later it is a trouble like any other, which may end. */
+    void (*on_unfit)(const char *why, void *arg);
 };
 
 struct redis_config {
@@ -50,7 +55,8 @@ struct redis_config {
     struct backoff reconnect;
     size_t
         reply_max; /* bytes of one reply; a longer one ends the connection. 0: 256 MiB, a log that has its pictures in it */
-    size_t output_max; /* bytes that may wait to be sent; a command that does not fit fails with ERR_TOO_LONG */
+    size_t output_max;       /* bytes that may wait to be sent; a command that does not fit fails with ERR_TOO_LONG */
+    struct metrics *metrics; /* borrowed; counts round trips and reconnects. NULL: nobody does */
     struct redis_events events;
     void *arg; /* for the events */
 };

@@ -6,28 +6,44 @@
 
 #include "common/clock.h"
 
-static void arm_deadline(struct redis *redis, int64_t now_ms)
+/* Bytes that have to come within a deadline for the next one to begin: a server that dribbles does not hold us for ever. */
+enum { PROGRESS = 16 * 1024 };
+
+static int64_t first_due_ms(const struct redis *redis)
 {
     const struct redis_call *first = TAILQ_FIRST(&redis->calls.waiting);
 
-    redis->timer_due_ms = first->due_ms;
-    redis_connection_arm(redis, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
+    return first->due_ms > redis->patient_until_ms ? first->due_ms : redis->patient_until_ms;
+}
+
+static void arm_deadline(struct redis *redis, int64_t now_ms)
+{
+    redis->timer_due_ms = first_due_ms(redis);
+    redis_connection_arm(redis, redis->timer_due_ms > now_ms ? redis->timer_due_ms - now_ms : 0);
 }
 
 /* Only the first call's deadline counts, and replies move it on without touching the timer: a timer that comes early
  * arms itself again. */
 void command_check_deadline(struct redis *redis)
 {
-    const struct redis_call *first = TAILQ_FIRST(&redis->calls.waiting);
     int64_t now_ms = clock_monotonic_ms();
 
     redis->timer_due_ms = 0;
-    if (!first)
+    if (TAILQ_EMPTY(&redis->calls.waiting))
         return;
-    if (first->due_ms > now_ms)
+    if (first_due_ms(redis) > now_ms)
         arm_deadline(redis, now_ms);
     else
         redis_connection_lose(redis, LOG_WARN, ERR_TIMEOUT, "a command got no answer in time");
+}
+
+void command_heard(struct redis *redis, size_t len)
+{
+    redis->heard += len;
+    if (redis->heard < PROGRESS)
+        return;
+    redis->heard = 0;
+    redis->patient_until_ms = clock_monotonic_ms() + redis->config.command_timeout_ms;
 }
 
 static int write_command(struct redis *redis, const struct redis_command *command)
@@ -59,6 +75,9 @@ int command_send(struct redis *redis, const struct redis_command *command, enum 
             calls_remove(&redis->calls, call);
         return err;
     }
+    if (kind == CALL_COMMAND && !command->timeout_ms &&
+        redis->config.metrics) /* a blocking one tells nothing of Redis */
+        call->sent_us = clock_monotonic_us();
     *out = call;
     if (redis->state == REDIS_READY && call == TAILQ_FIRST(&redis->calls.waiting) &&
         (!redis->timer_due_ms || redis->timer_due_ms > call->due_ms))

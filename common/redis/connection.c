@@ -18,7 +18,9 @@
 #include "common/redis/address.h"
 #include "common/redis/dial.h"
 #include "common/redis/replies.h"
+#include "common/redis/sentinel.h"
 #include "common/redis/tls.h"
+#include "common/shared_metrics.h"
 
 enum { REPLY_MAX = 256 * 1024 * 1024 };
 
@@ -61,6 +63,9 @@ static void disarm(struct redis *redis)
 static void hang_up(struct redis *redis)
 {
     disarm(redis);
+    redis->heard = 0;
+    redis->patient_until_ms = 0;
+    redis->sentinel = sentinel_cancel(redis->sentinel);
     redis->dial = dial_cancel(redis->dial);
     if (redis->bev)
         bufferevent_free(redis->bev);
@@ -101,14 +106,34 @@ void redis_connection_lose(struct redis *redis, enum log_level level, int first_
         redis->config.events.on_lost(redis->config.arg);
 }
 
+void redis_connection_unfit(struct redis *redis, const char *why)
+{
+    bool tell = !redis->ready_at_ms && redis->config.events.on_unfit;
+
+    redis_connection_lose(redis, tell ? LOG_DEBUG : LOG_ERROR, ERR_LOST, why);
+    if (tell)
+        redis->config.events.on_unfit(why, redis->config.arg);
+}
+
+/* Before the callback of the call, which may take its own time. */
+static void measure(struct redis *redis)
+{
+    const struct redis_call *call = TAILQ_FIRST(&redis->calls.waiting);
+
+    if (call && call->sent_us)
+        metrics_observe(redis->config.metrics, METRIC_REDIS_SECONDS, clock_monotonic_us() - call->sent_us, 1);
+}
+
 /* The callback of a call hears the error before its connection goes; the greeting ends with it. */
 static void take_reply(struct redis *redis, const redisReply *reply)
 {
     enum log_level level = LOG_ERROR;
-    bool give_up = greeting_is_hopeless(reply, &level);
-    int err = give_up && redis->state == REDIS_GREETING
-                  ? 0
-                  : calls_answer(&redis->calls, reply, &redis->config.events, redis->config.arg);
+    bool give_up = greeting_is_hopeless(redis, reply, &level);
+    int err = 0;
+
+    measure(redis);
+    if (!give_up || redis->state != REDIS_GREETING)
+        err = calls_answer(&redis->calls, reply, &redis->config.events, redis->config.arg);
 
     if (!redis->bev) /* a callback has ended the connection */
         return;
@@ -145,6 +170,7 @@ static void on_read(struct bufferevent *bev, void *arg)
         int err = replies_feed(redis->replies, evbuffer_pullup(input, (ev_ssize_t)len), len);
 
         evbuffer_drain(input, len);
+        command_heard(redis, len);
         if (err)
             redis_connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
         else
@@ -166,6 +192,8 @@ void redis_connection_ready(struct redis *redis)
 {
     disarm(redis);
     enter(redis, REDIS_READY, "greeted");
+    if (redis->ready_at_ms)
+        metrics_add(redis->config.metrics, SAMPLE(METRIC_REDIS_RECONNECTS), 1);
     redis->ready_at_ms = clock_monotonic_ms();
     redis->said[0] = '\0';
     log_info("redis", "connected", "name=%s to=%s", redis->config.name, redis->to);
@@ -235,12 +263,45 @@ static void on_dialed(int fd, const char *why, void *arg)
         greet(redis);
 }
 
+static bool start_dial(struct redis *redis, const struct redis_address *address)
+{
+    redis->dial = dial_start(redis->loop, address, redis->config.connect_timeout_ms, on_dialed, redis);
+    return redis->dial;
+}
+
+static void on_master(const struct redis_host *master, const char *why, void *arg)
+{
+    struct redis *redis = arg;
+
+    redis->sentinel = NULL;
+    if (!master) {
+        redis_connection_lose(redis, LOG_WARN, ERR_LOST, why);
+        return;
+    }
+    (void)snprintf(redis->found_host, sizeof(redis->found_host), "%s", master->name);
+    redis->found =
+        (struct redis_address){.host = redis->found_host, .port = master->port, .db = redis->config.address->db};
+    redis_address_text(&redis->found, redis->to, sizeof(redis->to));
+    if (!start_dial(redis, &redis->found))
+        redis_connection_lose(redis, LOG_ERROR, ERR_LOST, "out of memory");
+}
+
+static bool ask_sentinels(struct redis *redis)
+{
+    redis->sentinel =
+        sentinel_ask(redis->loop, redis->config.address, redis->config.connect_timeout_ms, on_master, redis);
+    return redis->sentinel;
+}
+
+/* One deadline for all that comes before READY. */
 static void dial(struct redis *redis)
 {
+    const struct redis_address *address = redis->config.address;
+
     enter(redis, REDIS_DIALING, "time for a try");
     redis_connection_arm(redis, redis->config.connect_timeout_ms);
-    redis->dial = dial_start(redis->loop, redis->config.address, redis->config.connect_timeout_ms, on_dialed, redis);
-    if (!redis->dial)
+    redis_address_text(address, redis->to, sizeof(redis->to));
+    if (!(address->master ? ask_sentinels(redis) : start_dial(redis, address)))
         redis_connection_lose(redis, LOG_ERROR, ERR_LOST, "out of memory");
 }
 

@@ -11,6 +11,7 @@
 
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/redis/address.h"
 #include "common/redis/calls.h"
 #include "common/redis/client.h"
 
@@ -18,6 +19,7 @@ struct bufferevent;
 struct dial;
 struct event;
 struct replies;
+struct sentinel;
 
 /*      .--------------------------------------------------------------.
  *      v                                                              |
@@ -33,7 +35,7 @@ enum redis_state {
     REDIS_STATE_COUNT
 };
 
-enum { REDIS_WHY_SIZE = 256 };
+enum { REDIS_WHY_SIZE = 256, REDIS_HOST_SIZE = 254 };
 
 struct redis {
     struct loop *loop;
@@ -43,14 +45,20 @@ struct redis {
 
     struct event *timer;  /* BACKOFF: the next try. DIALING to GREETING: their end. READY: the first call's deadline */
     int64_t timer_due_ms; /* while READY and the timer is armed; 0: it is not */
-    struct dial *dial;    /* DIALING */
+    struct sentinel *sentinel;  /* DIALING, at first, where the address has some */
+    struct redis_address found; /* what they said; borrows the name */
+    char found_host[REDIS_HOST_SIZE];
+    struct dial *dial;       /* DIALING */
     struct bufferevent *bev; /* HANDSHAKE to READY */
     struct replies *replies; /* as bev */
     struct calls calls;
-    bool subscriber; /* this connection has been asked to subscribe */
+    bool subscriber;          /* this connection has been asked to subscribe */
+    size_t heard;             /* bytes since patient_until_ms was set */
+    int64_t patient_until_ms; /* no call's deadline passes before: the connection brings replies */
 
     int tries;                 /* that failed, or succeeded for too short a time to count */
-    int64_t ready_at_ms;       /* when READY began */
+    int64_t ready_at_ms;       /* when READY began; 0: it never did */
+    bool warned;               /* that the server does not let us see whether it is fit */
     char said[REDIS_WHY_SIZE]; /* the trouble that the log knows of; "" once the connection is ready */
 
     struct loop_deferred release;
@@ -64,6 +72,9 @@ void redis_connection_lose(struct redis *redis, enum log_level level, int first_
 
 void redis_connection_ready(struct redis *redis); /* the greeting is over */
 
+/* The greeting found a server that must not keep tasks. */
+void redis_connection_unfit(struct redis *redis, const char *why);
+
 /* (Re)arms the one timer. */
 void redis_connection_arm(struct redis *redis, int64_t delay_ms);
 
@@ -71,12 +82,13 @@ void redis_connection_arm(struct redis *redis, int64_t delay_ms);
 int greeting_send(struct redis *redis) MUST_CHECK;
 
 /* An error after which this connection, or this server for now, is of no use, whatever was asked. */
-bool greeting_is_hopeless(const redisReply *reply, enum log_level *level);
+bool greeting_is_hopeless(const struct redis *redis, const redisReply *reply, enum log_level *level);
 
 int command_send(struct redis *redis, const struct redis_command *command, enum call_kind kind,
                  struct redis_call **call) MUST_CHECK;
 int command_send_words(struct redis *redis, const char *const *words, enum call_kind kind,
                        struct redis_call **call) MUST_CHECK;
 void command_check_deadline(struct redis *redis);
+void command_heard(struct redis *redis, size_t len); /* bytes of replies have come */
 
 #endif

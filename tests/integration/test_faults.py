@@ -19,8 +19,14 @@ Where the other named faults are tested:
     a silent second POST of a dead connection       test_fetch test_a_dead_connection_is_never_asked_again
     no memory                                       test_oom_*
 
-Not here: replicas, failover and split brain need more than one Redis (a paid call that must survive them waits for
-PAID_CALL_DURABILITY); slots of a Cluster; version skew, since programs bring their own scripts.
+    a replica takes over, with all or without the last      test_failover OneAddress; test_sentinel SentinelsLead
+    two masters; no replica that confirms               test_failover OneAddress.test_is_at_both_of_two_masters, NobodyConfirms
+    Redis that evicts; data of another version          test_store_fit
+    thousands of streams, slow readers, idle clients    test_herds
+    packets that are dropped                            test_network
+    system calls that fail                              test_syscalls
+
+Not here: slots of a Cluster, which is not supported.
 """
 
 import concurrent.futures
@@ -29,11 +35,8 @@ import unittest
 
 from fault_case import PATIENT, SLOW, STORY, FaultTest, stories
 from gateway_case import Job
-from support.http_client import Cut
 from support.processes import Deadline, eventually
 from support.world import LEASE_S, World, sim
-
-STREAMS = 400
 
 
 class WorkerDies(FaultTest):
@@ -69,7 +72,11 @@ class WorkerDies(FaultTest):
 
     def test_before_finish(self):
         with World() as world:
-            self.assert_done_once(self.dies_at(world, "finish", max_paid_calls=2))
+            frames = self.dies_at(world, "finish", max_paid_calls=2)
+            told = stories(frames).count("process image")
+            self.assertIn(told, (2, 3))                     # the last one may go along with FINISH
+            self.assertEqual(stories(frames), [*STORY[:2], *["process image"] * told, "done"])
+            self.assertEqual((len(frames[-1].payload()["urls"]), frames[-1].payload()["paid_calls"]), (told, 1))
             self.assert_calls(world, "t1", 1)
 
     def test_after_finish_whose_answer_it_has_not_read(self):
@@ -142,38 +149,8 @@ class WorkerStandsStill(FaultTest):
                 self.assertLessEqual(len(world.ark.calls_of(task_id.partition(".")[2])), task.number("paid_calls"))
 
 
-class GatewayDies(FaultTest):
-    def test_with_hundreds_of_streams(self):
-        """They come again at another gateway, all at once, and each sees its task from where it stood."""
-        with World() as world:
-            victim, other = world.gateway(LOG_LEVEL="info"), world.gateway(LOG_LEVEL="info")
-            streams = [victim.generate(f"t{n}", prompt=sim(f"t{n}", "images=1 latency=5")) for n in range(STREAMS)]
-            retries, last = [], []
-            for stream in streams:
-                first = stream.next()
-                retries.append(first.retry or stream.next().retry)
-                last.append((first if first.event else stream.until("start")[-1]).id)
-            self.assertTrue(set(retries) <= set(range(2000, 4001)))
-            self.assertGreater(len(set(retries)), STREAMS / 4, "not all come back at the same moment")
-            victim.kill()
-            for stream in streams:
-                with self.assertRaises(Cut):
-                    stream.to_end()
-                stream.close()
-
-            def resume(n):
-                with other.follow(f"t{n}", last[n]) as stream:
-                    return stream.to_end()
-            with concurrent.futures.ThreadPoolExecutor(STREAMS) as pool:
-                resumed = [pool.submit(resume, n) for n in range(STREAMS)]
-                eventually(lambda: len(world.redis("PUBSUB", "CHANNELS", "arkrelay:*")) >= STREAMS, "all have come back")
-                world.worker(WORKER_CONCURRENCY=50, ARK_IMAGES_PER_MINUTE=0, LOG_LEVEL="info")
-                for frames in (each.result() for each in resumed):
-                    self.assertEqual([frame.n for frame in frames], [2, 3, 4])
-                    self.assertEqual(frames[-1].event, "done")
-            self.assertEqual(len(world.ark.calls()), STREAMS)
-
-    def test_not_but_stands_still(self):
+class GatewayStandsStill(FaultTest):
+    def test_while_its_stream_s_task_ends(self):
         with World() as world:
             gateway = world.gateway()
             with gateway.generate("t1") as stream:

@@ -24,7 +24,8 @@ struct liar {
     struct event *accepts, *speaks;
     const char *says;
     size_t len, said;
-    size_t piece; /* bytes a turn */
+    size_t piece;     /* bytes a turn */
+    int64_t pause_ms; /* from one piece to the next */
     bool hangs_up;
     int visits;
 };
@@ -51,7 +52,7 @@ static void speak(evutil_socket_t fd, short what, void *arg)
     if (sent > 0)
         liar->said += (size_t)sent;
     if (liar->said < liar->len)
-        evtimer_add(liar->speaks, &(struct timeval){0});
+        evtimer_add(liar->speaks, &(struct timeval){.tv_usec = liar->pause_ms * 1000});
     else if (liar->hangs_up)
         shutdown(liar->client, SHUT_WR);
 }
@@ -259,6 +260,64 @@ static void an_answer_that_never_ends_is_cut(void **state)
     free(says);
 }
 
+struct patience {
+    struct fixture fixture;
+    struct answer answers[2];
+};
+
+static void ask_twice(void *arg)
+{
+    struct fixture *fixture = arg;
+    struct patience *patience = arg;
+
+    fixture->ready++;
+    for (size_t i = 0; i < 2; i++) {
+        patience->answers[i].fixture = fixture;
+        assert_int_equal(
+            redis_send_words(fixture->redis, REDIS_WORDS("GET", "k"), on_answer, &patience->answers[i], NULL), 0);
+    }
+}
+
+static const struct {
+    const char *name;
+    size_t len, piece;
+    int64_t pause_ms, timeout_ms;
+    int err;
+} paces[] = {
+    {"a large answer that comes steadily has all the time it needs", 1024 * 1024,     32 * 1024,   40,  500, 0          },
+    {"an answer that comes by the byte does not",                    1024 * 1024,     8,           5,   60,  ERR_TIMEOUT},
+    {"an answer that stops half way does not",                       2 * 1024 * 1024, 1024 * 1024, 900, 200, ERR_TIMEOUT},
+};
+
+/* The second answer stands behind the first one, and its deadline has passed when that is read. */
+static void a_deadline_does_not_pass_while_an_answer_comes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(paces) / sizeof(paces[0]); i++) {
+        char *says = malloc(paces[i].len + 128);
+        struct patience patience = {0};
+        struct liar liar;
+        int head;
+
+        print_message("  %s\n", paces[i].name);
+        assert_non_null(says);
+        head = snprintf(says, 64, GREETED "$%zu\r\n", paces[i].len);
+        memset(says + head, 'x', paces[i].len);
+        memcpy(says + head + paces[i].len, "\r\n+AND\r\n", 9);
+        begin(&liar, &patience.fixture, says, (size_t)head + paces[i].len + 8, paces[i].piece);
+        liar.pause_ms = paces[i].pause_ms;
+        patience.fixture.config.command_timeout_ms = paces[i].timeout_ms;
+        patience.fixture.config.events.on_ready = ask_twice;
+        fixture_connect(&patience.fixture);
+        WAIT_UNTIL(&patience.fixture, patience.answers[1].times);
+        assert_int_equal(patience.answers[0].err, paces[i].err);
+        assert_int_equal(patience.answers[1].err, paces[i].err ? ERR_LOST : 0);
+        assert_string_equal(patience.answers[1].text, paces[i].err ? "" : "AND");
+        end(&liar, &patience.fixture);
+        free(says);
+    }
+}
+
 /* Its delays grow beyond the first one's bound, though each of these connections was ready for a moment. */
 static void a_server_that_throws_us_out_again_is_not_asked_in_a_tight_loop(void **state)
 {
@@ -292,6 +351,7 @@ int main(void)
         FIXTURE_TEST(wrong_confirmations_end_the_connection_only),
         FIXTURE_TEST(pieces_of_any_size_are_understood),
         FIXTURE_TEST(an_answer_that_never_ends_is_cut),
+        FIXTURE_TEST(a_deadline_does_not_pass_while_an_answer_comes),
         FIXTURE_TEST(a_server_that_throws_us_out_again_is_not_asked_in_a_tight_loop),
     };
 

@@ -11,6 +11,7 @@
     proxy.delay(0.2)                    # every piece comes that much later; 0: as fast as it can
     proxy.cut_after(100)                # so many more bytes of answers pass, the connection is cut behind them
     proxy.cut_all(reset=True)           # every connection ends now, by reset
+    proxy.aim(target)                   # new connections go there, as when an address is moved to another machine
 
 One thread per direction; everything ends with the proxy.
 """
@@ -84,6 +85,9 @@ class Proxy:
             sockets, self._sockets = self._sockets, []
         for each in sockets:
             _shut(each, reset)
+
+    def aim(self, target):
+        self._target = target
 
     def close(self):
         self._release.set()

@@ -124,9 +124,9 @@ void fixture_init(struct fixture *fixture, const char *url)
         .name = "test:client",
         .connect_timeout_ms = 5000,
         .command_timeout_ms = 5000,
-        .reconnect = {.base_ms = 1,   .max_ms = 20},
+        .reconnect = {.base_ms = 1, .max_ms = 20},
         .output_max = 1024 * 1024,
-        .events = { on_ready, on_lost,   on_subscribed, on_message},
+        .events = { on_ready, on_lost, on_subscribed, on_message, NULL},
         .arg = fixture,
     };
 }

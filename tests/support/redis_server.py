@@ -19,13 +19,13 @@ FULL_DISK = ("sh", "-c", 'trap "" XFSZ; exec "$0" "$@"')       # prlimit --fsize
 
 
 class RedisServer:
-    def __init__(self, tcp=False, aof=False, options=()):
-        """options: further command line words, such as ("--maxmemory", "5mb")."""
+    def __init__(self, tcp=False, aof=False, options=(), under=()):
+        """options: further command line words, such as ("--maxmemory", "5mb"); under: words in front of the command line."""
         self.folder = tempfile.mkdtemp(prefix="arkrelay-redis-")
         self.socket = os.path.join(self.folder, "redis.sock")
         self.port = 0
         self.program = None
-        self._tcp = tcp
+        self._tcp, self._under = tcp, under
         # Not everysec, which puts its writes off while the disk is busy: a kill then loses what was acknowledged.
         self._options = ["--appendonly", "yes" if aof else "no", "--appendfsync", "always", *options]
         self._clients = []
@@ -42,7 +42,7 @@ class RedisServer:
             if first_time:
                 self.port = free_port()
             self.program = Program("redis-server", [
-                *FULL_DISK, _server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
+                *self._under, *FULL_DISK, server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
                 "--dir", self.folder, "--save", "", "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes",
                 "--logfile", "", *self._options], cwd=self.folder)
             try:
@@ -79,7 +79,7 @@ class RedisServer:
         self.close()
 
 
-def _server_path():
+def server_path():
     path = shutil.which("redis-server") or shutil.which("valkey-server")
     assert path, "neither redis-server nor valkey-server is installed"
     return path

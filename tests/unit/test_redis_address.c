@@ -48,52 +48,63 @@ static const struct {
 static const struct {
     const char *name, *url, *why;
 } bad[] = {
-    {"nothing",                        "",                         "begins with none"      },
-    {"no scheme",                      "localhost:6379",           "begins with none"      },
-    {"another scheme",                 "http://h",                 "begins with none"      },
-    {"a scheme of several servers",    "redis+sentinel://h",       "begins with none"      },
-    {"one slash",                      "redis:/h",                 "begins with none"      },
-    {"no host",                        "redis://",                 "host is missing"       },
-    {"no host before the port",        "redis://:6379",            "host is missing"       },
-    {"no host before the database",    "redis:///0",               "host is missing"       },
-    {"no host behind the password",    "redis://:p@",              "host is missing"       },
-    {"an odd byte in the host",        "redis://a$b",              "host is missing or not"},
-    {"no port behind the colon",       "redis://h:",               "port is not"           },
-    {"port 0",                         "redis://h:0",              "port is not"           },
-    {"a port beyond the last",         "redis://h:65536",          "port is not"           },
-    {"a port that would wrap around",  "redis://h:4294967297",     "port is not"           },
-    {"a port with a sign",             "redis://h:+1",             "port is not"           },
-    {"a port in hex",                  "redis://h:0x10",           "port is not"           },
-    {"a database that is a word",      "redis://h/main",           "database is not"       },
-    {"a negative database",            "redis://h/-1",             "database is not"       },
-    {"a database beyond all bounds",   "redis://h/1000000",        "database is not"       },
-    {"something behind the database",  "redis://h/0/1",            "database is not"       },
-    {"a query behind the database",    "redis://h/0?x=1",          "database is not"       },
-    {"a query",                        "redis://h?db=1",           "nothing but /db"       },
-    {"a fragment",                     "redis://h#1",              "nothing but /db"       },
-    {"a space",                        "redis://h /0",             "space or a control"    },
-    {"a line break",                   "redis://h\r\n",            "space or a control"    },
-    {"IPv6 without brackets",          "redis://::1",              "host is missing"       },
-    {"IPv6 and port without brackets", "redis://2001:db8::1:6379", "must stand in brackets"},
-    {"a bracket that stays open",      "redis://[::1",             "host is missing"       },
-    {"no IPv6 in the brackets",        "redis://[localhost]",      "not an IPv6 address"   },
-    {"an IPv6 zone",                   "redis://[fe80::1%25eth0]", "not an IPv6 address"   },
-    {"something behind the brackets",  "redis://[::1]x",           "only :port may follow" },
-    {"a user alone",                   "redis://me@h",             "without a password"    },
-    {"an empty password alone",        "redis://:@h",              "password is empty"     },
-    {"an @ in the password",           "redis://:a@b@h",           "written %40"           },
-    {"a slash in the password",        "redis://:a/b@h",           "host is missing"       },
-    {"a cut percent code",             "redis://:a%4@h",           "two hex digits"        },
-    {"a percent code that is none",    "redis://:a%zz@h",          "two hex digits"        },
-    {"an encoded NUL",                 "redis://:a%00b@h",         "two hex digits"        },
-    {"a percent code in the user",     "redis://%:p@h",            "two hex digits"        },
-    {"no path",                        "unix://",                  "not absolute"          },
-    {"the root as a path",             "unix:///",                 "not absolute"          },
-    {"a relative path",                "unix://run/s",             "not absolute"          },
-    {"a path that no socket can have", "unix://" LONG_PATH,        "longer than a socket"  },
-    {"an unknown query",               "unix:///s?user=me",        "nothing but ?db=n"     },
-    {"no database",                    "unix:///s?db=",            "database is not"       },
-    {"two queries",                    "unix:///s?db=1&x=2",       "database is not"       },
+    {"nothing",                           "",                                     "begins with none"        },
+    {"no scheme",                         "localhost:6379",                       "begins with none"        },
+    {"another scheme",                    "http://h",                             "begins with none"        },
+    {"a cluster",                         "redis+cluster://h:1,h:2",              "Cluster is not supported"},
+    {"sentinels without a master's name", "redis+sentinel://h",                   "comes /master-name"      },
+    {"sentinels with an empty name",      "redis+sentinel://h/",                  "comes /master-name"      },
+    {"sentinels with an odd name",        "redis+sentinel://h/a%20b",             "comes /master-name"      },
+    {"no sentinel",                       "redis+sentinel:///m",                  "host is missing"         },
+    {"no sentinel behind the comma",      "redis+sentinel://h,/m",                "host is missing"         },
+    {"no sentinel between commas",        "redis+sentinel://a,,b/m",              "host is missing"         },
+    {"a sentinel's port that is none",    "redis+sentinel://a:1,b:x/m",           "port is not"             },
+    {"nine sentinels",                    "redis+sentinel://a,b,c,d,e,f,g,h,i/m", "more than 8"             },
+    {"a master's database that is none",  "redis+sentinel://h/m/x",               "database is not"         },
+    {"a query behind the master",         "redis+sentinel://h/m?db=1",            "nothing but /db"         },
+    {"sentinels over TLS",                "rediss+sentinel://h/m",                "begins with none"        },
+    {"one slash",                         "redis:/h",                             "begins with none"        },
+    {"no host",                           "redis://",                             "host is missing"         },
+    {"no host before the port",           "redis://:6379",                        "host is missing"         },
+    {"no host before the database",       "redis:///0",                           "host is missing"         },
+    {"no host behind the password",       "redis://:p@",                          "host is missing"         },
+    {"an odd byte in the host",           "redis://a$b",                          "host is missing or not"  },
+    {"no port behind the colon",          "redis://h:",                           "port is not"             },
+    {"port 0",                            "redis://h:0",                          "port is not"             },
+    {"a port beyond the last",            "redis://h:65536",                      "port is not"             },
+    {"a port that would wrap around",     "redis://h:4294967297",                 "port is not"             },
+    {"a port with a sign",                "redis://h:+1",                         "port is not"             },
+    {"a port in hex",                     "redis://h:0x10",                       "port is not"             },
+    {"a database that is a word",         "redis://h/main",                       "database is not"         },
+    {"a negative database",               "redis://h/-1",                         "database is not"         },
+    {"a database beyond all bounds",      "redis://h/1000000",                    "database is not"         },
+    {"something behind the database",     "redis://h/0/1",                        "database is not"         },
+    {"a query behind the database",       "redis://h/0?x=1",                      "database is not"         },
+    {"a query",                           "redis://h?db=1",                       "nothing but /db"         },
+    {"a fragment",                        "redis://h#1",                          "nothing but /db"         },
+    {"a space",                           "redis://h /0",                         "space or a control"      },
+    {"a line break",                      "redis://h\r\n",                        "space or a control"      },
+    {"IPv6 without brackets",             "redis://::1",                          "host is missing"         },
+    {"IPv6 and port without brackets",    "redis://2001:db8::1:6379",             "must stand in brackets"  },
+    {"a bracket that stays open",         "redis://[::1",                         "host is missing"         },
+    {"no IPv6 in the brackets",           "redis://[localhost]",                  "not an IPv6 address"     },
+    {"an IPv6 zone",                      "redis://[fe80::1%25eth0]",             "not an IPv6 address"     },
+    {"something behind the brackets",     "redis://[::1]x",                       "only :port may follow"   },
+    {"a user alone",                      "redis://me@h",                         "without a password"      },
+    {"an empty password alone",           "redis://:@h",                          "password is empty"       },
+    {"an @ in the password",              "redis://:a@b@h",                       "written %40"             },
+    {"a slash in the password",           "redis://:a/b@h",                       "host is missing"         },
+    {"a cut percent code",                "redis://:a%4@h",                       "two hex digits"          },
+    {"a percent code that is none",       "redis://:a%zz@h",                      "two hex digits"          },
+    {"an encoded NUL",                    "redis://:a%00b@h",                     "two hex digits"          },
+    {"a percent code in the user",        "redis://%:p@h",                        "two hex digits"          },
+    {"no path",                           "unix://",                              "not absolute"            },
+    {"the root as a path",                "unix:///",                             "not absolute"            },
+    {"a relative path",                   "unix://run/s",                         "not absolute"            },
+    {"a path that no socket can have",    "unix://" LONG_PATH,                    "longer than a socket"    },
+    {"an unknown query",                  "unix:///s?user=me",                    "nothing but ?db=n"       },
+    {"no database",                       "unix:///s?db=",                        "database is not"         },
+    {"two queries",                       "unix:///s?db=1&x=2",                   "database is not"         },
 };
 
 static void assert_text(const char *got, const char *want)
@@ -153,10 +164,50 @@ static void a_text_is_cut_at_its_end(void **state)
     redis_address_deinit(&address);
 }
 
+static const struct {
+    const char *name, *url;
+    size_t count;
+    const char *last, *master, *user, *password, *text;
+    int last_port, db;
+} sentinels[] = {
+    {"one",                                           "redis+sentinel://h/mymaster",            1, "h",   "mymaster",     NULL, NULL,   "redis+sentinel://h:26379/mymaster/0", 26379,
+     0                                                                                                                                                                                 },
+    {"three with ports, user, password and database",
+     "redis+sentinel://me:p%40ss@a:1,10.0.0.2:2,[::1]:3/my.master-1_/7",                        3, "::1", "my.master-1_", "me", "p@ss",
+     "redis+sentinel://a:1,10.0.0.2:2,[::1]:3/my.master-1_/7",                                                                                                                 3,     7},
+    {"eight",                                         "redis+sentinel://a,b,c,d,e,f,g,h:5/m/0", 8, "h",   "m",            NULL, NULL,
+     "redis+sentinel://a:26379,b:26379,c:26379,d:26379,e:26379,f:26379,g:26379,h:5/m/0",                                                                                       5,     0},
+};
+
+static void sentinels_are_read_one_by_one(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(sentinels) / sizeof(sentinels[0]); i++) {
+        struct redis_address address;
+        const char *why = "";
+        char text[128];
+
+        print_message("  %s\n", sentinels[i].name);
+        assert_int_equal(redis_address_parse(sentinels[i].url, &address, &why), 0);
+        assert_null(address.host);
+        assert_int_equal(address.sentinel_count, sentinels[i].count);
+        assert_text(address.sentinels[address.sentinel_count - 1].name, sentinels[i].last);
+        assert_int_equal(address.sentinels[address.sentinel_count - 1].port, sentinels[i].last_port);
+        assert_text(address.master, sentinels[i].master);
+        assert_text(address.user, sentinels[i].user);
+        assert_text(address.password, sentinels[i].password);
+        assert_int_equal(address.db, sentinels[i].db);
+        redis_address_text(&address, text, sizeof(text));
+        assert_string_equal(text, sentinels[i].text);
+        redis_address_deinit(&address);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good_urls_mean_what_they_say),
+        cmocka_unit_test(sentinels_are_read_one_by_one),
         cmocka_unit_test(bad_urls_say_why),
         cmocka_unit_test(a_text_is_cut_at_its_end),
     };
