@@ -14,13 +14,19 @@
 #include "common/redis/script.h"
 #include "worker/durable.h"
 
-enum { ARGS_MAX = 6, RETRY_DELAY_MS = 1000 };
+enum {
+    ARGS_MAX = 6,                   /* of one message */
+    EVENT_ARGS = 3,                 /* of an EMIT that go with a FINISH: its number, event and slot */
+    TOGETHER_MAX = 8,               /* EMITs that go with a FINISH ... */
+    TOGETHER_BYTES_MAX = 64 * 1024, /* ... and what they may hold: pictures themselves go one by one */
+    RETRY_DELAY_MS = 1000
+};
 
 struct message {
     STAILQ_ENTRY(message) link;
     enum script_id script;
     char *args[ARGS_MAX];
-    size_t count;
+    size_t count, bytes;
 };
 
 STAILQ_HEAD(message_queue, message);
@@ -29,7 +35,11 @@ struct report {
     struct report_config config;
     struct message_queue waiting; /* the head may be on its way */
     struct script_run *in_flight;
+    size_t together;     /* messages that the call under way carries */
     struct event *retry; /* armed when Redis was there and said no */
+    struct loop_deferred turn;
+    bool turn_waits; /* `turn` is in the loop's list */
+    bool gone;       /* destroyed while it was there */
     int64_t sent_ms;
     int64_t wseq;
     int paid_calls;                  /* as BEGIN answered */
@@ -58,18 +68,23 @@ static struct message *message_create(enum script_id script, const char *const *
         message->args[message->count] = strdup(args[message->count]);
         if (!message->args[message->count])
             return message_destroy(message);
+        message->bytes += strlen(args[message->count]);
     }
     return message;
 }
 
+static void drop_head(struct report *report)
+{
+    struct message *head = STAILQ_FIRST(&report->waiting);
+
+    STAILQ_REMOVE_HEAD(&report->waiting, link);
+    message_destroy(head);
+}
+
 static void drop_all(struct report *report)
 {
-    struct message *message;
-
-    while ((message = STAILQ_FIRST(&report->waiting))) {
-        STAILQ_REMOVE_HEAD(&report->waiting, link);
-        message_destroy(message);
-    }
+    while (!STAILQ_EMPTY(&report->waiting))
+        drop_head(report);
 }
 
 static void lose(struct report *report)
@@ -79,6 +94,15 @@ static void lose(struct report *report)
 }
 
 static void send_head(struct report *report);
+
+static const struct message *last_of_call(const struct report *report)
+{
+    const struct message *message = STAILQ_FIRST(&report->waiting);
+
+    for (size_t i = 1; i < report->together; i++)
+        message = STAILQ_NEXT(message, link);
+    return message;
+}
 
 static struct redis *redis_of(const struct report *report, enum script_id script)
 {
@@ -177,8 +201,7 @@ static bool is_taken(const redisReply *reply)
 static void on_answer(const redisReply *reply, int err, void *arg)
 {
     struct report *report = arg;
-    struct message *head = STAILQ_FIRST(&report->waiting);
-    enum script_id script = head->script;
+    enum script_id script = last_of_call(report)->script;
 
     report->in_flight = NULL;
     if (err) {
@@ -198,32 +221,83 @@ static void on_answer(const redisReply *reply, int err, void *arg)
         retry_later(report);
         return;
     }
-    STAILQ_REMOVE_HEAD(&report->waiting, link);
-    message_destroy(head);
+    for (; report->together; report->together--)
+        drop_head(report);
     send_head(report);
     tell(report, script, reply);
 }
 
+/* What an attempt's last events say, its end can say along: EMITs that stand right before a FINISH go with it, as one call. Returns
+ * how many messages those are; 1: the head goes alone. */
+static size_t count_together(const struct report *report)
+{
+    const struct message *message = STAILQ_FIRST(&report->waiting);
+    size_t count = 1, bytes = 0;
+
+    for (; message && message->script == SCRIPT_EMIT; message = STAILQ_NEXT(message, link)) {
+        bytes += message->bytes;
+        if (++count > TOGETHER_MAX + 1 || bytes > TOGETHER_BYTES_MAX)
+            return 1;
+    }
+    return message && message->script == SCRIPT_FINISH ? count : 1;
+}
+
+static size_t copy_args(const struct message *message, size_t from, size_t count, struct script_arg *args)
+{
+    for (size_t i = 0; i < count; i++)
+        args[i] = SCRIPT_TEXT(message->args[from + i]);
+    return count;
+}
+
+/* The last message's own arguments, then the events before it: FINISH id fence outcome charge delay data {wseq data slot} ... */
+static size_t args_of_call(const struct report *report, struct script_arg *args)
+{
+    const struct message *last = last_of_call(report);
+    size_t count = copy_args(last, 0, last->count, args);
+
+    for (const struct message *event = STAILQ_FIRST(&report->waiting); event != last; event = STAILQ_NEXT(event, link))
+        count += copy_args(event, 2, EVENT_ARGS, args + count);
+    return count;
+}
+
 static void send_head(struct report *report)
 {
-    const struct message *head = STAILQ_FIRST(&report->waiting);
-    struct script_arg args[ARGS_MAX];
+    struct script_arg args[ARGS_MAX + TOGETHER_MAX * EVENT_ARGS];
     struct script_call call = {.prefix = report->config.prefix, .args = args};
     int err;
 
-    if (!head || report->in_flight)
+    if (STAILQ_EMPTY(&report->waiting) || report->in_flight)
         return;
-    for (size_t i = 0; i < head->count; i++)
-        args[i] = SCRIPT_TEXT(head->args[i]);
-    call.script = head->script;
-    call.count = head->count;
+    report->together = count_together(report);
+    call.script = last_of_call(report)->script;
+    call.count = args_of_call(report, args);
     report->sent_ms = clock_monotonic_ms();
-    err = script_run(redis_of(report, head->script), &call, on_answer, report, &report->in_flight);
+    err = script_run(redis_of(report, call.script), &call, on_answer, report, &report->in_flight);
     if (err && err != ERR_NOT_READY) {
         log_warn("report", "cannot send a report, trying again", "task=%s script=%s error=\"%s\"", report->config.id,
-                 scripts[head->script].name, err_text(err));
+                 scripts[call.script].name, err_text(err));
         retry_later(report);
     }
+}
+
+static void on_turn(void *arg)
+{
+    struct report *report = arg;
+
+    report->turn_waits = false;
+    if (report->gone)
+        free(report);
+    else if (report->broken || !evtimer_pending(report->retry, NULL)) /* what was taken before it broke is still said */
+        send_head(report);
+}
+
+/* An event waits for the next turn of the loop: by then the end of the attempt may have come with it. */
+static void send_later(struct report *report)
+{
+    if (report->turn_waits)
+        return;
+    report->turn_waits = true;
+    loop_defer(report->config.loop, &report->turn, on_turn, report);
 }
 
 /* What is broken takes nothing more: an end must not reach Redis without what comes before it. */
@@ -234,8 +308,10 @@ static int enqueue(struct report *report, enum script_id script, const char *con
     if (!message)
         return ERR_NO_MEMORY;
     STAILQ_INSERT_TAIL(&report->waiting, message, link);
-    if (message == STAILQ_FIRST(&report->waiting))
+    if (script == SCRIPT_BEGIN)
         send_head(report);
+    else
+        send_later(report);
     return 0;
 }
 
@@ -268,7 +344,10 @@ struct report *report_destroy(struct report *report)
     if (report->retry)
         event_free(report->retry);
     drop_all(report);
-    free(report);
+    if (report->turn_waits)
+        report->gone = true;
+    else
+        free(report);
     return NULL;
 }
 

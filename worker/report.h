@@ -1,8 +1,8 @@
 /* report - what one job tells Redis, in order, until Redis has taken it
  *
- * Each job has one. Its calls (BEGIN, EMIT, FINISH) are sent one after the other; one whose answer was lost, or that Redis could
- * not take at the moment, is sent again once Redis is there, which is harmless: the scripts know a repeated call. So an image
- * that ARK delivered waits here through a Redis outage.
+ * Each job has one. Its calls (BEGIN, EMIT, FINISH) are sent one after the other; events that come in the same moment as the end
+ * go with it. A call whose answer was lost, or that Redis could not take at the moment, is sent again once Redis is there, which
+ * is harmless: the scripts know a repeated call. So an image that ARK delivered waits here through a Redis outage.
  *
  * Ownership: the job owns its report. The texts given are copied.
  * Callbacks: never from inside the calls below, never after report_destroy; the job may destroy the report from inside of one.

@@ -24,7 +24,9 @@ CLIENTS, TASKS_PER_CLIENT = "abc", 7
 QUEUE_LIMIT, CLIENT_LIMIT = 5, 3
 CALLS_MAX = 6               # of the account
 MAX_ATTEMPTS, SLOTS = 2, 3
-EVERYTHING = ("done", "failed", "cancelled", "retried", "reaped", "erased", "same", "conflict", "full", "client_full", "orphan",
+IMAGES_LIMITS = {"a": 0, "b": 12, "c": 40}     # of a client's day; 0: none
+EVERYTHING = ("done", "failed", "cancelled", "retried", "reaped", "erased", "renewed", "same", "conflict", "full", "client_full",
+              "images_full", "orphan",
               "expired", "poison", "outcome_unknown")
 TTL_MS, LONG, LAPSED = 86_400_000, 3_600_000, -10
 FAILURE = '{"code":"ark_unreachable","error":"x","retryable":true}'
@@ -81,10 +83,14 @@ class RandomWalk(ProcessTest):
         getattr(self, "call_" + name)(*args)
 
     def call_submit(self, id, hash, max_paid):
-        new_epoch = id not in self.model.tasks
-        word, *rest = self.run_script("submit", id, hash, '{"urls":["u"]}', max_paid, TTL_MS, QUEUE_LIMIT, LONG, CLIENT_LIMIT, "")
-        self.compare([word], [self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT)])
-        if rest:
+        new_epoch, images_limit = id not in self.model.tasks, IMAGES_LIMITS[id[0]]
+        word, *rest = self.run_script("submit", id, hash, '{"urls":["u"]}', max_paid, TTL_MS, QUEUE_LIMIT, LONG, CLIENT_LIMIT, "",
+                                      SLOTS, images_limit)
+        expected, images_left = self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT, SLOTS, images_limit)
+        self.compare([word], [expected])
+        if word == b"NEW":
+            self.assertEqual(rest.pop(), b"" if images_left is None else str(images_left).encode())
+        if word in (b"NEW", b"SAME"):
             epoch, state, log = rest
             self.assertEqual(state.decode(), self.model.tasks[id].state)
             self.assertEqual(len(log), self.model.tasks[id].events)
@@ -116,6 +122,30 @@ class RandomWalk(ProcessTest):
         self.compare(self.run_script("erase", id), self.model.erase(id))
         if id not in self.model.tasks:
             self.log.pop(id, None)
+
+    def call_retry(self, id):
+        word, *rest = self.run_script("retry", id, LONG)
+        self.compare([word], [self.model.retry(id)])
+        if word == b"NEW":
+            self.assertGreater(int(rest[0]), self.now.tasks[id].number("epoch"))
+            self.log.pop(id)
+
+    def call_tasks(self, state, limit):
+        """Every page of a list, against what stands in Redis."""
+        places = {"queued": "pending", "delayed": "delayed", "live": "index"}
+        found, cursor = [], ""
+        while True:
+            _, cursor, *rows = self.run_script("tasks", state, cursor, limit, "")
+            found += [row[0].decode() for row in rows]
+            if not cursor:
+                break
+        if state in places:
+            expected = [id for id, _ in sorted(self.now.sets[places[state]].items(), key=lambda pair: (pair[1], pair[0]))]
+        else:
+            states = {"ended": ("done", "failed", "cancelled"), "dead": ("failed",)}.get(state, (state,))
+            expected = sorted(task.id for task in self.now.tasks.values() if task.state in states)
+            found.sort()
+        self.assertEqual(found, expected, f"the list of {state}")
 
     def call_read(self, id, start):
         answer = self.run_script("read", id, start)
@@ -155,7 +185,12 @@ class RandomWalk(ProcessTest):
     def erase(self):
         self.call("erase", self.some_id(lambda task: task and task.state not in PLACES))
 
+    def retry(self):
+        self.call("retry", self.some_id(lambda task: task and task.state in ("failed", "cancelled")))
+
     def look_at(self):
+        states = ["queued", "delayed", "running", "done", "failed", "cancelled", "live", "ended", "dead"]
+        self.call("tasks", self.chance.choice(states), self.chance.choice([1, 2, 3, 100]))
         self.call("read", self.some_id(), self.chance.randint(1, 5))
         self.call("places", *(self.some_id() for _ in range(3)))
 
@@ -327,7 +362,7 @@ class RandomWalk(ProcessTest):
 
     def walk(self, steps):
         weights = {
-            self.submit: 14, self.cancel: 3, self.erase: 6, self.look_at: 1, self.pause: 0.5, self.repeat: 5, self.claim: 12,
+            self.submit: 14, self.cancel: 3, self.erase: 6, self.retry: 1.5, self.look_at: 1, self.pause: 0.5, self.repeat: 5, self.claim: 12,
             self.begin: 12, self.emit: 8, self.finish: 7, self.renew: 2, self.kill: 0.5, self.freeze: 1, self.pass_time: 8,
             self.reap: 6, self.damage: 1.5}
         for _ in range(steps):

@@ -13,8 +13,8 @@ class Submit(ScriptTest):
     def test_a_new_task_waits_and_its_log_begins(self):
         answer = self.submit(trace="00-abc-def-01")
         task = self.task()
-        word, epoch, state, log = answer
-        self.assertEqual((word, state), (b"NEW", b"queued"))
+        word, epoch, state, log, images_left = answer
+        self.assertEqual((word, state, images_left), (b"NEW", b"queued", b""))
         self.assertEqual(log, [task.log[0].raw])
         self.assertEqual(task.log[0].data, {"task_id": "t1", "message": "开始生成图像...", "position": 1})
         self.assertEqual(task.fields, {

@@ -237,15 +237,15 @@ class Places(ScriptTest):
 
 class Queue(ScriptTest):
     def queue(self):
-        now, paused, waiting, delayed, running, dead, oldest, *counters = self.run_script("queue")
+        now, paused, waiting, delayed, running, dead, oldest, ended, *counters = self.run_script("queue")
         self.assertRegex(now, rb"^\d{13}$")
         names = [name.decode() for name in counters[::2]]
         self.assertEqual(len(set(names)), len(names))
-        return (paused, waiting, delayed, running, dead, int(oldest)), dict(zip(names, counters[1::2]))
+        return (paused, waiting, delayed, running, dead, int(oldest), ended), dict(zip(names, counters[1::2]))
 
     def test_an_empty_queue_has_zeros(self):
         numbers, counters = self.queue()
-        self.assertEqual(numbers, (0, 0, 0, 0, 0, 0))
+        self.assertEqual(numbers, (0, 0, 0, 0, 0, 0, 0))
         self.assertEqual(set(counters.values()), {0})
 
     def test_every_number_is_its_own(self):
@@ -259,8 +259,15 @@ class Queue(ScriptTest):
             self.finish(job, "retry", "none", delay=MINUTE)
         self.run_script("pause", 1)
         numbers, counters = self.queue()
-        self.assertEqual(numbers, (1, 4, 2, 3, 1, oldest - 5))
+        self.assertEqual(numbers, (1, 4, 2, 3, 1, oldest - 5, 1))
         self.assertEqual({name: count for name, count in counters.items() if count}, {"submitted": 10, "failed": 1, "retried": 2})
+
+    def test_what_ended_more_than_a_minute_ago_is_not_the_pace(self):
+        for n in range(3):
+            self.submit(f"t{n}")
+            self.cancel(f"public.t{n}")
+        self.redis("ZINCRBY", PREFIX + "ended", -MINUTE - 1, "public.t1")
+        self.assertEqual(self.queue()[0][6], 2)
 
     def test_it_has_every_counter_and_only_looks(self):
         protocol = (FOLDER.parents[1] / "PROTOCOL.md").read_text(encoding="utf-8")

@@ -75,6 +75,29 @@ class Finish(ScriptTest):
         self.finish(self.given(images=1), "done", "known")
         self.assertNotIn("usage", self.task().log[-1].data)
 
+    def test_the_last_events_come_with_the_end(self):
+        """Events that come with FINISH, after those that EMIT has told -> as if each had been told by EMIT before it."""
+        image = ['{"task_id":"t1","message":"…","stage":"image"}', 'image {"url":"https://ark/9.jpeg","size":"2K"}']
+        refused = ['{"task_id":"t1","message":"…","stage":"image_failed"}', 'failed {"index":1,"code":"c","message":"m"}']
+        table = [
+            ("an image", 0, "done", [[1, *image]], ["image", None], "done", 1),
+            ("behind one that was told", 1, "done", [[2, *image]], ["image", None], "done", 2),
+            ("one that was told already", 1, "done", [[1, *image], [2, *refused]], ["image_failed", None], "done", 1),
+            ("a failed slot alone", 0, "failed", [[1, *refused]], ["image_failed", None], "failed", 0),
+            ("an image makes whatever end a result", 0, "retry", [[1, *image]], ["image", None], "done", 1),
+        ]
+        for told, outcome, events, stages, state, images in self.cases(table):
+            job = self.given(told)
+            length = len(self.task().log)
+            data = '{"code":"ark_no_images","error":"none","retryable":false}' if outcome == "failed" else ""
+            arguments = (job.id, job.fence, outcome, "known", 0, data, *(part for event in events for part in event))
+            self.assertEqual(self.run_script("finish", *arguments)[0], b"OK")
+            log = self.task().log[length:]
+            self.assertEqual([element.data.get("stage") for element in log], stages)
+            self.assertEqual(self.task().state, state)
+            self.assertEqual(len(log[-1].data.get("generated_images", [])), images)
+            self.assert_changes_nothing([b"SAME"], "finish", *arguments)
+
     def test_failed_tells_why(self):
         self.finish(self.given(), "failed", "void", data=compact({
             "code": "ark_quota_exceeded", "error": "quota", "retryable": False,

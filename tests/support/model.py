@@ -20,6 +20,8 @@ class Task:
     hash: str
     max_paid: int
     number: int                 # in the order of arrival
+    reserved: int = 0           # images of its client's day that it may get; 0 where nothing limits them
+    life: int = 1               # it may begin anew
     state: str = "queued"
     code: str | None = None     # of a final error
     attempts: int = 0
@@ -56,23 +58,32 @@ class Model:
         self.paused = False
         self.counts = collections.Counter()         # as in `meta`, and how often each code came
         self.arrived = 0
+        self.used = collections.Counter()           # client -> images of the day: got, or still reserved
 
     def having(self, *states, client=None):
         return [task for task in self.tasks.values() if task.state in states and client in (None, task.client)]
 
     # -- clients
 
-    def submit(self, id, hash, max_paid, queue_limit, client_limit):
+    def submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit):
+        """The word, and images left (None: nothing limits them)."""
+        word = self.try_to_submit(id, hash, max_paid, queue_limit, client_limit, images, images_limit)
+        return word, images_limit - self.used[id.partition(".")[0]] if images_limit else None
+
+    def try_to_submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit):
+        client = id.partition(".")[0]
         if task := self.tasks.get(id):
             return self.count("same" if task.hash == hash else "conflict")
         if self.paused:
             return "PAUSED"
         if len(self.having("queued", "delayed")) >= queue_limit:
             return self.count("full")
-        if len(self.having(*LIVE, client=id.partition(".")[0])) >= client_limit:
+        if len(self.having(*LIVE, client=client)) >= client_limit:
             return self.count("client_full")
-        self.arrived += 1
-        self.tasks[id] = Task(id, hash, max_paid, self.arrived)
+        if images_limit and self.used[client] + images > images_limit:
+            self.count("images_full")
+            return "IMAGES"
+        self.begin_life(Task(id, hash, max_paid, 0, images if images_limit else 0))
         self.count("submitted")
         return "NEW"
 
@@ -87,6 +98,18 @@ class Model:
             task.asked |= mode == "any"
             return ["ASKED" if mode == "any" else "RUNNING"]
         return ["FINAL", task.state]
+
+    def retry(self, id):
+        task = self.tasks.get(id)
+        if not task:
+            return "NONE"
+        if task.state in LIVE:
+            return "LIVE"
+        if task.state == "done":
+            return "DONE"
+        self.begin_life(Task(id, task.hash, task.max_paid, 0, task.reserved, task.life + 1))
+        self.count("renewed")
+        return "NEW"
 
     def erase(self, id):
         task = self.tasks.get(id)
@@ -193,6 +216,12 @@ class Model:
 
     # -- what several of them do
 
+    def begin_life(self, task):
+        self.arrived += 1
+        task.number = self.arrived
+        self.used[task.client] += task.reserved
+        self.tasks[task.id] = task
+
     def count(self, name):
         self.counts[name] += 1
         return name.upper()
@@ -216,6 +245,7 @@ class Model:
     def end(self, task, state, code=None):
         task.state, task.code, task.fence, task.asked = state, code, None, False
         task.events += 1
+        self.used[task.client] -= task.reserved and task.reserved - len(task.images)
         self.count(state)
         if code and code != state:
             self.count(code)
@@ -227,8 +257,12 @@ class Model:
         for task in self.tasks.values():
             found, expected = _found(seen.tasks[task.id]), _expected(task)
             assert found == expected, f"{task.id} is {found}, and should be {expected}"
-        for name in ("submitted", "same", "conflict", "full", "client_full", "done", "failed", "cancelled", "erased", "retried",
-                     "reaped", "paid_calls", "ghost", "orphan"):
+        used = collections.Counter()
+        for (_, client), count in seen.images.items():
+            used[client] += count
+        assert used == +self.used, f"images of clients are {used}, and should be {+self.used}"
+        for name in ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
+                     "retried", "renewed", "reaped", "paid_calls", "ghost", "orphan"):
             found = int(seen.meta.get(name, 0))
             assert found == self.counts[name], f"{name} counts {found}, and should be {self.counts[name]}"
 

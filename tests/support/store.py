@@ -76,6 +76,13 @@ class Task:
         assert len(places) <= 1, f"{self.id} is in {places}"
         return places[0] if places else None
 
+    @property
+    def images(self):
+        """What it got or may still get."""
+        if self.state == "done":
+            return len(self.log[-1].data["generated_images"])
+        return 0 if self.is_final else self.number("reserved")
+
     def number(self, field):
         return int(self.fields.get(field, 0))
 
@@ -89,7 +96,9 @@ class Look:
         self._keys = {key.removeprefix(self._prefix).decode(): (value, ttl) for key, _, value, ttl in rows}
         # Comparable with ==: a time to live counts as there or not, since it runs; when somebody asked does not count.
         self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items() if key != "reaper"}
-        self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index")}
+        self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index", "ended")}
+        self.images = {(key.partition(":")[2], client): int(count) for key, (pairs, _) in self._keys.items()
+                       if key.startswith("images:") for client, count in _pairs(pairs).items()}
         self.meta = _pairs(self._value("meta") or [])
         self.clients = _pairs(self._value("clients") or [])
         self.live = {client: int(count) for client, count in _pairs(self._value("live") or []).items()}
@@ -113,7 +122,7 @@ class Look:
         """Raises AssertionError where anything does not hold."""
         assert self.wake <= WAKE_MAX, f"{self.wake} wake tokens"
         for name, scores in self.sets.items():
-            strangers = set(scores) - set(self.tasks) if name != "dead" else set()
+            strangers = set(scores) - set(self.tasks) if name not in ("dead", "ended") else set()
             assert not strangers, f"in {name}, but no tasks: {strangers}"
         live = collections.Counter(id.partition(".")[0] for id in self.sets["index"])
         assert self.live == live, f"live says {self.live}, index {live}"
@@ -121,11 +130,18 @@ class Look:
         for name in self._keys:
             kind, _, id = name.partition(":")
             assert kind not in KINDS or id in self.tasks, f"{name} is left of a task that is no more"
+        for (day, client), count in self.images.items():
+            assert count >= self.images_of(day, client) and count > 0, f"{count} images of {client}, and its tasks have more"
         for task in self.tasks.values():
             try:
                 _check_task(task)
             except AssertionError as error:
                 raise AssertionError(f"{task.id}: {error}\n{task}") from None
+
+    def images_of(self, day, client):
+        """What the tasks that are there got or may still get; those that were erased may have got some, too."""
+        return sum(task.images for task in self.tasks.values()
+                   if task.fields.get("day") == day and task.id.partition(".")[0] == client)
 
 
 def look(redis, prefix=PREFIX):
@@ -151,10 +167,11 @@ def _check_task(task):
     assert task.place == PLACES.get(task.state), f"{task.state}, but in {task.place}"
     assert ("index" in task.places) == (not task.is_final), "index holds just the tasks that are not final"
     assert ("dead" in task.places) == (task.state == "failed"), "dead holds just the failed ones"
+    assert ("ended" in task.places) == task.is_final, "ended holds just those that have"
     assert {"task", "request", "events"} <= set(task.ttl), f"only has {set(task.ttl)}"
     for name, value in task.fields.items():
         if name in ("epoch", "score", "attempt", "max_attempts", "wseq", "paid_calls", "max_paid_calls", "unknown_calls",
-                    "images", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
+                    "images", "reserved", "day", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
             assert value.isdecimal(), f"{name} is {value!r}"
     _check_budget(task)
     _check_log(task)

@@ -27,6 +27,7 @@ local function forget(id, state)
     release(id)
   end
   if not state then
+    settle_images(id, #slots(id))
     redis.call('DEL', key('task', id), key('request', id), key('events', id), key('result', id))
   end
 end

@@ -11,5 +11,6 @@ elseif not h[2] then
 end
 redis.call('DEL', key('task', id), key('request', id), key('events', id), key('result', id))
 redis.call('ZREM', prefix .. 'dead', id)
+redis.call('ZREM', prefix .. 'ended', id)
 tally('erased')
 return { 'ERASED' }

@@ -1,20 +1,31 @@
 -- FINISH (worker): the attempt is over; closes its paid call, then ends, delays or hands back the task.
--- ARGV id fence outcome charge delay_ms data
+-- ARGV id fence outcome charge delay_ms data, then per event that EMIT has not told yet: wseq data slot
 --   outcome: done (data: JSON fragment) | failed (data: JSON of code, error, retryable, more) | cancelled
 --            | retry (data: the event's) | handback (data: the event's); a task to be cancelled does not go back,
 --            and one with images is done
 --   charge:  known (paid) | void (not charged) | unknown | none (no call was begun)
 -- -> OK n | SAME | LOST
-local id, fence, outcome, charge, delay, data = unpack(ARGV)
+local id, fence, outcome, charge, delay, data = unpack(ARGV, 1, 6)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'finished', 'score', 'call', 'cancel')
+local h = redis.call('HMGET', task, 'fence', 'state', 'finished', 'score', 'call', 'cancel', 'wseq')
 if h[3] == fence then
   return { 'SAME' }
 end
 if h[1] ~= fence or h[2] ~= 'running' then
   return { 'LOST' }
 end
+local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
+
+redis.call('ZREM', prefix .. 'leased', id)
+redis.call('HSET', task, 'finished', fence)
+redis.call('HDEL', task, 'worker')
+for i = 7, #ARGV, 3 do
+  if tonumber(ARGV[i]) > tonumber(h[7]) then
+    keep(id, unpack(ARGV, i, i + 2))
+  end
+end
+
 local goes_back = outcome == 'retry' or outcome == 'handback'
 if goes_back and h[6] then
   outcome = 'cancelled'
@@ -27,11 +38,6 @@ if #slots(id) > 0 then -- images that came were paid for, and are the result, wh
     charge = 'known'
   end
 end
-local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
-
-redis.call('ZREM', prefix .. 'leased', id)
-redis.call('HSET', task, 'finished', fence)
-redis.call('HDEL', task, 'worker')
 if h[5] then
   close_call(task, charge)
 end

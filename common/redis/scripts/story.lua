@@ -1,0 +1,21 @@
+-- STORY (gateway, for operators): all that is kept of one task.
+-- ARGV id
+-- -> STORY row request log images failed result, then the hash as field value ... | NONE
+--    row: as in TASKS; log: its elements; images, failed: JSON arrays so far; result: the final event's data or ""
+local id = ARGV[1]
+local row = task_row(id)
+
+if not row then
+  return { 'NONE' }
+end
+local answer = { 'STORY', row, redis.call('GET', key('request', id)) or '', redis.call('LRANGE', key('events', id), 0, -1), '[]', '[]', '' }
+if redis.call('HEXISTS', key('task', id), 'ended_at') == 1 then
+  answer[7] = redis.call('GET', key('result', id)) or ''
+else
+  local images, failed = slots(id)
+  answer[5], answer[6] = array(images), array(failed)
+end
+for _, item in ipairs(redis.call('HGETALL', key('task', id))) do
+  table.insert(answer, item)
+end
+return answer
