@@ -2,11 +2,14 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/http/peers.h"
+#include "common/http/transport.h"
 #include "common/log.h"
 
 enum { LINGER_MS = 2000, OUT_MAX = 1024 * 1024 * 1024 /* answers have their handlers' maximum, streams output_max */ };
@@ -63,6 +66,31 @@ void connection_turn_later(struct connection *connection)
     loop_defer(connection->set->loop, &connection->turn, on_turn, connection);
 }
 
+void connection_end_session(struct connection *connection)
+{
+    SSL_free(connection->ssl);
+    connection->ssl = NULL;
+}
+
+static void tell_count(const struct connection_set *set)
+{
+    if (set->config->on_connections)
+        set->config->on_connections(set->count, set->config->arg);
+}
+
+/* What counts connections forgets this one. */
+static void uncount(struct connection *connection)
+{
+    struct connection_set *set = connection->set;
+
+    set->count--;
+    tell_count(set);
+    if (connection->refused)
+        set->refused--;
+    if (connection->peer)
+        http_peers_leave(set->config->peers, connection->peer);
+}
+
 void connection_close(struct connection *connection, enum connection_end how, const char *why)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
@@ -71,12 +99,15 @@ void connection_close(struct connection *connection, enum connection_end how, co
         return;
     connection_enter(connection, CONNECTION_CLOSED, why);
     event_del(&connection->event);
+    if (connection->ssl && how == END_FIN)
+        (void)transport_goodbye(connection->ssl); /* if the kernel takes it at once */
+    connection_end_session(connection);
     if (how == END_RST)
         (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
     close(connection->fd);
     connection->fd = -1;
     connection_drop_output(connection);
-    connection->set->count--;
+    uncount(connection);
     connection_turn_later(connection);
 }
 
@@ -117,7 +148,7 @@ static void check_reset(struct connection *connection)
 static void check_silent(struct connection *connection)
 {
     char byte;
-    ssize_t n = recv(connection->fd, &byte, 1, 0);
+    ssize_t n = transport_recv(connection->fd, connection->ssl, &byte, 1);
 
     if (n > 0)
         connection_close(connection, END_RST, "bytes-on-stream");
@@ -191,7 +222,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     case CONNECTION_STATE_COUNT:
         break;
     }
-    if (what & EV_WRITE)
+    if (what & EV_WRITE || connection->ssl) /* a session that writes may have to read first */
         connection_flush(connection);
 }
 
@@ -225,23 +256,33 @@ static void on_timeout(struct timeout *timeout, void *arg)
 
 /* -- the set */
 
-struct connection *connection_create(struct connection_set *set, int fd)
+static bool begin(struct connection *connection, struct connection_set *set, int fd)
 {
-    struct connection *connection = calloc(1, sizeof(*connection));
     short what = EV_READ | EV_WRITE | EV_ET | EV_PERSIST;
 
-    if (!connection || event_assign(&connection->event, loop_base(set->loop), fd, what, on_event, connection) ||
-        event_add(&connection->event, NULL)) {
+    return !event_assign(&connection->event, loop_base(set->loop), fd, what, on_event, connection) &&
+           !event_add(&connection->event, NULL);
+}
+
+struct connection *connection_create(struct connection_set *set, int fd, uint32_t peer)
+{
+    struct connection *connection = calloc(1, sizeof(*connection));
+
+    if (!connection || !begin(connection, set, fd)) {
         free(connection);
         close(fd);
+        if (peer)
+            http_peers_leave(set->config->peers, peer);
         return NULL;
     }
     connection->set = set;
     connection->fd = fd;
+    connection->peer = peer;
     connection->state = CONNECTION_HEAD;
     buf_init(&connection->out, OUT_MAX);
     TAILQ_INSERT_TAIL(&set->all, connection, link);
     set->count++;
+    tell_count(set);
     connection_wait_for(connection, WAIT_HEAD);
     return connection;
 }

@@ -11,6 +11,8 @@
  * A new connection begins in HEAD. LINGERING has sent its FIN and takes, within bounds, what the client still sends: closing
  * on unread input would be a reset, which can destroy the answer on its way.
  *
+ * Under TLS the handshake is part of HEAD and of its deadline. In LINGERING the session is there until its goodbye has been sent.
+ *
  * The socket is watched edge-triggered for its whole life, so that a state that does not read costs nothing and still
  * hears of a reset. Whatever a state wants to read or write it tries when it is entered. What a handler writes goes out on the
  * next turn of the loop, and whatever happens to the connection inside a handler's call is told and freed on a later one.
@@ -67,7 +69,9 @@ struct incoming {
 struct http_exchange {
     void (*on_closed)(void *arg);
     void *closed_arg;
+    void *note;     /* the hook's */
     bool open;      /* a handler holds it */
+    bool held;      /* no handler yet: the hook is not done with it */
     bool head_only; /* the answer to HEAD */
     bool chunked;
 };
@@ -77,17 +81,20 @@ struct connection {
     struct connection_set *set;
     TAILQ_ENTRY(connection) link;
     struct event event;
+    struct ssl_st *ssl; /* NULL: plain */
     int fd;
     uint8_t state, wait; /* enum connection_state, enum connection_wait */
     uint8_t burst;       /* requests served since the loop last looked at the socket */
     bool close_after;    /* the answer is the last one */
     bool turn_waits;     /* `turn` is in the loop's list */
+    bool refused;        /* one too many, being told so */
     uint32_t lingered;   /* bytes thrown away while lingering */
     struct timeout timeout;
     struct loop_deferred turn;
     struct incoming *incoming;
     struct buf out;
-    size_t sent; /* of out */
+    uint32_t sent; /* of out */
+    uint32_t peer; /* its entry in the config's peers; 0: none */
 };
 
 TAILQ_HEAD(connection_list, connection);
@@ -98,7 +105,8 @@ struct connection_set {
     const struct http_server_config *config;
     struct timeouts *waits[WAIT_COUNT];
     struct connection_list all;
-    size_t count; /* with an open socket */
+    size_t count;   /* with an open socket */
+    size_t refused; /* of them: too many, being told so */
     bool draining;
 
     void (*on_request)(struct connection *connection); /* a request is whole: answer it, now or later */
@@ -110,8 +118,8 @@ int connection_set_init(struct connection_set *set, struct loop *loop,
 void connection_set_deinit(struct connection_set *set); /* also after a failed init */
 void connection_set_drain(struct connection_set *set);
 
-/* Takes over fd, which does not block; NULL: it is closed. */
-struct connection *connection_create(struct connection_set *set, int fd);
+/* Takes over fd, which does not block, and the entry in peers; NULL: it is closed. */
+struct connection *connection_create(struct connection_set *set, int fd, uint32_t peer);
 
 /* Answers with a problem, takes no further request. */
 void connection_refuse(struct connection *connection, enum problem problem, const char *detail);
@@ -142,6 +150,7 @@ void connection_free_incoming(struct connection *connection);
 
 void connection_flush(struct connection *connection);
 void connection_drop_output(struct connection *connection);
+void connection_end_session(struct connection *connection); /* what follows is plain */
 void connection_linger(struct connection *connection, const char *why);
 void connection_drain(struct connection *connection);
 

@@ -5,6 +5,8 @@
 
 #include "common/http/connection.h"
 #include "common/http/route.h"
+#include "common/http/tls.h"
+#include "common/http/transport.h"
 
 enum {
     READ_CHUNK = 16 * 1024,
@@ -132,8 +134,40 @@ static size_t wanted(const struct connection *connection)
 
     if (connection->state != CONNECTION_BODY)
         return HEAD_CHUNK;
+    /* NOLINTNEXTLINE(clang-analyzer-core.NullDereference): who waits for a body has a request */
     rest = incoming->request.content_length - (int64_t)(incoming->input.len - incoming->head_len);
     return rest < READ_CHUNK ? (size_t)rest : READ_CHUNK;
+}
+
+/* The answer is plain, as the question was: a browser shows it to whoever has typed http instead of https. */
+static void refuse_plain(struct connection *connection)
+{
+    connection_end_session(connection);
+    connection_refuse(connection, PROBLEM_BAD_REQUEST, "This address speaks HTTPS, and the request came without TLS");
+}
+
+/* A session is a hundred times what a connection is: whoever says nothing gets none. -1 with EAGAIN: nothing has come. */
+static ssize_t begin_session(struct connection *connection)
+{
+    char byte;
+    ssize_t n = recv(connection->fd, &byte, 1, MSG_PEEK);
+
+    if (n > 0)
+        connection->ssl = http_tls_session(connection->set->config->tls, connection->fd);
+    if (n > 0 && !connection->ssl) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return n;
+}
+
+static ssize_t receive(struct connection *connection, char *out)
+{
+    ssize_t n = 1;
+
+    if (connection->set->config->tls && !connection->ssl)
+        n = begin_session(connection);
+    return n > 0 ? transport_recv(connection->fd, connection->ssl, out, wanted(connection)) : n;
 }
 
 void connection_read(struct connection *connection)
@@ -143,14 +177,16 @@ void connection_read(struct connection *connection)
     if (connection->state == CONNECTION_HEAD && connection->incoming)
         advance(connection); /* pipelined bytes, which no read will announce */
     while (connection_is_in(connection, STATE(HEAD) | STATE(IDLE) | STATE(BODY))) {
-        ssize_t n = recv(connection->fd, chunk, wanted(connection), 0);
+        ssize_t n = receive(connection, chunk);
 
         if (n > 0)
             take(connection, chunk, (size_t)n);
         else if (n < 0 && errno == EAGAIN)
             return;
+        else if (n < 0 && errno == EPROTOTYPE)
+            refuse_plain(connection);
         else
-            connection_close(connection, END_FIN, "gone");
+            connection_close(connection, END_FIN, n < 0 ? "failed" : "gone");
     }
 }
 

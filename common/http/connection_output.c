@@ -3,6 +3,7 @@
 #include <sys/socket.h>
 
 #include "common/http/connection.h"
+#include "common/http/transport.h"
 
 enum { READ_CHUNK = 16 * 1024, LINGER_MAX = 1024 * 1024, COMPACT_FROM = 64 * 1024 }; /* bytes */
 
@@ -17,11 +18,25 @@ void connection_drop_output(struct connection *connection)
     connection->sent = 0;
 }
 
+/* The end of our side, for TLS and then for TCP. False: the first has to wait for the kernel. */
+static bool end_output(struct connection *connection)
+{
+    if (connection->ssl && !transport_goodbye(connection->ssl))
+        return false;
+    connection_end_session(connection);
+    if (shutdown(connection->fd, SHUT_WR))
+        connection_close(connection, END_FIN, "gone");
+    return true;
+}
+
+/* What still comes is not looked at, so it need not be deciphered. */
 void connection_drain(struct connection *connection)
 {
     char chunk[READ_CHUNK];
     ssize_t n;
 
+    if (connection->ssl && (!end_output(connection) || connection->state == CONNECTION_CLOSED))
+        return;
     while ((n = recv(connection->fd, chunk, sizeof(chunk), 0)) > 0) {
         connection->lingered += (uint32_t)n;
         if (connection->lingered > LINGER_MAX)
@@ -36,9 +51,7 @@ void connection_linger(struct connection *connection, const char *why)
     connection_enter(connection, CONNECTION_LINGERING, why);
     connection_free_incoming(connection);
     connection_drop_output(connection);
-    if (shutdown(connection->fd, SHUT_WR))
-        connection_close(connection, END_FIN, "gone");
-    else
+    if (end_output(connection) && connection->state == CONNECTION_LINGERING)
         connection_drain(connection);
 }
 
@@ -81,9 +94,10 @@ bool connection_send(struct connection *connection)
         return false;
     }
     while (connection_unsent(connection) && n >= 0) {
-        n = send(connection->fd, connection->out.data + connection->sent, connection_unsent(connection), MSG_NOSIGNAL);
+        n = transport_send(connection->fd, connection->ssl, connection->out.data + connection->sent,
+                           connection_unsent(connection));
         if (n > 0) {
-            connection->sent += (size_t)n;
+            connection->sent += (uint32_t)n;
             progress = true;
         }
     }

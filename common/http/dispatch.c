@@ -1,5 +1,6 @@
 #include "common/http/dispatch.h"
 
+#include <assert.h>
 #include <string.h>
 
 #include "common/http/route.h"
@@ -60,24 +61,42 @@ static void answer_without_route(struct connection *connection, unsigned allowed
         http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_METHOD_NOT_ALLOWED});
 }
 
+static void run_handler(struct connection *connection)
+{
+    const struct http_server_config *config = connection->set->config;
+    struct incoming *incoming = connection->incoming;
+    struct http_route_match match = http_route_find(config, incoming->request.method, incoming->request.path);
+
+    incoming->segment = match.segment;
+    if (match.route)
+        match.route->handler(&connection->exchange, config->arg);
+    else
+        answer_without_route(connection, match.allowed);
+}
+
 void http_dispatch(struct connection *connection)
 {
     const struct http_server_config *config = connection->set->config;
     struct http_exchange *exchange = &connection->exchange;
-    struct incoming *incoming = connection->incoming;
-    struct http_route_match match;
 
-    choose_request_id(incoming);
+    choose_request_id(connection->incoming);
     if (config->on_request)
         config->on_request(exchange, config->arg);
-    if (!exchange->open)
-        return; /* the hook has answered */
-    match = http_route_find(config, incoming->request.method, incoming->request.path);
-    incoming->segment = match.segment;
-    if (match.route)
-        match.route->handler(exchange, config->arg);
-    else
-        answer_without_route(connection, match.allowed);
+    if (exchange->open && !exchange->held) /* else the hook has answered, or is not done */
+        run_handler(connection);
+}
+
+void http_exchange_hold(struct http_exchange *exchange)
+{
+    exchange->held = true;
+}
+
+void http_exchange_resume(struct http_exchange *exchange)
+{
+    assert(exchange->open && exchange->held);
+    exchange->held = false;
+    exchange->on_closed = NULL;
+    run_handler(container_of(exchange, struct connection, exchange));
 }
 
 void http_refuse(struct connection *connection, enum problem problem, const char *detail)

@@ -1,6 +1,8 @@
 #include "common/http/probe.h"
 
 #include <errno.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +11,7 @@
 
 #include "common/clock.h"
 #include "common/http/address.h"
+#include "common/http/transport.h"
 
 enum { REQUEST_MAX = 512 };
 
@@ -44,8 +47,39 @@ static int open_connection(const struct http_address *address, int64_t deadline_
     return err;
 }
 
+/* Whose certificate it is does not matter: the question is whether this process answers, and its address is known. */
+static SSL *open_session(int fd)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+    SSL *ssl = context ? SSL_new(context) : NULL;
+
+    SSL_CTX_free(context); /* the session holds on to it */
+    if (ssl && SSL_set_fd(ssl, fd) == 1) {
+        SSL_set_connect_state(ssl);
+        return ssl;
+    }
+    SSL_free(ssl);
+    return NULL;
+}
+
+static int shake_hands(SSL *ssl, int fd, int64_t deadline_ms)
+{
+    int err = 0, answer;
+
+    while (!err && (answer = SSL_do_handshake(ssl)) != 1) {
+        int error = SSL_get_error(ssl, answer);
+
+        if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
+            err = wait_until(fd, error == SSL_ERROR_WANT_READ ? POLLIN : POLLOUT, deadline_ms);
+        else
+            err = ERR_LOST;
+    }
+    ERR_clear_error();
+    return err;
+}
+
 /* The request is smaller than any empty send buffer, so it goes in one piece. */
-static int send_request(int fd, const char *path, const char *host)
+static int send_request(int fd, SSL *ssl, const char *path, const char *host)
 {
     char request[REQUEST_MAX];
     int len =
@@ -53,35 +87,48 @@ static int send_request(int fd, const char *path, const char *host)
 
     if (len < 0 || len >= (int)sizeof(request))
         return ERR_TOO_LONG;
-    return send(fd, request, (size_t)len, MSG_NOSIGNAL) == len ? 0 : ERR_LOST;
+    return transport_send(fd, ssl, request, (size_t)len) == len ? 0 : ERR_LOST;
 }
 
-static int read_status(int fd, int64_t deadline_ms, int *out)
+static int read_status(int fd, SSL *ssl, int64_t deadline_ms, int *out)
 {
     char line[STATUS_LINE + 1] = "";
     size_t len = 0;
 
     while (len < STATUS_LINE) {
-        int err = wait_until(fd, POLLIN, deadline_ms);
-        ssize_t n = err ? 0 : recv(fd, line + len, STATUS_LINE - len, 0);
+        ssize_t n = transport_recv(fd, ssl, line + len, STATUS_LINE - len);
+        int err = n < 0 && errno == EAGAIN ? wait_until(fd, POLLIN, deadline_ms) : 0;
 
         if (err)
             return err;
-        if (n <= 0)
+        if (n == 0 || (n < 0 && errno != EAGAIN))
             return ERR_LOST;
-        len += (size_t)n;
+        len += n > 0 ? (size_t)n : 0;
     }
     *out = (int)strtol(line + sizeof(prefix) - 1, NULL, 10);
     return !strncmp(line, prefix, sizeof(prefix) - 1) && *out >= 100 ? 0 : ERR_SYNTAX;
 }
 
-int http_probe(const char *listen, const char *path, int timeout_ms)
+static int ask(int fd, SSL *ssl, const char *path, const char *host, int64_t deadline_ms)
+{
+    int status = 0;
+    int err = ssl ? shake_hands(ssl, fd, deadline_ms) : 0;
+
+    if (!err)
+        err = send_request(fd, ssl, path, host);
+    if (!err)
+        err = read_status(fd, ssl, deadline_ms, &status);
+    return err ? err : status;
+}
+
+int http_probe(const char *listen, enum http_probe_over over, const char *path, int timeout_ms)
 {
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     struct http_address address;
     char host[64];
     const char *why;
-    int fd = -1, status = 0;
+    SSL *ssl = NULL;
+    int fd = -1;
     int err = http_address_parse(listen, &address, &why);
 
     if (err)
@@ -91,9 +138,10 @@ int http_probe(const char *listen, const char *path, int timeout_ms)
     err = open_connection(&address, deadline_ms, &fd);
     if (err)
         return err;
-    err = send_request(fd, path, host);
-    if (!err)
-        err = read_status(fd, deadline_ms, &status);
+    if (over == PROBE_TLS)
+        ssl = open_session(fd);
+    err = over == PROBE_TLS && !ssl ? ERR_NO_MEMORY : ask(fd, ssl, path, host, deadline_ms);
+    SSL_free(ssl);
     close(fd);
-    return err ? err : status;
+    return err;
 }

@@ -1,13 +1,15 @@
 /* http/probe - one blocking GET, for --healthcheck
  *
- * Asks http://<listen><path> and returns the status, or a negative ERR_* within timeout_ms. A wildcard or empty host
- * means the loopback address.
+ * Asks http(s)://<listen><path> and returns the status, or a negative ERR_* within timeout_ms. A wildcard or empty host
+ * means the loopback address. Under TLS any certificate will do.
  */
 #ifndef ARKRELAY_HTTP_PROBE_H
 #define ARKRELAY_HTTP_PROBE_H
 
 #include "common/err.h"
 
-int http_probe(const char *listen, const char *path, int timeout_ms) MUST_CHECK;
+enum http_probe_over { PROBE_PLAIN, PROBE_TLS };
+
+int http_probe(const char *listen, enum http_probe_over over, const char *path, int timeout_ms) MUST_CHECK;
 
 #endif

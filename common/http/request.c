@@ -135,6 +135,13 @@ static bool is_blank(char c)
     return c == ' ' || c == '\t';
 }
 
+static size_t headers_max(const struct http_limits *limits)
+{
+    bool is_own = limits->headers_max && limits->headers_max < HTTP_HEADERS_MAX;
+
+    return is_own ? limits->headers_max : HTTP_HEADERS_MAX;
+}
+
 static bool parse_header_line(struct http_parser *parser, const char *bytes, size_t len)
 {
     const char *line = bytes + parser->line_start;
@@ -143,7 +150,7 @@ static bool parse_header_line(struct http_parser *parser, const char *bytes, siz
 
     if (!colon || !http_is_token(line, (size_t)(colon - line)))
         return bad_request(parser, "A header line is: name, colon, value, with no space before the colon");
-    if (parser->header_count == HTTP_HEADERS_MAX)
+    if (parser->header_count == headers_max(parser->limits))
         return fail(parser, PROBLEM_HEADERS_TOO_LARGE, "There are too many headers");
     for (value = colon + 1; value < end && is_blank(*value); value++)
         ;
@@ -222,7 +229,7 @@ enum http_parse http_parser_run(struct http_parser *parser, const char *bytes, s
 
 void http_parser_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
 {
-    struct http_refusal refusal;
+    struct http_refusal refusal = {0};
 
     fill_request(parser, bytes, out);
     /* The rules held when the head was complete; this time they only fill in what follows from the headers. */

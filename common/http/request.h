@@ -47,6 +47,7 @@ struct http_request {
 
 struct http_limits {
     size_t target_max, head_max; /* bytes */
+    size_t headers_max;          /* 0: HTTP_HEADERS_MAX, which it cannot exceed */
     int64_t body_max;
 };
 

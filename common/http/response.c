@@ -6,6 +6,7 @@
 
 #include "common/http/connection.h"
 #include "common/http/header_rules.h"
+#include "common/http/route.h"
 #include "common/http/server.h"
 
 enum { PROBLEM_MAX = 64 * 1024, LENGTH_UNKNOWN = -1 };
@@ -50,6 +51,16 @@ void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(v
     exchange->closed_arg = arg;
     if (is_closed(connection_of(exchange)) || exchange->head_only)
         connection_turn_later(connection_of(exchange));
+}
+
+void http_exchange_set_note(struct http_exchange *exchange, void *note)
+{
+    exchange->note = note;
+}
+
+void *http_exchange_note(const struct http_exchange *exchange)
+{
+    return exchange->note;
 }
 
 size_t http_exchange_unsent(const struct http_exchange *exchange)
@@ -134,11 +145,22 @@ static bool has_no_body(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
+/* The row is looked for again, since not every answer comes from a row's handler. */
+static void tell_answer(const struct connection *connection, int status)
+{
+    const struct http_server_config *config = connection->set->config;
+    const struct http_request *request = &connection->incoming->request;
+
+    if (config->on_answer)
+        config->on_answer(http_route_find(config, request->method, request->path).route, status, config->arg);
+}
+
 static void write_head(struct connection *connection, int status, const char *content_type, int64_t length)
 {
     struct incoming *incoming = connection->incoming;
     struct buf *out = &connection->out;
 
+    tell_answer(connection, status);
     if (connection->set->draining)
         connection->close_after = true;
     buf_addf(out, "HTTP/1.1 %d %s\r\n", status, reason(status));
@@ -236,6 +258,11 @@ void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t
     if (exchange->chunked)
         buf_add(out, "\r\n", 2);
     connection_turn_later(connection);
+}
+
+void http_close_after(struct http_exchange *exchange)
+{
+    connection_of(exchange)->close_after = true;
 }
 
 void http_stream_end(struct http_exchange *exchange)

@@ -13,6 +13,7 @@
 #include "common/http/address.h"
 #include "common/http/connection.h"
 #include "common/http/dispatch.h"
+#include "common/http/peers.h"
 #include "common/log.h"
 
 enum {
@@ -20,7 +21,7 @@ enum {
     KERNEL_UNSENT_MAX = 128 * 1024, /* bytes a socket may hold that were never sent: the rest is counted by us */
     REFUSED_MAX = 64,               /* connections beyond the maximum that are being told so */
     ACCEPT_PAUSE_MS = 100,
-    ACCEPT_LOG_MS = 60 * 1000,
+    WARN_AGAIN_MS = 60 * 1000,
     ADDRESS_MAX = 64,
 };
 
@@ -29,14 +30,17 @@ struct http_server {
     struct connection_set connections;
     struct evconnlistener *listener; /* NULL once it is closed */
     struct event *resume;
-    int64_t accept_logged_ms; /* 0: never */
+    int64_t accept_warned_ms, crowd_warned_ms; /* 0: never */
     char address[ADDRESS_MAX];
 };
 
 void http_server_config_init(struct http_server_config *config)
 {
     *config = (struct http_server_config){
-        .limits = {.target_max = 4 * 1024, .head_max = 8 * 1024, .body_max = 256 * 1024},
+        .limits = {.target_max = 4 * 1024,
+                   .head_max = 8 * 1024,
+                   .headers_max = HTTP_HEADERS_MAX,
+                   .body_max = 256 * 1024},
         .connections_max = 20000,
         .output_max = 256 * 1024,
         .head_timeout_ms = 10 * 1000,
@@ -46,23 +50,64 @@ void http_server_config_init(struct http_server_config *config)
     };
 }
 
+/* What a peer can bring about again and again is worth a line now and then. */
+static bool may_warn(int64_t *warned_ms)
+{
+    int64_t now_ms = clock_monotonic_ms();
+
+    if (*warned_ms && now_ms - *warned_ms < WARN_AGAIN_MS)
+        return false;
+    *warned_ms = now_ms;
+    return true;
+}
+
+static void warn_of_crowd(struct http_server *server, const struct sockaddr *peer, socklen_t len)
+{
+    struct http_address address = {.len = len};
+    char text[ADDRESS_MAX];
+
+    if (!may_warn(&server->crowd_warned_ms))
+        return;
+    memcpy(&address.storage, peer, len);
+    http_address_write(&address, text, sizeof(text));
+    log_warn("http", "refusing connections: their address has as many as it may have", "peer=%s", text);
+}
+
+/* A few are told why. Further ones, and those that would need a handshake first, are not worth the work. */
+static void refuse(struct connection_set *set, int fd, const char *detail)
+{
+    struct connection *connection = NULL;
+
+    if (set->config->tls || set->refused >= REFUSED_MAX)
+        close(fd);
+    else
+        connection = connection_create(set, fd, 0);
+    if (!connection)
+        return;
+    connection->refused = true;
+    set->refused++;
+    connection_refuse(connection, PROBLEM_TOO_MANY_CONNECTIONS, detail);
+}
+
 static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int len, void *arg)
 {
     struct http_server *server = arg;
     struct connection_set *set = &server->connections;
-    bool too_many = set->count >= server->config.connections_max;
-    struct connection *connection;
+    uint32_t entry = 0;
 
     (void)listener;
-    (void)peer;
-    (void)len;
-    if (set->count >= server->config.connections_max + REFUSED_MAX) {
-        close(fd);
+    if (set->count - set->refused >= server->config.connections_max) {
+        refuse(set, fd, NULL);
         return;
     }
-    connection = connection_create(set, fd);
-    if (connection && too_many)
-        connection_refuse(connection, PROBLEM_TOO_MANY_CONNECTIONS, NULL);
+    if (server->config.peers)
+        entry = http_peers_enter(server->config.peers, peer);
+    if (server->config.peers && !entry) {
+        warn_of_crowd(server, peer, (socklen_t)len);
+        refuse(set, fd, "Too many connections are open from this address");
+        return;
+    }
+    (void)connection_create(set, fd, entry);
 }
 
 static void on_resume(evutil_socket_t fd, short what, void *arg)
@@ -81,14 +126,11 @@ static void on_accept_error(struct evconnlistener *listener, void *arg)
     struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
     struct http_server *server = arg;
     int error = errno;
-    int64_t now_ms = clock_monotonic_ms();
 
     evconnlistener_disable(listener);
     evtimer_add(server->resume, &pause);
-    if (server->accept_logged_ms && now_ms - server->accept_logged_ms < ACCEPT_LOG_MS)
-        return;
-    server->accept_logged_ms = now_ms;
-    log_warn("http", "cannot accept connections, trying again", "errno=%d pause_ms=%d", error, ACCEPT_PAUSE_MS);
+    if (may_warn(&server->accept_warned_ms))
+        log_warn("http", "cannot accept connections, trying again", "errno=%d pause_ms=%d", error, ACCEPT_PAUSE_MS);
 }
 
 static int set_option(int fd, int level, int option, int value)
@@ -194,9 +236,12 @@ const char *http_server_address(const struct http_server *server)
 static void accept_rest(struct http_server *server)
 {
     int listener = evconnlistener_get_fd(server->listener), fd;
+    struct http_address peer = {.len = sizeof(peer.storage)};
 
-    while ((fd = accept4(listener, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0)
-        on_accept(server->listener, fd, NULL, 0, server);
+    while ((fd = accept4(listener, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        on_accept(server->listener, fd, (struct sockaddr *)&peer.storage, (int)peer.len, server);
+        peer.len = sizeof(peer.storage);
+    }
 }
 
 void http_server_drain(struct http_server *server)

@@ -7,8 +7,8 @@
  *
  * HEAD is answered wherever GET is, without the body. OPTIONS is answered here: 204 with Allow from the table.
  *
- * Bounds from birth: bytes of head and body, connections, unsent output of a stream, and total (not idle) deadlines for
- * the head, the body, a stalled write and an idle kept-alive connection.
+ * Bounds from birth: bytes of head and body, connections in all and per address, unsent output of a stream, and total (not idle)
+ * deadlines for the head (with the TLS handshake), the body, a stalled write and an idle kept-alive connection.
  *
  * Ownership: the server owns its connections and they their exchanges. An exchange lives until its answer has been handed over
  *            (http_respond, http_stream_end, http_abort) or until on_closed was called, whichever comes first.
@@ -26,7 +26,9 @@
 #include "common/problem.h"
 
 struct http_exchange;
+struct http_peers;
 struct http_server;
+struct http_tls;
 struct loop;
 
 typedef void http_handler_fn(struct http_exchange *exchange, void *arg);
@@ -38,15 +40,23 @@ struct http_route {
 };
 
 struct http_server_config {
-    const char *listen; /* "host:port", "[v6]:port"; port 0 picks a free one */
-    bool share_port;    /* SO_REUSEPORT, for one listener per thread or process */
+    const char *listen;       /* "host:port", "[v6]:port"; port 0 picks a free one */
+    bool share_port;          /* SO_REUSEPORT, for one listener per thread or process */
+    struct http_tls *tls;     /* may be shared; NULL: plain HTTP */
+    struct http_peers *peers; /* may be shared; NULL: an address may have as many connections as there are */
     const struct http_route *routes;
     size_t route_count;
     void *arg; /* for the handlers and the hook below */
 
-    /* Called with every request that parsed, before routing: the place for headers that all answers have (CORS). When it
-     * answers, no handler follows; it must do so at once. May be NULL. */
+    /* Called with every request that parsed, before routing: the place for headers that all answers have (CORS), and for whoever
+     * asks who it is. When it answers at once, no handler follows; it may also put the request off, see http_exchange_hold.
+     * May be NULL. */
     http_handler_fn *on_request;
+
+    /* For those who count: each answer as its head is written, with the request's row (NULL where it has none), and the number of
+     * open connections whenever it changes. Either may be NULL. */
+    void (*on_answer)(const struct http_route *route, int status, void *arg);
+    void (*on_connections)(size_t count, void *arg);
 
     struct http_limits limits;
     bool half_close_is_gone; /* a client that has sent its FIN does not wait for an answer */
@@ -82,6 +92,15 @@ struct http_text http_exchange_segment(const struct http_exchange *exchange); /*
  * from inside a call that the handler makes. Not called after the answer was handed over. */
 void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(void *arg), void *arg);
 
+/* From the hook: no handler follows until http_exchange_resume. Whoever holds a request is told by http_exchange_on_closed, and may
+ * also answer it instead. Resuming runs the handler from inside the call, as if nobody had asked to be told yet. */
+void http_exchange_hold(struct http_exchange *exchange);
+void http_exchange_resume(struct http_exchange *exchange);
+
+/* What the hook has found out about a request, for its handler. The server does not look at it; NULL until it is set. */
+void http_exchange_set_note(struct http_exchange *exchange, void *note);
+void *http_exchange_note(const struct http_exchange *exchange);
+
 /* -- the answer: either http_respond*, or http_stream_begin .. http_stream_end */
 
 /* For the head of the answer, before it begins. name and value are copied; value must hold no control byte (it is dropped if
@@ -101,6 +120,9 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
  * follows on a later turn. */
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len);
 void http_stream_end(struct http_exchange *exchange);
+
+/* This answer, which may have begun, is the connection's last. */
+void http_close_after(struct http_exchange *exchange);
 
 /* Raw control, for servers that misbehave on purpose: bytes as they are, behind what was written (without a head before them, only
  * closing ends them); and closing with what the kernel does not take at once discarded, by FIN or by RST. */

@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/http/peers.h"
 #include "common/http/probe.h"
 #include "common/loop.h"
 #include "tests/support/http_fixture.h"
@@ -422,6 +423,104 @@ static void test_the_hook_sees_every_request_and_may_answer_it(void **state)
     http_fixture_end(&fixture);
 }
 
+static void hold(struct http_exchange *exchange, void *arg)
+{
+    struct http_fixture *fixture = arg;
+
+    assert_null(http_exchange_note(exchange)); /* also of a further request on the same connection */
+    http_exchange_set_note(exchange, fixture);
+    http_exchange_hold(exchange);
+    http_add_header(exchange, "X-Hook", "held");
+    fixture->exchange = exchange;
+}
+
+static void begin_held(struct http_fixture *fixture, struct http_peer *peer, const char *requests)
+{
+    http_fixture_init(fixture);
+    fixture->config.on_request = hold;
+    http_fixture_start(fixture);
+    http_peer_dial(fixture, peer);
+    http_peer_send(peer, requests);
+    while (!fixture->exchange)
+        http_fixture_turn(fixture, 1);
+}
+
+static void test_a_held_request_waits_for_its_handler(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    static const struct {
+        const char *status, *end;
+    } answers[] = {
+        {"200 OK",        "hello"   },
+        {"404 Not Found", "}"       },
+        {"403 Forbidden", "\r\n\r\n"},
+    };
+
+    (void)state;
+    begin_held(&fixture, &peer, GET("/") GET("/no") GET("/"));
+    for (int i = 0; i < 3; i++) {
+        struct http_exchange *exchange = fixture.exchange;
+
+        http_fixture_turn(&fixture, 20);
+        assert_int_equal(fixture.handled, i > 0);
+        assert_ptr_equal(http_exchange_note(exchange), &fixture);
+        if (i == 2)
+            http_respond(exchange, 403, NULL, NULL, 0); /* whoever holds it may answer it */
+        else
+            http_exchange_resume(exchange);
+        expect_status(&peer, answers[i].status);
+        http_peer_expect(&peer, "X-Hook: held\r\n");
+        http_peer_expect(&peer, answers[i].end);
+    }
+    assert_int_equal(fixture.handled, 1);
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+static void on_held_closed(void *arg)
+{
+    struct http_fixture *fixture = arg;
+
+    fixture->exchange = NULL;
+    fixture->closed++;
+}
+
+static void test_who_leaves_while_it_is_held_reaches_no_handler(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    begin_held(&fixture, &peer, GET("/"));
+    http_exchange_on_closed(fixture.exchange, on_held_closed, &fixture);
+    http_peer_reset(&peer);
+    http_fixture_wait(&fixture, &fixture.closed, 1);
+    assert_int_equal(fixture.handled, 0);
+    http_fixture_end(&fixture);
+}
+
+/* Its client may have left already: the handler finds that out as it always does. */
+static void test_a_held_request_of_who_has_left_can_go_on(void **state)
+{
+    static const char *const requests[] = {GET("/"), GET("/later"), GET("/stream")};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct http_fixture fixture;
+        struct http_peer peer;
+
+        begin_held(&fixture, &peer, requests[i]);
+        http_peer_reset(&peer);
+        http_fixture_turn(&fixture, 20);
+        http_exchange_resume(fixture.exchange);
+        if (i)
+            http_fixture_wait(&fixture, &fixture.closed, 1);
+        http_fixture_end(&fixture);
+    }
+}
+
 /* -- deadlines of what comes in */
 
 static void test_deadlines(void **state)
@@ -551,6 +650,46 @@ static void test_the_maximum_holds_against_clients_that_do_not_listen(void **sta
     http_fixture_end(&fixture);
 }
 
+static void dial_from(struct http_fixture *fixture, struct http_peer *peer, const char *address)
+{
+    fixture->clients_from = address;
+    http_peer_dial(fixture, peer);
+}
+
+static void test_connections_beyond_an_addresses_maximum_are_told_so(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer first, second, third, other;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    fixture.config.peers = http_peers_create(100, 2);
+    assert_non_null(fixture.config.peers);
+    http_fixture_start(&fixture);
+    dial_from(&fixture, &first, "127.0.0.2");
+    dial_from(&fixture, &second, "127.0.0.2");
+    dial_from(&fixture, &third, "127.0.0.2");
+    dial_from(&fixture, &other, "127.0.0.3");
+    http_peer_send(&third, GET("/"));
+    expect_status(&third, "503 Service Unavailable");
+    http_peer_expect(&third, "Retry-After: 1\r\n");
+    http_peer_expect(&third, "\"detail\":\"Too many connections are open from this address\"");
+    http_peer_expect(&third, "}");
+    http_peer_expect_end(&third);
+    http_peer_close(&third);
+    http_peer_send(&other, GET("/"));
+    expect_status(&other, "200 OK");
+    http_peer_reset(&second);
+    dial_from(&fixture, &third, "127.0.0.2");
+    http_peer_send(&third, GET("/"));
+    expect_status(&third, "200 OK");
+    http_peer_close(&third);
+    http_peer_close(&other);
+    http_peer_close(&first);
+    http_fixture_end(&fixture);
+    http_peers_destroy(fixture.config.peers);
+}
+
 static void test_without_descriptors_a_connection_waits_in_the_backlog(void **state)
 {
     struct http_fixture fixture;
@@ -642,6 +781,7 @@ struct probing {
     pthread_t thread;
     char listen[64];
     const char *path;
+    enum http_probe_over over;
     int timeout_ms, result, done;
 };
 
@@ -649,7 +789,7 @@ static void *probe(void *arg)
 {
     struct probing *probing = arg;
 
-    probing->result = http_probe(probing->listen, probing->path, probing->timeout_ms);
+    probing->result = http_probe(probing->listen, probing->over, probing->path, probing->timeout_ms);
     __atomic_store_n(&probing->done, 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
@@ -675,6 +815,7 @@ static void test_the_probe_tells_the_status_or_what_went_wrong(void **state)
         struct probing probing = {.path = cases[i].path, .timeout_ms = cases[i].timeout_ms};
 
         (void)snprintf(probing.listen, sizeof(probing.listen), "0.0.0.0%s", port);
+        probing.over = fixture.tls ? PROBE_TLS : PROBE_PLAIN;
         assert_int_equal(pthread_create(&probing.thread, NULL, probe, &probing), 0);
         http_fixture_wait(&fixture, &probing.done, 1);
         assert_int_equal(pthread_join(probing.thread, NULL), 0);
@@ -693,12 +834,17 @@ static void test_the_probe_of_a_closed_port_fails_at_once(void **state)
     http_fixture_start(&fixture);
     (void)snprintf(address, sizeof(address), "%s", http_server_address(fixture.server));
     http_fixture_end(&fixture);
-    assert_int_equal(http_probe(address, "/", 5000), ERR_LOST);
-    assert_int_equal(http_probe("nonsense", "/", 5000), ERR_SYNTAX);
+    assert_int_equal(http_probe(address, PROBE_PLAIN, "/", 5000), ERR_LOST);
+    assert_int_equal(http_probe("nonsense", PROBE_PLAIN, "/", 5000), ERR_SYNTAX);
 }
 
 int main(void)
 {
+    const struct CMUnitTest plain_only[] = {
+        cmocka_unit_test(test_connections_beyond_the_maximum_are_told_so),
+        cmocka_unit_test(test_without_descriptors_a_connection_waits_in_the_backlog),
+        cmocka_unit_test(test_connections_beyond_an_addresses_maximum_are_told_so),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_serves_one_request_after_the_other),
         cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
@@ -713,17 +859,20 @@ int main(void)
         cmocka_unit_test(test_a_sane_request_id_is_repeated_and_others_are_replaced),
         cmocka_unit_test(test_headers_that_could_split_the_answer_are_dropped),
         cmocka_unit_test(test_the_hook_sees_every_request_and_may_answer_it),
+        cmocka_unit_test(test_a_held_request_waits_for_its_handler),
+        cmocka_unit_test(test_who_leaves_while_it_is_held_reaches_no_handler),
+        cmocka_unit_test(test_a_held_request_of_who_has_left_can_go_on),
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_single_bytes_do_not_prolong_a_deadline),
         cmocka_unit_test(test_an_idle_connection_closes_and_a_busy_one_does_not),
-        cmocka_unit_test(test_connections_beyond_the_maximum_are_told_so),
         cmocka_unit_test(test_the_maximum_holds_against_clients_that_do_not_listen),
-        cmocka_unit_test(test_without_descriptors_a_connection_waits_in_the_backlog),
         cmocka_unit_test(test_two_servers_may_share_a_port_and_others_may_not),
         cmocka_unit_test(test_addresses),
         cmocka_unit_test(test_the_probe_tells_the_status_or_what_went_wrong),
         cmocka_unit_test(test_the_probe_of_a_closed_port_fails_at_once),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("plain alone", plain_only, NULL, NULL) +
+           cmocka_run_group_tests_name("plain", tests, NULL, NULL) +
+           cmocka_run_group_tests_name("over TLS", tests, http_fixture_begin_tls, http_fixture_end_tls);
 }

@@ -544,6 +544,9 @@ static void test_destroying_the_server_tells_every_handler(void **state)
 
 int main(void)
 {
+    const struct CMUnitTest plain_only[] = {
+        cmocka_unit_test(test_drain_serves_requests_that_have_come_and_connections_that_wait),
+    };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_write_is_one_chunk_and_the_connection_goes_on_after_the_last),
         cmocka_unit_test(test_an_http_1_0_client_gets_the_plain_bytes_and_then_the_end),
@@ -567,9 +570,10 @@ int main(void)
         cmocka_unit_test(test_abort_without_an_answer),
         cmocka_unit_test(test_raw_bytes_pass_as_they_are),
         cmocka_unit_test(test_drain_lets_open_requests_end_and_takes_no_others),
-        cmocka_unit_test(test_drain_serves_requests_that_have_come_and_connections_that_wait),
         cmocka_unit_test(test_destroying_the_server_tells_every_handler),
     };
 
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    return cmocka_run_group_tests_name("plain alone", plain_only, NULL, NULL) +
+           cmocka_run_group_tests_name("plain", tests, NULL, NULL) +
+           cmocka_run_group_tests_name("over TLS", tests, http_fixture_begin_tls, http_fixture_end_tls);
 }

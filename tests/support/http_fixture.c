@@ -5,17 +5,27 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include <arpa/inet.h>
 #include <cmocka.h>
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/ssl.h>
 #include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/http/address.h"
+#include "common/http/tls.h"
+#include "common/http/transport.h"
 #include "common/loop.h"
+#include "tests/support/certificates.h"
 
 enum { DEADLINE_MS = 5000, RECEIVED_MAX = 16 * 1024 * 1024 };
 
@@ -91,6 +101,58 @@ static const struct http_route routes[] = {
 };
 /* clang-format on */
 
+/* -- TLS for all of a group's tests */
+
+static struct {
+    bool wanted;
+    char folder[32], authority[64], pair[64];
+    SSL_CTX *clients;
+} tls;
+
+static SSL_CTX *create_clients(void)
+{
+    SSL_CTX *context = SSL_CTX_new(TLS_client_method());
+
+    assert_non_null(context);
+    assert_int_equal(SSL_CTX_load_verify_locations(context, tls.authority, NULL), 1);
+    SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    return context;
+}
+
+int http_fixture_begin_tls(void **state)
+{
+    struct authority *authority;
+
+    (void)state;
+    (void)signal(SIGPIPE, SIG_IGN);
+    (void)snprintf(tls.folder, sizeof(tls.folder), "/tmp/arkrelay-http-XXXXXX");
+    assert_non_null(mkdtemp(tls.folder));
+    (void)snprintf(tls.authority, sizeof(tls.authority), "%s/authority.pem", tls.folder);
+    (void)snprintf(tls.pair, sizeof(tls.pair), "%s/server.pem", tls.folder);
+    authority = authority_create("test authority", tls.authority);
+    authority_sign(authority, "DNS:localhost", 3600, tls.pair);
+    authority_destroy(authority);
+    tls.clients = create_clients();
+    tls.wanted = true;
+    return 0;
+}
+
+const char *http_fixture_authority(void)
+{
+    return tls.authority;
+}
+
+int http_fixture_end_tls(void **state)
+{
+    (void)state;
+    tls.wanted = false;
+    SSL_CTX_free(tls.clients);
+    (void)unlink(tls.authority);
+    (void)unlink(tls.pair);
+    return rmdir(tls.folder);
+}
+
 /* -- the server */
 
 void http_fixture_init(struct http_fixture *fixture)
@@ -101,6 +163,14 @@ void http_fixture_init(struct http_fixture *fixture)
     fixture->config.routes = routes;
     fixture->config.route_count = sizeof(routes) / sizeof(routes[0]);
     fixture->config.arg = fixture;
+    if (tls.wanted) {
+        const char *why = NULL;
+
+        fixture->tls = http_tls_create(tls.pair, tls.pair, &why);
+        if (!fixture->tls)
+            fail_msg("no certificate: %s", why);
+        fixture->config.tls = fixture->tls;
+    }
 }
 
 void http_fixture_start(struct http_fixture *fixture)
@@ -117,6 +187,7 @@ void http_fixture_start(struct http_fixture *fixture)
 void http_fixture_end(struct http_fixture *fixture)
 {
     fixture->server = http_server_destroy(fixture->server);
+    fixture->tls = http_tls_destroy(fixture->tls);
     fixture->loop = loop_destroy(fixture->loop);
 }
 
@@ -139,6 +210,39 @@ void http_fixture_wait(struct http_fixture *fixture, const int *counter, int val
 
 /* -- the clients */
 
+/* The handshake comes with the first bytes, or in http_peer_dial. */
+static void open_session(struct http_peer *peer)
+{
+    peer->ssl = SSL_new(tls.clients);
+    assert_non_null(peer->ssl);
+    assert_int_equal(fcntl(peer->fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(SSL_set_fd(peer->ssl, peer->fd), 1);
+    assert_int_equal(SSL_set1_host(peer->ssl, "localhost"), 1);
+    SSL_set_connect_state(peer->ssl);
+}
+
+static void shake_hands(struct http_peer *peer)
+{
+    int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
+    int answer, error = SSL_ERROR_WANT_READ;
+
+    while (error == SSL_ERROR_WANT_READ && clock_monotonic_ms() < deadline_ms) {
+        answer = SSL_do_handshake(peer->ssl);
+        error = answer == 1 ? SSL_ERROR_NONE : SSL_get_error(peer->ssl, answer);
+        http_fixture_turn(peer->fixture, 1);
+    }
+    ERR_clear_error();
+    peer->error = error == SSL_ERROR_NONE ? 0 : EPROTO;
+}
+
+static void bind_to(int fd, const char *host)
+{
+    struct sockaddr_in address = {.sin_family = AF_INET};
+
+    assert_int_equal(inet_pton(AF_INET, host, &address.sin_addr), 1);
+    assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+}
+
 void http_peer_dial_unseen(struct http_fixture *fixture, struct http_peer *peer)
 {
     struct http_address address;
@@ -149,17 +253,24 @@ void http_peer_dial_unseen(struct http_fixture *fixture, struct http_peer *peer)
     assert_int_equal(http_address_parse(http_server_address(fixture->server), &address, &why), 0);
     peer->fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(peer->fd >= 0);
+    if (fixture->clients_from)
+        bind_to(peer->fd, fixture->clients_from);
     assert_int_equal(connect(peer->fd, (struct sockaddr *)&address.storage, address.len), 0);
+    if (fixture->tls)
+        open_session(peer);
 }
 
 void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer)
 {
     http_peer_dial_unseen(fixture, peer);
     http_fixture_turn(fixture, 2);
+    if (peer->ssl)
+        shake_hands(peer);
 }
 
 void http_peer_close(struct http_peer *peer)
 {
+    SSL_free(peer->ssl);
     close(peer->fd);
     buf_deinit(&peer->received);
     http_fixture_turn(peer->fixture, 2);
@@ -175,6 +286,8 @@ void http_peer_reset(struct http_peer *peer)
 
 void http_peer_half_close(struct http_peer *peer)
 {
+    if (peer->ssl)
+        (void)transport_goodbye(peer->ssl);
     assert_int_equal(shutdown(peer->fd, SHUT_WR), 0);
     http_fixture_turn(peer->fixture, 2);
 }
@@ -185,7 +298,8 @@ static void receive(struct http_peer *peer)
     ssize_t n = 1;
 
     while (n > 0 && !peer->ended && !peer->error) {
-        n = recv(peer->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+        n = peer->ssl ? transport_recv(peer->fd, peer->ssl, chunk, sizeof(chunk))
+                      : recv(peer->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
         if (n > 0)
             buf_add(&peer->received, chunk, (size_t)n);
         else if (n == 0)
@@ -208,7 +322,8 @@ static void pump(struct http_peer *peer)
 void http_peer_send_bytes(struct http_peer *peer, const char *bytes, size_t len)
 {
     while (len) {
-        ssize_t n = send(peer->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = peer->ssl ? transport_send(peer->fd, peer->ssl, bytes, len)
+                              : send(peer->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && errno != EAGAIN)
             return; /* the server has closed; what it said is what counts */

@@ -7,6 +7,9 @@
  *     GET  /stream      begins a stream with "first"; the test goes on through fixture->exchange
  *     GET  /deaf        as /later, but without on_closed
  *
+ * Between http_fixture_begin_tls and http_fixture_end_tls everything goes over TLS, with a certificate for "localhost" that the
+ * clients check.
+ *
  * Every wait turns the loop until what it waits for is there, and fails after five seconds.
  */
 #ifndef TESTS_SUPPORT_HTTP_FIXTURE_H
@@ -22,12 +25,19 @@ struct http_fixture {
     struct loop *loop;
     struct http_server *server;
     struct http_server_config config; /* may be changed before http_fixture_start */
+    struct http_tls *tls;             /* NULL: plain */
+    const char *clients_from;         /* NULL: any address */
 
     int handled;                    /* requests that reached a handler */
     int closed;                     /* calls of on_closed */
     struct http_exchange *exchange; /* of the last /later, /deaf or /stream; NULL once on_closed was called */
     bool in_call;                   /* set by tests around calls in which on_closed must stay silent */
 };
+
+/* For the whole process; the setup and teardown of a group of tests. */
+int http_fixture_begin_tls(void **state);
+const char *http_fixture_authority(void); /* the path of its certificate */
+int http_fixture_end_tls(void **state);
 
 void http_fixture_init(struct http_fixture *fixture);
 void http_fixture_start(struct http_fixture *fixture);
@@ -39,8 +49,9 @@ void http_fixture_wait(struct http_fixture *fixture, const int *counter, int val
 struct http_peer {
     struct http_fixture *fixture;
     int fd;
+    struct ssl_st *ssl; /* NULL: plain */
     struct buf received;
-    bool ended; /* by FIN; error is set for any other end */
+    bool ended; /* by FIN, under TLS after its goodbye; error is set for any other end */
     int error;
 };
 

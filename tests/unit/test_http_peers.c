@@ -1,0 +1,100 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <arpa/inet.h>
+#include <cmocka.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+#include "common/http/peers.h"
+
+enum { MANY = 1000 };
+
+static uint32_t enter(struct http_peers *peers, const char *host)
+{
+    struct sockaddr_in v4 = {.sin_family = AF_INET};
+    struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
+
+    if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
+        return http_peers_enter(peers, (const struct sockaddr *)(const void *)&v4);
+    assert_int_equal(inet_pton(AF_INET6, host, &v6.sin6_addr), 1);
+    return http_peers_enter(peers, (const struct sockaddr *)(const void *)&v6);
+}
+
+static void test_which_addresses_count_as_one(void **state)
+{
+    static const struct {
+        const char *name, *first, *second;
+        bool are_one;
+    } cases[] = {
+        {"the same IPv4 address",                     "192.0.2.1",        "192.0.2.1",            true },
+        {"neighbours in IPv4",                        "192.0.2.1",        "192.0.2.2",            false},
+        {"the same IPv6 address",                     "2001:db8::1",      "2001:db8::1",          true },
+        {"two IPv6 addresses of one /64",             "2001:db8::1",      "2001:db8::ffff:0:0:2", true },
+        {"two IPv6 addresses of one /63",             "2001:db8:0:2::1",  "2001:db8:0:3::1",      false},
+        {"an IPv4 address, and it as IPv6 writes it", "192.0.2.1",        "::ffff:192.0.2.1",     true },
+        {"two IPv4 addresses as IPv6 writes them",    "::ffff:192.0.2.1", "::ffff:192.0.2.2",     false},
+        {"the loopback addresses of both families",   "127.0.0.1",        "::1",                  false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_peers *peers = http_peers_create(8, 1);
+
+        print_message("  %s\n", cases[i].name);
+        assert_true(enter(peers, cases[i].first) != 0);
+        assert_int_equal(enter(peers, cases[i].second) == 0, cases[i].are_one);
+        http_peers_destroy(peers);
+    }
+}
+
+static void test_an_address_has_room_again_when_a_connection_ends(void **state)
+{
+    struct http_peers *peers = http_peers_create(8, 2);
+    uint32_t entry = enter(peers, "192.0.2.1");
+
+    (void)state;
+    assert_int_equal(enter(peers, "192.0.2.1"), entry);
+    assert_int_equal(enter(peers, "192.0.2.1"), 0);
+    http_peers_leave(peers, entry);
+    assert_int_equal(enter(peers, "192.0.2.1"), entry);
+    assert_int_equal(enter(peers, "192.0.2.1"), 0);
+    http_peers_destroy(peers);
+}
+
+/* The table is full at `MANY`: what has left must not stay in it. */
+static void test_addresses_that_left_make_room_for_others(void **state)
+{
+    struct http_peers *peers = http_peers_create(MANY, 5);
+    uint32_t entries[MANY];
+    char host[64];
+
+    (void)state;
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < MANY; i++) {
+            (void)snprintf(host, sizeof(host), "2001:db8:%x:%x::1", round, i);
+            entries[i] = enter(peers, host);
+            assert_true(entries[i] != 0);
+        }
+        assert_int_equal(enter(peers, "192.0.2.1"), 0);
+        for (int i = 0; i < MANY; i++) /* in another order than they came */
+            http_peers_leave(peers, entries[(i * 7 + round) % MANY]);
+    }
+    assert_true(enter(peers, "192.0.2.1") != 0);
+    http_peers_destroy(peers);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_which_addresses_count_as_one),
+        cmocka_unit_test(test_an_address_has_room_again_when_a_connection_ends),
+        cmocka_unit_test(test_addresses_that_left_make_room_for_others),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
