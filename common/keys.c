@@ -34,6 +34,11 @@ void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition)
     (void)snprintf(out, KEYS_PREFIX_SIZE, PREFIX "%u}:wake", partition);
 }
 
+void keys_client(char out[KEYS_CLIENT_SIZE], const char *client)
+{
+    (void)snprintf(out, KEYS_CLIENT_SIZE, PREFIX "client:%s}:", client);
+}
+
 void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id, unsigned partition)
 {
     (void)snprintf(out, KEYS_CHANNEL_SIZE, PREFIX "%u}:channel:%s", partition, full_id);

@@ -12,7 +12,11 @@
 
 #include "common/task.h"
 
-enum { KEYS_PREFIX_SIZE = 32, KEYS_CHANNEL_SIZE = KEYS_PREFIX_SIZE + 8 + TASK_FULL_ID_SIZE };
+enum {
+    KEYS_PREFIX_SIZE = 32,
+    KEYS_CLIENT_SIZE = KEYS_PREFIX_SIZE + TASK_CLIENT_MAX,
+    KEYS_CHANNEL_SIZE = KEYS_PREFIX_SIZE + 8 + TASK_FULL_ID_SIZE,
+};
 
 /* "arkrelay:{p}:"; partitions is 1 unless on a Cluster. */
 void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition);
@@ -21,6 +25,8 @@ unsigned keys_partition(const char *full_id, unsigned partitions);
 void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:wake" */
 void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id,
                   unsigned partition); /* "arkrelay:{p}:channel:<id>" */
+
+void keys_client(char out[KEYS_CLIENT_SIZE], const char *client); /* "arkrelay:{client:<client>}:" */
 
 /* The full id inside of a channel's name, or NULL when it is not one. Points into `channel`. */
 const char *keys_channel_id(const char *channel);

@@ -24,6 +24,10 @@ struct loop {
     int signals_seen;
     loop_fn *on_drain, *on_stop;
     void *signal_arg;
+
+    struct event *hangup; /* NULL until loop_on_reload */
+    loop_fn *on_reload;
+    void *reload_arg;
 };
 
 /* Takes the whole list first: what is deferred meanwhile belongs to the turn after. */
@@ -104,6 +108,8 @@ struct loop *loop_destroy(struct loop *loop)
     for (int i = 0; i < SIGNALS; i++)
         if (loop->signals[i])
             event_free(loop->signals[i]);
+    if (loop->hangup)
+        event_free(loop->hangup);
     if (loop->wakeup)
         event_free(loop->wakeup);
     if (loop->wakeup_fd >= 0)
@@ -205,4 +211,21 @@ int loop_on_signals(struct loop *loop, loop_fn *on_drain, loop_fn *on_stop, void
             return ERR_NO_MEMORY;
     }
     return 0;
+}
+
+static void on_hangup(evutil_socket_t number, short what, void *arg)
+{
+    struct loop *loop = arg;
+
+    (void)number;
+    (void)what;
+    loop->on_reload(loop->reload_arg);
+}
+
+int loop_on_reload(struct loop *loop, loop_fn *fn, void *arg)
+{
+    loop->on_reload = fn;
+    loop->reload_arg = arg;
+    loop->hangup = evsignal_new(loop->base, SIGHUP, on_hangup, loop);
+    return loop->hangup && !evsignal_add(loop->hangup, NULL) ? 0 : ERR_NO_MEMORY;
 }

@@ -49,4 +49,7 @@ void loop_wakeup(struct loop *loop);
  * process; loop_destroy removes the handlers. */
 int loop_on_signals(struct loop *loop, loop_fn *on_drain, loop_fn *on_stop, void *arg) MUST_CHECK;
 
+/* Each SIGHUP calls fn(arg); several that come at once may be merged. For the loop that hears the signals above. */
+int loop_on_reload(struct loop *loop, loop_fn *fn, void *arg) MUST_CHECK;
+
 #endif

@@ -32,6 +32,7 @@ struct ark_answer *ark_answer_create(const struct ark_answer_setup *setup)
         return NULL;
     answer->collect.on_slot = setup->on_slot;
     answer->collect.arg = setup->arg;
+    answer->collect.secret = setup->secret;
     answer->collect.result.expected = setup->expected;
     answer->collect.result.generated = -1;
     answer->max_bytes = setup->max_bytes;

@@ -67,6 +67,7 @@ struct ark_answer_setup {
     int expected;         /* ark_request.images */
     size_t max_bytes;     /* of the whole body */
     size_t max_line;      /* of one event of a stream */
+    const char *secret;   /* covered with asterisks where ARK's errors repeat it; NULL: nothing. Borrowed */
     ark_slot_fn *on_slot; /* may be NULL */
     void *arg;
 };

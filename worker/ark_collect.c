@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "worker/redact.h"
+
 void ark_copy_text(char *out, size_t size, const char *text)
 {
     size_t len = strlen(text);
@@ -27,8 +29,8 @@ static const char *text_of(const json_t *object, const char *name)
     return text ? text : "";
 }
 
-/* Usually {code, message, ...}; some gateways put a bare sentence there. */
-static bool read_error(const json_t *json, struct ark_error *out)
+/* Usually {code, message, ...}; some gateways put a bare sentence there, and some repeat the key in it. */
+static bool read_error(const struct ark_collect *collect, const json_t *json, struct ark_error *out)
 {
     struct ark_error error = {0};
 
@@ -41,6 +43,9 @@ static bool read_error(const json_t *json, struct ark_error *out)
     }
     if (!*error.code && !*error.message)
         return false;
+    redact_secret(error.code, collect->secret);
+    redact_secret(error.message, collect->secret);
+    redact_secret(error.param, collect->secret);
     *out = error;
     return true;
 }
@@ -50,7 +55,7 @@ bool ark_collect_error(struct ark_collect *collect, const json_t *error)
     struct ark_result *result = &collect->result;
     struct ark_error read;
 
-    if (!read_error(error, &read))
+    if (!read_error(collect, error, &read))
         return false;
     if (!result->has_error)
         result->error = read;
@@ -159,7 +164,7 @@ static void give_failure(struct ark_collect *collect, struct ark_slot slot, cons
 {
     struct ark_error error = {.code = "NoImage", .message = "ARK sent neither an image nor an error for this slot."};
 
-    (void)read_error(json_object_get(item, "error"), &error);
+    (void)read_error(collect, json_object_get(item, "error"), &error);
     if (!collect->result.failed)
         collect->result.slot_error = error;
     slot.code = error.code;

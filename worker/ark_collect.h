@@ -18,7 +18,8 @@ struct ark_collect {
     struct ark_result result;
     ark_slot_fn *on_slot; /* may be NULL */
     void *arg;
-    int err; /* the first failure to keep what came: ERR_NO_MEMORY */
+    const char *secret; /* as ark_answer_setup has it */
+    int err;            /* the first failure to keep what came: ERR_NO_MEMORY */
 };
 
 enum { ARK_NEXT_INDEX = -1 };

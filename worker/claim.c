@@ -42,6 +42,8 @@ static bool read_job(const redisReply *reply, struct claimed_job *job)
     job->request = script_text(reply, 3, &job->request_len);
     job->paid_calls = text_as_int(reply, 4);
     job->max_paid_calls = text_as_int(reply, 5);
+    if (script_int(reply, 6, &job->epoch_ms))
+        job->epoch_ms = 0;
     job->trace = script_text(reply, 7, NULL);
     return job->id && job->fence && job->trace;
 }

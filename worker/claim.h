@@ -27,6 +27,7 @@ struct claimed_job {
     const char *request;            /* canonical JSON */
     size_t request_len;
     int attempt, paid_calls, max_paid_calls;
+    int64_t epoch_ms; /* when the task was created; 0: not known */
 };
 
 struct claim_config {

@@ -3,13 +3,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/http/server.h"
 #include "common/log.h"
 #include "worker/runner.h"
+#include "worker/worker_metrics.h"
+
+enum { METRICS_MAX = 256 * 1024 };
 
 struct health {
     struct http_server *server;
-    const struct runner *runner;
+    struct health_config config;
 };
 
 static void respond_ok(struct http_exchange *exchange)
@@ -29,19 +33,50 @@ static void get_readyz(struct http_exchange *exchange, void *arg)
 {
     const struct health *health = arg;
 
-    if (runner_is_ready(health->runner))
+    if (runner_is_ready(health->config.runner))
         respond_ok(exchange);
     else
         http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_STORE_UNAVAILABLE,
                                                                 .detail = "Redis is away, or this worker drains."});
 }
 
+static void respond_metrics(struct http_exchange *exchange, const struct metrics *const *all, size_t count)
+{
+    struct buf body;
+
+    buf_init(&body, METRICS_MAX);
+    metrics_write(&body, all, count);
+    if (buf_error(&body))
+        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+    else
+        http_respond(exchange, 200, METRICS_CONTENT_TYPE, body.data, body.len);
+    buf_deinit(&body);
+}
+
+static void get_metrics(struct http_exchange *exchange, void *arg)
+{
+    const struct health *health = arg;
+    const struct health_config *config = &health->config;
+    struct metrics *asked = config->metrics ? metrics_create(&worker_metric_table) : NULL;
+
+    if (!asked) {
+        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+        return;
+    }
+    shared_metrics_fill(asked);
+    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), runner_has_redis(config->runner));
+    metrics_set(asked, SAMPLE(METRIC_WORKER_BUSY), runner_jobs(config->runner));
+    respond_metrics(exchange, (const struct metrics *const[]){config->metrics, asked}, 2);
+    metrics_destroy(asked);
+}
+
 static const struct http_route routes[] = {
-    {HTTP_GET, "/livez",  get_livez },
-    {HTTP_GET, "/readyz", get_readyz},
+    {HTTP_GET, "/livez",   get_livez  },
+    {HTTP_GET, "/readyz",  get_readyz },
+    {HTTP_GET, "/metrics", get_metrics},
 };
 
-struct health *health_create(struct loop *loop, const char *listen, const struct runner *runner, const char **why)
+struct health *health_create(struct loop *loop, const struct health_config *setup, const char **why)
 {
     struct health *health = calloc(1, sizeof(*health));
     struct http_server_config config;
@@ -50,12 +85,12 @@ struct health *health_create(struct loop *loop, const char *listen, const struct
     if (!health)
         return NULL;
     http_server_config_init(&config);
-    config.listen = listen;
+    config.listen = setup->listen;
     config.routes = routes;
     config.route_count = sizeof(routes) / sizeof(routes[0]);
     config.connections_max = 100;
     config.arg = health;
-    health->runner = runner;
+    health->config = *setup;
     health->server = http_server_create(loop, &config, why);
     if (!health->server)
         return health_destroy(health);

@@ -1,4 +1,4 @@
-/* health - the worker's small listener: /livez and /readyz
+/* health - the worker's small listener: /livez, /readyz and /metrics
  *
  * Threads: the loop's thread only.
  */
@@ -7,10 +7,17 @@
 
 struct health;
 struct loop;
+struct metrics;
 struct runner;
 
-/* On failure NULL, and *why says what the system said. Borrows the runner. */
-struct health *health_create(struct loop *loop, const char *listen, const struct runner *runner, const char **why);
+struct health_config {
+    const char *listen;
+    const struct runner *runner;
+    struct metrics *metrics; /* NULL: there is nothing to tell */
+};
+
+/* On failure NULL, and *why says what the system said. Borrows what the config names. */
+struct health *health_create(struct loop *loop, const struct health_config *config, const char **why);
 struct health *health_destroy(struct health *health); /* accepts NULL; returns NULL */
 
 #endif

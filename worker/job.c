@@ -12,6 +12,7 @@
 #include "worker/claim.h"
 #include "worker/governor.h"
 #include "worker/job_body.h"
+#include "worker/worker_metrics.h"
 
 static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "reporting", "gone"};
 
@@ -133,6 +134,7 @@ static struct job_body *create(const struct job_context *context, const struct c
     (void)snprintf(job->trace, sizeof(job->trace), "%s", claimed->trace);
     job->attempt = claimed->attempt;
     job->max_paid_calls = claimed->max_paid_calls;
+    job->epoch_ms = claimed->epoch_ms;
     job->started_ms = clock_monotonic_ms();
     make_call_id(job->call_id);
     job->reckoned = governor_images_per_call(context->governor);
@@ -178,6 +180,8 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
 
     if (!job)
         return NULL;
+    if (claimed->attempt == 1)
+        worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
     err = build_request(job, claimed);
     if (err == ERR_NO_MEMORY)
         return job_destroy(&job->job);

@@ -28,6 +28,7 @@ struct fetch;
 struct governor;
 struct job;
 struct loop;
+struct metrics;
 struct redis;
 
 /* What all jobs of a worker share. */
@@ -38,6 +39,7 @@ struct job_context {
     struct durable *durable;   /* see report.h */
     struct governor *governor; /* each job holds one permit from its claim on */
     struct fetch *fetch;
+    struct metrics *metrics; /* NULL: nobody counts */
     struct lease_keeper *leases;
     const char *prefix;
     int64_t lease_ms;
@@ -47,6 +49,7 @@ struct job_context {
     struct ark_defaults ark;
     const char *ark_url;       /* of the images/generations endpoint */
     const char *authorization; /* the whole header line; never logged */
+    const char *ark_key;       /* "": none */
     int64_t ark_timeout_ms, ark_timeout_per_image_ms;
     size_t ark_answer_max;
 

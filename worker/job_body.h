@@ -34,7 +34,8 @@ struct job_body {
     char call_id[CALL_ID_SIZE];
     int attempt, paid_calls, max_paid_calls;
     bool cancelled;
-    int64_t started_ms;
+    int64_t epoch_ms; /* when the task was created */
+    int64_t started_ms, called_ms;
     int reckoned; /* images that the account's governor counts for this job */
 
     struct report *report;

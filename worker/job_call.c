@@ -6,6 +6,8 @@
 #include "common/random.h"
 #include "worker/governor.h"
 #include "worker/job_body.h"
+#include "worker/redact.h"
+#include "worker/worker_metrics.h"
 
 enum { HEADER_SIZE = 128 };
 
@@ -28,7 +30,7 @@ static void settle(struct job_body *job, const struct verdict *verdict, const st
 
 static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
-    char words[256];
+    char plain[200], words[256];
 
     log_info(
         "job", verdict_action_name(verdict->action),
@@ -36,7 +38,7 @@ static void log_verdict(const struct job_body *job, const struct verdict *verdic
         job->id, job->attempt, job->call_id, ark->images, ark->failed, charge_name(verdict->charge),
         verdict->problem < PROBLEM_COUNT ? problem_code(verdict->problem) : "-", ark->http_status,
         *ark->request_id ? ark->request_id : "-", (long long)(clock_monotonic_ms() - job->started_ms),
-        log_quote(words, sizeof(words), verdict->words));
+        log_quote(words, sizeof(words), redact(plain, sizeof(plain), verdict->words)));
 }
 
 static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -81,6 +83,7 @@ static void conclude(struct job_body *job, enum fetch_end end, const char *words
     job_tell_missing(job, ark);
     verdict_decide(&evidence, &verdict);
     log_verdict(job, &verdict, ark);
+    worker_metrics_call(job->context->metrics, &verdict, clock_monotonic_ms() - job->called_ms);
     settle(job, &verdict, ark);
     act_on(job, &verdict, ark);
 }
@@ -150,12 +153,14 @@ void job_call_start(struct job_body *job)
         .expected = job->request.images,
         .max_bytes = job->context->ark_answer_max,
         .max_line = job->context->ark_answer_max,
+        .secret = job->context->ark_key,
         .on_slot = job_on_slot,
         .arg = job,
     };
     int err;
 
     job_enter(job, JOB_CALLING, "the paid call is open");
+    job->called_ms = clock_monotonic_ms();
     job->answer = ark_answer_create(&setup);
     if (!job->answer) {
         job_finish_handback(job, CHARGE_VOID);

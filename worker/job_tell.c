@@ -6,6 +6,7 @@
 #include "common/random.h"
 #include "common/task_event.h"
 #include "worker/job_body.h"
+#include "worker/worker_metrics.h"
 
 enum {
     EVENT_MAX = 96 << 20,
@@ -19,6 +20,8 @@ static void finish(struct job_body *job, const char *outcome, enum charge charge
         .outcome = outcome, .charge = charge_name(charge), .delay_ms = delay_ms, .data = data};
 
     job_enter(job, JOB_REPORTING, outcome);
+    if (strcmp(outcome, "retry") != 0 && strcmp(outcome, "handback") != 0)
+        worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
     report_finish(job->report, &end);
 }
 
@@ -92,6 +95,7 @@ void job_on_slot(const struct ark_slot *slot, void *arg)
 {
     struct job_body *job = arg;
 
+    metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
     if (slot->url)
         tell_slot(job, (struct process_event){
                            .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
@@ -180,6 +184,7 @@ void job_finish_retry(struct job_body *job, const struct verdict *verdict, const
         (struct process_event){
             .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words});
     finish_with(job, "retry", verdict->charge, delay_ms, &data);
+    metrics_add(context->metrics, SAMPLE(METRIC_RETRIES), 1);
     buf_deinit(&data);
 }
 

@@ -6,24 +6,31 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/core_dump.h"
 #include "common/err.h"
 #include "common/http/probe.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/notify.h"
+#include "common/presence.h"
 #include "common/redis/address.h"
 #include "worker/health.h"
 #include "worker/runner.h"
+#include "worker/worker_metrics.h"
 #include "worker/worker_options.h"
 
-enum { NAME_SIZE = 96, PROBE_TIMEOUT_MS = 3000 };
+enum { PROBE_TIMEOUT_MS = 3000 };
 
 struct worker {
     struct worker_options options;
     struct redis_address redis;
-    char name[NAME_SIZE];
+    char name[PRESENCE_NAME_SIZE];
     struct loop *loop;
+    struct metrics *metrics;
     struct runner *runner;
     struct health *health;
+    struct notify *notify; /* NULL: there is no service manager */
+    bool unfit;            /* Redis must not keep tasks */
 };
 
 static void on_drained(void *arg)
@@ -33,11 +40,22 @@ static void on_drained(void *arg)
     loop_stop(worker->loop);
 }
 
+static void on_unfit(const char *why, void *arg)
+{
+    struct worker *worker = arg;
+    char quoted[512];
+
+    log_error("worker", "this Redis must not keep tasks", "why=%s", log_quote(quoted, sizeof(quoted), why));
+    worker->unfit = true;
+    loop_stop(worker->loop);
+}
+
 static void on_drain(void *arg)
 {
     struct worker *worker = arg;
 
     runner_drain(worker->runner);
+    notify_stopping(worker->notify);
 }
 
 static void on_stop(void *arg)
@@ -49,15 +67,24 @@ static void on_stop(void *arg)
     loop_stop(worker->loop);
 }
 
-static void set_name(struct worker *worker)
+static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
 {
-    char host[64] = "worker";
+    const struct worker *worker = arg;
+    int jobs = runner_jobs(worker->runner);
 
-    (void)gethostname(host, sizeof(host) - 1);
-    if (*worker->options.name)
-        (void)snprintf(worker->name, sizeof(worker->name), "%s", worker->options.name);
+    if (!runner_has_redis(worker->runner))
+        (void)snprintf(out, NOTIFY_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
     else
-        (void)snprintf(worker->name, sizeof(worker->name), "%s:%ld", host, (long)getpid());
+        (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s, %d jobs in flight",
+                       runner_is_ready(worker->runner) ? "taking tasks" : "draining", jobs);
+}
+
+/* A worker that waits for Redis is at work too: it is not to be ended for it. */
+static void notify_started(struct worker *worker)
+{
+    worker->notify = notify_create(
+        &(struct notify_config){.loop = worker->loop, .program = "worker", .describe = describe, .arg = worker});
+    notify_ready(worker->notify);
 }
 
 /* What the rows of the table cannot say. Prints what is wrong. */
@@ -98,19 +125,28 @@ static int create_parts(struct worker *worker)
 {
     const char *why = "out of memory";
 
+    worker->metrics = metrics_create(&worker_metric_table);
+    metrics_set(worker->metrics, SAMPLE(METRIC_WORKER_SLOTS), worker->options.concurrency);
+    metrics_set(worker->metrics, SAMPLE(METRIC_IMAGES_LIMIT), worker->options.ark_images_per_minute);
     worker->loop = loop_create();
-    if (!worker->loop || loop_on_signals(worker->loop, on_drain, on_stop, worker))
+    if (!worker->metrics || !worker->loop || loop_on_signals(worker->loop, on_drain, on_stop, worker))
         goto failed;
     worker->runner = runner_create(&(struct runner_config){.loop = worker->loop,
                                                            .options = &worker->options,
                                                            .redis = &worker->redis,
                                                            .name = worker->name,
+                                                           .metrics = worker->metrics,
                                                            .on_drained = on_drained,
+                                                           .on_unfit = on_unfit,
                                                            .arg = worker});
     if (!worker->runner)
         goto failed;
     if (strcmp(worker->options.listen, "off") != 0) {
-        worker->health = health_create(worker->loop, worker->options.listen, worker->runner, &why);
+        worker->health =
+            health_create(worker->loop,
+                          &(struct health_config){
+                              .listen = worker->options.listen, .runner = worker->runner, .metrics = worker->metrics},
+                          &why);
         if (!worker->health)
             goto failed;
     }
@@ -122,9 +158,11 @@ failed:
 
 static void destroy_parts(struct worker *worker)
 {
+    notify_destroy(worker->notify);
     health_destroy(worker->health);
     runner_destroy(worker->runner);
     loop_destroy(worker->loop);
+    metrics_destroy(worker->metrics);
 }
 
 static int run(struct worker *worker)
@@ -134,20 +172,26 @@ static int run(struct worker *worker)
     if (check_options(worker))
         return OPTIONS_EXIT_BAD;
     log_setup((enum log_level)worker->options.shared.log_level, (enum log_format)worker->options.shared.log_format);
-    set_name(worker);
+    if (!worker->options.shared.core_dumps)
+        core_dump_forbid();
+    presence_name(worker->name, worker->options.name);
     announce(worker);
     err = create_parts(worker);
     if (!err) {
+        notify_started(worker);
         loop_run(worker->loop);
         log_info("worker", "stopped", "jobs=%d", runner_jobs(worker->runner));
     }
     destroy_parts(worker);
+    if (worker->unfit)
+        return OPTIONS_EXIT_BAD;
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
 static int probe(const struct worker *worker)
 {
-    return http_probe(worker->options.listen, "/readyz", PROBE_TIMEOUT_MS) == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return http_probe(worker->options.listen, PROBE_PLAIN, "/readyz", PROBE_TIMEOUT_MS) == 200 ? EXIT_SUCCESS
+                                                                                               : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

@@ -4,9 +4,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/presence.h"
 #include "common/redis/client.h"
 #include "worker/audit.h"
 #include "worker/claim.h"
@@ -16,8 +18,16 @@
 #include "worker/job.h"
 #include "worker/lease.h"
 #include "worker/reaper.h"
+#include "worker/worker_metrics.h"
 
-enum { PARTITION = 0, URL_SIZE = 1100, HEADER_SIZE = 4200, REDIS_OUTPUT_MAX = 256 << 20, AUDIT_MS = 60000 };
+enum {
+    PARTITION = 0,
+    URL_SIZE = 1100,
+    HEADER_SIZE = 4200,
+    REDIS_OUTPUT_MAX = 256 << 20,
+    AUDIT_MS = 60000,
+    ARK_MS_MAX = 512
+};
 
 /* Soon after a blip, and well below the reaper's hold after a long one. */
 static const struct backoff reconnect = {.base_ms = 100, .max_ms = 2000};
@@ -35,11 +45,11 @@ struct runner {
     struct lease_keeper *leases;
     struct claim *claim;
     struct reaper *reaper;
+    struct presence *presence;
     struct job_context context;
     struct job_list jobs;
     int job_count;
     bool draining, claim_stopped, drained;
-    struct loop_deferred tell_drained;
     char prefix[KEYS_PREFIX_SIZE], wake[KEYS_PREFIX_SIZE];
     char ark_url[URL_SIZE], authorization[HEADER_SIZE];
 };
@@ -62,7 +72,7 @@ static void check_drained(struct runner *runner)
     if (!runner->draining || runner->drained || runner->job_count || !has_left_redis(runner))
         return;
     runner->drained = true;
-    loop_defer(runner->config.loop, &runner->tell_drained, tell_drained, runner);
+    presence_leave(runner->presence, tell_drained, runner);
 }
 
 /* -- jobs */
@@ -143,10 +153,19 @@ static void on_ready(void *arg)
     struct runner *runner = arg;
     struct job *job;
 
+    presence_tell(runner->presence);
     lease_renew_now(runner->leases);
     TAILQ_FOREACH (job, &runner->jobs, link)
         job_resume(job);
     claim_more(runner->claim);
+}
+
+static void on_unfit(const char *why, void *arg)
+{
+    const struct runner *runner = arg;
+
+    if (runner->config.on_unfit)
+        runner->config.on_unfit(why, runner->config.arg);
 }
 
 static void on_commands_lost(void *arg)
@@ -180,11 +199,43 @@ static struct redis *connect_redis(struct runner *runner, const char *name, stru
         .command_timeout_ms = runner->config.options->shared.redis_timeout_ms,
         .reconnect = reconnect,
         .output_max = REDIS_OUTPUT_MAX,
+        .metrics = runner->config.metrics,
         .events = events,
         .arg = runner,
     };
 
     return redis_create(runner->config.loop, &config);
+}
+
+/* -- what Redis hears of this worker */
+
+/* "0,0,4,9,...": how many ARK calls took no longer than each bound of the histogram, and how many there were. */
+static void say_ark_ms(struct presence_note *note, const struct metrics *metrics)
+{
+    struct buf counts;
+
+    buf_init(&counts, ARK_MS_MAX);
+    for (size_t i = 0; i <= worker_metric_table.rows[METRIC_ARK_SECONDS].bound_count; i++)
+        buf_addf(&counts, i ? ",%lld" : "%lld", (long long)metrics_cumulative(&metrics, 1, METRIC_ARK_SECONDS, i));
+    if (!buf_error(&counts))
+        presence_say(note, "ark_ms", "%s", buf_text(&counts));
+    buf_deinit(&counts);
+}
+
+static void describe(struct presence_note *note, void *arg)
+{
+    const struct runner *runner = arg;
+    const struct metrics *metrics = runner->config.metrics;
+
+    presence_say(note, "draining", "%d", runner->draining);
+    presence_say(note, "slots", "%lld", (long long)runner->config.options->concurrency);
+    presence_say(note, "busy", "%d", runner->job_count);
+    presence_say(note, "images_per_minute", "%lld", (long long)runner->config.options->ark_images_per_minute);
+    if (!metrics)
+        return;
+    presence_say(note, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
+    presence_say(note, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
+    say_ark_ms(note, metrics);
 }
 
 /* -- birth and death */
@@ -234,6 +285,7 @@ static void set_context(struct runner *runner)
         .durable = runner->durable,
         .governor = runner->governor,
         .fetch = runner->fetch,
+        .metrics = runner->config.metrics,
         .leases = runner->leases,
         .prefix = runner->prefix,
         .lease_ms = options->lease_ms,
@@ -242,6 +294,7 @@ static void set_context(struct runner *runner)
         .ark = ark_defaults(options),
         .ark_url = runner->ark_url,
         .authorization = runner->authorization,
+        .ark_key = options->ark_api_key,
         .ark_timeout_ms = options->ark_timeout_ms,
         .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
         .ark_answer_max = (size_t)options->ark_answer_max,
@@ -294,8 +347,9 @@ static bool create_parts(struct runner *runner)
                                                        .first_byte_ms = options->ark_first_byte_timeout_ms,
                                                        .ca_file = options->ark_ca_file,
                                                        .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
-    runner->commands = connect_redis(runner, "arkrelay-worker:commands",
-                                     (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost});
+    runner->commands =
+        connect_redis(runner, "arkrelay-worker:commands",
+                      (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost, .on_unfit = on_unfit});
     runner->waiter = connect_redis(runner, "arkrelay-worker:wait", (struct redis_events){.on_ready = on_waiter_ready});
     if (!runner->commands || !create_governor(runner) || !create_durable(runner))
         return false;
@@ -321,12 +375,20 @@ static bool create_parts(struct runner *runner)
                                                         .on_stopped = on_claim_stopped,
                                                         .arg = runner});
     runner->reaper = reaper_create(loop, runner->commands, runner->prefix);
+    runner->presence = presence_create(&(struct presence_config){.loop = loop,
+                                                                 .redis = runner->commands,
+                                                                 .name = runner->config.name,
+                                                                 .role = "worker",
+                                                                 .interval_ms = options->shared.presence_ms,
+                                                                 .describe = describe,
+                                                                 .arg = runner});
     runner->audit = audit_create(&(struct audit_config){.loop = loop,
                                                         .redis = runner->commands,
                                                         .prefix = runner->prefix,
                                                         .worker = runner->config.name,
                                                         .interval_ms = AUDIT_MS});
-    return runner->fetch && runner->waiter && runner->leases && runner->claim && runner->reaper && runner->audit;
+    return runner->fetch && runner->waiter && runner->leases && runner->claim && runner->reaper && runner->audit &&
+           runner->presence;
 }
 
 struct runner *runner_create(const struct runner_config *config)
@@ -356,6 +418,7 @@ struct runner *runner_destroy(struct runner *runner)
         TAILQ_REMOVE(&runner->jobs, job, link);
         job_destroy(job);
     }
+    presence_destroy(runner->presence);
     audit_destroy(runner->audit);
     reaper_destroy(runner->reaper);
     claim_destroy(runner->claim);
@@ -384,6 +447,11 @@ void runner_drain(struct runner *runner)
 bool runner_is_ready(const struct runner *runner)
 {
     return !runner->draining && redis_is_ready(runner->commands);
+}
+
+bool runner_has_redis(const struct runner *runner)
+{
+    return redis_is_ready(runner->commands);
 }
 
 int runner_jobs(const struct runner *runner)

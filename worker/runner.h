@@ -15,6 +15,7 @@
 #include "worker/worker_options.h"
 
 struct loop;
+struct metrics;
 struct runner;
 
 struct runner_config {
@@ -22,7 +23,9 @@ struct runner_config {
     const struct worker_options *options; /* borrowed */
     const struct redis_address *redis;    /* borrowed */
     const char *name;                     /* this worker's; borrowed */
+    struct metrics *metrics;              /* borrowed; NULL: nobody counts */
     void (*on_drained)(void *arg);
+    void (*on_unfit)(const char *why, void *arg); /* Redis is there, and must not keep tasks: the program is to end */
     void *arg;
 };
 
@@ -33,6 +36,7 @@ struct runner *runner_destroy(struct runner *runner); /* drops what runs: REAP s
 void runner_drain(struct runner *runner);
 
 bool runner_is_ready(const struct runner *runner); /* Redis is there and jobs are taken */
+bool runner_has_redis(const struct runner *runner);
 int runner_jobs(const struct runner *runner);
 
 #endif

@@ -66,7 +66,7 @@ static const struct option_row rows[] = {
     { "backoff-max", "RETRY_BACKOFF_MAX", OPT_MS, AT(backoff_max_ms), "60s", 1, HOUR,
       "the longest wait before any attempt", NULL },
     { "listen", "WORKER_LISTEN", OPT_STRING, AT(listen), "127.0.0.1:9100", 1, 256,
-      "host:port of /livez and /readyz; off: none", NULL },
+      "host:port of /livez, /readyz and /metrics; off: none", NULL },
     { "name", "WORKER_NAME", OPT_STRING, AT(name), "", 0, 64,
       "what this worker is called in Redis and logs; empty: its host and process id", NULL },
     SHARED_OPTION_ROWS(struct worker_options, shared),

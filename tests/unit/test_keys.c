@@ -12,7 +12,7 @@
 
 static void test_names(void **state)
 {
-    char prefix[KEYS_PREFIX_SIZE], channel[KEYS_CHANNEL_SIZE];
+    char prefix[KEYS_PREFIX_SIZE], channel[KEYS_CHANNEL_SIZE], client[KEYS_CLIENT_SIZE];
 
     (void)state;
     keys_prefix(prefix, 0);
@@ -23,6 +23,10 @@ static void test_names(void **state)
     assert_string_equal(prefix, "arkrelay:{0}:wake");
     keys_wake(prefix, UINT_MAX);
     assert_string_equal(prefix, "arkrelay:{4294967295}:wake");
+    keys_client(client, "shop");
+    assert_string_equal(client, "arkrelay:{client:shop}:");
+    keys_client(client, "c2345678901234567890123456789012");
+    assert_string_equal(client, "arkrelay:{client:c2345678901234567890123456789012}:");
     keys_channel(channel, "public.t1", 3);
     assert_string_equal(channel, "arkrelay:{3}:channel:public.t1");
 }

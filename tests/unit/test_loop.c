@@ -264,6 +264,25 @@ static void test_the_first_signal_drains_and_each_further_one_stops(void **state
     assert_string_equal(world->story, "dss");
 }
 
+static void on_reload(void *arg)
+{
+    struct world *world = arg;
+
+    tell(world, 'r');
+    raise(world->at < 2 ? SIGHUP : SIGTERM);
+}
+
+static void test_a_hangup_reloads_as_often_as_it_comes_and_drains_nothing(void **state)
+{
+    struct world *world = *state;
+
+    assert_int_equal(loop_on_signals(world->loop, on_drain, on_stop, world), 0);
+    assert_int_equal(loop_on_reload(world->loop, on_reload, world), 0);
+    raise(SIGHUP);
+    loop_run(world->loop);
+    assert_string_equal(world->story, "rrds");
+}
+
 static void test_a_broken_pipe_is_no_signal(void **state)
 {
     struct world *world = *state;
@@ -302,6 +321,7 @@ int main(void)
         WITH_LOOP(test_wakeups_before_the_loop_runs_are_merged),
         WITH_LOOP(test_the_first_signal_drains_and_each_further_one_stops),
         WITH_LOOP(test_a_broken_pipe_is_no_signal),
+        WITH_LOOP(test_a_hangup_reloads_as_often_as_it_comes_and_drains_nothing),
         WITH_LOOP(test_the_handlers_leave_with_the_loop),
     };
 
