@@ -113,6 +113,9 @@ static enum options_outcome serve(struct options_reading *reading, enum options_
     case REQUEST_HELP_MARKDOWN:
         options_write_markdown(reading->table, out);
         return OPTIONS_DONE;
+    case REQUEST_HELP_MAN:
+        options_write_man(reading->table, out);
+        return OPTIONS_DONE;
     case REQUEST_VERSION:
         fprintf(out, "%s %s\n", reading->table->program, reading->table->version);
         return OPTIONS_DONE;

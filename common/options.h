@@ -49,7 +49,7 @@ struct option_table {
 
 enum options_outcome {
     OPTIONS_RUN,  /* the struct is filled */
-    OPTIONS_DONE, /* --help, --help=markdown, --version or --print-config was answered: exit 0 */
+    OPTIONS_DONE, /* --help (as text, markdown, man), --version or --print-config was answered: exit 0 */
     OPTIONS_BAD,  /* the message is out: exit with OPTIONS_EXIT_BAD */
 };
 

@@ -19,6 +19,7 @@ static const struct {
 } requests[] = {
     {"help",         NULL,       REQUEST_HELP         },
     {"help",         "markdown", REQUEST_HELP_MARKDOWN},
+    {"help",         "man",      REQUEST_HELP_MAN     },
     {"version",      NULL,       REQUEST_VERSION      },
     {"print-config", NULL,       REQUEST_PRINT_CONFIG },
 };
@@ -42,7 +43,8 @@ static bool is_request(const struct argument *argument, enum options_request *ou
     return false;
 }
 
-/* How many letters lie between two words, at most `most` + 1. */
+/* How many letters lie between two words, at most `most` + 1, which is also how deep it goes.
+ * NOLINTNEXTLINE(misc-no-recursion) */
 static int typos(const char *a, const char *b, int most)
 {
     int swapped, extra, missing;

@@ -10,12 +10,12 @@ enum { DEFAULT_SHOWN = 28, CELL_MAX = 1 << 16 };
 
 enum column { COLUMN_FLAG, COLUMN_ENVIRONMENT, COLUMN_DEFAULT, COLUMN_COUNT };
 
-static void add_flag(struct buf *out, const struct option_row *row)
+void option_add_flag(struct buf *out, const struct option_row *row)
 {
     buf_addf(out, "--%s%s", row->type == OPT_BOOL ? "[no-]" : "", row->flag);
 }
 
-static const char *default_of(const struct option_row *row)
+const char *option_default(const struct option_row *row)
 {
     return row->fallback ? row->fallback : row->type == OPT_BOOL ? "false" : "";
 }
@@ -23,7 +23,7 @@ static const char *default_of(const struct option_row *row)
 /* A default that is a whole sentence would push everything else off the screen; --print-config shows it in full. */
 static void add_short_default(struct buf *out, const struct option_row *row)
 {
-    const char *text = default_of(row);
+    const char *text = option_default(row);
     size_t len = strlen(text), at = 0;
 
     if (utf8_count(text, len) <= DEFAULT_SHOWN) {
@@ -43,7 +43,7 @@ static void add_cell(struct buf *out, const struct option_row *row, enum column 
 {
     switch (column) {
     case COLUMN_FLAG:
-        add_flag(out, row);
+        option_add_flag(out, row);
         break;
     case COLUMN_ENVIRONMENT:
         buf_add_text(out, row->environment ? row->environment : "");
@@ -139,9 +139,9 @@ void options_write_markdown(const struct option_table *table, FILE *out)
 
         write_cell(out, row->environment ? row->environment : "", "`");
         buf_clear(&cell);
-        add_flag(&cell, row);
+        option_add_flag(&cell, row);
         write_cell(out, buf_text(&cell), "`");
-        write_cell(out, default_of(row), "`");
+        write_cell(out, option_default(row), "`");
         buf_clear(&cell);
         if (row->type != OPT_FLAG)
             option_value_allowed(row, &cell);

@@ -11,6 +11,8 @@
 #include "common/err.h"
 #include "common/options.h"
 
+struct buf;
+
 enum option_origin { ORIGIN_DEFAULT, ORIGIN_ENV_FILE, ORIGIN_ENVIRONMENT, ORIGIN_FLAG };
 
 struct option_setting {
@@ -32,7 +34,14 @@ struct options_reading {
     struct option_setting *settings; /* one per row */
 };
 
-enum options_request { REQUEST_RUN, REQUEST_HELP, REQUEST_HELP_MARKDOWN, REQUEST_VERSION, REQUEST_PRINT_CONFIG };
+enum options_request {
+    REQUEST_RUN,
+    REQUEST_HELP,
+    REQUEST_HELP_MARKDOWN,
+    REQUEST_HELP_MAN,
+    REQUEST_VERSION,
+    REQUEST_PRINT_CONFIG
+};
 
 enum options_outcome options_load_from(const struct options_world *world, const struct option_table *table, int argc,
                                        char **argv, void *values);
@@ -48,8 +57,13 @@ const char *option_origin_name(enum option_origin origin);
 int options_complain(const struct options_reading *reading, int err, const char *format, ...)
     __attribute__((format(printf, 3, 4))); /* one line; returns err */
 
+/* Of a row: "--[no-]name"; its default as a user would write it, "" for none. */
+void option_add_flag(struct buf *out, const struct option_row *row);
+const char *option_default(const struct option_row *row);
+
 void options_write_help(const struct option_table *table, FILE *out);
 void options_write_markdown(const struct option_table *table, FILE *out);
+void options_write_man(const struct option_table *table, FILE *out);
 void options_write_config(const struct options_reading *reading, FILE *out);
 
 #endif

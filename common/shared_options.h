@@ -15,6 +15,8 @@ struct shared_options {
     int64_t redis_timeout_ms;
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
+    int64_t presence_ms;
+    bool core_dumps;
     bool healthcheck;
 };
 
@@ -26,7 +28,8 @@ struct shared_options {
      "redis://127.0.0.1:6379",                                                                                         \
      1,                                                                                                                \
      1024,                                                                                                             \
-     "where Redis is: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, unix:///path[?db=n]",             \
+     "where Redis is: redis://[[user]:password@]host[:port][/db], rediss:// for TLS, unix:///path[?db=n], "            \
+     "redis+sentinel://[[user]:password@]host[:port][,host[:port]...]/master-name[/db]",                               \
      NULL},                                                                                                            \
         {"redis-ca-file",                                                                                              \
          "REDIS_CA_FILE",                                                                                              \
@@ -64,6 +67,24 @@ struct shared_options {
          0,                                                                                                            \
          "lines for people, or one JSON object per line",                                                              \
          "text|json"},                                                                                                 \
+        {"presence-interval",                                                                                          \
+         "PRESENCE_INTERVAL",                                                                                          \
+         OPT_MS,                                                                                                       \
+         offsetof(type, member.presence_ms),                                                                           \
+         "5s",                                                                                                         \
+         0,                                                                                                            \
+         60000,                                                                                                        \
+         "how often this process tells Redis that it is there, for the operators' pages; 0: never",                    \
+         NULL},                                                                                                        \
+        {"core-dumps",                                                                                                 \
+         "CORE_DUMPS",                                                                                                 \
+         OPT_BOOL,                                                                                                     \
+         offsetof(type, member.core_dumps),                                                                            \
+         "false",                                                                                                      \
+         0,                                                                                                            \
+         0,                                                                                                            \
+         "debuggers may attach, and a crash may leave memory, keys in it, in a file",                                  \
+         NULL},                                                                                                        \
     {                                                                                                                  \
         "healthcheck", NULL, OPT_FLAG, offsetof(type, member.healthcheck), NULL, 0, 0,                                 \
             "ask the running program on this machine whether it is ready; exit 0 or 1", NULL                           \

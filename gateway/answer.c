@@ -1,9 +1,13 @@
 #include "gateway/answer.h"
 
+#include <inttypes.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "common/buf.h"
 #include "common/http/server.h"
+
+enum { SECOND_MS = 1000, NUMBER_SIZE = 24 };
 
 static const char *retry_after(enum problem problem)
 {
@@ -16,6 +20,7 @@ static const char *retry_after(enum problem problem)
         {PROBLEM_QUEUE_FULL,        "10"},
         {PROBLEM_CLIENT_QUEUE_FULL, "10"},
         {PROBLEM_QUEUE_PAUSED,      "30"},
+        {PROBLEM_TOO_MANY_STREAMS,  "5" },
     };
 
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
@@ -37,6 +42,16 @@ static void answer_report(struct http_exchange *exchange, const struct problem_r
 void answer_problem(struct http_exchange *exchange, enum problem problem, const char *detail)
 {
     answer_report(exchange, &(struct problem_report){.problem = problem, .detail = detail});
+}
+
+void answer_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms)
+{
+    char seconds[NUMBER_SIZE];
+
+    (void)snprintf(seconds, sizeof(seconds), "%" PRId64, (wait_ms + SECOND_MS - 1) / SECOND_MS);
+    if (wait_ms > 0)
+        http_add_header(exchange, "Retry-After", seconds);
+    answer_problem(exchange, problem, NULL);
 }
 
 void answer_fields(struct http_exchange *exchange, const struct problem_field *fields, size_t count)

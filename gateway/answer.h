@@ -5,6 +5,8 @@
 #ifndef ARKRELAY_GATEWAY_ANSWER_H
 #define ARKRELAY_GATEWAY_ANSWER_H
 
+#include <stdint.h>
+
 #include "common/problem.h"
 
 struct buf;
@@ -12,6 +14,9 @@ struct http_exchange;
 
 /* detail may be NULL. */
 void answer_problem(struct http_exchange *exchange, enum problem problem, const char *detail);
+
+/* One whose end is known: the client hears when to come back. 0: it is not known. */
+void answer_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms);
 
 /* With what is wrong in the body's fields. */
 void answer_fields(struct http_exchange *exchange, const struct problem_field *fields, size_t count);

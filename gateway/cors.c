@@ -94,6 +94,7 @@ void cors_apply(const struct cors *cors, struct http_exchange *exchange)
             "X-Request-Id");
         http_add_header(exchange, "Access-Control-Max-Age", "86400");
     } else {
-        http_add_header(exchange, "Access-Control-Expose-Headers", "Location, Retry-After, X-Request-Id");
+        http_add_header(exchange, "Access-Control-Expose-Headers",
+                        "Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id");
     }
 }

@@ -9,14 +9,19 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/presence.h"
 #include "common/redis/client.h"
 #include "gateway/api/admin.h"
 #include "gateway/api/routes.h"
 #include "gateway/cors.h"
-#include "gateway/disconnect.h"
+#include "gateway/gateway_metrics.h"
 #include "gateway/gateway_options.h"
-#include "gateway/hub.h"
-#include "gateway/stream.h"
+#include "gateway/keys/admission.h"
+#include "gateway/keys/keyring.h"
+#include "gateway/keys/keyset.h"
+#include "gateway/streams/disconnect.h"
+#include "gateway/streams/hub.h"
+#include "gateway/streams/stream.h"
 #include "gateway/submit.h"
 
 enum {
@@ -42,10 +47,21 @@ static void on_commands_ready(void *arg)
 
     if (gateway->hub)
         hub_on_commands_ready(gateway->hub);
+    if (gateway->presence)
+        presence_tell(gateway->presence);
 }
 
-static struct redis_config redis_config_of(const struct gateway_config *config)
+static void on_unfit(const char *why, void *arg)
 {
+    const struct gateway *gateway = arg;
+
+    if (gateway->config.on_unfit)
+        gateway->config.on_unfit(why, gateway->config.arg);
+}
+
+static struct redis_config redis_config_of(const struct gateway *gateway)
+{
+    const struct gateway_config *config = &gateway->config;
     int64_t timeout_ms = config->options->shared.redis_timeout_ms;
 
     return (struct redis_config){
@@ -53,16 +69,18 @@ static struct redis_config redis_config_of(const struct gateway_config *config)
         .connect_timeout_ms = timeout_ms,
         .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
         .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
+        .metrics = gateway->metrics,
     };
 }
 
 static struct redis *create_commands(struct gateway *gateway)
 {
-    struct redis_config config = redis_config_of(&gateway->config);
+    struct redis_config config = redis_config_of(gateway);
 
     config.name = "arkrelay-gateway:commands";
     config.output_max = COMMANDS_OUTPUT_MAX;
     config.events.on_ready = on_commands_ready;
+    config.events.on_unfit = on_unfit;
     config.arg = gateway;
     return redis_create(gateway->loop, &config);
 }
@@ -70,12 +88,13 @@ static struct redis *create_commands(struct gateway *gateway)
 /* After a reconnect it subscribes to all that is watched, at once. */
 static struct hub *create_hub(struct gateway *gateway)
 {
-    struct redis_config config = redis_config_of(&gateway->config);
+    struct redis_config config = redis_config_of(gateway);
 
     config.name = "arkrelay-gateway:events";
     config.output_max = (size_t)gateway->config.options->connections_max * SUBSCRIBE_BYTES + 64 * 1024;
     return hub_create(gateway->loop, &(struct hub_config){.subscriber = &config,
                                                           .commands = gateway->commands,
+                                                          .latency = &gateway->latency,
                                                           .tail_check_ms = gateway->config.options->tail_check_ms,
                                                           .hints_ms = gateway->config.options->hints_ms});
 }
@@ -88,6 +107,34 @@ static void on_request(struct http_exchange *exchange, void *arg)
 
     cors_apply(gateway->config.cors, exchange);
     admin_guard(gateway, exchange);
+    admission_guard(gateway, exchange);
+}
+
+static void set_bounds(struct http_server_config *config, const struct gateway_options *options)
+{
+    config->limits.head_max = (size_t)options->head_max;
+    config->limits.headers_max = (size_t)options->headers_max;
+    config->limits.body_max = options->body_max;
+    config->connections_max = (size_t)options->connections_max;
+    config->output_max = (size_t)options->output_max;
+    config->head_timeout_ms = options->head_timeout_ms;
+    config->body_timeout_ms = options->body_timeout_ms;
+    config->idle_timeout_ms = options->idle_timeout_ms;
+    config->write_timeout_ms = options->write_timeout_ms;
+}
+
+static void on_answer(const struct http_route *route, int status, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    gateway_metrics_answered(gateway->config.metrics, gateway->metrics, route, status);
+}
+
+static void on_connections(size_t count, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    metrics_set(gateway->metrics, SAMPLE(METRIC_HTTP_CONNECTIONS), (int64_t)count);
 }
 
 static struct http_server *create_server(struct gateway *gateway, const char **why)
@@ -102,10 +149,50 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.route_count = api_route_count;
     config.arg = gateway;
     config.on_request = on_request;
-    config.limits.body_max = options->body_max;
-    config.connections_max = (size_t)options->connections_max;
-    config.output_max = (size_t)options->output_max;
+    if (gateway->metrics) {
+        config.on_answer = on_answer;
+        config.on_connections = on_connections;
+    }
+    config.tls = gateway->config.tls;
+    config.peers = gateway->config.peers;
+    set_bounds(&config, options);
     return http_server_create(gateway->loop, &config, why);
+}
+
+/* -- the process, as Redis hears of it */
+
+static void describe(struct presence_note *note, void *arg)
+{
+    const struct gateway *gateway = arg;
+    const struct gateway_metrics *metrics = gateway->config.metrics;
+
+    presence_say(note, "draining", "%d", gateway->draining);
+    presence_say(note, "threads", "%zu", gateway_metrics_threads(metrics));
+    presence_say(note, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
+    presence_say(note, "connections", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
+}
+
+static bool create_presence(struct gateway *gateway)
+{
+    const struct gateway_config *config = &gateway->config;
+
+    if (!config->name || !config->metrics)
+        return true;
+    gateway->presence = presence_create(&(struct presence_config){.loop = gateway->loop,
+                                                                  .redis = gateway->commands,
+                                                                  .name = config->name,
+                                                                  .role = "gateway",
+                                                                  .interval_ms = config->options->shared.presence_ms,
+                                                                  .describe = describe,
+                                                                  .arg = gateway});
+    return gateway->presence;
+}
+
+static void stop(void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    loop_stop(gateway->loop);
 }
 
 /* -- the whole */
@@ -114,22 +201,26 @@ static int create_parts(struct gateway *gateway, const char **why)
 {
     const struct gateway_options *options = gateway->config.options;
     const struct submit_limits limits = {.queue_limit = options->queue_limit,
-                                         .client_limit = options->client_limit,
                                          .queue_ttl_ms = options->queue_ttl_ms,
                                          .retention_ms = options->retention_ms};
 
     *why = "out of memory or file descriptors";
-    if (!(gateway->loop = loop_create()) || !(gateway->commands = create_commands(gateway)) ||
-        !(gateway->hub = create_hub(gateway)) ||
+    gateway->loop = loop_create();
+    gateway->latency = (struct latency){.loop = gateway->loop, .metrics = gateway->metrics};
+    if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = submitter_create(gateway->commands, gateway->disconnects, &limits)))
+        return ERR_NO_MEMORY;
+    if (!create_presence(gateway))
         return ERR_NO_MEMORY;
     gateway->streams =
         streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
                                                                .commands = gateway->commands,
                                                                .submitter = gateway->submitter,
                                                                .disconnects = gateway->disconnects,
+                                                               .metrics = gateway->metrics,
                                                                .heartbeat_ms = options->heartbeat_ms,
+                                                               .life_ms = options->stream_life_ms,
                                                                .output_max = (size_t)options->output_max});
     if (!gateway->streams)
         return ERR_NO_MEMORY;
@@ -145,6 +236,9 @@ struct gateway *gateway_create(const struct gateway_config *config, const char *
     if (!gateway)
         return NULL;
     gateway->config = *config;
+    gateway->keys = keyring_take(config->keyring);
+    if (config->metrics)
+        gateway->metrics = gateway_metrics_of(config->metrics, config->thread);
     return create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
 }
 
@@ -161,8 +255,10 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     submitter_destroy(gateway->submitter);
     disconnects_destroy(gateway->disconnects);
     hub_destroy(gateway->hub);
+    presence_destroy(gateway->presence);
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
+    keyset_unref(gateway->keys);
     free(gateway);
     return NULL;
 }
@@ -180,7 +276,11 @@ static void look_whether_drained(evutil_socket_t fd, short what, void *arg)
         return;
     if (open)
         log_warn("gateway", "cutting connections that do not end", "connections=%zu", open);
-    loop_stop(gateway->loop);
+    event_del(gateway->drain_timer);
+    if (gateway->presence)
+        presence_leave(gateway->presence, stop, gateway);
+    else
+        loop_stop(gateway->loop);
 }
 
 void gateway_drain(struct gateway *gateway)
@@ -196,4 +296,12 @@ void gateway_drain(struct gateway *gateway)
     gateway->drain_timer = event_new(loop_base(gateway->loop), -1, EV_PERSIST, look_whether_drained, gateway);
     if (!gateway->drain_timer || event_add(gateway->drain_timer, &interval))
         loop_stop(gateway->loop);
+}
+
+void gateway_reload(struct gateway *gateway)
+{
+    struct keyset *keys = keyring_take(gateway->config.keyring);
+
+    keyset_unref(gateway->keys);
+    gateway->keys = keys;
 }

@@ -9,17 +9,26 @@
 #define ARKRELAY_GATEWAY_GATEWAY_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "common/err.h"
+#include "gateway/streams/latency.h"
 
 struct cors;
 struct disconnects;
 struct event;
+struct gateway_metrics;
 struct gateway_options;
+struct http_peers;
 struct http_server;
+struct http_tls;
 struct hub;
+struct keyring;
+struct keyset;
 struct loop;
+struct metrics;
+struct presence;
 struct redis;
 struct redis_address;
 struct streams;
@@ -29,7 +38,15 @@ struct gateway_config {
     const struct gateway_options *options;
     const struct redis_address *redis;
     const struct cors *cors;
-    const char *listen; /* the options', or where the first gateway really listens */
+    struct keyring *keyring;         /* shared */
+    struct gateway_metrics *metrics; /* the process's; NULL: nothing is counted */
+    size_t thread;                   /* which one of the process's this is, from 0 */
+    const char *name;         /* the process's; NULL: it does not tell Redis of itself, as all threads but the first */
+    struct http_tls *tls;     /* shared; NULL: plain HTTP */
+    struct http_peers *peers; /* shared; NULL: no maximum per address */
+    const char *listen;       /* the options', or where the first gateway really listens */
+    void (*on_unfit)(const char *why, void *arg); /* Redis is there, and must not keep tasks: the program is to end */
+    void *arg;
 };
 
 /* The endpoints (api/) get it as their argument. */
@@ -42,6 +59,10 @@ struct gateway {
     struct submitter *submitter;
     struct streams *streams;
     struct http_server *server;
+    struct keyset *keys;     /* as of the last reload; NULL: there are none, and everybody is `public` */
+    struct metrics *metrics; /* this thread's values, or NULL */
+    struct latency latency;
+    struct presence *presence; /* the first thread speaks for the process */
     bool draining;
     struct event *drain_timer;
     int64_t drain_until_ms;
@@ -50,6 +71,9 @@ struct gateway {
 /* On failure NULL, and *why says what is wrong. */
 struct gateway *gateway_create(const struct gateway_config *config, const char **why);
 struct gateway *gateway_destroy(struct gateway *gateway); /* accepts NULL; returns NULL */
+
+/* Takes what the process has read anew, if there is any. */
+void gateway_reload(struct gateway *gateway);
 
 void gateway_drain(struct gateway *gateway); /* loop_run returns when it is done */
 

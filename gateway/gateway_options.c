@@ -6,7 +6,16 @@
 #include <stdio.h>
 #include <string.h>
 
-enum { MINUTE_MS = 60 * 1000, DAY_MS = 24 * 60 * MINUTE_MS, MIB = 1024 * 1024, HOST_SIZE = 64, HINTS_MIN_MS = 100 };
+#include "common/http/request.h"
+
+enum {
+    MINUTE_MS = 60 * 1000,
+    DAY_MS = 24 * 60 * MINUTE_MS,
+    MIB = 1024 * 1024,
+    HOST_SIZE = 64,
+    HINTS_MIN_MS = 100,
+    ADMIN_KEY_MIN = 16
+};
 
 #define AT(field) offsetof(struct gateway_options, field)
 /* clang-format off */
@@ -39,13 +48,53 @@ static const struct option_row rows[] = {
       "bytes of a request's body", NULL },
     { "connections-max", "GATEWAY_CONNECTIONS_MAX", OPT_INT, AT(connections_max), "20000", 1, 1000000,
       "open connections per thread; further ones are answered 503", NULL },
+    { "connections-per-address", "GATEWAY_CONNECTIONS_PER_ADDRESS", OPT_INT, AT(connections_per_address), "5000", 0, 64000000,
+      "open connections of one client address (IPv6: of one /64), over all threads; 0: no maximum of their own. Behind a proxy all "
+      "clients have the proxy's address", NULL },
     { "output-max", "GATEWAY_OUTPUT_MAX", OPT_BYTES, AT(output_max), "256k", 4096, 512LL * MIB,
       "bytes that a slow reader may be behind before it is cut; it resumes by id; "
       "where events hold pictures (ARK_RESPONSE_FORMAT=b64_json), as many as a whole answer", NULL },
+    { "head-max", "GATEWAY_HEAD_MAX", OPT_BYTES, AT(head_max), "8k", 1024, 64 * 1024,
+      "bytes of a request's head", NULL },
+    { "headers-max", "GATEWAY_HEADERS_MAX", OPT_INT, AT(headers_max), "64", 8, HTTP_HEADERS_MAX,
+      "headers of a request", NULL },
+    { "head-timeout", "GATEWAY_HEAD_TIMEOUT", OPT_MS, AT(head_timeout_ms), "10s", 100, 10 * MINUTE_MS,
+      "a new connection's head has to be whole after this long, TLS handshake included; so has a further one, from its first byte",
+      NULL },
+    { "body-timeout", "GATEWAY_BODY_TIMEOUT", OPT_MS, AT(body_timeout_ms), "30s", 100, 10 * MINUTE_MS,
+      "a request's body has to be whole this long after its head", NULL },
+    { "idle-timeout", "GATEWAY_IDLE_TIMEOUT", OPT_MS, AT(idle_timeout_ms), "15s", 100, 60 * MINUTE_MS,
+      "a connection without a request is closed after this long; a proxy should keep it for less", NULL },
+    { "write-timeout", "GATEWAY_WRITE_TIMEOUT", OPT_MS, AT(write_timeout_ms), "30s", 100, 10 * MINUTE_MS,
+      "a client that takes no byte of what waits for it is cut after this long", NULL },
+    { "stream-life", "GATEWAY_STREAM_LIFE", OPT_MS, AT(stream_life_ms), "20m", 0, 7LL * DAY_MS,
+      "an event stream older than this ends between two events, and its client resumes by id; 0: never", NULL },
+    { "tls-cert", "GATEWAY_TLS_CERT", OPT_STRING, AT(tls_cert), "", 0, 4096,
+      "PEM file with the server's certificate and its chain: serve HTTPS; read anew on SIGHUP", NULL },
+    { "tls-key", "GATEWAY_TLS_KEY", OPT_STRING, AT(tls_key), "", 0, 4096,
+      "PEM file with the certificate's private key, without a passphrase", NULL },
     { "data-urls", "GATEWAY_DATA_URLS", OPT_BOOL, AT(data_urls), "off", 0, 0,
       "take data:image/...;base64 in urls", NULL },
     { "admin-key", "GATEWAY_ADMIN_KEY", OPT_SECRET, AT(admin_key), "", 0, 4096,
       "the key of the operators' addresses under /admin/; empty: there are none", NULL },
+    { "keys-file", "GATEWAY_KEYS_FILE", OPT_STRING, AT(keys_file), "", 0, 4096,
+      "file with the clients' keys, read anew on SIGHUP; empty: no keys, and everybody is the client public", NULL },
+    { "client-requests", "GATEWAY_CLIENT_REQUESTS", OPT_INT, AT(client_requests), "600", 0, 1000000,
+      "requests per minute of a client with keys; further ones are answered 429; 0: no limit", NULL },
+    { "client-streams", "GATEWAY_CLIENT_STREAMS", OPT_INT, AT(client_streams), "1000", 0, 10000000,
+      "open streams of a client with keys on this gateway; further ones are answered 429; 0: no limit", NULL },
+    { "client-images", "GATEWAY_CLIENT_IMAGES", OPT_INT, AT(client_images), "0", 0, 1000000000,
+      "images per UTC day that a client's tasks may get; further ones are answered 429; 0: no limit", NULL },
+    { "ark-max-images", "ARK_MAX_IMAGES", OPT_INT, AT(ark_max_images), "3", 1, 15,
+      "images that a request is reckoned with that does not say, as for the workers", NULL },
+    { "new-key", NULL, OPT_STRING, AT(new_key), "", 0, 4096,
+      "make a key for this client, print it once and exit", NULL },
+    { "key-expires", NULL, OPT_STRING, AT(key_expires), "", 0, 32,
+      "when the new key ends: 90d, 12h; empty: never", NULL },
+    { "revoke-key", NULL, OPT_SECRET, AT(revoke_key), "", 0, 4096,
+      "revoke the key with this key id and exit", NULL },
+    { "list-keys", NULL, OPT_FLAG, AT(list_keys), NULL, 0, 0,
+      "show the keys file's keys and exit", NULL },
     { "open", "GATEWAY_OPEN", OPT_BOOL, AT(open), "off", 0, 0,
       "serve without keys to other machines: whoever reaches the port spends the ARK account's money", NULL },
     SHARED_OPTION_ROWS(struct gateway_options, shared),
@@ -79,16 +128,33 @@ bool listen_is_loopback(const char *listen)
 
 bool gateway_options_agree(const struct gateway_options *options)
 {
-    if (!options->open && !listen_is_loopback(options->listen)) {
+    if (!options->open && !*options->keys_file && !listen_is_loopback(options->listen)) {
         (void)fprintf(stderr,
                       "arkrelay-gateway: GATEWAY_LISTEN %s lets other machines in, and no keys are set: listen on "
-                      "127.0.0.1, or set GATEWAY_OPEN=on\n",
+                      "127.0.0.1, set GATEWAY_KEYS_FILE, or set GATEWAY_OPEN=on\n",
                       options->listen);
+        return false;
+    }
+    if (*options->key_expires) {
+        (void)fprintf(stderr, "arkrelay-gateway: --key-expires goes with --new-key NAME\n");
+        return false;
+    }
+    if (*options->admin_key && strlen(options->admin_key) < ADMIN_KEY_MIN) {
+        (void)fprintf(
+            stderr,
+            "arkrelay-gateway: GATEWAY_ADMIN_KEY is too short to keep anybody out: at least %d bytes, such as "
+            "`openssl rand -hex 32` prints\n",
+            ADMIN_KEY_MIN);
         return false;
     }
     if (options->hints_ms && options->hints_ms < HINTS_MIN_MS) {
         (void)fprintf(stderr, "arkrelay-gateway: GATEWAY_HINTS %lldms is out of range (0, or 100ms to 10m)\n",
                       (long long)options->hints_ms);
+        return false;
+    }
+    if (!*options->tls_cert != !*options->tls_key) {
+        (void)fprintf(stderr,
+                      "arkrelay-gateway: GATEWAY_TLS_CERT and GATEWAY_TLS_KEY go together: set both, or none\n");
         return false;
     }
     if (options->max_paid_calls > options->max_paid_calls_limit) {

@@ -16,7 +16,16 @@ struct gateway_options {
     int64_t max_paid_calls, max_paid_calls_limit;
     char *cors_origins;
     char *admin_key;
-    int64_t body_max, connections_max, output_max;
+    char *keys_file;
+    char *new_key, *key_expires, *revoke_key; /* a command instead of serving */
+    bool list_keys;
+    int64_t client_requests, client_streams, client_images; /* 0: no limit */
+    int64_t ark_max_images;
+    int64_t body_max, connections_max, connections_per_address, output_max;
+    int64_t head_max, headers_max;
+    int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
+    int64_t stream_life_ms;
+    char *tls_cert, *tls_key;
     bool data_urls, open;
     struct shared_options shared;
 };

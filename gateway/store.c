@@ -44,13 +44,29 @@ static void on_client_gone(void *arg)
     free(asking);
 }
 
+static int run(struct redis *redis, const struct store_question *question, struct asking *asking)
+{
+    const char *full_id = question->full_id ? question->full_id : "";
+    struct script_arg args[1 + STORE_ARGS_MAX];
+    size_t count = 0;
+    char prefix[KEYS_PREFIX_SIZE];
+
+    if (question->full_id)
+        args[count++] = SCRIPT_TEXT(full_id);
+    for (size_t i = 0; i < STORE_ARGS_MAX && question->args[i]; i++)
+        args[count++] = SCRIPT_TEXT(question->args[i]);
+    keys_prefix(prefix, keys_partition(full_id, 1));
+    return script_run(redis,
+                      &(struct script_call){.script = question->script,
+                                            .prefix = question->prefix ? question->prefix : prefix,
+                                            .args = args,
+                                            .count = count},
+                      on_reply, asking, &asking->run);
+}
+
 void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question)
 {
     struct asking *asking = calloc(1, sizeof(*asking));
-    const char *full_id = question->full_id ? question->full_id : "";
-    const char *mode = question->mode ? question->mode : "";
-    const struct script_arg args[] = {SCRIPT_TEXT(full_id), SCRIPT_TEXT(mode)};
-    char prefix[KEYS_PREFIX_SIZE];
 
     if (!asking) {
         answer_problem(exchange, PROBLEM_INTERNAL, NULL);
@@ -58,13 +74,7 @@ void store_ask(struct redis *redis, struct http_exchange *exchange, const struct
     }
     asking->exchange = exchange;
     asking->answer = question->answer;
-    keys_prefix(prefix, keys_partition(full_id, 1));
-    if (script_run(redis,
-                   &(struct script_call){.script = question->script,
-                                         .prefix = prefix,
-                                         .args = question->full_id ? args : args + 1,
-                                         .count = (size_t)(question->full_id != NULL) + (question->mode != NULL)},
-                   on_reply, asking, &asking->run)) {
+    if (run(redis, question, asking)) {
         free(asking);
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         return;

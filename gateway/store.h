@@ -10,13 +10,16 @@
 
 struct http_exchange;
 
+enum { STORE_ARGS_MAX = 4 };
+
 /* reply is an array that begins with a word. Has to answer the exchange. */
 typedef void store_answer_fn(struct http_exchange *exchange, const redisReply *reply);
 
 struct store_question {
     enum script_id script;
-    const char *full_id; /* its first argument; NULL when it is about no task */
-    const char *mode;    /* its last one; NULL when it has none */
+    const char *prefix;               /* KEYS[1]; NULL: that of the task's partition */
+    const char *full_id;              /* its first argument; NULL when it is about no task */
+    const char *args[STORE_ARGS_MAX]; /* those behind it, up to the first NULL */
     store_answer_fn *answer;
 };
 void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question);

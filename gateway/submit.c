@@ -9,9 +9,14 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/redis/script.h"
-#include "gateway/history.h"
+#include "gateway/streams/history.h"
 
-enum { NUMBER_SIZE = 24 };
+enum {
+    NUMBER_SIZE = 24,
+    DAY_MS = 24 * 60 * 60 * 1000,
+    AT_DAY_LEFT = 1,    /* an element of the answer IMAGES */
+    AT_IMAGES_LEFT = 4, /* and of NEW */
+};
 
 struct submit_call {
     LIST_ENTRY(submit_call) link;
@@ -80,6 +85,7 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         {"CONFLICT",    SUBMIT_CONFLICT   },
         {"FULL",        SUBMIT_FULL       },
         {"CLIENT_FULL", SUBMIT_CLIENT_FULL},
+        {"IMAGES",      SUBMIT_IMAGES     },
         {"PAUSED",      SUBMIT_PAUSED     },
     };
 
@@ -98,6 +104,8 @@ enum problem submit_problem(enum submit_outcome outcome)
         return PROBLEM_QUEUE_FULL;
     case SUBMIT_CLIENT_FULL:
         return PROBLEM_CLIENT_QUEUE_FULL;
+    case SUBMIT_IMAGES:
+        return PROBLEM_IMAGES_PER_DAY;
     case SUBMIT_PAUSED:
         return PROBLEM_QUEUE_PAUSED;
     case SUBMIT_NEW:
@@ -120,22 +128,33 @@ static void log_outcome(const struct submit_call *call, enum submit_outcome outc
                  log_quote(quoted, sizeof(quoted), reply->str));
 }
 
+/* A task begins at the moment that its epoch tells, so that is now. */
+static void read_images(const redisReply *reply, struct submit_answer *out)
+{
+    if (out->outcome == SUBMIT_NEW && !script_int(reply, AT_IMAGES_LEFT, &out->images_left))
+        out->day_left_ms = DAY_MS - out->history->epoch % DAY_MS;
+    else if (out->outcome == SUBMIT_IMAGES && script_int(reply, AT_DAY_LEFT, &out->day_left_ms))
+        out->day_left_ms = DAY_MS;
+}
+
 static void on_submitted(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    enum submit_outcome outcome = err ? SUBMIT_FAILED : outcome_of(reply);
+    struct submit_answer answer = {.outcome = err ? SUBMIT_FAILED : outcome_of(reply), .images_left = -1};
     struct history history;
-    bool has_history = outcome == SUBMIT_NEW || outcome == SUBMIT_SAME;
 
-    if (has_history && history_of_submit(reply, &history)) {
-        outcome = SUBMIT_FAILED;
-        has_history = false;
+    if (answer.outcome == SUBMIT_NEW || answer.outcome == SUBMIT_SAME) {
+        if (history_of_submit(reply, &history))
+            answer.outcome = SUBMIT_FAILED;
+        else
+            answer.history = &history;
     }
-    log_outcome(call, outcome, reply);
+    read_images(reply, &answer);
+    log_outcome(call, answer.outcome, reply);
     LIST_REMOVE(call, link);
     if (call->done)
-        call->done(outcome, has_history ? &history : NULL, call->arg);
-    else if (outcome == SUBMIT_NEW)
+        call->done(&answer, call->arg);
+    else if (answer.outcome == SUBMIT_NEW)
         disconnects_settle(call->disconnects, call->full_id, call->on_disconnect);
     free(call);
 }
@@ -144,17 +163,19 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
 {
     const struct submit_limits *limits = &submitter->limits;
     char prefix[KEYS_PREFIX_SIZE], paid_calls[NUMBER_SIZE], retention[NUMBER_SIZE], limit[NUMBER_SIZE],
-        wait[NUMBER_SIZE], client_limit[NUMBER_SIZE];
+        wait[NUMBER_SIZE], client_limit[NUMBER_SIZE], images[NUMBER_SIZE], images_limit[NUMBER_SIZE];
     const struct script_arg args[] = {
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
         SCRIPT_TEXT(submission->request),
-        {paid_calls,   (size_t)snprintf(paid_calls,   sizeof(paid_calls),   "%d",       submission->max_paid_calls)},
-        {retention,    (size_t)snprintf(retention,    sizeof(retention),    "%" PRId64, limits->retention_ms)      },
-        {limit,        (size_t)snprintf(limit,        sizeof(limit),        "%" PRId64, limits->queue_limit)       },
-        {wait,         (size_t)snprintf(wait,         sizeof(wait),         "%" PRId64, limits->queue_ttl_ms)      },
-        {client_limit, (size_t)snprintf(client_limit, sizeof(client_limit), "%" PRId64, limits->client_limit)      },
+        {paid_calls,   (size_t)snprintf(paid_calls,   sizeof(paid_calls),   "%d",       submission->max_paid_calls)   },
+        {retention,    (size_t)snprintf(retention,    sizeof(retention),    "%" PRId64, limits->retention_ms)         },
+        {limit,        (size_t)snprintf(limit,        sizeof(limit),        "%" PRId64, limits->queue_limit)          },
+        {wait,         (size_t)snprintf(wait,         sizeof(wait),         "%" PRId64, limits->queue_ttl_ms)         },
+        {client_limit, (size_t)snprintf(client_limit, sizeof(client_limit), "%" PRId64, submission->client_queued_max)},
         SCRIPT_TEXT(submission->trace),
+        {images,       (size_t)snprintf(images,       sizeof(images),       "%" PRId64, submission->images)           },
+        {images_limit, (size_t)snprintf(images_limit, sizeof(images_limit), "%" PRId64, submission->client_images_max)},
     };
 
     keys_prefix(prefix, keys_partition(submission->full_id, 1));

@@ -15,8 +15,8 @@
 #include "common/problem.h"
 #include "common/task.h"
 #include "common/task_spec.h"
-#include "gateway/disconnect.h"
-#include "gateway/trace.h"
+#include "gateway/request/trace.h"
+#include "gateway/streams/disconnect.h"
 
 struct history;
 struct redis;
@@ -32,13 +32,16 @@ struct submission {
     char request_id[REQUEST_ID_SIZE];
     int max_paid_calls;
     enum disconnect on_disconnect; /* of the connection that brings it; not stored */
+    int64_t client_queued_max;     /* tasks of the client that may wait or run */
+    int64_t images;                /* how many it may get */
+    int64_t client_images_max;     /* of the client, in one UTC day; 0: no limit */
     char *request;                 /* canonical JSON */
 };
 
 struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */
 
 struct submit_limits {
-    int64_t queue_limit, client_limit, queue_ttl_ms, retention_ms;
+    int64_t queue_limit, queue_ttl_ms, retention_ms;
 };
 
 enum submit_outcome {
@@ -47,14 +50,20 @@ enum submit_outcome {
     SUBMIT_CONFLICT,
     SUBMIT_FULL,
     SUBMIT_CLIENT_FULL, /* this client has as many live tasks as it may */
+    SUBMIT_IMAGES,      /* its tasks of today have as many images as they may */
     SUBMIT_PAUSED,
     SUBMIT_FAILED, /* Redis did not answer, or not as it should; the task may exist */
 };
 
 enum problem submit_problem(enum submit_outcome outcome); /* of one that is neither NEW nor SAME */
 
-/* history is set for NEW and SAME, and NULL otherwise. */
-typedef void submit_fn(enum submit_outcome outcome, const struct history *history, void *arg);
+struct submit_answer {
+    enum submit_outcome outcome;
+    const struct history *history; /* of NEW and SAME; NULL otherwise */
+    int64_t images_left;           /* of the client's day, behind NEW; -1: nothing limits them */
+    int64_t day_left_ms;           /* of NEW and IMAGES: until there are more; 0 otherwise */
+};
+typedef void submit_fn(const struct submit_answer *answer, void *arg);
 
 /* Borrows both. NULL: out of memory. */
 struct submitter *submitter_create(struct redis *redis, struct disconnects *disconnects,

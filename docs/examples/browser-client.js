@@ -4,16 +4,20 @@
 //
 // EventSource cannot POST, so the first request is a fetch(); when the connection is cut, the stream is taken up
 // again where it stood, by GET with Last-Event-ID.
+//
+// A gateway with keys wants one: { key: '...' }. Whoever opens the page can read it there, so give a page for the public none of
+// its own: let your server add the header.
 
 const BASE = '/api/v1/faceflip';
 
-export async function* generate(request, { base = BASE, signal } = {}) {
+export async function* generate(request, { base = BASE, signal, key } = {}) {
   const { task_id } = request;
+  const known = key ? { Authorization: `Bearer ${key}` } : {};
   let lastId = '';
   let wait = 2000;
   let response = await fetch(`${base}/generate/stream`, {
     method: 'POST',
-    headers: { 'Content-Type': 'application/json' },
+    headers: { ...known, 'Content-Type': 'application/json' },
     body: JSON.stringify(request),
     signal,
   });
@@ -33,16 +37,16 @@ export async function* generate(request, { base = BASE, signal } = {}) {
     } catch (error) {
       if (signal?.aborted) throw error;
     }
-    response = await resume(`${base}/tasks/${encodeURIComponent(task_id)}/stream`, lastId, wait, signal);
+    response = await resume(`${base}/tasks/${task_id}/stream`, known, lastId, wait, signal);
   }
 }
 
-async function resume(url, lastId, wait, signal) {
+async function resume(url, known, lastId, wait, signal) {
   for (;;) {
     await new Promise((done) => setTimeout(done, wait));
     try {
-      const response = await fetch(url, { headers: lastId ? { 'Last-Event-ID': lastId } : {}, signal });
-      if (response.status < 500) return response;
+      const response = await fetch(url, { headers: lastId ? { ...known, 'Last-Event-ID': lastId } : known, signal });
+      if (response.status < 500 && response.status !== 429) return response;
     } catch (error) {
       if (signal?.aborted) throw error;
     }

@@ -39,7 +39,7 @@ void api_cancel(struct http_exchange *exchange, void *arg)
     char full_id[TASK_FULL_ID_SIZE];
 
     if (task_path_read(exchange, full_id))
-        store_ask(
-            gateway->commands, exchange,
-            &(struct store_question){.script = SCRIPT_CANCEL, .full_id = full_id, .mode = "any", .answer = on_answer});
+        store_ask(gateway->commands, exchange,
+                  &(struct store_question){
+                      .script = SCRIPT_CANCEL, .full_id = full_id, .args = {"any"}, .answer = on_answer});
 }

@@ -8,7 +8,8 @@
 #include "gateway/api/routes.h"
 #include "gateway/api/task_path.h"
 #include "gateway/gateway.h"
-#include "gateway/history.h"
+#include "gateway/keys/allowance.h"
+#include "gateway/streams/history.h"
 #include "gateway/submit.h"
 
 enum { ANSWER_MAX = 4096 };
@@ -43,15 +44,17 @@ static void answer_links(struct http_exchange *exchange, const char *task_id, en
     buf_deinit(&location);
 }
 
-static void on_submitted(enum submit_outcome outcome, const struct history *history, void *arg)
+static void on_submitted(const struct submit_answer *answer, void *arg)
 {
     struct generate *generate = arg;
 
-    if (history)
-        answer_links(generate->exchange, task_id_of(generate->submission->full_id), history->state,
-                     outcome == SUBMIT_NEW);
+    if (answer->images_left >= 0)
+        allowance_add_images(generate->exchange, answer->images_left, answer->day_left_ms);
+    if (answer->history)
+        answer_links(generate->exchange, task_id_of(generate->submission->full_id), answer->history->state,
+                     answer->outcome == SUBMIT_NEW);
     else
-        answer_problem(generate->exchange, submit_problem(outcome), NULL);
+        answer_problem_after(generate->exchange, submit_problem(answer->outcome), answer->day_left_ms);
     destroy(generate);
 }
 

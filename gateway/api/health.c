@@ -3,8 +3,8 @@
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
 #include "gateway/gateway.h"
-#include "gateway/hub.h"
 #include "gateway/store.h"
+#include "gateway/streams/hub.h"
 
 enum { ANSWER_MAX = 256 };
 

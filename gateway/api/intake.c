@@ -8,9 +8,11 @@
 #include "gateway/answer.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_options.h"
-#include "gateway/media.h"
+#include "gateway/keys/admission.h"
+#include "gateway/keys/client.h"
+#include "gateway/request/media.h"
+#include "gateway/request/validate.h"
 #include "gateway/submit.h"
-#include "gateway/validate.h"
 
 enum { RANDOM_ID_BYTES = 16 };
 
@@ -75,17 +77,21 @@ static struct submission *make_submission(const struct gateway *gateway, struct 
 {
     struct http_text trace = http_request_header(http_exchange_request(exchange), "traceparent");
     const char *request_id = http_exchange_request_id(exchange);
+    const struct client *client = admission_client(exchange);
     struct submission *submission = calloc(1, sizeof(*submission));
 
     if (!submission || task_spec_write(&valid->spec, &submission->request))
         return submission_destroy(submission);
     task_spec_hash(submission->hash, submission->request);
-    task_full_id(submission->full_id, TASK_CLIENT_PUBLIC, valid->task_id);
+    task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
     submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls =
         valid->spec.max_paid_calls ? valid->spec.max_paid_calls : (int)gateway->config.options->max_paid_calls;
+    submission->client_queued_max = client_limit(client, CLIENT_QUEUED);
+    submission->images = valid->spec.max_images ? valid->spec.max_images : gateway->config.options->ark_max_images;
+    submission->client_images_max = client_limit(client, CLIENT_IMAGES);
     return submission;
 }
 

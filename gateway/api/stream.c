@@ -7,7 +7,8 @@
 #include "gateway/api/routes.h"
 #include "gateway/api/task_path.h"
 #include "gateway/gateway.h"
-#include "gateway/stream.h"
+#include "gateway/keys/admission.h"
+#include "gateway/streams/stream.h"
 #include "gateway/submit.h"
 
 enum { CURSOR_SIZE = 64 };
@@ -22,7 +23,9 @@ void api_generate_stream(struct http_exchange *exchange, void *arg)
     submission = intake_read(gateway, exchange, INTAKE_STREAM);
     if (submission)
         stream_open(gateway->streams, exchange,
-                    &(struct stream_request){.full_id = submission->full_id, .submission = submission});
+                    &(struct stream_request){.full_id = submission->full_id,
+                                             .client = admission_client(exchange),
+                                             .submission = submission});
 }
 
 static bool has_parameter(struct http_text query, const char *name)
@@ -58,7 +61,7 @@ void api_task_stream(struct http_exchange *exchange, void *arg)
 {
     const struct gateway *gateway = arg;
     char full_id[TASK_FULL_ID_SIZE];
-    struct stream_request request = {.full_id = full_id};
+    struct stream_request request = {.full_id = full_id, .client = admission_client(exchange)};
 
     if (!intake_accepts(exchange, "text", "event-stream") || !task_path_read(exchange, full_id))
         return;

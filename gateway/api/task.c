@@ -2,12 +2,12 @@
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
-#include <time.h>
 
 #include "common/buf.h"
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
 #include "gateway/api/task_path.h"
+#include "gateway/api/timestamp.h"
 #include "gateway/gateway.h"
 #include "gateway/store.h"
 
@@ -54,19 +54,6 @@ static void add_number_or_null(struct buf *out, int64_t value)
         buf_add_text(out, "null");
 }
 
-/* RFC 3339, UTC. */
-static void add_time(struct buf *out, const char *name, int64_t ms)
-{
-    time_t seconds = (time_t)(ms / 1000);
-    struct tm tm;
-    char text[32];
-
-    if (ms < 0 || !gmtime_r(&seconds, &tm))
-        return;
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    buf_addf(out, ",\"%s\":\"%s.%03dZ\"", name, text, (int)(ms % 1000));
-}
-
 static void add_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
 {
     size_t len;
@@ -88,9 +75,9 @@ static void add_timing(struct buf *out, const redisReply *reply)
 {
     int64_t created = number(reply, "epoch"), claimed = number(reply, "claimed_at"), ended = number(reply, "ended_at");
 
-    add_time(out, "created_at", created);
-    add_time(out, "started_at", claimed);
-    add_time(out, "ended_at", ended);
+    timestamp_add(out, "created_at", created);
+    timestamp_add(out, "started_at", claimed);
+    timestamp_add(out, "ended_at", ended);
     add_number(out, "epoch", created);
     buf_add_text(out, ",\"timing\":{\"queued_ms\":");
     add_number_or_null(out, difference(created, claimed));
@@ -146,7 +133,7 @@ static void add_call(struct buf *out, const redisReply *reply)
         return;
     buf_add_text(out, ",\"call\":{\"id\":");
     buf_add_json(out, id, len);
-    add_time(out, "since", number(reply, "called_at"));
+    timestamp_add(out, "since", number(reply, "called_at"));
     buf_add_char(out, '}');
 }
 

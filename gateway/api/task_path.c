@@ -6,6 +6,8 @@
 #include "common/http/server.h"
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
+#include "gateway/keys/admission.h"
+#include "gateway/keys/client.h"
 
 bool task_path_read(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE])
 {
@@ -18,7 +20,7 @@ bool task_path_read(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SI
     }
     memcpy(task_id, segment.data, segment.len);
     task_id[segment.len] = '\0';
-    task_full_id(full_id, TASK_CLIENT_PUBLIC, task_id);
+    task_full_id(full_id, admission_client(exchange)->name, task_id);
     return true;
 }
 

@@ -9,7 +9,7 @@
 struct buf;
 struct http_exchange;
 
-/* The full id of the task that the request's path names. False: it cannot exist, and that was answered (404). */
+/* The full id of the task that the request's path names: one of the client who asks. False: it cannot exist, and that was answered (404). */
 bool task_path_read(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE]);
 
 void task_path_add(struct buf *out, const char *task_id);       /* the address itself */

@@ -20,6 +20,8 @@ class Job:
         self.fence = answer[1][1]
 
     def data(self, **more):
+        if more.get("stage") == "retrying":
+            more = {"attempt": 1, "delay_ms": 0, "code": "ark_overloaded", "error": "...", **more}
         return json.dumps({"task_id": self.task_id, "message": "...", **more}, ensure_ascii=False)
 
     def begin(self):
@@ -39,7 +41,7 @@ class Job:
     def talk(self, size):
         """An event of about this many bytes, which leaves nothing in the result."""
         self.wseq += 1
-        answer = self.run("emit", self.id, self.fence, self.wseq, self.data(stage="image", padding="x" * size), "")
+        answer = self.run("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=0, image={"url": "x" * size}), "")
         assert answer[0] == b"OK", answer
 
     def finish_args(self):

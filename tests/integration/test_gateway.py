@@ -15,7 +15,7 @@ from support.world import BASE, URLS, request
 class Streams(GatewayTest):
     def setUp(self):
         super().setUp()
-        self.gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        self.gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, PRESENCE_INTERVAL=0)       # commands are counted
 
     def test_start_comes_at_once_and_in_one_piece(self):
         with self.gateway.generate("t1") as stream:

@@ -13,7 +13,7 @@ from support.http_client import Connection, EventStream, fetch
 from support.processes import DEADLINE, Deadline, eventually
 from support.world import BASE, URLS, request
 
-KEY = "operators-key-1"
+KEY = "operators-key-of-these-tests"
 BIG = 12 << 20          # bytes of an event with pictures in it
 HUGE = 40 << 20         # more than Redis keeps for a subscriber
 
@@ -206,7 +206,8 @@ class Places(GatewayTest):
 
     def setUp(self):
         super().setUp()
-        self.gateway = self.world.gateway(GATEWAY_HINTS="100ms", GATEWAY_HEARTBEAT="700ms", GATEWAY_TAIL_CHECK=NEVER)
+        self.gateway = self.world.gateway(GATEWAY_HINTS="100ms", GATEWAY_HEARTBEAT="700ms", GATEWAY_TAIL_CHECK=NEVER,
+                                          PRESENCE_INTERVAL=0)       # commands are counted
 
     def evalsha_calls(self):
         return int((re.search(r"cmdstat_evalsha:calls=(\d+)", self.redis("INFO", "commandstats").decode()) or [0, 0])[1])
@@ -438,7 +439,8 @@ class Glance(GatewayTest):
     def test_an_empty_queue(self):
         queue = self.queue()
         counters = queue.pop("counters")
-        self.assertEqual(queue, {"paused": False, "depth": 0, "delayed": 0, "running": 0, "dead": 0, "oldest_age_ms": None})
+        self.assertEqual(queue, {"paused": False, "depth": 0, "delayed": 0, "running": 0, "dead": 0, "oldest_age_ms": None,
+                                 "rates": {"ended_per_minute": 0}, "workers": 0})
         self.assertEqual(set(counters.values()), {0})
 
     def test_one_of_each(self):
@@ -457,7 +459,8 @@ class Glance(GatewayTest):
         queue = self.queue()
         self.assertGreaterEqual(queue.pop("oldest_age_ms"), 0)
         counters = {name: count for name, count in queue.pop("counters").items() if count}
-        self.assertEqual(queue, {"paused": False, "depth": 2, "delayed": 1, "running": 1, "dead": 1})
+        self.assertEqual(queue, {"paused": False, "depth": 2, "delayed": 1, "running": 1, "dead": 1,
+                                 "rates": {"ended_per_minute": 1}, "workers": 0})
         self.assertEqual(counters, {"submitted": 5, "same": 1, "retried": 1, "failed": 1, "paid_calls": 1})
 
     def test_every_counter_of_the_protocol_is_there(self):
@@ -523,7 +526,7 @@ class Pictures(GatewayTest):
         return raw
 
     def frame(self, epoch, n, size):
-        data = json.dumps({"task_id": "t1", "message": "...", "stage": "image", "padding": "x" * size})
+        data = json.dumps({"task_id": "t1", "message": "...", "stage": "image", "index": 0, "image": {"url": "x" * size}})
         return f'id: {epoch}-{n}\nevent: process\ndata: {{"event":"process","data":{data}}}\n\n'.encode()
 
     def test_they_pass_live_and_again(self):

@@ -29,13 +29,16 @@
 #include "common/redis/script.h"
 #include "gateway/cors.h"
 #include "gateway/gateway.h"
+#include "gateway/gateway_metrics.h"
 #include "gateway/gateway_options.h"
-#include "gateway/hub.h"
+#include "gateway/keys/keyring.h"
+#include "gateway/streams/hub.h"
 #include "tests/support/alloc_failure.h"
 #include "tests/support/redis_server.h"
 
-#define PREFIX "arkrelay:{0}:"
-#define API    "/api/v1/faceflip"
+#define PREFIX    "arkrelay:{0}:"
+#define API       "/api/v1/faceflip"
+#define ADMIN_KEY "the-operators-key-of-this-test"
 
 enum { TWICE = 2, SOME = 8, DEADLINE_MS = 5000, ANSWER_MAX = 64 * 1024 };
 
@@ -45,11 +48,19 @@ static struct {
     struct redis_address address;
     struct gateway_options options;
     struct cors *cors;
+    struct keyring *keyring;
+    struct gateway_metrics *metrics;
     struct gateway *gateway;
 
     char answer[ANSWER_MAX]; /* of the request at hand, as far as it has come */
     size_t len;
 } world;
+
+/* High enough for every test: what counts is that each limit is asked for. */
+static const struct client_limits everything_limited = {
+    .most = {
+             [CLIENT_REQUESTS] = 1000000, [CLIENT_QUEUED] = 10000, [CLIENT_STREAMS] = 10000, [CLIENT_IMAGES] = 1000000000}
+};
 
 /* -- Redis, and what a worker would do there */
 
@@ -117,7 +128,8 @@ static int set_up(void **state)
 {
     char name[] = "test", *argv[] = {name, NULL};
     char listen_on[] = "GATEWAY_LISTEN=127.0.0.1:0", tail_check[] = "GATEWAY_TAIL_CHECK=100ms";
-    char *environment[] = {listen_on, tail_check, NULL};
+    char admin_key[] = "GATEWAY_ADMIN_KEY=" ADMIN_KEY;
+    char *environment[] = {listen_on, tail_check, admin_key, NULL};
     const struct options_world options = {.environment = environment, .env_file = TEST_DATA "/no.env", stdout, stderr};
     const char *why = "";
     char url[128];
@@ -131,10 +143,15 @@ static int set_up(void **state)
     assert_int_equal(redis_address_parse(url, &world.address, &why), 0);
     assert_int_equal(options_load_from(&options, &gateway_option_table, 1, argv, &world.options), OPTIONS_RUN);
     world.cors = cors_create("*");
-    world.gateway = gateway_create(
-        &(struct gateway_config){
-            .options = &world.options, .redis = &world.address, .cors = world.cors, .listen = world.options.listen},
-        &why);
+    world.keyring = keyring_create(&(struct keyring_config){.open = everything_limited});
+    world.metrics = gateway_metrics_create(1);
+    world.gateway = gateway_create(&(struct gateway_config){.options = &world.options,
+                                                            .redis = &world.address,
+                                                            .cors = world.cors,
+                                                            .metrics = world.metrics,
+                                                            .keyring = world.keyring,
+                                                            .listen = world.options.listen},
+                                   &why);
     assert_non_null(world.gateway);
     await_redis();
     return 0;
@@ -144,6 +161,8 @@ static int tear_down(void **state)
 {
     (void)state;
     gateway_destroy(world.gateway);
+    gateway_metrics_destroy(world.metrics);
+    keyring_destroy(world.keyring);
     cors_destroy(world.cors);
     options_deinit(&gateway_option_table, &world.options);
     redis_address_deinit(&world.address);
@@ -211,27 +230,36 @@ struct request {
 };
 
 #define HEAD(line)               line " HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Request-Id: from-the-client\r\n"
+#define ADMIN(line)              HEAD(line) "Authorization: Bearer " ADMIN_KEY "\r\n"
+#define JSON_HEADER              "\nContent-Type: application/json\r\n"
 #define BODY(line, length, json) HEAD(line) "Content-Type: application/json\r\nContent-Length: " length "\r\n\r\n" json
 
 static const struct request requests[] = {
     {"a task is submitted",                                                   forget_all,
-     BODY("POST " API "/generate",                                                                                                   "54",                                                                              "{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "),202,
+     BODY("POST " API "/generate",                                                                                                                     "54","{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "),202,
      "\nLocation: " API "/tasks/t\r\n"},
     {"a request with mistakes is refused",                                       forget_all,
-     BODY("POST " API "/generate",                                                       "34",                                                                                        "{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"),422,
+     BODY("POST " API "/generate",                                                                         "34","{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"),422,
      "\nCache-Control: no-store\r\n"},
-    {"a task is looked at",                          submit,                                 HEAD("GET " API "/tasks/t") "\r\n",                                                                                                200,                                                                                                                                                                                 "\nContent-Type: application/json\r\n"},
+    {"a task is looked at",                          submit,                                 HEAD("GET " API "/tasks/t") "\r\n",                                                                                                                  200,"\nContent-Type: application/json\r\n"},
     {"a task is looked for",                                     forget_all,            HEAD("GET " API "/tasks/t") "\r\n",404,"\nCache-Control: no-store\r\n"},
-    {"a task is cancelled",                                     submit,                                 HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n",                                                                                                                            200,
-     "\nContent-Type: application/json\r\n"                                                                                                                                                                                                                                                                                                                                                                                                                                                                                        },
-    {"a browser asks first",        forget_all,HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n",                                                                                         204,
+    {"a task is cancelled",                                     submit,                                 HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n",                                                                                                                                              200,
+     "\nContent-Type: application/json\r\n"                                                                                                                                                                                                                                                                           },
+    {"a browser asks first",        forget_all,HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n",                                                                                                           204,
      "\nAllow: POST, OPTIONS\r\n"},
-    {"a wrong method is refused", forget_all,                          HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n",                                                                                                   405,
-     "\nAllow: POST, OPTIONS\r\n"                                                                                                                                                                                                                                                                                                                                                                                                                                                                                             },
-    {"no such address",               forget_all,HEAD("GET /nowhere") "\r\n",                                                                                                   404,                                                                                                                                                                                    "\nContent-Type: application/problem+json\r\n"},
+    {"a wrong method is refused", forget_all,                          HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n",                                                                                                                     405,
+     "\nAllow: POST, OPTIONS\r\n"                                                                                                                                                                                                                                                                                },
+    {"no such address",               forget_all,HEAD("GET /nowhere") "\r\n",                                                                                                                     404,"\nContent-Type: application/problem+json\r\n"},
     {"readiness is asked for",                                            forget_all,                                                       HEAD("GET /readyz") "\r\n",200,"\nContent-Type: application/json\r\n"                                                                                                                                                },
     {"the events of a task that has ended",                                             submit_and_cancel,
-     HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n",                                                  200,                                                                                                                                                                                                                                                                                      "\nTransfer-Encoding: chunked\r\n"},
+     HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n",                                                                    200,                                                                         "\nTransfer-Encoding: chunked\r\n"},
+    {"operators look at everything",  submit,         ADMIN("GET /admin/overview") "\r\n",200,JSON_HEADER},
+    {"operators list tasks",                                    submit,                                   ADMIN("GET /admin/tasks?state=live&q=t") "\r\n",                                                                                                                     200,                                                                                                                                                                                                                               JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                },
+    {"operators read a story",                        submit_and_cancel,ADMIN("GET /admin/tasks/public.t") "\r\n",200,JSON_HEADER},
+    {"a task begins anew",                              submit_and_cancel,                                         ADMIN("POST /admin/tasks/public.t/retry") "Content-Length: 0\r\n\r\n",
+     202,                                                                                                                                                                                                                                                                                                                                                                                                                                                                       JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                },
+    {"metrics are asked for",  submit,                                                                                 ADMIN("GET /metrics") "\r\n",                                                                                                                                 200,"\nContent-Type: text/plain"},
+    {"the queue is looked at",                                           submit,HEAD("GET " API "/queue") "\r\n",200,                                                                                                                                                                                                       JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                           },
 };
 
 static bool is_stream(const char *answer)
@@ -239,7 +267,7 @@ static bool is_stream(const char *answer)
     return strstr(answer, "\nContent-Type: text/event-stream") != NULL;
 }
 
-/* All of the body that the head speaks of, and JSON. */
+/* All of the body that the head speaks of, and JSON where it is not plain text. */
 static void judge_body(const char *body)
 {
     const char *length = strstr(world.answer, "\nContent-Length: ");
@@ -247,6 +275,8 @@ static void judge_body(const char *body)
 
     assert_non_null(length);
     assert_int_equal(strtoul(length + strlen("\nContent-Length: "), NULL, 10), strlen(body));
+    if (strstr(world.answer, "\nContent-Type: text/plain"))
+        return;
     json = json_loads(body, 0, NULL);
     if (!json)
         fail_msg("broken: %s", body);

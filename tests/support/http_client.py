@@ -9,12 +9,14 @@
         stream.until("done")                            # all frames up to one of that type
 """
 
+import collections
 import dataclasses
 import json
 import re
 import socket
 import time
 
+from support import conformance
 from support.processes import DEADLINE, Deadline
 
 
@@ -61,17 +63,22 @@ class Response:
 class Connection:
     """One connection. Every read has a deadline; Cut when the peer ends it too early."""
 
-    def __init__(self, address, seconds=DEADLINE, receive_buffer=None):
+    def __init__(self, address, seconds=DEADLINE, receive_buffer=None, tls=None):
+        """tls: the ssl.SSLContext to connect with; the server's name is localhost."""
         host, _, port = address.rpartition(":")
         self.seconds = seconds
         self._rest = b""
         self._method = "GET"
+        self._address = address
+        self._asked = collections.deque()       # (method, path, body) of each request that is not answered yet
         self.socket = socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(seconds)
         try:
             self.socket.connect((host.strip("[]"), int(port)))
+            if tls:
+                self.socket = tls.wrap_socket(self.socket, server_hostname="localhost")
         except OSError:
             self.socket.close()
             raise
@@ -92,6 +99,7 @@ class Connection:
             fields |= {"Content-Type": "application/json", "Content-Length": str(len(body))}
         fields |= headers or {}
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items() if value is not None)
+        self._asked.append((method, path, body))
         self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + (body or b""))
 
     def response(self, seconds=None):
@@ -99,7 +107,18 @@ class Connection:
         deadline = Deadline(seconds or self.seconds)
         response = self.response_head(deadline)
         response.body = self.body(response).all(deadline)
+        self.check(response)
         return response
+
+    @property
+    def is_checked(self):
+        return conformance.is_watched(self._address)
+
+    def check(self, response):
+        """Is it what the API's description says?"""
+        asked = self._asked.popleft() if self._asked and response.status >= 200 else None
+        if self.is_checked:
+            conformance.check_response(asked, response)
 
     def response_head(self, deadline):
         while (end := self._rest.find(b"\r\n\r\n")) < 0:
@@ -160,9 +179,9 @@ class Connection:
         self.close()
 
 
-def fetch(address, method, path, body=None, headers=None, seconds=DEADLINE):
+def fetch(address, method, path, body=None, headers=None, seconds=DEADLINE, tls=None):
     """One request on a connection of its own."""
-    with Connection(address, seconds) as connection:
+    with Connection(address, seconds, tls=tls) as connection:
         connection.request(method, path, body, {"Connection": "close", **(headers or {})})
         return connection.response()
 
@@ -278,6 +297,7 @@ class EventStream:
         self.refused = self.response.headers.get("content-type", "").partition(";")[0] != "text/event-stream"
         if self.refused:
             self.response.body = self._body.all(deadline)
+        self.connection.check(self.response)
 
     def next(self, seconds=DEADLINE):
         """The next frame, of whatever kind; None when the stream has ended as it should, Cut when it was cut."""
@@ -291,7 +311,10 @@ class EventStream:
             self.pieces.append(piece)
             self._rest += piece
         raw, self._rest = self._rest[:end], self._rest[end + 2:]
-        return _parse(raw)
+        frame = _parse(raw)
+        if self.connection.is_checked:
+            conformance.check_frame(frame)
+        return frame
 
     def next_event(self, seconds=DEADLINE):
         """The next frame with an event, passing over comments and retry; None at the end."""

@@ -22,7 +22,7 @@ import unittest
 
 DEADLINE = 30.0        # seconds: generous, only ever reached by a failure
 SHOWN_LINES = 150      # of each log, when a test fails
-LISTENING = re.compile(r"listening.*\baddress=\"?([^\s\"]+:\d+)")
+LISTENING = re.compile(r"listening.*\baddress\"?[=:]\"?([^\s\"]+:\d+)")
 
 _programs = []         # every program that was started and not yet forgotten, for the guards
 
@@ -185,8 +185,9 @@ class Program:
 
 
 def _clean_environment():
-    kept = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS")
-    return {name: os.environ[name] for name in kept if name in os.environ}
+    kept = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
+    # Tests look into /proc of what they start, which a program that forbids core dumps allows to root only.
+    return {"CORE_DUMPS": "true", **{name: os.environ[name] for name in kept if name in os.environ}}
 
 
 @atexit.register

@@ -13,6 +13,7 @@ invariant holds in Redis. Options of the programs are given by their environment
 import itertools
 import json
 
+from support import conformance
 from support.http_client import EventStream, fetch
 from support.processes import Program, binary, eventually
 from support.proxy import Proxy
@@ -33,6 +34,7 @@ class Service(Program):
         super().__init__(name, argv, env)
         self.argv, self.env = argv, env
         self.address = self.listening()
+        conformance.forget(self.address)
         self.url = f"http://{self.address}"
 
     def get(self, path, **headers):
@@ -45,6 +47,12 @@ class Service(Program):
 
 
 class Gateway(Service):
+    """Whatever it answers to http_client has to be what docs/openapi.json says."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        conformance.watch(self.address)
+
     def generate(self, task_id, headers=None, **fields):
         """POST /generate/stream: the task's events from the first on."""
         return EventStream(self.address, "POST", f"{BASE}/generate/stream", request(task_id, **fields), headers)
@@ -129,21 +137,22 @@ class World:
         defaults = {"ARK_SIM_LISTEN": "127.0.0.1:0", "ARK_SIM_IMAGE_MS": "20", "LOG_LEVEL": "debug"}
         return self._start(Ark, "ark-sim", "arkrelay-ark-sim", {**defaults, **options})
 
-    def gateway(self, wait_ready=True, **options):
-        """A gateway that is ready, if Redis is there. Waiting hints come only where a test asks for them: they come when they like."""
+    def gateway(self, wait_ready=True, under=(), **options):
+        """A gateway that is ready, if Redis is there. Waiting hints come only where a test asks for them: they come when they like.
+        under: words in front of its command line."""
         defaults = {"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_HINTS": "0", **self._shared()}
-        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options})
+        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options}, under)
         if wait_ready and self.redis_server.program.is_running():
             eventually(lambda: gateway.get("/readyz").status == 200, f"{gateway.name} is ready")
         return gateway
 
-    def worker(self, **options):
+    def worker(self, under=(), **options):
         """A worker with short leases and backoffs. It takes jobs as soon as it can."""
         defaults = {"WORKER_LISTEN": "127.0.0.1:0", "WORKER_LEASE": f"{LEASE_S:.0f}s", "RETRY_BACKOFF_BASE": "10ms",
                     "RETRY_BACKOFF_MAX": "50ms", "ARK_API_KEY": "test-key", **self._shared()}
         if self.ark:
             defaults["ARK_BASE_URL"] = f"{self.ark.url}/api/v3"
-        return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options})
+        return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options}, under)
 
     def proxy(self):
         """A proxy in front of Redis that fails on purpose: give its url to a program as REDIS_URL. Redis knows all scripts from
@@ -161,9 +170,9 @@ class World:
     def _shared(self):
         return {"REDIS_URL": self.redis_server.url, "LOG_LEVEL": "debug"}
 
-    def _start(self, kind, name, program, options):
+    def _start(self, kind, name, program, options, under=()):
         count = self._names.setdefault(name, itertools.count(1))
-        service = kind(f"{name}-{next(count)}", [binary(program)], {key: str(value) for key, value in options.items()})
+        service = kind(f"{name}-{next(count)}", [*under, binary(program)], {key: str(value) for key, value in options.items()})
         self.services.append(service)
         return service
 

@@ -4,9 +4,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdlib.h>
 #include <string.h>
 
-#include "gateway/media.h"
+#include "gateway/request/media.h"
 
 /* clang-format off */
 static const struct { const char *name, *value; bool is_json; } types[] = {
@@ -41,6 +42,7 @@ static const struct { const char *name, *accept; bool accepted; } accepts[] = {
     { "excluded by type",             "text/*;q=0.0, */*",                      false },
     { "excluded, but named",          "text/event-stream, text/*;q=0",          true },
     { "excluded with spaces",         "text/event-stream ; q=0.000",            false },
+    { "a byte that is no text",       "text/event-stream;q=0\xff",              true },
     { "only JSON",                    "application/json",                       false },
     { "a name that goes on",          "text/event-streams",                     false },
     { "half a range",                 "text",                                   false },
@@ -50,12 +52,26 @@ static const struct { const char *name, *accept; bool accepted; } accepts[] = {
 };
 /* clang-format on */
 
+/* A value is a piece of a longer head, which no NUL ends: here it lies alone, so that a sanitizer sees a step too far. */
+static char *alone(const char *value)
+{
+    size_t len = strlen(value);
+    char *copy = malloc(len + !len);
+
+    assert_non_null(copy);
+    memcpy(copy, value, len);
+    return copy;
+}
+
 static void test_content_types(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+        char *value = alone(types[i].value);
+
         print_message("  %s\n", types[i].name);
-        assert_int_equal(media_is_json(types[i].value, strlen(types[i].value)), types[i].is_json);
+        assert_int_equal(media_is_json(value, strlen(types[i].value)), types[i].is_json);
+        free(value);
     }
 }
 
@@ -63,10 +79,12 @@ static void test_accept(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++) {
-        const char *accept = accepts[i].accept;
+        char *accept = alone(accepts[i].accept);
+        size_t len = strlen(accepts[i].accept);
 
         print_message("  %s\n", accepts[i].name);
-        assert_int_equal(media_is_accepted(accept, strlen(accept), "text", "event-stream"), accepts[i].accepted);
+        assert_int_equal(media_is_accepted(accept, len, "text", "event-stream"), accepts[i].accepted);
+        free(accept);
     }
 }
 

@@ -20,10 +20,10 @@
 #include "common/task_event.h"
 #include "common/task_spec.h"
 #include "gateway/cors.h"
-#include "gateway/frames.h"
 #include "gateway/gateway_options.h"
-#include "gateway/url_check.h"
-#include "gateway/validate.h"
+#include "gateway/request/url_check.h"
+#include "gateway/request/validate.h"
+#include "gateway/streams/frames.h"
 #include "tests/support/alloc_failure.h"
 #include "worker/ark_answer.h"
 #include "worker/ark_request.h"
@@ -405,6 +405,24 @@ static int parse_redis_address(void)
     return 0;
 }
 
+static int parse_sentinels(void)
+{
+    struct redis_address address;
+    const char *why = NULL;
+    int err;
+
+    memset(&address, 0xa5, sizeof(address));
+    err = redis_address_parse("redis+sentinel://user:p%40ss@a:1,b:2,[::1]:3/main/3", &address, &why);
+    if (err) {
+        assert_true(is_untouched(&address, sizeof(address)));
+        assert_non_null(why);
+        return err;
+    }
+    assert_int_equal(address.sentinel_count, 3);
+    redis_address_deinit(&address);
+    return 0;
+}
+
 static int create_cors(void)
 {
     struct cors *cors = cors_create("https://example.com, https://example.org");
@@ -442,6 +460,7 @@ static const struct alloc_scenario scenarios[] = {
     {"events are read",                     read_sse,                 false},
     {"options are loaded",                  load_options,             false},
     {"an address of Redis is parsed",       parse_redis_address,      false},
+    {"an address of sentinels is parsed",   parse_sentinels,          false},
     {"a list of origins is kept",           create_cors,              false},
     {"a reader of replies is made",         create_replies,           false},
 };
@@ -455,7 +474,7 @@ static void test_these_allocate_nothing(void **state)
 {
     static const char head[] =
         "POST /api/v1/faceflip/generate HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n";
-    struct http_limits limits = {4096, 8192, 65536};
+    struct http_limits limits = {.target_max = 4096, .head_max = 8192, .body_max = 65536};
     struct http_request request;
     struct http_parser parser;
     size_t head_len;

@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "common/buf.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
 #include "common/log.h"
@@ -22,7 +23,9 @@
 #include "common/timeouts.h"
 #include "gateway/cors.h"
 #include "gateway/gateway.h"
+#include "gateway/gateway_metrics.h"
 #include "gateway/gateway_options.h"
+#include "gateway/keys/keyring.h"
 #include "tests/support/alloc_failure.h"
 #include "worker/fetch.h"
 #include "worker/health.h"
@@ -34,6 +37,7 @@ static struct {
     struct worker_options worker;
     struct redis_address redis;
     struct cors *cors;
+    struct keyring *keyring;
 } given;
 
 static void load(const struct option_table *table, void *values)
@@ -53,7 +57,8 @@ static int prepare(void **state)
     load(&gateway_option_table, &given.gateway);
     load(&worker_option_table, &given.worker);
     given.cors = cors_create("*");
-    return redis_address_parse("unix:///nowhere/at/all", &given.redis, &why) || !given.cors;
+    given.keyring = keyring_create(&(struct keyring_config){.path = NULL});
+    return redis_address_parse("unix:///nowhere/at/all", &given.redis, &why) || !given.cors || !given.keyring;
 }
 
 static int clean_up(void **state)
@@ -62,6 +67,7 @@ static int clean_up(void **state)
     options_deinit(&gateway_option_table, &given.gateway);
     options_deinit(&worker_option_table, &given.worker);
     redis_address_deinit(&given.redis);
+    keyring_destroy(given.keyring);
     cors_destroy(given.cors);
     return 0;
 }
@@ -123,10 +129,31 @@ static int make_server(void)
     return server ? 0 : ERR_NO_MEMORY;
 }
 
+static int make_counters(void)
+{
+    struct gateway_metrics *counters = gateway_metrics_create(3);
+    struct metrics *asked = counters ? gateway_metrics_ask(counters) : NULL;
+    struct buf text;
+    int err = ERR_NO_MEMORY;
+
+    buf_init(&text, 1024 * 1024);
+    if (asked) {
+        gateway_metrics_write(&text, counters, asked);
+        err = buf_error(&text);
+    }
+    buf_deinit(&text);
+    metrics_destroy(asked);
+    gateway_metrics_destroy(counters);
+    return err;
+}
+
 static int make_gateway(void)
 {
-    const struct gateway_config config = {
-        .options = &given.gateway, .redis = &given.redis, .cors = given.cors, .listen = "127.0.0.1:0"};
+    const struct gateway_config config = {.options = &given.gateway,
+                                          .redis = &given.redis,
+                                          .cors = given.cors,
+                                          .keyring = given.keyring,
+                                          .listen = "127.0.0.1:0"};
     const char *why = "";
     struct gateway *gateway = gateway_create(&config, &why);
 
@@ -146,7 +173,8 @@ static int make_worker(void)
         .loop = loop, .options = &given.worker, .redis = &given.redis, .name = "w", .on_drained = on_drained};
     struct runner *runner = loop ? runner_create(&config) : NULL;
     const char *why = "";
-    struct health *health = runner ? health_create(loop, "127.0.0.1:0", runner, &why) : NULL;
+    const struct health_config listener = {.listen = "127.0.0.1:0", .runner = runner};
+    struct health *health = runner ? health_create(loop, &listener, &why) : NULL;
 
     health_destroy(health);
     runner_destroy(runner);
@@ -235,6 +263,7 @@ static const struct alloc_scenario scenarios[] = {
     {"timeouts are made", make_timeouts, false},
     {"a call is begun",   begin_call,    false},
     {"a server is made",  make_server,   true },
+    {"counters are made", make_counters, false},
     {"a gateway is made", make_gateway,  true },
     {"a worker is made",  make_worker,   true },
 };

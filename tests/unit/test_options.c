@@ -538,6 +538,42 @@ static void test_help_as_markdown(void **state)
     forget(&run);
 }
 
+static void test_help_as_a_manual_page(void **state)
+{
+    struct run run = {.args = {"--help=man"}};
+
+    assert_int_equal(load(*state, &run), OPTIONS_DONE);
+    assert_ptr_equal(strstr(run.out, ".SH OPTIONS\n"
+                                     ".TP\n\\fB\\-\\-name\\fR, environment \\fBT_NAME\\fR\n"
+                                     "what it is called\n.br\nAllowed: at most 16 bytes. Default: \\fBa name\\fR\n"
+                                     ".TP\n\\fB\\-\\-key\\fR, environment \\fBT_KEY\\fR\n"
+                                     "a secret\n.br\nAllowed: at most 16 bytes. Default: none\n"),
+                     run.out);
+    assert_non_null(strstr(run.out, "Allowed: \\-1 to 65535. Default: \\fB0\\fR\n"));
+    assert_non_null(strstr(run.out, ".TP\n\\fB\\-\\-[no\\-]mark\\fR, environment"));
+    assert_non_null(strstr(run.out, ".TP\n\\fB\\-\\-check\\fR\nonly look\n.TP\n"));
+    assert_non_null(strstr(run.out, ".TP\n\\fB\\-\\-version\\fR\n"));
+    forget(&run);
+}
+
+static void test_roff_takes_nothing_for_a_command(void **state)
+{
+    static const struct option_row odd_row[] = {
+        {"odd", "T_ODD", OPT_STRING, AT(name), "a\\b~'c'", 0, 9, ".dots `and` ^hats", NULL},
+    };
+    static const struct option_table only = {"prog", "1", "", odd_row, 1};
+    char *said;
+    size_t len;
+    FILE *out = open_memstream(&said, &len);
+
+    (void)state;
+    options_write_man(&only, out);
+    fclose(out);
+    assert_non_null(strstr(said, "\n\\&.dots \\(gaand\\(ga \\(hahats\n"));
+    assert_non_null(strstr(said, "\\fBa\\eb\\(ti\\(aqc\\(aq\\fR\n"));
+    free(said);
+}
+
 static void test_a_long_default_is_cut_in_the_help(void **state)
 {
     static const struct option_row long_row[] = {
@@ -620,13 +656,13 @@ static void test_the_rows_that_all_programs_share(void **state)
         struct shared_options shared;
     };
     static const struct option_row shared_rows[] = {SHARED_OPTION_ROWS(struct program, shared)};
-    static const struct option_table shared_table = {"prog", "1", "", shared_rows, 6};
+    static const struct option_table shared_table = {"prog", "1", "", shared_rows,
+                                                     sizeof(shared_rows) / sizeof(shared_rows[0])};
     const struct place *place = *state;
     char *argv[] = {(char[]){"prog"}, NULL}, *environment[] = {NULL};
     struct program program = {.before = 42};
     struct options_world world = {environment, place->env_file, stdout, stderr};
 
-    assert_int_equal(sizeof(shared_rows) / sizeof(shared_rows[0]), 6);
     assert_int_equal(options_load_from(&world, &shared_table, 1, argv, &program), OPTIONS_RUN);
     assert_string_equal(program.shared.redis_url, "redis://127.0.0.1:6379");
     assert_int_equal(program.shared.redis_timeout_ms, 2000);
@@ -655,6 +691,8 @@ int main(void)
         WITH_PLACE(test_an_env_file_that_is_a_directory),
         WITH_PLACE(test_help),
         WITH_PLACE(test_help_as_markdown),
+        WITH_PLACE(test_help_as_a_manual_page),
+        cmocka_unit_test(test_roff_takes_nothing_for_a_command),
         WITH_PLACE(test_a_long_default_is_cut_in_the_help),
         WITH_PLACE(test_version),
         WITH_PLACE(test_print_config),

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "gateway/pace.h"
+#include "gateway/streams/pace.h"
 
 enum { GAP = 12000, SECOND = 1000, MINUTE = 60 * SECOND };
 

@@ -8,8 +8,8 @@
 #include <string.h>
 
 #include "common/task_spec.h"
-#include "gateway/public_host.h"
-#include "gateway/url_check.h"
+#include "gateway/request/public_host.h"
+#include "gateway/request/url_check.h"
 
 /* clang-format off */
 static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
@@ -64,6 +64,52 @@ static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a hexadecimal address",               "http://0x7f.1/",                         URL_NOT_PUBLIC },
     { "an address as one number",            "http://2130706433/",                     URL_NOT_PUBLIC },
     { "localhost",                           "http://LocalHost:8000/",                 URL_NOT_PUBLIC },
+    { "dots behind the host",                 "https://example.com../a",                 URL_BAD_HOST },
+    { "an address behind a fragment's at",    "https://127.0.0.1#@example.com/",         URL_NOT_PUBLIC },
+    { "an address behind a query's at",       "https://127.0.0.1?@example.com/",         URL_NOT_PUBLIC },
+    { "the fragment names no host",           "https://example.com#@127.0.0.1/",         URL_FINE },
+    { "an empty user",                        "https://@127.0.0.1/",                     URL_HAS_USER },
+    { "a second at sign",                     "https://a@b@127.0.0.1/",                  URL_HAS_USER },
+    { "a semicolon before an at sign",        "https://example.com;@127.0.0.1/",         URL_HAS_USER },
+    { "an escaped digit",                     "https://%31%32%37.0.0.1/",                URL_BAD_HOST },
+    { "an escaped dot",                       "https://127%2e0%2e0%2e1/",                URL_BAD_HOST },
+    { "an escaped NUL",                       "https://example.com%00.evil.com/",        URL_BAD_HOST },
+    { "an escaped line end",                  "https://example.com%0d%0a/",              URL_BAD_HOST },
+    { "wide digits",                          "http://\xef\xbc\x91\xef\xbc\x92\xef\xbc\x97.0.0.1/", URL_BAD_HOST },
+    { "an ideographic full stop",             "http://127\xe3\x80\x82" "0.0.1/",            URL_BAD_HOST },
+    { "a letter in a circle",                 "http://\xe2\x93\x9bocalhost/",            URL_BAD_HOST },
+    { "a soft hyphen",                        "https://local\xc2\xadhost.com/",          URL_BAD_HOST },
+    { "a backslash for the slashes",          "https:\\\\example.com/",                  URL_BAD_BYTE },
+    { "a backslash behind the host",          "https://example.com\\.10.0.0.1/",         URL_BAD_BYTE },
+    { "a tab in the host",                    "https://exam\tple.com/",                  URL_BAD_BYTE },
+    { "a carriage return in the host",        "https://example.com\r/",                  URL_BAD_BYTE },
+    { "a byte below space",                   "https://example.com/\x01",                URL_BAD_BYTE },
+    { "three slashes",                        "http:///127.0.0.1/",                      URL_NO_HOST },
+    { "no slashes",                           "http:127.0.0.1",                          URL_BAD_SCHEME },
+    { "a scheme behind a scheme",             "http://http://127.0.0.1/",                URL_BAD_PORT },
+    { "two ports",                            "https://example.com:443:80/",             URL_BAD_PORT },
+    { "a signed port",                        "https://example.com:+80/",                URL_BAD_PORT },
+    { "a port with a leading zero",           "https://example.com:0080/",               URL_FINE },
+    { "a port of many digits",                "https://example.com:00000000000000000080/", URL_BAD_PORT },
+    { "a hexadecimal port",                   "https://example.com:0x50/",               URL_BAD_PORT },
+    { "a port of wide digits",                "https://example.com:\xef\xbc\x98\xef\xbc\x90/", URL_BAD_PORT },
+    { "a v4-mapped address",                  "http://[::ffff:127.0.0.1]/",              URL_NOT_PUBLIC },
+    { "a v4-mapped address in hexadecimal",   "http://[::ffff:7f00:1]/",                 URL_NOT_PUBLIC },
+    { "an escaped scope",                     "http://[::1%25lo]/",                      URL_BAD_HOST },
+    { "a bare scope",                         "http://[fe80::1%eth0]/",                  URL_BAD_HOST },
+    { "a dot behind the bracket",             "http://[2606:4700::1111]./",              URL_BAD_HOST },
+    { "an IPv6 address without brackets",     "http://::1/",                             URL_NO_HOST },
+    { "a future address",                     "http://[v1.fe80::a]/",                    URL_NOT_PUBLIC },
+    { "loopback with the root's dot",         "http://127.0.0.1./",                      URL_NOT_PUBLIC },
+    { "loopback in three parts",              "http://127.0.1/",                         URL_NOT_PUBLIC },
+    { "loopback in octal digits",             "http://017700000001/",                    URL_NOT_PUBLIC },
+    { "the metadata in mixed digits",         "http://0xa9.254.0251.254/",               URL_NOT_PUBLIC },
+    { "a number that overflows to loopback",  "http://6425673729/",                      URL_NOT_PUBLIC },
+    { "zero",                                 "http://0/",                               URL_NOT_PUBLIC },
+    { "WebSocket",                            "ws://example.com/",                       URL_BAD_SCHEME },
+    { "FTP",                                  "ftp://example.com/",                      URL_BAD_SCHEME },
+    { "a blob",                               "blob:https://example.com/1",              URL_BAD_SCHEME },
+    { "a scheme's spelling with a wide letter", "http\xef\xbd\x93://example.com/",         URL_BAD_SCHEME },
     { "a data URL where they are off",       "data:image/png;base64,AAAA",             URL_DATA_OFF },
 };
 
@@ -107,6 +153,13 @@ static const struct { const char *host; bool is_public; } hosts[] = {
     { "[64:ff9b::7f00:1]", false },{ "[64:ff9b::a00:1]", false }, { "[]", false },             { "[1]", false },
     { "localhost", false },        { "a.localhost", false },      { "LOCALHOST.", false },     { "redis", false },
     { "printer.local", false },    { "vault.internal", false },   { "nas.lan", false },        { "", false },   { ".", false },
+    { "localhost.localdomain", false }, { "db.localdomain", false }, { "nas.home.arpa", false }, { "redis.default.svc", false },
+    { "a.svc.cluster.local", false }, { "metadata.google.internal", false }, { "host.docker.internal", false }, { "x.LOCAL.", false },
+    { "192.88.99.1", false },      { "192.88.98.1", true },        { "192.0.1.1", true },        { "100.100.100.200", false },
+    { "[64:ff9b:1::1]", false },   { "[64:ff9b::a9fe:a9fe]", false }, { "[5f00::1]", false },    { "[100::1]", false },
+    { "[3fff::1]", false },        { "[2001:db9::1]", true },      { "[::7f00:1]", false },      { "[0:0:0:0:0:0:0:1]", false },
+    { "[2606:4700::1", false },    { "[2606:4700::8.8.8.8]", true }, { "[fe80::1%25lo]", false }, { "[ff0e::1]", false },
+    { "example.com..", false },    { "example..com", true /* url_check refuses it */ }, { "1.example", false }, { "a.b", true },
 };
 /* clang-format on */
 

@@ -10,7 +10,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "gateway/validate.h"
+#include "gateway/request/validate.h"
 
 #define U   "\"urls\":[\"https://example.com/a.jpg\"]"
 #define T   "\"task_id\":\"t1\""

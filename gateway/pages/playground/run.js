@@ -1,0 +1,179 @@
+// One task's connection: sends the request, reads the stream, and comes back when it is cut, until the task has ended.
+//
+//   const run = new Run({ taskId, request, records, on: { record, place, connection, refused } });
+//   run.start(); ... run.cut(); run.wake(); run.stop();
+//
+// Until the first event is there the request itself is repeated, which is safe: the same task_id with the same body is the same task.
+// From then on the stream is taken up behind the last event that was seen.
+
+import { BASE, Refusal, call, refusal } from '../shared/api.js';
+import { frames } from '../shared/sse.js';
+import { FINAL, numberOf } from './story.js';
+
+const FIRST_RETRY_MS = 1000; // until the server has said what it wants
+const RETRY_MAX_MS = 30_000;
+const SILENCE_MAX_MS = 60_000; // heartbeats come far more often
+const LATE_MS = 150; // what a resumed connection brings within that has happened before
+const SUBMITS_MAX = 4; // requests without an answer before the reader is asked
+
+// What passes by itself, without anybody changing anything.
+const PASSING = ['draining', 'store_unavailable', 'too_many_connections', 'internal'];
+
+export class Run {
+  #abort = null;
+  #stopped = false;
+  #cutByHand = false;
+  #wake = null;
+  #retryMs = FIRST_RETRY_MS;
+  #failures = 0;
+  #cuts = 0;
+  #known; // the task is known to exist
+
+  constructor({ taskId, request, records, on }) {
+    this.taskId = taskId;
+    this.request = request;
+    this.on = on;
+    this.lastId = records.filter((record) => record.kind === 'event').at(-1)?.id || '';
+    this.#known = Boolean(this.lastId) || !request;
+  }
+
+  get path() {
+    return `${BASE}/tasks/${encodeURIComponent(this.taskId).replaceAll('%3A', ':')}`;
+  }
+
+  async start() {
+    while (!this.#stopped) {
+      try {
+        if (await this.#connect()) break;
+      } catch (error) {
+        if (this.#stopped) return;
+        if (error instanceof Refusal && !this.#passes(error)) return this.#refuse(error);
+        if (!this.#known && ++this.#failures >= SUBMITS_MAX) return this.#refuse(error);
+        if (error instanceof Refusal) this.#retryMs = Math.max(this.#retryMs, error.retryAfterMs);
+      }
+      if (this.#stopped) return;
+      await this.#pause();
+    }
+    if (!this.#stopped) this.on.connection('ended');
+  }
+
+  stop() {
+    this.#stopped = true;
+    this.#abort?.abort();
+    this.#wake?.();
+  }
+
+  // As a lost network would.
+  cut() {
+    this.#cutByHand = true;
+    this.#abort?.abort();
+  }
+
+  // The network is back: no need to wait longer.
+  wake() {
+    this.#wake?.();
+  }
+
+  // True where a running task was asked to end, false where a waiting one has ended; throws a Refusal.
+  async cancel() {
+    const response = await call('POST', `${this.path}/cancel`);
+    if (!response.ok) throw await refusal(response);
+    return response.status === 202;
+  }
+
+  // True when the task has ended and all of it is here. Otherwise the connection ended, or never came to be.
+  async #connect() {
+    this.on.connection('connecting');
+    this.#abort = new AbortController();
+    let opened = false;
+    try {
+      const fresh = !this.#known && !this.#failures;
+      const response = await this.#open();
+      if (response.status === 204) return true;
+      if (!response.ok) throw await refusal(response);
+      opened = true;
+      if (this.lastId || this.#cuts) this.#record({ kind: 'resumed', after: this.lastId ? numberOf(this.lastId) : 0 });
+      this.#known = true;
+      this.#failures = 0;
+      this.on.connection('open');
+      return await this.#read(response.body, fresh);
+    } finally {
+      this.#abort.abort();
+      if (opened && !this.#stopped && !this.ended && !this.gone) this.#lost();
+      this.#cutByHand = false;
+    }
+  }
+
+  #lost() {
+    this.#cuts++;
+    this.#record({ kind: 'cut', byHand: this.#cutByHand });
+  }
+
+  #open() {
+    const { signal } = this.#abort;
+    const headers = { Accept: 'text/event-stream' };
+    if (!this.#known) return call('POST', `${BASE}/generate/stream`, { body: this.request, headers, signal });
+    if (this.lastId) headers['Last-Event-ID'] = this.lastId;
+    return call('GET', `${this.path}/stream`, { headers, signal });
+  }
+
+  async #read(body, fresh) {
+    const began = Date.now();
+    const controller = this.#abort;
+    let silence;
+    try {
+      for await (const frame of frames(body)) {
+        clearTimeout(silence);
+        silence = setTimeout(() => controller.abort(), SILENCE_MAX_MS);
+        if (frame.retry) this.#retryMs = frame.retry;
+        if (frame.data && this.#take(frame, !fresh && Date.now() - began < LATE_MS)) return true;
+      }
+    } finally {
+      clearTimeout(silence);
+    }
+    return this.gone; // the server closed the stream: it wants the reader to come back, unless it has lost the task
+  }
+
+  #take(frame, late) {
+    const { event: type, data } = JSON.parse(frame.data);
+    if (type === 'reset') {
+      this.lastId = '';
+      this.gone = true; // until an event follows
+      this.#record({ kind: 'reset' });
+    } else if (!frame.id) {
+      this.on.place(data);
+    } else if (frame.id !== this.lastId) {
+      this.gone = false;
+      this.lastId = frame.id;
+      this.ended = FINAL.includes(type);
+      this.#record({ kind: 'event', id: frame.id, type, data, late });
+    }
+    return this.ended;
+  }
+
+  #record(record) {
+    this.on.record({ at: Date.now(), ...record });
+  }
+
+  #refuse(error) {
+    this.#stopped = true;
+    this.on.refused(error);
+  }
+
+  // A stream that exists is worth waiting for; a request that is refused for its sender's sake is the sender's to repeat.
+  #passes(error) {
+    if (error.code === '' ? error.status >= 500 : PASSING.includes(error.code)) return true;
+    return this.#known && error.status === 429;
+  }
+
+  async #pause() {
+    const ms = Math.min(this.#retryMs * 2 ** Math.min(this.#failures, 5), RETRY_MAX_MS);
+    if (this.#known) this.#failures++;
+    this.on.connection(!navigator.onLine ? 'offline' : this.#known ? 'waiting' : 'unanswered', Date.now() + ms);
+    await new Promise((done) => {
+      this.#wake = done;
+      setTimeout(done, ms);
+    });
+    this.#wake = null;
+  }
+}

@@ -1,0 +1,153 @@
+// What a task's records amount to: its steps, pictures and end. Pure; the same records always tell the same story, so a page that is
+// loaded again reads them from its storage and goes on.
+//
+// Records: { kind, at } with at in ms of this device's clock, and by kind
+//   sent | joined | reload | cancel
+//   event    id, type, data, late: it came in one piece with a resumed connection, so when it happened is not known
+//   cut      byHand
+//   resumed  after: number of the last event that this page had
+//   reset    the log that follows is the whole log
+
+export const FINAL = ['done', 'error'];
+export const numberOf = (id) => Number(id.slice(id.indexOf('-') + 1));
+export const epochOf = (id) => Number(id.slice(0, id.indexOf('-')));
+
+export function newStory() {
+  return { began: 0, state: 'sending', steps: [], pictures: [], failed: [], outcome: null, waiting: {}, last: 0, cancelling: false };
+}
+
+export function tell(story, record) {
+  tellers[record.kind](story, record);
+}
+
+// Where the task waits. Not a record: it is true for a moment only.
+export function tellPlace(story, { position, eta_ms }) {
+  if (story.state === 'waiting') story.waiting = { position, etaMs: eta_ms };
+}
+
+const tellers = {
+  sent: (story, { at }) => {
+    story.began = at;
+    add(story, 'sent', at);
+  },
+  joined: (story, { at }) => {
+    story.began = at;
+    add(story, 'joined', at);
+  },
+  reload: (story, { at }) => add(story, 'reload', at, { tone: 'net' }),
+  cancel: (story, { at }) => {
+    story.cancelling = true;
+    add(story, 'cancel_asked', at);
+  },
+  cut: (story, { at, byHand }) => add(story, byHand ? 'cut_by_hand' : 'cut', at, { tone: 'net', open: 'net' }),
+  resumed: (story, { at, after }) => {
+    close(story, 'net', at);
+    add(story, 'resumed', at, { tone: 'net', values: { n: after }, after });
+  },
+  reset: (story, { at }) => {
+    const { began, steps } = story;
+    const kept = steps.filter((step) => !step.ofTask).map((step) => ({ ...step, settled: true }));
+    Object.assign(story, newStory(), { began, steps: kept });
+    add(story, 'reset', at, { tone: 'net' });
+  },
+  event: (story, record) => {
+    const { id, type, data, at, late } = record;
+    judgeResume(story, numberOf(id));
+    story.last = numberOf(id);
+    if (!story.steps.some((step) => step.kind === 'sent')) story.began = Math.min(story.began, epochOf(id));
+    const teller = type === 'process' ? stages[data.stage] : events[type];
+    teller?.(story, data, late ? null : at, record);
+  },
+};
+
+const events = {
+  start: (story, data, at) => {
+    story.state = 'waiting';
+    story.waiting = { position: data.position };
+    phase(story, data.position ? 'start_at' : 'start', at, { position: data.position });
+  },
+  done: (story, data, at) => {
+    end(story, 'done', data, at);
+    data.generated_images.forEach((image, i) => {
+      if (!story.pictures.some((picture) => picture?.url === image.url)) story.pictures[free(story, i)] = image;
+    });
+    story.failed = [];
+    for (const failure of data.failed_images || []) story.failed[failure.index] = failure;
+    measure(story, data.timing);
+    add(story, 'done', at, { tone: 'good', ofTask: true });
+  },
+  error: (story, data, at) => {
+    end(story, data.code === 'cancelled' ? 'cancelled' : 'failed', data, at);
+    add(story, data.code === 'cancelled' ? 'cancelled' : 'error', at, { tone: data.code === 'cancelled' ? 'warn' : 'bad', ofTask: true });
+  },
+};
+
+const stages = {
+  calling: (story, { attempt }, at) => {
+    story.state = 'calling';
+    phase(story, attempt > 1 ? 'calling_again' : 'calling', at, { attempt });
+  },
+  image: (story, { index, image }, at) => {
+    story.pictures[index] = image;
+    add(story, 'image', at, { tone: 'good', values: { number: index + 1 }, ofTask: true });
+  },
+  image_failed: (story, failure, at) => {
+    story.failed[failure.index] = failure;
+    add(story, 'image_failed', at, { tone: 'bad', values: { number: failure.index + 1 }, code: failure.code, ofTask: true });
+  },
+  retrying: (story, { delay_ms, code }, at) => {
+    story.state = 'retrying';
+    story.failed = []; // the next call begins anew
+    phase(story, 'retrying', at, { delayMs: delay_ms }, code);
+  },
+  requeued: (story, data, at) => {
+    story.state = 'waiting';
+    story.waiting = {};
+    phase(story, 'requeued', at);
+  },
+};
+
+function add(story, kind, at, more = {}) {
+  story.steps.push({ kind, at, values: {}, ...more });
+}
+
+// A step that lasts until the next one of its kind.
+function phase(story, kind, at, values = {}, code = undefined) {
+  close(story, 'task', at);
+  add(story, kind, at, { open: 'task', values, code, tone: code ? 'warn' : undefined, ofTask: true });
+}
+
+function close(story, lane, at) {
+  for (const step of story.steps) {
+    if (step.open !== lane) continue;
+    step.open = null;
+    step.ms = at === null || step.at === null ? null : at - step.at;
+  }
+}
+
+function end(story, state, data, at) {
+  close(story, 'task', at);
+  story.state = state;
+  story.outcome = { ...data, at };
+  story.waiting = {};
+}
+
+// Redis measured it, so it holds also for what this page did not see.
+function measure(story, timing) {
+  const last = (...kinds) => story.steps.filter((step) => kinds.includes(step.kind)).at(-1);
+  const first = story.steps.find((step) => ['start', 'start_at'].includes(step.kind));
+  const call = last('calling', 'calling_again');
+  if (first) first.ms = timing.queued_ms;
+  if (call) call.ms = timing.ark_ms;
+}
+
+function free(story, at) {
+  while (story.pictures[at] || story.failed[at]) at++;
+  return at;
+}
+
+// Events are numbered without gaps: the one after a resumption tells whether something is missing.
+function judgeResume(story, n) {
+  const step = story.steps.find((one) => one.kind === 'resumed' && !one.settled);
+  if (step) step.kind = n === step.after + 1 ? 'resumed_whole' : 'resumed_gap';
+}

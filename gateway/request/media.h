@@ -1,0 +1,17 @@
+/* media - what Content-Type and Accept say, as far as this API asks
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_GATEWAY_REQUEST_MEDIA_H
+#define ARKRELAY_GATEWAY_REQUEST_MEDIA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* application/json, alone or with charset=utf-8. */
+bool media_is_json(const char *content_type, size_t len);
+
+/* Does one Accept value take "type/subtype"? The most specific range decides; q=0 excludes. */
+bool media_is_accepted(const char *accept, size_t len, const char *type, const char *subtype);
+
+#endif

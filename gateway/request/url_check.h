@@ -1,0 +1,33 @@
+/* url_check - may this reference image's URL be handed to ARK?
+ *
+ * http or https, a public host, nothing that different parsers read differently: no user, no blanks, no controls, no
+ * backslash. A `data:` URL where that is allowed.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_GATEWAY_REQUEST_URL_CHECK_H
+#define ARKRELAY_GATEWAY_REQUEST_URL_CHECK_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+enum url_flaw {
+    URL_FINE,
+    URL_EMPTY,
+    URL_TOO_LONG,
+    URL_BAD_BYTE,
+    URL_BAD_SCHEME,
+    URL_NO_HOST,
+    URL_HAS_USER,
+    URL_BAD_HOST,
+    URL_BAD_PORT,
+    URL_NOT_PUBLIC,
+    URL_DATA_OFF,
+    URL_BAD_DATA,
+    URL_FLAW_COUNT,
+};
+
+enum url_flaw url_check(const char *url, size_t len, bool data_urls);
+const char *url_flaw_text(enum url_flaw flaw); /* what is wrong, for the client */
+
+#endif

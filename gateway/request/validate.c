@@ -1,0 +1,388 @@
+#include "gateway/request/validate.h"
+
+#include <jansson.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/json_text.h"
+#include "common/utf8.h"
+#include "gateway/request/url_check.h"
+
+enum {
+    POINTER_NAME_MAX = 64, /* bytes of an unknown field's name that we repeat */
+    SIDE_MIN = 14,         /* pixels */
+    SIDE_MAX = 8192,
+    AREA_MAX = 16777216,
+    RATIO_MAX = 16,
+};
+
+struct reading {
+    const struct validate_rules *rules;
+    struct validated *out;
+    struct validate_report *report;
+    bool id_seen; /* the body has a task_id, valid or not */
+    bool no_memory;
+};
+
+/* What does not fit any more is left out. */
+__attribute__((format(printf, 3, 4))) static void complain(struct validate_report *report, const char *pointer,
+                                                           const char *detail, ...)
+{
+    size_t i = report->count;
+    va_list args;
+
+    if (i == VALIDATE_PROBLEMS_MAX)
+        return;
+    report->count++;
+    (void)snprintf(report->pointers[i], sizeof(report->pointers[i]), "%s", pointer);
+    va_start(args, detail);
+    if (vsnprintf(report->details[i], sizeof(report->details[i]), detail, args) < 0)
+        report->details[i][0] = '\0';
+    va_end(args);
+    report->fields[i] = (struct problem_field){report->pointers[i], report->details[i]};
+}
+
+/* -- the fields, one function each */
+
+static void keep_text(struct reading *in, char **at, const json_t *value)
+{
+    *at = strdup(json_string_value(value));
+    if (!*at)
+        in->no_memory = true;
+}
+
+static void read_url(struct reading *in, size_t index, const json_t *value)
+{
+    struct task_spec *spec = &in->out->spec;
+    char pointer[VALIDATE_POINTER_SIZE];
+    enum url_flaw flaw;
+
+    (void)snprintf(pointer, sizeof(pointer), "/urls/%zu", index);
+    if (!json_is_string(value)) {
+        complain(in->report, pointer, "must be a string");
+        return;
+    }
+    flaw = url_check(json_string_value(value), json_string_length(value), in->rules->data_urls);
+    if (flaw)
+        complain(in->report, pointer, "%s", url_flaw_text(flaw));
+    else
+        keep_text(in, &spec->urls[spec->url_count++], value);
+}
+
+static void read_urls(struct reading *in, const json_t *value)
+{
+    size_t count = json_array_size(value); /* 0 for what is no array */
+
+    if (!count || count > TASK_URLS_MAX) {
+        complain(in->report, "/urls", "must be a list of 1 to %d links", TASK_URLS_MAX);
+        return;
+    }
+    for (size_t i = 0; i < count; i++)
+        read_url(in, i, json_array_get(value, i));
+}
+
+#define TASK_ID_GRAMMAR "1 to 128 of A-Z a-z 0-9 . _ : - beginning with a letter or digit"
+_Static_assert(TASK_ID_MAX == 128, "the text above says so");
+
+static void read_task_id(struct reading *in, const json_t *value)
+{
+    in->id_seen = true;
+    if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
+        complain(in->report, "/task_id", "must be " TASK_ID_GRAMMAR);
+    else
+        memcpy(in->out->task_id, json_string_value(value), json_string_length(value) + 1);
+}
+
+/* Idempotency-Key is another way to say task_id; both may be there when they say the same. */
+static void settle_id(struct reading *in)
+{
+    const struct validate_rules *rules = in->rules;
+    char *task_id = in->out->task_id;
+
+    if (!rules->key) {
+        if (!in->id_seen && rules->id_required)
+            complain(in->report, "/task_id", "is required");
+    } else if (!task_id_is_valid(rules->key, rules->key_len)) {
+        complain(in->report, "/task_id", "Idempotency-Key stands for it and must be " TASK_ID_GRAMMAR);
+    } else if (!in->id_seen) {
+        memcpy(task_id, rules->key, rules->key_len);
+        task_id[rules->key_len] = '\0';
+    } else if (task_id[0] && (strlen(task_id) != rules->key_len || memcmp(task_id, rules->key, rules->key_len) != 0)) {
+        complain(in->report, "/task_id", "must be the same as Idempotency-Key, or absent");
+    }
+}
+
+/* White space of ASCII, and the ideographic space that Chinese keyboards give. */
+static bool is_blank(const char *text)
+{
+    for (;;) {
+        text += strspn(text, " \t\r\n\v\f");
+        if (strncmp(text, "\xe3\x80\x80", 3) != 0)
+            return !*text;
+        text += 3;
+    }
+}
+
+static void read_prompt(struct reading *in, const json_t *value)
+{
+    const char *text = json_string_value(value);
+
+    if (!text || is_blank(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
+        complain(in->report, "/prompt", "must be a text of 1 to %d characters that is not blank", TASK_PROMPT_MAX);
+    else
+        keep_text(in, &in->out->spec.prompt, value);
+}
+
+/* Up to four digits without a leading zero; returns the number and moves past it, 0 when there is none. */
+static long read_side(const char **text)
+{
+    long side = 0;
+    int digits = 0;
+
+    if (**text == '0')
+        return 0;
+    for (; **text >= '0' && **text <= '9' && digits < 4; ++*text, digits++)
+        side = side * 10 + (**text - '0');
+    return side;
+}
+
+static bool is_size(const char *text)
+{
+    static const char *const keywords[] = {"1K", "1.5K", "2K", "3K", "4K"};
+    long width, height;
+
+    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++)
+        if (strcmp(text, keywords[i]) == 0)
+            return true;
+    width = read_side(&text);
+    if (*text++ != 'x')
+        return false;
+    height = read_side(&text);
+    return !*text && width >= SIDE_MIN && width <= SIDE_MAX && height >= SIDE_MIN && height <= SIDE_MAX &&
+           width * height <= AREA_MAX && width <= height * RATIO_MAX && height <= width * RATIO_MAX;
+}
+
+static void read_size(struct reading *in, const json_t *value)
+{
+    if (!json_is_string(value) || !is_size(json_string_value(value)))
+        complain(in->report, "/size", "must be 1K, 1.5K, 2K, 3K, 4K or <width>x<height> in pixels");
+    else
+        keep_text(in, &in->out->spec.size, value);
+}
+
+/* The names of models follow the same grammar as a task_id. */
+static void read_model(struct reading *in, const json_t *value)
+{
+    if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
+        complain(in->report, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
+    else
+        keep_text(in, &in->out->spec.model, value);
+}
+
+/* False, with the complaint made, when value is not an integer from min to max. */
+static bool read_integer(struct reading *in, const char *pointer, const json_t *value, int64_t min, int64_t max,
+                         int64_t *out)
+{
+    if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max) {
+        complain(in->report, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
+        return false;
+    }
+    *out = json_integer_value(value);
+    return true;
+}
+
+static void read_max_images(struct reading *in, const json_t *value)
+{
+    int64_t count;
+
+    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX, &count))
+        in->out->spec.max_images = (int)count;
+}
+
+static void read_max_paid_calls(struct reading *in, const json_t *value)
+{
+    int64_t count;
+
+    if (read_integer(in, "/max_paid_calls", value, 1, in->rules->max_paid_calls, &count))
+        in->out->spec.max_paid_calls = (int)count;
+}
+
+static void read_seed(struct reading *in, const json_t *value)
+{
+    if (read_integer(in, "/seed", value, -1, INT32_MAX, &in->out->spec.seed))
+        in->out->spec.seed_given = true;
+}
+
+static void read_watermark(struct reading *in, const json_t *value)
+{
+    if (!json_is_boolean(value)) {
+        complain(in->report, "/watermark", "must be true or false");
+        return;
+    }
+    in->out->spec.watermark_given = true;
+    in->out->spec.watermark = json_is_true(value);
+}
+
+static void read_on_disconnect(struct reading *in, const json_t *value)
+{
+    if (!in->rules->for_stream)
+        complain(in->report, "/on_disconnect", "is only for /generate/stream");
+    else if (!json_is_string(value) || !disconnect_parse(json_string_value(value), &in->out->on_disconnect))
+        complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
+}
+
+static const struct {
+    const char *name;
+    void (*read)(struct reading *in, const json_t *value);
+} fields[] = {
+    {"urls",           read_urls          },
+    {"task_id",        read_task_id       },
+    {"prompt",         read_prompt        },
+    {"size",           read_size          },
+    {"max_images",     read_max_images    },
+    {"watermark",      read_watermark     },
+    {"model",          read_model         },
+    {"seed",           read_seed          },
+    {"max_paid_calls", read_max_paid_calls},
+    {"on_disconnect",  read_on_disconnect },
+};
+enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
+
+/* -- the whole */
+
+static bool is_known(const char *name)
+{
+    for (size_t i = 0; i < FIELDS; i++)
+        if (strcmp(name, fields[i].name) == 0)
+            return true;
+    return false;
+}
+
+/* The name as a JSON pointer (RFC 6901), cut between code points where it is long. */
+static void complain_unknown(struct reading *in, const char *name)
+{
+    char pointer[VALIDATE_POINTER_SIZE];
+    size_t at = 0;
+
+    pointer[at++] = '/';
+    for (; *name && (at < POINTER_NAME_MAX || ((unsigned char)*name & 0xc0) == 0x80); name++) {
+        bool escaped = *name == '~' || *name == '/';
+
+        pointer[at++] = escaped ? '~' : *name;
+        if (escaped)
+            pointer[at++] = *name == '~' ? '0' : '1';
+    }
+    (void)snprintf(pointer + at, sizeof(pointer) - at, "%s", *name ? "..." : "");
+    complain(in->report, pointer, "is not a field of this request");
+}
+
+static void read_object(struct reading *in, json_t *root)
+{
+    const struct task_spec *spec = &in->out->spec;
+    const char *name;
+    json_t *value;
+
+    for (size_t i = 0; i < FIELDS; i++) {
+        value = json_object_get(root, fields[i].name);
+        if (value)
+            fields[i].read(in, value);
+        else if (fields[i].read == read_urls)
+            complain(in->report, "/urls", "is required: a list of 1 to %d links", TASK_URLS_MAX);
+    }
+    json_object_foreach (root, name, value)
+        if (!is_known(name))
+            complain_unknown(in, name);
+    settle_id(in);
+    if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
+        complain(in->report, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
+}
+
+/* Looks at brackets outside of strings before any tree is built: nesting costs the parser's stack. */
+static bool is_too_deep(const char *body, size_t len)
+{
+    bool in_string = false;
+    int depth = 0;
+
+    for (size_t i = 0; i < len; i++) {
+        char c = body[i];
+
+        if (in_string && c == '\\')
+            i++;
+        else if (c == '"')
+            in_string = !in_string;
+        else if (!in_string && (c == '{' || c == '['))
+            depth++;
+        else if (!in_string && (c == '}' || c == ']'))
+            depth--;
+        if (depth > VALIDATE_DEPTH_MAX)
+            return true;
+    }
+    return false;
+}
+
+static const char *why_not_json(const json_error_t *error)
+{
+    switch (json_error_code(error)) {
+    case json_error_duplicate_key:
+        return "The body has a name twice in one object.";
+    case json_error_numeric_overflow:
+        return "The body has a number that is out of range.";
+    case json_error_invalid_utf8:
+        return "The body is not UTF-8.";
+    case json_error_null_character:
+    case json_error_null_byte_in_key:
+        return "The body has a NUL character.";
+    default: /* of the library's codes, these are the ones that a client can do something about */
+        return "The body is not valid JSON.";
+    }
+}
+
+static int parse(const char *body, size_t len, json_t **out, const char **why)
+{
+    json_error_t error;
+    json_t *root;
+    int err;
+
+    if (is_too_deep(body, len)) {
+        *why = "The body is nested too deep.";
+        return ERR_SYNTAX;
+    }
+    err = json_text_read(body, len, JSON_REJECT_DUPLICATES, &root, &error);
+    if (err) {
+        *why = err == ERR_SYNTAX ? why_not_json(&error) : NULL;
+        return err;
+    }
+    if (!json_is_object(root)) {
+        *why = "The body is not one JSON object.";
+        json_decref(root);
+        return ERR_SYNTAX;
+    }
+    *out = root;
+    return 0;
+}
+
+int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
+                  struct validate_report *report)
+{
+    struct validated result = {0};
+    struct reading in = {.rules = rules, .out = &result, .report = report};
+    json_t *root;
+    int err;
+
+    report->count = 0;
+    report->syntax = NULL;
+    err = parse(body, len, &root, &report->syntax);
+    if (err)
+        return err;
+    read_object(&in, root);
+    json_decref(root);
+
+    err = in.no_memory ? ERR_NO_MEMORY : report->count ? ERR_RANGE : 0;
+    if (err)
+        task_spec_deinit(&result.spec);
+    else
+        *out = result;
+    return err;
+}

@@ -1,0 +1,25 @@
+#include "gateway/streams/latency.h"
+
+#include "common/clock.h"
+#include "gateway/gateway_metrics.h"
+
+static void on_offered(void *arg)
+{
+    struct latency *latency = arg;
+
+    latency->waits = false;
+    metrics_observe(latency->metrics, METRIC_SSE_LATENCY, clock_monotonic_us() - latency->began_us, latency->frames);
+}
+
+void latency_note(struct latency *latency, int64_t began_us, int64_t frames)
+{
+    if (!frames)
+        return;
+    if (!latency->waits) {
+        latency->waits = true;
+        latency->began_us = began_us;
+        latency->frames = 0;
+        loop_defer(latency->loop, &latency->deferred, on_offered, latency);
+    }
+    latency->frames += frames;
+}

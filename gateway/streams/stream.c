@@ -1,0 +1,523 @@
+#include "gateway/streams/stream.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/http/server.h"
+#include "common/log.h"
+#include "common/random.h"
+#include "common/redis/client.h"
+#include "common/sse.h"
+#include "common/task.h"
+#include "gateway/answer.h"
+#include "gateway/gateway_metrics.h"
+#include "gateway/keys/allowance.h"
+#include "gateway/keys/client.h"
+#include "gateway/streams/disconnect.h"
+#include "gateway/streams/frames.h"
+#include "gateway/streams/history.h"
+#include "gateway/streams/hub.h"
+#include "gateway/streams/watch.h"
+#include "gateway/submit.h"
+
+enum {
+    ANSWER_WITHIN_MS = 900,         /* a client hears within a second that Redis is away */
+    REPLAY_MAX = 256 * 1024 * 1024, /* bytes of one log as frames; pictures may be in it */
+    FAREWELL_MAX = 2048,
+    COMMENT_MAX = 64,
+};
+
+#define LIFE_JITTER 0.1 /* of a stream's life */
+
+TAILQ_HEAD(all_streams, stream);
+
+struct streams {
+    struct loop *loop;
+    struct streams_config config;
+    struct timeouts *answers;    /* of streams that are JOINING or ASKING */
+    struct timeouts *heartbeats; /* of those that are LIVE */
+    struct all_streams all;
+    bool draining;
+};
+
+struct stream_opening {
+    struct submission *submission; /* NULL: READ */
+    bool resumes;                  /* `cursor` is what the client has */
+    struct task_cursor cursor;
+    bool reset; /* the store does not know that place: say so, and send all */
+    struct submit_call *submitting;
+    struct history_call *reading;
+};
+
+static const char *const state_names[STREAM_STATE_COUNT] = {
+    [STREAM_JOINING] = "joining",
+    [STREAM_ASKING] = "asking",
+    [STREAM_LIVE] = "live",
+    [STREAM_CLOSED] = "closed",
+};
+
+static const char *const reason_names[STREAM_REASON_COUNT] = {
+    [STREAM_FINAL] = "final",         [STREAM_ANSWERED] = "answered", [STREAM_GONE] = "client-gone",
+    [STREAM_TOO_SLOW] = "too-slow",   [STREAM_DRAINING] = "draining", [STREAM_NO_TASK] = "task-gone",
+    [STREAM_NO_MEMORY] = "no-memory", [STREAM_OLD] = "old",
+};
+
+/* -- states: each begins what it waits for */
+
+static void ask(struct stream *stream);
+static void go_live(struct stream *stream);
+static void leave(struct stream *stream);
+
+static void enter(struct stream *stream, enum stream_state next)
+{
+    static const struct {
+        unsigned may; /* bits of the states that may follow */
+        void (*on_enter)(struct stream *stream);
+    } rows[STREAM_STATE_COUNT] = {
+        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL   },
+        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   ask    },
+        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live},
+        [STREAM_CLOSED] = {0,                                         leave  },
+    };
+
+    assert(rows[stream->state].may & 1u << next);
+    log_debug("stream", "state", "task=%s from=%s to=%s", stream->watch->id, state_names[stream->state],
+              state_names[next]);
+    stream->state = (uint8_t)next;
+    if (rows[next].on_enter)
+        rows[next].on_enter(stream);
+}
+
+static void opening_destroy(struct stream *stream)
+{
+    struct stream_opening *opening = stream->opening;
+
+    if (!opening)
+        return;
+    submit_cancel(opening->submitting);
+    history_cancel(opening->reading);
+    submission_destroy(opening->submission);
+    free(opening);
+    stream->opening = NULL;
+}
+
+/* -- writing */
+
+static void write_bytes(struct stream *stream, const struct buf *bytes)
+{
+    if (!stream->exchange || !bytes->len || buf_error(bytes)) /* half a frame would be worse than none */
+        return;
+    /* The server cuts the connection in this case, and on_closed follows. */
+    if (http_exchange_unsent(stream->exchange) > stream->streams->config.output_max)
+        stream->too_slow = true;
+    http_stream_write(stream->exchange, bytes->data, bytes->len);
+}
+
+/* What: an event's type, or an enum sse_said. */
+static void count_said(const struct stream *stream, unsigned what, unsigned times)
+{
+    metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_EVENTS, what), times);
+}
+
+static void restart_heartbeat(struct stream *stream)
+{
+    timeouts_start(stream->streams->heartbeats, &stream->timer);
+}
+
+/* Streams that were opened together are not to end together. */
+static uint32_t end_of_life(const struct streams_config *config)
+{
+    double life_ms = (double)config->life_ms * (1 - LIFE_JITTER * random_unit());
+
+    return config->life_ms ? (uint32_t)((clock_monotonic_ms() + (int64_t)life_ms) / 1000 + 1) : 0;
+}
+
+/* Called between two events, as the last thing that is done with the stream. */
+static void close_if_old(struct stream *stream)
+{
+    if (stream->state == STREAM_LIVE && stream->old_s && clock_monotonic_ms() / 1000 >= stream->old_s)
+        stream_close(stream, STREAM_OLD);
+}
+
+static void on_heartbeat(struct timeout *timer, void *arg)
+{
+    struct stream *stream = container_of(timer, struct stream, timer);
+    const struct streams *streams = arg;
+    bool redis_is_here = redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
+    struct buf comment;
+
+    buf_init(&comment, COMMENT_MAX);
+    sse_write_comment(&comment, redis_is_here ? "keep-alive" : "degraded");
+    write_bytes(stream, &comment);
+    buf_deinit(&comment);
+    restart_heartbeat(stream);
+    close_if_old(stream);
+}
+
+/* -- the door out */
+
+static void free_stream(void *stream)
+{
+    free(stream);
+}
+
+/* What a client still hears depends on why; only streams that have begun hear anything. */
+static void say_farewell(struct stream *stream, enum stream_reason reason)
+{
+    struct buf bytes;
+
+    buf_init(&bytes, FAREWELL_MAX);
+    if (reason == STREAM_DRAINING || reason == STREAM_OLD) {
+        frames_add_handover_retry(&bytes, random_unit());
+    } else if (reason == STREAM_NO_TASK) {
+        frames_add_reset(&bytes, stream->watch->id, RESET_NO_TASK);
+        count_said(stream, SAID_RESET, 1);
+    }
+    write_bytes(stream, &bytes);
+    buf_deinit(&bytes);
+}
+
+static void end_answer(struct stream *stream, enum stream_reason reason)
+{
+    struct http_exchange *exchange = stream->exchange;
+
+    if (!exchange)
+        return;
+    if (reason == STREAM_NO_MEMORY) {
+        http_abort(exchange, HTTP_ABORT_FIN);
+    } else {
+        say_farewell(stream, reason);
+        if (reason == STREAM_OLD)
+            http_close_after(exchange); /* so that it may come back elsewhere */
+        http_stream_end(exchange);
+    }
+    stream->exchange = NULL;
+}
+
+/* One that was live has left for the client's own reasons; one that was not is settled with its submission, if at all. */
+static bool was_left(const struct stream *stream, enum stream_reason reason)
+{
+    return stream->state == STREAM_LIVE && (reason == STREAM_GONE || reason == STREAM_TOO_SLOW);
+}
+
+void stream_close(struct stream *stream, enum stream_reason reason)
+{
+    const struct watch *watch = stream->watch; /* outlives this turn */
+    bool left = was_left(stream, reason);
+
+    if (stream->state == STREAM_CLOSED)
+        return;
+    log_debug("stream", "closing", "task=%s reason=%s last=%lld", stream->watch->id, reason_names[reason],
+              (long long)stream->last);
+    end_answer(stream, reason);
+    if (stream->state == STREAM_LIVE) {
+        timeouts_cancel(stream->streams->heartbeats, &stream->timer);
+        watch_remove_live(stream->watch);
+        metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), -1);
+    } else {
+        timeouts_cancel(stream->streams->answers, &stream->timer);
+    }
+    enter(stream, STREAM_CLOSED);
+    if (left)
+        disconnects_settle(stream->streams->config.disconnects, watch->id, (enum disconnect)stream->on_disconnect);
+}
+
+static void leave(struct stream *stream)
+{
+    struct streams *streams = stream->streams;
+
+    opening_destroy(stream);
+    client_leave_stream(stream->client);
+    hub_leave(streams->config.hub, stream);
+    TAILQ_REMOVE(&streams->all, stream, link);
+    loop_defer(streams->loop, &stream->deferred, free_stream, stream);
+}
+
+/* Before it has begun: an answer that is no stream. */
+static void refuse_for(struct stream *stream, enum problem problem, int64_t wait_ms)
+{
+    answer_problem_after(stream->exchange, problem, wait_ms);
+    stream->exchange = NULL;
+    stream_close(stream, STREAM_ANSWERED);
+}
+
+static void refuse(struct stream *stream, enum problem problem)
+{
+    refuse_for(stream, problem, 0);
+}
+
+static void on_client_gone(void *arg)
+{
+    struct stream *stream = arg;
+
+    stream->exchange = NULL;
+    stream_close(stream, stream->too_slow ? STREAM_TOO_SLOW : STREAM_GONE);
+}
+
+/* -- asking for the log */
+
+static void write_head(struct stream *stream)
+{
+    http_add_header(stream->exchange, "Cache-Control", "no-store, no-transform");
+    http_add_header(stream->exchange, "X-Accel-Buffering", "no");
+    http_stream_begin(stream->exchange, 200, "text/event-stream; charset=utf-8");
+}
+
+/* The first write: all of the log that the client lacks. */
+static void add_log(struct buf *out, const struct stream *stream, const struct history *history)
+{
+    unsigned added[EVENT_TYPE_COUNT] = {0};
+
+    frames_add_retry(out, random_unit());
+    if (stream->opening->reset) {
+        frames_add_reset(out, stream->watch->id, RESET_REPLAY);
+        count_said(stream, SAID_RESET, 1);
+    }
+    frames_add_history(out, stream->watch->id, history, added);
+    for (unsigned type = 0; type < EVENT_TYPE_COUNT; type++)
+        count_said(stream, type, added[type]);
+}
+
+static void begin(struct stream *stream, const struct history *history)
+{
+    struct buf bytes;
+
+    write_head(stream);
+    buf_init(&bytes, REPLAY_MAX);
+    add_log(&bytes, stream, history);
+    stream->epoch = history->epoch;
+    stream->last = history->length;
+    watch_on_state(stream->watch, history->state);
+    if (buf_error(&bytes)) {
+        stream_close(stream, STREAM_NO_MEMORY);
+    } else {
+        write_bytes(stream, &bytes);
+        if (task_state_is_final(history->state))
+            stream_close(stream, STREAM_FINAL);
+        else
+            enter(stream, STREAM_LIVE);
+    }
+    buf_deinit(&bytes);
+}
+
+static void on_submitted(const struct submit_answer *answer, void *arg)
+{
+    struct stream *stream = arg;
+
+    stream->opening->submitting = NULL;
+    if (answer->images_left >= 0)
+        allowance_add_images(stream->exchange, answer->images_left, answer->day_left_ms);
+    if (answer->history)
+        begin(stream, answer->history);
+    else
+        refuse_for(stream, submit_problem(answer->outcome), answer->day_left_ms);
+}
+
+/* A client that has everything already, the last event included, must not come again. */
+static void answer_complete(struct stream *stream)
+{
+    http_respond(stream->exchange, 204, NULL, NULL, 0);
+    stream->exchange = NULL;
+    stream_close(stream, STREAM_ANSWERED);
+}
+
+static void on_history(const struct history *history, int err, void *arg)
+{
+    struct stream *stream = arg;
+    struct stream_opening *opening = stream->opening;
+    const struct task_cursor *cursor = &opening->cursor;
+
+    opening->reading = NULL;
+    if (err) {
+        refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
+    } else if (!opening->resumes) {
+        begin(stream, history);
+    } else if (cursor->epoch != history->epoch || cursor->n > history->length) {
+        opening->resumes = false;
+        opening->reset = true;
+        ask(stream);
+    } else if (cursor->n == history->length && task_state_is_final(history->state)) {
+        answer_complete(stream);
+    } else {
+        begin(stream, history);
+    }
+}
+
+static void ask(struct stream *stream)
+{
+    const struct streams_config *config = &stream->streams->config;
+    struct stream_opening *opening = stream->opening;
+    int64_t from = opening->resumes ? opening->cursor.n + 1 : 1;
+    int err;
+
+    if (opening->submission)
+        err = submit_start(config->submitter, opening->submission, on_submitted, stream, &opening->submitting);
+    else
+        err = history_read(config->commands, stream->watch->id, from, on_history, stream, &opening->reading);
+    if (err)
+        refuse(stream, PROBLEM_STORE_UNAVAILABLE);
+}
+
+static void go_live(struct stream *stream)
+{
+    timeouts_cancel(stream->streams->answers, &stream->timer);
+    restart_heartbeat(stream);
+    opening_destroy(stream);
+    metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), 1);
+    stream->old_s = end_of_life(&stream->streams->config);
+    watch_add_live(stream->watch, stream);
+    if (stream->streams->draining)
+        stream_close(stream, STREAM_DRAINING);
+}
+
+static void on_no_answer(struct timeout *timer, void *unused)
+{
+    (void)unused;
+    refuse(container_of(timer, struct stream, timer), PROBLEM_STORE_UNAVAILABLE);
+}
+
+/* -- opening */
+
+static struct stream *create(struct streams *streams, struct http_exchange *exchange,
+                             const struct stream_request *request)
+{
+    struct stream *stream = calloc(1, sizeof(*stream));
+    struct stream_opening *opening = calloc(1, sizeof(*opening));
+
+    if (!stream || !opening) {
+        free(stream);
+        free(opening);
+        return NULL;
+    }
+    *opening = (struct stream_opening){
+        .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
+    stream->streams = streams;
+    stream->exchange = exchange;
+    stream->client = request->client;
+    stream->opening = opening;
+    stream->state = STREAM_JOINING;
+    if (request->submission)
+        stream->on_disconnect = (uint8_t)request->submission->on_disconnect;
+    return stream;
+}
+
+void stream_open(struct streams *streams, struct http_exchange *exchange, const struct stream_request *request)
+{
+    enum problem problem = streams->draining ? PROBLEM_DRAINING : PROBLEM_STORE_UNAVAILABLE;
+    bool is_ready = !streams->draining && redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
+    bool has_place = is_ready && client_enter_stream(request->client);
+    struct stream *stream = has_place ? create(streams, exchange, request) : NULL;
+
+    if (is_ready && !stream)
+        problem = has_place ? PROBLEM_INTERNAL : PROBLEM_TOO_MANY_STREAMS;
+    if (!stream) {
+        if (has_place)
+            client_leave_stream(request->client);
+        submission_destroy(request->submission);
+        answer_problem(exchange, problem, NULL);
+        return;
+    }
+    if (hub_join(streams->config.hub, stream, request->full_id)) {
+        client_leave_stream(stream->client);
+        opening_destroy(stream);
+        free(stream);
+        answer_problem(exchange, problem, NULL);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&streams->all, stream, link);
+    timeouts_start(streams->answers, &stream->timer);
+    http_exchange_on_closed(exchange, on_client_gone, stream);
+    if (stream->watch->subscribed)
+        enter(stream, STREAM_ASKING);
+}
+
+void stream_on_subscribed(struct stream *stream)
+{
+    if (stream->state == STREAM_JOINING)
+        enter(stream, STREAM_ASKING);
+}
+
+/* -- live */
+
+void stream_deliver(struct stream *stream, const struct stream_frame *frame)
+{
+    if (frame->n <= stream->last)
+        return;
+    stream->last = frame->n;
+    restart_heartbeat(stream);
+    write_bytes(stream, &(struct buf){.data = (char *)frame->bytes, .len = frame->len});
+    count_said(stream, frame->type, 1);
+    if (task_event_is_final(frame->type))
+        stream_close(stream, STREAM_FINAL);
+    close_if_old(stream);
+}
+
+void stream_hint(struct stream *stream, const struct buf *frame)
+{
+    restart_heartbeat(stream);
+    write_bytes(stream, frame);
+    count_said(stream, SAID_HINT, 1);
+    close_if_old(stream);
+}
+
+void stream_reset(struct stream *stream, int64_t epoch)
+{
+    struct buf bytes;
+
+    stream->epoch = epoch;
+    stream->last = 0;
+    buf_init(&bytes, FAREWELL_MAX);
+    frames_add_reset(&bytes, stream->watch->id, RESET_REPLAY);
+    if (buf_error(&bytes))
+        stream_close(stream, STREAM_NO_MEMORY); /* without it the client would drop the log that follows */
+    else
+        write_bytes(stream, &bytes);
+    count_said(stream, SAID_RESET, 1);
+    buf_deinit(&bytes);
+}
+
+/* -- all of them */
+
+struct streams *streams_create(struct loop *loop, const struct streams_config *config)
+{
+    struct streams *streams = calloc(1, sizeof(*streams));
+
+    if (!streams)
+        return NULL;
+    streams->loop = loop;
+    streams->config = *config;
+    TAILQ_INIT(&streams->all);
+    streams->answers = timeouts_create(loop, ANSWER_WITHIN_MS, on_no_answer, NULL);
+    streams->heartbeats = timeouts_create(loop, config->heartbeat_ms, on_heartbeat, streams);
+    return streams->answers && streams->heartbeats ? streams : streams_destroy(streams);
+}
+
+struct streams *streams_destroy(struct streams *streams)
+{
+    if (!streams)
+        return NULL;
+    assert(TAILQ_EMPTY(&streams->all));
+    timeouts_destroy(streams->answers);
+    timeouts_destroy(streams->heartbeats);
+    free(streams);
+    return NULL;
+}
+
+void streams_drain(struct streams *streams)
+{
+    struct stream *stream = TAILQ_FIRST(&streams->all);
+
+    streams->draining = true;
+    while (stream) {
+        struct stream *next = TAILQ_NEXT(stream, link);
+
+        if (stream->state == STREAM_LIVE)
+            stream_close(stream, STREAM_DRAINING);
+        else if (stream->state == STREAM_JOINING)
+            refuse(stream, PROBLEM_DRAINING);
+        stream = next;
+    }
+}

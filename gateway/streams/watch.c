@@ -1,0 +1,320 @@
+#include "gateway/streams/watch.h"
+
+#include <assert.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/task_event.h"
+#include "gateway/streams/frames.h"
+#include "gateway/streams/history.h"
+#include "gateway/streams/latency.h"
+#include "gateway/streams/stream.h"
+
+enum { FRAME_MAX = 96 * 1024 * 1024 /* pictures may be in it */, HINT_MAX = 1024 };
+
+struct watch *watch_create(const struct watch_context *context, const char *full_id)
+{
+    size_t size = strlen(full_id) + 1;
+    struct watch *watch = calloc(1, sizeof(*watch) + size);
+
+    if (!watch)
+        return NULL;
+    watch->context = context;
+    TAILQ_INIT(&watch->streams);
+    memcpy(watch->id, full_id, size);
+    return watch;
+}
+
+void watch_stop(struct watch *watch)
+{
+    assert(TAILQ_EMPTY(&watch->streams));
+    history_cancel(watch->reading);
+    watch->reading = NULL;
+    timeouts_cancel(watch->context->tail_checks, &watch->tail);
+    hints_remove(watch->context->hints, watch);
+}
+
+/* -- delivering. A stream may close and leave while it is served, and even be the last one: the watch outlives this turn. */
+
+static void for_each_live(struct watch *watch, void (*serve)(struct stream *stream, const void *arg), const void *arg)
+{
+    struct stream *stream = TAILQ_FIRST(&watch->streams);
+
+    while (stream) {
+        struct stream *next = TAILQ_NEXT(stream, viewer);
+
+        if (stream->state == STREAM_LIVE)
+            serve(stream, arg);
+        stream = next;
+    }
+}
+
+static void serve_frame(struct stream *stream, const void *frame)
+{
+    stream_deliver(stream, frame);
+}
+
+struct truth { /* what the store holds now */
+    int64_t epoch, length;
+};
+
+static void serve_reset(struct stream *stream, const void *arg)
+{
+    const struct truth *truth = arg;
+
+    if (stream->epoch != truth->epoch || stream->last > truth->length)
+        stream_reset(stream, truth->epoch);
+}
+
+static void serve_end(struct stream *stream, const void *unused)
+{
+    (void)unused;
+    stream_close(stream, STREAM_NO_TASK);
+}
+
+static void serve_no_memory(struct stream *stream, const void *unused)
+{
+    (void)unused;
+    stream_close(stream, STREAM_NO_MEMORY);
+}
+
+static void serve_final(struct stream *stream, const void *unused)
+{
+    (void)unused;
+    stream_close(stream, STREAM_FINAL);
+}
+
+static void serve_hint(struct stream *stream, const void *bytes)
+{
+    stream_hint(stream, bytes);
+}
+
+/* -- the state */
+
+static bool may_wait(enum task_state state)
+{
+    return state == TASK_QUEUED || state == TASK_DELAYED;
+}
+
+void watch_on_state(struct watch *watch, enum task_state state)
+{
+    if (state == watch->state)
+        return;
+    watch->state = state;
+    if (watch->live && may_wait(state))
+        hints_add(watch->context->hints, watch);
+    else
+        hints_remove(watch->context->hints, watch);
+}
+
+/* Which state a task is in after an event. */
+static void follow_state(struct watch *watch, const struct task_event *event)
+{
+    static const enum task_state after[STAGE_COUNT] = {
+        [STAGE_CALLING] = TASK_RUNNING,  [STAGE_IMAGE] = TASK_RUNNING,   [STAGE_IMAGE_FAILED] = TASK_RUNNING,
+        [STAGE_RETRYING] = TASK_DELAYED, [STAGE_REQUEUED] = TASK_QUEUED,
+    };
+    enum process_stage stage;
+
+    if (!task_event_stage(event, &stage))
+        watch_on_state(watch, after[stage]);
+}
+
+/* One that is not pending any more was taken, though no event has told so yet; one that is delayed will be pending again. */
+void watch_on_place(struct watch *watch, const struct place *place)
+{
+    struct buf bytes;
+
+    if (place->position <= 0) {
+        if (watch->state == TASK_QUEUED)
+            watch_on_state(watch, TASK_RUNNING);
+        return;
+    }
+    watch->state = TASK_QUEUED;
+    if (!place->tell)
+        return;
+    buf_init(&bytes, HINT_MAX);
+    frames_add_hint(&bytes, watch->id, place->position, place->eta_ms);
+    if (!buf_error(&bytes)) /* where memory ends, the next one will do */
+        for_each_live(watch, serve_hint, &bytes);
+    buf_deinit(&bytes);
+}
+
+/* The frame is built once for everybody. */
+static void deliver(struct watch *watch, const struct task_event *event)
+{
+    struct buf bytes;
+
+    watch->last = event->n;
+    follow_state(watch, event);
+    buf_init(&bytes, FRAME_MAX);
+    task_event_write_frame(&bytes, watch->epoch, event);
+    if (buf_error(&bytes))
+        for_each_live(watch, serve_no_memory, NULL);
+    else
+        for_each_live(watch, serve_frame, &(struct stream_frame){event->n, event->type, bytes.data, bytes.len});
+    buf_deinit(&bytes);
+}
+
+static void restart_tail(struct watch *watch)
+{
+    if (watch->live)
+        timeouts_start(watch->context->tail_checks, &watch->tail);
+}
+
+/* -- reading */
+
+static void on_history(const struct history *history, int err, void *arg);
+
+/* A read that is sent now sees whatever the channel has announced so far. */
+static void read_on(struct watch *watch)
+{
+    if (watch->reading || !watch->live)
+        return;
+    watch->announced = 0;
+    watch->must_read =
+        history_read(watch->context->commands, watch->id, watch->last + 1, on_history, watch, &watch->reading) != 0;
+}
+
+/* Whoever has what the store does not hold forgets it; then all get the log from its start, and drop what they have. */
+static void reset(struct watch *watch, const struct truth *truth)
+{
+    log_warn("watch", "the store lost events; sending the log anew",
+             "task=%s epoch=%" PRId64 " was=%" PRId64 " last=%" PRId64, watch->id, truth->epoch, watch->epoch,
+             watch->last);
+    watch->epoch = truth->epoch;
+    watch->last = 0;
+    for_each_live(watch, serve_reset, truth);
+    read_on(watch);
+}
+
+static void deliver_history(struct watch *watch, const struct history *history)
+{
+    struct task_event event;
+
+    for (size_t i = 0; i < history_count(history) && watch->live; i++) {
+        int64_t n = history->from + (int64_t)i;
+
+        if (n <= watch->last)
+            continue;
+        if (history_event(history, i, &event)) {
+            log_error("watch", "an element of the log cannot be read; leaving it out", "task=%s n=%" PRId64, watch->id,
+                      n);
+            watch->last = n;
+            continue;
+        }
+        deliver(watch, &event);
+    }
+}
+
+static void on_history(const struct history *history, int err, void *arg)
+{
+    struct watch *watch = arg;
+
+    watch->reading = NULL;
+    restart_tail(watch);
+    if (err == ERR_NOT_FOUND) {
+        for_each_live(watch, serve_end, NULL);
+    } else if (err) {
+        watch->must_read = true; /* hub_on_commands_ready or the next tail check tries again */
+    } else if (history->epoch != watch->epoch || history->length < history->from - 1) {
+        reset(watch, &(struct truth){history->epoch, history->length});
+    } else if (history->from - 1 > watch->last) {
+        read_on(watch); /* a stream that is further behind went live meanwhile */
+    } else {
+        deliver_history(watch, history);
+        watch_on_state(watch, history->state);
+        if (task_state_is_final(history->state) && watch->last >= history->length)
+            for_each_live(watch, serve_final, NULL); /* also where the last event could not be read */
+        if (watch->announced > watch->last)
+            read_on(watch);
+    }
+}
+
+/* -- what happens to it */
+
+void watch_on_subscribed(struct watch *watch)
+{
+    struct stream *stream = TAILQ_FIRST(&watch->streams);
+
+    while (stream) {
+        struct stream *next = TAILQ_NEXT(stream, viewer);
+
+        stream_on_subscribed(stream);
+        stream = next;
+    }
+    read_on(watch); /* what the break has hidden; nothing to do for a first subscription */
+}
+
+void watch_on_message(struct watch *watch, const char *element, size_t len)
+{
+    int64_t began_us = clock_monotonic_us();
+    struct task_event event;
+
+    if (task_event_parse(element, len, &event)) {
+        log_warn("watch", "a message on the channel is no event; ignoring it", "task=%s", watch->id);
+        return;
+    }
+    if (watch->live && event.n == watch->last + 1) {
+        unsigned streams = watch->live;
+
+        restart_tail(watch);
+        deliver(watch, &event);
+        latency_note(watch->context->latency, began_us, streams);
+    } else if (event.n > watch->last) {
+        if (event.n > watch->announced)
+            watch->announced = event.n;
+        read_on(watch);
+    }
+}
+
+void watch_on_silence(struct timeout *tail, void *unused)
+{
+    struct watch *watch = container_of(tail, struct watch, tail);
+
+    (void)unused;
+    restart_tail(watch);
+    read_on(watch);
+}
+
+void watch_on_commands_ready(struct watch *watch)
+{
+    if (watch->must_read)
+        read_on(watch);
+}
+
+void watch_add_live(struct watch *watch, struct stream *stream)
+{
+    bool others = watch->live++ > 0;
+    bool behind = others && stream->last < watch->last;
+
+    restart_tail(watch);
+    if (may_wait(watch->state))
+        hints_add(watch->context->hints, watch);
+    if (others && stream->epoch != watch->epoch) {
+        /* The store has begun the task anew, and this stream is the first to see it. */
+        reset(watch, &(struct truth){stream->epoch, INT64_MAX});
+        return;
+    }
+    if (!others || behind) {
+        watch->epoch = stream->epoch;
+        watch->last = stream->last;
+    }
+    if (behind || watch->announced > watch->last)
+        read_on(watch);
+}
+
+void watch_remove_live(struct watch *watch)
+{
+    if (--watch->live)
+        return;
+    timeouts_cancel(watch->context->tail_checks, &watch->tail);
+    hints_remove(watch->context->hints, watch);
+    history_cancel(watch->reading);
+    watch->reading = NULL;
+    watch->must_read = false;
+}

@@ -1,0 +1,87 @@
+/* watch - one task, as the streams of this loop see it
+ *
+ * Pub/sub only announces; the log is the truth. A watch knows how far its streams have come and compares that with what the
+ * channel announces: the next number is delivered, an old one is dropped, and where numbers are missing it reads the log from
+ * its place on. It also reads when the subscription was confirmed again after a break, and after every tail_check_ms of silence,
+ * which finds a lost last message. Messages are never buffered: while a read is on its way, only the highest number is kept.
+ *
+ * The place is that of the live stream which is furthest behind. Whoever is further drops what it has, so a stream that
+ * joins behind the others is served by the same read as everybody.
+ *
+ * When the answer does not continue what the streams have (another epoch, a log that is shorter than their place), the
+ * store has lost data: they are reset and get the full log. When the task is gone, they are told and closed.
+ *
+ * Ownership: the hub's.   Threads: loop thread only.   Units: ms.
+ */
+#ifndef ARKRELAY_GATEWAY_STREAMS_WATCH_H
+#define ARKRELAY_GATEWAY_STREAMS_WATCH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/loop.h"
+#include "common/task.h"
+#include "common/timeouts.h"
+#include "gateway/streams/hints.h"
+
+struct hints;
+struct history_call;
+struct latency;
+struct redis;
+struct stream;
+
+TAILQ_HEAD(stream_list, stream);
+
+/* What all watches of a hub share. */
+struct watch_context {
+    struct redis *commands;
+    struct timeouts *tail_checks; /* of watch->tail; calls watch_on_silence */
+    struct hints *hints;          /* of watch->hint; calls watch_on_place */
+    struct latency *latency;
+};
+
+struct watch {
+    TAILQ_ENTRY(watch) link; /* the hub's */
+    struct loop_deferred deferred;
+    bool asked, subscribed; /* the hub's: SUBSCRIBE was sent on this connection; it was confirmed */
+
+    const struct watch_context *context;
+    struct stream_list streams;
+    unsigned live; /* how many of them are live */
+
+    int64_t epoch, last; /* the place */
+    int64_t announced;   /* highest number that the channel told since the last read was sent */
+    struct history_call *reading;
+    bool must_read; /* a read was due and Redis was away */
+    struct timeout tail;
+    enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
+    struct hint hint;
+
+    char id[]; /* full id of the task */
+};
+
+struct watch *watch_create(const struct watch_context *context, const char *full_id); /* NULL: out of memory */
+void watch_stop(struct watch *watch); /* nothing happens to it any more; it can be freed with free() */
+
+void watch_on_subscribed(struct watch *watch);
+void watch_on_message(struct watch *watch, const char *element, size_t len);
+void watch_on_silence(struct timeout *tail, void *unused);
+void watch_on_commands_ready(struct watch *watch);
+
+/* What the store said of the task: a stream that is to go live, or a read, was told. */
+void watch_on_state(struct watch *watch, enum task_state state);
+
+struct place {
+    int64_t position; /* from 1; 0: it does not wait in the queue */
+    int64_t eta_ms;   /* about how long until its turn; -1: not known */
+    bool tell;        /* the viewers are to hear it */
+};
+void watch_on_place(struct watch *watch, const struct place *place);
+
+/* The stream has begun and stands at its own epoch and last: from now on it gets what follows. */
+void watch_add_live(struct watch *watch, struct stream *stream);
+void watch_remove_live(struct watch *watch);
+
+#endif

@@ -1,0 +1,82 @@
+"""What tests of the pages share: one browser for a file of tests, one world for a class of them, a tab for each test."""
+
+import pathlib
+
+from driver import Browser
+from support.processes import ProcessTest
+from support.world import World
+
+STATE = "document.querySelector('#status').dataset.state"
+LOADED = "[...document.querySelectorAll('#pictures img')].every((one) => one.complete && one.naturalWidth > 0)"
+
+HERE = pathlib.Path(__file__).parent
+AUDIT = (HERE / "audit.js").read_text()
+SHOTS = HERE.parents[1] / "build" / "screenshots"
+
+_browser = []
+
+
+def browser():
+    """The browser, started by the first who asks; close_browser() ends it."""
+    if not _browser:
+        _browser.append(Browser())
+    return _browser[0]
+
+
+def close_browser():
+    while _browser:
+        _browser.pop().close()
+
+
+class PageTest(ProcessTest):
+    @classmethod
+    def setUpClass(cls):
+        browser()
+        cls.world = World()
+        cls.addClassCleanup(lambda: cls.world.__exit__(None, None, None))
+        cls.start()
+
+    def setUp(self):
+        self.forgiven = ()              # beginnings of what the browser may complain of in this test
+
+    def open(self, path="/", gateway=None, **look):
+        """A tab that is judged and closed when the test ends; it begins in English unless `language` says otherwise."""
+        page = browser().open((gateway or self.gateway).url + path, **look)
+        self.addCleanup(self._close, page)
+        page.wait("document.querySelector('h1')")
+        return page
+
+    def _close(self, page):
+        page.use()
+        try:
+            complaints = [one for one in page.complaints() if not any(word in one for word in self.forgiven)]
+            page.run("localStorage.clear()")
+            self.assertEqual(complaints, [])
+        finally:
+            page.close()
+            browser().use_first()
+
+    def assert_sound(self, page):
+        """Readable, labelled, in its place."""
+        self.assertEqual(page.run(AUDIT), [], page.run("return document.documentElement.dataset.theme"))
+
+
+class PlaygroundTest(PageTest):
+    """The playground, as somebody uses it."""
+
+    def generate(self, page, directives="", **fields):
+        """Fills in what the simulator is to do, and sends; the task's id."""
+        page.fill("#prompt", f"A picture [[sim: {directives}]]" if directives else "A picture")
+        for name, value in fields.items():
+            page.fill(f"#{name}", value)
+        page.click("#generate")
+        return page.wait("document.querySelector('#task-id').textContent")
+
+    def wait_state(self, page, state):
+        page.wait(f"{STATE} === '{state}'")
+
+    def steps(self, page):
+        return page.run("return [...document.querySelectorAll('#timeline li')].map((one) => one.dataset.kind)")
+
+    def wait_step(self, page, kind):
+        page.wait(f"document.querySelector('#timeline [data-kind=\"{kind}\"]')", f"the step {kind}")

@@ -1,0 +1,112 @@
+"""The pages' pure modules, asked directly: in the browser, which is where they run."""
+
+import unittest
+
+from page_case import PageTest, close_browser
+
+# A story from a list of [kind, ...]: an event is ["event", n, type, data, late], anything else [kind, fields].
+TELL = """
+const { newStory, tell, tellPlace } = await import('/pages/playground/story.js');
+const { View } = await import('/pages/playground/view.js');
+const story = newStory();
+for (const [kind, ...rest] of arguments[0]) {
+  const [n, type, data, late = false] = rest;
+  if (kind === 'place') tellPlace(story, rest[0]);
+  else if (kind === 'event') tell(story, { kind, id: `1000-${n}`, type, data, late, at: 2000 + 10 * n });
+  else tell(story, { kind, at: 1000, ...rest[0] });
+}
+const view = new View({ t: (key, values) => `${key} ${JSON.stringify(values ?? {})}`, count: (key, n) => `${key} ${n}`, has: () => true });
+return { state: story.state, steps: story.steps.map((step) => step.kind), ms: story.steps.map((step) => step.ms ?? null),
+         pictures: story.pictures, failed: story.failed, status: view.statusText(story) };
+"""
+
+
+def tearDownModule():
+    close_browser()
+
+
+def image(n, index):
+    return ["event", n, "process", {"stage": "image", "index": index, "image": {"url": f"u{index}", "size": "1x1"}}]
+
+
+START = ["event", 1, "start", {"position": 3}]
+CALLING = ["event", 2, "process", {"stage": "calling", "attempt": 1}]
+DONE = {"generated_images": [{"url": "u0", "size": "1x1"}], "failed_images": [], "timing": {"queued_ms": 5, "ark_ms": 7, "total_ms": 12}}
+
+
+class Modules(PageTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway()
+
+    def setUp(self):
+        super().setUp()
+        self.page = self.open()
+
+    def test_a_story_is_what_its_records_say(self):
+        sent = ["sent"]
+        cases = [
+            ("a waiting task", [sent, START], {"state": "waiting", "status": 'state_waiting_at {"position":3}'}),
+            ("a hint moves its place", [sent, START, ["place", {"position": 2}]], {"status": 'state_waiting_at {"position":2}'}),
+            ("a hint may know how long", [sent, START, ["place", {"position": 2, "eta_ms": 4200}]],
+             {"status": 'state_waiting_eta {"position":2,"eta":"5 s"}'}),
+            ("a hint that comes too late says nothing", [sent, START, CALLING, ["place", {"position": 2}]], {"status": "state_calling {}"}),
+            ("steps last until the next one", [sent, START, CALLING, image(3, 0)],
+             {"ms": [None, 10, None, None], "status": "state_calling_some 1"}),
+            ("times by the store win", [sent, START, CALLING, image(3, 0), ["event", 4, "done", DONE]],
+             {"state": "done", "ms": [None, 5, 7, None, None], "status": "state_done 1"}),
+            ("how long something took that nobody saw end is not known",
+             [sent, START, [*CALLING, True]], {"ms": [None, None, None]}),
+            ("numbers that go on", [sent, START, ["cut"], ["resumed", {"after": 1}], CALLING],
+             {"steps": ["sent", "start_at", "cut", "resumed_whole", "calling"]}),
+            ("numbers with a gap", [sent, START, ["cut"], ["resumed", {"after": 1}], image(3, 0)],
+             {"steps": ["sent", "start_at", "cut", "resumed_gap", "image"]}),
+            ("a new record forgets the old events, and keeps what happened to the connection",
+             [sent, START, CALLING, image(3, 0), ["cut"], ["resumed", {"after": 3}], ["reset"], START],
+             {"steps": ["sent", "cut", "resumed", "reset", "start_at"], "pictures": [], "state": "waiting"}),
+            ("a retry forgets the slots that failed",
+             [sent, START, CALLING, ["event", 3, "process", {"stage": "image_failed", "index": 0, "code": "x"}],
+              ["event", 4, "process", {"stage": "retrying", "attempt": 2, "delay_ms": 9, "code": "ark_overloaded"}]],
+             {"state": "retrying", "failed": []}),
+            ("a worker that leaves", [sent, START, CALLING, ["event", 3, "process", {"stage": "requeued"}]],
+             {"state": "waiting", "status": "state_waiting {}"}),
+            ("a picture that only the end tells of", [sent, START, ["event", 2, "done", DONE, True]],
+             {"pictures": [{"url": "u0", "size": "1x1"}]}),
+            ("a picture's slot is kept when another one failed",
+             [sent, START, CALLING, image(3, 1), ["event", 4, "done", {**DONE, "generated_images": [{"url": "u1", "size": "1x1"}],
+                                                                    "failed_images": [{"index": 0, "code": "x"}]}]],
+             {"status": 'state_partial {"n":1,"all":2}', "pictures": [None, {"url": "u1", "size": "1x1"}]}),
+            ("an event of a kind to come", [sent, START, ["event", 2, "process", {"stage": "new"}], ["event", 3, "newer", {}]],
+             {"state": "waiting"}),
+        ]
+        for name, records, want in cases:
+            with self.subTest(name):
+                story = self.page.run_async(TELL, records)
+                self.assertEqual({key: story[key] for key in want}, want)
+
+    def test_a_stream_is_read_the_same_however_it_is_cut(self):
+        seen = self.page.run_async("""
+            const { frames } = await import('/pages/shared/sse.js');
+            const bytes = new TextEncoder().encode('retry: 2500\\n\\n: alive\\n\\nid: 1-1\\r\\nevent: start\\r\\ndata: {"a":"é图:"}\\r\\n\\r\\n'
+              + 'data:x\\ndata\\ndata:  y\\nother: z\\nretry: soon\\n\\ndata: half');
+            const read = async (...pieces) => {
+              const all = [];
+              const stream = new ReadableStream({ start(c) { pieces.forEach((piece) => c.enqueue(piece)); c.close(); } });
+              for await (const frame of frames(stream)) all.push(frame);
+              return JSON.stringify(all);
+            };
+            const ways = new Set([await read(...[...bytes].map((one) => Uint8Array.of(one)))]);
+            for (let at = 0; at <= bytes.length; at++) ways.add(await read(bytes.slice(0, at), bytes.slice(at)));
+            return [...ways].map((way) => JSON.parse(way));""")
+        self.assertEqual(seen, [[{"retry": 2500}, {}, {"id": "1-1", "event": "start", "data": '{"a":"é图:"}'}, {"data": "x\n\n y"}]])
+
+    def test_durations_are_written_for_people(self):
+        cases = {0: "0 ms", 999.4: "999 ms", 1000: "1.00 s", 9990: "9.99 s", 9999: "10.0 s", 59_900: "59.9 s",
+                 59_999: "1 min 0 s", 90_000: "1 min 30 s"}
+        said = self.page.run_async("""const { duration } = await import('/pages/shared/format.js');
+                                      return arguments[0].map(duration)""", list(cases))
+        self.assertEqual(said, list(cases.values()))
+
+
+if __name__ == "__main__":
+    unittest.main()

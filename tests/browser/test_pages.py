@@ -1,0 +1,113 @@
+"""The pages as the gateway serves them, without a browser."""
+
+import pathlib
+import re
+import unittest
+
+from support.http_client import fetch
+from support.processes import ProcessTest
+from support.world import World
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+PAGES = ROOT / "gateway/pages"
+TYPES = {".html": "text/html; charset=utf-8", ".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8",
+         ".svg": "image/svg+xml"}
+
+
+class Served(ProcessTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World(ark=False)
+        cls.addClassCleanup(lambda: cls.world.__exit__(None, None, None))
+        cls.gateway = cls.world.gateway()
+
+    def test_every_file_is_served_as_it_is(self):
+        files = [path for path in PAGES.rglob("*") if path.is_file()]
+        self.assertGreater(len(files), 10)
+        for path in files:
+            with self.subTest(path.name):
+                answer = self.gateway.get(f"/pages/{path.relative_to(PAGES)}")
+                self.assertEqual((answer.status, answer.headers["content-type"]), (200, TYPES[path.suffix]))
+                self.assertEqual(answer.body, path.read_bytes())
+
+    def test_the_playground_is_at_the_root(self):
+        self.assertEqual(self.gateway.get("/").body, (PAGES / "playground.html").read_bytes())
+
+    def test_a_page_says_what_it_may_do(self):
+        headers = self.gateway.get("/").headers
+        policy = dict(directive.strip().split(" ", 1) for directive in headers["content-security-policy"].split(";"))
+        self.assertEqual({name: policy[name] for name in ("default-src", "script-src", "style-src", "connect-src", "base-uri",
+                                                          "form-action", "frame-ancestors")},
+                         {"default-src": "'none'", "script-src": "'self'", "style-src": "'self'", "connect-src": "'self'",
+                          "base-uri": "'none'", "form-action": "'none'", "frame-ancestors": "'none'"})
+        self.assertEqual(headers["x-content-type-options"], "nosniff")
+        self.assertEqual(headers["referrer-policy"], "no-referrer")
+        self.assertEqual(headers["cross-origin-opener-policy"], "same-origin")
+        self.assertIn("permissions-policy", headers)
+
+    def test_what_a_browser_has_is_not_sent_again(self):
+        first = self.gateway.get("/")
+        self.assertEqual(first.headers["cache-control"], "no-cache")
+        etag = first.headers["etag"]
+        for name, value, status in (("the same", etag, 304), ("the same, weak", f"W/{etag}", 304), ("any", "*", 304),
+                                    ("one of several", f'"x", {etag}', 304), ("another one", '"x"', 200),
+                                    ("without its quotes", etag.strip('"'), 200)):
+            with self.subTest(name):
+                answer = self.gateway.get("/", **{"If-None-Match": value})
+                self.assertEqual((answer.status, answer.headers["etag"]), (status, etag))
+                self.assertEqual(bool(answer.body), status == 200)
+        self.assertNotEqual(self.gateway.get("/pages/shared/base.css").headers["etag"], etag)
+
+    def test_head_has_the_length_and_no_body(self):
+        answer = fetch(self.gateway.address, "HEAD", "/")
+        self.assertEqual((answer.status, answer.body), (200, b""))
+        self.assertEqual(int(answer.headers["content-length"]), (PAGES / "playground.html").stat().st_size)
+
+    def test_what_is_not_there_is_404(self):
+        for path in ("/pages/none.js", "/pages/shared/none.js", "/pages/", "/pages", "/pages/../pages/icon.svg", "/playground.html"):
+            with self.subTest(path):
+                self.assertEqual(self.gateway.get(path).status, 404)
+
+
+class Written(unittest.TestCase):
+    def test_nothing_is_inline_and_nothing_comes_from_elsewhere(self):
+        for path in PAGES.rglob("*.html"):
+            text = path.read_text()
+            with self.subTest(path.name):
+                self.assertNotRegex(text, r"<style|\sstyle=|\son\w+=|javascript:")
+                self.assertEqual(re.findall(r"<script(?![^>]*\ssrc=)", text), [])
+                for target in re.findall(r'(?:src|href)="([^"]+)"', text):
+                    self.assertRegex(target, r"^(/|#)(?!/)", "served by the gateway itself")
+
+    def test_what_pages_load_is_there(self):
+        for path in PAGES.rglob("*.html"):
+            for target in re.findall(r'(?:src|href)="/(pages/[^"]+)"', path.read_text()):
+                self.assertTrue((PAGES.parent / target).exists(), target)
+        for path in PAGES.rglob("*.js"):
+            for target in re.findall(r"^import .* from '([^']+)'", path.read_text(), re.M):
+                self.assertTrue((path.parent / target).exists(), f"{path.name}: {target}")
+
+    def test_both_languages_have_the_same_words_and_every_code_has_some(self):
+        text = (PAGES / "playground/words.js").read_text()
+        english, chinese = [dict(re.findall(r"^  (\w+): '(.*)',$", part, re.M)) for part in text.split("const zh")]
+        self.assertGreater(len(chinese), 100)
+        self.assertEqual({key for key in english if not key.endswith("_one")}, set(chinese))
+        for key, words in chinese.items():
+            self.assertEqual(set(re.findall(r"\{\w+\}", english[key])), set(re.findall(r"\{\w+\}", words)), key)
+        codes = re.findall(r'^    X\(\w+,\s+"(\w+)"', (ROOT / "common/problem.h").read_text(), re.M)
+        self.assertGreater(len(codes), 40)
+        self.assertEqual([code for code in codes if f"code_{code}" not in english], [])
+
+    def test_every_word_that_is_asked_for_is_there(self):
+        english = (PAGES / "playground/words.js").read_text()
+        page = (PAGES / "playground.html").read_text()
+        asked = set(re.findall(r'data-i18n="(\w+)"', page))
+        asked |= {pair.partition(":")[2] for pairs in re.findall(r'data-i18n-attr="([^"]+)"', page) for pair in pairs.split()}
+        for path in (PAGES / "playground").glob("*.js"):
+            asked |= set(re.findall(r"\b(?:t|count)\('(\w+)'", path.read_text()))
+        self.assertGreater(len(asked), 50)
+        self.assertEqual([key for key in sorted(asked) if not re.search(rf"^  {key}: ", english, re.M)], [])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,230 @@
+"""The playground in a real browser, on a real gateway with Redis, a worker and ARK's simulator behind it."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import unittest
+
+from page_case import LOADED, STATE, PlaygroundTest, close_browser
+from support.processes import binary
+
+ENTER = "\ue007"
+
+
+def tearDownModule():
+    close_browser()
+
+
+class Tasks(PlaygroundTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway()
+        cls.world.worker()
+
+    def test_a_task_from_the_filled_in_sample_to_its_pictures(self):
+        page = self.open()
+        self.assertEqual(len(page.run("return document.querySelector('#urls').value").split()), 2)
+        task_id = self.generate(page)
+        self.wait_state(page, "done")
+        self.assertEqual(self.steps(page), ["sent", "start_at", "calling", "image", "image", "image", "done"])
+        page.wait(LOADED)
+        self.assertEqual(page.text("#status-text"), "Done: 3 pictures")
+        self.assertEqual(page.text("#announcer"), "Done: 3 pictures")
+        self.assertIn("Yes: ARK charges for the pictures that came", page.texts("#facts dd"))
+        self.assertIn("1 call to ARK that was or may have been paid", page.texts("#facts dd"))
+        self.assertTrue(page.is_shown("#links-live"))
+        self.assertFalse(page.is_shown("#controls"))
+        result = self.gateway.task(task_id).json()["result"]
+        self.assertEqual(page.run("return [...document.querySelectorAll('#pictures a')].map((one) => one.href)"),
+                         [image["url"] for image in result["generated_images"]])
+        self.assertEqual(page.run("return [...document.querySelectorAll('#pictures img')].map((one) => one.alt)"),
+                         [f"Picture {n}, 2048x2048 pixels" for n in (1, 2, 3)])
+        self.assertEqual(page.text("#timeline [data-kind=calling] .lasted"), f"took {result['timing']['ark_ms']} ms")
+
+    def test_a_picture_is_there_before_the_task_has_ended_and_stays_when_it_is_cancelled(self):
+        page = self.open()
+        self.generate(page, "hang_after_image=1")
+        page.wait("document.querySelector('#pictures img')?.complete")
+        self.assertEqual(page.run(f"return {STATE}"), "calling")
+        self.assertEqual(page.text("#status-text"), "ARK is at work: 1 picture so far")
+        self.assertTrue(page.run("return document.querySelector('#generate').disabled"))
+        self.assert_sound(page)
+        page.click("#cancel")
+        self.wait_step(page, "cancel_asked")
+        self.wait_state(page, "done")
+        self.assertEqual(page.run("return document.querySelectorAll('#pictures img').length"), 1)
+        self.assertFalse(page.run("return document.querySelector('#generate').disabled"))
+
+    def test_a_failed_picture_says_why(self):
+        page = self.open()
+        self.generate(page, "fail=1:OutputImageSensitiveContentDetected")
+        self.wait_state(page, "done")
+        self.assertEqual(page.text("#status-text"), "Done: 2 of 3 pictures")
+        self.assertIn("may contain sensitive information", page.text("#pictures .lost"))
+        self.assertIn("Code OutputImageSensitiveContentDetected", page.text("#pictures .lost"))
+        self.assert_sound(page)
+
+    def test_what_ark_refuses_is_told_in_words_with_its_code_and_was_not_charged(self):
+        page = self.open()
+        self.generate(page, "code=InputTextSensitiveContentDetected")
+        self.wait_state(page, "failed")
+        alert = page.text("#error")
+        for words in ("ARK refused the content", "The same request again would end the same way.", "Code ark_content_refused"):
+            self.assertIn(words, alert)
+        self.assertIn("No: nothing was charged", page.texts("#facts dd"))
+        self.assert_sound(page)
+        page.look(width=390, height=844)
+        self.assert_sound(page)
+
+    def test_a_call_with_an_unknown_end_is_told_as_one_that_may_have_been_charged(self):
+        page = self.open()
+        page.click("#options summary")
+        self.generate(page, "cut_after_image=0", max_paid_calls="1")
+        self.wait_state(page, "failed")
+        self.assertIn("Not known: a call was cut off, and ARK may have charged it", page.texts("#facts dd"))
+
+    def test_a_retry_is_a_step_with_its_reason(self):
+        page = self.open()
+        self.world.ark.script({"status": 429}, {})
+        self.generate(page, "images=1")
+        self.wait_state(page, "done")
+        self.assertEqual(self.steps(page), ["sent", "start_at", "calling", "retrying", "calling_again", "image", "done"])
+        self.assertEqual(page.text("#status-text"), "Done: 1 picture")
+
+    def test_generating_again_is_another_task(self):
+        page = self.open()
+        first = self.generate(page, "images=1")
+        self.wait_state(page, "done")
+        self.assertIn(first, page.text("#code-text"))
+        page.click("#generate")
+        page.wait(f"document.querySelector('#task-id').textContent !== '{first}'")
+        self.wait_state(page, "done")
+        self.assertNotIn(first, page.text("#code-text"))
+
+    def test_options_are_part_of_the_request(self):
+        page = self.open()
+        page.click("#options summary")
+        page.run("document.querySelector('#watermark').value = 'true'")
+        task_id = self.generate(page, size="1K", max_images="2", max_paid_calls="1")
+        self.wait_state(page, "done")
+        sent = json.loads(self.world.find(task_id).request)
+        self.assertEqual({name: sent[name] for name in ("size", "max_images", "max_paid_calls", "watermark")},
+                         {"size": "1K", "max_images": 2, "max_paid_calls": 1, "watermark": True})
+
+    def test_what_is_wrong_with_the_links_stands_below_them(self):
+        page = self.open()
+        page.fill("#urls", "")
+        page.click("#generate")
+        page.wait_text("#urls-error", "At least one link is needed.")
+        page.fill("#urls", "https://example.com/a.jpg\n\nexample.com/b.jpg")
+        page.click("#generate")
+        page.wait_text("#urls-error", "Line 3 is not a link")
+        self.assertEqual(page.run("return document.activeElement.id"), "urls")
+        self.assert_sound(page)
+        self.forgiven = ("422",)
+        page.fill("#urls", "https://example.com/a.jpg\nhttp://127.0.0.1/b.jpg")
+        page.click("#generate")
+        page.wait_text("#urls-error", "Line 2:")
+        self.assertEqual(page.run("return document.querySelector('#urls').getAttribute('aria-invalid')"), "true")
+        self.assertIn("Code invalid_fields", page.text("#error"))
+
+    def test_a_dropped_link_is_added(self):
+        page = self.open()
+        page.fill("#urls", "https://example.com/a.jpg")
+        page.run("""const data = new DataTransfer();
+                    data.setData('text/uri-list', '# a comment\\r\\nhttps://example.com/b.jpg\\r\\n');
+                    document.querySelector('#urls').dispatchEvent(new DragEvent('drop', { dataTransfer: data, cancelable: true }))""")
+        self.assertEqual(page.run("return document.querySelector('#urls').value").split(),
+                         ["https://example.com/a.jpg", "https://example.com/b.jpg"])
+        self.assertIn("2 links", page.text("#urls-hint"))
+
+    def test_a_second_tab_sees_the_same_task(self):
+        page = self.open()
+        task_id = self.generate(page, "hang_after_image=2 images=3")
+        page.wait("document.querySelectorAll('#pictures img').length === 2")
+        href = page.run("return document.querySelector('#watch').href")
+        other = self.open(href.removeprefix(self.gateway.url))
+        other.wait("document.querySelectorAll('#pictures img').length === 2")
+        self.assertEqual(self.steps(other), ["joined", "start_at", "calling", "image", "image"])
+        other.click("#cancel")
+        self.wait_state(other, "done")
+        page.use()
+        self.wait_state(page, "done")
+        self.assertEqual(page.text("#task-id"), task_id)
+
+    def test_a_task_that_is_not_there_is_said_to_be_gone(self):
+        self.forgiven = ("404",)
+        page = self.open("/#task=never-there")
+        page.wait_text("#error", "There is no such task")
+        self.assertIn("Code task_not_found", page.text("#error"))
+
+    def test_the_code_runs_as_it_stands_and_replays_the_same_task(self):
+        page = self.open()
+        page.fill("#urls", "https://example.com/it's.jpg")
+        task_id = self.generate(page, "images=1")
+        self.wait_state(page, "done")
+        runs = {"curl": lambda code: subprocess.run(["sh", "-c", code], capture_output=True, text=True, check=True).stdout,
+                "python": lambda code: subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout,
+                "javascript": lambda code: page.run_async(
+                    f"const said = []; const console = {{ log: (...words) => said.push(words.map(String).join(' ')) }}; {code}; "
+                    "return said.join('\\n');")}
+        calls = len(self.world.ark.calls())
+        for name, execute in runs.items():
+            with self.subTest(name):
+                page.click(f"#tab-{name}")
+                code = page.run("return document.querySelector('#code-text').textContent")
+                self.assertIn(task_id, code)
+                said = execute(code)
+                self.assertRegex(said, r"(?s)start.*process.*done")
+        self.assertEqual(len(self.world.ark.calls()), calls, "a replay calls nothing")
+        page.click("#tab-curl")
+        page.fill("#prompt", "Another one")
+        self.assertNotIn(task_id, page.text("#code-text"))
+
+
+class WithKeys(PlaygroundTest):
+    @classmethod
+    def start(cls):
+        folder = tempfile.TemporaryDirectory(prefix="arkrelay-")
+        cls.addClassCleanup(folder.cleanup)
+        path = os.path.join(folder.name, "keys")
+        made = subprocess.run([binary("arkrelay-gateway"), "--keys-file", path, "--new-key", "alice"],
+                              capture_output=True, text=True, check=True)
+        cls.key = made.stdout.strip()
+        cls.gateway = cls.world.gateway(GATEWAY_KEYS_FILE=path)
+        cls.world.worker()
+
+    def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab_alone(self):
+        self.forgiven = ("401",)
+        page = self.open()
+        self.assertFalse(page.is_shown("#key"))
+        self.generate(page)
+        page.wait_text("#key-error", "This gateway wants a key.")
+        self.assertEqual(page.run("return document.activeElement.id"), "key")
+        self.assert_sound(page)
+        page.fill("#key", "wrong")
+        page.press(ENTER)
+        page.wait_text("#key-error", "The gateway does not know this key.")
+        page.fill("#key", self.key)
+        page.press(ENTER)
+        self.wait_state(page, "done")
+        self.assertEqual(page.run("return document.querySelectorAll('#pictures img').length"), 3)
+        self.assertIn("Authorization: Bearer $ARKRELAY_KEY", page.text("#code-text"))
+        self.assertNotIn(self.key, page.run("return document.documentElement.outerHTML + JSON.stringify(localStorage)"))
+        page.reload()
+        self.wait_state(page, "done")
+        self.assertEqual(page.run("return document.querySelector('#key').value"), self.key)
+
+        other = self.open(f"/#task={page.text('#task-id')}")    # a tab of its own has no key yet
+        other.wait_text("#key-error", "This gateway wants a key.")
+        self.assertEqual(other.text("#generate"), "Use this key")
+        other.fill("#key", self.key)
+        other.press(ENTER)
+        self.wait_state(other, "done")
+        self.assertEqual(self.steps(other)[0], "joined")
+
+
+if __name__ == "__main__":
+    unittest.main()

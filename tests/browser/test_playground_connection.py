@@ -1,0 +1,158 @@
+"""The playground when its connection is cut, its page loaded again, its gateway gone."""
+
+import unittest
+
+from page_case import PlaygroundTest, close_browser
+
+REFUSED = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_CONNECTION_RESET")
+
+
+def tearDownModule():
+    close_browser()
+
+
+class WithoutWorker(PlaygroundTest):
+    """Tasks that wait until a test lets them run: nothing happens in between that a test has not asked for."""
+
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_HINTS="100ms")
+
+    def let_run(self, task_id):
+        """Until the task has ended."""
+        worker = self.world.worker()
+        self.world.wait_state(task_id, "done")
+        worker.stop()
+        worker.forget()
+
+    def test_a_waiting_task_tells_its_place_and_can_be_cancelled(self):
+        first, page = self.open(), self.open()
+        first.use()
+        self.generate(first)
+        page.use()
+        self.generate(page)
+        page.wait_text("#status-text", "Waiting for a worker: place 2")
+        first.use()
+        first.click("#cancel")
+        self.wait_state(first, "cancelled")
+        self.assertIn("No: nothing was charged", first.texts("#facts dd"))
+        self.assert_sound(first)
+        page.use()
+        page.wait_text("#status-text", "Waiting for a worker: place 1")
+        page.click("#cancel")
+        self.wait_state(page, "cancelled")
+        self.assertEqual(self.steps(page), ["sent", "start_at", "cancelled"])
+
+    def test_a_connection_that_was_cut_is_taken_up_where_it_stood(self):
+        page = self.open(width=390, height=844)
+        task_id = self.generate(page)
+        self.wait_state(page, "waiting")
+        page.click("#cut")
+        self.wait_step(page, "cut_by_hand")
+        self.assert_sound(page)
+        page.wait_text("#connection", "The connection is gone; the task is not. Back in")
+        self.let_run(task_id)
+        page.run("dispatchEvent(new Event('online'))")
+        self.wait_state(page, "done")
+        self.assertEqual(self.steps(page), ["sent", "start_at", "cut_by_hand", "resumed_whole", "calling", "image", "image", "image", "done"])
+        self.assertIn("Resumed after event 1, nothing missed", page.text("#timeline"))
+        self.assertIn("while away", page.text("#timeline [data-kind=calling]"))
+        self.assertFalse(page.is_shown("#connection"))
+
+    def test_a_cut_connection_comes_back_by_itself(self):
+        page = self.open()
+        self.generate(page)
+        self.wait_state(page, "waiting")
+        page.click("#cut")
+        self.wait_step(page, "resumed")
+        page.click("#cancel")
+        self.wait_state(page, "cancelled")
+        self.assertIn("resumed_whole", self.steps(page))
+
+    def test_a_page_that_is_loaded_again_goes_on(self):
+        page = self.open()
+        task_id = self.generate(page)
+        self.wait_state(page, "waiting")
+        page.reload()
+        self.wait_step(page, "resumed")
+        self.assertEqual(page.text("#task-id"), task_id)
+        self.assertEqual(page.run("return document.querySelector('#prompt').value"), "A picture")
+        self.let_run(task_id)
+        self.wait_state(page, "done")
+        self.assertEqual(self.steps(page)[:4], ["sent", "start_at", "reload", "resumed_whole"])
+        page.reload()
+        self.wait_state(page, "done")
+        self.assertEqual(self.steps(page)[:4], ["sent", "start_at", "reload", "resumed_whole"])
+        self.assertEqual(page.run("return document.querySelectorAll('#pictures img').length"), 3)
+
+    def test_a_task_that_was_erased_meanwhile_is_said_to_be_gone(self):
+        self.forgiven = ("404",)
+        page = self.open()
+        task_id = self.generate(page)
+        self.wait_state(page, "waiting")
+        page.click("#cut")
+        self.wait_step(page, "cut_by_hand")
+        self.gateway.cancel(task_id)
+        self.gateway.erase(task_id)
+        page.run("dispatchEvent(new Event('online'))")
+        self.wait_state(page, "failed")
+        self.assertIn("no longer kept", page.text("#task"))
+        self.assertFalse(page.run("return document.querySelector('#generate').disabled"))
+
+    def test_a_task_that_began_anew_is_read_from_its_beginning(self):
+        page = self.open()
+        task_id = self.generate(page)
+        self.wait_state(page, "waiting")
+        page.click("#cut")
+        self.wait_step(page, "cut_by_hand")
+        self.gateway.cancel(task_id)
+        self.gateway.erase(task_id)
+        self.assertEqual(self.gateway.submit(task_id).status, 202)
+        page.run("dispatchEvent(new Event('online'))")
+        self.wait_step(page, "start_at")
+        self.wait_step(page, "reset")
+        self.wait_state(page, "waiting")
+        page.click("#cancel")
+        self.wait_state(page, "cancelled")
+        self.assertEqual(self.steps(page)[-3:], ["reset", "start_at", "cancelled"])
+
+
+class GatewayGone(PlaygroundTest):
+    @classmethod
+    def start(cls):
+        cls.world.worker()
+
+    def test_the_gateway_may_go_and_come_back(self):
+        self.forgiven = REFUSED
+        gateway = self.world.gateway()
+        page = self.open(gateway=gateway)
+        self.generate(page, "hang_after_image=1")
+        page.wait("document.querySelector('#pictures img')?.complete")
+        gateway.kill()
+        self.wait_step(page, "cut")
+        page.wait_text("#connection", "The connection is gone; the task is not.")
+        self.assert_sound(page)
+        self.world.gateway(GATEWAY_LISTEN=gateway.address)
+        page.run("dispatchEvent(new Event('online'))")
+        self.wait_step(page, "resumed")
+        page.click("#cancel")
+        self.wait_state(page, "done")
+        self.assertIn("resumed_whole", self.steps(page))
+
+    def test_a_request_is_repeated_until_the_gateway_answers_and_is_one_task(self):
+        self.forgiven = REFUSED
+        gateway = self.world.gateway()
+        page = self.open(gateway=gateway)
+        gateway.kill()
+        task_id = self.generate(page, "images=1")
+        page.wait_text("#connection", "The gateway has not answered yet.")
+        self.assertEqual(self.steps(page), ["sent"])
+        self.world.gateway(GATEWAY_LISTEN=gateway.address)
+        page.run("dispatchEvent(new Event('online'))")
+        self.wait_state(page, "done")
+        self.assertEqual(page.text("#task-id"), task_id)
+        self.assertEqual(page.text("#status-text"), "Done: 1 picture")
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,96 @@
+"""How the playground looks and reads: widths, themes, languages, keyboard. Its pictures are in build/screenshots."""
+
+import re
+import unittest
+
+from page_case import LOADED, SHOTS, PlaygroundTest, close_browser
+
+TAB, ENTER, ARROW_RIGHT = "\ue004", "\ue007", "\ue014"
+
+
+def tearDownModule():
+    close_browser()
+
+
+class Looks(PlaygroundTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway()
+        cls.world.worker()
+
+    def test_every_width_theme_and_language_is_sound_and_is_photographed(self):
+        for language in ("en", "zh-CN"):
+            page = self.open(language=language)
+            self.assertEqual(page.run("return document.documentElement.lang"), language)
+            page.run("document.querySelector('#options').open = true")
+            self.assert_sound_everywhere(page)
+            self.generate(page, "fail=1:OutputImageSensitiveContentDetected")
+            self.wait_state(page, "done")
+            page.wait(LOADED)
+            self.assert_sound_everywhere(page, shot=language)
+
+    def assert_sound_everywhere(self, page, shot=None):
+        for width, height in ((1440, 900), (390, 844)):
+            for theme in ("light", "dark"):
+                with self.subTest(f"{width} {theme} {shot}"):
+                    page.look(width=width, height=height, dark=theme == "dark")
+                    page.wait(f"document.documentElement.dataset.theme === '{theme}'")
+                    self.assert_sound(page)
+                    if shot:
+                        page.screenshot(SHOTS / f"playground-{width}-{theme}-{shot}.png")
+
+    def test_language_and_theme_can_be_switched_and_are_remembered(self):
+        page = self.open(language="zh-CN")
+        self.assertEqual((page.text("h1"), page.run("return document.title")), ("在线试用", "arkrelay 试用页"))
+        page.click("[data-language-switch]")
+        self.assertEqual((page.text("h1"), page.run("return document.documentElement.lang")), ("Playground", "en"))
+        page.click("[data-theme-switch]")
+        page.reload()
+        page.wait("document.querySelector('h1').textContent === 'Playground'")
+        self.assertEqual(page.run("return document.documentElement.dataset.theme"), "dark")
+        self.assertEqual(page.run("return document.querySelector('[data-theme-switch]').getAttribute('aria-pressed')"), "true")
+
+    def test_a_chinese_page_has_no_english_words(self):
+        page = self.open(language="zh-CN")
+        self.generate(page)
+        self.wait_state(page, "done")
+        page.run("document.querySelector('#options').open = true")
+        shown = page.run("return document.body.innerText.replace(document.querySelector('.code').innerText, '')")
+        known = {"arkrelay", "ARK", "English", "token", "play", "ms", "s", "x", "https", "http", "or"}
+        words = set(re.findall(r"[A-Za-z]{3,}", shown.replace(page.text("#task-id"), "")))
+        self.assertLessEqual(words, known)
+
+    def test_everything_is_reached_by_keyboard_and_shows_it(self):
+        page = self.open(reduced_motion=True)
+        reached, faults = [], []
+        while len(reached) < 60:
+            page.press(TAB)
+            name, is_new, width, style = page.run("""
+                const one = document.activeElement;
+                const is_new = one !== document.body && !one.dataset.reached;
+                one.dataset.reached = 'yes';
+                const style = getComputedStyle(one);
+                return [one.id || one.textContent.trim(), is_new, parseFloat(style.outlineWidth), style.outlineStyle]""")
+            if not is_new:
+                break
+            reached.append(name)
+            if width < 2 or style == "none":
+                faults.append(name)
+        self.assertEqual(faults, [])
+        self.assertEqual(reached[0], "skip")
+        for name in ("urls", "prompt", "generate", "sample", "Dashboard", "copy-code", "tab-curl", "code-panel"):
+            self.assertIn(name, reached)
+        self.assertLess(len(reached), 60, "a way out at the end")
+
+    def test_the_skip_link_leads_to_the_content_and_tabs_turn_with_arrows(self):
+        page = self.open()
+        page.press(TAB, ENTER)
+        self.assertEqual(page.run("return document.activeElement.id"), "main")
+        page.run("document.querySelector('#tab-curl').focus()")
+        page.press(ARROW_RIGHT, ARROW_RIGHT)
+        self.assertEqual(page.run("return document.activeElement.id"), "tab-python")
+        self.assertIn("urllib", page.text("#code-text"))
+
+
+if __name__ == "__main__":
+    unittest.main()
