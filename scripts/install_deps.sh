@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a group of scripts needs; quick and silent when all are there.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, check, container
+#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, container
 #
 # Debian 12 and 13. Needs root or sudo only when something is missing.
 set -euo pipefail
@@ -10,8 +10,10 @@ declare -A packages=(
     [build]="gcc libc6-dev cmake ninja-build pkgconf
              libevent-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libssl-dev"
     [run]="redis-server"
-    [test]="redis-server redis-tools libcmocka-dev python3 openssl nginx"
-    [check]="clang clang-format"
+    [test]="redis-server redis-tools strace iproute2 iptables libcmocka-dev python3 openssl nginx prometheus haproxy slowhttptest
+            chromium chromium-driver fonts-wqy-microhei curl python3-jsonschema"
+    [check]="clang clang-format clang-tidy cppcheck binutils"
+    [fuzz]="clang libclang-rt-dev"
     [container]="docker.io docker-compose debootstrap iptables python3"
 )
 # shellcheck source=/dev/null
@@ -59,7 +61,7 @@ forbid_service_start() {
 }
 
 # Nor is one wanted at the next boot: the services that this very run brought in are switched off.
-declare -A services=([redis-server]="redis-server" [nginx]="nginx" [docker.io]="docker.service docker.socket containerd.service")
+declare -A services=([redis-server]="redis-server" [nginx]="nginx" [prometheus]="prometheus" [haproxy]="haproxy" [docker.io]="docker.service docker.socket containerd.service")
 disable_new_services() {
     local package
     [[ -d /run/systemd/system ]] || return 0

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Compiles with gcc and with clang, then runs every test: as built for every day, and under ASan, UBSan and the leak checker.
+# Compiles with gcc and with clang, then runs every test: as built for every day, and under ASan, UBSan and the leak checker; those
+# of the gateway's threads under ThreadSanitizer too.
 # The first thing that fails ends it, so that the last lines are always CTest's own summary of what decided.
 #
 #   scripts/test.sh                everything
-#   scripts/test.sh dev|asan       one preset, without the clang build
+#   scripts/test.sh dev|asan|tsan  one preset, without the clang build
 #
 # The container test is apart: ctest --preset container.
 set -euo pipefail
@@ -18,9 +19,9 @@ run_preset() {                       # run_preset PRESET
     ctest --preset "$1" -j "$(nproc)"
 }
 
-(($#)) || set -- clang dev asan
+(($#)) || set -- clang tsan dev asan
 for step in "$@"; do
-    [[ $step =~ ^(clang|dev|asan)$ ]] || { say "no preset '$step'; there are: dev asan"; exit 1; }
+    [[ $step =~ ^(clang|tsan|dev|asan)$ ]] || { say "no preset '$step'; there are: dev asan tsan"; exit 1; }
 done
 scripts/install_deps.sh build test
 for step in "$@"; do

@@ -90,6 +90,7 @@ engine_images() {                    # prints why when it cannot
     docker run --rm --network none debian:trixie-slim true || return 1
     docker build --quiet --network host --tag "$1" - >/dev/null <<'END' || return 1
 FROM debian:trixie-slim
-RUN apt-get update -qq && apt-get install -y --no-install-recommends redis-server && rm -rf /var/lib/apt/lists/*
+RUN apt-get update -qq && apt-get install -y --no-install-recommends redis-server && rm -rf /var/lib/apt/lists/* \
+ && mkdir /data && chown 999:1000 /data
 END
 }

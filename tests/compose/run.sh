@@ -42,9 +42,11 @@ program=(docker-compose)
 
 compose() { "${program[@]}" "${files[@]}" -p arkrelay-test --env-file "$scratch/env" --project-directory . "$@"; }
 
+# With ports that are free now: what else runs on the machine may have taken those of a while ago.
 # Never the .env of whoever runs this: it may hold a key, and a key makes pictures cost money.
 write_env() {
     unset ARK_API_KEY ARK_BASE_URL REDIS_URL
+    read -r gateway_port sim_port < <(free_ports)
     {
         echo "GATEWAY_PUBLISH=127.0.0.1:$gateway_port"
         echo "ARK_SIM_PUBLISH=127.0.0.1:$sim_port"
@@ -108,7 +110,8 @@ picture_opens() {
 }
 replays() { streams 1 && get /api/v1/faceflip/tasks/test-1 | grep -E '"paid_calls": ?1\b' >/dev/null; }
 task_is_done() { get "/api/v1/faceflip/tasks/$1" | grep -E '"status": ?"done"' >/dev/null; }
-connected_workers() { compose exec -T redis redis-cli client list | grep -c 'name=arkrelay-worker:commands'; }
+redis_cli() { compose exec -T redis sh /arkrelay/cli.sh "$@"; }
+connected_workers() { redis_cli client list | grep -c 'name=arkrelay-worker:commands.* user=worker'; }
 sees_workers() { [[ $(connected_workers) == "$1" ]]; }
 four_at_once() {
     local i pids=() bad=0
@@ -122,10 +125,37 @@ four_at_once() {
     ((bad == 0))
 }
 
-redis_says() { [[ $(compose exec -T redis redis-cli config get "$1" | tail -n 1 | tr -d '\r') == "$2" ]]; }
+redis_says() { [[ $(redis_cli config get "$1" | tail -n 1 | tr -d '\r') == "$2" ]]; }
+refuses_nothing() { [[ -z $(redis_cli acl log | tr -d '\r') ]] || { redis_cli acl log | head -n 30; return 1; }; }
+wants_a_password() { [[ $(compose exec -T redis redis-cli ping 2>&1) == *NOAUTH* ]]; }
 redis_crashes() { compose kill redis >/dev/null 2>&1 && comes_up --scale worker=4 && within "$READY_DEADLINE_S" is_ready; }
 
-is_unprivileged() { [[ $(compose exec -T "$1" id -u | tr -d '\r') == 10001 ]]; }
+container() { compose ps -q "$1" | head -n 1; }
+is_confined() {                      # is_confined SERVICE: not root, no capability, nothing writable, limits on memory and processes
+    local facts
+    [[ $(compose exec -T "$1" id -u | tr -d '\r') != 0 ]] || { say "$1 runs as root"; return 1; }
+    facts=$(docker inspect -f '{{.HostConfig.ReadonlyRootfs}} {{.HostConfig.CapDrop}} {{.HostConfig.SecurityOpt}} {{gt .HostConfig.Memory 0}} {{.HostConfig.PidsLimit}}' \
+        "$(container "$1")")
+    [[ $facts =~ ^true\ \[ALL\]\ \[no-new-privileges:true\]\ true\ [1-9] ]] || { say "$1: $facts"; return 1; }
+    compose exec -T "$1" sh -c 'grep -q "^CapEff:.0*$" /proc/self/status && ! touch /here 2>/dev/null'
+}
+is_on() {                            # is_on SERVICE NETWORK...: these and no others
+    local networks
+    networks=$(docker inspect -f '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' "$(container "$1")" | xargs)
+    shift
+    [[ $networks == $(printf 'arkrelay-test_%s ' "$@" | xargs) ]] || { say "on: $networks"; return 1; }
+}
+# The engine itself keeps an internal network's containers in; the engine of this test has no rules to do so (engine.sh).
+is_internal() { [[ $(docker network inspect -f '{{.Internal}}' "arkrelay-test_$1") == "$2" ]]; }
+reaches() {                          # reaches SERVICE HOST:PORT
+    compose exec -T "$1" timeout 3 bash -c ": </dev/tcp/${2%:*}/${2##*:}" 2>/dev/null
+}
+address_of() { docker inspect -f "{{(index .NetworkSettings.Networks \"arkrelay-test_$2\").IPAddress}}" "$(container "$1")"; }
+only_its_users_reach_redis() {
+    reaches worker redis:6379 && reaches gateway redis:6379 && ! reaches ark-sim redis:6379 &&
+        ! reaches ark-sim "$(address_of redis core):6379"
+}
+
 has_no_compiler() { ! compose exec -T "$1" sh -c 'command -v gcc cc cmake' >/dev/null; }
 stops_cleanly() {                    # stops_cleanly SERVICE: every container ends with status 0, none is killed
     local ids statuses
@@ -180,12 +210,12 @@ else
     files+=(-f "$HERE/engine.yml")
     say "engine: $(docker info -f '{{.ServerVersion}}, {{.Driver}}' 2>/dev/null), started for this test; base images after $SECONDS s"
 fi
-read -r gateway_port sim_port < <(free_ports)
 write_env
 
 check "the images build" builds
 ((failed == 0)) || summary || exit 1
 say "built after $SECONDS s"
+write_env
 check "a key in .env is handed to the worker" key_reaches_the_worker
 check "the stack comes up with no key" comes_up
 check "the gateway is ready" within "$READY_DEADLINE_S" is_ready
@@ -203,6 +233,17 @@ check "the same POST again replays the same task, paid once" replays
 check "a generated picture opens from the host" picture_opens
 check "Redis never evicts" redis_says maxmemory-policy noeviction
 check "Redis writes its log" redis_says appendonly yes
+check "Redis asks who comes for a password" wants_a_password
+for service in redis gateway worker ark-sim; do
+    check "$service is confined" is_confined "$service"
+done
+check "Redis is on its own network" is_on redis core
+check "the gateway is where clients are" is_on gateway core edge metrics
+check "the worker is where ARK is" is_on worker core egress metrics
+check "the simulator is where ARK is" is_on ark-sim egress
+check "the network of Redis has no way out" is_internal core true
+check "the others have one" is_internal edge false
+check "only gateway and worker reach Redis" only_its_users_reach_redis
 check "worker scales to four" comes_up --scale worker=4
 check "four workers report healthy" within "$READY_DEADLINE_S" all_healthy worker 4
 check "Redis sees four workers" within 30 sees_workers 4
@@ -211,10 +252,10 @@ check "after a crash of Redis the gateway is ready again" redis_crashes
 check "a task from before the crash is still there" within 30 task_is_done test-1
 check "a new task after the crash is done" streams 2
 for service in gateway worker ark-sim; do
-    check "$service does not run as root" is_unprivileged "$service"
     check "$service has no compiler in its image" has_no_compiler "$service"
 done
 check "a stream survives a restart of the gateway" survives_restart
+check "Redis had nothing to refuse" refuses_nothing
 check "stopped workers finish what they run" finishes_then_stops
 check "the gateway stops gracefully" stops_cleanly gateway
 

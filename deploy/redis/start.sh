@@ -1,0 +1,21 @@
+#!/bin/sh
+# Starts Redis in a container, with the users of users.acl: start.sh REDIS-SERVER-OPTION...
+#
+# The passwords of gateway and worker come from the environment. The administrator's is made anew at each start and stands in a
+# file that only this container sees; cli.sh uses it.
+set -eu
+umask 077
+here=$(dirname "$0")
+state=${REDIS_RUN:-/tmp/arkrelay}
+
+for password in "$REDIS_GATEWAY_PASSWORD" "$REDIS_WORKER_PASSWORD"; do
+    case $password in
+        '' | *[!A-Za-z0-9._~-]*) echo "start.sh: a password is empty, or has other characters than A-Z a-z 0-9 . _ ~ -" >&2; exit 78 ;;
+    esac
+done
+mkdir -p "$state"
+head -c 24 /dev/urandom | base64 | tr '+/' '-_' >"$state/admin-password"
+sed -e "s/>ADMIN_PASSWORD/>$(cat "$state/admin-password")/" \
+    -e "s/>GATEWAY_PASSWORD/>$REDIS_GATEWAY_PASSWORD/" \
+    -e "s/>WORKER_PASSWORD/>$REDIS_WORKER_PASSWORD/" "$here/users.acl" >"$state/users.acl"
+exec redis-server --aclfile "$state/users.acl" "$@"

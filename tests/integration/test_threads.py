@@ -1,0 +1,103 @@
+"""The gateway's threads under load, together with all that they share: keys and certificates read anew, metrics, the drain.
+
+Under the preset tsan every access that two threads make without an order fails the program's exit status; under the others the
+same load has to come out right.
+"""
+
+import concurrent.futures
+import pathlib
+import signal
+import subprocess
+import tempfile
+import threading
+import unittest
+
+from support.http_client import EventStream, fetch
+from support.processes import ProcessTest, binary
+from support.world import BASE, World, request, sim
+
+THREADS, CLIENTS, ROUNDS = 4, 12, 4
+
+
+def make_key(path):
+    done = subprocess.run([binary("arkrelay-gateway"), "--keys-file", path, "--new-key", "shop"], capture_output=True, text=True, check=True)
+    return {"Authorization": f"Bearer {done.stdout.strip()}"}
+
+
+class Threads(ProcessTest):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.keys = str(pathlib.Path(folder.name, "keys"))
+        self.headers = make_key(self.keys)
+
+    def assert_no_race(self, program):
+        """TSan's reports are part of the log."""
+        self.assertFalse([line for line in program.lines if "ThreadSanitizer" in line])
+
+    def see_tasks_through(self, gateway, client):
+        """Its tasks, each with two viewers on connections of their own, and what else a client does; the last events' types."""
+        ends = []
+        for n in range(ROUNDS):
+            task_id = f"c{client}-{n}"
+            body = request(task_id, prompt=sim(task_id, "images=2 latency=5"))
+            with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", body, self.headers) as first:
+                first.next_event()
+                with EventStream(gateway.address, "GET", f"{BASE}/tasks/{task_id}/stream", headers=self.headers) as second:
+                    ends += [first.to_end()[-1].event, second.to_end()[-1].event]
+            fetch(gateway.address, "GET", f"{BASE}/tasks/{task_id}", headers=self.headers)
+            fetch(gateway.address, "GET", f"{BASE}/queue", headers=self.headers)
+            fetch(gateway.address, "POST", f"{BASE}/tasks/{task_id}/cancel", headers=self.headers)
+        return ends
+
+    def disturb(self, gateway, over):
+        """Keys are read anew and counters are gathered from all threads, for as long as the load lasts."""
+        while not over.is_set():
+            gateway.signal(signal.SIGHUP)
+            for path in ("/metrics", "/readyz", f"{BASE}/queue"):
+                fetch(gateway.address, "GET", path, headers=self.headers)
+
+    def test_load_with_keys_read_anew(self):
+        with World() as world:
+            gateway = world.gateway(GATEWAY_THREADS=THREADS, GATEWAY_KEYS_FILE=self.keys, GATEWAY_HINTS="100ms",
+                                    GATEWAY_CLIENT_REQUESTS=0, GATEWAY_TAIL_CHECK="100ms")
+            world.worker(WORKER_CONCURRENCY=8)
+            over = threading.Event()
+            with concurrent.futures.ThreadPoolExecutor(CLIENTS + 1) as pool:
+                disturber = pool.submit(self.disturb, gateway, over)
+                clients = [pool.submit(self.see_tasks_through, gateway, n) for n in range(CLIENTS)]
+                try:
+                    ends = [end for client in clients for end in client.result()]
+                finally:
+                    over.set()
+                disturber.result()
+            self.assertEqual(ends, ["done"] * 2 * CLIENTS * ROUNDS)
+            self.assertEqual(gateway.stop(), 0)
+            self.assert_no_race(gateway)
+
+    def test_drain_with_open_streams(self):
+        with World() as world:
+            gateway = world.gateway(GATEWAY_THREADS=THREADS, GATEWAY_KEYS_FILE=self.keys, GATEWAY_CLIENT_REQUESTS=0)
+            streams = [EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request(f"t{n}"), self.headers) for n in range(CLIENTS)]
+            for stream in streams:
+                stream.next_event()
+            self.assertEqual(gateway.stop(), 0)
+            for stream in streams:
+                stream.close()
+            self.assert_no_race(gateway)
+
+    def test_a_second_signal_stops_all_at_once(self):
+        with World() as world:
+            gateway = world.gateway(GATEWAY_THREADS=THREADS, GATEWAY_KEYS_FILE=self.keys, GATEWAY_CLIENT_REQUESTS=0)
+            with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t"), self.headers) as stream:
+                stream.next_event()
+                gateway.signal(signal.SIGTERM)
+                gateway.wait_for("draining")
+                if gateway.is_running():
+                    gateway.signal(signal.SIGTERM)
+                self.assertEqual(gateway.wait_exit(), 0)
+            self.assert_no_race(gateway)
+
+
+if __name__ == "__main__":
+    unittest.main()

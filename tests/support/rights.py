@@ -1,0 +1,46 @@
+"""Which Redis commands a program needs: those of the scripts that it runs, and those that it sends itself.
+
+    commands("gateway")         # {"evalsha", "hset", "client|setname", ...}
+
+Who runs which script stands in common/PROTOCOL.md.
+"""
+
+import pathlib
+import re
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "common/redis/scripts"
+
+CALL = re.compile(r"redis\.p?call\(([^,)]*)")
+FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.M | re.S)
+
+# What the C sources send besides scripts: to every server when they connect, and later.
+GREETING = {"ping", "client|setname", "role", "info", "hget", "hsetnx"}
+SENT = {
+    "gateway": GREETING | {"evalsha", "eval", "subscribe", "unsubscribe", "hmget", "hgetall"},
+    "worker": GREETING | {"evalsha", "eval", "blpop", "wait"},
+}
+
+
+def scripts(program):
+    """The names of the scripts that a program runs."""
+    rows = re.findall(r"^\| ([A-Z]+) \| ([^|]*) \|", (ROOT / "common/PROTOCOL.md").read_text(), re.M)
+    names = {name.lower() for name, caller in rows if program in caller or caller.strip() == "any"}
+    return sorted(name for name in names if (FOLDER / f"{name}.lua").exists())
+
+
+def commands(program):
+    helpers = {match.group(1): match.group(0) for match in FUNCTION.finditer((FOLDER / "prelude.lua").read_text())}
+    found = set(SENT[program])
+    for name in scripts(program):
+        found |= _commands_of((FOLDER / f"{name}.lua").read_text(), helpers, set())
+    return found
+
+
+def _commands_of(text, helpers, seen):
+    """Those of a piece of Lua, and of the prelude's functions that it uses."""
+    found = {word.lower() for call in CALL.findall(text) for word in re.findall(r"['\"]([A-Z]+)['\"]", call)}
+    for name in set(re.findall(r"\b(\w+)\(", text)) & helpers.keys() - seen:
+        seen.add(name)
+        found |= _commands_of(helpers[name], helpers, seen)
+    return found
