@@ -180,12 +180,13 @@ announce() {
     [[ ! $own_redis ]] || redis_hint="redis-cli -s $scratch/redis.sock"
     cat <<END
 
+    page      $url/
     API       $url/api/v1/faceflip/generate/stream
     health    $url/readyz
     workers   $workers
     Redis     $redis_hint
 
-    Try it:
+    Try it: open the page in a browser, or
 
     curl -N $url/api/v1/faceflip/generate/stream -H 'Content-Type: application/json' \\
       -d '{"urls":["https://example.com/1.jpg","https://example.com/2.jpg"],"task_id":"try-'\$RANDOM'"}'

@@ -114,7 +114,7 @@ class Client:
             connection.request("POST", f"{prefix}/generate/stream", self.body, headers)
         else:
             headers = {**self.headers, "Last-Event-ID": self.parser.last_event_id}
-            connection.request("GET", f"{prefix}/tasks/{urllib.parse.quote(self.task_id, safe='')}/stream", headers=headers)
+            connection.request("GET", f"{prefix}/tasks/{urllib.parse.quote(self.task_id, safe=':')}/stream", headers=headers)
 
     def events(self):
         """The events of one connection, until it ends."""

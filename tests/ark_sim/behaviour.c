@@ -289,6 +289,7 @@ int sim_behaviour_read_json(struct sim_behaviour *behaviour, const json_t *objec
         (void)snprintf(why, SIM_WHY_SIZE, "a step must be an object");
         return ERR_SYNTAX;
     }
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): takes the const away, which jansson's macro does not have */
     json_object_foreach ((json_t *)(uintptr_t)object, name, value) {
         if (!json_is_array(value))
             err = set_json(behaviour, name, value, why);

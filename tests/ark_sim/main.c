@@ -15,7 +15,7 @@ enum { HEALTHCHECK_MS = 2000 };
 
 static int healthcheck(const struct sim_options *options)
 {
-    return http_probe(options->listen, "/livez", HEALTHCHECK_MS) == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return http_probe(options->listen, PROBE_PLAIN, "/livez", HEALTHCHECK_MS) == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
 }
 
 /* Every call in flight is a descriptor; the soft limit is usually far below what the system grants. */

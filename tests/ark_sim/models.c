@@ -130,6 +130,7 @@ static bool read_pixels(const char *size, int *width, int *height)
 {
     int len = 0;
 
+    /* NOLINTNEXTLINE(cert-err34-c): five digits fit, and there is nothing but digits */
     return strspn(size, "0123456789x") == strlen(size) && sscanf(size, "%5dx%5d%n", width, height, &len) == 2 &&
            !size[len] && *width > 0 && *height > 0;
 }

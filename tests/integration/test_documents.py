@@ -27,6 +27,11 @@ class Documents(unittest.TestCase):
         shape = re.compile(r"^(#+) |^(```\w*)$", re.M)
         self.assertEqual(shape.findall(english), shape.findall(chinese))
 
+    def test_no_name_stands_twice_in_a_list_of_docker_compose(self):
+        for service in re.split(r"^  (?=\S)", (ROOT / "docker-compose.yml").read_text(), flags=re.M):
+            names = re.findall(r"^      ([A-Z_]+):", service, re.M)
+            self.assertEqual(sorted(set(names)), sorted(names), service.partition(":")[0])
+
     def test_links_inside_the_repository_lead_somewhere(self):
         for page in [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), ROOT / "common/PROTOCOL.md"]:
             for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
