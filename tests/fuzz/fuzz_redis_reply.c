@@ -1,116 +1,186 @@
-/* Bytes from a server, in pieces whose size the first byte chooses: parsed within limits, and routed to calls and events. */
-#include <assert.h>
+/* Bytes from a server: parsed within limits, and routed to calls and events. They come once whole and once in pieces, and what
+ * the callers hear is the same. The first byte says how large the pieces are and whether the connection is a subscriber's, the
+ * second what the callbacks do to the list of calls while a reply is being handed out. */
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/redis/calls.h"
 #include "common/redis/replies.h"
 #include "common/redis/script.h"
 
-enum { CALLS = 8, REPLY_MAX = 64 * 1024 * 1024 };
+enum { CALLS = 8, CALLS_MAX = 32, REPLY_MAX = 64 * 1024 * 1024, HEARD_MAX = 1 << 24 };
 
-struct seen {
-    int calls;
-    size_t bytes;
+/* What a callback does besides looking at its reply. */
+enum meddling { MEDDLE_NOT, MEDDLE_ADD, MEDDLE_CANCEL, MEDDLE_SUBSCRIBE, MEDDLE_COUNT };
+
+struct session {
+    struct calls calls;
+    struct buf heard;
+    enum meddling meddling;
+    int asked, commands, answered;
 };
 
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void must(int claim)
+{
+    if (!claim)
+        abort();
+}
+
 /* Looks at every byte that a callback may look at. */
-static void touch(struct seen *seen, const redisReply *reply)
+static void hear(struct buf *heard, const redisReply *reply)
 {
     int64_t number;
     size_t len;
 
-    seen->bytes += strlen(script_answer(reply));
+    buf_addf(heard, "[%s", script_answer(reply));
     for (size_t i = 0; i < 4; i++) {
         const char *text = script_text(reply, i, &len);
 
-        seen->bytes += text ? strlen(text) <= len : 0;
-        seen->bytes += !script_int(reply, i, &number);
-        seen->bytes += script_array(reply, i) != NULL;
+        must(!text || strlen(text) <= len);
+        if (text)
+            buf_add(heard, text, len);
+        if (!script_int(reply, i, &number))
+            buf_addf(heard, " %lld", (long long)number);
+        buf_add_char(heard, script_array(reply, i) ? '*' : '-');
+    }
+    buf_add_char(heard, ']');
+}
+
+static void on_reply(const redisReply *reply, int err, void *arg);
+
+static void ask(struct session *session, enum call_kind kind)
+{
+    struct redis_call *call = session->asked < CALLS_MAX ? calls_add(&session->calls, kind, session->asked) : NULL;
+
+    if (!call)
+        return;
+    session->asked++;
+    if (kind != CALL_COMMAND)
+        return;
+    session->commands++;
+    call->done = on_reply;
+    call->arg = session;
+}
+
+static void meddle(struct session *session)
+{
+    struct redis_call *last = TAILQ_LAST(&session->calls.waiting, call_list);
+
+    switch (session->meddling) {
+    case MEDDLE_ADD:
+        ask(session, CALL_COMMAND);
+        break;
+    case MEDDLE_SUBSCRIBE:
+        ask(session, CALL_SUBSCRIBE);
+        break;
+    case MEDDLE_CANCEL: /* as a caller does that is gone: the reply still comes, and nobody is told */
+        if (last && last->done) {
+            last->done = NULL;
+            session->answered++;
+        }
+        break;
+    case MEDDLE_NOT:
+    case MEDDLE_COUNT:
+        break;
     }
 }
 
 static void on_reply(const redisReply *reply, int err, void *arg)
 {
-    struct seen *seen = arg;
+    struct session *session = arg;
 
-    seen->calls++;
-    assert((reply == NULL) == (err != 0));
-    if (reply)
-        touch(seen, reply);
+    session->answered++;
+    must((reply == NULL) == (err != 0));
+    if (reply) {
+        hear(&session->heard, reply);
+        meddle(session);
+    }
 }
 
 static void on_subscribed(const char *channel, void *arg)
 {
-    struct seen *seen = arg;
+    struct session *session = arg;
 
-    seen->calls++;
-    seen->bytes += strlen(channel);
+    buf_addf(&session->heard, "(+%s)", channel);
+    meddle(session);
 }
 
 static void on_message(const char *channel, const char *payload, size_t len, void *arg)
 {
-    struct seen *seen = arg;
+    struct session *session = arg;
 
-    seen->bytes += strlen(channel) + (strlen(payload) <= len);
+    must(session->calls.subscribed && strlen(payload) <= len);
+    buf_addf(&session->heard, "(%s:", channel);
+    buf_add(&session->heard, payload, len);
+    buf_add_char(&session->heard, ')');
+    meddle(session);
 }
 
-/* Every second run is a subscriber's. */
-static void ask(struct calls *calls, struct seen *seen, int subscriber)
-{
-    calls_init(calls);
-    for (int i = 0; i < CALLS; i++) {
-        enum call_kind kind = !subscriber ? CALL_COMMAND : i % 3 ? CALL_SUBSCRIBE : CALL_UNSUBSCRIBE;
-        struct redis_call *call = calls_add(calls, kind, i);
-
-        if (call && kind == CALL_COMMAND) {
-            call->done = on_reply;
-            call->arg = seen;
-        }
-    }
-}
-
-static int take_replies(struct replies *replies, struct calls *calls, struct seen *seen)
+static int take_replies(struct session *session, struct replies *replies)
 {
     const struct redis_events events = {.on_subscribed = on_subscribed, .on_message = on_message};
     redisReply *reply = NULL;
     int err;
 
     while (!(err = replies_next(replies, &reply)) && reply) {
-        err = calls_answer(calls, reply, &events, seen);
+        err = calls_answer(&session->calls, reply, &events, session);
         freeReplyObject(reply);
         reply = NULL;
         if (err)
             return err;
     }
-    if (err)
-        assert(strlen(replies_why(replies)) > 0);
+    must(!err || strlen(replies_why(replies)) > 0);
     return err;
 }
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+static void begin(struct session *session, const uint8_t head[2])
+{
+    bool subscriber = head[0] % 2;
+
+    *session = (struct session){.meddling = head[1] % MEDDLE_COUNT};
+    calls_init(&session->calls);
+    buf_init(&session->heard, HEARD_MAX);
+    for (int i = 0; i < CALLS; i++)
+        ask(session, !subscriber ? CALL_COMMAND : i % 3 ? CALL_SUBSCRIBE : CALL_UNSUBSCRIBE);
+}
+
+/* Afterwards every command has been answered once, by a reply or by the end. */
+static int run(struct session *session, const uint8_t *data, size_t len, size_t piece)
+{
+    struct replies *replies = replies_create(REPLY_MAX);
+    int err = 0;
+
+    for (size_t at = 0; replies && !err && at < len; at += piece) {
+        err = replies_feed(replies, data + at, len - at < piece ? len - at : piece);
+        if (!err)
+            err = take_replies(session, replies);
+    }
+    (void)replies_destroy(replies);
+    session->meddling = MEDDLE_NOT;
+    calls_fail(&session->calls, ERR_TIMEOUT, ERR_LOST);
+    must(TAILQ_EMPTY(&session->calls.waiting) && session->answered == session->commands);
+    return err;
+}
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct seen seen = {0};
-    struct replies *replies;
-    struct calls calls;
-    size_t piece;
+    struct session whole, pieces;
+    int err;
 
-    if (!size)
+    if (size < 3)
         return 0;
-    piece = data[0] / 2 + 1;
-    ask(&calls, &seen, data[0] % 2);
-    replies = replies_create(REPLY_MAX);
-    for (size_t at = 1; replies && at < size; at += piece) {
-        size_t len = size - at < piece ? size - at : piece;
-
-        if (replies_feed(replies, data + at, len) || take_replies(replies, &calls, &seen))
-            break;
-    }
-    replies_destroy(replies);
-    calls_fail(&calls, ERR_TIMEOUT, ERR_LOST);
-    assert(data[0] % 2 || seen.calls == CALLS);
+    begin(&whole, data);
+    begin(&pieces, data);
+    err = run(&whole, data + 2, size - 2, size);
+    must(err == run(&pieces, data + 2, size - 2, (size_t)data[0] / 2 + 1));
+    must(whole.asked == pieces.asked && whole.answered == pieces.answered);
+    must(whole.heard.len == pieces.heard.len && !strcmp(buf_text(&whole.heard), buf_text(&pieces.heard)));
+    buf_deinit(&whole.heard);
+    buf_deinit(&pieces.heard);
     return 0;
 }

@@ -1,0 +1,122 @@
+/* A request's body as a stranger sends it: either every problem is named within its bounds, or what comes out is a spec that the
+ * store takes, that reads back as it was written, and whose links lead to public hosts. The first byte chooses the rules. */
+#include <stddef.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/task_spec.h"
+#include "common/utf8.h"
+#include "gateway/request/url_check.h"
+#include "gateway/request/validate.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const char key[] = "key-1";
+
+static void must(int claim)
+{
+    if (!claim)
+        abort();
+}
+
+static struct validate_rules rules_of(uint8_t choice)
+{
+    struct validate_rules rules = {
+        .max_paid_calls = 1 + choice / 16 % 5,
+        .data_urls = choice & 1,
+        .id_required = choice & 2,
+        .for_stream = choice & 4,
+    };
+
+    if (choice & 8) {
+        rules.key = key;
+        rules.key_len = strlen(key);
+    }
+    return rules;
+}
+
+static void must_be_text(const char *text, size_t size)
+{
+    size_t len = strnlen(text, size);
+
+    must(len && len < size);
+}
+
+static void check_report(const struct validate_report *report)
+{
+    must(report->count > 0 && report->count <= VALIDATE_PROBLEMS_MAX);
+    for (size_t i = 0; i < report->count; i++) {
+        must_be_text(report->details[i], VALIDATE_DETAIL_SIZE);
+        must(report->fields[i].pointer == report->pointers[i] && report->fields[i].detail == report->details[i]);
+        must(!*report->pointers[i] || *report->pointers[i] == '/');
+    }
+}
+
+/* Letters of a host, a port, brackets: what lies between the scheme and the path of a link that passed. */
+static void check_link(const char *url, bool data_urls)
+{
+    const char *host;
+
+    must(url_check(url, strlen(url), data_urls) == URL_FINE);
+    if (strncmp(url, "data:", 5) == 0) {
+        must(data_urls);
+        return;
+    }
+    host = strstr(url, "://");
+    must(host && host - url <= 5 && strlen(url) <= TASK_URL_MAX);
+    host += 3;
+    for (size_t i = 0, len = strcspn(host, "/?#"); i < len; i++)
+        must(host[i] > ' ' && host[i] < 0x7f && !strchr("@%\\", host[i]));
+    for (const char *at = url; *at; at++)
+        must((unsigned char)*at > ' ' && *at != 0x7f && *at != '\\');
+}
+
+static void check_accepted(const struct validated *out, const struct validate_rules *rules)
+{
+    const struct task_spec *spec = &out->spec;
+    struct task_spec again;
+    char *json, *second;
+
+    must(spec->url_count > 0 && spec->url_count <= TASK_URLS_MAX);
+    for (size_t i = 0; i < spec->url_count; i++)
+        check_link(spec->urls[i], rules->data_urls);
+    must(!spec->prompt || utf8_count(spec->prompt, strlen(spec->prompt)) <= TASK_PROMPT_MAX);
+    must(spec->max_paid_calls >= 0 && spec->max_paid_calls <= rules->max_paid_calls);
+    must(*out->task_id ? task_id_is_valid(out->task_id, strlen(out->task_id)) : !rules->id_required);
+    must(rules->for_stream || out->on_disconnect == DISCONNECT_FINISH);
+
+    must(!task_spec_write(spec, &json) && !task_spec_read(json, strlen(json), &again));
+    must(!task_spec_write(&again, &second) && !strcmp(json, second));
+    task_spec_deinit(&again);
+    free(json);
+    free(second);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    struct validate_report report = {0};
+    struct validate_rules rules;
+    struct validated out = {0};
+    char *body;
+    int err;
+
+    if (!size)
+        return 0;
+    body = malloc(size - 1 + (size == 1)); /* of its own, without a NUL behind it */
+    must(body != NULL);
+    memcpy(body, data + 1, size - 1);
+    rules = rules_of(data[0]);
+    err = validate_body(body, size - 1, &rules, &out, &report);
+    must(err == 0 || err == ERR_SYNTAX || err == ERR_RANGE);
+    if (err == ERR_SYNTAX)
+        must_be_text(report.syntax, VALIDATE_DETAIL_SIZE);
+    else if (err == ERR_RANGE)
+        check_report(&report);
+    else
+        check_accepted(&out, &rules);
+    if (!err)
+        task_spec_deinit(&out.spec);
+    free(body);
+    return 0;
+}
