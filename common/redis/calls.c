@@ -17,6 +17,7 @@ struct redis_call *calls_add(struct calls *calls, enum call_kind kind, int64_t d
     if (!call)
         return NULL;
     call->kind = kind;
+    call->replies = 1;
     call->due_ms = ahead && ahead->due_ms > due_ms ? ahead->due_ms : due_ms;
     TAILQ_INSERT_TAIL(&calls->waiting, call, link);
     return call;
@@ -57,7 +58,8 @@ static int answer_subscription(struct calls *calls, struct redis_call *call, con
     if (!is_push(reply, expected) || reply->element[2]->type != REDIS_REPLY_INTEGER)
         return ERR_SYNTAX;
     calls->subscribed = true;
-    calls_remove(calls, call);
+    if (--call->replies == 0)
+        calls_remove(calls, call);
     if (tell)
         events->on_subscribed(reply->element[1]->str, arg);
     return 0;

@@ -10,6 +10,7 @@
 #define ARKRELAY_REDIS_CALLS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
 
@@ -20,6 +21,7 @@ enum call_kind { CALL_COMMAND, CALL_SUBSCRIBE, CALL_UNSUBSCRIBE };
 struct redis_call {
     TAILQ_ENTRY(redis_call) link;
     enum call_kind kind;
+    size_t replies;       /* still to come; above 1 for several channels in one command */
     redis_reply_fn *done; /* CALL_COMMAND; NULL once it is cancelled */
     void *arg;
     void (*forgotten)(void *arg); /* frees arg when `done` will never run; NULL: nobody needs to know */

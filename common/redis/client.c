@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/redis/address.h"
 #include "common/redis/connection.h"
@@ -83,25 +84,45 @@ void redis_cancel(struct redis_call *call)
     call->forgotten = NULL;
 }
 
-static int send_subscription(struct redis *redis, const char *verb, const char *channel, enum call_kind kind)
+static int send_subscription(struct redis *redis, const struct redis_command *command, enum call_kind kind)
 {
     struct redis_call *made;
     int err;
 
     if (redis->state != REDIS_READY)
         return ERR_NOT_READY;
-    err = command_send_words(redis, REDIS_WORDS(verb, channel), kind, &made);
-    if (!err)
-        redis->subscriber = true;
-    return err;
+    err = command_send(redis, command, kind, &made);
+    if (err)
+        return err;
+    made->replies = (size_t)command->argc - 1;
+    redis->subscriber = true;
+    return 0;
 }
 
 int redis_subscribe(struct redis *redis, const char *channel)
 {
-    return send_subscription(redis, "SUBSCRIBE", channel, CALL_SUBSCRIBE);
+    const char *argv[] = {"SUBSCRIBE", channel};
+    const size_t lengths[] = {strlen(argv[0]), strlen(channel)};
+
+    return send_subscription(redis, &(struct redis_command){.argc = 2, .argv = argv, .lengths = lengths},
+                             CALL_SUBSCRIBE);
 }
 
-int redis_unsubscribe(struct redis *redis, const char *channel)
+int redis_unsubscribe(struct redis *redis, const char *const *channels, size_t count)
 {
-    return send_subscription(redis, "UNSUBSCRIBE", channel, CALL_UNSUBSCRIBE);
+    const char **argv = calloc(count + 1, sizeof(*argv));
+    size_t *lengths = calloc(count + 1, sizeof(*lengths));
+    struct redis_command command = {.argc = (int)count + 1, .argv = argv, .lengths = lengths};
+    int err = ERR_NO_MEMORY;
+
+    if (argv && lengths) {
+        argv[0] = "UNSUBSCRIBE";
+        memcpy(argv + 1, channels, count * sizeof(*channels));
+        for (size_t i = 0; i <= count; i++)
+            lengths[i] = strlen(argv[i]);
+        err = send_subscription(redis, &command, CALL_UNSUBSCRIBE);
+    }
+    free(lengths);
+    free(argv);
+    return err;
 }

@@ -87,6 +87,6 @@ void redis_cancel(struct redis_call *call); /* the command may run all the same;
 /* After the first subscribe this connection is a subscriber and takes nothing but these. Subscriptions are not remembered over a
  * reconnect: on_ready is the moment to subscribe again. */
 int redis_subscribe(struct redis *redis, const char *channel) MUST_CHECK;
-int redis_unsubscribe(struct redis *redis, const char *channel) MUST_CHECK;
+int redis_unsubscribe(struct redis *redis, const char *const *channels, size_t count) MUST_CHECK; /* in one command */
 
 #endif

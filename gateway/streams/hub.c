@@ -1,6 +1,7 @@
 #include "gateway/streams/hub.h"
 
 #include <assert.h>
+#include <event2/event.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,14 +13,19 @@
 #include "gateway/streams/stream.h"
 #include "gateway/streams/watch.h"
 
+enum { UNUSED_MS = 250, UNUSED_MAX = 1000 }; /* at most so long, and so many, until they are unsubscribed */
+
 TAILQ_HEAD(watch_list, watch);
 
 struct hub {
     struct loop *loop;
     struct redis *subscriber;
     struct watch_context context;
-    struct watch_list watches;
-    void *by_id; /* tsearch(3)'s tree of watch->id: clients choose the ids, and no choice makes a tree slow */
+    struct watch_list watches; /* those with streams, and those whose subscription is not confirmed */
+    struct watch_list unused;
+    size_t unused_count;
+    struct event *tidy; /* ends the wait of the unused ones */
+    void *by_id;        /* tsearch(3)'s tree of watch->id: clients choose the ids, and no choice makes a tree slow */
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -50,13 +56,28 @@ static struct watch *add(struct hub *hub, const char *full_id)
     return watch;
 }
 
+static void take_out(struct hub *hub, struct watch *watch)
+{
+    TAILQ_REMOVE(watch->unused ? &hub->unused : &hub->watches, watch, link);
+    if (watch->unused)
+        hub->unused_count--;
+}
+
 /* Its own functions may still be on the stack. */
 static void drop(struct hub *hub, struct watch *watch)
 {
     watch_stop(watch);
     tdelete(watch->id, &hub->by_id, compare_ids);
-    TAILQ_REMOVE(&hub->watches, watch, link);
+    take_out(hub, watch);
     loop_defer(hub->loop, &watch->deferred, free, watch);
+}
+
+static void drop_all(struct hub *hub, struct watch_list *list)
+{
+    struct watch *watch;
+
+    while ((watch = TAILQ_FIRST(list)))
+        drop(hub, watch);
 }
 
 static int subscribe(struct hub *hub, struct watch *watch)
@@ -71,22 +92,65 @@ static int subscribe(struct hub *hub, struct watch *watch)
     return err;
 }
 
-static void unsubscribe(struct hub *hub, struct watch *watch)
+static void put(struct hub *hub, struct watch *watch, bool unused)
 {
-    char channel[KEYS_CHANNEL_SIZE];
+    take_out(hub, watch);
+    watch->unused = unused;
+    TAILQ_INSERT_TAIL(unused ? &hub->unused : &hub->watches, watch, link);
+    if (unused)
+        hub->unused_count++;
+}
 
-    keys_channel(channel, watch->id, keys_partition(watch->id, 1));
-    if (redis_unsubscribe(hub->subscriber, channel))
-        log_debug("hub", "cannot unsubscribe; messages will be ignored", "task=%s", watch->id);
+static void unsubscribe_unused(struct hub *hub)
+{
+    size_t count = 0;
+    char(*channels)[KEYS_CHANNEL_SIZE] = calloc(hub->unused_count, sizeof(*channels));
+    const char **names = calloc(hub->unused_count, sizeof(*names));
+    const struct watch *watch;
+
+    if (channels && names) {
+        TAILQ_FOREACH (watch, &hub->unused, link) {
+            keys_channel(channels[count], watch->id, keys_partition(watch->id, 1));
+            names[count] = channels[count];
+            count++;
+        }
+    }
+    if (!count || redis_unsubscribe(hub->subscriber, names, count))
+        log_debug("hub", "cannot unsubscribe; messages will be ignored", "tasks=%zu", hub->unused_count);
+    free(names);
+    free(channels);
+}
+
+static void tidy(struct hub *hub)
+{
+    if (TAILQ_EMPTY(&hub->unused))
+        return;
+    unsubscribe_unused(hub);
+    drop_all(hub, &hub->unused);
+}
+
+static void on_tidy(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    tidy(arg);
 }
 
 static void drop_if_unused(struct hub *hub, struct watch *watch)
 {
+    static const struct timeval wait = {.tv_usec = UNUSED_MS * 1000L};
+
     if (!TAILQ_EMPTY(&watch->streams) || (watch->asked && !watch->subscribed))
         return;
-    if (watch->subscribed)
-        unsubscribe(hub, watch);
-    drop(hub, watch);
+    if (!watch->subscribed) {
+        drop(hub, watch);
+        return;
+    }
+    put(hub, watch, true);
+    if (hub->unused_count == 1)
+        evtimer_add(hub->tidy, &wait);
+    else if (hub->unused_count >= UNUSED_MAX)
+        tidy(hub);
 }
 
 /* -- what the connection tells */
@@ -106,6 +170,7 @@ static void on_lost(void *arg)
     struct hub *hub = arg;
     struct watch *watch = TAILQ_FIRST(&hub->watches);
 
+    drop_all(hub, &hub->unused);
     while (watch) {
         struct watch *next = TAILQ_NEXT(watch, link);
 
@@ -155,6 +220,8 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
         return NULL;
     hub->loop = loop;
     TAILQ_INIT(&hub->watches);
+    TAILQ_INIT(&hub->unused);
+    hub->tidy = evtimer_new(loop_base(loop), on_tidy, hub);
     hub->context.commands = config->commands;
     hub->context.latency = config->latency;
     hub->context.tail_checks = timeouts_create(loop, config->tail_check_ms, watch_on_silence, NULL);
@@ -163,17 +230,17 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     subscriber.events = (struct redis_events){on_ready, on_lost, on_subscribed, on_message, NULL};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->context.tail_checks && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);
+    return hub->tidy && hub->context.tail_checks && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);
 }
 
 struct hub *hub_destroy(struct hub *hub)
 {
-    struct watch *watch;
-
     if (!hub)
         return NULL;
-    while ((watch = TAILQ_FIRST(&hub->watches)))
-        drop(hub, watch);
+    drop_all(hub, &hub->unused);
+    drop_all(hub, &hub->watches);
+    if (hub->tidy)
+        event_free(hub->tidy);
     redis_destroy(hub->subscriber);
     timeouts_destroy(hub->context.tail_checks);
     hints_destroy(hub->context.hints);
@@ -190,6 +257,8 @@ int hub_join(struct hub *hub, struct stream *stream, const char *full_id)
         watch = add(hub, full_id);
     if (!watch)
         return ERR_NO_MEMORY;
+    if (watch->unused)
+        put(hub, watch, false);
     err = watch->asked ? 0 : subscribe(hub, watch);
     if (err) {
         drop_if_unused(hub, watch);

@@ -1,7 +1,7 @@
 /* hub - who is listening to which task
  *
- * One Redis subscription per task, however many clients watch it: the first stream subscribes, the last to leave
- * unsubscribes. After a reconnect every task that is watched is subscribed to again. What a subscription brings, and what
+ * One Redis subscription per task, however many clients watch it. It begins with the first stream, and ends a moment after the last
+ * has left, together with others that ended then: one command unsubscribes them all, and who comes back at once finds it. After a reconnect every task that is watched is subscribed to again. What a subscription brings, and what
  * it may have missed, is the watch's business (watch.h).
  *
  * A watch whose last stream leaves before Redis has confirmed the subscription stays until it has: otherwise that late

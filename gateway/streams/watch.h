@@ -43,9 +43,10 @@ struct watch_context {
 };
 
 struct watch {
-    TAILQ_ENTRY(watch) link; /* the hub's */
+    TAILQ_ENTRY(watch) link; /* the hub's, as are these: */
+    bool unused;             /* it waits to be unsubscribed, and is in the list of those */
     struct loop_deferred deferred;
-    bool asked, subscribed; /* the hub's: SUBSCRIBE was sent on this connection; it was confirmed */
+    bool asked, subscribed; /* SUBSCRIBE was sent on this connection; it was confirmed */
 
     const struct watch_context *context;
     struct stream_list streams;

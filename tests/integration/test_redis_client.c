@@ -608,7 +608,7 @@ static void many_channels_share_one_connection(void **state)
     assert_string_equal(f->payload, "hello");
     for (int i = 0; i < COUNT; i++) {
         snprintf(channel, sizeof(channel), "many:%d", i);
-        assert_int_equal(redis_unsubscribe(f->redis, channel), 0);
+        assert_int_equal(redis_unsubscribe(f->redis, (const char *const[]){channel}, 1), 0);
     }
     assert_int_equal(redis_subscribe(f->redis, "after"), 0); /* its confirmation comes after all of theirs */
     WAIT_UNTIL(f, f->subscribed == COUNT + 1);
@@ -625,9 +625,9 @@ static void any_order_of_subscribing_and_unsubscribing_is_fine(void **state)
 
     begin(f, path_url(world, ""));
     begin(&world->other, path_url(world, ""));
-    assert_int_equal(redis_unsubscribe(f->redis, "never"), 0);
+    assert_int_equal(redis_unsubscribe(f->redis, (const char *const[]){"never", "a:b"}, 2), 0);
     assert_int_equal(redis_subscribe(f->redis, "a:b"), 0);
-    assert_int_equal(redis_unsubscribe(f->redis, "a:b"), 0);
+    assert_int_equal(redis_unsubscribe(f->redis, (const char *const[]){"a:b"}, 1), 0);
     assert_int_equal(redis_subscribe(f->redis, "a:b"), 0);
     assert_int_equal(redis_subscribe(f->redis, "a:b"), 0);
     WAIT_UNTIL(f, f->subscribed == 3);
