@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles with gcc and with clang, then runs every test: as built for every day, and under ASan, UBSan and the leak checker; those
+# Compiles with gcc and with clang, then runs every test: as built for every day; what sanitizers can say more of again under ASan, UBSan
+# and the leak checker; those
 # of the gateway's threads under ThreadSanitizer too.
 # The first thing that fails ends it, so that the last lines are always CTest's own summary of what decided.
 #
@@ -16,7 +17,7 @@ run_preset() {                       # run_preset PRESET
     say "preset $1"
     cmake --preset "$1" >/dev/null
     cmake --build --preset "$1" -- --quiet
-    ctest --preset "$1" -j "$(nproc)"
+    ctest --preset "$1" -j "$(($(nproc) + 1))"     # most tests wait for something most of the time
 }
 
 (($#)) || set -- clang tsan dev asan
