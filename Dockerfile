@@ -11,7 +11,7 @@ COPY gateway gateway
 COPY worker worker
 COPY tests/ark_sim tests/ark_sim
 COPY docs/openapi.json docs/
-RUN cmake --preset release -DARKRELAY_WERROR=OFF \
+RUN cmake --preset release -DARKRELAY_WERROR=OFF -DARKRELAY_PACKAGING=OFF \
  && cmake --build --preset release \
  && strip build/release/bin/arkrelay-* \
  && scripts/check_hardening.sh build/release/bin/arkrelay-* \

@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# Compiles with gcc and with clang, then runs every test: as built for every day; what sanitizers can say more of again under ASan, UBSan
-# and the leak checker; those
-# of the gateway's threads under ThreadSanitizer too.
+# Compiles with gcc and with clang, then runs every test as built for every day; those that sanitizers can say more of again under ASan,
+# UBSan and the leak checker, and those of the gateway's threads under ThreadSanitizer.
 # The first thing that fails ends it, so that the last lines are always CTest's own summary of what decided.
 #
 #   scripts/test.sh                everything

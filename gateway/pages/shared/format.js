@@ -17,7 +17,7 @@ export function roughly(ms) {
 // How long something has lasted, for who looks at it again and again: 8 s, 3 min, 2 h 5 min, 4 d 3 h
 export function age(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
-  if (seconds < 90) return `${seconds} s`;
+  if (seconds < 120) return `${seconds} s`;
   const minutes = Math.floor(seconds / 60);
   if (minutes < 60) return `${minutes} min`;
   const hours = Math.floor(minutes / 60);
