@@ -13,9 +13,14 @@ for password in "$REDIS_GATEWAY_PASSWORD" "$REDIS_WORKER_PASSWORD"; do
         '' | *[!A-Za-z0-9._~-]*) echo "start.sh: a password is empty, or has other characters than A-Z a-z 0-9 . _ ~ -" >&2; exit 78 ;;
     esac
 done
+# A Redis that has WAITAOF (7.2) takes the right to it; an older one would refuse the file.
+more=
+if redis-server --version | grep -Eq 'v=(7\.[2-9]|[89]\.|[1-9][0-9])'; then
+    more='s/^user worker .*/& +waitaof/'
+fi
 mkdir -p "$state"
 head -c 24 /dev/urandom | base64 | tr '+/' '-_' >"$state/admin-password"
 sed -e "s/>ADMIN_PASSWORD/>$(cat "$state/admin-password")/" \
     -e "s/>GATEWAY_PASSWORD/>$REDIS_GATEWAY_PASSWORD/" \
-    -e "s/>WORKER_PASSWORD/>$REDIS_WORKER_PASSWORD/" "$here/users.acl" >"$state/users.acl"
+    -e "s/>WORKER_PASSWORD/>$REDIS_WORKER_PASSWORD/" -e "$more" "$here/users.acl" >"$state/users.acl"
 exec redis-server --aclfile "$state/users.acl" "$@"
