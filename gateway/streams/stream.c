@@ -1,5 +1,3 @@
-#include "gateway/streams/stream.h"
-
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,45 +10,21 @@
 #include "common/redis/client.h"
 #include "common/sse.h"
 #include "common/task.h"
-#include "gateway/answer.h"
 #include "gateway/gateway_metrics.h"
-#include "gateway/keys/allowance.h"
 #include "gateway/keys/client.h"
 #include "gateway/streams/disconnect.h"
 #include "gateway/streams/frames.h"
-#include "gateway/streams/history.h"
 #include "gateway/streams/hub.h"
+#include "gateway/streams/stream_body.h"
 #include "gateway/streams/watch.h"
-#include "gateway/submit.h"
 
 enum {
-    ANSWER_WITHIN_MS = 900,         /* a client hears within a second that Redis is away */
-    REPLAY_MAX = 256 * 1024 * 1024, /* bytes of one log as frames; pictures may be in it */
+    ANSWER_WITHIN_MS = 900, /* a client hears within a second that Redis is away */
     FAREWELL_MAX = 2048,
     COMMENT_MAX = 64,
 };
 
 #define LIFE_JITTER 0.1 /* of a stream's life */
-
-TAILQ_HEAD(all_streams, stream);
-
-struct streams {
-    struct loop *loop;
-    struct streams_config config;
-    struct timeouts *answers;    /* of streams that are JOINING or ASKING */
-    struct timeouts *heartbeats; /* of those that are LIVE */
-    struct all_streams all;
-    bool draining;
-};
-
-struct stream_opening {
-    struct submission *submission; /* NULL: READ */
-    bool resumes;                  /* `cursor` is what the client has */
-    struct task_cursor cursor;
-    bool reset; /* the store does not know that place: say so, and send all */
-    struct submit_call *submitting;
-    struct history_call *reading;
-};
 
 static const char *const state_names[STREAM_STATE_COUNT] = {
     [STREAM_JOINING] = "joining",
@@ -67,20 +41,19 @@ static const char *const reason_names[STREAM_REASON_COUNT] = {
 
 /* -- states: each begins what it waits for */
 
-static void ask(struct stream *stream);
 static void go_live(struct stream *stream);
 static void leave(struct stream *stream);
 
-static void enter(struct stream *stream, enum stream_state next)
+void stream_enter(struct stream *stream, enum stream_state next)
 {
     static const struct {
         unsigned may; /* bits of the states that may follow */
         void (*on_enter)(struct stream *stream);
     } rows[STREAM_STATE_COUNT] = {
-        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL   },
-        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   ask    },
-        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live},
-        [STREAM_CLOSED] = {0,                                         leave  },
+        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL      },
+        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   stream_ask},
+        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live   },
+        [STREAM_CLOSED] = {0,                                         leave     },
     };
 
     assert(rows[stream->state].may & 1u << next);
@@ -91,22 +64,9 @@ static void enter(struct stream *stream, enum stream_state next)
         rows[next].on_enter(stream);
 }
 
-static void opening_destroy(struct stream *stream)
-{
-    struct stream_opening *opening = stream->opening;
-
-    if (!opening)
-        return;
-    submit_cancel(opening->submitting);
-    history_cancel(opening->reading);
-    submission_destroy(opening->submission);
-    free(opening);
-    stream->opening = NULL;
-}
-
 /* -- writing */
 
-static void write_bytes(struct stream *stream, const struct buf *bytes)
+void stream_write(struct stream *stream, const struct buf *bytes)
 {
     if (!stream->exchange || !bytes->len || buf_error(bytes)) /* half a frame would be worse than none */
         return;
@@ -117,7 +77,7 @@ static void write_bytes(struct stream *stream, const struct buf *bytes)
 }
 
 /* What: an event's type, or an enum sse_said. */
-static void count_said(const struct stream *stream, unsigned what, unsigned times)
+void stream_count(const struct stream *stream, unsigned what, unsigned times)
 {
     metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_EVENTS, what), times);
 }
@@ -151,7 +111,7 @@ static void on_heartbeat(struct timeout *timer, void *arg)
 
     buf_init(&comment, COMMENT_MAX);
     sse_write_comment(&comment, redis_is_here ? "keep-alive" : "degraded");
-    write_bytes(stream, &comment);
+    stream_write(stream, &comment);
     buf_deinit(&comment);
     restart_heartbeat(stream);
     close_if_old(stream);
@@ -174,9 +134,9 @@ static void say_farewell(struct stream *stream, enum stream_reason reason)
         frames_add_handover_retry(&bytes, random_unit());
     } else if (reason == STREAM_NO_TASK) {
         frames_add_reset(&bytes, stream->watch->id, RESET_NO_TASK);
-        count_said(stream, SAID_RESET, 1);
+        stream_count(stream, SAID_RESET, 1);
     }
-    write_bytes(stream, &bytes);
+    stream_write(stream, &bytes);
     buf_deinit(&bytes);
 }
 
@@ -220,7 +180,7 @@ void stream_close(struct stream *stream, enum stream_reason reason)
     } else {
         timeouts_cancel(stream->streams->answers, &stream->timer);
     }
-    enter(stream, STREAM_CLOSED);
+    stream_enter(stream, STREAM_CLOSED);
     if (left)
         disconnects_settle(stream->streams->config.disconnects, watch->id, (enum disconnect)stream->on_disconnect);
 }
@@ -229,143 +189,20 @@ static void leave(struct stream *stream)
 {
     struct streams *streams = stream->streams;
 
-    opening_destroy(stream);
+    stream_opening_destroy(stream);
     client_leave_stream(stream->client);
     hub_leave(streams->config.hub, stream);
     TAILQ_REMOVE(&streams->all, stream, link);
     loop_defer(streams->loop, &stream->deferred, free_stream, stream);
 }
 
-/* Before it has begun: an answer that is no stream. */
-static void refuse_for(struct stream *stream, enum problem problem, int64_t wait_ms)
-{
-    answer_problem_after(stream->exchange, problem, wait_ms);
-    stream->exchange = NULL;
-    stream_close(stream, STREAM_ANSWERED);
-}
-
-static void refuse(struct stream *stream, enum problem problem)
-{
-    refuse_for(stream, problem, 0);
-}
-
-static void on_client_gone(void *arg)
-{
-    struct stream *stream = arg;
-
-    stream->exchange = NULL;
-    stream_close(stream, stream->too_slow ? STREAM_TOO_SLOW : STREAM_GONE);
-}
-
-/* -- asking for the log */
-
-static void write_head(struct stream *stream)
-{
-    http_add_header(stream->exchange, "Cache-Control", "no-store, no-transform");
-    http_add_header(stream->exchange, "X-Accel-Buffering", "no");
-    http_stream_begin(stream->exchange, 200, "text/event-stream; charset=utf-8");
-}
-
-/* The first write: all of the log that the client lacks. */
-static void add_log(struct buf *out, const struct stream *stream, const struct history *history)
-{
-    unsigned added[EVENT_TYPE_COUNT] = {0};
-
-    frames_add_retry(out, random_unit());
-    if (stream->opening->reset) {
-        frames_add_reset(out, stream->watch->id, RESET_REPLAY);
-        count_said(stream, SAID_RESET, 1);
-    }
-    frames_add_history(out, stream->watch->id, history, added);
-    for (unsigned type = 0; type < EVENT_TYPE_COUNT; type++)
-        count_said(stream, type, added[type]);
-}
-
-static void begin(struct stream *stream, const struct history *history)
-{
-    struct buf bytes;
-
-    write_head(stream);
-    buf_init(&bytes, REPLAY_MAX);
-    add_log(&bytes, stream, history);
-    stream->epoch = history->epoch;
-    stream->last = history->length;
-    watch_on_state(stream->watch, history->state);
-    if (buf_error(&bytes)) {
-        stream_close(stream, STREAM_NO_MEMORY);
-    } else {
-        write_bytes(stream, &bytes);
-        if (task_state_is_final(history->state))
-            stream_close(stream, STREAM_FINAL);
-        else
-            enter(stream, STREAM_LIVE);
-    }
-    buf_deinit(&bytes);
-}
-
-static void on_submitted(const struct submit_answer *answer, void *arg)
-{
-    struct stream *stream = arg;
-
-    stream->opening->submitting = NULL;
-    if (answer->images_left >= 0)
-        allowance_add_images(stream->exchange, answer->images_left, answer->day_left_ms);
-    if (answer->history)
-        begin(stream, answer->history);
-    else
-        refuse_for(stream, submit_problem(answer->outcome), answer->day_left_ms);
-}
-
-/* A client that has everything already, the last event included, must not come again. */
-static void answer_complete(struct stream *stream)
-{
-    http_respond(stream->exchange, 204, NULL, NULL, 0);
-    stream->exchange = NULL;
-    stream_close(stream, STREAM_ANSWERED);
-}
-
-static void on_history(const struct history *history, int err, void *arg)
-{
-    struct stream *stream = arg;
-    struct stream_opening *opening = stream->opening;
-    const struct task_cursor *cursor = &opening->cursor;
-
-    opening->reading = NULL;
-    if (err) {
-        refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
-    } else if (!opening->resumes) {
-        begin(stream, history);
-    } else if (cursor->epoch != history->epoch || cursor->n > history->length) {
-        opening->resumes = false;
-        opening->reset = true;
-        ask(stream);
-    } else if (cursor->n == history->length && task_state_is_final(history->state)) {
-        answer_complete(stream);
-    } else {
-        begin(stream, history);
-    }
-}
-
-static void ask(struct stream *stream)
-{
-    const struct streams_config *config = &stream->streams->config;
-    struct stream_opening *opening = stream->opening;
-    int64_t from = opening->resumes ? opening->cursor.n + 1 : 1;
-    int err;
-
-    if (opening->submission)
-        err = submit_start(config->submitter, opening->submission, on_submitted, stream, &opening->submitting);
-    else
-        err = history_read(config->commands, stream->watch->id, from, on_history, stream, &opening->reading);
-    if (err)
-        refuse(stream, PROBLEM_STORE_UNAVAILABLE);
-}
+/* -- live */
 
 static void go_live(struct stream *stream)
 {
     timeouts_cancel(stream->streams->answers, &stream->timer);
     restart_heartbeat(stream);
-    opening_destroy(stream);
+    stream_opening_destroy(stream);
     metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), 1);
     stream->old_s = end_of_life(&stream->streams->config);
     watch_add_live(stream->watch, stream);
@@ -373,83 +210,14 @@ static void go_live(struct stream *stream)
         stream_close(stream, STREAM_DRAINING);
 }
 
-static void on_no_answer(struct timeout *timer, void *unused)
-{
-    (void)unused;
-    refuse(container_of(timer, struct stream, timer), PROBLEM_STORE_UNAVAILABLE);
-}
-
-/* -- opening */
-
-static struct stream *create(struct streams *streams, struct http_exchange *exchange,
-                             const struct stream_request *request)
-{
-    struct stream *stream = calloc(1, sizeof(*stream));
-    struct stream_opening *opening = calloc(1, sizeof(*opening));
-
-    if (!stream || !opening) {
-        free(stream);
-        free(opening);
-        return NULL;
-    }
-    *opening = (struct stream_opening){
-        .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
-    stream->streams = streams;
-    stream->exchange = exchange;
-    stream->client = request->client;
-    stream->opening = opening;
-    stream->state = STREAM_JOINING;
-    if (request->submission)
-        stream->on_disconnect = (uint8_t)request->submission->on_disconnect;
-    return stream;
-}
-
-void stream_open(struct streams *streams, struct http_exchange *exchange, const struct stream_request *request)
-{
-    enum problem problem = streams->draining ? PROBLEM_DRAINING : PROBLEM_STORE_UNAVAILABLE;
-    bool is_ready = !streams->draining && redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
-    bool has_place = is_ready && client_enter_stream(request->client);
-    struct stream *stream = has_place ? create(streams, exchange, request) : NULL;
-
-    if (is_ready && !stream)
-        problem = has_place ? PROBLEM_INTERNAL : PROBLEM_TOO_MANY_STREAMS;
-    if (!stream) {
-        if (has_place)
-            client_leave_stream(request->client);
-        submission_destroy(request->submission);
-        answer_problem(exchange, problem, NULL);
-        return;
-    }
-    if (hub_join(streams->config.hub, stream, request->full_id)) {
-        client_leave_stream(stream->client);
-        opening_destroy(stream);
-        free(stream);
-        answer_problem(exchange, problem, NULL);
-        return;
-    }
-    TAILQ_INSERT_TAIL(&streams->all, stream, link);
-    timeouts_start(streams->answers, &stream->timer);
-    http_exchange_on_closed(exchange, on_client_gone, stream);
-    if (stream->watch->subscribed)
-        enter(stream, STREAM_ASKING);
-}
-
-void stream_on_subscribed(struct stream *stream)
-{
-    if (stream->state == STREAM_JOINING)
-        enter(stream, STREAM_ASKING);
-}
-
-/* -- live */
-
 void stream_deliver(struct stream *stream, const struct stream_frame *frame)
 {
     if (frame->n <= stream->last)
         return;
     stream->last = frame->n;
     restart_heartbeat(stream);
-    write_bytes(stream, &(struct buf){.data = (char *)frame->bytes, .len = frame->len});
-    count_said(stream, frame->type, 1);
+    stream_write(stream, &(struct buf){.data = (char *)frame->bytes, .len = frame->len});
+    stream_count(stream, frame->type, 1);
     if (task_event_is_final(frame->type))
         stream_close(stream, STREAM_FINAL);
     close_if_old(stream);
@@ -458,8 +226,8 @@ void stream_deliver(struct stream *stream, const struct stream_frame *frame)
 void stream_hint(struct stream *stream, const struct buf *frame)
 {
     restart_heartbeat(stream);
-    write_bytes(stream, frame);
-    count_said(stream, SAID_HINT, 1);
+    stream_write(stream, frame);
+    stream_count(stream, SAID_HINT, 1);
     close_if_old(stream);
 }
 
@@ -474,8 +242,8 @@ void stream_reset(struct stream *stream, int64_t epoch)
     if (buf_error(&bytes))
         stream_close(stream, STREAM_NO_MEMORY); /* without it the client would drop the log that follows */
     else
-        write_bytes(stream, &bytes);
-    count_said(stream, SAID_RESET, 1);
+        stream_write(stream, &bytes);
+    stream_count(stream, SAID_RESET, 1);
     buf_deinit(&bytes);
 }
 
@@ -490,7 +258,7 @@ struct streams *streams_create(struct loop *loop, const struct streams_config *c
     streams->loop = loop;
     streams->config = *config;
     TAILQ_INIT(&streams->all);
-    streams->answers = timeouts_create(loop, ANSWER_WITHIN_MS, on_no_answer, NULL);
+    streams->answers = timeouts_create(loop, ANSWER_WITHIN_MS, stream_on_no_answer, NULL);
     streams->heartbeats = timeouts_create(loop, config->heartbeat_ms, on_heartbeat, streams);
     return streams->answers && streams->heartbeats ? streams : streams_destroy(streams);
 }
@@ -517,7 +285,7 @@ void streams_drain(struct streams *streams)
         if (stream->state == STREAM_LIVE)
             stream_close(stream, STREAM_DRAINING);
         else if (stream->state == STREAM_JOINING)
-            refuse(stream, PROBLEM_DRAINING);
+            stream_refuse(stream, PROBLEM_DRAINING);
         stream = next;
     }
 }

@@ -1,0 +1,237 @@
+/* How a stream begins: subscribe, then submit or read, then send the log. */
+#include <stdlib.h>
+
+#include "common/buf.h"
+#include "common/http/server.h"
+#include "common/random.h"
+#include "common/redis/client.h"
+#include "common/task.h"
+#include "gateway/answer.h"
+#include "gateway/gateway_metrics.h"
+#include "gateway/keys/allowance.h"
+#include "gateway/keys/client.h"
+#include "gateway/streams/frames.h"
+#include "gateway/streams/history.h"
+#include "gateway/streams/hub.h"
+#include "gateway/streams/stream_body.h"
+#include "gateway/streams/watch.h"
+#include "gateway/submit.h"
+
+enum { REPLAY_MAX = 256 * 1024 * 1024 }; /* bytes of one log as frames; pictures may be in it */
+
+/* A stream's, until it is live. */
+struct stream_opening {
+    struct submission *submission; /* NULL: READ */
+    bool resumes;                  /* `cursor` is what the client has */
+    struct task_cursor cursor;
+    bool reset; /* the store does not know that place: say so, and send all */
+    struct submit_call *submitting;
+    struct history_call *reading;
+};
+
+void stream_opening_destroy(struct stream *stream)
+{
+    struct stream_opening *opening = stream->opening;
+
+    if (!opening)
+        return;
+    submit_cancel(opening->submitting);
+    history_cancel(opening->reading);
+    submission_destroy(opening->submission);
+    free(opening);
+    stream->opening = NULL;
+}
+
+/* -- refusing */
+
+/* Before it has begun: an answer that is no stream. */
+static void refuse_for(struct stream *stream, enum problem problem, int64_t wait_ms)
+{
+    answer_problem_after(stream->exchange, problem, wait_ms);
+    stream->exchange = NULL;
+    stream_close(stream, STREAM_ANSWERED);
+}
+
+void stream_refuse(struct stream *stream, enum problem problem)
+{
+    refuse_for(stream, problem, 0);
+}
+
+void stream_on_no_answer(struct timeout *timer, void *unused)
+{
+    (void)unused;
+    stream_refuse(container_of(timer, struct stream, timer), PROBLEM_STORE_UNAVAILABLE);
+}
+
+/* -- asking for the log */
+
+static void write_head(struct stream *stream)
+{
+    http_add_header(stream->exchange, "Cache-Control", "no-store, no-transform");
+    http_add_header(stream->exchange, "X-Accel-Buffering", "no");
+    http_stream_begin(stream->exchange, 200, "text/event-stream; charset=utf-8");
+}
+
+/* The first write: all of the log that the client lacks. */
+static void add_log(struct buf *out, const struct stream *stream, const struct history *history)
+{
+    unsigned added[EVENT_TYPE_COUNT] = {0};
+
+    frames_add_retry(out, random_unit());
+    if (stream->opening->reset) {
+        frames_add_reset(out, stream->watch->id, RESET_REPLAY);
+        stream_count(stream, SAID_RESET, 1);
+    }
+    frames_add_history(out, stream->watch->id, history, added);
+    for (unsigned type = 0; type < EVENT_TYPE_COUNT; type++)
+        stream_count(stream, type, added[type]);
+}
+
+static void begin(struct stream *stream, const struct history *history)
+{
+    struct buf bytes;
+
+    write_head(stream);
+    buf_init(&bytes, REPLAY_MAX);
+    add_log(&bytes, stream, history);
+    stream->epoch = history->epoch;
+    stream->last = history->length;
+    watch_on_state(stream->watch, history->state);
+    if (buf_error(&bytes)) {
+        stream_close(stream, STREAM_NO_MEMORY);
+    } else {
+        stream_write(stream, &bytes);
+        if (task_state_is_final(history->state))
+            stream_close(stream, STREAM_FINAL);
+        else
+            stream_enter(stream, STREAM_LIVE);
+    }
+    buf_deinit(&bytes);
+}
+
+static void on_submitted(const struct submit_answer *answer, void *arg)
+{
+    struct stream *stream = arg;
+
+    stream->opening->submitting = NULL;
+    if (answer->images_left >= 0)
+        allowance_add_images(stream->exchange, answer->images_left, answer->day_left_ms);
+    if (answer->history)
+        begin(stream, answer->history);
+    else
+        refuse_for(stream, submit_problem(answer->outcome), answer->day_left_ms);
+}
+
+/* A client that has everything already, the last event included, must not come again. */
+static void answer_complete(struct stream *stream)
+{
+    http_respond(stream->exchange, 204, NULL, NULL, 0);
+    stream->exchange = NULL;
+    stream_close(stream, STREAM_ANSWERED);
+}
+
+static void on_history(const struct history *history, int err, void *arg)
+{
+    struct stream *stream = arg;
+    struct stream_opening *opening = stream->opening;
+    const struct task_cursor *cursor = &opening->cursor;
+
+    opening->reading = NULL;
+    if (err) {
+        stream_refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
+    } else if (!opening->resumes) {
+        begin(stream, history);
+    } else if (cursor->epoch != history->epoch || cursor->n > history->length) {
+        opening->resumes = false;
+        opening->reset = true;
+        stream_ask(stream);
+    } else if (cursor->n == history->length && task_state_is_final(history->state)) {
+        answer_complete(stream);
+    } else {
+        begin(stream, history);
+    }
+}
+
+void stream_ask(struct stream *stream)
+{
+    const struct streams_config *config = &stream->streams->config;
+    struct stream_opening *opening = stream->opening;
+    int64_t from = opening->resumes ? opening->cursor.n + 1 : 1;
+    int err;
+
+    if (opening->submission)
+        err = submit_start(config->submitter, opening->submission, on_submitted, stream, &opening->submitting);
+    else
+        err = history_read(config->commands, stream->watch->id, from, on_history, stream, &opening->reading);
+    if (err)
+        stream_refuse(stream, PROBLEM_STORE_UNAVAILABLE);
+}
+
+/* -- opening */
+
+static void on_client_gone(void *arg)
+{
+    struct stream *stream = arg;
+
+    stream->exchange = NULL;
+    stream_close(stream, stream->too_slow ? STREAM_TOO_SLOW : STREAM_GONE);
+}
+
+static struct stream *create(struct streams *streams, struct http_exchange *exchange,
+                             const struct stream_request *request)
+{
+    struct stream *stream = calloc(1, sizeof(*stream));
+    struct stream_opening *opening = calloc(1, sizeof(*opening));
+
+    if (!stream || !opening) {
+        free(stream);
+        free(opening);
+        return NULL;
+    }
+    *opening = (struct stream_opening){
+        .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
+    stream->streams = streams;
+    stream->exchange = exchange;
+    stream->client = request->client;
+    stream->opening = opening;
+    stream->state = STREAM_JOINING;
+    if (request->submission)
+        stream->on_disconnect = (uint8_t)request->submission->on_disconnect;
+    return stream;
+}
+
+void stream_open(struct streams *streams, struct http_exchange *exchange, const struct stream_request *request)
+{
+    enum problem problem = streams->draining ? PROBLEM_DRAINING : PROBLEM_STORE_UNAVAILABLE;
+    bool is_ready = !streams->draining && redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
+    bool has_place = is_ready && client_enter_stream(request->client);
+    struct stream *stream = has_place ? create(streams, exchange, request) : NULL;
+
+    if (is_ready && !stream)
+        problem = has_place ? PROBLEM_INTERNAL : PROBLEM_TOO_MANY_STREAMS;
+    if (!stream) {
+        if (has_place)
+            client_leave_stream(request->client);
+        submission_destroy(request->submission);
+        answer_problem(exchange, problem, NULL);
+        return;
+    }
+    if (hub_join(streams->config.hub, stream, request->full_id)) {
+        client_leave_stream(stream->client);
+        stream_opening_destroy(stream);
+        free(stream);
+        answer_problem(exchange, problem, NULL);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&streams->all, stream, link);
+    timeouts_start(streams->answers, &stream->timer);
+    http_exchange_on_closed(exchange, on_client_gone, stream);
+    if (stream->watch->subscribed)
+        stream_enter(stream, STREAM_ASKING);
+}
+
+void stream_on_subscribed(struct stream *stream)
+{
+    if (stream->state == STREAM_JOINING)
+        stream_enter(stream, STREAM_ASKING);
+}
