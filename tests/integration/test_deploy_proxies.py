@@ -1,0 +1,180 @@
+"""The proxies' files in deploy/, in front of a gateway: events pass at once, silence does not end a stream, nothing else is open.
+
+A file is used as it stands, but for its addresses, its certificate, and a shorter patience: nginx waits for four seconds instead of sixty, so
+that a stream of nine seconds shows what one of minutes would.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import ssl
+import subprocess
+import tempfile
+import unittest
+
+from support.certificates import Pair
+from support.documents import ROOT
+from support.http_client import Connection, EventStream, fetch
+from support.nginx import Nginx, is_listening
+from support.processes import DEADLINE, ProcessTest, Program, eventually
+from support.redis_server import free_port
+from support.world import BASE, World, request, sim
+
+NGINX = ROOT / "deploy/nginx/arkrelay.conf"
+CADDY = ROOT / "deploy/caddy/Caddyfile"
+ADMIN_KEY = "operators-only-0123"
+HOST = {"Host": "localhost"}
+PATIENCE_S = 4                  # of nginx
+HELD_BACK_MS = 60_000           # pictures that come long after the test
+
+
+def replaced(text, *pairs):
+    for old, new in pairs:
+        assert old in text, f"{old!r} is not there any more"
+        text = text.replace(old, new)
+    return text
+
+
+class ProxyTest(ProcessTest):
+    def setUp(self):
+        self.folder = tempfile.mkdtemp(prefix="arkrelay-tls-")
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        self.pair = Pair(self.folder)
+        self.tls = self.pair.trust()
+        self.world = World()
+        self.addCleanup(lambda: self.world.__exit__(None, None, None))
+        self.gateway = self.world.gateway(GATEWAY_HEARTBEAT="500ms", GATEWAY_ADMIN_KEY=ADMIN_KEY, **self.gateway_options())
+        self.worker = self.world.worker()
+        self.address = self.start_proxy()
+
+    def gateway_options(self):
+        return {}
+
+    def tearDown(self):
+        if self.worker.is_running():
+            self.worker.kill()          # calls that last
+        self.world.redis("FLUSHALL")
+
+    def check_stream(self, silence_s):
+        """The first events at once, then silence but for heartbeats, then the end."""
+        prompt = sim("t1", f"images=1 first_latency={silence_s * 1000}")
+        with EventStream(self.address, "POST", f"{BASE}/generate/stream", request("t1", prompt=prompt), HOST, tls=self.tls) as stream:
+            self.assertFalse(stream.refused, stream.response)
+            calling = stream.until("process calling")[-1]
+            events = stream.to_end()
+            self.assertEqual([frame.story() for frame in events], ["process image", "done"])
+            self.assertGreater(events[0].at - calling.at, silence_s / 2)
+
+    def check_leaving(self):
+        """A client that leaves is gone for the gateway too."""
+        body = request("t4", prompt=sim("t4", f"first_latency={HELD_BACK_MS}"))
+        with EventStream(self.address, "POST", f"{BASE}/generate/stream", body, HOST, tls=self.tls) as stream:
+            stream.until("process calling")
+            self.assertEqual(self.count_streams(), 1)
+        eventually(lambda: self.count_streams() == 0, "the gateway learns of it")
+
+    def count_streams(self):
+        text = self.gateway.get("/metrics", Authorization=f"Bearer {ADMIN_KEY}").body.decode()
+        return int(re.search(r"^arkrelay_sse_streams (\d+)", text, re.M).group(1))
+
+    def check_rest(self):
+        answer = self.ask("POST", f"{BASE}/generate", request("t2", prompt=sim("t2", f"first_latency={HELD_BACK_MS}")))
+        self.assertEqual(answer.status, 202)
+        self.assertEqual(self.ask("GET", f"{BASE}/tasks/t2").json()["task_id"], "t2")
+        for path in ("/", "/metrics", "/admin/overview", "/readyz", "/openapi.json"):
+            self.assertEqual(self.ask("GET", path).status, 404, path)
+
+    def ask(self, method, path, body=None, headers=None):
+        return fetch(self.address, method, path, body, HOST | (headers or {}), tls=self.tls)
+
+    def curl(self, *words):
+        """What curl says of an answer over HTTP/2."""
+        port = self.address.rpartition(":")[2]
+        done = subprocess.run(["curl", "-sS", "--http2", "--cacert", self.pair.cert, "--resolve", f"localhost:{port}:127.0.0.1",
+                               "-w", "\n%{http_version} %{http_code}", *words, f"https://localhost:{port}{BASE}/generate/stream"],
+                              capture_output=True, text=True, timeout=DEADLINE, check=True)
+        return done.stdout
+
+    def check_http2(self):
+        body = '{"urls":["https://example.com/1.jpg"],"task_id":"t3"}'
+        said = self.curl("-H", "Content-Type: application/json", "-d", body)
+        self.assertIn("event: done", said)
+        self.assertTrue(said.endswith("2 200"), said[-20:])
+
+
+@unittest.skipUnless(shutil.which("nginx"), "nginx is not installed")
+class BehindNginx(ProxyTest):
+    def gateway_options(self):
+        return {"GATEWAY_CONNECTIONS_PER_ADDRESS": "0"}
+
+    def start_proxy(self):
+        servers = replaced(NGINX.read_text(), ("server 127.0.0.1:8000 max_fails=0;", f"server {self.gateway.address} max_fails=0;"),
+                           ("listen 443 ssl http2;", "listen 127.0.0.1:{port} ssl http2;"), ("    listen [::]:443 ssl http2;\n", ""),
+                           ("/etc/letsencrypt/live/images.example.com/fullchain.pem", self.pair.cert),
+                           ("/etc/letsencrypt/live/images.example.com/privkey.pem", self.pair.key),
+                           ("proxy_read_timeout 60s;", f"proxy_read_timeout {PATIENCE_S}s;"),
+                           ("limit_conn arkrelay_clients 100;", "limit_conn arkrelay_clients 5;"),
+                           ("listen 80;", f"listen 127.0.0.1:{free_port()};"), ("    listen [::]:80;\n", ""))
+        nginx = Nginx(servers)
+        self.addCleanup(nginx.close)
+        return nginx.address
+
+    def test_streams_and_the_rest(self):
+        self.check_stream(2 * PATIENCE_S + 1)
+        self.check_leaving()
+        self.check_rest()
+        self.check_http2()
+        self.assertEqual(self.ask("POST", f"{BASE}/generate", b" " * 300_000, {"Content-Type": "application/json"}).status, 413)
+
+    def test_clients_are_counted_by_nginx_and_their_words_are_not_believed(self):
+        with contextlib.ExitStack() as stack:
+            def stream(n):
+                tale = {"X-Forwarded-For": f"203.0.113.{n}", "X-Real-IP": f"203.0.113.{n}", "Forwarded": f"for=203.0.113.{n}"}
+                body = request(f"s{n}", prompt=sim(f"s{n}", f"first_latency={HELD_BACK_MS}"))
+                return stack.enter_context(EventStream(self.address, "POST", f"{BASE}/generate/stream", body, tale, tls=self.tls))
+            for n in range(5):
+                stream(n).until("start")
+            self.assertEqual(stream(5).response.status, 429)
+        self.assertFalse([line for line in self.gateway.lines if "203.0.113" in line])
+
+
+@unittest.skipUnless(shutil.which("caddy"), "caddy is not installed")
+class BehindCaddy(ProxyTest):
+    def start_proxy(self):
+        port = free_port()
+        config = os.path.join(self.folder, "Caddyfile")
+        text = replaced(CADDY.read_text(), ("127.0.0.1:8000", self.gateway.address),
+                        ("images.example.com {\n", f"https://localhost:{port} {{\n\tbind 127.0.0.1\n\ttls {self.pair.cert} {self.pair.key}\n"))
+        with open(config, "w", encoding="utf-8") as file:
+            file.write("{\n\tadmin off\n\tauto_https disable_redirects\n}\n" + text)
+        caddy = Program("caddy", ["caddy", "run", "--adapter", "caddyfile", "--config", config],
+                        env={"HOME": self.folder, "XDG_DATA_HOME": self.folder, "XDG_CONFIG_HOME": self.folder})
+        self.addCleanup(lambda: caddy.is_running() and caddy.kill())
+        eventually(lambda: is_listening(f"127.0.0.1:{port}"), "caddy listens")
+        return f"127.0.0.1:{port}"
+
+    def test_streams_and_the_rest(self):
+        self.check_stream(2)
+        self.check_leaving()
+        self.check_rest()
+        self.check_http2()
+
+
+class InFrontOfAll(ProcessTest):
+    def test_the_gateway_itself_speaks_https(self):
+        folder = tempfile.mkdtemp(prefix="arkrelay-tls-")
+        self.addCleanup(shutil.rmtree, folder, True)
+        pair = Pair(folder)
+        with World() as world:
+            gateway = world.gateway(wait_ready=False, **pair.options())
+            world.worker()
+            eventually(lambda: fetch(gateway.address, "GET", "/readyz", tls=pair.trust()).status == 200, "it is ready")
+            with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), tls=pair.trust()) as stream:
+                self.assertEqual(stream.to_end()[-1].event, "done")
+            with self.assertRaises(ssl.SSLError), Connection(gateway.address, tls=ssl.create_default_context()):
+                pass
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,83 @@
+"""scripts/run.sh and setup_env.sh, as somebody runs them who has just come: in a copy of the project whose programs are built already."""
+
+import os
+import pathlib
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import tempfile
+import unittest
+
+from support.documents import ROOT, blocks
+from support.http_client import EventStream, fetch
+from support.processes import ProcessTest, Program, binary
+from support.redis_server import free_port
+from support.world import BASE, request
+
+PROGRAMS = ("gateway", "worker", "ark-sim")
+
+
+def block_with(text):
+    """The README's block in which this stands."""
+    block, = (block for block in blocks(ROOT / "README.md", "sh") if text in block.text)
+    return block.text
+
+
+class Newcomer(ProcessTest):
+    def setUp(self):
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="arkrelay-copy-"))
+        self.addCleanup(shutil.rmtree, self.folder, True)
+        shutil.copytree(ROOT / "scripts", self.folder / "scripts")
+        built = self.folder / "build/release/bin"
+        built.mkdir(parents=True)
+        for name in PROGRAMS:
+            (built / f"arkrelay-{name}").symlink_to(binary(f"arkrelay-{name}"))
+        tools = self.folder / "tools"       # what builds and installs has nothing to do
+        tools.mkdir()
+        (tools / "cmake").write_text("#!/bin/sh\n")
+        (tools / "cmake").chmod(0o755)
+        (self.folder / "scripts/install_deps.sh").write_text("#!/bin/sh\n")
+        self.path = f"{tools}:{os.environ['PATH']}"
+
+    def run_block(self, text, **options):
+        return subprocess.run(["bash", "-ec", text], cwd=self.folder, env={"PATH": self.path, "HOME": str(self.folder)}, check=False,
+                              capture_output=True, text=True, **options)
+
+    def test_one_command_starts_it_all_and_ctrl_c_ends_it(self):
+        address = f"127.0.0.1:{free_port()}"
+        run = Program("run.sh", ["bash", "-c", f"exec {block_with('run.sh').strip()}"], cwd=str(self.folder),
+                      env={"PATH": self.path, "GATEWAY_LISTEN": address, "TMPDIR": str(self.folder), "WORKERS": "2"})
+        run.wait_for("Ctrl-C ends it all")
+        said = "\n".join(run.lines)
+        self.assertIn("SIMULATION", said)
+        self.assertRegex(said, rf"API +http://{address}{BASE}/generate/stream")
+        with EventStream(address, "POST", f"{BASE}/generate/stream", request("t1", max_images=1)) as stream:
+            self.assertEqual(stream.to_end()[-1].event, "done")
+        self.assertEqual(fetch(address, "GET", "/").status, 200)
+        key, = re.findall(rf"dashboard +http://{address}/dashboard#key=(\w{{32}})\n", said)
+        self.assertEqual(fetch(address, "GET", "/admin/overview", headers={"Authorization": f"Bearer {key}"}).status, 200)
+        self.assertEqual(fetch(address, "GET", f"{BASE}/queue").json()["workers"], 2)
+        hint, = re.findall(r"redis-cli -s (\S+)", said)
+        self.assertEqual(subprocess.run(["redis-cli", "-s", hint, "ping"], capture_output=True, text=True, check=True).stdout, "PONG\n")
+        run.signal(signal.SIGINT)
+        self.assertEqual(run.wait_exit(), 0)
+        self.assertFalse(os.path.exists(hint))
+
+    def test_three_ways_to_give_the_key(self):
+        done = self.run_block(block_with("setup_env.sh"), input="a-key-of-mine\n\n")
+        self.assertEqual(done.returncode, 0, done.stderr)
+        env = self.folder / ".env"
+        self.assertEqual(re.findall(r"^ARK_API_KEY=(.*)$", env.read_text(), re.M), ["a-key-of-mine"])
+        self.assertEqual(stat.S_IMODE(env.stat().st_mode), 0o600)
+
+    def test_a_key_for_a_client(self):
+        done = self.run_block(block_with("--new-key"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertRegex(done.stdout, r"\Aarkrelay_\w+\n\Z")
+        self.assertNotIn(done.stdout.strip(), (self.folder / "keys").read_text())
+
+
+if __name__ == "__main__":
+    unittest.main()
