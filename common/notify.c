@@ -16,7 +16,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 
-enum { TICK_US = 5000000, TICK_MIN_US = 1000, FACTS_SIZE = 64, SECOND_US = 1000000 };
+enum { TICK_US = 2000000, TICK_MIN_US = 1000, FACTS_SIZE = 64, SECOND_US = 1000000 };
 
 struct notify {
     struct notify_config config;
@@ -26,6 +26,7 @@ struct notify {
     struct event *tick;
     bool has_watchdog, is_stopping, has_failed;
     char status[NOTIFY_STATUS_SIZE]; /* as last told */
+    char unsent[FACTS_SIZE];         /* what the manager had no room for; told at the next tick */
 };
 
 static void complain(struct notify *notify, const char *why)
@@ -36,14 +37,24 @@ static void complain(struct notify *notify, const char *why)
 }
 
 /* Never waits: a manager that does not read must not make the service stand still. */
-static void tell(struct notify *notify, const char *facts)
+static int say(struct notify *notify, const char *facts)
 {
     char text[FACTS_SIZE + NOTIFY_STATUS_SIZE + sizeof("STATUS=\n")];
     int len = snprintf(text, sizeof(text), "%sSTATUS=%s\n", facts, notify->status);
 
     if (sendto(notify->fd, text, (size_t)len, MSG_DONTWAIT | MSG_NOSIGNAL, (const struct sockaddr *)&notify->manager,
-               notify->manager_len) < 0)
-        complain(notify, strerror(errno));
+               notify->manager_len) >= 0)
+        return 0;
+    complain(notify, strerror(errno));
+    return ERR_SYSTEM;
+}
+
+/* A later fact takes the place of one that is still unsent. */
+static void tell(struct notify *notify, const char *facts)
+{
+    notify->unsent[0] = '\0';
+    if (say(notify, facts))
+        (void)snprintf(notify->unsent, sizeof(notify->unsent), "%s", facts);
 }
 
 /* Whether the status is another one than was last told. */
@@ -66,10 +77,12 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
+    if (*notify->unsent && !say(notify, notify->unsent))
+        notify->unsent[0] = '\0';
     if (notify->has_watchdog && is_alive)
-        tell(notify, "WATCHDOG=1\n");
+        (void)say(notify, "WATCHDOG=1\n");
     else if (is_news)
-        tell(notify, "");
+        (void)say(notify, "");
 }
 
 static int find_manager(struct notify *notify, const char *name)

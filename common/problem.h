@@ -65,8 +65,8 @@ struct buf;
     X(ARK_MODEL_UNAVAILABLE,  "ark_model_unavailable",  0,   false, "ARK does not serve this model to this account")   \
     X(ARK_CONTENT_REFUSED,    "ark_content_refused",    0,   false, "ARK refused the content")                         \
     X(ARK_QUOTA_EXCEEDED,     "ark_quota_exceeded",     0,   false, "The ARK account's quota is used up")              \
-    X(ARK_RATE_LIMITED,       "ark_rate_limited",       0,   true,  "ARK's rate limit held through every attempt")     \
-    X(ARK_OVERLOADED,         "ark_overloaded",         0,   true,  "ARK was overloaded through every attempt")        \
+    X(ARK_RATE_LIMITED,       "ark_rate_limited",       0,   true,  "ARK's rate limit was reached")                    \
+    X(ARK_OVERLOADED,         "ark_overloaded",         0,   true,  "ARK was overloaded")                              \
     X(ARK_UNREACHABLE,        "ark_unreachable",        0,   true,  "ARK could not be reached")                        \
     X(ARK_NO_IMAGES,          "ark_no_images",          0,   true,  "ARK answered without an image")
 

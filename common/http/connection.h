@@ -38,7 +38,7 @@
 #include "common/problem.h"
 #include "common/timeouts.h"
 
-enum { REQUEST_ID_MAX = 64 };
+enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256 };
 
 enum connection_state {
     CONNECTION_HEAD,
@@ -61,6 +61,7 @@ struct incoming {
     struct http_parser parser;
     struct http_request request; /* once the head is whole */
     struct http_text segment;
+    char decoded[SEGMENT_SIZE]; /* the segment, where it is percent-encoded */
     char request_id[REQUEST_ID_MAX + 1];
     struct buf headers; /* added by the handler, as lines */
 };

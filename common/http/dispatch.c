@@ -61,13 +61,22 @@ static void answer_without_route(struct connection *connection, unsigned allowed
         http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_METHOD_NOT_ALLOWED});
 }
 
+/* What is badly encoded, or too long, stays as it came: no name is spelled so. */
+static struct http_text decoded(struct incoming *incoming, struct http_text segment)
+{
+    if (!segment.len || !memchr(segment.data, '%', segment.len) ||
+        !http_text_decode(segment, incoming->decoded, sizeof(incoming->decoded)))
+        return segment;
+    return (struct http_text){incoming->decoded, strlen(incoming->decoded)};
+}
+
 static void run_handler(struct connection *connection)
 {
     const struct http_server_config *config = connection->set->config;
     struct incoming *incoming = connection->incoming;
     struct http_route_match match = http_route_find(config, incoming->request.method, incoming->request.path);
 
-    incoming->segment = match.segment;
+    incoming->segment = decoded(incoming, match.segment);
     if (match.route)
         match.route->handler(&connection->exchange, config->arg);
     else

@@ -81,6 +81,9 @@ void http_parser_request(const struct http_parser *parser, const char *bytes, st
 /* The value of the header with this name (any case); data is NULL when it is absent. */
 struct http_text http_request_header(const struct http_request *request, const char *name);
 
+/* Percent-decoding (RFC 3986); a "+" stands for itself. False when the text is badly encoded, holds a NUL or does not fit. */
+bool http_text_decode(struct http_text text, char *out, size_t size);
+
 /* The value of a query parameter, percent-decoded into `out`. False when absent, too long, badly encoded or holding a NUL. */
 bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size);
 

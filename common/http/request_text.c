@@ -39,8 +39,7 @@ static int hex_value(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* A "+" stands for itself: this is a URI's query, not a form. */
-static bool decode(struct http_text text, char *out, size_t size)
+bool http_text_decode(struct http_text text, char *out, size_t size)
 {
     size_t len = 0;
 
@@ -77,7 +76,7 @@ bool http_request_query(const struct http_request *request, const char *name, ch
         size_t step = amp ? len + 1 : len;
 
         if (len > name_len && rest.data[name_len] == '=' && !memcmp(rest.data, name, name_len))
-            return decode((struct http_text){rest.data + name_len + 1, len - name_len - 1}, out, size);
+            return http_text_decode((struct http_text){rest.data + name_len + 1, len - name_len - 1}, out, size);
         rest = (struct http_text){rest.data + step, rest.len - step};
     }
     return false;

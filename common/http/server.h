@@ -86,7 +86,7 @@ size_t http_server_connections(const struct http_server *server);
 const struct http_request *http_exchange_request(const struct http_exchange *exchange);
 /* The client's when sane, else a random one. */
 const char *http_exchange_request_id(const struct http_exchange *exchange);
-struct http_text http_exchange_segment(const struct http_exchange *exchange); /* what {id} matched */
+struct http_text http_exchange_segment(const struct http_exchange *exchange); /* what {id} matched, decoded */
 
 /* Called when the client is gone before the answer was complete, or the server closes; the exchange is invalid afterwards. Never
  * from inside a call that the handler makes. Not called after the answer was handed over. */
