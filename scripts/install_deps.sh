@@ -10,10 +10,13 @@ declare -A packages=(
     [build]="gcc libc6-dev cmake ninja-build pkgconf
              libevent-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libssl-dev"
     [run]="redis-server"
-    [test]="redis-server redis-tools strace iproute2 iptables libcmocka-dev python3 openssl nginx prometheus haproxy slowhttptest
-            chromium chromium-driver fonts-wqy-microhei curl python3-jsonschema"
+    [test]="redis-server redis-tools strace iproute2 iptables libcmocka-dev python3 openssl nginx caddy prometheus haproxy slowhttptest tmux
+            chromium chromium-driver fonts-wqy-microhei curl python3-jsonschema
+            dpkg-dev lintian mandoc groff-base systemd"
     [check]="clang clang-format clang-tidy cppcheck binutils"
     [fuzz]="clang libclang-rt-dev"
+    [bench]="python3 binutils nginx libnginx-mod-nchan
+             python3-fastapi python3-uvicorn python3-redis python3-aiohttp python3-uvloop python3-httptools"
     [container]="docker.io docker-compose debootstrap iptables python3"
 )
 # shellcheck source=/dev/null
@@ -61,7 +64,7 @@ forbid_service_start() {
 }
 
 # Nor is one wanted at the next boot: the services that this very run brought in are switched off.
-declare -A services=([redis-server]="redis-server" [nginx]="nginx" [prometheus]="prometheus" [haproxy]="haproxy" [docker.io]="docker.service docker.socket containerd.service")
+declare -A services=([redis-server]="redis-server" [nginx]="nginx" [caddy]="caddy" [prometheus]="prometheus" [haproxy]="haproxy" [docker.io]="docker.service docker.socket containerd.service")
 disable_new_services() {
     local package
     [[ -d /run/systemd/system ]] || return 0

@@ -12,6 +12,7 @@
     fleet         the programs of a world while they are disturbed, and what was done to whom
     faults        what is done to them: at random, from a seed
     crowd         clients that see their tasks through, whatever happens
+    screen        a terminal with a program in it
     judge         what must be true when it is over
     world         all of it together: Redis, the ARK simulator, gateways, workers
 

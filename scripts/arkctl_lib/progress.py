@@ -1,0 +1,95 @@
+"""How far a task is: one line that changes, at the bottom of a terminal."""
+
+import sys
+
+from arkctl_lib.units import count, duration
+
+BAR = 20
+SPINNER = "|/-\\"
+
+
+class Progress:
+    """What the events have told so far. Pure: the time is a parameter."""
+
+    def __init__(self, now, images=None):
+        """images: how many may come, where that was asked for."""
+        self.images, self.began = images, now
+        self.phase, self.since = "sending", now
+        self.position = self.first_position = self.turn_at = None
+        self.came = self.missing = 0
+
+    def take(self, event, now):
+        data = event.data
+        stage = data.get("stage")
+        if event.kind == "start" or stage == "queued":
+            self._wait(data, now)
+        elif stage == "calling":
+            self._enter("running", now)
+        elif stage == "image":
+            self.came += 1
+        elif stage == "image_failed":
+            self.missing += 1
+        elif stage == "retrying":
+            self._enter("waiting for a retry", now)
+            self.turn_at = now + data.get("delay_ms", 0) / 1000
+        elif stage == "requeued":
+            self._enter("waiting again", now)
+        elif event.kind == "reset":
+            self.__init__(now, self.images)
+
+    def _wait(self, data, now):
+        self._enter("waiting", now)
+        self.position = data.get("position")
+        self.first_position = max(self.first_position or 0, self.position or 0)
+        if "eta_ms" in data:
+            self.turn_at = now + data["eta_ms"] / 1000
+
+    def _enter(self, phase, now):
+        if self.phase != phase:
+            self.phase, self.since, self.turn_at = phase, now, None
+
+    def line(self, now, width):
+        return f"{self._bar(now)} {self.words(now)}"[:max(0, width - 1)]
+
+    def words(self, now):
+        words = [self.phase]
+        if self.phase == "waiting" and self.position:
+            words[0] += f", place {self.position}"
+        if self.turn_at is not None and self.turn_at > now:
+            words.append(f"about {duration((self.turn_at - now) * 1000)}")
+        if self.phase == "running":
+            of = f" of {self.images}" if self.images else ""
+            words.append(count(self.came, "picture") if not of else f"{self.came}{of} pictures")
+            if self.missing:
+                words.append(f"{self.missing} failed")
+        words.append(duration((now - self.began) * 1000))
+        return "  ".join(words)
+
+    def _bar(self, now):
+        if self.phase == "waiting" and self.first_position:
+            part = 1 - (self.position or 1) / self.first_position
+        elif self.phase == "running" and self.images:
+            part = (self.came + self.missing) / self.images
+        else:
+            return SPINNER[int(now * 4) % len(SPINNER)]
+        full = round(min(1, part) * BAR)
+        return f"[{'#' * full}{'.' * (BAR - full)}]"
+
+
+class StatusLine:
+    """Draws it on stderr, and gets out of the way of whole lines. Draws nothing where stderr is no terminal."""
+
+    def __init__(self, terminal):
+        self.terminal, self._shown = terminal, False
+
+    def draw(self, text):
+        if self.terminal.is_live:
+            sys.stderr.write(f"\r\x1b[K{text}")
+            sys.stderr.flush()
+            self._shown = True
+
+    def clear(self):
+        if self._shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._shown = False

@@ -1,0 +1,55 @@
+"""A reader of event streams: bytes in pieces of any size in, events out."""
+
+import codecs
+import typing
+
+
+class Frame(typing.NamedTuple):
+    event: str
+    data: str
+    id: str         # "" where the event is no part of the task's log: a hint
+
+
+class Reader:
+    """Keeps the last event id and the retry delay from one connection to the next."""
+
+    def __init__(self):
+        self.last_event_id = ""
+        self.retry_s = 3.0
+        self.restart()
+
+    def restart(self):
+        """A new connection: what stood half-read is dropped."""
+        self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
+        self._rest = ""
+        self._clear()
+
+    def _clear(self):
+        self._event, self._data, self._id = "", [], ""
+
+    def feed(self, piece):
+        """The frames that this piece completes. Comments are passed over."""
+        text = self._rest + self._decoder.decode(piece)
+        held = "\r" if text.endswith("\r") else ""          # perhaps the first half of a CR LF
+        text = text[:len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n")
+        *lines, rest = text.split("\n")
+        self._rest = rest + held
+        for line in lines:
+            if line:
+                self._field(line)
+                continue
+            if self._data:
+                yield Frame(self._event or "message", "\n".join(self._data), self._id)
+            self._clear()
+
+    def _field(self, line):
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        elif name == "id" and "\0" not in value:
+            self._id = self.last_event_id = value
+        elif name == "retry" and value.isascii() and value.isdigit():
+            self.retry_s = int(value) / 1000

@@ -1,0 +1,95 @@
+"""Events and tasks in words."""
+
+import json
+
+from arkctl_lib.terminal import clean
+from arkctl_lib.units import duration, to_ms
+
+NUMBER_WORDS = {"position": "place {}", "attempt": "attempt {}", "index": "no. {}"}
+MONEY = {"yes": "charged", "no": "not charged", "unknown": "nobody knows whether it was charged"}
+URL_MAX = 200
+
+
+def shorten(url):
+    """An address as it is; a picture inside of one by its size."""
+    return clean(url) if len(url) <= URL_MAX or not url.startswith("data:") else f"{clean(url[:30])}... ({len(url)} characters)"
+
+
+def in_words(kind, data):
+    """The lines that tell an event; the first one stands beside its name."""
+    words = [data["stage"]] if data.get("stage") else []
+    words += [text.format(data[name]) for name, text in NUMBER_WORDS.items() if isinstance(data.get(name), int)]
+    if "eta_ms" in data:
+        words.append(f"about {duration(data['eta_ms'])} to wait")
+    if "delay_ms" in data:
+        words.append(f"in {duration(data['delay_ms'])}")
+    if data.get("code"):
+        words.append(data["code"])
+    words += [data[name] for name in ("error",) if data.get(name)]
+    if kind in ("done", "error") and "charged" in data:
+        words.append(f"{MONEY.get(data['charged'], data['charged'])} (paid calls: {data.get('paid_calls', 0)})")
+    pictures = [data["image"]] if isinstance(data.get("image"), dict) else data.get("generated_images") or []
+    lines = [clean(", ".join(map(str, words)))]
+    lines += [f"picture {clean(picture.get('size', ''))}  {shorten(picture.get('url', ''))}" for picture in pictures]
+    lines += [f"missing no. {failed.get('index')}  {clean(failed.get('code'))}: {clean(failed.get('message'))}"
+              for failed in data.get("failed_images") or []]
+    return lines
+
+
+def print_event(terminal, event):
+    if terminal.as_json:
+        terminal.document({"id": event.id or None, "event": event.kind, "data": event.data})
+        return
+    number = event.id.rpartition("-")[2]
+    style = {"done": "good", "error": "bad", "reset": "warn"}.get(event.kind)
+    first, *more = in_words(event.kind, event.data)
+    terminal.line(f"{number:>4}  {terminal.paint(f'{event.kind:<7}', style)}  {first}".rstrip())
+    for line in more:
+        terminal.line(f"{'':15}{line}")
+
+
+def print_task(terminal, task, now_ms):
+    """A task as the API of clients or that of operators tells it."""
+    terminal.document(task)
+    if terminal.as_json:
+        return
+    terminal.line(f"{terminal.paint(task.get('id') or task['task_id'], 'bold')}  {terminal.paint_status(task['status'])}")
+    for name, text in _facts(task, now_ms):
+        terminal.line(f"  {name:<12}{clean(text)}")
+    final = task.get("result") or task.get("error") or {}
+    pictures, missing = (final.get(name) or task.get(name) or [] for name in ("generated_images", "failed_images"))
+    for line in in_words("", {"generated_images": pictures, "failed_images": missing})[1:]:
+        terminal.line(f"  {line}")
+    for element in task.get("log", ()):
+        first, *_ = in_words(element["event"], element["data"])
+        terminal.line(f"  {element['n']:>3}  {element['event']:<7}  {first}".rstrip())
+
+
+def _facts(task, now_ms):
+    fields, final = task.get("fields", {}), task.get("error") or task.get("result") or {}
+    for name, key in (("created", "created_at"), ("started", "started_at"), ("ended", "ended_at"), ("due", "due_at"),
+                      ("lease till", "lease_until")):
+        if task.get(key):
+            yield name, f"{task[key]}  ({ago(task[key], now_ms)})"
+    if task.get("position"):
+        yield "place", task["position"]
+    yield "attempts", task["attempts"]
+    yield "paid calls", f"{task['paid_calls']} of at most {task.get('max_paid_calls') or fields.get('max_paid_calls', '?')}"
+    unknown = task.get("unknown_calls") or fields.get("unknown_calls")
+    if unknown and unknown != "0":
+        yield "unknown", f"{unknown}: paid calls whose outcome nobody knows"
+    call = fields.get("call") or (task.get("call") or {}).get("id")
+    for name, text in (("worker", task.get("worker")), ("open call", call), ("ARK's id", final.get("request_id")),
+                       ("code", task.get("code") or final.get("code")), ("error", final.get("error"))):
+        if text:
+            yield name, text
+    if final.get("charged"):
+        yield "money", MONEY.get(final["charged"], final["charged"])
+    if task.get("request"):
+        text = json.dumps(task["request"], ensure_ascii=False)
+        yield "request", text if len(text) <= 1000 else text[:1000] + "..."
+
+
+def ago(timestamp, now_ms):
+    passed = now_ms - to_ms(timestamp)
+    return f"{duration(passed)} ago" if passed >= 0 else f"in {duration(-passed)}"

@@ -1,0 +1,64 @@
+"""What a command prints: lines for people, or JSON; colours where a terminal takes them.
+
+Texts come from elsewhere (ARK's errors, clients' ids): no control character of theirs reaches the terminal.
+"""
+
+import json
+import os
+import re
+import shutil
+import sys
+
+STYLES = {"good": "32", "warn": "33", "bad": "31", "dim": "2", "bold": "1"}
+STATUS_STYLES = {"done": "good", "failed": "bad", "cancelled": "warn", "running": "bold", "delayed": "warn"}
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def clean(text):
+    """The text on one line, without anything that a terminal would obey."""
+    return CONTROL.sub("?", str(text).replace("\n", " ").replace("\t", " "))
+
+
+class Terminal:
+    def __init__(self, as_json=False, color=True):
+        self.as_json = as_json
+        self.is_live = not as_json and sys.stderr.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+        self.color = color and not os.environ.get("NO_COLOR") and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+    def line(self, text=""):
+        """For people; nothing where JSON was asked for."""
+        if not self.as_json:
+            print(text, flush=True)
+
+    def document(self, document):
+        """For programs: one JSON document on one line; nothing where it was not asked for."""
+        if self.as_json:
+            print(json.dumps(document, ensure_ascii=False), flush=True)
+
+    def note(self, text):
+        """What is not the answer: to stderr."""
+        print(text, file=sys.stderr, flush=True)
+
+    def paint(self, text, style):
+        return f"\x1b[{STYLES[style]}m{text}\x1b[0m" if self.color and style in STYLES else text
+
+    def paint_status(self, text):
+        return self.paint(text, STATUS_STYLES.get(text.strip()))
+
+    def table(self, rows, painted=None):
+        """rows: lists of texts, the first one the heading. painted: the column whose words are a status."""
+        if not rows:
+            return
+        widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+        for n, row in enumerate(rows):
+            cells = [cell.ljust(width) for cell, width in zip(row, widths)]
+            cells[-1] = row[-1]
+            if n == 0:
+                self.line(self.paint("  ".join(cells).rstrip(), "dim"))
+            else:
+                if painted is not None:
+                    cells[painted] = self.paint_status(cells[painted])
+                self.line("  ".join(cells).rstrip())
+
+    def width(self):
+        return max(20, shutil.get_terminal_size().columns)

@@ -1,0 +1,185 @@
+"""tail and submit: a task's events as they come."""
+
+import os
+import signal
+import sys
+import time
+
+from arkctl_lib import pictures
+from arkctl_lib.failure import FAILED, INTERRUPTED, NOT_ALLOWED, NOT_FOUND, OK, Failure
+from arkctl_lib.follow import Cut, Event, Interrupt, Poll, Pump, Stream
+from arkctl_lib.operate import check_id, find
+from arkctl_lib.progress import Progress, StatusLine
+from arkctl_lib.story import print_event, shorten
+from arkctl_lib.terminal import clean
+from arkctl_lib.units import duration
+
+TICK_S = 0.2
+SECOND_THOUGHTS_S = 3.0
+
+
+class Watch:
+    """Follows one task to its end. What a command prints of it is up to `show`; Ctrl-C is up to `interrupted`."""
+
+    def __init__(self, context, source):
+        self.terminal, self.pump = context.terminal, Pump(source)
+        self.status = StatusLine(self.terminal)
+
+    def run(self):
+        """The final event, or the exit code with which somebody left."""
+        old = signal.signal(signal.SIGINT, self.pump.interrupt)
+        try:
+            while True:
+                item = self.pump.next(TICK_S)
+                if isinstance(item, Interrupt):
+                    left = self.interrupted()
+                elif isinstance(item, Event):
+                    self.status.clear()
+                    self.show(item)
+                    left = item if item.is_final else None
+                else:
+                    if isinstance(item, Cut):
+                        self.say(f"-- {clean(item.why)}; again in {duration(item.delay_s * 1000)}")
+                    left = self.tick()
+                if left is not None:
+                    return left
+        finally:
+            self.status.clear()
+            signal.signal(signal.SIGINT, old)
+
+    def say(self, text):
+        self.status.clear()
+        self.terminal.note(text)
+
+    def show(self, event):
+        print_event(self.terminal, event)
+
+    def interrupted(self):
+        return INTERRUPTED
+
+    def tick(self):
+        return None
+
+
+# -- tail
+
+
+def tail(context, args):
+    folder = pictures.prepare(args.save) if args.save else None
+    final = Watch(context, _source_of(context, args)).run()
+    return final if isinstance(final, int) else _end(context, final, folder)
+
+
+def _source_of(context, args):
+    """A client's own stream; where that is not ours to see, what operators are told."""
+    gateway, text = context.gateway, check_id(args.task)
+    if not gateway.admin_key:
+        return Stream(gateway, text)
+    try:
+        if args.client in (None, "public"):
+            gateway.client("GET", f"/tasks/{text}")
+            return Stream(gateway, text)
+    except Failure as failure:
+        if failure.code not in (NOT_ALLOWED, NOT_FOUND):
+            raise
+    return Poll(gateway, find(gateway, text, args.client)["id"])
+
+
+# -- submit
+
+
+class SubmitWatch(Watch):
+    def __init__(self, context, args, task_id, source):
+        super().__init__(context, source)
+        self.gateway, self.task_id, self.cancel_at_once = context.gateway, task_id, args.cancel_on_interrupt
+        self.come_back = f"{sys.argv[0]} --url {context.gateway.url} tail {task_id}"
+        self.progress = Progress(time.monotonic(), args.images)
+        self.interrupts, self.leave_at = 0, None
+
+    def show(self, event):
+        self.progress.take(event, time.monotonic())
+        if self.terminal.as_json:
+            print_event(self.terminal, event)
+        elif not self.terminal.is_live and not event.is_final:
+            self.terminal.note(self.progress.words(time.monotonic()))
+        self.tick()
+
+    def tick(self):
+        now = time.monotonic()
+        if self.leave_at and now >= self.leave_at:
+            return INTERRUPTED
+        self.status.draw(self.progress.line(now, self.terminal.width()))
+        return None
+
+    def interrupted(self):
+        self.interrupts += 1
+        if self.interrupts == 1 and not self.cancel_at_once:
+            self.leave_at = time.monotonic() + SECOND_THOUGHTS_S
+            self.say(f"The task goes on without you. Come back with: {self.come_back}\n"
+                     f"Ctrl-C again within {SECOND_THOUGHTS_S:.0f} s cancels it.")
+            return None
+        if self.leave_at or self.interrupts == 1:
+            self.leave_at = None
+            self._cancel()
+            return None
+        return INTERRUPTED
+
+    def _cancel(self):
+        try:
+            answer = self.gateway.client("POST", f"/tasks/{self.task_id}/cancel")
+            self.say("cancelled" if answer["status"] == "cancelled" else "it runs, and is asked to end; Ctrl-C again leaves")
+        except Failure as failure:
+            self.say(f"cannot cancel it: {failure}")
+
+
+def submit(context, args):
+    request = _request(args)
+    folder = pictures.prepare(args.save) if args.save else None
+    gateway, terminal, task_id = context.gateway, context.terminal, request["task_id"]
+    if args.detach:
+        answer = gateway.client("POST", "/generate", request)
+        terminal.document(answer)
+        terminal.line(answer["task_id"])
+        return OK
+    if not terminal.as_json:
+        terminal.note(f"task {task_id}")
+    final = SubmitWatch(context, args, task_id, Stream(gateway, task_id, request)).run()
+    if isinstance(final, int):
+        return final
+    if not terminal.as_json:
+        _print_final(terminal, final)
+    return _end(context, final, folder)
+
+
+def _request(args):
+    request = {"urls": args.urls, "task_id": args.task_id or f"arkctl-{int(time.time())}-{os.urandom(4).hex()}"}
+    check_id(request["task_id"])
+    for name, value in (("prompt", args.prompt), ("size", args.size), ("max_images", args.images), ("model", args.model),
+                        ("seed", args.seed), ("watermark", args.watermark), ("max_paid_calls", args.max_paid_calls)):
+        if value is not None:
+            request[name] = value
+    return request
+
+
+def _print_final(terminal, event):
+    data = event.data
+    if event.kind == "done":
+        for picture in data["generated_images"]:
+            terminal.line(shorten(picture["url"]))
+        for failed in data.get("failed_images", ()):
+            terminal.note(f"missing no. {failed['index']}: {clean(failed['code'])}: {clean(failed['message'])}")
+        terminal.note(f"done in {duration(data['timing']['total_ms'])}, paid calls: {data['paid_calls']}, charged: {data['charged']}")
+    else:
+        terminal.note(f"{clean(data.get('code'))}: {clean(data.get('error'))}  (charged: {data.get('charged', '?')})")
+
+
+def _end(context, final, folder):
+    if final.kind != "done":
+        return FAILED
+    if folder:
+        task_id = final.data["task_id"]
+        for number, picture in enumerate(final.data["generated_images"]):
+            path = pictures.save(folder, task_id, number, picture["url"], max(context.gateway.timeout, 30))
+            context.terminal.document({"saved": str(path), "index": number})
+            context.terminal.line(str(path))
+    return OK

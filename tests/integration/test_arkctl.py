@@ -1,0 +1,542 @@
+"""scripts/arkctl against the real stack, and in a real terminal."""
+
+import http.server
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+from gateway_case import GatewayTest
+from support.processes import ProcessTest, Program, binary, eventually
+from support.proxy import Proxy
+from support.redis_server import free_port
+from support.screen import Screen
+from support.world import BASE, URLS, World, sim
+
+ARKCTL = (sys.executable, "-S", str(pathlib.Path(__file__).resolve().parents[2] / "scripts/arkctl"))    # with the standard library alone
+KEY = "the-operators-key-of-this-test"
+BYTECODE = tempfile.TemporaryDirectory(prefix="arkctl-bytecode-")       # compiled once, and not beside the sources
+OK, FAILED, USAGE, UNREACHABLE, NOT_ALLOWED, NOT_FOUND, CONFLICT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
+
+
+class Done:
+    """What a command printed."""
+
+    def __init__(self, process):
+        self.status, self.out, self.err = process.returncode, process.stdout, process.stderr
+
+    def json(self):
+        """The one document."""
+        (line,) = self.out.splitlines()
+        return json.loads(line)
+
+    def documents(self):
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Commands:
+    """Runs arkctl as a user does, in an empty folder and a clean environment."""
+
+    def prepare(self, url=None, admin_key=KEY):
+        self.folder = tempfile.TemporaryDirectory(prefix="arkctl-")
+        self.addCleanup(self.folder.cleanup)
+        self.env = {"PATH": os.environ["PATH"], "PYTHONPYCACHEPREFIX": BYTECODE.name, "LC_ALL": "C.UTF-8", "ARKRELAY_ADMIN_KEY": admin_key}
+        if url:
+            self.env["ARKRELAY_URL"] = url
+
+    def arkctl(self, *words, status=OK, **env):
+        done = Done(subprocess.run([*ARKCTL, *map(str, words)], capture_output=True, text=True, timeout=60, check=False,
+                                   cwd=self.folder.name, stdin=subprocess.DEVNULL, env={**self.env, **env}))
+        self.assertEqual(done.status, status, f"arkctl {words}\n{done.out}{done.err}")
+        self.assertNotIn("Traceback", done.err)
+        self.assertNotIn("\x1b", done.out + done.err)
+        if status > FAILED and "usage:" not in done.err:
+            self.assertEqual(len(done.err.splitlines()) - done.err.startswith("task "), 1, done.err)
+        return done
+
+    def start(self, *words):
+        """One that goes on: its lines, stdout and stderr, are watched as they come."""
+        return Program("arkctl", [*ARKCTL, *words], {**self.env, "PYTHONUNBUFFERED": "1"})
+
+
+class ArkctlTest(Commands, GatewayTest):
+    """This test is the worker."""
+
+    def setUp(self):
+        super().setUp()
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        self.prepare(self.gateway.url)
+
+    def fail_task(self, task_id, code="ark_overloaded"):
+        self.gateway.submit(task_id)
+        job = self.job(task_id)
+        job.begin()
+        self.run_script("finish", job.id, job.fence, "failed", "known", 0, json.dumps({"code": code, "error": "wh\x1by", "retryable": True}))
+
+    def finish(self, task_id):
+        job = self.job(task_id)
+        job.begin()
+        job.emit(0)
+        job.finish()
+
+    def one_of_each(self):
+        """A task in every state."""
+        self.gateway.submit("delayed")
+        job = self.job("delayed")
+        self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
+        self.fail_task("failed")
+        self.gateway.submit("done")
+        self.finish("done")
+        self.gateway.submit("running", prompt='"quoted" 图')
+        job = self.job("running")
+        job.begin()
+        job.emit(0)
+        self.gateway.submit("queued")
+        self.gateway.submit("cancelled")
+        self.gateway.cancel("cancelled")
+
+
+class Submit(Commands, ProcessTest):
+    """With a worker, and the simulator of ARK."""
+
+    def setUp(self):
+        self.world = World()
+        self.addCleanup(lambda: self.world.__exit__(None if self._outcome.success else AssertionError, None, None))
+        self.gateway = self.world.gateway()
+        self.world.worker()
+        self.prepare(self.gateway.url)
+
+    def test_a_request_its_pictures_and_what_can_be_wrong_with_it(self):
+        pictures = pathlib.Path(self.folder.name) / "new/pictures"
+        done = self.arkctl("submit", *URLS, "--prompt", sim("t1", "images=2"), "--size", "2K", "--images", 3, "--task-id", "t1", "--save", pictures)
+        *addresses, first, second = done.out.splitlines()
+        self.assertEqual([address.partition(":")[0] for address in addresses], ["http", "http"])
+        self.assertEqual([first, second], [str(pictures / f"t1-{n}.jpeg") for n in (0, 1)])
+        for path in (first, second):
+            self.assertTrue(pathlib.Path(path).read_bytes().startswith(b"\xff\xd8\xff"))
+        self.assertEqual(len(list(pictures.iterdir())), 2)
+        self.assertIn("paid calls: 1, charged: yes", done.err)
+        again = self.arkctl("submit", *URLS, "--prompt", sim("t1", "images=2"), "--size", "2K", "--images", 3, "--task-id", "t1", "--json")
+        events = again.documents()
+        self.assertEqual([events[0]["event"], events[-1]["event"]], ["start", "done"])
+        self.assertEqual([picture["url"] for picture in events[-1]["data"]["generated_images"]], addresses)
+        self.assertEqual(len(self.world.ark.calls()), 1)
+        self.assertIn("task_id_conflict", self.arkctl("submit", *URLS, "--task-id", "t1", status=CONFLICT).err)
+        self.assertIn("/size", self.arkctl("submit", *URLS, "--size", "9K", status=USAGE).err)
+        problem = self.arkctl("submit", "ftp://x", "--json", status=USAGE).json()
+        self.assertEqual((problem["exit"], problem["problem"]["code"]), (USAGE, "invalid_fields"))
+        self.assertIn("ark_invalid_request", self.arkctl("submit", *URLS, "--prompt", sim("t2", "status=400"), status=FAILED).err)
+        task_id = self.arkctl("submit", *URLS, "--detach").out.strip()
+        self.arkctl("tail", task_id, "--save", pictures)
+        self.assertTrue((pictures / f"{task_id}-0.jpeg").exists())
+        self.arkctl("submit", *URLS, "--save", "/proc/nowhere", status=FAILED)
+
+    def test_pictures_inside_of_their_links(self):
+        self.world.worker(ARK_RESPONSE_FORMAT="b64_json")
+        self.world.services[-2].stop()
+        done = self.arkctl("submit", *URLS, "--images", 1, "--task-id", "t1", "--save", ".")
+        self.assertRegex(done.out, r"^data:image/jpeg;base64,\S+ \(\d+ characters\)\nt1-0.jpeg\n$")
+        self.assertTrue((pathlib.Path(self.folder.name) / "t1-0.jpeg").read_bytes().startswith(b"\xff\xd8\xff"))
+
+
+class Tail(ArkctlTest):
+    def proxy(self):
+        host, _, port = self.gateway.address.rpartition(":")
+        proxy = Proxy((host, int(port)))
+        self.addCleanup(proxy.close)
+        return proxy
+
+    def test_it_goes_on_behind_a_cut(self):
+        proxy, lossy = self.proxy(), self.proxy()
+        self.gateway.submit("t1")
+        job = self.job("t1")
+        lossy.cut_after(10)                                 # whether the task was taken is not known
+        unsure = self.start("--url", f"http://{lossy.address}", "submit", *URLS, "--task-id", "t2")
+        unsure.wait_for("-- the connection was lost.*; again in")
+        lossy.close()
+        tail = self.start("--url", f"http://{proxy.address}", "--admin-key", "", "tail", "t1")
+        submit = self.start("--url", f"http://{proxy.address}", "submit", *URLS, "--task-id", "t1", "--json")
+        job.begin()
+        tail.wait_for("process +calling, attempt 1")
+        submit.wait_for('"calling"')
+        proxy.cut_all()
+        job.emit(0)
+        tail.wait_for("-- the stream ended early; again in|-- the connection was lost.*; again in")
+        tail.wait_for("process +image, no. 0")
+        job.finish()
+        self.assertEqual((tail.wait_exit(), submit.wait_exit()), (OK, OK))
+        self.assertEqual([line.split()[0] for line in tail.lines if re.match(r" +\d", line)], ["1", "2", "3", "4"])
+        events = [json.loads(line) for line in submit.lines if line.startswith("{")]
+        self.assertEqual([event["id"].partition("-")[2] for event in events], ["1", "2", "3", "4"])
+        unsure.wait_for("-- cannot reach the gateway.*; again in")
+        unsure.kill()
+        self.assertEqual(self.world.find("t2").state, "queued")
+
+    def test_of_tasks_that_have_ended_and_of_none(self):
+        self.fail_task("bad")
+        done = self.arkctl("tail", "bad", status=FAILED)
+        self.assertIn("ark_overloaded", done.out)
+        self.assertIn("wh?y", done.out)                     # no control character reaches the terminal
+        ids = [event["id"] for event in self.arkctl("tail", "bad", "--json", status=FAILED).documents()]
+        self.assertEqual([n.partition("-")[2] for n in ids], ["1", "2", "3"])
+        self.arkctl("tail", "none", status=NOT_FOUND)
+        self.arkctl("tail", "none", status=NOT_FOUND, ARKRELAY_ADMIN_KEY="")
+        self.arkctl("tail", "not an id", status=USAGE)
+
+    def test_interrupted(self):
+        self.gateway.submit("t1")
+        tail = self.start("tail", "t1")
+        tail.wait_for("start")
+        tail.signal(2)
+        self.assertEqual(tail.wait_exit(), INTERRUPTED)
+
+
+class Keys(ArkctlTest):
+    def setUp(self):
+        GatewayTest.setUp(self)
+        self.prepare()
+        keys = os.path.join(self.folder.name, "keys")
+        self.key = subprocess.run([binary("arkrelay-gateway"), "--keys-file", keys, "--new-key", "shop"], check=True, capture_output=True,
+                                  text=True, cwd=self.folder.name).stdout.strip()
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_KEYS_FILE=keys)
+        self.env |= {"ARKRELAY_URL": self.gateway.url, "ARKRELAY_ADMIN_KEY": ""}
+
+    def test_what_each_key_opens(self):
+        client, operator = {"ARKRELAY_KEY": self.key}, {"ARKRELAY_ADMIN_KEY": KEY}
+        for command in (("submit", *URLS), ("tail", "t1"), ("task", "show", "t1"), ("queue", "show"), ("tasks",), ("workers",)):
+            self.arkctl(*command, status=NOT_ALLOWED)
+        self.assertEqual(self.arkctl("submit", *URLS, "--task-id", "t1", "--detach", **client).out, "t1\n")
+        self.assertEqual(self.arkctl("task", "show", "t1", "--json", **client).json()["status"], "queued")
+        self.arkctl("tasks", status=NOT_ALLOWED, **client)
+        self.arkctl("task", "show", "t1", status=NOT_FOUND, **operator)         # public's, that would be
+        for words in (("shop.t1",), ("t1", "--client", "shop")):
+            self.assertEqual(self.arkctl("task", "show", *words, "--json", **operator).json()["id"], "shop.t1")
+        self.assertIn("shop.t1", self.arkctl("tasks", **operator).out)
+        self.assertEqual(self.arkctl("queue", "show", "--json", **operator).json()["depth"], 1)
+        tail = self.start("--admin-key", KEY, "tail", "shop.t1")                # operators have no stream: they ask
+        tail.wait_for("start")
+        self.assertEqual(self.arkctl("task", "cancel", "t1", **client).out, "t1: cancelled\n")
+        self.assertEqual(tail.wait_exit(), FAILED)
+        self.arkctl("task", "retry", "t1", status=NOT_ALLOWED, **client)
+        self.world.submit_many(1, prefix="shop.t")                              # shop's t0, or public's shop.t0?
+        self.arkctl("submit", *URLS, "--task-id", "t0", "--detach", **client)
+        self.assertIn("--client", self.arkctl("task", "cancel", "shop.t0", status=USAGE, **operator).err)
+        self.arkctl("task", "cancel", "shop.t0", "--client", "public", **operator)
+        self.assertEqual(self.arkctl("task", "show", "shop.t0", "--client", "public", "--json", **operator).json()["status"], "cancelled")
+        self.arkctl("task", "erase", "t1", **client)
+        checks = {check["check"]: check for check in self.arkctl("doctor", "--json", status=FAILED).json()["checks"]}
+        self.assertEqual((checks["key"]["status"], checks["admin key"]["status"]), ("bad", "skip"))
+        checks = {check["check"]: check for check in self.arkctl("doctor", "--json", status=FAILED, **client, **operator).json()["checks"]}
+        self.assertEqual((checks["key"]["status"], checks["limit requests"]["status"], checks["workers"]["status"]), ("ok", "ok", "bad"))
+
+
+class Operators(ArkctlTest):
+    def test_one_task(self):
+        self.gateway.submit("t.1")
+        self.assertIn("place 1", self.arkctl("task", "show", "t.1").out)
+        self.assertEqual(self.arkctl("task", "cancel", "t.1", "--json").json(), {"id": "public.t.1", "status": "cancelled"})
+        self.arkctl("task", "cancel", "t.1", status=CONFLICT)
+        self.assertEqual(self.arkctl("task", "retry", "public.t.1", "--json").json()["status"], "queued")
+        self.arkctl("task", "erase", "t.1", status=CONFLICT)
+        self.finish("t.1")
+        self.assertIn("https://ark.example.com/1.jpg", self.arkctl("task", "show", "t.1").out)
+        self.arkctl("task", "retry", "t.1", status=CONFLICT)
+        self.assertEqual(self.arkctl("task", "erase", "t.1").out, "public.t.1: erased\n")
+        for action in ("show", "cancel", "retry", "erase"):
+            self.arkctl("task", action, "t.1", status=NOT_FOUND)
+        self.arkctl("task", "show", "t.1", status=NOT_FOUND, ARKRELAY_ADMIN_KEY="")
+
+    def test_lists_and_the_dead(self):
+        self.fail_task("failed.2")
+        self.one_of_each()
+        for state in ("queued", "failed", "cancelled"):
+            self.assertIn(f"public.{state}", self.arkctl("tasks", "--state", state).out)
+        self.assertEqual(self.arkctl("tasks", "--state", "queued", "--search", "nothing").out.splitlines()[-1], "(none)")
+        page = self.arkctl("tasks", "--state", "ended", "--limit", 2, "--json").json()
+        self.assertEqual((len(page["tasks"]), page["more"]), (2, True))
+        self.assertEqual(len(self.arkctl("tasks", "--state", "ended", "--limit", 2, "--all", "--json").json()["tasks"]), 4)
+        self.assertIn("ark_overloaded", self.arkctl("dead", "list").out)
+        self.arkctl("dead", "retry", status=USAGE)
+        self.arkctl("dead", "retry", "failed", "--all", status=USAGE)
+        done = self.arkctl("dead", "retry", "failed", "none", "done", status=NOT_FOUND)
+        self.assertEqual([line.partition(":")[0] for line in done.out.splitlines()], ["public.failed", "none", "done"])
+        self.assertEqual(self.arkctl("dead", "retry", "--all", "--json").json(), {"retried": [{"id": "public.failed.2", "status": "queued"}]})
+        self.assertEqual(self.arkctl("dead", "retry", "--all").out, "no task is dead\n")
+        self.assertEqual(self.arkctl("dead", "list", "--json").json()["tasks"], [])
+
+    def test_the_queue_and_the_processes(self):
+        self.assertEqual(self.arkctl("queue", "pause", "--json").json(), {"paused": True})
+        self.assertIn("PAUSED", self.arkctl("queue", "show").out)
+        self.arkctl("submit", *URLS, status=CONFLICT)
+        self.arkctl("queue", "resume")
+        self.assertFalse(self.arkctl("queue", "show", "--json", ARKRELAY_ADMIN_KEY="").json()["paused"])
+        eventually(lambda: self.gateway.get(f"{BASE}/queue").status == 200 and self.redis("ZCARD", "arkrelay:{processes}:seen"), "the gateway is seen")
+        (process,) = self.arkctl("workers", "--json").json()["processes"]
+        self.assertEqual((process["role"], process["pid"]), ("gateway", self.gateway.pid))
+        self.assertIn("no worker is alive", self.arkctl("workers").out)
+        self.assertEqual(self.arkctl("top", "--json").json()["queue"]["depth"], 0)
+        frame = self.arkctl("top").out
+        for pattern in (r"arkrelay \S+  http://\S+  up", "0 waiting", "ended 0", "latency  no call yet", r"Redis    \d", str(self.gateway.pid)):
+            self.assertRegex(frame, pattern)
+
+
+class WithoutGateway(ArkctlTest):
+    def test_what_redis_tells_is_what_the_gateway_told(self):
+        self.one_of_each()
+        # A lease and an age move; this task does not run on.
+        commands = [("queue", "show"), ("dead", "list"), *(("tasks", "--state", state) for state in ("running", "done", "live", "ended")),
+                    *(("task", "show", state) for state in ("delayed", "running", "done", "failed"))]
+        eventually(lambda: self.redis("ZCARD", "arkrelay:{processes}:seen"), "the gateway is seen")
+        told = [self.arkctl(*command, "--json").json() for command in commands]
+        self.assertIn(" ?", self.arkctl("task", "show", "running", PYTHONIOENCODING="latin-1").out)
+        self.gateway.stop()
+        redis = ("--redis", self.world.redis_server.url)
+        for command, document in zip(commands, told):
+            with self.subTest(" ".join(command)):
+                read = self.arkctl(*command, "--json", *redis).json()
+                for each in (read, document):
+                    each.pop("oldest_age_ms", None)
+                self.assertEqual(read, document)
+        self.arkctl("queue", "show", status=UNREACHABLE)
+        for command in (("workers",), ("submit", *URLS), ("queue", "pause"), ("task", "cancel", "queued"), ("dead", "retry", "failed")):
+            self.arkctl(*command, *redis, status=USAGE)
+        self.arkctl("task", "show", "none", *redis, status=NOT_FOUND)
+        self.arkctl("queue", "show", "--redis", "unix:///nowhere", status=UNREACHABLE)
+        self.arkctl("queue", "show", "--redis", "http://127.0.0.1", status=USAGE)
+        self.redis("CONFIG", "SET", "requirepass", "secret")
+        self.arkctl("queue", "show", *redis, status=NOT_ALLOWED)
+        self.redis("CONFIG", "SET", "requirepass", "")
+
+
+class Doctor(ArkctlTest):
+    redis_options = {"tcp": True, "aof": True, "options": ("--maxmemory", "200mb")}
+
+    def checks(self, *words, status=OK):
+        document = self.arkctl("doctor", "--json", *words, status=status).json()
+        self.assertEqual(document["ok"], status == OK)
+        return {check["check"]: check for check in document["checks"]}
+
+    def test_a_patient_that_is_well(self):
+        self.tell_of("worker-1", "worker")
+        for words in ((), ("--redis", self.world.redis_server.url)):
+            checks = self.checks(*words)
+            checks.pop("redis")                             # which may be slow where everything is
+            self.assertEqual({check["status"] for check in checks.values()} - {"skip"}, {"ok"}, checks)
+        self.assertNotIn("skip", {check["status"] for check in checks.values()})
+        self.assertIn("appendfsync", self.arkctl("doctor").out)
+
+    def tell_of(self, name, role, version=None):
+        """A process that tells of itself, as every process does."""
+        version = version or eventually(lambda: self.redis("HGET", self.process_of_the_gateway(), "version"), "the gateway has told").decode()
+        self.redis("HSET", f"arkrelay:{{processes}}:process:{name}", "role", role, "version", version, "slots", 4, "busy", 1)
+        self.redis("ZADD", "arkrelay:{processes}:seen", 10**15, name)
+
+    def process_of_the_gateway(self):
+        (name,) = eventually(lambda: self.redis("ZRANGEBYSCORE", "arkrelay:{processes}:seen", "-inf", 10**14), "the gateway is seen")
+        return f"arkrelay:{{processes}}:process:{name.decode()}"
+
+    def test_one_that_is_not(self):
+        self.fail_task("t1", "outcome_unknown")
+        self.tell_of("old", "gateway", "0.0.1")
+        self.arkctl("queue", "pause")
+        for name, value in (("maxmemory-policy", "allkeys-lru"), ("appendfsync", "everysec"), ("maxmemory", "2500000")):
+            self.redis("CONFIG", "SET", name, value)
+        self.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
+        redis = ("--redis", self.world.redis_server.url)
+        found = {name: check["status"] for name, check in self.checks(*redis, status=FAILED).items()}
+        expected = {"maxmemory-policy": "bad", "appendfsync": "warn", "workers": "bad", "versions": "warn", "queue": "warn", "dead tasks": "warn",
+                    "unknown outcomes": "warn", "gateway": "ok", "appendonly": "ok"}
+        self.assertEqual({name: found[name] for name in expected}, expected)
+        self.assertIn(found["memory"], ("warn", "bad"))
+        self.redis("CONFIG", "SET", "maxmemory", "0")
+        self.redis("CONFIG", "SET", "appendonly", "no")
+        self.assertEqual(self.checks(*redis, status=FAILED)["appendonly"]["status"], "warn")
+        text = self.arkctl("doctor", *redis, status=FAILED).out
+        self.assertIn("-> CONFIG SET maxmemory-policy noeviction", text)
+        self.redis("CONFIG", "SET", "maxmemory-policy", "noeviction")
+        self.world.redis_server.stop()
+        found = self.checks(*redis, status=FAILED)
+        self.assertEqual((found["gateway"]["status"], found["readiness"]["status"], found["redis"]["status"]), ("ok", "bad", "bad"))
+
+
+class CommandLine(Commands, ProcessTest):
+    """Where there is no gateway."""
+
+    def setUp(self):
+        self.prepare(f"http://127.0.0.1:{free_port()}", admin_key="")
+
+    def test_what_is_not_a_command(self):
+        for words in ((), ("nothing",), ("task",), ("task", "show"), ("tasks", "--state", "x"), ("tasks", "--limit", "0"),
+                      ("queue", "show", "--timeout", "x"), ("queue", "show", "--url", "ftp://x"), ("queue", "show", "--url", "http://x:99999999"),
+                      ("queue", "show", "--key", "a\nb"), ("completion", "fish"), ("queue", "show", "--ur", "http://x")):
+            with self.subTest(words):
+                self.arkctl(*words, status=USAGE)
+
+    def test_nobody_there(self):
+        for words in (("queue", "show"), ("submit", *URLS), ("tail", "t1"), ("task", "show", "t1")):
+            self.arkctl(*words, status=UNREACHABLE)
+        self.arkctl("top", "--once", status=NOT_ALLOWED)
+        self.arkctl("top", "--once", "--admin-key", KEY, status=UNREACHABLE)
+        self.assertIn('"exit": 3', self.arkctl("queue", "show", "--json", status=UNREACHABLE).out)
+        self.assertIn("bad ", self.arkctl("doctor", status=FAILED).out)
+
+    def test_somebody_else_there(self):
+        with World() as world:
+            closed = world.gateway()
+            for words in (("queue", "show"), ("submit", *URLS), ("tail", "t1")):
+                self.assertIn("does not answer as a gateway does", self.arkctl(*words, "--url", world.ark.url, status=UNREACHABLE).err)
+            self.assertIn("is not Redis", self.arkctl("queue", "show", "--redis", f"redis://{world.ark.address}", status=UNREACHABLE).err)
+            self.assertIn("GATEWAY_ADMIN_KEY", self.arkctl("tasks", "--admin-key", KEY, "--url", closed.url, status=NOT_ALLOWED).err)
+            # The operators' key of a .env file, as the programs read it; and a reader that has enough.
+            opened = world.gateway(GATEWAY_ADMIN_KEY=KEY)
+            world.submit_many(300)
+            (pathlib.Path(self.folder.name) / ".env").write_text(f"# a comment\nexport GATEWAY_ADMIN_KEY='{KEY}' # more\n")
+            self.assertEqual(len(self.arkctl("tasks", "--all", "--url", opened.url).out.splitlines()), 301)
+            self.arkctl("tasks", "--url", opened.url, "--admin-key", "the-wrong-key-of-this-test", status=NOT_ALLOWED)
+            self.into_a_closed_pipe("tasks", "--all", "--url", opened.url)
+            self.into_a_closed_pipe("--help")
+
+    def into_a_closed_pipe(self, *words):
+        read_end, write_end = os.pipe()
+        os.close(read_end)
+        done = subprocess.run([*ARKCTL, *words], stdout=write_end, stderr=subprocess.PIPE, cwd=self.folder.name, env=self.env, timeout=60,
+                              check=False)
+        os.close(write_end)
+        self.assertEqual((done.returncode, done.stderr), (OK, b""))
+
+    def test_answers_that_no_gateway_gives(self):
+        class Nonsense(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.send_header("Content-Type", "application/json")
+                self.end_headers()
+                self.wfile.write(b'{"queue": "\xe5\x9b\xbe", "processes": [[]], "tasks": 7, "task_id": "t1"}')
+
+            def log_message(self, *_):
+                pass
+
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Nonsense)
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        words = ("--url", f"http://127.0.0.1:{server.server_address[1]}")
+        for command in (("queue", "show"), ("workers",), ("tasks",), ("task", "show", "t1"), ("tail", "t1"), ("top", "--once"), ("doctor",)):
+            with self.subTest(command[0]):
+                self.arkctl(*words, *command, "--admin-key", KEY, status=UNREACHABLE, PYTHONIOENCODING="latin-1")
+
+    def test_completion(self):
+        for line, expected in (("arkctl ta", ["tail", "task", "tasks"]), ("arkctl task sh", ["show"]), ("arkctl --json tasks --state qu", ["queued"]),
+                               ("arkctl dead retry --a", ["--admin-key", "--all"]), ("arkctl completion z", ["zsh"])):
+            with self.subTest(line):
+                script = (f'source /dev/stdin <<<"$SCRIPT"; COMP_WORDS=({line}); COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1)); _arkctl; '
+                          'printf "%s\\n" "${COMPREPLY[@]}"')
+                done = subprocess.run(["bash", "--norc", "-c", script], capture_output=True, text=True, check=True,
+                                      env={"PATH": os.environ["PATH"], "SCRIPT": self.completion_script()})
+                self.assertEqual((sorted(done.stdout.split()), done.stderr), (expected, ""))
+        script = self.arkctl("completion", "zsh").out
+        self.assertTrue(script.startswith("#compdef arkctl"))
+        self.assertNotIn("mapfile", script)                 # of bash alone
+
+    def completion_script(self):
+        if not hasattr(self, "_script"):
+            self._script = self.arkctl("completion", "bash").out
+        return self._script
+
+    def test_help_tells_the_exit_codes(self):
+        text = self.arkctl("--help").out
+        for code in (OK, FAILED, USAGE, UNREACHABLE, NOT_ALLOWED, NOT_FOUND, CONFLICT, INTERRUPTED):
+            self.assertRegex(text, rf"(?m)^  {code} ")
+
+
+class InATerminal(ArkctlTest):
+    def setUp(self):
+        GatewayTest.setUp(self)
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_HINTS="100ms")
+        self.prepare(self.gateway.url)
+        self.screen = Screen()
+        self.addCleanup(self.screen.close)
+
+    def show(self, *words):
+        self.screen.run(*ARKCTL, *words, **self.env)
+
+    def test_top_is_live_fits_itself_and_ends_with_q(self):
+        self.show("top", "--interval", "0.1")
+        self.screen.wait_for(r"0 waiting +0 delayed")
+        self.screen.wait_for(r"^q quits")
+        self.gateway.submit("t1")
+        self.screen.wait_for(r"1 waiting")
+        self.screen.wait_for(rf"^\S+:{self.gateway.pid} +gateway")
+        self.screen.resize(40, 6)
+        self.screen.wait_for(r"\Aarkrelay(?:.*\n){5}q quits")
+        self.screen.resize(120, 20)
+        self.screen.wait_for(r"(?:.*\n){19}q quits")
+        self.gateway.stop()
+        self.screen.wait_for(r"^no answer: cannot reach the gateway")
+        self.screen.keys("q")
+        self.assertEqual(self.screen.exit_status(), OK)
+
+    def test_top_ends_where_the_key_is_wrong(self):
+        self.show("top", "--admin-key", "the-wrong-key-of-this-test")
+        self.screen.wait_for("^arkctl: unauthorized")
+        self.assertEqual(self.screen.exit_status(), NOT_ALLOWED)
+
+    def test_all_the_dead_are_retried_only_when_somebody_says_yes(self):
+        self.fail_task("t1")
+        self.show("dead", "retry", "--all")
+        self.screen.wait_for(r"Retry 1 task\?")
+        self.screen.keys("Enter")
+        self.assertEqual(self.screen.exit_status(), OK)
+        self.assertEqual(self.world.find("t1").state, "failed")
+
+    def test_submit_shows_how_far_it_is(self):
+        for n in range(3):
+            self.gateway.submit(f"before-{n}")
+        self.show("submit", *URLS, "--images", "2", "--task-id", "t1")
+        self.screen.wait_for(r"^\[\.+\] waiting, place 4 ")
+        self.finish("before-0")
+        self.screen.wait_for(r"^\[#+\.+\] waiting, place 3 ")
+        self.finish("before-1")
+        self.screen.wait_for(r"^\[#+\.+\] waiting, place 2  about \d")
+        self.finish("before-2")
+        job = self.job("t1")
+        job.begin()
+        self.screen.wait_for(r"^\[\.{20}\] running  0 of 2 pictures")
+        job.emit(0)
+        self.screen.wait_for(r"^\[#{10}\.{10}\] running  1 of 2 pictures")
+        job.finish()
+        self.screen.wait_for(r"\Atask t1\nhttps://ark.example.com/1.jpg\ndone in ")
+        self.assertEqual(self.screen.exit_status(), OK)
+
+    def test_ctrl_c_leaves_the_task_and_says_how_to_come_back(self):
+        self.show("submit", *URLS, "--task-id", "t1")
+        self.screen.wait_for("waiting, place 1")
+        self.screen.keys("C-c")
+        self.screen.wait_for("Come back with: .* tail t1")
+        self.assertEqual(self.screen.exit_status(), INTERRUPTED)
+        self.assertEqual(self.world.find("t1").state, "queued")
+
+    def test_ctrl_c_twice_cancels_it(self):
+        self.show("submit", *URLS, "--task-id", "t1")
+        self.screen.wait_for("waiting, place 1")
+        self.screen.keys("C-c")
+        self.screen.wait_for("Come back with: ")
+        self.screen.keys("C-c")
+        self.assertEqual(self.screen.exit_status(), FAILED)
+        self.assertEqual(self.world.find("t1").state, "cancelled")
+
+    def test_ctrl_c_cancels_at_once_where_that_is_asked_for(self):
+        self.show("submit", *URLS, "--task-id", "t1", "--cancel-on-interrupt")
+        self.screen.wait_for("waiting, place 1")
+        self.screen.keys("C-c")
+        self.screen.wait_for("cancelled")
+        self.assertEqual(self.screen.exit_status(), FAILED)
+        self.assertEqual(self.world.find("t1").state, "cancelled")
+
+
+if __name__ == "__main__":
+    unittest.main()
