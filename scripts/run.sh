@@ -181,6 +181,7 @@ announce() {
     cat <<END
 
     page      $url/
+    dashboard $url/dashboard${admin_key:+#key=$admin_key}
     API       $url/api/v1/faceflip/generate/stream
     health    $url/readyz
     workers   $workers
@@ -213,6 +214,7 @@ listen=$(setting gateway GATEWAY_LISTEN)
 redis_url=$(setting gateway REDIS_URL)
 ark_key=$(setting worker ARK_API_KEY)
 ark_sim_url=$(setting worker ARK_SIM_URL)
+configured_admin_key=$(setting gateway GATEWAY_ADMIN_KEY)
 
 address=$(reachable "${listen% # *}")
 ! is_taken "$address" || fail "$address is taken: end what listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
@@ -220,6 +222,13 @@ simulation=1
 ! is_set "$ark_key" || simulation=0
 own_redis=
 ! is_default "$redis_url" || own_redis=yes
+
+# The dashboard's key: a new one for each run, unless one is configured. That one stays where it is, and is not shown.
+admin_key=
+if ! is_set "$configured_admin_key"; then
+    admin_key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+    export GATEWAY_ADMIN_KEY=$admin_key
+fi
 
 state=$PWD/build/run/$( ((simulation)) && echo simulation || echo ark)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/arkrelay.XXXXXX")

@@ -23,6 +23,7 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    "/pages/{id}",                 api_page           },
     {HTTP_GET,    "/pages/shared/{id}",          api_page           },
     {HTTP_GET,    "/pages/playground/{id}",      api_page           },
+    {HTTP_GET,    "/pages/dashboard/{id}",       api_page           },
     {HTTP_GET,    "/metrics",                    api_metrics        },
     {HTTP_GET,    "/livez",                      api_livez          },
     {HTTP_GET,    "/readyz",                     api_readyz         },

@@ -88,25 +88,33 @@ class Written(unittest.TestCase):
                 self.assertTrue((path.parent / target).exists(), f"{path.name}: {target}")
 
     def test_both_languages_have_the_same_words_and_every_code_has_some(self):
-        text = (PAGES / "playground/words.js").read_text()
-        english, chinese = [dict(re.findall(r"^  (\w+): '(.*)',$", part, re.M)) for part in text.split("const zh")]
-        self.assertGreater(len(chinese), 100)
-        self.assertEqual({key for key in english if not key.endswith("_one")}, set(chinese))
-        for key, words in chinese.items():
-            self.assertEqual(set(re.findall(r"\{\w+\}", english[key])), set(re.findall(r"\{\w+\}", words)), key)
+        for page in ("dashboard", "playground"):
+            english, chinese = self.words(page)
+            with self.subTest(page):
+                self.assertGreater(len(chinese), 100)
+                self.assertEqual({key for key in english if not key.endswith("_one")}, set(chinese))
+                for key, words in chinese.items():
+                    self.assertEqual(set(re.findall(r"\{\w+\}", english[key])), set(re.findall(r"\{\w+\}", words)), key)
         codes = re.findall(r'^    X\(\w+,\s+"(\w+)"', (ROOT / "common/problem.h").read_text(), re.M)
         self.assertGreater(len(codes), 40)
         self.assertEqual([code for code in codes if f"code_{code}" not in english], [])
 
     def test_every_word_that_is_asked_for_is_there(self):
-        english = (PAGES / "playground/words.js").read_text()
-        page = (PAGES / "playground.html").read_text()
-        asked = set(re.findall(r'data-i18n="(\w+)"', page))
-        asked |= {pair.partition(":")[2] for pairs in re.findall(r'data-i18n-attr="([^"]+)"', page) for pair in pairs.split()}
-        for path in (PAGES / "playground").glob("*.js"):
-            asked |= set(re.findall(r"\b(?:t|count)\('(\w+)'", path.read_text()))
-        self.assertGreater(len(asked), 50)
-        self.assertEqual([key for key in sorted(asked) if not re.search(rf"^  {key}: ", english, re.M)], [])
+        shared, _ = self.words("playground")        # the dashboard has them too
+        for page in ("dashboard", "playground"):
+            text = (PAGES / f"{page}.html").read_text()
+            asked = set(re.findall(r'data-i18n="(\w+)"', text))
+            asked |= {pair.partition(":")[2] for pairs in re.findall(r'data-i18n-attr="([^"]+)"', text) for pair in pairs.split()}
+            for path in (PAGES / page).glob("*.js"):
+                asked |= set(re.findall(r"\b(?:t|count)\('(\w+)'", path.read_text()))
+            with self.subTest(page):
+                self.assertGreater(len(asked), 50)
+                self.assertEqual(sorted(asked - set(self.words(page)[0]) - set(shared)), [])
+
+    def words(self, page):
+        """English and Chinese."""
+        text = (PAGES / page / "words.js").read_text()
+        return [dict(re.findall(r"^  (\w+): '(.*)',$", part, re.M)) for part in text.split("const zh")]
 
 
 if __name__ == "__main__":

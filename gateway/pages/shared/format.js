@@ -27,8 +27,8 @@ export function age(ms) {
 // 1,234,567
 export const whole = (n) => Math.round(n).toLocaleString('en');
 
-// A number per minute: 0.4, 12
-export const rate = (n) => (n > 0 && n < 9.95 ? n.toFixed(1) : whole(n));
+// A number per minute: 0.4, 5, 12
+export const rate = (n) => (n < 9.95 && !Number.isInteger(n) ? n.toFixed(1) : whole(n));
 
 // 512 B, 1.5 MB, 12 GB
 export function bytes(n) {

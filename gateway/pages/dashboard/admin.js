@@ -1,0 +1,55 @@
+// The operators' part of the gateway's API, and its key. An address that ends in #key=... brings the key and forgets it at once.
+
+import { BASE, call, refusal } from '../shared/api.js';
+import { tab } from '../shared/storage.js';
+
+const PATIENCE_MS = 10_000;
+
+// The key stays in this tab and goes with it.
+export const adminKey = {
+  get: () => tab.get('admin_key') || '',
+  set: (value) => (value ? tab.set('admin_key', value) : tab.remove('admin_key')),
+};
+
+// What can stand in a header; anything else cannot be the key.
+export const canBeKey = (text) => /^[\x21-\x7e]+$/.test(text);
+
+// True when the address brought one.
+export function takeKeyFromAddress() {
+  const given = location.hash.match(/[#&]key=([^&]*)/);
+  if (!given) return false;
+  history.replaceState(null, '', location.pathname + location.search);
+  const key = decoded(given[1]).trim();
+  if (canBeKey(key)) adminKey.set(key);
+  return true;
+}
+
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a key may have a % of its own
+  }
+}
+
+// Throws a Refusal, or what fetch throws.
+async function ask(method, path) {
+  const headers = path.startsWith('/admin/') && adminKey.get() ? { Authorization: `Bearer ${adminKey.get()}` } : {};
+  const response = await call(method, path, { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
+  if (!response.ok) throw await refusal(response);
+  return response.status === 204 ? null : response.json();
+}
+
+const pathOf = (id) => `/admin/tasks/${encodeURI(id)}`; // an id has nothing that an address may not have
+
+export const admin = {
+  overview: () => ask('GET', '/admin/overview'),
+  openNumbers: () => ask('GET', `${BASE}/queue`),
+  tasks: (query) => ask('GET', `/admin/tasks?${new URLSearchParams(query)}`),
+  story: (id) => ask('GET', pathOf(id)),
+  retry: (id) => ask('POST', `${pathOf(id)}/retry`),
+  cancel: (id) => ask('POST', `${pathOf(id)}/cancel`),
+  erase: (id) => ask('DELETE', pathOf(id)),
+  pause: () => ask('POST', '/admin/queue/pause'),
+  resume: () => ask('POST', '/admin/queue/resume'),
+};

@@ -1,0 +1,143 @@
+// What the page has seen within the last quarter of an hour, and what follows from it. Pure; times are Redis's, in ms.
+
+const SPANS_MS = [3 * 60_000, 6 * 60_000, 15 * 60_000]; // the charts show the shortest one that holds all
+const SPAN_MAX_MS = SPANS_MS.at(-1);
+const POINTS = 180;
+const BARS = 36;
+const RATE_MS = 60_000;
+const LATENCY_MS = 120_000; // calls are slow and few: a minute has not enough of them
+const KNOWN_MIN_MS = 3000; // no rate from less
+const TOLD_MIN_MS = 15_000; // nor from less of what processes tell, which comes in steps of five seconds
+const TOLD = ['images', 'unknown'];
+const GAP_MS = 12_000; // nothing was seen for longer: what was in between is not drawn
+const PROCESSES_MAX = 2000;
+
+// How long ARK's calls took, in seconds: the ends of the buckets of `arkrelay_ark_seconds`. One more bucket has no end.
+export const ARK_BOUNDS = [1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600];
+
+// Workers count from their start, and take their counts with them: what they counted while the page looked is added up here.
+export class Sums {
+  #last = new Map(); // one life of a process -> its counts
+  #since = null;
+  totals = { images: 0, unknown: 0, ark: new Array(ARK_BOUNDS.length + 1).fill(0) };
+
+  add(processes, nowMs) {
+    for (const process of processes) if (process.role === 'worker') this.#addOne(process);
+    this.#since ??= nowMs;
+    while (this.#last.size > PROCESSES_MAX) this.#last.delete(this.#last.keys().next().value);
+    return { ...this.totals, ark: [...this.totals.ark] };
+  }
+
+  #addOne({ name, started_at: startedAt, images = 0, unknown = 0, ark_ms: ark = [] }) {
+    const life = `${name} ${startedAt}`;
+    const isNew = this.#since !== null && Date.parse(startedAt) > this.#since;
+    const before = this.#last.get(life) ?? (isNew ? { images: 0, unknown: 0, ark: [] } : { images, unknown, ark });
+    this.totals.images += images - before.images;
+    this.totals.unknown += unknown - before.unknown;
+    this.totals.ark = this.totals.ark.map((sum, i) => sum + (ark[i] ?? 0) - (before.ark[i] ?? 0));
+    this.#last.set(life, { images, unknown, ark });
+  }
+}
+
+export function sampleOf(overview, sums) {
+  const { depth, delayed, running, oldest_age_ms: oldest, counters } = overview.queue;
+  const { done = 0, failed = 0, cancelled = 0, retried = 0, paid_calls: paid = 0 } = counters;
+  const { images, unknown, ark } = sums.add(overview.processes, overview.now_ms);
+  return { at: overview.now_ms, depth, delayed, running, oldest, done, failed, cancelled, retried, paid, images, unknown, ark };
+}
+
+export class History {
+  #samples = [];
+
+  add(sample) {
+    const last = this.#samples.at(-1);
+    // Counters that fall, or a clock that does: another Redis answers, and the old story says nothing of it.
+    if (last && (sample.done < last.done || sample.failed < last.failed || sample.at < last.at - SPAN_MAX_MS)) this.#samples = [];
+    else if (last && sample.at <= last.at) return;
+    this.#samples.push(sample);
+    while (this.#samples[0].at < sample.at - SPAN_MAX_MS - LATENCY_MS) this.#samples.shift();
+  }
+
+  get last() {
+    return this.#samples.at(-1);
+  }
+
+  get span() {
+    return SPANS_MS.find((span) => this.last.at - this.#samples[0].at <= span) ?? SPAN_MAX_MS;
+  }
+
+  // The latest sample that is not after `at`; undefined when there is none.
+  #upTo(at) {
+    let low = 0;
+    let high = this.#samples.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.#samples[middle].at <= at) low = middle + 1;
+      else high = middle;
+    }
+    return this.#samples[low - 1];
+  }
+
+  // The same, unless it is too old to tell how things stood then.
+  #near(at) {
+    const sample = this.#upTo(at);
+    return sample && at - sample.at <= GAP_MS ? sample : undefined;
+  }
+
+  #window(until, ms, least = KNOWN_MIN_MS) {
+    const end = this.#near(until);
+    const begin = end && (this.#upTo(until - ms) ?? this.#samples[0]);
+    return begin && end.at - begin.at >= least ? { begin, end, ms: end.at - begin.at } : null;
+  }
+
+  // How much a counter grows per minute; null where that is not known yet.
+  rate(name, until = this.last.at) {
+    const window = this.#window(until, RATE_MS, TOLD.includes(name) ? TOLD_MIN_MS : KNOWN_MIN_MS);
+    return window && ((window.end[name] - window.begin[name]) * 60_000) / window.ms;
+  }
+
+  // ARK's latency, in ms; null while no call has ended lately.
+  latency(share, until = this.last.at) {
+    const window = this.#window(until, LATENCY_MS);
+    return window && quantile(window.end.ark.map((sum, i) => sum - window.begin.ark[i]), share);
+  }
+
+  // One point per step, { at, values }; values are null where nothing was seen.
+  points(values) {
+    const end = this.last.at;
+    const points = beats(end, this.span, POINTS).map((at) => ({ at, values: values(this.#near(at), at) }));
+    points.push({ at: end, values: values(this.last, end) });
+    return points;
+  }
+
+  // How much counters grew per step, as a number per minute; the last step has only begun.
+  growth(names) {
+    const end = this.last.at;
+    const step = this.span / BARS;
+    return beats(end, this.span, BARS).map((at) => {
+      const from = this.#near(at) ?? this.#samples.find((sample) => sample.at > at);
+      const to = this.#near(Math.min(at + step, end));
+      const known = from && to && to.at > at && to.at >= from.at;
+      return { at, values: names.map((name) => (known ? ((to[name] - from[name]) * 60_000) / step : null)) };
+    });
+  }
+}
+
+// So many even steps before the end, at times that stay the same while time goes on: nothing trembles.
+function beats(end, span, count) {
+  const step = span / count;
+  const first = Math.ceil((end - span) / step);
+  return Array.from({ length: Math.ceil(end / step) - first }, (_, i) => (first + i) * step);
+}
+
+// From cumulative counts per bucket; even inside of a bucket. Beyond the last bound it is that bound.
+export function quantile(counts, share) {
+  const all = counts.at(-1);
+  if (!(all > 0)) return null;
+  const rank = share * all;
+  const i = counts.findIndex((count) => count >= rank);
+  if (i >= ARK_BOUNDS.length) return ARK_BOUNDS.at(-1) * 1000;
+  const low = i ? ARK_BOUNDS[i - 1] : 0;
+  const below = i ? counts[i - 1] : 0;
+  return (low + ((ARK_BOUNDS[i] - low) * (rank - below)) / (counts[i] - below)) * 1000;
+}

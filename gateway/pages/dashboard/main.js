@@ -1,0 +1,279 @@
+// The dashboard: asks once a second how things are, and puts board, list and panel together.
+
+import { $, el } from '../shared/dom.js';
+import { i18n } from '../shared/i18n.js';
+import { roughly, whole } from '../shared/format.js';
+import { wireTheme } from '../shared/theme.js';
+import { admin, adminKey, canBeKey, takeKeyFromAddress } from './admin.js';
+import { ask } from './ask.js';
+import { Board, commonVersion, drawTiles, queueTiles, replace } from './board.js';
+import { History, Sums, sampleOf } from './history.js';
+import { Panel } from './panel.js';
+import { Tasks } from './tasks.js';
+import { words } from './words.js';
+
+const POLL_MS = 1000;
+const RETRY_MS = 2000;
+const LIST_EVERY = 3; // polls; the list and the panel's task are read again
+
+const { t, has, language, onChange } = i18n(words);
+// English has a word of its own for one.
+const count = (name, n, values = {}) => t(n === 1 && language() === 'en' && has(`${name}_one`) ? `${name}_one` : name, { n: whole(n), ...values });
+const wordsFor = (code, said) => (has(`code_${code}`) ? { title: t(`code_${code}`), said } : { title: said, said: '' });
+const tools = { t, count, words: wordsFor };
+
+const history = new History();
+const sums = new Sums();
+const board = new Board(tools, history);
+const panel = new Panel(tools, { order, failed });
+const tasks = new Tasks(tools, { open: (id) => panel.open(id), order, retryAll, failed });
+
+let mode = 'connecting'; // live, door, closed
+let overview = null;
+let openQueue = null;
+let skewMs = 0; // Redis's clock less this device's
+let trouble = null; // why there are no new numbers
+let polls = 0;
+let timer = null;
+let polling = false;
+
+tasks.now = () => Date.now() + skewMs;
+
+// -- asking
+
+async function poll() {
+  clearTimeout(timer);
+  if (polling || document.hidden || mode === 'door') return;
+  polling = true;
+  try {
+    if (mode === 'closed') await pollOpen();
+    else await pollBoard();
+    trouble = null;
+  } catch (error) {
+    failed(error);
+  }
+  polling = false;
+  draw();
+  clearTimeout(timer);
+  const isFirst = mode === 'closed' && !openQueue;
+  if (mode !== 'door') timer = setTimeout(poll, trouble || (mode === 'closed' && !isFirst) ? RETRY_MS : isFirst ? 0 : POLL_MS);
+}
+
+async function pollBoard() {
+  overview = await admin.overview();
+  skewMs = overview.now_ms - Date.now();
+  history.add(sampleOf(overview, sums));
+  enter('live');
+  if (polls++ % LIST_EVERY) return;
+  tasks.load();
+  if (panel.isFollowing) panel.load();
+}
+
+async function pollOpen() {
+  openQueue = await admin.openNumbers();
+}
+
+// What was refused, or never answered. The page goes on asking, except where only its reader can help.
+function failed(error) {
+  if (error.status === 401 && mode !== 'closed') return showDoor();
+  if (error.status === 404 && error.code === 'not_found') {
+    enter('closed');
+    return;
+  }
+  trouble = error;
+  if (mode === 'connecting') draw();
+}
+
+function showDoor() {
+  const had = adminKey.get();
+  adminKey.set('');
+  overview = null;
+  trouble = null;
+  panel.close();
+  enter('door');
+  $('key-error').hidden = !had;
+  $('key-error').textContent = had ? t('key_wrong') : '';
+  $('key').setAttribute('aria-invalid', String(Boolean(had)));
+  $('key').focus();
+}
+
+function enter(next) {
+  if (mode === next) return;
+  mode = next;
+  $('door').hidden = mode !== 'door';
+  $('closed').hidden = mode !== 'closed';
+  $('board').hidden = $('orders').hidden = $('foot').hidden = mode !== 'live';
+  draw();
+}
+
+// -- orders
+
+const ORDERS = { retry: admin.retry, cancel: admin.cancel, erase: admin.erase };
+
+async function order(name, task) {
+  const values = { id: task.task_id };
+  const running = name === 'cancel' && task.status === 'running' ? '_running' : '';
+  const agreed = name === 'retry' || await ask({ title: t(`${name}_title`, values), text: t(`${name}_text${running}`), yes: t(`${name}_yes`), no: t('leave_it') });
+  if (!agreed) return;
+  try {
+    await ORDERS[name](task.id);
+    announce(t(`${name}_done`, values));
+    if (name === 'erase' && panel.id === task.id) panel.close();
+  } catch (error) {
+    refused(error);
+  }
+  refresh();
+}
+
+// One after the other: what is refused in between is told, and holds up nothing.
+async function retryAll(all) {
+  if (!await ask({ title: count('retry_all_title', all.length), text: t('retry_all_text'), yes: t('retry_all', { n: all.length }), no: t('leave_it') })) return;
+  let begun = 0;
+  for (const task of all) {
+    try {
+      await admin.retry(task.id);
+      begun++;
+    } catch (error) {
+      if (!error.status || error.status === 401 || error.status >= 500) {
+        refused(error);
+        break;
+      }
+    }
+    announce(t('retry_all_done', { n: begun, all: all.length }));
+  }
+  refresh();
+}
+
+async function togglePause() {
+  const { paused, running, depth } = overview.queue;
+  const name = paused ? 'resume' : 'pause';
+  const text = t(`${name}_text`, { running: whole(running), depth: whole(depth) });
+  if (!await ask({ title: t(`${name}_title`), text, yes: t(name), no: t('leave_it') })) return;
+  try {
+    await admin[name]();
+    announce(t(`${name}_done`));
+  } catch (error) {
+    refused(error);
+  }
+  refresh();
+}
+
+function refused(error) {
+  if (error.status === 401) return showDoor();
+  announce(error.status ? wordsFor(error.code, error.message).title : t('gateway_away'), 'bad');
+}
+
+function refresh() {
+  polls = 0;
+  if (panel.id) panel.load();
+  poll();
+}
+
+// -- drawing
+
+let said = null;
+
+// For everybody: what an order came to.
+function announce(text, tone = 'good') {
+  said = { text, tone, until: Date.now() + 6000 };
+  $('announcer').textContent = text;
+  drawNotices();
+}
+
+function draw() {
+  drawPulse();
+  drawNotices();
+  if (mode === 'closed') drawOpen();
+  if (mode !== 'live') return;
+  $('pause').textContent = t(overview.queue.paused ? 'resume' : 'pause');
+  $('board').classList.toggle('stale', Boolean(trouble));
+  board.draw(overview);
+  tasks.showCounts(overview.queue);
+}
+
+function drawPulse() {
+  const state = trouble ? 'trouble' : mode;
+  $('pulse').dataset.state = state;
+  const { gateway, redis } = overview ?? {};
+  $('pulse-text').textContent = mode === 'live' && !trouble ? t('pulse_live', { gateway: gateway.version, redis: redis.version ?? '?' }) : t(`pulse_${state}`);
+}
+
+function drawNotices() {
+  if (said && Date.now() > said.until) said = null;
+  const notices = [...troubles(), ...(mode === 'live' ? warnings() : []), ...(said ? [[said.tone, said.text]] : [])];
+  replace($('notices'), notices, () => notices.map(([tone, text]) => el('p', { class: `notice ${tone}` }, text)));
+}
+
+function troubles() {
+  if (!trouble) return [];
+  if (!trouble.status) return [['bad', t('gateway_away')]];
+  if (trouble.code === 'store_unavailable') return [['bad', t('redis_away')]];
+  if (trouble.status === 401) return [['warn', t('open_needs_key')]];
+  return [['bad', t('refused', { what: wordsFor(trouble.code, trouble.message).title })]];
+}
+
+function warnings() {
+  const { queue, redis, processes, governor, now_ms: now } = overview;
+  const versions = new Set(processes.map(({ version }) => version));
+  const workers = processes.filter(({ role }) => role === 'worker');
+  return [
+    queue.paused && ['warn', t('is_paused')],
+    processes.length && !workers.length && ['bad', t('no_workers')],
+    versions.size > 1 && ['warn', t('version_mix', { all: [...versions].sort().join(', '), common: commonVersion(processes) })],
+    redis.role && redis.role !== 'master' && ['bad', t('redis_not_master')],
+    redis.aof_last_write_status && redis.aof_last_write_status !== 'ok' && ['bad', t('aof_failed')],
+    redis.evicted_keys > 0 && ['bad', t('redis_evicts')],
+    governor.paused_until_ms > now && ['warn', t('account_waits', { delay: roughly(governor.paused_until_ms - now) })],
+  ].filter(Boolean);
+}
+
+function drawOpen() {
+  $('open-said').hidden = $('open-tiles').hidden = !openQueue;
+  if (openQueue) drawTiles($('open-tiles'), [...queueTiles(t, openQueue), { name: 'workers', label: t('workers'), value: whole(openQueue.workers) }]);
+}
+
+function drawAll() {
+  draw();
+  if (mode === 'live') board.redraw(overview);
+  tasks.redraw(overview?.queue);
+  panel.draw();
+}
+
+// -- the reader
+
+function wireDoor() {
+  $('door').addEventListener('submit', (event) => {
+    event.preventDefault();
+    const key = $('key').value.trim();
+    const problem = key ? canBeKey(key) ? '' : 'key_wrong' : 'key_needed';
+    $('key-error').hidden = !problem;
+    $('key-error').textContent = problem && t(problem);
+    if (problem) return;
+    adminKey.set(key);
+    $('key').value = '';
+    mode = 'connecting';
+    poll();
+  });
+  $('forget').addEventListener('click', () => {
+    adminKey.set('');
+    location.reload(); // and with it goes all that was shown
+  });
+  addEventListener('hashchange', () => {
+    if (!takeKeyFromAddress()) return;
+    mode = 'connecting';
+    poll();
+  });
+}
+
+wireTheme();
+wireDoor();
+onChange(drawAll);
+$('pause').addEventListener('click', togglePause);
+$('skip').addEventListener('click', (event) => {
+  event.preventDefault();
+  $('main').focus();
+});
+document.addEventListener('visibilitychange', () => !document.hidden && poll());
+takeKeyFromAddress();
+draw();
+poll();

@@ -1,0 +1,504 @@
+"""The dashboard in a real browser, on a real gateway with Redis, workers and ARK's simulator behind it. Its pictures are in
+build/screenshots."""
+
+import json
+import re
+import unittest
+
+from page_case import SHOTS, PageTest, close_browser
+from support.exposition import parse
+from support.world import sim
+
+KEY = "the-operators-key-of-this-test"
+TAB, ENTER, ESCAPE = "\ue004", "\ue007", "\ue00c"
+LIVE = "document.querySelector('#pulse').dataset.state === 'live'"
+
+
+def tearDownModule():
+    close_browser()
+
+
+class DashboardTest(PageTest):
+    def dashboard(self, **look):
+        page = self.open(f"/dashboard#key={KEY}", **look)
+        page.wait(LIVE)
+        return page
+
+    def tile(self, page, name):
+        return page.text(f"[data-tile={name}] .value")
+
+    def wait_tile(self, page, name, value):
+        page.wait(f"document.querySelector('[data-tile={name}] .value').textContent === '{value}'")
+
+    def rows(self, page):
+        return page.run("return [...document.querySelectorAll('[data-task]')].map((one) => one.dataset.task.slice('public.'.length))")
+
+    def wait_rows(self, page, *ids):
+        page.wait(f"JSON.stringify([...document.querySelectorAll('[data-task]')].map((one) => one.dataset.task)) === "
+                  f"'{json.dumps([f'public.{id}' for id in ids], separators=(',', ':'))}'", f"the rows are {ids}")
+
+    def order(self, page, task_id, name):
+        page.click(f"[data-focus='{name} public.{task_id}']")
+
+    def agree(self, page):
+        page.wait("document.querySelector('#ask').open")
+        page.click("#ask-yes")
+        page.wait("!document.querySelector('#ask').open")
+
+
+class Doors(DashboardTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        cls.closed = cls.world.gateway()
+
+    def test_the_page_asks_for_the_key_and_keeps_it_in_its_tab_alone(self):
+        self.forgiven = ("401",)
+        page = self.open("/dashboard")
+        page.wait("document.querySelector('#door').checkVisibility()")
+        self.assertFalse(page.is_shown("#board"))
+        self.assertEqual(page.run("return document.activeElement.id"), "key")
+        self.assert_sound(page)
+        page.press(ENTER)
+        page.wait_text("#key-error", "Enter the key.")
+        for wrong in ("the-key-of-somebody-else", "ein schlüssel", "密钥"):
+            with self.subTest(wrong):
+                page.fill("#key", wrong)
+                page.press(ENTER)
+                page.wait_text("#key-error", "The gateway does not know this key.")
+        self.assert_sound(page)
+        page.fill("#key", KEY)
+        page.press(ENTER)
+        page.wait(LIVE)
+        self.assertFalse(page.is_shown("#door"))
+        self.assertNotIn(KEY, page.run("return document.documentElement.outerHTML + JSON.stringify(localStorage) + location.href"))
+        page.reload()
+        page.wait(LIVE)
+        page.click("#forget")
+        page.wait("document.querySelector('#door').checkVisibility()")
+        self.assertNotIn(KEY, page.run("return JSON.stringify(sessionStorage)"))
+
+    def test_an_address_brings_the_key_once(self):
+        page = self.dashboard()
+        self.assertEqual(page.run("return [location.hash, history.length > 0]"), ["", True])
+        page.run("sessionStorage.clear()")
+        self.forgiven = ("401",)
+        page.reload()
+        page.wait("document.querySelector('#door').checkVisibility()")
+        page.run(f"location.hash = 'key={KEY}'")
+        page.wait(LIVE)
+        self.assertEqual(page.run("return location.hash"), "")
+
+    def test_without_an_operators_key_the_page_says_how_to_set_one_and_shows_the_open_numbers(self):
+        self.forgiven = ("404",)
+        page = self.open("/dashboard", self.closed)
+        page.wait("document.querySelector('#open-tiles .tile')")
+        self.assertIn("GATEWAY_ADMIN_KEY=", page.text("#closed"))
+        self.assertEqual(self.tile(page, "waiting"), "0")
+        self.assertFalse(page.is_shown("#board"))
+        self.assertFalse(page.is_shown("#orders"))
+        self.assert_sound(page)
+        page.look(width=390, height=844, dark=True)
+        self.assert_sound(page)
+
+
+class Numbers(DashboardTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY, PRESENCE_INTERVAL="100ms")
+        cls.worker = cls.world.worker(WORKER_CONCURRENCY=2, WORKER_NAME="painter", PRESENCE_INTERVAL="100ms", ARK_IMAGES_PER_MINUTE=600)
+
+    def test_numbers_move_under_load(self):
+        page = self.dashboard()
+        for n in range(2):
+            self.gateway.submit(f"held{n}", prompt=sim(f"held{n}", "hang=0"))
+        self.wait_tile(page, "running", "2")
+        for n in range(3):
+            self.gateway.submit(f"waits{n}", prompt=sim(f"waits{n}", "images=2"))
+        self.gateway.submit("lost", prompt=sim("lost", "cut_after_image=0"), max_paid_calls=1)
+        self.wait_tile(page, "waiting", "4")
+        page.wait_text("[data-process=painter]", "2 of 2 busy")
+        page.wait("document.querySelector('#chart-queue .line.accent').getAttribute('d').includes('L')")
+        for n in range(2):
+            self.gateway.cancel(f"held{n}")
+        self.world.wait_all_final()
+        self.wait_tile(page, "waiting", "0")
+        self.wait_tile(page, "oldest", "–")
+        page.wait_text("[data-tile=done] .sub", "3 in all")
+        page.wait_text("[data-tile=failed] .sub", "1 kept")
+        page.wait_text("[data-tile=paid] .sub", "3 unknown")     # that one, and the two that were cancelled in the middle
+        page.wait("Number(document.querySelector('[data-tile=done] .value').textContent) > 0")
+        page.wait("document.querySelector('#chart-ended .bar.good').getAttribute('d')")
+        page.wait_text("#chart-latency .legend", "< 1 s")
+        self.assertIn("Limit of the account 600", page.text("#chart-images .legend"))
+        self.assertEqual(page.text("[data-fact=pictures_limit] dd"), "600")
+        self.assertEqual(page.text("[data-fact=redis_role] dd"), "master")
+        self.assertIn("Waiting 0", page.run("return document.querySelector('#chart-queue svg').getAttribute('aria-label')"))
+        self.assert_sound(page)
+
+    def test_the_page_knows_the_buckets_of_the_workers_histogram(self):
+        page = self.open(f"/dashboard#key={KEY}")
+        bounds = page.run_async("return (await import('/pages/dashboard/history.js')).ARK_BOUNDS")
+        samples = parse(self.worker.get("/metrics").body)["arkrelay_ark_seconds"].samples
+        buckets = [dict(labels)["le"] for name, labels in samples if name.endswith("_bucket")]
+        self.assertEqual([*bounds, float("inf")], [float(bucket) for bucket in buckets])
+
+    def test_one_request_a_second_and_none_while_nobody_looks(self):
+        page = self.dashboard()
+        page.wait("performance.getEntriesByName(new URL('/admin/overview', location)).length >= 3")
+        gaps = page.run("""const at = performance.getEntriesByName(new URL('/admin/overview', location)).map((one) => one.startTime);
+                           return at.slice(1).map((one, i) => one - at[i])""")
+        self.assertGreaterEqual(min(gaps), 990)
+        page.run("""Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+                    performance.clearResourceTimings(); window.beats = 0; setInterval(() => window.beats++, 250)""")
+        page.wait("window.beats >= 10")
+        self.assertLessEqual(page.run("return performance.getEntriesByName(new URL('/admin/overview', location)).length"), 1)
+        page.run("delete document.hidden; performance.clearResourceTimings(); document.dispatchEvent(new Event('visibilitychange'))")
+        page.wait("performance.getEntriesByName(new URL('/admin/overview', location)).length >= 1")
+
+    def test_versions_that_differ_are_marked(self):
+        page = self.dashboard()
+        self.world.redis("HSET", "arkrelay:{processes}:process:old:1", "role", "worker", "version", "0.0.9", "started_at", "1000")
+        self.world.redis("ZADD", "arkrelay:{processes}:seen", "99999999999999", "old:1")
+        page.wait_text("#notices", "Different versions run at once: 0.0.9, ")
+        self.assertEqual(page.text("[data-process='old:1'] .pill.warn"), "0.0.9")
+        self.assert_sound(page)
+        self.world.redis("DEL", "arkrelay:{processes}:process:old:1")
+        page.wait("!document.querySelector('[data-process=\"old:1\"]')")
+        page.wait("!document.querySelector('#notices').textContent.includes('Different')")
+
+
+class Orders(DashboardTest):
+    """No worker: what stands in the queue stays there."""
+
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+
+    def setUp(self):
+        super().setUp()
+        self.world.redis("FLUSHALL")
+        self.page = self.dashboard()
+
+    def test_a_list_of_each_state_with_search_and_pages(self):
+        page = self.page
+        page.wait_text("#list", "No task is waiting or running.")
+        for n in range(17):
+            self.gateway.submit(f"apple{n:02}")
+        self.gateway.submit("pear.1")
+        page.wait("document.querySelectorAll('[data-task]').length === 15")
+        self.assertEqual(self.rows(page)[0], "apple00")
+        self.assertTrue(page.run("return document.querySelector('#page-back').disabled"))
+        page.click("#page-next")
+        self.wait_rows(page, "apple15", "apple16", "pear.1")
+        self.assertTrue(page.run("return document.querySelector('#page-next').disabled"))
+        page.click("#page-back")
+        page.wait("document.querySelectorAll('[data-task]').length === 15")
+        page.fill("#search", "pear")
+        self.wait_rows(page, "pear.1")
+        page.fill("#search", "plum")
+        page.wait_text("#list", "No id here has “plum” in it.")
+        page.fill("#search", "e.1")
+        page.wait_text("#list", "“e.1”")
+        page.fill("#search", "r.1")
+        self.wait_rows(page, "pear.1")
+        page.wait("document.querySelector('#state-queued .n').textContent === '18'")
+        page.click("#state-done")
+        page.wait_text("#list", "No id here")
+        page.fill("#search", "")
+        page.wait_text("#list", "No task is done")
+        self.assert_sound(page)
+
+    def test_a_waiting_task_is_cancelled_run_again_and_erased(self):
+        page = self.page
+        self.gateway.submit("t1", prompt="<b>not bold</b>")
+        self.wait_rows(page, "t1")
+        self.order(page, "t1", "cancel")
+        page.wait("document.querySelector('#ask').open")
+        self.assertIn("ends at once", page.text("#ask-text"))
+        self.assertEqual(page.run("return document.activeElement.id"), "ask-no")
+        self.assert_sound(page)
+        page.press(ESCAPE)
+        page.wait("!document.querySelector('#ask').open")
+        self.assertEqual(self.world.find("t1").state, "queued")
+        self.order(page, "t1", "cancel")
+        self.agree(page)
+        self.wait_rows(page)
+        self.assertEqual(self.world.find("t1").state, "cancelled")
+        page.wait_text("#notices", "t1 is cancelled")
+        page.click("#state-cancelled")
+        self.wait_rows(page, "t1")
+        self.order(page, "t1", "retry")
+        self.wait_rows(page)
+        self.assertEqual(self.world.find("t1").state, "queued")
+        page.click("#state-queued")
+        self.wait_rows(page, "t1")
+        self.order(page, "t1", "cancel")
+        self.agree(page)
+        page.click("#state-ended")
+        self.wait_rows(page, "t1")
+        self.order(page, "t1", "open")
+        page.wait("document.querySelector('#story [data-order=erase]')")
+        self.assertIn("<b>not bold</b>", page.text("#story-body"))
+        page.click("#story [data-order=erase]")
+        self.agree(page)
+        page.wait("!document.querySelector('#story').open")
+        self.assertIsNone(self.world.find("t1"))
+
+    def test_the_queue_is_paused_and_resumed(self):
+        page = self.page
+        page.click("#pause")
+        page.wait("document.querySelector('#ask').open")
+        self.assertIn("New requests are refused (503)", page.text("#ask-text"))
+        page.click("#ask-no")
+        page.click("#pause")
+        self.agree(page)
+        page.wait_text("#notices", "The queue is paused: new tasks are refused")
+        self.assertEqual(self.gateway.submit("t1").status, 503)
+        page.wait("document.querySelector('#pause').textContent === 'Resume the queue'")
+        self.assert_sound(page)
+        page.click("#pause")
+        self.agree(page)
+        page.wait("document.querySelector('#pause').textContent === 'Pause the queue'")
+        self.assertEqual(self.gateway.submit("t1").status, 202)
+
+
+class Away(DashboardTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+
+    def test_redis_that_is_away_is_said_and_the_page_goes_on(self):
+        self.forgiven = ("503",)
+        page = self.dashboard()
+        self.gateway.submit("t1")
+        self.wait_tile(page, "waiting", "1")
+        self.world.redis_server.stop()
+        page.wait_text("#notices", "Redis does not answer the gateway.")
+        self.assertEqual(page.run("return document.querySelector('#pulse').dataset.state"), "trouble")
+        self.assertEqual(self.tile(page, "waiting"), "1")
+        self.assert_sound(page)
+        self.world.redis_server.start()
+        page.wait(LIVE)
+        page.wait("!document.querySelector('#notices').textContent.includes('Redis does not')")
+
+    def test_a_gateway_that_is_away_is_said_and_the_page_goes_on(self):
+        self.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
+        gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        page = self.open(f"/dashboard#key={KEY}", gateway)
+        page.wait(LIVE)
+        gateway.stop()
+        page.wait_text("#notices", "The gateway does not answer.")
+        self.assert_sound(page)
+        self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_LISTEN=gateway.address)
+        page.wait(LIVE)
+        page.wait("!document.querySelector('#notices').textContent.includes('gateway does not')")
+
+
+class Stories(DashboardTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY)
+        cls.world.worker()
+
+    def open_story(self, page, state, task_id):
+        page.click(f"#state-{state}")
+        page.wait(f"document.querySelector('[data-task=\"public.{task_id}\"]')")
+        self.order(page, task_id, "open")
+        page.wait("document.querySelector('#story .timeline')")
+
+    def steps(self, page):
+        return page.run("return [...document.querySelectorAll('#story .timeline li')].map((one) => one.dataset.kind)")
+
+    def test_the_whole_story_of_a_task_that_was_tried_twice(self):
+        self.world.ark.script({"status": 429}, {})
+        self.gateway.submit("twice", prompt=sim("twice", "images=2 fail=1:OutputImageSensitiveContentDetected"), size="2K")
+        self.world.wait_state("twice", "done")
+        page = self.dashboard()
+        self.open_story(page, "done", "twice")
+        self.assertEqual(self.steps(page), ["start_at", "calling", "retrying", "calling_again", "image", "image_failed", "done"])
+        page.wait("[...document.querySelectorAll('#story img')].every((one) => one.complete && one.naturalWidth > 0)")
+        fact = lambda name: page.text(f"#story [data-fact={name}] dd")
+        self.assertEqual((fact("attempts")[:4], fact("paid_calls")[:4], fact("client")), ("2 of", "1 of", "public"))
+        self.assertIn("Yes", fact("charged"))
+        self.assertIn("may contain sensitive information", page.text("#story .lost"))
+        self.assertIn("https://example.com/1.jpg", page.text("#story .urls"))
+        whens = page.run("return [...document.querySelectorAll('#story .timeline .when')].map((one) => one.textContent)")
+        self.assertEqual([bool(when) for when in whens], [True, True, False, True, False, False, True])
+        self.assert_sound(page)
+        page.run("navigator.clipboard.writeText = async (text) => { window.copied = text; }")
+        page.click("#copy-story")
+        copied = json.loads(page.wait("window.copied"))
+        self.assertEqual((copied["task_id"], copied["request"]["size"], copied["log"][0]["event"]), ("twice", "2K", "start"))
+        page.press(ESCAPE)
+        page.wait("!document.querySelector('#story').open")
+        self.assertEqual(page.run("return document.activeElement.dataset.focus"), "open public.twice")
+
+    def test_a_live_task_is_followed_and_a_running_one_is_asked_to_end(self):
+        self.gateway.submit("lives", prompt=sim("lives", "hang_after_image=1"))
+        page = self.dashboard()
+        self.open_story(page, "running", "lives")
+        page.wait("document.querySelector('#story .timeline [data-kind=image]')")
+        self.assert_sound(page)
+        page.click("#story [data-order=cancel]")
+        page.wait("document.querySelector('#ask').open")
+        self.assertIn("pictures that ARK has delivered stay", page.text("#ask-text"))
+        self.agree(page)
+        page.wait("document.querySelector('#story .timeline [data-kind=done]')")
+        self.assertEqual(page.text("#story .pill"), "Done")
+
+    def test_tasks_that_failed_run_again_one_by_one_or_all_that_are_shown(self):
+        for n in range(3):
+            self.gateway.submit(f"refused{n}", prompt=sim(f"refused{n}", "code=InputTextSensitiveContentDetected"))
+            self.world.wait_state(f"refused{n}", "failed")
+        page = self.dashboard()
+        self.open_story(page, "failed", "refused0")
+        self.assertIn("ARK refused the content", page.text("#story .notice.bad"))
+        self.assertIn("No: nothing was charged", page.text("#story [data-fact=charged]"))
+        self.assert_sound(page)
+        calls = len(self.world.ark.calls())
+        page.click("#story [data-order=retry]")
+        self.world.ark.wait_calls(calls + 1)
+        page.press(ESCAPE)
+        page.wait("document.querySelectorAll('[data-task]').length === 3")
+        self.assertEqual(page.text("#retry-all"), "Run all 3 again")
+        page.click("#retry-all")
+        page.wait("document.querySelector('#ask').open")
+        self.assertEqual(page.text("#ask-title"), "Run 3 tasks again?")
+        self.agree(page)
+        page.wait("[...document.querySelectorAll('#notices p')].some((one) => one.textContent === '3 of 3 begin anew.')")
+        self.world.ark.wait_calls(calls + 4)
+
+
+class Modules(PageTest):
+    """What the numbers are made of, asked directly."""
+
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway()
+
+    def ask(self, script, *arguments):
+        page = self.open("/", self.gateway)
+        return page.run_async("""const { History, Sums, quantile } = await import('/pages/dashboard/history.js');
+                                 const { ceiling } = await import('/pages/dashboard/chart.js');""" + script, *arguments)
+
+    def test_a_share_of_calls_is_found_inside_of_its_bucket(self):
+        none, more = [0] * 15, [0] * 3
+        cases = [("no call", none, 0.5, None),
+                 ("all in the first second", [10] * 15, 0.5, 500),
+                 ("the middle of a bucket", [0, 0, *[10] * 13], 0.5, 3500),
+                 ("beyond the last bound", [*[0] * 14, 4], 0.95, 600_000),
+                 ("the slow ones", [*more, *[90] * 2, *[100] * 10], 0.95, 17_500)]
+        for name, counts, share, want in cases:
+            with self.subTest(name):
+                self.assertEqual(self.ask("return quantile(...arguments)", counts, share), want)
+
+    def test_what_workers_count_is_added_up_over_their_lives(self):
+        said = self.ask("""
+            const at = (s) => new Date(s * 1000).toISOString();
+            const worker = (name, startedAt, images) => ({ role: 'worker', name, started_at: at(startedAt), images });
+            const sums = new Sums();
+            return [[worker('a', 1, 100)], [worker('a', 1, 103)], [worker('a', 50, 2)], [], [worker('a', 50, 3), worker('old', 2, 70)],
+                    [worker('old', 2, 75), { role: 'gateway', name: 'g' }]]
+              .map((processes, i) => sums.add(processes, 10_000 + i).images);""")
+        self.assertEqual(said, [0, 3, 5, 5, 6, 11])
+
+    def test_rates_and_bars_come_from_counters(self):
+        said = self.ask("""
+            const sample = (s, done, more = {}) => ({ at: 1_000_000 + s * 1000, depth: s, done, failed: 0, images: done, ark: new Array(15).fill(0), ...more });
+            const fill = (history, from, to) => { for (let s = from; s <= to; s++) history.add(sample(s, s)); return history; };
+            const history = fill(new History(), 0, 2);
+            const early = history.rate('done');
+            fill(history, 3, 10);
+            const told = history.rate('images');
+            fill(history, 11, 100);
+            const full = { rate: history.rate('done'), span: history.span, bars: history.growth(['done']).map(({ values }) => values[0]) };
+            fill(history, 200, 260);
+            const gap = history.points((one) => [one ? one.depth : null]).filter(({ values }) => values[0] === null).length;
+            const lines = history.points(() => [1]).length;
+            history.add(sample(261, 0));
+            return [early, told, full, gap > 20, lines <= 182, history.rate('done'), history.span];""")
+        early, told, full, gap, few, fresh, span = said
+        self.assertEqual((early, told, gap, few, fresh, span), (None, None, True, True, None, 180_000))
+        self.assertEqual((full["rate"], full["span"]), (60, 180_000))
+        self.assertEqual((full["bars"][0], full["bars"][-2], len(full["bars"])), (None, 60, 36))
+
+    def test_scales_end_at_round_numbers_with_a_whole_half(self):
+        values = [0, 1, 3, 10, 11, 25, 101, 999, 1001]
+        self.assertEqual(self.ask("return arguments[0].map(ceiling)", values), [2, 2, 4, 10, 20, 30, 200, 1000, 2000])
+
+
+class Looks(DashboardTest):
+    @classmethod
+    def start(cls):
+        cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY, PRESENCE_INTERVAL="200ms")
+        cls.world.worker(PRESENCE_INTERVAL="200ms")
+        for n in range(4):
+            cls.gateway.submit(f"done{n}", prompt=sim(f"done{n}", "images=1"))
+            cls.gateway.submit(f"a-rather-long-name-of-a-task-that-failed-for-a-reason:{n}", prompt=sim("x", "code=InputTextSensitiveContentDetected"))
+        cls.world.wait_all_final()
+        cls.gateway.submit("held", prompt=sim("held", "hang=0"))
+        cls.addClassCleanup(lambda: cls.gateway.cancel("held"))
+
+    def test_every_width_theme_and_language_is_sound_and_is_photographed(self):
+        for language in ("en", "zh-CN"):
+            page = self.dashboard(language=language)
+            page.wait("document.querySelector('[data-task=\"public.held\"]')")
+            self.sound_everywhere(page, f"dashboard-{language}")
+            page.click("#state-failed")
+            page.wait("document.querySelectorAll('[data-task]').length === 4")
+            self.sound_everywhere(page)
+            page.click("[data-focus^=open]")
+            page.wait("document.querySelector('#story .timeline')")
+            self.sound_everywhere(page, f"dashboard-story-{language}", whole=False)
+
+    def sound_everywhere(self, page, shot=None, whole=True):
+        for width, height in ((1440, 900), (390, 844)):
+            for theme in ("light", "dark"):
+                with self.subTest(f"{width} {theme} {shot}"):
+                    page.look(width=width, height=height, dark=theme == "dark")
+                    page.wait(f"document.documentElement.dataset.theme === '{theme}'")
+                    self.assert_sound(page)
+                    if shot:
+                        page.screenshot(SHOTS / f"{shot}-{width}-{theme}.png", whole)
+
+    def test_a_chinese_page_has_no_english_words(self):
+        page = self.dashboard(language="zh-CN")
+        page.wait("document.querySelector('[data-task=\"public.held\"]')")
+        self.assertEqual((page.text("h1"), page.run("return document.title")), ("运行面板", "arkrelay 面板"))
+        shown = page.run("""document.querySelectorAll('#processes .under, [data-task] button, [data-task] .under, .cell-more').forEach((one) => one.remove());
+                            return document.body.innerText""")
+        known = {"arkrelay", "ARK", "English", "Redis", "AOF", "min", "metrics"}
+        self.assertLessEqual(set(re.findall(r"[A-Za-z]{3,}", shown)), known)
+        page.click("[data-language-switch]")
+        self.assertEqual(page.text("h1"), "Dashboard")
+        self.assertIn("Waiting", page.text("#chart-queue .legend"))
+        page.wait_text("[data-task='public.held'] .pill", "Running")
+
+    def test_everything_is_reached_by_keyboard_and_shows_it(self):
+        page = self.dashboard(reduced_motion=True)
+        page.wait("document.querySelector('[data-task=\"public.held\"]')")
+        page.run("document.body.focus()")
+        reached, faults = [], []
+        while len(reached) < 60:
+            page.press(TAB)
+            name, is_new, width, style = page.run("""
+                const one = document.activeElement;
+                const is_new = one !== document.body && !one.dataset.reached;
+                one.dataset.reached = 'yes';
+                const style = getComputedStyle(one);
+                return [one.id || one.dataset.focus || one.textContent.trim(), is_new, parseFloat(style.outlineWidth), style.outlineStyle]""")
+            if not is_new:
+                break
+            reached.append(name)
+            if width < 2 or style == "none":
+                faults.append(name)
+        self.assertEqual(faults, [])
+        self.assertEqual(reached[0], "skip")
+        for name in ("pause", "forget", "search", "state-live", "state-failed", "open public.held", "cancel public.held", "Playground"):
+            self.assertIn(name, reached)
+        self.assertLess(len(reached), 60, "a way out at the end")
+
+
+if __name__ == "__main__":
+    unittest.main()
