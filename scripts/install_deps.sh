@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a group of scripts needs; quick and silent when all are there.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, container
+#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, container
 #
 # Debian 12 and 13. Needs root or sudo only when something is missing.
 set -euo pipefail
