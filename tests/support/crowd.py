@@ -42,7 +42,8 @@ class Story:
     accepted: bool = False          # the client was told so
     finished: bool = False          # it has seen the final event
     left: bool = False              # it went away and will not look again
-    cancel: int | None = None       # the status that its request to cancel got
+    asks_to_stop: bool = False      # it has sent a request to cancel
+    cancel: int | None = None       # the status that it got
     epoch: str | None = None
     frames: list = dataclasses.field(default_factory=list)      # in order of their numbers
     reconnects: int = 0
@@ -190,6 +191,7 @@ class _Client(threading.Thread):
                 story.problems.append(f"{frame.raw!r} behind the final event")
 
     def _cancel(self, address):
+        self.story.asks_to_stop = True
         answer = fetch(address, "POST", f"{BASE}/tasks/{self.story.task_id}/cancel", seconds=SILENCE_S)
         if answer.status in (200, 202, 409):
             self.story.cancel = answer.status

@@ -28,6 +28,7 @@ class Judge:
         for call in calls:
             self.calls[call["prompt"].split(" ")[0]].append(call)
         self.callers = fleet.calls()
+        self.asked_to_stop = {story.task_id for story in stories if story.asks_to_stop}
         self.images = Counter()             # of those that ARK delivered: kept, or why not
 
     def all(self):
@@ -112,7 +113,7 @@ class Judge:
                 missing = call["delivered"] - has[call["request_id"]]
                 if missing <= 0:
                     self.images["kept"] += call["delivered"]
-                elif excuse := self._excuse(call, task):
+                elif excuse := self._excuse(task_id, call, task):
                     self.images[excuse] += missing
                 else:
                     found.append((task_id, f"{missing} images of call {call['client_request_id']} are not in the result"))
@@ -125,10 +126,10 @@ class Judge:
     def _result_urls(self, task):
         return [image["url"] for image in self._end(task).get("generated_images", [])]
 
-    def _excuse(self, call, task):
+    def _excuse(self, task_id, call, task):
         """Why an image that was delivered need not be in the result; None when it must."""
-        if task.state == "cancelled":
-            return "cancelled"
+        if task_id in self.asked_to_stop:
+            return "cancelled"              # its call is dropped, and what is on its way then is not waited for
         if "rst" in call["prompt"]:
             return "reset"                  # destroys what the reader has not read yet
         member = self.callers.get(call["client_request_id"])
