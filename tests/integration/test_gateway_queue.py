@@ -238,14 +238,14 @@ class Places(GatewayTest):
             self.gateway.cancel("t0")
             hint = stream.next_event().payload()
             self.assertEqual(hint["position"], 5)
-            self.assertIn(hint["eta_ms"], range(5 * 90, 600_000))   # one task in one interval or more
+            self.assertIn(hint["eta_ms"], range(5 * 20, 600_000))   # one task in one interval, or what a late look left of it, or more
 
     def test_a_place_that_does_not_change_is_said_seldom(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             frames = [stream.next() for _ in range(4)]
         self.assertEqual([frame.payload()["position"] for frame in frames], 4 * [1])        # and no heartbeat between them
-        self.assertTrue(all(0.45 <= b.at - a.at < 5 for a, b in zip(frames, frames[1:])), [frame.at for frame in frames])
+        self.assertTrue(all(0.45 * n <= frame.at - stream.began < 5 * (n + 1) for n, frame in enumerate(frames)), [frame.at for frame in frames])
 
     def test_a_task_that_runs_has_none_and_costs_nothing(self):
         with self.gateway.generate("t1") as stream:

@@ -15,7 +15,7 @@ class RollingRestart(ProcessTest):
     def test_every_process_is_replaced_under_load(self):
         with World() as world:
             gateways, workers = self.generation(world)
-            streams = [gateways[n % 2].generate(f"t{n}", prompt=sim(f"t{n}", "images=2 latency=300")) for n in range(TASKS)]
+            streams = [gateways[n % 2].generate(f"t{n}", prompt=sim(f"t{n}", "images=2 latency=1000")) for n in range(TASKS)]
             world.ark.wait_calls(20)
 
             new_gateways, _ = self.generation(world)
