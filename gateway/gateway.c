@@ -144,7 +144,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
 
     http_server_config_init(&config);
     config.listen = gateway->config.listen;
-    config.share_port = options->threads > 1;
+    config.share_port = options->threads > 1 || options->share_port;
     config.routes = api_routes;
     config.route_count = api_route_count;
     config.arg = gateway;

@@ -24,6 +24,8 @@ static const struct option_row rows[] = {
       "host:port to serve; port 0 picks a free one", NULL },
     { "threads", "GATEWAY_THREADS", OPT_INT, AT(threads), "1", 1, 64,
       "event loops, each with its own listener and Redis connections", NULL },
+    { "share-port", "GATEWAY_SHARE_PORT", OPT_BOOL, AT(share_port), "off", 0, 0,
+      "other gateways of this user may listen on the same address (SO_REUSEPORT): new connections are shared out", NULL },
     { "heartbeat", "GATEWAY_HEARTBEAT", OPT_MS, AT(heartbeat_ms), "15s", 100, 10 * MINUTE_MS,
       "a stream that is silent for this long gets a comment", NULL },
     { "tail-check", "GATEWAY_TAIL_CHECK", OPT_MS, AT(tail_check_ms), "5s", 100, 10 * MINUTE_MS,

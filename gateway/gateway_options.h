@@ -26,7 +26,7 @@ struct gateway_options {
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
     int64_t stream_life_ms;
     char *tls_cert, *tls_key;
-    bool data_urls, open;
+    bool data_urls, open, share_port;
     struct shared_options shared;
 };
 

@@ -1,0 +1,210 @@
+/* Closed-loop clients: each begins its next task when the last one is over. */
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/bench/json_check.h"
+#include "tests/bench/run.h"
+
+enum { HTTP_OK = 200, HTTP_ACCEPTED = 202, FAULTS_MAX = 10000 };
+
+struct exchanges {
+    struct run *run;
+    uint64_t begun;
+    size_t busy;
+    bool fallen;                    /* a client had a fault and waits for its next turn */
+    int64_t stop_ns, last_final_ns; /* no new task after the first; when the last one ended */
+};
+
+static bool may_begin(const struct exchanges *exchanges)
+{
+    const struct load_options *options = exchanges->run->options;
+
+    if (options->tasks)
+        return exchanges->begun < (uint64_t)options->tasks;
+    return exchanges->run->poll.now_ns < exchanges->stop_ns;
+}
+
+static void begin(struct exchanges *exchanges, struct client *client)
+{
+    client->opened = true;
+    exchanges->busy++;
+    client_begin(client, (uint32_t)exchanges->begun++);
+}
+
+static void count(struct exchanges *exchanges, const struct client *client)
+{
+    struct tally *tally = &exchanges->run->tally;
+
+    if (client->failed)
+        return;
+    tally->tasks++;
+    exchanges->last_final_ns = client->final_ns;
+    histogram_add(&tally->took, client->final_ns - client->began_ns - exchanges->run->options->floor_ms * NS_PER_MS);
+}
+
+static void on_end(struct client *client, enum fault fault)
+{
+    struct exchanges *exchanges = client->shared->arg;
+
+    exchanges->busy--;
+    client->opened = false;
+    if (!fault)
+        count(exchanges, client);
+    /* Where connecting fails, another try from in here would fail in here too. */
+    if (fault)
+        exchanges->fallen = true;
+    else if (may_begin(exchanges))
+        begin(exchanges, client);
+}
+
+/* How many clients take part by now: all, or one after the other where they are spread. */
+static size_t present(const struct exchanges *exchanges)
+{
+    const struct run *run = exchanges->run;
+    int64_t spread_ns = run->options->spread_ms * NS_PER_MS, passed_ns = run->poll.now_ns - run->began_ns;
+
+    if (passed_ns >= spread_ns)
+        return run->client_count;
+    return 1 + (size_t)((double)passed_ns * (double)(run->client_count - 1) / (double)spread_ns);
+}
+
+/* When the next one comes; 0: all are there. */
+static int64_t next_comes_ns(const struct exchanges *exchanges, size_t there)
+{
+    const struct run *run = exchanges->run;
+    double every_ns = (double)run->options->spread_ms * NS_PER_MS / (double)run->client_count;
+
+    return there < run->client_count ? run->began_ns + (int64_t)((double)(there + 1) * every_ns) : 0;
+}
+
+static void pick_up(struct exchanges *exchanges)
+{
+    struct run *run = exchanges->run;
+    size_t there = present(exchanges);
+
+    exchanges->fallen = false;
+    run->poll.wake_ns = next_comes_ns(exchanges, there);
+    for (size_t i = 0; i < there && may_begin(exchanges); i++) {
+        if (!run->clients[i].opened)
+            begin(exchanges, &run->clients[i]);
+    }
+}
+
+static void on_turn(void *arg)
+{
+    struct exchanges *exchanges = arg;
+
+    run_look(exchanges->run);
+    if (tally_faults(&exchanges->run->tally) > FAULTS_MAX)
+        exchanges->run->poll.stopped = true;
+    else if (exchanges->fallen || exchanges->run->poll.wake_ns)
+        pick_up(exchanges);
+    if (!exchanges->busy && !may_begin(exchanges))
+        exchanges->run->poll.stopped = true;
+}
+
+static void on_told(struct client *client, const struct told *told)
+{
+    (void)client;
+    (void)told;
+}
+
+static enum fault on_accepted(struct client *client, struct text body)
+{
+    char task_id[CLIENT_ID_MAX], member[CLIENT_ID_MAX + 16];
+
+    client_task_id(client, task_id);
+    (void)snprintf(member, sizeof(member), "\"task_id\":\"%s\"", task_id);
+    if (!json_check(body.at, body.len))
+        return FAULT_JSON;
+    return memmem(body.at, body.len, member, strlen(member)) ? FAULT_NONE : FAULT_TASK;
+}
+
+static enum fault on_pictures(struct client *client, struct text body)
+{
+    static const char member[] = "\"data\":[{";
+
+    (void)client;
+    if (!json_check(body.at, body.len))
+        return FAULT_JSON;
+    return memmem(body.at, body.len, member, sizeof(member) - 1) ? FAULT_NONE : FAULT_TASK_FAILED;
+}
+
+static size_t write_generate(const struct client *client, char out[CLIENT_REQUEST_MAX])
+{
+    return run_write_post(client, "/generate/stream", out);
+}
+
+static size_t write_submit(const struct client *client, char out[CLIENT_REQUEST_MAX])
+{
+    return run_write_post(client, "/generate", out);
+}
+
+static size_t write_call(const struct client *client, char out[CLIENT_REQUEST_MAX])
+{
+    static const char body[] = "{\"model\":\"doubao-seedream-4-0-250828\",\"prompt\":\"a picture\"}";
+    int len = snprintf(out, CLIENT_REQUEST_MAX,
+                       "POST /api/v3/images/generations HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer bench\r\n"
+                       "Content-Type: application/json\r\nContent-Length: %zu\r\n\r\n%s",
+                       sizeof(body) - 1, body);
+
+    (void)client;
+    return len > 0 && len < CLIENT_REQUEST_MAX ? (size_t)len : 0;
+}
+
+/* What a scenario asks for, and what a good answer is; no on_body: a story. */
+static const struct {
+    int status;
+    bool keep_alive;
+    size_t (*write_request)(const struct client *client, char out[CLIENT_REQUEST_MAX]);
+    enum fault (*on_body)(struct client *client, struct text body);
+} kinds[] = {
+    [SCENARIO_TASKS] = {HTTP_OK,       false, write_generate, NULL       },
+    [SCENARIO_SUBMIT] = {HTTP_ACCEPTED, true,  write_submit,   on_accepted},
+    [SCENARIO_CALLS] = {HTTP_OK,       false, write_call,     on_pictures},
+};
+
+static void settle_unfinished(struct run *run)
+{
+    for (size_t i = 0; i < run->client_count; i++) {
+        if (run->clients[i].opened)
+            tally_fault(&run->tally, FAULT_TIMEOUT, NULL, 0);
+    }
+}
+
+static void report(const struct exchanges *exchanges)
+{
+    struct run *run = exchanges->run;
+    double seconds = (double)(exchanges->last_final_ns - run->began_ns) / 1e9;
+    double tasks = (double)run->tally.tasks;
+
+    buf_addf(&run->report, ",\"seconds\":%.3f,\"per_second\":%.1f", tasks > 0 ? seconds : 0.0,
+             tasks > 0 ? tasks / seconds : 0.0);
+    buf_add_text(&run->report, ",\"took\":");
+    histogram_write(&run->tally.took, &run->report);
+}
+
+int exchanges_run(struct run *run)
+{
+    int kind = run->options->scenario;
+    struct exchanges exchanges = {.run = run, .stop_ns = run->began_ns + run->options->for_ms * NS_PER_MS};
+
+    run->shared.status = kinds[kind].status;
+    run->shared.keep_alive = kinds[kind].keep_alive;
+    run->shared.write_request = kinds[kind].write_request;
+    run->shared.on_body = kinds[kind].on_body;
+    run->shared.on_told = on_told;
+    run->shared.on_end = on_end;
+    run->shared.arg = &exchanges;
+    run->poll.on_turn = on_turn;
+    run->poll.arg = &exchanges;
+
+    processes_look(&run->processes, PROCESS_BEGIN);
+    processes_look(&run->processes, PROCESS_READY);
+    pick_up(&exchanges);
+    poll_run(&run->poll, run->deadline_ns);
+    settle_unfinished(run);
+    processes_look(&run->processes, PROCESS_END);
+    report(&exchanges);
+    return 0;
+}

@@ -1,0 +1,112 @@
+"""What of the machine a run depends on: its parts and versions, and the traps of loopback that falsify figures."""
+
+import datetime
+import glob
+import os
+import pathlib
+import platform
+import re
+import subprocess
+
+ENGINES = ("dockerd", "containerd", "podman", "crio")
+TABLE_FULL = 0.8        # share of the connection table above which new connections are about to be dropped
+
+
+def read(path, fallback=""):
+    try:
+        return pathlib.Path(path).read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return fallback
+
+
+def said_by(*argv):
+    try:
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+    except OSError:
+        return ""
+    return (done.stdout or done.stderr).strip()
+
+
+def packages(*names):
+    """Versions of Debian packages that are installed."""
+    found = {}
+    for name in names:
+        version = said_by("dpkg-query", "-W", "-f", "${Version}", name)
+        if version and "no packages" not in version:
+            found[name] = version
+    return found
+
+
+def machine():
+    cpu = re.search(r"^model name\s*:\s*(.*)$", read("/proc/cpuinfo"), re.M)
+    memory = re.search(r"^MemTotal:\s+(\d+) kB", read("/proc/meminfo"), re.M)
+    system = re.search(r'^PRETTY_NAME="(.*)"', read("/etc/os-release"), re.M)
+    return {"cpu": cpu.group(1) if cpu else platform.processor(), "cores": os.cpu_count(),
+            "memory_mib": int(memory.group(1)) // 1024 if memory else None, "kernel": platform.release(),
+            "system": system.group(1) if system else "", "load_before": os.getloadavg()[0],
+            "descriptors": said_by("sh", "-c", "ulimit -Hn")}
+
+
+def versions(root, bin_folder):
+    return {"arkrelay": said_by(f"{bin_folder}/arkrelay-gateway", "--version"),
+            "revision": said_by("git", "-C", str(root), "describe", "--always", "--dirty"),
+            "compiler": said_by("gcc", "-dumpfullversion"), "redis": said_by("redis-server", "--version"),
+            "python": platform.python_version(),
+            "packages": packages("libevent-2.1-7", "libhiredis0.14", "libcurl4", "python3-fastapi", "python3-uvicorn",
+                                 "python3-redis", "python3-aiohttp", "python3-uvloop", "python3-httptools", "nginx",
+                                 "libnginx-mod-nchan")}
+
+
+def today():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
+
+
+# -- the traps
+
+def tcp_counters():
+    lines = [line.split() for line in read("/proc/net/netstat").splitlines() if line.startswith("TcpExt:")]
+    values = dict(zip(lines[0][1:], map(int, lines[1][1:]))) if len(lines) == 2 else {}
+    return {name: values.get(name, 0) for name in ("TCPSynRetrans", "ListenDrops", "ListenOverflows", "TCPTimeouts")}
+
+
+def tracked():
+    """How many connections the kernel tracks, and how many it can; zeros where it tracks none."""
+    return {"count": int(read("/proc/sys/net/netfilter/nf_conntrack_count", "0") or 0),
+            "max": int(read("/proc/sys/net/netfilter/nf_conntrack_max", "0") or 0)}
+
+
+def engines():
+    """Container engines that run: their rules make the kernel track loopback too."""
+    names = {read(path) for path in glob.glob("/proc/[0-9]*/comm")}
+    return sorted(names.intersection(ENGINES))
+
+
+class Watch:
+    """What went wrong below the programs from its creation on."""
+
+    def __init__(self):
+        self._before = tcp_counters()
+        self.most_tracked = tracked()["count"]
+
+    def look(self):
+        self.most_tracked = max(self.most_tracked, tracked()["count"])
+
+    def report(self):
+        self.look()
+        after = tcp_counters()
+        return {**{name: after[name] - self._before[name] for name in after}, "tracked_most": self.most_tracked,
+                "tracked_max": tracked()["max"], "engines": engines()}
+
+
+def warnings(report):
+    """In words, what makes these figures doubtful."""
+    found = []
+    if report["engines"]:
+        found.append(f"a container engine runs ({', '.join(report['engines'])}): stop it first, loopback is tracked while it runs")
+    if report["tracked_max"] and report["tracked_most"] > TABLE_FULL * report["tracked_max"]:
+        found.append(f"the kernel's connection table is nearly full ({report['tracked_most']} of {report['tracked_max']})")
+    if report["TCPSynRetrans"]:
+        found.append(f"{report['TCPSynRetrans']} SYNs were sent again: latencies of whole seconds are theirs")
+    if report["ListenDrops"]:
+        found.append(f"{report['ListenDrops']} connections were dropped by a full backlog")
+    return found

@@ -1,0 +1,34 @@
+/* load_options - what sse_load can be told */
+#ifndef ARKRELAY_BENCH_LOAD_OPTIONS_H
+#define ARKRELAY_BENCH_LOAD_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "common/options.h"
+
+enum load_scenario { SCENARIO_TASKS, SCENARIO_SUBMIT, SCENARIO_CALLS, SCENARIO_STREAMS };
+enum inject_way { INJECT_NOTHING, INJECT_EMIT, INJECT_APPEND, INJECT_HTTP };
+
+struct load_options {
+    int scenario; /* enum load_scenario */
+    char *target, *prefix, *base, *get, *processes;
+    int64_t sources;
+    int64_t deadline_ms;
+
+    int64_t clients, tasks, floor_ms, spread_ms; /* tasks, submit, calls */
+    int64_t for_ms;
+
+    int64_t streams, opening; /* streams */
+    bool claim, wait;
+    int inject; /* enum inject_way */
+    char *redis, *partition, *publish;
+    int64_t rate, window, publishers, settle_ms, drain_ms;
+};
+
+extern const struct option_table load_option_table;
+
+/* What a row cannot say. Returns false after one line on stderr. */
+bool load_options_agree(const struct load_options *options);
+
+#endif

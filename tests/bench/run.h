@@ -1,0 +1,39 @@
+/* run - what the scenarios have in common: the loop, the counts, the watched processes, and the report that they end with */
+#ifndef ARKRELAY_BENCH_RUN_H
+#define ARKRELAY_BENCH_RUN_H
+
+#include <stdbool.h>
+
+#include "common/buf.h"
+#include "tests/bench/client.h"
+#include "tests/bench/load_options.h"
+#include "tests/bench/poll.h"
+#include "tests/bench/processes.h"
+#include "tests/bench/tally.h"
+
+enum { NS_PER_MS = 1000000 };
+
+struct run {
+    const struct load_options *options;
+    struct poll poll;
+    struct tally tally;
+    struct processes processes;
+    struct client_shared shared;
+    struct client *clients;
+    size_t client_count;
+    int64_t began_ns, deadline_ns, looked_ns;
+    struct buf report; /* members that the scenario adds, each behind a comma */
+};
+
+/* The most memory, looked at now and then. Called on each turn. */
+void run_look(struct run *run);
+
+/* POST with this path and the body of one task. */
+size_t run_write_post(const struct client *client, const char *path, char out[CLIENT_REQUEST_MAX]);
+
+/* -- the scenarios; 0, or an error after a line on stderr. What was counted is in the run. */
+
+int exchanges_run(struct run *run) MUST_CHECK; /* tasks, submit, calls */
+int streams_run(struct run *run) MUST_CHECK;
+
+#endif

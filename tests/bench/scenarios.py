@@ -1,0 +1,310 @@
+"""The scenarios: what is run against a system, and which figures the table shows of it.
+
+Each takes a class of systems, the folder of the programs and a size (QUICK or FULL), and gives back rows: what was measured, a figure,
+its unit, and the raw documents behind it.
+"""
+
+import dataclasses
+import json
+import pathlib
+import re
+import select
+import subprocess
+import tempfile
+import time
+
+from bench.systems import ArkRelay, FastApi, Nchan, Simulator, pss_kib, time_to_ready
+from support.processes import DEADLINE, Deadline, eventually
+
+FIRST = 32              # tasks before anything is measured
+SETTLE_S = 1.0          # after streams were opened, until memory is read
+
+
+@dataclasses.dataclass
+class Size:
+    """How much of each scenario is run."""
+
+    seconds: float                  # of closed-loop load, and of events
+    together: tuple                 # (ii) calls at once
+    slow: tuple                     # (iii) calls of slow_ms at once
+    slow_ms: int
+    streams: tuple                  # (iv) in one process
+    relay_streams: int
+    fleet: tuple                    # (iv) gateways, streams over all of them
+    queued: tuple                   # (v)
+    probes: int                     # (v) tasks by which the cost at a depth is measured
+    starts: int                     # (vi)
+
+
+QUICK = Size(seconds=2, together=(100, 1000), slow=(1000,), slow_ms=2000, streams=(2000,), relay_streams=1000, fleet=(2, 2000),
+             queued=(1000, 10000), probes=500, starts=3)
+FULL = Size(seconds=10, together=(100, 1000), slow=(5000, 10000), slow_ms=5000, streams=(10000, 18000), relay_streams=10000,
+            fleet=(6, 100000), queued=(1000, 10000, 100000), probes=5000, starts=10)
+SMOKE = Size(seconds=0.3, together=(8,), slow=(16,), slow_ms=200, streams=(20,), relay_streams=10, fleet=(2, 20), queued=(50,),
+             probes=20, starts=1)
+
+
+@dataclasses.dataclass
+class Row:
+    what: str
+    value: float
+    unit: str
+    raw: dict = dataclasses.field(default_factory=dict)
+    errors: int = 0
+
+
+def ms(seconds):
+    return f"{int(seconds * 1000)}ms"
+
+
+def errors(document):
+    return sum(document["errors"].values())
+
+
+def cpu(document, *names):
+    """CPU seconds per 1,000 tasks or events of the processes with these names; without names, of all but the load."""
+    return sum(process["cpu_s_per_1000"] for process in document["processes"]
+               if (process["name"].partition("-")[0] in names if names else process["name"] != "load"))
+
+
+def rows_of_times(what, document, *percentiles):
+    return [Row(f"{what}, {name}", document["took"][f"{name}_us"] / 1000, "ms", document, errors(document)) for name in percentiles]
+
+
+# -- (i) throughput
+
+def throughput(kind, folder, size):
+    rows = []
+    with kind(folder, image_ms=0) as system:
+        system.warm_up()
+        for clients in (64, 512):
+            run = system.load("tasks", clients=clients, for_=ms(size.seconds), deadline=ms(size.seconds + 20))
+            what = f"0 ms calls, {clients} clients"
+            rows.append(Row(what, run["per_second"], "tasks/s", run, errors(run)))
+            rows.append(Row(f"{what}, CPU", cpu(run), "s/1,000 tasks", run))
+    return rows
+
+
+# -- (ii) what is added to calls of a second
+
+def overhead(kind, folder, size):
+    rows = []
+    for calls in size.together:
+        with kind(folder, image_ms=1000) as system:
+            system.warm_up()
+            run = system.load("tasks", clients=calls, for_=ms(max(size.seconds, 3)), floor="1s", spread="1s", deadline=ms(size.seconds + 30))
+            rows += rows_of_times(f"added to 1 s calls, {calls} at once", run, "p50", "p99")
+    return rows
+
+
+# -- (iii) many slow calls in one worker process
+
+def slow(kind, folder, size):
+    rows = []
+    for calls in size.slow:
+        with kind(folder, image_ms=size.slow_ms) as system:
+            system.warm_up()
+            run = system.load("tasks", clients=calls, tasks=calls, deadline=ms(size.slow_ms / 1000 + 90))
+            what = f"{calls:,} calls of {size.slow_ms / 1000:g} s at once, one worker"
+            rows.append(Row(f"{what}, all done", run["took"]["max_us"] / 1e6, "s", run, errors(run)))
+            if kind is not Simulator:
+                rows.append(Row(f"{what}, memory of a call", memory_of_calls(run, calls), "KiB", run))
+    return rows
+
+
+def memory_of_calls(run, calls):
+    workers = [process["pss_kib"] for process in run["processes"] if process["name"].startswith("worker")]
+    return sum(pss["most"] - pss["begin"] for pss in workers) / calls
+
+
+# -- (iv) open streams
+
+def without_worker(kind, folder, **options):
+    """Nobody takes the tasks of held streams but the load itself."""
+    return kind(folder, **options) if kind is Nchan else kind(folder, workers=0, **options)
+
+
+def streams(kind, folder, size):
+    rows = []
+    for count in size.streams:
+        with without_worker(kind, folder) as system:
+            run = system.load("streams", streams=count, settle=ms(SETTLE_S), for_=ms(size.seconds), rate=1000,
+                              deadline=ms(size.seconds + 90), **system.stream_options())
+            rows.append(Row(f"memory of an idle stream, {count:,}", memory_of_streams(run, count), "KiB", run, errors(run)))
+            rows += rows_of_times(f"event latency, 1,000/s over {count:,}", run, "p50", "p99", "p99.9")
+    return rows + relay(kind, folder, size)
+
+
+def memory_of_streams(run, count):
+    gateways = [process["pss_kib"] for process in run["processes"] if process["name"].startswith("gateway")]
+    return sum(pss["ready"] - pss["begin"] for pss in gateways) / count
+
+
+def relay(kind, folder, size):
+    """As many events as come back; an event counts when it has arrived."""
+    with without_worker(kind, folder) as system:
+        run = system.load("streams", streams=size.relay_streams, for_=ms(size.seconds), rate=0, window=2000, publishers=64,
+                          deadline=ms(size.seconds + 90), **system.stream_options())
+    return [Row(f"relay over {size.relay_streams:,} streams", run["per_second"], "events/s", run, errors(run))]
+
+
+# -- (iv) more streams than one process may have
+
+class Held:
+    """A generator that opens its streams, says so, and waits for a word."""
+
+    def __init__(self, system, **options):
+        words = system.load_command("streams", wait=True, **options)
+        self.process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def wait_open(self, seconds):
+        deadline = Deadline(seconds)
+        if not select.select([self.process.stderr], [], [], deadline.left())[0]:
+            raise RuntimeError("the streams are not open in time")
+        line = self.process.stderr.readline()
+        if not line.startswith("open "):
+            raise RuntimeError(f"sse_load: {line}{self.process.stderr.read()}")
+
+    def go(self):
+        self.process.stdin.write("go\n")
+        self.process.stdin.flush()
+
+    def result(self):
+        out, problem = self.process.communicate()
+        if not out:
+            raise RuntimeError(f"sse_load: {problem}")
+        return json.loads(out)
+
+    def close(self):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.communicate()
+
+
+def fleet(kind, folder, size):
+    """Only for the product: several gateways on one port. As many generators, one after the other, then events from all at once."""
+    gateways, total = size.fleet
+    held = []
+    with kind(folder, gateways=gateways, workers=0) as system:
+        before = system.gateways_kib()
+        try:
+            for n in range(gateways):
+                share = total // gateways + (n < total % gateways)
+                held.append(Held(system, prefix=f"f{n}", streams=share, processes="", for_=ms(size.seconds),
+                                 rate=max(1, 1000 // gateways), sources=250, deadline="10m", **system.stream_options()))
+                held[-1].wait_open(120)
+            time.sleep(SETTLE_S)        # what the opening took is given back
+            after = system.gateways_kib()
+            for one in held:
+                one.go()
+            runs = [one.result() for one in held]
+        finally:
+            for one in held:
+                one.close()
+    merged = merge(runs)
+    what = f"{total:,} over {gateways} processes"
+    opened = {"runs": runs, "took": merged, "gateways_kib": {"before": before, "after": after}}
+    wrong = sum(errors(run) for run in runs)
+    rows = [Row(f"memory of an idle stream, {what}", (after - before) / total, "KiB", opened, wrong)]
+    return rows + [Row(f"event latency, 1,000/s over {what}, {name}", merged[f"{name}_us"] / 1000, "ms") for name in ("p50", "p99")]
+
+
+def merge(runs):
+    """Percentiles over several generators, out of their buckets."""
+    buckets = {}
+    for run in runs:
+        for low, count in run["took"]["buckets"]:
+            buckets[low] = buckets.get(low, 0) + count
+    return {"count": sum(buckets.values()), "p50_us": at_share(buckets, 0.5), "p99_us": at_share(buckets, 0.99),
+            "max_us": max(run["took"]["max_us"] for run in runs)}
+
+
+def at_share(buckets, share):
+    rank, seen = share * sum(buckets.values()), 0
+    for low in sorted(buckets):
+        seen += buckets[low]
+        if seen > rank:
+            return low / 1000
+    return 0.0
+
+
+# -- (v) how cost grows
+
+def growth(kind, folder, size):
+    """At each depth: what it costs to put one more task in, and to take one out and end it. The peer's depths end at the second."""
+    rows, submitted = [], 0
+    with kind(folder, workers=0, image_ms=0) as system:
+        redis = system.redis.client()
+        system.load("submit", clients=32, tasks=FIRST)      # scripts and connections take their room
+        empty = used_memory(redis)
+        for depth in size.queued if kind is ArkRelay else size.queued[:2]:
+            missing = depth - system.waiting(redis)
+            filled = system.load("submit", clients=32, tasks=missing, deadline="10m")
+            submitted += missing + size.probes
+            if len(rows) == 0:          # later ones wait beside what is finished
+                rows.append(Row(f"Redis memory of a queued task, {depth:,}", (used_memory(redis) - empty) / missing, "bytes", filled,
+                                errors(filled)))
+            more = system.load("submit", clients=32, tasks=size.probes, deadline="2m")
+            rows.append(Row(f"CPU of a submit behind {depth:,}", cpu(more, "gateway", "redis"), "s/1,000 tasks", more, errors(more)))
+            rows.append(Row(f"CPU of the rest of a task before {depth:,}", work_off(system, redis, size.probes), "s/1,000 tasks"))
+        work_off(system, redis, system.waiting(redis))
+        rows.append(Row("Redis memory of a finished task", (used_memory(redis) - empty) / submitted, "bytes", {"tasks": submitted}))
+    return rows
+
+
+def used_memory(redis):
+    return int(re.search(r"^used_memory:(\d+)", redis("INFO", "memory").decode(), re.M).group(1))
+
+
+def work_off(system, redis, count):
+    """A worker of 64 calls at once until so many tasks fewer wait: CPU seconds of Redis and worker per 1,000 of them."""
+    worker = system.start_worker(concurrency=64)
+    before, began = system.waiting(redis), system.cpu_s("redis", "worker")
+    target = before - min(count, before)
+    eventually(lambda: system.waiting(redis) <= target, f"{count} tasks are done", 20 * DEADLINE)
+    done, spent = before - system.waiting(redis), system.cpu_s("redis", "worker") - began
+    system.end(worker)
+    return spent * 1000 / max(done, 1)
+
+
+# -- (vi) start, sizes
+
+def startup(kind, folder, size):
+    rows = []
+    with kind(folder, workers=0) as system:
+        if kind is ArkRelay:
+            rows += [Row(f"size of {program}", stripped_size(system.bin / program) / 1024, "KiB")
+                     for program in ("arkrelay-gateway", "arkrelay-worker")]
+        for role, start in (("gateway", system.start_gateway), ("worker", system.start_worker)):
+            times = [start_once(system, role, start) for _ in range(size.starts)]
+            rows.append(Row(f"{role} from start to ready, median", sorted(times)[len(times) // 2] * 1000, "ms", {"seconds": times}))
+            rows.append(Row(f"memory of a {role} that has nothing to do", system.idle_kib, "KiB"))
+    return rows
+
+
+def start_once(system, role, start):
+    """The one that is there already goes first: it has the port."""
+    for program in system.running(role):
+        system.end(program)
+    seconds = time_to_ready(start)
+    system.idle_kib = sum(pss_kib(pid) for name, pid in system.programs if name.startswith(role))
+    return seconds
+
+
+def stripped_size(path):
+    with tempfile.NamedTemporaryFile() as stripped:     # never a device: strip replaces what it writes to
+        done = subprocess.run(["strip", "-o", stripped.name, str(path)], capture_output=True, check=False)
+        return pathlib.Path(stripped.name).stat().st_size if done.returncode == 0 else path.stat().st_size
+
+
+# -- which of them for whom
+
+SCENARIOS = {
+    "throughput": (throughput, (ArkRelay, FastApi, Simulator)),
+    "overhead": (overhead, (ArkRelay, FastApi, Simulator)),
+    "slow": (slow, (ArkRelay, FastApi, Simulator)),
+    "streams": (streams, (ArkRelay, FastApi, Nchan)),
+    "fleet": (fleet, (ArkRelay,)),
+    "growth": (growth, (ArkRelay, FastApi)),
+    "startup": (startup, (ArkRelay, FastApi)),
+}

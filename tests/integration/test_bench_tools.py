@@ -1,0 +1,191 @@
+"""The load generator tells the truth: it counts what happened, and notices what is wrong."""
+
+import contextlib
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+
+from support.processes import DEADLINE, ProcessTest, binary
+from support.redis_server import RedisServer
+from support.world import World
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+DATA = '{"event":"%s","data":{"task_id":"t-0"%s}}'
+IMAGES = ',"generated_images":[{"url":"https://x/1.png","size":"1x1"}]'
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+
+
+def load(scenario, target, **options):
+    """Its exit status and what it says. Options by their names, with _ for -."""
+    argv = [binary("sse_load"), "--scenario", scenario, "--target", target]
+    for name, value in {"deadline": "20s", **options}.items():
+        argv += ["--" + name.rstrip("_").replace("_", "-")] + ([] if value is True else [str(value)])
+    done = subprocess.run(argv, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=DEADLINE, check=False)
+    assert done.stdout, done.stderr
+    return done.returncode, json.loads(done.stdout)
+
+
+def frame(number, kind, more="", epoch=1700000000000, data=None):
+    text = DATA % (kind, more) if data is None else data
+    return f"id: {epoch}-{number}\nevent: {kind}\ndata: {text}\n\n".encode()
+
+
+def chunk(content):
+    return b"%x\r\n%b\r\n" % (len(content), content)
+
+
+def answer(*frames, last=True):
+    return HEAD + b"".join(map(chunk, frames)) + (b"0\r\n\r\n" if last else b"")
+
+
+START, CALLING, DONE = frame(1, "start"), frame(2, "process"), frame(3, "done", IMAGES)
+
+# What a server sends, and the fault that the generator has to name; None: none.
+ANSWERS = [
+    ("a whole story", answer(b"retry: 2000\n\n", START, b": heartbeat\n\n", CALLING, DONE), None),
+    ("a hint without a number", answer(START, b"event: process\ndata: " + (DATA % ("process", ',"stage":"queued"')).encode() + b"\n\n",
+                                       CALLING, DONE), None),
+    ("one chunk for two frames", HEAD + chunk(START + CALLING) + chunk(DONE) + b"0\r\n\r\n", None),
+    ("a frame in pieces", HEAD + chunk(START[:9]) + chunk(START[9:] + CALLING[:30]) + chunk(CALLING[30:] + DONE) + b"0\r\n\r\n", None),
+    ("a number left out", answer(START, frame(3, "process"), frame(4, "done", IMAGES)), "id"),
+    ("a number twice", answer(START, START, CALLING, DONE), "id"),
+    ("another epoch", answer(START, frame(2, "process", epoch=1800000000000), DONE), "id"),
+    ("no number", answer(START, b"event: process\ndata: " + (DATA % ("process", "")).encode() + b"\n\n", DONE), "id"),
+    ("data that is no JSON", answer(START, frame(2, "process", data='{"event":"process","data":{"task_id":"t-0",}}'), DONE), "json"),
+    ("data of another type", answer(START, frame(2, "process", data=DATA % ("start", "")), DONE), "json"),
+    ("an unknown type", answer(START, frame(2, "progress"), DONE), "type"),
+    ("another task's event", answer(START, frame(2, "process", data='{"event":"process","data":{"task_id":"t-1"}}'), DONE), "task"),
+    ("a field that is none", answer(START, b"id 2\n" + CALLING, DONE), "frame"),
+    ("an event behind the final one", answer(START, CALLING, DONE, frame(4, "process")), "after_final"),
+    ("a second final event", answer(START, CALLING, DONE, frame(4, "done", IMAGES)), "after_final"),
+    ("an end without a final event", answer(START, CALLING), "no_final"),
+    ("a cut in the middle", answer(START, last=False), "no_final"),
+    ("a cut before the last chunk", answer(START, CALLING, DONE, last=False), "chunk"),
+    ("a chunk without a size", HEAD + b"zz\r\n" + START, "chunk"),
+    ("half a frame at the end", answer(START, CALLING, DONE, b"id: 1"), "frame"),
+    ("a task that failed", answer(START, frame(2, "error", ',"code":"ark_failed"')), "task_failed"),
+    ("done without a picture", answer(START, frame(2, "done", ',"generated_images":[]')), "task_failed"),
+    ("a refusal", b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 2\r\n\r\n{}", "status"),
+    ("something else than events", b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}", "head"),
+    ("no HTTP", b"hello there, this is not it\r\n\r\n", "head"),
+    ("nothing", b"", "connect"),
+]
+
+
+@contextlib.contextmanager
+def server(sent, hold=False):
+    """Answers one request with these bytes and closes, or holds the connection until the other side goes; its address."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        def serve():
+            connection, _ = listener.accept()
+            with connection:
+                while b"\r\n\r\n" not in connection.recv(65536):
+                    pass
+                connection.sendall(sent)
+                if not hold:
+                    connection.shutdown(socket.SHUT_WR)
+                connection.settimeout(DEADLINE)
+                while connection.recv(65536):       # until the other side has gone too
+                    pass
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(DEADLINE)
+
+
+class LoadTest(ProcessTest):
+    def test_every_broken_answer_is_noticed_and_named(self):
+        for name, sent, fault in ANSWERS:
+            with self.subTest(name), server(sent) as address:
+                status, said = load("tasks", address, clients=1, tasks=1, prefix="t")
+                self.assertEqual({fault: 1} if fault else {}, said["errors"])
+                self.assertEqual(1 if fault else 0, status)
+                self.assertEqual(0 if fault else 1, said["tasks"])
+
+    def test_nobody_there_is_an_error_for_every_task(self):
+        with socket.socket() as closed:
+            closed.bind(("127.0.0.1", 0))           # a port that is taken, and where nobody listens
+            status, said = load("tasks", f"127.0.0.1:{closed.getsockname()[1]}", clients=2, tasks=5)
+        self.assertEqual((1, {"connect": 5}, 0), (status, said["errors"], said["tasks"]))
+
+    def test_what_is_not_over_in_time_is_an_error(self):
+        with server(answer(START, last=False), hold=True) as address:
+            status, said = load("tasks", address, clients=1, tasks=1, prefix="t", deadline="200ms")
+        self.assertEqual((1, {"timeout": 1}, 0), (status, said["errors"], said["tasks"]))
+
+    def test_counts_of_tasks_are_right(self):
+        with World() as world:
+            gateway, worker = world.gateway(), world.worker(ARK_IMAGES_PER_MINUTE=0)
+            status, said = load("tasks", gateway.address, clients=4, tasks=20, floor="20ms", prefix="t",
+                                processes=f"gateway={gateway.pid},worker={worker.pid}")
+            self.assertEqual((0, {}), (status, said["errors"]), said.get("first_error"))
+            self.assertEqual((20, 20, 20), (said["tasks"], said["connections"], said["took"]["count"]))
+            self.assertEqual(20, sum(count for _, count in said["took"]["buckets"]))
+            self.assertLessEqual(said["took"]["p50_us"], said["took"]["p99_us"])
+            self.assertEqual(20, world.ark.stats()["calls"])
+            self.assertEqual(20 * 4, said["frames"] - said["comments"] - said["hints"])     # start, calling, image, done
+            self.assertEqual(["load", "gateway", "worker"], [process["name"] for process in said["processes"]])
+            self.assertTrue(all(process["pss_kib"]["end"] > 0 for process in said["processes"]))
+            status, said = load("tasks", gateway.address, clients=5, tasks=15, spread="50ms", prefix="u")
+            self.assertEqual((0, 15, {}), (status, said["tasks"], said["errors"]), said.get("first_error"))
+            status, said = load("submit", gateway.address, clients=2, tasks=10, prefix="s")
+            self.assertEqual((0, 10, 2), (status, said["tasks"], said["connections"]))
+            world.wait_all_final()
+            status, said = load("calls", world.ark.address, clients=2, tasks=6)
+            self.assertEqual((0, 6, {}), (status, said["tasks"], said["errors"]), said.get("first_error"))
+
+    def test_every_injected_event_arrives_once_whichever_way_it_went_in(self):
+        with World(ark=False) as world:
+            gateway = world.gateway()
+            for way in ("emit", "append"):
+                with self.subTest(way):
+                    status, said = load("streams", gateway.address, streams=10, claim=True, inject=way, rate=200, for_="500ms",
+                                        redis=world.redis_server.socket, prefix=way)
+                    self.assertEqual((0, {}), (status, said["errors"]), said.get("first_error"))
+                    self.assertEqual(10, said["open"])
+                    self.assertGreaterEqual(said["injected"], 50)
+                    self.assertEqual((said["injected"],) * 2, (said["received"], said["took"]["count"]))
+                    logs = sum(world.redis("LLEN", f"arkrelay:{{0}}:events:public.{way}-{n}") for n in range(10))
+                    self.assertEqual(10 + said["injected"], logs)
+            world.redis("FLUSHALL")         # nobody ends these tasks
+
+    def test_an_event_that_is_not_relayed_is_missed(self):
+        with RedisServer() as redis, server(answer(START, last=False), hold=True) as address:
+            status, said = load("streams", address, streams=1, inject="append", rate=50, for_="200ms", drain="100ms",
+                                redis=redis.socket, prefix="t")
+        self.assertEqual((1, 1, 0), (status, said["open"], said["received"]))
+        self.assertGreater(said["injected"], 0)
+        self.assertEqual({"lost": said["injected"]}, said["errors"])
+
+
+class BenchTest(ProcessTest):
+    def test_a_run_measures_and_writes_down_what_it_measured(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder, "raw.json")
+            done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--smoke",
+                                   "--no-peers", "--out", path, "streams", "fleet"], capture_output=True, text=True, check=False,
+                                  timeout=4 * DEADLINE)
+            self.assertEqual(0, done.returncode, done.stderr)
+            said = json.loads(path.read_text(encoding="utf-8"))
+        self.assertEqual([("streams", "arkrelay", None), ("fleet", "arkrelay", None)],
+                         [(result["scenario"], result["system"], result["failure"]) for result in said["results"]])
+        for result in said["results"]:
+            for row in result["rows"]:
+                self.assertGreater(row["value"], 0, row)
+                self.assertIn(row["what"], done.stdout)
+        fleet = said["results"][1]["raw"][0]
+        self.assertEqual([10, 10], [run["open"] for run in fleet["runs"]])
+        self.assertEqual(sum(run["received"] for run in fleet["runs"]), fleet["took"]["count"])
+
+    def test_the_script_is_sound(self):
+        subprocess.run(["bash", "-n", ROOT / "scripts/bench.sh"], check=True)
+
+
+if __name__ == "__main__":
+    unittest.main()
