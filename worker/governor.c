@@ -15,7 +15,6 @@ static const char PREFIX[] = "arkrelay:{account}:";
 
 enum {
     MERGE_MS = 50,    /* reports within this go out as one */
-    AGAIN_MS = 1000,  /* when Redis did not answer */
     NUMBER_SIZE = 24, /* of an int64_t as text */
 };
 
@@ -102,8 +101,8 @@ static void on_governed(const redisReply *reply, int err, void *arg)
                      log_quote(why, sizeof(why), reply->str ? reply->str : "no numbers"));
         take_back(governor);
         granted = 0;
-        wait_ms = AGAIN_MS;
-        report_within(governor, AGAIN_MS);
+        wait_ms = governor->config.again_ms;
+        report_within(governor, governor->config.again_ms);
     } else {
         schedule(governor);
     }
@@ -161,7 +160,7 @@ static void report(struct governor *governor)
     governor->pause_ms = 0;
     if (send_report(governor)) {
         take_back(governor);
-        report_within(governor, AGAIN_MS);
+        report_within(governor, governor->config.again_ms);
     }
 }
 
@@ -230,6 +229,12 @@ void governor_tell(struct governor *governor, enum govern_event event, int64_t p
         report(governor); /* at once: every moment, others start calls */
     else
         change(governor);
+}
+
+void governor_resume(struct governor *governor)
+{
+    if (governor->want || governor->changed)
+        report(governor);
 }
 
 bool governor_is_settled(const struct governor *governor)

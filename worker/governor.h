@@ -27,6 +27,7 @@ struct governor_config {
     struct redis *redis;
     const char *worker;    /* this worker's name; borrowed */
     int64_t ttl_ms;        /* after this without a report the worker counts as lost */
+    int64_t again_ms;      /* what Redis did not take is said again after this, or when it is there again */
     int calls_max;         /* of the account; 0: no limit */
     int images_per_minute; /* of the account; 0: no limit */
     int images_per_call;   /* what a permit reckons with */
@@ -52,6 +53,9 @@ enum govern_event { GOVERN_NOTHING, GOVERN_OK, GOVERN_REFUSED };
 
 /* ARK took a call, or has too much to do: then nobody starts another for pause_ms. */
 void governor_tell(struct governor *governor, enum govern_event event, int64_t pause_ms);
+
+/* Redis is ready again: what waits is said now. */
+void governor_resume(struct governor *governor);
 
 /* No permit is out, and Redis knows it. */
 bool governor_is_settled(const struct governor *governor);

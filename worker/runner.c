@@ -22,6 +22,7 @@
 
 enum {
     PARTITION = 0,
+    GOVERN_AGAIN_MS = 1000,
     URL_SIZE = 1100,
     HEADER_SIZE = 4200,
     REDIS_OUTPUT_MAX = 256 << 20,
@@ -157,6 +158,7 @@ static void on_ready(void *arg)
     lease_renew_now(runner->leases);
     TAILQ_FOREACH (job, &runner->jobs, link)
         job_resume(job);
+    governor_resume(runner->governor);
     claim_more(runner->claim);
 }
 
@@ -326,6 +328,7 @@ static bool create_governor(struct runner *runner)
                                                   .redis = runner->commands,
                                                   .worker = runner->config.name,
                                                   .ttl_ms = options->lease_ms,
+                                                  .again_ms = GOVERN_AGAIN_MS,
                                                   .calls_max = (int)options->ark_calls_max,
                                                   .images_per_minute = (int)options->ark_images_per_minute,
                                                   .images_per_call = (int)options->ark_max_images,

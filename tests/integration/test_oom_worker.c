@@ -275,6 +275,7 @@ static int set_up(void **state)
     world.governor = governor_create(&(struct governor_config){.loop = world.loop,
                                                                .redis = world.redis,
                                                                .worker = "w",
+                                                               .again_ms = 1000,
                                                                .ttl_ms = LEASE_MS,
                                                                .images_per_call = IMAGES,
                                                                .on_granted = on_granted,
