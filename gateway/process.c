@@ -310,6 +310,6 @@ enum process_end process_run(const struct process_config *config)
 
     destroy(&process);
     if (err)
-        log_error("gateway", "cannot run", "reason=\"%s\"", err_text(err));
+        log_error("gateway", "stopped", "reason=\"%s\"", err_text(err));
     return end;
 }
