@@ -32,6 +32,9 @@ addEventListener('error', (e) => e.message && complaints.push(`error: ${e.messag
 addEventListener('unhandledrejection', (e) => complaints.push(`rejection: ${e.reason}`));
 """
 
+# Keys, as WebDriver writes them.
+TAB, ENTER, ESCAPE, ARROW_RIGHT = "\ue004", "\ue007", "\ue00c", "\ue014"
+
 
 def find(*names):
     """The first of these programs that is installed."""

@@ -2,7 +2,7 @@
 
 import pathlib
 
-from driver import Browser
+from driver import TAB, Browser
 from support.processes import ProcessTest
 from support.world import World
 
@@ -59,6 +59,25 @@ class PageTest(ProcessTest):
     def assert_sound(self, page):
         """Readable, labelled, in its place."""
         self.assertEqual(page.run(AUDIT), [], page.run("return document.documentElement.dataset.theme"))
+
+    def walk(self, page):
+        """From where it is, by the Tab key to the end: the names of what it reached. Each has to show that it has the focus."""
+        reached, faults = [], []
+        while len(reached) < 60:
+            page.press(TAB)
+            name, is_new, width, style = page.run("""
+                const one = document.activeElement;
+                const is_new = one !== document.body && !one.dataset.reached;
+                one.dataset.reached = 'yes';
+                const style = getComputedStyle(one);
+                return [one.id || one.dataset.focus || one.textContent.trim(), is_new, parseFloat(style.outlineWidth), style.outlineStyle]""")
+            if not is_new:
+                break
+            reached.append(name)
+            if width < 2 or style == "none":
+                faults.append(name)
+        self.assertEqual(faults, [], "focus is not seen")
+        return reached
 
 
 class PlaygroundTest(PageTest):

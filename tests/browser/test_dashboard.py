@@ -5,12 +5,12 @@ import json
 import re
 import unittest
 
+from driver import ENTER, ESCAPE
 from page_case import SHOTS, PageTest, close_browser
 from support.exposition import parse
 from support.world import sim
 
 KEY = "the-operators-key-of-this-test"
-TAB, ENTER, ESCAPE = "\ue004", "\ue007", "\ue00c"
 LIVE = "document.querySelector('#pulse').dataset.state === 'live'"
 
 
@@ -479,21 +479,7 @@ class Looks(DashboardTest):
         page = self.dashboard(reduced_motion=True)
         page.wait("document.querySelector('[data-task=\"public.held\"]')")
         page.run("document.body.focus()")
-        reached, faults = [], []
-        while len(reached) < 60:
-            page.press(TAB)
-            name, is_new, width, style = page.run("""
-                const one = document.activeElement;
-                const is_new = one !== document.body && !one.dataset.reached;
-                one.dataset.reached = 'yes';
-                const style = getComputedStyle(one);
-                return [one.id || one.dataset.focus || one.textContent.trim(), is_new, parseFloat(style.outlineWidth), style.outlineStyle]""")
-            if not is_new:
-                break
-            reached.append(name)
-            if width < 2 or style == "none":
-                faults.append(name)
-        self.assertEqual(faults, [])
+        reached = self.walk(page)
         self.assertEqual(reached[0], "skip")
         for name in ("pause", "forget", "search", "state-live", "state-failed", "open public.held", "cancel public.held", "Playground"):
             self.assertIn(name, reached)

@@ -7,10 +7,9 @@ import sys
 import tempfile
 import unittest
 
+from driver import ENTER
 from page_case import LOADED, STATE, PlaygroundTest, close_browser
 from support.processes import binary
-
-ENTER = "\ue007"
 
 
 def tearDownModule():

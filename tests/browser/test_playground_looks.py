@@ -3,9 +3,8 @@
 import re
 import unittest
 
+from driver import ARROW_RIGHT, ENTER, TAB
 from page_case import LOADED, SHOTS, PlaygroundTest, close_browser
-
-TAB, ENTER, ARROW_RIGHT = "\ue004", "\ue007", "\ue014"
 
 
 def tearDownModule():
@@ -62,21 +61,7 @@ class Looks(PlaygroundTest):
 
     def test_everything_is_reached_by_keyboard_and_shows_it(self):
         page = self.open(reduced_motion=True)
-        reached, faults = [], []
-        while len(reached) < 60:
-            page.press(TAB)
-            name, is_new, width, style = page.run("""
-                const one = document.activeElement;
-                const is_new = one !== document.body && !one.dataset.reached;
-                one.dataset.reached = 'yes';
-                const style = getComputedStyle(one);
-                return [one.id || one.textContent.trim(), is_new, parseFloat(style.outlineWidth), style.outlineStyle]""")
-            if not is_new:
-                break
-            reached.append(name)
-            if width < 2 or style == "none":
-                faults.append(name)
-        self.assertEqual(faults, [])
+        reached = self.walk(page)
         self.assertEqual(reached[0], "skip")
         for name in ("urls", "prompt", "generate", "sample", "Dashboard", "copy-code", "tab-curl", "code-panel"):
             self.assertIn(name, reached)

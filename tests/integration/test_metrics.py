@@ -292,6 +292,12 @@ class Presence(GatewayTest):
         self.assertEqual((fields["role"], fields["slots"], fields["busy"], fields["images"]), ("worker", "5", "0", "0"))
         self.assertEqual(len(fields["ark_ms"].split(",")), len(parse(worker.get("/metrics").body)["arkrelay_ark_seconds"].samples) - 2)
 
+    def test_arkctl_knows_the_buckets_of_the_times_that_workers_tell(self):
+        family = parse(self.world.worker(PRESENCE_INTERVAL=0).get("/metrics").body)["arkrelay_ark_seconds"]
+        bounds = [float(dict(labels)["le"]) for name, labels in family.samples if name.endswith("_bucket")]
+        told, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "scripts/arkctl_lib/frame.py").read_text(encoding="utf-8"))
+        self.assertEqual([*map(float, told.split(",")), float("inf")], bounds)
+
     def test_it_goes_at_a_clean_end_and_by_itself_after_a_kill(self):
         stopped, killed = (self.world.gateway(PRESENCE_INTERVAL="100ms") for _ in range(2))
         worker = self.world.worker(PRESENCE_INTERVAL="100ms", ARK_SIM_URL="http://127.0.0.1:1", ARK_API_KEY="")
