@@ -26,6 +26,7 @@ SITE = """
     server {{
         listen 127.0.0.1:{{port}};
         root {root};
+        add_header Cache-Control no-store;      # each test has another page at the same address
         location /api/ {{ proxy_pass http://gateway; proxy_http_version 1.1; proxy_next_upstream off; }}
     }}
 """
