@@ -13,14 +13,16 @@ double random_unit(void)
     return arc4random() / ((double)UINT32_MAX + 1);
 }
 
+/* The kernel is asked once, not for each byte: the bytes come into the second half of `out`, where no digit lands before they are read. */
 void random_hex(char *out, size_t bytes)
 {
     static const char digits[] = "0123456789abcdef";
+    const char *random = out + bytes;
 
+    random_bytes(out + bytes, bytes);
     for (size_t i = 0; i < bytes; i++) {
-        unsigned char byte;
+        unsigned char byte = (unsigned char)random[i];
 
-        random_bytes(&byte, 1);
         out[2 * i] = digits[byte >> 4];
         out[2 * i + 1] = digits[byte & 15];
     }
