@@ -39,6 +39,7 @@ enum script_id {
     SCRIPT_PROCESSES,
     SCRIPT_LIMIT,
     SCRIPT_PRESENCE,
+    SCRIPT_TAILS,
     SCRIPT_COUNT,
 };
 

@@ -11,9 +11,10 @@
 #include "common/loop.h"
 #include "common/redis/client.h"
 #include "gateway/streams/stream.h"
+#include "gateway/streams/tails.h"
 #include "gateway/streams/watch.h"
 
-enum { UNUSED_MS = 250, UNUSED_MAX = 1000 }; /* at most so long, and so many, until they are unsubscribed */
+enum { UNUSED_MS = 250, UNUSED_MAX = 100 }; /* at most so long, and so many, until they are unsubscribed */
 
 TAILQ_HEAD(watch_list, watch);
 
@@ -209,6 +210,14 @@ static void on_message(const char *channel, const char *payload, size_t len, voi
         watch_on_message(watch, payload, len);
 }
 
+static void on_difference(const char *full_id, void *arg)
+{
+    struct watch *watch = find(arg, full_id);
+
+    if (watch)
+        watch_on_difference(watch);
+}
+
 /* -- the hub */
 
 struct hub *hub_create(struct loop *loop, const struct hub_config *config)
@@ -224,13 +233,16 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     hub->tidy = evtimer_new(loop_base(loop), on_tidy, hub);
     hub->context.commands = config->commands;
     hub->context.latency = config->latency;
-    hub->context.tail_checks = timeouts_create(loop, config->tail_check_ms, watch_on_silence, NULL);
+    hub->context.tails = tails_create(loop, &(struct tails_config){.commands = config->commands,
+                                                                   .silence_ms = config->tail_check_ms,
+                                                                   .on_differs = on_difference,
+                                                                   .arg = hub});
     hub->context.hints =
         hints_create(loop, &(struct hints_config){.commands = config->commands, .interval_ms = config->hints_ms});
     subscriber.events = (struct redis_events){on_ready, on_lost, on_subscribed, on_message, NULL};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->tidy && hub->context.tail_checks && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);
+    return hub->tidy && hub->context.tails && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);
 }
 
 struct hub *hub_destroy(struct hub *hub)
@@ -242,7 +254,7 @@ struct hub *hub_destroy(struct hub *hub)
     if (hub->tidy)
         event_free(hub->tidy);
     redis_destroy(hub->subscriber);
-    timeouts_destroy(hub->context.tail_checks);
+    tails_destroy(hub->context.tails);
     hints_destroy(hub->context.hints);
     free(hub);
     return NULL;

@@ -4,9 +4,10 @@
  *        |                      |
  *        +----------------------+--refused: an answer that is no stream--> CLOSED
  *
- * It subscribes first and reads the log once the subscription is confirmed, so nothing falls in between. ASKING is SUBMIT for a
- * request that brings a task, READ for one that names it. Nothing is answered before that: until then every refusal is a
- * proper HTTP answer, and Redis being away is one within a second. The first write holds `retry:` and the log;
+ * It subscribes first and reads the log once the subscription is confirmed, so nothing falls in between. A request that brings a task
+ * does not wait for that: SUBMIT follows SUBSCRIBE at once, and where its answer overtakes the confirmation, the watch reads the log once
+ * more. ASKING is SUBMIT for a request that brings a task, READ for one that names it. Nothing is answered before that: until
+ * then every refusal is a proper HTTP answer, and Redis being away is one within a second. The first write holds `retry:` and the log;
  * then each event is one write, and a comment goes out after each heartbeat of silence. Whenever it has written, a stream looks
  * whether it has become too old: so no timer runs for that, and the end comes a heartbeat late at most.
  *

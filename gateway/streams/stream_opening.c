@@ -1,4 +1,4 @@
-/* How a stream begins: subscribe, then submit or read, then send the log. */
+/* How a stream begins: subscribe, submit or read, then send the log. */
 #include <stdlib.h>
 
 #include "common/buf.h"
@@ -226,7 +226,7 @@ void stream_open(struct streams *streams, struct http_exchange *exchange, const 
     TAILQ_INSERT_TAIL(&streams->all, stream, link);
     timeouts_start(streams->answers, &stream->timer);
     http_exchange_on_closed(exchange, on_client_gone, stream);
-    if (stream->watch->subscribed)
+    if (request->submission || stream->watch->subscribed)
         stream_enter(stream, STREAM_ASKING);
 }
 

@@ -13,6 +13,7 @@
 #include "gateway/streams/history.h"
 #include "gateway/streams/latency.h"
 #include "gateway/streams/stream.h"
+#include "gateway/streams/tails.h"
 
 enum { FRAME_MAX = 96 * 1024 * 1024 /* pictures may be in it */, HINT_MAX = 1024 };
 
@@ -34,7 +35,7 @@ void watch_stop(struct watch *watch)
     assert(TAILQ_EMPTY(&watch->streams));
     history_cancel(watch->reading);
     watch->reading = NULL;
-    timeouts_cancel(watch->context->tail_checks, &watch->tail);
+    tails_remove(watch->context->tails, watch);
     hints_remove(watch->context->hints, watch);
 }
 
@@ -163,7 +164,7 @@ static void deliver(struct watch *watch, const struct task_event *event)
 static void restart_tail(struct watch *watch)
 {
     if (watch->live)
-        timeouts_start(watch->context->tail_checks, &watch->tail);
+        tails_heard(watch->context->tails, watch);
 }
 
 /* -- reading */
@@ -220,7 +221,7 @@ static void on_history(const struct history *history, int err, void *arg)
     if (err == ERR_NOT_FOUND) {
         for_each_live(watch, serve_end, NULL);
     } else if (err) {
-        watch->must_read = true; /* hub_on_commands_ready or the next tail check tries again */
+        watch->must_read = true; /* hub_on_commands_ready or the next silence tries again */
     } else if (history->epoch != watch->epoch || history->length < history->from - 1) {
         reset(watch, &(struct truth){history->epoch, history->length});
     } else if (history->from - 1 > watch->last) {
@@ -247,7 +248,7 @@ void watch_on_subscribed(struct watch *watch)
         stream_on_subscribed(stream);
         stream = next;
     }
-    read_on(watch); /* what the break has hidden; nothing to do for a first subscription */
+    read_on(watch); /* what came before it; nothing to do where no stream has begun */
 }
 
 void watch_on_message(struct watch *watch, const char *element, size_t len)
@@ -272,12 +273,8 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
     }
 }
 
-void watch_on_silence(struct timeout *tail, void *unused)
+void watch_on_difference(struct watch *watch)
 {
-    struct watch *watch = container_of(tail, struct watch, tail);
-
-    (void)unused;
-    restart_tail(watch);
     read_on(watch);
 }
 
@@ -312,7 +309,7 @@ void watch_remove_live(struct watch *watch)
 {
     if (--watch->live)
         return;
-    timeouts_cancel(watch->context->tail_checks, &watch->tail);
+    tails_remove(watch->context->tails, watch);
     hints_remove(watch->context->hints, watch);
     history_cancel(watch->reading);
     watch->reading = NULL;

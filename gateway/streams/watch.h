@@ -2,8 +2,8 @@
  *
  * Pub/sub only announces; the log is the truth. A watch knows how far its streams have come and compares that with what the
  * channel announces: the next number is delivered, an old one is dropped, and where numbers are missing it reads the log from
- * its place on. It also reads when the subscription was confirmed again after a break, and after every tail_check_ms of silence,
- * which finds a lost last message. Messages are never buffered: while a read is on its way, only the highest number is kept.
+ * its place on. It also reads when the subscription was confirmed again after a break, and where tails.h has found, after a silence,
+ * that the last message was lost. Messages are never buffered: while a read is on its way, only the highest number is kept.
  *
  * The place is that of the live stream which is furthest behind. Whoever is further drops what it has, so a stream that
  * joins behind the others is served by the same read as everybody.
@@ -31,14 +31,15 @@ struct history_call;
 struct latency;
 struct redis;
 struct stream;
+struct tails;
 
 TAILQ_HEAD(stream_list, stream);
 
 /* What all watches of a hub share. */
 struct watch_context {
     struct redis *commands;
-    struct timeouts *tail_checks; /* of watch->tail; calls watch_on_silence */
-    struct hints *hints;          /* of watch->hint; calls watch_on_place */
+    struct tails *tails; /* of watch->tail; finds watch_on_difference's */
+    struct hints *hints; /* of watch->hint; calls watch_on_place */
     struct latency *latency;
 };
 
@@ -68,7 +69,7 @@ void watch_stop(struct watch *watch); /* nothing happens to it any more; it can 
 
 void watch_on_subscribed(struct watch *watch);
 void watch_on_message(struct watch *watch, const char *element, size_t len);
-void watch_on_silence(struct timeout *tail, void *unused);
+void watch_on_difference(struct watch *watch); /* after a silence: the log is not what the streams have */
 void watch_on_commands_ready(struct watch *watch);
 
 /* What the store said of the task: a stream that is to go live, or a read, was told. */

@@ -1,11 +1,14 @@
 """The gateway's streams: a real Redis, and a worker that is this test, so that every event comes exactly when the test says so."""
 
+import collections
 import concurrent.futures
+import contextlib
 import json
 import re
 import unittest
 
 from gateway_case import NEVER, GatewayTest, HeldReplies
+from support.command_log import CommandLog
 from support.http_client import Connection, Cut, EventStream, fetch
 from support.processes import Deadline, eventually
 from support.scripts import PREFIX
@@ -304,6 +307,18 @@ class Silence(GatewayTest):
             for viewer in (stream, other):
                 done, = viewer.to_end()
                 self.assertEqual((done.event, done.n), ("done", 2))
+
+    def test_many_silent_streams_are_compared_with_their_logs_in_few_calls(self):
+        count, counts = 300, collections.Counter()
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK="500ms")
+        self.run_script.load()
+        with contextlib.ExitStack() as streams, CommandLog(self.world.redis.address, self.run_script) as log:
+            for n in range(count):
+                streams.enter_context(gateway.generate(f"t{n}")).until("start")
+            log.counts()
+            eventually(lambda: counts.update(log.counts()) or counts["tails"] >= 10, "silences are compared")
+        self.assertEqual(counts["read"], 0)
+        self.assertLess(counts["tails"], count)
 
     def test_a_gap_is_filled_at_once(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)

@@ -15,7 +15,7 @@ HOSTILE = [
 
 
 class Looks(ScriptTest):
-    """READ, STATUS, READY."""
+    """READ, TAILS, STATUS, READY."""
 
     def given(self):
         epoch = self.submit()[1]
@@ -33,6 +33,15 @@ class Looks(ScriptTest):
 
     def test_read_of_no_task(self):
         self.assert_changes_nothing([b"NONE"], "read", "public.t1", 1)
+
+    def test_tails_names_those_whose_log_is_not_what_viewers_have(self):
+        epoch, _ = self.given()
+        cases = {"the same": (epoch, 3, []), "a longer log": (epoch, 2, [b"public.t1"]), "a shorter log": (epoch, 4, [b"public.t1"]),
+                 "another epoch": (int(epoch) - 1, 3, [b"public.t1"])}
+        for name, (known, length, differ) in cases.items():
+            with self.subTest(name):
+                self.assert_changes_nothing(differ, "tails", "public.t1", known, length)
+        self.assert_changes_nothing([b"public.gone", b"public.t1"], "tails", "public.gone", epoch, 3, "public.t1", epoch, 3, "public.t1", epoch, 9)
 
     def status(self):
         word, position, images, failed, result, *flat = self.run_script("status", "public.t1")

@@ -1,0 +1,165 @@
+#include "gateway/streams/tails.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/decimal.h"
+#include "common/keys.h"
+#include "common/loop.h"
+#include "common/redis/script.h"
+#include "common/timeouts.h"
+#include "gateway/streams/watch.h"
+
+enum { ARGS = 3 }; /* of a watch: id, epoch, length */
+
+/* A comparison under way. */
+struct comparison {
+    TAILQ_ENTRY(comparison) link;
+    struct tails *tails;
+    struct script_run *run;
+};
+
+struct tails {
+    struct tails_config config;
+    struct loop *loop;
+    struct timeouts *silences; /* of watch->tail */
+    struct watch *silent[TAILS_BATCH];
+    size_t count;
+    struct loop_deferred turn;
+    bool turn_waits;
+    TAILQ_HEAD(comparisons, comparison) comparisons;
+};
+
+static void finish(struct comparison *comparison)
+{
+    TAILQ_REMOVE(&comparison->tails->comparisons, comparison, link);
+    free(comparison);
+}
+
+static void on_compared(const redisReply *reply, int err, void *arg)
+{
+    struct comparison *comparison = arg;
+    struct tails *tails = comparison->tails;
+
+    finish(comparison);
+    for (size_t i = 0; !err && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
+        const char *full_id = script_text(reply, i, NULL);
+
+        if (full_id)
+            tails->config.on_differs(full_id, tails->config.arg);
+    }
+}
+
+static int send(struct tails *tails, struct comparison *comparison)
+{
+    struct script_arg args[ARGS * TAILS_BATCH];
+    char numbers[2 * TAILS_BATCH][DECIMAL_SIZE], prefix[KEYS_PREFIX_SIZE];
+
+    for (size_t i = 0; i < tails->count; i++) {
+        const struct watch *watch = tails->silent[i];
+        char *epoch = numbers[2 * i], *last = numbers[2 * i + 1];
+
+        args[ARGS * i] = SCRIPT_TEXT(watch->id);
+        args[ARGS * i + 1] = (struct script_arg){epoch, decimal_write(epoch, watch->epoch)};
+        args[ARGS * i + 2] = (struct script_arg){last, decimal_write(last, watch->last)};
+    }
+    keys_prefix(prefix, keys_partition(tails->silent[0]->id, 1));
+    return script_run(
+        tails->config.commands,
+        &(struct script_call){.script = SCRIPT_TAILS, .prefix = prefix, .args = args, .count = ARGS * tails->count},
+        on_compared, comparison, &comparison->run);
+}
+
+static void compare(struct tails *tails)
+{
+    struct comparison *comparison = calloc(1, sizeof(*comparison));
+
+    if (comparison) {
+        comparison->tails = tails;
+        TAILQ_INSERT_TAIL(&tails->comparisons, comparison, link);
+        if (send(tails, comparison))
+            finish(comparison);
+    }
+    tails->count = 0;
+}
+
+static void on_turn(void *arg)
+{
+    struct tails *tails = arg;
+
+    tails->turn_waits = false;
+    if (tails->count)
+        compare(tails);
+}
+
+static void on_silence(struct timeout *tail, void *arg)
+{
+    struct tails *tails = arg;
+    struct watch *watch = container_of(tail, struct watch, tail);
+
+    tails_heard(tails, watch);
+    if (tails->count == TAILS_BATCH)
+        compare(tails);
+    tails->silent[tails->count++] = watch;
+    if (!tails->turn_waits)
+        loop_defer(tails->loop, &tails->turn, on_turn, tails);
+    tails->turn_waits = true;
+}
+
+struct tails *tails_create(struct loop *loop, const struct tails_config *config)
+{
+    struct tails *tails = calloc(1, sizeof(*tails));
+
+    if (!tails)
+        return NULL;
+    tails->config = *config;
+    tails->loop = loop;
+    TAILQ_INIT(&tails->comparisons);
+    tails->silences = timeouts_create(loop, config->silence_ms, on_silence, tails);
+    if (tails->silences)
+        return tails;
+    free(tails);
+    return NULL;
+}
+
+static void release(void *arg)
+{
+    free(arg);
+}
+
+struct tails *tails_destroy(struct tails *tails)
+{
+    struct comparison *comparison;
+
+    if (!tails)
+        return NULL;
+    while ((comparison = TAILQ_FIRST(&tails->comparisons))) {
+        script_cancel(comparison->run);
+        finish(comparison);
+    }
+    timeouts_destroy(tails->silences);
+    tails->count = 0;
+    if (tails->turn_waits)
+        tails->turn.fn = release;
+    else
+        free(tails);
+    return NULL;
+}
+
+void tails_heard(struct tails *tails, struct watch *watch)
+{
+    timeouts_start(tails->silences, &watch->tail);
+}
+
+void tails_remove(struct tails *tails, struct watch *watch)
+{
+    size_t i = 0;
+
+    timeouts_cancel(tails->silences, &watch->tail);
+    while (i < tails->count && tails->silent[i] != watch)
+        i++;
+    if (i < tails->count)
+        tails->silent[i] = tails->silent[--tails->count];
+}

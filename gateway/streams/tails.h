@@ -1,0 +1,35 @@
+/* tails - finds the watches that have missed the last message
+ *
+ * Pub/sub may lose a message, and where it was the last one, no gap tells. So a watch that has heard nothing for a while is compared
+ * with its log. Those that have become silent in the same turn go together, TAILS_BATCH in one call (script TAILS): Redis names the few that
+ * differ, and a hundred thousand idle streams cost it some hundred calls a second. The comparison is repeated after each silence;
+ * so where a call fails, nothing more needs to be done.
+ *
+ * Ownership: the hub's; borrows the watches, which leave before they go.   Threads: loop thread only.   Units: ms.
+ */
+#ifndef ARKRELAY_GATEWAY_STREAMS_TAILS_H
+#define ARKRELAY_GATEWAY_STREAMS_TAILS_H
+
+#include <stdint.h>
+
+struct loop;
+struct redis;
+struct tails;
+struct watch;
+
+enum { TAILS_BATCH = 128 };
+
+struct tails_config {
+    struct redis *commands; /* borrowed */
+    int64_t silence_ms;
+    void (*on_differs)(const char *full_id, void *arg); /* the watch may be gone meanwhile */
+    void *arg;
+};
+
+struct tails *tails_create(struct loop *loop, const struct tails_config *config); /* NULL when out of memory */
+struct tails *tails_destroy(struct tails *tails); /* accepts NULL; every watch has left; returns NULL */
+
+void tails_heard(struct tails *tails, struct watch *watch); /* its silence begins anew; also to join */
+void tails_remove(struct tails *tails, struct watch *watch);
+
+#endif
