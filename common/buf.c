@@ -1,15 +1,16 @@
 #include "common/buf.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/decimal.h"
 #include "common/utf8.h"
 
-enum { FIRST_CAPACITY = 64 };
+enum { FIRST_CAPACITY = 256, HEX_DIGITS_MAX = 16 };
 
 #define REPLACEMENT "\xef\xbf\xbd" /* U+FFFD */
 
@@ -32,26 +33,39 @@ void buf_clear(struct buf *buf)
         buf->data[0] = '\0';
 }
 
-/* Makes room for len more bytes and the NUL; the capacity doubles so that many small writes stay cheap. */
-static int reserve(struct buf *buf, size_t len)
+void buf_cut(struct buf *buf, size_t len)
+{
+    assert(len <= buf->len);
+    buf->len = len;
+    buf->error = 0;
+    if (buf->data)
+        buf->data[len] = '\0';
+}
+
+/* The capacity doubles so that many small writes stay cheap. */
+static int grow(struct buf *buf, size_t len)
 {
     size_t cap = buf->cap ? buf->cap : FIRST_CAPACITY;
     char *data;
 
-    if (buf->error)
-        return buf->error;
-    if (len > buf->max - buf->len)
-        return buf->error = ERR_TOO_LONG;
     while (cap < buf->len + len + 1)
         cap *= 2;
-    if (cap == buf->cap)
-        return 0;
     data = realloc(buf->data, cap);
     if (!data)
         return buf->error = ERR_NO_MEMORY;
     buf->data = data;
     buf->cap = cap;
     return 0;
+}
+
+/* Makes room for len more bytes and the NUL. */
+static int reserve(struct buf *buf, size_t len)
+{
+    if (buf->error)
+        return buf->error;
+    if (len > buf->max - buf->len)
+        return buf->error = ERR_TOO_LONG;
+    return buf->len + len < buf->cap ? 0 : grow(buf, len);
 }
 
 void buf_add(struct buf *buf, const void *data, size_t len)
@@ -76,20 +90,38 @@ void buf_add_char(struct buf *buf, char c)
 
 void buf_add_int(struct buf *buf, int64_t value)
 {
-    buf_addf(buf, "%" PRId64, value);
+    char text[DECIMAL_SIZE];
+
+    buf_add(buf, text, decimal_write(text, value));
+}
+
+void buf_add_hex(struct buf *buf, uint64_t value)
+{
+    char digits[HEX_DIGITS_MAX];
+    size_t at = sizeof(digits);
+
+    do {
+        digits[--at] = "0123456789abcdef"[value & 0xf];
+        value >>= 4;
+    } while (value);
+    buf_add(buf, digits + at, sizeof(digits) - at);
 }
 
 void buf_addf(struct buf *buf, const char *format, ...)
 {
+    size_t room = buf->error ? 0 : buf->cap - buf->len;
     va_list args, again;
     int len;
 
     va_start(args, format);
     va_copy(again, args);
-    len = vsnprintf(NULL, 0, format, args);
+    len = vsnprintf(room ? buf->data + buf->len : NULL, room, format, args);
     if (len >= 0 && !reserve(buf, (size_t)len)) {
-        (void)vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
+        if ((size_t)len >= room)
+            (void)vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
         buf->len += (size_t)len;
+    } else if (room) {
+        buf->data[buf->len] = '\0'; /* nothing was added */
     }
     va_end(again);
     va_end(args);
@@ -108,27 +140,65 @@ static void add_escaped(struct buf *buf, unsigned char c)
     }
 }
 
+enum { WORD = sizeof(uint64_t) };
+
+#define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
+
+/* In each word the highest bits tell where a byte is; a borrow may set further ones above such a byte, never the first. */
+static uint64_t below(uint64_t word, uint8_t c)
+{
+    return (word - EACH_BYTE(c)) & ~word;
+}
+
+static uint64_t equal(uint64_t word, uint8_t c)
+{
+    return below(word ^ EACH_BYTE(c), 1);
+}
+
+/* Whether a word's bytes all stand for themselves in a JSON string. */
+static bool is_plain_word(const char *text)
+{
+    uint64_t word;
+
+    memcpy(&word, text, WORD);
+    return !((word | below(word, 0x20) | equal(word, '"') | equal(word, '\\') | equal(word, 0x7f)) & EACH_BYTE(0x80));
+}
+
+/* How many bytes at the front stand in a JSON string as they are. */
+static size_t plain_length(const char *text, size_t len)
+{
+    size_t at = 0;
+
+    while (at < len) {
+        unsigned char c = (unsigned char)text[at];
+        bool in_words = len - at >= WORD && is_plain_word(text + at);
+        size_t step = in_words ? WORD : utf8_char_len(text + at, len - at);
+
+        if (!step || c < 0x20 || c == '"' || c == '\\' || c == 0x7f)
+            break;
+        at += step;
+    }
+    return at;
+}
+
 void buf_add_json(struct buf *buf, const char *text, size_t len)
 {
-    size_t from = 0, at = 0;
+    size_t at = 0;
 
     buf_add_char(buf, '"');
     while (at < len) {
-        unsigned char c = (unsigned char)text[at];
-        size_t step = utf8_char_len(text + at, len - at);
+        size_t plain = plain_length(text + at, len - at);
 
-        if (step && c >= 0x20 && c != '"' && c != '\\' && c != 0x7f) {
-            at += step;
-            continue;
-        }
-        buf_add(buf, text + from, at - from);
-        if (step)
-            add_escaped(buf, c);
+        buf_add(buf, text + at, plain);
+        at += plain;
+        if (at == len)
+            break;
+        if (utf8_char_len(text + at, len - at))
+            add_escaped(buf, (unsigned char)text[at]);
         else
             buf_add_text(buf, REPLACEMENT);
-        from = ++at;
+        at++;
     }
-    buf_add(buf, text + from, len - from);
     buf_add_char(buf, '"');
 }
 

@@ -28,6 +28,7 @@ void buf_add(struct buf *buf, const void *data, size_t len);
 void buf_add_text(struct buf *buf, const char *text);
 void buf_add_char(struct buf *buf, char c);
 void buf_add_int(struct buf *buf, int64_t value);
+void buf_add_hex(struct buf *buf, uint64_t value); /* lower case, no leading zeros */
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Adds `text` as a JSON string with its quotes. UTF-8 passes as it is, a byte that is none becomes U+FFFD; control bytes, the
@@ -38,6 +39,9 @@ void buf_add_json(struct buf *buf, const char *text, size_t len);
 void buf_fail(struct buf *buf, int err);
 
 void buf_drop_front(struct buf *buf, size_t len); /* forgets the first len bytes; len is at most buf->len */
+
+/* Back to the first len bytes (at most buf->len), and to before the error that came behind them. */
+void buf_cut(struct buf *buf, size_t len);
 
 int buf_error(const struct buf *buf) MUST_CHECK;
 const char *buf_text(const struct buf *buf); /* "" when empty; valid until the next write */

@@ -12,8 +12,9 @@ enum { SIGNALS = 2 };
 struct loop {
     struct event_base *base;
 
+    bool stopped;
+
     struct loop_deferred *deferred, **deferred_end;
-    struct event *run_deferred;
 
     int wakeup_fd; /* -1 until loop_on_wakeup */
     struct event *wakeup;
@@ -30,7 +31,8 @@ struct loop {
     void *reload_arg;
 };
 
-/* Takes the whole list first: what is deferred meanwhile belongs to the turn after. */
+/* Takes the whole list first: what is deferred meanwhile belongs to the turn after, so that nobody who defers again and again keeps the
+ * sockets waiting. */
 static void run_deferred(struct loop *loop)
 {
     struct loop_deferred *entry = loop->deferred;
@@ -43,13 +45,6 @@ static void run_deferred(struct loop *loop)
         entry->fn(entry->arg);
         entry = next;
     }
-}
-
-static void on_deferred(evutil_socket_t fd, short what, void *arg)
-{
-    (void)fd;
-    (void)what;
-    run_deferred(arg);
 }
 
 /* Sockets are watched for edges. Without memory for epoll, libevent would take another method, which knows none. */
@@ -74,9 +69,16 @@ struct loop *loop_create(void)
     loop->wakeup_fd = -1;
     loop->deferred_end = &loop->deferred;
     loop->base = create_base();
-    if (loop->base && !loop_reserve_timers(loop, LOOP_TIMERS))
-        loop->run_deferred = evtimer_new(loop->base, on_deferred, loop);
-    return loop->run_deferred ? loop : loop_destroy(loop);
+    if (!loop->base || loop_reserve_timers(loop, LOOP_TIMERS))
+        return loop_destroy(loop);
+    return loop;
+}
+
+static void on_nothing(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    (void)arg;
 }
 
 /* libevent keeps the room that its timers once took up. */
@@ -89,7 +91,7 @@ int loop_reserve_timers(struct loop *loop, size_t count)
     while (events && added < count) {
         struct event *event = (struct event *)(void *)(events + added * size);
 
-        if (evtimer_assign(event, loop->base, on_deferred, loop) || evtimer_add(event, &later))
+        if (evtimer_assign(event, loop->base, on_nothing, NULL) || evtimer_add(event, &later))
             break;
         added++;
     }
@@ -114,8 +116,6 @@ struct loop *loop_destroy(struct loop *loop)
         event_free(loop->wakeup);
     if (loop->wakeup_fd >= 0)
         close(loop->wakeup_fd);
-    if (loop->run_deferred)
-        event_free(loop->run_deferred);
     if (loop->base) {
         /* A bufferevent that was freed goes only when its deferred callback has had its turn. */
         (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
@@ -130,28 +130,36 @@ struct event_base *loop_base(struct loop *loop)
     return loop->base;
 }
 
+/* The end of a turn is ours: libevent 2.1 has no place for work behind all callbacks of a turn but a timer of no time, which costs
+ * another look at the sockets. */
+void loop_turn(struct loop *loop, bool wait)
+{
+    int how = wait && !loop->deferred ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
+
+    loop->stopped = false;
+    (void)event_base_loop(loop->base, how | EVLOOP_NO_EXIT_ON_EMPTY);
+    if (!loop->stopped)
+        run_deferred(loop);
+}
+
 void loop_run(struct loop *loop)
 {
-    (void)event_base_loop(loop->base, EVLOOP_NO_EXIT_ON_EMPTY);
+    do
+        loop_turn(loop, true);
+    while (!loop->stopped);
 }
 
 void loop_stop(struct loop *loop)
 {
+    loop->stopped = true;
     (void)event_base_loopbreak(loop->base);
 }
 
-/* A timer of no time, because libevent runs what event_active() adds within the same turn: who defers again and again would
- * keep every socket waiting. Only a timer can fail, for want of memory; then rather that than not at all. */
 void loop_defer(struct loop *loop, struct loop_deferred *entry, loop_fn *fn, void *arg)
 {
-    static const struct timeval at_once = {0, 0};
-    bool is_first = !loop->deferred;
-
     *entry = (struct loop_deferred){.fn = fn, .arg = arg};
     *loop->deferred_end = entry;
     loop->deferred_end = &entry->next;
-    if (is_first && evtimer_add(loop->run_deferred, &at_once))
-        event_active(loop->run_deferred, 0, 0);
 }
 
 static void on_wakeup_fd(evutil_socket_t fd, short what, void *arg)

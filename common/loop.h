@@ -8,6 +8,7 @@
 #ifndef ARKRELAY_LOOP_H
 #define ARKRELAY_LOOP_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -28,11 +29,15 @@ struct event_base *loop_base(struct loop *loop);
 enum { LOOP_TIMERS = 128 };
 int loop_reserve_timers(struct loop *loop, size_t count) MUST_CHECK;
 
-void loop_run(struct loop *loop);  /* until loop_stop, called from one of the loop's own callbacks */
-void loop_stop(struct loop *loop); /* after the current callback; what was deferred then runs in loop_destroy */
+void loop_run(struct loop *loop);  /* turn after turn, until loop_stop is called from one of the loop's own callbacks */
+void loop_stop(struct loop *loop); /* after the current callback; what is deferred then runs in loop_destroy */
 
-/* Runs fn(arg) on the next turn, in the order of the calls: the place to free what is still on the stack. Never fails:
- * `entry` is the caller's memory, usually a member of the object that is going. */
+/* One turn: what has happened, and then what was deferred. With `wait` it waits for the first thing to happen. */
+void loop_turn(struct loop *loop, bool wait);
+
+/* Runs fn(arg) at the end of the turn, in the order of the calls; from there, at the end of the next one. The place to free what is
+ * still on the stack, and to do once what many callbacks asked for. Never fails: `entry` is the caller's memory, usually a
+ * member of the object that is going. */
 struct loop_deferred {
     struct loop_deferred *next;
     loop_fn *fn;

@@ -1,4 +1,4 @@
-#include "common/http/transport.h"
+#include "common/transport.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -15,7 +15,6 @@ static ssize_t failure(SSL *ssl, int answer)
     bool is_plain =
         ERR_GET_LIB(ERR_peek_error()) == ERR_LIB_SSL && ERR_GET_REASON(ERR_peek_error()) == SSL_R_HTTP_REQUEST;
 
-    ERR_clear_error();
     if (error == SSL_ERROR_ZERO_RETURN)
         return 0;
     if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)

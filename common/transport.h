@@ -1,4 +1,4 @@
-/* http/transport - the bytes of one connection, plain or under TLS (private to http/)
+/* transport - the bytes of one connection, plain or under TLS
  *
  * Every call takes the socket, which does not block, and its session; a session of NULL means plain. They answer as recv(2) and
  * send(2) do: -1 with EAGAIN means that the socket has to be ready again, whichever way it is asked to be. The socket has to be
@@ -7,10 +7,12 @@
  * Whoever reads under edge-triggering reads until EAGAIN, or comes back without being called: the session may hold bytes that the
  * socket no longer announces.
  *
+ * After EPROTO OpenSSL's queue of errors, which every call empties first, tells what was wrong.
+ *
  * OpenSSL writes with write(2): the process ignores SIGPIPE.
  */
-#ifndef ARKRELAY_HTTP_TRANSPORT_H
-#define ARKRELAY_HTTP_TRANSPORT_H
+#ifndef ARKRELAY_TRANSPORT_H
+#define ARKRELAY_TRANSPORT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -11,7 +11,7 @@
 
 #include "common/clock.h"
 #include "common/http/address.h"
-#include "common/http/transport.h"
+#include "common/transport.h"
 
 enum { REQUEST_MAX = 512 };
 

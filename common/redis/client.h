@@ -1,7 +1,6 @@
 /* redis/client - one connection to Redis on an event loop
  *
- * Transport, deadlines and reconnecting are ours, on a bufferevent; hiredis formats commands and parses replies
- * (redisFormatCommandArgv, redisReader). RESP2. A reply that nobody expects ends the connection, never the process.
+ * Transport, deadlines and reconnecting are ours; hiredis parses replies (redisReader). RESP2. A reply that nobody expects ends the connection, never the process.
  *
  * The client connects by itself from creation on and again whenever the connection breaks, after a jittered backoff. After each
  * connect it sends AUTH, SELECT and CLIENT SETNAME as the address asks, and a PING; when that is answered it is ready. Commands are

@@ -1,10 +1,10 @@
 #include "common/redis/connection.h"
 
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/clock.h"
+#include "common/redis/wire.h"
 
 /* Bytes that have to come within a deadline for the next one to begin: a server that dribbles does not hold us for ever. */
 enum { PROGRESS = 16 * 1024 };
@@ -46,20 +46,30 @@ void command_heard(struct redis *redis, size_t len)
     redis->patient_until_ms = clock_monotonic_ms() + redis->config.command_timeout_ms;
 }
 
+static void add_header(struct buf *out, char kind, size_t value)
+{
+    buf_add_char(out, kind);
+    buf_add_int(out, (int64_t)value);
+    buf_add(out, "\r\n", 2);
+}
+
+/* An array of bulk strings, in the form of the Redis serialization protocol, https://redis.io/docs/reference/protocol-spec/. Half a
+ * command never leaves: where there is no room for all of it, none of it stays. */
 static int write_command(struct redis *redis, const struct redis_command *command)
 {
-    size_t waiting = evbuffer_get_length(bufferevent_get_output(redis->bev));
-    char *bytes;
-    long long len = redisFormatCommandArgv(&bytes, command->argc, command->argv, command->lengths);
-    int err = 0;
+    struct buf *out = wire_output(redis->wire);
+    size_t before = out->len;
+    int err;
 
-    if (len < 0)
-        return ERR_NO_MEMORY;
-    if ((size_t)len > redis->config.output_max || waiting > redis->config.output_max - (size_t)len)
-        err = ERR_TOO_LONG;
-    else if (bufferevent_write(redis->bev, bytes, (size_t)len))
-        err = ERR_NO_MEMORY;
-    redisFreeCommand(bytes);
+    add_header(out, '*', (size_t)command->argc);
+    for (int i = 0; i < command->argc; i++) {
+        add_header(out, '$', command->lengths[i]);
+        buf_add(out, command->argv[i], command->lengths[i]);
+        buf_add(out, "\r\n", 2);
+    }
+    err = buf_error(out);
+    if (err)
+        buf_cut(out, before);
     return err;
 }
 

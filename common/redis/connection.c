@@ -2,9 +2,6 @@
 
 #include <assert.h>
 #include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
 #include <event2/event.h>
 #include <inttypes.h>
 #include <openssl/ssl.h>
@@ -20,9 +17,10 @@
 #include "common/redis/replies.h"
 #include "common/redis/sentinel.h"
 #include "common/redis/tls.h"
+#include "common/redis/wire.h"
 #include "common/shared_metrics.h"
 
-enum { REPLY_MAX = 256 * 1024 * 1024 };
+enum { REPLY_MAX = 256 * 1024 * 1024, PIECE = 4096 };
 
 #define BIT(state) (1u << (state))
 
@@ -67,9 +65,7 @@ static void hang_up(struct redis *redis)
     redis->patient_until_ms = 0;
     redis->sentinel = sentinel_cancel(redis->sentinel);
     redis->dial = dial_cancel(redis->dial);
-    if (redis->bev)
-        bufferevent_free(redis->bev);
-    redis->bev = NULL;
+    redis->wire = wire_close(redis->wire);
     redis->replies = replies_destroy(redis->replies);
     redis->calls.subscribed = redis->subscriber = false;
 }
@@ -135,7 +131,7 @@ static void take_reply(struct redis *redis, const redisReply *reply)
     if (!give_up || redis->state != REDIS_GREETING)
         err = calls_answer(&redis->calls, reply, &redis->config.events, redis->config.arg);
 
-    if (!redis->bev) /* a callback has ended the connection */
+    if (!redis->wire) /* a callback has ended the connection */
         return;
     if (give_up || err == ERR_REFUSED)
         redis_connection_lose(redis, level, ERR_LOST, reply->str);
@@ -145,7 +141,7 @@ static void take_reply(struct redis *redis, const redisReply *reply)
 
 static void take_replies(struct redis *redis)
 {
-    while (redis->bev) {
+    while (redis->wire) {
         redisReply *reply;
 
         if (replies_next(redis->replies, &reply)) {
@@ -159,22 +155,22 @@ static void take_replies(struct redis *redis)
     }
 }
 
-/* Piece by piece, as libevent holds it: the reader moves what it has not parsed yet, which a large piece makes expensive. */
-static void on_read(struct bufferevent *bev, void *arg)
+/* Piece by piece: the reader moves what it has not parsed yet, which a large piece makes expensive. */
+static void on_bytes(const char *bytes, size_t len, void *arg)
 {
     struct redis *redis = arg;
-    struct evbuffer *input = bufferevent_get_input(bev);
-    size_t len;
 
-    while (redis->bev && (len = evbuffer_get_contiguous_space(input)) > 0) {
-        int err = replies_feed(redis->replies, evbuffer_pullup(input, (ev_ssize_t)len), len);
+    while (len && redis->wire) {
+        size_t piece = len < PIECE ? len : PIECE;
+        int err = replies_feed(redis->replies, bytes, piece);
 
-        evbuffer_drain(input, len);
-        command_heard(redis, len);
+        command_heard(redis, piece);
         if (err)
             redis_connection_lose(redis, LOG_ERROR, ERR_LOST, replies_why(redis->replies));
         else
             take_replies(redis);
+        bytes += piece;
+        len -= piece;
     }
 }
 
@@ -201,41 +197,32 @@ void redis_connection_ready(struct redis *redis)
         redis->config.events.on_ready(redis->config.arg);
 }
 
-static void on_event(struct bufferevent *bev, short what, void *arg)
+static void on_open(void *arg)
 {
-    struct redis *redis = arg;
-    char why[REDIS_WHY_SIZE];
-    bool act = false;
-
-    snprintf(why, sizeof(why), "%s", what & BEV_EVENT_EOF ? "closed by the server" : strerror(EVUTIL_SOCKET_ERROR()));
-    if (what & BEV_EVENT_CONNECTED) {
-        greet(redis);
-        return;
-    }
-    if (redis->config.address->tls)
-        act = tls_explain(bev, why, sizeof(why));
-    redis_connection_lose(redis, act ? LOG_ERROR : LOG_WARN, ERR_LOST, why);
+    greet(arg);
 }
 
-/* Callbacks are deferred, so that none of them runs from inside a write. */
-static struct bufferevent *open_transport(struct redis *redis, int fd, const char **why)
+static void on_end(const char *why, bool is_certificate, void *arg)
 {
-    const int options = BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS;
-    struct event_base *base = loop_base(redis->loop);
-    struct bufferevent *bev;
-    SSL *ssl;
+    redis_connection_lose(arg, is_certificate ? LOG_ERROR : LOG_WARN, ERR_LOST, why);
+}
 
+static struct wire *open_wire(struct redis *redis, int fd, const char **why)
+{
+    static const struct wire_events events = {.on_open = on_open, .on_bytes = on_bytes, .on_end = on_end};
+    SSL *ssl = NULL;
+    struct wire *wire;
+
+    if (redis->config.address->tls) {
+        ssl = tls_create(redis->config.address, why);
+        if (!ssl)
+            return NULL;
+    }
     *why = "out of memory";
-    if (!redis->config.address->tls)
-        return bufferevent_socket_new(base, fd, options);
-    ssl = tls_create(redis->config.address, why);
-    if (!ssl)
-        return NULL;
-    *why = "out of memory";
-    bev = bufferevent_openssl_socket_new(base, fd, ssl, BUFFEREVENT_SSL_CONNECTING, options);
-    if (bev)
-        bufferevent_openssl_set_allow_dirty_shutdown(bev, 1);
-    return bev;
+    wire = wire_open(redis->loop, fd, ssl, redis->config.output_max, &events, redis);
+    if (!wire)
+        SSL_free(ssl);
+    return wire;
 }
 
 static void on_dialed(int fd, const char *why, void *arg)
@@ -248,15 +235,12 @@ static void on_dialed(int fd, const char *why, void *arg)
         return;
     }
     redis->replies = replies_create(redis->config.reply_max ? redis->config.reply_max : REPLY_MAX);
-    redis->bev = redis->replies ? open_transport(redis, fd, &why) : NULL;
-    if (!redis->bev) {
+    redis->wire = redis->replies ? open_wire(redis, fd, &why) : NULL;
+    if (!redis->wire) {
         close(fd);
         redis_connection_lose(redis, LOG_ERROR, ERR_LOST, redis->replies ? why : "out of memory");
         return;
     }
-    bufferevent_setcb(redis->bev, on_read, NULL, on_event, redis);
-    (void)bufferevent_set_max_single_write(redis->bev, redis->config.output_max); /* a turn's commands in one write */
-    bufferevent_enable(redis->bev, EV_READ | EV_WRITE);
     if (redis->config.address->tls)
         enter(redis, REDIS_HANDSHAKE, "connected");
     else
@@ -321,7 +305,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         redis_connection_lose(redis, LOG_WARN, ERR_LOST, "no connection in time");
         break;
     case REDIS_READY: /* after a long stall, what has arrived meanwhile is still waiting for its callback */
-        on_read(redis->bev, redis);
+        wire_read(redis->wire);
         if (redis->state == REDIS_READY)
             command_check_deadline(redis);
         break;

@@ -1,6 +1,6 @@
 /* redis/connection - the inside of a client: the states of its connection, and the parts that move it
  *
- * connection.c owns the socket and the states, greeting.c says hello, command.c writes commands and watches their deadlines;
+ * connection.c owns the states, wire.c the socket, greeting.c says hello, command.c writes commands and watches their deadlines;
  * client.c is what others see. Private to these four.
  */
 #ifndef ARKRELAY_REDIS_CONNECTION_H
@@ -15,11 +15,11 @@
 #include "common/redis/calls.h"
 #include "common/redis/client.h"
 
-struct bufferevent;
 struct dial;
 struct event;
 struct replies;
 struct sentinel;
+struct wire;
 
 /*      .--------------------------------------------------------------.
  *      v                                                              |
@@ -49,8 +49,8 @@ struct redis {
     struct redis_address found; /* what they said; borrows the name */
     char found_host[REDIS_HOST_SIZE];
     struct dial *dial;       /* DIALING */
-    struct bufferevent *bev; /* HANDSHAKE to READY */
-    struct replies *replies; /* as bev */
+    struct wire *wire;       /* HANDSHAKE to READY */
+    struct replies *replies; /* as wire */
     struct calls calls;
     bool subscriber;          /* this connection has been asked to subscribe */
     size_t heard;             /* bytes since patient_until_ms was set */

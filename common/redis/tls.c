@@ -1,8 +1,6 @@
 #include "common/redis/tls.h"
 
 #include <arpa/inet.h>
-#include <event2/bufferevent.h>
-#include <event2/bufferevent_ssl.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509v3.h>
@@ -30,6 +28,8 @@ static SSL_CTX *create_context(const char *ca_file, const char **why)
     if (!(own ? SSL_CTX_load_verify_locations(context, ca_file, NULL) : SSL_CTX_set_default_verify_paths(context)))
         goto failed;
     SSL_CTX_set_verify(context, SSL_VERIFY_PEER, NULL);
+    SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+    SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF); /* a server that ends says no goodbye */
     return context;
 
 failed:
@@ -64,11 +64,10 @@ SSL *tls_create(const struct redis_address *address, const char **why)
     return ssl;
 }
 
-bool tls_explain(struct bufferevent *bev, char *out, size_t size)
+bool tls_explain(const SSL *ssl, char *out, size_t size)
 {
-    const SSL *ssl = bufferevent_openssl_get_ssl(bev);
-    long verdict = ssl ? SSL_get_verify_result(ssl) : X509_V_OK;
-    unsigned long error = bufferevent_get_openssl_error(bev);
+    long verdict = SSL_get_verify_result(ssl);
+    unsigned long error = ERR_peek_error();
     const char *reason = error ? ERR_reason_error_string(error) : NULL;
 
     if (verdict != X509_V_OK)

@@ -9,7 +9,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct bufferevent;
 struct redis_address;
 struct ssl_st;
 
@@ -18,6 +17,6 @@ struct ssl_st;
 struct ssl_st *tls_create(const struct redis_address *address, const char **why);
 
 /* Why a TLS connection failed, in words; `out` stays as it is when TLS does not know. True when the certificate is to blame. */
-bool tls_explain(struct bufferevent *bev, char *out, size_t size);
+bool tls_explain(const struct ssl_st *ssl, char *out, size_t size);
 
 #endif

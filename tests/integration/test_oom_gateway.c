@@ -109,7 +109,7 @@ static void submit_and_cancel(void)
 
 static void turn(void)
 {
-    (void)event_base_loop(loop_base(world.gateway->loop), EVLOOP_NONBLOCK);
+    loop_turn(world.gateway->loop, false);
 }
 
 /* Memory may have cost the gateway its connections to Redis. */
@@ -120,7 +120,7 @@ static void await_redis(void)
     while (!redis_is_ready(world.gateway->commands) || !hub_is_ready(world.gateway->hub)) {
         if (clock_monotonic_ms() > deadline_ms)
             fail_msg("Redis is not connected again");
-        (void)event_base_loop(loop_base(world.gateway->loop), EVLOOP_ONCE);
+        loop_turn(world.gateway->loop, true);
     }
 }
 

@@ -206,7 +206,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
         world.late = false;                                                                                            \
         evtimer_add(world.deadline, &limit);                                                                           \
         while (!(condition)) {                                                                                         \
-            event_base_loop(loop_base(world.loop), EVLOOP_ONCE);                                                       \
+            loop_turn(world.loop, true);                                                                               \
             if (world.late)                                                                                            \
                 fail_msg("nothing more happens");                                                                      \
         }                                                                                                              \

@@ -75,7 +75,7 @@ static int stop(void **state)
 
     evdns_close_server_port(world->server);
     for (int i = 0; i < 4; i++) /* what was cancelled comes to its end */
-        event_base_loop(loop_base(world->loop), EVLOOP_NONBLOCK);
+        loop_turn(world->loop, false);
     loop_destroy(world->loop);
     unlink(world->resolv_conf);
     free(world);
@@ -102,7 +102,7 @@ static void ask(struct world *world, const char *resolv_conf, const char *host)
     assert_non_null(lookup_start(world->loop, resolv_conf, host, on_found, world));
     assert_int_equal(world->found + world->failed, 0); /* never from inside */
     while (!world->found && !world->failed)
-        event_base_loop(loop_base(world->loop), EVLOOP_ONCE);
+        loop_turn(world->loop, true);
 }
 
 static void a_name_has_its_addresses(void **state)
@@ -146,12 +146,12 @@ static void a_lookup_can_be_cancelled_at_any_time(void **state)
 
             world->found = 0;
             for (int turn = 0; turn < turns && !world->found; turn++)
-                event_base_loop(loop_base(world->loop), EVLOOP_NONBLOCK);
+                loop_turn(world->loop, false);
             if (!world->found)
                 lookup_cancel(lookup);
             world->found = 0;
             for (int turn = 0; turn < 10; turn++)
-                event_base_loop(loop_base(world->loop), EVLOOP_NONBLOCK);
+                loop_turn(world->loop, false);
             assert_int_equal(world->found + world->failed, 0);
         }
     }

@@ -23,7 +23,7 @@
 #include "common/clock.h"
 #include "common/http/address.h"
 #include "common/http/tls.h"
-#include "common/http/transport.h"
+#include "common/transport.h"
 #include "common/loop.h"
 #include "tests/support/certificates.h"
 
@@ -194,7 +194,7 @@ void http_fixture_end(struct http_fixture *fixture)
 void http_fixture_turn(struct http_fixture *fixture, int turns)
 {
     for (int i = 0; i < turns; i++)
-        (void)event_base_loop(loop_base(fixture->loop), EVLOOP_NONBLOCK);
+        loop_turn(fixture->loop, false);
 }
 
 void http_fixture_wait(struct http_fixture *fixture, const int *counter, int value)

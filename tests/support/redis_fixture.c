@@ -148,7 +148,7 @@ void fixture_connect(struct fixture *fixture)
 
 void fixture_turn(struct fixture *fixture)
 {
-    event_base_loop(loop_base(fixture->loop), EVLOOP_ONCE);
+    loop_turn(fixture->loop, true);
 }
 
 int fixture_teardown(void **state)

@@ -105,7 +105,7 @@ static void assert_accepts(struct loop *loop, const struct http_server *server)
 
     assert_int_equal(http_address_parse(http_server_address(server), &address, &why), 0);
     assert_int_equal(connect(fd, (const struct sockaddr *)&address.storage, address.len), 0);
-    (void)event_base_loop(loop_base(loop), EVLOOP_NONBLOCK);
+    loop_turn(loop, false);
     assert_int_equal(http_server_connections(server), 1);
     close(fd);
 }
