@@ -94,18 +94,33 @@ static void on_turn(void *arg)
         compare(tails);
 }
 
-static void on_silence(struct timeout *tail, void *arg)
+static void drop(struct tails *tails, const struct watch *watch)
 {
-    struct tails *tails = arg;
-    struct watch *watch = container_of(tail, struct watch, tail);
+    size_t i = 0;
 
-    tails_heard(tails, watch);
+    while (i < tails->count && tails->silent[i] != watch)
+        i++;
+    if (i < tails->count)
+        tails->silent[i] = tails->silent[--tails->count];
+}
+
+static void add(struct tails *tails, struct watch *watch)
+{
+    drop(tails, watch);
     if (tails->count == TAILS_BATCH)
         compare(tails);
     tails->silent[tails->count++] = watch;
     if (!tails->turn_waits)
         loop_defer(tails->loop, &tails->turn, on_turn, tails);
     tails->turn_waits = true;
+}
+
+static void on_silence(struct timeout *tail, void *arg)
+{
+    struct tails *tails = arg;
+
+    timeouts_start(tails->silences, tail);
+    add(tails, container_of(tail, struct watch, tail));
 }
 
 struct tails *tails_create(struct loop *loop, const struct tails_config *config)
@@ -150,16 +165,17 @@ struct tails *tails_destroy(struct tails *tails)
 
 void tails_heard(struct tails *tails, struct watch *watch)
 {
+    drop(tails, watch);
     timeouts_start(tails->silences, &watch->tail);
+}
+
+void tails_doubt(struct tails *tails, struct watch *watch)
+{
+    add(tails, watch);
 }
 
 void tails_remove(struct tails *tails, struct watch *watch)
 {
-    size_t i = 0;
-
+    drop(tails, watch);
     timeouts_cancel(tails->silences, &watch->tail);
-    while (i < tails->count && tails->silent[i] != watch)
-        i++;
-    if (i < tails->count)
-        tails->silent[i] = tails->silent[--tails->count];
 }

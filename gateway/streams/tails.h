@@ -1,9 +1,9 @@
-/* tails - finds the watches that have missed the last message
+/* tails - finds the watches that have missed messages
  *
  * Pub/sub may lose a message, and where it was the last one, no gap tells. So a watch that has heard nothing for a while is compared
- * with its log. Those that have become silent in the same turn go together, TAILS_BATCH in one call (script TAILS): Redis names the few that
- * differ, and a hundred thousand idle streams cost it some hundred calls a second. The comparison is repeated after each silence;
- * so where a call fails, nothing more needs to be done.
+ * with its log, and so is one that has reason to doubt: its subscription was confirmed after its streams had begun. Those of the same
+ * turn go together, TAILS_BATCH in one call (script TAILS): Redis names the few that differ, and a hundred thousand idle streams cost it
+ * some hundred calls a second. The comparison is repeated after each silence; so where a call fails, nothing more needs to be done.
  *
  * Ownership: the hub's; borrows the watches, which leave before they go.   Threads: loop thread only.   Units: ms.
  */
@@ -29,7 +29,10 @@ struct tails_config {
 struct tails *tails_create(struct loop *loop, const struct tails_config *config); /* NULL when out of memory */
 struct tails *tails_destroy(struct tails *tails); /* accepts NULL; every watch has left; returns NULL */
 
-void tails_heard(struct tails *tails, struct watch *watch); /* its silence begins anew; also to join */
+void tails_heard(struct tails *tails,
+                 struct watch *watch); /* it stands where the channel does: silence begins anew; also to join */
+void tails_doubt(struct tails *tails,
+                 struct watch *watch); /* is compared at the end of this turn, unless it hears before that */
 void tails_remove(struct tails *tails, struct watch *watch);
 
 #endif

@@ -177,8 +177,8 @@ static void read_on(struct watch *watch)
     if (watch->reading || !watch->live)
         return;
     watch->announced = 0;
-    watch->must_read =
-        history_read(watch->context->commands, watch->id, watch->last + 1, on_history, watch, &watch->reading) != 0;
+    if (history_read(watch->context->commands, watch->id, watch->last + 1, on_history, watch, &watch->reading))
+        log_debug("watch", "cannot read the log; trying again after a silence", "task=%s", watch->id);
 }
 
 /* Whoever has what the store does not hold forgets it; then all get the log from its start, and drop what they have. */
@@ -221,7 +221,7 @@ static void on_history(const struct history *history, int err, void *arg)
     if (err == ERR_NOT_FOUND) {
         for_each_live(watch, serve_end, NULL);
     } else if (err) {
-        watch->must_read = true; /* hub_on_commands_ready or the next silence tries again */
+        log_debug("watch", "the log was not read; trying again after a silence", "task=%s", watch->id);
     } else if (history->epoch != watch->epoch || history->length < history->from - 1) {
         reset(watch, &(struct truth){history->epoch, history->length});
     } else if (history->from - 1 > watch->last) {
@@ -238,6 +238,12 @@ static void on_history(const struct history *history, int err, void *arg)
 
 /* -- what happens to it */
 
+static void doubt(struct watch *watch)
+{
+    if (watch->live)
+        tails_doubt(watch->context->tails, watch);
+}
+
 void watch_on_subscribed(struct watch *watch)
 {
     struct stream *stream = TAILQ_FIRST(&watch->streams);
@@ -248,7 +254,7 @@ void watch_on_subscribed(struct watch *watch)
         stream_on_subscribed(stream);
         stream = next;
     }
-    read_on(watch); /* what came before it; nothing to do where no stream has begun */
+    doubt(watch); /* what came before it; nothing to do where no stream has begun */
 }
 
 void watch_on_message(struct watch *watch, const char *element, size_t len)
@@ -266,6 +272,8 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
         restart_tail(watch);
         deliver(watch, &event);
         latency_note(watch->context->latency, began_us, streams);
+    } else if (watch->live && event.n == watch->last) {
+        restart_tail(watch); /* the log came first, and nothing lies between the two */
     } else if (event.n > watch->last) {
         if (event.n > watch->announced)
             watch->announced = event.n;
@@ -280,8 +288,7 @@ void watch_on_difference(struct watch *watch)
 
 void watch_on_commands_ready(struct watch *watch)
 {
-    if (watch->must_read)
-        read_on(watch);
+    doubt(watch); /* what should have been read meanwhile */
 }
 
 void watch_add_live(struct watch *watch, struct stream *stream)
@@ -313,5 +320,4 @@ void watch_remove_live(struct watch *watch)
     hints_remove(watch->context->hints, watch);
     history_cancel(watch->reading);
     watch->reading = NULL;
-    watch->must_read = false;
 }

@@ -56,7 +56,6 @@ struct watch {
     int64_t epoch, last; /* the place */
     int64_t announced;   /* highest number that the channel told since the last read was sent */
     struct history_call *reading;
-    bool must_read; /* a read was due and Redis was away */
     struct timeout tail;
     enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
     struct hint hint;
