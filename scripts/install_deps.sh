@@ -10,7 +10,7 @@ declare -A packages=(
     [build]="gcc libc6-dev cmake ninja-build pkgconf
              libevent-dev libhiredis-dev libcurl4-openssl-dev libjansson-dev libssl-dev"
     [run]="redis-server"
-    [test]="redis-server redis-tools strace iproute2 iptables libcmocka-dev python3 openssl nginx caddy prometheus haproxy slowhttptest tmux
+    [test]="redis-server redis-tools strace valgrind iproute2 iptables libcmocka-dev python3 openssl nginx caddy prometheus haproxy slowhttptest tmux
             chromium chromium-driver fonts-wqy-microhei curl python3-jsonschema
             dpkg-dev lintian mandoc groff-base systemd"
     [check]="clang clang-format clang-tidy cppcheck binutils"

@@ -1,0 +1,74 @@
+"""What a task, a stream and a call may cost: budgets that were set on purpose, and figures that are held against them.
+
+    budgets = Budgets()
+    budgets.exceeded({"gateway_blocks_per_stream": 6.0})     # -> ["gateway_blocks_per_stream is 6, ...", ...]
+
+Each budget is the figure as it was when it was set, and a margin: the part by which a figure may be above it, for what differs
+from run to run. Memory and instructions are spent in libraries too: their budgets hold where the same ones are, on the system that the
+file names.
+"""
+
+import json
+import pathlib
+import platform
+
+FILE = pathlib.Path(__file__).parents[1] / "integration" / "budgets.json"
+
+
+class Budgets:
+    def __init__(self, file=FILE):
+        self.file = pathlib.Path(file)
+        self.content = json.loads(self.file.read_text(encoding="utf-8"))
+        self.rows = self.content["budgets"]
+
+    def is_of_this_system(self):
+        return self.content["system"] == system()
+
+    def limit(self, name):
+        return self.rows[name]["value"] * (1 + self.rows[name]["margin"])
+
+    def is_exceeded(self, name, figure):
+        """A figure of nothing is none: then nothing was measured."""
+        return not 0 < figure <= self.limit(name)
+
+    def is_wide(self, name, figure):
+        """It is so far below its budget that something could become dearer unseen."""
+        return figure < self.rows[name]["value"] * (1 - self.rows[name]["margin"])
+
+    def line(self, name, figure):
+        row = self.rows[name]
+        note = (" EXCEEDED" if self.is_exceeded(name, figure) else
+                " (far below: --update sets a budget that guards it)" if self.is_wide(name, figure) else "")
+        return f"{name}: {shown(figure)}, budget {shown(row['value'])} and {row['margin']:.0%}{note}"
+
+    def exceeded(self, figures):
+        """A sentence for each figure that does not keep to its budget."""
+        return [self._sentence(name, figure) for name, figure in figures.items() if self.is_exceeded(name, figure)]
+
+    def _sentence(self, name, figure):
+        if figure <= 0:
+            return f"{name} is {shown(figure)}: nothing was measured."
+        row = self.rows[name]
+        return (f"{name} is {shown(figure)}, and may be {shown(self.limit(name))}: its budget in {self.file.name} is "
+                f"{shown(row['value'])}, and {row['margin']:.0%} more for what differs from run to run.")
+
+    def update(self, figures):
+        """These are the budgets from now on, counted here; margins stay."""
+        for name, figure in figures.items():
+            self.rows[name]["value"] = rounded(figure)
+        lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(row)}" for name, row in self.rows.items())
+        self.file.write_text(f'{{\n  "system": {json.dumps(system())},\n  "budgets": {{\n{lines}\n  }}\n}}\n', encoding="utf-8")
+
+
+def system():
+    """Which libraries and which instructions: "debian 12 x86_64"."""
+    release = platform.freedesktop_os_release()
+    return f"{release['ID']} {release.get('VERSION_ID', '')} {platform.machine()}"
+
+
+def rounded(figure):
+    return round(figure, 2) if figure < 100 else round(figure)
+
+
+def shown(figure):
+    return f"{rounded(figure):,}"

@@ -1,0 +1,58 @@
+"""How many instructions a program runs in user space between two moments, as valgrind counts them.
+
+    with Callgrind("build/dev/callgrind.gateway") as count:
+        gateway = world.gateway(under=count.words)
+        count.begin(gateway.pid)
+        ...
+        count.end(gateway.pid)
+        gateway.stop()
+        count.instructions()    # known once the program has ended
+
+The file shows where they were run: callgrind_annotate --inclusive=yes FILE.
+"""
+
+import os
+import pathlib
+import re
+import subprocess
+import tempfile
+
+from support.processes import DEADLINE
+
+
+class Callgrind:
+    def __init__(self, file):
+        self.file = pathlib.Path(file)
+        self.file.unlink(missing_ok=True)
+        self._folder = tempfile.TemporaryDirectory(prefix="arkrelay-vgdb-")
+        self._prefix = f"--vgdb-prefix={self._folder.name}/vgdb"
+
+    @property
+    def words(self):
+        """What stands in front of the program's command line."""
+        return ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={self.file}", self._prefix]
+
+    def begin(self, pid):
+        self._tell(pid, "on")
+
+    def end(self, pid):
+        self._tell(pid, "off")
+
+    def _tell(self, pid, state):
+        """The names of vgdb's pipes hold those of user and host, as the environment has them: programs under test have none."""
+        subprocess.run(["vgdb", self._prefix, f"--pid={pid}", "instrumentation", state], check=True, capture_output=True,
+                       timeout=DEADLINE, env={"PATH": os.environ["PATH"]})
+
+    def instructions(self):
+        return totals(self.file.read_text(encoding="utf-8"))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._folder.cleanup()
+
+
+def totals(text):
+    """The last line of a profile that is whole."""
+    return int(re.search(r"^totals: (\d+)\s*\Z", text, re.M).group(1))

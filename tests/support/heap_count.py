@@ -1,0 +1,48 @@
+"""What a program holds of the heap, as heap_count.so counts it inside the program: exact, and up to date at any time.
+
+    with HeapCount() as heap:
+        gateway = world.gateway(under=heap.words)
+        ...
+        heap.at_rest()      # Held(bytes=759160, blocks=3829)
+"""
+
+import collections
+import struct
+import tempfile
+
+from support.processes import binary, eventually
+
+NUMBERS = struct.Struct("=qq")
+LOOKS = 6
+Held = collections.namedtuple("Held", "bytes blocks")
+
+
+class HeapCount:
+    def __init__(self):
+        self._file = tempfile.NamedTemporaryFile(prefix="arkrelay-heap-", buffering=0)
+        self._file.write(bytes(NUMBERS.size))
+
+    @property
+    def words(self):
+        """What stands in front of the program's command line."""
+        return ["env", f"LD_PRELOAD={binary('heap_count.so')}", f"HEAP_COUNT_FILE={self._file.name}"]
+
+    def at_rest(self):
+        """What it holds once that stays the same: what it has in hand for a moment only does not count."""
+        looks = collections.deque(maxlen=LOOKS)
+
+        def is_at_rest():
+            looks.append(self.held())
+            return len(looks) == LOOKS and len(set(looks)) == 1
+        eventually(is_at_rest, "what the program holds stays the same")
+        return looks[-1]
+
+    def held(self):
+        self._file.seek(0)
+        return Held(*NUMBERS.unpack(self._file.read(NUMBERS.size)))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        self._file.close()
