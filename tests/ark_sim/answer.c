@@ -13,8 +13,17 @@ void sim_request_id(char out[SIM_REQUEST_ID_SIZE], int64_t now_ms, const char *r
 
 static void add_text(struct buf *out, const char *name, const char *text)
 {
-    buf_addf(out, "\"%s\":", name);
+    buf_add_char(out, '"');
+    buf_add_text(out, name);
+    buf_add_text(out, "\":");
     buf_add_json(out, text, strlen(text));
+}
+
+/* What comes before the number says its name. */
+static void add_int(struct buf *out, const char *before, int64_t number)
+{
+    buf_add_text(out, before);
+    buf_add_int(out, number);
 }
 
 /* -- errors */
@@ -87,15 +96,18 @@ static void add_picture(struct buf *out, const struct sim_slot *slot)
         buf_add(out, slot->b64, slot->b64_len);
         buf_add_char(out, '"');
     }
-    buf_addf(out, ",\"size\":\"%dx%d\"", slot->width, slot->height);
+    add_int(out, ",\"size\":\"", slot->width);
+    add_int(out, "x", slot->height);
+    buf_add_char(out, '"');
 }
 
 static void add_usage(struct buf *out, const struct sim_usage *usage)
 {
     int64_t tokens = (usage->pixels + PIXELS_PER_TOKEN / 2) / PIXELS_PER_TOKEN;
 
-    buf_addf(out, "\"usage\":{\"generated_images\":%d,\"output_tokens\":%" PRId64 ",\"total_tokens\":%" PRId64,
-             usage->images, tokens, tokens);
+    add_int(out, "\"usage\":{\"generated_images\":", usage->images);
+    add_int(out, ",\"output_tokens\":", tokens);
+    add_int(out, ",\"total_tokens\":", tokens);
     if (usage->web_search)
         buf_add_text(out, ",\"tool_usage\":{\"web_search\":1}");
     buf_add_char(out, '}');
@@ -124,7 +136,8 @@ void sim_answer_body(struct buf *out, const struct sim_answer *answer, const cha
 {
     buf_add_char(out, '{');
     add_text(out, "model", answer->model);
-    buf_addf(out, ",\"created\":%" PRId64 ",\"data\":[", answer->created);
+    add_int(out, ",\"created\":", answer->created);
+    buf_add_text(out, ",\"data\":[");
     buf_add_text(out, slots);
     buf_add_text(out, "],");
     add_usage(out, usage);
@@ -152,7 +165,8 @@ static void begin_frame(struct buf *out, const struct sim_framing *framing, cons
         end_line(out, framing);
     }
     if (event) {
-        buf_addf(out, "event: %s", event);
+        buf_add_text(out, "event: ");
+        buf_add_text(out, event);
         end_line(out, framing);
     }
     buf_add_text(out, "data: ");
@@ -172,7 +186,7 @@ static void begin_event(struct buf *out, const struct sim_framing *framing, cons
     add_text(out, "type", type);
     buf_add_char(out, ',');
     add_text(out, "model", answer->model);
-    buf_addf(out, ",\"created\":%" PRId64, answer->created);
+    add_int(out, ",\"created\":", answer->created);
 }
 
 void sim_frame_slot(struct buf *out, const struct sim_framing *framing, const struct sim_answer *answer,
@@ -180,7 +194,8 @@ void sim_frame_slot(struct buf *out, const struct sim_framing *framing, const st
 {
     begin_event(out, framing, answer,
                 slot->code ? "image_generation.partial_failed" : "image_generation.partial_succeeded");
-    buf_addf(out, ",\"image_index\":%d,", slot->index);
+    add_int(out, ",\"image_index\":", slot->index);
+    buf_add_char(out, ',');
     if (slot->code)
         add_short_error(out, slot->code);
     else

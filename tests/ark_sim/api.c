@@ -94,7 +94,7 @@ static void on_picture(struct http_exchange *exchange, void *arg)
     enum sim_picture_format format;
     int index;
 
-    switch (sim_image_url_check(request->path, request->query, sim_now_ms(sim), &index, &format)) {
+    switch (sim_image_url_check(sim->signer, request->path, request->query, sim_now_ms(sim), &index, &format)) {
     case SIM_ACCESS_GRANTED:
         respond_with_picture(exchange, sim, format, index);
         return;

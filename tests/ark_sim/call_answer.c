@@ -135,7 +135,7 @@ static void fill_slot(struct sim_call *call, struct sim_slot *slot, struct buf *
                                         .format = call->request.png ? SIM_PNG : SIM_JPEG};
 
     if (!call->request.b64) {
-        sim_image_url_write(text, call->sim->public_url, &name, sim_now_ms(call->sim));
+        sim_image_url_write(text, call->sim->signer, call->sim->public_url, &name, sim_now_ms(call->sim));
         slot->url = buf_text(text);
     } else if (encode(call, text)) {
         slot->b64 = text->data;

@@ -1,58 +1,117 @@
 #include "tests/ark_sim/image_url.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/hmac.h>
+#include <openssl/params.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 #include "tests/ark_sim/behaviour.h"
 
-enum { DATE_SIZE = 17, SIGNATURE_BYTES = 32, QUERY_SIZE = 512 };
+enum { DATE_SIZE = 17, SIGNATURE_BYTES = 32, SIGNATURE_SIZE = 2 * SIGNATURE_BYTES + 1 };
 
 static const char secret[] = "arkrelay-ark-sim";
 static const char date_format[] = "%Y%m%dT%H%M%SZ";
 
-static void write_signature(char out[2 * SIGNATURE_BYTES + 1], const char *path, size_t path_len, const char *date)
-{
-    unsigned char digest[EVP_MAX_MD_SIZE] = {0};
-    struct buf text;
-    unsigned len = 0;
+struct sim_signer {
+    EVP_MAC_CTX *keyed; /* has taken in the secret and nothing else: each signature goes on from a copy */
+};
 
-    buf_init(&text, SIM_URL_MAX);
-    buf_add(&text, path, path_len);
-    buf_addf(&text, "\n%s\n%d", date, SIM_URL_LIFETIME_S);
-    (void)HMAC(EVP_sha256(), secret, (int)strlen(secret), (const unsigned char *)buf_text(&text), text.len, digest,
-               &len);
-    for (int i = 0; i < SIGNATURE_BYTES; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
-    buf_deinit(&text);
+static EVP_MAC_CTX *create_keyed(void)
+{
+    EVP_MAC *mac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    EVP_MAC_CTX *keyed = EVP_MAC_CTX_new(mac);
+    char digest[] = "SHA256";
+    OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+                           OSSL_PARAM_construct_end()};
+
+    EVP_MAC_free(mac);
+    if (EVP_MAC_init(keyed, (const unsigned char *)secret, strlen(secret), params) == 1)
+        return keyed;
+    EVP_MAC_CTX_free(keyed);
+    return NULL;
 }
 
-static void write_query(char out[QUERY_SIZE], const char *path, size_t path_len, const char *date)
+struct sim_signer *sim_signer_create(void)
 {
-    char signature[2 * SIGNATURE_BYTES + 1];
+    struct sim_signer *signer = calloc(1, sizeof(*signer));
 
-    write_signature(signature, path, path_len, date);
-    (void)snprintf(
-        out, QUERY_SIZE,
-        "X-Tos-Algorithm=TOS4-HMAC-SHA256&X-Tos-Credential=AKSIMULATOR%%2F%.8s%%2Fcn-beijing%%2Ftos%%2Frequest"
-        "&X-Tos-Date=%s&X-Tos-Expires=%d&X-Tos-Signature=%s&X-Tos-SignedHeaders=host",
-        date, date, SIM_URL_LIFETIME_S, signature);
+    if (!signer)
+        return NULL;
+    signer->keyed = create_keyed();
+    return signer->keyed ? signer : sim_signer_destroy(signer);
 }
 
-void sim_image_url_write(struct buf *out, const char *public_url, const struct sim_image_name *name, int64_t now_ms)
+struct sim_signer *sim_signer_destroy(struct sim_signer *signer)
+{
+    if (signer)
+        EVP_MAC_CTX_free(signer->keyed);
+    free(signer);
+    return NULL;
+}
+
+static void write_hex(char out[SIGNATURE_SIZE], const unsigned char bytes[SIGNATURE_BYTES])
+{
+    static const char digits[] = "0123456789abcdef";
+
+    for (int i = 0; i < SIGNATURE_BYTES; i++) {
+        out[2 * i] = digits[bytes[i] >> 4];
+        out[2 * i + 1] = digits[bytes[i] & 15];
+    }
+    out[2 * SIGNATURE_BYTES] = '\0';
+}
+
+static void write_signature(const struct sim_signer *signer, char out[SIGNATURE_SIZE], const char *path,
+                            size_t path_len, const char *date)
+{
+    unsigned char digest[SIGNATURE_BYTES] = {0};
+    EVP_MAC_CTX *signing = EVP_MAC_CTX_dup(signer->keyed);
+    char terms[DATE_SIZE + 16];
+    int len = snprintf(terms, sizeof(terms), "\n%s\n%d", date, SIM_URL_LIFETIME_S);
+
+    if (signing) {
+        (void)EVP_MAC_update(signing, (const unsigned char *)path, path_len);
+        (void)EVP_MAC_update(signing, (const unsigned char *)terms, (size_t)len);
+        (void)EVP_MAC_final(signing, digest, NULL, sizeof(digest));
+    }
+    EVP_MAC_CTX_free(signing);
+    write_hex(out, digest);
+}
+
+static void add_query(struct buf *out, const struct sim_signer *signer, const char *path, size_t path_len,
+                      const char *date)
+{
+    char signature[SIGNATURE_SIZE];
+
+    write_signature(signer, signature, path, path_len, date);
+    buf_add_text(out, "X-Tos-Algorithm=TOS4-HMAC-SHA256&X-Tos-Credential=AKSIMULATOR%2F");
+    buf_add(out, date, strlen("YYYYmmdd"));
+    buf_add_text(out, "%2Fcn-beijing%2Ftos%2Frequest&X-Tos-Date=");
+    buf_add_text(out, date);
+    buf_add_text(out, "&X-Tos-Expires=");
+    buf_add_int(out, SIM_URL_LIFETIME_S);
+    buf_add_text(out, "&X-Tos-Signature=");
+    buf_add_text(out, signature);
+    buf_add_text(out, "&X-Tos-SignedHeaders=host");
+}
+
+void sim_image_url_write(struct buf *out, const struct sim_signer *signer, const char *public_url,
+                         const struct sim_image_name *name, int64_t now_ms)
 {
     time_t seconds = (time_t)(now_ms / 1000);
-    char path[256], date[DATE_SIZE], query[QUERY_SIZE];
+    char path[256], date[DATE_SIZE];
     struct tm tm;
 
     (void)snprintf(path, sizeof(path), "/%s/%s_%d.%s", name->model, name->request_id, name->index,
                    sim_picture_extension(name->format));
     gmtime_r(&seconds, &tm);
     (void)strftime(date, sizeof(date), date_format, &tm);
-    write_query(query, path, strlen(path), date);
-    buf_addf(out, "%s%s?%s", public_url, path, query);
+    buf_add_text(out, public_url);
+    buf_add_text(out, path);
+    buf_add_char(out, '?');
+    add_query(out, signer, path, strlen(path), date);
 }
 
 /* The end of the path: _<index>.<extension> */
@@ -89,18 +148,27 @@ static bool read_date(struct http_text query, char date[DATE_SIZE], int64_t *sig
     return end && !*end;
 }
 
-enum sim_access sim_image_url_check(struct http_text path, struct http_text query, int64_t now_ms, int *index,
-                                    enum sim_picture_format *format)
+static bool is_signed(const struct sim_signer *signer, struct http_text path, struct http_text query, const char *date)
 {
-    char date[DATE_SIZE], expected[QUERY_SIZE];
+    struct buf expected;
+    bool is_same;
+
+    buf_init(&expected, SIM_URL_MAX);
+    add_query(&expected, signer, path.data, path.len, date);
+    is_same = http_text_is(query, buf_text(&expected));
+    buf_deinit(&expected);
+    return is_same;
+}
+
+enum sim_access sim_image_url_check(const struct sim_signer *signer, struct http_text path, struct http_text query,
+                                    int64_t now_ms, int *index, enum sim_picture_format *format)
+{
+    char date[DATE_SIZE];
     int64_t signed_ms;
 
     if (!read_name(path, index, format))
         return SIM_ACCESS_UNKNOWN;
-    if (!read_date(query, date, &signed_ms))
-        return SIM_ACCESS_DENIED;
-    write_query(expected, path.data, path.len, date);
-    if (query.len != strlen(expected) || memcmp(query.data, expected, query.len))
+    if (!read_date(query, date, &signed_ms) || !is_signed(signer, path, query, date))
         return SIM_ACCESS_DENIED;
     return now_ms > signed_ms + SIM_URL_LIFETIME_S * 1000LL ? SIM_ACCESS_EXPIRED : SIM_ACCESS_GRANTED;
 }

@@ -5,7 +5,7 @@
  * Nothing is stored: an address that carries a good signature names a picture that can be drawn again. The signature covers
  * path and query, so the query must come back byte for byte. The secret is fixed: addresses survive a restart.
  *
- * Pure.
+ * Pure, but for the signer, which holds the secret in the form that signing wants.
  */
 #ifndef ARKRELAY_SIM_IMAGE_URL_H
 #define ARKRELAY_SIM_IMAGE_URL_H
@@ -25,12 +25,18 @@ struct sim_image_name {
     enum sim_picture_format format;
 };
 
-void sim_image_url_write(struct buf *out, const char *public_url, const struct sim_image_name *name, int64_t now_ms);
+struct sim_signer;
+
+struct sim_signer *sim_signer_create(void);                       /* NULL when out of memory */
+struct sim_signer *sim_signer_destroy(struct sim_signer *signer); /* accepts NULL; returns NULL */
+
+void sim_image_url_write(struct buf *out, const struct sim_signer *signer, const char *public_url,
+                         const struct sim_image_name *name, int64_t now_ms);
 
 enum sim_access { SIM_ACCESS_GRANTED, SIM_ACCESS_UNKNOWN, SIM_ACCESS_DENIED, SIM_ACCESS_EXPIRED };
 
 /* Whether GET <path>?<query> may have a picture; *index and *format say which, once granted. */
-enum sim_access sim_image_url_check(struct http_text path, struct http_text query, int64_t now_ms, int *index,
-                                    enum sim_picture_format *format);
+enum sim_access sim_image_url_check(const struct sim_signer *signer, struct http_text path, struct http_text query,
+                                    int64_t now_ms, int *index, enum sim_picture_format *format);
 
 #endif

@@ -8,6 +8,7 @@
 #include "common/http/server.h"
 #include "tests/ark_sim/api.h"
 #include "tests/ark_sim/call.h"
+#include "tests/ark_sim/image_url.h"
 #include "tests/ark_sim/sim_options.h"
 #include "tests/ark_sim/stats.h"
 
@@ -31,7 +32,8 @@ struct sim *sim_create(struct loop *loop, const struct sim_options *options, con
     sim->options = options;
     TAILQ_INIT(&sim->calls);
     sim->stats = sim_stats_create(SIM_RECORDS_MAX);
-    if (sim->stats)
+    sim->signer = sim_signer_create();
+    if (sim->stats && sim->signer)
         sim->server = sim_api_listen(sim, why);
     if (sim->server)
         sim->public_url = public_url_of(sim);
@@ -51,6 +53,7 @@ struct sim *sim_destroy(struct sim *sim)
             buf_deinit(&sim->pictures[format][index]);
     sim_scenario_deinit(&sim->scenario);
     sim_stats_destroy(sim->stats);
+    sim_signer_destroy(sim->signer);
     free(sim->public_url);
     free(sim);
     return NULL;

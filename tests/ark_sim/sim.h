@@ -20,6 +20,7 @@
 struct loop;
 struct sim_call;
 struct sim_options;
+struct sim_signer;
 struct sim_stats;
 
 enum { SIM_MODELS_MAX = 16, SIM_ROUTES_MAX = 16 + SIM_MODELS_MAX, SIM_PATH_SIZE = 96 };
@@ -36,7 +37,8 @@ struct sim {
     struct sim_window windows[SIM_MODELS_MAX];                /* by place in the table of models */
     struct buf pictures[SIM_PICTURE_FORMATS][SIM_IMAGES_MAX]; /* drawn when first wanted */
     char *public_url;
-    int64_t clock_offset_ms; /* how far tests have put the clock forward */
+    struct sim_signer *signer; /* of the addresses of pictures */
+    int64_t clock_offset_ms;   /* how far tests have put the clock forward */
     TAILQ_HEAD(, sim_call) calls;
 };
 
