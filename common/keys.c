@@ -1,8 +1,9 @@
 #include "common/keys.h"
 
 #include <stdint.h>
-#include <stdio.h>
 #include <string.h>
+
+#include "common/decimal.h"
 
 #define PREFIX "arkrelay:{"
 
@@ -24,24 +25,52 @@ unsigned keys_partition(const char *full_id, unsigned partitions)
     return partitions > 1 ? crc32_of(full_id) % partitions : 0;
 }
 
+/* Adds a part at `at`, cut off where it does not fit any more; returns where it ends. */
+static size_t add(char *out, size_t size, size_t at, const char *part)
+{
+    size_t len = strnlen(part, size - 1 - at);
+
+    memcpy(out + at, part, len);
+    out[at + len] = '\0';
+    return at + len;
+}
+
+static size_t add_partition(char *out, size_t size, unsigned partition)
+{
+    char number[DECIMAL_SIZE];
+    size_t at = add(out, size, 0, PREFIX);
+
+    (void)decimal_write(number, partition);
+    at = add(out, size, at, number);
+    return add(out, size, at, "}:");
+}
+
 void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition)
 {
-    (void)snprintf(out, KEYS_PREFIX_SIZE, PREFIX "%u}:", partition);
+    (void)add_partition(out, KEYS_PREFIX_SIZE, partition);
 }
 
 void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition)
 {
-    (void)snprintf(out, KEYS_PREFIX_SIZE, PREFIX "%u}:wake", partition);
+    size_t at = add_partition(out, KEYS_PREFIX_SIZE, partition);
+
+    (void)add(out, KEYS_PREFIX_SIZE, at, "wake");
 }
 
 void keys_client(char out[KEYS_CLIENT_SIZE], const char *client)
 {
-    (void)snprintf(out, KEYS_CLIENT_SIZE, PREFIX "client:%s}:", client);
+    size_t at = add(out, KEYS_CLIENT_SIZE, 0, PREFIX "client:");
+
+    at = add(out, KEYS_CLIENT_SIZE, at, client);
+    (void)add(out, KEYS_CLIENT_SIZE, at, "}:");
 }
 
 void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id, unsigned partition)
 {
-    (void)snprintf(out, KEYS_CHANNEL_SIZE, PREFIX "%u}:channel:%s", partition, full_id);
+    size_t at = add_partition(out, KEYS_CHANNEL_SIZE, partition);
+
+    at = add(out, KEYS_CHANNEL_SIZE, at, "channel:");
+    (void)add(out, KEYS_CHANNEL_SIZE, at, full_id);
 }
 
 const char *keys_channel_id(const char *channel)

@@ -5,6 +5,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <threads.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -12,7 +13,13 @@
 #include "common/clock.h"
 #include "common/utf8.h"
 
-enum { FIELDS_MAX = 2048, LINE_MAX_BYTES = 8 * FIELDS_MAX /* escaped, each byte may become six */ };
+enum {
+    TIME_SIZE = 32,
+    LEVEL_WIDTH = 5,
+    COMPONENT_WIDTH = 7,
+    FIELDS_MAX = 2048,
+    LINE_MAX_BYTES = 8 * FIELDS_MAX, /* escaped, each byte may become six */
+};
 
 /* The process's own: set once before threads start, read-only afterwards. */
 static enum log_level threshold = LOG_INFO;
@@ -31,16 +38,27 @@ int log_enabled(enum log_level level)
     return level <= threshold;
 }
 
+/* The last second in which this thread has logged, as text. */
+static thread_local struct {
+    time_t second;
+    char text[TIME_SIZE];
+} stamp;
+
 static void add_time(struct buf *line)
 {
     int64_t now_ms = clock_wall_ms();
-    time_t seconds = (time_t)(now_ms / 1000);
+    time_t second = (time_t)(now_ms / 1000);
+    int ms = (int)(now_ms % 1000);
+    char fraction[] = {'.', (char)('0' + ms / 100), (char)('0' + ms / 10 % 10), (char)('0' + ms % 10), 'Z'};
     struct tm tm;
-    char text[32];
 
-    gmtime_r(&seconds, &tm);
-    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
-    buf_addf(line, "%s.%03dZ", text, (int)(now_ms % 1000));
+    if (second != stamp.second || !stamp.text[0]) {
+        gmtime_r(&second, &tm);
+        strftime(stamp.text, sizeof(stamp.text), "%Y-%m-%dT%H:%M:%S", &tm);
+        stamp.second = second;
+    }
+    buf_add_text(line, stamp.text);
+    buf_add(line, fraction, sizeof(fraction));
 }
 
 /* The end of the field that starts at `text`: at a space outside of quotes. */
@@ -119,11 +137,29 @@ static void format_json(struct buf *line, enum log_level level, const char *comp
     buf_add_text(line, "}\n");
 }
 
+/* A column of the line and the space behind it. */
+static void add_column(struct buf *line, const char *text, size_t width)
+{
+    size_t len = strlen(text);
+
+    buf_add(line, text, len);
+    for (; len < width; len++)
+        buf_add_char(line, ' ');
+    buf_add_char(line, ' ');
+}
+
 static void format_text(struct buf *line, enum log_level level, const char *component, const char *message,
                         const char *fields)
 {
     add_time(line);
-    buf_addf(line, " %-5s %-7s %s%s%s\n", level_names[level], component, message, *fields ? " " : "", fields);
+    buf_add_char(line, ' ');
+    add_column(line, level_names[level], LEVEL_WIDTH);
+    add_column(line, component, COMPONENT_WIDTH);
+    buf_add_text(line, message);
+    if (*fields)
+        buf_add_char(line, ' ');
+    buf_add_text(line, fields);
+    buf_add_char(line, '\n');
 }
 
 /* Whatever the fields hold, a line stays one line of UTF-8. */

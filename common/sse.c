@@ -2,10 +2,10 @@
 
 #include <string.h>
 
+/* The name comes with what stands between it and the value. */
 static void add_field(struct buf *out, const char *name, const char *value, size_t len)
 {
     buf_add_text(out, name);
-    buf_add_text(out, ": ");
     buf_add(out, value, len);
     buf_add_char(out, '\n');
 }
@@ -13,21 +13,24 @@ static void add_field(struct buf *out, const char *name, const char *value, size
 void sse_write_event(struct buf *out, const char *id, const char *event, const char *data, size_t len)
 {
     if (id)
-        add_field(out, "id", id, strlen(id));
+        add_field(out, "id: ", id, strlen(id));
     if (event)
-        add_field(out, "event", event, strlen(event));
-    add_field(out, "data", data, len);
+        add_field(out, "event: ", event, strlen(event));
+    add_field(out, "data: ", data, len);
     buf_add_char(out, '\n');
 }
 
 void sse_write_comment(struct buf *out, const char *text)
 {
-    buf_addf(out, ": %s\n\n", text);
+    add_field(out, ": ", text, strlen(text));
+    buf_add_char(out, '\n');
 }
 
 void sse_write_retry(struct buf *out, int delay_ms)
 {
-    buf_addf(out, "retry: %d\n\n", delay_ms);
+    buf_add_text(out, "retry: ");
+    buf_add_int(out, delay_ms);
+    buf_add(out, "\n\n", 2);
 }
 
 void sse_reader_init(struct sse_reader *reader, size_t max, sse_event_fn *on_event, void *arg)
@@ -119,21 +122,28 @@ static int first_error(const struct sse_reader *reader)
     return 0;
 }
 
-static size_t up_to_line_end(const char *bytes, size_t len)
+/* The first `c` from `at` on, or `end`. *known is what the last search has found (NULL: there was none), so that no byte is
+ * searched twice. */
+static const char *next_of(const char **known, char c, const char *at, const char *end)
 {
-    size_t i = 0;
+    const char *found;
 
-    while (i < len && bytes[i] != '\n' && bytes[i] != '\r')
-        i++;
-    return i;
+    if (!*known || *known < at) {
+        found = memchr(at, c, (size_t)(end - at));
+        *known = found ? found : end;
+    }
+    return *known;
 }
 
 int sse_reader_feed(struct sse_reader *reader, const char *bytes, size_t len)
 {
+    const char *lf = NULL, *cr = NULL;
     int err = first_error(reader);
 
     while (len && !err) {
-        size_t part = up_to_line_end(bytes, len);
+        const char *end = bytes + len;
+        const char *next_lf = next_of(&lf, '\n', bytes, end), *next_cr = next_of(&cr, '\r', bytes, end);
+        size_t part = (size_t)((next_lf < next_cr ? next_lf : next_cr) - bytes);
         bool is_end = part < len;
         /* A CR has ended its line at once; the LF of the pair may come in a later piece. */
         bool is_rest_of_pair = bytes[0] == '\n' && reader->after_cr;

@@ -1,13 +1,13 @@
 #include "common/task_event.h"
 
 #include <inttypes.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/decimal.h"
 #include "common/sse.h"
 
-enum { NUMBER_DIGITS_MAX = 15, ID_SIZE = 2 * NUMBER_DIGITS_MAX + 16 };
+enum { NUMBER_DIGITS_MAX = 15, ID_SIZE = 2 * DECIMAL_SIZE };
 
 static const char *const type_names[EVENT_TYPE_COUNT] = {
     [EVENT_START] = "start",
@@ -141,7 +141,10 @@ void task_event_write_frame(struct buf *out, int64_t epoch, const struct task_ev
 {
     char id[ID_SIZE];
 
-    (void)snprintf(id, sizeof(id), "%" PRId64 "-%" PRId64, epoch, event->n);
+    size_t len = decimal_write(id, epoch);
+
+    id[len] = '-';
+    (void)decimal_write(id + len + 1, event->n);
     sse_write_event(out, id, type_names[event->type], event->json, event->json_len);
 }
 

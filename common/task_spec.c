@@ -5,6 +5,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <threads.h>
 
 #include "common/json_text.h"
 #include "common/utf8.h"
@@ -24,7 +25,7 @@ static json_t *urls_to_json(const struct task_spec *spec)
     json_t *urls = json_array();
 
     for (size_t i = 0; urls && i < spec->url_count; i++) {
-        if (json_array_append_new(urls, json_string(spec->urls[i]))) {
+        if (json_array_append_new(urls, json_string_nocheck(spec->urls[i]))) {
             json_decref(urls);
             urls = NULL;
         }
@@ -32,26 +33,33 @@ static json_t *urls_to_json(const struct task_spec *spec)
     return urls;
 }
 
-/* The setters of jansson take the new value over, and fail when it is NULL: so one check at the end is enough. */
+static int set(json_t *root, const char *name, json_t *value)
+{
+    return json_object_set_new_nocheck(root, name, value);
+}
+
+/* In the order of their names, which is the order in which they are written. The setters of jansson take the new value over, and
+ * fail when it is NULL: so one check at the end is enough. What is no UTF-8 fails when it is written. */
 static json_t *to_json(const struct task_spec *spec)
 {
     json_t *root = json_object();
-    int failed = json_object_set_new(root, "urls", urls_to_json(spec));
+    int failed = 0;
 
-    if (spec->prompt)
-        failed |= json_object_set_new(root, "prompt", json_string(spec->prompt));
-    if (spec->size)
-        failed |= json_object_set_new(root, "size", json_string(spec->size));
-    if (spec->model)
-        failed |= json_object_set_new(root, "model", json_string(spec->model));
     if (spec->max_images)
-        failed |= json_object_set_new(root, "max_images", json_integer(spec->max_images));
+        failed |= set(root, "max_images", json_integer(spec->max_images));
     if (spec->max_paid_calls)
-        failed |= json_object_set_new(root, "max_paid_calls", json_integer(spec->max_paid_calls));
-    if (spec->watermark_given)
-        failed |= json_object_set_new(root, "watermark", json_boolean(spec->watermark));
+        failed |= set(root, "max_paid_calls", json_integer(spec->max_paid_calls));
+    if (spec->model)
+        failed |= set(root, "model", json_string_nocheck(spec->model));
+    if (spec->prompt)
+        failed |= set(root, "prompt", json_string_nocheck(spec->prompt));
     if (spec->seed_given)
-        failed |= json_object_set_new(root, "seed", json_integer(spec->seed));
+        failed |= set(root, "seed", json_integer(spec->seed));
+    if (spec->size)
+        failed |= set(root, "size", json_string_nocheck(spec->size));
+    failed |= set(root, "urls", urls_to_json(spec));
+    if (spec->watermark_given)
+        failed |= set(root, "watermark", json_boolean(spec->watermark));
     if (failed) {
         json_decref(root);
         root = NULL;
@@ -62,7 +70,7 @@ static json_t *to_json(const struct task_spec *spec)
 int task_spec_write(const struct task_spec *spec, char **out)
 {
     json_t *root = to_json(spec);
-    int err = root ? json_text_write(root, JSON_COMPACT | JSON_SORT_KEYS, out) : ERR_NO_MEMORY;
+    int err = root ? json_text_write(root, JSON_COMPACT, out) : ERR_NO_MEMORY;
 
     json_decref(root);
     return err;
@@ -211,13 +219,23 @@ int task_spec_read(const char *json, size_t len, struct task_spec *out)
     return err;
 }
 
+/* The library looks for an algorithm anew with every use of one that was not fetched. */
+static once_flag fetched = ONCE_FLAG_INIT;
+static EVP_MD *sha256;
+
+static void fetch_sha256(void)
+{
+    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
+}
+
 void task_spec_hash(char out[TASK_HASH_SIZE], const char *json)
 {
     enum { DIGEST_BYTES = 32, BASE64_SIZE = 45 };
     unsigned char digest[DIGEST_BYTES], text[BASE64_SIZE];
 
     /* Fails for want of memory alone; a made-up hash would attach a client to somebody else's task. */
-    if (!EVP_Digest(json, strlen(json), digest, NULL, EVP_sha256(), NULL))
+    call_once(&fetched, fetch_sha256);
+    if (!sha256 || !EVP_Digest(json, strlen(json), digest, NULL, sha256, NULL))
         abort();
     EVP_EncodeBlock(text, digest, DIGEST_BYTES);
     for (size_t i = 0; i < TASK_HASH_SIZE - 1; i++)

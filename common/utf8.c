@@ -2,15 +2,15 @@
 
 #include <stdint.h>
 
-size_t utf8_char_len(const char *text, size_t len)
+size_t utf8_long_char_len(const char *text, size_t len)
 {
     static const uint32_t smallest[] = {0, 0, 0x80, 0x800, 0x10000};
     unsigned char lead = (unsigned char)text[0];
-    size_t need = lead < 0x80 ? 1 : lead < 0xc0 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf8 ? 4 : 0;
+    size_t need = lead < 0xc0 ? 0 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : lead < 0xf8 ? 4 : 0;
     uint32_t point;
 
-    if (need <= 1 || need > len)
-        return need > len ? 0 : need;
+    if (!need || need > len)
+        return 0;
     point = lead & (0x7fu >> need);
     for (size_t i = 1; i < need; i++) {
         unsigned char next = (unsigned char)text[i];

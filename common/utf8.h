@@ -7,8 +7,13 @@
 
 #include <stddef.h>
 
+size_t utf8_long_char_len(const char *text, size_t len); /* of what is not ASCII */
+
 /* The bytes of the character at `text`, 1 to 4; 0 where the next bytes (len is at least 1) are not a whole character. */
-size_t utf8_char_len(const char *text, size_t len);
+static inline size_t utf8_char_len(const char *text, size_t len)
+{
+    return (unsigned char)*text < 0x80 ? 1 : utf8_long_char_len(text, len);
+}
 
 /* Code points; each byte that belongs to none counts as one. */
 size_t utf8_count(const char *text, size_t len);

@@ -1,18 +1,16 @@
 #include "gateway/submit.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/decimal.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/redis/script.h"
 #include "gateway/streams/history.h"
 
 enum {
-    NUMBER_SIZE = 24,
     DAY_MS = 24 * 60 * 60 * 1000,
     AT_DAY_LEFT = 1,    /* an element of the answer IMAGES */
     AT_IMAGES_LEFT = 4, /* and of NEW */
@@ -162,20 +160,20 @@ static void on_submitted(const redisReply *reply, int err, void *arg)
 static int send_submit(struct submitter *submitter, const struct submission *submission, struct submit_call *call)
 {
     const struct submit_limits *limits = &submitter->limits;
-    char prefix[KEYS_PREFIX_SIZE], paid_calls[NUMBER_SIZE], retention[NUMBER_SIZE], limit[NUMBER_SIZE],
-        wait[NUMBER_SIZE], client_limit[NUMBER_SIZE], images[NUMBER_SIZE], images_limit[NUMBER_SIZE];
+    char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
+        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
     const struct script_arg args[] = {
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
         SCRIPT_TEXT(submission->request),
-        {paid_calls,   (size_t)snprintf(paid_calls,   sizeof(paid_calls),   "%d",       submission->max_paid_calls)   },
-        {retention,    (size_t)snprintf(retention,    sizeof(retention),    "%" PRId64, limits->retention_ms)         },
-        {limit,        (size_t)snprintf(limit,        sizeof(limit),        "%" PRId64, limits->queue_limit)          },
-        {wait,         (size_t)snprintf(wait,         sizeof(wait),         "%" PRId64, limits->queue_ttl_ms)         },
-        {client_limit, (size_t)snprintf(client_limit, sizeof(client_limit), "%" PRId64, submission->client_queued_max)},
+        {paid_calls,   decimal_write(paid_calls,   submission->max_paid_calls)   },
+        {retention,    decimal_write(retention,    limits->retention_ms)         },
+        {limit,        decimal_write(limit,        limits->queue_limit)          },
+        {wait,         decimal_write(wait,         limits->queue_ttl_ms)         },
+        {client_limit, decimal_write(client_limit, submission->client_queued_max)},
         SCRIPT_TEXT(submission->trace),
-        {images,       (size_t)snprintf(images,       sizeof(images),       "%" PRId64, submission->images)           },
-        {images_limit, (size_t)snprintf(images_limit, sizeof(images_limit), "%" PRId64, submission->client_images_max)},
+        {images,       decimal_write(images,       submission->images)           },
+        {images_limit, decimal_write(images_limit, submission->client_images_max)},
     };
 
     keys_prefix(prefix, keys_partition(submission->full_id, 1));

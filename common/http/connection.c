@@ -9,8 +9,8 @@
 #include <unistd.h>
 
 #include "common/http/peers.h"
-#include "common/http/transport.h"
 #include "common/log.h"
+#include "common/transport.h"
 
 enum { LINGER_MS = 2000, OUT_MAX = 1024 * 1024 * 1024 /* answers have their handlers' maximum, streams output_max */ };
 
@@ -133,14 +133,16 @@ static void bury(struct connection *connection)
 
 /* -- what the loop tells */
 
-/* Whoever has sent a whole request and then a FIN may still wait for the answer; after a reset nobody does. */
+/* Whoever has sent a whole request and then a FIN may still wait for the answer; after a reset nobody does. A session may hold bytes
+ * that the socket does not show, so with one nobody counts as silent. */
 static void check_reset(struct connection *connection)
 {
-    struct pollfd socket = {.fd = connection->fd};
+    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
+    struct pollfd socket = {.fd = connection->fd, .events = POLLIN | POLLRDHUP};
+    int ready = poll(&socket, 1, 0);
 
-    if (connection->set->config->half_close_is_gone)
-        socket.events = POLLRDHUP;
-    if (poll(&socket, 1, 0) > 0 && (socket.revents & (POLLERR | POLLHUP | POLLRDHUP)))
+    connection->silent = !ready && !connection->ssl;
+    if (ready > 0 && socket.revents & gone)
         connection_close(connection, END_FIN, "gone");
 }
 
@@ -154,6 +156,8 @@ static void check_silent(struct connection *connection)
         connection_close(connection, END_RST, "bytes-on-stream");
     else if (n == 0 || errno != EAGAIN)
         connection_close(connection, END_FIN, "gone");
+    else
+        connection->silent = !connection->ssl;
 }
 
 /* The request behind a stream is over: an open stream holds only what it needs. */
@@ -165,7 +169,7 @@ static void settle_stream(struct connection *connection)
     connection_free_incoming(connection);
     if (pipelined)
         connection_close(connection, END_RST, "bytes-on-stream");
-    else if (incoming)
+    else if (incoming && !connection->silent)
         check_silent(connection);
 }
 
@@ -200,6 +204,7 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     connection->burst = 0;
+    connection->silent = false;
     switch ((enum connection_state)connection->state) {
     case CONNECTION_HEAD:
     case CONNECTION_IDLE:

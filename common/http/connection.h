@@ -30,15 +30,17 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/queue.h>
+#include <time.h>
 
 #include "common/buf.h"
 #include "common/http/request.h"
+#include "common/http/route.h"
 #include "common/http/server.h"
 #include "common/loop.h"
 #include "common/problem.h"
 #include "common/timeouts.h"
 
-enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256 };
+enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, DATE_SIZE = 64 };
 
 enum connection_state {
     CONNECTION_HEAD,
@@ -60,6 +62,7 @@ struct incoming {
     size_t head_len, end; /* where the body begins; where the next request does */
     struct http_parser parser;
     struct http_request request; /* once the head is whole */
+    struct http_route_match match;
     struct http_text segment;
     char decoded[SEGMENT_SIZE]; /* the segment, where it is percent-encoded */
     char request_id[REQUEST_ID_MAX + 1];
@@ -89,6 +92,7 @@ struct connection {
     bool close_after;    /* the answer is the last one */
     bool turn_waits;     /* `turn` is in the loop's list */
     bool refused;        /* one too many, being told so */
+    bool silent;         /* nothing had come when the kernel was asked last; whatever comes since is announced */
     uint32_t lingered;   /* bytes thrown away while lingering */
     struct timeout timeout;
     struct loop_deferred turn;
@@ -109,9 +113,13 @@ struct connection_set {
     size_t count;   /* with an open socket */
     size_t refused; /* of them: too many, being told so */
     bool draining;
+    time_t dated;         /* the second that `date` tells */
+    char date[DATE_SIZE]; /* a line of every answer's head */
 
     void (*on_request)(struct connection *connection); /* a request is whole: answer it, now or later */
     void (*on_refused)(struct connection *connection, enum problem problem, const char *detail); /* answer it now */
+
+    char chunk[READ_CHUNK]; /* what was read last; whoever reads takes it before anybody else may read */
 };
 
 int connection_set_init(struct connection_set *set, struct loop *loop,

@@ -4,12 +4,10 @@
 #include <sys/socket.h>
 
 #include "common/http/connection.h"
-#include "common/http/route.h"
 #include "common/http/tls.h"
-#include "common/http/transport.h"
+#include "common/transport.h"
 
 enum {
-    READ_CHUNK = 16 * 1024,
     HEAD_CHUNK = 4 * 1024, /* at most this much of later requests is taken along with a head */
     BURST_MAX = 16,
 };
@@ -56,7 +54,6 @@ static void handle(struct connection *connection)
     struct http_request *request = &incoming->request;
     size_t body_len = (size_t)request->content_length;
 
-    http_parser_request(&incoming->parser, incoming->input.data, request);
     if (incoming->input.len - incoming->head_len >= body_len)
         request->body = (struct http_text){incoming->input.data + incoming->head_len, body_len};
     else
@@ -65,6 +62,7 @@ static void handle(struct connection *connection)
     if (!request->keep_alive)
         connection->close_after = true;
     connection->exchange = (struct http_exchange){.open = true, .head_only = request->method == HTTP_HEAD};
+    connection->silent = false;
     connection_enter(connection, CONNECTION_HANDLING, "request");
     connection->set->on_request(connection);
 }
@@ -89,14 +87,24 @@ static void on_head(struct connection *connection)
     }
 }
 
+static void on_body(struct connection *connection)
+{
+    struct incoming *incoming = connection->incoming;
+
+    if ((int64_t)(incoming->input.len - incoming->head_len) < incoming->request.content_length)
+        return;
+    /* The bytes may have moved since the head was whole. */
+    http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
+    handle(connection);
+}
+
 /* Makes what can be made of the bytes that are here. */
 static void advance(struct connection *connection)
 {
     struct incoming *incoming = connection->incoming;
 
     if (connection->state == CONNECTION_BODY) {
-        if ((int64_t)(incoming->input.len - incoming->head_len) >= incoming->request.content_length)
-            handle(connection);
+        on_body(connection);
         return;
     }
     switch (http_parser_run(&incoming->parser, incoming->input.data, incoming->input.len, &incoming->head_len)) {
@@ -172,7 +180,7 @@ static ssize_t receive(struct connection *connection, char *out)
 
 void connection_read(struct connection *connection)
 {
-    char chunk[READ_CHUNK];
+    char *chunk = connection->set->chunk;
 
     if (connection->state == CONNECTION_HEAD && connection->incoming)
         advance(connection); /* pipelined bytes, which no read will announce */
@@ -210,6 +218,8 @@ void connection_next_request(struct connection *connection)
     } else {
         connection_free_incoming(connection);
     }
+    if (connection->silent && !connection->incoming)
+        return; /* what comes will be announced */
     if (++connection->burst < BURST_MAX)
         connection_read(connection);
     else

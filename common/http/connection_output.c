@@ -3,9 +3,9 @@
 #include <sys/socket.h>
 
 #include "common/http/connection.h"
-#include "common/http/transport.h"
+#include "common/transport.h"
 
-enum { READ_CHUNK = 16 * 1024, LINGER_MAX = 1024 * 1024, COMPACT_FROM = 64 * 1024 }; /* bytes */
+enum { LINGER_MAX = 1024 * 1024, COMPACT_FROM = 64 * 1024 }; /* bytes */
 
 size_t connection_unsent(const struct connection *connection)
 {
@@ -32,12 +32,12 @@ static bool end_output(struct connection *connection)
 /* What still comes is not looked at, so it need not be deciphered. */
 void connection_drain(struct connection *connection)
 {
-    char chunk[READ_CHUNK];
+    char *chunk = connection->set->chunk;
     ssize_t n;
 
     if (connection->ssl && (!end_output(connection) || connection->state == CONNECTION_CLOSED))
         return;
-    while ((n = recv(connection->fd, chunk, sizeof(chunk), 0)) > 0) {
+    while ((n = recv(connection->fd, chunk, READ_CHUNK, 0)) > 0) {
         connection->lingered += (uint32_t)n;
         if (connection->lingered > LINGER_MAX)
             break;

@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <string.h>
 
-#include "common/http/route.h"
 #include "common/random.h"
 
 enum { RANDOM_ID_BYTES = 16 };
@@ -27,10 +26,12 @@ static void choose_request_id(struct incoming *incoming)
 {
     struct http_text id = http_request_header(&incoming->request, "X-Request-Id");
 
-    if (is_sane_id(id))
+    if (is_sane_id(id)) {
         memcpy(incoming->request_id, id.data, id.len);
-    else
+        incoming->request_id[id.len] = '\0';
+    } else {
         random_hex(incoming->request_id, RANDOM_ID_BYTES);
+    }
 }
 
 static void add_allow(struct connection *connection, unsigned allowed)
@@ -74,21 +75,23 @@ static void run_handler(struct connection *connection)
 {
     const struct http_server_config *config = connection->set->config;
     struct incoming *incoming = connection->incoming;
-    struct http_route_match match = http_route_find(config, incoming->request.method, incoming->request.path);
+    const struct http_route_match *match = &incoming->match;
 
-    incoming->segment = decoded(incoming, match.segment);
-    if (match.route)
-        match.route->handler(&connection->exchange, config->arg);
+    incoming->segment = decoded(incoming, match->segment);
+    if (match->route)
+        match->route->handler(&connection->exchange, config->arg);
     else
-        answer_without_route(connection, match.allowed);
+        answer_without_route(connection, match->allowed);
 }
 
 void http_dispatch(struct connection *connection)
 {
     const struct http_server_config *config = connection->set->config;
     struct http_exchange *exchange = &connection->exchange;
+    struct incoming *incoming = connection->incoming;
 
-    choose_request_id(connection->incoming);
+    incoming->match = http_route_find(config, incoming->request.method, incoming->request.path);
+    choose_request_id(incoming);
     if (config->on_request)
         config->on_request(exchange, config->arg);
     if (exchange->open && !exchange->held) /* else the hook has answered, or is not done */
@@ -115,6 +118,7 @@ void http_refuse(struct connection *connection, enum problem problem, const char
 
     /* Nothing else of a request that was refused is used, its id included. */
     connection->incoming->request = (struct http_request){0};
+    connection->incoming->match = (struct http_route_match){0};
     choose_request_id(connection->incoming);
     *exchange = (struct http_exchange){.open = true};
     exchange->head_only = parser->has_request_line && parser->method == HTTP_HEAD;

@@ -37,15 +37,30 @@ static size_t count(const struct http_request *request, const char *name)
     return n;
 }
 
-static bool rule_once_only(struct http_request *request, const struct http_limits *limits, struct http_refusal *out)
+/* 0: a header that may come again. */
+static unsigned once_only_bit(struct http_text name)
 {
     static const char *const names[] = {"Host",          "Content-Length", "Transfer-Encoding", "Content-Type",
                                         "Authorization", "Last-Event-ID",  "Idempotency-Key",   "Origin"};
 
-    (void)limits;
     for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
-        if (count(request, names[i]) > 1)
+        if (http_text_is_nocase(name, names[i]))
+            return 1u << i;
+    return 0;
+}
+
+static bool rule_once_only(struct http_request *request, const struct http_limits *limits, struct http_refusal *out)
+{
+    unsigned seen = 0;
+
+    (void)limits;
+    for (size_t i = 0; i < request->header_count; i++) {
+        unsigned bit = once_only_bit(request->headers[i].name);
+
+        if (seen & bit)
             return refuse(out, PROBLEM_BAD_REQUEST, "A header that may come only once comes again");
+        seen |= bit;
+    }
     return true;
 }
 

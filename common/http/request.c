@@ -164,7 +164,7 @@ static bool parse_header_line(struct http_parser *parser, const char *bytes, siz
     return true;
 }
 
-static void fill_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
+void http_parser_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
 {
     *out = (struct http_request){
         .method = parser->method,
@@ -172,6 +172,10 @@ static void fill_request(const struct http_parser *parser, const char *bytes, st
         .path = {bytes + parser->path.at,                            parser->path.len },
         .query = {parser->query.at ? bytes + parser->query.at : NULL, parser->query.len},
         .header_count = parser->header_count,
+        .content_length = parser->content_length,
+        .has_content_length = parser->has_content_length,
+        .keep_alive = parser->keep_alive,
+        .expect_continue = parser->expect_continue,
     };
     for (size_t i = 0; i < parser->header_count; i++) {
         out->headers[i].name = (struct http_text){bytes + parser->headers[i].name, parser->headers[i].name_len};
@@ -184,11 +188,15 @@ static enum http_parse finish_head(struct http_parser *parser, const char *bytes
     struct http_request request;
     struct http_refusal refusal = {0};
 
-    fill_request(parser, bytes, &request);
+    http_parser_request(parser, bytes, &request);
     if (!http_apply_header_rules(&request, parser->limits, &refusal)) {
         (void)fail(parser, refusal.problem, refusal.detail);
         return HTTP_PARSE_FAILED;
     }
+    parser->content_length = request.content_length;
+    parser->has_content_length = request.has_content_length;
+    parser->keep_alive = request.keep_alive;
+    parser->expect_continue = request.expect_continue;
     *head_len = parser->scanned;
     return HTTP_PARSE_DONE;
 }
@@ -225,13 +233,4 @@ enum http_parse http_parser_run(struct http_parser *parser, const char *bytes, s
             parse = parse_line(parser, bytes, head_len);
     }
     return parse;
-}
-
-void http_parser_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
-{
-    struct http_refusal refusal = {0};
-
-    fill_request(parser, bytes, out);
-    /* The rules held when the head was complete; this time they only fill in what follows from the headers. */
-    (void)http_apply_header_rules(out, parser->limits, &refusal);
 }

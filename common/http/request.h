@@ -15,6 +15,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
 
 #include "common/problem.h"
 
@@ -65,6 +66,8 @@ struct http_parser {
     } path, query;
     enum http_method method;
     int minor;
+    int64_t content_length; /* these four: what the headers mean, once they are whole */
+    bool has_content_length, keep_alive, expect_continue;
     bool has_request_line, empty_line_skipped;
     enum problem problem; /* after HTTP_PARSE_FAILED */
     const char *detail;   /* a constant */
@@ -87,7 +90,14 @@ bool http_text_decode(struct http_text text, char *out, size_t size);
 /* The value of a query parameter, percent-decoded into `out`. False when absent, too long, badly encoded or holding a NUL. */
 bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size);
 
-bool http_text_is(struct http_text text, const char *other);        /* exactly */
-bool http_text_is_nocase(struct http_text text, const char *other); /* ASCII case folded */
+bool http_text_is(struct http_text text, const char *other); /* exactly */
+
+bool http_same_nocase(const char *a, const char *b, size_t len); /* ASCII case folded */
+
+/* Inline, so that the length of a literal, which already tells most names apart, is a constant. */
+static inline bool http_text_is_nocase(struct http_text text, const char *other)
+{
+    return text.data && text.len == strlen(other) && http_same_nocase(text.data, other, text.len);
+}
 
 #endif

@@ -13,21 +13,24 @@ bool http_text_is(struct http_text text, const char *other)
     return text.data && strlen(other) == text.len && !memcmp(text.data, other, text.len);
 }
 
-bool http_text_is_nocase(struct http_text text, const char *other)
+bool http_same_nocase(const char *a, const char *b, size_t len)
 {
-    if (!text.data || strlen(other) != text.len)
-        return false;
-    for (size_t i = 0; i < text.len; i++)
-        if (lower(text.data[i]) != lower(other[i]))
+    for (size_t i = 0; i < len; i++)
+        if (lower(a[i]) != lower(b[i]))
             return false;
     return true;
 }
 
 struct http_text http_request_header(const struct http_request *request, const char *name)
 {
-    for (size_t i = 0; i < request->header_count; i++)
-        if (http_text_is_nocase(request->headers[i].name, name))
-            return request->headers[i].value;
+    size_t len = strlen(name);
+
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct http_header *header = &request->headers[i];
+
+        if (header->name.len == len && http_same_nocase(header->name.data, name, len))
+            return header->value;
+    }
     return (struct http_text){0};
 }
 

@@ -6,7 +6,6 @@
 
 #include "common/http/connection.h"
 #include "common/http/header_rules.h"
-#include "common/http/route.h"
 #include "common/http/server.h"
 
 enum { PROBLEM_MAX = 64 * 1024, LENGTH_UNKNOWN = -1 };
@@ -78,6 +77,14 @@ static bool is_clean(const char *text)
     return true;
 }
 
+static void add_line(struct buf *out, const char *name, const char *value)
+{
+    buf_add_text(out, name);
+    buf_add(out, ": ", 2);
+    buf_add_text(out, value);
+    buf_add(out, "\r\n", 2);
+}
+
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value)
 {
     struct connection *connection = connection_of(exchange);
@@ -90,7 +97,7 @@ void http_add_header(struct http_exchange *exchange, const char *name, const cha
     else if (http_text_is_nocase(connection_header, "X-Request-Id") && strlen(value) <= REQUEST_ID_MAX)
         memcpy(connection->incoming->request_id, value, strlen(value) + 1);
     else
-        buf_addf(&connection->incoming->headers, "%s: %s\r\n", name, value);
+        add_line(&connection->incoming->headers, name, value);
 }
 
 static const char *reason(int status)
@@ -126,8 +133,8 @@ static const char *reason(int status)
     return "";
 }
 
-/* Not strftime: the names of days and months must not follow the locale. */
-static void add_date(struct buf *out)
+/* Made once a second. Not strftime: the names of days and months must not follow the locale. */
+static void add_date(struct connection_set *set, struct buf *out)
 {
     static const char days[][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
     static const char months[][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
@@ -135,9 +142,12 @@ static void add_date(struct buf *out)
     time_t now = time(NULL);
     struct tm tm;
 
-    if (gmtime_r(&now, &tm))
-        buf_addf(out, "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon],
-                 tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+    if (now != set->dated && gmtime_r(&now, &tm)) {
+        (void)snprintf(set->date, sizeof(set->date), "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n", days[tm.tm_wday],
+                       tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        set->dated = now;
+    }
+    buf_add_text(out, set->date);
 }
 
 static bool has_no_body(int status)
@@ -145,14 +155,28 @@ static bool has_no_body(int status)
     return status < 200 || status == 204 || status == 304;
 }
 
-/* The row is looked for again, since not every answer comes from a row's handler. */
 static void tell_answer(const struct connection *connection, int status)
 {
     const struct http_server_config *config = connection->set->config;
-    const struct http_request *request = &connection->incoming->request;
 
     if (config->on_answer)
-        config->on_answer(http_route_find(config, request->method, request->path).route, status, config->arg);
+        config->on_answer(connection->incoming->match.route, status, config->arg);
+}
+
+static void add_status_line(struct buf *out, int status)
+{
+    buf_add_text(out, "HTTP/1.1 ");
+    buf_add_int(out, status);
+    buf_add_char(out, ' ');
+    buf_add_text(out, reason(status));
+    buf_add(out, "\r\n", 2);
+}
+
+static void add_length(struct buf *out, int64_t length)
+{
+    buf_add_text(out, "Content-Length: ");
+    buf_add_int(out, length);
+    buf_add(out, "\r\n", 2);
 }
 
 static void write_head(struct connection *connection, int status, const char *content_type, int64_t length)
@@ -163,18 +187,21 @@ static void write_head(struct connection *connection, int status, const char *co
     tell_answer(connection, status);
     if (connection->set->draining)
         connection->close_after = true;
-    buf_addf(out, "HTTP/1.1 %d %s\r\n", status, reason(status));
-    add_date(out);
+    add_status_line(out, status);
+    add_date(connection->set, out);
     if (content_type)
-        buf_addf(out, "Content-Type: %s\r\n", content_type);
+        add_line(out, "Content-Type", content_type);
     if (connection->exchange.chunked)
-        buf_add_text(out, "Transfer-Encoding: chunked\r\n");
+        add_line(out, "Transfer-Encoding", "chunked");
     else if (length != LENGTH_UNKNOWN && !has_no_body(status))
-        buf_addf(out, "Content-Length: %lld\r\n", (long long)length);
+        add_length(out, length);
     buf_fail(out, buf_error(&incoming->headers));
     buf_add(out, incoming->headers.data, incoming->headers.len);
-    buf_addf(out, "X-Request-Id: %s\r\nX-Content-Type-Options: nosniff\r\n", incoming->request_id);
-    buf_add_text(out, connection->close_after ? "Connection: close\r\n\r\n" : "\r\n");
+    add_line(out, "X-Request-Id", incoming->request_id);
+    add_line(out, "X-Content-Type-Options", "nosniff");
+    if (connection->close_after)
+        add_line(out, "Connection", "close");
+    buf_add(out, "\r\n", 2);
 }
 
 /* -- a whole answer */
@@ -252,8 +279,10 @@ void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t
     assert(exchange->open);
     if (!len || !takes_output(connection))
         return;
-    if (exchange->chunked)
-        buf_addf(out, "%zx\r\n", len);
+    if (exchange->chunked) {
+        buf_add_hex(out, len);
+        buf_add(out, "\r\n", 2);
+    }
     buf_add(out, bytes, len);
     if (exchange->chunked)
         buf_add(out, "\r\n", 2);

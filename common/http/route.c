@@ -5,22 +5,19 @@
 /* True when `path` has the form of `pattern`; its variable segment goes to *segment. */
 static bool matches(const char *pattern, struct http_text path, struct http_text *segment)
 {
-    const char *at = path.data, *end = path.data + path.len;
+    const char *brace = strchrnul(pattern, '{'), *slash;
+    size_t before = (size_t)(brace - pattern);
+    struct http_text rest;
 
-    for (; *pattern && at < end; pattern++) {
-        if (*pattern == '{') {
-            const char *slash = memchr(at, '/', (size_t)(end - at));
-
-            *segment = (struct http_text){at, (size_t)((slash ? slash : end) - at)};
-            if (!segment->len)
-                return false;
-            at += segment->len;
-            pattern = strchr(pattern, '}');
-        } else if (*pattern != *at++) {
-            return false;
-        }
-    }
-    return !*pattern && at == end;
+    if (path.len < before || memcmp(path.data, pattern, before) != 0)
+        return false;
+    rest = (struct http_text){path.data + before, path.len - before};
+    if (!*brace || !rest.len)
+        return !*brace && !rest.len;
+    slash = memchr(rest.data, '/', rest.len);
+    *segment = (struct http_text){rest.data, slash ? (size_t)(slash - rest.data) : rest.len};
+    rest = (struct http_text){rest.data + segment->len, rest.len - segment->len};
+    return segment->len && http_text_is(rest, strchr(brace, '}') + 1);
 }
 
 struct http_route_match http_route_find(const struct http_server_config *config, enum http_method method,

@@ -1,12 +1,11 @@
 #include "gateway/keys/admission.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/decimal.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "gateway/answer.h"
@@ -18,8 +17,6 @@
 #include "gateway/keys/keyring.h"
 #include "gateway/keys/keyset.h"
 #include "gateway/store.h"
-
-enum { NUMBER_SIZE = 24 };
 
 struct client *admission_client(const struct http_exchange *exchange)
 {
@@ -69,10 +66,10 @@ static void on_limit(struct http_exchange *exchange, const redisReply *reply)
 
 static void ask_limit(const struct gateway *gateway, struct http_exchange *exchange, int64_t most)
 {
-    char prefix[KEYS_CLIENT_SIZE], number[NUMBER_SIZE];
+    char prefix[KEYS_CLIENT_SIZE], number[DECIMAL_SIZE];
 
     keys_client(prefix, admission_client(exchange)->name);
-    (void)snprintf(number, sizeof(number), "%" PRId64, most);
+    (void)decimal_write(number, most);
     http_exchange_hold(exchange);
     store_ask(gateway->commands, exchange,
               &(struct store_question){.script = SCRIPT_LIMIT, .prefix = prefix, .args = {number}, .answer = on_limit});

@@ -53,20 +53,26 @@ static void keep_text(struct reading *in, char **at, const json_t *value)
         in->no_memory = true;
 }
 
+static void complain_url(struct reading *in, size_t index, const char *detail)
+{
+    char pointer[VALIDATE_POINTER_SIZE];
+
+    (void)snprintf(pointer, sizeof(pointer), "/urls/%zu", index);
+    complain(in->report, pointer, "%s", detail);
+}
+
 static void read_url(struct reading *in, size_t index, const json_t *value)
 {
     struct task_spec *spec = &in->out->spec;
-    char pointer[VALIDATE_POINTER_SIZE];
     enum url_flaw flaw;
 
-    (void)snprintf(pointer, sizeof(pointer), "/urls/%zu", index);
     if (!json_is_string(value)) {
-        complain(in->report, pointer, "must be a string");
+        complain_url(in, index, "must be a string");
         return;
     }
     flaw = url_check(json_string_value(value), json_string_length(value), in->rules->data_urls);
     if (flaw)
-        complain(in->report, pointer, "%s", url_flaw_text(flaw));
+        complain_url(in, index, url_flaw_text(flaw));
     else
         keep_text(in, &spec->urls[spec->url_count++], value);
 }

@@ -1,10 +1,9 @@
 #include "gateway/streams/history.h"
 
-#include <inttypes.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/decimal.h"
 #include "common/keys.h"
 #include "common/redis/script.h"
 
@@ -81,14 +80,14 @@ int history_read(struct redis *redis, const char *full_id, int64_t from, history
                  struct history_call **out)
 {
     struct history_call *call = calloc(1, sizeof(*call));
-    char prefix[KEYS_PREFIX_SIZE], number[24];
+    char prefix[KEYS_PREFIX_SIZE], number[DECIMAL_SIZE];
     int err;
 
     if (!call)
         return ERR_NO_MEMORY;
     *call = (struct history_call){.from = from, .done = done, .arg = arg};
     keys_prefix(prefix, keys_partition(full_id, 1));
-    (void)snprintf(number, sizeof(number), "%" PRId64, from);
+    (void)decimal_write(number, from);
     err = script_run(redis,
                      &(struct script_call){
                          .script = SCRIPT_READ,

@@ -85,6 +85,23 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
     http_fixture_end(&fixture);
 }
 
+static void test_each_pipelined_request_keeps_its_own_id(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: the-longer-one\r\n\r\n"
+                          "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: short\r\n\r\n");
+    http_peer_expect(&peer, "\r\nX-Request-Id: the-longer-one\r\n");
+    http_peer_expect(&peer, "\r\nX-Request-Id: short\r\n");
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
 static void test_a_request_behind_an_unanswered_one_waits(void **state)
 {
     struct http_fixture fixture;
@@ -849,6 +866,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_connection_serves_one_request_after_the_other),
         cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(test_each_pipelined_request_keeps_its_own_id),
         cmocka_unit_test(test_a_request_behind_an_unanswered_one_waits),
         cmocka_unit_test(test_bytes_behind_an_unanswered_request_stay_in_the_kernel),
         cmocka_unit_test(test_head_is_get_without_the_body),

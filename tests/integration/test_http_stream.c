@@ -328,6 +328,53 @@ static void test_a_stream_to_a_client_that_had_finished_sending_closes(void **st
     end(&world);
 }
 
+/* The socket tells of each of them once, and that may be long before the stream begins. */
+static void test_what_came_before_a_stream_began_closes_it(void **state)
+{
+    static const struct {
+        const char *bytes; /* NULL: a FIN */
+        int turns;
+    } cases[] = {
+        {"x",      0},
+        {"x",      3},
+        {GET("/"), 3},
+        {NULL,     3},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct world world;
+
+        begin(&world);
+        ask(&world, GET("/later"));
+        if (cases[i].bytes)
+            http_peer_send(&world.peer, cases[i].bytes);
+        else
+            http_peer_half_close(&world.peer);
+        http_fixture_turn(&world.fixture, cases[i].turns);
+        http_stream_begin(world.fixture.exchange, 200, "text/event-stream");
+        expect_closed_once(&world);
+        assert_int_equal(world.fixture.handled, 1);
+        end(&world);
+    }
+}
+
+static void test_a_request_that_came_while_another_was_handled_is_answered_after_it(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/later"));
+    http_peer_send(&world.peer, GET("/"));
+    http_fixture_turn(&world.fixture, 3);
+    assert_int_equal(world.fixture.handled, 1);
+    http_respond(world.fixture.exchange, 200, "text/plain", "late", 4);
+    http_peer_expect(&world.peer, "\r\n\r\nlate");
+    http_peer_expect(&world.peer, "\r\n\r\nhello");
+    end(&world);
+}
+
 static void test_a_cut_request_never_reaches_a_handler(void **state)
 {
     static const char *const requests[] = {
@@ -562,6 +609,8 @@ int main(void)
         cmocka_unit_test(test_a_reset_is_noticed_behind_bytes_that_nobody_reads),
         cmocka_unit_test(test_a_client_that_has_only_finished_sending_gets_its_answer),
         cmocka_unit_test(test_a_stream_to_a_client_that_had_finished_sending_closes),
+        cmocka_unit_test(test_what_came_before_a_stream_began_closes_it),
+        cmocka_unit_test(test_a_request_that_came_while_another_was_handled_is_answered_after_it),
         cmocka_unit_test(test_a_cut_request_never_reaches_a_handler),
         cmocka_unit_test(test_bytes_on_an_open_stream_close_it),
         cmocka_unit_test(test_answering_a_client_that_has_gone_is_safe),

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -157,6 +158,88 @@ static void test_json_strings(void **state)
     }
 }
 
+/* Many bytes are looked at together: the one that does not stand for itself may be any of them. */
+static void test_a_byte_is_escaped_wherever_it_stands(void **state)
+{
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyz";
+
+    (void)state;
+    for (int byte = 0; byte < 0x80; byte++) {
+        struct buf alone;
+
+        buf_init(&alone, 100);
+        buf_add_json(&alone, &(char){(char)byte}, 1);
+        for (size_t at = 0; at < sizeof(plain) - 1; at++) {
+            struct buf whole, want;
+            char text[sizeof(plain)];
+
+            memcpy(text, plain, sizeof(text));
+            text[at] = (char)byte;
+            buf_init(&whole, 100);
+            buf_add_json(&whole, text, sizeof(plain) - 1);
+            buf_init(&want, 100);
+            buf_addf(&want, "\"%.*s%.*s%s\"", (int)at, plain, (int)alone.len - 2, alone.data + 1, plain + at + 1);
+            assert_string_equal(buf_text(&whole), buf_text(&want));
+            buf_deinit(&want);
+            buf_deinit(&whole);
+        }
+        buf_deinit(&alone);
+    }
+}
+
+static void test_numbers(void **state)
+{
+    static const struct {
+        int64_t value;
+        const char *decimal, *hex;
+    } cases[] = {
+        {0,         "0",                    "0"               },
+        {7,         "7",                    "7"               },
+        {-1,        "-1",                   "ffffffffffffffff"},
+        {10,        "10",                   "a"               },
+        {16,        "16",                   "10"              },
+        {65535,     "65535",                "ffff"            },
+        {INT64_MAX, "9223372036854775807",  "7fffffffffffffff"},
+        {INT64_MIN, "-9223372036854775808", "8000000000000000"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct buf buf;
+
+        buf_init(&buf, 100);
+        buf_add_int(&buf, cases[i].value);
+        assert_string_equal(buf_text(&buf), cases[i].decimal);
+        buf_clear(&buf);
+        buf_add_hex(&buf, (uint64_t)cases[i].value);
+        assert_string_equal(buf_text(&buf), cases[i].hex);
+        buf_deinit(&buf);
+    }
+}
+
+/* Whether it fits into what is there, needs more, or is more than there may ever be. */
+static void test_formatted_text_in_any_room(void **state)
+{
+    enum { MAX = 600 };
+
+    (void)state;
+    for (size_t before = 0; before <= MAX; before++) {
+        for (int len = 1; len <= 300; len += 3) {
+            bool fits = before + (size_t)len <= MAX;
+            struct buf buf;
+
+            buf_init(&buf, MAX);
+            while (buf.len < before)
+                buf_add_char(&buf, '.');
+            buf_addf(&buf, "%0*d", len, 7);
+            assert_int_equal(buf_error(&buf), fits ? 0 : ERR_TOO_LONG);
+            assert_int_equal(buf.len, before + (fits ? (size_t)len : 0));
+            assert_int_equal(buf.len, strlen(buf_text(&buf)));
+            buf_deinit(&buf);
+        }
+    }
+}
+
 static void test_every_byte_makes_valid_json(void **state)
 {
     (void)state;
@@ -199,6 +282,9 @@ int main(void)
         cmocka_unit_test(test_dropping_from_the_front),
         cmocka_unit_test(test_taking_hands_the_bytes_over),
         cmocka_unit_test(test_json_strings),
+        cmocka_unit_test(test_a_byte_is_escaped_wherever_it_stands),
+        cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_formatted_text_in_any_room),
         cmocka_unit_test(test_every_byte_makes_valid_json),
         cmocka_unit_test(test_errors_have_words),
     };
