@@ -80,7 +80,7 @@ void ark_answer_head(struct ark_answer *answer, const struct ark_head *head)
     result->http_status = head->status;
     if (head->content_type)
         answer->says_stream = !strncasecmp(head->content_type, stream_type, strlen(stream_type));
-    if (head->retry_after)
+    if (head->retry_after && *head->retry_after)
         result->retry_after_ms = parse_retry_after(head->retry_after, head->now_ms);
     if (head->request_id)
         ark_copy_text(result->request_id, sizeof(result->request_id), head->request_id);

@@ -95,15 +95,23 @@ static void make_plan(struct plan *plan, const struct ark_defaults *defaults, co
     plan->images = count_images(plan);
 }
 
+static void add_name(struct buf *out, const char *name)
+{
+    buf_add_text(out, ",\"");
+    buf_add_text(out, name);
+    buf_add_text(out, "\":");
+}
+
 static void add_text(struct buf *out, const char *name, const char *text)
 {
-    buf_addf(out, ",\"%s\":", name);
+    add_name(out, name);
     buf_add_json(out, text, strlen(text));
 }
 
 static void add_flag(struct buf *out, const char *name, bool flag)
 {
-    buf_addf(out, ",\"%s\":%s", name, flag ? "true" : "false");
+    add_name(out, name);
+    buf_add_text(out, flag ? "true" : "false");
 }
 
 static void add_references(struct buf *out, const struct task_spec *spec)
@@ -128,8 +136,11 @@ static void add_group(struct buf *out, const struct plan *plan)
     if (!plan->model->group)
         return;
     add_text(out, "sequential_image_generation", plan->images > 1 ? "auto" : "disabled");
-    if (plan->images > 1)
-        buf_addf(out, ",\"sequential_image_generation_options\":{\"max_images\":%d}", plan->images);
+    if (plan->images == 1)
+        return;
+    buf_add_text(out, ",\"sequential_image_generation_options\":{\"max_images\":");
+    buf_add_int(out, plan->images);
+    buf_add_char(out, '}');
 }
 
 static void add_optimize(struct buf *out, const struct plan *plan)

@@ -109,14 +109,15 @@ static int feed_bare(struct ark_stream *stream, const char *bytes, size_t len, b
     return err;
 }
 
+/* The bytes up to and with the first line end: it ends with a CR, or with an LF before which there is none. */
 static size_t through_line_end(const char *bytes, size_t len, bool *is_end)
 {
-    size_t i = 0;
+    const char *lf = memchr(bytes, '\n', len);
+    size_t line = lf ? (size_t)(lf - bytes) + 1 : len;
+    const char *cr = memchr(bytes, '\r', line);
 
-    while (i < len && bytes[i] != '\n' && bytes[i] != '\r')
-        i++;
-    *is_end = i < len;
-    return i + *is_end;
+    *is_end = lf || cr;
+    return cr ? (size_t)(cr - bytes) + 1 : line;
 }
 
 int ark_stream_feed(struct ark_stream *stream, const char *bytes, size_t len)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/decimal.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/random.h"
@@ -143,11 +144,11 @@ static void on_claimed(const redisReply *reply, int err, void *arg)
 
 static int send_claim(struct claim *claim)
 {
-    char lease[24], most[16], nonce[2 * NONCE_BYTES + 1], max_attempts[16];
+    char lease[DECIMAL_SIZE], most[DECIMAL_SIZE], nonce[2 * NONCE_BYTES + 1], max_attempts[DECIMAL_SIZE];
 
-    (void)snprintf(lease, sizeof(lease), "%lld", (long long)claim->config.lease_ms);
-    (void)snprintf(most, sizeof(most), "%d", claim->asked);
-    (void)snprintf(max_attempts, sizeof(max_attempts), "%d", claim->config.max_attempts);
+    (void)decimal_write(lease, claim->config.lease_ms);
+    (void)decimal_write(most, claim->asked);
+    (void)decimal_write(max_attempts, claim->config.max_attempts);
     random_hex(nonce, NONCE_BYTES);
 
     const struct script_arg args[] = {SCRIPT_TEXT(claim->config.worker), SCRIPT_TEXT(lease), SCRIPT_TEXT(most),

@@ -49,17 +49,19 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     collect(curl);
 }
 
-/* 0 means soon, but not from here: that too goes through the loop. */
+/* 0 means now, but not from here: the loop comes to it in the same turn. */
 static int set_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     struct curl_loop *curl = arg;
     struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
 
     (void)multi;
-    if (timeout_ms < 0)
-        (void)evtimer_del(curl->timer);
-    else
+    if (timeout_ms > 0)
         (void)evtimer_add(curl->timer, &tv);
+    else if (timeout_ms == 0)
+        event_active(curl->timer, EV_TIMEOUT, 0);
+    else
+        (void)evtimer_del(curl->timer);
     return 0;
 }
 

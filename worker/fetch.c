@@ -12,6 +12,8 @@
 #include "common/loop.h"
 #include "common/timeouts.h"
 #include "worker/curl_loop.h"
+#include "worker/easy_pool.h"
+#include "worker/post.h"
 
 /* libcurl must not be entered from inside of its own callbacks, and on_head and on_data come from there. So whatever a
  * caller asks for only changes the call's state and list; the next turn of the loop, outside of libcurl, does it:
@@ -27,6 +29,7 @@ TAILQ_HEAD(call_list, fetch_call);
 struct fetch {
     struct fetch_setup setup;
     struct curl_loop *curl;
+    struct easy_pool *handles;
     struct event *turn;
     struct timeouts *first_byte;
     struct call_list starting, flying, leaving;
@@ -38,8 +41,7 @@ struct fetch_call {
     struct fetch *fetch;
     enum call_state state;
     CURL *easy;
-    struct curl_slist *headers;
-    char *body;
+    struct post post;
     struct timeout first_byte;
     int64_t started_ms;
     size_t received, answer_max;
@@ -50,8 +52,6 @@ struct fetch_call {
     char content_type[96], retry_after[48], request_id[96];
     char error[CURL_ERROR_SIZE];
 };
-
-enum { RECEIVE_BUFFER = 4096, SEND_BUFFER = 16384 }; /* bytes for each transfer; the latter is libcurl's minimum */
 
 static struct call_list *list_of(struct fetch_call *call)
 {
@@ -79,9 +79,8 @@ static void move(struct fetch_call *call, enum call_state state)
 static void free_call(struct fetch_call *call)
 {
     if (call->easy)
-        curl_easy_cleanup(call->easy);
-    curl_slist_free_all(call->headers);
-    free(call->body);
+        easy_pool_put(call->fetch->handles, call->easy);
+    post_deinit(&call->post);
     free(call);
 }
 
@@ -196,7 +195,7 @@ static void take_header(const char *line, size_t len, const char *name, char *ou
 {
     size_t name_len = strlen(name);
 
-    if (len <= name_len || strncasecmp(line, name, name_len) || line[name_len] != ':')
+    if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len))
         return;
     line += name_len + 1;
     len -= name_len + 1;
@@ -265,66 +264,6 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
 
 /* ---- one request ---- */
 
-/* "http" or "https"; NULL for any other. */
-static const char *scheme_of(const char *url)
-{
-    if (!strncasecmp(url, "https://", 8))
-        return "https";
-    return strncasecmp(url, "http://", 7) ? NULL : "http";
-}
-
-static int add_header(struct fetch_call *call, const char *line)
-{
-    struct curl_slist *longer = curl_slist_append(call->headers, line);
-
-    if (longer)
-        call->headers = longer;
-    return longer ? 0 : ERR_NO_MEMORY;
-}
-
-static int set_headers(struct fetch_call *call, const char *const *lines)
-{
-    int err = add_header(call, "Expect:");
-
-    for (size_t i = 0; lines[i] && !err; i++)
-        err = add_header(call, lines[i]);
-    return err;
-}
-
-/* The three that keep libcurl from ever sending a request twice are FRESH_CONNECT, FORBID_REUSE and HTTP/1.1: it
- * repeats what died on a reused connection, or was refused as a stream of HTTP/2. An option that is not kept, for want of memory,
- * must not be missed: without them a request may go through somebody's proxy, or trust every authority of the system. */
-static int set_options(struct fetch_call *call, const struct fetch_request *request)
-{
-    const struct fetch_setup *setup = &call->fetch->setup;
-    CURL *easy = call->easy;
-    unsigned failed = 0;
-
-    failed |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, scheme_of(request->url));
-    failed |= curl_easy_setopt(easy, CURLOPT_PROXY, "");
-    failed |= curl_easy_setopt(easy, CURLOPT_FRESH_CONNECT, 1L);
-    failed |= curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
-    failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);    /* dropping a call must not wait for its name lookup */
-    failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L); /* a connection is silent for a minute and more */
-    failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPIDLE, 30L);
-    failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, 10L);
-    failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)setup->connect_ms);
-    failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)request->total_ms);
-    failed |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-    failed |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
-    if (setup->ca_file && *setup->ca_file) {
-        failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, setup->ca_file);
-        failed |=
-            curl_easy_setopt(easy, CURLOPT_CAPATH, NULL); /* otherwise the system's directory is trusted as well */
-    }
-    if (setup->user_agent)
-        failed |= curl_easy_setopt(easy, CURLOPT_USERAGENT, setup->user_agent);
-    return failed ? ERR_NO_MEMORY : 0;
-}
-
 static void set_callbacks(struct fetch_call *call)
 {
     CURL *easy = call->easy;
@@ -337,23 +276,6 @@ static void set_callbacks(struct fetch_call *call)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
 }
 
-static int set_request(struct fetch_call *call, const struct fetch_request *request)
-{
-    CURL *easy = call->easy;
-    int err = set_headers(call, request->headers);
-
-    if (err)
-        return err;
-    err = set_options(call, request);
-    if (err)
-        return err;
-    set_callbacks(call);
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, call->headers);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body_len);
-    curl_easy_setopt(easy, CURLOPT_POSTFIELDS, request->body); /* not copied; the call keeps it */
-    return curl_easy_setopt(easy, CURLOPT_URL, request->url) == CURLE_OK ? 0 : ERR_NO_MEMORY;
-}
-
 static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_request *request)
 {
     struct fetch_call *call = calloc(1, sizeof(*call));
@@ -364,11 +286,12 @@ static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_re
     call->events = request->events;
     call->answer_max = request->answer_max;
     call->started_ms = clock_monotonic_ms();
-    call->easy = curl_easy_init();
-    if (!call->easy || set_request(call, request)) {
+    call->easy = easy_pool_take(fetch->handles);
+    if (!call->easy || post_prepare(&call->post, call->easy, &fetch->setup, request)) {
         free_call(call);
         return NULL;
     }
+    set_callbacks(call);
     return call;
 }
 
@@ -376,12 +299,12 @@ int fetch_start(struct fetch *fetch, const struct fetch_request *request, struct
 {
     struct fetch_call *call;
 
-    if (!scheme_of(request->url))
+    if (!post_may_go_to(request->url))
         return ERR_SYNTAX;
     call = create_call(fetch, request);
     if (!call)
         return ERR_NO_MEMORY;
-    call->body = request->body;
+    call->post.body = request->body;
     TAILQ_INSERT_TAIL(&fetch->starting, call, link);
     timeouts_start(fetch->first_byte, &call->first_byte);
     fetch->count++;
@@ -422,7 +345,8 @@ struct fetch *fetch_create(const struct fetch_setup *setup)
     fetch->turn = event_new(loop_base(setup->loop), -1, 0, on_turn, fetch);
     fetch->curl = curl_loop_create(setup->loop, on_curl_done, fetch);
     fetch->first_byte = timeouts_create(setup->loop, setup->first_byte_ms, on_first_byte_late, NULL);
-    return fetch->turn && fetch->curl && fetch->first_byte ? fetch : fetch_destroy(fetch);
+    fetch->handles = easy_pool_create(setup->ca_file);
+    return fetch->turn && fetch->curl && fetch->first_byte && fetch->handles ? fetch : fetch_destroy(fetch);
 }
 
 static void drop_calls(struct call_list *list)
@@ -433,6 +357,8 @@ static void drop_calls(struct call_list *list)
         TAILQ_REMOVE(list, call, link);
         call->state = LEAVING;
         land(call);
+        curl_easy_cleanup(call->easy); /* the pool goes too */
+        call->easy = NULL;
         free_call(call);
     }
 }
@@ -445,6 +371,7 @@ struct fetch *fetch_destroy(struct fetch *fetch)
     drop_calls(&fetch->flying);
     drop_calls(&fetch->leaving);
     curl_loop_destroy(fetch->curl);
+    easy_pool_destroy(fetch->handles);
     timeouts_destroy(fetch->first_byte);
     if (fetch->turn)
         event_free(fetch->turn);

@@ -2,14 +2,15 @@
  *
  * Made for a POST that costs money: each one has a connection of its own, which is used once, so that libcurl never
  * sends a request again by itself; HTTP/1.1; no redirects; no Expect; no compression; no proxy, whatever the
- * environment says; TLS certificates are checked. The outcome tells whether a byte of the request has left.
+ * environment says; TLS certificates are checked, and TLS sessions resumed. The outcome tells whether a byte of the request has left.
  *
  * Ownership: a call belongs to fetch from fetch_start until on_done has returned or fetch_cancel was called; the token
  *            is invalid from then on. Everything in struct fetch_request is copied, except the body, which is taken
  *            over.
  * Callbacks: from the loop, never from inside fetch_start or fetch_cancel. They may start and cancel calls, this one as
  *            well, but not destroy fetch. on_head comes at most once, before on_data; on_done once, last.
- * Limits:    a call takes a file descriptor and about 17 KiB, besides what OpenSSL keeps for TLS.
+ * Limits:    a call takes a file descriptor and about 14 KiB; over TLS, OpenSSL keeps another 130 KiB. A body above 64 KiB is freed when
+ *            libcurl has it all.
  * Threads:   loop thread only. The program ignores SIGPIPE (loop_on_signals does that).   Units: ms, bytes.
  */
 #ifndef ARKRELAY_FETCH_H
@@ -29,7 +30,7 @@ struct fetch_setup {
     struct loop *loop;
     int64_t connect_ms;    /* name lookup, connection and TLS */
     int64_t first_byte_ms; /* from fetch_start to the first byte of the answer */
-    const char *ca_file;   /* PEM file with the authorities to trust; NULL or "": the system's */
+    const char *ca_file;   /* PEM file with the authorities to trust, read once a day; NULL or "": the system's */
     const char *user_agent;
 };
 

@@ -2,10 +2,10 @@
 
 #include <assert.h>
 #include <event2/event.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/decimal.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
@@ -13,10 +13,7 @@
 
 static const char PREFIX[] = "arkrelay:{account}:";
 
-enum {
-    MERGE_MS = 50,    /* reports within this go out as one */
-    NUMBER_SIZE = 24, /* of an int64_t as text */
-};
+enum { MERGE_MS = 50 }; /* reports within this go out as one */
 
 struct governor {
     struct governor_config config;
@@ -128,10 +125,10 @@ static int send_report(struct governor *governor)
                                config->images_per_call, config->calls_max,      config->images_per_minute,
                                governor->sent_spent,    governor->sent_pause_ms};
     enum { COUNT = sizeof(numbers) / sizeof(numbers[0]) };
-    char text[COUNT][NUMBER_SIZE];
+    char text[COUNT][DECIMAL_SIZE];
 
     for (size_t i = 0; i < COUNT; i++)
-        (void)snprintf(text[i], NUMBER_SIZE, "%lld", (long long)numbers[i]);
+        (void)decimal_write(text[i], numbers[i]);
 
     const char *event = event_name(governor->sent_event);
     const struct script_arg args[] = {SCRIPT_TEXT(config->worker), SCRIPT_TEXT(text[0]), SCRIPT_TEXT(text[1]),

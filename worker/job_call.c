@@ -32,6 +32,8 @@ static void log_verdict(const struct job_body *job, const struct verdict *verdic
 {
     char plain[200], words[256];
 
+    if (!log_enabled(LOG_INFO))
+        return;
     log_info(
         "job", verdict_action_name(verdict->action),
         "task=%s attempt=%d call=%s images=%d failed=%d charge=%s code=%s status=%d ark_request=%s ms=%lld words=%s",

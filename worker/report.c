@@ -2,12 +2,12 @@
 
 #include <event2/event.h>
 #include <stdbool.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
 
 #include "common/clock.h"
+#include "common/decimal.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
@@ -15,8 +15,9 @@
 #include "worker/durable.h"
 
 enum {
-    ARGS_MAX = 6,                   /* of one message */
-    EVENT_ARGS = 3,                 /* of an EMIT that go with a FINISH: its number, event and slot */
+    NAMES = 2,                      /* the task's id and the fence come first in each call */
+    ARGS_MAX = 4,                   /* of one message, behind these */
+    EVENT_ARGS = 3,                 /* of an EMIT: its number, event and slot */
     TOGETHER_MAX = 8,               /* EMITs that go with a FINISH ... */
     TOGETHER_BYTES_MAX = 64 * 1024, /* ... and what they may hold: pictures themselves go one by one */
     RETRY_DELAY_MS = 1000
@@ -25,8 +26,9 @@ enum {
 struct message {
     STAILQ_ENTRY(message) link;
     enum script_id script;
-    char *args[ARGS_MAX];
+    struct script_arg args[ARGS_MAX]; /* in `text` */
     size_t count, bytes;
+    char text[];
 };
 
 STAILQ_HEAD(message_queue, message);
@@ -47,28 +49,22 @@ struct report {
     bool broken;                     /* out of memory: only on_lost is left to say */
 };
 
-static struct message *message_destroy(struct message *message)
+static struct message *message_create(enum script_id script, const struct script_arg *args, size_t count)
 {
-    if (!message)
-        return NULL;
-    for (size_t i = 0; i < message->count; i++)
-        free(message->args[i]);
-    free(message);
-    return NULL;
-}
+    struct message *message;
+    size_t bytes = 0;
 
-static struct message *message_create(enum script_id script, const char *const *args, size_t count)
-{
-    struct message *message = calloc(1, sizeof(*message));
-
+    for (size_t i = 0; i < count; i++)
+        bytes += args[i].len;
+    message = malloc(sizeof(*message) + bytes);
     if (!message)
         return NULL;
     message->script = script;
-    for (; message->count < count; message->count++) {
-        message->args[message->count] = strdup(args[message->count]);
-        if (!message->args[message->count])
-            return message_destroy(message);
-        message->bytes += strlen(args[message->count]);
+    message->count = count;
+    message->bytes = bytes;
+    for (size_t i = 0, at = 0; i < count; at += args[i++].len) {
+        message->args[i] = (struct script_arg){.data = message->text + at, .len = args[i].len};
+        memcpy(message->text + at, args[i].data, args[i].len);
     }
     return message;
 }
@@ -78,7 +74,7 @@ static void drop_head(struct report *report)
     struct message *head = STAILQ_FIRST(&report->waiting);
 
     STAILQ_REMOVE_HEAD(&report->waiting, link);
-    message_destroy(head);
+    free(head);
 }
 
 static void drop_all(struct report *report)
@@ -242,27 +238,29 @@ static size_t count_together(const struct report *report)
     return message && message->script == SCRIPT_FINISH ? count : 1;
 }
 
-static size_t copy_args(const struct message *message, size_t from, size_t count, struct script_arg *args)
+static size_t copy_args(const struct message *message, struct script_arg *args)
 {
-    for (size_t i = 0; i < count; i++)
-        args[i] = SCRIPT_TEXT(message->args[from + i]);
-    return count;
+    memcpy(args, message->args, message->count * sizeof(*args));
+    return message->count;
 }
 
 /* The last message's own arguments, then the events before it: FINISH id fence outcome charge delay data {wseq data slot} ... */
 static size_t args_of_call(const struct report *report, struct script_arg *args)
 {
     const struct message *last = last_of_call(report);
-    size_t count = copy_args(last, 0, last->count, args);
+    size_t count = 0;
 
+    args[count++] = SCRIPT_TEXT(report->config.id);
+    args[count++] = SCRIPT_TEXT(report->config.fence);
+    count += copy_args(last, args + count);
     for (const struct message *event = STAILQ_FIRST(&report->waiting); event != last; event = STAILQ_NEXT(event, link))
-        count += copy_args(event, 2, EVENT_ARGS, args + count);
+        count += copy_args(event, args + count);
     return count;
 }
 
 static void send_head(struct report *report)
 {
-    struct script_arg args[ARGS_MAX + TOGETHER_MAX * EVENT_ARGS];
+    struct script_arg args[NAMES + ARGS_MAX + TOGETHER_MAX * EVENT_ARGS];
     struct script_call call = {.prefix = report->config.prefix, .args = args};
     int err;
 
@@ -301,7 +299,7 @@ static void send_later(struct report *report)
 }
 
 /* What is broken takes nothing more: an end must not reach Redis without what comes before it. */
-static int enqueue(struct report *report, enum script_id script, const char *const *args, size_t count)
+static int enqueue(struct report *report, enum script_id script, const struct script_arg *args, size_t count)
 {
     struct message *message = report->broken ? NULL : message_create(script, args, count);
 
@@ -353,30 +351,39 @@ struct report *report_destroy(struct report *report)
 
 void report_begin(struct report *report, const char *call_id, int images, const char *data)
 {
-    char images_text[16], lease_text[24];
-    const char *args[] = {report->config.id, report->config.fence, call_id, images_text, lease_text, data};
+    char images_text[DECIMAL_SIZE], lease_text[DECIMAL_SIZE];
+    const struct script_arg args[] = {
+        SCRIPT_TEXT(call_id),
+        {images_text, decimal_write(images_text, images)                 },
+        {lease_text,  decimal_write(lease_text,  report->config.lease_ms)},
+        SCRIPT_TEXT(data)
+    };
 
-    (void)snprintf(images_text, sizeof(images_text), "%d", images);
-    (void)snprintf(lease_text, sizeof(lease_text), "%lld", (long long)report->config.lease_ms);
     if (enqueue(report, SCRIPT_BEGIN, args, sizeof(args) / sizeof(args[0])))
         report_fail(report);
 }
 
 int report_emit(struct report *report, const char *data, const char *slot)
 {
-    char wseq_text[24];
-    const char *args[] = {report->config.id, report->config.fence, wseq_text, data, slot};
+    char wseq_text[DECIMAL_SIZE];
+    const struct script_arg args[EVENT_ARGS] = {
+        {wseq_text, decimal_write(wseq_text, ++report->wseq)},
+        SCRIPT_TEXT(data), SCRIPT_TEXT(slot)
+    };
 
-    (void)snprintf(wseq_text, sizeof(wseq_text), "%lld", (long long)++report->wseq);
-    return enqueue(report, SCRIPT_EMIT, args, sizeof(args) / sizeof(args[0]));
+    return enqueue(report, SCRIPT_EMIT, args, EVENT_ARGS);
 }
 
 void report_finish(struct report *report, const struct report_end *end)
 {
-    char delay_text[24];
-    const char *args[] = {report->config.id, report->config.fence, end->outcome, end->charge, delay_text, end->data};
+    char delay_text[DECIMAL_SIZE];
+    const struct script_arg args[] = {
+        SCRIPT_TEXT(end->outcome),
+        SCRIPT_TEXT(end->charge),
+        {delay_text, decimal_write(delay_text, end->delay_ms)},
+        SCRIPT_TEXT(end->data)
+    };
 
-    (void)snprintf(delay_text, sizeof(delay_text), "%lld", (long long)end->delay_ms);
     if (enqueue(report, SCRIPT_FINISH, args, sizeof(args) / sizeof(args[0])))
         report_fail(report);
 }
