@@ -1,15 +1,27 @@
-# embed_scripts(<out.c> <prelude.lua> <script.lua>...): every script, behind the prelude, with the SHA-1 that EVALSHA wants.
+# embed_scripts(<out.c> <script.lua>...): every script, behind what it needs, with the SHA-1 that EVALSHA wants.
 #
+# A script's head says `-- needs: <name> ...`: the files of its folder's shared/, in this order, stand before it.
 # The generated file defines `const struct script scripts[]` in the order of enum script_id (common/redis/script.h),
 # which is the order in which the files are given.
-function(embed_scripts out prelude)
-  file(READ ${prelude} head)
+function(embed_scripts out)
   set(code "/* Generated at build time from common/redis/scripts. */\n#include \"common/redis/script.h\"\n\n")
   string(APPEND code "const struct script scripts[SCRIPT_COUNT] = {\n")
   foreach(file IN LISTS ARGN)
-    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file} ${prelude})
     file(READ ${file} body)
-    set(text "${head}${body}")
+    get_filename_component(folder ${file} DIRECTORY)
+    string(REGEX MATCH "\n-- needs: ([a-z ]+)\n" needs "${body}")
+    if(NOT needs)
+      message(FATAL_ERROR "embed_scripts: ${file}: its head does not say what it needs")
+    endif()
+    string(REPLACE " " ";" needs "${CMAKE_MATCH_1}")
+    set(text "")
+    foreach(need IN LISTS needs)
+      file(READ ${folder}/shared/${need}.lua part)
+      string(APPEND text "${part}")
+      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/shared/${need}.lua)
+    endforeach()
+    string(APPEND text "${body}")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
     string(SHA1 sha "${text}")
     string(LENGTH "${text}" length)
     get_filename_component(name ${file} NAME_WE)

@@ -1,6 +1,6 @@
 /* redis/script - the Lua transitions, embedded, and how to run one
  *
- * One file per transition in common/redis/scripts, each behind prelude.lua. A call is sent as EVALSHA; on NOSCRIPT the same call is sent
+ * One file per transition in common/redis/scripts, each behind the files of scripts/shared that it needs. A call is sent as EVALSHA; on NOSCRIPT the same call is sent
  * again as EVAL, so a restart, a failover or SCRIPT FLUSH costs one round trip and nobody notices.
  * KEYS[1] is the partition's prefix; ARGV and answers are described at the head of each script.
  *

@@ -131,6 +131,7 @@ static const struct {
     {"PROCESSES lists nobody",             SCRIPT_PROCESSES, {NULL},                                                                         "PROCESSES"},
     {"LIMIT lets a new client pass",       SCRIPT_LIMIT,     {"600"},                                                                        "OK"       },
     {"PRESENCE takes what goes",           SCRIPT_PRESENCE,  {"host:1", "0"},                                                                "OK"       },
+    {"TAILS names who is gone",            SCRIPT_TAILS,     {"public.none", "1", "0"},                                                      NULL       },
     {"READY says so",                      SCRIPT_READY,     {NULL},                                                                         "READY"    },
 };
 

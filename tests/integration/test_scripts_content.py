@@ -1,17 +1,41 @@
 """The Lua transitions that only look, hostile texts, a Redis that is full, and a story of many steps."""
 
 import json
+import re
 import unittest
 
 from support.resp import RedisError
 from support.script_test import LAPSED_MS, LEASE_MS, ScriptTest, compact
-from support.scripts import PREFIX, Scripts
+from support.scripts import FOLDER, PREFIX, Scripts, needs, shared
 from support.store import look
 
 HOSTILE = [
     'quote " and apostrophe \'', "back\\slash", "slash / and \\/ and \\\\/", "],\"data\":[", "}}{{", "line\nfeed\r\ttab",
     "\x7f\x01", "中文，🎨", "%s %d %%", "\u2028", '{"event":"done"}', "image {}\nfailed {}", "", "null",
 ]
+
+
+class Parts(unittest.TestCase):
+    """What stands before a script: all that it uses, and nothing else."""
+
+    DEFINED = re.compile(r"^local (?:function )?(\w+)", re.M)
+
+    def uses(self, text, part):
+        code = re.sub(r"--.*|'[^'\n]*'", "", text)
+        return any(re.search(rf"(?<![\w.:]){name}\b(?! =)", code) for name in self.DEFINED.findall(shared(part)))
+
+    def test_every_script_names_what_it_needs_in_order(self):
+        parts = {path.stem for path in FOLDER.glob("shared/*.lua")}
+        for path in FOLDER.glob("*.lua"):
+            with self.subTest(path.stem):
+                text = path.read_text()
+                named = needs(text)
+                for n, part in enumerate(named):
+                    rest = text + shared(*named[n + 1:])
+                    self.assertTrue(self.uses(rest, part), f"{part} is not needed")
+                    missing = [other for other in parts - set(named[:n + 1]) if self.uses(shared(part), other)]
+                    self.assertEqual(missing, [], f"{part} stands before what it needs")
+                self.assertEqual([part for part in parts - set(named) if self.uses(text, part)], [], "not named")
 
 
 class Looks(ScriptTest):
@@ -92,6 +116,12 @@ class HostileContent(ScriptTest):
         self.finish(job, "done", "known")
         self.assertEqual(self.task().log[-1].data["urls"], [f"https://example.com/?q={text}" for text in HOSTILE])
         self.assertNotIn(b"\\/", self.task().result.replace(b"\\\\", b""))
+
+    def test_urls_come_back_from_a_request_that_does_not_end_with_them(self):
+        urls = [f"https://example.com/?q={text}" for text in HOSTILE]
+        self.submit(request=compact({"prompt": "\"urls\":[\"no\"]}", "urls": urls, "watermark": True}))
+        self.finish(self.claim_one(), "done", "none")
+        self.assertEqual(self.task().log[-1].data["urls"], urls)
 
     def test_every_text_in_every_place(self):
         for text in HOSTILE:

@@ -4,17 +4,16 @@ import datetime
 import unittest
 
 from support.script_test import LAPSED_MS, TTL_MS, URLS, ScriptTest, compact
-from support.scripts import FOLDER, PREFIX
+from support.scripts import PREFIX, shared
 from support.store import look
 
 DAY_MS = 86_400_000
-PRELUDE = (FOLDER / "prelude.lua").read_text(encoding="utf-8")
 
 
 class Days(ScriptTest):
     def day_of(self, *times_ms):
         """What the scripts take for the UTC day of each time."""
-        body = PRELUDE + "local days = {} for i, ms in ipairs(ARGV) do days[i] = day_of(tonumber(ms)) end return days"
+        body = shared("base", "log", "queue", "images", "life") + "local days = {} for i, ms in ipairs(ARGV) do days[i] = day_of(tonumber(ms)) end return days"
         return [day.decode() for day in self.redis("EVAL", body, 1, PREFIX, *times_ms)]
 
     def test_every_day_of_a_leap_cycle_from_its_first_to_its_last_ms(self):

@@ -30,7 +30,8 @@ def scripts(program):
 
 
 def commands(program):
-    helpers = {match.group(1): match.group(0) for match in FUNCTION.finditer((FOLDER / "prelude.lua").read_text())}
+    shared = "".join(path.read_text() for path in (FOLDER / "shared").glob("*.lua"))
+    helpers = {match.group(1): match.group(0) for match in FUNCTION.finditer(shared)}
     found = set(SENT[program])
     for name in scripts(program):
         found |= _commands_of((FOLDER / f"{name}.lua").read_text(), helpers, set())
@@ -38,7 +39,7 @@ def commands(program):
 
 
 def _commands_of(text, helpers, seen):
-    """Those of a piece of Lua, and of the prelude's functions that it uses."""
+    """Those of a piece of Lua, and of the shared functions that it uses."""
     found = {word.lower() for call in CALL.findall(text) for word in re.findall(r"['\"]([A-Z]+)['\"]", call)}
     for name in set(re.findall(r"\b(\w+)\(", text)) & helpers.keys() - seen:
         seen.add(name)

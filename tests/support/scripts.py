@@ -6,6 +6,7 @@
 
 import hashlib
 import pathlib
+import re
 
 from support.resp import RedisError
 
@@ -13,12 +14,25 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "common/redis/scripts"
 PREFIX = "arkrelay:{0}:"
 
 
+def needs(text):
+    """The files of shared/ that a script names in its head."""
+    return re.search(r"^-- needs: (.*)$", text, re.M).group(1).split()
+
+
+def shared(*names):
+    return "".join((FOLDER / f"shared/{name}.lua").read_text() for name in names)
+
+
+def body(path):
+    """A script as it is sent: behind what it needs."""
+    return shared(*needs(path.read_text())) + path.read_text()
+
+
 class Scripts:
     def __init__(self, redis, prefix=PREFIX):
         self.redis = redis
         self.prefix = prefix
-        prelude = (FOLDER / "prelude.lua").read_bytes()
-        self.bodies = {path.stem: prelude + path.read_bytes() for path in FOLDER.glob("*.lua") if path.stem != "prelude"}
+        self.bodies = {path.stem: body(path).encode() for path in FOLDER.glob("*.lua")}
         self.sha1 = {name: hashlib.sha1(body).hexdigest() for name, body in self.bodies.items()}
 
     def load(self):

@@ -2,6 +2,7 @@
 -- What the other scripts keep right can be broken from outside: by hand, by a restore, by keys that were lost.
 -- ARGV worker interval_ms most
 -- -> state repaired        state: 1 the pass is over, 0 call again, -1 not this worker's turn
+-- needs: base queue images slots
 local worker, interval, most = unpack(ARGV)
 local meta, index, live = prefix .. 'meta', prefix .. 'index', prefix .. 'live'
 local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }
@@ -27,7 +28,8 @@ local function forget(id, state)
     release(id)
   end
   if not state then
-    settle_images(id, #slots(id))
+    local reserved, day = unpack(redis.call('HMGET', key('task', id), 'reserved', 'day'))
+    settle_images(id, reserved, day, #slots(id).image)
     redis.call('DEL', key('task', id), key('request', id), key('events', id), key('result', id))
   end
 end

@@ -1,6 +1,7 @@
 -- BEGIN (worker, just before the POST): opens the paid call and says so in the log.
 -- ARGV id fence call images lease_ms data
 -- -> OK paid_calls | CANCEL | BUDGET | LOST
+-- needs: base log
 local id, fence, call, images, lease, data = unpack(ARGV)
 local task = key('task', id)
 
@@ -17,9 +18,9 @@ end
 if tonumber(h[5]) >= tonumber(h[6]) then
   return { 'BUDGET' }
 end
-local at = now()
+local at, paid_calls = now(), h[5] + 1
 redis.call('DEL', key('result', id)) -- slots that failed in an earlier call
-redis.call('HSET', task, 'call', call, 'called_at', at, 'images', images)
-redis.call('ZADD', prefix .. 'leased', 'GT', at + lease, id)
+redis.call('HSET', task, 'call', call, 'called_at', time_text(at), 'images', images, 'paid_calls', string.format('%d', paid_calls))
+redis.call('ZADD', prefix .. 'leased', 'GT', time_text(at + lease), id)
 log(id, 'process', data)
-return { 'OK', redis.call('HINCRBY', task, 'paid_calls', 1) }
+return { 'OK', paid_calls }

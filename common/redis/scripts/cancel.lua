@@ -1,6 +1,7 @@
 -- CANCEL (gateway): a waiting task ends at once, a running one is asked to, unless only waiting ones are meant.
 -- ARGV id mode        mode: any | waiting
 -- -> CANCELLED | ASKED | RUNNING | FINAL state | NONE
+-- needs: base log queue images slots ending
 local id, mode = unpack(ARGV)
 local task = key('task', id)
 local state = redis.call('HGET', task, 'state')
@@ -10,7 +11,7 @@ if not state then
 elseif state == 'queued' or state == 'delayed' then
   redis.call('ZREM', prefix .. 'pending', id)
   redis.call('ZREM', prefix .. 'delayed', id)
-  conclude(id, 'cancelled', cancelled())
+  conclude(id, 'cancelled', cancelled(), slots(id))
   return { 'CANCELLED' }
 elseif state == 'running' and mode == 'waiting' then
   return { 'RUNNING' }

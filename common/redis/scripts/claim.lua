@@ -2,9 +2,11 @@
 -- ARGV worker lease_ms most nonce max_attempts
 -- -> next_ms, then per job: id fence attempt request paid_calls max_paid_calls epoch trace
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
+-- needs: base log queue images slots ending
 local worker, lease, most, nonce, max_attempts = unpack(ARGV)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
 local at = now()
+local claimed_at, lease_end = time_text(at), time_text(at + lease)
 local BATCH = 64 -- due retries, and tasks that wait in vain, looked at in one call
 
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', at, 'LIMIT', 0, BATCH)) do
@@ -20,37 +22,45 @@ end
 
 local function give(id, attempt, n, h)
   local task = key('task', id)
-  local fence = attempt .. '.' .. nonce .. '.' .. n
-  redis.call('HSET', task, 'state', 'running', 'attempt', attempt, 'max_attempts', max_attempts, 'fence', fence, 'wseq', 0,
-    'worker', worker)
-  redis.call('HSETNX', task, 'claimed_at', at)
-  redis.call('ZADD', prefix .. 'leased', at + lease, id)
+  local attempt_text = string.format('%d', attempt)
+  local fence = attempt_text .. '.' .. nonce .. '.' .. string.format('%d', n)
+  redis.call('HSET', task, 'state', 'running', 'attempt', attempt_text, 'max_attempts', max_attempts, 'fence', fence, 'wseq', '0',
+    'worker', worker, 'claimed_at', h[8] or claimed_at)
+  redis.call('ZADD', prefix .. 'leased', lease_end, id)
   return { id, fence, attempt, redis.call('GET', key('request', id)), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '' }
 end
 
 local jobs, vain = {}, 0
-local vtime = tonumber(redis.call('HGET', prefix .. 'meta', 'vtime') or 0)
-local paused = redis.call('HGET', prefix .. 'meta', 'paused') == '1'
-while not paused and #jobs < tonumber(most) and vain < BATCH do
-  local id, score = unpack(redis.call('ZPOPMIN', pending))
-  if not id then
-    break
-  end
-  if tonumber(score) > vtime then
-    vtime = tonumber(score)
-    redis.call('HSET', prefix .. 'meta', 'vtime', score)
-  end
+
+-- A task that comes first in the queue: a job, or one that waited in vain.
+local function take(id)
   local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
-    'queue_until')
+    'queue_until', 'claimed_at')
   if h[1] ~= 'queued' then
     vain = vain + 1
     tally('ghost')
   elseif tonumber(h[7]) < at and tonumber(h[2]) == 0 then
     vain = vain + 1
     conclude(id, 'failed', { code = 'expired', error = '"The task waited in the queue longer than its limit."',
-      retryable = true })
+      retryable = true }, slots(id))
   else
-    table.insert(jobs, give(id, h[2] + 1, #jobs + 1, h))
+    jobs[#jobs + 1] = give(id, h[2] + 1, #jobs + 1, h)
+  end
+end
+
+local paused, vtime = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime'))
+most = paused == '1' and 0 or tonumber(most)
+while #jobs < most and vain < BATCH do
+  local first = redis.call('ZPOPMIN', pending, math.min(most - #jobs, BATCH - vain)) -- as id, score, id, score ...
+  if #first == 0 then
+    break
+  end
+  for i = 1, #first, 2 do
+    take(first[i])
+  end
+  if tonumber(first[#first]) > tonumber(vtime or 0) then
+    vtime = first[#first]
+    redis.call('HSET', prefix .. 'meta', 'vtime', vtime)
   end
 end
 

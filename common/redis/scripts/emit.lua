@@ -1,9 +1,11 @@
 -- EMIT (worker): one event of a running job.
 -- ARGV id fence wseq data slot        slot: "" | "image <json>" | "failed <json>"
 -- -> OK n | CANCEL n | SAME | LOST
+-- needs: base log
 local id, fence, wseq, data, slot = unpack(ARGV)
+local task = key('task', id)
 
-local h = redis.call('HMGET', key('task', id), 'fence', 'state', 'wseq', 'cancel')
+local h = redis.call('HMGET', task, 'fence', 'state', 'wseq', 'cancel')
 if h[1] ~= fence or h[2] ~= 'running' then
   return { 'LOST' }
 end
@@ -11,4 +13,9 @@ if tonumber(wseq) <= tonumber(h[3]) then
   return { 'SAME' }
 end
 despite_full_memory()
-return { h[4] and 'CANCEL' or 'OK', keep(id, wseq, data, slot) }
+redis.call('HSET', task, 'wseq', wseq)
+if slot ~= '' then -- a slot's end is kept for the result too
+  redis.call('APPEND', key('result', id), slot .. '\n')
+end
+local n = log(id, 'process', data)
+return { h[4] and 'CANCEL' or 'OK', n }

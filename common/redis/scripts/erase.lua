@@ -1,6 +1,7 @@
 -- ERASE (gateway): a final task and all that it holds goes.
 -- ARGV id
 -- -> ERASED | LIVE state | NONE
+-- needs: base
 local id = ARGV[1]
 local h = redis.call('HMGET', key('task', id), 'state', 'ended_at')
 

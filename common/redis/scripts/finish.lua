@@ -5,58 +5,66 @@
 --            and one with images is done
 --   charge:  known (paid) | void (not charged) | unknown | none (no call was begun)
 -- -> OK n | SAME | LOST
+-- needs: base log queue images slots ending
 local id, fence, outcome, charge, delay, data = unpack(ARGV, 1, 6)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'finished', 'score', 'call', 'cancel', 'wseq')
-if h[3] == fence then
-  return { 'SAME' }
-end
+local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'cancel', 'wseq')
 if h[1] ~= fence or h[2] ~= 'running' then
-  return { 'LOST' }
+  return { redis.call('HGET', task, 'finished') == fence and 'SAME' or 'LOST' }
 end
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
+local slots, told, wseq, last = slots(id), {}, h[5], nil
 
 redis.call('ZREM', prefix .. 'leased', id)
-redis.call('HSET', task, 'finished', fence)
-redis.call('HDEL', task, 'worker')
 for i = 7, #ARGV, 3 do
-  if tonumber(ARGV[i]) > tonumber(h[7]) then
-    keep(id, unpack(ARGV, i, i + 2))
+  local slot = ARGV[i + 2]
+  if tonumber(ARGV[i]) > tonumber(wseq) then
+    wseq = ARGV[i]
+    last = log(id, 'process', ARGV[i + 1], last)
+    if slot ~= '' then
+      add_slot(slots, slot)
+      told[#told + 1] = slot
+    end
   end
 end
 
 local goes_back = outcome == 'retry' or outcome == 'handback'
-if goes_back and h[6] then
-  outcome = 'cancelled'
+if goes_back and h[4] then
+  outcome, goes_back = 'cancelled', false
 end
-if #slots(id) > 0 then -- images that came were paid for, and are the result, whatever else is said
+if #slots.image > 0 then -- images that came were paid for, and are the result, whatever else is said
   if outcome ~= 'done' then
-    outcome, data = 'done', ''
+    outcome, goes_back, data = 'done', false, ''
   end
   if charge == 'void' then
     charge = 'known'
   end
 end
-if h[5] then
+if h[3] then
   close_call(task, charge)
 end
 
+if not goes_back then
+  if outcome == 'failed' then
+    failure.error = json(failure.error)
+  end
+  local extra = outcome == 'done' and data or outcome == 'cancelled' and cancelled() or failure
+  return { 'OK', conclude(id, outcome, extra, slots, last, 'finished', fence, 'wseq', wseq) }
+end
+
+redis.call('HSET', task, 'state', outcome == 'retry' and 'delayed' or 'queued', 'finished', fence, 'wseq', wseq)
+redis.call('HDEL', task, 'call', 'worker')
+if #told > 0 then
+  redis.call('APPEND', key('result', id), table.concat(told, '\n') .. '\n')
+end
 if outcome == 'retry' then
-  redis.call('HSET', task, 'state', 'delayed')
-  redis.call('ZADD', prefix .. 'delayed', now() + delay, id)
+  redis.call('ZADD', prefix .. 'delayed', time_text(now() + delay), id)
   wake()
   tally('retried')
-  return { 'OK', log(id, 'process', data) }
-elseif outcome == 'handback' then
-  redis.call('HSET', task, 'state', 'queued')
-  redis.call('HINCRBY', task, 'attempt', -1)
-  enqueue(id, h[4])
-  return { 'OK', log(id, 'process', data) }
-elseif outcome == 'done' then
-  return { 'OK', conclude(id, 'done', data) }
-elseif outcome == 'cancelled' then
-  return { 'OK', conclude(id, 'cancelled', cancelled()) }
+else
+  redis.call('HINCRBY', task, 'attempt', '-1')
+  enqueue(id, redis.call('HGET', task, 'score'))
 end
-failure.error = json(failure.error)
-return { 'OK', conclude(id, 'failed', failure) }
+last = log(id, 'process', data, last)
+return { 'OK', last }

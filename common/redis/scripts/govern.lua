@@ -6,6 +6,7 @@
 --   spent: images above (or below) what earlier permits reckoned with
 --   event: "" | refused (ARK has too much to do: all pause, fewer calls) | ok (a call that ARK took)
 -- -> granted wait_ms limit        wait_ms: when to ask again after no permit; limit: calls in flight for all, 0 for none
+-- needs: base
 local worker, ttl, held, want, images, calls_max, per_minute, spent, event, pause = unpack(ARGV)
 local governor, holders, seen = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen'
 local at = now()

@@ -3,6 +3,7 @@
 -- ARGV requests_per_minute
 -- -> OK left full_ms | LIMITED 0 wait_ms
 --   left: requests that it may still send now; full_ms: until it is full again; wait_ms: until there is one
+-- needs: base
 local most, limits, at = tonumber(ARGV[1]), prefix .. 'limits', now()
 local TINY = 0.000001 -- what writing the tokens down in decimals may cost
 despite_full_memory()

@@ -1,6 +1,7 @@
 -- PAUSE (gateway, for operators): the queue takes and gives no tasks, or does so again. What runs goes on.
 -- ARGV paused        paused: 1 | 0
 -- -> PAUSED | RESUMED
+-- needs: base queue
 despite_full_memory()
 if ARGV[1] == '1' then
   redis.call('HSET', prefix .. 'meta', 'paused', 1)

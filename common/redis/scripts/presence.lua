@@ -1,6 +1,7 @@
 -- PRESENCE (gateway, worker): a process tells that it is there, or that it goes. KEYS[1] is "arkrelay:{processes}:".
 -- ARGV name ttl_ms field value ...         ttl_ms 0: it goes
 -- -> OK
+-- needs: base
 local FORGET_MS = 3600000 -- names of processes that were lost; they have no hash any more
 local name, ttl = ARGV[1], tonumber(ARGV[2])
 local process, seen, at = key('process', name), prefix .. 'seen', now()

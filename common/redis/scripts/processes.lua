@@ -1,6 +1,7 @@
 -- PROCESSES (gateway, for operators): every gateway and worker that counts as alive.
 -- KEYS[1] is "arkrelay:{processes}:".
 -- -> PROCESSES now_ms, then per process: name and its fields as field value ...
+-- needs: base
 local MOST = 1000
 local at = now()
 local answer = { 'PROCESSES', tostring(at) }

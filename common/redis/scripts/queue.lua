@@ -2,6 +2,7 @@
 -- -> now_ms paused waiting delayed running dead oldest ended, then the counters as name number ...
 --    oldest: when the oldest task was created that has not ended, 0 when there is none
 --    ended: how many tasks have ended within the last minute, as far as `ended` goes
+-- needs: base
 local counters = { 'submitted', 'same', 'conflict', 'full', 'client_full', 'images_full', 'done', 'failed', 'cancelled', 'erased',
   'retried', 'renewed', 'reaped', 'ghost', 'orphan', 'paid_calls' }
 local meta = prefix .. 'meta'

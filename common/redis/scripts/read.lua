@@ -1,6 +1,7 @@
 -- READ (gateway): a task's log from element `from` on, for a viewer who joins, resumes or found a gap.
 -- ARGV id from
 -- -> LOG epoch state length elements | NONE
+-- needs: base
 local id, from = unpack(ARGV)
 local h = redis.call('HMGET', key('task', id), 'epoch', 'state')
 

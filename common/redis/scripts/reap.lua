@@ -2,6 +2,7 @@
 -- A job that delivered images ends with them; one that may not be called again fails; any other goes back to its place.
 -- ARGV grace_ms most hold_ms
 -- -> count
+-- needs: base log queue images slots ending
 local grace, most, hold = unpack(ARGV)
 local leased, reaper = prefix .. 'leased', prefix .. 'reaper'
 local at = now()
@@ -26,8 +27,8 @@ local function failed_slot(index)
 end
 
 local function requeue(id, score)
-  redis.call('HSET', key('task', id), 'state', 'queued')
-  redis.call('HDEL', key('task', id), 'worker')
+  redis.call('HSET', key('task', id), 'state', 'queued', 'fence', '0')
+  redis.call('HDEL', key('task', id), 'call', 'worker')
   enqueue(id, score)
   log(id, 'process', '{"task_id":"' .. task_id(id)
     .. '","message":"处理进程失去响应，任务重新排队...","stage":"requeued"}')
@@ -37,23 +38,25 @@ local function reap(id)
   local task = key('task', id)
   local h = redis.call('HMGET', task, 'call', 'cancel', 'images', 'paid_calls', 'max_paid_calls', 'attempt', 'max_attempts',
     'score')
-  local delivered, failed = slots(id)
-  redis.call('HSET', task, 'fence', '0')
+  local slots = slots(id)
+  local function finish(state, extra)
+    conclude(id, state, extra, slots, nil, 'fence', '0')
+  end
   if h[1] then
     close_call(task, 'unknown')
   end
-  if #delivered > 0 then
-    for index = #delivered + #failed, (tonumber(h[3]) or 0) - 1 do
-      redis.call('APPEND', key('result', id), 'failed ' .. failed_slot(index) .. '\n')
+  if #slots.image > 0 then
+    for index = #slots.image + #slots.failed, (tonumber(h[3]) or 0) - 1 do
+      slots.failed[#slots.failed + 1] = failed_slot(index)
     end
-    conclude(id, 'done', '')
+    finish('done', '')
   elseif h[2] then
-    conclude(id, 'cancelled', cancelled())
+    finish('cancelled', cancelled())
   elseif h[1] and tonumber(h[4]) >= tonumber(h[5]) then
-    conclude(id, 'failed', { code = 'outcome_unknown', retryable = false,
+    finish('failed', { code = 'outcome_unknown', retryable = false,
       error = '"The worker was lost during the ARK call: whether it was charged is not known, and no further paid call is allowed."' })
   elseif tonumber(h[6]) >= tonumber(h[7]) then
-    conclude(id, 'failed', { code = 'poison', retryable = false,
+    finish('failed', { code = 'poison', retryable = false,
       error = '"Every worker that took this task was lost; it is not tried again."' })
   else
     requeue(id, h[8])

@@ -1,8 +1,9 @@
 -- RENEW (worker, every third of the lease): all its jobs in one call.
 -- ARGV lease_ms, then per job: id fence
 -- -> per job: OK | CANCEL | LOST
+-- needs: base
 local answers = {}
-local lease_end = now() + ARGV[1]
+local lease_end = time_text(now() + ARGV[1])
 
 despite_full_memory()
 for i = 2, #ARGV, 2 do

@@ -2,6 +2,7 @@
 -- ARGV id
 -- -> TASK position images failed result, then the hash as field value ... | NONE
 --    position: from 1, 0 when it does not wait; images, failed: JSON arrays so far; result: the final event's data or ""
+-- needs: base slots
 local id = ARGV[1]
 local task = key('task', id)
 local hash = redis.call('HGETALL', task)
@@ -14,8 +15,8 @@ local answer = { 'TASK', rank and rank + 1 or 0, '[]', '[]', '' }
 if redis.call('HEXISTS', task, 'ended_at') == 1 then
   answer[5] = redis.call('GET', key('result', id)) or ''
 else
-  local images, failed = slots(id)
-  answer[3], answer[4] = array(images), array(failed)
+  local slots = slots(id)
+  answer[3], answer[4] = '[' .. table.concat(slots.image, ',') .. ']', '[' .. table.concat(slots.failed, ',') .. ']'
 end
 for _, item in ipairs(hash) do
   table.insert(answer, item)

@@ -2,6 +2,7 @@
 -- ARGV id
 -- -> STORY row request log images failed result, then the hash as field value ... | NONE
 --    row: as in TASKS; log: its elements; images, failed: JSON arrays so far; result: the final event's data or ""
+-- needs: base slots row
 local id = ARGV[1]
 local row = task_row(id)
 
@@ -12,8 +13,8 @@ local answer = { 'STORY', row, redis.call('GET', key('request', id)) or '', redi
 if redis.call('HEXISTS', key('task', id), 'ended_at') == 1 then
   answer[7] = redis.call('GET', key('result', id)) or ''
 else
-  local images, failed = slots(id)
-  answer[5], answer[6] = array(images), array(failed)
+  local slots = slots(id)
+  answer[5], answer[6] = '[' .. table.concat(slots.image, ',') .. ']', '[' .. table.concat(slots.failed, ',') .. ']'
 end
 for _, item in ipairs(redis.call('HGETALL', key('task', id))) do
   table.insert(answer, item)

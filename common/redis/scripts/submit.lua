@@ -3,8 +3,8 @@
 --   images: how many the task may get; images_limit: of the client's tasks of one UTC day, 0 or none: no limit
 -- -> NEW epoch state log images_left | SAME epoch state log | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
 --   images_left: of this day, '' where nothing limits them
+-- needs: base log queue images life
 local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
-local events = key('events', id)
 
 local known = redis.call('HMGET', key('task', id), 'hash', 'epoch', 'state')
 if known[1] then
@@ -14,9 +14,10 @@ if known[1] then
     return { 'CONFLICT' }
   end
   tally('same')
-  return { 'SAME', known[2], known[3], redis.call('LRANGE', events, 0, -1) }
+  return { 'SAME', known[2], known[3], redis.call('LRANGE', key('events', id), 0, -1) }
 end
-if redis.call('HGET', prefix .. 'meta', 'paused') == '1' then
+local paused, vtime = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime'))
+if paused == '1' then
   return { 'PAUSED' }
 end
 if redis.call('ZCARD', prefix .. 'pending') + redis.call('ZCARD', prefix .. 'delayed') >= tonumber(queue_limit) then
@@ -38,8 +39,9 @@ if images_limit > 0 then
   end
 end
 
-begin_life(id, { epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
-  trace = trace ~= '' and trace, reserved = images_limit > 0 and images })
+local created = time_text(epoch)
+local start = begin_life(id, { epoch = created, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
+  vtime = vtime, trace = trace ~= '' and trace, reserved = images_limit > 0 and images })
 redis.call('SET', key('request', id), request)
 tally('submitted')
-return { 'NEW', tostring(epoch), 'queued', redis.call('LRANGE', events, 0, -1), tostring(left) }
+return { 'NEW', created, 'queued', { start }, tostring(left) }

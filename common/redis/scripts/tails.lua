@@ -1,6 +1,7 @@
 -- TAILS (gateway): of tasks whose viewers have heard nothing for a while, those whose log is not what they have.
 -- ARGV id epoch length ...
 -- -> id ...
+-- needs: base
 local differ = {}
 for i = 1, #ARGV, 3 do
   local id, epoch, length = ARGV[i], ARGV[i + 1], ARGV[i + 2]

@@ -6,6 +6,7 @@
 --   next: '' behind the last one; there may be a next page behind an empty one, since no call looks at more than LOOK tasks
 -- Queued tasks come by place, delayed ones by when they are due, running ones by their first claim (beyond LOOK of them: by the end
 -- of their lease, which moves), live ones by age, ended ones latest first.
+-- needs: base row
 local state, cursor, limit, search = unpack(ARGV)
 local LOOK = 1000
 local lists = {

@@ -1,0 +1,91 @@
+-- BEGIN has counted the call: a void one is given back. The task's field `call` goes with the next state.
+local function close_call(task, charge)
+  if charge == 'void' then
+    redis.call('HINCRBY', task, 'paid_calls', '-1')
+    return
+  end
+  tally('paid_calls')
+  if charge == 'unknown' then
+    redis.call('HINCRBY', task, 'unknown_calls', '1')
+  end
+end
+
+-- What the task cost, in the closing fields of both final events. Images prove a charge; a call without a known end may be one.
+local function ledger(t, delivered)
+  local charged = delivered > 0 and 'yes' or tonumber(t.unknown_calls or 0) > 0 and 'unknown' or 'no'
+  return '"attempts":' .. t.attempt .. ',"paid_calls":' .. t.paid_calls .. ',"charged":"' .. charged .. '"}'
+end
+
+-- Redis escapes "/" where JSON does not ask for it; each one is behind its own backslash, so this undoes just that.
+local function json(value)
+  return (cjson.encode(value):gsub('\\/', '/'))
+end
+
+-- `urls` is a request's only list, and no text in JSON holds a bare quote: where a request ends with a list, it can be cut out.
+local function done_data(id, t, slots, extra)
+  local request = redis.call('GET', key('request', id))
+  local urls = request and (request:match('"urls":(%[.*%])}$') or json(cjson.decode(request).urls)) or '[]'
+  local timing = string.format('"timing":{"queued_ms":%d,"ark_ms":%d,"total_ms":%d},', t.claimed_at - t.epoch,
+    t.ended_at - t.called_at, t.ended_at - t.epoch)
+  return '{"urls":' .. urls .. ',"generated_images":[' .. table.concat(slots.image, ',') .. '],"task_id":"' .. task_id(id)
+    .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],' .. extra .. (extra ~= '' and ',' or '') .. timing
+    .. ledger(t, #slots.image)
+end
+
+local function error_data(id, t, slots, message, extra)
+  return '{"task_id":"' .. task_id(id) .. '","error":' .. extra.error .. ',"message":"' .. message .. '","code":"'
+    .. extra.code .. '","retryable":' .. tostring(extra.retryable) .. (extra.more and ',' .. extra.more or '') .. ','
+    .. ledger(t, #slots.image)
+end
+
+local BEFORE_THE_LATEST = '-10001' -- ranks of `ended` up to this one go: the latest 10,000 stay
+
+-- Where operators find what has ended, no longer than it is kept.
+local function note_end(set, id, ended, kept_from)
+  redis.call('ZADD', set, ended, id)
+  redis.call('ZREMRANGEBYSCORE', set, '-inf', kept_from)
+end
+
+-- Ends a task for ever: the only way into a final state. `extra` is a JSON fragment for done, the error's parts otherwise; `last`
+-- is as for log, and ... are more fields of the task that change. The caller has taken the id out of pending, delayed and leased.
+-- -> the final event's number
+local function conclude(id, state, extra, slots, last, ...)
+  local task, ended_at = key('task', id), now()
+  local ended = time_text(ended_at)
+  redis.call('HSET', task, 'state', state, 'ended_at', ended, ...)
+  redis.call('HDEL', task, 'call', 'worker', 'cancel')
+  local h = redis.call('HMGET', task, 'epoch', 'attempt', 'paid_calls', 'unknown_calls', 'claimed_at', 'called_at', 'ttl',
+    'reserved', 'day')
+  local t = { epoch = h[1], attempt = h[2], paid_calls = h[3], unknown_calls = h[4], claimed_at = h[5] or ended_at,
+    called_at = h[6] or ended_at, ended_at = ended_at }
+  local ttl = h[7]
+  local type, data = 'done', nil
+  if state == 'done' then
+    data = done_data(id, t, slots, extra)
+  else
+    type = 'error'
+    data = error_data(id, t, slots, state == 'cancelled' and '任务已取消' or '图像生成失败', extra)
+    redis.call('HSET', task, 'code', extra.code)
+  end
+  if redis.call('ZREM', prefix .. 'index', id) == 1 then
+    release(id)
+  end
+  local recent, kept_from = prefix .. 'ended', time_text(ended_at - ttl)
+  note_end(recent, id, ended, kept_from)
+  redis.call('ZREMRANGEBYRANK', recent, '0', BEFORE_THE_LATEST)
+  if state == 'failed' then
+    note_end(prefix .. 'dead', id, ended, kept_from)
+  end
+  settle_images(id, h[8], h[9], #slots.image)
+  local n = log(id, type, data, last)
+  redis.call('SET', key('result', id), data, 'PX', ttl)
+  redis.call('PEXPIRE', task, ttl)
+  redis.call('PEXPIRE', key('request', id), ttl)
+  redis.call('PEXPIRE', key('events', id), ttl)
+  tally(state)
+  return n
+end
+
+local function cancelled()
+  return { code = 'cancelled', error = '"The task was cancelled."', retryable = true }
+end
