@@ -30,6 +30,7 @@ enum {
     COMMAND_MS = 900, /* a client hears within a second that Redis is away, however patient REDIS_TIMEOUT is */
     RECONNECT_BASE_MS = 50,
     RECONNECT_MAX_MS = 2000,
+    REDIS_CONNECTIONS = 2, /* of each thread: commands and events */
     COMMANDS_OUTPUT_MAX = 64 * 1024 * 1024,
     SUBSCRIBE_BYTES = KEYS_CHANNEL_SIZE + 64, /* of one subscription on the wire, and more */
 };
@@ -70,7 +71,13 @@ static struct redis_config redis_config_of(const struct gateway *gateway)
         .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
         .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
         .metrics = gateway->metrics,
+        .ready = config->redis_ready,
     };
+}
+
+bool gateway_is_connected(const struct gateway *gateway)
+{
+    return atomic_load(gateway->config.redis_ready) == REDIS_CONNECTIONS * (size_t)gateway->config.options->threads;
 }
 
 static struct redis *create_commands(struct gateway *gateway)

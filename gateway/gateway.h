@@ -8,6 +8,7 @@
 #ifndef ARKRELAY_GATEWAY_GATEWAY_H
 #define ARKRELAY_GATEWAY_GATEWAY_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -40,6 +41,7 @@ struct gateway_config {
     const struct cors *cors;
     struct keyring *keyring;         /* shared */
     struct gateway_metrics *metrics; /* the process's; NULL: nothing is counted */
+    atomic_size_t *redis_ready;      /* the process's: connections to Redis that are ready, two per thread */
     size_t thread;                   /* which one of the process's this is, from 0 */
     const char *name;         /* the process's; NULL: it does not tell Redis of itself, as all threads but the first */
     struct http_tls *tls;     /* shared; NULL: plain HTTP */
@@ -74,6 +76,9 @@ struct gateway *gateway_destroy(struct gateway *gateway); /* accepts NULL; retur
 
 /* Takes what the process has read anew, if there is any. */
 void gateway_reload(struct gateway *gateway);
+
+/* Are all threads of the process connected? A client's connection goes to any of them. */
+bool gateway_is_connected(const struct gateway *gateway);
 
 void gateway_drain(struct gateway *gateway); /* loop_run returns when it is done */
 

@@ -17,7 +17,6 @@
 #include "gateway/gateway_metrics.h"
 #include "gateway/gateway_options.h"
 #include "gateway/keys/keyring.h"
-#include "gateway/streams/hub.h"
 
 enum { QUOTED_SIZE = 512, WHY_MAX = 1024 };
 
@@ -41,6 +40,7 @@ struct process {
     struct gateway_thread *threads;
     size_t count;
     atomic_int phase;
+    atomic_size_t redis_ready;
     atomic_bool unfit; /* Redis must not keep tasks */
 };
 
@@ -154,9 +154,9 @@ static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
     const struct gateway *first = process->threads[0].gateway;
 
     (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s %s",
-                   first->draining            ? "draining, was on"
-                   : hub_is_ready(first->hub) ? "serving on"
-                                              : "waiting for Redis, listening on",
+                   first->draining               ? "draining, was on"
+                   : gateway_is_connected(first) ? "serving on"
+                                                 : "waiting for Redis, listening on",
                    http_server_address(first->server));
 }
 
@@ -210,6 +210,7 @@ static int create_gateway(struct process *process, size_t i)
         .cors = process->config.cors,
         .keyring = process->config.keyring,
         .metrics = process->metrics,
+        .redis_ready = &process->redis_ready,
         .thread = i,
         .name = i ? NULL : process->name,
         .tls = process->config.tls,

@@ -42,6 +42,10 @@ static void enter(struct redis *redis, enum redis_state next, const char *why)
     assert(may[redis->state] & BIT(next));
     log_debug("redis", "state", "name=%s from=%s to=%s why=\"%s\"", redis->config.name, state_names[redis->state],
               state_names[next], why);
+    if (redis->config.ready && redis->state == REDIS_READY)
+        atomic_fetch_sub(redis->config.ready, 1);
+    if (redis->config.ready && next == REDIS_READY)
+        atomic_fetch_add(redis->config.ready, 1);
     redis->state = next;
 }
 

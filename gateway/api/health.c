@@ -4,7 +4,6 @@
 #include "gateway/api/routes.h"
 #include "gateway/gateway.h"
 #include "gateway/store.h"
-#include "gateway/streams/hub.h"
 
 enum { ANSWER_MAX = 256 };
 
@@ -41,7 +40,7 @@ void api_readyz(struct http_exchange *exchange, void *arg)
 
     if (gateway->draining)
         answer_problem(exchange, PROBLEM_DRAINING, NULL);
-    else if (!hub_is_ready(gateway->hub)) /* a stream needs both connections */
+    else if (!gateway_is_connected(gateway))
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else
         store_ask(gateway->commands, exchange, &(struct store_question){.script = SCRIPT_READY, .answer = on_ready});

@@ -12,6 +12,7 @@
 #include <jansson.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -50,6 +51,7 @@ static struct {
     struct cors *cors;
     struct keyring *keyring;
     struct gateway_metrics *metrics;
+    atomic_size_t redis_ready;
     struct gateway *gateway;
 
     char answer[ANSWER_MAX]; /* of the request at hand, as far as it has come */
@@ -149,6 +151,7 @@ static int set_up(void **state)
                                                             .redis = &world.address,
                                                             .cors = world.cors,
                                                             .metrics = world.metrics,
+                                                            .redis_ready = &world.redis_ready,
                                                             .keyring = world.keyring,
                                                             .listen = world.options.listen},
                                    &why);

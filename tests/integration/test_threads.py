@@ -13,10 +13,11 @@ import threading
 import unittest
 
 from support.http_client import EventStream, fetch
-from support.processes import ProcessTest, binary
+from support.processes import ProcessTest, binary, eventually
 from support.world import BASE, World, request, sim
 
 THREADS, CLIENTS, ROUNDS = 4, 12, 4
+CONNECTIONS = 2         # of a thread, to Redis
 
 
 def make_key(path):
@@ -72,6 +73,19 @@ class Threads(ProcessTest):
                     over.set()
                 disturber.result()
             self.assertEqual(ends, ["done"] * 2 * CLIENTS * ROUNDS)
+            self.assertEqual(gateway.stop(), 0)
+            self.assert_no_race(gateway)
+
+    def test_ready_means_every_thread(self):
+        """A client's connection goes to any of them, so one that has no Redis makes the gateway unready, whoever is asked."""
+        with World() as world:
+            world.redis("CONFIG", "SET", "maxclients", CONNECTIONS * THREADS - 1 + len(world.redis("CLIENT", "LIST").splitlines()))
+            gateway = world.gateway(wait_ready=False, GATEWAY_THREADS=THREADS)
+            gateway.wait_for("cannot connect.*max number of clients")
+            self.assertEqual({gateway.get("/readyz").status for _ in range(8 * THREADS)}, {503})
+            world.redis("CONFIG", "SET", "maxclients", 1000)
+            eventually(lambda: gateway.get("/readyz").status == 200, "the last thread has its connections")
+            self.assertEqual({gateway.get("/readyz").status for _ in range(8 * THREADS)}, {200})
             self.assertEqual(gateway.stop(), 0)
             self.assert_no_race(gateway)
 
