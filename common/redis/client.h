@@ -57,7 +57,7 @@ struct redis_config {
         reply_max; /* bytes of one reply; a longer one ends the connection. 0: 256 MiB, a log that has its pictures in it */
     size_t output_max;       /* bytes that may wait to be sent; a command that does not fit fails with ERR_TOO_LONG */
     struct metrics *metrics; /* borrowed; counts round trips and reconnects. NULL: nobody does */
-    atomic_size_t *ready;    /* borrowed; how many of those that share it are ready, on whatever threads. NULL: nobody counts */
+    atomic_size_t *ready;    /* borrowed; how many that share it are ready, on any thread; NULL: nobody counts */
     struct redis_events events;
     void *arg; /* for the events */
 };

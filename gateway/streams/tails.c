@@ -146,13 +146,14 @@ static void release(void *arg)
 
 struct tails *tails_destroy(struct tails *tails)
 {
-    struct comparison *comparison;
+    struct comparison *comparison, *next;
 
     if (!tails)
         return NULL;
-    while ((comparison = TAILQ_FIRST(&tails->comparisons))) {
+    for (comparison = TAILQ_FIRST(&tails->comparisons); comparison; comparison = next) {
+        next = TAILQ_NEXT(comparison, link);
         script_cancel(comparison->run);
-        finish(comparison);
+        free(comparison);
     }
     timeouts_destroy(tails->silences);
     tails->count = 0;

@@ -23,8 +23,8 @@
 #include "common/clock.h"
 #include "common/http/address.h"
 #include "common/http/tls.h"
-#include "common/transport.h"
 #include "common/loop.h"
+#include "common/transport.h"
 #include "tests/support/certificates.h"
 
 enum { DEADLINE_MS = 5000, RECEIVED_MAX = 16 * 1024 * 1024 };

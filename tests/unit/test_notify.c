@@ -61,7 +61,7 @@ static int set_up(void **state)
     struct world *world = calloc(1, sizeof(*world));
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     int len = snprintf(address.sun_path + 1, sizeof(address.sun_path) - 1, "arkrelay-test-notify-%d", (int)getpid());
-    char name[64];
+    char name[sizeof(address.sun_path) + 1];
 
     world->manager = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
     assert_int_equal(bind(world->manager, (const struct sockaddr *)&address,
