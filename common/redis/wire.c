@@ -13,7 +13,7 @@
 #include "common/redis/tls.h"
 #include "common/transport.h"
 
-enum { READ_SIZE = 16 * 1024, KEPT_MAX = 64 * 1024, WHY_SIZE = 256 };
+enum { READ_SIZE = 16 * 1024, EARLY_SIZE = 16 * 1024, KEPT_MAX = 64 * 1024, WHY_SIZE = 256 };
 
 struct wire {
     struct loop *loop;
@@ -81,7 +81,8 @@ static void hear_out(struct wire *wire, int error)
         end(wire, -1, error);
 }
 
-static void flush(struct wire *wire)
+/* What the last send said. */
+static ssize_t send_some(struct wire *wire)
 {
     ssize_t n = 1;
 
@@ -90,6 +91,13 @@ static void flush(struct wire *wire)
         if (n > 0)
             buf_drop_front(&wire->out, (size_t)n);
     }
+    return n;
+}
+
+static void flush(struct wire *wire)
+{
+    ssize_t n = send_some(wire);
+
     if (n < 0 && errno != EAGAIN)
         hear_out(wire, errno);
     else if (!wire->out.len && wire->out.cap > KEPT_MAX)
@@ -201,8 +209,11 @@ struct wire *wire_close(struct wire *wire)
     return NULL;
 }
 
+/* A long turn does not keep the server waiting. Should this send fail, the one at the end of the turn will too, and tell. */
 struct buf *wire_output(struct wire *wire)
 {
+    if (wire->out.len >= EARLY_SIZE && wire->open)
+        (void)send_some(wire);
     turn_later(wire);
     return &wire->out;
 }

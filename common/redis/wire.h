@@ -1,6 +1,6 @@
 /* redis/wire - the bytes between us and one server, plain or under TLS
  *
- * What is written leaves at the end of the loop's turn in one piece, so that the commands of a turn go out together. The socket is watched
+ * What is written leaves at the end of the loop's turn in one piece, or in pieces of 16 KiB, so that the commands of a turn go out together. The socket is watched
  * for reading all the time, and for writing only while the kernel takes no more: a command costs one send, its reply one wait and
  * one receive.
  *
@@ -31,7 +31,7 @@ struct wire *wire_open(struct loop *loop, int fd, struct ssl_st *ssl, size_t out
                        const struct wire_events *events, void *arg);
 struct wire *wire_close(struct wire *wire); /* accepts NULL; what has not left is dropped; returns NULL */
 
-/* The bytes that have not left yet, at most output_max; whatever is added goes at the end of this turn. */
+/* The bytes that have not left yet, at most output_max; whatever is added goes at the end of this turn at the latest. */
 struct buf *wire_output(struct wire *wire);
 
 void wire_read(struct wire *wire); /* what has come and was not announced yet */

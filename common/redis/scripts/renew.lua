@@ -1,4 +1,4 @@
--- RENEW (worker, every third of the lease): all its jobs in one call.
+-- RENEW (worker, every third of the lease): its jobs, up to a hundred in one call.
 -- ARGV lease_ms, then per job: id fence
 -- -> per job: OK | CANCEL | LOST
 -- needs: base
