@@ -12,7 +12,11 @@
 #include "common/log.h"
 #include "common/transport.h"
 
-enum { LINGER_MS = 2000, OUT_MAX = 1024 * 1024 * 1024 /* answers have their handlers' maximum, streams output_max */ };
+enum {
+    LINGER_MS = 2000,
+    CROWD = 128,
+    OUT_MAX = 1024 * 1024 * 1024 /* answers have their handlers' maximum, streams output_max */
+};
 
 /* clang-format off */
 static const struct {
@@ -201,6 +205,7 @@ static void on_turn(void *arg)
 static void on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct connection *connection = arg;
+    struct connection_set *set = connection->set;
 
     (void)fd;
     connection->burst = 0;
@@ -229,6 +234,10 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     }
     if (what & EV_WRITE || connection->ssl) /* a session that writes may have to read first */
         connection_flush(connection);
+    if (++set->events == CROWD) {
+        set->events = 0;
+        set->on_crowd(set);
+    }
 }
 
 static void on_timeout(struct timeout *timeout, void *arg)

@@ -113,11 +113,14 @@ struct connection_set {
     size_t count;   /* with an open socket */
     size_t refused; /* of them: too many, being told so */
     bool draining;
+    unsigned events;      /* since on_crowd was called */
     time_t dated;         /* the second that `date` tells */
     char date[DATE_SIZE]; /* a line of every answer's head */
 
     void (*on_request)(struct connection *connection); /* a request is whole: answer it, now or later */
     void (*on_refused)(struct connection *connection, enum problem problem, const char *detail); /* answer it now */
+    void (*on_crowd)(
+        struct connection_set *set); /* many connections had something to say: others may wait to be accepted */
 
     char chunk[READ_CHUNK]; /* what was read last; whoever reads takes it before anybody else may read */
 };

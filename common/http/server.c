@@ -15,6 +15,7 @@
 #include "common/http/dispatch.h"
 #include "common/http/peers.h"
 #include "common/log.h"
+#include "common/timeouts.h"
 
 enum {
     BACKLOG = 4096,
@@ -110,6 +111,26 @@ static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struc
     (void)connection_create(set, fd, entry);
 }
 
+static void accept_waiting(struct http_server *server)
+{
+    int listener = evconnlistener_get_fd(server->listener), fd;
+    struct http_address peer = {.len = sizeof(peer.storage)};
+
+    while ((fd = accept4(listener, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
+        on_accept(server->listener, fd, (struct sockaddr *)&peer.storage, (int)peer.len, server);
+        peer.len = sizeof(peer.storage);
+    }
+}
+
+/* The loop serves thousands of events before it looks at the listener again, and a backlog that overflows costs clients a second. */
+static void on_crowd(struct connection_set *set)
+{
+    struct http_server *server = container_of(set, struct http_server, connections);
+
+    if (server->listener)
+        accept_waiting(server);
+}
+
 static void on_resume(evutil_socket_t fd, short what, void *arg)
 {
     struct http_server *server = arg;
@@ -200,6 +221,7 @@ struct http_server *http_server_create(struct loop *loop, const struct http_serv
     server->config = *config;
     server->connections.on_request = http_dispatch;
     server->connections.on_refused = http_refuse;
+    server->connections.on_crowd = on_crowd;
     if (connection_set_init(&server->connections, loop, &server->config))
         return http_server_destroy(server);
     server->resume = evtimer_new(loop_base(loop), on_resume, server);
@@ -232,22 +254,11 @@ const char *http_server_address(const struct http_server *server)
     return server->address;
 }
 
-/* Closing a listener resets the connections in its backlog: whoever got that far is served. */
-static void accept_rest(struct http_server *server)
-{
-    int listener = evconnlistener_get_fd(server->listener), fd;
-    struct http_address peer = {.len = sizeof(peer.storage)};
-
-    while ((fd = accept4(listener, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        on_accept(server->listener, fd, (struct sockaddr *)&peer.storage, (int)peer.len, server);
-        peer.len = sizeof(peer.storage);
-    }
-}
-
 void http_server_drain(struct http_server *server)
 {
     if (server->listener)
-        accept_rest(server);
+        accept_waiting(
+            server); /* closing a listener resets the connections in its backlog: whoever got that far is served */
     stop_listening(server);
     connection_set_drain(&server->connections);
 }
