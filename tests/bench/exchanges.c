@@ -1,5 +1,6 @@
-/* Closed-loop clients: each begins its next task when the last one is over. */
+/* Closed-loop clients: each begins its next task when the last one is over, or at its own place in a time that returns. */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/bench/json_check.h"
@@ -11,7 +12,8 @@ struct exchanges {
     struct run *run;
     uint64_t begun;
     size_t busy;
-    bool fallen;                    /* a client had a fault and waits for its next turn */
+    int64_t *due_ns;                /* when each client may begin its next task */
+    bool idle;                      /* a client waits for its next turn */
     int64_t stop_ns, last_final_ns; /* no new task after the first; when the last one ended */
 };
 
@@ -42,6 +44,36 @@ static void count(struct exchanges *exchanges, const struct client *client)
     histogram_add(&tally->took, client->final_ns - client->began_ns - exchanges->run->options->floor_ms * NS_PER_MS);
 }
 
+/* Clients that end together would begin together, and be joined by more with each round: what is measured then is their crowd. So
+ * each keeps its place, unless its task has taken longer than that. */
+static void plan_next(struct exchanges *exchanges, const struct client *client)
+{
+    const struct run *run = exchanges->run;
+    int64_t *due_ns = &exchanges->due_ns[client - run->clients];
+
+    *due_ns += run->options->every_ms * NS_PER_MS;
+    if (*due_ns < run->poll.now_ns)
+        *due_ns = run->poll.now_ns;
+}
+
+static void pick_up(struct exchanges *exchanges)
+{
+    struct run *run = exchanges->run;
+
+    exchanges->idle = false;
+    run->poll.wake_ns = 0;
+    for (size_t i = 0; i < run->client_count && may_begin(exchanges); i++) {
+        int64_t due_ns = exchanges->due_ns[i];
+
+        if (run->clients[i].opened)
+            continue;
+        if (due_ns <= run->poll.now_ns)
+            begin(exchanges, &run->clients[i]);
+        else if (!run->poll.wake_ns || due_ns < run->poll.wake_ns)
+            run->poll.wake_ns = due_ns;
+    }
+}
+
 static void on_end(struct client *client, enum fault fault)
 {
     struct exchanges *exchanges = client->shared->arg;
@@ -51,43 +83,12 @@ static void on_end(struct client *client, enum fault fault)
     if (!fault)
         count(exchanges, client);
     /* Where connecting fails, another try from in here would fail in here too. */
-    if (fault)
-        exchanges->fallen = true;
+    if (!fault)
+        plan_next(exchanges, client);
+    if (fault || exchanges->run->options->every_ms)
+        exchanges->idle = true;
     else if (may_begin(exchanges))
         begin(exchanges, client);
-}
-
-/* How many clients take part by now: all, or one after the other where they are spread. */
-static size_t present(const struct exchanges *exchanges)
-{
-    const struct run *run = exchanges->run;
-    int64_t spread_ns = run->options->spread_ms * NS_PER_MS, passed_ns = run->poll.now_ns - run->began_ns;
-
-    if (passed_ns >= spread_ns)
-        return run->client_count;
-    return 1 + (size_t)((double)passed_ns * (double)(run->client_count - 1) / (double)spread_ns);
-}
-
-/* When the next one comes; 0: all are there. */
-static int64_t next_comes_ns(const struct exchanges *exchanges, size_t there)
-{
-    const struct run *run = exchanges->run;
-    double every_ns = (double)run->options->spread_ms * NS_PER_MS / (double)run->client_count;
-
-    return there < run->client_count ? run->began_ns + (int64_t)((double)(there + 1) * every_ns) : 0;
-}
-
-static void pick_up(struct exchanges *exchanges)
-{
-    struct run *run = exchanges->run;
-    size_t there = present(exchanges);
-
-    exchanges->fallen = false;
-    run->poll.wake_ns = next_comes_ns(exchanges, there);
-    for (size_t i = 0; i < there && may_begin(exchanges); i++) {
-        if (!run->clients[i].opened)
-            begin(exchanges, &run->clients[i]);
-    }
 }
 
 static void on_turn(void *arg)
@@ -97,7 +98,7 @@ static void on_turn(void *arg)
     run_look(exchanges->run);
     if (tally_faults(&exchanges->run->tally) > FAULTS_MAX)
         exchanges->run->poll.stopped = true;
-    else if (exchanges->fallen || exchanges->run->poll.wake_ns)
+    else if (exchanges->idle || exchanges->run->poll.wake_ns)
         pick_up(exchanges);
     if (!exchanges->busy && !may_begin(exchanges))
         exchanges->run->poll.stopped = true;
@@ -184,10 +185,26 @@ static void report(const struct exchanges *exchanges)
     histogram_write(&run->tally.took, &run->report);
 }
 
+static int plan_first(struct exchanges *exchanges)
+{
+    const struct run *run = exchanges->run;
+    int64_t every_ns = run->options->every_ms * NS_PER_MS;
+
+    exchanges->due_ns = calloc(run->client_count, sizeof(*exchanges->due_ns));
+    if (!exchanges->due_ns)
+        return ERR_NO_MEMORY;
+    for (size_t i = 0; i < run->client_count; i++)
+        exchanges->due_ns[i] = run->began_ns + (int64_t)i * every_ns / (int64_t)run->client_count;
+    return 0;
+}
+
 int exchanges_run(struct run *run)
 {
     int kind = run->options->scenario;
     struct exchanges exchanges = {.run = run, .stop_ns = run->began_ns + run->options->for_ms * NS_PER_MS};
+
+    if (plan_first(&exchanges))
+        return ERR_NO_MEMORY;
 
     run->shared.status = kinds[kind].status;
     run->shared.keep_alive = kinds[kind].keep_alive;
@@ -206,5 +223,6 @@ int exchanges_run(struct run *run)
     settle_unfinished(run);
     processes_look(&run->processes, PROCESS_END);
     report(&exchanges);
+    free(exchanges.due_ns);
     return 0;
 }

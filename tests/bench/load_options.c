@@ -22,7 +22,7 @@ static const struct option_row rows[] = {
     { "tasks", NULL, OPT_INT, AT(tasks), "0", 0, MANY, "tasks in all; 0: as many as there is time for", NULL },
     { "for", NULL, OPT_MS, AT(for_ms), "5s", 100, HOUR_MS, "how long new tasks are begun, or events injected", NULL },
     { "floor", NULL, OPT_MS, AT(floor_ms), "0", 0, HOUR_MS, "what a task takes at least: it is taken off every time", NULL },
-    { "spread", NULL, OPT_MS, AT(spread_ms), "0", 0, HOUR_MS, "the clients begin spread over this time; 0: all at once", NULL },
+    { "every", NULL, OPT_MS, AT(every_ms), "0", 0, HOUR_MS, "each client begins a task once in this time, at its own place in it; 0: when its last one is over, and all at once", NULL },
 
     { "streams", NULL, OPT_INT, AT(streams), "100", 1, 20000, "streams to hold open", NULL },
     { "opening", NULL, OPT_INT, AT(opening), "128", 1, 20000, "of them, how many are being opened at once", NULL },

@@ -16,7 +16,7 @@ struct load_options {
     int64_t sources;
     int64_t deadline_ms;
 
-    int64_t clients, tasks, floor_ms, spread_ms; /* tasks, submit, calls */
+    int64_t clients, tasks, floor_ms, every_ms; /* tasks, submit, calls */
     int64_t for_ms;
 
     int64_t streams, opening; /* streams */

@@ -17,6 +17,7 @@ from bench.systems import ArkRelay, FastApi, Nchan, Simulator, pss_kib, time_to_
 from support.processes import DEADLINE, Deadline, eventually
 
 FIRST = 32              # tasks before anything is measured
+EVERY_S = 1.1           # each client begins a call of a second: so many clients that as many as asked for are in flight
 SETTLE_S = 1.0          # after streams were opened, until memory is read
 
 
@@ -92,7 +93,8 @@ def overhead(kind, folder, size):
     for calls in size.together:
         with kind(folder, image_ms=1000) as system:
             system.warm_up()
-            run = system.load("tasks", clients=calls, for_=ms(max(size.seconds, 3)), floor="1s", spread="1s", deadline=ms(size.seconds + 30))
+            run = system.load("tasks", clients=int(calls * EVERY_S), every=ms(EVERY_S), for_=ms(max(size.seconds, 3)), floor="1s",
+                              deadline=ms(size.seconds + 30))
             rows += rows_of_times(f"added to 1 s calls, {calls} at once", run, "p50", "p99")
     return rows
 

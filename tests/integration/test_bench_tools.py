@@ -132,7 +132,7 @@ class LoadTest(ProcessTest):
             self.assertEqual(20 * 4, said["frames"] - said["comments"] - said["hints"])     # start, calling, image, done
             self.assertEqual(["load", "gateway", "worker"], [process["name"] for process in said["processes"]])
             self.assertTrue(all(process["pss_kib"]["end"] > 0 for process in said["processes"]))
-            status, said = load("tasks", gateway.address, clients=5, tasks=15, spread="50ms", prefix="u")
+            status, said = load("tasks", gateway.address, clients=5, tasks=15, every="50ms", prefix="u")
             self.assertEqual((0, 15, {}), (status, said["tasks"], said["errors"]), said.get("first_error"))
             status, said = load("submit", gateway.address, clients=2, tasks=10, prefix="s")
             self.assertEqual((0, 10, 2), (status, said["tasks"], said["connections"]))
