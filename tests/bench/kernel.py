@@ -7,8 +7,10 @@ import pathlib
 import platform
 import re
 import subprocess
+import time
 
 ENGINES = ("dockerd", "containerd", "podman", "crio")
+STOLEN = 0.02           # share of the cores' time, taken by the host, above which figures mean little
 TABLE_FULL = 0.8        # share of the connection table above which new connections are about to be dropped
 
 
@@ -81,11 +83,17 @@ def engines():
     return sorted(names.intersection(ENGINES))
 
 
+def stolen_s():
+    """Time that the host of a virtual machine kept for others."""
+    fields = read("/proc/stat").split("\n", 1)[0].split()
+    return int(fields[8]) / os.sysconf("SC_CLK_TCK") if len(fields) > 8 else 0.0
+
+
 class Watch:
     """What went wrong below the programs from its creation on."""
 
     def __init__(self):
-        self._before = tcp_counters()
+        self._before, self._stolen_s, self._began = tcp_counters(), stolen_s(), time.monotonic()
         self.most_tracked = tracked()["count"]
 
     def look(self):
@@ -95,7 +103,8 @@ class Watch:
         self.look()
         after = tcp_counters()
         return {**{name: after[name] - self._before[name] for name in after}, "tracked_most": self.most_tracked,
-                "tracked_max": tracked()["max"], "engines": engines()}
+                "tracked_max": tracked()["max"], "engines": engines(), "seconds": round(time.monotonic() - self._began, 1),
+                "stolen_s": round(stolen_s() - self._stolen_s, 2)}
 
 
 def warnings(report):
@@ -105,6 +114,8 @@ def warnings(report):
         found.append(f"a container engine runs ({', '.join(report['engines'])}): stop it first, loopback is tracked while it runs")
     if report["tracked_max"] and report["tracked_most"] > TABLE_FULL * report["tracked_max"]:
         found.append(f"the kernel's connection table is nearly full ({report['tracked_most']} of {report['tracked_max']})")
+    if report["stolen_s"] > STOLEN * os.cpu_count() * max(report["seconds"], 1):
+        found.append(f"the machine's host took {report['stolen_s']} s of {report['seconds']} s for others")
     if report["TCPSynRetrans"]:
         found.append(f"{report['TCPSynRetrans']} SYNs were sent again: latencies of whole seconds are theirs")
     if report["ListenDrops"]:

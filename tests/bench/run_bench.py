@@ -131,7 +131,8 @@ def notes(document):
             for result in document["results"] if result["failure"]]
     if any(row["errors"] for result in document["results"] for row in result["rows"]):
         out.append("!n: so many errors, by kind in the raw results")
-    out += [f"DOUBTFUL: {warning}" for warning in kernel.warnings(document["kernel"])]
+    out += [f"DOUBTFUL: {result['scenario']}, {result['system']}: {warning}"
+            for result in document["results"] for warning in kernel.warnings(result["kernel"])]
     return "\n".join(out)
 
 
