@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Measures arkrelay beside what people would use instead, in one run, and prints one table.
 #
-#   scripts/bench.sh                        everything: about half an hour
+#   scripts/bench.sh                        everything: 8 minutes
 #   scripts/bench.sh --quick                smaller, within 3 minutes
 #   scripts/bench.sh throughput streams     these scenarios: throughput overhead slow streams fleet growth startup
 #   scripts/bench.sh --no-peers             arkrelay alone
