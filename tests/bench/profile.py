@@ -17,7 +17,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from bench.systems import ArkRelay                                                      # noqa: E402
 
-LINE = re.compile(r"^\s*([\d.]+)%\s+(\S+)\s+(\S+)\s+\[(.)\]\s+(\S+)")
+LINE = re.compile(r"^\s*(\d+)\s+(\S+)\s+(\S+)\s+\[(.)\]\s+(\S+)")
 
 
 def arguments():
@@ -40,10 +40,11 @@ def sample(system, given, path):
 
 def functions(path):
     """Share, process, object and name of every function."""
-    text = subprocess.run(["perf", "report", "-q", "-i", path, "--stdio", "--sort", "comm,dso,symbol", "-g", "none"], check=True,
+    text = subprocess.run(["perf", "report", "-q", "-i", path, "--stdio", "-F", "sample,comm,dso,symbol", "-g", "none"], check=True,
                           capture_output=True, text=True).stdout
-    found = [LINE.match(line) for line in text.splitlines()]
-    return [(float(match[1]), match[2], "kernel" if match[4] == "k" else match[3], match[5]) for match in found if match]
+    found = [match for match in map(LINE.match, text.splitlines()) if match]
+    samples = sum(int(match[1]) for match in found)
+    return [(100 * int(match[1]) / samples, match[2], "kernel" if match[4] == "k" else match[3], match[5]) for match in found]
 
 
 def show(rows, top):
