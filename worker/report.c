@@ -289,7 +289,7 @@ static void on_turn(void *arg)
         send_head(report);
 }
 
-/* An event waits for the next turn of the loop: by then the end of the attempt may have come with it. */
+/* An event waits for the end of the turn: by then the end of the attempt may have come with it. */
 static void send_later(struct report *report)
 {
     if (report->turn_waits)

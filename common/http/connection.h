@@ -14,10 +14,10 @@
  * Under TLS the handshake is part of HEAD and of its deadline. In LINGERING the session is there until its goodbye has been sent.
  *
  * The socket is watched edge-triggered for its whole life, so that a state that does not read costs nothing and still
- * hears of a reset. Whatever a state wants to read or write it tries when it is entered. What a handler writes goes out on the
- * next turn of the loop, and whatever happens to the connection inside a handler's call is told and freed on a later one.
+ * hears of a reset. Whatever a state wants to read or write it tries when it is entered. What a handler writes goes out at the
+ * end of the loop's turn, and whatever happens to the connection inside a handler's call is told and freed there too, or later.
  *
- * Ownership: the set owns its connections. A connection is freed on a later turn than the one in which it closed, and not
+ * Ownership: the set owns its connections. A connection is freed at the end of the turn in which it closed at the earliest, and not
  *            before its handler was told or has answered.
  * Threads:   the loop's thread only.
  */

@@ -28,7 +28,7 @@ struct redis *redis_create(struct loop *loop, const struct redis_config *config)
     return NULL;
 }
 
-/* The memory stays until the next turn: a callback of ours may be what is calling. */
+/* The memory stays until the end of the turn: a callback of ours may be what is calling. */
 struct redis *redis_destroy(struct redis *redis)
 {
     if (!redis)

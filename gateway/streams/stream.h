@@ -11,7 +11,7 @@
  * then each event is one write, and a comment goes out after each heartbeat of silence. Whenever it has written, a stream looks
  * whether it has become too old: so no timer runs for that, and the end comes a heartbeat late at most.
  *
- * Ownership: streams own themselves, from stream_open to stream_close; the struct goes on the turn after.
+ * Ownership: streams own themselves, from stream_open to stream_close; the struct goes at the end of the turn.
  * Threads:   loop thread only.   Units: ms, bytes.
  */
 #ifndef ARKRELAY_GATEWAY_STREAMS_STREAM_H
