@@ -1,5 +1,6 @@
 #include "common/json_text.h"
 
+#include <pthread.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <threads.h>
@@ -26,9 +27,9 @@ static void set_allocator(void)
 
 static void begin(void)
 {
-    static once_flag once = ONCE_FLAG_INIT;
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    call_once(&once, set_allocator);
+    pthread_once(&once, set_allocator);
     memory.strict = true;
     memory.failed = false;
 }
