@@ -60,6 +60,17 @@ class PageTest(ProcessTest):
         """Readable, labelled, in its place."""
         self.assertEqual(page.run(AUDIT), [], page.run("return document.documentElement.dataset.theme"))
 
+    def assert_sound_everywhere(self, page, shot=None, whole=True):
+        """On a wide and a narrow screen, light and dark; each look is photographed under the name `shot`."""
+        for width, height in ((1440, 900), (390, 844)):
+            for theme in ("light", "dark"):
+                with self.subTest(f"{width} {theme} {shot}"):
+                    page.look(width=width, height=height, dark=theme == "dark")
+                    page.wait(f"document.documentElement.dataset.theme === '{theme}'")
+                    self.assert_sound(page)
+                    if shot:
+                        page.screenshot(SHOTS / f"{shot}-{width}-{theme}.png", whole)
+
     def walk(self, page):
         """From where it is, by the Tab key to the end: the names of what it reached. Each has to show that it has the focus."""
         reached, faults = [], []

@@ -6,7 +6,7 @@ import re
 import unittest
 
 from driver import ENTER, ESCAPE
-from page_case import SHOTS, PageTest, close_browser
+from page_case import PageTest, close_browser
 from support.exposition import parse
 from support.world import sim
 
@@ -444,23 +444,13 @@ class Looks(DashboardTest):
         for language in ("en", "zh-CN"):
             page = self.dashboard(language=language)
             page.wait("document.querySelector('[data-task=\"public.held\"]')")
-            self.sound_everywhere(page, f"dashboard-{language}")
+            self.assert_sound_everywhere(page, f"dashboard-{language}")
             page.click("#state-failed")
             page.wait("document.querySelectorAll('[data-task]').length === 4")
-            self.sound_everywhere(page)
+            self.assert_sound_everywhere(page)
             page.click("[data-focus^=open]")
             page.wait("document.querySelector('#story .timeline')")
-            self.sound_everywhere(page, f"dashboard-story-{language}", whole=False)
-
-    def sound_everywhere(self, page, shot=None, whole=True):
-        for width, height in ((1440, 900), (390, 844)):
-            for theme in ("light", "dark"):
-                with self.subTest(f"{width} {theme} {shot}"):
-                    page.look(width=width, height=height, dark=theme == "dark")
-                    page.wait(f"document.documentElement.dataset.theme === '{theme}'")
-                    self.assert_sound(page)
-                    if shot:
-                        page.screenshot(SHOTS / f"{shot}-{width}-{theme}.png", whole)
+            self.assert_sound_everywhere(page, f"dashboard-story-{language}", whole=False)
 
     def test_a_chinese_page_has_no_english_words(self):
         page = self.dashboard(language="zh-CN")

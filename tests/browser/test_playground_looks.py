@@ -4,7 +4,7 @@ import re
 import unittest
 
 from driver import ARROW_RIGHT, ENTER, TAB
-from page_case import LOADED, SHOTS, PlaygroundTest, close_browser
+from page_case import LOADED, PlaygroundTest, close_browser
 
 
 def tearDownModule():
@@ -26,17 +26,7 @@ class Looks(PlaygroundTest):
             self.generate(page, "fail=1:OutputImageSensitiveContentDetected")
             self.wait_state(page, "done")
             page.wait(LOADED)
-            self.assert_sound_everywhere(page, shot=language)
-
-    def assert_sound_everywhere(self, page, shot=None):
-        for width, height in ((1440, 900), (390, 844)):
-            for theme in ("light", "dark"):
-                with self.subTest(f"{width} {theme} {shot}"):
-                    page.look(width=width, height=height, dark=theme == "dark")
-                    page.wait(f"document.documentElement.dataset.theme === '{theme}'")
-                    self.assert_sound(page)
-                    if shot:
-                        page.screenshot(SHOTS / f"playground-{width}-{theme}-{shot}.png")
+            self.assert_sound_everywhere(page, f"playground-{language}")
 
     def test_language_and_theme_can_be_switched_and_are_remembered(self):
         page = self.open(language="zh-CN")
