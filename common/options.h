@@ -19,14 +19,16 @@
 #include <stdint.h>
 
 enum option_type {
-    OPT_STRING, /* char *, never NULL; min and max are lengths in bytes */
-    OPT_SECRET, /* as OPT_STRING; never printed */
-    OPT_INT,    /* int64_t */
-    OPT_MS,     /* int64_t, milliseconds */
-    OPT_BYTES,  /* int64_t */
-    OPT_BOOL,   /* bool; as a flag it needs no value: --watermark, --no-watermark */
-    OPT_CHOICE, /* int: index into choices */
-    OPT_FLAG,   /* bool; command line only, takes no value */
+    OPT_STRING,  /* char *, never NULL; min and max are lengths in bytes */
+    OPT_SECRET,  /* as OPT_STRING; never printed */
+    OPT_ADDRESS, /* as OPT_STRING: host:port or [v6]:port, or the one word in `choices` */
+    OPT_URL,     /* as OPT_STRING: http:// or https:// and more; may be empty where min is 0 */
+    OPT_INT,     /* int64_t */
+    OPT_MS,      /* int64_t, milliseconds */
+    OPT_BYTES,   /* int64_t */
+    OPT_BOOL,    /* bool; as a flag it needs no value: --watermark, --no-watermark */
+    OPT_CHOICE,  /* int: index into choices */
+    OPT_FLAG,    /* bool; command line only, takes no value */
 };
 
 struct option_row {
@@ -37,7 +39,7 @@ struct option_row {
     const char *fallback; /* the default, as a user would write it; NULL: "" or false */
     int64_t min, max;
     const char *help;    /* one sentence; unit first where there is one */
-    const char *choices; /* OPT_CHOICE: "text|json" */
+    const char *choices; /* OPT_CHOICE: "text|json"; OPT_ADDRESS: a word that is no address, or NULL */
 };
 
 struct option_table {

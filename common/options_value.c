@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "common/buf.h"
+#include "common/host_port.h"
 #include "common/options.h"
 
 struct unit {
@@ -41,7 +42,7 @@ static const struct unit *units_of(enum option_type type)
 
 bool option_is_text(const struct option_row *row)
 {
-    return row->type == OPT_STRING || row->type == OPT_SECRET;
+    return row->type == OPT_STRING || row->type == OPT_SECRET || row->type == OPT_ADDRESS || row->type == OPT_URL;
 }
 
 static void *place_of(const struct option_row *row, void *values)
@@ -82,15 +83,28 @@ static void add_range(struct buf *out, const struct option_row *row)
     add_number(out, row->type, row->max);
 }
 
+static void add_length(struct buf *out, const struct option_row *row)
+{
+    if (row->min > 0)
+        buf_addf(out, "%" PRId64 " to %" PRId64 " bytes", row->min, row->max);
+    else
+        buf_addf(out, "at most %" PRId64 " bytes", row->max);
+}
+
 void option_value_allowed(const struct option_row *row, struct buf *out)
 {
     switch (row->type) {
     case OPT_STRING:
     case OPT_SECRET:
-        if (row->min > 0)
-            buf_addf(out, "%" PRId64 " to %" PRId64 " bytes", row->min, row->max);
-        else
-            buf_addf(out, "at most %" PRId64 " bytes", row->max);
+        add_length(out, row);
+        break;
+    case OPT_ADDRESS:
+        buf_add_text(out, "host:port, [v6]:port");
+        if (row->choices)
+            buf_addf(out, ", %s", row->choices);
+        break;
+    case OPT_URL:
+        buf_add_text(out, "http://..., https://...");
         break;
     case OPT_INT:
     case OPT_MS:
@@ -127,14 +141,45 @@ static int parse_text(const struct option_row *row, const char *text, void *valu
         buf_add_text(why, "is empty, but needed");
         return ERR_RANGE;
     }
-    if (len < row->min || len > row->max)
-        return refuse(row, ERR_RANGE, len < row->min ? "is too short" : "is too long", why);
+    if (len < row->min || len > row->max) {
+        buf_addf(why, "is too %s (", len < row->min ? "short" : "long");
+        add_length(why, row);
+        buf_add_char(why, ')');
+        return ERR_RANGE;
+    }
     copy = strdup(text);
     if (!copy)
         return ERR_NO_MEMORY;
     free(*place);
     *place = copy;
     return 0;
+}
+
+static bool is_address(const struct option_row *row, const char *text)
+{
+    struct host_port parts;
+    char *copy;
+    bool found;
+
+    if (row->choices && !strcmp(text, row->choices))
+        return true;
+    copy = strdup(text);
+    found = copy && host_port_split(copy, &parts);
+    free(copy);
+    return found;
+}
+
+static bool is_url(const struct option_row *row, const char *text)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        size_t len = strlen(schemes[i]);
+
+        if (!strncasecmp(text, schemes[i], len) && text[len] && text[len] != '/')
+            return true;
+    }
+    return !*text && !row->min;
 }
 
 static bool find_factor(const struct option_row *row, int64_t number, const char *name, int64_t *factor)
@@ -216,6 +261,11 @@ int option_value_parse(const struct option_row *row, const char *text, void *val
     case OPT_STRING:
     case OPT_SECRET:
         return parse_text(row, text, values, why);
+    case OPT_ADDRESS:
+        return is_address(row, text) ? parse_text(row, text, values, why)
+                                     : refuse(row, ERR_SYNTAX, "is not an address", why);
+    case OPT_URL:
+        return is_url(row, text) ? parse_text(row, text, values, why) : refuse(row, ERR_SYNTAX, "is not a URL", why);
     case OPT_INT:
     case OPT_MS:
     case OPT_BYTES:

@@ -6,13 +6,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/host_port.h"
 #include "common/http/request.h"
 
 enum {
     MINUTE_MS = 60 * 1000,
     DAY_MS = 24 * 60 * MINUTE_MS,
     MIB = 1024 * 1024,
-    HOST_SIZE = 64,
+    LISTEN_SIZE = 256,
     HINTS_MIN_MS = 100,
     ADMIN_KEY_MIN = 16
 };
@@ -20,7 +21,7 @@ enum {
 #define AT(field) offsetof(struct gateway_options, field)
 /* clang-format off */
 static const struct option_row rows[] = {
-    { "listen", "GATEWAY_LISTEN", OPT_STRING, AT(listen), "127.0.0.1:8000", 3, 255,
+    { "listen", "GATEWAY_LISTEN", OPT_ADDRESS, AT(listen), "127.0.0.1:8000", 2, LISTEN_SIZE - 1,
       "host:port to serve; port 0 picks a free one", NULL },
     { "threads", "GATEWAY_THREADS", OPT_INT, AT(threads), "1", 1, 64,
       "event loops, each with its own listener and Redis connections", NULL },
@@ -115,17 +116,15 @@ const struct option_table gateway_option_table = {
 /* A name other than localhost may resolve to anything. */
 bool listen_is_loopback(const char *listen)
 {
-    const char *colon = strrchr(listen, ':');
-    char host[HOST_SIZE];
+    char copy[LISTEN_SIZE];
+    struct host_port parts;
     struct in_addr address;
 
-    if (!colon || (size_t)(colon - listen) >= sizeof(host))
+    if (snprintf(copy, sizeof(copy), "%s", listen) >= (int)sizeof(copy) || !host_port_split(copy, &parts))
         return false;
-    memcpy(host, listen, (size_t)(colon - listen));
-    host[colon - listen] = '\0';
-    if (inet_pton(AF_INET, host, &address) == 1)
+    if (inet_pton(AF_INET, parts.host, &address) == 1)
         return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
-    return strcmp(host, "localhost") == 0 || strcmp(host, "[::1]") == 0;
+    return !strcmp(parts.host, "localhost") || !strcmp(parts.host, "::1");
 }
 
 bool gateway_options_agree(const struct gateway_options *options)

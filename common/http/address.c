@@ -3,40 +3,12 @@
 #include <arpa/inet.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdbool.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "common/host_port.h"
+
 enum { HOST_MAX = 255 };
-
-/* getaddrinfo takes larger numbers, too, and cuts them. */
-static bool is_port(const char *text)
-{
-    size_t len = strlen(text);
-
-    return len > 0 && len <= 5 && strspn(text, "0123456789") == len && strtol(text, NULL, 10) <= 65535;
-}
-
-/* Splits in place. NULL: there is no port, or brackets do not match. */
-static char *split(char *text, const char **host)
-{
-    char *colon = strrchr(text, ':');
-
-    if (!colon || !is_port(colon + 1))
-        return NULL;
-    *colon = '\0';
-    *host = text;
-    if (text[0] == '[') {
-        if (colon[-1] != ']')
-            return NULL;
-        colon[-1] = '\0';
-        *host = text + 1;
-    } else if (strchr(text, ':')) {
-        return NULL;
-    }
-    return colon + 1;
-}
 
 int http_address_parse(const char *text, struct http_address *out, const char **why)
 {
@@ -44,17 +16,14 @@ int http_address_parse(const char *text, struct http_address *out, const char **
         .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE | AI_NUMERICSERV};
     struct addrinfo *found;
     char copy[HOST_MAX + sizeof("[]:65535")];
-    const char *host = NULL;
-    char *port = NULL;
+    struct host_port parts;
     int failed;
 
-    if (snprintf(copy, sizeof(copy), "%s", text) < (int)sizeof(copy))
-        port = split(copy, &host);
-    if (!port) {
+    if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy) || !host_port_split(copy, &parts)) {
         *why = "expected host:port or [v6]:port";
         return ERR_SYNTAX;
     }
-    failed = getaddrinfo(host[0] ? host : NULL, port, &hints, &found);
+    failed = getaddrinfo(*parts.host ? parts.host : NULL, parts.port, &hints, &found);
     if (failed) {
         *why = gai_strerror(failed);
         return ERR_NOT_FOUND;

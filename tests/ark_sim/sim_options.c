@@ -8,9 +8,9 @@ enum { HOUR_MS = 3600000 };
 
 /* clang-format off */
 static const struct option_row rows[] = {
-    { "listen", "ARK_SIM_LISTEN", OPT_STRING, AT(listen), "127.0.0.1:8900", 1, 256,
+    { "listen", "ARK_SIM_LISTEN", OPT_ADDRESS, AT(listen), "127.0.0.1:8900", 2, 255,
       "host:port to listen on; port 0 picks a free one", NULL },
-    { "public-url", "ARK_SIM_PUBLIC_URL", OPT_STRING, AT(public_url), "", 0, 512,
+    { "public-url", "ARK_SIM_PUBLIC_URL", OPT_URL, AT(public_url), "", 0, 512,
       "what the addresses of pictures begin with; empty: http:// and where it listens", NULL },
     { "key", "ARK_SIM_KEY", OPT_SECRET, AT(key), "", 0, 512,
       "the only API key that is accepted; empty: any", NULL },

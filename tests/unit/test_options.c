@@ -17,7 +17,7 @@
 enum { ARGS_MAX = 8, PATH_SIZE = 128 };
 
 struct values {
-    char *name, *key;
+    char *name, *key, *listen, *link;
     int64_t threads, port, wait_ms, room;
     bool mark, check;
     int format;
@@ -28,6 +28,8 @@ struct values {
 static const struct option_row rows[] = {
     { "name",    "T_NAME",    OPT_STRING, AT(name),    "a name",  0,   16,      "what it is called", NULL },
     { "key",     "T_KEY",     OPT_SECRET, AT(key),     NULL,      0,   16,      "a secret", NULL },
+    { "listen",  "T_LISTEN",  OPT_ADDRESS, AT(listen), "off",     3,   24,      "where", "off" },
+    { "link",    "T_LINK",    OPT_URL,    AT(link),    "",        0,   24,      "whither", NULL },
     { "threads", "T_THREADS", OPT_INT,    AT(threads), "4",       1,   256,     "threads", NULL },
     { "port",    "T_PORT",    OPT_INT,    AT(port),    "0",      -1,   65535,   "port", NULL },
     { "wait",    "T_WAIT",    OPT_MS,     AT(wait_ms), "15s",     100, 600000,  "how long | how short", NULL },
@@ -261,6 +263,31 @@ static void test_truth_values_and_choices(void **state)
     }
 }
 
+static void test_addresses_and_urls(void **state)
+{
+    static const char *const listens[] = {"127.0.0.1:0", "localhost:65535", "[::1]:8000", ":8000", "off"};
+    static const char *const links[] = {"http://a", "HTTPS://a.example/v3/", "http://[::1]:80"};
+
+    for (size_t i = 0; i < sizeof(listens) / sizeof(listens[0]); i++) {
+        struct run run = {
+            .args = {"--listen", listens[i]}
+        };
+
+        assert_int_equal(load(*state, &run), OPTIONS_RUN);
+        assert_string_equal(run.values.listen, listens[i]);
+        forget(&run);
+    }
+    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+        struct run run = {
+            .args = {"--link", links[i]}
+        };
+
+        assert_int_equal(load(*state, &run), OPTIONS_RUN);
+        assert_string_equal(run.values.link, links[i]);
+        forget(&run);
+    }
+}
+
 /* --- What is refused, and in which words --- */
 
 /* clang-format off */
@@ -315,6 +342,26 @@ static const struct { const char *name, *args[3], *environment[3], *env_file, *w
       "prog: T_FORMAT=text|json is not one of its choices (text, json, long-json)\n" },
     { "a text that is too long",             { "--name=12345678901234567" }, { NULL }, NULL,
       "prog: --name=12345678901234567 is too long (at most 16 bytes)\n" },
+    { "an address without a port",           { NULL }, { "T_LISTEN=localhost" }, NULL,
+      "prog: T_LISTEN=localhost is not an address (host:port, [v6]:port, off)\n" },
+    { "a port alone",                        { NULL }, { "T_LISTEN=8000" }, NULL,
+      "prog: T_LISTEN=8000 is not an address (host:port, [v6]:port, off)\n" },
+    { "a port that is a word",               { NULL }, { "T_LISTEN=127.0.0.1:abc" }, NULL,
+      "prog: T_LISTEN=127.0.0.1:abc is not an address (host:port, [v6]:port, off)\n" },
+    { "a port that is too large",            { NULL }, { "T_LISTEN=127.0.0.1:65536" }, NULL,
+      "prog: T_LISTEN=127.0.0.1:65536 is not an address (host:port, [v6]:port, off)\n" },
+    { "an IPv6 address without brackets",    { "--listen=::1:80" }, { NULL }, NULL,
+      "prog: --listen=::1:80 is not an address (host:port, [v6]:port, off)\n" },
+    { "brackets that are not closed",        { "--listen=[::1:80" }, { NULL }, NULL,
+      "prog: --listen=[::1:80 is not an address (host:port, [v6]:port, off)\n" },
+    { "an address that is too long",         { "--listen=a-very-long-host.example:80" }, { NULL }, NULL,
+      "prog: --listen=a-very-long-host.example:80 is too long (3 to 24 bytes)\n" },
+    { "a URL without a scheme",              { NULL }, { "T_LINK=example.com/api" }, NULL,
+      "prog: T_LINK=example.com/api is not a URL (http://..., https://...)\n" },
+    { "a URL without a host",                { NULL }, { "T_LINK=https:///api" }, NULL,
+      "prog: T_LINK=https:///api is not a URL (http://..., https://...)\n" },
+    { "a URL of another scheme",             { NULL }, { "T_LINK=ftp://example.com" }, NULL,
+      "prog: T_LINK=ftp://example.com is not a URL (http://..., https://...)\n" },
     { "a secret is never shown",             { NULL }, { "T_KEY=sk-1234567890abcdef" }, NULL,
       "prog: T_KEY=*** is too long (at most 16 bytes)\n" },
     { "a value with a line end is quoted",   { NULL }, { "T_FORMAT=a\nb" }, NULL,
@@ -528,6 +575,8 @@ static void test_help_as_markdown(void **state)
                                  "|---|---|---|---|---|\n"
                                  "| `T_NAME` | `--name` | `a name` | at most 16 bytes | what it is called |\n"
                                  "| `T_KEY` | `--key` | | at most 16 bytes | a secret |\n"
+                                 "| `T_LISTEN` | `--listen` | `off` | host:port, [v6]:port, off | where |\n"
+                                 "| `T_LINK` | `--link` | | http://..., https://... | whither |\n"
                                  "| `T_THREADS` | `--threads` | `4` | 1 to 256 | threads |\n"
                                  "| `T_PORT` | `--port` | `0` | -1 to 65535 | port |\n"
                                  "| `T_WAIT` | `--wait` | `15s` | 100ms to 10m | how long \\| how short |\n"
@@ -616,6 +665,8 @@ static void test_print_config(void **state)
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_string_equal(run.out, "T_NAME=\"a \\\"b\\\" #\\\\\" # .env\n"
                                  "T_KEY=*** # environment\n"
+                                 "T_LISTEN=off # default\n"
+                                 "T_LINK= # default\n"
                                  "T_THREADS=7 # flag\n"
                                  "T_PORT=0 # default\n"
                                  "T_WAIT=20s # environment\n"
@@ -683,6 +734,7 @@ int main(void)
         WITH_PLACE(test_a_flag_may_empty_a_text),
         WITH_PLACE(test_numbers),
         WITH_PLACE(test_truth_values_and_choices),
+        WITH_PLACE(test_addresses_and_urls),
         WITH_PLACE(test_what_is_refused),
         WITH_PLACE(test_texts_that_are_needed),
         WITH_PLACE(test_values_in_files),
