@@ -5,6 +5,8 @@
 set -eu
 cd "$(dirname "$0")/.."
 
+[ $# -gt 0 ] || { echo "usage: check_hardening.sh PROGRAM..." >&2; exit 1; }
+
 readonly TEXT_MAX=1048576            # bytes of code and constants: the programs are small, and stay so
 
 failed=0

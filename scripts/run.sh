@@ -140,11 +140,15 @@ supervise() {
 
 redis_answers() { [[ $("${redis_server/%server/cli}" -s "$scratch/redis.sock" ping) == PONG ]]; }
 
-start_redis() {
-    redis_server=$(command -v redis-server || command -v valkey-server)
+# One run.sh at a time: two servers would write one file.
+claim_state() {
     mkdir -p "$state/redis"
     exec 9>"$state/lock"
-    flock -n 9 || fail "another run.sh uses $state"
+    flock -n 9 || fail "another run.sh runs in this folder: end it first, or give this one a Redis of its own (REDIS_URL)"
+}
+
+start_redis() {
+    redis_server=$(command -v redis-server || command -v valkey-server)
     start Redis "$redis_server" --port 0 --unixsocket "$scratch/redis.sock" --unixsocketperm 700 --dir "$state/redis" \
         --appendonly yes --appendfsync always --save '' --maxmemory-policy noeviction --logfile "$state/redis.log"
     backend=("$started")
@@ -202,12 +206,17 @@ END
     printf '\n    Ctrl-C ends it all.\n\n'
 }
 
+(($# == 0)) || fail "takes no arguments: WORKERS=4 scripts/run.sh starts four workers, .env has the options (.env.example shows them)"
 workers=${WORKERS:-1}
 [[ $workers =~ ^[1-9][0-9]{0,2}$ ]] || fail "WORKERS is '$workers', it must be 1 to 999"
 
 scripts/install_deps.sh build
 mkdir -p build
-cmake --preset release -DARKRELAY_WERROR=OFF >build/configure.log || { cat build/configure.log; fail "cmake failed"; }
+cmake --preset release -DARKRELAY_WERROR=OFF >build/configure.log || {
+    ((interrupts == 0)) || exit 130
+    cat build/configure.log
+    fail "cmake failed"
+}
 cmake --build --preset release
 
 listen=$(setting gateway GATEWAY_LISTEN)
@@ -216,12 +225,14 @@ ark_key=$(setting worker ARK_API_KEY)
 ark_sim_url=$(setting worker ARK_SIM_URL)
 configured_admin_key=$(setting gateway GATEWAY_ADMIN_KEY)
 
-address=$(reachable "${listen% # *}")
-! is_taken "$address" || fail "$address is taken: end what listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
 simulation=1
 ! is_set "$ark_key" || simulation=0
 own_redis=
 ! is_default "$redis_url" || own_redis=yes
+state=$PWD/build/run/$( ((simulation)) && echo simulation || echo ark)
+[[ ! $own_redis ]] || claim_state
+address=$(reachable "${listen% # *}")
+! is_taken "$address" || fail "$address is taken: end what listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
 
 # The dashboard's key: a new one for each run, unless one is configured. That one stays where it is, and is not shown.
 admin_key=
@@ -230,12 +241,11 @@ if ! is_set "$configured_admin_key"; then
     export GATEWAY_ADMIN_KEY=$admin_key
 fi
 
-state=$PWD/build/run/$( ((simulation)) && echo simulation || echo ark)
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/arkrelay.XXXXXX")
 trap 'rm -rf "$scratch"' EXIT
 
 if [[ $own_redis ]]; then
-    scripts/install_deps.sh run
+    scripts/install_deps.sh run 9>&-
     start_redis
 fi
 if ((simulation)) && ! is_set "$ark_sim_url"; then

@@ -26,6 +26,7 @@ has() { [[ -e .env ]] && grep -qE "^[[:space:]]*(export[[:space:]]+)?$1[[:space:
 random_password() { head -c 24 /dev/urandom | base64 | tr '+/' '-_'; }
 add_password() { has "$1" || printf '%s=%s\n' "$1" "$(random_password)"; }
 
+(($# == 0)) || fail "takes no arguments: it asks for the key, or reads it from stdin; .env is unchanged"
 key='' model='' operators=''
 ask key 'ARK API key (not shown): ' -s
 key=${key%$'\r'}

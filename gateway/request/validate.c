@@ -199,11 +199,12 @@ static bool read_integer(struct reading *in, const char *pointer, const json_t *
     return true;
 }
 
+/* There is one link at least, so the largest count that fits beside it is told. */
 static void read_max_images(struct reading *in, const json_t *value)
 {
     int64_t count;
 
-    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX, &count))
+    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX - 1, &count))
         in->out->spec.max_images = (int)count;
 }
 

@@ -1,6 +1,7 @@
 """The arguments; picks the command; makes every end one line and one exit code."""
 
 import argparse
+import contextlib
 import os
 import sys
 import urllib.parse
@@ -215,14 +216,14 @@ def _with_list(parser):
 
 
 def _seconds(text):
-    value = float(text)
-    if not 0.05 <= value <= 3600:
-        raise argparse.ArgumentTypeError("must be from 0.05 to 3600")
-    return value
+    with contextlib.suppress(ValueError):
+        if 0.05 <= (value := float(text)) <= 3600:
+            return value
+    raise argparse.ArgumentTypeError("must be a number from 0.05 to 3600")
 
 
 def _positive(text):
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError("must be at least 1")
-    return value
+    with contextlib.suppress(ValueError):
+        if (value := int(text)) >= 1:
+            return value
+    raise argparse.ArgumentTypeError("must be a whole number of at least 1")

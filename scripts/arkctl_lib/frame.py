@@ -6,7 +6,7 @@ A sample is an overview of the gateway, with the time at which it came.
 import typing
 
 from arkctl_lib.operate import process_table
-from arkctl_lib.units import duration, size
+from arkctl_lib.units import count, duration, size
 
 # The upper bounds of the buckets of `ark_ms`, in seconds; there is one more bucket for what took longer.
 ARK_BOUNDS_S = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
@@ -104,7 +104,7 @@ def _ark(view):
     counts, since = latency_counts(view)
     if counts and counts[-1]:
         quantiles = "   ".join(f"p{part} {quantile(counts, part / 100)}" for part in (50, 90, 99))
-        yield f"latency  {quantiles}   {counts[-1]} calls {since}", ""
+        yield f"latency  {quantiles}   {count(counts[-1], 'call')} {since}", ""
     else:
         yield "latency  no call yet", "dim"
 

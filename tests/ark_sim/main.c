@@ -27,12 +27,12 @@ static void raise_descriptor_limit(void)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit))
-        log_warn("main", "the descriptor limit cannot be raised, continuing", "errno=%d", errno);
+        log_warn("ark-sim", "the descriptor limit cannot be raised, continuing", "errno=%d", errno);
 }
 
 static void on_signal(void *arg)
 {
-    log_info("main", "ending", "why=signal");
+    log_info("ark-sim", "ending", "why=signal");
     loop_stop(arg);
 }
 
@@ -43,11 +43,11 @@ static int serve(struct loop *loop, const struct sim_options *options)
     char quoted[512];
 
     if (!sim) {
-        log_error("main", "cannot listen", "address=%s why=%s", options->listen,
+        log_error("ark-sim", "cannot listen", "address=%s why=%s", options->listen,
                   log_quote(quoted, sizeof(quoted), why));
         return EXIT_FAILURE;
     }
-    log_info("main", "listening", "address=%s", http_server_address(sim->server));
+    log_info("ark-sim", "listening", "address=%s", http_server_address(sim->server));
     loop_run(loop);
     sim_destroy(sim);
     return EXIT_SUCCESS;
@@ -58,10 +58,10 @@ static int run(const struct sim_options *options)
     struct loop *loop = loop_create();
     int status = EXIT_FAILURE;
 
-    log_info("main", "starting", "version=%s image_ms=%lld", ARKRELAY_VERSION, (long long)options->image_ms);
+    log_info("ark-sim", "starting", "version=%s image_ms=%lld", ARKRELAY_VERSION, (long long)options->image_ms);
     raise_descriptor_limit();
     if (!loop || loop_on_signals(loop, on_signal, on_signal, loop))
-        log_error("main", "cannot start", "why=%s", "\"no event loop\"");
+        log_error("ark-sim", "cannot start", "why=%s", "\"no event loop\"");
     else
         status = serve(loop, options);
     loop_destroy(loop);

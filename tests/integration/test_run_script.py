@@ -1,10 +1,12 @@
 """scripts/run.sh and setup_env.sh, as somebody runs them who has just come: in a copy of the project whose programs are built already."""
 
+import fcntl
 import os
 import pathlib
 import re
 import shutil
 import signal
+import socket
 import stat
 import subprocess
 import tempfile
@@ -12,7 +14,7 @@ import unittest
 
 from support.documents import ROOT, blocks
 from support.http_client import EventStream, fetch
-from support.processes import ProcessTest, Program, binary
+from support.processes import DEADLINE, ProcessTest, Program, binary
 from support.redis_server import free_port
 from support.world import BASE, request
 
@@ -64,6 +66,21 @@ class Newcomer(ProcessTest):
         run.signal(signal.SIGINT)
         self.assertEqual(run.wait_exit(), 0)
         self.assertFalse(os.path.exists(hint))
+
+    def test_what_keeps_it_from_starting_is_said_in_words(self):
+        state = self.folder / "build/run/simulation"
+        state.mkdir(parents=True)
+        with open(state / "lock", "w", encoding="utf-8") as lock, socket.create_server(("127.0.0.1", 0)) as taken:
+            busy = f"127.0.0.1:{taken.getsockname()[1]}"
+            for command, words, is_locked in (("./scripts/run.sh --help", "takes no arguments", False),
+                                              ("WORKERS=0 ./scripts/run.sh", "WORKERS is '0', it must be 1 to 999", False),
+                                              (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", f"{busy} is taken", False),
+                                              (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", "another run.sh runs in this folder", True)):
+                with self.subTest(words):
+                    fcntl.flock(lock, fcntl.LOCK_EX if is_locked else fcntl.LOCK_UN)
+                    done = self.run_block(command, timeout=DEADLINE)
+                    self.assertEqual((done.returncode, done.stdout), (1, ""))
+                    self.assertIn(f"run: {words}", done.stderr)
 
     def test_three_ways_to_give_the_key(self):
         done = self.run_block(block_with("setup_env.sh"), input="a-key-of-mine\n\n")
