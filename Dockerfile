@@ -20,7 +20,7 @@ RUN cmake --preset release -DARKRELAY_WERROR=OFF -DARKRELAY_PACKAGING=OFF \
 FROM debian:trixie-slim AS runtime
 RUN apt-get update -qq \
  && apt-get install -y --no-install-recommends \
-      ca-certificates libevent-2.1-7t64 libevent-openssl-2.1-7t64 libhiredis1.1.0 libjansson4 libssl3t64 \
+      ca-certificates libevent-2.1-7t64 libhiredis1.1.0 libjansson4 libssl3t64 \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 USER 10001:10001
 LABEL org.opencontainers.image.licenses="MIT" org.opencontainers.image.vendor="arkrelay"

@@ -1,6 +1,7 @@
 #include "common/loop.h"
 
 #include <event2/event.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
@@ -101,6 +102,24 @@ int loop_reserve_timers(struct loop *loop, size_t count)
     return added == count ? 0 : ERR_NO_MEMORY;
 }
 
+/* What libevent puts back would kill the process. It is ending by itself: a signal that comes so late must not change its status, nor
+ * one that comes in between. */
+static void free_signal(struct event *event)
+{
+    sigset_t held, before;
+    int number;
+
+    if (!event)
+        return;
+    number = event_get_signal(event);
+    sigemptyset(&held);
+    sigaddset(&held, number);
+    pthread_sigmask(SIG_BLOCK, &held, &before);
+    event_free(event);
+    (void)signal(number, SIG_IGN);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+}
+
 struct loop *loop_destroy(struct loop *loop)
 {
     if (!loop)
@@ -108,17 +127,17 @@ struct loop *loop_destroy(struct loop *loop)
     while (loop->deferred)
         run_deferred(loop);
     for (int i = 0; i < SIGNALS; i++)
-        if (loop->signals[i])
-            event_free(loop->signals[i]);
-    if (loop->hangup)
-        event_free(loop->hangup);
+        free_signal(loop->signals[i]);
+    free_signal(loop->hangup);
     if (loop->wakeup)
         event_free(loop->wakeup);
     if (loop->wakeup_fd >= 0)
         close(loop->wakeup_fd);
     if (loop->base) {
-        /* A bufferevent that was freed goes only when its deferred callback has had its turn. */
-        (void)event_base_loop(loop->base, EVLOOP_NONBLOCK);
+        /* A bufferevent that was freed, or a lookup that was cancelled, goes only when its own callback has had its turn. */
+        do
+            loop_turn(loop, false);
+        while (loop->deferred);
         event_base_free(loop->base);
     }
     free(loop);

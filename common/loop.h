@@ -51,10 +51,10 @@ int loop_on_wakeup(struct loop *loop, loop_fn *fn, void *arg) MUST_CHECK;
 void loop_wakeup(struct loop *loop);
 
 /* The first SIGTERM or SIGINT calls on_drain, each further one on_stop. SIGPIPE is ignored from here on. For one loop of the
- * process; loop_destroy removes the handlers. */
+ * process, which ends with it: from loop_destroy on they are ignored. */
 int loop_on_signals(struct loop *loop, loop_fn *on_drain, loop_fn *on_stop, void *arg) MUST_CHECK;
 
-/* Each SIGHUP calls fn(arg); several that come at once may be merged. For the loop that hears the signals above. */
+/* Each SIGHUP calls fn(arg); several that come at once may be merged. For the loop that hears the signals above, and as long. */
 int loop_on_reload(struct loop *loop, loop_fn *fn, void *arg) MUST_CHECK;
 
 #endif

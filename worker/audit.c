@@ -64,7 +64,8 @@ static void offer(struct audit *audit)
 
 static void schedule(struct audit *audit)
 {
-    int64_t wait_ms = (int64_t)((0.5 + random_unit()) * (double)audit->config.interval_ms / OFFERS_PER_INTERVAL);
+    double mean_ms = (double)audit->config.interval_ms / (double)OFFERS_PER_INTERVAL;
+    int64_t wait_ms = (int64_t)((0.5 + random_unit()) * mean_ms);
     struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     evtimer_add(audit->timer, &tv);

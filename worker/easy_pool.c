@@ -8,6 +8,7 @@ enum { IDLE_MAX = 64 }; /* 5 KiB each */
 struct easy_pool {
     const char *ca_file; /* NULL: this libcurl knows only a directory */
     CURLSH *sessions;
+    bool resumes; /* the call that ended last had an answer */
     CURL *idle[IDLE_MAX];
     size_t idle_count;
 };
@@ -20,6 +21,7 @@ struct easy_pool *easy_pool_create(const char *ca_file)
         return NULL;
     pool->ca_file = ca_file && *ca_file ? ca_file : curl_version_info(CURLVERSION_NOW)->cainfo;
     pool->sessions = curl_share_init();
+    pool->resumes = true;
     if (!pool->sessions || curl_share_setopt(pool->sessions, CURLSHOPT_SHARE, CURL_LOCK_DATA_SSL_SESSION))
         return easy_pool_destroy(pool);
     return pool;
@@ -43,6 +45,7 @@ static bool set_tls(const struct easy_pool *pool, CURL *easy)
 {
     unsigned failed = curl_easy_setopt(easy, CURLOPT_SHARE, pool->sessions);
 
+    failed |= curl_easy_setopt(easy, CURLOPT_SSL_SESSIONID_CACHE, (long)pool->resumes);
     if (pool->ca_file) {
         failed |= curl_easy_setopt(easy, CURLOPT_CAINFO, pool->ca_file);
         failed |= curl_easy_setopt(easy, CURLOPT_CAPATH, NULL);
@@ -62,10 +65,17 @@ CURL *easy_pool_take(struct easy_pool *pool)
 
 void easy_pool_put(struct easy_pool *pool, CURL *easy)
 {
+    pool->resumes = true;
     if (pool->idle_count == IDLE_MAX) {
         curl_easy_cleanup(easy);
         return;
     }
     curl_easy_reset(easy);
     pool->idle[pool->idle_count++] = easy;
+}
+
+void easy_pool_drop(struct easy_pool *pool, CURL *easy)
+{
+    pool->resumes = false;
+    curl_easy_cleanup(easy);
 }

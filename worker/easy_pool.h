@@ -5,8 +5,12 @@
  * rest of a call, so they must be read once: libcurl keeps them with the multi for a day, but only where they come from one file and
  * not from a directory as well. A resumed session spares both sides most of the handshake; nothing is sent early.
  *
- * Ownership: a handle belongs to its taker until it is put back. The pool borrows ca_file and goes last: after all handles are back and
- *            their multi is gone.
+ * None of it may make a call fail that would not fail by itself. So a handle serves again only after an answer: where a name was not
+ * found, libcurl 7.88 keeps the receive buffer, and from then on refuses to be told its size. And behind a call without an answer none
+ * offers a session, until one has an answer: the session may be what the server does not bear.
+ *
+ * Ownership: a handle belongs to its taker until it is put back or dropped. The pool borrows ca_file and goes last: after all handles
+ *            are back and their multi is gone.
  * Threads:   loop thread only.
  */
 #ifndef ARKRELAY_EASY_POOL_H
@@ -20,7 +24,9 @@ struct easy_pool;
 struct easy_pool *easy_pool_create(const char *ca_file);
 struct easy_pool *easy_pool_destroy(struct easy_pool *pool); /* accepts NULL; returns NULL */
 
-CURL *easy_pool_take(struct easy_pool *pool);           /* as new, except for TLS; NULL when out of memory */
-void easy_pool_put(struct easy_pool *pool, CURL *easy); /* in no multi */
+/* Each handle that is taken is put back or dropped, when it is in no multi. */
+CURL *easy_pool_take(struct easy_pool *pool);            /* as new, except for TLS; NULL when out of memory */
+void easy_pool_put(struct easy_pool *pool, CURL *easy);  /* its call had an answer */
+void easy_pool_drop(struct easy_pool *pool, CURL *easy); /* it had none; accepts NULL */
 
 #endif

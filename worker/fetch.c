@@ -78,8 +78,10 @@ static void move(struct fetch_call *call, enum call_state state)
 
 static void free_call(struct fetch_call *call)
 {
-    if (call->easy)
+    if (call->head_given)
         easy_pool_put(call->fetch->handles, call->easy);
+    else
+        easy_pool_drop(call->fetch->handles, call->easy);
     post_deinit(&call->post);
     free(call);
 }
@@ -357,8 +359,6 @@ static void drop_calls(struct call_list *list)
         TAILQ_REMOVE(list, call, link);
         call->state = LEAVING;
         land(call);
-        curl_easy_cleanup(call->easy); /* the pool goes too */
-        call->easy = NULL;
         free_call(call);
     }
 }

@@ -70,7 +70,10 @@ static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
     switch (answer) {
     case BEGIN_OK:
         job->paid_calls = paid_calls;
-        job_call_start(job);
+        if (job->cancelled) /* while the answer was lost, or waited to be confirmed */
+            job_finish_cancelled(job, CHARGE_VOID);
+        else
+            job_call_start(job);
         break;
     case BEGIN_CANCELLED:
         job_finish_cancelled(job, CHARGE_NONE);
@@ -232,7 +235,7 @@ void job_cancel(struct job *base)
 
     if (job->cancelled)
         return;
-    job->cancelled = true; /* a job still BEGINNING hears it from BEGIN itself */
+    job->cancelled = true; /* a job still BEGINNING ends when BEGIN is answered */
     if (job->state == JOB_CALLING)
         job_call_hang_up(job, FETCH_BROKE, "the client cancelled the task");
 }

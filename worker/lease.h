@@ -1,6 +1,6 @@
 /* lease - keeps the leases of all running jobs alive
  *
- * Every third of the lease, and at once when Redis is there again, all leases are renewed, in calls of at most 1,000 jobs. The answer
+ * Every third of the lease, and at once when Redis is there again, all leases are renewed, in calls of at most a hundred jobs. The answer
  * is also how a running job hears that its client wants it stopped, or that it lost its lease.
  *
  * Ownership: an entry is a member of its job; the job removes it before it goes. The keeper borrows Redis.

@@ -57,7 +57,7 @@ static void reap(struct reaper *reaper)
 /* A jittered second, so that many workers spread out. */
 static void schedule(struct reaper *reaper)
 {
-    int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * INTERVAL_MS);
+    int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * (double)INTERVAL_MS);
     struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     evtimer_add(reaper->timer, &tv);

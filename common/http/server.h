@@ -70,8 +70,8 @@ void http_server_config_init(struct http_server_config *config);
 
 /* Listens at once. On failure NULL, and *why says what the system said (a constant or strerror's text). */
 struct http_server *http_server_create(struct loop *loop, const struct http_server_config *config, const char **why);
-struct http_server *
-http_server_destroy(struct http_server *server); /* closes all that is open; accepts NULL; returns NULL */
+/* Closes all that is open; not from inside of a handler. Accepts NULL; returns NULL. */
+struct http_server *http_server_destroy(struct http_server *server);
 
 /* "127.0.0.1:41235": where it really listens. */
 const char *http_server_address(const struct http_server *server);

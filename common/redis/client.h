@@ -1,15 +1,16 @@
 /* redis/client - one connection to Redis on an event loop
  *
- * Transport, deadlines and reconnecting are ours; hiredis parses replies (redisReader). RESP2. A reply that nobody expects ends the connection, never the process.
+ * Transport, deadlines and reconnecting are ours; hiredis parses replies (redisReader). RESP2. A reply that nobody expects ends the
+ * connection, never the process.
  *
  * The client connects by itself from creation on and again whenever the connection breaks, after a jittered backoff. After each
- * connect it sends AUTH, SELECT and CLIENT SETNAME as the address asks, and a PING; when that is answered it is ready. Commands are
- * pipelined: all that is sent in one loop turn leaves in one write. A command fails with ERR_NOT_READY at once while there is no
- * connection, with ERR_LOST when the connection breaks under it (it may or may not have run), with ERR_TIMEOUT when its deadline
- * passes, which also breaks the connection, since replies come in order. No command is due before the one ahead of it.
- * An answer that says that this server is of no use for now (READONLY, LOADING and the like) is delivered, and then ends
- * the connection, so that the next one may find the primary. Where the address has sentinels, they are asked before each connect, and the
- * server has to agree that it is the master. While the bytes of a large reply keep coming, no deadline passes.
+ * connect it sends AUTH, SELECT and CLIENT SETNAME as the address asks, and a PING; when that is answered it is ready. Commands
+ * are pipelined: those of one loop turn leave together, at its end at the latest. A command fails with ERR_NOT_READY at once
+ * while there is no connection, with ERR_LOST when the connection breaks under it (it may or may not have run), with ERR_TIMEOUT
+ * when its deadline passes, which also breaks the connection, since replies come in order. No command is due before the one ahead
+ * of it. An answer that says that this server is of no use for now (READONLY, LOADING and the like) is delivered, and then ends
+ * the connection, so that the next one may find the primary. Where the address has sentinels, they are asked before each connect,
+ * and the server has to agree that it is the master. While the bytes of a large reply keep coming, no deadline passes.
  *
  * Ownership: whoever creates it destroys it. Calls belong to the client; their callbacks run exactly once, never from inside
  *            redis_send and never after redis_cancel or redis_destroy.

@@ -13,8 +13,8 @@ struct replies {
     redisReplyObjectFunctions limited;                           /* hiredis's own, but for the arrays */
     void *(*create_array)(const redisReadTask *, element_count); /* hiredis's own */
     size_t bytes_max;
-    size_t elements;   /* of the reply that is being read */
-    const char *limit; /* the one that was passed, in words; NULL: none */
+    size_t bytes, elements; /* of the reply that is being read */
+    const char *limit;      /* the one that was passed, in words; NULL: none */
 };
 
 static int depth(const redisReadTask *task)
@@ -80,12 +80,11 @@ static int error_of(const struct replies *replies)
 
 int replies_feed(struct replies *replies, const void *data, size_t len)
 {
-    const redisReader *reader = replies->reader;
-
-    if (len > replies->bytes_max || reader->len - reader->pos > replies->bytes_max - len) {
+    if (len > replies->bytes_max - replies->bytes) {
         replies->limit = "a reply is too long";
         return ERR_TOO_LONG;
     }
+    replies->bytes += len;
     return redisReaderFeed(replies->reader, data, len) == REDIS_OK ? 0 : error_of(replies);
 }
 
@@ -95,6 +94,8 @@ int replies_next(struct replies *replies, redisReply **out)
 
     if (redisReaderGetReply(replies->reader, &reply) != REDIS_OK)
         return error_of(replies);
+    if (reply)
+        replies->bytes = replies->reader->len - replies->reader->pos;
     *out = reply;
     return 0;
 }

@@ -72,25 +72,32 @@ static bool receive(struct wire *wire)
     return n > 0 && wire->fd >= 0;
 }
 
-/* The last words of a server say more than its closed socket. */
-static void hear_out(struct wire *wire, int error)
+void wire_read(struct wire *wire)
 {
     while (receive(wire))
         ;
+}
+
+/* The last words of a server say more than its closed socket. */
+static void hear_out(struct wire *wire, int error)
+{
+    wire_read(wire);
     if (wire->fd >= 0)
         end(wire, -1, error);
 }
 
-/* What the last send said. */
+/* What the last send said. A session takes 16 KiB at a time: what is left moves to the front once, not after each of them. */
 static ssize_t send_some(struct wire *wire)
 {
+    size_t sent = 0;
     ssize_t n = 1;
 
-    while (wire->out.len && n > 0) {
-        n = transport_send(wire->fd, wire->ssl, wire->out.data, wire->out.len);
+    while (sent < wire->out.len && n > 0) {
+        n = transport_send(wire->fd, wire->ssl, wire->out.data + sent, wire->out.len - sent);
         if (n > 0)
-            buf_drop_front(&wire->out, (size_t)n);
+            sent += (size_t)n;
     }
+    buf_drop_front(&wire->out, sent);
     return n;
 }
 
@@ -216,9 +223,4 @@ struct buf *wire_output(struct wire *wire)
         (void)send_some(wire);
     turn_later(wire);
     return &wire->out;
-}
-
-void wire_read(struct wire *wire)
-{
-    (void)receive(wire);
 }
