@@ -1,6 +1,7 @@
 /* gateway - one thread's gateway: a loop with its own listener, Redis connections and streams
  *
- * Gateways share nothing but the port. Each is created and destroyed on the main thread and runs on its own in between.
+ * Gateways share the port, and what is the process's or called shared below; all of that is safe on any thread. Each is created and
+ * destroyed on the main thread and runs on its own in between.
  *
  * Draining: /readyz fails, the listener is closed, open streams end in a way that makes their clients come back elsewhere, requests
  * under way are answered; then the loop stops, within DRAIN_MS at the latest.

@@ -232,7 +232,7 @@ int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *repl
 static void take_decimal(struct metrics *asked, unsigned row, const char *text)
 {
     if (text)
-        metrics_set(asked, SAMPLE(row), (int64_t)(strtod(text, NULL) * MICRO));
+        metrics_set(asked, SAMPLE(row), (int64_t)(strtod(text, NULL) * (double)MICRO));
 }
 
 void gateway_metrics_take_governor(struct metrics *asked, const redisReply *reply, int64_t now_ms)

@@ -1,8 +1,9 @@
 /* hub - who is listening to which task
  *
  * One Redis subscription per task, however many clients watch it. It begins with the first stream, and ends a moment after the last
- * has left, together with others that ended then: one command unsubscribes them all, and who comes back at once finds it. After a reconnect every task that is watched is subscribed to again. What a subscription brings, and what
- * it may have missed, is the watch's business (watch.h).
+ * has left, together with others that ended then: one command unsubscribes them all, and who comes back at once finds it. After a
+ * reconnect every task that is watched is subscribed to again. What a subscription brings, and what it may have missed, is the watch's
+ * business (watch.h).
  *
  * A watch whose last stream leaves before Redis has confirmed the subscription stays until it has: otherwise that late
  * confirmation could be taken for the one of a newer subscription to the same task.
@@ -49,7 +50,7 @@ bool hub_is_watched(struct hub *hub, const char *full_id);
 /* Are messages delivered at the moment? */
 bool hub_is_ready(const struct hub *hub);
 
-/* The command connection is back: whoever could not read the log does so now. */
+/* The command connection is back: whoever may have missed a read is compared with the log. */
 void hub_on_commands_ready(struct hub *hub);
 
 #endif

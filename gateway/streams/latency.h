@@ -1,6 +1,6 @@
 /* latency - how long announced events take through this loop
  *
- * What is written to streams in one turn of the loop is offered to the kernel on the next, in the order of writing. So a note behind
+ * What is written to streams in one turn of the loop is offered to the kernel at its end, in the order of writing. So a note behind
  * all of them tells when they have been: one look at the clock for each turn, however many streams there are. Events of the same
  * turn count from the first of them.
  *

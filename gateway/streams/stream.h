@@ -5,9 +5,9 @@
  *        +----------------------+--refused: an answer that is no stream--> CLOSED
  *
  * It subscribes first and reads the log once the subscription is confirmed, so nothing falls in between. A request that brings a task
- * does not wait for that: SUBMIT follows SUBSCRIBE at once, and where its answer overtakes the confirmation, the watch reads the log once
- * more. ASKING is SUBMIT for a request that brings a task, READ for one that names it. Nothing is answered before that: until
- * then every refusal is a proper HTTP answer, and Redis being away is one within a second. The first write holds `retry:` and the log;
+ * does not wait for that: SUBMIT follows SUBSCRIBE at once, on another connection, and Redis may run it first. Then the watch makes sure
+ * that nothing is missing. ASKING is SUBMIT for a request that brings a task, READ for one that names it. Nothing is answered before that:
+ * until then every refusal is a proper HTTP answer, and Redis being away is one within a second. The first write holds `retry:` and the log;
  * then each event is one write, and a comment goes out after each heartbeat of silence. Whenever it has written, a stream looks
  * whether it has become too old: so no timer runs for that, and the end comes a heartbeat late at most.
  *
@@ -67,7 +67,8 @@ struct stream {
     uint32_t old_s;       /* when it is too old, on the monotonic clock; 0: never */
     uint8_t state;        /* enum stream_state */
     bool too_slow;
-    uint8_t on_disconnect;          /* enum disconnect */
+    uint8_t on_disconnect; /* enum disconnect */
+    bool asked_early;      /* the confirmation came while it was ASKING: Redis may have answered before it subscribed */
     struct stream_opening *opening; /* what is needed until it is LIVE, and no longer */
     struct loop_deferred deferred;
 };

@@ -234,4 +234,6 @@ void stream_on_subscribed(struct stream *stream)
 {
     if (stream->state == STREAM_JOINING)
         stream_enter(stream, STREAM_ASKING);
+    else if (stream->state == STREAM_ASKING)
+        stream->asked_early = true;
 }

@@ -24,8 +24,8 @@ struct comparison {
 struct tails {
     struct tails_config config;
     struct loop *loop;
-    struct timeouts *silences; /* of watch->tail */
-    struct watch *silent[TAILS_BATCH];
+    struct timeouts *silences, *doubts; /* watch->tail is in one of them */
+    struct watch *due[TAILS_BATCH];     /* on this turn */
     size_t count;
     struct loop_deferred turn;
     bool turn_waits;
@@ -58,14 +58,14 @@ static int send(struct tails *tails, struct comparison *comparison)
     char numbers[2 * TAILS_BATCH][DECIMAL_SIZE], prefix[KEYS_PREFIX_SIZE];
 
     for (size_t i = 0; i < tails->count; i++) {
-        const struct watch *watch = tails->silent[i];
+        const struct watch *watch = tails->due[i];
         char *epoch = numbers[2 * i], *last = numbers[2 * i + 1];
 
         args[ARGS * i] = SCRIPT_TEXT(watch->id);
         args[ARGS * i + 1] = (struct script_arg){epoch, decimal_write(epoch, watch->epoch)};
         args[ARGS * i + 2] = (struct script_arg){last, decimal_write(last, watch->last)};
     }
-    keys_prefix(prefix, keys_partition(tails->silent[0]->id, 1));
+    keys_prefix(prefix, keys_partition(tails->due[0]->id, 1));
     return script_run(
         tails->config.commands,
         &(struct script_call){.script = SCRIPT_TAILS, .prefix = prefix, .args = args, .count = ARGS * tails->count},
@@ -94,33 +94,35 @@ static void on_turn(void *arg)
         compare(tails);
 }
 
-static void drop(struct tails *tails, const struct watch *watch)
+static void take_out(struct tails *tails, const struct watch *watch)
 {
     size_t i = 0;
 
-    while (i < tails->count && tails->silent[i] != watch)
+    while (i < tails->count && tails->due[i] != watch)
         i++;
     if (i < tails->count)
-        tails->silent[i] = tails->silent[--tails->count];
+        tails->due[i] = tails->due[--tails->count];
 }
 
 static void add(struct tails *tails, struct watch *watch)
 {
-    drop(tails, watch);
+    take_out(tails, watch);
     if (tails->count == TAILS_BATCH)
         compare(tails);
-    tails->silent[tails->count++] = watch;
+    tails->due[tails->count++] = watch;
     if (!tails->turn_waits)
         loop_defer(tails->loop, &tails->turn, on_turn, tails);
     tails->turn_waits = true;
 }
 
-static void on_silence(struct timeout *tail, void *arg)
+static void on_due(struct timeout *tail, void *arg)
 {
     struct tails *tails = arg;
+    struct watch *watch = container_of(tail, struct watch, tail);
 
+    watch->doubted = false;
     timeouts_start(tails->silences, tail);
-    add(tails, container_of(tail, struct watch, tail));
+    add(tails, watch);
 }
 
 struct tails *tails_create(struct loop *loop, const struct tails_config *config)
@@ -132,11 +134,9 @@ struct tails *tails_create(struct loop *loop, const struct tails_config *config)
     tails->config = *config;
     tails->loop = loop;
     TAILQ_INIT(&tails->comparisons);
-    tails->silences = timeouts_create(loop, config->silence_ms, on_silence, tails);
-    if (tails->silences)
-        return tails;
-    free(tails);
-    return NULL;
+    tails->silences = timeouts_create(loop, config->silence_ms, on_due, tails);
+    tails->doubts = timeouts_create(loop, DOUBT_MS, on_due, tails);
+    return tails->silences && tails->doubts ? tails : tails_destroy(tails);
 }
 
 static void release(void *arg)
@@ -156,6 +156,7 @@ struct tails *tails_destroy(struct tails *tails)
         free(comparison);
     }
     timeouts_destroy(tails->silences);
+    timeouts_destroy(tails->doubts);
     tails->count = 0;
     if (tails->turn_waits)
         tails->turn.fn = release;
@@ -164,19 +165,24 @@ struct tails *tails_destroy(struct tails *tails)
     return NULL;
 }
 
+void tails_remove(struct tails *tails, struct watch *watch)
+{
+    take_out(tails, watch);
+    timeouts_cancel(watch->doubted ? tails->doubts : tails->silences, &watch->tail);
+    watch->doubted = false;
+}
+
 void tails_heard(struct tails *tails, struct watch *watch)
 {
-    drop(tails, watch);
+    tails_remove(tails, watch);
     timeouts_start(tails->silences, &watch->tail);
 }
 
 void tails_doubt(struct tails *tails, struct watch *watch)
 {
-    add(tails, watch);
-}
-
-void tails_remove(struct tails *tails, struct watch *watch)
-{
-    drop(tails, watch);
+    if (watch->doubted)
+        return;
     timeouts_cancel(tails->silences, &watch->tail);
+    timeouts_start(tails->doubts, &watch->tail);
+    watch->doubted = true;
 }

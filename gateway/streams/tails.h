@@ -1,9 +1,10 @@
 /* tails - finds the watches that have missed messages
  *
  * Pub/sub may lose a message, and where it was the last one, no gap tells. So a watch that has heard nothing for a while is compared
- * with its log, and so is one that has reason to doubt: its subscription was confirmed after its streams had begun. Those of the same
- * turn go together, TAILS_BATCH in one call (script TAILS): Redis names the few that differ, and a hundred thousand idle streams cost it
- * some hundred calls a second. The comparison is repeated after each silence; so where a call fails, nothing more needs to be done.
+ * with its log, and so is one that has reason to doubt: its subscription was confirmed after Redis may have answered its streams, or a
+ * connection was away. A doubt waits for a moment, in which the channel mostly settles it. Those of the same turn go together, TAILS_BATCH
+ * in one call (script TAILS): Redis names the few that differ, and a hundred thousand idle streams cost it some hundred calls a second.
+ * The comparison is repeated after each silence; so where a call fails, nothing more needs to be done.
  *
  * Ownership: the hub's; borrows the watches, which leave before they go.   Threads: loop thread only.   Units: ms.
  */
@@ -17,7 +18,7 @@ struct redis;
 struct tails;
 struct watch;
 
-enum { TAILS_BATCH = 128 };
+enum { TAILS_BATCH = 128, DOUBT_MS = 50 };
 
 struct tails_config {
     struct redis *commands; /* borrowed */
@@ -29,10 +30,12 @@ struct tails_config {
 struct tails *tails_create(struct loop *loop, const struct tails_config *config); /* NULL when out of memory */
 struct tails *tails_destroy(struct tails *tails); /* accepts NULL; every watch has left; returns NULL */
 
-void tails_heard(struct tails *tails,
-                 struct watch *watch); /* it stands where the channel does: silence begins anew; also to join */
-void tails_doubt(struct tails *tails,
-                 struct watch *watch); /* is compared at the end of this turn, unless it hears before that */
+/* It stands where the channel does: silence begins anew, and there is no doubt. Also to join. */
+void tails_heard(struct tails *tails, struct watch *watch);
+
+/* It is compared DOUBT_MS from now, unless it hears before that. */
+void tails_doubt(struct tails *tails, struct watch *watch);
+
 void tails_remove(struct tails *tails, struct watch *watch);
 
 #endif

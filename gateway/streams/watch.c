@@ -161,12 +161,6 @@ static void deliver(struct watch *watch, const struct task_event *event)
     buf_deinit(&bytes);
 }
 
-static void restart_tail(struct watch *watch)
-{
-    if (watch->live)
-        tails_heard(watch->context->tails, watch);
-}
-
 /* -- reading */
 
 static void on_history(const struct history *history, int err, void *arg);
@@ -217,7 +211,6 @@ static void on_history(const struct history *history, int err, void *arg)
     struct watch *watch = arg;
 
     watch->reading = NULL;
-    restart_tail(watch);
     if (err == ERR_NOT_FOUND) {
         for_each_live(watch, serve_end, NULL);
     } else if (err) {
@@ -248,6 +241,7 @@ void watch_on_subscribed(struct watch *watch)
 {
     struct stream *stream = TAILQ_FIRST(&watch->streams);
 
+    watch->announced = 0; /* what another subscription has told says nothing of what this one may have missed */
     while (stream) {
         struct stream *next = TAILQ_NEXT(stream, viewer);
 
@@ -269,11 +263,11 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
     if (watch->live && event.n == watch->last + 1) {
         unsigned streams = watch->live;
 
-        restart_tail(watch);
+        tails_heard(watch->context->tails, watch);
         deliver(watch, &event);
         latency_note(watch->context->latency, began_us, streams);
     } else if (watch->live && event.n == watch->last) {
-        restart_tail(watch); /* the log came first, and nothing lies between the two */
+        tails_heard(watch->context->tails, watch); /* the log came first, and nothing lies between the two */
     } else if (event.n > watch->last) {
         if (event.n > watch->announced)
             watch->announced = event.n;
@@ -295,8 +289,10 @@ void watch_add_live(struct watch *watch, struct stream *stream)
 {
     bool others = watch->live++ > 0;
     bool behind = others && stream->last < watch->last;
+    bool unsure = stream->asked_early && watch->announced < stream->last;
 
-    restart_tail(watch);
+    if (!others)
+        tails_heard(watch->context->tails, watch);
     if (may_wait(watch->state))
         hints_add(watch->context->hints, watch);
     if (others && stream->epoch != watch->epoch) {
@@ -307,9 +303,13 @@ void watch_add_live(struct watch *watch, struct stream *stream)
     if (!others || behind) {
         watch->epoch = stream->epoch;
         watch->last = stream->last;
+    } else if (stream->last > watch->last && stream->last > watch->announced) {
+        watch->announced = stream->last; /* the channel has failed to tell, or is about to */
     }
     if (behind || watch->announced > watch->last)
         read_on(watch);
+    else if (unsure)
+        doubt(watch);
 }
 
 void watch_remove_live(struct watch *watch)
@@ -320,4 +320,5 @@ void watch_remove_live(struct watch *watch)
     hints_remove(watch->context->hints, watch);
     history_cancel(watch->reading);
     watch->reading = NULL;
+    watch->last = watch->announced = 0; /* for whoever comes next, all that is told from now on is news */
 }

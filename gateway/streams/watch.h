@@ -2,8 +2,8 @@
  *
  * Pub/sub only announces; the log is the truth. A watch knows how far its streams have come and compares that with what the
  * channel announces: the next number is delivered, an old one is dropped, and where numbers are missing it reads the log from
- * its place on. It also reads when the subscription was confirmed again after a break, and where tails.h has found, after a silence,
- * that the last message was lost. Messages are never buffered: while a read is on its way, only the highest number is kept.
+ * its place on. It also reads where tails.h has found, after a silence or a break, that it is not where the log is. Messages are
+ * never buffered: while a read is on its way, only the highest number is kept.
  *
  * The place is that of the live stream which is furthest behind. Whoever is further drops what it has, so a stream that
  * joins behind the others is served by the same read as everybody.
@@ -54,9 +54,10 @@ struct watch {
     unsigned live; /* how many of them are live */
 
     int64_t epoch, last; /* the place */
-    int64_t announced;   /* highest number that the channel told since the last read was sent */
+    int64_t announced;   /* highest number that was told, but not delivered, since the last read was sent */
     struct history_call *reading;
-    struct timeout tail;
+    struct timeout tail; /* tails.h's, as is this: */
+    bool doubted;
     enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
     struct hint hint;
 
@@ -68,7 +69,7 @@ void watch_stop(struct watch *watch); /* nothing happens to it any more; it can 
 
 void watch_on_subscribed(struct watch *watch);
 void watch_on_message(struct watch *watch, const char *element, size_t len);
-void watch_on_difference(struct watch *watch); /* after a silence: the log is not what the streams have */
+void watch_on_difference(struct watch *watch); /* the log is not what the streams have */
 void watch_on_commands_ready(struct watch *watch);
 
 /* What the store said of the task: a stream that is to go live, or a read, was told. */

@@ -7,11 +7,12 @@ import { ARK_BOUNDS } from './history.js';
 
 const ROWS_MAX = 200;
 
-// Rewrites a place only when it changes, so that what a reader has marked stays.
+// Rewrites a place only when it changes, so that what a reader has marked stays; and not while something in it is pressed: a click is one
+// on what is there from its beginning to its end.
 const drawn = new WeakMap();
 export function replace(place, key, make) {
   const now = JSON.stringify(key);
-  if (drawn.get(place) === now) return;
+  if (drawn.get(place) === now || place.querySelector(':active')) return;
   drawn.set(place, now);
   place.replaceChildren(...make());
 }
@@ -78,7 +79,7 @@ export class Board {
       { name: 'retried', label: t('retried_rate'), value: perMinute('retried'), sub: since(queue.counters.retried), tone: history.rate('retried') ? 'warn' : '' },
       { name: 'paid', label: t('paid_rate'), value: perMinute('paid'), sub: t('unknown_outcomes', { n: whole(unknown) }), tone: unknown ? 'warn-sub' : '' },
       { name: 'streams', label: t('streams'), value: whole(total(processes, 'streams') ?? gateway.streams ?? 0),
-        sub: t('connections', { n: whole(total(processes, 'connections') ?? gateway.connections ?? 0) }) },
+        sub: this.count('n_connections', total(processes, 'connections') ?? gateway.connections ?? 0) },
     ]);
   }
 
