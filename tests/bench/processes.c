@@ -105,7 +105,7 @@ void processes_write(const struct processes *processes, uint64_t work, struct bu
     for (size_t i = 0; i < processes->count; i++) {
         const struct process *process = &processes->list[i];
         const int64_t *pss = process->pss_kib;
-        double cpu_s = (double)(process->cpu_ms[PROCESS_END] - process->cpu_ms[PROCESS_READY]) / MS_PER_S;
+        double cpu_s = (double)(process->cpu_ms[PROCESS_END] - process->cpu_ms[PROCESS_READY]) / (double)MS_PER_S;
 
         buf_addf(out, "%s{\"name\":\"%s\",\"pid\":%d", i ? "," : "", process->name, (int)process->pid);
         buf_addf(out, ",\"pss_kib\":{\"begin\":%lld,\"ready\":%lld,\"end\":%lld,\"most\":%lld}",

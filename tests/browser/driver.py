@@ -43,6 +43,10 @@ def find(*names):
     return found
 
 
+class Stale(AssertionError):
+    """The page has put another element in this one's place."""
+
+
 class Browser:
     def __init__(self):
         self._folder = tempfile.TemporaryDirectory(prefix="arkrelay-browser-")
@@ -62,7 +66,8 @@ class Browser:
                                  {"Content-Type": "application/json"})
         value = json.loads(self._connection.getresponse().read())["value"]
         if isinstance(value, dict) and "error" in value:
-            raise AssertionError(f"{path}: {value['error']}: {value['message'].splitlines()[0]}")
+            kind = Stale if value["error"] == "stale element reference" else AssertionError
+            raise kind(f"{path}: {value['error']}: {value['message'].splitlines()[0]}")
         return value
 
     def use_first(self):
@@ -154,7 +159,27 @@ class Page:
         return self.browser.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
 
     def click(self, selector):
-        self.browser.ask("POST", f"/element/{self._element(selector)}/click")
+        def is_clicked():
+            try:
+                self.browser.ask("POST", f"/element/{self._element(selector)}/click")
+            except Stale:
+                return False
+            return True
+        eventually(is_clicked, f"{selector} stays for a click")
+
+    def hold(self, selector):
+        """Presses the mouse's button on it."""
+        x, y = self.run("""const one = document.querySelector(arguments[0]);
+                           one.scrollIntoView({ block: 'center', behavior: 'instant' });
+                           const { x, y, width, height } = one.getBoundingClientRect();
+                           return [Math.round(x + width / 2), Math.round(y + height / 2)];""", selector)
+        self._mouse({"type": "pointerMove", "x": x, "y": y}, {"type": "pointerDown", "button": 0})
+
+    def let_go(self):
+        self._mouse({"type": "pointerUp", "button": 0})
+
+    def _mouse(self, *actions):
+        self.browser.ask("POST", "/actions", {"actions": [{"type": "pointer", "id": "mouse", "actions": actions}]})
 
     def fill(self, selector, text):
         element = self._element(selector)

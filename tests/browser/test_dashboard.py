@@ -245,6 +245,20 @@ class Orders(DashboardTest):
         page.wait("!document.querySelector('#story').open")
         self.assertIsNone(self.world.find("t1"))
 
+    def test_a_row_stays_in_its_place_until_the_button_pressed_on_it_is_let_go(self):
+        page = self.page
+        self.gateway.submit("t1")
+        self.wait_rows(page, "t1")
+        page.hold("[data-focus='open public.t1']")
+        self.gateway.submit("t2")
+        self.wait_tile(page, "waiting", "2")
+        asked = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/admin/tasks?')).length"
+        page.wait(f"{asked} >= {page.run(f'return {asked}') + 2}", "the list is read again")
+        self.assertEqual(self.rows(page), ["t1"])
+        page.let_go()
+        page.wait("document.querySelector('#story').open")
+        self.wait_rows(page, "t1", "t2")
+
     def test_the_queue_is_paused_and_resumed(self):
         page = self.page
         page.click("#pause")

@@ -1,6 +1,9 @@
 """What the tests of the gateway share: a world without workers, and a test that is the worker itself."""
 
+import contextlib
 import json
+import socket
+import threading
 
 from support.processes import ProcessTest, eventually
 from support.proxy import Event, Proxy
@@ -55,9 +58,13 @@ class Job:
 class HeldReplies(Proxy):
     """Lets Redis run a request and keeps its answer back, while all other connections flow."""
 
+    def __init__(self, target):
+        self._answer = threading.Event()
+        super().__init__(target)
+
     def hold_reply_to(self, sha1):
         self.ran = Event("the request was run")
-        self._release.clear()
+        self._answer.clear()
         self._cut_at = sha1.encode()        # the base class marks the connection that such a request takes
 
     def _replies(self, server, client, muted):
@@ -66,10 +73,20 @@ class HeldReplies(Proxy):
                 if muted.is_set():
                     muted.clear()
                     self.ran.set()
-                    self._release.wait()
+                    self._answer.wait()
                 client.sendall(piece)
         except OSError:
             pass
+        for each in (client, server):
+            with contextlib.suppress(OSError):
+                each.shutdown(socket.SHUT_RDWR)
+
+    def release_reply(self):
+        self._answer.set()
+
+    def close(self):
+        self.release_reply()
+        super().close()
 
 
 class GatewayTest(ProcessTest):

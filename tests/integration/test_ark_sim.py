@@ -483,7 +483,7 @@ class Records(SimTest):
         for stream in (False, True):
             with self.subTest(stream=stream):
                 self.post("/sim/reset")
-                connection = self.open(body("x [[sim: first_latency=200]]", 3, stream=stream))
+                connection = self.open(body("x [[sim: first_latency=600]]", 3, stream=stream))
                 eventually(lambda: self.stats()["calls_open"] == 1, "the call is open")
                 connection.close()
                 eventually(lambda: self.stats()["disconnects"] == 1, "the client is missed")
@@ -499,7 +499,7 @@ class Records(SimTest):
         self.wait_idle()
 
     def test_a_client_that_leaves_amid_a_stream(self):
-        connection = self.open(body("x [[sim: latency=100 first_latency=0]]", 3, stream=True))
+        connection = self.open(body("x [[sim: latency=300 first_latency=0]]", 3, stream=True))
         connection.body(connection.response_head(Deadline())).next_piece(Deadline())
         connection.close()
         stats = self.wait_idle()

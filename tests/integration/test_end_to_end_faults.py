@@ -56,7 +56,8 @@ class Workers(FaultTest):
         with World() as world:
             gateway = world.gateway()
             victim = world.worker(WORKER_CONCURRENCY=10)
-            self.post_all(gateway, 40, "images=1 latency=500")
+            world.ark.script(*[{"first_latency": 60000}] * 10)          # its calls are open when it is killed
+            self.post_all(gateway, 40, "images=1 latency=50")
             world.ark.wait_calls(10)
             victim.kill()
             killed = time.monotonic()

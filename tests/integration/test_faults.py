@@ -14,9 +14,9 @@ Where the other named faults are tested:
     a gateway and Redis that is away, or frozen     test_gateway_faults RedisAway
     Redis stopped, killed, without its scripts      test_end_to_end_faults RedisAway
     replies lost: CLAIM, BEGIN, EMIT, FINISH, SUBMIT    test_end_to_end_faults LostReplies
-    one slow reader; slow requests                  test_gateway_faults SlowReader; test_http_server (deadlines), test_http_stream
-    ARK refuses the connection; proves another name test_end_to_end OtherWays.test_ark_is_down; test_fetch
-    a silent second POST of a dead connection       test_fetch test_a_dead_connection_is_never_asked_again
+    one slow reader; slow requests                  test_gateway_faults SlowReader; test_http_connections (deadlines), test_http_stream
+    ARK refuses the connection; proves another name test_end_to_end OtherWays.test_ark_is_down; test_fetch_connections
+    a silent second POST of a dead connection       test_fetch_connections test_a_dead_connection_is_never_asked_again
     no memory                                       test_oom_*
 
     a replica takes over, with all or without the last      test_failover OneAddress; test_sentinel SentinelsLead
@@ -121,7 +121,8 @@ class WorkerStandsStill(FaultTest):
             with gateway.generate("t1", prompt=sim("t1", "first_latency=500")) as stream:
                 stream.until("process calling")
                 world.ark.wait_calls(1)
-                caller = next(each for each in world.services if any("calls ARK" in line for line in each.lines))
+                caller = eventually(lambda: next((each for each in world.services if any("calls ARK" in line for line in list(each.lines))), None),
+                                    "somebody says that it calls")
                 caller.pause()
                 renewals = time.monotonic() + 2.5           # one of them is due in between
                 eventually(lambda: time.monotonic() > renewals, "a third of the lease has passed")

@@ -166,6 +166,19 @@ class Cancelled(FaultTest):
             proxy.release()
             self.assert_cancelled(world, 0)
 
+    def test_before_begin_is_answered(self):
+        """Its answer is lost, and the worker hears of the cancel before it hears that the call is open."""
+        with World() as world:
+            proxy, gateway = world.proxy(), world.gateway()
+            world.worker(REDIS_URL=proxy.url, WORKER_LEASE="30s", **PATIENT)
+            proxy.hold(world.run_script.sha1["renew"])
+            proxy.lose_reply_to(world.run_script.sha1["begin"])
+            gateway.submit("t1", prompt=sim("t1"))
+            proxy.held.wait()
+            self.assertEqual(gateway.cancel("t1").status, 202)
+            proxy.release()
+            self.assert_cancelled(world, 0)
+
     def test_during_the_call(self):
         with World() as world:
             gateway, _ = world.gateway(), world.worker()

@@ -389,7 +389,7 @@ class Races(GatewayTest):
             joining = pool.submit(self.gateway.follow, "t1")
             self.proxy.ran.wait()
             between()
-            self.proxy.release()
+            self.proxy.release_reply()
             return joining.result()
 
     def test_a_viewer_that_joins_behind_the_others_catches_up(self):
@@ -421,6 +421,79 @@ class Races(GatewayTest):
                 self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
                 job.finish()
                 self.assert_numbers(late.to_end(), 3)
+
+    def test_a_place_in_an_older_log_hides_nothing(self):
+        """A moment after its last viewer left, a task begins anew under the same subscription."""
+        with self.gateway.generate("t0") as other:
+            other.until("start")
+            other_job = self.job("t0")
+            with self.gateway.generate("t1") as stream:
+                self.gateway.cancel("t1")
+                self.assert_numbers(stream.to_end(), 1, 2)
+            self.assertEqual(self.run_script("retry", "public.t1", 60_000)[0], b"NEW")
+
+            def between():
+                self.job("t1").begin()
+                other_job.begin()
+                other.until("process")              # behind it on the same connection: the gateway has had both messages
+            with self.joins_late(between) as late:
+                self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
+
+    def test_a_task_that_ran_before_its_subscription_loses_nothing(self):
+        """SUBMIT's answer comes last, though Redis has run it first: what came in between was announced to nobody."""
+        with self.gateway.generate("t0") as other, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            other.until("start")
+            other_job = self.job("t0")
+            self.proxy.hold("SUBSCRIBE")
+            self.proxy.hold_reply_to(self.run_script.sha1["submit"])
+            joining = pool.submit(self.gateway.generate, "t1")
+            self.proxy.held.wait()
+            self.proxy.ran.wait()
+            job = self.job("t1")
+            job.begin()
+            self.proxy.release()
+            eventually(lambda: self.subscribers("t1") == 1, "it is subscribed")
+            other_job.begin()
+            other.until("process")                  # behind it on the same connection: the gateway has had the confirmation
+            self.proxy.release_reply()
+            with joining.result() as stream:
+                self.assert_numbers([stream.next_event(), stream.next_event()], 1, 2)
+                job.finish()
+                self.assert_numbers(stream.to_end(), 3)
+
+    def test_a_viewer_that_joins_ahead_shows_what_the_others_miss(self):
+        with self.gateway.generate("t1") as first:
+            first.until("start")
+            job = self.job("t1")
+            self.silently(*job.emit_args(0))
+            with self.gateway.follow("t1") as ahead:
+                self.assert_numbers([ahead.next_event(), ahead.next_event()], 1, 2)
+                self.assert_numbers([first.next_event()], 2)
+                job.finish()
+                self.assert_numbers(ahead.to_end(), 3)
+            self.assert_numbers(first.to_end(), 3)
+
+    def test_a_read_from_before_the_break_does_not_settle_what_the_break_has_hidden(self):
+        """Its answer comes in the same turn as the confirmation."""
+        with self.gateway.generate("t1") as stream:
+            stream.until("start")
+            job = self.job("t1")
+            self.silently(*job.emit_args(0))
+            self.proxy.hold_reply_to(self.run_script.sha1["read"])
+            job.emit(1)                             # the gap is noticed
+            self.proxy.ran.wait()
+            self.proxy.hold("SUBSCRIBE")
+            self.redis("CLIENT", "KILL", "TYPE", "pubsub")
+            self.proxy.held.wait()
+            job.emit(2)
+            self.gateway.pause()
+            self.proxy.release()
+            eventually(lambda: self.subscribers("t1") == 1, "it is subscribed again")
+            self.proxy.release_reply()
+            self.gateway.resume()
+            self.assert_numbers([stream.next_event() for _ in range(3)], 2, 3, 4)
+            job.finish()
+            self.assert_numbers(stream.to_end(), 5)
 
 
 class LostData(GatewayTest):

@@ -1,5 +1,6 @@
 """Clients' keys and limits: making, using, changing and revoking keys, who sees what, and how much of it."""
 
+import calendar
 import contextlib
 import hashlib
 import itertools
@@ -107,7 +108,7 @@ class Commands(ProcessTest):
     def test_a_key_can_end_by_itself(self):
         self.new_key("shop", "--key-expires", "90d")
         created, expires = (time.strptime(text, "%Y-%m-%dT%H:%M:%SZ") for text in self.lines()[0][3:5])
-        self.assertEqual(time.mktime(expires) - time.mktime(created), 90 * DAY_S)
+        self.assertEqual(calendar.timegm(expires) - calendar.timegm(created), 90 * DAY_S)
         for bad in ("90", "d", "0d", "4000d", "-1d"):
             self.assertEqual(self.command("--new-key", "shop", "--key-expires", bad, status=78).stdout, "")
 
@@ -622,7 +623,7 @@ class Requests(KeysTest):
                 proxy.ran.wait()
                 connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))    # a reset
             gateway.wait_for("connection fd=.* from=handling to=closed")
-            proxy.release()
+            proxy.release_reply()
             eventually(lambda: self.ask(gateway, self.key).status == 200, "the gateway goes on")
         self.assertEqual(self.ids(), [], "what was not admitted did not begin")
 

@@ -241,7 +241,8 @@ class Places(GatewayTest):
             self.assertIn(hint["eta_ms"], range(5 * 20, 600_000))   # one task in one interval, or what a late look left of it, or more
 
     def test_a_place_that_does_not_change_is_said_seldom(self):
-        with self.gateway.generate("t1") as stream:
+        gateway = self.world.gateway(GATEWAY_HINTS="100ms", GATEWAY_HEARTBEAT="1200ms", GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("t1") as stream:
             stream.until("start")
             frames = [stream.next() for _ in range(4)]
         self.assertEqual([frame.payload()["position"] for frame in frames], 4 * [1])        # and no heartbeat between them
@@ -338,7 +339,7 @@ class Places(GatewayTest):
                 proxy.hold_reply_to(self.run_script.sha1["places"])
                 proxy.ran.wait()
             gateway.wait_for(r"closing task=public\.leaves reason=client-gone")
-            proxy.release()
+            proxy.release_reply()
             self.assertEqual(gateway.task("stays").status, 200)
             stays.until("process queued")
 
@@ -518,12 +519,16 @@ class Pictures(GatewayTest):
 
     def stream_1_0(self, gateway, task_id, place=None):
         """Without chunks, so that the bytes are the frames."""
-        raw = Connection(gateway.address)
-        self.addCleanup(raw.close)
         cursor = f"Last-Event-ID: {place}\r\n" if place else ""
-        raw.send(f"GET {BASE}/tasks/{task_id}/stream HTTP/1.0\r\n{cursor}\r\n".encode())
-        self.assertEqual(raw.response_head(Deadline()).status, 200)
-        return raw
+
+        def opened():
+            raw = Connection(gateway.address)
+            self.addCleanup(raw.close)
+            raw.send(f"GET {BASE}/tasks/{task_id}/stream HTTP/1.0\r\n{cursor}\r\n".encode())
+            status = raw.response_head(Deadline()).status
+            self.assertIn(status, (200, 503))       # 503: on a machine with too much to do Redis is late with so many bytes
+            return raw if status == 200 else None
+        return eventually(opened, "the stream is open")
 
     def frame(self, epoch, n, size):
         data = json.dumps({"task_id": "t1", "message": "...", "stage": "image", "index": 0, "image": {"url": "x" * size}})

@@ -75,26 +75,36 @@ class Limits(ProcessTest):
 
 
 class Durability(ProcessTest):
-    def test_without_the_replica_that_was_asked_for_ark_is_not_called(self):
-        with World(tcp=True) as world:
-            world.worker(PAID_CALL_DURABILITY="replica", PAID_CALL_DURABILITY_TIMEOUT="50ms", WORKER_MAX_ATTEMPTS=2)
-            gateway = world.gateway()
-            with gateway.generate("t1", prompt=sim("t1", "images=1")) as stream:
-                frames = stream.to_end()
-            retry, end = frames[-3], frames[-1].payload()
-            self.assertEqual(retry.payload()["code"], "not_durable")
-            self.assertEqual((end["code"], end["paid_calls"], end["charged"]), ("not_durable", 0, "no"))
-            self.assertEqual(world.ark.stats()["calls"], 0)
+    def test_without_the_replica_or_the_file_that_was_asked_for_ark_is_not_called(self):
+        for kind in ("replica", "aof"):
+            with self.subTest(kind), World() as world:
+                world.worker(PAID_CALL_DURABILITY=kind, PAID_CALL_DURABILITY_TIMEOUT="50ms", WORKER_MAX_ATTEMPTS=2)
+                gateway = world.gateway()
+                with gateway.generate("t1", prompt=sim("t1", "images=1")) as stream:
+                    frames = stream.to_end()
+                retry, end = frames[-3], frames[-1].payload()
+                self.assertEqual(retry.payload()["code"], "not_durable")
+                self.assertEqual((end["code"], end["paid_calls"], end["charged"]), ("not_durable", 0, "no"))
+                self.assertEqual(world.ark.stats()["calls"], 0)
 
     def test_with_a_replica_it_is(self):
         with World(tcp=True) as world, RedisServer(tcp=True) as replica:
             replica.client()("REPLICAOF", "127.0.0.1", world.redis_server.port)
             eventually(lambda: b"state=online" in world.redis("INFO", "replication"), "the replica is there")
-            world.worker(PAID_CALL_DURABILITY="replica", ARK_MAX_IMAGES=1)
-            world.submit_many(20, prompt=sim("t", "images=1"))
-            end = world.wait_all_final()
-            self.assertEqual({task.state for task in end.tasks.values()}, {"done"})
-            self.assertEqual(world.ark.stats()["calls"], 20)
+            self.assert_called_for_all(world, "replica")
+
+    def test_with_a_file_it_is(self):
+        with World(aof=True) as world:
+            if world.redis("COMMAND", "INFO", "WAITAOF") == [None]:
+                self.skipTest("this Redis has no WAITAOF")
+            self.assert_called_for_all(world, "aof")
+
+    def assert_called_for_all(self, world, kind):
+        world.worker(PAID_CALL_DURABILITY=kind, ARK_MAX_IMAGES=1)
+        world.submit_many(20, prompt=sim("t", "images=1"))
+        end = world.wait_all_final()
+        self.assertEqual({task.state for task in end.tasks.values()}, {"done"})
+        self.assertEqual(world.ark.stats()["calls"], 20)
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ import unittest
 
 from support.http_client import Connection, Cut, fetch
 from support.processes import DEADLINE, Deadline, ProcessTest, Program, eventually
+from support.redis_server import free_port
 from support.world import BASE, World, request
 
 RAW = pathlib.Path(__file__).resolve().parent.parent / "data" / "http"
@@ -72,12 +73,6 @@ ACCEPTED = {200, 204, 404, 405}
 def read_manifest():
     rows = re.findall(r"^(B\S+) (\d+)$", (RAW / "manifest.txt").read_text(encoding="utf-8"), re.M)
     return [(name, (RAW / f"{name}.http").read_bytes(), int(status)) for name, status in rows]
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def statuses(answer):

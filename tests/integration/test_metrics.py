@@ -264,8 +264,8 @@ class Presence(GatewayTest):
     def processes(self):
         found = {}
         for key in self.redis("KEYS", f"{PROCESSES}process:*"):
-            flat = [word.decode() for word in self.redis("HGETALL", key)]
-            found[key.decode().removeprefix(f"{PROCESSES}process:")] = dict(zip(flat[::2], flat[1::2]))
+            if flat := [word.decode() for word in self.redis("HGETALL", key)]:      # it may have ended in between
+                found[key.decode().removeprefix(f"{PROCESSES}process:")] = dict(zip(flat[::2], flat[1::2]))
         return found
 
     def of(self, service):

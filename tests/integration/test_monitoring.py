@@ -11,7 +11,7 @@ import urllib.parse
 
 from support.exposition import promtool
 from support.http_client import fetch
-from support.processes import Ended, ProcessTest, Program, eventually
+from support.processes import ProcessTest, Program, eventually
 from support.redis_server import free_port
 from support.world import World, sim
 
@@ -19,7 +19,6 @@ FOLDER = pathlib.Path(__file__).resolve().parents[2] / "deploy/monitoring"
 DASHBOARD = FOLDER / "grafana/dashboards/arkrelay.json"
 KEY = "operators-key-" + 16 * "1"
 WINDOW = "20s"          # for $__rate_interval
-PORT_TRIES = 5
 
 
 def configuration(folder, gateway="127.0.0.1:1", worker="127.0.0.1:2"):
@@ -40,16 +39,10 @@ def configuration(folder, gateway="127.0.0.1:1", worker="127.0.0.1:2"):
 class Prometheus:
     def __init__(self, folder, **targets):
         self.path = configuration(folder, **targets)
-        for last_try in (*[False] * (PORT_TRIES - 1), True):
-            self.address = f"127.0.0.1:{free_port()}"
-            self.program = Program("prometheus", ["prometheus", f"--config.file={self.path}", f"--storage.tsdb.path={folder}/data",
-                                                  f"--web.listen-address={self.address}"], cwd=folder)
-            try:
-                self.program.wait_for("Server is ready to receive web requests")
-                return
-            except Ended:
-                if last_try:
-                    raise
+        self.address = f"127.0.0.1:{free_port()}"
+        self.program = Program("prometheus", ["prometheus", f"--config.file={self.path}", f"--storage.tsdb.path={folder}/data",
+                                              f"--web.listen-address={self.address}"], cwd=folder)
+        self.program.wait_for("Server is ready to receive web requests")
 
     def get(self, path, **query):
         answer = fetch(self.address, "GET", f"/api/v1/{path}?{urllib.parse.urlencode(query)}").json()

@@ -71,9 +71,11 @@ static void tell(const char *format, ...)
     redisReply *reply;
     va_list args;
 
+    alloc_failure_pause(true);
     va_start(args, format);
     reply = redisvCommand(world.inspector, format, args);
     va_end(args);
+    alloc_failure_pause(false);
     if (!reply || reply->type == REDIS_REPLY_ERROR)
         fail_msg("%s: %s", format, reply ? reply->str : world.inspector->errstr);
     freeReplyObject(reply);

@@ -5,28 +5,24 @@
 /* cmocka.h wants what stands above it */
 #include <cmocka.h>
 
-#include <stdlib.h>
-
-#include "tests/support/redis_fixture.h"
-#include "tests/support/redis_server.h"
+#include "tests/support/redis_world.h"
 #include "worker/governor.h"
 
 enum { NEVER_MS = 3600 * 1000 };
 
-struct world {
-    struct redis_server *server;
-    struct fixture fixture;
+struct permits {
+    struct redis_world *world;
     struct governor *governor;
     int answers, granted;
 };
 
 static void on_granted(int granted, int64_t wait_ms, void *arg)
 {
-    struct world *world = arg;
+    struct permits *permits = arg;
 
     (void)wait_ms;
-    world->answers++;
-    world->granted = granted;
+    permits->answers++;
+    permits->granted = granted;
 }
 
 static void on_settled(void *arg)
@@ -34,95 +30,75 @@ static void on_settled(void *arg)
     (void)arg;
 }
 
-static int start_server(void **state)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    if (!world)
-        return -1;
-    world->server = redis_server_create(NULL);
-    *state = world;
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    struct world *world = *state;
-
-    redis_server_destroy(world->server);
-    free(world);
-    return 0;
-}
-
 /* A client that is not connected yet, and a governor that by itself would not try again. */
-static struct fixture *begin(struct world *world)
+static struct fixture *begin(struct permits *permits, struct redis_world *world)
 {
-    char url[128];
+    struct fixture *f = &world->fixture;
 
-    snprintf(url, sizeof(url), "unix://%s", redis_server_path(world->server));
-    fixture_init(&world->fixture, url);
-    fixture_connect(&world->fixture);
-    world->answers = world->granted = 0;
-    world->governor = governor_create(&(struct governor_config){.loop = world->fixture.loop,
-                                                                .redis = world->fixture.redis,
-                                                                .worker = "w1",
-                                                                .ttl_ms = NEVER_MS,
-                                                                .again_ms = NEVER_MS,
-                                                                .images_per_call = 1,
-                                                                .on_granted = on_granted,
-                                                                .on_settled = on_settled,
-                                                                .arg = world});
-    assert_non_null(world->governor);
-    return &world->fixture;
+    fixture_init(f, redis_world_path_url(world, ""));
+    fixture_connect(f);
+    *permits = (struct permits){.world = world};
+    permits->governor = governor_create(&(struct governor_config){.loop = f->loop,
+                                                                  .redis = f->redis,
+                                                                  .worker = "w1",
+                                                                  .ttl_ms = NEVER_MS,
+                                                                  .again_ms = NEVER_MS,
+                                                                  .images_per_call = 1,
+                                                                  .on_granted = on_granted,
+                                                                  .on_settled = on_settled,
+                                                                  .arg = permits});
+    assert_non_null(permits->governor);
+    return f;
 }
 
-static void end(struct world *world)
+static void end(struct permits *permits)
 {
-    governor_destroy(world->governor);
-    fixture_deinit(&world->fixture);
+    governor_destroy(permits->governor);
+    fixture_deinit(&permits->world->fixture);
 }
 
 static void a_question_before_redis_is_there_is_asked_when_it_is(void **state)
 {
-    struct world *world = *state;
-    struct fixture *f = begin(world);
+    struct permits permits;
+    struct fixture *f = begin(&permits, *state);
 
-    governor_ask(world->governor, 3);
+    governor_ask(permits.governor, 3);
     WAIT_UNTIL(f, f->ready);
-    assert_int_equal(world->answers, 0);
-    governor_resume(world->governor);
-    WAIT_UNTIL(f, world->answers);
-    assert_int_equal(world->granted, 3);
-    end(world);
+    assert_int_equal(permits.answers, 0);
+    governor_resume(permits.governor);
+    WAIT_UNTIL(f, permits.answers);
+    assert_int_equal(permits.granted, 3);
+    end(&permits);
 }
 
 static void a_question_whose_connection_breaks_is_answered_and_can_be_asked_again(void **state)
 {
-    struct world *world = *state;
-    struct fixture *f = begin(world);
+    struct redis_world *world = *state;
+    struct permits permits;
+    struct fixture *f = begin(&permits, world);
 
     WAIT_UNTIL(f, f->ready);
     redis_server_stop(world->server);
-    governor_ask(world->governor, 2);
-    WAIT_UNTIL(f, world->answers);
-    assert_int_equal(world->granted, 0);
+    governor_ask(permits.governor, 2);
+    WAIT_UNTIL(f, permits.answers);
+    assert_int_equal(permits.granted, 0);
     redis_server_start(world->server);
     WAIT_UNTIL(f, f->ready == 2);
-    governor_ask(world->governor, 2);
-    WAIT_UNTIL(f, world->answers == 2);
-    assert_int_equal(world->granted, 2);
-    end(world);
+    governor_ask(permits.governor, 2);
+    WAIT_UNTIL(f, permits.answers == 2);
+    assert_int_equal(permits.granted, 2);
+    end(&permits);
 }
 
 static void with_nothing_to_say_nothing_is_said(void **state)
 {
-    struct world *world = *state;
-    struct fixture *f = begin(world);
+    struct permits permits;
+    struct fixture *f = begin(&permits, *state);
 
     WAIT_UNTIL(f, f->ready);
-    governor_resume(world->governor);
-    assert_true(governor_is_settled(world->governor));
-    end(world);
+    governor_resume(permits.governor);
+    assert_true(governor_is_settled(permits.governor));
+    end(&permits);
 }
 
 int main(void)
@@ -133,5 +109,5 @@ int main(void)
         FIXTURE_TEST(with_nothing_to_say_nothing_is_said),
     };
 
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);
 }

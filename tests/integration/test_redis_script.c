@@ -6,18 +6,10 @@
 /* cmocka.h wants what stands above it */
 #include <cmocka.h>
 
-#include <stdlib.h>
-
 #include "common/redis/script.h"
-#include "tests/support/redis_fixture.h"
-#include "tests/support/redis_server.h"
+#include "tests/support/redis_world.h"
 
 #define PREFIX "arkrelay:{0}:"
-
-struct world {
-    struct redis_server *server;
-    struct fixture fixture;
-};
 
 /* What a script answered. */
 struct outcome {
@@ -39,45 +31,6 @@ static void on_outcome(const redisReply *reply, int err, void *arg)
     outcome->integer = reply->integer;
     snprintf(outcome->word, sizeof(outcome->word), "%s", script_answer(reply));
     snprintf(outcome->error, sizeof(outcome->error), "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "");
-}
-
-static int start_server(void **state)
-{
-    struct world *world = calloc(1, sizeof(*world));
-
-    if (!world)
-        return -1;
-    world->server = redis_server_create(NULL);
-    *state = world;
-    return 0;
-}
-
-static int stop_server(void **state)
-{
-    struct world *world = *state;
-
-    redis_server_destroy(world->server);
-    free(world);
-    return 0;
-}
-
-static struct fixture *begin(struct world *world)
-{
-    char url[128];
-
-    snprintf(url, sizeof(url), "unix://%s", redis_server_path(world->server));
-    fixture_init(&world->fixture, url);
-    fixture_connect(&world->fixture);
-    WAIT_UNTIL(&world->fixture, world->fixture.ready);
-    return &world->fixture;
-}
-
-static void ask(struct fixture *fixture, const char *const *words)
-{
-    struct answer answer = {.fixture = fixture};
-
-    assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
-    WAIT_UNTIL(fixture, answer.times);
 }
 
 enum { ARGS = 10 };
@@ -137,11 +90,11 @@ static const struct {
 
 static void every_script_compiles_and_answers(void **state)
 {
-    struct fixture *f = begin(*state);
+    struct fixture *f = redis_world_begin(*state);
     bool seen[SCRIPT_COUNT] = {false};
 
-    ask(f, REDIS_WORDS("FLUSHALL"));
-    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    (void)fixture_ask(f, REDIS_WORDS("FLUSHALL"));
+    (void)fixture_ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct outcome outcome = run(f, cases[i].script, cases[i].args);
 
@@ -149,8 +102,7 @@ static void every_script_compiles_and_answers(void **state)
         assert_int_equal(outcome.err, 0);
         assert_string_equal(outcome.error, "");
         if (cases[i].word)
-            if (cases[i].word)
-                assert_string_equal(outcome.word, cases[i].word);
+            assert_string_equal(outcome.word, cases[i].word);
         seen[cases[i].script] = true;
     }
     for (int i = 0; i < SCRIPT_COUNT; i++)
@@ -160,7 +112,7 @@ static void every_script_compiles_and_answers(void **state)
 
 static void the_embedded_text_is_what_its_sha1_says(void **state)
 {
-    struct fixture *f = begin(*state);
+    struct fixture *f = redis_world_begin(*state);
 
     for (int i = 0; i < SCRIPT_COUNT; i++) {
         struct answer answer = {.fixture = f};
@@ -177,10 +129,10 @@ static void the_embedded_text_is_what_its_sha1_says(void **state)
 static void forgotten_scripts_are_sent_again(void **state)
 {
     static const char *const no_args[ARGS] = {NULL};
-    struct fixture *f = begin(*state);
+    struct fixture *f = redis_world_begin(*state);
 
     assert_string_equal(run(f, SCRIPT_READY, no_args).word, "READY");
-    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    (void)fixture_ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     assert_string_equal(run(f, SCRIPT_READY, no_args).word, "READY");
     fixture_deinit(f);
 }
@@ -193,10 +145,10 @@ static void arguments_may_hold_any_byte(void **state)
         {"",  0              }
     };
     struct script_call call = {.script = SCRIPT_STATUS, .prefix = PREFIX, .args = args, .count = 2};
-    struct fixture *f = begin(*state);
+    struct fixture *f = redis_world_begin(*state);
     struct outcome outcome = {.fixture = f};
 
-    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    (void)fixture_ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     assert_int_equal(script_run(f->redis, &call, on_outcome, &outcome, NULL), 0);
     WAIT_UNTIL(f, outcome.times);
     assert_string_equal(outcome.word, "NONE");
@@ -206,7 +158,7 @@ static void arguments_may_hold_any_byte(void **state)
 static void too_many_arguments_are_refused(void **state)
 {
     struct script_call call = {.script = SCRIPT_RENEW, .prefix = PREFIX, .count = SCRIPT_ARGS_MAX + 1};
-    struct fixture *f = begin(*state);
+    struct fixture *f = redis_world_begin(*state);
 
     assert_int_equal(script_run(f->redis, &call, on_outcome, NULL, NULL), ERR_TOO_LONG);
     fixture_deinit(f);
@@ -215,10 +167,10 @@ static void too_many_arguments_are_refused(void **state)
 static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
 {
     struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
-    struct fixture *f = begin(*state);
+    struct fixture *f = redis_world_begin(*state);
     struct outcome outcome = {.fixture = f};
 
-    ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
+    (void)fixture_ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     for (int turns = 0; turns < 6; turns++) {
         struct answer behind = {.fixture = f};
         struct script_run *handle;
@@ -240,7 +192,7 @@ static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
 static void a_run_that_is_under_way_goes_with_its_client(void **state)
 {
     struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
-    struct fixture *f = begin(*state);
+    struct fixture *f = redis_world_begin(*state);
     struct outcome outcome = {.fixture = f};
     struct script_run *cancelled;
 
@@ -255,8 +207,8 @@ static void a_run_that_is_under_way_goes_with_its_client(void **state)
 static void a_lost_connection_ends_a_run(void **state)
 {
     struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
-    struct world *world = *state;
-    struct fixture *f = begin(world);
+    struct redis_world *world = *state;
+    struct fixture *f = redis_world_begin(world);
     struct outcome outcome = {.fixture = f};
 
     redis_server_stop(world->server);
@@ -282,5 +234,5 @@ int main(void)
         FIXTURE_TEST(a_lost_connection_ends_a_run),
     };
 
-    return cmocka_run_group_tests(tests, start_server, stop_server);
+    return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);
 }

@@ -7,7 +7,10 @@
 #include <cmocka.h>
 
 #include <stdlib.h>
+#include <time.h>
+#include <unistd.h>
 
+#include "common/clock.h"
 #include "tests/support/certificates.h"
 #include "tests/support/redis_fixture.h"
 #include "tests/support/redis_server.h"
@@ -92,15 +95,6 @@ static void begin(struct fixture *fixture, const char *scheme, const char *host,
     fixture_connect(fixture);
 }
 
-static struct answer ask(struct fixture *fixture, const char *const *words)
-{
-    struct answer answer = {.fixture = fixture};
-
-    assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
-    WAIT_UNTIL(fixture, answer.times);
-    return answer;
-}
-
 static void present(struct world *world, const char *certificate)
 {
     struct fixture admin;
@@ -108,7 +102,8 @@ static void present(struct world *world, const char *certificate)
     begin(&admin, "redis", "127.0.0.1", redis_server_port(world->server), NULL);
     WAIT_UNTIL(&admin, admin.ready);
     assert_string_equal(
-        ask(&admin, REDIS_WORDS("CONFIG", "SET", "tls-cert-file", certificate, "tls-key-file", certificate)).text,
+        fixture_ask(&admin, REDIS_WORDS("CONFIG", "SET", "tls-cert-file", certificate, "tls-key-file", certificate))
+            .text,
         "OK");
     fixture_deinit(&admin);
 }
@@ -123,7 +118,7 @@ static void a_trusted_server_is_used(void **state)
     for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
         begin(&f, "rediss", hosts[i], world->tls_port, world->ca);
         WAIT_UNTIL(&f, f.ready);
-        assert_string_equal(ask(&f, REDIS_WORDS("PING")).text, "PONG");
+        assert_string_equal(fixture_ask(&f, REDIS_WORDS("PING")).text, "PONG");
         fixture_deinit(&f);
     }
 }
@@ -208,6 +203,96 @@ static void much_data_passes_in_order(void **state)
     fixture_deinit(&f);
 }
 
+static int64_t cpu_us(void)
+{
+    struct timespec now;
+
+    assert_int_equal(clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now), 0);
+    return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
+}
+
+/* What it costs us to send so many bytes so many times. */
+static int64_t cost_us(struct fixture *fixture, const char *bytes, size_t len, int times)
+{
+    const char *argv[] = {"SET", "k", bytes};
+    const size_t lengths[] = {3, 1, len};
+    int64_t begun_us = cpu_us();
+
+    for (int i = 0; i < times; i++) {
+        struct answer answer = {.fixture = fixture};
+
+        assert_int_equal(redis_send(fixture->redis,
+                                    &(struct redis_command){.argc = 3, .argv = argv, .lengths = lengths}, on_answer,
+                                    &answer, NULL),
+                         0);
+        WAIT_UNTIL(fixture, answer.times);
+        assert_string_equal(answer.text, "OK");
+    }
+    return cpu_us() - begun_us;
+}
+
+/* A session takes a large command in thousands of pieces. Moving what is left after each of them would be a hundred times the work. */
+static void a_large_command_is_not_moved_again_and_again(void **state)
+{
+    enum { LARGE = 64 << 20, SMALL = 1 << 20, FAR_MORE = 20 };
+    struct world *world = *state;
+    char *bytes = calloc(1, LARGE);
+    int64_t small_us, large_us;
+    struct fixture f;
+
+    assert_non_null(bytes);
+    present(world, world->good);
+    begin(&f, "rediss", "localhost", world->tls_port, world->ca);
+    redis_destroy(f.redis);
+    f.config.output_max = 2 * (size_t)LARGE;
+    f.config.command_timeout_ms = 20 * 1000;
+    fixture_connect(&f);
+    WAIT_UNTIL(&f, f.ready);
+    small_us = cost_us(&f, bytes, SMALL, LARGE / SMALL);
+    large_us = cost_us(&f, bytes, LARGE, 1);
+    print_message("  %lld us and %lld us\n", (long long)small_us, (long long)large_us);
+    assert_true(large_us < FAR_MORE * small_us);
+    fixture_deinit(&f);
+    free(bytes);
+}
+
+/* Each answer comes in a record of its own. */
+static void answers_that_wait_unread_are_not_late(void **state)
+{
+    enum { COUNT = 4, TIMEOUT_MS = 300 };
+    static const char *const lists[COUNT] = {"a", "b", "c", "d"};
+    struct answer answers[COUNT];
+    struct world *world = *state;
+    struct fixture f, admin;
+    int64_t sent_ms;
+
+    present(world, world->good);
+    begin(&admin, "redis", "127.0.0.1", redis_server_port(world->server), NULL);
+    WAIT_UNTIL(&admin, admin.ready);
+    begin(&f, "rediss", "localhost", world->tls_port, world->ca);
+    redis_destroy(f.redis);
+    f.config.command_timeout_ms = TIMEOUT_MS;
+    fixture_connect(&f);
+    WAIT_UNTIL(&f, f.ready);
+
+    sent_ms = clock_monotonic_ms();
+    for (size_t i = 0; i < COUNT; i++) {
+        answers[i] = (struct answer){.fixture = &f};
+        assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("BLPOP", lists[i], "0"), on_answer, &answers[i], NULL),
+                         0);
+    }
+    fixture_turn(&f); /* they are sent */
+    for (size_t i = 0; i < COUNT; i++)
+        (void)fixture_ask(&admin, REDIS_WORDS("RPUSH", lists[i], "x"));
+    while (clock_monotonic_ms() <= sent_ms + TIMEOUT_MS) /* this process stalls */
+        usleep(1000);
+    WAIT_UNTIL(&f, answers[COUNT - 1].times);
+    assert_int_equal(answers[COUNT - 1].err, 0);
+    assert_int_equal(f.lost, 0);
+    fixture_deinit(&admin);
+    fixture_deinit(&f);
+}
+
 static void a_lost_connection_comes_back_safe(void **state)
 {
     struct world *world = *state;
@@ -220,7 +305,7 @@ static void a_lost_connection_comes_back_safe(void **state)
     WAIT_UNTIL(&f, f.lost);
     redis_server_start(world->server);
     WAIT_UNTIL(&f, f.ready == 2);
-    assert_string_equal(ask(&f, REDIS_WORDS("PING")).text, "PONG");
+    assert_string_equal(fixture_ask(&f, REDIS_WORDS("PING")).text, "PONG");
     fixture_deinit(&f);
 }
 
@@ -246,6 +331,8 @@ int main(void)
         FIXTURE_TEST(a_plain_server_does_not_pass_for_a_safe_one),
         FIXTURE_TEST(a_plain_client_gets_nothing_from_a_safe_server),
         FIXTURE_TEST(much_data_passes_in_order),
+        FIXTURE_TEST(a_large_command_is_not_moved_again_and_again),
+        FIXTURE_TEST(answers_that_wait_unread_are_not_late),
         FIXTURE_TEST(a_lost_connection_comes_back_safe),
         FIXTURE_TEST(destroying_it_in_mid_handshake_is_clean),
     };

@@ -16,6 +16,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/backoff.h"
 #include "common/err.h"
 
 /* The linker's names for what a wrapped function was. */
@@ -36,10 +37,11 @@ char *__wrap_strndup(const char *text, size_t len);
 void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *));
 void __wrap_free(void *block);
 int __wrap_event_add(struct event *event, const struct timeval *timeout);
+int64_t __wrap_backoff_delay_ms(const struct backoff *backoff, int attempt, double dice);
 
 /* One process, one thread, one plan. */
 static struct {
-    bool armed, spare_curl;
+    bool armed, paused, spare_curl;
     int first, times, seen, failed;
     long live;
     char label[160];
@@ -47,7 +49,7 @@ static struct {
 
 static bool is_due(void)
 {
-    if (!plan.armed)
+    if (!plan.armed || plan.paused)
         return false;
     plan.seen++;
     if (!plan.first || plan.seen < plan.first || plan.failed >= plan.times)
@@ -158,13 +160,21 @@ static void on_abort(int number)
     (void)!write(STDERR_FILENO, plan.label, strlen(plan.label));
 }
 
-/* Whoever found no memory tries again after one second or two, which a test need not sleep through. */
+/* Whoever found no memory tries again after one second or two, or connects again after a backoff: a test need not sleep through either. */
 int __wrap_event_add(struct event *event, const struct timeval *timeout)
 {
     static const struct timeval soon = {.tv_usec = 1000};
     bool tries_again = timeout && (timeout->tv_sec == 1 || timeout->tv_sec == 2) && !timeout->tv_usec;
 
     return __real_event_add(event, tries_again ? &soon : timeout);
+}
+
+int64_t __wrap_backoff_delay_ms(const struct backoff *backoff, int attempt, double dice)
+{
+    (void)backoff;
+    (void)attempt;
+    (void)dice;
+    return 1;
 }
 
 static void ignore(int severity, const char *message)
@@ -204,6 +214,11 @@ int alloc_failure_end(void)
 {
     plan.armed = false;
     return plan.seen;
+}
+
+void alloc_failure_pause(bool pause)
+{
+    plan.paused = pause;
 }
 
 int alloc_failure_count(void)

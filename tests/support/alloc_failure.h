@@ -7,7 +7,7 @@
  *     ... the code under test ...
  *     seen = alloc_failure_end();               nothing fails any more
  *
- * Timers of exactly one or two seconds, which is when things are tried again, end at once here.
+ * Timers of exactly one or two seconds, which is when things are tried again, and backoffs end at once here.
  *
  * Threads: one.
  */
@@ -27,6 +27,7 @@ void alloc_failure_spare_curl(bool spare);
 void alloc_failure_begin(int first, int times); /* ALLOC_NONE: only counts */
 int alloc_failure_end(void);                    /* how many allocations were seen since begin */
 int alloc_failure_count(void);                  /* how many of them failed */
+void alloc_failure_pause(bool pause);           /* for what a test does itself: neither fails nor counts */
 
 long alloc_failure_live(void); /* blocks that were allocated and not freed, since the program began */
 

@@ -22,7 +22,7 @@ import unittest
 from support.processes import Deadline
 
 OWN_FILES = 200             # what this process needs besides its clients
-AT_ONCE = 500               # of one turn: a listener's backlog has an end
+AT_ONCE = 100               # of one turn: a listener's backlog has an end, and Redis is to answer all of them within a second
 PER_ADDRESS = 100           # clients that share one
 FIELD = re.compile(rb"^(?:id: (\d+-\d+)|event: (\w+)|retry: (\d+))\r?$", re.M)
 
@@ -70,7 +70,7 @@ class Herd:
         self._selector = selectors.EpollSelector()
 
     def send(self, address, request, reads=True, until=None):
-        """Everybody connects to address(client) and writes request(client); reads: and listens. until: hundreds at a time, the next
+        """Everybody connects to address(client) and writes request(client); reads: and listens. until: a hundred at a time, the next
         ones once that holds for these."""
         for begin in range(0, len(self.clients), AT_ONCE):
             waiting = self.clients[begin:begin + AT_ONCE]

@@ -375,6 +375,20 @@ void http_peer_expect_nothing_before(struct http_peer *peer, const char *text)
     buf_drop_front(&peer->received, strlen(text));
 }
 
+void http_peer_expect_status(struct http_peer *peer, const char *status)
+{
+    char line[64];
+
+    (void)snprintf(line, sizeof(line), "HTTP/1.1 %s\r\n", status);
+    http_peer_expect_nothing_before(peer, line);
+}
+
+void http_peer_expect_body(struct http_peer *peer, const char *body)
+{
+    http_peer_expect(peer, "\r\n\r\n");
+    http_peer_expect_nothing_before(peer, body);
+}
+
 bool http_peer_has_nothing(struct http_peer *peer)
 {
     pump(peer);

@@ -43,6 +43,9 @@ void http_fixture_init(struct http_fixture *fixture);
 void http_fixture_start(struct http_fixture *fixture);
 void http_fixture_end(struct http_fixture *fixture); /* the server may be gone already */
 
+/* A request with nothing in it but what there has to be. */
+#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+
 void http_fixture_turn(struct http_fixture *fixture, int turns);
 void http_fixture_wait(struct http_fixture *fixture, const int *counter, int value);
 
@@ -67,6 +70,8 @@ void http_peer_send_bytes(struct http_peer *peer, const char *bytes, size_t len)
 /* Each forgets what it has matched, so that the next one looks behind it. */
 void http_peer_expect(struct http_peer *peer, const char *text);                /* anywhere in what comes */
 void http_peer_expect_nothing_before(struct http_peer *peer, const char *text); /* at the very front */
+void http_peer_expect_status(struct http_peer *peer, const char *status);       /* a status line: "200 OK" */
+void http_peer_expect_body(struct http_peer *peer, const char *body);           /* behind the rest of the head */
 bool http_peer_has_nothing(struct http_peer *peer);                             /* after a turn: no byte, no end */
 void http_peer_expect_end(struct http_peer *peer);   /* FIN, and nothing unmatched before it */
 void http_peer_expect_reset(struct http_peer *peer); /* whatever came before it */

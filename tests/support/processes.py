@@ -160,17 +160,18 @@ class Program:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def memory(self):
-        """Its own memory in bytes (Pss)."""
+        """Its own memory in bytes: without files, whose shares change with who else has them in use."""
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as rollup:
-            return 1024 * int(re.search(r"^Pss:\s+(\d+) kB", rollup.read(), re.M).group(1))
+            return 1024 * int(re.search(r"^Anonymous:\s+(\d+) kB", rollup.read(), re.M).group(1))
 
     def limit(self, resource, value):
         """Its soft limit from now on, as prlimit names it: limit("nofile", 20)."""
         subprocess.run(["prlimit", "--pid", str(self.pid), f"--{resource}={value}:"], check=True)
 
     def is_sanitized(self):
-        with open(f"/proc/{self.pid}/maps", encoding="utf-8") as maps:
-            return "libasan" in maps.read()
+        """Whether ASan or TSan is in it, as a library (gcc) or linked in (clang)."""
+        with open(f"/proc/{self.pid}/exe", "rb") as program:
+            return re.search(rb"__[at]san_init", program.read()) is not None
 
     def forget(self):
         """It ended as it should: no failure needs its log any more. Its lines stay readable."""

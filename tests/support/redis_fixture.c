@@ -151,6 +151,22 @@ void fixture_turn(struct fixture *fixture)
     loop_turn(fixture->loop, true);
 }
 
+void fixture_begin(struct fixture *fixture, const char *url)
+{
+    fixture_init(fixture, url);
+    fixture_connect(fixture);
+    WAIT_UNTIL(fixture, fixture->ready);
+}
+
+struct answer fixture_ask(struct fixture *fixture, const char *const *words)
+{
+    struct answer answer = {.fixture = fixture};
+
+    assert_int_equal(redis_send_words(fixture->redis, words, on_answer, &answer, NULL), 0);
+    WAIT_UNTIL(fixture, answer.times);
+    return answer;
+}
+
 int fixture_teardown(void **state)
 {
     (void)state;

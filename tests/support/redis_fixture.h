@@ -48,6 +48,12 @@ int fixture_teardown(void **state);
 void fixture_connect(struct fixture *fixture); /* creates the client; does not wait */
 void fixture_turn(struct fixture *fixture);    /* one turn of the loop; fails the test when its time is over */
 
+/* Init, connect, and wait until the client is ready. */
+void fixture_begin(struct fixture *fixture, const char *url);
+
+/* Sends a command and waits for its answer. */
+struct answer fixture_ask(struct fixture *fixture, const char *const *words);
+
 /* What was logged since the fixture was made, by this process; valid until the next call. */
 const char *fixture_log(struct fixture *fixture);
 int fixture_log_count(struct fixture *fixture, const char *text);

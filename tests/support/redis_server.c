@@ -35,15 +35,16 @@ static void give_up(const char *what, const char *more)
     abort();
 }
 
+/* The socket stays, and keeps the port: a server that sets SO_REUSEADDR, as Redis does, may listen there nevertheless. */
 int free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(address);
-    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int keeper = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
-    if (fd < 0 || bind(fd, (struct sockaddr *)&address, len) || getsockname(fd, (struct sockaddr *)&address, &len))
+    if (keeper < 0 || setsockopt(keeper, SOL_SOCKET, SO_REUSEADDR, &(int){1}, sizeof(int)) ||
+        bind(keeper, (struct sockaddr *)&address, len) || getsockname(keeper, (struct sockaddr *)&address, &len))
         give_up("no free port", "");
-    close(fd);
     return ntohs(address.sin_port);
 }
 

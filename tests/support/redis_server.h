@@ -20,7 +20,7 @@ int redis_server_port(const struct redis_server *server);
 const char *redis_server_path(const struct redis_server *server);
 const char *redis_server_directory(const struct redis_server *server);
 
-/* A TCP port of 127.0.0.1 that was free a moment ago. */
+/* A TCP port of 127.0.0.1 that nobody else is given while this process lives. */
 int free_port(void);
 
 #endif

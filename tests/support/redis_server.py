@@ -11,11 +11,12 @@ import shutil
 import socket
 import tempfile
 
-from support.processes import Ended, Program
+from support.processes import Program
 from support.resp import Redis
 
-PORT_TRIES = 5
 FULL_DISK = ("sh", "-c", 'trap "" XFSZ; exec "$0" "$@"')       # prlimit --fsize is an error of write() then, as a full disk is
+
+_keepers = []
 
 
 class RedisServer:
@@ -37,20 +38,13 @@ class RedisServer:
 
     def start(self):
         """Starts it, and starts it again after stop or kill."""
-        first_time = self._tcp and not self.port
-        for last_try in (*[False] * (PORT_TRIES - 1), True):
-            if first_time:
-                self.port = free_port()
-            self.program = Program("redis-server", [
-                *self._under, *FULL_DISK, server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
-                "--dir", self.folder, "--save", "", "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes",
-                "--logfile", "", *self._options], cwd=self.folder)
-            try:
-                self.program.wait_for("[Rr]eady to accept connections")
-                return
-            except Ended:
-                if last_try or not first_time:      # a free port may be taken in between; a known one is ours
-                    raise
+        if self._tcp and not self.port:
+            self.port = free_port()
+        self.program = Program("redis-server", [
+            *self._under, *FULL_DISK, server_path(), "--port", str(self.port), "--bind", "127.0.0.1", "--unixsocket", self.socket,
+            "--dir", self.folder, "--save", "", "--maxmemory-policy", "noeviction", "--enable-debug-command", "yes",
+            "--logfile", "", *self._options], cwd=self.folder)
+        self.program.wait_for("[Rr]eady to accept connections")
 
     def client(self):
         """A new connection; it is closed with the server."""
@@ -86,6 +80,10 @@ def server_path():
 
 
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """One that nobody else is given while this process lives: a socket keeps it. A server that sets SO_REUSEADDR, as all of them do, may
+    listen there nevertheless."""
+    keeper = socket.socket()
+    keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    keeper.bind(("127.0.0.1", 0))
+    _keepers.append(keeper)
+    return keeper.getsockname()[1]

@@ -136,6 +136,30 @@ static void many_replies_do_not_count_together(void **state)
     replies_destroy(replies);
 }
 
+static void the_parts_of_an_array_count_together(void **state)
+{
+    enum { LIMIT = 1000, PART = 490 };
+
+    (void)state;
+    for (int more = 0; more < 2; more++) {
+        struct replies *replies = replies_create(LIMIT);
+        int err = 0, count = 0;
+        char bytes[2 * LIMIT];
+        int len = snprintf(bytes, sizeof(bytes), "*2\r\n$%d\r\n%0*d\r\n$%d\r\n%0*d\r\n", PART, PART, 0, PART + more,
+                           PART + more, 0);
+
+        assert_int_equal(len, LIMIT + more);
+        for (int at = 0; at < len && !err; at++) {
+            err = replies_feed(replies, bytes + at, 1);
+            if (!err)
+                drop(replies, &count);
+        }
+        assert_int_equal(err, more ? ERR_TOO_LONG : 0);
+        assert_int_equal(count, !more);
+        replies_destroy(replies);
+    }
+}
+
 static void a_reply_without_an_end_is_refused(void **state)
 {
     enum { PIECE = 1024 * 1024 };
@@ -166,6 +190,7 @@ int main(void)
         cmocka_unit_test(what_is_not_a_reply_is_refused),
         cmocka_unit_test(elements_of_all_arrays_count_together),
         cmocka_unit_test(many_replies_do_not_count_together),
+        cmocka_unit_test(the_parts_of_an_array_count_together),
         cmocka_unit_test(a_reply_without_an_end_is_refused),
     };
 

@@ -1,0 +1,409 @@
+/* Requests and their answers over real sockets. The hook is in test_http_hook.c, what a connection may do in test_http_connections.c,
+ * streams and endings in test_http_stream.c. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "tests/support/http_fixture.h"
+
+enum { FILE_MAX = 16 * 1024, PIPELINED = 1000, BIG = 512 * 1024 };
+
+static void test_a_connection_serves_one_request_after_the_other(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, GET("/"));
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect(&peer, "Content-Type: text/plain\r\nContent-Length: 5\r\n");
+    http_peer_expect_body(&peer, "hello");
+    http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect(&peer, "Connection: close\r\n\r\nabc");
+    http_peer_expect_end(&peer);
+    http_peer_close(&peer);
+    assert_int_equal(http_server_connections(fixture.server), 0);
+    http_fixture_end(&fixture);
+}
+
+static void test_pipelined_requests_are_answered_in_order(void **state)
+{
+    static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n";
+    struct http_fixture fixture;
+    struct http_peer peer;
+    struct buf requests;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    buf_init(&requests, 1 << 20);
+    for (int i = 0; i < PIPELINED; i++)
+        buf_addf(&requests, "%s%04d", post, i);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send_bytes(&peer, requests.data, requests.len);
+    for (int i = 0; i < PIPELINED; i++) {
+        char body[16];
+
+        (void)snprintf(body, sizeof(body), "%04d", i);
+        http_peer_expect_status(&peer, "200 OK");
+        http_peer_expect_body(&peer, body);
+    }
+    buf_deinit(&requests);
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+static void test_each_pipelined_request_keeps_its_own_id(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: the-longer-one\r\n\r\n"
+                          "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: short\r\n\r\n");
+    http_peer_expect(&peer, "\r\nX-Request-Id: the-longer-one\r\n");
+    http_peer_expect(&peer, "\r\nX-Request-Id: short\r\n");
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+static void test_a_request_behind_an_unanswered_one_waits(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, GET("/later") GET("/"));
+    http_fixture_turn(&fixture, 20);
+    assert_int_equal(fixture.handled, 1);
+    http_respond(fixture.exchange, 202, NULL, "x", 1);
+    http_peer_expect_status(&peer, "202 Accepted");
+    http_peer_expect_body(&peer, "x");
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect_body(&peer, "hello");
+    assert_int_equal(fixture.closed, 0);
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+static void test_bytes_behind_an_unanswered_request_stay_in_the_kernel(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+    size_t sent = 0;
+    ssize_t n;
+    static char junk[64 * 1024];
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, GET("/later"));
+    while ((n = send(peer.fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0) {
+        sent += (size_t)n;
+        http_fixture_turn(&fixture, 2);
+        assert_true(sent < 64u << 20); /* a server that reads on would take them all */
+    }
+    http_peer_reset(&peer);
+    http_fixture_wait(&fixture, &fixture.closed, 1);
+    http_fixture_end(&fixture);
+}
+
+static void test_head_is_get_without_the_body(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET("/"));
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect(&peer, "Content-Length: 5\r\n");
+    http_peer_expect(&peer, "\r\n\r\n");
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_send(&peer, "HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    http_peer_expect(&peer, "hello");
+    http_peer_expect_status(&peer, "404 Not Found");
+    http_peer_expect(&peer, "Content-Type: application/problem+json\r\n");
+    http_peer_expect(&peer, "\r\n\r\n");
+    http_peer_half_close(&peer);
+    http_peer_expect_end(&peer);
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+static void test_routes(void **state)
+{
+    static const struct {
+        const char *name, *request_line, *status, *then; /* then: in the rest of the answer */
+    } cases[] = {
+        {"a variable segment",                        "GET /items/a%3Ab HTTP/1.1",  "200 OK",                 "a:b"                            },
+        {"one that is badly encoded",                 "GET /items/a%3 HTTP/1.1",    "200 OK",                 "a%3"                            },
+        {"a variable segment is not empty",           "GET /items/ HTTP/1.1",       "404 Not Found",          "\"code\":\"not_found\""         },
+        {"nor two segments",                          "GET /items/a/b HTTP/1.1",    "404 Not Found",          "\"code\":\"not_found\""         },
+        {"a path is whole",                           "GET /item HTTP/1.1",         "404 Not Found",          "\"code\":\"not_found\""         },
+        {"the query is not part of it",               "GET /items/a?b=/c HTTP/1.1", "200 OK",                 "\r\n\r\na"                      },
+        {"an unknown path stays unknown for OPTIONS", "OPTIONS /no HTTP/1.1",       "404 Not Found",          "\"status\":404"                 },
+        {"OPTIONS tells what a path takes",           "OPTIONS / HTTP/1.1",         "204 No Content",
+         "Allow: GET, HEAD, POST, OPTIONS\r\n"                                                                                                 },
+        {"so does 405",                               "DELETE /later HTTP/1.1",     "405 Method Not Allowed", "Allow: GET, HEAD, OPTIONS\r\n"  },
+        {"POST where only GET is",                    "POST /later HTTP/1.1",       "405 Method Not Allowed", "\"code\":\"method_not_allowed\""},
+    };
+    struct http_fixture fixture;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_peer peer;
+
+        http_peer_dial(&fixture, &peer);
+        http_peer_send(&peer, cases[i].request_line);
+        http_peer_send(&peer, "\r\nHost: a\r\n\r\n");
+        http_peer_expect_status(&peer, cases[i].status);
+        http_peer_expect(&peer, cases[i].then);
+        http_peer_close(&peer);
+    }
+    http_fixture_end(&fixture);
+}
+
+static void test_a_204_has_neither_body_nor_length(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, "OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    http_peer_expect_status(&peer, "204 No Content");
+    http_peer_expect(&peer, "Connection: close\r\n\r\n");
+    http_peer_expect_end(&peer);
+    assert_null(strstr(peer.received.data, "Content-"));
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+/* -- the raw requests of the manifest, as far as the server answers them */
+
+static size_t load(const char *name, char *out)
+{
+    char path[512];
+    FILE *file;
+    size_t len;
+
+    (void)snprintf(path, sizeof(path), "%s/http/%s.http", TEST_DATA, name);
+    file = fopen(path, "rb");
+    assert_non_null(file);
+    len = fread(out, 1, FILE_MAX, file);
+    (void)fclose(file);
+    return len;
+}
+
+static bool leaves_no_doubt(int status)
+{
+    return status < 300 || status == 404 || status == 405;
+}
+
+static void check_row(struct http_fixture *fixture, const char *name, int status)
+{
+    static char bytes[FILE_MAX];
+    size_t len = load(name, bytes);
+    struct http_peer peer;
+    char line[32];
+
+    (void)snprintf(line, sizeof(line), "HTTP/1.1 %d ", status);
+    http_peer_dial(fixture, &peer);
+    http_peer_send_bytes(&peer, bytes, len);
+    http_peer_half_close(&peer);
+    http_peer_expect_nothing_before(&peer, line);
+    if (!leaves_no_doubt(status)) {
+        http_peer_expect(&peer, "Content-Type: application/problem+json\r\n");
+        http_peer_expect(&peer, "Connection: close\r\n\r\n");
+        if (strncmp(bytes, "HEAD", 4) != 0)
+            http_peer_expect(&peer, "}");
+        http_peer_expect_end(&peer); /* and above all: no second answer */
+    }
+    http_peer_close(&peer);
+}
+
+static void test_every_raw_request_is_answered_once_and_with_its_status(void **state)
+{
+    struct http_fixture fixture;
+    FILE *manifest = fopen(TEST_DATA "/http/manifest.txt", "r");
+    char line[256], name[81];
+    int status;
+
+    (void)state;
+    assert_non_null(manifest);
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    while (fgets(line, sizeof(line), manifest)) {
+        if (line[0] == '#')
+            continue;
+        assert_int_equal(sscanf(line, "%80s %d", name, &status), 2);
+        check_row(&fixture, name, status);
+    }
+    (void)fclose(manifest);
+    assert_int_equal(http_server_connections(fixture.server), 0);
+    http_fixture_end(&fixture);
+}
+
+static void test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+    char *body = calloc(1, BIG);
+
+    (void)state;
+    assert_non_null(body);
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 524288\r\n\r\n");
+    http_peer_send_bytes(&peer, body, BIG);
+    http_peer_expect_status(&peer, "413 Content Too Large");
+    http_peer_expect(&peer, "\"code\":\"body_too_large\"");
+    http_peer_expect(&peer, "}");
+    http_peer_expect_end(&peer);
+    assert_int_equal(fixture.handled, 0);
+    free(body);
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+static void test_continue_is_sent_only_for_a_body_that_will_be_taken(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    http_peer_expect_nothing_before(&peer, "HTTP/1.1 100 Continue\r\n\r\n");
+    http_peer_send(&peer, "abc");
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect_body(&peer, "abc");
+    http_peer_send(&peer, "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    http_peer_expect_status(&peer, "404 Not Found");
+    http_peer_expect(&peer, "Connection: close\r\n");
+    http_peer_expect(&peer, "}");
+    http_peer_expect_end(&peer);
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+/* -- ids and headers */
+
+static void test_a_sane_request_id_is_repeated_and_others_are_replaced(void **state)
+{
+    static const struct {
+        const char *sent;
+        bool repeated;
+    } cases[] = {
+        {"abc-DEF_1.2:3",                                                     true },
+        {"0123456789012345678901234567890123456789012345678901234567890123",  true },
+        {"01234567890123456789012345678901234567890123456789012345678901234", false},
+        {"",                                                                  false},
+        {"a b",                                                               false},
+        {"a\"b",                                                              false},
+        {"\xc3\xa9",                                                          false},
+    };
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char request[256], header[128];
+
+        (void)snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: %s\r\n\r\n",
+                       cases[i].sent);
+        (void)snprintf(header, sizeof(header), "X-Request-Id: %s\r\n", cases[i].sent);
+        http_peer_send(&peer, request);
+        http_peer_expect_status(&peer, "200 OK");
+        http_peer_expect(&peer, "Content-Length: 5\r\n");
+        if (cases[i].repeated) {
+            http_peer_expect_nothing_before(&peer, header);
+        } else {
+            http_peer_expect_nothing_before(&peer, "X-Request-Id: ");
+            http_peer_expect(&peer, "\r\n\r\n");
+            http_peer_expect_nothing_before(&peer, "hello");
+            continue;
+        }
+        http_peer_expect_body(&peer, "hello");
+    }
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+static void test_headers_that_could_split_the_answer_are_dropped(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, GET("/later"));
+    http_fixture_wait(&fixture, &fixture.handled, 1);
+    http_add_header(fixture.exchange, "X-Bad", "a\r\nX-Worse: b");
+    http_add_header(fixture.exchange, "X Bad", "a");
+    http_add_header(fixture.exchange, "X-Bad\r\n", "a");
+    http_add_header(fixture.exchange, "X-Good", "caf\xc3\xa9");
+    http_add_header(fixture.exchange, "Connection", "close");
+    http_respond(fixture.exchange, 200, NULL, NULL, 0);
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect(&peer, "Content-Length: 0\r\nX-Good: caf\xc3\xa9\r\nX-Request-Id: ");
+    http_peer_expect(&peer, "Connection: close\r\n\r\n");
+    http_peer_expect_end(&peer);
+    http_peer_close(&peer);
+    http_fixture_end(&fixture);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_a_connection_serves_one_request_after_the_other),
+        cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
+        cmocka_unit_test(test_each_pipelined_request_keeps_its_own_id),
+        cmocka_unit_test(test_a_request_behind_an_unanswered_one_waits),
+        cmocka_unit_test(test_bytes_behind_an_unanswered_request_stay_in_the_kernel),
+        cmocka_unit_test(test_head_is_get_without_the_body),
+        cmocka_unit_test(test_routes),
+        cmocka_unit_test(test_a_204_has_neither_body_nor_length),
+        cmocka_unit_test(test_every_raw_request_is_answered_once_and_with_its_status),
+        cmocka_unit_test(test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset),
+        cmocka_unit_test(test_continue_is_sent_only_for_a_body_that_will_be_taken),
+        cmocka_unit_test(test_a_sane_request_id_is_repeated_and_others_are_replaced),
+        cmocka_unit_test(test_headers_that_could_split_the_answer_are_dropped),
+    };
+
+    return cmocka_run_group_tests_name("plain", tests, NULL, NULL) +
+           cmocka_run_group_tests_name("over TLS", tests, http_fixture_begin_tls, http_fixture_end_tls);
+}
