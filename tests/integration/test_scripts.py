@@ -94,10 +94,12 @@ class Submit(ScriptTest):
         self.assertNotIn("dead", self.task().places)
 
     def test_the_wake_list_is_bounded(self):
-        for n in range(300):
+        for n in range(256):
             self.scripts("submit", f"public.t{n}", "hash", "{}", 2, TTL_MS, 1000, 60_000, 1000, "")
         self.news.messages()
         self.assertEqual(look(self.redis).wake, 256)
+        self.submit("one-too-many", queue_limit=1000)
+        self.assertEqual(look(self.redis).wake, 128)
 
     def test_a_client_with_a_name_of_its_own_has_ids_of_its_own(self):
         self.run_script("submit", "shop.t.1", "hash", compact({"urls": URLS}), 2, TTL_MS, 100, 60_000, 1000, "")

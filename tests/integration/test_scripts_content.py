@@ -121,7 +121,9 @@ class HostileContent(ScriptTest):
         urls = [f"https://example.com/?q={text}" for text in HOSTILE]
         self.submit(request=compact({"prompt": "\"urls\":[\"no\"]}", "urls": urls, "watermark": True}))
         self.finish(self.claim_one(), "done", "none")
-        self.assertEqual(self.task().log[-1].data["urls"], urls)
+        data = self.task().log[-1].data
+        self.assertEqual(data["urls"], urls)
+        self.assertNotIn("watermark", data, "the list, and nothing behind it")
 
     def test_every_text_in_every_place(self):
         for text in HOSTILE:

@@ -28,8 +28,7 @@ local function forget(id, state)
     release(id)
   end
   if not state then
-    local reserved, day = unpack(redis.call('HMGET', key('task', id), 'reserved', 'day'))
-    settle_images(id, reserved, day, #slots(id).image)
+    settle_images(id, redis.call('HGET', key('task', id), 'reserved'), #slots(id).image)
     redis.call('DEL', key('task', id), key('request', id), key('events', id), key('result', id))
   end
 end

@@ -9,12 +9,12 @@
 local id, fence, outcome, charge, delay, data = unpack(ARGV, 1, 6)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'cancel', 'wseq')
+local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'wseq')
 if h[1] ~= fence or h[2] ~= 'running' then
   return { redis.call('HGET', task, 'finished') == fence and 'SAME' or 'LOST' }
 end
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
-local slots, told, wseq, last = slots(id), {}, h[5], nil
+local slots, told, wseq, last = slots(id), {}, h[4], nil
 
 redis.call('ZREM', prefix .. 'leased', id)
 for i = 7, #ARGV, 3 do
@@ -30,7 +30,7 @@ for i = 7, #ARGV, 3 do
 end
 
 local goes_back = outcome == 'retry' or outcome == 'handback'
-if goes_back and h[4] then
+if goes_back and redis.call('HGET', task, 'cancel') then
   outcome, goes_back = 'cancelled', false
 end
 if #slots.image > 0 then -- images that came were paid for, and are the result, whatever else is said

@@ -6,15 +6,16 @@
 -- needs: base log queue images life
 local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
 
-local known = redis.call('HMGET', key('task', id), 'hash', 'epoch', 'state')
-if known[1] then
+local known = redis.call('HGET', key('task', id), 'hash')
+if known then
   despite_full_memory() -- who comes back gets the log of what was accepted
-  if known[1] ~= hash then
+  if known ~= hash then
     tally('conflict')
     return { 'CONFLICT' }
   end
   tally('same')
-  return { 'SAME', known[2], known[3], redis.call('LRANGE', key('events', id), 0, -1) }
+  local epoch, state = unpack(redis.call('HMGET', key('task', id), 'epoch', 'state'))
+  return { 'SAME', epoch, state, redis.call('LRANGE', key('events', id), 0, -1) }
 end
 local paused, vtime = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime'))
 if paused == '1' then

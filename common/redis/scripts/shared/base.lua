@@ -18,8 +18,9 @@ local function time_text(ms)
   return string.format('%d%03d', ms / 1000, ms % 1000)
 end
 
+-- -> how many there have been
 local function tally(name)
-  redis.call('HINCRBY', prefix .. 'meta', name, '1')
+  return redis.call('HINCRBY', prefix .. 'meta', name, '1')
 end
 
 -- Redis at its memory limit refuses a script's first write where that could need memory, and none after it. New tasks stay out;

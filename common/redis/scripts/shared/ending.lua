@@ -22,9 +22,14 @@ local function json(value)
 end
 
 -- `urls` is a request's only list, and no text in JSON holds a bare quote: where a request ends with a list, it can be cut out.
+local function urls_of(request)
+  local from = request:sub(-2) == ']}' and request:find('"urls":[', 1, true)
+  return from and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
+end
+
 local function done_data(id, t, slots, extra)
   local request = redis.call('GET', key('request', id))
-  local urls = request and (request:match('"urls":(%[.*%])}$') or json(cjson.decode(request).urls)) or '[]'
+  local urls = request and urls_of(request) or '[]'
   local timing = string.format('"timing":{"queued_ms":%d,"ark_ms":%d,"total_ms":%d},', t.claimed_at - t.epoch,
     t.ended_at - t.called_at, t.ended_at - t.epoch)
   return '{"urls":' .. urls .. ',"generated_images":[' .. table.concat(slots.image, ',') .. '],"task_id":"' .. task_id(id)
@@ -38,12 +43,18 @@ local function error_data(id, t, slots, message, extra)
     .. ledger(t, #slots.image)
 end
 
-local BEFORE_THE_LATEST = '-10001' -- ranks of `ended` up to this one go: the latest 10,000 stay
-
--- Where operators find what has ended, no longer than it is kept.
-local function note_end(set, id, ended, kept_from)
-  redis.call('ZADD', set, ended, id)
-  redis.call('ZREMRANGEBYSCORE', set, '-inf', kept_from)
+-- Where operators find what has ended. `nth`: how many have ended in this way; `kept_from`: what ended before has expired.
+local function note_end(id, state, nth, ended, kept_from)
+  local recent, failures = prefix .. 'ended', prefix .. 'dead'
+  redis.call('ZADD', recent, ended, id)
+  if nth % 64 == 0 then -- rarely, so that an end costs little: those that have expired, and all but the latest 10,000
+    redis.call('ZREMRANGEBYSCORE', recent, '-inf', kept_from)
+    redis.call('ZREMRANGEBYRANK', recent, 0, -10001)
+  end
+  if state == 'failed' then
+    redis.call('ZADD', failures, ended, id)
+    redis.call('ZREMRANGEBYSCORE', failures, '-inf', kept_from)
+  end
 end
 
 -- Ends a task for ever: the only way into a final state. `extra` is a JSON fragment for done, the error's parts otherwise; `last`
@@ -55,7 +66,7 @@ local function conclude(id, state, extra, slots, last, ...)
   redis.call('HSET', task, 'state', state, 'ended_at', ended, ...)
   redis.call('HDEL', task, 'call', 'worker', 'cancel')
   local h = redis.call('HMGET', task, 'epoch', 'attempt', 'paid_calls', 'unknown_calls', 'claimed_at', 'called_at', 'ttl',
-    'reserved', 'day')
+    'reserved')
   local t = { epoch = h[1], attempt = h[2], paid_calls = h[3], unknown_calls = h[4], claimed_at = h[5] or ended_at,
     called_at = h[6] or ended_at, ended_at = ended_at }
   local ttl = h[7]
@@ -70,19 +81,13 @@ local function conclude(id, state, extra, slots, last, ...)
   if redis.call('ZREM', prefix .. 'index', id) == 1 then
     release(id)
   end
-  local recent, kept_from = prefix .. 'ended', time_text(ended_at - ttl)
-  note_end(recent, id, ended, kept_from)
-  redis.call('ZREMRANGEBYRANK', recent, '0', BEFORE_THE_LATEST)
-  if state == 'failed' then
-    note_end(prefix .. 'dead', id, ended, kept_from)
-  end
-  settle_images(id, h[8], h[9], #slots.image)
+  note_end(id, state, tally(state), ended, ended_at - ttl)
+  settle_images(id, h[8], #slots.image)
   local n = log(id, type, data, last)
   redis.call('SET', key('result', id), data, 'PX', ttl)
   redis.call('PEXPIRE', task, ttl)
   redis.call('PEXPIRE', key('request', id), ttl)
   redis.call('PEXPIRE', key('events', id), ttl)
-  tally(state)
   return n
 end
 

@@ -10,8 +10,9 @@ local function count_images(id, day, count)
 end
 
 -- The task is over: what it got counts, the rest of what was reckoned for it goes back to its day.
-local function settle_images(id, reserved, day, delivered)
-  if reserved and day and delivered ~= tonumber(reserved) then
+local function settle_images(id, reserved, delivered)
+  local day = reserved and redis.call('HGET', key('task', id), 'day')
+  if day and delivered ~= tonumber(reserved) then
     count_images(id, day, delivered - reserved)
   end
 end

@@ -6,10 +6,11 @@ local function release(id)
   end
 end
 
--- One idle worker is to look: something is pending, or will be due.
+-- One idle worker is to look: something is pending, or will be due. Where tokens are too many, none is idle: half of them go at
+-- once, and not one with each task.
 local function wake()
   if redis.call('LPUSH', prefix .. 'wake', '1') > 256 then
-    redis.call('LTRIM', prefix .. 'wake', '0', '255')
+    redis.call('LTRIM', prefix .. 'wake', '0', '127')
   end
 end
 
