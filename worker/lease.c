@@ -61,16 +61,25 @@ static void hand_out(struct renewal *renewal, const redisReply *reply)
     }
 }
 
+static void complain(const struct renewal *renewal, const char *why)
+{
+    char quoted[256];
+
+    log_warn("lease", "leases were not renewed, trying again", "jobs=%zu error=%s", renewal->count,
+             log_quote(quoted, sizeof(quoted), why));
+}
+
 static void on_renewed(const redisReply *reply, int err, void *arg)
 {
     struct renewal *renewal = arg;
 
     renewal->run = NULL;
     if (err)
-        log_warn("lease", "leases were not renewed, trying again", "jobs=%zu error=\"%s\"", renewal->count,
-                 err_text(err));
-    else
+        complain(renewal, err_text(err));
+    else if (reply->type == REDIS_REPLY_ARRAY)
         hand_out(renewal, reply);
+    else
+        complain(renewal, reply->str ? reply->str : "unexpected answer");
     renewal_destroy(renewal);
 }
 

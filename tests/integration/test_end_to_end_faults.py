@@ -10,6 +10,7 @@ from support.processes import ProcessTest, eventually
 from support.world import BASE, GRACE_S, LEASE_S, World, request, sim
 
 SLOW = "first_latency=60000"
+WAKE = "arkrelay:{0}:wake"
 SLACK_S = 10                # for a loaded machine; never reached by a healthy one
 
 
@@ -240,6 +241,18 @@ class RedisAway(FaultTest):
             world.redis("SCRIPT", "FLUSH")
             with gateway.generate("t2") as stream:
                 self.assertEqual(stream.to_end()[-1].event, "done")
+
+    def test_leases_that_redis_does_not_renew_are_spoken_of(self):
+        with World() as world:
+            gateway, worker = world.gateway(), world.worker()
+            with gateway.generate("t1", prompt=sim("t1", "images=1 first_latency=2000")) as stream:
+                stream.until("process calling")
+                world.redis("DEL", WAKE)
+                world.redis("SET", WAKE, "no list")
+                worker.wait_for("leases were not renewed.*jobs=1 error=.*WRONGTYPE")
+                world.redis("DEL", WAKE)
+                self.assertEqual(stream.to_end()[-1].event, "done")
+            self.assertEqual(len(world.ark.calls()), 1)
 
 
 class LostReplies(FaultTest):
