@@ -3,11 +3,11 @@
 #include <jansson.h>
 #include <limits.h>
 #include <openssl/evp.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/json_text.h"
+#include "common/sha256.h"
 #include "common/utf8.h"
 
 void task_spec_deinit(struct task_spec *spec)
@@ -219,26 +219,15 @@ int task_spec_read(const char *json, size_t len, struct task_spec *out)
     return err;
 }
 
-/* The library looks for an algorithm anew with every use of one that was not fetched. pthread_once(), not call_once(): ThreadSanitizer
- * sees the order that it makes. */
-static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-static EVP_MD *sha256;
-
-static void fetch_sha256(void)
-{
-    sha256 = EVP_MD_fetch(NULL, "SHA256", NULL);
-}
-
 void task_spec_hash(char out[TASK_HASH_SIZE], const char *json)
 {
-    enum { DIGEST_BYTES = 32, BASE64_SIZE = 45 };
-    unsigned char digest[DIGEST_BYTES], text[BASE64_SIZE];
+    enum { BASE64_SIZE = 45 };
+    unsigned char digest[SHA256_SIZE], text[BASE64_SIZE];
 
     /* Fails for want of memory alone; a made-up hash would attach a client to somebody else's task. */
-    pthread_once(&fetched, fetch_sha256);
-    if (!sha256 || !EVP_Digest(json, strlen(json), digest, NULL, sha256, NULL))
+    if (sha256(digest, json, strlen(json)))
         abort();
-    EVP_EncodeBlock(text, digest, DIGEST_BYTES);
+    EVP_EncodeBlock(text, digest, SHA256_SIZE);
     for (size_t i = 0; i < TASK_HASH_SIZE - 1; i++)
         out[i] = text[i] == '+' ? '-' : text[i] == '/' ? '_' : (char)text[i];
     out[TASK_HASH_SIZE - 1] = '\0';

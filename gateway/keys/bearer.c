@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "common/http/server.h"
+#include "common/sha256.h"
 #include "gateway/answer.h"
 #include "gateway/keys/key_token.h"
 
@@ -26,7 +27,7 @@ bool bearer_is(struct http_text token, const char *key)
 {
     unsigned char digests[2][KEY_DIGEST_SIZE];
 
-    return token.data && !key_digest(digests[0], token.data, token.len) && !key_digest(digests[1], key, strlen(key)) &&
+    return token.data && !sha256(digests[0], token.data, token.len) && !sha256(digests[1], key, strlen(key)) &&
            key_digest_is(digests[0], digests[1]);
 }
 

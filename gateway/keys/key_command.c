@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/options.h"
 #include "common/random.h"
+#include "common/sha256.h"
 #include "gateway/gateway_options.h"
 #include "gateway/keys/key_file.h"
 
@@ -100,7 +101,7 @@ static int make_token(char token[KEY_TOKEN_SIZE], struct key_line *line)
 
     random_hex(secret, KEY_SECRET_BYTES);
     err = key_token_make(token, line->id, secret);
-    return err ? err : key_digest(line->digest, token, KEY_TOKEN_LEN);
+    return err ? err : sha256(line->digest, token, KEY_TOKEN_LEN);
 }
 
 static int approve(const struct key_file *file, struct key_line *line, void *arg, struct buf *why)

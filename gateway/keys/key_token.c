@@ -1,7 +1,6 @@
 #include "gateway/keys/key_token.h"
 
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -24,11 +23,6 @@ bool key_id_is_valid(const char *id, size_t len)
     return len == KEY_ID_SIZE - 1 && is_hex(id, len);
 }
 
-int key_digest(unsigned char out[KEY_DIGEST_SIZE], const char *bytes, size_t len)
-{
-    return EVP_Digest(bytes, len, out, NULL, EVP_sha256(), NULL) == 1 ? 0 : ERR_SYSTEM;
-}
-
 bool key_digest_is(const unsigned char a[KEY_DIGEST_SIZE], const unsigned char b[KEY_DIGEST_SIZE])
 {
     return CRYPTO_memcmp(a, b, KEY_DIGEST_SIZE) == 0;
@@ -38,7 +32,7 @@ bool key_digest_is(const unsigned char a[KEY_DIGEST_SIZE], const unsigned char b
 static int checksum(char out[KEY_CHECK_CHARS + 1], const char *token)
 {
     unsigned char digest[KEY_DIGEST_SIZE];
-    int err = key_digest(digest, token, CHECK_AT);
+    int err = sha256(digest, token, CHECK_AT);
 
     if (!err)
         (void)snprintf(out, KEY_CHECK_CHARS + 1, "%02x%02x%02x%02x", digest[0], digest[1], digest[2], digest[3]);

@@ -14,6 +14,7 @@
 #include <stddef.h>
 
 #include "common/err.h"
+#include "common/sha256.h"
 
 #define KEY_TOKEN_PREFIX "arkrelay_"
 
@@ -24,7 +25,7 @@ enum {
     KEY_CHECK_CHARS = 8,
     KEY_TOKEN_LEN = sizeof(KEY_TOKEN_PREFIX) - 1 + KEY_ID_SIZE - 1 + 1 + 2 * KEY_SECRET_BYTES + KEY_CHECK_CHARS,
     KEY_TOKEN_SIZE = KEY_TOKEN_LEN + 1,
-    KEY_DIGEST_SIZE = 32,
+    KEY_DIGEST_SIZE = SHA256_SIZE,
 };
 
 /* Both texts are lower-case hex digits of the lengths above. ERR_SYSTEM: the library cannot hash. */
@@ -36,9 +37,6 @@ void key_token_id(char out[KEY_ID_SIZE], const char *token, size_t len);
 bool key_token_has_typo(const char *token); /* it has the form of a key, and another checksum */
 
 bool key_id_is_valid(const char *id, size_t len);
-
-/* SHA-256. ERR_SYSTEM: the library cannot hash. */
-int key_digest(unsigned char out[KEY_DIGEST_SIZE], const char *bytes, size_t len) MUST_CHECK;
 
 /* Takes the same time whatever they hold. */
 bool key_digest_is(const unsigned char a[KEY_DIGEST_SIZE], const unsigned char b[KEY_DIGEST_SIZE]);

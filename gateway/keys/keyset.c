@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/sha256.h"
 #include "gateway/keys/client.h"
 #include "gateway/keys/key_file.h"
 #include "gateway/keys/key_token.h"
@@ -101,7 +102,7 @@ struct client *keyset_find(const struct keyset *set, struct http_text token, int
     key = bsearch(&asked, set->keys, set->count, sizeof(asked), compare);
     if (!key)
         key = &nobody;
-    is_right = !key_digest(digest, token.data ? token.data : "", token.len);
+    is_right = !sha256(digest, token.data ? token.data : "", token.len);
     is_right &= key_digest_is(digest, key->line.digest);
     return is_right && key_line_is_live(&key->line, now_ms) ? key->client : NULL;
 }

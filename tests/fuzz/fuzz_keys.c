@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/sha256.h"
 #include "gateway/keys/client.h"
 #include "gateway/keys/key_line.h"
 #include "gateway/keys/key_token.h"
@@ -41,7 +42,7 @@ static void build(struct door *door)
 
     must(!key_token_make(door->token, id, secret));
     memcpy(key.id, id, sizeof(id));
-    must(!key_digest(key.digest, door->token, KEY_TOKEN_LEN));
+    must(!sha256(key.digest, door->token, KEY_TOKEN_LEN));
     door->clients = clients_create();
     must(door->clients != NULL);
     door->set = keyset_create(&file, door->clients, &defaults);
