@@ -256,9 +256,9 @@ const char *http_server_address(const struct http_server *server)
 
 void http_server_drain(struct http_server *server)
 {
+    /* Closing a listener resets the connections in its backlog: whoever got that far is served. */
     if (server->listener)
-        accept_waiting(
-            server); /* closing a listener resets the connections in its backlog: whoever got that far is served */
+        accept_waiting(server);
     stop_listening(server);
     connection_set_drain(&server->connections);
 }

@@ -4,11 +4,14 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/un.h>
 #include <unistd.h>
+
+#include "common/host_port.h"
 
 enum { FIRST_SOURCE = 0x7f000101, PER_NETWORK = 250 }; /* 127.0.1.1 */
 
@@ -27,20 +30,16 @@ static int parse_path(const char *path, struct endpoint *out)
 int endpoint_parse(const char *text, struct endpoint *out)
 {
     struct sockaddr_in address = {.sin_family = AF_INET};
-    const char *colon = strrchr(text, ':');
-    char host[INET_ADDRSTRLEN];
-    unsigned long port;
+    char copy[INET_ADDRSTRLEN + sizeof(":65535")];
+    struct host_port parts;
 
     if (text[0] == '/')
         return parse_path(text, out);
-    if (!colon || (size_t)(colon - text) >= sizeof(host))
+    if (snprintf(copy, sizeof(copy), "%s", text) >= (int)sizeof(copy) || !host_port_split(copy, &parts))
         return ERR_SYNTAX;
-    memcpy(host, text, (size_t)(colon - text));
-    host[colon - text] = '\0';
-    port = strtoul(colon + 1, NULL, 10);
-    if (inet_pton(AF_INET, host, &address.sin_addr) != 1 || port == 0 || port > UINT16_MAX)
+    address.sin_port = htons((uint16_t)strtoul(parts.port, NULL, 10));
+    if (inet_pton(AF_INET, parts.host, &address.sin_addr) != 1 || !address.sin_port)
         return ERR_SYNTAX;
-    address.sin_port = htons((uint16_t)port);
     memcpy(&out->storage, &address, sizeof(address));
     out->len = sizeof(address);
     return 0;

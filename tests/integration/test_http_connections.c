@@ -65,8 +65,7 @@ static void test_single_bytes_do_not_prolong_a_deadline(void **state)
     for (int i = 0; i < 5000 && http_peer_has_nothing(&peer); i++)
         http_peer_send(&peer, "x");
     http_peer_expect_status(&peer, "408 Request Timeout");
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_an_idle_connection_closes_and_a_busy_one_does_not(void **state)
@@ -92,8 +91,7 @@ static void test_an_idle_connection_closes_and_a_busy_one_does_not(void **state)
     http_respond(fixture.exchange, 200, NULL, NULL, 0);
     http_peer_expect_status(&peer, "200 OK");
     http_peer_close(&silent);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 /* -- listening */
@@ -205,8 +203,7 @@ static void test_without_descriptors_a_connection_waits_in_the_backlog(void **st
     assert_int_equal(fixture.handled, 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     http_peer_expect_status(&peer, "200 OK");
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_two_servers_may_share_a_port_and_others_may_not(void **state)

@@ -38,8 +38,7 @@ static void test_the_hook_sees_every_request_and_may_answer_it(void **state)
     http_peer_expect(&peer, "}");
     http_peer_expect_status(&peer, "204 No Content");
     http_peer_expect(&peer, "X-Hook: yes\r\n");
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void hold(struct http_exchange *exchange, void *arg)
@@ -94,8 +93,7 @@ static void test_a_held_request_waits_for_its_handler(void **state)
         http_peer_expect(&peer, answers[i].end);
     }
     assert_int_equal(fixture.handled, 1);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void on_held_closed(void *arg)

@@ -21,9 +21,7 @@ static void test_a_connection_serves_one_request_after_the_other(void **state)
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, GET("/"));
     http_peer_expect_status(&peer, "200 OK");
     http_peer_expect(&peer, "Content-Type: text/plain\r\nContent-Length: 5\r\n");
@@ -60,8 +58,7 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
         http_peer_expect_body(&peer, body);
     }
     buf_deinit(&requests);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_each_pipelined_request_keeps_its_own_id(void **state)
@@ -70,15 +67,12 @@ static void test_each_pipelined_request_keeps_its_own_id(void **state)
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: the-longer-one\r\n\r\n"
                           "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: short\r\n\r\n");
     http_peer_expect(&peer, "\r\nX-Request-Id: the-longer-one\r\n");
     http_peer_expect(&peer, "\r\nX-Request-Id: short\r\n");
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_a_request_behind_an_unanswered_one_waits(void **state)
@@ -87,9 +81,7 @@ static void test_a_request_behind_an_unanswered_one_waits(void **state)
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, GET("/later") GET("/"));
     http_fixture_turn(&fixture, 20);
     assert_int_equal(fixture.handled, 1);
@@ -99,8 +91,7 @@ static void test_a_request_behind_an_unanswered_one_waits(void **state)
     http_peer_expect_status(&peer, "200 OK");
     http_peer_expect_body(&peer, "hello");
     assert_int_equal(fixture.closed, 0);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_bytes_behind_an_unanswered_request_stay_in_the_kernel(void **state)
@@ -112,9 +103,7 @@ static void test_bytes_behind_an_unanswered_request_stay_in_the_kernel(void **st
     static char junk[64 * 1024];
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, GET("/later"));
     while ((n = send(peer.fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0) {
         sent += (size_t)n;
@@ -132,9 +121,7 @@ static void test_head_is_get_without_the_body(void **state)
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET("/"));
     http_peer_expect_status(&peer, "200 OK");
     http_peer_expect(&peer, "Content-Length: 5\r\n");
@@ -147,8 +134,7 @@ static void test_head_is_get_without_the_body(void **state)
     http_peer_expect(&peer, "\r\n\r\n");
     http_peer_half_close(&peer);
     http_peer_expect_end(&peer);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_routes(void **state)
@@ -192,16 +178,13 @@ static void test_a_204_has_neither_body_nor_length(void **state)
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, "OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     http_peer_expect_status(&peer, "204 No Content");
     http_peer_expect(&peer, "Connection: close\r\n\r\n");
     http_peer_expect_end(&peer);
     assert_null(strstr(peer.received.data, "Content-"));
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 /* -- the raw requests of the manifest, as far as the server answers them */
@@ -277,9 +260,7 @@ static void test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset(vo
 
     (void)state;
     assert_non_null(body);
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 524288\r\n\r\n");
     http_peer_send_bytes(&peer, body, BIG);
     http_peer_expect_status(&peer, "413 Content Too Large");
@@ -288,8 +269,7 @@ static void test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset(vo
     http_peer_expect_end(&peer);
     assert_int_equal(fixture.handled, 0);
     free(body);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_continue_is_sent_only_for_a_body_that_will_be_taken(void **state)
@@ -298,9 +278,7 @@ static void test_continue_is_sent_only_for_a_body_that_will_be_taken(void **stat
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
     http_peer_expect_nothing_before(&peer, "HTTP/1.1 100 Continue\r\n\r\n");
     http_peer_send(&peer, "abc");
@@ -311,8 +289,7 @@ static void test_continue_is_sent_only_for_a_body_that_will_be_taken(void **stat
     http_peer_expect(&peer, "Connection: close\r\n");
     http_peer_expect(&peer, "}");
     http_peer_expect_end(&peer);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 /* -- ids and headers */
@@ -335,9 +312,7 @@ static void test_a_sane_request_id_is_repeated_and_others_are_replaced(void **st
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char request[256], header[128];
 
@@ -357,8 +332,7 @@ static void test_a_sane_request_id_is_repeated_and_others_are_replaced(void **st
         }
         http_peer_expect_body(&peer, "hello");
     }
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_headers_that_could_split_the_answer_are_dropped(void **state)
@@ -367,9 +341,7 @@ static void test_headers_that_could_split_the_answer_are_dropped(void **state)
     struct http_peer peer;
 
     (void)state;
-    http_fixture_init(&fixture);
-    http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
+    http_fixture_begin(&fixture, &peer);
     http_peer_send(&peer, GET("/later"));
     http_fixture_wait(&fixture, &fixture.handled, 1);
     http_add_header(fixture.exchange, "X-Bad", "a\r\nX-Worse: b");
@@ -382,8 +354,7 @@ static void test_headers_that_could_split_the_answer_are_dropped(void **state)
     http_peer_expect(&peer, "Content-Length: 0\r\nX-Good: caf\xc3\xa9\r\nX-Request-Id: ");
     http_peer_expect(&peer, "Connection: close\r\n\r\n");
     http_peer_expect_end(&peer);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 int main(void)

@@ -171,8 +171,7 @@ static void test_a_client_that_checks_refuses_an_expired_certificate(void **stat
     assert_int_equal(SSL_CTX_load_verify_locations(SSL_get_SSL_CTX(peer.ssl), folder.authority_file, NULL), 1);
     assert_int_equal(shake_hands(&fixture, &peer), SSL_R_CERTIFICATE_VERIFY_FAILED);
     assert_int_equal(SSL_get_verify_result(peer.ssl), X509_V_ERR_CERT_HAS_EXPIRED);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
     folder_deinit(&folder);
 }
 
@@ -387,8 +386,7 @@ static void test_new_keys_do_not_end_a_stream(void **state)
     assert_int_equal(SSL_key_update(peer.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
     assert_int_equal(SSL_do_handshake(peer.ssl), 1);
     expect_stream_goes_on(&fixture, &peer);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 static void test_a_renegotiation_is_refused(void **state)
@@ -404,8 +402,7 @@ static void test_a_renegotiation_is_refused(void **state)
     assert_int_equal(shake_hands(&fixture, &peer), 0);
     assert_int_equal(SSL_renegotiate(peer.ssl), 1);
     assert_int_equal(shake_hands(&fixture, &peer), SSL_R_NO_RENEGOTIATION);
-    http_peer_close(&peer);
-    http_fixture_end(&fixture);
+    http_fixture_finish(&fixture, &peer);
 }
 
 /* -- another certificate */

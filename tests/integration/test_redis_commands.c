@@ -84,14 +84,9 @@ static void before_it_is_ready_commands_are_refused_at_once(void **state)
 
 static void a_passed_deadline_fails_the_first_call_and_loses_the_rest(void **state)
 {
-    struct redis_world *world = *state;
-    struct fixture *f = &world->fixture;
+    struct fixture *f = redis_world_begin_hasty(*state, 200);
     struct answer slow = {.fixture = f}, next = {.fixture = f};
 
-    fixture_init(f, redis_world_path_url(world, ""));
-    f->config.command_timeout_ms = 200;
-    fixture_connect(f);
-    WAIT_UNTIL(f, f->ready);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("BLPOP", "nothing", "0"), on_answer, &slow, NULL), 0);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &next, NULL), 0);
     WAIT_UNTIL(f, f->lost);
@@ -106,18 +101,13 @@ static void a_passed_deadline_fails_the_first_call_and_loses_the_rest(void **sta
 
 static void a_blocking_command_may_have_more_time_than_others(void **state)
 {
-    struct redis_world *world = *state;
-    struct fixture *f = &world->fixture;
+    struct fixture *f = redis_world_begin_hasty(*state, 50);
     const char *argv[] = {"BLPOP", "nothing", "0.2"};
     const size_t lengths[] = {5, 7, 3};
     struct redis_command blpop = {.argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = 10000};
     struct answer blocked = {.fixture = f}, behind = {.fixture = f};
     int64_t begun_ms;
 
-    fixture_init(f, redis_world_path_url(world, ""));
-    f->config.command_timeout_ms = 50;
-    fixture_connect(f);
-    WAIT_UNTIL(f, f->ready);
     assert_int_equal(redis_send(f->redis, &blpop, on_answer, &blocked, NULL), 0);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &behind, NULL), 0);
     WAIT_UNTIL(f, behind.times);
@@ -137,15 +127,10 @@ static void a_blocking_command_may_have_more_time_than_others(void **state)
 static void an_answer_that_waits_unread_is_not_late(void **state)
 {
     enum { TIMEOUT_MS = 300 };
-    struct redis_world *world = *state;
-    struct fixture *f = &world->fixture;
+    struct fixture *f = redis_world_begin_hasty(*state, TIMEOUT_MS);
     struct answer answer = {.fixture = f};
     int64_t sent_ms;
 
-    fixture_init(f, redis_world_path_url(world, ""));
-    f->config.command_timeout_ms = TIMEOUT_MS;
-    fixture_connect(f);
-    WAIT_UNTIL(f, f->ready);
     sent_ms = clock_monotonic_ms();
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &answer, NULL), 0);
     fixture_turn(f);                                     /* it is sent */
@@ -222,14 +207,9 @@ static void a_callback_may_cancel(void **state)
 
 static void a_callback_may_cancel_while_the_connection_is_lost(void **state)
 {
-    struct redis_world *world = *state;
-    struct fixture *f = &world->fixture;
+    struct fixture *f = redis_world_begin_hasty(*state, 20);
     struct actor actor = {.fixture = f, .answer = {.fixture = f}};
 
-    fixture_init(f, redis_world_path_url(world, ""));
-    f->config.command_timeout_ms = 20;
-    fixture_connect(f);
-    WAIT_UNTIL(f, f->ready);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("BLPOP", "nothing", "0"), cancel_other, &actor, NULL), 0);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &actor.answer, &actor.victim), 0);
     WAIT_UNTIL(f, f->lost);
@@ -252,14 +232,9 @@ static void a_callback_may_destroy_the_client(void **state)
 
 static void a_callback_may_destroy_the_client_while_the_connection_is_lost(void **state)
 {
-    struct redis_world *world = *state;
-    struct fixture *f = &world->fixture;
+    struct fixture *f = redis_world_begin_hasty(*state, 20);
     struct actor actor = {.fixture = f, .answer = {.fixture = f}};
 
-    fixture_init(f, redis_world_path_url(world, ""));
-    f->config.command_timeout_ms = 20;
-    fixture_connect(f);
-    WAIT_UNTIL(f, f->ready);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("BLPOP", "nothing", "0"), destroy, &actor, NULL), 0);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &actor.answer, NULL), 0);
     WAIT_UNTIL(f, actor.times);

@@ -129,13 +129,9 @@ static void a_forbidden_channel_ends_the_connection(void **state)
 static void an_unconfirmed_subscription_has_a_deadline(void **state)
 {
     struct redis_world *world = *state;
-    struct fixture *f = &world->fixture;
+    struct fixture *f = redis_world_begin_hasty(world, 30);
 
     fixture_begin(&world->other, redis_world_path_url(world, ""));
-    fixture_init(f, redis_world_path_url(world, ""));
-    f->config.command_timeout_ms = 30;
-    fixture_connect(f);
-    WAIT_UNTIL(f, f->ready);
     (void)fixture_ask(&world->other, REDIS_WORDS("CLIENT", "PAUSE", "300", "ALL"));
     assert_int_equal(redis_subscribe(f->redis, "x"), 0);
     WAIT_UNTIL(f, f->lost == 1);

@@ -416,3 +416,16 @@ void http_peer_expect_reset(struct http_peer *peer)
     await_end(peer);
     assert_int_equal(peer->error, ECONNRESET);
 }
+
+void http_fixture_begin(struct http_fixture *fixture, struct http_peer *peer)
+{
+    http_fixture_init(fixture);
+    http_fixture_start(fixture);
+    http_peer_dial(fixture, peer);
+}
+
+void http_fixture_finish(struct http_fixture *fixture, struct http_peer *peer)
+{
+    http_peer_close(peer);
+    http_fixture_end(fixture);
+}

@@ -67,6 +67,10 @@ void http_peer_half_close(struct http_peer *peer); /* FIN, and still reads */
 void http_peer_send(struct http_peer *peer, const char *text);
 void http_peer_send_bytes(struct http_peer *peer, const char *bytes, size_t len);
 
+/* For a test of one peer and the server as it is by default: init, start, dial; and close, end. */
+void http_fixture_begin(struct http_fixture *fixture, struct http_peer *peer);
+void http_fixture_finish(struct http_fixture *fixture, struct http_peer *peer);
+
 /* Each forgets what it has matched, so that the next one looks behind it. */
 void http_peer_expect(struct http_peer *peer, const char *text);                /* anywhere in what comes */
 void http_peer_expect_nothing_before(struct http_peer *peer, const char *text); /* at the very front */

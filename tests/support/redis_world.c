@@ -42,3 +42,12 @@ struct fixture *redis_world_begin(struct redis_world *world)
     fixture_begin(&world->fixture, redis_world_path_url(world, ""));
     return &world->fixture;
 }
+
+struct fixture *redis_world_begin_hasty(struct redis_world *world, int64_t command_timeout_ms)
+{
+    fixture_init(&world->fixture, redis_world_path_url(world, ""));
+    world->fixture.config.command_timeout_ms = command_timeout_ms;
+    fixture_connect(&world->fixture);
+    WAIT_UNTIL(&world->fixture, world->fixture.ready);
+    return &world->fixture;
+}

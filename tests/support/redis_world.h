@@ -25,4 +25,7 @@ const char *redis_world_tcp_url(const struct redis_world *world, const char *use
 /* Begins the first client at the socket path, and waits until it is ready. */
 struct fixture *redis_world_begin(struct redis_world *world);
 
+/* The same, with a deadline of its own for commands. */
+struct fixture *redis_world_begin_hasty(struct redis_world *world, int64_t command_timeout_ms);
+
 #endif
