@@ -154,13 +154,13 @@ static void add_text(struct buf *out, const char *name, const char *text)
     buf_add_json(out, text, strlen(text));
 }
 
+/* The members of an image, without the braces. */
 static void add_image(struct buf *out, const struct process_event *event)
 {
-    buf_add_text(out, "{\"url\":");
+    buf_add_text(out, "\"url\":");
     buf_add_json(out, event->url, strlen(event->url));
     if (event->size)
         add_text(out, "size", event->size);
-    buf_add_char(out, '}');
 }
 
 /* The words that clients show; they are part of the API. */
@@ -196,8 +196,9 @@ static void add_stage_fields(struct buf *out, const struct process_event *event)
         buf_addf(out, ",\"attempt\":%d", event->attempt);
         break;
     case STAGE_IMAGE:
-        buf_addf(out, ",\"index\":%d,\"image\":", event->index);
+        buf_addf(out, ",\"index\":%d,\"image\":{", event->index);
         add_image(out, event);
+        buf_add_char(out, '}');
         break;
     case STAGE_IMAGE_FAILED:
         buf_addf(out, ",\"index\":%d", event->index);
@@ -228,12 +229,12 @@ void task_event_write_process(struct buf *out, const struct process_event *event
 void task_event_write_slot(struct buf *out, const struct process_event *event)
 {
     if (event->stage == STAGE_IMAGE) {
-        buf_add_text(out, "image ");
+        buf_addf(out, "image {\"index\":%d,", event->index);
         add_image(out, event);
-        return;
+    } else {
+        buf_addf(out, "failed {\"index\":%d", event->index);
+        add_text(out, "code", event->code);
+        add_text(out, "message", event->message);
     }
-    buf_addf(out, "failed {\"index\":%d", event->index);
-    add_text(out, "code", event->code);
-    add_text(out, "message", event->message);
     buf_add_char(out, '}');
 }

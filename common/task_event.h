@@ -64,7 +64,8 @@ int task_event_stage(const struct task_event *event, enum process_stage *out) MU
 /* The `data` object of a process event. */
 void task_event_write_process(struct buf *out, const struct process_event *event);
 
-/* The slot that EMIT keeps for the result: `image {"url":...,"size":...}` or `failed {"index":...,"code":...,"message":...}`. */
+/* The slot that EMIT keeps for the result: `image {"index":...,"url":...,"size":...}` or
+ * `failed {"index":...,"code":...,"message":...}`. */
 void task_event_write_slot(struct buf *out, const struct process_event *event);
 
 #endif

@@ -121,11 +121,13 @@ def _event(n, element):
 
 
 def _slots(lines):
-    """A running task's slots so far: a line "image {...}" or "failed {...}" for each."""
+    """A running task's slots so far, by number: a line "image {"index":0,...}" or "failed {...}" for each."""
     kept = {"image": [], "failed": []}
     for line in lines.splitlines():
         kind, _, text = line.partition(" ")
-        kept.get(kind, []).append(_json(text))
+        kept.get(kind, []).append(_json(text) or {})
+    for slots in kept.values():
+        slots.sort(key=lambda slot: slot.get("index", 0))
     return kept["image"], kept["failed"]
 
 

@@ -35,7 +35,7 @@ class Job:
         self.wseq += 1
         image = {"url": "https://ark.example.com/1.jpg", "size": "2K"}
         return ("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=index, image=image),
-                "image " + json.dumps(image))
+                "image " + json.dumps({"index": index, **image}))
 
     def emit(self, index):
         answer = self.run(*self.emit_args(index))

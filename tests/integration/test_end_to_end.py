@@ -68,7 +68,7 @@ class OneTask(SystemTest):
         self.assertEqual((start["message"], start["position"]), ("开始生成图像...", 1))
         self.assertEqual((calling["message"], calling["attempt"]), (CALLING, 1))
         self.assertEqual([image["index"] for image in images], [0, 1, 2])
-        self.assertEqual(done["generated_images"], [image["image"] for image in images])
+        self.assertEqual(done["generated_images"], [{"index": image["index"], **image["image"]} for image in images])
         self.assertEqual((done["urls"], done["failed_images"]), (URLS, []))
         self.assertEqual((done["attempts"], done["paid_calls"], done["charged"]), (1, 1, "yes"))
         self.assertEqual(done["usage"]["generated_images"], 3)

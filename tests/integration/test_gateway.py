@@ -50,7 +50,8 @@ class Streams(GatewayTest):
             done = stream.next()
             self.assertEqual((done.event, done.n), ("done", 5))
             self.assertEqual(done.payload()["urls"], URLS)
-            self.assertEqual(done.payload()["generated_images"], 2 * [{"url": "https://ark.example.com/1.jpg", "size": "2K"}])
+            self.assertEqual(done.payload()["generated_images"],
+                             [{"index": n, "url": "https://ark.example.com/1.jpg", "size": "2K"} for n in (0, 1)])
             self.assertIsNone(stream.next())
             stream.connection.request("GET", "/livez")      # the connection is as good as new
             self.assertEqual(stream.connection.response().status, 200)

@@ -566,7 +566,7 @@ class Pictures(GatewayTest):
         gateway.submit("t1")
         job = self.job("t1")
         job.begin()
-        image = {"url": "data:image/png;base64," + "A" * (16 << 20), "size": "2K"}
+        image = {"index": 0, "url": "data:image/png;base64," + "A" * (16 << 20), "size": "2K"}
         self.run_script("emit", job.id, job.fence, 1, job.data(stage="image", index=0), "image " + json.dumps(image))
         job.finish()
         with Connection(gateway.address) as raw:

@@ -154,7 +154,7 @@ class Requests(GatewayTest):
         job.emit(0)
         running = task()
         self.assertEqual((running["status"], running["attempts"], running["max_attempts"], running["paid_calls"]), ("running", 1, 3, 1))
-        self.assertEqual(running["generated_images"], [{"url": "https://ark.example.com/1.jpg", "size": "2K"}])
+        self.assertEqual(running["generated_images"], [{"index": 0, "url": "https://ark.example.com/1.jpg", "size": "2K"}])
         self.assertNotIn("position", running)
         self.assertGreaterEqual(running["timing"]["queued_ms"], 0)
         job.finish()

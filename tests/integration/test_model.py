@@ -101,9 +101,10 @@ class RandomWalk(ProcessTest):
         self.compare(self.run_script("begin", id, fence, call, SLOTS, LONG, event(id, "calling")), expected)
         return expected[0]
 
-    def call_emit(self, id, fence, wseq, image):
-        slot = 'image {"url":"%s","size":"2K"}' % image if image else 'failed {"index":0,"code":"x","message":"y"}'
-        expected = self.model.emit(id, fence, wseq, image)
+    def call_emit(self, id, fence, wseq, index, image):
+        number = f'"index":{index},' if index is not None else ""
+        slot = f'image {{{number}"url":"{image}","size":"2K"}}' if image else f'failed {{{number}"code":"x","message":"y"}}'
+        expected = self.model.emit(id, fence, wseq, index, image)
         self.compare(self.run_script("emit", id, fence, wseq, event(id, "image"), slot), expected)
 
     def call_finish(self, id, fence, outcome, charge, delay):
@@ -259,7 +260,10 @@ class RandomWalk(ProcessTest):
         if (job := self.some_job()) and job.call:
             job.wseq += 1
             self.serial += 1
-            self.call("emit", job.id, job.fence, job.wseq, self.chance.choice([f"u{self.serial}", ""]))
+            image, index = self.chance.choice([f"u{self.serial}", ""]), self.chance.choice([0, 1, 2, 3, 7])
+            if image and self.chance.random() < 0.2:
+                index = None                        # by a worker of the previous version
+            self.call("emit", job.id, job.fence, job.wseq, index, image)
 
     def finish(self):
         """Whatever a worker might say, sensible or not."""

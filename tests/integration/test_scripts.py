@@ -314,7 +314,7 @@ class Emit(ScriptTest):
         self.assertEqual(self.emit_failed(job, 1), [b"OK", 4])
         self.assertEqual(self.emit(job), [b"OK", 5])
         self.assertEqual(self.task().result.decode(),
-                         'image {"url":"https://ark/0.jpeg","size":"2048x2048"}\n'
+                         'image {"index":0,"url":"https://ark/0.jpeg","size":"2048x2048"}\n'
                          'failed {"index":1,"code":"ark_content_refused","message":"refused"}\n')
         self.assertEqual(self.task().fields["wseq"], "3")
 

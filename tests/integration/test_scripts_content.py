@@ -140,7 +140,7 @@ class HostileContent(ScriptTest):
                 self.finish(job, "done", "known", data='"usage":' + compact({"x": text}))
                 data = self.task().log[-1].data
                 self.assertEqual((data["urls"], data["usage"]), ([text], {"x": text}))
-                self.assertEqual(data["generated_images"], [{"url": text, "size": text}])
+                self.assertEqual(data["generated_images"], [{"index": 0, "url": text, "size": text}])
                 self.assertEqual(data["failed_images"][0]["message"], text)
 
     def test_error_words(self):

@@ -1,5 +1,6 @@
 """The Lua transitions that end a job or a task: every outcome with every charge, lost workers, cancelled tasks."""
 
+import json
 import unittest
 
 from support.resp import RedisError
@@ -64,7 +65,7 @@ class Finish(ScriptTest):
         timing = data.pop("timing")
         self.assertEqual(data, {
             "urls": URLS, "task_id": "t1", "attempts": 1, "paid_calls": 1, "charged": "yes",
-            "generated_images": [{"url": f"https://ark/{n}.jpeg", "size": "2048x2048"} for n in (0, 1)],
+            "generated_images": [{"index": n, "url": f"https://ark/{n}.jpeg", "size": "2048x2048"} for n in (0, 1)],
             "failed_images": [{"index": 2, "code": "ark_content_refused", "message": "refused"}],
             "usage": {"generated_images": 2, "output_tokens": 32448}})
         epoch, claimed, called, ended = (task.number(name) for name in ("epoch", "claimed_at", "called_at", "ended_at"))
@@ -77,7 +78,7 @@ class Finish(ScriptTest):
 
     def test_the_last_events_come_with_the_end(self):
         """Events that come with FINISH, after those that EMIT has told -> as if each had been told by EMIT before it."""
-        image = ['{"task_id":"t1","message":"…","stage":"image"}', 'image {"url":"https://ark/9.jpeg","size":"2K"}']
+        image = ['{"task_id":"t1","message":"…","stage":"image"}', 'image {"index":2,"url":"https://ark/9.jpeg","size":"2K"}']
         refused = ['{"task_id":"t1","message":"…","stage":"image_failed"}', 'failed {"index":1,"code":"c","message":"m"}']
         table = [
             ("an image", 0, "done", [[1, *image]], ["image", None], "done", 1),
@@ -203,6 +204,66 @@ class Finish(ScriptTest):
         self.redis("DEL", PREFIX + "request:public.t1")
         self.assertEqual(self.scripts(*self.finish_args(job))[0], b"OK")
         self.assertIn(b'"urls":[],', self.redis("GET", PREFIX + "result:public.t1"))
+
+
+class Slots(ScriptTest):
+    """How every script that ends a task makes the lists of `done` from the slots."""
+
+    OLD = 'image {"url":"https://ark/old.jpeg","size":"2K"}'            # written by a worker of the previous version
+
+    def given(self, lines, slots):
+        self.submit()
+        job = self.claim_one()
+        self.begin(job, images=slots)
+        for line in lines:
+            if isinstance(line, str):
+                self.emit(job, line)
+            elif line[0] == "S":
+                self.emit_image(job, line[1], f"https://ark/{line[1]}-{job.wseq}.jpeg")
+            else:
+                self.emit_failed(job, line[1])
+        return job
+
+    def test_each_slot_is_listed_once_by_its_number(self):
+        """Lines, slots asked for, who ends the task -> numbers delivered, failed with their own code, and with outcome_unknown."""
+        def reap(job):
+            self.lapse(job)
+
+        def done(job):
+            self.finish(job, "done", "known")
+
+        def retry(job):
+            self.finish(job, "retry", "unknown")
+
+        table = [
+            ("lost after an image and a failure", [("S", 0), ("F", 3)], 4, reap, [0], [3], [1, 2]),
+            ("lost after a later image", [("S", 2), ("F", 0)], 4, reap, [2], [0], [1, 3]),
+            ("lost after the last image", [("S", 3)], 4, reap, [3], [], [0, 1, 2]),
+            ("lost after all of them", [("S", 1), ("S", 0)], 2, reap, [0, 1], [], []),
+            ("ended by the worker, in order of arrival", [("S", 2), ("S", 0), ("S", 1)], 3, done, [0, 1, 2], [], []),
+            ("failures in order of arrival", [("S", 1), ("F", 2), ("F", 0)], 3, done, [1], [0, 2], []),
+            ("fewer than asked for", [("S", 0)], 3, done, [0], [], []),
+            ("more than asked for", [("S", 0), ("S", 1), ("S", 2)], 2, done, [0, 1, 2], [], []),
+            ("a retry of what has an image", [("S", 1)], 3, retry, [1], [], [0, 2]),
+            ("two images in one slot", [("S", 0), ("S", 0)], 2, done, [0, 1], [], []),
+            ("an image in a slot that failed", [("F", 0), ("S", 0)], 2, done, [1], [0], []),
+            ("a failure in a slot that was delivered", [("S", 0), ("F", 0)], 2, done, [0], [], []),
+            ("images without a number", [self.OLD, ("F", 1), self.OLD], 3, done, [0, 2], [1], []),
+            ("a mixture, and the worker was lost", [self.OLD, ("S", 0)], 3, reap, [0, 1], [], [2]),
+        ]
+        for lines, slots, end, delivered, failed, unknown in self.cases(table):
+            end(self.given(lines, slots))
+            data = self.task().log[-1].data
+            self.assertEqual([image["index"] for image in data["generated_images"]], delivered)
+            self.assertEqual([slot["index"] for slot in data["failed_images"]], sorted(failed + unknown))
+            self.assertEqual([slot["index"] for slot in data["failed_images"] if slot["code"] == "outcome_unknown"], unknown)
+            for image in data["generated_images"]:
+                self.assertEqual(list(image), ["index", "url", "size"])
+
+    def test_the_status_of_a_running_task_has_them_too(self):
+        job = self.given([("S", 2), self.OLD, ("F", 1)], 3)
+        answer = self.scripts("status", job.id)
+        self.assertEqual([[slot["index"] for slot in json.loads(text)] for text in answer[2:4]], [[0, 2], [1]])
 
 
 class Reap(ScriptTest):

@@ -35,7 +35,7 @@ class Judge:
         """Every judgement by its name."""
         return {name: getattr(self, name)() for name in
                 ("unsound", "broken", "lost", "repeated", "disordered", "over_budget", "thrown_away", "foreign",
-                 "wrongly_charged", "cancelled_and_not")}
+                 "wrongly_charged", "misnumbered", "cancelled_and_not")}
 
     def unsound(self):
         """What must hold in Redis at any time."""
@@ -181,6 +181,15 @@ class Judge:
                 found.append((task_id, f"charged {charged}, and {billed} images were billed"))
             if self._result_urls(task) and charged != "yes":
                 found.append((task_id, f"has images, and charged is {charged}"))
+        return found
+
+    def misnumbered(self):
+        """Images under another number than ARK's own, and slots that are missing although ARK delivered them."""
+        found = []
+        for task_id, task in self.tasks.items():
+            numbers = {image["index"]: IMAGE.search(image["url"]).group(2) for image in self._end(task).get("generated_images", [])}
+            if any(str(index) != number for index, number in numbers.items()):
+                found.append((task_id, f"numbers in the result, and ARK's: {numbers}"))
         return found
 
     def cancelled_and_not(self):

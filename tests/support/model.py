@@ -9,7 +9,6 @@ The model says what each call must answer, and what is to be seen of each task a
 
 import collections
 import dataclasses
-import json
 
 LIVE = ("queued", "delayed", "running")
 
@@ -33,8 +32,8 @@ class Task:
     known: int = 0              # calls that were paid, and those of which nobody knows
     unknown: int = 0
     slots: int = 0              # of the last call
-    images: list = dataclasses.field(default_factory=list)
-    failed: int = 0             # slots
+    lines: list = dataclasses.field(default_factory=list)       # (index or None, url or None) of each slot that ended
+    cut: bool = False           # slots that no line names have failed
     asked: bool = False         # to stop
     overdue: bool = False       # it has waited longer than its limit
     events: int = 1
@@ -46,6 +45,27 @@ class Task:
     @property
     def paid(self):
         return self.known + self.unknown + (self.call is not None)
+
+    @property
+    def placed(self):
+        """Slot -> url, or None where it failed. What has no place of its own takes the first free one, after all others."""
+        placed, unplaced = {}, []
+        for index, url in self.lines:
+            if index is not None and index not in placed:
+                placed[index] = url
+            elif url:
+                unplaced.append(url)
+        for url in unplaced:
+            placed[next(n for n in range(len(placed) + 1) if n not in placed)] = url
+        return {n: None for n in range(self.slots if self.cut else 0)} | placed
+
+    @property
+    def images(self):
+        return {index: url for index, url in sorted(self.placed.items()) if url}
+
+    @property
+    def failed(self):
+        return sorted(index for index, url in self.placed.items() if not url)
 
     @property
     def charged(self):
@@ -153,11 +173,12 @@ class Model:
             return ["CANCEL"]
         if task.paid >= task.max_paid:
             return ["BUDGET"]
-        task.call, task.slots, task.failed = call, slots, 0
+        task.call, task.slots = call, slots
+        task.lines = []
         task.events += 1
         return ["OK", task.paid]
 
-    def emit(self, id, fence, wseq, image):
+    def emit(self, id, fence, wseq, index, image):
         task = self.speaker(id, fence)
         if not task:
             return ["LOST"]
@@ -165,10 +186,7 @@ class Model:
             return ["SAME"]
         task.wseq = wseq
         task.events += 1
-        if image:
-            task.images.append(image)
-        else:
-            task.failed += 1
+        task.lines.append((index, image or None))
         return ["CANCEL" if task.asked else "OK", task.events]
 
     def renew(self, id, fence):
@@ -183,6 +201,7 @@ class Model:
         task.finished = fence
         self.close(task, charge)
         if outcome == "done" or task.images:
+            task.cut = outcome != "done"
             self.end(task, "done")
         elif outcome == "failed":
             self.end(task, "failed", "ark_unreachable")
@@ -203,7 +222,7 @@ class Model:
         self.count("reaped")
         self.close(task, "unknown")
         if task.images:
-            task.failed += max(0, task.slots - len(task.images) - task.failed)
+            task.cut = True
             self.end(task, "done")
         elif task.asked:
             self.end(task, "cancelled", "cancelled")
@@ -271,17 +290,17 @@ def _expected(task):
     final = task.state not in LIVE
     return {"state": task.state, "code": task.code, "attempts": task.attempts, "paid": task.paid, "unknown": task.unknown,
             "call": task.call, "asked": task.asked, "events": task.events, "charged": task.charged if final else None,
-            "images": None if task.code else task.images, "failed": task.failed if task.state == "done" else None}
+            "images": None if task.code else task.images if final else len(task.images),
+            "failed": task.failed if task.state == "done" else None}
 
 
 def _found(task):
     data = task.log[-1].data if task.is_final else {}
     if task.is_final:
-        images = [image["url"] for image in data["generated_images"]] if task.state == "done" else None
+        images = {image["index"]: image["url"] for image in data["generated_images"]} if task.state == "done" else None
     else:
-        lines = (task.result or b"").decode().splitlines()
-        images = [json.loads(line.removeprefix("image "))["url"] for line in lines if line.startswith("image ")]
+        images = task.kept_images
     return {"state": task.state, "code": task.fields.get("code"), "attempts": task.number("attempt"),
             "paid": task.number("paid_calls"), "unknown": task.number("unknown_calls"), "call": task.fields.get("call"),
             "asked": "cancel" in task.fields, "events": len(task.log), "charged": data.get("charged"), "images": images,
-            "failed": len(data["failed_images"]) if task.state == "done" else None}
+            "failed": [slot["index"] for slot in data["failed_images"]] if task.state == "done" else None}

@@ -122,7 +122,7 @@ class ScriptTest(ProcessTest):
         return self.run_script("emit", job.id, job.fence, wseq or job.wseq, data, slot)
 
     def emit_image(self, job, index=0, url=None):
-        return self.emit(job, "image " + compact({"url": url or f"https://ark/{index}.jpeg", "size": "2048x2048"}))
+        return self.emit(job, "image " + compact({"index": index, "url": url or f"https://ark/{index}.jpeg", "size": "2048x2048"}))
 
     def emit_failed(self, job, index, message="refused"):
         return self.emit(job, "failed " + compact({"index": index, "code": "ark_content_refused", "message": message}))

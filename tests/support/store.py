@@ -83,6 +83,11 @@ class Task:
             return len(self.log[-1].data["generated_images"])
         return 0 if self.is_final else self.number("reserved")
 
+    @property
+    def kept_images(self):
+        """How many images a task that is not final has."""
+        return sum(line.startswith(b"image ") for line in (self.result or b"").split(b"\n"))
+
     def number(self, field):
         return int(self.fields.get(field, 0))
 
@@ -201,6 +206,12 @@ def _check_live(task):
     assert "ended_at" not in task.fields
 
 
+def _check_slots(data):
+    delivered, failed = ([slot["index"] for slot in data[name]] for name in ("generated_images", "failed_images"))
+    assert delivered == sorted(set(delivered)) and failed == sorted(set(failed)), f"slots {delivered} and {failed}: not in order, or twice"
+    assert not set(delivered) & set(failed), f"slots {delivered} were delivered, and {failed} failed"
+
+
 def _check_final(task):
     last = task.log[-1]
     assert last.type == FINAL[task.state], f"{task.state}, but ends with {last.type}"
@@ -209,6 +220,8 @@ def _check_final(task):
     assert not {"call", "worker", "cancel"} & set(task.fields), "leftovers of the run"
     assert (last.data["attempts"], last.data["paid_calls"]) == (task.number("attempt"), task.number("paid_calls"))
     assert last.data["charged"] in ("yes", "unknown", "no")
+    if last.type == "done":
+        _check_slots(last.data)
     if last.type == "error":
         assert last.data["code"] == task.fields["code"]
         assert (last.data["code"] == "cancelled") == (task.state == "cancelled")

@@ -268,7 +268,7 @@ static int write_event(void)
 
 static int write_slot(void)
 {
-    static const char want[] = "image {\"url\":\"" URL "\",\"size\":\"2048x2048\"}";
+    static const char want[] = "image {\"index\":0,\"url\":\"" URL "\",\"size\":\"2048x2048\"}";
     struct buf out;
 
     buf_init(&out, 4096);

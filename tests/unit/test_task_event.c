@@ -222,9 +222,9 @@ static const struct { const char *name; struct process_event event; const char *
 
 static const struct { const char *name; struct process_event event; const char *want; } slots[] = {
     { "an image",
-      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y", .size = "2K" }, "image {\"url\":\"https://x/y\",\"size\":\"2K\"}" },
+      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y", .size = "2K" }, "image {\"index\":0,\"url\":\"https://x/y\",\"size\":\"2K\"}" },
     { "an image without a size",
-      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y" }, "image {\"url\":\"https://x/y\"}" },
+      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y" }, "image {\"index\":0,\"url\":\"https://x/y\"}" },
     { "a failure",
       { STAGE_IMAGE_FAILED, "t1", .index = 2, .code = "c", .message = "m" },
       "failed {\"index\":2,\"code\":\"c\",\"message\":\"m\"}" },

@@ -9,12 +9,12 @@
 local id, fence, outcome, charge, delay, data = unpack(ARGV, 1, 6)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'wseq')
+local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'wseq', 'images')
 if h[1] ~= fence or h[2] ~= 'running' then
   return { redis.call('HGET', task, 'finished') == fence and 'SAME' or 'LOST' }
 end
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
-local slots, told, wseq, last = slots(id), {}, h[4], nil
+local told, wseq, last = {}, h[4], nil
 
 redis.call('ZREM', prefix .. 'leased', id)
 for i = 7, #ARGV, 3 do
@@ -23,11 +23,12 @@ for i = 7, #ARGV, 3 do
     wseq = ARGV[i]
     last = log(id, 'process', ARGV[i + 1], last)
     if slot ~= '' then
-      add_slot(slots, slot)
       told[#told + 1] = slot
     end
   end
 end
+
+local slots = slots(id, told, outcome ~= 'done' and h[5], 'The call ended before this image came.')
 
 local goes_back = outcome == 'retry' or outcome == 'handback'
 if goes_back and redis.call('HGET', task, 'cancel') then

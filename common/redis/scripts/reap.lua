@@ -22,10 +22,6 @@ if at < from then
 end
 local ids = redis.call('ZRANGEBYSCORE', leased, '-inf', at - grace, 'LIMIT', 0, most)
 
-local function failed_slot(index)
-  return '{"index":' .. index .. ',"code":"outcome_unknown","message":"The worker was lost before this image came."}'
-end
-
 local function requeue(id, score)
   redis.call('HSET', key('task', id), 'state', 'queued', 'fence', '0')
   redis.call('HDEL', key('task', id), 'call', 'worker')
@@ -38,7 +34,7 @@ local function reap(id)
   local task = key('task', id)
   local h = redis.call('HMGET', task, 'call', 'cancel', 'images', 'paid_calls', 'max_paid_calls', 'attempt', 'max_attempts',
     'score')
-  local slots = slots(id)
+  local slots = slots(id, nil, h[3], 'The worker was lost before this image came.')
   local function finish(state, extra)
     conclude(id, state, extra, slots, nil, 'fence', '0')
   end
@@ -46,9 +42,6 @@ local function reap(id)
     close_call(task, 'unknown')
   end
   if #slots.image > 0 then
-    for index = #slots.image + #slots.failed, (tonumber(h[3]) or 0) - 1 do
-      slots.failed[#slots.failed + 1] = failed_slot(index)
-    end
     finish('done', '')
   elseif h[2] then
     finish('cancelled', cancelled())

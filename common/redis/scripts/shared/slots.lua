@@ -1,17 +1,53 @@
--- A line that EMIT and FINISH are told, `image <json>` or `failed <json>`, into the list of its kind.
-local function add_slot(lists, line)
-  local kind = line:match('^%a+')
-  local list = lists[kind]
-  list[#list + 1] = line:sub(#kind + 2)
-end
+-- The slots of a task in order, as two lists of JSON objects with their `index`: `image`, those that were delivered, and `failed`.
+-- No slot is in both. They are read from the lines of `result:<id>`, `image {"index":0,...}` or `failed {"index":1,...}`.
+-- more: lines that are not kept yet, or nil. expected: slots below it that no line names count as failed; `why` is their message.
+local function slots(id, more, expected, why)
+  local kinds, texts, order, unplaced = {}, {}, {}, {}
 
--- The slots of a task that is not final, as two lists of JSON objects: `image`, those that were delivered, and `failed`.
-local function slots(id)
-  local lists, lines = { image = {}, failed = {} }, redis.call('GET', key('result', id))
-  if lines then
-    for line in lines:gmatch('[^\n]+') do
-      add_slot(lists, line)
+  local function put(index, kind, text)
+    kinds[index], texts[index], order[#order + 1] = kind, text, index
+  end
+
+  local function take(line)
+    local kind, index = line:match('^(%a+) {"index":(%d+)')
+    index = tonumber(index)
+    if index and not kinds[index] then
+      put(index, kind, line:sub(#kind + 2))
+    elseif not index or kind == 'image' then
+      unplaced[#unplaced + 1] = line
     end
+  end
+
+  local kept = redis.call('GET', key('result', id))
+  for line in (kept or ''):gmatch('[^\n]+') do
+    take(line)
+  end
+  for _, line in ipairs(more or {}) do
+    take(line)
+  end
+
+  local free = 0
+  for _, line in ipairs(unplaced) do -- workers of the previous version write images without an index
+    local kind, rest = line:match('^(%a+) {"index":%d+,(.*)$')
+    if not kind then
+      kind, rest = line:match('^(%a+) {(.*)$')
+    end
+    while kinds[free] do
+      free = free + 1
+    end
+    put(free, kind, '{"index":' .. free .. ',' .. rest)
+  end
+  for index = 0, (tonumber(expected or 0) or 0) - 1 do
+    if not kinds[index] then
+      put(index, 'failed', '{"index":' .. index .. ',"code":"outcome_unknown","message":"' .. why .. '"}')
+    end
+  end
+
+  table.sort(order)
+  local lists = { image = {}, failed = {} }
+  for _, index in ipairs(order) do
+    local list = lists[kinds[index]]
+    list[#list + 1] = texts[index]
   end
   return lists
 end
