@@ -20,6 +20,8 @@ struct ark_answer {
     enum form form;
     bool says_stream; /* the content type does */
     bool ended;
+    int depth; /* of the document's brackets */
+    bool in_string, in_escape, closed;
     size_t len, max_bytes;
     char broke[160];
 };
@@ -109,8 +111,29 @@ static size_t find_form(struct ark_answer *answer, const char *bytes, size_t len
     return i;
 }
 
+/* Finds the end of the document, which not every gateway marks by closing the connection. */
+static void follow_brackets(struct ark_answer *answer, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len && !answer->closed; i++) {
+        char c = bytes[i];
+
+        if (answer->in_escape) {
+            answer->in_escape = false;
+        } else if (answer->in_string) {
+            answer->in_escape = c == '\\';
+            answer->in_string = c != '"';
+        } else if (c == '"') {
+            answer->in_string = true;
+        } else {
+            answer->depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+            answer->closed = answer->depth <= 0;
+        }
+    }
+}
+
 static int add_to_document(struct ark_answer *answer, const char *bytes, size_t len)
 {
+    follow_brackets(answer, bytes, len);
     buf_add(&answer->document, bytes, len);
     return buf_error(&answer->document);
 }
@@ -145,6 +168,16 @@ bool ark_answer_finished(const struct ark_answer *answer)
     return answer->stream.finished;
 }
 
+static bool is_settled(const struct ark_collect *collect)
+{
+    return ark_collect_is_full(collect) || collect->result.stopped;
+}
+
+bool ark_answer_settled(const struct ark_answer *answer)
+{
+    return answer->form == FORM_DOCUMENT ? answer->closed : is_settled(&answer->collect);
+}
+
 static bool is_refusal(const struct ark_result *result)
 {
     return result->http_status >= 300;
@@ -160,7 +193,7 @@ static const char *read_rest(struct ark_answer *answer, const char *broke)
         return broke ? broke : "the answer is not a whole JSON document of ARK's";
     case FORM_STREAM:
         ark_stream_end(&answer->stream);
-        if (answer->stream.finished || ark_collect_is_full(&answer->collect))
+        if (answer->stream.finished || is_settled(&answer->collect))
             return NULL;
         return broke ? broke : "the stream ended before it was complete";
     case FORM_OPEN:

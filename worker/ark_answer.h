@@ -20,9 +20,9 @@
 #include "common/err.h"
 
 enum {
-    ARK_SLOTS_MAX = 32, /* a slot past it is dropped */
+    ARK_SLOTS_MAX = 128, /* of one answer; further images are dropped. No model makes as many */
     ARK_CODE_MAX = 96,
-    ARK_MESSAGE_MAX = 512,
+    ARK_MESSAGE_MAX = 2048 + 4, /* 2 KiB, an ellipsis where more was cut off, and NUL */
     ARK_PARAM_MAX = 64,
     ARK_USAGE_MAX = 512,
     ARK_REQUEST_ID_MAX = 96,
@@ -31,7 +31,8 @@ enum {
 
 /* One finished slot: an image, or why there is none. Valid during the callback only. */
 struct ark_slot {
-    int index; /* 0 .. ARK_SLOTS_MAX - 1, each at most once; what came without a usable index gets the next free one */
+    int index; /* 0 .. ARK_SLOTS_MAX - 1, each at most once. An image whose index is missing, impossible or taken gets the
+                  next free one */
     const char *url;     /* NULL: the slot failed. A data: URL where ARK sent the bytes */
     const char *size;    /* "2048x2048", or NULL */
     const char *code;    /* of a failed slot; never NULL then */
@@ -41,7 +42,10 @@ struct ark_slot {
 /* May be called from inside ark_answer_body and ark_answer_end; must not destroy the answer. */
 typedef void ark_slot_fn(const struct ark_slot *slot, void *arg);
 
-struct ark_error { /* texts are cut at their room, never inside a UTF-8 sequence */
+/* The code of a slot that failed although ARK gave no error for it. */
+#define ARK_NO_IMAGE "NoImage"
+
+struct ark_error { /* texts are cut at their room, never inside a UTF-8 sequence; a message that was cut ends with an ellipsis */
     char code[ARK_CODE_MAX];
     char message[ARK_MESSAGE_MAX];
     char param[ARK_PARAM_MAX];
@@ -50,14 +54,19 @@ struct ark_error { /* texts are cut at their room, never inside a UTF-8 sequence
 struct ark_result {
     int http_status; /* 0: no head came */
     int images, failed;
-    uint32_t seen;     /* bit i: slot i is among images or failed */
-    int expected;      /* as the caller said */
-    int generated;     /* usage.generated_images: what ARK charges; -1: it did not say */
+    int blank;    /* of the failed slots, those without an error of ARK's: an image may have been made there */
+    int promised; /* of the blank slots, those that ARK reported as a success */
+    bool seen[ARK_SLOTS_MAX]; /* the slots that are among images or failed */
+    int expected;             /* as the caller said */
+    int generated;     /* usage.generated_images: what ARK charges; -1: it did not say. At most ARK_SLOTS_MAX */
+    bool has_tokens;   /* usage counts tokens of generated images */
+    bool stopped;      /* an internal error has ended the group: ARK tries no further slot */
+    bool is_job;       /* the answer looks like that of an asynchronous API: a job may be running */
     bool completed;    /* whole. A stream: after `completed`, [DONE], an error for all of it, or every expected slot */
     bool has_error;    /* ARK's own error envelope came, for the request as a whole */
     const char *broke; /* why the answer is not whole, in words; NULL when completed */
     struct ark_error error;              /* of the request as a whole; empty texts where there is none */
-    struct ark_error slot_error;         /* of the first slot that failed */
+    struct ark_error slot_error;         /* of the slot that ended the group, or else of the first slot that failed */
     char usage[ARK_USAGE_MAX];           /* compact JSON object; "" where there is none */
     char request_id[ARK_REQUEST_ID_MAX]; /* x-request-id; "" where there is none */
     int64_t retry_after_ms;              /* 0: not given */
@@ -93,6 +102,10 @@ int ark_answer_body(struct ark_answer *answer, const char *bytes, size_t len) MU
 
 /* Nothing of interest can follow any more: the caller need not wait for the connection to end. */
 bool ark_answer_finished(const struct ark_answer *answer);
+
+/* All that was asked for has come, and the end of the answer should follow within a moment: every slot of a stream has
+ * ended, or the group was stopped, or the document is closed. */
+bool ark_answer_settled(const struct ark_answer *answer);
 
 /* No more bytes come. broke: NULL at a clean end of the body, otherwise why it is none, which is copied. Needs no
  * head. Calls on_slot for the slots of a document. Called again, it gives the same result. */

@@ -1,11 +1,11 @@
 #include "worker/ark_collect.h"
 
-#include <limits.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/sha256.h"
 #include "worker/redact.h"
 
 void ark_copy_text(char *out, size_t size, const char *text)
@@ -19,6 +19,16 @@ void ark_copy_text(char *out, size_t size, const char *text)
     }
     memcpy(out, text, len);
     out[len] = '\0';
+}
+
+void ark_copy_message(char *out, size_t size, const char *text)
+{
+    static const char ellipsis[] = "…";
+    size_t room = size - strlen(ellipsis);
+
+    ark_copy_text(out, room, text);
+    if (strlen(text) >= room)
+        memcpy(out + strlen(out), ellipsis, sizeof(ellipsis));
 }
 
 /* "" where there is no such text. */
@@ -35,10 +45,10 @@ static bool read_error(const struct ark_collect *collect, const json_t *json, st
     struct ark_error error = {0};
 
     if (json_is_string(json)) {
-        ark_copy_text(error.message, sizeof(error.message), json_string_value(json));
+        ark_copy_message(error.message, sizeof(error.message), json_string_value(json));
     } else {
         ark_copy_text(error.code, sizeof(error.code), text_of(json, "code"));
-        ark_copy_text(error.message, sizeof(error.message), text_of(json, "message"));
+        ark_copy_message(error.message, sizeof(error.message), text_of(json, "message"));
         ark_copy_text(error.param, sizeof(error.param), text_of(json, "param"));
     }
     if (!*error.code && !*error.message)
@@ -63,24 +73,46 @@ bool ark_collect_error(struct ark_collect *collect, const json_t *error)
     return true;
 }
 
+/* A count in any spelling: 2, 2.0 or "2"; part of an image counts as one. At most ARK_SLOTS_MAX; -1: it is none. */
+static int count_of(const json_t *json)
+{
+    const char *text = json_string_value(json);
+    double count = json_is_number(json) ? json_number_value(json) : -1;
+    char *end;
+
+    if (text && *text >= '0' && *text <= '9') {
+        count = strtod(text, &end);
+        if (end[strspn(end, " ")])
+            return -1;
+    }
+    if (!(count >= 0))
+        return -1;
+    return count < ARK_SLOTS_MAX ? (int)count + (count > (int)count) : ARK_SLOTS_MAX;
+}
+
 bool ark_collect_usage(struct ark_collect *collect, const json_t *usage)
 {
     struct ark_result *result = &collect->result;
-    const json_t *generated = json_object_get(usage, "generated_images");
+    int generated = count_of(json_object_get(usage, "generated_images"));
     size_t len;
 
     if (!json_is_object(usage))
         return false;
     len = json_dumpb(usage, result->usage, sizeof(result->usage) - 1, JSON_COMPACT);
     result->usage[len < sizeof(result->usage) ? len : 0] = '\0';
-    if (json_is_integer(generated) && json_integer_value(generated) >= 0 && json_integer_value(generated) <= INT_MAX)
-        result->generated = (int)json_integer_value(generated);
+    if (generated > result->generated)
+        result->generated = generated;
+    result->has_tokens |= count_of(json_object_get(usage, "output_tokens")) > 0;
     return true;
 }
 
-static uint32_t bit(int index)
+void ark_collect_job(struct ark_collect *collect, const json_t *object)
 {
-    return UINT32_C(1) << index;
+    static const char *const marks[] = {"task_id", "job_id", "status"};
+
+    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+        collect->result.is_job |= json_object_get(object, marks[i]) != NULL;
+    collect->result.is_job |= json_object_get(object, "id") && !json_object_get(object, "data");
 }
 
 bool ark_collect_is_full(const struct ark_collect *collect)
@@ -88,22 +120,54 @@ bool ark_collect_is_full(const struct ark_collect *collect)
     const struct ark_result *result = &collect->result;
 
     for (int i = 0; i < result->expected; i++)
-        if (i >= ARK_SLOTS_MAX || !(result->seen & bit(i)))
+        if (i >= ARK_SLOTS_MAX || !result->seen[i])
             return false;
     return result->expected > 0;
 }
 
-/* -1: it came before, or there is no room. */
-static int place(const struct ark_collect *collect, json_int_t index)
+/* -1: there is no room. */
+static int next_free(const struct ark_result *result)
 {
-    uint32_t seen = collect->result.seen;
-    int next = 0;
+    for (int i = 0; i < ARK_SLOTS_MAX; i++)
+        if (!result->seen[i])
+            return i;
+    return -1;
+}
 
-    if (index >= 0 && index < ARK_SLOTS_MAX)
-        return seen & bit((int)index) ? -1 : (int)index;
-    while (next < ARK_SLOTS_MAX && seen & bit(next))
-        next++;
-    return next < ARK_SLOTS_MAX ? next : -1;
+/* An index that ARK writes is below the number of slots asked for; a place in a document may be past it. */
+static bool is_possible(const struct ark_result *result, json_int_t index, enum ark_slot_kind kind)
+{
+    int limit = kind != ARK_SLOT_PLAIN && result->expected < ARK_SLOTS_MAX ? result->expected : ARK_SLOTS_MAX;
+
+    return index >= 0 && index < limit;
+}
+
+/* -1: there is no room, or the slot of a failure has ended before. */
+static int place(const struct ark_result *result, json_int_t index, enum ark_slot_kind kind, bool is_image)
+{
+    if (!is_possible(result, index, kind))
+        return next_free(result);
+    if (!result->seen[index])
+        return (int)index;
+    return is_image ? next_free(result) : -1;
+}
+
+/* Whether the same link or bytes came before; remembers them otherwise. 64 bits of a hash, so that pictures in base64
+ * need not be kept: two different images pass for one in 128 with a chance of 2^-51. */
+static bool came_before(struct ark_collect *collect, const char *text)
+{
+    unsigned char hash[SHA256_SIZE];
+    int count = collect->result.images;
+    uint64_t link;
+
+    if (count == ARK_SLOTS_MAX || sha256(hash, text, strlen(text)))
+        return false; /* better twice than not at all */
+    memcpy(&link, hash, sizeof(link));
+    for (int i = 0; i < count; i++)
+        if (collect->links[i] == link)
+            return true;
+    collect->links[count] = link;
+    return false;
 }
 
 /* ARK does not say what the bytes are, and they begin alike within each format. */
@@ -139,7 +203,7 @@ static void give(struct ark_collect *collect, const struct ark_slot *slot)
 {
     struct ark_result *result = &collect->result;
 
-    result->seen |= bit(slot->index);
+    result->seen[slot->index] = true;
     if (slot->url)
         result->images++;
     else
@@ -160,24 +224,40 @@ static void give_bytes(struct ark_collect *collect, struct ark_slot slot, const 
     free(url);
 }
 
-static void give_failure(struct ark_collect *collect, struct ark_slot slot, const json_t *item)
+/* After an internal error ARK does not try the rest of the group; after any other it goes on with the next slot. */
+static bool ends_group(const struct ark_error *error)
 {
-    struct ark_error error = {.code = "NoImage", .message = "ARK sent neither an image nor an error for this slot."};
+    static const char code[] = "InternalServiceError";
 
-    (void)read_error(collect, json_object_get(item, "error"), &error);
-    if (!collect->result.failed)
-        collect->result.slot_error = error;
+    return !strncmp(error->code, code, strlen(code));
+}
+
+static void give_failure(struct ark_collect *collect, struct ark_slot slot, enum ark_slot_kind kind, const json_t *item)
+{
+    struct ark_result *result = &collect->result;
+    struct ark_error error = {.code = ARK_NO_IMAGE,
+                              .message = "ARK sent neither an image nor an error for this slot."};
+    bool is_explained = read_error(collect, json_object_get(item, "error"), &error);
+    bool ends = ends_group(&error) && !result->stopped;
+
+    result->blank += !is_explained && kind != ARK_SLOT_FAILED;
+    result->promised += !is_explained && kind == ARK_SLOT_SUCCEEDED;
+    if (!result->failed || ends)
+        result->slot_error = error;
+    result->stopped |= ends;
     slot.code = error.code;
     slot.message = error.message;
     give(collect, &slot);
 }
 
-void ark_collect_slot(struct ark_collect *collect, json_int_t index, const json_t *item)
+void ark_collect_slot(struct ark_collect *collect, json_int_t index, enum ark_slot_kind kind, const json_t *item)
 {
     const char *url = text_of(item, "url"), *b64 = text_of(item, "b64_json");
-    struct ark_slot slot = {.index = place(collect, index), .size = json_string_value(json_object_get(item, "size"))};
+    bool is_image = *url || *b64;
+    struct ark_slot slot = {.size = json_string_value(json_object_get(item, "size"))};
 
-    if (slot.index < 0)
+    slot.index = place(&collect->result, index, kind, is_image);
+    if (slot.index < 0 || (is_image && came_before(collect, *url ? url : b64)))
         return;
     if (*url) {
         slot.url = url;
@@ -185,6 +265,6 @@ void ark_collect_slot(struct ark_collect *collect, json_int_t index, const json_
     } else if (*b64) {
         give_bytes(collect, slot, b64);
     } else {
-        give_failure(collect, slot, item);
+        give_failure(collect, slot, kind, item);
     }
 }

@@ -36,7 +36,7 @@ static bool read_slots(struct ark_collect *collect, const json_t *data)
     if (!json_is_array(data))
         return false;
     for (i = 0; (item = json_array_get(data, i)); i++)
-        ark_collect_slot(collect, (json_int_t)i, item);
+        ark_collect_slot(collect, (json_int_t)i, ARK_SLOT_PLAIN, item);
     return true;
 }
 
@@ -52,6 +52,8 @@ static bool read_whole(struct ark_collect *collect, const json_t *root)
     if (has_error && !*collect->result.request_id && json_is_string(json_object_get(root, "request_id")))
         ark_copy_text(collect->result.request_id, sizeof(collect->result.request_id),
                       json_string_value(json_object_get(root, "request_id")));
+    if (!has_error)
+        ark_collect_job(collect, root);
     return has_data || has_usage || has_error;
 }
 
@@ -88,7 +90,7 @@ static void close_bracket(struct scan *scan)
         return;
     item = read_json(scan->collect, scan->text + scan->item, scan->at + 1 - scan->item, 0);
     if (item)
-        ark_collect_slot(scan->collect, scan->index, item);
+        ark_collect_slot(scan->collect, scan->index, ARK_SLOT_PLAIN, item);
     json_decref(item);
 }
 

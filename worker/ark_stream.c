@@ -8,11 +8,25 @@
 
 typedef void event_fn(struct ark_stream *stream, const json_t *event);
 
-static void on_slot(struct ark_stream *stream, const json_t *event)
+/* A number that is none to JSON, such as "1", is no index: nothing says that its writer counts from 0. */
+static json_int_t index_of(const json_t *event)
 {
     const json_t *index = json_object_get(event, "image_index");
+    double real = json_is_real(index) ? json_real_value(index) : ARK_NEXT_INDEX;
 
-    ark_collect_slot(stream->collect, json_is_integer(index) ? json_integer_value(index) : ARK_NEXT_INDEX, event);
+    if (json_is_integer(index))
+        return json_integer_value(index);
+    return real >= 0 && real < ARK_SLOTS_MAX && real == (double)(json_int_t)real ? (json_int_t)real : ARK_NEXT_INDEX;
+}
+
+static void on_succeeded(struct ark_stream *stream, const json_t *event)
+{
+    ark_collect_slot(stream->collect, index_of(event), ARK_SLOT_SUCCEEDED, event);
+}
+
+static void on_failed(struct ark_stream *stream, const json_t *event)
+{
+    ark_collect_slot(stream->collect, index_of(event), ARK_SLOT_FAILED, event);
 }
 
 static void on_completed(struct ark_stream *stream, const json_t *event)
@@ -25,8 +39,8 @@ static const struct {
     const char *type;
     event_fn *fn;
 } events[] = {
-    {"image_generation.partial_succeeded", on_slot     },
-    {"image_generation.partial_failed",    on_slot     },
+    {"image_generation.partial_succeeded", on_succeeded},
+    {"image_generation.partial_failed",    on_failed   },
     {"image_generation.completed",         on_completed},
 };
 
@@ -52,6 +66,8 @@ static void take_json(struct ark_stream *stream, const char *name, const json_t 
         stream->finished = true;
     else if (!strcmp(name, "error") && ark_collect_error(stream->collect, event))
         stream->finished = true;
+    else
+        ark_collect_job(stream->collect, event);
 }
 
 static void take_data(struct ark_stream *stream, const char *name, const char *data, size_t len)

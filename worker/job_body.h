@@ -60,7 +60,7 @@ void job_call_hang_up(struct job_body *job, enum fetch_end end, const char *word
 void job_tell_begin(struct job_body *job);
 void job_on_slot(const struct ark_slot *slot, void *arg); /* for ark_answer; arg is the job */
 
-/* Slots that a broken answer did not come to: they may have been made and charged. */
+/* Reports the slots of a group that ARK did not come to, with ARK's reason where it gave one. */
 void job_tell_missing(struct job_body *job, const struct ark_result *ark);
 
 struct job_failure {

@@ -9,7 +9,7 @@
 #include "worker/redact.h"
 #include "worker/worker_metrics.h"
 
-enum { HEADER_SIZE = 128 };
+enum { HEADER_SIZE = 128, LOG_WORDS_MAX = 1024 };
 
 /* What the call really used, as far as that is known. */
 static void settle(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -30,7 +30,7 @@ static void settle(struct job_body *job, const struct verdict *verdict, const st
 
 static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
-    char plain[200], words[256];
+    char plain[VERDICT_WORDS_MAX], words[LOG_WORDS_MAX];
 
     if (!log_enabled(LOG_INFO))
         return;

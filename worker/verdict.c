@@ -11,6 +11,7 @@ enum meaning {
     FAILED,  /* not charged; another call might do, now */
     BUSY,    /* not charged; ARK has too much to do */
     DOUBT,   /* perhaps charged */
+    OPAQUE,  /* perhaps charged, and ARK's answer is whole: another call would be answered alike, and may cost as well */
     LOST,    /* charged, and what was paid for cannot be had */
 };
 
@@ -94,6 +95,7 @@ static const struct {
     [FAILED]  = { CHARGE_VOID,    true },
     [BUSY]    = { CHARGE_VOID,    true },
     [DOUBT]   = { CHARGE_UNKNOWN, true },
+    [OPAQUE]  = { CHARGE_UNKNOWN, false },
     [LOST]    = { CHARGE_KNOWN,   false },
 };
 /* clang-format on */
@@ -101,6 +103,7 @@ static const struct {
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static const struct finding doubt = {DOUBT, PROBLEM_OUTCOME_UNKNOWN};
+static const struct finding opaque = {OPAQUE, PROBLEM_OUTCOME_UNKNOWN};
 
 static const struct finding *find_exact(const char *code, size_t len)
 {
@@ -126,13 +129,36 @@ static const struct finding *find_status(const struct ark_result *ark)
     return NULL;
 }
 
-/* A whole answer of 200 without an image and without an error for all of it: why did every slot fail? */
+/* ARK says that it made an image, though none came. */
+static bool claims_images(const struct ark_result *ark)
+{
+    return ark->generated > 0 || ark->has_tokens || ark->promised > 0;
+}
+
+/* The images that ARK counts are those of the blank slots, or no slot came at all: it does not contradict itself. */
+static bool is_lost(const struct ark_result *ark)
+{
+    return ark->generated > 0 && (ark->failed == ark->blank || ark->generated <= ark->blank);
+}
+
+/* ARK says of everything that it tried that it made nothing: by its count, or by an error for each slot. After an internal
+ * error only the count proves it. */
+static bool made_nothing(const struct ark_result *ark)
+{
+    if (claims_images(ark))
+        return false;
+    return ark->generated == 0 || (ark->failed > 0 && !ark->blank && !ark->stopped);
+}
+
+/* A whole answer of 200 without an image and without an error for all of it. */
 static struct finding judge_empty(const struct ark_result *ark)
 {
     const struct finding *slot = find_code(ark->slot_error.code);
 
-    if (ark->generated > 0)
+    if (is_lost(ark))
         return (struct finding){LOST, PROBLEM_ARK_NO_IMAGES};
+    if (!made_nothing(ark))
+        return opaque;
     if (slot && slot->problem == PROBLEM_ARK_CONTENT_REFUSED)
         return *slot;
     return (struct finding){REFUSED, PROBLEM_ARK_NO_IMAGES};
@@ -148,7 +174,9 @@ static struct finding judge(const struct evidence *evidence)
         return (struct finding){FAILED, PROBLEM_ARK_UNREACHABLE};
     known = known ? known : find_status(ark);
     if (known)
-        return *known;
+        return claims_images(ark) ? opaque : *known;
+    if ((ark->is_job && ark->http_status < 300) || (ark->has_error && claims_images(ark)))
+        return opaque;
     if (ark->completed && ark->http_status == 200 && !ark->has_error)
         return judge_empty(ark);
     return doubt;
@@ -184,13 +212,18 @@ static void write_reason(char *out, size_t size, const struct evidence *evidence
 /* "ARK refused the request: InvalidParameter: size ... (HTTP 400)" */
 static void describe(const struct evidence *evidence, struct verdict *out)
 {
-    char reason[ARK_CODE_MAX + ARK_MESSAGE_MAX + 2], status[32] = "";
+    char reason[ARK_CODE_MAX + ARK_MESSAGE_MAX + 2], status[32] = "", count[64] = "";
+    const struct ark_result *ark = evidence->ark;
 
     write_reason(reason, sizeof(reason), evidence);
-    if (evidence->ark->http_status)
-        (void)snprintf(status, sizeof(status), " (HTTP %d)", evidence->ark->http_status);
-    (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s", problem_title(out->problem), *reason ? ": " : "", reason,
-                   status);
+    if (ark->generated > 0)
+        (void)snprintf(count, sizeof(count), "; ARK counts %d generated images", ark->generated);
+    else if (claims_images(ark))
+        (void)snprintf(count, sizeof(count), "; ARK says that it generated images");
+    if (ark->http_status)
+        (void)snprintf(status, sizeof(status), " (HTTP %d)", ark->http_status);
+    (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s%s", problem_title(out->problem), *reason ? ": " : "", reason,
+                   count, status);
 }
 
 void verdict_decide(const struct evidence *evidence, struct verdict *out)
@@ -204,7 +237,7 @@ void verdict_decide(const struct evidence *evidence, struct verdict *out)
     out->action = choose_action(evidence, finding.meaning);
     out->charge = meanings[finding.meaning].charge;
     out->problem = out->action == VERDICT_CANCELLED ? PROBLEM_CANCELLED : finding.problem;
-    out->retryable = problem_retryable(out->problem);
+    out->retryable = problem_retryable(out->problem) && out->charge == CHARGE_VOID;
     out->pause_all = finding.meaning == BUSY;
     out->wait_ms = evidence->ark->retry_after_ms;
     describe(evidence, out);

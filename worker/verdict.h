@@ -1,8 +1,9 @@
 /* verdict - what happened to a paid call decides what comes of the task
  *
  * One pure table: from what fetch and ark_answer saw, and how often was tried and paid already, to done, failed,
- * cancelled or one more try, and to what is known of the charge. Two rules stand above its rows: a task that has an
- * image is done and never pays again, and what may have been charged is repeated only within the budget of paid calls.
+ * cancelled or one more try, and to what is known of the charge. Three rules come before its rows: a task that has an
+ * image is done and never pays again; what may have been charged is repeated only within the budget of paid calls; and a
+ * call is void only where nothing was sent, or where ARK itself says that it made nothing. docs/money.md lists every case.
  *
  * ARK's own code decides before the HTTP status does: half of the codes that come with 429 are permanent. Codes are
  * dotted: the whole code is looked for first, then the part before its first dot.
@@ -20,7 +21,7 @@
 
 struct ark_result;
 
-enum { VERDICT_WORDS_MAX = 768 };
+enum { VERDICT_WORDS_MAX = 2560 }; /* has room for an error of ARK's as long as ark_answer keeps it */
 
 struct evidence {
     enum fetch_end end;             /* FETCH_ANSWERED also where the caller hung up on a finished answer */
@@ -50,7 +51,7 @@ struct verdict {
     enum verdict_action action;
     enum charge charge;
     enum problem problem; /* why; PROBLEM_COUNT when DONE */
-    bool retryable;       /* the client may come again with the same request */
+    bool retryable;       /* the client may send the same request again: it may succeed, and this call cost nothing */
     bool pause_all;       /* ARK has too much to do: no worker should start a call for now */
     int64_t wait_ms;      /* before the retry and for the pause, as ARK asked; 0: it did not, take the own backoff */
     char words[VERDICT_WORDS_MAX]; /* for people, with ARK's code and message; "" when DONE */

@@ -25,9 +25,16 @@ static void on_slot(const struct ark_slot *slot, void *arg)
 
 static void add_result(struct buf *out, const struct ark_result *result)
 {
-    buf_addf(out, "%d %d %x %d %d %d %s %s %s %s %s %s\n", result->images, result->failed, result->seen,
-             result->generated, result->completed, result->has_error, result->broke ? result->broke : "-",
-             result->error.code, result->error.message, result->error.param, result->usage, result->request_id);
+    int seen = 0;
+
+    for (int i = 0; i < ARK_SLOTS_MAX; i++)
+        seen += result->seen[i];
+    if (seen != result->images + result->failed || result->blank > result->failed || result->promised > result->blank)
+        abort();
+    buf_addf(out, "%d %d %d %d %d %d %d %d %d %d %s %s %s %s %s %s\n", result->images, result->failed, result->blank,
+             result->promised, result->generated, result->has_tokens, result->stopped, result->is_job, result->completed,
+             result->has_error, result->broke ? result->broke : "-", result->error.code, result->error.message,
+             result->error.param, result->usage, result->request_id);
 }
 
 /* piece: 0 for the whole body at once. */

@@ -85,7 +85,7 @@ class Looks(ScriptTest):
         _, job = self.given()
         self.emit_failed(job, 1)
         position, images, failed, result = self.status()
-        self.assertEqual((position, images, result), (0, [{"url": "https://ark/0.jpeg", "size": "2048x2048"}], b""))
+        self.assertEqual((position, images, result), (0, [{"index": 0, "url": "https://ark/0.jpeg", "size": "2048x2048"}], b""))
         self.assertEqual(failed, [{"index": 1, "code": "ark_content_refused", "message": "refused"}])
 
     def test_status_of_a_final_task_has_its_result(self):

@@ -44,6 +44,7 @@ static void assert_verdict(const struct verdict *verdict, enum verdict_action ac
 #define CONTENT     "OutputImageSensitiveContentDetected"
 #define DEEPFAKE    CONTENT ".DeepFake"
 #define INTERNAL    "InternalServiceError"
+#define OPAQUE      VERDICT_FAIL, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false
 #define IN_DOUBT    VERDICT_RETRY, CHARGE_UNKNOWN, PROBLEM_OUTCOME_UNKNOWN, false
 
 /* clang-format off */
@@ -129,7 +130,8 @@ static void judges_refusals(void **state)
 
         print_message("  %s\n", refusals[i].name);
         assert_verdict(&verdict, refusals[i].action, refusals[i].charge, refusals[i].problem, refusals[i].pause_all);
-        assert_int_equal(verdict.retryable, problem_retryable(refusals[i].problem));
+        assert_int_equal(verdict.retryable,
+                         problem_retryable(refusals[i].problem) && refusals[i].charge == CHARGE_VOID);
         if (refusals[i].code)
             assert_non_null(strstr(verdict.words, refusals[i].code));
     }
@@ -168,7 +170,7 @@ static const struct {
     { "every slot refused for its content",   FETCH_ANSWERED,   200, true,  CONTENT, -1, FAIL(CONTENT_REFUSED) },
     { "the same, in a variety",               FETCH_ANSWERED,   200, true,  DEEPFAKE, 0, FAIL(CONTENT_REFUSED) },
     { "every slot failed",                    FETCH_ANSWERED,   200, true,  INTERNAL, 0, FAIL(NO_IMAGES) },
-    { "no slot",                              FETCH_ANSWERED,   200, true,  NULL, -1, FAIL(NO_IMAGES) },
+    { "no slot",                              FETCH_ANSWERED,   200, true,  NULL, -1, OPAQUE },
     { "no slot, and nothing charged",         FETCH_ANSWERED,   200, true,  NULL, 0, FAIL(NO_IMAGES) },
     { "no slot that we could read, but paid", FETCH_ANSWERED,   200, true,  NULL, 2, LOST },
 };
@@ -191,6 +193,64 @@ static void judges_answers_without_images(void **state)
         }
         verdict = decide(empties[i].end, &ark);
         assert_verdict(&verdict, empties[i].action, empties[i].charge, empties[i].problem, empties[i].pause_all);
+    }
+}
+
+/* Whole answers without an image: what each says, and what it proves. */
+/* clang-format off */
+static const struct {
+    const char *name;
+    struct ark_result ark; /* without what all have in common */
+    const char *slot_code, *code;
+    enum verdict_action action;
+    enum charge charge;
+    enum problem problem;
+    bool pause_all;
+} statements[] = {
+    { "an image, and no slot",               { .generated = 2 }, NULL, NULL, LOST },
+    { "an image in a blank slot",            { .generated = 1, .failed = 2, .blank = 2 }, NULL, NULL, LOST },
+    { "one blank slot, one refused",         { .generated = 1, .failed = 2, .blank = 1 }, CONTENT, NULL, LOST },
+    { "a refused slot, and an image",        { .generated = 1, .failed = 1 }, CONTENT, NULL, OPAQUE },
+    { "more images than blank slots",        { .generated = 2, .failed = 2, .blank = 1 }, CONTENT, NULL, OPAQUE },
+    { "tokens, and no image",                { .generated = 0, .has_tokens = true }, NULL, NULL, OPAQUE },
+    { "tokens, and a refused slot",          { .generated = -1, .has_tokens = true, .failed = 1 }, CONTENT, NULL, OPAQUE },
+    { "a success without an image",          { .generated = -1, .failed = 1, .blank = 1, .promised = 1 }, NULL, NULL, OPAQUE },
+    { "the same, and none counted",          { .generated = 0, .failed = 1, .blank = 1, .promised = 1 }, NULL, NULL, OPAQUE },
+    { "a blank slot, and none counted",      { .generated = 0, .failed = 1, .blank = 1 }, NULL, NULL, FAIL(NO_IMAGES) },
+    { "a blank slot, and no count",          { .generated = -1, .failed = 1, .blank = 1 }, NULL, NULL, OPAQUE },
+    { "a refused and a blank slot",          { .generated = -1, .failed = 2, .blank = 1 }, CONTENT, NULL, OPAQUE },
+    { "an internal error, and no count",     { .generated = -1, .failed = 1, .stopped = true }, INTERNAL, NULL, OPAQUE },
+    { "an internal error, and none counted", { .generated = 0, .failed = 1, .stopped = true }, INTERNAL, NULL, FAIL(NO_IMAGES) },
+    { "a job",                               { .generated = -1, .is_job = true }, NULL, NULL, OPAQUE },
+    { "a job with a count",                  { .generated = 0, .is_job = true }, NULL, NULL, OPAQUE },
+    { "a refusal, and none counted",         { .generated = 0 }, NULL, CONTENT, FAIL(CONTENT_REFUSED) },
+    { "a refusal, and an image",             { .generated = 1 }, NULL, CONTENT, OPAQUE },
+    { "a refusal after a success",           { .generated = -1, .failed = 1, .blank = 1, .promised = 1 }, NULL, "BadRequest", OPAQUE },
+    { "a rate limit, and an image",          { .generated = 1 }, NULL, "ServerOverloaded", OPAQUE },
+    { "an unknown error, and an image",      { .generated = 1 }, NULL, "SomethingNew", OPAQUE },
+    { "an internal error, and an image",     { .generated = 1 }, NULL, INTERNAL, OPAQUE },
+};
+/* clang-format on */
+
+static void calls_free_only_what_ark_says_is_free(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < COUNT(statements); i++) {
+        struct ark_result ark = statements[i].ark;
+        struct verdict verdict;
+
+        print_message("  %s\n", statements[i].name);
+        ark.http_status = 200;
+        ark.expected = 3;
+        ark.completed = true;
+        ark.has_error = statements[i].code;
+        (void)snprintf(ark.error.code, sizeof(ark.error.code), "%s", statements[i].code ? statements[i].code : "");
+        if (statements[i].slot_code)
+            (void)snprintf(ark.slot_error.code, sizeof(ark.slot_error.code), "%s", statements[i].slot_code);
+        verdict = decide(FETCH_ANSWERED, &ark);
+        assert_verdict(&verdict, statements[i].action, statements[i].charge, statements[i].problem,
+                       statements[i].pause_all);
+        assert_true(verdict.charge == CHARGE_VOID || !verdict.retryable);
     }
 }
 
@@ -286,7 +346,7 @@ static void check_failures_have_a_code_of_how_a_task_ends(const struct world *wo
         return;
     assert_in_range(verdict->problem, 0, PROBLEM_COUNT - 1);
     assert_int_equal(problem_status(verdict->problem), 0);
-    assert_int_equal(verdict->retryable, problem_retryable(verdict->problem));
+    assert_int_equal(verdict->retryable, problem_retryable(verdict->problem) && verdict->charge == CHARGE_VOID);
 }
 
 static void an_image_is_done_and_never_paid_again(void **state)
@@ -365,6 +425,7 @@ int main(void)
         cmocka_unit_test(judges_refusals),
         cmocka_unit_test(a_status_counts_even_when_the_connection_broke_after_it),
         cmocka_unit_test(judges_answers_without_images),
+        cmocka_unit_test(calls_free_only_what_ark_says_is_free),
         cmocka_unit_test(an_image_is_done_and_never_paid_again),
         cmocka_unit_test(a_retry_stays_within_attempts_and_budget),
         cmocka_unit_test(a_cancelled_task_without_images_ends_cancelled),
