@@ -143,7 +143,9 @@ static void add_ledger(struct buf *out, const redisReply *reply, enum task_state
 
     add_number(out, "paid_calls", number(reply, "paid_calls"));
     add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
-    add_number(out, "unknown_calls", number(reply, "unknown_calls"));
+    add_number(out, "unknown_calls", find(reply, "unknown_calls") ? number(reply, "unknown_calls") : 0);
+    add_number(out, "earlier_paid_calls", number(reply, "earlier_paid_calls"));
+    add_number(out, "earlier_unknown_calls", number(reply, "earlier_unknown_calls"));
     add_call(out, reply);
     if (charge)
         buf_addf(out, ",\"charged\":\"%s\"", charge);

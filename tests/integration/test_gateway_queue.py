@@ -481,16 +481,16 @@ class Ledger(GatewayTest):
 
     def test_a_call_from_its_beginning_to_its_end(self):
         self.gateway.submit("t1")
-        self.assertEqual(self.ledger(), {"paid_calls": 0, "max_paid_calls": 2})
+        self.assertEqual(self.ledger(), {"paid_calls": 0, "max_paid_calls": 2, "unknown_calls": 0})
         job = self.job("t1")
         job.begin()
         open_call = self.ledger()
         self.assertRegex(open_call["call"].pop("since"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
-        self.assertEqual(open_call, {"paid_calls": 1, "max_paid_calls": 2, "call": {"id": "call-1"}})
+        self.assertEqual(open_call, {"paid_calls": 1, "max_paid_calls": 2, "unknown_calls": 0, "call": {"id": "call-1"}})
         job.emit(0)
         self.assertEqual(self.ledger()["charged"], "yes")
         job.finish()
-        self.assertEqual(self.ledger(), {"paid_calls": 1, "max_paid_calls": 2, "charged": "yes"})
+        self.assertEqual(self.ledger(), {"paid_calls": 1, "max_paid_calls": 2, "unknown_calls": 0, "charged": "yes"})
 
     def test_what_nobody_knows_is_said(self):
         self.gateway.submit("t1")
@@ -503,7 +503,7 @@ class Ledger(GatewayTest):
     def test_what_was_never_called_was_not_charged(self):
         self.gateway.submit("t1")
         self.gateway.cancel("t1")
-        self.assertEqual(self.ledger(), {"paid_calls": 0, "max_paid_calls": 2, "charged": "no"})
+        self.assertEqual(self.ledger(), {"paid_calls": 0, "max_paid_calls": 2, "unknown_calls": 0, "charged": "no"})
 
 
 class Pictures(GatewayTest):

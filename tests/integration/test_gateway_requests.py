@@ -145,7 +145,7 @@ class Requests(GatewayTest):
         self.assertRegex(waiting.pop("created_at"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
         self.assertEqual(waiting.pop("epoch"), self.world.find("t1").number("epoch"))
         self.assertEqual(waiting, {
-            "task_id": "t1", "status": "queued", "position": 2, "attempts": 0, "paid_calls": 0, "max_paid_calls": 3,
+            "task_id": "t1", "status": "queued", "position": 2, "attempts": 0, "paid_calls": 0, "max_paid_calls": 3, "unknown_calls": 0,
             "timing": {"queued_ms": None, "total_ms": None}, "generated_images": [], "failed_images": [], "links": {
                 "self": f"{BASE}/tasks/t1", "stream": f"{BASE}/tasks/t1/stream", "cancel": f"{BASE}/tasks/t1/cancel"}})
         self.job("t0")

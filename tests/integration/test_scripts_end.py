@@ -24,9 +24,9 @@ class Finish(ScriptTest):
         table = [
             ("done, paid", "done", 1, "known", "done", 1, "yes"),
             ("done although the end was cut off", "done", 1, "unknown", "done", 1, "yes"),
-            ("done without an image is not charged", "done", 0, "known", "done", 1, "no"),
+            ("done without an image, and paid", "done", 0, "known", "done", 1, "yes"),
             ("failed, and ARK refused", "failed", 0, "void", "failed", 0, "no"),
-            ("failed, and paid for nothing", "failed", 0, "known", "failed", 1, "no"),
+            ("failed, and paid for nothing", "failed", 0, "known", "failed", 1, "yes"),
             ("failed, and nobody knows", "failed", 0, "unknown", "failed", 1, "unknown"),
             ("cancelled before the call", "cancelled", 0, "none", "cancelled", 0, "no"),
             ("cancelled in the call", "cancelled", 0, "unknown", "cancelled", 1, "unknown"),
@@ -44,6 +44,7 @@ class Finish(ScriptTest):
             task = self.task()
             self.assertEqual((task.state, task.number("paid_calls")), (state, paid_calls))
             self.assertEqual(task.log[-1].data.get("charged"), charged)
+            self.assertEqual(task.log[-1].data.get("retryable"), charged == "no" if state in ("failed", "cancelled") else None)
             self.assertEqual(self.meta("paid_calls"), paid_calls)
             self.assertEqual(task.fields["finished"], job.fence)
             self.assertNotIn("call", task.fields)
@@ -64,7 +65,7 @@ class Finish(ScriptTest):
         data = dict(task.log[-1].data)
         timing = data.pop("timing")
         self.assertEqual(data, {
-            "urls": URLS, "task_id": "t1", "attempts": 1, "paid_calls": 1, "charged": "yes",
+            "urls": URLS, "task_id": "t1", "attempts": 1, "paid_calls": 1, "unknown_calls": 0, "charged": "yes",
             "generated_images": [{"index": n, "url": f"https://ark/{n}.jpeg", "size": "2048x2048"} for n in (0, 1)],
             "failed_images": [{"index": 2, "code": "ark_content_refused", "message": "refused"}],
             "usage": {"generated_images": 2, "output_tokens": 32448}})
@@ -105,7 +106,8 @@ class Finish(ScriptTest):
             "more": '"request_id":"02175","ark_code":"QuotaExceeded"'}))
         self.assertEqual(self.task().log[-1].data, {
             "task_id": "t1", "error": "quota", "message": "图像生成失败", "code": "ark_quota_exceeded", "retryable": False,
-            "request_id": "02175", "ark_code": "QuotaExceeded", "attempts": 1, "paid_calls": 0, "charged": "no"})
+            "request_id": "02175", "ark_code": "QuotaExceeded", "attempts": 1, "paid_calls": 0, "unknown_calls": 0,
+            "charged": "no"})
 
     def test_cancelled_tells_so(self):
         self.finish(self.given(begun=False), "cancelled", "none")
@@ -118,7 +120,17 @@ class Finish(ScriptTest):
         self.begin(job, "call-2")
         self.finish(job, "failed", "void")
         data = self.task().log[-1].data
-        self.assertEqual((data["charged"], data["paid_calls"], data["attempts"]), ("unknown", 1, 2))
+        self.assertEqual((data["charged"], data["paid_calls"], data["unknown_calls"], data["attempts"], data["retryable"]),
+                         ("unknown", 1, 1, 2, False))
+
+    def test_an_earlier_unknown_call_is_told_beside_the_images(self):
+        self.finish(self.given(), "retry", "unknown", delay=-1)
+        job = self.claim_one()
+        self.begin(job, "call-2")
+        self.emit_image(job)
+        self.finish(job, "done", "known")
+        data = self.task().log[-1].data
+        self.assertEqual((data["charged"], data["paid_calls"], data["unknown_calls"]), ("yes", 2, 1))
 
     def test_a_retry_waits_its_delay(self):
         job = self.given()
@@ -383,7 +395,7 @@ class Cancel(ScriptTest):
         self.assertEqual(self.cancel(), [b"CANCELLED"])
         self.assertEqual(self.task().log[-1].data, {
             "task_id": "t1", "error": "The task was cancelled.", "message": "任务已取消", "code": "cancelled",
-            "retryable": True, "attempts": 0, "paid_calls": 0, "charged": "no"})
+            "retryable": True, "attempts": 0, "paid_calls": 0, "unknown_calls": 0, "charged": "no"})
         self.assert_changes_nothing([b"FINAL", b"cancelled"], "cancel", "public.t1", "any")
         self.assertEqual(self.claim(), (-1, []))
 
@@ -393,7 +405,8 @@ class Cancel(ScriptTest):
         self.begin(job)
         self.finish(job, "retry", "unknown", delay=60_000)
         self.assertEqual(self.cancel(), [b"CANCELLED"])
-        self.assertEqual(self.task().log[-1].data["charged"], "unknown")
+        data = self.task().log[-1].data
+        self.assertEqual((data["charged"], data["unknown_calls"], data["retryable"]), ("unknown", 1, False))
 
     def test_a_running_task_is_asked_to_end(self):
         self.submit()

@@ -74,7 +74,8 @@ class Retry(OperatorsTest):
         task = self.task()
         self.assertEqual((word, task.fields["epoch"]), (b"NEW", epoch.decode()))
         self.assertGreater(int(epoch), old.number("epoch"))
-        changed = {"epoch": epoch.decode(), "score": "2", "queue_until": str(int(epoch) + MINUTE)}
+        changed = {"epoch": epoch.decode(), "score": "2", "queue_until": str(int(epoch) + MINUTE), "earlier_paid_calls": "1",
+                   "earlier_unknown_calls": "1"}
         self.assertEqual(task.fields, {**new.fields, **changed})
         self.assertEqual((task.request, task.result, task.story()), (new.request, None, ["start"]))
         self.assertEqual(task.log[0].data, new.log[0].data)
@@ -91,6 +92,29 @@ class Retry(OperatorsTest):
             self.begin(job)
             self.finish(job, outcome, "known")
             self.assertEqual(self.task().state, outcome)
+
+    def test_what_its_former_lives_cost_stays_on_record(self):
+        """Charges of its lives -> of the last life: paid, unknown, earlier paid, earlier unknown, charged, retryable."""
+        table = [
+            ("nothing at all", ["void", "void"], 0, 0, 0, 0, "no", True),
+            ("unknown, then nothing", ["unknown", "void"], 0, 0, 1, 1, "unknown", False),
+            ("unknown, twice", ["unknown", "unknown"], 1, 1, 1, 1, "unknown", False),
+            ("paid for nothing, then nothing", ["known", "void"], 0, 0, 1, 0, "yes", False),
+            ("three lives", ["unknown", "known", "void"], 0, 0, 2, 1, "yes", False),
+            ("nothing, then unknown", ["void", "unknown"], 1, 1, 0, 0, "unknown", False),
+        ]
+        for charges, *expected in self.cases(table):
+            self.submit()
+            for n, charge in enumerate(charges):
+                if n:
+                    self.retry()
+                job = self.claim_one()
+                self.assertEqual((job.paid_calls, job.max_paid_calls), (0, 2), "each life has its own budget")
+                self.begin(job)
+                self.finish(job, "failed", charge)
+            data = self.task().log[-1].data
+            self.assertEqual([data["paid_calls"], data["unknown_calls"], data.get("earlier_paid_calls", 0),
+                              data.get("earlier_unknown_calls", 0), data["charged"], data["retryable"]], expected)
 
     def test_which_tasks_can_begin_anew(self):
         def run():

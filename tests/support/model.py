@@ -31,6 +31,8 @@ class Task:
     call: str | None = None     # the open paid call
     known: int = 0              # calls that were paid, and those of which nobody knows
     unknown: int = 0
+    earlier_known: int = 0      # calls of former lives
+    earlier_unknown: int = 0
     slots: int = 0              # of the last call
     lines: list = dataclasses.field(default_factory=list)       # (index or None, url or None) of each slot that ended
     cut: bool = False           # slots that no line names have failed
@@ -69,7 +71,8 @@ class Task:
 
     @property
     def charged(self):
-        return "yes" if self.images else "unknown" if self.unknown else "no"
+        known, unknown = self.known + self.earlier_known, self.unknown + self.earlier_unknown
+        return "yes" if self.images or known else "unknown" if unknown else "no"
 
 
 class Model:
@@ -127,7 +130,8 @@ class Model:
             return "LIVE"
         if task.state == "done":
             return "DONE"
-        self.begin_life(Task(id, task.hash, task.max_paid, 0, task.reserved, task.life + 1))
+        self.begin_life(Task(id, task.hash, task.max_paid, 0, task.reserved, task.life + 1,
+                             earlier_known=task.known + task.earlier_known, earlier_unknown=task.unknown + task.earlier_unknown))
         self.count("renewed")
         return "NEW"
 
@@ -289,6 +293,8 @@ class Model:
 def _expected(task):
     final = task.state not in LIVE
     return {"state": task.state, "code": task.code, "attempts": task.attempts, "paid": task.paid, "unknown": task.unknown,
+            "earlier": (task.earlier_known + task.earlier_unknown, task.earlier_unknown),
+            "retryable": task.code in ("cancelled", "expired", "ark_unreachable") and task.charged == "no" if task.code else None,
             "call": task.call, "asked": task.asked, "events": task.events, "charged": task.charged if final else None,
             "images": None if task.code else task.images if final else len(task.images),
             "failed": task.failed if task.state == "done" else None}
@@ -301,6 +307,7 @@ def _found(task):
     else:
         images = task.kept_images
     return {"state": task.state, "code": task.fields.get("code"), "attempts": task.number("attempt"),
-            "paid": task.number("paid_calls"), "unknown": task.number("unknown_calls"), "call": task.fields.get("call"),
+            "paid": task.number("paid_calls"), "unknown": task.number("unknown_calls"),
+            "earlier": (task.number("earlier_paid_calls"), task.number("earlier_unknown_calls")), "retryable": data.get("retryable"), "call": task.fields.get("call"),
             "asked": "cancel" in task.fields, "events": len(task.log), "charged": data.get("charged"), "images": images,
             "failed": [slot["index"] for slot in data["failed_images"]] if task.state == "done" else None}

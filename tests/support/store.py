@@ -176,6 +176,7 @@ def _check_task(task):
     assert {"task", "request", "events"} <= set(task.ttl), f"only has {set(task.ttl)}"
     for name, value in task.fields.items():
         if name in ("epoch", "score", "attempt", "max_attempts", "wseq", "paid_calls", "max_paid_calls", "unknown_calls",
+                    "earlier_paid_calls", "earlier_unknown_calls",
                     "images", "reserved", "day", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
             assert value.isdecimal(), f"{name} is {value!r}"
     _check_budget(task)
@@ -185,6 +186,7 @@ def _check_task(task):
 
 def _check_budget(task):
     assert 0 <= task.number("paid_calls") <= task.number("max_paid_calls"), "beyond its paid budget"
+    assert task.number("earlier_unknown_calls") <= task.number("earlier_paid_calls"), "more unknown calls than calls, earlier"
     assert task.number("unknown_calls") <= task.number("paid_calls"), "more unknown calls than calls"
     if "call" in task.fields:
         assert task.state == "running" and task.number("paid_calls") > 0, "an open call that is not counted"
@@ -212,14 +214,24 @@ def _check_slots(data):
     assert not set(delivered) & set(failed), f"slots {delivered} were delivered, and {failed} failed"
 
 
+def _check_money(task, data):
+    calls = ("paid_calls", "unknown_calls", "earlier_paid_calls", "earlier_unknown_calls")
+    assert [data.get(name, 0) for name in calls] == [task.number(name) for name in calls], "the event and the fields count other calls"
+    assert all(data[name] > 0 for name in calls[2:] if name in data), "earlier calls are told where there were none"
+    paid, unknown = (task.number(name) + task.number("earlier_" + name) for name in calls[:2])
+    proven = bool(data.get("generated_images")) or paid > unknown
+    assert data["charged"] == ("yes" if proven else "unknown" if unknown else "no"), f"charged is {data['charged']}"
+    assert not data.get("retryable") or data["charged"] == "no", "invites to pay again"
+
+
 def _check_final(task):
     last = task.log[-1]
     assert last.type == FINAL[task.state], f"{task.state}, but ends with {last.type}"
     assert set(task.ttl) == set(KINDS) and all(ttl >= 0 for ttl in task.ttl.values()), "a final task expires as a whole"
     assert last.raw.endswith(b'"data":' + task.result + b"}"), "result is not the final event's data"
     assert not {"call", "worker", "cancel"} & set(task.fields), "leftovers of the run"
-    assert (last.data["attempts"], last.data["paid_calls"]) == (task.number("attempt"), task.number("paid_calls"))
-    assert last.data["charged"] in ("yes", "unknown", "no")
+    assert last.data["attempts"] == task.number("attempt")
+    _check_money(task, last.data)
     if last.type == "done":
         _check_slots(last.data)
     if last.type == "error":

@@ -1,12 +1,14 @@
--- RETRY (gateway, for operators): what failed or was cancelled begins anew under its id, with a new log and a new paid budget.
--- No limit holds it up: it was accepted once. Its images count for the day on which it begins again.
+-- RETRY (gateway, for operators): runs a failed or cancelled task again under its id, with a new log and a new budget of paid calls. The
+-- calls of its former lives stay on record in earlier_paid_calls and earlier_unknown_calls, and count in `charged`.
+-- No limit of the client refuses it, because an operator decided; the task and its images count against the client's limits all the same.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE
 -- needs: base log queue images life
 local id, queue_ttl = unpack(ARGV)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'state', 'ended_at', 'epoch', 'hash', 'max_paid_calls', 'ttl', 'trace', 'reserved')
+local h = redis.call('HMGET', task, 'state', 'ended_at', 'epoch', 'hash', 'max_paid_calls', 'ttl', 'trace', 'reserved',
+  'paid_calls', 'unknown_calls', 'earlier_paid_calls', 'earlier_unknown_calls')
 if not h[1] then
   return { 'NONE' }
 elseif not h[2] then
@@ -15,10 +17,16 @@ elseif h[1] == 'done' then
   return { 'DONE' }
 end
 
+local function sum(a, b)
+  local n = (a or 0) + (b or 0)
+  return n > 0 and string.format('%d', n)
+end
+
 -- Later than the old one, whatever the clock says: who knows the old log has to notice.
 local epoch = time_text(math.max(now(), h[3] + 1))
 begin_life(id, { epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl,
-  vtime = redis.call('HGET', prefix .. 'meta', 'vtime'), trace = h[7], reserved = h[8] })
+  vtime = redis.call('HGET', prefix .. 'meta', 'vtime'), trace = h[7], reserved = h[8],
+  earlier_paid_calls = sum(h[9], h[11]), earlier_unknown_calls = sum(h[10], h[12]) })
 redis.call('PERSIST', key('request', id))
 tally('renewed')
 return { 'NEW', epoch }

@@ -10,10 +10,24 @@ local function close_call(task, charge)
   end
 end
 
--- What the task cost, in the closing fields of both final events. Images prove a charge; a call without a known end may be one.
-local function ledger(t, delivered)
-  local charged = delivered > 0 and 'yes' or tonumber(t.unknown_calls or 0) > 0 and 'unknown' or 'no'
-  return '"attempts":' .. t.attempt .. ',"paid_calls":' .. t.paid_calls .. ',"charged":"' .. charged .. '"}'
+-- Whether the task was charged, in this life or before an operator's RETRY. An image proves it, and so does a call that was closed as
+-- known; a call without a known end may have been charged. docs/money.md lists every path to a final event.
+local function charge_of(t, delivered)
+  local paid = t.paid_calls + (t.earlier_paid_calls or 0)
+  local unknown = (t.unknown_calls or 0) + (t.earlier_unknown_calls or 0)
+  return (delivered > 0 or paid > unknown) and 'yes' or unknown > 0 and 'unknown' or 'no'
+end
+
+-- What the task cost, in the closing fields of both final events. `charged` is the last one.
+local function ledger(t, charged)
+  local earlier = ''
+  for _, name in ipairs({ 'earlier_paid_calls', 'earlier_unknown_calls' }) do
+    if t[name] then
+      earlier = earlier .. ',"' .. name .. '":' .. t[name]
+    end
+  end
+  return '"attempts":' .. t.attempt .. ',"paid_calls":' .. t.paid_calls .. ',"unknown_calls":' .. (t.unknown_calls or '0')
+    .. earlier .. ',"charged":"' .. charged .. '"}'
 end
 
 -- Redis escapes "/" where JSON does not ask for it; each one is behind its own backslash, so this undoes just that.
@@ -34,13 +48,16 @@ local function done_data(id, t, slots, extra)
     t.ended_at - t.called_at, t.ended_at - t.epoch)
   return '{"urls":' .. urls .. ',"generated_images":[' .. table.concat(slots.image, ',') .. '],"task_id":"' .. task_id(id)
     .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],' .. extra .. (extra ~= '' and ',' or '') .. timing
-    .. ledger(t, #slots.image)
+    .. ledger(t, charge_of(t, #slots.image))
 end
 
+-- A repeated request could cost again what this one has cost already: it is invited only where nothing was charged.
 local function error_data(id, t, slots, message, extra)
+  local charged = charge_of(t, #slots.image)
+  local retryable = extra.retryable and charged == 'no'
   return '{"task_id":"' .. task_id(id) .. '","error":' .. extra.error .. ',"message":"' .. message .. '","code":"'
-    .. extra.code .. '","retryable":' .. tostring(extra.retryable) .. (extra.more and ',' .. extra.more or '') .. ','
-    .. ledger(t, #slots.image)
+    .. extra.code .. '","retryable":' .. tostring(retryable) .. (extra.more and ',' .. extra.more or '') .. ','
+    .. ledger(t, charged)
 end
 
 -- Where operators find what has ended. `nth`: how many have ended in this way; `kept_from`: what ended before has expired.
@@ -66,9 +83,9 @@ local function conclude(id, state, extra, slots, last, ...)
   redis.call('HSET', task, 'state', state, 'ended_at', ended, ...)
   redis.call('HDEL', task, 'call', 'worker', 'cancel')
   local h = redis.call('HMGET', task, 'epoch', 'attempt', 'paid_calls', 'unknown_calls', 'claimed_at', 'called_at', 'ttl',
-    'reserved')
+    'reserved', 'earlier_paid_calls', 'earlier_unknown_calls')
   local t = { epoch = h[1], attempt = h[2], paid_calls = h[3], unknown_calls = h[4], claimed_at = h[5] or ended_at,
-    called_at = h[6] or ended_at, ended_at = ended_at }
+    called_at = h[6] or ended_at, ended_at = ended_at, earlier_paid_calls = h[9], earlier_unknown_calls = h[10] }
   local ttl = h[7]
   local type, data = 'done', nil
   if state == 'done' then

@@ -22,7 +22,8 @@ local function fair_score(id, vtime)
 end
 
 -- A task's life begins, its first or a later one: the only way into the queue for what was not live. Its request stands already,
--- or is written behind this. `t` has epoch (text), hash, max_paid_calls, ttl, queue_ttl, vtime (the queue's), and may have trace, reserved.
+-- or is written behind this. `t` has epoch (text), hash, max_paid_calls, ttl, queue_ttl, vtime (the queue's), and may have trace, reserved,
+-- earlier_paid_calls and earlier_unknown_calls (what former lives cost).
 -- The first write has to need memory: where there is none, it is refused and nothing has happened. -> the log's first element
 local function begin_life(id, t)
   local task, score = key('task', id), fair_score(id, t.vtime)
@@ -31,8 +32,10 @@ local function begin_life(id, t)
   redis.call('DEL', task, key('events', id), key('result', id))
   redis.call('HSET', task, 'state', 'queued', 'epoch', t.epoch, 'hash', t.hash, 'score', score, 'fence', '0', 'attempt', '0',
     'paid_calls', '0', 'max_paid_calls', t.max_paid_calls, 'ttl', t.ttl, 'queue_until', time_text(t.epoch + t.queue_ttl))
-  if t.trace then
-    redis.call('HSET', task, 'trace', t.trace)
+  for _, name in ipairs({ 'trace', 'earlier_paid_calls', 'earlier_unknown_calls' }) do
+    if t[name] then
+      redis.call('HSET', task, name, t[name])
+    end
   end
   if t.reserved then
     local day = day_of(t.epoch)
