@@ -14,17 +14,34 @@
 #include "common/redis/script.h"
 #include "worker/governor.h"
 
-enum { BATCH_MAX = 100, WAIT_MS = 2000, WAIT_MARGIN_MS = 3000, NONCE_BYTES = 8 };
+enum {
+    BATCH_MAX = 100,
+    WAIT_MS = 2000,
+    WAIT_MARGIN_MS = 3000,
+    LIMITED_MS = 200, /* while a model is restricted, its tasks wake no worker */
+    NONCE_BYTES = 8,
+    MODELS_MAX = 32,
+    CLAIM_ARGS = 6,
+};
 
-enum claim_state { CLAIM_IDLE, CLAIM_ASKING, CLAIM_CLAIMING, CLAIM_WAITING, CLAIM_RESTING, CLAIM_STOPPED };
+enum claim_state {
+    CLAIM_IDLE,
+    CLAIM_ASKING,
+    CLAIM_CLAIMING,
+    CLAIM_WAITING,
+    CLAIM_RESTING,
+    CLAIM_LIMITED,
+    CLAIM_STOPPED
+};
 
 struct claim {
     struct claim_config config;
     enum claim_state state;
-    int asked; /* jobs the CLAIM under way may bring */
+    int asked;       /* jobs the CLAIM under way may bring */
+    bool restricted; /* it was told of models that may not begin as they like */
     struct script_run *run;
     struct redis_call *wait;
-    struct event *timer; /* ends CLAIM_RESTING */
+    struct event *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
 };
 
 static int text_as_int(const redisReply *reply, size_t i)
@@ -34,7 +51,7 @@ static int text_as_int(const redisReply *reply, size_t i)
     return script_int(reply, i, &value) ? 0 : (int)value;
 }
 
-/* {id, fence, attempt, request, paid_calls, max_paid_calls, epoch, trace} */
+/* {id, fence, attempt, request, paid_calls, max_paid_calls, epoch, trace, deferrals} */
 static bool read_job(const redisReply *reply, struct claimed_job *job)
 {
     job->id = script_text(reply, 0, NULL);
@@ -46,6 +63,7 @@ static bool read_job(const redisReply *reply, struct claimed_job *job)
     if (script_int(reply, 6, &job->epoch_ms))
         job->epoch_ms = 0;
     job->trace = script_text(reply, 7, NULL);
+    job->deferrals = text_as_int(reply, 8);
     return job->id && job->fence && job->trace;
 }
 
@@ -80,15 +98,20 @@ static void complain(const char *what, const redisReply *reply)
     log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
 }
 
-/* Asking again at once would not help: Redis said no, or the account's limits did. */
-static void rest(struct claim *claim, int64_t wait_ms)
+static void pause_claims(struct claim *claim, enum claim_state state, int64_t wait_ms)
 {
     struct timeval delay = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
 
     if (claim->state != CLAIM_IDLE)
         return;
-    claim->state = CLAIM_RESTING;
+    claim->state = state;
     evtimer_add(claim->timer, &delay);
+}
+
+/* Asking again at once would not help: Redis said no. */
+static void rest(struct claim *claim, int64_t wait_ms)
+{
+    pause_claims(claim, CLAIM_RESTING, wait_ms);
 }
 
 /* Nothing could be sent, or asked again. Without a connection claim_more follows, when Redis is back; with one it was memory. */
@@ -104,7 +127,7 @@ static void on_rested(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (claim->state == CLAIM_RESTING)
+    if (claim->state == CLAIM_RESTING || claim->state == CLAIM_LIMITED)
         claim->state = CLAIM_IDLE;
     start_claim(claim);
 }
@@ -121,8 +144,11 @@ static int take(struct claim *claim, const redisReply *reply)
         return 0;
     }
     jobs = hand_out(claim, reply);
+    governor_claimed(claim->config.governor);
     if (jobs >= claim->asked)
         start_claim(claim);
+    else if (claim->restricted)
+        pause_claims(claim, CLAIM_LIMITED, next_ms >= 0 && next_ms < LIMITED_MS ? next_ms + 1 : LIMITED_MS);
     else
         start_wait(claim, next_ms);
     return jobs;
@@ -131,11 +157,13 @@ static int take(struct claim *claim, const redisReply *reply)
 static void on_claimed(const redisReply *reply, int err, void *arg)
 {
     struct claim *claim = arg;
+    int asked = claim->asked, jobs;
 
     claim->run = NULL;
     if (claim->state == CLAIM_CLAIMING)
         claim->state = CLAIM_IDLE;
-    governor_return(claim->config.governor, claim->asked - (err ? 0 : take(claim, reply)));
+    jobs = err ? 0 : take(claim, reply);
+    governor_return(claim->config.governor, asked - jobs);
     if (err)
         rest_if_connected(claim, claim->config.redis);
     if (claim->state == CLAIM_STOPPED)
@@ -151,10 +179,24 @@ static int send_claim(struct claim *claim)
     (void)decimal_write(max_attempts, claim->config.max_attempts);
     random_hex(nonce, NONCE_BYTES);
 
-    const struct script_arg args[] = {SCRIPT_TEXT(claim->config.worker), SCRIPT_TEXT(lease), SCRIPT_TEXT(most),
-                                      SCRIPT_TEXT(nonce), SCRIPT_TEXT(max_attempts)};
+    struct script_arg args[CLAIM_ARGS + 2 * MODELS_MAX] = {SCRIPT_TEXT(claim->config.worker),
+                                                           SCRIPT_TEXT(lease),
+                                                           SCRIPT_TEXT(most),
+                                                           SCRIPT_TEXT(nonce),
+                                                           SCRIPT_TEXT(max_attempts),
+                                                           SCRIPT_TEXT(claim->config.model)};
+    struct model_limit limits[MODELS_MAX];
+    char calls[MODELS_MAX][DECIMAL_SIZE];
+    int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
     const struct script_call call = {
-        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
+        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = CLAIM_ARGS + 2 * (size_t)models};
+
+    claim->restricted = models > 0;
+    for (int i = 0; i < models; i++) {
+        (void)decimal_write(calls[i], limits[i].calls);
+        args[CLAIM_ARGS + 2 * i] = SCRIPT_TEXT(limits[i].model);
+        args[CLAIM_ARGS + 2 * i + 1] = SCRIPT_TEXT(limits[i].trial ? "trial" : calls[i]);
+    }
 
     return script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
 }
@@ -169,7 +211,7 @@ void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
     }
     claim->state = CLAIM_IDLE;
     if (!permits) {
-        rest(claim, wait_ms);
+        pause_claims(claim, CLAIM_LIMITED, wait_ms);
     } else if (send_claim(claim)) {
         governor_return(claim->config.governor, permits);
         rest_if_connected(claim, claim->config.redis);
@@ -249,8 +291,13 @@ struct claim *claim_destroy(struct claim *claim)
     return NULL;
 }
 
+/* A job that has ended may have made room in a limit. */
 void claim_more(struct claim *claim)
 {
+    if (claim->state == CLAIM_LIMITED) {
+        evtimer_del(claim->timer);
+        claim->state = CLAIM_IDLE;
+    }
     start_claim(claim);
 }
 

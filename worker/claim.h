@@ -4,8 +4,9 @@
  * the `wake` list (BLPOP on a connection of its own) until a task is submitted, a retry is due or two seconds have passed, and
  * begins again. A lost wake token therefore costs two seconds at most.
  *
- *     IDLE --room--> ASKING --permits--> CLAIMING --queue had fewer--> WAITING --token or timeout--> IDLE
- *                      +--- none ----------+------- Redis said no ---> RESTING --a while-----------> IDLE
+ *     IDLE --room--> ASKING --permits--> CLAIMING --queue had fewer--> WAITING --token or timeout--------> IDLE
+ *                      |                   +---- Redis failed --------> RESTING --a while----------------> IDLE
+ *                      +---- none ---------+---- model restricted ----> LIMITED --a while, or a job ended--> IDLE
  *
  * Ownership: borrows both connections. What it gives to on_job is valid during the call.
  * Threads:   the loop's thread only.
@@ -27,6 +28,7 @@ struct claimed_job {
     const char *request;            /* canonical JSON */
     size_t request_len;
     int attempt, paid_calls, max_paid_calls;
+    int deferrals;    /* how often it was deferred so far */
     int64_t epoch_ms; /* when the task was created; 0: not known */
 };
 
@@ -37,6 +39,7 @@ struct claim_config {
     struct governor *governor; /* its answers come in by claim_granted; a job's permit goes with the job */
     const char *prefix, *wake; /* the partition's; borrowed */
     const char *worker;        /* this worker's name */
+    const char *model;         /* of tasks that name none; borrowed */
     int64_t lease_ms;
     int max_attempts;
     int (*room)(void *arg); /* how many jobs may be taken now */

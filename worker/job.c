@@ -43,13 +43,6 @@ static void leave(struct job_body *job, const char *why)
     job->context->on_gone(&job->job, job->context->arg);
 }
 
-void job_reckon(struct job_body *job, int images)
-{
-    if (images != job->reckoned)
-        governor_settle(job->context->governor, images - job->reckoned);
-    job->reckoned = images;
-}
-
 /* -- what Redis tells */
 
 /* No call was made, so there is another try. */
@@ -63,6 +56,12 @@ static void finish_uncalled(struct job_body *job, const char *words)
                      .problem = PROBLEM_NOT_DURABLE, .charge = CHARGE_VOID, .retryable = true, .words = words});
 }
 
+/* The circuit breaker opened after this job was claimed. */
+static bool must_wait(const struct job_body *job)
+{
+    return !job->trial && governor_is_closed(job->context->governor, job->model);
+}
+
 static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
 {
     struct job_body *job = arg;
@@ -72,6 +71,8 @@ static void on_begun(enum begin_answer answer, int paid_calls, void *arg)
         job->paid_calls = paid_calls;
         if (job->cancelled) /* while the answer was lost, or waited to be confirmed */
             job_finish_cancelled(job, CHARGE_VOID);
+        else if (must_wait(job))
+            job_finish_handback(job, CHARGE_VOID);
         else
             job_call_start(job);
         break;
@@ -140,7 +141,8 @@ static struct job_body *create(const struct job_context *context, const struct c
     job->epoch_ms = claimed->epoch_ms;
     job->started_ms = clock_monotonic_ms();
     make_call_id(job->call_id);
-    job->reckoned = governor_images_per_call(context->governor);
+    job->deferrals = claimed->deferrals;
+    governor_take(context->governor, &job->permit);
     job->job.lease.id = job->id;
     job->job.lease.fence = job->fence;
     lease_add(context->leases, &job->job.lease);
@@ -169,10 +171,12 @@ static int build_request(struct job_body *job, const struct claimed_job *claimed
 
     if (err)
         return err;
+    (void)snprintf(job->model, sizeof(job->model), "%s", ark_request_model(&job->context->ark, &spec));
     err = ark_request_build(&job->context->ark, &spec, &job->request);
     task_spec_deinit(&spec);
     if (!err)
-        job_reckon(job, job->request.images);
+        governor_book(job->context->governor, &job->permit, job->model, job->request.images);
+    job->trial = job->permit.trial || job->permit.account_trial;
     return err;
 }
 
@@ -188,7 +192,9 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
     err = build_request(job, claimed);
     if (err == ERR_NO_MEMORY)
         return job_destroy(&job->job);
-    if (!err)
+    if (!err && must_wait(job))
+        job_finish_handback(job, CHARGE_NONE);
+    else if (!err)
         job_tell_begin(job);
     else
         job_finish_failed(job, &(struct job_failure){
@@ -219,9 +225,9 @@ struct job *job_destroy(struct job *base)
     if (job->call)
         fetch_cancel(job->call);
     lease_remove(job->context->leases, &job->job.lease);
-    if (!job->answer)
-        job_reckon(job, 0); /* it never came to a call */
-    governor_release(job->context->governor);
+    if (!job->answer) /* it never came to a call */
+        governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
+    governor_release(job->context->governor, &job->permit);
     report_destroy(job->report);
     ark_answer_destroy(job->answer);
     ark_request_deinit(&job->request);

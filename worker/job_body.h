@@ -15,8 +15,10 @@
 #include "worker/ark_answer.h"
 #include "worker/ark_request.h"
 #include "worker/fetch.h"
+#include "worker/governor.h"
 #include "worker/job.h"
 #include "worker/report.h"
+#include "worker/scope.h"
 #include "worker/verdict.h"
 
 enum { CALL_ID_SIZE = 14 + 20 + 1 }; /* YYYYMMDDhhmmss, 20 hex digits: the form of ARK's own clients */
@@ -36,7 +38,10 @@ struct job_body {
     bool cancelled;
     int64_t epoch_ms; /* when the task was created */
     int64_t started_ms, called_ms;
-    int reckoned; /* images that the account's governor counts for this job */
+    struct permit permit;
+    char model[SCOPE_NAME_SIZE]; /* "" until the request is known */
+    bool trial;    /* its call is the one of a half-open account or model */
+    int deferrals; /* how often it was deferred before */
 
     struct report *report;
     struct ark_request request;
@@ -46,9 +51,6 @@ struct job_body {
 
 /* The one door between states. */
 void job_enter(struct job_body *job, enum job_state next, const char *why);
-
-/* The images that the account's governor counts for this job are so many now. */
-void job_reckon(struct job_body *job, int images);
 
 /* -- job_call */
 
@@ -75,6 +77,7 @@ struct job_failure {
 void job_finish_done(struct job_body *job, const struct ark_result *ark);
 void job_finish_failed(struct job_body *job, const struct job_failure *failure);
 void job_finish_retry(struct job_body *job, const struct verdict *verdict, const char *words);
+void job_finish_defer(struct job_body *job, const struct verdict *verdict);
 void job_finish_handback(struct job_body *job, enum charge charge);
 void job_finish_cancelled(struct job_body *job, enum charge charge);
 

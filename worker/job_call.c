@@ -11,21 +11,24 @@
 
 enum { HEADER_SIZE = 128, LOG_WORDS_MAX = 1024 };
 
-/* What the call really used, as far as that is known. */
+/* What the call really used, as far as that is known, and what it says about the account. */
 static void settle(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
     struct governor *governor = job->context->governor;
+    char why[SCOPE_WHY_SIZE];
 
     if (verdict->charge == CHARGE_VOID)
-        job_reckon(job, 0);
+        governor_book(governor, &job->permit, job->model, 0);
     else if (verdict->charge == CHARGE_KNOWN)
-        job_reckon(job, ark->generated > ark->images ? ark->generated : ark->images);
-    if (verdict->pause_all)
-        governor_tell(governor, GOVERN_REFUSED,
-                      verdict->wait_ms ? verdict->wait_ms
-                                       : backoff_delay_ms(&job->context->backoff, job->attempt, random_unit()));
-    else if (verdict->charge == CHARGE_KNOWN)
-        governor_tell(governor, GOVERN_OK, 0);
+        governor_book(governor, &job->permit, job->model, ark->generated > ark->images ? ark->generated : ark->images);
+    governor_note(governor, &job->permit,
+                  &(struct call_report){.news = account_news_of(verdict),
+                                        .began_ms = job->called_ms,
+                                        .took_ms = clock_monotonic_ms() - job->called_ms,
+                                        .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
+                                        .until_ms = verdict->until_ms,
+                                        .problem = verdict->problem,
+                                        .why = redact(why, sizeof(why), verdict->words)});
 }
 
 static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -59,6 +62,9 @@ static void act_on(struct job_body *job, const struct verdict *verdict, const st
     case VERDICT_RETRY:
         job_finish_retry(job, verdict, verdict->words);
         break;
+    case VERDICT_DEFER:
+        job_finish_defer(job, verdict);
+        break;
     case VERDICT_CANCELLED:
         job_finish_cancelled(job, verdict->charge);
         break;
@@ -78,6 +84,8 @@ static void conclude(struct job_body *job, enum fetch_end end, const char *words
         .paid_calls = job->paid_calls,
         .max_paid_calls = job->max_paid_calls,
         .cancelled = job->cancelled,
+        .closed = governor_is_closed(job->context->governor, job->model),
+        .now_ms = clock_wall_ms(),
     };
     struct verdict verdict;
 

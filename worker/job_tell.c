@@ -20,7 +20,7 @@ static void finish(struct job_body *job, const char *outcome, enum charge charge
         .outcome = outcome, .charge = charge_name(charge), .delay_ms = delay_ms, .data = data};
 
     job_enter(job, JOB_REPORTING, outcome);
-    if (strcmp(outcome, "retry") != 0 && strcmp(outcome, "handback") != 0)
+    if (strcmp(outcome, "retry") != 0 && strcmp(outcome, "defer") != 0 && strcmp(outcome, "handback") != 0)
         worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
     report_finish(job->report, &end);
 }
@@ -133,9 +133,8 @@ void job_tell_missing(struct job_body *job, const struct ark_result *ark)
     for (int i = 0; i < ark->expected && gap.most > 0; i++)
         if (!ark->seen[i]) {
             gap.most--;
-            tell_slot(job,
-                      (struct process_event){
-                          .stage = STAGE_IMAGE_FAILED, .index = i, .code = gap.code, .message = gap.message});
+            tell_slot(job, (struct process_event){
+                               .stage = STAGE_IMAGE_FAILED, .index = i, .code = gap.code, .message = gap.message});
         }
 }
 
@@ -193,21 +192,38 @@ void job_finish_failed(struct job_body *job, const struct job_failure *failure)
     buf_deinit(&data);
 }
 
-void job_finish_retry(struct job_body *job, const struct verdict *verdict, const char *words)
+/* A task whose trial call failed steps aside for long, so that the next trial is another task's. */
+static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
 {
-    const struct job_context *context = job->context;
-    int64_t delay_ms = verdict->wait_ms;
+    if (verdict->wait_ms)
+        return verdict->wait_ms;
+    if (job->trial)
+        return job->context->backoff.max_ms;
+    return backoff_delay_ms(&job->context->backoff, tries, random_unit());
+}
+
+static void put_back(struct job_body *job, const char *outcome, const struct verdict *verdict, int64_t delay_ms,
+                     const char *words)
+{
     struct buf data;
 
-    if (!delay_ms)
-        delay_ms = backoff_delay_ms(&context->backoff, job->attempt, random_unit());
     write_process(
         job, &data,
         (struct process_event){
             .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words});
-    finish_with(job, "retry", verdict->charge, delay_ms, &data);
-    metrics_add(context->metrics, SAMPLE(METRIC_RETRIES), 1);
+    finish_with(job, outcome, verdict->charge, delay_ms, &data);
+    metrics_add(job->context->metrics, SAMPLE(METRIC_RETRIES), 1);
     buf_deinit(&data);
+}
+
+void job_finish_retry(struct job_body *job, const struct verdict *verdict, const char *words)
+{
+    put_back(job, "retry", verdict, choose_delay(job, verdict, job->attempt), words);
+}
+
+void job_finish_defer(struct job_body *job, const struct verdict *verdict)
+{
+    put_back(job, "defer", verdict, choose_delay(job, verdict, job->deferrals + 1), verdict->words);
 }
 
 void job_finish_handback(struct job_body *job, enum charge charge)

@@ -17,6 +17,7 @@
 #include "worker/governor.h"
 #include "worker/job.h"
 #include "worker/lease.h"
+#include "worker/probe.h"
 #include "worker/reaper.h"
 #include "worker/worker_metrics.h"
 
@@ -43,6 +44,7 @@ struct runner {
     struct governor *governor;
     struct audit *audit;
     struct fetch *fetch;
+    struct probe *probe;
     struct lease_keeper *leases;
     struct claim *claim;
     struct reaper *reaper;
@@ -113,6 +115,20 @@ static void on_granted(int granted, int64_t wait_ms, void *arg)
 static void on_settled(void *arg)
 {
     check_drained(arg);
+}
+
+static void on_probed(const struct probe_outcome *outcome, void *arg)
+{
+    struct runner *runner = arg;
+
+    governor_probed(runner->governor, outcome->model, outcome->good, outcome->problem, outcome->why);
+}
+
+static void on_probe(const char *model, void *arg)
+{
+    struct runner *runner = arg;
+
+    probe_start(runner->probe, model);
 }
 
 static void on_claim_stopped(void *arg)
@@ -332,8 +348,10 @@ static bool create_governor(struct runner *runner)
                                                   .calls_max = (int)options->ark_calls_max,
                                                   .images_per_minute = (int)options->ark_images_per_minute,
                                                   .images_per_call = (int)options->ark_max_images,
+                                                  .model = options->ark_model,
                                                   .on_granted = on_granted,
                                                   .on_settled = on_settled,
+                                                  .on_probe = on_probe,
                                                   .arg = runner});
     return runner->governor;
 }
@@ -350,11 +368,17 @@ static bool create_parts(struct runner *runner)
                                                        .first_byte_ms = options->ark_first_byte_timeout_ms,
                                                        .ca_file = options->ark_ca_file,
                                                        .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
+    runner->probe = probe_create(&(struct probe_setup){.fetch = runner->fetch,
+                                                       .url = runner->ark_url,
+                                                       .authorization = runner->authorization,
+                                                       .secret = options->ark_api_key,
+                                                       .on_done = on_probed,
+                                                       .arg = runner});
     runner->commands =
         connect_redis(runner, "arkrelay-worker:commands",
                       (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost, .on_unfit = on_unfit});
     runner->waiter = connect_redis(runner, "arkrelay-worker:wait", (struct redis_events){.on_ready = on_waiter_ready});
-    if (!runner->commands || !create_governor(runner) || !create_durable(runner))
+    if (!runner->probe || !runner->commands || !create_governor(runner) || !create_durable(runner))
         return false;
     runner->leases = lease_keeper_create(&(struct lease_config){
         .loop = loop,
@@ -371,6 +395,7 @@ static bool create_parts(struct runner *runner)
                                                         .prefix = runner->prefix,
                                                         .wake = runner->wake,
                                                         .worker = runner->config.name,
+                                                        .model = options->ark_model,
                                                         .lease_ms = options->lease_ms,
                                                         .max_attempts = (int)options->max_attempts,
                                                         .room = room,
@@ -427,6 +452,7 @@ struct runner *runner_destroy(struct runner *runner)
     claim_destroy(runner->claim);
     lease_keeper_destroy(runner->leases);
     durable_destroy(runner->durable);
+    probe_destroy(runner->probe);
     governor_destroy(runner->governor);
     redis_destroy(runner->paid);
     redis_destroy(runner->waiter);

@@ -4,15 +4,20 @@
 #include <string.h>
 
 #include "worker/ark_answer.h"
+#include "worker/ark_time.h"
+
+#define RESET_MAX_MS (31 * INT64_C(86400000))
 
 /* What a failed call means. */
 enum meaning {
     REFUSED, /* not charged, and would be refused again */
-    FAILED,  /* not charged; another call might do, now */
+    ONCE,    /* not charged; a second call may succeed, a third one would not */
+    AWAY,    /* not charged: the request never left */
     BUSY,    /* not charged; ARK has too much to do */
+    RESETS,  /* not charged; the quota begins again at a time that ARK names */
     DOUBT,   /* perhaps charged */
-    OPAQUE,  /* perhaps charged, and ARK's answer is whole: another call would be answered alike, and may cost as well */
-    LOST,    /* charged, and what was paid for cannot be had */
+    OPAQUE, /* perhaps charged, and ARK's answer is whole: another call would be answered alike, and may cost as well */
+    LOST,   /* charged, and what was paid for cannot be had */
 };
 
 struct finding {
@@ -38,7 +43,7 @@ static const struct {
     { "InputTextRiskDetection",               { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
     { "InputImageRiskDetection",              { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
     { "OutputImageRiskDetection",             { REFUSED, PROBLEM_ARK_CONTENT_REFUSED } },
-    { "ContentSecurityDetectionError",        { FAILED,  PROBLEM_ARK_OVERLOADED } },
+    { "ContentSecurityDetectionError",        { ONCE,    PROBLEM_ARK_OVERLOADED } },
     /* the account */
     { "AuthenticationError",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "InvalidAccountStatus",                 { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
@@ -68,6 +73,17 @@ static const struct {
     { "InternalServiceError",                 { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
 };
 
+/* Codes that mean different things with different words; the first row that fits. The words are compared without regard to case. */
+static const struct {
+    const char *code, *words;
+    struct finding finding;
+} messages[] = {
+    { "QuotaExceeded",    "free trial",                { REFUSED, PROBLEM_ARK_QUOTA_EXCEEDED } },
+    { "QuotaExceeded",    "reset at",                  { RESETS,  PROBLEM_ARK_QUOTA_EXCEEDED } },
+    { "QuotaExceeded",    "exceeded the quota",        { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { "InvalidParameter", "timeout while downloading", { ONCE,    PROBLEM_ARK_INVALID_REQUEST } },
+};
+
 /* For codes that are not listed, and for answers that did not come from ARK. The first row that fits. */
 static const struct {
     int from, to;
@@ -89,16 +105,22 @@ static const struct {
 /* What FINISH is told. */
 static const struct {
     enum charge charge;
-    bool may_retry;
+    enum verdict_action action; /* unless the attempts or the paid calls are used up */
 } meanings[] = {
-    [REFUSED] = { CHARGE_VOID,    false },
-    [FAILED]  = { CHARGE_VOID,    true },
-    [BUSY]    = { CHARGE_VOID,    true },
-    [DOUBT]   = { CHARGE_UNKNOWN, true },
-    [OPAQUE]  = { CHARGE_UNKNOWN, false },
-    [LOST]    = { CHARGE_KNOWN,   false },
+    [REFUSED] = { CHARGE_VOID,    VERDICT_FAIL },
+    [ONCE]    = { CHARGE_VOID,    VERDICT_RETRY },
+    [AWAY]    = { CHARGE_VOID,    VERDICT_DEFER },
+    [BUSY]    = { CHARGE_VOID,    VERDICT_DEFER },
+    [RESETS]  = { CHARGE_VOID,    VERDICT_DEFER },
+    [DOUBT]   = { CHARGE_UNKNOWN, VERDICT_RETRY },
+    [OPAQUE]  = { CHARGE_UNKNOWN, VERDICT_FAIL },
+    [LOST]    = { CHARGE_KNOWN,   VERDICT_FAIL },
 };
 /* clang-format on */
+
+/* What closes the account or the model for all tasks. The task that meets it first fails and says why; the others wait. */
+static const enum problem closing[] = {PROBLEM_ARK_UNAUTHORIZED, PROBLEM_ARK_MODEL_UNAVAILABLE,
+                                       PROBLEM_ARK_QUOTA_EXCEEDED};
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -118,6 +140,17 @@ static const struct finding *find_code(const char *code)
     const struct finding *exact = find_exact(code, strlen(code));
 
     return exact ? exact : find_exact(code, strcspn(code, "."));
+}
+
+static const struct finding *find_error(const struct ark_error *error)
+{
+    size_t len = strcspn(error->code, ".");
+
+    for (size_t i = 0; i < COUNT(messages); i++)
+        if (strlen(messages[i].code) == len && !memcmp(messages[i].code, error->code, len) &&
+            strcasestr(error->message, messages[i].words))
+            return &messages[i].finding;
+    return find_code(error->code);
 }
 
 static const struct finding *find_status(const struct ark_result *ark)
@@ -168,10 +201,10 @@ static struct finding judge_empty(const struct ark_result *ark)
 static struct finding judge(const struct evidence *evidence)
 {
     const struct ark_result *ark = evidence->ark;
-    const struct finding *known = find_code(ark->error.code);
+    const struct finding *known = find_error(&ark->error);
 
     if (evidence->end == FETCH_NEVER_LEFT)
-        return (struct finding){FAILED, PROBLEM_ARK_UNREACHABLE};
+        return (struct finding){AWAY, PROBLEM_ARK_UNREACHABLE};
     known = known ? known : find_status(ark);
     if (known)
         return claims_images(ark) ? opaque : *known;
@@ -182,18 +215,30 @@ static struct finding judge(const struct evidence *evidence)
     return doubt;
 }
 
-static bool may_retry(const struct evidence *evidence, enum meaning meaning)
+bool verdict_is_closing(enum problem problem)
 {
-    if (!meanings[meaning].may_retry || evidence->attempt >= evidence->max_attempts)
-        return false;
-    return meaning != DOUBT || evidence->paid_calls < evidence->max_paid_calls;
+    for (size_t i = 0; i < COUNT(closing); i++)
+        if (closing[i] == problem)
+            return true;
+    return false;
 }
 
-static enum verdict_action choose_action(const struct evidence *evidence, enum meaning meaning)
+static bool may_retry(const struct evidence *evidence, enum meaning meaning)
 {
+    if (evidence->attempt >= evidence->max_attempts)
+        return false;
+    return meaning == ONCE ? evidence->attempt == 1 : evidence->paid_calls < evidence->max_paid_calls;
+}
+
+static enum verdict_action choose_action(const struct evidence *evidence, const struct finding *finding)
+{
+    enum verdict_action action = meanings[finding->meaning].action;
+
     if (evidence->cancelled)
         return VERDICT_CANCELLED;
-    return may_retry(evidence, meaning) ? VERDICT_RETRY : VERDICT_FAIL;
+    if (evidence->closed && finding->meaning == REFUSED && verdict_is_closing(finding->problem))
+        return VERDICT_DEFER;
+    return action == VERDICT_RETRY && !may_retry(evidence, finding->meaning) ? VERDICT_FAIL : action;
 }
 
 /* "InvalidParameter: size ...", or whatever else is known of the reason; "" when nothing is. */
@@ -222,8 +267,19 @@ static void describe(const struct evidence *evidence, struct verdict *out)
         (void)snprintf(count, sizeof(count), "; ARK says that it generated images");
     if (ark->http_status)
         (void)snprintf(status, sizeof(status), " (HTTP %d)", ark->http_status);
-    (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s%s", problem_title(out->problem), *reason ? ": " : "", reason,
-                   count, status);
+    (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s%s", problem_title(out->problem), *reason ? ": " : "",
+                   reason, count, status);
+}
+
+/* A quota that begins again in a while: the task waits until then, for a month at most. */
+static void set_reset(const struct evidence *evidence, struct verdict *out)
+{
+    int64_t until_ms = ark_time_find(evidence->ark->error.message);
+
+    if (until_ms <= evidence->now_ms || until_ms > evidence->now_ms + RESET_MAX_MS)
+        return;
+    out->until_ms = until_ms;
+    out->wait_ms = until_ms - evidence->now_ms;
 }
 
 void verdict_decide(const struct evidence *evidence, struct verdict *out)
@@ -234,22 +290,21 @@ void verdict_decide(const struct evidence *evidence, struct verdict *out)
     if (evidence->ark->images > 0)
         return;
     finding = judge(evidence);
-    out->action = choose_action(evidence, finding.meaning);
+    out->action = choose_action(evidence, &finding);
     out->charge = meanings[finding.meaning].charge;
     out->problem = out->action == VERDICT_CANCELLED ? PROBLEM_CANCELLED : finding.problem;
     out->retryable = problem_retryable(out->problem) && out->charge == CHARGE_VOID;
-    out->pause_all = finding.meaning == BUSY;
     out->wait_ms = evidence->ark->retry_after_ms;
+    if (finding.meaning == RESETS)
+        set_reset(evidence, out);
     describe(evidence, out);
 }
 
 const char *verdict_action_name(enum verdict_action action)
 {
     static const char *const names[] = {
-        [VERDICT_DONE] = "done",
-        [VERDICT_FAIL] = "failed",
-        [VERDICT_RETRY] = "retry",
-        [VERDICT_CANCELLED] = "cancelled",
+        [VERDICT_DONE] = "done",   [VERDICT_FAIL] = "failed",         [VERDICT_RETRY] = "retry",
+        [VERDICT_DEFER] = "defer", [VERDICT_CANCELLED] = "cancelled",
     };
 
     return names[action];

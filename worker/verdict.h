@@ -30,12 +30,15 @@ struct evidence {
     int attempt, max_attempts;      /* this one counts */
     int paid_calls, max_paid_calls; /* this one counts */
     bool cancelled;                 /* the client asked for it */
+    bool closed;                    /* the account or this model was known to be closed when the answer came */
+    int64_t now_ms;                 /* wall clock, for a time that ARK names */
 };
 
 enum verdict_action {
     VERDICT_DONE,  /* there is at least one image */
     VERDICT_FAIL,  /* for good: the `error` event */
-    VERDICT_RETRY, /* after a wait */
+    VERDICT_RETRY, /* after a wait; uses up the attempt */
+    VERDICT_DEFER, /* after a wait; the attempt does not count: the task is not the cause */
     VERDICT_CANCELLED,
 };
 
@@ -52,15 +55,18 @@ struct verdict {
     enum charge charge;
     enum problem problem; /* why; PROBLEM_COUNT when DONE */
     bool retryable;       /* the client may send the same request again: it may succeed, and this call cost nothing */
-    bool pause_all;       /* ARK has too much to do: no worker should start a call for now */
-    int64_t wait_ms;      /* before the retry and for the pause, as ARK asked; 0: it did not, take the own backoff */
+    int64_t wait_ms;      /* before the next try, as ARK asked; 0: it did not, take the own backoff */
+    int64_t until_ms;     /* wall clock: when ARK says that the quota begins again; 0: it does not say */
     char words[VERDICT_WORDS_MAX]; /* for people, with ARK's code and message; "" when DONE */
 };
 
 void verdict_decide(const struct evidence *evidence, struct verdict *out);
 
+/* ARK closes the account, or the model, for all tasks: a wrong key, no balance, a model that is not open, a used-up quota. */
+bool verdict_is_closing(enum problem problem);
+
 const char *
-verdict_action_name(enum verdict_action action); /* "done" "failed" "retry" "cancelled", as FINISH takes it */
+verdict_action_name(enum verdict_action action); /* "done" "failed" "retry" "defer" "cancelled", as FINISH takes it */
 const char *charge_name(enum charge charge);     /* "known" "void" "unknown" "none" */
 
 #endif

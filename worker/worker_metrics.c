@@ -1,6 +1,7 @@
 #include "worker/worker_metrics.h"
 
 #include "common/clock.h"
+#include "worker/account_news.h"
 #include "worker/verdict.h"
 
 #define SECOND INT64_C(1000000) /* in millionths */
@@ -73,7 +74,7 @@ enum ark_outcome ark_outcome(const struct verdict *verdict)
 {
     if (verdict->action == VERDICT_DONE)
         return ARK_DONE;
-    if (verdict->pause_all)
+    if (account_news_of(verdict) == NEWS_BUSY)
         return ARK_BUSY;
     if (verdict->charge == CHARGE_UNKNOWN)
         return ARK_UNKNOWN;

@@ -43,7 +43,7 @@ class Workers(FaultTest):
     def test_two_workers_do_500_tasks_once_each(self):
         with World() as world:
             for _ in range(2):
-                world.worker(WORKER_CONCURRENCY=40, LOG_LEVEL="info")
+                world.worker(WORKER_CONCURRENCY=40, ARK_IMAGES_PER_MINUTE=0, LOG_LEVEL="info")
             self.post_all(world.gateway(LOG_LEVEL="info"), 500, "images=1 latency=5")
             end = world.wait_all_final()
             self.assertEqual(Counter(task.state for task in end.tasks.values()), {"done": 500})

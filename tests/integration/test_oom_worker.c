@@ -429,11 +429,14 @@ static int room(void *arg)
 
 static void on_job(const struct claimed_job *job, void *arg)
 {
+    struct permit permit;
+
     (void)arg;
     assert_string_equal(job->id, ID);
     world.claimed++;
     world.room = 0;
-    governor_release(world.governor);
+    governor_take(world.governor, &permit);
+    governor_release(world.governor, &permit);
 }
 
 /* The task is due in a moment, so that an idle worker waits for it first. */
@@ -456,6 +459,7 @@ static int run_claim(int first, int times)
                                                       .prefix = PREFIX,
                                                       .wake = PREFIX "wake",
                                                       .worker = "w",
+                                                      .model = "m",
                                                       .lease_ms = LEASE_MS,
                                                       .max_attempts = 3,
                                                       .room = room,

@@ -43,6 +43,7 @@ static struct fixture *begin(struct permits *permits, struct redis_world *world)
                                                                   .worker = "w1",
                                                                   .ttl_ms = NEVER_MS,
                                                                   .again_ms = NEVER_MS,
+                                                                  .model = "m",
                                                                   .images_per_call = 1,
                                                                   .on_granted = on_granted,
                                                                   .on_settled = on_settled,

@@ -23,7 +23,7 @@ class Job:
     """A claim's answer, as a worker holds it."""
 
     def __init__(self, answer):
-        id, fence, self.attempt, self.request, self.paid_calls, self.max_paid_calls, epoch, trace = answer
+        id, fence, self.attempt, self.request, self.paid_calls, self.max_paid_calls, epoch, trace, self.deferrals = answer
         self.id, self.fence, self.epoch, self.trace = id.decode(), fence.decode(), int(epoch), trace.decode()
         self.task_id = self.id.partition(".")[2]
         self.wseq = 0

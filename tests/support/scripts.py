@@ -24,7 +24,7 @@ def shared(*names):
 
 
 def body(path):
-    """A script as it is sent: behind what it needs."""
+    """A script as it is sent: after the shared files that it needs."""
     return shared(*needs(path.read_text())) + path.read_text()
 
 

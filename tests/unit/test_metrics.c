@@ -244,21 +244,20 @@ static void what_a_call_came_to(void **state)
         struct verdict verdict;
         enum ark_outcome outcome;
     } cases[] = {
-        {"an image came",                      {.action = VERDICT_DONE, .charge = CHARGE_KNOWN},                    ARK_DONE     },
-        {"a rate limit",                       {.action = VERDICT_RETRY, .charge = CHARGE_VOID, .pause_all = true}, ARK_BUSY     },
-        {"a rate limit for what is cancelled",
-         {.action = VERDICT_CANCELLED, .charge = CHARGE_VOID, .pause_all = true},
-         ARK_BUSY                                                                                                                },
-        {"cut off",                            {.action = VERDICT_RETRY, .charge = CHARGE_UNKNOWN},                 ARK_UNKNOWN  },
-        {"cancelled on the way",               {.action = VERDICT_CANCELLED, .charge = CHARGE_UNKNOWN},             ARK_UNKNOWN  },
-        {"cancelled before it left",           {.action = VERDICT_CANCELLED, .charge = CHARGE_VOID},                ARK_CANCELLED},
+        {"an image came",            {.action = VERDICT_DONE, .charge = CHARGE_KNOWN},            ARK_DONE     },
+        {"a rate limit",
+         {.action = VERDICT_DEFER, .charge = CHARGE_VOID, .problem = PROBLEM_ARK_RATE_LIMITED},
+         ARK_BUSY                                                                                              },
+        {"cut off",                  {.action = VERDICT_RETRY, .charge = CHARGE_UNKNOWN},         ARK_UNKNOWN  },
+        {"cancelled on the way",     {.action = VERDICT_CANCELLED, .charge = CHARGE_UNKNOWN},     ARK_UNKNOWN  },
+        {"cancelled before it left", {.action = VERDICT_CANCELLED, .charge = CHARGE_VOID},        ARK_CANCELLED},
         {"never left",
-         {.action = VERDICT_RETRY, .charge = CHARGE_VOID, .problem = PROBLEM_ARK_UNREACHABLE},
-         ARK_UNREACHABLE                                                                                                         },
+         {.action = VERDICT_DEFER, .charge = CHARGE_VOID, .problem = PROBLEM_ARK_UNREACHABLE},
+         ARK_UNREACHABLE                                                                                       },
         {"refused",
          {.action = VERDICT_FAIL, .charge = CHARGE_VOID, .problem = PROBLEM_ARK_CONTENT_REFUSED},
-         ARK_REFUSED                                                                                                             },
-        {"charged and lost",                   {.action = VERDICT_FAIL, .charge = CHARGE_KNOWN},                    ARK_EMPTY    },
+         ARK_REFUSED                                                                                           },
+        {"charged and lost",         {.action = VERDICT_FAIL, .charge = CHARGE_KNOWN},            ARK_EMPTY    },
     };
 
     (void)state;

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "worker/account_news.h"
 #include "worker/ark_answer.h"
 #include "worker/verdict.h"
 
@@ -26,20 +27,21 @@ static struct verdict decide(enum fetch_end end, const struct ark_result *ark)
 }
 
 static void assert_verdict(const struct verdict *verdict, enum verdict_action action, enum charge charge,
-                           enum problem problem, bool pause_all)
+                           enum problem problem, bool busy)
 {
     assert_string_equal(verdict_action_name(verdict->action), verdict_action_name(action));
     assert_string_equal(charge_name(verdict->charge), charge_name(charge));
     if (problem != PROBLEM_COUNT)
         assert_string_equal(problem_code(verdict->problem), problem_code(problem));
     assert_int_equal(verdict->problem, problem);
-    assert_int_equal(verdict->pause_all, pause_all);
+    assert_int_equal(account_news_of(verdict) == NEWS_BUSY, busy);
 }
 
-/* What comes of a row: action, charge, problem, and whether all workers pause. */
+/* What comes of a row: action, charge, problem, and whether ARK refused for load. */
 #define FAIL(name)  VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_##name, false
 #define RETRY(name) VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_##name, false
-#define PAUSE(name) VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_##name, true
+#define DEFER(name) VERDICT_DEFER, CHARGE_VOID, PROBLEM_ARK_##name, false
+#define BUSY(name)  VERDICT_DEFER, CHARGE_VOID, PROBLEM_ARK_##name, true
 #define LOST        VERDICT_FAIL, CHARGE_KNOWN, PROBLEM_ARK_NO_IMAGES, false
 #define CONTENT     "OutputImageSensitiveContentDetected"
 #define DEEPFAKE    CONTENT ".DeepFake"
@@ -55,7 +57,7 @@ static const struct {
     enum verdict_action action;
     enum charge charge;
     enum problem problem;
-    bool pause_all;
+    bool busy;
 } refusals[] = {
     { "a bad parameter",                   400, "InvalidParameter",                       FAIL(INVALID_REQUEST) },
     { "a bad parameter, by name",          400, "InvalidParameter.UnsupportedParameter",  FAIL(INVALID_REQUEST) },
@@ -82,19 +84,19 @@ static const struct {
     { "a body that is too large",          413, NULL,                                     FAIL(INVALID_REQUEST) },
     { "a 422",                             422, NULL,                                     FAIL(INVALID_REQUEST) },
     { "a redirect",                        307, NULL,                                     FAIL(INVALID_REQUEST) },
-    { "images a minute",                   429, "ModelAccountIpmRateLimitExceeded",       PAUSE(RATE_LIMITED) },
-    { "requests a minute",                 429, "RateLimitExceeded.EndpointRPMExceeded",  PAUSE(RATE_LIMITED) },
-    { "a burst",                           429, "RequestBurstTooFast",                    PAUSE(RATE_LIMITED) },
-    { "too many in flight",                429, "InflightBatchsizeExceeded",              PAUSE(RATE_LIMITED) },
-    { "an overload",                       429, "ServerOverloaded",                       PAUSE(OVERLOADED) },
+    { "images a minute",                   429, "ModelAccountIpmRateLimitExceeded",       BUSY(RATE_LIMITED) },
+    { "requests a minute",                 429, "RateLimitExceeded.EndpointRPMExceeded",  BUSY(RATE_LIMITED) },
+    { "a burst",                           429, "RequestBurstTooFast",                    BUSY(RATE_LIMITED) },
+    { "too many in flight",                429, "InflightBatchsizeExceeded",              BUSY(RATE_LIMITED) },
+    { "an overload",                       429, "ServerOverloaded",                       BUSY(OVERLOADED) },
     { "a quota that is used up",           429, "QuotaExceeded",                          FAIL(QUOTA_EXCEEDED) },
     { "a plan that is used up",            429, "QuotaExceeded.AgentPlanQuotaExceeded",   FAIL(QUOTA_EXCEEDED) },
     { "the user's own cap",                429, "SetLimitExceeded",                       FAIL(QUOTA_EXCEEDED) },
-    { "a 429 with a code not listed",      429, "SomethingNew",                           PAUSE(RATE_LIMITED) },
-    { "a 429 without a body",              429, NULL,                                     PAUSE(RATE_LIMITED) },
-    { "an overload as 503",                503, "ServerOverloaded",                       PAUSE(OVERLOADED) },
-    { "an overload as 500",                500, "ServerOverloaded",                       PAUSE(OVERLOADED) },
-    { "a 503 with ARK's error",            503, "SomethingNew",                           PAUSE(OVERLOADED) },
+    { "a 429 with a code not listed",      429, "SomethingNew",                           BUSY(RATE_LIMITED) },
+    { "a 429 without a body",              429, NULL,                                     BUSY(RATE_LIMITED) },
+    { "an overload as 503",                503, "ServerOverloaded",                       BUSY(OVERLOADED) },
+    { "an overload as 500",                500, "ServerOverloaded",                       BUSY(OVERLOADED) },
+    { "a 503 with ARK's error",            503, "SomethingNew",                           BUSY(OVERLOADED) },
     { "a 503 in HTML",                     503, NULL,                                     IN_DOUBT },
     { "ARK's own failure",                 500, "InternalServiceError",                   IN_DOUBT },
     { "a 500 without a body",              500, NULL,                                     IN_DOUBT },
@@ -105,7 +107,7 @@ static const struct {
     { "a proxy's 499",                     499, NULL,                                     IN_DOUBT },
     { "an error in a stream",              200, "BadRequest",                             FAIL(INVALID_REQUEST) },
     { "refused content in a stream",       200, "OutputImageSensitiveContentDetected",    FAIL(CONTENT_REFUSED) },
-    { "a rate limit in a stream",          200, "ModelAccountIpmRateLimitExceeded",       PAUSE(RATE_LIMITED) },
+    { "a rate limit in a stream",          200, "ModelAccountIpmRateLimitExceeded",       BUSY(RATE_LIMITED) },
     { "ARK's own failure in a stream",     200, "InternalServiceError",                   IN_DOUBT },
     { "an unknown error in a stream",      200, "SomethingNew",                           IN_DOUBT },
 };
@@ -129,7 +131,7 @@ static void judges_refusals(void **state)
         struct verdict verdict = decide(FETCH_ANSWERED, &ark);
 
         print_message("  %s\n", refusals[i].name);
-        assert_verdict(&verdict, refusals[i].action, refusals[i].charge, refusals[i].problem, refusals[i].pause_all);
+        assert_verdict(&verdict, refusals[i].action, refusals[i].charge, refusals[i].problem, refusals[i].busy);
         assert_int_equal(verdict.retryable,
                          problem_retryable(refusals[i].problem) && refusals[i].charge == CHARGE_VOID);
         if (refusals[i].code)
@@ -160,9 +162,9 @@ static const struct {
     enum verdict_action action;
     enum charge charge;
     enum problem problem;
-    bool pause_all;
+    bool busy;
 } empties[] = {
-    { "nobody there",                         FETCH_NEVER_LEFT, 0,   false, NULL, -1, RETRY(UNREACHABLE) },
+    { "nobody there",                         FETCH_NEVER_LEFT, 0,   false, NULL, -1, DEFER(UNREACHABLE) },
     { "no answer",                            FETCH_BROKE,      0,   false, NULL, -1, IN_DOUBT },
     { "a cut after the head",                 FETCH_BROKE,      200, false, NULL, -1, IN_DOUBT },
     { "a cut after a refused slot",           FETCH_BROKE,      200, false, CONTENT, -1, IN_DOUBT },
@@ -192,7 +194,7 @@ static void judges_answers_without_images(void **state)
             (void)snprintf(ark.slot_error.code, sizeof(ark.slot_error.code), "%s", empties[i].slot_code);
         }
         verdict = decide(empties[i].end, &ark);
-        assert_verdict(&verdict, empties[i].action, empties[i].charge, empties[i].problem, empties[i].pause_all);
+        assert_verdict(&verdict, empties[i].action, empties[i].charge, empties[i].problem, empties[i].busy);
     }
 }
 
@@ -205,7 +207,7 @@ static const struct {
     enum verdict_action action;
     enum charge charge;
     enum problem problem;
-    bool pause_all;
+    bool busy;
 } statements[] = {
     { "an image, and no slot",               { .generated = 2 }, NULL, NULL, LOST },
     { "an image in a blank slot",            { .generated = 1, .failed = 2, .blank = 2 }, NULL, NULL, LOST },
@@ -248,8 +250,7 @@ static void calls_free_only_what_ark_says_is_free(void **state)
         if (statements[i].slot_code)
             (void)snprintf(ark.slot_error.code, sizeof(ark.slot_error.code), "%s", statements[i].slot_code);
         verdict = decide(FETCH_ANSWERED, &ark);
-        assert_verdict(&verdict, statements[i].action, statements[i].charge, statements[i].problem,
-                       statements[i].pause_all);
+        assert_verdict(&verdict, statements[i].action, statements[i].charge, statements[i].problem, statements[i].busy);
         assert_true(verdict.charge == CHARGE_VOID || !verdict.retryable);
     }
 }
@@ -335,7 +336,7 @@ static void check_what_never_left_costs_nothing(const struct world *world, const
     if (verdict->charge == CHARGE_VOID)
         assert_true(world->evidence.end == FETCH_NEVER_LEFT || world->ark.has_error || world->ark.completed ||
                     world->ark.http_status >= 300);
-    if (verdict->pause_all)
+    if (account_news_of(verdict) == NEWS_BUSY)
         assert_int_equal(verdict->charge, CHARGE_VOID);
 }
 

@@ -5,7 +5,7 @@
 local id, fence, call, images, lease, data = unpack(ARGV)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'cancel', 'paid_calls', 'max_paid_calls')
+local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'cancel', 'paid_calls', 'max_paid_calls', 'deferrals')
 if h[1] ~= fence or h[2] ~= 'running' then
   return { 'LOST' }
 end
@@ -22,5 +22,7 @@ local at, paid_calls = now(), h[5] + 1
 redis.call('DEL', key('result', id)) -- slots that failed in an earlier call
 redis.call('HSET', task, 'call', call, 'called_at', time_text(at), 'images', images, 'paid_calls', string.format('%d', paid_calls))
 redis.call('ZADD', prefix .. 'leased', 'GT', time_text(at + lease), id)
-log(id, 'process', data)
+if tells_deferral(tonumber(h[7] or 0)) then
+  log(id, 'process', data)
+end
 return { 'OK', paid_calls }

@@ -1,93 +1,219 @@
--- GOVERN (worker): the ARK account's limits, one for all workers. KEYS[1] is the account's prefix "arkrelay:{account}:".
--- A worker tells what it holds and asks for permits; a permit is the right to have one more call in flight.
--- ARGV worker ttl_ms held want images calls_max images_per_minute spent event pause_ms
---   held: calls that it has in flight now; want: permits more; images: what each may bring
+-- GOVERN (worker): the ARK account's limits and its circuit breaker, for all workers. KEYS[1] is the account's prefix "arkrelay:{account}:".
+-- A worker reports what its calls came to and asks for permits; a permit is the right to have one more call in flight.
+-- ARGV worker ttl_ms want images model calls_max images_per_minute settled, then `settled` times: second model images
+--      then per model with news, and for the account, whose name is "": name held ok ok_ms refused pause_ms run closing code why until_ms probe
+--   want: permits more; images, model: what each is booked as until its task is known
 --   calls_max, images_per_minute: 0 for none
---   spent: images above (or below) what earlier permits reckoned with
---   event: "" | refused (ARK has too much to do: all pause, fewer calls) | ok (a call that ARK took)
--- -> granted wait_ms limit        wait_ms: when to ask again after no permit; limit: calls in flight for all, 0 for none
--- needs: base
-local worker, ttl, held, want, images, calls_max, per_minute, spent, event, pause = unpack(ARGV)
-local governor, holders, seen = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen'
+--   second model images: images above (or below) what was booked for a call that began in that second
+--   held: calls of the model in flight now, permits without a task included; see shared/limiter.lua and shared/breaker.lua for the rest
+-- -> granted wait_ms limit second, then per model that is not free of restrictions, and for the account: name state code calls wait_ms probe
+--    wait_ms: when to ask again after no permit; limit: calls in flight for all, 0 for none; second: of the bookings
+--    state: limited | open | probing | half_open; calls: of this model may begin; probe: 1 if this worker is to probe
+-- needs: base minute limiter breaker
+local worker, ttl, want, images, model, calls_max, per_minute = unpack(ARGV, 1, 7)
+local governor, holders, seen, minute = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen', prefix .. 'minute'
+local SCOPES_MAX, FORGOTTEN_MS = 32, 600000
+local TEXTS = { state = true, code = true, why = true }
 local at = now()
-held, want, images, calls_max, per_minute = tonumber(held), tonumber(want), tonumber(images), tonumber(calls_max),
-  tonumber(per_minute)
-local g = {}
-for i, v in ipairs(redis.call('HMGET', governor, 'tokens', 'filled_at', 'paused_until', 'limit', 'shrunk_at')) do
-  g[i] = tonumber(v)
+local second = math.floor(at / 1000)
+want, images, calls_max, per_minute = tonumber(want), tonumber(images), tonumber(calls_max), tonumber(per_minute)
+
+-- The books: the account's fields, and those of models as `<model> <field>`.
+local books, written = { [''] = {} }, {}
+local known = 0
+local flat = redis.call('HGETALL', governor)
+for i = 1, #flat, 2 do
+  local of, field = flat[i]:match('^(.-) ?([%l_]+)$')
+  if not books[of] then
+    books[of], known = {}, known + 1
+  end
+  books[of][field] = TEXTS[field] and flat[i + 1] or tonumber(flat[i + 1])
+  written[flat[i]] = flat[i + 1]
 end
-local tokens, filled_at, paused_until, limit, shrunk_at = g[1] or per_minute, g[2] or at, g[3] or 0, g[4], g[5] or 0
+local account = books['']
 despite_full_memory()
 
--- What lost workers held is free again.
-for _, lost in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', at)) do
-  redis.call('ZREM', seen, lost)
-  redis.call('HDEL', holders, lost)
+-- Permits: what lost workers held is free again.
+local lost = {}
+for _, name in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', at)) do
+  lost[name] = name ~= worker
+  redis.call('ZREM', seen, name)
 end
-local in_flight = held
+local in_flight, of_model, mine = 0, {}, {}
 local all = redis.call('HGETALL', holders)
 for i = 1, #all, 2 do
-  if all[i] ~= worker then
-    in_flight = in_flight + tonumber(all[i + 1])
+  local holder, of = all[i]:match('^(.*)\t(.*)$')
+  if lost[holder] then
+    redis.call('HDEL', holders, all[i])
+  else
+    local held = tonumber(all[i + 1])
+    in_flight, of_model[of] = in_flight + held, (of_model[of] or 0) + held
+    if holder == worker then
+      mine[of] = held
+    end
   end
 end
 
--- Additive increase, multiplicative decrease: a refusal halves the calls in flight (once per second, since one burst is one
--- piece of news), each call that went well adds its share of one more. After a while without a refusal the limit is forgotten:
--- a single one on an idle account would else hold up the next rush for many rounds of calls.
-local QUIET_MS = 300000
-if limit and at - shrunk_at > QUIET_MS then
-  limit = nil
+-- Images: the minute, and what calls brought more or less than booked.
+if account.swept ~= second then
+  account.used, account.now_used, account.swept = minute_sweep(minute, second), 0, second
 end
-if event == 'refused' then
-  if math.abs(at - shrunk_at) >= 1000 then
-    limit = math.max(1, math.floor((math.min(in_flight, limit or in_flight) + 1) / 2))
-    shrunk_at = at
+local settled = tonumber(ARGV[8])
+for i = 9, 6 + 3 * settled, 3 do
+  local booked_at, count = tonumber(ARGV[i]), tonumber(ARGV[i + 2])
+  minute_add(minute, booked_at, ARGV[i + 1], count)
+  if booked_at >= second - MINUTE_S then
+    account.used = account.used + count
   end
-  paused_until = math.max(paused_until, at + pause)
-elseif event == 'ok' and limit then
-  limit = limit + 1 / limit
+  if booked_at == second then
+    account.now_used = account.now_used + count
+  end
 end
-if limit and (calls_max > 0 and limit >= calls_max or limit >= 20000) then
-  limit = nil
+local fields
+local function used_by(name)
+  return function(ms)
+    fields = fields or redis.call('HGETALL', minute)
+    return minute_sum(fields, math.floor((at - ms) / 1000) + 1, name)
+  end
 end
-local most = limit and math.floor(limit) or calls_max
 
--- What is given back has run over where the bucket is full; a debt has not. A clock that went back fills nothing.
-tokens = math.min(per_minute, tokens + math.max(0, at - filled_at) * per_minute / 60000)
-tokens = math.min(per_minute, tokens - spent)
+-- What the worker's calls came to.
+local reported = {}
+local function note(name, row)
+  local held, ok, ok_ms, refused, pause_ms, run, closing, code, why, until_ms, probe = unpack(row)
+  local book, before = books[name], of_model[name] or 0
+  held, ok, refused, run, pause_ms = tonumber(held), tonumber(ok), tonumber(refused), tonumber(run), tonumber(pause_ms)
+  if not book and (refused > 0 or run > 0 or pause_ms > 0) and known < SCOPES_MAX then
+    book, known = {}, known + 1
+    books[name] = book
+  end
+  reported[name] = true
+  if book then
+    if name ~= '' then
+      limiter_report(book, { at = at, held = before, ok = ok, ok_ms = tonumber(ok_ms), refused = refused, pause_ms = pause_ms,
+        images = images, used = used_by(name) })
+    end
+    if ok > 0 or run > 0 or probe ~= '' then
+      breaker_report(book, at, { ok = ok, run = run, closing = closing == '1', code = code, why = why, probe = probe,
+        until_at = until_ms ~= '0' and tonumber(until_ms) or nil })
+    end
+  end
+  if name ~= '' then
+    in_flight, of_model[name] = in_flight + held - (mine[name] or 0), before + held - (mine[name] or 0)
+    mine[name] = held
+  end
+end
+for i = 9 + 3 * settled, #ARGV, 12 do
+  note(ARGV[i], { unpack(ARGV, i + 1, i + 11) })
+end
+
+for name, book in pairs(books) do -- time passes for the others too
+  if book.limit and name ~= '' and not reported[name] then
+    limiter_report(book, { at = at, held = of_model[name] or 0, ok = 0, ok_ms = 0, refused = 0, pause_ms = 0 })
+  end
+end
+
+-- What may begin: of each restricted model, and in all.
+local answer = {}
+local function restrict(name, book)
+  local calls, wait, probe = breaker_room(book, at, want)
+  if name ~= '' then
+    local room, pause = limiter_room(book, at, of_model[name] or 0, images, used_by(name))
+    if room < calls then
+      calls, wait = room, pause
+    end
+  end
+  if book.state or calls < math.huge then
+    local shown = math.min(calls, want)
+    for _, value in ipairs({ name, book.state or 'limited', book.code or '', shown, math.ceil(wait), probe and 1 or 0 }) do
+      answer[#answer + 1] = value
+    end
+  end
+  return calls, wait
+end
 
 local granted, wait = want, 0
-if paused_until > at then
-  granted, wait = 0, paused_until - at
+local limit = calls_max
+for name, book in pairs(books) do
+  local calls, pause = restrict(name, book)
+  if name == '' and calls < granted then
+    granted, wait = calls, pause
+  elseif name == model and book.limit then
+    limit = math.floor(book.limit)
+  end
 end
-if most > 0 and granted > most - in_flight then
-  granted = math.max(0, most - in_flight)
+if calls_max > 0 and granted > calls_max - in_flight then
+  granted = math.max(0, calls_max - in_flight)
   wait = granted > 0 and 0 or math.max(wait, 200)
 end
-if per_minute > 0 and granted > 0 and granted * images > tokens then
-  granted = math.max(0, math.floor(tokens / images))
-  -- A full bucket serves a call that may bring more than the bucket holds; the debt is paid before the next one.
-  if granted == 0 and tokens >= per_minute then
-    granted = 1
+if per_minute > 0 and granted > 0 then
+  local room = minute_room(per_minute, account.used, account.now_used, at < (account.paced_until or 0), images)
+  if account.used <= 0 and images > per_minute then
+    room = images -- an idle account takes one call that may bring more than a minute's images
   end
-  local full_ms = math.ceil((math.min(images, per_minute) - tokens) * 60000 / per_minute)
-  wait = granted > 0 and 0 or math.min(full_ms, 1000) -- others may give back what they did not need
+  if granted * images > room then
+    granted = math.max(0, math.floor(room / images))
+    if account.used + images > per_minute then
+      account.paced_until = at + 1000 * MINUTE_S
+    end
+    wait = granted > 0 and 0 or 1000 - at % 1000
+  end
 end
-if per_minute > 0 then
-  redis.call('HSET', governor, 'tokens', string.format('%.9f', tokens - granted * images), 'filled_at', at)
+if granted > 0 then
+  minute_add(minute, second, model, granted * images)
+  account.used, account.now_used = account.used + granted * images, account.now_used + granted * images
+  in_flight, mine[model] = in_flight + granted, (mine[model] or 0) + granted
 end
-redis.call('HSET', governor, 'paused_until', paused_until, 'shrunk_at', shrunk_at, 'calls', in_flight + granted)
-if limit then
-  redis.call('HSET', governor, 'limit', string.format('%.6f', limit))
-else
-  redis.call('HDEL', governor, 'limit')
+account.calls = in_flight
+account.tokens = per_minute > 0 and per_minute - account.used or nil
+account.limit = limit ~= calls_max and limit or nil
+
+-- What is not worth remembering is forgotten.
+for name, book in pairs(books) do
+  if name ~= '' then
+    if limiter_is_quiet(book, at) and (book.paused_until or 0) <= at then
+      limiter_forget(book)
+    end
+    if book.state and at - (book.probe_at or book.trial_until or at) > FORGOTTEN_MS then
+      breaker_close(book)
+    end
+  end
 end
-if held + granted > 0 then
-  redis.call('HSET', holders, worker, held + granted)
+
+local set, gone = {}, {}
+for name, book in pairs(books) do
+  for field, value in pairs(book) do
+    local full = name == '' and field or name .. ' ' .. field
+    local text = TEXTS[field] and value or string.format(value % 1 == 0 and '%.0f' or '%.6f', value)
+    if written[full] ~= text then
+      set[#set + 1], set[#set + 2] = full, text
+    end
+    written[full] = nil
+  end
+end
+for full in pairs(written) do
+  gone[#gone + 1] = full
+end
+if #set > 0 then
+  redis.call('HSET', governor, unpack(set))
+end
+if #gone > 0 then
+  redis.call('HDEL', governor, unpack(gone))
+end
+
+local live, holds = {}, 0
+for of, held in pairs(mine) do
+  if held > 0 then
+    live[#live + 1], live[#live + 2] = worker .. '\t' .. of, held
+    holds = holds + held
+  else
+    redis.call('HDEL', holders, worker .. '\t' .. of)
+  end
+end
+if holds > 0 then
+  redis.call('HSET', holders, unpack(live))
   redis.call('ZADD', seen, at + ttl, worker)
 else
-  redis.call('HDEL', holders, worker)
   redis.call('ZREM', seen, worker)
 end
-return { granted, wait, most }
+return { granted, math.ceil(wait), limit, second, unpack(answer) }
