@@ -193,7 +193,9 @@ export class View {
     }
     rows.push(['fact_charged', this.t(`charged_${o.charged}`)]);
     rows.push(['fact_calls', (o.paid_calls ? this.count('calls', o.paid_calls) : this.t('calls_zero')) +
-      (o.attempts > 1 ? this.t('attempts', { n: o.attempts }) : '')]);
+      (o.unknown_calls ? this.t('calls_unknown', { n: o.unknown_calls }) : '') +
+      (o.attempts > 1 ? this.t('attempts', { n: o.attempts }) : '') +
+      (o.earlier_paid_calls ? this.t('calls_earlier', { n: o.earlier_paid_calls }) : '')]);
     if (o.usage?.generated_images !== undefined) {
       const { generated_images: images, total_tokens: tokens = '?' } = o.usage;
       rows.push(['fact_tokens', this.count('tokens', images, { images, tokens })]);
