@@ -117,6 +117,8 @@ static void on_data(const char *bytes, size_t len, void *arg)
                          err == ERR_TOO_LONG ? "ARK's answer is longer than ARK_ANSWER_MAX" : err_text(err));
     else if (ark_answer_finished(job->answer))
         job_call_hang_up(job, FETCH_ANSWERED, "");
+    else if (ark_answer_settled(job->answer))
+        fetch_end_within(job->call, job->context->ark_end_ms);
 }
 
 static void on_done(const struct fetch_outcome *outcome, void *arg)
@@ -127,6 +129,7 @@ static void on_done(const struct fetch_outcome *outcome, void *arg)
 static int start_fetch(struct job_body *job)
 {
     const struct job_context *context = job->context;
+    int64_t more_ms = (job->request.images - 1) * context->ark_timeout_per_image_ms;
     char call_header[HEADER_SIZE];
     const char *const headers[] = {context->authorization, "Content-Type: application/json",
                                    job->request.stream ? "Accept: text/event-stream" : "Accept: application/json",
@@ -136,7 +139,9 @@ static int start_fetch(struct job_body *job)
         .headers = headers,
         .body = job->request.body,
         .body_len = job->request.len,
-        .total_ms = context->ark_timeout_ms + (job->request.images - 1) * context->ark_timeout_per_image_ms,
+ /* Without a stream the head comes with the last image. */
+        .first_byte_ms = context->ark_first_byte_ms + (job->request.stream ? 0 : more_ms),
+        .total_ms = context->ark_timeout_ms + more_ms,
         .answer_max = context->ark_answer_max,
         .events = {.on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = job},
     };
