@@ -133,9 +133,8 @@ void job_tell_missing(struct job_body *job, const struct ark_result *ark)
     for (int i = 0; i < ark->expected && gap.most > 0; i++)
         if (!ark->seen[i]) {
             gap.most--;
-            tell_slot(job,
-                      (struct process_event){
-                          .stage = STAGE_IMAGE_FAILED, .index = i, .code = gap.code, .message = gap.message});
+            tell_slot(job, (struct process_event){
+                               .stage = STAGE_IMAGE_FAILED, .index = i, .code = gap.code, .message = gap.message});
         }
 }
 

@@ -11,8 +11,8 @@ enum meaning {
     FAILED,  /* not charged; another call might do, now */
     BUSY,    /* not charged; ARK has too much to do */
     DOUBT,   /* perhaps charged */
-    OPAQUE,  /* perhaps charged, and ARK's answer is whole: another call would be answered alike, and may cost as well */
-    LOST,    /* charged, and what was paid for cannot be had */
+    OPAQUE, /* perhaps charged, and ARK's answer is whole: another call would be answered alike, and may cost as well */
+    LOST,   /* charged, and what was paid for cannot be had */
 };
 
 struct finding {
@@ -222,8 +222,8 @@ static void describe(const struct evidence *evidence, struct verdict *out)
         (void)snprintf(count, sizeof(count), "; ARK says that it generated images");
     if (ark->http_status)
         (void)snprintf(status, sizeof(status), " (HTTP %d)", ark->http_status);
-    (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s%s", problem_title(out->problem), *reason ? ": " : "", reason,
-                   count, status);
+    (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s%s", problem_title(out->problem), *reason ? ": " : "",
+                   reason, count, status);
 }
 
 void verdict_decide(const struct evidence *evidence, struct verdict *out)
