@@ -26,6 +26,8 @@ struct ark_answer {
     char broke[160];
 };
 
+const struct ark_result ark_result_none = {.generated = -1, .broke = "out of memory"};
+
 struct ark_answer *ark_answer_create(const struct ark_answer_setup *setup)
 {
     struct ark_answer *answer = calloc(1, sizeof(*answer));

@@ -74,6 +74,9 @@ struct ark_result {
     int64_t retry_after_ms;              /* 0: not given */
 };
 
+/* The result of a call for whose answer there is no memory. */
+extern const struct ark_result ark_result_none;
+
 struct ark_answer_setup {
     int expected;         /* ark_request.images */
     size_t max_bytes;     /* of the whole body */

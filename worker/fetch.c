@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,8 +41,8 @@ struct fetch_call {
     enum call_state state;
     CURL *easy;
     struct post post;
-    struct event *timer; /* until the first byte, later until the end that is awaited */
-    bool is_ending;      /* the latter */
+    struct event timer; /* until the first byte, later until the end that is awaited */
+    bool is_ending;     /* the latter */
     int64_t started_ms;
     size_t received, answer_max;
     struct fetch_events events;
@@ -82,15 +83,13 @@ static void free_call(struct fetch_call *call)
     else
         easy_pool_drop(call->fetch->handles, call->easy);
     post_deinit(&call->post);
-    if (call->timer)
-        event_free(call->timer);
     free(call);
 }
 
 /* Outside of libcurl only: takes the call from it. */
 static void land(struct fetch_call *call)
 {
-    event_del(call->timer);
+    event_del(&call->timer);
     curl_loop_remove(call->fetch->curl, call->easy);
 }
 
@@ -188,7 +187,7 @@ static void start_timer(struct fetch_call *call, int64_t ms)
 {
     struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
-    evtimer_add(call->timer, &tv);
+    evtimer_add(&call->timer, &tv);
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -288,7 +287,7 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
         return 0;
     if (call->head_given)
         return len;
-    event_del(call->timer);
+    event_del(&call->timer);
     take_header(line, len, "Content-Type", call->content_type, sizeof(call->content_type));
     add_header(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
     take_header(line, len, "X-Request-Id", call->request_id, sizeof(call->request_id));
@@ -338,8 +337,8 @@ static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_re
     call->answer_max = request->answer_max;
     call->started_ms = clock_monotonic_ms();
     call->easy = easy_pool_take(fetch->handles);
-    call->timer = evtimer_new(loop_base(fetch->setup.loop), on_timer, call);
-    if (!call->easy || !call->timer || post_prepare(&call->post, call->easy, &fetch->setup, request)) {
+    evtimer_assign(&call->timer, loop_base(fetch->setup.loop), on_timer, call);
+    if (!call->easy || post_prepare(&call->post, call->easy, &fetch->setup, request)) {
         free_call(call);
         return NULL;
     }
@@ -369,7 +368,7 @@ void fetch_cancel(struct fetch_call *call)
 {
     if (call->state == ENDING || call->state == LEAVING)
         return; /* from inside of its own callback */
-    event_del(call->timer);
+    event_del(&call->timer);
     call->fetch->count--;
     move(call, LEAVING);
     event_active(call->fetch->turn, 0, 0);

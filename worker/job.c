@@ -219,7 +219,7 @@ struct job *job_destroy(struct job *base)
     if (job->call)
         fetch_cancel(job->call);
     lease_remove(job->context->leases, &job->job.lease);
-    if (!job->answer)
+    if (!job->called_ms)
         job_reckon(job, 0); /* it never came to a call */
     governor_release(job->context->governor);
     report_destroy(job->report);

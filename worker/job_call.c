@@ -65,10 +65,32 @@ static void act_on(struct job_body *job, const struct verdict *verdict, const st
     }
 }
 
+/* False when out of memory. */
+static bool have_answer(struct job_body *job)
+{
+    const struct ark_answer_setup setup = {
+        .expected = job->request.images,
+        .max_bytes = job->context->ark_answer_max,
+        .max_line = job->context->ark_answer_max,
+        .secret = job->context->ark_key,
+        .on_slot = job_on_slot,
+        .arg = job,
+    };
+
+    if (!job->answer)
+        job->answer = ark_answer_create(&setup);
+    return job->answer;
+}
+
+static const struct ark_result *end_answer(struct job_body *job, const char *broke)
+{
+    return have_answer(job) ? ark_answer_end(job->answer, broke) : &ark_result_none;
+}
+
 /* The call is over, one way or the other; its token is gone. */
 static void conclude(struct job_body *job, enum fetch_end end, const char *words)
 {
-    const struct ark_result *ark = ark_answer_end(job->answer, end == FETCH_ANSWERED ? NULL : words);
+    const struct ark_result *ark = end_answer(job, end == FETCH_ANSWERED ? NULL : words);
     const struct evidence evidence = {
         .end = end,
         .words = words,
@@ -100,6 +122,10 @@ static void on_head(const struct fetch_head *head, void *arg)
 {
     struct job_body *job = arg;
 
+    if (!have_answer(job)) {
+        job_call_hang_up(job, FETCH_BROKE, err_text(ERR_NO_MEMORY));
+        return;
+    }
     ark_answer_head(job->answer, &(struct ark_head){.status = head->status,
                                                     .content_type = head->content_type,
                                                     .retry_after = head->retry_after,
@@ -156,23 +182,10 @@ static int start_fetch(struct job_body *job)
 
 void job_call_start(struct job_body *job)
 {
-    const struct ark_answer_setup setup = {
-        .expected = job->request.images,
-        .max_bytes = job->context->ark_answer_max,
-        .max_line = job->context->ark_answer_max,
-        .secret = job->context->ark_key,
-        .on_slot = job_on_slot,
-        .arg = job,
-    };
     int err;
 
     job_enter(job, JOB_CALLING, "the paid call is open");
     job->called_ms = clock_monotonic_ms();
-    job->answer = ark_answer_create(&setup);
-    if (!job->answer) {
-        job_finish_handback(job, CHARGE_VOID);
-        return;
-    }
     err = start_fetch(job);
     if (err)
         conclude(job, FETCH_NEVER_LEFT, err_text(err));

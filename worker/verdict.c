@@ -11,8 +11,8 @@ enum meaning {
     FAILED,  /* not charged; another call might do, now */
     BUSY,    /* not charged; ARK has too much to do */
     DOUBT,   /* perhaps charged */
-    OPAQUE, /* perhaps charged, and ARK's answer is whole: another call would be answered alike, and may cost as well */
-    LOST,   /* charged, and what was paid for cannot be had */
+    OPAQUE,  /* perhaps charged; the answer is whole, so another call would get the same, and may cost as well */
+    LOST,    /* charged, and what was paid for cannot be had */
 };
 
 struct finding {
