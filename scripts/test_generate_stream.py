@@ -135,7 +135,8 @@ class Client:
 def describe(data):
     """What an event says: the rest of its line, then a line for each picture and each failure."""
     words = [data[key] for key in ("stage", "message", "error") if data.get(key)]
-    words += [f"{key}={data[key]}" for key in ("position", "eta_ms", "attempt", "delay_ms", "code", "retryable", "paid_calls", "charged")
+    words += [f"{key}={data[key]}" for key in ("position", "eta_ms", "attempt", "delay_ms", "code", "retryable", "paid_calls", "unknown_calls",
+                                                "charged")
               if data.get(key) is not None]
     pictures = list(data.get("generated_images") or [])
     if isinstance(data.get("image"), dict):

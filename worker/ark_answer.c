@@ -26,6 +26,8 @@ struct ark_answer {
     char broke[160];
 };
 
+const struct ark_result ark_result_none = {.generated = -1, .broke = "out of memory"};
+
 struct ark_answer *ark_answer_create(const struct ark_answer_setup *setup)
 {
     struct ark_answer *answer = calloc(1, sizeof(*answer));
@@ -53,25 +55,59 @@ struct ark_answer *ark_answer_destroy(struct ark_answer *answer)
     return NULL;
 }
 
-static int64_t until_date_ms(const char *text, int64_t now_ms)
+/* The three forms of RFC 9110 5.6.7. False: it is no date. */
+static bool read_date(const char *text, int64_t now_ms, int64_t *wait_ms)
 {
-    struct tm tm = {0};
-    const char *end = strptime(text, "%a, %d %b %Y %H:%M:%S GMT", &tm);
+    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
+                                        "%a %b %d %H:%M:%S %Y"};
 
-    return end ? (int64_t)timegm(&tm) * 1000 - now_ms : 0;
+    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+        struct tm tm = {0};
+
+        if (!strptime(text, forms[i], &tm))
+            continue;
+        *wait_ms = (int64_t)timegm(&tm) * 1000 - now_ms;
+        return true;
+    }
+    return false;
 }
 
-static int64_t parse_retry_after(const char *text, int64_t now_ms)
+/* A number of seconds; a fraction counts as a whole one. */
+static bool read_seconds(const char *text, int64_t *wait_ms)
 {
-    int64_t ms = 0;
+    size_t digits = strspn(text, "0123456789"), rest = digits;
+    bool has_fraction = false;
+    int64_t seconds = 0;
 
-    if (*text < '0' || *text > '9')
-        ms = until_date_ms(text, now_ms);
-    for (; *text >= '0' && *text <= '9' && ms < ARK_RETRY_AFTER_MAX_MS; text++)
-        ms = ms * 10 + (*text - '0') * INT64_C(1000);
-    if (ms < 0)
-        return 0;
-    return ms < ARK_RETRY_AFTER_MAX_MS ? ms : ARK_RETRY_AFTER_MAX_MS;
+    for (size_t i = 0; i < digits && seconds < ARK_RETRY_AFTER_MAX_MS; i++)
+        seconds = seconds * 10 + (text[i] - '0');
+    if (digits && text[rest] == '.') {
+        has_fraction = text[rest + 1 + strspn(text + rest + 1, "0")];
+        rest += 1 + strspn(text + rest + 1, "0123456789");
+    }
+    rest += strspn(text + rest, " \t");
+    if (!digits || text[rest])
+        return false;
+    *wait_ms = (seconds + has_fraction) * 1000;
+    return true;
+}
+
+/* Several values, one per line, or numbers with commas between them: the longest counts. What cannot be read, or has passed, says at
+ * least that ARK wants some time. */
+static int64_t parse_retry_after(const char *values, int64_t now_ms)
+{
+    char copy[160], *rest, *line, *part;
+    int64_t longest = ARK_RETRY_AFTER_MIN_MS, wait_ms;
+
+    ark_copy_text(copy, sizeof(copy), values);
+    for (line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+        if (read_date(line, now_ms, &wait_ms) && wait_ms > longest)
+            longest = wait_ms;
+        while ((part = strsep(&line, ",")))
+            if (read_seconds(part + strspn(part, " \t"), &wait_ms) && wait_ms > longest)
+                longest = wait_ms;
+    }
+    return longest < ARK_RETRY_AFTER_MAX_MS ? longest : ARK_RETRY_AFTER_MAX_MS;
 }
 
 void ark_answer_head(struct ark_answer *answer, const struct ark_head *head)

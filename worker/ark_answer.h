@@ -26,7 +26,8 @@ enum {
     ARK_PARAM_MAX = 64,
     ARK_USAGE_MAX = 512,
     ARK_REQUEST_ID_MAX = 96,
-    ARK_RETRY_AFTER_MAX_MS = 60000, /* a longer Retry-After counts as this */
+    ARK_RETRY_AFTER_MIN_MS = 500,   /* a shorter Retry-After counts as this, and so does one that cannot be read */
+    ARK_RETRY_AFTER_MAX_MS = 60000, /* a longer one counts as this */
 };
 
 /* One finished slot: an image, or why there is none. Valid during the callback only. */
@@ -45,7 +46,8 @@ typedef void ark_slot_fn(const struct ark_slot *slot, void *arg);
 /* The code of a slot that failed although ARK gave no error for it. */
 #define ARK_NO_IMAGE "NoImage"
 
-struct ark_error { /* texts are cut at their room, never inside a UTF-8 sequence; a message that was cut ends with an ellipsis */
+struct
+    ark_error { /* texts are cut at their room, never inside a UTF-8 sequence; a message that was cut ends with an ellipsis */
     char code[ARK_CODE_MAX];
     char message[ARK_MESSAGE_MAX];
     char param[ARK_PARAM_MAX];
@@ -58,10 +60,10 @@ struct ark_result {
     int promised; /* of the blank slots, those that ARK reported as a success */
     bool seen[ARK_SLOTS_MAX]; /* the slots that are among images or failed */
     int expected;             /* as the caller said */
-    int generated;     /* usage.generated_images: what ARK charges; -1: it did not say. At most ARK_SLOTS_MAX */
-    bool has_tokens;   /* usage counts tokens of generated images */
-    bool stopped;      /* an internal error has ended the group: ARK tries no further slot */
-    bool is_job;       /* the answer looks like that of an asynchronous API: a job may be running */
+    int generated;            /* usage.generated_images: what ARK charges; -1: it did not say. At most ARK_SLOTS_MAX */
+    bool has_tokens;          /* usage counts tokens of generated images */
+    bool stopped;             /* an internal error has ended the group: ARK tries no further slot */
+    bool is_job;              /* the answer looks like that of an asynchronous API: a job may be running */
     bool completed;    /* whole. A stream: after `completed`, [DONE], an error for all of it, or every expected slot */
     bool has_error;    /* ARK's own error envelope came, for the request as a whole */
     const char *broke; /* why the answer is not whole, in words; NULL when completed */
@@ -71,6 +73,9 @@ struct ark_result {
     char request_id[ARK_REQUEST_ID_MAX]; /* x-request-id; "" where there is none */
     int64_t retry_after_ms;              /* 0: not given */
 };
+
+/* The result of a call for whose answer there is no memory. */
+extern const struct ark_result ark_result_none;
 
 struct ark_answer_setup {
     int expected;         /* ark_request.images */
@@ -85,7 +90,7 @@ struct ark_answer_setup {
 struct ark_head {
     int status;
     const char *content_type;
-    const char *retry_after; /* seconds or an HTTP date */
+    const char *retry_after; /* seconds or an HTTP date; several, one per line */
     const char *request_id;
     int64_t now_ms; /* wall clock, for the date */
 };

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/json_text.h"
 #include "common/sha256.h"
 #include "worker/redact.h"
 
@@ -29,6 +30,19 @@ void ark_copy_message(char *out, size_t size, const char *text)
     ark_copy_text(out, room, text);
     if (strlen(text) >= room)
         memcpy(out + strlen(out), ellipsis, sizeof(ellipsis));
+}
+
+json_t *ark_collect_read(struct ark_collect *collect, const char *text, size_t len, size_t flags)
+{
+    static const size_t lenient[] = {0, JSON_DECODE_INT_AS_REAL | JSON_ALLOW_NUL};
+    json_t *json = NULL;
+    int err = ERR_SYNTAX;
+
+    for (size_t i = 0; err == ERR_SYNTAX && i < sizeof(lenient) / sizeof(lenient[0]); i++)
+        err = json_text_read(text, len, flags | lenient[i], &json, NULL);
+    if (err == ERR_NO_MEMORY)
+        collect->err = err;
+    return json;
 }
 
 /* "" where there is no such text. */
@@ -235,8 +249,7 @@ static bool ends_group(const struct ark_error *error)
 static void give_failure(struct ark_collect *collect, struct ark_slot slot, enum ark_slot_kind kind, const json_t *item)
 {
     struct ark_result *result = &collect->result;
-    struct ark_error error = {.code = ARK_NO_IMAGE,
-                              .message = "ARK sent neither an image nor an error for this slot."};
+    struct ark_error error = {.code = ARK_NO_IMAGE, .message = "ARK sent neither an image nor an error for this slot."};
     bool is_explained = read_error(collect, json_object_get(item, "error"), &error);
     bool ends = ends_group(&error) && !result->stopped;
 

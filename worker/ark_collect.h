@@ -18,13 +18,17 @@
 struct ark_collect {
     struct ark_result result;
     uint64_t links[ARK_SLOTS_MAX]; /* a hash of each image that was given on */
-    ark_slot_fn *on_slot; /* may be NULL */
+    ark_slot_fn *on_slot;          /* may be NULL */
     void *arg;
     const char *secret; /* as ark_answer_setup has it */
     int err;            /* the first failure to keep what came: ERR_NO_MEMORY */
 };
 
 enum { ARK_NEXT_INDEX = -1 };
+
+/* The JSON in `text`; numbers past 64 bits and NUL in texts, which jansson refuses, do not make it unreadable. NULL: it is
+ * none, or memory is lacking, which `err` says then. flags: jansson's. */
+json_t *ark_collect_read(struct ark_collect *collect, const char *text, size_t len, size_t flags);
 
 /* What ARK calls a slot, beside what is in it. */
 enum ark_slot_kind { ARK_SLOT_PLAIN, ARK_SLOT_SUCCEEDED, ARK_SLOT_FAILED };

@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "common/json_text.h"
 #include "worker/ark_collect.h"
 
 /* Walks over the front part of a document and finds the objects in its "data" array. */
@@ -18,14 +17,16 @@ struct scan {
     size_t item;         /* where the slot at hand begins */
 };
 
-/* NULL: it is none, or memory for it is lacking, which the collector is told. */
-static json_t *read_json(struct ark_collect *collect, const char *text, size_t len, size_t flags)
+/* Some gateways put the only slot there without the array, or a job. */
+static bool read_only_slot(struct ark_collect *collect, const json_t *data)
 {
-    json_t *json = NULL;
+    bool is_slot = json_object_get(data, "url") || json_object_get(data, "b64_json");
 
-    if (json_text_read(text, len, flags, &json, NULL) == ERR_NO_MEMORY)
-        collect->err = ERR_NO_MEMORY;
-    return json;
+    if (is_slot)
+        ark_collect_slot(collect, 0, ARK_SLOT_PLAIN, data);
+    else
+        ark_collect_job(collect, data);
+    return is_slot;
 }
 
 static bool read_slots(struct ark_collect *collect, const json_t *data)
@@ -34,7 +35,7 @@ static bool read_slots(struct ark_collect *collect, const json_t *data)
     const json_t *item;
 
     if (!json_is_array(data))
-        return false;
+        return read_only_slot(collect, data);
     for (i = 0; (item = json_array_get(data, i)); i++)
         ark_collect_slot(collect, (json_int_t)i, ARK_SLOT_PLAIN, item);
     return true;
@@ -88,7 +89,7 @@ static void close_bracket(struct scan *scan)
     scan->depth--;
     if (scan->depth != 2 || !scan->in_data)
         return;
-    item = read_json(scan->collect, scan->text + scan->item, scan->at + 1 - scan->item, 0);
+    item = ark_collect_read(scan->collect, scan->text + scan->item, scan->at + 1 - scan->item, 0);
     if (item)
         ark_collect_slot(scan->collect, scan->index, ARK_SLOT_PLAIN, item);
     json_decref(item);
@@ -114,7 +115,7 @@ static void read_front(struct ark_collect *collect, const char *text, size_t len
 
 bool ark_document_read(struct ark_collect *collect, const char *text, size_t len)
 {
-    json_t *root = read_json(collect, text, len, JSON_DISABLE_EOF_CHECK);
+    json_t *root = ark_collect_read(collect, text, len, JSON_DISABLE_EOF_CHECK);
     bool is_whole = root && read_whole(collect, root);
 
     if (!root)

@@ -8,6 +8,8 @@
 #include "common/buf.h"
 #include "common/task_spec.h"
 
+enum { ARK_SEED_DEFAULT = -1 }; /* a random one */
+
 /* What one body is made of, settled before the first byte is written. */
 struct plan {
     const struct ark_defaults *defaults;
@@ -62,7 +64,7 @@ static int count_images(const struct plan *plan)
     int room = ARK_GROUP_MAX - (int)plan->spec->url_count;
 
     if (plan->layers)
-        return ARK_LAYERS_MAX;
+        return plan->model->layers_max;
     if (!plan->model->group)
         return 1;
     wanted = wanted < room ? wanted : room;
@@ -79,7 +81,7 @@ static bool wants_stream(const struct plan *plan)
     case ARK_STREAM_AUTO:
         break;
     }
-    return plan->model->stream;
+    return plan->model->stream && (plan->model->listed || plan->images > 1);
 }
 
 static void make_plan(struct plan *plan, const struct ark_defaults *defaults, const struct task_spec *spec)
@@ -88,11 +90,11 @@ static void make_plan(struct plan *plan, const struct ark_defaults *defaults, co
     plan->spec = spec;
     plan->model_id = ark_request_model(defaults, spec);
     plan->model = ark_model_find(plan->model_id);
-    plan->layers = defaults->layer_decomposition && plan->model->layers && spec->url_count == 1;
+    plan->layers = defaults->layer_decomposition && plan->model->layers_max && spec->url_count == 1;
     plan->prompt = choose_prompt(plan);
     plan->size = choose_size(plan);
-    plan->stream = wants_stream(plan);
     plan->images = count_images(plan);
+    plan->stream = wants_stream(plan);
 }
 
 static void add_name(struct buf *out, const char *name)
@@ -133,11 +135,9 @@ static void add_references(struct buf *out, const struct task_spec *spec)
 
 static void add_group(struct buf *out, const struct plan *plan)
 {
-    if (!plan->model->group)
+    if (!plan->model->group || plan->images == 1)
         return;
-    add_text(out, "sequential_image_generation", plan->images > 1 ? "auto" : "disabled");
-    if (plan->images == 1)
-        return;
+    add_text(out, "sequential_image_generation", "auto");
     buf_add_text(out, ",\"sequential_image_generation_options\":{\"max_images\":");
     buf_add_int(out, plan->images);
     buf_add_char(out, '}');
@@ -145,11 +145,8 @@ static void add_group(struct buf *out, const struct plan *plan)
 
 static void add_optimize(struct buf *out, const struct plan *plan)
 {
-    static const char *const modes[] = {[ARK_OPTIMIZE_STANDARD] = "standard", [ARK_OPTIMIZE_FAST] = "fast"};
-    int mode = plan->defaults->optimize_prompt_mode;
-
-    if (mode != ARK_OPTIMIZE_UNSET && mode <= (int)plan->model->optimize)
-        buf_addf(out, ",\"optimize_prompt_options\":{\"mode\":\"%s\"}", modes[mode]);
+    if (plan->defaults->optimize_prompt_mode == ARK_OPTIMIZE_FAST && plan->model->optimize == ARK_OPTIMIZE_FAST)
+        buf_add_text(out, ",\"optimize_prompt_options\":{\"mode\":\"fast\"}");
 }
 
 /* Centesimals, written without printf's locale, which may put a comma where JSON wants a point. */
@@ -160,27 +157,24 @@ static void add_guidance(struct buf *out, double scale)
     buf_addf(out, ",\"guidance_scale\":%" PRId64 ".%02" PRId64, hundredths / 100, hundredths % 100);
 }
 
-/* The fields that only some models have. */
+/* The fields that only some models have, where they differ from ARK's defaults. */
 static void add_extras(struct buf *out, const struct plan *plan)
 {
-    static const char *const formats[] = {[ARK_OUTPUT_JPEG] = "jpeg", [ARK_OUTPUT_PNG] = "png"};
-    static const char *const backgrounds[] = {
-        [ARK_BACKGROUND_OPAQUE] = "opaque", [ARK_BACKGROUND_TRANSPARENT] = "transparent"};
     const struct ark_defaults *defaults = plan->defaults;
     const struct ark_model *model = plan->model;
 
     add_group(out, plan);
     add_optimize(out, plan);
-    if (model->output_format && defaults->output_format != ARK_OUTPUT_UNSET)
-        add_text(out, "output_format", formats[defaults->output_format]);
+    if (model->output_format && defaults->output_format == ARK_OUTPUT_PNG)
+        add_text(out, "output_format", "png");
     if (model->web_search && defaults->web_search)
         buf_add_text(out, ",\"tools\":[{\"type\":\"web_search\"}]");
-    if (model->seed && plan->spec->seed_given)
+    if (model->seed && plan->spec->seed_given && plan->spec->seed != ARK_SEED_DEFAULT)
         buf_addf(out, ",\"seed\":%" PRId64, plan->spec->seed);
     if (model->guidance && defaults->guidance_scale > 0)
         add_guidance(out, defaults->guidance_scale);
-    if (model->layers && defaults->background != ARK_BACKGROUND_UNSET)
-        add_text(out, "background", backgrounds[defaults->background]);
+    if (model->layers_max && defaults->background == ARK_BACKGROUND_TRANSPARENT)
+        add_text(out, "background", "transparent");
     if (plan->layers)
         add_flag(out, "layer_decomposition", true);
 }
@@ -189,7 +183,6 @@ static void write_body(struct buf *out, const struct plan *plan)
 {
     const struct ark_defaults *defaults = plan->defaults;
     const struct task_spec *spec = plan->spec;
-    bool b64 = defaults->response_format == ARK_RESPONSE_B64_JSON;
 
     buf_add_text(out, "{\"model\":");
     buf_add_json(out, plan->model_id, strlen(plan->model_id));
@@ -198,7 +191,8 @@ static void write_body(struct buf *out, const struct plan *plan)
     if (plan->size)
         add_text(out, "size", plan->size);
     add_flag(out, "watermark", spec->watermark_given ? spec->watermark : defaults->watermark);
-    add_text(out, "response_format", b64 ? "b64_json" : "url");
+    if (defaults->response_format == ARK_RESPONSE_B64_JSON)
+        add_text(out, "response_format", "b64_json");
     if (plan->stream)
         add_flag(out, "stream", true);
     add_extras(out, plan);

@@ -1,8 +1,9 @@
 /* ark_request - a task as the JSON body that ARK takes
  *
  * What the client gave wins, the worker's defaults fill the rest, and the model decides which fields are sent at all: a
- * default that the model does not have is left out. watermark and, for a group, max_images are always sent, because
- * ARK's own defaults (a visible mark, fifteen paid images) are nobody's choice here.
+ * default that the model does not have is left out. A field is left out too where its value is ARK's own default, because a
+ * model may refuse the field as such. watermark and, for a group, max_images are always sent: ARK's defaults for them, a
+ * visible mark and fifteen paid images, must not apply by accident.
  *
  * Ownership: ark_request owns its body; ark_request_deinit frees it, unless the caller took it (and set it to NULL).
  * Pure.
@@ -26,10 +27,9 @@ struct task_spec;
 enum {
     ARK_BODY_MAX = 64 << 20, /* bytes; ARK takes no larger body */
     ARK_GROUP_MAX = 15,      /* references and results of one call together */
-    ARK_LAYERS_MAX = 17,     /* the base and its layers, with layer_decomposition */
 };
 
-/* auto: where the model has it; on: whatever the table says of the model. */
+/* auto: where the model has it, and for a model that is not listed only with a group; on: always. */
 enum ark_stream { ARK_STREAM_AUTO, ARK_STREAM_ON, ARK_STREAM_OFF };
 enum ark_response_format { ARK_RESPONSE_URL, ARK_RESPONSE_B64_JSON };
 enum ark_output_format { ARK_OUTPUT_UNSET, ARK_OUTPUT_JPEG, ARK_OUTPUT_PNG };

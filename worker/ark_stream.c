@@ -3,7 +3,6 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "common/json_text.h"
 #include "worker/ark_collect.h"
 
 typedef void event_fn(struct ark_stream *stream, const json_t *event);
@@ -72,18 +71,15 @@ static void take_json(struct ark_stream *stream, const char *name, const json_t 
 
 static void take_data(struct ark_stream *stream, const char *name, const char *data, size_t len)
 {
-    json_t *event = NULL;
-    int err;
+    json_t *event;
 
     if (len == 6 && !memcmp(data, "[DONE]", 6)) {
         stream->finished = true;
         return;
     }
-    err = json_text_read(data, len, 0, &event, NULL);
-    if (!err)
+    event = ark_collect_read(stream->collect, data, len, 0);
+    if (event)
         take_json(stream, name, event);
-    else if (err == ERR_NO_MEMORY)
-        stream->collect->err = err;
     json_decref(event);
 }
 

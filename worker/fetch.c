@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +11,6 @@
 
 #include "common/clock.h"
 #include "common/loop.h"
-#include "common/timeouts.h"
 #include "worker/curl_loop.h"
 #include "worker/easy_pool.h"
 #include "worker/post.h"
@@ -31,7 +31,6 @@ struct fetch {
     struct curl_loop *curl;
     struct easy_pool *handles;
     struct event *turn;
-    struct timeouts *first_byte;
     struct call_list starting, flying, leaving;
     size_t count; /* neither ended nor cancelled */
 };
@@ -42,14 +41,15 @@ struct fetch_call {
     enum call_state state;
     CURL *easy;
     struct post post;
-    struct timeout first_byte;
+    struct event timer; /* until the first byte, later until the end that is awaited */
+    bool is_ending;     /* the latter */
     int64_t started_ms;
     size_t received, answer_max;
     struct fetch_events events;
     const char *why; /* our own reason to end it; NULL: libcurl's */
 
     bool head_given;
-    char content_type[96], retry_after[48], request_id[96];
+    char content_type[96], retry_after[128], request_id[96];
     char error[CURL_ERROR_SIZE];
 };
 
@@ -89,7 +89,7 @@ static void free_call(struct fetch_call *call)
 /* Outside of libcurl only: takes the call from it. */
 static void land(struct fetch_call *call)
 {
-    timeouts_cancel(call->fetch->first_byte, &call->first_byte);
+    event_del(&call->timer);
     curl_loop_remove(call->fetch->curl, call->easy);
 }
 
@@ -183,22 +183,42 @@ static void on_curl_done(CURL *easy, CURLcode code, void *arg)
 
 /* ---- one answer ---- */
 
-static void on_first_byte_late(struct timeout *timeout, void *arg)
+static void start_timer(struct fetch_call *call, int64_t ms)
 {
-    struct fetch_call *call = container_of(timeout, struct fetch_call, first_byte);
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
-    (void)arg;
+    evtimer_add(&call->timer, &tv);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct fetch_call *call = arg;
+
+    (void)fd;
+    (void)what;
+    if (call->is_ending) {
+        finish(call, CURLE_OK);
+        return;
+    }
     call->why = "no answer within the time for its first byte";
     finish(call, CURLE_OPERATION_TIMEDOUT);
 }
 
-/* Copies the value when `line` is the header `name`. */
-static void take_header(const char *line, size_t len, const char *name, char *out, size_t size)
+void fetch_end_within(struct fetch_call *call, int64_t ms)
+{
+    if (call->state != FLYING || call->is_ending)
+        return;
+    call->is_ending = true;
+    start_timer(call, ms);
+}
+
+/* The value when `line` is the header `name`; NULL otherwise. */
+static const char *find_value(const char *line, size_t len, const char *name, size_t *value_len)
 {
     size_t name_len = strlen(name);
 
     if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len))
-        return;
+        return NULL;
     line += name_len + 1;
     len -= name_len + 1;
     while (len && strchr(" \t", *line)) {
@@ -207,9 +227,37 @@ static void take_header(const char *line, size_t len, const char *name, char *ou
     }
     while (len && strchr(" \t\r\n", line[len - 1]))
         len--;
+    *value_len = len;
+    return line;
+}
+
+static void copy_cut(char *out, size_t size, const char *text, size_t len)
+{
     len = len < size ? len : size - 1;
-    memcpy(out, line, len);
+    memcpy(out, text, len);
     out[len] = '\0';
+}
+
+/* The last one counts. */
+static void take_header(const char *line, size_t len, const char *name, char *out, size_t size)
+{
+    const char *value = find_value(line, len, name, &len);
+
+    if (value)
+        copy_cut(out, size, value, len);
+}
+
+/* All of them count: a further value goes on a line of its own. */
+static void add_header(const char *line, size_t len, const char *name, char *out, size_t size)
+{
+    const char *value = find_value(line, len, name, &len);
+    size_t at = strlen(out);
+
+    if (!value || at + 2 > size)
+        return;
+    if (at)
+        out[at++] = '\n';
+    copy_cut(out + at, size - at, value, len);
 }
 
 static void give_head(struct fetch_call *call)
@@ -237,11 +285,11 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
     (void)one;
     if (call->state != FLYING)
         return 0;
-    timeouts_cancel(call->fetch->first_byte, &call->first_byte);
     if (call->head_given)
         return len;
+    event_del(&call->timer);
     take_header(line, len, "Content-Type", call->content_type, sizeof(call->content_type));
-    take_header(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
+    add_header(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
     take_header(line, len, "X-Request-Id", call->request_id, sizeof(call->request_id));
     if (len && (line[0] == '\r' || line[0] == '\n'))
         give_head(call);
@@ -289,6 +337,7 @@ static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_re
     call->answer_max = request->answer_max;
     call->started_ms = clock_monotonic_ms();
     call->easy = easy_pool_take(fetch->handles);
+    evtimer_assign(&call->timer, loop_base(fetch->setup.loop), on_timer, call);
     if (!call->easy || post_prepare(&call->post, call->easy, &fetch->setup, request)) {
         free_call(call);
         return NULL;
@@ -308,7 +357,7 @@ int fetch_start(struct fetch *fetch, const struct fetch_request *request, struct
         return ERR_NO_MEMORY;
     call->post.body = request->body;
     TAILQ_INSERT_TAIL(&fetch->starting, call, link);
-    timeouts_start(fetch->first_byte, &call->first_byte);
+    start_timer(call, request->first_byte_ms);
     fetch->count++;
     event_active(fetch->turn, 0, 0);
     *out = call;
@@ -319,7 +368,7 @@ void fetch_cancel(struct fetch_call *call)
 {
     if (call->state == ENDING || call->state == LEAVING)
         return; /* from inside of its own callback */
-    timeouts_cancel(call->fetch->first_byte, &call->first_byte);
+    event_del(&call->timer);
     call->fetch->count--;
     move(call, LEAVING);
     event_active(call->fetch->turn, 0, 0);
@@ -346,9 +395,8 @@ struct fetch *fetch_create(const struct fetch_setup *setup)
     TAILQ_INIT(&fetch->leaving);
     fetch->turn = event_new(loop_base(setup->loop), -1, 0, on_turn, fetch);
     fetch->curl = curl_loop_create(setup->loop, on_curl_done, fetch);
-    fetch->first_byte = timeouts_create(setup->loop, setup->first_byte_ms, on_first_byte_late, NULL);
     fetch->handles = easy_pool_create(setup->ca_file);
-    return fetch->turn && fetch->curl && fetch->first_byte && fetch->handles ? fetch : fetch_destroy(fetch);
+    return fetch->turn && fetch->curl && fetch->handles ? fetch : fetch_destroy(fetch);
 }
 
 static void drop_calls(struct call_list *list)
@@ -372,7 +420,6 @@ struct fetch *fetch_destroy(struct fetch *fetch)
     drop_calls(&fetch->leaving);
     curl_loop_destroy(fetch->curl);
     easy_pool_destroy(fetch->handles);
-    timeouts_destroy(fetch->first_byte);
     if (fetch->turn)
         event_free(fetch->turn);
     free(fetch);

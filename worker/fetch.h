@@ -1,15 +1,15 @@
 /* fetch - HTTP POSTs in flight, many at a time: libcurl on the event loop
  *
  * Made for a POST that costs money: each one has a connection of its own, which is used once, so that libcurl never
- * sends a request again by itself; HTTP/1.1; no redirects; no Expect; no compression; no proxy, whatever the
- * environment says; TLS certificates are checked, and TLS sessions resumed. The outcome tells whether a byte of the request has left.
+ * sends a request again by itself; HTTP/1.1; no redirects; no Expect; no proxy, whatever the
+ * environment says; no compression is asked for, and an answer that is compressed all the same is decoded; TLS certificates are checked, and TLS sessions resumed. The outcome tells whether a byte of the request has left.
  *
  * Ownership: a call belongs to fetch from fetch_start until on_done has returned or fetch_cancel was called; the token
  *            is invalid from then on. Everything in struct fetch_request is copied, except the body, which is taken
  *            over.
  * Callbacks: from the loop, never from inside fetch_start or fetch_cancel. They may start and cancel calls, this one as
  *            well, but not destroy fetch. on_head comes at most once, before on_data; on_done once, last.
- * Limits:    a call takes a file descriptor and about 14 KiB; over TLS, OpenSSL keeps another 130 KiB. A body above 64 KiB is freed when
+ * Limits:    answer_max counts decoded bytes. A call takes a file descriptor and about 14 KiB; over TLS, OpenSSL keeps another 130 KiB. A body above 64 KiB is freed when
  *            libcurl has it all.
  * Threads:   loop thread only. The program ignores SIGPIPE (loop_on_signals does that).   Units: ms, bytes.
  */
@@ -28,9 +28,8 @@ struct fetch_call;
 /* Borrowed for the life of fetch. */
 struct fetch_setup {
     struct loop *loop;
-    int64_t connect_ms;    /* name lookup, connection and TLS */
-    int64_t first_byte_ms; /* from fetch_start to the first byte of the answer */
-    const char *ca_file;   /* PEM file with the authorities to trust, read once a day; NULL or "": the system's */
+    int64_t connect_ms;  /* name lookup, connection and TLS */
+    const char *ca_file; /* PEM file with the authorities to trust, read once a day; NULL or "": the system's */
     const char *user_agent;
 };
 
@@ -38,8 +37,8 @@ struct fetch_setup {
 struct fetch_head {
     int status;
     const char *content_type;
-    const char *retry_after;
-    const char *request_id; /* X-Request-Id */
+    const char *retry_after; /* where it came several times, its values one per line */
+    const char *request_id;  /* X-Request-Id */
 };
 
 enum fetch_end {
@@ -67,8 +66,9 @@ struct fetch_request {
         *headers; /* "Name: value" lines, NULL at the end. They are never logged: one of them is a secret */
     char *body;   /* malloc'ed; fetch frees it once fetch_start has succeeded */
     size_t body_len;
-    int64_t total_ms;  /* from fetch_start to the last byte */
-    size_t answer_max; /* of the body; a longer answer breaks off */
+    int64_t first_byte_ms; /* from fetch_start to the first byte of the answer */
+    int64_t total_ms;      /* from fetch_start to the last byte */
+    size_t answer_max;     /* of the body, decoded; a longer answer breaks off */
     struct fetch_events events;
 };
 
@@ -81,6 +81,10 @@ int fetch_start(struct fetch *fetch, const struct fetch_request *request, struct
 
 /* No callback follows, the connection is dropped on the next turn of the loop. */
 void fetch_cancel(struct fetch_call *call);
+
+/* All that matters has come: where the answer does not end within this time, it counts as ended, and on_done follows. For a call
+ * whose on_head has come; only the first call of this function counts. */
+void fetch_end_within(struct fetch_call *call, int64_t ms);
 
 size_t fetch_in_flight(const struct fetch *fetch);
 

@@ -225,7 +225,7 @@ struct job *job_destroy(struct job *base)
     if (job->call)
         fetch_cancel(job->call);
     lease_remove(job->context->leases, &job->job.lease);
-    if (!job->answer) /* it never came to a call */
+    if (!job->called_ms) /* it never came to a call */
         governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
     governor_release(job->context->governor, &job->permit);
     report_destroy(job->report);

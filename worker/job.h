@@ -47,10 +47,11 @@ struct job_context {
     struct backoff backoff; /* between attempts */
 
     struct ark_defaults ark;
-    const char *ark_url;       /* of the images/generations endpoint */
-    const char *authorization; /* the whole header line; never logged */
-    const char *ark_key;       /* "": none */
-    int64_t ark_timeout_ms, ark_timeout_per_image_ms;
+    const char *ark_url;                       /* of the images/generations endpoint */
+    const char *authorization;                 /* the whole header line; never logged */
+    const char *ark_key;                       /* "": none */
+    int64_t ark_first_byte_ms, ark_timeout_ms; /* for one image */
+    int64_t ark_timeout_per_image_ms, ark_end_ms;
     size_t ark_answer_max;
 
     void (*on_gone)(struct job *job, void *arg);

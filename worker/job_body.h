@@ -45,7 +45,7 @@ struct job_body {
 
     struct report *report;
     struct ark_request request;
-    struct ark_answer *answer;
+    struct ark_answer *answer; /* NULL until ARK answers: most of a call's time there is nothing to keep */
     struct fetch_call *call;
 };
 

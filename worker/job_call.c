@@ -71,10 +71,32 @@ static void act_on(struct job_body *job, const struct verdict *verdict, const st
     }
 }
 
+/* False when out of memory. */
+static bool have_answer(struct job_body *job)
+{
+    const struct ark_answer_setup setup = {
+        .expected = job->request.images,
+        .max_bytes = job->context->ark_answer_max,
+        .max_line = job->context->ark_answer_max,
+        .secret = job->context->ark_key,
+        .on_slot = job_on_slot,
+        .arg = job,
+    };
+
+    if (!job->answer)
+        job->answer = ark_answer_create(&setup);
+    return job->answer;
+}
+
+static const struct ark_result *end_answer(struct job_body *job, const char *broke)
+{
+    return have_answer(job) ? ark_answer_end(job->answer, broke) : &ark_result_none;
+}
+
 /* The call is over, one way or the other; its token is gone. */
 static void conclude(struct job_body *job, enum fetch_end end, const char *words)
 {
-    const struct ark_result *ark = ark_answer_end(job->answer, end == FETCH_ANSWERED ? NULL : words);
+    const struct ark_result *ark = end_answer(job, end == FETCH_ANSWERED ? NULL : words);
     const struct evidence evidence = {
         .end = end,
         .words = words,
@@ -108,6 +130,10 @@ static void on_head(const struct fetch_head *head, void *arg)
 {
     struct job_body *job = arg;
 
+    if (!have_answer(job)) {
+        job_call_hang_up(job, FETCH_BROKE, err_text(ERR_NO_MEMORY));
+        return;
+    }
     ark_answer_head(job->answer, &(struct ark_head){.status = head->status,
                                                     .content_type = head->content_type,
                                                     .retry_after = head->retry_after,
@@ -125,6 +151,8 @@ static void on_data(const char *bytes, size_t len, void *arg)
                          err == ERR_TOO_LONG ? "ARK's answer is longer than ARK_ANSWER_MAX" : err_text(err));
     else if (ark_answer_finished(job->answer))
         job_call_hang_up(job, FETCH_ANSWERED, "");
+    else if (ark_answer_settled(job->answer))
+        fetch_end_within(job->call, job->context->ark_end_ms);
 }
 
 static void on_done(const struct fetch_outcome *outcome, void *arg)
@@ -135,6 +163,7 @@ static void on_done(const struct fetch_outcome *outcome, void *arg)
 static int start_fetch(struct job_body *job)
 {
     const struct job_context *context = job->context;
+    int64_t more_ms = (job->request.images - 1) * context->ark_timeout_per_image_ms;
     char call_header[HEADER_SIZE];
     const char *const headers[] = {context->authorization, "Content-Type: application/json",
                                    job->request.stream ? "Accept: text/event-stream" : "Accept: application/json",
@@ -144,7 +173,9 @@ static int start_fetch(struct job_body *job)
         .headers = headers,
         .body = job->request.body,
         .body_len = job->request.len,
-        .total_ms = context->ark_timeout_ms + (job->request.images - 1) * context->ark_timeout_per_image_ms,
+ /* Without a stream the head comes with the last image. */
+        .first_byte_ms = context->ark_first_byte_ms + (job->request.stream ? 0 : more_ms),
+        .total_ms = context->ark_timeout_ms + more_ms,
         .answer_max = context->ark_answer_max,
         .events = {.on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = job},
     };
@@ -159,23 +190,10 @@ static int start_fetch(struct job_body *job)
 
 void job_call_start(struct job_body *job)
 {
-    const struct ark_answer_setup setup = {
-        .expected = job->request.images,
-        .max_bytes = job->context->ark_answer_max,
-        .max_line = job->context->ark_answer_max,
-        .secret = job->context->ark_key,
-        .on_slot = job_on_slot,
-        .arg = job,
-    };
     int err;
 
     job_enter(job, JOB_CALLING, "the paid call is open");
     job->called_ms = clock_monotonic_ms();
-    job->answer = ark_answer_create(&setup);
-    if (!job->answer) {
-        job_finish_handback(job, CHARGE_VOID);
-        return;
-    }
     err = start_fetch(job);
     if (err)
         conclude(job, FETCH_NEVER_LEFT, err_text(err));

@@ -14,12 +14,13 @@
 #include "common/notify.h"
 #include "common/presence.h"
 #include "common/redis/address.h"
+#include "worker/ark_model.h"
 #include "worker/health.h"
 #include "worker/runner.h"
 #include "worker/worker_metrics.h"
 #include "worker/worker_options.h"
 
-enum { PROBE_TIMEOUT_MS = 3000 };
+enum { PROBE_TIMEOUT_MS = 3000, ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
 
 struct worker {
     struct worker_options options;
@@ -87,6 +88,21 @@ static void notify_started(struct worker *worker)
     notify_ready(worker->notify);
 }
 
+/* A timeout for the first byte that is not below the one for the whole call would never fire. The default gives way; a value that was
+ * set does not. */
+static int check_timeouts(struct worker_options *options)
+{
+    if (options->ark_first_byte_timeout_ms <= options->ark_timeout_ms)
+        return 0;
+    if (options->ark_first_byte_timeout_ms == ARK_FIRST_BYTE_DEFAULT_MS) {
+        options->ark_first_byte_timeout_ms = options->ark_timeout_ms;
+        return 0;
+    }
+    fprintf(stderr, "arkrelay-worker: ARK_FIRST_BYTE_TIMEOUT %lldms is above ARK_TIMEOUT %lldms\n",
+            (long long)options->ark_first_byte_timeout_ms, (long long)options->ark_timeout_ms);
+    return ERR_RANGE;
+}
+
 /* What the rows of the table cannot say. Prints what is wrong. */
 static int check_options(struct worker *worker)
 {
@@ -103,7 +119,7 @@ static int check_options(struct worker *worker)
         return ERR_RANGE;
     }
     worker->redis.ca_file = options->shared.redis_ca_file;
-    return 0;
+    return check_timeouts(options);
 }
 
 static void announce(const struct worker *worker)
@@ -115,6 +131,9 @@ static void announce(const struct worker *worker)
     if (!*options->ark_api_key)
         log_warn("worker", "SIMULATION: ARK_API_KEY is not set, pictures come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
+    if (!ark_model_find(options->ark_model)->listed)
+        log_warn("worker", "ARK_MODEL is not a listed model, only the plainest fields are sent", "model=%s",
+                 options->ark_model);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, worker->name, redis,
              *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->ark_model,

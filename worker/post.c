@@ -26,7 +26,8 @@ bool post_may_go_to(const char *url)
 }
 
 /* The three that keep libcurl from ever sending a request twice are FRESH_CONNECT, FORBID_REUSE and HTTP/1.1: it
- * repeats what died on a reused connection, or was refused as a stream of HTTP/2. An option that is not kept, for want of memory,
+ * repeats what died on a reused connection, or was refused as a stream of HTTP/2. libcurl decodes a compressed answer only
+ * where ACCEPT_ENCODING is set; the header itself is not sent. An option that is not kept, for want of memory,
  * must not be missed: without them a request may go through somebody's proxy, or trust every authority of the system. */
 static bool set_options(CURL *easy, const struct fetch_setup *setup, const struct fetch_request *request)
 {
@@ -39,6 +40,7 @@ static bool set_options(CURL *easy, const struct fetch_setup *setup, const struc
     failed |= curl_easy_setopt(easy, CURLOPT_FORBID_REUSE, 1L);
     failed |= curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
     failed |= curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    failed |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity");
     failed |= curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
     failed |= curl_easy_setopt(easy, CURLOPT_QUICK_EXIT, 1L);    /* dropping a call must not wait for its name lookup */
     failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L); /* a connection is silent for a minute and more */
@@ -53,23 +55,26 @@ static bool set_options(CURL *easy, const struct fetch_setup *setup, const struc
     return !failed;
 }
 
-/* The list as libcurl has it, and the lines behind it, in one block. */
+/* The list as libcurl has it, and the lines behind it, in one block. Headers of libcurl's own that are not sent come first. */
 static struct curl_slist *copy_headers(const char *const *lines)
 {
-    static const char no_expect[] = "Expect:";
-    size_t count = 0, bytes = sizeof(no_expect);
+    static const char *const unsent[] = {"Expect:", "Accept-Encoding:"};
+    enum { UNSENT = sizeof(unsent) / sizeof(unsent[0]) };
+    size_t count = UNSENT, bytes = 0;
     struct curl_slist *list;
     char *text;
 
-    for (; lines[count]; count++)
-        bytes += strlen(lines[count]) + 1;
-    list = malloc((count + 1) * sizeof(*list) + bytes);
+    for (size_t i = 0; i < UNSENT; i++)
+        bytes += strlen(unsent[i]) + 1;
+    for (; lines[count - UNSENT]; count++)
+        bytes += strlen(lines[count - UNSENT]) + 1;
+    list = malloc(count * sizeof(*list) + bytes);
     if (!list)
         return NULL;
-    text = (char *)(list + count + 1);
-    for (size_t i = 0; i <= count; i++) {
-        list[i] = (struct curl_slist){.data = text, .next = i < count ? &list[i + 1] : NULL};
-        text = stpcpy(text, i < count ? lines[i] : no_expect) + 1;
+    text = (char *)(list + count);
+    for (size_t i = 0; i < count; i++) {
+        list[i] = (struct curl_slist){.data = text, .next = i + 1 < count ? &list[i + 1] : NULL};
+        text = stpcpy(text, i < UNSENT ? unsent[i] : lines[i - UNSENT]) + 1;
     }
     return list;
 }

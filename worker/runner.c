@@ -313,7 +313,9 @@ static void set_context(struct runner *runner)
         .ark_url = runner->ark_url,
         .authorization = runner->authorization,
         .ark_key = options->ark_api_key,
+        .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
+        .ark_end_ms = options->ark_end_timeout_ms,
         .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
         .ark_answer_max = (size_t)options->ark_answer_max,
         .on_gone = on_gone,
@@ -361,11 +363,11 @@ static bool create_parts(struct runner *runner)
     const struct worker_options *options = runner->config.options;
     struct loop *loop = runner->config.loop;
 
-    if (loop_reserve_timers(loop, (size_t)options->concurrency + LOOP_TIMERS)) /* each job has one, for trying again */
+    if (loop_reserve_timers(loop,
+                            2 * (size_t)options->concurrency + LOOP_TIMERS)) /* each job has two: report's, fetch's */
         return false;
     runner->fetch = fetch_create(&(struct fetch_setup){.loop = loop,
                                                        .connect_ms = options->ark_connect_timeout_ms,
-                                                       .first_byte_ms = options->ark_first_byte_timeout_ms,
                                                        .ca_file = options->ark_ca_file,
                                                        .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
     runner->probe = probe_create(&(struct probe_setup){.fetch = runner->fetch,

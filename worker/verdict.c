@@ -16,8 +16,8 @@ enum meaning {
     BUSY,    /* not charged; ARK has too much to do */
     RESETS,  /* not charged; the quota begins again at a time that ARK names */
     DOUBT,   /* perhaps charged */
-    OPAQUE, /* perhaps charged, and ARK's answer is whole: another call would be answered alike, and may cost as well */
-    LOST,   /* charged, and what was paid for cannot be had */
+    OPAQUE,  /* perhaps charged; the answer is whole, so another call would get the same, and may cost as well */
+    LOST,    /* charged, and what was paid for cannot be had */
 };
 
 struct finding {

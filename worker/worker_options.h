@@ -23,7 +23,8 @@ struct worker_options {
     int64_t ark_max_images, ark_guidance;
     bool ark_watermark, ark_web_search, ark_layer_decomposition;
     int ark_stream, ark_response_format, ark_output_format, ark_optimize_prompt, ark_background;
-    int64_t ark_connect_timeout_ms, ark_first_byte_timeout_ms, ark_timeout_ms, ark_timeout_per_image_ms;
+    int64_t ark_connect_timeout_ms, ark_first_byte_timeout_ms, ark_timeout_ms, ark_timeout_per_image_ms,
+        ark_end_timeout_ms;
     int64_t ark_answer_max;
 };
 

@@ -6,7 +6,7 @@ from arkctl_lib.terminal import clean
 from arkctl_lib.units import duration, to_ms
 
 NUMBER_WORDS = {"position": "place {}", "attempt": "attempt {}", "index": "no. {}"}
-MONEY = {"yes": "charged", "no": "not charged", "unknown": "nobody knows whether it was charged"}
+MONEY = {"yes": "charged", "no": "not charged", "unknown": "not known whether it was charged"}
 URL_MAX = 200
 
 
@@ -27,13 +27,25 @@ def in_words(kind, data):
         words.append(data["code"])
     words += [data[name] for name in ("error",) if data.get(name)]
     if kind in ("done", "error") and "charged" in data:
-        words.append(f"{MONEY.get(data['charged'], data['charged'])} (paid calls: {data.get('paid_calls', 0)})")
+        words.append(f"{MONEY.get(data['charged'], data['charged'])} ({calls_in_words(data)})")
     pictures = [data["image"]] if isinstance(data.get("image"), dict) else data.get("generated_images") or []
     lines = [clean(", ".join(map(str, words)))]
     lines += [f"picture {clean(picture.get('size', ''))}  {shorten(picture.get('url', ''))}" for picture in pictures]
     lines += [f"missing no. {failed.get('index')}  {clean(failed.get('code'))}: {clean(failed.get('message'))}"
               for failed in data.get("failed_images") or []]
     return lines
+
+
+def calls_in_words(data):
+    """paid calls: 2, 1 unknown; earlier: 1"""
+    words = f"paid calls: {data.get('paid_calls', 0)}"
+    if data.get("unknown_calls"):
+        words += f", {data['unknown_calls']} unknown"
+    if data.get("earlier_paid_calls"):
+        words += f"; earlier: {data['earlier_paid_calls']}"
+    if data.get("earlier_unknown_calls"):
+        words += f", {data['earlier_unknown_calls']} unknown"
+    return words
 
 
 def print_event(terminal, event):
@@ -77,7 +89,11 @@ def _facts(task, now_ms):
     yield "paid calls", f"{task['paid_calls']} of at most {task.get('max_paid_calls') or fields.get('max_paid_calls', '?')}"
     unknown = task.get("unknown_calls") or fields.get("unknown_calls")
     if unknown and unknown != "0":
-        yield "unknown", f"{unknown}: paid calls whose outcome nobody knows"
+        yield "unknown", f"{unknown}: paid calls that ARK may or may not have charged"
+    earlier = task.get("earlier_paid_calls") or fields.get("earlier_paid_calls")
+    if earlier:
+        unknown = task.get("earlier_unknown_calls") or fields.get("earlier_unknown_calls") or 0
+        yield "earlier", f"{earlier} paid calls before it was run again, {unknown} of them unknown"
     call = fields.get("call") or (task.get("call") or {}).get("id")
     for name, text in (("worker", task.get("worker")), ("open call", call), ("ARK's id", final.get("request_id")),
                        ("code", task.get("code") or final.get("code")), ("error", final.get("error"))):

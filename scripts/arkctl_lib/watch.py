@@ -10,7 +10,7 @@ from arkctl_lib.failure import FAILED, INTERRUPTED, NOT_ALLOWED, NOT_FOUND, OK, 
 from arkctl_lib.follow import Cut, Event, Interrupt, Poll, Pump, Stream
 from arkctl_lib.operate import check_id, find
 from arkctl_lib.progress import Progress, StatusLine
-from arkctl_lib.story import print_event, shorten
+from arkctl_lib.story import calls_in_words, print_event, shorten
 from arkctl_lib.terminal import clean
 from arkctl_lib.units import duration
 
@@ -168,9 +168,9 @@ def _print_final(terminal, event):
             terminal.line(shorten(picture["url"]))
         for failed in data.get("failed_images", ()):
             terminal.note(f"missing no. {failed['index']}: {clean(failed['code'])}: {clean(failed['message'])}")
-        terminal.note(f"done in {duration(data['timing']['total_ms'])}, paid calls: {data['paid_calls']}, charged: {data['charged']}")
+        terminal.note(f"done in {duration(data['timing']['total_ms'])}, {calls_in_words(data)}, charged: {data['charged']}")
     else:
-        terminal.note(f"{clean(data.get('code'))}: {clean(data.get('error'))}  (charged: {data.get('charged', '?')})")
+        terminal.note(f"{clean(data.get('code'))}: {clean(data.get('error'))}  (charged: {data.get('charged', '?')}, {calls_in_words(data)})")
 
 
 def _end(context, final, folder):

@@ -18,6 +18,7 @@ enum directive_type {
     FLAG,   /* bool */
     CHOICE, /* int: index into choices */
     FAIL,   /* INDEX:CODE, may be given several times */
+    VALUE,  /* json_t *: of the JSON type `min`; not in a prompt */
 };
 
 struct directive {
@@ -54,6 +55,10 @@ static const struct directive directives[] = {
     {"crlf",              FLAG,   AT(crlf),              0,           0,                  NULL                                },
     {"comments",          FLAG,   AT(comments),          0,           0,                  NULL                                },
     {"gzip",              FLAG,   AT(gzip),              0,           0,                  NULL                                },
+    {"raw",               VALUE,  AT(raw),               JSON_STRING, 0,                  NULL                                },
+    {"headers",           VALUE,  AT(headers),           JSON_ARRAY,  0,                  NULL                                },
+    {"type",              TEXT,   AT(type),              0,           SIM_CODE_SIZE,      NULL                                },
+    {"stays_open",        FLAG,   AT(stays_open),        0,           0,                  NULL                                },
 };
 
 /* One word for what is often wanted together. */
@@ -75,6 +80,20 @@ void sim_behaviour_init(struct sim_behaviour *behaviour)
     for (size_t i = 0; i < COUNT(directives); i++)
         if (directives[i].type == NUMBER)
             *(int64_t *)(void *)((char *)behaviour + directives[i].at) = SIM_UNSET;
+}
+
+void sim_behaviour_copy(struct sim_behaviour *out, const struct sim_behaviour *behaviour)
+{
+    *out = *behaviour;
+    json_incref(out->raw);
+    json_incref(out->headers);
+}
+
+void sim_behaviour_deinit(struct sim_behaviour *behaviour)
+{
+    json_decref(behaviour->raw);
+    json_decref(behaviour->headers);
+    behaviour->raw = behaviour->headers = NULL;
 }
 
 static bool read_number(const struct directive *directive, const char *value, int64_t *out)
@@ -158,6 +177,8 @@ static bool set_directive(struct sim_behaviour *behaviour, const struct directiv
         return read_choice(directive, value, at);
     case FAIL:
         return read_fail(directive, value, at);
+    case VALUE:
+        break;
     }
     return false;
 }
@@ -254,6 +275,27 @@ int sim_behaviour_read_prompt(struct sim_behaviour *behaviour, const char *promp
 
 /* -- in JSON: {"name":true,"name":7,"name":"text","fail":["1:Code","2:Code"]} */
 
+static bool is_value(const char *name)
+{
+    const struct directive *directive = find(name);
+
+    return directive && directive->type == VALUE;
+}
+
+static int set_value(struct sim_behaviour *behaviour, const char *name, json_t *value, char why[SIM_WHY_SIZE])
+{
+    const struct directive *directive = find(name);
+    json_t **at = (json_t **)(void *)((char *)behaviour + directive->at);
+
+    if (json_typeof(value) != (json_type)directive->min) {
+        (void)snprintf(why, SIM_WHY_SIZE, "directive %.40s has a value of a wrong type", name);
+        return ERR_SYNTAX;
+    }
+    json_decref(*at);
+    *at = json_incref(value);
+    return 0;
+}
+
 static int set_json(struct sim_behaviour *behaviour, const char *name, const json_t *value, char why[SIM_WHY_SIZE])
 {
     char number[24];
@@ -291,7 +333,9 @@ int sim_behaviour_read_json(struct sim_behaviour *behaviour, const json_t *objec
     }
     /* NOLINTNEXTLINE(performance-no-int-to-ptr): takes the const away, which jansson's macro does not have */
     json_object_foreach ((json_t *)(uintptr_t)object, name, value) {
-        if (!json_is_array(value))
+        if (is_value(name))
+            err = set_value(behaviour, name, value, why);
+        else if (!json_is_array(value))
             err = set_json(behaviour, name, value, why);
         else
             json_array_foreach (value, index, item)

@@ -37,9 +37,17 @@ struct sim_behaviour {
     int64_t cut_after_image, cut_at_byte, hang, hang_after_image, chunk, error_after_image;
     int error_frame; /* enum sim_error_frame */
     bool no_completed, no_done, rst, crlf, comments, gzip;
+
+    /* the whole answer as the script gives it; only in a scenario. References, NULL where not given */
+    json_t *raw;     /* string: the body */
+    json_t *headers; /* array of strings: "Name: value" */
+    char type[SIM_CODE_SIZE];
+    bool stays_open; /* the connection, after the body */
 };
 
 void sim_behaviour_init(struct sim_behaviour *behaviour);
+void sim_behaviour_copy(struct sim_behaviour *out, const struct sim_behaviour *behaviour); /* deinit both */
+void sim_behaviour_deinit(struct sim_behaviour *behaviour);
 
 /* Both add to what is there already, so that a prompt can refine a scenario's step. */
 int sim_behaviour_read_prompt(struct sim_behaviour *behaviour, const char *prompt, char why[SIM_WHY_SIZE]) MUST_CHECK;

@@ -25,7 +25,7 @@ static const struct {
     unsigned next; /* whatever is absent is a bug */
 } states[CALL_STATE_COUNT] = {
     [CALL_NEW]        = { "new",        BIT(CALL_REFUSING) | BIT(CALL_GENERATING) | BIT(CALL_STALLED) | BIT(CALL_GONE) },
-    [CALL_REFUSING]   = { "refusing",   BIT(CALL_GONE) },
+    [CALL_REFUSING]   = { "refusing",   BIT(CALL_STALLED) | BIT(CALL_GONE) },
     [CALL_GENERATING] = { "generating", BIT(CALL_GENERATING) | BIT(CALL_STALLED) | BIT(CALL_GONE) },
     [CALL_STALLED]    = { "stalled",    BIT(CALL_GONE) },
     [CALL_GONE]       = { "gone",       0 },
@@ -50,6 +50,7 @@ void sim_call_destroy(struct sim_call *call)
     if (call->timer)
         event_free(call->timer);
     sim_request_deinit(&call->request);
+    sim_behaviour_deinit(&call->behaviour);
     buf_deinit(&call->out);
     free(call);
 }
@@ -92,7 +93,7 @@ static bool is_refused_by_script(const struct sim_call *call)
 {
     const struct sim_behaviour *behaviour = &call->behaviour;
 
-    return times_out_downloading(call) || behaviour->status != SIM_UNSET ||
+    return behaviour->raw || times_out_downloading(call) || behaviour->status != SIM_UNSET ||
            (*behaviour->code && behaviour->error_frame == SIM_FRAME_NONE);
 }
 
@@ -102,10 +103,30 @@ static void refuse(struct sim_call *call, const struct sim_error *error)
     end(call, error->code);
 }
 
+static void stall(struct sim_call *call)
+{
+    enter(call, CALL_STALLED, "scripted");
+    if (!sim_delivery_is_open(call->delivery))
+        end(call, "nobody-waits");
+}
+
+static void answer_raw(struct sim_call *call)
+{
+    sim_call_answer_raw(call);
+    if (call->behaviour.stays_open)
+        stall(call);
+    else
+        end(call, "raw");
+}
+
 static void refuse_by_script(struct sim_call *call)
 {
     struct sim_error error;
 
+    if (call->behaviour.raw) {
+        answer_raw(call);
+        return;
+    }
     if (times_out_downloading(call)) {
         sim_error_about(&error, "InvalidParameter", "", "Timeout while downloading url=%s.",
                         call->request.refs[call->behaviour.download_timeout]);
@@ -156,13 +177,6 @@ static bool stalls_now(struct sim_call *call)
         return false;
     call->has_stalled = true;
     return true;
-}
-
-static void stall(struct sim_call *call)
-{
-    enter(call, CALL_STALLED, "scripted");
-    if (!sim_delivery_is_open(call->delivery))
-        end(call, "nobody-waits");
 }
 
 static void next_turn(struct sim_call *call)

@@ -67,9 +67,45 @@ static const char *type_of(enum sim_body body)
     return type_json;
 }
 
+/* "Name: value"; what has no colon is left out. */
+static void add_scripted_headers(struct sim_call *call)
+{
+    const json_t *line;
+    size_t index;
+
+    json_array_foreach (call->behaviour.headers, index, line) {
+        const char *text = json_string_value(line), *colon = text ? strchr(text, ':') : NULL;
+        char name[64];
+
+        if (!colon || (size_t)(colon - text) >= sizeof(name))
+            continue;
+        (void)snprintf(name, sizeof(name), "%.*s", (int)(colon - text), text);
+        sim_delivery_add_header(call->delivery, name, colon + 1 + strspn(colon + 1, " "));
+    }
+}
+
+void sim_call_answer_raw(struct sim_call *call)
+{
+    const struct sim_behaviour *behaviour = &call->behaviour;
+    const char *type = *behaviour->type ? behaviour->type : type_json, *body = json_string_value(behaviour->raw);
+    int status = behaviour->status == SIM_UNSET ? 200 : (int)behaviour->status;
+    size_t len = json_string_length(behaviour->raw);
+
+    begin_head(call, status);
+    add_scripted_headers(call);
+    if (behaviour->stays_open) {
+        sim_delivery_begin(call->delivery, status, type);
+        sim_delivery_write(call->delivery, body, len);
+    } else {
+        sim_delivery_respond(call->delivery, status, type, body, len);
+    }
+}
+
 static void add_error_headers(struct sim_call *call, const struct sim_error *error)
 {
     char retry_after[24];
+
+    add_scripted_headers(call);
 
     if (!strcmp(error->code, "AuthenticationError"))
         sim_delivery_add_header(call->delivery, "x-error-code", "AuthN_MissOrInvalidAuthorizationHeader");

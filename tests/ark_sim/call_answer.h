@@ -47,6 +47,9 @@ enum { SIM_OUT_MAX = 768 * 1024 * 1024 };
 /* An error as the whole answer, in the shape that the behaviour asks for. */
 void sim_call_answer_error(struct sim_call *call, const struct sim_error *error);
 
+/* The body, type and headers that a scenario gives, with its status or 200. The connection is closed unless it stays open. */
+void sim_call_answer_raw(struct sim_call *call);
+
 /* The error that the behaviour asks for, or an internal one. */
 void sim_call_scripted_error(const struct sim_call *call, struct sim_error *error);
 

@@ -73,12 +73,22 @@ static const struct sim_model models[] = {
      .pixels_min = 921600,
      .pixels_max = 4624220,
      .default_size = "2K"},
+    {.id = "doubao-seedream-5-5-261028",
+     .name = "doubao-seedream-5-5",
+     .output_format = true,
+     .optimize_prompt = true,
+     .background = true,
+     .refs_max = 10,
+     .keywords = BIT(SIM_1K) | BIT(SIM_1_5K) | BIT(SIM_2K),
+     .pixels_min = 921600,
+     .pixels_max = 4624220,
+     .default_size = "2K"},
     {.id = "doubao-seedream-3-0-t2i-250415",
      .name = "doubao-seedream-3-0-t2i",
      .guidance_scale = true,
      .pixels_min = 262144,
      .pixels_max = 4194304,
-     .default_size = "1024x1024"                                     },
+     .default_size = "1024x1024"                                              },
 };
 
 static const char *const keyword_names[SIM_KEYWORD_COUNT] = {"1K", "1.5K", "2K", "3K", "4K"};

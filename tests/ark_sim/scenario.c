@@ -3,9 +3,16 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+static void free_steps(struct sim_behaviour *steps, size_t count)
+{
+    for (size_t i = 0; steps && i < count; i++)
+        sim_behaviour_deinit(&steps[i]);
+    free(steps);
+}
+
 void sim_scenario_deinit(struct sim_scenario *scenario)
 {
-    free(scenario->steps);
+    free_steps(scenario->steps, scenario->count);
     *scenario = (struct sim_scenario){0};
 }
 
@@ -42,7 +49,7 @@ int sim_scenario_load(struct sim_scenario *scenario, const char *json, size_t le
         *scenario = (struct sim_scenario){.steps = steps, .count = count};
         steps = NULL;
     }
-    free(steps);
+    free_steps(steps, count);
     json_decref(list);
     return err;
 }
@@ -50,7 +57,7 @@ int sim_scenario_load(struct sim_scenario *scenario, const char *json, size_t le
 void sim_scenario_next(struct sim_scenario *scenario, struct sim_behaviour *out)
 {
     if (scenario->next < scenario->count)
-        *out = scenario->steps[scenario->next++];
+        sim_behaviour_copy(out, &scenario->steps[scenario->next++]);
     else
         sim_behaviour_init(out);
 }

@@ -23,7 +23,7 @@ void sim_scenario_deinit(struct sim_scenario *scenario); /* empty afterwards */
 /* ERR_SYNTAX with the reason in `why`; the scenario is as it was then. */
 int sim_scenario_load(struct sim_scenario *scenario, const char *json, size_t len, char why[SIM_WHY_SIZE]) MUST_CHECK;
 
-/* The next step, or plain success. */
+/* The next step, or plain success. The caller deinits it. */
 void sim_scenario_next(struct sim_scenario *scenario, struct sim_behaviour *out);
 size_t sim_scenario_left(const struct sim_scenario *scenario);
 

@@ -32,9 +32,9 @@ static void add_result(struct buf *out, const struct ark_result *result)
     if (seen != result->images + result->failed || result->blank > result->failed || result->promised > result->blank)
         abort();
     buf_addf(out, "%d %d %d %d %d %d %d %d %d %d %s %s %s %s %s %s\n", result->images, result->failed, result->blank,
-             result->promised, result->generated, result->has_tokens, result->stopped, result->is_job, result->completed,
-             result->has_error, result->broke ? result->broke : "-", result->error.code, result->error.message,
-             result->error.param, result->usage, result->request_id);
+             result->promised, result->generated, result->has_tokens, result->stopped, result->is_job,
+             result->completed, result->has_error, result->broke ? result->broke : "-", result->error.code,
+             result->error.message, result->error.param, result->usage, result->request_id);
 }
 
 /* piece: 0 for the whole body at once. */

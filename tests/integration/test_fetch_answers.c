@@ -41,6 +41,43 @@ static void test_an_answer_comes_whole(void **state)
     fetch_world_end(&world);
 }
 
+static void test_every_retry_after_is_given(void **state)
+{
+    struct fetch_world world = {.server = {.answer = HEAD "X-Other: 1\r\nretry-after: 9\r\nContent-Length: 0\r\n\r\n"}};
+    struct fetch_probe probe = {0};
+
+    (void)state;
+    fetch_world_start(&world);
+    fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
+    assert_string_equal(probe.retry_after, "7\n9");
+    assert_string_equal(probe.request_id, "0217");
+    buf_deinit(&probe.data);
+    fetch_world_end(&world);
+}
+
+static void end_soon(struct fetch_probe *probe)
+{
+    fetch_end_within(probe->call, 50);
+    fetch_end_within(probe->call, 60000); /* the first one counts */
+}
+
+static void test_an_answer_that_does_not_end_counts_as_ended(void **state)
+{
+    struct fetch_world world = {
+        .server = {.answer = HEAD "Content-Length: 10\r\n\r\nhello", .ending = THEN_KEEP}
+    };
+    struct fetch_probe probe = {.on_data = end_soon};
+
+    (void)state;
+    fetch_world_start(&world);
+    fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
+    assert_int_equal(probe.end, FETCH_ANSWERED);
+    assert_string_equal(probe.words, "");
+    assert_string_equal(buf_text(&probe.data), "hello");
+    buf_deinit(&probe.data);
+    fetch_world_end(&world);
+}
+
 static void test_a_large_body_is_sent_at_once(void **state)
 {
     struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 0\r\n\r\n"}};
@@ -176,6 +213,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_an_answer_comes_whole),
+        cmocka_unit_test(test_every_retry_after_is_given),
+        cmocka_unit_test(test_an_answer_that_does_not_end_counts_as_ended),
         cmocka_unit_test(test_a_large_body_is_sent_at_once),
         cmocka_unit_test(test_interim_answers_and_trailers_are_not_the_answer),
         cmocka_unit_test(test_a_redirect_is_an_answer),

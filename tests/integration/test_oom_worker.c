@@ -243,7 +243,9 @@ static void make_context(void)
         .ark = { .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = IMAGES},
         .ark_url = world.ark_url,
         .authorization = "Authorization: Bearer key",
+        .ark_first_byte_ms = 250,
         .ark_timeout_ms = 300,
+        .ark_end_ms = 100,
         .ark_answer_max = 1 << 20,
         .on_gone = on_gone,
     };
@@ -280,8 +282,7 @@ static int set_up(void **state)
                                                                .images_per_call = IMAGES,
                                                                .on_granted = on_granted,
                                                                .on_settled = on_nothing});
-    world.fetch = fetch_create(
-        &(struct fetch_setup){.loop = world.loop, .connect_ms = 250, .first_byte_ms = 250, .user_agent = "t"});
+    world.fetch = fetch_create(&(struct fetch_setup){.loop = world.loop, .connect_ms = 250, .user_agent = "t"});
     assert_true(world.leases && world.governor && world.fetch && world.redis && world.waiter);
     make_context();
     WAIT_UNTIL(redis_is_ready(world.redis) && redis_is_ready(world.waiter));

@@ -70,7 +70,7 @@ class Document(unittest.TestCase):
     @unittest.skipUnless(jsonschema, "this Python has no jsonschema")
     def test_both_validators_agree(self):
         event = {"event": "process", "data": {"task_id": "t", "message": "m", "stage": "calling", "attempt": 1}}
-        task = {"task_id": "t", "status": "queued", "attempts": 0, "paid_calls": 0, "max_paid_calls": 2, "epoch": 1,
+        task = {"task_id": "t", "status": "queued", "attempts": 0, "paid_calls": 0, "max_paid_calls": 2, "unknown_calls": 0, "epoch": 1,
                 "created_at": "2026-11-22T15:40:42.123Z", "timing": {"queued_ms": None, "total_ms": 1},
                 "links": {"self": "a", "stream": "b", "cancel": "c"}}
         table = [

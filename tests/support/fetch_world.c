@@ -24,9 +24,9 @@ static void too_late(evutil_socket_t fd, short what, void *arg)
 void fetch_world_start_with(struct fetch_world *world, int64_t connect_ms, int64_t first_byte_ms)
 {
     struct timeval limit = {.tv_sec = 10};
-    struct fetch_setup setup = {
-        .connect_ms = connect_ms, .first_byte_ms = first_byte_ms, .ca_file = world->ca_file, .user_agent = "test/1"};
+    struct fetch_setup setup = {.connect_ms = connect_ms, .ca_file = world->ca_file, .user_agent = "test/1"};
 
+    world->first_byte_ms = first_byte_ms;
     world->loop = loop_create();
     assert_non_null(world->loop);
     stub_server_start(&world->server, world->loop);
@@ -99,6 +99,7 @@ int fetch_probe_start_at(struct fetch_world *world, struct fetch_probe *probe, c
         .url = url,
         .headers = headers,
         .body_len = how->body_len ? how->body_len : 4,
+        .first_byte_ms = world->first_byte_ms,
         .total_ms = how->total_ms ? how->total_ms : 8000,
         .answer_max = how->answer_max ? how->answer_max : 1 << 20,
         .events = {.on_head = on_head, .on_data = on_data, .on_done = on_done, .arg = probe},

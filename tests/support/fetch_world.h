@@ -21,7 +21,8 @@ struct fetch_world {
     struct fetch *fetch;
     struct event *deadline;
     const char *ca_file;
-    int open, done; /* calls; the loop stops when they are equal */
+    int64_t first_byte_ms; /* of calls that do not say */
+    int open, done;        /* calls; the loop stops when they are equal */
 };
 
 /* One call, and what came of it. */

@@ -24,11 +24,14 @@ static const struct {
     {"a gateway's dots",                                    "seedream-4.5",                     "seedream-4-5"      },
     {"a gateway's capitals",                                "Doubao-Seedream-5.0-Pro",          "seedream-5-0-pro"  },
     {"a variety that nobody knows is taken for its family", "doubao-seedream-5-0-mini-270101",  "seedream-5-0"      },
-    {"a family must end where a word ends",                 "seedream-4-50",                    "seedream-4-0"      },
-    {"an endpoint id is taken for 4.0",                     "ep-20250828101010-abcde",          "seedream-4-0"      },
-    {"a name that nobody knows is taken for 4.0",           "gpt-image-1",                      "seedream-4-0"      },
-    {"no name",                                             "",                                 "seedream-4-0"      },
-    {"only the brand",                                      "doubao-",                          "seedream-4-0"      },
+    {"a family must end where a word ends",                 "seedream-4-50",                    "unlisted"          },
+    {"an endpoint id",                                      "ep-20250828101010-abcde",          "unlisted"          },
+    {"a name that is not listed",                           "gpt-image-1",                      "unlisted"          },
+    {"a version that came out later",                       "doubao-seedream-6-0-270101",       "unlisted"          },
+    {"5.5",                                                 "doubao-seedream-5-5-261028",       "seedream-5-5"      },
+    {"5.5 as a gateway writes it",                          "seedream-5.5",                     "seedream-5-5"      },
+    {"no name",                                             "",                                 "unlisted"          },
+    {"only the brand",                                      "doubao-",                          "unlisted"          },
 };
 
 static void finds_the_row_of_a_family(void **state)
@@ -44,11 +47,15 @@ static void knows_what_models_refuse(void **state)
 {
     const struct ark_model *pro = ark_model_find("doubao-seedream-5-0-pro-260628");
     const struct ark_model *four = ark_model_find("doubao-seedream-4-0-250828");
+    const struct ark_model *five_five = ark_model_find("doubao-seedream-5-5-261028");
     const struct ark_model *text_only = ark_model_find("doubao-seedream-3-0-t2i-250415");
 
     (void)state;
     assert_true(four->group && four->stream && !four->output_format && !four->web_search);
     assert_true(!pro->group && !pro->stream && pro->output_format && !pro->web_search);
+    assert_true(!five_five->group && !five_five->stream && five_five->output_format && five_five->listed);
+    assert_int_equal(five_five->refs_max, 10);
+    assert_int_equal(five_five->layers_max, 100);
     assert_int_equal(four->refs_max, 14);
     assert_int_equal(pro->refs_max, 10);
     assert_int_equal(text_only->refs_max, 0);

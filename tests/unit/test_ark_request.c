@@ -19,6 +19,8 @@
 #define FLASH  "doubao-seedream-5-0-flash-260915"
 #define T2I    "doubao-seedream-3-0-t2i-250415"
 #define EDIT   "doubao-seededit-3-0-i2i-250628"
+#define FIVE_5 "doubao-seedream-5-5-261028"
+#define OTHER  "seedream-of-tomorrow"
 
 static const struct ark_defaults plain = {.model = FOUR, .prompt = "P", .size = "2K", .max_images = 3};
 
@@ -70,11 +72,10 @@ static void assert_field(const struct built *built, const char *field, const cha
     json_decref(wanted);
 }
 
-#define AUTO     "\"auto\""
-#define DISABLED "\"disabled\""
-#define MAX(n)   "{\"max_images\":" #n "}"
-#define GROUP    "sequential_image_generation"
-#define OPTIONS  "sequential_image_generation_options"
+#define AUTO    "\"auto\""
+#define MAX(n)  "{\"max_images\":" #n "}"
+#define GROUP   "sequential_image_generation"
+#define OPTIONS "sequential_image_generation_options"
 
 static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
 {
@@ -89,11 +90,11 @@ static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
     assert_field(&built, "image", "[\"https://a.test/0.png\",\"https://a.test/1.png\"]");
     assert_field(&built, "size", "\"2K\"");
     assert_field(&built, "watermark", "false");
-    assert_field(&built, "response_format", "\"url\"");
+    assert_field(&built, "response_format", NULL);
     assert_field(&built, "stream", "true");
     assert_field(&built, GROUP, "\"auto\"");
     assert_field(&built, OPTIONS, "{\"max_images\":3}");
-    assert_int_equal(json_object_size(built.json), 9);
+    assert_int_equal(json_object_size(built.json), 8);
     assert_int_equal(built.images, 3);
     assert_true(built.stream);
     json_decref(built.json);
@@ -147,20 +148,22 @@ static const struct {
     int wanted, images; /* wanted 0: the default of 3 */
     const char *group, *options;
 } groups[] = {
-    {"the default",                               FOUR,                      1,  0,  3,  AUTO,     MAX(3) },
-    {"one image needs no group",                  FOUR,                      1,  1,  1,  DISABLED, NULL   },
-    {"as many as there is room for",              FOUR,                      5,  10, 10, AUTO,     MAX(10)},
-    {"clamped to the room beside the references", FOUR,                      13, 15, 2,  AUTO,     MAX(2) },
-    {"the default is clamped too",                FOUR,                      13, 0,  2,  AUTO,     MAX(2) },
-    {"fourteen references leave one",             FOUR,                      14, 0,  1,  DISABLED, NULL   },
-    {"without references",                        FOUR,                      0,  15, 15, AUTO,     MAX(15)},
-    {"4.5 has groups",                            FOUR_5,                    1,  0,  3,  AUTO,     MAX(3) },
-    {"5.0 lite has groups",                       LITE,                      1,  0,  3,  AUTO,     MAX(3) },
-    {"5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL,     NULL   },
-    {"5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL,     NULL   },
-    {"3.0 as well",                               T2I,                       0,  4,  1,  NULL,     NULL   },
-    {"SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL,     NULL   },
-    {"an endpoint id is taken for 4.0",           "ep-20250828101010-abcde", 1,  2,  2,  AUTO,     MAX(2) },
+    {"the default",                               FOUR,                      1,  0,  3,  AUTO, MAX(3) },
+    {"one image needs no group",                  FOUR,                      1,  1,  1,  NULL, NULL   },
+    {"as many as there is room for",              FOUR,                      5,  10, 10, AUTO, MAX(10)},
+    {"clamped to the room beside the references", FOUR,                      13, 15, 2,  AUTO, MAX(2) },
+    {"the default is clamped too",                FOUR,                      13, 0,  2,  AUTO, MAX(2) },
+    {"fourteen references leave one",             FOUR,                      14, 0,  1,  NULL, NULL   },
+    {"without references",                        FOUR,                      0,  15, 15, AUTO, MAX(15)},
+    {"4.5 has groups",                            FOUR_5,                    1,  0,  3,  AUTO, MAX(3) },
+    {"5.0 lite has groups",                       LITE,                      1,  0,  3,  AUTO, MAX(3) },
+    {"5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL, NULL   },
+    {"5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL, NULL   },
+    {"3.0 as well",                               T2I,                       0,  4,  1,  NULL, NULL   },
+    {"SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL, NULL   },
+    {"5.5 as well",                               FIVE_5,                    1,  4,  1,  NULL, NULL   },
+    {"one image of an endpoint id",               "ep-20250828101010-abcde", 1,  1,  1,  NULL, NULL   },
+    {"a group of an endpoint id",                 "ep-20250828101010-abcde", 1,  2,  2,  AUTO, MAX(2) },
 };
 
 static void clamps_the_group(void **state)
@@ -187,6 +190,13 @@ static const struct {
     {"4.5 is always jpeg",                         FOUR_5, "output_format",           NULL                         },
     {"5.0 lite has formats",                       LITE,   "output_format",           "\"png\""                    },
     {"5.0 pro has formats",                        PRO,    "output_format",           "\"png\""                    },
+    {"5.5 has formats",                            FIVE_5, "output_format",           "\"png\""                    },
+    {"5.5 cannot be fast",                         FIVE_5, "optimize_prompt_options", NULL                         },
+    {"5.5 takes no seed",                          FIVE_5, "seed",                    NULL                         },
+    {"5.5 has a background",                       FIVE_5, "background",              "\"transparent\""            },
+    {"5.5 does not stream",                        FIVE_5, "stream",                  NULL                         },
+    {"one image of an unknown model: no stream",   OTHER,  "stream",                  NULL                         },
+    {"an unknown model may have no formats",       OTHER,  "output_format",           NULL                         },
     {"4.0 does not search",                        FOUR,   "tools",                   NULL                         },
     {"5.0 lite searches",                          LITE,   "tools",                   "[{\"type\":\"web_search\"}]"},
     {"5.0 pro does not search",                    PRO,    "tools",                   NULL                         },
@@ -232,21 +242,30 @@ static void sends_only_what_the_model_has(void **state)
     }
 }
 
-static void standard_optimization_goes_to_all_that_have_it(void **state)
+/* What ARK does by itself need not be said, and a model may refuse to be told. */
+static void leaves_out_what_is_arks_default(void **state)
 {
-    struct ark_defaults defaults = plain;
-    struct task_spec spec = {.model = (char *)(uintptr_t)FOUR_5};
-    struct built built;
+    static const char *const all[] = {FOUR,   FOUR_5, LITE, PRO,   FLASH,
+                                      FIVE_5, T2I,    EDIT, OTHER, "ep-20250828101010-abcde"};
+    const struct ark_defaults defaults = {.prompt = "P",
+                                          .max_images = 1,
+                                          .stream = ARK_STREAM_OFF,
+                                          .response_format = ARK_RESPONSE_URL,
+                                          .output_format = ARK_OUTPUT_JPEG,
+                                          .optimize_prompt_mode = ARK_OPTIMIZE_STANDARD,
+                                          .background = ARK_BACKGROUND_OPAQUE};
 
     (void)state;
-    defaults.optimize_prompt_mode = ARK_OPTIMIZE_STANDARD;
-    built = build(&defaults, &spec);
-    assert_field(&built, "optimize_prompt_options", "{\"mode\":\"standard\"}");
-    json_decref(built.json);
-    spec.model = (char *)(uintptr_t)T2I;
-    built = build(&defaults, &spec);
-    assert_field(&built, "optimize_prompt_options", NULL);
-    json_decref(built.json);
+    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+        struct task_spec spec = {.model = (char *)(uintptr_t)all[i], .seed_given = true, .seed = -1};
+        struct built built = build(&defaults, &spec);
+
+        print_message("  %s\n", all[i]);
+        assert_field(&built, "watermark", "false");
+        assert_field(&built, "prompt", "\"P\"");
+        assert_int_equal(json_object_size(built.json), 3);
+        json_decref(built.json);
+    }
 }
 
 static void streams_as_told(void **state)
@@ -281,7 +300,11 @@ static void layers_need_one_reference_and_a_model_for_it(void **state)
     reference(&spec, 1);
     built = build(&defaults, &spec);
     assert_field(&built, "layer_decomposition", "true");
-    assert_int_equal(built.images, ARK_LAYERS_MAX);
+    assert_int_equal(built.images, 17);
+    json_decref(built.json);
+    spec.model = (char *)(uintptr_t)FIVE_5;
+    built = build(&defaults, &spec);
+    assert_int_equal(built.images, 100);
     json_decref(built.json);
 
     reference(&spec, 2);
@@ -330,7 +353,7 @@ int main(void)
         cmocka_unit_test(asks_for_pictures_when_nobody_gave_words),
         cmocka_unit_test(clamps_the_group),
         cmocka_unit_test(sends_only_what_the_model_has),
-        cmocka_unit_test(standard_optimization_goes_to_all_that_have_it),
+        cmocka_unit_test(leaves_out_what_is_arks_default),
         cmocka_unit_test(streams_as_told),
         cmocka_unit_test(layers_need_one_reference_and_a_model_for_it),
         cmocka_unit_test(refuses_references_that_the_model_does_not_take),

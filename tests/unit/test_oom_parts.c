@@ -212,6 +212,7 @@ static int begin_call(void)
     struct fetch_request request = {
         .url = "https://ark.example.com/",
         .headers = headers,
+        .first_byte_ms = 1000,
         .total_ms = 1000,
         .answer_max = 1000,
         .events = {on_head, on_data, on_done, NULL}

@@ -111,6 +111,26 @@ static void test_mistakes_in_prompts_are_told(void **state)
     }
 }
 
+static void test_a_raw_answer_is_shared_between_step_and_call(void **state)
+{
+    static const char json[] = "[{\"raw\":\"{}\",\"headers\":[\"A: b\"],\"type\":\"text/plain\",\"stays_open\":true}]";
+    struct sim_scenario scenario = {0};
+    struct sim_behaviour step;
+    char why[SIM_WHY_SIZE];
+
+    (void)state;
+    assert_int_equal(sim_scenario_load(&scenario, json, strlen(json), why), 0);
+    sim_scenario_next(&scenario, &step);
+    sim_scenario_deinit(&scenario);
+    assert_string_equal(json_string_value(step.raw), "{}");
+    assert_string_equal(json_string_value(json_array_get(step.headers, 0)), "A: b");
+    assert_string_equal(step.type, "text/plain");
+    assert_true(step.stays_open);
+    sim_behaviour_deinit(&step);
+    assert_int_equal(sim_scenario_load(&scenario, "[{\"raw\":7}]", 11, why), ERR_SYNTAX);
+    assert_int_equal(sim_scenario_load(&scenario, "[{\"raw\":\"a\"},{\"headers\":\"b\"}]", 30, why), ERR_SYNTAX);
+}
+
 static void test_a_scenario_is_used_up_in_order(void **state)
 {
     static const char json[] =
@@ -175,6 +195,7 @@ int main(void)
         cmocka_unit_test(test_failures_are_kept_by_index),
         cmocka_unit_test(test_shorthands_say_what_they_stand_for),
         cmocka_unit_test(test_mistakes_in_prompts_are_told),
+        cmocka_unit_test(test_a_raw_answer_is_shared_between_step_and_call),
         cmocka_unit_test(test_a_scenario_is_used_up_in_order),
         cmocka_unit_test(test_a_bad_scenario_leaves_the_good_one),
     };

@@ -153,7 +153,8 @@ export class Panel {
       ['worker', status === 'running' && fields.worker],
       ['attempts', t('n_of', { n: fields.attempt ?? 0, all: fields.max_attempts ?? '?' })],
       ['paid_calls', t('n_of', { n: fields.paid_calls ?? 0, all: fields.max_paid_calls ?? '?' }) +
-        (Number(fields.unknown_calls) ? t('of_them_unknown', { n: fields.unknown_calls }) : '')],
+        (Number(fields.unknown_calls) ? t('of_them_unknown', { n: fields.unknown_calls }) : '') +
+        (Number(fields.earlier_paid_calls) ? t('earlier_calls', { n: fields.earlier_paid_calls, unknown: fields.earlier_unknown_calls ?? 0 }) : '')],
       ['charged', result?.charged && t(`charged_${result.charged}`)],
       ['tokens', result?.usage?.total_tokens !== undefined && whole(result.usage.total_tokens)],
       ['trace', fields.trace],

@@ -69,7 +69,7 @@ const events = {
   done: (story, data, at) => {
     end(story, 'done', data, at);
     data.generated_images.forEach((image, i) => {
-      if (!story.pictures.some((picture) => picture?.url === image.url)) story.pictures[free(story, i)] = image;
+      if (!story.pictures.some((picture) => picture?.url === image.url)) story.pictures[free(story, image.index ?? i)] = image;
     });
     story.failed = [];
     for (const failure of data.failed_images || []) story.failed[failure.index] = failure;

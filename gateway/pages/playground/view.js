@@ -191,9 +191,11 @@ export class View {
       const { total_ms, queued_ms, ark_ms } = o.timing;
       rows.push(['fact_time', this.t('fact_time_value', { total: duration(total_ms), queued: duration(queued_ms), ark: duration(ark_ms) })]);
     }
-    rows.push(['fact_charged', this.t(`charged_${o.charged}`)]);
+    rows.push(['fact_charged', this.t(o.charged === 'yes' && o.code ? 'charged_yes_lost' : `charged_${o.charged}`)]);
     rows.push(['fact_calls', (o.paid_calls ? this.count('calls', o.paid_calls) : this.t('calls_zero')) +
-      (o.attempts > 1 ? this.t('attempts', { n: o.attempts }) : '')]);
+      (o.unknown_calls ? this.t('calls_unknown', { n: o.unknown_calls }) : '') +
+      (o.attempts > 1 ? this.t('attempts', { n: o.attempts }) : '') +
+      (o.earlier_paid_calls ? this.t('calls_earlier', { n: o.earlier_paid_calls }) : '')]);
     if (o.usage?.generated_images !== undefined) {
       const { generated_images: images, total_tokens: tokens = '?' } = o.usage;
       rows.push(['fact_tokens', this.count('tokens', images, { images, tokens })]);
