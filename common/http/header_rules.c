@@ -14,7 +14,7 @@ static bool refuse(struct http_refusal *out, enum problem problem, const char *d
 
 static bool is_alnum(char c)
 {
-    return (unsigned)(c - '0') < 10 || (unsigned)((c | 0x20) - 'a') < 26;
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
 bool http_is_made_of(const char *text, size_t len, const char *others)
