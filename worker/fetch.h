@@ -28,8 +28,9 @@ struct fetch_call;
 /* Borrowed for the life of fetch. */
 struct fetch_setup {
     struct loop *loop;
-    int64_t connect_ms;  /* name lookup, connection and TLS */
-    const char *ca_file; /* PEM file with the authorities to trust, read once a day; NULL or "": the system's */
+    int64_t connect_ms; /* name lookup, connection and TLS */
+    /* PEM file with the authorities to trust, read once a day and when it changes; NULL or "": the system's */
+    const char *ca_file;
     const char *user_agent;
 };
 
