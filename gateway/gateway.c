@@ -117,6 +117,13 @@ static void on_request(struct http_exchange *exchange, void *arg)
     admission_guard(gateway, exchange);
 }
 
+static void on_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    cors_apply_to_refusal(gateway->config.cors, exchange, head);
+}
+
 static void set_bounds(struct http_server_config *config, const struct gateway_options *options)
 {
     config->limits.head_max = (size_t)options->head_max;
@@ -156,6 +163,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.route_count = api_route_count;
     config.arg = gateway;
     config.on_request = on_request;
+    config.on_refusal = on_refusal;
     if (gateway->metrics) {
         config.on_answer = on_answer;
         config.on_connections = on_connections;

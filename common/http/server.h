@@ -53,6 +53,11 @@ struct http_server_config {
      * May be NULL. */
     http_handler_fn *on_request;
 
+    /* Called before the server refuses by itself what is no whole request (400, 408, 411, 413, 414, 417, 431, 501, 503, 505): the
+     * place for headers that these answers need as well. `head` is what has arrived of the head, possibly cut short or malformed;
+     * http_head_header reads it. The exchange has no request, and the hook must not answer. May be NULL. */
+    void (*on_refusal)(struct http_exchange *exchange, struct http_text head, void *arg);
+
     /* For those who count: each answer as its head is written, with the request's row (NULL where it has none), and the number of
      * open connections whenever it changes. Either may be NULL. */
     void (*on_answer)(const struct http_route *route, int status, void *arg);
