@@ -11,7 +11,7 @@ from support.store import look
 
 HOSTILE = [
     'quote " and apostrophe \'', "back\\slash", "slash / and \\/ and \\\\/", "],\"data\":[", "}}{{", "line\nfeed\r\ttab",
-    "\x7f\x01", "中文，🎨", "%s %d %%", "\u2028", '{"event":"done"}', "image {}\nfailed {}", "", "null",
+    "\x7f\x01", "中文，🎨", "%s %d %%", "\u2028", "“a\u2029\u0085—\u2028”", '{"event":"done"}', "image {}\nfailed {}", "", "null",
 ]
 
 
@@ -105,7 +105,11 @@ class Looks(ScriptTest):
 
 
 class HostileContent(ScriptTest):
-    """Whatever users and ARK write, it stays text."""
+    """Whatever users and ARK write, it stays text, and the final event is one line for every reader."""
+
+    def assert_final_is_one_line(self):
+        final = self.task().log[-1].raw.decode()
+        self.assertEqual((len(final.splitlines()), len(self.task().result.decode().splitlines())), (1, 1), final)
 
     def test_urls_come_back_as_they_were_given(self):
         self.submit(urls=[f"https://example.com/?q={text}" for text in HOSTILE])
@@ -116,6 +120,7 @@ class HostileContent(ScriptTest):
         self.finish(job, "done", "known")
         self.assertEqual(self.task().log[-1].data["urls"], [f"https://example.com/?q={text}" for text in HOSTILE])
         self.assertNotIn(b"\\/", self.task().result.replace(b"\\\\", b""))
+        self.assert_final_is_one_line()
 
     def test_urls_come_back_from_a_request_that_does_not_end_with_them(self):
         urls = [f"https://example.com/?q={text}" for text in HOSTILE]
@@ -124,6 +129,7 @@ class HostileContent(ScriptTest):
         data = self.task().log[-1].data
         self.assertEqual(data["urls"], urls)
         self.assertNotIn("watermark", data, "the list, and nothing behind it")
+        self.assert_final_is_one_line()
 
     def test_every_text_in_every_place(self):
         for text in HOSTILE:
@@ -142,6 +148,7 @@ class HostileContent(ScriptTest):
                 self.assertEqual((data["urls"], data["usage"]), ([text], {"x": text}))
                 self.assertEqual(data["generated_images"], [{"url": text, "size": text}])
                 self.assertEqual(data["failed_images"][0]["message"], text)
+                self.assert_final_is_one_line()
 
     def test_error_words(self):
         for text in HOSTILE:
@@ -153,6 +160,7 @@ class HostileContent(ScriptTest):
                     "code": "ark_invalid_request", "error": text, "retryable": False, "more": '"ark_code":' + compact(text)}))
                 data = self.task().log[-1].data
                 self.assertEqual((data["error"], data["ark_code"], data["retryable"]), (text, text, False))
+                self.assert_final_is_one_line()
 
 
 class FullMemory(ScriptTest):
