@@ -142,6 +142,25 @@ class Streams(GatewayTest):
         with EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": "x"}) as stream:
             self.assert_problem(stream.response, 400, "invalid_last_event_id")
 
+    def test_the_place_as_polyfills_tell_it(self):
+        with self.gateway.generate("t1") as stream:
+            start, = stream.until("start")
+        self.job("t1").finish()
+        begin = start.id[:-1] + "0"
+        for query, header, numbers in (
+                (f"lastEventId={start.id}", None, [2]),
+                (f"last_event_id={begin}&lastEventId={start.id}", None, [2]),       # what was added at the reconnect is newer
+                (f"lastEventId={begin}&last_event_id={start.id}", None, [1, 2]),
+                (f"lastEventId=&last_event_id={start.id}", None, [2]),
+                (f"lastEventId={start.id}&last_event_id=x", None, [2]),
+                (f"lastEventId={begin}", start.id, [2]),
+                ("lastEventId=", None, [1, 2]),
+                (f"LastEventId={start.id}", None, [1, 2]),                          # another parameter, as any unknown one
+        ):
+            path = f"{BASE}/tasks/t1/stream?{query}"
+            with self.subTest(query), EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": header}) as stream:
+                self.assert_numbers(stream.to_end(), *numbers)
+
     def test_no_content_for_who_has_the_last_event(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
@@ -176,7 +195,7 @@ class Streams(GatewayTest):
                       "x" * 200):
             with self.subTest(place), self.gateway.follow("t0", place) as stream:
                 self.assert_problem(stream.response, 400, "invalid_last_event_id")
-        for query in ("last_event_id=abc", "last_event_id=%", "last_event_id=%00", "x&last_event_id=1-" + "9" * 99):
+        for query in ("last_event_id=abc", "last_event_id=%", "lastEventId=abc", "lastEventId=%00", "last_event_id=1-1&lastEventId=x", "last_event_id=%00", "x&last_event_id=1-" + "9" * 99):
             with self.subTest(query):
                 answer = fetch(self.gateway.address, "GET", f"{BASE}/tasks/t0/stream?{query}")
                 self.assert_problem(answer, 400, "invalid_last_event_id")

@@ -196,6 +196,16 @@ class Requests(GatewayTest):
         self.assertEqual(self.gateway.submit("t1").status, 200)
         self.assertEqual(self.gateway.get("/readyz").json(), {"status": "ready", "paused": True})
 
+    def test_a_byte_order_mark_and_utf8_change_nothing(self):
+        body = json.dumps(GOOD).encode()
+        self.assertEqual(self.post("/generate", body).status, 202)
+        hash = self.world.find("bad1").fields["hash"]
+        for kind in ("application/json; charset=utf8", 'Application/JSON;charset="UTF8"', "application/json"):
+            self.assertEqual(self.post("/generate", b"\xef\xbb\xbf" + body, {"Content-Type": kind}).status, 200)
+        self.redis("FLUSHALL")
+        self.assertEqual(self.post("/generate", b"\xef\xbb\xbf" + body).status, 202)
+        self.assertEqual(self.world.find("bad1").fields["hash"], hash)
+
     def test_cors_lets_every_page_in(self):
         preflight = fetch(self.gateway.address, "OPTIONS", f"{BASE}/generate/stream", headers={
             "Origin": "https://page.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"})
