@@ -164,6 +164,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.arg = gateway;
     config.on_request = on_request;
     config.on_refusal = on_refusal;
+    config.on_room = stream_on_room;
     if (gateway->metrics) {
         config.on_answer = on_answer;
         config.on_connections = on_connections;
@@ -228,15 +229,13 @@ static int create_parts(struct gateway *gateway, const char **why)
         return ERR_NO_MEMORY;
     if (!create_presence(gateway))
         return ERR_NO_MEMORY;
-    gateway->streams =
-        streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
-                                                               .commands = gateway->commands,
-                                                               .submitter = gateway->submitter,
-                                                               .disconnects = gateway->disconnects,
-                                                               .metrics = gateway->metrics,
-                                                               .heartbeat_ms = options->heartbeat_ms,
-                                                               .life_ms = options->stream_life_ms,
-                                                               .output_max = (size_t)options->output_max});
+    gateway->streams = streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
+                                                                              .commands = gateway->commands,
+                                                                              .submitter = gateway->submitter,
+                                                                              .disconnects = gateway->disconnects,
+                                                                              .metrics = gateway->metrics,
+                                                                              .heartbeat_ms = options->heartbeat_ms,
+                                                                              .life_ms = options->stream_life_ms});
     if (!gateway->streams)
         return ERR_NO_MEMORY;
     gateway->server = create_server(gateway, why);

@@ -100,7 +100,7 @@ static void begin(struct stream *stream, const struct history *history)
     if (buf_error(&bytes)) {
         stream_close(stream, STREAM_NO_MEMORY);
     } else {
-        stream_write(stream, &bytes);
+        http_stream_write(stream->exchange, bytes.data, bytes.len);
         if (task_state_is_final(history->state))
             stream_close(stream, STREAM_FINAL);
         else
@@ -174,7 +174,7 @@ static void on_client_gone(void *arg)
     struct stream *stream = arg;
 
     stream->exchange = NULL;
-    stream_close(stream, stream->too_slow ? STREAM_TOO_SLOW : STREAM_GONE);
+    stream_close(stream, stream->waits ? STREAM_TOO_SLOW : STREAM_GONE);
 }
 
 static struct stream *create(struct streams *streams, struct http_exchange *exchange,

@@ -86,7 +86,8 @@ static void serve_no_memory(struct stream *stream, const void *unused)
 static void serve_final(struct stream *stream, const void *unused)
 {
     (void)unused;
-    stream_close(stream, STREAM_FINAL);
+    if (!stream->waits) /* else it has events to come */
+        stream_close(stream, STREAM_FINAL);
 }
 
 static void serve_hint(struct stream *stream, const void *bytes)
@@ -273,6 +274,14 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
             watch->announced = event.n;
         read_on(watch);
     }
+}
+
+void watch_catch_up(struct watch *watch, const struct stream *stream)
+{
+    if (stream->last >= watch->last)
+        return;
+    watch->last = stream->last;
+    read_on(watch);
 }
 
 void watch_on_difference(struct watch *watch)

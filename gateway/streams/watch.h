@@ -5,7 +5,7 @@
  * its place on. It also reads where tails.h has found, after a silence or a break, that it is not where the log is. Messages are
  * never buffered: while a read is on its way, only the highest number is kept.
  *
- * The place is that of the live stream which is furthest behind. Whoever is further drops what it has, so a stream that
+ * The place is that of the live stream which is furthest behind, but for those that wait for room in their output. Whoever is further drops what it has, so a stream that
  * joins behind the others is served by the same read as everybody.
  *
  * When the answer does not continue what the streams have (another epoch, a log that is shorter than their place), the
@@ -85,5 +85,8 @@ void watch_on_place(struct watch *watch, const struct place *place);
 /* The stream has begun and stands at its own epoch and last: from now on it gets what follows. */
 void watch_add_live(struct watch *watch, struct stream *stream);
 void watch_remove_live(struct watch *watch);
+
+/* The stream has waited for room, and goes on: it gets what it lacks. */
+void watch_catch_up(struct watch *watch, const struct stream *stream);
 
 #endif

@@ -45,7 +45,7 @@ BODIES = [
     ("B87 a byte of no character", b'{"prompt":"\xff"}', "invalid_json"),
     ("B87 above the last code point", b'{"prompt":"\xf4\x90\x80\x80"}', "invalid_json"),
     ("B87 UTF-16", '{"urls":[]}'.encode("utf-16"), "invalid_json"),
-    ("B87 a byte order mark and nothing in the object", b"\xef\xbb\xbf{}", "/urls"),
+    ("B87 a byte order mark and no urls", b'\xef\xbb\xbf{"task_id":"bad1"}', "/urls"),
     ("B87 two byte order marks", b"\xef\xbb\xbf\xef\xbb\xbf{}", "invalid_json"),
     ("B88 an escaped NUL", b'{"prompt":"a\\u0000b"}', "invalid_json"),
     ("B88 an escaped NUL in a name", b'{"a\\u0000b":1}', "invalid_json"),
