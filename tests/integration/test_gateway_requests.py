@@ -1,7 +1,9 @@
 """What the gateway answers to one request, good or bad, and what its options change."""
 
 import json
+import socket
 import subprocess
+import threading
 import unittest
 
 from gateway_case import GatewayTest
@@ -311,12 +313,32 @@ class Configured(GatewayTest):
 
     def test_healthcheck(self):
         gateway = self.world.gateway()
-        def probe(address):
-            return subprocess.run([binary("arkrelay-gateway"), "--healthcheck"], env={"GATEWAY_LISTEN": address}, check=False,
-                                  timeout=30, cwd=self.world.redis_server.folder).returncode
-        self.assertEqual(probe(gateway.address), 0)
+        def probe(address, program="gateway", **env):
+            done = subprocess.run([binary(f"arkrelay-{program}"), "--healthcheck"], env={f"{program.upper()}_LISTEN": address, **env}, check=False,
+                                  timeout=30, cwd=self.world.redis_server.folder, capture_output=True, text=True)
+            return done.returncode, done.stdout + done.stderr
+        def failed(why, program="gateway", address=gateway.address):
+            return 1, f"arkrelay-{program}: healthcheck of {address} failed: {why}\n"
+        self.assertEqual(probe(gateway.address), (0, ""))
+        self.assertEqual(probe("off", "worker")[1][:44], "arkrelay-worker: healthcheck of off failed: ")
+        self.world.redis_server.stop()
+        eventually(lambda: gateway.get("/readyz").status == 503, "it is not ready")
+        self.assertEqual(probe(gateway.address), failed("/readyz answers 503, not 200; the log says why"))
+        self.world.redis_server.start()
         self.assertEqual(gateway.stop(), 0)
-        self.assertEqual(probe(gateway.address), 1)
+        for program in ("gateway", "worker"):
+            self.assertEqual(probe(gateway.address, program),
+                             failed("cannot connect, or the connection was closed: is the program running?", program))
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            address = f"127.0.0.1:{other.getsockname()[1]}"
+            def speak():
+                with other.accept()[0] as client:
+                    client.recv(1000)
+                    client.sendall(b"220 mail.example ESMTP\r\n")
+            thread = threading.Thread(target=speak)
+            thread.start()
+            self.assertIn("not HTTP", probe(address)[1])
+            thread.join()
 
 
 class Options(ProcessTest):
