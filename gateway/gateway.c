@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "common/audit.h"
 #include "common/clock.h"
 #include "common/http/server.h"
 #include "common/keys.h"
@@ -204,6 +205,21 @@ static bool create_presence(struct gateway *gateway)
     return gateway->presence;
 }
 
+static bool create_audit(struct gateway *gateway)
+{
+    const struct gateway_config *config = &gateway->config;
+
+    if (!config->name)
+        return true;
+    keys_prefix(gateway->prefix, 0);
+    gateway->audit = audit_create(&(struct audit_config){.loop = gateway->loop,
+                                                         .redis = gateway->commands,
+                                                         .prefix = gateway->prefix,
+                                                         .process = config->name,
+                                                         .interval_ms = config->options->shared.audit_ms});
+    return gateway->audit;
+}
+
 static void stop(void *arg)
 {
     const struct gateway *gateway = arg;
@@ -227,7 +243,7 @@ static int create_parts(struct gateway *gateway, const char **why)
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = submitter_create(gateway->commands, gateway->disconnects, &limits)))
         return ERR_NO_MEMORY;
-    if (!create_presence(gateway))
+    if (!create_presence(gateway) || !create_audit(gateway))
         return ERR_NO_MEMORY;
     gateway->streams = streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
                                                                               .commands = gateway->commands,
@@ -269,6 +285,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     submitter_destroy(gateway->submitter);
     disconnects_destroy(gateway->disconnects);
     hub_destroy(gateway->hub);
+    audit_destroy(gateway->audit);
     presence_destroy(gateway->presence);
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
