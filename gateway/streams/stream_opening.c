@@ -96,7 +96,7 @@ static void begin(struct stream *stream, const struct history *history)
     add_log(&bytes, stream, history);
     stream->epoch = history->epoch;
     stream->last = history->length;
-    watch_on_state(stream->watch, history->state);
+    watch_on_log(stream->watch, history);
     if (buf_error(&bytes)) {
         stream_close(stream, STREAM_NO_MEMORY);
     } else {
