@@ -13,21 +13,6 @@
 
 enum { CURSOR_SIZE = 64 };
 
-void api_generate_stream(struct http_exchange *exchange, void *arg)
-{
-    const struct gateway *gateway = arg;
-    struct submission *submission;
-
-    if (!intake_accepts(exchange, "text", "event-stream"))
-        return;
-    submission = intake_read(gateway, exchange, INTAKE_STREAM);
-    if (submission)
-        stream_open(gateway->streams, exchange,
-                    &(struct stream_request){.full_id = submission->full_id,
-                                             .client = admission_client(exchange),
-                                             .submission = submission});
-}
-
 static bool has_parameter(struct http_text query, const char *name)
 {
     size_t len = strlen(name);
@@ -68,6 +53,24 @@ static bool read_cursor(const struct http_request *request, struct stream_reques
     }
     out->resumes = place.len > 0;
     return !out->resumes || !task_cursor_parse(place.data, place.len, &out->cursor);
+}
+
+void api_generate_stream(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    struct stream_request request = {.client = admission_client(exchange)};
+
+    if (!intake_accepts(exchange, "text", "event-stream"))
+        return;
+    if (!read_cursor(http_exchange_request(exchange), &request)) {
+        answer_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+        return;
+    }
+    request.submission = intake_read(gateway, exchange, INTAKE_STREAM);
+    if (!request.submission)
+        return;
+    request.full_id = request.submission->full_id;
+    stream_open(gateway->streams, exchange, &request);
 }
 
 void api_task_stream(struct http_exchange *exchange, void *arg)

@@ -161,6 +161,27 @@ class Streams(GatewayTest):
             with self.subTest(query), EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": header}) as stream:
                 self.assert_numbers(stream.to_end(), *numbers)
 
+    def test_a_repeated_post_goes_on_behind_the_last_event(self):
+        """fetch-event-source sends the same POST again, with Last-Event-ID."""
+        with self.gateway.generate("t1") as stream:
+            start, = stream.until("start")
+        with self.gateway.generate("t1", {"Last-Event-ID": start.id}) as stream:
+            self.assertEqual(stream.next().event, None)
+            job = self.job("t1")
+            job.begin()
+            self.assert_numbers(stream.until("process"), 2)
+        job.finish()
+        epoch = start.id.partition("-")[0]
+        for place, numbers in ((f"{epoch}-1", [2, 3]), (f"{epoch}-0", [1, 2, 3]), ("", [1, 2, 3]), (f"{epoch}-3", []),
+                               (f"{epoch}-4", [None, 1, 2, 3]), ("1-1", [None, 1, 2, 3])):
+            with self.subTest(place), self.gateway.generate("t1", {"Last-Event-ID": place}) as stream:
+                self.assert_numbers(stream.to_end(), *numbers)
+        with self.gateway.generate("t2", {"Last-Event-ID": start.id}) as stream:
+            self.assertEqual([event.event for event in (stream.next_event(), stream.next_event())], ["reset", "start"])
+        with self.gateway.generate("t3", {"Last-Event-ID": "x"}) as stream:
+            self.assert_problem(stream.response, 400, "invalid_last_event_id")
+        self.assertIsNone(self.world.find("t3"))
+
     def test_no_content_for_who_has_the_last_event(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
