@@ -63,9 +63,10 @@ struct http_text http_head_header(struct http_text head, const char *name)
     const char *end;
 
     while (head.len && (end = memmem(head.data, head.len, "\r\n", 2))) {
-        struct http_text line = {head.data, (size_t)(end - head.data)};
-        struct http_text value = is_request_line ? (struct http_text){0} : line_value(line, name);
+        struct http_text line = {head.data, (size_t)(end - head.data)}, value = {0};
 
+        if (!is_request_line)
+            value = line_value(line, name);
         if (value.data || (!is_request_line && !line.len))
             return value;
         is_request_line = is_request_line && !line.len; /* an empty line may come first */

@@ -261,19 +261,11 @@ static bool begins_otherwise(const struct watch *watch, const struct history *hi
     return watch->last == history->from && (history_event(history, 0, &event) || sum_of(watch, &event) != watch->sum);
 }
 
-static void on_history(const struct history *history, int err, void *arg)
+static void take_history(struct watch *watch, const struct history *history, bool reads_last)
 {
-    struct watch *watch = arg;
-    bool reads_last = watch->reads_last;
-    int64_t had = history ? history->from - !reads_last : 0; /* the place of the streams when it was sent */
+    int64_t had = reads_last ? history->from : history->from - 1; /* the place of the streams when it was asked for */
 
-    watch->reading = NULL;
-    watch->reads_last = false;
-    if (err == ERR_NOT_FOUND) {
-        for_each_live(watch, serve_end, NULL);
-    } else if (err) {
-        log_debug("watch", "the log was not read; trying again after a silence", "task=%s", watch->id);
-    } else if (history->epoch != watch->epoch || history->length < had) {
+    if (history->epoch != watch->epoch || history->length < had) {
         reset(watch, &(struct truth){history->epoch, history->length});
     } else if (reads_last && begins_otherwise(watch, history)) {
         reset(watch, &(struct truth){history->epoch, had - 1});
@@ -288,6 +280,21 @@ static void on_history(const struct history *history, int err, void *arg)
         if (watch->announced > watch->last)
             read_on(watch);
     }
+}
+
+static void on_history(const struct history *history, int err, void *arg)
+{
+    struct watch *watch = arg;
+    bool reads_last = watch->reads_last;
+
+    watch->reading = NULL;
+    watch->reads_last = false;
+    if (err == ERR_NOT_FOUND)
+        for_each_live(watch, serve_end, NULL);
+    else if (err)
+        log_debug("watch", "the log was not read; trying again after a silence", "task=%s", watch->id);
+    else
+        take_history(watch, history, reads_last);
 }
 
 /* -- what happens to it */
