@@ -164,6 +164,16 @@ static bool is_plain_word(const char *text)
     return !((word | below(word, 0x20) | equal(word, '"') | equal(word, '\\') | equal(word, 0x7f)) & EACH_BYTE(0x80));
 }
 
+/* The escaped form of a character above ASCII that ends a line in Unicode; NULL: it is another one. */
+static const char *line_end_escape(const char *text, size_t len)
+{
+    if (len == 2 && !memcmp(text, "\xc2\x85", 2))
+        return "\\u0085";
+    if (len != 3 || memcmp(text, "\xe2\x80", 2) != 0)
+        return NULL;
+    return text[2] == '\xa8' ? "\\u2028" : text[2] == '\xa9' ? "\\u2029" : NULL;
+}
+
 /* How many bytes at the front stand in a JSON string as they are. */
 static size_t plain_length(const char *text, size_t len)
 {
@@ -174,11 +184,23 @@ static size_t plain_length(const char *text, size_t len)
         bool in_words = len - at >= WORD && is_plain_word(text + at);
         size_t step = in_words ? WORD : utf8_char_len(text + at, len - at);
 
-        if (!step || c < 0x20 || c == '"' || c == '\\' || c == 0x7f)
+        if (!step || c < 0x20 || c == '"' || c == '\\' || c == 0x7f || line_end_escape(text + at, in_words ? 1 : step))
             break;
         at += step;
     }
     return at;
+}
+
+/* What stops plain_length. -> how many bytes it is */
+static size_t add_not_plain(struct buf *buf, const char *text, size_t len)
+{
+    size_t step = utf8_char_len(text, len);
+
+    if (step == 1)
+        add_escaped(buf, (unsigned char)*text);
+    else
+        buf_add_text(buf, step ? line_end_escape(text, step) : REPLACEMENT);
+    return step ? step : 1;
 }
 
 void buf_add_json(struct buf *buf, const char *text, size_t len)
@@ -191,13 +213,8 @@ void buf_add_json(struct buf *buf, const char *text, size_t len)
 
         buf_add(buf, text + at, plain);
         at += plain;
-        if (at == len)
-            break;
-        if (utf8_char_len(text + at, len - at))
-            add_escaped(buf, (unsigned char)text[at]);
-        else
-            buf_add_text(buf, REPLACEMENT);
-        at++;
+        if (at < len)
+            at += add_not_plain(buf, text + at, len - at);
     }
     buf_add_char(buf, '"');
 }

@@ -32,7 +32,8 @@ void buf_add_hex(struct buf *buf, uint64_t value); /* lower case, no leading zer
 void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Adds `text` as a JSON string with its quotes. UTF-8 passes as it is, a byte that is none becomes U+FFFD; control bytes, the
- * quote and the backslash are escaped. So the result is valid JSON whatever the input. */
+ * quote and the backslash are escaped, and so are U+0085, U+2028 and U+2029, at which readers of lines such as Python's splitlines() cut.
+ * So the result is valid JSON on one line whatever the input. */
 void buf_add_json(struct buf *buf, const char *text, size_t len);
 
 /* Whoever needs other parts than these can tell of their failure here: it counts as the buffer's own. 0 changes nothing. */

@@ -1,19 +1,28 @@
 #include "common/sha256.h"
 
+#include <openssl/err.h>
 #include <openssl/evp.h>
-#include <pthread.h>
+#include <stdatomic.h>
 
-/* pthread_once(), not call_once(): ThreadSanitizer sees the order that it makes. */
-static pthread_once_t fetched = PTHREAD_ONCE_INIT;
-static EVP_MD *algorithm;
+static _Atomic(EVP_MD *) algorithm; /* NULL: it was not fetched yet, or could not be */
 
-static void fetch(void)
+/* Threads that come together may each fetch it; one keeps its own, and the others free theirs. */
+static EVP_MD *fetch(void)
 {
-    algorithm = EVP_MD_fetch(NULL, "SHA256", NULL);
+    EVP_MD *known = NULL, *fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
+
+    if (!fetched || atomic_compare_exchange_strong(&algorithm, &known, fetched))
+        return fetched;
+    EVP_MD_free(fetched);
+    return known;
 }
 
 int sha256(unsigned char out[SHA256_SIZE], const char *bytes, size_t len)
 {
-    pthread_once(&fetched, fetch);
-    return algorithm && EVP_Digest(bytes, len, out, NULL, algorithm, NULL) == 1 ? 0 : ERR_SYSTEM;
+    EVP_MD *known = atomic_load(&algorithm), *md = known ? known : fetch();
+
+    if (md && EVP_Digest(bytes, len, out, NULL, md, NULL) == 1)
+        return 0;
+    ERR_clear_error(); /* else the thread's next TLS call takes the error for its own */
+    return ERR_NO_MEMORY;
 }

@@ -1,7 +1,7 @@
 /* sha256 - SHA-256 (FIPS 180-4) by OpenSSL
  *
- * The library looks for an algorithm anew, under a lock that all threads share, with every use of one that was not fetched: here it is
- * fetched once.   Threads: any.
+ * The library looks up an algorithm that was not fetched with every use, under a lock that all threads share. Here it is fetched with the
+ * first use that succeeds.   Threads: any.
  */
 #ifndef ARKRELAY_SHA256_H
 #define ARKRELAY_SHA256_H
@@ -12,7 +12,7 @@
 
 enum { SHA256_SIZE = 32 };
 
-/* ERR_SYSTEM: the library cannot hash, for want of memory most likely. */
+/* ERR_NO_MEMORY; a later call may succeed. */
 int sha256(unsigned char out[SHA256_SIZE], const char *bytes, size_t len) MUST_CHECK;
 
 #endif

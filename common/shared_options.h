@@ -15,7 +15,7 @@ struct shared_options {
     int64_t redis_timeout_ms;
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
-    int64_t presence_ms;
+    int64_t presence_ms, audit_ms;
     bool core_dumps;
     bool healthcheck;
 };
@@ -75,6 +75,16 @@ struct shared_options {
          0,                                                                                                            \
          60000,                                                                                                        \
          "how often this process tells Redis that it is there, for the operators' pages; 0: never",                    \
+         NULL},                                                                                                        \
+        {"audit-interval",                                                                                             \
+         "AUDIT_INTERVAL",                                                                                             \
+         OPT_MS,                                                                                                       \
+         offsetof(type, member.audit_ms),                                                                              \
+         "1m",                                                                                                         \
+         100,                                                                                                          \
+         3600000,                                                                                                      \
+         "how often one of all processes looks through the live tasks: misplaced ones are put right, and those that "  \
+         "wait past GATEWAY_QUEUE_TTL expire",                                                                         \
          NULL},                                                                                                        \
         {"core-dumps",                                                                                                 \
          "CORE_DUMPS",                                                                                                 \

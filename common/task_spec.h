@@ -44,7 +44,7 @@ int task_spec_write(const struct task_spec *spec, char **out) MUST_CHECK;
  * except for the length of data: URLs. ERR_SYNTAX for anything else: the store is not trusted to be whole. */
 int task_spec_read(const char *json, size_t len, struct task_spec *out) MUST_CHECK;
 
-/* The SHA-256 of the canonical JSON. */
-void task_spec_hash(char out[TASK_HASH_SIZE], const char *json);
+/* The SHA-256 of the canonical JSON. ERR_NO_MEMORY: `out` must not be used, a made-up hash would attach a client to another task. */
+int task_spec_hash(char out[TASK_HASH_SIZE], const char *json) MUST_CHECK;
 
 #endif

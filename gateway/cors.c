@@ -75,26 +75,46 @@ static bool is_preflight(const struct http_request *request)
     return request->method == HTTP_OPTIONS && http_request_header(request, "Access-Control-Request-Method").data;
 }
 
-void cors_apply(const struct cors *cors, struct http_exchange *exchange)
+/* Returns whether the page may read the answer. */
+static bool add_origin(const struct cors *cors, struct http_exchange *exchange, struct http_text origin)
 {
-    const struct http_request *request = http_exchange_request(exchange);
-    struct http_text origin = http_request_header(request, "Origin");
     const char *allowed = cors_allowed(cors, origin.data, origin.len);
 
     if (!cors->any)
         http_add_header(exchange, "Vary", "Origin");
-    if (!allowed)
+    if (allowed)
+        http_add_header(exchange, "Access-Control-Allow-Origin", allowed);
+    return allowed;
+}
+
+static void add_exposed(struct http_exchange *exchange)
+{
+    http_add_header(exchange, "Access-Control-Expose-Headers",
+                    "Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id");
+}
+
+void cors_apply(const struct cors *cors, struct http_exchange *exchange)
+{
+    const struct http_request *request = http_exchange_request(exchange);
+
+    if (!add_origin(cors, exchange, http_request_header(request, "Origin")))
         return;
-    http_add_header(exchange, "Access-Control-Allow-Origin", allowed);
     if (is_preflight(request)) {
+        /* Tracing and polyfills add headers of their own, which the gateway ignores. "*" excludes Authorization, and browsers
+         * that do not know it need the names. */
         http_add_header(exchange, "Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS");
         http_add_header(
             exchange, "Access-Control-Allow-Headers",
-            "Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, traceparent, "
+            "*, Accept, Authorization, Cache-Control, Content-Type, Idempotency-Key, Last-Event-ID, traceparent, "
             "X-Request-Id");
         http_add_header(exchange, "Access-Control-Max-Age", "86400");
     } else {
-        http_add_header(exchange, "Access-Control-Expose-Headers",
-                        "Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id");
+        add_exposed(exchange);
     }
+}
+
+void cors_apply_to_refusal(const struct cors *cors, struct http_exchange *exchange, struct http_text head)
+{
+    if (add_origin(cors, exchange, http_head_header(head, "Origin")))
+        add_exposed(exchange);
 }

@@ -10,6 +10,8 @@
 
 #include <stddef.h>
 
+#include "common/http/request.h"
+
 struct cors;
 struct http_exchange;
 
@@ -21,5 +23,8 @@ const char *cors_allowed(const struct cors *cors, const char *origin, size_t len
 
 /* Adds the headers that the answer to this request has. */
 void cors_apply(const struct cors *cors, struct http_exchange *exchange);
+
+/* The same for a request that the server refuses; `head` as the server's hook on_refusal is given it. */
+void cors_apply_to_refusal(const struct cors *cors, struct http_exchange *exchange, struct http_text head);
 
 #endif

@@ -4,6 +4,7 @@
 #include <stddef.h>
 #include <stdlib.h>
 
+#include "common/audit.h"
 #include "common/clock.h"
 #include "common/http/server.h"
 #include "common/keys.h"
@@ -117,6 +118,13 @@ static void on_request(struct http_exchange *exchange, void *arg)
     admission_guard(gateway, exchange);
 }
 
+static void on_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    cors_apply_to_refusal(gateway->config.cors, exchange, head);
+}
+
 static void set_bounds(struct http_server_config *config, const struct gateway_options *options)
 {
     config->limits.head_max = (size_t)options->head_max;
@@ -156,6 +164,8 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.route_count = api_route_count;
     config.arg = gateway;
     config.on_request = on_request;
+    config.on_refusal = on_refusal;
+    config.on_room = stream_on_room;
     if (gateway->metrics) {
         config.on_answer = on_answer;
         config.on_connections = on_connections;
@@ -196,6 +206,21 @@ static bool create_presence(struct gateway *gateway)
     return gateway->presence;
 }
 
+static bool create_audit(struct gateway *gateway)
+{
+    const struct gateway_config *config = &gateway->config;
+
+    if (!config->name)
+        return true;
+    keys_prefix(gateway->prefix, 0);
+    gateway->audit = audit_create(&(struct audit_config){.loop = gateway->loop,
+                                                         .redis = gateway->commands,
+                                                         .prefix = gateway->prefix,
+                                                         .process = config->name,
+                                                         .interval_ms = config->options->shared.audit_ms});
+    return gateway->audit;
+}
+
 static void stop(void *arg)
 {
     const struct gateway *gateway = arg;
@@ -219,17 +244,15 @@ static int create_parts(struct gateway *gateway, const char **why)
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = submitter_create(gateway->commands, gateway->disconnects, &limits)))
         return ERR_NO_MEMORY;
-    if (!create_presence(gateway))
+    if (!create_presence(gateway) || !create_audit(gateway))
         return ERR_NO_MEMORY;
-    gateway->streams =
-        streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
-                                                               .commands = gateway->commands,
-                                                               .submitter = gateway->submitter,
-                                                               .disconnects = gateway->disconnects,
-                                                               .metrics = gateway->metrics,
-                                                               .heartbeat_ms = options->heartbeat_ms,
-                                                               .life_ms = options->stream_life_ms,
-                                                               .output_max = (size_t)options->output_max});
+    gateway->streams = streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
+                                                                              .commands = gateway->commands,
+                                                                              .submitter = gateway->submitter,
+                                                                              .disconnects = gateway->disconnects,
+                                                                              .metrics = gateway->metrics,
+                                                                              .heartbeat_ms = options->heartbeat_ms,
+                                                                              .life_ms = options->stream_life_ms});
     if (!gateway->streams)
         return ERR_NO_MEMORY;
     gateway->server = create_server(gateway, why);
@@ -263,6 +286,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     submitter_destroy(gateway->submitter);
     disconnects_destroy(gateway->disconnects);
     hub_destroy(gateway->hub);
+    audit_destroy(gateway->audit);
     presence_destroy(gateway->presence);
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);

@@ -15,8 +15,10 @@
 #include <stdint.h>
 
 #include "common/err.h"
+#include "common/keys.h"
 #include "gateway/streams/latency.h"
 
+struct audit;
 struct cors;
 struct disconnects;
 struct event;
@@ -65,7 +67,10 @@ struct gateway {
     struct keyset *keys;     /* as of the last reload; NULL: there are none, and everybody is `public` */
     struct metrics *metrics; /* this thread's values, or NULL */
     struct latency latency;
-    struct presence *presence; /* the first thread speaks for the process */
+    struct presence
+        *presence; /* the first thread speaks for the process, and takes its turns in looking through the queue: */
+    struct audit *audit;
+    char prefix[KEYS_PREFIX_SIZE];
     bool draining;
     struct event *drain_timer;
     int64_t drain_until_ms;

@@ -1,6 +1,7 @@
 #include "gateway/gateway_metrics.h"
 
 #include <assert.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,6 +15,7 @@ enum {
     LATENCY_BOUNDS = 12,
     MILLI = 1000, /* a millisecond in millionths */
     MICRO = 1000000,
+    DECIMAL_MAX = 1000000000, /* what Redis may hold beyond it means nothing */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
@@ -231,8 +233,10 @@ int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *repl
 
 static void take_decimal(struct metrics *asked, unsigned row, const char *text)
 {
-    if (text)
-        metrics_set(asked, SAMPLE(row), (int64_t)(strtod(text, NULL) * (double)MICRO));
+    double value = text ? strtod(text, NULL) : NAN;
+
+    if (isfinite(value) && fabs(value) < DECIMAL_MAX)
+        metrics_set(asked, SAMPLE(row), (int64_t)(value * (double)MICRO));
 }
 
 void gateway_metrics_take_governor(struct metrics *asked, const redisReply *reply, int64_t now_ms)

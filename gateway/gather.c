@@ -13,7 +13,7 @@ enum { ANSWER_MAX = 1024 * 1024 };
 struct asked {
     struct gather *gather;
     gather_write_fn *write;
-    bool optional;
+    bool optional, is_script;
     struct script_run *run; /* one of them, while it is under way */
     struct redis_call *call;
 };
@@ -44,13 +44,19 @@ static void fail(struct gather *gather)
     destroy(gather);
 }
 
+/* A script answers with an array that begins with a word, a command with anything but an error. */
+static bool has_shape(const struct asked *asked, const redisReply *reply)
+{
+    return asked->is_script ? script_answer(reply)[0] : reply->type != REDIS_REPLY_ERROR;
+}
+
 static void on_reply(const redisReply *reply, int err, void *arg)
 {
     struct asked *asked = arg;
     struct gather *gather = asked->gather;
     struct buf *body = &gather->body;
 
-    bool refused = !err && reply->type == REDIS_REPLY_ERROR;
+    bool refused = !err && !has_shape(asked, reply);
 
     asked->run = NULL;
     asked->call = NULL;
@@ -73,6 +79,7 @@ static int ask(struct redis *redis, const struct gather_question *question, stru
 {
     asked->write = question->write;
     asked->optional = question->optional;
+    asked->is_script = !question->words;
     if (question->words)
         return redis_send_words(redis, question->words, on_reply, asked, &asked->call);
     return script_run(redis, &(struct script_call){.script = question->script, .prefix = question->prefix}, on_reply,

@@ -17,7 +17,8 @@
 struct buf;
 struct http_exchange;
 
-/* Adds members ("name":value, without a comma in front). reply is NULL where Redis refused an optional question. */
+/* Adds members ("name":value, without a comma in front). reply is NULL where Redis refused an optional question, or
+ * answered it with another shape: a script's answer is an array that begins with a word. */
 typedef void gather_write_fn(struct buf *out, const redisReply *reply, int64_t took_us);
 
 enum { GATHER_MAX = 4 };

@@ -14,6 +14,7 @@
 #include "common/http/tls.h"
 #include "common/log.h"
 #include "common/redis/address.h"
+#include "common/sha256.h"
 #include "gateway/cors.h"
 #include "gateway/gateway_options.h"
 #include "gateway/keys/client.h"
@@ -21,7 +22,7 @@
 #include "gateway/keys/keyring.h"
 #include "gateway/process.h"
 
-enum { PROBE_MS = 3000, REDIS_TEXT_SIZE = 256, WHY_MAX = 1024, OTHER_FILES = 64 };
+enum { REDIS_TEXT_SIZE = 256, WHY_MAX = 1024, OTHER_FILES = 64 };
 
 struct program {
     struct gateway_options options;
@@ -110,6 +111,14 @@ static int load_keys(struct program *program)
     return err;
 }
 
+/* OpenSSL does not survive running out of memory while it loads its algorithms, so it does not load them with the first request. */
+static int load_algorithms(void)
+{
+    unsigned char digest[SHA256_SIZE];
+
+    return sha256(digest, "", 0);
+}
+
 static int serve(struct program *program)
 {
     static const char *const reasons[] = {
@@ -128,7 +137,7 @@ static int serve(struct program *program)
         return OPTIONS_EXIT_BAD;
     raise_file_limit(&program->options);
     program->cors = cors_create(program->options.cors_origins);
-    if (program->cors && !create_peers(program))
+    if (program->cors && !load_algorithms() && !create_peers(program))
         end = process_run(&(struct process_config){.options = &program->options,
                                                    .redis = &program->redis,
                                                    .cors = program->cors,
@@ -144,7 +153,7 @@ static int healthcheck(const struct gateway_options *options)
 {
     enum http_probe_over over = *options->tls_cert ? PROBE_TLS : PROBE_PLAIN;
 
-    return http_probe(options->listen, over, "/readyz", PROBE_MS) == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return http_probe_main("arkrelay-gateway", options->listen, over, "/readyz");
 }
 
 static int load_certificate(struct program *program)

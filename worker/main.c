@@ -20,7 +20,7 @@
 #include "worker/worker_metrics.h"
 #include "worker/worker_options.h"
 
-enum { PROBE_TIMEOUT_MS = 3000, ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
+enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
 
 struct worker {
     struct worker_options options;
@@ -209,8 +209,7 @@ static int run(struct worker *worker)
 
 static int probe(const struct worker *worker)
 {
-    return http_probe(worker->options.listen, PROBE_PLAIN, "/readyz", PROBE_TIMEOUT_MS) == 200 ? EXIT_SUCCESS
-                                                                                               : EXIT_FAILURE;
+    return http_probe_main("arkrelay-worker", worker->options.listen, PROBE_PLAIN, "/readyz");
 }
 
 int main(int argc, char **argv)

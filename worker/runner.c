@@ -4,13 +4,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/audit.h"
 #include "common/buf.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/presence.h"
 #include "common/redis/client.h"
-#include "worker/audit.h"
 #include "worker/claim.h"
 #include "worker/durable.h"
 #include "worker/fetch.h"
@@ -27,7 +27,6 @@ enum {
     URL_SIZE = 1100,
     HEADER_SIZE = 4200,
     REDIS_OUTPUT_MAX = 256 << 20,
-    AUDIT_MS = 60000,
     ARK_MS_MAX = 512
 };
 
@@ -415,8 +414,8 @@ static bool create_parts(struct runner *runner)
     runner->audit = audit_create(&(struct audit_config){.loop = loop,
                                                         .redis = runner->commands,
                                                         .prefix = runner->prefix,
-                                                        .worker = runner->config.name,
-                                                        .interval_ms = AUDIT_MS});
+                                                        .process = runner->config.name,
+                                                        .interval_ms = options->shared.audit_ms});
     return runner->fetch && runner->waiter && runner->leases && runner->claim && runner->reaper && runner->audit &&
            runner->presence;
 }

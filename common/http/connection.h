@@ -90,6 +90,7 @@ struct http_exchange {
     bool held;      /* no handler yet: the hook is not done with it */
     bool head_only; /* the answer to HEAD */
     bool chunked;
+    bool wants_room; /* a stream waits for its output to shrink */
 };
 
 struct connection {

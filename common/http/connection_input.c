@@ -8,7 +8,10 @@
 #include "common/http/tls.h"
 #include "common/transport.h"
 
-enum { BURST_MAX = 16 };
+enum {
+    REFUSED_HEAD_CHUNKS = 4,
+    BURST_MAX = 16,
+};
 
 static void destroy_incoming(struct incoming *incoming)
 {
@@ -192,6 +195,21 @@ static void ignore_empty_line(struct connection *connection)
     connection_enter(connection, CONNECTION_IDLE, "empty-line");
 }
 
+/* The refusal hook may need a header that follows the fault. A client sends its head in one piece, so the rest of it has arrived. */
+static void read_refused_head(struct connection *connection)
+{
+    struct buf *input = &connection->incoming->input;
+    char *chunk = connection->set->chunk;
+
+    for (int i = 0; connection->set->config->on_refusal && i < REFUSED_HEAD_CHUNKS; i++) {
+        ssize_t n = transport_recv(connection->fd, connection->ssl, chunk, HEAD_CHUNK);
+
+        if (n <= 0 || (size_t)n > input->max - input->len)
+            return;
+        buf_add(input, chunk, (size_t)n);
+    }
+}
+
 /* Makes what can be made of the bytes that are here. */
 static void advance(struct connection *connection)
 {
@@ -209,6 +227,7 @@ static void advance(struct connection *connection)
         on_head(connection);
         break;
     case HTTP_PARSE_FAILED:
+        read_refused_head(connection);
         connection_refuse(connection, incoming->parser.problem, incoming->parser.detail);
         break;
     }

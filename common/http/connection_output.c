@@ -130,12 +130,27 @@ bool connection_send(struct connection *connection)
     return true;
 }
 
+static void tell_room(struct connection *connection)
+{
+    const struct http_server_config *config = connection->set->config;
+    struct http_exchange *exchange = &connection->exchange;
+
+    if (!exchange->wants_room || connection_unsent(connection) > config->output_max)
+        return;
+    exchange->wants_room = false;
+    config->on_room(exchange->closed_arg);
+}
+
 void connection_flush(struct connection *connection)
 {
     if (!connection_is_in(connection, STATE(BODY) | STATE(STREAMING) | STATE(SENDING)))
         return;
-    if (connection_send(connection) && connection->state == CONNECTION_SENDING && !connection_unsent(connection))
+    if (!connection_send(connection))
+        return;
+    if (connection->state == CONNECTION_SENDING && !connection_unsent(connection))
         answer_sent(connection);
+    else if (connection->state == CONNECTION_STREAMING)
+        tell_room(connection);
 }
 
 void connection_abort(struct connection *connection, enum connection_end how)

@@ -119,12 +119,21 @@ void http_exchange_resume(struct http_exchange *exchange)
     run_handler(container_of(exchange, struct connection, exchange));
 }
 
+static void run_refusal_hook(struct connection *connection)
+{
+    const struct http_server_config *config = connection->set->config;
+    const struct buf *input = &connection->incoming->input;
+
+    if (config->on_refusal)
+        config->on_refusal(&connection->exchange, (struct http_text){buf_text(input), input->len}, config->arg);
+}
+
 void http_refuse(struct connection *connection, enum problem problem, const char *detail)
 {
     const struct http_parser *parser = &connection->incoming->parser;
     struct http_exchange *exchange = &connection->exchange;
 
-    /* Nothing else of a request that was refused is used, its id included. */
+    /* Nothing else of a request that was refused is used, its id included. Only the hook looks at the bytes of its head. */
     connection->incoming->request = (struct http_request){0};
     connection->incoming->match = (struct http_route_match){0};
     choose_request_id(connection->incoming);
@@ -132,5 +141,6 @@ void http_refuse(struct connection *connection, enum problem problem, const char
     exchange->head_only = parser->has_request_line && parser->method == HTTP_HEAD;
     if (problem_status(problem) == 503)
         http_add_header(exchange, "Retry-After", RETRY_AFTER);
+    run_refusal_hook(connection);
     http_respond_problem(exchange, &(struct problem_report){.problem = problem, .detail = detail});
 }

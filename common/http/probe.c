@@ -13,7 +13,7 @@
 #include "common/http/address.h"
 #include "common/transport.h"
 
-enum { REQUEST_MAX = 512 };
+enum { REQUEST_MAX = 512, MAIN_MS = 3000 };
 
 static const char prefix[] = "HTTP/1.1 ";
 enum { STATUS_LINE = sizeof(prefix) - 1 + 3 };
@@ -144,4 +144,43 @@ int http_probe(const char *listen, enum http_probe_over over, const char *path, 
     SSL_free(ssl);
     close(fd);
     return err;
+}
+
+static const char *why_not(int result, enum http_probe_over over)
+{
+    switch (result) {
+    case ERR_LOST:
+        return over == PROBE_TLS ? "cannot connect, or no TLS there: is the program running with these options?"
+                                 : "cannot connect, or the connection was closed: is the program running?";
+    case ERR_TIMEOUT:
+        return "no answer in time: the program is overloaded or stopped";
+    case ERR_SYNTAX:
+        return "the answer is not HTTP: another program listens there, or only one of the two uses TLS";
+    default:
+        return err_text(result);
+    }
+}
+
+static void explain(const char *program, const char *listen, const char *why)
+{
+    (void)fprintf(stderr, "%s: healthcheck of %s failed: %s\n", program, listen, why);
+}
+
+int http_probe_main(const char *program, const char *listen, enum http_probe_over over, const char *path)
+{
+    struct http_address address;
+    char answer[64];
+    const char *why;
+    int result;
+
+    if (http_address_parse(listen, &address, &why)) {
+        explain(program, listen, why);
+        return EXIT_FAILURE;
+    }
+    result = http_probe(listen, over, path, MAIN_MS);
+    if (result == 200)
+        return EXIT_SUCCESS;
+    (void)snprintf(answer, sizeof(answer), "%s answers %d, not 200; the log says why", path, result);
+    explain(program, listen, result > 0 ? answer : why_not(result, over));
+    return EXIT_FAILURE;
 }

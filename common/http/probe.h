@@ -10,6 +10,9 @@
 
 enum http_probe_over { PROBE_PLAIN, PROBE_TLS };
 
+/* The whole of a program's --healthcheck: 0 where the answer is 200, else one line on stderr says what came instead, and 1. */
+int http_probe_main(const char *program, const char *listen, enum http_probe_over over, const char *path);
+
 int http_probe(const char *listen, enum http_probe_over over, const char *path, int timeout_ms) MUST_CHECK;
 
 #endif

@@ -88,6 +88,10 @@ void http_parser_request(const struct http_parser *parser, const char *bytes, st
 /* The value of the header with this name (any case); data is NULL when it is absent. */
 struct http_text http_request_header(const struct http_request *request, const char *name);
 
+/* The same of a head that was refused: malformed, too long or not whole. Only lines that end with CRLF count, the request line and
+ * what follows the empty line do not. */
+struct http_text http_head_header(struct http_text head, const char *name);
+
 /* Percent-decoding (RFC 3986); a "+" stands for itself. False when the text is badly encoded, holds a NUL or does not fit. */
 bool http_text_decode(struct http_text text, char *out, size_t size);
 

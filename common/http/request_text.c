@@ -3,6 +3,11 @@
 
 #include "common/http/request.h"
 
+static bool is_blank(char c)
+{
+    return c == ' ' || c == '\t';
+}
+
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
@@ -30,6 +35,43 @@ struct http_text http_request_header(const struct http_request *request, const c
 
         if (header->name.len == len && http_same_nocase(header->name.data, name, len))
             return header->value;
+    }
+    return (struct http_text){0};
+}
+
+/* The value if the line, without its end, is a header of this name. */
+static struct http_text line_value(struct http_text line, const char *name)
+{
+    size_t len = strlen(name);
+    struct http_text value;
+
+    if (line.len <= len || line.data[len] != ':' || !http_same_nocase(line.data, name, len))
+        return (struct http_text){0};
+    value = (struct http_text){line.data + len + 1, line.len - len - 1};
+    while (value.len && is_blank(value.data[0])) {
+        value.data++;
+        value.len--;
+    }
+    while (value.len && is_blank(value.data[value.len - 1]))
+        value.len--;
+    return value;
+}
+
+struct http_text http_head_header(struct http_text head, const char *name)
+{
+    bool is_request_line = true;
+    const char *end;
+
+    while (head.len && (end = memmem(head.data, head.len, "\r\n", 2))) {
+        struct http_text line = {head.data, (size_t)(end - head.data)}, value = {0};
+
+        if (!is_request_line)
+            value = line_value(line, name);
+        if (value.data || (!is_request_line && !line.len))
+            return value;
+        is_request_line = is_request_line && !line.len; /* an empty line may come first */
+        head.data += line.len + 2;
+        head.len -= line.len + 2;
     }
     return (struct http_text){0};
 }

@@ -260,13 +260,26 @@ static bool is_behind(const struct connection *connection)
     return connection_unsent(connection) > connection->set->config->output_max;
 }
 
+bool http_stream_is_behind(struct http_exchange *exchange)
+{
+    struct connection *connection = connection_of(exchange);
+
+    return is_behind(connection) && connection_send(connection) && is_behind(connection);
+}
+
+void http_stream_wait_for_room(struct http_exchange *exchange)
+{
+    exchange->wants_room = true;
+    connection_turn_later(connection_of(exchange)); /* what was sent already is not announced again */
+}
+
 /* False: the stream takes nothing, for one reason or another. What was written on this turn is not the reader's fault before
  * the kernel was asked to take it. */
 static bool takes_output(struct connection *connection)
 {
     if (is_closed(connection) || connection->exchange.head_only)
         return false;
-    if (is_behind(connection) && connection_send(connection) && is_behind(connection))
+    if (http_stream_is_behind(&connection->exchange))
         connection_close(connection, END_RST, "too-slow");
     return !is_closed(connection);
 }

@@ -53,6 +53,15 @@ struct http_server_config {
      * May be NULL. */
     http_handler_fn *on_request;
 
+    /* Called before the server refuses by itself what is no whole request (400, 408, 411, 413, 414, 417, 431, 501, 503, 505): the
+     * place for headers that these answers need as well. `head` is what has arrived of the head, possibly cut short or malformed;
+     * http_head_header reads it. The exchange has no request, and the hook must not answer. May be NULL. */
+    void (*on_refusal)(struct http_exchange *exchange, struct http_text head, void *arg);
+
+    /* Called for a stream that waits for room (http_stream_wait_for_room), with the argument of its on_closed. It may write to the stream or
+     * end it. May be NULL where no stream waits. */
+    void (*on_room)(void *closed_arg);
+
     /* For those who count: each answer as its head is written, with the request's row (NULL where it has none), and the number of
      * open connections whenever it changes. Either may be NULL. */
     void (*on_answer)(const struct http_route *route, int status, void *arg);
@@ -125,6 +134,13 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
  * follows on a later turn. */
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len);
 void http_stream_end(struct http_exchange *exchange);
+
+/* Do more than output_max bytes wait for the reader, after the kernel was asked to take them? The next write would cut the connection. */
+bool http_stream_is_behind(struct http_exchange *exchange);
+
+/* The server's on_room follows once, on a later turn in which no more than output_max bytes wait; never once the stream has ended or was
+ * closed. */
+void http_stream_wait_for_room(struct http_exchange *exchange);
 
 /* This answer, which may have begun, is the connection's last. */
 void http_close_after(struct http_exchange *exchange);

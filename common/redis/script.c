@@ -179,3 +179,14 @@ int script_int(const redisReply *reply, size_t i, int64_t *out)
     *out = value;
     return 0;
 }
+
+size_t script_field(const redisReply *reply, size_t from, const char *name)
+{
+    for (size_t i = from; element(reply, i); i += 2) {
+        const char *text = script_text(reply, i, NULL);
+
+        if (text && strcmp(text, name) == 0)
+            return i + 1;
+    }
+    return 0;
+}

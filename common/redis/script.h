@@ -84,4 +84,7 @@ const redisReply *script_array(const redisReply *reply, size_t i);
 const char *script_text(const redisReply *reply, size_t i, size_t *len);    /* len may be NULL; NULL for a nil */
 int script_int(const redisReply *reply, size_t i, int64_t *out) MUST_CHECK; /* an integer, or a text of one */
 
+/* Where the value of a field is, in an answer that has name, value, name, value ... from element `from` on; 0: it is not there. */
+size_t script_field(const redisReply *reply, size_t from, const char *name);
+
 #endif

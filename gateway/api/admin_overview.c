@@ -118,12 +118,9 @@ static void write_governor(struct buf *out, const redisReply *reply, int64_t too
     (void)took_us;
     buf_add_text(out, "\"governor\":{");
     for (size_t i = 0; i < sizeof(governor_rows) / sizeof(governor_rows[0]); i++) {
-        const char *text = NULL;
-        size_t len = 0;
+        size_t at = script_field(reply, 0, governor_rows[i].theirs), len = 0;
+        const char *text = at ? script_text(reply, at, &len) : NULL;
 
-        for (size_t at = 0; !text && reply && at + 1 < reply->elements; at += 2)
-            if (strcmp(script_text(reply, at, NULL), governor_rows[i].theirs) == 0)
-                text = script_text(reply, at + 1, &len);
         if (i)
             buf_add_char(out, ',');
         governor_rows[i].add(out, governor_rows[i].ours, text, len);
@@ -135,8 +132,12 @@ static void write_governor(struct buf *out, const redisReply *reply, int64_t too
 
 static void write_queue(struct buf *out, const redisReply *reply, int64_t took_us)
 {
+    size_t len = 0;
+    const char *now = script_text(reply, QUEUE_NOW, &len);
+
     (void)took_us;
-    buf_addf(out, "\"now_ms\":%s,\"queue\":{", script_text(reply, 0, NULL));
+    add_number(out, "now_ms", now, len);
+    buf_add_text(out, ",\"queue\":{");
     queue_write(out, reply);
     buf_add_char(out, '}');
 }

@@ -13,17 +13,27 @@
 #include "gateway/gateway.h"
 #include "gateway/store.h"
 
-enum { ANSWER_MAX = 1024 * 1024, AT_ROWS = 2, AT_FIELDS = 1 /* of a row, behind its name */ };
+enum {
+    ANSWER_MAX = 1024 * 1024,
+    AT_ROWS = 2,
+    AT_FIELDS = 1, /* of a row, after its name */
+    DIGITS_MAX = 15,
+    TEXT_MAX = 256,
+    LIST_MAX = 1024, /* bytes */
+};
 
 static void add_text(struct buf *out, const char *name, const char *text, size_t len)
 {
+    if (len > TEXT_MAX)
+        return;
     buf_addf(out, ",\"%s\":", name);
     buf_add_json(out, text, len);
 }
 
+/* As JSON spells it, and a number that every reader of JSON holds exactly. */
 static bool is_number(const char *text, size_t len)
 {
-    return len && len <= 18 && strspn(text, "0123456789") == len;
+    return len && len <= DIGITS_MAX && strspn(text, "0123456789") >= len && (len == 1 || text[0] != '0');
 }
 
 static void add_number(struct buf *out, const char *name, const char *text, size_t len)
@@ -43,9 +53,24 @@ static void add_time(struct buf *out, const char *name, const char *text, size_t
         timestamp_add(out, name, strtoll(text, NULL, 10));
 }
 
+static bool is_list(const char *text, size_t len)
+{
+    const char *comma;
+
+    while ((comma = memchr(text, ',', len))) {
+        size_t first = (size_t)(comma - text);
+
+        if (!is_number(text, first))
+            return false;
+        text += first + 1;
+        len -= first + 1;
+    }
+    return is_number(text, len);
+}
+
 static void add_list(struct buf *out, const char *name, const char *text, size_t len)
 {
-    if (strspn(text, "0123456789,") == len)
+    if (!len || (len <= LIST_MAX && is_list(text, len)))
         buf_addf(out, ",\"%s\":[%s]", name, text);
 }
 
@@ -71,17 +96,6 @@ static const struct {
     {"ark_ms",            add_list  },
 };
 
-static void add_field(struct buf *out, const redisReply *row, size_t at)
-{
-    const char *name = script_text(row, at, NULL);
-    size_t len;
-    const char *text = script_text(row, at + 1, &len);
-
-    for (size_t i = 0; name && text && i < sizeof(fields) / sizeof(fields[0]); i++)
-        if (strcmp(fields[i].name, name) == 0)
-            fields[i].add(out, name, text, len);
-}
-
 static void write_process(struct buf *out, const redisReply *row)
 {
     size_t len;
@@ -89,8 +103,13 @@ static void write_process(struct buf *out, const redisReply *row)
 
     buf_add_text(out, "{\"name\":");
     buf_add_json(out, name ? name : "", name ? len : 0);
-    for (size_t at = AT_FIELDS; at + 1 < row->elements; at += 2)
-        add_field(out, row, at);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        size_t at = script_field(row, AT_FIELDS, fields[i].name);
+        const char *text = at ? script_text(row, at, &len) : NULL;
+
+        if (text)
+            fields[i].add(out, fields[i].name, text, len);
+    }
     buf_add_char(out, '}');
 }
 
@@ -109,13 +128,10 @@ void processes_write(struct buf *out, const redisReply *reply)
 
 static bool has_role(const redisReply *row, const char *role)
 {
-    for (size_t at = AT_FIELDS; at + 1 < row->elements; at += 2) {
-        const char *name = script_text(row, at, NULL), *text = script_text(row, at + 1, NULL);
+    size_t at = script_field(row, AT_FIELDS, "role");
+    const char *text = at ? script_text(row, at, NULL) : NULL;
 
-        if (name && text && strcmp(name, "role") == 0)
-            return strcmp(text, role) == 0;
-    }
-    return false;
+    return text && strcmp(text, role) == 0;
 }
 
 size_t processes_count(const redisReply *reply, const char *role)

@@ -7,6 +7,7 @@
 
 #include "common/buf.h"
 #include "common/http/server.h"
+#include "common/json_text.h"
 #include "common/log.h"
 #include "common/task.h"
 #include "gateway/answer.h"
@@ -21,6 +22,7 @@ enum {
     LIST_MAX = 1024 * 1024,
     STORY_MAX = 256 * 1024 * 1024, /* pictures may be in it, twice */
     SMALL_MAX = 1024,
+    UNREADABLE_MAX = 1000, /* bytes of what is no JSON */
     PAGE = 50,
     PAGE_MAX = 200,
 };
@@ -70,22 +72,20 @@ static void add_place(struct buf *out, const redisReply *row)
         timestamp_add(out, "lease_until", number(row, AT_PLACE));
 }
 
-/* Members, without the braces. */
+/* Members, without the braces. An id that somebody has put there by hand may lack its client. */
 static void write_row(struct buf *out, const redisReply *row)
 {
-    const char *id = script_text(row, AT_ID, NULL);
-    const char *dot = id ? strchr(id, '.') : NULL;
+    const char *text = script_text(row, AT_ID, NULL), *id = text ? text : "";
+    const char *dot = strchr(id, '.');
+    size_t client = dot ? (size_t)(dot - id) : 0;
+    const char *task_id = dot ? dot + 1 : id;
 
-    if (!dot) {
-        buf_fail(out, ERR_SYNTAX);
-        return;
-    }
     buf_add_text(out, "\"id\":");
     buf_add_json(out, id, strlen(id));
     buf_add_text(out, ",\"client\":");
-    buf_add_json(out, id, (size_t)(dot - id));
+    buf_add_json(out, id, client);
     buf_add_text(out, ",\"task_id\":");
-    buf_add_json(out, dot + 1, strlen(dot + 1));
+    buf_add_json(out, task_id, strlen(task_id));
     add_text(out, "status", row, AT_STATE);
     add_number(out, "epoch", row, AT_EPOCH);
     add_number(out, "attempts", row, AT_ATTEMPT);
@@ -223,48 +223,84 @@ static void end_state(struct buf *out, struct http_exchange *exchange, int statu
 
 enum { STORY_ROW = 1, STORY_REQUEST, STORY_LOG, STORY_IMAGES, STORY_FAILED, STORY_RESULT, STORY_FIELDS };
 
-/* JSON of our own; null where there is none. */
-static void add_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
-{
-    size_t len = 0;
-    const char *json = script_text(reply, at, &len);
+/* What is written, and beside it what Redis holds in places where JSON should be. */
+struct story {
+    struct buf *out;
+    struct buf unreadable; /* members */
+};
 
-    buf_addf(out, ",\"%s\":", name);
-    if (json && len)
-        buf_add(out, json, len);
-    else
-        buf_add_text(out, "null");
+static void add_unreadable(struct buf *out, const char *text, size_t len)
+{
+    buf_add_json(out, text, len < UNREADABLE_MAX ? len : UNREADABLE_MAX);
 }
 
-/* An element is "<n> <type> {...}"; its number becomes a member of the object. */
+/* Somebody may have changed it by hand. */
+static json_t *parse(struct buf *out, const char *text, size_t len, json_type type)
+{
+    json_t *value = NULL;
+    int err = json_text_read(text, len, JSON_ALLOW_NUL, &value, NULL);
+
+    if (err == ERR_NO_MEMORY)
+        buf_fail(out, err);
+    if (!err && json_typeof(value) == type)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
+/* JSON that Redis holds; `none` where there is none. */
+static void add_json(struct story *story, const char *name, const redisReply *reply, size_t at, json_type type)
+{
+    const char *none = type == JSON_ARRAY ? "[]" : "null";
+    size_t len = 0;
+    const char *text = script_text(reply, at, &len);
+    json_t *value = text && len ? parse(story->out, text, len, type) : NULL;
+
+    buf_addf(story->out, ",\"%s\":", name);
+    if (value)
+        buf_add(story->out, text, len);
+    else
+        buf_add_text(story->out, none);
+    if (!value && text && len) {
+        buf_addf(&story->unreadable, "%s\"%s\":", story->unreadable.len ? "," : "", name);
+        add_unreadable(&story->unreadable, text, len);
+    }
+    json_decref(value);
+}
+
+/* "<n> <type> {...}" with an object that has what an event has. NULL: something else. */
+static const char *find_object(struct buf *out, const char *element, size_t len)
+{
+    const char *object = memchr(element, '{', len);
+    json_t *value = object ? parse(out, object, len - (size_t)(object - element), JSON_OBJECT) : NULL;
+    bool is_event = json_is_string(json_object_get(value, "event")) && json_is_object(json_object_get(value, "data"));
+
+    json_decref(value);
+    return is_event ? object : NULL;
+}
+
+/* Its number becomes a member of the object. What is no event is shown as it is, in the shape of one. */
 static void add_event(struct buf *out, const redisReply *log, size_t at)
 {
-    size_t len;
-    const char *element = script_text(log, at, &len), *object = element ? memchr(element, '{', len) : NULL;
+    size_t len = 0;
+    const char *text = script_text(log, at, &len), *element = text ? text : "";
+    const char *object = find_object(out, element, len);
 
-    if (!object) {
-        buf_fail(out, ERR_SYNTAX);
+    buf_addf(out, "%s{\"n\":%zu,", at ? "," : "", at + 1);
+    if (object) {
+        buf_add(out, object + 1, len - (size_t)(object + 1 - element));
         return;
     }
-    buf_addf(out, "%s{\"n\":%zu,", at ? "," : "", at + 1);
-    buf_add(out, object + 1, len - (size_t)(object + 1 - element));
+    buf_add_text(out, "\"event\":\"unreadable\",\"data\":{\"text\":");
+    add_unreadable(out, element, len);
+    buf_add_text(out, "}}");
 }
 
-static void write_story(struct buf *out, const redisReply *reply)
+static void add_fields(struct buf *out, const redisReply *reply)
 {
-    const redisReply *log = script_array(reply, STORY_LOG);
     const char *name;
 
-    buf_add_char(out, '{');
-    write_row(out, script_array(reply, STORY_ROW));
-    add_json(out, "request", reply, STORY_REQUEST);
-    add_json(out, "generated_images", reply, STORY_IMAGES);
-    add_json(out, "failed_images", reply, STORY_FAILED);
-    add_json(out, "result", reply, STORY_RESULT);
-    buf_add_text(out, ",\"log\":[");
-    for (size_t i = 0; log && i < log->elements; i++)
-        add_event(out, log, i);
-    buf_add_text(out, "],\"fields\":{");
+    buf_add_text(out, "\"fields\":{");
     for (size_t i = STORY_FIELDS; (name = script_text(reply, i, NULL)); i += 2) {
         size_t len = 0;
         const char *text = script_text(reply, i + 1, &len);
@@ -275,7 +311,31 @@ static void write_story(struct buf *out, const redisReply *reply)
         buf_add_char(out, ':');
         buf_add_json(out, text ? text : "", len);
     }
-    buf_add_text(out, "}}");
+    buf_add_char(out, '}');
+}
+
+static void write_story(struct buf *out, const redisReply *reply)
+{
+    const redisReply *log = script_array(reply, STORY_LOG);
+    struct story story = {.out = out};
+
+    buf_init(&story.unreadable, LIST_MAX);
+    buf_add_char(out, '{');
+    write_row(out, script_array(reply, STORY_ROW));
+    add_json(&story, "request", reply, STORY_REQUEST, JSON_OBJECT);
+    add_json(&story, "generated_images", reply, STORY_IMAGES, JSON_ARRAY);
+    add_json(&story, "failed_images", reply, STORY_FAILED, JSON_ARRAY);
+    add_json(&story, "result", reply, STORY_RESULT, JSON_OBJECT);
+    if (story.unreadable.len)
+        buf_addf(out, ",\"unreadable\":{%s}", buf_text(&story.unreadable));
+    buf_fail(out, buf_error(&story.unreadable));
+    buf_deinit(&story.unreadable);
+    buf_add_text(out, ",\"log\":[");
+    for (size_t i = 0; log && i < log->elements; i++)
+        add_event(out, log, i);
+    buf_add_text(out, "],");
+    add_fields(out, reply);
+    buf_add_char(out, '}');
 }
 
 static void on_story(struct http_exchange *exchange, const redisReply *reply)

@@ -89,9 +89,9 @@ static struct submission *make_submission(const struct gateway *gateway, struct 
     const struct client *client = admission_client(exchange);
     struct submission *submission = calloc(1, sizeof(*submission));
 
-    if (!submission || task_spec_write(&valid->spec, &submission->request))
+    if (!submission || task_spec_write(&valid->spec, &submission->request) ||
+        task_spec_hash(submission->hash, submission->request))
         return submission_destroy(submission);
-    task_spec_hash(submission->hash, submission->request);
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);

@@ -13,21 +13,6 @@
 
 enum { CURSOR_SIZE = 64 };
 
-void api_generate_stream(struct http_exchange *exchange, void *arg)
-{
-    const struct gateway *gateway = arg;
-    struct submission *submission;
-
-    if (!intake_accepts(exchange, "text", "event-stream"))
-        return;
-    submission = intake_read(gateway, exchange, INTAKE_STREAM);
-    if (submission)
-        stream_open(gateway->streams, exchange,
-                    &(struct stream_request){.full_id = submission->full_id,
-                                             .client = admission_client(exchange),
-                                             .submission = submission});
-}
-
 static bool has_parameter(struct http_text query, const char *name)
 {
     size_t len = strlen(name);
@@ -42,19 +27,50 @@ static bool has_parameter(struct http_text query, const char *name)
     return false;
 }
 
-/* Where the client stands: the header wins over the query, and an empty value means that it has nothing yet. */
+/* EventSource polyfills that cannot set a header add lastEventId at each reconnect, also to an address that has last_event_id
+ * already. So the first of these that is not empty counts. False: that one is malformed. */
+static bool read_query(const struct http_request *request, char value[CURSOR_SIZE])
+{
+    static const char *const names[] = {"lastEventId", "last_event_id"};
+
+    value[0] = '\0';
+    for (size_t i = 0; !value[0] && i < sizeof(names) / sizeof(names[0]); i++)
+        if (has_parameter(request->query, names[i]) && !http_request_query(request, names[i], value, CURSOR_SIZE))
+            return false;
+    return true;
+}
+
+/* The client's place: the header wins over the query, and an empty value means that it has nothing yet. */
 static bool read_cursor(const struct http_request *request, struct stream_request *out)
 {
-    struct http_text header = http_request_header(request, "Last-Event-ID");
+    struct http_text place = http_request_header(request, "Last-Event-ID");
     char value[CURSOR_SIZE];
 
-    if (!header.data && has_parameter(request->query, "last_event_id")) {
-        if (!http_request_query(request, "last_event_id", value, sizeof(value)))
+    if (!place.data) {
+        if (!read_query(request, value))
             return false;
-        header = (struct http_text){value, strlen(value)};
+        place = (struct http_text){value, strlen(value)};
     }
-    out->resumes = header.len > 0;
-    return !out->resumes || !task_cursor_parse(header.data, header.len, &out->cursor);
+    out->resumes = place.len > 0;
+    return !out->resumes || !task_cursor_parse(place.data, place.len, &out->cursor);
+}
+
+void api_generate_stream(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    struct stream_request request = {.client = admission_client(exchange)};
+
+    if (!intake_accepts(exchange, "text", "event-stream"))
+        return;
+    if (!read_cursor(http_exchange_request(exchange), &request)) {
+        answer_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+        return;
+    }
+    request.submission = intake_read(gateway, exchange, INTAKE_STREAM);
+    if (!request.submission)
+        return;
+    request.full_id = request.submission->full_id;
+    stream_open(gateway->streams, exchange, &request);
 }
 
 void api_task_stream(struct http_exchange *exchange, void *arg)

@@ -23,12 +23,7 @@ enum {
 /* Where the value of a field of the task's hash stands in the answer; 0 when it has none. */
 static size_t find(const redisReply *reply, const char *name)
 {
-    const char *text;
-
-    for (size_t i = AT_FIELDS; (text = script_text(reply, i, NULL)); i += 2)
-        if (strcmp(text, name) == 0)
-            return i + 1;
-    return 0;
+    return script_field(reply, AT_FIELDS, name);
 }
 
 /* -1 when there is none. */

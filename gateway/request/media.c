@@ -35,6 +35,14 @@ static bool is(struct span text, const char *word)
     return text.len == strlen(word) && strncasecmp(text.data, word, text.len) == 0;
 }
 
+/* "utf8" is no registered name, but common. */
+static bool is_utf8(struct span charset)
+{
+    if (charset.len >= 2 && charset.data[0] == '"' && charset.data[charset.len - 1] == '"')
+        charset = (struct span){charset.data + 1, charset.len - 2};
+    return is(charset, "utf-8") || is(charset, "utf8");
+}
+
 bool media_is_json(const char *content_type, size_t len)
 {
     struct span rest = {content_type, len};
@@ -45,7 +53,7 @@ bool media_is_json(const char *content_type, size_t len)
         struct span value = cut(&rest, ';');
         struct span name = cut(&value, '=');
 
-        if (is(name, "charset") && !is(value, "utf-8") && !is(value, "\"utf-8\""))
+        if (is(name, "charset") && !is_utf8(value))
             return false;
     }
     return true;

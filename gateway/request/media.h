@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* application/json, alone or with charset=utf-8. */
+/* application/json, alone or with a charset that means UTF-8. */
 bool media_is_json(const char *content_type, size_t len);
 
 /* Does one Accept value take "type/subtype"? The most specific range decides; q=0 excludes. */

@@ -370,6 +370,17 @@ static int parse(const char *body, size_t len, json_t **out, const char **why)
     return 0;
 }
 
+static void skip_byte_order_mark(const char **body, size_t *len)
+{
+    static const char mark[] = "\xef\xbb\xbf";
+    size_t mark_len = sizeof(mark) - 1;
+
+    if (*len >= mark_len && !memcmp(*body, mark, mark_len)) {
+        *body += mark_len;
+        *len -= mark_len;
+    }
+}
+
 int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
                   struct validate_report *report)
 {
@@ -380,6 +391,7 @@ int validate_body(const char *body, size_t len, const struct validate_rules *rul
 
     report->count = 0;
     report->syntax = NULL;
+    skip_byte_order_mark(&body, &len);
     err = parse(body, len, &root, &report->syntax);
     if (err)
         return err;

@@ -1,6 +1,6 @@
 /* validate - a body becomes a task's spec, or the list of everything that is wrong with it
  *
- * The body is one JSON object of at most VALIDATE_DEPTH_MAX levels, without a name twice and without NUL. Unknown fields are
+ * The body is one JSON object, after a UTF-8 byte order mark if there is one (RFC 8259 8.1 lets a parser ignore it), of at most VALIDATE_DEPTH_MAX levels, without a name twice and without NUL. Unknown fields are
  * refused: a typo must not cost money. All problems are listed at once, up to VALIDATE_PROBLEMS_MAX.
  *
  * Pure. Ownership: the spec in `out` is the caller's after success; the report holds its own texts.

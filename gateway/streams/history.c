@@ -46,13 +46,22 @@ static int history_of_read(const redisReply *reply, int64_t from, struct history
 
 size_t history_count(const struct history *history)
 {
-    return history->elements->elements;
+    return history->elements->elements - history->skipped;
+}
+
+struct history history_after(const struct history *history, int64_t n)
+{
+    struct history rest = *history;
+
+    rest.skipped += (size_t)(n + 1 - history->from);
+    rest.from = n + 1;
+    return rest;
 }
 
 int history_event(const struct history *history, size_t index, struct task_event *out)
 {
     size_t len;
-    const char *element = script_text(history->elements, index, &len);
+    const char *element = script_text(history->elements, history->skipped + index, &len);
     struct task_event event;
 
     if (!element || task_event_parse(element, len, &event) || event.n != history->from + (int64_t)index)

@@ -17,11 +17,15 @@ struct history {
     enum task_state state;
     int64_t length; /* number of the log's last event */
     int64_t from;   /* number of the first element here */
+    size_t skipped; /* elements before it, which do not count */
     const redisReply *elements;
 };
 
 /* Of a SUBMIT that answered NEW or SAME. ERR_SYNTAX when the answer has another shape. */
 int history_of_submit(const redisReply *reply, struct history *out) MUST_CHECK;
+
+/* The same without the events up to number n, which is one of it, or `from` - 1. */
+struct history history_after(const struct history *history, int64_t n);
 
 size_t history_count(const struct history *history);
 

@@ -176,6 +176,7 @@ static void on_lost(void *arg)
         struct watch *next = TAILQ_NEXT(watch, link);
 
         watch->asked = watch->subscribed = false;
+        watch_on_lost(watch);
         drop_if_unused(hub, watch);
         watch = next;
     }

@@ -70,10 +70,8 @@ void stream_write(struct stream *stream, const struct buf *bytes)
 {
     if (!stream->exchange || !bytes->len || buf_error(bytes)) /* half a frame would be worse than none */
         return;
-    /* The server cuts the connection in this case, and on_closed follows. */
-    if (http_exchange_unsent(stream->exchange) > stream->streams->config.output_max)
-        stream->too_slow = true;
-    http_stream_write(stream->exchange, bytes->data, bytes->len);
+    if (!stream->waits && !http_stream_is_behind(stream->exchange))
+        http_stream_write(stream->exchange, bytes->data, bytes->len);
 }
 
 /* What: an event's type, or an enum sse_said. */
@@ -84,7 +82,8 @@ void stream_count(const struct stream *stream, unsigned what, unsigned times)
 
 static void restart_heartbeat(struct stream *stream)
 {
-    timeouts_start(stream->streams->heartbeats, &stream->timer);
+    if (!stream->waits)
+        timeouts_start(stream->streams->heartbeats, &stream->timer);
 }
 
 /* Streams that were opened together are not to end together. */
@@ -115,6 +114,70 @@ static void on_heartbeat(struct timeout *timer, void *arg)
     buf_deinit(&comment);
     restart_heartbeat(stream);
     close_if_old(stream);
+}
+
+/* -- a reader that is behind */
+
+static void stop_waiting(struct stream *stream)
+{
+    timeouts_cancel(stream->streams->stalls, &stream->timer);
+    stream->waits = false;
+}
+
+void stream_on_room(void *arg)
+{
+    struct stream *stream = arg;
+
+    stop_waiting(stream);
+    restart_heartbeat(stream);
+    watch_catch_up(stream->watch, stream);
+}
+
+static void wait_for_room(struct stream *stream)
+{
+    timeouts_cancel(stream->streams->heartbeats, &stream->timer);
+    stream->waits = true;
+    stream->missed = 0;
+    stream->unsent = http_exchange_unsent(stream->exchange);
+    timeouts_start(stream->streams->stalls, &stream->timer);
+    http_stream_wait_for_room(stream->exchange);
+}
+
+static bool has_taken_bytes(struct stream *stream)
+{
+    size_t unsent = http_exchange_unsent(stream->exchange);
+    bool taken = unsent < stream->unsent;
+
+    stream->unsent = unsent;
+    return taken;
+}
+
+static void cut(struct stream *stream)
+{
+    struct http_exchange *exchange = stream->exchange;
+
+    stream->exchange = NULL;
+    http_abort(exchange, HTTP_ABORT_RST);
+    stream_close(stream, STREAM_TOO_SLOW);
+}
+
+static void on_stall(struct timeout *timer, void *unused)
+{
+    struct stream *stream = container_of(timer, struct stream, timer);
+
+    (void)unused;
+    if (!has_taken_bytes(stream))
+        cut(stream);
+    else
+        timeouts_start(stream->streams->stalls, &stream->timer);
+}
+
+/* An event came which it has to leave in the log. */
+static void miss(struct stream *stream)
+{
+    stream->missed = has_taken_bytes(stream) ? 0 : stream->missed + 1;
+    if (stream->missed >= STALL_EVENTS)
+        cut(stream);
 }
 
 /* -- the door out */
@@ -174,7 +237,7 @@ void stream_close(struct stream *stream, enum stream_reason reason)
               (long long)stream->last);
     end_answer(stream, reason);
     if (stream->state == STREAM_LIVE) {
-        timeouts_cancel(stream->streams->heartbeats, &stream->timer);
+        timeouts_cancel(stream->waits ? stream->streams->stalls : stream->streams->heartbeats, &stream->timer);
         watch_remove_live(stream->watch);
         metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), -1);
     } else {
@@ -214,9 +277,15 @@ void stream_deliver(struct stream *stream, const struct stream_frame *frame)
 {
     if (frame->n <= stream->last)
         return;
+    if (!stream->waits && http_stream_is_behind(stream->exchange))
+        wait_for_room(stream);
+    if (stream->waits) {
+        miss(stream);
+        return;
+    }
     stream->last = frame->n;
     restart_heartbeat(stream);
-    stream_write(stream, &(struct buf){.data = (char *)frame->bytes, .len = frame->len});
+    http_stream_write(stream->exchange, frame->bytes, frame->len);
     stream_count(stream, frame->type, 1);
     if (task_event_is_final(frame->type))
         stream_close(stream, STREAM_FINAL);
@@ -225,6 +294,8 @@ void stream_deliver(struct stream *stream, const struct stream_frame *frame)
 
 void stream_hint(struct stream *stream, const struct buf *frame)
 {
+    if (stream->waits)
+        return;
     restart_heartbeat(stream);
     stream_write(stream, frame);
     stream_count(stream, SAID_HINT, 1);
@@ -235,6 +306,10 @@ void stream_reset(struct stream *stream, int64_t epoch)
 {
     struct buf bytes;
 
+    if (stream->waits || http_stream_is_behind(stream->exchange)) {
+        stream_close(stream, STREAM_OLD);
+        return;
+    }
     stream->epoch = epoch;
     stream->last = 0;
     buf_init(&bytes, FAREWELL_MAX);
@@ -260,7 +335,8 @@ struct streams *streams_create(struct loop *loop, const struct streams_config *c
     TAILQ_INIT(&streams->all);
     streams->answers = timeouts_create(loop, ANSWER_WITHIN_MS, stream_on_no_answer, NULL);
     streams->heartbeats = timeouts_create(loop, config->heartbeat_ms, on_heartbeat, streams);
-    return streams->answers && streams->heartbeats ? streams : streams_destroy(streams);
+    streams->stalls = timeouts_create(loop, STALL_MS, on_stall, NULL);
+    return streams->answers && streams->heartbeats && streams->stalls ? streams : streams_destroy(streams);
 }
 
 struct streams *streams_destroy(struct streams *streams)
@@ -270,6 +346,7 @@ struct streams *streams_destroy(struct streams *streams)
     assert(TAILQ_EMPTY(&streams->all));
     timeouts_destroy(streams->answers);
     timeouts_destroy(streams->heartbeats);
+    timeouts_destroy(streams->stalls);
     free(streams);
     return NULL;
 }

@@ -11,6 +11,10 @@
  * then each event is one write, and a comment goes out after each heartbeat of silence. Whenever it has written, a stream looks
  * whether it has become too old: so no timer runs for that, and the end comes a heartbeat late at most.
  *
+ * A reader may be behind by output_max bytes, and by one event more whatever its size. What follows stays in the log: the stream waits for
+ * room, then asks its watch for what it lacks. So a reader that reads gets events of any size, and memory stays bounded. It is cut when its
+ * socket takes no byte for STALL_MS, or while STALL_EVENTS events come.
+ *
  * Ownership: streams own themselves, from stream_open to stream_close; the struct goes at the end of the turn.
  * Threads:   loop thread only.   Units: ms, bytes.
  */
@@ -41,6 +45,8 @@ struct submit_call;
 struct submitter;
 struct watch;
 
+enum { STALL_MS = 5000, STALL_EVENTS = 32 };
+
 enum stream_state { STREAM_JOINING, STREAM_ASKING, STREAM_LIVE, STREAM_CLOSED, STREAM_STATE_COUNT };
 
 enum stream_reason {
@@ -62,13 +68,15 @@ struct stream {
     struct client *client;          /* counts it */
     struct http_exchange *exchange; /* NULL once it is answered or gone */
     struct watch *watch;
-    struct timeout timer; /* while JOINING or ASKING: the time to answer; while LIVE: the heartbeat */
-    int64_t epoch, last;  /* the place of the client */
-    uint32_t old_s;       /* when it is too old, on the monotonic clock; 0: never */
-    uint8_t state;        /* enum stream_state */
-    bool too_slow;
+    struct timeout timer;  /* while JOINING or ASKING: the time to answer; while LIVE: the heartbeat */
+    int64_t epoch, last;   /* the place of the client */
+    uint32_t old_s;        /* when it is too old, on the monotonic clock; 0: never */
+    uint8_t state;         /* enum stream_state */
     uint8_t on_disconnect; /* enum disconnect */
-    bool asked_early;      /* the confirmation came while it was ASKING: Redis may have answered before it subscribed */
+    bool asked_early : 1;  /* the confirmation came while it was ASKING: Redis may have answered before it subscribed */
+    bool waits : 1; /* for room: `last` is where it goes on, and the timer looks whether the socket takes anything */
+    uint8_t missed; /* events since the socket took a byte, while it waits */
+    size_t unsent;  /* when it was looked at last, while it waits */
     struct stream_opening *opening; /* what is needed until it is LIVE, and no longer */
     struct loop_deferred deferred;
 };
@@ -80,8 +88,7 @@ struct streams_config {
     struct disconnects *disconnects;
     struct metrics *metrics; /* borrowed; NULL: nobody counts */
     int64_t heartbeat_ms;
-    int64_t life_ms;   /* 0: for ever */
-    size_t output_max; /* as the server's: for the reason in the log */
+    int64_t life_ms; /* 0: for ever */
 };
 
 /* All streams of one loop. */
@@ -102,6 +109,9 @@ struct stream_request {
 /* Answers the exchange, now or later. */
 void stream_open(struct streams *streams, struct http_exchange *exchange, const struct stream_request *request);
 
+/* The server's on_room: the reader has caught up. */
+void stream_on_room(void *stream);
+
 /* The one door out. */
 void stream_close(struct stream *stream, enum stream_reason reason);
 
@@ -117,7 +127,7 @@ struct stream_frame {
 void stream_on_subscribed(struct stream *stream);
 void stream_deliver(struct stream *stream, const struct stream_frame *frame); /* drops what the client has already */
 void stream_hint(struct stream *stream, const struct buf *frame);             /* what is no event of the log */
-void stream_reset(struct stream *stream,
-                  int64_t epoch); /* tells the client to forget; its place is before the first event */
+/* Tells the client to forget; its place is before the first event. A stream that waits for room ends instead: its client resumes. */
+void stream_reset(struct stream *stream, int64_t epoch);
 
 #endif

@@ -23,6 +23,7 @@ struct streams {
     struct streams_config config;
     struct timeouts *answers;    /* of streams that are JOINING or ASKING */
     struct timeouts *heartbeats; /* of those that are LIVE */
+    struct timeouts *stalls;     /* of LIVE ones that wait for room, instead */
     struct all_streams all;
     bool draining;
 };
@@ -30,7 +31,7 @@ struct streams {
 /* The one door between states. */
 void stream_enter(struct stream *stream, enum stream_state next);
 
-void stream_write(struct stream *stream, const struct buf *bytes);
+void stream_write(struct stream *stream, const struct buf *bytes); /* nothing where the reader is too far behind */
 
 /* What: an event's type, or an enum sse_said. */
 void stream_count(const struct stream *stream, unsigned what, unsigned times);

@@ -96,17 +96,35 @@ static void begin(struct stream *stream, const struct history *history)
     add_log(&bytes, stream, history);
     stream->epoch = history->epoch;
     stream->last = history->length;
-    watch_on_state(stream->watch, history->state);
+    watch_on_log(stream->watch, history);
     if (buf_error(&bytes)) {
         stream_close(stream, STREAM_NO_MEMORY);
     } else {
-        stream_write(stream, &bytes);
+        http_stream_write(stream->exchange, bytes.data, bytes.len);
         if (task_state_is_final(history->state))
             stream_close(stream, STREAM_FINAL);
         else
             stream_enter(stream, STREAM_LIVE);
     }
     buf_deinit(&bytes);
+}
+
+static bool knows_place(const struct task_cursor *cursor, const struct history *history)
+{
+    return cursor->epoch == history->epoch && cursor->n <= history->length;
+}
+
+/* SUBMIT brings the whole log. A client that repeats its request, as libraries that read a POST's stream do, may have some of it. */
+static void begin_after_submit(struct stream *stream, const struct history *history)
+{
+    struct stream_opening *opening = stream->opening;
+    struct history rest = *history;
+
+    if (opening->resumes && knows_place(&opening->cursor, history))
+        rest = history_after(history, opening->cursor.n);
+    else
+        opening->reset = opening->resumes;
+    begin(stream, &rest);
 }
 
 static void on_submitted(const struct submit_answer *answer, void *arg)
@@ -117,7 +135,7 @@ static void on_submitted(const struct submit_answer *answer, void *arg)
     if (answer->images_left >= 0)
         allowance_add_images(stream->exchange, answer->images_left, answer->day_left_ms);
     if (answer->history)
-        begin(stream, answer->history);
+        begin_after_submit(stream, answer->history);
     else
         refuse_for(stream, submit_problem(answer->outcome), answer->day_left_ms);
 }
@@ -141,7 +159,7 @@ static void on_history(const struct history *history, int err, void *arg)
         stream_refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
     } else if (!opening->resumes) {
         begin(stream, history);
-    } else if (cursor->epoch != history->epoch || cursor->n > history->length) {
+    } else if (!knows_place(cursor, history)) {
         opening->resumes = false;
         opening->reset = true;
         stream_ask(stream);
@@ -174,7 +192,7 @@ static void on_client_gone(void *arg)
     struct stream *stream = arg;
 
     stream->exchange = NULL;
-    stream_close(stream, stream->too_slow ? STREAM_TOO_SLOW : STREAM_GONE);
+    stream_close(stream, stream->waits ? STREAM_TOO_SLOW : STREAM_GONE);
 }
 
 static struct stream *create(struct streams *streams, struct http_exchange *exchange,

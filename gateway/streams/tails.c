@@ -1,6 +1,10 @@
 #include "gateway/streams/tails.h"
 
+#include <inttypes.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
 #include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
@@ -12,7 +16,7 @@
 #include "common/timeouts.h"
 #include "gateway/streams/watch.h"
 
-enum { ARGS = 3 }; /* of a watch: id, epoch, length */
+enum { ARGS = 4 /* of a watch: id, epoch, length, sum */, SUM_SIZE = 17, SUMMED_MAX = 16 * 1024 /* bytes */ };
 
 /* A comparison under way. */
 struct comparison {
@@ -29,6 +33,8 @@ struct tails {
     size_t count;
     struct loop_deferred turn;
     bool turn_waits;
+    EVP_MD *algorithm;
+    EVP_MD_CTX *digest;
     TAILQ_HEAD(comparisons, comparison) comparisons;
 };
 
@@ -55,7 +61,7 @@ static void on_compared(const redisReply *reply, int err, void *arg)
 static int send(struct tails *tails, struct comparison *comparison)
 {
     struct script_arg args[ARGS * TAILS_BATCH];
-    char numbers[2 * TAILS_BATCH][DECIMAL_SIZE], prefix[KEYS_PREFIX_SIZE];
+    char numbers[2 * TAILS_BATCH][DECIMAL_SIZE], sums[TAILS_BATCH][SUM_SIZE], prefix[KEYS_PREFIX_SIZE];
 
     for (size_t i = 0; i < tails->count; i++) {
         const struct watch *watch = tails->due[i];
@@ -64,6 +70,8 @@ static int send(struct tails *tails, struct comparison *comparison)
         args[ARGS * i] = SCRIPT_TEXT(watch->id);
         args[ARGS * i + 1] = (struct script_arg){epoch, decimal_write(epoch, watch->epoch)};
         args[ARGS * i + 2] = (struct script_arg){last, decimal_write(last, watch->last)};
+        (void)snprintf(sums[i], SUM_SIZE, "%016" PRIx64, watch->sum);
+        args[ARGS * i + 3] = SCRIPT_TEXT(watch->sum ? sums[i] : "");
     }
     keys_prefix(prefix, keys_partition(tails->due[0]->id, 1));
     return script_run(
@@ -125,6 +133,21 @@ static void on_due(struct timeout *tail, void *arg)
     add(tails, watch);
 }
 
+uint64_t tails_sum(const struct tails *tails, const char *json, size_t len)
+{
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    uint64_t sum = 0;
+
+    if (len > SUMMED_MAX || EVP_DigestInit_ex2(tails->digest, tails->algorithm, NULL) != 1 ||
+        EVP_DigestUpdate(tails->digest, json, len) != 1 || EVP_DigestFinal_ex(tails->digest, digest, NULL) != 1) {
+        ERR_clear_error();
+        return 0;
+    }
+    for (size_t i = 0; i < sizeof(sum); i++)
+        sum = sum << 8 | digest[i];
+    return sum;
+}
+
 struct tails *tails_create(struct loop *loop, const struct tails_config *config)
 {
     struct tails *tails = calloc(1, sizeof(*tails));
@@ -136,7 +159,9 @@ struct tails *tails_create(struct loop *loop, const struct tails_config *config)
     TAILQ_INIT(&tails->comparisons);
     tails->silences = timeouts_create(loop, config->silence_ms, on_due, tails);
     tails->doubts = timeouts_create(loop, DOUBT_MS, on_due, tails);
-    return tails->silences && tails->doubts ? tails : tails_destroy(tails);
+    tails->algorithm = EVP_MD_fetch(NULL, "SHA1", NULL);
+    tails->digest = EVP_MD_CTX_new();
+    return tails->silences && tails->doubts && tails->algorithm && tails->digest ? tails : tails_destroy(tails);
 }
 
 static void release(void *arg)
@@ -157,6 +182,8 @@ struct tails *tails_destroy(struct tails *tails)
     }
     timeouts_destroy(tails->silences);
     timeouts_destroy(tails->doubts);
+    EVP_MD_CTX_free(tails->digest);
+    EVP_MD_free(tails->algorithm);
     tails->count = 0;
     if (tails->turn_waits)
         tails->turn.fn = release;

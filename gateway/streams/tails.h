@@ -6,11 +6,14 @@
  * in one call (script TAILS): Redis names the few that differ, and a hundred thousand idle streams cost it some hundred calls a second.
  * The comparison is repeated after each silence; so where a call fails, nothing more needs to be done.
  *
+ * A log that lost events in a failover may grow back to a viewer's length. So the last event is compared too, by its sum.
+ *
  * Ownership: the hub's; borrows the watches, which leave before they go.   Threads: loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_GATEWAY_STREAMS_TAILS_H
 #define ARKRELAY_GATEWAY_STREAMS_TAILS_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 struct loop;
@@ -29,6 +32,10 @@ struct tails_config {
 
 struct tails *tails_create(struct loop *loop, const struct tails_config *config); /* NULL when out of memory */
 struct tails *tails_destroy(struct tails *tails); /* accepts NULL; every watch has left; returns NULL */
+
+/* What an event is compared by, as redis.sha1hex gives it; 0: this one is not compared. Large events are not: Redis would copy them for each
+ * comparison. */
+uint64_t tails_sum(const struct tails *tails, const char *json, size_t len);
 
 /* It stands where the channel does: silence begins anew, and there is no doubt. Also to join. */
 void tails_heard(struct tails *tails, struct watch *watch);

@@ -86,7 +86,8 @@ static void serve_no_memory(struct stream *stream, const void *unused)
 static void serve_final(struct stream *stream, const void *unused)
 {
     (void)unused;
-    stream_close(stream, STREAM_FINAL);
+    if (!stream->waits) /* else it has events to come */
+        stream_close(stream, STREAM_FINAL);
 }
 
 static void serve_hint(struct stream *stream, const void *bytes)
@@ -101,7 +102,7 @@ static bool may_wait(enum task_state state)
     return state == TASK_QUEUED || state == TASK_DELAYED;
 }
 
-void watch_on_state(struct watch *watch, enum task_state state)
+static void watch_on_state(struct watch *watch, enum task_state state)
 {
     if (state == watch->state)
         return;
@@ -145,12 +146,44 @@ void watch_on_place(struct watch *watch, const struct place *place)
     buf_deinit(&bytes);
 }
 
+static uint64_t sum_of(const struct watch *watch, const struct task_event *event)
+{
+    return tails_sum(watch->context->tails, event->json, event->json_len);
+}
+
+/* Nothing is compared with the last event of all. */
+static void stand_at(struct watch *watch, const struct task_event *event)
+{
+    watch->last = event->n;
+    watch->sum = task_event_is_final(event->type) ? 0 : sum_of(watch, event);
+}
+
+static void stand_at_unknown(struct watch *watch, int64_t n)
+{
+    watch->last = n;
+    watch->sum = 0;
+}
+
+void watch_on_log(struct watch *watch, const struct history *history)
+{
+    size_t count = history_count(history);
+    struct task_event event;
+
+    watch_on_state(watch, history->state);
+    if (watch->live)
+        return;
+    watch->sum = 0;
+    if (count && !task_state_is_final(history->state) && !history_event(history, count - 1, &event) &&
+        event.n == history->length)
+        watch->sum = sum_of(watch, &event);
+}
+
 /* The frame is built once for everybody. */
 static void deliver(struct watch *watch, const struct task_event *event)
 {
     struct buf bytes;
 
-    watch->last = event->n;
+    stand_at(watch, event);
     follow_state(watch, event);
     buf_init(&bytes, FRAME_MAX);
     task_event_write_frame(&bytes, watch->epoch, event);
@@ -166,13 +199,27 @@ static void deliver(struct watch *watch, const struct task_event *event)
 static void on_history(const struct history *history, int err, void *arg);
 
 /* A read that is sent now sees whatever the channel has announced so far. */
-static void read_on(struct watch *watch)
+static void read_log(struct watch *watch, bool from_last)
 {
+    int64_t from = from_last ? watch->last : watch->last + 1;
+
     if (watch->reading || !watch->live)
         return;
     watch->announced = 0;
-    if (history_read(watch->context->commands, watch->id, watch->last + 1, on_history, watch, &watch->reading))
+    watch->reads_last = from_last;
+    if (history_read(watch->context->commands, watch->id, from, on_history, watch, &watch->reading))
         log_debug("watch", "cannot read the log; trying again after a silence", "task=%s", watch->id);
+}
+
+static void read_on(struct watch *watch)
+{
+    read_log(watch, false);
+}
+
+/* Reads on, where the log still has the event that the streams stand at. */
+static void compare(struct watch *watch)
+{
+    read_log(watch, watch->sum != 0);
 }
 
 /* Whoever has what the store does not hold forgets it; then all get the log from its start, and drop what they have. */
@@ -182,7 +229,7 @@ static void reset(struct watch *watch, const struct truth *truth)
              "task=%s epoch=%" PRId64 " was=%" PRId64 " last=%" PRId64, watch->id, truth->epoch, watch->epoch,
              watch->last);
     watch->epoch = truth->epoch;
-    watch->last = 0;
+    stand_at_unknown(watch, 0);
     for_each_live(watch, serve_reset, truth);
     read_on(watch);
 }
@@ -199,27 +246,33 @@ static void deliver_history(struct watch *watch, const struct history *history)
         if (history_event(history, i, &event)) {
             log_error("watch", "an element of the log cannot be read; leaving it out", "task=%s n=%" PRId64, watch->id,
                       n);
-            watch->last = n;
+            stand_at_unknown(watch, n);
             continue;
         }
         deliver(watch, &event);
     }
 }
 
-static void on_history(const struct history *history, int err, void *arg)
+/* Does the log that was read from `last` on begin with another event? It says nothing where the streams have gone on meanwhile. */
+static bool begins_otherwise(const struct watch *watch, const struct history *history)
 {
-    struct watch *watch = arg;
+    struct task_event event;
 
-    watch->reading = NULL;
-    if (err == ERR_NOT_FOUND) {
-        for_each_live(watch, serve_end, NULL);
-    } else if (err) {
-        log_debug("watch", "the log was not read; trying again after a silence", "task=%s", watch->id);
-    } else if (history->epoch != watch->epoch || history->length < history->from - 1) {
+    return watch->last == history->from && (history_event(history, 0, &event) || sum_of(watch, &event) != watch->sum);
+}
+
+static void take_history(struct watch *watch, const struct history *history, bool reads_last)
+{
+    int64_t had = reads_last ? history->from : history->from - 1; /* the place of the streams when it was asked for */
+
+    if (history->epoch != watch->epoch || history->length < had) {
         reset(watch, &(struct truth){history->epoch, history->length});
-    } else if (history->from - 1 > watch->last) {
+    } else if (reads_last && begins_otherwise(watch, history)) {
+        reset(watch, &(struct truth){history->epoch, had - 1});
+    } else if (had > watch->last) {
         read_on(watch); /* a stream that is further behind went live meanwhile */
     } else {
+        watch->suspect = watch->suspect && !reads_last;
         deliver_history(watch, history);
         watch_on_state(watch, history->state);
         if (task_state_is_final(history->state) && watch->last >= history->length)
@@ -227,6 +280,21 @@ static void on_history(const struct history *history, int err, void *arg)
         if (watch->announced > watch->last)
             read_on(watch);
     }
+}
+
+static void on_history(const struct history *history, int err, void *arg)
+{
+    struct watch *watch = arg;
+    bool reads_last = watch->reads_last;
+
+    watch->reading = NULL;
+    watch->reads_last = false;
+    if (err == ERR_NOT_FOUND)
+        for_each_live(watch, serve_end, NULL);
+    else if (err)
+        log_debug("watch", "the log was not read; trying again after a silence", "task=%s", watch->id);
+    else
+        take_history(watch, history, reads_last);
 }
 
 /* -- what happens to it */
@@ -251,6 +319,20 @@ void watch_on_subscribed(struct watch *watch)
     doubt(watch); /* what came before it; nothing to do where no stream has begun */
 }
 
+void watch_on_lost(struct watch *watch)
+{
+    watch->suspect = true;
+}
+
+/* It has the number of the last one. Mostly it is that one: the log came first, and nothing lies between the two. */
+static void hear_last(struct watch *watch, const struct task_event *event)
+{
+    if (watch->sum && sum_of(watch, event) != watch->sum)
+        compare(watch);
+    else
+        tails_heard(watch->context->tails, watch);
+}
+
 void watch_on_message(struct watch *watch, const char *element, size_t len)
 {
     int64_t began_us = clock_monotonic_us();
@@ -260,24 +342,33 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
         log_warn("watch", "a message on the channel is no event; ignoring it", "task=%s", watch->id);
         return;
     }
-    if (watch->live && event.n == watch->last + 1) {
+    if (watch->live && event.n == watch->last + 1 && !(watch->suspect && watch->sum)) {
         unsigned streams = watch->live;
 
+        watch->suspect = false;
         tails_heard(watch->context->tails, watch);
         deliver(watch, &event);
         latency_note(watch->context->latency, began_us, streams);
     } else if (watch->live && event.n == watch->last) {
-        tails_heard(watch->context->tails, watch); /* the log came first, and nothing lies between the two */
+        hear_last(watch, &event);
     } else if (event.n > watch->last) {
         if (event.n > watch->announced)
             watch->announced = event.n;
-        read_on(watch);
+        read_log(watch, watch->suspect && watch->sum);
     }
+}
+
+void watch_catch_up(struct watch *watch, const struct stream *stream)
+{
+    if (stream->last >= watch->last)
+        return;
+    stand_at_unknown(watch, stream->last);
+    read_on(watch);
 }
 
 void watch_on_difference(struct watch *watch)
 {
-    read_on(watch);
+    compare(watch);
 }
 
 void watch_on_commands_ready(struct watch *watch)
@@ -291,8 +382,10 @@ void watch_add_live(struct watch *watch, struct stream *stream)
     bool behind = others && stream->last < watch->last;
     bool unsure = stream->asked_early && watch->announced < stream->last;
 
-    if (!others)
+    if (!others) {
+        watch->suspect = false;
         tails_heard(watch->context->tails, watch);
+    }
     if (may_wait(watch->state))
         hints_add(watch->context->hints, watch);
     if (others && stream->epoch != watch->epoch) {
@@ -303,6 +396,7 @@ void watch_add_live(struct watch *watch, struct stream *stream)
     if (!others || behind) {
         watch->epoch = stream->epoch;
         watch->last = stream->last;
+        watch->sum = behind ? 0 : watch->sum;
     } else if (stream->last > watch->last && stream->last > watch->announced) {
         watch->announced = stream->last; /* the channel has failed to tell, or is about to */
     }
@@ -320,5 +414,6 @@ void watch_remove_live(struct watch *watch)
     hints_remove(watch->context->hints, watch);
     history_cancel(watch->reading);
     watch->reading = NULL;
-    watch->last = watch->announced = 0; /* for whoever comes next, all that is told from now on is news */
+    stand_at_unknown(watch, 0);
+    watch->announced = 0; /* for whoever comes next, all that is told from now on is news */
 }

@@ -5,10 +5,10 @@
  * its place on. It also reads where tails.h has found, after a silence or a break, that it is not where the log is. Messages are
  * never buffered: while a read is on its way, only the highest number is kept.
  *
- * The place is that of the live stream which is furthest behind. Whoever is further drops what it has, so a stream that
+ * The place is that of the live stream which is furthest behind, but for those that wait for room in their output. Whoever is further drops what it has, so a stream that
  * joins behind the others is served by the same read as everybody.
  *
- * When the answer does not continue what the streams have (another epoch, a log that is shorter than their place), the
+ * When the answer does not continue what the streams have (another epoch, a log that is shorter than their place, another event there), the
  * store has lost data: they are reset and get the full log. When the task is gone, they are told and closed.
  *
  * Ownership: the hub's.   Threads: loop thread only.   Units: ms.
@@ -27,6 +27,7 @@
 #include "gateway/streams/hints.h"
 
 struct hints;
+struct history;
 struct history_call;
 struct latency;
 struct redis;
@@ -54,8 +55,11 @@ struct watch {
     unsigned live; /* how many of them are live */
 
     int64_t epoch, last; /* the place */
+    uint64_t sum;        /* of the event there, as tails_sum makes it; 0: not known, or not compared */
     int64_t announced;   /* highest number that was told, but not delivered, since the last read was sent */
     struct history_call *reading;
+    bool reads_last;     /* from `last` on, which has to be what the streams have */
+    bool suspect;        /* the connection was away: the log may be another one, though it goes on from `last` */
     struct timeout tail; /* tails.h's, as is this: */
     bool doubted;
     enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
@@ -72,8 +76,11 @@ void watch_on_message(struct watch *watch, const char *element, size_t len);
 void watch_on_difference(struct watch *watch); /* the log is not what the streams have */
 void watch_on_commands_ready(struct watch *watch);
 
-/* What the store said of the task: a stream that is to go live, or a read, was told. */
-void watch_on_state(struct watch *watch, enum task_state state);
+/* The connection is away. */
+void watch_on_lost(struct watch *watch);
+
+/* A stream is to go live behind this log. */
+void watch_on_log(struct watch *watch, const struct history *history);
 
 struct place {
     int64_t position; /* from 1; 0: it does not wait in the queue */
@@ -85,5 +92,8 @@ void watch_on_place(struct watch *watch, const struct place *place);
 /* The stream has begun and stands at its own epoch and last: from now on it gets what follows. */
 void watch_add_live(struct watch *watch, struct stream *stream);
 void watch_remove_live(struct watch *watch);
+
+/* The stream has waited for room, and goes on: it gets what it lacks. */
+void watch_catch_up(struct watch *watch, const struct stream *stream);
 
 #endif

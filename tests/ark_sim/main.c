@@ -11,11 +11,9 @@
 #include "tests/ark_sim/sim.h"
 #include "tests/ark_sim/sim_options.h"
 
-enum { HEALTHCHECK_MS = 2000 };
-
 static int healthcheck(const struct sim_options *options)
 {
-    return http_probe(options->listen, PROBE_PLAIN, "/livez", HEALTHCHECK_MS) == 200 ? EXIT_SUCCESS : EXIT_FAILURE;
+    return http_probe_main("arkrelay-ark-sim", options->listen, PROBE_PLAIN, "/livez");
 }
 
 /* Every call in flight is a descriptor; the soft limit is usually far below what the system grants. */

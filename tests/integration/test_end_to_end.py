@@ -262,6 +262,15 @@ class ArkAnswers(SystemTest):
                 self.assertEqual((data["message"], len(self.calls)), ("图像生成失败", 1))
                 self.assertTrue(data["request_id"])
 
+    def test_characters_that_end_a_line_in_unicode(self):
+        """Every frame's `data` is one line for str.splitlines(), as the client checks; the values come out as they went in."""
+        words = "a\u2028b\u2029c\u0085d"
+        busy = {"status": 429, "code": "ModelAccountIpmRateLimitExceeded", "message": words}
+        event, data = self.end_of("lines-1", busy, {"status": 400, "message": words})
+        self.assertEqual((event, words in data["error"], self.stories[2]), ("error", True, "process retrying"))
+        event, data = self.end_of("lines-2", {}, urls=[f"https://example.com/{words}"])
+        self.assertEqual((event, data["urls"]), ("done", [f"https://example.com/{words}"]))
+
     def test_one_slot_of_three_fails(self):
         event, data = self.end_of("slot", {"fail": "1:OutputImageSensitiveContentDetected"})
         self.assertEqual(self.stories[2:], ["process image", "process image_failed", "process image", "done"])

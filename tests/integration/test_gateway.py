@@ -143,6 +143,46 @@ class Streams(GatewayTest):
         with EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": "x"}) as stream:
             self.assert_problem(stream.response, 400, "invalid_last_event_id")
 
+    def test_the_place_as_polyfills_tell_it(self):
+        with self.gateway.generate("t1") as stream:
+            start, = stream.until("start")
+        self.job("t1").finish()
+        begin = start.id[:-1] + "0"
+        for query, header, numbers in (
+                (f"lastEventId={start.id}", None, [2]),
+                (f"last_event_id={begin}&lastEventId={start.id}", None, [2]),       # what was added at the reconnect is newer
+                (f"lastEventId={begin}&last_event_id={start.id}", None, [1, 2]),
+                (f"lastEventId=&last_event_id={start.id}", None, [2]),
+                (f"lastEventId={start.id}&last_event_id=x", None, [2]),
+                (f"lastEventId={begin}", start.id, [2]),
+                ("lastEventId=", None, [1, 2]),
+                (f"LastEventId={start.id}", None, [1, 2]),                          # another parameter, as any unknown one
+        ):
+            path = f"{BASE}/tasks/t1/stream?{query}"
+            with self.subTest(query), EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": header}) as stream:
+                self.assert_numbers(stream.to_end(), *numbers)
+
+    def test_a_repeated_post_goes_on_behind_the_last_event(self):
+        """fetch-event-source sends the same POST again, with Last-Event-ID."""
+        with self.gateway.generate("t1") as stream:
+            start, = stream.until("start")
+        with self.gateway.generate("t1", {"Last-Event-ID": start.id}) as stream:
+            self.assertEqual(stream.next().event, None)
+            job = self.job("t1")
+            job.begin()
+            self.assert_numbers(stream.until("process"), 2)
+        job.finish()
+        epoch = start.id.partition("-")[0]
+        for place, numbers in ((f"{epoch}-1", [2, 3]), (f"{epoch}-0", [1, 2, 3]), ("", [1, 2, 3]), (f"{epoch}-3", []),
+                               (f"{epoch}-4", [None, 1, 2, 3]), ("1-1", [None, 1, 2, 3])):
+            with self.subTest(place), self.gateway.generate("t1", {"Last-Event-ID": place}) as stream:
+                self.assert_numbers(stream.to_end(), *numbers)
+        with self.gateway.generate("t2", {"Last-Event-ID": start.id}) as stream:
+            self.assertEqual([event.event for event in (stream.next_event(), stream.next_event())], ["reset", "start"])
+        with self.gateway.generate("t3", {"Last-Event-ID": "x"}) as stream:
+            self.assert_problem(stream.response, 400, "invalid_last_event_id")
+        self.assertIsNone(self.world.find("t3"))
+
     def test_no_content_for_who_has_the_last_event(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
@@ -177,7 +217,7 @@ class Streams(GatewayTest):
                       "x" * 200):
             with self.subTest(place), self.gateway.follow("t0", place) as stream:
                 self.assert_problem(stream.response, 400, "invalid_last_event_id")
-        for query in ("last_event_id=abc", "last_event_id=%", "last_event_id=%00", "x&last_event_id=1-" + "9" * 99):
+        for query in ("last_event_id=abc", "last_event_id=%", "lastEventId=abc", "lastEventId=%00", "last_event_id=1-1&lastEventId=x", "last_event_id=%00", "x&last_event_id=1-" + "9" * 99):
             with self.subTest(query):
                 answer = fetch(self.gateway.address, "GET", f"{BASE}/tasks/t0/stream?{query}")
                 self.assert_problem(answer, 400, "invalid_last_event_id")
@@ -300,6 +340,77 @@ class Silence(GatewayTest):
             for viewer in (stream, other):
                 done, = viewer.to_end()
                 self.assertEqual((done.event, done.n), ("done", 2))
+
+    def lose_and_grow_back(self, job, keep, *texts):
+        """A failover loses what is behind the first `keep` events; then as many others are written, and nobody hears of them."""
+        self.redis("LTRIM", f"{PREFIX}events:{job.id}", 0, keep - 1)
+        for n, text in enumerate(texts, keep + 1):
+            data = job.data(stage="image", index=0, image={"url": text})
+            self.redis("RPUSH", f"{PREFIX}events:{job.id}", f'{n} process {{"event":"process","data":{data}}}')
+
+    def assert_reset(self, stream, *urls):
+        """It is told to forget, and gets the whole log."""
+        events = [stream.next_event() for _ in range(2 + len(urls))]
+        self.assertEqual([event.event for event in events], ["reset", "start", *("process" for _ in urls)])
+        self.assert_numbers(events[1:], *range(1, len(urls) + 2))
+        self.assertEqual([event.payload()["image"]["url"] for event in events[2:]], list(urls))
+
+    def two_viewers_of_three_events(self, gateway, streams):
+        first = streams.enter_context(gateway.generate("t1"))
+        second = streams.enter_context(gateway.follow("t1"))
+        for stream in (first, second):
+            stream.until("start")
+        job = self.job("t1")
+        for text in ("a", "b"):
+            self.run_script("emit", job.id, job.fence, "ab".index(text) + 1, job.data(stage="image", index=0, image={"url": text}), "")
+        for stream in (first, second):
+            self.assertEqual([stream.next_event().payload()["image"]["url"] for _ in range(2)], ["a", "b"])
+        job.wseq = 2
+        return job, first, second
+
+    def test_a_log_that_lost_events_and_grew_back_to_the_same_length_is_found(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
+        for texts in (("a", "c"), ("c", "b!"), ("c", "d", "e"), ("c",)):
+            with self.subTest(texts), contextlib.ExitStack() as streams:
+                self.redis("FLUSHALL")
+                job, *viewers = self.two_viewers_of_three_events(gateway, streams)
+                self.lose_and_grow_back(job, 1, *texts)
+                for viewer in viewers:
+                    self.assert_reset(viewer, *texts)
+                job.finish()
+                for viewer in viewers:
+                    self.assertEqual(viewer.next_event().event, "done")
+
+    def test_the_same_when_the_connection_was_away_and_the_next_event_comes_at_once(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        with contextlib.ExitStack() as streams:
+            job, *viewers = self.two_viewers_of_three_events(gateway, streams)
+            self.lose_and_grow_back(job, 1, "c", "d")
+            self.redis("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:events"))
+            eventually(lambda: self.subscribers("t1") == 1, "it is subscribed again")
+            self.run_script("emit", job.id, job.fence, 3, job.data(stage="image", index=0, image={"url": "e"}), "")
+            for viewer in viewers:
+                self.assert_reset(viewer, "c", "d", "e")
+
+    def test_a_message_with_the_last_number_and_another_content(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        with contextlib.ExitStack() as streams:
+            job, *viewers = self.two_viewers_of_three_events(gateway, streams)
+            self.lose_and_grow_back(job, 2)
+            self.run_script("emit", job.id, job.fence, 3, job.data(stage="image", index=0, image={"url": "x"}), "")
+            for viewer in viewers:
+                self.assert_reset(viewer, "a", "x")
+
+    def test_a_connection_that_was_away_changes_nothing_where_the_log_is_the_same(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK="100ms")
+        with contextlib.ExitStack() as streams:
+            job, *viewers = self.two_viewers_of_three_events(gateway, streams)
+            for n in range(3, 6):
+                self.redis("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:events"))
+                eventually(lambda: self.subscribers("t1") == 1, "it is subscribed again")
+                self.run_script("emit", job.id, job.fence, n, job.data(stage="image", index=0, image={"url": "x" * 20_000}), "")
+                for viewer in viewers:
+                    self.assertEqual(viewer.next_event().n, n + 1)
 
     def test_many_silent_streams_are_compared_with_their_logs_in_few_calls(self):
         count, counts = 300, collections.Counter()

@@ -7,6 +7,7 @@ import urllib.parse
 from gateway_case import GatewayTest
 from support.http_client import fetch
 from support.processes import ProcessTest
+from support.scripts import PREFIX
 from support.world import BASE, World, sim
 
 KEY = "the-operators-key-of-this-test"
@@ -150,6 +151,44 @@ class Tasks(AdminTest):
         story, task = self.get("tasks/public.t.1:a"), self.world.find("t.1:a")
         self.assertEqual((story["status"], story["result"]), ("done", json.loads(task.result)))
 
+    def test_the_story_of_a_task_that_was_changed_by_hand(self):
+        """What is no JSON is shown as it is, beside all that can be read."""
+        self.fail_task("t1")
+        events, last = f"{PREFIX}events:public.t1", len(self.world.find("t1").log)
+        for text in ("", "no JSON", "4 process", "5 process {}", "6 process {\"event\":\"process\"}", '7 process {"event":1,"data":{}}', "\u2028{[", "x" * 5000):
+            self.redis("RPUSH", events, text)
+        self.redis("SET", f"{PREFIX}result:public.t1", "half {")
+        self.redis("SET", f"{PREFIX}request:public.t1", "[1]")
+        story = self.get("tasks/public.t1")
+        log = story["log"]
+        self.assertEqual([event["event"] for event in log], ["start", "process", "error"] + 8 * ["unreadable"])
+        self.assertEqual([event["n"] for event in log], list(range(1, last + 9)))
+        self.assertEqual(log[last + 1]["data"], {"text": "no JSON"})
+        self.assertEqual(len(log[-1]["data"]["text"]), 1000)
+        self.assertEqual((story["request"], story["result"]), (None, None))
+        self.assertEqual(story["unreadable"], {"request": "[1]", "result": "half {"})
+        self.submit_two_slots()
+        story = self.get("tasks/public.t2")
+        self.assertEqual((story["generated_images"], story["unreadable"]), ([], {"generated_images": "[no JSON]"}))
+        self.redis("FLUSHALL")
+
+    def submit_two_slots(self):
+        self.gateway.submit("t2")
+        self.job("t2").begin()
+        self.redis("SET", f"{PREFIX}result:public.t2", "image no JSON\n")
+
+    def test_a_list_with_an_id_that_was_put_there_by_hand(self):
+        self.gateway.submit("t1")
+        self.redis("HSET", f"{PREFIX}task:stranger", "state", "queued", "epoch", 1, "attempt", 0, "paid_calls", 0)
+        self.redis("ZADD", f"{PREFIX}index", 1, "stranger", 2, "gone")
+        try:
+            tasks = self.list()["tasks"]
+            self.assertEqual([(task["id"], task["client"], task["task_id"]) for task in tasks],
+                             [("stranger", "", "stranger"), ("public.t1", "public", "t1")])
+        finally:
+            self.redis("DEL", f"{PREFIX}task:stranger")
+            self.redis("ZREM", f"{PREFIX}index", "stranger", "gone")
+
     def test_what_failed_begins_anew(self):
         self.fail_task("t1")
         before = self.world.find("t1")
@@ -232,6 +271,29 @@ class Overview(AdminTest):
             "name": "host:1", "role": "worker", "version": "1.2", "host": "host", "pid": 1, "started_at": "2026-11-22T15:48:40.464Z",
             "draining": False, "slots": 4, "busy": 1, "images": 7, "ark_ms": [1, 2, 3]})
         self.assertEqual(self.find_process("host:2", processes), {"name": "host:2", "role": "worker", "draining": True})
+
+    def test_what_processes_tell_is_json_whatever_it_is(self):
+        lists = {"1,,2": None, ",1": None, "1,": None, ",": None, "007": None, "1,007": None, "-1": None, "1.5": None, "1" * 16: None, "1,x": None,
+                 "1\x002": None, "": [], "0": [0], "0,0,12": [0, 0, 12], "9" * 15: [10**15 - 1], ",".join(["1"] * 600): None}
+        for n, text in enumerate(lists):
+            number = text if "," not in text else "1"
+            self.put_process(f"host:{n}", role="worker", ark_ms=text, busy=number, host="h" * (n * 40), pid="007", started_at="01")
+        for answer in (self.get("processes"), self.get("overview")):
+            for n, (text, wanted) in enumerate(lists.items()):
+                process = self.find_process(f"host:{n}", answer["processes"])
+                self.assertEqual(process.get("ark_ms"), wanted, text)
+                self.assertEqual(("host" in process, "pid" in process, "started_at" in process), (n * 40 <= 256, False, False))
+
+    def test_a_governor_of_another_shape(self):
+        governor = "arkrelay:{account}:governor"
+        for field, value in (("tokens", "1e999"), ("tokens", "nan"), ("limit", "1,2"), ("calls", "0x10"), ("paused_until", ""), ("x" * 100, "y")):
+            self.redis("DEL", governor)
+            self.redis("HSET", governor, field, value)
+            self.assertEqual(set(self.get("overview")["governor"].values()), {None})
+            self.assertEqual(fetch(self.gateway.address, "GET", "/metrics", headers={"Authorization": f"Bearer {KEY}"}).status, 200)
+        self.redis("DEL", governor)
+        self.redis("SET", governor, "a text")
+        self.assertEqual(set(self.get("overview")["governor"].values()), {None})
 
     def test_the_queue_says_how_many_workers_there_are_and_how_fast_it_moves(self):
         self.assertEqual(self.gateway.get(f"{BASE}/queue").json()["workers"], 0)

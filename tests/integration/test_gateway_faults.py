@@ -1,10 +1,13 @@
 """The gateway when Redis is away, clients do not read, and it is asked to end; and several of its threads at once."""
 
+import contextlib
 import re
 import signal
+import tempfile
 import unittest
 
 from gateway_case import NEVER, GatewayTest
+from support.certificates import Pair
 from support.http_client import Connection, Cut, EventStream, fetch
 from support.processes import Deadline, binary, eventually
 from support.scripts import PREFIX
@@ -157,6 +160,116 @@ class SlowReader(GatewayTest):
             self.assertEqual(quick.to_end()[-1].n, 202)
         with gateway.follow("t1", last.id) as resumed:
             self.assert_numbers(resumed.to_end(), *range(last.n + 1, 203))
+
+
+class LargeEvents(GatewayTest):
+    """Events far larger than GATEWAY_OUTPUT_MAX, as pictures in them are."""
+
+    SIZE = 12_000_000
+
+    def test_a_live_viewer_gets_them_whole(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        with gateway.generate("t1") as first, gateway.follow("t1") as second:
+            for stream in (first, second):
+                stream.until("start")
+            job = self.job("t1")
+            job.begin()
+            for _ in range(3):                              # in a row: nothing waits for the readers
+                job.talk(self.SIZE)
+            job.finish()
+            for stream in (first, second):
+                frames = stream.to_end()
+                self.assert_numbers(frames, 2, 3, 4, 5, 6)
+                self.assertEqual([len(frame.data) > self.SIZE for frame in frames], [False, True, True, True, False])
+
+    def test_over_tls(self):
+        with tempfile.TemporaryDirectory(prefix="arkrelay-") as folder:
+            pair = Pair(folder)
+            gateway = self.world.gateway(wait_ready=False, GATEWAY_TAIL_CHECK=NEVER, **pair.options())
+            self.wait_connected(gateway, 1)
+            with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), tls=pair.trust()) as stream:
+                stream.until("start")
+                job = self.job("t1")
+                job.talk(self.SIZE)
+                job.talk(self.SIZE)
+                job.finish()
+                self.assert_numbers(stream.to_end(), 2, 3, 4)
+
+    def test_a_reader_that_pauses_keeps_its_stream(self):
+        """Heartbeats, hints and further events find it behind, and leave it alone."""
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, GATEWAY_HEARTBEAT="100ms")
+        with gateway.generate("t1") as slow, gateway.follow("t1") as quick:
+            slow.until("start")
+            job = self.job("t1")
+            job.talk(self.SIZE)
+            quick.until("process")
+            for _ in range(3):
+                self.assertEqual(quick.next().comment, "keep-alive")
+            for _ in range(20):
+                job.talk(100)
+            job.finish()
+            self.assertEqual(quick.to_end()[-1].n, 23)
+            self.assert_numbers([frame for frame in slow.to_end() if frame.id], *range(2, 24))
+
+    def test_a_replay_that_is_under_way_is_not_cut_by_what_follows(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        gateway.submit("t1")
+        job = self.job("t1")
+        for _ in range(3):
+            job.talk(self.SIZE // 3)
+        with gateway.follow("t1") as stream:
+            job.talk(100)
+            job.talk(100)
+            job.finish()
+            self.assert_numbers(stream.to_end(), *range(1, 8))
+
+    def test_a_reader_that_does_not_read_is_cut_and_holds_one(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        gateway.submit("t1")
+        with contextlib.ExitStack() as stack:
+            deaf = [stack.enter_context(EventStream(gateway.address, "GET", f"{BASE}/tasks/t1/stream", receive_buffer=4096))
+                    for _ in range(5)]
+            for stream in deaf:
+                stream.until("start")
+            job, before = self.job("t1"), gateway.memory()
+            for _ in range(8):
+                job.talk(self.SIZE)
+            eventually(lambda: gateway.get("/livez").status == 200, "it has dealt with them")
+            if not gateway.is_sanitized():                  # one event for each, and those that are on their way
+                self.assertLess(gateway.memory() - before, (len(deaf) + 10) * self.SIZE * 1.5)
+            for _ in range(40):                             # it has taken nothing while so many came
+                job.talk(100)
+            for _ in deaf:
+                gateway.wait_for(r"closing task=public\.t1 reason=too-slow")
+            for stream in deaf:
+                with self.assertRaises(Cut):
+                    stream.to_end()
+
+    def test_a_reader_that_stops_is_cut_without_further_events(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
+        with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096) as stream:
+            stream.until("start")
+            job = self.job("t1")
+            job.talk(self.SIZE)
+            job.talk(100)
+            gateway.wait_for(r"closing task=public\.t1 reason=too-slow")
+
+    def test_the_store_loses_what_a_waiting_reader_has_not_got(self):
+        gateway = self.world.gateway(GATEWAY_TAIL_CHECK="100ms")
+        with gateway.generate("t1") as slow, gateway.follow("t1") as quick:
+            slow.until("start")
+            job = self.job("t1")
+            job.talk(self.SIZE)
+            job.talk(100)
+            while quick.next_event().n != 3:
+                pass
+            self.redis("FLUSHALL")
+            gateway.submit("t1")
+            gateway.wait_for(r"closing task=public\.t1 reason=(old|task-gone)")
+            last = slow.to_end()[-1]
+        self.assertEqual(last.n, 2)
+        with gateway.follow("t1", last.id) as stream:
+            self.assertEqual([frame.event for frame in (stream.next_event(), stream.next_event())], ["reset", "start"])
 
 
 class Drain(GatewayTest):

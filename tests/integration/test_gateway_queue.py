@@ -11,6 +11,7 @@ import unittest
 from gateway_case import NEVER, GatewayTest, HeldReplies
 from support.http_client import Connection, EventStream, fetch
 from support.processes import DEADLINE, Deadline, eventually
+from support.scripts import PREFIX
 from support.world import BASE, URLS, request
 
 KEY = "operators-key-of-these-tests"
@@ -207,7 +208,7 @@ class Places(GatewayTest):
     def setUp(self):
         super().setUp()
         self.gateway = self.world.gateway(GATEWAY_HINTS="100ms", GATEWAY_HEARTBEAT="700ms", GATEWAY_TAIL_CHECK=NEVER,
-                                          PRESENCE_INTERVAL=0)       # commands are counted
+                                          PRESENCE_INTERVAL=0, AUDIT_INTERVAL="1h")      # commands are counted
 
     def evalsha_calls(self):
         return int((re.search(r"cmdstat_evalsha:calls=(\d+)", self.redis("INFO", "commandstats").decode()) or [0, 0])[1])
@@ -360,6 +361,52 @@ class Places(GatewayTest):
             calls = self.evalsha_calls()
             self.assert_silent(stream)
             self.assertEqual(self.evalsha_calls(), calls)
+
+
+class Expiry(GatewayTest):
+    """Whoever waits longer than GATEWAY_QUEUE_TTL hears so, though nobody claims."""
+
+    def setUp(self):
+        super().setUp()
+        self.gateway = self.world.gateway(GATEWAY_QUEUE_TTL="1s", AUDIT_INTERVAL="100ms", GATEWAY_ADMIN_KEY=KEY)
+
+    def assert_expires(self, stream, attempts=0):
+        end = stream.until("error")[-1].payload()
+        self.assertEqual((end["code"], end["attempts"], end["charged"]), ("expired", attempts, "no"))
+        self.assertIsNone(stream.next())
+
+    def test_no_worker_is_alive(self):
+        with self.gateway.generate("t1") as stream:
+            self.assert_expires(stream)
+        self.assertEqual(self.gateway.task("t1").json()["status"], "failed")
+
+    def test_the_queue_is_paused(self):
+        with self.gateway.generate("t1") as stream:
+            fetch(self.gateway.address, "POST", "/admin/queue/pause", headers={"Authorization": f"Bearer {KEY}"})
+            self.assertEqual(self.run_script("claim", "w1", 60_000, 1, "n", 3), [-1])
+            self.assert_expires(stream)
+
+    def test_a_task_waits_for_a_retry(self):
+        with self.gateway.generate("t1") as stream:
+            stream.until("start")
+            job = self.job("t1")
+            self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
+            self.assert_expires(stream, attempts=1)
+
+    def test_a_running_task_does_not_expire(self):
+        with self.gateway.generate("t1") as stream, self.gateway.generate("t2") as other:
+            stream.until("start")
+            job = self.job("t1")
+            self.assert_expires(other)
+            job.finish()
+            self.assertEqual(stream.to_end()[-1].event, "done")
+
+    def test_one_of_several_gateways_looks(self):
+        more = [self.world.gateway(AUDIT_INTERVAL="100ms") for _ in range(2)]
+        self.gateway.kill()
+        with more[0].generate("t1") as stream:
+            self.redis("HSET", f"{PREFIX}task:public.t1", "queue_until", 1)
+            self.assert_expires(stream)
 
 
 class Operators(GatewayTest):

@@ -1,7 +1,9 @@
 """What the gateway answers to one request, good or bad, and what its options change."""
 
 import json
+import socket
 import subprocess
+import threading
 import unittest
 
 from gateway_case import GatewayTest
@@ -196,13 +198,24 @@ class Requests(GatewayTest):
         self.assertEqual(self.gateway.submit("t1").status, 200)
         self.assertEqual(self.gateway.get("/readyz").json(), {"status": "ready", "paused": True})
 
+    def test_a_byte_order_mark_and_utf8_change_nothing(self):
+        body = json.dumps(GOOD).encode()
+        self.assertEqual(self.post("/generate", body).status, 202)
+        hash = self.world.find("bad1").fields["hash"]
+        for kind in ("application/json; charset=utf8", 'Application/JSON;charset="UTF8"', "application/json"):
+            self.assertEqual(self.post("/generate", b"\xef\xbb\xbf" + body, {"Content-Type": kind}).status, 200)
+        self.redis("FLUSHALL")
+        self.assertEqual(self.post("/generate", b"\xef\xbb\xbf" + body).status, 202)
+        self.assertEqual(self.world.find("bad1").fields["hash"], hash)
+
     def test_cors_lets_every_page_in(self):
         preflight = fetch(self.gateway.address, "OPTIONS", f"{BASE}/generate/stream", headers={
             "Origin": "https://page.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"})
         self.assertEqual(preflight.status, 204)
         self.assertEqual(preflight.headers["access-control-allow-origin"], "*")
         self.assertIn("POST", preflight.headers["access-control-allow-methods"])
-        self.assertIn("Content-Type", preflight.headers["access-control-allow-headers"])
+        allowed = preflight.headers["access-control-allow-headers"].split(", ")
+        self.assertLessEqual({"*", "Authorization", "Content-Type", "Last-Event-ID"}, set(allowed))
         self.assertGreater(int(preflight.headers["access-control-max-age"]), 0)
         for answer in (self.post("/generate", GOOD), self.post("/generate", {}), self.gateway.get("/nothing"), self.gateway.get("/livez")):
             self.assertEqual(answer.headers["access-control-allow-origin"], "*")
@@ -300,12 +313,32 @@ class Configured(GatewayTest):
 
     def test_healthcheck(self):
         gateway = self.world.gateway()
-        def probe(address):
-            return subprocess.run([binary("arkrelay-gateway"), "--healthcheck"], env={"GATEWAY_LISTEN": address}, check=False,
-                                  timeout=30, cwd=self.world.redis_server.folder).returncode
-        self.assertEqual(probe(gateway.address), 0)
+        def probe(address, program="gateway", **env):
+            done = subprocess.run([binary(f"arkrelay-{program}"), "--healthcheck"], env={f"{program.upper()}_LISTEN": address, **env}, check=False,
+                                  timeout=30, cwd=self.world.redis_server.folder, capture_output=True, text=True)
+            return done.returncode, done.stdout + done.stderr
+        def failed(why, program="gateway", address=gateway.address):
+            return 1, f"arkrelay-{program}: healthcheck of {address} failed: {why}\n"
+        self.assertEqual(probe(gateway.address), (0, ""))
+        self.assertEqual(probe("off", "worker")[1][:44], "arkrelay-worker: healthcheck of off failed: ")
+        self.world.redis_server.stop()
+        eventually(lambda: gateway.get("/readyz").status == 503, "it is not ready")
+        self.assertEqual(probe(gateway.address), failed("/readyz answers 503, not 200; the log says why"))
+        self.world.redis_server.start()
         self.assertEqual(gateway.stop(), 0)
-        self.assertEqual(probe(gateway.address), 1)
+        for program in ("gateway", "worker"):
+            self.assertEqual(probe(gateway.address, program),
+                             failed("cannot connect, or the connection was closed: is the program running?", program))
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            address = f"127.0.0.1:{other.getsockname()[1]}"
+            def speak():
+                with other.accept()[0] as client:
+                    client.recv(1000)
+                    client.sendall(b"220 mail.example ESMTP\r\n")
+            thread = threading.Thread(target=speak)
+            thread.start()
+            self.assertIn("not HTTP", probe(address)[1])
+            thread.join()
 
 
 class Options(ProcessTest):

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdio.h>
 
 #include "tests/support/http_fixture.h"
 
@@ -39,6 +40,42 @@ static void test_the_hook_sees_every_request_and_may_answer_it(void **state)
     http_peer_expect_status(&peer, "204 No Content");
     http_peer_expect(&peer, "X-Hook: yes\r\n");
     http_fixture_finish(&fixture, &peer);
+}
+
+static void mark_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
+{
+    char word[16] = "";
+
+    (void)arg;
+    (void)snprintf(word, sizeof(word), "%.*s", (int)http_head_header(head, "X-Word").len,
+                   http_head_header(head, "X-Word").data ? http_head_header(head, "X-Word").data : "");
+    http_add_header(exchange, "X-Hook", word);
+}
+
+static void test_the_refusal_hook_sees_the_head_of_what_is_refused(void **state)
+{
+    static const char *const requests[] = {
+        "BREW / HTTP/1.1\r\nX-Word: hi\r\n\r\n",
+        "GET / HTTP/1.1\r\nX-Word: hi\r\n: bad\r\n",
+        "GET / HTTP/1.1\r\n: bad\r\nX-Word: hi\r\n",
+        GET("/") "POST / HTTP/1.1\r\nHost: a\r\nX-Word: hi\r\nContent-Length: 99999999\r\n\r\n",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct http_fixture fixture;
+        struct http_peer peer;
+
+        http_fixture_init(&fixture);
+        fixture.config.on_refusal = mark_refusal;
+        http_fixture_start(&fixture);
+        http_peer_dial(&fixture, &peer);
+        http_peer_send(&peer, requests[i]);
+        http_peer_expect(&peer, "X-Hook: hi\r\n");
+        http_peer_expect(&peer, "}");
+        http_peer_expect_end(&peer);
+        http_fixture_finish(&fixture, &peer);
+    }
 }
 
 static void hold(struct http_exchange *exchange, void *arg)
@@ -142,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_hook_sees_every_request_and_may_answer_it),
+        cmocka_unit_test(test_the_refusal_hook_sees_the_head_of_what_is_refused),
         cmocka_unit_test(test_a_held_request_waits_for_its_handler),
         cmocka_unit_test(test_who_leaves_while_it_is_held_reaches_no_handler),
         cmocka_unit_test(test_a_held_request_of_who_has_left_can_go_on),

@@ -177,6 +177,85 @@ static void test_much_written_on_one_turn_does_not_cut_a_reader_that_keeps_up(vo
     end(&world);
 }
 
+/* -- readers that are behind */
+
+static int rooms;
+
+static void count_room(void *arg)
+{
+    struct http_fixture *fixture = arg;
+
+    rooms++;
+    assert_false(http_stream_is_behind(fixture->exchange));
+    http_stream_write(fixture->exchange, "room", 4);
+}
+
+static void begin_counting_rooms(struct world *world)
+{
+    rooms = 0;
+    http_fixture_init(&world->fixture);
+    world->fixture.config.on_room = count_room;
+    http_fixture_start(&world->fixture);
+    http_peer_dial(&world->fixture, &world->peer);
+}
+
+static void test_whoever_waits_for_room_is_told_once_and_may_write(void **state)
+{
+    char *body = malloc(BIG + 1);
+    struct world world;
+
+    (void)state;
+    assert_non_null(body);
+    memset(body, 'x', BIG);
+    body[BIG] = '\0';
+    begin_counting_rooms(&world);
+    open_stream(&world);
+    assert_false(http_stream_is_behind(world.fixture.exchange));
+    http_stream_write(world.fixture.exchange, body, BIG);
+    assert_true(http_stream_is_behind(world.fixture.exchange));
+    http_stream_wait_for_room(world.fixture.exchange);
+    http_fixture_turn(&world.fixture, 10);
+    assert_int_equal(rooms, 0);
+    http_peer_expect_nothing_before(&world.peer, "800000\r\n");
+    http_peer_expect_nothing_before(&world.peer, body);
+    http_peer_expect_nothing_before(&world.peer, "\r\n4\r\nroom\r\n");
+    http_fixture_turn(&world.fixture, 10);
+    assert_int_equal(rooms, 1);
+    assert_int_equal(world.fixture.closed, 0);
+    free(body);
+    end(&world);
+}
+
+static void test_room_that_is_there_already_is_told_on_a_later_turn(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin_counting_rooms(&world);
+    open_stream(&world);
+    http_stream_wait_for_room(world.fixture.exchange);
+    assert_int_equal(rooms, 0);
+    http_peer_expect_nothing_before(&world.peer, "4\r\nroom\r\n");
+    end(&world);
+}
+
+static void test_a_stream_that_has_ended_is_told_of_no_room(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin_counting_rooms(&world);
+    open_stream(&world);
+    http_stream_wait_for_room(world.fixture.exchange);
+    http_stream_end(world.fixture.exchange);
+    http_peer_expect_nothing_before(&world.peer, "0\r\n\r\n");
+    http_peer_send(&world.peer, GET("/stream"));
+    http_peer_expect(&world.peer, "5\r\nfirst\r\n");
+    http_fixture_turn(&world.fixture, 10);
+    assert_int_equal(rooms, 0);
+    end(&world);
+}
+
 /* -- readers that do not keep up */
 
 static void shrink(struct http_peer *peer)
@@ -945,6 +1024,9 @@ int main(void)
         cmocka_unit_test(test_large_pieces_arrive_whole),
         cmocka_unit_test(test_an_answer_larger_than_all_buffers_arrives_whole),
         cmocka_unit_test(test_much_written_on_one_turn_does_not_cut_a_reader_that_keeps_up),
+        cmocka_unit_test(test_whoever_waits_for_room_is_told_once_and_may_write),
+        cmocka_unit_test(test_room_that_is_there_already_is_told_on_a_later_turn),
+        cmocka_unit_test(test_a_stream_that_has_ended_is_told_of_no_room),
         cmocka_unit_test(test_a_reader_too_far_behind_is_cut_but_not_inside_the_write),
         cmocka_unit_test(test_whoever_ends_a_stream_after_it_was_cut_is_not_told_of_the_cut),
         cmocka_unit_test(test_a_reader_that_takes_nothing_is_cut_after_the_write_deadline),

@@ -1,7 +1,7 @@
 """Thousands of calls in random order on the real scripts, each compared with a model of what tasks may be.
 
 Clients submit, submit again, cancel and erase; workers claim, begin, emit, renew and finish in every way, get killed, freeze and come
-back with old fences; any call is repeated; leases lapse, delays end, queues are paused, sets get damaged and audited. After every step
+back with old fences; any call is repeated; leases lapse, delays end, tasks wait too long, queues are paused, sets get damaged and audited. After every step
 all invariants hold and everything is as the model says; in the end every task has ended, once.
 
 A failure tells the seed and the last steps. ARKRELAY_SEED=<seed> repeats it, ARKRELAY_STEPS=<n> makes it longer.
@@ -302,20 +302,24 @@ class RandomWalk(ProcessTest):
 
     def pass_time(self):
         """A lease ends, a delay is over, a task has waited too long, lost workers are forgotten."""
-        place = self.chance.choice(["leased", "leased", "delayed", "pending", "account"])
+        place = self.chance.choice(["leased", "leased", "delayed", "waiting", "account"])
         if place == "account":
             self.forget_lost_workers()
+        elif place == "waiting":
+            self.pass_limit_of(self.chance.choice(self.model.having("queued", "delayed") or [None]))
         elif ids := sorted(self.now.sets[place]):
             self.pass_time_for(place, self.chance.choice(ids))
 
     def pass_time_for(self, place, id):
         self.steps.append(f"time passes for {id} in {place}")
         self.serial += 1
-        if place == "pending":
-            self.redis("HSET", PREFIX + "task:" + id, "queue_until", 1)
-            self.model.tasks[id].overdue = True
-        else:                                       # the first that lapsed is the first that is seen
-            self.redis("ZADD", PREFIX + place, self.serial, id)
+        self.redis("ZADD", PREFIX + place, self.serial, id)     # the first that lapsed is the first that is seen
+
+    def pass_limit_of(self, task):
+        if task:
+            self.steps.append(f"time passes for {task.id}, which waits")
+            self.redis("HSET", PREFIX + "task:" + task.id, "queue_until", 1)
+            task.overdue = True
 
     def forget_lost_workers(self):
         for worker in ("w1", "w2", "w3"):
@@ -333,7 +337,7 @@ class RandomWalk(ProcessTest):
 
     def damage(self):
         """Somebody has been at the sets, and AUDIT finds out."""
-        damaged = self.chance.choice(self.model.having(*PLACES) or [None])
+        damaged = self.chance.choice([task for task in self.model.having(*PLACES) if not task.overdue] or [None])
         if damaged and self.chance.random() < 0.6:
             key = PREFIX + self.chance.choice(["pending", "delayed", "leased", "index"])
             command = self.chance.choice([("ZREM", key, damaged.id), ("ZADD", key, "NX", 1, damaged.id)])
@@ -349,6 +353,7 @@ class RandomWalk(ProcessTest):
         self.redis("HDEL", PREFIX + "meta", "audited_at", "audit_rank")
         while not self.run_script("audit", worker, LONG, self.chance.randint(1, 8))[0]:
             pass
+        self.model.audit()
 
     # -- what holds
 

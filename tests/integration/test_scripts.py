@@ -193,10 +193,16 @@ class Claim(ScriptTest):
         last = task.log[-1].data
         self.assertEqual((last["retryable"], last["attempts"], last["charged"]), (True, 0, "no"))
 
-    def test_a_task_that_was_tried_does_not_expire(self):
-        self.submit(queue_ttl=-1)
-        self.redis("HSET", PREFIX + "task:public.t1", "attempt", "1")
-        self.assertEqual(self.claim_one().attempt, 2)
+    def test_a_task_that_was_tried_expires_too(self):
+        self.submit("t1")
+        self.submit("t2")
+        job = self.claim_one()
+        self.begin(job)
+        self.finish(job, "retry", "unknown", delay=-1)
+        self.redis("HSET", PREFIX + "task:public.t1", "queue_until", 1)
+        self.assertEqual(self.claim_one().id, "public.t2")
+        last = self.task("t1").log[-1].data
+        self.assertEqual((last["code"], last["attempts"], last["paid_calls"], last["charged"]), ("expired", 1, 1, "unknown"))
 
     def test_many_tasks_that_wait_in_vain_do_not_hold_up_one_call_and_it_says_to_come_again(self):
         for n in range(100):

@@ -169,6 +169,71 @@ class Turns(ScriptTest):
         self.assertEqual([self.audit(most=10) for _ in range(3)], [[0, 0], [1, 0], [-1, 0]])
 
 
+class Expiry(ScriptTest):
+    """Tasks that wait past their limit, though no worker claims: none is alive, or the queue is paused."""
+
+    def audit(self, most=100):
+        self.redis("HDEL", PREFIX + "meta", "audited_at")
+        return self.run_script("audit", "g1", MINUTE, most)
+
+    def pass_limit_of(self, *ids):
+        for id in ids:
+            self.redis("HSET", PREFIX + f"task:{id}", "queue_until", 1)
+
+    def test_those_that_wait_expire_and_those_that_run_do_not(self):
+        for name in ("delayed", "runs", "waits", "young"):
+            self.submit(name)
+        self.finish(self.claim_one(), "retry", "none", delay=MINUTE)
+        job = self.claim_one()
+        self.begin(job)
+        self.pass_limit_of("public.delayed", "public.runs", "public.waits")
+        self.run_script("pause", 1)
+        self.assertEqual(self.audit(), [1, 0])
+        states = {name: self.task(name).state for name in ("delayed", "runs", "waits", "young")}
+        self.assertEqual(states, {"delayed": "failed", "runs": "running", "waits": "failed", "young": "queued"})
+        for name in ("delayed", "waits"):
+            last = self.task(name).log[-1].data
+            self.assertEqual((last["code"], last["retryable"], last["charged"]), ("expired", True, "no"))
+        self.assertEqual((self.meta("failed"), look(self.redis).live), (2, {"public": 2}))
+        self.finish(job, "done", "none")
+        self.run_script("pause", 0)
+        self.assertEqual(self.claim_one().id, "public.young")
+
+    def test_one_that_is_misplaced_as_well(self):
+        self.submit("t1")
+        self.pass_limit_of("public.t1")
+        self.redis("ZADD", PREFIX + "leased", 10**14, "public.t1")
+        self.redis("HDEL", PREFIX + "meta", "audited_at")
+        self.assertEqual(self.scripts("audit", "g1", MINUTE, 100), [1, 0])
+        after = look(self.redis)
+        after.check()
+        self.assertEqual((after.tasks["public.t1"].state, after.sets["leased"]), ("failed", {}))
+
+    def test_a_limit_that_cannot_be_read_is_none(self):
+        for n in range(3):
+            self.submit(f"t{n}")
+        for command in (("HSET", "task:public.t0", "queue_until", ""), ("HSET", "task:public.t1", "queue_until", "soon"),
+                        ("HDEL", "task:public.t2", "queue_until")):
+            self.redis(command[0], PREFIX + command[1], *command[2:])
+        self.assertEqual(self.scripts("audit", "g1", MINUTE, 100), [1, 0])
+        self.assertEqual([self.scripts("claim", "w1", 60_000, 1, "n", 3)[1][0] for _ in range(3)], [b"public.t0", b"public.t1", b"public.t2"])
+
+    def test_a_whole_queue_expires_in_several_calls_of_one_turn(self):
+        self.submit_many("public", 150, queue_ttl=-1)
+        self.submit("young", queue_limit=1000)
+        self.redis("HDEL", PREFIX + "meta", "audited_at")
+        answers = [self.scripts("audit", "g1", MINUTE, 200) for _ in range(3)]
+        self.assertEqual(answers, [[0, 0], [0, 0], [1, 0]])
+        self.assertEqual((self.meta("failed"), list(look(self.redis).sets["index"])), (150, ["public.young"]))
+        self.assertEqual(self.scripts("audit", "g1", MINUTE, 200), [-1, 0])
+
+    def test_a_pass_goes_on_where_all_of_a_page_has_gone(self):
+        self.submit_many("public", 20, queue_ttl=-1)
+        self.redis("HDEL", PREFIX + "meta", "audited_at")
+        self.assertEqual([self.scripts("audit", "g1", MINUTE, 10) for _ in range(3)], [[0, 0], [0, 0], [1, 0]])
+        self.assertEqual(self.meta("failed"), 20)
+
+
 class Pause(ScriptTest):
     def test_the_queue_takes_and_gives_nothing_until_it_is_resumed(self):
         self.submit("t1")

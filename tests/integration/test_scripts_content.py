@@ -1,5 +1,6 @@
 """The Lua transitions that only look, hostile texts, a Redis that is full, and a story of many steps."""
 
+import hashlib
 import json
 import re
 import unittest
@@ -11,7 +12,7 @@ from support.store import look
 
 HOSTILE = [
     'quote " and apostrophe \'', "back\\slash", "slash / and \\/ and \\\\/", "],\"data\":[", "}}{{", "line\nfeed\r\ttab",
-    "\x7f\x01", "中文，🎨", "%s %d %%", "\u2028", '{"event":"done"}', "image {}\nfailed {}", "", "null",
+    "\x7f\x01", "中文，🎨", "%s %d %%", "\u2028", "“a\u2029\u0085—\u2028”", '{"event":"done"}', "image {}\nfailed {}", "", "null",
 ]
 
 
@@ -60,12 +61,19 @@ class Looks(ScriptTest):
 
     def test_tails_names_those_whose_log_is_not_what_viewers_have(self):
         epoch, _ = self.given()
-        cases = {"the same": (epoch, 3, []), "a longer log": (epoch, 2, [b"public.t1"]), "a shorter log": (epoch, 4, [b"public.t1"]),
-                 "another epoch": (int(epoch) - 1, 3, [b"public.t1"])}
-        for name, (known, length, differ) in cases.items():
+        sums = [hashlib.sha1(element.raw[element.raw.index(b"{"):]).hexdigest()[:16] for element in self.task().log]
+        same, differs = [], [b"public.t1"]
+        cases = {"the same": (epoch, 3, sums[2], same), "a longer log": (epoch, 2, sums[1], differs), "a shorter log": (epoch, 4, sums[2], differs),
+                 "another epoch": (int(epoch) - 1, 3, sums[2], differs), "another event": (epoch, 3, sums[1], differs)}
+        for name, (known, length, sum, differ) in cases.items():
             with self.subTest(name):
-                self.assert_changes_nothing(differ, "tails", "public.t1", known, length)
-        self.assert_changes_nothing([b"public.gone", b"public.t1"], "tails", "public.gone", epoch, 3, "public.t1", epoch, 3, "public.t1", epoch, 9)
+                self.assert_changes_nothing(differ, "tails", "public.t1", known, length, sum)
+            with self.subTest(name, sum="not compared"):
+                self.assert_changes_nothing(same if name == "another event" else differ, "tails", "public.t1", known, length, "")
+        self.assert_changes_nothing([b"public.gone", b"public.t1"], "tails", "public.gone", epoch, 3, "", "public.t1", epoch, 3, sums[2],
+                                    "public.t1", epoch, 9, "")
+        self.redis("RPUSH", f"{PREFIX}events:public.t1", "no JSON")
+        self.assertEqual(self.scripts("tails", "public.t1", epoch, 4, sums[2]), differs)
 
     def status(self):
         word, position, images, failed, result, *flat = self.run_script("status", "public.t1")
@@ -105,7 +113,11 @@ class Looks(ScriptTest):
 
 
 class HostileContent(ScriptTest):
-    """Whatever users and ARK write, it stays text."""
+    """Whatever users and ARK write, it stays text, and the final event is one line for every reader."""
+
+    def assert_final_is_one_line(self):
+        final = self.task().log[-1].raw.decode()
+        self.assertEqual((len(final.splitlines()), len(self.task().result.decode().splitlines())), (1, 1), final)
 
     def test_urls_come_back_as_they_were_given(self):
         self.submit(urls=[f"https://example.com/?q={text}" for text in HOSTILE])
@@ -116,6 +128,7 @@ class HostileContent(ScriptTest):
         self.finish(job, "done", "known")
         self.assertEqual(self.task().log[-1].data["urls"], [f"https://example.com/?q={text}" for text in HOSTILE])
         self.assertNotIn(b"\\/", self.task().result.replace(b"\\\\", b""))
+        self.assert_final_is_one_line()
 
     def test_urls_come_back_from_a_request_that_does_not_end_with_them(self):
         urls = [f"https://example.com/?q={text}" for text in HOSTILE]
@@ -124,6 +137,7 @@ class HostileContent(ScriptTest):
         data = self.task().log[-1].data
         self.assertEqual(data["urls"], urls)
         self.assertNotIn("watermark", data, "the list, and nothing behind it")
+        self.assert_final_is_one_line()
 
     def test_every_text_in_every_place(self):
         for text in HOSTILE:
@@ -142,6 +156,7 @@ class HostileContent(ScriptTest):
                 self.assertEqual((data["urls"], data["usage"]), ([text], {"x": text}))
                 self.assertEqual(data["generated_images"], [{"index": 0, "url": text, "size": text}])
                 self.assertEqual(data["failed_images"][0]["message"], text)
+                self.assert_final_is_one_line()
 
     def test_error_words(self):
         for text in HOSTILE:
@@ -153,6 +168,7 @@ class HostileContent(ScriptTest):
                     "code": "ark_invalid_request", "error": text, "retryable": False, "more": '"ark_code":' + compact(text)}))
                 data = self.task().log[-1].data
                 self.assertEqual((data["error"], data["ark_code"], data["retryable"]), (text, text, False))
+                self.assert_final_is_one_line()
 
 
 class FullMemory(ScriptTest):

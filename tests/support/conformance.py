@@ -142,6 +142,8 @@ def check_frame(frame):
     check = description.events.get(frame.event)
     if not check:
         raise Mismatch(f"no such event: {frame.event}")
+    if len(frame.data.splitlines()) != 1:
+        raise Mismatch(f"its data is more than one line for a reader that uses splitlines(): {frame.data!r}")
     try:
         value = json.loads(frame.data)
         check(value)

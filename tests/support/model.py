@@ -154,14 +154,19 @@ class Model:
         assert task.state == "queued", f"{id} was {task.state} when it was given away"
         earlier = [other.id for other in self.having("queued", client=task.client) if other.number < task.number]
         assert not earlier, f"{id} came before {earlier}"
-        assert not (task.overdue and task.attempts == 0), f"{id} had waited too long"
+        assert not task.overdue, f"{id} had waited too long"
         task.state, task.fence, task.wseq, task.max_attempts = "running", fence, 0, max_attempts
         task.attempts += 1
 
     def expire(self, id):
         task = self.tasks[id]
-        assert task.overdue and task.attempts == 0 and task.state == "queued", f"{id} had not waited too long"
+        assert task.overdue and task.state in ("queued", "delayed"), f"{id} had not waited too long"
         self.end(task, "failed", "expired")
+
+    def audit(self):
+        for task in self.having("queued", "delayed"):
+            if task.overdue:
+                self.expire(task.id)
 
     def speaker(self, id, fence):
         task = self.tasks.get(id)

@@ -469,6 +469,36 @@ static void test_query_parameters_are_decoded_or_absent(void **state)
     }
 }
 
+static void test_a_header_of_a_head_that_was_refused(void **state)
+{
+    /* clang-format off */
+    static const struct { const char *name, *head, *value; } cases[] = {
+        { "nothing has come",                 "",                                              NULL },
+        { "a whole head",                     "GET / HTTP/1.1\r\nHost: a\r\nOrigin: x\r\n\r\n", "x"  },
+        { "any case, blanks around it",       "GET / HTTP/1.1\r\noRIGIN:\t x \r\n",             "x"  },
+        { "after an empty line",              "\r\nGET / HTTP/1.1\r\nOrigin: x\r\n",           "x"  },
+        { "after lines that are none",        "GET\r\n:\r\n = \r\nOrigin: x\r\n",              "x"  },
+        { "an empty value",                   "GET / HTTP/1.1\r\nOrigin:\r\nOrigin: y\r\n",      ""   },
+        { "the first of two",                 "GET / HTTP/1.1\r\nOrigin: x\r\nOrigin: y\r\n",    "x"  },
+        { "its line is not whole",            "GET / HTTP/1.1\r\nOrigin: x",                   NULL },
+        { "a longer name",                    "GET / HTTP/1.1\r\nOrigins: x\r\n",              NULL },
+        { "a space before the colon",         "GET / HTTP/1.1\r\nOrigin : x\r\n",              NULL },
+        { "the request line is no header",    "Origin: x\r\nHost: a\r\n",                      NULL },
+        { "the body is no head",              "GET / HTTP/1.1\r\n\r\nOrigin: x\r\n",           NULL },
+    };
+    /* clang-format on */
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_text value = http_head_header((struct http_text){cases[i].head, strlen(cases[i].head)}, "Origin");
+
+        print_message("  %s\n", cases[i].name);
+        assert_int_equal(value.data != NULL, cases[i].value != NULL);
+        if (cases[i].value)
+            assert_true(http_text_is(value, cases[i].value));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -483,6 +513,7 @@ int main(void)
         cmocka_unit_test(test_chunks_are_decoded),
         cmocka_unit_test(test_framing_may_not_outweigh_the_content),
         cmocka_unit_test(test_what_follows_from_the_headers),
+        cmocka_unit_test(test_a_header_of_a_head_that_was_refused),
         cmocka_unit_test(test_query_parameters_are_decoded_or_absent),
     };
 

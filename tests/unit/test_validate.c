@@ -32,6 +32,7 @@ static int check(const char *body, const struct validate_rules *with, struct val
 static const struct { const char *name, *body; } good[] = {
     { "the request that the API was born with",  "{" U "," T "}" },
     { "white space around it",                   " \r\n\t{" U "," T "}\n" },
+    { "a byte order mark before it",             "\xef\xbb\xbf{" U "," T "}" },
     { "every field",                             "{" U "," T ",\"prompt\":\"p\",\"size\":\"2K\",\"max_images\":3,\"watermark\":false,"
                                                  "\"model\":\"doubao-seedream-4-0-250828\",\"seed\":7,\"max_paid_calls\":1}" },
     { "14 links and one image",                  "{\"urls\":[\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
@@ -55,6 +56,10 @@ static const struct { const char *name, *body; } good[] = {
 static const struct { const char *name, *body; } not_json[] = {
     { "empty",                            "" },
     { "only spaces",                      "   " },
+    { "only a byte order mark",           "\xef\xbb\xbf" },
+    { "half a byte order mark",           "\xef\xbb{" U "," T "}" },
+    { "two byte order marks",             "\xef\xbb\xbf\xef\xbb\xbf{" U "," T "}" },
+    { "a byte order mark behind it",      "{" U "," T "}\xef\xbb\xbf" },
     { "a list",                           "[{" U "," T "}]" },
     { "a number",                         "1" },
     { "a string",                         "\"x\"" },
@@ -73,7 +78,6 @@ static const struct { const char *name, *body; } not_json[] = {
     { "a surrogate in UTF-8",             "{" U "," T ",\"prompt\":\"\xed\xa0\x80\"}" },
     { "an overlong form",                 "{" U "," T ",\"prompt\":\"\xc0\xaf\"}" },
     { "a byte that is no UTF-8",          "{" U "," T ",\"prompt\":\"\xff\"}" },
-    { "a byte order mark",                "\xef\xbb\xbf{" U "," T "}" },
     { "NUL, escaped",                     "{" U "," T ",\"prompt\":\"a\\u0000b\"}" },
     { "NUL, escaped, in a name",          "{" U "," T ",\"pro\\u0000mpt\":\"a\"}" },
     { "a line end in a string",           "{" U "," T ",\"prompt\":\"a\nb\"}" },

@@ -1,23 +1,24 @@
--- AUDIT (any worker, often; one of them has the turn, once a minute): the index against the sets, a page at a time.
+-- AUDIT (gateway, worker; often. One process has the turn, once a minute): the index against the sets, a page at a time.
 -- What the other scripts keep right can be broken from outside: by hand, by a restore, by keys that were lost.
--- ARGV worker interval_ms most
--- -> state repaired        state: 1 the pass is over, 0 call again, -1 not this worker's turn
--- needs: base queue images slots
-local worker, interval, most = unpack(ARGV)
+-- Tasks that wait past their limit expire here, also where the queue is paused or no worker is alive, so that none calls CLAIM.
+-- ARGV process interval_ms most
+-- -> state repaired        state: 1 the pass is over, 0 call again, -1 not this process's turn
+-- needs: base log queue images slots ending expiry
+local process, interval, most = unpack(ARGV)
 local meta, index, live = prefix .. 'meta', prefix .. 'index', prefix .. 'live'
 local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }
 local at = now()
 
 local h = redis.call('HMGET', meta, 'auditor', 'audited_at', 'audit_rank')
 local rank = tonumber(h[3] or 0)
-local goes_on = h[1] == worker and rank > 0
+local goes_on = h[1] == process and h[3] -- there between two pages of a pass, 0 too: all of a page may have gone
 if not goes_on and at - (h[2] or 0) < tonumber(interval) then
   return { -1, 0 }
 end
 despite_full_memory()
 if not goes_on then
   rank = 0
-  redis.call('HSET', meta, 'auditor', worker, 'audited_at', at)
+  redis.call('HSET', meta, 'auditor', process, 'audited_at', at)
 end
 
 local function forget(id, state)
@@ -56,15 +57,27 @@ local function place(id, state)
   return true
 end
 
-local repaired, gone = 0, 0
+local BATCH = 64 -- expiries in one call: each takes as long as twenty tasks that are where they should be
+local repaired, gone, expired, seen = 0, 0, 0, 0
 local page = redis.call('ZRANGE', index, rank, rank + most - 1)
+
 for _, id in ipairs(page) do
-  local state = redis.call('HGET', key('task', id), 'state')
+  local state, queue_until = unpack(redis.call('HMGET', key('task', id), 'state', 'queue_until'))
   if not sets[state or ''] then
     forget(id, state)
     repaired, gone = repaired + 1, gone + 1
+  elseif is_overdue(state, queue_until, at) then
+    for _, set in pairs(sets) do
+      redis.call('ZREM', set, id)
+    end
+    expire(id)
+    expired, gone = expired + 1, gone + 1
   elseif place(id, state) then
     repaired = repaired + 1
+  end
+  seen = seen + 1
+  if expired == BATCH then
+    break
   end
 end
 
@@ -106,7 +119,7 @@ local function recount_live()
   end
 end
 
-local over = #page < tonumber(most)
+local over = seen == #page and #page < tonumber(most)
 if over then
   find_strangers()
   recount_live()
@@ -114,5 +127,9 @@ end
 if repaired > 0 then
   redis.call('HINCRBY', meta, 'orphan', repaired)
 end
-redis.call('HSET', meta, 'audit_rank', over and 0 or rank + #page - gone)
+if over then
+  redis.call('HDEL', meta, 'audit_rank')
+else
+  redis.call('HSET', meta, 'audit_rank', rank + seen - gone)
+end
 return { over and 1 or 0, repaired }

@@ -3,7 +3,7 @@
 --   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again
 -- -> next_ms, then per job: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
--- needs: base log queue images slots ending
+-- needs: base log queue images slots ending expiry
 local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
 local at = now()
@@ -41,10 +41,9 @@ local function take(id)
   if h[1] ~= 'queued' then
     vain = vain + 1
     tally('ghost')
-  elseif tonumber(h[7]) < at and tonumber(h[2]) == 0 then
+  elseif is_overdue(h[1], h[7], at) then
     vain = vain + 1
-    conclude(id, 'failed', { code = 'expired', error = '"The task waited in the queue longer than its limit."',
-      retryable = true }, slots(id))
+    expire(id)
   else
     jobs[#jobs + 1] = give(id, h[2] + 1, #jobs + 1, h)
   end

@@ -1,4 +1,4 @@
-#include "worker/audit.h"
+#include "common/audit.h"
 
 #include <event2/event.h>
 #include <stdio.h>
@@ -54,7 +54,7 @@ static void offer(struct audit *audit)
 
     (void)snprintf(interval, sizeof(interval), "%lld", (long long)config->interval_ms);
 
-    const struct script_arg args[] = {SCRIPT_TEXT(config->worker), SCRIPT_TEXT(interval), SCRIPT_TEXT(PAGE)};
+    const struct script_arg args[] = {SCRIPT_TEXT(config->process), SCRIPT_TEXT(interval), SCRIPT_TEXT(PAGE)};
     const struct script_call call = {
         .script = SCRIPT_AUDIT, .prefix = config->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
 

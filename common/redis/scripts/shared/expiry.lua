@@ -1,0 +1,10 @@
+-- Whether a task waits past its limit, whether it was tried before or not.
+local function is_overdue(state, queue_until, at)
+  return (state == 'queued' or state == 'delayed') and (tonumber(queue_until or '') or math.huge) < at
+end
+
+-- Ends it. The caller has taken the id out of pending and delayed.
+local function expire(id)
+  conclude(id, 'failed', { code = 'expired', error = '"The task waited in the queue longer than its limit."', retryable = true },
+    slots(id))
+end
