@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a group of scripts needs; quick and silent when all are there.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, container
+#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, clients, container
 #
 # Debian 12 and 13. Needs root or sudo only when something is missing.
 set -euo pipefail
@@ -17,6 +17,8 @@ declare -A packages=(
     [fuzz]="clang libclang-rt-dev"
     [bench]="python3 binutils nginx libnginx-mod-nchan
              python3-fastapi python3-uvicorn python3-redis python3-aiohttp python3-uvloop python3-httptools"
+    [clients]="curl wget nodejs npm python3 python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libokhttp-java
+             golang-go php-cli php-curl php-guzzlehttp-guzzle ruby ruby-faraday perl libwww-perl nginx haproxy caddy"
     [container]="docker.io docker-compose debootstrap iptables python3"
 )
 # shellcheck source=/dev/null
@@ -26,10 +28,16 @@ debian=$(. /etc/os-release && printf '%s' "${VERSION_ID:-0}")
 say() { printf 'install_deps: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
+# A program that is there already will do, wherever it came from.
+declare -A programs=([redis-server]="redis-server valkey-server" [nodejs]="node" [npm]="npm" [default-jdk-headless]="javac" [golang-go]="go")
+
 is_installed() {
+    local program
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]] && return
-    # A server that is there already will do, wherever it came from.
-    [[ $1 == redis-server ]] && { command -v redis-server || command -v valkey-server; } >/dev/null
+    for program in ${programs[$1]:-}; do
+        ! command -v "$program" >/dev/null || return 0
+    done
+    return 1
 }
 
 missing_packages() {
