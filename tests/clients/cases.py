@@ -48,7 +48,7 @@ CURL = [
     curl("post", POST, "-H", JSON_TYPE, "-d", "{body}"),
     curl("post-stdin", POST, "-H", JSON_TYPE, "-d", "@-", stdin="{body}"),
     curl("data-binary", POST, "-H", JSON_TYPE, "--data-binary", "@-", stdin="{body}"),
-    curl("json", POST, "--json", "{body}"),
+    curl("json", POST, "--json", "{body}", answers="406"),       # it sends "Accept: application/json"
     curl("without-type", POST, "-d", "{body}", answers="415"),
     curl("form", POST, "-F", "request={body};type=application/json", answers="415"),
     curl("upload-chunked", "-X", "POST", "-T", "-", POST, "-H", JSON_TYPE, stdin="{body}"),
