@@ -18,14 +18,13 @@ struct buf;
 #define PROBLEM_LIST(X)                                                                                                \
     /* HTTP itself */                                                                                                  \
     X(BAD_REQUEST,            "bad_request",            400, false, "The request is not well-formed HTTP")             \
-    X(LENGTH_REQUIRED,        "length_required",        411, false, "A body needs a Content-Length")                   \
+    X(LENGTH_REQUIRED,        "length_required",        411, false, "A body needs a Content-Length or chunks")         \
     X(BODY_TOO_LARGE,         "body_too_large",         413, false, "The body is too large")                           \
     X(URI_TOO_LONG,           "uri_too_long",           414, false, "The request target is too long")                  \
     X(EXPECTATION_FAILED,     "expectation_failed",     417, false, "This expectation is not supported")               \
     X(HEADERS_TOO_LARGE,      "headers_too_large",      431, false, "The request header is too large")                 \
     X(REQUEST_TIMEOUT,        "request_timeout",        408, true,  "The request did not arrive in time")              \
     X(METHOD_UNKNOWN,         "method_unknown",         501, false, "This method is not implemented")                  \
-    X(TRANSFER_CODING,        "transfer_coding",        501, false, "This transfer coding is not implemented")         \
     X(VERSION_UNSUPPORTED,    "version_unsupported",    505, false, "This HTTP version is not supported")              \
     X(NOT_FOUND,              "not_found",              404, false, "There is nothing at this address")                \
     X(METHOD_NOT_ALLOWED,     "method_not_allowed",     405, false, "This address does not take this method")          \

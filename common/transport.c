@@ -53,6 +53,17 @@ static ssize_t send_tls(SSL *ssl, const void *bytes, size_t len)
     return -1;
 }
 
+ssize_t transport_peek(struct ssl_st *ssl)
+{
+    size_t got = 0;
+    char byte;
+    int answer;
+
+    ERR_clear_error();
+    answer = SSL_peek_ex(ssl, &byte, 1, &got);
+    return answer > 0 ? (ssize_t)got : failure(ssl, answer);
+}
+
 ssize_t transport_recv(int fd, struct ssl_st *ssl, void *out, size_t size)
 {
     return ssl ? recv_tls(ssl, out, size) : TEMP_FAILURE_RETRY(recv(fd, out, size, 0));

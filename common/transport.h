@@ -24,6 +24,9 @@ struct ssl_st;
 ssize_t transport_recv(int fd, struct ssl_st *ssl, void *out, size_t size);
 ssize_t transport_send(int fd, struct ssl_st *ssl, const void *bytes, size_t len);
 
+/* As transport_recv of one byte, which stays in the session. */
+ssize_t transport_peek(struct ssl_st *ssl);
+
 /* Says that nothing more will be written. False: it has to be called again once the socket takes bytes. */
 bool transport_goodbye(struct ssl_st *ssl);
 

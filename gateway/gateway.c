@@ -160,6 +160,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
         config.on_answer = on_answer;
         config.on_connections = on_connections;
     }
+    config.half_close_probe = ": keep-alive\n\n"; /* all streams are SSE */
     config.tls = gateway->config.tls;
     config.peers = gateway->config.peers;
     set_bounds(&config, options);

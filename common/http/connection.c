@@ -13,7 +13,6 @@
 #include "common/transport.h"
 
 enum {
-    LINGER_MS = 2000,
     CROWD = 128,
     OUT_MAX = 1024 * 1024 * 1024 /* answers have their handlers' maximum, streams output_max */
 };
@@ -24,7 +23,7 @@ static const struct {
     enum connection_wait wait;
     unsigned next; /* besides CLOSED, which is open to all */
 } states[CONNECTION_STATE_COUNT] = {
-    [CONNECTION_HEAD]      = { "head",      WAIT_HEAD,   STATE(BODY) | STATE(HANDLING) | STATE(SENDING) },
+    [CONNECTION_HEAD]      = { "head",      WAIT_HEAD,   STATE(IDLE) | STATE(BODY) | STATE(HANDLING) | STATE(SENDING) },
     [CONNECTION_IDLE]      = { "idle",      WAIT_IDLE,   STATE(HEAD) },
     [CONNECTION_BODY]      = { "body",      WAIT_BODY,   STATE(HANDLING) | STATE(SENDING) },
     [CONNECTION_HANDLING]  = { "handling",  WAIT_NONE,   STATE(STREAMING) | STATE(SENDING) | STATE(LINGERING) },
@@ -137,44 +136,48 @@ static void bury(struct connection *connection)
 
 /* -- what the loop tells */
 
-/* Whoever has sent a whole request and then a FIN may still wait for the answer; after a reset nobody does. A session may hold bytes
- * that the socket does not show, so with one nobody counts as silent. */
-static void check_reset(struct connection *connection)
+/* What poll(2) says about the socket, without an event for bytes alone. A session may hold bytes that the socket does not show, so a
+ * connection with one never counts as silent. */
+static int look(struct connection *connection)
 {
-    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
     struct pollfd socket = {.fd = connection->fd, .events = POLLIN | POLLRDHUP};
     int ready = poll(&socket, 1, 0);
 
     connection->silent = !ready && !connection->ssl;
-    if (ready > 0 && socket.revents & gone)
-        connection_close(connection, END_FIN, "gone");
+    return ready > 0 ? socket.revents : 0;
 }
 
-/* On an open stream a client has nothing to say but goodbye. */
-static void check_silent(struct connection *connection)
+/* Bytes stay in the session, so an end behind them is not seen yet. */
+static bool has_session_ended(const struct connection *connection)
 {
-    char byte;
-    ssize_t n = transport_recv(connection->fd, connection->ssl, &byte, 1);
+    ssize_t n = connection->ssl ? transport_peek(connection->ssl) : 1;
 
-    if (n > 0)
-        connection_close(connection, END_RST, "bytes-on-stream");
-    else if (n == 0 || errno != EAGAIN)
-        connection_close(connection, END_FIN, "gone");
-    else
-        connection->silent = !connection->ssl;
+    return !n || (n < 0 && errno != EAGAIN);
 }
 
-/* The request behind a stream is over: an open stream holds only what it needs. */
+/* While an answer is under way. A FIN alone does not end it, but on an open stream it is reported once. */
+static void check_client(struct connection *connection)
+{
+    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
+    int ready = look(connection);
+    bool streams = connection->state == CONNECTION_STREAMING;
+
+    if (ready & gone || (streams && has_session_ended(connection))) {
+        connection_close(connection, END_FIN, "gone");
+    } else if (streams && ready & POLLRDHUP && !connection->half_closed) {
+        connection->half_closed = true;
+        connection->set->on_half_closed(connection);
+    }
+}
+
+/* The request of a stream is over: an open stream holds only what it needs. */
 static void settle_stream(struct connection *connection)
 {
-    struct incoming *incoming = connection->incoming;
-    bool pipelined = incoming && incoming->input.len > incoming->end;
-
-    connection_free_incoming(connection);
-    if (pipelined)
-        connection_close(connection, END_RST, "bytes-on-stream");
-    else if (incoming && !connection->silent)
-        check_silent(connection);
+    if (!connection->incoming || !connection->incoming->end)
+        return;
+    connection_keep_ahead(connection);
+    if (!connection->silent)
+        check_client(connection);
 }
 
 static void settle_closed(struct connection *connection)
@@ -216,13 +219,11 @@ static void on_event(evutil_socket_t fd, short what, void *arg)
     case CONNECTION_BODY:
         connection_read(connection);
         if (connection->state == CONNECTION_HANDLING)
-            check_reset(connection); /* what came together with the request is not announced again */
+            check_client(connection); /* what came together with the request is not reported again */
         break;
     case CONNECTION_HANDLING:
-        check_reset(connection);
-        break;
     case CONNECTION_STREAMING:
-        check_silent(connection);
+        check_client(connection);
         break;
     case CONNECTION_LINGERING:
         connection_drain(connection);
@@ -304,11 +305,9 @@ struct connection *connection_create(struct connection_set *set, int fd, uint32_
 int connection_set_init(struct connection_set *set, struct loop *loop, const struct http_server_config *config)
 {
     const int64_t times_ms[WAIT_COUNT] = {
-        [WAIT_HEAD] = config->head_timeout_ms,
-        [WAIT_BODY] = config->body_timeout_ms,
-        [WAIT_IDLE] = config->idle_timeout_ms,
-        [WAIT_WRITE] = config->write_timeout_ms,
-        [WAIT_LINGER] = LINGER_MS,
+        [WAIT_HEAD] = config->head_timeout_ms,     [WAIT_BODY] = config->body_timeout_ms,
+        [WAIT_IDLE] = config->idle_timeout_ms,     [WAIT_WRITE] = config->write_timeout_ms,
+        [WAIT_LINGER] = config->linger_timeout_ms,
     };
 
     set->loop = loop;

@@ -8,8 +8,15 @@
  *                             v  refused
  *                          SENDING                        CLOSED, from every state
  *
- * A new connection begins in HEAD. LINGERING has sent its FIN and takes, within bounds, what the client still sends: closing
- * on unread input would be a reset, which can destroy the answer on its way.
+ * A new connection begins in HEAD. LINGERING has sent its FIN and discards what the client still sends, for a limited time: closing
+ * on unread input would be a reset, which can destroy the answer before the client reads it.
+ *
+ * Bytes after a request stay unread until its answer is complete. Then connection_next_request reads on, because the edge-triggered
+ * event does not report them again. What was read together with the request is kept, at most HEAD_CHUNK bytes.
+ *
+ * A client that sends FIN after a whole request still gets the answers to all its requests. Whether it only half-closed or has gone
+ * shows when something is written: a client that has gone answers with a reset. On an open stream the FIN is therefore reported to
+ * on_half_closed, which writes. Under TLS a close_notify on an open stream means that the client has gone.
  *
  * Under TLS the handshake is part of HEAD and of its deadline. In LINGERING the session is there until its goodbye has been sent.
  *
@@ -33,6 +40,7 @@
 #include <time.h>
 
 #include "common/buf.h"
+#include "common/http/chunked.h"
 #include "common/http/request.h"
 #include "common/http/route.h"
 #include "common/http/server.h"
@@ -41,6 +49,7 @@
 #include "common/timeouts.h"
 
 enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, DATE_SIZE = 64 };
+enum { HEAD_CHUNK = 4 * 1024 /* at most this much of later requests is read together with a request */ };
 
 enum connection_state {
     CONNECTION_HEAD,
@@ -56,11 +65,14 @@ enum connection_state {
 
 enum connection_wait { WAIT_NONE, WAIT_HEAD, WAIT_BODY, WAIT_IDLE, WAIT_WRITE, WAIT_LINGER, WAIT_COUNT };
 
-/* What a request needs while it arrives and is handled. An idle connection and an open stream have none. */
+/* What a request needs while it arrives and is handled. An idle connection has none; an open stream only if the next request has begun
+ * to come, and then with nothing but its bytes. */
 struct incoming {
     struct buf input;
-    size_t head_len, end; /* where the body begins; where the next request does */
+    size_t head_len, body_len; /* body_len: decoded */
+    size_t end;                /* where the next request begins; 0: the request is not whole */
     struct http_parser parser;
+    struct http_chunked chunked; /* the body, where the request says so */
     struct http_request request; /* once the head is whole */
     struct http_route_match match;
     struct http_text segment;
@@ -87,13 +99,16 @@ struct connection {
     struct event event;
     struct ssl_st *ssl; /* NULL: plain */
     int fd;
-    uint8_t state, wait; /* enum connection_state, enum connection_wait */
-    uint8_t burst;       /* requests served since the loop last looked at the socket */
-    bool close_after;    /* the answer is the last one */
-    bool turn_waits;     /* `turn` is in the loop's list */
-    bool refused;        /* one too many, being told so */
-    bool silent;         /* nothing had come when the kernel was asked last; whatever comes since is announced */
-    uint32_t lingered;   /* bytes thrown away while lingering */
+    uint8_t state, wait;  /* enum connection_state, enum connection_wait */
+    uint8_t burst;        /* requests served since the loop last looked at the socket */
+    bool close_after : 1; /* the answer is the last one */
+    bool turn_waits : 1;  /* `turn` is in the loop's list */
+    bool refused : 1;     /* one too many, being told so */
+    bool silent : 1;     /* nothing had come when the kernel was asked last; an event reports whatever has come since */
+    bool kept_alive : 1; /* a request was answered before */
+    bool empty_line : 1; /* one was ignored since then */
+    bool half_closed : 1;  /* on_half_closed was called */
+    uint32_t linger_end_s; /* monotonic */
     struct timeout timeout;
     struct loop_deferred turn;
     struct incoming *incoming;
@@ -119,6 +134,7 @@ struct connection_set {
 
     void (*on_request)(struct connection *connection); /* a request is whole: answer it, now or later */
     void (*on_refused)(struct connection *connection, enum problem problem, const char *detail); /* answer it now */
+    void (*on_half_closed)(struct connection *connection); /* on an open stream, once: write something */
     void (*on_crowd)(
         struct connection_set *set); /* many connections had something to say: others may wait to be accepted */
 
@@ -159,6 +175,9 @@ void connection_wait_for(struct connection *connection, enum connection_wait wai
 void connection_read(struct connection *connection); /* makes what can be made of the bytes that have come */
 void connection_next_request(struct connection *connection);
 void connection_free_incoming(struct connection *connection);
+void connection_keep_ahead(struct connection *connection); /* frees all of a request but the bytes after it */
+void connection_read_later(
+    struct connection *connection); /* the loop looks at the socket again, after all else that waits */
 
 void connection_flush(struct connection *connection);
 void connection_drop_output(struct connection *connection);

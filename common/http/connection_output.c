@@ -2,10 +2,14 @@
 #include <errno.h>
 #include <sys/socket.h>
 
+#include "common/clock.h"
 #include "common/http/connection.h"
 #include "common/transport.h"
 
-enum { LINGER_MAX = 1024 * 1024, COMPACT_FROM = 64 * 1024 }; /* bytes */
+enum {
+    COMPACT_FROM = 64 * 1024, /* bytes */
+    DRAIN_READS = 16,         /* in one turn: other connections wait meanwhile */
+};
 
 size_t connection_unsent(const struct connection *connection)
 {
@@ -29,26 +33,42 @@ static bool end_output(struct connection *connection)
     return true;
 }
 
-/* What still comes is not looked at, so it need not be deciphered. */
+static uint32_t now_s(void)
+{
+    return (uint32_t)(clock_monotonic_ms() / 1000);
+}
+
+/* A client that keeps sending gets linger_max_ms, unless the server wants to be rid of it. */
+static bool may_linger_on(const struct connection *connection)
+{
+    return !connection->refused && !connection->set->draining && now_s() < connection->linger_end_s;
+}
+
+/* Input is discarded unread, so it need not be decrypted. */
 void connection_drain(struct connection *connection)
 {
     char *chunk = connection->set->chunk;
-    ssize_t n;
+    ssize_t n = 0;
+    int reads = 0;
 
     if (connection->ssl && (!end_output(connection) || connection->state == CONNECTION_CLOSED))
         return;
-    while ((n = recv(connection->fd, chunk, READ_CHUNK, 0)) > 0) {
-        connection->lingered += (uint32_t)n;
-        if (connection->lingered > LINGER_MAX)
-            break;
+    while (reads < DRAIN_READS && (n = recv(connection->fd, chunk, READ_CHUNK, 0)) > 0)
+        reads++;
+    if (n == 0 || (n < 0 && errno != EAGAIN)) {
+        connection_close(connection, END_FIN, "done");
+        return;
     }
-    if (n >= 0 || errno != EAGAIN)
-        connection_close(connection, END_FIN, n > 0 ? "too-much-input" : "done");
+    if (reads && may_linger_on(connection))
+        connection_wait_for(connection, WAIT_LINGER);
+    if (n > 0)
+        connection_read_later(connection);
 }
 
 void connection_linger(struct connection *connection, const char *why)
 {
     connection_enter(connection, CONNECTION_LINGERING, why);
+    connection->linger_end_s = now_s() + (uint32_t)(connection->set->config->linger_max_ms / 1000);
     connection_free_incoming(connection);
     connection_drop_output(connection);
     if (end_output(connection) && connection->state == CONNECTION_LINGERING)

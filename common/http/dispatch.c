@@ -98,6 +98,14 @@ void http_dispatch(struct connection *connection)
         run_handler(connection);
 }
 
+void http_probe_client(struct connection *connection)
+{
+    const char *probe = connection->set->config->half_close_probe;
+
+    if (probe && connection->exchange.open)
+        http_stream_write(&connection->exchange, probe, strlen(probe));
+}
+
 void http_exchange_hold(struct http_exchange *exchange)
 {
     exchange->held = true;

@@ -7,5 +7,6 @@
 
 void http_dispatch(struct connection *connection);
 void http_refuse(struct connection *connection, enum problem problem, const char *detail);
+void http_probe_client(struct connection *connection); /* writes half_close_probe into its open stream */
 
 #endif

@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "common/http/host.h"
+
 typedef bool rule_fn(struct http_request *request, const struct http_limits *limits, struct http_refusal *out);
 
 static bool refuse(struct http_refusal *out, enum problem problem, const char *detail)
@@ -15,7 +17,7 @@ static bool is_alnum(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-static bool all_in(const char *text, size_t len, const char *others)
+bool http_is_made_of(const char *text, size_t len, const char *others)
 {
     for (size_t i = 0; i < len; i++)
         if (!is_alnum(text[i]) && (!text[i] || !strchr(others, text[i])))
@@ -25,7 +27,7 @@ static bool all_in(const char *text, size_t len, const char *others)
 
 bool http_is_token(const char *text, size_t len)
 {
-    return all_in(text, len, "!#$%&'*+-.^_`|~");
+    return http_is_made_of(text, len, "!#$%&'*+-.^_`|~");
 }
 
 static size_t count(const struct http_request *request, const char *name)
@@ -71,61 +73,9 @@ static bool rule_host(struct http_request *request, const struct http_limits *li
     (void)limits;
     if (!host.data && request->minor == 0)
         return true;
-    if (!host.data || !all_in(host.data, host.len, "-._~:[]%!$&'()*+,;="))
-        return refuse(out, PROBLEM_BAD_REQUEST, "Host must be there and name a host");
+    if (!host.data || !http_host_is_valid(host))
+        return refuse(out, PROBLEM_BAD_REQUEST, "Host must be present and be a valid host with an optional port");
     return true;
-}
-
-/* The last coding must be chunked, or nobody knows where the body ends. */
-static bool is_coded_chunked(struct http_text coding)
-{
-    static const char *const known[] = {"gzip", "x-gzip", "deflate", "compress", "x-compress"};
-    const char *comma = memchr(coding.data, ',', coding.len);
-    struct http_text first, rest;
-
-    if (!comma)
-        return false;
-    first = (struct http_text){coding.data, (size_t)(comma - coding.data)};
-    rest = (struct http_text){comma + 1, coding.len - first.len - 1};
-    while (rest.len && (rest.data[0] == ' ' || rest.data[0] == '\t'))
-        rest = (struct http_text){rest.data + 1, rest.len - 1};
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
-        if (http_text_is_nocase(first, known[i]))
-            return http_text_is_nocase(rest, "chunked");
-    return false;
-}
-
-static bool rule_transfer_encoding(struct http_request *request, const struct http_limits *limits,
-                                   struct http_refusal *out)
-{
-    struct http_text coding = http_request_header(request, "Transfer-Encoding");
-
-    (void)limits;
-    if (!coding.data)
-        return true;
-    if (http_request_header(request, "Content-Length").data)
-        return refuse(out, PROBLEM_BAD_REQUEST, "Transfer-Encoding and Content-Length exclude each other");
-    if (request->minor == 0)
-        return refuse(out, PROBLEM_BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding");
-    if (http_text_is_nocase(coding, "chunked"))
-        return refuse(out, PROBLEM_LENGTH_REQUIRED, NULL);
-    if (is_coded_chunked(coding))
-        return refuse(out, PROBLEM_TRANSFER_CODING, NULL);
-    return refuse(out, PROBLEM_BAD_REQUEST, "This Transfer-Encoding leaves the end of the body unknown");
-}
-
-/* Stops growing where int64_t would overflow: such a body is too large anyway. */
-static bool parse_length(struct http_text text, int64_t *out)
-{
-    int64_t value = 0;
-
-    for (size_t i = 0; i < text.len; i++) {
-        if (text.data[i] < '0' || text.data[i] > '9')
-            return false;
-        value = value > (INT64_MAX - 9) / 10 ? INT64_MAX : value * 10 + (text.data[i] - '0');
-    }
-    *out = value;
-    return text.len > 0;
 }
 
 static bool takes_body(enum http_method method)
@@ -143,6 +93,40 @@ static bool takes_body(enum http_method method)
         break;
     }
     return false;
+}
+
+static bool rule_transfer_encoding(struct http_request *request, const struct http_limits *limits,
+                                   struct http_refusal *out)
+{
+    struct http_text coding = http_request_header(request, "Transfer-Encoding");
+
+    (void)limits;
+    if (!coding.data)
+        return true;
+    if (http_request_header(request, "Content-Length").data)
+        return refuse(out, PROBLEM_BAD_REQUEST, "Transfer-Encoding and Content-Length exclude each other");
+    if (request->minor == 0)
+        return refuse(out, PROBLEM_BAD_REQUEST, "HTTP/1.0 has no Transfer-Encoding");
+    if (!http_text_is_nocase(coding, "chunked"))
+        return refuse(out, PROBLEM_BAD_REQUEST, "The only Transfer-Encoding that is accepted is chunked");
+    if (!takes_body(request->method))
+        return refuse(out, PROBLEM_BAD_REQUEST, "This method takes no body");
+    request->chunked = true;
+    return true;
+}
+
+/* Stops growing where int64_t would overflow: such a body is too large anyway. */
+static bool parse_length(struct http_text text, int64_t *out)
+{
+    int64_t value = 0;
+
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.data[i] < '0' || text.data[i] > '9')
+            return false;
+        value = value > (INT64_MAX - 9) / 10 ? INT64_MAX : value * 10 + (text.data[i] - '0');
+    }
+    *out = value;
+    return text.len > 0;
 }
 
 static bool rule_content_length(struct http_request *request, const struct http_limits *limits,
@@ -171,7 +155,7 @@ static bool rule_expect(struct http_request *request, const struct http_limits *
         return true;
     if (count(request, "Expect") > 1 || !http_text_is_nocase(expect, "100-continue"))
         return refuse(out, PROBLEM_EXPECTATION_FAILED, NULL);
-    request->expect_continue = request->content_length > 0;
+    request->expect_continue = request->content_length > 0 || request->chunked;
     return true;
 }
 

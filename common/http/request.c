@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "common/http/header_rules.h"
+#include "common/http/host.h"
 
 /* What a request line holds besides its target: the longest method worth an answer of its own, spaces, version, CRLF. */
 enum { REQUEST_LINE_EXTRA = 32 };
@@ -20,6 +21,11 @@ const char *http_method_name(enum http_method method)
 void http_parser_init(struct http_parser *parser, const struct http_limits *limits)
 {
     *parser = (struct http_parser){.limits = limits};
+}
+
+bool http_parser_has_only_empty_line(const struct http_parser *parser)
+{
+    return !parser->has_request_line && parser->scanned == parser->line_start;
 }
 
 static bool fail(struct http_parser *parser, enum problem problem, const char *detail)
@@ -88,16 +94,55 @@ static bool parse_method(struct http_parser *parser, const char *text, size_t le
     return fail(parser, PROBLEM_METHOD_UNKNOWN, NULL);
 }
 
+/* The length of "http://" or "https://" at the front, else 0. */
+static size_t scheme_length(const char *target, size_t len)
+{
+    static const char *const schemes[] = {"http://", "https://"};
+
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        size_t scheme_len = strlen(schemes[i]);
+
+        if (len > scheme_len && http_same_nocase(target, schemes[i], scheme_len))
+            return scheme_len;
+    }
+    return 0;
+}
+
+/* Takes scheme and authority off the front of an absolute target (RFC 9112, section 3.2.2). */
+static bool parse_authority(struct http_parser *parser, const char *bytes, size_t *at, size_t *len)
+{
+    size_t scheme = scheme_length(bytes + *at, *len);
+    size_t authority_len = 0;
+
+    if (!scheme)
+        return true;
+    *at += scheme;
+    *len -= scheme;
+    while (authority_len < *len && bytes[*at + authority_len] != '/' && bytes[*at + authority_len] != '?')
+        authority_len++;
+    if (!http_host_is_valid((struct http_text){bytes + *at, authority_len}))
+        return bad_request(parser, "The target names no valid host");
+    parser->authority.at = (uint32_t)*at;
+    parser->authority.len = (uint32_t)authority_len;
+    *at += authority_len;
+    *len -= authority_len;
+    return true;
+}
+
 static bool parse_target(struct http_parser *parser, const char *bytes, size_t at, size_t len)
 {
     const char *target = bytes + at;
-    const char *question;
+    const char *question = memchr(target, '?', len);
 
-    if (!len || target[0] != '/' || memchr(target, '#', len))
-        return bad_request(parser, "The target is a path that begins with a slash");
     if (len > parser->limits->target_max)
         return fail(parser, PROBLEM_URI_TOO_LONG, NULL);
-    question = memchr(target, '?', len);
+    if (memchr(target, '#', len))
+        return bad_request(parser, "The target has a fragment");
+    if (!parse_authority(parser, bytes, &at, &len))
+        return false;
+    target = bytes + at;
+    if (!parser->authority.len && (!len || target[0] != '/'))
+        return bad_request(parser, "The target is a path that begins with a slash, or a URL with http or https");
     parser->path.at = (uint32_t)at;
     parser->path.len = (uint32_t)(question ? (size_t)(question - target) : len);
     if (question) {
@@ -169,17 +214,32 @@ void http_parser_request(const struct http_parser *parser, const char *bytes, st
     *out = (struct http_request){
         .method = parser->method,
         .minor = parser->minor,
-        .path = {bytes + parser->path.at,                            parser->path.len },
+        .path = parser->path.len ? (struct http_text){bytes + parser->path.at,                            parser->path.len }
+                                 : (struct http_text){"/",                                                1                },
         .query = {parser->query.at ? bytes + parser->query.at : NULL, parser->query.len},
         .header_count = parser->header_count,
         .content_length = parser->content_length,
         .has_content_length = parser->has_content_length,
+        .chunked = parser->chunked,
         .keep_alive = parser->keep_alive,
         .expect_continue = parser->expect_continue,
     };
     for (size_t i = 0; i < parser->header_count; i++) {
         out->headers[i].name = (struct http_text){bytes + parser->headers[i].name, parser->headers[i].name_len};
         out->headers[i].value = (struct http_text){bytes + parser->headers[i].value, parser->headers[i].value_len};
+    }
+}
+
+/* Host itself has been checked: RFC 9112, section 3.2, refuses a bad one also where it is not used. */
+static void replace_host(struct http_parser *parser, const struct http_request *request)
+{
+    if (!parser->authority.len)
+        return;
+    for (size_t i = 0; i < parser->header_count; i++) {
+        if (http_text_is_nocase(request->headers[i].name, "Host")) {
+            parser->headers[i].value = parser->authority.at;
+            parser->headers[i].value_len = parser->authority.len;
+        }
     }
 }
 
@@ -195,8 +255,10 @@ static enum http_parse finish_head(struct http_parser *parser, const char *bytes
     }
     parser->content_length = request.content_length;
     parser->has_content_length = request.has_content_length;
+    parser->chunked = request.chunked;
     parser->keep_alive = request.keep_alive;
     parser->expect_continue = request.expect_continue;
+    replace_host(parser, &request);
     *head_len = parser->scanned;
     return HTTP_PARSE_DONE;
 }

@@ -1,8 +1,9 @@
 /* http/request - one HTTP/1.1 request head, parsed
  *
- * Grammar: RFC 9112, nothing lenient. Lines end with CRLF; no obs-fold; one Host; one Content-Length of digits; a body only by
- * Content-Length; origin-form targets without controls, spaces or bytes above 0x7e. One empty line before the request line is
- * passed over. Whatever leaves a doubt about where a message ends is an error after which the connection must close.
+ * Grammar: RFC 9112, nothing lenient. Lines end with CRLF; no obs-fold; one valid Host; a body by one Content-Length of digits or by
+ * "Transfer-Encoding: chunked" (http/chunked.h), never both; targets in origin form or absolute form (http, https) without controls,
+ * spaces or bytes above 0x7e. The authority of an absolute target replaces the value of Host. One empty line before the request
+ * line is ignored. Every ambiguity about where a message ends is an error after which the connection must close.
  *
  * The parser is a pure function over the bytes that have arrived: it looks at each complete line once and remembers only
  * offsets, so the bytes may come in any cut and move in memory in between.
@@ -38,12 +39,12 @@ struct http_header {
 struct http_request {
     enum http_method method;
     int minor;                    /* HTTP/1.<minor>, 0 or 1 */
-    struct http_text path, query; /* as sent; the query without its "?" */
+    struct http_text path, query; /* as sent, but "/" if an absolute target has no path; the query without its "?" */
     struct http_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
     int64_t content_length; /* 0 when absent */
-    bool has_content_length, keep_alive, expect_continue;
-    struct http_text body; /* filled by the connection */
+    bool has_content_length, chunked, keep_alive, expect_continue;
+    struct http_text body; /* filled by the connection; decoded */
 };
 
 struct http_limits {
@@ -63,17 +64,20 @@ struct http_parser {
     size_t header_count;
     struct {
         uint32_t at, len;
-    } path, query;
+    } authority, path, query; /* authority: of an absolute target, else empty */
     enum http_method method;
     int minor;
-    int64_t content_length; /* these four: what the headers mean, once they are whole */
-    bool has_content_length, keep_alive, expect_continue;
+    int64_t content_length; /* these five: what the headers mean, once they are whole */
+    bool has_content_length, chunked, keep_alive, expect_continue;
     bool has_request_line, empty_line_skipped;
     enum problem problem; /* after HTTP_PARSE_FAILED */
     const char *detail;   /* a constant */
 };
 
 void http_parser_init(struct http_parser *parser, const struct http_limits *limits);
+
+/* Only an empty line has come since init, or nothing. */
+bool http_parser_has_only_empty_line(const struct http_parser *parser);
 
 /* `bytes` are all that have come since init. After HTTP_PARSE_DONE, *head_len is where the body begins. */
 enum http_parse http_parser_run(struct http_parser *parser, const char *bytes, size_t len, size_t *head_len);
@@ -91,6 +95,8 @@ bool http_text_decode(struct http_text text, char *out, size_t size);
 bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size);
 
 bool http_text_is(struct http_text text, const char *other); /* exactly */
+
+int http_hex_value(char c); /* of a hexadecimal digit; -1: it is none */
 
 bool http_same_nocase(const char *a, const char *b, size_t len); /* ASCII case folded */
 

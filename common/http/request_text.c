@@ -34,7 +34,7 @@ struct http_text http_request_header(const struct http_request *request, const c
     return (struct http_text){0};
 }
 
-static int hex_value(char c)
+int http_hex_value(char c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -50,8 +50,8 @@ bool http_text_decode(struct http_text text, char *out, size_t size)
         char c = text.data[i];
 
         if (c == '%') {
-            int high = i + 2 < text.len ? hex_value(text.data[i + 1]) : -1;
-            int low = high >= 0 ? hex_value(text.data[i + 2]) : -1;
+            int high = i + 2 < text.len ? http_hex_value(text.data[i + 1]) : -1;
+            int low = high >= 0 ? http_hex_value(text.data[i + 2]) : -1;
 
             if (low < 0)
                 return false;

@@ -48,6 +48,8 @@ void http_server_config_init(struct http_server_config *config)
         .body_timeout_ms = 30 * 1000,
         .idle_timeout_ms = 15 * 1000,
         .write_timeout_ms = 30 * 1000,
+        .linger_timeout_ms = 2 * 1000,
+        .linger_max_ms = 30 * 1000,
     };
 }
 
@@ -221,6 +223,7 @@ struct http_server *http_server_create(struct loop *loop, const struct http_serv
     server->config = *config;
     server->connections.on_request = http_dispatch;
     server->connections.on_refused = http_refuse;
+    server->connections.on_half_closed = http_probe_client;
     server->connections.on_crowd = on_crowd;
     if (connection_set_init(&server->connections, loop, &server->config))
         return http_server_destroy(server);

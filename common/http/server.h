@@ -1,14 +1,14 @@
 /* http/server - a strict, bounded HTTP/1.1 server on one loop
  *
  * It knows methods, paths, deadlines and bytes, and nothing of what they mean. A request is routed by a table; its handler gets
- * an exchange and answers it once, now or later. One request at a time per connection: further bytes wait in the
- * kernel until the answer is out. Errors of HTTP itself are answered here, as problem+json, and any doubt about framing closes
+ * an exchange and answers it once, now or later. One request at a time per connection: the bytes of further requests wait until
+ * the answer is complete. Errors of HTTP itself are answered here, as problem+json, and any doubt about framing closes
  * the connection.
  *
  * HEAD is answered wherever GET is, without the body. OPTIONS is answered here: 204 with Allow from the table.
  *
  * Bounds from birth: bytes of head and body, connections in all and per address, unsent output of a stream, and total (not idle)
- * deadlines for the head (with the TLS handshake), the body, a stalled write and an idle kept-alive connection.
+ * deadlines for the head (with the TLS handshake), the body, a stalled write, an idle kept-alive connection and input after the last answer.
  *
  * Ownership: the server owns its connections and they their exchanges. An exchange lives until its answer has been handed over
  *            (http_respond, http_stream_end, http_abort) or until on_closed was called, whichever comes first.
@@ -59,10 +59,15 @@ struct http_server_config {
     void (*on_connections)(size_t count, void *arg);
 
     struct http_limits limits;
-    bool half_close_is_gone; /* a client that has sent its FIN does not wait for an answer */
+    bool half_close_is_gone; /* a client that has sent FIN does not wait for an answer */
+    /* Written into an open stream when its client sends FIN: one that has gone answers with a reset, and on_closed follows; one that only
+     * half-closed reads on. NULL: the next write of the handler shows it. */
+    const char *half_close_probe;
     size_t connections_max;
     size_t output_max; /* a stream whose reader is further behind than this when it writes again is cut */
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
+    int64_t linger_timeout_ms,
+        linger_max_ms; /* a client that still sends after the last answer: its silence, and in all (whole seconds) */
 };
 
 /* Limits and deadlines as documented; listen, routes and arg are the caller's to fill. */
@@ -113,7 +118,7 @@ void http_respond_problem(struct http_exchange *exchange, const struct problem_r
 
 /* A body of unknown length: chunked for HTTP/1.1, ended by close for HTTP/1.0. For HEAD the head is sent and on_closed
  * follows. The parser and its bytes are freed: an open stream holds only what it needs. Bytes that the client sends on an open
- * stream close it. */
+ * stream wait until it has ended. */
 void http_stream_begin(struct http_exchange *exchange, int status, const char *content_type);
 
 /* One call is one chunk and one piece in the output. When the reader is too far behind, the connection is cut and on_closed

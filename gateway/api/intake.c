@@ -41,7 +41,7 @@ static enum problem head_problem(const struct http_request *request)
     struct http_text type = http_request_header(request, "Content-Type");
     struct http_text encoding = http_request_header(request, "Content-Encoding");
 
-    if (!request->has_content_length)
+    if (!request->has_content_length && !request->chunked)
         return PROBLEM_LENGTH_REQUIRED;
     if (!type.data || !media_is_json(type.data, type.len))
         return PROBLEM_CONTENT_TYPE;

@@ -1,12 +1,14 @@
-/* However its bytes are cut, a request has one outcome; one that is accepted has all its parts inside its head, leaves no doubt
- * about its body, and means the same when a proxy writes it anew. What follows it on the connection is the next request. The raw
- * requests of tests/data/http serve as further seeds. */
+/* However its bytes are cut, a request has one outcome. A request that is accepted has all its parts inside its head, leaves no doubt
+ * about its body, and means the same when a proxy rewrites it. A body in chunks is decoded with it, and means the same in one chunk.
+ * What follows on the connection is the next request. The raw requests of tests/data/http serve as further seeds. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/http/chunked.h"
+#include "common/http/host.h"
 #include "common/http/request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -14,32 +16,22 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* Small limits are reached by small inputs. */
 static const struct http_limits limits = {.target_max = 64, .head_max = 512, .body_max = 1000};
 
+enum { CUTS = 16, REWRITTEN_MAX = 4096, INPUT_MAX = 1500 }; /* more than the limits allow to matter */
+
 struct outcome {
     enum http_parse parse;
     enum problem problem;
     const char *detail;
-    size_t head_len;
+    size_t head_len, end; /* end: of the body, where it is in chunks */
+    size_t body_len;
+    char body[INPUT_MAX];
 };
 
-enum { CUTS = 16, REWRITTEN_MAX = 4096, INPUT_MAX = 1500 }; /* more than the limits allow to matter */
-
-static struct outcome run(const char *bytes, size_t first, size_t step, size_t len)
-{
+struct reading {
     struct http_parser parser;
-    struct outcome outcome = {.parse = HTTP_PARSE_MORE};
-
-    http_parser_init(&parser, &limits);
-    for (size_t have = first; outcome.parse == HTTP_PARSE_MORE; have = have + step < len ? have + step : len) {
-        outcome.parse = http_parser_run(&parser, bytes, have, &outcome.head_len);
-        if (have == len)
-            break;
-    }
-    if (outcome.parse == HTTP_PARSE_FAILED) {
-        outcome.problem = parser.problem;
-        outcome.detail = parser.detail;
-    }
-    return outcome;
-}
+    struct http_chunked chunked;
+    struct outcome *out;
+};
 
 static void must(int claim)
 {
@@ -47,14 +39,70 @@ static void must(int claim)
         abort();
 }
 
-static void must_be_same(struct outcome a, struct outcome b)
+static void read_head(struct reading *reading, const char *bytes, size_t len)
 {
-    must(a.parse == b.parse && a.problem == b.problem && a.detail == b.detail && a.head_len == b.head_len);
+    struct outcome *out = reading->out;
+
+    out->parse = http_parser_run(&reading->parser, bytes, len, &out->head_len);
+    out->problem = reading->parser.problem;
+    out->detail = reading->parser.detail;
+    if (out->parse == HTTP_PARSE_DONE) {
+        out->end = out->head_len;
+        http_chunked_init(&reading->chunked, limits.body_max);
+    }
+}
+
+/* In a copy of its own, which the decoder overwrites. */
+static void read_chunks(struct reading *reading, const char *bytes, size_t len)
+{
+    struct outcome *out = reading->out;
+    size_t taken = 0, decoded = 0;
+    char *copy = malloc(len - out->end + 1);
+
+    if (!copy)
+        abort();
+    memcpy(copy, bytes + out->end, len - out->end);
+    out->parse = http_chunked_run(&reading->chunked, copy, len - out->end, &taken, copy, &decoded);
+    must(taken <= len - out->end && decoded <= taken);
+    memcpy(out->body + out->body_len, copy, decoded);
+    free(copy);
+    out->body_len += decoded;
+    out->end += taken;
+    out->problem = reading->chunked.problem;
+    out->detail = reading->chunked.detail;
+}
+
+static void read_to(struct reading *reading, const char *bytes, size_t len)
+{
+    if (!reading->out->end)
+        read_head(reading, bytes, len);
+    if (reading->out->end && reading->parser.chunked)
+        read_chunks(reading, bytes, len);
+}
+
+static void run(const char *bytes, size_t first, size_t step, size_t len, struct outcome *out)
+{
+    struct reading reading = {.out = out};
+
+    memset(out, 0, sizeof(*out));
+    out->parse = HTTP_PARSE_MORE;
+    http_parser_init(&reading.parser, &limits);
+    for (size_t have = first; out->parse == HTTP_PARSE_MORE; have = have + step < len ? have + step : len) {
+        read_to(&reading, bytes, have);
+        if (have == len)
+            break;
+    }
+}
+
+static void must_be_same(const struct outcome *a, const struct outcome *b)
+{
+    must(a->parse == b->parse && a->problem == b->problem && a->detail == b->detail && a->head_len == b->head_len);
+    must(a->end == b->end && a->body_len == b->body_len && !memcmp(a->body, b->body, a->body_len));
 }
 
 static void must_lie_inside(struct http_text text, const char *bytes, size_t head_len)
 {
-    must(!text.data || (text.data >= bytes && text.data + text.len < bytes + head_len));
+    must(!text.data || http_text_is(text, "/") || (text.data >= bytes && text.data + text.len < bytes + head_len));
     must(!text.data || !memchr(text.data, '\n', text.len));
 }
 
@@ -101,7 +149,8 @@ static void must_mean_the_same(const struct http_request *a, const struct http_r
 {
     must(a->method == b->method && a->minor == b->minor && a->header_count == b->header_count);
     must(same_text(a->path, b->path) && same_text(a->query, b->query));
-    must(a->content_length == b->content_length && a->has_content_length == b->has_content_length);
+    must(a->content_length == b->content_length && a->has_content_length == b->has_content_length &&
+         a->chunked == b->chunked);
     must(a->keep_alive == b->keep_alive && a->expect_continue == b->expect_continue);
     for (size_t i = 0; i < a->header_count; i++)
         must(same_text(a->headers[i].name, b->headers[i].name) && same_text(a->headers[i].value, b->headers[i].value));
@@ -134,41 +183,72 @@ static void check_accepted(const char *bytes, size_t head_len)
         must_lie_inside(request.headers[i].name, bytes, head_len);
         must_lie_inside(request.headers[i].value, bytes, head_len);
     }
-    must(!http_request_header(&request, "transfer-encoding").data);
+    must(request.chunked == !!http_request_header(&request, "transfer-encoding").data);
+    must(!request.chunked || !request.has_content_length);
     must(request.content_length >= 0 && request.content_length <= limits.body_max);
     must(!request.content_length || request.has_content_length);
-    must(request.minor == 0 || http_request_header(&request, "host").len > 0);
+    must(request.minor == 0 || http_host_is_valid(http_request_header(&request, "host")));
     if (http_request_query(&request, "id", value, sizeof(value)))
         must(strlen(value) < sizeof(value));
     check_rewritten(&request);
 }
 
-/* The cuts lie elsewhere for each length of the input. */
-static struct outcome check_one(const char *bytes, size_t size)
+/* The same content in one chunk, or in none. */
+static void check_body(const struct outcome *outcome)
 {
-    struct outcome whole = run(bytes, size, 1, size);
+    struct http_chunked chunked;
+    struct buf again;
+    size_t taken, decoded;
 
-    must_be_same(whole, run(bytes, 0, 1, size));
+    must((int64_t)outcome->body_len <= limits.body_max);
+    buf_init(&again, REWRITTEN_MAX);
+    if (outcome->body_len) {
+        buf_addf(&again, "%zx\r\n", outcome->body_len);
+        buf_add(&again, outcome->body, outcome->body_len);
+        buf_add_text(&again, "\r\n");
+    }
+    buf_add_text(&again, "0\r\n\r\n");
+    http_chunked_init(&chunked, limits.body_max);
+    must(http_chunked_run(&chunked, again.data, again.len, &taken, again.data, &decoded) == HTTP_PARSE_DONE);
+    must(taken == again.len && decoded == outcome->body_len && !memcmp(again.data, outcome->body, decoded));
+    buf_deinit(&again);
+}
+
+static void check_cut(const struct outcome *whole, const char *bytes, size_t first, size_t step, size_t size)
+{
+    static struct outcome cut;
+
+    run(bytes, first, step, size, &cut);
+    must_be_same(whole, &cut);
+}
+
+/* Each length of the input is cut at other places. */
+static void check_one(const char *bytes, size_t size, struct outcome *whole)
+{
+    run(bytes, size, 1, size, whole);
+    check_cut(whole, bytes, 0, 1, size);
     for (size_t cut = size % 7; cut < size; cut += 1 + size / CUTS)
-        must_be_same(whole, run(bytes, cut, size, size));
-    if (whole.parse == HTTP_PARSE_DONE)
-        check_accepted(bytes, whole.head_len);
-    return whole;
+        check_cut(whole, bytes, cut, size, size);
+    if (whole->end)
+        check_accepted(bytes, whole->head_len);
+    if (whole->parse == HTTP_PARSE_DONE)
+        check_body(whole);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct outcome outcome = {.parse = HTTP_PARSE_DONE};
+    static struct outcome outcome;
 
     if (size > INPUT_MAX)
         return 0;
-    for (size_t at = 0; outcome.parse == HTTP_PARSE_DONE && at < size; at += outcome.head_len) {
+    outcome.parse = HTTP_PARSE_DONE;
+    for (size_t at = 0; outcome.parse == HTTP_PARSE_DONE && at < size; at += outcome.end) {
         char *bytes = malloc(size - at); /* of its own, so that one byte too far is seen */
 
         if (!bytes)
             return 0;
         memcpy(bytes, data + at, size - at);
-        outcome = check_one(bytes, size - at);
+        check_one(bytes, size - at, &outcome);
         free(bytes);
     }
     return 0;

@@ -11,6 +11,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/http/peers.h"
 #include "common/http/probe.h"
 #include "common/loop.h"
@@ -27,6 +28,10 @@ static void test_deadlines(void **state)
         {"half a head",    "GET / HT",                                                  "408 Request Timeout"},
         {"an empty line",  "\r\n",                                                      "408 Request Timeout"},
         {"half a body",    "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab", "408 Request Timeout"},
+        {"no chunk",       POST_CHUNKED("/"),                                           "408 Request Timeout"},
+        {"half a chunk",   POST_CHUNKED("/") "4\r\nab",                                 "408 Request Timeout"},
+        {"no last chunk",  POST_CHUNKED("/") "2\r\nab\r\n",                             "408 Request Timeout"},
+        {"half a trailer", POST_CHUNKED("/") "0\r\nA: b\r\n",                           "408 Request Timeout"},
     };
     struct http_fixture fixture;
 
@@ -65,6 +70,100 @@ static void test_single_bytes_do_not_prolong_a_deadline(void **state)
     for (int i = 0; i < 5000 && http_peer_has_nothing(&peer); i++)
         http_peer_send(&peer, "x");
     http_peer_expect_status(&peer, "408 Request Timeout");
+    http_fixture_finish(&fixture, &peer);
+}
+
+static void test_single_chunks_do_not_prolong_a_deadline(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    fixture.config.body_timeout_ms = 100;
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, POST_CHUNKED("/"));
+    for (int i = 0; i < 5000 && http_peer_has_nothing(&peer); i++)
+        http_peer_send(&peer, "1\r\nx\r\n");
+    http_peer_expect_status(&peer, "408 Request Timeout");
+    http_fixture_finish(&fixture, &peer);
+}
+
+/* It is no request that stops halfway: the connection is idle, and ends as such. */
+static void test_an_empty_line_after_an_answer_leaves_the_connection_idle(void **state)
+{
+    static const struct {
+        const char *together, *later;
+    } cases[] = {
+        {GET("/") "\r\n", ""    },
+        {GET("/"),        "\r\n"},
+    };
+    struct http_fixture fixture;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    fixture.config.head_timeout_ms = 20;
+    fixture.config.idle_timeout_ms = 100;
+    http_fixture_start(&fixture);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_peer peer;
+
+        http_peer_dial(&fixture, &peer);
+        http_peer_send(&peer, cases[i].together);
+        http_peer_expect_body(&peer, "hello");
+        http_peer_send(&peer, cases[i].later);
+        http_peer_expect_end(&peer);
+        http_peer_close(&peer);
+    }
+    http_fixture_end(&fixture);
+}
+
+/* -- after the last answer */
+
+static const char refused[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999\r\n\r\n";
+
+static void test_a_client_that_never_stops_sending_is_cut(void **state)
+{
+    static char junk[64 * 1024];
+    struct http_fixture fixture;
+    struct http_peer peer;
+    int64_t began_ms;
+
+    (void)state;
+    http_fixture_init(&fixture);
+    fixture.config.linger_timeout_ms = 500;
+    fixture.config.linger_max_ms = 1000;
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, refused);
+    http_peer_expect_status(&peer, "413 Content Too Large");
+    began_ms = clock_monotonic_ms();
+    while (http_server_connections(fixture.server) && clock_monotonic_ms() - began_ms < 5000)
+        http_peer_send_bytes(&peer, junk, sizeof(junk));
+    assert_int_equal(http_server_connections(fixture.server), 0);
+    assert_true(clock_monotonic_ms() - began_ms >= 500); /* not after its silence: it was never silent */
+    http_fixture_finish(&fixture, &peer);
+}
+
+static void test_a_client_that_says_nothing_after_the_last_answer_is_cut_sooner(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+    int64_t began_ms = clock_monotonic_ms();
+
+    (void)state;
+    http_fixture_init(&fixture);
+    fixture.config.linger_timeout_ms = 50;
+    http_fixture_start(&fixture);
+    http_peer_dial(&fixture, &peer);
+    http_peer_send(&peer, refused);
+    http_peer_expect_status(&peer, "413 Content Too Large");
+    http_peer_expect(&peer, "}");
+    http_peer_expect_end(&peer);
+    while (http_server_connections(fixture.server) && clock_monotonic_ms() - began_ms < 5000)
+        http_fixture_turn(&fixture, 1);
+    assert_int_equal(http_server_connections(fixture.server), 0);
     http_fixture_finish(&fixture, &peer);
 }
 
@@ -340,6 +439,10 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deadlines),
         cmocka_unit_test(test_single_bytes_do_not_prolong_a_deadline),
+        cmocka_unit_test(test_single_chunks_do_not_prolong_a_deadline),
+        cmocka_unit_test(test_an_empty_line_after_an_answer_leaves_the_connection_idle),
+        cmocka_unit_test(test_a_client_that_never_stops_sending_is_cut),
+        cmocka_unit_test(test_a_client_that_says_nothing_after_the_last_answer_is_cut_sooner),
         cmocka_unit_test(test_an_idle_connection_closes_and_a_busy_one_does_not),
         cmocka_unit_test(test_the_maximum_holds_against_clients_that_do_not_listen),
         cmocka_unit_test(test_two_servers_may_share_a_port_and_others_may_not),

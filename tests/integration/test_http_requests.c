@@ -13,7 +13,7 @@
 
 #include "tests/support/http_fixture.h"
 
-enum { FILE_MAX = 16 * 1024, PIPELINED = 1000, BIG = 512 * 1024 };
+enum { FILE_MAX = 16 * 1024, PIPELINED = 1000, HUGE = 20 * 1024 * 1024 };
 
 static void test_a_connection_serves_one_request_after_the_other(void **state)
 {
@@ -252,24 +252,205 @@ static void test_every_raw_request_is_answered_once_and_with_its_status(void **s
     http_fixture_end(&fixture);
 }
 
+/* The client writes all of its body before it reads. */
 static void test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset(void **state)
 {
-    struct http_fixture fixture;
-    struct http_peer peer;
-    char *body = calloc(1, BIG);
+    static const size_t mebibytes[] = {1, 2, 5, 20};
+    char *body = calloc(1, HUGE);
 
     (void)state;
     assert_non_null(body);
+    for (size_t i = 0; i < 2 * sizeof(mebibytes) / sizeof(mebibytes[0]); i++) {
+        size_t len = mebibytes[i / 2] << 20;
+        struct http_fixture fixture;
+        struct http_peer peer;
+        char head[160];
+
+        if (i % 2)
+            (void)snprintf(head, sizeof(head), POST_CHUNKED("/") "%zx\r\n", len);
+        else
+            (void)snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", len);
+        http_fixture_begin(&fixture, &peer);
+        http_peer_send(&peer, head);
+        http_peer_send_bytes(&peer, body, len);
+        http_peer_expect_status(&peer, "413 Content Too Large");
+        http_peer_expect(&peer, "Connection: close\r\n");
+        http_peer_expect(&peer, "\"code\":\"body_too_large\"");
+        http_peer_expect(&peer, "}");
+        http_peer_expect_end(&peer);
+        assert_int_equal(fixture.handled, 0);
+        http_fixture_finish(&fixture, &peer);
+    }
+    free(body);
+}
+
+/* -- bodies in chunks */
+
+static void test_a_body_in_chunks_is_a_body(void **state)
+{
+    static const char request[] = POST_CHUNKED("/") "3;a=b\r\nabc\r\n00A\r\n0123456789\r\n0\r\nA: b\r\n\r\n";
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
     http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 524288\r\n\r\n");
-    http_peer_send_bytes(&peer, body, BIG);
-    http_peer_expect_status(&peer, "413 Content Too Large");
-    http_peer_expect(&peer, "\"code\":\"body_too_large\"");
+    for (size_t piece = 1; piece < sizeof(request); piece += piece < 8 ? 1 : 31) {
+        for (size_t at = 0; at < sizeof(request) - 1; at += piece) {
+            size_t rest = sizeof(request) - 1 - at;
+
+            http_peer_send_bytes(&peer, request + at, piece < rest ? piece : rest);
+        }
+        http_peer_expect_status(&peer, "200 OK");
+        http_peer_expect(&peer, "Content-Length: 13\r\n");
+        http_peer_expect_body(&peer, "abc0123456789");
+    }
+    http_peer_send(&peer, POST_CHUNKED("/") "0\r\n\r\n" GET("/"));
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect(&peer, "Content-Length: 0\r\n");
+    http_peer_expect(&peer, "\r\n\r\n");
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect_body(&peer, "hello");
+    http_fixture_finish(&fixture, &peer);
+}
+
+/* Fills `out` with content that is the same in no two places, cut into chunks of growing sizes. */
+static void add_chunks(struct buf *out, struct buf *content, size_t len)
+{
+    for (size_t size = 1; content->len < len; size = size * 3 % 20011) {
+        size_t n = size < len - content->len ? size : len - content->len;
+        size_t at = content->len;
+
+        for (size_t i = 0; i < n; i++)
+            buf_add_char(content, (char)('a' + (at + i) * 7 / 1000 % 26));
+        buf_addf(out, "%zX\r\n", n);
+        buf_add(out, content->data + at, n);
+        buf_add_text(out, "\r\n");
+    }
+    buf_add_text(out, "0\r\n\r\n");
+}
+
+static void test_the_limit_of_a_body_counts_what_the_chunks_hold(void **state)
+{
+    enum { LIMIT = 256 * 1024 };
+    static const struct {
+        size_t len;
+        const char *status;
+    } cases[] = {
+        {LIMIT - 1, "200 OK"               },
+        {LIMIT,     "200 OK"               },
+        {LIMIT + 1, "413 Content Too Large"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_fixture fixture;
+        struct http_peer peer;
+        struct buf coded, content;
+
+        buf_init(&coded, 2 * LIMIT);
+        buf_init(&content, 2 * LIMIT);
+        buf_add_text(&coded, POST_CHUNKED("/"));
+        add_chunks(&coded, &content, cases[i].len);
+        http_fixture_begin(&fixture, &peer);
+        http_peer_send_bytes(&peer, coded.data, coded.len);
+        http_peer_expect_status(&peer, cases[i].status);
+        if (cases[i].len <= LIMIT)
+            http_peer_expect_body(&peer, content.data);
+        else
+            http_peer_expect(&peer, "Connection: close\r\n");
+        buf_deinit(&coded);
+        buf_deinit(&content);
+        http_fixture_finish(&fixture, &peer);
+    }
+}
+
+static void test_continue_is_sent_for_chunks_too(void **state)
+{
+    static const char head[] = " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_begin(&fixture, &peer);
+    http_peer_send(&peer, "POST /");
+    http_peer_send(&peer, head);
+    http_peer_expect_nothing_before(&peer, "HTTP/1.1 100 Continue\r\n\r\n");
+    http_peer_send(&peer, "3\r\nabc\r\n0\r\n\r\n");
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect_body(&peer, "abc");
+    http_peer_send(&peer, "POST /nowhere");
+    http_peer_send(&peer, head);
+    http_peer_expect_status(&peer, "404 Not Found");
+    http_peer_expect(&peer, "Connection: close\r\n");
     http_peer_expect(&peer, "}");
     http_peer_expect_end(&peer);
-    assert_int_equal(fixture.handled, 0);
-    free(body);
     http_fixture_finish(&fixture, &peer);
+}
+
+static void test_a_whole_body_in_chunks_for_no_route_keeps_the_connection(void **state)
+{
+    struct http_fixture fixture;
+    struct http_peer peer;
+
+    (void)state;
+    http_fixture_begin(&fixture, &peer);
+    http_peer_send(&peer, POST_CHUNKED("/nowhere") "3\r\nabc\r\n0\r\n\r\n" GET("/"));
+    http_peer_expect_status(&peer, "404 Not Found");
+    http_peer_expect(&peer, "}");
+    http_peer_expect_status(&peer, "200 OK");
+    http_peer_expect_body(&peer, "hello");
+    http_fixture_finish(&fixture, &peer);
+}
+
+/* Whether they come together or apart. */
+static void test_one_empty_line_before_a_request_is_ignored_and_two_are_refused(void **state)
+{
+    static const struct {
+        const char *pieces[4];
+        int answers;
+        bool refused; /* after them */
+    } cases[] = {
+        {{"\r\n", GET("/")},                                                            1, false},
+        {{"\r", "\n" GET("/")},                                                         1, false},
+        {{"\r\n\r\n", GET("/")},                                                        0, true },
+        {{"\r\n", "\r\n", GET("/")},                                                    0, true },
+        {{"\n", GET("/")},                                                              0, true },
+        {{GET("/") "\r\n", GET("/")},                                                   2, false},
+        {{GET("/"), "\r\n", GET("/")},                                                  2, false},
+        {{GET("/") "\r\n" GET("/")},                                                    2, false},
+        {{GET("/") "\r\n\r\n"},                                                         1, true },
+        {{GET("/") "\r\n", "\r\n"},                                                     1, true },
+        {{GET("/"), "\r\n", "\r\n"},                                                    1, true },
+        {{GET("/"), "\r", "\n", "\r\n"},                                                1, true },
+        {{GET("/") "\r\n" GET("/") "\r\n", GET("/")},                                   3, false},
+        {{"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello\r\n" GET("/")}, 2, false},
+        {{POST_CHUNKED("/") "5\r\nhello\r\n0\r\n\r\n", "\r\n", GET("/")},               2, false},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_fixture fixture;
+        struct http_peer peer;
+
+        print_message("  %zu\n", i);
+        http_fixture_begin(&fixture, &peer);
+        for (size_t piece = 0; piece < 4 && cases[i].pieces[piece]; piece++) {
+            http_peer_send(&peer, cases[i].pieces[piece]);
+            http_fixture_turn(&fixture, 3);
+        }
+        for (int n = 0; n < cases[i].answers; n++) {
+            http_peer_expect_status(&peer, "200 OK");
+            http_peer_expect_body(&peer, "hello");
+        }
+        if (cases[i].refused) {
+            http_peer_expect_status(&peer, "400 Bad Request");
+            http_peer_expect(&peer, "}");
+        } else {
+            http_peer_half_close(&peer);
+        }
+        http_peer_expect_end(&peer);
+        http_fixture_finish(&fixture, &peer);
+    }
 }
 
 static void test_continue_is_sent_only_for_a_body_that_will_be_taken(void **state)
@@ -370,6 +551,11 @@ int main(void)
         cmocka_unit_test(test_a_204_has_neither_body_nor_length),
         cmocka_unit_test(test_every_raw_request_is_answered_once_and_with_its_status),
         cmocka_unit_test(test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset),
+        cmocka_unit_test(test_a_body_in_chunks_is_a_body),
+        cmocka_unit_test(test_the_limit_of_a_body_counts_what_the_chunks_hold),
+        cmocka_unit_test(test_continue_is_sent_for_chunks_too),
+        cmocka_unit_test(test_a_whole_body_in_chunks_for_no_route_keeps_the_connection),
+        cmocka_unit_test(test_one_empty_line_before_a_request_is_ignored_and_two_are_refused),
         cmocka_unit_test(test_continue_is_sent_only_for_a_body_that_will_be_taken),
         cmocka_unit_test(test_a_sane_request_id_is_repeated_and_others_are_replaced),
         cmocka_unit_test(test_headers_that_could_split_the_answer_are_dropped),

@@ -5,10 +5,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/loop.h"
+#include "common/transport.h"
 #include "tests/support/http_fixture.h"
 
 enum { PIECE = 32 * 1024, PIECES_MAX = 1000, BIG = 8 * 1024 * 1024 };
@@ -249,9 +252,10 @@ static void test_a_reader_that_takes_nothing_is_cut_after_the_write_deadline(voi
 
 /* -- clients that leave */
 
+/* A close alone shows in the answer to the probe, which is a reset. */
 static void test_a_client_that_leaves_an_open_stream_is_noticed_at_once(void **state)
 {
-    static void (*const leave[])(struct http_peer *) = {http_peer_close, http_peer_reset, http_peer_half_close};
+    static void (*const leave[])(struct http_peer *) = {http_peer_close, http_peer_reset};
 
     (void)state;
     for (size_t i = 0; i < sizeof(leave) / sizeof(leave[0]); i++) {
@@ -260,10 +264,7 @@ static void test_a_client_that_leaves_an_open_stream_is_noticed_at_once(void **s
         begin(&world);
         open_stream(&world);
         leave[i](&world.peer);
-        assert_int_equal(world.fixture.closed, 1);
-        assert_int_equal(http_server_connections(world.fixture.server), 0);
-        if (leave[i] == http_peer_half_close)
-            http_peer_close(&world.peer);
+        expect_closed_once(&world);
         http_fixture_end(&world.fixture);
     }
 }
@@ -312,7 +313,213 @@ static void test_a_client_that_has_only_finished_sending_gets_its_answer(void **
     end(&world);
 }
 
-static void test_a_stream_to_a_client_that_had_finished_sending_closes(void **state)
+/* -- clients that half-close */
+
+/* Sends without a turn of the loop between the bytes and the FIN. */
+static void send_and_half_close(struct world *world, const char *request)
+{
+    size_t len = strlen(request);
+
+    assert_int_equal(send(world->peer.fd, request, len, 0), len);
+    assert_int_equal(shutdown(world->peer.fd, SHUT_WR), 0);
+    http_fixture_wait(&world->fixture, &world->fixture.handled, 1);
+}
+
+static void test_a_stream_outlives_a_half_close(void **state)
+{
+    enum { TOGETHER, LATER, BEFORE_THE_STREAM, MOMENTS };
+
+    (void)state;
+    for (int moment = 0; moment < MOMENTS; moment++) {
+        struct world world;
+
+        begin(&world);
+        if (moment == TOGETHER)
+            send_and_half_close(&world, GET("/stream"));
+        else
+            ask(&world, moment == LATER ? GET("/stream") : GET("/later"));
+        if (moment == BEFORE_THE_STREAM)
+            http_peer_half_close(&world.peer);
+        if (moment == BEFORE_THE_STREAM) {
+            http_stream_begin(world.fixture.exchange, 200, "text/event-stream");
+            http_stream_write(world.fixture.exchange, "first", 5);
+        }
+        http_peer_expect(&world.peer, "\r\n\r\n5\r\nfirst\r\n");
+        if (moment == LATER)
+            http_peer_half_close(&world.peer);
+        http_peer_expect_nothing_before(&world.peer, "5\r\nprobe\r\n");
+        http_fixture_turn(&world.fixture, 5);
+        assert_int_equal(world.fixture.closed, 0);
+        http_stream_write(world.fixture.exchange, "second", 6);
+        http_peer_expect_nothing_before(&world.peer, "6\r\nsecond\r\n");
+        http_stream_end(world.fixture.exchange);
+        http_peer_expect_nothing_before(&world.peer, "0\r\n\r\n");
+        http_peer_expect_end(&world.peer);
+        assert_int_equal(world.fixture.closed, 0);
+        assert_int_equal(http_server_connections(world.fixture.server), 0);
+        end(&world);
+    }
+}
+
+static void test_an_http_1_0_stream_outlives_a_half_close(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    send_and_half_close(&world, "GET /stream HTTP/1.0\r\n\r\n");
+    http_peer_expect(&world.peer, "Connection: close\r\n\r\nfirstprobe");
+    http_stream_write(world.fixture.exchange, "second", 6);
+    http_stream_end(world.fixture.exchange);
+    http_peer_expect_nothing_before(&world.peer, "second");
+    http_peer_expect_end(&world.peer);
+    assert_int_equal(world.fixture.closed, 0);
+    end(&world);
+}
+
+static void test_a_head_of_a_stream_and_a_half_close(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    send_and_half_close(&world, "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n");
+    http_peer_expect(&world.peer, "\r\n\r\n");
+    http_peer_expect_end(&world.peer);
+    assert_int_equal(world.fixture.closed, 1);
+    end(&world);
+}
+
+static void test_a_half_closed_client_that_closes_is_noticed_by_the_next_write(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    http_peer_half_close(&world.peer);
+    http_peer_expect_nothing_before(&world.peer, "5\r\nprobe\r\n");
+    http_peer_close(&world.peer);
+    http_fixture_turn(&world.fixture, 5);
+    assert_int_equal(world.fixture.closed, 0);
+    http_stream_write(world.fixture.exchange, "x", 1);
+    expect_closed_once(&world);
+    http_fixture_end(&world.fixture);
+}
+
+static void test_a_half_closed_stream_survives_a_drain_until_it_ends(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    http_peer_half_close(&world.peer);
+    http_peer_expect_nothing_before(&world.peer, "5\r\nprobe\r\n");
+    http_server_drain(world.fixture.server);
+    http_fixture_turn(&world.fixture, 5);
+    http_stream_write(world.fixture.exchange, "x", 1);
+    http_stream_end(world.fixture.exchange);
+    http_peer_expect_nothing_before(&world.peer, "1\r\nx\r\n0\r\n\r\n");
+    http_peer_expect_end(&world.peer);
+    assert_int_equal(world.fixture.closed, 0);
+    end(&world);
+}
+
+static void test_without_a_probe_a_close_is_noticed_by_the_next_write(void **state)
+{
+    struct world world;
+
+    (void)state;
+    http_fixture_init(&world.fixture);
+    world.fixture.config.half_close_probe = NULL;
+    http_fixture_start(&world.fixture);
+    http_peer_dial(&world.fixture, &world.peer);
+    open_stream(&world);
+    http_peer_close(&world.peer);
+    http_fixture_turn(&world.fixture, 5);
+    assert_int_equal(world.fixture.closed, 0);
+    http_stream_write(world.fixture.exchange, "x", 1);
+    expect_closed_once(&world);
+    http_fixture_end(&world.fixture);
+}
+
+static void test_where_a_half_close_means_gone_it_ends_a_stream_and_an_answer(void **state)
+{
+    static const char *const requests[] = {GET("/stream"), GET("/later")};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct world world;
+
+        http_fixture_init(&world.fixture);
+        world.fixture.config.half_close_is_gone = true;
+        http_fixture_start(&world.fixture);
+        http_peer_dial(&world.fixture, &world.peer);
+        ask(&world, requests[i]);
+        http_peer_half_close(&world.peer);
+        expect_closed_once(&world);
+        end(&world);
+    }
+}
+
+static void on_bell(evutil_socket_t fd, short what, void *rung)
+{
+    (void)fd;
+    (void)what;
+    *(bool *)rung = true;
+}
+
+/* How often the loop wakes up until a timer rings, the timer included. */
+static int count_wakeups(struct http_fixture *fixture)
+{
+    struct timeval wait = {.tv_usec = 50 * 1000};
+    bool rung = false;
+    struct event *bell = evtimer_new(loop_base(fixture->loop), on_bell, &rung);
+    int turns = 0;
+
+    assert_non_null(bell);
+    assert_int_equal(evtimer_add(bell, &wait), 0);
+    while (!rung && turns < 1000) {
+        loop_turn(fixture->loop, true);
+        turns++;
+    }
+    event_free(bell);
+    return turns;
+}
+
+/* A FIN stays readable for ever, and so do bytes that the server leaves in the kernel. */
+static void test_a_half_closed_client_does_not_keep_the_loop_busy(void **state)
+{
+    static const char *const requests[] = {GET("/stream"), GET("/later"), GET("/stream") GET("/"),
+                                           GET("/later") GET("/")};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct world world;
+
+        begin(&world);
+        send_and_half_close(&world, requests[i]);
+        http_fixture_turn(&world.fixture, 10);
+        assert_in_range(count_wakeups(&world.fixture), 1, 3);
+        assert_int_equal(http_server_connections(world.fixture.server), 1);
+        end(&world);
+    }
+}
+
+static void test_a_close_notify_ends_an_open_stream(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    assert_true(transport_goodbye(world.peer.ssl)); /* without a FIN */
+    expect_closed_once(&world);
+    end(&world);
+}
+
+static void test_a_stream_to_a_client_that_had_said_goodbye_closes(void **state)
 {
     struct world world;
 
@@ -326,35 +533,176 @@ static void test_a_stream_to_a_client_that_had_finished_sending_closes(void **st
     end(&world);
 }
 
-/* The socket tells of each of them once, and that may be long before the stream begins. */
-static void test_what_came_before_a_stream_began_closes_it(void **state)
+/* -- requests that come before the answer to another is complete */
+
+static void finish_stream(struct world *world)
 {
-    static const struct {
-        const char *bytes; /* NULL: a FIN */
-        int turns;
-    } cases[] = {
-        {"x",      0},
-        {"x",      3},
-        {GET("/"), 3},
-        {NULL,     3},
-    };
+    http_stream_end(world->fixture.exchange);
+    http_peer_expect_nothing_before(&world->peer, "0\r\n\r\n");
+}
+
+/* In one write with the request, and at several moments after it. */
+static void test_a_request_on_an_open_stream_is_answered_after_it(void **state)
+{
+    enum { TOGETHER, HALF_TOGETHER, BEFORE_THE_STREAM, ON_THE_STREAM, MOMENTS };
+    static const char *const sent[MOMENTS] = {GET("/stream") GET("/"), GET("/stream") "GET / HT", GET("/later"),
+                                              GET("/stream")};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (int moment = 0; moment < MOMENTS; moment++) {
         struct world world;
 
         begin(&world);
-        ask(&world, GET("/later"));
-        if (cases[i].bytes)
-            http_peer_send(&world.peer, cases[i].bytes);
+        ask(&world, sent[moment]);
+        if (moment == BEFORE_THE_STREAM) {
+            http_peer_send(&world.peer, GET("/"));
+            http_fixture_turn(&world.fixture, 3);
+            http_stream_begin(world.fixture.exchange, 200, "text/event-stream");
+            http_stream_write(world.fixture.exchange, "first", 5);
+        }
+        http_peer_expect(&world.peer, "\r\n\r\n5\r\nfirst\r\n");
+        if (moment == HALF_TOGETHER)
+            http_peer_send(&world.peer, "TP/1.1\r\nHost: a\r\n\r\n");
+        if (moment == ON_THE_STREAM)
+            http_peer_send(&world.peer, GET("/"));
+        http_fixture_turn(&world.fixture, 5);
+        assert_int_equal(world.fixture.handled, 1);
+        http_stream_write(world.fixture.exchange, "more", 4);
+        http_peer_expect_nothing_before(&world.peer, "4\r\nmore\r\n");
+        finish_stream(&world);
+        http_peer_expect_status(&world.peer, "200 OK");
+        http_peer_expect_body(&world.peer, "hello");
+        http_peer_send(&world.peer, GET("/")); /* and the connection is as good as before */
+        http_peer_expect_status(&world.peer, "200 OK");
+        http_peer_expect_body(&world.peer, "hello");
+        assert_int_equal(world.fixture.closed, 0);
+        end(&world);
+    }
+}
+
+static void test_streams_behind_streams(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/stream") GET("/stream") "HEAD /stream HTTP/1.1\r\nHost: a\r\n\r\n" GET("/"));
+    for (int i = 1; i <= 2; i++) {
+        http_peer_expect_status(&world.peer, "200 OK");
+        http_peer_expect(&world.peer, "\r\n\r\n5\r\nfirst\r\n");
+        assert_int_equal(world.fixture.handled, i);
+        finish_stream(&world);
+    }
+    http_peer_expect_status(&world.peer, "200 OK");
+    http_peer_expect_body(&world.peer, "HTTP/1.1 200 OK\r\n");
+    http_peer_expect_body(&world.peer, "hello");
+    assert_int_equal(world.fixture.closed, 1); /* of HEAD */
+    end(&world);
+}
+
+static void test_what_is_no_request_on_an_open_stream_is_refused_after_it(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    http_peer_send(&world.peer, "x\r\n");
+    http_fixture_turn(&world.fixture, 3);
+    assert_int_equal(world.fixture.closed, 0);
+    finish_stream(&world);
+    http_peer_expect_status(&world.peer, "400 Bad Request");
+    http_peer_expect(&world.peer, "}");
+    http_peer_expect_end(&world.peer);
+    end(&world);
+}
+
+static void test_a_fin_after_two_requests_answers_both(void **state)
+{
+    static const char *const pairs[] = {GET("/stream") GET("/"), GET("/later") GET("/"),
+                                        GET("/stream") POST_CHUNKED("/") "5\r\nhello\r\n0\r\n\r\n",
+                                        GET("/stream") "\r\n" GET("/")};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+        struct world world;
+
+        begin(&world);
+        send_and_half_close(&world, pairs[i]);
+        http_fixture_turn(&world.fixture, 5);
+        if (i == 1)
+            http_respond(world.fixture.exchange, 200, NULL, "first", 5);
         else
-            http_peer_half_close(&world.peer);
-        http_fixture_turn(&world.fixture, cases[i].turns);
-        http_stream_begin(world.fixture.exchange, 200, "text/event-stream");
-        expect_closed_once(&world);
+            http_stream_end(world.fixture.exchange);
+        http_peer_expect(&world.peer, i == 1 ? "first" : "5\r\nfirst\r\n5\r\nprobe\r\n0\r\n\r\n");
+        http_peer_expect_status(&world.peer, "200 OK");
+        http_peer_expect_body(&world.peer, "hello");
+        http_peer_expect_end(&world.peer);
+        assert_int_equal(http_server_connections(world.fixture.server), 0);
+        end(&world);
+    }
+}
+
+static void test_after_the_last_answer_a_further_request_gets_a_clean_end(void **state)
+{
+    static const char *const requests[] = {
+        "GET /stream HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n" GET("/"),
+        "GET /stream HTTP/1.0\r\n\r\n" GET("/"),
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+        struct world world;
+
+        begin(&world);
+        ask(&world, requests[i]);
+        http_peer_send(&world.peer, GET("/"));
+        http_peer_expect(&world.peer, i ? "first" : "5\r\nfirst\r\n");
+        http_stream_end(world.fixture.exchange);
+        if (!i)
+            http_peer_expect_nothing_before(&world.peer, "0\r\n\r\n");
+        http_peer_expect_end(&world.peer);
         assert_int_equal(world.fixture.handled, 1);
         end(&world);
     }
+}
+
+static void test_a_drain_ends_a_stream_cleanly_before_further_requests(void **state)
+{
+    struct world world;
+
+    (void)state;
+    begin(&world);
+    ask(&world, GET("/stream") GET("/"));
+    http_peer_expect(&world.peer, "5\r\nfirst\r\n");
+    http_server_drain(world.fixture.server);
+    http_fixture_turn(&world.fixture, 3);
+    finish_stream(&world);
+    http_peer_expect_end(&world.peer);
+    assert_int_equal(world.fixture.handled, 1);
+    end(&world);
+}
+
+static void test_bytes_on_an_open_stream_stay_in_the_kernel(void **state)
+{
+    static char junk[64 * 1024];
+    struct world world;
+    size_t sent = 0;
+    ssize_t n;
+
+    (void)state;
+    begin(&world);
+    open_stream(&world);
+    while ((n = send(world.peer.fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0) {
+        sent += (size_t)n;
+        http_fixture_turn(&world.fixture, 2);
+        assert_true(sent < 64u << 20); /* a server that reads on would take them all */
+    }
+    http_stream_write(world.fixture.exchange, "x", 1);
+    http_peer_expect_nothing_before(&world.peer, "1\r\nx\r\n");
+    http_peer_reset(&world.peer);
+    expect_closed_once(&world);
+    http_fixture_end(&world.fixture);
 }
 
 static void test_a_request_that_came_while_another_was_handled_is_answered_after_it(void **state)
@@ -392,24 +740,6 @@ static void test_a_cut_request_never_reaches_a_handler(void **state)
         assert_int_equal(world.fixture.handled, 0);
         end(&world);
     }
-}
-
-static void test_bytes_on_an_open_stream_close_it(void **state)
-{
-    struct world world;
-
-    (void)state;
-    begin(&world);
-    open_stream(&world);
-    http_peer_send(&world.peer, "x");
-    expect_closed_once(&world);
-    end(&world);
-
-    begin(&world);
-    ask(&world, GET("/stream") GET("/"));
-    expect_closed_once(&world);
-    assert_int_equal(world.fixture.handled, 1);
-    end(&world);
 }
 
 static void test_answering_a_client_that_has_gone_is_safe(void **state)
@@ -591,6 +921,19 @@ int main(void)
 {
     const struct CMUnitTest plain_only[] = {
         cmocka_unit_test(test_drain_serves_requests_that_have_come_and_connections_that_wait),
+        cmocka_unit_test(test_a_stream_outlives_a_half_close),
+        cmocka_unit_test(test_an_http_1_0_stream_outlives_a_half_close),
+        cmocka_unit_test(test_a_head_of_a_stream_and_a_half_close),
+        cmocka_unit_test(test_a_half_closed_client_that_closes_is_noticed_by_the_next_write),
+        cmocka_unit_test(test_a_half_closed_stream_survives_a_drain_until_it_ends),
+        cmocka_unit_test(test_without_a_probe_a_close_is_noticed_by_the_next_write),
+        cmocka_unit_test(test_a_half_closed_client_does_not_keep_the_loop_busy),
+        cmocka_unit_test(test_a_fin_after_two_requests_answers_both),
+        cmocka_unit_test(test_bytes_on_an_open_stream_stay_in_the_kernel),
+    };
+    const struct CMUnitTest tls_only[] = {
+        cmocka_unit_test(test_a_close_notify_ends_an_open_stream),
+        cmocka_unit_test(test_a_stream_to_a_client_that_had_said_goodbye_closes),
     };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_write_is_one_chunk_and_the_connection_goes_on_after_the_last),
@@ -606,11 +949,14 @@ int main(void)
         cmocka_unit_test(test_a_reset_before_the_answer_is_noticed_at_once),
         cmocka_unit_test(test_a_reset_is_noticed_behind_bytes_that_nobody_reads),
         cmocka_unit_test(test_a_client_that_has_only_finished_sending_gets_its_answer),
-        cmocka_unit_test(test_a_stream_to_a_client_that_had_finished_sending_closes),
-        cmocka_unit_test(test_what_came_before_a_stream_began_closes_it),
+        cmocka_unit_test(test_where_a_half_close_means_gone_it_ends_a_stream_and_an_answer),
+        cmocka_unit_test(test_a_request_on_an_open_stream_is_answered_after_it),
+        cmocka_unit_test(test_streams_behind_streams),
+        cmocka_unit_test(test_what_is_no_request_on_an_open_stream_is_refused_after_it),
+        cmocka_unit_test(test_after_the_last_answer_a_further_request_gets_a_clean_end),
+        cmocka_unit_test(test_a_drain_ends_a_stream_cleanly_before_further_requests),
         cmocka_unit_test(test_a_request_that_came_while_another_was_handled_is_answered_after_it),
         cmocka_unit_test(test_a_cut_request_never_reaches_a_handler),
-        cmocka_unit_test(test_bytes_on_an_open_stream_close_it),
         cmocka_unit_test(test_answering_a_client_that_has_gone_is_safe),
         cmocka_unit_test(test_abort_with_fin_ends_what_was_written_cleanly),
         cmocka_unit_test(test_abort_with_rst_is_a_reset),
@@ -622,5 +968,6 @@ int main(void)
 
     return cmocka_run_group_tests_name("plain alone", plain_only, NULL, NULL) +
            cmocka_run_group_tests_name("plain", tests, NULL, NULL) +
-           cmocka_run_group_tests_name("over TLS", tests, http_fixture_begin_tls, http_fixture_end_tls);
+           cmocka_run_group_tests_name("over TLS", tests, http_fixture_begin_tls, http_fixture_end_tls) +
+           cmocka_run_group_tests_name("over TLS alone", tls_only, http_fixture_begin_tls, http_fixture_end_tls);
 }

@@ -163,6 +163,7 @@ void http_fixture_init(struct http_fixture *fixture)
     fixture->config.routes = routes;
     fixture->config.route_count = sizeof(routes) / sizeof(routes[0]);
     fixture->config.arg = fixture;
+    fixture->config.half_close_probe = "probe";
     if (tls.wanted) {
         const char *why = NULL;
 

@@ -7,6 +7,8 @@
  *     GET  /stream      begins a stream with "first"; the test goes on through fixture->exchange
  *     GET  /deaf        as /later, but without on_closed
  *
+ * An open stream whose client half-closes gets "probe".
+ *
  * Between http_fixture_begin_tls and http_fixture_end_tls everything goes over TLS, with a certificate for "localhost" that the
  * clients check.
  *
@@ -44,7 +46,8 @@ void http_fixture_start(struct http_fixture *fixture);
 void http_fixture_end(struct http_fixture *fixture); /* the server may be gone already */
 
 /* A request with nothing in it but what there has to be. */
-#define GET(path) "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
+#define POST_CHUNKED(path) "POST " path " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+#define GET(path)          "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
 void http_fixture_turn(struct http_fixture *fixture, int turns);
 void http_fixture_wait(struct http_fixture *fixture, const int *counter, int value);

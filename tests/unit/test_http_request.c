@@ -1,5 +1,5 @@
-/* The manifest beside the raw requests names the status that each must get. Whatever the parser lets pass is for the routes
- * to answer, so those statuses count as "accepted" here; tests of the server check them in full. */
+/* The manifest beside the raw requests names the status that each must get. Requests that head parser and chunked decoder accept are
+ * for the routes to answer, so those statuses count as "accepted" here; tests of the server check them in full. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/chunked.h"
 #include "common/http/request.h"
 
 enum { FILE_MAX = 16 * 1024, NAME_MAX_LEN = 80, MORE = -1 };
@@ -17,23 +18,66 @@ enum { FILE_MAX = 16 * 1024, NAME_MAX_LEN = 80, MORE = -1 };
 static const struct http_limits limits = {.target_max = 4096, .head_max = 8192, .body_max = 262144};
 
 struct outcome {
-    int status; /* 0: accepted; MORE: the head is not whole */
+    int status; /* 0: accepted; MORE: head or chunks are not whole */
     size_t head_len;
+    size_t body_len; /* of chunks: decoded */
+    uint32_t body_hash;
     const char *detail;
 };
 
 struct feed {
     struct http_parser parser;
+    bool has_head;
+    struct http_chunked chunked;
+    size_t at; /* of the next byte that the decoder has not seen */
     struct outcome outcome;
 };
 
 static void feed_begin(struct feed *feed)
 {
+    *feed = (struct feed){0};
     http_parser_init(&feed->parser, &limits);
     feed->outcome = (struct outcome){.status = MORE};
 }
 
-/* The bytes lie in memory of their own, at another place each time, with nothing behind them. */
+static void conclude(struct feed *feed, enum http_parse parse, enum problem problem, const char *detail)
+{
+    if (parse == HTTP_PARSE_DONE)
+        feed->outcome.status = 0;
+    if (parse == HTTP_PARSE_FAILED) {
+        feed->outcome.status = problem_status(problem);
+        feed->outcome.detail = detail;
+    }
+}
+
+static void feed_head(struct feed *feed, const char *bytes, size_t len)
+{
+    enum http_parse parse = http_parser_run(&feed->parser, bytes, len, &feed->outcome.head_len);
+
+    if (parse == HTTP_PARSE_DONE && feed->parser.chunked) {
+        feed->has_head = true;
+        feed->at = feed->outcome.head_len;
+        http_chunked_init(&feed->chunked, limits.body_max);
+    } else {
+        conclude(feed, parse, feed->parser.problem, feed->parser.detail);
+    }
+}
+
+/* Decodes in place, as the server does. */
+static void feed_chunks(struct feed *feed, char *bytes, size_t len)
+{
+    size_t taken, decoded;
+    char *at = bytes + feed->at;
+    enum http_parse parse = http_chunked_run(&feed->chunked, at, len - feed->at, &taken, at, &decoded);
+
+    for (size_t i = 0; i < decoded; i++)
+        feed->outcome.body_hash = feed->outcome.body_hash * 31 + (unsigned char)at[i];
+    feed->outcome.body_len += decoded;
+    feed->at += taken;
+    conclude(feed, parse, feed->chunked.problem, feed->chunked.detail);
+}
+
+/* The bytes are in memory of their own, at another place each time, with nothing after them. */
 static void feed_to(struct feed *feed, const char *bytes, size_t len)
 {
     char *copy;
@@ -43,17 +87,10 @@ static void feed_to(struct feed *feed, const char *bytes, size_t len)
     copy = malloc(len + !len);
     assert_non_null(copy);
     memcpy(copy, bytes, len);
-    switch (http_parser_run(&feed->parser, copy, len, &feed->outcome.head_len)) {
-    case HTTP_PARSE_MORE:
-        break;
-    case HTTP_PARSE_DONE:
-        feed->outcome.status = 0;
-        break;
-    case HTTP_PARSE_FAILED:
-        feed->outcome.status = problem_status(feed->parser.problem);
-        feed->outcome.detail = feed->parser.detail;
-        break;
-    }
+    if (!feed->has_head)
+        feed_head(feed, copy, len);
+    if (feed->has_head)
+        feed_chunks(feed, copy, len);
     free(copy);
 }
 
@@ -88,7 +125,8 @@ static struct outcome parse_bytewise(const char *bytes, size_t len)
 
 static void expect_same(const char *name, const char *how, size_t at, struct outcome a, struct outcome b)
 {
-    if (a.status == b.status && a.head_len == b.head_len && a.detail == b.detail)
+    if (a.status == b.status && a.head_len == b.head_len && a.detail == b.detail && a.body_len == b.body_len &&
+        a.body_hash == b.body_hash)
         return;
     fail_msg("%s: status %d when whole, %d %s (%zu)", name, a.status, b.status, how, at);
 }
@@ -143,7 +181,7 @@ static void test_every_raw_request_gets_its_status_however_it_is_cut(void **stat
         rows++;
     }
     (void)fclose(manifest);
-    assert_true(rows > 100);
+    assert_true(rows > 250);
 }
 
 static void test_every_single_byte_in_a_header_value_is_judged_the_same_way_each_time(void **state)
@@ -199,6 +237,109 @@ static void test_endless_lines_are_refused_once_they_pass_their_limit(void **sta
     free(bytes);
 }
 
+static bool is_refused(struct outcome outcome)
+{
+    return outcome.status > 0;
+}
+
+enum { HEX = 1, TOKENS = 2, TEXT = 4, ESCAPABLE = 8, CONTROLS = 16 }; /* classes of bytes, which overlap */
+
+static unsigned classes_of(int c)
+{
+    bool digit = c >= '0' && c <= '9';
+    bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    bool escapable = c == '"' || c == '\\';
+    bool text = c == '\t' || (c >= 0x20 && c != 0x7f);
+
+    return (digit || (letter && (c | 0x20) <= 'f') ? HEX : 0u) |
+           (digit || letter || (c && strchr("!#$%&'*+-.^_`|~", c)) ? TOKENS : 0u) | (text && !escapable ? TEXT : 0u) |
+           (escapable ? ESCAPABLE : 0u) | (!text ? CONTROLS : 0u);
+}
+
+static void test_every_single_byte_around_chunks_is_judged_the_same_way_each_time(void **state)
+{
+    static const char before[] = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    static const struct {
+        const char *name, *pattern; /* "?" is the byte */
+        unsigned allowed;
+        const char *also; /* bytes that have a meaning of their own there */
+    } cases[] = {
+        {"a size",               "00?;a",                   HEX,                         " \t"},
+        {"a name of extensions", "0;a?;b\r\n\r\n",          TOKENS,                      " \t"},
+        {"a value",              "0;a=b?;c\r\n\r\n",        TOKENS,                      " \t"},
+        {"a quoted value",       "0;a=\"?\"\r\n\r\n",       TEXT,                        ""   },
+        {"an escaped byte",      "0;a=\"\\?\"\r\n\r\n",     TEXT | ESCAPABLE,            ""   },
+        {"content",              "1\r\n?\r\n0\r\n\r\n",     TEXT | ESCAPABLE | CONTROLS, ""   },
+        {"a name of trailers",   "0\r\nab?c: d\r\n\r\n",    TOKENS,                      ":"  },
+        {"a value of trailers",  "0\r\na: \"?\\ b\r\n\r\n", TEXT | ESCAPABLE,            ""   },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (int c = 0; c < 256; c++) {
+            char bytes[256];
+            size_t len = (size_t)snprintf(bytes, sizeof(bytes), "%s%s", before, cases[i].pattern);
+            bool allowed = (classes_of(c) & cases[i].allowed) || (c && strchr(cases[i].also, c));
+
+            *strchr(bytes + sizeof(before) - 1, '?') = (char)c;
+            if (is_refused(parse_whole(bytes, len)) == allowed || is_refused(parse_bytewise(bytes, len)) == allowed)
+                fail_msg("%s: byte 0x%02x", cases[i].name, (unsigned)c);
+        }
+    }
+}
+
+static void test_chunks_are_decoded(void **state)
+{
+    char bytes[] = "3;a=b\r\nabc\r\n00A\r\n0123456789\r\n0\r\nA: b\r\n\r\nGET";
+    struct http_chunked chunked;
+    size_t taken, decoded;
+
+    (void)state;
+    http_chunked_init(&chunked, 13);
+    assert_int_equal(http_chunked_run(&chunked, bytes, sizeof(bytes) - 1, &taken, bytes, &decoded), HTTP_PARSE_DONE);
+    assert_int_equal(decoded, 13);
+    assert_memory_equal(bytes, "abc0123456789", 13);
+    assert_int_equal(taken, sizeof(bytes) - 1 - 3);
+}
+
+/* Everything that is not content may be 8 times the content so far plus 4 KiB. */
+static void test_framing_may_not_outweigh_the_content(void **state)
+{
+    static const struct {
+        const char *chunk; /* with one byte of content */
+        int chunks, status;
+    } cases[] = {
+        {"1\r\nx\r\n",           100000, 0  }, /* 5 bytes of framing each */
+        {"0001\r\nx\r\n",        100000, 0  }, /* 8 */
+        {"00001\r\nx\r\n",       4090,   0  }, /* 9, which is 4 KiB too much after 4096 chunks */
+        {"00001\r\nx\r\n",       4100,   400},
+        {"1;a=bcdefgh\r\nx\r\n", 2000,   400},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct http_chunked chunked;
+        enum http_parse parse = HTTP_PARSE_MORE;
+        size_t taken, decoded, total = 0;
+        char copy[64];
+
+        http_chunked_init(&chunked, limits.body_max);
+        for (int n = 0; n < cases[i].chunks && parse == HTTP_PARSE_MORE; n++) {
+            size_t len = (size_t)snprintf(copy, sizeof(copy), "%s", cases[i].chunk);
+
+            parse = http_chunked_run(&chunked, copy, len, &taken, copy, &decoded);
+            total += decoded;
+        }
+        if (cases[i].status) {
+            assert_int_equal(parse, HTTP_PARSE_FAILED);
+            assert_int_equal(problem_status(chunked.problem), cases[i].status);
+        } else {
+            assert_int_equal(parse, HTTP_PARSE_MORE);
+            assert_int_equal(total, cases[i].chunks);
+        }
+    }
+}
+
 /* A request that must be accepted; its texts point into `bytes`. */
 static struct http_request parse(const char *bytes)
 {
@@ -230,6 +371,35 @@ static void test_a_request_tells_what_was_sent(void **state)
     assert_true(http_text_is(http_request_header(&request, "empty"), ""));
     assert_null(http_request_header(&request, "absent").data);
     assert_false(http_text_is(http_request_header(&request, "absent"), ""));
+}
+
+static void test_an_absolute_target_is_a_path_and_takes_the_place_of_host(void **state)
+{
+    static const struct {
+        const char *target, *path, *query, *host; /* query NULL: none */
+    } cases[] = {
+        {"http://b",               "/",    NULL,          "b"       },
+        {"http://b/",              "/",    NULL,          "b"       },
+        {"HTTPS://b:8000/c/d?e=f", "/c/d", "e=f",         "b:8000"  },
+        {"http://[::1]:80?e",      "/",    "e",           "[::1]:80"},
+        {"http://b/c?d=http://e/", "/c",   "d=http://e/", "b"       },
+        {"/c?d",                   "/c",   "d",           "a"       },
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        char head[256];
+        struct http_request request;
+
+        (void)snprintf(head, sizeof(head), "GET %s HTTP/1.1\r\nA: b\r\nhost: a\r\n\r\n", cases[i].target);
+        request = parse(head);
+        print_message("  %s\n", cases[i].target);
+        assert_true(http_text_is(request.path, cases[i].path));
+        assert_int_equal(!request.query.data, !cases[i].query);
+        assert_true(!cases[i].query || http_text_is(request.query, cases[i].query));
+        assert_true(http_text_is(http_request_header(&request, "Host"), cases[i].host));
+        assert_true(http_text_is(http_request_header(&request, "A"), "b"));
+    }
 }
 
 static void test_what_follows_from_the_headers(void **state)
@@ -308,6 +478,10 @@ int main(void)
         cmocka_unit_test(test_no_prefix_of_a_request_is_a_request),
         cmocka_unit_test(test_endless_lines_are_refused_once_they_pass_their_limit),
         cmocka_unit_test(test_a_request_tells_what_was_sent),
+        cmocka_unit_test(test_an_absolute_target_is_a_path_and_takes_the_place_of_host),
+        cmocka_unit_test(test_every_single_byte_around_chunks_is_judged_the_same_way_each_time),
+        cmocka_unit_test(test_chunks_are_decoded),
+        cmocka_unit_test(test_framing_may_not_outweigh_the_content),
         cmocka_unit_test(test_what_follows_from_the_headers),
         cmocka_unit_test(test_query_parameters_are_decoded_or_absent),
     };
