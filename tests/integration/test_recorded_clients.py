@@ -3,17 +3,28 @@
 The recordings are in tests/data/clients; tests/clients/README.md says where they come from.
 """
 
+import contextlib
 import json
 import re
+import shutil
 import socket
 import unittest
 
 from support.http_client import Connection
-from support.processes import ProcessTest
+from support.nginx import Nginx
 from support.recordings import FOLDER, expected_body, read_index, recordings
 from support.world import World
 
 CUTS = (1, 17, 150)     # bytes per send
+NGINX = """
+    upstream gateway { server {gateway}; keepalive 4; }
+    server {
+        listen 127.0.0.1:{port};
+        location / {
+            proxy_pass http://gateway; proxy_http_version 1.1; proxy_set_header Connection "";
+            proxy_request_buffering off; proxy_buffering off;
+        }
+    }"""
 
 
 def events(response):
@@ -27,7 +38,9 @@ def answer(connection):
     return response
 
 
-class RecordedClientsTest(ProcessTest):
+class RecordedClientsTest(unittest.TestCase):
+    """The programs are the class's: starting them for each test would take longer than the tests."""
+
     @classmethod
     def setUpClass(cls):
         cls.recordings = recordings()
@@ -38,10 +51,6 @@ class RecordedClientsTest(ProcessTest):
         for recording in cls.recordings:
             if any("/tasks/" in request.path for request in recording.requests):
                 cls.gateway.submit(recording.name)
-
-    def run(self, result=None):
-        """The programs are the class's: the base class would end them behind each test."""
-        return unittest.TestCase.run(self, result)
 
     def assert_answer(self, expected, response):
         if expected == "done":
@@ -61,18 +70,31 @@ class RecordedClientsTest(ProcessTest):
                 self.assert_answer(expected, answer(connection))
             self.assertEqual(connection.unread(), b"")
 
+    def play_in_turn(self, recording, address):
+        """One request after the other, as the client sent them; the connection is returned open."""
+        with contextlib.ExitStack() as stack:
+            connection = stack.enter_context(Connection(address))
+            for request, expected in zip(recording.requests, recording.answers, strict=True):
+                connection.send(request.raw)
+                self.assert_answer(expected, answer(connection))
+            stack.pop_all()
+        return connection
+
     def test_each_client_gets_its_answers(self):
-        """One request after the other, as the client sent them."""
         for recording in self.recordings:
-            with self.subTest(recording.name), Connection(self.gateway.address) as connection:
-                for request, expected in zip(recording.requests, recording.answers, strict=True):
-                    connection.send(request.raw)
-                    self.assert_answer(expected, answer(connection))
-                    if expected == "done" and request.method == "POST":
-                        stored = json.loads(self.world.find(recording.name).request)
-                        self.assertEqual({**stored, "task_id": recording.name}, expected_body(recording.name))
+            with self.subTest(recording.name), self.play_in_turn(recording, self.gateway.address) as connection:
                 if recording.requests[-1].closes:
                     self.assertEqual(connection.wait_closed(), b"")
+                if recording.requests[0].method == "POST" and recording.answers[0] == "done":
+                    stored = json.loads(self.world.find(recording.name).request)
+                    self.assertEqual({**stored, "task_id": recording.name}, expected_body(recording.name))
+
+    @unittest.skipUnless(shutil.which("nginx"), "nginx is not installed")
+    def test_each_client_gets_its_answers_through_a_proxy_that_does_not_buffer(self):
+        with Nginx(NGINX.replace("{gateway}", self.gateway.address)) as nginx:
+            for recording in self.recordings:
+                with self.subTest(recording.name), self.play_in_turn(recording, nginx.address):
+                    pass
 
     def test_requests_that_come_in_pieces(self):
         for recording in self.recordings:

@@ -8,10 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/chunked.h"
 #include "common/http/request.h"
 #include "tests/support/recordings.h"
 
-enum { ROWS_MIN = 150 };
+enum { ROWS_MIN = 150, CHUNKED_MIN = 30 };
 
 static const struct http_limits limits = {.target_max = 4096, .head_max = 8192, .body_max = 262144};
 
@@ -85,10 +86,59 @@ static void test_every_recorded_head_is_understood_however_it_is_cut(void **stat
     assert_true(recordings_each(check_heads, NULL) >= ROWS_MIN);
 }
 
+/* First `first` bytes of the body, then `step` more each time. */
+static void check_body(const struct recording *recording, const struct recorded_request *request, size_t first,
+                       size_t step)
+{
+    const char *body = request->bytes + request->head_len;
+    enum http_parse parse = HTTP_PARSE_MORE;
+    struct http_chunked chunked;
+    char out[RECORDING_BYTES_MAX];
+    size_t at = 0, len = 0, taken, written;
+
+    http_chunked_init(&chunked, limits.body_max);
+    for (size_t have = first; parse == HTTP_PARSE_MORE && at < request->body_len; have += step) {
+        have = have < request->body_len ? have : request->body_len;
+        parse = http_chunked_run(&chunked, body + at, have - at, &taken, out + len, &written);
+        at += taken;
+        len += written;
+    }
+    if (parse != HTTP_PARSE_DONE || at != request->body_len)
+        fail_msg("%s: outcome %d after %zu of %zu bytes", recording->name, parse, at, request->body_len);
+    assert_int_equal(len, strlen(request->decoded));
+    assert_memory_equal(out, request->decoded, len);
+}
+
+static void check_bodies(const struct recording *recording, void *arg)
+{
+    int *chunked = arg;
+
+    for (size_t i = 0; i < recording->count; i++) {
+        const struct recorded_request *request = &recording->requests[i];
+
+        if (!request->chunked)
+            continue;
+        for (size_t at = 0; at <= request->body_len; at++)
+            check_body(recording, request, at, request->body_len);
+        check_body(recording, request, 0, 1);
+        (*chunked)++;
+    }
+}
+
+static void test_every_recorded_chunked_body_is_decoded_however_it_is_cut(void **state)
+{
+    int chunked = 0;
+
+    (void)state;
+    (void)recordings_each(check_bodies, &chunked);
+    assert_true(chunked >= CHUNKED_MIN);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_every_recorded_head_is_understood_however_it_is_cut),
+        cmocka_unit_test(test_every_recorded_chunked_body_is_decoded_however_it_is_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
