@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a group of scripts needs; quick and silent when all are there.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, clients, container
+#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, bench-npm, clients, container
 #
-# Debian 12 and 13. Needs root or sudo only when something is missing.
+# Debian 12 and 13. Needs root or sudo only when something is missing. bench tries bench-npm as well, which installs npm packages of
+# pinned versions in build/bench: without them scripts/bench.sh skips the peer that needs them.
 set -euo pipefail
 
 declare -A packages=(
@@ -17,6 +18,7 @@ declare -A packages=(
     [fuzz]="clang libclang-rt-dev"
     [bench]="python3 binutils nginx libnginx-mod-nchan
              python3-fastapi python3-uvicorn python3-redis python3-aiohttp python3-uvloop python3-httptools"
+    [bench-npm]="nodejs npm"
     [clients]="curl wget nodejs npm python3 python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libokhttp-java
              golang-go php-cli php-curl php-guzzlehttp-guzzle ruby ruby-faraday perl libwww-perl nginx haproxy caddy"
     [container]="docker.io docker-compose debootstrap iptables python3"
@@ -90,6 +92,18 @@ install_packages() {
     disable_new_services "$@"
 }
 
+# Node.js packages of pinned versions for the BullMQ peer. `installed`, a copy of the lock file, is written last.
+install_npm_packages() {
+    local from=tests/bench/peers/bullmq to=build/bench/bullmq
+    cmp -s "$from/package-lock.json" "$to/installed" && return
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to"
+    (cd "$to" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=1 --fetch-timeout=30000) >&2 ||
+        { rm -rf "$to"; fail "npm could not install the packages of $from"; }
+    cp "$from/package-lock.json" "$to/installed"
+}
+
 (($#)) || fail "which group? ${!packages[*]}"
 for group in "$@"; do
     [[ -n ${packages[$group]:-} ]] || fail "no group '$group'; there are: ${!packages[*]}"
@@ -97,9 +111,13 @@ done
 command -v dpkg-query >/dev/null || fail "this script knows Debian only; the packages it wants are listed at its top"
 
 mapfile -t missing < <(missing_packages "$@")
-((${#missing[@]})) || exit 0
-command -v apt-get >/dev/null || fail "no apt-get here; missing: ${missing[*]}"
-say "installing ${missing[*]}"
-install_packages "${missing[@]}"
-mapfile -t missing < <(missing_packages "$@")
-((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
+if ((${#missing[@]})); then
+    command -v apt-get >/dev/null || fail "no apt-get here; missing: ${missing[*]}"
+    say "installing ${missing[*]}"
+    install_packages "${missing[@]}"
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[[ " $* " != *" bench-npm "* ]] || install_npm_packages
+[[ " $* " != *" bench "* ]] || "$BASH" scripts/install_deps.sh bench-npm || say "continuing without the npm packages"
