@@ -5,6 +5,9 @@
  * rest of a call, so they must be read once: libcurl keeps them with the multi for a day, but only where they come from one file and
  * not from a directory as well. A resumed session spares both sides most of the handshake; nothing is sent early.
  *
+ * When the file of authorities changes, the next call reads it and resumes no session that was checked against the old content: a
+ * server that resumes does not prove itself again.
+ *
  * None of it may make a call fail that would not fail by itself. So a handle serves again only after an answer: where a name was not
  * found, libcurl 7.88 keeps the receive buffer, and from then on refuses to be told its size. And behind a call without an answer none
  * offers a session, until one has an answer: the session may be what the server does not bear.

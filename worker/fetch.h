@@ -30,7 +30,8 @@ struct fetch_setup {
     struct loop *loop;
     int64_t connect_ms;    /* name lookup, connection and TLS */
     int64_t first_byte_ms; /* from fetch_start to the first byte of the answer */
-    const char *ca_file;   /* PEM file with the authorities to trust, read once a day; NULL or "": the system's */
+    const char *
+        ca_file; /* PEM file with the authorities to trust, read once a day and when it changes; NULL or "": the system's */
     const char *user_agent;
 };
 

@@ -13,7 +13,7 @@ static const struct option_row rows[] = {
     { "ark-sim-url", "ARK_SIM_URL", OPT_URL, AT(ark_sim_url), "", 0, 1024,
       "the base URL to call while ARK_API_KEY is not set: a simulator", NULL },
     { "ark-ca-file", "ARK_CA_FILE", OPT_STRING, AT(ark_ca_file), "", 0, 4096,
-      "PEM file with the authorities that ARK's certificate is checked against, read once a day; empty: the system's", NULL },
+      "PEM file with the authorities that ARK's certificate is checked against, read once a day and when it changes; empty: the system's", NULL },
     { "ark-model", "ARK_MODEL", OPT_STRING, AT(ark_model), "doubao-seedream-4-0-250828", 1, 128,
       "the model of tasks that name none", NULL },
     { "ark-prompt", "ARK_PROMPT", OPT_STRING, AT(ark_prompt), "", 0, 16384,

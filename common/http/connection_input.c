@@ -71,7 +71,6 @@ static void handle(struct connection *connection)
     struct incoming *incoming = connection->incoming;
     struct http_request *request = &incoming->request;
 
-    http_parser_request(&incoming->parser, incoming->input.data, request); /* the bytes may have moved */
     request->body = (struct http_text){incoming->input.data + incoming->head_len, incoming->body_len};
     incoming->end = incoming->head_len + incoming->body_len;
     if (!request->keep_alive)
@@ -148,7 +147,8 @@ static void on_head(struct connection *connection)
     bool has_begun = incoming->input.len > incoming->head_len;
 
     http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
-    http_chunked_init(&incoming->chunked, connection->set->config->limits.body_max);
+    if (incoming->request.chunked)
+        http_chunked_init(&incoming->chunked, connection->set->config->limits.body_max);
     incoming->body_len = 0;
     switch (read_body(incoming)) {
     case HTTP_PARSE_MORE:
@@ -165,10 +165,14 @@ static void on_head(struct connection *connection)
 
 static void on_body(struct connection *connection)
 {
-    switch (read_body(connection->incoming)) {
+    struct incoming *incoming = connection->incoming;
+
+    switch (read_body(incoming)) {
     case HTTP_PARSE_MORE:
         break;
     case HTTP_PARSE_DONE:
+        /* The bytes may have moved since the head was whole. */
+        http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
         handle(connection);
         break;
     case HTTP_PARSE_FAILED:

@@ -24,22 +24,22 @@ static bool is_port(struct http_text text)
     return true;
 }
 
+static bool is_escape(const char *text, size_t len)
+{
+    return len >= 3 && text[0] == '%' && http_hex_value(text[1]) >= 0 && http_hex_value(text[2]) >= 0;
+}
+
 /* A name or an IPv4 address; every IPv4 address is also a valid name. */
 static bool is_name(struct http_text text)
 {
-    size_t i = 0;
+    const char *end = text.data + text.len;
 
-    while (i < text.len) {
-        bool escape = text.data[i] == '%';
-
-        if (escape &&
-            (i + 2 >= text.len || http_hex_value(text.data[i + 1]) < 0 || http_hex_value(text.data[i + 2]) < 0))
+    if (!http_is_made_of(text.data, text.len, UNRESERVED SUB_DELIMS "%"))
+        return false;
+    for (const char *at = text.data; (at = memchr(at, '%', (size_t)(end - at))); at++)
+        if (!is_escape(at, (size_t)(end - at)))
             return false;
-        if (!escape && !http_is_made_of(text.data + i, 1, UNRESERVED SUB_DELIMS))
-            return false;
-        i += escape ? 3 : 1;
-    }
-    return text.len > 0;
+    return true;
 }
 
 static bool is_ipv6(struct http_text text)

@@ -3,18 +3,20 @@
 //   for await (const { event, data } of generate({ urls: [...], task_id: "t1" })) { ... }
 //
 // EventSource cannot POST, so the first request is a fetch(); when the connection is cut, the stream is taken up
-// again where it stood, by GET with Last-Event-ID.
+// again where it stood, by GET with Last-Event-ID. After TRIES connections in a row without an event it gives up and throws.
 //
 // A gateway with keys wants one: { key: '...' }. Whoever opens the page can read it there, so give a page for the public none of
 // its own: let your server add the header.
 
 const BASE = '/api/v1/faceflip';
+const TRIES = 30;
 
 export async function* generate(request, { base = BASE, signal, key } = {}) {
   const { task_id } = request;
   const known = key ? { Authorization: `Bearer ${key}` } : {};
   let lastId = '';
   let wait = 2000;
+  const tries = { left: TRIES };
   let response = await fetch(`${base}/generate/stream`, {
     method: 'POST',
     headers: { ...known, 'Content-Type': 'application/json' },
@@ -31,26 +33,31 @@ export async function* generate(request, { base = BASE, signal, key } = {}) {
         if (frame.id) lastId = frame.id;
         if (!frame.data) continue;
         const { event, data } = JSON.parse(frame.data);
+        tries.left = TRIES;
         yield { event, data };
         if (event === 'done' || event === 'error') return;
       }
     } catch (error) {
       if (signal?.aborted) throw error;
     }
-    response = await resume(`${base}/tasks/${task_id}/stream`, known, lastId, wait, signal);
+    response = await resume(`${base}/tasks/${task_id}/stream`, known, lastId, wait, tries, signal);
   }
 }
 
-async function resume(url, known, lastId, wait, signal) {
-  for (;;) {
+async function resume(url, known, lastId, wait, tries, signal) {
+  let failure = new Error('the stream was cut');
+  while (tries.left-- > 0) {
     await new Promise((done) => setTimeout(done, wait));
     try {
       const response = await fetch(url, { headers: lastId ? { ...known, 'Last-Event-ID': lastId } : known, signal });
       if (response.status < 500 && response.status !== 429) return response;
+      failure = await problem(response);
     } catch (error) {
       if (signal?.aborted) throw error;
+      failure = error;
     }
   }
+  throw failure;
 }
 
 async function problem(response) {

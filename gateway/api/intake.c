@@ -35,17 +35,26 @@ bool intake_accepts(struct http_exchange *exchange, const char *type, const char
     return !any;
 }
 
+/* A list may be spread over several lines (RFC 9110, section 5.3). */
+static bool is_encoded(const struct http_request *request)
+{
+    for (size_t i = 0; i < request->header_count; i++)
+        if (http_text_is_nocase(request->headers[i].name, "Content-Encoding") &&
+            !http_text_is_nocase(request->headers[i].value, "identity"))
+            return true;
+    return false;
+}
+
 /* What is wrong with the head alone, or PROBLEM_COUNT. */
 static enum problem head_problem(const struct http_request *request)
 {
     struct http_text type = http_request_header(request, "Content-Type");
-    struct http_text encoding = http_request_header(request, "Content-Encoding");
 
     if (!request->has_content_length && !request->chunked)
         return PROBLEM_LENGTH_REQUIRED;
     if (!type.data || !media_is_json(type.data, type.len))
         return PROBLEM_CONTENT_TYPE;
-    if (encoding.data && !http_text_is_nocase(encoding, "identity"))
+    if (is_encoded(request))
         return PROBLEM_CONTENT_ENCODING;
     return PROBLEM_COUNT;
 }

@@ -17,6 +17,7 @@ static const struct token tokens[] = {
     TOKEN("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), TOKEN("HTTP/1.0"), TOKEN("HTTP/2.0"), TOKEN("HEAD "), TOKEN("DELETE "),
     TOKEN("Content-Length: 5\r\n"), TOKEN("Content-Length: 0\r\n"), TOKEN("Content-Length: 99999999999999999999\r\n"),
     TOKEN("Transfer-Encoding: chunked\r\n"), TOKEN("Transfer-Encoding: gzip, chunked\r\n"), TOKEN("Host: b\r\n"),
+    TOKEN("0\r\n\r\n"), TOKEN("1\r\nx\r\n"), TOKEN("5;a=\"b\"\r\n"), TOKEN("ffffffffffffffff\r\n"), TOKEN("0x5\r\n"), TOKEN("Host: a:b\r\n"),
     TOKEN("Connection: close\r\n"), TOKEN("Connection: keep-alive, upgrade\r\n"), TOKEN("Upgrade: websocket\r\n"),
     TOKEN("Expect: 100-continue\r\n"), TOKEN("Origin: https://x\r\n"), TOKEN("Accept: */*;q=0\r\n"), TOKEN("Accept: text/event-stream\r\n"),
     TOKEN("Last-Event-ID: 9223372036854775807-1\r\n"), TOKEN("Last-Event-ID: x\r\n"), TOKEN("Idempotency-Key: \"k\"\r\n"),

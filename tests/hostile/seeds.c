@@ -127,7 +127,37 @@ static void add_numbered(struct buf *out, const char *text, unsigned number)
     buf_addf(out, "%u%s", number, place + 2);
 }
 
-/* The length always fits the body, so that a changed body gets as far as the reader of JSON. */
+/* Cut by chance; the last chunk is empty. */
+static void add_chunks(struct chance *chance, struct buf *out, const struct buf *body)
+{
+    for (size_t at = 0; at < body->len;) {
+        size_t rest = body->len - at;
+        size_t size = 1 + chance_below(chance, rest);
+
+        buf_addf(out, chance_below(chance, 4) ? "%zx\r\n" : "%zX;a=\"b\"\r\n", size);
+        buf_add(out, body->data + at, size);
+        buf_add_text(out, "\r\n");
+        at += size;
+    }
+    buf_add_text(out, chance_below(chance, 4) ? "0\r\n\r\n" : "0\r\nA: b\r\n\r\n");
+}
+
+static void add_body(struct chance *chance, struct buf *out, const struct buf *body)
+{
+    bool in_chunks = !chance_below(chance, 3);
+
+    buf_add_text(out, "Content-Type: application/json\r\n");
+    if (in_chunks)
+        buf_add_text(out, "Transfer-Encoding: chunked\r\n\r\n");
+    else
+        buf_addf(out, "Content-Length: %zu\r\n\r\n", body->len);
+    if (in_chunks)
+        add_chunks(chance, out, body);
+    else
+        buf_add(out, buf_text(body), body->len);
+}
+
+/* The length, or the chunks, always fit the body, so that a changed body gets as far as the reader of JSON. */
 static void add_call(struct chance *chance, struct buf *out, bool change_body)
 {
     const struct call *call = &calls[chance_below(chance, sizeof(calls) / sizeof(calls[0]))];
@@ -142,14 +172,14 @@ static void add_call(struct chance *chance, struct buf *out, bool change_body)
         mutate(chance, &sent, body.data, body.len);
     else
         buf_add(&sent, buf_text(&body), body.len);
-    buf_addf(out, "%s ", call->method);
+    buf_addf(out, chance_below(chance, 16) ? "%s " : "%s http://storm:80", call->method);
     add_numbered(out, call->path, number);
     buf_add_text(out, " HTTP/1.1\r\nHost: storm\r\n");
     add_numbered(out, call->headers, number);
     if (call->body)
-        buf_addf(out, "Content-Type: application/json\r\nContent-Length: %zu\r\n", sent.len);
-    buf_add_text(out, "\r\n");
-    buf_add(out, buf_text(&sent), sent.len);
+        add_body(chance, out, &sent);
+    else
+        buf_add_text(out, "\r\n");
     buf_deinit(&body);
     buf_deinit(&sent);
 }

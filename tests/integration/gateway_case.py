@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import socket
 import threading
 
@@ -11,6 +12,8 @@ from support.scripts import PREFIX
 from support.world import World
 
 NEVER = "10m"       # for what must not help a test
+# For tests of memory: what ASan keeps of freed memory would hide what the gateway keeps.
+FORGETFUL_ASAN = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=1", "thread_local_quarantine_size_kb=64"]))
 
 
 class Job:

@@ -1,9 +1,12 @@
 """docs/api.md and its Chinese twin: in step with each other and with the code, and their commands and programs run as printed."""
 
+import contextlib
 import json
 import re
+import socket
 import subprocess
 import sys
+import threading
 import unittest
 
 from support import conformance
@@ -11,6 +14,7 @@ from support.documents import ROOT, blocks
 from support.http_client import _parse
 from support.processes import DEADLINE, ProcessTest
 from support.proxy import Proxy
+from support.redis_server import free_port
 from support.world import BASE, World
 
 PAGES = [ROOT / "docs/api.md", ROOT / "docs/api.zh-CN.md"]
@@ -99,6 +103,30 @@ class Run(ProcessTest):
         self.assertEqual([line.split(" http")[0].strip() for line in said],
                          ["start", "process calling", *["process image"] * 3, "done", "pictures: 3 charged: yes"])
         self.assertEqual(len(self.world.ark.calls()), 1)
+
+    def test_the_python_example_gives_up_where_repeating_is_no_cure(self):
+        """Nobody listens, every connection is cut at once, or the answer is an error each time."""
+        block, = blocks(PAGES[0], "python")
+        text = block.text.replace("time.sleep(2)", "print('again')")
+        with socket.create_server(("127.0.0.1", 0)) as cuts, socket.create_server(("127.0.0.1", 0)) as fails:
+            answers = {cuts: b"", fails: b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n"}
+            for server, answer in answers.items():
+                threading.Thread(target=self.answer_all, args=(server, answer), daemon=True).start()
+            ports = [free_port(), *(server.getsockname()[1] for server in answers)]
+            for port in ports:
+                with self.subTest(port=ports.index(port)):
+                    done = subprocess.run([sys.executable, "-c", text.replace(PRINTED, f"127.0.0.1:{port}")], capture_output=True,
+                                          text=True, timeout=DEADLINE, check=False)
+                    self.assertEqual((done.returncode, done.stdout), (1, 9 * "again\n"))
+                    self.assertRegex(done.stderr.splitlines()[-1], "refused|reset|HTTP Error 500|without response")
+
+    @staticmethod
+    def answer_all(server, answer):
+        with contextlib.suppress(OSError):
+            while True:
+                with server.accept()[0] as client:
+                    client.recv(65536)
+                    client.sendall(answer)
 
     def test_the_curl_examples(self):
         stream, again, others = (block.text for block in blocks(PAGES[0], "sh"))

@@ -270,14 +270,6 @@ class Streams(GatewayTest):
         self.assertEqual(fetch(self.gateway.address, "HEAD", f"{BASE}/tasks/nobody/stream").status, 404)
         eventually(lambda: self.subscribers("t1") == 0, "a HEAD leaves nothing behind")
 
-    def test_bytes_on_an_open_stream_close_it(self):
-        with self.gateway.generate("t1") as stream:
-            stream.until("start")
-            stream.connection.send(b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n")
-            with self.assertRaises(Cut):
-                while stream.next():
-                    pass
-
     def test_cancelling_a_waiting_task_ends_its_stream(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")

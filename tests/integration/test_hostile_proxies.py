@@ -65,8 +65,17 @@ backend back
     server gateway {gateway} pool-max-conn 2
 """
 
-# Where nginx is stricter than the gateway with what that accepts: dots above the root, a tab behind a Content-Length.
-STRICTER = {("nginx", "B45-dots"), ("nginx", "B49-white-space-behind-a-length")}
+# Where a proxy is stricter than the gateway with a request that the gateway accepts.
+STRICTER = {
+    ("nginx", "B45-dots"),                              # dots above the root
+    ("nginx", "B49-white-space-behind-a-length"),       # a tab behind a Content-Length
+    ("haproxy", "B24-trailer-transfer-encoding"),       # it refuses the trailer, where RFC 9110, section 6.5.1, lets it be ignored
+    ("haproxy", "B28-absolute-form"),                   # target and Host differ: RFC 9112, section 3.2.2, lets the target win
+    ("haproxy", "B28-absolute-query-without-path"),     # the path of a target may be empty (RFC 3986), also before a query
+    ("haproxy", "B47-one-empty-line-behind"),           # it waits for the request that the empty line begins, and adds a 408
+    ("haproxy", "B47-one-empty-line-behind-a-body"),
+    ("haproxy", "B47-one-empty-line-behind-chunks"),
+}
 ACCEPTED = {200, 204, 404, 405}
 
 
@@ -76,7 +85,8 @@ def read_manifest():
 
 
 def statuses(answer):
-    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3}) [A-Z]", answer)]
+    """Of final answers: a proxy may send "100 Continue" by itself."""
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] ([2-5]\d\d) [A-Z]", answer)]
 
 
 class Hop:
@@ -198,11 +208,11 @@ class Smuggling(ProcessTest):
         direct = hops[0].answers
         accepted = [name for name, _, _ in rows if ACCEPTED.issuperset(direct[name])]
         self.assertGreater(len(accepted), 20)
+        others = {f"{name} through {hop.name}": (hop.answers[name], direct[name]) for hop in hops[1:] for name in accepted
+                  if hop.answers[name] != direct[name] and (hop.name.partition("-")[0], name) not in STRICTER}
+        self.assertEqual(others, {})
         for hop in hops[1:]:
-            for name in accepted:
-                if (hop.name.partition("-")[0], name) not in STRICTER:
-                    self.assertEqual(hop.answers[name], direct[name], f"{name} through {hop.name}")
-            self.assertGreater(hop.seen, 2 * len(accepted))
+            self.assertGreater(hop.seen, len(accepted))
 
 
 if __name__ == "__main__":

@@ -165,15 +165,24 @@ class Slow(GatewayTest):
 class Streams(GatewayTest):
     """The other direction: what an open stream hears, and who does not listen to it."""
 
-    def test_a_byte_on_an_open_stream_closes_it_and_no_other(self):
+    def test_a_client_that_floods_its_open_stream_disturbs_no_other(self):
+        """Its bytes stay in the kernel, up to what that takes, and its stream goes on."""
         gateway = self.world.gateway()
         with gateway.generate("t1") as quiet, gateway.generate("t1") as talker:
             quiet.until("start")
             talker.until("start")
-            talker.connection.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
-            talker.connection.wait_closed()
-            self.job("t1").begin()
+            memory = gateway.memory()
+            talker.connection.socket.settimeout(1)
+            with self.assertRaises(TimeoutError):
+                while True:
+                    talker.connection.socket.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" * 10_000)
+            self.assertLess(gateway.memory(), memory + (1 << 20))
+            job = self.job("t1")
+            job.begin()
             self.assertEqual(quiet.next_event().n, 2)
+            self.assertEqual(talker.next_event().n, 2)
+            job.finish()
+            self.assertEqual([frame.n for frame in talker.to_end()], [3])
 
     def test_a_hundred_streams_that_nobody_reads(self):
         """Each is cut once it is further behind than it may be; what they held is given back, and who reads misses nothing."""

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import unittest
 
-from gateway_case import GatewayTest, Job
+from gateway_case import FORGETFUL_ASAN, GatewayTest, Job
 from support.certificates import Pair
 from support.http_client import fetch
 from support.processes import binary, eventually
@@ -24,8 +24,6 @@ RAW = pathlib.Path(__file__).resolve().parent.parent / "data" / "http"
 REQUESTS = int(os.environ.get("STORM_REQUESTS", "20000"))
 SEED = int(os.environ.get("STORM_SEED", "1"))
 MIB = 1 << 20
-# What ASan keeps of freed memory would hide what the gateway keeps.
-ASAN = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=1", "thread_local_quarantine_size_kb=64"]))
 
 
 class Storm(GatewayTest):
@@ -41,7 +39,7 @@ class Storm(GatewayTest):
     def weather(self, requests, *more, **options):
         """A storm, and what it left of the gateway. The same again, but smaller, goes before: what is kept for good is kept then."""
         gateway = self.world.gateway(wait_ready=False, LOG_LEVEL="info", GATEWAY_QUEUE_LIMIT=200, GATEWAY_RETENTION="1s",
-                                     ASAN_OPTIONS=ASAN, **options)
+                                     ASAN_OPTIONS=FORGETFUL_ASAN, **options)
         self.wait_connected(gateway, 1)
         self.files = gateway.open_files() + 1       # the one that is being asked
         self.blow(gateway, requests // 4, SEED + 1, *more)

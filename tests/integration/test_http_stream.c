@@ -327,7 +327,7 @@ static void send_and_half_close(struct world *world, const char *request)
 
 static void test_a_stream_outlives_a_half_close(void **state)
 {
-    enum { TOGETHER, LATER, BEFORE_THE_STREAM, MOMENTS };
+    enum { TOGETHER, LATER, BEHIND_UNREAD_BYTES, BEFORE_THE_STREAM, MOMENTS };
 
     (void)state;
     for (int moment = 0; moment < MOMENTS; moment++) {
@@ -337,7 +337,7 @@ static void test_a_stream_outlives_a_half_close(void **state)
         if (moment == TOGETHER)
             send_and_half_close(&world, GET("/stream"));
         else
-            ask(&world, moment == LATER ? GET("/stream") : GET("/later"));
+            ask(&world, moment == BEFORE_THE_STREAM ? GET("/later") : GET("/stream"));
         if (moment == BEFORE_THE_STREAM)
             http_peer_half_close(&world.peer);
         if (moment == BEFORE_THE_STREAM) {
@@ -345,7 +345,10 @@ static void test_a_stream_outlives_a_half_close(void **state)
             http_stream_write(world.fixture.exchange, "first", 5);
         }
         http_peer_expect(&world.peer, "\r\n\r\n5\r\nfirst\r\n");
-        if (moment == LATER)
+        if (moment == BEHIND_UNREAD_BYTES)
+            http_peer_send(&world.peer, "\r\n");
+        http_fixture_turn(&world.fixture, 3);
+        if (moment == LATER || moment == BEHIND_UNREAD_BYTES)
             http_peer_half_close(&world.peer);
         http_peer_expect_nothing_before(&world.peer, "5\r\nprobe\r\n");
         http_fixture_turn(&world.fixture, 5);

@@ -18,6 +18,7 @@
 #include "common/clock.h"
 #include "common/http/peers.h"
 #include "common/http/tls.h"
+#include "common/transport.h"
 #include "tests/support/certificates.h"
 #include "tests/support/http_fixture.h"
 
@@ -501,6 +502,57 @@ static void test_new_connections_get_the_new_certificate_and_streams_go_on(void 
     folder_deinit(&folder);
 }
 
+/* The session that a client has after an exchange; in TLS 1.3 its ticket comes after the handshake. */
+static SSL_SESSION *session_now(struct http_fixture *fixture, SSL_SESSION *offered, bool *resumed)
+{
+    const struct client client = {.version = TLS1_3_VERSION};
+    SSL_SESSION *session;
+    struct http_peer peer;
+
+    dial_as(fixture, &peer, &client);
+    if (offered)
+        assert_int_equal(SSL_set_session(peer.ssl, offered), 1);
+    assert_int_equal(shake_hands(fixture, &peer), 0);
+    http_peer_send(&peer, GET("/"));
+    http_peer_expect(&peer, "hello");
+    *resumed = SSL_session_reused(peer.ssl);
+    session = SSL_get1_session(peer.ssl);
+    assert_true(transport_goodbye(peer.ssl)); /* a session that ends without one may not be resumed */
+    http_peer_close(&peer);
+    return session;
+}
+
+/* A client that resumes is not shown the certificate, so a session must not outlive it. */
+static void test_a_session_resumes_until_the_certificate_changes(void **state)
+{
+    struct http_fixture fixture;
+    struct folder folder;
+    SSL_SESSION *first, *second, *third;
+    const char *why;
+    bool resumed;
+
+    (void)state;
+    folder_init(&folder);
+    authority_sign(folder.authority, "DNS:localhost", 3600, folder.pair);
+    http_fixture_init(&fixture);
+    http_tls_destroy(fixture.tls);
+    fixture.config.tls = fixture.tls = http_tls_create(folder.pair, folder.pair, &why);
+    http_fixture_start(&fixture);
+    first = session_now(&fixture, NULL, &resumed);
+    assert_false(resumed);
+    second = session_now(&fixture, first, &resumed);
+    assert_true(resumed);
+    authority_sign(folder.authority, "DNS:localhost", 3600, folder.pair);
+    assert_int_equal(http_tls_reload(fixture.tls, &why), 0);
+    third = session_now(&fixture, second, &resumed);
+    assert_false(resumed);
+    SSL_SESSION_free(first);
+    SSL_SESSION_free(second);
+    SSL_SESSION_free(third);
+    http_fixture_end(&fixture);
+    folder_deinit(&folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -514,6 +566,7 @@ int main(void)
         cmocka_unit_test(test_a_renegotiation_is_refused),
         cmocka_unit_test(test_pairs_of_files),
         cmocka_unit_test(test_new_connections_get_the_new_certificate_and_streams_go_on),
+        cmocka_unit_test(test_a_session_resumes_until_the_certificate_changes),
     };
 
     return cmocka_run_group_tests(tests, http_fixture_begin_tls, http_fixture_end_tls);

@@ -243,8 +243,14 @@ static const struct request requests[] = {
     {"a task is submitted",                                                   forget_all,
      BODY("POST " API "/generate",                                                                                                                     "54","{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "),202,
      "\nLocation: " API "/tasks/t\r\n"},
-    {"a request with mistakes is refused",                                       forget_all,
-     BODY("POST " API "/generate",                                                                         "34","{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"),422,
+    {"a task is submitted in chunks",                                       forget_all,
+     HEAD(
+         "POST " API
+         "/generate") "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+                      "1e\r\n{\"urls\":[\"https://example.com/\r\n16;a=b\r\na.png\"],\"task_id\":\"t\"}\r\n0\r\nA: b\r\n\r\n",
+     202,"\nLocation: " API "/tasks/t\r\n"},
+    {"a request with mistakes is refused",                                      forget_all,
+     BODY("POST " API "/generate",                                                                        "34","{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"),422,
      "\nCache-Control: no-store\r\n"},
     {"a task is looked at",                          submit,                                 HEAD("GET " API "/tasks/t") "\r\n",                                                                                                                  200,"\nContent-Type: application/json\r\n"},
     {"a task is looked for",                                     forget_all,            HEAD("GET " API "/tasks/t") "\r\n",404,"\nCache-Control: no-store\r\n"},

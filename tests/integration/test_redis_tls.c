@@ -309,6 +309,29 @@ static void a_lost_connection_comes_back_safe(void **state)
     fixture_deinit(&f);
 }
 
+/* No session is resumed, so every connection is checked, against the file as it is then. */
+static void each_connection_is_checked_against_the_authorities_of_its_time(void **state)
+{
+    struct world *world = *state;
+    char link[96];
+    struct fixture f;
+
+    name_file(world, link, "link");
+    assert_int_equal(symlink(world->ca, link), 0);
+    present(world, world->good);
+    begin(&f, "rediss", "localhost", world->tls_port, link);
+    WAIT_UNTIL(&f, f.ready);
+    assert_int_equal(remove(link), 0);
+    assert_int_equal(symlink(world->other_ca, link), 0);
+    redis_server_stop(world->server);
+    WAIT_UNTIL(&f, f.lost);
+    redis_server_start(world->server);
+    WAIT_UNTIL(&f, strstr(fixture_log(&f), "certificate refused: "));
+    assert_int_equal(f.ready, 1);
+    fixture_deinit(&f);
+    assert_int_equal(remove(link), 0);
+}
+
 static void destroying_it_in_mid_handshake_is_clean(void **state)
 {
     struct world *world = *state;
@@ -334,6 +357,7 @@ int main(void)
         FIXTURE_TEST(a_large_command_is_not_moved_again_and_again),
         FIXTURE_TEST(answers_that_wait_unread_are_not_late),
         FIXTURE_TEST(a_lost_connection_comes_back_safe),
+        FIXTURE_TEST(each_connection_is_checked_against_the_authorities_of_its_time),
         FIXTURE_TEST(destroying_it_in_mid_handshake_is_clean),
     };
 

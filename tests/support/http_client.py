@@ -279,18 +279,26 @@ class EventStream:
     """A request whose answer is an event stream. Not one? The answer is in .response, and .refused is true."""
 
     def __init__(self, address, method, path, body=None, headers=None, **options):
-        self.connection = Connection(address, **options)
-        self.began = time.monotonic()
+        connection = Connection(address, **options)
         try:
-            self._begin(method, path, body, headers)
+            connection.request(method, path, body, headers)
+            self._begin(connection)
         except OSError:
-            self.close()
+            connection.close()
             raise
+
+    @classmethod
+    def over(cls, connection):
+        """The answer to a request that was sent over this connection."""
+        stream = cls.__new__(cls)
+        stream._begin(connection)
+        return stream
+
+    def _begin(self, connection):
+        self.connection = connection
+        self.began = time.monotonic()
         self._rest = b""
         self.pieces = []            # as they were framed: one write of the server is one chunk
-
-    def _begin(self, method, path, body, headers):
-        self.connection.request(method, path, body, headers)
         deadline = Deadline(self.connection.seconds)
         self.response = self.connection.response_head(deadline)
         self._body = self.connection.body(self.response)
