@@ -1,6 +1,6 @@
-"""What proxies forward: nginx, HAProxy and Caddy in front of the recorder, as they are by default and with connections kept.
+"""nginx, HAProxy and Caddy in front of the recorder, with their defaults and with kept-alive connections.
 
-Each takes the requests of a plain client, of which only what the proxy makes of them is recorded.
+A plain client sends requests to the proxy. The recorder keeps the bytes that the proxy forwards.
 """
 
 import contextlib
@@ -98,7 +98,7 @@ def version(kind):
     return text.split("/")[1].strip() if kind.startswith("nginx") else text.split()[2 if kind.startswith("haproxy") else 0]
 
 
-# -- what the client behind them sends
+# -- the client in front of them
 
 def body(task):
     return json.dumps(recordings.expected_body(task), ensure_ascii=False).encode()
@@ -142,7 +142,7 @@ def http2_chunked(address, task):
 
 
 def cases(kind):
-    """(name, port, function) of what is recorded behind this proxy."""
+    """(name, port, function) of each recording that this proxy makes."""
     found = [(f"{kind}-{function.__name__}", "port", function) for function in (post, chunked, resume)]
     if kind not in CLOSING:
         found.append((f"{kind}-twice", "port", twice))

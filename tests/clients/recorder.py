@@ -1,4 +1,4 @@
-"""A server that keeps every byte that it receives, and answers well enough for clients to go on.
+"""A server that keeps every byte that it receives, and answers like the gateway.
 
     with Recorder(8000) as recorder:
         recorder.forget()
@@ -85,7 +85,7 @@ class Recorder:
         return request, rest[len(request.raw):]
 
     def _answer(self, connection, request):
-        """Whether the connection goes on."""
+        """Whether the connection stays open."""
         if int(request.header("Content-Length") or 0) > BODY_MAX:
             connection.sendall(HEAD.format(413, "Content Too Large", "text/plain", "Content-Length: 0\r\nConnection: close\r\n").encode())
             return False

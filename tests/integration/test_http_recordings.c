@@ -1,5 +1,5 @@
 /* The server and the bytes of real clients: each recorded request reaches its handler with its body decoded, whole, byte by byte and
- * behind a cut, and the connection serves what follows. */
+ * and in two pieces, and the connection serves the next request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -128,7 +128,7 @@ static void play(const struct playing *playing, size_t first, size_t step)
     struct http_peer peer;
 
     http_peer_dial(playing->fixture, &peer);
-    /* Without it the kernel holds a small piece back until the one before it is acknowledged, 40 ms later. */
+    /* Without it the kernel delays a small piece until the previous one is acknowledged, up to 40 ms later. */
     assert_int_equal(setsockopt(peer.fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0);
     http_peer_send_bytes(&peer, recording->bytes, first);
     for (size_t at = first; at < recording->len; at += step) {

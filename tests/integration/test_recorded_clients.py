@@ -1,4 +1,4 @@
-"""What real clients and proxies send, played byte for byte against a gateway, a worker and the simulator.
+"""Recordings of real clients and proxies, played byte for byte against a gateway, a worker and the simulator.
 
 The recordings are in tests/data/clients; tests/clients/README.md says where they come from.
 """
@@ -107,7 +107,7 @@ class RecordedClientsTest(unittest.TestCase):
             with self.subTest(recording.name):
                 self.play(recording, [recording.raw])
 
-    def test_clients_that_half_close_behind_their_last_request(self):
+    def test_clients_that_half_close_after_their_last_request(self):
         for recording in self.recordings:
             with self.subTest(recording.name):
                 self.play(recording, [recording.raw], half_close=True)

@@ -95,15 +95,15 @@ def take_request(raw):
 def _take_chunked(head, rest):
     decoded, at = b"", 0
     while True:
-        line, crlf, behind = rest[at:].partition(b"\r\n")
+        line, crlf, content = rest[at:].partition(b"\r\n")
         size = int(re.match(rb"[0-9A-Fa-f]+|$", line).group() or b"0", 16) if crlf else -1
-        if size < 0 or (size and len(behind) < size + 2):
+        if size < 0 or (size and len(content) < size + 2):
             return None
         at += len(line) + 2
         if not size:
             break
-        assert behind[size:size + 2] == b"\r\n", "a chunk without its end"
-        decoded += behind[:size]
+        assert content[size:size + 2] == b"\r\n", "a chunk without its end"
+        decoded += content[:size]
         at += size + 2
     end = 0 if rest[at:at + 2] == b"\r\n" else rest[at:].find(b"\r\n\r\n") + 2
     return Request(head, rest[:at + end + 2], decoded) if end != 1 and len(rest) >= at + end + 2 else None

@@ -225,6 +225,6 @@ public class Client {
 
     public static void main(String[] args) throws Exception {
         new Client(args.length > 1 ? args[1] : "http://x", args.length > 2 ? args[2] : "").run(args[0]);
-        System.exit(0); // the clients' threads would go on for a while
+        System.exit(0); // the clients' threads would keep the process alive for a while
     }
 }

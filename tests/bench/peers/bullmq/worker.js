@@ -1,4 +1,4 @@
-// The worker: one BullMQ Worker with so many calls at once as it is told, over undici's pool of kept connections.
+// The worker: one BullMQ Worker with CONCURRENCY calls at once, over undici's pool of kept connections.
 //
 //     node worker.js REDIS_URL ARK_BASE_URL CONCURRENCY
 'use strict';
