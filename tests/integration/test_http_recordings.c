@@ -1,4 +1,4 @@
-/* The server and the bytes of real clients: each recorded request reaches its handler with its body decoded, whole, byte by byte and
+/* The server and the bytes of real clients: each recorded request reaches its handler with its body decoded, whole, byte by byte
  * and in two pieces, and the connection serves the next request. */
 #include <setjmp.h>
 #include <stdarg.h>
