@@ -24,7 +24,7 @@ done
 
 run_target() {                       # run_target SECONDS TARGET
     local seeds=(tests/fuzz/corpus/"$2") log=$OUT/logs/$2
-    [[ $2 != http_request ]] || seeds+=(tests/data/http)
+    [[ $2 != http_request ]] || seeds+=(tests/data/http tests/data/clients)
     mkdir -p "$OUT/learned/$2" "$OUT/findings" "$OUT/logs"
     if "$OUT/bin/fuzz_$2" -max_total_time="$1" -timeout=10 -rss_limit_mb=2048 -dict=tests/fuzz/dict/"$2".dict \
         -artifact_prefix="$OUT/findings/$2-" -print_final_stats=1 "$OUT/learned/$2" "${seeds[@]}" >"$log" 2>&1; then

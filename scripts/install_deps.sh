@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a group of scripts needs; quick and silent when all are there.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, container
+#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, bench-npm, clients, container
 #
-# Debian 12 and 13. Needs root or sudo only when something is missing.
+# Debian 12 and 13. Needs root or sudo only when something is missing. bench tries bench-npm as well, which installs npm packages of
+# pinned versions in build/bench: without them scripts/bench.sh skips the peer that needs them.
 set -euo pipefail
 
 declare -A packages=(
@@ -17,6 +18,9 @@ declare -A packages=(
     [fuzz]="clang libclang-rt-dev"
     [bench]="python3 binutils nginx libnginx-mod-nchan
              python3-fastapi python3-uvicorn python3-redis python3-aiohttp python3-uvloop python3-httptools"
+    [bench-npm]="nodejs npm"
+    [clients]="curl wget nodejs npm python3 python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libokhttp-java
+             golang-go php-cli php-curl php-guzzlehttp-guzzle ruby ruby-faraday perl libwww-perl nginx haproxy caddy"
     [container]="docker.io docker-compose debootstrap iptables python3"
 )
 # shellcheck source=/dev/null
@@ -26,10 +30,16 @@ debian=$(. /etc/os-release && printf '%s' "${VERSION_ID:-0}")
 say() { printf 'install_deps: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
+# A program that is there already will do, wherever it came from.
+declare -A programs=([redis-server]="redis-server valkey-server" [nodejs]="node" [npm]="npm" [default-jdk-headless]="javac" [golang-go]="go")
+
 is_installed() {
+    local program
     [[ $(dpkg-query -W -f '${db:Status-Status}' "$1" 2>/dev/null) == installed ]] && return
-    # A server that is there already will do, wherever it came from.
-    [[ $1 == redis-server ]] && { command -v redis-server || command -v valkey-server; } >/dev/null
+    for program in ${programs[$1]:-}; do
+        ! command -v "$program" >/dev/null || return 0
+    done
+    return 1
 }
 
 missing_packages() {
@@ -82,6 +92,18 @@ install_packages() {
     disable_new_services "$@"
 }
 
+# Node.js packages of pinned versions for the BullMQ peer. `installed`, a copy of the lock file, is written last.
+install_npm_packages() {
+    local from=tests/bench/peers/bullmq to=build/bench/bullmq
+    cmp -s "$from/package-lock.json" "$to/installed" && return
+    rm -rf "$to"
+    mkdir -p "$to"
+    cp "$from/package.json" "$from/package-lock.json" "$to"
+    (cd "$to" && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error --fetch-retries=1 --fetch-timeout=30000) >&2 ||
+        { rm -rf "$to"; fail "npm could not install the packages of $from"; }
+    cp "$from/package-lock.json" "$to/installed"
+}
+
 (($#)) || fail "which group? ${!packages[*]}"
 for group in "$@"; do
     [[ -n ${packages[$group]:-} ]] || fail "no group '$group'; there are: ${!packages[*]}"
@@ -89,9 +111,13 @@ done
 command -v dpkg-query >/dev/null || fail "this script knows Debian only; the packages it wants are listed at its top"
 
 mapfile -t missing < <(missing_packages "$@")
-((${#missing[@]})) || exit 0
-command -v apt-get >/dev/null || fail "no apt-get here; missing: ${missing[*]}"
-say "installing ${missing[*]}"
-install_packages "${missing[@]}"
-mapfile -t missing < <(missing_packages "$@")
-((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
+if ((${#missing[@]})); then
+    command -v apt-get >/dev/null || fail "no apt-get here; missing: ${missing[*]}"
+    say "installing ${missing[*]}"
+    install_packages "${missing[@]}"
+    mapfile -t missing < <(missing_packages "$@")
+    ((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
+fi
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+[[ " $* " != *" bench-npm "* ]] || install_npm_packages
+[[ " $* " != *" bench "* ]] || "$BASH" scripts/install_deps.sh bench-npm || say "continuing without the npm packages"

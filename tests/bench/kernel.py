@@ -2,6 +2,7 @@
 
 import datetime
 import glob
+import json
 import os
 import pathlib
 import platform
@@ -39,6 +40,12 @@ def packages(*names):
     return found
 
 
+def npm_packages(root):
+    """Versions of what the BullMQ peer asks for, as they are pinned."""
+    described = json.loads(read(root / "tests/bench/peers/bullmq/package.json", "{}"))
+    return described.get("dependencies", {})
+
+
 def machine():
     cpu = re.search(r"^model name\s*:\s*(.*)$", read("/proc/cpuinfo"), re.M)
     memory = re.search(r"^MemTotal:\s+(\d+) kB", read("/proc/meminfo"), re.M)
@@ -53,7 +60,7 @@ def versions(root, bin_folder):
     return {"arkrelay": said_by(f"{bin_folder}/arkrelay-gateway", "--version"),
             "revision": said_by("git", "-C", str(root), "describe", "--always", "--dirty"),
             "compiler": said_by("gcc", "-dumpfullversion"), "redis": said_by("redis-server", "--version"),
-            "python": platform.python_version(),
+            "python": platform.python_version(), "node": said_by("node", "--version"), "npm": npm_packages(root),
             "packages": packages("libevent-2.1-7", "libhiredis0.14", "libcurl4", "python3-fastapi", "python3-uvicorn",
                                  "python3-redis", "python3-aiohttp", "python3-uvloop", "python3-httptools", "nginx",
                                  "libnginx-mod-nchan")}

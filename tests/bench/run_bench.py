@@ -18,10 +18,10 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from bench import kernel, scenarios                                                     # noqa: E402
-from bench.systems import ArkRelay, FastApi, Nchan, Simulator, System                              # noqa: E402
+from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, System            # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-SYSTEMS = (ArkRelay, Simulator, FastApi, Nchan)
+SYSTEMS = (ArkRelay, Simulator, BullMq, FastApi, Nchan)
 SIZES = {"quick": scenarios.QUICK, "smoke": scenarios.SMOKE, "full": scenarios.FULL}
 
 
@@ -50,11 +50,15 @@ class Bench:
     def __init__(self, given):
         self.given = given
         self.size = SIZES[given.size]
-        self.kinds = [kind for kind in SYSTEMS if kind in (ArkRelay, Simulator) or kind.name in given.peers.split(",")]
+        chosen = [kind for kind in SYSTEMS if kind in (ArkRelay, Simulator) or kind.name in given.peers.split(",")]
+        self.skipped = {kind.name: reason for kind in chosen if (reason := kind.missing())}
+        self.kinds = [kind for kind in chosen if kind.name not in self.skipped]
         self.results = []           # a dict per scenario and system
         self.watch = kernel.Watch()
 
     def run(self):
+        for name, reason in self.skipped.items():
+            say(f"bench: {name} is skipped: {reason}")
         for name in self.given.scenario or scenarios.SCENARIOS:
             run, kinds = scenarios.SCENARIOS[name]
             for kind in self.kinds:
@@ -79,7 +83,7 @@ class Bench:
         return {"schema": 1, "date": kernel.today(), "command": " ".join(["scripts/bench.sh", *sys.argv[2:]]), "size": self.given.size,
                 "redis_appendonly": self.given.aof, "machine": kernel.machine(),
                 "versions": kernel.versions(ROOT, self.given.bin), "settings": {kind.name: kind.settings for kind in self.kinds},
-                "kernel": self.watch.report(), "results": self.results}
+                "skipped": self.skipped, "kernel": self.watch.report(), "results": self.results}
 
     def failed(self):
         return any(result["system"] == ArkRelay.name and (result["failure"] or any(row["errors"] for row in result["rows"]))
@@ -126,6 +130,7 @@ def cell(row):
 def notes(document):
     out = [f"{name}: " + "; ".join(f"{key}: {value}" for key, value in settings.items())
            for name, settings in document["settings"].items()]
+    out += [f"{name}: skipped: {reason}" for name, reason in document["skipped"].items()]
     out.append(f"Redis: private, appendonly {document['redis_appendonly']}, one per system and scenario")
     out += [f"{result['scenario']}, {result['system']}: failed: {result['failure']}"
             for result in document["results"] if result["failure"]]

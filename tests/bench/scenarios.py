@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 
-from bench.systems import ArkRelay, FastApi, Nchan, Simulator, pss_kib, time_to_ready
+from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, pss_kib, time_to_ready
 from support.processes import DEADLINE, Deadline, eventually
 
 FIRST = 32              # tasks before anything is measured
@@ -82,8 +82,17 @@ def throughput(kind, folder, size):
             run = system.load("tasks", clients=clients, for_=ms(size.seconds), deadline=ms(size.seconds + 20))
             what = f"0 ms calls, {clients} clients"
             rows.append(Row(what, run["per_second"], "tasks/s", run, errors(run)))
+            rows += rows_of_times(what, run, "p50", "p99")
             rows.append(Row(f"{what}, CPU", cpu(run), "s/1,000 tasks", run))
+            if kind is not Simulator:
+                rows.append(Row(f"{what}, CPU of Redis", cpu(run, "redis"), "s/1,000 tasks", run))
+                rows.append(Row(f"{what}, memory of gateway and worker", memory_of(run, "gateway", "worker"), "KiB", run))
     return rows
+
+
+def memory_of(run, *names):
+    """The most that the processes with these names had at one time, Pss."""
+    return sum(process["pss_kib"]["most"] for process in run["processes"] if process["name"].partition("-")[0] in names)
 
 
 # -- (ii) what is added to calls of a second
@@ -302,11 +311,11 @@ def stripped_size(path):
 # -- which of them for whom
 
 SCENARIOS = {
-    "throughput": (throughput, (ArkRelay, FastApi, Simulator)),
-    "overhead": (overhead, (ArkRelay, FastApi, Simulator)),
-    "slow": (slow, (ArkRelay, FastApi, Simulator)),
+    "throughput": (throughput, (ArkRelay, BullMq, FastApi, Simulator)),
+    "overhead": (overhead, (ArkRelay, BullMq, FastApi, Simulator)),
+    "slow": (slow, (ArkRelay, BullMq, FastApi, Simulator)),
     "streams": (streams, (ArkRelay, FastApi, Nchan)),
     "fleet": (fleet, (ArkRelay,)),
-    "growth": (growth, (ArkRelay, FastApi)),
-    "startup": (startup, (ArkRelay, FastApi)),
+    "growth": (growth, (ArkRelay, BullMq, FastApi)),
+    "startup": (startup, (ArkRelay, BullMq, FastApi)),
 }

@@ -14,11 +14,13 @@ import subprocess
 import tempfile
 import time
 
+from bench.kernel import said_by
 from support.http_client import fetch
 from support.processes import Deadline, Program, eventually
 from support.redis_server import RedisServer, free_port
 
 PEERS = pathlib.Path(__file__).with_name("peers")
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 DESCRIPTORS = 20000
 CALLS = 10000           # that a worker has in flight at most
 CORES = os.cpu_count()
@@ -105,6 +107,11 @@ class System:
         if not done.stdout:
             raise RuntimeError(f"sse_load {scenario} {options}: status {done.returncode}, {done.stderr}")
         return json.loads(done.stdout)
+
+    @classmethod
+    def missing(cls):
+        """Why it cannot run here; None if it can."""
+        return None
 
     def warm_up(self):
         """The first tasks of a process wait for connections and imports; they are not what is measured."""
@@ -231,6 +238,66 @@ class FastApi(System):
 
     def waiting(self, redis):
         return redis("LLEN", "peer:queue")
+
+
+class BullMq(System):
+    """Fastify, BullMQ on ioredis, a BullMQ worker with undici. One process each: on two cores, which Redis, the simulator and the load
+    share, a second gateway or worker process made it slower."""
+
+    name = "BullMQ"
+    partition = "bull:"
+    settings = {"gateway": "Fastify, 1 process, QueueEvents (one XREAD) to the streams; pub/sub was as fast and costs Redis more",
+                "worker": "1 process, 1 BullMQ worker, up to 10,000 calls at once, undici's pool without a connection limit",
+                "node": "--max-semi-space-size=64", "queue": "finished jobs are kept for a day; 100,000 entries of the event stream",
+                "warm-up": "4,000 tasks, until V8 has compiled what runs"}
+    folder = ROOT / "build" / "bench" / "bullmq"
+    modules = folder / "node_modules"
+    node = ("prlimit", f"--nofile={DESCRIPTORS}", "node", "--max-semi-space-size=64")
+    oldest_node = 20
+
+    def __init__(self, bin_folder, workers=1, **rest):
+        self.workers = workers
+        super().__init__(bin_folder, **rest)
+
+    @classmethod
+    def missing(cls):
+        version = said_by("node", "--version")
+        if not version:
+            return "Node.js is not installed"
+        if int(version.lstrip("v").partition(".")[0]) < cls.oldest_node:
+            return f"it needs Node.js {cls.oldest_node} or newer, not {version}"
+        if not (cls.folder / "installed").is_file():
+            return "its npm packages are not installed (scripts/install_deps.sh bench)"
+        return None
+
+    def start(self):
+        self.start_simulator()
+        self.start_gateway()
+        for n in range(1, self.workers + 1):
+            self.start_worker(n)
+
+    def warm_up(self):
+        """4,000 tasks, many at once where calls take time: before V8 has compiled what runs, it is at half its speed."""
+        self.load("tasks", clients=1000 if self.image_ms else 64, tasks=4000, deadline="120s")
+
+    def run_node(self, name, program, *words):
+        return self.run(name, [*self.node, PEERS / "bullmq" / program, *words], {"NODE_PATH": self.modules, "NODE_ENV": "production"})
+
+    def start_gateway(self):
+        self.address = f"127.0.0.1:{free_port()}"
+        gateway = self.run_node("gateway-1", "gateway.js", self.address, self.redis.url)
+        await_ready(gateway, self.address)
+        self.note("gateway-1", gateway.pid)
+        return gateway
+
+    def start_worker(self, n=1, concurrency=CALLS):
+        worker = self.run_node(f"worker-{n}", "worker.js", self.redis.url, self.ark_url, concurrency)
+        worker.wait_for("ready")
+        self.note(f"worker-{n}", worker.pid)
+        return worker
+
+    def waiting(self, redis):
+        return redis("LLEN", "bull:faceflip:wait")
 
 
 class Nchan(System):

@@ -1,6 +1,6 @@
 /* However its bytes are cut, a request has one outcome. A request that is accepted has all its parts inside its head, leaves no doubt
  * about its body, and means the same when a proxy rewrites it. A body in chunks is decoded with it, and means the same in one chunk.
- * What follows on the connection is the next request. The raw requests of tests/data/http serve as further seeds. */
+ * What follows on the connection is the next request. The files of tests/data/http and tests/data/clients are further seeds. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

@@ -183,6 +183,27 @@ class BenchTest(ProcessTest):
         self.assertEqual([10, 10], [run["open"] for run in fleet["runs"]])
         self.assertEqual(sum(run["received"] for run in fleet["runs"]), fleet["took"]["count"])
 
+    def test_a_peer_that_cannot_run_is_skipped_and_the_run_says_why(self):
+        with tempfile.TemporaryDirectory() as folder:
+            node, path = pathlib.Path(folder, "node"), pathlib.Path(folder, "raw.json")
+            node.write_text("#!/bin/sh\necho v12.0.0\n", encoding="ascii")
+            node.chmod(0o755)
+            done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--smoke",
+                                   "--peers", "BullMQ", "--out", path, "startup"], capture_output=True, text=True, check=False,
+                                  env={**os.environ, "PATH": f"{folder}:{os.environ['PATH']}"}, timeout=4 * DEADLINE)
+            said = json.loads(path.read_text(encoding="utf-8"))
+        reason = "it needs Node.js 20 or newer, not v12.0.0"
+        self.assertEqual((0, {"BullMQ": reason}), (done.returncode, said["skipped"]), done.stderr)
+        self.assertIn(f"BullMQ: skipped: {reason}", done.stdout)
+        self.assertEqual(["arkrelay"], [result["system"] for result in said["results"]])
+
+    def test_lock_files_name_no_registry(self):
+        """A registry mirror of one machine must not become the source for every machine."""
+        locks = [path for path in (ROOT / "tests").glob("**/package-lock.json") if "node_modules" not in path.parts]
+        self.assertEqual(2, len(locks))
+        for path in locks:
+            self.assertNotIn('"resolved"', path.read_text(encoding="utf-8"), path)
+
     def test_the_script_is_sound(self):
         subprocess.run(["bash", "-n", ROOT / "scripts/bench.sh"], check=True)
 

@@ -9,6 +9,7 @@
     model         what a task may be, without Redis
     proxy         a TCP proxy that fails on purpose
     http_client   an HTTP client that hides nothing, and a reader of event streams
+    recordings    the requests that real clients send, byte for byte
     fleet         the programs of a world while they are disturbed, and what was done to whom
     faults        what is done to them: at random, from a seed
     crowd         clients that see their tasks through, whatever happens
