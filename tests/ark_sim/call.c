@@ -276,6 +276,8 @@ static int read_request(struct sim_call *call, const struct http_request *reques
         return ERR_REFUSED;
     }
     err = sim_request_read(&call->request, request->body.data ? request->body.data : "", request->body.len, error);
+    if (!err)
+        sim_scenario_next(&call->sim->scenario, &call->behaviour);
     if (call->request.prompt && sim_behaviour_read_prompt(&call->behaviour, call->request.prompt, why) && !err) {
         sim_error_about(error, "InvalidParameter", "prompt", "%s", why);
         err = ERR_REFUSED;
@@ -347,7 +349,7 @@ static struct sim_call *create(struct sim *sim, const struct http_request *reque
     if (client_id.data && client_id.len < SIM_CLIENT_ID_SIZE)
         memcpy(call->client_request_id, client_id.data, client_id.len);
     buf_init(&call->out, SIM_OUT_MAX);
-    sim_scenario_next(&sim->scenario, &call->behaviour);
+    sim_behaviour_init(&call->behaviour);
     call->timer = evtimer_new(loop_base(sim->loop), on_timer, call);
     return call;
 }

@@ -72,7 +72,7 @@ else
 end
 if outcome == 'defer' then
   local deferrals = tonumber(h[6] or 0) + 1
-  redis.call('HSET', task, 'deferrals', deferrals)
+  redis.call('HSET', task, 'deferrals', deferrals, 'deferred_for', data:match('"code":"([%l_]+)"') or '')
   if not tells_deferral(deferrals) then
     return { 'OK', last or redis.call('LLEN', key('events', id)) }
   end

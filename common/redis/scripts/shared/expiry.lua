@@ -5,6 +5,9 @@ end
 
 -- Ends it. The caller has taken the id out of pending and delayed.
 local function expire(id)
-  conclude(id, 'failed', { code = 'expired', error = '"The task waited in the queue longer than its limit."', retryable = true },
-    slots(id))
+  local words, reason = 'The task waited in the queue longer than its limit', redis.call('HGET', key('task', id), 'deferred_for')
+  if reason then
+    words = words .. '; it was deferred before for ' .. reason
+  end
+  conclude(id, 'failed', { code = 'expired', error = '"' .. words .. '."', retryable = true }, slots(id))
 end
