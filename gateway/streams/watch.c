@@ -324,10 +324,11 @@ void watch_on_lost(struct watch *watch)
     watch->suspect = true;
 }
 
-/* It has the number of the last one. Mostly it is that one: the log came first, and nothing lies between the two. */
+/* It has the number of the last one. Mostly it is that one: the log came first, and nothing lies between the two. Every task brings one
+ * such message, so it is looked at only where there is a reason; otherwise the next comparison finds another event. */
 static void hear_last(struct watch *watch, const struct task_event *event)
 {
-    if (watch->sum && sum_of(watch, event) != watch->sum)
+    if (watch->suspect && watch->sum && sum_of(watch, event) != watch->sum)
         compare(watch);
     else
         tails_heard(watch->context->tails, watch);

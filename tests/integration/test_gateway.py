@@ -397,6 +397,8 @@ class Silence(GatewayTest):
         with contextlib.ExitStack() as streams:
             job, *viewers = self.two_viewers_of_three_events(gateway, streams)
             self.lose_and_grow_back(job, 2)
+            self.redis("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:events"))
+            eventually(lambda: self.subscribers("t1") == 1, "it is subscribed again")
             self.run_script("emit", job.id, job.fence, 3, job.data(stage="image", index=0, image={"url": "x"}), "")
             for viewer in viewers:
                 self.assert_reset(viewer, "a", "x")
