@@ -58,6 +58,7 @@ struct ark_result {
     int images, failed;
     int blank;    /* of the failed slots, those without an error of ARK's: an image may have been made there */
     int promised; /* of the blank slots, those that ARK reported as a success */
+    int repeated; /* images that had come before, and were dropped */
     bool seen[ARK_SLOTS_MAX]; /* the slots that are among images or failed */
     int expected;             /* as the caller said */
     int generated;            /* usage.generated_images: what ARK charges; -1: it did not say. At most ARK_SLOTS_MAX */

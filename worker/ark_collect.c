@@ -116,7 +116,8 @@ bool ark_collect_usage(struct ark_collect *collect, const json_t *usage)
     result->usage[len < sizeof(result->usage) ? len : 0] = '\0';
     if (generated > result->generated)
         result->generated = generated;
-    result->has_tokens |= count_of(json_object_get(usage, "output_tokens")) > 0;
+    result->has_tokens |= count_of(json_object_get(usage, "output_tokens")) > 0 ||
+                          count_of(json_object_get(usage, "total_tokens")) > 0; /* what goes in is not counted */
     return true;
 }
 
@@ -270,9 +271,11 @@ void ark_collect_slot(struct ark_collect *collect, json_int_t index, enum ark_sl
     struct ark_slot slot = {.size = json_string_value(json_object_get(item, "size"))};
 
     slot.index = place(&collect->result, index, kind, is_image);
-    if (slot.index < 0 || (is_image && came_before(collect, *url ? url : b64)))
+    if (slot.index < 0)
         return;
-    if (*url) {
+    if (is_image && came_before(collect, *url ? url : b64)) {
+        collect->result.repeated++;
+    } else if (*url) {
         slot.url = url;
         give(collect, &slot);
     } else if (*b64) {

@@ -122,7 +122,7 @@ static struct gap find_gap(const struct ark_result *ark)
     if (!ark->completed)
         return (struct gap){ARK_SLOTS_MAX, problem_code(PROBLEM_OUTCOME_UNKNOWN),
                             "ARK's answer broke off before this image"};
-    return (struct gap){ark->generated - ark->images - ark->blank, ARK_NO_IMAGE,
+    return (struct gap){ark->generated - ark->images - ark->repeated - ark->blank, ARK_NO_IMAGE,
                         "ARK counts this image as generated and did not deliver it."};
 }
 

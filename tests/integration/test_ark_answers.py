@@ -96,6 +96,7 @@ class Slots(AnswersTest):
             ("a text first", [S("1", "a"), S(0, "b"), C(2), END], [(0, "a"), (1, "b")], []),
             ("a negative index first", [S(-1, "a"), S(0, "b"), S(1, "c"), C(3), END], [(0, "a"), (1, "b"), (2, "c")], []),
             ("the same picture twice", [S(0, "a"), S(0, "a"), S(1, "a"), S(1, "b"), C(2), END], [(0, "a"), (1, "b")], []),
+            ("the same picture twice, and counted twice", [S(0, "a"), S(0, "a"), C(2), END], [(0, "a")], []),
             ("more than asked for", [*(S(n, f"p{n}") for n in range(5)), C(5), END], [(n, f"p{n}") for n in range(5)], []),
             ("a failure of a slot that was delivered", [S(0, "a"), PF(0), S(1, "b"), S(2, "c"), C(3), END],
              [(0, "a"), (1, "b"), (2, "c")], []),

@@ -136,6 +136,15 @@ class Calls(ProcessTest):
                 event, data = self.run_to_end(f"answer-{n}", step)
                 self.assert_said(what, event, data, self.world.ark.calls_of(f"answer-{n}"))
 
+    def test_a_whole_answer_is_not_followed_by_a_second_call(self):
+        for n, what in enumerate(("no picture, and ARK counts 2", "no picture, and no count", "a refused picture, and ARK counts one",
+                                  "a refused request, and ARK counts a picture", "the answer is that of an asynchronous job",
+                                  "the answer is a stream with a job")):
+            with self.subTest(what):
+                event, data = self.run_to_end(f"once-{n}", ANSWERS[what], max_paid_calls=2)
+                self.assertEqual(said(event, data), rows()[what])
+                self.assertEqual(len(self.world.ark.calls_of(f"once-{n}")), 1)
+
     def test_each_other_path(self):
         for n, (what, stage) in enumerate(self.stages.items()):
             with self.subTest(what):

@@ -1,5 +1,5 @@
 -- EMIT (worker): one event of a running job.
--- ARGV id fence wseq data slot        slot: "" | "image <json>" | "failed <json>"
+-- ARGV id fence wseq data slot        slot: "" | 'image {"index":0,...}' | 'failed {"index":0,...}'
 -- -> OK n | CANCEL n | SAME | LOST
 -- needs: base log
 local id, fence, wseq, data, slot = unpack(ARGV)
