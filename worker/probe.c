@@ -124,6 +124,7 @@ static int start_fetch(struct probe_call *call)
     struct fetch_request request = {
         .url = setup->url,
         .headers = headers,
+        .first_byte_ms = TOTAL_MS,
         .total_ms = TOTAL_MS,
         .answer_max = ANSWER_MAX,
         .events = {.on_head = probe_on_head, .on_data = probe_on_data, .on_done = probe_on_done, .arg = call},
