@@ -37,7 +37,7 @@ endfunction()
 
 # embed_files(<out.c> <symbol> <file>...): the files as they are, each with its name, its media type and a hash of its content.
 #
-# The generated file defines `const struct embedded_file <symbol>[]` and `const size_t <symbol>_count` (gateway/embedded_file.h). A
+# The generated file defines `const struct embedded_file <symbol>[]` and `const size_t <symbol>_count` (gateway/response/embedded_file.h). A
 # file below the calling folder is named by its path from there, any other one by its name alone.
 function(embed_files out symbol)
   set(type_html "text/html; charset=utf-8")
@@ -45,7 +45,7 @@ function(embed_files out symbol)
   set(type_js "text/javascript; charset=utf-8")
   set(type_json "application/json")
   set(type_svg "image/svg+xml")
-  set(code "/* Generated at build time. */\n#include \"gateway/embedded_file.h\"\n\n")
+  set(code "/* Generated at build time. */\n#include \"gateway/response/embedded_file.h\"\n\n")
   string(APPEND code "const struct embedded_file ${symbol}[] = {\n")
   list(LENGTH ARGN count)
   foreach(file IN LISTS ARGN)

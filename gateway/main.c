@@ -15,11 +15,11 @@
 #include "common/log.h"
 #include "common/redis/address.h"
 #include "common/sha256.h"
-#include "gateway/cors.h"
-#include "gateway/gateway_options.h"
-#include "gateway/keys/client.h"
-#include "gateway/keys/key_command.h"
-#include "gateway/keys/keyring.h"
+#include "gateway/access/client.h"
+#include "gateway/access/cors.h"
+#include "gateway/access/key_command.h"
+#include "gateway/access/keyring.h"
+#include "gateway/options.h"
 #include "gateway/process.h"
 
 enum { REDIS_TEXT_SIZE = 256, WHY_MAX = 1024, OTHER_FILES = 64 };

@@ -13,10 +13,10 @@
 #include "common/loop.h"
 #include "common/notify.h"
 #include "common/presence.h"
+#include "gateway/access/keyring.h"
 #include "gateway/gateway.h"
-#include "gateway/gateway_metrics.h"
-#include "gateway/gateway_options.h"
-#include "gateway/keys/keyring.h"
+#include "gateway/metrics/gateway_metrics.h"
+#include "gateway/options.h"
 
 enum { QUOTED_SIZE = 512, WHY_MAX = 1024 };
 

@@ -7,7 +7,7 @@
 #include "common/log.h"
 #include "common/sse.h"
 #include "common/task.h"
-#include "gateway/streams/history.h"
+#include "gateway/tasks/event_log.h"
 
 enum {
     RETRY_MIN_MS = 2000,

@@ -10,8 +10,8 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
+#include "gateway/streams/missed_events.h"
 #include "gateway/streams/stream.h"
-#include "gateway/streams/tails.h"
 #include "gateway/streams/watch.h"
 
 enum { UNUSED_MS = 250, UNUSED_MAX = 100 }; /* at most so long, and so many, until they are unsubscribed */

@@ -1,7 +1,7 @@
 #include "gateway/streams/latency.h"
 
 #include "common/clock.h"
-#include "gateway/gateway_metrics.h"
+#include "gateway/metrics/gateway_metrics.h"
 
 static void on_offered(void *arg)
 {

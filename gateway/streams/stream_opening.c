@@ -6,16 +6,16 @@
 #include "common/random.h"
 #include "common/redis/client.h"
 #include "common/task.h"
-#include "gateway/answer.h"
-#include "gateway/gateway_metrics.h"
-#include "gateway/keys/allowance.h"
-#include "gateway/keys/client.h"
+#include "gateway/access/client.h"
+#include "gateway/access/rate_limit_headers.h"
+#include "gateway/metrics/gateway_metrics.h"
+#include "gateway/response/respond.h"
 #include "gateway/streams/frames.h"
-#include "gateway/streams/history.h"
 #include "gateway/streams/hub.h"
 #include "gateway/streams/stream_body.h"
 #include "gateway/streams/watch.h"
-#include "gateway/submit.h"
+#include "gateway/tasks/event_log.h"
+#include "gateway/tasks/submit.h"
 
 enum { REPLAY_MAX = 256 * 1024 * 1024 }; /* bytes of one log as frames; pictures may be in it */
 

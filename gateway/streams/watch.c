@@ -10,10 +10,10 @@
 #include "common/log.h"
 #include "common/task_event.h"
 #include "gateway/streams/frames.h"
-#include "gateway/streams/history.h"
 #include "gateway/streams/latency.h"
+#include "gateway/streams/missed_events.h"
 #include "gateway/streams/stream.h"
-#include "gateway/streams/tails.h"
+#include "gateway/tasks/event_log.h"
 
 enum { FRAME_MAX = 96 * 1024 * 1024 /* pictures may be in it */, HINT_MAX = 1024 };
 

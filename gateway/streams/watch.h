@@ -24,7 +24,7 @@
 #include "common/loop.h"
 #include "common/task.h"
 #include "common/timeouts.h"
-#include "gateway/streams/hints.h"
+#include "gateway/streams/queue_positions.h"
 
 struct hints;
 struct history;

@@ -7,7 +7,7 @@
 
 #include "common/task.h"
 #include "common/task_event.h"
-#include "gateway/cors.h"
+#include "gateway/access/cors.h"
 #include "gateway/request/media.h"
 #include "gateway/request/trace.h"
 

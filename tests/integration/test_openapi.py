@@ -138,7 +138,7 @@ class Document(unittest.TestCase):
         self.assertEqual(used, {code for code, status in statuses.items() if status})
 
     def test_the_addresses_are_those_of_the_gateway(self):
-        table = (ROOT / "gateway/api/routes.c").read_text()
+        table = (ROOT / "gateway/routes.c").read_text()
         routes = set()
         for method, base, path in re.findall(r'\{HTTP_(\w+),\s*(API_BASE )?"([^"]+)"', table):
             routes.add((method, (BASE if base else "") + path))

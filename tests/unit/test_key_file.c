@@ -12,10 +12,10 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "gateway/keys/key_command.h"
-#include "gateway/keys/key_file.h"
-#include "gateway/keys/key_line.h"
-#include "gateway/keys/key_token.h"
+#include "gateway/access/key_command.h"
+#include "gateway/access/key_file.h"
+#include "gateway/access/key_line.h"
+#include "gateway/access/key_token.h"
 
 #define ID     "0123456789ab"
 #define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"

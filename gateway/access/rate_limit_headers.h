@@ -1,0 +1,23 @@
+/* allowance - what an answer tells a client of its limits
+ *
+ *     RateLimit-Policy: "requests";q=600;w=60, "images";q=200;w=86400
+ *     RateLimit: "requests";r=599;t=1
+ *
+ * The fields of draft-ietf-httpapi-ratelimit-headers. Only limits that the client has are in them. `t` is in how many seconds the client
+ * has all of them again, or, where none is left, at least one.
+ *
+ * Units: ms.
+ */
+#ifndef ARKRELAY_GATEWAY_ACCESS_RATE_LIMIT_HEADERS_H
+#define ARKRELAY_GATEWAY_ACCESS_RATE_LIMIT_HEADERS_H
+
+#include <stdint.h>
+
+struct client;
+struct http_exchange;
+
+void allowance_add_policy(struct http_exchange *exchange, const struct client *client);
+void allowance_add_requests(struct http_exchange *exchange, int64_t left, int64_t reset_ms);
+void allowance_add_images(struct http_exchange *exchange, int64_t left, int64_t reset_ms);
+
+#endif

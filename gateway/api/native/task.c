@@ -1,0 +1,204 @@
+/* GET /tasks/{id}: what is known of a task, for clients that do not stream */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "gateway/api/native/task_path.h"
+#include "gateway/api/timestamp.h"
+#include "gateway/gateway.h"
+#include "gateway/response/redis_query.h"
+#include "gateway/response/respond.h"
+#include "gateway/routes.h"
+
+enum {
+    ANSWER_MAX = 96 * 1024 * 1024, /* pictures may be in it */
+    AT_POSITION = 1,               /* elements of STATUS's answer */
+    AT_IMAGES,
+    AT_FAILED,
+    AT_RESULT,
+    AT_FIELDS, /* name, value, name, value ... */
+};
+
+/* Where the value of a field of the task's hash stands in the answer; 0 when it has none. */
+static size_t find(const redisReply *reply, const char *name)
+{
+    return script_field(reply, AT_FIELDS, name);
+}
+
+/* -1 when there is none. */
+static int64_t number(const redisReply *reply, const char *name)
+{
+    size_t at = find(reply, name);
+    int64_t value;
+
+    return at && !script_int(reply, at, &value) ? value : -1;
+}
+
+static void add_number(struct buf *out, const char *name, int64_t value)
+{
+    if (value >= 0)
+        buf_addf(out, ",\"%s\":%" PRId64, name, value);
+}
+
+static void add_number_or_null(struct buf *out, int64_t value)
+{
+    if (value >= 0)
+        buf_add_int(out, value);
+    else
+        buf_add_text(out, "null");
+}
+
+static void add_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
+{
+    size_t len;
+    const char *json = script_text(reply, at, &len);
+
+    if (!json || !len)
+        return;
+    buf_addf(out, ",\"%s\":", name);
+    buf_add(out, json, len);
+}
+
+static int64_t difference(int64_t from_ms, int64_t to_ms)
+{
+    return from_ms < 0 || to_ms < 0 ? -1 : to_ms - from_ms;
+}
+
+/* All by the clock of Redis. `epoch` is created_at as events know it: the first half of their ids. */
+static void add_timing(struct buf *out, const redisReply *reply)
+{
+    int64_t created = number(reply, "epoch"), claimed = number(reply, "claimed_at"), ended = number(reply, "ended_at");
+
+    timestamp_add(out, "created_at", created);
+    timestamp_add(out, "started_at", claimed);
+    timestamp_add(out, "ended_at", ended);
+    add_number(out, "epoch", created);
+    buf_add_text(out, ",\"timing\":{\"queued_ms\":");
+    add_number_or_null(out, difference(created, claimed));
+    buf_add_text(out, ",\"total_ms\":");
+    add_number_or_null(out, difference(created, ended));
+    buf_add_char(out, '}');
+}
+
+/* A final task's images are in its result. */
+static void add_outcome(struct buf *out, const redisReply *reply, enum task_state state)
+{
+    if (!task_state_is_final(state)) {
+        add_json(out, "generated_images", reply, AT_IMAGES);
+        add_json(out, "failed_images", reply, AT_FAILED);
+    } else {
+        add_json(out, state == TASK_DONE ? "result" : "error", reply, AT_RESULT);
+    }
+}
+
+/* A final event's data ends with what was charged. While the task lives, only an image proves anything. */
+static const char *charged(const redisReply *reply, enum task_state state)
+{
+    static const struct {
+        const char *answer, *end;
+    } rows[] = {
+        {"yes",     "\"charged\":\"yes\"}"    },
+        {"unknown", "\"charged\":\"unknown\"}"},
+        {"no",      "\"charged\":\"no\"}"     },
+    };
+    bool is_final = task_state_is_final(state);
+    size_t len, end_len;
+    const char *text = script_text(reply, is_final ? AT_RESULT : AT_IMAGES, &len);
+
+    if (!text)
+        return NULL;
+    if (!is_final)
+        return len > strlen("[]") ? "yes" : NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        end_len = strlen(rows[i].end);
+        if (len > end_len && memcmp(text + len - end_len, rows[i].end, end_len) == 0)
+            return rows[i].answer;
+    }
+    return NULL;
+}
+
+/* The call that is open now: its id is the X-Client-Request-Id that ARK got. */
+static void add_call(struct buf *out, const redisReply *reply)
+{
+    size_t at = find(reply, "call"), len;
+    const char *id = at ? script_text(reply, at, &len) : NULL;
+
+    if (!id)
+        return;
+    buf_add_text(out, ",\"call\":{\"id\":");
+    buf_add_json(out, id, len);
+    timestamp_add(out, "since", number(reply, "called_at"));
+    buf_add_char(out, '}');
+}
+
+static void add_ledger(struct buf *out, const redisReply *reply, enum task_state state)
+{
+    const char *charge = charged(reply, state);
+
+    add_number(out, "paid_calls", number(reply, "paid_calls"));
+    add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
+    add_number(out, "unknown_calls", find(reply, "unknown_calls") ? number(reply, "unknown_calls") : 0);
+    add_number(out, "earlier_paid_calls", number(reply, "earlier_paid_calls"));
+    add_number(out, "earlier_unknown_calls", number(reply, "earlier_unknown_calls"));
+    add_call(out, reply);
+    if (charge)
+        buf_addf(out, ",\"charged\":\"%s\"", charge);
+}
+
+static void write_task(struct buf *out, const char *task_id, enum task_state state, const redisReply *reply)
+{
+    int64_t position;
+
+    buf_addf(out, "{\"task_id\":\"%s\",\"status\":\"%s\"", task_id, task_state_name(state));
+    if (!script_int(reply, AT_POSITION, &position) && position > 0)
+        add_number(out, "position", position);
+    add_number(out, "attempts", number(reply, "attempt"));
+    add_number(out, "max_attempts", number(reply, "max_attempts"));
+    add_ledger(out, reply, state);
+    add_timing(out, reply);
+    add_outcome(out, reply, state);
+    buf_add_char(out, ',');
+    task_path_add_links(out, task_id);
+    buf_add_char(out, '}');
+}
+
+static bool read_state(const redisReply *reply, enum task_state *out)
+{
+    size_t at = find(reply, "state"), len = 0;
+    const char *name = at ? script_text(reply, at, &len) : NULL;
+
+    return name && task_state_parse(name, len, out);
+}
+
+static void on_answer(struct http_exchange *exchange, const redisReply *reply)
+{
+    struct http_text segment = http_exchange_segment(exchange);
+    char task_id[TASK_ID_MAX + 1] = "";
+    enum task_state state;
+    struct buf body;
+
+    if (strcmp(script_answer(reply), "TASK") != 0) {
+        answer_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        return;
+    }
+    if (!read_state(reply, &state)) {
+        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, "The stored task cannot be read.");
+        return;
+    }
+    (void)strncat(task_id, segment.data, segment.len);
+    buf_init(&body, ANSWER_MAX);
+    write_task(&body, task_id, state, reply);
+    answer_json(exchange, 200, &body);
+    buf_deinit(&body);
+}
+
+void api_task(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (task_path_read(exchange, full_id))
+        store_ask(gateway->commands, exchange,
+                  &(struct store_question){.script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer});
+}

@@ -1,0 +1,16 @@
+/* api/admin_processes - what gateways and workers tell of themselves, as PROCESSES answers it */
+#ifndef ARKRELAY_GATEWAY_API_PROCESS_REPORT_H
+#define ARKRELAY_GATEWAY_API_PROCESS_REPORT_H
+
+#include <stddef.h>
+
+#include "common/redis/client.h"
+
+struct buf;
+
+#define PROCESSES_PREFIX "arkrelay:{processes}:"
+
+void processes_write(struct buf *out, const redisReply *reply);    /* a JSON array */
+size_t processes_count(const redisReply *reply, const char *role); /* those of a role: "worker" */
+
+#endif

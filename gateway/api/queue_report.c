@@ -1,0 +1,65 @@
+/* GET /queue: the queue at a glance */
+#include "gateway/api/queue_report.h"
+
+#include <inttypes.h>
+
+#include "common/buf.h"
+#include "common/keys.h"
+#include "common/redis/script.h"
+#include "gateway/api/process_report.h"
+#include "gateway/gateway.h"
+#include "gateway/response/redis_multi_query.h"
+#include "gateway/routes.h"
+
+static const char *const names[QUEUE_NUMBER_COUNT] = {"depth", "delayed", "running", "dead"};
+
+static int64_t number(const redisReply *reply, size_t at)
+{
+    int64_t value;
+
+    return script_int(reply, at, &value) ? 0 : value;
+}
+
+void queue_write(struct buf *out, const redisReply *reply)
+{
+    int64_t oldest = number(reply, QUEUE_OLDEST), age_ms = number(reply, QUEUE_NOW) - oldest;
+    const char *name;
+
+    buf_addf(out, "\"paused\":%s", number(reply, QUEUE_PAUSED) ? "true" : "false");
+    for (size_t i = 0; i < QUEUE_NUMBER_COUNT; i++)
+        buf_addf(out, ",\"%s\":%" PRId64, names[i], number(reply, QUEUE_NUMBERS + i));
+    buf_add_text(out, ",\"oldest_age_ms\":");
+    if (oldest)
+        buf_add_int(out, age_ms > 0 ? age_ms : 0);
+    else
+        buf_add_text(out, "null");
+    buf_addf(out, ",\"rates\":{\"ended_per_minute\":%" PRId64 "},\"counters\":{", number(reply, QUEUE_ENDED));
+    for (size_t i = QUEUE_COUNTERS; (name = script_text(reply, i, NULL)); i += 2)
+        buf_addf(out, "%s\"%s\":%" PRId64, i == QUEUE_COUNTERS ? "" : ",", name, number(reply, i + 1));
+    buf_add_char(out, '}');
+}
+
+static void write_numbers(struct buf *out, const redisReply *reply, int64_t took_us)
+{
+    (void)took_us;
+    queue_write(out, reply);
+}
+
+static void write_workers(struct buf *out, const redisReply *reply, int64_t took_us)
+{
+    (void)took_us;
+    buf_addf(out, "\"workers\":%zu", processes_count(reply, "worker"));
+}
+
+void api_queue(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = arg;
+    char prefix[KEYS_PREFIX_SIZE];
+    const struct gather_question questions[] = {
+        {.script = SCRIPT_QUEUE,      .prefix = prefix,       .write = write_numbers},
+        { .script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .write = write_workers,       .optional = true},
+    };
+
+    keys_prefix(prefix, 0);
+    gather_ask(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]), &(struct buf){0});
+}

@@ -1,0 +1,60 @@
+/* GET /, /dashboard and what they load: the pages that are part of the program */
+#include <string.h>
+
+#include "gateway/response/embedded_file.h"
+#include "gateway/response/respond.h"
+#include "gateway/routes.h"
+
+extern const struct embedded_file page_files[];
+extern const size_t page_files_count;
+
+static const struct {
+    const char *path, *name;
+} pages[] = {
+    {"/",          "pages/playground.html"},
+    {"/dashboard", "pages/dashboard.html" },
+};
+
+/* Only what the gateway serves itself runs in a page, and a page talks to nobody else. Pictures may come from anywhere: ARK's and
+ * users' links lead to hosts that nobody can list. */
+static const struct {
+    const char *name, *value;
+} guards[] = {
+    {"Content-Security-Policy",    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+                                "img-src 'self' https: http: data: blob:; form-action 'none'; base-uri 'none'; "
+                                "frame-ancestors 'none'"},
+    {"Referrer-Policy",            "no-referrer"                                       },
+    {"Permissions-Policy",         "camera=(), geolocation=(), microphone=()"          },
+    {"Cross-Origin-Opener-Policy", "same-origin"                                       },
+};
+
+static const struct embedded_file *named(const char *name, size_t len)
+{
+    for (size_t i = 0; i < page_files_count; i++)
+        if (strlen(page_files[i].name) == len && memcmp(page_files[i].name, name, len) == 0)
+            return &page_files[i];
+    return NULL;
+}
+
+/* A page has an address of its own; everything else is addressed by the name that it has in the source tree. */
+static const struct embedded_file *find(struct http_text path)
+{
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+        if (http_text_is(path, pages[i].path))
+            return named(pages[i].name, strlen(pages[i].name));
+    return named(path.data + 1, path.len - 1);
+}
+
+void api_page(struct http_exchange *exchange, void *arg)
+{
+    const struct embedded_file *file = find(http_exchange_request(exchange)->path);
+
+    (void)arg;
+    if (!file) {
+        answer_problem(exchange, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++)
+        http_add_header(exchange, guards[i].name, guards[i].value);
+    embedded_file_answer(exchange, file);
+}

@@ -1,0 +1,267 @@
+#include "gateway/metrics/gateway_metrics.h"
+
+#include <assert.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/redis/script.h"
+#include "gateway/api/queue_report.h"
+#include "gateway/routes.h"
+
+enum {
+    ROUTES_MAX = 64,
+    THREADS_MAX = 64, /* as the option has it */
+    LATENCY_BOUNDS = 12,
+    MILLI = 1000, /* a millisecond in millionths */
+    MICRO = 1000000,
+    DECIMAL_MAX = 1000000000, /* what Redis may hold beyond it means nothing */
+};
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+#define OTHER        "other" /* what is in no closed set */
+
+/* -- the labels' values */
+
+/* What an answer can be; in the order of `code_numbers`, whose last one stands for all others. */
+static const char *const codes[] = {"200", "201", "202", "204", "206", "301", "302", "303", "304", "307",
+                                    "308", "400", "401", "402", "403", "404", "405", "406", "408", "409",
+                                    "410", "411", "413", "414", "415", "416", "417", "422", "429", "431",
+                                    "500", "501", "502", "503", "504", "505", OTHER};
+static const int code_numbers[COUNT(codes)] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401,
+                                               402, 403, 404, 405, 406, 408, 409, 410, 411, 413, 414, 415, 416,
+                                               417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 0};
+
+static const char *const said[SAID_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
+static const char *const depths[QUEUE_NUMBER_COUNT] = {"queued", "delayed", "running", "dead"};
+
+/* The counters of `meta` that tell of tasks; QUEUE has them all. */
+static const char *const statuses[] = {"submitted",   "same",    "conflict", "full",      "client_full",
+                                       "images_full", "done",    "failed",   "cancelled", "erased",
+                                       "retried",     "renewed", "reaped",   "ghost",     "orphan"};
+
+static const int64_t latency_bounds[LATENCY_BOUNDS] = {
+    50, 100, 250, 500, 1 * MILLI, 2500, 5 * MILLI, 10 * MILLI, 25 * MILLI, 50 * MILLI, 100 * MILLI, 1000 * MILLI};
+
+/* clang-format off */
+static const struct metric rows[METRIC_GATEWAY_COUNT] = {
+    SHARED_METRIC_ROWS,
+    [METRIC_HTTP_REQUESTS] = {.name = "arkrelay_http_requests", .type = METRIC_COUNTER, .sparse = true,
+        .labels = {{"route", NULL, 0}, {"code", codes, COUNT(codes)}},
+        .help = "Answers, by the route's pattern (other: no route) and the HTTP status."},
+    [METRIC_HTTP_CONNECTIONS] = {.name = "arkrelay_http_connections", .type = METRIC_GAUGE,
+        .help = "Open connections of clients."},
+    [METRIC_SSE_STREAMS] = {.name = "arkrelay_sse_streams", .type = METRIC_GAUGE,
+        .help = "Open event streams that wait for events."},
+    [METRIC_SSE_EVENTS] = {.name = "arkrelay_sse_events", .type = METRIC_COUNTER, .labels = {{"event", said, SAID_COUNT}},
+        .help = "Events written to streams, live or from the log; hint and reset are no part of a task's log."},
+    [METRIC_SSE_LATENCY] = {.name = "arkrelay_sse_event_latency_seconds", .type = METRIC_HISTOGRAM,
+        .bounds = latency_bounds, .bound_count = LATENCY_BOUNDS,
+        .help = "From taking an announced event from Redis's connection to offering its frame to the kernel for every stream "
+                "that watches, once per stream; events that are read from the log are not in it."},
+    [METRIC_QUEUE_DEPTH] = {.name = "arkrelay_queue_depth", .type = METRIC_GAUGE, .sparse = true,
+        .labels = {{"state", depths, COUNT(depths)}},
+        .help = "Tasks by state, in Redis and so the same at every gateway; dead: failed and not expired."},
+    [METRIC_QUEUE_OLDEST] = {.name = "arkrelay_queue_oldest_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .help = "Age of the oldest task that has not ended; 0 where there is none."},
+    [METRIC_QUEUE_PAUSED] = {.name = "arkrelay_queue_paused", .type = METRIC_GAUGE, .sparse = true,
+        .help = "1 while operators have paused the queue, else 0."},
+    [METRIC_TASKS] = {.name = "arkrelay_tasks", .type = METRIC_COUNTER, .sparse = true,
+        .labels = {{"status", statuses, COUNT(statuses)}},
+        .help = "What became of tasks and of requests for them, counted in Redis and so the same at every gateway."},
+    [METRIC_PAID_CALLS] = {.name = "arkrelay_paid_calls", .type = METRIC_COUNTER, .sparse = true,
+        .help = "ARK calls that were or may have been charged, counted in Redis when they are closed."},
+    [METRIC_GOVERNOR_TOKENS] = {.name = "arkrelay_governor_tokens", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .help = "Images that the account could still ask for when a worker looked last; absent without a limit."},
+    [METRIC_GOVERNOR_PAUSED] = {.name = "arkrelay_governor_paused_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .help = "For how long ARK has asked the account to pause from now; 0: it has not."},
+    [METRIC_GOVERNOR_LIMIT] = {.name = "arkrelay_governor_limit", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .help = "Calls in flight that the account is held to after a refusal; absent while it is not."},
+    [METRIC_GOVERNOR_CALLS] = {.name = "arkrelay_governor_calls", .type = METRIC_GAUGE, .sparse = true,
+        .help = "Calls in flight, of all workers, when one looked last."},
+};
+/* clang-format on */
+
+struct gateway_metrics {
+    struct metric rows[METRIC_GATEWAY_COUNT];
+    struct metric_table table;
+    const char *routes[ROUTES_MAX + 1]; /* the patterns, each once, and OTHER */
+    size_t route_count;
+    unsigned route_of[ROUTES_MAX]; /* row of api_routes -> its place in `routes` */
+    struct metrics **threads;
+    size_t count;
+};
+
+/* -- birth and death */
+
+static unsigned place_of_route(struct gateway_metrics *gateway_metrics, const char *path)
+{
+    unsigned i = 0;
+
+    while (i < gateway_metrics->route_count && strcmp(gateway_metrics->routes[i], path) != 0)
+        i++;
+    if (i == gateway_metrics->route_count)
+        gateway_metrics->routes[gateway_metrics->route_count++] = path;
+    return i;
+}
+
+static void set_table(struct gateway_metrics *gateway_metrics)
+{
+    struct metric_label *route = &gateway_metrics->rows[METRIC_HTTP_REQUESTS].labels[0];
+
+    for (size_t i = 0; i < api_route_count && i < ROUTES_MAX; i++)
+        gateway_metrics->route_of[i] = place_of_route(gateway_metrics, api_routes[i].path);
+    (void)place_of_route(gateway_metrics, OTHER);
+    memcpy(gateway_metrics->rows, rows, sizeof(rows));
+    route->values = gateway_metrics->routes;
+    route->count = gateway_metrics->route_count;
+    gateway_metrics->table = (struct metric_table){gateway_metrics->rows, METRIC_GATEWAY_COUNT};
+}
+
+struct gateway_metrics *gateway_metrics_create(size_t threads)
+{
+    struct gateway_metrics *gateway_metrics = calloc(1, sizeof(*gateway_metrics));
+
+    if (!gateway_metrics)
+        return NULL;
+    set_table(gateway_metrics);
+    gateway_metrics->threads = calloc(threads, sizeof(struct metrics *));
+    if (!gateway_metrics->threads)
+        return gateway_metrics_destroy(gateway_metrics);
+    for (; gateway_metrics->count < threads; gateway_metrics->count++) {
+        struct metrics *metrics = metrics_create(&gateway_metrics->table);
+
+        if (!metrics)
+            return gateway_metrics_destroy(gateway_metrics);
+        gateway_metrics->threads[gateway_metrics->count] = metrics;
+    }
+    return gateway_metrics;
+}
+
+struct gateway_metrics *gateway_metrics_destroy(struct gateway_metrics *gateway_metrics)
+{
+    if (!gateway_metrics)
+        return NULL;
+    for (size_t i = 0; i < gateway_metrics->count; i++)
+        metrics_destroy(gateway_metrics->threads[i]); /* NOLINT(clang-analyzer-core.NullDereference): count is 0 then */
+    free(gateway_metrics->threads);
+    free(gateway_metrics);
+    return NULL;
+}
+
+struct metrics *gateway_metrics_of(struct gateway_metrics *gateway_metrics, size_t thread)
+{
+    return gateway_metrics->threads[thread];
+}
+
+size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics)
+{
+    return gateway_metrics->count;
+}
+
+/* -- counting */
+
+static unsigned place_of_code(int status)
+{
+    unsigned i = 0;
+
+    while (code_numbers[i] && code_numbers[i] != status)
+        i++;
+    return i;
+}
+
+void gateway_metrics_answered(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
+                              const struct http_route *route, int status)
+{
+    size_t row = route ? (size_t)(route - api_routes) : ROUTES_MAX;
+    unsigned other = (unsigned)gateway_metrics->route_count - 1;
+
+    metrics_add(
+        metrics,
+        SAMPLE(METRIC_HTTP_REQUESTS, row < ROUTES_MAX ? gateway_metrics->route_of[row] : other, place_of_code(status)),
+        1);
+}
+
+int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struct sample sample)
+{
+    return metrics_sum((const struct metrics *const *)gateway_metrics->threads, gateway_metrics->count, sample);
+}
+
+/* -- an answer */
+
+struct metrics *gateway_metrics_ask(const struct gateway_metrics *gateway_metrics)
+{
+    struct metrics *asked = metrics_create(&gateway_metrics->table);
+
+    if (!asked)
+        return NULL;
+    shared_metrics_fill(asked);
+    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), 0);
+    return asked;
+}
+
+static void take_counter(struct metrics *asked, const char *name, int64_t value)
+{
+    for (unsigned i = 0; i < COUNT(statuses); i++)
+        if (strcmp(statuses[i], name) == 0)
+            metrics_set(asked, SAMPLE(METRIC_TASKS, i), value);
+    if (strcmp(name, "paid_calls") == 0)
+        metrics_set(asked, SAMPLE(METRIC_PAID_CALLS), value);
+}
+
+int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *reply)
+{
+    int64_t now_ms, oldest_ms, value;
+    const char *name;
+
+    if (script_int(reply, QUEUE_NOW, &now_ms))
+        return 0;
+    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), 1);
+    if (!script_int(reply, QUEUE_PAUSED, &value))
+        metrics_set(asked, SAMPLE(METRIC_QUEUE_PAUSED), value);
+    for (unsigned i = 0; i < COUNT(depths); i++)
+        if (!script_int(reply, QUEUE_NUMBERS + i, &value))
+            metrics_set(asked, SAMPLE(METRIC_QUEUE_DEPTH, i), value);
+    if (!script_int(reply, QUEUE_OLDEST, &oldest_ms))
+        metrics_set(asked, SAMPLE(METRIC_QUEUE_OLDEST),
+                    oldest_ms && oldest_ms < now_ms ? (now_ms - oldest_ms) * MILLI : 0);
+    for (size_t i = QUEUE_COUNTERS; (name = script_text(reply, i, NULL)); i += 2)
+        if (!script_int(reply, i + 1, &value))
+            take_counter(asked, name, value);
+    return now_ms;
+}
+
+static void take_decimal(struct metrics *asked, unsigned row, const char *text)
+{
+    double value = text ? strtod(text, NULL) : NAN;
+
+    if (isfinite(value) && fabs(value) < DECIMAL_MAX)
+        metrics_set(asked, SAMPLE(row), (int64_t)(value * (double)MICRO));
+}
+
+void gateway_metrics_take_governor(struct metrics *asked, const redisReply *reply, int64_t now_ms)
+{
+    int64_t paused_until_ms, calls;
+
+    if (reply->type != REDIS_REPLY_ARRAY) /* this Redis user may not read it */
+        return;
+    if (script_int(reply, 1, &paused_until_ms) || paused_until_ms < now_ms)
+        paused_until_ms = now_ms;
+    if (script_int(reply, 3, &calls))
+        calls = 0; /* no worker has looked yet */
+    take_decimal(asked, METRIC_GOVERNOR_TOKENS, script_text(reply, 0, NULL));
+    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_PAUSED), (paused_until_ms - now_ms) * MILLI);
+    take_decimal(asked, METRIC_GOVERNOR_LIMIT, script_text(reply, 2, NULL));
+    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_CALLS), calls);
+}
+
+void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics, const struct metrics *asked)
+{
+    const struct metrics *all[THREADS_MAX + 1];
+    size_t count = gateway_metrics->count;
+
+    assert(count <= THREADS_MAX);
+    memcpy(all, gateway_metrics->threads, count * sizeof(all[0])); /* NOLINT(bugprone-sizeof-expression): pointers */
+    all[count++] = asked;
+    metrics_write(out, all, count);
+}

@@ -1,0 +1,69 @@
+/* gateway_metrics - what a gateway counts; the rows are in gateway_metrics.c, and docs/metrics.md has them all
+ *
+ * One per process, with values for each thread. Rows that tell of the queue and of the account are asked of Redis for every answer.
+ *
+ * Threads: created and destroyed on the main thread; a thread counts in its own values, and any may write an answer.
+ */
+#ifndef ARKRELAY_GATEWAY_METRICS_GATEWAY_METRICS_H
+#define ARKRELAY_GATEWAY_METRICS_GATEWAY_METRICS_H
+
+#include <hiredis/hiredis.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/shared_metrics.h"
+#include "common/task_event.h"
+
+struct buf;
+struct gateway_metrics;
+struct http_route;
+
+enum gateway_metric {
+    METRIC_HTTP_REQUESTS = METRIC_SHARED_COUNT,
+    METRIC_HTTP_CONNECTIONS,
+    METRIC_SSE_STREAMS,
+    METRIC_SSE_EVENTS,
+    METRIC_SSE_LATENCY,
+    METRIC_QUEUE_DEPTH,
+    METRIC_QUEUE_OLDEST,
+    METRIC_QUEUE_PAUSED,
+    METRIC_TASKS,
+    METRIC_PAID_CALLS,
+    METRIC_GOVERNOR_TOKENS,
+    METRIC_GOVERNOR_PAUSED,
+    METRIC_GOVERNOR_LIMIT,
+    METRIC_GOVERNOR_CALLS,
+    METRIC_GATEWAY_COUNT,
+};
+
+/* METRIC_SSE_EVENTS: an event's type, or what is no event of the log. */
+enum sse_said { SAID_HINT = EVENT_TYPE_COUNT, SAID_RESET, SAID_COUNT };
+
+struct gateway_metrics *gateway_metrics_create(size_t threads); /* NULL when out of memory */
+struct gateway_metrics *
+gateway_metrics_destroy(struct gateway_metrics *gateway_metrics); /* accepts NULL; returns NULL */
+
+struct metrics *gateway_metrics_of(struct gateway_metrics *gateway_metrics, size_t thread);
+size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics);
+
+/* An answer to a request: route is a row of api_routes, or NULL. */
+void gateway_metrics_answered(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
+                              const struct http_route *route, int status);
+
+/* Of all threads. */
+int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struct sample sample);
+
+/* -- one answer to /metrics */
+
+/* The values that are asked for: NULL when out of memory; metrics_destroy frees them. */
+struct metrics *gateway_metrics_ask(const struct gateway_metrics *gateway_metrics);
+
+/* What Redis said: to QUEUE, whose time it returns (0: it said nothing of use); and of the governor's GOVERNOR_FIELDS. */
+#define GOVERNOR_KEY    "arkrelay:{account}:governor"
+#define GOVERNOR_FIELDS "tokens", "paused_until", "limit", "calls"
+int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *reply);
+void gateway_metrics_take_governor(struct metrics *asked, const redisReply *reply, int64_t now_ms);
+
+void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics, const struct metrics *asked);
+
+#endif

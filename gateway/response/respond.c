@@ -1,0 +1,71 @@
+#include "gateway/response/respond.h"
+
+#include <inttypes.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "common/buf.h"
+#include "common/http/server.h"
+
+enum { SECOND_MS = 1000, NUMBER_SIZE = 24 };
+
+static const char *retry_after(enum problem problem)
+{
+    static const struct {
+        enum problem problem;
+        const char *seconds;
+    } rows[] = {
+        {PROBLEM_STORE_UNAVAILABLE, "2" },
+        {PROBLEM_DRAINING,          "1" },
+        {PROBLEM_QUEUE_FULL,        "10"},
+        {PROBLEM_CLIENT_QUEUE_FULL, "10"},
+        {PROBLEM_QUEUE_PAUSED,      "30"},
+        {PROBLEM_TOO_MANY_STREAMS,  "5" },
+    };
+
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        if (rows[i].problem == problem)
+            return rows[i].seconds;
+    return NULL;
+}
+
+static void answer_report(struct http_exchange *exchange, const struct problem_report *report)
+{
+    const char *seconds = retry_after(report->problem);
+
+    http_add_header(exchange, "Cache-Control", "no-store");
+    if (seconds)
+        http_add_header(exchange, "Retry-After", seconds);
+    http_respond_problem(exchange, report);
+}
+
+void answer_problem(struct http_exchange *exchange, enum problem problem, const char *detail)
+{
+    answer_report(exchange, &(struct problem_report){.problem = problem, .detail = detail});
+}
+
+void answer_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms)
+{
+    char seconds[NUMBER_SIZE];
+
+    (void)snprintf(seconds, sizeof(seconds), "%" PRId64, (wait_ms + SECOND_MS - 1) / SECOND_MS);
+    if (wait_ms > 0)
+        http_add_header(exchange, "Retry-After", seconds);
+    answer_problem(exchange, problem, NULL);
+}
+
+void answer_fields(struct http_exchange *exchange, const struct problem_field *fields, size_t count)
+{
+    answer_report(exchange,
+                  &(struct problem_report){.problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count});
+}
+
+void answer_json(struct http_exchange *exchange, int status, const struct buf *body)
+{
+    if (buf_error(body)) {
+        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    http_add_header(exchange, "Cache-Control", "no-store");
+    http_respond(exchange, status, "application/json", body->data, body->len);
+}
