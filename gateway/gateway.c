@@ -115,7 +115,7 @@ static void on_request(struct http_exchange *exchange, void *arg)
 
     cors_apply(gateway->config.cors, exchange);
     admin_guard(gateway, exchange);
-    admission_guard(gateway, exchange);
+    admission_check(gateway, exchange);
 }
 
 static void on_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
@@ -142,7 +142,7 @@ static void on_answer(const struct http_route *route, int status, void *arg)
 {
     const struct gateway *gateway = arg;
 
-    gateway_metrics_answered(gateway->config.metrics, gateway->metrics, route, status);
+    gateway_metrics_count_response(gateway->config.metrics, gateway->metrics, route, status);
 }
 
 static void on_connections(size_t count, void *arg)
@@ -269,7 +269,7 @@ struct gateway *gateway_create(const struct gateway_config *config, const char *
     gateway->config = *config;
     gateway->keys = keyring_take(config->keyring);
     if (config->metrics)
-        gateway->metrics = gateway_metrics_of(config->metrics, config->thread);
+        gateway->metrics = gateway_metrics_of_thread(config->metrics, config->thread);
     return create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
 }
 

@@ -51,17 +51,17 @@ static void on_limit(struct http_exchange *exchange, const redisReply *reply)
     int64_t left, reset_ms;
 
     if (script_int(reply, 1, &left) || script_int(reply, 2, &reset_ms)) {
-        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         return;
     }
-    allowance_add_requests(exchange, left, reset_ms);
+    rate_limit_headers_add_requests(exchange, left, reset_ms);
     if (passes) {
         http_exchange_resume(exchange);
         return;
     }
     log_debug("admission", "too many requests", "client=%s request_id=%s", admission_client(exchange)->name,
               http_exchange_request_id(exchange));
-    answer_problem_after(exchange, PROBLEM_RATE_LIMITED, reset_ms);
+    respond_problem_after(exchange, PROBLEM_RATE_LIMITED, reset_ms);
 }
 
 static void ask_limit(const struct gateway *gateway, struct http_exchange *exchange, int64_t most)
@@ -71,11 +71,12 @@ static void ask_limit(const struct gateway *gateway, struct http_exchange *excha
     keys_client(prefix, admission_client(exchange)->name);
     (void)decimal_write(number, most);
     http_exchange_hold(exchange);
-    store_ask(gateway->commands, exchange,
-              &(struct store_question){.script = SCRIPT_LIMIT, .prefix = prefix, .args = {number}, .answer = on_limit});
+    redis_query_send(
+        gateway->commands, exchange,
+        &(struct redis_query){.script = SCRIPT_LIMIT, .prefix = prefix, .args = {number}, .answer = on_limit});
 }
 
-void admission_guard(const struct gateway *gateway, struct http_exchange *exchange)
+void admission_check(const struct gateway *gateway, struct http_exchange *exchange)
 {
     const struct http_request *request = http_exchange_request(exchange);
     struct client *client;
@@ -89,7 +90,7 @@ void admission_guard(const struct gateway *gateway, struct http_exchange *exchan
         return;
     }
     http_exchange_set_note(exchange, client);
-    allowance_add_policy(exchange, client);
+    rate_limit_headers_add_policy(exchange, client);
     most = client_limit(client, CLIENT_REQUESTS);
     if (most)
         ask_limit(gateway, exchange, most);

@@ -13,7 +13,7 @@ struct gateway;
 struct http_exchange;
 
 /* Before routing, of every request: answers those that may not pass, or puts them off until that is known. */
-void admission_guard(const struct gateway *gateway, struct http_exchange *exchange);
+void admission_check(const struct gateway *gateway, struct http_exchange *exchange);
 
 /* Who asks. For handlers of addresses under the base. */
 struct client *admission_client(const struct http_exchange *exchange);

@@ -34,5 +34,5 @@ bool bearer_is(struct http_text token, const char *key)
 void bearer_refuse(struct http_exchange *exchange)
 {
     http_add_header(exchange, "WWW-Authenticate", SCHEME " realm=\"arkrelay\"");
-    answer_problem(exchange, PROBLEM_UNAUTHORIZED, NULL);
+    respond_problem(exchange, PROBLEM_UNAUTHORIZED, NULL);
 }

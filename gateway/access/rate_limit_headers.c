@@ -8,7 +8,7 @@
 
 enum { HEADER_MAX = 256, SECOND_MS = 1000 };
 
-void allowance_add_policy(struct http_exchange *exchange, const struct client *client)
+void rate_limit_headers_add_policy(struct http_exchange *exchange, const struct client *client)
 {
     static const struct {
         enum client_limit limit;
@@ -44,13 +44,13 @@ static void add_item(struct http_exchange *exchange, const char *name, int64_t l
     buf_deinit(&value);
 }
 
-void allowance_add_requests(struct http_exchange *exchange, int64_t left, int64_t reset_ms)
+void rate_limit_headers_add_requests(struct http_exchange *exchange, int64_t left, int64_t reset_ms)
 {
     add_item(exchange, "requests", left, reset_ms);
 }
 
 /* A field of this kind may stand in an answer several times: it is one list. */
-void allowance_add_images(struct http_exchange *exchange, int64_t left, int64_t reset_ms)
+void rate_limit_headers_add_images(struct http_exchange *exchange, int64_t left, int64_t reset_ms)
 {
     add_item(exchange, "images", left, reset_ms);
 }

@@ -16,8 +16,8 @@
 struct client;
 struct http_exchange;
 
-void allowance_add_policy(struct http_exchange *exchange, const struct client *client);
-void allowance_add_requests(struct http_exchange *exchange, int64_t left, int64_t reset_ms);
-void allowance_add_images(struct http_exchange *exchange, int64_t left, int64_t reset_ms);
+void rate_limit_headers_add_policy(struct http_exchange *exchange, const struct client *client);
+void rate_limit_headers_add_requests(struct http_exchange *exchange, int64_t left, int64_t reset_ms);
+void rate_limit_headers_add_images(struct http_exchange *exchange, int64_t left, int64_t reset_ms);
 
 #endif

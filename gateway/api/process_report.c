@@ -113,7 +113,7 @@ static void write_process(struct buf *out, const redisReply *row)
     buf_add_char(out, '}');
 }
 
-void processes_write(struct buf *out, const redisReply *reply)
+void process_report_write(struct buf *out, const redisReply *reply)
 {
     const redisReply *row;
 
@@ -134,7 +134,7 @@ static bool has_role(const redisReply *row, const char *role)
     return text && strcmp(text, role) == 0;
 }
 
-size_t processes_count(const redisReply *reply, const char *role)
+size_t process_report_count(const redisReply *reply, const char *role)
 {
     const redisReply *row;
     size_t count = 0;
@@ -151,9 +151,9 @@ static void on_answer(struct http_exchange *exchange, const redisReply *reply)
 
     buf_init(&body, ANSWER_MAX);
     buf_add_text(&body, "{\"processes\":");
-    processes_write(&body, reply);
+    process_report_write(&body, reply);
     buf_add_char(&body, '}');
-    answer_json(exchange, 200, &body);
+    respond_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
@@ -161,6 +161,7 @@ void api_admin_processes(struct http_exchange *exchange, void *arg)
 {
     const struct gateway *gateway = arg;
 
-    store_ask(gateway->commands, exchange,
-              &(struct store_question){.script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .answer = on_answer});
+    redis_query_send(
+        gateway->commands, exchange,
+        &(struct redis_query){.script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .answer = on_answer});
 }

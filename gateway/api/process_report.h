@@ -10,7 +10,7 @@ struct buf;
 
 #define PROCESSES_PREFIX "arkrelay:{processes}:"
 
-void processes_write(struct buf *out, const redisReply *reply);    /* a JSON array */
-size_t processes_count(const redisReply *reply, const char *role); /* those of a role: "worker" */
+void process_report_write(struct buf *out, const redisReply *reply);    /* a JSON array */
+size_t process_report_count(const redisReply *reply, const char *role); /* those of a role: "worker" */
 
 #endif

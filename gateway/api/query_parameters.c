@@ -39,12 +39,12 @@ static const char *read_all(const struct http_request *request, const struct que
     return NULL;
 }
 
-bool query_read(struct http_exchange *exchange, const struct query_parameter *parameters, size_t count)
+bool query_parameters_read(struct http_exchange *exchange, const struct query_parameter *parameters, size_t count)
 {
     const struct http_request *request = http_exchange_request(exchange);
     const char *why = request->query.len ? read_all(request, parameters, count) : NULL;
 
     if (why)
-        answer_problem(exchange, PROBLEM_INVALID_QUERY, why);
+        respond_problem(exchange, PROBLEM_INVALID_QUERY, why);
     return !why;
 }

@@ -15,6 +15,6 @@ struct query_parameter {
 };
 
 /* False: there is one that the address does not take, comes twice, is too long or badly encoded; that was answered (400). */
-bool query_read(struct http_exchange *exchange, const struct query_parameter *parameters, size_t count);
+bool query_parameters_read(struct http_exchange *exchange, const struct query_parameter *parameters, size_t count);
 
 #endif

@@ -20,7 +20,7 @@ static int64_t number(const redisReply *reply, size_t at)
     return script_int(reply, at, &value) ? 0 : value;
 }
 
-void queue_write(struct buf *out, const redisReply *reply)
+void queue_report_write(struct buf *out, const redisReply *reply)
 {
     int64_t oldest = number(reply, QUEUE_OLDEST), age_ms = number(reply, QUEUE_NOW) - oldest;
     const char *name;
@@ -42,24 +42,25 @@ void queue_write(struct buf *out, const redisReply *reply)
 static void write_numbers(struct buf *out, const redisReply *reply, int64_t took_us)
 {
     (void)took_us;
-    queue_write(out, reply);
+    queue_report_write(out, reply);
 }
 
 static void write_workers(struct buf *out, const redisReply *reply, int64_t took_us)
 {
     (void)took_us;
-    buf_addf(out, "\"workers\":%zu", processes_count(reply, "worker"));
+    buf_addf(out, "\"workers\":%zu", process_report_count(reply, "worker"));
 }
 
 void api_queue(struct http_exchange *exchange, void *arg)
 {
     const struct gateway *gateway = arg;
     char prefix[KEYS_PREFIX_SIZE];
-    const struct gather_question questions[] = {
+    const struct redis_query_part questions[] = {
         {.script = SCRIPT_QUEUE,      .prefix = prefix,       .write = write_numbers},
         { .script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .write = write_workers,       .optional = true},
     };
 
     keys_prefix(prefix, 0);
-    gather_ask(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]), &(struct buf){0});
+    redis_multi_query_send(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]),
+                           &(struct buf){0});
 }

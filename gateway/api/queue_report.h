@@ -17,6 +17,6 @@ enum queue_answer {
 
 struct buf;
 
-void queue_write(struct buf *out, const redisReply *reply); /* members: "paused":false, ... */
+void queue_report_write(struct buf *out, const redisReply *reply); /* members: "paused":false, ... */
 
 #endif

@@ -32,7 +32,7 @@ static const int code_numbers[COUNT(codes)] = {200, 201, 202, 204, 206, 301, 302
                                                402, 403, 404, 405, 406, 408, 409, 410, 411, 413, 414, 415, 416,
                                                417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 0};
 
-static const char *const said[SAID_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
+static const char *const said[SSE_KIND_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
 static const char *const depths[QUEUE_NUMBER_COUNT] = {"queued", "delayed", "running", "dead"};
 
 /* The counters of `meta` that tell of tasks; QUEUE has them all. */
@@ -53,7 +53,7 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
         .help = "Open connections of clients."},
     [METRIC_SSE_STREAMS] = {.name = "arkrelay_sse_streams", .type = METRIC_GAUGE,
         .help = "Open event streams that wait for events."},
-    [METRIC_SSE_EVENTS] = {.name = "arkrelay_sse_events", .type = METRIC_COUNTER, .labels = {{"event", said, SAID_COUNT}},
+    [METRIC_SSE_EVENTS] = {.name = "arkrelay_sse_events", .type = METRIC_COUNTER, .labels = {{"event", said, SSE_KIND_COUNT}},
         .help = "Events written to streams, live or from the log; hint and reset are no part of a task's log."},
     [METRIC_SSE_LATENCY] = {.name = "arkrelay_sse_event_latency_seconds", .type = METRIC_HISTOGRAM,
         .bounds = latency_bounds, .bound_count = LATENCY_BOUNDS,
@@ -149,7 +149,7 @@ struct gateway_metrics *gateway_metrics_destroy(struct gateway_metrics *gateway_
     return NULL;
 }
 
-struct metrics *gateway_metrics_of(struct gateway_metrics *gateway_metrics, size_t thread)
+struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metrics, size_t thread)
 {
     return gateway_metrics->threads[thread];
 }
@@ -170,8 +170,8 @@ static unsigned place_of_code(int status)
     return i;
 }
 
-void gateway_metrics_answered(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
-                              const struct http_route *route, int status)
+void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
+                                    const struct http_route *route, int status)
 {
     size_t row = route ? (size_t)(route - api_routes) : ROUTES_MAX;
     unsigned other = (unsigned)gateway_metrics->route_count - 1;

@@ -236,7 +236,7 @@ static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
         complain(in->report, "/on_disconnect", "is only for /generate/stream");
-    else if (!json_is_string(value) || !disconnect_parse(json_string_value(value), &in->out->on_disconnect))
+    else if (!json_is_string(value) || !on_disconnect_parse(json_string_value(value), &in->out->on_disconnect))
         complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 

@@ -30,8 +30,8 @@ struct validate_rules {
 
 struct validated {
     struct task_spec spec;
-    char task_id[TASK_ID_MAX + 1]; /* "" when the request gives none */
-    enum disconnect on_disconnect; /* no part of the spec: it is about the connection */
+    char task_id[TASK_ID_MAX + 1];    /* "" when the request gives none */
+    enum on_disconnect on_disconnect; /* no part of the spec: it is about the connection */
 };
 
 struct validate_report {

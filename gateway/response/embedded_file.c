@@ -13,7 +13,7 @@ static bool client_has(const struct http_request *request, const char *etag)
     return list.data && (http_text_is(list, "*") || memmem(list.data, list.len, etag, strlen(etag)));
 }
 
-void embedded_file_answer(struct http_exchange *exchange, const struct embedded_file *file)
+void embedded_file_respond(struct http_exchange *exchange, const struct embedded_file *file)
 {
     http_add_header(exchange, "ETag", file->etag);
     http_add_header(exchange, "Cache-Control", "no-cache");

@@ -21,6 +21,6 @@ struct embedded_file {
 };
 
 /* 200 with the file, or 304 where the client has it. Further headers are added before. */
-void embedded_file_answer(struct http_exchange *exchange, const struct embedded_file *file);
+void embedded_file_respond(struct http_exchange *exchange, const struct embedded_file *file);
 
 #endif

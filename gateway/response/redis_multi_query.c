@@ -11,37 +11,37 @@
 enum { ANSWER_MAX = 1024 * 1024 };
 
 struct asked {
-    struct gather *gather;
-    gather_write_fn *write;
+    struct redis_multi_query *redis_multi_query;
+    redis_query_part_fn *write;
     bool optional, is_script;
     struct script_run *run; /* one of them, while it is under way */
     struct redis_call *call;
 };
 
-struct gather {
+struct redis_multi_query {
     struct http_exchange *exchange;
     int64_t began_us;
-    struct asked asked[GATHER_MAX];
+    struct asked asked[REDIS_QUERY_PARTS_MAX];
     size_t count, open;
     struct buf body;
 };
 
-static void destroy(struct gather *gather)
+static void destroy(struct redis_multi_query *redis_multi_query)
 {
-    for (size_t i = 0; i < gather->count; i++) {
-        if (gather->asked[i].run)
-            script_cancel(gather->asked[i].run);
-        if (gather->asked[i].call)
-            redis_cancel(gather->asked[i].call);
+    for (size_t i = 0; i < redis_multi_query->count; i++) {
+        if (redis_multi_query->asked[i].run)
+            script_cancel(redis_multi_query->asked[i].run);
+        if (redis_multi_query->asked[i].call)
+            redis_cancel(redis_multi_query->asked[i].call);
     }
-    buf_deinit(&gather->body);
-    free(gather);
+    buf_deinit(&redis_multi_query->body);
+    free(redis_multi_query);
 }
 
-static void fail(struct gather *gather)
+static void fail(struct redis_multi_query *redis_multi_query)
 {
-    answer_problem(gather->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
-    destroy(gather);
+    respond_problem(redis_multi_query->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+    destroy(redis_multi_query);
 }
 
 /* A script answers with an array that begins with a word, a command with anything but an error. */
@@ -53,29 +53,29 @@ static bool has_shape(const struct asked *asked, const redisReply *reply)
 static void on_reply(const redisReply *reply, int err, void *arg)
 {
     struct asked *asked = arg;
-    struct gather *gather = asked->gather;
-    struct buf *body = &gather->body;
+    struct redis_multi_query *redis_multi_query = asked->redis_multi_query;
+    struct buf *body = &redis_multi_query->body;
 
     bool refused = !err && !has_shape(asked, reply);
 
     asked->run = NULL;
     asked->call = NULL;
-    gather->open--;
+    redis_multi_query->open--;
     if (err || (refused && !asked->optional)) {
-        fail(gather);
+        fail(redis_multi_query);
         return;
     }
     if (body->len > 1)
         buf_add_char(body, ',');
-    asked->write(body, refused ? NULL : reply, clock_monotonic_us() - gather->began_us);
-    if (gather->open)
+    asked->write(body, refused ? NULL : reply, clock_monotonic_us() - redis_multi_query->began_us);
+    if (redis_multi_query->open)
         return;
     buf_add_char(body, '}');
-    answer_json(gather->exchange, 200, body);
-    destroy(gather);
+    respond_json(redis_multi_query->exchange, 200, body);
+    destroy(redis_multi_query);
 }
 
-static int ask(struct redis *redis, const struct gather_question *question, struct asked *asked)
+static int ask(struct redis *redis, const struct redis_query_part *question, struct asked *asked)
 {
     asked->write = question->write;
     asked->optional = question->optional;
@@ -91,29 +91,29 @@ static void on_client_gone(void *arg)
     destroy(arg);
 }
 
-void gather_ask(struct redis *redis, struct http_exchange *exchange, const struct gather_question *questions,
-                size_t count, const struct buf *head)
+void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange,
+                            const struct redis_query_part *questions, size_t count, const struct buf *head)
 {
-    struct gather *gather = calloc(1, sizeof(*gather));
+    struct redis_multi_query *redis_multi_query = calloc(1, sizeof(*redis_multi_query));
 
-    if (!gather) {
-        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+    if (!redis_multi_query) {
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
-    gather->exchange = exchange;
-    gather->began_us = clock_monotonic_us();
-    gather->count = count;
-    buf_init(&gather->body, ANSWER_MAX);
-    buf_add_char(&gather->body, '{');
-    buf_add(&gather->body, buf_text(head), head->len);
-    buf_fail(&gather->body, buf_error(head));
+    redis_multi_query->exchange = exchange;
+    redis_multi_query->began_us = clock_monotonic_us();
+    redis_multi_query->count = count;
+    buf_init(&redis_multi_query->body, ANSWER_MAX);
+    buf_add_char(&redis_multi_query->body, '{');
+    buf_add(&redis_multi_query->body, buf_text(head), head->len);
+    buf_fail(&redis_multi_query->body, buf_error(head));
     for (size_t i = 0; i < count; i++) {
-        gather->asked[i].gather = gather;
-        if (ask(redis, &questions[i], &gather->asked[i])) {
-            fail(gather);
+        redis_multi_query->asked[i].redis_multi_query = redis_multi_query;
+        if (ask(redis, &questions[i], &redis_multi_query->asked[i])) {
+            fail(redis_multi_query);
             return;
         }
-        gather->open++;
+        redis_multi_query->open++;
     }
-    http_exchange_on_closed(exchange, on_client_gone, gather);
+    http_exchange_on_closed(exchange, on_client_gone, redis_multi_query);
 }

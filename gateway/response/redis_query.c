@@ -11,7 +11,7 @@
 struct asking {
     struct http_exchange *exchange;
     struct script_run *run;
-    store_answer_fn *answer;
+    redis_query_fn *answer;
 };
 
 static void log_refusal(const struct asking *asking, const redisReply *reply)
@@ -29,7 +29,7 @@ static void on_reply(const redisReply *reply, int err, void *arg)
 
     if (err || !script_answer(reply)[0]) {
         log_refusal(asking, reply);
-        answer_problem(asking->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        respond_problem(asking->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     } else {
         asking->answer(asking->exchange, reply);
     }
@@ -44,16 +44,16 @@ static void on_client_gone(void *arg)
     free(asking);
 }
 
-static int run(struct redis *redis, const struct store_question *question, struct asking *asking)
+static int run(struct redis *redis, const struct redis_query *question, struct asking *asking)
 {
     const char *full_id = question->full_id ? question->full_id : "";
-    struct script_arg args[1 + STORE_ARGS_MAX];
+    struct script_arg args[1 + REDIS_QUERY_ARGS_MAX];
     size_t count = 0;
     char prefix[KEYS_PREFIX_SIZE];
 
     if (question->full_id)
         args[count++] = SCRIPT_TEXT(full_id);
-    for (size_t i = 0; i < STORE_ARGS_MAX && question->args[i]; i++)
+    for (size_t i = 0; i < REDIS_QUERY_ARGS_MAX && question->args[i]; i++)
         args[count++] = SCRIPT_TEXT(question->args[i]);
     keys_prefix(prefix, keys_partition(full_id, 1));
     return script_run(redis,
@@ -64,19 +64,19 @@ static int run(struct redis *redis, const struct store_question *question, struc
                       on_reply, asking, &asking->run);
 }
 
-void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question)
+void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *question)
 {
     struct asking *asking = calloc(1, sizeof(*asking));
 
     if (!asking) {
-        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
     asking->exchange = exchange;
     asking->answer = question->answer;
     if (run(redis, question, asking)) {
         free(asking);
-        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         return;
     }
     http_exchange_on_closed(exchange, on_client_gone, asking);

@@ -10,18 +10,18 @@
 
 struct http_exchange;
 
-enum { STORE_ARGS_MAX = 4 };
+enum { REDIS_QUERY_ARGS_MAX = 4 };
 
 /* reply is an array that begins with a word. Has to answer the exchange. */
-typedef void store_answer_fn(struct http_exchange *exchange, const redisReply *reply);
+typedef void redis_query_fn(struct http_exchange *exchange, const redisReply *reply);
 
-struct store_question {
+struct redis_query {
     enum script_id script;
-    const char *prefix;               /* KEYS[1]; NULL: that of the task's partition */
-    const char *full_id;              /* its first argument; NULL when it is about no task */
-    const char *args[STORE_ARGS_MAX]; /* those behind it, up to the first NULL */
-    store_answer_fn *answer;
+    const char *prefix;                     /* KEYS[1]; NULL: that of the task's partition */
+    const char *full_id;                    /* its first argument; NULL when it is about no task */
+    const char *args[REDIS_QUERY_ARGS_MAX]; /* those behind it, up to the first NULL */
+    redis_query_fn *answer;
 };
-void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question);
+void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *question);
 
 #endif

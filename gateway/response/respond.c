@@ -39,31 +39,31 @@ static void answer_report(struct http_exchange *exchange, const struct problem_r
     http_respond_problem(exchange, report);
 }
 
-void answer_problem(struct http_exchange *exchange, enum problem problem, const char *detail)
+void respond_problem(struct http_exchange *exchange, enum problem problem, const char *detail)
 {
     answer_report(exchange, &(struct problem_report){.problem = problem, .detail = detail});
 }
 
-void answer_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms)
+void respond_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms)
 {
     char seconds[NUMBER_SIZE];
 
     (void)snprintf(seconds, sizeof(seconds), "%" PRId64, (wait_ms + SECOND_MS - 1) / SECOND_MS);
     if (wait_ms > 0)
         http_add_header(exchange, "Retry-After", seconds);
-    answer_problem(exchange, problem, NULL);
+    respond_problem(exchange, problem, NULL);
 }
 
-void answer_fields(struct http_exchange *exchange, const struct problem_field *fields, size_t count)
+void respond_field_errors(struct http_exchange *exchange, const struct problem_field *fields, size_t count)
 {
     answer_report(exchange,
                   &(struct problem_report){.problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count});
 }
 
-void answer_json(struct http_exchange *exchange, int status, const struct buf *body)
+void respond_json(struct http_exchange *exchange, int status, const struct buf *body)
 {
     if (buf_error(body)) {
-        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
     http_add_header(exchange, "Cache-Control", "no-store");

@@ -1,6 +1,6 @@
 /* answer - how the API answers when the answer is no stream
  *
- * Every refusal of the API goes through answer_problem: it knows which of them ask the client to come back, and when.
+ * Every refusal of the API goes through respond_problem: it knows which of them ask the client to come back, and when.
  */
 #ifndef ARKRELAY_GATEWAY_RESPONSE_RESPOND_H
 #define ARKRELAY_GATEWAY_RESPONSE_RESPOND_H
@@ -13,15 +13,15 @@ struct buf;
 struct http_exchange;
 
 /* detail may be NULL. */
-void answer_problem(struct http_exchange *exchange, enum problem problem, const char *detail);
+void respond_problem(struct http_exchange *exchange, enum problem problem, const char *detail);
 
 /* One whose end is known: the client hears when to come back. 0: it is not known. */
-void answer_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms);
+void respond_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms);
 
 /* With what is wrong in the body's fields. */
-void answer_fields(struct http_exchange *exchange, const struct problem_field *fields, size_t count);
+void respond_field_errors(struct http_exchange *exchange, const struct problem_field *fields, size_t count);
 
 /* A JSON body; a body that could not be built becomes a 500. */
-void answer_json(struct http_exchange *exchange, int status, const struct buf *body);
+void respond_json(struct http_exchange *exchange, int status, const struct buf *body);
 
 #endif

@@ -24,17 +24,17 @@ struct disconnects {
 static const struct {
     const char *name;
     const char *mode; /* CANCEL's; NULL: it is not called */
-} rows[DISCONNECT_COUNT] = {
-    [DISCONNECT_FINISH] = {"finish",           NULL     },
-    [DISCONNECT_CANCEL_IF_QUEUED] = {"cancel_if_queued", "waiting"},
-    [DISCONNECT_CANCEL] = {"cancel",           "any"    },
+} rows[ON_DISCONNECT_COUNT] = {
+    [ON_DISCONNECT_FINISH] = {"finish",           NULL     },
+    [ON_DISCONNECT_CANCEL_IF_QUEUED] = {"cancel_if_queued", "waiting"},
+    [ON_DISCONNECT_CANCEL] = {"cancel",           "any"    },
 };
 
-bool disconnect_parse(const char *name, enum disconnect *out)
+bool on_disconnect_parse(const char *name, enum on_disconnect *out)
 {
-    for (int i = 0; i < DISCONNECT_COUNT; i++) {
+    for (int i = 0; i < ON_DISCONNECT_COUNT; i++) {
         if (strcmp(name, rows[i].name) == 0) {
-            *out = (enum disconnect)i;
+            *out = (enum on_disconnect)i;
             return true;
         }
     }
@@ -96,7 +96,7 @@ static int send_cancel(struct disconnects *disconnects, struct cancellation *cal
                       on_answer, call, &call->run);
 }
 
-void disconnects_settle(struct disconnects *disconnects, const char *full_id, enum disconnect how)
+void disconnects_apply(struct disconnects *disconnects, const char *full_id, enum on_disconnect how)
 {
     struct cancellation *call;
 

@@ -16,20 +16,20 @@ struct disconnects;
 struct hub;
 struct redis;
 
-enum disconnect {
-    DISCONNECT_FINISH,           /* the task goes on */
-    DISCONNECT_CANCEL_IF_QUEUED, /* it is cancelled while it waits */
-    DISCONNECT_CANCEL,           /* it is cancelled, or asked to end when it runs */
-    DISCONNECT_COUNT,
+enum on_disconnect {
+    ON_DISCONNECT_FINISH,           /* the task goes on */
+    ON_DISCONNECT_CANCEL_IF_QUEUED, /* it is cancelled while it waits */
+    ON_DISCONNECT_CANCEL,           /* it is cancelled, or asked to end when it runs */
+    ON_DISCONNECT_COUNT,
 };
 
 /* "finish", "cancel_if_queued", "cancel" */
-bool disconnect_parse(const char *name, enum disconnect *out);
+bool on_disconnect_parse(const char *name, enum on_disconnect *out);
 
 struct disconnects *disconnects_create(struct redis *commands, struct hub *hub); /* NULL when out of memory */
 struct disconnects *disconnects_destroy(struct disconnects *disconnects);        /* accepts NULL; returns NULL */
 
 /* The client's stream has left the hub already. While Redis is away the task goes on, whatever was asked. */
-void disconnects_settle(struct disconnects *disconnects, const char *full_id, enum disconnect how);
+void disconnects_apply(struct disconnects *disconnects, const char *full_id, enum on_disconnect how);
 
 #endif

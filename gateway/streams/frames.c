@@ -50,7 +50,7 @@ void frames_add_reset(struct buf *out, const char *full_id, enum frames_reset re
     buf_deinit(&data);
 }
 
-void frames_add_hint(struct buf *out, const char *full_id, int64_t position, int64_t eta_ms)
+void frames_add_position(struct buf *out, const char *full_id, int64_t position, int64_t eta_ms)
 {
     const char *task_id = task_id_of(full_id);
     struct buf data;
@@ -68,18 +68,17 @@ void frames_add_hint(struct buf *out, const char *full_id, int64_t position, int
     buf_deinit(&data);
 }
 
-void frames_add_history(struct buf *out, const char *full_id, const struct history *history,
-                        unsigned added[EVENT_TYPE_COUNT])
+void frames_add_log(struct buf *out, const char *full_id, const struct event_log *log, unsigned added[EVENT_TYPE_COUNT])
 {
     struct task_event event;
 
-    for (size_t i = 0; i < history_count(history); i++) {
-        if (history_event(history, i, &event)) {
+    for (size_t i = 0; i < event_log_count(log); i++) {
+        if (event_log_event(log, i, &event)) {
             log_error("stream", "an element of the log cannot be read; leaving it out", "task=%s n=%lld", full_id,
-                      (long long)history->from + (long long)i);
+                      (long long)log->from + (long long)i);
             continue;
         }
-        task_event_write_frame(out, history->epoch, &event);
+        task_event_write_frame(out, log->epoch, &event);
         added[event.type]++;
     }
 }

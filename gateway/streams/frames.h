@@ -10,7 +10,7 @@
 #include "common/task_event.h"
 
 struct buf;
-struct history;
+struct event_log;
 
 /* `retry:` for every stream, and for those that are handed over; jittered so that clients do not return as one. */
 void frames_add_retry(struct buf *out, double dice);          /* 2000 to 4000 ms */
@@ -21,10 +21,10 @@ enum frames_reset { RESET_REPLAY /* the whole log follows */, RESET_NO_TASK /* n
 void frames_add_reset(struct buf *out, const char *full_id, enum frames_reset reset);
 
 /* A waiting task's place in the queue, as a `process` event that is not part of the log: it has no id. eta_ms below 0: not known. */
-void frames_add_hint(struct buf *out, const char *full_id, int64_t position, int64_t eta_ms);
+void frames_add_position(struct buf *out, const char *full_id, int64_t position, int64_t eta_ms);
 
 /* All events of the history; added[type] grows by how many there are. An element that cannot be read is logged and left out. */
-void frames_add_history(struct buf *out, const char *full_id, const struct history *history,
-                        unsigned added[EVENT_TYPE_COUNT]);
+void frames_add_log(struct buf *out, const char *full_id, const struct event_log *log,
+                    unsigned added[EVENT_TYPE_COUNT]);
 
 #endif

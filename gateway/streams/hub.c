@@ -176,7 +176,7 @@ static void on_lost(void *arg)
         struct watch *next = TAILQ_NEXT(watch, link);
 
         watch->asked = watch->subscribed = false;
-        watch_on_lost(watch);
+        watch_on_connection_lost(watch);
         drop_if_unused(hub, watch);
         watch = next;
     }
@@ -216,7 +216,7 @@ static void on_difference(const char *full_id, void *arg)
     struct watch *watch = find(arg, full_id);
 
     if (watch)
-        watch_on_difference(watch);
+        watch_on_missed_events(watch);
 }
 
 /* -- the hub */
@@ -234,16 +234,18 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     hub->tidy = evtimer_new(loop_base(loop), on_tidy, hub);
     hub->context.commands = config->commands;
     hub->context.latency = config->latency;
-    hub->context.tails = tails_create(loop, &(struct tails_config){.commands = config->commands,
-                                                                   .silence_ms = config->tail_check_ms,
-                                                                   .on_differs = on_difference,
-                                                                   .arg = hub});
-    hub->context.hints =
-        hints_create(loop, &(struct hints_config){.commands = config->commands, .interval_ms = config->hints_ms});
+    hub->context.missed_events =
+        missed_events_create(loop, &(struct missed_events_config){.commands = config->commands,
+                                                                  .silence_ms = config->tail_check_ms,
+                                                                  .on_differs = on_difference,
+                                                                  .arg = hub});
+    hub->context.positions = queue_positions_create(
+        loop, &(struct queue_positions_config){.commands = config->commands, .interval_ms = config->hints_ms});
     subscriber.events = (struct redis_events){on_ready, on_lost, on_subscribed, on_message, NULL};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->tidy && hub->context.tails && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);
+    return hub->tidy && hub->context.missed_events && hub->context.positions && hub->subscriber ? hub
+                                                                                                : hub_destroy(hub);
 }
 
 struct hub *hub_destroy(struct hub *hub)
@@ -255,8 +257,8 @@ struct hub *hub_destroy(struct hub *hub)
     if (hub->tidy)
         event_free(hub->tidy);
     redis_destroy(hub->subscriber);
-    tails_destroy(hub->context.tails);
-    hints_destroy(hub->context.hints);
+    missed_events_destroy(hub->context.missed_events);
+    queue_positions_destroy(hub->context.positions);
     free(hub);
     return NULL;
 }

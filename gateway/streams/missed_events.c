@@ -21,15 +21,15 @@ enum { ARGS = 4 /* of a watch: id, epoch, length, sum */, SUM_SIZE = 17, SUMMED_
 /* A comparison under way. */
 struct comparison {
     TAILQ_ENTRY(comparison) link;
-    struct tails *tails;
+    struct missed_events *missed_events;
     struct script_run *run;
 };
 
-struct tails {
-    struct tails_config config;
+struct missed_events {
+    struct missed_events_config config;
     struct loop *loop;
-    struct timeouts *silences, *doubts; /* watch->tail is in one of them */
-    struct watch *due[TAILS_BATCH];     /* on this turn */
+    struct timeouts *silences, *doubts;     /* watch->tail is in one of them */
+    struct watch *due[MISSED_EVENTS_BATCH]; /* on this turn */
     size_t count;
     struct loop_deferred turn;
     bool turn_waits;
@@ -40,31 +40,31 @@ struct tails {
 
 static void finish(struct comparison *comparison)
 {
-    TAILQ_REMOVE(&comparison->tails->comparisons, comparison, link);
+    TAILQ_REMOVE(&comparison->missed_events->comparisons, comparison, link);
     free(comparison);
 }
 
 static void on_compared(const redisReply *reply, int err, void *arg)
 {
     struct comparison *comparison = arg;
-    struct tails *tails = comparison->tails;
+    struct missed_events *missed_events = comparison->missed_events;
 
     finish(comparison);
     for (size_t i = 0; !err && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         const char *full_id = script_text(reply, i, NULL);
 
         if (full_id)
-            tails->config.on_differs(full_id, tails->config.arg);
+            missed_events->config.on_differs(full_id, missed_events->config.arg);
     }
 }
 
-static int send(struct tails *tails, struct comparison *comparison)
+static int send(struct missed_events *missed_events, struct comparison *comparison)
 {
-    struct script_arg args[ARGS * TAILS_BATCH];
-    char numbers[2 * TAILS_BATCH][DECIMAL_SIZE], sums[TAILS_BATCH][SUM_SIZE], prefix[KEYS_PREFIX_SIZE];
+    struct script_arg args[ARGS * MISSED_EVENTS_BATCH];
+    char numbers[2 * MISSED_EVENTS_BATCH][DECIMAL_SIZE], sums[MISSED_EVENTS_BATCH][SUM_SIZE], prefix[KEYS_PREFIX_SIZE];
 
-    for (size_t i = 0; i < tails->count; i++) {
-        const struct watch *watch = tails->due[i];
+    for (size_t i = 0; i < missed_events->count; i++) {
+        const struct watch *watch = missed_events->due[i];
         char *epoch = numbers[2 * i], *last = numbers[2 * i + 1];
 
         args[ARGS * i] = SCRIPT_TEXT(watch->id);
@@ -73,73 +73,74 @@ static int send(struct tails *tails, struct comparison *comparison)
         (void)snprintf(sums[i], SUM_SIZE, "%016" PRIx64, watch->sum);
         args[ARGS * i + 3] = SCRIPT_TEXT(watch->sum ? sums[i] : "");
     }
-    keys_prefix(prefix, keys_partition(tails->due[0]->id, 1));
-    return script_run(
-        tails->config.commands,
-        &(struct script_call){.script = SCRIPT_TAILS, .prefix = prefix, .args = args, .count = ARGS * tails->count},
-        on_compared, comparison, &comparison->run);
+    keys_prefix(prefix, keys_partition(missed_events->due[0]->id, 1));
+    return script_run(missed_events->config.commands,
+                      &(struct script_call){
+                          .script = SCRIPT_TAILS, .prefix = prefix, .args = args, .count = ARGS * missed_events->count},
+                      on_compared, comparison, &comparison->run);
 }
 
-static void compare(struct tails *tails)
+static void compare(struct missed_events *missed_events)
 {
     struct comparison *comparison = calloc(1, sizeof(*comparison));
 
     if (comparison) {
-        comparison->tails = tails;
-        TAILQ_INSERT_TAIL(&tails->comparisons, comparison, link);
-        if (send(tails, comparison))
+        comparison->missed_events = missed_events;
+        TAILQ_INSERT_TAIL(&missed_events->comparisons, comparison, link);
+        if (send(missed_events, comparison))
             finish(comparison);
     }
-    tails->count = 0;
+    missed_events->count = 0;
 }
 
 static void on_turn(void *arg)
 {
-    struct tails *tails = arg;
+    struct missed_events *missed_events = arg;
 
-    tails->turn_waits = false;
-    if (tails->count)
-        compare(tails);
+    missed_events->turn_waits = false;
+    if (missed_events->count)
+        compare(missed_events);
 }
 
-static void take_out(struct tails *tails, const struct watch *watch)
+static void take_out(struct missed_events *missed_events, const struct watch *watch)
 {
     size_t i = 0;
 
-    while (i < tails->count && tails->due[i] != watch)
+    while (i < missed_events->count && missed_events->due[i] != watch)
         i++;
-    if (i < tails->count)
-        tails->due[i] = tails->due[--tails->count];
+    if (i < missed_events->count)
+        missed_events->due[i] = missed_events->due[--missed_events->count];
 }
 
-static void add(struct tails *tails, struct watch *watch)
+static void add(struct missed_events *missed_events, struct watch *watch)
 {
-    take_out(tails, watch);
-    if (tails->count == TAILS_BATCH)
-        compare(tails);
-    tails->due[tails->count++] = watch;
-    if (!tails->turn_waits)
-        loop_defer(tails->loop, &tails->turn, on_turn, tails);
-    tails->turn_waits = true;
+    take_out(missed_events, watch);
+    if (missed_events->count == MISSED_EVENTS_BATCH)
+        compare(missed_events);
+    missed_events->due[missed_events->count++] = watch;
+    if (!missed_events->turn_waits)
+        loop_defer(missed_events->loop, &missed_events->turn, on_turn, missed_events);
+    missed_events->turn_waits = true;
 }
 
 static void on_due(struct timeout *tail, void *arg)
 {
-    struct tails *tails = arg;
+    struct missed_events *missed_events = arg;
     struct watch *watch = container_of(tail, struct watch, tail);
 
     watch->doubted = false;
-    timeouts_start(tails->silences, tail);
-    add(tails, watch);
+    timeouts_start(missed_events->silences, tail);
+    add(missed_events, watch);
 }
 
-uint64_t tails_sum(const struct tails *tails, const char *json, size_t len)
+uint64_t missed_events_digest(const struct missed_events *missed_events, const char *json, size_t len)
 {
     unsigned char digest[EVP_MAX_MD_SIZE];
     uint64_t sum = 0;
 
-    if (len > SUMMED_MAX || EVP_DigestInit_ex2(tails->digest, tails->algorithm, NULL) != 1 ||
-        EVP_DigestUpdate(tails->digest, json, len) != 1 || EVP_DigestFinal_ex(tails->digest, digest, NULL) != 1) {
+    if (len > SUMMED_MAX || EVP_DigestInit_ex2(missed_events->digest, missed_events->algorithm, NULL) != 1 ||
+        EVP_DigestUpdate(missed_events->digest, json, len) != 1 ||
+        EVP_DigestFinal_ex(missed_events->digest, digest, NULL) != 1) {
         ERR_clear_error();
         return 0;
     }
@@ -148,20 +149,22 @@ uint64_t tails_sum(const struct tails *tails, const char *json, size_t len)
     return sum;
 }
 
-struct tails *tails_create(struct loop *loop, const struct tails_config *config)
+struct missed_events *missed_events_create(struct loop *loop, const struct missed_events_config *config)
 {
-    struct tails *tails = calloc(1, sizeof(*tails));
+    struct missed_events *missed_events = calloc(1, sizeof(*missed_events));
 
-    if (!tails)
+    if (!missed_events)
         return NULL;
-    tails->config = *config;
-    tails->loop = loop;
-    TAILQ_INIT(&tails->comparisons);
-    tails->silences = timeouts_create(loop, config->silence_ms, on_due, tails);
-    tails->doubts = timeouts_create(loop, DOUBT_MS, on_due, tails);
-    tails->algorithm = EVP_MD_fetch(NULL, "SHA1", NULL);
-    tails->digest = EVP_MD_CTX_new();
-    return tails->silences && tails->doubts && tails->algorithm && tails->digest ? tails : tails_destroy(tails);
+    missed_events->config = *config;
+    missed_events->loop = loop;
+    TAILQ_INIT(&missed_events->comparisons);
+    missed_events->silences = timeouts_create(loop, config->silence_ms, on_due, missed_events);
+    missed_events->doubts = timeouts_create(loop, CHECK_SOON_MS, on_due, missed_events);
+    missed_events->algorithm = EVP_MD_fetch(NULL, "SHA1", NULL);
+    missed_events->digest = EVP_MD_CTX_new();
+    return missed_events->silences && missed_events->doubts && missed_events->algorithm && missed_events->digest
+               ? missed_events
+               : missed_events_destroy(missed_events);
 }
 
 static void release(void *arg)
@@ -169,47 +172,47 @@ static void release(void *arg)
     free(arg);
 }
 
-struct tails *tails_destroy(struct tails *tails)
+struct missed_events *missed_events_destroy(struct missed_events *missed_events)
 {
     struct comparison *comparison, *next;
 
-    if (!tails)
+    if (!missed_events)
         return NULL;
-    for (comparison = TAILQ_FIRST(&tails->comparisons); comparison; comparison = next) {
+    for (comparison = TAILQ_FIRST(&missed_events->comparisons); comparison; comparison = next) {
         next = TAILQ_NEXT(comparison, link);
         script_cancel(comparison->run);
         free(comparison);
     }
-    timeouts_destroy(tails->silences);
-    timeouts_destroy(tails->doubts);
-    EVP_MD_CTX_free(tails->digest);
-    EVP_MD_free(tails->algorithm);
-    tails->count = 0;
-    if (tails->turn_waits)
-        tails->turn.fn = release;
+    timeouts_destroy(missed_events->silences);
+    timeouts_destroy(missed_events->doubts);
+    EVP_MD_CTX_free(missed_events->digest);
+    EVP_MD_free(missed_events->algorithm);
+    missed_events->count = 0;
+    if (missed_events->turn_waits)
+        missed_events->turn.fn = release;
     else
-        free(tails);
+        free(missed_events);
     return NULL;
 }
 
-void tails_remove(struct tails *tails, struct watch *watch)
+void missed_events_remove(struct missed_events *missed_events, struct watch *watch)
 {
-    take_out(tails, watch);
-    timeouts_cancel(watch->doubted ? tails->doubts : tails->silences, &watch->tail);
+    take_out(missed_events, watch);
+    timeouts_cancel(watch->doubted ? missed_events->doubts : missed_events->silences, &watch->tail);
     watch->doubted = false;
 }
 
-void tails_heard(struct tails *tails, struct watch *watch)
+void missed_events_up_to_date(struct missed_events *missed_events, struct watch *watch)
 {
-    tails_remove(tails, watch);
-    timeouts_start(tails->silences, &watch->tail);
+    missed_events_remove(missed_events, watch);
+    timeouts_start(missed_events->silences, &watch->tail);
 }
 
-void tails_doubt(struct tails *tails, struct watch *watch)
+void missed_events_check_soon(struct missed_events *missed_events, struct watch *watch)
 {
     if (watch->doubted)
         return;
-    timeouts_cancel(tails->silences, &watch->tail);
-    timeouts_start(tails->doubts, &watch->tail);
+    timeouts_cancel(missed_events->silences, &watch->tail);
+    timeouts_start(missed_events->doubts, &watch->tail);
     watch->doubted = true;
 }

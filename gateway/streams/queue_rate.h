@@ -10,15 +10,15 @@
 
 #include <stdint.h>
 
-struct pace { /* zeroed but for gap_max_ms: nothing is known */
+struct queue_rate { /* zeroed but for gap_max_ms: nothing is known */
     int64_t gap_max_ms;
     int64_t at_ms, count; /* at the last look; at_ms is 0 before the first one */
     double steps, over_ms;
 };
 
-void pace_look(struct pace *pace, int64_t now_ms, int64_t count);
+void queue_rate_sample(struct queue_rate *rate, int64_t now_ms, int64_t count);
 
 /* The time until the counter has made so many steps more; -1 when nothing is known. */
-int64_t pace_time_ms(const struct pace *pace, int64_t steps);
+int64_t queue_rate_time_ms(const struct queue_rate *rate, int64_t steps);
 
 #endif

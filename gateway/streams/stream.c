@@ -74,7 +74,7 @@ void stream_write(struct stream *stream, const struct buf *bytes)
         http_stream_write(stream->exchange, bytes->data, bytes->len);
 }
 
-/* What: an event's type, or an enum sse_said. */
+/* What: an event's type, or an enum sse_kind. */
 void stream_count(const struct stream *stream, unsigned what, unsigned times)
 {
     metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_EVENTS, what), times);
@@ -197,7 +197,7 @@ static void say_farewell(struct stream *stream, enum stream_reason reason)
         frames_add_handover_retry(&bytes, random_unit());
     } else if (reason == STREAM_NO_TASK) {
         frames_add_reset(&bytes, stream->watch->id, RESET_NO_TASK);
-        stream_count(stream, SAID_RESET, 1);
+        stream_count(stream, SSE_RESET, 1);
     }
     stream_write(stream, &bytes);
     buf_deinit(&bytes);
@@ -245,7 +245,7 @@ void stream_close(struct stream *stream, enum stream_reason reason)
     }
     stream_enter(stream, STREAM_CLOSED);
     if (left)
-        disconnects_settle(stream->streams->config.disconnects, watch->id, (enum disconnect)stream->on_disconnect);
+        disconnects_apply(stream->streams->config.disconnects, watch->id, (enum on_disconnect)stream->on_disconnect);
 }
 
 static void leave(struct stream *stream)
@@ -292,13 +292,13 @@ void stream_deliver(struct stream *stream, const struct stream_frame *frame)
     close_if_old(stream);
 }
 
-void stream_hint(struct stream *stream, const struct buf *frame)
+void stream_send_position(struct stream *stream, const struct buf *frame)
 {
     if (stream->waits)
         return;
     restart_heartbeat(stream);
     stream_write(stream, frame);
-    stream_count(stream, SAID_HINT, 1);
+    stream_count(stream, SSE_QUEUE_POSITION, 1);
     close_if_old(stream);
 }
 
@@ -318,7 +318,7 @@ void stream_reset(struct stream *stream, int64_t epoch)
         stream_close(stream, STREAM_NO_MEMORY); /* without it the client would drop the log that follows */
     else
         stream_write(stream, &bytes);
-    stream_count(stream, SAID_RESET, 1);
+    stream_count(stream, SSE_RESET, 1);
     buf_deinit(&bytes);
 }
 

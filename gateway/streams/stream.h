@@ -34,7 +34,7 @@
 struct buf;
 struct client;
 struct disconnects;
-struct history_call;
+struct event_log_call;
 struct http_exchange;
 struct hub;
 struct metrics;
@@ -72,7 +72,7 @@ struct stream {
     int64_t epoch, last;   /* the place of the client */
     uint32_t old_s;        /* when it is too old, on the monotonic clock; 0: never */
     uint8_t state;         /* enum stream_state */
-    uint8_t on_disconnect; /* enum disconnect */
+    uint8_t on_disconnect; /* enum on_disconnect */
     bool asked_early : 1;  /* the confirmation came while it was ASKING: Redis may have answered before it subscribed */
     bool waits : 1; /* for room: `last` is where it goes on, and the timer looks whether the socket takes anything */
     uint8_t missed; /* events since the socket took a byte, while it waits */
@@ -126,7 +126,7 @@ struct stream_frame {
 
 void stream_on_subscribed(struct stream *stream);
 void stream_deliver(struct stream *stream, const struct stream_frame *frame); /* drops what the client has already */
-void stream_hint(struct stream *stream, const struct buf *frame);             /* what is no event of the log */
+void stream_send_position(struct stream *stream, const struct buf *frame);    /* what is no event of the log */
 /* Tells the client to forget; its place is before the first event. A stream that waits for room ends instead: its client resumes. */
 void stream_reset(struct stream *stream, int64_t epoch);
 

@@ -33,7 +33,7 @@ void stream_enter(struct stream *stream, enum stream_state next);
 
 void stream_write(struct stream *stream, const struct buf *bytes); /* nothing where the reader is too far behind */
 
-/* What: an event's type, or an enum sse_said. */
+/* What: an event's type, or an enum sse_kind. */
 void stream_count(const struct stream *stream, unsigned what, unsigned times);
 
 /* -- stream_opening */

@@ -26,7 +26,7 @@ struct stream_opening {
     struct task_cursor cursor;
     bool reset; /* the store does not know that place: say so, and send all */
     struct submit_call *submitting;
-    struct history_call *reading;
+    struct event_log_call *reading;
 };
 
 void stream_opening_destroy(struct stream *stream)
@@ -36,7 +36,7 @@ void stream_opening_destroy(struct stream *stream)
     if (!opening)
         return;
     submit_cancel(opening->submitting);
-    history_cancel(opening->reading);
+    event_log_cancel(opening->reading);
     submission_destroy(opening->submission);
     free(opening);
     stream->opening = NULL;
@@ -47,7 +47,7 @@ void stream_opening_destroy(struct stream *stream)
 /* Before it has begun: an answer that is no stream. */
 static void refuse_for(struct stream *stream, enum problem problem, int64_t wait_ms)
 {
-    answer_problem_after(stream->exchange, problem, wait_ms);
+    respond_problem_after(stream->exchange, problem, wait_ms);
     stream->exchange = NULL;
     stream_close(stream, STREAM_ANSWERED);
 }
@@ -73,35 +73,35 @@ static void write_head(struct stream *stream)
 }
 
 /* The first write: all of the log that the client lacks. */
-static void add_log(struct buf *out, const struct stream *stream, const struct history *history)
+static void add_log(struct buf *out, const struct stream *stream, const struct event_log *log)
 {
     unsigned added[EVENT_TYPE_COUNT] = {0};
 
     frames_add_retry(out, random_unit());
     if (stream->opening->reset) {
         frames_add_reset(out, stream->watch->id, RESET_REPLAY);
-        stream_count(stream, SAID_RESET, 1);
+        stream_count(stream, SSE_RESET, 1);
     }
-    frames_add_history(out, stream->watch->id, history, added);
+    frames_add_log(out, stream->watch->id, log, added);
     for (unsigned type = 0; type < EVENT_TYPE_COUNT; type++)
         stream_count(stream, type, added[type]);
 }
 
-static void begin(struct stream *stream, const struct history *history)
+static void begin(struct stream *stream, const struct event_log *log)
 {
     struct buf bytes;
 
     write_head(stream);
     buf_init(&bytes, REPLAY_MAX);
-    add_log(&bytes, stream, history);
-    stream->epoch = history->epoch;
-    stream->last = history->length;
-    watch_on_log(stream->watch, history);
+    add_log(&bytes, stream, log);
+    stream->epoch = log->epoch;
+    stream->last = log->length;
+    watch_on_log(stream->watch, log);
     if (buf_error(&bytes)) {
         stream_close(stream, STREAM_NO_MEMORY);
     } else {
         http_stream_write(stream->exchange, bytes.data, bytes.len);
-        if (task_state_is_final(history->state))
+        if (task_state_is_final(log->state))
             stream_close(stream, STREAM_FINAL);
         else
             stream_enter(stream, STREAM_LIVE);
@@ -109,33 +109,33 @@ static void begin(struct stream *stream, const struct history *history)
     buf_deinit(&bytes);
 }
 
-static bool knows_place(const struct task_cursor *cursor, const struct history *history)
+static bool knows_place(const struct task_cursor *cursor, const struct event_log *log)
 {
-    return cursor->epoch == history->epoch && cursor->n <= history->length;
+    return cursor->epoch == log->epoch && cursor->n <= log->length;
 }
 
 /* SUBMIT brings the whole log. A client that repeats its request, as libraries that read a POST's stream do, may have some of it. */
-static void begin_after_submit(struct stream *stream, const struct history *history)
+static void begin_after_submit(struct stream *stream, const struct event_log *log)
 {
     struct stream_opening *opening = stream->opening;
-    struct history rest = *history;
+    struct event_log rest = *log;
 
-    if (opening->resumes && knows_place(&opening->cursor, history))
-        rest = history_after(history, opening->cursor.n);
+    if (opening->resumes && knows_place(&opening->cursor, log))
+        rest = event_log_after(log, opening->cursor.n);
     else
         opening->reset = opening->resumes;
     begin(stream, &rest);
 }
 
-static void on_submitted(const struct submit_answer *answer, void *arg)
+static void on_submitted(const struct submit_result *answer, void *arg)
 {
     struct stream *stream = arg;
 
     stream->opening->submitting = NULL;
     if (answer->images_left >= 0)
-        allowance_add_images(stream->exchange, answer->images_left, answer->day_left_ms);
-    if (answer->history)
-        begin_after_submit(stream, answer->history);
+        rate_limit_headers_add_images(stream->exchange, answer->images_left, answer->day_left_ms);
+    if (answer->log)
+        begin_after_submit(stream, answer->log);
     else
         refuse_for(stream, submit_problem(answer->outcome), answer->day_left_ms);
 }
@@ -148,7 +148,7 @@ static void answer_complete(struct stream *stream)
     stream_close(stream, STREAM_ANSWERED);
 }
 
-static void on_history(const struct history *history, int err, void *arg)
+static void on_log(const struct event_log *log, int err, void *arg)
 {
     struct stream *stream = arg;
     struct stream_opening *opening = stream->opening;
@@ -158,15 +158,15 @@ static void on_history(const struct history *history, int err, void *arg)
     if (err) {
         stream_refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
     } else if (!opening->resumes) {
-        begin(stream, history);
-    } else if (!knows_place(cursor, history)) {
+        begin(stream, log);
+    } else if (!knows_place(cursor, log)) {
         opening->resumes = false;
         opening->reset = true;
         stream_ask(stream);
-    } else if (cursor->n == history->length && task_state_is_final(history->state)) {
+    } else if (cursor->n == log->length && task_state_is_final(log->state)) {
         answer_complete(stream);
     } else {
-        begin(stream, history);
+        begin(stream, log);
     }
 }
 
@@ -180,7 +180,7 @@ void stream_ask(struct stream *stream)
     if (opening->submission)
         err = submit_start(config->submitter, opening->submission, on_submitted, stream, &opening->submitting);
     else
-        err = history_read(config->commands, stream->watch->id, from, on_history, stream, &opening->reading);
+        err = event_log_read(config->commands, stream->watch->id, from, on_log, stream, &opening->reading);
     if (err)
         stream_refuse(stream, PROBLEM_STORE_UNAVAILABLE);
 }
@@ -231,14 +231,14 @@ void stream_open(struct streams *streams, struct http_exchange *exchange, const 
         if (has_place)
             client_leave_stream(request->client);
         submission_destroy(request->submission);
-        answer_problem(exchange, problem, NULL);
+        respond_problem(exchange, problem, NULL);
         return;
     }
     if (hub_join(streams->config.hub, stream, request->full_id)) {
         client_leave_stream(stream->client);
         stream_opening_destroy(stream);
         free(stream);
-        answer_problem(exchange, problem, NULL);
+        respond_problem(exchange, problem, NULL);
         return;
     }
     TAILQ_INSERT_TAIL(&streams->all, stream, link);

@@ -33,10 +33,10 @@ struct watch *watch_create(const struct watch_context *context, const char *full
 void watch_stop(struct watch *watch)
 {
     assert(TAILQ_EMPTY(&watch->streams));
-    history_cancel(watch->reading);
+    event_log_cancel(watch->reading);
     watch->reading = NULL;
-    tails_remove(watch->context->tails, watch);
-    hints_remove(watch->context->hints, watch);
+    missed_events_remove(watch->context->missed_events, watch);
+    queue_positions_remove(watch->context->positions, watch);
 }
 
 /* -- delivering. A stream may close and leave while it is served, and even be the last one: the watch outlives this turn. */
@@ -90,9 +90,9 @@ static void serve_final(struct stream *stream, const void *unused)
         stream_close(stream, STREAM_FINAL);
 }
 
-static void serve_hint(struct stream *stream, const void *bytes)
+static void serve_position(struct stream *stream, const void *bytes)
 {
-    stream_hint(stream, bytes);
+    stream_send_position(stream, bytes);
 }
 
 /* -- the state */
@@ -108,9 +108,9 @@ static void watch_on_state(struct watch *watch, enum task_state state)
         return;
     watch->state = state;
     if (watch->live && may_wait(state))
-        hints_add(watch->context->hints, watch);
+        queue_positions_add(watch->context->positions, watch);
     else
-        hints_remove(watch->context->hints, watch);
+        queue_positions_remove(watch->context->positions, watch);
 }
 
 /* Which state a task is in after an event. */
@@ -127,7 +127,7 @@ static void follow_state(struct watch *watch, const struct task_event *event)
 }
 
 /* One that is not pending any more was taken, though no event has told so yet; one that is delayed will be pending again. */
-void watch_on_place(struct watch *watch, const struct place *place)
+void watch_on_position(struct watch *watch, const struct position_notice *place)
 {
     struct buf bytes;
 
@@ -140,15 +140,15 @@ void watch_on_place(struct watch *watch, const struct place *place)
     if (!place->tell)
         return;
     buf_init(&bytes, HINT_MAX);
-    frames_add_hint(&bytes, watch->id, place->position, place->eta_ms);
+    frames_add_position(&bytes, watch->id, place->position, place->eta_ms);
     if (!buf_error(&bytes)) /* where memory ends, the next one will do */
-        for_each_live(watch, serve_hint, &bytes);
+        for_each_live(watch, serve_position, &bytes);
     buf_deinit(&bytes);
 }
 
 static uint64_t sum_of(const struct watch *watch, const struct task_event *event)
 {
-    return tails_sum(watch->context->tails, event->json, event->json_len);
+    return missed_events_digest(watch->context->missed_events, event->json, event->json_len);
 }
 
 /* Nothing is compared with the last event of all. */
@@ -164,17 +164,16 @@ static void stand_at_unknown(struct watch *watch, int64_t n)
     watch->sum = 0;
 }
 
-void watch_on_log(struct watch *watch, const struct history *history)
+void watch_on_log(struct watch *watch, const struct event_log *log)
 {
-    size_t count = history_count(history);
+    size_t count = event_log_count(log);
     struct task_event event;
 
-    watch_on_state(watch, history->state);
+    watch_on_state(watch, log->state);
     if (watch->live)
         return;
     watch->sum = 0;
-    if (count && !task_state_is_final(history->state) && !history_event(history, count - 1, &event) &&
-        event.n == history->length)
+    if (count && !task_state_is_final(log->state) && !event_log_event(log, count - 1, &event) && event.n == log->length)
         watch->sum = sum_of(watch, &event);
 }
 
@@ -196,7 +195,7 @@ static void deliver(struct watch *watch, const struct task_event *event)
 
 /* -- reading */
 
-static void on_history(const struct history *history, int err, void *arg);
+static void on_log(const struct event_log *log, int err, void *arg);
 
 /* A read that is sent now sees whatever the channel has announced so far. */
 static void read_log(struct watch *watch, bool from_last)
@@ -207,7 +206,7 @@ static void read_log(struct watch *watch, bool from_last)
         return;
     watch->announced = 0;
     watch->reads_last = from_last;
-    if (history_read(watch->context->commands, watch->id, from, on_history, watch, &watch->reading))
+    if (event_log_read(watch->context->commands, watch->id, from, on_log, watch, &watch->reading))
         log_debug("watch", "cannot read the log; trying again after a silence", "task=%s", watch->id);
 }
 
@@ -234,16 +233,16 @@ static void reset(struct watch *watch, const struct truth *truth)
     read_on(watch);
 }
 
-static void deliver_history(struct watch *watch, const struct history *history)
+static void deliver_log(struct watch *watch, const struct event_log *log)
 {
     struct task_event event;
 
-    for (size_t i = 0; i < history_count(history) && watch->live; i++) {
-        int64_t n = history->from + (int64_t)i;
+    for (size_t i = 0; i < event_log_count(log) && watch->live; i++) {
+        int64_t n = log->from + (int64_t)i;
 
         if (n <= watch->last)
             continue;
-        if (history_event(history, i, &event)) {
+        if (event_log_event(log, i, &event)) {
             log_error("watch", "an element of the log cannot be read; leaving it out", "task=%s n=%" PRId64, watch->id,
                       n);
             stand_at_unknown(watch, n);
@@ -254,35 +253,35 @@ static void deliver_history(struct watch *watch, const struct history *history)
 }
 
 /* Does the log that was read from `last` on begin with another event? It says nothing where the streams have gone on meanwhile. */
-static bool begins_otherwise(const struct watch *watch, const struct history *history)
+static bool begins_otherwise(const struct watch *watch, const struct event_log *log)
 {
     struct task_event event;
 
-    return watch->last == history->from && (history_event(history, 0, &event) || sum_of(watch, &event) != watch->sum);
+    return watch->last == log->from && (event_log_event(log, 0, &event) || sum_of(watch, &event) != watch->sum);
 }
 
-static void take_history(struct watch *watch, const struct history *history, bool reads_last)
+static void take_log(struct watch *watch, const struct event_log *log, bool reads_last)
 {
-    int64_t had = reads_last ? history->from : history->from - 1; /* the place of the streams when it was asked for */
+    int64_t had = reads_last ? log->from : log->from - 1; /* the place of the streams when it was asked for */
 
-    if (history->epoch != watch->epoch || history->length < had) {
-        reset(watch, &(struct truth){history->epoch, history->length});
-    } else if (reads_last && begins_otherwise(watch, history)) {
-        reset(watch, &(struct truth){history->epoch, had - 1});
+    if (log->epoch != watch->epoch || log->length < had) {
+        reset(watch, &(struct truth){log->epoch, log->length});
+    } else if (reads_last && begins_otherwise(watch, log)) {
+        reset(watch, &(struct truth){log->epoch, had - 1});
     } else if (had > watch->last) {
         read_on(watch); /* a stream that is further behind went live meanwhile */
     } else {
         watch->suspect = watch->suspect && !reads_last;
-        deliver_history(watch, history);
-        watch_on_state(watch, history->state);
-        if (task_state_is_final(history->state) && watch->last >= history->length)
+        deliver_log(watch, log);
+        watch_on_state(watch, log->state);
+        if (task_state_is_final(log->state) && watch->last >= log->length)
             for_each_live(watch, serve_final, NULL); /* also where the last event could not be read */
         if (watch->announced > watch->last)
             read_on(watch);
     }
 }
 
-static void on_history(const struct history *history, int err, void *arg)
+static void on_log(const struct event_log *log, int err, void *arg)
 {
     struct watch *watch = arg;
     bool reads_last = watch->reads_last;
@@ -294,7 +293,7 @@ static void on_history(const struct history *history, int err, void *arg)
     else if (err)
         log_debug("watch", "the log was not read; trying again after a silence", "task=%s", watch->id);
     else
-        take_history(watch, history, reads_last);
+        take_log(watch, log, reads_last);
 }
 
 /* -- what happens to it */
@@ -302,7 +301,7 @@ static void on_history(const struct history *history, int err, void *arg)
 static void doubt(struct watch *watch)
 {
     if (watch->live)
-        tails_doubt(watch->context->tails, watch);
+        missed_events_check_soon(watch->context->missed_events, watch);
 }
 
 void watch_on_subscribed(struct watch *watch)
@@ -319,7 +318,7 @@ void watch_on_subscribed(struct watch *watch)
     doubt(watch); /* what came before it; nothing to do where no stream has begun */
 }
 
-void watch_on_lost(struct watch *watch)
+void watch_on_connection_lost(struct watch *watch)
 {
     watch->suspect = true;
 }
@@ -331,7 +330,7 @@ static void hear_last(struct watch *watch, const struct task_event *event)
     if (watch->suspect && watch->sum && sum_of(watch, event) != watch->sum)
         compare(watch);
     else
-        tails_heard(watch->context->tails, watch);
+        missed_events_up_to_date(watch->context->missed_events, watch);
 }
 
 void watch_on_message(struct watch *watch, const char *element, size_t len)
@@ -347,7 +346,7 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
         unsigned streams = watch->live;
 
         watch->suspect = false;
-        tails_heard(watch->context->tails, watch);
+        missed_events_up_to_date(watch->context->missed_events, watch);
         deliver(watch, &event);
         latency_note(watch->context->latency, began_us, streams);
     } else if (watch->live && event.n == watch->last) {
@@ -367,7 +366,7 @@ void watch_catch_up(struct watch *watch, const struct stream *stream)
     read_on(watch);
 }
 
-void watch_on_difference(struct watch *watch)
+void watch_on_missed_events(struct watch *watch)
 {
     compare(watch);
 }
@@ -385,10 +384,10 @@ void watch_add_live(struct watch *watch, struct stream *stream)
 
     if (!others) {
         watch->suspect = false;
-        tails_heard(watch->context->tails, watch);
+        missed_events_up_to_date(watch->context->missed_events, watch);
     }
     if (may_wait(watch->state))
-        hints_add(watch->context->hints, watch);
+        queue_positions_add(watch->context->positions, watch);
     if (others && stream->epoch != watch->epoch) {
         /* The store has begun the task anew, and this stream is the first to see it. */
         reset(watch, &(struct truth){stream->epoch, INT64_MAX});
@@ -411,9 +410,9 @@ void watch_remove_live(struct watch *watch)
 {
     if (--watch->live)
         return;
-    tails_remove(watch->context->tails, watch);
-    hints_remove(watch->context->hints, watch);
-    history_cancel(watch->reading);
+    missed_events_remove(watch->context->missed_events, watch);
+    queue_positions_remove(watch->context->positions, watch);
+    event_log_cancel(watch->reading);
     watch->reading = NULL;
     stand_at_unknown(watch, 0);
     watch->announced = 0; /* for whoever comes next, all that is told from now on is news */

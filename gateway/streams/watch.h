@@ -26,21 +26,21 @@
 #include "common/timeouts.h"
 #include "gateway/streams/queue_positions.h"
 
-struct hints;
-struct history;
-struct history_call;
+struct queue_positions;
+struct event_log;
+struct event_log_call;
 struct latency;
 struct redis;
 struct stream;
-struct tails;
+struct missed_events;
 
 TAILQ_HEAD(stream_list, stream);
 
 /* What all watches of a hub share. */
 struct watch_context {
     struct redis *commands;
-    struct tails *tails; /* of watch->tail; finds watch_on_difference's */
-    struct hints *hints; /* of watch->hint; calls watch_on_place */
+    struct missed_events *missed_events; /* of watch->tail; finds watch_on_missed_events's */
+    struct queue_positions *positions;   /* of watch->hint; calls watch_on_position */
     struct latency *latency;
 };
 
@@ -55,15 +55,15 @@ struct watch {
     unsigned live; /* how many of them are live */
 
     int64_t epoch, last; /* the place */
-    uint64_t sum;        /* of the event there, as tails_sum makes it; 0: not known, or not compared */
+    uint64_t sum;        /* of the event there, as missed_events_digest makes it; 0: not known, or not compared */
     int64_t announced;   /* highest number that was told, but not delivered, since the last read was sent */
-    struct history_call *reading;
+    struct event_log_call *reading;
     bool reads_last;     /* from `last` on, which has to be what the streams have */
     bool suspect;        /* the connection was away: the log may be another one, though it goes on from `last` */
     struct timeout tail; /* tails.h's, as is this: */
     bool doubted;
     enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
-    struct hint hint;
+    struct queue_position hint;
 
     char id[]; /* full id of the task */
 };
@@ -73,21 +73,21 @@ void watch_stop(struct watch *watch); /* nothing happens to it any more; it can 
 
 void watch_on_subscribed(struct watch *watch);
 void watch_on_message(struct watch *watch, const char *element, size_t len);
-void watch_on_difference(struct watch *watch); /* the log is not what the streams have */
+void watch_on_missed_events(struct watch *watch); /* the log is not what the streams have */
 void watch_on_commands_ready(struct watch *watch);
 
 /* The connection is away. */
-void watch_on_lost(struct watch *watch);
+void watch_on_connection_lost(struct watch *watch);
 
 /* A stream is to go live behind this log. */
-void watch_on_log(struct watch *watch, const struct history *history);
+void watch_on_log(struct watch *watch, const struct event_log *log);
 
-struct place {
+struct position_notice {
     int64_t position; /* from 1; 0: it does not wait in the queue */
     int64_t eta_ms;   /* about how long until its turn; -1: not known */
     bool tell;        /* the viewers are to hear it */
 };
-void watch_on_place(struct watch *watch, const struct place *place);
+void watch_on_position(struct watch *watch, const struct position_notice *place);
 
 /* The stream has begun and stands at its own epoch and last: from now on it gets what follows. */
 void watch_add_live(struct watch *watch, struct stream *stream);

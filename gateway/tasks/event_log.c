@@ -7,10 +7,10 @@
 #include "common/keys.h"
 #include "common/redis/script.h"
 
-struct history_call {
+struct event_log_call {
     struct script_run *run;
     int64_t from;
-    history_fn *done;
+    event_log_fn *done;
     void *arg;
 };
 
@@ -22,49 +22,49 @@ static int read_state(const redisReply *reply, size_t i, enum task_state *out)
     return name && task_state_parse(name, len, out) ? 0 : ERR_SYNTAX;
 }
 
-int history_of_submit(const redisReply *reply, struct history *out)
+int event_log_from_submit(const redisReply *reply, struct event_log *out)
 {
-    struct history history = {.from = 1, .elements = script_array(reply, 3)};
+    struct event_log log = {.from = 1, .elements = script_array(reply, 3)};
 
-    if (!history.elements || script_int(reply, 1, &history.epoch) || read_state(reply, 2, &history.state))
+    if (!log.elements || script_int(reply, 1, &log.epoch) || read_state(reply, 2, &log.state))
         return ERR_SYNTAX;
-    history.length = (int64_t)history.elements->elements;
-    *out = history;
+    log.length = (int64_t)log.elements->elements;
+    *out = log;
     return 0;
 }
 
-static int history_of_read(const redisReply *reply, int64_t from, struct history *out)
+static int event_log_from_read(const redisReply *reply, int64_t from, struct event_log *out)
 {
-    struct history history = {.from = from, .elements = script_array(reply, 4)};
+    struct event_log log = {.from = from, .elements = script_array(reply, 4)};
 
-    if (!history.elements || script_int(reply, 1, &history.epoch) || read_state(reply, 2, &history.state) ||
-        script_int(reply, 3, &history.length))
+    if (!log.elements || script_int(reply, 1, &log.epoch) || read_state(reply, 2, &log.state) ||
+        script_int(reply, 3, &log.length))
         return ERR_SYNTAX;
-    *out = history;
+    *out = log;
     return 0;
 }
 
-size_t history_count(const struct history *history)
+size_t event_log_count(const struct event_log *log)
 {
-    return history->elements->elements - history->skipped;
+    return log->elements->elements - log->skipped;
 }
 
-struct history history_after(const struct history *history, int64_t n)
+struct event_log event_log_after(const struct event_log *log, int64_t n)
 {
-    struct history rest = *history;
+    struct event_log rest = *log;
 
-    rest.skipped += (size_t)(n + 1 - history->from);
+    rest.skipped += (size_t)(n + 1 - log->from);
     rest.from = n + 1;
     return rest;
 }
 
-int history_event(const struct history *history, size_t index, struct task_event *out)
+int event_log_event(const struct event_log *log, size_t index, struct task_event *out)
 {
     size_t len;
-    const char *element = script_text(history->elements, history->skipped + index, &len);
+    const char *element = script_text(log->elements, log->skipped + index, &len);
     struct task_event event;
 
-    if (!element || task_event_parse(element, len, &event) || event.n != history->from + (int64_t)index)
+    if (!element || task_event_parse(element, len, &event) || event.n != log->from + (int64_t)index)
         return ERR_SYNTAX;
     *out = event;
     return 0;
@@ -72,29 +72,29 @@ int history_event(const struct history *history, size_t index, struct task_event
 
 static void on_read(const redisReply *reply, int err, void *arg)
 {
-    struct history_call *call = arg;
-    struct history history;
+    struct event_log_call *call = arg;
+    struct event_log log;
 
     if (!err && strcmp(script_answer(reply), "NONE") == 0)
         err = ERR_NOT_FOUND;
     else if (!err && strcmp(script_answer(reply), "LOG") != 0)
         err = ERR_REFUSED;
     if (!err)
-        err = history_of_read(reply, call->from, &history);
-    call->done(err ? NULL : &history, err, call->arg);
+        err = event_log_from_read(reply, call->from, &log);
+    call->done(err ? NULL : &log, err, call->arg);
     free(call);
 }
 
-int history_read(struct redis *redis, const char *full_id, int64_t from, history_fn *done, void *arg,
-                 struct history_call **out)
+int event_log_read(struct redis *redis, const char *full_id, int64_t from, event_log_fn *done, void *arg,
+                   struct event_log_call **out)
 {
-    struct history_call *call = calloc(1, sizeof(*call));
+    struct event_log_call *call = calloc(1, sizeof(*call));
     char prefix[KEYS_PREFIX_SIZE], number[DECIMAL_SIZE];
     int err;
 
     if (!call)
         return ERR_NO_MEMORY;
-    *call = (struct history_call){.from = from, .done = done, .arg = arg};
+    *call = (struct event_log_call){.from = from, .done = done, .arg = arg};
     keys_prefix(prefix, keys_partition(full_id, 1));
     (void)decimal_write(number, from);
     err = script_run(redis,
@@ -112,7 +112,7 @@ int history_read(struct redis *redis, const char *full_id, int64_t from, history
     return err;
 }
 
-void history_cancel(struct history_call *call)
+void event_log_cancel(struct event_log_call *call)
 {
     if (!call)
         return;

@@ -12,7 +12,7 @@
 #include "common/task.h"
 #include "common/task_event.h"
 
-struct history {
+struct event_log {
     int64_t epoch;
     enum task_state state;
     int64_t length; /* number of the log's last event */
@@ -22,24 +22,24 @@ struct history {
 };
 
 /* Of a SUBMIT that answered NEW or SAME. ERR_SYNTAX when the answer has another shape. */
-int history_of_submit(const redisReply *reply, struct history *out) MUST_CHECK;
+int event_log_from_submit(const redisReply *reply, struct event_log *out) MUST_CHECK;
 
 /* The same without the events up to number n, which is one of it, or `from` - 1. */
-struct history history_after(const struct history *history, int64_t n);
+struct event_log event_log_after(const struct event_log *log, int64_t n);
 
-size_t history_count(const struct history *history);
+size_t event_log_count(const struct event_log *log);
 
 /* The event at `index`, counted from 0; its number is from + index. ERR_SYNTAX when the store holds something else there. */
-int history_event(const struct history *history, size_t index, struct task_event *out) MUST_CHECK;
+int event_log_event(const struct event_log *log, size_t index, struct task_event *out) MUST_CHECK;
 
 /* err is 0, ERR_NOT_FOUND (there is no such task), or why Redis did not tell; history is NULL after an error. */
-typedef void history_fn(const struct history *history, int err, void *arg);
+typedef void event_log_fn(const struct event_log *log, int err, void *arg);
 
-struct history_call;
+struct event_log_call;
 
 /* Reads from element `from` on. On success `done` follows exactly once, unless it is cancelled: then never. */
-int history_read(struct redis *redis, const char *full_id, int64_t from, history_fn *done, void *arg,
-                 struct history_call **call) MUST_CHECK;
-void history_cancel(struct history_call *call); /* accepts NULL */
+int event_log_read(struct redis *redis, const char *full_id, int64_t from, event_log_fn *done, void *arg,
+                   struct event_log_call **call) MUST_CHECK;
+void event_log_cancel(struct event_log_call *call); /* accepts NULL */
 
 #endif

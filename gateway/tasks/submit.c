@@ -24,7 +24,7 @@ struct submit_call {
     char full_id[TASK_FULL_ID_SIZE];
     char trace[TRACE_SIZE];
     char request_id[REQUEST_ID_SIZE];
-    enum disconnect on_disconnect;
+    enum on_disconnect on_disconnect;
     struct disconnects *disconnects;
 };
 
@@ -127,10 +127,10 @@ static void log_outcome(const struct submit_call *call, enum submit_outcome outc
 }
 
 /* A task begins at the moment that its epoch tells, so that is now. */
-static void read_images(const redisReply *reply, struct submit_answer *out)
+static void read_images(const redisReply *reply, struct submit_result *out)
 {
     if (out->outcome == SUBMIT_NEW && !script_int(reply, AT_IMAGES_LEFT, &out->images_left))
-        out->day_left_ms = DAY_MS - out->history->epoch % DAY_MS;
+        out->day_left_ms = DAY_MS - out->log->epoch % DAY_MS;
     else if (out->outcome == SUBMIT_IMAGES && script_int(reply, AT_DAY_LEFT, &out->day_left_ms))
         out->day_left_ms = DAY_MS;
 }
@@ -138,14 +138,14 @@ static void read_images(const redisReply *reply, struct submit_answer *out)
 static void on_submitted(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    struct submit_answer answer = {.outcome = err ? SUBMIT_FAILED : outcome_of(reply), .images_left = -1};
-    struct history history;
+    struct submit_result answer = {.outcome = err ? SUBMIT_FAILED : outcome_of(reply), .images_left = -1};
+    struct event_log log;
 
     if (answer.outcome == SUBMIT_NEW || answer.outcome == SUBMIT_SAME) {
-        if (history_of_submit(reply, &history))
+        if (event_log_from_submit(reply, &log))
             answer.outcome = SUBMIT_FAILED;
         else
-            answer.history = &history;
+            answer.log = &log;
     }
     read_images(reply, &answer);
     log_outcome(call, answer.outcome, reply);
@@ -153,7 +153,7 @@ static void on_submitted(const redisReply *reply, int err, void *arg)
     if (call->done)
         call->done(&answer, call->arg);
     else if (answer.outcome == SUBMIT_NEW)
-        disconnects_settle(call->disconnects, call->full_id, call->on_disconnect);
+        disconnects_apply(call->disconnects, call->full_id, call->on_disconnect);
     free(call);
 }
 

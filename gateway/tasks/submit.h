@@ -18,7 +18,7 @@
 #include "gateway/request/trace.h"
 #include "gateway/streams/disconnects.h"
 
-struct history;
+struct event_log;
 struct redis;
 struct submitter;
 struct submit_call;
@@ -31,11 +31,11 @@ struct submission {
     char trace[TRACE_SIZE]; /* "": none */
     char request_id[REQUEST_ID_SIZE];
     int max_paid_calls;
-    enum disconnect on_disconnect; /* of the connection that brings it; not stored */
-    int64_t client_queued_max;     /* tasks of the client that may wait or run */
-    int64_t images;                /* how many it may get */
-    int64_t client_images_max;     /* of the client, in one UTC day; 0: no limit */
-    char *request;                 /* canonical JSON */
+    enum on_disconnect on_disconnect; /* of the connection that brings it; not stored */
+    int64_t client_queued_max;        /* tasks of the client that may wait or run */
+    int64_t images;                   /* how many it may get */
+    int64_t client_images_max;        /* of the client, in one UTC day; 0: no limit */
+    char *request;                    /* canonical JSON */
 };
 
 struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */
@@ -57,13 +57,13 @@ enum submit_outcome {
 
 enum problem submit_problem(enum submit_outcome outcome); /* of one that is neither NEW nor SAME */
 
-struct submit_answer {
+struct submit_result {
     enum submit_outcome outcome;
-    const struct history *history; /* of NEW and SAME; NULL otherwise */
-    int64_t images_left;           /* of the client's day, behind NEW; -1: nothing limits them */
-    int64_t day_left_ms;           /* of NEW and IMAGES: until there are more; 0 otherwise */
+    const struct event_log *log; /* of NEW and SAME; NULL otherwise */
+    int64_t images_left;         /* of the client's day, behind NEW; -1: nothing limits them */
+    int64_t day_left_ms;         /* of NEW and IMAGES: until there are more; 0 otherwise */
 };
-typedef void submit_fn(const struct submit_answer *answer, void *arg);
+typedef void submit_fn(const struct submit_result *answer, void *arg);
 
 /* Borrows both. NULL: out of memory. */
 struct submitter *submitter_create(struct redis *redis, struct disconnects *disconnects,

@@ -150,13 +150,13 @@ static void test_when_a_key_lives(void **state)
 
 /* -- the file */
 
-struct place {
+struct position_notice {
     char folder[32], path[64];
 };
 
 static int set_up(void **state)
 {
-    struct place *place = calloc(1, sizeof(*place));
+    struct position_notice *place = calloc(1, sizeof(*place));
 
     (void)snprintf(place->folder, sizeof(place->folder), "/tmp/arkrelay-keys-XXXXXX");
     assert_non_null(mkdtemp(place->folder));
@@ -167,7 +167,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    struct place *place = *state;
+    struct position_notice *place = *state;
 
     (void)unlink(place->path);
     assert_int_equal(rmdir(place->folder), 0); /* nothing else was left behind */
@@ -175,7 +175,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void put(const struct place *place, const char *text)
+static void put(const struct position_notice *place, const char *text)
 {
     FILE *file = fopen(place->path, "w");
 
@@ -185,7 +185,7 @@ static void put(const struct place *place, const char *text)
     assert_int_equal(chmod(place->path, 0600), 0);
 }
 
-static void assert_holds(const struct place *place, const char *text)
+static void assert_holds(const struct position_notice *place, const char *text)
 {
     char content[4096] = "";
     FILE *file = fopen(place->path, "r");
@@ -213,7 +213,7 @@ static int approve_none(const struct key_file *file, struct key_line *line, void
     return ERR_REFUSED;
 }
 
-static int append(const struct place *place, size_t expected, key_file_approve_fn *approve)
+static int append(const struct position_notice *place, size_t expected, key_file_approve_fn *approve)
 {
     struct key_line line = parsed(HEAD "-");
     struct buf why;
@@ -229,7 +229,7 @@ static int append(const struct place *place, size_t expected, key_file_approve_f
 
 static void test_a_first_key_makes_the_file_for_its_owner_alone(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct stat stat;
     struct key_file file;
     struct buf why;
@@ -249,7 +249,7 @@ static void test_a_first_key_makes_the_file_for_its_owner_alone(void **state)
 
 static void test_a_last_line_without_its_end_gets_one(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
 
     put(place, "# mine\n" HEAD "-");
     assert_int_equal(append(place, 1, approve_all), 0);
@@ -258,7 +258,7 @@ static void test_a_last_line_without_its_end_gets_one(void **state)
 
 static void test_who_is_refused_changes_nothing(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
 
     put(place, "# mine\n");
     assert_int_equal(append(place, 0, approve_none), ERR_REFUSED);
@@ -267,7 +267,7 @@ static void test_who_is_refused_changes_nothing(void **state)
 
 static void test_a_file_with_a_bad_line_gets_no_key(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
 
     put(place, "\n# x\nnonsense\n");
     assert_int_equal(append(place, 0, approve_all), ERR_SYNTAX);
@@ -283,7 +283,7 @@ static void test_a_bad_line_is_named_by_its_number(void **state)
         {HEAD "-\n" HEAD "-\n",    "line 2: the key id 0123456789ab stands here twice"              },
         {HEAD "- queued=1\n" HEAD, "line 2: when it expires (2026-01-02T03:04:05Z, or -) is missing"},
     };
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file = {.count = 77};
     struct buf why;
 
@@ -300,7 +300,7 @@ static void test_a_bad_line_is_named_by_its_number(void **state)
 
 static void test_a_file_that_is_not_there(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file;
     struct buf why;
 
@@ -326,7 +326,7 @@ static void test_a_file_that_others_can_read_or_write_is_exposed(void **state)
         {0602, true },
         {0660, true }
     };
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file;
     struct buf why;
 
@@ -342,7 +342,7 @@ static void test_a_file_that_others_can_read_or_write_is_exposed(void **state)
 
 static void test_a_revoked_key_is_marked_and_all_else_stays(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct buf why;
     struct stat stat;
 
@@ -374,7 +374,7 @@ enum { WRITERS = 4, EACH = 10 };
 /* Appending and replacing at the same time: what one does, another neither loses nor repeats. */
 static void test_changes_of_many_processes_all_stay(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file;
     struct buf why;
     size_t revoked = 0;

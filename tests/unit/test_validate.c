@@ -349,12 +349,12 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
 {
     static const struct {
         const char *body;
-        enum disconnect on_disconnect;
+        enum on_disconnect on_disconnect;
     } rows[] = {
-        {"{" U "," T "}",                                        DISCONNECT_FINISH          },
-        {"{" U "," T ",\"on_disconnect\":\"finish\"}",           DISCONNECT_FINISH          },
-        {"{" U "," T ",\"on_disconnect\":\"cancel_if_queued\"}", DISCONNECT_CANCEL_IF_QUEUED},
-        {"{\"on_disconnect\":\"cancel\"," U "," T "}",           DISCONNECT_CANCEL          },
+        {"{" U "," T "}",                                        ON_DISCONNECT_FINISH          },
+        {"{" U "," T ",\"on_disconnect\":\"finish\"}",           ON_DISCONNECT_FINISH          },
+        {"{" U "," T ",\"on_disconnect\":\"cancel_if_queued\"}", ON_DISCONNECT_CANCEL_IF_QUEUED},
+        {"{\"on_disconnect\":\"cancel\"," U "," T "}",           ON_DISCONNECT_CANCEL          },
     };
 
     (void)state;

@@ -55,14 +55,14 @@ static void answer_paused(struct http_exchange *exchange, const redisReply *repl
              http_exchange_request_id(exchange));
     buf_init(&body, ANSWER_MAX);
     buf_addf(&body, "{\"paused\":%s}", paused ? "true" : "false");
-    answer_json(exchange, 200, &body);
+    respond_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
 static void set_paused(struct http_exchange *exchange, const struct gateway *gateway, const char *paused)
 {
-    store_ask(gateway->commands, exchange,
-              &(struct store_question){.script = SCRIPT_PAUSE, .args = {paused}, .answer = answer_paused});
+    redis_query_send(gateway->commands, exchange,
+                     &(struct redis_query){.script = SCRIPT_PAUSE, .args = {paused}, .answer = answer_paused});
 }
 
 void api_admin_pause(struct http_exchange *exchange, void *arg)

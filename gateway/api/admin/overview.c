@@ -138,7 +138,7 @@ static void write_queue(struct buf *out, const redisReply *reply, int64_t took_u
     (void)took_us;
     add_number(out, "now_ms", now, len);
     buf_add_text(out, ",\"queue\":{");
-    queue_write(out, reply);
+    queue_report_write(out, reply);
     buf_add_char(out, '}');
 }
 
@@ -146,7 +146,7 @@ static void write_processes(struct buf *out, const redisReply *reply, int64_t to
 {
     (void)took_us;
     buf_add_text(out, "\"processes\":");
-    processes_write(out, reply);
+    process_report_write(out, reply);
 }
 
 static void write_gateway(struct buf *out, const struct gateway *gateway)
@@ -169,7 +169,7 @@ void api_admin_overview(struct http_exchange *exchange, void *arg)
     const struct gateway *gateway = arg;
     char prefix[KEYS_PREFIX_SIZE];
     /* clang-format off */
-    const struct gather_question questions[] = {
+    const struct redis_query_part questions[] = {
         {.words = info, .write = write_redis, .optional = true},
         {.script = SCRIPT_QUEUE, .prefix = prefix, .write = write_queue},
         {.words = governor, .write = write_governor, .optional = true},
@@ -181,6 +181,6 @@ void api_admin_overview(struct http_exchange *exchange, void *arg)
     keys_prefix(prefix, 0);
     buf_init(&head, HEAD_MAX);
     write_gateway(&head, gateway);
-    gather_ask(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]), &head);
+    redis_multi_query_send(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]), &head);
     buf_deinit(&head);
 }

@@ -125,12 +125,12 @@ static void on_list(struct http_exchange *exchange, const redisReply *reply)
     struct buf body;
 
     if (strcmp(script_answer(reply), "TASKS") != 0) {
-        answer_problem(exchange, PROBLEM_INVALID_QUERY, "cursor: not one of this list.");
+        respond_problem(exchange, PROBLEM_INVALID_QUERY, "cursor: not one of this list.");
         return;
     }
     buf_init(&body, LIST_MAX);
     write_list(&body, reply);
-    answer_json(exchange, 200, &body);
+    respond_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
@@ -163,18 +163,18 @@ void api_admin_tasks(struct http_exchange *exchange, void *arg)
     };
 
     (void)snprintf(limit, sizeof(limit), "%d", PAGE);
-    if (!query_read(exchange, parameters, sizeof(parameters) / sizeof(parameters[0])))
+    if (!query_parameters_read(exchange, parameters, sizeof(parameters) / sizeof(parameters[0])))
         return;
     if (!is_list(state))
-        answer_problem(exchange, PROBLEM_INVALID_QUERY,
-                       "state: queued, delayed, running, live, done, failed, cancelled, ended or dead.");
+        respond_problem(exchange, PROBLEM_INVALID_QUERY,
+                        "state: queued, delayed, running, live, done, failed, cancelled, ended or dead.");
     else if (!is_page_size(limit))
-        answer_problem(exchange, PROBLEM_INVALID_QUERY, "limit: 1 to 200.");
+        respond_problem(exchange, PROBLEM_INVALID_QUERY, "limit: 1 to 200.");
     else
-        store_ask(gateway->commands, exchange,
-                  &(struct store_question){
-                      .script = SCRIPT_TASKS, .args = {state, cursor, limit, search},
-                           .answer = on_list
+        redis_query_send(gateway->commands, exchange,
+                         &(struct redis_query){
+                             .script = SCRIPT_TASKS, .args = {state, cursor, limit, search},
+                                  .answer = on_list
         });
 }
 
@@ -193,7 +193,7 @@ static bool read_id(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SI
         if (strspn(full_id, "abcdefghijklmnopqrstuvwxyz0123456789_-") == client)
             return true;
     }
-    answer_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+    respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
     return false;
 }
 
@@ -215,7 +215,7 @@ static void begin_state(struct buf *out, struct http_exchange *exchange, enum ta
 static void end_state(struct buf *out, struct http_exchange *exchange, int status)
 {
     buf_add_char(out, '}');
-    answer_json(exchange, status, out);
+    respond_json(exchange, status, out);
     buf_deinit(out);
 }
 
@@ -343,12 +343,12 @@ static void on_story(struct http_exchange *exchange, const redisReply *reply)
     struct buf body;
 
     if (strcmp(script_answer(reply), "STORY") != 0) {
-        answer_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
         return;
     }
     buf_init(&body, STORY_MAX);
     write_story(&body, reply);
-    answer_json(exchange, 200, &body);
+    respond_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
@@ -365,9 +365,9 @@ static void on_retry(struct http_exchange *exchange, const redisReply *reply)
         add_number(&body, "epoch", reply, 1);
         end_state(&body, exchange, 202);
     } else if (strcmp(word, "LIVE") == 0) {
-        answer_problem(exchange, PROBLEM_TASK_LIVE, NULL);
+        respond_problem(exchange, PROBLEM_TASK_LIVE, NULL);
     } else {
-        answer_problem(exchange, strcmp(word, "DONE") == 0 ? PROBLEM_TASK_NOT_FAILED : PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, strcmp(word, "DONE") == 0 ? PROBLEM_TASK_NOT_FAILED : PROBLEM_TASK_NOT_FOUND, NULL);
     }
 }
 
@@ -382,7 +382,7 @@ static void on_cancel(struct http_exchange *exchange, const redisReply *reply)
         begin_state(&body, exchange, ended ? TASK_CANCELLED : TASK_RUNNING);
         end_state(&body, exchange, ended ? 200 : 202);
     } else {
-        answer_problem(exchange, strcmp(word, "FINAL") == 0 ? PROBLEM_TASK_FINAL : PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, strcmp(word, "FINAL") == 0 ? PROBLEM_TASK_FINAL : PROBLEM_TASK_NOT_FOUND, NULL);
     }
 }
 
@@ -394,18 +394,19 @@ static void on_erase(struct http_exchange *exchange, const redisReply *reply)
         log_order(exchange, "the task is erased");
         http_respond(exchange, 204, NULL, NULL, 0);
     } else {
-        answer_problem(exchange, strcmp(word, "LIVE") == 0 ? PROBLEM_TASK_LIVE : PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, strcmp(word, "LIVE") == 0 ? PROBLEM_TASK_LIVE : PROBLEM_TASK_NOT_FOUND, NULL);
     }
 }
 
 static void ask(struct http_exchange *exchange, const struct gateway *gateway, enum script_id script,
-                const char *argument, store_answer_fn *answer)
+                const char *argument, redis_query_fn *answer)
 {
     char full_id[TASK_FULL_ID_SIZE];
 
     if (read_id(exchange, full_id))
-        store_ask(gateway->commands, exchange,
-                  &(struct store_question){.script = script, .full_id = full_id, .args = {argument}, .answer = answer});
+        redis_query_send(
+            gateway->commands, exchange,
+            &(struct redis_query){.script = script, .full_id = full_id, .args = {argument}, .answer = answer});
 }
 
 void api_admin_task(struct http_exchange *exchange, void *arg)

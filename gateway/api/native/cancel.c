@@ -17,7 +17,7 @@ static void answer_state(struct http_exchange *exchange, int status, enum task_s
 
     buf_init(&body, ANSWER_MAX);
     buf_addf(&body, "{\"task_id\":\"%.*s\",\"status\":\"%s\"}", (int)segment.len, segment.data, task_state_name(state));
-    answer_json(exchange, status, &body);
+    respond_json(exchange, status, &body);
     buf_deinit(&body);
 }
 
@@ -30,7 +30,7 @@ static void on_answer(struct http_exchange *exchange, const redisReply *reply)
     else if (strcmp(word, "ASKED") == 0)
         answer_state(exchange, 202, TASK_RUNNING);
     else
-        answer_problem(exchange, strcmp(word, "FINAL") == 0 ? PROBLEM_TASK_FINAL : PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, strcmp(word, "FINAL") == 0 ? PROBLEM_TASK_FINAL : PROBLEM_TASK_NOT_FOUND, NULL);
 }
 
 void api_cancel(struct http_exchange *exchange, void *arg)
@@ -39,7 +39,7 @@ void api_cancel(struct http_exchange *exchange, void *arg)
     char full_id[TASK_FULL_ID_SIZE];
 
     if (task_path_read(exchange, full_id))
-        store_ask(gateway->commands, exchange,
-                  &(struct store_question){
-                      .script = SCRIPT_CANCEL, .full_id = full_id, .args = {"any"}, .answer = on_answer});
+        redis_query_send(
+            gateway->commands, exchange,
+            &(struct redis_query){.script = SCRIPT_CANCEL, .full_id = full_id, .args = {"any"}, .answer = on_answer});
 }

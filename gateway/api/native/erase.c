@@ -14,7 +14,7 @@ static void on_answer(struct http_exchange *exchange, const redisReply *reply)
     if (strcmp(word, "ERASED") == 0)
         http_respond(exchange, 204, NULL, NULL, 0);
     else
-        answer_problem(exchange, strcmp(word, "LIVE") == 0 ? PROBLEM_TASK_LIVE : PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, strcmp(word, "LIVE") == 0 ? PROBLEM_TASK_LIVE : PROBLEM_TASK_NOT_FOUND, NULL);
 }
 
 void api_erase(struct http_exchange *exchange, void *arg)
@@ -23,6 +23,6 @@ void api_erase(struct http_exchange *exchange, void *arg)
     char full_id[TASK_FULL_ID_SIZE];
 
     if (task_path_read(exchange, full_id))
-        store_ask(gateway->commands, exchange,
-                  &(struct store_question){.script = SCRIPT_ERASE, .full_id = full_id, .answer = on_answer});
+        redis_query_send(gateway->commands, exchange,
+                         &(struct redis_query){.script = SCRIPT_ERASE, .full_id = full_id, .answer = on_answer});
 }

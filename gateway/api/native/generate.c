@@ -39,22 +39,22 @@ static void answer_links(struct http_exchange *exchange, const char *task_id, en
     task_path_add_links(&body, task_id);
     buf_add_char(&body, '}');
     buf_fail(&body, buf_error(&location));
-    answer_json(exchange, is_new ? 202 : 200, &body);
+    respond_json(exchange, is_new ? 202 : 200, &body);
     buf_deinit(&body);
     buf_deinit(&location);
 }
 
-static void on_submitted(const struct submit_answer *answer, void *arg)
+static void on_submitted(const struct submit_result *answer, void *arg)
 {
     struct generate *generate = arg;
 
     if (answer->images_left >= 0)
-        allowance_add_images(generate->exchange, answer->images_left, answer->day_left_ms);
-    if (answer->history)
-        answer_links(generate->exchange, task_id_of(generate->submission->full_id), answer->history->state,
+        rate_limit_headers_add_images(generate->exchange, answer->images_left, answer->day_left_ms);
+    if (answer->log)
+        answer_links(generate->exchange, task_id_of(generate->submission->full_id), answer->log->state,
                      answer->outcome == SUBMIT_NEW);
     else
-        answer_problem_after(generate->exchange, submit_problem(answer->outcome), answer->day_left_ms);
+        respond_problem_after(generate->exchange, submit_problem(answer->outcome), answer->day_left_ms);
     destroy(generate);
 }
 
@@ -72,22 +72,22 @@ void api_generate(struct http_exchange *exchange, void *arg)
     struct generate *generate;
 
     if (gateway->draining) {
-        answer_problem(exchange, PROBLEM_DRAINING, NULL);
+        respond_problem(exchange, PROBLEM_DRAINING, NULL);
         return;
     }
     if (!intake_accepts(exchange, "application", "json"))
         return;
     generate = calloc(1, sizeof(*generate));
     if (!generate) {
-        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
     generate->exchange = exchange;
-    generate->submission = intake_read(gateway, exchange, INTAKE_TASK);
+    generate->submission = generate_request_read(gateway, exchange, GENERATE_TASK);
     if (!generate->submission) {
         destroy(generate);
     } else if (submit_start(gateway->submitter, generate->submission, on_submitted, generate, &generate->call)) {
-        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         destroy(generate);
     } else {
         http_exchange_on_closed(exchange, on_client_gone, generate);

@@ -31,7 +31,7 @@ bool intake_accepts(struct http_exchange *exchange, const char *type, const char
             return true;
     }
     if (any)
-        answer_problem(exchange, PROBLEM_NOT_ACCEPTABLE, NULL);
+        respond_problem(exchange, PROBLEM_NOT_ACCEPTABLE, NULL);
     return !any;
 }
 
@@ -67,7 +67,7 @@ static bool head_is_good(struct http_exchange *exchange)
         return true;
     if (problem == PROBLEM_LENGTH_REQUIRED) /* whatever follows may be meant as the body */
         http_add_header(exchange, "Connection", "close");
-    answer_problem(exchange, problem, NULL);
+    respond_problem(exchange, problem, NULL);
     return false;
 }
 
@@ -104,15 +104,15 @@ static struct submission *make_submission(const struct gateway *gateway, struct 
     return submission;
 }
 
-static int validate(const struct gateway *gateway, const struct http_request *request, enum intake intake,
+static int validate(const struct gateway *gateway, const struct http_request *request, enum generate_kind intake,
                     struct validated *valid, struct validate_report *report)
 {
     const struct gateway_options *options = gateway->config.options;
     const struct http_text key = idempotency_key(request);
     const struct validate_rules rules = {.max_paid_calls = (int)options->max_paid_calls_limit,
                                          .data_urls = options->data_urls,
-                                         .id_required = intake == INTAKE_STREAM,
-                                         .for_stream = intake == INTAKE_STREAM,
+                                         .id_required = intake == GENERATE_STREAM,
+                                         .for_stream = intake == GENERATE_STREAM,
                                          .key = key.data,
                                          .key_len = key.len};
     int err = validate_body(request->body.data, request->body.len, &rules, valid, report);
@@ -122,7 +122,8 @@ static int validate(const struct gateway *gateway, const struct http_request *re
     return err;
 }
 
-struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake intake)
+struct submission *generate_request_read(const struct gateway *gateway, struct http_exchange *exchange,
+                                         enum generate_kind intake)
 {
     struct validate_report report;
     struct validated valid = {0};
@@ -133,13 +134,13 @@ struct submission *intake_read(const struct gateway *gateway, struct http_exchan
         return NULL;
     err = validate(gateway, http_exchange_request(exchange), intake, &valid, &report);
     if (err == ERR_SYNTAX) {
-        answer_problem(exchange, PROBLEM_INVALID_JSON, report.syntax);
+        respond_problem(exchange, PROBLEM_INVALID_JSON, report.syntax);
     } else if (err == ERR_RANGE) {
-        answer_fields(exchange, report.fields, report.count);
+        respond_field_errors(exchange, report.fields, report.count);
     } else {
         submission = err ? NULL : make_submission(gateway, exchange, &valid);
         if (!submission)
-            answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+            respond_problem(exchange, PROBLEM_INTERNAL, NULL);
     }
     task_spec_deinit(&valid.spec);
     return submission;

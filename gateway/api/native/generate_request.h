@@ -11,13 +11,14 @@ struct gateway;
 struct http_exchange;
 struct submission;
 
-enum intake {
-    INTAKE_STREAM, /* task_id is required, on_disconnect is taken */
-    INTAKE_TASK,   /* a request without a task_id gets a random one */
+enum generate_kind {
+    GENERATE_STREAM, /* task_id is required, on_disconnect is taken */
+    GENERATE_TASK,   /* a request without a task_id gets a random one */
 };
 
 /* The caller's to destroy; NULL: the exchange is answered. */
-struct submission *intake_read(const struct gateway *gateway, struct http_exchange *exchange, enum intake intake);
+struct submission *generate_request_read(const struct gateway *gateway, struct http_exchange *exchange,
+                                         enum generate_kind intake);
 
 /* False: Accept excludes type/subtype, and that was answered (406). */
 bool intake_accepts(struct http_exchange *exchange, const char *type, const char *subtype);

@@ -63,10 +63,10 @@ void api_generate_stream(struct http_exchange *exchange, void *arg)
     if (!intake_accepts(exchange, "text", "event-stream"))
         return;
     if (!read_cursor(http_exchange_request(exchange), &request)) {
-        answer_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+        respond_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
         return;
     }
-    request.submission = intake_read(gateway, exchange, INTAKE_STREAM);
+    request.submission = generate_request_read(gateway, exchange, GENERATE_STREAM);
     if (!request.submission)
         return;
     request.full_id = request.submission->full_id;
@@ -84,5 +84,5 @@ void api_task_stream(struct http_exchange *exchange, void *arg)
     if (read_cursor(http_exchange_request(exchange), &request))
         stream_open(gateway->streams, exchange, &request);
     else
-        answer_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+        respond_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
 }

@@ -179,17 +179,17 @@ static void on_answer(struct http_exchange *exchange, const redisReply *reply)
     struct buf body;
 
     if (strcmp(script_answer(reply), "TASK") != 0) {
-        answer_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
         return;
     }
     if (!read_state(reply, &state)) {
-        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, "The stored task cannot be read.");
+        respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, "The stored task cannot be read.");
         return;
     }
     (void)strncat(task_id, segment.data, segment.len);
     buf_init(&body, ANSWER_MAX);
     write_task(&body, task_id, state, reply);
-    answer_json(exchange, 200, &body);
+    respond_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
@@ -199,6 +199,6 @@ void api_task(struct http_exchange *exchange, void *arg)
     char full_id[TASK_FULL_ID_SIZE];
 
     if (task_path_read(exchange, full_id))
-        store_ask(gateway->commands, exchange,
-                  &(struct store_question){.script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer});
+        redis_query_send(gateway->commands, exchange,
+                         &(struct redis_query){.script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer});
 }

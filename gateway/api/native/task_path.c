@@ -15,7 +15,7 @@ bool task_path_read(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SI
     char task_id[TASK_ID_MAX + 1];
 
     if (!task_id_is_valid(segment.data, segment.len)) {
-        answer_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
         return false;
     }
     memcpy(task_id, segment.data, segment.len);

@@ -13,7 +13,7 @@ static void answer_text(struct http_exchange *exchange, const char *json)
 
     buf_init(&body, ANSWER_MAX);
     buf_add_text(&body, json);
-    answer_json(exchange, 200, &body);
+    respond_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
@@ -28,7 +28,7 @@ static void on_ready(struct http_exchange *exchange, const redisReply *reply)
     int64_t paused;
 
     if (script_int(reply, 2, &paused))
-        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else
         answer_text(exchange,
                     paused ? "{\"status\":\"ready\",\"paused\":true}" : "{\"status\":\"ready\",\"paused\":false}");
@@ -39,9 +39,10 @@ void api_readyz(struct http_exchange *exchange, void *arg)
     const struct gateway *gateway = arg;
 
     if (gateway->draining)
-        answer_problem(exchange, PROBLEM_DRAINING, NULL);
+        respond_problem(exchange, PROBLEM_DRAINING, NULL);
     else if (!gateway_is_connected(gateway))
-        answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else
-        store_ask(gateway->commands, exchange, &(struct store_question){.script = SCRIPT_READY, .answer = on_ready});
+        redis_query_send(gateway->commands, exchange,
+                         &(struct redis_query){.script = SCRIPT_READY, .answer = on_ready});
 }

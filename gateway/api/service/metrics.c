@@ -43,7 +43,7 @@ static void answer(struct scrape *scrape)
     buf_init(&body, ANSWER_MAX);
     gateway_metrics_write(&body, scrape->metrics, scrape->asked);
     if (buf_error(&body)) {
-        answer_problem(scrape->exchange, PROBLEM_INTERNAL, NULL);
+        respond_problem(scrape->exchange, PROBLEM_INTERNAL, NULL);
     } else {
         http_add_header(scrape->exchange, "Cache-Control", "no-store");
         http_respond(scrape->exchange, 200, METRICS_CONTENT_TYPE, body.data, body.len);
@@ -106,7 +106,7 @@ void api_metrics(struct http_exchange *exchange, void *arg)
     struct scrape *scrape = gateway->config.metrics ? scrape_create(gateway, exchange) : NULL;
 
     if (!scrape) {
-        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
     if (ask(scrape))

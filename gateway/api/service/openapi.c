@@ -8,5 +8,5 @@ extern const struct embedded_file openapi_files[];
 void api_openapi(struct http_exchange *exchange, void *arg)
 {
     (void)arg;
-    embedded_file_answer(exchange, &openapi_files[0]);
+    embedded_file_respond(exchange, &openapi_files[0]);
 }

@@ -51,10 +51,10 @@ void api_page(struct http_exchange *exchange, void *arg)
 
     (void)arg;
     if (!file) {
-        answer_problem(exchange, PROBLEM_NOT_FOUND, NULL);
+        respond_problem(exchange, PROBLEM_NOT_FOUND, NULL);
         return;
     }
     for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++)
         http_add_header(exchange, guards[i].name, guards[i].value);
-    embedded_file_answer(exchange, file);
+    embedded_file_respond(exchange, file);
 }
