@@ -1,6 +1,6 @@
-/* arkrelay-gateway - takes tasks over HTTP into Redis, and streams what becomes of them
+/* arkrelay-gateway - accepts tasks over HTTP, queues them in Redis and streams their events to clients
  *
- * This file reads what the process was told, and the files that it names. What serves is process.h.
+ * main reads the options and the files that they name, then runs the process (process.h), a command for API keys, or the health check.
  */
 #include <stdbool.h>
 #include <stdio.h>
@@ -30,10 +30,10 @@ struct program {
     struct cors *cors;
     struct keyring *keyring;
     struct http_tls *tls;     /* NULL: plain HTTP */
-    struct http_peers *peers; /* NULL: no maximum per address */
+    struct http_peers *peers; /* NULL: no limit per client address */
 };
 
-/* A stream is a file descriptor: as many as the system lets us have. */
+/* Every stream needs a file descriptor. */
 static void raise_file_limit(const struct gateway_options *options)
 {
     rlim_t wanted = (rlim_t)(options->threads * options->connections_max + OTHER_FILES * (options->threads + 1));
@@ -43,8 +43,8 @@ static void raise_file_limit(const struct gateway_options *options)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < wanted)
-        log_warn("gateway", "the system allows fewer open files than connections-max; continuing",
-                 "files=%llu wanted=%llu", (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+        log_warn("gateway", "open file limit is lower than connections-max needs, continuing", "files=%llu wanted=%llu",
+                 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
 static void log_options(const struct program *program)
@@ -70,7 +70,7 @@ static void log_options(const struct program *program)
              (long long)o->stream_life_ms);
 }
 
-/* Those beyond the maximum that are being told so have no entry in it. */
+/* Connections above the maximum, which only get a 503, are not counted per address. */
 static int create_peers(struct program *program)
 {
     const struct gateway_options *options = &program->options;
@@ -98,7 +98,7 @@ static int load_keys(struct program *program)
     int err;
 
     if (!has_keys)
-        log_warn("gateway", "open: there are no keys, and whoever reaches this port spends the ARK account's money",
+        log_warn("gateway", "no API keys: everyone who can reach this address can spend the ARK account's money",
                  "listen=%s", o->listen);
     program->keyring = keyring_create(&config);
     buf_init(&why, WHY_MAX);
@@ -106,12 +106,12 @@ static int load_keys(struct program *program)
     if (err)
         (void)fprintf(stderr, "arkrelay-gateway: GATEWAY_KEYS_FILE %s: %s%s\n", o->keys_file,
                       why.len ? buf_text(&why) : err_text(err),
-                      err == ERR_SYSTEM ? "; a first key makes the file: arkrelay-gateway --new-key NAME" : "");
+                      err == ERR_SYSTEM ? "; --new-key creates the file: arkrelay-gateway --new-key NAME" : "");
     buf_deinit(&why);
     return err;
 }
 
-/* OpenSSL does not survive running out of memory while it loads its algorithms, so it does not load them with the first request. */
+/* Load OpenSSL's algorithms at start. Loading them with the first request would crash if memory ran out at that moment. */
 static int load_algorithms(void)
 {
     unsigned char digest[SHA256_SIZE];
@@ -184,18 +184,29 @@ static int parse_redis(struct program *program)
     return 0;
 }
 
+static struct key_command key_command_of(const struct gateway_options *options)
+{
+    return (struct key_command){.keys_file = options->keys_file,
+                                .new_key = options->new_key,
+                                .key_expires = options->key_expires,
+                                .revoke_key = options->revoke_key,
+                                .list_keys = options->list_keys};
+}
+
 int main(int argc, char **argv)
 {
     struct program program = {0};
     enum options_outcome outcome = options_load(&gateway_option_table, argc, argv, &program.options);
+    struct key_command key_command;
     int status = OPTIONS_EXIT_BAD;
 
     if (outcome != OPTIONS_RUN)
         return outcome == OPTIONS_DONE ? EXIT_SUCCESS : OPTIONS_EXIT_BAD;
+    key_command = key_command_of(&program.options);
     if (program.options.shared.healthcheck) {
         status = healthcheck(&program.options);
-    } else if (key_command_is_wanted(&program.options)) {
-        status = key_command(&program.options);
+    } else if (key_command_is_given(&key_command)) {
+        status = key_command_run(&key_command);
     } else if (gateway_options_agree(&program.options)) {
         status = parse_redis(&program);
         if (!status)

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/decimal.h"
+#include "common/http/server.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "gateway/access/bearer.h"
@@ -13,10 +14,8 @@
 #include "gateway/access/keyring.h"
 #include "gateway/access/keyset.h"
 #include "gateway/access/rate_limit_headers.h"
-#include "gateway/gateway.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
-#include "gateway/routes.h"
 
 struct client *admission_client(const struct http_exchange *exchange)
 {
@@ -26,28 +25,36 @@ struct client *admission_client(const struct http_exchange *exchange)
     return client;
 }
 
-/* -- who */
+/* -- which client */
 
-static bool is_api(struct http_text path)
+static bool is_below(struct http_text path, const char *base)
 {
-    size_t len = strlen(API_BASE);
+    size_t len = strlen(base);
 
-    return path.len >= len && memcmp(path.data, API_BASE, len) == 0 && (path.len == len || path.data[len] == '/');
+    return path.len >= len && memcmp(path.data, base, len) == 0 && (path.len == len || path.data[len] == '/');
 }
 
-/* NULL: it has no right key. */
-static struct client *identify(const struct gateway *gateway, const struct http_request *request)
+static bool needs_client(const struct admission *admission, struct http_text path)
 {
-    if (!gateway->keys)
-        return keyring_public(gateway->config.keyring);
-    return keyset_find(gateway->keys, bearer_token(request), clock_wall_ms());
+    for (const char *const *base = admission->paths; *base; base++)
+        if (is_below(path, *base))
+            return true;
+    return false;
 }
 
-/* -- how often */
-
-static void on_limit(struct http_exchange *exchange, const redisReply *reply)
+/* NULL: no valid key. */
+static struct client *identify(const struct admission *admission, const struct http_request *request)
 {
-    bool passes = strcmp(script_answer(reply), "OK") == 0;
+    if (!admission->keys)
+        return keyring_public(admission->keyring);
+    return keyset_find(admission->keys, bearer_token(request), clock_wall_ms());
+}
+
+/* -- the request rate */
+
+static void admission_on_limit(struct http_exchange *exchange, const redisReply *reply)
+{
+    bool allowed = strcmp(script_answer(reply), "OK") == 0;
     int64_t left, reset_ms;
 
     if (script_int(reply, 1, &left) || script_int(reply, 2, &reset_ms)) {
@@ -55,43 +62,43 @@ static void on_limit(struct http_exchange *exchange, const redisReply *reply)
         return;
     }
     rate_limit_headers_add_requests(exchange, left, reset_ms);
-    if (passes) {
+    if (allowed) {
         http_exchange_resume(exchange);
         return;
     }
-    log_debug("admission", "too many requests", "client=%s request_id=%s", admission_client(exchange)->name,
+    log_debug("admission", "rate limited", "client=%s request_id=%s", admission_client(exchange)->name,
               http_exchange_request_id(exchange));
     respond_problem_after(exchange, PROBLEM_RATE_LIMITED, reset_ms);
 }
 
-static void ask_limit(const struct gateway *gateway, struct http_exchange *exchange, int64_t most)
+static void check_rate(const struct admission *admission, struct http_exchange *exchange, int64_t per_minute)
 {
     char prefix[KEYS_CLIENT_SIZE], number[DECIMAL_SIZE];
 
     keys_client(prefix, admission_client(exchange)->name);
-    (void)decimal_write(number, most);
+    (void)decimal_write(number, per_minute);
     http_exchange_hold(exchange);
-    redis_query_send(
-        gateway->commands, exchange,
-        &(struct redis_query){.script = SCRIPT_LIMIT, .prefix = prefix, .args = {number}, .answer = on_limit});
+    redis_query_send(admission->commands, exchange,
+                     &(struct redis_query){
+                         .script = SCRIPT_LIMIT, .prefix = prefix, .args = {number}, .answer = admission_on_limit});
 }
 
-void admission_check(const struct gateway *gateway, struct http_exchange *exchange)
+void admission_check(const struct admission *admission, struct http_exchange *exchange)
 {
     const struct http_request *request = http_exchange_request(exchange);
     struct client *client;
-    int64_t most;
+    int64_t per_minute;
 
-    if (!is_api(request->path) || request->method == HTTP_OPTIONS)
+    if (request->method == HTTP_OPTIONS || !needs_client(admission, request->path))
         return;
-    client = identify(gateway, request);
+    client = identify(admission, request);
     if (!client) {
         bearer_refuse(exchange);
         return;
     }
     http_exchange_set_note(exchange, client);
     rate_limit_headers_add_policy(exchange, client);
-    most = client_limit(client, CLIENT_REQUESTS);
-    if (most)
-        ask_limit(gateway, exchange, most);
+    per_minute = client_limit(client, CLIENT_REQUESTS);
+    if (per_minute)
+        check_rate(admission, exchange, per_minute);
 }

@@ -22,7 +22,7 @@ struct http_text bearer_token(const struct http_request *request)
     return (struct http_text){header.data + at, header.len - at};
 }
 
-/* Digests are equally long. */
+/* SHA-256 first: the digests have equal length, whatever the texts have. */
 bool bearer_is(struct http_text token, const char *key)
 {
     unsigned char digests[2][KEY_DIGEST_SIZE];

@@ -1,6 +1,6 @@
 /* bearer - keys in the Authorization header (RFC 6750)
  *
- * Of clients and of operators alike. A key comes in this header only: addresses end up in logs.
+ * For clients and operators. Keys are accepted in this header only: URLs end up in logs.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_BEARER_H
 #define ARKRELAY_GATEWAY_ACCESS_BEARER_H
@@ -11,13 +11,14 @@
 
 struct http_exchange;
 
-/* What stands behind "Bearer "; data is NULL where there is no such header. */
+/* The text after "Bearer "; data is NULL if the header is absent or has another scheme. */
 struct http_text bearer_token(const struct http_request *request);
 
-/* Compares with a key that is kept in the clear; tells nobody how long it is, nor where a guess goes wrong. */
+/* Compares with a key that is configured in plain text, in constant time: neither its length nor the position of the first
+ * difference can be measured. */
 bool bearer_is(struct http_text token, const char *key);
 
-/* The one answer to every wrong key: 401, the same for all. */
+/* 401, the same for every wrong or missing key. */
 void bearer_refuse(struct http_exchange *exchange);
 
 #endif

@@ -67,7 +67,7 @@ struct clients *clients_destroy(struct clients *clients)
     return NULL;
 }
 
-/* Where the name stands, or would stand. */
+/* The index of the name, or where to insert it. */
 static size_t place_of(const struct clients *clients, const char *name)
 {
     size_t low = 0, high = clients->count;

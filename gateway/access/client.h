@@ -1,11 +1,11 @@
-/* client - who asks: a name, what it may have, and how many streams it has open
+/* client - the owner of API keys: its name, its limits and its number of open streams
  *
- * A client is the owner of keys, or `public` where there are none. It is made when a keys file first names it and stays until the
- * process ends, whatever becomes of its keys: so its open streams are counted across every reload, and whoever has found a
- * client may keep it. Only its limits change.
+ * Without a keys file there is one client, `public`. A client is created when a keys file first names it and lives until the process
+ * ends, even if all of its keys are removed. So pointers to clients stay valid, and open streams are counted correctly across reloads.
+ * Only the limits change.
  *
- * Ownership: `clients` owns them all.
- * Threads:   clients_get and client_set_limits on the main thread; the rest on any, without a lock.
+ * Ownership: `clients` owns all of them.
+ * Threads:   clients_get and client_set_limits on the main thread; everything else on any thread, without a lock.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_CLIENT_H
 #define ARKRELAY_GATEWAY_ACCESS_CLIENT_H
@@ -19,8 +19,8 @@
 
 enum client_limit {
     CLIENT_REQUESTS, /* per minute; 0: no limit */
-    CLIENT_QUEUED,   /* tasks that wait or run; never 0 */
-    CLIENT_STREAMS,  /* open on this gateway; 0: no limit */
+    CLIENT_QUEUED,   /* live tasks (waiting or running); never 0 */
+    CLIENT_STREAMS,  /* open streams on this gateway; 0: no limit */
     CLIENT_IMAGES,   /* per UTC day; 0: no limit */
     CLIENT_LIMIT_COUNT
 };
@@ -35,13 +35,13 @@ struct client {
     _Atomic(int64_t) streams;
 };
 
-/* [a-z0-9][a-z0-9_-]{0,31}, and not the name of those without a key. */
+/* [a-z0-9][a-z0-9_-]{0,31}, except "public". */
 bool client_name_is_valid(const char *name, size_t len);
 
 int64_t client_limit(const struct client *client, enum client_limit limit);
 void client_set_limits(struct client *client, const struct client_limits *limits);
 
-/* One more open stream; false: it has as many as it may. */
+/* Counts one more open stream. False: the client has reached its limit, and nothing was counted. */
 bool client_enter_stream(struct client *client);
 void client_leave_stream(struct client *client);
 
@@ -50,7 +50,7 @@ struct clients;
 struct clients *clients_create(void);                     /* NULL when out of memory */
 struct clients *clients_destroy(struct clients *clients); /* accepts NULL; returns NULL */
 
-/* The client of this name, made on the first call; NULL when out of memory. */
+/* The client with this name, created on first use; NULL when out of memory. */
 struct client *clients_get(struct clients *clients, const char *name);
 
 #endif

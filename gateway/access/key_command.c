@@ -10,18 +10,17 @@
 #include "common/random.h"
 #include "common/sha256.h"
 #include "gateway/access/key_file.h"
-#include "gateway/options.h"
 
 enum { LIVE_KEYS_MAX = 2, WHY_MAX = 1024, HOUR_S = 3600, LIFETIME_DAYS_MAX = 3650, NUMBER_MAX = 10 };
 
-bool key_command_is_wanted(const struct gateway_options *options)
+bool key_command_is_given(const struct key_command *command)
 {
-    return *options->new_key || *options->revoke_key || options->list_keys;
+    return *command->new_key || *command->revoke_key || command->list_keys;
 }
 
-static int complain(const struct gateway_options *options, const char *what)
+static int complain(const struct key_command *command, const char *what)
 {
-    (void)fprintf(stderr, "arkrelay-gateway: %s: %s\n", options->keys_file, what);
+    (void)fprintf(stderr, "arkrelay-gateway: %s: %s\n", command->keys_file, what);
     return EXIT_FAILURE;
 }
 
@@ -80,7 +79,7 @@ static bool is_known(const struct key_file *file, const char *id)
     return false;
 }
 
-/* The client keeps its limits when the old key goes: they come along. */
+/* Copies the client's limits to the new line, so that revoking the old key does not lose them. */
 static void inherit_limits(const struct key_file *file, struct key_line *line)
 {
     for (size_t i = file->count; i-- > 0;) {
@@ -104,7 +103,7 @@ static int make_token(char token[KEY_TOKEN_SIZE], struct key_line *line)
     return err ? err : sha256(line->digest, token, KEY_TOKEN_LEN);
 }
 
-static int approve(const struct key_file *file, struct key_line *line, void *arg, struct buf *why)
+static int key_command_on_append(const struct key_file *file, struct key_line *line, void *arg, struct buf *why)
 {
     struct buf ids;
     size_t count;
@@ -112,14 +111,13 @@ static int approve(const struct key_file *file, struct key_line *line, void *arg
     buf_init(&ids, WHY_MAX);
     (void)live_ids(file, line, &ids, &count);
     if (count >= LIVE_KEYS_MAX)
-        buf_addf(why,
-                 "%s has %zu keys already (%s), enough to change from one to the next; revoke one: --revoke-key %.*s",
+        buf_addf(why, "%s already has %zu valid keys (%s), the maximum; revoke one first: --revoke-key %.*s",
                  line->client, count, buf_text(&ids), KEY_ID_SIZE - 1, buf_text(&ids));
     buf_deinit(&ids);
     if (count >= LIVE_KEYS_MAX)
         return ERR_REFUSED;
     if (file->count >= KEY_FILE_KEYS_MAX) {
-        buf_addf(why, "it holds %d keys, which is the most; take out what is revoked", KEY_FILE_KEYS_MAX);
+        buf_addf(why, "the file has %d keys, the maximum; delete the lines of revoked keys", KEY_FILE_KEYS_MAX);
         return ERR_TOO_LONG;
     }
     do
@@ -129,20 +127,20 @@ static int approve(const struct key_file *file, struct key_line *line, void *arg
     return make_token(arg, line);
 }
 
-static void tell_new(const struct gateway_options *options, const struct key_line *line)
+static void print_details(const struct key_command *command, const struct key_line *line)
 {
     char expires[KEY_TIME_SIZE];
 
     key_time_write(expires, line->expires_ms);
     (void)fprintf(stderr,
-                  "arkrelay-gateway: the key above is shown this once; %s keeps only its hash.\n"
+                  "arkrelay-gateway: the key above is shown only once; %s stores its hash.\n"
                   "  client %s, key id %s, expires %s\n"
                   "  in requests:  Authorization: Bearer arkrelay_...\n"
-                  "  running gateways read the file anew on SIGHUP\n",
-                  options->keys_file, line->client, line->id, line->expires_ms == INT64_MAX ? "never" : expires);
+                  "  send SIGHUP to running gateways to load it\n",
+                  command->keys_file, line->client, line->id, line->expires_ms == INT64_MAX ? "never" : expires);
 }
 
-static int new_key(const struct gateway_options *options)
+static int new_key(const struct key_command *command)
 {
     struct key_line line = {.created_ms = clock_wall_ms() / 1000 * 1000, .expires_ms = INT64_MAX};
     char token[KEY_TOKEN_SIZE] = "";
@@ -150,53 +148,53 @@ static int new_key(const struct gateway_options *options)
     struct buf why;
     int err;
 
-    if (!client_name_is_valid(options->new_key, strlen(options->new_key)))
+    if (!client_name_is_valid(command->new_key, strlen(command->new_key)))
         return refuse(
-            "--new-key: a client's name is 1 to 32 of a-z 0-9 _ -, begins with a letter or a digit, and is not public");
-    if (*options->key_expires) {
-        if (key_lifetime_parse(options->key_expires, &lifetime_ms))
-            return refuse("--key-expires is a number of days, hours or minutes, such as 90d, of at most ten years");
+            "--new-key: a client name has 1 to 32 characters of a-z 0-9 _ -, begins with a letter or digit, and is not public");
+    if (*command->key_expires) {
+        if (key_lifetime_parse(command->key_expires, &lifetime_ms))
+            return refuse("--key-expires must be a number of days, hours or minutes, such as 90d, up to ten years");
         line.expires_ms = line.created_ms + lifetime_ms;
     }
-    (void)strncat(line.client, options->new_key, TASK_CLIENT_MAX);
+    (void)strncat(line.client, command->new_key, TASK_CLIENT_MAX);
     for (int i = 0; i < CLIENT_LIMIT_COUNT; i++)
         line.limits.most[i] = KEY_LIMIT_UNSET;
     buf_init(&why, WHY_MAX);
-    err = key_file_append(options->keys_file, &line, approve, token, &why);
+    err = key_file_append(command->keys_file, &line, key_command_on_append, token, &why);
     if (err)
-        (void)complain(options, why.len ? buf_text(&why) : err_text(err));
+        (void)complain(command, why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
     if (err)
         return EXIT_FAILURE;
     if (puts(token) < 0 || fflush(stdout))
-        return complain(options, "the key was made, but could not be printed: revoke it and make another");
-    tell_new(options, &line);
+        return complain(command, "the key was created but could not be printed: revoke it and create another");
+    print_details(command, &line);
     return EXIT_SUCCESS;
 }
 
-/* -- the others */
+/* -- revoke and list */
 
-/* Takes a key id, or a whole key, which whoever revokes it may have found somewhere. */
-static int revoke_key(const struct gateway_options *options)
+/* Accepts a key id or a whole key: an operator who revokes a leaked key may have only the key itself. */
+static int revoke_key(const struct key_command *command)
 {
-    const char *given = options->revoke_key;
+    const char *given = command->revoke_key;
     char id[KEY_ID_SIZE];
     struct buf why;
     int err;
 
     key_token_id(id, given, strlen(given));
     if (*id && key_token_has_typo(given))
-        return refuse("--revoke-key: this key has a typo in it: its checksum is wrong");
+        return refuse("--revoke-key: wrong checksum, the key has a typo");
     if (!*id && !key_id_is_valid(given, strlen(given)))
-        return refuse("--revoke-key: a key id is 12 hex digits, see --list-keys");
+        return refuse("--revoke-key: expected a key id of 12 hex digits, see --list-keys");
     if (!*id)
         (void)strncat(id, given, KEY_ID_SIZE - 1);
     buf_init(&why, WHY_MAX);
-    err = key_file_revoke(options->keys_file, id, &why);
+    err = key_file_revoke(command->keys_file, id, &why);
     if (err)
-        (void)complain(options, why.len ? buf_text(&why) : err_text(err));
+        (void)complain(command, why.len ? buf_text(&why) : err_text(err));
     else
-        (void)fprintf(stderr, "arkrelay-gateway: %s is revoked; running gateways read the file anew on SIGHUP\n", id);
+        (void)fprintf(stderr, "arkrelay-gateway: %s is revoked; send SIGHUP to running gateways to apply it\n", id);
     buf_deinit(&why);
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
@@ -211,16 +209,16 @@ static void show_key(const struct key_line *key, int64_t now_ms)
     (void)printf("%s  %-32s  %s  %-20s  %s\n", key->id, key->client, created, expires, state);
 }
 
-static int list_keys(const struct gateway_options *options)
+static int list_keys(const struct key_command *command)
 {
     struct key_file file;
     struct buf why;
     int err;
 
     buf_init(&why, WHY_MAX);
-    err = key_file_read(options->keys_file, &file, &why);
+    err = key_file_read(command->keys_file, &file, &why);
     if (err)
-        (void)complain(options, why.len ? buf_text(&why) : err_text(err));
+        (void)complain(command, why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
     if (err)
         return EXIT_FAILURE;
@@ -230,13 +228,13 @@ static int list_keys(const struct gateway_options *options)
     return EXIT_SUCCESS;
 }
 
-int key_command(const struct gateway_options *options)
+int key_command_run(const struct key_command *command)
 {
-    if (!*options->keys_file)
-        return refuse("this needs a keys file: --keys-file FILE, or GATEWAY_KEYS_FILE");
-    if ((*options->new_key != 0) + (*options->revoke_key != 0) + options->list_keys > 1)
-        return refuse("--new-key, --revoke-key and --list-keys: one at a time");
-    if (*options->new_key)
-        return new_key(options);
-    return *options->revoke_key ? revoke_key(options) : list_keys(options);
+    if (!*command->keys_file)
+        return refuse("no keys file: set --keys-file FILE or GATEWAY_KEYS_FILE");
+    if ((*command->new_key != 0) + (*command->revoke_key != 0) + command->list_keys > 1)
+        return refuse("use only one of --new-key, --revoke-key and --list-keys");
+    if (*command->new_key)
+        return new_key(command);
+    return *command->revoke_key ? revoke_key(command) : list_keys(command);
 }

@@ -1,7 +1,7 @@
-/* key_command - making, revoking and listing keys on the command line
+/* key_command - create, revoke and list API keys on the command line
  *
- * A new key goes to stdout, alone, so that a script can take it; everything meant for people goes to stderr. The key is shown this once: what the
- * keys file holds tells only that a key is the right one.
+ * A new key is printed to stdout, alone on its line, so that scripts can capture it; messages go to stderr. The key is shown only
+ * once: the keys file stores its hash.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_KEY_COMMAND_H
 #define ARKRELAY_GATEWAY_ACCESS_KEY_COMMAND_H
@@ -11,14 +11,20 @@
 
 #include "common/err.h"
 
-struct gateway_options;
+/* The values of the options; "" where one was not given. */
+struct key_command {
+    const char *keys_file;
+    const char *new_key, *key_expires; /* --new-key NAME --key-expires 90d */
+    const char *revoke_key;            /* --revoke-key ID */
+    bool list_keys;
+};
 
-bool key_command_is_wanted(const struct gateway_options *options);
+bool key_command_is_given(const struct key_command *command);
 
-/* The exit status. */
-int key_command(const struct gateway_options *options);
+/* Returns the exit status. */
+int key_command_run(const struct key_command *command);
 
-/* "90d", "12h", "30m" -> ms. ERR_SYNTAX, ERR_RANGE (up to ten years). */
+/* "90d", "12h", "30m" -> ms. ERR_SYNTAX, or ERR_RANGE above ten years. */
 int key_lifetime_parse(const char *text, int64_t *out) MUST_CHECK;
 
 #endif

@@ -2,31 +2,251 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "gateway/access/key_line.h"
 
-enum { FILE_MAX = 8 * 1024 * 1024, LINE_MAX_BYTES = 1024, ROOM_STEP = 16, MADE_MODE = 0600, EXPOSED = 0026 };
+enum {
+    FILE_MAX = 8 * 1024 * 1024,
+    LINE_MAX_BYTES = 1024,
+    ROOM_STEP = 16,
+    CREATE_MODE = 0600,
+    EXPOSED = 0026, /* permission bits that the file should not have */
+    NUMBER_MAX = 12,
+    /* Error messages quote at most so much of a word. A key in the wrong column then shows its key id, not its secret. */
+    SHOWN_MAX = sizeof(KEY_TOKEN_PREFIX) - 1 + KEY_ID_SIZE,
+};
+
+static const char blanks[] = " \t\r";
 
 static const char heading[] =
     "# key id, client, SHA-256 of the key, created, expires (-: never), then what differs from the\n"
     "# defaults: requests= (per minute) queued= streams= images= (per day), and `revoked`\n";
 
-void key_file_deinit(struct key_file *file)
-{
-    free(file->keys);
-    *file = (struct key_file){0};
-}
+/* -- one line */
 
 bool key_line_is_live(const struct key_line *key, int64_t now_ms)
 {
     return !key->revoked && now_ms < key->expires_ms;
+}
+
+static const struct {
+    const char *name;
+    int64_t min, max;
+} limit_rows[CLIENT_LIMIT_COUNT] = {
+    [CLIENT_REQUESTS] = {"requests", 0, 1000000   },
+    [CLIENT_QUEUED] = {"queued",   1, 10000000  },
+    [CLIENT_STREAMS] = {"streams",  0, 10000000  },
+    [CLIENT_IMAGES] = {"images",   0, 1000000000},
+};
+
+struct word {
+    const char *data;
+    size_t len;
+};
+
+/* Takes the next word off the line; an empty word at the end. */
+static struct word next_word(struct word *rest)
+{
+    struct word word = {rest->data, 0};
+    size_t skipped = 0;
+
+    while (skipped < rest->len && strchr(blanks, rest->data[skipped]))
+        skipped++;
+    word.data += skipped;
+    while (skipped + word.len < rest->len && !strchr(blanks, word.data[word.len]))
+        word.len++;
+    rest->data = word.data + word.len;
+    rest->len -= skipped + word.len;
+    return word;
+}
+
+static bool is_word(struct word word, const char *text)
+{
+    return strlen(text) == word.len && memcmp(text, word.data, word.len) == 0;
+}
+
+static int reject_word(struct buf *why, struct word word, const char *what)
+{
+    if (!word.len)
+        buf_addf(why, "%s is missing", what);
+    else
+        buf_addf(why, "\"%.*s\" is not %s", (int)(word.len < SHOWN_MAX ? word.len : SHOWN_MAX), word.data, what);
+    return ERR_SYNTAX;
+}
+
+static int read_id(struct word word, struct key_line *out, struct buf *why)
+{
+    if (!key_id_is_valid(word.data, word.len))
+        return reject_word(why, word, "a key id (12 hex digits)");
+    memcpy(out->id, word.data, word.len);
+    return 0;
+}
+
+static int read_client(struct word word, struct key_line *out, struct buf *why)
+{
+    if (!client_name_is_valid(word.data, word.len))
+        return reject_word(why, word, "a client's name ([a-z0-9][a-z0-9_-]{0,31}, not \"public\")");
+    memcpy(out->client, word.data, word.len);
+    return 0;
+}
+
+static int hex_value(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+static int read_digest(struct word word, struct key_line *out, struct buf *why)
+{
+    bool good = word.len == 2 * KEY_DIGEST_SIZE;
+
+    for (size_t i = 0; good && i < KEY_DIGEST_SIZE; i++) {
+        int high = hex_value(word.data[2 * i]), low = hex_value(word.data[2 * i + 1]);
+
+        good = high >= 0 && low >= 0;
+        out->digest[i] = (unsigned char)(good ? high << 4 | low : 0);
+    }
+    return good ? 0 : reject_word(why, word, "a SHA-256 (64 hex digits)");
+}
+
+/* "2026-01-02T03:04:05Z", or "2026-01-02" for the start of that day. */
+static bool read_time(struct word word, int64_t *out)
+{
+    char text[KEY_TIME_SIZE] = "";
+    struct tm tm = {0};
+    const char *end;
+
+    if (word.len >= sizeof(text))
+        return false;
+    memcpy(text, word.data, word.len);
+    end = strptime(text, word.len > strlen("2026-01-02") ? "%Y-%m-%dT%H:%M:%SZ" : "%Y-%m-%d", &tm);
+    if (!end || *end || word.data[0] < '0' || word.data[0] > '9')
+        return false;
+    *out = (int64_t)timegm(&tm) * 1000;
+    return true;
+}
+
+static int read_created(struct word word, struct key_line *out, struct buf *why)
+{
+    return read_time(word, &out->created_ms) ? 0 : reject_word(why, word, "a time (2026-01-02T03:04:05Z)");
+}
+
+static int read_expires(struct word word, struct key_line *out, struct buf *why)
+{
+    out->expires_ms = INT64_MAX;
+    if (is_word(word, "-") || (word.len && read_time(word, &out->expires_ms)))
+        return 0;
+    return reject_word(why, word, "when it expires (2026-01-02T03:04:05Z, or -)");
+}
+
+static bool read_number(struct word word, int64_t *out)
+{
+    char text[NUMBER_MAX + 1] = "";
+
+    if (!word.len || word.len > NUMBER_MAX)
+        return false;
+    for (size_t i = 0; i < word.len; i++)
+        if (word.data[i] < '0' || word.data[i] > '9')
+            return false;
+    memcpy(text, word.data, word.len);
+    *out = strtoll(text, NULL, 10);
+    return true;
+}
+
+static int read_limit(struct word word, enum client_limit limit, struct key_line *out, struct buf *why)
+{
+    size_t name_len = strlen(limit_rows[limit].name) + 1;
+    int64_t value;
+
+    if (out->limits.most[limit] != KEY_LIMIT_UNSET) {
+        buf_addf(why, "%s is set twice", limit_rows[limit].name);
+        return ERR_SYNTAX;
+    }
+    if (!read_number((struct word){word.data + name_len, word.len - name_len}, &value) ||
+        value < limit_rows[limit].min || value > limit_rows[limit].max) {
+        buf_addf(why, "%s is a number from %" PRId64 " to %" PRId64, limit_rows[limit].name, limit_rows[limit].min,
+                 limit_rows[limit].max);
+        return ERR_SYNTAX;
+    }
+    out->limits.most[limit] = value;
+    return 0;
+}
+
+static int read_more(struct word word, struct key_line *out, struct buf *why)
+{
+    for (int i = 0; i < CLIENT_LIMIT_COUNT; i++) {
+        size_t len = strlen(limit_rows[i].name);
+
+        if (word.len > len && memcmp(word.data, limit_rows[i].name, len) == 0 && word.data[len] == '=')
+            return read_limit(word, (enum client_limit)i, out, why);
+    }
+    if (!is_word(word, "revoked"))
+        return reject_word(why, word, "requests=, queued=, streams=, images= or revoked");
+    out->revoked = true;
+    return 0;
+}
+
+int key_line_parse(const char *line, size_t len, struct key_line *out, struct buf *why)
+{
+    static int (*const readers[])(struct word word, struct key_line * out,
+                                  struct buf * why) = {read_id, read_client, read_digest, read_created, read_expires};
+    struct word rest = {line, len}, word = next_word(&rest);
+    struct key_line key = {0};
+    int err = 0;
+
+    if (!word.len || *word.data == '#')
+        return ERR_NOT_FOUND;
+    if (memchr(line, '\0', len))
+        return reject_word(why, (struct word){"NUL", 3}, "text");
+    for (int i = 0; i < CLIENT_LIMIT_COUNT; i++)
+        key.limits.most[i] = KEY_LIMIT_UNSET;
+    for (size_t i = 0; !err && i < sizeof(readers) / sizeof(readers[0]); i++, word = next_word(&rest))
+        err = readers[i](word, &key, why);
+    for (; !err && word.len; word = next_word(&rest))
+        err = read_more(word, &key, why);
+    if (!err)
+        *out = key;
+    return err;
+}
+
+void key_time_write(char out[KEY_TIME_SIZE], int64_t ms)
+{
+    time_t seconds = (time_t)(ms / 1000);
+    struct tm tm;
+
+    if (ms == INT64_MAX || !gmtime_r(&seconds, &tm) || !strftime(out, KEY_TIME_SIZE, "%Y-%m-%dT%H:%M:%SZ", &tm))
+        (void)snprintf(out, KEY_TIME_SIZE, "-");
+}
+
+void key_line_write(struct buf *out, const struct key_line *key)
+{
+    char created[KEY_TIME_SIZE], expires[KEY_TIME_SIZE];
+
+    key_time_write(created, key->created_ms);
+    key_time_write(expires, key->expires_ms);
+    buf_addf(out, "%s %s ", key->id, key->client);
+    for (size_t i = 0; i < KEY_DIGEST_SIZE; i++)
+        buf_addf(out, "%02x", key->digest[i]);
+    buf_addf(out, " %s %s", created, expires);
+    for (int i = 0; i < CLIENT_LIMIT_COUNT; i++)
+        if (key->limits.most[i] != KEY_LIMIT_UNSET)
+            buf_addf(out, " %s=%" PRId64, limit_rows[i].name, key->limits.most[i]);
+    buf_add_text(out, key->revoked ? " revoked\n" : "\n");
+}
+
+/* -- the file */
+
+void key_file_deinit(struct key_file *file)
+{
+    free(file->keys);
+    *file = (struct key_file){0};
 }
 
 static int fail(struct buf *why, const char *what)
@@ -35,7 +255,7 @@ static int fail(struct buf *why, const char *what)
     return ERR_SYSTEM;
 }
 
-/* -- from bytes to keys */
+/* -- the lines of a file */
 
 static int add_key(struct key_file *file, const struct key_line *key, struct buf *why)
 {
@@ -43,7 +263,7 @@ static int add_key(struct key_file *file, const struct key_line *key, struct buf
 
     for (size_t i = 0; i < file->count; i++) {
         if (strcmp(file->keys[i].id, key->id) == 0) {
-            buf_addf(why, "the key id %s stands here twice", key->id);
+            buf_addf(why, "key id %s is used twice", key->id);
             return ERR_SYNTAX;
         }
     }
@@ -93,9 +313,9 @@ static int parse_all(struct key_file *file, const struct buf *text, struct buf *
     return err;
 }
 
-/* -- from a descriptor to bytes */
+/* -- reading */
 
-static int slurp(int fd, struct buf *out, struct buf *why)
+static int read_all(int fd, struct buf *out, struct buf *why)
 {
     char part[4096];
     ssize_t n;
@@ -113,7 +333,7 @@ static int read_fd(int fd, struct buf *text, struct key_file *out, struct buf *w
 {
     struct key_file file = {0};
     struct stat stat;
-    int err = fstat(fd, &stat) ? fail(why, "cannot be read") : slurp(fd, text, why);
+    int err = fstat(fd, &stat) ? fail(why, "cannot be read") : read_all(fd, text, why);
 
     if (!err)
         err = parse_all(&file, text, why);
@@ -140,20 +360,20 @@ int key_file_read(const char *path, struct key_file *out, struct buf *why)
     return err;
 }
 
-/* -- changes */
+/* -- changing */
 
-static bool is_still(int fd, const char *path)
+static bool is_same_file(int fd, const char *path)
 {
     struct stat ours, there;
 
     return !fstat(fd, &ours) && !stat(path, &there) && ours.st_dev == there.st_dev && ours.st_ino == there.st_ino;
 }
 
-/* The lock is on the file itself, which another change may replace while this one waits: then the new one is locked. */
+/* The lock belongs to the inode. If another process has replaced the file while we waited, open and lock the new file. */
 static int open_locked(const char *path, int flags, int *out, struct buf *why)
 {
     for (;;) {
-        int fd = open(path, flags | O_RDWR | O_CLOEXEC, MADE_MODE);
+        int fd = open(path, flags | O_RDWR | O_CLOEXEC, CREATE_MODE);
 
         if (fd < 0)
             return fail(why, "cannot be opened");
@@ -161,7 +381,7 @@ static int open_locked(const char *path, int flags, int *out, struct buf *why)
             close(fd);
             return fail(why, "cannot be locked");
         }
-        if (is_still(fd, path)) {
+        if (is_same_file(fd, path)) {
             *out = fd;
             return 0;
         }
@@ -199,8 +419,8 @@ static int append_line(int fd, const struct buf *text, const struct key_line *li
         buf_add_text(why, err_text(err));
     else
         err = write_all(fd, &out, why);
-    if (err == ERR_SYSTEM && ftruncate(fd, (off_t)text->len)) /* half a line would make the file unreadable */
-        buf_add_text(why, ", and may end in half a line");
+    if (err == ERR_SYSTEM && ftruncate(fd, (off_t)text->len)) /* a partial line would make the file invalid */
+        buf_add_text(why, "; the file may end with a partial line");
     buf_deinit(&out);
     return err;
 }
@@ -225,7 +445,7 @@ int key_file_append(const char *path, struct key_line *line, key_file_approve_fn
     return err;
 }
 
-/* The text with one word more in the line of this key. */
+/* Copies the text and appends "revoked" to the line of this key. */
 static bool mark_revoked(const struct buf *text, const char *id, struct buf *out)
 {
     const char *line = buf_text(text), *end = line + text->len;
@@ -250,10 +470,10 @@ static bool mark_revoked(const struct buf *text, const char *id, struct buf *out
     return found;
 }
 
-/* A new file takes the place of the old one, with the same owner and permissions. */
+/* Writes a new file and renames it over the old one, with the same owner and permissions. */
 static int replace(const char *path, int fd, const struct buf *bytes, struct buf *why)
 {
-    char *real = realpath(path, NULL); /* a link stays one */
+    char *real = realpath(path, NULL); /* replace the target of a symbolic link, not the link */
     struct buf name;
     struct stat old;
     int made = -1, err = 0;
@@ -290,7 +510,7 @@ int key_file_revoke(const char *path, const char *id, struct buf *why)
     buf_init(&marked, FILE_MAX + LINE_MAX_BYTES);
     err = read_fd(fd, &text, &file, why);
     if (!err && !mark_revoked(&text, id, &marked)) {
-        buf_addf(why, "there is no key %s", id);
+        buf_addf(why, "no key with id %s", id);
         err = ERR_NOT_FOUND;
     }
     if (!err && buf_error(&marked)) {

@@ -6,7 +6,7 @@
 
 enum {
     ID_AT = sizeof(KEY_TOKEN_PREFIX) - 1,
-    SECRET_AT = ID_AT + KEY_ID_SIZE, /* behind the id and its "_" */
+    SECRET_AT = ID_AT + KEY_ID_SIZE, /* after the id and its "_" */
     CHECK_AT = SECRET_AT + 2 * KEY_SECRET_BYTES,
 };
 
@@ -28,7 +28,7 @@ bool key_digest_is(const unsigned char a[KEY_DIGEST_SIZE], const unsigned char b
     return CRYPTO_memcmp(a, b, KEY_DIGEST_SIZE) == 0;
 }
 
-/* The first digits of the digest of all that stands before it. */
+/* The first hex digits of the SHA-256 of everything in front of the checksum. */
 static int checksum(char out[KEY_CHECK_CHARS + 1], const char *token)
 {
     unsigned char digest[KEY_DIGEST_SIZE];

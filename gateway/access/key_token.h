@@ -1,9 +1,9 @@
-/* key_token - what a client's key looks like
+/* key_token - the format of an API key
  *
  *     arkrelay_<key id>_<secret><checksum>        12, 64 and 8 lower-case hex digits
  *
- * The key id may be known to everybody: it names the key in the keys file and in logs. The secret is 256 random bits; only the SHA-256 of
- * the whole key is kept. The checksum (of all before it) tells a typo without a look at any file.
+ * The key id is public: it names the key in the keys file and in logs. The secret is 256 random bits; only the SHA-256 of the whole
+ * key is stored. The checksum (of everything in front of it) detects typos without access to any file.
  *
  * Pure.
  */
@@ -28,17 +28,17 @@ enum {
     KEY_DIGEST_SIZE = SHA256_SIZE,
 };
 
-/* Both texts are lower-case hex digits of the lengths above. ERR_SYSTEM: the library cannot hash. */
+/* `id` and `secret` are lower-case hex digits of the lengths above. ERR_SYSTEM: OpenSSL cannot hash. */
 int key_token_make(char out[KEY_TOKEN_SIZE], const char *id, const char *secret) MUST_CHECK;
 
-/* The key id in what may be a key, or "" where it has not the form of one. The checksum is not looked at. */
+/* The key id of a token, or "" if the token does not have the format of a key. Does not verify the checksum. */
 void key_token_id(char out[KEY_ID_SIZE], const char *token, size_t len);
 
-bool key_token_has_typo(const char *token); /* it has the form of a key, and another checksum */
+bool key_token_has_typo(const char *token); /* the format is right, the checksum is wrong */
 
 bool key_id_is_valid(const char *id, size_t len);
 
-/* Takes the same time whatever they hold. */
+/* Constant time. */
 bool key_digest_is(const unsigned char a[KEY_DIGEST_SIZE], const unsigned char b[KEY_DIGEST_SIZE]);
 
 #endif

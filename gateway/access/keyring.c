@@ -15,7 +15,7 @@ struct keyring {
     struct clients *clients;
     struct client *public;
     pthread_mutex_t lock;
-    struct keyset *current; /* under the lock */
+    struct keyset *current; /* protected by `lock` */
 };
 
 struct keyring *keyring_create(const struct keyring_config *config)
@@ -45,7 +45,7 @@ struct keyring *keyring_destroy(struct keyring *keyring)
     return NULL;
 }
 
-static void put_in_force(struct keyring *keyring, struct keyset *set)
+static void replace_current(struct keyring *keyring, struct keyset *set)
 {
     struct keyset *old;
 
@@ -62,13 +62,14 @@ static void log_keys(const struct keyring *keyring, const struct key_file *file)
     char path[QUOTED_SIZE];
 
     (void)log_quote(path, sizeof(path), keyring->config.path);
-    log_info("keys", "read", "file=%s keys=%zu live=%zu", path, file->count, live);
+    log_info("keys", "keys file loaded", "file=%s keys=%zu live=%zu", path, file->count, live);
     if (!live)
-        log_warn("keys",
-                 "nobody has a key, so nobody gets in; make one: arkrelay-gateway --new-key NAME, then send SIGHUP",
-                 "file=%s", path);
+        log_warn(
+            "keys",
+            "no valid key, every API request will be refused; create one: arkrelay-gateway --new-key NAME, then send SIGHUP",
+            "file=%s", path);
     if (file->exposed)
-        log_warn("keys", "other users can read or change the keys file; chmod 600 it", "file=%s", path);
+        log_warn("keys", "keys file can be read or changed by other users; chmod 600 it", "file=%s", path);
 }
 
 int keyring_load(struct keyring *keyring, struct buf *why)
@@ -84,7 +85,7 @@ int keyring_load(struct keyring *keyring, struct buf *why)
         return err;
     set = keyset_create(&file, keyring->clients, &keyring->config.defaults);
     if (set) {
-        put_in_force(keyring, set);
+        replace_current(keyring, set);
         log_keys(keyring, &file);
     }
     key_file_deinit(&file);

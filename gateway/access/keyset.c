@@ -25,8 +25,8 @@ static int compare(const void *a, const void *b)
     return strcmp(((const struct key *)a)->line.id, ((const struct key *)b)->line.id);
 }
 
-/* The first line that sets a limit sets it, so the lines are gone through from the last to the first. A revoked key's line counts
- * for nothing. */
+/* The first line of a client that sets a limit wins. Going from the last line to the first lets it overwrite the others. Lines of
+ * revoked keys are ignored. */
 static void set_limits(const struct key_file *file, const struct keyset *set, const struct client_limits *defaults)
 {
     for (size_t i = 0; i < set->count; i++) {
@@ -89,10 +89,10 @@ size_t keyset_live_count(const struct keyset *set, int64_t now_ms)
     return live;
 }
 
-/* A token that names no key is compared with one that nobody has. */
+/* An unknown key id is compared with a dummy key, so that it takes as long as a wrong secret. */
 struct client *keyset_find(const struct keyset *set, struct http_text token, int64_t now_ms)
 {
-    static const struct key nobody = {.line = {.revoked = true}};
+    static const struct key dummy = {.line = {.revoked = true}};
     unsigned char digest[KEY_DIGEST_SIZE];
     struct key asked = {.client = NULL};
     const struct key *key;
@@ -101,7 +101,7 @@ struct client *keyset_find(const struct keyset *set, struct http_text token, int
     key_token_id(asked.line.id, token.data ? token.data : "", token.len);
     key = bsearch(&asked, set->keys, set->count, sizeof(asked), compare);
     if (!key)
-        key = &nobody;
+        key = &dummy;
     is_right = !sha256(digest, token.data ? token.data : "", token.len);
     is_right &= key_digest_is(digest, key->line.digest);
     return is_right && key_line_is_live(&key->line, now_ms) ? key->client : NULL;

@@ -1,8 +1,8 @@
 /* keyset - the keys of one reading of the keys file
  *
- * It never changes: a reload makes a new one, and each gateway lets go of the old one when it takes that.
+ * Immutable. A reload creates a new keyset, and each gateway thread drops its reference to the old one when it takes the new one.
  *
- * Ownership: shared by references; the clients that it names outlive it.
+ * Ownership: reference counted; the clients outlive it.
  * Threads:   any.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_KEYSET_H
@@ -19,7 +19,8 @@ struct client_limits;
 struct key_file;
 struct keyset;
 
-/* With one reference. The limits of the clients in the file are set as well: what no line sets is `defaults`. NULL: out of memory. */
+/* With one reference. Also sets the limits of the clients in the file; `defaults` applies to limits that no line sets.
+ * NULL: out of memory. */
 struct keyset *keyset_create(const struct key_file *file, struct clients *clients,
                              const struct client_limits *defaults);
 struct keyset *keyset_ref(struct keyset *set);
@@ -27,7 +28,7 @@ void keyset_unref(struct keyset *set); /* accepts NULL */
 
 size_t keyset_live_count(const struct keyset *set, int64_t now_ms);
 
-/* Whose key this is, or NULL. Every wrong key, however it is wrong, costs the same work. */
+/* The owner of the key, or NULL. Does the same work for every wrong key, whether it is unknown, altered or expired. */
 struct client *keyset_find(const struct keyset *set, struct http_text token, int64_t now_ms);
 
 #endif

@@ -49,7 +49,7 @@ void rate_limit_headers_add_requests(struct http_exchange *exchange, int64_t lef
     add_item(exchange, "requests", left, reset_ms);
 }
 
-/* A field of this kind may stand in an answer several times: it is one list. */
+/* RateLimit is a list field: a second header line extends the list. */
 void rate_limit_headers_add_images(struct http_exchange *exchange, int64_t left, int64_t reset_ms)
 {
     add_item(exchange, "images", left, reset_ms);

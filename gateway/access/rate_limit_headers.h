@@ -1,10 +1,10 @@
-/* allowance - what an answer tells a client of its limits
+/* rate_limit_headers - response headers that state a client's limits
  *
  *     RateLimit-Policy: "requests";q=600;w=60, "images";q=200;w=86400
  *     RateLimit: "requests";r=599;t=1
  *
- * The fields of draft-ietf-httpapi-ratelimit-headers. Only limits that the client has are in them. `t` is in how many seconds the client
- * has all of them again, or, where none is left, at least one.
+ * The fields of draft-ietf-httpapi-ratelimit-headers. Only limits that the client has are listed. `t` is the number of seconds
+ * until the full quota is available again, or, if nothing is left, until at least one unit is.
  *
  * Units: ms.
  */

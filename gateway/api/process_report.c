@@ -1,4 +1,3 @@
-/* GET /admin/processes: every gateway and worker that is alive */
 #include "gateway/api/process_report.h"
 
 #include <stdbool.h>
@@ -8,15 +7,10 @@
 #include "common/buf.h"
 #include "common/redis/script.h"
 #include "gateway/api/timestamp.h"
-#include "gateway/gateway.h"
-#include "gateway/response/redis_query.h"
-#include "gateway/response/respond.h"
-#include "gateway/routes.h"
 
 enum {
-    ANSWER_MAX = 1024 * 1024,
     AT_ROWS = 2,
-    AT_FIELDS = 1, /* of a row, after its name */
+    AT_FIELDS = 1, /* of a row: element 0 is the name */
     DIGITS_MAX = 15,
     TEXT_MAX = 256,
     LIST_MAX = 1024, /* bytes */
@@ -30,7 +24,7 @@ static void add_text(struct buf *out, const char *name, const char *text, size_t
     buf_add_json(out, text, len);
 }
 
-/* As JSON spells it, and a number that every reader of JSON holds exactly. */
+/* A JSON integer that every JSON parser represents exactly: at most 15 digits, no leading zero. */
 static bool is_number(const char *text, size_t len)
 {
     return len && len <= DIGITS_MAX && strspn(text, "0123456789") >= len && (len == 1 || text[0] != '0');
@@ -74,7 +68,7 @@ static void add_list(struct buf *out, const char *name, const char *text, size_t
         buf_addf(out, ",\"%s\":[%s]", name, text);
 }
 
-/* Whoever may write to Redis may write anything here: what does not fit its kind is left out. */
+/* Presence hashes are not validated when they are written: a value that does not fit its type is left out. */
 static const struct {
     const char *name;
     void (*add)(struct buf *out, const char *name, const char *text, size_t len);
@@ -143,25 +137,4 @@ size_t process_report_count(const redisReply *reply, const char *role)
         if (has_role(row, role))
             count++;
     return count;
-}
-
-static void on_answer(struct http_exchange *exchange, const redisReply *reply)
-{
-    struct buf body;
-
-    buf_init(&body, ANSWER_MAX);
-    buf_add_text(&body, "{\"processes\":");
-    process_report_write(&body, reply);
-    buf_add_char(&body, '}');
-    respond_json(exchange, 200, &body);
-    buf_deinit(&body);
-}
-
-void api_admin_processes(struct http_exchange *exchange, void *arg)
-{
-    const struct gateway *gateway = arg;
-
-    redis_query_send(
-        gateway->commands, exchange,
-        &(struct redis_query){.script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .answer = on_answer});
 }

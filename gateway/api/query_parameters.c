@@ -5,7 +5,7 @@
 #include "common/http/server.h"
 #include "gateway/response/respond.h"
 
-/* Which of them the text "name" or "name=value" is about; `count` when it is none. */
+/* The index of the parameter that "name" or "name=value" sets; `count` if it is unknown. */
 static size_t find(struct http_text item, const struct query_parameter *parameters, size_t count)
 {
     const char *equals = memchr(item.data, '=', item.len);

@@ -1,4 +1,4 @@
-/* api/query - the parameters of an address, by a list of those that it takes */
+/* api/query_parameters - read the parameters of a URL that an endpoint accepts, and reject all others */
 #ifndef ARKRELAY_GATEWAY_API_QUERY_PARAMETERS_H
 #define ARKRELAY_GATEWAY_API_QUERY_PARAMETERS_H
 
@@ -7,14 +7,13 @@
 
 struct http_exchange;
 
-/* A text with room for `size` bytes, NUL included; a parameter that is not given leaves it as it is. */
 struct query_parameter {
     const char *name;
-    char *out;
-    size_t size;
+    char *out;   /* not changed if the parameter is absent */
+    size_t size; /* of `out`, NUL included */
 };
 
-/* False: there is one that the address does not take, comes twice, is too long or badly encoded; that was answered (400). */
+/* False: a parameter is unknown, repeated, too long or badly encoded, and the exchange was answered with 400. */
 bool query_parameters_read(struct http_exchange *exchange, const struct query_parameter *parameters, size_t count);
 
 #endif

@@ -1,15 +1,9 @@
-/* GET /queue: the queue at a glance */
 #include "gateway/api/queue_report.h"
 
 #include <inttypes.h>
 
 #include "common/buf.h"
-#include "common/keys.h"
 #include "common/redis/script.h"
-#include "gateway/api/process_report.h"
-#include "gateway/gateway.h"
-#include "gateway/response/redis_multi_query.h"
-#include "gateway/routes.h"
 
 static const char *const names[QUEUE_NUMBER_COUNT] = {"depth", "delayed", "running", "dead"};
 
@@ -37,30 +31,4 @@ void queue_report_write(struct buf *out, const redisReply *reply)
     for (size_t i = QUEUE_COUNTERS; (name = script_text(reply, i, NULL)); i += 2)
         buf_addf(out, "%s\"%s\":%" PRId64, i == QUEUE_COUNTERS ? "" : ",", name, number(reply, i + 1));
     buf_add_char(out, '}');
-}
-
-static void write_numbers(struct buf *out, const redisReply *reply, int64_t took_us)
-{
-    (void)took_us;
-    queue_report_write(out, reply);
-}
-
-static void write_workers(struct buf *out, const redisReply *reply, int64_t took_us)
-{
-    (void)took_us;
-    buf_addf(out, "\"workers\":%zu", process_report_count(reply, "worker"));
-}
-
-void api_queue(struct http_exchange *exchange, void *arg)
-{
-    const struct gateway *gateway = arg;
-    char prefix[KEYS_PREFIX_SIZE];
-    const struct redis_query_part questions[] = {
-        {.script = SCRIPT_QUEUE,      .prefix = prefix,       .write = write_numbers},
-        { .script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .write = write_workers,       .optional = true},
-    };
-
-    keys_prefix(prefix, 0);
-    redis_multi_query_send(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]),
-                           &(struct buf){0});
 }

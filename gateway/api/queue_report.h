@@ -1,14 +1,14 @@
-/* api/queue - the queue's numbers, as QUEUE answers them */
+/* api/queue_report - the reply of the script QUEUE, and the same as JSON */
 #ifndef ARKRELAY_GATEWAY_API_QUEUE_REPORT_H
 #define ARKRELAY_GATEWAY_API_QUEUE_REPORT_H
 
 #include "common/redis/client.h"
 
-/* The elements of QUEUE's answer. */
-enum queue_answer {
+/* The elements of the reply. */
+enum queue_reply {
     QUEUE_NOW,
     QUEUE_PAUSED,
-    QUEUE_NUMBERS, /* waiting, delayed, running, dead */
+    QUEUE_NUMBERS, /* queued, delayed, running, dead */
     QUEUE_NUMBER_COUNT = 4,
     QUEUE_OLDEST = QUEUE_NUMBERS + QUEUE_NUMBER_COUNT,
     QUEUE_ENDED,

@@ -1,4 +1,4 @@
-/* api/timestamp - a moment as the API writes it: RFC 3339, UTC, with milliseconds */
+/* api/timestamp - a time in the API's JSON: RFC 3339, UTC, with milliseconds */
 #ifndef ARKRELAY_GATEWAY_API_TIMESTAMP_H
 #define ARKRELAY_GATEWAY_API_TIMESTAMP_H
 
@@ -6,7 +6,7 @@
 
 struct buf;
 
-/* ,"name":"2026-11-22T15:40:42.123Z"; nothing for a moment below 0, which is none. */
+/* Appends ,"name":"2026-11-22T15:40:42.123Z" or, if ms is negative (no such time), nothing. */
 void timestamp_add(struct buf *out, const char *name, int64_t ms);
 
 #endif

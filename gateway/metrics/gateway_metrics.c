@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/http/server.h"
 #include "common/redis/script.h"
 #include "gateway/api/queue_report.h"
-#include "gateway/routes.h"
 
 enum {
     ROUTES_MAX = 64,
@@ -87,7 +87,8 @@ struct gateway_metrics {
     struct metric_table table;
     const char *routes[ROUTES_MAX + 1]; /* the patterns, each once, and OTHER */
     size_t route_count;
-    unsigned route_of[ROUTES_MAX]; /* row of api_routes -> its place in `routes` */
+    const struct http_route *route_rows;
+    unsigned route_of[ROUTES_MAX]; /* index in route_rows -> index in `routes` */
     struct metrics **threads;
     size_t count;
 };
@@ -105,12 +106,13 @@ static unsigned place_of_route(struct gateway_metrics *gateway_metrics, const ch
     return i;
 }
 
-static void set_table(struct gateway_metrics *gateway_metrics)
+static void set_table(struct gateway_metrics *gateway_metrics, const struct http_route *rows_of_routes, size_t count)
 {
     struct metric_label *route = &gateway_metrics->rows[METRIC_HTTP_REQUESTS].labels[0];
 
-    for (size_t i = 0; i < api_route_count && i < ROUTES_MAX; i++)
-        gateway_metrics->route_of[i] = place_of_route(gateway_metrics, api_routes[i].path);
+    gateway_metrics->route_rows = rows_of_routes;
+    for (size_t i = 0; i < count && i < ROUTES_MAX; i++)
+        gateway_metrics->route_of[i] = place_of_route(gateway_metrics, rows_of_routes[i].path);
     (void)place_of_route(gateway_metrics, OTHER);
     memcpy(gateway_metrics->rows, rows, sizeof(rows));
     route->values = gateway_metrics->routes;
@@ -118,13 +120,13 @@ static void set_table(struct gateway_metrics *gateway_metrics)
     gateway_metrics->table = (struct metric_table){gateway_metrics->rows, METRIC_GATEWAY_COUNT};
 }
 
-struct gateway_metrics *gateway_metrics_create(size_t threads)
+struct gateway_metrics *gateway_metrics_create(size_t threads, const struct http_route *routes, size_t route_count)
 {
     struct gateway_metrics *gateway_metrics = calloc(1, sizeof(*gateway_metrics));
 
     if (!gateway_metrics)
         return NULL;
-    set_table(gateway_metrics);
+    set_table(gateway_metrics, routes, route_count);
     gateway_metrics->threads = calloc(threads, sizeof(struct metrics *));
     if (!gateway_metrics->threads)
         return gateway_metrics_destroy(gateway_metrics);
@@ -173,7 +175,7 @@ static unsigned place_of_code(int status)
 void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
                                     const struct http_route *route, int status)
 {
-    size_t row = route ? (size_t)(route - api_routes) : ROUTES_MAX;
+    size_t row = route ? (size_t)(route - gateway_metrics->route_rows) : ROUTES_MAX;
     unsigned other = (unsigned)gateway_metrics->route_count - 1;
 
     metrics_add(

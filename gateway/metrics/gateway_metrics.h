@@ -39,14 +39,15 @@ enum gateway_metric {
 /* METRIC_SSE_EVENTS: an event's type, or what is no event of the log. */
 enum sse_kind { SSE_QUEUE_POSITION = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
 
-struct gateway_metrics *gateway_metrics_create(size_t threads); /* NULL when out of memory */
+/* `routes` is borrowed: the values of the label `route`. NULL: out of memory. */
+struct gateway_metrics *gateway_metrics_create(size_t threads, const struct http_route *routes, size_t route_count);
 struct gateway_metrics *
 gateway_metrics_destroy(struct gateway_metrics *gateway_metrics); /* accepts NULL; returns NULL */
 
 struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metrics, size_t thread);
 size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics);
 
-/* An answer to a request: route is a row of api_routes, or NULL. */
+/* An answer to a request: route is one of the rows given to gateway_metrics_create, or NULL. */
 void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
                                     const struct http_route *route, int status);
 

@@ -15,7 +15,7 @@
 #include "common/problem.h"
 #include "common/task.h"
 #include "common/task_spec.h"
-#include "gateway/streams/disconnects.h"
+#include "gateway/request/on_disconnect.h"
 
 enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZE = 80, VALIDATE_DETAIL_SIZE = 128 };
 

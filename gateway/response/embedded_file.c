@@ -5,7 +5,7 @@
 
 #include "common/http/server.h"
 
-/* If-None-Match lists tags, some with W/ in front; a tag of ours is found in it by its quotes and its hash, whatever stands around. */
+/* If-None-Match is a list of tags, some with a W/ prefix. Searching for our quoted hash finds it in any of these forms. */
 static bool client_has(const struct http_request *request, const char *etag)
 {
     struct http_text list = http_request_header(request, "If-None-Match");

@@ -1,9 +1,9 @@
-/* embedded_file - files that are part of the program: pages and descriptions (cmake/Embed.cmake, embed_files)
+/* embedded_file - files compiled into the program: pages and openapi.json (cmake/Embed.cmake, embed_files)
  *
- * An answer carries the content's hash as its ETag and asks to be checked before it is used again, so a new version of the program is
- * seen at once, and an old one costs a 304.
+ * The response has an ETag (hash of the content) and `Cache-Control: no-cache`: a browser revalidates on every use. An unchanged
+ * file costs a 304, and a new version of the program is visible at once.
  *
- * Ownership: constants.   Threads: any; answering is for the loop's thread.
+ * Ownership: constants.   Threads: the data may be read on any thread; respond on the loop thread only.
  */
 #ifndef ARKRELAY_GATEWAY_RESPONSE_EMBEDDED_FILE_H
 #define ARKRELAY_GATEWAY_RESPONSE_EMBEDDED_FILE_H
@@ -14,13 +14,13 @@ struct http_exchange;
 
 struct embedded_file {
     const char *name;       /* "pages/playground.html" */
-    const char *media_type; /* as Content-Type has it */
-    const char *etag;       /* with its quotes */
+    const char *media_type; /* the value of Content-Type */
+    const char *etag;       /* including its quotes */
     const char *bytes;
     size_t len;
 };
 
-/* 200 with the file, or 304 where the client has it. Further headers are added before. */
+/* 200 with the file, or 304 if the client has this version. Add further headers before the call. */
 void embedded_file_respond(struct http_exchange *exchange, const struct embedded_file *file);
 
 #endif

@@ -8,112 +8,110 @@
 #include "common/redis/client.h"
 #include "gateway/response/respond.h"
 
-enum { ANSWER_MAX = 1024 * 1024 };
+enum { RESPONSE_MAX = 1024 * 1024 };
 
-struct asked {
-    struct redis_multi_query *redis_multi_query;
+struct pending_part {
+    struct redis_multi_query *query;
     redis_query_part_fn *write;
     bool optional, is_script;
-    struct script_run *run; /* one of them, while it is under way */
+    struct script_run *run; /* while the reply is outstanding, one of these two is set */
     struct redis_call *call;
 };
 
 struct redis_multi_query {
     struct http_exchange *exchange;
     int64_t began_us;
-    struct asked asked[REDIS_QUERY_PARTS_MAX];
-    size_t count, open;
+    struct pending_part parts[REDIS_QUERY_PARTS_MAX];
+    size_t count, outstanding;
     struct buf body;
 };
 
-static void destroy(struct redis_multi_query *redis_multi_query)
+static void destroy(struct redis_multi_query *query)
 {
-    for (size_t i = 0; i < redis_multi_query->count; i++) {
-        if (redis_multi_query->asked[i].run)
-            script_cancel(redis_multi_query->asked[i].run);
-        if (redis_multi_query->asked[i].call)
-            redis_cancel(redis_multi_query->asked[i].call);
+    for (size_t i = 0; i < query->count; i++) {
+        if (query->parts[i].run)
+            script_cancel(query->parts[i].run);
+        if (query->parts[i].call)
+            redis_cancel(query->parts[i].call);
     }
-    buf_deinit(&redis_multi_query->body);
-    free(redis_multi_query);
+    buf_deinit(&query->body);
+    free(query);
 }
 
-static void fail(struct redis_multi_query *redis_multi_query)
+static void fail(struct redis_multi_query *query)
 {
-    respond_problem(redis_multi_query->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
-    destroy(redis_multi_query);
+    respond_problem(query->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+    destroy(query);
 }
 
-/* A script answers with an array that begins with a word, a command with anything but an error. */
-static bool has_shape(const struct asked *asked, const redisReply *reply)
+static bool has_expected_shape(const struct pending_part *part, const redisReply *reply)
 {
-    return asked->is_script ? script_answer(reply)[0] : reply->type != REDIS_REPLY_ERROR;
+    return part->is_script ? script_answer(reply)[0] : reply->type != REDIS_REPLY_ERROR;
 }
 
-static void on_reply(const redisReply *reply, int err, void *arg)
+static void redis_multi_query_on_reply(const redisReply *reply, int err, void *arg)
 {
-    struct asked *asked = arg;
-    struct redis_multi_query *redis_multi_query = asked->redis_multi_query;
-    struct buf *body = &redis_multi_query->body;
+    struct pending_part *part = arg;
+    struct redis_multi_query *query = part->query;
+    struct buf *body = &query->body;
+    bool refused = !err && !has_expected_shape(part, reply);
 
-    bool refused = !err && !has_shape(asked, reply);
-
-    asked->run = NULL;
-    asked->call = NULL;
-    redis_multi_query->open--;
-    if (err || (refused && !asked->optional)) {
-        fail(redis_multi_query);
+    part->run = NULL;
+    part->call = NULL;
+    query->outstanding--;
+    if (err || (refused && !part->optional)) {
+        fail(query);
         return;
     }
     if (body->len > 1)
         buf_add_char(body, ',');
-    asked->write(body, refused ? NULL : reply, clock_monotonic_us() - redis_multi_query->began_us);
-    if (redis_multi_query->open)
+    part->write(body, refused ? NULL : reply, clock_monotonic_us() - query->began_us);
+    if (query->outstanding)
         return;
     buf_add_char(body, '}');
-    respond_json(redis_multi_query->exchange, 200, body);
-    destroy(redis_multi_query);
+    respond_json(query->exchange, 200, body);
+    destroy(query);
 }
 
-static int ask(struct redis *redis, const struct redis_query_part *question, struct asked *asked)
+static int send_part(struct redis *redis, const struct redis_query_part *from, struct pending_part *part)
 {
-    asked->write = question->write;
-    asked->optional = question->optional;
-    asked->is_script = !question->words;
-    if (question->words)
-        return redis_send_words(redis, question->words, on_reply, asked, &asked->call);
-    return script_run(redis, &(struct script_call){.script = question->script, .prefix = question->prefix}, on_reply,
-                      asked, &asked->run);
+    part->write = from->write;
+    part->optional = from->optional;
+    part->is_script = !from->words;
+    if (from->words)
+        return redis_send_words(redis, from->words, redis_multi_query_on_reply, part, &part->call);
+    return script_run(redis, &(struct script_call){.script = from->script, .prefix = from->prefix},
+                      redis_multi_query_on_reply, part, &part->run);
 }
 
-static void on_client_gone(void *arg)
+static void redis_multi_query_on_closed(void *arg)
 {
     destroy(arg);
 }
 
-void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange,
-                            const struct redis_query_part *questions, size_t count, const struct buf *head)
+void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query_part *parts,
+                            size_t count, const struct buf *head)
 {
-    struct redis_multi_query *redis_multi_query = calloc(1, sizeof(*redis_multi_query));
+    struct redis_multi_query *query = calloc(1, sizeof(*query));
 
-    if (!redis_multi_query) {
+    if (!query) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
-    redis_multi_query->exchange = exchange;
-    redis_multi_query->began_us = clock_monotonic_us();
-    redis_multi_query->count = count;
-    buf_init(&redis_multi_query->body, ANSWER_MAX);
-    buf_add_char(&redis_multi_query->body, '{');
-    buf_add(&redis_multi_query->body, buf_text(head), head->len);
-    buf_fail(&redis_multi_query->body, buf_error(head));
+    query->exchange = exchange;
+    query->began_us = clock_monotonic_us();
+    query->count = count;
+    buf_init(&query->body, RESPONSE_MAX);
+    buf_add_char(&query->body, '{');
+    buf_add(&query->body, buf_text(head), head->len);
+    buf_fail(&query->body, buf_error(head));
     for (size_t i = 0; i < count; i++) {
-        redis_multi_query->asked[i].redis_multi_query = redis_multi_query;
-        if (ask(redis, &questions[i], &redis_multi_query->asked[i])) {
-            fail(redis_multi_query);
+        query->parts[i].query = query;
+        if (send_part(redis, &parts[i], &query->parts[i])) {
+            fail(query);
             return;
         }
-        redis_multi_query->open++;
+        query->outstanding++;
     }
-    http_exchange_on_closed(exchange, on_client_gone, redis_multi_query);
+    http_exchange_on_closed(exchange, redis_multi_query_on_closed, query);
 }

@@ -1,7 +1,8 @@
-/* redis_multi_query - several questions to Redis, and one JSON object made of the answers, on behalf of one waiting client
+/* redis_multi_query - send several commands to Redis and join the replies into one JSON object
  *
- * All questions are sent in one write. Each answer is written as members of the object as it comes, so their order is not told.
- * Answers 503 itself while Redis is away, and forgets a client who left.
+ * All commands are sent in one write. Each reply is appended to the object when it arrives, so the order of members is not fixed.
+ * If Redis is not connected, or refuses a command that is not optional, redis_multi_query responds 503 itself. If the client
+ * disconnects first, the replies are dropped.
  *
  * Threads: loop thread only.   Units: microseconds.
  */
@@ -17,22 +18,22 @@
 struct buf;
 struct http_exchange;
 
-/* Adds members ("name":value, without a comma in front). reply is NULL where Redis refused an optional question, or
- * answered it with another shape: a script's answer is an array that begins with a word. */
+/* Appends members ("name":value, no leading comma). `reply` is NULL if the part is optional and Redis refused it or replied with
+ * an unexpected shape. A script's reply is an array whose first element is a word. */
 typedef void redis_query_part_fn(struct buf *out, const redisReply *reply, int64_t took_us);
 
 enum { REDIS_QUERY_PARTS_MAX = 4 };
 
 struct redis_query_part {
-    enum script_id script; /* without arguments; where `words` is NULL */
+    enum script_id script; /* run without arguments; used if `words` is NULL */
     const char *prefix;
-    const char *const *words; /* a command, with a NULL behind it */
+    const char *const *words; /* a plain command, NULL-terminated */
     redis_query_part_fn *write;
-    bool optional; /* Redis may refuse it: the others are answered all the same */
+    bool optional; /* Redis may refuse this part; the response is sent without it */
 };
 
-/* Up to REDIS_QUERY_PARTS_MAX questions; `head` holds members that are known without asking, or is empty, and is copied. */
-void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange,
-                            const struct redis_query_part *questions, size_t count, const struct buf *head);
+/* Up to REDIS_QUERY_PARTS_MAX parts. `head` is copied: members that are known without asking, or an empty buffer. */
+void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query_part *parts,
+                            size_t count, const struct buf *head);
 
 #endif

@@ -8,76 +8,76 @@
 #include "common/log.h"
 #include "gateway/response/respond.h"
 
-struct asking {
+/* A query that is on its way. */
+struct pending_query {
     struct http_exchange *exchange;
     struct script_run *run;
     redis_query_fn *answer;
 };
 
-static void log_refusal(const struct asking *asking, const redisReply *reply)
+static void log_error_reply(const struct pending_query *pending, const redisReply *reply)
 {
     char quoted[256];
 
     if (reply && reply->type == REDIS_REPLY_ERROR)
-        log_warn("store", "Redis refused", "request_id=%s error=%s", http_exchange_request_id(asking->exchange),
-                 log_quote(quoted, sizeof(quoted), reply->str));
+        log_warn("redis_query", "Redis returned an error", "request_id=%s error=%s",
+                 http_exchange_request_id(pending->exchange), log_quote(quoted, sizeof(quoted), reply->str));
 }
 
-static void on_reply(const redisReply *reply, int err, void *arg)
+static void pending_query_on_reply(const redisReply *reply, int err, void *arg)
 {
-    struct asking *asking = arg;
+    struct pending_query *pending = arg;
 
     if (err || !script_answer(reply)[0]) {
-        log_refusal(asking, reply);
-        respond_problem(asking->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
+        log_error_reply(pending, reply);
+        respond_problem(pending->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     } else {
-        asking->answer(asking->exchange, reply);
+        pending->answer(pending->exchange, reply);
     }
-    free(asking);
+    free(pending);
 }
 
-static void on_client_gone(void *arg)
+static void pending_query_on_closed(void *arg)
 {
-    struct asking *asking = arg;
+    struct pending_query *pending = arg;
 
-    script_cancel(asking->run);
-    free(asking);
+    script_cancel(pending->run);
+    free(pending);
 }
 
-static int run(struct redis *redis, const struct redis_query *question, struct asking *asking)
+static int send_script(struct redis *redis, const struct redis_query *query, struct pending_query *pending)
 {
-    const char *full_id = question->full_id ? question->full_id : "";
+    const char *full_id = query->full_id ? query->full_id : "";
     struct script_arg args[1 + REDIS_QUERY_ARGS_MAX];
     size_t count = 0;
     char prefix[KEYS_PREFIX_SIZE];
 
-    if (question->full_id)
+    if (query->full_id)
         args[count++] = SCRIPT_TEXT(full_id);
-    for (size_t i = 0; i < REDIS_QUERY_ARGS_MAX && question->args[i]; i++)
-        args[count++] = SCRIPT_TEXT(question->args[i]);
+    for (size_t i = 0; i < REDIS_QUERY_ARGS_MAX && query->args[i]; i++)
+        args[count++] = SCRIPT_TEXT(query->args[i]);
     keys_prefix(prefix, keys_partition(full_id, 1));
-    return script_run(redis,
-                      &(struct script_call){.script = question->script,
-                                            .prefix = question->prefix ? question->prefix : prefix,
-                                            .args = args,
-                                            .count = count},
-                      on_reply, asking, &asking->run);
+    return script_run(
+        redis,
+        &(struct script_call){
+            .script = query->script, .prefix = query->prefix ? query->prefix : prefix, .args = args, .count = count},
+        pending_query_on_reply, pending, &pending->run);
 }
 
-void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *question)
+void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *query)
 {
-    struct asking *asking = calloc(1, sizeof(*asking));
+    struct pending_query *pending = calloc(1, sizeof(*pending));
 
-    if (!asking) {
+    if (!pending) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
-    asking->exchange = exchange;
-    asking->answer = question->answer;
-    if (run(redis, question, asking)) {
-        free(asking);
+    pending->exchange = exchange;
+    pending->answer = query->answer;
+    if (send_script(redis, query, pending)) {
+        free(pending);
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         return;
     }
-    http_exchange_on_closed(exchange, on_client_gone, asking);
+    http_exchange_on_closed(exchange, pending_query_on_closed, pending);
 }

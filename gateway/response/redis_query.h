@@ -1,7 +1,9 @@
-/* store - one question to Redis on behalf of one waiting client
+/* redis_query - run one Redis script for a waiting request
  *
- * Runs a script and hands the answer on. Answers 503 itself while Redis is away or does not answer as it should, and
- * forgets a client who left.
+ * Sends the script and passes its reply to `answer`, which completes the exchange. If Redis is not connected or its reply has an
+ * unexpected shape, redis_query responds 503 itself. If the client disconnects first, the reply is dropped.
+ *
+ * Threads: loop thread only.
  */
 #ifndef ARKRELAY_GATEWAY_RESPONSE_REDIS_QUERY_H
 #define ARKRELAY_GATEWAY_RESPONSE_REDIS_QUERY_H
@@ -12,16 +14,16 @@ struct http_exchange;
 
 enum { REDIS_QUERY_ARGS_MAX = 4 };
 
-/* reply is an array that begins with a word. Has to answer the exchange. */
+/* `reply` is an array whose first element is a word. The callback must answer or resume the exchange. */
 typedef void redis_query_fn(struct http_exchange *exchange, const redisReply *reply);
 
 struct redis_query {
     enum script_id script;
-    const char *prefix;                     /* KEYS[1]; NULL: that of the task's partition */
-    const char *full_id;                    /* its first argument; NULL when it is about no task */
-    const char *args[REDIS_QUERY_ARGS_MAX]; /* those behind it, up to the first NULL */
+    const char *prefix;                     /* KEYS[1]; NULL: the prefix of the task's partition */
+    const char *full_id;                    /* ARGV[1]; NULL if the script is not about one task */
+    const char *args[REDIS_QUERY_ARGS_MAX]; /* the arguments after it, up to the first NULL */
     redis_query_fn *answer;
 };
-void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *question);
+void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *query);
 
 #endif

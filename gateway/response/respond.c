@@ -6,6 +6,7 @@
 
 #include "common/buf.h"
 #include "common/http/server.h"
+#include "gateway/request/media.h"
 
 enum { SECOND_MS = 1000, NUMBER_SIZE = 24 };
 
@@ -29,7 +30,7 @@ static const char *retry_after(enum problem problem)
     return NULL;
 }
 
-static void answer_report(struct http_exchange *exchange, const struct problem_report *report)
+static void respond_report(struct http_exchange *exchange, const struct problem_report *report)
 {
     const char *seconds = retry_after(report->problem);
 
@@ -41,7 +42,7 @@ static void answer_report(struct http_exchange *exchange, const struct problem_r
 
 void respond_problem(struct http_exchange *exchange, enum problem problem, const char *detail)
 {
-    answer_report(exchange, &(struct problem_report){.problem = problem, .detail = detail});
+    respond_report(exchange, &(struct problem_report){.problem = problem, .detail = detail});
 }
 
 void respond_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms)
@@ -56,8 +57,8 @@ void respond_problem_after(struct http_exchange *exchange, enum problem problem,
 
 void respond_field_errors(struct http_exchange *exchange, const struct problem_field *fields, size_t count)
 {
-    answer_report(exchange,
-                  &(struct problem_report){.problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count});
+    respond_report(exchange,
+                   &(struct problem_report){.problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count});
 }
 
 void respond_json(struct http_exchange *exchange, int status, const struct buf *body)
@@ -68,4 +69,23 @@ void respond_json(struct http_exchange *exchange, int status, const struct buf *
     }
     http_add_header(exchange, "Cache-Control", "no-store");
     http_respond(exchange, status, "application/json", body->data, body->len);
+}
+
+bool respond_if_unacceptable(struct http_exchange *exchange, const char *type, const char *subtype)
+{
+    const struct http_request *request = http_exchange_request(exchange);
+    bool has_accept = false;
+
+    for (size_t i = 0; i < request->header_count; i++) {
+        const struct http_header *header = &request->headers[i];
+
+        if (!http_text_is_nocase(header->name, "Accept"))
+            continue;
+        has_accept = true;
+        if (media_is_accepted(header->value.data, header->value.len, type, subtype))
+            return false;
+    }
+    if (has_accept)
+        respond_problem(exchange, PROBLEM_NOT_ACCEPTABLE, NULL);
+    return has_accept;
 }

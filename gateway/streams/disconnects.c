@@ -9,6 +9,7 @@
 #include "common/redis/script.h"
 #include "gateway/streams/hub.h"
 
+/* A CANCEL call that is under way. */
 struct cancellation {
     LIST_ENTRY(cancellation) link;
     struct script_run *run;
@@ -20,26 +21,6 @@ struct disconnects {
     struct hub *hub;
     LIST_HEAD(cancellations, cancellation) calls;
 };
-
-static const struct {
-    const char *name;
-    const char *mode; /* CANCEL's; NULL: it is not called */
-} rows[ON_DISCONNECT_COUNT] = {
-    [ON_DISCONNECT_FINISH] = {"finish",           NULL     },
-    [ON_DISCONNECT_CANCEL_IF_QUEUED] = {"cancel_if_queued", "waiting"},
-    [ON_DISCONNECT_CANCEL] = {"cancel",           "any"    },
-};
-
-bool on_disconnect_parse(const char *name, enum on_disconnect *out)
-{
-    for (int i = 0; i < ON_DISCONNECT_COUNT; i++) {
-        if (strcmp(name, rows[i].name) == 0) {
-            *out = (enum on_disconnect)i;
-            return true;
-        }
-    }
-    return false;
-}
 
 struct disconnects *disconnects_create(struct redis *commands, struct hub *hub)
 {
@@ -53,7 +34,7 @@ struct disconnects *disconnects_create(struct redis *commands, struct hub *hub)
     return disconnects;
 }
 
-static void forget(struct cancellation *call)
+static void remove_call(struct cancellation *call)
 {
     LIST_REMOVE(call, link);
     free(call);
@@ -66,23 +47,23 @@ struct disconnects *disconnects_destroy(struct disconnects *disconnects)
     if (!disconnects)
         return NULL;
     while ((call = LIST_FIRST(&disconnects->calls))) {
-        script_cancel(call->run); /* NOLINT(clang-analyzer-unix.Malloc): what was forgotten has left the list */
-        forget(call);
+        script_cancel(call->run); /* NOLINT(clang-analyzer-unix.Malloc): freed calls have left the list */
+        remove_call(call);
     }
     free(disconnects);
     return NULL;
 }
 
-static void on_answer(const redisReply *reply, int err, void *arg)
+static void cancellation_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct cancellation *call = arg;
     const char *answer = script_answer(reply);
 
     if (err || !*answer)
-        log_warn("disconnect", "Redis did not cancel; the task goes on", "task=%s", call->full_id);
+        log_warn("disconnects", "cancel failed, the task continues", "task=%s", call->full_id);
     else
-        log_info("disconnect", "the last viewer left", "task=%s answer=%s", call->full_id, answer);
-    forget(call);
+        log_info("disconnects", "last client disconnected", "task=%s answer=%s", call->full_id, answer);
+    remove_call(call);
 }
 
 static int send_cancel(struct disconnects *disconnects, struct cancellation *call, const char *mode)
@@ -93,22 +74,27 @@ static int send_cancel(struct disconnects *disconnects, struct cancellation *cal
     keys_prefix(prefix, keys_partition(call->full_id, 1));
     return script_run(disconnects->commands,
                       &(struct script_call){.script = SCRIPT_CANCEL, .prefix = prefix, .args = args, .count = 2},
-                      on_answer, call, &call->run);
+                      cancellation_on_reply, call, &call->run);
 }
 
-void disconnects_apply(struct disconnects *disconnects, const char *full_id, enum on_disconnect how)
+void disconnects_apply(struct disconnects *disconnects, const char *full_id, enum on_disconnect what)
 {
+    static const char *const modes[ON_DISCONNECT_COUNT] = {
+        /* the argument of CANCEL; NULL: do not cancel */
+        [ON_DISCONNECT_CANCEL_IF_QUEUED] = "waiting",
+        [ON_DISCONNECT_CANCEL] = "any",
+    };
     struct cancellation *call;
 
-    if (!rows[how].mode || hub_is_watched(disconnects->hub, full_id))
+    if (!modes[what] || hub_is_watched(disconnects->hub, full_id))
         return;
     call = calloc(1, sizeof(*call));
     if (call)
         memcpy(call->full_id, full_id, strlen(full_id) + 1);
-    if (call && !send_cancel(disconnects, call, rows[how].mode)) {
+    if (call && !send_cancel(disconnects, call, modes[what])) {
         LIST_INSERT_HEAD(&disconnects->calls, call, link);
         return;
     }
-    log_warn("disconnect", "cannot cancel; the task goes on", "task=%s", full_id);
+    log_warn("disconnects", "cannot send cancel, the task continues", "task=%s", full_id);
     free(call);
 }

@@ -70,7 +70,7 @@ int event_log_event(const struct event_log *log, size_t index, struct task_event
     return 0;
 }
 
-static void on_read(const redisReply *reply, int err, void *arg)
+static void event_log_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct event_log_call *call = arg;
     struct event_log log;
@@ -104,7 +104,7 @@ int event_log_read(struct redis *redis, const char *full_id, int64_t from, event
                          .args = (struct script_arg[]){SCRIPT_TEXT(full_id), SCRIPT_TEXT(number)},
                          .count = 2
     },
-                     on_read, call, &call->run);
+                     event_log_on_reply, call, &call->run);
     if (err)
         free(call);
     else

@@ -12,26 +12,24 @@
 
 enum {
     DAY_MS = 24 * 60 * 60 * 1000,
-    AT_DAY_LEFT = 1,    /* an element of the answer IMAGES */
-    AT_IMAGES_LEFT = 4, /* and of NEW */
+    AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
+    AT_IMAGES_LEFT = 4, /* element of the reply NEW */
 };
 
 struct submit_call {
     LIST_ENTRY(submit_call) link;
     struct script_run *run;
-    submit_fn *done; /* NULL once nobody waits */
+    struct submitter *submitter;
+    submit_fn *done; /* NULL after submit_cancel */
     void *arg;
     char full_id[TASK_FULL_ID_SIZE];
     char trace[TRACE_SIZE];
     char request_id[REQUEST_ID_SIZE];
     enum on_disconnect on_disconnect;
-    struct disconnects *disconnects;
 };
 
 struct submitter {
-    struct redis *redis;
-    struct disconnects *disconnects;
-    struct submit_limits limits;
+    struct submitter_config config;
     LIST_HEAD(submit_calls, submit_call) calls;
 };
 
@@ -43,16 +41,13 @@ struct submission *submission_destroy(struct submission *submission)
     return NULL;
 }
 
-struct submitter *submitter_create(struct redis *redis, struct disconnects *disconnects,
-                                   const struct submit_limits *limits)
+struct submitter *submitter_create(const struct submitter_config *config)
 {
     struct submitter *submitter = calloc(1, sizeof(*submitter));
 
     if (!submitter)
         return NULL;
-    submitter->redis = redis;
-    submitter->disconnects = disconnects;
-    submitter->limits = *limits;
+    submitter->config = *config;
     LIST_INIT(&submitter->calls);
     return submitter;
 }
@@ -122,11 +117,11 @@ static void log_outcome(const struct submit_call *call, enum submit_outcome outc
         log_info("submit", "accepted", "task=%s request_id=%s%s%s", call->full_id, call->request_id,
                  call->trace[0] ? " trace=" : "", call->trace);
     else if (outcome == SUBMIT_FAILED && reply && reply->type == REDIS_REPLY_ERROR)
-        log_warn("submit", "Redis refused", "task=%s request_id=%s error=%s", call->full_id, call->request_id,
+        log_warn("submit", "Redis returned an error", "task=%s request_id=%s error=%s", call->full_id, call->request_id,
                  log_quote(quoted, sizeof(quoted), reply->str));
 }
 
-/* A task begins at the moment that its epoch tells, so that is now. */
+/* For a new task the epoch is the current time of Redis. */
 static void read_images(const redisReply *reply, struct submit_result *out)
 {
     if (out->outcome == SUBMIT_NEW && !script_int(reply, AT_IMAGES_LEFT, &out->images_left))
@@ -135,31 +130,32 @@ static void read_images(const redisReply *reply, struct submit_result *out)
         out->day_left_ms = DAY_MS;
 }
 
-static void on_submitted(const redisReply *reply, int err, void *arg)
+static void submit_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    struct submit_result answer = {.outcome = err ? SUBMIT_FAILED : outcome_of(reply), .images_left = -1};
+    const struct submitter *submitter = call->submitter;
+    struct submit_result result = {.outcome = err ? SUBMIT_FAILED : outcome_of(reply), .images_left = -1};
     struct event_log log;
 
-    if (answer.outcome == SUBMIT_NEW || answer.outcome == SUBMIT_SAME) {
+    if (result.outcome == SUBMIT_NEW || result.outcome == SUBMIT_SAME) {
         if (event_log_from_submit(reply, &log))
-            answer.outcome = SUBMIT_FAILED;
+            result.outcome = SUBMIT_FAILED;
         else
-            answer.log = &log;
+            result.log = &log;
     }
-    read_images(reply, &answer);
-    log_outcome(call, answer.outcome, reply);
+    read_images(reply, &result);
+    log_outcome(call, result.outcome, reply);
     LIST_REMOVE(call, link);
     if (call->done)
-        call->done(&answer, call->arg);
-    else if (answer.outcome == SUBMIT_NEW)
-        disconnects_apply(call->disconnects, call->full_id, call->on_disconnect);
+        call->done(&result, call->arg);
+    else if (result.outcome == SUBMIT_NEW)
+        submitter->config.on_abandoned(call->full_id, call->on_disconnect, submitter->config.arg);
     free(call);
 }
 
 static int send_submit(struct submitter *submitter, const struct submission *submission, struct submit_call *call)
 {
-    const struct submit_limits *limits = &submitter->limits;
+    const struct submitter_config *limits = &submitter->config;
     char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
         wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
     const struct script_arg args[] = {
@@ -178,10 +174,10 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
 
     keys_prefix(prefix, keys_partition(submission->full_id, 1));
     return script_run(
-        submitter->redis,
+        submitter->config.redis,
         &(struct script_call){
             .script = SCRIPT_SUBMIT, .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0])},
-        on_submitted, call, &call->run);
+        submit_on_reply, call, &call->run);
 }
 
 int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
@@ -194,7 +190,7 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
         return ERR_NO_MEMORY;
     call->done = done;
     call->arg = arg;
-    call->disconnects = submitter->disconnects;
+    call->submitter = submitter;
     call->on_disconnect = submission->on_disconnect;
     memcpy(call->full_id, submission->full_id, sizeof(call->full_id));
     memcpy(call->trace, submission->trace, sizeof(call->trace));

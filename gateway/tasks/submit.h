@@ -1,10 +1,10 @@
-/* submit - a validated request becomes a task in Redis, in one atomic step
+/* submit - create a task in Redis from a validated request, in one atomic step (script SUBMIT)
  *
- * Once a submission is on its way it may take effect, whether somebody still waits for the outcome or not: it is followed to its
- * end, and an accepted task is logged in either case. A new one that nobody waits for any more is settled as a client's leaving is.
+ * A SUBMIT that was sent may take effect even if the client has disconnected. So the call always runs to its end, and an accepted
+ * task is always logged. If a new task was accepted for a client that is gone, on_abandoned is called.
  *
- * Ownership: a submitter keeps what it needs of a submission's texts until the answer came; the submission stays its owner's.
- * Threads:   loop thread only.
+ * Ownership: the submitter copies what it needs; the caller keeps the submission.
+ * Threads:   loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_GATEWAY_TASKS_SUBMIT_H
 #define ARKRELAY_GATEWAY_TASKS_SUBMIT_H
@@ -15,15 +15,15 @@
 #include "common/problem.h"
 #include "common/task.h"
 #include "common/task_spec.h"
+#include "gateway/request/on_disconnect.h"
 #include "gateway/request/trace.h"
-#include "gateway/streams/disconnects.h"
 
 struct event_log;
 struct redis;
 struct submitter;
 struct submit_call;
 
-enum { REQUEST_ID_SIZE = 65 }; /* what the server lets through */
+enum { REQUEST_ID_SIZE = 65 }; /* the HTTP server limits request ids to 64 bytes */
 
 struct submission {
     char full_id[TASK_FULL_ID_SIZE];
@@ -31,48 +31,49 @@ struct submission {
     char trace[TRACE_SIZE]; /* "": none */
     char request_id[REQUEST_ID_SIZE];
     int max_paid_calls;
-    enum on_disconnect on_disconnect; /* of the connection that brings it; not stored */
-    int64_t client_queued_max;        /* tasks of the client that may wait or run */
-    int64_t images;                   /* how many it may get */
-    int64_t client_images_max;        /* of the client, in one UTC day; 0: no limit */
+    enum on_disconnect on_disconnect; /* of this connection; not stored */
+    int64_t client_queued_max;        /* live tasks that the client may have */
+    int64_t images;                   /* images that this task may produce */
+    int64_t client_images_max;        /* images of the client per UTC day; 0: no limit */
     char *request;                    /* canonical JSON */
 };
 
 struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */
 
-struct submit_limits {
-    int64_t queue_limit, queue_ttl_ms, retention_ms;
-};
-
 enum submit_outcome {
     SUBMIT_NEW,
-    SUBMIT_SAME, /* known already, with the same request */
+    SUBMIT_SAME, /* the task exists, with the same request */
     SUBMIT_CONFLICT,
     SUBMIT_FULL,
-    SUBMIT_CLIENT_FULL, /* this client has as many live tasks as it may */
-    SUBMIT_IMAGES,      /* its tasks of today have as many images as they may */
+    SUBMIT_CLIENT_FULL, /* the client has the maximum number of live tasks */
+    SUBMIT_IMAGES,      /* the client has used its images of today */
     SUBMIT_PAUSED,
-    SUBMIT_FAILED, /* Redis did not answer, or not as it should; the task may exist */
+    SUBMIT_FAILED, /* no usable reply from Redis; the task may exist */
 };
 
-enum problem submit_problem(enum submit_outcome outcome); /* of one that is neither NEW nor SAME */
+enum problem submit_problem(enum submit_outcome outcome); /* for outcomes other than NEW and SAME */
 
 struct submit_result {
     enum submit_outcome outcome;
-    const struct event_log *log; /* of NEW and SAME; NULL otherwise */
-    int64_t images_left;         /* of the client's day, behind NEW; -1: nothing limits them */
-    int64_t day_left_ms;         /* of NEW and IMAGES: until there are more; 0 otherwise */
+    const struct event_log *log; /* for NEW and SAME, else NULL */
+    int64_t images_left;         /* for NEW: of the client's day; -1: no limit */
+    int64_t day_left_ms;         /* for NEW and IMAGES: until the limit is reset; else 0 */
 };
-typedef void submit_fn(const struct submit_result *answer, void *arg);
+typedef void submit_fn(const struct submit_result *result, void *arg);
 
-/* Borrows both. NULL: out of memory. */
-struct submitter *submitter_create(struct redis *redis, struct disconnects *disconnects,
-                                   const struct submit_limits *limits);
-struct submitter *submitter_destroy(struct submitter *submitter); /* accepts NULL; returns NULL */
+struct submitter_config {
+    struct redis *redis; /* borrowed */
+    int64_t queue_limit, queue_ttl_ms, retention_ms;
+    /* A new task was accepted after submit_cancel. */
+    void (*on_abandoned)(const char *full_id, enum on_disconnect what, void *arg);
+    void *arg;
+};
+struct submitter *submitter_create(const struct submitter_config *config); /* NULL when out of memory */
+struct submitter *submitter_destroy(struct submitter *submitter);          /* accepts NULL; returns NULL */
 
-/* On success `done` follows exactly once, unless it is cancelled: then never. */
+/* On success `done` is called exactly once, unless submit_cancel is called first: then never. */
 int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
                  struct submit_call **call) MUST_CHECK;
-void submit_cancel(struct submit_call *call); /* accepts NULL */
+void submit_cancel(struct submit_call *call); /* accepts NULL; does not undo the SUBMIT */
 
 #endif

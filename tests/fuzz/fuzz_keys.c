@@ -8,7 +8,7 @@
 #include "common/buf.h"
 #include "common/sha256.h"
 #include "gateway/access/client.h"
-#include "gateway/access/key_line.h"
+#include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"
 #include "gateway/access/keyset.h"
 

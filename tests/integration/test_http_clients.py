@@ -172,13 +172,13 @@ class HalfClosed(Case):
         self.assertEqual(self.world.find("t1").state, "queued")
         connection.close()
         self.job("t1").begin()                                                  # the next event finds nobody
-        self.gateway.wait_for(r"the last viewer left task=public\.t1 ")
+        self.gateway.wait_for(r"last client disconnected task=public\.t1 ")
         self.assertIn("cancel", self.world.find("t1").fields)
 
     def test_who_closes_has_left_at_once(self):
         with self.gateway.generate("t1", on_disconnect="cancel") as stream:
             stream.until("start")
-        self.gateway.wait_for(r"the last viewer left task=public\.t1 answer=CANCELLED")
+        self.gateway.wait_for(r"last client disconnected task=public\.t1 answer=CANCELLED")
 
     def test_every_other_answer_is_whole_too(self):
         self.gateway.submit("t1")
@@ -199,7 +199,7 @@ class HalfClosed(Case):
             stream.until("start")
             stream.connection.socket.settimeout(1)
             threading.Thread(target=self.say_goodbye, args=(stream.connection.socket,), daemon=True).start()
-            gateway.wait_for(r"the last viewer left task=public\.t1 answer=CANCELLED")
+            gateway.wait_for(r"last client disconnected task=public\.t1 answer=CANCELLED")
 
     @staticmethod
     def say_goodbye(tls_socket):

@@ -33,6 +33,7 @@
 #include "gateway/gateway.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
+#include "gateway/routes.h"
 #include "gateway/streams/hub.h"
 #include "tests/support/alloc_failure.h"
 #include "tests/support/redis_server.h"
@@ -148,7 +149,7 @@ static int set_up(void **state)
     assert_int_equal(options_load_from(&options, &gateway_option_table, 1, argv, &world.options), OPTIONS_RUN);
     world.cors = cors_create("*");
     world.keyring = keyring_create(&(struct keyring_config){.open = everything_limited});
-    world.metrics = gateway_metrics_create(1);
+    world.metrics = gateway_metrics_create(1, api_routes, api_route_count);
     world.gateway = gateway_create(&(struct gateway_config){.options = &world.options,
                                                             .redis = &world.address,
                                                             .cors = world.cors,

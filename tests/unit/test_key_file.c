@@ -14,7 +14,6 @@
 #include "common/buf.h"
 #include "gateway/access/key_command.h"
 #include "gateway/access/key_file.h"
-#include "gateway/access/key_line.h"
 #include "gateway/access/key_token.h"
 
 #define ID     "0123456789ab"
@@ -43,7 +42,7 @@ static const struct { const char *name, *line, *why; } bad_lines[] = {
     { "a limit that nobody could pass", HEAD "- queued=0",                              "queued is a number from 1 to 10000000" },
     { "a limit beyond all bounds",      HEAD "- requests=1000001",                      "requests is a number from 0 to 1000000" },
     { "a limit of too many digits",     HEAD "- requests=99999999999999999999",         "requests is a number from 0 to 1000000" },
-    { "a limit that stands there twice", HEAD "- images=5 images=6",                    "images stands here twice" },
+    { "a limit that stands there twice", HEAD "- images=5 images=6",                    "images is set twice" },
     { "a key in place of its hash",     ID " shop arkrelay_" ID "_x 2026-01-02 -",      "\"arkrelay_0123456789ab_\" is not a SHA-256 (64 hex digits)" },
 };
 /* clang-format on */
@@ -280,7 +279,7 @@ static void test_a_bad_line_is_named_by_its_number(void **state)
         const char *text, *why;
     } rows[] = {
         {"# x\n\nnonsense\n",      "line 3: \"nonsense\" is not a key id (12 hex digits)"           },
-        {HEAD "-\n" HEAD "-\n",    "line 2: the key id 0123456789ab stands here twice"              },
+        {HEAD "-\n" HEAD "-\n",    "line 2: key id 0123456789ab is used twice"                      },
         {HEAD "- queued=1\n" HEAD, "line 2: when it expires (2026-01-02T03:04:05Z, or -) is missing"},
     };
     const struct position_notice *place = *state;
@@ -357,7 +356,7 @@ static void test_a_revoked_key_is_marked_and_all_else_stays(void **state)
     assert_int_equal(lstat(place->path, &stat), 0);
     assert_int_equal(stat.st_mode & 0777, 0640);
     assert_int_equal(key_file_revoke(place->path, "222222222222", &why), ERR_NOT_FOUND);
-    assert_string_equal(buf_text(&why), "there is no key 222222222222");
+    assert_string_equal(buf_text(&why), "no key with id 222222222222");
     buf_deinit(&why);
 }
 

@@ -26,6 +26,7 @@
 #include "gateway/gateway.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
+#include "gateway/routes.h"
 #include "tests/support/alloc_failure.h"
 #include "worker/fetch.h"
 #include "worker/health.h"
@@ -131,7 +132,7 @@ static int make_server(void)
 
 static int make_counters(void)
 {
-    struct gateway_metrics *counters = gateway_metrics_create(3);
+    struct gateway_metrics *counters = gateway_metrics_create(3, api_routes, api_route_count);
     struct metrics *asked = counters ? gateway_metrics_ask(counters) : NULL;
     struct buf text;
     int err = ERR_NO_MEMORY;

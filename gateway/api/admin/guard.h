@@ -1,16 +1,15 @@
-/* api/admin - the door of the operators' addresses, all that begin with /admin/, and /metrics
+/* admin/guard - access to the operators' endpoints (/admin/ and /metrics)
  *
- * Without GATEWAY_ADMIN_KEY there are none of the former; with it, nobody learns more of them without the key than that they want
- * one. /metrics is open without a key, and wants it as soon as there is one. A client's key opens none of them. A
- * preflight request (OPTIONS) cannot carry a key, and passes.
+ * /admin/ needs the admin key. If none is configured, everything below /admin/ returns 404. With a key configured, every request
+ * below /admin/ without it returns 401, whether the address exists or not. /metrics needs the key only if one is configured. API
+ * keys of clients are not accepted. A CORS preflight request (OPTIONS) cannot carry a key and is let through.
  */
 #ifndef ARKRELAY_GATEWAY_API_ADMIN_GUARD_H
 #define ARKRELAY_GATEWAY_API_ADMIN_GUARD_H
 
-struct gateway;
 struct http_exchange;
 
-/* Before routing, of every request: answers those that may not pass. */
-void admin_guard(const struct gateway *gateway, struct http_exchange *exchange);
+/* Runs before routing, for every request; answers those that are refused. admin_key is "" if none is configured. */
+void admin_guard(const char *admin_key, struct http_exchange *exchange);
 
 #endif

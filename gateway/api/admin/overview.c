@@ -1,4 +1,4 @@
-/* GET /admin/overview: all that a dashboard shows of the whole, in one answer */
+/* GET /admin/overview: Redis, the queue, the ARK account, processes and this gateway, in one response */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -9,12 +9,12 @@
 #include "common/keys.h"
 #include "common/redis/client.h"
 #include "common/redis/script.h"
+#include "gateway/api/admin/endpoints.h"
+#include "gateway/api/context.h"
 #include "gateway/api/process_report.h"
 #include "gateway/api/queue_report.h"
-#include "gateway/gateway.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/redis_multi_query.h"
-#include "gateway/routes.h"
 
 #define ACCOUNT_GOVERNOR "arkrelay:{account}:governor"
 
@@ -149,12 +149,12 @@ static void write_processes(struct buf *out, const redisReply *reply, int64_t to
     process_report_write(out, reply);
 }
 
-static void write_gateway(struct buf *out, const struct gateway *gateway)
+static void write_gateway(struct buf *out, const struct api_context *context)
 {
-    const struct gateway_metrics *metrics = gateway->config.metrics;
+    const struct gateway_metrics *metrics = context->metrics;
 
     buf_addf(out, "\"gateway\":{\"version\":\"%s\",\"draining\":%s", ARKRELAY_VERSION,
-             gateway->draining ? "true" : "false");
+             context->draining ? "true" : "false");
     if (metrics)
         buf_addf(out, ",\"streams\":%" PRId64 ",\"connections\":%" PRId64,
                  gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)),
@@ -166,10 +166,10 @@ void api_admin_overview(struct http_exchange *exchange, void *arg)
 {
     static const char *const info[] = {"INFO", NULL};
     static const char *const governor[] = {"HGETALL", ACCOUNT_GOVERNOR, NULL};
-    const struct gateway *gateway = arg;
+    const struct api_context *context = arg;
     char prefix[KEYS_PREFIX_SIZE];
     /* clang-format off */
-    const struct redis_query_part questions[] = {
+    const struct redis_query_part parts[] = {
         {.words = info, .write = write_redis, .optional = true},
         {.script = SCRIPT_QUEUE, .prefix = prefix, .write = write_queue},
         {.words = governor, .write = write_governor, .optional = true},
@@ -180,7 +180,7 @@ void api_admin_overview(struct http_exchange *exchange, void *arg)
 
     keys_prefix(prefix, 0);
     buf_init(&head, HEAD_MAX);
-    write_gateway(&head, gateway);
-    redis_multi_query_send(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]), &head);
+    write_gateway(&head, context);
+    redis_multi_query_send(context->commands, exchange, parts, sizeof(parts) / sizeof(parts[0]), &head);
     buf_deinit(&head);
 }

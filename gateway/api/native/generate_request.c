@@ -1,5 +1,6 @@
 #include "gateway/api/native/generate_request.h"
 
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,8 +8,7 @@
 #include "common/random.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
-#include "gateway/gateway.h"
-#include "gateway/options.h"
+#include "gateway/api/context.h"
 #include "gateway/request/media.h"
 #include "gateway/request/validate.h"
 #include "gateway/response/respond.h"
@@ -16,26 +16,7 @@
 
 enum { RANDOM_ID_BYTES = 16 };
 
-bool intake_accepts(struct http_exchange *exchange, const char *type, const char *subtype)
-{
-    const struct http_request *request = http_exchange_request(exchange);
-    bool any = false;
-
-    for (size_t i = 0; i < request->header_count; i++) {
-        const struct http_header *header = &request->headers[i];
-
-        if (!http_text_is_nocase(header->name, "Accept"))
-            continue;
-        any = true;
-        if (media_is_accepted(header->value.data, header->value.len, type, subtype))
-            return true;
-    }
-    if (any)
-        respond_problem(exchange, PROBLEM_NOT_ACCEPTABLE, NULL);
-    return !any;
-}
-
-/* A list may be spread over several lines (RFC 9110, section 5.3). */
+/* The list of codings may be split over several header lines (RFC 9110, section 5.3). */
 static bool is_encoded(const struct http_request *request)
 {
     for (size_t i = 0; i < request->header_count; i++)
@@ -45,7 +26,7 @@ static bool is_encoded(const struct http_request *request)
     return false;
 }
 
-/* What is wrong with the head alone, or PROBLEM_COUNT. */
+/* PROBLEM_COUNT: the head is valid. */
 static enum problem head_problem(const struct http_request *request)
 {
     struct http_text type = http_request_header(request, "Content-Type");
@@ -59,19 +40,19 @@ static enum problem head_problem(const struct http_request *request)
     return PROBLEM_COUNT;
 }
 
-static bool head_is_good(struct http_exchange *exchange)
+static bool check_head(struct http_exchange *exchange)
 {
     enum problem problem = head_problem(http_exchange_request(exchange));
 
     if (problem == PROBLEM_COUNT)
         return true;
-    if (problem == PROBLEM_LENGTH_REQUIRED) /* whatever follows may be meant as the body */
+    if (problem == PROBLEM_LENGTH_REQUIRED) /* the bytes that follow may be the body */
         http_add_header(exchange, "Connection", "close");
     respond_problem(exchange, problem, NULL);
     return false;
 }
 
-/* The header's value, with or without the quotes that its draft standard asks for. */
+/* Without the quotes that draft-ietf-httpapi-idempotency-key-header requires and most clients omit. */
 static struct http_text idempotency_key(const struct http_request *request)
 {
     struct http_text key = http_request_header(request, "Idempotency-Key");
@@ -81,7 +62,7 @@ static struct http_text idempotency_key(const struct http_request *request)
     return key;
 }
 
-static struct submission *make_submission(const struct gateway *gateway, struct http_exchange *exchange,
+static struct submission *make_submission(const struct api_context *context, struct http_exchange *exchange,
                                           const struct validated *valid)
 {
     struct http_text trace = http_request_header(http_exchange_request(exchange), "traceparent");
@@ -96,23 +77,21 @@ static struct submission *make_submission(const struct gateway *gateway, struct 
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
     submission->on_disconnect = valid->on_disconnect;
-    submission->max_paid_calls =
-        valid->spec.max_paid_calls ? valid->spec.max_paid_calls : (int)gateway->config.options->max_paid_calls;
+    submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);
-    submission->images = valid->spec.max_images ? valid->spec.max_images : gateway->config.options->ark_max_images;
+    submission->images = valid->spec.max_images ? valid->spec.max_images : context->max_images;
     submission->client_images_max = client_limit(client, CLIENT_IMAGES);
     return submission;
 }
 
-static int validate(const struct gateway *gateway, const struct http_request *request, enum generate_kind intake,
+static int validate(const struct api_context *context, const struct http_request *request, enum generate_kind kind,
                     struct validated *valid, struct validate_report *report)
 {
-    const struct gateway_options *options = gateway->config.options;
     const struct http_text key = idempotency_key(request);
-    const struct validate_rules rules = {.max_paid_calls = (int)options->max_paid_calls_limit,
-                                         .data_urls = options->data_urls,
-                                         .id_required = intake == GENERATE_STREAM,
-                                         .for_stream = intake == GENERATE_STREAM,
+    const struct validate_rules rules = {.max_paid_calls = context->max_paid_calls_limit,
+                                         .data_urls = context->data_urls,
+                                         .id_required = kind == GENERATE_STREAM,
+                                         .for_stream = kind == GENERATE_STREAM,
                                          .key = key.data,
                                          .key_len = key.len};
     int err = validate_body(request->body.data, request->body.len, &rules, valid, report);
@@ -122,23 +101,23 @@ static int validate(const struct gateway *gateway, const struct http_request *re
     return err;
 }
 
-struct submission *generate_request_read(const struct gateway *gateway, struct http_exchange *exchange,
-                                         enum generate_kind intake)
+struct submission *generate_request_read(const struct api_context *context, struct http_exchange *exchange,
+                                         enum generate_kind kind)
 {
     struct validate_report report;
     struct validated valid = {0};
     struct submission *submission = NULL;
     int err;
 
-    if (!head_is_good(exchange))
+    if (!check_head(exchange))
         return NULL;
-    err = validate(gateway, http_exchange_request(exchange), intake, &valid, &report);
+    err = validate(context, http_exchange_request(exchange), kind, &valid, &report);
     if (err == ERR_SYNTAX) {
         respond_problem(exchange, PROBLEM_INVALID_JSON, report.syntax);
     } else if (err == ERR_RANGE) {
         respond_field_errors(exchange, report.fields, report.count);
     } else {
-        submission = err ? NULL : make_submission(gateway, exchange, &valid);
+        submission = err ? NULL : make_submission(context, exchange, &valid);
         if (!submission)
             respond_problem(exchange, PROBLEM_INTERNAL, NULL);
     }

@@ -1,32 +1,32 @@
-/* GET /tasks/{id}: what is known of a task, for clients that do not stream */
+/* GET /tasks/{id}: state and result of a task, for clients that poll */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "gateway/api/context.h"
+#include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/task_path.h"
 #include "gateway/api/timestamp.h"
-#include "gateway/gateway.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
-#include "gateway/routes.h"
 
 enum {
-    ANSWER_MAX = 96 * 1024 * 1024, /* pictures may be in it */
-    AT_POSITION = 1,               /* elements of STATUS's answer */
+    RESPONSE_MAX = 96 * 1024 * 1024, /* pictures may be in it */
+    AT_POSITION = 1,                 /* elements of the STATUS reply */
     AT_IMAGES,
     AT_FAILED,
     AT_RESULT,
     AT_FIELDS, /* name, value, name, value ... */
 };
 
-/* Where the value of a field of the task's hash stands in the answer; 0 when it has none. */
+/* The index of the value of a field of the task's hash; 0 if the field is absent. */
 static size_t find(const redisReply *reply, const char *name)
 {
     return script_field(reply, AT_FIELDS, name);
 }
 
-/* -1 when there is none. */
+/* -1 if the field is absent. */
 static int64_t number(const redisReply *reply, const char *name)
 {
     size_t at = find(reply, name);
@@ -65,7 +65,7 @@ static int64_t difference(int64_t from_ms, int64_t to_ms)
     return from_ms < 0 || to_ms < 0 ? -1 : to_ms - from_ms;
 }
 
-/* All by the clock of Redis. `epoch` is created_at as events know it: the first half of their ids. */
+/* Times of the Redis clock. `epoch` is created_at in ms, the first half of the event ids. */
 static void add_timing(struct buf *out, const redisReply *reply)
 {
     int64_t created = number(reply, "epoch"), claimed = number(reply, "claimed_at"), ended = number(reply, "ended_at");
@@ -81,7 +81,7 @@ static void add_timing(struct buf *out, const redisReply *reply)
     buf_add_char(out, '}');
 }
 
-/* A final task's images are in its result. */
+/* The images of a final task are part of its result. */
 static void add_outcome(struct buf *out, const redisReply *reply, enum task_state state)
 {
     if (!task_state_is_final(state)) {
@@ -92,7 +92,7 @@ static void add_outcome(struct buf *out, const redisReply *reply, enum task_stat
     }
 }
 
-/* A final event's data ends with what was charged. While the task lives, only an image proves anything. */
+/* The JSON of a final event ends with "charged". While the task is live, only an image proves a charge. */
 static const char *charged(const redisReply *reply, enum task_state state)
 {
     static const struct {
@@ -118,7 +118,7 @@ static const char *charged(const redisReply *reply, enum task_state state)
     return NULL;
 }
 
-/* The call that is open now: its id is the X-Client-Request-Id that ARK got. */
+/* The ARK call in flight. Its id is the X-Client-Request-Id that ARK received. */
 static void add_call(struct buf *out, const redisReply *reply)
 {
     size_t at = find(reply, "call"), len;
@@ -171,7 +171,7 @@ static bool read_state(const redisReply *reply, enum task_state *out)
     return name && task_state_parse(name, len, out);
 }
 
-static void on_answer(struct http_exchange *exchange, const redisReply *reply)
+static void task_on_reply(struct http_exchange *exchange, const redisReply *reply)
 {
     struct http_text segment = http_exchange_segment(exchange);
     char task_id[TASK_ID_MAX + 1] = "";
@@ -187,7 +187,7 @@ static void on_answer(struct http_exchange *exchange, const redisReply *reply)
         return;
     }
     (void)strncat(task_id, segment.data, segment.len);
-    buf_init(&body, ANSWER_MAX);
+    buf_init(&body, RESPONSE_MAX);
     write_task(&body, task_id, state, reply);
     respond_json(exchange, 200, &body);
     buf_deinit(&body);
@@ -195,10 +195,10 @@ static void on_answer(struct http_exchange *exchange, const redisReply *reply)
 
 void api_task(struct http_exchange *exchange, void *arg)
 {
-    const struct gateway *gateway = arg;
+    const struct api_context *context = arg;
     char full_id[TASK_FULL_ID_SIZE];
 
     if (task_path_read(exchange, full_id))
-        redis_query_send(gateway->commands, exchange,
-                         &(struct redis_query){.script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer});
+        redis_query_send(context->commands, exchange,
+                         &(struct redis_query){.script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply});
 }

@@ -1,4 +1,5 @@
 #include "gateway/api/native/task_path.h"
+#include "gateway/api/context.h"
 
 #include <string.h>
 
@@ -7,7 +8,6 @@
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/response/respond.h"
-#include "gateway/routes.h"
 
 bool task_path_read(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE])
 {
@@ -24,7 +24,7 @@ bool task_path_read(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SI
     return true;
 }
 
-/* The grammar of a task_id needs no escaping in a path, nor in JSON. */
+/* A valid task_id needs no escaping in paths and JSON. */
 void task_path_add(struct buf *out, const char *task_id)
 {
     buf_addf(out, "%s/tasks/%s", API_BASE, task_id);

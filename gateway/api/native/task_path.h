@@ -1,4 +1,4 @@
-/* api/task_path - a task's place among the addresses: read from a request, and written as links */
+/* task_path - the task that a URL names, and the URLs of a task */
 #ifndef ARKRELAY_GATEWAY_API_NATIVE_TASK_PATH_H
 #define ARKRELAY_GATEWAY_API_NATIVE_TASK_PATH_H
 
@@ -9,10 +9,11 @@
 struct buf;
 struct http_exchange;
 
-/* The full id of the task that the request's path names: one of the client who asks. False: it cannot exist, and that was answered (404). */
+/* The full id of the task in the request's path, always a task of the requesting client. False: the id is invalid, and the exchange
+ * was answered with 404. */
 bool task_path_read(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE]);
 
-void task_path_add(struct buf *out, const char *task_id);       /* the address itself */
+void task_path_add(struct buf *out, const char *task_id);       /* API_BASE "/tasks/<task_id>" */
 void task_path_add_links(struct buf *out, const char *task_id); /* "links":{"self":...,"stream":...,"cancel":...} */
 
 #endif

@@ -1,17 +1,17 @@
-/* GET /livez and /readyz: is the process alive, and would it take a task now? */
+/* GET /livez and /readyz: is the process alive, and would it accept a task now? */
 #include "common/buf.h"
-#include "gateway/gateway.h"
+#include "gateway/api/context.h"
+#include "gateway/api/service/endpoints.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
-#include "gateway/routes.h"
 
-enum { ANSWER_MAX = 256 };
+enum { RESPONSE_MAX = 256 };
 
-static void answer_text(struct http_exchange *exchange, const char *json)
+static void respond_text(struct http_exchange *exchange, const char *json)
 {
     struct buf body;
 
-    buf_init(&body, ANSWER_MAX);
+    buf_init(&body, RESPONSE_MAX);
     buf_add_text(&body, json);
     respond_json(exchange, 200, &body);
     buf_deinit(&body);
@@ -20,29 +20,29 @@ static void answer_text(struct http_exchange *exchange, const char *json)
 void api_livez(struct http_exchange *exchange, void *arg)
 {
     (void)arg;
-    answer_text(exchange, "{\"status\":\"ok\"}");
+    respond_text(exchange, "{\"status\":\"ok\"}");
 }
 
-static void on_ready(struct http_exchange *exchange, const redisReply *reply)
+static void readyz_on_reply(struct http_exchange *exchange, const redisReply *reply)
 {
     int64_t paused;
 
     if (script_int(reply, 2, &paused))
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else
-        answer_text(exchange,
-                    paused ? "{\"status\":\"ready\",\"paused\":true}" : "{\"status\":\"ready\",\"paused\":false}");
+        respond_text(exchange,
+                     paused ? "{\"status\":\"ready\",\"paused\":true}" : "{\"status\":\"ready\",\"paused\":false}");
 }
 
 void api_readyz(struct http_exchange *exchange, void *arg)
 {
-    const struct gateway *gateway = arg;
+    const struct api_context *context = arg;
 
-    if (gateway->draining)
+    if (context->draining)
         respond_problem(exchange, PROBLEM_DRAINING, NULL);
-    else if (!gateway_is_connected(gateway))
+    else if (atomic_load(context->redis_ready) < context->redis_connections)
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else
-        redis_query_send(gateway->commands, exchange,
-                         &(struct redis_query){.script = SCRIPT_READY, .answer = on_ready});
+        redis_query_send(context->commands, exchange,
+                         &(struct redis_query){.script = SCRIPT_READY, .answer = readyz_on_reply});
 }

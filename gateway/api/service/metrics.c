@@ -1,24 +1,24 @@
-/* GET /metrics: what this gateway has counted, and what Redis knows of the queue, for Prometheus */
+/* GET /metrics: this gateway's counters, and the state of the queue and the account in Redis, for Prometheus */
 #include <stdbool.h>
 #include <stdlib.h>
 
 #include "common/buf.h"
 #include "common/keys.h"
 #include "common/redis/script.h"
-#include "gateway/gateway.h"
+#include "gateway/api/context.h"
+#include "gateway/api/service/endpoints.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/respond.h"
-#include "gateway/routes.h"
 
-enum { ANSWER_MAX = 1024 * 1024, PARTITION = 0 };
+enum { RESPONSE_MAX = 1024 * 1024, PARTITION = 0 };
 
-/* Two questions, one after the other: the second one's times mean something by the clock that the first one tells. */
+/* Two commands, one after the other: the times in the second reply are relative to the Redis time in the first. */
 struct scrape {
     struct http_exchange *exchange;
     struct redis *redis;
     const struct gateway_metrics *metrics;
     struct metrics *asked;
-    int64_t now_ms; /* Redis's; 0: it has not said */
+    int64_t now_ms; /* time of Redis; 0: not known */
     struct script_run *queue;
     struct redis_call *governor;
 };
@@ -36,11 +36,11 @@ static struct scrape *scrape_destroy(struct scrape *scrape)
     return NULL;
 }
 
-static void answer(struct scrape *scrape)
+static void respond(struct scrape *scrape)
 {
     struct buf body;
 
-    buf_init(&body, ANSWER_MAX);
+    buf_init(&body, RESPONSE_MAX);
     gateway_metrics_write(&body, scrape->metrics, scrape->asked);
     if (buf_error(&body)) {
         respond_problem(scrape->exchange, PROBLEM_INTERNAL, NULL);
@@ -52,65 +52,65 @@ static void answer(struct scrape *scrape)
     scrape_destroy(scrape);
 }
 
-static void on_governor(const redisReply *reply, int err, void *arg)
+static void scrape_on_governor(const redisReply *reply, int err, void *arg)
 {
     struct scrape *scrape = arg;
 
     scrape->governor = NULL;
     if (!err)
         gateway_metrics_take_governor(scrape->asked, reply, scrape->now_ms);
-    answer(scrape);
+    respond(scrape);
 }
 
-static void on_queue(const redisReply *reply, int err, void *arg)
+static void scrape_on_queue(const redisReply *reply, int err, void *arg)
 {
     struct scrape *scrape = arg;
 
     scrape->queue = NULL;
     scrape->now_ms = err ? 0 : gateway_metrics_take_queue(scrape->asked, reply);
     if (!scrape->now_ms || redis_send_words(scrape->redis, REDIS_WORDS("HMGET", GOVERNOR_KEY, GOVERNOR_FIELDS),
-                                            on_governor, scrape, &scrape->governor))
-        answer(scrape);
+                                            scrape_on_governor, scrape, &scrape->governor))
+        respond(scrape);
 }
 
-static void on_client_gone(void *arg)
+static void scrape_on_closed(void *arg)
 {
     scrape_destroy(arg);
 }
 
-static int ask(struct scrape *scrape)
+static int send_queue(struct scrape *scrape)
 {
     char prefix[KEYS_PREFIX_SIZE];
 
     keys_prefix(prefix, PARTITION);
-    return script_run(scrape->redis, &(struct script_call){.script = SCRIPT_QUEUE, .prefix = prefix}, on_queue, scrape,
-                      &scrape->queue);
+    return script_run(scrape->redis, &(struct script_call){.script = SCRIPT_QUEUE, .prefix = prefix}, scrape_on_queue,
+                      scrape, &scrape->queue);
 }
 
-static struct scrape *scrape_create(const struct gateway *gateway, struct http_exchange *exchange)
+static struct scrape *scrape_create(const struct api_context *context, struct http_exchange *exchange)
 {
     struct scrape *scrape = calloc(1, sizeof(*scrape));
 
     if (!scrape)
         return NULL;
     scrape->exchange = exchange;
-    scrape->redis = gateway->commands;
-    scrape->metrics = gateway->config.metrics;
+    scrape->redis = context->commands;
+    scrape->metrics = context->metrics;
     scrape->asked = gateway_metrics_ask(scrape->metrics);
     return scrape->asked ? scrape : scrape_destroy(scrape);
 }
 
 void api_metrics(struct http_exchange *exchange, void *arg)
 {
-    const struct gateway *gateway = arg;
-    struct scrape *scrape = gateway->config.metrics ? scrape_create(gateway, exchange) : NULL;
+    const struct api_context *context = arg;
+    struct scrape *scrape = context->metrics ? scrape_create(context, exchange) : NULL;
 
     if (!scrape) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
         return;
     }
-    if (ask(scrape))
-        answer(scrape);
+    if (send_queue(scrape))
+        respond(scrape);
     else
-        http_exchange_on_closed(exchange, on_client_gone, scrape);
+        http_exchange_on_closed(exchange, scrape_on_closed, scrape);
 }

@@ -1,7 +1,7 @@
-/* GET /openapi.json: what this API is, for programs */
+/* GET /openapi.json: the description of the API (docs/openapi.json) */
 #include "common/http/server.h"
+#include "gateway/api/service/endpoints.h"
 #include "gateway/response/embedded_file.h"
-#include "gateway/routes.h"
 
 extern const struct embedded_file openapi_files[];
 

@@ -1,9 +1,9 @@
-/* GET /, /dashboard and what they load: the pages that are part of the program */
+/* GET /, /dashboard and the files they load, embedded from gateway/pages/ */
 #include <string.h>
 
+#include "gateway/api/service/endpoints.h"
 #include "gateway/response/embedded_file.h"
 #include "gateway/response/respond.h"
-#include "gateway/routes.h"
 
 extern const struct embedded_file page_files[];
 extern const size_t page_files_count;
@@ -15,11 +15,11 @@ static const struct {
     {"/dashboard", "pages/dashboard.html" },
 };
 
-/* Only what the gateway serves itself runs in a page, and a page talks to nobody else. Pictures may come from anywhere: ARK's and
- * users' links lead to hosts that nobody can list. */
+/* Scripts, styles and connections only from and to this gateway. Images from any host: the links of ARK and of users cannot be
+ * listed in advance. */
 static const struct {
     const char *name, *value;
-} guards[] = {
+} security_headers[] = {
     {"Content-Security-Policy",    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
                                 "img-src 'self' https: http: data: blob:; form-action 'none'; base-uri 'none'; "
                                 "frame-ancestors 'none'"},
@@ -36,7 +36,7 @@ static const struct embedded_file *named(const char *name, size_t len)
     return NULL;
 }
 
-/* A page has an address of its own; everything else is addressed by the name that it has in the source tree. */
+/* The two pages have their own addresses. Other files are addressed by their path in the source tree. */
 static const struct embedded_file *find(struct http_text path)
 {
     for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
@@ -45,7 +45,7 @@ static const struct embedded_file *find(struct http_text path)
     return named(path.data + 1, path.len - 1);
 }
 
-void api_page(struct http_exchange *exchange, void *arg)
+void api_pages(struct http_exchange *exchange, void *arg)
 {
     const struct embedded_file *file = find(http_exchange_request(exchange)->path);
 
@@ -54,7 +54,7 @@ void api_page(struct http_exchange *exchange, void *arg)
         respond_problem(exchange, PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    for (size_t i = 0; i < sizeof(guards) / sizeof(guards[0]); i++)
-        http_add_header(exchange, guards[i].name, guards[i].value);
+    for (size_t i = 0; i < sizeof(security_headers) / sizeof(security_headers[0]); i++)
+        http_add_header(exchange, security_headers[i].name, security_headers[i].value);
     embedded_file_respond(exchange, file);
 }
