@@ -54,7 +54,7 @@ class Tls(GatewayTest):
             with open(self.pair.cert, "w", encoding="ascii") as file:
                 file.write("half written")
             gateway.signal(signal.SIGHUP)
-            gateway.wait_for("the keeping the old one.*why=\"the certificate file holds no certificate")
+            gateway.wait_for("keeping the old one.*why=\"the certificate file holds no certificate")
             self.assertEqual(self.shown(gateway), {old})
             self.pair.renew()
             self.assertNotEqual(self.pair.der(), old)

@@ -193,7 +193,7 @@ class KeysTest(GatewayTest):
             self.write(*lines)
         return self.world.gateway(GATEWAY_KEYS_FILE=self.file, **options)
 
-    def reload(self, gateway, *lines, ends=r" keys +read "):
+    def reload(self, gateway, *lines, ends=r" keys +keys file loaded "):
         self.write(*lines)
         gateway.signal(signal.SIGHUP)
         gateway.wait_for(ends)
