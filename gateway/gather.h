@@ -1,6 +1,7 @@
 /* gather - several questions to Redis, and one JSON object made of the answers, on behalf of one waiting client
  *
- * All questions are sent in one write. Each answer is written as members of the object as it comes, so their order is not told.
+ * All questions are sent in one write, except one that needs what the others find: it follows when they have been answered. Each answer is
+ * written as members of the object as it comes, so their order is not told.
  * Answers 503 itself while Redis is away, and forgets a client who left.
  *
  * Threads: loop thread only.   Units: microseconds.
@@ -19,7 +20,11 @@ struct http_exchange;
 
 /* Adds members ("name":value, without a comma in front). reply is NULL where Redis refused an optional question, or
  * answered it with another shape: a script's answer is an array that begins with a word. */
-typedef void gather_write_fn(struct buf *out, const redisReply *reply, int64_t took_us);
+struct gather_notes {
+    int64_t took_us; /* the answer came after so long */
+    int64_t now_ms;  /* Redis's clock; 0 until a question has found it */
+};
+typedef void gather_write_fn(struct buf *out, const redisReply *reply, struct gather_notes *notes);
 
 enum { GATHER_MAX = 4 };
 
@@ -29,9 +34,10 @@ struct gather_question {
     const char *const *words; /* a command, with a NULL behind it */
     gather_write_fn *write;
     bool optional; /* Redis may refuse it: the others are answered all the same */
+    bool last;     /* asked when the others have been answered; of the last question only */
 };
 
-/* Up to GATHER_MAX questions; `head` holds members that are known without asking, or is empty, and is copied. */
+/* Up to GATHER_MAX questions, whose words and prefixes are copied unless a question is the last one: those must be constants. `head` holds members that are known without asking, or is empty, and is copied. */
 void gather_ask(struct redis *redis, struct http_exchange *exchange, const struct gather_question *questions,
                 size_t count, const struct buf *head);
 

@@ -12,6 +12,7 @@ struct asking {
     struct http_exchange *exchange;
     struct script_run *run;
     store_answer_fn *answer;
+    void *arg;
 };
 
 static void log_refusal(const struct asking *asking, const redisReply *reply)
@@ -31,7 +32,7 @@ static void on_reply(const redisReply *reply, int err, void *arg)
         log_refusal(asking, reply);
         answer_problem(asking->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     } else {
-        asking->answer(asking->exchange, reply);
+        asking->answer(asking->exchange, reply, asking->arg);
     }
     free(asking);
 }
@@ -74,6 +75,7 @@ void store_ask(struct redis *redis, struct http_exchange *exchange, const struct
     }
     asking->exchange = exchange;
     asking->answer = question->answer;
+    asking->arg = question->arg;
     if (run(redis, question, asking)) {
         free(asking);
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);

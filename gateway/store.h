@@ -13,7 +13,7 @@ struct http_exchange;
 enum { STORE_ARGS_MAX = 4 };
 
 /* reply is an array that begins with a word. Has to answer the exchange. */
-typedef void store_answer_fn(struct http_exchange *exchange, const redisReply *reply);
+typedef void store_answer_fn(struct http_exchange *exchange, const redisReply *reply, void *arg);
 
 struct store_question {
     enum script_id script;
@@ -21,6 +21,7 @@ struct store_question {
     const char *full_id;              /* its first argument; NULL when it is about no task */
     const char *args[STORE_ARGS_MAX]; /* those behind it, up to the first NULL */
     store_answer_fn *answer;
+    void *arg; /* of `answer`; may be NULL */
 };
 void store_ask(struct redis *redis, struct http_exchange *exchange, const struct store_question *question);
 

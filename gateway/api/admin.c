@@ -46,11 +46,12 @@ void admin_guard(const struct gateway *gateway, struct http_exchange *exchange)
 
 /* -- the queue's switch */
 
-static void answer_paused(struct http_exchange *exchange, const redisReply *reply)
+static void answer_paused(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     bool paused = strcmp(script_answer(reply), "PAUSED") == 0;
     struct buf body;
 
+    (void)arg;
     log_info("admin", paused ? "the queue is paused" : "the queue goes on", "request_id=%s",
              http_exchange_request_id(exchange));
     buf_init(&body, ANSWER_MAX);

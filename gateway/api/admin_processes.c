@@ -9,9 +9,9 @@
 #include "common/redis/script.h"
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
-#include "gateway/api/timestamp.h"
 #include "gateway/gateway.h"
 #include "gateway/store.h"
+#include "gateway/timestamp.h"
 
 enum {
     ANSWER_MAX = 1024 * 1024,
@@ -145,10 +145,11 @@ size_t processes_count(const redisReply *reply, const char *role)
     return count;
 }
 
-static void on_answer(struct http_exchange *exchange, const redisReply *reply)
+static void on_answer(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     struct buf body;
 
+    (void)arg;
     buf_init(&body, ANSWER_MAX);
     buf_add_text(&body, "{\"processes\":");
     processes_write(&body, reply);

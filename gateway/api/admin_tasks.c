@@ -13,10 +13,10 @@
 #include "gateway/answer.h"
 #include "gateway/api/query.h"
 #include "gateway/api/routes.h"
-#include "gateway/api/timestamp.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_options.h"
 #include "gateway/store.h"
+#include "gateway/timestamp.h"
 
 enum {
     LIST_MAX = 1024 * 1024,
@@ -120,10 +120,11 @@ static void write_list(struct buf *out, const redisReply *reply)
     buf_add_char(out, '}');
 }
 
-static void on_list(struct http_exchange *exchange, const redisReply *reply)
+static void on_list(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     struct buf body;
 
+    (void)arg;
     if (strcmp(script_answer(reply), "TASKS") != 0) {
         answer_problem(exchange, PROBLEM_INVALID_QUERY, "cursor: not one of this list.");
         return;
@@ -338,10 +339,11 @@ static void write_story(struct buf *out, const redisReply *reply)
     buf_add_char(out, '}');
 }
 
-static void on_story(struct http_exchange *exchange, const redisReply *reply)
+static void on_story(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     struct buf body;
 
+    (void)arg;
     if (strcmp(script_answer(reply), "STORY") != 0) {
         answer_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
         return;
@@ -354,11 +356,12 @@ static void on_story(struct http_exchange *exchange, const redisReply *reply)
 
 /* -- and what can be done with it */
 
-static void on_retry(struct http_exchange *exchange, const redisReply *reply)
+static void on_retry(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     const char *word = script_answer(reply);
     struct buf body;
 
+    (void)arg;
     if (strcmp(word, "NEW") == 0) {
         log_order(exchange, "the task begins anew");
         begin_state(&body, exchange, TASK_QUEUED);
@@ -371,12 +374,13 @@ static void on_retry(struct http_exchange *exchange, const redisReply *reply)
     }
 }
 
-static void on_cancel(struct http_exchange *exchange, const redisReply *reply)
+static void on_cancel(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     const char *word = script_answer(reply);
     bool ended = strcmp(word, "CANCELLED") == 0;
     struct buf body;
 
+    (void)arg;
     if (ended || strcmp(word, "ASKED") == 0) {
         log_order(exchange, ended ? "the task is cancelled" : "the task is asked to end");
         begin_state(&body, exchange, ended ? TASK_CANCELLED : TASK_RUNNING);
@@ -386,10 +390,11 @@ static void on_cancel(struct http_exchange *exchange, const redisReply *reply)
     }
 }
 
-static void on_erase(struct http_exchange *exchange, const redisReply *reply)
+static void on_erase(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     const char *word = script_answer(reply);
 
+    (void)arg;
     if (strcmp(word, "ERASED") == 0) {
         log_order(exchange, "the task is erased");
         http_respond(exchange, 204, NULL, NULL, 0);

@@ -21,10 +21,11 @@ static void answer_state(struct http_exchange *exchange, int status, enum task_s
     buf_deinit(&body);
 }
 
-static void on_answer(struct http_exchange *exchange, const redisReply *reply)
+static void on_answer(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     const char *word = script_answer(reply);
 
+    (void)arg;
     if (strcmp(word, "CANCELLED") == 0)
         answer_state(exchange, 200, TASK_CANCELLED);
     else if (strcmp(word, "ASKED") == 0)

@@ -7,10 +7,11 @@
 #include "gateway/gateway.h"
 #include "gateway/store.h"
 
-static void on_answer(struct http_exchange *exchange, const redisReply *reply)
+static void on_answer(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     const char *word = script_answer(reply);
 
+    (void)arg;
     if (strcmp(word, "ERASED") == 0)
         http_respond(exchange, 204, NULL, NULL, 0);
     else

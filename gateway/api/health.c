@@ -23,10 +23,11 @@ void api_livez(struct http_exchange *exchange, void *arg)
     answer_text(exchange, "{\"status\":\"ok\"}");
 }
 
-static void on_ready(struct http_exchange *exchange, const redisReply *reply)
+static void on_ready(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     int64_t paused;
 
+    (void)arg;
     if (script_int(reply, 2, &paused))
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else

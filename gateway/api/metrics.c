@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/keys.h"
 #include "common/redis/script.h"
+#include "gateway/account.h"
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
 #include "gateway/gateway.h"
@@ -20,7 +21,7 @@ struct scrape {
     struct metrics *asked;
     int64_t now_ms; /* Redis's; 0: it has not said */
     struct script_run *queue;
-    struct redis_call *governor;
+    struct redis_call *books; /* the account's */
 };
 
 static struct scrape *scrape_destroy(struct scrape *scrape)
@@ -29,8 +30,8 @@ static struct scrape *scrape_destroy(struct scrape *scrape)
         return NULL;
     if (scrape->queue)
         script_cancel(scrape->queue);
-    if (scrape->governor)
-        redis_cancel(scrape->governor);
+    if (scrape->books)
+        redis_cancel(scrape->books);
     metrics_destroy(scrape->asked);
     free(scrape);
     return NULL;
@@ -52,13 +53,16 @@ static void answer(struct scrape *scrape)
     scrape_destroy(scrape);
 }
 
-static void on_governor(const redisReply *reply, int err, void *arg)
+static void on_books(const redisReply *reply, int err, void *arg)
 {
     struct scrape *scrape = arg;
+    struct account account;
 
-    scrape->governor = NULL;
-    if (!err)
-        gateway_metrics_take_governor(scrape->asked, reply, scrape->now_ms);
+    scrape->books = NULL;
+    if (!err && reply->type == REDIS_REPLY_ARRAY) { /* else this Redis user may not read them */
+        account_read(&account, reply);
+        gateway_metrics_take_account(scrape->asked, &account, scrape->now_ms);
+    }
     answer(scrape);
 }
 
@@ -68,8 +72,7 @@ static void on_queue(const redisReply *reply, int err, void *arg)
 
     scrape->queue = NULL;
     scrape->now_ms = err ? 0 : gateway_metrics_take_queue(scrape->asked, reply);
-    if (!scrape->now_ms || redis_send_words(scrape->redis, REDIS_WORDS("HMGET", GOVERNOR_KEY, GOVERNOR_FIELDS),
-                                            on_governor, scrape, &scrape->governor))
+    if (!scrape->now_ms || redis_send_words(scrape->redis, REDIS_WORDS(ACCOUNT_READ), on_books, scrape, &scrape->books))
         answer(scrape);
 }
 

@@ -6,6 +6,7 @@
 #include "common/buf.h"
 #include "common/keys.h"
 #include "common/redis/script.h"
+#include "gateway/account.h"
 #include "gateway/api/admin_processes.h"
 #include "gateway/api/routes.h"
 #include "gateway/gateway.h"
@@ -39,26 +40,39 @@ void queue_write(struct buf *out, const redisReply *reply)
     buf_add_char(out, '}');
 }
 
-static void write_numbers(struct buf *out, const redisReply *reply, int64_t took_us)
+static void write_numbers(struct buf *out, const redisReply *reply, struct gather_notes *notes)
 {
-    (void)took_us;
+    notes->now_ms = number(reply, QUEUE_NOW);
     queue_write(out, reply);
 }
 
-static void write_workers(struct buf *out, const redisReply *reply, int64_t took_us)
+static void write_workers(struct buf *out, const redisReply *reply, struct gather_notes *notes)
 {
-    (void)took_us;
+    (void)notes;
     buf_addf(out, "\"workers\":%zu", processes_count(reply, "worker"));
+}
+
+static void write_waiting_for(struct buf *out, const redisReply *reply, struct gather_notes *notes)
+{
+    struct account account;
+
+    account_read(&account, reply);
+    buf_add_text(out, "\"waiting_for\":");
+    account_wait_write(out, &(struct account_wait){.account = &account, .now_ms = notes->now_ms});
 }
 
 void api_queue(struct http_exchange *exchange, void *arg)
 {
+    static const char *const books[] = {ACCOUNT_READ, NULL};
     const struct gateway *gateway = arg;
     char prefix[KEYS_PREFIX_SIZE];
+    /* clang-format off */
     const struct gather_question questions[] = {
-        {.script = SCRIPT_QUEUE,      .prefix = prefix,       .write = write_numbers},
-        { .script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .write = write_workers,       .optional = true},
+        {.script = SCRIPT_QUEUE, .prefix = prefix, .write = write_numbers},
+        {.script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .write = write_workers, .optional = true},
+        {.words = books, .write = write_waiting_for, .optional = true, .last = true},
     };
+    /* clang-format on */
 
     keys_prefix(prefix, 0);
     gather_ask(gateway->commands, exchange, questions, sizeof(questions) / sizeof(questions[0]), &(struct buf){0});

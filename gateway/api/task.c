@@ -1,15 +1,19 @@
 /* GET /tasks/{id}: what is known of a task, for clients that do not stream */
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/redis/client.h"
+#include "gateway/account.h"
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
 #include "gateway/api/task_path.h"
-#include "gateway/api/timestamp.h"
 #include "gateway/gateway.h"
 #include "gateway/store.h"
+#include "gateway/timestamp.h"
 
 enum {
     ANSWER_MAX = 96 * 1024 * 1024, /* pictures may be in it */
@@ -17,6 +21,8 @@ enum {
     AT_IMAGES,
     AT_FAILED,
     AT_RESULT,
+    AT_NOW,
+    AT_MODEL,
     AT_FIELDS, /* name, value, name, value ... */
 };
 
@@ -146,6 +152,7 @@ static void add_ledger(struct buf *out, const redisReply *reply, enum task_state
         buf_addf(out, ",\"charged\":\"%s\"", charge);
 }
 
+/* All but the object's end. */
 static void write_task(struct buf *out, const char *task_id, enum task_state state, const redisReply *reply)
 {
     int64_t position;
@@ -160,7 +167,6 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
     add_outcome(out, reply, state);
     buf_add_char(out, ',');
     task_path_add_links(out, task_id);
-    buf_add_char(out, '}');
 }
 
 static bool read_state(const redisReply *reply, enum task_state *out)
@@ -171,7 +177,69 @@ static bool read_state(const redisReply *reply, enum task_state *out)
     return name && task_state_parse(name, len, out);
 }
 
-static void on_answer(struct http_exchange *exchange, const redisReply *reply)
+/* -- a task that waits: the account's books say whether anything holds it up */
+
+struct waiting {
+    struct http_exchange *exchange;
+    struct redis_call *call;
+    struct buf body; /* an object without its end */
+    char model[ACCOUNT_MODEL_SIZE];
+    int64_t now_ms;
+};
+
+static void waiting_destroy(struct waiting *waiting)
+{
+    if (waiting->call)
+        redis_cancel(waiting->call);
+    buf_deinit(&waiting->body);
+    free(waiting);
+}
+
+static void on_waiting_client_gone(void *arg)
+{
+    waiting_destroy(arg);
+}
+
+static void on_books(const redisReply *reply, int err, void *arg)
+{
+    struct waiting *waiting = arg;
+    struct account account;
+    const struct account_wait wait = {.account = &account, .model = waiting->model, .now_ms = waiting->now_ms};
+
+    waiting->call = NULL;
+    account_read(&account, err ? NULL : reply);
+    if (account_wait_next(&wait, NULL)) {
+        buf_add_text(&waiting->body, ",\"waiting_for\":");
+        account_wait_write(&waiting->body, &wait);
+    }
+    buf_add_char(&waiting->body, '}');
+    answer_json(waiting->exchange, 200, &waiting->body);
+    waiting_destroy(waiting);
+}
+
+/* Takes the body. */
+static void answer_waiting(struct http_exchange *exchange, const struct gateway *gateway, struct buf *body,
+                           const redisReply *reply)
+{
+    const char *model = script_text(reply, AT_MODEL, NULL);
+    struct waiting *waiting = calloc(1, sizeof(*waiting));
+
+    if (!waiting) {
+        buf_deinit(body);
+        answer_problem(exchange, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    waiting->exchange = exchange;
+    waiting->body = *body;
+    (void)snprintf(waiting->model, sizeof(waiting->model), "%s", model ? model : "");
+    if (script_int(reply, AT_NOW, &waiting->now_ms) ||
+        redis_send_words(gateway->commands, REDIS_WORDS(ACCOUNT_READ), on_books, waiting, &waiting->call))
+        on_books(NULL, ERR_NOT_READY, waiting);
+    else
+        http_exchange_on_closed(exchange, on_waiting_client_gone, waiting);
+}
+
+static void on_answer(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     struct http_text segment = http_exchange_segment(exchange);
     char task_id[TASK_ID_MAX + 1] = "";
@@ -189,16 +257,22 @@ static void on_answer(struct http_exchange *exchange, const redisReply *reply)
     (void)strncat(task_id, segment.data, segment.len);
     buf_init(&body, ANSWER_MAX);
     write_task(&body, task_id, state, reply);
+    if (state == TASK_QUEUED || state == TASK_DELAYED) {
+        answer_waiting(exchange, arg, &body, reply);
+        return;
+    }
+    buf_add_char(&body, '}');
     answer_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
 void api_task(struct http_exchange *exchange, void *arg)
 {
-    const struct gateway *gateway = arg;
+    struct gateway *gateway = arg;
     char full_id[TASK_FULL_ID_SIZE];
 
     if (task_path_read(exchange, full_id))
-        store_ask(gateway->commands, exchange,
-                  &(struct store_question){.script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer});
+        store_ask(
+            gateway->commands, exchange,
+            &(struct store_question){.script = SCRIPT_STATUS, .full_id = full_id, .answer = on_answer, .arg = gateway});
 }

@@ -45,11 +45,12 @@ static struct client *identify(const struct gateway *gateway, const struct http_
 
 /* -- how often */
 
-static void on_limit(struct http_exchange *exchange, const redisReply *reply)
+static void on_limit(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     bool passes = strcmp(script_answer(reply), "OK") == 0;
     int64_t left, reset_ms;
 
+    (void)arg;
     if (script_int(reply, 1, &left) || script_int(reply, 2, &reset_ms)) {
         answer_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         return;

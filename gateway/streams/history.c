@@ -22,6 +22,14 @@ static int read_state(const redisReply *reply, size_t i, enum task_state *out)
     return name && task_state_parse(name, len, out) ? 0 : ERR_SYNTAX;
 }
 
+/* Where the answer has it. */
+static bool read_deferred(const redisReply *reply, size_t i)
+{
+    int64_t deferrals;
+
+    return !script_int(reply, i, &deferrals) && deferrals > 0;
+}
+
 int history_of_submit(const redisReply *reply, struct history *out)
 {
     struct history history = {.from = 1, .elements = script_array(reply, 3)};
@@ -29,6 +37,7 @@ int history_of_submit(const redisReply *reply, struct history *out)
     if (!history.elements || script_int(reply, 1, &history.epoch) || read_state(reply, 2, &history.state))
         return ERR_SYNTAX;
     history.length = (int64_t)history.elements->elements;
+    history.deferred = read_deferred(reply, 5);
     *out = history;
     return 0;
 }
@@ -40,6 +49,7 @@ static int history_of_read(const redisReply *reply, int64_t from, struct history
     if (!history.elements || script_int(reply, 1, &history.epoch) || read_state(reply, 2, &history.state) ||
         script_int(reply, 3, &history.length))
         return ERR_SYNTAX;
+    history.deferred = read_deferred(reply, 5);
     *out = history;
     return 0;
 }

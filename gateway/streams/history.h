@@ -5,6 +5,7 @@
 #ifndef ARKRELAY_GATEWAY_STREAMS_HISTORY_H
 #define ARKRELAY_GATEWAY_STREAMS_HISTORY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -18,6 +19,7 @@ struct history {
     int64_t length; /* number of the log's last event */
     int64_t from;   /* number of the first element here */
     size_t skipped; /* elements before it, which do not count */
+    bool deferred;  /* the task was deferred before: the log does not tell of every deferral and call */
     const redisReply *elements;
 };
 

@@ -26,6 +26,7 @@
 #include "common/timeouts.h"
 #include "gateway/streams/hints.h"
 
+struct frames_hint;
 struct hints;
 struct history;
 struct history_call;
@@ -63,6 +64,7 @@ struct watch {
     struct timeout tail; /* tails.h's, as is this: */
     bool doubted;
     enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
+    bool put_back;         /* it was put back before: then the log does not tell of every time that it waits */
     struct hint hint;
 
     char id[]; /* full id of the task */
@@ -82,10 +84,10 @@ void watch_on_lost(struct watch *watch);
 /* A stream is to go live behind this log. */
 void watch_on_log(struct watch *watch, const struct history *history);
 
+/* Where the task stands now. */
 struct place {
-    int64_t position; /* from 1; 0: it does not wait in the queue */
-    int64_t eta_ms;   /* about how long until its turn; -1: not known */
-    bool tell;        /* the viewers are to hear it */
+    enum task_state state;          /* TASK_QUEUED, TASK_DELAYED, or TASK_RUNNING for one that does not wait */
+    const struct frames_hint *tell; /* what the viewers are to hear; NULL: nothing */
 };
 void watch_on_place(struct watch *watch, const struct place *place);
 

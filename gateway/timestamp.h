@@ -1,6 +1,6 @@
-/* api/timestamp - a moment as the API writes it: RFC 3339, UTC, with milliseconds */
-#ifndef ARKRELAY_GATEWAY_API_TIMESTAMP_H
-#define ARKRELAY_GATEWAY_API_TIMESTAMP_H
+/* timestamp - a moment as the API writes it: RFC 3339, UTC, with milliseconds */
+#ifndef ARKRELAY_GATEWAY_TIMESTAMP_H
+#define ARKRELAY_GATEWAY_TIMESTAMP_H
 
 #include <stdint.h>
 

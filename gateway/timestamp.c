@@ -1,4 +1,4 @@
-#include "gateway/api/timestamp.h"
+#include "gateway/timestamp.h"
 
 #include <time.h>
 
