@@ -212,7 +212,7 @@ static void put_back(struct job_body *job, const char *outcome, const struct ver
         (struct process_event){
             .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words});
     finish_with(job, outcome, verdict->charge, delay_ms, &data);
-    metrics_add(job->context->metrics, SAMPLE(METRIC_RETRIES), 1);
+    worker_metrics_put_back(job->context->metrics, verdict, strcmp(outcome, "defer") == 0);
     buf_deinit(&data);
 }
 

@@ -36,6 +36,13 @@ static const char *const kinds[COUNT(refusals)] = {"rate_limited",   "overloaded
                                                    "unauthorized",   "model_unavailable", "content_refused",
                                                    "invalid_request"};
 
+/* Why a task was deferred, and what it is called. */
+static const enum problem deferrals[] = {PROBLEM_ARK_UNREACHABLE,  PROBLEM_ARK_RATE_LIMITED,
+                                         PROBLEM_ARK_OVERLOADED,   PROBLEM_ARK_QUOTA_EXCEEDED,
+                                         PROBLEM_ARK_UNAUTHORIZED, PROBLEM_ARK_MODEL_UNAVAILABLE};
+static const char *const deferral_kinds[COUNT(deferrals)] = {"unreachable",    "rate_limited", "overloaded",
+                                                             "quota_exceeded", "unauthorized", "model_unavailable"};
+
 /* clang-format off */
 static const struct metric rows[METRIC_WORKER_COUNT] = {
     SHARED_METRIC_ROWS,
@@ -49,7 +56,7 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
         .bound_count = CALL_BOUNDS,
         .help = "ARK calls, from the request to the end of the answer."},
     [METRIC_ARK_CALLS] = {.name = "arkrelay_ark_calls", .type = METRIC_COUNTER, .labels = {{"outcome", outcomes, ARK_OUTCOMES}},
-        .help = "ARK calls by what they came to."},
+        .help = "ARK calls by what they came to; the probes of a circuit breaker are not in it."},
     [METRIC_ARK_REFUSALS] = {.name = "arkrelay_ark_refusals", .type = METRIC_COUNTER, .labels = {{"kind", kinds, COUNT(kinds)}},
         .help = "ARK calls that ARK refused, by why."},
     [METRIC_IMAGES] = {.name = "arkrelay_images", .type = METRIC_COUNTER,
@@ -58,7 +65,9 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
         .help = "ARK calls of which nobody can tell whether they were charged; those of lost workers are in "
                 "arkrelay_tasks_total, reaped."},
     [METRIC_RETRIES] = {.name = "arkrelay_retries", .type = METRIC_COUNTER,
-        .help = "Attempts after which this worker put the task back for another one."},
+        .help = "Attempts after which this worker put the task back for another one; deferrals are not in it."},
+    [METRIC_DEFERRALS] = {.name = "arkrelay_deferrals", .type = METRIC_COUNTER, .labels = {{"kind", deferral_kinds, COUNT(deferral_kinds)}},
+        .help = "Tasks that this worker put back without using up an attempt, because the task was not the cause, by why."},
     [METRIC_WORKER_SLOTS] = {.name = "arkrelay_worker_slots", .type = METRIC_GAUGE,
         .help = "ARK calls that this worker may have in flight."},
     [METRIC_WORKER_BUSY] = {.name = "arkrelay_worker_busy", .type = METRIC_GAUGE,
@@ -96,6 +105,15 @@ void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict,
     for (unsigned i = 0; i < COUNT(refusals); i++)
         if (refusals[i] == verdict->problem)
             metrics_add(metrics, SAMPLE(METRIC_ARK_REFUSALS, i), 1);
+}
+
+void worker_metrics_put_back(struct metrics *metrics, const struct verdict *verdict, bool deferred)
+{
+    if (!deferred)
+        metrics_add(metrics, SAMPLE(METRIC_RETRIES), 1);
+    for (unsigned i = 0; deferred && i < COUNT(deferrals); i++)
+        if (deferrals[i] == verdict->problem)
+            metrics_add(metrics, SAMPLE(METRIC_DEFERRALS, i), 1);
 }
 
 void worker_metrics_since(struct metrics *metrics, enum worker_metric row, int64_t epoch_ms)

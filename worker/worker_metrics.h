@@ -5,6 +5,8 @@
 #ifndef ARKRELAY_WORKER_WORKER_METRICS_H
 #define ARKRELAY_WORKER_WORKER_METRICS_H
 
+#include <stdbool.h>
+
 #include "common/shared_metrics.h"
 
 struct ark_result;
@@ -19,6 +21,7 @@ enum worker_metric {
     METRIC_IMAGES,
     METRIC_UNKNOWN_OUTCOMES,
     METRIC_RETRIES,
+    METRIC_DEFERRALS,
     METRIC_WORKER_SLOTS,
     METRIC_WORKER_BUSY,
     METRIC_IMAGES_LIMIT,
@@ -28,7 +31,7 @@ enum worker_metric {
 /* METRIC_ARK_CALLS: what a call came to. */
 enum ark_outcome {
     ARK_DONE,        /* at least one image came */
-    ARK_REFUSED,     /* for good, and not charged */
+    ARK_REFUSED,     /* not for load; not charged */
     ARK_BUSY,        /* a rate limit, or ARK is overloaded; not charged */
     ARK_UNREACHABLE, /* the request never left */
     ARK_UNKNOWN,     /* nobody can tell whether it was charged */
@@ -43,6 +46,9 @@ enum ark_outcome ark_outcome(const struct verdict *verdict);
 
 /* An ARK call is over, after so long. */
 void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict, int64_t ms);
+
+/* The task of a call goes back: for another attempt, or deferred, which uses up none. */
+void worker_metrics_put_back(struct metrics *metrics, const struct verdict *verdict, bool deferred);
 
 /* A task's time since its creation, which Redis's clock has told, by this machine's. */
 void worker_metrics_since(struct metrics *metrics, enum worker_metric row, int64_t epoch_ms);

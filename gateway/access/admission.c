@@ -52,11 +52,12 @@ static struct client *identify(const struct admission *admission, const struct h
 
 /* -- the request rate */
 
-static void admission_on_limit(struct http_exchange *exchange, const redisReply *reply)
+static void admission_on_limit(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     bool allowed = strcmp(script_answer(reply), "OK") == 0;
     int64_t left, reset_ms;
 
+    (void)unused;
     if (script_int(reply, 1, &left) || script_int(reply, 2, &reset_ms)) {
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
         return;

@@ -6,7 +6,7 @@
 
 #include "common/buf.h"
 #include "common/redis/script.h"
-#include "gateway/api/timestamp.h"
+#include "gateway/response/timestamp.h"
 
 enum {
     AT_ROWS = 2,

@@ -7,6 +7,7 @@
 
 #include "common/http/server.h"
 #include "common/redis/script.h"
+#include "gateway/account/account.h"
 #include "gateway/api/queue_report.h"
 
 enum {
@@ -40,6 +41,11 @@ static const char *const statuses[] = {"submitted",   "same",    "conflict", "fu
                                        "images_full", "done",    "failed",   "cancelled", "erased",
                                        "retried",     "renewed", "reaped",   "ghost",     "orphan"};
 
+/* A model's name is never a label: clients choose it. */
+static const char *const breaker_scopes[] = {"account", "model"};
+static const char *const breaker_codes[] = {"ark_unreachable",    "outcome_unknown",       "ark_unauthorized",
+                                            "ark_quota_exceeded", "ark_model_unavailable", OTHER};
+
 static const int64_t latency_bounds[LATENCY_BOUNDS] = {
     50, 100, 250, 500, 1 * MILLI, 2500, 5 * MILLI, 10 * MILLI, 25 * MILLI, 50 * MILLI, 100 * MILLI, 1000 * MILLI};
 
@@ -72,13 +78,23 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
     [METRIC_PAID_CALLS] = {.name = "arkrelay_paid_calls", .type = METRIC_COUNTER, .sparse = true,
         .help = "ARK calls that were or may have been charged, counted in Redis when they are closed."},
     [METRIC_GOVERNOR_TOKENS] = {.name = "arkrelay_governor_tokens", .type = METRIC_GAUGE, .micro = true, .sparse = true,
-        .help = "Images that the account could still ask for when a worker looked last; absent without a limit."},
+        .help = "Images that may still begin within this minute, as of the last report of a worker; absent without a limit."},
     [METRIC_GOVERNOR_PAUSED] = {.name = "arkrelay_governor_paused_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
-        .help = "For how long ARK has asked the account to pause from now; 0: it has not."},
+        .help = "How long the longest pause lasts from now that ARK has asked for (Retry-After), of all models; 0 without one."},
     [METRIC_GOVERNOR_LIMIT] = {.name = "arkrelay_governor_limit", .type = METRIC_GAUGE, .micro = true, .sparse = true,
-        .help = "Calls in flight that the account is held to after a refusal; absent while it is not."},
+        .help = "Calls in flight that the account takes for the default model, as learned from refusals; absent if none is learned."},
+    [METRIC_GOVERNOR_RATE] = {.name = "arkrelay_governor_rate", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .help = "Images per minute that the account takes for the default model, as learned from refusals; absent if none is learned."},
+    [METRIC_GOVERNOR_LIMITED] = {.name = "arkrelay_governor_limited_models", .type = METRIC_GAUGE, .sparse = true,
+        .help = "Models with a learned limit, at most 32."},
     [METRIC_GOVERNOR_CALLS] = {.name = "arkrelay_governor_calls", .type = METRIC_GAUGE, .sparse = true,
-        .help = "Calls in flight, of all workers, when one looked last."},
+        .help = "Calls in flight, of all workers, as of the last report of one."},
+    [METRIC_BREAKER_OPEN] = {.name = "arkrelay_breaker_open", .type = METRIC_GAUGE, .sparse = true,
+        .labels = {{"scope", breaker_scopes, COUNT(breaker_scopes)}, {"code", breaker_codes, COUNT(breaker_codes)}},
+        .help = "Circuit breakers that are not closed, by the reason: 0 or 1 of the account, at most 32 of models."},
+    [METRIC_BREAKER_SECONDS] = {.name = "arkrelay_breaker_open_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .labels = {{"scope", breaker_scopes, COUNT(breaker_scopes)}},
+        .help = "For how long a circuit breaker has not been closed, the longest of its scope; 0 if all are closed."},
 };
 /* clang-format on */
 
@@ -233,28 +249,73 @@ int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *repl
     return now_ms;
 }
 
-static void take_decimal(struct metrics *asked, unsigned row, const char *text)
+static void take_decimal(struct metrics *asked, unsigned row, double value)
 {
-    double value = text ? strtod(text, NULL) : NAN;
-
-    if (isfinite(value) && fabs(value) < DECIMAL_MAX)
+    if (fabs(value) < DECIMAL_MAX) /* NAN: absent */
         metrics_set(asked, SAMPLE(row), (int64_t)(value * (double)MICRO));
 }
 
-void gateway_metrics_take_governor(struct metrics *asked, const redisReply *reply, int64_t now_ms)
+static unsigned place_of_breaker_code(const char *code)
 {
-    int64_t paused_until_ms, calls;
+    unsigned i = 0;
 
-    if (reply->type != REDIS_REPLY_ARRAY) /* this Redis user may not read it */
+    while (i < COUNT(breaker_codes) - 1 && strcmp(breaker_codes[i], code) != 0)
+        i++;
+    return i;
+}
+
+static void raise_to(struct metrics *asked, struct sample sample, int64_t value)
+{
+    const struct metrics *one = asked;
+
+    if (value > metrics_sum(&one, 1, sample))
+        metrics_set(asked, sample, value);
+}
+
+static void take_breaker(struct metrics *asked, const struct account_scope *scope, int64_t now_ms)
+{
+    unsigned kind = *scope->model ? 1 : 0; /* in breaker_scopes */
+    unsigned code = place_of_breaker_code(account_scope_code(scope));
+    int64_t open_ms = scope->since_ms && scope->since_ms < now_ms ? now_ms - scope->since_ms : 0;
+
+    if (scope->state == BREAKER_CLOSED)
         return;
-    if (script_int(reply, 1, &paused_until_ms) || paused_until_ms < now_ms)
-        paused_until_ms = now_ms;
-    if (script_int(reply, 3, &calls))
-        calls = 0; /* no worker has looked yet */
-    take_decimal(asked, METRIC_GOVERNOR_TOKENS, script_text(reply, 0, NULL));
-    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_PAUSED), (paused_until_ms - now_ms) * MILLI);
-    take_decimal(asked, METRIC_GOVERNOR_LIMIT, script_text(reply, 2, NULL));
-    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_CALLS), calls);
+    metrics_add(asked, SAMPLE(METRIC_BREAKER_OPEN, kind, code), 1);
+    raise_to(asked, SAMPLE(METRIC_BREAKER_SECONDS, kind), open_ms * MILLI);
+}
+
+static void take_model(struct metrics *asked, const struct account *account, const struct account_scope *scope,
+                       int64_t now_ms)
+{
+    if (!isnan(scope->limit))
+        metrics_add(asked, SAMPLE(METRIC_GOVERNOR_LIMITED), 1);
+    if (strcmp(scope->model, account->default_model) == 0)
+        take_decimal(asked, METRIC_GOVERNOR_RATE, scope->rate);
+    raise_to(asked, SAMPLE(METRIC_GOVERNOR_PAUSED), (scope->paused_until_ms - now_ms) * MILLI);
+}
+
+static void begin_account(struct metrics *asked)
+{
+    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_PAUSED), 0);
+    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_LIMITED), 0);
+    for (unsigned kind = 0; kind < COUNT(breaker_scopes); kind++) {
+        metrics_set(asked, SAMPLE(METRIC_BREAKER_SECONDS, kind), 0);
+        for (unsigned code = 0; code < COUNT(breaker_codes); code++)
+            metrics_set(asked, SAMPLE(METRIC_BREAKER_OPEN, kind, code), 0);
+    }
+}
+
+void gateway_metrics_take_account(struct metrics *asked, const struct account *account, int64_t now_ms)
+{
+    begin_account(asked);
+    take_decimal(asked, METRIC_GOVERNOR_TOKENS, account->tokens);
+    take_decimal(asked, METRIC_GOVERNOR_LIMIT, account->limit);
+    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_CALLS), fabs(account->calls) < DECIMAL_MAX ? (int64_t)account->calls : 0);
+    for (size_t i = 0; i < account->count; i++) {
+        take_breaker(asked, &account->scopes[i], now_ms);
+        if (i)
+            take_model(asked, account, &account->scopes[i], now_ms);
+    }
 }
 
 void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics, const struct metrics *asked)

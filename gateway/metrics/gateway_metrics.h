@@ -14,6 +14,7 @@
 #include "common/shared_metrics.h"
 #include "common/task_event.h"
 
+struct account;
 struct buf;
 struct gateway_metrics;
 struct http_route;
@@ -32,7 +33,11 @@ enum gateway_metric {
     METRIC_GOVERNOR_TOKENS,
     METRIC_GOVERNOR_PAUSED,
     METRIC_GOVERNOR_LIMIT,
+    METRIC_GOVERNOR_RATE,
+    METRIC_GOVERNOR_LIMITED,
     METRIC_GOVERNOR_CALLS,
+    METRIC_BREAKER_OPEN,
+    METRIC_BREAKER_SECONDS,
     METRIC_GATEWAY_COUNT,
 };
 
@@ -59,11 +64,9 @@ int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struc
 /* The values that are asked for: NULL when out of memory; metrics_destroy frees them. */
 struct metrics *gateway_metrics_ask(const struct gateway_metrics *gateway_metrics);
 
-/* What Redis said: to QUEUE, whose time it returns (0: it said nothing of use); and of the governor's GOVERNOR_FIELDS. */
-#define GOVERNOR_KEY    "arkrelay:{account}:governor"
-#define GOVERNOR_FIELDS "tokens", "paused_until", "limit", "calls"
+/* What Redis said: to QUEUE, whose time it returns (0: it said nothing of use); and of the account. */
 int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *reply);
-void gateway_metrics_take_governor(struct metrics *asked, const redisReply *reply, int64_t now_ms);
+void gateway_metrics_take_account(struct metrics *asked, const struct account *account, int64_t now_ms);
 
 void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics, const struct metrics *asked);
 

@@ -12,17 +12,18 @@ enum { RESPONSE_MAX = 1024 * 1024 };
 
 struct pending_part {
     struct redis_multi_query *query;
-    redis_query_part_fn *write;
-    bool optional, is_script;
+    struct redis_query_part part;
     struct script_run *run; /* while the reply is outstanding, one of these two is set */
     struct redis_call *call;
 };
 
 struct redis_multi_query {
     struct http_exchange *exchange;
+    struct redis *redis;
     int64_t began_us;
+    struct redis_query_notes notes;
     struct pending_part parts[REDIS_QUERY_PARTS_MAX];
-    size_t count, outstanding;
+    size_t count, sent, outstanding;
     struct buf body;
 };
 
@@ -44,44 +45,56 @@ static void fail(struct redis_multi_query *query)
     destroy(query);
 }
 
-static bool has_expected_shape(const struct pending_part *part, const redisReply *reply)
+static bool has_expected_shape(const struct redis_query_part *part, const redisReply *reply)
 {
-    return part->is_script ? script_answer(reply)[0] : reply->type != REDIS_REPLY_ERROR;
+    return part->words ? reply->type != REDIS_REPLY_ERROR : script_answer(reply)[0];
 }
 
-static void redis_multi_query_on_reply(const redisReply *reply, int err, void *arg)
+static void finish(struct redis_multi_query *query)
 {
-    struct pending_part *part = arg;
-    struct redis_multi_query *query = part->query;
-    struct buf *body = &query->body;
-    bool refused = !err && !has_expected_shape(part, reply);
-
-    part->run = NULL;
-    part->call = NULL;
-    query->outstanding--;
-    if (err || (refused && !part->optional)) {
-        fail(query);
-        return;
-    }
-    if (body->len > 1)
-        buf_add_char(body, ',');
-    part->write(body, refused ? NULL : reply, clock_monotonic_us() - query->began_us);
-    if (query->outstanding)
-        return;
-    buf_add_char(body, '}');
-    respond_json(query->exchange, 200, body);
+    buf_add_char(&query->body, '}');
+    respond_json(query->exchange, 200, &query->body);
     destroy(query);
 }
 
-static int send_part(struct redis *redis, const struct redis_query_part *from, struct pending_part *part)
+static int send_next(struct redis_multi_query *query);
+
+static void redis_multi_query_on_reply(const redisReply *reply, int err, void *arg)
 {
-    part->write = from->write;
-    part->optional = from->optional;
-    part->is_script = !from->words;
-    if (from->words)
-        return redis_send_words(redis, from->words, redis_multi_query_on_reply, part, &part->call);
-    return script_run(redis, &(struct script_call){.script = from->script, .prefix = from->prefix},
-                      redis_multi_query_on_reply, part, &part->run);
+    struct pending_part *pending = arg;
+    struct redis_multi_query *query = pending->query;
+    bool refused = !err && !has_expected_shape(&pending->part, reply);
+
+    pending->run = NULL;
+    pending->call = NULL;
+    query->outstanding--;
+    if (err || (refused && !pending->part.optional)) {
+        fail(query);
+        return;
+    }
+    if (query->body.len > 1)
+        buf_add_char(&query->body, ',');
+    query->notes.took_us = clock_monotonic_us() - query->began_us;
+    pending->part.write(&query->body, refused ? NULL : reply, &query->notes);
+    if (query->outstanding)
+        return;
+    if (query->sent == query->count)
+        finish(query);
+    else if (send_next(query))
+        fail(query);
+}
+
+static int send_next(struct redis_multi_query *query)
+{
+    struct pending_part *pending = &query->parts[query->sent++];
+    const struct redis_query_part *part = &pending->part;
+    struct script_call call = {.script = part->script, .prefix = part->prefix};
+    int err = part->words
+                  ? redis_send_words(query->redis, part->words, redis_multi_query_on_reply, pending, &pending->call)
+                  : script_run(query->redis, &call, redis_multi_query_on_reply, pending, &pending->run);
+
+    query->outstanding += !err;
+    return err;
 }
 
 static void redis_multi_query_on_closed(void *arg)
@@ -99,19 +112,20 @@ void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange,
         return;
     }
     query->exchange = exchange;
+    query->redis = redis;
     query->began_us = clock_monotonic_us();
     query->count = count;
     buf_init(&query->body, RESPONSE_MAX);
     buf_add_char(&query->body, '{');
     buf_add(&query->body, buf_text(head), head->len);
     buf_fail(&query->body, buf_error(head));
-    for (size_t i = 0; i < count; i++) {
-        query->parts[i].query = query;
-        if (send_part(redis, &parts[i], &query->parts[i])) {
+    for (size_t i = 0; i < count; i++)
+        query->parts[i] = (struct pending_part){.query = query, .part = parts[i]};
+    while (query->sent < count && !(parts[query->sent].last && query->sent)) {
+        if (send_next(query)) {
             fail(query);
             return;
         }
-        query->outstanding++;
     }
     http_exchange_on_closed(exchange, redis_multi_query_on_closed, query);
 }

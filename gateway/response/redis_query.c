@@ -13,6 +13,7 @@ struct pending_query {
     struct http_exchange *exchange;
     struct script_run *run;
     redis_query_fn *answer;
+    void *arg;
 };
 
 static void log_error_reply(const struct pending_query *pending, const redisReply *reply)
@@ -32,7 +33,7 @@ static void pending_query_on_reply(const redisReply *reply, int err, void *arg)
         log_error_reply(pending, reply);
         respond_problem(pending->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     } else {
-        pending->answer(pending->exchange, reply);
+        pending->answer(pending->exchange, reply, pending->arg);
     }
     free(pending);
 }
@@ -74,6 +75,7 @@ void redis_query_send(struct redis *redis, struct http_exchange *exchange, const
     }
     pending->exchange = exchange;
     pending->answer = query->answer;
+    pending->arg = query->arg;
     if (send_script(redis, query, pending)) {
         free(pending);
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);

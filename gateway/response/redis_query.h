@@ -15,7 +15,7 @@ struct http_exchange;
 enum { REDIS_QUERY_ARGS_MAX = 4 };
 
 /* `reply` is an array whose first element is a word. The callback must answer or resume the exchange. */
-typedef void redis_query_fn(struct http_exchange *exchange, const redisReply *reply);
+typedef void redis_query_fn(struct http_exchange *exchange, const redisReply *reply, void *arg);
 
 struct redis_query {
     enum script_id script;
@@ -23,6 +23,7 @@ struct redis_query {
     const char *full_id;                    /* ARGV[1]; NULL if the script is not about one task */
     const char *args[REDIS_QUERY_ARGS_MAX]; /* the arguments after it, up to the first NULL */
     redis_query_fn *answer;
+    void *arg; /* for `answer` */
 };
 void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *query);
 

@@ -5,8 +5,10 @@
 
 #include "common/buf.h"
 #include "common/log.h"
+#include "common/problem.h"
 #include "common/sse.h"
 #include "common/task.h"
+#include "gateway/account/account.h"
 #include "gateway/tasks/event_log.h"
 
 enum {
@@ -14,7 +16,7 @@ enum {
     RETRY_MAX_MS = 4000,
     HANDOVER_MIN_MS = 500,
     HANDOVER_MAX_MS = 1500,
-    SHORT_DATA_MAX = 1024,
+    SHORT_DATA_MAX = 4096,
 };
 
 static int between(int min, int max, double dice)
@@ -50,19 +52,65 @@ void frames_add_reset(struct buf *out, const char *full_id, enum frames_reset re
     buf_deinit(&data);
 }
 
-void frames_add_position(struct buf *out, const char *full_id, int64_t position, int64_t eta_ms)
+/* -- hints. The words are part of the API: clients show them. */
+
+static const struct {
+    enum problem problem;
+    const char *message;
+} holds[] = {
+    {PROBLEM_ARK_UNREACHABLE,       "ARK暂时无法访问，任务在队列中等待，恢复后自动继续..."      },
+    {PROBLEM_OUTCOME_UNKNOWN,       "ARK暂时没有正常响应，任务在队列中等待，恢复后自动继续..."},
+    {PROBLEM_ARK_UNAUTHORIZED,      "ARK账户暂时不可用，任务在队列中等待，恢复后自动继续..."   },
+    {PROBLEM_ARK_QUOTA_EXCEEDED,    "ARK额度已用完，任务在队列中等待，恢复后自动继续..."         },
+    {PROBLEM_ARK_MODEL_UNAVAILABLE, "ARK模型暂时不可用，任务在队列中等待，恢复后自动继续..."   },
+    {PROBLEM_ARK_RATE_LIMITED,      "ARK要求暂停调用，任务在队列中等待，稍后自动继续..."         },
+};
+
+static const char *message_of(const struct account_scope *scope)
 {
-    const char *task_id = task_id_of(full_id);
+    for (size_t i = 0; i < sizeof(holds) / sizeof(holds[0]); i++)
+        if (strcmp(problem_code(holds[i].problem), account_scope_code(scope)) == 0)
+            return holds[i].message;
+    return "ARK暂时不可用，任务在队列中等待，恢复后自动继续...";
+}
+
+static void add_hint_message(struct buf *data, const struct frames_hint *hint, const struct account_scope *held_by)
+{
+    if (held_by)
+        buf_addf(data, ",\"message\":\"%s\"", message_of(held_by));
+    else if (hint->position > 0)
+        buf_addf(data, ",\"message\":\"排队中，前面还有%" PRId64 "个任务...\"", hint->position - 1);
+    else
+        buf_add_text(data, ",\"message\":\"ARK已恢复，任务即将继续...\"");
+}
+
+static void add_hint_data(struct buf *data, const char *task_id, const struct frames_hint *hint)
+{
+    const struct account_scope *held_by = account_wait_next(hint->wait, NULL);
+
+    buf_add_text(data, "{\"task_id\":");
+    buf_add_json(data, task_id, strlen(task_id));
+    add_hint_message(data, hint, held_by);
+    buf_add_text(data, ",\"stage\":\"queued\"");
+    if (hint->position > 0)
+        buf_addf(data, ",\"position\":%" PRId64, hint->position);
+    if (held_by) {
+        buf_add_text(data, ",\"waiting_for\":");
+        account_wait_write(data, hint->wait);
+    } else if (hint->eta_ms >= 0) {
+        buf_addf(data, ",\"eta_ms\":%" PRId64, hint->eta_ms);
+    }
+    buf_add_char(data, '}');
+}
+
+void frames_add_position(struct buf *out, const char *full_id, const struct frames_hint *hint)
+{
     struct buf data;
 
     buf_init(&data, SHORT_DATA_MAX);
-    buf_add_text(&data, "{\"event\":\"process\",\"data\":{\"task_id\":");
-    buf_add_json(&data, task_id, strlen(task_id));
-    buf_addf(&data, ",\"message\":\"排队中，前面还有%" PRId64 "个任务...\",\"stage\":\"queued\",\"position\":%" PRId64,
-             position - 1, position);
-    if (eta_ms >= 0)
-        buf_addf(&data, ",\"eta_ms\":%" PRId64, eta_ms);
-    buf_add_text(&data, "}}");
+    buf_add_text(&data, "{\"event\":\"process\",\"data\":");
+    add_hint_data(&data, task_id_of(full_id), hint);
+    buf_add_char(&data, '}');
     buf_fail(out, buf_error(&data));
     sse_write_event(out, NULL, task_event_type_name(EVENT_PROCESS), buf_text(&data), data.len);
     buf_deinit(&data);

@@ -9,6 +9,7 @@
 
 #include "common/task_event.h"
 
+struct account_wait;
 struct buf;
 struct event_log;
 
@@ -20,8 +21,13 @@ void frames_add_handover_retry(struct buf *out, double dice); /* 500 to 1500 ms 
 enum frames_reset { RESET_REPLAY /* the whole log follows */, RESET_NO_TASK /* nothing follows: the task is gone */ };
 void frames_add_reset(struct buf *out, const char *full_id, enum frames_reset reset);
 
-/* A waiting task's place in the queue, as a `process` event that is not part of the log: it has no id. eta_ms below 0: not known. */
-void frames_add_position(struct buf *out, const char *full_id, int64_t position, int64_t eta_ms);
+/* What a waiting task waits for, as a `process` event that is not part of the log: it has no id. */
+struct frames_hint {
+    int64_t position;                /* from 1; below: it waits outside of the queue, for a retry */
+    int64_t eta_ms;                  /* below 0: not known; not said while anything holds the task */
+    const struct account_wait *wait; /* the breakers and pauses that hold it */
+};
+void frames_add_position(struct buf *out, const char *full_id, const struct frames_hint *hint);
 
 /* All events of the history; added[type] grows by how many there are. An element that cannot be read is logged and left out. */
 void frames_add_log(struct buf *out, const char *full_id, const struct event_log *log,

@@ -10,23 +10,30 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/script.h"
+#include "common/task.h"
+#include "gateway/account/account.h"
+#include "gateway/streams/frames.h"
 #include "gateway/streams/queue_rate.h"
 #include "gateway/streams/watch.h"
 
 enum {
-    REPEAT_INTERVALS = 5, /* a place that does not change is told again after these */
+    REPEAT_INTERVALS = 5, /* what does not change is told again after these */
     GAP_INTERVALS = 4,    /* the queue's pace is forgotten after these without a look at it */
     AT_NOW = 0,           /* elements of PLACES's answer */
     AT_ENDED,
     AT_PLACES,
+    IN_DELAYED = -1, /* a place */
 };
 
 struct queue_positions {
     struct queue_positions_config config;
-    TAILQ_HEAD(hinted, watch) waiting; /* who was asked for longest ago comes first */
+    TAILQ_HEAD(hinted, watch) waiting; /* the watch that was asked for longest ago comes first */
     struct event *timer;               /* pending while there are any */
     struct queue_rate rate;
-    struct script_run *asking;
+    struct redis_call *reading;                 /* the books; then */
+    struct script_run *asking;                  /* for places */
+    struct account account;                     /* as read for this call */
+    bool with_models;                           /* the answer has each task's model, too */
     struct watch *asked[QUEUE_POSITIONS_BATCH]; /* NULL: it has left meanwhile */
     unsigned count;
 };
@@ -40,48 +47,74 @@ static void restart(struct queue_positions *positions)
         log_warn("hints", "no timer; waiting viewers are not told their places", "");
 }
 
-/* -- asking */
+/* -- telling */
 
-static bool is_due(const struct queue_positions *positions, const struct watch *watch, int64_t position, int64_t now_ms)
+static bool is_due(const struct queue_positions *positions, const struct queue_position *told, int64_t position,
+                   uint32_t wait_sum, int64_t now_ms)
 {
-    return position != watch->hint.position ||
-           now_ms - watch->hint.told_ms >= REPEAT_INTERVALS * positions->config.interval_ms;
+    if (wait_sum != told->wait_sum)
+        return true;
+    if (position == IN_DELAYED && !wait_sum)
+        return false; /* the event that told of the retry has said it all */
+    return position != told->position || now_ms - told->told_ms >= REPEAT_INTERVALS * positions->config.interval_ms;
 }
 
-static void take_place(struct queue_positions *positions, struct watch *watch, int64_t position)
+static enum task_state state_at(int64_t position)
+{
+    return position > 0 ? TASK_QUEUED : position == IN_DELAYED ? TASK_DELAYED : TASK_RUNNING;
+}
+
+static void take_place(struct queue_positions *positions, struct watch *watch, int64_t position,
+                       const struct account_wait *wait)
 {
     int64_t now_ms = clock_monotonic_ms();
-    struct position_notice place = {.position = position, .eta_ms = queue_rate_time_ms(&positions->rate, position)};
+    uint32_t wait_sum = position ? account_wait_sum(wait) : 0;
+    struct frames_hint hint = {position, queue_rate_time_ms(&positions->rate, position), wait};
+    struct position_notice place = {.state = state_at(position)};
 
-    if (position > 0 && is_due(positions, watch, position, now_ms)) {
+    if (position && is_due(positions, &watch->hint, position, wait_sum, now_ms)) {
         watch->hint.position = position;
         watch->hint.told_ms = now_ms;
-        place.tell = true;
+        place.tell = &hint;
     }
+    watch->hint.wait_sum = wait_sum;
     watch_on_position(watch, &place);
+}
+
+/* -- asking */
+
+static void take_answer(struct queue_positions *positions, const redisReply *reply, struct account_wait *wait,
+                        unsigned i)
+{
+    size_t at = AT_PLACES + (size_t)i * (positions->with_models ? 2 : 1);
+    const char *model = positions->with_models ? script_text(reply, at + 1, NULL) : "";
+    int64_t position;
+
+    wait->model = model ? model : "";
+    if (!script_int(reply, at, &position))
+        take_place(positions, positions->asked[i], position, wait);
 }
 
 static void on_places(const redisReply *reply, int err, void *arg)
 {
     struct queue_positions *positions = arg;
-    int64_t now_ms, ended, position;
+    struct account_wait wait = {.account = &positions->account};
+    int64_t ended;
 
     positions->asking = NULL;
-    if (!err && !script_int(reply, AT_NOW, &now_ms) && !script_int(reply, AT_ENDED, &ended))
-        queue_rate_sample(&positions->rate, now_ms, ended);
+    if (!err && !script_int(reply, AT_NOW, &wait.now_ms) && !script_int(reply, AT_ENDED, &ended))
+        queue_rate_sample(&positions->rate, wait.now_ms, ended);
     for (unsigned i = 0; i < positions->count; i++) {
-        struct watch *watch = positions->asked[i];
-
-        if (!watch)
+        if (!positions->asked[i])
             continue;
-        watch->hint.slot = 0;
-        if (!err && !script_int(reply, AT_PLACES + i, &position))
-            take_place(positions, watch, position);
+        positions->asked[i]->hint.slot = 0;
+        if (!err)
+            take_answer(positions, reply, &wait, i);
     }
 }
 
 /* The next ones, who then are the last. */
-static void choose(struct queue_positions *positions, struct script_arg *args)
+static void choose(struct queue_positions *positions, struct script_arg args[QUEUE_POSITIONS_BATCH])
 {
     struct watch *watch = TAILQ_FIRST(&positions->waiting), *last = TAILQ_LAST(&positions->waiting, hinted);
     bool all = false;
@@ -99,18 +132,38 @@ static void choose(struct queue_positions *positions, struct script_arg *args)
     }
 }
 
-static void ask(struct queue_positions *positions)
+static void ask_places(struct queue_positions *positions)
 {
-    struct script_arg args[QUEUE_POSITIONS_BATCH];
+    struct script_arg args[1 + QUEUE_POSITIONS_BATCH];
     char prefix[KEYS_PREFIX_SIZE];
 
-    choose(positions, args);
+    positions->with_models = account_names_models(&positions->account);
+    args[0] = SCRIPT_TEXT(positions->with_models ? "1" : "0");
+    choose(positions, args + 1);
     keys_prefix(prefix, 0); /* there is one partition */
-    if (script_run(
-            positions->config.commands,
-            &(struct script_call){.script = SCRIPT_PLACES, .prefix = prefix, .args = args, .count = positions->count},
-            on_places, positions, &positions->asking))
+    if (script_run(positions->config.commands,
+                   &(struct script_call){
+                       .script = SCRIPT_PLACES, .prefix = prefix, .args = args, .count = 1 + positions->count},
+                   on_places, positions, &positions->asking))
         on_places(NULL, ERR_NOT_READY, positions);
+}
+
+/* Where the books cannot be read, the places still can. */
+static void on_books(const redisReply *reply, int err, void *arg)
+{
+    struct queue_positions *positions = arg;
+
+    positions->reading = NULL;
+    account_read(&positions->account, err ? NULL : reply);
+    if (!err && !TAILQ_EMPTY(&positions->waiting))
+        ask_places(positions);
+}
+
+static void ask(struct queue_positions *positions)
+{
+    if (redis_send_words(positions->config.commands, REDIS_WORDS(ACCOUNT_READ), on_books, positions,
+                         &positions->reading))
+        log_debug("hints", "cannot read the account's books; trying again at the next turn", "");
 }
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
@@ -122,11 +175,11 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     if (TAILQ_EMPTY(&positions->waiting))
         return;
     restart(positions);
-    if (!positions->asking)
+    if (!positions->reading && !positions->asking)
         ask(positions);
 }
 
-/* -- who is in here */
+/* -- the watches in here */
 
 struct queue_positions *queue_positions_create(struct loop *loop, const struct queue_positions_config *config)
 {
@@ -146,6 +199,8 @@ struct queue_positions *queue_positions_destroy(struct queue_positions *position
     if (!positions)
         return NULL;
     assert(TAILQ_EMPTY(&positions->waiting));
+    if (positions->reading)
+        redis_cancel(positions->reading);
     if (positions->asking)
         script_cancel(positions->asking);
     if (positions->timer)
@@ -181,6 +236,7 @@ void queue_positions_remove(struct queue_positions *positions, struct watch *wat
     if (!watch->hint.listed)
         return;
     forget_place(positions, watch);
+    watch->hint.wait_sum = 0;
     watch->hint.listed = false;
     TAILQ_REMOVE(&positions->waiting, watch, hint.link);
 }

@@ -15,7 +15,7 @@
 #include "gateway/streams/stream.h"
 #include "gateway/tasks/event_log.h"
 
-enum { FRAME_MAX = 96 * 1024 * 1024 /* pictures may be in it */, HINT_MAX = 1024 };
+enum { FRAME_MAX = 96 * 1024 * 1024 /* pictures may be in it */, HINT_MAX = 8192 };
 
 struct watch *watch_create(const struct watch_context *context, const char *full_id)
 {
@@ -97,9 +97,10 @@ static void serve_position(struct stream *stream, const void *bytes)
 
 /* -- the state */
 
-static bool may_wait(enum task_state state)
+static bool may_wait(const struct watch *watch)
 {
-    return state == TASK_QUEUED || state == TASK_DELAYED;
+    return watch->state == TASK_QUEUED || watch->state == TASK_DELAYED ||
+           (watch->state == TASK_RUNNING && watch->put_back);
 }
 
 static void watch_on_state(struct watch *watch, enum task_state state)
@@ -107,7 +108,7 @@ static void watch_on_state(struct watch *watch, enum task_state state)
     if (state == watch->state)
         return;
     watch->state = state;
-    if (watch->live && may_wait(state))
+    if (watch->live && may_wait(watch))
         queue_positions_add(watch->context->positions, watch);
     else
         queue_positions_remove(watch->context->positions, watch);
@@ -122,25 +123,23 @@ static void follow_state(struct watch *watch, const struct task_event *event)
     };
     enum process_stage stage;
 
-    if (!task_event_stage(event, &stage))
-        watch_on_state(watch, after[stage]);
+    if (task_event_stage(event, &stage))
+        return;
+    watch->put_back = watch->put_back || stage == STAGE_RETRYING;
+    watch_on_state(watch, after[stage]);
 }
 
-/* One that is not pending any more was taken, though no event has told so yet; one that is delayed will be pending again. */
 void watch_on_position(struct watch *watch, const struct position_notice *place)
 {
     struct buf bytes;
 
-    if (place->position <= 0) {
-        if (watch->state == TASK_QUEUED)
-            watch_on_state(watch, TASK_RUNNING);
-        return;
-    }
-    watch->state = TASK_QUEUED;
+    watch->state = place->state; /* no event need have told of it */
+    if (!may_wait(watch))
+        queue_positions_remove(watch->context->positions, watch);
     if (!place->tell)
         return;
     buf_init(&bytes, HINT_MAX);
-    frames_add_position(&bytes, watch->id, place->position, place->eta_ms);
+    frames_add_position(&bytes, watch->id, place->tell);
     if (!buf_error(&bytes)) /* where memory ends, the next one will do */
         for_each_live(watch, serve_position, &bytes);
     buf_deinit(&bytes);
@@ -169,6 +168,7 @@ void watch_on_log(struct watch *watch, const struct event_log *log)
     size_t count = event_log_count(log);
     struct task_event event;
 
+    watch->put_back = log->deferred;
     watch_on_state(watch, log->state);
     if (watch->live)
         return;
@@ -273,6 +273,7 @@ static void take_log(struct watch *watch, const struct event_log *log, bool read
     } else {
         watch->suspect = watch->suspect && !reads_last;
         deliver_log(watch, log);
+        watch->put_back = log->deferred;
         watch_on_state(watch, log->state);
         if (task_state_is_final(log->state) && watch->last >= log->length)
             for_each_live(watch, serve_final, NULL); /* also where the last event could not be read */
@@ -386,7 +387,7 @@ void watch_add_live(struct watch *watch, struct stream *stream)
         watch->suspect = false;
         missed_events_up_to_date(watch->context->missed_events, watch);
     }
-    if (may_wait(watch->state))
+    if (may_wait(watch))
         queue_positions_add(watch->context->positions, watch);
     if (others && stream->epoch != watch->epoch) {
         /* The store has begun the task anew, and this stream is the first to see it. */

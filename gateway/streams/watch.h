@@ -26,6 +26,7 @@
 #include "common/timeouts.h"
 #include "gateway/streams/queue_positions.h"
 
+struct frames_hint;
 struct queue_positions;
 struct event_log;
 struct event_log_call;
@@ -63,6 +64,7 @@ struct watch {
     struct timeout tail; /* tails.h's, as is this: */
     bool doubted;
     enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
+    bool put_back;         /* it was put back before: then the log does not tell of every time that it waits */
     struct queue_position hint;
 
     char id[]; /* full id of the task */
@@ -82,10 +84,10 @@ void watch_on_connection_lost(struct watch *watch);
 /* A stream is to go live behind this log. */
 void watch_on_log(struct watch *watch, const struct event_log *log);
 
+/* Where the task stands now. */
 struct position_notice {
-    int64_t position; /* from 1; 0: it does not wait in the queue */
-    int64_t eta_ms;   /* about how long until its turn; -1: not known */
-    bool tell;        /* the viewers are to hear it */
+    enum task_state state;          /* TASK_QUEUED, TASK_DELAYED, or TASK_RUNNING for one that does not wait */
+    const struct frames_hint *tell; /* what the viewers are to hear; NULL: nothing */
 };
 void watch_on_position(struct watch *watch, const struct position_notice *place);
 

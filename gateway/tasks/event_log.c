@@ -22,6 +22,14 @@ static int read_state(const redisReply *reply, size_t i, enum task_state *out)
     return name && task_state_parse(name, len, out) ? 0 : ERR_SYNTAX;
 }
 
+/* Where the answer has it. */
+static bool read_deferred(const redisReply *reply, size_t i)
+{
+    int64_t deferrals;
+
+    return !script_int(reply, i, &deferrals) && deferrals > 0;
+}
+
 int event_log_from_submit(const redisReply *reply, struct event_log *out)
 {
     struct event_log log = {.from = 1, .elements = script_array(reply, 3)};
@@ -29,6 +37,7 @@ int event_log_from_submit(const redisReply *reply, struct event_log *out)
     if (!log.elements || script_int(reply, 1, &log.epoch) || read_state(reply, 2, &log.state))
         return ERR_SYNTAX;
     log.length = (int64_t)log.elements->elements;
+    log.deferred = read_deferred(reply, 5);
     *out = log;
     return 0;
 }
@@ -40,6 +49,7 @@ static int event_log_from_read(const redisReply *reply, int64_t from, struct eve
     if (!log.elements || script_int(reply, 1, &log.epoch) || read_state(reply, 2, &log.state) ||
         script_int(reply, 3, &log.length))
         return ERR_SYNTAX;
+    log.deferred = read_deferred(reply, 5);
     *out = log;
     return 0;
 }

@@ -5,6 +5,7 @@
 #ifndef ARKRELAY_GATEWAY_TASKS_EVENT_LOG_H
 #define ARKRELAY_GATEWAY_TASKS_EVENT_LOG_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -17,6 +18,7 @@ struct event_log {
     enum task_state state;
     int64_t length; /* number of the last event of the whole log */
     int64_t from;   /* number of the first event in this part */
+    bool deferred;  /* the task was put back into the queue, which the log does not always record */
     size_t skipped; /* leading elements of the reply that are not in this part */
     const redisReply *elements;
 };

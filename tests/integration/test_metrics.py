@@ -18,7 +18,9 @@ GOVERNOR = "arkrelay:{account}:governor"
 KEY = "operators-key-" + 16 * "1"
 REDIS_ROWS = {"arkrelay_queue_depth", "arkrelay_queue_oldest_seconds", "arkrelay_queue_paused", "arkrelay_tasks_total",
               "arkrelay_paid_calls_total", "arkrelay_governor_tokens", "arkrelay_governor_paused_seconds",
-              "arkrelay_governor_limit", "arkrelay_governor_calls"}
+              "arkrelay_governor_limit", "arkrelay_governor_rate", "arkrelay_governor_limited_models", "arkrelay_governor_calls",
+              "arkrelay_breaker_open", "arkrelay_breaker_open_seconds"}
+LEARNED = {"arkrelay_governor_tokens", "arkrelay_governor_limit", "arkrelay_governor_rate"}     # absent where there is none
 
 
 def scrape(service, **headers):
@@ -94,7 +96,8 @@ class GatewayCounts(GatewayTest):
         for n in range(3):
             gateway.submit(f"t{n}")
         self.job("t0")
-        self.redis("HSET", GOVERNOR, "tokens", "12.500000000", "paused_until", 10**15, "limit", "7.25", "calls", 3)
+        self.redis("HSET", GOVERNOR, "tokens", "12.500000000", "m paused_until", 10**13, "limit", "7.25", "calls", 3,
+                   "default_model", "m", "m limit", "7.25", "m rate", 320, "other limit", 3, "other rate", 30)
         found = scrape(gateway)
         depth = found["arkrelay_queue_depth"]
         self.assertEqual([depth.value(state=state) for state in ("queued", "delayed", "running", "dead")], [2, 0, 1, 0])
@@ -103,7 +106,40 @@ class GatewayCounts(GatewayTest):
         self.assertEqual(found["arkrelay_tasks_total"].value(status="submitted"), 3)
         self.assertEqual((found["arkrelay_governor_tokens"].value(), found["arkrelay_governor_limit"].value(),
                           found["arkrelay_governor_calls"].value()), (12.5, 7.25, 3))
+        self.assertEqual((found["arkrelay_governor_rate"].value(), found["arkrelay_governor_limited_models"].value()), (320, 2))
         self.assertGreater(found["arkrelay_governor_paused_seconds"].value(), 10**9)
+
+    def breakers(self, gateway):
+        """(scope, code) -> how many are open, and scope -> for how long."""
+        found = scrape(gateway)
+        label = lambda labels, name: dict(labels).get(name)
+        return ({(label(labels, "scope"), label(labels, "code")): value for (_, labels), value in found["arkrelay_breaker_open"].samples.items() if value},
+                {label(labels, "scope"): value for (_, labels), value in found["arkrelay_breaker_open_seconds"].samples.items()})
+
+    def test_breakers_by_scope_and_reason_and_no_name_of_a_model(self):
+        gateway = self.world.gateway()
+        self.assertEqual(self.breakers(gateway), ({}, {"account": 0, "model": 0}))
+        now = int(self.redis("TIME")[0]) * 1000
+        self.redis("HSET", GOVERNOR, "state", "open", "code", "ark_unreachable", "since", now - 60_000,
+                   "m state", "probing", "m code", "outcome_unknown", "m since", now - 30_000,
+                   "secret-model state", "half_open", "secret-model code", "outcome_unknown", "secret-model since", now - 90_000,
+                   "n state", "open", "n code", "of_a_later_version", "n since", now + 60_000, "o limit", 3, "p state", "elsewhere")
+        counts, seconds = self.breakers(gateway)
+        self.assertEqual(counts, {("account", "ark_unreachable"): 1, ("model", "outcome_unknown"): 2, ("model", "other"): 1})
+        self.assertAlmostEqual(seconds["account"], 60, delta=20)
+        self.assertAlmostEqual(seconds["model"], 90, delta=20)
+        self.assertNotIn(b"secret-model", gateway.get("/metrics").body)
+
+    def test_at_most_32_models_are_counted(self):
+        gateway = self.world.gateway()
+        for n in range(200):
+            self.redis("HSET", GOVERNOR, f"m{n} state", "open", f"m{n} code", "ark_model_unavailable")
+        self.assertEqual(self.breakers(gateway)[0], {("model", "ark_model_unavailable"): 32})
+
+    def test_a_redis_user_that_may_not_read_the_account(self):
+        gateway = self.world.gateway()
+        self.redis("SET", GOVERNOR, "no hash")
+        self.assertEqual({name for name in scrape(gateway) if re.match("arkrelay_(governor|breaker)", name)}, set())
 
     def test_every_counter_of_the_queue_has_its_sample(self):
         lua = (ROOT / "common/redis/scripts/queue.lua").read_text()
@@ -113,7 +149,7 @@ class GatewayCounts(GatewayTest):
 
     def test_without_redis_what_it_knows_is_absent(self):
         gateway = self.world.gateway()
-        self.assertLessEqual(REDIS_ROWS - {"arkrelay_governor_tokens", "arkrelay_governor_limit"}, set(scrape(gateway)))
+        self.assertLessEqual(REDIS_ROWS - LEARNED, set(scrape(gateway)))
         self.world.redis_server.stop()
         gateway.wait_for("connection lost")
         found = scrape(gateway)
@@ -154,7 +190,8 @@ class WorkerCounts(ProcessTest):
             self.assertEqual(sum(calls.samples.values()), len(world.ark.calls()))
             self.assertGreaterEqual(calls.value(outcome="busy"), 1)
             self.assertEqual(found["arkrelay_ark_refusals_total"].value(kind="overloaded"), calls.value(outcome="busy"))
-            self.assertGreaterEqual(found["arkrelay_retries_total"].value(), calls.value(outcome="busy"))
+            self.assertEqual(found["arkrelay_deferrals_total"].value(kind="overloaded"), calls.value(outcome="busy"))
+            self.assertEqual(found["arkrelay_retries_total"].value(), 0)        # neither a refusal nor an error for good is one
             self.assertEqual(found["arkrelay_ark_seconds"].value("_count"), len(world.ark.calls()))
             self.assertEqual(found["arkrelay_unknown_outcomes_total"].value(), calls.value(outcome="unknown"))
             for name in ("arkrelay_task_queue_seconds", "arkrelay_task_seconds"):
@@ -197,7 +234,7 @@ class Text(ProcessTest):
             gateway, worker = world.gateway(), world.worker()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
                 stream.to_end()
-            world.redis("HSET", GOVERNOR, "limit", "3.5", "tokens", "1")
+            world.redis("HSET", GOVERNOR, "limit", "3.5", "tokens", "1", "default_model", "m", "m rate", "30")
             cls.answers = {"gateway": gateway.get("/metrics"), "worker": worker.get("/metrics")}
             cls.pids = {"gateway": gateway.pid, "worker": worker.pid}
             cls.memory = {name: resident(pid) for name, pid in cls.pids.items()}
@@ -253,7 +290,7 @@ def resident(pid):
 
 
 def row(family):
-    names = sorted(family.label_names(), key=["route", "code"].index) if len(family.label_names()) > 1 else family.label_names()
+    names = sorted(family.label_names(), key=["route", "scope", "code"].index) if len(family.label_names()) > 1 else family.label_names()
     labels = "{" + ",".join(names) + "}" if names else ""
     return f"| `{family.name}{labels}` | {family.type} | {family.help} |"
 

@@ -121,7 +121,8 @@ class Queries(ProcessTest):
             stream.to_end()
         with gateway.generate("t2", prompt=sim("t2", "status=400")) as stream:
             stream.to_end()
-        world.redis("HSET", "arkrelay:{account}:governor", "limit", "8", "shrunk_at", 10**13)      # as after a refusal
+        eventually(lambda: not world.redis("EXISTS", "arkrelay:{account}:holders"), "the worker has reported all that it did")
+        world.redis("HSET", "arkrelay:{account}:governor", "limit", "8", "default_model", "m", "m rate", "300")    # as after refusals
 
     def check_queries(self, prometheus):
         for title, expression in dashboard_queries():

@@ -3,7 +3,7 @@
 --   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again
 -- -> next_ms, then per job: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
--- needs: base log queue images slots ending expiry
+-- needs: base log queue images slots ending expiry model
 local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
 local at = now()
@@ -66,8 +66,7 @@ local function take_first()
   end
 end
 
--- Tasks of a model that may not begin keep their places; those of other models behind them are taken. `request` names the model only where the
--- client did, and no text in JSON holds a bare quote.
+-- Tasks of a model that may not begin keep their places; those of other models behind them are taken.
 local SCAN, SCAN_MAX = 64, 256
 local calls, trial = {}, {}
 for i = 7, #ARGV, 2 do
@@ -78,8 +77,8 @@ end
 -- A trial may fail, and its call may have been paid: a task that has no paid call yet is the better one.
 local spared = false
 local function may_begin(id, spare)
-  local request = redis.call('GET', key('request', id))
-  local model = request and request:match('"model":"([^"]*)"') or default_model
+  local model = model_of(id)
+  model = model ~= '' and model or default_model
   local left = calls[model]
   if spare and trial[model] and left > 0 and tonumber(redis.call('HGET', key('task', id), 'paid_calls') or 0) > 0 then
     spared = true

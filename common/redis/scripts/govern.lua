@@ -13,7 +13,7 @@
 local worker, ttl, want, images, model, calls_max, per_minute = unpack(ARGV, 1, 7)
 local governor, holders, seen, minute = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen', prefix .. 'minute'
 local SCOPES_MAX, FORGOTTEN_MS = 32, 600000
-local TEXTS = { state = true, code = true, why = true }
+local TEXTS = { state = true, code = true, why = true, default_model = true }
 local at = now()
 local second = math.floor(at / 1000)
 want, images, calls_max, per_minute = tonumber(want), tonumber(images), tonumber(calls_max), tonumber(per_minute)
@@ -164,7 +164,7 @@ if granted > 0 then
   account.used, account.now_used = account.used + granted * images, account.now_used + granted * images
   in_flight, mine[model] = in_flight + granted, (mine[model] or 0) + granted
 end
-account.calls = in_flight
+account.calls, account.default_model = in_flight, model
 account.tokens = per_minute > 0 and per_minute - account.used or nil
 account.limit = limit ~= calls_max and limit or nil
 

@@ -1,13 +1,22 @@
 -- PLACES (gateway): where tasks stand in the queue, for the hints that waiting viewers get.
--- ARGV id ...
--- -> now_ms ended, then per id its position from 1, 0 when it does not wait
+-- ARGV models id ...              models: 1 to get the tasks' models, too
+-- -> now_ms ended, then per id its place, and where `models` is 1 the model that its request names, '' for none
+--    place: its position from 1; -1: it waits in `delayed`; 0: it does not wait
 --    ended: how many tasks have left the queue for good so far; the difference of two answers is the queue's pace
--- needs: base
+-- needs: base model
 local meta = redis.call('HMGET', prefix .. 'meta', 'done', 'failed', 'cancelled')
 local answer = { tostring(now()), (meta[1] or 0) + (meta[2] or 0) + (meta[3] or 0) }
 
-for _, id in ipairs(ARGV) do
+local function place_of(id)
   local rank = redis.call('ZRANK', prefix .. 'pending', id)
-  table.insert(answer, rank and rank + 1 or 0)
+  return rank and rank + 1 or redis.call('ZSCORE', prefix .. 'delayed', id) and -1 or 0
+end
+
+for i = 2, #ARGV do
+  local place = place_of(ARGV[i])
+  answer[#answer + 1] = place
+  if ARGV[1] == '1' then
+    answer[#answer + 1] = place ~= 0 and model_of(ARGV[i]) or ''
+  end
 end
 return answer

@@ -1,8 +1,9 @@
 -- STATUS (gateway): the task as GET /tasks/{id} shows it.
 -- ARGV id
--- -> TASK position images failed result, then the hash as field value ... | NONE
---    position: from 1, 0 when it does not wait; images, failed: JSON arrays so far; result: the final event's data or ""
--- needs: base slots
+-- -> TASK position images failed result now_ms model, then the hash as field value ... | NONE
+--    position: from 1, 0 when it is not in `pending`; images, failed: JSON arrays so far; result: the final event's data or ""
+--    model: that its request names, "" for none, or when the task is final
+-- needs: base slots model
 local id = ARGV[1]
 local task = key('task', id)
 local hash = redis.call('HGETALL', task)
@@ -11,12 +12,13 @@ if #hash == 0 then
   return { 'NONE' }
 end
 local rank = redis.call('ZRANK', prefix .. 'pending', id)
-local answer = { 'TASK', rank and rank + 1 or 0, '[]', '[]', '' }
+local answer = { 'TASK', rank and rank + 1 or 0, '[]', '[]', '', tostring(now()), '' }
 if redis.call('HEXISTS', task, 'ended_at') == 1 then
   answer[5] = redis.call('GET', key('result', id)) or ''
 else
   local slots = slots(id)
   answer[3], answer[4] = '[' .. table.concat(slots.image, ',') .. ']', '[' .. table.concat(slots.failed, ',') .. ']'
+  answer[7] = model_of(id)
 end
 for _, item in ipairs(hash) do
   table.insert(answer, item)

@@ -1,8 +1,8 @@
 -- SUBMIT (gateway): a new task into the queue, or the known one under this id.
 -- ARGV id hash request max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit
 --   images: how many the task may get; images_limit: of the client's tasks of one UTC day, 0 or none: no limit
--- -> NEW epoch state log images_left | SAME epoch state log | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
---   images_left: of this day, '' where nothing limits them
+-- -> NEW epoch state log images_left | SAME epoch state log '' deferrals | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
+--   images_left: of this day, '' where nothing limits them; deferrals: how often it was deferred, of which the log does not tell each time
 -- needs: base log queue images life
 local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
 
@@ -14,8 +14,8 @@ if known then
     return { 'CONFLICT' }
   end
   tally('same')
-  local epoch, state = unpack(redis.call('HMGET', key('task', id), 'epoch', 'state'))
-  return { 'SAME', epoch, state, redis.call('LRANGE', key('events', id), 0, -1) }
+  local epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'epoch', 'state', 'deferrals'))
+  return { 'SAME', epoch, state, redis.call('LRANGE', key('events', id), 0, -1), '', tonumber(deferrals or 0) }
 end
 local paused, vtime = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime'))
 if paused == '1' then

@@ -1,5 +1,6 @@
 /* GET /admin/overview: Redis, the queue, the ARK account, processes and this gateway, in one response */
 #include <inttypes.h>
+#include <math.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,14 +10,13 @@
 #include "common/keys.h"
 #include "common/redis/client.h"
 #include "common/redis/script.h"
+#include "gateway/account/account.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"
 #include "gateway/api/process_report.h"
 #include "gateway/api/queue_report.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/redis_multi_query.h"
-
-#define ACCOUNT_GOVERNOR "arkrelay:{account}:governor"
 
 enum { HEAD_MAX = 256, TEXT_MAX = 64 };
 
@@ -88,9 +88,10 @@ static const char *info_find(const char *info, const char *name, size_t *len)
     return NULL;
 }
 
-static void write_redis(struct buf *out, const redisReply *reply, int64_t took_us)
+static void write_redis(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
 {
     const char *info = reply && reply->type == REDIS_REPLY_STRING ? reply->str : "";
+    int64_t took_us = notes->took_us;
 
     buf_addf(out, "\"redis\":{\"round_trip_ms\":%" PRId64 ".%03d", took_us / 1000, (int)(took_us % 1000));
     for (size_t i = 0; i < sizeof(info_rows) / sizeof(info_rows[0]); i++) {
@@ -105,46 +106,91 @@ static void write_redis(struct buf *out, const redisReply *reply, int64_t took_u
 
 /* -- the ARK account */
 
-static const struct row governor_rows[] = {
-    {"tokens",       "tokens",          add_number},
-    {"filled_at",    "filled_at_ms",    add_number},
-    {"paused_until", "paused_until_ms", add_number},
-    {"limit",        "limit",           add_number},
-    {"calls",        "calls",           add_number},
-};
-
-static void write_governor(struct buf *out, const redisReply *reply, int64_t took_us)
+static void add_double(struct buf *out, const char *name, double value)
 {
-    (void)took_us;
-    buf_add_text(out, "\"governor\":{");
-    for (size_t i = 0; i < sizeof(governor_rows) / sizeof(governor_rows[0]); i++) {
-        size_t at = script_field(reply, 0, governor_rows[i].theirs), len = 0;
-        const char *text = at ? script_text(reply, at, &len) : NULL;
+    if (isnan(value))
+        buf_addf(out, ",\"%s\":null", name);
+    else
+        buf_addf(out, ",\"%s\":%.17g", name, value);
+}
 
-        if (i)
-            buf_add_char(out, ',');
-        governor_rows[i].add(out, governor_rows[i].ours, text, len);
-    }
+static void add_time(struct buf *out, const char *name, int64_t ms)
+{
+    if (ms)
+        buf_addf(out, ",\"%s\":%" PRId64, name, ms);
+    else
+        buf_addf(out, ",\"%s\":null", name);
+}
+
+static void add_words(struct buf *out, const char *name, const char *text)
+{
+    buf_add_char(out, ',');
+    add_text(out, name, *text ? text : NULL, strlen(text));
+}
+
+/* Of the account or of a model. */
+static void write_breaker(struct buf *out, const struct account_scope *scope)
+{
+    bool is_closed = scope->state == BREAKER_CLOSED;
+
+    buf_addf(out, "\"breaker\":{\"state\":\"%s\"", breaker_state_name(scope->state));
+    add_words(out, "code", is_closed ? "" : account_scope_code(scope));
+    add_words(out, "why", is_closed ? "" : scope->why);
+    add_time(out, "since_ms", is_closed ? 0 : scope->since_ms);
+    add_time(out, "probe_at_ms", scope->state == BREAKER_OPEN ? scope->probe_at_ms : 0);
     buf_add_char(out, '}');
+}
+
+static void write_model(struct buf *out, const struct account_scope *scope)
+{
+    buf_add_char(out, '{');
+    add_text(out, "model", scope->model, strlen(scope->model));
+    add_double(out, "limit", scope->limit);
+    add_double(out, "rate", scope->rate);
+    add_time(out, "paused_until_ms", scope->paused_until_ms);
+    buf_add_char(out, ',');
+    write_breaker(out, scope);
+    buf_add_char(out, '}');
+}
+
+static void write_governor(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
+{
+    struct account account;
+
+    (void)notes;
+    account_read(&account, reply);
+    buf_add_text(out, "\"governor\":{");
+    write_breaker(out, account.scopes);
+    add_double(out, "tokens", account.tokens);
+    add_double(out, "calls", account.calls);
+    add_double(out, "limit", account.limit);
+    add_words(out, "default_model", account.default_model);
+    buf_add_text(out, ",\"models\":[");
+    for (size_t i = 1; i < account.count; i++) {
+        if (i > 1)
+            buf_add_char(out, ',');
+        write_model(out, &account.scopes[i]);
+    }
+    buf_add_text(out, "]}");
 }
 
 /* -- and the rest */
 
-static void write_queue(struct buf *out, const redisReply *reply, int64_t took_us)
+static void write_queue(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
 {
     size_t len = 0;
     const char *now = script_text(reply, QUEUE_NOW, &len);
 
-    (void)took_us;
+    (void)notes;
     add_number(out, "now_ms", now, len);
     buf_add_text(out, ",\"queue\":{");
     queue_report_write(out, reply);
     buf_add_char(out, '}');
 }
 
-static void write_processes(struct buf *out, const redisReply *reply, int64_t took_us)
+static void write_processes(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
 {
-    (void)took_us;
+    (void)notes;
     buf_add_text(out, "\"processes\":");
     process_report_write(out, reply);
 }
@@ -165,14 +211,14 @@ static void write_gateway(struct buf *out, const struct api_context *context)
 void api_admin_overview(struct http_exchange *exchange, void *arg)
 {
     static const char *const info[] = {"INFO", NULL};
-    static const char *const governor[] = {"HGETALL", ACCOUNT_GOVERNOR, NULL};
+    static const char *const read_account[] = {ACCOUNT_READ, NULL};
     const struct api_context *context = arg;
     char prefix[KEYS_PREFIX_SIZE];
     /* clang-format off */
     const struct redis_query_part parts[] = {
         {.words = info, .write = write_redis, .optional = true},
         {.script = SCRIPT_QUEUE, .prefix = prefix, .write = write_queue},
-        {.words = governor, .write = write_governor, .optional = true},
+        {.words = read_account, .write = write_governor, .optional = true},
         {.script = SCRIPT_PROCESSES, .prefix = PROCESSES_PREFIX, .write = write_processes, .optional = true},
     };
     /* clang-format on */

@@ -11,11 +11,12 @@
 
 enum { RESPONSE_MAX = 256 };
 
-static void pause_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void pause_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     bool paused = strcmp(script_answer(reply), "PAUSED") == 0;
     struct buf body;
 
+    (void)unused;
     log_info("admin", paused ? "queue paused" : "queue resumed", "request_id=%s", http_exchange_request_id(exchange));
     buf_init(&body, RESPONSE_MAX);
     buf_addf(&body, "{\"paused\":%s}", paused ? "true" : "false");

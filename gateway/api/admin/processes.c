@@ -9,10 +9,11 @@
 
 enum { RESPONSE_MAX = 1024 * 1024 };
 
-static void processes_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void processes_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     struct buf body;
 
+    (void)unused;
     buf_init(&body, RESPONSE_MAX);
     buf_add_text(&body, "{\"processes\":");
     process_report_write(&body, reply);

@@ -133,10 +133,11 @@ static void write_story(struct buf *out, const redisReply *reply)
     buf_add_char(out, '}');
 }
 
-static void story_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void story_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     struct buf body;
 
+    (void)unused;
     if (strcmp(script_answer(reply), "STORY") != 0) {
         respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
         return;

@@ -6,11 +6,12 @@
 #include "gateway/api/admin/task_action.h"
 #include "gateway/response/respond.h"
 
-static void cancel_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void cancel_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     const char *word = script_answer(reply);
     bool ended = strcmp(word, "CANCELLED") == 0;
 
+    (void)unused;
     if (ended || strcmp(word, "ASKED") == 0) {
         task_action_log(exchange, ended ? "task cancelled" : "task asked to stop");
         task_action_respond(exchange, ended ? 200 : 202, ended ? TASK_CANCELLED : TASK_RUNNING, -1);

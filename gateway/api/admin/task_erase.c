@@ -6,10 +6,11 @@
 #include "gateway/api/admin/task_action.h"
 #include "gateway/response/respond.h"
 
-static void erase_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void erase_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     const char *word = script_answer(reply);
 
+    (void)unused;
     if (strcmp(word, "ERASED") == 0) {
         task_action_log(exchange, "task erased");
         http_respond(exchange, 204, NULL, NULL, 0);

@@ -7,11 +7,12 @@
 #include "gateway/api/context.h"
 #include "gateway/response/respond.h"
 
-static void retry_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void retry_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     const char *word = script_answer(reply);
     int64_t epoch;
 
+    (void)unused;
     if (strcmp(word, "NEW") == 0) {
         task_action_log(exchange, "task queued again");
         task_action_respond(exchange, 202, TASK_QUEUED, script_int(reply, 1, &epoch) ? -1 : epoch);

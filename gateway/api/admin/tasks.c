@@ -35,10 +35,11 @@ static void write_list(struct buf *out, const redisReply *reply)
     buf_add_char(out, '}');
 }
 
-static void tasks_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void tasks_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     struct buf body;
 
+    (void)unused;
     if (strcmp(script_answer(reply), "TASKS") != 0) {
         respond_problem(exchange, PROBLEM_INVALID_QUERY, "cursor: not a cursor of this list.");
         return;

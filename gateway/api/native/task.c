@@ -1,15 +1,19 @@
 /* GET /tasks/{id}: state and result of a task, for clients that poll */
 #include <inttypes.h>
 #include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/redis/client.h"
+#include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/task_path.h"
-#include "gateway/api/timestamp.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
+#include "gateway/response/timestamp.h"
 
 enum {
     RESPONSE_MAX = 96 * 1024 * 1024, /* pictures may be in it */
@@ -17,6 +21,8 @@ enum {
     AT_IMAGES,
     AT_FAILED,
     AT_RESULT,
+    AT_NOW,
+    AT_MODEL,
     AT_FIELDS, /* name, value, name, value ... */
 };
 
@@ -146,6 +152,7 @@ static void add_ledger(struct buf *out, const redisReply *reply, enum task_state
         buf_addf(out, ",\"charged\":\"%s\"", charge);
 }
 
+/* Without the closing brace. */
 static void write_task(struct buf *out, const char *task_id, enum task_state state, const redisReply *reply)
 {
     int64_t position;
@@ -160,7 +167,6 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
     add_outcome(out, reply, state);
     buf_add_char(out, ',');
     task_path_add_links(out, task_id);
-    buf_add_char(out, '}');
 }
 
 static bool read_state(const redisReply *reply, enum task_state *out)
@@ -171,7 +177,73 @@ static bool read_state(const redisReply *reply, enum task_state *out)
     return name && task_state_parse(name, len, out);
 }
 
-static void task_on_reply(struct http_exchange *exchange, const redisReply *reply)
+/* -- a waiting task: the state of the account says what it waits for */
+
+struct waiting_task {
+    struct http_exchange *exchange;
+    struct redis_call *call;
+    struct buf body; /* the response, without the closing brace */
+    char model[ACCOUNT_MODEL_SIZE];
+    int64_t now_ms;
+};
+
+static void waiting_task_destroy(struct waiting_task *waiting)
+{
+    if (waiting->call)
+        redis_cancel(waiting->call);
+    buf_deinit(&waiting->body);
+    free(waiting);
+}
+
+static void waiting_task_on_closed(void *arg)
+{
+    waiting_task_destroy(arg);
+}
+
+/* If the account cannot be read, the response is sent without waiting_for. */
+static void waiting_task_on_account(const redisReply *reply, int err, void *arg)
+{
+    struct waiting_task *waiting = arg;
+    struct account account;
+    const struct account_wait wait = {.account = &account, .model = waiting->model, .now_ms = waiting->now_ms};
+
+    waiting->call = NULL;
+    account_read(&account, err ? NULL : reply);
+    if (account_wait_next(&wait, NULL)) {
+        buf_add_text(&waiting->body, ",\"waiting_for\":");
+        account_wait_write(&waiting->body, &wait);
+    }
+    buf_add_char(&waiting->body, '}');
+    respond_json(waiting->exchange, 200, &waiting->body);
+    waiting_task_destroy(waiting);
+}
+
+/* Takes ownership of the body. */
+static void respond_waiting(struct http_exchange *exchange, const struct api_context *context, struct buf *body,
+                            const redisReply *reply)
+{
+    const char *model = script_text(reply, AT_MODEL, NULL);
+    struct waiting_task *waiting = calloc(1, sizeof(*waiting));
+
+    if (!waiting) {
+        buf_deinit(body);
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    waiting->exchange = exchange;
+    waiting->body = *body;
+    (void)snprintf(waiting->model, sizeof(waiting->model), "%s", model ? model : "");
+    if (script_int(reply, AT_NOW, &waiting->now_ms) ||
+        redis_send_words(context->commands, REDIS_WORDS(ACCOUNT_READ), waiting_task_on_account, waiting,
+                         &waiting->call))
+        waiting_task_on_account(NULL, ERR_NOT_READY, waiting);
+    else
+        http_exchange_on_closed(exchange, waiting_task_on_closed, waiting);
+}
+
+/* -- the response */
+
+static void task_on_reply(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
     struct http_text segment = http_exchange_segment(exchange);
     char task_id[TASK_ID_MAX + 1] = "";
@@ -189,16 +261,22 @@ static void task_on_reply(struct http_exchange *exchange, const redisReply *repl
     (void)strncat(task_id, segment.data, segment.len);
     buf_init(&body, RESPONSE_MAX);
     write_task(&body, task_id, state, reply);
+    if (state == TASK_QUEUED || state == TASK_DELAYED) {
+        respond_waiting(exchange, arg, &body, reply);
+        return;
+    }
+    buf_add_char(&body, '}');
     respond_json(exchange, 200, &body);
     buf_deinit(&body);
 }
 
 void api_task(struct http_exchange *exchange, void *arg)
 {
-    const struct api_context *context = arg;
+    struct api_context *context = arg;
     char full_id[TASK_FULL_ID_SIZE];
 
     if (task_path_read(exchange, full_id))
         redis_query_send(context->commands, exchange,
-                         &(struct redis_query){.script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply});
+                         &(struct redis_query){
+                             .script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply, .arg = context});
 }

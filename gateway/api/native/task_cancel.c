@@ -21,10 +21,11 @@ static void respond_state(struct http_exchange *exchange, int status, enum task_
     buf_deinit(&body);
 }
 
-static void cancel_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void cancel_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     const char *word = script_answer(reply);
 
+    (void)unused;
     if (strcmp(word, "CANCELLED") == 0)
         respond_state(exchange, 200, TASK_CANCELLED);
     else if (strcmp(word, "ASKED") == 0)

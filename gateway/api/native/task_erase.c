@@ -7,10 +7,11 @@
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
 
-static void erase_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void erase_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     const char *word = script_answer(reply);
 
+    (void)unused;
     if (strcmp(word, "ERASED") == 0)
         http_respond(exchange, 204, NULL, NULL, 0);
     else

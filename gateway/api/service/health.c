@@ -23,10 +23,11 @@ void api_livez(struct http_exchange *exchange, void *arg)
     respond_text(exchange, "{\"status\":\"ok\"}");
 }
 
-static void readyz_on_reply(struct http_exchange *exchange, const redisReply *reply)
+static void readyz_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
 {
     int64_t paused;
 
+    (void)unused;
     if (script_int(reply, 2, &paused))
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
     else

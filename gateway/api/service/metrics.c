@@ -5,6 +5,7 @@
 #include "common/buf.h"
 #include "common/keys.h"
 #include "common/redis/script.h"
+#include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/service/endpoints.h"
 #include "gateway/metrics/gateway_metrics.h"
@@ -20,7 +21,7 @@ struct scrape {
     struct metrics *asked;
     int64_t now_ms; /* time of Redis; 0: not known */
     struct script_run *queue;
-    struct redis_call *governor;
+    struct redis_call *account;
 };
 
 static struct scrape *scrape_destroy(struct scrape *scrape)
@@ -29,8 +30,8 @@ static struct scrape *scrape_destroy(struct scrape *scrape)
         return NULL;
     if (scrape->queue)
         script_cancel(scrape->queue);
-    if (scrape->governor)
-        redis_cancel(scrape->governor);
+    if (scrape->account)
+        redis_cancel(scrape->account);
     metrics_destroy(scrape->asked);
     free(scrape);
     return NULL;
@@ -52,13 +53,16 @@ static void respond(struct scrape *scrape)
     scrape_destroy(scrape);
 }
 
-static void scrape_on_governor(const redisReply *reply, int err, void *arg)
+static void scrape_on_account(const redisReply *reply, int err, void *arg)
 {
     struct scrape *scrape = arg;
+    struct account account;
 
-    scrape->governor = NULL;
-    if (!err)
-        gateway_metrics_take_governor(scrape->asked, reply, scrape->now_ms);
+    scrape->account = NULL;
+    if (!err && reply->type == REDIS_REPLY_ARRAY) { /* an error reply: the Redis user has no permission to read it */
+        account_read(&account, reply);
+        gateway_metrics_take_account(scrape->asked, &account, scrape->now_ms);
+    }
     respond(scrape);
 }
 
@@ -68,8 +72,8 @@ static void scrape_on_queue(const redisReply *reply, int err, void *arg)
 
     scrape->queue = NULL;
     scrape->now_ms = err ? 0 : gateway_metrics_take_queue(scrape->asked, reply);
-    if (!scrape->now_ms || redis_send_words(scrape->redis, REDIS_WORDS("HMGET", GOVERNOR_KEY, GOVERNOR_FIELDS),
-                                            scrape_on_governor, scrape, &scrape->governor))
+    if (!scrape->now_ms ||
+        redis_send_words(scrape->redis, REDIS_WORDS(ACCOUNT_READ), scrape_on_account, scrape, &scrape->account))
         respond(scrape);
 }
 

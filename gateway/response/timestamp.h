@@ -1,6 +1,6 @@
-/* api/timestamp - a time in the API's JSON: RFC 3339, UTC, with milliseconds */
-#ifndef ARKRELAY_GATEWAY_API_TIMESTAMP_H
-#define ARKRELAY_GATEWAY_API_TIMESTAMP_H
+/* timestamp - a time in the API's JSON: RFC 3339, UTC, with milliseconds */
+#ifndef ARKRELAY_GATEWAY_RESPONSE_TIMESTAMP_H
+#define ARKRELAY_GATEWAY_RESPONSE_TIMESTAMP_H
 
 #include <stdint.h>
 

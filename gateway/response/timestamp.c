@@ -1,4 +1,4 @@
-#include "gateway/api/timestamp.h"
+#include "gateway/response/timestamp.h"
 
 #include <time.h>
 
