@@ -3,7 +3,6 @@
 #include <inttypes.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,12 +12,14 @@
 #include "common/keys.h"
 #include "common/loop.h"
 #include "common/redis/script.h"
-#include "common/timeouts.h"
-#include "gateway/streams/watch.h"
 
-enum { ARGS = 4 /* of a watch: id, epoch, length, sum */, SUM_SIZE = 17, SUMMED_MAX = 16 * 1024 /* bytes */ };
+enum {
+    ARGS = 4, /* per position: id, epoch, last, digest */
+    DIGEST_TEXT_SIZE = 17,
+    DIGEST_EVENT_MAX = 16 * 1024, /* bytes; larger events are not compared */
+};
 
-/* A comparison under way. */
+/* A TAILS call that is under way. */
 struct comparison {
     TAILQ_ENTRY(comparison) link;
     struct missed_events *missed_events;
@@ -28,15 +29,17 @@ struct comparison {
 struct missed_events {
     struct missed_events_config config;
     struct loop *loop;
-    struct timeouts *silences, *doubts;     /* watch->tail is in one of them */
-    struct watch *due[MISSED_EVENTS_BATCH]; /* on this turn */
+    struct timeouts *silences, *soon;              /* each position's timer is in one of them */
+    struct log_position *due[MISSED_EVENTS_BATCH]; /* collected in this turn of the loop */
     size_t count;
     struct loop_deferred turn;
-    bool turn_waits;
+    bool turn_is_deferred;
     EVP_MD *algorithm;
     EVP_MD_CTX *digest;
     TAILQ_HEAD(comparisons, comparison) comparisons;
 };
+
+/* -- comparing */
 
 static void finish(struct comparison *comparison)
 {
@@ -44,42 +47,44 @@ static void finish(struct comparison *comparison)
     free(comparison);
 }
 
-static void on_compared(const redisReply *reply, int err, void *arg)
+static void comparison_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct comparison *comparison = arg;
-    struct missed_events *missed_events = comparison->missed_events;
+    const struct missed_events *missed_events = comparison->missed_events;
 
     finish(comparison);
     for (size_t i = 0; !err && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         const char *full_id = script_text(reply, i, NULL);
 
         if (full_id)
-            missed_events->config.on_differs(full_id, missed_events->config.arg);
+            missed_events->config.on_missed(full_id, missed_events->config.arg);
     }
 }
 
-static int send(struct missed_events *missed_events, struct comparison *comparison)
+static int send_tails(struct missed_events *missed_events, struct comparison *comparison)
 {
     struct script_arg args[ARGS * MISSED_EVENTS_BATCH];
-    char numbers[2 * MISSED_EVENTS_BATCH][DECIMAL_SIZE], sums[MISSED_EVENTS_BATCH][SUM_SIZE], prefix[KEYS_PREFIX_SIZE];
+    char numbers[2 * MISSED_EVENTS_BATCH][DECIMAL_SIZE], digests[MISSED_EVENTS_BATCH][DIGEST_TEXT_SIZE];
+    char prefix[KEYS_PREFIX_SIZE];
 
     for (size_t i = 0; i < missed_events->count; i++) {
-        const struct watch *watch = missed_events->due[i];
+        const struct log_position *position = missed_events->due[i];
         char *epoch = numbers[2 * i], *last = numbers[2 * i + 1];
 
-        args[ARGS * i] = SCRIPT_TEXT(watch->id);
-        args[ARGS * i + 1] = (struct script_arg){epoch, decimal_write(epoch, watch->epoch)};
-        args[ARGS * i + 2] = (struct script_arg){last, decimal_write(last, watch->last)};
-        (void)snprintf(sums[i], SUM_SIZE, "%016" PRIx64, watch->sum);
-        args[ARGS * i + 3] = SCRIPT_TEXT(watch->sum ? sums[i] : "");
+        args[ARGS * i] = SCRIPT_TEXT(missed_events->config.id_of(position));
+        args[ARGS * i + 1] = (struct script_arg){epoch, decimal_write(epoch, position->epoch)};
+        args[ARGS * i + 2] = (struct script_arg){last, decimal_write(last, position->last)};
+        (void)snprintf(digests[i], DIGEST_TEXT_SIZE, "%016" PRIx64, position->digest);
+        args[ARGS * i + 3] = SCRIPT_TEXT(position->digest ? digests[i] : "");
     }
-    keys_prefix(prefix, keys_partition(missed_events->due[0]->id, 1));
+    keys_prefix(prefix, keys_partition(args[0].data, 1));
     return script_run(missed_events->config.commands,
                       &(struct script_call){
                           .script = SCRIPT_TAILS, .prefix = prefix, .args = args, .count = ARGS * missed_events->count},
-                      on_compared, comparison, &comparison->run);
+                      comparison_on_reply, comparison, &comparison->run);
 }
 
+/* If memory or the connection is missing, nothing is sent: the next silence leads to another comparison. */
 static void compare(struct missed_events *missed_events)
 {
     struct comparison *comparison = calloc(1, sizeof(*comparison));
@@ -87,67 +92,95 @@ static void compare(struct missed_events *missed_events)
     if (comparison) {
         comparison->missed_events = missed_events;
         TAILQ_INSERT_TAIL(&missed_events->comparisons, comparison, link);
-        if (send(missed_events, comparison))
+        if (send_tails(missed_events, comparison))
             finish(comparison);
     }
     missed_events->count = 0;
 }
 
-static void on_turn(void *arg)
+static void missed_events_on_turn(void *arg)
 {
     struct missed_events *missed_events = arg;
 
-    missed_events->turn_waits = false;
+    missed_events->turn_is_deferred = false;
     if (missed_events->count)
         compare(missed_events);
 }
 
-static void take_out(struct missed_events *missed_events, const struct watch *watch)
+/* -- collecting what is due */
+
+static void remove_due(struct missed_events *missed_events, const struct log_position *position)
 {
     size_t i = 0;
 
-    while (i < missed_events->count && missed_events->due[i] != watch)
+    while (i < missed_events->count && missed_events->due[i] != position)
         i++;
     if (i < missed_events->count)
         missed_events->due[i] = missed_events->due[--missed_events->count];
 }
 
-static void add(struct missed_events *missed_events, struct watch *watch)
+static void add_due(struct missed_events *missed_events, struct log_position *position)
 {
-    take_out(missed_events, watch);
+    remove_due(missed_events, position);
     if (missed_events->count == MISSED_EVENTS_BATCH)
         compare(missed_events);
-    missed_events->due[missed_events->count++] = watch;
-    if (!missed_events->turn_waits)
-        loop_defer(missed_events->loop, &missed_events->turn, on_turn, missed_events);
-    missed_events->turn_waits = true;
+    missed_events->due[missed_events->count++] = position;
+    if (!missed_events->turn_is_deferred)
+        loop_defer(missed_events->loop, &missed_events->turn, missed_events_on_turn, missed_events);
+    missed_events->turn_is_deferred = true;
 }
 
-static void on_due(struct timeout *tail, void *arg)
+static void missed_events_on_timeout(struct timeout *timer, void *arg)
 {
     struct missed_events *missed_events = arg;
-    struct watch *watch = container_of(tail, struct watch, tail);
+    struct log_position *position = container_of(timer, struct log_position, timer);
 
-    watch->doubted = false;
-    timeouts_start(missed_events->silences, tail);
-    add(missed_events, watch);
+    position->check_soon = false;
+    timeouts_start(missed_events->silences, timer);
+    add_due(missed_events, position);
 }
+
+void missed_events_remove(struct missed_events *missed_events, struct log_position *position)
+{
+    remove_due(missed_events, position);
+    timeouts_cancel(position->check_soon ? missed_events->soon : missed_events->silences, &position->timer);
+    position->check_soon = false;
+}
+
+void missed_events_heard(struct missed_events *missed_events, struct log_position *position)
+{
+    missed_events_remove(missed_events, position);
+    timeouts_start(missed_events->silences, &position->timer);
+}
+
+void missed_events_check_soon(struct missed_events *missed_events, struct log_position *position)
+{
+    if (position->check_soon)
+        return;
+    timeouts_cancel(missed_events->silences, &position->timer);
+    timeouts_start(missed_events->soon, &position->timer);
+    position->check_soon = true;
+}
+
+/* -- digests */
 
 uint64_t missed_events_digest(const struct missed_events *missed_events, const char *json, size_t len)
 {
-    unsigned char digest[EVP_MAX_MD_SIZE];
-    uint64_t sum = 0;
+    unsigned char sha1[EVP_MAX_MD_SIZE];
+    uint64_t digest = 0;
 
-    if (len > SUMMED_MAX || EVP_DigestInit_ex2(missed_events->digest, missed_events->algorithm, NULL) != 1 ||
+    if (len > DIGEST_EVENT_MAX || EVP_DigestInit_ex2(missed_events->digest, missed_events->algorithm, NULL) != 1 ||
         EVP_DigestUpdate(missed_events->digest, json, len) != 1 ||
-        EVP_DigestFinal_ex(missed_events->digest, digest, NULL) != 1) {
+        EVP_DigestFinal_ex(missed_events->digest, sha1, NULL) != 1) {
         ERR_clear_error();
         return 0;
     }
-    for (size_t i = 0; i < sizeof(sum); i++)
-        sum = sum << 8 | digest[i];
-    return sum;
+    for (size_t i = 0; i < sizeof(digest); i++)
+        digest = digest << 8 | sha1[i];
+    return digest;
 }
+
+/* -- create and destroy */
 
 struct missed_events *missed_events_create(struct loop *loop, const struct missed_events_config *config)
 {
@@ -158,18 +191,18 @@ struct missed_events *missed_events_create(struct loop *loop, const struct misse
     missed_events->config = *config;
     missed_events->loop = loop;
     TAILQ_INIT(&missed_events->comparisons);
-    missed_events->silences = timeouts_create(loop, config->silence_ms, on_due, missed_events);
-    missed_events->doubts = timeouts_create(loop, CHECK_SOON_MS, on_due, missed_events);
+    missed_events->silences = timeouts_create(loop, config->silence_ms, missed_events_on_timeout, missed_events);
+    missed_events->soon = timeouts_create(loop, CHECK_SOON_MS, missed_events_on_timeout, missed_events);
     missed_events->algorithm = EVP_MD_fetch(NULL, "SHA1", NULL);
     missed_events->digest = EVP_MD_CTX_new();
-    return missed_events->silences && missed_events->doubts && missed_events->algorithm && missed_events->digest
+    return missed_events->silences && missed_events->soon && missed_events->algorithm && missed_events->digest
                ? missed_events
                : missed_events_destroy(missed_events);
 }
 
-static void release(void *arg)
+static void free_missed_events(void *missed_events)
 {
-    free(arg);
+    free(missed_events);
 }
 
 struct missed_events *missed_events_destroy(struct missed_events *missed_events)
@@ -184,35 +217,13 @@ struct missed_events *missed_events_destroy(struct missed_events *missed_events)
         free(comparison);
     }
     timeouts_destroy(missed_events->silences);
-    timeouts_destroy(missed_events->doubts);
+    timeouts_destroy(missed_events->soon);
     EVP_MD_CTX_free(missed_events->digest);
     EVP_MD_free(missed_events->algorithm);
     missed_events->count = 0;
-    if (missed_events->turn_waits)
-        missed_events->turn.fn = release;
+    if (missed_events->turn_is_deferred)
+        missed_events->turn.fn = free_missed_events; /* the loop still has a pointer to `turn` */
     else
         free(missed_events);
     return NULL;
-}
-
-void missed_events_remove(struct missed_events *missed_events, struct watch *watch)
-{
-    take_out(missed_events, watch);
-    timeouts_cancel(watch->doubted ? missed_events->doubts : missed_events->silences, &watch->tail);
-    watch->doubted = false;
-}
-
-void missed_events_up_to_date(struct missed_events *missed_events, struct watch *watch)
-{
-    missed_events_remove(missed_events, watch);
-    timeouts_start(missed_events->silences, &watch->tail);
-}
-
-void missed_events_check_soon(struct missed_events *missed_events, struct watch *watch)
-{
-    if (watch->doubted)
-        return;
-    timeouts_cancel(missed_events->silences, &watch->tail);
-    timeouts_start(missed_events->doubts, &watch->tail);
-    watch->doubted = true;
 }
