@@ -12,6 +12,8 @@ from support.world import BASE, World, sim
 
 KEY = "the-operators-key-of-this-test"
 RFC3339 = r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{3}Z$"
+CLOSED = {"state": "closed", "code": None, "why": None, "since_ms": None, "probe_at_ms": None}
+NOTHING_KNOWN = {"breaker": CLOSED, "tokens": None, "calls": None, "limit": None, "default_model": None, "models": []}
 
 
 class AdminTest(GatewayTest):
@@ -286,14 +288,29 @@ class Overview(AdminTest):
 
     def test_a_governor_of_another_shape(self):
         governor = "arkrelay:{account}:governor"
-        for field, value in (("tokens", "1e999"), ("tokens", "nan"), ("limit", "1,2"), ("calls", "0x10"), ("paused_until", ""), ("x" * 100, "y")):
+        for field, value in (("tokens", "1e999"), ("tokens", "nan"), ("limit", "1,2"), ("calls", "0x10"), ("state", "ajar"), ("since", ""),
+                             ("x" * 100, "y"), (" state", "open"), ("m" * 200 + " state", "open")):
             self.redis("DEL", governor)
             self.redis("HSET", governor, field, value)
-            self.assertEqual(set(self.get("overview")["governor"].values()), {None})
+            self.assertEqual(self.get("overview")["governor"], NOTHING_KNOWN)
             self.assertEqual(fetch(self.gateway.address, "GET", "/metrics", headers={"Authorization": f"Bearer {KEY}"}).status, 200)
         self.redis("DEL", governor)
         self.redis("SET", governor, "a text")
-        self.assertEqual(set(self.get("overview")["governor"].values()), {None})
+        self.assertEqual(self.get("overview")["governor"], NOTHING_KNOWN)
+
+    def test_breakers_and_limits_of_the_account_and_its_models(self):
+        self.redis("HSET", "arkrelay:{account}:governor", "state", "open", "code", "ark_unreachable", "why", 'no "route"\nto host \u2028',
+                   "since", 1795362520464, "probe_at", 1795362521464, "default_model", "m", "m limit", "7.250000", "m rate", 320,
+                   "m paused_until", 1795362522000, "n state", "half_open", "n code", "ark_quota_exceeded", "n why", "SetLimitExceeded",
+                   "n since", 1795362520000, "n run", 2)
+        governor = self.get("overview")["governor"]
+        self.assertEqual(governor["breaker"], {"state": "open", "code": "ark_unreachable", "why": 'no "route"\nto host \u2028',
+                                               "since_ms": 1795362520464, "probe_at_ms": 1795362521464})
+        models = {model.pop("model"): model for model in governor["models"]}
+        self.assertEqual(models, {
+            "m": {"limit": 7.25, "rate": 320, "paused_until_ms": 1795362522000, "breaker": CLOSED},
+            "n": {"limit": None, "rate": None, "paused_until_ms": None,
+                  "breaker": {"state": "half_open", "code": "ark_quota_exceeded", "why": "SetLimitExceeded", "since_ms": 1795362520000, "probe_at_ms": None}}})
 
     def test_the_queue_says_how_many_workers_there_are_and_how_fast_it_moves(self):
         self.assertEqual(self.gateway.get(f"{BASE}/queue").json()["workers"], 0)
@@ -308,12 +325,11 @@ class Overview(AdminTest):
     def test_everything_in_one_answer(self):
         self.put_process("host:1", role="worker", slots=4)
         self.gateway.submit("t1")
-        self.run_script.redis("HSET", "arkrelay:{account}:governor", "tokens", "12.500000", "filled_at", 1795362520464, "calls", 3,
-                              "paused_until", "x")
+        self.redis("HSET", "arkrelay:{account}:governor", "tokens", "12.500000", "calls", 3, "limit", "x", "default_model", "m")
         overview = self.get("overview")
         self.assertEqual(self.find_process("host:1", overview["processes"])["slots"], 4)
         self.assertEqual((overview["queue"]["depth"], overview["queue"]["counters"]["submitted"]), (1, 1))
-        self.assertEqual(overview["governor"], {"tokens": 12.5, "filled_at_ms": 1795362520464, "calls": 3, "paused_until_ms": None, "limit": None})
+        self.assertEqual(overview["governor"], {**NOTHING_KNOWN, "tokens": 12.5, "calls": 3, "default_model": "m"})
         redis = overview["redis"]
         self.assertEqual((redis["role"], redis["aof_enabled"], redis["aof_last_write_status"]), ("master", False, "ok"))
         self.assertEqual(redis["version"].split(".")[0], self.redis("INFO", "server").decode().partition("redis_version:")[2].split(".")[0])

@@ -84,7 +84,15 @@ class Users(ProcessTest):
             world.worker(REDIS_URL=url(world, "worker"))
             world.ark.wait_calls(2, "lost")
             self.assertEqual(gateway.cancel("lost").status, 202)
-            self.assertEqual(gateway.submit("again", prompt=sim("again", "status=429 retry_after=0")).status, 202)
+            world.ark.script({"status": 429, "retry_after": 0})
+            self.assertEqual(gateway.submit("again", prompt=sim("again")).status, 202)
+            world.wait_state("again", "done")
+            world.redis("HSET", "arkrelay:{account}:governor", "default_model", "m", "m state", "open", "m code", "ark_unreachable",
+                        "m since", 1, "m probe_at", 4102444800000)
+            with gateway.generate("waits", model="m") as stream:        # the account's books and the task's model are read
+                self.assertEqual(stream.until("process queued")[-1].payload()["waiting_for"][0]["model"], "m")
+            self.assertEqual(gateway.task("waits").json()["waiting_for"][0]["model"], "m")
+            self.assertEqual(gateway.cancel("waits").status, 200)
             self.assertEqual(gateway.submit("bad", prompt=sim("bad", "status=400")).status, 202)
             world.wait_all_final()
             with gateway.follow("t1", None) as stream:

@@ -17,7 +17,7 @@ FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.M | re.S)
 # What the C sources send besides scripts: to every server when they connect, and later.
 GREETING = {"ping", "client|setname", "role", "info", "hget", "hsetnx"}
 SENT = {
-    "gateway": GREETING | {"evalsha", "eval", "subscribe", "unsubscribe", "hmget", "hgetall"},
+    "gateway": GREETING | {"evalsha", "eval", "subscribe", "unsubscribe", "hgetall"},
     "worker": GREETING | {"evalsha", "eval", "blpop", "wait"},
 }
 

@@ -138,16 +138,38 @@ export class Board {
     const { t, history } = this;
     const limit = imagesLimit(processes);
     const pictures = history.rate('images');
-    const paused = governor.paused_until_ms > nowMs;
     const rows = [
+      ['breaker', this.#breaker(governor.breaker, nowMs), isHeld(governor) ? 'bad' : ''],
       ['pictures_limit', limit ? whole(limit) : t('no_limit')],
       ['pictures_now', pictures === null ? '–' : limit ? t('share_of_limit', { n: rate(pictures), share: Math.round((100 * pictures) / limit) }) : rate(pictures)],
-      ['tokens_left', governor.tokens === null || !limit ? '–' : whole(tokensNow(governor, limit, nowMs))],
+      ['tokens_left', governor.tokens === null ? '–' : whole(Math.max(0, governor.tokens))],
       ['calls_now', governor.calls === null ? '–' : whole(governor.calls)],
-      ['calls_limit', governor.limit === null ? t('not_restricted') : t('restricted', { n: whole(governor.limit) }), governor.limit === null ? '' : 'warn'],
-      ['account_paused', paused ? t('paused_for', { delay: roughly(governor.paused_until_ms - nowMs) }) : t('no'), paused ? 'warn' : ''],
     ];
+    const models = governor.models.map((one) => ({ model: one.model, words: this.#restrictions(one, nowMs), tone: isHeld(one) ? 'bad' : isPaused(one, nowMs) ? 'warn' : '' }))
+      .filter(({ words }) => words.length);
     this.#facts($('account'), rows);
+    replace($('models'), [t('models'), models], () => [el('h3', {}, t('models')), models.length ? this.#models(models) : el('p', { class: 'muted small' }, t('no_model'))]);
+  }
+
+  #models(models) {
+    return el('ul', { class: 'models' }, ...models.map(({ model, words, tone }) =>
+      el('li', { 'data-model': model, 'data-tone': tone }, el('span', { class: 'mono' }, model), ' ', el('span', { class: 'small' }, words.join(' · ')))));
+  }
+
+  #breaker({ state, since_ms: since, probe_at_ms: probeAt }, nowMs) {
+    const due = state === 'open' && !(probeAt > nowMs);
+    return this.t(`breaker_${state}${due ? '_due' : ''}`, { age: age(nowMs - (since ?? nowMs)), delay: roughly((probeAt ?? nowMs) - nowMs) });
+  }
+
+  // What the account takes of a model, in words.
+  #restrictions({ limit, rate: learned, paused_until_ms: until, breaker }, nowMs) {
+    const { t } = this;
+    return [
+      isHeld({ breaker }) && this.#breaker(breaker, nowMs),
+      isPaused({ paused_until_ms: until }, nowMs) && t('model_paused', { delay: roughly(until - nowMs) }),
+      limit !== null && t('model_limit', { n: whole(limit) }),
+      learned !== null && t('model_rate', { n: whole(learned) }),
+    ].filter(Boolean);
   }
 
   #drawRedis({ redis }) {
@@ -189,10 +211,9 @@ export function imagesLimit(processes) {
   return limits.length ? Math.min(...limits) : 0;
 }
 
-// The bucket fills evenly, up to a minute's worth.
-function tokensNow({ tokens, filled_at_ms: filledAt }, limit, nowMs) {
-  return Math.max(0, Math.min(limit, tokens + (limit * Math.max(0, nowMs - filledAt)) / 60_000));
-}
+// The account, or a model of it: no task begins.
+export const isHeld = ({ breaker }) => breaker.state !== 'closed';
+export const isPaused = ({ paused_until_ms: until }, nowMs) => until > nowMs;
 
 // What most processes run.
 export function commonVersion(processes) {

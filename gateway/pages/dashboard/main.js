@@ -2,11 +2,11 @@
 
 import { $, el } from '../shared/dom.js';
 import { i18n } from '../shared/i18n.js';
-import { roughly, whole } from '../shared/format.js';
+import { age, roughly, whole } from '../shared/format.js';
 import { wireTheme } from '../shared/theme.js';
 import { admin, adminKey, canBeKey, takeKeyFromAddress } from './admin.js';
 import { ask } from './ask.js';
-import { Board, commonVersion, drawTiles, queueTiles, replace } from './board.js';
+import { Board, commonVersion, drawTiles, isHeld, isPaused, queueTiles, replace } from './board.js';
 import { History, Sums, sampleOf } from './history.js';
 import { Panel } from './panel.js';
 import { Tasks } from './tasks.js';
@@ -223,8 +223,19 @@ function warnings() {
     redis.role && redis.role !== 'master' && ['bad', t('redis_not_master')],
     redis.aof_last_write_status && redis.aof_last_write_status !== 'ok' && ['bad', t('aof_failed')],
     redis.evicted_keys > 0 && ['bad', t('redis_evicts')],
-    governor.paused_until_ms > now && ['warn', t('account_waits', { delay: roughly(governor.paused_until_ms - now) })],
+    ...held(governor, now),
   ].filter(Boolean);
+}
+
+// The account comes first: its breaker holds all models.
+function held({ models, ...account }, now) {
+  return [account, ...models].map((scope) => {
+    const { model, breaker: { code, why, since_ms: since } } = scope;
+    if (!isHeld(scope)) return isPaused(scope, now) && ['warn', t('model_waits', { model, delay: roughly(scope.paused_until_ms - now) })];
+    const reason = t(has(`hold_${code}`) ? `hold_${code}` : 'hold_other');
+    const text = t(model ? 'model_held' : 'account_held', { model, why: reason, age: age(now - (since ?? now)) });
+    return ['bad', why ? `${text} ${t('last_error', { said: why })}` : text];
+  });
 }
 
 function drawOpen() {

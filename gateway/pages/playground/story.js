@@ -20,9 +20,11 @@ export function tell(story, record) {
   tellers[record.kind](story, record);
 }
 
-// Where the task waits. Not a record: it is true for a moment only.
-export function tellPlace(story, { position, eta_ms }) {
-  if (story.state === 'waiting') story.waiting = { position, etaMs: eta_ms };
+// Where the task waits, and what for. Not a record: it is true for a moment only. Of some retries no event tells.
+export function tellPlace(story, { position, eta_ms, waiting_for: holds = [] }) {
+  if (story.outcome) return;
+  story.state = position ? 'waiting' : 'retrying';
+  story.waiting = { position, etaMs: eta_ms, held: holds[0]?.code };
 }
 
 const tellers = {
@@ -85,6 +87,7 @@ const events = {
 const stages = {
   calling: (story, { attempt }, at) => {
     story.state = 'calling';
+    story.waiting = {};
     phase(story, attempt > 1 ? 'calling_again' : 'calling', at, { attempt });
   },
   image: (story, { index, image }, at) => {
@@ -97,6 +100,7 @@ const stages = {
   },
   retrying: (story, { delay_ms, code }, at) => {
     story.state = 'retrying';
+    story.waiting = {};
     story.failed = []; // the next call begins anew
     phase(story, 'retrying', at, { delayMs: delay_ms }, code);
   },

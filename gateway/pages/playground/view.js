@@ -52,10 +52,11 @@ export class View {
   }
 
   statusText(story) {
-    const { position, etaMs } = story.waiting;
+    const { position, etaMs, held } = story.waiting;
     const n = story.pictures.filter(Boolean).length;
     const failed = story.failed.filter(Boolean).length;
     if (story.cancelling && !isOver(story)) return this.t('state_cancelling');
+    if (['waiting', 'retrying'].includes(story.state) && held) return this.t('state_held', { why: this.t(this.has(`hold_${held}`) ? `hold_${held}` : 'hold_other') });
     if (story.state === 'waiting' && position && etaMs !== undefined) return this.t('state_waiting_eta', { position, eta: roughly(etaMs) });
     if (story.state === 'waiting' && position) return this.t('state_waiting_at', { position });
     if (story.state === 'calling' && n) return this.count('state_calling_some', n);

@@ -35,7 +35,13 @@ local function slots(id, more, expected, why)
     while kinds[free] do
       free = free + 1
     end
-    put(free, kind, '{"index":' .. free .. ',' .. rest)
+    local text = rest and '{"index":' .. free .. ',' .. rest
+    if not rest then -- changed by hand: shown as it is
+      kind, text = line:match('^(%a+) (.*)$')
+    end
+    if kind == 'image' or kind == 'failed' then
+      put(free, kind, text)
+    end
   end
   for index = 0, (tonumber(expected or 0) or 0) - 1 do
     if not kinds[index] then
