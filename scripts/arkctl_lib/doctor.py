@@ -5,12 +5,13 @@ import itertools
 import time
 import typing
 
+from arkctl_lib import account
 from arkctl_lib.failure import FAILED, NOT_ALLOWED, OK, Failure
 from arkctl_lib.gateway import BASE
 from arkctl_lib.resp import Redis, Refused
 from arkctl_lib.store import Store
 from arkctl_lib.terminal import clean
-from arkctl_lib.units import count, duration, size
+from arkctl_lib.units import count, duration, size, to_timestamp
 
 STYLES = {"ok": "good", "warn": "warn", "bad": "bad", "skip": "dim"}
 CLOCK_WARN_MS, CLOCK_BAD_MS = 2_000, 60_000
@@ -74,6 +75,17 @@ class Patient:
         if self.overview:
             return self.overview["queue"]
         return self._try("queue", self.store.queue) if self.store else None
+
+    def governor(self):
+        if self.overview:
+            return self.overview["governor"]
+        return self._try("governor", self.store.governor) if self.store else None
+
+    def now_ms(self):
+        """By the clock of Redis."""
+        if self.overview:
+            return self.overview["now_ms"]
+        return time.time() * 1000 + (self.info["off_ms"] if self.info else 0)
 
     def processes(self):
         if self.overview:
@@ -271,18 +283,43 @@ def check_processes(patient):
 
 
 def check_account(patient):
-    governor = patient.overview and patient.overview["governor"]
+    governor, now_ms = patient.governor(), patient.now_ms()
     if not governor:
+        yield Finding("skip", "ARK account", "cannot be seen from here", "--admin-key, or --redis URL")
         return
-    paused_ms = (governor["paused_until_ms"] or 0) - patient.overview["now_ms"]
-    if paused_ms > 0:
-        yield Finding("warn", "ARK account", f"ARK has refused calls; all workers wait for another {duration(paused_ms)}",
+    restricted = False
+    for model, scope in account.scopes(governor):
+        for finding in _check_scope(scope, now_ms):
+            restricted = True
+            yield finding._replace(check="ARK model", text=f"{model}: {finding.text}") if model else finding
+    if not restricted:
+        yield Finding("ok", "ARK account", "no model is restricted")
+
+
+def _check_scope(scope, now_ms):
+    if account.is_held(scope):
+        yield _check_breaker(scope["breaker"], now_ms)
+    if account.is_paused(scope, now_ms):
+        yield Finding("warn", "ARK account", f"ARK has asked for a pause, {duration(scope['paused_until_ms'] - now_ms)} more; its tasks wait",
                       "is ARK_IMAGES_PER_MINUTE more than the account may?")
-    elif governor["limit"] is not None:
-        yield Finding("warn", "ARK account", f"after refusals at most {governor['limit']:.0f} calls are in flight; it grows back by itself",
-                      "is ARK_IMAGES_PER_MINUTE more than the account may?")
-    else:
-        yield Finding("ok", "ARK account", "no refusal of late")
+    learned = [text.format(scope[field]) for field, text in (("limit", "{:.0f} calls at a time"), ("rate", "{:.0f} images per minute"))
+               if "model" in scope and scope[field] is not None]
+    if learned:
+        yield Finding("warn", "ARK account", f"ARK has refused calls for load; the limiter keeps to {', '.join(learned)}",
+                      "it is forgotten five minutes after the last refusal; more often: ask Volcengine for a higher limit")
+
+
+def _check_breaker(breaker, now_ms):
+    what, advice = account.CLOSED.get(breaker["code"], account.OTHER)
+    words = [f"the circuit breaker is {breaker['state'].replace('_', ' ')}, tasks wait: {what} ({breaker['code']})"]
+    if breaker["since_ms"]:
+        words.append(f"for {duration(now_ms - breaker['since_ms'])}, since {to_timestamp(breaker['since_ms'])}")
+    if breaker["why"]:
+        words.append(f"last error: {breaker['why']}")
+    if breaker["probe_at_ms"]:
+        left_ms = breaker["probe_at_ms"] - now_ms
+        words.append(f"next probe in {duration(left_ms)}" if left_ms > 0 else "a probe is due")
+    return Finding("bad", "ARK account", "; ".join(words), advice)
 
 
 def check_queue(patient):

@@ -5,7 +5,9 @@ A sample is an overview of the gateway, with the time at which it came.
 
 import typing
 
+from arkctl_lib import account
 from arkctl_lib.operate import process_table
+from arkctl_lib.terminal import clean
 from arkctl_lib.units import count, duration, size
 
 # The upper bounds of the buckets of `ark_ms`, in seconds; there is one more bucket for what took longer.
@@ -14,6 +16,7 @@ RATE_WINDOW_S, RATE_AFTER_S = 60, 5
 LATENCY_WINDOW_S = 300
 RATES = ("submitted", "done", "failed", "cancelled", "paid_calls")
 HISTORY = 60
+HELD_MAX = 3            # lines of each kind
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -92,15 +95,17 @@ def _rates(view):
 def _ark(view):
     overview = view.samples[-1].overview
     governor = overview["governor"]
-    paused_ms = (governor["paused_until_ms"] or 0) - overview["now_ms"]
     words = [f"{sum(process.get('busy', 0) for process in overview['processes'])} busy"]
     if governor["calls"] is not None:
-        words.append(f"{governor['calls']:.0f} calls in flight" + (f" of at most {governor['limit']:.0f}" if governor["limit"] else ""))
+        words.append(f"{governor['calls']:.0f} calls in flight")
     if governor["tokens"] is not None:
-        words.append(f"{governor['tokens']:.0f} images left now")
-    if paused_ms > 0:
-        words.append(f"PAUSED by ARK for {duration(paused_ms)}")
-    yield f"ARK      {'   '.join(words)}", "warn" if paused_ms > 0 else ""
+        words.append(f"{governor['tokens']:.0f} images may still begin this minute")
+    yield f"ARK      {'   '.join(words)}", ""
+    for reason in account.waiting_for(governor, overview["now_ms"])[:HELD_MAX]:
+        yield f"WAITING  {account.in_words(reason, overview['now_ms'])}", "warn" if reason.get("until") else "bad"
+    for model in [model for model in governor["models"] if model["limit"] is not None][:HELD_MAX]:
+        rate = f", {model['rate']:.0f} images per minute" if model["rate"] is not None else ""
+        yield f"limited  {clean(model['model'])}: {model['limit']:.0f} calls at a time{rate}", "warn"
     counts, since = latency_counts(view)
     if counts and counts[-1]:
         quantiles = "   ".join(f"p{part} {quantile(counts, part / 100)}" for part in (50, 90, 99))

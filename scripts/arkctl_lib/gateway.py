@@ -5,6 +5,7 @@ import json
 import ssl
 import urllib.parse
 
+from arkctl_lib.account import waiting_for
 from arkctl_lib.failure import CONFLICT, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE, Failure
 
 BASE = "/api/v1/faceflip"
@@ -42,7 +43,7 @@ class Gateway:
             return self.client("GET", "/queue")
         overview = self.admin("GET", "/overview")
         workers = sum(process.get("role") == "worker" for process in overview["processes"])
-        return {**overview["queue"], "workers": workers}
+        return {**overview["queue"], "waiting_for": waiting_for(overview["governor"], overview["now_ms"]), "workers": workers}
 
     def processes(self):
         return self.admin("GET", "/processes")["processes"]

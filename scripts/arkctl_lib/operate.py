@@ -5,6 +5,7 @@ import re
 import sys
 import time
 
+from arkctl_lib import account
 from arkctl_lib.failure import NOT_FOUND, OK, USAGE, Failure
 from arkctl_lib.story import ago, print_task
 from arkctl_lib.terminal import clean
@@ -171,13 +172,15 @@ def queue(context, args):
     numbers = context.source().queue()
     context.terminal.document(numbers)
     for name, text in _queue_facts(numbers):
-        context.terminal.line(f"{name:<10}{text}")
+        context.terminal.line(f"{name:<11}{text}")
     return OK
 
 
 def _queue_facts(numbers):
     if numbers["paused"]:
         yield "PAUSED", "no task is taken or given: arkctl queue resume"
+    for reason in numbers.get("waiting_for", ()):
+        yield "WAITS FOR", account.in_words(reason, now_ms())
     yield "waiting", numbers["depth"]
     yield "delayed", f"{numbers['delayed']}  (for a retry)"
     yield "running", numbers["running"]

@@ -2,6 +2,7 @@
 
 import sys
 
+from arkctl_lib import account
 from arkctl_lib.units import count, duration
 
 BAR = 20
@@ -15,7 +16,7 @@ class Progress:
         """images: how many may come, where that was asked for."""
         self.images, self.began = images, now
         self.phase, self.since = "sending", now
-        self.position = self.first_position = self.turn_at = None
+        self.position = self.first_position = self.turn_at = self.held = None
         self.came = self.missing = 0
 
     def take(self, event, now):
@@ -40,6 +41,7 @@ class Progress:
     def _wait(self, data, now):
         self._enter("waiting", now)
         self.position = data.get("position")
+        self.held = next((account.what(reason) for reason in data.get("waiting_for") or ()), None)
         self.first_position = max(self.first_position or 0, self.position or 0)
         if "eta_ms" in data:
             self.turn_at = now + data["eta_ms"] / 1000
@@ -55,6 +57,8 @@ class Progress:
         words = [self.phase]
         if self.phase == "waiting" and self.position:
             words[0] += f", place {self.position}"
+        if self.phase == "waiting" and self.held:
+            words.append(self.held)
         if self.turn_at is not None and self.turn_at > now:
             words.append(f"about {duration((self.turn_at - now) * 1000)}")
         if self.phase == "running":

@@ -5,10 +5,12 @@ The keys are those of common/PROTOCOL.md.
 
 import json
 
+from arkctl_lib import account
 from arkctl_lib.units import to_timestamp
 
 PREFIX = "arkrelay:{0}:"
 PROCESSES = "arkrelay:{processes}:"
+GOVERNOR = "arkrelay:{account}:governor"
 COUNTERS = ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
             "retried", "renewed", "reaped", "ghost", "orphan", "paid_calls")
 # The sorted set behind each list, whether its latest come first, and the only state of it that counts.
@@ -41,8 +43,12 @@ class Store:
             "oldest_age_ms": max(0, now - int(float(oldest[1]))) if oldest else None,
             "rates": {"ended_per_minute": self.redis("ZCOUNT", PREFIX + "ended", now - 60000, "+inf")},
             "counters": {name: _number(meta.get(name)) for name in COUNTERS},
+            "waiting_for": account.waiting_for(self.governor(), now),
             "workers": sum(process.get("role") == "worker" for process in self.processes()),
         }
+
+    def governor(self):
+        return account.read(self._hash(GOVERNOR))
 
     def processes(self):
         """Every gateway and worker that counts as alive."""

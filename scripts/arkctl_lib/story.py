@@ -2,6 +2,7 @@
 
 import json
 
+from arkctl_lib import account
 from arkctl_lib.terminal import clean
 from arkctl_lib.units import duration, to_ms
 
@@ -25,6 +26,7 @@ def in_words(kind, data):
         words.append(f"in {duration(data['delay_ms'])}")
     if data.get("code"):
         words.append(data["code"])
+    words += [f"waits for {account.in_words(reason)}" for reason in data.get("waiting_for") or ()]
     words += [data[name] for name in ("error",) if data.get(name)]
     if kind in ("done", "error") and "charged" in data:
         words.append(f"{MONEY.get(data['charged'], data['charged'])} ({calls_in_words(data)})")
@@ -85,6 +87,8 @@ def _facts(task, now_ms):
             yield name, f"{task[key]}  ({ago(task[key], now_ms)})"
     if task.get("position"):
         yield "place", task["position"]
+    for reason in task.get("waiting_for") or ():
+        yield "waits for", account.in_words(reason, now_ms)
     yield "attempts", task["attempts"]
     yield "paid calls", f"{task['paid_calls']} of at most {task.get('max_paid_calls') or fields.get('max_paid_calls', '?')}"
     unknown = task.get("unknown_calls") or fields.get("unknown_calls")

@@ -285,9 +285,31 @@ class Operators(ArkctlTest):
             self.assertRegex(frame, pattern)
 
 
+    def test_what_tasks_wait_for(self):
+        close_account(self.redis)
+        self.arkctl("submit", *URLS, "--detach", "--task-id", "t1", "--model", "m1")
+        for words in (("queue", "show"), ("top",), ("task", "show", "t1")):
+            out = self.arkctl(*words, **({"ARKRELAY_ADMIN_KEY": ""} if words[0] == "task" else {})).out
+            self.assertRegex(out, r"the account: ARK cannot be reached \(ark_unreachable\), for 5 min", words)
+            self.assertRegex(out, r"model m1: the quota or spending limit is used up \(ark_quota_exceeded\), for 5 min", words)
+        self.assertRegex(self.arkctl("top").out, r"480 images may still begin this minute(.|\n)*limited  m2: 37 calls at a time, 320 images per minute")
+        for key in ({}, {"ARKRELAY_ADMIN_KEY": ""}):
+            told = self.arkctl("queue", "show", "--json", **key).json()["waiting_for"]
+            self.assertEqual([(reason["code"], reason.get("model")) for reason in told],
+                             [("ark_unreachable", None), ("ark_quota_exceeded", "m1"), ("ark_rate_limited", "m2")])
+
+
+def close_account(redis):
+    now = int(redis("TIME")[0]) * 1000
+    redis("HSET", "arkrelay:{account}:governor", "calls", 12, "tokens", 480, "default_model", "m2", "state", "open", "code", "ark_unreachable",
+          "why", "no route to \x1b[2Jhost", "since", now - 310_000, "probe_at", now + 600_000, "m1 state", "half_open", "m1 code", "ark_quota_exceeded",
+          "m1 since", now - 310_000, "m2 limit", "37.25", "m2 rate", 320, "m2 paused_until", now + 600_000)
+
+
 class WithoutGateway(ArkctlTest):
     def test_what_redis_tells_is_what_the_gateway_told(self):
         self.one_of_each()
+        close_account(self.redis)
         # A lease and an age move; this task does not run on.
         commands = [("queue", "show"), ("dead", "list"), *(("tasks", "--state", state) for state in ("running", "done", "live", "ended")),
                     *(("task", "show", state) for state in ("delayed", "running", "done", "failed"))]
@@ -329,6 +351,36 @@ class Doctor(ArkctlTest):
             self.assertEqual({check["status"] for check in checks.values()} - {"skip"}, {"ok"}, checks)
         self.assertNotIn("skip", {check["status"] for check in checks.values()})
         self.assertIn("appendfsync", self.arkctl("doctor").out)
+
+    def test_an_account_that_is_closed(self):
+        self.tell_of("worker-1", "worker")
+        close_account(self.redis)
+        told = [self.account_findings(*words) for words in ((), ("--redis", self.world.redis_server.url))]
+        self.gateway.stop()
+        told.append(self.account_findings("--redis", self.world.redis_server.url, ARKRELAY_ADMIN_KEY=""))
+        for findings in told:
+            account, model, paused, limited = findings
+            self.assertEqual([finding["status"] for finding in findings], ["bad", "bad", "warn", "warn"])
+            self.assertRegex(account["text"], r"breaker is open, tasks wait: ARK cannot be reached \(ark_unreachable\); for 5 min \d+ s, since \d{4}-.*Z; "
+                                              r"last error: no route to \x1b\[2Jhost; next probe in \d+ min")
+            self.assertIn("ARK_BASE_URL", account["advice"])
+            self.assertRegex(model["text"], r"m1: the circuit breaker is half open, tasks wait: the quota or spending limit is used up")
+            self.assertRegex(paused["text"], r"m2: ARK has asked for a pause")
+            self.assertRegex(limited["text"], r"m2: .* 37 calls at a time, 320 images per minute")
+
+    def account_findings(self, *words, **env):
+        out = self.arkctl("doctor", "--json", *words, status=FAILED, **env)
+        self.assertNotIn("\x1b", self.arkctl("doctor", *words, status=FAILED, **env).out, "nothing of ARK's words reaches the terminal as a command")
+        return [check for check in out.json()["checks"] if check["check"] in ("ARK account", "ARK model")]
+
+    def test_what_to_do_for_each_code(self):
+        for code, advice in (("ark_unauthorized", "ARK_API_KEY.*balance"), ("ark_model_unavailable", "activated"), ("outcome_unknown", "by itself"),
+                             ("ark_quota_exceeded", "raise it"), ("of_a_later_version", "workers' log")):
+            self.redis("HSET", "arkrelay:{account}:governor", "state", "probing", "code", code)
+            (finding,) = self.account_findings()
+            self.assertEqual(finding["status"], "bad")
+            self.assertIn(code, finding["text"])
+            self.assertRegex(finding["advice"], advice)
 
     def tell_of(self, name, role, version=None):
         """A process that tells of itself, as every process does."""

@@ -488,7 +488,7 @@ class Glance(GatewayTest):
         queue = self.queue()
         counters = queue.pop("counters")
         self.assertEqual(queue, {"paused": False, "depth": 0, "delayed": 0, "running": 0, "dead": 0, "oldest_age_ms": None,
-                                 "rates": {"ended_per_minute": 0}, "workers": 0})
+                                 "rates": {"ended_per_minute": 0}, "waiting_for": [], "workers": 0})
         self.assertEqual(set(counters.values()), {0})
 
     def test_one_of_each(self):
@@ -508,7 +508,7 @@ class Glance(GatewayTest):
         self.assertGreaterEqual(queue.pop("oldest_age_ms"), 0)
         counters = {name: count for name, count in queue.pop("counters").items() if count}
         self.assertEqual(queue, {"paused": False, "depth": 2, "delayed": 1, "running": 1, "dead": 1,
-                                 "rates": {"ended_per_minute": 1}, "workers": 0})
+                                 "rates": {"ended_per_minute": 1}, "waiting_for": [], "workers": 0})
         self.assertEqual(counters, {"submitted": 5, "same": 1, "retried": 1, "failed": 1, "paid_calls": 1})
 
     def test_every_counter_of_the_protocol_is_there(self):
