@@ -113,7 +113,7 @@ const struct option_table gateway_option_table = {
     .count = sizeof(rows) / sizeof(rows[0]),
 };
 
-/* A name other than localhost may resolve to anything. */
+/* Names other than localhost are not resolved: they count as reachable from outside. */
 bool listen_is_loopback(const char *listen)
 {
     char copy[LISTEN_SIZE];
@@ -130,21 +130,22 @@ bool listen_is_loopback(const char *listen)
 bool gateway_options_agree(const struct gateway_options *options)
 {
     if (!options->open && !*options->keys_file && !listen_is_loopback(options->listen)) {
-        (void)fprintf(stderr,
-                      "arkrelay-gateway: GATEWAY_LISTEN %s lets other machines in, and no keys are set: listen on "
-                      "127.0.0.1, set GATEWAY_KEYS_FILE, or set GATEWAY_OPEN=on\n",
-                      options->listen);
+        (void)fprintf(
+            stderr,
+            "arkrelay-gateway: GATEWAY_LISTEN %s accepts other machines, but no API keys are configured: listen on "
+            "127.0.0.1, set GATEWAY_KEYS_FILE, or set GATEWAY_OPEN=on\n",
+            options->listen);
         return false;
     }
     if (*options->key_expires) {
-        (void)fprintf(stderr, "arkrelay-gateway: --key-expires goes with --new-key NAME\n");
+        (void)fprintf(stderr, "arkrelay-gateway: --key-expires needs --new-key NAME\n");
         return false;
     }
     if (*options->admin_key && strlen(options->admin_key) < ADMIN_KEY_MIN) {
         (void)fprintf(
             stderr,
-            "arkrelay-gateway: GATEWAY_ADMIN_KEY is too short to keep anybody out: at least %d bytes, such as "
-            "`openssl rand -hex 32` prints\n",
+            "arkrelay-gateway: GATEWAY_ADMIN_KEY is too short: use at least %d bytes, for example the output of "
+            "`openssl rand -hex 32`\n",
             ADMIN_KEY_MIN);
         return false;
     }
@@ -154,8 +155,7 @@ bool gateway_options_agree(const struct gateway_options *options)
         return false;
     }
     if (!*options->tls_cert != !*options->tls_key) {
-        (void)fprintf(stderr,
-                      "arkrelay-gateway: GATEWAY_TLS_CERT and GATEWAY_TLS_KEY go together: set both, or none\n");
+        (void)fprintf(stderr, "arkrelay-gateway: GATEWAY_TLS_CERT and GATEWAY_TLS_KEY: set both or neither\n");
         return false;
     }
     if (options->max_paid_calls > options->max_paid_calls_limit) {

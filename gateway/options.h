@@ -1,4 +1,4 @@
-/* gateway_options - what arkrelay-gateway can be told */
+/* options - the options of arkrelay-gateway; the rows are in options.c */
 #ifndef ARKRELAY_GATEWAY_OPTIONS_H
 #define ARKRELAY_GATEWAY_OPTIONS_H
 
@@ -17,7 +17,7 @@ struct gateway_options {
     char *cors_origins;
     char *admin_key;
     char *keys_file;
-    char *new_key, *key_expires, *revoke_key; /* a command instead of serving */
+    char *new_key, *key_expires, *revoke_key; /* run a command instead of serving */
     bool list_keys;
     int64_t client_requests, client_streams, client_images; /* 0: no limit */
     int64_t ark_max_images;
@@ -32,10 +32,10 @@ struct gateway_options {
 
 extern const struct option_table gateway_option_table;
 
-/* What a row cannot say: options that contradict each other. Returns false after one line on stderr. */
+/* Checks rules that a single row cannot express, such as options that contradict each other. False: the reason is on stderr. */
 bool gateway_options_agree(const struct gateway_options *options);
 
-/* Does this "host:port" take connections from this machine only? */
+/* True if this "host:port" is a loopback address. */
 bool listen_is_loopback(const char *listen);
 
 #endif

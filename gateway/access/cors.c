@@ -8,11 +8,11 @@
 
 struct cors {
     bool any;
-    char *list; /* the origins, each ended by NUL */
+    char *list; /* the origins, each NUL-terminated */
     size_t count;
 };
 
-/* Replaces commas and the blanks around them by one NUL each. */
+/* Copies the origins, with one NUL in place of each comma and the spaces around it. */
 static void split(struct cors *cors, const char *origins)
 {
     char *out = cors->list;
@@ -75,7 +75,7 @@ static bool is_preflight(const struct http_request *request)
     return request->method == HTTP_OPTIONS && http_request_header(request, "Access-Control-Request-Method").data;
 }
 
-/* Returns whether the page may read the answer. */
+/* Returns whether the origin is allowed. */
 static bool add_origin(const struct cors *cors, struct http_exchange *exchange, struct http_text origin)
 {
     const char *allowed = cors_allowed(cors, origin.data, origin.len);
@@ -100,8 +100,8 @@ void cors_apply(const struct cors *cors, struct http_exchange *exchange)
     if (!add_origin(cors, exchange, http_request_header(request, "Origin")))
         return;
     if (is_preflight(request)) {
-        /* Tracing and polyfills add headers of their own, which the gateway ignores. "*" excludes Authorization, and browsers
-         * that do not know it need the names. */
+        /* "*" covers the headers that tracing tools and polyfills add. It does not cover Authorization, and old browsers
+         * do not support it, so the known names are listed too. */
         http_add_header(exchange, "Access-Control-Allow-Methods", "GET, HEAD, POST, DELETE, OPTIONS");
         http_add_header(
             exchange, "Access-Control-Allow-Headers",

@@ -1,9 +1,9 @@
 /* cors - which web pages may call the API from a browser
  *
- * "*" lets every page in, as the API always has. A comma list lets exactly these origins in; what is answered depends on the
- * Origin then, and every answer says so (Vary).
+ * "*" allows every origin. A comma-separated list allows exactly these origins; then responses depend on the request's Origin, and
+ * all of them have `Vary: Origin`.
  *
- * Ownership: cors_create copies the list.   Threads: read-only once created, so any.
+ * Ownership: cors_create copies the list.   Threads: any; read-only after creation.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_CORS_H
 #define ARKRELAY_GATEWAY_ACCESS_CORS_H
@@ -18,13 +18,13 @@ struct http_exchange;
 struct cors *cors_create(const char *origins); /* NULL when out of memory */
 struct cors *cors_destroy(struct cors *cors);  /* accepts NULL; returns NULL */
 
-/* The value of Access-Control-Allow-Origin for a request from `origin`, or NULL: the header is not sent. */
+/* The value of Access-Control-Allow-Origin for a request from `origin`; NULL: do not send the header. */
 const char *cors_allowed(const struct cors *cors, const char *origin, size_t len);
 
-/* Adds the headers that the answer to this request has. */
+/* Adds the CORS headers to the response of this request. */
 void cors_apply(const struct cors *cors, struct http_exchange *exchange);
 
-/* The same for a request that the server refuses; `head` as the server's hook on_refusal is given it. */
+/* The same for a request that the HTTP server refuses itself (hook on_refusal). */
 void cors_apply_to_refusal(const struct cors *cors, struct http_exchange *exchange, struct http_text head);
 
 #endif

@@ -10,7 +10,7 @@
 
 enum { NUMBER_MAX = 64 };
 
-#define TIME_MAX 253402300799999.0 /* the last year of four digits; larger numbers mean nothing */
+#define TIME_MAX 253402300799999.0 /* end of year 9999; larger numbers are ignored */
 
 static const char *const state_names[BREAKER_STATES] = {
     [BREAKER_CLOSED] = "closed",
@@ -24,7 +24,7 @@ const char *breaker_state_name(enum breaker_state state)
     return state_names[state];
 }
 
-/* -- reading. A value is read into the member that its row names. */
+/* -- reading: each row parses a value into a member */
 
 struct value {
     const char *text;
@@ -58,7 +58,7 @@ static void take_time(void *member, size_t size, struct value value)
     *(int64_t *)member = number > 0 ? (int64_t)number : 0;
 }
 
-/* Cut where there is no room. */
+/* Truncates. */
 static void take_text(void *member, size_t size, struct value value)
 {
     size_t len = value.len < size ? value.len : size - 1;
@@ -67,7 +67,7 @@ static void take_text(void *member, size_t size, struct value value)
     ((char *)member)[len] = '\0';
 }
 
-/* Codes are names; workers of a later version may have more of them. */
+/* Codes are identifiers. Workers of a later version may use codes that this gateway does not know. */
 static void take_code(void *member, size_t size, struct value value)
 {
     if (value.len < size && strspn(value.text, "abcdefghijklmnopqrstuvwxyz_") >= value.len)
@@ -128,7 +128,7 @@ static void clear_scope(struct account_scope *scope)
     *scope = (struct account_scope){.limit = NAN, .rate = NAN};
 }
 
-/* NULL where it is no name of a model, or one too many. */
+/* NULL: not a valid model name, or too many models. */
 static struct account_scope *find_scope(struct account *account, struct value model)
 {
     struct account_scope *scope = account->scopes;
@@ -146,7 +146,7 @@ static struct account_scope *find_scope(struct account *account, struct value mo
     return scope;
 }
 
-/* `field` of the account, or `<model> <field>`. */
+/* name: "field" of the account, or "<model> <field>". */
 static void take_field(struct account *account, const char *name, struct value value)
 {
     const char *space = strrchr(name, ' ');
@@ -230,7 +230,7 @@ static uint32_t mix(uint32_t sum, const void *bytes, size_t len)
     return sum;
 }
 
-/* Of a pause only that there is one: ARK may prolong it with every answer. */
+/* The end of a pause is not part of the hash: ARK may extend it with every response. */
 uint32_t account_wait_sum(const struct account_wait *wait)
 {
     const struct account_scope *scope = NULL;

@@ -4,6 +4,7 @@
 
 #include "common/buf.h"
 #include "common/redis/script.h"
+#include "gateway/tasks/queue_reply.h"
 
 static const char *const names[QUEUE_NUMBER_COUNT] = {"depth", "delayed", "running", "dead"};
 

@@ -8,23 +8,23 @@
 #include "common/http/server.h"
 #include "common/redis/script.h"
 #include "gateway/account/account.h"
-#include "gateway/api/queue_report.h"
+#include "gateway/tasks/queue_reply.h"
 
 enum {
     ROUTES_MAX = 64,
-    THREADS_MAX = 64, /* as the option has it */
+    THREADS_MAX = 64, /* the maximum of the option */
     LATENCY_BOUNDS = 12,
     MILLI = 1000, /* a millisecond in millionths */
     MICRO = 1000000,
-    DECIMAL_MAX = 1000000000, /* what Redis may hold beyond it means nothing */
+    DECIMAL_MAX = 1000000000, /* larger numbers in Redis are ignored */
 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define OTHER        "other" /* what is in no closed set */
+#define OTHER        "other" /* the label for all values that are not listed */
 
-/* -- the labels' values */
+/* -- label values */
 
-/* What an answer can be; in the order of `code_numbers`, whose last one stands for all others. */
+/* HTTP statuses, in the order of `code_numbers`; the last one stands for all others. */
 static const char *const codes[] = {"200", "201", "202", "204", "206", "301", "302", "303", "304", "307",
                                     "308", "400", "401", "402", "403", "404", "405", "406", "408", "409",
                                     "410", "411", "413", "414", "415", "416", "417", "422", "429", "431",
@@ -33,15 +33,15 @@ static const int code_numbers[COUNT(codes)] = {200, 201, 202, 204, 206, 301, 302
                                                402, 403, 404, 405, 406, 408, 409, 410, 411, 413, 414, 415, 416,
                                                417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 0};
 
-static const char *const said[SSE_KIND_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
+static const char *const sse_kinds[SSE_KIND_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
 static const char *const depths[QUEUE_NUMBER_COUNT] = {"queued", "delayed", "running", "dead"};
 
-/* The counters of `meta` that tell of tasks; QUEUE has them all. */
+/* Counters in the hash `meta` that become METRIC_TASKS. */
 static const char *const statuses[] = {"submitted",   "same",    "conflict", "full",      "client_full",
                                        "images_full", "done",    "failed",   "cancelled", "erased",
                                        "retried",     "renewed", "reaped",   "ghost",     "orphan"};
 
-/* A model's name is never a label: clients choose it. */
+/* Model names are not labels: clients choose them, so their number is not bounded. */
 static const char *const breaker_scopes[] = {"account", "model"};
 static const char *const breaker_codes[] = {"ark_unreachable",    "outcome_unknown",       "ark_unauthorized",
                                             "ark_quota_exceeded", "ark_model_unavailable", OTHER};
@@ -59,7 +59,7 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
         .help = "Open connections of clients."},
     [METRIC_SSE_STREAMS] = {.name = "arkrelay_sse_streams", .type = METRIC_GAUGE,
         .help = "Open event streams that wait for events."},
-    [METRIC_SSE_EVENTS] = {.name = "arkrelay_sse_events", .type = METRIC_COUNTER, .labels = {{"event", said, SSE_KIND_COUNT}},
+    [METRIC_SSE_EVENTS] = {.name = "arkrelay_sse_events", .type = METRIC_COUNTER, .labels = {{"event", sse_kinds, SSE_KIND_COUNT}},
         .help = "Events written to streams, live or from the log; hint and reset are no part of a task's log."},
     [METRIC_SSE_LATENCY] = {.name = "arkrelay_sse_event_latency_seconds", .type = METRIC_HISTOGRAM,
         .bounds = latency_bounds, .bound_count = LATENCY_BOUNDS,
@@ -80,7 +80,7 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
     [METRIC_GOVERNOR_TOKENS] = {.name = "arkrelay_governor_tokens", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .help = "Images that may still begin within this minute, as of the last report of a worker; absent without a limit."},
     [METRIC_GOVERNOR_PAUSED] = {.name = "arkrelay_governor_paused_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
-        .help = "How long the longest pause lasts from now that ARK has asked for (Retry-After), of all models; 0 without one."},
+        .help = "How long the longest pause lasts from now that ARK has scraped for (Retry-After), of all models; 0 without one."},
     [METRIC_GOVERNOR_LIMIT] = {.name = "arkrelay_governor_limit", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .help = "Calls in flight that the account takes for the default model, as learned from refusals; absent if none is learned."},
     [METRIC_GOVERNOR_RATE] = {.name = "arkrelay_governor_rate", .type = METRIC_GAUGE, .micro = true, .sparse = true,
@@ -109,7 +109,7 @@ struct gateway_metrics {
     size_t count;
 };
 
-/* -- birth and death */
+/* -- create and destroy */
 
 static unsigned place_of_route(struct gateway_metrics *gateway_metrics, const char *path)
 {
@@ -205,54 +205,54 @@ int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struc
     return metrics_sum((const struct metrics *const *)gateway_metrics->threads, gateway_metrics->count, sample);
 }
 
-/* -- an answer */
+/* -- one scrape */
 
-struct metrics *gateway_metrics_ask(const struct gateway_metrics *gateway_metrics)
+struct metrics *gateway_metrics_begin_scrape(const struct gateway_metrics *gateway_metrics)
 {
-    struct metrics *asked = metrics_create(&gateway_metrics->table);
+    struct metrics *scraped = metrics_create(&gateway_metrics->table);
 
-    if (!asked)
+    if (!scraped)
         return NULL;
-    shared_metrics_fill(asked);
-    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), 0);
-    return asked;
+    shared_metrics_fill(scraped);
+    metrics_set(scraped, SAMPLE(METRIC_REDIS_UP), 0);
+    return scraped;
 }
 
-static void take_counter(struct metrics *asked, const char *name, int64_t value)
+static void set_counter(struct metrics *scraped, const char *name, int64_t value)
 {
     for (unsigned i = 0; i < COUNT(statuses); i++)
         if (strcmp(statuses[i], name) == 0)
-            metrics_set(asked, SAMPLE(METRIC_TASKS, i), value);
+            metrics_set(scraped, SAMPLE(METRIC_TASKS, i), value);
     if (strcmp(name, "paid_calls") == 0)
-        metrics_set(asked, SAMPLE(METRIC_PAID_CALLS), value);
+        metrics_set(scraped, SAMPLE(METRIC_PAID_CALLS), value);
 }
 
-int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *reply)
+int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *reply)
 {
     int64_t now_ms, oldest_ms, value;
     const char *name;
 
     if (script_int(reply, QUEUE_NOW, &now_ms))
         return 0;
-    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), 1);
+    metrics_set(scraped, SAMPLE(METRIC_REDIS_UP), 1);
     if (!script_int(reply, QUEUE_PAUSED, &value))
-        metrics_set(asked, SAMPLE(METRIC_QUEUE_PAUSED), value);
+        metrics_set(scraped, SAMPLE(METRIC_QUEUE_PAUSED), value);
     for (unsigned i = 0; i < COUNT(depths); i++)
         if (!script_int(reply, QUEUE_NUMBERS + i, &value))
-            metrics_set(asked, SAMPLE(METRIC_QUEUE_DEPTH, i), value);
+            metrics_set(scraped, SAMPLE(METRIC_QUEUE_DEPTH, i), value);
     if (!script_int(reply, QUEUE_OLDEST, &oldest_ms))
-        metrics_set(asked, SAMPLE(METRIC_QUEUE_OLDEST),
+        metrics_set(scraped, SAMPLE(METRIC_QUEUE_OLDEST),
                     oldest_ms && oldest_ms < now_ms ? (now_ms - oldest_ms) * MILLI : 0);
     for (size_t i = QUEUE_COUNTERS; (name = script_text(reply, i, NULL)); i += 2)
         if (!script_int(reply, i + 1, &value))
-            take_counter(asked, name, value);
+            set_counter(scraped, name, value);
     return now_ms;
 }
 
-static void take_decimal(struct metrics *asked, unsigned row, double value)
+static void set_decimal(struct metrics *scraped, unsigned row, double value)
 {
     if (fabs(value) < DECIMAL_MAX) /* NAN: absent */
-        metrics_set(asked, SAMPLE(row), (int64_t)(value * (double)MICRO));
+        metrics_set(scraped, SAMPLE(row), (int64_t)(value * (double)MICRO));
 }
 
 static unsigned place_of_breaker_code(const char *code)
@@ -264,15 +264,15 @@ static unsigned place_of_breaker_code(const char *code)
     return i;
 }
 
-static void raise_to(struct metrics *asked, struct sample sample, int64_t value)
+static void raise_to(struct metrics *scraped, struct sample sample, int64_t value)
 {
-    const struct metrics *one = asked;
+    const struct metrics *one = scraped;
 
     if (value > metrics_sum(&one, 1, sample))
-        metrics_set(asked, sample, value);
+        metrics_set(scraped, sample, value);
 }
 
-static void take_breaker(struct metrics *asked, const struct account_scope *scope, int64_t now_ms)
+static void set_breaker(struct metrics *scraped, const struct account_scope *scope, int64_t now_ms)
 {
     unsigned kind = *scope->model ? 1 : 0; /* in breaker_scopes */
     unsigned code = place_of_breaker_code(account_scope_code(scope));
@@ -280,51 +280,53 @@ static void take_breaker(struct metrics *asked, const struct account_scope *scop
 
     if (scope->state == BREAKER_CLOSED)
         return;
-    metrics_add(asked, SAMPLE(METRIC_BREAKER_OPEN, kind, code), 1);
-    raise_to(asked, SAMPLE(METRIC_BREAKER_SECONDS, kind), open_ms * MILLI);
+    metrics_add(scraped, SAMPLE(METRIC_BREAKER_OPEN, kind, code), 1);
+    raise_to(scraped, SAMPLE(METRIC_BREAKER_SECONDS, kind), open_ms * MILLI);
 }
 
-static void take_model(struct metrics *asked, const struct account *account, const struct account_scope *scope,
-                       int64_t now_ms)
+static void set_model(struct metrics *scraped, const struct account *account, const struct account_scope *scope,
+                      int64_t now_ms)
 {
     if (!isnan(scope->limit))
-        metrics_add(asked, SAMPLE(METRIC_GOVERNOR_LIMITED), 1);
+        metrics_add(scraped, SAMPLE(METRIC_GOVERNOR_LIMITED), 1);
     if (strcmp(scope->model, account->default_model) == 0)
-        take_decimal(asked, METRIC_GOVERNOR_RATE, scope->rate);
-    raise_to(asked, SAMPLE(METRIC_GOVERNOR_PAUSED), (scope->paused_until_ms - now_ms) * MILLI);
+        set_decimal(scraped, METRIC_GOVERNOR_RATE, scope->rate);
+    raise_to(scraped, SAMPLE(METRIC_GOVERNOR_PAUSED), (scope->paused_until_ms - now_ms) * MILLI);
 }
 
-static void begin_account(struct metrics *asked)
+static void clear_account(struct metrics *scraped)
 {
-    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_PAUSED), 0);
-    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_LIMITED), 0);
+    metrics_set(scraped, SAMPLE(METRIC_GOVERNOR_PAUSED), 0);
+    metrics_set(scraped, SAMPLE(METRIC_GOVERNOR_LIMITED), 0);
     for (unsigned kind = 0; kind < COUNT(breaker_scopes); kind++) {
-        metrics_set(asked, SAMPLE(METRIC_BREAKER_SECONDS, kind), 0);
+        metrics_set(scraped, SAMPLE(METRIC_BREAKER_SECONDS, kind), 0);
         for (unsigned code = 0; code < COUNT(breaker_codes); code++)
-            metrics_set(asked, SAMPLE(METRIC_BREAKER_OPEN, kind, code), 0);
+            metrics_set(scraped, SAMPLE(METRIC_BREAKER_OPEN, kind, code), 0);
     }
 }
 
-void gateway_metrics_take_account(struct metrics *asked, const struct account *account, int64_t now_ms)
+void gateway_metrics_set_account(struct metrics *scraped, const struct account *account, int64_t now_ms)
 {
-    begin_account(asked);
-    take_decimal(asked, METRIC_GOVERNOR_TOKENS, account->tokens);
-    take_decimal(asked, METRIC_GOVERNOR_LIMIT, account->limit);
-    metrics_set(asked, SAMPLE(METRIC_GOVERNOR_CALLS), fabs(account->calls) < DECIMAL_MAX ? (int64_t)account->calls : 0);
+    clear_account(scraped);
+    set_decimal(scraped, METRIC_GOVERNOR_TOKENS, account->tokens);
+    set_decimal(scraped, METRIC_GOVERNOR_LIMIT, account->limit);
+    metrics_set(scraped, SAMPLE(METRIC_GOVERNOR_CALLS),
+                fabs(account->calls) < DECIMAL_MAX ? (int64_t)account->calls : 0);
     for (size_t i = 0; i < account->count; i++) {
-        take_breaker(asked, &account->scopes[i], now_ms);
+        set_breaker(scraped, &account->scopes[i], now_ms);
         if (i)
-            take_model(asked, account, &account->scopes[i], now_ms);
+            set_model(scraped, account, &account->scopes[i], now_ms);
     }
 }
 
-void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics, const struct metrics *asked)
+void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics,
+                           const struct metrics *scraped)
 {
     const struct metrics *all[THREADS_MAX + 1];
     size_t count = gateway_metrics->count;
 
     assert(count <= THREADS_MAX);
     memcpy(all, gateway_metrics->threads, count * sizeof(all[0])); /* NOLINT(bugprone-sizeof-expression): pointers */
-    all[count++] = asked;
+    all[count++] = scraped;
     metrics_write(out, all, count);
 }

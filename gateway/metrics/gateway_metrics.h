@@ -1,8 +1,9 @@
-/* gateway_metrics - what a gateway counts; the rows are in gateway_metrics.c, and docs/metrics.md has them all
+/* gateway_metrics - the rows of the gateway's /metrics, and their counters
  *
- * One per process, with values for each thread. Rows that tell of the queue and of the account are asked of Redis for every answer.
+ * The rows are in gateway_metrics.c; docs/metrics.md describes them. One object per process, with a set of counters for each thread.
+ * Rows about the queue and the ARK account are not counted here but read from Redis for every scrape.
  *
- * Threads: created and destroyed on the main thread; a thread counts in its own values, and any may write an answer.
+ * Threads: created and destroyed on the main thread. Each thread changes its own counters; any thread may write a response.
  */
 #ifndef ARKRELAY_GATEWAY_METRICS_GATEWAY_METRICS_H
 #define ARKRELAY_GATEWAY_METRICS_GATEWAY_METRICS_H
@@ -41,8 +42,8 @@ enum gateway_metric {
     METRIC_GATEWAY_COUNT,
 };
 
-/* METRIC_SSE_EVENTS: an event's type, or what is no event of the log. */
-enum sse_kind { SSE_QUEUE_POSITION = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
+/* Label of METRIC_SSE_EVENTS: an event type, or a frame that is not an event of the log. */
+enum sse_kind { SSE_NOTICE = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
 
 /* `routes` is borrowed: the values of the label `route`. NULL: out of memory. */
 struct gateway_metrics *gateway_metrics_create(size_t threads, const struct http_route *routes, size_t route_count);
@@ -52,22 +53,23 @@ gateway_metrics_destroy(struct gateway_metrics *gateway_metrics); /* accepts NUL
 struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metrics, size_t thread);
 size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics);
 
-/* An answer to a request: route is one of the rows given to gateway_metrics_create, or NULL. */
+/* `route` is one of the rows given to gateway_metrics_create, or NULL. */
 void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
                                     const struct http_route *route, int status);
 
-/* Of all threads. */
+/* The sum over all threads. */
 int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struct sample sample);
 
-/* -- one answer to /metrics */
+/* -- one scrape */
 
-/* The values that are asked for: NULL when out of memory; metrics_destroy frees them. */
-struct metrics *gateway_metrics_ask(const struct gateway_metrics *gateway_metrics);
+/* A set of counters for the values read from Redis. NULL: out of memory. Free with metrics_destroy. */
+struct metrics *gateway_metrics_begin_scrape(const struct gateway_metrics *gateway_metrics);
 
-/* What Redis said: to QUEUE, whose time it returns (0: it said nothing of use); and of the account. */
-int64_t gateway_metrics_take_queue(struct metrics *asked, const redisReply *reply);
-void gateway_metrics_take_account(struct metrics *asked, const struct account *account, int64_t now_ms);
+/* From the reply of QUEUE. Returns the time of Redis in ms; 0 if the reply is unusable. */
+int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *reply);
+void gateway_metrics_set_account(struct metrics *scraped, const struct account *account, int64_t now_ms);
 
-void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics, const struct metrics *asked);
+void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics,
+                           const struct metrics *scraped);
 
 #endif

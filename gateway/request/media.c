@@ -19,7 +19,7 @@ static struct span trim(struct span text)
     return text;
 }
 
-/* Cuts what stands before `separator` off the front, without white space around it. */
+/* Takes the text up to `separator` off the front, trimmed. */
 static struct span cut(struct span *text, char separator)
 {
     const char *end = text->len ? memchr(text->data, separator, text->len) : NULL;
@@ -35,7 +35,7 @@ static bool is(struct span text, const char *word)
     return text.len == strlen(word) && strncasecmp(text.data, word, text.len) == 0;
 }
 
-/* "utf8" is no registered name, but common. */
+/* "utf8" is not a registered name, but common. */
 static bool is_utf8(struct span charset)
 {
     if (charset.len >= 2 && charset.data[0] == '"' && charset.data[charset.len - 1] == '"')
@@ -67,7 +67,7 @@ static bool is_all_of(struct span text, const char *letters)
     return true;
 }
 
-/* "0", "0." and "0.000" exclude; whatever else stands there includes. */
+/* "0", "0." and "0.000" exclude; any other value includes. */
 static bool has_zero_quality(struct span parameters)
 {
     while (parameters.len) {
@@ -80,7 +80,7 @@ static bool has_zero_quality(struct span parameters)
     return false;
 }
 
-/* How precisely the range names type/subtype: 0 not at all, 1 by any, 2 by type, 3 in full. */
+/* How specifically the range matches type/subtype: 0 not at all, 1 by "*" for both, 2 by type, 3 by type and subtype. */
 static int precision(struct span range, const char *type, const char *subtype)
 {
     struct span first = cut(&range, '/');

@@ -1,4 +1,4 @@
-/* media - what Content-Type and Accept say, as far as this API asks
+/* media - the headers Content-Type and Accept
  *
  * Pure.
  */
@@ -8,10 +8,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* application/json, alone or with a charset that means UTF-8. */
+/* application/json, without charset or with UTF-8. */
 bool media_is_json(const char *content_type, size_t len);
 
-/* Does one Accept value take "type/subtype"? The most specific range decides; q=0 excludes. */
+/* Whether one Accept header accepts "type/subtype". The most specific range decides; q=0 excludes. */
 bool media_is_accepted(const char *accept, size_t len, const char *type, const char *subtype);
 
 #endif

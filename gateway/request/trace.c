@@ -32,7 +32,7 @@ static bool is_valid(const char *text)
 void trace_read(char out[TRACE_SIZE], const char *text, size_t len)
 {
     out[0] = '\0';
-    /* Later versions may be longer; what version 00 defines comes first in all of them. */
+    /* Later versions may be longer, but begin with the fields of version 00. */
     if (len < TRACE_LEN || (len > TRACE_LEN && (text[TRACE_LEN] != '-' || memcmp(text, "00", 2) == 0)))
         return;
     if (!is_valid(text))

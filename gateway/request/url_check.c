@@ -38,7 +38,7 @@ static bool is_alnum(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Cuts `prefix` off the front, in any case. */
+/* Removes `prefix` from the front, ignoring case. */
 static bool skip_prefix(struct span *text, const char *prefix)
 {
     size_t len = strlen(prefix);

@@ -11,7 +11,7 @@
 #include "gateway/request/url_check.h"
 
 enum {
-    POINTER_NAME_MAX = 64, /* bytes of an unknown field's name that we repeat */
+    POINTER_NAME_MAX = 64, /* bytes of an unknown field's name that are repeated in the error */
     SIDE_MIN = 14,         /* pixels */
     SIDE_MAX = 8192,
     AREA_MAX = 16777216,
@@ -26,7 +26,7 @@ struct reading {
     bool no_memory;
 };
 
-/* What does not fit any more is left out. */
+/* Errors beyond VALIDATE_PROBLEMS_MAX are dropped. */
 __attribute__((format(printf, 3, 4))) static void complain(struct validate_report *report, const char *pointer,
                                                            const char *detail, ...)
 {
@@ -44,7 +44,7 @@ __attribute__((format(printf, 3, 4))) static void complain(struct validate_repor
     report->fields[i] = (struct problem_field){report->pointers[i], report->details[i]};
 }
 
-/* -- the fields, one function each */
+/* -- one function per field */
 
 static void keep_text(struct reading *in, char **at, const json_t *value)
 {
@@ -79,7 +79,7 @@ static void read_url(struct reading *in, size_t index, const json_t *value)
 
 static void read_urls(struct reading *in, const json_t *value)
 {
-    size_t count = json_array_size(value); /* 0 for what is no array */
+    size_t count = json_array_size(value); /* 0 if it is not an array */
 
     if (!count || count > TASK_URLS_MAX) {
         complain(in->report, "/urls", "must be a list of 1 to %d links", TASK_URLS_MAX);
@@ -101,7 +101,7 @@ static void read_task_id(struct reading *in, const json_t *value)
         memcpy(in->out->task_id, json_string_value(value), json_string_length(value) + 1);
 }
 
-/* Idempotency-Key is another way to say task_id; both may be there when they say the same. */
+/* Idempotency-Key is an alternative to task_id. Both may be present if they are equal. */
 static void settle_id(struct reading *in)
 {
     const struct validate_rules *rules = in->rules;
@@ -120,7 +120,7 @@ static void settle_id(struct reading *in)
     }
 }
 
-/* White space of ASCII, and the ideographic space that Chinese keyboards give. */
+/* ASCII white space, and the ideographic space of Chinese input methods. */
 static bool is_blank(const char *text)
 {
     for (;;) {
@@ -141,7 +141,7 @@ static void read_prompt(struct reading *in, const json_t *value)
         keep_text(in, &in->out->spec.prompt, value);
 }
 
-/* Up to four digits without a leading zero; returns the number and moves past it, 0 when there is none. */
+/* Reads up to four digits without a leading zero and moves past them; 0 if there are none. */
 static long read_side(const char **text)
 {
     long side = 0;
@@ -178,7 +178,7 @@ static void read_size(struct reading *in, const json_t *value)
         keep_text(in, &in->out->spec.size, value);
 }
 
-/* The names of models follow the same grammar as a task_id. */
+/* Model names have the same grammar as a task_id. */
 static void read_model(struct reading *in, const json_t *value)
 {
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
@@ -187,7 +187,7 @@ static void read_model(struct reading *in, const json_t *value)
         keep_text(in, &in->out->spec.model, value);
 }
 
-/* False, with the complaint made, when value is not an integer from min to max. */
+/* False: not an integer from min to max, which was added to the report. */
 static bool read_integer(struct reading *in, const char *pointer, const json_t *value, int64_t min, int64_t max,
                          int64_t *out)
 {
@@ -199,7 +199,7 @@ static bool read_integer(struct reading *in, const char *pointer, const json_t *
     return true;
 }
 
-/* There is one link at least, so the largest count that fits beside it is told. */
+/* With at least one link, max_images can be TASK_IMAGES_MAX - 1 at most. */
 static void read_max_images(struct reading *in, const json_t *value)
 {
     int64_t count;
@@ -257,7 +257,7 @@ static const struct {
 };
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 
-/* -- the whole */
+/* -- the object */
 
 static bool is_known(const char *name)
 {
@@ -267,7 +267,7 @@ static bool is_known(const char *name)
     return false;
 }
 
-/* The name as a JSON pointer (RFC 6901), cut between code points where it is long. */
+/* The name as a JSON pointer (RFC 6901); a long name is cut between code points. */
 static void complain_unknown(struct reading *in, const char *name)
 {
     char pointer[VALIDATE_POINTER_SIZE];
@@ -306,7 +306,7 @@ static void read_object(struct reading *in, json_t *root)
         complain(in->report, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
 }
 
-/* Looks at brackets outside of strings before any tree is built: nesting costs the parser's stack. */
+/* Counts brackets outside of strings before parsing: nesting costs the parser stack space. */
 static bool is_too_deep(const char *body, size_t len)
 {
     bool in_string = false;
@@ -341,7 +341,7 @@ static const char *why_not_json(const json_error_t *error)
     case json_error_null_character:
     case json_error_null_byte_in_key:
         return "The body has a NUL character.";
-    default: /* of the library's codes, these are the ones that a client can do something about */
+    default: /* other codes of jansson do not help a client */
         return "The body is not valid JSON.";
     }
 }

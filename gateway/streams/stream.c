@@ -544,7 +544,7 @@ static void stream_send_notice(struct viewer *viewer, const struct buf *frame)
         return;
     restart_heartbeat(stream);
     write_frames(stream, frame);
-    count_frames(stream, SSE_QUEUE_POSITION, 1);
+    count_frames(stream, SSE_NOTICE, 1);
     close_if_old(stream);
 }
 

@@ -22,7 +22,7 @@ static int read_state(const redisReply *reply, size_t i, enum task_state *out)
     return name && task_state_parse(name, len, out) ? 0 : ERR_SYNTAX;
 }
 
-/* Where the answer has it. */
+/* Older scripts do not return it. */
 static bool read_deferred(const redisReply *reply, size_t i)
 {
     int64_t deferrals;

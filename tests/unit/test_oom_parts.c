@@ -133,7 +133,7 @@ static int make_server(void)
 static int make_counters(void)
 {
     struct gateway_metrics *counters = gateway_metrics_create(3, api_routes, api_route_count);
-    struct metrics *asked = counters ? gateway_metrics_ask(counters) : NULL;
+    struct metrics *asked = counters ? gateway_metrics_begin_scrape(counters) : NULL;
     struct buf text;
     int err = ERR_NO_MEMORY;
 

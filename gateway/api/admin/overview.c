@@ -17,10 +17,11 @@
 #include "gateway/api/queue_report.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/redis_multi_query.h"
+#include "gateway/tasks/queue_reply.h"
 
 enum { HEAD_MAX = 256, TEXT_MAX = 64 };
 
-/* A number of Redis, as a number of JSON; null for anything else. */
+/* A decimal number from Redis as a JSON number; null for any other text. */
 static void add_number(struct buf *out, const char *name, const char *text, size_t len)
 {
     char copy[TEXT_MAX] = "", *end = copy;
@@ -52,11 +53,11 @@ static void add_flag(struct buf *out, const char *name, const char *text, size_t
 }
 
 struct row {
-    const char *theirs, *ours;
+    const char *redis_name, *json_name;
     void (*add)(struct buf *out, const char *name, const char *text, size_t len);
 };
 
-/* -- Redis itself */
+/* -- Redis */
 
 static const struct row info_rows[] = {
     {"redis_version",             "version",                   add_text  },
@@ -73,7 +74,7 @@ static const struct row info_rows[] = {
     {"connected_slaves",          "replicas",                  add_number},
 };
 
-/* The value of the line "name:value"; NULL when there is none. */
+/* The value of the line "name:value" in the reply of INFO; NULL if it is missing. */
 static const char *info_find(const char *info, const char *name, size_t *len)
 {
     size_t name_len = strlen(name);
@@ -96,10 +97,10 @@ static void write_redis(struct buf *out, const redisReply *reply, struct redis_q
     buf_addf(out, "\"redis\":{\"round_trip_ms\":%" PRId64 ".%03d", took_us / 1000, (int)(took_us % 1000));
     for (size_t i = 0; i < sizeof(info_rows) / sizeof(info_rows[0]); i++) {
         size_t len = 0;
-        const char *text = info_find(info, info_rows[i].theirs, &len);
+        const char *text = info_find(info, info_rows[i].redis_name, &len);
 
         buf_add_char(out, ',');
-        info_rows[i].add(out, info_rows[i].ours, text, len);
+        info_rows[i].add(out, info_rows[i].json_name, text, len);
     }
     buf_add_char(out, '}');
 }
@@ -128,7 +129,6 @@ static void add_words(struct buf *out, const char *name, const char *text)
     add_text(out, name, *text ? text : NULL, strlen(text));
 }
 
-/* Of the account or of a model. */
 static void write_breaker(struct buf *out, const struct account_scope *scope)
 {
     bool is_closed = scope->state == BREAKER_CLOSED;
@@ -174,7 +174,7 @@ static void write_governor(struct buf *out, const redisReply *reply, struct redi
     buf_add_text(out, "]}");
 }
 
-/* -- and the rest */
+/* -- the queue, processes, this gateway */
 
 static void write_queue(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
 {

@@ -8,6 +8,7 @@
 #include "gateway/api/process_report.h"
 #include "gateway/api/queue_report.h"
 #include "gateway/response/redis_multi_query.h"
+#include "gateway/tasks/queue_reply.h"
 
 static void write_numbers(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
 {

@@ -18,7 +18,7 @@ struct scrape {
     struct http_exchange *exchange;
     struct redis *redis;
     const struct gateway_metrics *metrics;
-    struct metrics *asked;
+    struct metrics *scraped;
     int64_t now_ms; /* time of Redis; 0: not known */
     struct script_run *queue;
     struct redis_call *account;
@@ -32,7 +32,7 @@ static struct scrape *scrape_destroy(struct scrape *scrape)
         script_cancel(scrape->queue);
     if (scrape->account)
         redis_cancel(scrape->account);
-    metrics_destroy(scrape->asked);
+    metrics_destroy(scrape->scraped);
     free(scrape);
     return NULL;
 }
@@ -42,7 +42,7 @@ static void respond(struct scrape *scrape)
     struct buf body;
 
     buf_init(&body, RESPONSE_MAX);
-    gateway_metrics_write(&body, scrape->metrics, scrape->asked);
+    gateway_metrics_write(&body, scrape->metrics, scrape->scraped);
     if (buf_error(&body)) {
         respond_problem(scrape->exchange, PROBLEM_INTERNAL, NULL);
     } else {
@@ -61,7 +61,7 @@ static void scrape_on_account(const redisReply *reply, int err, void *arg)
     scrape->account = NULL;
     if (!err && reply->type == REDIS_REPLY_ARRAY) { /* an error reply: the Redis user has no permission to read it */
         account_read(&account, reply);
-        gateway_metrics_take_account(scrape->asked, &account, scrape->now_ms);
+        gateway_metrics_set_account(scrape->scraped, &account, scrape->now_ms);
     }
     respond(scrape);
 }
@@ -71,7 +71,7 @@ static void scrape_on_queue(const redisReply *reply, int err, void *arg)
     struct scrape *scrape = arg;
 
     scrape->queue = NULL;
-    scrape->now_ms = err ? 0 : gateway_metrics_take_queue(scrape->asked, reply);
+    scrape->now_ms = err ? 0 : gateway_metrics_set_queue(scrape->scraped, reply);
     if (!scrape->now_ms ||
         redis_send_words(scrape->redis, REDIS_WORDS(ACCOUNT_READ), scrape_on_account, scrape, &scrape->account))
         respond(scrape);
@@ -100,8 +100,8 @@ static struct scrape *scrape_create(const struct api_context *context, struct ht
     scrape->exchange = exchange;
     scrape->redis = context->commands;
     scrape->metrics = context->metrics;
-    scrape->asked = gateway_metrics_ask(scrape->metrics);
-    return scrape->asked ? scrape : scrape_destroy(scrape);
+    scrape->scraped = gateway_metrics_begin_scrape(scrape->metrics);
+    return scrape->scraped ? scrape : scrape_destroy(scrape);
 }
 
 void api_metrics(struct http_exchange *exchange, void *arg)
