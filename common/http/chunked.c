@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/http/header_rules.h"
+#include "common/http/text.h"
 
 enum {
     DIGITS_MAX = 16,

@@ -41,7 +41,7 @@
 
 #include "common/buf.h"
 #include "common/http/chunked.h"
-#include "common/http/request.h"
+#include "common/http/request_parser.h"
 #include "common/http/route.h"
 #include "common/http/server.h"
 #include "common/loop.h"

@@ -5,8 +5,8 @@
 #include <time.h>
 
 #include "common/http/connection.h"
-#include "common/http/header_rules.h"
 #include "common/http/server.h"
+#include "common/http/text.h"
 
 enum { PROBLEM_MAX = 64 * 1024, LENGTH_UNKNOWN = -1 };
 

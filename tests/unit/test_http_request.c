@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "common/http/chunked.h"
-#include "common/http/request.h"
+#include "common/http/request_parser.h"
 
 enum { FILE_MAX = 16 * 1024, NAME_MAX_LEN = 80, MORE = -1 };
 
