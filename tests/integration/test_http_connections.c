@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/http/peers.h"
-#include "common/http/probe.h"
+#include "common/http/address_limit.h"
+#include "common/http/healthcheck.h"
 #include "common/loop.h"
 #include "tests/support/http_fixture.h"
 
@@ -255,8 +255,8 @@ static void test_connections_beyond_an_addresses_maximum_are_told_so(void **stat
 
     (void)state;
     http_fixture_init(&fixture);
-    fixture.config.peers = http_peers_create(100, 2);
-    assert_non_null(fixture.config.peers);
+    fixture.config.address_limit = http_address_limit_create(100, 2);
+    assert_non_null(fixture.config.address_limit);
     http_fixture_start(&fixture);
     dial_from(&fixture, &first, "127.0.0.2");
     dial_from(&fixture, &second, "127.0.0.2");
@@ -279,7 +279,7 @@ static void test_connections_beyond_an_addresses_maximum_are_told_so(void **stat
     http_peer_close(&other);
     http_peer_close(&first);
     http_fixture_end(&fixture);
-    http_peers_destroy(fixture.config.peers);
+    http_address_limit_destroy(fixture.config.address_limit);
 }
 
 static void test_without_descriptors_a_connection_waits_in_the_backlog(void **state)
@@ -372,7 +372,7 @@ struct probing {
     pthread_t thread;
     char listen[64];
     const char *path;
-    enum http_probe_over over;
+    enum http_healthcheck_transport transport;
     int timeout_ms, result, done;
 };
 
@@ -380,7 +380,7 @@ static void *probe(void *arg)
 {
     struct probing *probing = arg;
 
-    probing->result = http_probe(probing->listen, probing->over, probing->path, probing->timeout_ms);
+    probing->result = http_healthcheck(probing->listen, probing->transport, probing->path, probing->timeout_ms);
     __atomic_store_n(&probing->done, 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
@@ -406,7 +406,7 @@ static void test_the_probe_tells_the_status_or_what_went_wrong(void **state)
         struct probing probing = {.path = cases[i].path, .timeout_ms = cases[i].timeout_ms};
 
         (void)snprintf(probing.listen, sizeof(probing.listen), "0.0.0.0%s", port);
-        probing.over = fixture.tls ? PROBE_TLS : PROBE_PLAIN;
+        probing.transport = fixture.tls ? HEALTHCHECK_TLS : HEALTHCHECK_PLAIN;
         assert_int_equal(pthread_create(&probing.thread, NULL, probe, &probing), 0);
         http_fixture_wait(&fixture, &probing.done, 1);
         assert_int_equal(pthread_join(probing.thread, NULL), 0);
@@ -425,8 +425,8 @@ static void test_the_probe_of_a_closed_port_fails_at_once(void **state)
     http_fixture_start(&fixture);
     (void)snprintf(address, sizeof(address), "%s", http_server_address(fixture.server));
     http_fixture_end(&fixture);
-    assert_int_equal(http_probe(address, PROBE_PLAIN, "/", 5000), ERR_LOST);
-    assert_int_equal(http_probe("nonsense", PROBE_PLAIN, "/", 5000), ERR_SYNTAX);
+    assert_int_equal(http_healthcheck(address, HEALTHCHECK_PLAIN, "/", 5000), ERR_LOST);
+    assert_int_equal(http_healthcheck("nonsense", HEALTHCHECK_PLAIN, "/", 5000), ERR_SYNTAX);
 }
 
 int main(void)

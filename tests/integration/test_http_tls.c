@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
-#include "common/http/peers.h"
+#include "common/http/address_limit.h"
 #include "common/http/tls.h"
 #include "common/transport.h"
 #include "tests/support/certificates.h"
@@ -236,7 +236,7 @@ static void test_a_connection_too_many_is_closed_without_a_handshake(void **stat
 
     (void)state;
     http_fixture_init(&fixture);
-    fixture.config.peers = http_peers_create(100, 1);
+    fixture.config.address_limit = http_address_limit_create(100, 1);
     http_fixture_start(&fixture);
     http_peer_dial(&fixture, &first);
     dial_plain(&fixture, &second);
@@ -250,7 +250,7 @@ static void test_a_connection_too_many_is_closed_without_a_handshake(void **stat
     http_peer_expect(&second, "hello");
     http_peer_close(&second);
     http_fixture_end(&fixture);
-    http_peers_destroy(fixture.config.peers);
+    http_address_limit_destroy(fixture.config.address_limit);
 }
 
 /* -- however the bytes are cut */

@@ -10,19 +10,19 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-#include "common/http/peers.h"
+#include "common/http/address_limit.h"
 
 enum { MANY = 1000 };
 
-static uint32_t enter(struct http_peers *peers, const char *host)
+static uint32_t acquire(struct http_address_limit *limit, const char *host)
 {
     struct sockaddr_in v4 = {.sin_family = AF_INET};
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
 
     if (inet_pton(AF_INET, host, &v4.sin_addr) == 1)
-        return http_peers_enter(peers, (const struct sockaddr *)(const void *)&v4);
+        return http_address_limit_acquire(limit, (const struct sockaddr *)(const void *)&v4);
     assert_int_equal(inet_pton(AF_INET6, host, &v6.sin6_addr), 1);
-    return http_peers_enter(peers, (const struct sockaddr *)(const void *)&v6);
+    return http_address_limit_acquire(limit, (const struct sockaddr *)(const void *)&v6);
 }
 
 static void test_which_addresses_count_as_one(void **state)
@@ -43,33 +43,33 @@ static void test_which_addresses_count_as_one(void **state)
 
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct http_peers *peers = http_peers_create(8, 1);
+        struct http_address_limit *limit = http_address_limit_create(8, 1);
 
         print_message("  %s\n", cases[i].name);
-        assert_true(enter(peers, cases[i].first) != 0);
-        assert_int_equal(enter(peers, cases[i].second) == 0, cases[i].are_one);
-        http_peers_destroy(peers);
+        assert_true(acquire(limit, cases[i].first) != 0);
+        assert_int_equal(acquire(limit, cases[i].second) == 0, cases[i].are_one);
+        http_address_limit_destroy(limit);
     }
 }
 
 static void test_an_address_has_room_again_when_a_connection_ends(void **state)
 {
-    struct http_peers *peers = http_peers_create(8, 2);
-    uint32_t entry = enter(peers, "192.0.2.1");
+    struct http_address_limit *limit = http_address_limit_create(8, 2);
+    uint32_t entry = acquire(limit, "192.0.2.1");
 
     (void)state;
-    assert_int_equal(enter(peers, "192.0.2.1"), entry);
-    assert_int_equal(enter(peers, "192.0.2.1"), 0);
-    http_peers_leave(peers, entry);
-    assert_int_equal(enter(peers, "192.0.2.1"), entry);
-    assert_int_equal(enter(peers, "192.0.2.1"), 0);
-    http_peers_destroy(peers);
+    assert_int_equal(acquire(limit, "192.0.2.1"), entry);
+    assert_int_equal(acquire(limit, "192.0.2.1"), 0);
+    http_address_limit_release(limit, entry);
+    assert_int_equal(acquire(limit, "192.0.2.1"), entry);
+    assert_int_equal(acquire(limit, "192.0.2.1"), 0);
+    http_address_limit_destroy(limit);
 }
 
 /* The table is full at `MANY`: what has left must not stay in it. */
 static void test_addresses_that_left_make_room_for_others(void **state)
 {
-    struct http_peers *peers = http_peers_create(MANY, 5);
+    struct http_address_limit *limit = http_address_limit_create(MANY, 5);
     uint32_t entries[MANY];
     char host[64];
 
@@ -77,15 +77,15 @@ static void test_addresses_that_left_make_room_for_others(void **state)
     for (int round = 0; round < 20; round++) {
         for (int i = 0; i < MANY; i++) {
             (void)snprintf(host, sizeof(host), "2001:db8:%x:%x::1", round, i);
-            entries[i] = enter(peers, host);
+            entries[i] = acquire(limit, host);
             assert_true(entries[i] != 0);
         }
-        assert_int_equal(enter(peers, "192.0.2.1"), 0);
+        assert_int_equal(acquire(limit, "192.0.2.1"), 0);
         for (int i = 0; i < MANY; i++) /* in another order than they came */
-            http_peers_leave(peers, entries[(i * 7 + round) % MANY]);
+            http_address_limit_release(limit, entries[(i * 7 + round) % MANY]);
     }
-    assert_true(enter(peers, "192.0.2.1") != 0);
-    http_peers_destroy(peers);
+    assert_true(acquire(limit, "192.0.2.1") != 0);
+    http_address_limit_destroy(limit);
 }
 
 int main(void)
