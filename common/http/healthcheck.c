@@ -78,7 +78,7 @@ static int do_handshake(SSL *ssl, int fd, int64_t deadline_ms)
     return err;
 }
 
-/* The request is smaller than any empty send buffer, so it goes in one piece. */
+/* No retry of a short write: the request fits into any empty send buffer. */
 static int send_request(int fd, SSL *ssl, const char *path, const char *host)
 {
     char request[REQUEST_MAX];

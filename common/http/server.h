@@ -12,7 +12,18 @@
  * Everything that a client can make grow has a maximum in server_config.h: head, body, connections, unsent output of a stream. Deadlines
  * for the head (with the TLS handshake) and the body are total, so trickling bytes does not extend them.
  *
- * Grammar: RFC 9110, RFC 9112. See request_parser.h for the choices where they leave one.
+ * Grammar: RFC 9110, RFC 9112; request_parser.h lists the choices where they leave one.
+ *
+ * Modules of http/, each using only those above it:
+ *   text                       pieces of a message, character classes
+ *   request                    a parsed request
+ *   request_parser, chunked    decoders of head and body
+ *   route, server_config       tables and settings
+ *   tls, address, address_limit
+ *   connection                 one socket: states, deadlines, buffers
+ *   exchange                   one request and its answer, for handlers
+ *   server                     listener and accept
+ * Beside them: healthcheck, the client behind --healthcheck.
  *
  * Ownership: the caller owns the server, the server its connections, and each connection its exchange.
  * Threads:   the loop's thread only; one server per thread may share tls, address_limit and the port.
