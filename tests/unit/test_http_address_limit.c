@@ -25,20 +25,20 @@ static uint32_t acquire(struct http_address_limit *limit, const char *host)
     return http_address_limit_acquire(limit, (const struct sockaddr *)(const void *)&v6);
 }
 
-static void test_which_addresses_count_as_one(void **state)
+static void test_which_addresses_share_a_limit(void **state)
 {
     static const struct {
         const char *name, *first, *second;
-        bool are_one;
+        bool share;
     } cases[] = {
-        {"the same IPv4 address",                     "192.0.2.1",        "192.0.2.1",            true },
-        {"neighbours in IPv4",                        "192.0.2.1",        "192.0.2.2",            false},
-        {"the same IPv6 address",                     "2001:db8::1",      "2001:db8::1",          true },
-        {"two IPv6 addresses of one /64",             "2001:db8::1",      "2001:db8::ffff:0:0:2", true },
-        {"two IPv6 addresses of one /63",             "2001:db8:0:2::1",  "2001:db8:0:3::1",      false},
-        {"an IPv4 address, and it as IPv6 writes it", "192.0.2.1",        "::ffff:192.0.2.1",     true },
-        {"two IPv4 addresses as IPv6 writes them",    "::ffff:192.0.2.1", "::ffff:192.0.2.2",     false},
-        {"the loopback addresses of both families",   "127.0.0.1",        "::1",                  false},
+        {"the same IPv4 address",                    "192.0.2.1",        "192.0.2.1",            true },
+        {"adjacent IPv4 addresses",                  "192.0.2.1",        "192.0.2.2",            false},
+        {"the same IPv6 address",                    "2001:db8::1",      "2001:db8::1",          true },
+        {"two IPv6 addresses of one /64",            "2001:db8::1",      "2001:db8::ffff:0:0:2", true },
+        {"two IPv6 addresses of one /63",            "2001:db8:0:2::1",  "2001:db8:0:3::1",      false},
+        {"an IPv4 address and its mapped IPv6 form", "192.0.2.1",        "::ffff:192.0.2.1",     true },
+        {"two mapped IPv4 addresses",                "::ffff:192.0.2.1", "::ffff:192.0.2.2",     false},
+        {"the loopback addresses of both families",  "127.0.0.1",        "::1",                  false},
     };
 
     (void)state;
@@ -47,12 +47,12 @@ static void test_which_addresses_count_as_one(void **state)
 
         print_message("  %s\n", cases[i].name);
         assert_true(acquire(limit, cases[i].first) != 0);
-        assert_int_equal(acquire(limit, cases[i].second) == 0, cases[i].are_one);
+        assert_int_equal(acquire(limit, cases[i].second) == 0, cases[i].share);
         http_address_limit_destroy(limit);
     }
 }
 
-static void test_an_address_has_room_again_when_a_connection_ends(void **state)
+static void test_a_released_connection_can_be_acquired_again(void **state)
 {
     struct http_address_limit *limit = http_address_limit_create(8, 2);
     uint32_t entry = acquire(limit, "192.0.2.1");
@@ -66,8 +66,8 @@ static void test_an_address_has_room_again_when_a_connection_ends(void **state)
     http_address_limit_destroy(limit);
 }
 
-/* The table is full at `MANY`: what has left must not stay in it. */
-static void test_addresses_that_left_make_room_for_others(void **state)
+/* The table has MANY entries, so every round needs all entries of the round before. */
+static void test_released_entries_are_reused(void **state)
 {
     struct http_address_limit *limit = http_address_limit_create(MANY, 5);
     uint32_t entries[MANY];
@@ -81,7 +81,7 @@ static void test_addresses_that_left_make_room_for_others(void **state)
             assert_true(entries[i] != 0);
         }
         assert_int_equal(acquire(limit, "192.0.2.1"), 0);
-        for (int i = 0; i < MANY; i++) /* in another order than they came */
+        for (int i = 0; i < MANY; i++) /* in another order than they were acquired */
             http_address_limit_release(limit, entries[(i * 7 + round) % MANY]);
     }
     assert_true(acquire(limit, "192.0.2.1") != 0);
@@ -91,9 +91,9 @@ static void test_addresses_that_left_make_room_for_others(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_which_addresses_count_as_one),
-        cmocka_unit_test(test_an_address_has_room_again_when_a_connection_ends),
-        cmocka_unit_test(test_addresses_that_left_make_room_for_others),
+        cmocka_unit_test(test_which_addresses_share_a_limit),
+        cmocka_unit_test(test_a_released_connection_can_be_acquired_again),
+        cmocka_unit_test(test_released_entries_are_reused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
