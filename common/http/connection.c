@@ -672,7 +672,7 @@ static void check_client(struct connection *connection)
 
 /* -- the end of the turn */
 
-/* Reports to the handler that its exchange has ended. False: the handler did not ask for that, and will still answer. */
+/* Reports to the handler that its exchange has ended. False: the handler has not set on_closed, and will still answer. */
 static bool report_closed(struct connection *connection)
 {
     struct http_exchange *exchange = &connection->exchange;

@@ -23,11 +23,11 @@
  * still learns of a reset. The price is that a state must try to read or write when it is entered, because readiness is not
  * reported twice.
  *
- * End of turn: output is sent, handlers are told of a closed connection and memory is freed at the end of the loop's turn, never
- * inside a call that a handler makes.
+ * End of turn: output is sent, on_closed is called and memory is freed at the end of the loop's turn, never inside a call that a
+ * handler makes.
  *
  * Ownership: the set owns its connections. A closed connection is freed at the end of the turn, or later if its handler has not
- *            answered and did not ask to be told.
+ *            answered and did not set on_closed.
  * Threads:   the loop's thread only.   Units: bytes.
  * Errors:    every failure closes the connection; the reason is in the debug log.
  */

@@ -412,7 +412,7 @@ static void answer_without_route(struct connection *connection, unsigned allowed
         http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_METHOD_NOT_ALLOWED});
 }
 
-/* A segment that is badly encoded or too long stays encoded; no valid id contains a "%". */
+/* A segment that is badly encoded or too long stays encoded, so it matches no id. */
 static struct http_text decode_segment(struct incoming_request *incoming, struct http_text segment)
 {
     if (!segment.len || !memchr(segment.data, '%', segment.len) ||

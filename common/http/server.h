@@ -23,7 +23,7 @@
  *   connection                 one socket: states, deadlines, buffers
  *   exchange                   one request and its answer, for handlers
  *   server                     listener and accept
- * Beside them: healthcheck, the client behind --healthcheck.
+ * Not part of the server: healthcheck, the client that --healthcheck runs.
  *
  * Ownership: the caller owns the server, the server its connections, and each connection its exchange.
  * Threads:   the loop's thread only; one server per thread may share tls, address_limit and the port.

@@ -3,7 +3,7 @@
  * Grammar: RFC 9110, section 5.6.2 (token); RFC 3986, section 2.1 (percent-encoding). Case folding is ASCII only and
  * ignores the locale.
  *
- * Ownership: a text points into bytes that belong to somebody else and that no NUL ends.
+ * Ownership: a text points into borrowed bytes and is not NUL-terminated.
  * Pure.
  */
 #ifndef ARKRELAY_HTTP_TEXT_H
