@@ -172,7 +172,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     }
     config.half_close_probe = ": keep-alive\n\n"; /* all streams are SSE */
     config.tls = gateway->config.tls;
-    config.peers = gateway->config.peers;
+    config.address_limit = gateway->config.address_limit;
     set_bounds(&config, options);
     return http_server_create(gateway->loop, &config, why);
 }

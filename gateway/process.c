@@ -214,7 +214,7 @@ static int create_gateway(struct process *process, size_t i)
         .thread = i,
         .name = i ? NULL : process->name,
         .tls = process->config.tls,
-        .peers = process->config.peers,
+        .address_limit = process->config.address_limit,
         .listen = i ? http_server_address(process->threads[0].gateway->server) : process->config.options->listen,
         .on_unfit = on_unfit,
         .arg = process,

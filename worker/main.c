@@ -8,7 +8,7 @@
 
 #include "common/core_dump.h"
 #include "common/err.h"
-#include "common/http/probe.h"
+#include "common/http/healthcheck.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/notify.h"
@@ -209,7 +209,7 @@ static int run(struct worker *worker)
 
 static int probe(const struct worker *worker)
 {
-    return http_probe_main("arkrelay-worker", worker->options.listen, PROBE_PLAIN, "/readyz");
+    return http_healthcheck_main("arkrelay-worker", worker->options.listen, HEALTHCHECK_PLAIN, "/readyz");
 }
 
 int main(int argc, char **argv)

@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/http/request.h"
+#include "common/http/request_parser.h"
 #include "common/options_internal.h"
 #include "common/problem.h"
 #include "common/redis/address.h"
