@@ -192,7 +192,7 @@ static int run(struct worker *worker)
         return OPTIONS_EXIT_BAD;
     log_setup((enum log_level)worker->options.shared.log_level, (enum log_format)worker->options.shared.log_format);
     if (!worker->options.shared.core_dumps)
-        core_dump_forbid();
+        core_dump_disable();
     presence_name(worker->name, worker->options.name);
     announce(worker);
     err = create_parts(worker);

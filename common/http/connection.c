@@ -103,7 +103,7 @@ void connection_close(struct connection *connection, enum connection_end how, co
     connection_enter(connection, CONNECTION_CLOSED, why);
     event_del(&connection->event);
     if (connection->ssl && how == END_FIN)
-        (void)transport_goodbye(connection->ssl); /* if the kernel takes it at once */
+        (void)transport_close_notify(connection->ssl); /* if the kernel takes it at once */
     connection_end_session(connection);
     if (how == END_RST)
         (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));

@@ -95,7 +95,7 @@ static enum http_parse decode_chunks(struct incoming *incoming)
 
     memmove(end + decoded, end + taken, coded - taken);
     incoming->body_len += decoded;
-    buf_cut(input, input->len - (taken - decoded));
+    buf_truncate(input, input->len - (taken - decoded));
     return parse;
 }
 

@@ -25,7 +25,7 @@ void connection_drop_output(struct connection *connection)
 /* The end of our side, for TLS and then for TCP. False: the first has to wait for the kernel. */
 static bool end_output(struct connection *connection)
 {
-    if (connection->ssl && !transport_goodbye(connection->ssl))
+    if (connection->ssl && !transport_close_notify(connection->ssl))
         return false;
     connection_end_session(connection);
     if (shutdown(connection->fd, SHUT_WR))

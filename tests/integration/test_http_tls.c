@@ -517,7 +517,7 @@ static SSL_SESSION *session_now(struct http_fixture *fixture, SSL_SESSION *offer
     http_peer_expect(&peer, "hello");
     *resumed = SSL_session_reused(peer.ssl);
     session = SSL_get1_session(peer.ssl);
-    assert_true(transport_goodbye(peer.ssl)); /* a session that ends without one may not be resumed */
+    assert_true(transport_close_notify(peer.ssl)); /* a session that ends without one may not be resumed */
     http_peer_close(&peer);
     return session;
 }

@@ -288,7 +288,7 @@ void http_peer_reset(struct http_peer *peer)
 void http_peer_half_close(struct http_peer *peer)
 {
     if (peer->ssl)
-        (void)transport_goodbye(peer->ssl);
+        (void)transport_close_notify(peer->ssl);
     assert_int_equal(shutdown(peer->fd, SHUT_WR), 0);
     http_fixture_turn(peer->fixture, 2);
 }
