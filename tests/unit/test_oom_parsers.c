@@ -242,7 +242,7 @@ static int read_document(void)
 
 /* -- writers: the buffer's error says that something is missing */
 
-static const struct process_event image = {.stage = STAGE_IMAGE, .task_id = "t", .url = URL, .size = "2048x2048"};
+static const struct task_progress image = {.stage = STAGE_IMAGE, .task_id = "t", .url = URL, .size = "2048x2048"};
 
 static int end_of(struct buf *out, size_t len)
 {
@@ -262,7 +262,7 @@ static int write_event(void)
     struct buf out;
 
     buf_init(&out, 4096);
-    task_event_write_process(&out, &image);
+    task_progress_write(&out, &image);
     return end_of(&out, sizeof(want) - 1);
 }
 
@@ -272,7 +272,7 @@ static int write_slot(void)
     struct buf out;
 
     buf_init(&out, 4096);
-    task_event_write_slot(&out, &image);
+    task_progress_write_slot(&out, &image);
     return end_of(&out, sizeof(want) - 1);
 }
 

@@ -142,7 +142,7 @@ static void test_the_stage(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
         struct task_event event;
-        enum process_stage stage = STAGE_COUNT;
+        enum task_stage stage = STAGE_COUNT;
         size_t len = strlen(stages[i].element);
         char *element = malloc(len); /* of its own, without a NUL: a byte too many is seen */
 
@@ -151,7 +151,7 @@ static void test_the_stage(void **state)
         memcpy(element, stages[i].element, len);
         assert_int_equal(task_event_parse(element, len, &event), 0);
         assert_int_equal(task_event_stage(&event, &stage), stages[i].stage < 0 ? ERR_NOT_FOUND : 0);
-        assert_int_equal(stage, stages[i].stage < 0 ? STAGE_COUNT : (enum process_stage)stages[i].stage);
+        assert_int_equal(stage, stages[i].stage < 0 ? STAGE_COUNT : (enum task_stage)stages[i].stage);
         free(element);
     }
 }
@@ -196,7 +196,7 @@ static void test_cursors(void **state)
 }
 
 /* clang-format off */
-static const struct { const char *name; struct process_event event; const char *want; } processes[] = {
+static const struct { const char *name; struct task_progress event; const char *want; } processes[] = {
     { "ARK is called",
       { STAGE_CALLING, "t1", .attempt = 2 },
       "{\"task_id\":\"t1\",\"message\":\"正在调用ARK模型生成图像...\",\"stage\":\"calling\",\"attempt\":2}" },
@@ -220,7 +220,7 @@ static const struct { const char *name; struct process_event event; const char *
       "{\"task_id\":\"t1\",\"message\":\"任务已交还，重新排队...\",\"stage\":\"requeued\"}" },
 };
 
-static const struct { const char *name; struct process_event event; const char *want; } slots[] = {
+static const struct { const char *name; struct task_progress event; const char *want; } slots[] = {
     { "an image",
       { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y", .size = "2K" }, "image {\"index\":0,\"url\":\"https://x/y\",\"size\":\"2K\"}" },
     { "an image without a size",
@@ -239,7 +239,7 @@ static void test_process_events(void **state)
         json_t *root;
 
         print_message("  %s\n", processes[i].name);
-        task_event_write_process(&out, &processes[i].event);
+        task_progress_write(&out, &processes[i].event);
         assert_string_equal(buf_text(&out), processes[i].want);
         root = json_loads(buf_text(&out), JSON_REJECT_DUPLICATES, NULL);
         assert_non_null(root);
@@ -255,7 +255,7 @@ static void test_slots(void **state)
         struct buf out = {.max = 1000};
 
         print_message("  %s\n", slots[i].name);
-        task_event_write_slot(&out, &slots[i].event);
+        task_progress_write_slot(&out, &slots[i].event);
         assert_string_equal(buf_text(&out), slots[i].want);
         buf_deinit(&out);
     }
@@ -291,14 +291,14 @@ static const char *text_of(const json_t *root, const char *key)
     return json_string_value(json_object_get(root, key));
 }
 
-static void check_hostile(enum process_stage stage, const char *text, const char *reads_as)
+static void check_hostile(enum task_stage stage, const char *text, const char *reads_as)
 {
-    struct process_event event = {stage, .task_id = text, .url = text, .size = text, .code = text, .message = text};
+    struct task_progress event = {stage, .task_id = text, .url = text, .size = text, .code = text, .message = text};
     bool is_image = stage == STAGE_IMAGE, fails = stage == STAGE_IMAGE_FAILED || stage == STAGE_RETRYING;
     struct buf out = {.max = 4000};
     json_t *root, *image;
 
-    task_event_write_process(&out, &event);
+    task_progress_write(&out, &event);
     root = read_back(&out, 0);
     image = json_object_get(root, "image");
     assert_string_equal(text_of(root, "task_id"), reads_as);
@@ -314,7 +314,7 @@ static void check_hostile(enum process_stage stage, const char *text, const char
 
     buf_clear(&out);
     if (is_image || stage == STAGE_IMAGE_FAILED) {
-        task_event_write_slot(&out, &event);
+        task_progress_write_slot(&out, &event);
         root = read_back(&out, is_image ? strlen("image ") : strlen("failed "));
         assert_string_equal(text_of(root, is_image ? "url" : "message"), reads_as);
         json_decref(root);
@@ -328,7 +328,7 @@ static void test_hostile_texts_stay_texts(void **state)
     for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
         print_message("  %s\n", hostile[i].name);
         for (int stage = 0; stage < STAGE_COUNT; stage++)
-            check_hostile((enum process_stage)stage, hostile[i].text, hostile[i].reads_as);
+            check_hostile((enum task_stage)stage, hostile[i].text, hostile[i].reads_as);
     }
 }
 
