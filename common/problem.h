@@ -1,8 +1,7 @@
-/* problem - the one closed list of what can go wrong for a client
+/* problem - the list of errors that a client can get, and the writer of problem+json (RFC 9457)
  *
- * Every row has a stable code, used in problem+json answers (RFC 9457) and in `error` events alike, the HTTP status
- * it has as an answer (0: it only occurs in events), a title, and whether trying again may help.
- * This is the only place where a failure becomes problem+json.
+ * A row is the stable code used in HTTP answers and `error` events, the HTTP status (0: only used in events), whether a retry may
+ * succeed, and the title. The codes and titles are part of the API: docs/api.md and docs/openapi.json list them.
  *
  * Pure.
  */
@@ -75,25 +74,25 @@ enum problem { PROBLEM_LIST(X) PROBLEM_COUNT };
 /* clang-format on */
 
 const char *problem_code(enum problem problem);
-int problem_status(enum problem problem); /* 0 for those that only occur in events */
+int problem_status(enum problem problem); /* 0: only used in events */
 const char *problem_title(enum problem problem);
 bool problem_retryable(enum problem problem);
 
-/* One field of a body that is not valid: a JSON pointer (RFC 6901) and what is wrong with it. */
+/* An invalid field of a request body: its JSON pointer (RFC 6901) and what is wrong with it. */
 struct problem_field {
     const char *pointer;
     const char *detail;
 };
 
-/* Writes the problem+json body. detail may be NULL (the title serves); fields may be NULL when count is 0. Nothing of these
- * texts needs to be clean: they are escaped here. */
 struct problem_report {
     enum problem problem;
-    const char *detail;
+    const char *detail; /* NULL: the title */
     const char *request_id;
-    const struct problem_field *fields;
+    const struct problem_field *fields; /* NULL if field_count is 0 */
     size_t field_count;
 };
+
+/* Writes the problem+json body. The texts may contain any bytes: they are escaped here. */
 void problem_write(struct buf *out, const struct problem_report *report);
 
 #endif
