@@ -86,7 +86,7 @@ struct problem_field {
 
 struct problem_report {
     enum problem problem;
-    const char *detail; /* NULL: the title */
+    const char *detail; /* NULL: a summary of `fields`, or else the problem's own detail: what to do about it */
     const char *request_id;
     const struct problem_field *fields; /* NULL if field_count is 0 */
     size_t field_count;

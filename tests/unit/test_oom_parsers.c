@@ -140,7 +140,7 @@ static int validate_what_is_no_json(void)
 
     if (err != ERR_SYNTAX)
         return err;
-    assert_string_equal(report.syntax, "The body is not valid JSON.");
+    assert_string_equal(report.syntax, "The body is not valid JSON: line 1, column 120.");
     return 0;
 }
 
