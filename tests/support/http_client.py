@@ -1,4 +1,4 @@
-"""An HTTP/1.1 client that hides nothing, and a reader of event streams.
+"""A raw HTTP/1.1 client and a reader of event streams.
 
     fetch("127.0.0.1:8000", "GET", "/livez").status
     with Connection("127.0.0.1:8000") as raw:           # exact bytes out, the answers as they come
@@ -61,7 +61,7 @@ class Response:
 
 
 class Connection:
-    """One connection. Every read has a deadline; Cut when the peer ends it too early."""
+    """One connection. Every read has a deadline; raises Cut if the peer closes it too early."""
 
     def __init__(self, address, seconds=DEADLINE, receive_buffer=None, tls=None):
         """tls: the ssl.SSLContext to connect with; the server's name is localhost."""
@@ -103,7 +103,7 @@ class Connection:
         self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + (body or b""))
 
     def response(self, seconds=None):
-        """The next whole answer, whatever frames its body."""
+        """The next complete answer, with any framing."""
         deadline = Deadline(seconds or self.seconds)
         response = self.response_head(deadline)
         response.body = self.body(response).all(deadline)
@@ -115,7 +115,7 @@ class Connection:
         return conformance.is_watched(self._address)
 
     def check(self, response):
-        """Is it what the API's description says?"""
+        """Checks the answer against the API's description."""
         asked = self._asked.popleft() if self._asked and response.status >= 200 else None
         if self.is_checked:
             conformance.check_response(asked, response)
@@ -152,16 +152,16 @@ class Connection:
         self._rest += piece
 
     def unread(self):
-        """What has been read beyond the last answer."""
+        """Bytes read after the last answer."""
         return self._rest
 
     def take_unread(self, most):
-        """The same, for who reads on by itself: so much of it is gone then."""
+        """Like rest, but removes these bytes, for a caller that reads on by itself."""
         taken, self._rest = self._rest[:most], self._rest[most:]
         return taken
 
     def wait_closed(self, seconds=DEADLINE):
-        """Waits until the peer closes; what it still sent before."""
+        """Waits until the peer closes; returns what it sent before."""
         deadline = Deadline(seconds)
         while True:
             try:
@@ -187,7 +187,7 @@ def fetch(address, method, path, body=None, headers=None, seconds=DEADLINE, tls=
 
 
 class _Body:
-    """Piece by piece as it is framed. A read that times out consumes nothing, so it can be tried again."""
+    """Reads a body piece by piece, as it is framed. A read that times out consumes nothing and can be repeated."""
 
     def __init__(self, connection):
         self._connection = connection
@@ -251,9 +251,9 @@ class _UntilClose(_Body):
 
 @dataclasses.dataclass
 class Frame:
-    """What stands between two blank lines of a stream."""
+    """One frame: the lines between two blank lines of a stream."""
     raw: bytes
-    at: float                   # when it was complete, time.monotonic()
+    at: float                   # time.monotonic() when it was complete
     id: str | None = None
     event: str | None = None
     data: str | None = None
@@ -270,13 +270,13 @@ class Frame:
         return json.loads(self.data)["data"]
 
     def story(self):
-        """The event in a word or two: "start", "process calling", "done"."""
+        """A short name: "start", "process calling", "done"."""
         stage = self.payload().get("stage")
         return f"{self.event} {stage}" if stage else self.event
 
 
 class EventStream:
-    """A request whose answer is an event stream. Not one? The answer is in .response, and .refused is true."""
+    """A request for an event stream. If the answer is something else, it is in .response, and .refused is true."""
 
     def __init__(self, address, method, path, body=None, headers=None, **options):
         connection = Connection(address, **options)
@@ -308,7 +308,7 @@ class EventStream:
         self.connection.check(self.response)
 
     def next(self, seconds=DEADLINE):
-        """The next frame, of whatever kind; None when the stream has ended as it should, Cut when it was cut."""
+        """The next frame of any kind; None at a proper end of the stream. Raises Cut if it was cut."""
         assert not self.refused, f"not a stream: {self.response}"
         deadline = Deadline(seconds)
         while (end := self._rest.find(b"\n\n")) < 0:
@@ -325,7 +325,7 @@ class EventStream:
         return frame
 
     def next_event(self, seconds=DEADLINE):
-        """The next frame with an event, passing over comments and retry; None at the end."""
+        """The next frame with an event, skipping comments and retry; None at the end."""
         deadline = Deadline(seconds)
         while (frame := self.next(deadline.left())) is not None and frame.event is None:
             pass
