@@ -70,8 +70,8 @@ class Herd:
         self._selector = selectors.EpollSelector()
 
     def send(self, address, request, reads=True, until=None):
-        """Everybody connects to address(client) and writes request(client); reads: and listens. until: a hundred at a time, the next
-        ones once that holds for these."""
+        """Every client connects to address(client) and sends request(client); with reads it also reads the answer. until: connects 100
+        clients at a time, and the next 100 once until(client) is true for these."""
         for begin in range(0, len(self.clients), AT_ONCE):
             waiting = self.clients[begin:begin + AT_ONCE]
             for client in waiting:
@@ -85,7 +85,7 @@ class Herd:
                 self.wait(until, "the first ones have what they wait for", among=waiting)
 
     def send_in_time(self, address, request, delay_s, among=None):
-        """Like connect, but each client at its own time: delay_s(client) from now."""
+        """Like send, but each client at its own time: delay_s(client) from now."""
         began = time.monotonic()
         for client in sorted(among or self.clients, key=delay_s):
             while (left := began + delay_s(client) - time.monotonic()) > 0:

@@ -101,7 +101,7 @@ static const struct http_route routes[] = {
 };
 /* clang-format on */
 
-/* -- TLS for all of a group's tests */
+/* -- TLS for a group of tests */
 
 static struct {
     bool wanted;
@@ -203,7 +203,7 @@ void http_fixture_wait(struct http_fixture *fixture, const int *counter, int val
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
 
     while (*counter != value && clock_monotonic_ms() < deadline_ms) {
-        (void)poll(NULL, 0, 1); /* deadlines of the server need time to pass */
+        (void)poll(NULL, 0, 1); /* lets time pass for the server's deadlines */
         http_fixture_turn(fixture, 1);
     }
     assert_int_equal(*counter, value);
@@ -211,7 +211,7 @@ void http_fixture_wait(struct http_fixture *fixture, const int *counter, int val
 
 /* -- the clients */
 
-/* The handshake comes with the first bytes, or in http_peer_dial. */
+/* The handshake is done with the first bytes, or in http_peer_dial. */
 static void open_session(struct http_peer *peer)
 {
     peer->ssl = SSL_new(tls.clients);
@@ -327,7 +327,7 @@ void http_peer_send_bytes(struct http_peer *peer, const char *bytes, size_t len)
                               : send(peer->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && errno != EAGAIN)
-            return; /* the server has closed; what it said is what counts */
+            return; /* the server has closed; the test checks what it sent */
         if (n > 0) {
             bytes += n;
             len -= (size_t)n;
