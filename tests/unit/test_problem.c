@@ -10,7 +10,7 @@
 #include "common/buf.h"
 #include "common/problem.h"
 
-static void test_codes_are_words_and_none_occurs_twice(void **state)
+static void test_codes_are_unique_words(void **state)
 {
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {
@@ -23,8 +23,8 @@ static void test_codes_are_words_and_none_occurs_twice(void **state)
     }
 }
 
-/* A client may repeat what was refused for the moment; the same bytes again never cure a 4xx, but for a late request. */
-static void test_statuses_are_sensible(void **state)
+/* 408, 429, 500 and 503 are retryable. With any other status the same request would fail again. */
+static void test_statuses_agree_with_retryable(void **state)
 {
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {
@@ -161,8 +161,8 @@ static void test_hostile_texts_are_escaped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codes_are_words_and_none_occurs_twice),
-        cmocka_unit_test(test_statuses_are_sensible),
+        cmocka_unit_test(test_codes_are_unique_words),
+        cmocka_unit_test(test_statuses_agree_with_retryable),
         cmocka_unit_test(test_the_statuses_of_the_contract),
         cmocka_unit_test(test_every_problem_writes_valid_json),
         cmocka_unit_test(test_the_detail_names_the_first_invalid_field),
