@@ -37,29 +37,23 @@ static const char *const default_details[PROBLEM_COUNT] = {
     [PROBLEM_TASK_NOT_FOUND] = "No task has this id. It may have expired or been deleted.",
     [PROBLEM_NOT_ACCEPTABLE] = "Add the type of the response to Accept, or send no Accept.",
     [PROBLEM_UNAUTHORIZED] = "Send a valid key in the header Authorization: Bearer <key>.",
-    [PROBLEM_TASK_ID_CONFLICT] =
-        "A task with this id and another request exists. Use a new id, or send the same request again.",
+    [PROBLEM_TASK_ID_CONFLICT] = "Use a new id for a new request, or send the first request of this id unchanged.",
     [PROBLEM_TASK_FINAL] = "A task that has ended cannot be cancelled. Its result can be read.",
     [PROBLEM_TASK_LIVE] = "Cancel the task or wait for its end, and then repeat the request.",
     [PROBLEM_CONTENT_TYPE] = "Send JSON in UTF-8 with the header Content-Type: application/json.",
     [PROBLEM_CONTENT_ENCODING] = "Send the body without compression and without Content-Encoding.",
     [PROBLEM_INVALID_FIELDS] = "Correct the fields listed in errors.",
-    [PROBLEM_QUEUE_FULL] = "As many tasks are waiting as the gateway allows. Retry after Retry-After seconds.",
+    [PROBLEM_QUEUE_FULL] = "The gateway's limit of waiting tasks is reached. Wait as long as Retry-After says.",
     [PROBLEM_CLIENT_QUEUE_FULL] =
-        "As many of this client's tasks are waiting or running as its limit allows. Retry when one has "
-        "ended, or after Retry-After seconds.",
-    [PROBLEM_QUEUE_PAUSED] = "An operator has paused the queue. Retry after Retry-After seconds.",
-    [PROBLEM_RATE_LIMITED] = "This client has used up its requests per minute. Retry after Retry-After seconds.",
-    [PROBLEM_TOO_MANY_STREAMS] =
-        "As many of this client's streams are open as its limit allows. Close one, or retry after "
-        "Retry-After seconds.",
-    [PROBLEM_IMAGES_PER_DAY] =
-        "This task could exceed the limit for the current UTC day. Retry after Retry-After seconds, or "
-        "request fewer images.",
+        "This client's limit of waiting and running tasks is reached. Retry when one has ended.",
+    [PROBLEM_QUEUE_PAUSED] = "An operator has paused the queue. Wait as long as Retry-After says.",
+    [PROBLEM_RATE_LIMITED] = "This client's requests per minute are used up. Wait as long as Retry-After says.",
+    [PROBLEM_TOO_MANY_STREAMS] = "This client's limit of open streams is reached. Close one and retry.",
+    [PROBLEM_IMAGES_PER_DAY] = "Request fewer images, or wait until 00:00 UTC, as long as Retry-After says.",
     [PROBLEM_TASK_NOT_FAILED] = "The task has ended with a result. Submit a new task to get another one.",
     [PROBLEM_INVALID_QUERY] = "Correct the parameters in the query of the request target.",
-    [PROBLEM_STORE_UNAVAILABLE] = "Redis does not answer. Retry after Retry-After seconds.",
-    [PROBLEM_DRAINING] = "This gateway takes no new tasks. Retry after Retry-After seconds, on a new connection.",
+    [PROBLEM_STORE_UNAVAILABLE] = "Redis does not answer. Wait as long as Retry-After says.",
+    [PROBLEM_DRAINING] = "This gateway takes no new tasks. Retry on a new connection.",
 };
 
 const char *problem_code(enum problem problem)
