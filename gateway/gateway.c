@@ -50,7 +50,7 @@ static void on_commands_ready(void *arg)
     if (gateway->hub)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
-        presence_tell(gateway->presence);
+        presence_write(gateway->presence);
 }
 
 static void on_unfit(const char *why, void *arg)
@@ -179,15 +179,16 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
 
 /* -- the process, as Redis hears of it */
 
-static void describe(struct presence_note *note, void *arg)
+static void describe(struct presence_entry *entry, void *arg)
 {
     const struct gateway *gateway = arg;
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
-    presence_say(note, "draining", "%d", gateway->draining);
-    presence_say(note, "threads", "%zu", gateway_metrics_threads(metrics));
-    presence_say(note, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
-    presence_say(note, "connections", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
+    presence_add_field(entry, "draining", "%d", gateway->draining);
+    presence_add_field(entry, "threads", "%zu", gateway_metrics_threads(metrics));
+    presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
+    presence_add_field(entry, "connections", "%lld",
+                       (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -310,7 +311,7 @@ static void look_whether_drained(evutil_socket_t fd, short what, void *arg)
         log_warn("gateway", "cutting connections that do not end", "connections=%zu", open);
     event_del(gateway->drain_timer);
     if (gateway->presence)
-        presence_leave(gateway->presence, stop, gateway);
+        presence_remove(gateway->presence, stop, gateway);
     else
         loop_stop(gateway->loop);
 }

@@ -132,7 +132,7 @@ static int serve(struct program *program)
 
     log_setup((enum log_level)program->options.shared.log_level, (enum log_format)program->options.shared.log_format);
     if (!program->options.shared.core_dumps)
-        core_dump_forbid();
+        core_dump_disable();
     log_options(program);
     if (load_keys(program))
         return OPTIONS_EXIT_BAD;

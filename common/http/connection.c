@@ -129,7 +129,7 @@ void connection_close(struct connection *connection, enum connection_end how, co
     connection_enter(connection, CONNECTION_CLOSED, why);
     event_del(&connection->event);
     if (connection->ssl && how == END_FIN)
-        (void)transport_goodbye(connection->ssl); /* best effort: there is no second try */
+        (void)transport_close_notify(connection->ssl); /* best effort: there is no second try */
     end_tls_session(connection);
     if (how == END_RST)
         (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
@@ -224,7 +224,7 @@ static enum http_parse decode_chunks(struct incoming_request *incoming)
 
     memmove(end + decoded, end + taken, coded - taken);
     incoming->body_len += decoded;
-    buf_cut(input, input->len - (taken - decoded));
+    buf_truncate(input, input->len - (taken - decoded));
     return parse;
 }
 
@@ -477,7 +477,7 @@ static void connection_next_request(struct connection *connection)
 /* False: the goodbye of TLS must wait until the socket is writable. */
 static bool end_output(struct connection *connection)
 {
-    if (connection->ssl && !transport_goodbye(connection->ssl))
+    if (connection->ssl && !transport_close_notify(connection->ssl))
         return false;
     end_tls_session(connection);
     if (shutdown(connection->fd, SHUT_WR))

@@ -596,7 +596,7 @@ static void test_a_close_notify_ends_an_open_stream(void **state)
     (void)state;
     begin(&world);
     open_stream(&world);
-    assert_true(transport_goodbye(world.client.ssl)); /* without a FIN */
+    assert_true(transport_close_notify(world.client.ssl)); /* without a FIN */
     expect_closed_once(&world);
     end(&world);
 }

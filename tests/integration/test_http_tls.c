@@ -519,7 +519,7 @@ static SSL_SESSION *session_now(struct http_fixture *fixture, SSL_SESSION *offer
     http_client_expect(&client, "hello");
     *resumed = SSL_session_reused(client.ssl);
     session = SSL_get1_session(client.ssl);
-    assert_true(transport_goodbye(client.ssl)); /* OpenSSL does not resume a session that ended without close_notify */
+    assert_true(transport_close_notify(client.ssl)); /* OpenSSL does not resume a session that ended without close_notify */
     http_client_close(&client);
     return session;
 }

@@ -253,7 +253,7 @@ class _UntilClose(_Body):
 class Frame:
     """The lines between two blank lines of a stream."""
     raw: bytes
-    at: float                   # when it was complete, time.monotonic()
+    at: float                   # time.monotonic() when it was complete
     id: str | None = None
     event: str | None = None
     data: str | None = None

@@ -288,7 +288,7 @@ void http_client_reset(struct http_client *client)
 void http_client_half_close(struct http_client *client)
 {
     if (client->ssl)
-        (void)transport_goodbye(client->ssl);
+        (void)transport_close_notify(client->ssl);
     assert_int_equal(shutdown(client->fd, SHUT_WR), 0);
     http_fixture_turn(client->fixture, 2);
 }

@@ -33,7 +33,7 @@ struct http_fixture {
     int handled;                    /* requests that reached a handler */
     int closed;                     /* calls of on_closed */
     struct http_exchange *exchange; /* of the last /later, /deaf or /stream; NULL once on_closed was called */
-    bool in_call;                   /* set by tests around calls in which on_closed must stay silent */
+    bool in_call;                   /* set by tests during calls in which on_closed must not be called */
 };
 
 /* Setup and teardown of a group of tests; they apply to the whole process. */
@@ -57,7 +57,7 @@ struct http_client {
     int fd;
     struct ssl_st *ssl; /* NULL: plain */
     struct buf received;
-    bool ended; /* by FIN, under TLS after its goodbye; error is set for any other end */
+    bool ended; /* by FIN, with TLS after close_notify; error is set for any other end */
     int error;
 };
 
