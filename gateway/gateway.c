@@ -50,7 +50,7 @@ static void gateway_on_commands_ready(void *arg)
     if (gateway->hub)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
-        presence_tell(gateway->presence);
+        presence_write(gateway->presence);
 }
 
 static void gateway_on_unfit(const char *why, void *arg)
@@ -175,22 +175,23 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     }
     config.half_close_probe = ": keep-alive\n\n"; /* an SSE comment: all streams of the gateway are SSE */
     config.tls = gateway->config.tls;
-    config.peers = gateway->config.peers;
+    config.address_limit = gateway->config.address_limit;
     set_limits(&config, options);
     return http_server_create(gateway->loop, &config, why);
 }
 
 /* -- presence and audit: the first thread only */
 
-static void gateway_describe(struct presence_note *note, void *arg)
+static void gateway_describe(struct presence_entry *entry, void *arg)
 {
     const struct gateway *gateway = arg;
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
-    presence_say(note, "draining", "%d", gateway->api.draining);
-    presence_say(note, "threads", "%zu", gateway_metrics_threads(metrics));
-    presence_say(note, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
-    presence_say(note, "connections", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
+    presence_add_field(entry, "draining", "%d", gateway->api.draining);
+    presence_add_field(entry, "threads", "%zu", gateway_metrics_threads(metrics));
+    presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
+    presence_add_field(entry, "connections", "%lld",
+                       (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -359,7 +360,7 @@ static void gateway_on_drain_timer(evutil_socket_t fd, short what, void *arg)
         log_warn("gateway", "drain timeout, closing open connections", "connections=%zu", open);
     event_del(gateway->drain_timer);
     if (gateway->presence)
-        presence_leave(gateway->presence, gateway_on_left, gateway);
+        presence_remove(gateway->presence, gateway_on_left, gateway);
     else
         loop_stop(gateway->loop);
 }

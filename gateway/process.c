@@ -11,8 +11,8 @@
 #include "common/http/tls.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/notify.h"
 #include "common/presence.h"
+#include "common/systemd_notify.h"
 #include "gateway/access/keyring.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics/gateway_metrics.h"
@@ -37,7 +37,7 @@ struct process {
     struct process_config config;
     char name[PRESENCE_NAME_SIZE];
     struct gateway_metrics *metrics;
-    struct notify *notify; /* NULL: not run by systemd */
+    struct systemd_notify *notify; /* NULL: not run by systemd */
     struct gateway_thread *threads;
     size_t count;
     atomic_int phase;
@@ -86,7 +86,7 @@ static void process_on_drain(void *arg)
 
     log_info("gateway", "draining", "reason=signal");
     enter_phase(process, PHASE_DRAINING);
-    notify_stopping(process->notify);
+    systemd_notify_stopping(process->notify);
 }
 
 static void process_on_stop(void *arg)
@@ -126,11 +126,11 @@ static void process_on_reload(void *arg)
     struct process *process = arg;
 
     log_info("gateway", "reloading", "reason=signal");
-    notify_reloading(process->notify);
+    systemd_notify_reloading(process->notify);
     reload_certificate(process);
     reload_keys(process);
     wake_threads(process);
-    notify_ready(process->notify);
+    systemd_notify_ready(process->notify);
 }
 
 /* May be called on every thread; only the first call logs. */
@@ -149,12 +149,12 @@ static void process_on_unfit(const char *why, void *arg)
 
 /* -- the service manager */
 
-static void process_describe(char out[NOTIFY_STATUS_SIZE], void *arg)
+static void process_describe(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct process *process = arg;
     const struct gateway *first = process->threads[0].gateway;
 
-    (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s %s",
+    (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s %s",
                    first->api.draining           ? "draining, was on"
                    : gateway_is_connected(first) ? "serving on"
                                                  : "waiting for Redis, listening on",
@@ -181,16 +181,16 @@ static bool process_is_alive(void *arg)
 /* Ready means listening. While Redis is not connected, clients get a 503, and systemd must not restart the gateway for that. */
 static void notify_listening(struct process *process)
 {
-    const struct notify_config config = {.loop = process->threads[0].gateway->loop,
-                                         .program = "gateway",
-                                         .describe = process_describe,
-                                         .is_alive = process_is_alive,
-                                         .arg = process};
+    const struct systemd_notify_config config = {.loop = process->threads[0].gateway->loop,
+                                                 .program = "gateway",
+                                                 .describe = process_describe,
+                                                 .is_alive = process_is_alive,
+                                                 .arg = process};
 
     for (size_t i = 0; i < process->count; i++)
         atomic_store(&process->threads[i].has_turned, true);
-    process->notify = notify_create(&config);
-    notify_ready(process->notify);
+    process->notify = systemd_notify_create(&config);
+    systemd_notify_ready(process->notify);
 }
 
 /* -- threads */
@@ -215,7 +215,7 @@ static int create_gateway(struct process *process, size_t i)
         .thread = i,
         .name = i ? NULL : process->name,
         .tls = process->config.tls,
-        .peers = process->config.peers,
+        .address_limit = process->config.address_limit,
         .listen = i ? http_server_address(process->threads[0].gateway->server) : process->config.options->listen,
         .on_unfit = process_on_unfit,
         .arg = process,
@@ -288,7 +288,7 @@ static int run(struct process *process)
 
 static void process_deinit(struct process *process)
 {
-    notify_destroy(process->notify);
+    systemd_notify_destroy(process->notify);
     while (process->count)
         gateway_destroy(process->threads[--process->count].gateway);
     free(process->threads);

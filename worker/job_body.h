@@ -40,8 +40,8 @@ struct job_body {
     int64_t started_ms, called_ms;
     struct permit permit;
     char model[SCOPE_NAME_SIZE]; /* "" until the request is known */
-    bool trial;    /* its call is the one of a half-open account or model */
-    int deferrals; /* how often it was deferred before */
+    bool trial;                  /* its call is the one of a half-open account or model */
+    int deferrals;               /* how often it was deferred before */
 
     struct report *report;
     struct ark_request request;

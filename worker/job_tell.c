@@ -39,19 +39,19 @@ static void finish_with(struct job_body *job, const char *outcome, enum charge c
     report_fail(job->report);
 }
 
-static void write_process(const struct job_body *job, struct buf *out, struct process_event event)
+static void write_process(const struct job_body *job, struct buf *out, struct task_progress event)
 {
     event.task_id = task_id_of(job->id);
     event.attempt = job->attempt;
     buf_init(out, EVENT_MAX);
-    task_event_write_process(out, &event);
+    task_progress_write(out, &event);
 }
 
 void job_tell_begin(struct job_body *job)
 {
     struct buf data;
 
-    write_process(job, &data, (struct process_event){.stage = STAGE_CALLING});
+    write_process(job, &data, (struct task_progress){.stage = STAGE_CALLING});
     if (buf_error(&data))
         report_fail(job->report);
     else
@@ -59,14 +59,14 @@ void job_tell_begin(struct job_body *job)
     buf_deinit(&data);
 }
 
-static int try_slot(struct job_body *job, struct process_event event)
+static int try_slot(struct job_body *job, struct task_progress event)
 {
     struct buf data, slot;
     int err;
 
     write_process(job, &data, event);
     buf_init(&slot, EVENT_MAX);
-    task_event_write_slot(&slot, &event);
+    task_progress_write_slot(&slot, &event);
     buf_fail(&slot, buf_error(&data));
     err = buf_error(&slot);
     if (!err)
@@ -77,14 +77,14 @@ static int try_slot(struct job_body *job, struct process_event event)
 }
 
 /* An image may be as large as its answer. Where there is no room for one, its slot has failed, and the result says so. */
-static void tell_slot(struct job_body *job, struct process_event event)
+static void tell_slot(struct job_body *job, struct task_progress event)
 {
     int err = try_slot(job, event);
 
     if (!err)
         return;
     log_error("job", "a slot cannot be reported", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    if (try_slot(job, (struct process_event){.stage = STAGE_IMAGE_FAILED,
+    if (try_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
                                              .index = event.index,
                                              .code = problem_code(PROBLEM_INTERNAL),
                                              .message = "This image came, and could not be kept."}))
@@ -97,11 +97,11 @@ void job_on_slot(const struct ark_slot *slot, void *arg)
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
     if (slot->url)
-        tell_slot(job, (struct process_event){
+        tell_slot(job, (struct task_progress){
                            .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
     else
         tell_slot(job,
-                  (struct process_event){
+                  (struct task_progress){
                       .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
 }
 
@@ -133,7 +133,7 @@ void job_tell_missing(struct job_body *job, const struct ark_result *ark)
     for (int i = 0; i < ark->expected && gap.most > 0; i++)
         if (!ark->seen[i]) {
             gap.most--;
-            tell_slot(job, (struct process_event){
+            tell_slot(job, (struct task_progress){
                                .stage = STAGE_IMAGE_FAILED, .index = i, .code = gap.code, .message = gap.message});
         }
 }
@@ -209,7 +209,7 @@ static void put_back(struct job_body *job, const char *outcome, const struct ver
 
     write_process(
         job, &data,
-        (struct process_event){
+        (struct task_progress){
             .stage = STAGE_RETRYING, .delay_ms = delay_ms, .code = problem_code(verdict->problem), .message = words});
     finish_with(job, outcome, verdict->charge, delay_ms, &data);
     worker_metrics_put_back(job->context->metrics, verdict, strcmp(outcome, "defer") == 0);
@@ -230,7 +230,7 @@ void job_finish_handback(struct job_body *job, enum charge charge)
 {
     struct buf data;
 
-    write_process(job, &data, (struct process_event){.stage = STAGE_REQUEUED});
+    write_process(job, &data, (struct task_progress){.stage = STAGE_REQUEUED});
     finish_with(job, "handback", charge, 0, &data);
     buf_deinit(&data);
 }

@@ -8,12 +8,12 @@
 
 #include "common/core_dump.h"
 #include "common/err.h"
-#include "common/http/probe.h"
+#include "common/http/healthcheck.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/notify.h"
 #include "common/presence.h"
 #include "common/redis/address.h"
+#include "common/systemd_notify.h"
 #include "worker/ark_model.h"
 #include "worker/health.h"
 #include "worker/runner.h"
@@ -30,8 +30,8 @@ struct worker {
     struct metrics *metrics;
     struct runner *runner;
     struct health *health;
-    struct notify *notify; /* NULL: there is no service manager */
-    bool unfit;            /* Redis must not keep tasks */
+    struct systemd_notify *notify; /* NULL: there is no service manager */
+    bool unfit;                    /* Redis must not keep tasks */
 };
 
 static void on_drained(void *arg)
@@ -56,7 +56,7 @@ static void on_drain(void *arg)
     struct worker *worker = arg;
 
     runner_drain(worker->runner);
-    notify_stopping(worker->notify);
+    systemd_notify_stopping(worker->notify);
 }
 
 static void on_stop(void *arg)
@@ -68,24 +68,24 @@ static void on_stop(void *arg)
     loop_stop(worker->loop);
 }
 
-static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
+static void describe(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct worker *worker = arg;
     int jobs = runner_jobs(worker->runner);
 
     if (!runner_has_redis(worker->runner))
-        (void)snprintf(out, NOTIFY_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
+        (void)snprintf(out, SYSTEMD_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
     else
-        (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s, %d jobs in flight",
+        (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s, %d jobs in flight",
                        runner_is_ready(worker->runner) ? "taking tasks" : "draining", jobs);
 }
 
 /* A worker that waits for Redis is at work too: it is not to be ended for it. */
 static void notify_started(struct worker *worker)
 {
-    worker->notify = notify_create(
-        &(struct notify_config){.loop = worker->loop, .program = "worker", .describe = describe, .arg = worker});
-    notify_ready(worker->notify);
+    worker->notify = systemd_notify_create(&(struct systemd_notify_config){
+        .loop = worker->loop, .program = "worker", .describe = describe, .arg = worker});
+    systemd_notify_ready(worker->notify);
 }
 
 /* A timeout for the first byte that is not below the one for the whole call would never fire. The default gives way; a value that was
@@ -177,7 +177,7 @@ failed:
 
 static void destroy_parts(struct worker *worker)
 {
-    notify_destroy(worker->notify);
+    systemd_notify_destroy(worker->notify);
     health_destroy(worker->health);
     runner_destroy(worker->runner);
     loop_destroy(worker->loop);
@@ -192,7 +192,7 @@ static int run(struct worker *worker)
         return OPTIONS_EXIT_BAD;
     log_setup((enum log_level)worker->options.shared.log_level, (enum log_format)worker->options.shared.log_format);
     if (!worker->options.shared.core_dumps)
-        core_dump_forbid();
+        core_dump_disable();
     presence_name(worker->name, worker->options.name);
     announce(worker);
     err = create_parts(worker);
@@ -209,7 +209,7 @@ static int run(struct worker *worker)
 
 static int probe(const struct worker *worker)
 {
-    return http_probe_main("arkrelay-worker", worker->options.listen, PROBE_PLAIN, "/readyz");
+    return http_healthcheck_main("arkrelay-worker", worker->options.listen, HEALTHCHECK_PLAIN, "/readyz");
 }
 
 int main(int argc, char **argv)

@@ -74,7 +74,7 @@ static void check_drained(struct runner *runner)
     if (!runner->draining || runner->drained || runner->job_count || !has_left_redis(runner))
         return;
     runner->drained = true;
-    presence_leave(runner->presence, tell_drained, runner);
+    presence_remove(runner->presence, tell_drained, runner);
 }
 
 /* -- jobs */
@@ -169,7 +169,7 @@ static void on_ready(void *arg)
     struct runner *runner = arg;
     struct job *job;
 
-    presence_tell(runner->presence);
+    presence_write(runner->presence);
     lease_renew_now(runner->leases);
     TAILQ_FOREACH (job, &runner->jobs, link)
         job_resume(job);
@@ -227,7 +227,7 @@ static struct redis *connect_redis(struct runner *runner, const char *name, stru
 /* -- what Redis hears of this worker */
 
 /* "0,0,4,9,...": how many ARK calls took no longer than each bound of the histogram, and how many there were. */
-static void say_ark_ms(struct presence_note *note, const struct metrics *metrics)
+static void say_ark_ms(struct presence_entry *entry, const struct metrics *metrics)
 {
     struct buf counts;
 
@@ -235,24 +235,24 @@ static void say_ark_ms(struct presence_note *note, const struct metrics *metrics
     for (size_t i = 0; i <= worker_metric_table.rows[METRIC_ARK_SECONDS].bound_count; i++)
         buf_addf(&counts, i ? ",%lld" : "%lld", (long long)metrics_cumulative(&metrics, 1, METRIC_ARK_SECONDS, i));
     if (!buf_error(&counts))
-        presence_say(note, "ark_ms", "%s", buf_text(&counts));
+        presence_add_field(entry, "ark_ms", "%s", buf_text(&counts));
     buf_deinit(&counts);
 }
 
-static void describe(struct presence_note *note, void *arg)
+static void describe(struct presence_entry *entry, void *arg)
 {
     const struct runner *runner = arg;
     const struct metrics *metrics = runner->config.metrics;
 
-    presence_say(note, "draining", "%d", runner->draining);
-    presence_say(note, "slots", "%lld", (long long)runner->config.options->concurrency);
-    presence_say(note, "busy", "%d", runner->job_count);
-    presence_say(note, "images_per_minute", "%lld", (long long)runner->config.options->ark_images_per_minute);
+    presence_add_field(entry, "draining", "%d", runner->draining);
+    presence_add_field(entry, "slots", "%lld", (long long)runner->config.options->concurrency);
+    presence_add_field(entry, "busy", "%d", runner->job_count);
+    presence_add_field(entry, "images_per_minute", "%lld", (long long)runner->config.options->ark_images_per_minute);
     if (!metrics)
         return;
-    presence_say(note, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
-    presence_say(note, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
-    say_ark_ms(note, metrics);
+    presence_add_field(entry, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
+    presence_add_field(entry, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
+    say_ark_ms(entry, metrics);
 }
 
 /* -- birth and death */

@@ -69,7 +69,7 @@ static int write_command(struct redis *redis, const struct redis_command *comman
     }
     err = buf_error(out);
     if (err)
-        buf_cut(out, before);
+        buf_truncate(out, before);
     return err;
 }
 

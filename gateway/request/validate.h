@@ -36,7 +36,7 @@ struct validated {
 };
 
 struct validate_report {
-    const char *syntax; /* after ERR_SYNTAX: the error, a constant */
+    char syntax[VALIDATE_DETAIL_SIZE]; /* after ERR_SYNTAX: the error and its place */
     struct problem_field fields[VALIDATE_PROBLEMS_MAX];
     size_t count; /* after ERR_RANGE: number of fields set */
     char pointers[VALIDATE_PROBLEMS_MAX][VALIDATE_POINTER_SIZE];

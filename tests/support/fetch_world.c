@@ -131,7 +131,7 @@ void fetch_probe_start(struct fetch_world *world, struct fetch_probe *probe, con
 void fetch_probe_ask(struct fetch_world *world, struct fetch_probe *probe, const struct fetch_how *how)
 {
     fetch_probe_start(world, probe, how);
-    assert_int_equal(probe->heads + probe->ends, 0); /* never from inside of fetch_start */
+    assert_int_equal(probe->heads + probe->ends, 0); /* never called inside fetch_start */
     loop_run(world->loop);
     assert_int_equal(probe->ends, 1);
     assert_int_equal(fetch_in_flight(world->fetch), 0);

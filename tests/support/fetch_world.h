@@ -1,6 +1,6 @@
-/* fetch_world - one loop, one server, one fetch, and probes: calls that note what came of them
+/* fetch_world - a loop, a server, a fetch, and probes: calls that record their results
  *
- * A test fails when it takes ten seconds.
+ * A test that takes ten seconds fails.
  */
 #ifndef TESTS_SUPPORT_FETCH_WORLD_H
 #define TESTS_SUPPORT_FETCH_WORLD_H
@@ -17,21 +17,21 @@ struct event;
 
 struct fetch_world {
     struct loop *loop;
-    struct stub_server server; /* what it does may be set before the start */
+    struct stub_server server; /* its behaviour may be set before the start */
     struct fetch *fetch;
     struct event *deadline;
     const char *ca_file;
-    int64_t first_byte_ms; /* of calls that do not say */
+    int64_t first_byte_ms; /* default for calls */
     int open, done;        /* calls; the loop stops when they are equal */
 };
 
-/* One call, and what came of it. */
+/* One call and its result. */
 struct fetch_probe {
     struct fetch_world *world;
     struct fetch_call *call;
     int heads, status;
     char content_type[64], retry_after[64], request_id[64], words[256];
-    struct buf data; /* the test's to deinit */
+    struct buf data; /* the test must deinit it */
     int ends;
     enum fetch_end end;
     void (*on_head)(struct fetch_probe *probe);
@@ -40,14 +40,14 @@ struct fetch_probe {
     struct fetch_probe *other; /* for these */
 };
 
-/* A call's particulars; all zero will do. */
+/* Options of a call; all zero are the defaults. */
 struct fetch_how {
     const char *scheme; /* NULL: http */
     size_t body_len, answer_max;
     int64_t total_ms;
 };
 
-/* Heads of answers that lack the line about their body's length, or have it. */
+/* Heads of answers, without or with the line about the body's length. */
 #define HEAD    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRetry-After:  7 \r\nx-request-id: 0217\r\n"
 #define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
 
@@ -57,8 +57,8 @@ void fetch_world_end(struct fetch_world *world);
 
 void fetch_probe_start(struct fetch_world *world, struct fetch_probe *probe, const struct fetch_how *how);
 int fetch_probe_start_at(struct fetch_world *world, struct fetch_probe *probe, const char *url,
-                         const struct fetch_how *how) MUST_CHECK; /* as fetch_start */
+                         const struct fetch_how *how) MUST_CHECK; /* like fetch_start */
 void fetch_probe_ask(struct fetch_world *world, struct fetch_probe *probe,
-                     const struct fetch_how *how); /* one call to the end */
+                     const struct fetch_how *how); /* runs one call to its end */
 
 #endif

@@ -1,8 +1,8 @@
--- PLACES (gateway): where tasks stand in the queue, for the hints that waiting viewers get.
--- ARGV models id ...              models: 1 to get the tasks' models, too
--- -> now_ms ended, then per id its place, and where `models` is 1 the model that its request names, '' for none
---    place: its position from 1; -1: it waits in `delayed`; 0: it does not wait
---    ended: how many tasks have left the queue for good so far; the difference of two answers is the queue's pace
+-- PLACES (gateway): positions of tasks in the queue, for the notices to viewers of waiting tasks.
+-- ARGV models id ...              models: 1 to also get the tasks' models
+-- -> now_ms ended, then per id its place, and if `models` is 1 the model that its request names, '' for none
+--    place: its position from 1; -1: it is in `delayed`; 0: it is not waiting
+--    ended: number of tasks that have ended so far; two answers give the queue's pace
 -- needs: base model
 local meta = redis.call('HMGET', prefix .. 'meta', 'done', 'failed', 'cancelled')
 local answer = { tostring(now()), (meta[1] or 0) + (meta[2] or 0) + (meta[3] or 0) }

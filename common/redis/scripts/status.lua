@@ -1,8 +1,8 @@
--- STATUS (gateway): the task as GET /tasks/{id} shows it.
+-- STATUS (gateway): a task, for GET /tasks/{id}.
 -- ARGV id
 -- -> TASK position images failed result now_ms model, then the hash as field value ... | NONE
---    position: from 1, 0 when it is not in `pending`; images, failed: JSON arrays so far; result: the final event's data or ""
---    model: that its request names, "" for none, or when the task is final
+--    position: from 1, or 0 if it is not waiting; images, failed: JSON arrays of a live task; result: the final event's data or ""
+--    model: that its request names, "" for none, or if the task is final
 -- needs: base slots model
 local id = ARGV[1]
 local task = key('task', id)

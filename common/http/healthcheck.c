@@ -1,4 +1,4 @@
-#include "common/http/probe.h"
+#include "common/http/healthcheck.h"
 
 #include <errno.h>
 #include <openssl/err.h>
@@ -13,10 +13,10 @@
 #include "common/http/address.h"
 #include "common/transport.h"
 
-enum { REQUEST_MAX = 512, MAIN_MS = 3000 };
+enum { REQUEST_MAX = 512, TIMEOUT_MS = 3000 };
 
-static const char prefix[] = "HTTP/1.1 ";
-enum { STATUS_LINE = sizeof(prefix) - 1 + 3 };
+static const char version[] = "HTTP/1.1 ";
+enum { STATUS_LINE = sizeof(version) - 1 + 3 };
 
 static int wait_until(int fd, short events, int64_t deadline_ms)
 {
@@ -47,13 +47,13 @@ static int open_connection(const struct http_address *address, int64_t deadline_
     return err;
 }
 
-/* Whose certificate it is does not matter: the question is whether this process answers, and its address is known. */
-static SSL *open_session(int fd)
+/* Does not check the certificate: the question is whether the process at this address answers. */
+static SSL *open_tls_session(int fd)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
     SSL *ssl = context ? SSL_new(context) : NULL;
 
-    SSL_CTX_free(context); /* the session holds on to it */
+    SSL_CTX_free(context); /* the session has its own reference */
     if (ssl && SSL_set_fd(ssl, fd) == 1) {
         SSL_set_connect_state(ssl);
         return ssl;
@@ -62,7 +62,7 @@ static SSL *open_session(int fd)
     return NULL;
 }
 
-static int shake_hands(SSL *ssl, int fd, int64_t deadline_ms)
+static int do_handshake(SSL *ssl, int fd, int64_t deadline_ms)
 {
     int err = 0, answer;
 
@@ -78,7 +78,7 @@ static int shake_hands(SSL *ssl, int fd, int64_t deadline_ms)
     return err;
 }
 
-/* The request is smaller than any empty send buffer, so it goes in one piece. */
+/* No retry of a short write: the request fits into any empty send buffer. */
 static int send_request(int fd, SSL *ssl, const char *path, const char *host)
 {
     char request[REQUEST_MAX];
@@ -105,14 +105,14 @@ static int read_status(int fd, SSL *ssl, int64_t deadline_ms, int *out)
             return ERR_LOST;
         len += n > 0 ? (size_t)n : 0;
     }
-    *out = (int)strtol(line + sizeof(prefix) - 1, NULL, 10);
-    return !strncmp(line, prefix, sizeof(prefix) - 1) && *out >= 100 ? 0 : ERR_SYNTAX;
+    *out = (int)strtol(line + sizeof(version) - 1, NULL, 10);
+    return !strncmp(line, version, sizeof(version) - 1) && *out >= 100 ? 0 : ERR_SYNTAX;
 }
 
-static int ask(int fd, SSL *ssl, const char *path, const char *host, int64_t deadline_ms)
+static int exchange_request(int fd, SSL *ssl, const char *path, const char *host, int64_t deadline_ms)
 {
     int status = 0;
-    int err = ssl ? shake_hands(ssl, fd, deadline_ms) : 0;
+    int err = ssl ? do_handshake(ssl, fd, deadline_ms) : 0;
 
     if (!err)
         err = send_request(fd, ssl, path, host);
@@ -121,7 +121,7 @@ static int ask(int fd, SSL *ssl, const char *path, const char *host, int64_t dea
     return err ? err : status;
 }
 
-int http_probe(const char *listen, enum http_probe_over over, const char *path, int timeout_ms)
+int http_healthcheck(const char *listen, enum http_healthcheck_transport transport, const char *path, int timeout_ms)
 {
     int64_t deadline_ms = clock_monotonic_ms() + timeout_ms;
     struct http_address address;
@@ -138,20 +138,21 @@ int http_probe(const char *listen, enum http_probe_over over, const char *path, 
     err = open_connection(&address, deadline_ms, &fd);
     if (err)
         return err;
-    if (over == PROBE_TLS)
-        ssl = open_session(fd);
-    err = over == PROBE_TLS && !ssl ? ERR_NO_MEMORY : ask(fd, ssl, path, host, deadline_ms);
+    if (transport == HEALTHCHECK_TLS)
+        ssl = open_tls_session(fd);
+    err = transport == HEALTHCHECK_TLS && !ssl ? ERR_NO_MEMORY : exchange_request(fd, ssl, path, host, deadline_ms);
     SSL_free(ssl);
     close(fd);
     return err;
 }
 
-static const char *why_not(int result, enum http_probe_over over)
+static const char *explain_failure(int result, enum http_healthcheck_transport transport)
 {
     switch (result) {
     case ERR_LOST:
-        return over == PROBE_TLS ? "cannot connect, or no TLS there: is the program running with these options?"
-                                 : "cannot connect, or the connection was closed: is the program running?";
+        return transport == HEALTHCHECK_TLS
+                   ? "cannot connect, or no TLS there: is the program running with these options?"
+                   : "cannot connect, or the connection was closed: is the program running?";
     case ERR_TIMEOUT:
         return "no answer in time: the program is overloaded or stopped";
     case ERR_SYNTAX:
@@ -161,12 +162,13 @@ static const char *why_not(int result, enum http_probe_over over)
     }
 }
 
-static void explain(const char *program, const char *listen, const char *why)
+static void print_failure(const char *program, const char *listen, const char *why)
 {
     (void)fprintf(stderr, "%s: healthcheck of %s failed: %s\n", program, listen, why);
 }
 
-int http_probe_main(const char *program, const char *listen, enum http_probe_over over, const char *path)
+int http_healthcheck_main(const char *program, const char *listen, enum http_healthcheck_transport transport,
+                          const char *path)
 {
     struct http_address address;
     char answer[64];
@@ -174,13 +176,13 @@ int http_probe_main(const char *program, const char *listen, enum http_probe_ove
     int result;
 
     if (http_address_parse(listen, &address, &why)) {
-        explain(program, listen, why);
+        print_failure(program, listen, why);
         return EXIT_FAILURE;
     }
-    result = http_probe(listen, over, path, MAIN_MS);
+    result = http_healthcheck(listen, transport, path, TIMEOUT_MS);
     if (result == 200)
         return EXIT_SUCCESS;
     (void)snprintf(answer, sizeof(answer), "%s answers %d, not 200; the log says why", path, result);
-    explain(program, listen, result > 0 ? answer : why_not(result, over));
+    print_failure(program, listen, result > 0 ? answer : explain_failure(result, transport));
     return EXIT_FAILURE;
 }
