@@ -259,7 +259,7 @@ static struct streams *create_streams(struct gateway *gateway)
                                                                   .life_ms = options->stream_life_ms});
 }
 
-/* What requests meet: who may ask, and what the handlers work with. */
+/* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
     static const char *const api_paths[] = {API_BASE, NULL};

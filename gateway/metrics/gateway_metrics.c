@@ -24,7 +24,7 @@ enum {
 
 /* -- label values */
 
-/* HTTP statuses, in the order of `code_numbers`; the last one stands for all others. */
+/* HTTP statuses, in the order of `code_numbers`; the last one is for all others. */
 static const char *const codes[] = {"200", "201", "202", "204", "206", "301", "302", "303", "304", "307",
                                     "308", "400", "401", "402", "403", "404", "405", "406", "408", "409",
                                     "410", "411", "413", "414", "415", "416", "417", "422", "429", "431",
@@ -80,7 +80,7 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
     [METRIC_GOVERNOR_TOKENS] = {.name = "arkrelay_governor_tokens", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .help = "Images that may still begin within this minute, as of the last report of a worker; absent without a limit."},
     [METRIC_GOVERNOR_PAUSED] = {.name = "arkrelay_governor_paused_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
-        .help = "How long the longest pause lasts from now that ARK has scraped for (Retry-After), of all models; 0 without one."},
+        .help = "How long the longest pause lasts from now that ARK has asked for (Retry-After), of all models; 0 without one."},
     [METRIC_GOVERNOR_LIMIT] = {.name = "arkrelay_governor_limit", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .help = "Calls in flight that the account takes for the default model, as learned from refusals; absent if none is learned."},
     [METRIC_GOVERNOR_RATE] = {.name = "arkrelay_governor_rate", .type = METRIC_GAUGE, .micro = true, .sparse = true,

@@ -90,7 +90,7 @@ static void read_urls(struct reading *in, const json_t *value)
 }
 
 #define TASK_ID_GRAMMAR "1 to 128 of A-Z a-z 0-9 . _ : - beginning with a letter or digit"
-_Static_assert(TASK_ID_MAX == 128, "the text above says so");
+_Static_assert(TASK_ID_MAX == 128, "the text above has this number");
 
 static void read_task_id(struct reading *in, const json_t *value)
 {
@@ -111,7 +111,7 @@ static void settle_id(struct reading *in)
         if (!in->id_seen && rules->id_required)
             complain(in->report, "/task_id", "is required");
     } else if (!task_id_is_valid(rules->key, rules->key_len)) {
-        complain(in->report, "/task_id", "Idempotency-Key stands for it and must be " TASK_ID_GRAMMAR);
+        complain(in->report, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
     } else if (!in->id_seen) {
         memcpy(task_id, rules->key, rules->key_len);
         task_id[rules->key_len] = '\0';

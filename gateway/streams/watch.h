@@ -24,7 +24,7 @@
  * Between SUBSCRIBE and SUBMIT: a POST sends both at once, on two connections, and Redis may run SUBMIT first. Example:
  *
  *     SUBMIT runs: log = 1 (start)
- *     a worker claims the task: 2 is appended and published; nobody is subscribed yet
+ *     a worker claims the task: 2 is appended and published; no subscription exists yet
  *     SUBSCRIBE runs
  *     the reply of SUBMIT arrives: the viewer goes live with 1; 2 will never be announced
  *

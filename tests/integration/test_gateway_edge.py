@@ -117,8 +117,8 @@ class Tls(GatewayTest):
         os.mkdir(other)
         other = Pair(other)
         cases = [
-            ({"GATEWAY_TLS_CERT": self.pair.cert}, "set both, or none"),
-            ({"GATEWAY_TLS_KEY": self.pair.key}, "set both, or none"),
+            ({"GATEWAY_TLS_CERT": self.pair.cert}, "set both or neither"),
+            ({"GATEWAY_TLS_KEY": self.pair.key}, "set both or neither"),
             ({"GATEWAY_TLS_CERT": self.pair.cert, "GATEWAY_TLS_KEY": other.key}, "does not belong to the certificate"),
             ({"GATEWAY_TLS_CERT": self.pair.key, "GATEWAY_TLS_KEY": self.pair.key}, "no certificate in PEM"),
             ({"GATEWAY_TLS_CERT": self.pair.cert, "GATEWAY_TLS_KEY": "/nowhere"}, "No such file or directory"),
