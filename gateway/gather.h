@@ -37,7 +37,8 @@ struct gather_question {
     bool last;     /* asked when the others have been answered; of the last question only */
 };
 
-/* Up to GATHER_MAX questions, whose words and prefixes are copied unless a question is the last one: those must be constants. `head` holds members that are known without asking, or is empty, and is copied. */
+/* Up to GATHER_MAX questions. What a `last` one points to must be constant; of the others it may go after the call. `head` holds members that
+ * are known without asking, or is empty, and is copied. */
 void gather_ask(struct redis *redis, struct http_exchange *exchange, const struct gather_question *questions,
                 size_t count, const struct buf *head);
 
