@@ -172,7 +172,7 @@ def queue(context, args):
     numbers = context.source().queue()
     context.terminal.document(numbers)
     for name, text in _queue_facts(numbers):
-        context.terminal.line(f"{name:<11}{text}")
+        context.terminal.line(f"{name:<10}{text}")
     return OK
 
 

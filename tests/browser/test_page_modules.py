@@ -15,7 +15,7 @@ for (const [kind, ...rest] of arguments[0]) {
   else if (kind === 'event') tell(story, { kind, id: `1000-${n}`, type, data, late, at: 2000 + 10 * n });
   else tell(story, { kind, at: 1000, ...rest[0] });
 }
-const view = new View({ t: (key, values) => `${key} ${JSON.stringify(values ?? {})}`, count: (key, n) => `${key} ${n}`, has: () => true });
+const view = new View({ t: (key, values) => `${key} ${JSON.stringify(values ?? {})}`, count: (key, n) => `${key} ${n}`, has: (key) => key !== 'hold_later' });
 return { state: story.state, steps: story.steps.map((step) => step.kind), ms: story.steps.map((step) => step.ms ?? null),
          pictures: story.pictures, failed: story.failed, status: view.statusText(story) };
 """
@@ -50,6 +50,14 @@ class Modules(PageTest):
             ("a hint moves its place", [sent, START, ["place", {"position": 2}]], {"status": 'state_waiting_at {"position":2}'}),
             ("a hint may know how long", [sent, START, ["place", {"position": 2, "eta_ms": 4200}]],
              {"status": 'state_waiting_eta {"position":2,"eta":"5 s"}'}),
+            ("a hint says what holds the task up", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}]],
+             {"state": "waiting", "status": 'state_held {"why":"hold_ark_unreachable {}"}'}),
+            ("a reason that the page does not know", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "later"}]}]],
+             {"status": 'state_held {"why":"hold_other {}"}'}),
+            ("what held the task up is over", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}],
+                                               ["place", {"position": 2}]], {"status": 'state_waiting_at {"position":2}'}),
+            ("a task that waits again though no event tells", [sent, START, CALLING, ["place", {"waiting_for": [{"code": "ark_unreachable"}]}]],
+             {"state": "retrying", "status": 'state_held {"why":"hold_ark_unreachable {}"}'}),
             ("a hint that comes too late says nothing", [sent, START, CALLING, ["place", {"position": 2}]], {"status": "state_calling {}"}),
             ("steps last until the next one", [sent, START, CALLING, image(3, 0)],
              {"ms": [None, 10, None, None], "status": "state_calling_some 1"}),

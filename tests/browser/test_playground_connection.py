@@ -25,6 +25,20 @@ class WithoutWorker(PlaygroundTest):
         worker.stop()
         worker.forget()
 
+    def test_a_waiting_task_says_what_it_waits_for(self):
+        page = self.open()
+        self.addCleanup(self.world.redis, "DEL", "arkrelay:{account}:governor")
+        self.world.redis("HSET", "arkrelay:{account}:governor", "state", "open", "code", "ark_unreachable", "since", 1, "probe_at", 10**13)
+        self.generate(page)
+        page.wait_text("#status-text", "Waiting: ARK cannot be reached. The task goes on by itself.")
+        self.assert_sound(page)
+        page.look(width=390, height=844, dark=True)
+        self.assert_sound(page)
+        self.world.redis("DEL", "arkrelay:{account}:governor")
+        page.wait_text("#status-text", "Waiting for a worker: place")
+        page.click("#cancel")
+        self.wait_state(page, "cancelled")
+
     def test_a_waiting_task_tells_its_place_and_can_be_cancelled(self):
         first, page = self.open(), self.open()
         first.use()

@@ -12,6 +12,7 @@ import os
 import random
 import unittest
 
+from support.account import MODEL, news
 from support.model import Model
 from support.processes import ProcessTest
 from support.redis_server import RedisServer
@@ -91,7 +92,8 @@ class RandomWalk(ProcessTest):
         if word == b"NEW":
             self.assertEqual(rest.pop(), b"" if images_left is None else str(images_left).encode())
         if word in (b"NEW", b"SAME"):
-            epoch, state, log = rest
+            epoch, state, log, *deferrals = rest
+            self.assertEqual(deferrals, [] if word == b"NEW" else [b"", 0])
             self.assertEqual(state.decode(), self.model.tasks[id].state)
             self.assertEqual(len(log), self.model.tasks[id].events)
             self.assertEqual(new_epoch, word == b"NEW")
@@ -153,15 +155,15 @@ class RandomWalk(ProcessTest):
         if id in self.now.tasks:
             task = self.now.tasks[id]
             self.assertEqual(answer, [b"LOG", task.fields["epoch"].encode(), task.state.encode(), len(task.log),
-                                      [element.raw for element in task.log[start - 1:]]])
+                                      [element.raw for element in task.log[start - 1:]], task.number("deferrals")])
         else:
             self.compare(answer, ["NONE"])
 
     def call_places(self, *ids):
-        _, ended, *places = self.run_script("places", *ids)
+        _, ended, *places = self.run_script("places", 0, *ids)
         waiting = sorted((score, id) for id, score in self.now.sets["pending"].items())
         order = [id for _, id in waiting]
-        self.assertEqual(places, [order.index(id) + 1 if id in order else 0 for id in ids])
+        self.assertEqual(places, [order.index(id) + 1 if id in order else -1 if id in self.now.sets["delayed"] else 0 for id in ids])
         self.assertEqual(ended, sum(self.model.counts[state] for state in ("done", "failed", "cancelled")))
 
     def call_pause(self, paused):
@@ -210,8 +212,8 @@ class RandomWalk(ProcessTest):
         return sum(job.worker == worker for job in self.jobs)
 
     def govern(self, worker, want):
-        args = (worker, LONG, self.held(worker), want, SLOTS, CALLS_MAX, 0, 0, "", 0)
-        granted, wait, limit = self.account("govern", *args)
+        args = (worker, LONG, want, SLOTS, MODEL, CALLS_MAX, 0, 0, MODEL, *news(held=self.held(worker)))
+        granted, wait, limit, *_ = self.account("govern", *args)
         self.steps.append(f"govern {args} -> {granted} {wait} {limit}")
         self.assertLessEqual(granted, want)
         self.assertLessEqual(granted + len(self.jobs), CALLS_MAX, "more calls in flight than the account has")

@@ -28,7 +28,7 @@ ANSWERS = [
     r"(?s)\A(?=.*public\.doubt outcome_unknown\n)(?=.*public\.refused ark_invalid_request\n)",
     r"\Apublic\.doubt 1\n\Z",
     r"\Apublic\n4\n\Z",
-    r"(?s)\btokens\n.*\bpaused_until\n\d+\n",
+    r"(?s)\A(?=.*\bcalls\n2\n)(?=.*\btokens\n\d+\n)(?=.*\bdefault_model\n)",
     r"(?s)\A([\w:.-]+\n\d{13}\n){2}\Z",
     r"(?s)\Aused_memory_human:.*maxmemory_policy:noeviction.*loading:0.*aof_last_write_status:ok.*1  ?name=arkrelay-gateway:commands",
     r'(?s)"paused":false.*public\.doubt.*"task_id".*"role":"worker"',

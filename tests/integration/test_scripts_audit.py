@@ -273,15 +273,25 @@ class Places(ScriptTest):
             self.submit(f"t{n}")
         self.claim_one()
         ids = ["public.t3", "public.t0", "public.none", "public.t1", "public.t3"]
-        now, ended, *places = self.run_script("places", *ids)
+        now, ended, *places = self.run_script("places", 0, *ids)
         self.assertRegex(now, rb"^\d{13}$")
         self.assertEqual((ended, places), (0, [3, 0, 0, 1, 3]))
         self.assertEqual(self.run_script("places")[1:], [0])
 
-    def test_a_delayed_task_has_no_place(self):
+    def test_a_delayed_task_has_no_place_and_is_told_apart(self):
         self.submit()
         self.finish(self.claim_one(), "retry", "none", delay=MINUTE)
-        self.assertEqual(self.run_script("places", "public.t1")[2:], [0])
+        self.assertEqual(self.run_script("places", 0, "public.t1")[2:], [-1])
+
+    def test_the_models_that_requests_name(self):
+        long = "m" + 127 * "o"
+        for task_id, request in (("none", {"urls": URLS}), ("named", {"model": "m.1:a_B-c", "urls": URLS}), ("long", {"max_images": 15,
+                                  "max_paid_calls": 10, "model": long, "prompt": 3000 * "p", "urls": URLS}),
+                                 ("tricky", {"prompt": '"model":"x"', "urls": ["https://example.com/?a=\\"model\\":\\"y\\""]})):
+            self.submit(task_id, request=compact(request))
+        self.submit("runs", request=compact({"model": "m", "urls": URLS}))
+        self.assertEqual(self.run_script("places", 1, "public.none", "public.named", "public.long", "public.tricky", "public.nobody")[2:],
+                         [1, b"", 2, b"m.1:a_B-c", 3, long.encode(), 4, b"", 0, b""])
 
     def test_every_end_counts_for_the_pace(self):
         for n, outcome in enumerate(("done", "failed", "cancelled")):
@@ -292,12 +302,12 @@ class Places(ScriptTest):
     def test_it_only_looks(self):
         self.submit(request=compact({"urls": URLS}))
         before = look(self.redis).everything
-        self.run_script("places", "public.t1", "")
+        self.run_script("places", 1, "public.t1", "")
         self.assertEqual(look(self.redis).everything, before)
 
     def test_a_thousand_viewers_in_one_call(self):
         self.submit_many("public", 1000)
-        self.assertEqual(self.run_script("places", *(f"public.t{n}" for n in range(1000)))[2:], list(range(1, 1001)))
+        self.assertEqual(self.run_script("places", 0, *(f"public.t{n}" for n in range(1000)))[2:], list(range(1, 1001)))
 
 
 class Queue(ScriptTest):

@@ -54,7 +54,7 @@ class Looks(ScriptTest):
         log = [element.raw for element in self.task().log]
         for start in (1, 2, 3, 4, 99):
             with self.subTest(start):
-                self.assertEqual(self.run_script("read", "public.t1", start), [b"LOG", epoch, b"running", 3, log[start - 1:]])
+                self.assertEqual(self.run_script("read", "public.t1", start), [b"LOG", epoch, b"running", 3, log[start - 1:], 0])
 
     def test_read_of_no_task(self):
         self.assert_changes_nothing([b"NONE"], "read", "public.t1", 1)
@@ -76,8 +76,9 @@ class Looks(ScriptTest):
         self.assertEqual(self.scripts("tails", "public.t1", epoch, 4, sums[2]), differs)
 
     def status(self):
-        word, position, images, failed, result, *flat = self.run_script("status", "public.t1")
-        self.assertEqual(word, b"TASK")
+        word, position, images, failed, result, now, model, *flat = self.run_script("status", "public.t1")
+        self.assertEqual((word, model), (b"TASK", b""))
+        self.assertRegex(now, rb"^\d{13}$")
         fields = {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2])}
         self.assertEqual(fields, self.task().fields)
         return position, json.loads(images), json.loads(failed), result
@@ -203,12 +204,12 @@ class FullMemory(ScriptTest):
         self.assertEqual(self.run_script("erase", "public.t1"), [b"ERASED"])
         self.redis("ZREM", PREFIX + "pending", "public.t2")
         self.assertEqual(self.run_script("audit", "w1", 60_000, 10), [1, 1])
-        self.assertEqual(self.run_script("places", "public.t2")[2:], [1])
+        self.assertEqual(self.run_script("places", 0, "public.t2")[2:], [1])
 
     def test_permits_are_still_given(self):
         self.fill()
         account = Scripts(self.redis, "arkrelay:{account}:")
-        self.assertEqual(account("govern", "w1", 30_000, 0, 2, 3, 10, 500, 0, "", 0), [2, 0, 10])
+        self.assertEqual(account("govern", "w1", 30_000, 2, 3, "m", 10, 500, 0)[:3], [2, 0, 10])
 
     def test_a_probe_says_so(self):
         self.fill()

@@ -20,9 +20,10 @@ export function tell(story, record) {
   tellers[record.kind](story, record);
 }
 
-// Where the task waits, and what for. Not a record: it is true for a moment only. Of some retries no event tells.
+// Where the task waits, and what for. Not a record: it is true for a moment only. The log does not tell of every deferral, so a task may wait
+// although its last event says that ARK is called.
 export function tellPlace(story, { position, eta_ms, waiting_for: holds = [] }) {
-  if (story.outcome) return;
+  if (!(['waiting', 'retrying'].includes(story.state) || (story.state === 'calling' && holds.length))) return;
   story.state = position ? 'waiting' : 'retrying';
   story.waiting = { position, etaMs: eta_ms, held: holds[0]?.code };
 }
