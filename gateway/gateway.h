@@ -6,16 +6,17 @@
  * Draining: /readyz fails, the listener is closed, open streams end so that their clients reconnect to another gateway, requests in
  * progress are answered. Then the loop stops, after DRAIN_MS at the latest.
  *
- * Folders below gateway/, from low to high. A folder may include those above it in this list, and common/:
+ * Folders below gateway/, from low to high; tests/integration/test_gateway_layers.py has the table of what each may include:
  *
  *     request/    what a request says and whether it is valid; pure
- *     metrics/    the rows of /metrics, and counting per thread
  *     response/   problems, JSON, embedded files; responses made from Redis replies
+ *     account/    the state of the ARK account, as workers write it to Redis; pure
  *     access/     API keys, clients and their limits, CORS
  *     tasks/      SUBMIT, and reading a task's event log
- *     streams/    SSE streams: hub, watch, missed events, queue positions
- *     api/        what endpoints share; then api/native/, api/admin/, api/service/: one endpoint per file
- *     (here)      main, process, gateway, options, routes
+ *     metrics/    the rows of /metrics, and counting per thread
+ *     streams/    SSE streams: stream -> hub -> watch -> missed events, waiting notices
+ *     api/        shared by endpoints; then api/native/, api/admin/, api/service/: one endpoint per file
+ *     (here)      main -> process -> gateway; options; routes
  *     pages/      HTML, CSS and JavaScript, embedded into the program
  */
 #ifndef ARKRELAY_GATEWAY_GATEWAY_H

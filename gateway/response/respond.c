@@ -6,7 +6,7 @@
 
 #include "common/buf.h"
 #include "common/http/server.h"
-#include "gateway/request/media.h"
+#include "gateway/request/headers.h"
 
 enum { SECOND_MS = 1000, NUMBER_SIZE = 24 };
 

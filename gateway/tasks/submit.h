@@ -15,8 +15,8 @@
 #include "common/problem.h"
 #include "common/task.h"
 #include "common/task_spec.h"
+#include "gateway/request/headers.h"
 #include "gateway/request/on_disconnect.h"
-#include "gateway/request/trace.h"
 
 struct event_log;
 struct redis;

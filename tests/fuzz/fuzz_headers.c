@@ -8,8 +8,7 @@
 #include "common/task.h"
 #include "common/task_event.h"
 #include "gateway/access/cors.h"
-#include "gateway/request/media.h"
-#include "gateway/request/trace.h"
+#include "gateway/request/headers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -9,40 +9,16 @@
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"
-#include "gateway/request/media.h"
+#include "gateway/request/headers.h"
 #include "gateway/request/validate.h"
 #include "gateway/response/respond.h"
 #include "gateway/tasks/submit.h"
 
 enum { RANDOM_ID_BYTES = 16 };
 
-/* The list of codings may be split over several header lines (RFC 9110, section 5.3). */
-static bool is_encoded(const struct http_request *request)
-{
-    for (size_t i = 0; i < request->header_count; i++)
-        if (http_text_is_nocase(request->headers[i].name, "Content-Encoding") &&
-            !http_text_is_nocase(request->headers[i].value, "identity"))
-            return true;
-    return false;
-}
-
-/* PROBLEM_COUNT: the head is valid. */
-static enum problem head_problem(const struct http_request *request)
-{
-    struct http_text type = http_request_header(request, "Content-Type");
-
-    if (!request->has_content_length && !request->chunked)
-        return PROBLEM_LENGTH_REQUIRED;
-    if (!type.data || !media_is_json(type.data, type.len))
-        return PROBLEM_CONTENT_TYPE;
-    if (is_encoded(request))
-        return PROBLEM_CONTENT_ENCODING;
-    return PROBLEM_COUNT;
-}
-
 static bool check_head(struct http_exchange *exchange)
 {
-    enum problem problem = head_problem(http_exchange_request(exchange));
+    enum problem problem = headers_problem(http_exchange_request(exchange));
 
     if (problem == PROBLEM_COUNT)
         return true;
@@ -50,16 +26,6 @@ static bool check_head(struct http_exchange *exchange)
         http_add_header(exchange, "Connection", "close");
     respond_problem(exchange, problem, NULL);
     return false;
-}
-
-/* Without the quotes that draft-ietf-httpapi-idempotency-key-header requires and most clients omit. */
-static struct http_text idempotency_key(const struct http_request *request)
-{
-    struct http_text key = http_request_header(request, "Idempotency-Key");
-
-    if (key.len >= 2 && key.data[0] == '"' && key.data[key.len - 1] == '"')
-        key = (struct http_text){key.data + 1, key.len - 2};
-    return key;
 }
 
 static struct submission *make_submission(const struct api_context *context, struct http_exchange *exchange,
@@ -87,7 +53,7 @@ static struct submission *make_submission(const struct api_context *context, str
 static int validate(const struct api_context *context, const struct http_request *request, enum generate_kind kind,
                     struct validated *valid, struct validate_report *report)
 {
-    const struct http_text key = idempotency_key(request);
+    const struct http_text key = idempotency_key_read(request);
     const struct validate_rules rules = {.max_paid_calls = context->max_paid_calls_limit,
                                          .data_urls = context->data_urls,
                                          .id_required = kind == GENERATE_STREAM,

@@ -3,7 +3,7 @@
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/task_path.h"
-#include "gateway/request/last_event_id.h"
+#include "gateway/request/headers.h"
 #include "gateway/response/respond.h"
 #include "gateway/streams/stream.h"
 
