@@ -231,7 +231,7 @@ static uint32_t mix(uint32_t sum, const void *bytes, size_t len)
 }
 
 /* The end of a pause is not part of the hash: ARK may extend it with every response. */
-uint32_t account_wait_sum(const struct account_wait *wait)
+uint32_t account_wait_digest(const struct account_wait *wait)
 {
     const struct account_scope *scope = NULL;
     uint32_t sum = UINT32_C(2166136261);

@@ -63,7 +63,7 @@ struct account_wait {
 const struct account_scope *account_wait_next(const struct account_wait *wait, const struct account_scope *previous);
 
 /* A hash that changes when other scopes hold the tasks up, or for another reason; 0: nothing does. */
-uint32_t account_wait_sum(const struct account_wait *wait);
+uint32_t account_wait_digest(const struct account_wait *wait);
 
 /* `[{"code":...,"model":...,"since":...,"until":...}]` */
 void account_wait_write(struct buf *out, const struct account_wait *wait);

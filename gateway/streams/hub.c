@@ -89,7 +89,7 @@ static int subscribe(struct hub *hub, struct watch *watch)
     keys_channel(channel, watch->id, keys_partition(watch->id, 1));
     err = redis_subscribe(hub->subscriber, channel);
     if (!err)
-        watch->asked = true;
+        watch->subscribe_sent = true;
     return err;
 }
 
@@ -143,7 +143,7 @@ static void drop_if_unused(struct hub *hub, struct watch *watch)
 {
     static const struct timeval wait = {.tv_usec = UNUSED_MS * 1000L};
 
-    if (!TAILQ_EMPTY(&watch->viewers) || (watch->asked && !watch->subscribed))
+    if (!TAILQ_EMPTY(&watch->viewers) || (watch->subscribe_sent && !watch->subscribed))
         return;
     if (!watch->subscribed) {
         drop(hub, watch);
@@ -177,7 +177,7 @@ static void hub_on_lost(void *arg)
     while (watch) {
         struct watch *next = TAILQ_NEXT(watch, link);
 
-        watch->asked = watch->subscribed = false;
+        watch->subscribe_sent = watch->subscribed = false;
         watch_on_connection_lost(watch);
         drop_if_unused(hub, watch);
         watch = next;
@@ -284,7 +284,7 @@ int hub_join(struct hub *hub, struct viewer *viewer, const char *full_id)
         return ERR_NO_MEMORY;
     if (watch->unused)
         set_unused(hub, watch, false);
-    err = watch->asked ? 0 : subscribe(hub, watch);
+    err = watch->subscribe_sent ? 0 : subscribe(hub, watch);
     if (err) {
         drop_if_unused(hub, watch);
         return err;

@@ -68,7 +68,7 @@ static void take_place(struct waiting_notices *notices, struct waiting_notice *e
                        const struct account_wait *wait)
 {
     int64_t now_ms = clock_monotonic_ms();
-    uint32_t wait_digest = place ? account_wait_sum(wait) : 0;
+    uint32_t wait_digest = place ? account_wait_digest(wait) : 0;
     struct frames_waiting notice = {place, queue_rate_time_ms(&notices->rate, place), wait};
     bool due = place && is_due(notices, entry, place, wait_digest, now_ms);
 

@@ -34,7 +34,7 @@ enum { WAITING_NOTICES_BATCH = 500 };
 struct waiting_notice {
     TAILQ_ENTRY(waiting_notice) link;
     int64_t position, sent_ms; /* of the last notice; position is 0 if there was none */
-    uint32_t wait_digest;      /* what held the task up at the last reply (account_wait_sum) */
+    uint32_t wait_digest;      /* what held the task up at the last reply (account_wait_digest) */
     uint16_t slot;             /* 1 + index in the PLACES call that is under way; 0: not in it */
     bool listed;
 };

@@ -102,8 +102,8 @@ struct watch {
     /* The hub's. */
     TAILQ_ENTRY(watch) link;
     struct loop_deferred deferred;
-    bool unused;            /* in the list of watches that wait to be unsubscribed */
-    bool asked, subscribed; /* SUBSCRIBE was sent on this connection; it was confirmed */
+    bool unused;                     /* in the list of watches that wait to be unsubscribed */
+    bool subscribe_sent, subscribed; /* on this connection: SUBSCRIBE was sent; Redis has confirmed it */
 
     bool reads_last;       /* the READ under way begins with event `last`, to compare it */
     bool suspect;          /* a connection was lost: the log may be another one even if it continues from `last` */

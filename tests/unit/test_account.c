@@ -52,7 +52,7 @@ static void assert_waits(const struct account *account, const char *model, const
 
 static uint32_t sum(const struct account *account, const char *model)
 {
-    return account_wait_sum(&(struct account_wait){.account = account, .model = model, .now_ms = NOW_MS});
+    return account_wait_digest(&(struct account_wait){.account = account, .model = model, .now_ms = NOW_MS});
 }
 
 static void test_what_the_books_say(void **state)
