@@ -1,17 +1,16 @@
-# embed_scripts(<out.c> <script.lua>...): every script, behind what it needs, with the SHA-1 that EVALSHA wants.
+# embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
-# A script's head says `-- needs: <name> ...`: the files of its folder's shared/, in this order, stand before it.
-# The generated file defines `const struct script scripts[]` in the order of enum script_id (common/redis/script.h),
-# which is the order in which the files are given.
+# The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order.
+# The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
-  set(code "/* Generated at build time from common/redis/scripts. */\n#include \"common/redis/script.h\"\n\n")
+  set(code "/* Generated at build time from common/redis/scripts. */\n#include \"common/task/scripts.h\"\n\n")
   string(APPEND code "const struct script scripts[SCRIPT_COUNT] = {\n")
   foreach(file IN LISTS ARGN)
     file(READ ${file} body)
     get_filename_component(folder ${file} DIRECTORY)
     string(REGEX MATCH "\n-- needs: ([a-z ]+)\n" needs "${body}")
     if(NOT needs)
-      message(FATAL_ERROR "embed_scripts: ${file}: its head does not say what it needs")
+      message(FATAL_ERROR "embed_scripts: ${file}: its head has no line \"-- needs:\"")
     endif()
     string(REPLACE " " ";" needs "${CMAKE_MATCH_1}")
     set(text "")

@@ -9,7 +9,7 @@
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 static const char PAGE[] = "200";
 
@@ -55,8 +55,10 @@ static void offer(struct audit *audit)
     (void)snprintf(interval, sizeof(interval), "%lld", (long long)config->interval_ms);
 
     const struct script_arg args[] = {SCRIPT_TEXT(config->process), SCRIPT_TEXT(interval), SCRIPT_TEXT(PAGE)};
-    const struct script_call call = {
-        .script = SCRIPT_AUDIT, .prefix = config->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
+    const struct script_call call = {.script = &scripts[SCRIPT_AUDIT],
+                                     .prefix = config->prefix,
+                                     .args = args,
+                                     .count = sizeof(args) / sizeof(args[0])};
 
     if (!audit->run && script_run(config->redis, &call, on_audited, audit, &audit->run))
         audit->run = NULL; /* Redis is away */

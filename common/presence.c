@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 static const char PREFIX[] = "arkrelay:{processes}:";
 
@@ -121,10 +121,10 @@ static void tell(struct presence *presence, int64_t ttl_ms)
     add(&note, ttl);
     if (ttl_ms)
         describe(presence, &note);
-    if (script_run(
-            presence->config.redis,
-            &(struct script_call){.script = SCRIPT_PRESENCE, .prefix = PREFIX, .args = note.args, .count = note.count},
-            on_told, presence, &presence->run))
+    if (script_run(presence->config.redis,
+                   &(struct script_call){
+                       .script = &scripts[SCRIPT_PRESENCE], .prefix = PREFIX, .args = note.args, .count = note.count},
+                   on_told, presence, &presence->run))
         presence->run = NULL;
 }
 

@@ -27,7 +27,7 @@
 #include "common/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/cors.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_metrics.h"
