@@ -278,6 +278,7 @@ static int set_up(void **state)
     world.governor = governor_create(&(struct governor_config){.loop = world.loop,
                                                                .redis = world.redis,
                                                                .worker = "w",
+                                                               .model = "doubao-seedream-4-0-250828",
                                                                .again_ms = 1000,
                                                                .ttl_ms = LEASE_MS,
                                                                .images_per_call = IMAGES,

@@ -77,7 +77,7 @@ static const struct {
     {"PLACES of an unknown task counts",     SCRIPT_PLACES,    {"public.none"},                                                                NULL       },
     {"AUDIT of an empty index is over",      SCRIPT_AUDIT,     {"worker", "60000", "10"},                                                      NULL       },
     {"PAUSE undone says so",                 SCRIPT_PAUSE,     {"0"},                                                                          "RESUMED"  },
-    {"GOVERN without limits grants",         SCRIPT_GOVERN,    {"worker", "1000", "0", "1", "1", "0", "0", "0", "", "0"},                      NULL       },
+    {"GOVERN without limits grants",         SCRIPT_GOVERN,    {"worker", "1000", "0", "1", "model", "0", "0", "0"},                           NULL       },
     {"QUEUE of an empty queue counts",       SCRIPT_QUEUE,     {NULL},                                                                         NULL       },
     {"TASKS lists what there is",            SCRIPT_TASKS,     {"ended", "", "10", ""},                                                        "TASKS"    },
     {"RETRY of an unknown task finds none",  SCRIPT_RETRY,     {"public.none", "60000"},                                                       "NONE"     },
