@@ -364,10 +364,10 @@ static void redis_become_ready(struct redis *redis)
 
 static void redis_be_misconfigured(struct redis *redis, const char *why)
 {
-    bool tell = !redis->ready_at_ms && redis->config.events.on_misconfigured;
+    bool notify = !redis->ready_at_ms && redis->config.events.on_misconfigured;
 
-    redis_lose(redis, tell ? LOG_DEBUG : LOG_ERROR, ERR_LOST, why); /* the event is logged by its receiver */
-    if (tell)
+    redis_lose(redis, notify ? LOG_DEBUG : LOG_ERROR, ERR_LOST, why); /* the event is logged by its receiver */
+    if (notify)
         redis->config.events.on_misconfigured(why, redis->config.arg);
 }
 
@@ -388,7 +388,7 @@ static void redis_on_handshake_reply(const redisReply *reply, int err, void *arg
     if (err) /* the connection is gone */
         return;
     switch (handshake_reply(&redis->handshake, reply, &result)) {
-    case HANDSHAKE_GOES_ON:
+    case HANDSHAKE_CONTINUES:
         break;
     case HANDSHAKE_COMPLETE:
         redis_become_ready(redis);

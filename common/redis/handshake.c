@@ -51,7 +51,7 @@ static enum handshake_verdict handshake_judge_required(const struct handshake *h
 
     (void)handshake;
     if (reply->type != REDIS_REPLY_ERROR)
-        return HANDSHAKE_GOES_ON;
+        return HANDSHAKE_CONTINUES;
     arguments = strstr(reply->str, ", with args");
     (void)snprintf(result->why, sizeof(result->why), "%.*s",
                    (int)(arguments ? arguments - reply->str : (long)reply->len), reply->str);
@@ -71,7 +71,7 @@ static enum handshake_verdict handshake_judge_name(const struct handshake *hands
     (void)result;
     if (reply->type == REDIS_REPLY_ERROR)
         log_debug("redis", "CLIENT SETNAME refused, continuing", "name=%s", handshake->name);
-    return HANDSHAKE_GOES_ON;
+    return HANDSHAKE_CONTINUES;
 }
 
 static bool handshake_role(const struct handshake *handshake, const char *words[HANDSHAKE_WORDS_MAX])
@@ -85,7 +85,7 @@ static enum handshake_verdict handshake_judge_role(const struct handshake *hands
 {
     (void)handshake;
     if (server_is_master(reply))
-        return HANDSHAKE_GOES_ON;
+        return HANDSHAKE_CONTINUES;
     (void)snprintf(result->why, sizeof(result->why),
                    "the sentinels name this server as the master, but its role is another");
     result->level = LOG_WARN;
@@ -102,7 +102,7 @@ static enum handshake_verdict handshake_verdict_of(enum server_verdict verdict)
     case SERVER_UNKNOWN:
         return HANDSHAKE_UNVERIFIED;
     }
-    return HANDSHAKE_GOES_ON;
+    return HANDSHAKE_CONTINUES;
 }
 
 static bool handshake_memory(const struct handshake *handshake, const char *words[HANDSHAKE_WORDS_MAX])
@@ -191,5 +191,5 @@ enum handshake_verdict handshake_reply(struct handshake *handshake, const redisR
 
     assert(handshake->answered < handshake->sent_count);
     step = handshake->sent[handshake->answered++];
-    return steps[step].judge ? steps[step].judge(handshake, reply, result) : HANDSHAKE_GOES_ON;
+    return steps[step].judge ? steps[step].judge(handshake, reply, result) : HANDSHAKE_CONTINUES;
 }

@@ -1,6 +1,6 @@
 /* redis/handshake - the commands of a new connection, before the client uses it
  *
- * AUTH, SELECT and CLIENT SETNAME as the address requires, ROLE behind sentinels, the checks of the server's settings if there are
+ * AUTH, SELECT and CLIENT SETNAME as the address requires, ROLE if there are sentinels, the checks of the server's settings if there are
  * requirements, and PING, which fails on a server that loads its data or has lost its primary. All are sent at once.
  *
  * Pure, except that a refused CLIENT SETNAME is logged. Ownership: address, name and requirements are borrowed.
@@ -30,11 +30,11 @@ struct handshake {
 };
 
 enum handshake_verdict {
-    HANDSHAKE_GOES_ON,
+    HANDSHAKE_CONTINUES,
     HANDSHAKE_COMPLETE,
     HANDSHAKE_FAILED,        /* `why` and `level` are set; the connection must be closed */
     HANDSHAKE_MISCONFIGURED, /* `why` is set; the server does not meet the requirements */
-    HANDSHAKE_UNVERIFIED,    /* `why` is set; the server did not tell whether it meets one; the handshake goes on */
+    HANDSHAKE_UNVERIFIED,    /* `why` is set; whether the server meets one is unknown; the handshake continues */
 };
 
 struct handshake_result {

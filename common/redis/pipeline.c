@@ -95,7 +95,7 @@ static bool pipeline_is_push(const redisReply *reply, const char *kind)
 static int pipeline_confirm(struct pipeline *pipeline, struct redis_call *call, const redisReply *reply)
 {
     const char *expected = call->kind == CALL_SUBSCRIBE ? "subscribe" : "unsubscribe";
-    bool tell = call->kind == CALL_SUBSCRIBE && pipeline->events.on_subscribed;
+    bool notify = call->kind == CALL_SUBSCRIBE && pipeline->events.on_subscribed;
 
     if (reply->type == REDIS_REPLY_ERROR)
         return ERR_REFUSED;
@@ -104,7 +104,7 @@ static int pipeline_confirm(struct pipeline *pipeline, struct redis_call *call, 
     pipeline->subscribed = true;
     if (--call->replies == 0)
         pipeline_remove(pipeline, call);
-    if (tell)
+    if (notify)
         pipeline->events.on_subscribed(reply->element[1]->str, pipeline->arg);
     return 0;
 }

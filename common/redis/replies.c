@@ -26,7 +26,7 @@ static int replies_depth(const redisReadTask *task)
     return levels;
 }
 
-/* On NULL the reader stops and reports "out of memory"; `limit` tells the two apart. */
+/* On NULL the reader stops and reports "out of memory"; `limit` distinguishes the two. */
 static void *replies_create_array(const redisReadTask *task, element_count count)
 {
     struct replies *replies = task->privdata;

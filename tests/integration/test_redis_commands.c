@@ -105,14 +105,14 @@ static void a_blocking_command_may_have_a_longer_timeout(void **state)
     const char *argv[] = {"BLPOP", "nothing", "0.2"};
     const size_t lengths[] = {5, 7, 3};
     struct redis_command blpop = {.argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = 10000};
-    struct answer blocked = {.fixture = f}, behind = {.fixture = f};
+    struct answer blocked = {.fixture = f}, after = {.fixture = f};
     int64_t begun_ms;
 
     assert_int_equal(redis_send(f->redis, &blpop, on_answer, &blocked, NULL), 0);
-    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &behind, NULL), 0);
-    WAIT_UNTIL(f, behind.times);
+    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &after, NULL), 0);
+    WAIT_UNTIL(f, after.times);
     assert_int_equal(blocked.type, REDIS_REPLY_NIL);
-    assert_int_equal(behind.err, 0);
+    assert_int_equal(after.err, 0);
     assert_int_equal(f->lost, 0);
 
     /* the long deadline no longer applies */

@@ -133,17 +133,17 @@ static void a_replica_is_disconnected_after_its_error(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = redis_world_begin(world);
-    struct answer answer, behind = {.fixture = f};
+    struct answer answer, next = {.fixture = f};
 
     fixture_begin(&world->other, redis_world_path_url(world, ""));
     (void)fixture_ask(&world->other, REDIS_WORDS("REPLICAOF", "127.0.0.1", "1"));
     answer = (struct answer){.fixture = f};
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SET", "a", "b"), on_answer, &answer, NULL), 0);
-    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &behind, NULL), 0);
+    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &next, NULL), 0);
     WAIT_UNTIL(f, f->lost == 1);
     assert_int_equal(answer.err, 0);
     assert_memory_equal(answer.text, "READONLY", 8);
-    assert_int_equal(behind.err, ERR_LOST);
+    assert_int_equal(next.err, ERR_LOST);
     (void)fixture_ask(&world->other, REDIS_WORDS("REPLICAOF", "NO", "ONE"));
     WAIT_UNTIL(f, f->ready == 2);
     assert_string_equal(fixture_ask(f, REDIS_WORDS("SET", "a", "b")).text, "OK");

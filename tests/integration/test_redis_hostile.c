@@ -22,61 +22,61 @@
 struct server {
     char directory[64], path[96];
     int listener, client; /* client: the last one; -1: none */
-    struct event *accepts, *speaks;
-    const char *says;
-    size_t len, said;
+    struct event *accept_event, *send_timer;
+    const char *bytes;
+    size_t len, sent;
     size_t piece;     /* bytes per turn */
     int64_t pause_ms; /* between two pieces */
-    bool hangs_up;
-    int visits;
+    bool closes;
+    int connections;
 };
 
-static void hang_up(struct server *server)
+static void disconnect(struct server *server)
 {
-    event_del(server->speaks);
+    event_del(server->send_timer);
     if (server->client >= 0)
         close(server->client);
     server->client = -1;
 }
 
 /* One piece per turn, so that the client receives each piece alone. */
-static void speak(evutil_socket_t fd, short what, void *arg)
+static void on_send_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct server *server = arg;
-    size_t rest = server->len - server->said;
+    size_t rest = server->len - server->sent;
     ssize_t sent;
 
     (void)fd;
     (void)what;
-    sent = send(server->client, server->says + server->said, rest < server->piece ? rest : server->piece,
+    sent = send(server->client, server->bytes + server->sent, rest < server->piece ? rest : server->piece,
                 MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0)
-        server->said += (size_t)sent;
-    if (server->said < server->len)
-        evtimer_add(server->speaks, &(struct timeval){.tv_usec = server->pause_ms * 1000});
-    else if (server->hangs_up)
+        server->sent += (size_t)sent;
+    if (server->sent < server->len)
+        evtimer_add(server->send_timer, &(struct timeval){.tv_usec = server->pause_ms * 1000});
+    else if (server->closes)
         shutdown(server->client, SHUT_WR);
 }
 
-static void take_client(evutil_socket_t fd, short what, void *arg)
+static void on_client(evutil_socket_t fd, short what, void *arg)
 {
     struct server *server = arg;
 
     (void)what;
-    hang_up(server);
+    disconnect(server);
     server->client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-    server->visits++;
-    server->said = 0;
-    evtimer_add(server->speaks, &(struct timeval){0});
+    server->connections++;
+    server->sent = 0;
+    evtimer_add(server->send_timer, &(struct timeval){0});
 }
 
 /* The client under test is created, but not connected yet. */
-static void begin(struct server *server, struct fixture *fixture, const char *says, size_t len, size_t piece)
+static void hostile_begin(struct server *server, struct fixture *fixture, const char *bytes, size_t len, size_t piece)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char url[128];
 
-    *server = (struct server){.client = -1, .says = says, .len = len, .piece = piece};
+    *server = (struct server){.client = -1, .bytes = bytes, .len = len, .piece = piece};
     snprintf(server->directory, sizeof(server->directory), "/tmp/test_redis_hostile.XXXXXX");
     assert_non_null(mkdtemp(server->directory));
     snprintf(server->path, sizeof(server->path), "%s/socket", server->directory);
@@ -88,16 +88,17 @@ static void begin(struct server *server, struct fixture *fixture, const char *sa
 
     fixture_init(fixture, url);
     fixture->config.reconnect.max_ms = 2;
-    server->accepts = event_new(loop_base(fixture->loop), server->listener, EV_READ | EV_PERSIST, take_client, server);
-    server->speaks = evtimer_new(loop_base(fixture->loop), speak, server);
-    event_add(server->accepts, NULL);
+    server->accept_event =
+        event_new(loop_base(fixture->loop), server->listener, EV_READ | EV_PERSIST, on_client, server);
+    server->send_timer = evtimer_new(loop_base(fixture->loop), on_send_timer, server);
+    event_add(server->accept_event, NULL);
 }
 
-static void end(struct server *server, struct fixture *fixture)
+static void hostile_end(struct server *server, struct fixture *fixture)
 {
-    hang_up(server);
-    event_free(server->accepts);
-    event_free(server->speaks);
+    disconnect(server);
+    event_free(server->accept_event);
+    event_free(server->send_timer);
     close(server->listener);
     unlink(server->path);
     rmdir(server->directory);
@@ -105,14 +106,14 @@ static void end(struct server *server, struct fixture *fixture)
 }
 
 static const struct {
-    const char *name, *says;
-    bool hangs_up;
+    const char *name, *bytes;
+    bool closes;
     const char *log;
 } handshakes[] = {
-    {"nothing, and hangs up",            "",                                                             true,  "closed by the server"        },
+    {"nothing, then the end",            "",                                                             true,  "closed by the server"        },
     {"nothing at all",                   "",                                                             false, "connection attempt timed out"},
-    {"half an answer",                   "+OK\r\n+PO",                                                   false, "connection attempt timed out"},
-    {"half an answer, and hangs up",     "+OK\r\n+PO",                                                   true,  "closed by the server"        },
+    {"half a reply",                     "+OK\r\n+PO",                                                   false, "connection attempt timed out"},
+    {"half a reply, then the end",       "+OK\r\n+PO",                                                   true,  "closed by the server"        },
     {"another protocol",                 "HTTP/1.1 200 OK\r\n\r\n",                                      false, "Protocol error"              },
     {"bytes without sense",              "\x01\xff\xfe\r\n",                                             false, "Protocol error"              },
     {"a count too large for the memory", "*2147483647\r\n",                                              false, "too many elements"           },
@@ -129,21 +130,21 @@ static void bad_handshakes_are_retried(void **state)
         struct fixture f;
 
         print_message("  %s\n", handshakes[i].name);
-        begin(&server, &f, handshakes[i].says, strlen(handshakes[i].says), 4096);
-        server.hangs_up = handshakes[i].hangs_up;
+        hostile_begin(&server, &f, handshakes[i].bytes, strlen(handshakes[i].bytes), 4096);
+        server.closes = handshakes[i].closes;
         f.config.connect_timeout_ms = 20;
         fixture_connect(&f);
-        WAIT_UNTIL(&f, server.visits == 4);
+        WAIT_UNTIL(&f, server.connections == 4);
         assert_int_equal(f.ready, 0);
         assert_int_equal(fixture_log_count(&f, "cannot connect"), 1);
         if (!strstr(fixture_log(&f), handshakes[i].log))
             fail_msg("log: %s", fixture_log(&f));
-        end(&server, &f);
+        hostile_end(&server, &f);
     }
 }
 
 static const struct {
-    const char *name, *says;
+    const char *name, *bytes;
 } unexpected[] = {
     {"an unexpected reply",                   HANDSHAKE "+HELLO\r\n"                                    },
     {"an unexpected error",                   HANDSHAKE "-ERR you\r\n"                                  },
@@ -163,18 +164,18 @@ static void unexpected_replies_only_close_the_connection(void **state)
         struct fixture f;
 
         print_message("  %s\n", unexpected[i].name);
-        begin(&server, &f, unexpected[i].says, strlen(unexpected[i].says), 4096);
+        hostile_begin(&server, &f, unexpected[i].bytes, strlen(unexpected[i].bytes), 4096);
         fixture_connect(&f);
         WAIT_UNTIL(&f, f.lost == 3);
         assert_true(f.ready >= 3);
         assert_int_equal(f.messages + f.subscribed, 0);
-        end(&server, &f);
+        hostile_end(&server, &f);
     }
 }
 
 /* Replies to the subscription of on_ready. */
 static const struct {
-    const char *name, *says;
+    const char *name, *bytes;
     int subscribed, messages;
 } confirmations[] = {
     {"another kind",                        HANDSHAKE "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n",                                        0, 0},
@@ -209,34 +210,34 @@ static void wrong_confirmations_only_close_the_connection(void **state)
         struct fixture f;
 
         print_message("  %s\n", confirmations[i].name);
-        begin(&server, &f, confirmations[i].says, strlen(confirmations[i].says), 4096);
+        hostile_begin(&server, &f, confirmations[i].bytes, strlen(confirmations[i].bytes), 4096);
         f.config.events.on_ready = subscribe;
         fixture_connect(&f);
         WAIT_UNTIL(&f, f.lost == 1);
         assert_int_equal(f.subscribed, confirmations[i].subscribed);
         assert_int_equal(f.messages, confirmations[i].messages);
-        end(&server, &f);
+        hostile_end(&server, &f);
     }
 }
 
 static void bytes_may_arrive_in_pieces_of_any_size(void **state)
 {
-    static const char says[] = HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
-                                         "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\na\r\nb\n\r\n"
-                                         "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n";
+    static const char bytes[] = HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+                                          "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\na\r\nb\n\r\n"
+                                          "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n";
 
     (void)state;
-    for (size_t piece = 1; piece < sizeof(says); piece++) {
+    for (size_t piece = 1; piece < sizeof(bytes); piece++) {
         struct server server;
         struct fixture f;
 
-        begin(&server, &f, says, sizeof(says) - 1, piece);
+        hostile_begin(&server, &f, bytes, sizeof(bytes) - 1, piece);
         f.config.events.on_ready = subscribe;
         fixture_connect(&f);
         WAIT_UNTIL(&f, f.messages == 2);
         assert_int_equal(f.subscribed, 1);
         assert_int_equal(f.lost, 0);
-        end(&server, &f);
+        hostile_end(&server, &f);
     }
 }
 
@@ -244,21 +245,21 @@ static void an_endless_reply_closes_the_connection(void **state)
 {
     enum { LEN = 7 * 1024 * 1024 };
     static const char head[] = HANDSHAKE "$536870912\r\n";
-    char *says = malloc(LEN);
+    char *bytes = malloc(LEN);
     struct server server;
     struct fixture f;
 
     (void)state;
-    assert_non_null(says);
-    memset(says, 'x', LEN);
-    memcpy(says, head, sizeof(head) - 1);
-    begin(&server, &f, says, LEN, 1024 * 1024);
+    assert_non_null(bytes);
+    memset(bytes, 'x', LEN);
+    memcpy(bytes, head, sizeof(head) - 1);
+    hostile_begin(&server, &f, bytes, LEN, 1024 * 1024);
     f.config.reply_max = 4 * 1024 * 1024;
     fixture_connect(&f);
     WAIT_UNTIL(&f, f.lost == 1);
     assert_int_equal(fixture_log_count(&f, "reply is too long"), 1);
-    end(&server, &f);
-    free(says);
+    hostile_end(&server, &f);
+    free(bytes);
 }
 
 struct two_calls {
@@ -295,17 +296,17 @@ static void no_deadline_passes_while_a_reply_arrives(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(paces); i++) {
-        char *says = malloc(paces[i].len + 128);
+        char *bytes = malloc(paces[i].len + 128);
         struct two_calls calls = {0};
         struct server server;
         int head;
 
         print_message("  %s\n", paces[i].name);
-        assert_non_null(says);
-        head = snprintf(says, 64, HANDSHAKE "$%zu\r\n", paces[i].len);
-        memset(says + head, 'x', paces[i].len);
-        memcpy(says + head + paces[i].len, "\r\n+AND\r\n", 9);
-        begin(&server, &calls.fixture, says, (size_t)head + paces[i].len + 8, paces[i].piece);
+        assert_non_null(bytes);
+        head = snprintf(bytes, 64, HANDSHAKE "$%zu\r\n", paces[i].len);
+        memset(bytes + head, 'x', paces[i].len);
+        memcpy(bytes + head + paces[i].len, "\r\n+AND\r\n", 9);
+        hostile_begin(&server, &calls.fixture, bytes, (size_t)head + paces[i].len + 8, paces[i].piece);
         server.pause_ms = paces[i].pause_ms;
         calls.fixture.config.command_timeout_ms = paces[i].timeout_ms;
         calls.fixture.config.events.on_ready = ask_twice;
@@ -314,8 +315,8 @@ static void no_deadline_passes_while_a_reply_arrives(void **state)
         assert_int_equal(calls.answers[0].err, paces[i].err);
         assert_int_equal(calls.answers[1].err, paces[i].err ? ERR_LOST : 0);
         assert_string_equal(calls.answers[1].text, paces[i].err ? "" : "AND");
-        end(&server, &calls.fixture);
-        free(says);
+        hostile_end(&server, &calls.fixture);
+        free(bytes);
     }
 }
 
@@ -328,8 +329,8 @@ static void a_server_that_closes_at_once_is_retried_with_backoff(void **state)
     struct fixture f;
 
     (void)state;
-    begin(&server, &f, HANDSHAKE, strlen(HANDSHAKE), 4096);
-    server.hangs_up = true;
+    hostile_begin(&server, &f, HANDSHAKE, strlen(HANDSHAKE), 4096);
+    server.closes = true;
     f.config.reconnect.base_ms = 2;
     f.config.reconnect.max_ms = 100;
     fixture_connect(&f);
@@ -341,7 +342,7 @@ static void a_server_that_closes_at_once_is_retried_with_backoff(void **state)
         longest_ms = retry_ms > longest_ms ? retry_ms : longest_ms;
     }
     assert_true(longest_ms > 2 && longest_ms <= 100);
-    end(&server, &f);
+    hostile_end(&server, &f);
 }
 
 int main(void)

@@ -173,7 +173,7 @@ static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
 
     (void)fixture_ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     for (int turns = 0; turns < 6; turns++) {
-        struct answer behind = {.fixture = f};
+        struct answer next = {.fixture = f};
         struct script_run *handle;
 
         outcome.times = 0;
@@ -183,8 +183,8 @@ static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
         if (!outcome.times)
             script_cancel(handle);
         outcome.times = 0;
-        assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "FLUSH"), on_answer, &behind, NULL), 0);
-        WAIT_UNTIL(f, behind.times);
+        assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "FLUSH"), on_answer, &next, NULL), 0);
+        WAIT_UNTIL(f, next.times);
         assert_int_equal(outcome.times, 0);
     }
     fixture_deinit(f);

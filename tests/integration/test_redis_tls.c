@@ -137,10 +137,9 @@ static void an_untrusted_server_is_refused_with_the_reason(void **state)
          "certificate refused: self-signed"                                                                                                },
         {"an authority unknown to the system",        world->good,    "localhost", NULL,               "certificate refused: "             },
         {"an expired certificate",                    world->expired, "localhost", world->ca,          "certificate has expired"           },
-        {"a file of authorities that is missing",     world->good,    "localhost", "/nonexistent.pem",
+        {"a missing file of authorities",             world->good,    "localhost", "/nonexistent.pem",
          "authorities file cannot be read"                                                                                                 },
-        {"a file of authorities that holds none",     world->good,    "localhost", "/dev/null",
-         "authorities file cannot be read"                                                                                                 },
+        {"a file without authorities",                world->good,    "localhost", "/dev/null",        "authorities file cannot be read"   },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {

@@ -40,12 +40,12 @@ static const struct { const char *name, *replies; enum handshake_verdict verdict
       LOG_ERROR, "ERR unknown command 'AUTH'" },
     { "SELECT fails",                      "+OK\r\n-ERR DB index is out of range\r\n", HANDSHAKE_FAILED, LOG_ERROR,
       "ERR DB index is out of range" },
-    { "SETNAME is forbidden",              "+OK\r\n+OK\r\n-NOPERM\r\n", HANDSHAKE_GOES_ON, LOG_DEBUG, "" },
+    { "SETNAME is forbidden",              "+OK\r\n+OK\r\n-NOPERM\r\n", HANDSHAKE_CONTINUES, LOG_DEBUG, "" },
     { "a replica",                         OK3 "*1\r\n$5\r\nslave\r\n", HANDSHAKE_FAILED, LOG_WARN,
       "the sentinels name this server as the master, but its role is another" },
-    { "ROLE is forbidden",                 OK3 "-NOPERM\r\n", HANDSHAKE_GOES_ON, LOG_DEBUG, "" },
+    { "ROLE is forbidden",                 OK3 "-NOPERM\r\n", HANDSHAKE_CONTINUES, LOG_DEBUG, "" },
     { "INFO is forbidden",                 OK3 MASTER "-NOPERM\r\n", HANDSHAKE_UNVERIFIED, LOG_DEBUG, "NOPERM" },
-    { "HSETNX fails",                      OK3 MASTER MEMORY "-OOM\r\n", HANDSHAKE_GOES_ON, LOG_DEBUG, "" },
+    { "HSETNX fails",                      OK3 MASTER MEMORY "-OOM\r\n", HANDSHAKE_CONTINUES, LOG_DEBUG, "" },
     { "another schema",                    OK3 MASTER MEMORY ":0\r\n$1\r\n2\r\n", HANDSHAKE_MISCONFIGURED, LOG_DEBUG,
       "the data has schema 2, schema 1 is required: upgrade" },
 };
@@ -90,7 +90,7 @@ static void the_last_reply_decides(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(verdicts); i++) {
         struct handshake_result result = {.level = LOG_DEBUG};
-        enum handshake_verdict verdict = HANDSHAKE_GOES_ON;
+        enum handshake_verdict verdict = HANDSHAKE_CONTINUES;
         struct replies *replies = replies_create(4096);
         const char *words[HANDSHAKE_WORDS_MAX];
         struct redis_address address;
@@ -103,7 +103,7 @@ static void the_last_reply_decides(void **state)
             ;
         assert_int_equal(replies_feed(replies, verdicts[i].replies, strlen(verdicts[i].replies)), 0);
         while (assert_int_equal(replies_next(replies, &reply), 0), reply) {
-            assert_int_equal(verdict, HANDSHAKE_GOES_ON);
+            assert_int_equal(verdict, HANDSHAKE_CONTINUES);
             result = (struct handshake_result){.level = LOG_DEBUG};
             verdict = handshake_reply(&handshake, reply, &result);
             freeReplyObject(reply);
