@@ -12,6 +12,8 @@
 #include "common/loop.h"
 #include "common/presence.h"
 #include "common/redis/client.h"
+#include "common/shared_metrics.h"
+#include "common/task/schema.h"
 #include "gateway/api/admin.h"
 #include "gateway/api/routes.h"
 #include "gateway/cors.h"
@@ -71,7 +73,7 @@ static struct redis_config redis_config_of(const struct gateway *gateway)
         .connect_timeout_ms = timeout_ms,
         .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
         .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
-        .metrics = gateway->metrics,
+        .observer = shared_metrics_redis_observer(gateway->metrics),
         .ready = config->redis_ready,
     };
 }
@@ -88,7 +90,8 @@ static struct redis *create_commands(struct gateway *gateway)
     config.name = "arkrelay-gateway:commands";
     config.output_max = COMMANDS_OUTPUT_MAX;
     config.events.on_ready = on_commands_ready;
-    config.events.on_unfit = on_unfit;
+    config.requirements = &schema_requirements;
+    config.events.on_misconfigured = on_unfit;
     config.arg = gateway;
     return redis_create(gateway->loop, &config);
 }
