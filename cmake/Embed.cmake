@@ -1,16 +1,16 @@
-# embed_scripts(<out.c> <script.lua>...): generates the table of Lua scripts, each with the SHA-1 for EVALSHA.
+# embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
-# The head of a script says `-- needs: <name> ...`: these files of shared/ are prepended to it, in this order.
-# The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/redis/script.h).
+# The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order.
+# The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
-  set(code "/* Generated at build time from common/redis/scripts. */\n#include \"common/redis/script.h\"\n\n")
+  set(code "/* Generated at build time from common/redis/scripts. */\n#include \"common/task/scripts.h\"\n\n")
   string(APPEND code "const struct script scripts[SCRIPT_COUNT] = {\n")
   foreach(file IN LISTS ARGN)
     file(READ ${file} body)
     get_filename_component(folder ${file} DIRECTORY)
     string(REGEX MATCH "\n-- needs: ([a-z ]+)\n" needs "${body}")
     if(NOT needs)
-      message(FATAL_ERROR "embed_scripts: ${file}: no line '-- needs: <name> ...'")
+      message(FATAL_ERROR "embed_scripts: ${file}: its head has no line \"-- needs:\"")
     endif()
     string(REPLACE " " ";" needs "${CMAKE_MATCH_1}")
     set(text "")

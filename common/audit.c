@@ -9,7 +9,7 @@
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 static const char TASKS_PER_CALL[] = "200";
 
@@ -56,7 +56,7 @@ static void run_audit(struct audit *audit)
 
     const struct script_arg args[] = {SCRIPT_TEXT(config->process), SCRIPT_TEXT(interval), SCRIPT_TEXT(TASKS_PER_CALL)};
     const struct script_call call = {
-        .script = SCRIPT_AUDIT, .prefix = config->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
+        .script = &scripts[SCRIPT_AUDIT], .prefix = config->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
 
     if (!audit->run && script_run(config->redis, &call, audit_on_answer, audit, &audit->run))
         audit->run = NULL; /* Redis is away */

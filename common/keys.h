@@ -12,6 +12,8 @@
 
 #include "common/task.h"
 
+#define KEYS_META "arkrelay:{0}:meta" /* the schema of all data; `meta` of partition 0 */
+
 enum {
     KEYS_PREFIX_SIZE = 32,
     KEYS_CLIENT_SIZE = KEYS_PREFIX_SIZE + TASK_CLIENT_MAX,

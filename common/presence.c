@@ -11,7 +11,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 static const char PREFIX[] = "arkrelay:{processes}:";
 
@@ -123,7 +123,7 @@ static void write_entry(struct presence *presence, int64_t ttl_ms)
         describe(presence, &entry);
     if (script_run(presence->config.redis,
                    &(struct script_call){
-                       .script = SCRIPT_PRESENCE, .prefix = PREFIX, .args = entry.args, .count = entry.count},
+                       .script = &scripts[SCRIPT_PRESENCE], .prefix = PREFIX, .args = entry.args, .count = entry.count},
                    presence_on_written, presence, &presence->run))
         presence->run = NULL;
 }

@@ -20,6 +20,23 @@ const int64_t redis_bounds[REDIS_BOUNDS] = {100,   250,   500,    1000,   2500, 
                                             25000, 50000, 100000, 250000, 500000, 1000000};
 const char *const build_versions[1] = {ARKRELAY_VERSION};
 
+static void on_round_trip(int64_t us, void *arg)
+{
+    metrics_observe(arg, METRIC_REDIS_SECONDS, us, 1);
+}
+
+static void on_reconnect(void *arg)
+{
+    metrics_add(arg, SAMPLE(METRIC_REDIS_RECONNECTS), 1);
+}
+
+struct redis_observer shared_metrics_redis_observer(struct metrics *metrics)
+{
+    if (!metrics)
+        return (struct redis_observer){0};
+    return (struct redis_observer){.on_round_trip = on_round_trip, .on_reconnect = on_reconnect, .arg = metrics};
+}
+
 /* Word `number` of /proc/self/stat after the process's name. The name may contain any bytes and ends at the last ')'. */
 static int64_t stat_word(const char *stat, int number)
 {

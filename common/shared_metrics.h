@@ -9,6 +9,7 @@
 #define ARKRELAY_SHARED_METRICS_H
 
 #include "common/metrics.h"
+#include "common/redis/client.h"
 
 enum shared_metric {
     METRIC_BUILD_INFO,
@@ -52,5 +53,8 @@ extern const char *const build_versions[1];
 
 /* Sets the process_* rows and the version, read from /proc. A value that cannot be read is left unset. */
 void shared_metrics_fill(struct metrics *metrics);
+
+/* Counts round trips and reconnects of a Redis client in `metrics`, which is borrowed; NULL: no statistics. */
+struct redis_observer shared_metrics_redis_observer(struct metrics *metrics);
 
 #endif

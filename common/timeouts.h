@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "common/base/macros.h"
 #include "common/err.h"
 
 struct loop;
@@ -31,8 +32,5 @@ struct timeouts *timeouts_destroy(struct timeouts *timeouts); /* accepts NULL; e
 
 void timeouts_start(struct timeouts *timeouts, struct timeout *timeout);  /* restarts a running entry */
 void timeouts_cancel(struct timeouts *timeouts, struct timeout *timeout); /* no-op if it is idle */
-
-/* The struct of which `pointer` is a member. */
-#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
 
 #endif

@@ -12,6 +12,8 @@
 #include "common/loop.h"
 #include "common/presence.h"
 #include "common/redis/client.h"
+#include "common/shared_metrics.h"
+#include "common/task/schema.h"
 #include "common/timeouts.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
@@ -53,12 +55,12 @@ static void gateway_on_commands_ready(void *arg)
         presence_write(gateway->presence);
 }
 
-static void gateway_on_unfit(const char *why, void *arg)
+static void gateway_on_misconfigured(const char *why, void *arg)
 {
     const struct gateway *gateway = arg;
 
-    if (gateway->config.on_unfit)
-        gateway->config.on_unfit(why, gateway->config.arg);
+    if (gateway->config.on_misconfigured)
+        gateway->config.on_misconfigured(why, gateway->config.arg);
 }
 
 static struct redis_config redis_config_of(const struct gateway *gateway)
@@ -71,7 +73,7 @@ static struct redis_config redis_config_of(const struct gateway *gateway)
         .connect_timeout_ms = timeout_ms,
         .command_timeout_ms = min_of(timeout_ms, COMMAND_MS),
         .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
-        .metrics = gateway->metrics,
+        .observer = shared_metrics_redis_observer(gateway->metrics),
         .ready = config->redis_ready,
     };
 }
@@ -88,7 +90,8 @@ static struct redis *create_commands(struct gateway *gateway)
     config.name = "arkrelay-gateway:commands";
     config.output_max = COMMANDS_OUTPUT_MAX;
     config.events.on_ready = gateway_on_commands_ready;
-    config.events.on_unfit = gateway_on_unfit;
+    config.requirements = &schema_requirements;
+    config.events.on_misconfigured = gateway_on_misconfigured;
     config.arg = gateway;
     return redis_create(gateway->loop, &config);
 }

@@ -63,9 +63,9 @@ struct gateway_config {
     size_t thread;                   /* index of this thread, from 0 */
     const char *name;                /* of the process, for presence and audit; NULL for all threads but the first */
     struct http_tls *tls;            /* NULL: plain HTTP */
-    struct http_address_limit *address_limit;     /* NULL: no limit per client address */
-    const char *listen;                           /* the option, or the address that the first thread is bound to */
-    void (*on_unfit)(const char *why, void *arg); /* Redis is misconfigured; the process should exit */
+    struct http_address_limit *address_limit; /* NULL: no limit per client address */
+    const char *listen;                       /* the option, or the address that the first thread is bound to */
+    void (*on_misconfigured)(const char *why, void *arg); /* Redis is misconfigured; the process should exit */
     void *arg;
 };
 

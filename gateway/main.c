@@ -123,10 +123,10 @@ static int load_algorithms(void)
 static int serve(struct program *program)
 {
     static const char *const reasons[] = {
-        [PROCESS_DRAINED] = "drained", [PROCESS_STOPPED] = "second-signal", [PROCESS_UNFIT] = "unfit-redis"};
+        [PROCESS_DRAINED] = "drained", [PROCESS_STOPPED] = "second-signal", [PROCESS_MISCONFIGURED] = "unfit-redis"};
     static const int statuses[] = {[PROCESS_DRAINED] = EXIT_SUCCESS,
                                    [PROCESS_STOPPED] = EXIT_SUCCESS,
-                                   [PROCESS_UNFIT] = OPTIONS_EXIT_BAD,
+                                   [PROCESS_MISCONFIGURED] = OPTIONS_EXIT_BAD,
                                    [PROCESS_FAILED] = EXIT_FAILURE};
     enum process_end end = PROCESS_FAILED;
 

@@ -42,7 +42,7 @@ struct process {
     size_t count;
     atomic_int phase;
     atomic_size_t redis_ready;
-    atomic_bool unfit; /* Redis is misconfigured */
+    atomic_bool misconfigured; /* Redis is misconfigured */
 };
 
 /* -- phases */
@@ -134,12 +134,12 @@ static void process_on_reload(void *arg)
 }
 
 /* May be called on every thread; only the first call logs. */
-static void process_on_unfit(const char *why, void *arg)
+static void process_on_misconfigured(const char *why, void *arg)
 {
     struct process *process = arg;
     char quoted[512];
 
-    if (atomic_exchange(&process->unfit, true))
+    if (atomic_exchange(&process->misconfigured, true))
         return;
     log_error("gateway", "Redis is misconfigured, stopping", "why=%s", log_quote(quoted, sizeof(quoted), why));
     atomic_store(&process->phase, PHASE_STOPPING);
@@ -217,7 +217,7 @@ static int create_gateway(struct process *process, size_t i)
         .tls = process->config.tls,
         .address_limit = process->config.address_limit,
         .listen = i ? http_server_address(process->threads[0].gateway->server) : process->config.options->listen,
-        .on_unfit = process_on_unfit,
+        .on_misconfigured = process_on_misconfigured,
         .arg = process,
     };
     struct gateway_thread *self = &process->threads[i];
@@ -297,8 +297,8 @@ static void process_deinit(struct process *process)
 
 static enum process_end end_of(struct process *process, int err)
 {
-    if (atomic_load(&process->unfit))
-        return PROCESS_UNFIT;
+    if (atomic_load(&process->misconfigured))
+        return PROCESS_MISCONFIGURED;
     if (err)
         return PROCESS_FAILED;
     return atomic_load(&process->phase) == PHASE_STOPPING ? PROCESS_STOPPED : PROCESS_DRAINED;

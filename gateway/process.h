@@ -30,9 +30,9 @@ struct process_config {
 
 enum process_end {
     PROCESS_DRAINED,
-    PROCESS_STOPPED, /* by a second signal */
-    PROCESS_UNFIT,   /* Redis is misconfigured; the reason was logged */
-    PROCESS_FAILED,  /* it could not start; the reason was logged */
+    PROCESS_STOPPED,       /* by a second signal */
+    PROCESS_MISCONFIGURED, /* Redis is misconfigured; the reason was logged */
+    PROCESS_FAILED,        /* it could not start; the reason was logged */
 };
 
 /* Serves until it is stopped. */

@@ -11,7 +11,7 @@
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "worker/governor.h"
 
 enum {
@@ -188,8 +188,10 @@ static int send_claim(struct claim *claim)
     struct model_limit limits[MODELS_MAX];
     char calls[MODELS_MAX][DECIMAL_SIZE];
     int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
-    const struct script_call call = {
-        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = CLAIM_ARGS + 2 * (size_t)models};
+    const struct script_call call = {.script = &scripts[SCRIPT_CLAIM],
+                                     .prefix = claim->config.prefix,
+                                     .args = args,
+                                     .count = CLAIM_ARGS + 2 * (size_t)models};
 
     claim->restricted = models > 0;
     for (int i = 0; i < models; i++) {

@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "worker/scope.h"
 
 static const char PREFIX[] = "arkrelay:{account}:";
@@ -466,7 +466,7 @@ static void add_scope(struct report_text *text, const struct scope *scope)
 static int send_report(struct governor *governor)
 {
     struct report_text *text = &governor->text;
-    struct script_call call = {.script = SCRIPT_GOVERN, .prefix = PREFIX};
+    struct script_call call = {.script = &scripts[SCRIPT_GOVERN], .prefix = PREFIX};
     struct scope *scope;
     int scopes = 0;
 

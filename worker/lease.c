@@ -9,7 +9,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 enum { RENEWAL_MAX = 100 }; /* jobs in one call: half a millisecond of Redis, in which nobody else is served */
 
@@ -86,7 +86,8 @@ static void on_renewed(const redisReply *reply, int err, void *arg)
 static int renewal_send(struct renewal *renewal)
 {
     struct script_arg args[1 + 2 * RENEWAL_MAX];
-    struct script_call call = {.script = SCRIPT_RENEW, .prefix = renewal->keeper->config.prefix, .args = args};
+    struct script_call call = {
+        .script = &scripts[SCRIPT_RENEW], .prefix = renewal->keeper->config.prefix, .args = args};
     char lease_text[24];
 
     (void)snprintf(lease_text, sizeof(lease_text), "%lld", (long long)renewal->keeper->config.lease_ms);

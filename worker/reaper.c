@@ -8,7 +8,7 @@
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 enum { INTERVAL_MS = 1000, BATCH = 32 };
 
@@ -47,8 +47,10 @@ static void on_reaped(const redisReply *reply, int err, void *arg)
 static void reap(struct reaper *reaper)
 {
     const struct script_arg args[] = {SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(MOST), SCRIPT_TEXT(HOLD_MS)};
-    const struct script_call call = {
-        .script = SCRIPT_REAP, .prefix = reaper->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
+    const struct script_call call = {.script = &scripts[SCRIPT_REAP],
+                                     .prefix = reaper->prefix,
+                                     .args = args,
+                                     .count = sizeof(args) / sizeof(args[0])};
 
     if (!reaper->run && script_run(reaper->redis, &call, on_reaped, reaper, &reaper->run))
         reaper->run = NULL; /* Redis is away: the next tick asks again */

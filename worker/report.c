@@ -11,7 +11,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "worker/durable.h"
 
 enum {
@@ -267,13 +267,13 @@ static void send_head(struct report *report)
     if (STAILQ_EMPTY(&report->waiting) || report->in_flight)
         return;
     report->together = count_together(report);
-    call.script = last_of_call(report)->script;
+    call.script = &scripts[last_of_call(report)->script];
     call.count = args_of_call(report, args);
     report->sent_ms = clock_monotonic_ms();
-    err = script_run(redis_of(report, call.script), &call, on_answer, report, &report->in_flight);
+    err = script_run(redis_of(report, last_of_call(report)->script), &call, on_answer, report, &report->in_flight);
     if (err && err != ERR_NOT_READY) {
         log_warn("report", "cannot send a report, trying again", "task=%s script=%s error=\"%s\"", report->config.id,
-                 scripts[call.script].name, err_text(err));
+                 call.script->name, err_text(err));
         retry_later(report);
     }
 }

@@ -11,6 +11,8 @@
 #include "common/loop.h"
 #include "common/presence.h"
 #include "common/redis/client.h"
+#include "common/shared_metrics.h"
+#include "common/task/schema.h"
 #include "worker/claim.h"
 #include "worker/durable.h"
 #include "worker/fetch.h"
@@ -216,7 +218,8 @@ static struct redis *connect_redis(struct runner *runner, const char *name, stru
         .command_timeout_ms = runner->config.options->shared.redis_timeout_ms,
         .reconnect = reconnect,
         .output_max = REDIS_OUTPUT_MAX,
-        .metrics = runner->config.metrics,
+        .observer = shared_metrics_redis_observer(runner->config.metrics),
+        .requirements = events.on_misconfigured ? &schema_requirements : NULL,
         .events = events,
         .arg = runner,
     };
@@ -375,9 +378,9 @@ static bool create_parts(struct runner *runner)
                                                        .secret = options->ark_api_key,
                                                        .on_done = on_probed,
                                                        .arg = runner});
-    runner->commands =
-        connect_redis(runner, "arkrelay-worker:commands",
-                      (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost, .on_unfit = on_unfit});
+    runner->commands = connect_redis(
+        runner, "arkrelay-worker:commands",
+        (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost, .on_misconfigured = on_unfit});
     runner->waiter = connect_redis(runner, "arkrelay-worker:wait", (struct redis_events){.on_ready = on_waiter_ready});
     if (!runner->probe || !runner->commands || !create_governor(runner) || !create_durable(runner))
         return false;

@@ -6,8 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/options.h"
-#include "common/shared_options.h"
+#include "common/config/options.h"
+#include "common/config/shared_options.h"
 
 struct worker_options {
     struct shared_options shared;

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/response/timestamp.h"
 
 enum {

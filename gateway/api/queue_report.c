@@ -3,7 +3,7 @@
 #include <inttypes.h>
 
 #include "common/buf.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/tasks/queue_reply.h"
 
 static const char *const names[QUEUE_NUMBER_COUNT] = {"depth", "delayed", "running", "dead"};

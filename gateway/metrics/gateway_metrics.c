@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/http/server.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/tasks/queue_reply.h"
 

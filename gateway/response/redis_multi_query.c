@@ -88,7 +88,7 @@ static int send_next(struct redis_multi_query *query)
 {
     struct pending_part *pending = &query->parts[query->sent++];
     const struct redis_query_part *part = &pending->part;
-    struct script_call call = {.script = part->script, .prefix = part->prefix};
+    struct script_call call = {.script = &scripts[part->script], .prefix = part->prefix};
     int err = part->words
                   ? redis_send_words(query->redis, part->words, redis_multi_query_on_reply, pending, &pending->call)
                   : script_run(query->redis, &call, redis_multi_query_on_reply, pending, &pending->run);

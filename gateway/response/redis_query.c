@@ -58,11 +58,12 @@ static int send_script(struct redis *redis, const struct redis_query *query, str
     for (size_t i = 0; i < REDIS_QUERY_ARGS_MAX && query->args[i]; i++)
         args[count++] = SCRIPT_TEXT(query->args[i]);
     keys_prefix(prefix, keys_partition(full_id, 1));
-    return script_run(
-        redis,
-        &(struct script_call){
-            .script = query->script, .prefix = query->prefix ? query->prefix : prefix, .args = args, .count = count},
-        pending_query_on_reply, pending, &pending->run);
+    return script_run(redis,
+                      &(struct script_call){.script = &scripts[query->script],
+                                            .prefix = query->prefix ? query->prefix : prefix,
+                                            .args = args,
+                                            .count = count},
+                      pending_query_on_reply, pending, &pending->run);
 }
 
 void redis_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query *query)

@@ -8,7 +8,7 @@
 #ifndef ARKRELAY_GATEWAY_RESPONSE_REDIS_QUERY_H
 #define ARKRELAY_GATEWAY_RESPONSE_REDIS_QUERY_H
 
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 struct http_exchange;
 

@@ -11,7 +11,7 @@
 #include "common/decimal.h"
 #include "common/keys.h"
 #include "common/loop.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 enum {
     ARGS = 4, /* per position: id, epoch, last, digest */
@@ -78,10 +78,11 @@ static int send_tails(struct missed_events *missed_events, struct comparison *co
         args[ARGS * i + 3] = SCRIPT_TEXT(position->digest ? digests[i] : "");
     }
     keys_prefix(prefix, keys_partition(args[0].data, 1));
-    return script_run(missed_events->config.commands,
-                      &(struct script_call){
-                          .script = SCRIPT_TAILS, .prefix = prefix, .args = args, .count = ARGS * missed_events->count},
-                      comparison_on_reply, comparison, &comparison->run);
+    return script_run(
+        missed_events->config.commands,
+        &(struct script_call){
+            .script = &scripts[SCRIPT_TAILS], .prefix = prefix, .args = args, .count = ARGS * missed_events->count},
+        comparison_on_reply, comparison, &comparison->run);
 }
 
 /* If memory or the connection is missing, nothing is sent: the next silence leads to another comparison. */

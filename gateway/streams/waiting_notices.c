@@ -9,7 +9,8 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/redis/script.h"
+#include "common/redis/client.h"
+#include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/streams/frames.h"
 #include "gateway/streams/queue_rate.h"
@@ -139,10 +140,10 @@ static void read_places(struct waiting_notices *notices)
     args[0] = SCRIPT_TEXT(notices->with_models ? "1" : "0");
     choose(notices, args + 1);
     keys_prefix(prefix, 0); /* there is one partition */
-    if (script_run(
-            notices->config.commands,
-            &(struct script_call){.script = SCRIPT_PLACES, .prefix = prefix, .args = args, .count = 1 + notices->count},
-            waiting_notices_on_places, notices, &notices->reading_places))
+    if (script_run(notices->config.commands,
+                   &(struct script_call){
+                       .script = &scripts[SCRIPT_PLACES], .prefix = prefix, .args = args, .count = 1 + notices->count},
+                   waiting_notices_on_places, notices, &notices->reading_places))
         waiting_notices_on_places(NULL, ERR_NOT_READY, notices);
 }
 

@@ -5,7 +5,7 @@
 
 #include "common/decimal.h"
 #include "common/keys.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 struct event_log_call {
     struct script_run *run;
@@ -109,7 +109,7 @@ int event_log_read(struct redis *redis, const char *full_id, int64_t from, event
     (void)decimal_write(number, from);
     err = script_run(redis,
                      &(struct script_call){
-                         .script = SCRIPT_READ,
+                         .script = &scripts[SCRIPT_READ],
                          .prefix = prefix,
                          .args = (struct script_arg[]){SCRIPT_TEXT(full_id), SCRIPT_TEXT(number)},
                          .count = 2

@@ -17,7 +17,8 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/address.h"
-#include "common/redis/script.h"
+#include "common/redis/client.h"
+#include "common/task/scripts.h"
 #include "tests/support/alloc_failure.h"
 #include "tests/support/fake_ark.h"
 #include "tests/support/redis_server.h"
@@ -277,6 +278,7 @@ static int set_up(void **state)
     world.governor = governor_create(&(struct governor_config){.loop = world.loop,
                                                                .redis = world.redis,
                                                                .worker = "w",
+                                                               .model = "doubao-seedream-4-0-250828",
                                                                .again_ms = 1000,
                                                                .ttl_ms = LEASE_MS,
                                                                .images_per_call = IMAGES,

@@ -1,4 +1,4 @@
-/* redis_fixture - a loop, one Redis client under test, and a record of its callbacks
+/* redis_fixture - an event loop, a Redis client under test, and a record of its events
  */
 #ifndef TESTS_SUPPORT_REDIS_FIXTURE_H
 #define TESTS_SUPPORT_REDIS_FIXTURE_H
@@ -28,7 +28,7 @@ struct fixture {
     off_t log_from;
 };
 
-/* The result of one call. Pass it as the callback's argument, with `fixture` set. */
+/* The result of one call. Pass it as the argument of the callback, with `fixture` set. */
 struct answer {
     struct fixture *fixture;
     int times, order; /* order: 1 for the fixture's first answer */
@@ -41,12 +41,12 @@ struct answer {
 void fixture_init(struct fixture *fixture, const char *url);
 void fixture_deinit(struct fixture *fixture);
 
-/* Register tests with FIXTURE_TEST: it prints the log if the test fails. */
+/* Register tests with FIXTURE_TEST: a failed test then prints the log. */
 int fixture_teardown(void **state);
 #define FIXTURE_TEST(name) cmocka_unit_test_teardown(name, fixture_teardown)
 
 void fixture_connect(struct fixture *fixture); /* creates the client; does not wait */
-void fixture_turn(struct fixture *fixture);    /* one turn of the loop; fails the test after its deadline */
+void fixture_turn(struct fixture *fixture);    /* one turn of the loop; fails the test after 30 s */
 
 /* Init, connect, and wait until the client is ready. */
 void fixture_begin(struct fixture *fixture, const char *url);
@@ -54,7 +54,7 @@ void fixture_begin(struct fixture *fixture, const char *url);
 /* Sends a command and waits for its answer. */
 struct answer fixture_ask(struct fixture *fixture, const char *const *words);
 
-/* This process's log since the fixture was created; valid until the next call. */
+/* The log lines of this process since fixture_init; valid until the next call. */
 const char *fixture_log(struct fixture *fixture);
 int fixture_log_count(struct fixture *fixture, const char *text);
 

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/config/options.h"
 #include "common/http/request_parser.h"
-#include "common/options_internal.h"
 #include "common/problem.h"
 #include "common/redis/address.h"
 #include "common/redis/replies.h"

@@ -13,11 +13,11 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/options_internal.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/timeouts.h"

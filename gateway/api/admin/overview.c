@@ -9,7 +9,7 @@
 #include "common/buf.h"
 #include "common/keys.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"

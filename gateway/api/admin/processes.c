@@ -1,6 +1,6 @@
 /* GET /admin/processes: the gateways and workers that are running */
 #include "common/buf.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"
 #include "gateway/api/process_report.h"

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/response/timestamp.h"
 
 enum { AT_ID, AT_STATE, AT_EPOCH, AT_ATTEMPT, AT_PAID_CALLS, AT_WORKER, AT_CODE, AT_CLAIMED, AT_ENDED, AT_PLACE };

@@ -1,7 +1,7 @@
 /* GET /queue: number of tasks by state, counters, number of workers, what the tasks wait for */
 #include "common/buf.h"
 #include "common/keys.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"

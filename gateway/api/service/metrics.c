@@ -4,7 +4,7 @@
 
 #include "common/buf.h"
 #include "common/keys.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/service/endpoints.h"
@@ -87,8 +87,8 @@ static int send_queue(struct scrape *scrape)
     char prefix[KEYS_PREFIX_SIZE];
 
     keys_prefix(prefix, PARTITION);
-    return script_run(scrape->redis, &(struct script_call){.script = SCRIPT_QUEUE, .prefix = prefix}, scrape_on_queue,
-                      scrape, &scrape->queue);
+    return script_run(scrape->redis, &(struct script_call){.script = &scripts[SCRIPT_QUEUE], .prefix = prefix},
+                      scrape_on_queue, scrape, &scrape->queue);
 }
 
 static struct scrape *scrape_create(const struct api_context *context, struct http_exchange *exchange)

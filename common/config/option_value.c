@@ -1,4 +1,4 @@
-#include "common/options_value.h"
+#include "common/config/option_value.h"
 
 #include <errno.h>
 #include <inttypes.h>
@@ -6,16 +6,17 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/macros.h"
 #include "common/buf.h"
+#include "common/config/option_table.h"
 #include "common/host_port.h"
-#include "common/options.h"
 
 struct unit {
     const char *name;
     int64_t factor;
 };
 
-/* Largest first, closed by a row without a factor. */
+/* Largest first; the last row has no name. */
 static const struct unit no_units[] = {
     {"",   1},
     {NULL, 0}
@@ -40,7 +41,7 @@ static const struct unit *units_of(enum option_type type)
     return type == OPT_MS ? time_units : type == OPT_BYTES ? size_units : no_units;
 }
 
-bool option_is_text(const struct option_row *row)
+static bool is_text(const struct option_row *row)
 {
     return row->type == OPT_STRING || row->type == OPT_SECRET || row->type == OPT_ADDRESS || row->type == OPT_URL;
 }
@@ -50,7 +51,22 @@ static void *place_of(const struct option_row *row, void *values)
     return (char *)values + row->at;
 }
 
-/* --- What is allowed --- */
+const char *option_value_default(const struct option_row *row)
+{
+    return row->fallback ? row->fallback : row->type == OPT_BOOL ? "false" : "";
+}
+
+void option_value_free(const struct option_row *row, void *values)
+{
+    char **place = place_of(row, values);
+
+    if (!is_text(row))
+        return;
+    free(*place);
+    *place = NULL;
+}
+
+/* -- Allowed values */
 
 static void add_number(struct buf *out, enum option_type type, int64_t value)
 {
@@ -121,7 +137,7 @@ void option_value_allowed(const struct option_row *row, struct buf *out)
     }
 }
 
-/* --- Text to value --- */
+/* -- Text to value */
 
 static int refuse(const struct option_row *row, int err, const char *what, struct buf *why)
 {
@@ -138,7 +154,7 @@ static int parse_text(const struct option_row *row, const char *text, void *valu
     char *copy;
 
     if (!len && row->min > 0) {
-        buf_add_text(why, "is empty, but needed");
+        buf_add_text(why, "is empty; a value is required");
         return ERR_RANGE;
     }
     if (len < row->min || len > row->max) {
@@ -173,7 +189,7 @@ static bool is_url(const struct option_row *row, const char *text)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(schemes); i++) {
         size_t len = strlen(schemes[i]);
 
         if (!strncasecmp(text, schemes[i], len) && text[len] && text[len] != '/')
@@ -191,7 +207,7 @@ static bool find_factor(const struct option_row *row, int64_t number, const char
         }
     }
     *factor = 1;
-    return !*name && !number; /* nothing is nothing in any unit */
+    return !*name && !number; /* 0 needs no unit */
 }
 
 static int refuse_spelling(const struct option_row *row, bool lacks_unit, struct buf *why)
@@ -208,7 +224,7 @@ static int refuse_spelling(const struct option_row *row, bool lacks_unit, struct
 static int parse_number(const struct option_row *row, const char *text, void *values, struct buf *why)
 {
     const char *digits = text + (*text == '-');
-    bool is_number = *digits >= '0' && *digits <= '9'; /* strtoll would also take white space and a plus */
+    bool is_number = *digits >= '0' && *digits <= '9'; /* strtoll would also accept white space and a plus */
     int64_t number, factor, value;
     char *end;
 
@@ -224,16 +240,15 @@ static int parse_number(const struct option_row *row, const char *text, void *va
 
 static int parse_bool(const struct option_row *row, const char *text, void *values, struct buf *why)
 {
-    static const char *const words[] = {"false", "true", "no", "yes",
-                                        "off",   "on",   "0",  "1"}; /* the odd ones are true */
+    static const char *const words[] = {"false", "true", "no", "yes", "off", "on", "0", "1"}; /* odd indexes are true */
 
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
         if (!strcasecmp(words[i], text)) {
             *(bool *)place_of(row, values) = i % 2;
             return 0;
         }
     }
-    buf_add_text(why, "is not a truth value (true, false, 1, 0, yes, no, on, off)");
+    buf_add_text(why, "is not a boolean (true, false, 1, 0, yes, no, on, off)");
     return ERR_SYNTAX;
 }
 
@@ -250,7 +265,7 @@ static int parse_choice(const struct option_row *row, const char *text, void *va
             return 0;
         }
         if (!choice[choice_len])
-            return refuse(row, ERR_RANGE, "is not one of its choices", why);
+            return refuse(row, ERR_RANGE, "is not a valid choice", why);
         choice += choice_len + 1;
     }
 }

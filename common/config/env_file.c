@@ -1,4 +1,4 @@
-#include "common/env_file.h"
+#include "common/config/env_file.h"
 
 #include <stdbool.h>
 #include <string.h>
@@ -30,7 +30,7 @@ static size_t name_length(const char *at)
     return strspn(at, letters) ? strspn(at, later) : 0;
 }
 
-/* Each of these turns what stands at `at` into the value, in place, and tells whether the line ends as it should. */
+/* Each read_ function converts the text at `at` to the value, in place. False: the syntax is wrong. */
 
 static bool read_literal(char *at)
 {
@@ -75,7 +75,7 @@ static bool read_plain(char *at)
     return true;
 }
 
-/* The value behind NAME= and its blanks. A comment may follow at once: `NAME= # nothing yet`. */
+/* The value after NAME= and blanks. The value may be empty, with a comment: `NAME= # not set`. */
 static bool read_value(char *at, bool after_blank, char **value)
 {
     bool quoted = *at == '\'' || *at == '"';

@@ -1,29 +1,26 @@
-/* What the table says about itself: --help, --help=markdown, --print-config. */
+#include "common/config/options_help.h"
+
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/buf.h"
-#include "common/options_internal.h"
-#include "common/options_value.h"
+#include "common/config/option_table.h"
+#include "common/config/option_value.h"
 #include "common/utf8.h"
 
 enum { DEFAULT_SHOWN = 28, CELL_MAX = 1 << 16 };
 
 enum column { COLUMN_FLAG, COLUMN_ENVIRONMENT, COLUMN_DEFAULT, COLUMN_COUNT };
 
-void option_add_flag(struct buf *out, const struct option_row *row)
+static void add_flag(struct buf *out, const struct option_row *row)
 {
     buf_addf(out, "--%s%s", row->type == OPT_BOOL ? "[no-]" : "", row->flag);
 }
 
-const char *option_default(const struct option_row *row)
-{
-    return row->fallback ? row->fallback : row->type == OPT_BOOL ? "false" : "";
-}
-
-/* A default that is a whole sentence would push everything else off the screen; --print-config shows it in full. */
+/* A long default would widen the column for all rows, so it is cut; --print-config shows it in full. */
 static void add_short_default(struct buf *out, const struct option_row *row)
 {
-    const char *text = option_default(row);
+    const char *text = option_value_default(row);
     size_t len = strlen(text), at = 0;
 
     if (utf8_count(text, len) <= DEFAULT_SHOWN) {
@@ -43,7 +40,7 @@ static void add_cell(struct buf *out, const struct option_row *row, enum column 
 {
     switch (column) {
     case COLUMN_FLAG:
-        option_add_flag(out, row);
+        add_flag(out, row);
         break;
     case COLUMN_ENVIRONMENT:
         buf_add_text(out, row->environment ? row->environment : "");
@@ -96,7 +93,7 @@ static void write_row(const struct option_row *row, struct buf *cell, const size
     fputc('\n', out);
 }
 
-void options_write_help(const struct option_table *table, FILE *out)
+void options_help_text(const struct option_table *table, FILE *out)
 {
     size_t widths[COLUMN_COUNT];
     struct buf cell;
@@ -104,21 +101,21 @@ void options_write_help(const struct option_table *table, FILE *out)
     buf_init(&cell, CELL_MAX);
     measure(table, &cell, widths);
     fprintf(out, "Usage: %s [--option=value ...]\n\n%s\n\n", table->program, table->summary);
-    fputs("An option's value is the first of: its flag, its environment variable, its line in ./.env, its default.\n"
-          "NAME_FILE instead of NAME names a file that holds the value.\n\n"
-          "Flag, environment variable, default, meaning:\n",
+    fputs("Precedence: flag, environment variable, line in ./.env, default.\n"
+          "To read a value from the first line of a file, set NAME_FILE to its path instead of NAME.\n\n"
+          "Flag, environment variable, default, description:\n",
           out);
     for (size_t i = 0; i < table->count; i++)
         write_row(&table->rows[i], &cell, widths, out);
     fputs("\n"
-          "  --help           this text; --help=markdown: the options as a table\n"
-          "  --print-config   every option's value and where it comes from, without secrets\n"
-          "  --version        name and version\n",
+          "  --help           show this help; --help=markdown, --help=man: the options for documents\n"
+          "  --print-config   show the value and the source of every option, without secrets\n"
+          "  --version        show name and version\n",
           out);
     buf_deinit(&cell);
 }
 
-/* --- --help=markdown --- */
+/* -- --help=markdown */
 
 static void write_cell(FILE *out, const char *text, const char *quote)
 {
@@ -128,7 +125,7 @@ static void write_cell(FILE *out, const char *text, const char *quote)
     fprintf(out, "%s%s", *text ? quote : "", *text ? " " : "");
 }
 
-void options_write_markdown(const struct option_table *table, FILE *out)
+void options_help_markdown(const struct option_table *table, FILE *out)
 {
     struct buf cell;
 
@@ -139,9 +136,9 @@ void options_write_markdown(const struct option_table *table, FILE *out)
 
         write_cell(out, row->environment ? row->environment : "", "`");
         buf_clear(&cell);
-        option_add_flag(&cell, row);
+        add_flag(&cell, row);
         write_cell(out, buf_text(&cell), "`");
-        write_cell(out, option_default(row), "`");
+        write_cell(out, option_value_default(row), "`");
         buf_clear(&cell);
         if (row->type != OPT_FLAG)
             option_value_allowed(row, &cell);
@@ -152,42 +149,83 @@ void options_write_markdown(const struct option_table *table, FILE *out)
     buf_deinit(&cell);
 }
 
-/* --- --print-config --- */
+/* -- --help=man: the section OPTIONS of a manual page, in the language of man(7) */
 
-static bool is_plain(const char *text)
+/* Escapes the characters that roff interprets as commands or typesets differently. */
+static void write_literal(FILE *out, const char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text <= ' ' || *text == 0x7f || strchr("#\"'\\", *text))
-            return false;
-    return true;
-}
+    static const struct {
+        char c;
+        const char *escape;
+    } escapes[] = {
+        {'\\', "\\e"  },
+        {'-',  "\\-"  },
+        {'~',  "\\(ti"},
+        {'^',  "\\(ha"},
+        {'`',  "\\(ga"},
+        {'\'', "\\(aq"}
+    };
 
-/* As `.env` reads it back. */
-static void write_value(FILE *out, const char *text)
-{
-    if (is_plain(text)) {
-        fputs(text, out);
-        return;
-    }
-    fputc('"', out);
+    if (*text == '.')
+        fputs("\\&", out);
     for (; *text; text++) {
-        if (*text == '"' || *text == '\\')
-            fputc('\\', out);
-        fputs(*text == '\n' ? "\\n" : (char[]){*text, '\0'}, out);
+        const char *escape = NULL;
+
+        for (size_t i = 0; i < ARRAY_LENGTH(escapes); i++)
+            if (escapes[i].c == *text)
+                escape = escapes[i].escape;
+        fputs(escape ? escape : (char[]){*text, '\0'}, out);
     }
-    fputc('"', out);
 }
 
-void options_write_config(const struct options_reading *reading, FILE *out)
+static void write_bold(FILE *out, const char *text)
 {
-    for (size_t i = 0; i < reading->table->count; i++) {
-        const struct option_row *row = &reading->table->rows[i];
-        const struct option_setting *setting = &reading->settings[i];
+    fputs("\\fB", out);
+    write_literal(out, text);
+    fputs("\\fR", out);
+}
 
-        if (!row->environment)
-            continue;
-        fprintf(out, "%s=", row->environment);
-        write_value(out, row->type == OPT_SECRET && *setting->text ? "***" : setting->text);
-        fprintf(out, " # %s\n", option_origin_name(setting->origin));
+static void write_man_row(const struct option_row *row, struct buf *cell, FILE *out)
+{
+    const char *fallback = option_value_default(row);
+
+    buf_clear(cell);
+    add_flag(cell, row);
+    fputs(".TP\n", out);
+    write_bold(out, buf_text(cell));
+    if (row->environment) {
+        fputs(", environment ", out);
+        write_bold(out, row->environment);
     }
+    fputc('\n', out);
+    write_literal(out, row->help);
+    if (row->type != OPT_FLAG) {
+        buf_clear(cell);
+        option_value_allowed(row, cell);
+        fputs("\n.br\nAllowed: ", out);
+        write_literal(out, buf_text(cell));
+        fputs(". Default: ", out);
+        if (*fallback)
+            write_bold(out, fallback);
+        else
+            fputs("none", out);
+    }
+    fputc('\n', out);
+}
+
+void options_help_man(const struct option_table *table, FILE *out)
+{
+    struct buf cell;
+
+    buf_init(&cell, CELL_MAX);
+    fputs(".SH OPTIONS\n", out);
+    for (size_t i = 0; i < table->count; i++)
+        write_man_row(&table->rows[i], &cell, out);
+    fputs(
+        ".TP\n\\fB\\-\\-help\\fR\nShow all options and exit; "
+        "\\fB\\-\\-help=markdown\\fR and \\fB\\-\\-help=man\\fR: the options for documents.\n"
+        ".TP\n\\fB\\-\\-print\\-config\\fR\nShow the value and the source of every option, without secrets, and exit.\n"
+        ".TP\n\\fB\\-\\-version\\fR\nShow name and version, and exit.\n",
+        out);
+    buf_deinit(&cell);
 }
