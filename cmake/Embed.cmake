@@ -3,7 +3,7 @@
 # The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order.
 # The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
-  set(code "/* Generated at build time from common/redis/scripts. */\n#include \"common/task/scripts.h\"\n\n")
+  set(code "/* Generated at build time from common/task/scripts. */\n#include \"common/task/scripts.h\"\n\n")
   string(APPEND code "const struct script scripts[SCRIPT_COUNT] = {\n")
   foreach(file IN LISTS ARGN)
     file(READ ${file} body)

@@ -27,8 +27,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/err.h"
-#include "common/keys.h"
+#include "common/base/err.h"
+#include "common/task/keys.h"
 #include "gateway/access/admission.h"
 #include "gateway/api/context.h"
 #include "gateway/streams/latency.h"

@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#include "common/buf.h"
-#include "common/core_dump.h"
+#include "common/base/buf.h"
+#include "common/base/core_dump.h"
 #include "common/http/address_limit.h"
 #include "common/http/healthcheck.h"
 #include "common/http/tls.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/redis/address.h"
-#include "common/sha256.h"
+#include "common/base/sha256.h"
 #include "gateway/access/client.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/key_command.h"

@@ -6,13 +6,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/server.h"
 #include "common/http/tls.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/presence.h"
-#include "common/systemd_notify.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/ops/presence.h"
+#include "common/ops/systemd_notify.h"
 #include "gateway/access/keyring.h"
 #include "gateway/gateway.h"
 #include "gateway/metrics/gateway_metrics.h"

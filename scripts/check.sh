@@ -15,7 +15,7 @@ fail() { say "$*"; exit 1; }
 
 check_format() {
     local sources
-    mapfile -d '' -t sources < <(find common gateway worker tests -name '*.[ch]' -print0)
+    mapfile -d '' -t sources < <(find common gateway worker simulator tests -name '*.[ch]' -print0)
     clang-format --dry-run -Werror "${sources[@]}" || fail "format: differs; clang-format -i puts it right"
     say "format: ${#sources[@]} files, all as .clang-format says"
 }
@@ -32,7 +32,7 @@ check_compiler() {                   # check_compiler COMPILER
 # What both tools look at: the programs and their libraries, as they are compiled.
 list_sources() {
     cmake --preset dev >/dev/null
-    find common gateway worker tests/ark_sim -name '*.c' | sort
+    find common gateway worker simulator -name '*.c' | sort
 }
 
 check_tidy() {

@@ -1,6 +1,6 @@
 /* account_news - what one ARK call says about the account and its models
  *
- * The limiter and the circuit breaker are shared by all workers (common/redis/scripts/govern.lua). This table decides which evidence reaches them.
+ * The limiter and the circuit breaker are shared by all workers (common/task/scripts/govern.lua). This table decides which evidence reaches them.
  * A refused content, a bad request and a client's cancel say nothing about the account.
  *
  * Pure.

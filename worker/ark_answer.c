@@ -5,7 +5,7 @@
 #include <strings.h>
 #include <time.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "worker/ark_collect.h"
 #include "worker/ark_document.h"
 #include "worker/ark_stream.h"

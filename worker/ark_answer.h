@@ -17,7 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 enum {
     ARK_SLOTS_MAX = 128, /* of one answer; further images are dropped. No model makes as many */

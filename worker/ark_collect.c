@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json_text.h"
-#include "common/sha256.h"
+#include "common/base/json_text.h"
+#include "common/base/sha256.h"
 #include "worker/redact.h"
 
 void ark_copy_text(char *out, size_t size, const char *text)

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/task_spec.h"
+#include "common/base/buf.h"
+#include "common/task/task_spec.h"
 
 enum { ARK_SEED_DEFAULT = -1 }; /* a random one */
 

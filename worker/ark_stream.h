@@ -12,8 +12,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/buf.h"
-#include "common/sse.h"
+#include "common/base/buf.h"
+#include "common/base/sse.h"
 
 struct ark_collect;
 

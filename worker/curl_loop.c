@@ -3,7 +3,7 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 struct curl_loop {
     struct event_base *base;

@@ -12,7 +12,7 @@
 
 #include <curl/curl.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct loop;
 struct curl_loop;

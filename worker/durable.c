@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 #include "common/redis/client.h"
 
 enum { MARGIN_MS = 2000 };

@@ -6,8 +6,8 @@
 #include <sys/queue.h>
 #include <sys/stat.h>
 
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 
 enum { IDLE_MAX = 64 /* 5 KiB each */, DAY_S = 24 * 60 * 60, SETTLED_S = 2 };
 

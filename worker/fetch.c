@@ -9,8 +9,8 @@
 #include <strings.h>
 #include <sys/queue.h>
 
-#include "common/clock.h"
-#include "common/loop.h"
+#include "common/base/clock.h"
+#include "common/base/loop.h"
 #include "worker/curl_loop.h"
 #include "worker/easy_pool.h"
 #include "worker/post.h"

@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/problem.h"
+#include "common/base/problem.h"
 #include "worker/account_news.h"
 
 struct governor;

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/server.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "worker/runner.h"
 #include "worker/worker_metrics.h"
 

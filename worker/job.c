@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/random.h"
-#include "common/task_spec.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/task/task_spec.h"
 #include "worker/claim.h"
 #include "worker/governor.h"
 #include "worker/job_body.h"

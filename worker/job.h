@@ -18,7 +18,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/backoff.h"
+#include "common/base/backoff.h"
 #include "worker/ark_request.h"
 #include "worker/lease.h"
 

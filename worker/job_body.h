@@ -10,8 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/problem.h"
-#include "common/task.h"
+#include "common/base/problem.h"
+#include "common/task/task.h"
 #include "worker/ark_answer.h"
 #include "worker/ark_request.h"
 #include "worker/fetch.h"

@@ -1,9 +1,9 @@
 #include <stdio.h>
 
-#include "common/backoff.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/random.h"
+#include "common/base/backoff.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
 #include "worker/governor.h"
 #include "worker/job_body.h"
 #include "worker/redact.h"

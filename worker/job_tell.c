@@ -1,10 +1,10 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/log.h"
-#include "common/random.h"
-#include "common/task_event.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/task/task_event.h"
 #include "worker/job_body.h"
 #include "worker/worker_metrics.h"
 

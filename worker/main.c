@@ -6,14 +6,14 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/core_dump.h"
-#include "common/err.h"
+#include "common/base/core_dump.h"
+#include "common/base/err.h"
 #include "common/http/healthcheck.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/presence.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/ops/presence.h"
 #include "common/redis/address.h"
-#include "common/systemd_notify.h"
+#include "common/ops/systemd_notify.h"
 #include "worker/ark_model.h"
 #include "worker/health.h"
 #include "worker/runner.h"

@@ -5,9 +5,9 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "common/buf.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "worker/account_news.h"
 #include "worker/ark_answer.h"
 #include "worker/fetch.h"

@@ -10,7 +10,7 @@
 
 #include <stdbool.h>
 
-#include "common/problem.h"
+#include "common/base/problem.h"
 
 struct fetch;
 struct probe;

@@ -4,9 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/random.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/random.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 

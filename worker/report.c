@@ -6,10 +6,10 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "common/clock.h"
-#include "common/decimal.h"
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/base/clock.h"
+#include "common/base/decimal.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "worker/durable.h"

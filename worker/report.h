@@ -13,7 +13,7 @@
 
 #include <stdint.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct durable;
 struct loop;

@@ -13,7 +13,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/problem.h"
+#include "common/base/problem.h"
 
 enum { SCOPE_NAME_SIZE = 129, SCOPE_WHY_SIZE = 256 };
 

@@ -16,7 +16,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/problem.h"
+#include "common/base/problem.h"
 #include "worker/fetch.h"
 
 struct ark_result;

@@ -1,6 +1,6 @@
 #include "worker/worker_metrics.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "worker/account_news.h"
 #include "worker/verdict.h"
 

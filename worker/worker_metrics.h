@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "common/shared_metrics.h"
+#include "common/ops/shared_metrics.h"
 
 struct ark_result;
 struct verdict;

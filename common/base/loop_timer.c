@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "common/base/timeval.h"
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 struct loop_timer {
     struct event *event;

@@ -14,7 +14,7 @@
 
 #include <stddef.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 /* Called for each assignment, in order; both texts are valid during the call. A result other than 0 stops the parser. */
 typedef int env_file_fn(const char *name, const char *value, void *arg);

@@ -7,9 +7,9 @@
 #include <strings.h>
 
 #include "common/base/macros.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/config/option_table.h"
-#include "common/host_port.h"
+#include "common/base/host_port.h"
 
 struct unit {
     const char *name;

@@ -7,7 +7,7 @@
 
 #include <stdbool.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct buf;
 struct option_row;

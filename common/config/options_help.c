@@ -3,10 +3,10 @@
 #include <string.h>
 
 #include "common/base/macros.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/config/option_table.h"
 #include "common/config/option_value.h"
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 
 enum { DEFAULT_SHOWN = 28, CELL_MAX = 1 << 16 };
 

@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct http_address {
     struct sockaddr_storage storage;

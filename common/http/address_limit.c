@@ -6,7 +6,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/random.h"
+#include "common/base/random.h"
 
 enum { KEY_BITS = 64 };
 

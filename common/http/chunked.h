@@ -20,7 +20,7 @@
 #include <stdint.h>
 
 #include "common/http/request.h"
-#include "common/problem.h"
+#include "common/base/problem.h"
 
 struct http_chunked {
     int64_t body_max;

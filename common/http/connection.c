@@ -9,11 +9,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/http/address_limit.h"
 #include "common/http/tls.h"
-#include "common/log.h"
-#include "common/transport.h"
+#include "common/base/log.h"
+#include "common/base/transport.h"
 
 enum {
     MANY_EVENTS = 128,

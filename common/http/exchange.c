@@ -6,7 +6,7 @@
 #include <time.h>
 
 #include "common/http/connection.h"
-#include "common/random.h"
+#include "common/base/random.h"
 
 enum {
     RANDOM_ID_BYTES = 16,

@@ -19,7 +19,7 @@
 #include <stddef.h>
 
 #include "common/http/request.h"
-#include "common/problem.h"
+#include "common/base/problem.h"
 
 struct connection_set;
 struct http_exchange;

@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/http/address.h"
-#include "common/transport.h"
+#include "common/base/transport.h"
 
 enum { REQUEST_MAX = 512, TIMEOUT_MS = 3000 };
 

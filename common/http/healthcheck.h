@@ -7,7 +7,7 @@
 #ifndef ARKRELAY_HTTP_HEALTHCHECK_H
 #define ARKRELAY_HTTP_HEALTHCHECK_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 enum http_healthcheck_transport { HEALTHCHECK_PLAIN, HEALTHCHECK_TLS };
 

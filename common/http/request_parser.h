@@ -22,7 +22,7 @@
 #include <stdint.h>
 
 #include "common/http/request.h"
-#include "common/problem.h"
+#include "common/base/problem.h"
 
 struct http_parser {
     const struct http_limits *limits; /* borrowed */

@@ -9,13 +9,13 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/http/address.h"
 #include "common/http/address_limit.h"
 #include "common/http/connection.h"
 #include "common/http/exchange.h"
-#include "common/log.h"
-#include "common/timeouts.h"
+#include "common/base/log.h"
+#include "common/base/timeouts.h"
 
 enum {
     BACKLOG = 4096,

@@ -10,7 +10,7 @@
 #ifndef ARKRELAY_HTTP_TLS_H
 #define ARKRELAY_HTTP_TLS_H
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct http_tls;
 struct ssl_st;

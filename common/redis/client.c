@@ -9,10 +9,10 @@
 #include <unistd.h>
 
 #include "common/base/loop_timer.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/random.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/random.h"
 #include "common/redis/address.h"
 #include "common/redis/dial.h"
 #include "common/redis/handshake.h"

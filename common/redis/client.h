@@ -24,8 +24,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/backoff.h"
-#include "common/err.h"
+#include "common/base/backoff.h"
+#include "common/base/err.h"
 #include "common/redis/command.h"
 
 struct loop;

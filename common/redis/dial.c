@@ -17,7 +17,7 @@
 
 #include "common/base/macros.h"
 #include "common/base/timeval.h"
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/lookup.h"
 

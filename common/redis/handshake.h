@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 struct redis_address;
 struct server_requirements;

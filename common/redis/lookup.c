@@ -4,7 +4,7 @@
 #include <event2/util.h>
 #include <stdlib.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 struct lookup {
     struct loop *loop;

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "common/redis/command.h"
 
 struct buf;

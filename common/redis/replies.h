@@ -12,7 +12,7 @@
 #include <hiredis/hiredis.h>
 #include <stddef.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 enum {
     REPLY_ELEMENTS_MAX = 1024 * 1024, /* in all arrays of the reply together */

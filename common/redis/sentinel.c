@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "common/redis/dial.h"
 #include "common/redis/replies.h"
 

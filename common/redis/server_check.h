@@ -9,7 +9,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/log.h"
+#include "common/base/log.h"
 
 /* What a program requires of a server that stores its data. */
 struct server_requirements {

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/buf.h"
-#include "common/loop.h"
+#include "common/base/buf.h"
+#include "common/base/loop.h"
 #include "common/redis/tls.h"
-#include "common/transport.h"
+#include "common/base/transport.h"
 
 enum { READ_SIZE = 16 * 1024, EARLY_SIZE = 16 * 1024, KEPT_MAX = 64 * 1024, WHY_SIZE = 256 };
 

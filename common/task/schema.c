@@ -1,6 +1,6 @@
 #include "common/task/schema.h"
 
-#include "common/keys.h"
+#include "common/task/keys.h"
 
 const struct server_requirements schema_requirements = {
     .eviction_policy = "noeviction",

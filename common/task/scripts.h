@@ -1,6 +1,6 @@
 /* task/scripts - the Lua scripts of arkrelay, embedded in the programs
  *
- * One script per state transition of a task, built from common/redis/scripts: each after the files of scripts/shared that it needs.
+ * One script per state transition of a task, built from common/task/scripts: each after the files of scripts/shared that it needs.
  * The head of each script describes its arguments and replies. Run them with script_run (common/redis/script.h).
  */
 #ifndef ARKRELAY_TASK_SCRIPTS_H

@@ -4,11 +4,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/clock.h"
-#include "common/decimal.h"
+#include "common/base/clock.h"
+#include "common/base/decimal.h"
 #include "common/http/server.h"
-#include "common/keys.h"
-#include "common/log.h"
+#include "common/task/keys.h"
+#include "common/base/log.h"
 #include "gateway/access/bearer.h"
 #include "gateway/access/client.h"
 #include "gateway/access/keyring.h"

@@ -4,7 +4,7 @@
 #include <strings.h>
 
 #include "common/http/server.h"
-#include "common/sha256.h"
+#include "common/base/sha256.h"
 #include "gateway/access/key_token.h"
 #include "gateway/response/respond.h"
 

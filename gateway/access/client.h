@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/task.h"
+#include "common/task/task.h"
 
 enum client_limit {
     CLIENT_REQUESTS, /* per minute; 0: no limit */

@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 enum {
     FILE_MAX = 8 * 1024 * 1024,

@@ -18,7 +18,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "gateway/access/client.h"
 #include "gateway/access/key_token.h"
 

@@ -13,8 +13,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/err.h"
-#include "common/sha256.h"
+#include "common/base/err.h"
+#include "common/base/sha256.h"
 
 #define KEY_TOKEN_PREFIX "arkrelay_"
 

@@ -11,7 +11,7 @@
 
 #include <stddef.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 #include "gateway/access/client.h"
 
 struct buf;

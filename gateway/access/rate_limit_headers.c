@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/server.h"
 #include "gateway/access/client.h"
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/problem.h"
+#include "common/base/buf.h"
+#include "common/base/problem.h"
 #include "gateway/response/timestamp.h"
 
 enum { NUMBER_MAX = 64 };

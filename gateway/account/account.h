@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/task.h"
+#include "common/task/task.h"
 
 struct buf;
 

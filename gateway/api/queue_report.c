@@ -2,7 +2,7 @@
 
 #include <inttypes.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/task/scripts.h"
 #include "gateway/tasks/queue_reply.h"
 

@@ -12,8 +12,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/shared_metrics.h"
-#include "common/task_event.h"
+#include "common/ops/shared_metrics.h"
+#include "common/task/task_event.h"
 
 struct account;
 struct buf;

@@ -9,8 +9,8 @@
 #include <stddef.h>
 
 #include "common/http/request.h"
-#include "common/problem.h"
-#include "common/task_event.h"
+#include "common/base/problem.h"
+#include "common/task/task_event.h"
 
 /* -- Content-Type and Accept */
 

@@ -3,7 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/task_spec.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/public_host.h"
 
 static const char *const texts[URL_FLAW_COUNT] = {

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json_text.h"
-#include "common/utf8.h"
+#include "common/base/json_text.h"
+#include "common/base/utf8.h"
 #include "gateway/request/url_check.h"
 
 enum {

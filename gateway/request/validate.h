@@ -12,10 +12,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/err.h"
-#include "common/problem.h"
-#include "common/task.h"
-#include "common/task_spec.h"
+#include "common/base/err.h"
+#include "common/base/problem.h"
+#include "common/task/task.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/on_disconnect.h"
 
 enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZE = 80, VALIDATE_DETAIL_SIZE = 128 };

@@ -2,8 +2,8 @@
 
 #include <stdlib.h>
 
-#include "common/buf.h"
-#include "common/clock.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
 #include "common/http/server.h"
 #include "common/redis/client.h"
 #include "gateway/response/respond.h"

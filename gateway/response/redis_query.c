@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/http/server.h"
-#include "common/keys.h"
-#include "common/log.h"
+#include "common/task/keys.h"
+#include "common/base/log.h"
 #include "gateway/response/respond.h"
 
 /* A query that is on its way. */

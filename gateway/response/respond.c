@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <stdio.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/server.h"
 #include "gateway/request/headers.h"
 

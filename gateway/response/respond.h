@@ -9,7 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/problem.h"
+#include "common/base/problem.h"
 
 struct buf;
 struct http_exchange;

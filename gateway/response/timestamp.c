@@ -2,7 +2,7 @@
 
 #include <time.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 void timestamp_add(struct buf *out, const char *name, int64_t ms)
 {

@@ -3,11 +3,11 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/log.h"
-#include "common/problem.h"
-#include "common/sse.h"
-#include "common/task.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/problem.h"
+#include "common/base/sse.h"
+#include "common/task/task.h"
 #include "gateway/account/account.h"
 #include "gateway/tasks/event_log.h"
 

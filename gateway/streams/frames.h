@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#include "common/task_event.h"
+#include "common/task/task_event.h"
 
 struct account_wait;
 struct buf;

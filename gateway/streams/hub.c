@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/keys.h"
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/task/keys.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/redis/client.h"
 #include "gateway/streams/missed_events.h"
 #include "gateway/streams/watch.h"

@@ -1,6 +1,6 @@
 #include "gateway/streams/latency.h"
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "gateway/metrics/gateway_metrics.h"
 
 static void latency_on_turn_end(void *arg)

@@ -8,9 +8,9 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "common/decimal.h"
-#include "common/keys.h"
-#include "common/loop.h"
+#include "common/base/decimal.h"
+#include "common/task/keys.h"
+#include "common/base/loop.h"
 #include "common/task/scripts.h"
 
 enum {

@@ -24,7 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/timeouts.h"
+#include "common/base/timeouts.h"
 
 struct loop;
 struct missed_events;

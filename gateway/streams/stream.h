@@ -30,7 +30,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/task_event.h"
+#include "common/task/task_event.h"
 
 struct client;
 struct disconnects;

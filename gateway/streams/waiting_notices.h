@@ -21,7 +21,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/task.h"
+#include "common/task/task.h"
 
 struct frames_waiting;
 struct loop;

@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/clock.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "gateway/streams/frames.h"
 #include "gateway/streams/latency.h"
 #include "gateway/tasks/event_log.h"

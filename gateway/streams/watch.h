@@ -42,9 +42,9 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/loop.h"
-#include "common/task.h"
-#include "common/task_event.h"
+#include "common/base/loop.h"
+#include "common/task/task.h"
+#include "common/task/task_event.h"
 #include "gateway/streams/missed_events.h"
 #include "gateway/streams/waiting_notices.h"
 

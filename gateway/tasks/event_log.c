@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/decimal.h"
-#include "common/keys.h"
+#include "common/base/decimal.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 
 struct event_log_call {

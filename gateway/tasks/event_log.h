@@ -10,8 +10,8 @@
 #include <stdint.h>
 
 #include "common/redis/client.h"
-#include "common/task.h"
-#include "common/task_event.h"
+#include "common/task/task.h"
+#include "common/task/task_event.h"
 
 struct event_log {
     int64_t epoch;

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "common/decimal.h"
-#include "common/keys.h"
-#include "common/log.h"
+#include "common/base/decimal.h"
+#include "common/task/keys.h"
+#include "common/base/log.h"
 #include "common/task/scripts.h"
 #include "gateway/tasks/event_log.h"
 

@@ -11,10 +11,10 @@
 
 #include <stdint.h>
 
-#include "common/err.h"
-#include "common/problem.h"
-#include "common/task.h"
-#include "common/task_spec.h"
+#include "common/base/err.h"
+#include "common/base/problem.h"
+#include "common/task/task.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/headers.h"
 #include "gateway/request/on_disconnect.h"
 

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "worker/ark_answer.h"
 
 enum { BODY_MAX = 1 << 16 };

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/task.h"
-#include "common/task_event.h"
+#include "common/task/task.h"
+#include "common/task/task_event.h"
 #include "gateway/access/cors.h"
 #include "gateway/request/headers.h"
 

@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/sha256.h"
+#include "common/base/buf.h"
+#include "common/base/sha256.h"
 #include "gateway/access/client.h"
 #include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"

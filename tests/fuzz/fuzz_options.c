@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/base/macros.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/config/env_file.h"
 #include "common/config/option_table.h"
 #include "common/config/option_value.h"

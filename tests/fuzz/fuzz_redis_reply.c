@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/redis/pipeline.h"
 #include "common/redis/replies.h"
 #include "common/redis/script.h"

@@ -5,7 +5,7 @@
 #ifndef ARKRELAY_HOSTILE_SEEDS_H
 #define ARKRELAY_HOSTILE_SEEDS_H
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "tests/hostile/mutate.h"
 
 struct seeds;

@@ -13,7 +13,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/hostile/storm_client.h"
 
 enum { AT_ONCE = 256, TIMEOUT_CHECK_MS = 5 };

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "tests/hostile/channel.h"
 #include "tests/hostile/mutate.h"
 #include "tests/hostile/seeds.h"

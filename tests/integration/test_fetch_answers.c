@@ -10,7 +10,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "tests/support/fetch_world.h"
 
 static void test_an_answer_comes_whole(void **state)

@@ -7,7 +7,7 @@
 #include <cmocka.h>
 #include <signal.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "tests/support/fetch_world.h"
 
 static void stop_the_loop(void *arg)

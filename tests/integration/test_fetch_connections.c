@@ -14,8 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/loop.h"
+#include "common/base/clock.h"
+#include "common/base/loop.h"
 #include "tests/support/certificates.h"
 #include "tests/support/fetch_world.h"
 

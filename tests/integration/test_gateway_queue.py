@@ -512,7 +512,7 @@ class Glance(GatewayTest):
         self.assertEqual(counters, {"submitted": 5, "same": 1, "retried": 1, "failed": 1, "paid_calls": 1})
 
     def test_every_counter_of_the_protocol_is_there(self):
-        protocol = (pathlib.Path(__file__).resolve().parents[2] / "common/PROTOCOL.md").read_text()
+        protocol = (pathlib.Path(__file__).resolve().parents[2] / "common/task/PROTOCOL.md").read_text()
         listed = re.search(r"counters: `([^`]+)`, `(\w+)`", protocol)
         self.assertEqual(set(self.queue()["counters"]), {*listed.group(1).split(), listed.group(2)})
 

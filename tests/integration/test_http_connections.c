@@ -11,10 +11,10 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/http/address_limit.h"
 #include "common/http/healthcheck.h"
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "tests/support/http_fixture.h"
 
 /* -- deadlines of head and body */

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/loop.h"
-#include "common/transport.h"
+#include "common/base/loop.h"
+#include "common/base/transport.h"
 #include "tests/support/http_fixture.h"
 
 enum { PIECE = 32 * 1024, PIECES_MAX = 1000, BIG = 8 * 1024 * 1024 };

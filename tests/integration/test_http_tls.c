@@ -15,10 +15,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/http/address_limit.h"
 #include "common/http/tls.h"
-#include "common/transport.h"
+#include "common/base/transport.h"
 #include "tests/support/certificates.h"
 #include "tests/support/http_fixture.h"
 

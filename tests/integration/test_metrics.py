@@ -142,7 +142,7 @@ class GatewayCounts(GatewayTest):
         self.assertEqual({name for name in scrape(gateway) if re.match("arkrelay_(governor|breaker)", name)}, set())
 
     def test_every_counter_of_the_queue_has_its_sample(self):
-        lua = (ROOT / "common/redis/scripts/queue.lua").read_text()
+        lua = (ROOT / "common/task/scripts/queue.lua").read_text()
         counters = set(re.findall(r"'(\w+)'", re.search(r"local counters = \{(.*?)\}", lua, re.S).group(1)))
         statuses = scrape(self.world.gateway())["arkrelay_tasks_total"].values_of("status")
         self.assertEqual(statuses, counters - {"paid_calls"})
@@ -332,7 +332,7 @@ class Presence(GatewayTest):
     def test_arkctl_knows_the_buckets_of_the_times_that_workers_tell(self):
         family = parse(self.world.worker(PRESENCE_INTERVAL=0).get("/metrics").body)["arkrelay_ark_seconds"]
         bounds = [float(dict(labels)["le"]) for name, labels in family.samples if name.endswith("_bucket")]
-        told, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "scripts/arkctl_lib/frame.py").read_text(encoding="utf-8"))
+        told, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "cli/arkctl_lib/frame.py").read_text(encoding="utf-8"))
         self.assertEqual([*map(float, told.split(",")), float("inf")], bounds)
 
     def test_it_goes_at_a_clean_end_and_by_itself_after_a_kill(self):

@@ -13,9 +13,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/keys.h"
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/task/keys.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/redis_world.h"
 
 static void replies_come_in_the_order_of_the_commands(void **state)

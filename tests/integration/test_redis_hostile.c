@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/macros.h"
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "tests/support/redis_fixture.h"
 
 #define HANDSHAKE "+OK\r\n+PONG\r\n"

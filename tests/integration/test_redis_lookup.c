@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/macros.h"
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "common/redis/lookup.h"
 
 struct world {

@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/macros.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/certificates.h"
 #include "tests/support/redis_fixture.h"
 #include "tests/support/redis_server.h"

@@ -83,7 +83,7 @@ class ManualPages(unittest.TestCase):
 
     def test_of_arkctl_has_every_command_and_option(self):
         page = self.pages()["arkctl.1"].decode().replace("\\-", "-")
-        shown = subprocess.run([ROOT / "scripts/arkctl", "--help"], check=True, capture_output=True, text=True,
+        shown = subprocess.run([ROOT / "cli/arkctl", "--help"], check=True, capture_output=True, text=True,
                                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).stdout
         for command in re.findall(r"^    ([a-z]+)  ", shown, re.M):
             self.assertIn(f".B {command}\n", page)

@@ -16,8 +16,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/backoff.h"
-#include "common/err.h"
+#include "common/base/backoff.h"
+#include "common/base/err.h"
 
 /* The linker's names of the original functions (--wrap). */
 void *__real_malloc(size_t size);

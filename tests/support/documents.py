@@ -33,4 +33,4 @@ def blocks(path, kind=None):
 
 def pages():
     """Every document for users."""
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md"), ROOT / "common/PROTOCOL.md"]
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md"), ROOT / "common/task/PROTOCOL.md"]

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 static void too_late(evutil_socket_t fd, short what, void *arg)
 {

@@ -20,11 +20,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "common/http/address.h"
 #include "common/http/tls.h"
-#include "common/loop.h"
-#include "common/transport.h"
+#include "common/base/loop.h"
+#include "common/base/transport.h"
 #include "tests/support/certificates.h"
 
 enum { DEADLINE_MS = 5000, RECEIVED_MAX = 16 * 1024 * 1024 };

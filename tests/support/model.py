@@ -1,4 +1,4 @@
-"""What a task may be: the promises of common/PROTOCOL.md in plain Python, without Redis, time and text.
+"""What a task may be: the promises of common/task/PROTOCOL.md in plain Python, without Redis, time and text.
 
 The model says what each call must answer, and what is to be seen of each task afterwards:
 

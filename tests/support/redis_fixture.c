@@ -12,8 +12,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 
 enum { DEADLINE_S = 30 };
 

@@ -2,14 +2,14 @@
 
     commands("gateway")         # {"evalsha", "hset", "client|setname", ...}
 
-Who runs which script stands in common/PROTOCOL.md.
+Who runs which script stands in common/task/PROTOCOL.md.
 """
 
 import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "common/redis/scripts"
+FOLDER = ROOT / "common/task/scripts"
 
 CALL = re.compile(r"redis\.p?call\(([^,)]*)")
 FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.M | re.S)
@@ -24,7 +24,7 @@ SENT = {
 
 def scripts(program):
     """The names of the scripts that a program runs."""
-    rows = re.findall(r"^\| ([A-Z]+) \| ([^|]*) \|", (ROOT / "common/PROTOCOL.md").read_text(), re.M)
+    rows = re.findall(r"^\| ([A-Z]+) \| ([^|]*) \|", (ROOT / "common/task/PROTOCOL.md").read_text(), re.M)
     names = {name.lower() for name, caller in rows if program in caller or caller.strip() == "any"}
     return sorted(name for name in names if (FOLDER / f"{name}.lua").exists())
 

@@ -10,7 +10,7 @@ import re
 
 from support.resp import RedisError
 
-FOLDER = pathlib.Path(__file__).resolve().parents[2] / "common/redis/scripts"
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "common/task/scripts"
 PREFIX = "arkrelay:{0}:"
 
 

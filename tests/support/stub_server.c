@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 struct peer {
     LIST_ENTRY(peer) link;

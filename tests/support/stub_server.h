@@ -8,7 +8,7 @@
 #include <openssl/types.h>
 #include <sys/queue.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 struct evconnlistener;
 struct loop;

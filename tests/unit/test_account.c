@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "gateway/account/account.h"
 
 enum { FIELDS_MAX = 512, NOW_MS = 1000000, TEXT_MAX = 64 * 1024 };

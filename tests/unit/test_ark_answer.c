@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "worker/ark_answer.h"
 
 #define JSON "application/json; charset=utf-8"

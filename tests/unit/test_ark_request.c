@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/task_spec.h"
+#include "common/task/task_spec.h"
 #include "worker/ark_request.h"
 
 #define PRO    "doubao-seedream-5-0-pro-260628"

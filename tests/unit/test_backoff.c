@@ -6,8 +6,8 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/backoff.h"
-#include "common/random.h"
+#include "common/base/backoff.h"
+#include "common/base/random.h"
 
 #define ALMOST_ONE 0.9999999999
 

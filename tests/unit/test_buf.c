@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 static void test_a_zeroed_buffer_with_a_maximum_is_ready(void **state)
 {

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "gateway/access/key_command.h"
 #include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/keys.h"
+#include "common/task/keys.h"
 
 static void test_names(void **state)
 {

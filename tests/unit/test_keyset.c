@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/sha256.h"
+#include "common/base/sha256.h"
 #include "gateway/access/client.h"
 #include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"

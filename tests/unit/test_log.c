@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/utf8.h"
+#include "common/base/log.h"
+#include "common/base/utf8.h"
 
 enum { LINE_ROOM = 65536 };
 

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 enum { DEADLINE_S = 20 };
 

@@ -7,9 +7,9 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/metrics.h"
-#include "common/shared_metrics.h"
+#include "common/base/buf.h"
+#include "common/ops/metrics.h"
+#include "common/ops/shared_metrics.h"
 #include "worker/verdict.h"
 #include "worker/worker_metrics.h"
 

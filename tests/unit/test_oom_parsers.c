@@ -10,15 +10,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/config/options.h"
 #include "common/http/request_parser.h"
-#include "common/problem.h"
+#include "common/base/problem.h"
 #include "common/redis/address.h"
 #include "common/redis/replies.h"
-#include "common/sse.h"
-#include "common/task_event.h"
-#include "common/task_spec.h"
+#include "common/base/sse.h"
+#include "common/task/task_event.h"
+#include "common/task/task_spec.h"
 #include "gateway/access/cors.h"
 #include "gateway/options.h"
 #include "gateway/request/url_check.h"

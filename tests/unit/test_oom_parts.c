@@ -12,15 +12,15 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
-#include "common/timeouts.h"
+#include "common/base/timeouts.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/gateway.h"

@@ -7,8 +7,8 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/problem.h"
+#include "common/base/buf.h"
+#include "common/base/problem.h"
 
 static void test_codes_are_unique_words(void **state)
 {

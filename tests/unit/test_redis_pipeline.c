@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "common/base/macros.h"
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/redis/pipeline.h"
 
 static const struct pipeline_events no_events;

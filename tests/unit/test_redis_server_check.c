@@ -7,7 +7,7 @@
 #include <cmocka.h>
 
 #include "common/base/macros.h"
-#include "common/keys.h"
+#include "common/task/keys.h"
 #include "common/redis/replies.h"
 #include "common/redis/server_check.h"
 #include "common/task/schema.h"

@@ -12,8 +12,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/sha256.h"
-#include "common/task_spec.h"
+#include "common/base/sha256.h"
+#include "common/task/task_spec.h"
 
 enum { ALLOCATIONS_MAX = 100000 };
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/sse.h"
+#include "common/base/sse.h"
 
 enum { STREAM_MAX = 4096 };
 

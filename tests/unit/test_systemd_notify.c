@@ -12,8 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/loop.h"
-#include "common/systemd_notify.h"
+#include "common/base/loop.h"
+#include "common/ops/systemd_notify.h"
 
 enum { TURNS = 5, TURN_US = 20000 };
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/task.h"
+#include "common/task/task.h"
 
 static void test_state_names_can_be_parsed(void **state)
 {

@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/task_event.h"
+#include "common/base/buf.h"
+#include "common/task/task_event.h"
 
 static void test_types(void **state)
 {

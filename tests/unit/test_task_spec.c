@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/task_spec.h"
+#include "common/base/buf.h"
+#include "common/task/task_spec.h"
 
 #define URL         "https://example.com/a.png"
 #define BYTES(text) text, sizeof(text) - 1

@@ -7,9 +7,9 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/loop.h"
-#include "common/timeouts.h"
+#include "common/base/clock.h"
+#include "common/base/loop.h"
+#include "common/base/timeouts.h"
 
 enum { WAIT_MS = 20, DEADLINE_S = 20 };
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 
 /* clang-format off */
 static const struct { const char *name, *text; size_t first, count; } cases[] = {

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "gateway/request/validate.h"
 
 #define U   "\"urls\":[\"https://example.com/a.jpg\"]"

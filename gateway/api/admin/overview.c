@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/keys.h"
+#include "common/base/buf.h"
+#include "common/task/keys.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"

@@ -2,8 +2,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/log.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"
 #include "gateway/response/redis_query.h"

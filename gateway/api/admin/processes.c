@@ -1,5 +1,5 @@
 /* GET /admin/processes: the gateways and workers that are running */
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/task/scripts.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"

@@ -3,8 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/json_text.h"
+#include "common/base/buf.h"
+#include "common/base/json_text.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/admin/task_action.h"
 #include "gateway/api/admin/task_row.h"

@@ -4,9 +4,9 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/server.h"
-#include "common/log.h"
+#include "common/base/log.h"
 #include "gateway/api/context.h"
 #include "gateway/response/respond.h"
 

@@ -4,7 +4,7 @@
 
 #include <stdint.h>
 
-#include "common/task.h"
+#include "common/task/task.h"
 #include "gateway/response/redis_query.h"
 
 struct api_context;

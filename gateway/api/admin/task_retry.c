@@ -1,7 +1,7 @@
 /* POST /admin/tasks/{id}/retry: queue a failed or cancelled task again */
 #include <string.h>
 
-#include "common/decimal.h"
+#include "common/base/decimal.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/admin/task_action.h"
 #include "gateway/api/context.h"

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/task.h"
+#include "common/base/buf.h"
+#include "common/task/task.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/admin/task_row.h"
 #include "gateway/api/context.h"

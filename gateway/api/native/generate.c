@@ -1,8 +1,8 @@
 /* POST /generate: submit a task and respond with its links */
 #include <stdlib.h>
 
-#include "common/buf.h"
-#include "common/task.h"
+#include "common/base/buf.h"
+#include "common/task/task.h"
 #include "gateway/access/rate_limit_headers.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/http/server.h"
-#include "common/random.h"
+#include "common/base/random.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"

@@ -1,6 +1,6 @@
 /* GET /queue: number of tasks by state, counters, number of workers, what the tasks wait for */
-#include "common/buf.h"
-#include "common/keys.h"
+#include "common/base/buf.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"

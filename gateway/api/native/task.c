@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/redis/client.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"

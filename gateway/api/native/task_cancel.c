@@ -1,7 +1,7 @@
 /* POST /tasks/{id}/cancel: a waiting task ends at once, a running one is asked to stop */
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/task_path.h"

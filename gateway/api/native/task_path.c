@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/server.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "common/task.h"
+#include "common/task/task.h"
 
 struct buf;
 struct http_exchange;

@@ -1,5 +1,5 @@
 /* GET /livez and /readyz: is the process alive, and would it accept a task now? */
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "gateway/api/context.h"
 #include "gateway/api/service/endpoints.h"
 #include "gateway/response/redis_query.h"

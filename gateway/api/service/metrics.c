@@ -2,8 +2,8 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-#include "common/buf.h"
-#include "common/keys.h"
+#include "common/base/buf.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
