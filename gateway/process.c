@@ -7,10 +7,10 @@
 #include <stdlib.h>
 
 #include "common/base/buf.h"
-#include "common/http/server.h"
-#include "common/http/tls.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/http/server.h"
+#include "common/http/tls.h"
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "gateway/access/keyring.h"

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/http/server.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/random.h"
+#include "common/http/server.h"
 #include "simulator/call_answer.h"
 #include "simulator/delivery.h"
 #include "simulator/sim.h"

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 
 #include "common/base/buf.h"
-#include "common/http/server.h"
 #include "common/base/loop.h"
+#include "common/http/server.h"
 #include "simulator/stored.h"
 
 enum { FLUSH_LOOK_US = 1000, FLUSH_LOOKS_MAX = 10000, PACKED_MAX = 512 * 1024 * 1024 };

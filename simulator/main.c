@@ -4,10 +4,10 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "common/http/healthcheck.h"
-#include "common/http/server.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/http/healthcheck.h"
+#include "common/http/server.h"
 #include "simulator/sim.h"
 #include "simulator/sim_options.h"
 

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "common/http/server.h"
 #include "common/base/log.h"
+#include "common/http/server.h"
 #include "worker/runner.h"
 #include "worker/worker_metrics.h"
 

@@ -4,14 +4,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/task/audit.h"
 #include "common/base/buf.h"
-#include "common/task/keys.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/ops/presence.h"
-#include "common/redis/client.h"
 #include "common/ops/shared_metrics.h"
+#include "common/redis/client.h"
+#include "common/task/audit.h"
+#include "common/task/keys.h"
 #include "common/task/schema.h"
 #include "worker/claim.h"
 #include "worker/durable.h"

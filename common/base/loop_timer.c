@@ -3,8 +3,8 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "common/base/timeval.h"
 #include "common/base/loop.h"
+#include "common/base/timeval.h"
 
 struct loop_timer {
     struct event *event;

@@ -14,8 +14,8 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/base/macros.h"
 #include "common/base/err.h"
+#include "common/base/macros.h"
 
 struct loop;
 struct timeouts;

@@ -6,10 +6,10 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/base/macros.h"
 #include "common/base/buf.h"
-#include "common/config/option_table.h"
 #include "common/base/host_port.h"
+#include "common/base/macros.h"
+#include "common/config/option_table.h"
 
 struct unit {
     const char *name;

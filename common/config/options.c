@@ -6,12 +6,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/macros.h"
 #include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/config/env_file.h"
 #include "common/config/option_value.h"
 #include "common/config/options_help.h"
-#include "common/base/log.h"
 
 enum { SHOWN_MAX = 100, WHY_MAX = 1024, SUGGESTION_TYPOS = 2, ENV_FILE_MAX = 1 << 20, VALUE_FILE_MAX = 64 << 10 };
 

@@ -2,11 +2,11 @@
 
 #include <string.h>
 
-#include "common/base/macros.h"
 #include "common/base/buf.h"
+#include "common/base/macros.h"
+#include "common/base/utf8.h"
 #include "common/config/option_table.h"
 #include "common/config/option_value.h"
-#include "common/base/utf8.h"
 
 enum { DEFAULT_SHOWN = 28, CELL_MAX = 1 << 16 };
 

@@ -19,8 +19,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/http/request.h"
 #include "common/base/problem.h"
+#include "common/http/request.h"
 
 struct http_chunked {
     int64_t body_max;

@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/http/address_limit.h"
-#include "common/http/tls.h"
 #include "common/base/log.h"
 #include "common/base/transport.h"
+#include "common/http/address_limit.h"
+#include "common/http/tls.h"
 
 enum {
     MANY_EVENTS = 128,

@@ -43,13 +43,13 @@
 #include <time.h>
 
 #include "common/base/buf.h"
+#include "common/base/loop.h"
+#include "common/base/problem.h"
+#include "common/base/timeouts.h"
 #include "common/http/chunked.h"
 #include "common/http/request_parser.h"
 #include "common/http/route.h"
 #include "common/http/server_config.h"
-#include "common/base/loop.h"
-#include "common/base/problem.h"
-#include "common/base/timeouts.h"
 
 enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, HEAD_CHUNK = 4 * 1024, DATE_SIZE = 64 };
 

@@ -5,8 +5,8 @@
 #include <string.h>
 #include <time.h>
 
-#include "common/http/connection.h"
 #include "common/base/random.h"
+#include "common/http/connection.h"
 
 enum {
     RANDOM_ID_BYTES = 16,

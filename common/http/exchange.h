@@ -18,8 +18,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/http/request.h"
 #include "common/base/problem.h"
+#include "common/http/request.h"
 
 struct connection_set;
 struct http_exchange;

@@ -10,8 +10,8 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/http/address.h"
 #include "common/base/transport.h"
+#include "common/http/address.h"
 
 enum { REQUEST_MAX = 512, TIMEOUT_MS = 3000 };
 

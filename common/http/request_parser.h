@@ -21,8 +21,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/http/request.h"
 #include "common/base/problem.h"
+#include "common/http/request.h"
 
 struct http_parser {
     const struct http_limits *limits; /* borrowed */

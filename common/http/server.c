@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/timeouts.h"
 #include "common/http/address.h"
 #include "common/http/address_limit.h"
 #include "common/http/connection.h"
 #include "common/http/exchange.h"
-#include "common/base/log.h"
-#include "common/base/timeouts.h"
 
 enum {
     BACKLOG = 4096,

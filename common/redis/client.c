@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/base/loop_timer.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/random.h"
 #include "common/redis/address.h"
 #include "common/redis/dial.h"

@@ -15,9 +15,9 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "common/base/loop.h"
 #include "common/base/macros.h"
 #include "common/base/timeval.h"
-#include "common/base/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/lookup.h"
 

@@ -10,8 +10,8 @@
 
 #include "common/base/buf.h"
 #include "common/base/loop.h"
-#include "common/redis/tls.h"
 #include "common/base/transport.h"
+#include "common/redis/tls.h"
 
 enum { READ_SIZE = 16 * 1024, EARLY_SIZE = 16 * 1024, KEPT_MAX = 64 * 1024, WHY_SIZE = 256 };
 

@@ -55,8 +55,10 @@ static void run_audit(struct audit *audit)
     (void)snprintf(interval, sizeof(interval), "%lld", (long long)config->interval_ms);
 
     const struct script_arg args[] = {SCRIPT_TEXT(config->process), SCRIPT_TEXT(interval), SCRIPT_TEXT(TASKS_PER_CALL)};
-    const struct script_call call = {
-        .script = &scripts[SCRIPT_AUDIT], .prefix = config->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
+    const struct script_call call = {.script = &scripts[SCRIPT_AUDIT],
+                                     .prefix = config->prefix,
+                                     .args = args,
+                                     .count = sizeof(args) / sizeof(args[0])};
 
     if (!audit->run && script_run(config->redis, &call, audit_on_answer, audit, &audit->run))
         audit->run = NULL; /* Redis is away */

@@ -6,9 +6,9 @@
 
 #include "common/base/clock.h"
 #include "common/base/decimal.h"
+#include "common/base/log.h"
 #include "common/http/server.h"
 #include "common/task/keys.h"
-#include "common/base/log.h"
 #include "gateway/access/bearer.h"
 #include "gateway/access/client.h"
 #include "gateway/access/keyring.h"

@@ -3,8 +3,8 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/http/server.h"
 #include "common/base/sha256.h"
+#include "common/http/server.h"
 #include "gateway/access/key_token.h"
 #include "gateway/response/respond.h"
 

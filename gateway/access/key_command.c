@@ -6,9 +6,9 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
-#include "common/config/options.h"
 #include "common/base/random.h"
 #include "common/base/sha256.h"
+#include "common/config/options.h"
 #include "gateway/access/key_file.h"
 
 enum { LIVE_KEYS_MAX = 2, WHY_MAX = 1024, HOUR_S = 3600, LIFETIME_DAYS_MAX = 3650, NUMBER_MAX = 10 };

@@ -8,8 +8,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/http/request.h"
 #include "common/base/problem.h"
+#include "common/http/request.h"
 #include "common/task/task_event.h"
 
 /* -- Content-Type and Accept */

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/log.h"
 #include "common/http/server.h"
 #include "common/task/keys.h"
-#include "common/base/log.h"
 #include "gateway/response/respond.h"
 
 /* A query that is on its way. */

@@ -4,8 +4,8 @@
 #include <string.h>
 #include <sys/queue.h>
 
-#include "common/task/keys.h"
 #include "common/base/log.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/streams/hub.h"
 

@@ -6,10 +6,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/task/keys.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/redis/client.h"
+#include "common/task/keys.h"
 #include "gateway/streams/missed_events.h"
 #include "gateway/streams/watch.h"
 

@@ -9,8 +9,8 @@
 #include <sys/queue.h>
 
 #include "common/base/decimal.h"
-#include "common/task/keys.h"
 #include "common/base/loop.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 
 enum {

@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/task/keys.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/redis/client.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/streams/frames.h"

@@ -5,8 +5,8 @@
 #include <sys/queue.h>
 
 #include "common/base/decimal.h"
-#include "common/task/keys.h"
 #include "common/base/log.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/tasks/event_log.h"
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/macros.h"
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/config/env_file.h"
 #include "common/config/option_table.h"
 #include "common/config/option_value.h"

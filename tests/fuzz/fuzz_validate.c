@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/task/task_spec.h"
 #include "common/base/utf8.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/url_check.h"
 #include "gateway/request/validate.h"
 

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/loop.h"
 #include "common/http/address_limit.h"
 #include "common/http/healthcheck.h"
-#include "common/base/loop.h"
 #include "tests/support/http_fixture.h"
 
 /* -- deadlines of head and body */

@@ -16,9 +16,9 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/transport.h"
 #include "common/http/address_limit.h"
 #include "common/http/tls.h"
-#include "common/base/transport.h"
 #include "tests/support/certificates.h"
 #include "tests/support/http_fixture.h"
 

@@ -20,11 +20,11 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
-#include "common/base/log.h"
-#include "common/base/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"

@@ -13,11 +13,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/task/keys.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "tests/support/alloc_failure.h"
 #include "tests/support/fake_ark.h"

@@ -12,8 +12,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/base/macros.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "tests/support/redis_fixture.h"
 
 #define HANDSHAKE "+OK\r\n+PONG\r\n"

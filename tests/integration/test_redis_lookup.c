@@ -15,8 +15,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/base/macros.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/redis/lookup.h"
 
 struct world {

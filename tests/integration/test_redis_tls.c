@@ -10,8 +10,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/base/macros.h"
 #include "common/base/clock.h"
+#include "common/base/macros.h"
 #include "tests/support/certificates.h"
 #include "tests/support/redis_fixture.h"
 #include "tests/support/redis_server.h"

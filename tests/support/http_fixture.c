@@ -21,10 +21,10 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
-#include "common/http/address.h"
-#include "common/http/tls.h"
 #include "common/base/loop.h"
 #include "common/base/transport.h"
+#include "common/http/address.h"
+#include "common/http/tls.h"
 #include "tests/support/certificates.h"
 
 enum { DEADLINE_MS = 5000, RECEIVED_MAX = 16 * 1024 * 1024 };

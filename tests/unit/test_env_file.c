@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/base/macros.h"
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/config/env_file.h"
 
 static int on_assignment(const char *name, const char *value, void *arg)

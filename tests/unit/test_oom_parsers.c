@@ -11,12 +11,12 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/problem.h"
+#include "common/base/sse.h"
 #include "common/config/options.h"
 #include "common/http/request_parser.h"
-#include "common/base/problem.h"
 #include "common/redis/address.h"
 #include "common/redis/replies.h"
-#include "common/base/sse.h"
 #include "common/task/task_event.h"
 #include "common/task/task_spec.h"
 #include "gateway/access/cors.h"

@@ -13,14 +13,14 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/timeouts.h"
 #include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
-#include "common/base/log.h"
-#include "common/base/loop.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
-#include "common/base/timeouts.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/gateway.h"

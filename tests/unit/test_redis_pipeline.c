@@ -6,8 +6,8 @@
 /* cmocka.h requires the headers above */
 #include <cmocka.h>
 
-#include "common/base/macros.h"
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/redis/pipeline.h"
 
 static const struct pipeline_events no_events;

@@ -7,9 +7,9 @@
 #include <cmocka.h>
 
 #include "common/base/macros.h"
-#include "common/task/keys.h"
 #include "common/redis/replies.h"
 #include "common/redis/server_check.h"
+#include "common/task/keys.h"
 #include "common/task/schema.h"
 
 #define BULK(length, text) "$" #length "\r\n" text "\r\n"

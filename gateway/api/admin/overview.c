@@ -7,8 +7,8 @@
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "common/task/keys.h"
 #include "common/redis/client.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"
 #include "gateway/api/admin/endpoints.h"

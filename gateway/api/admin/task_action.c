@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "common/base/buf.h"
-#include "common/http/server.h"
 #include "common/base/log.h"
+#include "common/http/server.h"
 #include "gateway/api/context.h"
 #include "gateway/response/respond.h"
 

@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/http/server.h"
 #include "common/base/random.h"
+#include "common/http/server.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"
