@@ -6,8 +6,8 @@
 #include "common/buf.h"
 #include "common/http/server.h"
 #include "common/log.h"
-#include "worker/runner.h"
-#include "worker/worker_metrics.h"
+#include "worker/metrics/metrics.h"
+#include "worker/worker.h"
 
 enum { METRICS_MAX = 256 * 1024 };
 

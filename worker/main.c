@@ -14,11 +14,11 @@
 #include "common/notify.h"
 #include "common/presence.h"
 #include "common/redis/address.h"
-#include "worker/ark_model.h"
+#include "worker/ark/model.h"
 #include "worker/health.h"
-#include "worker/runner.h"
-#include "worker/worker_metrics.h"
-#include "worker/worker_options.h"
+#include "worker/metrics/metrics.h"
+#include "worker/options.h"
+#include "worker/worker.h"
 
 enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "worker/ark_answer.h"
+#include "worker/ark/answer.h"
 
 enum { BODY_MAX = 1 << 16 };
 

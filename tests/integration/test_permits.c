@@ -6,7 +6,7 @@
 #include <cmocka.h>
 
 #include "tests/support/redis_world.h"
-#include "worker/governor.h"
+#include "worker/account/governor.h"
 
 enum { NEVER_MS = 3600 * 1000 };
 

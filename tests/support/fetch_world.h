@@ -10,8 +10,8 @@
 
 #include "common/buf.h"
 #include "common/err.h"
+#include "common/web/web.h"
 #include "tests/support/stub_server.h"
-#include "worker/fetch.h"
 
 struct event;
 

@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "common/buf.h"
-#include "worker/ark_answer.h"
+#include "worker/ark/answer.h"
 
 #define JSON "application/json; charset=utf-8"
 #define SSE  "text/event-stream"

@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "worker/ark_model.h"
+#include "worker/ark/model.h"
 
 static const struct {
     const char *name, *id, *family;

@@ -10,7 +10,7 @@
 #include <jansson.h>
 
 #include "common/task_spec.h"
-#include "worker/ark_request.h"
+#include "worker/ark/request.h"
 
 #define PRO    "doubao-seedream-5-0-pro-260628"
 #define LITE   "doubao-seedream-5-0-lite-260128"

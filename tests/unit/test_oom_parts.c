@@ -21,16 +21,16 @@
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/timeouts.h"
+#include "common/web/web.h"
 #include "gateway/cors.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/gateway_options.h"
 #include "gateway/keys/keyring.h"
 #include "tests/support/alloc_failure.h"
-#include "worker/fetch.h"
 #include "worker/health.h"
-#include "worker/runner.h"
-#include "worker/worker_options.h"
+#include "worker/options.h"
+#include "worker/worker.h"
 
 static struct {
     struct gateway_options gateway;

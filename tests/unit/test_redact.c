@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "worker/redact.h"
+#include "worker/ark/redact.h"
 
 #define B64_32 "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"
 

@@ -7,9 +7,9 @@
 
 #include <cmocka.h>
 
-#include "worker/account_news.h"
-#include "worker/ark_answer.h"
-#include "worker/verdict.h"
+#include "worker/account/news.h"
+#include "worker/ark/answer.h"
+#include "worker/ark/verdict.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

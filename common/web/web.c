@@ -1,0 +1,428 @@
+#include "common/web/web.h"
+
+#include <curl/curl.h>
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/queue.h>
+
+#include "common/clock.h"
+#include "common/loop.h"
+#include "common/web/curl_loop.h"
+#include "common/web/handle_pool.h"
+#include "common/web/request.h"
+
+/* libcurl must not be entered from inside of its own callbacks, and on_head and on_data come from there. So whatever a
+ * caller asks for only changes the call's state and list; the next turn of the loop, outside of libcurl, does it:
+ *
+ *     fetch_start -> STARTING --turn--> FLYING --libcurl or a timer--> ENDING -> on_done, freed
+ *                        |                 |
+ *                        +--fetch_cancel---+--> LEAVING --turn--> freed
+ */
+enum call_state { STARTING, FLYING, ENDING, LEAVING };
+
+TAILQ_HEAD(call_list, fetch_call);
+
+struct fetch {
+    struct fetch_setup setup;
+    struct curl_loop *curl;
+    struct easy_pool *handles;
+    struct event *turn;
+    struct call_list starting, flying, leaving;
+    size_t count; /* neither ended nor cancelled */
+};
+
+struct fetch_call {
+    TAILQ_ENTRY(fetch_call) link;
+    struct fetch *fetch;
+    enum call_state state;
+    CURL *easy;
+    struct post post;
+    struct event timer; /* until the first byte, later until the end that is awaited */
+    bool is_ending;     /* the latter */
+    int64_t started_ms;
+    size_t received, answer_max;
+    struct fetch_events events;
+    const char *why; /* our own reason to end it; NULL: libcurl's */
+
+    bool head_given;
+    char content_type[96], retry_after[128], request_id[96];
+    char error[CURL_ERROR_SIZE];
+};
+
+static struct call_list *list_of(struct fetch_call *call)
+{
+    switch (call->state) {
+    case STARTING:
+        return &call->fetch->starting;
+    case FLYING:
+        return &call->fetch->flying;
+    case LEAVING:
+        return &call->fetch->leaving;
+    case ENDING:
+        break;
+    }
+    return NULL;
+}
+
+static void move(struct fetch_call *call, enum call_state state)
+{
+    TAILQ_REMOVE(list_of(call), call, link);
+    call->state = state;
+    if (list_of(call))
+        TAILQ_INSERT_TAIL(list_of(call), call, link);
+}
+
+static void free_call(struct fetch_call *call)
+{
+    if (call->head_given)
+        easy_pool_put(call->fetch->handles, call->easy);
+    else
+        easy_pool_drop(call->fetch->handles, call->easy);
+    post_deinit(&call->post);
+    free(call);
+}
+
+/* Outside of libcurl only: takes the call from it. */
+static void land(struct fetch_call *call)
+{
+    event_del(&call->timer);
+    curl_loop_remove(call->fetch->curl, call->easy);
+}
+
+/* libcurl is content with an answer that ends inside of its head. */
+static bool is_answered(const struct fetch_call *call, CURLcode code)
+{
+    return code == CURLE_OK && call->head_given;
+}
+
+static enum fetch_end end_of(const struct fetch_call *call, CURLcode code)
+{
+    long sent = 0;
+
+    if (is_answered(call, code))
+        return FETCH_ANSWERED;
+    (void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
+    return sent > 0 ? FETCH_BROKE : FETCH_NEVER_LEFT;
+}
+
+static const char *words_of(const struct fetch_call *call, CURLcode code)
+{
+    if (is_answered(call, code))
+        return "";
+    if (call->why)
+        return call->why;
+    if (code == CURLE_OK)
+        return "the connection was closed inside of the answer's head";
+    return *call->error ? call->error : curl_easy_strerror(code);
+}
+
+/* Outside of libcurl only. */
+static void finish(struct fetch_call *call, CURLcode code)
+{
+    struct fetch_outcome outcome = {
+        .end = end_of(call, code),
+        .words = words_of(call, code),
+        .total_ms = clock_monotonic_ms() - call->started_ms,
+    };
+
+    land(call);
+    move(call, ENDING);
+    call->fetch->count--;
+    call->events.on_done(&outcome, call->events.arg);
+    free_call(call);
+}
+
+/* ---- the turn ---- */
+
+static void take_off(struct fetch_call *call)
+{
+    move(call, FLYING);
+    if (curl_loop_add(call->fetch->curl, call->easy)) {
+        call->why = "out of memory";
+        finish(call, CURLE_OUT_OF_MEMORY);
+    }
+}
+
+static void on_turn(evutil_socket_t fd, short what, void *arg)
+{
+    struct fetch *fetch = arg;
+    struct fetch_call *call;
+
+    (void)fd;
+    (void)what;
+    while ((call = TAILQ_FIRST(&fetch->leaving))) {
+        TAILQ_REMOVE(&fetch->leaving, call, link);
+        land(call);
+        free_call(call);
+    }
+    while ((call = TAILQ_FIRST(&fetch->starting)))
+        take_off(call); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list first */
+}
+
+static struct fetch_call *call_of(CURL *easy)
+{
+    char *private = NULL;
+
+    (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
+    return (struct fetch_call *)(void *)private;
+}
+
+/* A cancelled call is the turn's to free. */
+static void on_curl_done(CURL *easy, CURLcode code, void *arg)
+{
+    struct fetch_call *call = call_of(easy);
+
+    (void)arg;
+    if (call->state == FLYING)
+        finish(call, code);
+}
+
+/* ---- one answer ---- */
+
+static void start_timer(struct fetch_call *call, int64_t ms)
+{
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    evtimer_add(&call->timer, &tv);
+}
+
+static void on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct fetch_call *call = arg;
+
+    (void)fd;
+    (void)what;
+    if (call->is_ending) {
+        finish(call, CURLE_OK);
+        return;
+    }
+    call->why = "no answer within the time for its first byte";
+    finish(call, CURLE_OPERATION_TIMEDOUT);
+}
+
+void fetch_end_within(struct fetch_call *call, int64_t ms)
+{
+    if (call->state != FLYING || call->is_ending)
+        return;
+    call->is_ending = true;
+    start_timer(call, ms);
+}
+
+/* The value when `line` is the header `name`; NULL otherwise. */
+static const char *find_value(const char *line, size_t len, const char *name, size_t *value_len)
+{
+    size_t name_len = strlen(name);
+
+    if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len))
+        return NULL;
+    line += name_len + 1;
+    len -= name_len + 1;
+    while (len && strchr(" \t", *line)) {
+        line++;
+        len--;
+    }
+    while (len && strchr(" \t\r\n", line[len - 1]))
+        len--;
+    *value_len = len;
+    return line;
+}
+
+static void copy_cut(char *out, size_t size, const char *text, size_t len)
+{
+    len = len < size ? len : size - 1;
+    memcpy(out, text, len);
+    out[len] = '\0';
+}
+
+/* The last one counts. */
+static void take_header(const char *line, size_t len, const char *name, char *out, size_t size)
+{
+    const char *value = find_value(line, len, name, &len);
+
+    if (value)
+        copy_cut(out, size, value, len);
+}
+
+/* All of them count: a further value goes on a line of its own. */
+static void add_header(const char *line, size_t len, const char *name, char *out, size_t size)
+{
+    const char *value = find_value(line, len, name, &len);
+    size_t at = strlen(out);
+
+    if (!value || at + 2 > size)
+        return;
+    if (at)
+        out[at++] = '\n';
+    copy_cut(out + at, size - at, value, len);
+}
+
+static void give_head(struct fetch_call *call)
+{
+    struct fetch_head head = {
+        .content_type = call->content_type,
+        .retry_after = call->retry_after,
+        .request_id = call->request_id,
+    };
+    long status = 0;
+
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    if (status < 200)
+        return; /* 100, 102, 103: the answer is yet to come */
+    head.status = (int)status;
+    call->head_given = true;
+    call->events.on_head(&head, call->events.arg);
+}
+
+/* Comes line by line; trailers after the body too. */
+static size_t on_header(char *line, size_t one, size_t len, void *arg)
+{
+    struct fetch_call *call = arg;
+
+    (void)one;
+    if (call->state != FLYING)
+        return 0;
+    if (call->head_given)
+        return len;
+    event_del(&call->timer);
+    take_header(line, len, "Content-Type", call->content_type, sizeof(call->content_type));
+    add_header(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
+    take_header(line, len, "X-Request-Id", call->request_id, sizeof(call->request_id));
+    if (len && (line[0] == '\r' || line[0] == '\n'))
+        give_head(call);
+    return call->state == FLYING ? len : 0;
+}
+
+static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
+{
+    struct fetch_call *call = arg;
+
+    (void)one;
+    if (call->state != FLYING)
+        return CURL_WRITEFUNC_ERROR;
+    if (len > call->answer_max - call->received) {
+        call->why = "the answer is larger than allowed";
+        return CURL_WRITEFUNC_ERROR;
+    }
+    call->received += len;
+    call->events.on_data(bytes, len, call->events.arg);
+    return call->state == FLYING ? len : CURL_WRITEFUNC_ERROR;
+}
+
+/* ---- one request ---- */
+
+static void set_callbacks(struct fetch_call *call)
+{
+    CURL *easy = call->easy;
+
+    curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
+    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+}
+
+static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_request *request)
+{
+    struct fetch_call *call = calloc(1, sizeof(*call));
+
+    if (!call)
+        return NULL;
+    call->fetch = fetch;
+    call->events = request->events;
+    call->answer_max = request->answer_max;
+    call->started_ms = clock_monotonic_ms();
+    call->easy = easy_pool_take(fetch->handles);
+    evtimer_assign(&call->timer, loop_base(fetch->setup.loop), on_timer, call);
+    if (!call->easy || post_prepare(&call->post, call->easy, &fetch->setup, request)) {
+        free_call(call);
+        return NULL;
+    }
+    set_callbacks(call);
+    return call;
+}
+
+int fetch_start(struct fetch *fetch, const struct fetch_request *request, struct fetch_call **out)
+{
+    struct fetch_call *call;
+
+    if (!post_may_go_to(request->url))
+        return ERR_SYNTAX;
+    call = create_call(fetch, request);
+    if (!call)
+        return ERR_NO_MEMORY;
+    call->post.body = request->body;
+    TAILQ_INSERT_TAIL(&fetch->starting, call, link);
+    start_timer(call, request->first_byte_ms);
+    fetch->count++;
+    event_active(fetch->turn, 0, 0);
+    *out = call;
+    return 0;
+}
+
+void fetch_cancel(struct fetch_call *call)
+{
+    if (call->state == ENDING || call->state == LEAVING)
+        return; /* from inside of its own callback */
+    event_del(&call->timer);
+    call->fetch->count--;
+    move(call, LEAVING);
+    event_active(call->fetch->turn, 0, 0);
+}
+
+size_t fetch_in_flight(const struct fetch *fetch)
+{
+    return fetch->count;
+}
+
+/* ---- the whole ---- */
+
+struct fetch *fetch_create(const struct fetch_setup *setup)
+{
+    struct fetch *fetch = calloc(1, sizeof(*fetch));
+
+    if (!fetch || curl_global_init(CURL_GLOBAL_DEFAULT)) {
+        free(fetch);
+        return NULL;
+    }
+    fetch->setup = *setup;
+    TAILQ_INIT(&fetch->starting);
+    TAILQ_INIT(&fetch->flying);
+    TAILQ_INIT(&fetch->leaving);
+    fetch->turn = event_new(loop_base(setup->loop), -1, 0, on_turn, fetch);
+    fetch->curl = curl_loop_create(setup->loop, on_curl_done, fetch);
+    fetch->handles = easy_pool_create(setup->ca_file);
+    return fetch->turn && fetch->curl && fetch->handles ? fetch : fetch_destroy(fetch);
+}
+
+static void drop_calls(struct call_list *list)
+{
+    struct fetch_call *call;
+
+    while ((call = TAILQ_FIRST(list))) {
+        TAILQ_REMOVE(list, call, link);
+        call->state = LEAVING;
+        land(call);
+        free_call(call);
+    }
+}
+
+struct fetch *fetch_destroy(struct fetch *fetch)
+{
+    if (!fetch)
+        return NULL;
+    drop_calls(&fetch->starting);
+    drop_calls(&fetch->flying);
+    drop_calls(&fetch->leaving);
+    curl_loop_destroy(fetch->curl);
+    easy_pool_destroy(fetch->handles);
+    if (fetch->turn)
+        event_free(fetch->turn);
+    free(fetch);
+    curl_global_cleanup();
+    return NULL;
+}

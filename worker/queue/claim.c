@@ -1,0 +1,310 @@
+#include "worker/queue/claim.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/decimal.h"
+#include "common/log.h"
+#include "common/loop.h"
+#include "common/random.h"
+#include "common/redis/client.h"
+#include "common/redis/script.h"
+#include "worker/account/governor.h"
+
+enum {
+    BATCH_MAX = 100,
+    WAIT_MS = 2000,
+    WAIT_MARGIN_MS = 3000,
+    LIMITED_MS = 200, /* while a model is restricted, its tasks wake no worker */
+    NONCE_BYTES = 8,
+    MODELS_MAX = 32,
+    CLAIM_ARGS = 6,
+};
+
+enum claim_state {
+    CLAIM_IDLE,
+    CLAIM_ASKING,
+    CLAIM_CLAIMING,
+    CLAIM_WAITING,
+    CLAIM_RESTING,
+    CLAIM_LIMITED,
+    CLAIM_STOPPED
+};
+
+struct claim {
+    struct claim_config config;
+    enum claim_state state;
+    int asked;       /* jobs the CLAIM under way may bring */
+    bool restricted; /* it was told of models that may not begin as they like */
+    struct script_run *run;
+    struct redis_call *wait;
+    struct event *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
+};
+
+static int text_as_int(const redisReply *reply, size_t i)
+{
+    int64_t value;
+
+    return script_int(reply, i, &value) ? 0 : (int)value;
+}
+
+/* {id, fence, attempt, request, paid_calls, max_paid_calls, epoch, trace, deferrals} */
+static bool read_job(const redisReply *reply, struct claimed_job *job)
+{
+    job->id = script_text(reply, 0, NULL);
+    job->fence = script_text(reply, 1, NULL);
+    job->attempt = text_as_int(reply, 2);
+    job->request = script_text(reply, 3, &job->request_len);
+    job->paid_calls = text_as_int(reply, 4);
+    job->max_paid_calls = text_as_int(reply, 5);
+    if (script_int(reply, 6, &job->epoch_ms))
+        job->epoch_ms = 0;
+    job->trace = script_text(reply, 7, NULL);
+    job->deferrals = text_as_int(reply, 8);
+    return job->id && job->fence && job->trace;
+}
+
+/* Returns how many jobs came. */
+static int hand_out(struct claim *claim, const redisReply *reply)
+{
+    int jobs = 0;
+
+    for (size_t i = 1; i < reply->elements; i++) {
+        struct claimed_job job;
+
+        bool readable = read_job(reply->element[i], &job);
+
+        if (!readable)
+            log_error("claim", "CLAIM gave a job that cannot be read; its lease will lapse", "");
+        if (readable)
+            claim->config.on_job(&job, claim->config.arg);
+        else
+            governor_return(claim->config.governor, 1);
+        jobs++;
+    }
+    return jobs;
+}
+
+static void start_claim(struct claim *claim);
+static void start_wait(struct claim *claim, int64_t next_ms);
+
+static void complain(const char *what, const redisReply *reply)
+{
+    char why[256];
+
+    log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
+}
+
+static void pause_claims(struct claim *claim, enum claim_state state, int64_t wait_ms)
+{
+    struct timeval delay = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+
+    if (claim->state != CLAIM_IDLE)
+        return;
+    claim->state = state;
+    evtimer_add(claim->timer, &delay);
+}
+
+/* Asking again at once would not help: Redis said no. */
+static void rest(struct claim *claim, int64_t wait_ms)
+{
+    pause_claims(claim, CLAIM_RESTING, wait_ms);
+}
+
+/* Nothing could be sent, or asked again. Without a connection claim_more follows, when Redis is back; with one it was memory. */
+static void rest_if_connected(struct claim *claim, const struct redis *redis)
+{
+    if (redis_is_ready(redis))
+        rest(claim, WAIT_MS);
+}
+
+static void on_rested(evutil_socket_t fd, short what, void *arg)
+{
+    struct claim *claim = arg;
+
+    (void)fd;
+    (void)what;
+    if (claim->state == CLAIM_RESTING || claim->state == CLAIM_LIMITED)
+        claim->state = CLAIM_IDLE;
+    start_claim(claim);
+}
+
+/* What came of a CLAIM: jobs, or the reason to wait. Returns how many jobs came. */
+static int take(struct claim *claim, const redisReply *reply)
+{
+    int64_t next_ms;
+    int jobs;
+
+    if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms)) {
+        complain("CLAIM failed, trying again", reply);
+        rest(claim, WAIT_MS);
+        return 0;
+    }
+    jobs = hand_out(claim, reply);
+    governor_claimed(claim->config.governor);
+    if (jobs >= claim->asked)
+        start_claim(claim);
+    else if (claim->restricted)
+        pause_claims(claim, CLAIM_LIMITED, next_ms >= 0 && next_ms < LIMITED_MS ? next_ms + 1 : LIMITED_MS);
+    else
+        start_wait(claim, next_ms);
+    return jobs;
+}
+
+static void on_claimed(const redisReply *reply, int err, void *arg)
+{
+    struct claim *claim = arg;
+    int asked = claim->asked, jobs;
+
+    claim->run = NULL;
+    if (claim->state == CLAIM_CLAIMING)
+        claim->state = CLAIM_IDLE;
+    jobs = err ? 0 : take(claim, reply);
+    governor_return(claim->config.governor, asked - jobs);
+    if (err)
+        rest_if_connected(claim, claim->config.redis);
+    if (claim->state == CLAIM_STOPPED)
+        claim->config.on_stopped(claim->config.arg);
+}
+
+static int send_claim(struct claim *claim)
+{
+    char lease[DECIMAL_SIZE], most[DECIMAL_SIZE], nonce[2 * NONCE_BYTES + 1], max_attempts[DECIMAL_SIZE];
+
+    (void)decimal_write(lease, claim->config.lease_ms);
+    (void)decimal_write(most, claim->asked);
+    (void)decimal_write(max_attempts, claim->config.max_attempts);
+    random_hex(nonce, NONCE_BYTES);
+
+    struct script_arg args[CLAIM_ARGS + 2 * MODELS_MAX] = {SCRIPT_TEXT(claim->config.worker),
+                                                           SCRIPT_TEXT(lease),
+                                                           SCRIPT_TEXT(most),
+                                                           SCRIPT_TEXT(nonce),
+                                                           SCRIPT_TEXT(max_attempts),
+                                                           SCRIPT_TEXT(claim->config.model)};
+    struct model_limit limits[MODELS_MAX];
+    char calls[MODELS_MAX][DECIMAL_SIZE];
+    int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
+    const struct script_call call = {
+        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = CLAIM_ARGS + 2 * (size_t)models};
+
+    claim->restricted = models > 0;
+    for (int i = 0; i < models; i++) {
+        (void)decimal_write(calls[i], limits[i].calls);
+        args[CLAIM_ARGS + 2 * i] = SCRIPT_TEXT(limits[i].model);
+        args[CLAIM_ARGS + 2 * i + 1] = SCRIPT_TEXT(limits[i].trial ? "trial" : calls[i]);
+    }
+
+    return script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
+}
+
+void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
+{
+    claim->asked = permits;
+    if (claim->state == CLAIM_STOPPED) {
+        governor_return(claim->config.governor, permits);
+        claim->config.on_stopped(claim->config.arg);
+        return;
+    }
+    claim->state = CLAIM_IDLE;
+    if (!permits) {
+        pause_claims(claim, CLAIM_LIMITED, wait_ms);
+    } else if (send_claim(claim)) {
+        governor_return(claim->config.governor, permits);
+        rest_if_connected(claim, claim->config.redis);
+    } else {
+        claim->state = CLAIM_CLAIMING;
+    }
+}
+
+static void start_claim(struct claim *claim)
+{
+    int room = claim->config.room(claim->config.arg);
+
+    if (claim->state != CLAIM_IDLE || room <= 0)
+        return;
+    claim->state = CLAIM_ASKING;
+    governor_ask(claim->config.governor, room < BATCH_MAX ? room : BATCH_MAX);
+}
+
+/* A token or a timeout: there is one way to find out. */
+static void on_woken(const redisReply *reply, int err, void *arg)
+{
+    struct claim *claim = arg;
+
+    claim->wait = NULL;
+    if (claim->state == CLAIM_WAITING)
+        claim->state = CLAIM_IDLE;
+    if (err)
+        return;
+    if (reply->type == REDIS_REPLY_ERROR) {
+        complain("BLPOP failed, trying again", reply);
+        rest(claim, WAIT_MS);
+    } else {
+        start_claim(claim);
+    }
+}
+
+static void start_wait(struct claim *claim, int64_t next_ms)
+{
+    int64_t wait_ms = next_ms >= 0 && next_ms < WAIT_MS ? next_ms + 1 : WAIT_MS;
+    char seconds[24];
+    const char *argv[] = {"BLPOP", claim->config.wake, seconds};
+    const size_t lengths[] = {strlen(argv[0]), strlen(argv[1]),
+                              (size_t)snprintf(seconds, sizeof(seconds), "%.3f", (double)wait_ms / 1000)};
+    const struct redis_command command = {
+        .argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = wait_ms + WAIT_MARGIN_MS};
+
+    if (claim->state != CLAIM_IDLE)
+        return;
+    if (redis_send(claim->config.waiter, &command, on_woken, claim, &claim->wait))
+        rest_if_connected(claim, claim->config.waiter);
+    else
+        claim->state = CLAIM_WAITING;
+}
+
+struct claim *claim_create(const struct claim_config *config)
+{
+    struct claim *claim = calloc(1, sizeof(*claim));
+
+    if (!claim)
+        return NULL;
+    claim->config = *config;
+    claim->timer = evtimer_new(loop_base(config->loop), on_rested, claim);
+    return claim->timer ? claim : claim_destroy(claim);
+}
+
+struct claim *claim_destroy(struct claim *claim)
+{
+    if (!claim)
+        return NULL;
+    if (claim->run)
+        script_cancel(claim->run);
+    if (claim->wait)
+        redis_cancel(claim->wait);
+    if (claim->timer)
+        event_free(claim->timer);
+    free(claim);
+    return NULL;
+}
+
+/* A job that has ended may have made room in a limit. */
+void claim_more(struct claim *claim)
+{
+    if (claim->state == CLAIM_LIMITED) {
+        evtimer_del(claim->timer);
+        claim->state = CLAIM_IDLE;
+    }
+    start_claim(claim);
+}
+
+bool claim_stop(struct claim *claim)
+{
+    bool busy = claim->run || claim->state == CLAIM_ASKING;
+
+    claim->state = CLAIM_STOPPED;
+    return !busy;
+}
