@@ -33,7 +33,7 @@ static void get_readyz(struct http_exchange *exchange, void *arg)
 {
     const struct health *health = arg;
 
-    if (runner_is_ready(health->config.runner))
+    if (worker_is_ready(health->config.worker))
         respond_ok(exchange);
     else
         http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_STORE_UNAVAILABLE,
@@ -64,8 +64,8 @@ static void get_metrics(struct http_exchange *exchange, void *arg)
         return;
     }
     shared_metrics_fill(asked);
-    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), runner_has_redis(config->runner));
-    metrics_set(asked, SAMPLE(METRIC_WORKER_BUSY), runner_jobs(config->runner));
+    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), worker_has_redis(config->worker));
+    metrics_set(asked, SAMPLE(METRIC_WORKER_BUSY), worker_jobs(config->worker));
     respond_metrics(exchange, (const struct metrics *const[]){config->metrics, asked}, 2);
     metrics_destroy(asked);
 }

@@ -8,11 +8,11 @@
 struct health;
 struct loop;
 struct metrics;
-struct runner;
+struct worker;
 
 struct health_config {
     const char *listen;
-    const struct runner *runner;
+    const struct worker *worker;
     struct metrics *metrics; /* NULL: there is nothing to tell */
 };
 

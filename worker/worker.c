@@ -35,14 +35,14 @@ static const struct backoff reconnect = {.base_ms = 100, .max_ms = 2000};
 
 TAILQ_HEAD(job_list, job);
 
-struct runner {
-    struct runner_config config;
+struct worker {
+    struct worker_config config;
     struct redis *commands, *waiter;
     struct redis *paid; /* for BEGIN where it must be confirmed, else NULL */
-    struct durable *durable;
+    struct durability *durability;
     struct governor *governor;
     struct audit *audit;
-    struct fetch *fetch;
+    struct web *web;
     struct probe *probe;
     struct lease_keeper *leases;
     struct claim *claim;
@@ -58,57 +58,57 @@ struct runner {
 
 static void tell_drained(void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
 
-    runner->config.on_drained(runner->config.arg);
+    worker->config.on_drained(worker->config.arg);
 }
 
 /* Without Redis there is nothing to wait for but jobs: leases and permits lapse. */
-static bool has_left_redis(const struct runner *runner)
+static bool has_left_redis(const struct worker *worker)
 {
-    return !redis_is_ready(runner->commands) || (runner->claim_stopped && governor_is_settled(runner->governor));
+    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_settled(worker->governor));
 }
 
-static void check_drained(struct runner *runner)
+static void check_drained(struct worker *worker)
 {
-    if (!runner->draining || runner->drained || runner->job_count || !has_left_redis(runner))
+    if (!worker->draining || worker->drained || worker->job_count || !has_left_redis(worker))
         return;
-    runner->drained = true;
-    presence_leave(runner->presence, tell_drained, runner);
+    worker->drained = true;
+    presence_leave(worker->presence, tell_drained, worker);
 }
 
 /* -- jobs */
 
 static void on_gone(struct job *job, void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
 
-    TAILQ_REMOVE(&runner->jobs, job, link);
-    runner->job_count--;
+    TAILQ_REMOVE(&worker->jobs, job, link);
+    worker->job_count--;
     job_destroy(job);
-    if (!runner->draining)
-        claim_more(runner->claim);
-    check_drained(runner);
+    if (!worker->draining)
+        claim_more(worker->claim);
+    check_drained(worker);
 }
 
 static void on_job(const struct claimed_job *claimed, void *arg)
 {
-    struct runner *runner = arg;
-    struct job *job = (runner->draining ? job_hand_back : job_start)(&runner->context, claimed);
+    struct worker *worker = arg;
+    struct job *job = (worker->draining ? job_hand_back : job_start)(&worker->context, claimed);
 
     if (!job) {
-        log_error("runner", "out of memory, a job is left to its lease", "task=%s", claimed->id);
+        log_error("worker", "out of memory, a job is left to its lease", "task=%s", claimed->id);
         return;
     }
-    TAILQ_INSERT_TAIL(&runner->jobs, job, link);
-    runner->job_count++;
+    TAILQ_INSERT_TAIL(&worker->jobs, job, link);
+    worker->job_count++;
 }
 
 static void on_granted(int granted, int64_t wait_ms, void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
 
-    claim_granted(runner->claim, granted, wait_ms);
+    claim_granted(worker->claim, granted, wait_ms);
 }
 
 static void on_settled(void *arg)
@@ -118,31 +118,31 @@ static void on_settled(void *arg)
 
 static void on_probed(const struct probe_outcome *outcome, void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
 
-    governor_probed(runner->governor, outcome->model, outcome->good, outcome->problem, outcome->why);
+    governor_probed(worker->governor, outcome->model, outcome->good, outcome->problem, outcome->why);
 }
 
 static void on_probe(const char *model, void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
 
-    probe_start(runner->probe, model);
+    probe_start(worker->probe, model);
 }
 
 static void on_claim_stopped(void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
 
-    runner->claim_stopped = true;
-    check_drained(runner);
+    worker->claim_stopped = true;
+    check_drained(worker);
 }
 
 static int room(void *arg)
 {
-    const struct runner *runner = arg;
+    const struct worker *worker = arg;
 
-    return runner->draining ? 0 : (int)runner->config.options->concurrency - runner->job_count;
+    return worker->draining ? 0 : (int)worker->config.options->concurrency - worker->job_count;
 }
 
 static struct job *job_of(struct lease_entry *entry)
@@ -166,23 +166,23 @@ static void on_lease_cancelled(struct lease_entry *entry, void *arg)
 
 static void on_ready(void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
     struct job *job;
 
-    presence_tell(runner->presence);
-    lease_renew_now(runner->leases);
-    TAILQ_FOREACH (job, &runner->jobs, link)
+    presence_tell(worker->presence);
+    lease_renew_now(worker->leases);
+    TAILQ_FOREACH (job, &worker->jobs, link)
         job_resume(job);
-    governor_resume(runner->governor);
-    claim_more(runner->claim);
+    governor_resume(worker->governor);
+    claim_more(worker->claim);
 }
 
 static void on_unfit(const char *why, void *arg)
 {
-    const struct runner *runner = arg;
+    const struct worker *worker = arg;
 
-    if (runner->config.on_unfit)
-        runner->config.on_unfit(why, runner->config.arg);
+    if (worker->config.on_unfit)
+        worker->config.on_unfit(why, worker->config.arg);
 }
 
 static void on_commands_lost(void *arg)
@@ -193,35 +193,35 @@ static void on_commands_lost(void *arg)
 /* BEGINs that were lost on this connection. */
 static void on_paid_ready(void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
     struct job *job;
 
-    TAILQ_FOREACH (job, &runner->jobs, link)
+    TAILQ_FOREACH (job, &worker->jobs, link)
         job_resume(job);
 }
 
 static void on_waiter_ready(void *arg)
 {
-    struct runner *runner = arg;
+    struct worker *worker = arg;
 
-    claim_more(runner->claim);
+    claim_more(worker->claim);
 }
 
-static struct redis *connect_redis(struct runner *runner, const char *name, struct redis_events events)
+static struct redis *connect_redis(struct worker *worker, const char *name, struct redis_events events)
 {
     const struct redis_config config = {
-        .address = runner->config.redis,
+        .address = worker->config.redis,
         .name = name,
-        .connect_timeout_ms = runner->config.options->shared.redis_timeout_ms,
-        .command_timeout_ms = runner->config.options->shared.redis_timeout_ms,
+        .connect_timeout_ms = worker->config.options->shared.redis_timeout_ms,
+        .command_timeout_ms = worker->config.options->shared.redis_timeout_ms,
         .reconnect = reconnect,
         .output_max = REDIS_OUTPUT_MAX,
-        .metrics = runner->config.metrics,
+        .metrics = worker->config.metrics,
         .events = events,
-        .arg = runner,
+        .arg = worker,
     };
 
-    return redis_create(runner->config.loop, &config);
+    return redis_create(worker->config.loop, &config);
 }
 
 /* -- what Redis hears of this worker */
@@ -241,13 +241,13 @@ static void say_ark_ms(struct presence_note *note, const struct metrics *metrics
 
 static void describe(struct presence_note *note, void *arg)
 {
-    const struct runner *runner = arg;
-    const struct metrics *metrics = runner->config.metrics;
+    const struct worker *worker = arg;
+    const struct metrics *metrics = worker->config.metrics;
 
-    presence_say(note, "draining", "%d", runner->draining);
-    presence_say(note, "slots", "%lld", (long long)runner->config.options->concurrency);
-    presence_say(note, "busy", "%d", runner->job_count);
-    presence_say(note, "images_per_minute", "%lld", (long long)runner->config.options->ark_images_per_minute);
+    presence_say(note, "draining", "%d", worker->draining);
+    presence_say(note, "slots", "%lld", (long long)worker->config.options->concurrency);
+    presence_say(note, "busy", "%d", worker->job_count);
+    presence_say(note, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
     if (!metrics)
         return;
     presence_say(note, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
@@ -277,40 +277,40 @@ static struct ark_defaults ark_defaults(const struct worker_options *options)
 }
 
 /* A simulator stands in while there is no key; it takes any. */
-static void set_endpoint(struct runner *runner)
+static void set_endpoint(struct worker *worker)
 {
-    const struct worker_options *options = runner->config.options;
+    const struct worker_options *options = worker->config.options;
     bool simulated = !*options->ark_api_key;
     const char *base = simulated ? options->ark_sim_url : options->ark_base_url;
     size_t len = strlen(base);
 
     while (len && base[len - 1] == '/')
         len--;
-    (void)snprintf(runner->ark_url, sizeof(runner->ark_url), "%.*s/images/generations", (int)len, base);
-    (void)snprintf(runner->authorization, sizeof(runner->authorization), "Authorization: Bearer %s",
+    (void)snprintf(worker->ark_url, sizeof(worker->ark_url), "%.*s/images/generations", (int)len, base);
+    (void)snprintf(worker->authorization, sizeof(worker->authorization), "Authorization: Bearer %s",
                    simulated ? "simulator" : options->ark_api_key);
 }
 
-static void set_context(struct runner *runner)
+static void set_context(struct worker *worker)
 {
-    const struct worker_options *options = runner->config.options;
+    const struct worker_options *options = worker->config.options;
 
-    runner->context = (struct job_context){
-        .loop = runner->config.loop,
-        .redis = runner->commands,
-        .paid = runner->paid ? runner->paid : runner->commands,
-        .durable = runner->durable,
-        .governor = runner->governor,
-        .fetch = runner->fetch,
-        .metrics = runner->config.metrics,
-        .leases = runner->leases,
-        .prefix = runner->prefix,
+    worker->context = (struct job_context){
+        .loop = worker->config.loop,
+        .redis = worker->commands,
+        .paid = worker->paid ? worker->paid : worker->commands,
+        .durability = worker->durability,
+        .governor = worker->governor,
+        .web = worker->web,
+        .metrics = worker->config.metrics,
+        .leases = worker->leases,
+        .prefix = worker->prefix,
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = {.base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms},
         .ark = ark_defaults(options),
-        .ark_url = runner->ark_url,
-        .authorization = runner->authorization,
+        .ark_url = worker->ark_url,
+        .authorization = worker->authorization,
         .ark_key = options->ark_api_key,
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
@@ -318,32 +318,32 @@ static void set_context(struct runner *runner)
         .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
         .ark_answer_max = (size_t)options->ark_answer_max,
         .on_gone = on_gone,
-        .arg = runner,
+        .arg = worker,
     };
 }
 
 /* The connection of BEGIN is a part of its own, because waiting for the confirmation blocks it. */
-static bool create_durable(struct runner *runner)
+static bool create_durability(struct worker *worker)
 {
-    const struct worker_options *options = runner->config.options;
+    const struct worker_options *options = worker->config.options;
 
     if (options->durability == DURABILITY_NONE)
         return true;
-    runner->paid = connect_redis(runner, "arkrelay-worker:paid", (struct redis_events){.on_ready = on_paid_ready});
-    if (runner->paid)
-        runner->durable =
-            durable_create(runner->paid, (enum durability)options->durability, options->durability_timeout_ms);
-    return runner->durable;
+    worker->paid = connect_redis(worker, "arkrelay-worker:paid", (struct redis_events){.on_ready = on_paid_ready});
+    if (worker->paid)
+        worker->durability =
+            durability_create(worker->paid, (enum durability_level)options->durability, options->durability_timeout_ms);
+    return worker->durability;
 }
 
-static bool create_governor(struct runner *runner)
+static bool create_governor(struct worker *worker)
 {
-    const struct worker_options *options = runner->config.options;
+    const struct worker_options *options = worker->config.options;
 
-    runner->governor =
-        governor_create(&(struct governor_config){.loop = runner->config.loop,
-                                                  .redis = runner->commands,
-                                                  .worker = runner->config.name,
+    worker->governor =
+        governor_create(&(struct governor_config){.loop = worker->config.loop,
+                                                  .redis = worker->commands,
+                                                  .worker = worker->config.name,
                                                   .ttl_ms = options->lease_ms,
                                                   .again_ms = GOVERN_AGAIN_MS,
                                                   .calls_max = (int)options->ark_calls_max,
@@ -353,138 +353,138 @@ static bool create_governor(struct runner *runner)
                                                   .on_granted = on_granted,
                                                   .on_settled = on_settled,
                                                   .on_probe = on_probe,
-                                                  .arg = runner});
-    return runner->governor;
+                                                  .arg = worker});
+    return worker->governor;
 }
 
-static bool create_parts(struct runner *runner)
+static bool create_parts(struct worker *worker)
 {
-    const struct worker_options *options = runner->config.options;
-    struct loop *loop = runner->config.loop;
+    const struct worker_options *options = worker->config.options;
+    struct loop *loop = worker->config.loop;
 
     if (loop_reserve_timers(loop,
                             2 * (size_t)options->concurrency + LOOP_TIMERS)) /* each job has two: report's, fetch's */
         return false;
-    runner->fetch = fetch_create(&(struct fetch_setup){.loop = loop,
-                                                       .connect_ms = options->ark_connect_timeout_ms,
-                                                       .ca_file = options->ark_ca_file,
-                                                       .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
-    runner->probe = probe_create(&(struct probe_setup){.fetch = runner->fetch,
-                                                       .url = runner->ark_url,
-                                                       .authorization = runner->authorization,
+    worker->web = web_create(&(struct web_setup){.loop = loop,
+                                                 .connect_ms = options->ark_connect_timeout_ms,
+                                                 .ca_file = options->ark_ca_file,
+                                                 .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
+    worker->probe = probe_create(&(struct probe_setup){.web = worker->web,
+                                                       .url = worker->ark_url,
+                                                       .authorization = worker->authorization,
                                                        .secret = options->ark_api_key,
                                                        .on_done = on_probed,
-                                                       .arg = runner});
-    runner->commands =
-        connect_redis(runner, "arkrelay-worker:commands",
+                                                       .arg = worker});
+    worker->commands =
+        connect_redis(worker, "arkrelay-worker:commands",
                       (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost, .on_unfit = on_unfit});
-    runner->waiter = connect_redis(runner, "arkrelay-worker:wait", (struct redis_events){.on_ready = on_waiter_ready});
-    if (!runner->probe || !runner->commands || !create_governor(runner) || !create_durable(runner))
+    worker->waiter = connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = on_waiter_ready});
+    if (!worker->probe || !worker->commands || !create_governor(worker) || !create_durability(worker))
         return false;
-    runner->leases = lease_keeper_create(&(struct lease_config){
+    worker->leases = lease_keeper_create(&(struct lease_config){
         .loop = loop,
-        .redis = runner->commands,
-        .prefix = runner->prefix,
+        .redis = worker->commands,
+        .prefix = worker->prefix,
         .lease_ms = options->lease_ms,
         .events = {.on_cancelled = on_lease_cancelled, .on_lost = on_lease_lost},
-        .arg = runner
+        .arg = worker
     });
-    runner->claim = claim_create(&(struct claim_config){.loop = loop,
-                                                        .redis = runner->commands,
-                                                        .waiter = runner->waiter,
-                                                        .governor = runner->governor,
-                                                        .prefix = runner->prefix,
-                                                        .wake = runner->wake,
-                                                        .worker = runner->config.name,
+    worker->claim = claim_create(&(struct claim_config){.loop = loop,
+                                                        .redis = worker->commands,
+                                                        .waiter = worker->waiter,
+                                                        .governor = worker->governor,
+                                                        .prefix = worker->prefix,
+                                                        .wake = worker->wake,
+                                                        .worker = worker->config.name,
                                                         .model = options->ark_model,
                                                         .lease_ms = options->lease_ms,
                                                         .max_attempts = (int)options->max_attempts,
                                                         .room = room,
                                                         .on_job = on_job,
                                                         .on_stopped = on_claim_stopped,
-                                                        .arg = runner});
-    runner->reaper = reaper_create(loop, runner->commands, runner->prefix);
-    runner->presence = presence_create(&(struct presence_config){.loop = loop,
-                                                                 .redis = runner->commands,
-                                                                 .name = runner->config.name,
+                                                        .arg = worker});
+    worker->reaper = reaper_create(loop, worker->commands, worker->prefix);
+    worker->presence = presence_create(&(struct presence_config){.loop = loop,
+                                                                 .redis = worker->commands,
+                                                                 .name = worker->config.name,
                                                                  .role = "worker",
                                                                  .interval_ms = options->shared.presence_ms,
                                                                  .describe = describe,
-                                                                 .arg = runner});
-    runner->audit = audit_create(&(struct audit_config){.loop = loop,
-                                                        .redis = runner->commands,
-                                                        .prefix = runner->prefix,
-                                                        .process = runner->config.name,
+                                                                 .arg = worker});
+    worker->audit = audit_create(&(struct audit_config){.loop = loop,
+                                                        .redis = worker->commands,
+                                                        .prefix = worker->prefix,
+                                                        .process = worker->config.name,
                                                         .interval_ms = options->shared.audit_ms});
-    return runner->fetch && runner->waiter && runner->leases && runner->claim && runner->reaper && runner->audit &&
-           runner->presence;
+    return worker->web && worker->waiter && worker->leases && worker->claim && worker->reaper && worker->audit &&
+           worker->presence;
 }
 
-struct runner *runner_create(const struct runner_config *config)
+struct worker *worker_create(const struct worker_config *config)
 {
-    struct runner *runner = calloc(1, sizeof(*runner));
+    struct worker *worker = calloc(1, sizeof(*worker));
 
-    if (!runner)
+    if (!worker)
         return NULL;
-    runner->config = *config;
-    TAILQ_INIT(&runner->jobs);
-    keys_prefix(runner->prefix, PARTITION);
-    keys_wake(runner->wake, PARTITION);
-    set_endpoint(runner);
-    if (!create_parts(runner))
-        return runner_destroy(runner);
-    set_context(runner);
-    return runner;
+    worker->config = *config;
+    TAILQ_INIT(&worker->jobs);
+    keys_prefix(worker->prefix, PARTITION);
+    keys_wake(worker->wake, PARTITION);
+    set_endpoint(worker);
+    if (!create_parts(worker))
+        return worker_destroy(worker);
+    set_context(worker);
+    return worker;
 }
 
-struct runner *runner_destroy(struct runner *runner)
+struct worker *worker_destroy(struct worker *worker)
 {
     struct job *job;
 
-    if (!runner)
+    if (!worker)
         return NULL;
-    while ((job = TAILQ_FIRST(&runner->jobs))) {
-        TAILQ_REMOVE(&runner->jobs, job, link);
+    while ((job = TAILQ_FIRST(&worker->jobs))) {
+        TAILQ_REMOVE(&worker->jobs, job, link);
         job_destroy(job);
     }
-    presence_destroy(runner->presence);
-    audit_destroy(runner->audit);
-    reaper_destroy(runner->reaper);
-    claim_destroy(runner->claim);
-    lease_keeper_destroy(runner->leases);
-    durable_destroy(runner->durable);
-    probe_destroy(runner->probe);
-    governor_destroy(runner->governor);
-    redis_destroy(runner->paid);
-    redis_destroy(runner->waiter);
-    redis_destroy(runner->commands);
-    fetch_destroy(runner->fetch);
-    explicit_bzero(runner->authorization, sizeof(runner->authorization));
-    free(runner);
+    presence_destroy(worker->presence);
+    audit_destroy(worker->audit);
+    reaper_destroy(worker->reaper);
+    claim_destroy(worker->claim);
+    lease_keeper_destroy(worker->leases);
+    durability_destroy(worker->durability);
+    probe_destroy(worker->probe);
+    governor_destroy(worker->governor);
+    redis_destroy(worker->paid);
+    redis_destroy(worker->waiter);
+    redis_destroy(worker->commands);
+    web_destroy(worker->web);
+    explicit_bzero(worker->authorization, sizeof(worker->authorization));
+    free(worker);
     return NULL;
 }
 
-void runner_drain(struct runner *runner)
+void worker_drain(struct worker *worker)
 {
-    if (runner->draining)
+    if (worker->draining)
         return;
-    runner->draining = true;
-    runner->claim_stopped = claim_stop(runner->claim);
-    log_info("runner", "draining: takes no new jobs", "jobs=%d", runner->job_count);
-    check_drained(runner);
+    worker->draining = true;
+    worker->claim_stopped = claim_stop(worker->claim);
+    log_info("worker", "draining: takes no new jobs", "jobs=%d", worker->job_count);
+    check_drained(worker);
 }
 
-bool runner_is_ready(const struct runner *runner)
+bool worker_is_ready(const struct worker *worker)
 {
-    return !runner->draining && redis_is_ready(runner->commands);
+    return !worker->draining && redis_is_ready(worker->commands);
 }
 
-bool runner_has_redis(const struct runner *runner)
+bool worker_has_redis(const struct worker *worker)
 {
-    return redis_is_ready(runner->commands);
+    return redis_is_ready(worker->commands);
 }
 
-int runner_jobs(const struct runner *runner)
+int worker_jobs(const struct worker *worker)
 {
-    return runner->job_count;
+    return worker->job_count;
 }

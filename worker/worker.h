@@ -6,8 +6,8 @@
  *
  * Threads: the loop's thread only.
  */
-#ifndef ARKRELAY_WORKER_RUNNER_H
-#define ARKRELAY_WORKER_RUNNER_H
+#ifndef ARKRELAY_WORKER_WORKER_H
+#define ARKRELAY_WORKER_WORKER_H
 
 #include <stdbool.h>
 
@@ -16,9 +16,9 @@
 
 struct loop;
 struct metrics;
-struct runner;
+struct worker;
 
-struct runner_config {
+struct worker_config {
     struct loop *loop;
     const struct worker_options *options; /* borrowed */
     const struct redis_address *redis;    /* borrowed */
@@ -29,14 +29,14 @@ struct runner_config {
     void *arg;
 };
 
-struct runner *runner_create(const struct runner_config *config); /* NULL when out of memory */
-struct runner *runner_destroy(struct runner *runner); /* drops what runs: REAP settles it; accepts NULL; returns NULL */
+struct worker *worker_create(const struct worker_config *config); /* NULL when out of memory */
+struct worker *worker_destroy(struct worker *worker); /* drops what runs: REAP settles it; accepts NULL; returns NULL */
 
 /* on_drained follows when no job is left, never from inside of this call. */
-void runner_drain(struct runner *runner);
+void worker_drain(struct worker *worker);
 
-bool runner_is_ready(const struct runner *runner); /* Redis is there and jobs are taken */
-bool runner_has_redis(const struct runner *runner);
-int runner_jobs(const struct runner *runner);
+bool worker_is_ready(const struct worker *worker); /* Redis is there and jobs are taken */
+bool worker_has_redis(const struct worker *worker);
+int worker_jobs(const struct worker *worker);
 
 #endif

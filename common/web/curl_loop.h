@@ -7,8 +7,8 @@
  * Threads:   loop thread only. libcurl must not be entered from inside of its own callbacks: no add and no remove
  *            there.
  */
-#ifndef ARKRELAY_CURL_LOOP_H
-#define ARKRELAY_CURL_LOOP_H
+#ifndef ARKRELAY_WEB_CURL_LOOP_H
+#define ARKRELAY_WEB_CURL_LOOP_H
 
 #include <curl/curl.h>
 

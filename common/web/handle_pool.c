@@ -17,7 +17,7 @@ struct sessions {
     CURLSH *share;
 };
 
-struct easy_pool {
+struct handle_pool {
     const char *ca_file; /* NULL: this libcurl knows only a directory */
     struct stat ca_stat;
     int64_t ca_changed_ms; /* when the last change of the file was noticed; at the start a day ago */
@@ -52,7 +52,7 @@ static bool sessions_destroy(struct sessions *sessions)
     return true;
 }
 
-static void free_retired(struct easy_pool *pool)
+static void free_retired(struct handle_pool *pool)
 {
     struct sessions *next;
 
@@ -64,9 +64,9 @@ static void free_retired(struct easy_pool *pool)
     }
 }
 
-struct easy_pool *easy_pool_create(const char *ca_file)
+struct handle_pool *handle_pool_create(const char *ca_file)
 {
-    struct easy_pool *pool = calloc(1, sizeof(*pool));
+    struct handle_pool *pool = calloc(1, sizeof(*pool));
 
     if (!pool)
         return NULL;
@@ -77,10 +77,10 @@ struct easy_pool *easy_pool_create(const char *ca_file)
     pool->ca_changed_ms = clock_monotonic_ms() - (int64_t)DAY_S * 1000;
     pool->resumes = true;
     pool->sessions = sessions_create();
-    return pool->sessions ? pool : easy_pool_destroy(pool);
+    return pool->sessions ? pool : handle_pool_destroy(pool);
 }
 
-struct easy_pool *easy_pool_destroy(struct easy_pool *pool)
+struct handle_pool *handle_pool_destroy(struct handle_pool *pool)
 {
     if (!pool)
         return NULL;
@@ -101,7 +101,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 
 /* A server that resumes a session does not prove itself again. So sessions end together with the authorities that they were checked
  * against. While the file is missing, what was read of it stays in use. */
-static void follow_ca_file(struct easy_pool *pool)
+static void follow_ca_file(struct handle_pool *pool)
 {
     struct sessions *fresh;
     struct stat now;
@@ -120,7 +120,7 @@ static void follow_ca_file(struct easy_pool *pool)
 
 /* Seconds since the file changed, at most a day. Authorities that libcurl has kept for as long are read again. It counts whole
  * seconds, and 0 would turn its cache off, so in the first second a call may still be checked against the old ones. */
-static long ca_age_max(const struct easy_pool *pool)
+static long ca_age_max(const struct handle_pool *pool)
 {
     int64_t age_s = (clock_monotonic_ms() - pool->ca_changed_ms) / 1000;
 
@@ -128,14 +128,14 @@ static long ca_age_max(const struct easy_pool *pool)
 }
 
 /* A session from that first second must not be kept. */
-static bool may_resume(const struct easy_pool *pool)
+static bool may_resume(const struct handle_pool *pool)
 {
     return pool->resumes && ca_age_max(pool) >= SETTLED_S;
 }
 
 /* The file stands for all authorities: the system's directory is not trusted as well. It is set also where it is libcurl's own, which
  * a handle may have lost for want of memory. */
-static bool set_tls(const struct easy_pool *pool, CURL *easy)
+static bool set_tls(const struct handle_pool *pool, CURL *easy)
 {
     unsigned failed = curl_easy_setopt(easy, CURLOPT_SHARE, pool->sessions->share);
 
@@ -148,7 +148,7 @@ static bool set_tls(const struct easy_pool *pool, CURL *easy)
     return !failed;
 }
 
-CURL *easy_pool_take(struct easy_pool *pool)
+CURL *handle_pool_take(struct handle_pool *pool)
 {
     CURL *easy = pool->idle_count ? pool->idle[--pool->idle_count] : curl_easy_init();
 
@@ -159,7 +159,7 @@ CURL *easy_pool_take(struct easy_pool *pool)
     return NULL;
 }
 
-void easy_pool_put(struct easy_pool *pool, CURL *easy)
+void handle_pool_return(struct handle_pool *pool, CURL *easy)
 {
     pool->resumes = true;
     if (pool->idle_count < IDLE_MAX) {
@@ -171,7 +171,7 @@ void easy_pool_put(struct easy_pool *pool, CURL *easy)
     free_retired(pool);
 }
 
-void easy_pool_drop(struct easy_pool *pool, CURL *easy)
+void handle_pool_discard(struct handle_pool *pool, CURL *easy)
 {
     pool->resumes = false;
     curl_easy_cleanup(easy);

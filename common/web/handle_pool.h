@@ -16,20 +16,20 @@
  *            are back and their multi is gone.
  * Threads:   loop thread only.
  */
-#ifndef ARKRELAY_EASY_POOL_H
-#define ARKRELAY_EASY_POOL_H
+#ifndef ARKRELAY_WEB_HANDLE_POOL_H
+#define ARKRELAY_WEB_HANDLE_POOL_H
 
 #include <curl/curl.h>
 
-struct easy_pool;
+struct handle_pool;
 
 /* ca_file: PEM file with the authorities; NULL or "": the system's. NULL when out of memory. After curl_global_init. */
-struct easy_pool *easy_pool_create(const char *ca_file);
-struct easy_pool *easy_pool_destroy(struct easy_pool *pool); /* accepts NULL; returns NULL */
+struct handle_pool *handle_pool_create(const char *ca_file);
+struct handle_pool *handle_pool_destroy(struct handle_pool *pool); /* accepts NULL; returns NULL */
 
 /* Each handle that is taken is put back or dropped, when it is in no multi. */
-CURL *easy_pool_take(struct easy_pool *pool);            /* as new, except for TLS; NULL when out of memory */
-void easy_pool_put(struct easy_pool *pool, CURL *easy);  /* its call had an answer */
-void easy_pool_drop(struct easy_pool *pool, CURL *easy); /* it had none; accepts NULL */
+CURL *handle_pool_take(struct handle_pool *pool);               /* as new, except for TLS; NULL when out of memory */
+void handle_pool_return(struct handle_pool *pool, CURL *easy);  /* its call had an answer */
+void handle_pool_discard(struct handle_pool *pool, CURL *easy); /* it had none; accepts NULL */
 
 #endif

@@ -29,7 +29,7 @@ bool post_may_go_to(const char *url)
  * repeats what died on a reused connection, or was refused as a stream of HTTP/2. libcurl decodes a compressed answer only
  * where ACCEPT_ENCODING is set; the header itself is not sent. An option that is not kept, for want of memory,
  * must not be missed: without them a request may go through somebody's proxy, or trust every authority of the system. */
-static bool set_options(CURL *easy, const struct fetch_setup *setup, const struct fetch_request *request)
+static bool set_options(CURL *easy, const struct web_setup *setup, const struct web_request *request)
 {
     unsigned failed = 0;
 
@@ -97,7 +97,7 @@ static size_t on_read(char *out, size_t one, size_t room, void *arg)
     return len;
 }
 
-static void set_body(struct post *post, CURL *easy, const struct fetch_request *request)
+static void set_body(struct post *post, CURL *easy, const struct web_request *request)
 {
     post->len = request->body_len;
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
@@ -110,7 +110,7 @@ static void set_body(struct post *post, CURL *easy, const struct fetch_request *
     curl_easy_setopt(easy, CURLOPT_READDATA, post);
 }
 
-int post_prepare(struct post *post, CURL *easy, const struct fetch_setup *setup, const struct fetch_request *request)
+int post_prepare(struct post *post, CURL *easy, const struct web_setup *setup, const struct web_request *request)
 {
     post->headers = copy_headers(request->headers);
     if (!post->headers || !set_options(easy, setup, request))

@@ -4,8 +4,8 @@
  *            it is stored in `body`, which is to happen before the handle runs.
  * Threads:   loop thread only.
  */
-#ifndef ARKRELAY_POST_H
-#define ARKRELAY_POST_H
+#ifndef ARKRELAY_WEB_REQUEST_H
+#define ARKRELAY_WEB_REQUEST_H
 
 #include <curl/curl.h>
 #include <stdbool.h>
@@ -13,8 +13,8 @@
 
 #include "common/err.h"
 
-struct fetch_request;
-struct fetch_setup;
+struct web_request;
+struct web_setup;
 
 struct post {
     struct curl_slist *headers;
@@ -26,8 +26,8 @@ struct post {
 bool post_may_go_to(const char *url);
 
 /* Tells a new handle all that the request is, but not who takes the answer. ERR_NO_MEMORY: the handle must not be used. */
-int post_prepare(struct post *post, CURL *easy, const struct fetch_setup *setup,
-                 const struct fetch_request *request) MUST_CHECK;
+int post_prepare(struct post *post, CURL *easy, const struct web_setup *setup,
+                 const struct web_request *request) MUST_CHECK;
 void post_deinit(struct post *post);
 
 #endif

@@ -18,26 +18,26 @@
 /* libcurl must not be entered from inside of its own callbacks, and on_head and on_data come from there. So whatever a
  * caller asks for only changes the call's state and list; the next turn of the loop, outside of libcurl, does it:
  *
- *     fetch_start -> STARTING --turn--> FLYING --libcurl or a timer--> ENDING -> on_done, freed
+ *     web_start -> STARTING --turn--> FLYING --libcurl or a timer--> ENDING -> on_done, freed
  *                        |                 |
- *                        +--fetch_cancel---+--> LEAVING --turn--> freed
+ *                        +--web_cancel---+--> LEAVING --turn--> freed
  */
 enum call_state { STARTING, FLYING, ENDING, LEAVING };
 
-TAILQ_HEAD(call_list, fetch_call);
+TAILQ_HEAD(call_list, web_call);
 
-struct fetch {
-    struct fetch_setup setup;
+struct web {
+    struct web_setup setup;
     struct curl_loop *curl;
-    struct easy_pool *handles;
+    struct handle_pool *handles;
     struct event *turn;
     struct call_list starting, flying, leaving;
     size_t count; /* neither ended nor cancelled */
 };
 
-struct fetch_call {
-    TAILQ_ENTRY(fetch_call) link;
-    struct fetch *fetch;
+struct web_call {
+    TAILQ_ENTRY(web_call) link;
+    struct web *web;
     enum call_state state;
     CURL *easy;
     struct post post;
@@ -45,7 +45,7 @@ struct fetch_call {
     bool is_ending;     /* the latter */
     int64_t started_ms;
     size_t received, answer_max;
-    struct fetch_events events;
+    struct web_events events;
     const char *why; /* our own reason to end it; NULL: libcurl's */
 
     bool head_given;
@@ -53,22 +53,22 @@ struct fetch_call {
     char error[CURL_ERROR_SIZE];
 };
 
-static struct call_list *list_of(struct fetch_call *call)
+static struct call_list *list_of(struct web_call *call)
 {
     switch (call->state) {
     case STARTING:
-        return &call->fetch->starting;
+        return &call->web->starting;
     case FLYING:
-        return &call->fetch->flying;
+        return &call->web->flying;
     case LEAVING:
-        return &call->fetch->leaving;
+        return &call->web->leaving;
     case ENDING:
         break;
     }
     return NULL;
 }
 
-static void move(struct fetch_call *call, enum call_state state)
+static void move(struct web_call *call, enum call_state state)
 {
     TAILQ_REMOVE(list_of(call), call, link);
     call->state = state;
@@ -76,40 +76,40 @@ static void move(struct fetch_call *call, enum call_state state)
         TAILQ_INSERT_TAIL(list_of(call), call, link);
 }
 
-static void free_call(struct fetch_call *call)
+static void free_call(struct web_call *call)
 {
     if (call->head_given)
-        easy_pool_put(call->fetch->handles, call->easy);
+        handle_pool_return(call->web->handles, call->easy);
     else
-        easy_pool_drop(call->fetch->handles, call->easy);
+        handle_pool_discard(call->web->handles, call->easy);
     post_deinit(&call->post);
     free(call);
 }
 
 /* Outside of libcurl only: takes the call from it. */
-static void land(struct fetch_call *call)
+static void land(struct web_call *call)
 {
     event_del(&call->timer);
-    curl_loop_remove(call->fetch->curl, call->easy);
+    curl_loop_remove(call->web->curl, call->easy);
 }
 
 /* libcurl is content with an answer that ends inside of its head. */
-static bool is_answered(const struct fetch_call *call, CURLcode code)
+static bool is_answered(const struct web_call *call, CURLcode code)
 {
     return code == CURLE_OK && call->head_given;
 }
 
-static enum fetch_end end_of(const struct fetch_call *call, CURLcode code)
+static enum web_end end_of(const struct web_call *call, CURLcode code)
 {
     long sent = 0;
 
     if (is_answered(call, code))
-        return FETCH_ANSWERED;
+        return WEB_ANSWERED;
     (void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
-    return sent > 0 ? FETCH_BROKE : FETCH_NEVER_LEFT;
+    return sent > 0 ? WEB_BROKEN : WEB_NOT_SENT;
 }
 
-static const char *words_of(const struct fetch_call *call, CURLcode code)
+static const char *words_of(const struct web_call *call, CURLcode code)
 {
     if (is_answered(call, code))
         return "";
@@ -121,9 +121,9 @@ static const char *words_of(const struct fetch_call *call, CURLcode code)
 }
 
 /* Outside of libcurl only. */
-static void finish(struct fetch_call *call, CURLcode code)
+static void finish(struct web_call *call, CURLcode code)
 {
-    struct fetch_outcome outcome = {
+    struct web_outcome outcome = {
         .end = end_of(call, code),
         .words = words_of(call, code),
         .total_ms = clock_monotonic_ms() - call->started_ms,
@@ -131,17 +131,17 @@ static void finish(struct fetch_call *call, CURLcode code)
 
     land(call);
     move(call, ENDING);
-    call->fetch->count--;
+    call->web->count--;
     call->events.on_done(&outcome, call->events.arg);
     free_call(call);
 }
 
 /* ---- the turn ---- */
 
-static void take_off(struct fetch_call *call)
+static void take_off(struct web_call *call)
 {
     move(call, FLYING);
-    if (curl_loop_add(call->fetch->curl, call->easy)) {
+    if (curl_loop_add(call->web->curl, call->easy)) {
         call->why = "out of memory";
         finish(call, CURLE_OUT_OF_MEMORY);
     }
@@ -149,32 +149,32 @@ static void take_off(struct fetch_call *call)
 
 static void on_turn(evutil_socket_t fd, short what, void *arg)
 {
-    struct fetch *fetch = arg;
-    struct fetch_call *call;
+    struct web *web = arg;
+    struct web_call *call;
 
     (void)fd;
     (void)what;
-    while ((call = TAILQ_FIRST(&fetch->leaving))) {
-        TAILQ_REMOVE(&fetch->leaving, call, link);
+    while ((call = TAILQ_FIRST(&web->leaving))) {
+        TAILQ_REMOVE(&web->leaving, call, link);
         land(call);
         free_call(call);
     }
-    while ((call = TAILQ_FIRST(&fetch->starting)))
+    while ((call = TAILQ_FIRST(&web->starting)))
         take_off(call); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list first */
 }
 
-static struct fetch_call *call_of(CURL *easy)
+static struct web_call *call_of(CURL *easy)
 {
     char *private = NULL;
 
     (void)curl_easy_getinfo(easy, CURLINFO_PRIVATE, &private);
-    return (struct fetch_call *)(void *)private;
+    return (struct web_call *)(void *)private;
 }
 
 /* A cancelled call is the turn's to free. */
 static void on_curl_done(CURL *easy, CURLcode code, void *arg)
 {
-    struct fetch_call *call = call_of(easy);
+    struct web_call *call = call_of(easy);
 
     (void)arg;
     if (call->state == FLYING)
@@ -183,7 +183,7 @@ static void on_curl_done(CURL *easy, CURLcode code, void *arg)
 
 /* ---- one answer ---- */
 
-static void start_timer(struct fetch_call *call, int64_t ms)
+static void start_timer(struct web_call *call, int64_t ms)
 {
     struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
 
@@ -192,7 +192,7 @@ static void start_timer(struct fetch_call *call, int64_t ms)
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
-    struct fetch_call *call = arg;
+    struct web_call *call = arg;
 
     (void)fd;
     (void)what;
@@ -204,7 +204,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     finish(call, CURLE_OPERATION_TIMEDOUT);
 }
 
-void fetch_end_within(struct fetch_call *call, int64_t ms)
+void web_end_within(struct web_call *call, int64_t ms)
 {
     if (call->state != FLYING || call->is_ending)
         return;
@@ -260,9 +260,9 @@ static void add_header(const char *line, size_t len, const char *name, char *out
     copy_cut(out + at, size - at, value, len);
 }
 
-static void give_head(struct fetch_call *call)
+static void give_head(struct web_call *call)
 {
-    struct fetch_head head = {
+    struct web_head head = {
         .content_type = call->content_type,
         .retry_after = call->retry_after,
         .request_id = call->request_id,
@@ -280,7 +280,7 @@ static void give_head(struct fetch_call *call)
 /* Comes line by line; trailers after the body too. */
 static size_t on_header(char *line, size_t one, size_t len, void *arg)
 {
-    struct fetch_call *call = arg;
+    struct web_call *call = arg;
 
     (void)one;
     if (call->state != FLYING)
@@ -298,7 +298,7 @@ static size_t on_header(char *line, size_t one, size_t len, void *arg)
 
 static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
 {
-    struct fetch_call *call = arg;
+    struct web_call *call = arg;
 
     (void)one;
     if (call->state != FLYING)
@@ -314,7 +314,7 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
 
 /* ---- one request ---- */
 
-static void set_callbacks(struct fetch_call *call)
+static void set_callbacks(struct web_call *call)
 {
     CURL *easy = call->easy;
 
@@ -326,19 +326,19 @@ static void set_callbacks(struct fetch_call *call)
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
 }
 
-static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_request *request)
+static struct web_call *create_call(struct web *web, const struct web_request *request)
 {
-    struct fetch_call *call = calloc(1, sizeof(*call));
+    struct web_call *call = calloc(1, sizeof(*call));
 
     if (!call)
         return NULL;
-    call->fetch = fetch;
+    call->web = web;
     call->events = request->events;
     call->answer_max = request->answer_max;
     call->started_ms = clock_monotonic_ms();
-    call->easy = easy_pool_take(fetch->handles);
-    evtimer_assign(&call->timer, loop_base(fetch->setup.loop), on_timer, call);
-    if (!call->easy || post_prepare(&call->post, call->easy, &fetch->setup, request)) {
+    call->easy = handle_pool_take(web->handles);
+    evtimer_assign(&call->timer, loop_base(web->setup.loop), on_timer, call);
+    if (!call->easy || post_prepare(&call->post, call->easy, &web->setup, request)) {
         free_call(call);
         return NULL;
     }
@@ -346,62 +346,62 @@ static struct fetch_call *create_call(struct fetch *fetch, const struct fetch_re
     return call;
 }
 
-int fetch_start(struct fetch *fetch, const struct fetch_request *request, struct fetch_call **out)
+int web_start(struct web *web, const struct web_request *request, struct web_call **out)
 {
-    struct fetch_call *call;
+    struct web_call *call;
 
     if (!post_may_go_to(request->url))
         return ERR_SYNTAX;
-    call = create_call(fetch, request);
+    call = create_call(web, request);
     if (!call)
         return ERR_NO_MEMORY;
     call->post.body = request->body;
-    TAILQ_INSERT_TAIL(&fetch->starting, call, link);
+    TAILQ_INSERT_TAIL(&web->starting, call, link);
     start_timer(call, request->first_byte_ms);
-    fetch->count++;
-    event_active(fetch->turn, 0, 0);
+    web->count++;
+    event_active(web->turn, 0, 0);
     *out = call;
     return 0;
 }
 
-void fetch_cancel(struct fetch_call *call)
+void web_cancel(struct web_call *call)
 {
     if (call->state == ENDING || call->state == LEAVING)
         return; /* from inside of its own callback */
     event_del(&call->timer);
-    call->fetch->count--;
+    call->web->count--;
     move(call, LEAVING);
-    event_active(call->fetch->turn, 0, 0);
+    event_active(call->web->turn, 0, 0);
 }
 
-size_t fetch_in_flight(const struct fetch *fetch)
+size_t web_in_flight(const struct web *web)
 {
-    return fetch->count;
+    return web->count;
 }
 
 /* ---- the whole ---- */
 
-struct fetch *fetch_create(const struct fetch_setup *setup)
+struct web *web_create(const struct web_setup *setup)
 {
-    struct fetch *fetch = calloc(1, sizeof(*fetch));
+    struct web *web = calloc(1, sizeof(*web));
 
-    if (!fetch || curl_global_init(CURL_GLOBAL_DEFAULT)) {
-        free(fetch);
+    if (!web || curl_global_init(CURL_GLOBAL_DEFAULT)) {
+        free(web);
         return NULL;
     }
-    fetch->setup = *setup;
-    TAILQ_INIT(&fetch->starting);
-    TAILQ_INIT(&fetch->flying);
-    TAILQ_INIT(&fetch->leaving);
-    fetch->turn = event_new(loop_base(setup->loop), -1, 0, on_turn, fetch);
-    fetch->curl = curl_loop_create(setup->loop, on_curl_done, fetch);
-    fetch->handles = easy_pool_create(setup->ca_file);
-    return fetch->turn && fetch->curl && fetch->handles ? fetch : fetch_destroy(fetch);
+    web->setup = *setup;
+    TAILQ_INIT(&web->starting);
+    TAILQ_INIT(&web->flying);
+    TAILQ_INIT(&web->leaving);
+    web->turn = event_new(loop_base(setup->loop), -1, 0, on_turn, web);
+    web->curl = curl_loop_create(setup->loop, on_curl_done, web);
+    web->handles = handle_pool_create(setup->ca_file);
+    return web->turn && web->curl && web->handles ? web : web_destroy(web);
 }
 
 static void drop_calls(struct call_list *list)
 {
-    struct fetch_call *call;
+    struct web_call *call;
 
     while ((call = TAILQ_FIRST(list))) {
         TAILQ_REMOVE(list, call, link);
@@ -411,18 +411,18 @@ static void drop_calls(struct call_list *list)
     }
 }
 
-struct fetch *fetch_destroy(struct fetch *fetch)
+struct web *web_destroy(struct web *web)
 {
-    if (!fetch)
+    if (!web)
         return NULL;
-    drop_calls(&fetch->starting);
-    drop_calls(&fetch->flying);
-    drop_calls(&fetch->leaving);
-    curl_loop_destroy(fetch->curl);
-    easy_pool_destroy(fetch->handles);
-    if (fetch->turn)
-        event_free(fetch->turn);
-    free(fetch);
+    drop_calls(&web->starting);
+    drop_calls(&web->flying);
+    drop_calls(&web->leaving);
+    curl_loop_destroy(web->curl);
+    handle_pool_destroy(web->handles);
+    if (web->turn)
+        event_free(web->turn);
+    free(web);
     curl_global_cleanup();
     return NULL;
 }

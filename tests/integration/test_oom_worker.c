@@ -80,7 +80,7 @@ struct world {
     struct redis *redis, *waiter;
     struct lease_keeper *leases;
     struct governor *governor;
-    struct fetch *fetch;
+    struct web *web;
     struct claim *claim;
     struct job_context context;
 
@@ -252,7 +252,7 @@ static void make_context(void)
         .redis = world.redis,
         .paid = world.redis,
         .governor = world.governor,
-        .fetch = world.fetch,
+        .web = world.web,
         .leases = world.leases,
         .prefix = PREFIX,
         .lease_ms = LEASE_MS,
@@ -293,8 +293,8 @@ static int set_up(void **state)
         .events = {.on_cancelled = on_lease_lost, .on_lost = on_lease_lost}
     });
     start_governor();
-    world.fetch = fetch_create(&(struct fetch_setup){.loop = world.loop, .connect_ms = 250, .user_agent = "t"});
-    assert_true(world.leases && world.fetch && world.redis && world.waiter);
+    world.web = web_create(&(struct web_setup){.loop = world.loop, .connect_ms = 250, .user_agent = "t"});
+    assert_true(world.leases && world.web && world.redis && world.waiter);
     make_context();
     WAIT_UNTIL(redis_is_ready(world.redis) && redis_is_ready(world.waiter));
     return 0;
@@ -305,7 +305,7 @@ static int tear_down(void **state)
     (void)state;
     claim_destroy(world.claim); /* of a test that failed, as the job */
     job_destroy(world.job);
-    fetch_destroy(world.fetch);
+    web_destroy(world.web);
     governor_destroy(world.governor);
     lease_keeper_destroy(world.leases);
     redis_destroy(world.waiter);
@@ -402,7 +402,7 @@ static int run_job(const struct job_case *which, int first, int times)
     world.gone = 0;
     alloc_failure_begin(first, times);
     world.job = which->start(&world.context, &claimed);
-    WAIT_UNTIL(!world.job && redis_is_ready(world.redis) && !fetch_in_flight(world.fetch));
+    WAIT_UNTIL(!world.job && redis_is_ready(world.redis) && !web_in_flight(world.web));
     seen = alloc_failure_end();
     judge(which, !alloc_failure_count());
     alloc_failure_label(NULL, 0, 0);

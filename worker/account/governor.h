@@ -12,8 +12,8 @@
  *
  * Ownership: borrows Redis. A permit is its job's, and released before the job goes.   Threads: the loop's thread only.   Units: ms.
  */
-#ifndef ARKRELAY_WORKER_GOVERNOR_H
-#define ARKRELAY_WORKER_GOVERNOR_H
+#ifndef ARKRELAY_WORKER_ACCOUNT_GOVERNOR_H
+#define ARKRELAY_WORKER_ACCOUNT_GOVERNOR_H
 
 #include <stdbool.h>
 #include <stdint.h>

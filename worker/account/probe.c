@@ -20,7 +20,7 @@ enum { TOTAL_MS = 15000, ANSWER_MAX = 1 << 20, BODY_MAX = 1024, PROBES_MAX = 8 }
 struct probe_call {
     TAILQ_ENTRY(probe_call) link;
     struct probe *probe;
-    struct fetch_call *call;
+    struct web_call *call;
     struct ark_answer *answer;
     char model[SCOPE_NAME_SIZE];
 };
@@ -48,11 +48,11 @@ static bool is_good(const struct verdict *verdict)
     return news == NEWS_NONE || news == NEWS_ACCEPTED || news == NEWS_BUSY;
 }
 
-static void probe_on_done(const struct fetch_outcome *outcome, void *arg)
+static void probe_on_done(const struct web_outcome *outcome, void *arg)
 {
     struct probe_call *call = arg;
     struct probe *probe = call->probe;
-    const struct ark_result *ark = ark_answer_end(call->answer, outcome->end == FETCH_ANSWERED ? NULL : outcome->words);
+    const struct ark_result *ark = ark_answer_end(call->answer, outcome->end == WEB_ANSWERED ? NULL : outcome->words);
     struct verdict verdict;
     char why[SCOPE_WHY_SIZE];
 
@@ -80,7 +80,7 @@ static void probe_on_done(const struct fetch_outcome *outcome, void *arg)
     end_call(call);
 }
 
-static void probe_on_head(const struct fetch_head *head, void *arg)
+static void probe_on_head(const struct web_head *head, void *arg)
 {
     const struct probe_call *call = arg;
 
@@ -116,12 +116,12 @@ static char *write_body(const char *model, size_t *len)
     return text;
 }
 
-static int start_fetch(struct probe_call *call)
+static int send_request(struct probe_call *call)
 {
     const struct probe_setup *setup = &call->probe->setup;
     const char *const headers[] = {setup->authorization, "Content-Type: application/json", "Accept: application/json",
                                    NULL};
-    struct fetch_request request = {
+    struct web_request request = {
         .url = setup->url,
         .headers = headers,
         .first_byte_ms = TOTAL_MS,
@@ -132,7 +132,7 @@ static int start_fetch(struct probe_call *call)
     int err;
 
     request.body = write_body(call->model, &request.body_len);
-    err = request.body ? fetch_start(setup->fetch, &request, &call->call) : ERR_NO_MEMORY;
+    err = request.body ? web_start(setup->web, &request, &call->call) : ERR_NO_MEMORY;
     if (err)
         free(request.body);
     return err;
@@ -164,7 +164,7 @@ void probe_start(struct probe *probe, const char *model)
     probe->count++;
     call->answer = ark_answer_create(&(struct ark_answer_setup){
         .expected = 1, .max_bytes = ANSWER_MAX, .max_line = ANSWER_MAX, .secret = probe->setup.secret});
-    err = call->answer ? start_fetch(call) : ERR_NO_MEMORY;
+    err = call->answer ? send_request(call) : ERR_NO_MEMORY;
     if (!err)
         return;
     log_warn("probe", "cannot start", "model=%s error=\"%s\"", model, err_text(err));
@@ -189,7 +189,7 @@ struct probe *probe_destroy(struct probe *probe)
     if (!probe)
         return NULL;
     while ((call = TAILQ_FIRST(&probe->calls))) {
-        fetch_cancel(call->call);
+        web_cancel(call->call);
         end_call(call);
     }
     free(probe);

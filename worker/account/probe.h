@@ -5,14 +5,14 @@
  *
  * Ownership: borrows fetch and the texts of its setup.   Threads: the loop's thread only.
  */
-#ifndef ARKRELAY_WORKER_PROBE_H
-#define ARKRELAY_WORKER_PROBE_H
+#ifndef ARKRELAY_WORKER_ACCOUNT_PROBE_H
+#define ARKRELAY_WORKER_ACCOUNT_PROBE_H
 
 #include <stdbool.h>
 
 #include "common/problem.h"
 
-struct fetch;
+struct web;
 struct probe;
 
 /* Texts are valid during the callback only. */
@@ -24,7 +24,7 @@ struct probe_outcome {
 };
 
 struct probe_setup {
-    struct fetch *fetch;
+    struct web *web;
     const char *url;                                                 /* of the images/generations endpoint */
     const char *authorization;                                       /* the whole header line */
     const char *secret;                                              /* never logged */

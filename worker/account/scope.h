@@ -6,8 +6,8 @@
  * Ownership: scopes_find creates a scope; scopes_trim frees those without users, news and restrictions.
  * Threads:   the loop's thread only.   Units: ms.
  */
-#ifndef ARKRELAY_WORKER_SCOPE_H
-#define ARKRELAY_WORKER_SCOPE_H
+#ifndef ARKRELAY_WORKER_ACCOUNT_SCOPE_H
+#define ARKRELAY_WORKER_ACCOUNT_SCOPE_H
 
 #include <stdbool.h>
 #include <stdint.h>

@@ -10,8 +10,8 @@
  * Ownership: the caller destroys it; the result lives inside it.
  * Threads:   loop thread only; no libevent, no libcurl.   Units: ms, bytes.
  */
-#ifndef ARKRELAY_ARK_ANSWER_H
-#define ARKRELAY_ARK_ANSWER_H
+#ifndef ARKRELAY_WORKER_ARK_ANSWER_H
+#define ARKRELAY_WORKER_ARK_ANSWER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  *
  * Pure.
  */
-#ifndef ARKRELAY_ARK_COLLECT_H
-#define ARKRELAY_ARK_COLLECT_H
+#ifndef ARKRELAY_WORKER_ARK_COLLECT_H
+#define ARKRELAY_WORKER_ARK_COLLECT_H
 
 #include <jansson.h>
 #include <stdbool.h>

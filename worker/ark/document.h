@@ -5,8 +5,8 @@
  *
  * Pure.
  */
-#ifndef ARKRELAY_ARK_DOCUMENT_H
-#define ARKRELAY_ARK_DOCUMENT_H
+#ifndef ARKRELAY_WORKER_ARK_DOCUMENT_H
+#define ARKRELAY_WORKER_ARK_DOCUMENT_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -7,8 +7,8 @@
  *
  * Pure.
  */
-#ifndef ARKRELAY_ARK_MODEL_H
-#define ARKRELAY_ARK_MODEL_H
+#ifndef ARKRELAY_WORKER_ARK_MODEL_H
+#define ARKRELAY_WORKER_ARK_MODEL_H
 
 #include <stdbool.h>
 

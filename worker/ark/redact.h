@@ -4,8 +4,8 @@
  *
  * Pure.   Ownership: writes only into the caller's room.
  */
-#ifndef ARKRELAY_REDACT_H
-#define ARKRELAY_REDACT_H
+#ifndef ARKRELAY_WORKER_ARK_REDACT_H
+#define ARKRELAY_WORKER_ARK_REDACT_H
 
 #include <stddef.h>
 

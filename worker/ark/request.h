@@ -8,8 +8,8 @@
  * Ownership: ark_request owns its body; ark_request_deinit frees it, unless the caller took it (and set it to NULL).
  * Pure.
  */
-#ifndef ARKRELAY_ARK_REQUEST_H
-#define ARKRELAY_ARK_REQUEST_H
+#ifndef ARKRELAY_WORKER_ARK_REQUEST_H
+#define ARKRELAY_WORKER_ARK_REQUEST_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -6,8 +6,8 @@
  * Ownership: embedded by its owner; borrows the collector for its life.
  * Pure.
  */
-#ifndef ARKRELAY_ARK_STREAM_H
-#define ARKRELAY_ARK_STREAM_H
+#ifndef ARKRELAY_WORKER_ARK_STREAM_H
+#define ARKRELAY_WORKER_ARK_STREAM_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  *
  * Pure.
  */
-#ifndef ARKRELAY_ARK_TIME_H
-#define ARKRELAY_ARK_TIME_H
+#ifndef ARKRELAY_WORKER_ARK_TIME_H
+#define ARKRELAY_WORKER_ARK_TIME_H
 
 #include <stdint.h>
 

@@ -203,7 +203,7 @@ static struct finding judge(const struct evidence *evidence)
     const struct ark_result *ark = evidence->ark;
     const struct finding *known = find_error(&ark->error);
 
-    if (evidence->end == FETCH_NEVER_LEFT)
+    if (evidence->end == WEB_NOT_SENT)
         return (struct finding){AWAY, PROBLEM_ARK_UNREACHABLE};
     known = known ? known : find_status(ark);
     if (known)
@@ -246,7 +246,7 @@ static void write_reason(char *out, size_t size, const struct evidence *evidence
 {
     const struct ark_result *ark = evidence->ark;
     const struct ark_error *error = ark->has_error ? &ark->error : &ark->slot_error;
-    const char *words = evidence->end != FETCH_ANSWERED && evidence->words ? evidence->words : "";
+    const char *words = evidence->end != WEB_ANSWERED && evidence->words ? evidence->words : "";
 
     if (ark->has_error || (!*words && !ark->broke))
         (void)snprintf(out, size, "%s%s%s", error->code, *error->code && *error->message ? ": " : "", error->message);

@@ -10,8 +10,8 @@
  *
  * Pure.
  */
-#ifndef ARKRELAY_VERDICT_H
-#define ARKRELAY_VERDICT_H
+#ifndef ARKRELAY_WORKER_ARK_VERDICT_H
+#define ARKRELAY_WORKER_ARK_VERDICT_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -24,8 +24,8 @@ struct ark_result;
 enum { VERDICT_WORDS_MAX = 2560 }; /* has room for an error of ARK's as long as ark_answer keeps it */
 
 struct evidence {
-    enum fetch_end end;             /* FETCH_ANSWERED also where the caller hung up on a finished answer */
-    const char *words;              /* fetch_outcome.words; NULL or "": none */
+    enum web_end end;               /* WEB_ANSWERED also where the caller hung up on a finished answer */
+    const char *words;              /* web_outcome.words; NULL or "": none */
     const struct ark_result *ark;   /* from ark_answer_end; of an answer without a head when nothing came */
     int attempt, max_attempts;      /* this one counts */
     int paid_calls, max_paid_calls; /* this one counts */

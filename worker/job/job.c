@@ -150,7 +150,7 @@ static struct job_body *create(const struct job_context *context, const struct c
         .loop = context->loop,
         .redis = context->redis,
         .paid = context->paid,
-        .durable = context->durable,
+        .durability = context->durability,
         .prefix = context->prefix,
         .id = job->id,
         .fence = job->fence,
@@ -223,7 +223,7 @@ struct job *job_destroy(struct job *base)
     if (!job)
         return NULL;
     if (job->call)
-        fetch_cancel(job->call);
+        web_cancel(job->call);
     lease_remove(job->context->leases, &job->job.lease);
     if (!job->called_ms) /* it never came to a call */
         governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
@@ -243,7 +243,7 @@ void job_cancel(struct job *base)
         return;
     job->cancelled = true; /* a job still BEGINNING ends when BEGIN is answered */
     if (job->state == JOB_CALLING)
-        job_call_hang_up(job, FETCH_BROKE, "the client cancelled the task");
+        job_call_hang_up(job, WEB_BROKEN, "the client cancelled the task");
 }
 
 void job_lose(struct job *base)

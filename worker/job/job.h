@@ -10,8 +10,8 @@
  * Ownership: whoever starts a job destroys it, from inside of on_gone or later. The context outlives all jobs.
  * Threads:   the loop's thread only.   Units: ms, bytes.
  */
-#ifndef ARKRELAY_WORKER_JOB_H
-#define ARKRELAY_WORKER_JOB_H
+#ifndef ARKRELAY_WORKER_JOB_JOB_H
+#define ARKRELAY_WORKER_JOB_JOB_H
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -23,8 +23,8 @@
 #include "worker/queue/lease.h"
 
 struct claimed_job;
-struct durable;
-struct fetch;
+struct durability;
+struct web;
 struct governor;
 struct job;
 struct loop;
@@ -35,10 +35,10 @@ struct redis;
 struct job_context {
     struct loop *loop;
     struct redis *redis;
-    struct redis *paid;        /* for BEGIN, see report.h */
-    struct durable *durable;   /* see report.h */
-    struct governor *governor; /* each job holds one permit from its claim on */
-    struct fetch *fetch;
+    struct redis *paid;            /* for BEGIN, see report.h */
+    struct durability *durability; /* see report.h */
+    struct governor *governor;     /* each job holds one permit from its claim on */
+    struct web *web;
     struct metrics *metrics; /* NULL: nobody counts */
     struct lease_keeper *leases;
     const char *prefix;

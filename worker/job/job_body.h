@@ -4,8 +4,8 @@
  *     job_call.c  the ARK call, from the request to the verdict
  *     job_tell.c  what is told to Redis: events, slots, and the end
  */
-#ifndef ARKRELAY_WORKER_JOB_BODY_H
-#define ARKRELAY_WORKER_JOB_BODY_H
+#ifndef ARKRELAY_WORKER_JOB_JOB_BODY_H
+#define ARKRELAY_WORKER_JOB_JOB_BODY_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -46,7 +46,7 @@ struct job_body {
     struct report *report;
     struct ark_request request;
     struct ark_answer *answer; /* NULL until ARK answers: most of a call's time there is nothing to keep */
-    struct fetch_call *call;
+    struct web_call *call;
 };
 
 /* The one door between states. */
@@ -55,7 +55,7 @@ void job_enter(struct job_body *job, enum job_state next, const char *why);
 /* -- job_call */
 
 void job_call_start(struct job_body *job); /* the paid call is open; the job ends or is CALLING afterwards */
-void job_call_hang_up(struct job_body *job, enum fetch_end end, const char *words); /* while CALLING: the job ends */
+void job_call_hang_up(struct job_body *job, enum web_end end, const char *words); /* while CALLING: the job ends */
 
 /* -- job_tell */
 

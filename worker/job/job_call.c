@@ -94,9 +94,9 @@ static const struct ark_result *end_answer(struct job_body *job, const char *bro
 }
 
 /* The call is over, one way or the other; its token is gone. */
-static void conclude(struct job_body *job, enum fetch_end end, const char *words)
+static void conclude(struct job_body *job, enum web_end end, const char *words)
 {
-    const struct ark_result *ark = end_answer(job, end == FETCH_ANSWERED ? NULL : words);
+    const struct ark_result *ark = end_answer(job, end == WEB_ANSWERED ? NULL : words);
     const struct evidence evidence = {
         .end = end,
         .words = words,
@@ -120,18 +120,18 @@ static void conclude(struct job_body *job, enum fetch_end end, const char *words
     act_on(job, &verdict, ark);
 }
 
-void job_call_hang_up(struct job_body *job, enum fetch_end end, const char *words)
+void job_call_hang_up(struct job_body *job, enum web_end end, const char *words)
 {
-    fetch_cancel(job->call);
+    web_cancel(job->call);
     conclude(job, end, words);
 }
 
-static void on_head(const struct fetch_head *head, void *arg)
+static void on_head(const struct web_head *head, void *arg)
 {
     struct job_body *job = arg;
 
     if (!have_answer(job)) {
-        job_call_hang_up(job, FETCH_BROKE, err_text(ERR_NO_MEMORY));
+        job_call_hang_up(job, WEB_BROKEN, err_text(ERR_NO_MEMORY));
         return;
     }
     ark_answer_head(job->answer, &(struct ark_head){.status = head->status,
@@ -147,20 +147,20 @@ static void on_data(const char *bytes, size_t len, void *arg)
     int err = ark_answer_body(job->answer, bytes, len);
 
     if (err)
-        job_call_hang_up(job, FETCH_BROKE,
+        job_call_hang_up(job, WEB_BROKEN,
                          err == ERR_TOO_LONG ? "ARK's answer is longer than ARK_ANSWER_MAX" : err_text(err));
     else if (ark_answer_finished(job->answer))
-        job_call_hang_up(job, FETCH_ANSWERED, "");
+        job_call_hang_up(job, WEB_ANSWERED, "");
     else if (ark_answer_settled(job->answer))
-        fetch_end_within(job->call, job->context->ark_end_ms);
+        web_end_within(job->call, job->context->ark_end_ms);
 }
 
-static void on_done(const struct fetch_outcome *outcome, void *arg)
+static void on_done(const struct web_outcome *outcome, void *arg)
 {
     conclude(arg, outcome->end, outcome->words);
 }
 
-static int start_fetch(struct job_body *job)
+static int send_request(struct job_body *job)
 {
     const struct job_context *context = job->context;
     int64_t more_ms = (job->request.images - 1) * context->ark_timeout_per_image_ms;
@@ -168,7 +168,7 @@ static int start_fetch(struct job_body *job)
     const char *const headers[] = {context->authorization, "Content-Type: application/json",
                                    job->request.stream ? "Accept: text/event-stream" : "Accept: application/json",
                                    call_header, NULL};
-    const struct fetch_request request = {
+    const struct web_request request = {
         .url = context->ark_url,
         .headers = headers,
         .body = job->request.body,
@@ -182,9 +182,9 @@ static int start_fetch(struct job_body *job)
     int err;
 
     (void)snprintf(call_header, sizeof(call_header), "X-Client-Request-Id: %s", job->call_id);
-    err = fetch_start(context->fetch, &request, &job->call);
+    err = web_start(context->web, &request, &job->call);
     if (!err)
-        job->request.body = NULL; /* fetch's now */
+        job->request.body = NULL; /* the web client owns it now */
     return err;
 }
 
@@ -194,9 +194,9 @@ void job_call_start(struct job_body *job)
 
     job_enter(job, JOB_CALLING, "the paid call is open");
     job->called_ms = clock_monotonic_ms();
-    err = start_fetch(job);
+    err = send_request(job);
     if (err)
-        conclude(job, FETCH_NEVER_LEFT, err_text(err));
+        conclude(job, WEB_NOT_SENT, err_text(err));
     else
         log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id, job->attempt,
                  job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");

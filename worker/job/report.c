@@ -44,9 +44,9 @@ struct report {
     bool gone;       /* destroyed while it was there */
     int64_t sent_ms;
     int64_t wseq;
-    int paid_calls;                  /* as BEGIN answered */
-    struct durable_wait *confirming; /* after BEGIN, before on_begun */
-    bool broken;                     /* out of memory: only on_lost is left to say */
+    int paid_calls;                     /* as BEGIN answered */
+    struct durability_wait *confirming; /* after BEGIN, before on_begun */
+    bool broken;                        /* out of memory: only on_lost is left to say */
 };
 
 static struct message *message_create(enum script_id script, const struct script_arg *args, size_t count)
@@ -149,11 +149,11 @@ static void on_confirmed(bool confirmed, void *arg)
 static void confirm(struct report *report, int paid_calls)
 {
     report->paid_calls = paid_calls;
-    if (!report->config.durable) {
+    if (!report->config.durability) {
         tell_begun(report, BEGIN_OK);
         return;
     }
-    report->confirming = durable_confirm(report->config.durable, on_confirmed, report);
+    report->confirming = durability_confirm(report->config.durability, on_confirmed, report);
     if (!report->confirming)
         tell_begun(report, BEGIN_NOT_DURABLE);
 }
@@ -338,7 +338,7 @@ struct report *report_destroy(struct report *report)
     if (report->in_flight)
         script_cancel(report->in_flight);
     if (report->confirming)
-        durable_cancel(report->confirming);
+        durability_cancel(report->confirming);
     if (report->retry)
         event_free(report->retry);
     drop_all(report);

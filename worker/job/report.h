@@ -8,14 +8,14 @@
  * Callbacks: never from inside the calls below, never after report_destroy; the job may destroy the report from inside of one.
  * Errors:    when memory for BEGIN or FINISH cannot be had, on_lost follows: the lease will lapse and REAP decides.
  */
-#ifndef ARKRELAY_WORKER_REPORT_H
-#define ARKRELAY_WORKER_REPORT_H
+#ifndef ARKRELAY_WORKER_JOB_REPORT_H
+#define ARKRELAY_WORKER_JOB_REPORT_H
 
 #include <stdint.h>
 
 #include "common/err.h"
 
-struct durable;
+struct durability;
 struct loop;
 struct redis;
 struct report;
@@ -38,11 +38,11 @@ struct report_events {
 struct report_config {
     struct loop *loop;
     struct redis *redis;
-    struct redis *paid;      /* for BEGIN: a connection of its own where that must be confirmed, else the same */
-    struct durable *durable; /* NULL: BEGIN is not confirmed */
-    const char *prefix;      /* the partition's */
-    const char *id, *fence;  /* borrowed for the report's life */
-    int64_t lease_ms;        /* a BEGIN answered later than this after it was sent is too late */
+    struct redis *paid;            /* for BEGIN: a connection of its own where that must be confirmed, else the same */
+    struct durability *durability; /* NULL: BEGIN is not confirmed */
+    const char *prefix;            /* the partition's */
+    const char *id, *fence;        /* borrowed for the report's life */
+    int64_t lease_ms;              /* a BEGIN answered later than this after it was sent is too late */
     struct report_events events;
     void *arg;
 };

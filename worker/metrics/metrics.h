@@ -2,8 +2,8 @@
  *
  * Threads: the loop's thread only.
  */
-#ifndef ARKRELAY_WORKER_WORKER_METRICS_H
-#define ARKRELAY_WORKER_WORKER_METRICS_H
+#ifndef ARKRELAY_WORKER_METRICS_METRICS_H
+#define ARKRELAY_WORKER_METRICS_METRICS_H
 
 #include "common/shared_metrics.h"
 

@@ -11,8 +11,8 @@
  * Ownership: borrows both connections. What it gives to on_job is valid during the call.
  * Threads:   the loop's thread only.
  */
-#ifndef ARKRELAY_WORKER_CLAIM_H
-#define ARKRELAY_WORKER_CLAIM_H
+#ifndef ARKRELAY_WORKER_QUEUE_CLAIM_H
+#define ARKRELAY_WORKER_QUEUE_CLAIM_H
 
 #include <stdbool.h>
 #include <stddef.h>

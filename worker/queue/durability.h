@@ -6,27 +6,28 @@
  *
  * Ownership: borrows the connection, which is for these writes alone.   Threads: the loop's thread only.   Units: ms.
  */
-#ifndef ARKRELAY_WORKER_DURABLE_H
-#define ARKRELAY_WORKER_DURABLE_H
+#ifndef ARKRELAY_WORKER_QUEUE_DURABILITY_H
+#define ARKRELAY_WORKER_QUEUE_DURABILITY_H
 
 #include <stdbool.h>
 #include <stdint.h>
 
-enum durability { DURABILITY_NONE, DURABILITY_AOF, DURABILITY_REPLICA };
+enum durability_level { DURABILITY_NONE, DURABILITY_AOF, DURABILITY_REPLICA };
 
-struct durable;
-struct durable_wait;
+struct durability;
+struct durability_wait;
 struct redis;
 
 /* kind is not DURABILITY_NONE. NULL when out of memory. */
-struct durable *durable_create(struct redis *redis, enum durability kind, int64_t timeout_ms);
-struct durable *durable_destroy(struct durable *durable); /* accepts NULL; nobody waits any more; returns NULL */
+struct durability *durability_create(struct redis *redis, enum durability_level kind, int64_t timeout_ms);
+struct durability *
+durability_destroy(struct durability *durability); /* accepts NULL; nobody waits any more; returns NULL */
 
-/* Never from inside of durable_confirm. */
-typedef void durable_fn(bool confirmed, void *arg);
+/* Never from inside of durability_confirm. */
+typedef void durability_fn(bool confirmed, void *arg);
 
 /* NULL when it cannot be asked: then nothing follows. */
-struct durable_wait *durable_confirm(struct durable *durable, durable_fn *done, void *arg);
-void durable_cancel(struct durable_wait *wait); /* `done` will not be called */
+struct durability_wait *durability_confirm(struct durability *durability, durability_fn *done, void *arg);
+void durability_cancel(struct durability_wait *wait); /* `done` will not be called */
 
 #endif

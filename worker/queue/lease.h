@@ -6,8 +6,8 @@
  * Ownership: an entry is a member of its job; the job removes it before it goes. The keeper borrows Redis.
  * Threads:   the loop's thread only.   Units: ms.
  */
-#ifndef ARKRELAY_WORKER_LEASE_H
-#define ARKRELAY_WORKER_LEASE_H
+#ifndef ARKRELAY_WORKER_QUEUE_LEASE_H
+#define ARKRELAY_WORKER_QUEUE_LEASE_H
 
 #include <stddef.h>
 #include <stdint.h>

@@ -6,8 +6,8 @@
  *
  * Threads: the loop's thread only.
  */
-#ifndef ARKRELAY_WORKER_REAPER_H
-#define ARKRELAY_WORKER_REAPER_H
+#ifndef ARKRELAY_WORKER_QUEUE_REAPER_H
+#define ARKRELAY_WORKER_QUEUE_REAPER_H
 
 struct loop;
 struct reaper;

@@ -1,4 +1,4 @@
-#include "tests/support/fetch_world.h"
+#include "tests/support/web_world.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -21,39 +21,39 @@ static void too_late(evutil_socket_t fd, short what, void *arg)
     fail_msg("nothing happened for ten seconds");
 }
 
-void fetch_world_start_with(struct fetch_world *world, int64_t connect_ms, int64_t first_byte_ms)
+void web_world_start_with(struct web_world *world, int64_t connect_ms, int64_t first_byte_ms)
 {
     struct timeval limit = {.tv_sec = 10};
-    struct fetch_setup setup = {.connect_ms = connect_ms, .ca_file = world->ca_file, .user_agent = "test/1"};
+    struct web_setup setup = {.connect_ms = connect_ms, .ca_file = world->ca_file, .user_agent = "test/1"};
 
     world->first_byte_ms = first_byte_ms;
     world->loop = loop_create();
     assert_non_null(world->loop);
     stub_server_start(&world->server, world->loop);
     setup.loop = world->loop;
-    world->fetch = fetch_create(&setup);
-    assert_non_null(world->fetch);
+    world->web = web_create(&setup);
+    assert_non_null(world->web);
     world->deadline = evtimer_new(loop_base(world->loop), too_late, NULL);
     assert_non_null(world->deadline);
     assert_int_equal(evtimer_add(world->deadline, &limit), 0);
 }
 
-void fetch_world_start(struct fetch_world *world)
+void web_world_start(struct web_world *world)
 {
-    fetch_world_start_with(world, 5000, 5000);
+    web_world_start_with(world, 5000, 5000);
 }
 
-void fetch_world_end(struct fetch_world *world)
+void web_world_end(struct web_world *world)
 {
-    assert_null(fetch_destroy(world->fetch));
+    assert_null(web_destroy(world->web));
     stub_server_stop(&world->server);
     event_free(world->deadline);
     assert_null(loop_destroy(world->loop));
 }
 
-static void on_head(const struct fetch_head *head, void *arg)
+static void on_head(const struct web_head *head, void *arg)
 {
-    struct fetch_probe *probe = arg;
+    struct web_probe *probe = arg;
 
     assert_int_equal(probe->ends, 0);
     probe->heads++;
@@ -67,7 +67,7 @@ static void on_head(const struct fetch_head *head, void *arg)
 
 static void on_data(const char *bytes, size_t len, void *arg)
 {
-    struct fetch_probe *probe = arg;
+    struct web_probe *probe = arg;
 
     assert_int_equal(probe->heads, 1);
     assert_int_equal(probe->ends, 0);
@@ -76,14 +76,14 @@ static void on_data(const char *bytes, size_t len, void *arg)
         probe->on_data(probe);
 }
 
-static void on_done(const struct fetch_outcome *outcome, void *arg)
+static void on_done(const struct web_outcome *outcome, void *arg)
 {
-    struct fetch_probe *probe = arg;
+    struct web_probe *probe = arg;
 
     probe->ends++;
     probe->end = outcome->end;
     (void)snprintf(probe->words, sizeof(probe->words), "%s", outcome->words);
-    assert_int_equal(outcome->end == FETCH_ANSWERED, !*outcome->words);
+    assert_int_equal(outcome->end == WEB_ANSWERED, !*outcome->words);
     probe->world->done++;
     if (probe->on_done)
         probe->on_done(probe);
@@ -91,11 +91,10 @@ static void on_done(const struct fetch_outcome *outcome, void *arg)
         loop_stop(probe->world->loop);
 }
 
-int fetch_probe_start_at(struct fetch_world *world, struct fetch_probe *probe, const char *url,
-                         const struct fetch_how *how)
+int web_probe_start_at(struct web_world *world, struct web_probe *probe, const char *url, const struct web_how *how)
 {
     static const char *const headers[] = {"Content-Type: application/json", "Authorization: Bearer secret", NULL};
-    struct fetch_request request = {
+    struct web_request request = {
         .url = url,
         .headers = headers,
         .body_len = how->body_len ? how->body_len : 4,
@@ -111,7 +110,7 @@ int fetch_probe_start_at(struct fetch_world *world, struct fetch_probe *probe, c
     request.body = malloc(request.body_len);
     assert_non_null(request.body);
     memset(request.body, 'P', request.body_len);
-    err = fetch_start(world->fetch, &request, &probe->call);
+    err = web_start(world->web, &request, &probe->call);
     if (err)
         free(request.body);
     else
@@ -119,20 +118,20 @@ int fetch_probe_start_at(struct fetch_world *world, struct fetch_probe *probe, c
     return err;
 }
 
-void fetch_probe_start(struct fetch_world *world, struct fetch_probe *probe, const struct fetch_how *how)
+void web_probe_start(struct web_world *world, struct web_probe *probe, const struct web_how *how)
 {
     char url[64];
 
     (void)snprintf(url, sizeof(url), "%s://127.0.0.1:%d/images", how->scheme ? how->scheme : "http",
                    world->server.port);
-    assert_int_equal(fetch_probe_start_at(world, probe, url, how), 0);
+    assert_int_equal(web_probe_start_at(world, probe, url, how), 0);
 }
 
-void fetch_probe_ask(struct fetch_world *world, struct fetch_probe *probe, const struct fetch_how *how)
+void web_probe_ask(struct web_world *world, struct web_probe *probe, const struct web_how *how)
 {
-    fetch_probe_start(world, probe, how);
-    assert_int_equal(probe->heads + probe->ends, 0); /* never from inside of fetch_start */
+    web_probe_start(world, probe, how);
+    assert_int_equal(probe->heads + probe->ends, 0); /* never from inside of web_start */
     loop_run(world->loop);
     assert_int_equal(probe->ends, 1);
-    assert_int_equal(fetch_in_flight(world->fetch), 0);
+    assert_int_equal(web_in_flight(world->web), 0);
 }

@@ -8,122 +8,121 @@
 #include <signal.h>
 
 #include "common/loop.h"
-#include "tests/support/fetch_world.h"
+#include "tests/support/web_world.h"
 
 static void stop_the_loop(void *arg)
 {
     loop_stop(arg);
 }
 
-static void cancel_itself(struct fetch_probe *probe)
+static void cancel_itself(struct web_probe *probe)
 {
-    fetch_cancel(probe->call);
-    assert_int_equal(fetch_in_flight(probe->world->fetch), 0);
+    web_cancel(probe->call);
+    assert_int_equal(web_in_flight(probe->world->web), 0);
 }
 
 static void test_cancel_is_silent_and_hangs_up(void **state)
 {
     for (int in_data = 0; in_data < 2; in_data++) {
-        struct fetch_world world = {
+        struct web_world world = {
             .server = {.answer = HEAD "Content-Length: 10\r\n\r\nhello", .ending = THEN_KEEP}
         };
-        struct fetch_probe probe = {.on_head = in_data ? NULL : cancel_itself,
-                                    .on_data = in_data ? cancel_itself : NULL};
+        struct web_probe probe = {.on_head = in_data ? NULL : cancel_itself, .on_data = in_data ? cancel_itself : NULL};
 
         (void)state;
-        fetch_world_start(&world);
+        web_world_start(&world);
         world.server.on_gone = stop_the_loop;
         world.server.arg = world.loop;
-        fetch_probe_start(&world, &probe, &(struct fetch_how){0});
+        web_probe_start(&world, &probe, &(struct web_how){0});
         loop_run(world.loop);
         assert_int_equal(probe.heads, 1);
         assert_int_equal(probe.data.len, in_data ? 5 : 0);
         assert_int_equal(probe.ends, 0);
         buf_deinit(&probe.data);
-        fetch_world_end(&world);
+        web_world_end(&world);
     }
 }
 
 static void test_cancel_before_the_turn_asks_nobody(void **state)
 {
-    struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
-    struct fetch_probe cancelled = {0}, probe = {0};
+    struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct web_probe cancelled = {0}, probe = {0};
 
     (void)state;
-    fetch_world_start(&world);
-    fetch_probe_start(&world, &cancelled, &(struct fetch_how){0});
-    fetch_cancel(cancelled.call);
+    web_world_start(&world);
+    web_probe_start(&world, &cancelled, &(struct web_how){0});
+    web_cancel(cancelled.call);
     world.open--;
-    fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
+    web_probe_ask(&world, &probe, &(struct web_how){0});
     assert_int_equal(cancelled.heads + cancelled.ends, 0);
     assert_int_equal(world.server.connections, 1);
     buf_deinit(&cancelled.data);
     buf_deinit(&probe.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
 }
 
 /* The server waits for a request, which never comes before the handshake: this call lasts until it is cancelled. */
-static void start_the_other(struct fetch_probe *probe)
+static void start_the_other(struct web_probe *probe)
 {
-    fetch_probe_start(probe->world, probe->other, &(struct fetch_how){.scheme = "https"});
+    web_probe_start(probe->world, probe->other, &(struct web_how){.scheme = "https"});
 }
 
-static void cancel_the_other(struct fetch_probe *probe)
+static void cancel_the_other(struct web_probe *probe)
 {
-    fetch_cancel(probe->other->call);
+    web_cancel(probe->other->call);
     probe->world->open--;
 }
 
 static void test_a_callback_may_start_and_cancel_another_call(void **state)
 {
-    struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
-    struct fetch_probe other = {0};
-    struct fetch_probe probe = {.on_head = start_the_other, .on_data = cancel_the_other, .other = &other};
+    struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct web_probe other = {0};
+    struct web_probe probe = {.on_head = start_the_other, .on_data = cancel_the_other, .other = &other};
 
     (void)state;
-    fetch_world_start(&world);
-    fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
-    assert_int_equal(probe.end, FETCH_ANSWERED);
+    web_world_start(&world);
+    web_probe_ask(&world, &probe, &(struct web_how){0});
+    assert_int_equal(probe.end, WEB_ANSWERED);
     assert_int_equal(other.heads + other.ends, 0);
     buf_deinit(&probe.data);
     buf_deinit(&other.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
 }
 
 static void test_a_callback_may_cancel_a_call_in_flight(void **state)
 {
-    struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
-    struct fetch_probe other = {0};
-    struct fetch_probe probe = {.on_data = cancel_the_other, .other = &other};
+    struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct web_probe other = {0};
+    struct web_probe probe = {.on_data = cancel_the_other, .other = &other};
 
     (void)state;
-    fetch_world_start(&world);
-    fetch_probe_start(&world, &other, &(struct fetch_how){.scheme = "https"});
+    web_world_start(&world);
+    web_probe_start(&world, &other, &(struct web_how){.scheme = "https"});
     while (!world.server.connections)
         loop_turn(world.loop, true);
-    fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
-    assert_int_equal(probe.end, FETCH_ANSWERED);
+    web_probe_ask(&world, &probe, &(struct web_how){0});
+    assert_int_equal(probe.end, WEB_ANSWERED);
     assert_int_equal(other.heads + other.ends, 0);
     buf_deinit(&probe.data);
     buf_deinit(&other.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
 }
 
 static void test_destroy_drops_what_is_in_flight(void **state)
 {
-    struct fetch_world world = {.server = {.ending = THEN_KEEP}};
-    struct fetch_probe started = {0}, flying = {0}, cancelled = {0};
+    struct web_world world = {.server = {.ending = THEN_KEEP}};
+    struct web_probe started = {0}, flying = {0}, cancelled = {0};
 
     (void)state;
-    fetch_world_start(&world);
-    fetch_probe_start(&world, &flying, &(struct fetch_how){0});
-    fetch_probe_start(&world, &cancelled, &(struct fetch_how){0});
+    web_world_start(&world);
+    web_probe_start(&world, &flying, &(struct web_how){0});
+    web_probe_start(&world, &cancelled, &(struct web_how){0});
     while (world.server.posts < 2)
         loop_turn(world.loop, true);
-    fetch_cancel(cancelled.call);
-    fetch_probe_start(&world, &started, &(struct fetch_how){0});
-    assert_int_equal(fetch_in_flight(world.fetch), 2);
-    fetch_world_end(&world);
+    web_cancel(cancelled.call);
+    web_probe_start(&world, &started, &(struct web_how){0});
+    assert_int_equal(web_in_flight(world.web), 2);
+    web_world_end(&world);
     assert_int_equal(started.ends + flying.ends + cancelled.ends, 0);
     buf_deinit(&started.data);
     buf_deinit(&flying.data);

@@ -17,7 +17,7 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "tests/support/certificates.h"
-#include "tests/support/fetch_world.h"
+#include "tests/support/web_world.h"
 
 /* Exactly one request, and none of it repeated, however the connection dies. */
 static const struct {
@@ -40,67 +40,67 @@ static void test_a_dead_connection_is_never_asked_again(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(deaths) / sizeof(deaths[0]); i++) {
-        struct fetch_world world = {
+        struct web_world world = {
             .server = {.answer = deaths[i].answer, .ending = deaths[i].ending}
         };
-        struct fetch_probe probe = {0};
+        struct web_probe probe = {0};
 
         print_message("  %s\n", deaths[i].name);
-        fetch_world_start(&world);
-        fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
-        assert_int_equal(probe.end, FETCH_BROKE);
+        web_world_start(&world);
+        web_probe_ask(&world, &probe, &(struct web_how){0});
+        assert_int_equal(probe.end, WEB_BROKEN);
         assert_int_equal(probe.heads, deaths[i].heads);
         assert_string_equal(buf_text(&probe.data), deaths[i].data);
         assert_int_equal(world.server.connections, 1);
         assert_int_equal(world.server.posts, 1);
         buf_deinit(&probe.data);
-        fetch_world_end(&world);
+        web_world_end(&world);
     }
 }
 
 /* The case in which libcurl would send a POST again by itself: a connection that worked, kept alive, and then dies. */
-static void let_the_server_close(struct fetch_probe *probe)
+static void let_the_server_close(struct web_probe *probe)
 {
     struct stub_server *server = &probe->world->server;
 
     server->answer = NULL;
     server->ending = THEN_CLOSE;
-    fetch_probe_start(probe->world, probe->other, &(struct fetch_how){0});
+    web_probe_start(probe->world, probe->other, &(struct web_how){0});
 }
 
 static void test_a_connection_is_never_used_again(void **state)
 {
-    struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok"}};
-    struct fetch_probe second = {0};
-    struct fetch_probe first = {.on_done = let_the_server_close, .other = &second};
+    struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok"}};
+    struct web_probe second = {0};
+    struct web_probe first = {.on_done = let_the_server_close, .other = &second};
 
     (void)state;
-    fetch_world_start(&world);
-    fetch_probe_start(&world, &first, &(struct fetch_how){0});
+    web_world_start(&world);
+    web_probe_start(&world, &first, &(struct web_how){0});
     loop_run(world.loop);
-    assert_int_equal(first.end, FETCH_ANSWERED);
-    assert_int_equal(second.end, FETCH_BROKE);
+    assert_int_equal(first.end, WEB_ANSWERED);
+    assert_int_equal(second.end, WEB_BROKEN);
     assert_int_equal(world.server.connections, 2);
     assert_int_equal(world.server.posts, 2);
     buf_deinit(&first.data);
     buf_deinit(&second.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
 }
 
 static void test_a_refused_connection_never_left(void **state)
 {
-    struct fetch_world world = {0};
-    struct fetch_probe probe = {0};
+    struct web_world world = {0};
+    struct web_probe probe = {0};
 
     (void)state;
-    fetch_world_start(&world);
+    web_world_start(&world);
     evconnlistener_free(world.server.listener);
     world.server.listener = NULL;
-    fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
-    assert_int_equal(probe.end, FETCH_NEVER_LEFT);
+    web_probe_ask(&world, &probe, &(struct web_how){0});
+    assert_int_equal(probe.end, WEB_NOT_SENT);
     assert_int_equal(probe.heads, 0);
     buf_deinit(&probe.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
 }
 
 /* No label may be so long: nobody is asked for the name. */
@@ -108,19 +108,19 @@ static void test_a_refused_connection_never_left(void **state)
 
 static void test_a_name_that_does_not_resolve_spoils_no_later_call(void **state)
 {
-    struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}};
-    struct fetch_probe lost = {0}, later = {0};
+    struct web_world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}};
+    struct web_probe lost = {0}, later = {0};
 
     (void)state;
-    fetch_world_start(&world);
-    assert_int_equal(fetch_probe_start_at(&world, &lost, "http://" LABEL ".test/images", &(struct fetch_how){0}), 0);
+    web_world_start(&world);
+    assert_int_equal(web_probe_start_at(&world, &lost, "http://" LABEL ".test/images", &(struct web_how){0}), 0);
     loop_run(world.loop);
-    assert_int_equal(lost.end, FETCH_NEVER_LEFT);
-    fetch_probe_ask(&world, &later, &(struct fetch_how){0});
-    assert_int_equal(later.end, FETCH_ANSWERED);
+    assert_int_equal(lost.end, WEB_NOT_SENT);
+    web_probe_ask(&world, &later, &(struct web_how){0});
+    assert_int_equal(later.end, WEB_ANSWERED);
     buf_deinit(&lost.data);
     buf_deinit(&later.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
 }
 
 static const struct {
@@ -139,18 +139,18 @@ static void test_a_failed_handshake_never_left(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(handshakes) / sizeof(handshakes[0]); i++) {
-        struct fetch_world world = {
+        struct web_world world = {
             .server = {.moment = ON_ACCEPT, .answer = handshakes[i].answer, .ending = handshakes[i].ending}
         };
-        struct fetch_probe probe = {0};
+        struct web_probe probe = {0};
 
         print_message("  %s\n", handshakes[i].name);
-        fetch_world_start_with(&world, handshakes[i].connect_ms, handshakes[i].first_byte_ms);
-        fetch_probe_ask(&world, &probe, &(struct fetch_how){.scheme = "https"});
-        assert_int_equal(probe.end, FETCH_NEVER_LEFT);
+        web_world_start_with(&world, handshakes[i].connect_ms, handshakes[i].first_byte_ms);
+        web_probe_ask(&world, &probe, &(struct web_how){.scheme = "https"});
+        assert_int_equal(probe.end, WEB_NOT_SENT);
         assert_int_equal(world.server.posts, 0);
         buf_deinit(&probe.data);
-        fetch_world_end(&world);
+        web_world_end(&world);
     }
 }
 
@@ -160,12 +160,12 @@ static const struct {
     const char *name, *names;
     long ends_s;
     bool trusted;
-    enum fetch_end end;
+    enum web_end end;
 } certificates[] = {
-    {"of an authority that is trusted",     "IP:127.0.0.1",     DAY,  true,  FETCH_ANSWERED  },
-    {"of an authority that is not trusted", "IP:127.0.0.1",     DAY,  false, FETCH_NEVER_LEFT},
-    {"of another server",                   "DNS:example.test", DAY,  true,  FETCH_NEVER_LEFT},
-    {"that has expired",                    "IP:127.0.0.1",     -DAY, true,  FETCH_NEVER_LEFT},
+    {"of an authority that is trusted",     "IP:127.0.0.1",     DAY,  true,  WEB_ANSWERED},
+    {"of an authority that is not trusted", "IP:127.0.0.1",     DAY,  false, WEB_NOT_SENT},
+    {"of another server",                   "DNS:example.test", DAY,  true,  WEB_NOT_SENT},
+    {"that has expired",                    "IP:127.0.0.1",     -DAY, true,  WEB_NOT_SENT},
 };
 
 static SSL_CTX *tls_of(const char *path)
@@ -180,25 +180,25 @@ static SSL_CTX *tls_of(const char *path)
 
 static void check_certificate(size_t i, struct authority *authority, const char *ca_file, const char *path)
 {
-    struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}, .ca_file = ca_file};
-    struct fetch_probe probe = {0};
+    struct web_world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}, .ca_file = ca_file};
+    struct web_probe probe = {0};
 
     print_message("  a certificate %s\n", certificates[i].name);
     authority_sign(authority, certificates[i].names, certificates[i].ends_s, path);
     world.server.tls = tls_of(path);
-    fetch_world_start(&world);
-    fetch_probe_ask(&world, &probe, &(struct fetch_how){.scheme = "https"});
+    web_world_start(&world);
+    web_probe_ask(&world, &probe, &(struct web_how){.scheme = "https"});
     assert_int_equal(probe.end, certificates[i].end);
-    assert_int_equal(world.server.posts, certificates[i].end == FETCH_ANSWERED);
-    assert_string_equal(buf_text(&probe.data), certificates[i].end == FETCH_ANSWERED ? "hello" : "");
+    assert_int_equal(world.server.posts, certificates[i].end == WEB_ANSWERED);
+    assert_string_equal(buf_text(&probe.data), certificates[i].end == WEB_ANSWERED ? "hello" : "");
     buf_deinit(&probe.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
     SSL_CTX_free(world.server.tls);
 }
 
 static void test_a_server_must_prove_its_name(void **state)
 {
-    char folder[] = "/tmp/test_fetch.XXXXXX", ours[64], theirs[64], server[64];
+    char folder[] = "/tmp/test_web.XXXXXX", ours[64], theirs[64], server[64];
     struct authority *trusted, *other;
 
     (void)state;
@@ -217,7 +217,7 @@ static void test_a_server_must_prove_its_name(void **state)
 
 /* A world over TLS, with an authority of its own. */
 struct tls_world {
-    struct fetch_world world;
+    struct web_world world;
     char folder[32], ours[64], server[64];
     struct authority *authority;
 };
@@ -226,7 +226,7 @@ static void tls_world_start(struct tls_world *tls)
 {
     *tls = (struct tls_world){
         .world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}, .ca_file = tls->ours},
-        .folder = "/tmp/test_fetch.XXXXXX"
+        .folder = "/tmp/test_web.XXXXXX"
     };
     assert_non_null(mkdtemp(tls->folder));
     (void)snprintf(tls->ours, sizeof(tls->ours), "%s/ours.pem", tls->folder);
@@ -234,28 +234,28 @@ static void tls_world_start(struct tls_world *tls)
     tls->authority = authority_create("ours", tls->ours);
     authority_sign(tls->authority, "IP:127.0.0.1", DAY, tls->server);
     tls->world.server.tls = tls_of(tls->server);
-    fetch_world_start(&tls->world);
+    web_world_start(&tls->world);
 }
 
 static void tls_world_end(struct tls_world *tls)
 {
-    fetch_world_end(&tls->world);
+    web_world_end(&tls->world);
     SSL_CTX_free(tls->world.server.tls);
     tls->authority = authority_destroy(tls->authority);
     (void)unlink(tls->ours);
     assert_int_equal(unlink(tls->server) | rmdir(tls->folder), 0);
 }
 
-static enum fetch_end tls_world_try(struct tls_world *tls)
+static enum web_end tls_world_try(struct tls_world *tls)
 {
-    struct fetch_probe probe = {0};
+    struct web_probe probe = {0};
 
-    fetch_probe_ask(&tls->world, &probe, &(struct fetch_how){.scheme = "https"});
+    web_probe_ask(&tls->world, &probe, &(struct web_how){.scheme = "https"});
     buf_deinit(&probe.data);
     return probe.end;
 }
 
-static void tls_world_ask(struct tls_world *tls, enum fetch_end end)
+static void tls_world_ask(struct tls_world *tls, enum web_end end)
 {
     assert_int_equal(tls_world_try(tls), end);
 }
@@ -267,10 +267,10 @@ static void test_authorities_are_read_once_and_sessions_resumed(void **state)
 
     (void)state;
     tls_world_start(&tls);
-    tls_world_ask(&tls, FETCH_ANSWERED);
+    tls_world_ask(&tls, WEB_ANSWERED);
     assert_int_equal(unlink(tls.ours), 0);
-    tls_world_ask(&tls, FETCH_ANSWERED);
-    tls_world_ask(&tls, FETCH_ANSWERED);
+    tls_world_ask(&tls, WEB_ANSWERED);
+    tls_world_ask(&tls, WEB_ANSWERED);
     assert_int_equal(tls.world.server.connections, 3);
     assert_int_equal(tls.world.server.resumed, 2);
     tls_world_end(&tls);
@@ -286,12 +286,12 @@ static void test_a_changed_file_of_authorities_ends_the_sessions(void **state)
 
     (void)state;
     tls_world_start(&tls);
-    tls_world_ask(&tls, FETCH_ANSWERED);
+    tls_world_ask(&tls, WEB_ANSWERED);
     assert_int_equal(unlink(tls.ours), 0);
     other = authority_create("theirs", tls.ours);
-    while (tls_world_try(&tls) == FETCH_ANSWERED)
+    while (tls_world_try(&tls) == WEB_ANSWERED)
         assert_true(clock_monotonic_ms() < deadline_ms);
-    tls_world_ask(&tls, FETCH_NEVER_LEFT);
+    tls_world_ask(&tls, WEB_NOT_SENT);
     assert_int_equal(tls.world.server.resumed, 0);
     other = authority_destroy(other);
     tls_world_end(&tls);
@@ -318,41 +318,41 @@ static void test_a_session_that_leads_nowhere_is_not_offered_again_at_once(void 
     (void)state;
     tls_world_start(&tls);
     SSL_CTX_set_client_hello_cb(tls.world.server.tls, hang_up_on_a_session, NULL);
-    tls_world_ask(&tls, FETCH_ANSWERED);
-    tls_world_ask(&tls, FETCH_NEVER_LEFT);
-    tls_world_ask(&tls, FETCH_ANSWERED);
+    tls_world_ask(&tls, WEB_ANSWERED);
+    tls_world_ask(&tls, WEB_NOT_SENT);
+    tls_world_ask(&tls, WEB_ANSWERED);
     tls_world_end(&tls);
 }
 
 static void test_only_http_urls_are_asked(void **state)
 {
     static const char *const urls[] = {"ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1", ""};
-    struct fetch_world world = {0};
-    struct fetch_probe probe = {0};
+    struct web_world world = {0};
+    struct web_probe probe = {0};
 
     (void)state;
-    fetch_world_start(&world);
+    web_world_start(&world);
     for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
-        assert_int_equal(fetch_probe_start_at(&world, &probe, urls[i], &(struct fetch_how){0}), ERR_SYNTAX);
-    assert_int_equal(fetch_in_flight(world.fetch), 0);
-    fetch_world_end(&world);
+        assert_int_equal(web_probe_start_at(&world, &probe, urls[i], &(struct web_how){0}), ERR_SYNTAX);
+    assert_int_equal(web_in_flight(world.web), 0);
+    web_world_end(&world);
 }
 
 static void test_the_environment_names_no_proxy(void **state)
 {
-    struct fetch_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
-    struct fetch_probe probe = {0};
+    struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
+    struct web_probe probe = {0};
 
     (void)state;
     assert_int_equal(setenv("http_proxy", "http://127.0.0.1:1", 1), 0);
     assert_int_equal(setenv("ALL_PROXY", "http://127.0.0.1:1", 1), 0);
-    fetch_world_start(&world);
-    fetch_probe_ask(&world, &probe, &(struct fetch_how){0});
-    assert_int_equal(probe.end, FETCH_ANSWERED);
+    web_world_start(&world);
+    web_probe_ask(&world, &probe, &(struct web_how){0});
+    assert_int_equal(probe.end, WEB_ANSWERED);
     assert_int_equal(unsetenv("http_proxy"), 0);
     assert_int_equal(unsetenv("ALL_PROXY"), 0);
     buf_deinit(&probe.data);
-    fetch_world_end(&world);
+    web_world_end(&world);
 }
 
 int main(void)

@@ -1,4 +1,4 @@
-/* fetch_world - one loop, one server, one fetch, and probes: calls that note what came of them
+/* web_world - one loop, one server, one fetch, and probes: calls that note what came of them
  *
  * A test fails when it takes ten seconds.
  */
@@ -15,10 +15,10 @@
 
 struct event;
 
-struct fetch_world {
+struct web_world {
     struct loop *loop;
     struct stub_server server; /* what it does may be set before the start */
-    struct fetch *fetch;
+    struct web *web;
     struct event *deadline;
     const char *ca_file;
     int64_t first_byte_ms; /* of calls that do not say */
@@ -26,22 +26,22 @@ struct fetch_world {
 };
 
 /* One call, and what came of it. */
-struct fetch_probe {
-    struct fetch_world *world;
-    struct fetch_call *call;
+struct web_probe {
+    struct web_world *world;
+    struct web_call *call;
     int heads, status;
     char content_type[64], retry_after[64], request_id[64], words[256];
     struct buf data; /* the test's to deinit */
     int ends;
-    enum fetch_end end;
-    void (*on_head)(struct fetch_probe *probe);
-    void (*on_data)(struct fetch_probe *probe);
-    void (*on_done)(struct fetch_probe *probe);
-    struct fetch_probe *other; /* for these */
+    enum web_end end;
+    void (*on_head)(struct web_probe *probe);
+    void (*on_data)(struct web_probe *probe);
+    void (*on_done)(struct web_probe *probe);
+    struct web_probe *other; /* for these */
 };
 
 /* A call's particulars; all zero will do. */
-struct fetch_how {
+struct web_how {
     const char *scheme; /* NULL: http */
     size_t body_len, answer_max;
     int64_t total_ms;
@@ -51,14 +51,14 @@ struct fetch_how {
 #define HEAD    "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nRetry-After:  7 \r\nx-request-id: 0217\r\n"
 #define CHUNKED "Transfer-Encoding: chunked\r\n\r\n"
 
-void fetch_world_start(struct fetch_world *world);
-void fetch_world_start_with(struct fetch_world *world, int64_t connect_ms, int64_t first_byte_ms);
-void fetch_world_end(struct fetch_world *world);
+void web_world_start(struct web_world *world);
+void web_world_start_with(struct web_world *world, int64_t connect_ms, int64_t first_byte_ms);
+void web_world_end(struct web_world *world);
 
-void fetch_probe_start(struct fetch_world *world, struct fetch_probe *probe, const struct fetch_how *how);
-int fetch_probe_start_at(struct fetch_world *world, struct fetch_probe *probe, const char *url,
-                         const struct fetch_how *how) MUST_CHECK; /* as fetch_start */
-void fetch_probe_ask(struct fetch_world *world, struct fetch_probe *probe,
-                     const struct fetch_how *how); /* one call to the end */
+void web_probe_start(struct web_world *world, struct web_probe *probe, const struct web_how *how);
+int web_probe_start_at(struct web_world *world, struct web_probe *probe, const char *url,
+                       const struct web_how *how) MUST_CHECK; /* as web_start */
+void web_probe_ask(struct web_world *world, struct web_probe *probe,
+                   const struct web_how *how); /* one call to the end */
 
 #endif
