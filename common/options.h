@@ -21,7 +21,7 @@
 enum option_type {
     OPT_STRING,  /* char *, never NULL; min and max are lengths in bytes */
     OPT_SECRET,  /* as OPT_STRING; never printed */
-    OPT_ADDRESS, /* as OPT_STRING: host:port or [v6]:port, or the one word in `choices` */
+    OPT_ADDRESS, /* as OPT_STRING: host:port or [v6]:port, or one of the words in `choices` */
     OPT_URL,     /* as OPT_STRING: http:// or https:// and more; may be empty where min is 0 */
     OPT_INT,     /* int64_t */
     OPT_MS,      /* int64_t, milliseconds */
@@ -39,7 +39,7 @@ struct option_row {
     const char *fallback; /* the default, as a user would write it; NULL: "" or false */
     int64_t min, max;
     const char *help;    /* one sentence; unit first where there is one */
-    const char *choices; /* OPT_CHOICE: "text|json"; OPT_ADDRESS: a word that is no address, or NULL */
+    const char *choices; /* OPT_CHOICE: "text|json"; OPT_ADDRESS: words that are allowed too, as "auto|off", or NULL */
 };
 
 struct option_table {

@@ -1,4 +1,4 @@
-/* arkrelay-worker: takes tasks from Redis and has ARK make their pictures */
+/* arkrelay-worker: takes tasks from Redis and calls ARK for their images */
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -30,28 +30,28 @@ struct program {
     struct metrics *metrics;
     struct worker *worker;
     struct health *health;
-    struct notify *notify; /* NULL: there is no service manager */
-    bool unfit;            /* Redis must not keep tasks */
+    struct notify *notify; /* NULL: not started by a service manager */
+    bool unfit;            /* Redis is misconfigured: exit with OPTIONS_EXIT_BAD */
 };
 
-static void on_drained(void *arg)
+static void main_on_drained(void *arg)
 {
     struct program *program = arg;
 
     loop_stop(program->loop);
 }
 
-static void on_unfit(const char *why, void *arg)
+static void main_on_unfit(const char *why, void *arg)
 {
     struct program *program = arg;
     char quoted[512];
 
-    log_error("worker", "this Redis must not keep tasks", "why=%s", log_quote(quoted, sizeof(quoted), why));
+    log_error("worker", "Redis is misconfigured, stopping", "why=%s", log_quote(quoted, sizeof(quoted), why));
     program->unfit = true;
     loop_stop(program->loop);
 }
 
-static void on_drain(void *arg)
+static void main_on_drain(void *arg)
 {
     struct program *program = arg;
 
@@ -59,16 +59,16 @@ static void on_drain(void *arg)
     notify_stopping(program->notify);
 }
 
-static void on_stop(void *arg)
+static void main_on_stop(void *arg)
 {
     struct program *program = arg;
 
-    log_warn("worker", "stops at once; what runs is settled when its lease lapses", "jobs=%d",
+    log_warn("worker", "stopping at once; other workers settle its jobs when their leases expire", "jobs=%d",
              worker_jobs(program->worker));
     loop_stop(program->loop);
 }
 
-static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
+static void write_status(char out[NOTIFY_STATUS_SIZE], void *arg)
 {
     const struct program *program = arg;
     int jobs = worker_jobs(program->worker);
@@ -80,16 +80,16 @@ static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
                        worker_is_ready(program->worker) ? "taking tasks" : "draining", jobs);
 }
 
-/* A worker that waits for Redis is at work too: it is not to be ended for it. */
+/* A worker that waits for Redis reports READY too: the service manager must not restart it for that. */
 static void notify_started(struct program *program)
 {
     program->notify = notify_create(
-        &(struct notify_config){.loop = program->loop, .program = "worker", .describe = describe, .arg = program});
+        &(struct notify_config){.loop = program->loop, .program = "worker", .describe = write_status, .arg = program});
     notify_ready(program->notify);
 }
 
-/* A timeout for the first byte that is not below the one for the whole call would never fire. The default gives way; a value that was
- * set does not. */
+/* A first-byte timeout above the timeout of the whole call would never fire. The default is lowered; a value that the operator set
+ * is an error. */
 static int check_timeouts(struct worker_options *options)
 {
     if (options->ark_first_byte_timeout_ms <= options->ark_timeout_ms)
@@ -103,7 +103,7 @@ static int check_timeouts(struct worker_options *options)
     return ERR_RANGE;
 }
 
-/* What the rows of the table cannot say. Prints what is wrong. */
+/* Checks that involve more than one option. Prints the error. */
 static int check_options(struct program *program)
 {
     struct worker_options *options = &program->options;
@@ -122,14 +122,14 @@ static int check_options(struct program *program)
     return check_timeouts(options);
 }
 
-static void announce(const struct program *program)
+static void log_start(const struct program *program)
 {
     const struct worker_options *options = &program->options;
     char redis[128];
 
     redis_address_text(&program->redis, redis, sizeof(redis));
     if (!*options->ark_api_key)
-        log_warn("worker", "SIMULATION: ARK_API_KEY is not set, pictures come from a simulator and cost nothing",
+        log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
     if (!ark_model_find(options->ark_model)->listed)
         log_warn("worker", "ARK_MODEL is not a listed model, only the plainest fields are sent", "model=%s",
@@ -140,39 +140,48 @@ static void announce(const struct program *program)
              (long long)options->concurrency, (long long)options->lease_ms);
 }
 
-static int create_parts(struct program *program)
+static int create_worker(struct program *program)
 {
-    const char *why = "out of memory";
-
     program->metrics = metrics_create(&worker_metric_table);
     metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS), program->options.concurrency);
     metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
     program->loop = loop_create();
-    if (!program->metrics || !program->loop || loop_on_signals(program->loop, on_drain, on_stop, program))
-        goto failed;
+    if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program))
+        return ERR_NO_MEMORY;
     program->worker = worker_create(&(struct worker_config){.loop = program->loop,
                                                             .options = &program->options,
                                                             .redis = &program->redis,
                                                             .name = program->name,
                                                             .metrics = program->metrics,
-                                                            .on_drained = on_drained,
-                                                            .on_unfit = on_unfit,
+                                                            .on_drained = main_on_drained,
+                                                            .on_unfit = main_on_unfit,
                                                             .arg = program});
-    if (!program->worker)
-        goto failed;
-    if (strcmp(program->options.listen, "off") != 0) {
-        program->health = health_create(program->loop,
-                                        &(struct health_config){.listen = program->options.listen,
-                                                                .worker = program->worker,
-                                                                .metrics = program->metrics},
-                                        &why);
-        if (!program->health)
-            goto failed;
-    }
-    return 0;
-failed:
-    log_error("worker", "cannot start", "listen=%s error=\"%s\"", program->options.listen, why);
+    return program->worker ? 0 : ERR_NO_MEMORY;
+}
+
+static int create_health(struct program *program)
+{
+    const struct health_config config = {
+        .listen = program->options.listen, .worker = program->worker, .metrics = program->metrics};
+    const char *why;
+
+    if (strcmp(program->options.listen, LISTEN_OFF) == 0)
+        return 0;
+    program->health = health_create(program->loop, &config, &why);
+    if (program->health)
+        return 0;
+    log_error("worker", "cannot listen", "address=%s error=\"%s\"", program->options.listen, why);
     return ERR_SYSTEM;
+}
+
+static int create_parts(struct program *program)
+{
+    int err = create_worker(program);
+
+    if (!err)
+        return create_health(program);
+    log_error("worker", "cannot start", "error=\"%s\"", err_text(err));
+    return err;
 }
 
 static void destroy_parts(struct program *program)
@@ -194,7 +203,7 @@ static int run(struct program *program)
     if (!program->options.shared.core_dumps)
         core_dump_forbid();
     presence_name(program->name, program->options.name);
-    announce(program);
+    log_start(program);
     err = create_parts(program);
     if (!err) {
         notify_started(program);
@@ -207,9 +216,9 @@ static int run(struct program *program)
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int probe(const struct program *program)
+static int check_health(const struct program *program)
 {
-    return http_probe_main("arkrelay-worker", program->options.listen, PROBE_PLAIN, "/readyz");
+    return http_probe_main("arkrelay-worker", health_address(program->options.listen), PROBE_PLAIN, "/readyz");
 }
 
 int main(int argc, char **argv)
@@ -228,7 +237,7 @@ int main(int argc, char **argv)
     if (curl_global_init(CURL_GLOBAL_DEFAULT))
         return EXIT_FAILURE;
     json_object_seed(0);
-    code = program.options.shared.healthcheck ? probe(&program) : run(&program);
+    code = program.options.shared.healthcheck ? check_health(&program) : run(&program);
     redis_address_deinit(&program.redis);
     options_deinit(&worker_option_table, &program.options);
     curl_global_cleanup();

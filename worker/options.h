@@ -1,5 +1,4 @@
-/* worker_options - what can be set of arkrelay-worker; the rows are in worker_options.c
- */
+/* worker_options - the options of arkrelay-worker; the table is in options.c */
 #ifndef ARKRELAY_WORKER_OPTIONS_H
 #define ARKRELAY_WORKER_OPTIONS_H
 
@@ -8,6 +7,11 @@
 
 #include "common/options.h"
 #include "common/shared_options.h"
+
+/* Of WORKER_LISTEN. The default port is not in Prometheus's list of exporter ports, which takes up 9100 to 9999. */
+#define LISTEN_AUTO    "auto" /* LISTEN_DEFAULT, or a free port if that is taken */
+#define LISTEN_OFF     "off"
+#define LISTEN_DEFAULT "127.0.0.1:8930"
 
 struct worker_options {
     struct shared_options shared;
