@@ -13,7 +13,7 @@ struct curl_loop {
     void *arg;
 };
 
-/* The message is gone once its handle is removed, so it is read first. */
+/* on_done may remove the handle, which frees the message: read it first. */
 static void collect(struct curl_loop *curl)
 {
     CURLMsg *message;
@@ -28,7 +28,7 @@ static void collect(struct curl_loop *curl)
     }
 }
 
-static void on_ready(evutil_socket_t fd, short what, void *arg)
+static void curl_loop_on_socket(evutil_socket_t fd, short what, void *arg)
 {
     struct curl_loop *curl = arg;
     int mask = (what & EV_READ ? CURL_CSELECT_IN : 0) | (what & EV_WRITE ? CURL_CSELECT_OUT : 0);
@@ -38,7 +38,7 @@ static void on_ready(evutil_socket_t fd, short what, void *arg)
     collect(curl);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void curl_loop_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct curl_loop *curl = arg;
     int running;
@@ -49,8 +49,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     collect(curl);
 }
 
-/* 0 means now, but not from here: the loop comes to it in the same turn. */
-static int set_timer(CURLM *multi, long timeout_ms, void *arg)
+/* libcurl calls this from inside its own functions, so a timeout of 0 runs from the loop, in the same turn. */
+static int curl_loop_set_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     struct curl_loop *curl = arg;
     struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
@@ -65,9 +65,9 @@ static int set_timer(CURLM *multi, long timeout_ms, void *arg)
     return 0;
 }
 
-/* libcurl tells before it closes a socket, so an event never outlives its descriptor. Where memory for an event cannot
- * be had, the transfer ends by its timeout. */
-static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
+/* libcurl calls this before it closes a socket, so an event never outlives its file descriptor. When out of memory for an event, the
+ * transfer ends by its timeout. */
+static int curl_loop_set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *socket_arg)
 {
     struct curl_loop *curl = arg;
     struct event *event = socket_arg;
@@ -76,7 +76,7 @@ static int set_socket(CURL *easy, curl_socket_t fd, int what, void *arg, void *s
     (void)easy;
     if (event)
         event_free(event);
-    event = what == CURL_POLL_REMOVE ? NULL : event_new(curl->base, fd, mask, on_ready, curl);
+    event = what == CURL_POLL_REMOVE ? NULL : event_new(curl->base, fd, mask, curl_loop_on_socket, curl);
     (void)curl_multi_assign(curl->multi, fd, event);
     if (event)
         (void)event_add(event, NULL);
@@ -92,20 +92,20 @@ struct curl_loop *curl_loop_create(struct loop *loop, curl_loop_done_fn *on_done
     curl->base = loop_base(loop);
     curl->on_done = on_done;
     curl->arg = arg;
-    curl->timer = evtimer_new(curl->base, on_timer, curl);
+    curl->timer = evtimer_new(curl->base, curl_loop_on_timer, curl);
     curl->multi = curl_multi_init();
     if (!curl->timer || !curl->multi)
         return curl_loop_destroy(curl);
-    curl_multi_setopt(curl->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+    curl_multi_setopt(curl->multi, CURLMOPT_SOCKETFUNCTION, curl_loop_set_socket);
     curl_multi_setopt(curl->multi, CURLMOPT_SOCKETDATA, curl);
-    curl_multi_setopt(curl->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+    curl_multi_setopt(curl->multi, CURLMOPT_TIMERFUNCTION, curl_loop_set_timer);
     curl_multi_setopt(curl->multi, CURLMOPT_TIMERDATA, curl);
     curl_multi_setopt(curl->multi, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
-    curl_multi_setopt(curl->multi, CURLMOPT_MAXCONNECTS, 1L); /* idle ones; the transfers here leave none */
+    curl_multi_setopt(curl->multi, CURLMOPT_MAXCONNECTS, 1L); /* idle connections; these transfers leave none */
     return curl;
 }
 
-/* The timer goes last: the multi may still set it. */
+/* Free the timer last: curl_multi_cleanup may still set it. */
 struct curl_loop *curl_loop_destroy(struct curl_loop *curl)
 {
     if (!curl)

@@ -11,19 +11,19 @@
 
 enum { IDLE_MAX = 64 /* 5 KiB each */, DAY_S = 24 * 60 * 60, SETTLED_S = 2 };
 
-/* The TLS sessions that belong to one content of the file of authorities. libcurl frees them only once no handle uses them. */
+/* TLS sessions verified against one version of the CA file. libcurl frees a share only when no handle uses it. */
 struct sessions {
     LIST_ENTRY(sessions) link;
     CURLSH *share;
 };
 
 struct handle_pool {
-    const char *ca_file; /* NULL: this libcurl knows only a directory */
+    const char *ca_file; /* NULL: libcurl was built with a CA directory only */
     struct stat ca_stat;
-    int64_t ca_changed_ms; /* when the last change of the file was noticed; at the start a day ago */
+    int64_t ca_changed_ms; /* when the last change was noticed; initially a day ago */
     struct sessions *sessions;
-    LIST_HEAD(retired, sessions) retired;
-    bool resumes; /* the call that ended last had an answer */
+    LIST_HEAD(retired, sessions) retired; /* of earlier versions of the file, still in use */
+    bool resumes;                         /* the call that ended last got an answer */
     CURL *idle[IDLE_MAX];
     size_t idle_count;
 };
@@ -43,7 +43,7 @@ static struct sessions *sessions_create(void)
     return NULL;
 }
 
-/* False: a handle uses them. */
+/* False if a handle still uses them. */
 static bool sessions_destroy(struct sessions *sessions)
 {
     if (curl_share_cleanup(sessions->share))
@@ -99,8 +99,7 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
 }
 
-/* A server that resumes a session does not prove itself again. So sessions end together with the authorities that they were checked
- * against. While the file is missing, what was read of it stays in use. */
+/* Starts a new set of sessions when the CA file has changed. If the file is missing, its last content stays in use. */
 static void follow_ca_file(struct handle_pool *pool)
 {
     struct sessions *fresh;
@@ -115,11 +114,12 @@ static void follow_ca_file(struct handle_pool *pool)
     pool->sessions = fresh;
     pool->ca_stat = now;
     pool->ca_changed_ms = clock_monotonic_ms();
-    log_info("worker", "the file of certificate authorities has changed", "file=%s", pool->ca_file);
+    log_info("web", "CA file changed", "file=%s", pool->ca_file);
 }
 
-/* Seconds since the file changed, at most a day. Authorities that libcurl has kept for as long are read again. It counts whole
- * seconds, and 0 would turn its cache off, so in the first second a call may still be checked against the old ones. */
+/* The maximum age of libcurl's cached CA certificates in seconds: certificates loaded before the change are too old. At most a day.
+ * libcurl counts whole seconds, and 0 would disable the cache. So during the first second after a change, a call may still be
+ * verified against the old certificates. */
 static long ca_age_max(const struct handle_pool *pool)
 {
     int64_t age_s = (clock_monotonic_ms() - pool->ca_changed_ms) / 1000;
@@ -127,14 +127,14 @@ static long ca_age_max(const struct handle_pool *pool)
     return age_s < 1 ? 1 : age_s < DAY_S ? (long)age_s : DAY_S;
 }
 
-/* A session from that first second must not be kept. */
+/* Sessions of that first second must not be kept: they may have been verified against the old certificates. */
 static bool may_resume(const struct handle_pool *pool)
 {
     return pool->resumes && ca_age_max(pool) >= SETTLED_S;
 }
 
-/* The file stands for all authorities: the system's directory is not trusted as well. It is set also where it is libcurl's own, which
- * a handle may have lost for want of memory. */
+/* The CA file replaces the system's CA directory. It is also set when it is libcurl's default: a handle that ran out of memory may
+ * have lost the default. */
 static bool set_tls(const struct handle_pool *pool, CURL *easy)
 {
     unsigned failed = curl_easy_setopt(easy, CURLOPT_SHARE, pool->sessions->share);

@@ -1,19 +1,23 @@
-/* easy_pool - libcurl's handles for calls to one server, each call on a connection of its own
+/* handle_pool - libcurl's easy handles, and the TLS state that calls share
  *
- * What such calls can have in common is here: handles that have served are emptied and kept for the next calls; the authorities that TLS
- * servers are checked against; the TLS sessions that servers offer to resume. Reading the authorities takes longer than all the
- * rest of a call, so they must be read once: libcurl keeps them with the multi for a day, but only where they come from one file and
- * not from a directory as well. A resumed session spares both sides most of the handshake; nothing is sent early.
+ * For calls to one server, each on a connection of its own. The pool keeps:
  *
- * When the file of authorities changes, the next call reads it and resumes no session that was checked against the old content: a
- * server that resumes does not prove itself again.
+ * - Handles of finished calls, reset, for the next calls.
+ * - The CA certificates. Loading them takes longer than the rest of a call, so libcurl caches them for a day. It caches them only if
+ *   they come from a file and there is no CA directory.
+ * - TLS sessions that servers offer for resumption. A resumed session saves most of the handshake. No early data is sent.
  *
- * None of it may make a call fail that would not fail by itself. So a handle serves again only after an answer: where a name was not
- * found, libcurl 7.88 keeps the receive buffer, and from then on refuses to be told its size. And behind a call without an answer none
- * offers a session, until one has an answer: the session may be what the server does not bear.
+ * When the CA file changes, the next call loads it, and sessions that were verified against the old file are no longer resumed: a
+ * server does not send its certificate again when it resumes a session.
  *
- * Ownership: a handle belongs to its taker until it is put back or dropped. The pool borrows ca_file and goes last: after all handles
- *            are back and their multi is gone.
+ * The pool must not make a call fail that would have succeeded with a new handle. Therefore:
+ *
+ * - Only a handle whose call got an answer is used again. libcurl 7.88 keeps the receive buffer after a failed name lookup and then
+ *   rejects CURLOPT_BUFFERSIZE.
+ * - After a call without an answer, calls do not resume sessions until one gets an answer. The server may fail because of the session.
+ *
+ * Ownership: a handle belongs to the caller until it is returned or discarded. The pool borrows ca_file. Destroy it after the multi
+ *            handle, when all easy handles are back.
  * Threads:   loop thread only.
  */
 #ifndef ARKRELAY_WEB_HANDLE_POOL_H
@@ -23,13 +27,13 @@
 
 struct handle_pool;
 
-/* ca_file: PEM file with the authorities; NULL or "": the system's. NULL when out of memory. After curl_global_init. */
+/* ca_file: PEM file with CA certificates; NULL or "": the system's. Call curl_global_init first. NULL when out of memory. */
 struct handle_pool *handle_pool_create(const char *ca_file);
 struct handle_pool *handle_pool_destroy(struct handle_pool *pool); /* accepts NULL; returns NULL */
 
-/* Each handle that is taken is put back or dropped, when it is in no multi. */
-CURL *handle_pool_take(struct handle_pool *pool);               /* as new, except for TLS; NULL when out of memory */
-void handle_pool_return(struct handle_pool *pool, CURL *easy);  /* its call had an answer */
-void handle_pool_discard(struct handle_pool *pool, CURL *easy); /* it had none; accepts NULL */
+/* Return or discard each handle after removing it from its multi handle. */
+CURL *handle_pool_take(struct handle_pool *pool); /* as new, with TLS options set; NULL when out of memory */
+void handle_pool_return(struct handle_pool *pool, CURL *easy);  /* its call got an answer */
+void handle_pool_discard(struct handle_pool *pool, CURL *easy); /* its call got no answer; accepts NULL */
 
 #endif

@@ -13,16 +13,16 @@
 #include "common/loop.h"
 #include "common/web/curl_loop.h"
 #include "common/web/handle_pool.h"
-#include "common/web/request.h"
+#include "common/web/post.h"
 
-/* libcurl must not be entered from inside of its own callbacks, and on_head and on_data come from there. So whatever a
- * caller asks for only changes the call's state and list; the next turn of the loop, outside of libcurl, does it:
+/* libcurl is not reentrant, and on_head and on_data run inside of it. So web_start and web_cancel only move the call to another
+ * list. The next turn of the loop adds handles to libcurl or removes them:
  *
- *     web_start -> STARTING --turn--> FLYING --libcurl or a timer--> ENDING -> on_done, freed
- *                        |                 |
- *                        +--web_cancel---+--> LEAVING --turn--> freed
+ *     web_start -> CALL_STARTING --turn--> RUNNING --libcurl or timer--> FINISHING -> on_done, freed
+ *                      |                 |
+ *                      +---web_cancel----+--> CANCELLED --turn--> freed
  */
-enum call_state { STARTING, FLYING, ENDING, LEAVING };
+enum call_state { CALL_STARTING, CALL_RUNNING, CALL_FINISHING, CALL_CANCELLED };
 
 TAILQ_HEAD(call_list, web_call);
 
@@ -31,8 +31,8 @@ struct web {
     struct curl_loop *curl;
     struct handle_pool *handles;
     struct event *turn;
-    struct call_list starting, flying, leaving;
-    size_t count; /* neither ended nor cancelled */
+    struct call_list starting, running, cancelled;
+    size_t count; /* calls that are starting or running */
 };
 
 struct web_call {
@@ -41,12 +41,12 @@ struct web_call {
     enum call_state state;
     CURL *easy;
     struct post post;
-    struct event timer; /* until the first byte, later until the end that is awaited */
-    bool is_ending;     /* the latter */
+    struct event timer; /* for the first byte, later for web_end_within */
+    bool is_ending;     /* web_end_within was called */
     int64_t started_ms;
     size_t received, answer_max;
     struct web_events events;
-    const char *why; /* our own reason to end it; NULL: libcurl's */
+    const char *why; /* our error text; NULL: use libcurl's */
 
     bool head_given;
     char content_type[96], retry_after[128], request_id[96];
@@ -56,13 +56,13 @@ struct web_call {
 static struct call_list *list_of(struct web_call *call)
 {
     switch (call->state) {
-    case STARTING:
+    case CALL_STARTING:
         return &call->web->starting;
-    case FLYING:
-        return &call->web->flying;
-    case LEAVING:
-        return &call->web->leaving;
-    case ENDING:
+    case CALL_RUNNING:
+        return &call->web->running;
+    case CALL_CANCELLED:
+        return &call->web->cancelled;
+    case CALL_FINISHING:
         break;
     }
     return NULL;
@@ -86,14 +86,14 @@ static void free_call(struct web_call *call)
     free(call);
 }
 
-/* Outside of libcurl only: takes the call from it. */
-static void land(struct web_call *call)
+/* Never from inside a libcurl callback. */
+static void detach(struct web_call *call)
 {
     event_del(&call->timer);
     curl_loop_remove(call->web->curl, call->easy);
 }
 
-/* libcurl is content with an answer that ends inside of its head. */
+/* libcurl accepts a connection that is closed inside the head of the answer. */
 static bool is_answered(const struct web_call *call, CURLcode code)
 {
     return code == CURLE_OK && call->head_given;
@@ -116,11 +116,11 @@ static const char *words_of(const struct web_call *call, CURLcode code)
     if (call->why)
         return call->why;
     if (code == CURLE_OK)
-        return "the connection was closed inside of the answer's head";
+        return "the connection was closed inside the head of the answer";
     return *call->error ? call->error : curl_easy_strerror(code);
 }
 
-/* Outside of libcurl only. */
+/* Never from inside a libcurl callback. */
 static void finish(struct web_call *call, CURLcode code)
 {
     struct web_outcome outcome = {
@@ -129,38 +129,38 @@ static void finish(struct web_call *call, CURLcode code)
         .total_ms = clock_monotonic_ms() - call->started_ms,
     };
 
-    land(call);
-    move(call, ENDING);
+    detach(call);
+    move(call, CALL_FINISHING);
     call->web->count--;
     call->events.on_done(&outcome, call->events.arg);
     free_call(call);
 }
 
-/* ---- the turn ---- */
+/* -- the turn of the loop */
 
-static void take_off(struct web_call *call)
+static void run_call(struct web_call *call)
 {
-    move(call, FLYING);
+    move(call, CALL_RUNNING);
     if (curl_loop_add(call->web->curl, call->easy)) {
         call->why = "out of memory";
         finish(call, CURLE_OUT_OF_MEMORY);
     }
 }
 
-static void on_turn(evutil_socket_t fd, short what, void *arg)
+static void web_on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct web *web = arg;
     struct web_call *call;
 
     (void)fd;
     (void)what;
-    while ((call = TAILQ_FIRST(&web->leaving))) {
-        TAILQ_REMOVE(&web->leaving, call, link);
-        land(call);
+    while ((call = TAILQ_FIRST(&web->cancelled))) {
+        TAILQ_REMOVE(&web->cancelled, call, link);
+        detach(call);
         free_call(call);
     }
     while ((call = TAILQ_FIRST(&web->starting)))
-        take_off(call); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list first */
+        run_call(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
 }
 
 static struct web_call *call_of(CURL *easy)
@@ -171,17 +171,17 @@ static struct web_call *call_of(CURL *easy)
     return (struct web_call *)(void *)private;
 }
 
-/* A cancelled call is the turn's to free. */
-static void on_curl_done(CURL *easy, CURLcode code, void *arg)
+/* A call that was cancelled meanwhile is freed by the next turn. */
+static void web_on_curl_done(CURL *easy, CURLcode code, void *arg)
 {
     struct web_call *call = call_of(easy);
 
     (void)arg;
-    if (call->state == FLYING)
+    if (call->state == CALL_RUNNING)
         finish(call, code);
 }
 
-/* ---- one answer ---- */
+/* -- the answer */
 
 static void start_timer(struct web_call *call, int64_t ms)
 {
@@ -190,7 +190,7 @@ static void start_timer(struct web_call *call, int64_t ms)
     evtimer_add(&call->timer, &tv);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void web_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct web_call *call = arg;
 
@@ -206,13 +206,13 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 void web_end_within(struct web_call *call, int64_t ms)
 {
-    if (call->state != FLYING || call->is_ending)
+    if (call->state != CALL_RUNNING || call->is_ending)
         return;
     call->is_ending = true;
     start_timer(call, ms);
 }
 
-/* The value when `line` is the header `name`; NULL otherwise. */
+/* Returns the value if `line` is the header `name`, else NULL. */
 static const char *find_value(const char *line, size_t len, const char *name, size_t *value_len)
 {
     size_t name_len = strlen(name);
@@ -238,8 +238,8 @@ static void copy_cut(char *out, size_t size, const char *text, size_t len)
     out[len] = '\0';
 }
 
-/* The last one counts. */
-static void take_header(const char *line, size_t len, const char *name, char *out, size_t size)
+/* Keeps the last value of the header. */
+static void keep_last(const char *line, size_t len, const char *name, char *out, size_t size)
 {
     const char *value = find_value(line, len, name, &len);
 
@@ -247,8 +247,8 @@ static void take_header(const char *line, size_t len, const char *name, char *ou
         copy_cut(out, size, value, len);
 }
 
-/* All of them count: a further value goes on a line of its own. */
-static void add_header(const char *line, size_t len, const char *name, char *out, size_t size)
+/* Keeps all values of the header, one per line. */
+static void keep_all(const char *line, size_t len, const char *name, char *out, size_t size)
 {
     const char *value = find_value(line, len, name, &len);
     size_t at = strlen(out);
@@ -260,7 +260,7 @@ static void add_header(const char *line, size_t len, const char *name, char *out
     copy_cut(out + at, size - at, value, len);
 }
 
-static void give_head(struct web_call *call)
+static void report_head(struct web_call *call)
 {
     struct web_head head = {
         .content_type = call->content_type,
@@ -271,37 +271,37 @@ static void give_head(struct web_call *call)
 
     (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
     if (status < 200)
-        return; /* 100, 102, 103: the answer is yet to come */
+        return; /* 100, 102, 103: interim responses */
     head.status = (int)status;
     call->head_given = true;
     call->events.on_head(&head, call->events.arg);
 }
 
-/* Comes line by line; trailers after the body too. */
-static size_t on_header(char *line, size_t one, size_t len, void *arg)
+/* Called once per line of the head, and for trailers after the body. */
+static size_t web_on_header(char *line, size_t one, size_t len, void *arg)
 {
     struct web_call *call = arg;
 
     (void)one;
-    if (call->state != FLYING)
+    if (call->state != CALL_RUNNING)
         return 0;
     if (call->head_given)
         return len;
     event_del(&call->timer);
-    take_header(line, len, "Content-Type", call->content_type, sizeof(call->content_type));
-    add_header(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
-    take_header(line, len, "X-Request-Id", call->request_id, sizeof(call->request_id));
+    keep_last(line, len, "Content-Type", call->content_type, sizeof(call->content_type));
+    keep_all(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
+    keep_last(line, len, "X-Request-Id", call->request_id, sizeof(call->request_id));
     if (len && (line[0] == '\r' || line[0] == '\n'))
-        give_head(call);
-    return call->state == FLYING ? len : 0;
+        report_head(call);
+    return call->state == CALL_RUNNING ? len : 0;
 }
 
-static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
+static size_t web_on_body(char *bytes, size_t one, size_t len, void *arg)
 {
     struct web_call *call = arg;
 
     (void)one;
-    if (call->state != FLYING)
+    if (call->state != CALL_RUNNING)
         return CURL_WRITEFUNC_ERROR;
     if (len > call->answer_max - call->received) {
         call->why = "the answer is larger than allowed";
@@ -309,21 +309,38 @@ static size_t on_body(char *bytes, size_t one, size_t len, void *arg)
     }
     call->received += len;
     call->events.on_data(bytes, len, call->events.arg);
-    return call->state == FLYING ? len : CURL_WRITEFUNC_ERROR;
+    return call->state == CALL_RUNNING ? len : CURL_WRITEFUNC_ERROR;
 }
 
-/* ---- one request ---- */
+/* -- the request */
 
 static void set_callbacks(struct web_call *call)
 {
     CURL *easy = call->easy;
 
     curl_easy_setopt(easy, CURLOPT_PRIVATE, call);
-    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
+    curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, web_on_header);
     curl_easy_setopt(easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, on_body);
+    curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, web_on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+}
+
+static int prepare(struct web_call *call, const struct web_request *request)
+{
+    const struct web_setup *setup = &call->web->setup;
+
+    call->easy = handle_pool_take(call->web->handles);
+    if (!call->easy)
+        return ERR_NO_MEMORY;
+    return post_prepare(&call->post, call->easy,
+                        &(struct post_setup){.url = request->url,
+                                             .user_agent = setup->user_agent,
+                                             .headers = request->headers,
+                                             .body = request->body,
+                                             .body_len = request->body_len,
+                                             .connect_ms = setup->connect_ms,
+                                             .total_ms = request->total_ms});
 }
 
 static struct web_call *create_call(struct web *web, const struct web_request *request)
@@ -336,9 +353,8 @@ static struct web_call *create_call(struct web *web, const struct web_request *r
     call->events = request->events;
     call->answer_max = request->answer_max;
     call->started_ms = clock_monotonic_ms();
-    call->easy = handle_pool_take(web->handles);
-    evtimer_assign(&call->timer, loop_base(web->setup.loop), on_timer, call);
-    if (!call->easy || post_prepare(&call->post, call->easy, &web->setup, request)) {
+    evtimer_assign(&call->timer, loop_base(web->setup.loop), web_on_timer, call);
+    if (prepare(call, request)) {
         free_call(call);
         return NULL;
     }
@@ -350,7 +366,7 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
 {
     struct web_call *call;
 
-    if (!post_may_go_to(request->url))
+    if (!post_is_allowed(request->url))
         return ERR_SYNTAX;
     call = create_call(web, request);
     if (!call)
@@ -366,11 +382,11 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
 
 void web_cancel(struct web_call *call)
 {
-    if (call->state == ENDING || call->state == LEAVING)
-        return; /* from inside of its own callback */
+    if (call->state == CALL_FINISHING || call->state == CALL_CANCELLED)
+        return; /* called from its own callback */
     event_del(&call->timer);
     call->web->count--;
-    move(call, LEAVING);
+    move(call, CALL_CANCELLED);
     event_active(call->web->turn, 0, 0);
 }
 
@@ -379,7 +395,7 @@ size_t web_in_flight(const struct web *web)
     return web->count;
 }
 
-/* ---- the whole ---- */
+/* -- create and destroy */
 
 struct web *web_create(const struct web_setup *setup)
 {
@@ -391,10 +407,10 @@ struct web *web_create(const struct web_setup *setup)
     }
     web->setup = *setup;
     TAILQ_INIT(&web->starting);
-    TAILQ_INIT(&web->flying);
-    TAILQ_INIT(&web->leaving);
-    web->turn = event_new(loop_base(setup->loop), -1, 0, on_turn, web);
-    web->curl = curl_loop_create(setup->loop, on_curl_done, web);
+    TAILQ_INIT(&web->running);
+    TAILQ_INIT(&web->cancelled);
+    web->turn = event_new(loop_base(setup->loop), -1, 0, web_on_turn, web);
+    web->curl = curl_loop_create(setup->loop, web_on_curl_done, web);
     web->handles = handle_pool_create(setup->ca_file);
     return web->turn && web->curl && web->handles ? web : web_destroy(web);
 }
@@ -405,8 +421,8 @@ static void drop_calls(struct call_list *list)
 
     while ((call = TAILQ_FIRST(list))) {
         TAILQ_REMOVE(list, call, link);
-        call->state = LEAVING;
-        land(call);
+        call->state = CALL_CANCELLED;
+        detach(call);
         free_call(call);
     }
 }
@@ -416,8 +432,8 @@ struct web *web_destroy(struct web *web)
     if (!web)
         return NULL;
     drop_calls(&web->starting);
-    drop_calls(&web->flying);
-    drop_calls(&web->leaving);
+    drop_calls(&web->running);
+    drop_calls(&web->cancelled);
     curl_loop_destroy(web->curl);
     handle_pool_destroy(web->handles);
     if (web->turn)
