@@ -5,28 +5,23 @@
 #include <strings.h>
 #include <time.h>
 
-#include "common/buf.h"
 #include "worker/ark/collect.h"
 #include "worker/ark/document.h"
 #include "worker/ark/stream.h"
 
-/* OTHER is what neither an ARK nor a gateway in front of it means as data: a page of HTML, a line of text. */
+/* OTHER: not data of ARK or of an API gateway, for example an HTML page or a line of text. */
 enum form { FORM_OPEN, FORM_DOCUMENT, FORM_STREAM, FORM_OTHER };
 
 struct ark_answer {
     struct ark_collect collect;
     struct ark_stream stream;
-    struct buf document;
+    struct ark_document document;
     enum form form;
-    bool says_stream; /* the content type does */
+    bool says_stream; /* the content type is text/event-stream */
     bool ended;
-    int depth; /* of the document's brackets */
-    bool in_string, in_escape, closed;
     size_t len, max_bytes;
     char broke[160];
 };
-
-const struct ark_result ark_result_none = {.generated = -1, .broke = "out of memory"};
 
 struct ark_answer *ark_answer_create(const struct ark_answer_setup *setup)
 {
@@ -40,7 +35,7 @@ struct ark_answer *ark_answer_create(const struct ark_answer_setup *setup)
     answer->collect.result.expected = setup->expected;
     answer->collect.result.generated = -1;
     answer->max_bytes = setup->max_bytes;
-    buf_init(&answer->document, setup->max_bytes);
+    ark_document_init(&answer->document, setup->max_bytes, &answer->collect);
     ark_stream_init(&answer->stream, setup->max_line, &answer->collect);
     return answer;
 }
@@ -50,12 +45,12 @@ struct ark_answer *ark_answer_destroy(struct ark_answer *answer)
     if (!answer)
         return NULL;
     ark_stream_deinit(&answer->stream);
-    buf_deinit(&answer->document);
+    ark_document_deinit(&answer->document);
     free(answer);
     return NULL;
 }
 
-/* The three forms of RFC 9110 5.6.7. False: it is no date. */
+/* The three formats of RFC 9110 section 5.6.7. False: not a date. */
 static bool read_date(const char *text, int64_t now_ms, int64_t *wait_ms)
 {
     static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
@@ -72,7 +67,7 @@ static bool read_date(const char *text, int64_t now_ms, int64_t *wait_ms)
     return false;
 }
 
-/* A number of seconds; a fraction counts as a whole one. */
+/* A number of seconds, rounded up. */
 static bool read_seconds(const char *text, int64_t *wait_ms)
 {
     size_t digits = strspn(text, "0123456789"), rest = digits;
@@ -92,8 +87,8 @@ static bool read_seconds(const char *text, int64_t *wait_ms)
     return true;
 }
 
-/* Several values, one per line, or numbers with commas between them: the longest counts. What cannot be read, or has passed, says at
- * least that ARK wants some time. */
+/* Several values, one per line, or numbers separated by commas: the longest wait counts. A value that cannot be read, or a time in the
+ * past, still asks for some delay. */
 static int64_t parse_retry_after(const char *values, int64_t now_ms)
 {
     char copy[160], *rest, *line, *part;
@@ -124,8 +119,8 @@ void ark_answer_head(struct ark_answer *answer, const struct ark_head *head)
         ark_copy_text(result->request_id, sizeof(result->request_id), head->request_id);
 }
 
-/* A line of a stream begins with event, data, id, retry or a colon. A document that is called a stream is still a
- * document. */
+/* A line of a stream begins with event, data, id, retry or a colon. A document is recognized even if the content type says that it is a
+ * stream. */
 static enum form form_of(char first, bool says_stream)
 {
     if (first == '{')
@@ -135,7 +130,7 @@ static enum form form_of(char first, bool says_stream)
     return says_stream || strchr("edir:", first) ? FORM_STREAM : FORM_OTHER;
 }
 
-/* White space and a byte order mark tell nothing. Returns how many bytes to pass over. */
+/* Skips white space and a byte order mark. Returns the number of bytes skipped. */
 static size_t find_form(struct ark_answer *answer, const char *bytes, size_t len)
 {
     size_t i = 0;
@@ -145,33 +140,6 @@ static size_t find_form(struct ark_answer *answer, const char *bytes, size_t len
     if (i < len)
         answer->form = form_of(bytes[i], answer->says_stream);
     return i;
-}
-
-/* Finds the end of the document, which not every gateway marks by closing the connection. */
-static void follow_brackets(struct ark_answer *answer, const char *bytes, size_t len)
-{
-    for (size_t i = 0; i < len && !answer->closed; i++) {
-        char c = bytes[i];
-
-        if (answer->in_escape) {
-            answer->in_escape = false;
-        } else if (answer->in_string) {
-            answer->in_escape = c == '\\';
-            answer->in_string = c != '"';
-        } else if (c == '"') {
-            answer->in_string = true;
-        } else {
-            answer->depth += (c == '{' || c == '[') - (c == '}' || c == ']');
-            answer->closed = answer->depth <= 0;
-        }
-    }
-}
-
-static int add_to_document(struct ark_answer *answer, const char *bytes, size_t len)
-{
-    follow_brackets(answer, bytes, len);
-    buf_add(&answer->document, bytes, len);
-    return buf_error(&answer->document);
 }
 
 int ark_answer_body(struct ark_answer *answer, const char *bytes, size_t len)
@@ -189,7 +157,7 @@ int ark_answer_body(struct ark_answer *answer, const char *bytes, size_t len)
     }
     switch (answer->form) {
     case FORM_DOCUMENT:
-        return add_to_document(answer, bytes, len);
+        return ark_document_feed(&answer->document, bytes, len);
     case FORM_STREAM:
         return ark_stream_feed(&answer->stream, bytes, len);
     case FORM_OPEN:
@@ -211,7 +179,7 @@ static bool is_settled(const struct ark_collect *collect)
 
 bool ark_answer_settled(const struct ark_answer *answer)
 {
-    return answer->form == FORM_DOCUMENT ? answer->closed : is_settled(&answer->collect);
+    return answer->form == FORM_DOCUMENT ? answer->document.closed : is_settled(&answer->collect);
 }
 
 static bool is_refusal(const struct ark_result *result)
@@ -219,14 +187,14 @@ static bool is_refusal(const struct ark_result *result)
     return result->http_status >= 300;
 }
 
-/* NULL: the answer is whole. A refusal need not have a body that can be read: its status says enough. */
+/* Reads what is still buffered. Returns NULL if the answer is complete, else why not. */
 static const char *read_rest(struct ark_answer *answer, const char *broke)
 {
     switch (answer->form) {
     case FORM_DOCUMENT:
-        if (ark_document_read(&answer->collect, buf_text(&answer->document), answer->document.len))
+        if (ark_document_end(&answer->document))
             return NULL;
-        return broke ? broke : "the answer is not a whole JSON document of ARK's";
+        return broke ? broke : "the answer is not a complete JSON document of ARK";
     case FORM_STREAM:
         ark_stream_end(&answer->stream);
         if (answer->stream.finished || is_settled(&answer->collect))
@@ -249,9 +217,9 @@ const struct ark_result *ark_answer_end(struct ark_answer *answer, const char *b
         return result;
     answer->ended = true;
     why = read_rest(answer, broke);
-    if (answer->collect.err) /* however it ended, it was not kept whole */
+    if (answer->collect.err) /* out of memory: slots may be missing, even after a clean end */
         why = broke ? broke : err_text(answer->collect.err);
-    if (why && !broke && is_refusal(result))
+    if (why && !broke && is_refusal(result)) /* its status says enough, whatever its body is */
         why = NULL;
     result->completed = !why;
     if (why) {

@@ -45,7 +45,7 @@ json_t *ark_collect_read(struct ark_collect *collect, const char *text, size_t l
     return json;
 }
 
-/* "" where there is no such text. */
+/* "" if missing. */
 static const char *text_of(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
@@ -53,7 +53,7 @@ static const char *text_of(const json_t *object, const char *name)
     return text ? text : "";
 }
 
-/* Usually {code, message, ...}; some gateways put a bare sentence there, and some repeat the key in it. */
+/* Usually {code, message, ...}. Some API gateways send a plain string, and some repeat the API key in it. */
 static bool read_error(const struct ark_collect *collect, const json_t *json, struct ark_error *out)
 {
     struct ark_error error = {0};
@@ -87,7 +87,7 @@ bool ark_collect_error(struct ark_collect *collect, const json_t *error)
     return true;
 }
 
-/* A count in any spelling: 2, 2.0 or "2"; part of an image counts as one. At most ARK_SLOTS_MAX; -1: it is none. */
+/* Accepts 2, 2.0 and "2", rounded up, at most ARK_SLOTS_MAX. -1: not a count. */
 static int count_of(const json_t *json)
 {
     const char *text = json_string_value(json);
@@ -117,7 +117,7 @@ bool ark_collect_usage(struct ark_collect *collect, const json_t *usage)
     if (generated > result->generated)
         result->generated = generated;
     result->has_tokens |= count_of(json_object_get(usage, "output_tokens")) > 0 ||
-                          count_of(json_object_get(usage, "total_tokens")) > 0; /* what goes in is not counted */
+                          count_of(json_object_get(usage, "total_tokens")) > 0; /* input tokens do not count */
     return true;
 }
 
@@ -140,7 +140,7 @@ bool ark_collect_is_full(const struct ark_collect *collect)
     return result->expected > 0;
 }
 
-/* -1: there is no room. */
+/* -1: all are taken. */
 static int next_free(const struct ark_result *result)
 {
     for (int i = 0; i < ARK_SLOTS_MAX; i++)
@@ -149,7 +149,7 @@ static int next_free(const struct ark_result *result)
     return -1;
 }
 
-/* An index that ARK writes is below the number of slots asked for; a place in a document may be past it. */
+/* An index in an event of ARK is below the number of expected slots. A document may have more elements. */
 static bool is_possible(const struct ark_result *result, json_int_t index, enum ark_slot_kind kind)
 {
     int limit = kind != ARK_SLOT_PLAIN && result->expected < ARK_SLOTS_MAX ? result->expected : ARK_SLOTS_MAX;
@@ -157,7 +157,7 @@ static bool is_possible(const struct ark_result *result, json_int_t index, enum 
     return index >= 0 && index < limit;
 }
 
-/* -1: there is no room, or the slot of a failure has ended before. */
+/* The index to use. -1: all are taken, or it is a failure whose slot has already ended. */
 static int place(const struct ark_result *result, json_int_t index, enum ark_slot_kind kind, bool is_image)
 {
     if (!is_possible(result, index, kind))
@@ -167,16 +167,16 @@ static int place(const struct ark_result *result, json_int_t index, enum ark_slo
     return is_image ? next_free(result) : -1;
 }
 
-/* Whether the same link or bytes came before; remembers them otherwise. 64 bits of a hash, so that pictures in base64
- * need not be kept: two different images pass for one in 128 with a chance of 2^-51. */
-static bool came_before(struct ark_collect *collect, const char *text)
+/* True if the same link or bytes arrived before; else remembers them. Keeps 64 bits of a hash instead of the image: among 128
+ * images, the probability that two different ones have the same hash is 2^-51. */
+static bool is_repeated(struct ark_collect *collect, const char *text)
 {
     unsigned char hash[SHA256_SIZE];
     int count = collect->result.images;
     uint64_t link;
 
     if (count == ARK_SLOTS_MAX || sha256(hash, text, strlen(text)))
-        return false; /* better twice than not at all */
+        return false; /* rather report an image twice than lose it */
     memcpy(&link, hash, sizeof(link));
     for (int i = 0; i < count; i++)
         if (collect->links[i] == link)
@@ -185,7 +185,7 @@ static bool came_before(struct ark_collect *collect, const char *text)
     return false;
 }
 
-/* ARK does not say what the bytes are, and they begin alike within each format. */
+/* ARK does not name the format; each format has its own first bytes, here in base64. */
 static const char *mime_of(const char *b64)
 {
     static const struct {
@@ -214,7 +214,7 @@ static char *data_url(const char *b64)
     return url;
 }
 
-static void give(struct ark_collect *collect, const struct ark_slot *slot)
+static void report_slot(struct ark_collect *collect, const struct ark_slot *slot)
 {
     struct ark_result *result = &collect->result;
 
@@ -227,19 +227,19 @@ static void give(struct ark_collect *collect, const struct ark_slot *slot)
         collect->on_slot(slot, collect->arg);
 }
 
-static void give_bytes(struct ark_collect *collect, struct ark_slot slot, const char *b64)
+static void report_bytes(struct ark_collect *collect, struct ark_slot slot, const char *b64)
 {
     char *url = data_url(b64);
 
     slot.url = url;
     if (url)
-        give(collect, &slot);
+        report_slot(collect, &slot);
     else
         collect->err = ERR_NO_MEMORY;
     free(url);
 }
 
-/* After an internal error ARK does not try the rest of the group; after any other it goes on with the next slot. */
+/* After an internal error ARK does not try the rest of the group. After any other error it continues with the next slot. */
 static bool ends_group(const struct ark_error *error)
 {
     static const char code[] = "InternalServiceError";
@@ -247,7 +247,8 @@ static bool ends_group(const struct ark_error *error)
     return !strncmp(error->code, code, strlen(code));
 }
 
-static void give_failure(struct ark_collect *collect, struct ark_slot slot, enum ark_slot_kind kind, const json_t *item)
+static void report_failure(struct ark_collect *collect, struct ark_slot slot, enum ark_slot_kind kind,
+                           const json_t *item)
 {
     struct ark_result *result = &collect->result;
     struct ark_error error = {.code = ARK_NO_IMAGE, .message = "ARK sent neither an image nor an error for this slot."};
@@ -261,7 +262,7 @@ static void give_failure(struct ark_collect *collect, struct ark_slot slot, enum
     result->stopped |= ends;
     slot.code = error.code;
     slot.message = error.message;
-    give(collect, &slot);
+    report_slot(collect, &slot);
 }
 
 void ark_collect_slot(struct ark_collect *collect, json_int_t index, enum ark_slot_kind kind, const json_t *item)
@@ -273,14 +274,14 @@ void ark_collect_slot(struct ark_collect *collect, json_int_t index, enum ark_sl
     slot.index = place(&collect->result, index, kind, is_image);
     if (slot.index < 0)
         return;
-    if (is_image && came_before(collect, *url ? url : b64)) {
+    if (is_image && is_repeated(collect, *url ? url : b64)) {
         collect->result.repeated++;
     } else if (*url) {
         slot.url = url;
-        give(collect, &slot);
+        report_slot(collect, &slot);
     } else if (*b64) {
-        give_bytes(collect, slot, b64);
+        report_bytes(collect, slot, b64);
     } else {
-        give_failure(collect, slot, kind, item);
+        report_failure(collect, slot, kind, item);
     }
 }

@@ -1,7 +1,9 @@
-/* ark_collect - gathers what the parts of an ARK answer say, whichever form the answer has
+/* ark_collect - builds the result from the parts of an answer
  *
- * Takes parsed JSON: a slot, an error, a usage. Keeps the result's counts and gives each slot on, once. ark_document
- * and ark_stream know where these parts stand; ark_answer owns all three.
+ * ark_document and ark_stream find the parts in their form of the answer and pass them on as parsed JSON: a slot, an error, a usage.
+ * The collector counts them and reports each slot once.
+ *
+ * Ownership: embedded in ark_answer.
  *
  * Pure.
  */
@@ -13,47 +15,47 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "worker/ark/answer.h"
+#include "worker/ark/result.h"
 
 struct ark_collect {
     struct ark_result result;
-    uint64_t links[ARK_SLOTS_MAX]; /* a hash of each image that was given on */
+    uint64_t links[ARK_SLOTS_MAX]; /* a hash of each reported image */
     ark_slot_fn *on_slot;          /* may be NULL */
     void *arg;
-    const char *secret; /* as ark_answer_setup has it */
-    int err;            /* the first failure to keep what came: ERR_NO_MEMORY */
+    const char *secret; /* see ark_answer_setup */
+    int err;            /* ERR_NO_MEMORY: part of the answer was lost */
 };
 
 enum { ARK_NEXT_INDEX = -1 };
 
-/* The JSON in `text`; numbers past 64 bits and NUL in texts, which jansson refuses, do not make it unreadable. NULL: it is
- * none, or memory is lacking, which `err` says then. flags: jansson's. */
+/* Parses JSON. Accepts numbers above 64 bits and NUL in strings, which jansson refuses by default. NULL: not JSON, or out of memory,
+ * which sets `err`. flags: jansson's. */
 json_t *ark_collect_read(struct ark_collect *collect, const char *text, size_t len, size_t flags);
 
-/* What ARK calls a slot, beside what is in it. */
+/* What the event around a slot says about it. PLAIN: an element of a document's array, which has no event. */
 enum ark_slot_kind { ARK_SLOT_PLAIN, ARK_SLOT_SUCCEEDED, ARK_SLOT_FAILED };
 
-/* item: {"url"|"b64_json", "size"} or {"error":{...}}; anything else is a slot that failed. An image is dropped only
- * where the same link or bytes came before; where its index is taken or not among those expected, it gets the next free one. A
- * failure is dropped where its slot has ended before. */
+/* item: {"url"|"b64_json", "size"} or {"error":{...}}; anything else is a failed slot. An image is dropped only if the same link or bytes
+ * arrived before. If its index is taken, or not one of those expected, it gets the next free index. A failure is dropped if its slot has
+ * already ended. */
 void ark_collect_slot(struct ark_collect *collect, json_int_t index, enum ark_slot_kind kind, const json_t *item);
 
-/* Looks for the marks of an asynchronous API in an object that is not one of ARK's. */
+/* Sets is_job if the object looks like the answer of an asynchronous API. */
 void ark_collect_job(struct ark_collect *collect, const json_t *object);
 
-/* The error of the whole request; the first one counts. False where `error` says nothing: NULL, null, {}. */
+/* The error of the request as a whole; the first one is kept. False if `error` is empty: NULL, null, {}. */
 bool ark_collect_error(struct ark_collect *collect, const json_t *error);
 
-/* False where it is not an object. */
+/* False if it is not an object. */
 bool ark_collect_usage(struct ark_collect *collect, const json_t *usage);
 
-/* Every slot that was asked for has ended. */
+/* Every expected slot has ended. */
 bool ark_collect_is_full(const struct ark_collect *collect);
 
-/* Cuts at the room, but not inside of a UTF-8 sequence. */
+/* Truncates to fit `size`, but not inside a UTF-8 sequence. */
 void ark_copy_text(char *out, size_t size, const char *text);
 
-/* The same, and what was cut ends with an ellipsis. size: more than that takes. */
+/* The same; a truncated text ends with an ellipsis, for which `size` must have room. */
 void ark_copy_message(char *out, size_t size, const char *text);
 
 #endif

@@ -5,19 +5,47 @@
 
 #include "worker/ark/collect.h"
 
-/* Walks over the front part of a document and finds the objects in its "data" array. */
-struct scan {
-    struct ark_collect *collect;
-    const char *text;
-    size_t at;
-    int depth;           /* of brackets of both kinds */
-    bool in_data;        /* inside of {"data":[ */
-    json_int_t index;    /* of the slot at hand: how many commas came before it */
-    size_t key, key_len; /* the last string directly inside of the outer object */
-    size_t item;         /* where the slot at hand begins */
-};
+void ark_document_init(struct ark_document *document, size_t max_bytes, struct ark_collect *collect)
+{
+    *document = (struct ark_document){.collect = collect};
+    buf_init(&document->text, max_bytes);
+}
 
-/* Some gateways put the only slot there without the array, or a job. */
+void ark_document_deinit(struct ark_document *document)
+{
+    buf_deinit(&document->text);
+}
+
+/* Some API gateways do not close the connection after the document, so its end is found by its brackets. */
+static void follow_brackets(struct ark_document *document, const char *bytes, size_t len)
+{
+    for (size_t i = 0; i < len && !document->closed; i++) {
+        char c = bytes[i];
+
+        if (document->in_escape) {
+            document->in_escape = false;
+        } else if (document->in_string) {
+            document->in_escape = c == '\\';
+            document->in_string = c != '"';
+        } else if (c == '"') {
+            document->in_string = true;
+        } else {
+            document->depth += (c == '{' || c == '[') - (c == '}' || c == ']');
+            document->closed = document->depth <= 0;
+        }
+    }
+}
+
+int ark_document_feed(struct ark_document *document, const char *bytes, size_t len)
+{
+    follow_brackets(document, bytes, len);
+    buf_add(&document->text, bytes, len);
+    return buf_error(&document->text);
+}
+
+/* -- a complete document */
+
+/* Some API gateways send the only slot without the array, or a job. */
 static bool read_only_slot(struct ark_collect *collect, const json_t *data)
 {
     bool is_slot = json_object_get(data, "url") || json_object_get(data, "b64_json");
@@ -58,7 +86,21 @@ static bool read_whole(struct ark_collect *collect, const json_t *root)
     return has_data || has_usage || has_error;
 }
 
-/* At a quote; stops at the closing one, or at the end of the text. */
+/* -- the front part of an incomplete document */
+
+/* Finds the complete objects in the "data" array. */
+struct scan {
+    struct ark_collect *collect;
+    const char *text;
+    size_t at;
+    int depth;           /* open brackets of both kinds */
+    bool in_data;        /* inside {"data":[ */
+    json_int_t index;    /* of the current slot: the number of commas before it */
+    size_t key, key_len; /* the last string directly in the outer object */
+    size_t item;         /* where the current slot begins */
+};
+
+/* From a quote to the closing one, or to the end of the text. */
 static void skip_string(struct scan *scan, size_t len)
 {
     size_t from = ++scan->at;
@@ -113,13 +155,14 @@ static void read_front(struct ark_collect *collect, const char *text, size_t len
     }
 }
 
-bool ark_document_read(struct ark_collect *collect, const char *text, size_t len)
+bool ark_document_end(struct ark_document *document)
 {
-    json_t *root = ark_collect_read(collect, text, len, JSON_DISABLE_EOF_CHECK);
-    bool is_whole = root && read_whole(collect, root);
+    const char *text = buf_text(&document->text);
+    json_t *root = ark_collect_read(document->collect, text, document->text.len, JSON_DISABLE_EOF_CHECK);
+    bool is_complete = root && read_whole(document->collect, root);
 
     if (!root)
-        read_front(collect, text, len);
+        read_front(document->collect, text, document->text.len);
     json_decref(root);
-    return is_whole;
+    return is_complete;
 }

@@ -4,7 +4,7 @@
 #include <stddef.h>
 #include <string.h>
 
-/* A family that begins with another one's name is the closer match. */
+/* The longest matching family wins: "seedream-5-0-pro" before "seedream-5-0". */
 /* clang-format off */
 static const struct ark_model models[] = {
     /* family               sizes          refs layers group  stream format search seed   guide  optimize listed */
@@ -19,12 +19,12 @@ static const struct ark_model models[] = {
     { "seededit-3-0",       " adaptive ",    1, 0,     false, false, false, false, true,  true,  ARK_OPTIMIZE_UNSET,    true },
 };
 
-/* What is not listed may be any of them, as every endpoint id is: what was asked for is sent as 4.0 has it, and nothing else. */
+/* An endpoint id may stand for any model. Send what the client asked for, in the form of 4.0, and no optional fields. */
 static const struct ark_model unlisted =
     { "unlisted",           " 1K 2K 4K ",   14, 0,     true,  true,  false, false, true,  false, ARK_OPTIMIZE_FAST,     false };
 /* clang-format on */
 
-/* Gateways write "4.0" for "4-0" and are free with case. */
+/* API gateways write "4.0" for "4-0", and any case. */
 static char plain(char c)
 {
     return c == '.' ? '-' : (char)tolower((unsigned char)c);

@@ -1,9 +1,8 @@
-/* ark_model - what each ARK image model can do
+/* ark_model - the capabilities of each ARK image model
  *
- * ARK refuses a field that the model does not have, so a request is built by these rows. They are looked up by
- * family: "doubao-seedream-4-0-250828", "seedream-4-0-250828" (BytePlus), "dola-seedream-5-0-pro-260628",
- * "seedream-4.5" and a date that came out later all find their row. An endpoint id ("ep-...") and a name that is not
- * listed get a row of their own, which sends the plainest request that does what was asked for.
+ * ARK refuses a field that the model does not support, so requests are built from this table. Rows are found by family:
+ * "doubao-seedream-4-0-250828", "seedream-4-0-250828" (BytePlus), "dola-seedream-5-0-pro-260628", "seedream-4.5" and later dates of a
+ * listed family all find their row. An endpoint id ("ep-...") and a name that is not listed get a row with the plainest request.
  *
  * Pure.
  */
@@ -16,17 +15,17 @@ enum ark_optimize { ARK_OPTIMIZE_UNSET, ARK_OPTIMIZE_STANDARD, ARK_OPTIMIZE_FAST
 
 struct ark_model {
     const char *family; /* "seedream-4-0" */
-    const char *sizes;  /* the size keywords, each between spaces: " 1K 2K 4K " */
+    const char *sizes;  /* size keywords, each between spaces: " 1K 2K 4K " */
     int refs_max;       /* reference images; 0: none */
-    int layers_max; /* images of a layer_decomposition, the base included; 0: it has none, nor the field background */
-    bool group;     /* sequential_image_generation, hence more than one image a call */
+    int layers_max; /* images of a layer_decomposition, including the base; 0: neither it nor the field background is supported */
+    bool group; /* sequential_image_generation: more than one image per call */
     bool stream;
     bool output_format;
     bool web_search;
     bool seed;
     bool guidance;              /* guidance_scale */
-    enum ark_optimize optimize; /* the best optimize_prompt_options.mode; UNSET: it has none */
-    bool listed;                /* false: the model is not known */
+    enum ark_optimize optimize; /* the fastest optimize_prompt_options.mode; UNSET: not supported */
+    bool listed;                /* false: unknown model */
 };
 
 const struct ark_model *ark_model_find(const char *id); /* never NULL */

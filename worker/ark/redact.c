@@ -5,21 +5,21 @@
 
 enum { WORD_MAX = 80, WORD_KEPT = 24 };
 
-struct room {
+struct output {
     char *out;
     size_t size, len;
 };
 
-static void put(struct room *room, const char *text, size_t len)
+static void put(struct output *output, const char *text, size_t len)
 {
-    size_t left = room->size - 1 - room->len;
+    size_t left = output->size - 1 - output->len;
 
     len = len < left ? len : left;
-    memcpy(room->out + room->len, text, len);
-    room->len += len;
+    memcpy(output->out + output->len, text, len);
+    output->len += len;
 }
 
-/* What ends an address or a word of base64 in the middle of a sentence. */
+/* A URL or a word of base64 ends at white space, quotes and brackets. */
 static size_t word_length(const char *text)
 {
     return strcspn(text, " \t\r\n\"'`<>()[]{}\\");
@@ -35,47 +35,47 @@ static size_t scheme_length(const char *text)
     return 0;
 }
 
-/* The address at `text`, which is `len` bytes long, without user, password and query. */
-static void put_address(struct room *room, const char *text, size_t len)
+/* Copies a URL without user, password and query. */
+static void put_url(struct output *output, const char *text, size_t len)
 {
     size_t scheme = scheme_length(text), authority = strcspn(text + scheme, "/?#"), plain = strcspn(text, "?#"), user;
 
-    put(room, text, scheme);
+    put(output, text, scheme);
     authority = scheme + authority < len ? authority : len - scheme;
     for (user = authority; user && text[scheme + user - 1] != '@';)
         user--;
     plain = plain < len ? plain : len;
-    put(room, text + scheme + user, plain - scheme - user);
+    put(output, text + scheme + user, plain - scheme - user);
     if (plain < len)
-        put(room, "?...", 4);
+        put(output, "?...", 4);
 }
 
-static void put_word(struct room *room, const char *text, size_t len)
+static void put_word(struct output *output, const char *text, size_t len)
 {
     size_t at = 0;
 
     while (at < len && !scheme_length(text + at))
         at++;
-    put(room, text, at <= WORD_MAX ? at : WORD_KEPT);
+    put(output, text, at <= WORD_MAX ? at : WORD_KEPT);
     if (at > WORD_MAX)
-        put(room, "...", 3);
+        put(output, "...", 3);
     if (at < len)
-        put_address(room, text + at, len - at);
+        put_url(output, text + at, len - at);
 }
 
 const char *redact(char *out, size_t size, const char *text)
 {
-    struct room room = {out, size, 0};
+    struct output output = {out, size, 0};
 
     while (*text) {
         size_t len = word_length(text);
 
-        put_word(&room, text, len);
+        put_word(&output, text, len);
         text += len;
         if (*text)
-            put(&room, text++, 1);
+            put(&output, text++, 1);
     }
-    out[room.len] = '\0';
+    out[output.len] = '\0';
     return out;
 }
 

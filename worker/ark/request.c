@@ -8,9 +8,9 @@
 #include "common/buf.h"
 #include "common/task_spec.h"
 
-enum { ARK_SEED_DEFAULT = -1 }; /* a random one */
+enum { ARK_SEED_DEFAULT = -1 }; /* ARK picks a random seed */
 
-/* What one body is made of, settled before the first byte is written. */
+/* All decisions about one body, made before it is written. */
 struct plan {
     const struct ark_defaults *defaults;
     const struct task_spec *spec;
@@ -31,7 +31,7 @@ const char *ark_request_model(const struct ark_defaults *defaults, const struct 
     return is_given(spec->model) ? spec->model : defaults->model;
 }
 
-/* "2048x1536" is for every model to judge, a keyword only for those that know it. */
+/* Every model checks a size such as "2048x1536" itself. Keywords differ between models. */
 static bool has_size(const struct ark_model *model, const char *size)
 {
     char word[16];
@@ -57,7 +57,7 @@ static const char *choose_prompt(const struct plan *plan)
     return is_given(plan->defaults->prompt) ? plan->defaults->prompt : ARK_DEFAULT_PROMPT;
 }
 
-/* References and results share one limit, and ARK's answer to more than that is not documented: never ask for it. */
+/* References and generated images share one limit. ARK does not document what happens above it, so never ask for more. */
 static int count_images(const struct plan *plan)
 {
     int wanted = plan->spec->max_images ? plan->spec->max_images : plan->defaults->max_images;
@@ -73,7 +73,7 @@ static int count_images(const struct plan *plan)
 
 static bool wants_stream(const struct plan *plan)
 {
-    switch ((enum ark_stream)plan->defaults->stream) {
+    switch ((enum ark_stream_mode)plan->defaults->stream) {
     case ARK_STREAM_ON:
         return true;
     case ARK_STREAM_OFF:
@@ -149,7 +149,7 @@ static void add_optimize(struct buf *out, const struct plan *plan)
         buf_add_text(out, ",\"optimize_prompt_options\":{\"mode\":\"fast\"}");
 }
 
-/* Centesimals, written without printf's locale, which may put a comma where JSON wants a point. */
+/* Without %f: its decimal point depends on the locale. */
 static void add_guidance(struct buf *out, double scale)
 {
     int64_t hundredths = (int64_t)(scale * 100 + 0.5);
@@ -157,7 +157,7 @@ static void add_guidance(struct buf *out, double scale)
     buf_addf(out, ",\"guidance_scale\":%" PRId64 ".%02" PRId64, hundredths / 100, hundredths % 100);
 }
 
-/* The fields that only some models have, where they differ from ARK's defaults. */
+/* Fields that only some models support, if they differ from ARK's defaults. */
 static void add_extras(struct buf *out, const struct plan *plan)
 {
     const struct ark_defaults *defaults = plan->defaults;

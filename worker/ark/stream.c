@@ -7,7 +7,7 @@
 
 typedef void event_fn(struct ark_stream *stream, const json_t *event);
 
-/* A number that is none to JSON, such as "1", is no index: nothing says that its writer counts from 0. */
+/* A string such as "1" is not an index: a server that writes it so may also count from 1. */
 static json_int_t index_of(const json_t *event)
 {
     const json_t *index = json_object_get(event, "image_index");
@@ -18,17 +18,17 @@ static json_int_t index_of(const json_t *event)
     return real >= 0 && real < ARK_SLOTS_MAX && real == (double)(json_int_t)real ? (json_int_t)real : ARK_NEXT_INDEX;
 }
 
-static void on_succeeded(struct ark_stream *stream, const json_t *event)
+static void stream_on_succeeded(struct ark_stream *stream, const json_t *event)
 {
     ark_collect_slot(stream->collect, index_of(event), ARK_SLOT_SUCCEEDED, event);
 }
 
-static void on_failed(struct ark_stream *stream, const json_t *event)
+static void stream_on_failed(struct ark_stream *stream, const json_t *event)
 {
     ark_collect_slot(stream->collect, index_of(event), ARK_SLOT_FAILED, event);
 }
 
-static void on_completed(struct ark_stream *stream, const json_t *event)
+static void stream_on_completed(struct ark_stream *stream, const json_t *event)
 {
     (void)ark_collect_usage(stream->collect, json_object_get(event, "usage"));
     stream->finished = true;
@@ -38,9 +38,9 @@ static const struct {
     const char *type;
     event_fn *fn;
 } events[] = {
-    {"image_generation.partial_succeeded", on_succeeded},
-    {"image_generation.partial_failed",    on_failed   },
-    {"image_generation.completed",         on_completed},
+    {"image_generation.partial_succeeded", stream_on_succeeded},
+    {"image_generation.partial_failed",    stream_on_failed   },
+    {"image_generation.completed",         stream_on_completed},
 };
 
 static event_fn *find_event(const char *type)
@@ -51,7 +51,7 @@ static event_fn *find_event(const char *type)
     return NULL;
 }
 
-/* name: the event's name as SSE has it; the JSON's own type counts more. */
+/* name: the SSE event name. The type in the JSON takes precedence. */
 static void take_json(struct ark_stream *stream, const char *name, const json_t *event)
 {
     const char *type = json_string_value(json_object_get(event, "type"));
@@ -83,7 +83,7 @@ static void take_data(struct ark_stream *stream, const char *name, const char *d
     json_decref(event);
 }
 
-static bool on_sse_event(const struct sse_event *event, void *arg)
+static bool stream_on_event(const struct sse_event *event, void *arg)
 {
     struct ark_stream *stream = arg;
 
@@ -94,7 +94,7 @@ static bool on_sse_event(const struct sse_event *event, void *arg)
 void ark_stream_init(struct ark_stream *stream, size_t max_line, struct ark_collect *collect)
 {
     *stream = (struct ark_stream){.collect = collect};
-    sse_reader_init(&stream->reader, max_line, on_sse_event, stream);
+    sse_reader_init(&stream->reader, max_line, stream_on_event, stream);
     buf_init(&stream->bare, max_line);
 }
 
@@ -121,7 +121,7 @@ static int feed_bare(struct ark_stream *stream, const char *bytes, size_t len, b
     return err;
 }
 
-/* The bytes up to and with the first line end: it ends with a CR, or with an LF before which there is none. */
+/* Returns the length up to and including the first CR or LF, or all of it. */
 static size_t through_line_end(const char *bytes, size_t len, bool *is_end)
 {
     const char *lf = memchr(bytes, '\n', len);
@@ -152,10 +152,10 @@ int ark_stream_feed(struct ark_stream *stream, const char *bytes, size_t len)
 
 void ark_stream_end(struct ark_stream *stream)
 {
-    /* One line end may be the second half of a pair; then the line, then the event. */
+    /* The first may complete a CR LF pair, the second ends the line, the third ends the event. */
     static const char ends[] = "\n\n\n";
 
-    /* What fails here was cut: there is no event to be had from it. */
+    /* An error here means that the last event is truncated: ignore it. */
     if (stream->in_line && stream->in_bare && !stream->finished)
         take_bare(stream);
     if (!stream->finished && sse_reader_feed(&stream->reader, ends, strlen(ends)))

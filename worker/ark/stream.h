@@ -1,9 +1,9 @@
 /* ark_stream - ARK's answer as a stream of Server-Sent Events
  *
- * Each event is one JSON object that names its type; [DONE] closes. Types that are not known are passed over. The error
- * of the whole request comes in three spellings, one of which is no SSE at all: a line of bare JSON.
+ * Each event is one JSON object that names its type. [DONE] ends the stream. Unknown types are ignored. An error of the request as a
+ * whole has three forms: an event with "error", an event of the name `error`, and a line of JSON that is not SSE at all.
  *
- * Ownership: embedded by its owner; borrows the collector for its life.
+ * Ownership: embedded in ark_answer; borrows the collector.
  * Pure.
  */
 #ifndef ARKRELAY_WORKER_ARK_STREAM_H
@@ -20,9 +20,9 @@ struct ark_collect;
 struct ark_stream {
     struct ark_collect *collect;
     struct sse_reader reader;
-    struct buf bare; /* a line of bare JSON */
+    struct buf bare; /* a line of JSON without `data:` */
     bool in_line, in_bare;
-    bool finished; /* `completed`, [DONE] or an error for all of it came */
+    bool finished; /* `completed`, [DONE] or an error of the request arrived */
 };
 
 void ark_stream_init(struct ark_stream *stream, size_t max_line, struct ark_collect *collect);
@@ -31,7 +31,7 @@ void ark_stream_deinit(struct ark_stream *stream);
 int ark_stream_feed(struct ark_stream *stream, const char *bytes,
                     size_t len) MUST_CHECK; /* ERR_TOO_LONG, ERR_NO_MEMORY */
 
-/* The stream has ended: an event that lacks only its closing blank line counts. */
+/* The stream has ended: an event whose closing blank line is missing counts. */
 void ark_stream_end(struct ark_stream *stream);
 
 #endif

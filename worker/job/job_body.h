@@ -62,9 +62,6 @@ void job_call_hang_up(struct job_body *job, enum web_end end, const char *words)
 void job_tell_begin(struct job_body *job);
 void job_on_slot(const struct ark_slot *slot, void *arg); /* for ark_answer; arg is the job */
 
-/* Reports the slots of a group that ARK did not come to, with ARK's reason where it gave one. */
-void job_tell_missing(struct job_body *job, const struct ark_result *ark);
-
 struct job_failure {
     enum problem problem;
     enum charge charge;

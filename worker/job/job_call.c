@@ -112,7 +112,7 @@ static void conclude(struct job_body *job, enum web_end end, const char *words)
     struct verdict verdict;
 
     job->call = NULL;
-    job_tell_missing(job, ark);
+    ark_result_report_missing(ark, job_on_slot, job);
     verdict_decide(&evidence, &verdict);
     log_verdict(job, &verdict, ark);
     worker_metrics_call(job->context->metrics, &verdict, clock_monotonic_ms() - job->called_ms);

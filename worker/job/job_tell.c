@@ -105,39 +105,6 @@ void job_on_slot(const struct ark_slot *slot, void *arg)
                       .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
 }
 
-/* Why slots of a group with images have not ended, and how many of them are to be reported. */
-struct gap {
-    int most;
-    const char *code, *message;
-};
-
-static struct gap find_gap(const struct ark_result *ark)
-{
-    const struct ark_error *error = ark->has_error ? &ark->error : &ark->slot_error;
-
-    if (!ark->images)
-        return (struct gap){0};
-    if (ark->has_error || ark->stopped)
-        return (struct gap){ARK_SLOTS_MAX, *error->code ? error->code : ARK_NO_IMAGE, error->message};
-    if (!ark->completed)
-        return (struct gap){ARK_SLOTS_MAX, problem_code(PROBLEM_OUTCOME_UNKNOWN),
-                            "ARK's answer broke off before this image"};
-    return (struct gap){ark->generated - ark->images - ark->repeated - ark->blank, ARK_NO_IMAGE,
-                        "ARK counts this image as generated and did not deliver it."};
-}
-
-void job_tell_missing(struct job_body *job, const struct ark_result *ark)
-{
-    struct gap gap = find_gap(ark);
-
-    for (int i = 0; i < ark->expected && gap.most > 0; i++)
-        if (!ark->seen[i]) {
-            gap.most--;
-            tell_slot(job, (struct process_event){
-                               .stage = STAGE_IMAGE_FAILED, .index = i, .code = gap.code, .message = gap.message});
-        }
-}
-
 void job_finish_done(struct job_body *job, const struct ark_result *ark)
 {
     char data[sizeof(ark->usage) + 16] = "";
