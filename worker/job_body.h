@@ -23,7 +23,7 @@
 
 enum { CALL_ID_SIZE = 14 + 20 + 1 }; /* YYYYMMDDhhmmss, 20 hex digits: the form of ARK's own clients */
 
-enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_JUDGING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
 /* The keeper's view comes first, so that the two convert by a cast. */
 struct job_body {
@@ -40,13 +40,14 @@ struct job_body {
     int64_t started_ms, called_ms;
     struct permit permit;
     char model[SCOPE_NAME_SIZE]; /* "" until the request is known */
-    bool trial;    /* its call is the one of a half-open account or model */
-    int deferrals; /* how often it was deferred before */
+    bool trial;                  /* its call is the one of a half-open account or model */
+    int deferrals;               /* how often it was deferred before */
 
     struct report *report;
     struct ark_request request;
     struct ark_answer *answer; /* NULL until ARK answers: most of a call's time there is nothing to keep */
     struct fetch_call *call;
+    struct verdict *judged; /* while JUDGING */
 };
 
 /* The one door between states. */
@@ -56,6 +57,7 @@ void job_enter(struct job_body *job, enum job_state next, const char *why);
 
 void job_call_start(struct job_body *job); /* the paid call is open; the job ends or is CALLING afterwards */
 void job_call_hang_up(struct job_body *job, enum fetch_end end, const char *words); /* while CALLING: the job ends */
+void job_call_judge(struct job_body *job, bool first);                              /* while JUDGING: the job ends */
 
 /* -- job_tell */
 
