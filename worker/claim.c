@@ -22,7 +22,6 @@ enum {
     NONCE_BYTES = 8,
     MODELS_MAX = 32,
     CLAIM_ARGS = 6,
-    JOBS_FROM = 2, /* in the answer */
 };
 
 enum claim_state {
@@ -72,7 +71,7 @@ static int hand_out(struct claim *claim, const redisReply *reply)
 {
     int jobs = 0;
 
-    for (size_t i = JOBS_FROM; i < reply->elements; i++) {
+    for (size_t i = 1; i < reply->elements && script_array(reply, i); i++) {
         struct claimed_job job;
 
         bool readable = read_job(reply->element[i], &job);
@@ -88,16 +87,18 @@ static int hand_out(struct claim *claim, const redisReply *reply)
     return jobs;
 }
 
-/* The models of which tasks were passed over. Returns whether there are any. */
-static bool note_blocked(struct claim *claim, const redisReply *reply)
+/* After the jobs, the models of which tasks had to wait. Returns whether there are any. */
+static bool note_blocked(struct claim *claim, const redisReply *reply, int jobs)
 {
-    const redisReply *blocked = script_array(reply, 1);
+    bool blocked = false;
     const char *model;
 
-    for (size_t i = 0; blocked && i < blocked->elements; i++)
-        if ((model = script_text(blocked, i, NULL)))
+    for (size_t i = 1 + (size_t)jobs; i < reply->elements; i++)
+        if ((model = script_text(reply, i, NULL))) {
             governor_want(claim->config.governor, model);
-    return blocked && blocked->elements;
+            blocked = true;
+        }
+    return blocked;
 }
 
 static void start_claim(struct claim *claim);
@@ -157,7 +158,7 @@ static int take(struct claim *claim, const redisReply *reply)
         return 0;
     }
     jobs = hand_out(claim, reply);
-    blocked = note_blocked(claim, reply);
+    blocked = note_blocked(claim, reply, jobs);
     if (jobs >= claim->asked)
         start_claim(claim);
     else if (blocked)

@@ -188,7 +188,7 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
 
     if (!job)
         return NULL;
-    if (claimed->attempt == 1)
+    if (claimed->attempt == 1 && !claimed->deferrals)
         worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
     err = build_request(job, claimed);
     if (err == ERR_NO_MEMORY)

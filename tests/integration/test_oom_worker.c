@@ -29,6 +29,7 @@
 
 #define PREFIX "arkrelay:{0}:"
 #define ID     "public.t"
+#define MODEL  "doubao-seedream-4-0-250828"
 
 enum { IMAGES = 3, SOME = 8, DEADLINE_S = 5, LEASE_MS = 30000 };
 
@@ -240,7 +241,7 @@ static void make_context(void)
         .lease_ms = LEASE_MS,
         .max_attempts = 3,
         .backoff = {.base_ms = 1,  .max_ms = 1         },
-        .ark = { .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = IMAGES},
+        .ark = { .model = MODEL, .size = "2K", .max_images = IMAGES},
         .ark_url = world.ark_url,
         .authorization = "Authorization: Bearer key",
         .ark_first_byte_ms = 250,
@@ -280,8 +281,10 @@ static int set_up(void **state)
                                                                .again_ms = 1000,
                                                                .ttl_ms = LEASE_MS,
                                                                .images_per_call = IMAGES,
+                                                               .model = MODEL,
                                                                .on_granted = on_granted,
-                                                               .on_settled = on_nothing});
+                                                               .on_settled = on_nothing,
+                                                               .on_judged = job_judge});
     world.fetch = fetch_create(&(struct fetch_setup){.loop = world.loop, .connect_ms = 250, .user_agent = "t"});
     assert_true(world.leases && world.governor && world.fetch && world.redis && world.waiter);
     make_context();

@@ -105,9 +105,9 @@ class ScriptTest(ProcessTest):
         """(ms until the next is due, jobs). restricted: model=calls, or model="trial"."""
         self.nonces += 1
         flat = [word for row in restricted.items() for word in row]
-        next_ms, blocked, *jobs = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts, "m", *flat)
-        self.blocked = {name.decode() for name in blocked}
-        return next_ms, [Job(job) for job in jobs]
+        next_ms, *rest = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts, "m", *flat)
+        self.blocked = {name.decode() for name in rest if isinstance(name, bytes)}
+        return next_ms, [Job(job) for job in rest if isinstance(job, list)]
 
     def claim_one(self, **options):
         _, (job,) = self.claim(**options)

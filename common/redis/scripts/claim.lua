@@ -1,9 +1,9 @@
 -- CLAIM (worker): up to `most` jobs with a lease, due retries first back in their place.
 -- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
 --   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again
--- -> next_ms, blocked, then per job: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
+-- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
+--    then, as texts, the restricted models of which tasks had to wait
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
---    blocked: names of the restricted models of which tasks wait
 -- needs: base log queue images slots ending expiry
 local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
@@ -153,8 +153,8 @@ if redis.call('EXISTS', pending, delayed) == 0 then
   redis.call('DEL', prefix .. 'wake')
 end
 local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
-local waiting = {}
+table.insert(jobs, 1, vain == BATCH and 0 or due and math.max(0, due - at) or -1)
 for model, is_blocked in pairs(blocked) do
-  waiting[#waiting + 1] = is_blocked and model or nil
+  jobs[#jobs + 1] = is_blocked and model or nil
 end
-return { vain == BATCH and 0 or due and math.max(0, due - at) or -1, waiting, unpack(jobs) }
+return jobs
