@@ -120,7 +120,11 @@ static void on_probed(const struct probe_outcome *outcome, void *arg)
 {
     struct worker *worker = arg;
 
-    governor_probed(worker->governor, outcome->model, outcome->good, outcome->problem, outcome->why);
+    governor_probed(worker->governor, &(struct probe_report){.model = outcome->model,
+                                                             .account_good = outcome->account_good,
+                                                             .model_good = outcome->model_good,
+                                                             .problem = outcome->problem,
+                                                             .why = outcome->why});
 }
 
 static void on_probe(const char *model, void *arg)
@@ -353,6 +357,7 @@ static bool create_governor(struct worker *worker)
                                                   .on_granted = on_granted,
                                                   .on_settled = on_settled,
                                                   .on_probe = on_probe,
+                                                  .on_judged = job_judge,
                                                   .arg = worker});
     return worker->governor;
 }

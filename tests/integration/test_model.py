@@ -12,6 +12,7 @@ import os
 import random
 import unittest
 
+from support.account import Account, news
 from support.model import Model
 from support.processes import ProcessTest
 from support.redis_server import RedisServer
@@ -53,7 +54,7 @@ class RandomWalk(ProcessTest):
         self.redis = self.server.client()
         self.scripts = Scripts(self.redis)
         self.scripts.load()
-        self.account = Scripts(self.redis, "arkrelay:{account}:")
+        self.account = Account(self.redis)
         self.news = self.redis.subscribe(PREFIX + "channel:*")
         self.seed = int(os.environ.get("ARKRELAY_SEED", random.SystemRandom().randrange(2**32)))
         self.chance = random.Random(self.seed)
@@ -210,9 +211,8 @@ class RandomWalk(ProcessTest):
         return sum(job.worker == worker for job in self.jobs)
 
     def govern(self, worker, want):
-        args = (worker, LONG, self.held(worker), want, SLOTS, CALLS_MAX, 0, 0, "", 0)
-        granted, wait, limit = self.account("govern", *args)
-        self.steps.append(f"govern {args} -> {granted} {wait} {limit}")
+        granted = self.account.ask(worker, want, SLOTS, CALLS_MAX, ttl=LONG, whole=True, m=news(held=self.held(worker))).granted
+        self.steps.append(f"govern {worker} {want} -> {granted}")
         self.assertLessEqual(granted, want)
         self.assertLessEqual(granted + len(self.jobs), CALLS_MAX, "more calls in flight than the account has")
         return granted
@@ -229,7 +229,7 @@ class RandomWalk(ProcessTest):
         now = self.time()
         due = [id for id, score in self.now.sets["delayed"].items() if score <= now]
         self.serial += 1
-        _, *answers = self.run_script("claim", worker, LONG, most, f"{self.serial:016x}", MAX_ATTEMPTS)
+        _, *answers = self.run_script("claim", worker, LONG, most, f"{self.serial:016x}", MAX_ATTEMPTS, "m")
         for id in due:
             self.model.is_due(id)
         after = look(self.redis)
@@ -268,7 +268,7 @@ class RandomWalk(ProcessTest):
     def finish(self):
         """Whatever a worker might say, sensible or not."""
         if job := self.some_job():
-            outcome = self.chance.choice(["done", "failed", "cancelled", "retry", "retry", "handback"])
+            outcome = self.chance.choice(["done", "failed", "cancelled", "retry", "defer", "defer", "handback"])
             charge = self.chance.choice(["known", "void", "unknown"] if job.call else ["none", "void"])
             self.call("finish", job.id, job.fence, outcome, charge, self.chance.choice([LAPSED, LONG]))
             self.let_go(job)

@@ -240,7 +240,8 @@ static void start_governor(void)
                                                                .images_per_call = IMAGES,
                                                                .model = MODEL,
                                                                .on_granted = on_granted,
-                                                               .on_settled = on_nothing});
+                                                               .on_settled = on_nothing,
+                                                               .on_judged = job_judge});
     assert_non_null(world.governor);
     world.context.governor = world.governor;
 }

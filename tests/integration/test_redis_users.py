@@ -85,7 +85,10 @@ class Users(ProcessTest):
             world.ark.wait_calls(2, "lost")
             self.assertEqual(gateway.cancel("lost").status, 202)
             self.assertEqual(gateway.submit("again", prompt=sim("again", "status=429 retry_after=0")).status, 202)
+            world.ark.wait_calls(1, "again")
             self.assertEqual(gateway.submit("bad", prompt=sim("bad", "status=400")).status, 202)
+            world.ark.wait_calls(1, "bad")
+            gateway.cancel("again")
             world.wait_all_final()
             with gateway.follow("t1", None) as stream:
                 self.assertEqual(stream.to_end()[-1].event, "done")

@@ -18,14 +18,14 @@ static const char PREFIX[] = "arkrelay:{account}:";
 
 enum {
     MERGE_MS = 50, /* reports within this go out as one */
-    ACCOUNT_ARGS = 8,
+    ACCOUNT_ARGS = 9,
     BOOKING_ARGS = 3,
-    SCOPE_ARGS = 12,
+    SCOPE_ARGS = 14,
     BOOKINGS_MAX = 512, /* in one report; those of a second and a model are merged */
     SCOPES_SENT_MAX = 32,
     ARGS_MAX = ACCOUNT_ARGS + BOOKINGS_MAX * BOOKING_ARGS + SCOPES_SENT_MAX * SCOPE_ARGS,
     ANSWER_HEAD = 4,
-    ANSWER_SCOPE = 6,
+    ANSWER_SCOPE = 7,
 };
 
 struct report_text {
@@ -47,11 +47,14 @@ struct governor {
     struct script_run *run;
     struct scope_list scopes; /* the account first, then the default model */
     struct scope *account, *usual;
-    int held;       /* permits */
-    int want;       /* asked for and not answered */
-    bool asking;    /* the call under way carries the question */
-    bool changed;   /* there is something to report */
-    int64_t second; /* of the last grant */
+    int held;         /* permits */
+    int want;         /* asked for and not answered */
+    bool asking;      /* the call under way carries the question */
+    bool changed;     /* there is something to report */
+    bool whole_due;   /* the next report names all permits, */
+    bool whole;       /* and the one under way does */
+    int64_t whole_ms; /* monotonic: when one last did */
+    int64_t second;   /* of the last grant */
     struct booking bookings[BOOKINGS_MAX], sent[BOOKINGS_MAX];
     int booking_count, sent_count;
     struct report_text text; /* of the report that is being written */
@@ -165,12 +168,14 @@ void governor_book(struct governor *governor, struct permit *permit, const char 
         move_permit(governor, permit, scope);
     book(governor, permit->scope, permit->second, images - permit->images);
     permit->images = images;
-    if (permit->scope->trial) {
+    if (!permit->known && permit->scope->trial) {
         permit->trial = true;
         permit->scope->trial = false;
     }
+    permit->known = true;
 }
 
+/* The trial call ended without evidence, or no job took it. */
 static void tell_unused(struct governor *governor, struct scope *scope)
 {
     if (scope->news.probe == PROBE_NOTHING)
@@ -189,6 +194,21 @@ void governor_claimed(struct governor *governor)
         }
 }
 
+void governor_want(struct governor *governor, const char *model)
+{
+    struct scope *scope;
+
+    TAILQ_FOREACH (scope, &governor->scopes, link)
+        if (*scope->name && scope_is_closed(scope) && strcmp(scope->name, model) == 0)
+            scope->news.wanted = true;
+}
+
+static void forget_first(struct scope *scope, const struct permit *permit)
+{
+    if (scope->first == permit)
+        scope->first = NULL;
+}
+
 void governor_release(struct governor *governor, struct permit *permit)
 {
     if (!permit->scope)
@@ -197,6 +217,8 @@ void governor_release(struct governor *governor, struct permit *permit)
         tell_unused(governor, permit->scope);
     if (permit->account_trial)
         tell_unused(governor, governor->account);
+    forget_first(permit->scope, permit);
+    forget_first(governor->account, permit);
     hold(governor, permit->scope, -1);
     permit->scope->users--;
     *permit = (struct permit){0};
@@ -205,10 +227,27 @@ void governor_release(struct governor *governor, struct permit *permit)
 
 /* -- news */
 
-static void note_failure(struct scope *scope, const struct call_report *call, bool closing, int64_t now_ms)
+/* Free scopes have nothing that an accepted call could change. */
+static void note_accepted(struct scope *scope, const struct call_report *call)
 {
     struct scope_news *news = &scope->news;
 
+    if (!news->closing)
+        news->run = 0;
+    if (scope->state == SCOPE_FREE)
+        return;
+    if (!news->ok || call->began_ms > news->began_ms)
+        news->began_ms = call->began_ms;
+    news->ok++;
+    news->ok_ms += call->took_ms;
+}
+
+static void note_failure(struct scope *scope, const struct call_report *call, bool closing)
+{
+    struct scope_news *news = &scope->news;
+
+    if (!news->ok && call->began_ms > news->began_ms)
+        news->began_ms = call->began_ms;
     news->run++;
     news->problem = call->problem;
     news->until_ms = call->until_ms;
@@ -216,7 +255,7 @@ static void note_failure(struct scope *scope, const struct call_report *call, bo
     if (!closing)
         return;
     news->closing = true;
-    scope_set_state(scope, SCOPE_OPEN, now_ms); /* Redis will say so too; until then this worker knows */
+    scope_set_state(scope, SCOPE_OPEN, clock_monotonic_ms()); /* Redis will say so too; until then this worker knows */
 }
 
 /* A call that began before the scope was closed says nothing about whether it still is. */
@@ -230,11 +269,9 @@ static void note_scope(struct scope *scope, const struct call_report *call, cons
     if (is_stale(scope, call))
         return;
     if (effect->accepted) {
-        scope->news.ok++;
-        scope->news.ok_ms += call->took_ms;
-        scope->news.run = 0;
+        note_accepted(scope, call);
     } else if (effect->failed) {
-        note_failure(scope, call, effect->closing, clock_monotonic_ms());
+        note_failure(scope, call, effect->closing);
     } else if (effect->refused) {
         scope->news.refused++;
         if (call->pause_ms > scope->news.pause_ms)
@@ -242,37 +279,44 @@ static void note_scope(struct scope *scope, const struct call_report *call, cons
     }
 }
 
-void governor_note(struct governor *governor, struct permit *permit, const struct call_report *call)
+bool governor_note(struct governor *governor, struct permit *permit, const struct call_report *call)
 {
     const struct account_effect *effect = account_effect_of(call->news);
+    struct scope *scope = effect->of_account ? governor->account : permit->scope;
+    bool asks = call->asks_first && effect->closing && !scope_is_closed(scope);
 
-    if (!permit->scope || call->news == NEWS_NONE)
-        return;
-    note_scope(effect->of_account ? governor->account : permit->scope, call, effect);
+    if (call->news == NEWS_NONE)
+        return false;
+    note_scope(scope, call, effect);
     if (effect->accepted)
         note_scope(governor->account, call, effect);
     if (effect->accepted || effect->failed) {
         permit->trial = permit->trial && effect->of_account;
         permit->account_trial = permit->account_trial && !effect->accepted && !effect->of_account;
     }
+    if (asks)
+        scope->first = permit;
+    change(governor);
     if (effect->failed || effect->refused)
         report(governor); /* at once: other workers start calls every moment */
-    else
-        change(governor);
+    return asks;
 }
 
-void governor_probed(struct governor *governor, const char *model, bool good, enum problem problem, const char *why)
+void governor_probed(struct governor *governor, const struct probe_report *probed)
 {
     struct scope *scope;
 
     TAILQ_FOREACH (scope, &governor->scopes, link) {
-        if (!scope->probe_asked || (*scope->name && strcmp(scope->name, model) != 0))
+        bool is_account = !*scope->name;
+
+        if (!scope->probe_asked || (!is_account && strcmp(scope->name, probed->model) != 0))
             continue;
         scope->probe_asked = false;
-        scope->news.probe = good ? PROBE_GOOD : PROBE_BAD;
-        scope->news.problem = problem;
-        (void)snprintf(scope->news.why, sizeof(scope->news.why), "%s", why);
+        scope->news.probe = (is_account ? probed->account_good : probed->model_good) ? PROBE_GOOD : PROBE_BAD;
+        scope->news.problem = probed->problem;
+        (void)snprintf(scope->news.why, sizeof(scope->news.why), "%s", probed->why);
     }
+    change(governor);
     report(governor);
 }
 
@@ -292,7 +336,7 @@ int governor_limits(const struct governor *governor, struct model_limit *out, in
     int count = 0;
 
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        if (*scope->name && scope->state != SCOPE_FREE && count < max)
+        if (*scope->name && scope->state >= SCOPE_LIMITED && count < max)
             out[count++] = (struct model_limit){scope->name, scope->calls, scope->trial};
     return count;
 }
@@ -304,7 +348,7 @@ static void log_state(const struct scope *scope, enum scope_state before, const 
     if (scope->state == SCOPE_OPEN && before != SCOPE_PROBING)
         log_warn("governor", "circuit breaker open, tasks wait", "scope=%s code=%s",
                  *scope->name ? scope->name : "account", code);
-    else if (scope->state == SCOPE_FREE && before > SCOPE_LIMITED)
+    else if (scope->state <= SCOPE_LIMITED && before > SCOPE_LIMITED)
         log_info("governor", "circuit breaker closed", "scope=%s", *scope->name ? scope->name : "account");
 }
 
@@ -314,20 +358,44 @@ static void take_scope(struct governor *governor, const redisReply *reply, size_
     const char *code = script_text(reply, at + 2, NULL);
     struct scope *scope = name ? scopes_find(&governor->scopes, name) : NULL;
     enum scope_state before;
-    int64_t calls, probe;
+    int64_t calls, probe, opened;
 
-    if (!scope || !state || !code || script_int(reply, at + 3, &calls) || script_int(reply, at + 5, &probe))
+    if (!scope || !state || !code || script_int(reply, at + 3, &calls) || script_int(reply, at + 5, &probe) ||
+        script_int(reply, at + 6, &opened))
         return;
     before = scope->state;
     scope->listed = true;
     scope_set_state(scope, scope_state_of(state), now_ms);
     scope->calls = (int)calls;
-    scope->trial = scope->state == SCOPE_HALF_OPEN && calls > 0;
+    scope->trial = scope->state == SCOPE_HALF_OPEN && (calls > 0 || scope->trial); /* until a job takes it */
+    scope->opened = opened;
     log_state(scope, before, code);
     if (!probe)
         return;
     scope->probe_asked = true;
     governor->config.on_probe(*scope->name ? scope->name : governor->config.model, governor->config.arg);
+}
+
+/* Tells the job that found the scope closed whether it was the first of all workers. */
+static void judge_first(struct governor *governor, struct scope *scope)
+{
+    struct permit *permit = scope->first;
+
+    if (!permit || !scope->sending || !scope->sent.closing)
+        return;
+    scope->first = NULL;
+    governor->config.on_judged(permit, scope->listed && scope->opened);
+}
+
+static void free_unlisted(struct scope *scope, int64_t now_ms)
+{
+    enum scope_state before = scope->state;
+
+    if (scope->listed || scope->news.closing)
+        return;
+    scope->trial = false;
+    scope_set_state(scope, SCOPE_FREE, now_ms);
+    log_state(scope, before, "");
 }
 
 /* Every scope that the answer does not name is free. */
@@ -336,19 +404,14 @@ static void take_scopes(struct governor *governor, const redisReply *reply)
     int64_t now_ms = clock_monotonic_ms();
     struct scope *scope;
 
-    TAILQ_FOREACH (scope, &governor->scopes, link) {
-        scope_sent(scope);
+    TAILQ_FOREACH (scope, &governor->scopes, link)
         scope->listed = false;
-    }
     for (size_t at = ANSWER_HEAD; at + ANSWER_SCOPE <= reply->elements; at += ANSWER_SCOPE)
         take_scope(governor, reply, at, now_ms);
     TAILQ_FOREACH (scope, &governor->scopes, link) {
-        enum scope_state before = scope->state;
-
-        if (!scope->listed && !scope->news.closing) {
-            scope_set_state(scope, SCOPE_FREE, now_ms);
-            log_state(scope, before, "");
-        }
+        free_unlisted(scope, now_ms);
+        judge_first(governor, scope);
+        scope_sent(scope);
     }
 }
 
@@ -365,6 +428,7 @@ static void take_back(struct governor *governor)
     TAILQ_FOREACH (scope, &governor->scopes, link)
         scope_take_back(scope);
     governor->changed = true;
+    governor->whole_due = true;
 }
 
 static void answer(struct governor *governor, int granted, int64_t wait_ms)
@@ -380,11 +444,10 @@ static void on_governed(const redisReply *reply, int err, void *arg)
 {
     struct governor *governor = arg;
     bool asked = governor->asking;
-    int64_t granted = 0, wait_ms = 0;
+    int64_t granted = 0, wait_ms = 0, second;
 
     governor->run = NULL;
-    if (err || script_int(reply, 0, &granted) || script_int(reply, 1, &wait_ms) ||
-        script_int(reply, 3, &governor->second)) {
+    if (err || script_int(reply, 0, &granted) || script_int(reply, 1, &wait_ms) || script_int(reply, 3, &second)) {
         char why[256];
 
         if (!err)
@@ -396,6 +459,10 @@ static void on_governed(const redisReply *reply, int err, void *arg)
         report_within(governor, governor->config.again_ms);
     } else {
         drop_bookings(governor->sent, &governor->sent_count);
+        if (granted)
+            governor->second = second;
+        if (governor->whole)
+            governor->whole_ms = clock_monotonic_ms();
         take_scopes(governor, reply);
         schedule(governor);
     }
@@ -434,6 +501,7 @@ static void add_head(struct report_text *text, const struct governor *governor)
     add_text(text, config->model);
     add_number(text, config->calls_max);
     add_number(text, config->images_per_minute);
+    add_text(text, governor->whole ? "1" : "");
     add_number(text, governor->sent_count);
     for (int i = 0; i < governor->sent_count; i++) {
         add_number(text, governor->sent[i].second);
@@ -456,11 +524,29 @@ static void add_scope(struct report_text *text, const struct scope *scope)
     add_number(text, news->refused);
     add_number(text, news->pause_ms);
     add_number(text, news->run);
+    add_number(text, news->began_ms ? clock_monotonic_ms() - news->began_ms : 0);
     add_text(text, news->closing ? "1" : "");
     add_text(text, failed ? problem_code(news->problem) : "");
     add_text(text, failed ? news->why : "");
     add_number(text, news->until_ms);
     add_text(text, probes[news->probe]);
+    add_text(text, news->wanted ? "1" : "");
+}
+
+/* Whether this scope is in the report. */
+static bool is_told(const struct governor *governor, const struct scope *scope)
+{
+    return scope_has_news(scope) || (governor->whole && scope->held);
+}
+
+static int count_told(const struct governor *governor)
+{
+    const struct scope *scope;
+    int count = 0;
+
+    TAILQ_FOREACH (scope, &governor->scopes, link)
+        count += is_told(governor, scope);
+    return count;
 }
 
 static int send_report(struct governor *governor)
@@ -471,9 +557,12 @@ static int send_report(struct governor *governor)
     int scopes = 0;
 
     text->count = 0;
+    governor->whole = governor->whole_due || clock_monotonic_ms() - governor->whole_ms >= governor->config.ttl_ms / 4;
+    governor->whole = governor->whole && count_told(governor) <= SCOPES_SENT_MAX;
+    governor->whole_due = governor->whole_due && !governor->whole;
     add_head(text, governor);
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        if (scope_has_news(scope) && scopes++ < SCOPES_SENT_MAX) {
+        if (is_told(governor, scope) && scopes++ < SCOPES_SENT_MAX) {
             scope_send(scope);
             add_scope(text, scope);
         }
@@ -510,6 +599,7 @@ struct governor *governor_create(const struct governor_config *config)
     if (!governor)
         return NULL;
     governor->config = *config;
+    governor->whole_due = true; /* a worker of this name may have been here before */
     TAILQ_INIT(&governor->scopes);
     governor->account = scopes_find(&governor->scopes, "");
     governor->usual = scopes_find(&governor->scopes, config->model);

@@ -8,7 +8,8 @@
  *     ask -> granted n -> claim up to n jobs of the models that may begin -> governor_claimed
  *         -> each job: take, book, note (what the call came to), release
  *
- * Reports are merged for 50 ms and repeated while permits are out, so that a lost worker's permits become free. Bad news is sent at once.
+ * Reports are merged for 50 ms and repeated while permits are out, so that a lost worker's permits become free. Bad news is sent at once. The
+ * first report, each one after a lost answer, and one in a while name all permits: Redis then drops what it counts beyond them.
  *
  * Ownership: borrows Redis. A permit is its job's, and released before the job goes.   Threads: the loop's thread only.   Units: ms.
  */
@@ -23,6 +24,7 @@
 
 struct governor;
 struct loop;
+struct permit;
 struct redis;
 struct scope;
 
@@ -42,6 +44,8 @@ struct governor_config {
     void (*on_settled)(void *arg); /* governor_is_settled has become true */
     void (*on_probe)(const char *model,
                      void *arg); /* find out whether ARK answers for this model; governor_probed follows */
+    /* After governor_note returned true: whether this call was the first, of all workers, that found the account or model closed. */
+    void (*on_judged)(struct permit *permit, bool first);
     void *arg;
 };
 
@@ -49,6 +53,7 @@ struct permit {
     struct scope *scope; /* of its model; NULL: none is held */
     int64_t second;      /* of the booking, by Redis's clock */
     int images;          /* booked */
+    bool known;          /* the task's model and images are */
     bool trial;          /* the one call of a half-open model, */
     bool account_trial;  /* or account: its end without evidence is reported too */
 };
@@ -60,7 +65,8 @@ struct governor *governor_destroy(struct governor *governor);           /* accep
 void governor_ask(struct governor *governor, int want);
 
 void governor_return(struct governor *governor, int permits); /* for which there was no job */
-void governor_claimed(struct governor *governor);             /* all jobs of the last CLAIM have taken their permits */
+void governor_claimed(struct governor *governor); /* the last grant is used: what no job took is given back */
+void governor_want(struct governor *governor, const char *model); /* tasks of this restricted model wait */
 
 void governor_take(struct governor *governor, struct permit *permit); /* one of those granted; there is one */
 void governor_book(struct governor *governor, struct permit *permit, const char *model, int images);
@@ -68,16 +74,25 @@ void governor_release(struct governor *governor, struct permit *permit); /* the 
 
 struct call_report {
     enum account_news news;
+    bool asks_first;           /* it matters whether this call is the first that finds the account or model closed */
     int64_t began_ms, took_ms; /* monotonic; of the call */
     int64_t pause_ms;          /* ARK asked for this much; 0: it did not */
     int64_t until_ms;          /* wall clock: when the quota begins again; 0: not known */
     enum problem problem;
     const char *why; /* without secrets */
 };
-void governor_note(struct governor *governor, struct permit *permit, const struct call_report *report);
+/* True: the call found the account or model closed, and this worker did not know it; on_judged follows, unless the permit is released before. */
+bool governor_note(struct governor *governor, struct permit *permit, const struct call_report *report);
 
-/* What on_probe asked for. good: ARK answered, and takes key and model. */
-void governor_probed(struct governor *governor, const char *model, bool good, enum problem problem, const char *why);
+/* What on_probe asked for. */
+struct probe_report {
+    const char *model;
+    bool account_good;    /* ARK answered, and takes the key, */
+    bool model_good;      /* and the model */
+    enum problem problem; /* otherwise */
+    const char *why;      /* without secrets */
+};
+void governor_probed(struct governor *governor, const struct probe_report *report);
 
 /* The account, or this model, is known to be closed: calls are deferred. */
 bool governor_is_closed(const struct governor *governor, const char *model);

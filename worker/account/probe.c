@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #include "common/buf.h"
@@ -23,6 +24,7 @@ struct probe_call {
     struct web_call *call;
     struct ark_answer *answer;
     char model[SCOPE_NAME_SIZE];
+    bool is_json; /* the answer */
 };
 
 struct probe {
@@ -40,12 +42,21 @@ static void end_call(struct probe_call *call)
     free(call);
 }
 
-/* Whatever ARK itself says about the request proves that it answers. */
-static bool is_good(const struct verdict *verdict)
+/* What ARK itself says about the request proves that it answers. A proxy's page or redirect does not. */
+static bool is_of_ark(const struct probe_call *call, const struct ark_result *ark)
 {
-    enum account_news news = account_news_of(verdict);
+    return ark->has_error || call->is_json;
+}
 
-    return news == NEWS_NONE || news == NEWS_ACCEPTED || news == NEWS_BUSY;
+static bool is_model_good(const struct probe_call *call, const struct ark_result *ark, enum account_news news)
+{
+    return news == NEWS_ACCEPTED || ((news == NEWS_NONE || news == NEWS_BUSY) && is_of_ark(call, ark));
+}
+
+/* A model that is not open, or whose quota is used up, says nothing against the key. */
+static bool is_account_good(const struct probe_call *call, const struct ark_result *ark, enum account_news news)
+{
+    return is_model_good(call, ark, news) || (news == NEWS_MODEL_CLOSED && is_of_ark(call, ark));
 }
 
 static void probe_on_done(const struct web_outcome *outcome, void *arg)
@@ -54,6 +65,7 @@ static void probe_on_done(const struct web_outcome *outcome, void *arg)
     struct probe *probe = call->probe;
     const struct ark_result *ark = ark_answer_end(call->answer, outcome->end == WEB_ANSWERED ? NULL : outcome->words);
     struct verdict verdict;
+    enum account_news news;
     char why[SCOPE_WHY_SIZE];
 
     verdict_decide(&(struct evidence){.end = outcome->end,
@@ -65,6 +77,7 @@ static void probe_on_done(const struct web_outcome *outcome, void *arg)
                                       .max_paid_calls = 1,
                                       .now_ms = clock_wall_ms()},
                    &verdict);
+    news = account_news_of(&verdict);
     if (ark->images && !probe->charged) {
         probe->charged = true;
         log_warn("probe",
@@ -72,18 +85,23 @@ static void probe_on_done(const struct web_outcome *outcome, void *arg)
                  "model=%s", call->model);
     }
     redact(why, sizeof(why), verdict.words);
-    log_debug("probe", "answered", "model=%s status=%d good=%d", call->model, ark->http_status, is_good(&verdict));
-    probe->setup.on_done(
-        &(struct probe_outcome){
-            .model = call->model, .good = is_good(&verdict), .problem = verdict.problem, .why = why},
-        probe->setup.arg);
+    log_debug("probe", "answered", "model=%s status=%d account_good=%d model_good=%d", call->model, ark->http_status,
+              is_account_good(call, ark, news), is_model_good(call, ark, news));
+    probe->setup.on_done(&(struct probe_outcome){.model = call->model,
+                                                 .account_good = is_account_good(call, ark, news),
+                                                 .model_good = is_model_good(call, ark, news),
+                                                 .problem = verdict.problem,
+                                                 .why = why},
+                         probe->setup.arg);
     end_call(call);
 }
 
 static void probe_on_head(const struct web_head *head, void *arg)
 {
-    const struct probe_call *call = arg;
+    static const char json[] = "application/json";
+    struct probe_call *call = arg;
 
+    call->is_json = !strncasecmp(head->content_type, json, strlen(json));
     ark_answer_head(call->answer, &(struct ark_head){.status = head->status,
                                                      .content_type = head->content_type,
                                                      .retry_after = head->retry_after,

@@ -18,7 +18,8 @@ struct probe;
 /* Texts are valid during the callback only. */
 struct probe_outcome {
     const char *model;
-    bool good;            /* ARK answers, and takes key and model */
+    bool account_good;    /* ARK answers, and takes the key, */
+    bool model_good;      /* and the model */
     enum problem problem; /* otherwise */
     const char *why;      /* without secrets */
 };

@@ -57,7 +57,7 @@ bool scope_has_news(const struct scope *scope)
 {
     const struct scope_news *news = &scope->news;
 
-    return !scope->held_told || news->ok || news->refused || news->run || news->pause_ms ||
+    return !scope->held_told || news->ok || news->refused || news->run || news->pause_ms || news->wanted ||
            news->probe != PROBE_NOTHING;
 }
 
@@ -83,6 +83,13 @@ void scope_sent(struct scope *scope)
     scope->sending = false;
 }
 
+static void take_back_reason(struct scope_news *news, const struct scope_news *sent)
+{
+    news->problem = sent->problem;
+    news->until_ms = sent->until_ms;
+    memcpy(news->why, sent->why, sizeof(news->why));
+}
+
 /* If the script ran and only its answer was lost, Redis counts these twice, which does no harm. */
 void scope_take_back(struct scope *scope)
 {
@@ -99,27 +106,28 @@ void scope_take_back(struct scope *scope)
     news->refused += sent->refused;
     if (sent->pause_ms > news->pause_ms)
         news->pause_ms = sent->pause_ms;
+    news->wanted = news->wanted || sent->wanted;
+    if (!news->began_ms || (sent->ok && !accepted_since))
+        news->began_ms = sent->began_ms;
+    if (!news->run && news->probe != PROBE_BAD)
+        take_back_reason(news, sent);
     if (news->probe == PROBE_NOTHING)
         news->probe = sent->probe;
-    if (!accepted_since && sent->run) {
-        if (!news->run) {
-            news->problem = sent->problem;
-            memcpy(news->why, sent->why, sizeof(news->why));
-            news->until_ms = sent->until_ms;
-        }
-        news->run += sent->run;
-        news->closing = news->closing || sent->closing;
-    }
+    if (accepted_since)
+        return;
+    news->run += sent->run;
+    news->closing = news->closing || sent->closing;
 }
 
 enum scope_state scope_state_of(const char *name)
 {
-    static const char *const names[SCOPE_STATES] = {[SCOPE_LIMITED] = "limited",
+    static const char *const names[SCOPE_STATES] = {[SCOPE_FAILING] = "failing",
+                                                    [SCOPE_LIMITED] = "limited",
                                                     [SCOPE_OPEN] = "open",
                                                     [SCOPE_PROBING] = "probing",
                                                     [SCOPE_HALF_OPEN] = "half_open"};
 
-    for (int state = SCOPE_LIMITED; state < SCOPE_STATES; state++)
+    for (int state = SCOPE_FAILING; state < SCOPE_STATES; state++)
         if (strcmp(names[state], name) == 0)
             return (enum scope_state)state;
     return SCOPE_FREE;

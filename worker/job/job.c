@@ -14,13 +14,14 @@
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
 
-static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "reporting", "gone"};
+static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "judging", "reporting", "gone"};
 
 #define BIT(state) (1U << (state))
 static const unsigned may[JOB_STATE_COUNT] = {
     /* whatever is absent is a bug */
     [JOB_BEGINNING] = BIT(JOB_CALLING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_CALLING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_CALLING] = BIT(JOB_JUDGING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_JUDGING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
     [JOB_REPORTING] = BIT(JOB_GONE),
 };
 
@@ -231,6 +232,7 @@ struct job *job_destroy(struct job *base)
     report_destroy(job->report);
     ark_answer_destroy(job->answer);
     ark_request_deinit(&job->request);
+    free(job->judged);
     free(job);
     return NULL;
 }
@@ -255,6 +257,11 @@ void job_lose(struct job *base)
     log_warn("job", "lost its lease, drops what it has", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt,
              job->call_id, state_names[job->state]);
     leave(job, "the lease is not ours any more");
+}
+
+void job_judge(struct permit *permit, bool first)
+{
+    job_call_judge((struct job_body *)(void *)((char *)permit - offsetof(struct job_body, permit)), first);
 }
 
 void job_resume(struct job *base)

@@ -1,11 +1,12 @@
 /* job - one task in this worker's hands: lease, attempt, one paid call
  *
  *     BEGINNING --OK--> CALLING --answer, cut, timeout, cancel--> REPORTING --taken--> GONE
- *         |                                                           ^
+ *         |                      |                                    ^
+ *         |                      +-- account or model closed --> JUDGING --first: failed, else deferred
  *         +-- no call to make: cancelled, no budget, unreadable ------+          any state --lost--> GONE
  *
- * BEGINNING waits for Redis to open the paid call, CALLING for ARK (each finished slot is reported at once), REPORTING until Redis
- * has taken the end. What the call amounts to is decided in verdict, how ARK is spoken to in ark_request and ark_answer.
+ * BEGINNING waits for Redis to open the paid call, CALLING for ARK (each finished slot is reported at once), JUDGING until Redis has said whether
+ * another task, of any worker, has found the account or model closed before this one, REPORTING until Redis has taken the end. What the call amounts to is decided in verdict, how ARK is spoken to in ark_request and ark_answer.
  *
  * Ownership: whoever starts a job destroys it, from inside of on_gone or later. The context outlives all jobs.
  * Threads:   the loop's thread only.   Units: ms, bytes.
@@ -29,6 +30,7 @@ struct governor;
 struct job;
 struct loop;
 struct metrics;
+struct permit;
 struct redis;
 
 /* What all jobs of a worker share. */
@@ -75,5 +77,8 @@ struct job *job_destroy(struct job *job); /* accepts NULL; silent; returns NULL 
 void job_cancel(struct job *job); /* the client wants it stopped */
 void job_lose(struct job *job);   /* the lease is not ours any more: on_gone follows from inside of this call */
 void job_resume(struct job *job); /* Redis is there again */
+
+/* For the governor's on_judged: whether the job that holds this permit was the first that found the account or model closed. */
+void job_judge(struct permit *permit, bool first);
 
 #endif

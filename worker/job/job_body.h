@@ -23,7 +23,7 @@
 
 enum { CALL_ID_SIZE = 14 + 20 + 1 }; /* YYYYMMDDhhmmss, 20 hex digits: the form of ARK's own clients */
 
-enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_JUDGING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
 /* The keeper's view comes first, so that the two convert by a cast. */
 struct job_body {
@@ -47,6 +47,7 @@ struct job_body {
     struct ark_request request;
     struct ark_answer *answer; /* NULL until ARK answers: most of a call's time there is nothing to keep */
     struct web_call *call;
+    struct verdict *judged; /* while JUDGING */
 };
 
 /* The one door between states. */
@@ -56,6 +57,7 @@ void job_enter(struct job_body *job, enum job_state next, const char *why);
 
 void job_call_start(struct job_body *job); /* the paid call is open; the job ends or is CALLING afterwards */
 void job_call_hang_up(struct job_body *job, enum web_end end, const char *words); /* while CALLING: the job ends */
+void job_call_judge(struct job_body *job, bool first);                            /* while JUDGING: the job ends */
 
 /* -- job_tell */
 

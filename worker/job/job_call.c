@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "common/backoff.h"
 #include "common/clock.h"
@@ -11,8 +12,9 @@
 
 enum { HEADER_SIZE = 128, LOG_WORDS_MAX = 1024 };
 
-/* What the call really used, as far as that is known, and what it says about the account. */
-static void settle(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+/* What the call really used, as far as that is known, and what it says about the account. Returns whether Redis has to say first if this call was the
+ * first that found the account or model closed. */
+static bool settle(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
     struct governor *governor = job->context->governor;
     char why[SCOPE_WHY_SIZE];
@@ -21,14 +23,15 @@ static void settle(struct job_body *job, const struct verdict *verdict, const st
         governor_book(governor, &job->permit, job->model, 0);
     else if (verdict->charge == CHARGE_KNOWN)
         governor_book(governor, &job->permit, job->model, ark->generated > ark->images ? ark->generated : ark->images);
-    governor_note(governor, &job->permit,
-                  &(struct call_report){.news = account_news_of(verdict),
-                                        .began_ms = job->called_ms,
-                                        .took_ms = clock_monotonic_ms() - job->called_ms,
-                                        .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
-                                        .until_ms = verdict->until_ms,
-                                        .problem = verdict->problem,
-                                        .why = redact(why, sizeof(why), verdict->words)});
+    return governor_note(governor, &job->permit,
+                         &(struct call_report){.news = account_news_of(verdict),
+                                               .asks_first = job->judged != NULL,
+                                               .began_ms = job->called_ms,
+                                               .took_ms = clock_monotonic_ms() - job->called_ms,
+                                               .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
+                                               .until_ms = verdict->until_ms,
+                                               .problem = verdict->problem,
+                                               .why = redact(why, sizeof(why), verdict->words)});
 }
 
 static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -48,6 +51,8 @@ static void log_verdict(const struct job_body *job, const struct verdict *verdic
 
 static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
 {
+    log_verdict(job, verdict, ark);
+    worker_metrics_call(job->context->metrics, verdict, clock_monotonic_ms() - job->called_ms);
     switch (verdict->action) {
     case VERDICT_DONE:
         job_finish_done(job, ark);
@@ -93,6 +98,25 @@ static const struct ark_result *end_answer(struct job_body *job, const char *bro
     return have_answer(job) ? ark_answer_end(job->answer, broke) : &ark_result_none;
 }
 
+/* Of all tasks that find the account or model closed, the first one fails. NULL where that is not asked, or when out of memory: then this one fails. */
+static struct verdict *keep_for_judgement(const struct verdict *verdict)
+{
+    struct verdict *kept = NULL;
+
+    if (verdict->action == VERDICT_FAIL && verdict_is_closing(verdict->problem))
+        kept = malloc(sizeof(*kept));
+    if (kept)
+        *kept = *verdict;
+    return kept;
+}
+
+void job_call_judge(struct job_body *job, bool first)
+{
+    if (!first)
+        job->judged->action = VERDICT_DEFER;
+    act_on(job, job->judged, end_answer(job, NULL));
+}
+
 /* The call is over, one way or the other; its token is gone. */
 static void conclude(struct job_body *job, enum web_end end, const char *words)
 {
@@ -114,10 +138,11 @@ static void conclude(struct job_body *job, enum web_end end, const char *words)
     job->call = NULL;
     ark_result_report_missing(ark, job_on_slot, job);
     verdict_decide(&evidence, &verdict);
-    log_verdict(job, &verdict, ark);
-    worker_metrics_call(job->context->metrics, &verdict, clock_monotonic_ms() - job->called_ms);
-    settle(job, &verdict, ark);
-    act_on(job, &verdict, ark);
+    job->judged = keep_for_judgement(&verdict);
+    if (settle(job, &verdict, ark))
+        job_enter(job, JOB_JUDGING, verdict.words);
+    else
+        act_on(job, &verdict, ark);
 }
 
 void job_call_hang_up(struct job_body *job, enum web_end end, const char *words)

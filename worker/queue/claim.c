@@ -18,7 +18,7 @@ enum {
     BATCH_MAX = 100,
     WAIT_MS = 2000,
     WAIT_MARGIN_MS = 3000,
-    LIMITED_MS = 200, /* while a model is restricted, its tasks wake no worker */
+    LIMITED_MS = 200, /* until the next look at tasks that wait because of their model: they wake no worker */
     NONCE_BYTES = 8,
     MODELS_MAX = 32,
     CLAIM_ARGS = 6,
@@ -37,8 +37,7 @@ enum claim_state {
 struct claim {
     struct claim_config config;
     enum claim_state state;
-    int asked;       /* jobs the CLAIM under way may bring */
-    bool restricted; /* it was told of models that may not begin as they like */
+    int asked; /* jobs the CLAIM under way may bring */
     struct script_run *run;
     struct redis_call *wait;
     struct event *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
@@ -72,7 +71,7 @@ static int hand_out(struct claim *claim, const redisReply *reply)
 {
     int jobs = 0;
 
-    for (size_t i = 1; i < reply->elements; i++) {
+    for (size_t i = 1; i < reply->elements && script_array(reply, i); i++) {
         struct claimed_job job;
 
         bool readable = read_job(reply->element[i], &job);
@@ -86,6 +85,20 @@ static int hand_out(struct claim *claim, const redisReply *reply)
         jobs++;
     }
     return jobs;
+}
+
+/* After the jobs, the models of which tasks had to wait. Returns whether there are any. */
+static bool note_blocked(struct claim *claim, const redisReply *reply, int jobs)
+{
+    bool blocked = false;
+    const char *model;
+
+    for (size_t i = 1 + (size_t)jobs; i < reply->elements; i++)
+        if ((model = script_text(reply, i, NULL))) {
+            governor_want(claim->config.governor, model);
+            blocked = true;
+        }
+    return blocked;
 }
 
 static void start_claim(struct claim *claim);
@@ -136,6 +149,7 @@ static void on_rested(evutil_socket_t fd, short what, void *arg)
 static int take(struct claim *claim, const redisReply *reply)
 {
     int64_t next_ms;
+    bool blocked;
     int jobs;
 
     if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms)) {
@@ -144,14 +158,21 @@ static int take(struct claim *claim, const redisReply *reply)
         return 0;
     }
     jobs = hand_out(claim, reply);
-    governor_claimed(claim->config.governor);
+    blocked = note_blocked(claim, reply, jobs);
     if (jobs >= claim->asked)
         start_claim(claim);
-    else if (claim->restricted)
+    else if (blocked)
         pause_claims(claim, CLAIM_LIMITED, next_ms >= 0 && next_ms < LIMITED_MS ? next_ms + 1 : LIMITED_MS);
     else
         start_wait(claim, next_ms);
     return jobs;
+}
+
+/* Permits for which there was no job, and the right to a trial call that no job took. */
+static void give_back(struct claim *claim, int permits)
+{
+    governor_claimed(claim->config.governor);
+    governor_return(claim->config.governor, permits);
 }
 
 static void on_claimed(const redisReply *reply, int err, void *arg)
@@ -163,41 +184,57 @@ static void on_claimed(const redisReply *reply, int err, void *arg)
     if (claim->state == CLAIM_CLAIMING)
         claim->state = CLAIM_IDLE;
     jobs = err ? 0 : take(claim, reply);
-    governor_return(claim->config.governor, asked - jobs);
+    give_back(claim, asked - jobs);
     if (err)
         rest_if_connected(claim, claim->config.redis);
     if (claim->state == CLAIM_STOPPED)
         claim->config.on_stopped(claim->config.arg);
 }
 
+struct claim_text {
+    struct script_arg args[CLAIM_ARGS + 2 * MODELS_MAX];
+    size_t count;
+    char lease[DECIMAL_SIZE], most[DECIMAL_SIZE], nonce[2 * NONCE_BYTES + 1], max_attempts[DECIMAL_SIZE];
+    char calls[MODELS_MAX][DECIMAL_SIZE];
+};
+
+static void add_text(struct claim_text *text, const char *value)
+{
+    text->args[text->count++] = SCRIPT_TEXT(value);
+}
+
+/* A model that may begin as many calls as there are permits restricts nothing. */
+static void add_models(struct claim_text *text, const struct claim *claim)
+{
+    struct model_limit limits[MODELS_MAX];
+    int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
+
+    for (int i = 0; i < models; i++) {
+        if (limits[i].calls >= claim->asked && !limits[i].trial)
+            continue;
+        (void)decimal_write(text->calls[i], limits[i].calls);
+        add_text(text, limits[i].model);
+        add_text(text, limits[i].trial ? "trial" : text->calls[i]);
+    }
+}
+
 static int send_claim(struct claim *claim)
 {
-    char lease[DECIMAL_SIZE], most[DECIMAL_SIZE], nonce[2 * NONCE_BYTES + 1], max_attempts[DECIMAL_SIZE];
+    struct claim_text text = {.count = 0};
+    struct script_call call = {.script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = text.args};
 
-    (void)decimal_write(lease, claim->config.lease_ms);
-    (void)decimal_write(most, claim->asked);
-    (void)decimal_write(max_attempts, claim->config.max_attempts);
-    random_hex(nonce, NONCE_BYTES);
-
-    struct script_arg args[CLAIM_ARGS + 2 * MODELS_MAX] = {SCRIPT_TEXT(claim->config.worker),
-                                                           SCRIPT_TEXT(lease),
-                                                           SCRIPT_TEXT(most),
-                                                           SCRIPT_TEXT(nonce),
-                                                           SCRIPT_TEXT(max_attempts),
-                                                           SCRIPT_TEXT(claim->config.model)};
-    struct model_limit limits[MODELS_MAX];
-    char calls[MODELS_MAX][DECIMAL_SIZE];
-    int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
-    const struct script_call call = {
-        .script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = args, .count = CLAIM_ARGS + 2 * (size_t)models};
-
-    claim->restricted = models > 0;
-    for (int i = 0; i < models; i++) {
-        (void)decimal_write(calls[i], limits[i].calls);
-        args[CLAIM_ARGS + 2 * i] = SCRIPT_TEXT(limits[i].model);
-        args[CLAIM_ARGS + 2 * i + 1] = SCRIPT_TEXT(limits[i].trial ? "trial" : calls[i]);
-    }
-
+    (void)decimal_write(text.lease, claim->config.lease_ms);
+    (void)decimal_write(text.most, claim->asked);
+    (void)decimal_write(text.max_attempts, claim->config.max_attempts);
+    random_hex(text.nonce, NONCE_BYTES);
+    add_text(&text, claim->config.worker);
+    add_text(&text, text.lease);
+    add_text(&text, text.most);
+    add_text(&text, text.nonce);
+    add_text(&text, text.max_attempts);
+    add_text(&text, claim->config.model);
+    add_models(&text, claim);
+    call.count = text.count;
     return script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
 }
 
@@ -205,15 +242,16 @@ void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
 {
     claim->asked = permits;
     if (claim->state == CLAIM_STOPPED) {
-        governor_return(claim->config.governor, permits);
+        give_back(claim, permits);
         claim->config.on_stopped(claim->config.arg);
         return;
     }
     claim->state = CLAIM_IDLE;
     if (!permits) {
+        give_back(claim, 0);
         pause_claims(claim, CLAIM_LIMITED, wait_ms);
     } else if (send_claim(claim)) {
-        governor_return(claim->config.governor, permits);
+        give_back(claim, permits);
         rest_if_connected(claim, claim->config.redis);
     } else {
         claim->state = CLAIM_CLAIMING;

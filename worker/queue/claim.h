@@ -6,7 +6,7 @@
  *
  *     IDLE --room--> ASKING --permits--> CLAIMING --queue had fewer--> WAITING --token or timeout--------> IDLE
  *                      |                   +---- Redis failed --------> RESTING --a while----------------> IDLE
- *                      +---- none ---------+---- model restricted ----> LIMITED --a while, or a job ended--> IDLE
+ *                      +---- none ---------+---- tasks blocked -------> LIMITED --a while, or a job ended--> IDLE
  *
  * Ownership: borrows both connections. What it gives to on_job is valid during the call.
  * Threads:   the loop's thread only.
