@@ -248,24 +248,26 @@ static void start_governor(void)
 
 static void make_context(void)
 {
+    const struct ark_endpoint endpoint = {.web = world.web,
+                                          .url = world.ark_url,
+                                          .authorization = "Authorization: Bearer key",
+                                          .answer_max = 1 << 20,
+                                          .end_ms = 100};
+
     world.context = (struct job_context){
         .loop = world.loop,
         .redis = world.redis,
         .paid = world.redis,
         .governor = world.governor,
-        .web = world.web,
+        .endpoint = endpoint,
         .leases = world.leases,
         .prefix = PREFIX,
         .lease_ms = LEASE_MS,
         .max_attempts = 3,
         .backoff = {.base_ms = 1,  .max_ms = 1         },
         .ark = { .model = MODEL, .size = "2K", .max_images = IMAGES},
-        .ark_url = world.ark_url,
-        .authorization = "Authorization: Bearer key",
         .ark_first_byte_ms = 250,
         .ark_timeout_ms = 300,
-        .ark_end_ms = 100,
-        .ark_answer_max = 1 << 20,
         .on_gone = on_gone,
     };
 }

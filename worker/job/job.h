@@ -1,15 +1,20 @@
-/* job - one task in this worker's hands: lease, attempt, one paid call
+/* job - one attempt at a task: a lease, a permit, and one paid call
  *
- *     BEGINNING --OK--> CALLING --answer, cut, timeout, cancel--> REPORTING --taken--> GONE
- *         |                      |                                    ^
- *         |                      +-- account or model closed --> JUDGING --first: failed, else deferred
- *         +-- no call to make: cancelled, no budget, unreadable ------+          any state --lost--> GONE
+ *     BEGINNING --OK--> CALLING --ARK's answer, error, timeout, cancel----> REPORTING --FINISH taken--> GONE
+ *         |                 |                                                ^  ^
+ *         |                 +--account or model closed--> JUDGING -----------+  |
+ *         +--no call: cancelled, budget used up, unreadable, too late ----------+     any state --lease lost--> GONE
  *
- * BEGINNING waits for Redis to open the paid call, CALLING for ARK (each finished slot is reported at once), JUDGING until Redis has said whether
- * another task, of any worker, has found the account or model closed before this one, REPORTING until Redis has taken the end. What the call amounts to is decided in verdict, how ARK is spoken to in ark_request and ark_answer.
+ * BEGINNING waits for Redis to record the paid call.
+ * CALLING waits for ARK. Each slot of the group is reported as soon as it ends.
+ * JUDGING waits for Redis to say whether this task, among the tasks of all workers, was the first to find the account or model closed. The
+ * first one fails and says why; the others are deferred.
+ * REPORTING waits for Redis to accept the end, also through an outage of Redis.
  *
- * Ownership: whoever starts a job destroys it, from inside of on_gone or later. The context outlives all jobs.
- * Threads:   the loop's thread only.   Units: ms, bytes.
+ * verdict decides what the task becomes after a call. report delivers to Redis, in order.
+ *
+ * Ownership: the keeper that starts a job destroys it, from inside on_gone or later. The context outlives all jobs.
+ * Threads:   loop thread only.   Units: ms, bytes.
  */
 #ifndef ARKRELAY_WORKER_JOB_JOB_H
 #define ARKRELAY_WORKER_JOB_JOB_H
@@ -21,11 +26,11 @@
 
 #include "common/backoff.h"
 #include "worker/ark/request.h"
+#include "worker/call/ark_call.h"
 #include "worker/queue/lease.h"
 
 struct claimed_job;
 struct durability;
-struct web;
 struct governor;
 struct job;
 struct loop;
@@ -33,15 +38,14 @@ struct metrics;
 struct permit;
 struct redis;
 
-/* What all jobs of a worker share. */
+/* Shared by all jobs of a worker. */
 struct job_context {
     struct loop *loop;
     struct redis *redis;
     struct redis *paid;            /* for BEGIN, see report.h */
     struct durability *durability; /* see report.h */
-    struct governor *governor;     /* each job holds one permit from its claim on */
-    struct web *web;
-    struct metrics *metrics; /* NULL: nobody counts */
+    struct governor *governor;     /* each job has one permit, from its claim on */
+    struct metrics *metrics;       /* may be NULL */
     struct lease_keeper *leases;
     const char *prefix;
     int64_t lease_ms;
@@ -49,36 +53,33 @@ struct job_context {
     struct backoff backoff; /* between attempts */
 
     struct ark_defaults ark;
-    const char *ark_url;                       /* of the images/generations endpoint */
-    const char *authorization;                 /* the whole header line; never logged */
-    const char *ark_key;                       /* "": none */
-    int64_t ark_first_byte_ms, ark_timeout_ms; /* for one image */
-    int64_t ark_timeout_per_image_ms, ark_end_ms;
-    size_t ark_answer_max;
+    struct ark_endpoint endpoint;
+    int64_t ark_first_byte_ms, ark_timeout_ms; /* for a call of one image */
+    int64_t ark_timeout_per_image_ms;          /* for each further image */
 
     void (*on_gone)(struct job *job, void *arg);
     void *arg;
 };
 
-/* What the jobs' keeper sees of one; the rest is private (job_body.h). */
+/* The keeper's part of a job; the rest is private. */
 struct job {
     TAILQ_ENTRY(job) link;
     struct lease_entry lease;
 };
 
-/* NULL when out of memory: the permit is returned, the lease will lapse, and REAP puts the task back. */
+/* NULL when out of memory: the permit is returned, the lease expires, and REAP puts the task back. */
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed);
 
-/* For a job that came too late to be begun: it goes back to its place in the queue, and the attempt does not count. */
+/* For a job that was claimed while the worker drains: the task goes back to its place in the queue, and the attempt does not count. */
 struct job *job_hand_back(const struct job_context *context, const struct claimed_job *claimed);
 
-struct job *job_destroy(struct job *job); /* accepts NULL; silent; returns NULL */
+struct job *job_destroy(struct job *job); /* accepts NULL; no callback follows; returns NULL */
 
-void job_cancel(struct job *job); /* the client wants it stopped */
-void job_lose(struct job *job);   /* the lease is not ours any more: on_gone follows from inside of this call */
-void job_resume(struct job *job); /* Redis is there again */
+void job_cancel(struct job *job); /* the client cancelled the task */
+void job_lose(struct job *job);   /* the lease was lost; calls on_gone */
+void job_resume(struct job *job); /* Redis is ready again */
 
-/* For the governor's on_judged: whether the job that holds this permit was the first that found the account or model closed. */
+/* For the governor's on_judged: whether the job of this permit was the first that found the account or model closed. */
 void job_judge(struct permit *permit, bool first);
 
 #endif
