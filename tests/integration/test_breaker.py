@@ -169,7 +169,7 @@ class Open(BreakerTest):
         until = int(seconds) * 1000 + int(micros) // 1000 + 60_000
         self.fail(closing=True, code="ark_quota_exceeded", until=until)
         self.account.pass_ms(59_000)
-        self.assertFalse(self.probe())
+        self.assertFalse(self.probe(**{MODEL: news(wanted=True)}))
         self.account.pass_ms(1000)
         self.assertTrue(self.probe())
 
