@@ -344,7 +344,8 @@ class RandomWalk(ProcessTest):
             changed = self.redis(*command)          # how many members there are more or less
             self.steps.append(f"damage {command}")
             self.model.counts["orphan"] += changed
-        elif self.model.tasks and self.chance.random() < 0.5:
+        elif self.model.tasks and not any(task.overdue for task in self.model.tasks.values()) and self.chance.random() < 0.5:
+            self.steps.append("damage: live is lost")
             self.redis("DEL", PREFIX + "live")
         self.pass_audit()
 
