@@ -30,7 +30,7 @@ enum {
     ARK_MS_MAX = 512
 };
 
-/* Soon after a blip, and well below the reaper's hold after a long one. */
+/* The maximum is well below the 5 s that REAP waits after an outage (see reaper.h). */
 static const struct backoff reconnect = {.base_ms = 100, .max_ms = 2000};
 
 TAILQ_HEAD(job_list, job);
@@ -38,7 +38,7 @@ TAILQ_HEAD(job_list, job);
 struct worker {
     struct worker_config config;
     struct redis *commands, *waiter;
-    struct redis *paid; /* for BEGIN where it must be confirmed, else NULL */
+    struct redis *paid; /* for BEGIN if it must be confirmed, else NULL */
     struct durability *durability;
     struct governor *governor;
     struct audit *audit;
@@ -56,14 +56,14 @@ struct worker {
     char ark_url[URL_SIZE], authorization[HEADER_SIZE];
 };
 
-static void tell_drained(void *arg)
+static void worker_on_left(void *arg)
 {
     struct worker *worker = arg;
 
     worker->config.on_drained(worker->config.arg);
 }
 
-/* Without Redis there is nothing to wait for but jobs: leases and permits lapse. */
+/* Without Redis, permits and leases expire by themselves. */
 static bool has_left_redis(const struct worker *worker)
 {
     return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_settled(worker->governor));
@@ -74,12 +74,12 @@ static void check_drained(struct worker *worker)
     if (!worker->draining || worker->drained || worker->job_count || !has_left_redis(worker))
         return;
     worker->drained = true;
-    presence_leave(worker->presence, tell_drained, worker);
+    presence_leave(worker->presence, worker_on_left, worker);
 }
 
 /* -- jobs */
 
-static void on_gone(struct job *job, void *arg)
+static void worker_on_gone(struct job *job, void *arg)
 {
     struct worker *worker = arg;
 
@@ -91,32 +91,32 @@ static void on_gone(struct job *job, void *arg)
     check_drained(worker);
 }
 
-static void on_job(const struct claimed_job *claimed, void *arg)
+static void worker_on_job(const struct claimed_job *claimed, void *arg)
 {
     struct worker *worker = arg;
     struct job *job = (worker->draining ? job_hand_back : job_start)(&worker->context, claimed);
 
     if (!job) {
-        log_error("worker", "out of memory, a job is left to its lease", "task=%s", claimed->id);
+        log_error("worker", "out of memory for a job, its lease will expire", "task=%s", claimed->id);
         return;
     }
     TAILQ_INSERT_TAIL(&worker->jobs, job, link);
     worker->job_count++;
 }
 
-static void on_granted(int granted, int64_t wait_ms, void *arg)
+static void worker_on_granted(int granted, int64_t wait_ms, void *arg)
 {
     struct worker *worker = arg;
 
     claim_granted(worker->claim, granted, wait_ms);
 }
 
-static void on_settled(void *arg)
+static void worker_on_settled(void *arg)
 {
     check_drained(arg);
 }
 
-static void on_probed(const struct probe_outcome *outcome, void *arg)
+static void worker_on_probed(const struct probe_outcome *outcome, void *arg)
 {
     struct worker *worker = arg;
 
@@ -127,14 +127,14 @@ static void on_probed(const struct probe_outcome *outcome, void *arg)
                                                              .why = outcome->why});
 }
 
-static void on_probe(const char *model, void *arg)
+static void worker_on_probe(const char *model, void *arg)
 {
     struct worker *worker = arg;
 
     probe_start(worker->probe, model);
 }
 
-static void on_claim_stopped(void *arg)
+static void worker_on_claim_stopped(void *arg)
 {
     struct worker *worker = arg;
 
@@ -142,7 +142,7 @@ static void on_claim_stopped(void *arg)
     check_drained(worker);
 }
 
-static int room(void *arg)
+static int worker_room(void *arg)
 {
     const struct worker *worker = arg;
 
@@ -154,13 +154,13 @@ static struct job *job_of(struct lease_entry *entry)
     return (struct job *)(void *)((char *)entry - offsetof(struct job, lease));
 }
 
-static void on_lease_lost(struct lease_entry *entry, void *arg)
+static void worker_on_lease_lost(struct lease_entry *entry, void *arg)
 {
     (void)arg;
     job_lose(job_of(entry));
 }
 
-static void on_lease_cancelled(struct lease_entry *entry, void *arg)
+static void worker_on_lease_cancelled(struct lease_entry *entry, void *arg)
 {
     (void)arg;
     job_cancel(job_of(entry));
@@ -168,7 +168,7 @@ static void on_lease_cancelled(struct lease_entry *entry, void *arg)
 
 /* -- Redis */
 
-static void on_ready(void *arg)
+static void worker_on_ready(void *arg)
 {
     struct worker *worker = arg;
     struct job *job;
@@ -181,7 +181,7 @@ static void on_ready(void *arg)
     claim_more(worker->claim);
 }
 
-static void on_unfit(const char *why, void *arg)
+static void worker_on_unfit(const char *why, void *arg)
 {
     const struct worker *worker = arg;
 
@@ -189,13 +189,13 @@ static void on_unfit(const char *why, void *arg)
         worker->config.on_unfit(why, worker->config.arg);
 }
 
-static void on_commands_lost(void *arg)
+static void worker_on_commands_lost(void *arg)
 {
     check_drained(arg);
 }
 
-/* BEGINs that were lost on this connection. */
-static void on_paid_ready(void *arg)
+/* Resends the BEGINs that were lost with this connection. */
+static void worker_on_paid_ready(void *arg)
 {
     struct worker *worker = arg;
     struct job *job;
@@ -204,7 +204,7 @@ static void on_paid_ready(void *arg)
         job_resume(job);
 }
 
-static void on_waiter_ready(void *arg)
+static void worker_on_waiter_ready(void *arg)
 {
     struct worker *worker = arg;
 
@@ -228,10 +228,10 @@ static struct redis *connect_redis(struct worker *worker, const char *name, stru
     return redis_create(worker->config.loop, &config);
 }
 
-/* -- what Redis hears of this worker */
+/* -- presence */
 
-/* "0,0,4,9,...": how many ARK calls took no longer than each bound of the histogram, and how many there were. */
-static void say_ark_ms(struct presence_note *note, const struct metrics *metrics)
+/* "0,0,4,9,...": the cumulative counts of the histogram of ARK calls. The last one is the number of calls. */
+static void write_ark_ms(struct presence_note *note, const struct metrics *metrics)
 {
     struct buf counts;
 
@@ -243,7 +243,7 @@ static void say_ark_ms(struct presence_note *note, const struct metrics *metrics
     buf_deinit(&counts);
 }
 
-static void describe(struct presence_note *note, void *arg)
+static void worker_describe(struct presence_note *note, void *arg)
 {
     const struct worker *worker = arg;
     const struct metrics *metrics = worker->config.metrics;
@@ -256,10 +256,10 @@ static void describe(struct presence_note *note, void *arg)
         return;
     presence_say(note, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
     presence_say(note, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
-    say_ark_ms(note, metrics);
+    write_ark_ms(note, metrics);
 }
 
-/* -- birth and death */
+/* -- create and destroy */
 
 static struct ark_defaults ark_defaults(const struct worker_options *options)
 {
@@ -280,7 +280,7 @@ static struct ark_defaults ark_defaults(const struct worker_options *options)
     };
 }
 
-/* A simulator stands in while there is no key; it takes any. */
+/* Without an API key, calls go to the simulator, which accepts any key. */
 static void set_endpoint(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
@@ -321,19 +321,20 @@ static void set_context(struct worker *worker)
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
         .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
-        .on_gone = on_gone,
+        .on_gone = worker_on_gone,
         .arg = worker,
     };
 }
 
-/* The connection of BEGIN is a part of its own, because waiting for the confirmation blocks it. */
+/* BEGIN gets a separate connection: waiting for the confirmation blocks it. */
 static bool create_durability(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
 
     if (options->durability == DURABILITY_NONE)
         return true;
-    worker->paid = connect_redis(worker, "arkrelay-worker:paid", (struct redis_events){.on_ready = on_paid_ready});
+    worker->paid =
+        connect_redis(worker, "arkrelay-worker:paid", (struct redis_events){.on_ready = worker_on_paid_ready});
     if (worker->paid)
         worker->durability =
             durability_create(worker->paid, (enum durability_level)options->durability, options->durability_timeout_ms);
@@ -354,9 +355,9 @@ static bool create_governor(struct worker *worker)
                                                   .images_per_minute = (int)options->ark_images_per_minute,
                                                   .images_per_call = (int)options->ark_max_images,
                                                   .model = options->ark_model,
-                                                  .on_granted = on_granted,
-                                                  .on_settled = on_settled,
-                                                  .on_probe = on_probe,
+                                                  .on_granted = worker_on_granted,
+                                                  .on_settled = worker_on_settled,
+                                                  .on_probe = worker_on_probe,
                                                   .on_judged = job_judge,
                                                   .arg = worker});
     return worker->governor;
@@ -367,8 +368,8 @@ static bool create_parts(struct worker *worker)
     const struct worker_options *options = worker->config.options;
     struct loop *loop = worker->config.loop;
 
-    if (loop_reserve_timers(loop,
-                            2 * (size_t)options->concurrency + LOOP_TIMERS)) /* each job has two: report's, fetch's */
+    if (loop_reserve_timers(loop, 2 * (size_t)options->concurrency +
+                                      LOOP_TIMERS)) /* each job has two: of its report and of its HTTP call */
         return false;
     worker->web = web_create(&(struct web_setup){.loop = loop,
                                                  .connect_ms = options->ark_connect_timeout_ms,
@@ -378,12 +379,14 @@ static bool create_parts(struct worker *worker)
                                                        .url = worker->ark_url,
                                                        .authorization = worker->authorization,
                                                        .secret = options->ark_api_key,
-                                                       .on_done = on_probed,
+                                                       .on_done = worker_on_probed,
                                                        .arg = worker});
-    worker->commands =
-        connect_redis(worker, "arkrelay-worker:commands",
-                      (struct redis_events){.on_ready = on_ready, .on_lost = on_commands_lost, .on_unfit = on_unfit});
-    worker->waiter = connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = on_waiter_ready});
+    worker->commands = connect_redis(worker, "arkrelay-worker:commands",
+                                     (struct redis_events){.on_ready = worker_on_ready,
+                                                           .on_lost = worker_on_commands_lost,
+                                                           .on_unfit = worker_on_unfit});
+    worker->waiter =
+        connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = worker_on_waiter_ready});
     if (!worker->probe || !worker->commands || !create_governor(worker) || !create_durability(worker))
         return false;
     worker->leases = lease_keeper_create(&(struct lease_config){
@@ -391,7 +394,7 @@ static bool create_parts(struct worker *worker)
         .redis = worker->commands,
         .prefix = worker->prefix,
         .lease_ms = options->lease_ms,
-        .events = {.on_cancelled = on_lease_cancelled, .on_lost = on_lease_lost},
+        .events = {.on_cancelled = worker_on_lease_cancelled, .on_lost = worker_on_lease_lost},
         .arg = worker
     });
     worker->claim = claim_create(&(struct claim_config){.loop = loop,
@@ -404,9 +407,9 @@ static bool create_parts(struct worker *worker)
                                                         .model = options->ark_model,
                                                         .lease_ms = options->lease_ms,
                                                         .max_attempts = (int)options->max_attempts,
-                                                        .room = room,
-                                                        .on_job = on_job,
-                                                        .on_stopped = on_claim_stopped,
+                                                        .room = worker_room,
+                                                        .on_job = worker_on_job,
+                                                        .on_stopped = worker_on_claim_stopped,
                                                         .arg = worker});
     worker->reaper = reaper_create(loop, worker->commands, worker->prefix);
     worker->presence = presence_create(&(struct presence_config){.loop = loop,
@@ -414,7 +417,7 @@ static bool create_parts(struct worker *worker)
                                                                  .name = worker->config.name,
                                                                  .role = "worker",
                                                                  .interval_ms = options->shared.presence_ms,
-                                                                 .describe = describe,
+                                                                 .describe = worker_describe,
                                                                  .arg = worker});
     worker->audit = audit_create(&(struct audit_config){.loop = loop,
                                                         .redis = worker->commands,

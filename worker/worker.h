@@ -1,10 +1,13 @@
-/* runner - keeps up to N jobs in flight
+/* worker - keeps up to WORKER_CONCURRENCY jobs in flight
  *
- * Owns the worker's connections to Redis and the parts that speak to it: claim, leases, reaper, and the jobs. A job ends in its own
- * time; its place is filled again. Draining claims nothing more, hands back what comes too late, and waits for
- * what runs: it is paid.
+ * Owns the connections to Redis, the web client, the parts of queue/ and account/, and all jobs, and connects them:
  *
- * Threads: the loop's thread only.
+ *     claim -> job: when a task was claimed        lease -> job: cancelled, lost
+ *     job -> claim: when a job has ended           governor -> claim: permits granted; -> job: judged; -> probe: probe a model
+ *
+ * A drain claims no more tasks, hands back those that a CLAIM in flight still brings, and waits for running jobs, because their calls are paid.
+ *
+ * Threads: loop thread only.
  */
 #ifndef ARKRELAY_WORKER_WORKER_H
 #define ARKRELAY_WORKER_WORKER_H
@@ -22,20 +25,21 @@ struct worker_config {
     struct loop *loop;
     const struct worker_options *options; /* borrowed */
     const struct redis_address *redis;    /* borrowed */
-    const char *name;                     /* this worker's; borrowed */
-    struct metrics *metrics;              /* borrowed; NULL: nobody counts */
+    const char *name;                     /* this worker's name; borrowed */
+    struct metrics *metrics;              /* borrowed; may be NULL */
     void (*on_drained)(void *arg);
-    void (*on_unfit)(const char *why, void *arg); /* Redis is there, and must not keep tasks: the program is to end */
+    void (*on_unfit)(const char *why, void *arg); /* Redis is misconfigured: the program must exit */
     void *arg;
 };
 
 struct worker *worker_create(const struct worker_config *config); /* NULL when out of memory */
-struct worker *worker_destroy(struct worker *worker); /* drops what runs: REAP settles it; accepts NULL; returns NULL */
+struct worker *
+worker_destroy(struct worker *worker); /* drops running jobs, which REAP settles; accepts NULL; returns NULL */
 
-/* on_drained follows when no job is left, never from inside of this call. */
+/* on_drained follows when no job is left, never from inside this call. */
 void worker_drain(struct worker *worker);
 
-bool worker_is_ready(const struct worker *worker); /* Redis is there and jobs are taken */
+bool worker_is_ready(const struct worker *worker); /* Redis is ready, and the worker is not draining */
 bool worker_has_redis(const struct worker *worker);
 int worker_jobs(const struct worker *worker);
 

@@ -15,11 +15,11 @@
 #include "worker/queue/durability.h"
 
 enum {
-    NAMES = 2,                      /* the task's id and the fence come first in each call */
-    ARGS_MAX = 4,                   /* of one message, behind these */
-    EVENT_ARGS = 3,                 /* of an EMIT: its number, event and slot */
-    TOGETHER_MAX = 8,               /* EMITs that go with a FINISH ... */
-    TOGETHER_BYTES_MAX = 64 * 1024, /* ... and what they may hold: pictures themselves go one by one */
+    NAMES = 2,                      /* of each call: the task's id and the fence come first */
+    ARGS_MAX = 4,                   /* of one message, after these */
+    EVENT_ARGS = 3,                 /* of an EMIT: its number, its event, its slot */
+    TOGETHER_MAX = 8,               /* EMITs sent as part of a FINISH ... */
+    TOGETHER_BYTES_MAX = 64 * 1024, /* ... and their size: images as data: URLs are sent one by one */
     RETRY_DELAY_MS = 1000
 };
 
@@ -35,18 +35,18 @@ STAILQ_HEAD(message_queue, message);
 
 struct report {
     struct report_config config;
-    struct message_queue waiting; /* the head may be on its way */
+    struct message_queue waiting; /* the first `together` messages are in flight if in_flight is set */
     struct script_run *in_flight;
-    size_t together;     /* messages that the call under way carries */
-    struct event *retry; /* armed when Redis was there and said no */
+    size_t together;     /* messages in the call in flight */
+    struct event *retry; /* pending after an error reply, while the connection is up */
     struct loop_deferred turn;
-    bool turn_waits; /* `turn` is in the loop's list */
-    bool gone;       /* destroyed while it was there */
+    bool turn_waits; /* `turn` is queued in the loop */
+    bool gone;       /* destroyed while `turn` was queued, which frees the report */
     int64_t sent_ms;
     int64_t wseq;
     int paid_calls;                     /* as BEGIN answered */
     struct durability_wait *confirming; /* after BEGIN, before on_begun */
-    bool broken;                        /* out of memory: only on_lost is left to say */
+    bool broken;                        /* out of memory: only on_lost can follow */
 };
 
 static struct message *message_create(enum script_id script, const struct script_arg *args, size_t count)
@@ -112,7 +112,7 @@ static void retry_later(struct report *report)
     evtimer_add(report->retry, &delay);
 }
 
-static void on_retry(evutil_socket_t fd, short what, void *arg)
+static void report_on_retry(evutil_socket_t fd, short what, void *arg)
 {
     struct report *report = arg;
 
@@ -124,42 +124,43 @@ static void on_retry(evutil_socket_t fd, short what, void *arg)
         send_head(report);
 }
 
-/* A BEGIN that was answered after the lease may have ended must not lead to a call: this process may have been frozen. */
+/* This process may have been frozen, for example by a suspended virtual machine, between sending BEGIN and reading its answer. By then the
+ * lease may have expired and another worker may have begun the same paid call. */
 static bool is_too_late(const struct report *report)
 {
     return clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
 }
 
-static void tell_begun(struct report *report, enum begin_answer answer)
+static void deliver_begun(struct report *report, enum begin_answer answer)
 {
     if (answer == BEGIN_OK && is_too_late(report))
         answer = BEGIN_TOO_LATE;
     report->config.events.on_begun(answer, report->paid_calls, report->config.arg);
 }
 
-static void on_confirmed(bool confirmed, void *arg)
+static void report_on_confirmed(bool confirmed, void *arg)
 {
     struct report *report = arg;
 
     report->confirming = NULL;
-    tell_begun(report, confirmed ? BEGIN_OK : BEGIN_NOT_DURABLE);
+    deliver_begun(report, confirmed ? BEGIN_OK : BEGIN_NOT_DURABLE);
 }
 
-/* The call is on record; where it must be on disk or at a replica too, that comes before anything is paid. */
+/* The paid call is recorded. Confirms the record before the job may call ARK, if that is configured. */
 static void confirm(struct report *report, int paid_calls)
 {
     report->paid_calls = paid_calls;
     if (!report->config.durability) {
-        tell_begun(report, BEGIN_OK);
+        deliver_begun(report, BEGIN_OK);
         return;
     }
-    report->confirming = durability_confirm(report->config.durability, on_confirmed, report);
+    report->confirming = durability_confirm(report->config.durability, report_on_confirmed, report);
     if (!report->confirming)
-        tell_begun(report, BEGIN_NOT_DURABLE);
+        deliver_begun(report, BEGIN_NOT_DURABLE);
 }
 
-/* Tells the job what became of its call. The job may be gone afterwards. */
-static void tell(struct report *report, enum script_id script, const redisReply *reply)
+/* Passes the answer on to the job, which may destroy the report. */
+static void deliver(struct report *report, enum script_id script, const redisReply *reply)
 {
     const struct report_events *events = &report->config.events;
     const char *answer = script_answer(reply);
@@ -175,7 +176,7 @@ static void tell(struct report *report, enum script_id script, const redisReply 
             log_warn("report", "BEGIN answered without a count, continuing", "task=%s", report->config.id);
         confirm(report, (int)paid_calls);
     } else {
-        tell_begun(report, !strcmp(answer, "BUDGET") ? BEGIN_NO_BUDGET : BEGIN_CANCELLED);
+        deliver_begun(report, !strcmp(answer, "BUDGET") ? BEGIN_NO_BUDGET : BEGIN_CANCELLED);
     }
 }
 
@@ -194,7 +195,7 @@ static bool is_taken(const redisReply *reply)
     return is_one_of(script_answer(reply), taken);
 }
 
-static void on_answer(const redisReply *reply, int err, void *arg)
+static void report_on_answer(const redisReply *reply, int err, void *arg)
 {
     struct report *report = arg;
     enum script_id script = last_of_call(report)->script;
@@ -203,7 +204,7 @@ static void on_answer(const redisReply *reply, int err, void *arg)
     if (err) {
         if (redis_is_ready(redis_of(report, script)))
             retry_later(report);
-        return; /* without a connection, report_resume sends it again */
+        return; /* not connected: report_resume sends it again */
     }
     if (!strcmp(script_answer(reply), "LOST")) {
         lose(report);
@@ -212,7 +213,7 @@ static void on_answer(const redisReply *reply, int err, void *arg)
     if (!is_taken(reply)) {
         char why[256];
 
-        log_warn("report", "Redis did not take a report, trying again", "task=%s script=%s error=%s", report->config.id,
+        log_warn("report", "Redis rejected a report, trying again", "task=%s script=%s error=%s", report->config.id,
                  scripts[script].name, log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
         retry_later(report);
         return;
@@ -220,11 +221,10 @@ static void on_answer(const redisReply *reply, int err, void *arg)
     for (; report->together; report->together--)
         drop_head(report);
     send_head(report);
-    tell(report, script, reply);
+    deliver(report, script, reply);
 }
 
-/* What an attempt's last events say, its end can say along: EMITs that stand right before a FINISH go with it, as one call. Returns
- * how many messages those are; 1: the head goes alone. */
+/* The number of messages to send as one call: a FINISH with the EMITs in front of it, or 1. */
 static size_t count_together(const struct report *report)
 {
     const struct message *message = STAILQ_FIRST(&report->waiting);
@@ -244,7 +244,7 @@ static size_t copy_args(const struct message *message, struct script_arg *args)
     return message->count;
 }
 
-/* The last message's own arguments, then the events before it: FINISH id fence outcome charge delay data {wseq data slot} ... */
+/* The arguments of the last message, then those of the events before it. */
 static size_t args_of_call(const struct report *report, struct script_arg *args)
 {
     const struct message *last = last_of_call(report);
@@ -270,7 +270,7 @@ static void send_head(struct report *report)
     call.script = last_of_call(report)->script;
     call.count = args_of_call(report, args);
     report->sent_ms = clock_monotonic_ms();
-    err = script_run(redis_of(report, call.script), &call, on_answer, report, &report->in_flight);
+    err = script_run(redis_of(report, call.script), &call, report_on_answer, report, &report->in_flight);
     if (err && err != ERR_NOT_READY) {
         log_warn("report", "cannot send a report, trying again", "task=%s script=%s error=\"%s\"", report->config.id,
                  scripts[call.script].name, err_text(err));
@@ -278,27 +278,28 @@ static void send_head(struct report *report)
     }
 }
 
-static void on_turn(void *arg)
+static void report_on_turn(void *arg)
 {
     struct report *report = arg;
 
     report->turn_waits = false;
     if (report->gone)
         free(report);
-    else if (report->broken || !evtimer_pending(report->retry, NULL)) /* what was taken before it broke is still said */
+    else if (report->broken ||
+             !evtimer_pending(report->retry, NULL)) /* also after report_fail: send what was queued before */
         send_head(report);
 }
 
-/* An event waits for the end of the turn: by then the end of the attempt may have come with it. */
+/* Sends at the end of this turn of the loop, when the FINISH may be queued as well. */
 static void send_later(struct report *report)
 {
     if (report->turn_waits)
         return;
     report->turn_waits = true;
-    loop_defer(report->config.loop, &report->turn, on_turn, report);
+    loop_defer(report->config.loop, &report->turn, report_on_turn, report);
 }
 
-/* What is broken takes nothing more: an end must not reach Redis without what comes before it. */
+/* Refuses messages after a failure: a FINISH must not reach Redis without the EMITs before it. */
 static int enqueue(struct report *report, enum script_id script, const struct script_arg *args, size_t count)
 {
     struct message *message = report->broken ? NULL : message_create(script, args, count);
@@ -327,7 +328,7 @@ struct report *report_create(const struct report_config *config)
         return NULL;
     report->config = *config;
     STAILQ_INIT(&report->waiting);
-    report->retry = evtimer_new(loop_base(config->loop), on_retry, report);
+    report->retry = evtimer_new(loop_base(config->loop), report_on_retry, report);
     return report->retry ? report : report_destroy(report);
 }
 

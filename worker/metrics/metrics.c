@@ -10,7 +10,7 @@ enum { MILLI = 1000, CALL_BOUNDS = 14, TASK_BOUNDS = 16, QUEUE_BOUNDS = 14 };
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* A call takes ten seconds to a minute and a half, with many images up to ten minutes. */
+/* A call takes 10 to 90 seconds, with many images up to 10 minutes. */
 static const int64_t call_bounds[CALL_BOUNDS] = {1 * SECOND,   2 * SECOND,   5 * SECOND,   10 * SECOND, 15 * SECOND,
                                                  20 * SECOND,  30 * SECOND,  45 * SECOND,  60 * SECOND, 90 * SECOND,
                                                  120 * SECOND, 180 * SECOND, 300 * SECOND, 600 * SECOND};
@@ -28,7 +28,7 @@ static const char *const outcomes[ARK_OUTCOMES] = {
     [ARK_CANCELLED] = "cancelled",
 };
 
-/* Why ARK refused, and what it is called. */
+/* The label `kind` of METRIC_ARK_REFUSALS. */
 static const enum problem refusals[] = {
     PROBLEM_ARK_RATE_LIMITED,      PROBLEM_ARK_OVERLOADED,      PROBLEM_ARK_QUOTA_EXCEEDED, PROBLEM_ARK_UNAUTHORIZED,
     PROBLEM_ARK_MODEL_UNAVAILABLE, PROBLEM_ARK_CONTENT_REFUSED, PROBLEM_ARK_INVALID_REQUEST};
@@ -41,30 +41,30 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
     SHARED_METRIC_ROWS,
     [METRIC_TASK_QUEUE] = {.name = "arkrelay_task_queue_seconds", .type = METRIC_HISTOGRAM, .bounds = queue_bounds,
         .bound_count = QUEUE_BOUNDS,
-        .help = "From a task's creation to its first attempt, by this machine's clock."},
+        .help = "Time from a task's creation to its first attempt, by this machine's clock."},
     [METRIC_TASK_SECONDS] = {.name = "arkrelay_task_seconds", .type = METRIC_HISTOGRAM, .bounds = task_bounds,
         .bound_count = TASK_BOUNDS,
-        .help = "From a task's creation to the end that this worker brought it to, by this machine's clock."},
+        .help = "Time from a task's creation to its end, for tasks that this worker ended, by this machine's clock."},
     [METRIC_ARK_SECONDS] = {.name = "arkrelay_ark_seconds", .type = METRIC_HISTOGRAM, .bounds = call_bounds,
         .bound_count = CALL_BOUNDS,
-        .help = "ARK calls, from the request to the end of the answer."},
+        .help = "Duration of ARK calls, from the request to the end of the answer."},
     [METRIC_ARK_CALLS] = {.name = "arkrelay_ark_calls", .type = METRIC_COUNTER, .labels = {{"outcome", outcomes, ARK_OUTCOMES}},
-        .help = "ARK calls by what they came to."},
+        .help = "ARK calls by outcome."},
     [METRIC_ARK_REFUSALS] = {.name = "arkrelay_ark_refusals", .type = METRIC_COUNTER, .labels = {{"kind", kinds, COUNT(kinds)}},
-        .help = "ARK calls that ARK refused, by why."},
+        .help = "ARK calls that ARK refused, by reason."},
     [METRIC_IMAGES] = {.name = "arkrelay_images", .type = METRIC_COUNTER,
-        .help = "Images that ARK has delivered to this worker."},
+        .help = "Images that ARK delivered to this worker."},
     [METRIC_UNKNOWN_OUTCOMES] = {.name = "arkrelay_unknown_outcomes", .type = METRIC_COUNTER,
-        .help = "ARK calls of which nobody can tell whether they were charged; those of lost workers are in "
+        .help = "ARK calls that may have been charged although no answer arrived; calls of lost workers are counted in "
                 "arkrelay_tasks_total, reaped."},
     [METRIC_RETRIES] = {.name = "arkrelay_retries", .type = METRIC_COUNTER,
-        .help = "Attempts after which this worker put the task back for another one."},
+        .help = "Attempts after which this worker put the task back into the queue."},
     [METRIC_WORKER_SLOTS] = {.name = "arkrelay_worker_slots", .type = METRIC_GAUGE,
-        .help = "ARK calls that this worker may have in flight."},
+        .help = "Maximum number of ARK calls in flight in this worker."},
     [METRIC_WORKER_BUSY] = {.name = "arkrelay_worker_busy", .type = METRIC_GAUGE,
-        .help = "Jobs that this worker has in hand."},
+        .help = "Jobs in flight in this worker."},
     [METRIC_IMAGES_LIMIT] = {.name = "arkrelay_images_per_minute_limit", .type = METRIC_GAUGE,
-        .help = "What the account may make in a minute, all workers together, as this one is set; 0: no limit."},
+        .help = "ARK_IMAGES_PER_MINUTE of this worker, the limit of the account for all workers together; 0: no limit."},
 };
 /* clang-format on */
 

@@ -1,6 +1,6 @@
-/* worker_metrics - what a worker counts; the rows are in worker_metrics.c, and docs/metrics.md has them all
+/* worker_metrics - the metrics of a worker; the table is in metrics.c, docs/metrics.md describes them
  *
- * Threads: the loop's thread only.
+ * Threads: loop thread only.
  */
 #ifndef ARKRELAY_WORKER_METRICS_METRICS_H
 #define ARKRELAY_WORKER_METRICS_METRICS_H
@@ -25,15 +25,15 @@ enum worker_metric {
     METRIC_WORKER_COUNT,
 };
 
-/* METRIC_ARK_CALLS: what a call came to. */
+/* The label `outcome` of METRIC_ARK_CALLS. */
 enum ark_outcome {
-    ARK_DONE,        /* at least one image came */
-    ARK_REFUSED,     /* for good, and not charged */
-    ARK_BUSY,        /* a rate limit, or ARK is overloaded; not charged */
-    ARK_UNREACHABLE, /* the request never left */
-    ARK_UNKNOWN,     /* nobody can tell whether it was charged */
-    ARK_EMPTY,       /* charged, without an image that can be had */
-    ARK_CANCELLED,   /* by the client, before anything was charged */
+    ARK_DONE,        /* at least one image was delivered */
+    ARK_REFUSED,     /* permanently, not charged */
+    ARK_BUSY,        /* rate limited or overloaded, not charged */
+    ARK_UNREACHABLE, /* the request was not sent */
+    ARK_UNKNOWN,     /* may have been charged */
+    ARK_EMPTY,       /* charged, but no image was delivered */
+    ARK_CANCELLED,   /* by the client, not charged */
     ARK_OUTCOMES,
 };
 
@@ -41,10 +41,10 @@ extern const struct metric_table worker_metric_table;
 
 enum ark_outcome ark_outcome(const struct verdict *verdict);
 
-/* An ARK call is over, after so long. */
+/* An ARK call has ended after `ms`. */
 void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict, int64_t ms);
 
-/* A task's time since its creation, which Redis's clock has told, by this machine's. */
+/* Observes the time since the task was created. epoch_ms is from Redis's clock, the current time from this machine's. 0: unknown. */
 void worker_metrics_since(struct metrics *metrics, enum worker_metric row, int64_t epoch_ms);
 
 #endif

@@ -23,12 +23,12 @@ struct durability {
     struct redis *redis;
     enum durability_level kind;
     int64_t timeout_ms;
-    struct wait_list next;  /* for the command after the one under way */
-    struct wait_list asked; /* what the one under way confirms */
+    struct wait_list next;  /* for the next command */
+    struct wait_list asked; /* for the command in flight */
     struct redis_call *call;
 };
 
-static void tell_all(struct wait_list *waits, bool confirmed)
+static void answer_all(struct wait_list *waits, bool confirmed)
 {
     struct durability_wait *wait;
 
@@ -49,9 +49,9 @@ static bool is_confirmed(const struct durability *durability, const redisReply *
            reply->element[0]->integer >= 1;
 }
 
-static int ask(struct durability *durability);
+static int send_next(struct durability *durability);
 
-static void on_answer(const redisReply *reply, int err, void *arg)
+static void durability_on_answer(const redisReply *reply, int err, void *arg)
 {
     struct durability *durability = arg;
     bool confirmed = !err && is_confirmed(durability, reply);
@@ -59,14 +59,14 @@ static void on_answer(const redisReply *reply, int err, void *arg)
 
     durability->call = NULL;
     if (!confirmed)
-        log_warn("durable", "the record of paid calls is not confirmed; they are not made", "error=%s",
+        log_warn("durable", "record of paid calls not confirmed, not calling ARK", "error=%s",
                  log_quote(why, sizeof(why),
                            err                                ? err_text(err)
                            : reply->type == REDIS_REPLY_ERROR ? reply->str
                                                               : "no confirmation in time"));
-    tell_all(&durability->asked, confirmed);
-    if (ask(durability))
-        tell_all(&durability->next, false);
+    answer_all(&durability->asked, confirmed);
+    if (send_next(durability))
+        answer_all(&durability->next, false);
 }
 
 static int send_wait(struct durability *durability)
@@ -82,11 +82,11 @@ static int send_wait(struct durability *durability)
     for (int i = 0; i < command.argc; i++)
         lengths[i] = strlen(command.argv[i]);
     command.lengths = lengths;
-    return redis_send(durability->redis, &command, on_answer, durability, &durability->call);
+    return redis_send(durability->redis, &command, durability_on_answer, durability, &durability->call);
 }
 
-/* One command for all that wait, once the one before it has been answered. */
-static int ask(struct durability *durability)
+/* Sends one command for all waits, unless one is in flight. */
+static int send_next(struct durability *durability)
 {
     int err;
 
@@ -118,8 +118,8 @@ struct durability *durability_destroy(struct durability *durability)
         return NULL;
     if (durability->call)
         redis_cancel(durability->call);
-    tell_all(&durability->next, false);
-    tell_all(&durability->asked, false);
+    answer_all(&durability->next, false);
+    answer_all(&durability->asked, false);
     free(durability);
     return NULL;
 }
@@ -133,7 +133,7 @@ struct durability_wait *durability_confirm(struct durability *durability, durabi
     wait->done = done;
     wait->arg = arg;
     TAILQ_INSERT_TAIL(&durability->next, wait, link);
-    if (ask(durability)) {
+    if (send_next(durability)) {
         TAILQ_REMOVE(&durability->next, wait, link);
         free(wait);
         return NULL;

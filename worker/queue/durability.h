@@ -1,10 +1,14 @@
-/* durable - is what was written on a connection safe by now?
+/* durability - waits until Redis has a write on disk or at a replica
  *
- * Redis answers before a write is on disk or at a replica. Where a lost record would mean a second paid call, the worker asks for the
- * confirmation: WAITAOF (Redis 7.2, Valkey) or WAIT, on the connection that wrote. Both block the connection, so one
- * command at a time confirms all that was asked for before it.
+ * Redis answers a command before its writes are on disk or at a replica. If the record of a paid call were lost, the call would be made a
+ * second time. With PAID_CALL_DURABILITY, the worker therefore confirms the record before it calls ARK: with WAITAOF (Redis 7.2, Valkey)
+ * or WAIT, on the connection that wrote it.
  *
- * Ownership: borrows the connection, which is for these writes alone.   Threads: the loop's thread only.   Units: ms.
+ * Both commands block their connection, so one command at a time confirms all writes that were sent before it:
+ *
+ *     BEGIN a, confirm a -> WAITAOF      BEGIN b, confirm b and BEGIN c, confirm c wait -> a is confirmed -> WAITAOF for b and c
+ *
+ * Ownership: borrows the connection, which must be used for these writes only.   Threads: loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_WORKER_QUEUE_DURABILITY_H
 #define ARKRELAY_WORKER_QUEUE_DURABILITY_H
@@ -21,13 +25,13 @@ struct redis;
 /* kind is not DURABILITY_NONE. NULL when out of memory. */
 struct durability *durability_create(struct redis *redis, enum durability_level kind, int64_t timeout_ms);
 struct durability *
-durability_destroy(struct durability *durability); /* accepts NULL; nobody waits any more; returns NULL */
+durability_destroy(struct durability *durability); /* accepts NULL; all waits must be cancelled; returns NULL */
 
-/* Never from inside of durability_confirm. */
+/* Never called from inside durability_confirm. */
 typedef void durability_fn(bool confirmed, void *arg);
 
-/* NULL when it cannot be asked: then nothing follows. */
+/* Confirms everything written on the connection so far. NULL: cannot be sent; no callback follows. */
 struct durability_wait *durability_confirm(struct durability *durability, durability_fn *done, void *arg);
-void durability_cancel(struct durability_wait *wait); /* `done` will not be called */
+void durability_cancel(struct durability_wait *wait); /* no callback follows */
 
 #endif

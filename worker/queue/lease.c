@@ -11,9 +11,9 @@
 #include "common/redis/client.h"
 #include "common/redis/script.h"
 
-enum { RENEWAL_MAX = 100 }; /* jobs in one call: half a millisecond of Redis, in which nobody else is served */
+enum { RENEWAL_MAX = 100 }; /* jobs in one call; it blocks Redis for about 0.5 ms */
 
-/* One RENEW call under way. A job that goes meanwhile leaves a hole in it. */
+/* One RENEW call in flight. An entry that is removed meanwhile becomes NULL. */
 struct renewal {
     TAILQ_ENTRY(renewal) link;
     struct lease_keeper *keeper;
@@ -43,8 +43,8 @@ static void renewal_destroy(struct renewal *renewal)
     free(renewal);
 }
 
-/* An answer per entry, in order. Entries may leave while the answers are handed out. */
-static void hand_out(struct renewal *renewal, const redisReply *reply)
+/* The reply has one answer per entry, in order. The callbacks may remove any entry. */
+static void deliver(struct renewal *renewal, const redisReply *reply)
 {
     const struct lease_events *events = &renewal->keeper->config.events;
 
@@ -61,25 +61,25 @@ static void hand_out(struct renewal *renewal, const redisReply *reply)
     }
 }
 
-static void complain(const struct renewal *renewal, const char *why)
+static void log_failure(const struct renewal *renewal, const char *why)
 {
     char quoted[256];
 
-    log_warn("lease", "leases were not renewed, trying again", "jobs=%zu error=%s", renewal->count,
+    log_warn("lease", "lease renewal failed, trying again", "jobs=%zu error=%s", renewal->count,
              log_quote(quoted, sizeof(quoted), why));
 }
 
-static void on_renewed(const redisReply *reply, int err, void *arg)
+static void lease_on_renewed(const redisReply *reply, int err, void *arg)
 {
     struct renewal *renewal = arg;
 
     renewal->run = NULL;
     if (err)
-        complain(renewal, err_text(err));
+        log_failure(renewal, err_text(err));
     else if (reply->type == REDIS_REPLY_ARRAY)
-        hand_out(renewal, reply);
+        deliver(renewal, reply);
     else
-        complain(renewal, reply->str ? reply->str : "unexpected answer");
+        log_failure(renewal, reply->str ? reply->str : "unexpected answer");
     renewal_destroy(renewal);
 }
 
@@ -95,10 +95,10 @@ static int renewal_send(struct renewal *renewal)
         args[call.count++] = SCRIPT_TEXT(renewal->entries[i]->id);
         args[call.count++] = SCRIPT_TEXT(renewal->entries[i]->fence);
     }
-    return script_run(renewal->keeper->config.redis, &call, on_renewed, renewal, &renewal->run);
+    return script_run(renewal->keeper->config.redis, &call, lease_on_renewed, renewal, &renewal->run);
 }
 
-/* Fills one call with entries from `first` on that no call carries yet; the first one that did not fit is left in *first. */
+/* Fills one call with the entries from *first on that no call in flight names. Sets *first to the first one that did not fit. */
 static struct renewal *renewal_create(struct lease_keeper *keeper, struct lease_entry **first)
 {
     struct renewal *renewal = calloc(1, sizeof(*renewal));
@@ -127,7 +127,7 @@ void lease_renew_now(struct lease_keeper *keeper)
         struct renewal *renewal = renewal_create(keeper, &entry);
 
         if (!renewal) {
-            log_warn("lease", "out of memory, leases are renewed later", "");
+            log_warn("lease", "lease renewal failed, out of memory", "");
             return;
         }
         if (renewal->count == 0 || renewal_send(renewal))
@@ -143,7 +143,7 @@ static void schedule(struct lease_keeper *keeper)
     evtimer_add(keeper->timer, &tv);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void lease_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct lease_keeper *keeper = arg;
 
@@ -162,7 +162,7 @@ struct lease_keeper *lease_keeper_create(const struct lease_config *config)
     keeper->config = *config;
     TAILQ_INIT(&keeper->entries);
     TAILQ_INIT(&keeper->under_way);
-    keeper->timer = evtimer_new(loop_base(config->loop), on_timer, keeper);
+    keeper->timer = evtimer_new(loop_base(config->loop), lease_on_timer, keeper);
     if (!keeper->timer)
         return lease_keeper_destroy(keeper);
     schedule(keeper);
@@ -177,7 +177,7 @@ struct lease_keeper *lease_keeper_destroy(struct lease_keeper *keeper)
         return NULL;
     assert(TAILQ_EMPTY(&keeper->entries));
     while ((renewal = TAILQ_FIRST(&keeper->under_way)))
-        renewal_destroy(renewal); /* NOLINT(clang-analyzer-unix.Malloc): it leaves the list first */
+        renewal_destroy(renewal); /* NOLINT(clang-analyzer-unix.Malloc): renewal_destroy removes it from the list */
     if (keeper->timer)
         event_free(keeper->timer);
     free(keeper);

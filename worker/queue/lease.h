@@ -1,10 +1,10 @@
-/* lease - keeps the leases of all running jobs alive
+/* lease - renews the leases of all running jobs
  *
- * Every third of the lease, and at once when Redis is there again, all leases are renewed, in calls of at most a hundred jobs. The answer
- * is also how a running job hears that its client wants it stopped, or that it lost its lease.
+ * A lease is the time-limited right to run a job. RENEW runs three times per lease, and at once when Redis is ready again, with at most
+ * 100 jobs per call. Its answer also tells a running job that the client cancelled the task, or that the lease was lost to another worker.
  *
- * Ownership: an entry is a member of its job; the job removes it before it goes. The keeper borrows Redis.
- * Threads:   the loop's thread only.   Units: ms.
+ * Ownership: an entry is embedded in its job, which removes it before it is freed. The keeper borrows Redis.
+ * Threads:   loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_WORKER_QUEUE_LEASE_H
 #define ARKRELAY_WORKER_QUEUE_LEASE_H
@@ -20,13 +20,13 @@ struct renewal;
 
 struct lease_entry {
     TAILQ_ENTRY(lease_entry) link;
-    const char *id, *fence;  /* borrowed while the entry is added */
-    struct renewal *renewal; /* the call that carries it, NULL for none */
-    size_t place;            /* in that call */
+    const char *id, *fence;  /* borrowed until lease_remove */
+    struct renewal *renewal; /* the RENEW call in flight that names it; NULL: none */
+    size_t place;            /* its index in that call */
 };
 
 struct lease_events {
-    /* The entry may be removed, and its job freed, from inside of either. */
+    /* Safe to remove the entry and free its job from inside both. */
     void (*on_cancelled)(struct lease_entry *entry, void *arg);
     void (*on_lost)(struct lease_entry *entry, void *arg);
 };
@@ -42,7 +42,7 @@ struct lease_config {
 
 struct lease_keeper *lease_keeper_create(const struct lease_config *config); /* NULL when out of memory */
 struct lease_keeper *
-lease_keeper_destroy(struct lease_keeper *keeper); /* accepts NULL; no entry is left; returns NULL */
+lease_keeper_destroy(struct lease_keeper *keeper); /* accepts NULL; all entries must be removed; returns NULL */
 
 void lease_add(struct lease_keeper *keeper, struct lease_entry *entry);
 void lease_remove(struct lease_keeper *keeper, struct lease_entry *entry);

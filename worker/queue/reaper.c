@@ -12,7 +12,7 @@
 
 enum { INTERVAL_MS = 1000, BATCH = 32 };
 
-/* The arguments of REAP. The hold is above the longest reconnect delay of a worker and the command that renews. */
+/* The arguments of REAP. HOLD_MS is longer than a worker's longest reconnect delay plus one RENEW. */
 static const char GRACE_MS[] = "500", MOST[] = "32", HOLD_MS[] = "5000";
 
 struct reaper {
@@ -24,13 +24,13 @@ struct reaper {
 
 static void reap(struct reaper *reaper);
 
-static void on_reaped(const redisReply *reply, int err, void *arg)
+static void reaper_on_reaped(const redisReply *reply, int err, void *arg)
 {
     struct reaper *reaper = arg;
 
     reaper->run = NULL;
     if (err)
-        return; /* the next tick asks again */
+        return; /* the next tick tries again */
     if (reply->type != REDIS_REPLY_INTEGER) {
         char why[256];
 
@@ -50,11 +50,11 @@ static void reap(struct reaper *reaper)
     const struct script_call call = {
         .script = SCRIPT_REAP, .prefix = reaper->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
 
-    if (!reaper->run && script_run(reaper->redis, &call, on_reaped, reaper, &reaper->run))
-        reaper->run = NULL; /* Redis is away: the next tick asks again */
+    if (!reaper->run && script_run(reaper->redis, &call, reaper_on_reaped, reaper, &reaper->run))
+        reaper->run = NULL; /* not connected: the next tick tries again */
 }
 
-/* A jittered second, so that many workers spread out. */
+/* 0.5 to 1.5 seconds: jitter spreads the workers. */
 static void schedule(struct reaper *reaper)
 {
     int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * (double)INTERVAL_MS);
@@ -63,7 +63,7 @@ static void schedule(struct reaper *reaper)
     evtimer_add(reaper->timer, &tv);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void reaper_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct reaper *reaper = arg;
 
@@ -81,7 +81,7 @@ struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char 
         return NULL;
     reaper->redis = redis;
     reaper->prefix = prefix;
-    reaper->timer = evtimer_new(loop_base(loop), on_timer, reaper);
+    reaper->timer = evtimer_new(loop_base(loop), reaper_on_timer, reaper);
     if (!reaper->timer)
         return reaper_destroy(reaper);
     schedule(reaper);

@@ -1,10 +1,12 @@
-/* reaper - finds jobs whose worker was lost
+/* reaper - settles jobs whose lease has expired
  *
- * Once a second every worker asks Redis to settle the leases that have lapsed (REAP). Redis holds back for a while where nobody
- * has asked for some seconds: then it was away, or stood still, or all workers did, and lapsed leases may have owners who just
- * could not renew. They come back within that time and renew first.
+ * Every worker runs REAP about once a second. A job with images ends with them. A job without images goes back into the queue, or fails if
+ * its budget of paid calls or attempts is used up.
  *
- * Threads: the loop's thread only.
+ * After 3 seconds without a REAP, Redis or all workers were not running, and the owners of expired leases may be alive. REAP then settles
+ * nothing for 5 seconds. Within that time, live workers reconnect and renew their leases.
+ *
+ * Threads: loop thread only.
  */
 #ifndef ARKRELAY_WORKER_QUEUE_REAPER_H
 #define ARKRELAY_WORKER_QUEUE_REAPER_H
