@@ -48,6 +48,7 @@ struct worker {
     struct claim *claim;
     struct reaper *reaper;
     struct presence *presence;
+    struct ark_endpoint endpoint;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -293,11 +294,18 @@ static void set_endpoint(struct worker *worker)
     (void)snprintf(worker->ark_url, sizeof(worker->ark_url), "%.*s/images/generations", (int)len, base);
     (void)snprintf(worker->authorization, sizeof(worker->authorization), "Authorization: Bearer %s",
                    simulated ? "simulator" : options->ark_api_key);
+    worker->endpoint = (struct ark_endpoint){.web = worker->web,
+                                             .url = worker->ark_url,
+                                             .authorization = worker->authorization,
+                                             .secret = options->ark_api_key,
+                                             .answer_max = (size_t)options->ark_answer_max,
+                                             .end_ms = options->ark_end_timeout_ms};
 }
 
 static void set_context(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
+    const struct backoff backoff = {.base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms};
 
     worker->context = (struct job_context){
         .loop = worker->config.loop,
@@ -310,20 +318,26 @@ static void set_context(struct worker *worker)
         .prefix = worker->prefix,
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
-        .backoff = {.base_ms = options->backoff_base_ms,           .max_ms = options->backoff_max_ms},
+        .backoff = backoff,
         .ark = ark_defaults(options),
-        .endpoint = { .web = worker->web,
-                    .url = worker->ark_url,
-                    .authorization = worker->authorization,
-                    .secret = options->ark_api_key,
-                    .answer_max = (size_t)options->ark_answer_max,
-                    .end_ms = options->ark_end_timeout_ms},
+        .endpoint = worker->endpoint,
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
         .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
         .on_gone = worker_on_gone,
         .arg = worker,
     };
+}
+
+static bool create_connections(struct worker *worker)
+{
+    worker->commands = connect_redis(worker, "arkrelay-worker:commands",
+                                     (struct redis_events){.on_ready = worker_on_ready,
+                                                           .on_lost = worker_on_commands_lost,
+                                                           .on_unfit = worker_on_unfit});
+    worker->waiter =
+        connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = worker_on_waiter_ready});
+    return worker->commands && worker->waiter;
 }
 
 /* BEGIN gets a separate connection: waiting for the confirmation blocks it. */
@@ -339,6 +353,20 @@ static bool create_durability(struct worker *worker)
         worker->durability =
             durability_create(worker->paid, (enum durability_level)options->durability, options->durability_timeout_ms);
     return worker->durability;
+}
+
+static bool create_ark_client(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    worker->web = web_create(&(struct web_setup){.loop = worker->config.loop,
+                                                 .connect_ms = options->ark_connect_timeout_ms,
+                                                 .ca_file = options->ark_ca_file,
+                                                 .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
+    set_endpoint(worker);
+    worker->probe =
+        probe_create(&(struct probe_setup){.endpoint = worker->endpoint, .on_done = worker_on_probed, .arg = worker});
+    return worker->web && worker->probe;
 }
 
 static bool create_governor(struct worker *worker)
@@ -363,41 +391,18 @@ static bool create_governor(struct worker *worker)
     return worker->governor;
 }
 
-static bool create_parts(struct worker *worker)
+static bool create_queue(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
-    struct loop *loop = worker->config.loop;
+    const struct lease_events events = {.on_cancelled = worker_on_lease_cancelled, .on_lost = worker_on_lease_lost};
 
-    if (loop_reserve_timers(loop, 2 * (size_t)options->concurrency +
-                                      LOOP_TIMERS)) /* each job has two: of its report and of its HTTP call */
-        return false;
-    worker->web = web_create(&(struct web_setup){.loop = loop,
-                                                 .connect_ms = options->ark_connect_timeout_ms,
-                                                 .ca_file = options->ark_ca_file,
-                                                 .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
-    worker->probe = probe_create(&(struct probe_setup){.web = worker->web,
-                                                       .url = worker->ark_url,
-                                                       .authorization = worker->authorization,
-                                                       .secret = options->ark_api_key,
-                                                       .on_done = worker_on_probed,
-                                                       .arg = worker});
-    worker->commands = connect_redis(worker, "arkrelay-worker:commands",
-                                     (struct redis_events){.on_ready = worker_on_ready,
-                                                           .on_lost = worker_on_commands_lost,
-                                                           .on_unfit = worker_on_unfit});
-    worker->waiter =
-        connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = worker_on_waiter_ready});
-    if (!worker->probe || !worker->commands || !create_governor(worker) || !create_durability(worker))
-        return false;
-    worker->leases = lease_keeper_create(&(struct lease_config){
-        .loop = loop,
-        .redis = worker->commands,
-        .prefix = worker->prefix,
-        .lease_ms = options->lease_ms,
-        .events = {.on_cancelled = worker_on_lease_cancelled, .on_lost = worker_on_lease_lost},
-        .arg = worker
-    });
-    worker->claim = claim_create(&(struct claim_config){.loop = loop,
+    worker->leases = lease_keeper_create(&(struct lease_config){.loop = worker->config.loop,
+                                                                .redis = worker->commands,
+                                                                .prefix = worker->prefix,
+                                                                .lease_ms = options->lease_ms,
+                                                                .events = events,
+                                                                .arg = worker});
+    worker->claim = claim_create(&(struct claim_config){.loop = worker->config.loop,
                                                         .redis = worker->commands,
                                                         .waiter = worker->waiter,
                                                         .governor = worker->governor,
@@ -411,21 +416,42 @@ static bool create_parts(struct worker *worker)
                                                         .on_job = worker_on_job,
                                                         .on_stopped = worker_on_claim_stopped,
                                                         .arg = worker});
-    worker->reaper = reaper_create(loop, worker->commands, worker->prefix);
-    worker->presence = presence_create(&(struct presence_config){.loop = loop,
+    worker->reaper = reaper_create(worker->config.loop, worker->commands, worker->prefix);
+    return worker->leases && worker->claim && worker->reaper;
+}
+
+static bool create_ops(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    worker->presence = presence_create(&(struct presence_config){.loop = worker->config.loop,
                                                                  .redis = worker->commands,
                                                                  .name = worker->config.name,
                                                                  .role = "worker",
                                                                  .interval_ms = options->shared.presence_ms,
                                                                  .describe = worker_describe,
                                                                  .arg = worker});
-    worker->audit = audit_create(&(struct audit_config){.loop = loop,
+    worker->audit = audit_create(&(struct audit_config){.loop = worker->config.loop,
                                                         .redis = worker->commands,
                                                         .prefix = worker->prefix,
                                                         .process = worker->config.name,
                                                         .interval_ms = options->shared.audit_ms});
-    return worker->web && worker->waiter && worker->leases && worker->claim && worker->reaper && worker->audit &&
-           worker->presence;
+    return worker->presence && worker->audit;
+}
+
+/* Each job has two timers: of its report and of its HTTP call. */
+static bool reserve_timers(struct worker *worker)
+{
+    size_t concurrency = (size_t)worker->config.options->concurrency;
+
+    return !loop_reserve_timers(worker->config.loop, 2 * concurrency + LOOP_TIMERS);
+}
+
+/* A part borrows only parts created before it, so a failure stops the sequence. worker_destroy accepts what is missing. */
+static bool create_parts(struct worker *worker)
+{
+    return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
+           create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -438,7 +464,6 @@ struct worker *worker_create(const struct worker_config *config)
     TAILQ_INIT(&worker->jobs);
     keys_prefix(worker->prefix, PARTITION);
     keys_wake(worker->wake, PARTITION);
-    set_endpoint(worker);
     if (!create_parts(worker))
         return worker_destroy(worker);
     set_context(worker);

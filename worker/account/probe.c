@@ -3,16 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/queue.h>
 
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/log.h"
-#include "common/web/web.h"
 #include "worker/account/news.h"
 #include "worker/account/scope.h"
-#include "worker/ark/answer.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
 
@@ -21,99 +18,85 @@ enum { TOTAL_MS = 15000, ANSWER_MAX = 1 << 20, BODY_MAX = 1024, PROBES_MAX = 8 }
 struct probe_call {
     TAILQ_ENTRY(probe_call) link;
     struct probe *probe;
-    struct web_call *call;
-    struct ark_answer *answer;
+    struct ark_call call;
     char model[SCOPE_NAME_SIZE];
-    bool is_json; /* the answer */
 };
 
 struct probe {
     struct probe_setup setup;
     TAILQ_HEAD(probe_calls, probe_call) calls;
     int count;
-    bool charged; /* said once */
+    bool charged; /* logged that the server is not free */
 };
 
 static void end_call(struct probe_call *call)
 {
     TAILQ_REMOVE(&call->probe->calls, call, link);
     call->probe->count--;
-    ark_answer_destroy(call->answer);
+    ark_call_deinit(&call->call);
     free(call);
 }
 
-/* What ARK itself says about the request proves that it answers. A proxy's page or redirect does not. */
-static bool is_of_ark(const struct probe_call *call, const struct ark_result *ark)
+/* An error or JSON from ARK proves that ARK answers. A proxy's page or redirect does not. */
+static bool is_from_ark(const struct ark_result *ark)
 {
-    return ark->has_error || call->is_json;
+    return ark->has_error || ark->is_json;
 }
 
-static bool is_model_good(const struct probe_call *call, const struct ark_result *ark, enum account_news news)
+static bool is_model_good(const struct ark_result *ark, enum account_news news)
 {
-    return news == NEWS_ACCEPTED || ((news == NEWS_NONE || news == NEWS_BUSY) && is_of_ark(call, ark));
+    return news == NEWS_ACCEPTED || ((news == NEWS_NONE || news == NEWS_BUSY) && is_from_ark(ark));
 }
 
-/* A model that is not open, or whose quota is used up, says nothing against the key. */
-static bool is_account_good(const struct probe_call *call, const struct ark_result *ark, enum account_news news)
+/* If only the model is not open, or its quota is used up, the key is good. */
+static bool is_account_good(const struct ark_result *ark, enum account_news news)
 {
-    return is_model_good(call, ark, news) || (news == NEWS_MODEL_CLOSED && is_of_ark(call, ark));
+    return is_model_good(ark, news) || (news == NEWS_MODEL_CLOSED && is_from_ark(ark));
 }
 
-static void probe_on_done(const struct web_outcome *outcome, void *arg)
+static void warn_if_charged(struct probe *probe, const struct ark_result *ark, const char *model)
 {
-    struct probe_call *call = arg;
-    struct probe *probe = call->probe;
-    const struct ark_result *ark = ark_answer_end(call->answer, outcome->end == WEB_ANSWERED ? NULL : outcome->words);
-    struct verdict verdict;
-    enum account_news news;
-    char why[SCOPE_WHY_SIZE];
+    if (!ark->images || probe->charged)
+        return;
+    probe->charged = true;
+    log_warn("probe", "the server generated an image for a probe with an impossible size; probes are not free there",
+             "model=%s", model);
+}
 
+static void decide(const struct ark_call_outcome *outcome, struct verdict *out)
+{
     verdict_decide(&(struct evidence){.end = outcome->end,
                                       .words = outcome->words,
-                                      .ark = ark,
+                                      .ark = outcome->result,
                                       .attempt = 1,
                                       .max_attempts = 1,
                                       .paid_calls = 1,
                                       .max_paid_calls = 1,
                                       .now_ms = clock_wall_ms()},
-                   &verdict);
-    news = account_news_of(&verdict);
-    if (ark->images && !probe->charged) {
-        probe->charged = true;
-        log_warn("probe",
-                 "the server generated a picture for a probe with an impossible size; probes are not free there",
-                 "model=%s", call->model);
-    }
-    redact(why, sizeof(why), verdict.words);
-    log_debug("probe", "answered", "model=%s status=%d account_good=%d model_good=%d", call->model, ark->http_status,
-              is_account_good(call, ark, news), is_model_good(call, ark, news));
-    probe->setup.on_done(&(struct probe_outcome){.model = call->model,
-                                                 .account_good = is_account_good(call, ark, news),
-                                                 .model_good = is_model_good(call, ark, news),
-                                                 .problem = verdict.problem,
-                                                 .why = why},
-                         probe->setup.arg);
-    end_call(call);
+                   out);
 }
 
-static void probe_on_head(const struct web_head *head, void *arg)
+static void probe_on_answer(const struct ark_call_outcome *outcome, void *arg)
 {
-    static const char json[] = "application/json";
     struct probe_call *call = arg;
+    struct probe *probe = call->probe;
+    const struct ark_result *ark = outcome->result;
+    struct probe_outcome found = {.model = call->model};
+    struct verdict verdict;
+    enum account_news news;
+    char why[SCOPE_WHY_SIZE];
 
-    call->is_json = !strncasecmp(head->content_type, json, strlen(json));
-    ark_answer_head(call->answer, &(struct ark_head){.status = head->status,
-                                                     .content_type = head->content_type,
-                                                     .retry_after = head->retry_after,
-                                                     .request_id = head->request_id,
-                                                     .now_ms = clock_wall_ms()});
-}
-
-static void probe_on_data(const char *bytes, size_t len, void *arg)
-{
-    const struct probe_call *call = arg;
-
-    (void)!ark_answer_body(call->answer, bytes, len); /* a broken answer is judged by what came */
+    decide(outcome, &verdict);
+    news = account_news_of(&verdict);
+    warn_if_charged(probe, ark, call->model);
+    found.account_good = is_account_good(ark, news);
+    found.model_good = is_model_good(ark, news);
+    found.problem = verdict.problem;
+    found.why = redact(why, sizeof(why), verdict.words);
+    log_debug("probe", "answered", "model=%s status=%d account_good=%d model_good=%d", call->model, ark->http_status,
+              found.account_good, found.model_good);
+    probe->setup.on_done(&found, probe->setup.arg);
+    end_call(call);
 }
 
 /* malloc'ed; NULL when out of memory. */
@@ -136,27 +119,19 @@ static char *write_body(const char *model, size_t *len)
 
 static int send_request(struct probe_call *call)
 {
-    const struct probe_setup *setup = &call->probe->setup;
-    const char *const headers[] = {setup->authorization, "Content-Type: application/json", "Accept: application/json",
-                                   NULL};
-    struct web_request request = {
-        .url = setup->url,
-        .headers = headers,
-        .first_byte_ms = TOTAL_MS,
-        .total_ms = TOTAL_MS,
-        .answer_max = ANSWER_MAX,
-        .events = {.on_head = probe_on_head, .on_data = probe_on_data, .on_done = probe_on_done, .arg = call},
-    };
-    int err;
+    struct ark_call_request request = {.images = 1, .first_byte_ms = TOTAL_MS, .total_ms = TOTAL_MS};
+    int err = ERR_NO_MEMORY;
 
-    request.body = write_body(call->model, &request.body_len);
-    err = request.body ? web_start(setup->web, &request, &call->call) : ERR_NO_MEMORY;
+    request.body = write_body(call->model, &request.len);
+    if (request.body)
+        err = ark_call_start(&call->call, &call->probe->setup.endpoint, &request,
+                             &(struct ark_call_events){.on_done = probe_on_answer, .arg = call});
     if (err)
         free(request.body);
     return err;
 }
 
-static bool is_under_way(const struct probe *probe, const char *model)
+static bool is_in_flight(const struct probe *probe, const char *model)
 {
     const struct probe_call *call;
 
@@ -171,7 +146,7 @@ void probe_start(struct probe *probe, const char *model)
     struct probe_call *call;
     int err;
 
-    if (probe->count == PROBES_MAX || is_under_way(probe, model))
+    if (probe->count == PROBES_MAX || is_in_flight(probe, model))
         return;
     call = calloc(1, sizeof(*call));
     if (!call)
@@ -180,9 +155,7 @@ void probe_start(struct probe *probe, const char *model)
     (void)snprintf(call->model, sizeof(call->model), "%s", model);
     TAILQ_INSERT_TAIL(&probe->calls, call, link);
     probe->count++;
-    call->answer = ark_answer_create(&(struct ark_answer_setup){
-        .expected = 1, .max_bytes = ANSWER_MAX, .max_line = ANSWER_MAX, .secret = probe->setup.secret});
-    err = call->answer ? send_request(call) : ERR_NO_MEMORY;
+    err = send_request(call);
     if (!err)
         return;
     log_warn("probe", "cannot start", "model=%s error=\"%s\"", model, err_text(err));
@@ -196,6 +169,7 @@ struct probe *probe_create(const struct probe_setup *setup)
     if (!probe)
         return NULL;
     probe->setup = *setup;
+    probe->setup.endpoint.answer_max = ANSWER_MAX;
     TAILQ_INIT(&probe->calls);
     return probe;
 }
@@ -206,10 +180,8 @@ struct probe *probe_destroy(struct probe *probe)
 
     if (!probe)
         return NULL;
-    while ((call = TAILQ_FIRST(&probe->calls))) {
-        web_cancel(call->call);
-        end_call(call);
-    }
+    while ((call = TAILQ_FIRST(&probe->calls)))
+        end_call(call); /* NOLINT(clang-analyzer-unix.Malloc): end_call removes it from the list */
     free(probe);
     return NULL;
 }

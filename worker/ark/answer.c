@@ -105,14 +105,21 @@ static int64_t parse_retry_after(const char *values, int64_t now_ms)
     return longest < ARK_RETRY_AFTER_MAX_MS ? longest : ARK_RETRY_AFTER_MAX_MS;
 }
 
+/* Ignores parameters such as "; charset=utf-8". */
+static bool is_of_type(const char *content_type, const char *type)
+{
+    return !strncasecmp(content_type, type, strlen(type));
+}
+
 void ark_answer_head(struct ark_answer *answer, const struct ark_head *head)
 {
-    static const char stream_type[] = "text/event-stream";
     struct ark_result *result = &answer->collect.result;
 
     result->http_status = head->status;
-    if (head->content_type)
-        answer->says_stream = !strncasecmp(head->content_type, stream_type, strlen(stream_type));
+    if (head->content_type) {
+        answer->says_stream = is_of_type(head->content_type, "text/event-stream");
+        result->is_json = is_of_type(head->content_type, "application/json");
+    }
     if (head->retry_after && *head->retry_after)
         result->retry_after_ms = parse_retry_after(head->retry_after, head->now_ms);
     if (head->request_id)

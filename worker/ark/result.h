@@ -50,6 +50,7 @@ struct ark_result {
     bool seen[ARK_SLOTS_MAX]; /* the slots counted in images or failed */
     int expected;             /* images that the request asked for */
     int generated;            /* usage.generated_images, which ARK charges, at most ARK_SLOTS_MAX; -1: missing */
+    bool is_json;             /* the content type of the answer is application/json */
     bool has_tokens;          /* usage counts tokens of generated images */
     bool stopped;             /* an internal error ended the group: ARK does not try further slots */
     bool is_job;              /* the answer looks like one of an asynchronous API: ARK may still be generating */
