@@ -17,11 +17,11 @@
 static const char PREFIX[] = "arkrelay:{account}:";
 
 enum {
-    MERGE_MS = 50, /* reports within this go out as one */
+    MERGE_MS = 50, /* reports within this time are merged */
     ACCOUNT_ARGS = 9,
     BOOKING_ARGS = 3,
     SCOPE_ARGS = 14,
-    BOOKINGS_MAX = 512, /* in one report; those of a second and a model are merged */
+    BOOKINGS_MAX = 512, /* in one report; bookings of the same second and model are merged */
     SCOPES_SENT_MAX = 32,
     ARGS_MAX = ACCOUNT_ARGS + BOOKINGS_MAX * BOOKING_ARGS + SCOPES_SENT_MAX * SCOPE_ARGS,
     ANSWER_HEAD = 4,
@@ -34,7 +34,7 @@ struct report_text {
     size_t count;
 };
 
-/* Images above or below what was booked for calls of a model that began in a second. */
+/* A correction: images above or below what was booked for the calls of one model that began in one second. */
 struct booking {
     struct scope *scope;
     int64_t second;
@@ -48,16 +48,16 @@ struct governor {
     struct scope_list scopes; /* the account first, then the default model */
     struct scope *account, *usual;
     int held;         /* permits */
-    int want;         /* asked for and not answered */
-    bool asking;      /* the call under way carries the question */
+    int want;         /* permits asked for; 0: no request is pending */
+    bool asking;      /* the call in flight carries the request */
     bool changed;     /* there is something to report */
-    bool whole_due;   /* the next report names all permits, */
-    bool whole;       /* and the one under way does */
-    int64_t whole_ms; /* monotonic: when one last did */
+    bool whole_due;   /* the next report must name all permits */
+    bool whole;       /* the report in flight does */
+    int64_t whole_ms; /* monotonic: when the last such report was accepted */
     int64_t second;   /* of the last grant */
     struct booking bookings[BOOKINGS_MAX], sent[BOOKINGS_MAX];
     int booking_count, sent_count;
-    struct report_text text; /* of the report that is being written */
+    struct report_text text; /* of the report being written */
 };
 
 static void report(struct governor *governor);
@@ -69,7 +69,7 @@ static void report_within(struct governor *governor, int64_t wait_ms)
     evtimer_add(governor->timer, &tv);
 }
 
-/* While permits are out the account must hear of this worker, changed or not. */
+/* While permits are held, a report is due even if nothing has changed: without one, the permits expire. */
 static void schedule(struct governor *governor)
 {
     if (governor->changed)
@@ -103,7 +103,7 @@ static void hold(struct governor *governor, struct scope *scope, int permits)
     governor->held += permits;
 }
 
-/* If the table is full, what is given back is dropped: the account then uses a little less than it may. */
+/* If the table is full, the correction is dropped. The account then uses slightly less than its limit. */
 static void book(struct governor *governor, struct scope *scope, int64_t second, int64_t images)
 {
     struct booking *booking;
@@ -175,8 +175,8 @@ void governor_book(struct governor *governor, struct permit *permit, const char 
     permit->known = true;
 }
 
-/* The trial call ended without evidence, or no job took it. */
-static void tell_unused(struct governor *governor, struct scope *scope)
+/* The trial call showed neither that the scope works nor that it does not, or no job took it. */
+static void note_unused(struct governor *governor, struct scope *scope)
 {
     if (scope->news.probe == PROBE_NOTHING)
         scope->news.probe = PROBE_UNUSED;
@@ -190,7 +190,7 @@ void governor_claimed(struct governor *governor)
     TAILQ_FOREACH (scope, &governor->scopes, link)
         if (scope->trial) {
             scope->trial = false;
-            tell_unused(governor, scope);
+            note_unused(governor, scope);
         }
 }
 
@@ -214,9 +214,9 @@ void governor_release(struct governor *governor, struct permit *permit)
     if (!permit->scope)
         return;
     if (permit->trial)
-        tell_unused(governor, permit->scope);
+        note_unused(governor, permit->scope);
     if (permit->account_trial)
-        tell_unused(governor, governor->account);
+        note_unused(governor, governor->account);
     forget_first(permit->scope, permit);
     forget_first(governor->account, permit);
     hold(governor, permit->scope, -1);
@@ -225,9 +225,9 @@ void governor_release(struct governor *governor, struct permit *permit)
     change(governor);
 }
 
-/* -- news */
+/* -- what calls and probes show */
 
-/* Free scopes have nothing that an accepted call could change. */
+/* An accepted call changes nothing for a free scope, so it is not reported. */
 static void note_accepted(struct scope *scope, const struct call_report *call)
 {
     struct scope_news *news = &scope->news;
@@ -255,10 +255,10 @@ static void note_failure(struct scope *scope, const struct call_report *call, bo
     if (!closing)
         return;
     news->closing = true;
-    scope_set_state(scope, SCOPE_OPEN, clock_monotonic_ms()); /* Redis will say so too; until then this worker knows */
+    scope_set_state(scope, SCOPE_OPEN, clock_monotonic_ms()); /* until Redis answers, this worker already knows */
 }
 
-/* A call that began before the scope was closed says nothing about whether it still is. */
+/* A call that began before the scope was closed does not show whether it still is. */
 static bool is_stale(const struct scope *scope, const struct call_report *call)
 {
     return scope_is_closed(scope) && call->began_ms < scope->closed_ms;
@@ -298,7 +298,7 @@ bool governor_note(struct governor *governor, struct permit *permit, const struc
         scope->first = permit;
     change(governor);
     if (effect->failed || effect->refused)
-        report(governor); /* at once: other workers start calls every moment */
+        report(governor); /* at once: other workers keep starting calls */
     return asks;
 }
 
@@ -341,7 +341,7 @@ int governor_limits(const struct governor *governor, struct model_limit *out, in
     return count;
 }
 
-/* -- the answer */
+/* -- the reply to GOVERN */
 
 static void log_state(const struct scope *scope, enum scope_state before, const char *code)
 {
@@ -376,7 +376,7 @@ static void take_scope(struct governor *governor, const redisReply *reply, size_
     governor->config.on_probe(*scope->name ? scope->name : governor->config.model, governor->config.arg);
 }
 
-/* Tells the job that found the scope closed whether it was the first of all workers. */
+/* Tells the job that found the scope closed whether it was the first among all workers. */
 static void judge_first(struct governor *governor, struct scope *scope)
 {
     struct permit *permit = scope->first;
@@ -398,7 +398,7 @@ static void free_unlisted(struct scope *scope, int64_t now_ms)
     log_state(scope, before, "");
 }
 
-/* Every scope that the answer does not name is free. */
+/* A scope that the answer does not name is free. */
 static void take_scopes(struct governor *governor, const redisReply *reply)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -415,8 +415,8 @@ static void take_scopes(struct governor *governor, const redisReply *reply)
     }
 }
 
-/* The call under way was lost, or never left: what it carried goes with the next one. It may have run, so what was given back is
- * not given back twice: the account's rate would be exceeded. */
+/* The report was lost, or could not be sent: merge it into the next one. GOVERN may have run, so negative corrections are not repeated:
+ * giving back images twice would exceed the account's limit. Booking images twice only wastes some. */
 static void take_back(struct governor *governor)
 {
     struct scope *scope;
@@ -436,11 +436,11 @@ static void answer(struct governor *governor, int granted, int64_t wait_ms)
     governor->asking = false;
     governor->want = 0;
     governor->held += granted;
-    governor->usual->held += granted; /* Redis has counted them */
+    governor->usual->held += granted; /* Redis has counted them already */
     governor->config.on_granted(granted, wait_ms, governor->config.arg);
 }
 
-static void on_governed(const redisReply *reply, int err, void *arg)
+static void governor_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct governor *governor = arg;
     bool asked = governor->asking;
@@ -533,19 +533,18 @@ static void add_scope(struct report_text *text, const struct scope *scope)
     add_text(text, news->wanted ? "1" : "");
 }
 
-/* Whether this scope is in the report. */
-static bool is_told(const struct governor *governor, const struct scope *scope)
+static bool is_reported(const struct governor *governor, const struct scope *scope)
 {
     return scope_has_news(scope) || (governor->whole && scope->held);
 }
 
-static int count_told(const struct governor *governor)
+static int count_reported(const struct governor *governor)
 {
     const struct scope *scope;
     int count = 0;
 
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        count += is_told(governor, scope);
+        count += is_reported(governor, scope);
     return count;
 }
 
@@ -558,11 +557,11 @@ static int send_report(struct governor *governor)
 
     text->count = 0;
     governor->whole = governor->whole_due || clock_monotonic_ms() - governor->whole_ms >= governor->config.ttl_ms / 4;
-    governor->whole = governor->whole && count_told(governor) <= SCOPES_SENT_MAX;
+    governor->whole = governor->whole && count_reported(governor) <= SCOPES_SENT_MAX;
     governor->whole_due = governor->whole_due && !governor->whole;
     add_head(text, governor);
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        if (is_told(governor, scope) && scopes++ < SCOPES_SENT_MAX) {
+        if (is_reported(governor, scope) && scopes++ < SCOPES_SENT_MAX) {
             scope_send(scope);
             add_scope(text, scope);
         }
@@ -570,10 +569,10 @@ static int send_report(struct governor *governor)
         governor->changed = true; /* the rest goes with the next report */
     call.args = text->args;
     call.count = text->count;
-    return script_run(governor->config.redis, &call, on_governed, governor, &governor->run);
+    return script_run(governor->config.redis, &call, governor_on_reply, governor, &governor->run);
 }
 
-/* One call at a time carries all there is to say. When it cannot leave, the timer tries again, and answers the question. */
+/* Sends everything pending in one call, unless one is in flight. If it cannot be sent, the timer tries again. */
 static void report(struct governor *governor)
 {
     if (governor->run)
@@ -590,7 +589,7 @@ static void report(struct governor *governor)
     }
 }
 
-/* -- birth and death */
+/* -- create and destroy */
 
 struct governor *governor_create(const struct governor_config *config)
 {
@@ -599,14 +598,14 @@ struct governor *governor_create(const struct governor_config *config)
     if (!governor)
         return NULL;
     governor->config = *config;
-    governor->whole_due = true; /* a worker of this name may have been here before */
+    governor->whole_due = true; /* Redis may have permits of an earlier worker of this name */
     TAILQ_INIT(&governor->scopes);
     governor->account = scopes_find(&governor->scopes, "");
     governor->usual = scopes_find(&governor->scopes, config->model);
     governor->timer = evtimer_new(loop_base(config->loop), governor_on_timer, governor);
     if (!governor->timer || !governor->account || !governor->usual)
         return governor_destroy(governor);
-    governor->usual->users++; /* for ever */
+    governor->usual->users++; /* the default model is never trimmed */
     return governor;
 }
 

@@ -1,7 +1,7 @@
-/* account_news - what one ARK call says about the account and its models
+/* account_news - what one ARK call shows about the account and its models
  *
- * The limiter and the circuit breaker are shared by all workers (common/redis/scripts/govern.lua). This table decides which evidence reaches them.
- * A refused content, a bad request and a client's cancel say nothing about the account.
+ * All workers share a limiter and a circuit breaker (common/redis/scripts/govern.lua). This table decides what they learn from a call. Refused
+ * content, an invalid request and a cancellation by the client show nothing about the account.
  *
  * Pure.
  */
@@ -14,10 +14,10 @@ struct verdict;
 
 enum account_news {
     NEWS_NONE,
-    NEWS_ACCEPTED,       /* ARK took the call and generated */
-    NEWS_BUSY,           /* refused for load */
-    NEWS_UNREACHABLE,    /* no connection: nothing was sent */
-    NEWS_UNKNOWN,        /* 5xx, timeout or cut before any image */
+    NEWS_ACCEPTED,       /* ARK accepted the call and generated */
+    NEWS_BUSY,           /* rate limited or overloaded */
+    NEWS_UNREACHABLE,    /* no connection, nothing was sent */
+    NEWS_UNKNOWN,        /* 5xx, timeout or broken connection before any image */
     NEWS_ACCOUNT_CLOSED, /* key, subscription or balance */
     NEWS_MODEL_CLOSED,   /* the model is not open, or its quota is used up */
     NEWS_COUNT,

@@ -90,7 +90,7 @@ static void take_back_reason(struct scope_news *news, const struct scope_news *s
     memcpy(news->why, sent->why, sizeof(news->why));
 }
 
-/* If the script ran and only its answer was lost, Redis counts these twice, which does no harm. */
+/* If the script ran and only its answer was lost, Redis counts these calls twice, which is harmless. */
 void scope_take_back(struct scope *scope)
 {
     struct scope_news *news = &scope->news;

@@ -8,7 +8,7 @@
 
 enum { BEIJING_S = 8 * 3600, ZONE_MAX_H = 14 };
 
-/* After the time: its zone in seconds east of UTC. */
+/* The zone after the time, in seconds east of UTC. */
 static int zone_of(const char *text)
 {
     int hours, minutes = 0, len = 0, sign;

@@ -1,7 +1,7 @@
-/* ark_time - the time that an ARK message names
+/* ark_time - finds a time in a message of ARK
  *
- * "Your quota will reset at 2026-11-30 18:00:00 +0800": ARK writes the time of a reset into the words of its error, in several spellings.
- * Without a zone it is taken as Beijing time, where ARK is.
+ * ARK puts the time of a quota reset into the text of its error, in several formats: "Your quota will reset at 2026-11-30 18:00:00 +0800". A
+ * time without a zone is taken as Beijing time.
  *
  * Pure.
  */

@@ -10,14 +10,14 @@
 
 /* What a failed call means. */
 enum meaning {
-    REFUSED, /* not charged, and would be refused again */
-    ONCE,    /* not charged; a second call may succeed, a third one would not */
-    AWAY,    /* not charged: the request never left */
-    BUSY,    /* not charged; ARK has too much to do */
-    RESETS,  /* not charged; the quota begins again at a time that ARK names */
+    REFUSED, /* not charged; would be refused again */
+    ONCE,    /* not charged; a second call may succeed, a third one is pointless */
+    AWAY,    /* not charged: nothing was sent */
+    BUSY,    /* not charged: rate limited or overloaded */
+    RESETS,  /* not charged; the quota resets at a time in ARK's message */
     DOUBT,   /* perhaps charged */
-    OPAQUE,  /* perhaps charged; the answer is whole, so another call would get the same, and may cost as well */
-    LOST,    /* charged, and what was paid for cannot be had */
+    OPAQUE, /* perhaps charged; the answer is complete, so another call would get the same answer and may be charged too */
+    LOST, /* charged, but the images cannot be retrieved */
 };
 
 struct finding {
@@ -56,7 +56,7 @@ static const struct {
     { "InvalidEndpointOrModel",               { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "ModelNotOpen",                         { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "UnsupportedModel",                     { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
-    /* limits: these wait for somebody ... */
+    /* limits: these need an operator ... */
     { "QuotaExceeded",                        { REFUSED, PROBLEM_ARK_QUOTA_EXCEEDED } },
     { "SetLimitExceeded",                     { REFUSED, PROBLEM_ARK_QUOTA_EXCEEDED } },
     /* ... and these pass */
@@ -73,7 +73,7 @@ static const struct {
     { "InternalServiceError",                 { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
 };
 
-/* Codes that mean different things with different words; the first row that fits. The words are compared without regard to case. */
+/* Codes whose meaning depends on the message; the first matching row. The message is compared without regard to case. */
 static const struct {
     const char *code, *words;
     struct finding finding;
@@ -84,7 +84,7 @@ static const struct {
     { "InvalidParameter", "timeout while downloading", { ONCE,    PROBLEM_ARK_INVALID_REQUEST } },
 };
 
-/* For codes that are not listed, and for answers that did not come from ARK. The first row that fits. */
+/* For unlisted codes, and for answers that are not from ARK; the first matching row. */
 static const struct {
     int from, to;
     bool with_error; /* only with ARK's own error in the body */
@@ -95,17 +95,17 @@ static const struct {
     { 404, 404, false, { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { 429, 429, false, { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
     { 503, 503, true,  { BUSY,    PROBLEM_ARK_OVERLOADED } },
-    /* A proxy says these of a request that may have reached ARK. */
+    /* A proxy may send these after it forwarded the request to ARK. */
     { 408, 409, false, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
     { 499, 499, false, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
-    /* Redirects are not followed: the address is wrong. */
+    /* Redirects are not followed: ARK_BASE_URL is wrong. */
     { 300, 499, false, { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
 };
 
-/* What FINISH is told. */
+/* What FINISH needs. */
 static const struct {
     enum charge charge;
-    enum verdict_action action; /* unless the attempts or the paid calls are used up */
+    enum verdict_action action; /* unless the attempts or paid calls are used up */
 } meanings[] = {
     [REFUSED] = { CHARGE_VOID,    VERDICT_FAIL },
     [ONCE]    = { CHARGE_VOID,    VERDICT_RETRY },
@@ -118,7 +118,7 @@ static const struct {
 };
 /* clang-format on */
 
-/* What closes the account or the model for all tasks. The task that meets it first fails and says why; the others wait. */
+/* These concern all tasks of the account or the model. The first task that finds one fails and says why; the others wait. */
 static const enum problem closing[] = {PROBLEM_ARK_UNAUTHORIZED, PROBLEM_ARK_MODEL_UNAVAILABLE,
                                        PROBLEM_ARK_QUOTA_EXCEEDED};
 
@@ -162,20 +162,19 @@ static const struct finding *find_status(const struct ark_result *ark)
     return NULL;
 }
 
-/* ARK says that it made an image, though none came. */
+/* ARK reports generated images, although none arrived. */
 static bool claims_images(const struct ark_result *ark)
 {
     return ark->generated > 0 || ark->has_tokens || ark->promised > 0;
 }
 
-/* The images that ARK counts are those of the blank slots, or no slot came at all: it does not contradict itself. */
+/* The images that ARK counts are those of the blank slots, or no slot arrived at all: ARK's count and slots agree. */
 static bool is_lost(const struct ark_result *ark)
 {
     return ark->generated > 0 && (ark->failed == ark->blank || ark->generated <= ark->blank);
 }
 
-/* ARK says of everything that it tried that it made nothing: by its count, or by an error for each slot. After an internal
- * error only the count proves it. */
+/* ARK says that it generated nothing: by its count, or by an error for each slot. After an internal error, only the count is proof. */
 static bool made_nothing(const struct ark_result *ark)
 {
     if (claims_images(ark))
@@ -183,7 +182,7 @@ static bool made_nothing(const struct ark_result *ark)
     return ark->generated == 0 || (ark->failed > 0 && !ark->blank && !ark->stopped);
 }
 
-/* A whole answer of 200 without an image and without an error for all of it. */
+/* A complete answer with status 200, without an image and without an error of the request. */
 static struct finding judge_empty(const struct ark_result *ark)
 {
     const struct finding *slot = find_code(ark->slot_error.code);
@@ -197,7 +196,7 @@ static struct finding judge_empty(const struct ark_result *ark)
     return (struct finding){REFUSED, PROBLEM_ARK_NO_IMAGES};
 }
 
-/* No image came. */
+/* No image arrived. */
 static struct finding judge(const struct evidence *evidence)
 {
     const struct ark_result *ark = evidence->ark;
@@ -241,7 +240,7 @@ static enum verdict_action choose_action(const struct evidence *evidence, const 
     return action == VERDICT_RETRY && !may_retry(evidence, finding->meaning) ? VERDICT_FAIL : action;
 }
 
-/* "InvalidParameter: size ...", or whatever else is known of the reason; "" when nothing is. */
+/* "InvalidParameter: size ...", or another reason; "" if none is known. */
 static void write_reason(char *out, size_t size, const struct evidence *evidence)
 {
     const struct ark_result *ark = evidence->ark;
@@ -264,14 +263,14 @@ static void describe(const struct evidence *evidence, struct verdict *out)
     if (ark->generated > 0)
         (void)snprintf(count, sizeof(count), "; ARK counts %d generated images", ark->generated);
     else if (claims_images(ark))
-        (void)snprintf(count, sizeof(count), "; ARK says that it generated images");
+        (void)snprintf(count, sizeof(count), "; ARK reports generated images");
     if (ark->http_status)
         (void)snprintf(status, sizeof(status), " (HTTP %d)", ark->http_status);
     (void)snprintf(out->words, sizeof(out->words), "%s%s%s%s%s", problem_title(out->problem), *reason ? ": " : "",
                    reason, count, status);
 }
 
-/* A quota that begins again in a while: the task waits until then, for a month at most. */
+/* The quota resets at a known time: the task waits until then, at most 31 days. */
 static void set_reset(const struct evidence *evidence, struct verdict *out)
 {
     int64_t until_ms = ark_time_find(evidence->ark->error.message);

@@ -1,12 +1,14 @@
-/* verdict - what happened to a paid call decides what comes of the task
+/* verdict - what a paid call means for its task
  *
- * One pure table: from what fetch and ark_answer saw, and how often was tried and paid already, to done, failed,
- * cancelled or one more try, and to what is known of the charge. Three rules come before its rows: a task that has an
- * image is done and never pays again; what may have been charged is repeated only within the budget of paid calls; and a
- * call is void only where nothing was sent, or where ARK itself says that it made nothing. docs/money.md lists every case.
+ * A pure table. From what the web client and ark_answer observed, and the numbers of attempts and paid calls so far, to the outcome: done,
+ * failed, cancelled, retry or defer, and to what is known about the charge. Three rules take precedence over the rows:
  *
- * ARK's own code decides before the HTTP status does: half of the codes that come with 429 are permanent. Codes are
- * dotted: the whole code is looked for first, then the part before its first dot.
+ * - A task with at least one image is done. It never pays again.
+ * - A call that may have been charged is repeated only within the task's budget of paid calls.
+ * - A call counts as not charged only if nothing was sent, or if ARK itself says that it generated nothing.
+ *
+ * ARK's error code takes precedence over the HTTP status, because half of the codes that come with 429 are permanent. Codes have dots: the
+ * whole code is looked up first, then the part before the first dot. docs/money.md lists every case.
  *
  * Pure.
  */
@@ -21,24 +23,24 @@
 
 struct ark_result;
 
-enum { VERDICT_WORDS_MAX = 2560 }; /* has room for an error of ARK's as long as ark_answer keeps it */
+enum { VERDICT_WORDS_MAX = 2560 }; /* has room for the longest error of ark_answer */
 
 struct evidence {
-    enum web_end end;               /* WEB_ANSWERED also where the caller hung up on a finished answer */
+    enum web_end end;               /* WEB_ANSWERED also if the caller hung up because the answer was finished */
     const char *words;              /* web_outcome.words; NULL or "": none */
-    const struct ark_result *ark;   /* from ark_answer_end; of an answer without a head when nothing came */
-    int attempt, max_attempts;      /* this one counts */
-    int paid_calls, max_paid_calls; /* this one counts */
-    bool cancelled;                 /* the client asked for it */
-    bool closed;                    /* the account or this model was known to be closed when the answer came */
-    int64_t now_ms;                 /* wall clock, for a time that ARK names */
+    const struct ark_result *ark;   /* from ark_answer_end; http_status is 0 if no head arrived */
+    int attempt, max_attempts;      /* including this one */
+    int paid_calls, max_paid_calls; /* including this one */
+    bool cancelled;                 /* the client cancelled the task */
+    bool closed;                    /* the account or this model was known to be closed when the answer arrived */
+    int64_t now_ms;                 /* wall clock, for a time in ARK's message */
 };
 
 enum verdict_action {
     VERDICT_DONE,  /* there is at least one image */
-    VERDICT_FAIL,  /* for good: the `error` event */
-    VERDICT_RETRY, /* after a wait; uses up the attempt */
-    VERDICT_DEFER, /* after a wait; the attempt does not count: the task is not the cause */
+    VERDICT_FAIL,  /* permanently: the `error` event */
+    VERDICT_RETRY, /* after a delay; counts as an attempt */
+    VERDICT_DEFER, /* after a delay; does not count as an attempt, because the task is not the cause */
     VERDICT_CANCELLED,
 };
 
@@ -47,22 +49,22 @@ enum charge {
     CHARGE_KNOWN, /* charged */
     CHARGE_VOID,  /* not charged: the budget gets the call back */
     CHARGE_UNKNOWN,
-    CHARGE_NONE, /* no call was begun; verdict never says this */
+    CHARGE_NONE, /* no call was begun; verdict never returns this */
 };
 
 struct verdict {
     enum verdict_action action;
     enum charge charge;
-    enum problem problem; /* why; PROBLEM_COUNT when DONE */
-    bool retryable;       /* the client may send the same request again: it may succeed, and this call cost nothing */
-    int64_t wait_ms;      /* before the next try, as ARK asked; 0: it did not, take the own backoff */
-    int64_t until_ms;     /* wall clock: when ARK says that the quota begins again; 0: it does not say */
+    enum problem problem; /* PROBLEM_COUNT when DONE */
+    bool retryable;   /* the client may send the same request again: it may succeed, and this call was not charged */
+    int64_t wait_ms;  /* delay that ARK asks for; 0: use the backoff */
+    int64_t until_ms; /* wall clock: when the quota resets; 0: unknown */
     char words[VERDICT_WORDS_MAX]; /* for people, with ARK's code and message; "" when DONE */
 };
 
 void verdict_decide(const struct evidence *evidence, struct verdict *out);
 
-/* ARK closes the account, or the model, for all tasks: a wrong key, no balance, a model that is not open, a used-up quota. */
+/* True if the problem concerns all tasks of the account or the model: invalid key, no balance, model not open, quota used up. */
 bool verdict_is_closing(enum problem problem);
 
 const char *

@@ -18,7 +18,7 @@ enum {
     BATCH_MAX = 100,
     WAIT_MS = 2000,
     WAIT_MARGIN_MS = 3000,
-    LIMITED_MS = 200, /* until the next look at tasks that wait because of their model: they wake no worker */
+    LIMITED_MS = 200, /* until the next CLAIM while tasks are blocked */
     NONCE_BYTES = 8,
     MODELS_MAX = 32,
     CLAIM_ARGS = 6,
@@ -37,7 +37,7 @@ enum claim_state {
 struct claim {
     struct claim_config config;
     enum claim_state state;
-    int asked; /* jobs the CLAIM under way may bring */
+    int asked; /* permits of the CLAIM in flight: the most jobs that it may bring */
     struct script_run *run;
     struct redis_call *wait;
     struct event *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
@@ -66,8 +66,8 @@ static bool read_job(const redisReply *reply, struct claimed_job *job)
     return job->id && job->fence && job->trace;
 }
 
-/* Returns how many jobs came. */
-static int hand_out(struct claim *claim, const redisReply *reply)
+/* The first elements after next_ms are jobs. Returns their number. */
+static int deliver_jobs(struct claim *claim, const redisReply *reply)
 {
     int jobs = 0;
 
@@ -77,7 +77,7 @@ static int hand_out(struct claim *claim, const redisReply *reply)
         bool readable = read_job(reply->element[i], &job);
 
         if (!readable)
-            log_error("claim", "CLAIM gave a job that cannot be read; its lease will lapse", "");
+            log_error("claim", "CLAIM returned an unreadable job, its lease will expire", "");
         if (readable)
             claim->config.on_job(&job, claim->config.arg);
         else
@@ -87,7 +87,7 @@ static int hand_out(struct claim *claim, const redisReply *reply)
     return jobs;
 }
 
-/* After the jobs, the models of which tasks had to wait. Returns whether there are any. */
+/* The elements after the jobs are the models whose tasks are blocked. False: none. */
 static bool note_blocked(struct claim *claim, const redisReply *reply, int jobs)
 {
     bool blocked = false;
@@ -104,7 +104,7 @@ static bool note_blocked(struct claim *claim, const redisReply *reply, int jobs)
 static void start_claim(struct claim *claim);
 static void start_wait(struct claim *claim, int64_t next_ms);
 
-static void complain(const char *what, const redisReply *reply)
+static void log_failure(const char *what, const redisReply *reply)
 {
     char why[256];
 
@@ -121,20 +121,19 @@ static void pause_claims(struct claim *claim, enum claim_state state, int64_t wa
     evtimer_add(claim->timer, &delay);
 }
 
-/* Asking again at once would not help: Redis said no. */
 static void rest(struct claim *claim, int64_t wait_ms)
 {
     pause_claims(claim, CLAIM_RESTING, wait_ms);
 }
 
-/* Nothing could be sent, or asked again. Without a connection claim_more follows, when Redis is back; with one it was memory. */
+/* A command could not be sent. If not connected, claim_more follows when Redis is ready again. Else there was no memory. */
 static void rest_if_connected(struct claim *claim, const struct redis *redis)
 {
     if (redis_is_ready(redis))
         rest(claim, WAIT_MS);
 }
 
-static void on_rested(evutil_socket_t fd, short what, void *arg)
+static void claim_on_rested(evutil_socket_t fd, short what, void *arg)
 {
     struct claim *claim = arg;
 
@@ -145,19 +144,22 @@ static void on_rested(evutil_socket_t fd, short what, void *arg)
     start_claim(claim);
 }
 
-/* What came of a CLAIM: jobs, or the reason to wait. Returns how many jobs came. */
-static int take(struct claim *claim, const redisReply *reply)
+/* Reads the reply to CLAIM and enters the next state. Returns the number of jobs.
+ *
+ * Starting the next CLAIM from here is safe although permits of this one are still to be returned: start_claim only asks the governor,
+ * which answers later. */
+static int read_reply(struct claim *claim, const redisReply *reply)
 {
     int64_t next_ms;
     bool blocked;
     int jobs;
 
     if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms)) {
-        complain("CLAIM failed, trying again", reply);
+        log_failure("CLAIM failed, trying again", reply);
         rest(claim, WAIT_MS);
         return 0;
     }
-    jobs = hand_out(claim, reply);
+    jobs = deliver_jobs(claim, reply);
     blocked = note_blocked(claim, reply, jobs);
     if (jobs >= claim->asked)
         start_claim(claim);
@@ -168,14 +170,14 @@ static int take(struct claim *claim, const redisReply *reply)
     return jobs;
 }
 
-/* Permits for which there was no job, and the right to a trial call that no job took. */
+/* Returns the permits for which there was no job, and the right to a trial call if no job took it. */
 static void give_back(struct claim *claim, int permits)
 {
     governor_claimed(claim->config.governor);
     governor_return(claim->config.governor, permits);
 }
 
-static void on_claimed(const redisReply *reply, int err, void *arg)
+static void claim_on_claimed(const redisReply *reply, int err, void *arg)
 {
     struct claim *claim = arg;
     int asked = claim->asked, jobs;
@@ -183,7 +185,7 @@ static void on_claimed(const redisReply *reply, int err, void *arg)
     claim->run = NULL;
     if (claim->state == CLAIM_CLAIMING)
         claim->state = CLAIM_IDLE;
-    jobs = err ? 0 : take(claim, reply);
+    jobs = err ? 0 : read_reply(claim, reply);
     give_back(claim, asked - jobs);
     if (err)
         rest_if_connected(claim, claim->config.redis);
@@ -203,7 +205,7 @@ static void add_text(struct claim_text *text, const char *value)
     text->args[text->count++] = SCRIPT_TEXT(value);
 }
 
-/* A model that may begin as many calls as there are permits restricts nothing. */
+/* Leaves out a model that may begin at least as many calls as there are permits: its limit has no effect. */
 static void add_models(struct claim_text *text, const struct claim *claim)
 {
     struct model_limit limits[MODELS_MAX];
@@ -235,7 +237,7 @@ static int send_claim(struct claim *claim)
     add_text(&text, claim->config.model);
     add_models(&text, claim);
     call.count = text.count;
-    return script_run(claim->config.redis, &call, on_claimed, claim, &claim->run);
+    return script_run(claim->config.redis, &call, claim_on_claimed, claim, &claim->run);
 }
 
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
@@ -268,8 +270,8 @@ static void start_claim(struct claim *claim)
     governor_ask(claim->config.governor, room < BATCH_MAX ? room : BATCH_MAX);
 }
 
-/* A token or a timeout: there is one way to find out. */
-static void on_woken(const redisReply *reply, int err, void *arg)
+/* Token or timeout: in both cases, CLAIM finds out whether there is a task. */
+static void claim_on_woken(const redisReply *reply, int err, void *arg)
 {
     struct claim *claim = arg;
 
@@ -279,7 +281,7 @@ static void on_woken(const redisReply *reply, int err, void *arg)
     if (err)
         return;
     if (reply->type == REDIS_REPLY_ERROR) {
-        complain("BLPOP failed, trying again", reply);
+        log_failure("BLPOP failed, trying again", reply);
         rest(claim, WAIT_MS);
     } else {
         start_claim(claim);
@@ -298,7 +300,7 @@ static void start_wait(struct claim *claim, int64_t next_ms)
 
     if (claim->state != CLAIM_IDLE)
         return;
-    if (redis_send(claim->config.waiter, &command, on_woken, claim, &claim->wait))
+    if (redis_send(claim->config.waiter, &command, claim_on_woken, claim, &claim->wait))
         rest_if_connected(claim, claim->config.waiter);
     else
         claim->state = CLAIM_WAITING;
@@ -311,7 +313,7 @@ struct claim *claim_create(const struct claim_config *config)
     if (!claim)
         return NULL;
     claim->config = *config;
-    claim->timer = evtimer_new(loop_base(config->loop), on_rested, claim);
+    claim->timer = evtimer_new(loop_base(config->loop), claim_on_rested, claim);
     return claim->timer ? claim : claim_destroy(claim);
 }
 
@@ -329,7 +331,7 @@ struct claim *claim_destroy(struct claim *claim)
     return NULL;
 }
 
-/* A job that has ended may have made room in a limit. */
+/* A job that ended may have freed a permit or a place in a model's limit, so LIMITED ends early. */
 void claim_more(struct claim *claim)
 {
     if (claim->state == CLAIM_LIMITED) {

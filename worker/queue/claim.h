@@ -1,15 +1,23 @@
-/* claim - gets jobs from the queue, without polling
+/* claim - takes tasks from the queue, without polling
  *
- * While there is room it asks the governor for permits and runs CLAIM for as many jobs; when the queue had fewer, it blocks on
- * the `wake` list (BLPOP on a connection of its own) until a task is submitted, a retry is due or two seconds have passed, and
- * begins again. A lost wake token therefore costs two seconds at most.
+ *     IDLE --room--> ASKING --permits--> CLAIMING --queue is empty--> WAITING --token or timeout---------> IDLE
+ *                      |                    +---- Redis failed -----> RESTING --2 s---------------------> IDLE
+ *                      +---- no permits ----+---- tasks blocked ----> LIMITED --a while, or a job ended-> IDLE
  *
- *     IDLE --room--> ASKING --permits--> CLAIMING --queue had fewer--> WAITING --token or timeout--------> IDLE
- *                      |                   +---- Redis failed --------> RESTING --a while----------------> IDLE
- *                      +---- none ---------+---- tasks blocked -------> LIMITED --a while, or a job ended--> IDLE
+ * IDLE: there is no room for a job, or Redis is not connected. claim_more starts again.
+ * ASKING: the governor was asked for permits of the account, as many as there is room for.
+ * CLAIMING: CLAIM was sent for as many jobs as there are permits. Permits that are not used go back.
+ * WAITING: the queue had fewer tasks than that. BLPOP on the `wake` list, on a separate connection, waits for a new task, the time at which
+ *     a delayed task is due, or two seconds. A lost token therefore costs at most two seconds.
+ * RESTING: Redis answered with an error, or there is no memory. Trying again at once would not help.
+ * LIMITED: tasks wait, but may not begin: the account has no permits, or the circuit breaker restricts their models. Such tasks wake no
+ *     worker, so the claim looks again after a while.
  *
- * Ownership: borrows both connections. What it gives to on_job is valid during the call.
- * Threads:   the loop's thread only.
+ * Example: room for 3, permits for 2, one task in the queue. CLAIM for 2 brings one job; one permit goes back; the queue is empty: WAITING. A
+ * client submits a task and SUBMIT pushes a token: IDLE, and at once ASKING for 2.
+ *
+ * Ownership: borrows both connections. Data passed to on_job is valid during the call.
+ * Threads:   loop thread only.
  */
 #ifndef ARKRELAY_WORKER_QUEUE_CLAIM_H
 #define ARKRELAY_WORKER_QUEUE_CLAIM_H
@@ -28,23 +36,23 @@ struct claimed_job {
     const char *request;            /* canonical JSON */
     size_t request_len;
     int attempt, paid_calls, max_paid_calls;
-    int deferrals;    /* how often it was deferred so far */
-    int64_t epoch_ms; /* when the task was created; 0: not known */
+    int deferrals;    /* how often it was deferred before */
+    int64_t epoch_ms; /* when the task was created; 0: unknown */
 };
 
 struct claim_config {
     struct loop *loop;
     struct redis *redis;       /* for CLAIM */
-    struct redis *waiter;      /* for BLPOP, and for nothing else */
-    struct governor *governor; /* its answers come in by claim_granted; a job's permit goes with the job */
+    struct redis *waiter;      /* for BLPOP only */
+    struct governor *governor; /* its on_granted must call claim_granted. Each job takes over one permit */
     const char *prefix, *wake; /* the partition's; borrowed */
     const char *worker;        /* this worker's name */
-    const char *model;         /* of tasks that name none; borrowed */
+    const char *model;         /* default model; borrowed */
     int64_t lease_ms;
     int max_attempts;
-    int (*room)(void *arg); /* how many jobs may be taken now */
+    int (*room)(void *arg); /* how many more jobs may run now */
     void (*on_job)(const struct claimed_job *job, void *arg);
-    void (*on_stopped)(void *arg); /* the last CLAIM of a stopped claim has ended */
+    void (*on_stopped)(void *arg); /* after claim_stop returned false: no job follows */
     void *arg;
 };
 
@@ -53,9 +61,9 @@ struct claim *claim_destroy(struct claim *claim);              /* accepts NULL; 
 
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms);
 
-void claim_more(struct claim *claim); /* there may be room, or Redis may be there again */
+void claim_more(struct claim *claim); /* call when a job has ended or Redis is ready again */
 
-/* For good. False: a CLAIM is under way, whose jobs still come, and then on_stopped. */
+/* Permanently. False: a call is in flight. Its jobs are still passed to on_job, then on_stopped is called. */
 bool claim_stop(struct claim *claim);
 
 #endif
