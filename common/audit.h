@@ -1,10 +1,15 @@
-/* audit - looks through all live tasks: is each where it should be, and does none wait past its limit?
+/* audit - periodically checks and repairs the queue's data (AUDIT), and expires tasks
  *
- * The programs do not lose a task's place, but a hand on redis-cli, a restore or a lost key can. Workers expire tasks when they claim;
- * while the queue is paused or no worker is alive, this does. Every gateway and worker offers itself (AUDIT). Redis gives the turn to one of
- * them, once in an interval, and that process goes through the index a page at a time.
+ * The programs themselves keep the data consistent, but a manual redis-cli command, a restored backup or a lost key can break it.
+ * The audit also expires tasks that waited too long: workers do that when they claim, but not while the queue is paused or no
+ * worker is alive.
  *
- * Threads: the loop's thread only.
+ * Every gateway and worker runs this timer. Redis gives the turn to one process per interval; that process audits the whole index,
+ * 200 tasks per call.
+ *
+ * Ownership: borrows everything in its config.
+ * Threads:   loop thread only.   Units: ms.
+ * Errors:    a failed call is logged; the next one follows within an interval.
  */
 #ifndef ARKRELAY_AUDIT_H
 #define ARKRELAY_AUDIT_H
@@ -18,8 +23,8 @@ struct redis;
 struct audit_config {
     struct loop *loop;
     struct redis *redis;
-    const char *prefix, *process; /* KEYS[1], and the process's name; borrowed */
-    int64_t interval_ms;          /* between two passes of all processes together */
+    const char *prefix, *process; /* KEYS[1]; this process's name, see presence_name */
+    int64_t interval_ms;          /* between two audits, counted over all processes */
 };
 
 struct audit *audit_create(const struct audit_config *config); /* NULL when out of memory */

@@ -1,6 +1,8 @@
-/* backoff - how long to wait before the next try: exponential, full jitter, capped
+/* backoff - delay before the next attempt: exponential, full jitter, capped
  *
- * Pure. The n-th try (from 1) waits dice * min(max, base * 2^(n-1)) ms, at least 1.
+ * Attempt n (counted from 1) waits dice * min(max, base * 2^(n-1)), and at least 1 ms.
+ *
+ * Pure.   Units: ms.
  */
 #ifndef ARKRELAY_BACKOFF_H
 #define ARKRELAY_BACKOFF_H

@@ -33,7 +33,7 @@ void buf_clear(struct buf *buf)
         buf->data[0] = '\0';
 }
 
-void buf_cut(struct buf *buf, size_t len)
+void buf_truncate(struct buf *buf, size_t len)
 {
     assert(len <= buf->len);
     buf->len = len;
@@ -42,7 +42,6 @@ void buf_cut(struct buf *buf, size_t len)
         buf->data[len] = '\0';
 }
 
-/* The capacity doubles so that many small writes stay cheap. */
 static int grow(struct buf *buf, size_t len)
 {
     size_t cap = buf->cap ? buf->cap : FIRST_CAPACITY;
@@ -58,7 +57,7 @@ static int grow(struct buf *buf, size_t len)
     return 0;
 }
 
-/* Makes room for len more bytes and the NUL. */
+/* Ensures room for len more bytes and the NUL. */
 static int reserve(struct buf *buf, size_t len)
 {
     if (buf->error)
@@ -75,7 +74,7 @@ void buf_add(struct buf *buf, const void *data, size_t len)
     if (len)
         memcpy(buf->data + buf->len, data, len);
     buf->len += len;
-    buf->data[buf->len] = '\0'; /* NOLINT(clang-analyzer-core.NullDereference): what has a capacity has data */
+    buf->data[buf->len] = '\0'; /* NOLINT(clang-analyzer-core.NullDereference): reserve() allocated it */
 }
 
 void buf_add_text(struct buf *buf, const char *text)
@@ -121,7 +120,7 @@ void buf_addf(struct buf *buf, const char *format, ...)
             (void)vsnprintf(buf->data + buf->len, (size_t)len + 1, format, again);
         buf->len += (size_t)len;
     } else if (room) {
-        buf->data[buf->len] = '\0'; /* nothing was added */
+        buf->data[buf->len] = '\0'; /* vsnprintf has overwritten the NUL */
     }
     va_end(again);
     va_end(args);
@@ -144,27 +143,31 @@ enum { WORD = sizeof(uint64_t) };
 
 #define EACH_BYTE(c) (UINT64_C(0x0101010101010101) * (c))
 
-/* In each word the highest bits tell where a byte is; a borrow may set further ones above such a byte, never the first. */
-static uint64_t below(uint64_t word, uint8_t c)
+/* The byte tests below work on 8 bytes at once. The highest bit of a result byte is set where the test is true. A borrow can also
+ * set it in bytes above the first true one, so a result is exact only as "any" or "none".
+ * Source: Bit Twiddling Hacks, "Determine if a word has a byte less than n". */
+static uint64_t bytes_below(uint64_t word, uint8_t c)
 {
     return (word - EACH_BYTE(c)) & ~word;
 }
 
-static uint64_t equal(uint64_t word, uint8_t c)
+static uint64_t bytes_equal(uint64_t word, uint8_t c)
 {
-    return below(word ^ EACH_BYTE(c), 1);
+    return bytes_below(word ^ EACH_BYTE(c), 1);
 }
 
-/* Whether a word's bytes all stand for themselves in a JSON string. */
+/* True if all 8 bytes are ASCII and need no escape in a JSON string. */
 static bool is_plain_word(const char *text)
 {
     uint64_t word;
 
     memcpy(&word, text, WORD);
-    return !((word | below(word, 0x20) | equal(word, '"') | equal(word, '\\') | equal(word, 0x7f)) & EACH_BYTE(0x80));
+    return !(
+        (word | bytes_below(word, 0x20) | bytes_equal(word, '"') | bytes_equal(word, '\\') | bytes_equal(word, 0x7f)) &
+        EACH_BYTE(0x80));
 }
 
-/* The escaped form of a character above ASCII that ends a line in Unicode; NULL: it is another one. */
+/* The escape of a character above ASCII that ends a line in Unicode; NULL for any other character. */
 static const char *line_end_escape(const char *text, size_t len)
 {
     if (len == 2 && !memcmp(text, "\xc2\x85", 2))
@@ -174,7 +177,7 @@ static const char *line_end_escape(const char *text, size_t len)
     return text[2] == '\xa8' ? "\\u2028" : text[2] == '\xa9' ? "\\u2029" : NULL;
 }
 
-/* How many bytes at the front stand in a JSON string as they are. */
+/* The number of leading bytes that need no escape in a JSON string. */
 static size_t plain_length(const char *text, size_t len)
 {
     size_t at = 0;
@@ -191,8 +194,8 @@ static size_t plain_length(const char *text, size_t len)
     return at;
 }
 
-/* What stops plain_length. -> how many bytes it is */
-static size_t add_not_plain(struct buf *buf, const char *text, size_t len)
+/* Adds the one character, or invalid byte, at which plain_length stopped. Returns its length in `text`. */
+static size_t add_escaped_char(struct buf *buf, const char *text, size_t len)
 {
     size_t step = utf8_char_len(text, len);
 
@@ -214,7 +217,7 @@ void buf_add_json(struct buf *buf, const char *text, size_t len)
         buf_add(buf, text + at, plain);
         at += plain;
         if (at < len)
-            at += add_not_plain(buf, text + at, len - at);
+            at += add_escaped_char(buf, text + at, len - at);
     }
     buf_add_char(buf, '"');
 }

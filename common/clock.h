@@ -1,6 +1,8 @@
-/* clock - milliseconds, and microseconds, for measuring and for writing down
+/* clock - the system's monotonic and wall clocks, in ms and µs
  *
- * Anything that decides takes the time as an argument; these are where it comes from.
+ * Functions that decide something take the time as an argument, so that tests can choose it. Only their callers read these clocks.
+ *
+ * Threads: any.
  */
 #ifndef ARKRELAY_CLOCK_H
 #define ARKRELAY_CLOCK_H
@@ -8,7 +10,7 @@
 #include <stdint.h>
 
 int64_t clock_monotonic_ms(void); /* never jumps; for deadlines */
-int64_t clock_monotonic_us(void); /* the same in microseconds; for measuring */
-int64_t clock_wall_ms(void);      /* since 1970, UTC; for logs, names and the dates of keys and certificates only */
+int64_t clock_monotonic_us(void); /* the same in µs; for measuring */
+int64_t clock_wall_ms(void);      /* since 1970, UTC; only for logs, names and the dates of keys and certificates */
 
 #endif

@@ -6,10 +6,10 @@
 
 #include "common/log.h"
 
-void core_dump_forbid(void)
+void core_dump_disable(void)
 {
     const struct rlimit none = {0, 0};
 
     if (setrlimit(RLIMIT_CORE, &none) || prctl(PR_SET_DUMPABLE, 0, 0, 0, 0))
-        log_warn("main", "a crash may leave memory in a file, continuing", "errno=%d", errno);
+        log_warn("main", "cannot disable core dumps, continuing", "errno=%d", errno);
 }

@@ -1,13 +1,14 @@
-/* core_dump - keeps what the process knows out of files and out of others' reach
+/* core_dump - disables core dumps and debuggers for this process
  *
- * Memory holds the ARK key, passwords and clients' requests. Without a core dump a crash leaves none of it on the disk, and a
- * process that is not dumpable is neither traced nor read through /proc by others of the same user.
+ * The process's memory contains the ARK key, passwords and clients' requests. Without core dumps a crash writes none of it to disk.
+ * A process that is not dumpable cannot be traced, or read through /proc, by other processes of the same user (prctl(2)).
  *
- * Threads: call it before they start.   Errors: none; where the system refuses, that is a line of the log.
+ * Threads: call it before any thread starts.
+ * Errors:  if the system refuses, a warning is logged.
  */
 #ifndef ARKRELAY_CORE_DUMP_H
 #define ARKRELAY_CORE_DUMP_H
 
-void core_dump_forbid(void);
+void core_dump_disable(void);
 
 #endif

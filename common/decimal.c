@@ -4,7 +4,7 @@
 
 size_t decimal_write(char out[DECIMAL_SIZE], int64_t value)
 {
-    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value; /* the smallest one has no positive counterpart */
+    uint64_t rest = value < 0 ? -(uint64_t)value : (uint64_t)value; /* -INT64_MIN would overflow */
     char digits[DECIMAL_SIZE];
     size_t at = sizeof(digits), len;
 

@@ -1,6 +1,8 @@
-/* decimal - an integer as text
+/* decimal - formats an integer into a fixed array
  *
- * For whoever wants the bytes themselves; buf_add_int appends them. Pure.
+ * buf_add_int appends one to a buf.
+ *
+ * Pure.
  */
 #ifndef ARKRELAY_DECIMAL_H
 #define ARKRELAY_DECIMAL_H
@@ -8,8 +10,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { DECIMAL_SIZE = 21 }; /* the smallest int64_t and its NUL */
+enum { DECIMAL_SIZE = 21 }; /* INT64_MIN and the NUL */
 
-size_t decimal_write(char out[DECIMAL_SIZE], int64_t value); /* its length, without the NUL */
+size_t decimal_write(char out[DECIMAL_SIZE], int64_t value); /* returns the length without the NUL */
 
 #endif

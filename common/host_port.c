@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the system's functions take as a port may be larger, and is cut. */
+/* getaddrinfo truncates a port above 65535 instead of rejecting it. */
 static bool is_port(const char *text)
 {
     size_t len = strlen(text);

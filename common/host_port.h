@@ -1,6 +1,8 @@
-/* host_port - "host:port" and "[v6]:port", as text
+/* host_port - splits "host:port" and "[v6]:port"
  *
- * Whether there is such a host is another matter (http/address.h).   Pure. Ownership: the parts point into the text.
+ * Only the port is checked; http/address.h resolves the host.
+ *
+ * Pure.   Ownership: host and port point into the text that was split.
  */
 #ifndef ARKRELAY_HOST_PORT_H
 #define ARKRELAY_HOST_PORT_H
@@ -12,7 +14,7 @@ struct host_port {
     const char *port; /* "0" to "65535" */
 };
 
-/* Splits in place. False, and `text` as it was: it is neither. */
+/* Splits in place. Returns false, and leaves `text` unchanged, if it has neither form. */
 bool host_port_split(char *text, struct host_port *out);
 
 #endif

@@ -5,10 +5,10 @@
 #include <stdlib.h>
 #include <threads.h>
 
-/* jansson's allocator has no argument, so what it knows belongs to the thread. */
+/* jansson's allocator takes no context argument, so its state is per thread. */
 static thread_local struct {
-    bool strict; /* a text is being read or written */
-    bool failed; /* meanwhile an allocation has */
+    bool strict; /* between begin() and end() */
+    bool failed; /* an allocation failed since begin() */
 } memory;
 
 static void *allocate(size_t size)

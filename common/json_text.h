@@ -1,12 +1,12 @@
-/* json_text - from JSON text to jansson's trees and back, safe where memory ends
+/* json_text - parses and writes JSON with jansson, safely when memory runs out
  *
- * jansson passes over some of its allocations that fail: a text then lacks a byte, a parser runs past the end of one, and want of memory
- * looks like bad grammar. So the first allocation that fails while a text is read or written lets all that follow fail too, which
- * jansson bears, and the result is thrown away.
+ * jansson ignores some failed allocations: the text it writes then lacks a byte, or its parser reads past the end of a buffer, or
+ * it reports a syntax error. Therefore, once one allocation fails during a call, every later allocation of that call fails too.
+ * jansson handles that correctly, and the result is discarded.
  *
- * Beyond that promise: jansson asserts, and so ends the process, where memory ends inside of a number of more than 15 bytes.
+ * Known limit: jansson asserts, and so aborts the process, if memory runs out inside a number longer than 15 bytes.
  *
- * Threads: any; the first use goes before the second thread's.
+ * Threads: any, but call it once before starting a second thread.
  */
 #ifndef ARKRELAY_JSON_TEXT_H
 #define ARKRELAY_JSON_TEXT_H
@@ -16,10 +16,10 @@
 
 #include "common/err.h"
 
-/* As json_loadb; `error`, which may be NULL, is set after ERR_SYNTAX. The other failure is ERR_NO_MEMORY. */
+/* Like json_loadb. ERR_NO_MEMORY, or ERR_SYNTAX, which sets `error`. `error` may be NULL. */
 int json_text_read(const char *text, size_t len, size_t flags, json_t **out, json_error_t *error) MUST_CHECK;
 
-/* As json_dumps; the text is the caller's to free(). ERR_NO_MEMORY. */
+/* Like json_dumps; the caller frees the text with free(). ERR_NO_MEMORY. */
 int json_text_write(const json_t *root, size_t flags, char **out) MUST_CHECK;
 
 #endif

@@ -7,7 +7,7 @@
 
 #define PREFIX "arkrelay:{"
 
-/* CRC-32 as zlib and Ethernet have it, so that any tool can tell a task's partition. Bit by bit: ids are short. */
+/* CRC-32 as in zlib, so that other tools can compute a task's partition. No table: ids are short. */
 static uint32_t crc32_of(const char *text)
 {
     uint32_t crc = UINT32_MAX;
@@ -25,8 +25,8 @@ unsigned keys_partition(const char *full_id, unsigned partitions)
     return partitions > 1 ? crc32_of(full_id) % partitions : 0;
 }
 
-/* Adds a part at `at`, cut off where it does not fit any more; returns where it ends. */
-static size_t add(char *out, size_t size, size_t at, const char *part)
+/* Writes `part` at `at`, truncated to `size`; returns the end. */
+static size_t append(char *out, size_t size, size_t at, const char *part)
 {
     size_t len = strnlen(part, size - 1 - at);
 
@@ -38,11 +38,11 @@ static size_t add(char *out, size_t size, size_t at, const char *part)
 static size_t add_partition(char *out, size_t size, unsigned partition)
 {
     char number[DECIMAL_SIZE];
-    size_t at = add(out, size, 0, PREFIX);
+    size_t at = append(out, size, 0, PREFIX);
 
     (void)decimal_write(number, partition);
-    at = add(out, size, at, number);
-    return add(out, size, at, "}:");
+    at = append(out, size, at, number);
+    return append(out, size, at, "}:");
 }
 
 void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition)
@@ -54,23 +54,23 @@ void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition)
 {
     size_t at = add_partition(out, KEYS_PREFIX_SIZE, partition);
 
-    (void)add(out, KEYS_PREFIX_SIZE, at, "wake");
+    (void)append(out, KEYS_PREFIX_SIZE, at, "wake");
 }
 
 void keys_client(char out[KEYS_CLIENT_SIZE], const char *client)
 {
-    size_t at = add(out, KEYS_CLIENT_SIZE, 0, PREFIX "client:");
+    size_t at = append(out, KEYS_CLIENT_SIZE, 0, PREFIX "client:");
 
-    at = add(out, KEYS_CLIENT_SIZE, at, client);
-    (void)add(out, KEYS_CLIENT_SIZE, at, "}:");
+    at = append(out, KEYS_CLIENT_SIZE, at, client);
+    (void)append(out, KEYS_CLIENT_SIZE, at, "}:");
 }
 
 void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id, unsigned partition)
 {
     size_t at = add_partition(out, KEYS_CHANNEL_SIZE, partition);
 
-    at = add(out, KEYS_CHANNEL_SIZE, at, "channel:");
-    (void)add(out, KEYS_CHANNEL_SIZE, at, full_id);
+    at = append(out, KEYS_CHANNEL_SIZE, at, "channel:");
+    (void)append(out, KEYS_CHANNEL_SIZE, at, full_id);
 }
 
 const char *keys_channel_id(const char *channel)

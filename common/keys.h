@@ -1,7 +1,7 @@
-/* keys - every Redis key and channel name, as common/PROTOCOL.md lists them
+/* keys - names of Redis keys and channels (common/PROTOCOL.md, "Keys")
  *
- * All keys of one task lie in one partition, whose hash tag routes them to one Cluster slot. Scripts get the partition's
- * prefix and build the rest; only what the programs name themselves is here.
+ * All keys of one task are in one partition. The partition's hash tag puts them into one Cluster slot. Scripts get the partition's
+ * prefix and build their key names themselves; only the names that the programs need are here.
  *
  * Pure.
  */
@@ -12,14 +12,15 @@
 
 #include "common/task.h"
 
+#define KEYS_META "arkrelay:{0}:meta" /* the schema of all data; `meta` of partition 0 */
+
 enum {
     KEYS_PREFIX_SIZE = 32,
     KEYS_CLIENT_SIZE = KEYS_PREFIX_SIZE + TASK_CLIENT_MAX,
     KEYS_CHANNEL_SIZE = KEYS_PREFIX_SIZE + 8 + TASK_FULL_ID_SIZE,
 };
 
-/* "arkrelay:{p}:"; partitions is 1 unless on a Cluster. */
-void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition);
+void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:" */
 unsigned keys_partition(const char *full_id, unsigned partitions);
 
 void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:wake" */
@@ -28,7 +29,7 @@ void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id,
 
 void keys_client(char out[KEYS_CLIENT_SIZE], const char *client); /* "arkrelay:{client:<client>}:" */
 
-/* The full id inside of a channel's name, or NULL when it is not one. Points into `channel`. */
+/* The full id in a channel's name; NULL if `channel` is not the name of a task's channel. Points into `channel`. */
 const char *keys_channel_id(const char *channel);
 
 #endif

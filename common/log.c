@@ -18,10 +18,10 @@ enum {
     LEVEL_WIDTH = 5,
     COMPONENT_WIDTH = 7,
     FIELDS_MAX = 2048,
-    LINE_MAX_BYTES = 8 * FIELDS_MAX, /* escaped, each byte may become six */
+    LINE_MAX_BYTES = 8 * FIELDS_MAX, /* JSON escapes a byte as at most six */
 };
 
-/* The process's own: set once before threads start, read-only afterwards. */
+/* Set once before any thread starts, read-only afterwards. */
 static enum log_level threshold = LOG_INFO;
 static enum log_format output = LOG_TEXT;
 
@@ -38,7 +38,7 @@ int log_enabled(enum log_level level)
     return level <= threshold;
 }
 
-/* The last second in which this thread has logged, as text. */
+/* The time of this thread's last line, formatted up to the second. */
 static thread_local struct {
     time_t second;
     char text[TIME_SIZE];
@@ -61,7 +61,7 @@ static void add_time(struct buf *line)
     buf_add(line, fraction, sizeof(fraction));
 }
 
-/* The end of the field that starts at `text`: at a space outside of quotes. */
+/* The end of the field that starts at `text`: the next space outside quotes. */
 static const char *field_end(const char *text)
 {
     bool quoted = false;
@@ -75,7 +75,7 @@ static const char *field_end(const char *text)
     return text;
 }
 
-/* The length of the escape sequence at `text`, 0 where JSON knows none like it. */
+/* The length of the escape sequence at `text`; 0 if it is not a JSON escape. */
 static size_t escape_length(const char *text, size_t len)
 {
     if (len >= 2 && strchr("\"\\/bfnrt", text[1]))
@@ -101,7 +101,7 @@ static bool is_json_string(const char *text, size_t len)
     return at == len - 1;
 }
 
-/* What log_quote made is a JSON string already, anything else becomes one. */
+/* A value from log_quote is a JSON string already; any other value is turned into one. */
 static void add_json_value(struct buf *line, const char *value, size_t len)
 {
     if (is_json_string(value, len))
@@ -137,7 +137,7 @@ static void format_json(struct buf *line, enum log_level level, const char *comp
     buf_add_text(line, "}\n");
 }
 
-/* A column of the line and the space behind it. */
+/* Adds `text`, padded to the column's width, and a space. */
 static void add_column(struct buf *line, const char *text, size_t width)
 {
     size_t len = strlen(text);
@@ -162,8 +162,8 @@ static void format_text(struct buf *line, enum log_level level, const char *comp
     buf_add_char(line, '\n');
 }
 
-/* Whatever the fields hold, a line stays one line of UTF-8. */
-static void make_printable(char *text)
+/* Keeps a line one line of valid UTF-8, whatever the fields contain. */
+static void replace_unprintable(char *text)
 {
     size_t len = strlen(text);
 
@@ -189,7 +189,7 @@ __attribute__((format(printf, 3, 0))) static void format_fields(char *out, size_
         out[0] = '\0';
     else if ((size_t)len >= size)
         memcpy(out + size - sizeof(cut), cut, sizeof(cut));
-    make_printable(out);
+    replace_unprintable(out);
 }
 
 void log_line(enum log_level level, const char *component, const char *message, const char *format, ...)
@@ -209,14 +209,13 @@ void log_line(enum log_level level, const char *component, const char *message, 
         format_json(&line, level, component, message, fields);
     else
         format_text(&line, level, component, message, fields);
-    /* A log that cannot be written has nowhere to report that: continuing. */
-    if (!buf_error(&line))
+    if (!buf_error(&line)) /* there is no place to report a failed write of the log: ignored */
         (void)!write(STDERR_FILENO, line.data, line.len);
     buf_deinit(&line);
 }
 
-/* Writes the character at `text` as it stands between quotes; returns its bytes in `text`. */
-static size_t escape(char *out, size_t size, const char *text)
+/* Writes the escaped form of the character at `text`; returns its length in `text`. */
+static size_t escape_char(char *out, size_t size, const char *text)
 {
     unsigned char c = (unsigned char)*text;
     size_t step = utf8_char_len(text, strnlen(text, 4));
@@ -243,7 +242,7 @@ const char *log_quote(char *out, size_t size, const char *text)
         char escaped[8];
         size_t len;
 
-        text += escape(escaped, sizeof(escaped), text);
+        text += escape_char(escaped, sizeof(escaped), text);
         len = strlen(escaped);
         if (at + len + sizeof(tail) > size) {
             memcpy(out + at, tail, sizeof(tail));

@@ -1,17 +1,17 @@
-/* log - one line per fact, on stderr
+/* log - writes log lines to stderr, as text or JSON
  *
  *     2026-01-02T03:04:05.678Z info  runner  claimed task=public.t1 attempt=1
  *     {"time":"2026-01-02T03:04:05.678Z","level":"info","component":"runner","message":"claimed","task":"public.t1",...}
  *
- * error: somebody must act. warn: we coped, and how. info: births and deaths. debug: transitions.
- * Never bodies, keys, passwords, signed URLs.
+ * error: an operator must act. warn: handled, and how. info: start and end of tasks, connections, programs. debug: transitions.
+ * Never log bodies, keys, passwords or signed URLs.
  *
- * The fields come as a printf format of `key=value` words: log_info("runner", "claimed", "task=%s attempt=%d", id, n).
- * A value that may hold a space, a quote or a control byte goes through log_quote first. Control bytes and broken UTF-8 that come
- * without it show as "?"; fields that are too long are cut with "...".
+ * Fields are a printf format of `key=value` words: log_info("runner", "claimed", "task=%s attempt=%d", id, n).
+ * Quote a value with log_quote if it may contain a space, a quote or a control byte. Control bytes and invalid UTF-8 that are not
+ * quoted are written as "?". Fields longer than 2 KiB are truncated and end in "...".
  *
- * The level and the format belong to the process: log_setup sets them once in main, before any thread starts.
- * Threads: any; a line is one write(2).
+ * Threads: any; a line is one write(2). log_setup is called once, in main, before any thread starts.
+ * Errors:  a line that cannot be written is dropped.
  */
 #ifndef ARKRELAY_LOG_H
 #define ARKRELAY_LOG_H
@@ -37,8 +37,8 @@ void log_line(enum log_level level, const char *component, const char *message, 
             log_line(LOG_DEBUG, __VA_ARGS__);                                                                          \
     } while (0)
 
-/* Writes `text` into `out` as a quoted value for a field: a JSON string, whatever the text holds, cut with "..." at the end of
- * the room, which is at least 8 bytes. Returns out. */
+/* Writes `text` into `out` as a field value: a JSON string, for any input. A text that does not fit is truncated and ends in "...".
+ * size is at least 8. Returns out. */
 const char *log_quote(char *out, size_t size, const char *text);
 
 #endif

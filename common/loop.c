@@ -32,8 +32,8 @@ struct loop {
     void *reload_arg;
 };
 
-/* Takes the whole list first: what is deferred meanwhile belongs to the turn after, so that nobody who defers again and again keeps the
- * sockets waiting. */
+/* Detaches the whole list first. Calls deferred during the run belong to the next turn, so a call that defers itself again and again
+ * does not starve the sockets. */
 static void run_deferred(struct loop *loop)
 {
     struct loop_deferred *entry = loop->deferred;
@@ -48,7 +48,7 @@ static void run_deferred(struct loop *loop)
     }
 }
 
-/* Sockets are watched for edges. Without memory for epoll, libevent would take another method, which knows none. */
+/* Requires edge-triggered events: if epoll cannot be set up, libevent would silently fall back to a method without them. */
 static struct event_base *create_base(void)
 {
     struct event_config *config = event_config_new();
@@ -75,14 +75,14 @@ struct loop *loop_create(void)
     return loop;
 }
 
-static void on_nothing(evutil_socket_t fd, short what, void *arg)
+static void ignore_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
     (void)arg;
 }
 
-/* libevent keeps the room that its timers once took up. */
+/* libevent's timer heap never shrinks, so adding and deleting `count` timers reserves their room. */
 int loop_reserve_timers(struct loop *loop, size_t count)
 {
     static const struct timeval later = {3600, 0};
@@ -92,7 +92,7 @@ int loop_reserve_timers(struct loop *loop, size_t count)
     while (events && added < count) {
         struct event *event = (struct event *)(void *)(events + added * size);
 
-        if (evtimer_assign(event, loop->base, on_nothing, NULL) || evtimer_add(event, &later))
+        if (evtimer_assign(event, loop->base, ignore_timer, NULL) || evtimer_add(event, &later))
             break;
         added++;
     }
@@ -102,8 +102,8 @@ int loop_reserve_timers(struct loop *loop, size_t count)
     return added == count ? 0 : ERR_NO_MEMORY;
 }
 
-/* What libevent puts back would kill the process. It is ending by itself: a signal that comes so late must not change its status, nor
- * one that comes in between. */
+/* event_free restores the default action, which would kill the process. The process is already shutting down, and a late signal must
+ * not change its exit status. Blocking the signal covers the moment between event_free and SIG_IGN. */
 static void free_signal(struct event *event)
 {
     sigset_t held, before;
@@ -134,7 +134,7 @@ struct loop *loop_destroy(struct loop *loop)
     if (loop->wakeup_fd >= 0)
         close(loop->wakeup_fd);
     if (loop->base) {
-        /* A bufferevent that was freed, or a lookup that was cancelled, goes only when its own callback has had its turn. */
+        /* libevent frees a bufferevent, or a cancelled DNS lookup, in a later callback of its own. */
         do
             loop_turn(loop, false);
         while (loop->deferred);
@@ -149,8 +149,8 @@ struct event_base *loop_base(struct loop *loop)
     return loop->base;
 }
 
-/* The end of a turn is ours: libevent 2.1 has no place for work behind all callbacks of a turn but a timer of no time, which costs
- * another look at the sockets. */
+/* Deferred calls run here and not in libevent: its only way to run code after all callbacks of a turn is a zero timer, which costs
+ * another epoll_wait. */
 void loop_turn(struct loop *loop, bool wait)
 {
     int how = wait && !loop->deferred ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
@@ -181,7 +181,7 @@ void loop_defer(struct loop *loop, struct loop_deferred *entry, loop_fn *fn, voi
     loop->deferred_end = &entry->next;
 }
 
-static void on_wakeup_fd(evutil_socket_t fd, short what, void *arg)
+static void loop_wakeup_fired(evutil_socket_t fd, short what, void *arg)
 {
     struct loop *loop = arg;
     uint64_t count;
@@ -198,7 +198,7 @@ int loop_on_wakeup(struct loop *loop, loop_fn *fn, void *arg)
     loop->wakeup_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     if (loop->wakeup_fd < 0)
         return ERR_SYSTEM;
-    loop->wakeup = event_new(loop->base, loop->wakeup_fd, EV_READ | EV_PERSIST, on_wakeup_fd, loop);
+    loop->wakeup = event_new(loop->base, loop->wakeup_fd, EV_READ | EV_PERSIST, loop_wakeup_fired, loop);
     return loop->wakeup && !event_add(loop->wakeup, NULL) ? 0 : ERR_NO_MEMORY;
 }
 
@@ -206,12 +206,12 @@ void loop_wakeup(struct loop *loop)
 {
     uint64_t one = 1;
 
-    /* Fails only when the counter is full, and then the loop is about to wake anyway. */
+    /* Fails only if the counter is full; the loop is about to wake up then. */
     if (write(loop->wakeup_fd, &one, sizeof(one)) < 0)
         return;
 }
 
-static void on_signal(evutil_socket_t number, short what, void *arg)
+static void loop_signal_fired(evutil_socket_t number, short what, void *arg)
 {
     struct loop *loop = arg;
 
@@ -233,14 +233,14 @@ int loop_on_signals(struct loop *loop, loop_fn *on_drain, loop_fn *on_stop, void
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)
         return ERR_SYSTEM;
     for (int i = 0; i < SIGNALS; i++) {
-        loop->signals[i] = evsignal_new(loop->base, numbers[i], on_signal, loop);
+        loop->signals[i] = evsignal_new(loop->base, numbers[i], loop_signal_fired, loop);
         if (!loop->signals[i] || evsignal_add(loop->signals[i], NULL))
             return ERR_NO_MEMORY;
     }
     return 0;
 }
 
-static void on_hangup(evutil_socket_t number, short what, void *arg)
+static void loop_hangup_fired(evutil_socket_t number, short what, void *arg)
 {
     struct loop *loop = arg;
 
@@ -253,6 +253,6 @@ int loop_on_reload(struct loop *loop, loop_fn *fn, void *arg)
 {
     loop->on_reload = fn;
     loop->reload_arg = arg;
-    loop->hangup = evsignal_new(loop->base, SIGHUP, on_hangup, loop);
+    loop->hangup = evsignal_new(loop->base, SIGHUP, loop_hangup_fired, loop);
     return loop->hangup && !evsignal_add(loop->hangup, NULL) ? 0 : ERR_NO_MEMORY;
 }

@@ -9,11 +9,11 @@
 
 enum { MICRO = 1000000, MICRO_DIGITS = 6 };
 
-#define UNTOUCHED INT64_MIN /* of a sparse row */
+#define UNTOUCHED INT64_MIN /* a sample of a sparse row that was never set */
 
 struct metrics {
     const struct metric_table *table;
-    size_t *first; /* a row's first cell */
+    size_t *first; /* the index of each row's first cell */
     _Atomic int64_t cells[];
 };
 
@@ -22,7 +22,7 @@ static size_t label_count(const struct metric *row, int i)
     return row->labels[i].name ? row->labels[i].count : 1;
 }
 
-/* A histogram: its buckets, each without those below it, then the sum. */
+/* A histogram's cells: one per bucket, not cumulative, and then the sum of the observed values. */
 static size_t cell_count(const struct metric *row)
 {
     return row->type == METRIC_HISTOGRAM ? row->bound_count + 2 : label_count(row, 0) * label_count(row, 1);
@@ -68,7 +68,9 @@ struct metrics *metrics_destroy(struct metrics *metrics)
     return NULL;
 }
 
-/* -- counting. One thread writes a cell, so reading and writing it need not be one step: this is an ordinary increment. */
+/* -- counting
+ *
+ * Only one thread writes a cell, so a load and a store are enough: they compile to a plain increment. */
 
 static int64_t read_cell(const struct metrics *metrics, size_t cell)
 {
@@ -178,7 +180,7 @@ static void add_value(struct buf *out, const struct metric *row, int64_t value)
     buf_add_char(out, '\n');
 }
 
-/* A HELP line and a label's value escape the same bytes, but for the quote. */
+/* HELP texts and label values are escaped alike, except that quotes are only escaped in label values. */
 static void add_escaped(struct buf *out, const char *text, bool quoted)
 {
     for (; *text; text++) {
@@ -258,7 +260,7 @@ static void write_histogram(struct buf *out, const struct metric *row, const int
     buf_addf(out, "\n%s_count %" PRId64 "\n", row->name, below);
 }
 
-/* Each cell is read once, so that a histogram's count is that of its last bucket while others go on counting. */
+/* Reads each cell once, so that a histogram's count equals its last bucket even while other threads are counting. */
 void metrics_write(struct buf *out, const struct metrics *const *all, size_t count)
 {
     const struct metric_table *table = all[0]->table;

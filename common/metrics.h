@@ -1,16 +1,16 @@
-/* metrics - what a process counts, for whoever asks on /metrics
+/* metrics - counters, gauges and histograms in Prometheus' text format
  *
- * A program describes its metrics in a table of rows. Each thread has values of its own: an array of numbers that only it writes, so
- * counting is a plain increment without a lock, and that any thread may read, so an answer adds up the values of all. Labels are
- * closed sets: a sample is a row and the places of its label values. What nobody knows before it is asked for (the queue, the
- * process's memory) goes into a set of values made for one answer.
+ * A program describes its metrics in a table of rows. A `struct metrics` holds one set of values for the table. Every thread has its
+ * own set: only that thread writes it, so counting is an increment without a lock. Any thread may read it; /metrics writes the sum of
+ * all sets. Values that are only read for an answer (the queue, the process's memory) are put into a set created for that answer.
  *
- * Values are whole numbers; those of a row with `micro` count millionths, which are written as decimals. All is in base units:
- * seconds, bytes.
+ * Label values are fixed lists in the table. A sample is named by its row and the indexes of its label values.
  *
- * Ownership: the table outlives its values.
- * Threads:   metrics_add, metrics_set and metrics_observe on the owner's thread only; the others on any.
- * Errors:    functions that count accept NULL for the values, and count nothing.
+ * Format:    Prometheus exposition format 0.0.4 (prometheus.io/docs/instrumenting/exposition_formats).
+ * Ownership: borrows the table.
+ * Threads:   metrics_add, metrics_set and metrics_observe on the set's own thread only; the other functions on any thread.
+ * Units:     seconds and bytes. Values are integers; a `micro` row counts millionths, which are written as decimals.
+ * Errors:    metrics_add, metrics_set and metrics_observe are no-ops if `metrics` is NULL.
  */
 #ifndef ARKRELAY_METRICS_H
 #define ARKRELAY_METRICS_H
@@ -33,13 +33,13 @@ struct metric_label {
 };
 
 struct metric {
-    const char *name; /* without "_total" and "_bucket", which the writer adds where the format wants them */
+    const char *name; /* without the suffixes "_total" and "_bucket", which the writer adds */
     enum metric_type type;
     const char *help;
-    bool micro;  /* counted in millionths; always so in a histogram */
-    bool sparse; /* a sample that was never touched is not written, and neither is a row without samples */
-    struct metric_label labels[METRIC_LABELS_MAX]; /* a histogram has none */
-    const int64_t *bounds;                         /* of a histogram, in millionths, rising; "+Inf" comes by itself */
+    bool micro;                                    /* values are in millionths; histograms always are */
+    bool sparse;                                   /* omit samples that were never set, and the row if it has none */
+    struct metric_label labels[METRIC_LABELS_MAX]; /* not for histograms */
+    const int64_t *bounds;                         /* a histogram's, in millionths, ascending, without "+Inf" */
     size_t bound_count;
 };
 
@@ -51,7 +51,7 @@ struct metric_table {
 struct metrics *metrics_create(const struct metric_table *table); /* NULL when out of memory */
 struct metrics *metrics_destroy(struct metrics *metrics);         /* accepts NULL; returns NULL */
 
-/* The sample of a row: `first` and `second` are the places of its label values, 0 where there is no such label. */
+/* A sample of a row. `first` and `second` are the indexes of its label values, 0 for a label that the row does not have. */
 struct sample {
     unsigned row, first, second;
 };
@@ -63,15 +63,15 @@ void metrics_set(struct metrics *metrics, struct sample sample, int64_t value);
 /* `times` observations of the same value, in millionths. */
 void metrics_observe(struct metrics *metrics, unsigned row, int64_t micro, int64_t times);
 
-/* Over the values of all threads. */
+/* The sum over all sets. */
 int64_t metrics_sum(const struct metrics *const *all, size_t count, struct sample sample);
 
-/* Observations up to bound `i` of a histogram and, where i is its bound_count, all of them. */
+/* A histogram's observations up to bound `i`, or all of them if i is bound_count. */
 int64_t metrics_cumulative(const struct metrics *const *all, size_t count, unsigned row, size_t i);
 
 #define METRICS_CONTENT_TYPE "text/plain; version=0.0.4; charset=utf-8"
 
-/* Prometheus' text format, sums over all of these, which have the same table. There is at least one. */
+/* Writes the sums over all sets. They must have the same table, and count must be at least 1. */
 void metrics_write(struct buf *out, const struct metrics *const *all, size_t count);
 
 #endif

@@ -11,19 +11,19 @@
 #include "common/clock.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 static const char PREFIX[] = "arkrelay:{processes}:";
 
 enum {
-    LIVES = 3, /* intervals that an entry lasts */
+    ENTRY_INTERVALS = 3, /* the entry's time to live */
     HOST_SIZE = 64,
     NUMBER_SIZE = 24,
     ARGS_MAX = 40,
     TEXT_MAX = 2048,
 };
 
-struct presence_note {
+struct presence_entry {
     struct script_arg args[ARGS_MAX];
     size_t count, used;
     char text[TEXT_MAX];
@@ -36,9 +36,9 @@ struct presence {
     struct event *timer;
     struct script_run *run;
     struct loop_deferred deferred;
-    bool leaves;             /* `deferred` is in the loop's list */
-    void (*left)(void *arg); /* once it is leaving */
-    void *left_arg;
+    bool is_deferred;              /* presence_report_removed is queued in the loop, which still uses this struct */
+    void (*on_removed)(void *arg); /* NULL before presence_remove, and after presence_destroy */
+    void *on_removed_arg;
 };
 
 static void read_host(char out[HOST_SIZE])
@@ -59,95 +59,95 @@ void presence_name(char out[PRESENCE_NAME_SIZE], const char *chosen)
         (void)snprintf(out, PRESENCE_NAME_SIZE, "%s:%ld", host, (long)getpid());
 }
 
-/* -- what is said */
+/* -- the entry's fields */
 
-static void add(struct presence_note *note, const char *text)
+static void add_arg(struct presence_entry *entry, const char *text)
 {
-    note->args[note->count++] = SCRIPT_TEXT(text);
+    entry->args[entry->count++] = SCRIPT_TEXT(text);
 }
 
-void presence_say(struct presence_note *note, const char *name, const char *format, ...)
+void presence_add_field(struct presence_entry *entry, const char *name, const char *format, ...)
 {
-    char *value = note->text + note->used;
-    size_t room = TEXT_MAX - note->used;
+    char *value = entry->text + entry->used;
+    size_t room = TEXT_MAX - entry->used;
     va_list args;
     int len;
 
     va_start(args, format);
     len = vsnprintf(value, room, format, args);
     va_end(args);
-    if (len < 0 || (size_t)len >= room || note->count + 2 > ARGS_MAX)
+    if (len < 0 || (size_t)len >= room || entry->count + 2 > ARGS_MAX)
         return;
-    note->used += (size_t)len + 1;
-    add(note, name);
-    add(note, value);
+    entry->used += (size_t)len + 1;
+    add_arg(entry, name);
+    add_arg(entry, value);
 }
 
-static void describe(const struct presence *presence, struct presence_note *note)
+static void describe(const struct presence *presence, struct presence_entry *entry)
 {
     const struct presence_config *config = &presence->config;
 
-    presence_say(note, "role", "%s", config->role);
-    presence_say(note, "version", "%s", ARKRELAY_VERSION);
-    presence_say(note, "host", "%s", presence->host);
-    presence_say(note, "pid", "%ld", (long)getpid());
-    presence_say(note, "started_at", "%" PRId64, presence->started_ms);
-    config->describe(note, config->arg);
+    presence_add_field(entry, "role", "%s", config->role);
+    presence_add_field(entry, "version", "%s", ARKRELAY_VERSION);
+    presence_add_field(entry, "host", "%s", presence->host);
+    presence_add_field(entry, "pid", "%ld", (long)getpid());
+    presence_add_field(entry, "started_at", "%" PRId64, presence->started_ms);
+    config->describe(entry, config->arg);
 }
 
-/* -- saying it */
+/* -- writing */
 
-static void leave_later(struct presence *presence);
+static void defer_removed(struct presence *presence);
 
-/* Whatever was answered: the next one comes in time. */
-static void on_told(const redisReply *reply, int err, void *arg)
+static void presence_on_written(const redisReply *reply, int err, void *arg)
 {
     struct presence *presence = arg;
 
     (void)reply;
-    (void)err;
+    (void)err; /* ignored: the next write follows after an interval */
     presence->run = NULL;
-    if (presence->left)
-        leave_later(presence);
+    if (presence->on_removed)
+        defer_removed(presence);
 }
 
-static void tell(struct presence *presence, int64_t ttl_ms)
+/* ttl_ms 0: removes the entry. */
+static void write_entry(struct presence *presence, int64_t ttl_ms)
 {
-    struct presence_note note = {.count = 0};
+    struct presence_entry entry = {.count = 0};
     char ttl[NUMBER_SIZE];
 
     (void)snprintf(ttl, sizeof(ttl), "%" PRId64, ttl_ms);
-    add(&note, presence->config.name);
-    add(&note, ttl);
+    add_arg(&entry, presence->config.name);
+    add_arg(&entry, ttl);
     if (ttl_ms)
-        describe(presence, &note);
-    if (script_run(
-            presence->config.redis,
-            &(struct script_call){.script = SCRIPT_PRESENCE, .prefix = PREFIX, .args = note.args, .count = note.count},
-            on_told, presence, &presence->run))
+        describe(presence, &entry);
+    if (script_run(presence->config.redis,
+                   &(struct script_call){
+                       .script = &scripts[SCRIPT_PRESENCE], .prefix = PREFIX, .args = entry.args, .count = entry.count},
+                   presence_on_written, presence, &presence->run))
         presence->run = NULL;
 }
 
-void presence_tell(struct presence *presence)
+void presence_write(struct presence *presence)
 {
     const int64_t interval_ms = presence->config.interval_ms;
     const struct timeval interval = {.tv_sec = interval_ms / 1000, .tv_usec = interval_ms % 1000 * 1000};
 
-    if (!interval_ms || presence->left)
+    if (!interval_ms || presence->on_removed)
         return;
     evtimer_add(presence->timer, &interval);
     if (!presence->run)
-        tell(presence, LIVES * interval_ms);
+        write_entry(presence, ENTRY_INTERVALS * interval_ms);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void presence_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    presence_tell(arg);
+    presence_write(arg);
 }
 
-/* -- birth and death */
+/* -- lifetime */
 
 struct presence *presence_create(const struct presence_config *config)
 {
@@ -158,7 +158,7 @@ struct presence *presence_create(const struct presence_config *config)
     presence->config = *config;
     presence->started_ms = clock_wall_ms();
     read_host(presence->host);
-    presence->timer = evtimer_new(loop_base(config->loop), on_timer, presence);
+    presence->timer = evtimer_new(loop_base(config->loop), presence_on_timer, presence);
     return presence->timer ? presence : presence_destroy(presence);
 }
 
@@ -170,39 +170,39 @@ struct presence *presence_destroy(struct presence *presence)
         script_cancel(presence->run);
     if (presence->timer)
         event_free(presence->timer);
-    presence->left = NULL;
-    if (!presence->leaves) /* else the loop still has it */
+    presence->on_removed = NULL;
+    if (!presence->is_deferred) /* otherwise presence_report_removed frees it */
         free(presence);
     return NULL;
 }
 
-static void has_left(void *arg)
+static void presence_report_removed(void *arg)
 {
     struct presence *presence = arg;
 
-    presence->leaves = false;
-    if (presence->left)
-        presence->left(presence->left_arg);
+    presence->is_deferred = false;
+    if (presence->on_removed)
+        presence->on_removed(presence->on_removed_arg);
     else
         free(presence);
 }
 
-static void leave_later(struct presence *presence)
+static void defer_removed(struct presence *presence)
 {
-    presence->leaves = true;
-    loop_defer(presence->config.loop, &presence->deferred, has_left, presence);
+    presence->is_deferred = true;
+    loop_defer(presence->config.loop, &presence->deferred, presence_report_removed, presence);
 }
 
-void presence_leave(struct presence *presence, void (*left)(void *arg), void *arg)
+void presence_remove(struct presence *presence, void (*on_removed)(void *arg), void *arg)
 {
-    presence->left = left;
-    presence->left_arg = arg;
+    presence->on_removed = on_removed;
+    presence->on_removed_arg = arg;
     evtimer_del(presence->timer);
-    if (presence->run) /* the answer of an earlier one tells nothing of this one */
+    if (presence->run) /* its answer must not be taken for the removal's */
         script_cancel(presence->run);
     presence->run = NULL;
     if (presence->config.interval_ms)
-        tell(presence, 0);
+        write_entry(presence, 0);
     if (!presence->run)
-        leave_later(presence);
+        defer_removed(presence);
 }

@@ -1,10 +1,12 @@
-/* presence - a process tells Redis that it is there, for people and their pages
+/* presence - keeps this process's entry in Redis, for operators' pages
  *
- * Every `interval_ms` it writes what it is and does into its hash of `arkrelay:{processes}:`, on a connection that it shares with
- * others, and nothing decides by it: while Redis is away it says nothing, and what was not written is not written later. The entry ends by itself
- * after three intervals, and at once when the process leaves.
+ * Every `interval_ms` it writes the process's fields into its hash under `arkrelay:{processes}:` (PRESENCE). The entry expires after
+ * three intervals, and is removed at once when the process ends. Nothing in the queue depends on it: while Redis is away no entry
+ * is written, and missed writes are not repeated.
  *
- * Ownership: borrows the connection.   Threads: the loop's thread only.   Units: ms.
+ * Ownership: borrows the Redis connection and the texts of its config.
+ * Threads:   loop thread only.   Units: ms.
+ * Errors:    none; a failed write is ignored.
  */
 #ifndef ARKRELAY_PRESENCE_H
 #define ARKRELAY_PRESENCE_H
@@ -15,35 +17,35 @@
 
 struct loop;
 struct presence;
-struct presence_note;
+struct presence_entry;
 struct redis;
 
 enum { PRESENCE_NAME_SIZE = 96 };
 
-/* What a process is called in Redis and logs: `chosen`, or its host and process id where that is "". */
+/* The process's name in Redis and logs: `chosen`, or "<host>:<pid>" if that is "". */
 void presence_name(char out[PRESENCE_NAME_SIZE], const char *chosen);
 
 struct presence_config {
     struct loop *loop;
     struct redis *redis;
-    const char *name; /* borrowed, as role */
-    const char *role;
-    int64_t interval_ms;                                     /* 0: it says nothing */
-    void (*describe)(struct presence_note *note, void *arg); /* adds what its role has to say */
+    const char *name, *role;
+    int64_t interval_ms;                                       /* 0: presence is off */
+    void (*describe)(struct presence_entry *entry, void *arg); /* adds the role's own fields */
     void *arg;
 };
 
 struct presence *presence_create(const struct presence_config *config); /* NULL when out of memory */
 struct presence *presence_destroy(struct presence *presence);           /* accepts NULL; returns NULL */
 
-/* From inside of `describe`; `name` is a constant. What does not fit is left out. */
-void presence_say(struct presence_note *note, const char *name, const char *format, ...)
+/* Only inside `describe`. `name` must be a string constant. A field that does not fit is left out. */
+void presence_add_field(struct presence_entry *entry, const char *name, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-void presence_tell(struct presence *presence); /* now, and then after each interval: Redis is there */
+/* Writes the entry now, and then every interval. Call it whenever Redis has become ready. */
+void presence_write(struct presence *presence);
 
-/* The process ends: its entry goes, and `left` follows once Redis has said so or cannot be asked, never from inside of this call,
- * nor after presence_destroy. For one call. */
-void presence_leave(struct presence *presence, void (*left)(void *arg), void *arg);
+/* Removes the entry, once, when the process ends. on_removed is called after Redis has answered, or soon if Redis is away; never
+ * inside this call, and never after presence_destroy. */
+void presence_remove(struct presence *presence, void (*on_removed)(void *arg), void *arg);
 
 #endif

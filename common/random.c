@@ -13,7 +13,7 @@ double random_unit(void)
     return arc4random() / ((double)UINT32_MAX + 1);
 }
 
-/* The kernel is asked once, not for each byte: the bytes come into the second half of `out`, where no digit lands before they are read. */
+/* One system call for all bytes: they are read into the second half of `out`, where each is read before a digit overwrites it. */
 void random_hex(char *out, size_t bytes)
 {
     static const char digits[] = "0123456789abcdef";

@@ -1,4 +1,8 @@
-/* random - where chance comes from; whoever decides by it takes it as an argument
+/* random - random bytes and numbers from the kernel
+ *
+ * Functions whose decisions depend on chance take it as an argument (`dice`), so that tests can choose it.
+ *
+ * Threads: any.
  */
 #ifndef ARKRELAY_RANDOM_H
 #define ARKRELAY_RANDOM_H

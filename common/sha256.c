@@ -4,9 +4,9 @@
 #include <openssl/evp.h>
 #include <stdatomic.h>
 
-static _Atomic(EVP_MD *) algorithm; /* NULL: it was not fetched yet, or could not be */
+static _Atomic(EVP_MD *) algorithm; /* NULL until the first fetch succeeds; kept until the process ends */
 
-/* Threads that come together may each fetch it; one keeps its own, and the others free theirs. */
+/* Several threads may fetch it at the same time; the first one publishes its copy, the others free theirs. */
 static EVP_MD *fetch(void)
 {
     EVP_MD *known = NULL, *fetched = EVP_MD_fetch(NULL, "SHA256", NULL);
@@ -23,6 +23,6 @@ int sha256(unsigned char out[SHA256_SIZE], const char *bytes, size_t len)
 
     if (md && EVP_Digest(bytes, len, out, NULL, md, NULL) == 1)
         return 0;
-    ERR_clear_error(); /* else the thread's next TLS call takes the error for its own */
+    ERR_clear_error(); /* the thread's next TLS call would report the leftover error as its own */
     return ERR_NO_MEMORY;
 }

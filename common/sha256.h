@@ -1,7 +1,8 @@
-/* sha256 - SHA-256 (FIPS 180-4) by OpenSSL
+/* sha256 - SHA-256 (FIPS 180-4), computed by OpenSSL
  *
- * The library looks up an algorithm that was not fetched with every use, under a lock that all threads share. Here it is fetched with the
- * first use that succeeds.   Threads: any.
+ * The algorithm is fetched once and kept. Otherwise OpenSSL looks it up for every digest, under a lock shared by all threads.
+ *
+ * Threads: any.
  */
 #ifndef ARKRELAY_SHA256_H
 #define ARKRELAY_SHA256_H

@@ -11,17 +11,33 @@
 enum {
     MICRO = 1000000,
     STAT_SIZE = 1024,
-    STAT_START =
-        20, /* words of /proc/self/stat behind the name, counted from 1: when it started, in ticks since boot */
+    STAT_START = 20, /* the start time, in ticks since boot: word of /proc/self/stat after the name, counted from 1 */
     STAT_RESIDENT = 22, /* pages in RAM */
-    BOOT_LINES_MAX = 4096,
+    PROC_STAT_LINE_MAX = 4096,
 };
 
 const int64_t redis_bounds[REDIS_BOUNDS] = {100,   250,   500,    1000,   2500,   5000,   10000,
                                             25000, 50000, 100000, 250000, 500000, 1000000};
 const char *const build_versions[1] = {ARKRELAY_VERSION};
 
-/* Word `number` of /proc/self/stat behind the process's name, which may hold anything and ends with the last ')'. */
+static void on_round_trip(int64_t us, void *arg)
+{
+    metrics_observe(arg, METRIC_REDIS_SECONDS, us, 1);
+}
+
+static void on_reconnect(void *arg)
+{
+    metrics_add(arg, SAMPLE(METRIC_REDIS_RECONNECTS), 1);
+}
+
+struct redis_observer shared_metrics_redis_observer(struct metrics *metrics)
+{
+    if (!metrics)
+        return (struct redis_observer){0};
+    return (struct redis_observer){.on_round_trip = on_round_trip, .on_reconnect = on_reconnect, .arg = metrics};
+}
+
+/* Word `number` of /proc/self/stat after the process's name. The name may contain any bytes and ends at the last ')'. */
 static int64_t stat_word(const char *stat, int number)
 {
     const char *at = strrchr(stat, ')');
@@ -45,7 +61,7 @@ static bool read_stat(char out[STAT_SIZE])
 static int64_t boot_time(void)
 {
     FILE *file = fopen("/proc/stat", "re");
-    char line[BOOT_LINES_MAX];
+    char line[PROC_STAT_LINE_MAX];
     int64_t seconds = -1;
 
     while (file && seconds < 0 && fgets(line, sizeof(line), file))
@@ -72,12 +88,11 @@ static void fill_stat(struct metrics *metrics)
         metrics_set(metrics, SAMPLE(METRIC_RESIDENT_MEMORY), pages * page);
 }
 
-/* The folder's own descriptor is not counted. */
 static void fill_descriptors(struct metrics *metrics)
 {
     DIR *folder = opendir("/proc/self/fd");
     struct rlimit limit;
-    int64_t open = -1;
+    int64_t open = -1; /* the folder's own descriptor is not counted */
 
     if (folder) {
         for (const struct dirent *entry; (entry = readdir(folder));)

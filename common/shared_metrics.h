@@ -1,12 +1,15 @@
-/* shared_metrics - the rows that every program of arkrelay has
+/* shared_metrics - the metrics that gateway and worker have in common
  *
- * A program's table begins with SHARED_METRIC_ROWS, so that their numbers are the same everywhere, and whatever counts for both
- * programs needs no other row. shared_metrics_fill asks the system; it is for the values made for one answer.
+ * Both programs' tables begin with SHARED_METRIC_ROWS, so these rows have the same numbers in both, and modules used by both can
+ * count in them.
+ *
+ * Threads: shared_metrics_fill follows the rules of metrics.h.
  */
 #ifndef ARKRELAY_SHARED_METRICS_H
 #define ARKRELAY_SHARED_METRICS_H
 
 #include "common/metrics.h"
+#include "common/redis/client.h"
 
 enum shared_metric {
     METRIC_BUILD_INFO,
@@ -28,7 +31,7 @@ extern const char *const build_versions[1];
 /* clang-format off */
 #define SHARED_METRIC_ROWS                                                                                             \
     [METRIC_BUILD_INFO] = {.name = "arkrelay_build_info", .type = METRIC_GAUGE, .sparse = true,                        \
-        .labels = {{"version", build_versions, 1}}, .help = "Always 1; which version this is."},                       \
+        .labels = {{"version", build_versions, 1}}, .help = "Always 1; the label is the program's version."},          \
     [METRIC_START_TIME] = {.name = "process_start_time_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,  \
         .help = "When this process started, in seconds since 1970."},                                                  \
     [METRIC_RESIDENT_MEMORY] = {.name = "process_resident_memory_bytes", .type = METRIC_GAUGE, .sparse = true,         \
@@ -36,18 +39,22 @@ extern const char *const build_versions[1];
     [METRIC_OPEN_FDS] = {.name = "process_open_fds", .type = METRIC_GAUGE, .sparse = true,                             \
         .help = "Open file descriptors."},                                                                             \
     [METRIC_MAX_FDS] = {.name = "process_max_fds", .type = METRIC_GAUGE, .sparse = true,                               \
-        .help = "The most file descriptors that may be open."},                                                        \
+        .help = "Maximum number of open file descriptors."},                                                           \
     [METRIC_CPU_SECONDS] = {.name = "process_cpu_seconds", .type = METRIC_COUNTER, .micro = true, .sparse = true,      \
         .help = "Time on the CPU, user and system."},                                                                  \
     [METRIC_REDIS_UP] = {.name = "arkrelay_redis_up", .type = METRIC_GAUGE, .sparse = true,                            \
-        .help = "1 where Redis answered (worker: where it is connected) at the time of this answer, else 0."},         \
+        .help = "1 if Redis answered (worker: if it is connected) while this page was made, else 0."},                 \
     [METRIC_REDIS_SECONDS] = {.name = "arkrelay_redis_seconds", .type = METRIC_HISTOGRAM, .bounds = redis_bounds,      \
         .bound_count = REDIS_BOUNDS,                                                                                   \
-        .help = "Round trips to Redis, from sending a command to its answer; blocking commands are not in it."},       \
+        .help = "Round trips to Redis, from sending a command to its answer, without blocking commands."},             \
     [METRIC_REDIS_RECONNECTS] = {.name = "arkrelay_redis_reconnects", .type = METRIC_COUNTER,                          \
-        .help = "Connections to Redis that were made anew."}
+        .help = "Reconnections to Redis."}
 /* clang-format on */
 
+/* Sets the process_* rows and the version, read from /proc. A value that cannot be read is left unset. */
 void shared_metrics_fill(struct metrics *metrics);
+
+/* Counts round trips and reconnects of a Redis client in `metrics`, which is borrowed; NULL: no statistics. */
+struct redis_observer shared_metrics_redis_observer(struct metrics *metrics);
 
 #endif

@@ -2,10 +2,10 @@
 
 #include <string.h>
 
-/* The name comes with what stands between it and the value. */
-static void add_field(struct buf *out, const char *name, const char *value, size_t len)
+/* label: the field's name, the colon and the space. */
+static void add_field(struct buf *out, const char *label, const char *value, size_t len)
 {
-    buf_add_text(out, name);
+    buf_add_text(out, label);
     buf_add(out, value, len);
     buf_add_char(out, '\n');
 }
@@ -70,8 +70,8 @@ static void take_field(struct sse_reader *reader, const char *name, size_t name_
     }
 }
 
-/* False once the callback wants no more; the reader may be gone by then. */
-static bool dispatch(struct sse_reader *reader)
+/* Returns false if the callback stopped reading; the reader may be freed by then. */
+static bool report_event(struct sse_reader *reader)
 {
     struct sse_event event = {
         .event = reader->event.len ? buf_text(&reader->event) : "message",
@@ -100,7 +100,7 @@ static bool take_line(struct sse_reader *reader)
     line = buf_text(&reader->line);
     len = reader->line.len;
     if (!len)
-        return dispatch(reader);
+        return report_event(reader);
 
     colon = memchr(line, ':', len);
     name_len = colon ? (size_t)(colon - line) : len;
@@ -122,8 +122,8 @@ static int first_error(const struct sse_reader *reader)
     return 0;
 }
 
-/* The first `c` from `at` on, or `end`. *known is what the last search has found (NULL: there was none), so that no byte is
- * searched twice. */
+/* The first `c` at or after `at`, or `end`. *known caches the last result (NULL before the first search), so no byte is searched
+ * twice. */
 static const char *next_of(const char **known, char c, const char *at, const char *end)
 {
     const char *found;
@@ -145,11 +145,11 @@ int sse_reader_feed(struct sse_reader *reader, const char *bytes, size_t len)
         const char *next_lf = next_of(&lf, '\n', bytes, end), *next_cr = next_of(&cr, '\r', bytes, end);
         size_t part = (size_t)((next_lf < next_cr ? next_lf : next_cr) - bytes);
         bool is_end = part < len;
-        /* A CR has ended its line at once; the LF of the pair may come in a later piece. */
-        bool is_rest_of_pair = bytes[0] == '\n' && reader->after_cr;
+        /* A CR ends its line immediately; the LF of a CRLF pair may arrive in a later piece. */
+        bool is_lf_of_crlf = bytes[0] == '\n' && reader->after_cr;
 
         reader->after_cr = is_end && bytes[part] == '\r';
-        if (!is_rest_of_pair) {
+        if (!is_lf_of_crlf) {
             buf_add(&reader->line, bytes, part);
             err = buf_error(&reader->line);
             if (!err && is_end && !take_line(reader))

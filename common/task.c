@@ -29,7 +29,7 @@ bool task_state_is_final(enum task_state state)
     return state == TASK_DONE || state == TASK_FAILED || state == TASK_CANCELLED;
 }
 
-/* Not isalnum(): what an id may hold does not depend on the locale. */
+/* Unlike isalnum(), independent of the locale. */
 static bool is_alphanumeric(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

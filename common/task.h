@@ -1,7 +1,7 @@
-/* task - what a client asked for: its id and its state
+/* task - a task's id and state
  *
- * A task is known to its client by task_id and in Redis by the full id "<client>.<task_id>"; client is the public id of the
- * API key, "public" where authentication is off. States and their transitions are drawn in common/PROTOCOL.md.
+ * Clients name a task by its task_id, Redis by its full id "<client>.<task_id>". `client` is the name of the API key's owner, or
+ * "public" without API keys. common/PROTOCOL.md has the state diagram.
  *
  * Pure.
  */
@@ -25,6 +25,6 @@ bool task_state_is_final(enum task_state state);
 bool task_id_is_valid(const char *id, size_t len);
 
 void task_full_id(char out[TASK_FULL_ID_SIZE], const char *client, const char *task_id);
-const char *task_id_of(const char *full_id); /* the part behind the first dot */
+const char *task_id_of(const char *full_id); /* the part after the first dot */
 
 #endif

@@ -31,8 +31,8 @@ bool task_event_is_final(enum task_event_type type)
     return type == EVENT_DONE || type == EVENT_ERROR;
 }
 
-/* Takes a decimal number and the byte behind it off the front; the text ends there where `behind` is NUL. */
-static bool take_number(const char **text, size_t *len, char behind, int64_t *out)
+/* Removes a decimal number and the byte `next` after it from the front. `next` NUL: the number must end the text. */
+static bool take_number(const char **text, size_t *len, char next, int64_t *out)
 {
     int64_t value = 0;
     size_t digits = 0;
@@ -44,10 +44,10 @@ static bool take_number(const char **text, size_t *len, char behind, int64_t *ou
     }
     if (!digits || (digits > 1 && (*text)[0] == '0'))
         return false;
-    if (behind ? digits == *len || (*text)[digits] != behind : digits != *len)
+    if (next ? digits == *len || (*text)[digits] != next : digits != *len)
         return false;
-    *text += digits + (behind != 0);
-    *len -= digits + (behind != 0);
+    *text += digits + (next != 0);
+    *len -= digits + (next != 0);
     *out = value;
     return true;
 }
@@ -67,7 +67,7 @@ static bool take_type(const char **text, size_t *len, enum task_event_type *out)
     return false;
 }
 
-/* The JSON itself is its writer's business; but a line end inside of it would end a client's frame early. */
+/* The JSON is not parsed. Only a line end matters here: it would end the client's SSE frame early. */
 static bool is_object_on_one_line(const char *json, size_t len)
 {
     return len >= 2 && json[0] == '{' && json[len - 1] == '}' && !memchr(json, '\n', len) && !memchr(json, '\r', len);
@@ -86,29 +86,29 @@ int task_event_parse(const char *element, size_t len, struct task_event *out)
     return 0;
 }
 
-/* Passes over white space and `c`; NULL where something else comes. */
-static const char *behind(const char *at, const char *end, char c)
+/* Skips spaces and then `c`; NULL if another byte follows. */
+static const char *skip(const char *at, const char *end, char c)
 {
     while (at < end && *at == ' ')
         at++;
     return at < end && *at == c ? at + 1 : NULL;
 }
 
-static int find_stage(const char *name, const char *end, enum process_stage *out)
+static int find_stage(const char *name, const char *end, enum task_stage *out)
 {
     for (int i = 0; i < STAGE_COUNT; i++) {
         size_t len = strlen(stage_names[i]);
 
         if ((size_t)(end - name) > len && !memcmp(name, stage_names[i], len) && name[len] == '"') {
-            *out = (enum process_stage)i;
+            *out = (enum task_stage)i;
             return 0;
         }
     }
     return ERR_NOT_FOUND;
 }
 
-/* Inside of a JSON string no quote stands alone, so the first "stage": is the member of that name. */
-int task_event_stage(const struct task_event *event, enum process_stage *out)
+/* Quotes inside a JSON string are escaped, so the first "stage": is the member of that name. */
+int task_event_stage(const struct task_event *event, enum task_stage *out)
 {
     static const char member[] = "\"stage\"";
     const char *end = event->json + event->json_len, *at = event->json;
@@ -119,8 +119,8 @@ int task_event_stage(const struct task_event *event, enum process_stage *out)
         const char *value;
 
         at += sizeof(member) - 1;
-        value = behind(at, end, ':');
-        value = value ? behind(value, end, '"') : NULL;
+        value = skip(at, end, ':');
+        value = value ? skip(value, end, '"') : NULL;
         if (value)
             return find_stage(value, end, out);
     }
@@ -140,7 +140,6 @@ int task_cursor_parse(const char *text, size_t len, struct task_cursor *out)
 void task_event_write_frame(struct buf *out, int64_t epoch, const struct task_event *event)
 {
     char id[ID_SIZE];
-
     size_t len = decimal_write(id, epoch);
 
     id[len] = '-';
@@ -154,28 +153,28 @@ static void add_text(struct buf *out, const char *name, const char *text)
     buf_add_json(out, text, strlen(text));
 }
 
-/* The members of an image, without the braces. */
-static void add_image(struct buf *out, const struct process_event *event)
+/* The members of an image object, without the braces. */
+static void add_image(struct buf *out, const struct task_progress *progress)
 {
     buf_add_text(out, "\"url\":");
-    buf_add_json(out, event->url, strlen(event->url));
-    if (event->size)
-        add_text(out, "size", event->size);
+    buf_add_json(out, progress->url, strlen(progress->url));
+    if (progress->size)
+        add_text(out, "size", progress->size);
 }
 
-/* The words that clients show; they are part of the API. */
-static void add_message(struct buf *out, const struct process_event *event)
+/* The texts are part of the API: clients display them. */
+static void add_message(struct buf *out, const struct task_progress *progress)
 {
     buf_add_text(out, ",\"message\":\"");
-    switch (event->stage) {
+    switch (progress->stage) {
     case STAGE_CALLING:
         buf_add_text(out, "正在调用ARK模型生成图像...");
         break;
     case STAGE_IMAGE:
-        buf_addf(out, "第%d张图像已生成", event->index + 1);
+        buf_addf(out, "第%d张图像已生成", progress->index + 1);
         break;
     case STAGE_IMAGE_FAILED:
-        buf_addf(out, "第%d张图像生成失败", event->index + 1);
+        buf_addf(out, "第%d张图像生成失败", progress->index + 1);
         break;
     case STAGE_RETRYING:
         buf_add_text(out, "ARK暂时不可用，稍后重试...");
@@ -189,26 +188,26 @@ static void add_message(struct buf *out, const struct process_event *event)
     buf_add_char(out, '"');
 }
 
-static void add_stage_fields(struct buf *out, const struct process_event *event)
+static void add_stage_fields(struct buf *out, const struct task_progress *progress)
 {
-    switch (event->stage) {
+    switch (progress->stage) {
     case STAGE_CALLING:
-        buf_addf(out, ",\"attempt\":%d", event->attempt);
+        buf_addf(out, ",\"attempt\":%d", progress->attempt);
         break;
     case STAGE_IMAGE:
-        buf_addf(out, ",\"index\":%d,\"image\":{", event->index);
-        add_image(out, event);
+        buf_addf(out, ",\"index\":%d,\"image\":{", progress->index);
+        add_image(out, progress);
         buf_add_char(out, '}');
         break;
     case STAGE_IMAGE_FAILED:
-        buf_addf(out, ",\"index\":%d", event->index);
-        add_text(out, "code", event->code);
-        add_text(out, "error", event->message);
+        buf_addf(out, ",\"index\":%d", progress->index);
+        add_text(out, "code", progress->code);
+        add_text(out, "error", progress->message);
         break;
     case STAGE_RETRYING:
-        buf_addf(out, ",\"attempt\":%d,\"delay_ms\":%" PRId64, event->attempt, event->delay_ms);
-        add_text(out, "code", event->code);
-        add_text(out, "error", event->message);
+        buf_addf(out, ",\"attempt\":%d,\"delay_ms\":%" PRId64, progress->attempt, progress->delay_ms);
+        add_text(out, "code", progress->code);
+        add_text(out, "error", progress->message);
         break;
     case STAGE_REQUEUED:
     case STAGE_COUNT:
@@ -216,25 +215,26 @@ static void add_stage_fields(struct buf *out, const struct process_event *event)
     }
 }
 
-void task_event_write_process(struct buf *out, const struct process_event *event)
+void task_progress_write(struct buf *out, const struct task_progress *progress)
 {
     buf_add_text(out, "{\"task_id\":");
-    buf_add_json(out, event->task_id, strlen(event->task_id));
-    add_message(out, event);
-    add_text(out, "stage", stage_names[event->stage]); /* NOLINT(clang-analyzer-core.CallAndMessage): each has a name */
-    add_stage_fields(out, event);
+    buf_add_json(out, progress->task_id, strlen(progress->task_id));
+    add_message(out, progress);
+    /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): every stage has a name */
+    add_text(out, "stage", stage_names[progress->stage]);
+    add_stage_fields(out, progress);
     buf_add_char(out, '}');
 }
 
-void task_event_write_slot(struct buf *out, const struct process_event *event)
+void task_progress_write_slot(struct buf *out, const struct task_progress *progress)
 {
-    if (event->stage == STAGE_IMAGE) {
-        buf_addf(out, "image {\"index\":%d,", event->index);
-        add_image(out, event);
+    if (progress->stage == STAGE_IMAGE) {
+        buf_addf(out, "image {\"index\":%d,", progress->index);
+        add_image(out, progress);
     } else {
-        buf_addf(out, "failed {\"index\":%d", event->index);
-        add_text(out, "code", event->code);
-        add_text(out, "message", event->message);
+        buf_addf(out, "failed {\"index\":%d", progress->index);
+        add_text(out, "code", progress->code);
+        add_text(out, "message", progress->message);
     }
     buf_add_char(out, '}');
 }

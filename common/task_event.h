@@ -1,10 +1,11 @@
-/* task_event - one numbered fact about a task
+/* task_event - reads and writes a task's events
  *
- * In the log and on the channel it is an element "<n> <type> <json>", json = {"event":"<type>","data":{...}}. This file reads elements
- * and writes the data of `process` events; `start` and the final events are written where they are decided, in the
- * scripts (common/redis/scripts).
+ * An event is an element of the task's log, "<n> <type> <json>", where json is {"event":"<type>","data":{...}}. The channel carries
+ * the same bytes. Format: common/PROTOCOL.md, "Events".
+ * This module parses elements, frames them for clients, and writes the data of `process` events. The Lua scripts
+ * (common/redis/scripts) write `start` and the final events.
  *
- * Pure.
+ * Pure.   Ownership: a parsed event points into its element.
  */
 #ifndef ARKRELAY_TASK_EVENT_H
 #define ARKRELAY_TASK_EVENT_H
@@ -30,16 +31,17 @@ int task_event_parse(const char *element, size_t len, struct task_event *out) MU
 const char *task_event_type_name(enum task_event_type type);
 bool task_event_is_final(enum task_event_type type);
 
-/* The event as the client gets it: "id: <epoch>-<n>", "event:", "data:". */
+/* The event as an SSE frame: "id: <epoch>-<n>", "event:", "data:". */
 void task_event_write_frame(struct buf *out, int64_t epoch, const struct task_event *event);
 
-/* A place in a task's log, as in Last-Event-ID: "<epoch>-<n>". Both without sign, leading zeros or more than 15 digits. */
+/* A position in a task's log, as in Last-Event-ID: "<epoch>-<n>". Both numbers have no sign, no leading zeros and at most 15
+ * digits. */
 struct task_cursor {
     int64_t epoch, n;
 };
 int task_cursor_parse(const char *text, size_t len, struct task_cursor *out) MUST_CHECK;
 
-enum process_stage {
+enum task_stage {
     STAGE_CALLING,      /* attempt */
     STAGE_IMAGE,        /* index, url, size */
     STAGE_IMAGE_FAILED, /* index, code, message */
@@ -48,24 +50,25 @@ enum process_stage {
     STAGE_COUNT,
 };
 
-struct process_event {
-    enum process_stage stage;
+/* The content of a `process` event. */
+struct task_progress {
+    enum task_stage stage;
     const char *task_id;
     int attempt;
     int index;
     const char *url, *size;     /* size may be NULL */
-    const char *code, *message; /* of what failed */
+    const char *code, *message; /* of the failure */
     int64_t delay_ms;
 };
 
-/* The stage that an event tells; ERR_NOT_FOUND when it tells none. */
-int task_event_stage(const struct task_event *event, enum process_stage *out) MUST_CHECK;
+/* The stage of a `process` event; ERR_NOT_FOUND if it has none, or has another type. */
+int task_event_stage(const struct task_event *event, enum task_stage *out) MUST_CHECK;
 
-/* The `data` object of a process event. */
-void task_event_write_process(struct buf *out, const struct process_event *event);
+/* The `data` object of a `process` event. */
+void task_progress_write(struct buf *out, const struct task_progress *progress);
 
-/* The slot that EMIT keeps for the result: `image {"index":...,"url":...,"size":...}` or
+/* The line that EMIT and FINISH store in the task's result: `image {"index":...,"url":...,"size":...}` for STAGE_IMAGE, else
  * `failed {"index":...,"code":...,"message":...}`. */
-void task_event_write_slot(struct buf *out, const struct process_event *event);
+void task_progress_write_slot(struct buf *out, const struct task_progress *progress);
 
 #endif

@@ -38,8 +38,8 @@ static int set(json_t *root, const char *name, json_t *value)
     return json_object_set_new_nocheck(root, name, value);
 }
 
-/* In the order of their names, which is the order in which they are written. The setters of jansson take the new value over, and
- * fail when it is NULL: so one check at the end is enough. What is no UTF-8 fails when it is written. */
+/* Fields are set in the order of their names, because jansson writes them in this order. jansson's setters fail if the new value is
+ * NULL, so one check at the end is enough. Invalid UTF-8 makes json_dumps fail. */
 static json_t *to_json(const struct task_spec *spec)
 {
     json_t *root = json_object();
@@ -76,13 +76,13 @@ int task_spec_write(const struct task_spec *spec, char **out)
     return err;
 }
 
-/* --- Reading: one function per type of field, one row per field --- */
+/* -- reading: one function per type of field, one table row per field */
 
 struct field {
     const char *name;
     int (*read)(const struct field *field, const json_t *value, struct task_spec *spec);
     size_t at;
-    int64_t max; /* characters of a text, largest number */
+    int64_t max; /* code points of a text, or the largest number */
 };
 
 static int copy_text(const json_t *value, size_t max, char **out)
@@ -134,7 +134,7 @@ static int read_seed(const struct field *field, const json_t *value, struct task
     return 0;
 }
 
-/* An image inside of a data: URL is as long as the gateway let the body be. */
+/* The length of a data: URL is limited only by the gateway's limit for request bodies. */
 static int read_url(const json_t *value, char **out)
 {
     static const char data[] = "data:";
@@ -212,7 +212,7 @@ int task_spec_read(const char *json, size_t len, struct task_spec *out)
         err = read_fields(root, &spec);
     if (!err) {
         *out = spec;
-        spec = (struct task_spec){0}; /* handed over: not ours to free below */
+        spec = (struct task_spec){0}; /* `out` owns the texts now */
     }
     task_spec_deinit(&spec);
     json_decref(root);

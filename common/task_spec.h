@@ -1,10 +1,10 @@
-/* task_spec - the request of a task: its only JSON writer and its only JSON reader
+/* task_spec - a task's request: reads, writes and hashes its canonical JSON
  *
- * The gateway validates a body into a spec and stores it as canonical JSON: only the fields that the client gave, keys sorted,
- * no white space. So the same request always has the same bytes, hence the same hash, and the worker fills in its
- * defaults for what is absent. task_id is not part of it: it is the name, not the content.
+ * The gateway validates a request body into a spec and stores the spec as canonical JSON: only the fields that the client sent, keys
+ * sorted, no white space. Equal requests therefore have equal bytes and equal hashes. The worker uses its defaults for absent
+ * fields. task_id is not included: it names the task and is not part of its content.
  *
- * Ownership: the spec owns its texts; task_spec_deinit frees them. A zeroed spec is valid and empty.
+ * Pure.   Ownership: the spec owns its texts; task_spec_deinit frees them. A zeroed spec is valid and empty.
  */
 #ifndef ARKRELAY_TASK_SPEC_H
 #define ARKRELAY_TASK_SPEC_H
@@ -16,12 +16,12 @@
 #include "common/err.h"
 
 enum {
-    TASK_URLS_MAX = 14,     /* references that ARK takes */
-    TASK_IMAGES_MAX = 15,   /* references and results together, and results alone */
+    TASK_URLS_MAX = 14,     /* ARK's limit of reference images */
+    TASK_IMAGES_MAX = 15,   /* ARK's limit of reference images plus results */
     TASK_URL_MAX = 2048,    /* bytes */
     TASK_PROMPT_MAX = 4000, /* code points */
-    TASK_NAME_MAX = 128,    /* code points, of a size and of a model */
-    TASK_HASH_SIZE = 44,    /* base64url of a SHA-256 without padding, and the NUL */
+    TASK_NAME_MAX = 128,    /* code points of `size` and of `model` */
+    TASK_HASH_SIZE = 44,    /* a SHA-256 in base64url without padding, and the NUL */
 };
 
 struct task_spec {
@@ -37,14 +37,14 @@ struct task_spec {
 
 void task_spec_deinit(struct task_spec *spec);
 
-/* Canonical JSON in malloc'ed memory. */
+/* Writes canonical JSON, which the caller frees with free(). ERR_NO_MEMORY. */
 int task_spec_write(const struct task_spec *spec, char **out) MUST_CHECK;
 
-/* Reads what task_spec_write wrote from a request: at least one URL, nothing unknown, all within the maxima above, which hold
- * except for the length of data: URLs. ERR_SYNTAX for anything else: the store is not trusted to be whole. */
+/* Reads canonical JSON from Redis, which may be damaged. ERR_SYNTAX unless it has at least one URL, only known fields, and values
+ * within the limits above. TASK_URL_MAX does not apply to data: URLs. */
 int task_spec_read(const char *json, size_t len, struct task_spec *out) MUST_CHECK;
 
-/* The SHA-256 of the canonical JSON. ERR_NO_MEMORY: `out` must not be used, a made-up hash would attach a client to another task. */
+/* The SHA-256 of the canonical JSON. After ERR_NO_MEMORY do not use `out`: a wrong hash could attach a client to another task. */
 int task_spec_hash(char out[TASK_HASH_SIZE], const char *json) MUST_CHECK;
 
 #endif

@@ -10,14 +10,14 @@
 TAILQ_HEAD(timeout_list, timeout);
 
 struct timeouts {
-    struct timeout_list waiting; /* soonest first */
-    struct event *timer;         /* armed while anything waits */
+    struct timeout_list waiting; /* the first to expire comes first */
+    struct event *timer;         /* pending while the list is not empty */
     int64_t wait_ms;
     timeout_fn *on_timeout;
     void *arg;
 };
 
-/* Restarting an entry moves it, not the timer: a timer that comes early looks again and arms itself for the rest. */
+/* Restarting an entry does not touch the timer. The timer may therefore fire too early; it is then armed again for the rest. */
 static void arm(struct timeouts *timeouts, int64_t now_ms)
 {
     const struct timeout *first = TAILQ_FIRST(&timeouts->waiting);
@@ -27,7 +27,7 @@ static void arm(struct timeouts *timeouts, int64_t now_ms)
     evtimer_add(timeouts->timer, &tv);
 }
 
-static void on_timer(evutil_socket_t fd, short what, void *arg)
+static void timeouts_on_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct timeouts *timeouts = arg;
     int64_t now_ms = clock_monotonic_ms();
@@ -53,7 +53,7 @@ struct timeouts *timeouts_create(struct loop *loop, int64_t wait_ms, timeout_fn 
     timeouts->wait_ms = wait_ms;
     timeouts->on_timeout = on_timeout;
     timeouts->arg = arg;
-    timeouts->timer = evtimer_new(loop_base(loop), on_timer, timeouts);
+    timeouts->timer = evtimer_new(loop_base(loop), timeouts_on_timer, timeouts);
     return timeouts->timer ? timeouts : timeouts_destroy(timeouts);
 }
 

@@ -1,11 +1,11 @@
-/* timeouts - many things that share one waiting time
+/* timeouts - a timer queue for many entries with the same delay
  *
- * A queue of entries that all wait equally long, so that the order of starting is the order of ending: one libevent timer and
- * 32 bytes per entry serve any number of connections, streams or jobs, and starting one again costs O(1).
+ * All entries wait equally long, so they expire in the order in which they were started. One libevent timer and 32 bytes per entry
+ * serve any number of connections, streams or jobs. Starting and restarting an entry is O(1).
  *
- * Ownership: entries are members of their owners' structs; a zeroed entry is idle. on_timeout is called with the entry
- *            already idle; it may start it again, or free its owner.
- * Threads:   loop thread only.   Units: ms; entries end up to 10 ms late, never early.
+ * Ownership: an entry is a member of its owner's struct; a zeroed entry is idle. on_timeout gets the entry when it is already
+ *            idle; the callback may start it again, or free its owner.
+ * Threads:   loop thread only.   Units: ms; an entry expires up to 10 ms late, never early.
  */
 #ifndef ARKRELAY_TIMEOUTS_H
 #define ARKRELAY_TIMEOUTS_H
@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
+#include "common/base/macros.h"
 #include "common/err.h"
 
 struct loop;
@@ -27,12 +28,9 @@ struct timeout {
 typedef void timeout_fn(struct timeout *timeout, void *arg);
 
 struct timeouts *timeouts_create(struct loop *loop, int64_t wait_ms, timeout_fn *on_timeout, void *arg);
-struct timeouts *timeouts_destroy(struct timeouts *timeouts); /* accepts NULL; every entry is idle; returns NULL */
+struct timeouts *timeouts_destroy(struct timeouts *timeouts); /* accepts NULL; every entry must be idle; returns NULL */
 
-void timeouts_start(struct timeouts *timeouts, struct timeout *timeout);  /* from now on, also when it runs already */
-void timeouts_cancel(struct timeouts *timeouts, struct timeout *timeout); /* accepts an idle one */
-
-/* The struct that a member lies in. */
-#define container_of(pointer, type, member) ((type *)(void *)((char *)(pointer)-offsetof(type, member)))
+void timeouts_start(struct timeouts *timeouts, struct timeout *timeout);  /* restarts a running entry */
+void timeouts_cancel(struct timeouts *timeouts, struct timeout *timeout); /* no-op if it is idle */
 
 #endif

@@ -8,8 +8,8 @@
 
 enum { RECORD_MAX = 16 * 1024 };
 
-/* What a call that moved no bytes has said, as recv(2) and send(2) would. */
-static ssize_t failure(SSL *ssl, int answer)
+/* Translates the result of a failed SSL call into errno and a return value like those of recv(2) and send(2). */
+static ssize_t tls_failure(SSL *ssl, int answer)
 {
     int system = errno, error = SSL_get_error(ssl, answer);
     bool is_plain =
@@ -26,7 +26,7 @@ static ssize_t failure(SSL *ssl, int answer)
     return -1;
 }
 
-/* What an earlier call on this thread left in the queue would be taken for this call's. */
+/* The error queue is cleared before each call: SSL_get_error would report an error that an earlier call on this thread left. */
 static ssize_t recv_tls(SSL *ssl, void *out, size_t size)
 {
     size_t got = 0;
@@ -34,7 +34,7 @@ static ssize_t recv_tls(SSL *ssl, void *out, size_t size)
 
     ERR_clear_error();
     answer = SSL_read_ex(ssl, out, size, &got);
-    return answer > 0 ? (ssize_t)got : failure(ssl, answer);
+    return answer > 0 ? (ssize_t)got : tls_failure(ssl, answer);
 }
 
 static ssize_t send_tls(SSL *ssl, const void *bytes, size_t len)
@@ -47,7 +47,7 @@ static ssize_t send_tls(SSL *ssl, const void *bytes, size_t len)
     answer = SSL_write_ex(ssl, bytes, len < RECORD_MAX ? len : RECORD_MAX, &sent);
     if (answer > 0)
         return (ssize_t)sent;
-    failed = failure(ssl, answer);
+    failed = tls_failure(ssl, answer);
     if (!failed)
         errno = EPIPE;
     return -1;
@@ -61,7 +61,7 @@ ssize_t transport_peek(struct ssl_st *ssl)
 
     ERR_clear_error();
     answer = SSL_peek_ex(ssl, &byte, 1, &got);
-    return answer > 0 ? (ssize_t)got : failure(ssl, answer);
+    return answer > 0 ? (ssize_t)got : tls_failure(ssl, answer);
 }
 
 ssize_t transport_recv(int fd, struct ssl_st *ssl, void *out, size_t size)
@@ -74,9 +74,8 @@ ssize_t transport_send(int fd, struct ssl_st *ssl, const void *bytes, size_t len
     return ssl ? send_tls(ssl, bytes, len) : TEMP_FAILURE_RETRY(send(fd, bytes, len, MSG_NOSIGNAL));
 }
 
-/* Called once, SSL_shutdown does not wait for the peer's goodbye. Before the end of the handshake, or after a failure, it does
- * nothing. */
-bool transport_goodbye(struct ssl_st *ssl)
+/* One call of SSL_shutdown does not wait for the peer's close_notify. During the handshake, or after a failure, it sends nothing. */
+bool transport_close_notify(struct ssl_st *ssl)
 {
     int answer;
     bool again;

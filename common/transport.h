@@ -1,15 +1,15 @@
-/* transport - the bytes of one connection, plain or under TLS
+/* transport - non-blocking send and receive on a socket, plain or through TLS
  *
- * Every call takes the socket, which does not block, and its session; a session of NULL means plain. They answer as recv(2) and
- * send(2) do: -1 with EAGAIN means that the socket has to be ready again, whichever way it is asked to be. The socket has to be
- * watched for both directions, since a session that reads may have to write, and the other way round.
+ * `ssl` is the socket's OpenSSL session; NULL means plain. Results are those of recv(2) and send(2).
  *
- * Whoever reads under edge-triggering reads until EAGAIN, or comes back without being called: the session may hold bytes that the
- * socket no longer announces.
+ * - EAGAIN: wait until the socket is ready, for reading or for writing. A TLS session may have to write in order to read, and the
+ *   reverse, so watch the socket for both.
+ * - With edge-triggered events, read until EAGAIN or schedule the next read yourself: the session may buffer bytes for which the
+ *   socket reports no further event.
+ * - EPROTO: OpenSSL's error queue says why. Every call clears the queue first.
  *
- * After EPROTO OpenSSL's queue of errors, which every call empties first, tells what was wrong.
- *
- * OpenSSL writes with write(2): the process ignores SIGPIPE.
+ * Ownership: borrows the socket and the session.
+ * Threads:   any, one at a time per session. The process must ignore SIGPIPE: OpenSSL writes with write(2).
  */
 #ifndef ARKRELAY_TRANSPORT_H
 #define ARKRELAY_TRANSPORT_H
@@ -20,14 +20,14 @@
 
 struct ssl_st;
 
-/* -1 with EPROTOTYPE: the peer speaks plain HTTP to a session. */
+/* -1 with EPROTOTYPE: the peer sent a plain HTTP request to a TLS session. */
 ssize_t transport_recv(int fd, struct ssl_st *ssl, void *out, size_t size);
 ssize_t transport_send(int fd, struct ssl_st *ssl, const void *bytes, size_t len);
 
-/* As transport_recv of one byte, which stays in the session. */
+/* Like transport_recv of one byte, but leaves the byte in the session. */
 ssize_t transport_peek(struct ssl_st *ssl);
 
-/* Says that nothing more will be written. False: it has to be called again once the socket takes bytes. */
-bool transport_goodbye(struct ssl_st *ssl);
+/* Sends TLS's close_notify: no more data follows. Returns false if it must be called again once the socket is writable. */
+bool transport_close_notify(struct ssl_st *ssl);
 
 #endif

@@ -1,21 +1,23 @@
-/* utf8 - what is UTF-8, and how many characters it makes
+/* utf8 - validates and counts UTF-8 characters
  *
- * Pure. Strict as RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
+ * Strict as RFC 3629: no overlong forms, no surrogates, nothing above U+10FFFF.
+ *
+ * Pure.
  */
 #ifndef ARKRELAY_UTF8_H
 #define ARKRELAY_UTF8_H
 
 #include <stddef.h>
 
-size_t utf8_long_char_len(const char *text, size_t len); /* of what is not ASCII */
+size_t utf8_long_char_len(const char *text, size_t len); /* utf8_char_len for a byte above ASCII */
 
-/* The bytes of the character at `text`, 1 to 4; 0 where the next bytes (len is at least 1) are not a whole character. */
+/* The length of the character at `text`, 1 to 4 bytes; 0 if the bytes there (len is at least 1) are not a complete, valid one. */
 static inline size_t utf8_char_len(const char *text, size_t len)
 {
     return (unsigned char)*text < 0x80 ? 1 : utf8_long_char_len(text, len);
 }
 
-/* Code points; each byte that belongs to none counts as one. */
+/* The number of code points; each invalid byte counts as one. */
 size_t utf8_count(const char *text, size_t len);
 
 #endif

@@ -12,6 +12,8 @@
 #include "common/loop.h"
 #include "common/presence.h"
 #include "common/redis/client.h"
+#include "common/shared_metrics.h"
+#include "common/task/schema.h"
 #include "gateway/api/admin.h"
 #include "gateway/api/routes.h"
 #include "gateway/cors.h"
@@ -50,7 +52,7 @@ static void on_commands_ready(void *arg)
     if (gateway->hub)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
-        presence_tell(gateway->presence);
+        presence_write(gateway->presence);
 }
 
 static void on_unfit(const char *why, void *arg)
@@ -71,7 +73,7 @@ static struct redis_config redis_config_of(const struct gateway *gateway)
         .connect_timeout_ms = timeout_ms,
         .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
         .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
-        .metrics = gateway->metrics,
+        .observer = shared_metrics_redis_observer(gateway->metrics),
         .ready = config->redis_ready,
     };
 }
@@ -88,7 +90,8 @@ static struct redis *create_commands(struct gateway *gateway)
     config.name = "arkrelay-gateway:commands";
     config.output_max = COMMANDS_OUTPUT_MAX;
     config.events.on_ready = on_commands_ready;
-    config.events.on_unfit = on_unfit;
+    config.requirements = &schema_requirements;
+    config.events.on_misconfigured = on_unfit;
     config.arg = gateway;
     return redis_create(gateway->loop, &config);
 }
@@ -172,22 +175,23 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     }
     config.half_close_probe = ": keep-alive\n\n"; /* all streams are SSE */
     config.tls = gateway->config.tls;
-    config.peers = gateway->config.peers;
+    config.address_limit = gateway->config.address_limit;
     set_bounds(&config, options);
     return http_server_create(gateway->loop, &config, why);
 }
 
 /* -- the process, as Redis hears of it */
 
-static void describe(struct presence_note *note, void *arg)
+static void describe(struct presence_entry *entry, void *arg)
 {
     const struct gateway *gateway = arg;
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
-    presence_say(note, "draining", "%d", gateway->draining);
-    presence_say(note, "threads", "%zu", gateway_metrics_threads(metrics));
-    presence_say(note, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
-    presence_say(note, "connections", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
+    presence_add_field(entry, "draining", "%d", gateway->draining);
+    presence_add_field(entry, "threads", "%zu", gateway_metrics_threads(metrics));
+    presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
+    presence_add_field(entry, "connections", "%lld",
+                       (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -310,7 +314,7 @@ static void look_whether_drained(evutil_socket_t fd, short what, void *arg)
         log_warn("gateway", "cutting connections that do not end", "connections=%zu", open);
     event_del(gateway->drain_timer);
     if (gateway->presence)
-        presence_leave(gateway->presence, stop, gateway);
+        presence_remove(gateway->presence, stop, gateway);
     else
         loop_stop(gateway->loop);
 }

@@ -24,7 +24,7 @@ struct disconnects;
 struct event;
 struct gateway_metrics;
 struct gateway_options;
-struct http_peers;
+struct http_address_limit;
 struct http_server;
 struct http_tls;
 struct hub;
@@ -46,10 +46,10 @@ struct gateway_config {
     struct gateway_metrics *metrics; /* the process's; NULL: nothing is counted */
     atomic_size_t *redis_ready;      /* the process's: connections to Redis that are ready, two per thread */
     size_t thread;                   /* which one of the process's this is, from 0 */
-    const char *name;         /* the process's; NULL: it does not tell Redis of itself, as all threads but the first */
-    struct http_tls *tls;     /* shared; NULL: plain HTTP */
-    struct http_peers *peers; /* shared; NULL: no maximum per address */
-    const char *listen;       /* the options', or where the first gateway really listens */
+    const char *name;     /* the process's; NULL: it does not tell Redis of itself, as all threads but the first */
+    struct http_tls *tls; /* shared; NULL: plain HTTP */
+    struct http_address_limit *address_limit;     /* shared; NULL: no maximum per address */
+    const char *listen;                           /* the options', or where the first gateway really listens */
     void (*on_unfit)(const char *why, void *arg); /* Redis is there, and must not keep tasks: the program is to end */
     void *arg;
 };

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/options.h"
-#include "common/shared_options.h"
+#include "common/config/options.h"
+#include "common/config/shared_options.h"
 
 struct gateway_options {
     char *listen;

@@ -82,8 +82,8 @@ static int ask(struct redis *redis, const struct gather_question *question, stru
     asked->is_script = !question->words;
     if (question->words)
         return redis_send_words(redis, question->words, on_reply, asked, &asked->call);
-    return script_run(redis, &(struct script_call){.script = question->script, .prefix = question->prefix}, on_reply,
-                      asked, &asked->run);
+    return script_run(redis, &(struct script_call){.script = &scripts[question->script], .prefix = question->prefix},
+                      on_reply, asked, &asked->run);
 }
 
 static void on_client_gone(void *arg)

@@ -12,7 +12,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 struct buf;
 struct http_exchange;

@@ -9,8 +9,8 @@
 
 #include "common/buf.h"
 #include "common/core_dump.h"
-#include "common/http/peers.h"
-#include "common/http/probe.h"
+#include "common/http/address_limit.h"
+#include "common/http/healthcheck.h"
 #include "common/http/tls.h"
 #include "common/log.h"
 #include "common/redis/address.h"
@@ -29,8 +29,8 @@ struct program {
     struct redis_address redis;
     struct cors *cors;
     struct keyring *keyring;
-    struct http_tls *tls;     /* NULL: plain HTTP */
-    struct http_peers *peers; /* NULL: no maximum per address */
+    struct http_tls *tls;                     /* NULL: plain HTTP */
+    struct http_address_limit *address_limit; /* NULL: no maximum per address */
 };
 
 /* A stream is a file descriptor: as many as the system lets us have. */
@@ -78,8 +78,9 @@ static int create_peers(struct program *program)
 
     if (!options->connections_per_address || options->connections_per_address >= connections_max)
         return 0;
-    program->peers = http_peers_create((size_t)connections_max, (size_t)options->connections_per_address);
-    return program->peers ? 0 : ERR_NO_MEMORY;
+    program->address_limit =
+        http_address_limit_create((size_t)connections_max, (size_t)options->connections_per_address);
+    return program->address_limit ? 0 : ERR_NO_MEMORY;
 }
 
 static int load_keys(struct program *program)
@@ -131,7 +132,7 @@ static int serve(struct program *program)
 
     log_setup((enum log_level)program->options.shared.log_level, (enum log_format)program->options.shared.log_format);
     if (!program->options.shared.core_dumps)
-        core_dump_forbid();
+        core_dump_disable();
     log_options(program);
     if (load_keys(program))
         return OPTIONS_EXIT_BAD;
@@ -143,7 +144,7 @@ static int serve(struct program *program)
                                                    .cors = program->cors,
                                                    .keyring = program->keyring,
                                                    .tls = program->tls,
-                                                   .peers = program->peers});
+                                                   .address_limit = program->address_limit});
     if (end != PROCESS_FAILED)
         log_info("gateway", "stopped", "reason=%s", reasons[end]);
     return statuses[end];
@@ -151,9 +152,9 @@ static int serve(struct program *program)
 
 static int healthcheck(const struct gateway_options *options)
 {
-    enum http_probe_over over = *options->tls_cert ? PROBE_TLS : PROBE_PLAIN;
+    enum http_healthcheck_transport transport = *options->tls_cert ? HEALTHCHECK_TLS : HEALTHCHECK_PLAIN;
 
-    return http_probe_main("arkrelay-gateway", options->listen, over, "/readyz");
+    return http_healthcheck_main("arkrelay-gateway", options->listen, transport, "/readyz");
 }
 
 static int load_certificate(struct program *program)
@@ -202,7 +203,7 @@ int main(int argc, char **argv)
             status = load_certificate(&program);
         if (!status)
             status = serve(&program);
-        http_peers_destroy(program.peers);
+        http_address_limit_destroy(program.address_limit);
         cors_destroy(program.cors);
         keyring_destroy(program.keyring);
         http_tls_destroy(program.tls);

@@ -11,8 +11,8 @@
 #include "common/http/tls.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/notify.h"
 #include "common/presence.h"
+#include "common/systemd_notify.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_metrics.h"
 #include "gateway/gateway_options.h"
@@ -36,7 +36,7 @@ struct process {
     struct process_config config;
     char name[PRESENCE_NAME_SIZE];
     struct gateway_metrics *metrics;
-    struct notify *notify; /* NULL: there is no service manager */
+    struct systemd_notify *notify; /* NULL: there is no service manager */
     struct gateway_thread *threads;
     size_t count;
     atomic_int phase;
@@ -85,7 +85,7 @@ static void on_drain(void *arg)
 
     log_info("gateway", "draining", "reason=signal");
     enter_phase(process, PHASE_DRAINING);
-    notify_stopping(process->notify);
+    systemd_notify_stopping(process->notify);
 }
 
 static void on_stop(void *arg)
@@ -125,11 +125,11 @@ static void on_reload(void *arg)
     struct process *process = arg;
 
     log_info("gateway", "reloading", "reason=signal");
-    notify_reloading(process->notify);
+    systemd_notify_reloading(process->notify);
     reload_certificate(process);
     reload_keys(process);
     tell_threads(process);
-    notify_ready(process->notify);
+    systemd_notify_ready(process->notify);
 }
 
 /* On any thread, and perhaps on each of them: one says so. */
@@ -148,12 +148,12 @@ static void on_unfit(const char *why, void *arg)
 
 /* -- the service manager */
 
-static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
+static void describe(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct process *process = arg;
     const struct gateway *first = process->threads[0].gateway;
 
-    (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s %s",
+    (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s %s",
                    first->draining               ? "draining, was on"
                    : gateway_is_connected(first) ? "serving on"
                                                  : "waiting for Redis, listening on",
@@ -180,16 +180,16 @@ static bool is_alive(void *arg)
 /* A gateway is ready when it listens: clients get an answer, and one that waits for Redis is not to be ended for it. */
 static void notify_listening(struct process *process)
 {
-    const struct notify_config config = {.loop = process->threads[0].gateway->loop,
-                                         .program = "gateway",
-                                         .describe = describe,
-                                         .is_alive = is_alive,
-                                         .arg = process};
+    const struct systemd_notify_config config = {.loop = process->threads[0].gateway->loop,
+                                                 .program = "gateway",
+                                                 .describe = describe,
+                                                 .is_alive = is_alive,
+                                                 .arg = process};
 
     for (size_t i = 0; i < process->count; i++)
         atomic_store(&process->threads[i].has_turned, true);
-    process->notify = notify_create(&config);
-    notify_ready(process->notify);
+    process->notify = systemd_notify_create(&config);
+    systemd_notify_ready(process->notify);
 }
 
 /* -- threads */
@@ -214,7 +214,7 @@ static int create_gateway(struct process *process, size_t i)
         .thread = i,
         .name = i ? NULL : process->name,
         .tls = process->config.tls,
-        .peers = process->config.peers,
+        .address_limit = process->config.address_limit,
         .listen = i ? http_server_address(process->threads[0].gateway->server) : process->config.options->listen,
         .on_unfit = on_unfit,
         .arg = process,
@@ -287,7 +287,7 @@ static int run(struct process *process)
 
 static void destroy(struct process *process)
 {
-    notify_destroy(process->notify);
+    systemd_notify_destroy(process->notify);
     while (process->count)
         gateway_destroy(process->threads[--process->count].gateway);
     free(process->threads);

@@ -13,7 +13,7 @@
 
 struct cors;
 struct gateway_options;
-struct http_peers;
+struct http_address_limit;
 struct http_tls;
 struct keyring;
 struct redis_address;
@@ -24,8 +24,8 @@ struct process_config {
     const struct redis_address *redis;
     const struct cors *cors;
     struct keyring *keyring;
-    struct http_tls *tls;     /* NULL: plain HTTP */
-    struct http_peers *peers; /* NULL: no maximum per address */
+    struct http_tls *tls;                     /* NULL: plain HTTP */
+    struct http_address_limit *address_limit; /* NULL: no maximum per address */
 };
 
 enum process_end {

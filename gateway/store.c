@@ -57,7 +57,7 @@ static int run(struct redis *redis, const struct store_question *question, struc
         args[count++] = SCRIPT_TEXT(question->args[i]);
     keys_prefix(prefix, keys_partition(full_id, 1));
     return script_run(redis,
-                      &(struct script_call){.script = question->script,
+                      &(struct script_call){.script = &scripts[question->script],
                                             .prefix = question->prefix ? question->prefix : prefix,
                                             .args = args,
                                             .count = count},

@@ -6,7 +6,7 @@
 #ifndef ARKRELAY_GATEWAY_STORE_H
 #define ARKRELAY_GATEWAY_STORE_H
 
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 struct http_exchange;
 

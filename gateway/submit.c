@@ -7,7 +7,7 @@
 #include "common/decimal.h"
 #include "common/keys.h"
 #include "common/log.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/streams/history.h"
 
 enum {
@@ -180,7 +180,7 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
     return script_run(
         submitter->redis,
         &(struct script_call){
-            .script = SCRIPT_SUBMIT, .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0])},
+            .script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0])},
         on_submitted, call, &call->run);
 }
 

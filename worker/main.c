@@ -8,12 +8,12 @@
 
 #include "common/core_dump.h"
 #include "common/err.h"
-#include "common/http/probe.h"
+#include "common/http/healthcheck.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/notify.h"
 #include "common/presence.h"
 #include "common/redis/address.h"
+#include "common/systemd_notify.h"
 #include "worker/ark/model.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
@@ -30,8 +30,8 @@ struct program {
     struct metrics *metrics;
     struct worker *worker;
     struct health *health;
-    struct notify *notify; /* NULL: not started by a service manager */
-    bool unfit;            /* Redis is misconfigured: exit with OPTIONS_EXIT_BAD */
+    struct systemd_notify *notify; /* NULL: not started by a service manager */
+    bool unfit;                    /* Redis is misconfigured: exit with OPTIONS_EXIT_BAD */
 };
 
 static void main_on_drained(void *arg)
@@ -56,7 +56,7 @@ static void main_on_drain(void *arg)
     struct program *program = arg;
 
     worker_drain(program->worker);
-    notify_stopping(program->notify);
+    systemd_notify_stopping(program->notify);
 }
 
 static void main_on_stop(void *arg)
@@ -68,24 +68,24 @@ static void main_on_stop(void *arg)
     loop_stop(program->loop);
 }
 
-static void write_status(char out[NOTIFY_STATUS_SIZE], void *arg)
+static void write_status(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct program *program = arg;
     int jobs = worker_jobs(program->worker);
 
     if (!worker_has_redis(program->worker))
-        (void)snprintf(out, NOTIFY_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
+        (void)snprintf(out, SYSTEMD_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
     else
-        (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s, %d jobs in flight",
+        (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s, %d jobs in flight",
                        worker_is_ready(program->worker) ? "taking tasks" : "draining", jobs);
 }
 
 /* A worker that waits for Redis reports READY too: the service manager must not restart it for that. */
 static void notify_started(struct program *program)
 {
-    program->notify = notify_create(
-        &(struct notify_config){.loop = program->loop, .program = "worker", .describe = write_status, .arg = program});
-    notify_ready(program->notify);
+    program->notify = systemd_notify_create(&(struct systemd_notify_config){
+        .loop = program->loop, .program = "worker", .describe = write_status, .arg = program});
+    systemd_notify_ready(program->notify);
 }
 
 /* A first-byte timeout above the timeout of the whole call would never fire. The default is lowered; a value that the operator set
@@ -186,7 +186,7 @@ static int create_parts(struct program *program)
 
 static void destroy_parts(struct program *program)
 {
-    notify_destroy(program->notify);
+    systemd_notify_destroy(program->notify);
     health_destroy(program->health);
     worker_destroy(program->worker);
     loop_destroy(program->loop);
@@ -201,7 +201,7 @@ static int run(struct program *program)
         return OPTIONS_EXIT_BAD;
     log_setup((enum log_level)program->options.shared.log_level, (enum log_format)program->options.shared.log_format);
     if (!program->options.shared.core_dumps)
-        core_dump_forbid();
+        core_dump_disable();
     presence_name(program->name, program->options.name);
     log_start(program);
     err = create_parts(program);
@@ -218,7 +218,8 @@ static int run(struct program *program)
 
 static int check_health(const struct program *program)
 {
-    return http_probe_main("arkrelay-worker", health_address(program->options.listen), PROBE_PLAIN, "/readyz");
+    return http_healthcheck_main("arkrelay-worker", health_address(program->options.listen), HEALTHCHECK_PLAIN,
+                                 "/readyz");
 }
 
 int main(int argc, char **argv)

@@ -5,8 +5,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/options.h"
-#include "common/shared_options.h"
+#include "common/config/options.h"
+#include "common/config/shared_options.h"
 
 /* Of WORKER_LISTEN. The default port is not in Prometheus's list of exporter ports, which takes up 9100 to 9999. */
 #define LISTEN_AUTO    "auto" /* LISTEN_DEFAULT, or a free port if that is taken */

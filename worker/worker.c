@@ -11,6 +11,8 @@
 #include "common/loop.h"
 #include "common/presence.h"
 #include "common/redis/client.h"
+#include "common/shared_metrics.h"
+#include "common/task/schema.h"
 #include "common/web/web.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
@@ -75,7 +77,7 @@ static void check_drained(struct worker *worker)
     if (!worker->draining || worker->drained || worker->job_count || !has_left_redis(worker))
         return;
     worker->drained = true;
-    presence_leave(worker->presence, worker_on_left, worker);
+    presence_remove(worker->presence, worker_on_left, worker);
 }
 
 /* -- jobs */
@@ -174,7 +176,7 @@ static void worker_on_ready(void *arg)
     struct worker *worker = arg;
     struct job *job;
 
-    presence_tell(worker->presence);
+    presence_write(worker->presence);
     lease_renew_now(worker->leases);
     TAILQ_FOREACH (job, &worker->jobs, link)
         job_resume(job);
@@ -221,7 +223,8 @@ static struct redis *connect_redis(struct worker *worker, const char *name, stru
         .command_timeout_ms = worker->config.options->shared.redis_timeout_ms,
         .reconnect = reconnect,
         .output_max = REDIS_OUTPUT_MAX,
-        .metrics = worker->config.metrics,
+        .observer = shared_metrics_redis_observer(worker->config.metrics),
+        .requirements = events.on_misconfigured ? &schema_requirements : NULL,
         .events = events,
         .arg = worker,
     };
@@ -232,7 +235,7 @@ static struct redis *connect_redis(struct worker *worker, const char *name, stru
 /* -- presence */
 
 /* "0,0,4,9,...": the cumulative counts of the histogram of ARK calls. The last one is the number of calls. */
-static void write_ark_ms(struct presence_note *note, const struct metrics *metrics)
+static void write_ark_ms(struct presence_entry *entry, const struct metrics *metrics)
 {
     struct buf counts;
 
@@ -240,24 +243,24 @@ static void write_ark_ms(struct presence_note *note, const struct metrics *metri
     for (size_t i = 0; i <= worker_metric_table.rows[METRIC_ARK_SECONDS].bound_count; i++)
         buf_addf(&counts, i ? ",%lld" : "%lld", (long long)metrics_cumulative(&metrics, 1, METRIC_ARK_SECONDS, i));
     if (!buf_error(&counts))
-        presence_say(note, "ark_ms", "%s", buf_text(&counts));
+        presence_add_field(entry, "ark_ms", "%s", buf_text(&counts));
     buf_deinit(&counts);
 }
 
-static void worker_describe(struct presence_note *note, void *arg)
+static void worker_describe(struct presence_entry *entry, void *arg)
 {
     const struct worker *worker = arg;
     const struct metrics *metrics = worker->config.metrics;
 
-    presence_say(note, "draining", "%d", worker->draining);
-    presence_say(note, "slots", "%lld", (long long)worker->config.options->concurrency);
-    presence_say(note, "busy", "%d", worker->job_count);
-    presence_say(note, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+    presence_add_field(entry, "draining", "%d", worker->draining);
+    presence_add_field(entry, "slots", "%lld", (long long)worker->config.options->concurrency);
+    presence_add_field(entry, "busy", "%d", worker->job_count);
+    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
     if (!metrics)
         return;
-    presence_say(note, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
-    presence_say(note, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
-    write_ark_ms(note, metrics);
+    presence_add_field(entry, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
+    presence_add_field(entry, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
+    write_ark_ms(entry, metrics);
 }
 
 /* -- create and destroy */
@@ -334,7 +337,7 @@ static bool create_connections(struct worker *worker)
     worker->commands = connect_redis(worker, "arkrelay-worker:commands",
                                      (struct redis_events){.on_ready = worker_on_ready,
                                                            .on_lost = worker_on_commands_lost,
-                                                           .on_unfit = worker_on_unfit});
+                                                           .on_misconfigured = worker_on_unfit});
     worker->waiter =
         connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = worker_on_waiter_ready});
     return worker->commands && worker->waiter;

@@ -1,4 +1,5 @@
 #include "common/web/curl_loop.h"
+#include "common/base/timeval.h"
 
 #include <event2/event.h>
 #include <stdlib.h>
@@ -53,7 +54,7 @@ static void curl_loop_on_timer(evutil_socket_t fd, short what, void *arg)
 static int curl_loop_set_timer(CURLM *multi, long timeout_ms, void *arg)
 {
     struct curl_loop *curl = arg;
-    struct timeval tv = {.tv_sec = timeout_ms / 1000, .tv_usec = timeout_ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(timeout_ms);
 
     (void)multi;
     if (timeout_ms > 0)

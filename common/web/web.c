@@ -1,4 +1,5 @@
 #include "common/web/web.h"
+#include "common/base/timeval.h"
 
 #include <curl/curl.h>
 #include <event2/event.h>
@@ -185,7 +186,7 @@ static void web_on_curl_done(CURL *easy, CURLcode code, void *arg)
 
 static void start_timer(struct web_call *call, int64_t ms)
 {
-    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(ms);
 
     evtimer_add(&call->timer, &tv);
 }

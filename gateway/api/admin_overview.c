@@ -8,7 +8,7 @@
 #include "common/buf.h"
 #include "common/keys.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/api/admin_processes.h"
 #include "gateway/api/queue.h"
 #include "gateway/api/routes.h"

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "common/buf.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
 #include "gateway/api/timestamp.h"

@@ -4,7 +4,7 @@
 
 #include "common/buf.h"
 #include "common/keys.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/answer.h"
 #include "gateway/api/routes.h"
 #include "gateway/gateway.h"
@@ -83,8 +83,8 @@ static int ask(struct scrape *scrape)
     char prefix[KEYS_PREFIX_SIZE];
 
     keys_prefix(prefix, PARTITION);
-    return script_run(scrape->redis, &(struct script_call){.script = SCRIPT_QUEUE, .prefix = prefix}, on_queue, scrape,
-                      &scrape->queue);
+    return script_run(scrape->redis, &(struct script_call){.script = &scripts[SCRIPT_QUEUE], .prefix = prefix},
+                      on_queue, scrape, &scrape->queue);
 }
 
 static struct scrape *scrape_create(const struct gateway *gateway, struct http_exchange *exchange)

@@ -6,7 +6,7 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
-#include "common/options.h"
+#include "common/config/options.h"
 #include "common/random.h"
 #include "common/sha256.h"
 #include "gateway/gateway_options.h"

@@ -333,36 +333,48 @@ static const char *why_not_json(const json_error_t *error)
 {
     switch (json_error_code(error)) {
     case json_error_duplicate_key:
-        return "The body has a name twice in one object.";
+        return "The body has a name twice in one object";
     case json_error_numeric_overflow:
-        return "The body has a number that is out of range.";
+        return "The body has a number that is out of range";
     case json_error_invalid_utf8:
-        return "The body is not UTF-8.";
+        return "The body is not UTF-8";
     case json_error_null_character:
     case json_error_null_byte_in_key:
-        return "The body has a NUL character.";
+        return "The body has a NUL character";
     default: /* of the library's codes, these are the ones that a client can do something about */
-        return "The body is not valid JSON.";
+        return "The body is not valid JSON";
     }
 }
 
-static int parse(const char *body, size_t len, json_t **out, const char **why)
+/* jansson counts characters, not bytes, in a line; both counts start at 1. It does not know the place of every error. */
+static void explain_syntax(struct validate_report *report, const json_error_t *error)
+{
+    if (error->line > 0 && error->column > 0)
+        (void)snprintf(report->syntax, sizeof(report->syntax), "%s: line %d, column %d.", why_not_json(error),
+                       error->line, error->column);
+    else
+        (void)snprintf(report->syntax, sizeof(report->syntax), "%s.", why_not_json(error));
+}
+
+static int parse(const char *body, size_t len, json_t **out, struct validate_report *report)
 {
     json_error_t error;
     json_t *root;
     int err;
 
     if (is_too_deep(body, len)) {
-        *why = "The body is nested too deep.";
+        (void)snprintf(report->syntax, sizeof(report->syntax), "The body is nested more than %d levels deep.",
+                       VALIDATE_DEPTH_MAX);
         return ERR_SYNTAX;
     }
     err = json_text_read(body, len, JSON_REJECT_DUPLICATES, &root, &error);
     if (err) {
-        *why = err == ERR_SYNTAX ? why_not_json(&error) : NULL;
+        if (err == ERR_SYNTAX)
+            explain_syntax(report, &error);
         return err;
     }
     if (!json_is_object(root)) {
-        *why = "The body is not one JSON object.";
+        (void)snprintf(report->syntax, sizeof(report->syntax), "The body is JSON, but not an object.");
         json_decref(root);
         return ERR_SYNTAX;
     }
@@ -390,9 +402,9 @@ int validate_body(const char *body, size_t len, const struct validate_rules *rul
     int err;
 
     report->count = 0;
-    report->syntax = NULL;
+    report->syntax[0] = '\0';
     skip_byte_order_mark(&body, &len);
-    err = parse(body, len, &root, &report->syntax);
+    err = parse(body, len, &root, report);
     if (err)
         return err;
     read_object(&in, root);

@@ -35,7 +35,7 @@ struct validated {
 };
 
 struct validate_report {
-    const char *syntax; /* after ERR_SYNTAX: what is wrong, a constant */
+    char syntax[VALIDATE_DETAIL_SIZE]; /* after ERR_SYNTAX: what is wrong, and where */
     struct problem_field fields[VALIDATE_PROBLEMS_MAX];
     size_t count; /* after ERR_RANGE: how many of them are set */
     char pointers[VALIDATE_PROBLEMS_MAX][VALIDATE_POINTER_SIZE];

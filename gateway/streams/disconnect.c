@@ -6,7 +6,7 @@
 
 #include "common/keys.h"
 #include "common/log.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/streams/hub.h"
 
 struct cancellation {
@@ -91,9 +91,10 @@ static int send_cancel(struct disconnects *disconnects, struct cancellation *cal
     char prefix[KEYS_PREFIX_SIZE];
 
     keys_prefix(prefix, keys_partition(call->full_id, 1));
-    return script_run(disconnects->commands,
-                      &(struct script_call){.script = SCRIPT_CANCEL, .prefix = prefix, .args = args, .count = 2},
-                      on_answer, call, &call->run);
+    return script_run(
+        disconnects->commands,
+        &(struct script_call){.script = &scripts[SCRIPT_CANCEL], .prefix = prefix, .args = args, .count = 2}, on_answer,
+        call, &call->run);
 }
 
 void disconnects_settle(struct disconnects *disconnects, const char *full_id, enum disconnect how)

@@ -9,7 +9,7 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/streams/pace.h"
 #include "gateway/streams/watch.h"
 
@@ -106,10 +106,10 @@ static void ask(struct hints *hints)
 
     choose(hints, args);
     keys_prefix(prefix, 0); /* there is one partition */
-    if (script_run(
-            hints->config.commands,
-            &(struct script_call){.script = SCRIPT_PLACES, .prefix = prefix, .args = args, .count = hints->count},
-            on_places, hints, &hints->asking))
+    if (script_run(hints->config.commands,
+                   &(struct script_call){
+                       .script = &scripts[SCRIPT_PLACES], .prefix = prefix, .args = args, .count = hints->count},
+                   on_places, hints, &hints->asking))
         on_places(NULL, ERR_NOT_READY, hints);
 }
 

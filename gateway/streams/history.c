@@ -5,7 +5,7 @@
 
 #include "common/decimal.h"
 #include "common/keys.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 struct history_call {
     struct script_run *run;
@@ -99,7 +99,7 @@ int history_read(struct redis *redis, const char *full_id, int64_t from, history
     (void)decimal_write(number, from);
     err = script_run(redis,
                      &(struct script_call){
-                         .script = SCRIPT_READ,
+                         .script = &scripts[SCRIPT_READ],
                          .prefix = prefix,
                          .args = (struct script_arg[]){SCRIPT_TEXT(full_id), SCRIPT_TEXT(number)},
                          .count = 2

@@ -12,7 +12,7 @@
 #include "common/decimal.h"
 #include "common/keys.h"
 #include "common/loop.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "common/timeouts.h"
 #include "gateway/streams/watch.h"
 
@@ -76,7 +76,8 @@ static int send(struct tails *tails, struct comparison *comparison)
     keys_prefix(prefix, keys_partition(tails->due[0]->id, 1));
     return script_run(
         tails->config.commands,
-        &(struct script_call){.script = SCRIPT_TAILS, .prefix = prefix, .args = args, .count = ARGS * tails->count},
+        &(struct script_call){
+            .script = &scripts[SCRIPT_TAILS], .prefix = prefix, .args = args, .count = ARGS * tails->count},
         on_compared, comparison, &comparison->run);
 }
 

@@ -120,7 +120,7 @@ static void follow_state(struct watch *watch, const struct task_event *event)
         [STAGE_CALLING] = TASK_RUNNING,  [STAGE_IMAGE] = TASK_RUNNING,   [STAGE_IMAGE_FAILED] = TASK_RUNNING,
         [STAGE_RETRYING] = TASK_DELAYED, [STAGE_REQUEUED] = TASK_QUEUED,
     };
-    enum process_stage stage;
+    enum task_stage stage;
 
     if (!task_event_stage(event, &stage))
         watch_on_state(watch, after[stage]);

@@ -112,14 +112,15 @@ class Gateway:
         """The Failure for an answer that is not what was asked for."""
         try:
             problem = json.loads(raw)
-            code, detail = problem["code"], problem.get("detail") or problem["title"]
+            code, fields = problem["code"], problem.get("errors", [])
+            detail = problem["title"] if fields else problem.get("detail") or problem["title"]      # it repeats the first field
         except (ValueError, KeyError, TypeError):
             location = response.headers.get("Location")
             where = f"; give {location} as --url" if location else ""
             return Failure(UNREACHABLE, f"{self.url} does not answer as a gateway does: HTTP {response.status} {response.reason}{where}")
         if code == "not_found":
             return Failure(NOT_ALLOWED, NO_OPERATORS, problem)
-        fields = "".join(f"; {error.get('pointer')}: {error.get('detail')}" for error in problem.get("errors", []))
+        fields = "".join(f"; {error.get('pointer')}: {error.get('detail')}" for error in fields)
         exit_code = EXITS_BY_CODE.get(code) or EXITS.get(response.status) or (UNREACHABLE if response.status >= 500 else USAGE)
         return Failure(exit_code, f"{code}: {detail}{fields}", problem)
 

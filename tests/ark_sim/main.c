@@ -4,7 +4,7 @@
 #include <string.h>
 #include <sys/resource.h>
 
-#include "common/http/probe.h"
+#include "common/http/healthcheck.h"
 #include "common/http/server.h"
 #include "common/log.h"
 #include "common/loop.h"
@@ -13,7 +13,7 @@
 
 static int healthcheck(const struct sim_options *options)
 {
-    return http_probe_main("arkrelay-ark-sim", options->listen, PROBE_PLAIN, "/livez");
+    return http_healthcheck_main("arkrelay-ark-sim", options->listen, HEALTHCHECK_PLAIN, "/livez");
 }
 
 /* Every call in flight is a descriptor; the soft limit is usually far below what the system grants. */

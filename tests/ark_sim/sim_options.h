@@ -6,7 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/options.h"
+#include "common/config/options.h"
 
 struct sim_options {
     char *listen, *public_url, *key;

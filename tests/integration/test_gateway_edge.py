@@ -143,7 +143,7 @@ class Bounds(GatewayTest):
                 fifth.request("GET", "/livez")
                 problem = self.assert_problem(fifth.response(), 503, "too_many_connections")
                 self.assertEqual(problem["detail"], "Too many connections are open from this address")
-            gateway.wait_for(r"their address has as many as it may have peer=127\.0\.0\.1:")
+            gateway.wait_for(r"too many connections from this address peer=127\.0\.0\.1:")
             with socket.create_connection(self.host_and_port(gateway), source_address=("127.0.0.2", 0)) as other:
                 other.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n")
                 self.assertEqual(other.recv(12), b"HTTP/1.1 200")

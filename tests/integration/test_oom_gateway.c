@@ -20,14 +20,14 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/options_internal.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "gateway/cors.h"
 #include "gateway/gateway.h"
 #include "gateway/gateway_metrics.h"

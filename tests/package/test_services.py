@@ -70,7 +70,7 @@ class Services(ProcessTest):
         self.systemctl("start", WORKER, status=1)
         self.wait(WORKER, "ActiveState", "failed")
         self.assertEqual(("78", "0"), (self.show(WORKER, "ExecMainStatus"), self.show(WORKER, "NRestarts")))
-        self.assertIn("ark-api-key has nothing on its first line", self.log())
+        self.assertIn("ark-api-key: the first line is empty", self.log())
 
         key = self.machine.root / "etc/arkrelay/ark-api-key"
         key.write_text("a-key\n")

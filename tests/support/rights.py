@@ -1,4 +1,4 @@
-"""Which Redis commands a program needs: those of the scripts that it runs, and those that it sends itself.
+"""The Redis commands that a program needs: those of its scripts, and those that it sends itself.
 
     commands("gateway")         # {"evalsha", "hset", "client|setname", ...}
 
@@ -14,7 +14,7 @@ FOLDER = ROOT / "common/redis/scripts"
 CALL = re.compile(r"redis\.p?call\(([^,)]*)")
 FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.M | re.S)
 
-# What the C sources send besides scripts: to every server when they connect, and later.
+# Commands of the C sources besides scripts: on each connection, and later.
 GREETING = {"ping", "client|setname", "role", "info", "hget", "hsetnx"}
 SENT = {
     "gateway": GREETING | {"evalsha", "eval", "subscribe", "unsubscribe", "hmget", "hgetall"},
@@ -39,7 +39,7 @@ def commands(program):
 
 
 def _commands_of(text, helpers, seen):
-    """Those of a piece of Lua, and of the shared functions that it uses."""
+    """The commands of a piece of Lua, and of the shared functions that it uses."""
     found = {word.lower() for call in CALL.findall(text) for word in re.findall(r"['\"]([A-Z]+)['\"]", call)}
     for name in set(re.findall(r"\b(\w+)\(", text)) & helpers.keys() - seen:
         seen.add(name)

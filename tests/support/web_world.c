@@ -130,7 +130,7 @@ void web_probe_start(struct web_world *world, struct web_probe *probe, const str
 void web_probe_ask(struct web_world *world, struct web_probe *probe, const struct web_how *how)
 {
     web_probe_start(world, probe, how);
-    assert_int_equal(probe->heads + probe->ends, 0); /* never from inside of web_start */
+    assert_int_equal(probe->heads + probe->ends, 0); /* never called inside web_start */
     loop_run(world->loop);
     assert_int_equal(probe->ends, 1);
     assert_int_equal(web_in_flight(world->web), 0);

@@ -217,7 +217,7 @@ static void *count_rounds(void *arg)
     return NULL;
 }
 
-/* A reader sees numbers that only grow, and a histogram's count is its last bucket's at any moment. */
+/* A concurrent reader sees counters that only grow, and a histogram whose count always equals its last bucket. */
 static void counting_and_reading_go_together(void **state)
 {
     struct world *world = *state;

@@ -1,10 +1,10 @@
-/* Each allocation at start-up fails once, and then with all that follow it: the part is not made, and leaves nothing behind. */
+/* Lets each allocation at start-up fail, once alone and once with all later ones: creation fails and leaks nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -13,11 +13,11 @@
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
 #include "common/log.h"
 #include "common/loop.h"
-#include "common/options_internal.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/timeouts.h"
@@ -96,7 +96,7 @@ static int make_timeouts(void)
     return timeouts ? 0 : ERR_NO_MEMORY;
 }
 
-/* A server that is there takes connections. */
+/* A server that was created accepts connections. */
 static void assert_accepts(struct loop *loop, const struct http_server *server)
 {
     struct http_address address;
@@ -201,8 +201,8 @@ static void on_done(const struct web_outcome *outcome, void *arg)
     (void)arg;
 }
 
-/* A call that lacks one of its options would go through somebody's proxy, or trust whom it should not: it must not be begun. The
- * body stays the caller's then. */
+/* A call without one of its options could use a proxy, or trust the wrong server, so it must not start. The caller then still owns the
+ * body. */
 static int begin_call(void)
 {
     static const char *const headers[] = {"Authorization: Bearer key", "Content-Type: application/json", NULL};
@@ -238,8 +238,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)arg;
 }
 
-/* Who waits for a second try must not wait for ever because the timer found no memory. */
-static void test_a_loop_has_room_for_its_timers(void **state)
+/* A retry must not be lost because its timer found no memory. */
+static void test_a_loop_reserves_room_for_timers(void **state)
 {
     static const struct timeval later = {60, 0};
     struct loop *loop = loop_create();
@@ -258,7 +258,7 @@ static void test_a_loop_has_room_for_its_timers(void **state)
     loop_destroy(loop);
 }
 
-/* A listener is enabled twice, so the second time makes up for the first. */
+/* forgives: a listener is enabled twice, so a first failure has no effect. */
 static const struct alloc_scenario scenarios[] = {
     {"a loop is made",    make_loop,     false},
     {"timeouts are made", make_timeouts, false},
@@ -278,7 +278,7 @@ enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
 
 int main(void)
 {
-    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_a_loop_has_room_for_its_timers)};
+    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_a_loop_reserves_room_for_timers)};
 
     alloc_failure_init();
     for (size_t i = 0; i < SCENARIOS; i++)

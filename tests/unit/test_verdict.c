@@ -400,12 +400,12 @@ static void speaks_in_arks_words(void **state)
     ark.completed = false;
     ark.broke = "the stream ended before it was complete";
     verdict = decide(WEB_ANSWERED, &ark);
-    assert_string_equal(verdict.words, "ARK was called; what became of it is not known: "
+    assert_string_equal(verdict.words, "ARK was called, and the outcome is unknown: "
                                        "the stream ended before it was complete (HTTP 200)");
 
     ark = refusal(504, NULL);
     verdict = decide(WEB_ANSWERED, &ark);
-    assert_string_equal(verdict.words, "ARK was called; what became of it is not known (HTTP 504)");
+    assert_string_equal(verdict.words, "ARK was called, and the outcome is unknown (HTTP 504)");
 }
 
 static void the_longest_words_have_room(void **state)

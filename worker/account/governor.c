@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/timeval.h"
 #include "common/clock.h"
 #include "common/decimal.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "worker/account/scope.h"
 
 static const char PREFIX[] = "arkrelay:{account}:";
@@ -64,7 +65,7 @@ static void report(struct governor *governor);
 
 static void report_within(struct governor *governor, int64_t wait_ms)
 {
-    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(wait_ms);
 
     evtimer_add(governor->timer, &tv);
 }
@@ -551,7 +552,7 @@ static int count_reported(const struct governor *governor)
 static int send_report(struct governor *governor)
 {
     struct report_text *text = &governor->text;
-    struct script_call call = {.script = SCRIPT_GOVERN, .prefix = PREFIX};
+    struct script_call call = {.script = &scripts[SCRIPT_GOVERN], .prefix = PREFIX};
     struct scope *scope;
     int scopes = 0;
 

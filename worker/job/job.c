@@ -238,7 +238,7 @@ static void begin(struct job_body *job)
 {
     struct buf data;
 
-    payload_write_event(&data, job->id, (struct process_event){.stage = STAGE_CALLING, .attempt = job->attempt});
+    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
     if (buf_error(&data))
         report_fail(job->report);
     else
@@ -295,7 +295,7 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
 
 /* -- CALLING: slots are reported as ARK delivers them */
 
-static int emit_slot(struct job_body *job, struct process_event event)
+static int emit_slot(struct job_body *job, struct task_progress event)
 {
     struct buf data, slot;
     int err;
@@ -313,14 +313,14 @@ static int emit_slot(struct job_body *job, struct process_event event)
 }
 
 /* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
-static void report_slot(struct job_body *job, struct process_event event)
+static void report_slot(struct job_body *job, struct task_progress event)
 {
     int err = emit_slot(job, event);
 
     if (!err)
         return;
     log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    if (emit_slot(job, (struct process_event){.stage = STAGE_IMAGE_FAILED,
+    if (emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
                                               .index = event.index,
                                               .code = problem_code(PROBLEM_INTERNAL),
                                               .message = "This image came, and could not be kept."}))
@@ -333,11 +333,11 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
     if (slot->url)
-        report_slot(job, (struct process_event){
+        report_slot(job, (struct task_progress){
                              .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
     else
         report_slot(
-            job, (struct process_event){
+            job, (struct task_progress){
                      .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
 }
 
@@ -564,7 +564,7 @@ static void put_back(struct job_body *job, const char *outcome, const struct ver
     struct buf data;
 
     payload_write_event(&data, job->id,
-                        (struct process_event){.stage = STAGE_RETRYING,
+                        (struct task_progress){.stage = STAGE_RETRYING,
                                                .attempt = job->attempt,
                                                .delay_ms = delay_ms,
                                                .code = problem_code(verdict->problem),
@@ -587,7 +587,7 @@ static void finish_handback(struct job_body *job, enum charge charge)
 {
     struct buf data;
 
-    payload_write_event(&data, job->id, (struct process_event){.stage = STAGE_REQUEUED, .attempt = job->attempt});
+    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_REQUEUED, .attempt = job->attempt});
     finish(job, "handback", charge, 0, &data);
 }
 

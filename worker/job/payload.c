@@ -13,17 +13,17 @@ enum {
     DONE_MAX = ARK_USAGE_MAX + 16,
 };
 
-void payload_write_event(struct buf *out, const char *full_id, struct process_event event)
+void payload_write_event(struct buf *out, const char *full_id, struct task_progress event)
 {
     event.task_id = task_id_of(full_id);
     buf_init(out, EVENT_MAX);
-    task_event_write_process(out, &event);
+    task_progress_write(out, &event);
 }
 
-void payload_write_slot(struct buf *out, const struct process_event *event)
+void payload_write_slot(struct buf *out, const struct task_progress *event)
 {
     buf_init(out, EVENT_MAX);
-    task_event_write_slot(out, event);
+    task_progress_write_slot(out, event);
 }
 
 void payload_write_done(struct buf *out, const struct ark_result *ark)

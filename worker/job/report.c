@@ -6,12 +6,13 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "common/base/timeval.h"
 #include "common/clock.h"
 #include "common/decimal.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "worker/queue/durability.h"
 
 enum {
@@ -107,7 +108,7 @@ static struct redis *redis_of(const struct report *report, enum script_id script
 
 static void retry_later(struct report *report)
 {
-    static const struct timeval delay = {.tv_sec = RETRY_DELAY_MS / 1000, .tv_usec = RETRY_DELAY_MS % 1000 * 1000};
+    const struct timeval delay = timeval_of_ms(RETRY_DELAY_MS);
 
     evtimer_add(report->retry, &delay);
 }
@@ -262,18 +263,20 @@ static void send_head(struct report *report)
 {
     struct script_arg args[NAMES + ARGS_MAX + TOGETHER_MAX * EVENT_ARGS];
     struct script_call call = {.prefix = report->config.prefix, .args = args};
+    enum script_id script;
     int err;
 
     if (STAILQ_EMPTY(&report->waiting) || report->in_flight)
         return;
     report->together = count_together(report);
-    call.script = last_of_call(report)->script;
+    script = last_of_call(report)->script;
+    call.script = &scripts[script];
     call.count = args_of_call(report, args);
     report->sent_ms = clock_monotonic_ms();
-    err = script_run(redis_of(report, call.script), &call, report_on_answer, report, &report->in_flight);
+    err = script_run(redis_of(report, script), &call, report_on_answer, report, &report->in_flight);
     if (err && err != ERR_NOT_READY) {
         log_warn("report", "cannot send a report, trying again", "task=%s script=%s error=\"%s\"", report->config.id,
-                 scripts[call.script].name, err_text(err));
+                 call.script->name, err_text(err));
         retry_later(report);
     }
 }

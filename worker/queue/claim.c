@@ -6,12 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/timeval.h"
 #include "common/decimal.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "worker/account/governor.h"
 
 enum {
@@ -113,7 +114,7 @@ static void log_failure(const char *what, const redisReply *reply)
 
 static void pause_claims(struct claim *claim, enum claim_state state, int64_t wait_ms)
 {
-    struct timeval delay = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    struct timeval delay = timeval_of_ms(wait_ms);
 
     if (claim->state != CLAIM_IDLE)
         return;
@@ -223,7 +224,7 @@ static void add_models(struct claim_text *text, const struct claim *claim)
 static int send_claim(struct claim *claim)
 {
     struct claim_text text = {.count = 0};
-    struct script_call call = {.script = SCRIPT_CLAIM, .prefix = claim->config.prefix, .args = text.args};
+    struct script_call call = {.script = &scripts[SCRIPT_CLAIM], .prefix = claim->config.prefix, .args = text.args};
 
     (void)decimal_write(text.lease, claim->config.lease_ms);
     (void)decimal_write(text.most, claim->asked);

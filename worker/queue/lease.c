@@ -6,10 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/timeval.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 enum { RENEWAL_MAX = 100 }; /* jobs in one call; it blocks Redis for about 0.5 ms */
 
@@ -86,7 +87,8 @@ static void lease_on_renewed(const redisReply *reply, int err, void *arg)
 static int renewal_send(struct renewal *renewal)
 {
     struct script_arg args[1 + 2 * RENEWAL_MAX];
-    struct script_call call = {.script = SCRIPT_RENEW, .prefix = renewal->keeper->config.prefix, .args = args};
+    struct script_call call = {
+        .script = &scripts[SCRIPT_RENEW], .prefix = renewal->keeper->config.prefix, .args = args};
     char lease_text[24];
 
     (void)snprintf(lease_text, sizeof(lease_text), "%lld", (long long)renewal->keeper->config.lease_ms);
@@ -138,7 +140,7 @@ void lease_renew_now(struct lease_keeper *keeper)
 static void schedule(struct lease_keeper *keeper)
 {
     int64_t wait_ms = keeper->config.lease_ms / 3;
-    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(wait_ms);
 
     evtimer_add(keeper->timer, &tv);
 }

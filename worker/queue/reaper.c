@@ -4,11 +4,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/timeval.h"
 #include "common/log.h"
 #include "common/loop.h"
 #include "common/random.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 
 enum { INTERVAL_MS = 1000, BATCH = 32 };
 
@@ -47,8 +48,10 @@ static void reaper_on_reaped(const redisReply *reply, int err, void *arg)
 static void reap(struct reaper *reaper)
 {
     const struct script_arg args[] = {SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(MOST), SCRIPT_TEXT(HOLD_MS)};
-    const struct script_call call = {
-        .script = SCRIPT_REAP, .prefix = reaper->prefix, .args = args, .count = sizeof(args) / sizeof(args[0])};
+    const struct script_call call = {.script = &scripts[SCRIPT_REAP],
+                                     .prefix = reaper->prefix,
+                                     .args = args,
+                                     .count = sizeof(args) / sizeof(args[0])};
 
     if (!reaper->run && script_run(reaper->redis, &call, reaper_on_reaped, reaper, &reaper->run))
         reaper->run = NULL; /* not connected: the next tick tries again */
@@ -58,7 +61,7 @@ static void reap(struct reaper *reaper)
 static void schedule(struct reaper *reaper)
 {
     int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * (double)INTERVAL_MS);
-    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(wait_ms);
 
     evtimer_add(reaper->timer, &tv);
 }

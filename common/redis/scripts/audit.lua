@@ -1,8 +1,9 @@
--- AUDIT (gateway, worker; often. One process has the turn, once a minute): the index against the sets, a page at a time.
--- What the other scripts keep right can be broken from outside: by hand, by a restore, by keys that were lost.
--- Tasks that wait past their limit expire here, also where the queue is paused or no worker is alive, so that none calls CLAIM.
+-- AUDIT (gateway, worker): compares the index with pending, delayed and leased, one page per call, and repairs differences.
+-- All processes call it several times per interval; one of them gets the turn, once per interval.
+-- The other scripts keep the sets consistent; a manual command, a restored backup or a lost key can break them.
+-- Tasks past their queue_until expire here too, because no worker calls CLAIM while the queue is paused, or if none is alive.
 -- ARGV process interval_ms most
--- -> state repaired        state: 1 the pass is over, 0 call again, -1 not this process's turn
+-- -> state repaired        state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
 -- needs: base log queue images slots ending expiry
 local process, interval, most = unpack(ARGV)
 local meta, index, live = prefix .. 'meta', prefix .. 'index', prefix .. 'live'
@@ -11,17 +12,18 @@ local at = now()
 
 local h = redis.call('HMGET', meta, 'auditor', 'audited_at', 'audit_rank')
 local rank = tonumber(h[3] or 0)
-local goes_on = h[1] == process and h[3] -- there between two pages of a pass, 0 too: all of a page may have gone
-if not goes_on and at - (h[2] or 0) < tonumber(interval) then
+local in_pass = h[1] == process and h[3] -- audit_rank exists between two pages; 0 is valid: a whole page may have been removed
+if not in_pass and at - (h[2] or 0) < tonumber(interval) then
   return { -1, 0 }
 end
 despite_full_memory()
-if not goes_on then
+if not in_pass then
   rank = 0
   redis.call('HSET', meta, 'auditor', process, 'audited_at', at)
 end
 
-local function forget(id, state)
+-- Removes a task that is final, or whose hash is gone (state is false).
+local function remove_from_queue(id, state)
   for _, set in pairs(sets) do
     redis.call('ZREM', set, id)
   end
@@ -34,9 +36,9 @@ local function forget(id, state)
   end
 end
 
--- A task that is in none of the sets, or in a wrong one, goes where its state says. A running one gets a lease until about the
--- next pass: its worker renews it, or REAP settles it.
-local function place(id, state)
+-- Puts a live task into the set of its state, and only there. A running task gets a lease until about the next pass: its worker
+-- renews the lease, or REAP handles the task. Returns true if something was wrong.
+local function repair_sets(id, state)
   local wrong = 0
   for name, set in pairs(sets) do
     if name ~= state then
@@ -57,14 +59,14 @@ local function place(id, state)
   return true
 end
 
-local BATCH = 64 -- expiries in one call: each takes as long as twenty tasks that are where they should be
+local BATCH = 64 -- expiries per call: one costs as much time as checking twenty tasks
 local repaired, gone, expired, seen = 0, 0, 0, 0
 local page = redis.call('ZRANGE', index, rank, rank + most - 1)
 
 for _, id in ipairs(page) do
   local state, queue_until = unpack(redis.call('HMGET', key('task', id), 'state', 'queue_until'))
   if not sets[state or ''] then
-    forget(id, state)
+    remove_from_queue(id, state)
     repaired, gone = repaired + 1, gone + 1
   elseif is_overdue(state, queue_until, at) then
     for _, set in pairs(sets) do
@@ -72,7 +74,7 @@ for _, id in ipairs(page) do
     end
     expire(id)
     expired, gone = expired + 1, gone + 1
-  elseif place(id, state) then
+  elseif repair_sets(id, state) then
     repaired = repaired + 1
   end
   seen = seen + 1
@@ -81,8 +83,8 @@ for _, id in ipairs(page) do
   end
 end
 
--- The sets against the index, where their sizes say that they do not agree.
-local function find_strangers()
+-- Finds ids that are in a set but not in the index. Skipped if the sizes agree.
+local function repair_index()
   local size = 0
   for _, set in pairs(sets) do
     size = size + redis.call('ZCARD', set)
@@ -96,9 +98,9 @@ local function find_strangers()
       if sets[state or ''] then
         redis.call('ZADD', index, epoch or at, id)
         redis.call('HINCRBY', live, client(id), 1)
-        place(id, state)
+        repair_sets(id, state)
       else
-        forget(id, state)
+        remove_from_queue(id, state)
       end
       repaired = repaired + 1
     end
@@ -121,7 +123,7 @@ end
 
 local over = seen == #page and #page < tonumber(most)
 if over then
-  find_strangers()
+  repair_index()
   recount_live()
 end
 if repaired > 0 then

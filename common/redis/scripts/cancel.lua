@@ -1,5 +1,5 @@
--- CANCEL (gateway): a waiting task ends at once, a running one is asked to, unless only waiting ones are meant.
--- ARGV id mode        mode: any | waiting
+-- CANCEL (gateway): cancels a waiting task at once, and sets the cancel flag of a running one.
+-- ARGV id mode        mode: any | waiting (do not cancel a running task)
 -- -> CANCELLED | ASKED | RUNNING | FINAL state | NONE
 -- needs: base log queue images slots ending
 local id, mode = unpack(ARGV)

@@ -1,4 +1,4 @@
--- EMIT (worker): one event of a running job.
+-- EMIT (worker): appends one event of a running task to its log.
 -- ARGV id fence wseq data slot        slot: "" | 'image {"index":0,...}' | 'failed {"index":0,...}'
 -- -> OK n | CANCEL n | SAME | LOST
 -- needs: base log
@@ -14,7 +14,7 @@ if tonumber(wseq) <= tonumber(h[3]) then
 end
 despite_full_memory()
 redis.call('HSET', task, 'wseq', wseq)
-if slot ~= '' then -- a slot's end is kept for the result too
+if slot ~= '' then -- the final event is built from these lines
   redis.call('APPEND', key('result', id), slot .. '\n')
 end
 local n = log(id, 'process', data)

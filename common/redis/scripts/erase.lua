@@ -1,4 +1,4 @@
--- ERASE (gateway): a final task and all that it holds goes.
+-- ERASE (gateway): deletes a final task and all its keys.
 -- ARGV id
 -- -> ERASED | LIVE state | NONE
 -- needs: base

@@ -1,11 +1,12 @@
--- LIMIT (gateway): one more request of a client. KEYS[1] is the client's prefix "arkrelay:{client:<client>}:".
--- The bucket holds the requests of a minute and fills evenly; a full one is kept nowhere. A clock that went back fills nothing.
+-- LIMIT (gateway): takes one token for a client's request. KEYS[1] is the client's prefix "arkrelay:{client:<client>}:".
+-- A token bucket: its capacity is requests_per_minute, and it refills evenly within a minute. A full bucket has no key. If the clock
+-- goes back, nothing is refilled.
 -- ARGV requests_per_minute
 -- -> OK left full_ms | LIMITED 0 wait_ms
---   left: requests that it may still send now; full_ms: until it is full again; wait_ms: until there is one
+--   left: requests that the client may send now; full_ms: until the bucket is full; wait_ms: until the next token
 -- needs: base
 local most, limits, at = tonumber(ARGV[1]), prefix .. 'limits', now()
-local TINY = 0.000001 -- what writing the tokens down in decimals may cost
+local TINY = 0.000001 -- more than the rounding error of the stored decimals
 despite_full_memory()
 local kept = redis.call('HMGET', limits, 'tokens', 'filled_at')
 local passed = math.max(0, at - tonumber(kept[2] or at))

@@ -1,4 +1,4 @@
--- PAUSE (gateway, for operators): the queue takes and gives no tasks, or does so again. What runs goes on.
+-- PAUSE (gateway, for operators): pauses or resumes the queue. While it is paused, SUBMIT and CLAIM get nothing; running tasks continue.
 -- ARGV paused        paused: 1 | 0
 -- -> PAUSED | RESUMED
 -- needs: base queue

@@ -1,7 +1,7 @@
--- PLACES (gateway): where tasks stand in the queue, for the hints that waiting viewers get.
+-- PLACES (gateway): positions of tasks in the queue, for the hints to viewers of waiting tasks.
 -- ARGV id ...
--- -> now_ms ended, then per id its position from 1, 0 when it does not wait
---    ended: how many tasks have left the queue for good so far; the difference of two answers is the queue's pace
+-- -> now_ms ended, then per id its position from 1, or 0 if it is not waiting
+--    ended: number of tasks that have ended so far; two answers give the queue's pace
 -- needs: base
 local meta = redis.call('HMGET', prefix .. 'meta', 'done', 'failed', 'cancelled')
 local answer = { tostring(now()), (meta[1] or 0) + (meta[2] or 0) + (meta[3] or 0) }

@@ -1,4 +1,4 @@
--- PROCESSES (gateway, for operators): every gateway and worker that counts as alive.
+-- PROCESSES (gateway, for operators): the entries of all gateways and workers that count as alive, at most 1,000.
 -- KEYS[1] is "arkrelay:{processes}:".
 -- -> PROCESSES now_ms, then per process: name and its fields as field value ...
 -- needs: base

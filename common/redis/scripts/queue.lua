@@ -1,7 +1,7 @@
--- QUEUE (gateway): the queue at a glance.
+-- QUEUE (gateway): sizes and counters of the queue.
 -- -> now_ms paused waiting delayed running dead oldest ended, then the counters as name number ...
---    oldest: when the oldest task was created that has not ended, 0 when there is none
---    ended: how many tasks have ended within the last minute, as far as `ended` goes
+--    oldest: when the oldest live task was created, 0 if there is none
+--    ended: number of tasks that ended within the last minute, as far as the list `ended` reaches
 -- needs: base
 local counters = { 'submitted', 'same', 'conflict', 'full', 'client_full', 'images_full', 'done', 'failed', 'cancelled', 'erased',
   'retried', 'renewed', 'reaped', 'ghost', 'orphan', 'paid_calls' }

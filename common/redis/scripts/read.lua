@@ -1,4 +1,4 @@
--- READ (gateway): a task's log from element `from` on, for a viewer who joins, resumes or found a gap.
+-- READ (gateway): a task's log from element `from` on, for viewers that join, resume or have a gap.
 -- ARGV id from
 -- -> LOG epoch state length elements | NONE
 -- needs: base

@@ -1,4 +1,4 @@
--- READY (any program): does Redis run our scripts and take writes? What a PING cannot tell.
+-- READY (any program): checks that Redis runs scripts and accepts writes. PING would succeed without either.
 -- -> READY now_ms paused
 -- needs: base
 local at = time_text(now())

@@ -1,5 +1,5 @@
--- REAP (any worker, every second): jobs whose lease has lapsed.
--- A job that delivered images ends with them; one that may not be called again fails; any other goes back to its place.
+-- REAP (any worker, every second): ends or requeues tasks whose lease has expired.
+-- A task with images ends as done. A task with no paid call or attempt left fails. Any other task is queued again at its old score.
 -- ARGV grace_ms most hold_ms
 -- -> count
 -- needs: base log queue images slots ending
@@ -7,12 +7,12 @@ local grace, most, hold = unpack(ARGV)
 local leased, reaper = prefix .. 'leased', prefix .. 'reaper'
 local at = now()
 
--- Where nobody has asked for a while, Redis was away or stood still, or every worker did. Leases have lapsed whose owners live:
--- they get the time to come back and renew first, whoever asks.
+-- If no worker has called REAP for STILL_MS, either Redis or all workers were away. Expired leases may then belong to living workers,
+-- so nothing is reaped for hold_ms, in which they reconnect and renew.
 local STILL_MS = 3000
 local h = redis.call('HMGET', reaper, 'asked_at', 'from')
 local from = tonumber(h[2] or 0)
-if math.abs(at - (h[1] or 0)) > STILL_MS then -- or the clock was put back
+if math.abs(at - (h[1] or 0)) > STILL_MS then -- math.abs: the clock may have been set back
   from = at + hold
 end
 despite_full_memory()

@@ -1,4 +1,4 @@
--- RENEW (worker, every third of the lease): its jobs, up to a hundred in one call.
+-- RENEW (worker, every third of the lease): extends the leases of its jobs, up to 100 per call.
 -- ARGV lease_ms, then per job: id fence
 -- -> per job: OK | CANCEL | LOST
 -- needs: base

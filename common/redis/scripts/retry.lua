@@ -1,6 +1,6 @@
--- RETRY (gateway, for operators): runs a failed or cancelled task again under its id, with a new log and a new budget of paid calls. The
--- calls of its former lives stay on record in earlier_paid_calls and earlier_unknown_calls, and count in `charged`.
--- No limit of the client refuses it, because an operator decided; the task and its images count against the client's limits all the same.
+-- RETRY (gateway, for operators): runs a failed or cancelled task again under its id, with a new log and a new budget of paid calls.
+-- The calls of its earlier lives are kept in earlier_paid_calls and earlier_unknown_calls, and count in `charged`.
+-- The client's limits do not refuse a RETRY, but the task and its images count against them.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE
 -- needs: base log queue images life
@@ -22,7 +22,7 @@ local function sum(a, b)
   return n > 0 and string.format('%d', n)
 end
 
--- Later than the old one, whatever the clock says: who knows the old log has to notice.
+-- Greater than the old epoch even if the clock was set back: viewers of the old log must notice the new one.
 local epoch = time_text(math.max(now(), h[3] + 1))
 begin_life(id, { epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl,
   vtime = redis.call('HGET', prefix .. 'meta', 'vtime'), trace = h[7], reserved = h[8],

@@ -1,7 +1,7 @@
--- STATUS (gateway): the task as GET /tasks/{id} shows it.
+-- STATUS (gateway): a task, for GET /tasks/{id}.
 -- ARGV id
 -- -> TASK position images failed result, then the hash as field value ... | NONE
---    position: from 1, 0 when it does not wait; images, failed: JSON arrays so far; result: the final event's data or ""
+--    position: from 1, or 0 if it is not waiting; images, failed: JSON arrays of a live task; result: the final event's data or ""
 -- needs: base slots
 local id = ARGV[1]
 local task = key('task', id)

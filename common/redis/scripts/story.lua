@@ -1,7 +1,7 @@
--- STORY (gateway, for operators): all that is kept of one task.
+-- STORY (gateway, for operators): all data of one task.
 -- ARGV id
 -- -> STORY row request log images failed result, then the hash as field value ... | NONE
---    row: as in TASKS; log: its elements; images, failed: JSON arrays so far; result: the final event's data or ""
+--    row: as in TASKS; log: its elements; images, failed: JSON arrays of a live task; result: the final event's data or ""
 -- needs: base slots row
 local id = ARGV[1]
 local row = task_row(id)

@@ -1,14 +1,14 @@
--- SUBMIT (gateway): a new task into the queue, or the known one under this id.
+-- SUBMIT (gateway): queues a new task, or returns the log of the existing task with this id.
 -- ARGV id hash request max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit
---   images: how many the task may get; images_limit: of the client's tasks of one UTC day, 0 or none: no limit
+--   images: the most images that the task may get; images_limit: of the client per UTC day, 0 or absent: no limit
 -- -> NEW epoch state log images_left | SAME epoch state log | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
---   images_left: of this day, '' where nothing limits them
+--   images_left: of this UTC day, '' without a limit
 -- needs: base log queue images life
 local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
 
 local known = redis.call('HGET', key('task', id), 'hash')
 if known then
-  despite_full_memory() -- who comes back gets the log of what was accepted
+  despite_full_memory() -- the task was accepted already, so its client gets the log even if Redis is full
   if known ~= hash then
     tally('conflict')
     return { 'CONFLICT' }

@@ -1,6 +1,6 @@
--- TAILS (gateway): of tasks whose viewers have heard nothing for a while, those whose log is not what they have.
+-- TAILS (gateway): compares the end of each task's log with what its viewers have, to detect lost channel messages.
 -- ARGV id epoch length sum ...        sum: the first 16 hex digits of the SHA-1 of the last event's JSON; "": not compared
--- -> id ...
+-- -> id ...        the tasks whose log differs
 -- needs: base
 local function has_length(events, length)
   return tostring(redis.call('LLEN', events)) == length

@@ -1,14 +1,14 @@
--- TASKS (gateway, for operators): a page of the tasks in a state, or in several.
+-- TASKS (gateway, for operators): one page of a list of tasks.
 -- ARGV state cursor limit search
---   state: queued delayed running done failed cancelled, or live, ended (all that have), dead (as failed)
---   cursor: '' for the first page, then what the page before said; search: a part of the id, '' for all
--- -> TASKS next, then per task: id state epoch attempt paid_calls worker code claimed_at ended_at place   |  CURSOR: no such cursor
---   next: '' behind the last one; there may be a next page behind an empty one, since no call looks at more than LOOK tasks
--- Queued tasks come by place, delayed ones by when they are due, running ones by their first claim (beyond LOOK of them: by the end
--- of their lease, which moves), live ones by age, ended ones latest first.
+--   state: queued delayed running done failed cancelled, or live (not final), ended (final), dead (same as failed)
+--   cursor: '' for the first page, then `next` of the previous page; search: a part of the id, '' for all
+-- -> TASKS next, then per task: id state epoch attempt paid_calls worker code claimed_at ended_at place   |  CURSOR: invalid cursor
+--   next: '' after the last task. A page may be empty and still have a next one, since a call scans at most SCAN_MAX tasks.
+-- Order: queued by position, delayed by due time, running by first claim (more than SCAN_MAX of them: by the end of the lease, which
+-- changes), live by age, final ones latest first.
 -- needs: base row
 local state, cursor, limit, search = unpack(ARGV)
-local LOOK = 1000
+local SCAN_MAX = 1000
 local lists = {
   queued = { 'pending' }, delayed = { 'delayed' }, running = { 'leased' }, live = { 'index' },
   ended = { 'ended', down = true }, done = { 'ended', down = true, only = 'done' },
@@ -19,7 +19,7 @@ local list = lists[state]
 local set = prefix .. list[1]
 local size = redis.call('ZCARD', set)
 
--- Byte by byte, as Redis orders the members of a set; the order of Lua depends on the locale.
+-- Compares bytes, as Redis orders members of equal score. Lua's `<` depends on the locale.
 local function is_before(a, b)
   for i = 1, math.min(#a, #b) do
     if a:byte(i) ~= b:byte(i) then
@@ -36,7 +36,7 @@ local function is_before_in_list(a, b)
   return a.score < b.score or a.score == b.score and is_before(a.id, b.id)
 end
 
--- Running tasks in an order that lasts while their leases are renewed.
+-- Running tasks by first claim, an order that does not change when leases are renewed.
 local function by_claim()
   local sorted = {}
   for _, id in ipairs(redis.call('ZRANGE', set, 0, -1)) do
@@ -45,9 +45,9 @@ local function by_claim()
   table.sort(sorted, is_before_in_list)
   return sorted
 end
-local sorted = state == 'running' and size <= LOOK and by_claim()
+local sorted = state == 'running' and size <= SCAN_MAX and by_claim()
 
--- Element n of the list, from 0.
+-- Element n of the list, counted from 0.
 local function at(n)
   if sorted then
     return sorted[n + 1]
@@ -56,8 +56,8 @@ local function at(n)
   return { id = id, score = tonumber(score) }
 end
 
--- Where the list goes on behind `last`, whether that still stands in it or not.
-local function behind(last)
+-- The index of the first element after `last`, which need not be in the list any more. Binary search.
+local function first_after(last)
   local low, high = 0, size
   while low < high do
     local middle = math.floor((low + high) / 2)
@@ -76,11 +76,11 @@ if cursor ~= '' then
   if not tonumber(score or '') then
     return { 'CURSOR' }
   end
-  n = behind({ id = id, score = tonumber(score) })
+  n = first_after({ id = id, score = tonumber(score) })
 end
 local answer, last = { 'TASKS', '' }, nil
-local till = math.min(size, n + LOOK)
-while n < till and #answer < limit + 2 do
+local scan_end = math.min(size, n + SCAN_MAX)
+while n < scan_end and #answer < limit + 2 do
   last = at(n)
   n = n + 1
   if search == '' or last.id:find(search, 1, true) then

@@ -1,6 +1,6 @@
--- What every script stands on.
--- KEYS[1] is the partition's prefix "arkrelay:{p}:": it routes the call, and every key begins with it.
--- What goes to Redis is text, '1' and not 1, where a script runs for every task: Lua takes as long to write a number down as Redis
+-- Basic functions of every script.
+-- KEYS[1] is the partition's prefix "arkrelay:{p}:". It routes the call, and every key starts with it.
+-- Scripts that run for every task pass numbers to redis.call as strings ('1', not 1): Lua takes as long to convert a number as Redis
 -- takes for a command.
 local prefix = KEYS[1]
 
@@ -13,18 +13,18 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- A time in ms as text. %d holds a time in seconds everywhere, and one in ms not where a long has 32 bits.
+-- A time in ms as a string. Split into seconds and ms, because %d overflows on a 32-bit long.
 local function time_text(ms)
   return string.format('%d%03d', ms / 1000, ms % 1000)
 end
 
--- -> how many there have been
+-- Increments a counter of `meta`. -> its new value
 local function tally(name)
   return redis.call('HINCRBY', prefix .. 'meta', name, '1')
 end
 
--- Redis at its memory limit refuses a script's first write where that could need memory, and none after it. New tasks stay out;
--- what was accepted, and may be paid for, goes on behind this write, which needs none.
+-- Lets a script write although Redis has reached maxmemory. Redis refuses only a script's first write, and only if that command may
+-- need memory; LTRIM never does. For scripts that continue accepted tasks. New tasks must not use it, so that they are refused.
 local function despite_full_memory()
   redis.call('LTRIM', prefix .. 'wake', '0', '255')
 end

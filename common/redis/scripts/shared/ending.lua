@@ -1,4 +1,4 @@
--- BEGIN has counted the call: a void one is given back. The task's field `call` goes with the next state.
+-- Closes the paid call that BEGIN counted; a void one is subtracted again. The caller's change of state removes the field `call`.
 local function close_call(task, charge)
   if charge == 'void' then
     redis.call('HINCRBY', task, 'paid_calls', '-1')
@@ -10,15 +10,15 @@ local function close_call(task, charge)
   end
 end
 
--- Whether the task was charged, in this life or before an operator's RETRY. An image proves it, and so does a call that was closed as
--- known; a call without a known end may have been charged. docs/money.md lists every path to a final event.
+-- The `charged` field: calls before an operator's RETRY included. An image, or a call closed as known, proves a charge; a call with an
+-- unknown outcome may have been charged. docs/money.md lists every path to a final event.
 local function charge_of(t, delivered)
   local paid = t.paid_calls + (t.earlier_paid_calls or 0)
   local unknown = (t.unknown_calls or 0) + (t.earlier_unknown_calls or 0)
   return (delivered > 0 or paid > unknown) and 'yes' or unknown > 0 and 'unknown' or 'no'
 end
 
--- What the task cost, in the closing fields of both final events. `charged` is the last one.
+-- The last fields of both final events: attempts, paid calls, charged.
 local function ledger(t, charged)
   local earlier = ''
   for _, name in ipairs({ 'earlier_paid_calls', 'earlier_unknown_calls' }) do
@@ -30,21 +30,22 @@ local function ledger(t, charged)
     .. earlier .. ',"charged":"' .. charged .. '"}'
 end
 
--- Redis escapes "/" where JSON does not ask for it; each one is behind its own backslash, so this undoes just that.
+-- cjson escapes "/", which JSON does not require. Each "/" has its own backslash, so the replacement affects nothing else.
 local function json(value)
   return (cjson.encode(value):gsub('\\/', '/'))
 end
 
--- JSON without the characters above ASCII that readers of lines such as Python's splitlines() take for the end of one. The searches for
--- bytes are fast also where a text has megabytes.
+-- Escapes U+0085, U+2028 and U+2029, at which line readers such as Python's splitlines() split. The plain searches keep this fast for
+-- texts of megabytes.
 local function on_one_line(text)
-  if text:find('\226\128', 1, true) then -- also in quotation marks and dashes
+  if text:find('\226\128', 1, true) then -- quotation marks and dashes start with these bytes too
     text = text:gsub('\226\128\168', '\\u2028'):gsub('\226\128\169', '\\u2029')
   end
   return text:find('\194\133', 1, true) and text:gsub('\194\133', '\\u0085') or text
 end
 
--- `urls` is a request's only list, and no text in JSON holds a bare quote: where a request ends with a list, it can be cut out.
+-- The JSON of a request's `urls`. It is the request's only list, and strings in JSON contain no bare quote, so a request that ends with
+-- a list can be cut without parsing it.
 local function urls_of(request)
   local from = request:sub(-2) == ']}' and request:find('"urls":[', 1, true)
   return from and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
@@ -60,7 +61,7 @@ local function done_data(id, t, slots, extra)
     .. ledger(t, charge_of(t, #slots.image))
 end
 
--- A repeated request could cost again what this one has cost already: it is invited only where nothing was charged.
+-- `retryable` invites the client to send the request again, which may be charged again: only true if nothing was charged.
 local function error_data(id, t, slots, message, extra)
   local charged = charge_of(t, #slots.image)
   local retryable = extra.retryable and charged == 'no'
@@ -69,11 +70,12 @@ local function error_data(id, t, slots, message, extra)
     .. ledger(t, charged)
 end
 
--- Where operators find what has ended. `nth`: how many have ended in this way; `kept_from`: what ended before has expired.
+-- Adds a final task to the operators' lists. nth: the number of tasks with this end so far; kept_from: tasks that ended earlier have
+-- expired.
 local function note_end(id, state, nth, ended, kept_from)
   local recent, failures = prefix .. 'ended', prefix .. 'dead'
   redis.call('ZADD', recent, ended, id)
-  if nth % 64 == 0 then -- rarely, so that an end costs little: those that have expired, and all but the latest 10,000
+  if nth % 64 == 0 then -- trim on every 64th end only: two commands less for the others
     redis.call('ZREMRANGEBYSCORE', recent, '-inf', kept_from)
     redis.call('ZREMRANGEBYRANK', recent, 0, -10001)
   end
@@ -83,8 +85,8 @@ local function note_end(id, state, nth, ended, kept_from)
   end
 end
 
--- Ends a task for ever: the only way into a final state. `extra` is a JSON fragment for done, the error's parts otherwise; `last`
--- is as for log, and ... are more fields of the task that change. The caller has taken the id out of pending, delayed and leased.
+-- Moves a task into a final state; no other function does. The caller has already removed the id from pending, delayed and leased.
+-- extra: a JSON fragment if done, otherwise the error (code, error, retryable, more); last: as for log; ...: more fields of the task.
 -- -> the final event's number
 local function conclude(id, state, extra, slots, last, ...)
   local task, ended_at = key('task', id), now()

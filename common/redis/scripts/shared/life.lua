@@ -1,6 +1,7 @@
--- The UTC day of a time, `20261122`. Years begin in March here, so that a leap day is a year's last.
+-- The UTC day of a time, `20261122`. Algorithm: civil_from_days in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
+-- Years start on 1 March, so a leap day is the last day of a year.
 local function day_of(ms)
-  local days = math.floor(ms / DAY_MS) + 719468 -- since the 1st of March of the year 0
+  local days = math.floor(ms / DAY_MS) + 719468 -- days since 0000-03-01
   local era = math.floor(days / 146097)
   local rest = days - era * 146097
   local year = math.floor((rest - math.floor(rest / 1460) + math.floor(rest / 36524) - math.floor(rest / 146096)) / 365)
@@ -11,8 +12,8 @@ local function day_of(ms)
   return string.format('%04d%02d%02d', year, month < 10 and month + 3 or month - 9, day)
 end
 
--- Fair share: each client's tasks are one unit of virtual time apart, beginning at the time that the queue has come to. So a
--- client with one task runs behind one task of each other client, however many those have.
+-- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
+-- therefore waits for one task of each other client, however many they have.
 local function fair_score(id, vtime)
   local clients, name = prefix .. 'clients', client(id)
   local last = redis.call('HGET', clients, name)
@@ -21,10 +22,11 @@ local function fair_score(id, vtime)
   return score
 end
 
--- A task's life begins, its first or a later one: the only way into the queue for what was not live. Its request stands already,
--- or is written behind this. `t` has epoch (text), hash, max_paid_calls, ttl, queue_ttl, vtime (the queue's), and may have trace, reserved,
--- earlier_paid_calls and earlier_unknown_calls (what former lives cost).
--- The first write has to need memory: where there is none, it is refused and nothing has happened. -> the log's first element
+-- Queues a task that is not live: a new one, or one that an operator retries. The caller writes the request, before or after.
+-- t: epoch (string), hash, max_paid_calls, ttl, queue_ttl, vtime (the queue's); optional: trace, reserved, earlier_paid_calls,
+-- earlier_unknown_calls.
+-- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
+-- -> the first element of the log
 local function begin_life(id, t)
   local task, score = key('task', id), fair_score(id, t.vtime)
   redis.call('ZREM', prefix .. 'dead', id)
@@ -44,7 +46,7 @@ local function begin_life(id, t)
   end
   if redis.call('ZADD', prefix .. 'index', t.epoch, id) == 1 then
     redis.call('HINCRBY', prefix .. 'live', client(id), '1')
-  else -- the hash of a live task was lost: this one takes its place
+  else -- the index still has a live task of this id, whose hash was lost: replace it
     redis.call('ZREM', prefix .. 'delayed', id)
     redis.call('ZREM', prefix .. 'leased', id)
   end

@@ -1,4 +1,5 @@
--- One live task less of its client; a client without any takes no room, and what it cancelled does not hold up its next one.
+-- Decrements the client's live tasks. At 0 its entries are deleted: they need no memory, and its next task does not queue behind the
+-- virtual time of cancelled ones.
 local function release(id)
   if redis.call('HINCRBY', prefix .. 'live', client(id), '-1') <= 0 then
     redis.call('HDEL', prefix .. 'live', client(id))
@@ -6,8 +7,8 @@ local function release(id)
   end
 end
 
--- One idle worker is to look: something is pending, or will be due. Where tokens are too many, none is idle: half of them go at
--- once, and not one with each task.
+-- Wakes one idle worker: a task is pending, or will be due. More than 256 tokens mean that no worker is idle; half of them are then
+-- removed at once, which is cheaper than trimming for every task.
 local function wake()
   if redis.call('LPUSH', prefix .. 'wake', '1') > 256 then
     redis.call('LTRIM', prefix .. 'wake', '0', '127')

@@ -1,5 +1,5 @@
--- What operators see of a task in lists, or nil: id state epoch attempt paid_calls worker code claimed_at ended_at place.
--- place: the position of a queued task, when a delayed one is due, when a running one's lease ends; 0 for others.
+-- A task's row in operators' lists: id state epoch attempt paid_calls worker code claimed_at ended_at place. nil if it does not exist.
+-- place: position if queued, due time if delayed, end of the lease if running, otherwise 0.
 local function task_row(id)
   local row = redis.call('HMGET', key('task', id), 'state', 'epoch', 'attempt', 'paid_calls', 'worker', 'code', 'claimed_at', 'ended_at')
   local state, place = row[1], 0

@@ -1,6 +1,7 @@
--- The slots of a task in order, as two lists of JSON objects with their `index`: `image`, those that were delivered, and `failed`.
--- No slot is in both. They are read from the lines of `result:<id>`, `image {"index":0,...}` or `failed {"index":1,...}`.
--- more: lines that are not kept yet, or nil. expected: slots below it that no line names count as failed; `why` is their message.
+-- Reads a live task's slots from the lines of `result:<id>`: `image {"index":0,...}` or `failed {"index":1,...}`.
+-- Returns two lists of JSON objects, ordered by `index`: `image` (delivered) and `failed`. No slot is in both.
+-- more: further lines that are not stored yet, or nil. expected: slots below this index without a line count as failed, with the
+-- message `why`.
 local function slots(id, more, expected, why)
   local kinds, texts, order, unplaced = {}, {}, {}, {}
 
@@ -27,7 +28,7 @@ local function slots(id, more, expected, why)
   end
 
   local free = 0
-  for _, line in ipairs(unplaced) do -- workers of the previous version write images without an index
+  for _, line in ipairs(unplaced) do -- a worker of the previous version writes images without an index: use the free slots in order
     local kind, rest = line:match('^(%a+) {"index":%d+,(.*)$')
     if not kind then
       kind, rest = line:match('^(%a+) {(.*)$')
