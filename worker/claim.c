@@ -203,6 +203,11 @@ static void add_text(struct claim_text *text, const char *value)
     text->args[text->count++] = SCRIPT_TEXT(value);
 }
 
+static const char *word_of(const struct model_limit *limit, const char *calls)
+{
+    return limit->trial ? "trial" : limit->failing ? "failing" : calls;
+}
+
 /* A model that may begin as many calls as there are permits restricts nothing. */
 static void add_models(struct claim_text *text, const struct claim *claim)
 {
@@ -210,11 +215,11 @@ static void add_models(struct claim_text *text, const struct claim *claim)
     int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
 
     for (int i = 0; i < models; i++) {
-        if (limits[i].calls >= claim->asked && !limits[i].trial)
+        if (limits[i].calls >= claim->asked && !limits[i].trial && !limits[i].failing)
             continue;
         (void)decimal_write(text->calls[i], limits[i].calls);
         add_text(text, limits[i].model);
-        add_text(text, limits[i].trial ? "trial" : text->calls[i]);
+        add_text(text, word_of(&limits[i], text->calls[i]));
     }
 }
 

@@ -101,7 +101,8 @@ bool governor_is_closed(const struct governor *governor, const char *model);
 struct model_limit {
     const char *model; /* valid until the next call of the governor */
     int calls;
-    bool trial; /* half-open: the call is to tell whether the model works again */
+    bool trial;   /* half-open: the call is to tell whether the model works again */
+    bool failing; /* the last call failed, and the next one may fail as well */
 };
 int governor_limits(const struct governor *governor, struct model_limit *out, int max);
 
