@@ -307,6 +307,14 @@ class RestrictedModels(ScriptTest):
         self.put(*["a"] * 200, paid_calls=range(150))
         self.assertEqual(self.taken(a="trial"), ["t150"])
 
+    def test_after_a_failure_tasks_without_a_paid_call_come_first(self):
+        self.put("a", "a", "b", "a", "a", paid_calls=(0, 3))
+        self.assertEqual(self.taken(most=2, a="failing"), ["t1", "t2"])
+        self.assertEqual(self.taken(a="failing"), ["t4"])
+        self.assertEqual(self.blocked, {"a"})
+        self.assertEqual(self.taken(a="failing"), ["t0"], "there are no others; one of them is enough to find out")
+        self.assertEqual(self.taken(), ["t3"])
+
     def test_tasks_that_wait_in_vain_expire_behind_blocked_ones(self):
         self.put("a", "b", "b")
         self.redis("HSET", f"{PREFIX}task:public.t1", "queue_until", 1)

@@ -337,8 +337,8 @@ int governor_limits(const struct governor *governor, struct model_limit *out, in
     int count = 0;
 
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        if (*scope->name && scope->state >= SCOPE_LIMITED && count < max)
-            out[count++] = (struct model_limit){scope->name, scope->calls, scope->trial};
+        if (*scope->name && scope->state != SCOPE_FREE && count < max)
+            out[count++] = (struct model_limit){scope->name, scope->calls, scope->trial, scope->state == SCOPE_FAILING};
     return count;
 }
 

@@ -103,7 +103,8 @@ bool governor_is_closed(const struct governor *governor, const char *model);
 struct model_limit {
     const char *model; /* valid until the next call of a governor function */
     int calls;
-    bool trial; /* half-open: one call may begin, to find out whether the model works again */
+    bool trial;   /* half-open: one call may begin, to find out whether the model works again */
+    bool failing; /* the last call failed, and the next one may fail too */
 };
 int governor_limits(const struct governor *governor, struct model_limit *out, int max);
 

@@ -10,8 +10,8 @@
 
 #include <stdint.h>
 
-/* The first `YYYY-MM-DD hh:mm[:ss]` (or with a T) in the text, with an optional zone: Z, UTC, +hh:mm, +hhmm, UTC+8.
- * Returns ms since 1970 UTC, or 0 if there is none. */
+/* The first `YYYY-MM-DD hh:mm[:ss[.fraction]]` in the text, also with slashes or a T, with an optional zone: Z, UTC, +hh:mm, +hhmm,
+ * UTC+8. Returns ms since 1970 UTC, or 0 if there is none. */
 int64_t ark_time_find(const char *text);
 
 #endif

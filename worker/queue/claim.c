@@ -206,6 +206,11 @@ static void add_text(struct claim_text *text, const char *value)
     text->args[text->count++] = SCRIPT_TEXT(value);
 }
 
+static const char *word_of(const struct model_limit *limit, const char *calls)
+{
+    return limit->trial ? "trial" : limit->failing ? "failing" : calls;
+}
+
 /* Leaves out a model that may begin at least as many calls as there are permits: its limit has no effect. */
 static void add_models(struct claim_text *text, const struct claim *claim)
 {
@@ -213,11 +218,11 @@ static void add_models(struct claim_text *text, const struct claim *claim)
     int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
 
     for (int i = 0; i < models; i++) {
-        if (limits[i].calls >= claim->asked && !limits[i].trial)
+        if (limits[i].calls >= claim->asked && !limits[i].trial && !limits[i].failing)
             continue;
         (void)decimal_write(text->calls[i], limits[i].calls);
         add_text(text, limits[i].model);
-        add_text(text, limits[i].trial ? "trial" : text->calls[i]);
+        add_text(text, word_of(&limits[i], text->calls[i]));
     }
 }
 

@@ -1,6 +1,7 @@
 -- CLAIM (worker): up to `most` jobs with a lease, due retries first back in their place.
 -- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
---   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again
+--   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again; failing: as many as there are, but the last call
+--   failed. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
 -- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
 --    then, as texts, the restricted models of which tasks had to wait
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
@@ -69,11 +70,12 @@ end
 
 -- Tasks of a model that may not begin keep their places; those of other models behind them are taken. Every CLAIM looks at the front of the
 -- queue. Where that is blocked, one CLAIM in a while looks at a piece of the rest, and the next one at the piece after that.
-local SLICE, FRONT, FRONT_OF_TRIAL, PIECE, PIECE_MS = 64, 64, 256, 256, 200
-local calls, trial, blocked = {}, {}, {}
+local SLICE, FRONT, FRONT_OF_RISKY, PIECE, PIECE_MS = 64, 64, 256, 256, 200
+local calls, risky, unpaid, blocked = {}, {}, {}, {}
 for i = 7, #ARGV, 2 do
-  trial[ARGV[i]] = ARGV[i + 1] == 'trial'
-  calls[ARGV[i]] = trial[ARGV[i]] and 1 or tonumber(ARGV[i + 1])
+  local model, word = ARGV[i], ARGV[i + 1]
+  risky[model] = word == 'trial' or word == 'failing'
+  calls[model] = word == 'trial' and 1 or word == 'failing' and math.huge or tonumber(word)
 end
 
 -- `request` names the model only where the client did, in front of everything that may be long; no text in JSON holds a bare quote.
@@ -81,7 +83,7 @@ local function model_of(id)
   return redis.call('GETRANGE', key('request', id), '0', '1023'):match('"model":"([^"]*)"') or default_model
 end
 
--- A trial may fail, and its call may have been paid: a task that has no paid call yet is the better one.
+-- One task with a paid call is taken for a risky one, and only where no other task of the model waits.
 local spared = false
 local function may_begin(id, spare)
   local model = model_of(id)
@@ -90,9 +92,13 @@ local function may_begin(id, spare)
     return true
   end
   blocked[model] = blocked[model] or left == 0
-  if left > 0 and spare and trial[model] and redis.call('HGET', key('task', id), 'paid_calls') ~= '0' then
-    spared, blocked[model] = true, true
-    return false
+  if left > 0 and risky[model] then
+    local is_unpaid = spare and redis.call('HGET', key('task', id), 'paid_calls') == '0'
+    if not is_unpaid and (spare or unpaid[model]) then
+      spared, blocked[model] = true, true
+      return false
+    end
+    unpaid[model] = true
   end
   calls[model] = math.max(0, left - 1)
   return left > 0
@@ -122,11 +128,11 @@ local function look_at(from, many, spare)
 end
 
 local function take_allowed()
-  local has_trial = false
-  for _, is_trial in pairs(trial) do
-    has_trial = has_trial or is_trial
+  local is_risky = false
+  for _, is in pairs(risky) do
+    is_risky = is_risky or is
   end
-  local front = look_at(0, has_trial and FRONT_OF_TRIAL or FRONT, true)
+  local front = look_at(0, is_risky and FRONT_OF_RISKY or FRONT, true)
   if spared then
     front = look_at(0, FRONT, false)
   end
