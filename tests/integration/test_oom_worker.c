@@ -1,11 +1,11 @@
-/* Memory ends at each place in a worker's life with a task. Whatever comes of it: ARK is never called more often than Redis has on
- * record, the log stays a log, no image vanishes without a word, and once there is memory again the task comes to its end. */
+/* Every allocation of a worker fails once. In each case: ARK is not called more often than Redis has recorded, the task's log stays
+ * complete, every lost image is reported, and the task ends when there is memory again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 #include <event2/event.h>
 #include <jansson.h>
@@ -52,7 +52,7 @@ static const char too_busy[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: 
                                "Content-Length: 74\r\nConnection: close\r\n\r\n"
                                "{\"error\":{\"code\":\"RateLimitExceeded.EndpointRPMExceeded\",\"message\":\"m\"}}";
 
-/* What ARK answers, and how a job ends while there is memory. */
+/* ARK's answer, and how the job ends if no allocation fails. */
 struct job_case {
     const char *name, *answer;
     struct job *(*start)(const struct job_context *context, const struct claimed_job *claimed);
@@ -61,19 +61,19 @@ struct job_case {
 };
 
 static const struct job_case job_cases[] = {
-    {"a job",                          images,   job_start,     "done",    "",                    IMAGES},
-    {"a job that ARK refuses",         refusal,  job_start,     "failed",  "ark_invalid_request", 0     },
-    {"a job that ARK is too busy for", too_busy, job_start,     "delayed", "",                    0     },
-    {"a job that came too late",       images,   job_hand_back, "queued",  "",                    0     },
+    {"a job",                      images,   job_start,     "done",    "",                    IMAGES},
+    {"a job that ARK refuses",     refusal,  job_start,     "failed",  "ark_invalid_request", 0     },
+    {"a job that ARK rate limits", too_busy, job_start,     "delayed", "",                    0     },
+    {"a job that is handed back",  images,   job_hand_back, "queued",  "",                    0     },
 };
 
 static const char request[] = "{\"max_images\":3,\"urls\":[\"https://example.com/a.png\"]}";
 
 struct world {
     struct redis_server *server;
-    redisContext *inspector; /* blocking; not of our code */
+    redisContext *inspector; /* blocking, without our client */
     char ark_url[64];
-    int paid; /* calls that Redis has on record, of all tasks so far */
+    int paid; /* recorded paid calls of all tasks so far */
 
     struct redis_address address;
     struct loop *loop;
@@ -92,7 +92,7 @@ struct world {
 
 static struct world world;
 
-/* -- what others see of Redis */
+/* -- Redis, seen from outside */
 
 static redisReply *ask(const char *format, ...)
 {
@@ -145,7 +145,7 @@ static void submit(void)
     tell("EVAL %b 1 " PREFIX " " ID " hash %s 2 60000 100 60000 100 %s", script->body, script->len, request, "");
 }
 
-/* The lease ends: REAP decides, as for a worker that was lost. */
+/* The lease expires, as for a lost worker, and REAP decides. */
 static void reap(void)
 {
     const struct script *script = &scripts[SCRIPT_REAP];
@@ -162,7 +162,7 @@ static void on_ready(void *arg)
     if (world.job)
         job_resume(world.job);
     if (world.claim && !world.claimed)
-        reap(); /* a job whose CLAIM was answered on a connection that is gone comes back in this way */
+        reap(); /* puts back a job whose CLAIM was answered on a lost connection */
     if (world.claim)
         claim_more(world.claim);
 }
@@ -201,7 +201,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     world.late = true;
 }
 
-/* The deadline is for each wait. */
+/* Each wait has its own deadline. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
         static const struct timeval limit = {DEADLINE_S, 0};                                                           \
@@ -229,7 +229,7 @@ static struct redis *connect_redis(const char *name)
     return redis_create(world.loop, &config);
 }
 
-/* A fresh one for each run: what a worker learnt about the account in the last run does not belong to the next one. */
+/* A new governor for each run, because an open circuit breaker would affect the next run. */
 static void start_governor(void)
 {
     governor_destroy(world.governor);
@@ -307,7 +307,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    claim_destroy(world.claim); /* of a test that failed, as the job */
+    claim_destroy(world.claim); /* left over if a test failed, like the job */
     job_destroy(world.job);
     web_destroy(world.web);
     governor_destroy(world.governor);
@@ -331,7 +331,7 @@ static size_t count_stage(const json_t *event, const char *stage)
     return text && !strcmp(text, stage);
 }
 
-/* The log is events without a gap, each of them JSON. Returns how many images it has. */
+/* The log must have events without gaps, each of them JSON. Returns the number of images. */
 static size_t judge_log(void)
 {
     redisReply *log = ask("LRANGE " PREFIX "events:" ID " 0 -1");
@@ -350,7 +350,7 @@ static size_t judge_log(void)
     return count;
 }
 
-/* Every image is in the result, or it says why it is not. Returns how many are there. */
+/* The result must have every image, or the reason why it is missing. Returns the number of images. */
 static size_t judge_result(void)
 {
     redisReply *reply = ask("GET " PREFIX "result:" ID);
@@ -390,7 +390,7 @@ static void judge(const struct job_case *which, bool had_memory)
     assert_int_equal(count, which->images);
 }
 
-/* Returns how many allocations there were. */
+/* Returns the number of allocations. */
 static int run_job(const struct job_case *which, int first, int times)
 {
     const struct script *script = &scripts[SCRIPT_CLAIM];
@@ -413,7 +413,7 @@ static int run_job(const struct job_case *which, int first, int times)
     return seen;
 }
 
-/* ARK takes one connection after the other: what is known at the last one's end is all there is. */
+/* ARK accepts one connection at a time, so when the last one ends, all calls are counted. */
 static void test_a_job(void **state)
 {
     const struct job_case *which = *state;
@@ -431,7 +431,7 @@ static void test_a_job(void **state)
     (void)run_job(which, 0, ALLOC_NONE);
     if (which->images) {
         assert_true(fake_ark_posts(ark) >= 3);
-        assert_true(fake_ark_posts(ark) <= world.paid); /* of the other answers, none is charged */
+        assert_true(fake_ark_posts(ark) <= world.paid); /* the other answers are not charged */
     }
     fake_ark_destroy(ark);
 }
@@ -456,7 +456,7 @@ static void on_job(const struct claimed_job *job, void *arg)
     governor_release(world.governor, &permit);
 }
 
-/* The task is due in a moment, so that an idle worker waits for it first. */
+/* The task is due in 20 ms, so an idle worker waits for it first. */
 static int run_claim(int first, int times)
 {
     int seen;
@@ -508,7 +508,7 @@ static void test_a_claim(void **state)
 
 /* -- leases */
 
-/* Nobody holds this lease, so the first answer says that it is lost. */
+/* No task has this lease, so the first answer is LOST. */
 static int run_lease(int first, int times)
 {
     struct lease_entry entry = {.id = "public.none", .fence = "1.x.1"};

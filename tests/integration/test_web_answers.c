@@ -1,4 +1,4 @@
-/* What a call brings: the answer, whole or in time or not. */
+/* The outcomes of a call: complete, incomplete and late answers. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "common/loop.h"
 #include "tests/support/web_world.h"
 
-static void test_an_answer_comes_whole(void **state)
+static void test_a_complete_answer(void **state)
 {
     struct web_world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}};
     struct web_probe probe = {0};
@@ -41,7 +41,7 @@ static void test_an_answer_comes_whole(void **state)
     web_world_end(&world);
 }
 
-static void test_every_retry_after_is_given(void **state)
+static void test_all_retry_after_headers_are_reported(void **state)
 {
     struct web_world world = {.server = {.answer = HEAD "X-Other: 1\r\nretry-after: 9\r\nContent-Length: 0\r\n\r\n"}};
     struct web_probe probe = {0};
@@ -58,10 +58,10 @@ static void test_every_retry_after_is_given(void **state)
 static void end_soon(struct web_probe *probe)
 {
     web_end_within(probe->call, 50);
-    web_end_within(probe->call, 60000); /* the first one counts */
+    web_end_within(probe->call, 60000); /* no effect: called before */
 }
 
-static void test_an_answer_that_does_not_end_counts_as_ended(void **state)
+static void test_an_answer_that_does_not_end_counts_as_complete(void **state)
 {
     struct web_world world = {
         .server = {.answer = HEAD "Content-Length: 10\r\n\r\nhello", .ending = THEN_KEEP}
@@ -94,7 +94,7 @@ static void test_a_large_body_is_sent_at_once(void **state)
     web_world_end(&world);
 }
 
-static void test_interim_answers_and_trailers_are_not_the_answer(void **state)
+static void test_interim_responses_and_trailers_are_ignored(void **state)
 {
     struct web_world world = {.server = {.answer = "HTTP/1.1 103 Early Hints\r\nx-request-id: early\r\n\r\n" HEAD
                                                    "Transfer-Encoding: chunked\r\nTrailer: x-request-id\r\n\r\n"
@@ -162,7 +162,7 @@ static void test_the_total_time_counts_after_the_first_byte(void **state)
     web_world_end(&world);
 }
 
-static void test_a_large_answer_breaks_off(void **state)
+static void test_an_answer_above_the_maximum_ends_the_call(void **state)
 {
     struct web_world world = {
         .server = {.answer = HEAD "\r\n0123456789abcdef", .ending = THEN_KEEP}
@@ -179,7 +179,7 @@ static void test_a_large_answer_breaks_off(void **state)
     web_world_end(&world);
 }
 
-/* Both ends live in this process: two descriptors for each call. */
+/* Both ends are in this process: two descriptors per call. */
 static void test_a_thousand_at_once(void **state)
 {
     enum { CALLS = 1000 };
@@ -212,15 +212,15 @@ static void test_a_thousand_at_once(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_an_answer_comes_whole),
-        cmocka_unit_test(test_every_retry_after_is_given),
-        cmocka_unit_test(test_an_answer_that_does_not_end_counts_as_ended),
+        cmocka_unit_test(test_a_complete_answer),
+        cmocka_unit_test(test_all_retry_after_headers_are_reported),
+        cmocka_unit_test(test_an_answer_that_does_not_end_counts_as_complete),
         cmocka_unit_test(test_a_large_body_is_sent_at_once),
-        cmocka_unit_test(test_interim_answers_and_trailers_are_not_the_answer),
+        cmocka_unit_test(test_interim_responses_and_trailers_are_ignored),
         cmocka_unit_test(test_a_redirect_is_an_answer),
         cmocka_unit_test(test_a_late_first_byte_ends_the_call),
         cmocka_unit_test(test_the_total_time_counts_after_the_first_byte),
-        cmocka_unit_test(test_a_large_answer_breaks_off),
+        cmocka_unit_test(test_an_answer_above_the_maximum_ends_the_call),
         cmocka_unit_test(test_a_thousand_at_once),
     };
 

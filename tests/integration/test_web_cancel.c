@@ -1,4 +1,4 @@
-/* Calls that end before their answer does, and what callbacks may do to calls. */
+/* Cancelled calls, and what callbacks may do to calls. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -21,7 +21,7 @@ static void cancel_itself(struct web_probe *probe)
     assert_int_equal(web_in_flight(probe->world->web), 0);
 }
 
-static void test_cancel_is_silent_and_hangs_up(void **state)
+static void test_cancel_calls_no_callback_and_closes_the_connection(void **state)
 {
     for (int in_data = 0; in_data < 2; in_data++) {
         struct web_world world = {
@@ -43,7 +43,7 @@ static void test_cancel_is_silent_and_hangs_up(void **state)
     }
 }
 
-static void test_cancel_before_the_turn_asks_nobody(void **state)
+static void test_cancel_before_the_turn_opens_no_connection(void **state)
 {
     struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
     struct web_probe cancelled = {0}, probe = {0};
@@ -61,7 +61,7 @@ static void test_cancel_before_the_turn_asks_nobody(void **state)
     web_world_end(&world);
 }
 
-/* The server waits for a request, which never comes before the handshake: this call lasts until it is cancelled. */
+/* The server waits for a request, the client for a TLS handshake: this call lasts until it is cancelled. */
 static void start_the_other(struct web_probe *probe)
 {
     web_probe_start(probe->world, probe->other, &(struct web_how){.scheme = "https"});
@@ -108,7 +108,7 @@ static void test_a_callback_may_cancel_a_call_in_flight(void **state)
     web_world_end(&world);
 }
 
-static void test_destroy_drops_what_is_in_flight(void **state)
+static void test_destroy_drops_calls_in_flight(void **state)
 {
     struct web_world world = {.server = {.ending = THEN_KEEP}};
     struct web_probe started = {0}, flying = {0}, cancelled = {0};
@@ -132,11 +132,11 @@ static void test_destroy_drops_what_is_in_flight(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_cancel_is_silent_and_hangs_up),
-        cmocka_unit_test(test_cancel_before_the_turn_asks_nobody),
+        cmocka_unit_test(test_cancel_calls_no_callback_and_closes_the_connection),
+        cmocka_unit_test(test_cancel_before_the_turn_opens_no_connection),
         cmocka_unit_test(test_a_callback_may_start_and_cancel_another_call),
         cmocka_unit_test(test_a_callback_may_cancel_a_call_in_flight),
-        cmocka_unit_test(test_destroy_drops_what_is_in_flight),
+        cmocka_unit_test(test_destroy_drops_calls_in_flight),
     };
 
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)

@@ -1,4 +1,4 @@
-/* Where a call goes, and that it goes once: names, connections, TLS. */
+/* Names, connections and TLS: each request is sent at most once. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 #include "tests/support/certificates.h"
 #include "tests/support/web_world.h"
 
-/* Exactly one request, and none of it repeated, however the connection dies. */
+/* Exactly one request arrives, however the connection ends. */
 static const struct {
     const char *name, *answer;
     enum stub_ending ending;
@@ -28,15 +28,15 @@ static const struct {
 } deaths[] = {
     {"closed without a byte",        NULL,                                  THEN_CLOSE, 0, ""     },
     {"reset without a byte",         NULL,                                  THEN_RESET, 0, ""     },
-    {"closed inside of the head",    "HTTP/1.1 200 OK\r\nContent-Ty",       THEN_CLOSE, 0, ""     },
+    {"closed inside the head",       "HTTP/1.1 200 OK\r\nContent-Ty",       THEN_CLOSE, 0, ""     },
     {"closed after the head",        HEAD "Content-Length: 9\r\n\r\n",      THEN_CLOSE, 1, ""     },
-    {"closed inside of the body",    HEAD "Content-Length: 9\r\n\r\nhello", THEN_CLOSE, 1, "hello"},
-    {"closed inside of a chunk",     HEAD CHUNKED "9\r\nhello",             THEN_CLOSE, 1, "hello"},
+    {"closed inside the body",       HEAD "Content-Length: 9\r\n\r\nhello", THEN_CLOSE, 1, "hello"},
+    {"closed inside a chunk",        HEAD CHUNKED "9\r\nhello",             THEN_CLOSE, 1, "hello"},
     {"closed before the last chunk", HEAD CHUNKED "5\r\nhello\r\n",         THEN_CLOSE, 1, "hello"},
-    {"not HTTP at all",              "hello, this is no HTTP\r\n\r\n",      THEN_CLOSE, 0, ""     },
+    {"not HTTP",                     "hello, this is no HTTP\r\n\r\n",      THEN_CLOSE, 0, ""     },
 };
 
-static void test_a_dead_connection_is_never_asked_again(void **state)
+static void test_a_request_is_not_repeated_when_the_connection_breaks(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(deaths) / sizeof(deaths[0]); i++) {
@@ -58,7 +58,7 @@ static void test_a_dead_connection_is_never_asked_again(void **state)
     }
 }
 
-/* The case in which libcurl would send a POST again by itself: a connection that worked, kept alive, and then dies. */
+/* libcurl would repeat a POST by itself on a kept-alive connection that the server has closed meanwhile. */
 static void let_the_server_close(struct web_probe *probe)
 {
     struct stub_server *server = &probe->world->server;
@@ -68,7 +68,7 @@ static void let_the_server_close(struct web_probe *probe)
     web_probe_start(probe->world, probe->other, &(struct web_how){0});
 }
 
-static void test_a_connection_is_never_used_again(void **state)
+static void test_a_connection_is_not_reused(void **state)
 {
     struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\nConnection: keep-alive\r\n\r\nok"}};
     struct web_probe second = {0};
@@ -87,7 +87,7 @@ static void test_a_connection_is_never_used_again(void **state)
     web_world_end(&world);
 }
 
-static void test_a_refused_connection_never_left(void **state)
+static void test_a_refused_connection_sends_nothing(void **state)
 {
     struct web_world world = {0};
     struct web_probe probe = {0};
@@ -103,10 +103,10 @@ static void test_a_refused_connection_never_left(void **state)
     web_world_end(&world);
 }
 
-/* No label may be so long: nobody is asked for the name. */
+/* Longer than a label may be, so no name server is asked. */
 #define LABEL "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 
-static void test_a_name_that_does_not_resolve_spoils_no_later_call(void **state)
+static void test_a_failed_name_lookup_does_not_affect_later_calls(void **state)
 {
     struct web_world world = {.server = {.answer = HEAD "Content-Length: 5\r\n\r\nhello"}};
     struct web_probe lost = {0}, later = {0};
@@ -135,7 +135,7 @@ static const struct {
     {"the same, with less time for the first byte", NULL,                               THEN_KEEP,  5000, 50  },
 };
 
-static void test_a_failed_handshake_never_left(void **state)
+static void test_a_failed_handshake_sends_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(handshakes) / sizeof(handshakes[0]); i++) {
@@ -162,10 +162,10 @@ static const struct {
     bool trusted;
     enum web_end end;
 } certificates[] = {
-    {"of an authority that is trusted",     "IP:127.0.0.1",     DAY,  true,  WEB_ANSWERED},
-    {"of an authority that is not trusted", "IP:127.0.0.1",     DAY,  false, WEB_NOT_SENT},
-    {"of another server",                   "DNS:example.test", DAY,  true,  WEB_NOT_SENT},
-    {"that has expired",                    "IP:127.0.0.1",     -DAY, true,  WEB_NOT_SENT},
+    {"of a trusted CA",    "IP:127.0.0.1",     DAY,  true,  WEB_ANSWERED},
+    {"of an untrusted CA", "IP:127.0.0.1",     DAY,  false, WEB_NOT_SENT},
+    {"of another server",  "DNS:example.test", DAY,  true,  WEB_NOT_SENT},
+    {"expired",            "IP:127.0.0.1",     -DAY, true,  WEB_NOT_SENT},
 };
 
 static SSL_CTX *tls_of(const char *path)
@@ -196,7 +196,7 @@ static void check_certificate(size_t i, struct authority *authority, const char 
     SSL_CTX_free(world.server.tls);
 }
 
-static void test_a_server_must_prove_its_name(void **state)
+static void test_the_servers_certificate_is_verified(void **state)
 {
     char folder[] = "/tmp/test_web.XXXXXX", ours[64], theirs[64], server[64];
     struct authority *trusted, *other;
@@ -215,7 +215,7 @@ static void test_a_server_must_prove_its_name(void **state)
     assert_int_equal(unlink(ours) | unlink(theirs) | unlink(server) | rmdir(folder), 0);
 }
 
-/* A world over TLS, with an authority of its own. */
+/* A world over TLS, with its own CA. */
 struct tls_world {
     struct web_world world;
     char folder[32], ours[64], server[64];
@@ -260,8 +260,8 @@ static void tls_world_ask(struct tls_world *tls, enum web_end end)
     assert_int_equal(tls_world_try(tls), end);
 }
 
-/* Each call has a connection of its own, but what takes long is done once. */
-static void test_authorities_are_read_once_and_sessions_resumed(void **state)
+/* Each call has its own connection, but the slow parts are done once. */
+static void test_the_ca_file_is_loaded_once_and_sessions_are_resumed(void **state)
 {
     struct tls_world tls;
 
@@ -276,9 +276,9 @@ static void test_authorities_are_read_once_and_sessions_resumed(void **state)
     tls_world_end(&tls);
 }
 
-/* Another authority in the file: the server's certificate is refused, although a session could be resumed. libcurl counts the age of
- * what it has read in whole seconds, so that may take one. */
-static void test_a_changed_file_of_authorities_ends_the_sessions(void **state)
+/* With another CA in the file, the server's certificate is rejected, although a session could be resumed. libcurl counts the age of its
+ * cache in whole seconds, so this may take a second. */
+static void test_a_changed_ca_file_ends_the_sessions(void **state)
 {
     int64_t deadline_ms = clock_monotonic_ms() + 10000;
     struct authority *other;
@@ -297,7 +297,7 @@ static void test_a_changed_file_of_authorities_ends_the_sessions(void **state)
     tls_world_end(&tls);
 }
 
-/* Goes without a word where a client offers a session. */
+/* Closes the connection if the client offers a session. */
 static int hang_up_on_a_session(SSL *ssl, int *alert, void *arg)
 {
     const unsigned char *session;
@@ -311,7 +311,7 @@ static int hang_up_on_a_session(SSL *ssl, int *alert, void *arg)
     return SSL_CLIENT_HELLO_ERROR;
 }
 
-static void test_a_session_that_leads_nowhere_is_not_offered_again_at_once(void **state)
+static void test_a_session_is_not_offered_after_a_call_without_an_answer(void **state)
 {
     struct tls_world tls;
 
@@ -324,7 +324,7 @@ static void test_a_session_that_leads_nowhere_is_not_offered_again_at_once(void 
     tls_world_end(&tls);
 }
 
-static void test_only_http_urls_are_asked(void **state)
+static void test_other_urls_are_refused(void **state)
 {
     static const char *const urls[] = {"ftp://127.0.0.1/", "file:///etc/passwd", "127.0.0.1", ""};
     struct web_world world = {0};
@@ -338,7 +338,7 @@ static void test_only_http_urls_are_asked(void **state)
     web_world_end(&world);
 }
 
-static void test_the_environment_names_no_proxy(void **state)
+static void test_a_proxy_in_the_environment_is_ignored(void **state)
 {
     struct web_world world = {.server = {.answer = HEAD "Content-Length: 2\r\n\r\nok"}};
     struct web_probe probe = {0};
@@ -358,17 +358,17 @@ static void test_the_environment_names_no_proxy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_dead_connection_is_never_asked_again),
-        cmocka_unit_test(test_a_connection_is_never_used_again),
-        cmocka_unit_test(test_a_refused_connection_never_left),
-        cmocka_unit_test(test_a_name_that_does_not_resolve_spoils_no_later_call),
-        cmocka_unit_test(test_a_failed_handshake_never_left),
-        cmocka_unit_test(test_a_server_must_prove_its_name),
-        cmocka_unit_test(test_authorities_are_read_once_and_sessions_resumed),
-        cmocka_unit_test(test_a_changed_file_of_authorities_ends_the_sessions),
-        cmocka_unit_test(test_a_session_that_leads_nowhere_is_not_offered_again_at_once),
-        cmocka_unit_test(test_only_http_urls_are_asked),
-        cmocka_unit_test(test_the_environment_names_no_proxy),
+        cmocka_unit_test(test_a_request_is_not_repeated_when_the_connection_breaks),
+        cmocka_unit_test(test_a_connection_is_not_reused),
+        cmocka_unit_test(test_a_refused_connection_sends_nothing),
+        cmocka_unit_test(test_a_failed_name_lookup_does_not_affect_later_calls),
+        cmocka_unit_test(test_a_failed_handshake_sends_nothing),
+        cmocka_unit_test(test_the_servers_certificate_is_verified),
+        cmocka_unit_test(test_the_ca_file_is_loaded_once_and_sessions_are_resumed),
+        cmocka_unit_test(test_a_changed_ca_file_ends_the_sessions),
+        cmocka_unit_test(test_a_session_is_not_offered_after_a_call_without_an_answer),
+        cmocka_unit_test(test_other_urls_are_refused),
+        cmocka_unit_test(test_a_proxy_in_the_environment_is_ignored),
     };
 
     if (signal(SIGPIPE, SIG_IGN) == SIG_ERR)

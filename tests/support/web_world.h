@@ -1,4 +1,4 @@
-/* web_world - a loop, a server, a fetch, and probes: calls that record their results
+/* web_world - a loop, a server, a web client, and probes: calls that record their results
  *
  * A test that takes ten seconds fails.
  */

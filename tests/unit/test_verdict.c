@@ -13,7 +13,7 @@
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What a row has in common with the others: the first of five attempts, the first of two paid calls. */
+/* Common to all rows: the first of five attempts, the first of two paid calls. */
 static struct verdict decide(enum web_end end, const struct ark_result *ark)
 {
     struct evidence evidence = {
@@ -37,7 +37,7 @@ static void assert_verdict(const struct verdict *verdict, enum verdict_action ac
     assert_int_equal(account_news_of(verdict) == NEWS_BUSY, busy);
 }
 
-/* What comes of a row: action, charge, problem, and whether ARK refused for load. */
+/* The expected verdict: action, charge, problem, and whether ARK refused because of load. */
 #define FAIL(name)  VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_##name, false
 #define RETRY(name) VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_##name, false
 #define DEFER(name) VERDICT_DEFER, CHARGE_VOID, PROBLEM_ARK_##name, false
@@ -53,7 +53,7 @@ static void assert_verdict(const struct verdict *verdict, enum verdict_action ac
 static const struct {
     const char *name;
     int status;
-    const char *code; /* NULL: no error of ARK's own in the body */
+    const char *code; /* NULL: no error from ARK in the body */
     enum verdict_action action;
     enum charge charge;
     enum problem problem;
@@ -198,11 +198,11 @@ static void judges_answers_without_images(void **state)
     }
 }
 
-/* Whole answers without an image: what each says, and what it proves. */
+/* Complete answers without an image, and what each one proves. */
 /* clang-format off */
 static const struct {
     const char *name;
-    struct ark_result ark; /* without what all have in common */
+    struct ark_result ark; /* without the common fields */
     const char *slot_code, *code;
     enum verdict_action action;
     enum charge charge;
@@ -234,7 +234,7 @@ static const struct {
 };
 /* clang-format on */
 
-static void calls_free_only_what_ark_says_is_free(void **state)
+static void is_void_only_if_ark_says_that_it_generated_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(statements); i++) {
@@ -255,7 +255,7 @@ static void calls_free_only_what_ark_says_is_free(void **state)
     }
 }
 
-/* Every kind of result that the tables above name, in all combinations with the counts. */
+/* Every kind of result in the tables above, in all combinations with the counts. */
 struct world {
     struct ark_result ark;
     struct evidence evidence;
@@ -368,7 +368,7 @@ static void a_cancelled_task_without_images_ends_cancelled(void **state)
     for_each_world(check_cancelled);
 }
 
-static void only_what_is_known_is_called_void(void **state)
+static void is_void_only_if_that_is_certain(void **state)
 {
     (void)state;
     for_each_world(check_what_never_left_costs_nothing);
@@ -380,7 +380,7 @@ static void every_failure_has_a_code_for_events(void **state)
     for_each_world(check_failures_have_a_code_of_how_a_task_ends);
 }
 
-static void speaks_in_arks_words(void **state)
+static void quotes_arks_error(void **state)
 {
     struct ark_result ark = refusal(400, "InvalidParameter");
     struct verdict verdict;
@@ -408,7 +408,7 @@ static void speaks_in_arks_words(void **state)
     assert_string_equal(verdict.words, "ARK was called, and the outcome is unknown (HTTP 504)");
 }
 
-static void the_longest_words_have_room(void **state)
+static void has_room_for_the_longest_error(void **state)
 {
     struct ark_result ark = refusal(400, "InvalidParameter");
     struct verdict verdict;
@@ -426,14 +426,14 @@ int main(void)
         cmocka_unit_test(judges_refusals),
         cmocka_unit_test(a_status_counts_even_when_the_connection_broke_after_it),
         cmocka_unit_test(judges_answers_without_images),
-        cmocka_unit_test(calls_free_only_what_ark_says_is_free),
+        cmocka_unit_test(is_void_only_if_ark_says_that_it_generated_nothing),
         cmocka_unit_test(an_image_is_done_and_never_paid_again),
         cmocka_unit_test(a_retry_stays_within_attempts_and_budget),
         cmocka_unit_test(a_cancelled_task_without_images_ends_cancelled),
-        cmocka_unit_test(only_what_is_known_is_called_void),
+        cmocka_unit_test(is_void_only_if_that_is_certain),
         cmocka_unit_test(every_failure_has_a_code_for_events),
-        cmocka_unit_test(speaks_in_arks_words),
-        cmocka_unit_test(the_longest_words_have_room),
+        cmocka_unit_test(quotes_arks_error),
+        cmocka_unit_test(has_room_for_the_longest_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
