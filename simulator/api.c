@@ -126,6 +126,7 @@ static void on_root(struct http_exchange *exchange, void *arg)
                       "POST /api/v3/images/generations   ARK's API\n"
                       "GET  /sim/stats, /sim/calls       what was asked for\n"
                       "POST /sim/script                  what the next calls will do\n"
+                      "POST /sim/outage                  what every call gets until it is lifted\n"
                       "POST /sim/clock                   {\"advance_ms\": n} lets addresses of pictures expire\n"
                       "POST /sim/reset                   as after the start\n");
 }
@@ -160,6 +161,7 @@ static void on_reset(struct http_exchange *exchange, void *arg)
 
     sim_stats_reset(sim->stats);
     sim_scenario_deinit(&sim->scenario);
+    sim_outage_deinit(&sim->outage);
     memset(sim->windows, 0, sizeof(sim->windows));
     sim->clock_offset_ms = 0;
     http_respond(exchange, 204, NULL, NULL, 0);
@@ -172,6 +174,18 @@ static void on_script(struct http_exchange *exchange, void *arg)
     struct sim *sim = arg;
 
     if (sim_scenario_load(&sim->scenario, body.data ? body.data : "", body.len, why))
+        respond_bad_body(exchange, why);
+    else
+        http_respond(exchange, 204, NULL, NULL, 0);
+}
+
+static void on_outage(struct http_exchange *exchange, void *arg)
+{
+    struct http_text body = http_exchange_request(exchange)->body;
+    char why[SIM_WHY_SIZE];
+    struct sim *sim = arg;
+
+    if (sim_outage_load(&sim->outage, body.data ? body.data : "", body.len, why))
         respond_bad_body(exchange, why);
     else
         http_respond(exchange, 204, NULL, NULL, 0);
@@ -204,6 +218,7 @@ static const struct http_route fixed_routes[] = {
     {HTTP_GET,  "/sim/calls",     on_calls      },
     {HTTP_POST, "/sim/reset",     on_reset      },
     {HTTP_POST, "/sim/script",    on_script     },
+    {HTTP_POST, "/sim/outage",    on_outage     },
     {HTTP_POST, "/sim/clock",     on_clock      },
 };
 

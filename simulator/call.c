@@ -354,10 +354,39 @@ static struct sim_call *create(struct sim *sim, const struct http_request *reque
     return call;
 }
 
+/* Takes the place of what the script and the prompt ask for. */
+static void look_for_outage(struct sim_call *call, int err)
+{
+    const struct sim_outage *outage = &call->sim->outage;
+
+    if (!outage->is_on || (err && outage->accepted_only))
+        return;
+    call->in_outage = true;
+    sim_behaviour_deinit(&call->behaviour);
+    sim_behaviour_copy(&call->behaviour, &outage->behaviour);
+}
+
+/* No picture is made. */
+static void suffer_outage(struct sim_call *call)
+{
+    if (is_refused_by_script(call)) {
+        start_refusing(call);
+    } else if (call->behaviour.hang != SIM_UNSET) {
+        stall(call);
+    } else {
+        sim_delivery_cut(call->delivery);
+        end(call, "outage");
+    }
+}
+
 /* err is what reading the request said, and *error why. */
 static void begin(struct sim_call *call, int err, struct sim_error *error)
 {
     keep_record(call);
+    if (call->in_outage) {
+        suffer_outage(call);
+        return;
+    }
     if (!err && !is_refused_by_script(call))
         err = check_limits(call, error);
     if (err) {
@@ -379,6 +408,7 @@ void sim_call_start(struct sim *sim, struct http_exchange *exchange)
 
     if (call && call->timer) {
         err = read_request(call, request, &error);
+        look_for_outage(call, err);
         call->delivery = sim_delivery_create(sim->loop, exchange, &call->behaviour, on_gone, call);
     }
     if (call && call->delivery) {

@@ -37,6 +37,7 @@ struct sim_call {
 
     int planned, next; /* pictures to attempt; index of the one in work */
     bool has_stalled, has_begun;
+    bool in_outage;           /* it gets what the outage says */
     const char *last_failure; /* a code, of the latest failed picture */
     struct sim_usage usage;
     struct buf out; /* JSON answer: its slots so far. Stream: frames held back until the first picture */

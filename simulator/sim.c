@@ -52,6 +52,7 @@ struct sim *sim_destroy(struct sim *sim)
         for (int index = 0; index < SIM_IMAGES_MAX; index++)
             buf_deinit(&sim->pictures[format][index]);
     sim_scenario_deinit(&sim->scenario);
+    sim_outage_deinit(&sim->outage);
     sim_stats_destroy(sim->stats);
     sim_signer_destroy(sim->signer);
     free(sim->public_url);

@@ -14,6 +14,7 @@
 #include "simulator/behaviour.h"
 #include "simulator/limits.h"
 #include "simulator/models.h"
+#include "simulator/outage.h"
 #include "simulator/picture.h"
 #include "simulator/scenario.h"
 
@@ -34,6 +35,7 @@ struct sim {
     char picture_paths[SIM_MODELS_MAX][SIM_PATH_SIZE]; /* of the routes that lead to pictures */
     struct sim_stats *stats;
     struct sim_scenario scenario;
+    struct sim_outage outage;
     struct sim_window windows[SIM_MODELS_MAX];                /* by place in the table of models */
     struct buf pictures[SIM_PICTURE_FORMATS][SIM_IMAGES_MAX]; /* drawn when first wanted */
     char *public_url;

@@ -14,7 +14,7 @@
 enum option_type {
     OPT_STRING,  /* char *, never NULL; min and max are lengths in bytes */
     OPT_SECRET,  /* as OPT_STRING; never printed */
-    OPT_ADDRESS, /* as OPT_STRING: host:port or [v6]:port, or the word in `choices` */
+    OPT_ADDRESS, /* as OPT_STRING: host:port or [v6]:port, or one of the words in `choices` */
     OPT_URL,     /* as OPT_STRING: an http:// or https:// URL; may be empty if min is 0 */
     OPT_INT,     /* int64_t */
     OPT_MS,      /* int64_t, milliseconds */
@@ -31,8 +31,9 @@ struct option_row {
     size_t at;            /* offset in the program's struct */
     const char *fallback; /* the default, in the syntax of a user; NULL: "" or false */
     int64_t min, max;
-    const char *help;    /* one sentence; unit first if there is one */
-    const char *choices; /* OPT_CHOICE: "text|json"; OPT_ADDRESS: a word accepted in place of an address, or NULL */
+    const char *help; /* one sentence; unit first if there is one */
+    const char *
+        choices; /* OPT_CHOICE: "text|json"; OPT_ADDRESS: words accepted in place of an address, as "auto|off", or NULL */
 };
 
 struct option_table {

@@ -116,8 +116,10 @@ void option_value_allowed(const struct option_row *row, struct buf *out)
         break;
     case OPT_ADDRESS:
         buf_add_text(out, "host:port, [v6]:port");
-        if (row->choices)
-            buf_addf(out, ", %s", row->choices);
+        if (row->choices) {
+            buf_add_text(out, ", ");
+            add_choices(out, row->choices);
+        }
         break;
     case OPT_URL:
         buf_add_text(out, "http://..., https://...");
@@ -171,13 +173,29 @@ static int parse_text(const struct option_row *row, const char *text, void *valu
     return 0;
 }
 
+/* The place of `text` in "one|two"; -1 if it is none of them. */
+static int find_choice(const char *choices, const char *text)
+{
+    size_t len = strlen(text);
+
+    for (int i = 0;; i++) {
+        size_t choice_len = strcspn(choices, "|");
+
+        if (choice_len == len && !memcmp(choices, text, len))
+            return i;
+        choices += choice_len;
+        if (!*choices++)
+            return -1;
+    }
+}
+
 static bool is_address(const struct option_row *row, const char *text)
 {
     struct host_port parts;
     char *copy;
     bool found;
 
-    if (row->choices && !strcmp(text, row->choices))
+    if (row->choices && find_choice(row->choices, text) >= 0)
         return true;
     copy = strdup(text);
     found = copy && host_port_split(copy, &parts);
@@ -254,20 +272,12 @@ static int parse_bool(const struct option_row *row, const char *text, void *valu
 
 static int parse_choice(const struct option_row *row, const char *text, void *values, struct buf *why)
 {
-    const char *choice = row->choices;
-    size_t len = strlen(text);
+    int choice = find_choice(row->choices, text);
 
-    for (int i = 0;; i++) {
-        size_t choice_len = strcspn(choice, "|");
-
-        if (choice_len == len && !memcmp(choice, text, len)) {
-            *(int *)place_of(row, values) = i;
-            return 0;
-        }
-        if (!choice[choice_len])
-            return refuse(row, ERR_RANGE, "is not a valid choice", why);
-        choice += choice_len + 1;
-    }
+    if (choice < 0)
+        return refuse(row, ERR_RANGE, "is not a valid choice", why);
+    *(int *)place_of(row, values) = choice;
+    return 0;
 }
 
 int option_value_parse(const struct option_row *row, const char *text, void *values, struct buf *why)

@@ -93,6 +93,7 @@ class Users(ProcessTest):
                 self.assertEqual(stream.until("process queued")[-1].payload()["waiting_for"][0]["model"], "m")
             self.assertEqual(gateway.task("waits").json()["waiting_for"][0]["model"], "m")
             self.assertEqual(gateway.cancel("waits").status, 200)
+            world.redis("DEL", "arkrelay:{account}:governor")
             self.assertEqual(gateway.submit("bad", prompt=sim("bad", "status=400")).status, 202)
             world.wait_all_final()
             with gateway.follow("t1", None) as stream:

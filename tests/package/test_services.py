@@ -79,7 +79,7 @@ class Services(ProcessTest):
         self.wait(WORKER, "StatusText", "taking tasks")
         self.wait(OTHER, "StatusText", "taking tasks")
         for address in ("127.0.0.1", "127.0.0.2"):
-            self.assertIn(f"listening address={address}:9100", self.log())
+            self.assertIn(f"listening address={address}:8930", self.log())
         self.assertNotIn("a-key", self.log() + (self.machine.root / f"proc/{self.show(WORKER, 'MainPID')}/environ").read_text())
 
         before = self.show(WORKER, "MainPID")

@@ -11,13 +11,13 @@ from support.scripts import Scripts
 PREFIX = "arkrelay:{account}:"
 MODEL = "m"
 
-Scope = namedtuple("Scope", "state code calls wait probe")
+Scope = namedtuple("Scope", "state code calls wait probe opened")
 Answer = namedtuple("Answer", "granted wait limit second scopes")
 
 
-def news(held=0, ok=0, ok_ms=0, refused=0, pause=0, run=0, closing=False, code="", why="", until=0, probe=""):
+def news(held=0, ok=0, ok_ms=0, refused=0, pause=0, run=0, age=0, closing=False, code="", why="", until=0, probe="", wanted=False):
     """A worker's report about a model, or about the account."""
-    return [held, ok, ok_ms, refused, pause, run, "1" if closing else "", code, why, until, probe]
+    return [held, ok, ok_ms, refused, pause, run, age, "1" if closing else "", code, why, until, probe, "1" if wanted else ""]
 
 
 class Account:
@@ -25,18 +25,18 @@ class Account:
         self.redis = redis
         self.run = Scripts(redis, PREFIX)
 
-    def ask(self, worker="w1", want=0, images=1, calls=0, rate=0, ttl=30_000, settled=(), model=MODEL, **scopes):
+    def ask(self, worker="w1", want=0, images=1, calls=0, rate=0, ttl=30_000, settled=(), model=MODEL, whole=False, **scopes):
         """settled: (second, model, images) each. scopes: model=news(...); the account itself is `account`."""
         rows = []
         for name, row in scopes.items():
             rows += ["" if name == "account" else name, *row]
         flat = [value for booking in settled for value in booking]
-        granted, wait, limit, second, *rest = self.run("govern", worker, ttl, want, images, model, calls, rate, len(settled),
-                                                       *flat, *rows)
+        granted, wait, limit, second, *rest = self.run("govern", worker, ttl, want, images, model, calls, rate,
+                                                       "1" if whole else "", len(settled), *flat, *rows)
         found = {}
-        for name, *scope in zip(*[iter(rest)] * 6):
-            state, code, calls_left, wait_ms, probe = scope
-            found[name.decode()] = Scope(state.decode(), code.decode(), int(calls_left), int(wait_ms), int(probe))
+        for name, *scope in zip(*[iter(rest)] * 7):
+            state, code, calls_left, wait_ms, probe, opened = scope
+            found[name.decode()] = Scope(state.decode(), code.decode(), int(calls_left), int(wait_ms), bool(probe), bool(opened))
         assert 0 <= granted <= want and wait >= 0, (granted, want, wait)
         return Answer(granted, wait, limit, second, found)
 

@@ -12,11 +12,13 @@ from support.crowd import FINAL
 from support.faults import LEASE_S
 
 REFUSED = (400, 401, 403, 404, 413, 422, 429, 503)      # ARK's answers that cost nothing
+PROBE = "probe"             # the prompt of the circuit breaker's probes
 RECONNECT_S = 3.0           # from the repair of a connection until it is used again
 # A log in letters. Images and failed slots follow a call; a call with an image is the last; a requeued task has no image.
 LETTERS = {"start": "S", "process calling": "C", "process image": "I", "process image_failed": "F", "process requeued": "Q",
            "process retrying": "R", "done": "D", "error": "E"}
 STORY = re.compile(r"S(Q|CF*[QR])*(C[IF]*)?[DE]")
+DEFERRED = re.compile(r"S(C?F*[QR])*C?[IF]*[DE]")       # from the third deferral on, not every call is told
 IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the request it was made for, and its index
 
 
@@ -26,7 +28,8 @@ class Judge:
         self.tasks = {key.partition(".")[2]: task for key, task in look.tasks.items()}
         self.calls = defaultdict(list)
         for call in calls:
-            self.calls[call["prompt"].split(" ")[0]].append(call)
+            if call["prompt"] != PROBE:
+                self.calls[call["prompt"].split(" ")[0]].append(call)
         self.callers = fleet.calls()
         self.asked_to_stop = {story.task_id for story in stories if story.asks_to_stop}
         self.images = Counter()             # images that ARK delivered: kept, or why not
@@ -84,8 +87,12 @@ class Judge:
 
     def disordered(self):
         """Logs with an impossible order, such as an image while no worker runs the task."""
-        stories = ((task_id, "".join(LETTERS[element.story()] for element in task.log)) for task_id, task in self.tasks.items())
-        return [(task_id, letters) for task_id, letters in stories if not STORY.fullmatch(letters)]
+        found = []
+        for task_id, task in self.tasks.items():
+            letters = "".join(LETTERS[element.story()] for element in task.log)
+            if not (DEFERRED if task.number("deferrals") > 2 else STORY).fullmatch(letters):
+                found.append((task_id, letters))
+        return found
 
     def over_budget(self):
         """Tasks with more calls than allowed, or than they report."""

@@ -40,6 +40,7 @@ class ScriptTest(ProcessTest):
 
     def setUp(self):
         self.nonces = 0
+        self.blocked = set()        # models of which the last CLAIM saw tasks that had to wait
         self.fresh()
 
     def fresh(self):
@@ -100,11 +101,13 @@ class ScriptTest(ProcessTest):
             for n in range(count)])
         self.news.messages()
 
-    def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1"):
-        """(ms until the next is due, jobs)"""
+    def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1", **restricted):
+        """(ms until the next is due, jobs). restricted: model=calls, or model="trial"."""
         self.nonces += 1
-        next_ms, *jobs = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts)
-        return next_ms, [Job(job) for job in jobs]
+        flat = [word for row in restricted.items() for word in row]
+        next_ms, *rest = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts, "m", *flat)
+        self.blocked = {name.decode() for name in rest if isinstance(name, bytes)}
+        return next_ms, [Job(job) for job in rest if isinstance(job, list)]
 
     def claim_one(self, **options):
         _, (job,) = self.claim(**options)

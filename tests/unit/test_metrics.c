@@ -10,8 +10,8 @@
 #include "common/base/buf.h"
 #include "common/ops/metrics.h"
 #include "common/ops/shared_metrics.h"
-#include "worker/verdict.h"
-#include "worker/worker_metrics.h"
+#include "worker/ark/verdict.h"
+#include "worker/metrics/metrics.h"
 
 enum row { COUNTER, GAUGE, SECONDS, BY_FRUIT, BY_BOTH, SELDOM, HISTOGRAM, ROWS };
 

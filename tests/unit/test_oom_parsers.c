@@ -25,8 +25,8 @@
 #include "gateway/request/validate.h"
 #include "gateway/streams/frames.h"
 #include "tests/support/alloc_failure.h"
-#include "worker/ark_answer.h"
-#include "worker/ark_request.h"
+#include "worker/ark/answer.h"
+#include "worker/ark/request.h"
 
 #define BYTES(text) text, sizeof(text) - 1
 #define URL         "https://example.com/a/picture/with/a/long/name/so/that/buffers/grow.png"

@@ -21,6 +21,7 @@
 #include "common/http/server.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
+#include "common/web/web.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/gateway.h"
@@ -28,10 +29,9 @@
 #include "gateway/options.h"
 #include "gateway/routes.h"
 #include "tests/support/alloc_failure.h"
-#include "worker/fetch.h"
 #include "worker/health.h"
-#include "worker/runner.h"
-#include "worker/worker_options.h"
+#include "worker/options.h"
+#include "worker/worker.h"
 
 static struct {
     struct gateway_options gateway;
@@ -170,20 +170,20 @@ static void on_drained(void *arg)
 static int make_worker(void)
 {
     struct loop *loop = loop_create();
-    struct runner_config config = {
+    struct worker_config config = {
         .loop = loop, .options = &given.worker, .redis = &given.redis, .name = "w", .on_drained = on_drained};
-    struct runner *runner = loop ? runner_create(&config) : NULL;
+    struct worker *worker = loop ? worker_create(&config) : NULL;
     const char *why = "";
-    const struct health_config listener = {.listen = "127.0.0.1:0", .runner = runner};
-    struct health *health = runner ? health_create(loop, &listener, &why) : NULL;
+    const struct health_config listener = {.listen = "127.0.0.1:0", .worker = worker};
+    struct health *health = worker ? health_create(loop, &listener, &why) : NULL;
 
     health_destroy(health);
-    runner_destroy(runner);
+    worker_destroy(worker);
     loop_destroy(loop);
     return health ? 0 : ERR_NO_MEMORY;
 }
 
-static void on_head(const struct fetch_head *head, void *arg)
+static void on_head(const struct web_head *head, void *arg)
 {
     (void)head;
     (void)arg;
@@ -196,7 +196,7 @@ static void on_data(const char *bytes, size_t len, void *arg)
     (void)arg;
 }
 
-static void on_done(const struct fetch_outcome *outcome, void *arg)
+static void on_done(const struct web_outcome *outcome, void *arg)
 {
     (void)outcome;
     (void)arg;
@@ -208,9 +208,9 @@ static int begin_call(void)
 {
     static const char *const headers[] = {"Authorization: Bearer key", "Content-Type: application/json", NULL};
     struct loop *loop = loop_create();
-    struct fetch_setup setup = {.loop = loop, .ca_file = TEST_DATA "/no.pem", .user_agent = "t"};
-    struct fetch *fetch = loop ? fetch_create(&setup) : NULL;
-    struct fetch_request request = {
+    struct web_setup setup = {.loop = loop, .ca_file = TEST_DATA "/no.pem", .user_agent = "t"};
+    struct web *web = loop ? web_create(&setup) : NULL;
+    struct web_request request = {
         .url = "https://ark.example.com/",
         .headers = headers,
         .first_byte_ms = 1000,
@@ -218,16 +218,16 @@ static int begin_call(void)
         .answer_max = 1000,
         .events = {on_head, on_data, on_done, NULL}
     };
-    struct fetch_call *call;
+    struct web_call *call;
     int err = ERR_NO_MEMORY;
 
-    if (fetch)
+    if (web)
         request.body = strdup("{}");
     if (request.body)
-        err = fetch_start(fetch, &request, &call);
+        err = web_start(web, &request, &call);
     if (err)
         free(request.body);
-    fetch_destroy(fetch);
+    web_destroy(web);
     loop_destroy(loop);
     return err;
 }

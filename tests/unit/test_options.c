@@ -30,7 +30,7 @@ struct values {
 static const struct option_row rows[] = {
     { "name",    "T_NAME",    OPT_STRING, AT(name),    "a name",  0,   16,      "the name", NULL },
     { "key",     "T_KEY",     OPT_SECRET, AT(key),     NULL,      0,   16,      "a secret", NULL },
-    { "listen",  "T_LISTEN",  OPT_ADDRESS, AT(listen), "off",     3,   24,      "where", "off" },
+    { "listen",  "T_LISTEN",  OPT_ADDRESS, AT(listen), "off",     3,   24,      "where", "auto|off" },
     { "link",    "T_LINK",    OPT_URL,    AT(link),    "",        0,   24,      "a link", NULL },
     { "threads", "T_THREADS", OPT_INT,    AT(threads), "4",       1,   256,     "threads", NULL },
     { "port",    "T_PORT",    OPT_INT,    AT(port),    "0",      -1,   65535,   "port", NULL },
@@ -267,7 +267,7 @@ static void test_booleans_and_choices(void **state)
 
 static void test_addresses_and_urls(void **state)
 {
-    static const char *const listens[] = {"127.0.0.1:0", "localhost:65535", "[::1]:8000", ":8000", "off"};
+    static const char *const listens[] = {"127.0.0.1:0", "localhost:65535", "[::1]:8000", ":8000", "off", "auto"};
     static const char *const links[] = {"http://a", "HTTPS://a.example/v3/", "http://[::1]:80"};
 
     for (size_t i = 0; i < ARRAY_LENGTH(listens); i++) {
@@ -345,17 +345,17 @@ static const struct { const char *name, *args[3], *environment[3], *env_file, *w
     { "a text that is too long",             { "--name=12345678901234567" }, { NULL }, NULL,
       "prog: --name=12345678901234567 is too long (at most 16 bytes)\n" },
     { "an address without a port",           { NULL }, { "T_LISTEN=localhost" }, NULL,
-      "prog: T_LISTEN=localhost is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=localhost is not an address (host:port, [v6]:port, auto, off)\n" },
     { "a port alone",                        { NULL }, { "T_LISTEN=8000" }, NULL,
-      "prog: T_LISTEN=8000 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=8000 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "a port that is a word",               { NULL }, { "T_LISTEN=127.0.0.1:abc" }, NULL,
-      "prog: T_LISTEN=127.0.0.1:abc is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=127.0.0.1:abc is not an address (host:port, [v6]:port, auto, off)\n" },
     { "a port that is too large",            { NULL }, { "T_LISTEN=127.0.0.1:65536" }, NULL,
-      "prog: T_LISTEN=127.0.0.1:65536 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=127.0.0.1:65536 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "an IPv6 address without brackets",    { "--listen=::1:80" }, { NULL }, NULL,
-      "prog: --listen=::1:80 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: --listen=::1:80 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "brackets that are not closed",        { "--listen=[::1:80" }, { NULL }, NULL,
-      "prog: --listen=[::1:80 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: --listen=[::1:80 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "an address that is too long",         { "--listen=a-very-long-host.example:80" }, { NULL }, NULL,
       "prog: --listen=a-very-long-host.example:80 is too long (3 to 24 bytes)\n" },
     { "a URL without a scheme",              { NULL }, { "T_LINK=example.com/api" }, NULL,
@@ -578,7 +578,7 @@ static void test_help_as_markdown(void **state)
                                  "|---|---|---|---|---|\n"
                                  "| `T_NAME` | `--name` | `a name` | at most 16 bytes | the name |\n"
                                  "| `T_KEY` | `--key` | | at most 16 bytes | a secret |\n"
-                                 "| `T_LISTEN` | `--listen` | `off` | host:port, [v6]:port, off | where |\n"
+                                 "| `T_LISTEN` | `--listen` | `off` | host:port, [v6]:port, auto, off | where |\n"
                                  "| `T_LINK` | `--link` | | http://..., https://... | a link |\n"
                                  "| `T_THREADS` | `--threads` | `4` | 1 to 256 | threads |\n"
                                  "| `T_PORT` | `--port` | `0` | -1 to 65535 | port |\n"

@@ -1,7 +1,9 @@
 -- CLAIM (worker): up to `most` jobs with a lease, due retries first back in their place.
 -- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
---   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again
--- -> next_ms, then per job: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
+--   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again; failing: as many as there are, but the last call
+--   failed. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
+-- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
+--    then, as texts, the restricted models of which tasks had to wait
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
 -- needs: base log queue images slots ending expiry model
 local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
@@ -49,7 +51,7 @@ local function take(id)
   end
 end
 
-local paused, vtime = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime'))
+local paused, vtime, scan_from, scanned_at = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime', 'scan_from', 'scanned_at'))
 most = paused == '1' and 0 or tonumber(most)
 local reached -- the score that the queue has come to
 
@@ -66,68 +68,85 @@ local function take_first()
   end
 end
 
--- Tasks of a model that may not begin keep their places; those of other models behind them are taken.
-local SCAN, SCAN_MAX = 64, 256
-local calls, trial = {}, {}
+-- Tasks of a model that may not begin keep their places; those of other models behind them are taken. Every CLAIM looks at the front of the
+-- queue. Where that is blocked, one CLAIM in a while looks at a piece of the rest, and the next one at the piece after that.
+local SLICE, FRONT, FRONT_OF_RISKY, PIECE, PIECE_MS = 64, 64, 256, 256, 200
+local calls, risky, unpaid, blocked = {}, {}, {}, {}
 for i = 7, #ARGV, 2 do
-  trial[ARGV[i]] = ARGV[i + 1] == 'trial'
-  calls[ARGV[i]] = trial[ARGV[i]] and 1 or tonumber(ARGV[i + 1])
+  local model, word = ARGV[i], ARGV[i + 1]
+  risky[model] = word == 'trial' or word == 'failing'
+  calls[model] = word == 'trial' and 1 or word == 'failing' and math.huge or tonumber(word)
 end
 
--- A trial may fail, and its call may have been paid: a task that has no paid call yet is the better one.
+local function model_or_default(id)
+  local model = model_of(id)
+  return model ~= '' and model or default_model
+end
+
+-- One task with a paid call is taken for a risky one, and only where no other task of the model waits.
 local spared = false
 local function may_begin(id, spare)
-  local model = model_of(id)
-  model = model ~= '' and model or default_model
+  local model = model_or_default(id)
   local left = calls[model]
-  if spare and trial[model] and left > 0 and tonumber(redis.call('HGET', key('task', id), 'paid_calls') or 0) > 0 then
-    spared = true
-    return false
+  if not left then
+    return true
   end
-  if left and left > 0 then
-    calls[model] = left - 1
+  blocked[model] = blocked[model] or left == 0
+  if left > 0 and risky[model] then
+    local is_unpaid = spare and redis.call('HGET', key('task', id), 'paid_calls') == '0'
+    if not is_unpaid and (spare or unpaid[model]) then
+      spared, blocked[model] = true, true
+      return false
+    end
+    unpaid[model] = true
   end
-  return not left or left > 0
+  calls[model] = math.max(0, left - 1)
+  return left > 0
 end
 
--- So many tasks in front may not begin that the rest of the queue is out of sight: they step aside for a moment.
-local function step_aside(ids)
-  for i, id in ipairs(ids) do
-    redis.call('ZREM', pending, id)
-    redis.call('ZADD', delayed, time_text(at + 1000 + 10 * i), id)
-    redis.call('HSET', key('task', id), 'state', 'delayed')
-  end
-end
-
-local function take_allowed(spare)
-  local from, blocked = 0, {}
-  while #jobs < most and vain < BATCH and from < SCAN_MAX do
-    local next = redis.call('ZRANGE', pending, from, from + SCAN - 1, 'WITHSCORES')
+-- Takes what may begin of the places from `from` on, until `many` of them are blocked. -> the next place, nil behind the queue's end
+local function look_at(from, many, spare)
+  local to = from + many
+  while from < to and #jobs < most and vain < BATCH do
+    local next = redis.call('ZRANGE', pending, from, from + SLICE - 1, 'WITHSCORES')
     for i = 1, #next, 2 do
       if #jobs >= most or vain >= BATCH then
-        break
+        return from
       elseif may_begin(next[i], spare) then
         redis.call('ZREM', pending, next[i])
         take(next[i])
         reached = next[i + 1]
       else
-        blocked[#blocked + 1], from = next[i], from + 1
+        from = from + 1
       end
     end
-    if #next < 2 * SCAN then
-      return
+    if #next < 2 * SLICE then
+      return nil
     end
   end
-  if #blocked >= SCAN_MAX and not spared then
-    step_aside(blocked)
+  return from
+end
+
+local function take_allowed()
+  local is_risky = false
+  for _, is in pairs(risky) do
+    is_risky = is_risky or is
   end
+  local front = look_at(0, is_risky and FRONT_OF_RISKY or FRONT, true)
+  if spared then
+    front = look_at(0, FRONT, false)
+  end
+  if not front or #jobs >= most or vain >= BATCH or math.abs(at - (scanned_at or 0)) < PIECE_MS then
+    return
+  end
+  local from = math.max(front, scan_from or 0)
+  local had = #jobs
+  local rest = look_at(from, PIECE, false)
+  redis.call('HSET', prefix .. 'meta', 'scanned_at', claimed_at, 'scan_from', #jobs > had and from or rest or 0)
 end
 
 if #ARGV > 6 then
-  take_allowed(true)
-  if spared then
-    take_allowed(false)
-  end
+  take_allowed()
 else
   take_first()
 end
@@ -141,4 +160,7 @@ if redis.call('EXISTS', pending, delayed) == 0 then
 end
 local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 table.insert(jobs, 1, vain == BATCH and 0 or due and math.max(0, due - at) or -1)
+for model, is_blocked in pairs(blocked) do
+  jobs[#jobs + 1] = is_blocked and model or nil
+end
 return jobs

@@ -1,19 +1,26 @@
 -- GOVERN (worker): the ARK account's limits and its circuit breaker, for all workers. KEYS[1] is the account's prefix "arkrelay:{account}:".
 -- A worker reports what its calls came to and asks for permits; a permit is the right to have one more call in flight.
--- ARGV worker ttl_ms want images model calls_max images_per_minute settled, then `settled` times: second model images
---      then per model with news, and for the account, whose name is "": name held ok ok_ms refused pause_ms run closing code why until_ms probe
+-- ARGV worker ttl_ms want images model calls_max images_per_minute whole settled, then `settled` times: second model images
+--      then per model with news, and for the account, whose name is "":
+--      name held ok ok_ms refused pause_ms run age_ms closing code why until_ms probe wanted
 --   want: permits more; images, model: what each is booked as until its task is known
 --   calls_max, images_per_minute: 0 for none
+--   whole: 1 if every model is named of which the worker holds permits
 --   second model images: images above (or below) what was booked for a call that began in that second
 --   held: calls of the model in flight now, permits without a task included; see shared/limiter.lua and shared/breaker.lua for the rest
--- -> granted wait_ms limit second, then per model that is not free of restrictions, and for the account: name state code calls wait_ms probe
+--   wanted: 1 if tasks of the model wait
+-- -> granted wait_ms limit second, then per model that is not free of restrictions, and for the account:
+--    name state code calls wait_ms probe opened
 --    wait_ms: when to ask again after no permit; limit: calls in flight for all, 0 for none; second: of the bookings
---    state: limited | open | probing | half_open; calls: of this model may begin; probe: 1 if this worker is to probe
+--    state: failing (nothing is restricted so far) | limited | open | probing | half_open; calls: of this model may begin
+--    probe: 1 if this worker is to probe; opened: 1 if a call of this worker was the first that found the account or model closed
 -- needs: base minute limiter breaker
-local worker, ttl, want, images, model, calls_max, per_minute = unpack(ARGV, 1, 7)
+local worker, ttl, want, images, model, calls_max, per_minute, whole = unpack(ARGV, 1, 8)
 local governor, holders, seen, minute = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen', prefix .. 'minute'
-local SCOPES_MAX, FORGOTTEN_MS = 32, 600000
-local TEXTS = { state = true, code = true, why = true, default_model = true }
+local SCOPES_MAX = 32
+local OTHERS = 8 -- permits beyond what the restricted default model may use, for tasks of other models
+local TEXTS = { state = true, code = true, why = true, opener = true, tried_by = true, default_model = true }
+local BOOKING, ROW = 9, 14 -- the last argument before the bookings; arguments per model
 local at = now()
 local second = math.floor(at / 1000)
 want, images, calls_max, per_minute = tonumber(want), tonumber(images), tonumber(calls_max), tonumber(per_minute)
@@ -32,6 +39,18 @@ for i = 1, #flat, 2 do
 end
 local account = books['']
 despite_full_memory()
+
+-- The clock was put back, or another Redis with an earlier clock took over: no wait may last until the old time comes again.
+if account.swept and second < account.swept - 5 then
+  for _, book in pairs(books) do
+    limiter_forget(book)
+    breaker_restart(book, at)
+  end
+  account.paced_until = nil
+  for _, name in ipairs(redis.call('ZRANGE', seen, 0, -1)) do
+    redis.call('ZADD', seen, at + ttl, name)
+  end
+end
 
 -- Permits: what lost workers held is free again.
 local lost = {}
@@ -53,13 +72,18 @@ for i = 1, #all, 2 do
     end
   end
 end
+for _, book in pairs(books) do
+  if lost[book.tried_by] then
+    book.trial_until, book.tried_by = nil, nil
+  end
+end
 
 -- Images: the minute, and what calls brought more or less than booked.
 if account.swept ~= second then
   account.used, account.now_used, account.swept = minute_sweep(minute, second), 0, second
 end
-local settled = tonumber(ARGV[8])
-for i = 9, 6 + 3 * settled, 3 do
+local settled = tonumber(ARGV[BOOKING])
+for i = BOOKING + 1, BOOKING + 3 * settled, 3 do
   local booked_at, count = tonumber(ARGV[i]), tonumber(ARGV[i + 2])
   minute_add(minute, booked_at, ARGV[i + 1], count)
   if booked_at >= second - MINUTE_S then
@@ -78,14 +102,20 @@ local function used_by(name)
 end
 
 -- What the worker's calls came to.
-local reported = {}
+local reported, opened, answer = {}, {}, {}
 local function note(name, row)
-  local held, ok, ok_ms, refused, pause_ms, run, closing, code, why, until_ms, probe = unpack(row)
+  local held, ok, ok_ms, refused, pause_ms, run, age, closing, code, why, until_ms, probe, wanted = unpack(row)
   local book, before = books[name], of_model[name] or 0
   held, ok, refused, run, pause_ms = tonumber(held), tonumber(ok), tonumber(refused), tonumber(run), tonumber(pause_ms)
-  if not book and (refused > 0 or run > 0 or pause_ms > 0) and known < SCOPES_MAX then
-    book, known = {}, known + 1
-    books[name] = book
+  if not book and (refused > 0 or run > 0 or pause_ms > 0) then
+    if known < SCOPES_MAX then
+      book, known = {}, known + 1
+      books[name] = book
+    elseif closing == '1' then -- without a breaker each task fails
+      for _, value in ipairs({ name, 'failing', code, want, 0, 0, 1 }) do
+        answer[#answer + 1] = value
+      end
+    end
   end
   reported[name] = true
   if book then
@@ -94,17 +124,28 @@ local function note(name, row)
         images = images, used = used_by(name) })
     end
     if ok > 0 or run > 0 or probe ~= '' then
-      breaker_report(book, at, { ok = ok, run = run, closing = closing == '1', code = code, why = why, probe = probe,
-        until_at = until_ms ~= '0' and tonumber(until_ms) or nil })
+      breaker_report(book, at, { worker = worker, ok = ok, run = run, age = tonumber(age), closing = closing == '1', code = code, why = why,
+        probe = probe, until_at = until_ms ~= '0' and tonumber(until_ms) or nil })
     end
+    if wanted == '1' and book.state then
+      book.wanted_at = at
+    end
+    opened[name] = closing == '1' and book.opener == worker
   end
   if name ~= '' then
     in_flight, of_model[name] = in_flight + held - (mine[name] or 0), before + held - (mine[name] or 0)
     mine[name] = held
   end
 end
-for i = 9 + 3 * settled, #ARGV, 12 do
-  note(ARGV[i], { unpack(ARGV, i + 1, i + 11) })
+for i = BOOKING + 1 + 3 * settled, #ARGV, ROW do
+  note(ARGV[i], { unpack(ARGV, i + 1, i + ROW - 1) })
+end
+if whole == '1' then -- what it held in a former life, or was granted in an answer that was lost
+  for of, held in pairs(mine) do
+    if not reported[of] then
+      in_flight, of_model[of], mine[of] = in_flight - held, of_model[of] - held, 0
+    end
+  end
 end
 
 for name, book in pairs(books) do -- time passes for the others too
@@ -113,38 +154,27 @@ for name, book in pairs(books) do -- time passes for the others too
   end
 end
 
--- What may begin: of each restricted model, and in all.
-local answer = {}
-local function restrict(name, book)
-  local calls, wait, probe = breaker_room(book, at, want)
-  if name ~= '' then
-    local room, pause = limiter_room(book, at, of_model[name] or 0, images, used_by(name))
-    if room < calls then
-      calls, wait = room, pause
-    end
-  end
-  if book.state or calls < math.huge then
-    local shown = math.min(calls, want)
-    for _, value in ipairs({ name, book.state or 'limited', book.code or '', shown, math.ceil(wait), probe and 1 or 0 }) do
-      answer[#answer + 1] = value
-    end
-  end
-  return calls, wait
-end
-
-local granted, wait = want, 0
-local limit = calls_max
+-- What may begin: in all, and of each restricted model.
+local granted, wait = breaker_room(account, at)
+granted = math.min(want, granted)
+local rooms, limit = {}, calls_max
 for name, book in pairs(books) do
-  local calls, pause = restrict(name, book)
-  if name == '' and calls < granted then
-    granted, wait = calls, pause
-  elseif name == model and book.limit then
-    limit = math.floor(book.limit)
+  local calls, pause = breaker_room(book, at)
+  if name ~= '' then
+    local room, rest = limiter_room(book, at, of_model[name] or 0, images, used_by(name))
+    if room < calls then
+      calls, pause = room, rest
+    end
+  end
+  rooms[name] = { calls, pause }
+  if name == model then
+    granted = math.min(granted, calls + OTHERS)
+    limit = book.limit and math.floor(book.limit) or limit
   end
 end
 if calls_max > 0 and granted > calls_max - in_flight then
   granted = math.max(0, calls_max - in_flight)
-  wait = granted > 0 and 0 or math.max(wait, 200)
+  wait = 200
 end
 if per_minute > 0 and granted > 0 then
   local room = minute_room(per_minute, account.used, account.now_used, at < (account.paced_until or 0), images)
@@ -156,9 +186,31 @@ if per_minute > 0 and granted > 0 then
     if account.used + images > per_minute then
       account.paced_until = at + 1000 * MINUTE_S
     end
-    wait = granted > 0 and 0 or 1000 - at % 1000
+    wait = 1000 - at % 1000
   end
 end
+
+local function restrict(name, book)
+  local calls, pause = unpack(rooms[name])
+  local probe = want > 0 and breaker_probe(book, at, name == '')
+  if not book.state and not book.run and calls == math.huge then
+    return
+  elseif book.state == 'half_open' then
+    calls = math.min(calls, granted)
+    if calls > 0 then
+      breaker_try(book, at, worker)
+    end
+  end
+  local state = book.state or calls < math.huge and 'limited' or 'failing'
+  local row = { name, state, book.code or '', math.min(calls, want), math.ceil(pause), probe and 1 or 0, opened[name] and 1 or 0 }
+  for _, value in ipairs(row) do
+    answer[#answer + 1] = value
+  end
+end
+for name, book in pairs(books) do
+  restrict(name, book)
+end
+
 if granted > 0 then
   minute_add(minute, second, model, granted * images)
   account.used, account.now_used = account.used + granted * images, account.now_used + granted * images
@@ -170,13 +222,11 @@ account.limit = limit ~= calls_max and limit or nil
 
 -- What is not worth remembering is forgotten.
 for name, book in pairs(books) do
-  if name ~= '' then
-    if limiter_is_quiet(book, at) and (book.paused_until or 0) <= at then
-      limiter_forget(book)
-    end
-    if book.state and at - (book.probe_at or book.trial_until or at) > FORGOTTEN_MS then
-      breaker_close(book)
-    end
+  if name ~= '' and limiter_is_quiet(book, at) and (book.paused_until or 0) <= at then
+    limiter_forget(book)
+  end
+  if name ~= '' or not book.state then
+    breaker_forget(book, at)
   end
 end
 
@@ -216,4 +266,4 @@ if holds > 0 then
 else
   redis.call('ZREM', seen, worker)
 end
-return { granted, math.ceil(wait), limit, second, unpack(answer) }
+return { granted, granted > 0 and 0 or math.ceil(wait), limit, second, unpack(answer) }

@@ -16,12 +16,14 @@ local function minute_sum(fields, second, model)
   return sum
 end
 
--- Once a second: drops old fields and counts anew. -> used
+-- Once a second: drops old fields, and those of times that the clock has not reached since it was put back. -> used
 local function minute_sweep(key, second)
   local fields, old = redis.call('HGETALL', key), {}
   for i = 1, #fields, 2 do
-    if tonumber(fields[i]:match('^%d+')) < second - MINUTE_KEPT_S then
+    local at = tonumber(fields[i]:match('^%d+'))
+    if at < second - MINUTE_KEPT_S or at > second + MINUTE_S then
       old[#old + 1] = fields[i]
+      fields[i + 1] = 0
     end
   end
   for i = 1, #old, 1000 do
