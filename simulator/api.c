@@ -9,8 +9,8 @@
 #include "common/http/server.h"
 #include "simulator/call.h"
 #include "simulator/image_url.h"
-#include "simulator/sim.h"
 #include "simulator/sim_options.h"
+#include "simulator/state.h"
 #include "simulator/stats.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))

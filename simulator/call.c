@@ -12,8 +12,8 @@
 #include "common/http/server.h"
 #include "simulator/call_answer.h"
 #include "simulator/delivery.h"
-#include "simulator/sim.h"
 #include "simulator/sim_options.h"
+#include "simulator/state.h"
 #include "simulator/stats.h"
 
 enum { RANDOM_BYTES = 19 };

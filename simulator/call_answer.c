@@ -8,7 +8,7 @@
 #include "common/base/clock.h"
 #include "simulator/delivery.h"
 #include "simulator/image_url.h"
-#include "simulator/sim.h"
+#include "simulator/state.h"
 #include "simulator/stats.h"
 
 enum { SMALL_MAX = 64 * 1024 };

@@ -39,7 +39,7 @@ class Readme(ProcessTest):
                 self.assertEqual(len(world.ark.calls()), 1)
 
     def test_what_it_shows_is_what_comes(self):
-        """The stream that is printed there has the lines of a real one, but for what differs each time."""
+        """The printed stream has the first lines of a real one, except for what differs each time."""
         def shape(text):
             return [re.sub(r'\d+|"url":"[^"]*"|"[^"]*tokens":\w+,?', "", line) for line in text.strip().splitlines()]
         with World() as world:
@@ -47,7 +47,9 @@ class Readme(ProcessTest):
             world.worker()
             command = next(block.text for block in blocks(READMES[0], "sh") if "-X POST localhost:8000" in block.text)
             printed = next(block.text for block in blocks(READMES[0], "") if block.text.startswith("retry:"))
-            self.assertEqual(shape(printed), shape(run(command.replace("localhost:8000", gateway.address))))
+            shown = shape(printed)
+            self.assertGreater(len(shown), 10)
+            self.assertEqual(shown, shape(run(command.replace("localhost:8000", gateway.address)))[:len(shown)])
 
 
 class Keys(ProcessTest):
