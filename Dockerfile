@@ -9,7 +9,7 @@ COPY cmake cmake
 COPY common common
 COPY gateway gateway
 COPY worker worker
-COPY tests/ark_sim tests/ark_sim
+COPY simulator simulator
 COPY docs/openapi.json docs/
 RUN cmake --preset release -DARKRELAY_WERROR=OFF -DARKRELAY_PACKAGING=OFF \
  && cmake --build --preset release \

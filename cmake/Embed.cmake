@@ -1,17 +1,16 @@
-# embed_scripts(<out.c> <script.lua>...): every script, behind what it needs, with the SHA-1 that EVALSHA wants.
+# embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
-# A script's head says `-- needs: <name> ...`: the files of its folder's shared/, in this order, stand before it.
-# The generated file defines `const struct script scripts[]` in the order of enum script_id (common/redis/script.h),
-# which is the order in which the files are given.
+# The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order.
+# The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
-  set(code "/* Generated at build time from common/redis/scripts. */\n#include \"common/redis/script.h\"\n\n")
+  set(code "/* Generated at build time from common/task/scripts. */\n#include \"common/task/scripts.h\"\n\n")
   string(APPEND code "const struct script scripts[SCRIPT_COUNT] = {\n")
   foreach(file IN LISTS ARGN)
     file(READ ${file} body)
     get_filename_component(folder ${file} DIRECTORY)
     string(REGEX MATCH "\n-- needs: ([a-z ]+)\n" needs "${body}")
     if(NOT needs)
-      message(FATAL_ERROR "embed_scripts: ${file}: its head does not say what it needs")
+      message(FATAL_ERROR "embed_scripts: ${file}: its head has no line \"-- needs:\"")
     endif()
     string(REPLACE " " ";" needs "${CMAKE_MATCH_1}")
     set(text "")
@@ -35,17 +34,17 @@ function(embed_scripts out)
   file(CONFIGURE OUTPUT ${out} CONTENT "${code}" @ONLY)
 endfunction()
 
-# embed_files(<out.c> <symbol> <file>...): the files as they are, each with its name, its media type and a hash of its content.
+# embed_files(<out.c> <symbol> <file>...): generates a table of files, each with its name, media type, a hash and its content.
 #
-# The generated file defines `const struct embedded_file <symbol>[]` and `const size_t <symbol>_count` (gateway/embedded_file.h). A
-# file below the calling folder is named by its path from there, any other one by its name alone.
+# The generated file defines `const struct embedded_file <symbol>[]` and `const size_t <symbol>_count`
+# (gateway/response/embedded_file.h). A file's name is its path relative to the calling folder if it is inside it, otherwise its base name.
 function(embed_files out symbol)
   set(type_html "text/html; charset=utf-8")
   set(type_css "text/css; charset=utf-8")
   set(type_js "text/javascript; charset=utf-8")
   set(type_json "application/json")
   set(type_svg "image/svg+xml")
-  set(code "/* Generated at build time. */\n#include \"gateway/embedded_file.h\"\n\n")
+  set(code "/* Generated at build time. */\n#include \"gateway/response/embedded_file.h\"\n\n")
   string(APPEND code "const struct embedded_file ${symbol}[] = {\n")
   list(LENGTH ARGN count)
   foreach(file IN LISTS ARGN)
@@ -65,7 +64,7 @@ function(embed_files out symbol)
     file(SIZE ${path} size)
     file(READ ${path} text HEX)
     string(REGEX REPLACE "(..)" "\\\\x\\1" text "${text}")
-    string(REPLACE "\\x0a" "\\x0a\"\n      \"" text "${text}") # one line of the file is one line here
+    string(REPLACE "\\x0a" "\\x0a\"\n      \"" text "${text}") # keeps one line of the file on one line of the generated code
     string(APPEND code "    { \"${name}\", \"${${type}}\", \"\\\"${hash}\\\"\",\n      \"${text}\", ${size} },\n")
   endforeach()
   string(APPEND code "};\nconst size_t ${symbol}_count = ${count};\n")

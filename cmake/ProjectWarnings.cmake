@@ -1,4 +1,4 @@
-# One interface target that every target of ours links: the warnings, the sanitizers, the hardening.
+# project_warnings: the interface target that every target of this project links. Warnings, sanitizers, hardening.
 include(CheckCCompilerFlag)
 include(CheckCSourceCompiles)
 add_library(project_warnings INTERFACE)
@@ -6,7 +6,7 @@ add_library(project_warnings INTERFACE)
 target_compile_options(project_warnings INTERFACE
   -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Wformat=2 -Wundef -Wvla
   -Wimplicit-fallthrough -Wno-format-zero-length -fno-strict-aliasing -fno-common)
-# What is nearly always a hole or a crash is an error everywhere, also where ARKRELAY_WERROR is off.
+# These are nearly always a vulnerability or a crash, so they are errors even if ARKRELAY_WERROR is off.
 target_compile_options(project_warnings INTERFACE
   -Werror=format-security -Werror=implicit-function-declaration -Werror=incompatible-pointer-types
   -Werror=int-conversion -Werror=return-type)
@@ -17,7 +17,7 @@ if(ARKRELAY_WERROR)
   target_compile_options(project_warnings INTERFACE -Werror)
 endif()
 
-# Compilers differ in what they know; a flag that one of them refuses is left out there.
+# Adds a flag only if the compiler accepts it.
 function(harden_where_known flag)
   string(MAKE_C_IDENTIFIER "HAS${flag}" known)
   set(CMAKE_REQUIRED_FLAGS -Werror)
@@ -27,7 +27,8 @@ function(harden_where_known flag)
   endif()
 endfunction()
 
-# Level 3 checks sizes that are known at run time only. A libc that does not know it says so in a warning.
+# Level 3 also checks sizes that are known only at run time. A libc without level 3 prints a warning, which -Werror turns into a failed
+# check.
 function(fortify)
   set(level 2)
   set(CMAKE_REQUIRED_FLAGS "-O2 -Werror -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=3")
@@ -38,7 +39,7 @@ function(fortify)
   target_compile_options(project_warnings INTERFACE -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=${level})
 endfunction()
 
-# scripts/check_hardening.sh looks for all of this in the programs.
+# scripts/check_hardening.sh verifies these properties in the built programs.
 function(harden)
   fortify()
   target_compile_options(project_warnings INTERFACE
@@ -51,7 +52,7 @@ function(harden)
   elseif(CMAKE_SYSTEM_PROCESSOR MATCHES "aarch64|ARM64")
     harden_where_known(-mbranch-protection=standard)
   endif()
-  # Nothing in a program tells where its sources lay: the same sources, built elsewhere, are the same bytes.
+  # Reproducible builds: no absolute source or build path ends up in a program.
   target_compile_options(project_warnings INTERFACE
     -ffile-prefix-map=${CMAKE_SOURCE_DIR}=. -ffile-prefix-map=${CMAKE_BINARY_DIR}=build)
   target_link_options(project_warnings INTERFACE -pie -Wl,-z,relro,-z,now -Wl,-z,noexecstack -Wl,--as-needed)

@@ -4,61 +4,63 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#include "common/audit.h"
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/timeouts.h"
 #include "common/http/server.h"
-#include "common/keys.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/presence.h"
+#include "common/ops/presence.h"
+#include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "gateway/api/admin.h"
-#include "gateway/api/routes.h"
-#include "gateway/cors.h"
-#include "gateway/gateway_metrics.h"
-#include "gateway/gateway_options.h"
-#include "gateway/keys/admission.h"
-#include "gateway/keys/keyring.h"
-#include "gateway/keys/keyset.h"
-#include "gateway/streams/disconnect.h"
+#include "common/task/audit.h"
+#include "common/task/keys.h"
+#include "common/task/schema.h"
+#include "gateway/access/cors.h"
+#include "gateway/access/keyring.h"
+#include "gateway/access/keyset.h"
+#include "gateway/api/admin/guard.h"
+#include "gateway/metrics/gateway_metrics.h"
+#include "gateway/options.h"
+#include "gateway/routes.h"
+#include "gateway/streams/disconnects.h"
 #include "gateway/streams/hub.h"
 #include "gateway/streams/stream.h"
-#include "gateway/submit.h"
+#include "gateway/tasks/submit.h"
 
 enum {
     DRAIN_MS = 5000,
-    DRAIN_LOOK_MS = 20,
-    COMMAND_MS = 900, /* a client hears within a second that Redis is away, however patient REDIS_TIMEOUT is */
+    DRAIN_CHECK_MS = 20,
+    COMMAND_MS = 900, /* upper limit for REDIS_TIMEOUT: a client gets a 503 within a second if Redis does not reply */
     RECONNECT_BASE_MS = 50,
     RECONNECT_MAX_MS = 2000,
-    REDIS_CONNECTIONS = 2, /* of each thread: commands and events */
+    REDIS_CONNECTIONS = 2, /* per thread: commands and events */
     COMMANDS_OUTPUT_MAX = 64 * 1024 * 1024,
-    SUBSCRIBE_BYTES = KEYS_CHANNEL_SIZE + 64, /* of one subscription on the wire, and more */
+    SUBSCRIBE_BYTES = KEYS_CHANNEL_SIZE + 64, /* upper bound for one SUBSCRIBE on the wire */
 };
 
-static int64_t at_most(int64_t value, int64_t limit)
+static int64_t min_of(int64_t value, int64_t limit)
 {
     return value < limit ? value : limit;
 }
 
 /* -- Redis */
 
-static void on_commands_ready(void *arg)
+static void gateway_on_commands_ready(void *arg)
 {
     struct gateway *gateway = arg;
 
     if (gateway->hub)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
-        presence_tell(gateway->presence);
+        presence_write(gateway->presence);
 }
 
-static void on_unfit(const char *why, void *arg)
+static void gateway_on_misconfigured(const char *why, void *arg)
 {
     const struct gateway *gateway = arg;
 
-    if (gateway->config.on_unfit)
-        gateway->config.on_unfit(why, gateway->config.arg);
+    if (gateway->config.on_misconfigured)
+        gateway->config.on_misconfigured(why, gateway->config.arg);
 }
 
 static struct redis_config redis_config_of(const struct gateway *gateway)
@@ -69,16 +71,16 @@ static struct redis_config redis_config_of(const struct gateway *gateway)
     return (struct redis_config){
         .address = config->redis,
         .connect_timeout_ms = timeout_ms,
-        .command_timeout_ms = at_most(timeout_ms, COMMAND_MS),
+        .command_timeout_ms = min_of(timeout_ms, COMMAND_MS),
         .reconnect = {RECONNECT_BASE_MS, RECONNECT_MAX_MS},
-        .metrics = gateway->metrics,
+        .observer = shared_metrics_redis_observer(gateway->metrics),
         .ready = config->redis_ready,
     };
 }
 
 bool gateway_is_connected(const struct gateway *gateway)
 {
-    return atomic_load(gateway->config.redis_ready) == REDIS_CONNECTIONS * (size_t)gateway->config.options->threads;
+    return atomic_load(gateway->api.redis_ready) == gateway->api.redis_connections;
 }
 
 static struct redis *create_commands(struct gateway *gateway)
@@ -87,13 +89,14 @@ static struct redis *create_commands(struct gateway *gateway)
 
     config.name = "arkrelay-gateway:commands";
     config.output_max = COMMANDS_OUTPUT_MAX;
-    config.events.on_ready = on_commands_ready;
-    config.events.on_unfit = on_unfit;
+    config.events.on_ready = gateway_on_commands_ready;
+    config.requirements = &schema_requirements;
+    config.events.on_misconfigured = gateway_on_misconfigured;
     config.arg = gateway;
     return redis_create(gateway->loop, &config);
 }
 
-/* After a reconnect it subscribes to all that is watched, at once. */
+/* output_max: after a reconnect the hub subscribes to all watched tasks at once. */
 static struct hub *create_hub(struct gateway *gateway)
 {
     struct redis_config config = redis_config_of(gateway);
@@ -102,6 +105,7 @@ static struct hub *create_hub(struct gateway *gateway)
     config.output_max = (size_t)gateway->config.options->connections_max * SUBSCRIBE_BYTES + 64 * 1024;
     return hub_create(gateway->loop, &(struct hub_config){.subscriber = &config,
                                                           .commands = gateway->commands,
+                                                          .viewers = &stream_viewer_callbacks,
                                                           .latency = &gateway->latency,
                                                           .tail_check_ms = gateway->config.options->tail_check_ms,
                                                           .hints_ms = gateway->config.options->hints_ms});
@@ -109,23 +113,27 @@ static struct hub *create_hub(struct gateway *gateway)
 
 /* -- HTTP */
 
-static void on_request(struct http_exchange *exchange, void *arg)
+/* The server passes &gateway->api to handlers and hooks alike. */
+static struct gateway *gateway_of(void *arg)
 {
-    const struct gateway *gateway = arg;
+    return container_of(arg, struct gateway, api);
+}
+
+static void gateway_on_request(struct http_exchange *exchange, void *arg)
+{
+    const struct gateway *gateway = gateway_of(arg);
 
     cors_apply(gateway->config.cors, exchange);
-    admin_guard(gateway, exchange);
-    admission_guard(gateway, exchange);
+    admin_guard(gateway->config.options->admin_key, exchange);
+    admission_check(&gateway->admission, exchange);
 }
 
-static void on_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
+static void gateway_on_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
 {
-    const struct gateway *gateway = arg;
-
-    cors_apply_to_refusal(gateway->config.cors, exchange, head);
+    cors_apply_to_refusal(gateway_of(arg)->config.cors, exchange, head);
 }
 
-static void set_bounds(struct http_server_config *config, const struct gateway_options *options)
+static void set_limits(struct http_server_config *config, const struct gateway_options *options)
 {
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
@@ -138,18 +146,16 @@ static void set_bounds(struct http_server_config *config, const struct gateway_o
     config->write_timeout_ms = options->write_timeout_ms;
 }
 
-static void on_answer(const struct http_route *route, int status, void *arg)
+static void gateway_on_response(const struct http_route *route, int status, void *arg)
 {
-    const struct gateway *gateway = arg;
+    const struct gateway *gateway = gateway_of(arg);
 
-    gateway_metrics_answered(gateway->config.metrics, gateway->metrics, route, status);
+    gateway_metrics_count_response(gateway->config.metrics, gateway->metrics, route, status);
 }
 
-static void on_connections(size_t count, void *arg)
+static void gateway_on_connections(size_t count, void *arg)
 {
-    const struct gateway *gateway = arg;
-
-    metrics_set(gateway->metrics, SAMPLE(METRIC_HTTP_CONNECTIONS), (int64_t)count);
+    metrics_set(gateway_of(arg)->metrics, SAMPLE(METRIC_HTTP_CONNECTIONS), (int64_t)count);
 }
 
 static struct http_server *create_server(struct gateway *gateway, const char **why)
@@ -162,32 +168,33 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.share_port = options->threads > 1 || options->share_port;
     config.routes = api_routes;
     config.route_count = api_route_count;
-    config.arg = gateway;
-    config.on_request = on_request;
-    config.on_refusal = on_refusal;
+    config.arg = &gateway->api;
+    config.on_request = gateway_on_request;
+    config.on_refusal = gateway_on_refusal;
     config.on_room = stream_on_room;
     if (gateway->metrics) {
-        config.on_answer = on_answer;
-        config.on_connections = on_connections;
+        config.on_answer = gateway_on_response;
+        config.on_connections = gateway_on_connections;
     }
-    config.half_close_probe = ": keep-alive\n\n"; /* all streams are SSE */
+    config.half_close_probe = ": keep-alive\n\n"; /* an SSE comment: all streams of the gateway are SSE */
     config.tls = gateway->config.tls;
-    config.peers = gateway->config.peers;
-    set_bounds(&config, options);
+    config.address_limit = gateway->config.address_limit;
+    set_limits(&config, options);
     return http_server_create(gateway->loop, &config, why);
 }
 
-/* -- the process, as Redis hears of it */
+/* -- presence and audit: the first thread only */
 
-static void describe(struct presence_note *note, void *arg)
+static void gateway_describe(struct presence_entry *entry, void *arg)
 {
     const struct gateway *gateway = arg;
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
-    presence_say(note, "draining", "%d", gateway->draining);
-    presence_say(note, "threads", "%zu", gateway_metrics_threads(metrics));
-    presence_say(note, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
-    presence_say(note, "connections", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
+    presence_add_field(entry, "draining", "%d", gateway->api.draining);
+    presence_add_field(entry, "threads", "%zu", gateway_metrics_threads(metrics));
+    presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
+    presence_add_field(entry, "connections", "%lld",
+                       (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -201,7 +208,7 @@ static bool create_presence(struct gateway *gateway)
                                                                   .name = config->name,
                                                                   .role = "gateway",
                                                                   .interval_ms = config->options->shared.presence_ms,
-                                                                  .describe = describe,
+                                                                  .describe = gateway_describe,
                                                                   .arg = gateway});
     return gateway->presence;
 }
@@ -221,40 +228,76 @@ static bool create_audit(struct gateway *gateway)
     return gateway->audit;
 }
 
-static void stop(void *arg)
+/* -- create and destroy */
+
+static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, void *arg)
 {
     const struct gateway *gateway = arg;
 
-    loop_stop(gateway->loop);
+    disconnects_apply(gateway->disconnects, full_id, what);
 }
 
-/* -- the whole */
+static struct submitter *create_submitter(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    return submitter_create(&(struct submitter_config){.redis = gateway->commands,
+                                                       .queue_limit = options->queue_limit,
+                                                       .queue_ttl_ms = options->queue_ttl_ms,
+                                                       .retention_ms = options->retention_ms,
+                                                       .on_abandoned = gateway_on_abandoned,
+                                                       .arg = gateway});
+}
+
+static struct streams *create_streams(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    return streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
+                                                                  .commands = gateway->commands,
+                                                                  .submitter = gateway->submitter,
+                                                                  .disconnects = gateway->disconnects,
+                                                                  .metrics = gateway->metrics,
+                                                                  .heartbeat_ms = options->heartbeat_ms,
+                                                                  .life_ms = options->stream_life_ms});
+}
+
+/* Last, because both contexts point to the parts created before. */
+static void fill_contexts(struct gateway *gateway)
+{
+    static const char *const api_paths[] = {API_BASE, NULL};
+    const struct gateway_config *config = &gateway->config;
+    const struct gateway_options *options = config->options;
+
+    gateway->admission.paths = api_paths;
+    gateway->admission.commands = gateway->commands;
+    gateway->admission.keyring = config->keyring;
+    gateway->api = (struct api_context){
+        .commands = gateway->commands,
+        .submitter = gateway->submitter,
+        .streams = gateway->streams,
+        .metrics = config->metrics,
+        .redis_ready = config->redis_ready,
+        .redis_connections = REDIS_CONNECTIONS * (size_t)options->threads,
+        .max_paid_calls = (int)options->max_paid_calls,
+        .max_paid_calls_limit = (int)options->max_paid_calls_limit,
+        .max_images = (int)options->ark_max_images,
+        .data_urls = options->data_urls,
+        .queue_ttl_ms = options->queue_ttl_ms,
+    };
+}
 
 static int create_parts(struct gateway *gateway, const char **why)
 {
-    const struct gateway_options *options = gateway->config.options;
-    const struct submit_limits limits = {.queue_limit = options->queue_limit,
-                                         .queue_ttl_ms = options->queue_ttl_ms,
-                                         .retention_ms = options->retention_ms};
-
     *why = "out of memory or file descriptors";
     gateway->loop = loop_create();
     gateway->latency = (struct latency){.loop = gateway->loop, .metrics = gateway->metrics};
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
-        !(gateway->submitter = submitter_create(gateway->commands, gateway->disconnects, &limits)))
+        !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
+        !(gateway->streams = create_streams(gateway)))
         return ERR_NO_MEMORY;
-    if (!create_presence(gateway) || !create_audit(gateway))
-        return ERR_NO_MEMORY;
-    gateway->streams = streams_create(gateway->loop, &(struct streams_config){.hub = gateway->hub,
-                                                                              .commands = gateway->commands,
-                                                                              .submitter = gateway->submitter,
-                                                                              .disconnects = gateway->disconnects,
-                                                                              .metrics = gateway->metrics,
-                                                                              .heartbeat_ms = options->heartbeat_ms,
-                                                                              .life_ms = options->stream_life_ms});
-    if (!gateway->streams)
-        return ERR_NO_MEMORY;
+    fill_contexts(gateway);
     gateway->server = create_server(gateway, why);
     return gateway->server ? 0 : ERR_SYSTEM;
 }
@@ -267,9 +310,9 @@ struct gateway *gateway_create(const struct gateway_config *config, const char *
     if (!gateway)
         return NULL;
     gateway->config = *config;
-    gateway->keys = keyring_take(config->keyring);
+    gateway->admission.keys = keyring_take(config->keyring);
     if (config->metrics)
-        gateway->metrics = gateway_metrics_of(config->metrics, config->thread);
+        gateway->metrics = gateway_metrics_of_thread(config->metrics, config->thread);
     return create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
 }
 
@@ -280,8 +323,9 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     if (gateway->drain_timer)
         event_free(gateway->drain_timer);
     if (gateway->streams)
-        streams_drain(gateway->streams);  /* a second signal comes early: it is not the clients who leave */
-    http_server_destroy(gateway->server); /* every exchange hears that it is closed, so every stream leaves */
+        streams_drain(
+            gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
+    http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
     streams_destroy(gateway->streams);
     submitter_destroy(gateway->submitter);
     disconnects_destroy(gateway->disconnects);
@@ -290,13 +334,22 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     presence_destroy(gateway->presence);
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
-    keyset_unref(gateway->keys);
+    keyset_unref(gateway->admission.keys);
     free(gateway);
     return NULL;
 }
 
-/* Connections tell nobody that they were the last one, so this looks; a drain lasts for moments. */
-static void look_whether_drained(evutil_socket_t fd, short what, void *arg)
+/* -- drain and reload */
+
+static void gateway_on_left(void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    loop_stop(gateway->loop);
+}
+
+/* Polls until all connections are closed. A drain takes moments, so polling is cheap and needs no callback from the server. */
+static void gateway_on_drain_timer(evutil_socket_t fd, short what, void *arg)
 {
     struct gateway *gateway = arg;
     size_t open = http_server_connections(gateway->server);
@@ -307,25 +360,25 @@ static void look_whether_drained(evutil_socket_t fd, short what, void *arg)
     if (open && !late)
         return;
     if (open)
-        log_warn("gateway", "cutting connections that do not end", "connections=%zu", open);
+        log_warn("gateway", "drain timeout, closing open connections", "connections=%zu", open);
     event_del(gateway->drain_timer);
     if (gateway->presence)
-        presence_leave(gateway->presence, stop, gateway);
+        presence_remove(gateway->presence, gateway_on_left, gateway);
     else
         loop_stop(gateway->loop);
 }
 
 void gateway_drain(struct gateway *gateway)
 {
-    const struct timeval interval = {.tv_usec = DRAIN_LOOK_MS * 1000};
+    const struct timeval interval = {.tv_usec = DRAIN_CHECK_MS * 1000};
 
-    if (gateway->draining)
+    if (gateway->api.draining)
         return;
-    gateway->draining = true;
+    gateway->api.draining = true;
     gateway->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     http_server_drain(gateway->server);
     streams_drain(gateway->streams);
-    gateway->drain_timer = event_new(loop_base(gateway->loop), -1, EV_PERSIST, look_whether_drained, gateway);
+    gateway->drain_timer = event_new(loop_base(gateway->loop), -1, EV_PERSIST, gateway_on_drain_timer, gateway);
     if (!gateway->drain_timer || event_add(gateway->drain_timer, &interval))
         loop_stop(gateway->loop);
 }
@@ -334,6 +387,6 @@ void gateway_reload(struct gateway *gateway)
 {
     struct keyset *keys = keyring_take(gateway->config.keyring);
 
-    keyset_unref(gateway->keys);
-    gateway->keys = keys;
+    keyset_unref(gateway->admission.keys);
+    gateway->admission.keys = keys;
 }

@@ -1,10 +1,23 @@
-/* gateway - one thread's gateway: a loop with its own listener, Redis connections and streams
+/* gateway - one thread of the gateway process: an event loop with its listener, Redis connections and streams
  *
- * Gateways share the port, and what is the process's or called shared below; all of that is safe on any thread. Each is created and
- * destroyed on the main thread and runs on its own in between.
+ * Threads listen on the same port (SO_REUSEPORT). What they share is passed in and is thread-safe. Each gateway is created and
+ * destroyed on the main thread and runs on its own thread in between.
  *
- * Draining: /readyz fails, the listener is closed, open streams end in a way that makes their clients come back elsewhere, requests
- * under way are answered; then the loop stops, within DRAIN_MS at the latest.
+ * Draining: /readyz fails, the listener is closed, open streams end so that their clients reconnect to another gateway, requests in
+ * progress are answered. Then the loop stops, after DRAIN_MS at the latest.
+ *
+ * Folders below gateway/, from low to high; tests/integration/test_gateway_layers.py has the table of what each may include:
+ *
+ *     request/    what a request says and whether it is valid; pure
+ *     response/   problems, JSON, embedded files; responses made from Redis replies
+ *     account/    the state of the ARK account, as workers write it to Redis; pure
+ *     access/     API keys, clients and their limits, CORS
+ *     tasks/      SUBMIT, and reading a task's event log
+ *     metrics/    the rows of /metrics, and counting per thread
+ *     streams/    SSE streams: stream -> hub -> watch -> missed events, waiting notices
+ *     api/        shared by endpoints; then api/native/, api/admin/, api/service/: one endpoint per file
+ *     (here)      main -> process -> gateway; options; routes
+ *     pages/      HTML, CSS and JavaScript, embedded into the program
  */
 #ifndef ARKRELAY_GATEWAY_GATEWAY_H
 #define ARKRELAY_GATEWAY_GATEWAY_H
@@ -14,8 +27,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/err.h"
-#include "common/keys.h"
+#include "common/base/err.h"
+#include "common/task/keys.h"
+#include "gateway/access/admission.h"
+#include "gateway/api/context.h"
 #include "gateway/streams/latency.h"
 
 struct audit;
@@ -24,12 +39,11 @@ struct disconnects;
 struct event;
 struct gateway_metrics;
 struct gateway_options;
-struct http_peers;
+struct http_address_limit;
 struct http_server;
 struct http_tls;
 struct hub;
 struct keyring;
-struct keyset;
 struct loop;
 struct metrics;
 struct presence;
@@ -38,54 +52,55 @@ struct redis_address;
 struct streams;
 struct submitter;
 
+/* Pointers are borrowed. */
 struct gateway_config {
     const struct gateway_options *options;
     const struct redis_address *redis;
     const struct cors *cors;
-    struct keyring *keyring;         /* shared */
-    struct gateway_metrics *metrics; /* the process's; NULL: nothing is counted */
-    atomic_size_t *redis_ready;      /* the process's: connections to Redis that are ready, two per thread */
-    size_t thread;                   /* which one of the process's this is, from 0 */
-    const char *name;         /* the process's; NULL: it does not tell Redis of itself, as all threads but the first */
-    struct http_tls *tls;     /* shared; NULL: plain HTTP */
-    struct http_peers *peers; /* shared; NULL: no maximum per address */
-    const char *listen;       /* the options', or where the first gateway really listens */
-    void (*on_unfit)(const char *why, void *arg); /* Redis is there, and must not keep tasks: the program is to end */
+    struct keyring *keyring;
+    struct gateway_metrics *metrics; /* of the process; NULL: nothing is counted */
+    atomic_size_t *redis_ready;      /* of the process: Redis connections that are up */
+    size_t thread;                   /* index of this thread, from 0 */
+    const char *name;                /* of the process, for presence and audit; NULL for all threads but the first */
+    struct http_tls *tls;            /* NULL: plain HTTP */
+    struct http_address_limit *address_limit; /* NULL: no limit per client address */
+    const char *listen;                       /* the option, or the address that the first thread is bound to */
+    void (*on_misconfigured)(const char *why, void *arg); /* Redis is misconfigured; the process should exit */
     void *arg;
 };
 
-/* The endpoints (api/) get it as their argument. */
 struct gateway {
     struct gateway_config config;
     struct loop *loop;
     struct redis *commands;
-    struct hub *hub; /* has the subscriber connection */
+    struct hub *hub; /* owns the subscriber connection */
     struct disconnects *disconnects;
     struct submitter *submitter;
     struct streams *streams;
     struct http_server *server;
-    struct keyset *keys;     /* as of the last reload; NULL: there are none, and everybody is `public` */
-    struct metrics *metrics; /* this thread's values, or NULL */
+    struct metrics *metrics; /* counters of this thread, or NULL */
     struct latency latency;
-    struct presence
-        *presence; /* the first thread speaks for the process, and takes its turns in looking through the queue: */
+    struct admission admission;
+    struct api_context api; /* the argument of all handlers */
+
+    /* First thread only: announces the process in Redis and takes its turn in auditing the queue. */
+    struct presence *presence;
     struct audit *audit;
     char prefix[KEYS_PREFIX_SIZE];
-    bool draining;
+
     struct event *drain_timer;
     int64_t drain_until_ms;
 };
 
-/* On failure NULL, and *why says what is wrong. */
+/* On failure NULL, and *why has the reason. */
 struct gateway *gateway_create(const struct gateway_config *config, const char **why);
 struct gateway *gateway_destroy(struct gateway *gateway); /* accepts NULL; returns NULL */
 
-/* Takes what the process has read anew, if there is any. */
+/* Switches to the current keyset of the keyring. */
 void gateway_reload(struct gateway *gateway);
 
-/* Are all threads of the process connected? A client's connection goes to any of them. */
-bool gateway_is_connected(const struct gateway *gateway);
+bool gateway_is_connected(const struct gateway *gateway); /* all Redis connections of all threads are up */
 
-void gateway_drain(struct gateway *gateway); /* loop_run returns when it is done */
+void gateway_drain(struct gateway *gateway); /* loop_run returns when draining is complete */
 
 #endif

@@ -1,25 +1,25 @@
-/* arkrelay-gateway - takes tasks over HTTP into Redis, and streams what becomes of them
+/* arkrelay-gateway - accepts tasks over HTTP, queues them in Redis and streams their events to clients
  *
- * This file reads what the process was told, and the files that it names. What serves is process.h.
+ * main reads the options and the files that they name, then runs the process (process.h), a command for API keys, or the health check.
  */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
 
-#include "common/buf.h"
-#include "common/core_dump.h"
-#include "common/http/peers.h"
-#include "common/http/probe.h"
+#include "common/base/buf.h"
+#include "common/base/core_dump.h"
+#include "common/base/log.h"
+#include "common/base/sha256.h"
+#include "common/http/address_limit.h"
+#include "common/http/healthcheck.h"
 #include "common/http/tls.h"
-#include "common/log.h"
 #include "common/redis/address.h"
-#include "common/sha256.h"
-#include "gateway/cors.h"
-#include "gateway/gateway_options.h"
-#include "gateway/keys/client.h"
-#include "gateway/keys/key_command.h"
-#include "gateway/keys/keyring.h"
+#include "gateway/access/client.h"
+#include "gateway/access/cors.h"
+#include "gateway/access/key_command.h"
+#include "gateway/access/keyring.h"
+#include "gateway/options.h"
 #include "gateway/process.h"
 
 enum { REDIS_TEXT_SIZE = 256, WHY_MAX = 1024, OTHER_FILES = 64 };
@@ -29,11 +29,11 @@ struct program {
     struct redis_address redis;
     struct cors *cors;
     struct keyring *keyring;
-    struct http_tls *tls;     /* NULL: plain HTTP */
-    struct http_peers *peers; /* NULL: no maximum per address */
+    struct http_tls *tls;                     /* NULL: plain HTTP */
+    struct http_address_limit *address_limit; /* NULL: no limit per client address */
 };
 
-/* A stream is a file descriptor: as many as the system lets us have. */
+/* Every stream needs a file descriptor. */
 static void raise_file_limit(const struct gateway_options *options)
 {
     rlim_t wanted = (rlim_t)(options->threads * options->connections_max + OTHER_FILES * (options->threads + 1));
@@ -43,8 +43,8 @@ static void raise_file_limit(const struct gateway_options *options)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit) || limit.rlim_cur < wanted)
-        log_warn("gateway", "the system allows fewer open files than connections-max; continuing",
-                 "files=%llu wanted=%llu", (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
+        log_warn("gateway", "open file limit is lower than connections-max needs, continuing", "files=%llu wanted=%llu",
+                 (unsigned long long)limit.rlim_cur, (unsigned long long)wanted);
 }
 
 static void log_options(const struct program *program)
@@ -70,16 +70,17 @@ static void log_options(const struct program *program)
              (long long)o->stream_life_ms);
 }
 
-/* Those beyond the maximum that are being told so have no entry in it. */
-static int create_peers(struct program *program)
+/* Connections above the maximum, which only get a 503, are not counted per address. */
+static int create_address_limit(struct program *program)
 {
     const struct gateway_options *options = &program->options;
     int64_t connections_max = options->threads * options->connections_max;
 
     if (!options->connections_per_address || options->connections_per_address >= connections_max)
         return 0;
-    program->peers = http_peers_create((size_t)connections_max, (size_t)options->connections_per_address);
-    return program->peers ? 0 : ERR_NO_MEMORY;
+    program->address_limit =
+        http_address_limit_create((size_t)connections_max, (size_t)options->connections_per_address);
+    return program->address_limit ? 0 : ERR_NO_MEMORY;
 }
 
 static int load_keys(struct program *program)
@@ -98,7 +99,7 @@ static int load_keys(struct program *program)
     int err;
 
     if (!has_keys)
-        log_warn("gateway", "open: there are no keys, and whoever reaches this port spends the ARK account's money",
+        log_warn("gateway", "no API keys: everyone who can reach this address can spend the ARK account's money",
                  "listen=%s", o->listen);
     program->keyring = keyring_create(&config);
     buf_init(&why, WHY_MAX);
@@ -106,12 +107,12 @@ static int load_keys(struct program *program)
     if (err)
         (void)fprintf(stderr, "arkrelay-gateway: GATEWAY_KEYS_FILE %s: %s%s\n", o->keys_file,
                       why.len ? buf_text(&why) : err_text(err),
-                      err == ERR_SYSTEM ? "; a first key makes the file: arkrelay-gateway --new-key NAME" : "");
+                      err == ERR_SYSTEM ? "; --new-key creates the file: arkrelay-gateway --new-key NAME" : "");
     buf_deinit(&why);
     return err;
 }
 
-/* OpenSSL does not survive running out of memory while it loads its algorithms, so it does not load them with the first request. */
+/* Load OpenSSL's algorithms at start. Loading them with the first request would crash if memory ran out at that moment. */
 static int load_algorithms(void)
 {
     unsigned char digest[SHA256_SIZE];
@@ -122,28 +123,28 @@ static int load_algorithms(void)
 static int serve(struct program *program)
 {
     static const char *const reasons[] = {
-        [PROCESS_DRAINED] = "drained", [PROCESS_STOPPED] = "second-signal", [PROCESS_UNFIT] = "unfit-redis"};
+        [PROCESS_DRAINED] = "drained", [PROCESS_STOPPED] = "second-signal", [PROCESS_MISCONFIGURED] = "unfit-redis"};
     static const int statuses[] = {[PROCESS_DRAINED] = EXIT_SUCCESS,
                                    [PROCESS_STOPPED] = EXIT_SUCCESS,
-                                   [PROCESS_UNFIT] = OPTIONS_EXIT_BAD,
+                                   [PROCESS_MISCONFIGURED] = OPTIONS_EXIT_BAD,
                                    [PROCESS_FAILED] = EXIT_FAILURE};
     enum process_end end = PROCESS_FAILED;
 
     log_setup((enum log_level)program->options.shared.log_level, (enum log_format)program->options.shared.log_format);
     if (!program->options.shared.core_dumps)
-        core_dump_forbid();
+        core_dump_disable();
     log_options(program);
     if (load_keys(program))
         return OPTIONS_EXIT_BAD;
     raise_file_limit(&program->options);
     program->cors = cors_create(program->options.cors_origins);
-    if (program->cors && !load_algorithms() && !create_peers(program))
+    if (program->cors && !load_algorithms() && !create_address_limit(program))
         end = process_run(&(struct process_config){.options = &program->options,
                                                    .redis = &program->redis,
                                                    .cors = program->cors,
                                                    .keyring = program->keyring,
                                                    .tls = program->tls,
-                                                   .peers = program->peers});
+                                                   .address_limit = program->address_limit});
     if (end != PROCESS_FAILED)
         log_info("gateway", "stopped", "reason=%s", reasons[end]);
     return statuses[end];
@@ -151,9 +152,9 @@ static int serve(struct program *program)
 
 static int healthcheck(const struct gateway_options *options)
 {
-    enum http_probe_over over = *options->tls_cert ? PROBE_TLS : PROBE_PLAIN;
+    enum http_healthcheck_transport transport = *options->tls_cert ? HEALTHCHECK_TLS : HEALTHCHECK_PLAIN;
 
-    return http_probe_main("arkrelay-gateway", options->listen, over, "/readyz");
+    return http_healthcheck_main("arkrelay-gateway", options->listen, transport, "/readyz");
 }
 
 static int load_certificate(struct program *program)
@@ -184,25 +185,36 @@ static int parse_redis(struct program *program)
     return 0;
 }
 
+static struct key_command key_command_of(const struct gateway_options *options)
+{
+    return (struct key_command){.keys_file = options->keys_file,
+                                .new_key = options->new_key,
+                                .key_expires = options->key_expires,
+                                .revoke_key = options->revoke_key,
+                                .list_keys = options->list_keys};
+}
+
 int main(int argc, char **argv)
 {
     struct program program = {0};
     enum options_outcome outcome = options_load(&gateway_option_table, argc, argv, &program.options);
+    struct key_command key_command;
     int status = OPTIONS_EXIT_BAD;
 
     if (outcome != OPTIONS_RUN)
         return outcome == OPTIONS_DONE ? EXIT_SUCCESS : OPTIONS_EXIT_BAD;
+    key_command = key_command_of(&program.options);
     if (program.options.shared.healthcheck) {
         status = healthcheck(&program.options);
-    } else if (key_command_is_wanted(&program.options)) {
-        status = key_command(&program.options);
+    } else if (key_command_is_given(&key_command)) {
+        status = key_command_run(&key_command);
     } else if (gateway_options_agree(&program.options)) {
         status = parse_redis(&program);
         if (!status)
             status = load_certificate(&program);
         if (!status)
             status = serve(&program);
-        http_peers_destroy(program.peers);
+        http_address_limit_destroy(program.address_limit);
         cors_destroy(program.cors);
         keyring_destroy(program.keyring);
         http_tls_destroy(program.tls);

@@ -6,17 +6,18 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/http/server.h"
 #include "common/http/tls.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/notify.h"
-#include "common/presence.h"
+#include "common/ops/presence.h"
+#include "common/ops/systemd_notify.h"
+#include "gateway/access/keyring.h"
 #include "gateway/gateway.h"
-#include "gateway/gateway_metrics.h"
-#include "gateway/gateway_options.h"
-#include "gateway/keys/keyring.h"
+#include "gateway/metrics/gateway_metrics.h"
+#include "gateway/options.h"
+#include "gateway/routes.h"
 
 enum { QUOTED_SIZE = 512, WHY_MAX = 1024 };
 
@@ -28,26 +29,26 @@ struct gateway_thread {
     struct process *process;
     struct gateway *gateway;
     pthread_t thread;
-    atomic_bool has_turned; /* since the service manager's watchdog was last told */
-    bool running;           /* the first one runs on the main thread, which is not in here */
+    atomic_bool has_turned; /* since the last watchdog check */
+    bool running;           /* false for the first, which runs on the main thread */
 };
 
 struct process {
     struct process_config config;
     char name[PRESENCE_NAME_SIZE];
     struct gateway_metrics *metrics;
-    struct notify *notify; /* NULL: there is no service manager */
+    struct systemd_notify *notify; /* NULL: not run by systemd */
     struct gateway_thread *threads;
     size_t count;
     atomic_int phase;
     atomic_size_t redis_ready;
-    atomic_bool unfit; /* Redis must not keep tasks */
+    atomic_bool misconfigured; /* Redis is misconfigured */
 };
 
 /* -- phases */
 
-/* On the thread's own loop, after every wake-up. */
-static void follow_process(void *arg)
+/* Runs on the thread's own loop after every wake-up. */
+static void process_on_wakeup(void *arg)
 {
     struct gateway_thread *self = arg;
 
@@ -66,29 +67,29 @@ static void follow_process(void *arg)
     }
 }
 
-static void tell_threads(struct process *process)
+static void wake_threads(struct process *process)
 {
     for (size_t i = 1; i < process->count; i++)
         loop_wakeup(process->threads[i].gateway->loop);
-    follow_process(&process->threads[0]);
+    process_on_wakeup(&process->threads[0]);
 }
 
 static void enter_phase(struct process *process, enum phase phase)
 {
     atomic_store(&process->phase, phase);
-    tell_threads(process);
+    wake_threads(process);
 }
 
-static void on_drain(void *arg)
+static void process_on_drain(void *arg)
 {
     struct process *process = arg;
 
     log_info("gateway", "draining", "reason=signal");
     enter_phase(process, PHASE_DRAINING);
-    notify_stopping(process->notify);
+    systemd_notify_stopping(process->notify);
 }
 
-static void on_stop(void *arg)
+static void process_on_stop(void *arg)
 {
     enter_phase(arg, PHASE_STOPPING);
 }
@@ -101,10 +102,10 @@ static void reload_certificate(struct process *process)
     if (!process->config.tls)
         return;
     if (http_tls_reload(process->config.tls, &why))
-        log_error("gateway", "cannot read the certificate anew, the old one stays", "cert=%s key=%s why=\"%s\"",
+        log_error("gateway", "certificate reload failed, keeping the old one", "cert=%s key=%s why=\"%s\"",
                   options->tls_cert, options->tls_key, why);
     else
-        log_info("gateway", "certificate read anew", "cert=%s", options->tls_cert);
+        log_info("gateway", "certificate reloaded", "cert=%s", options->tls_cert);
 }
 
 static void reload_keys(struct process *process)
@@ -114,33 +115,33 @@ static void reload_keys(struct process *process)
 
     buf_init(&why, WHY_MAX);
     if (keyring_load(process->config.keyring, &why))
-        log_error("gateway", "cannot read the keys anew, the old ones stay", "file=%s why=%s",
+        log_error("gateway", "keys reload failed, keeping the old ones", "file=%s why=%s",
                   process->config.options->keys_file, log_quote(quoted, sizeof(quoted), buf_text(&why)));
     buf_deinit(&why);
 }
 
-/* SIGHUP: reads anew what is kept in files, then lets every gateway take it. What cannot be read stays as it was. */
-static void on_reload(void *arg)
+/* SIGHUP. Files that cannot be read leave the old state in place. */
+static void process_on_reload(void *arg)
 {
     struct process *process = arg;
 
     log_info("gateway", "reloading", "reason=signal");
-    notify_reloading(process->notify);
+    systemd_notify_reloading(process->notify);
     reload_certificate(process);
     reload_keys(process);
-    tell_threads(process);
-    notify_ready(process->notify);
+    wake_threads(process);
+    systemd_notify_ready(process->notify);
 }
 
-/* On any thread, and perhaps on each of them: one says so. */
-static void on_unfit(const char *why, void *arg)
+/* May be called on every thread; only the first call logs. */
+static void process_on_misconfigured(const char *why, void *arg)
 {
     struct process *process = arg;
     char quoted[512];
 
-    if (atomic_exchange(&process->unfit, true))
+    if (atomic_exchange(&process->misconfigured, true))
         return;
-    log_error("gateway", "this Redis must not keep tasks", "why=%s", log_quote(quoted, sizeof(quoted), why));
+    log_error("gateway", "Redis is misconfigured, stopping", "why=%s", log_quote(quoted, sizeof(quoted), why));
     atomic_store(&process->phase, PHASE_STOPPING);
     for (size_t i = 0; i < process->count; i++)
         loop_wakeup(process->threads[i].gateway->loop);
@@ -148,20 +149,20 @@ static void on_unfit(const char *why, void *arg)
 
 /* -- the service manager */
 
-static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
+static void process_describe(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct process *process = arg;
     const struct gateway *first = process->threads[0].gateway;
 
-    (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s %s",
-                   first->draining               ? "draining, was on"
+    (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s %s",
+                   first->api.draining           ? "draining, was on"
                    : gateway_is_connected(first) ? "serving on"
                                                  : "waiting for Redis, listening on",
                    http_server_address(first->server));
 }
 
-/* Every thread has to have turned since it was last asked. Those that drain may be gone already. */
-static bool is_alive(void *arg)
+/* True if every thread's loop has turned since the last call. While draining always true: threads may have ended. */
+static bool process_is_alive(void *arg)
 {
     struct process *process = arg;
 
@@ -177,24 +178,24 @@ static bool is_alive(void *arg)
     return true;
 }
 
-/* A gateway is ready when it listens: clients get an answer, and one that waits for Redis is not to be ended for it. */
+/* Ready means listening. While Redis is not connected, clients get a 503, and systemd must not restart the gateway for that. */
 static void notify_listening(struct process *process)
 {
-    const struct notify_config config = {.loop = process->threads[0].gateway->loop,
-                                         .program = "gateway",
-                                         .describe = describe,
-                                         .is_alive = is_alive,
-                                         .arg = process};
+    const struct systemd_notify_config config = {.loop = process->threads[0].gateway->loop,
+                                                 .program = "gateway",
+                                                 .describe = process_describe,
+                                                 .is_alive = process_is_alive,
+                                                 .arg = process};
 
     for (size_t i = 0; i < process->count; i++)
         atomic_store(&process->threads[i].has_turned, true);
-    process->notify = notify_create(&config);
-    notify_ready(process->notify);
+    process->notify = systemd_notify_create(&config);
+    systemd_notify_ready(process->notify);
 }
 
 /* -- threads */
 
-static void *run_thread(void *arg)
+static void *thread_main(void *arg)
 {
     const struct gateway_thread *self = arg;
 
@@ -214,9 +215,9 @@ static int create_gateway(struct process *process, size_t i)
         .thread = i,
         .name = i ? NULL : process->name,
         .tls = process->config.tls,
-        .peers = process->config.peers,
+        .address_limit = process->config.address_limit,
         .listen = i ? http_server_address(process->threads[0].gateway->server) : process->config.options->listen,
-        .on_unfit = on_unfit,
+        .on_misconfigured = process_on_misconfigured,
         .arg = process,
     };
     struct gateway_thread *self = &process->threads[i];
@@ -229,20 +230,20 @@ static int create_gateway(struct process *process, size_t i)
         return ERR_SYSTEM;
     }
     process->count++;
-    return loop_on_wakeup(self->gateway->loop, follow_process, self);
+    return loop_on_wakeup(self->gateway->loop, process_on_wakeup, self);
 }
 
 static int start_threads(struct process *process)
 {
     struct loop *loop = process->threads[0].gateway->loop;
-    int err = loop_on_signals(loop, on_drain, on_stop, process);
+    int err = loop_on_signals(loop, process_on_drain, process_on_stop, process);
 
     if (!err)
-        err = loop_on_reload(loop, on_reload, process);
+        err = loop_on_reload(loop, process_on_reload, process);
     for (size_t i = 1; !err && i < process->count; i++) {
         struct gateway_thread *self = &process->threads[i];
 
-        if (pthread_create(&self->thread, NULL, run_thread, self))
+        if (pthread_create(&self->thread, NULL, thread_main, self))
             err = ERR_SYSTEM;
         else
             self->running = true;
@@ -250,7 +251,7 @@ static int start_threads(struct process *process)
     return err;
 }
 
-/* Those that run already, when not all could be started. */
+/* After a failed start: stops the threads that are running. */
 static void stop_threads(struct process *process)
 {
     atomic_store(&process->phase, PHASE_STOPPING);
@@ -264,7 +265,7 @@ static int run(struct process *process)
     int err = 0;
 
     process->threads = calloc((size_t)process->config.options->threads, sizeof(*process->threads));
-    process->metrics = gateway_metrics_create((size_t)process->config.options->threads);
+    process->metrics = gateway_metrics_create((size_t)process->config.options->threads, api_routes, api_route_count);
     if (!process->threads || !process->metrics)
         return ERR_NO_MEMORY;
     presence_name(process->name, "");
@@ -285,9 +286,9 @@ static int run(struct process *process)
     return err;
 }
 
-static void destroy(struct process *process)
+static void process_deinit(struct process *process)
 {
-    notify_destroy(process->notify);
+    systemd_notify_destroy(process->notify);
     while (process->count)
         gateway_destroy(process->threads[--process->count].gateway);
     free(process->threads);
@@ -296,8 +297,8 @@ static void destroy(struct process *process)
 
 static enum process_end end_of(struct process *process, int err)
 {
-    if (atomic_load(&process->unfit))
-        return PROCESS_UNFIT;
+    if (atomic_load(&process->misconfigured))
+        return PROCESS_MISCONFIGURED;
     if (err)
         return PROCESS_FAILED;
     return atomic_load(&process->phase) == PHASE_STOPPING ? PROCESS_STOPPED : PROCESS_DRAINED;
@@ -309,7 +310,7 @@ enum process_end process_run(const struct process_config *config)
     int err = run(&process);
     enum process_end end = end_of(&process, err);
 
-    destroy(&process);
+    process_deinit(&process);
     if (err)
         log_error("gateway", "stopped", "reason=\"%s\"", err_text(err));
     return end;

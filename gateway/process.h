@@ -1,10 +1,10 @@
-/* process - the gateways of one process: a thread for each, and what all of them are told
+/* process - the threads of the gateway process, signals and the service manager
  *
- * The main thread creates one gateway per thread, runs the first of them and hears the signals; the others run on threads of
- * their own and are told by a wake-up to look at the process.
+ * The main thread creates one gateway per thread, runs the first one and handles signals. The others run on their own threads. To
+ * tell them something, the main thread changes the state of the process and wakes up their loops.
  *
- * SIGTERM or SIGINT drains, a second one stops, SIGHUP reads keys and certificate anew. The service manager hears of all that, and,
- * as long as every thread turns, that the process lives.
+ * SIGTERM or SIGINT drains, a second one stops at once, SIGHUP reloads API keys and certificate. systemd is notified of each step,
+ * and of the watchdog as long as every thread's loop is turning.
  *
  * Threads: the main thread.
  */
@@ -13,29 +13,29 @@
 
 struct cors;
 struct gateway_options;
-struct http_peers;
+struct http_address_limit;
 struct http_tls;
 struct keyring;
 struct redis_address;
 
-/* All borrowed. */
+/* Pointers are borrowed. */
 struct process_config {
     const struct gateway_options *options;
     const struct redis_address *redis;
     const struct cors *cors;
     struct keyring *keyring;
-    struct http_tls *tls;     /* NULL: plain HTTP */
-    struct http_peers *peers; /* NULL: no maximum per address */
+    struct http_tls *tls;                     /* NULL: plain HTTP */
+    struct http_address_limit *address_limit; /* NULL: no limit per client address */
 };
 
 enum process_end {
     PROCESS_DRAINED,
-    PROCESS_STOPPED, /* by a second signal */
-    PROCESS_UNFIT,   /* Redis must not keep tasks, which was logged */
-    PROCESS_FAILED,  /* it could not start, which was logged */
+    PROCESS_STOPPED,       /* by a second signal */
+    PROCESS_MISCONFIGURED, /* Redis is misconfigured; the reason was logged */
+    PROCESS_FAILED,        /* it could not start; the reason was logged */
 };
 
-/* Serves until a signal ends it. */
+/* Serves until it is stopped. */
 enum process_end process_run(const struct process_config *config);
 
 #endif

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures arkrelay beside what people would use instead, in one run, and prints one table.
 #
-#   scripts/bench.sh                        everything: 8 minutes
-#   scripts/bench.sh --quick                smaller, within 3 minutes
+#   scripts/bench.sh                        everything: 10 minutes
+#   scripts/bench.sh --quick                smaller, within 4 minutes
 #   scripts/bench.sh throughput streams     these scenarios: throughput overhead slow streams fleet growth startup
 #   scripts/bench.sh --no-peers             arkrelay alone
 #   scripts/bench.sh --aof always           with a Redis that writes everything to disk before it answers

@@ -7,13 +7,15 @@
 # The layout is clang-format's. Versions of all these tools differ in small things, and the ones of Debian 12 decide.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/steps.sh
+. scripts/steps.sh
 
 say() { printf 'check: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
 check_format() {
     local sources
-    mapfile -d '' -t sources < <(find common gateway worker tests -name '*.[ch]' -print0)
+    mapfile -d '' -t sources < <(find common gateway worker simulator tests -name '*.[ch]' -print0)
     clang-format --dry-run -Werror "${sources[@]}" || fail "format: differs; clang-format -i puts it right"
     say "format: ${#sources[@]} files, all as .clang-format says"
 }
@@ -22,7 +24,7 @@ check_format() {
 check_compiler() {                   # check_compiler COMPILER
     local build=build/check-$1
     cmake --preset release -B "$build" -DCMAKE_C_COMPILER="$1" -DARKRELAY_TESTS=ON -DARKRELAY_WERROR=ON >/dev/null
-    cmake --build "$build" -- --quiet || fail "$1: does not compile without warnings"
+    build "check: $1, compiling a release with warnings as errors" "$build" || fail "$1: does not compile without warnings"
     scripts/check_hardening.sh "$build"/bin/arkrelay-* || fail "$1: a release lacks a protection"
     say "$1: compiles without warnings"
 }
@@ -30,12 +32,13 @@ check_compiler() {                   # check_compiler COMPILER
 # What both tools look at: the programs and their libraries, as they are compiled.
 list_sources() {
     cmake --preset dev >/dev/null
-    find common gateway worker tests/ark_sim -name '*.c' | sort
+    find common gateway worker simulator -name '*.c' | sort
 }
 
 check_tidy() {
     local sources
     mapfile -t sources < <(list_sources)
+    say "tidy: ${#sources[@]} files, a few minutes"
     printf '%s\n' "${sources[@]}" | xargs -n 6 -P "$(nproc)" clang-tidy -p build/dev --quiet 2>/dev/null ||
         fail "tidy: found something"
     say "tidy: ${#sources[@]} files, no findings"
@@ -46,6 +49,7 @@ check_tidy() {
 check_cppcheck() {
     local sources
     mapfile -t sources < <(list_sources)
+    say "cppcheck: ${#sources[@]} files, a few minutes"
     cppcheck --std=c11 --language=c --enable=warning,performance,portability --inline-suppr --error-exitcode=1 --quiet \
         -j "$(nproc)" -I . -D_GNU_SOURCE -D__GNUC__ -DARKRELAY_VERSION='"0"' --library=posix --suppress=missingIncludeSystem \
         --suppress=readdirCalled \

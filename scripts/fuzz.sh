@@ -7,6 +7,8 @@
 # target has learned stays in build/fuzz/learned, where its next run begins.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/steps.sh
+. scripts/steps.sh
 
 readonly OUT=build/fuzz
 say() { printf 'fuzz: %s\n' "$*" >&2; }
@@ -40,6 +42,7 @@ export -f say run_target
 
 scripts/install_deps.sh build fuzz
 cmake --preset fuzz >/dev/null
-cmake --build --preset fuzz -- --quiet
+build "fuzz: compiling the targets" --preset fuzz
+say "$seconds s per target: $*"
 printf '%s\n' "$@" | xargs -P "$(nproc)" -I{} bash -c "run_target $seconds {}" || fail "found something; see $OUT/findings"
 say "all good: $*"

@@ -173,7 +173,7 @@ start_gateway() {
 
 start_worker() {                     # start_worker NUMBER
     local listen
-    listen=127.0.0.1:$(free_port $((9099 + $1)))
+    listen=127.0.0.1:$(free_port $((8929 + $1)))
     start "worker $1" "$BIN/arkrelay-worker" --listen "$listen"
     frontend+=("$started")
     await "$started" "$BIN/arkrelay-worker" --listen "$listen" --healthcheck

@@ -1,22 +1,24 @@
 #!/usr/bin/env bash
-# Compiles with gcc and with clang, then runs every test as built for every day; those that sanitizers can say more of again under ASan,
-# UBSan and the leak checker, and those of the gateway's threads under ThreadSanitizer.
-# The first thing that fails ends it, so that the last lines are always CTest's own summary of what decided.
+# Compiles with gcc and clang, and runs all tests: every test in the dev build, most of them again with ASan, UBSan and the leak
+# checker, and the tests of the gateway's threads with ThreadSanitizer.
+# Stops at the first failure. The last lines are CTest's summary of the tests that decided.
 #
 #   scripts/test.sh                everything
 #   scripts/test.sh dev|asan|tsan  one preset, without the clang build
 #
-# The container test is apart: ctest --preset container.
+# The container test is separate: ctest --preset container.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
+# shellcheck source=scripts/steps.sh
+. scripts/steps.sh
 
 say() { printf 'test: %s\n' "$*" >&2; }
 
 run_preset() {                       # run_preset PRESET
-    say "preset $1"
     cmake --preset "$1" >/dev/null
-    cmake --build --preset "$1" -- --quiet
-    ctest --preset "$1" -j "$(($(nproc) + 1))"     # most tests wait for something most of the time
+    build "test: preset $1, compiling" --preset "$1"
+    say "preset $1, running the tests ($SECONDS s so far)"
+    ctest --preset "$1" -j "$(($(nproc) + 1))"     # one more than processors: most tests wait most of the time
 }
 
 (($#)) || set -- clang tsan dev asan
@@ -26,7 +28,7 @@ done
 scripts/install_deps.sh build test
 for step in "$@"; do
     case $step in
-        clang) scripts/check.sh clang ;;
+        clang) scripts/check.sh clang ;;        # compiles only
         *) run_preset "$step" ;;
     esac
 done

@@ -87,8 +87,10 @@ def refusal(response):
     lines = [f"HTTP {response.status} {response.reason}"]
     try:
         problem = json.loads(body)
-        lines.append(f"{problem.get('code', '')}: {problem.get('detail') or problem.get('title')}")
-        lines += [f"  {e.get('pointer')}: {e.get('detail')}" for e in problem.get("errors", [])]
+        fields = problem.get("errors", [])
+        detail = problem.get("title") if fields else problem.get("detail") or problem.get("title")   # it repeats the first field
+        lines.append(f"{problem.get('code', '')}: {detail}")
+        lines += [f"  {e.get('pointer')}: {e.get('detail')}" for e in fields]
     except (ValueError, AttributeError):
         lines.append(body.strip())
     delay = response.headers.get("Retry-After", "")

@@ -3,13 +3,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
 #include "common/http/server.h"
-#include "common/log.h"
-#include "worker/runner.h"
-#include "worker/worker_metrics.h"
+#include "worker/metrics/metrics.h"
+#include "worker/options.h"
+#include "worker/worker.h"
 
-enum { METRICS_MAX = 256 * 1024 };
+enum { METRICS_MAX = 256 * 1024, CONNECTIONS_MAX = 100 };
+
+static const char FREE_ADDRESS[] = "127.0.0.1:0";
 
 struct health {
     struct http_server *server;
@@ -33,11 +36,12 @@ static void get_readyz(struct http_exchange *exchange, void *arg)
 {
     const struct health *health = arg;
 
-    if (runner_is_ready(health->config.runner))
+    if (worker_is_ready(health->config.worker))
         respond_ok(exchange);
     else
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_STORE_UNAVAILABLE,
-                                                                .detail = "Redis is away, or this worker drains."});
+        http_respond_problem(exchange,
+                             &(struct problem_report){.problem = PROBLEM_STORE_UNAVAILABLE,
+                                                      .detail = "Redis is unreachable, or this worker is draining."});
 }
 
 static void respond_metrics(struct http_exchange *exchange, const struct metrics *const *all, size_t count)
@@ -57,17 +61,17 @@ static void get_metrics(struct http_exchange *exchange, void *arg)
 {
     const struct health *health = arg;
     const struct health_config *config = &health->config;
-    struct metrics *asked = config->metrics ? metrics_create(&worker_metric_table) : NULL;
+    struct metrics *gauges = config->metrics ? metrics_create(&worker_metric_table) : NULL;
 
-    if (!asked) {
+    if (!gauges) {
         http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
         return;
     }
-    shared_metrics_fill(asked);
-    metrics_set(asked, SAMPLE(METRIC_REDIS_UP), runner_has_redis(config->runner));
-    metrics_set(asked, SAMPLE(METRIC_WORKER_BUSY), runner_jobs(config->runner));
-    respond_metrics(exchange, (const struct metrics *const[]){config->metrics, asked}, 2);
-    metrics_destroy(asked);
+    shared_metrics_fill(gauges);
+    metrics_set(gauges, SAMPLE(METRIC_REDIS_UP), worker_has_redis(config->worker));
+    metrics_set(gauges, SAMPLE(METRIC_WORKER_BUSY), worker_jobs(config->worker));
+    respond_metrics(exchange, (const struct metrics *const[]){config->metrics, gauges}, 2);
+    metrics_destroy(gauges);
 }
 
 static const struct http_route routes[] = {
@@ -76,22 +80,41 @@ static const struct http_route routes[] = {
     {HTTP_GET, "/metrics", get_metrics},
 };
 
-struct health *health_create(struct loop *loop, const struct health_config *setup, const char **why)
+/* NULL: the address cannot be used, and *why says why. */
+static struct http_server *listen_on(struct loop *loop, const char *address, struct health *health, const char **why)
+{
+    struct http_server_config config;
+
+    http_server_config_init(&config);
+    config.listen = address;
+    config.routes = routes;
+    config.route_count = sizeof(routes) / sizeof(routes[0]);
+    config.connections_max = CONNECTIONS_MAX;
+    config.arg = health;
+    return http_server_create(loop, &config, why);
+}
+
+static struct http_server *listen_anywhere(struct loop *loop, struct health *health, const char **why)
+{
+    struct http_server *server = listen_on(loop, LISTEN_DEFAULT, health, why);
+
+    if (server)
+        return server;
+    log_warn("health", "default address not available, using a free port", "address=%s error=\"%s\"", LISTEN_DEFAULT,
+             *why);
+    return listen_on(loop, FREE_ADDRESS, health, why);
+}
+
+struct health *health_create(struct loop *loop, const struct health_config *config, const char **why)
 {
     struct health *health = calloc(1, sizeof(*health));
-    struct http_server_config config;
 
     *why = "out of memory";
     if (!health)
         return NULL;
-    http_server_config_init(&config);
-    config.listen = setup->listen;
-    config.routes = routes;
-    config.route_count = sizeof(routes) / sizeof(routes[0]);
-    config.connections_max = 100;
-    config.arg = health;
-    health->config = *setup;
-    health->server = http_server_create(loop, &config, why);
+    health->config = *config;
+    health->server = strcmp(config->listen, LISTEN_AUTO) == 0 ? listen_anywhere(loop, health, why)
+                                                              : listen_on(loop, config->listen, health, why);
     if (!health->server)
         return health_destroy(health);
     log_info("health", "listening", "address=%s", http_server_address(health->server));
@@ -105,4 +128,9 @@ struct health *health_destroy(struct health *health)
     http_server_destroy(health->server);
     free(health);
     return NULL;
+}
+
+const char *health_address(const char *listen)
+{
+    return strcmp(listen, LISTEN_AUTO) == 0 ? LISTEN_DEFAULT : listen;
 }

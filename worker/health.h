@@ -1,6 +1,10 @@
-/* health - the worker's small listener: /livez, /readyz and /metrics
+/* health - the worker's HTTP listener for /livez, /readyz and /metrics
  *
- * Threads: the loop's thread only.
+ * Several workers may run on one host. With WORKER_LISTEN=auto, the first one gets LISTEN_DEFAULT and each further one a
+ * free port, which its log names. An address that the operator chose is never replaced.
+ *
+ * Ownership: borrows everything in the config.
+ * Threads:   loop thread only.
  */
 #ifndef ARKRELAY_WORKER_HEALTH_H
 #define ARKRELAY_WORKER_HEALTH_H
@@ -8,16 +12,19 @@
 struct health;
 struct loop;
 struct metrics;
-struct runner;
+struct worker;
 
 struct health_config {
-    const char *listen;
-    const struct runner *runner;
-    struct metrics *metrics; /* NULL: there is nothing to tell */
+    const char *listen; /* host:port, or LISTEN_AUTO */
+    const struct worker *worker;
+    struct metrics *metrics; /* may be NULL; /metrics then fails with 500 */
 };
 
-/* On failure NULL, and *why says what the system said. Borrows what the config names. */
+/* On failure returns NULL and sets *why to the system's error text. */
 struct health *health_create(struct loop *loop, const struct health_config *config, const char **why);
 struct health *health_destroy(struct health *health); /* accepts NULL; returns NULL */
+
+/* The address that --healthcheck asks: that of the first worker on this host when `listen` is LISTEN_AUTO. */
+const char *health_address(const char *listen);
 
 #endif

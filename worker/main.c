@@ -1,4 +1,4 @@
-/* arkrelay-worker: takes tasks from Redis and has ARK make their pictures */
+/* arkrelay-worker: takes tasks from Redis and calls ARK for their images */
 #include <curl/curl.h>
 #include <jansson.h>
 #include <stdio.h>
@@ -6,90 +6,90 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/core_dump.h"
-#include "common/err.h"
-#include "common/http/probe.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/notify.h"
-#include "common/presence.h"
+#include "common/base/core_dump.h"
+#include "common/base/err.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/http/healthcheck.h"
+#include "common/ops/presence.h"
+#include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
-#include "worker/ark_model.h"
+#include "worker/ark/model.h"
 #include "worker/health.h"
-#include "worker/runner.h"
-#include "worker/worker_metrics.h"
-#include "worker/worker_options.h"
+#include "worker/metrics/metrics.h"
+#include "worker/options.h"
+#include "worker/worker.h"
 
 enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
 
-struct worker {
+struct program {
     struct worker_options options;
     struct redis_address redis;
     char name[PRESENCE_NAME_SIZE];
     struct loop *loop;
     struct metrics *metrics;
-    struct runner *runner;
+    struct worker *worker;
     struct health *health;
-    struct notify *notify; /* NULL: there is no service manager */
-    bool unfit;            /* Redis must not keep tasks */
+    struct systemd_notify *notify; /* NULL: not started by a service manager */
+    bool unfit;                    /* Redis is misconfigured: exit with OPTIONS_EXIT_BAD */
 };
 
-static void on_drained(void *arg)
+static void main_on_drained(void *arg)
 {
-    struct worker *worker = arg;
+    struct program *program = arg;
 
-    loop_stop(worker->loop);
+    loop_stop(program->loop);
 }
 
-static void on_unfit(const char *why, void *arg)
+static void main_on_unfit(const char *why, void *arg)
 {
-    struct worker *worker = arg;
+    struct program *program = arg;
     char quoted[512];
 
-    log_error("worker", "this Redis must not keep tasks", "why=%s", log_quote(quoted, sizeof(quoted), why));
-    worker->unfit = true;
-    loop_stop(worker->loop);
+    log_error("worker", "Redis is misconfigured, stopping", "why=%s", log_quote(quoted, sizeof(quoted), why));
+    program->unfit = true;
+    loop_stop(program->loop);
 }
 
-static void on_drain(void *arg)
+static void main_on_drain(void *arg)
 {
-    struct worker *worker = arg;
+    struct program *program = arg;
 
-    runner_drain(worker->runner);
-    notify_stopping(worker->notify);
+    worker_drain(program->worker);
+    systemd_notify_stopping(program->notify);
 }
 
-static void on_stop(void *arg)
+static void main_on_stop(void *arg)
 {
-    struct worker *worker = arg;
+    struct program *program = arg;
 
-    log_warn("worker", "stops at once; what runs is settled when its lease lapses", "jobs=%d",
-             runner_jobs(worker->runner));
-    loop_stop(worker->loop);
+    log_warn("worker", "stopping at once; other workers settle its jobs when their leases expire", "jobs=%d",
+             worker_jobs(program->worker));
+    loop_stop(program->loop);
 }
 
-static void describe(char out[NOTIFY_STATUS_SIZE], void *arg)
+static void write_status(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
-    const struct worker *worker = arg;
-    int jobs = runner_jobs(worker->runner);
+    const struct program *program = arg;
+    int jobs = worker_jobs(program->worker);
 
-    if (!runner_has_redis(worker->runner))
-        (void)snprintf(out, NOTIFY_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
+    if (!worker_has_redis(program->worker))
+        (void)snprintf(out, SYSTEMD_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
     else
-        (void)snprintf(out, NOTIFY_STATUS_SIZE, "%s, %d jobs in flight",
-                       runner_is_ready(worker->runner) ? "taking tasks" : "draining", jobs);
+        (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s, %d jobs in flight",
+                       worker_is_ready(program->worker) ? "taking tasks" : "draining", jobs);
 }
 
-/* A worker that waits for Redis is at work too: it is not to be ended for it. */
-static void notify_started(struct worker *worker)
+/* A worker that waits for Redis reports READY too: the service manager must not restart it for that. */
+static void notify_started(struct program *program)
 {
-    worker->notify = notify_create(
-        &(struct notify_config){.loop = worker->loop, .program = "worker", .describe = describe, .arg = worker});
-    notify_ready(worker->notify);
+    program->notify = systemd_notify_create(&(struct systemd_notify_config){
+        .loop = program->loop, .program = "worker", .describe = write_status, .arg = program});
+    systemd_notify_ready(program->notify);
 }
 
-/* A timeout for the first byte that is not below the one for the whole call would never fire. The default gives way; a value that was
- * set does not. */
+/* A first-byte timeout above the timeout of the whole call would never fire. The default is lowered; a value that the operator set
+ * is an error. */
 static int check_timeouts(struct worker_options *options)
 {
     if (options->ark_first_byte_timeout_ms <= options->ark_timeout_ms)
@@ -103,10 +103,10 @@ static int check_timeouts(struct worker_options *options)
     return ERR_RANGE;
 }
 
-/* What the rows of the table cannot say. Prints what is wrong. */
-static int check_options(struct worker *worker)
+/* Checks that involve more than one option. Prints the error. */
+static int check_options(struct program *program)
 {
-    struct worker_options *options = &worker->options;
+    struct worker_options *options = &program->options;
     const char *why;
 
     if (!*options->ark_api_key && !*options->ark_sim_url) {
@@ -114,110 +114,120 @@ static int check_options(struct worker *worker)
                         "to try without one, run arkrelay-ark-sim and set ARK_SIM_URL\n");
         return ERR_RANGE;
     }
-    if (redis_address_parse(options->shared.redis_url, &worker->redis, &why)) {
+    if (redis_address_parse(options->shared.redis_url, &program->redis, &why)) {
         fprintf(stderr, "arkrelay-worker: REDIS_URL: %s\n", why);
         return ERR_RANGE;
     }
-    worker->redis.ca_file = options->shared.redis_ca_file;
+    program->redis.ca_file = options->shared.redis_ca_file;
     return check_timeouts(options);
 }
 
-static void announce(const struct worker *worker)
+static void log_start(const struct program *program)
 {
-    const struct worker_options *options = &worker->options;
+    const struct worker_options *options = &program->options;
     char redis[128];
 
-    redis_address_text(&worker->redis, redis, sizeof(redis));
+    redis_address_text(&program->redis, redis, sizeof(redis));
     if (!*options->ark_api_key)
-        log_warn("worker", "SIMULATION: ARK_API_KEY is not set, pictures come from a simulator and cost nothing",
+        log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
     if (!ark_model_find(options->ark_model)->listed)
         log_warn("worker", "ARK_MODEL is not a listed model, only the plainest fields are sent", "model=%s",
                  options->ark_model);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
-             ARKRELAY_VERSION, worker->name, redis,
+             ARKRELAY_VERSION, program->name, redis,
              *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->ark_model,
              (long long)options->concurrency, (long long)options->lease_ms);
 }
 
-static int create_parts(struct worker *worker)
+static int create_worker(struct program *program)
 {
-    const char *why = "out of memory";
+    program->metrics = metrics_create(&worker_metric_table);
+    metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS), program->options.concurrency);
+    metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
+    program->loop = loop_create();
+    if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program))
+        return ERR_NO_MEMORY;
+    program->worker = worker_create(&(struct worker_config){.loop = program->loop,
+                                                            .options = &program->options,
+                                                            .redis = &program->redis,
+                                                            .name = program->name,
+                                                            .metrics = program->metrics,
+                                                            .on_drained = main_on_drained,
+                                                            .on_unfit = main_on_unfit,
+                                                            .arg = program});
+    return program->worker ? 0 : ERR_NO_MEMORY;
+}
 
-    worker->metrics = metrics_create(&worker_metric_table);
-    metrics_set(worker->metrics, SAMPLE(METRIC_WORKER_SLOTS), worker->options.concurrency);
-    metrics_set(worker->metrics, SAMPLE(METRIC_IMAGES_LIMIT), worker->options.ark_images_per_minute);
-    worker->loop = loop_create();
-    if (!worker->metrics || !worker->loop || loop_on_signals(worker->loop, on_drain, on_stop, worker))
-        goto failed;
-    worker->runner = runner_create(&(struct runner_config){.loop = worker->loop,
-                                                           .options = &worker->options,
-                                                           .redis = &worker->redis,
-                                                           .name = worker->name,
-                                                           .metrics = worker->metrics,
-                                                           .on_drained = on_drained,
-                                                           .on_unfit = on_unfit,
-                                                           .arg = worker});
-    if (!worker->runner)
-        goto failed;
-    if (strcmp(worker->options.listen, "off") != 0) {
-        worker->health =
-            health_create(worker->loop,
-                          &(struct health_config){
-                              .listen = worker->options.listen, .runner = worker->runner, .metrics = worker->metrics},
-                          &why);
-        if (!worker->health)
-            goto failed;
-    }
-    return 0;
-failed:
-    log_error("worker", "cannot start", "listen=%s error=\"%s\"", worker->options.listen, why);
+static int create_health(struct program *program)
+{
+    const struct health_config config = {
+        .listen = program->options.listen, .worker = program->worker, .metrics = program->metrics};
+    const char *why;
+
+    if (strcmp(program->options.listen, LISTEN_OFF) == 0)
+        return 0;
+    program->health = health_create(program->loop, &config, &why);
+    if (program->health)
+        return 0;
+    log_error("worker", "cannot listen", "address=%s error=\"%s\"", program->options.listen, why);
     return ERR_SYSTEM;
 }
 
-static void destroy_parts(struct worker *worker)
+static int create_parts(struct program *program)
 {
-    notify_destroy(worker->notify);
-    health_destroy(worker->health);
-    runner_destroy(worker->runner);
-    loop_destroy(worker->loop);
-    metrics_destroy(worker->metrics);
+    int err = create_worker(program);
+
+    if (!err)
+        return create_health(program);
+    log_error("worker", "cannot start", "error=\"%s\"", err_text(err));
+    return err;
 }
 
-static int run(struct worker *worker)
+static void destroy_parts(struct program *program)
+{
+    systemd_notify_destroy(program->notify);
+    health_destroy(program->health);
+    worker_destroy(program->worker);
+    loop_destroy(program->loop);
+    metrics_destroy(program->metrics);
+}
+
+static int run(struct program *program)
 {
     int err;
 
-    if (check_options(worker))
+    if (check_options(program))
         return OPTIONS_EXIT_BAD;
-    log_setup((enum log_level)worker->options.shared.log_level, (enum log_format)worker->options.shared.log_format);
-    if (!worker->options.shared.core_dumps)
-        core_dump_forbid();
-    presence_name(worker->name, worker->options.name);
-    announce(worker);
-    err = create_parts(worker);
+    log_setup((enum log_level)program->options.shared.log_level, (enum log_format)program->options.shared.log_format);
+    if (!program->options.shared.core_dumps)
+        core_dump_disable();
+    presence_name(program->name, program->options.name);
+    log_start(program);
+    err = create_parts(program);
     if (!err) {
-        notify_started(worker);
-        loop_run(worker->loop);
-        log_info("worker", "stopped", "jobs=%d", runner_jobs(worker->runner));
+        notify_started(program);
+        loop_run(program->loop);
+        log_info("worker", "stopped", "jobs=%d", worker_jobs(program->worker));
     }
-    destroy_parts(worker);
-    if (worker->unfit)
+    destroy_parts(program);
+    if (program->unfit)
         return OPTIONS_EXIT_BAD;
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
 
-static int probe(const struct worker *worker)
+static int check_health(const struct program *program)
 {
-    return http_probe_main("arkrelay-worker", worker->options.listen, PROBE_PLAIN, "/readyz");
+    return http_healthcheck_main("arkrelay-worker", health_address(program->options.listen), HEALTHCHECK_PLAIN,
+                                 "/readyz");
 }
 
 int main(int argc, char **argv)
 {
-    struct worker worker = {0};
+    struct program program = {0};
     int code;
 
-    switch (options_load(&worker_option_table, argc, argv, &worker.options)) {
+    switch (options_load(&worker_option_table, argc, argv, &program.options)) {
     case OPTIONS_DONE:
         return EXIT_SUCCESS;
     case OPTIONS_BAD:
@@ -228,9 +238,9 @@ int main(int argc, char **argv)
     if (curl_global_init(CURL_GLOBAL_DEFAULT))
         return EXIT_FAILURE;
     json_object_seed(0);
-    code = worker.options.shared.healthcheck ? probe(&worker) : run(&worker);
-    redis_address_deinit(&worker.redis);
-    options_deinit(&worker_option_table, &worker.options);
+    code = program.options.shared.healthcheck ? check_health(&program) : run(&program);
+    redis_address_deinit(&program.redis);
+    options_deinit(&worker_option_table, &program.options);
     curl_global_cleanup();
     return code;
 }

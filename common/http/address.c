@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/host_port.h"
+#include "common/base/host_port.h"
 
 enum { HOST_MAX = 255 };
 

@@ -1,6 +1,7 @@
-/* http/address - "host:port" and "[v6]:port" as socket addresses
+/* http/address - converts "host:port" and "[v6]:port" to socket addresses, and back
  *
- * Resolving a name may block; it happens when a program starts.
+ * Threads:   any. http_address_parse may block to resolve a name, so it is called at start-up only.
+ * Errors:    ERR_SYNTAX, ERR_NOT_FOUND.
  */
 #ifndef ARKRELAY_HTTP_ADDRESS_H
 #define ARKRELAY_HTTP_ADDRESS_H
@@ -8,17 +9,17 @@
 #include <stddef.h>
 #include <sys/socket.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct http_address {
     struct sockaddr_storage storage;
     socklen_t len;
 };
 
-/* An empty host is the wildcard address. On failure *why is a constant, or the system's text. */
+/* An empty host is the wildcard address. On failure *why is the reason (a constant or gai_strerror's text). */
 int http_address_parse(const char *text, struct http_address *out, const char **why) MUST_CHECK;
 
-/* Turns a wildcard address, which one can listen on, into the loopback address, which one can reach. */
+/* Replaces a wildcard address, which a server can listen on, with the loopback address, which a client can connect to. */
 void http_address_make_reachable(struct http_address *address);
 
 void http_address_write(const struct http_address *address, char *out, size_t size);

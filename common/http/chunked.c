@@ -3,7 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/http/header_rules.h"
+#include "common/http/text.h"
 
 enum {
     DIGITS_MAX = 16,
@@ -24,7 +24,7 @@ enum byte_class {
     CLASS_BACKSLASH,
     CLASS_COLON,
     CLASS_TOKEN,
-    CLASS_TEXT, /* any other visible byte, and bytes above 0x7f */
+    CLASS_TEXT, /* all other printable bytes, and bytes above 0x7f */
     CLASS_COUNT
 };
 
@@ -58,8 +58,8 @@ enum state {
     [CLASS_TOKEN] = (state), [CLASS_TEXT] = (state)
 
 /* clang-format off */
-/* The state that follows each class of byte; absent: BAD. SIZE and SIZE_LF have conditions of their own, see step(). */
-static const uint8_t moves[STATE_COUNT][CLASS_COUNT] = {
+/* The next state for each class of byte; BAD where absent. parse_framing_byte() checks more in SIZE and SIZE_LF. */
+static const uint8_t transitions[STATE_COUNT][CLASS_COUNT] = {
     [SIZE]             = { [CLASS_TOKEN] = SIZE, [CLASS_BLANK] = BEFORE_SEMICOLON, [CLASS_SEMICOLON] = BEFORE_NAME, [CLASS_CR] = SIZE_LF },
     [BEFORE_SEMICOLON] = { [CLASS_BLANK] = BEFORE_SEMICOLON, [CLASS_SEMICOLON] = BEFORE_NAME },
     [BEFORE_NAME]      = { [CLASS_BLANK] = BEFORE_NAME, [CLASS_TOKEN] = NAME },
@@ -124,10 +124,10 @@ static bool fail(struct http_chunked *chunked, enum problem problem, const char 
 
 static bool malformed(struct http_chunked *chunked, enum state state, char c)
 {
-    const char *detail = "A chunk size is 1 to 16 hexadecimal digits";
+    const char *detail = "A chunk size must have 1 to 16 hexadecimal digits";
 
     if (c == '\n' || state == SIZE_LF || state == TRAILER_LF || state == LAST_LF)
-        detail = "Lines end with CR LF";
+        detail = "Lines must end with CR LF";
     else if (state > SIZE && state < SIZE_LF)
         detail = "A chunk extension is malformed";
     else if (state == DATA_CR || state == DATA_LF)
@@ -150,7 +150,7 @@ static bool check_limits(struct http_chunked *chunked, enum state state)
     if (chunked->trailer > TRAILER_MAX)
         return fail(chunked, PROBLEM_HEADERS_TOO_LARGE, "The trailers are too large");
     if (chunked->framing > FRAMING_FACTOR * chunked->content + FRAMING_FREE)
-        return fail(chunked, PROBLEM_BAD_REQUEST, "The chunks are too small for what they hold");
+        return fail(chunked, PROBLEM_BAD_REQUEST, "The chunks are too small: framing exceeds 8 times the content");
     return true;
 }
 
@@ -164,7 +164,7 @@ static bool add_digit(struct http_chunked *chunked, char c)
     return true;
 }
 
-/* The line of a chunk size is over: its content follows, or the trailers. */
+/* After the line with a chunk size. Size 0 is followed by the trailers. */
 static bool begin_chunk(struct http_chunked *chunked)
 {
     chunked->digits = chunked->extension = 0;
@@ -174,11 +174,10 @@ static bool begin_chunk(struct http_chunked *chunked)
     return true;
 }
 
-/* One byte of framing. */
-static bool step(struct http_chunked *chunked, char c)
+static bool parse_framing_byte(struct http_chunked *chunked, char c)
 {
     enum state state = chunked->state;
-    enum state next = moves[state][class_of(c)];
+    enum state next = transitions[state][class_of(c)];
 
     if (state == SIZE && next != SIZE && !chunked->digits)
         next = BAD;
@@ -192,7 +191,6 @@ static bool step(struct http_chunked *chunked, char c)
     return state != SIZE_LF || begin_chunk(chunked);
 }
 
-/* How much of the chunk's content is here. */
 static size_t take_content(struct http_chunked *chunked, const char *bytes, size_t len, char *out)
 {
     size_t n = len < chunked->left ? len : (size_t)chunked->left;
@@ -218,7 +216,7 @@ enum http_parse http_chunked_run(struct http_chunked *chunked, const char *bytes
             written += n;
             at += n;
         } else {
-            ok = step(chunked, bytes[at++]);
+            ok = parse_framing_byte(chunked, bytes[at++]);
         }
     }
     *taken = at;

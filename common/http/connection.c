@@ -5,117 +5,675 @@
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/http/peers.h"
-#include "common/log.h"
-#include "common/transport.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/transport.h"
+#include "common/http/address_limit.h"
+#include "common/http/tls.h"
 
 enum {
-    CROWD = 128,
-    OUT_MAX = 1024 * 1024 * 1024 /* answers have their handlers' maximum, streams output_max */
+    MANY_EVENTS = 128,
+    REQUESTS_PER_TURN = 16,      /* of one connection, before other connections get their turn */
+    DRAIN_READS = 16,            /* the same, for reads of discarded input */
+    REFUSED_HEAD_READS = 4,      /* of HEAD_CHUNK bytes */
+    COMPACT_FROM = 64 * 1024,    /* bytes */
+    OUT_MAX = 1024 * 1024 * 1024 /* never reached: handlers limit their answers, output_max limits streams */
 };
+
+/* -- states and deadlines */
+
+#define STATE(name) (1u << CONNECTION_##name)
 
 /* clang-format off */
 static const struct {
     const char *name;
-    enum connection_wait wait;
-    unsigned next; /* besides CLOSED, which is open to all */
+    enum connection_deadline deadline;
+    unsigned next; /* besides CLOSED, which every state may enter */
 } states[CONNECTION_STATE_COUNT] = {
-    [CONNECTION_HEAD]      = { "head",      WAIT_HEAD,   STATE(IDLE) | STATE(BODY) | STATE(HANDLING) | STATE(SENDING) },
-    [CONNECTION_IDLE]      = { "idle",      WAIT_IDLE,   STATE(HEAD) },
-    [CONNECTION_BODY]      = { "body",      WAIT_BODY,   STATE(HANDLING) | STATE(SENDING) },
-    [CONNECTION_HANDLING]  = { "handling",  WAIT_NONE,   STATE(STREAMING) | STATE(SENDING) | STATE(LINGERING) },
-    [CONNECTION_STREAMING] = { "streaming", WAIT_NONE,   STATE(SENDING) | STATE(LINGERING) },
-    [CONNECTION_SENDING]   = { "sending",   WAIT_WRITE,  STATE(IDLE) | STATE(LINGERING) },
-    [CONNECTION_LINGERING] = { "lingering", WAIT_LINGER, 0 },
-    [CONNECTION_CLOSED]    = { "closed",    WAIT_NONE,   0 },
+    [CONNECTION_HEAD]      = { "head",      DEADLINE_HEAD,   STATE(IDLE) | STATE(BODY) | STATE(HANDLING) | STATE(SENDING) },
+    [CONNECTION_IDLE]      = { "idle",      DEADLINE_IDLE,   STATE(HEAD) },
+    [CONNECTION_BODY]      = { "body",      DEADLINE_BODY,   STATE(HANDLING) | STATE(SENDING) },
+    [CONNECTION_HANDLING]  = { "handling",  DEADLINE_NONE,   STATE(STREAMING) | STATE(SENDING) | STATE(LINGERING) },
+    [CONNECTION_STREAMING] = { "streaming", DEADLINE_NONE,   STATE(SENDING) | STATE(LINGERING) },
+    [CONNECTION_SENDING]   = { "sending",   DEADLINE_WRITE,  STATE(IDLE) | STATE(LINGERING) },
+    [CONNECTION_LINGERING] = { "lingering", DEADLINE_LINGER, 0 },
+    [CONNECTION_CLOSED]    = { "closed",    DEADLINE_NONE,   0 },
 };
 /* clang-format on */
 
-void connection_wait_for(struct connection *connection, enum connection_wait wait)
+static void connection_set_deadline(struct connection *connection, enum connection_deadline deadline)
 {
-    struct timeouts **waits = connection->set->waits;
+    struct timeouts **deadlines = connection->set->deadlines;
 
-    if (connection->wait != WAIT_NONE)
-        timeouts_cancel(waits[connection->wait], &connection->timeout);
-    connection->wait = (uint8_t)wait;
-    if (wait != WAIT_NONE)
-        timeouts_start(waits[wait], &connection->timeout);
+    if (connection->deadline != DEADLINE_NONE)
+        timeouts_cancel(deadlines[connection->deadline], &connection->timeout);
+    connection->deadline = (uint8_t)deadline;
+    if (deadline != DEADLINE_NONE)
+        timeouts_start(deadlines[deadline], &connection->timeout);
 }
 
-void connection_enter(struct connection *connection, enum connection_state next, const char *why)
+static void connection_enter(struct connection *connection, enum connection_state next, const char *why)
 {
     assert(next == CONNECTION_CLOSED || (states[connection->state].next & (1u << next)));
     log_debug("http", "connection", "fd=%d from=%s to=%s why=%s", connection->fd, states[connection->state].name,
               states[next].name, why);
     connection->state = (uint8_t)next;
-    connection_wait_for(connection, states[next].wait);
+    connection_set_deadline(connection, states[next].deadline);
 }
 
-bool connection_is_in(const struct connection *connection, unsigned some_states)
+static bool connection_is_in(const struct connection *connection, unsigned some_states)
 {
     return 1u << connection->state & some_states;
 }
 
-static void on_turn(void *arg);
+static void connection_on_turn_end(void *arg);
 
-void connection_turn_later(struct connection *connection)
+void connection_schedule_turn_end(struct connection *connection)
 {
-    if (connection->turn_waits)
+    if (connection->turn_end_scheduled)
         return;
-    connection->turn_waits = true;
-    loop_defer(connection->set->loop, &connection->turn, on_turn, connection);
+    connection->turn_end_scheduled = true;
+    loop_defer(connection->set->loop, &connection->turn_end, connection_on_turn_end, connection);
 }
 
-void connection_end_session(struct connection *connection)
+/* Makes the loop report again what the socket is ready for, after the other events that are due. */
+static void connection_rearm_event(struct connection *connection)
 {
-    SSL_free(connection->ssl);
-    connection->ssl = NULL;
+    if (event_del(&connection->event) || event_add(&connection->event, NULL))
+        connection_close(connection, END_RST, "no-memory");
 }
 
-static void tell_count(const struct connection_set *set)
+/* -- closing */
+
+static void report_count(const struct connection_set *set)
 {
     if (set->config->on_connections)
         set->config->on_connections(set->count, set->config->arg);
 }
 
-/* What counts connections forgets this one. */
-static void uncount(struct connection *connection)
+static void remove_from_counters(struct connection *connection)
 {
     struct connection_set *set = connection->set;
 
     set->count--;
-    tell_count(set);
-    if (connection->refused)
-        set->refused--;
-    if (connection->peer)
-        http_peers_leave(set->config->peers, connection->peer);
+    report_count(set);
+    if (connection->over_limit)
+        set->over_limit_count--;
+    if (connection->address_entry)
+        http_address_limit_release(set->config->address_limit, connection->address_entry);
+}
+
+/* What follows on the socket is not encrypted. */
+static void end_tls_session(struct connection *connection)
+{
+    SSL_free(connection->ssl);
+    connection->ssl = NULL;
+}
+
+static void free_output(struct connection *connection)
+{
+    buf_deinit(&connection->output);
+    connection->sent = 0;
 }
 
 void connection_close(struct connection *connection, enum connection_end how, const char *why)
 {
-    struct linger at_once = {.l_onoff = 1, .l_linger = 0};
+    struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
     if (connection->state == CONNECTION_CLOSED)
         return;
     connection_enter(connection, CONNECTION_CLOSED, why);
     event_del(&connection->event);
     if (connection->ssl && how == END_FIN)
-        (void)transport_goodbye(connection->ssl); /* if the kernel takes it at once */
-    connection_end_session(connection);
+        (void)transport_close_notify(connection->ssl); /* best effort: there is no second try */
+    end_tls_session(connection);
     if (how == END_RST)
-        (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once));
+        (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(connection->fd);
     connection->fd = -1;
-    connection_drop_output(connection);
-    uncount(connection);
-    connection_turn_later(connection);
+    free_output(connection);
+    remove_from_counters(connection);
+    connection_schedule_turn_end(connection);
 }
 
-/* Tells a handler that its exchange is over. False: it has not asked to be told, so it will still come back. */
-static bool release_exchange(struct connection *connection)
+/* -- input: bytes become a request */
+
+static bool create_incoming(struct connection *connection)
+{
+    const struct http_limits *limits = &connection->set->config->limits;
+    struct incoming_request *incoming = calloc(1, sizeof(*incoming));
+
+    if (!incoming)
+        return false;
+    buf_init(&incoming->input, limits->target_max + limits->head_max + (size_t)limits->body_max + READ_CHUNK);
+    buf_init(&incoming->headers, READ_CHUNK);
+    http_parser_init(&incoming->parser, limits);
+    incoming->parser.empty_line_skipped = connection->empty_line_ignored;
+    connection->incoming = incoming;
+    return true;
+}
+
+static void destroy_incoming(struct incoming_request *incoming)
+{
+    if (!incoming)
+        return;
+    buf_deinit(&incoming->input);
+    buf_deinit(&incoming->headers);
+    free(incoming);
+}
+
+static void free_incoming(struct connection *connection)
+{
+    destroy_incoming(connection->incoming);
+    connection->incoming = NULL;
+}
+
+/* Keeps only the bytes of later requests. Out of memory, these bytes are lost, so the current answer must be the last one. */
+static void free_current_request(struct connection *connection)
+{
+    struct incoming_request *incoming = connection->incoming;
+    size_t ahead = incoming->input.len - incoming->end;
+
+    connection->incoming = NULL;
+    if (ahead && create_incoming(connection))
+        buf_add(&connection->incoming->input, incoming->input.data + incoming->end, ahead);
+    if (ahead && (!connection->incoming || buf_error(&connection->incoming->input))) {
+        free_incoming(connection);
+        connection->close_after_answer = true;
+    }
+    destroy_incoming(incoming);
+}
+
+void connection_refuse(struct connection *connection, enum problem problem, const char *detail)
+{
+    if (!connection->incoming && !create_incoming(connection)) {
+        connection_close(connection, END_RST, "no-memory");
+        return;
+    }
+    connection->close_after_answer = true;
+    connection->set->on_refused(connection, problem, detail);
+}
+
+static void handle_request(struct connection *connection)
+{
+    struct incoming_request *incoming = connection->incoming;
+    struct http_request *request = &incoming->request;
+
+    request->body = (struct http_text){incoming->input.data + incoming->head_len, incoming->body_len};
+    incoming->end = incoming->head_len + incoming->body_len;
+    if (!request->keep_alive)
+        connection->close_after_answer = true;
+    connection->empty_line_ignored = false;
+    connection->exchange = (struct http_exchange){.open = true, .head_only = request->method == HTTP_HEAD};
+    connection->socket_is_empty = false;
+    connection_enter(connection, CONNECTION_HANDLING, "request");
+    connection->set->on_request(connection);
+}
+
+/* Decodes in place, so that the bytes of later requests follow the decoded body. */
+static enum http_parse decode_chunks(struct incoming_request *incoming)
+{
+    struct buf *input = &incoming->input;
+    char *end = input->data + incoming->head_len + incoming->body_len;
+    size_t coded = input->len - incoming->head_len - incoming->body_len, taken, decoded;
+    enum http_parse parse = http_chunked_run(&incoming->chunked, end, coded, &taken, end, &decoded);
+
+    memmove(end + decoded, end + taken, coded - taken);
+    incoming->body_len += decoded;
+    buf_truncate(input, input->len - (taken - decoded));
+    return parse;
+}
+
+static enum http_parse parse_sized_body(struct incoming_request *incoming)
+{
+    int64_t length = incoming->request.content_length;
+
+    if ((int64_t)(incoming->input.len - incoming->head_len) < length)
+        return HTTP_PARSE_MORE;
+    incoming->body_len = (size_t)length;
+    return HTTP_PARSE_DONE;
+}
+
+static enum http_parse parse_body(struct incoming_request *incoming)
+{
+    return incoming->request.chunked ? decode_chunks(incoming) : parse_sized_body(incoming);
+}
+
+static void refuse_chunks(struct connection *connection)
+{
+    const struct http_chunked *chunked = &connection->incoming->chunked;
+
+    connection_refuse(connection, chunked->problem, chunked->detail);
+}
+
+static bool has_route(const struct connection *connection)
+{
+    const struct http_server_config *config = connection->set->config;
+    const struct http_request *request = &connection->incoming->request;
+    struct http_route_table table = {config->routes, config->route_count};
+
+    return http_route_find(table, request->method, request->path).route;
+}
+
+/* A request without a route is answered at once: its body is not read and gets no "100 Continue", so the connection must close. */
+static void wait_for_body(struct connection *connection, bool has_begun)
+{
+    if (!has_route(connection)) {
+        connection->incoming->body_len = 0;
+        connection->close_after_answer = true;
+        handle_request(connection);
+        return;
+    }
+    connection_enter(connection, CONNECTION_BODY, "head");
+    if (connection->incoming->request.expect_continue && !has_begun) {
+        buf_add_text(&connection->output, "HTTP/1.1 100 Continue\r\n\r\n");
+        connection_schedule_turn_end(connection);
+    }
+}
+
+static void parse_after_head(struct connection *connection)
+{
+    struct incoming_request *incoming = connection->incoming;
+    bool has_begun = incoming->input.len > incoming->head_len;
+
+    http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
+    if (incoming->request.chunked)
+        http_chunked_init(&incoming->chunked, connection->set->config->limits.body_max);
+    incoming->body_len = 0;
+    switch (parse_body(incoming)) {
+    case HTTP_PARSE_MORE:
+        wait_for_body(connection, has_begun);
+        break;
+    case HTTP_PARSE_DONE:
+        handle_request(connection);
+        break;
+    case HTTP_PARSE_FAILED:
+        refuse_chunks(connection);
+        break;
+    }
+}
+
+static void parse_more_body(struct connection *connection)
+{
+    struct incoming_request *incoming = connection->incoming;
+
+    switch (parse_body(incoming)) {
+    case HTTP_PARSE_MORE:
+        break;
+    case HTTP_PARSE_DONE:
+        /* `input` may have moved in memory since the head was parsed. */
+        http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
+        handle_request(connection);
+        break;
+    case HTTP_PARSE_FAILED:
+        refuse_chunks(connection);
+        break;
+    }
+}
+
+/* An empty line after an answer does not begin a request, so the connection stays idle. A second one is refused, whether or not it
+ * arrives together with the first. */
+static void ignore_empty_line(struct connection *connection)
+{
+    if (!connection->answered_before || !http_parser_has_only_empty_line(&connection->incoming->parser))
+        return;
+    connection->empty_line_ignored = true;
+    free_incoming(connection);
+    connection_enter(connection, CONNECTION_IDLE, "empty-line");
+}
+
+/* on_refusal may need a header that comes after the error. Clients send a head in one piece, so the rest has arrived. */
+static void read_rest_of_refused_head(struct connection *connection)
+{
+    struct buf *input = &connection->incoming->input;
+    char *chunk = connection->set->read_buf;
+
+    for (int i = 0; connection->set->config->on_refusal && i < REFUSED_HEAD_READS; i++) {
+        ssize_t n = transport_recv(connection->fd, connection->ssl, chunk, HEAD_CHUNK);
+
+        if (n <= 0 || (size_t)n > input->max - input->len)
+            return;
+        buf_add(input, chunk, (size_t)n);
+    }
+}
+
+static void parse_input(struct connection *connection)
+{
+    struct incoming_request *incoming = connection->incoming;
+
+    if (connection->state == CONNECTION_BODY) {
+        parse_more_body(connection);
+        return;
+    }
+    switch (http_parser_run(&incoming->parser, incoming->input.data, incoming->input.len, &incoming->head_len)) {
+    case HTTP_PARSE_MORE:
+        ignore_empty_line(connection);
+        break;
+    case HTTP_PARSE_DONE:
+        parse_after_head(connection);
+        break;
+    case HTTP_PARSE_FAILED:
+        read_rest_of_refused_head(connection);
+        connection_refuse(connection, incoming->parser.problem, incoming->parser.detail);
+        break;
+    }
+}
+
+static void add_input(struct connection *connection, const char *bytes, size_t len)
+{
+    if (!connection->incoming && !create_incoming(connection)) {
+        connection_close(connection, END_RST, "no-memory");
+        return;
+    }
+    if (connection->state == CONNECTION_IDLE)
+        connection_enter(connection, CONNECTION_HEAD, "bytes");
+    buf_add(&connection->incoming->input, bytes, len);
+    if (buf_error(&connection->incoming->input))
+        connection_close(connection, END_RST, "no-memory");
+    else
+        parse_input(connection);
+}
+
+/* -- reading */
+
+/* Limits how much of later requests is read: nothing after a body with Content-Length, at most HEAD_CHUNK after a head or chunks. */
+static size_t read_size(const struct connection *connection)
+{
+    const struct incoming_request *incoming = connection->incoming;
+    size_t rest;
+
+    if (connection->state != CONNECTION_BODY)
+        return HEAD_CHUNK;
+    if (incoming->request.chunked) /* NOLINT(clang-analyzer-core.NullDereference): BODY has a request */
+        rest = incoming->chunked.left > HEAD_CHUNK ? (size_t)incoming->chunked.left : HEAD_CHUNK;
+    else
+        rest = (size_t)incoming->request.content_length - (incoming->input.len - incoming->head_len);
+    return rest < READ_CHUNK ? rest : READ_CHUNK;
+}
+
+/* Answers in plain text, so that a browser shows it to a user who typed http instead of https. */
+static void refuse_plain_http(struct connection *connection)
+{
+    end_tls_session(connection);
+    connection_refuse(connection, PROBLEM_BAD_REQUEST, "This address speaks HTTPS, and the request came without TLS");
+}
+
+/* A TLS session takes about 100 times the memory of a connection, so it is not created before the client sends a byte. Returns as
+ * recv(2) does. */
+static ssize_t begin_tls_session(struct connection *connection)
+{
+    char byte;
+    ssize_t n = recv(connection->fd, &byte, 1, MSG_PEEK);
+
+    if (n > 0)
+        connection->ssl = http_tls_session(connection->set->config->tls, connection->fd);
+    if (n > 0 && !connection->ssl) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return n;
+}
+
+static ssize_t receive(struct connection *connection, char *out)
+{
+    ssize_t n = 1;
+
+    if (connection->set->config->tls && !connection->ssl)
+        n = begin_tls_session(connection);
+    return n > 0 ? transport_recv(connection->fd, connection->ssl, out, read_size(connection)) : n;
+}
+
+/* Reads and parses until the socket is empty or a request is complete. */
+static void connection_read(struct connection *connection)
+{
+    char *chunk = connection->set->read_buf;
+
+    if (connection->state == CONNECTION_HEAD && connection->incoming)
+        parse_input(connection); /* pipelined bytes: they are in memory, so no event reports them */
+    while (connection_is_in(connection, STATE(HEAD) | STATE(IDLE) | STATE(BODY))) {
+        ssize_t n = receive(connection, chunk);
+
+        if (n > 0)
+            add_input(connection, chunk, (size_t)n);
+        else if (n < 0 && errno == EAGAIN)
+            return;
+        else if (n < 0 && errno == EPROTOTYPE)
+            refuse_plain_http(connection);
+        else
+            connection_close(connection, END_FIN, n < 0 ? "failed" : "gone");
+    }
+}
+
+/* Reads at once: input that arrived during the answer is not reported again. */
+static void connection_next_request(struct connection *connection)
+{
+    struct incoming_request *incoming = connection->incoming;
+
+    connection->answered_before = true;
+    connection_enter(connection, CONNECTION_IDLE, "kept-alive");
+    if (incoming && incoming->input.len > incoming->end) {
+        buf_drop_front(&incoming->input, incoming->end);
+        incoming->end = 0;
+        buf_deinit(&incoming->headers);
+        http_parser_init(&incoming->parser, &connection->set->config->limits);
+        connection_enter(connection, CONNECTION_HEAD, "pipelined");
+    } else {
+        free_incoming(connection);
+    }
+    if (connection->socket_is_empty && !connection->incoming)
+        return; /* an event will report new input */
+    if (++connection->requests_in_turn < REQUESTS_PER_TURN)
+        connection_read(connection);
+    else
+        connection_rearm_event(connection);
+}
+
+/* -- lingering: after the last answer */
+
+/* False: the goodbye of TLS must wait until the socket is writable. */
+static bool end_output(struct connection *connection)
+{
+    if (connection->ssl && !transport_close_notify(connection->ssl))
+        return false;
+    end_tls_session(connection);
+    if (shutdown(connection->fd, SHUT_WR))
+        connection_close(connection, END_FIN, "gone");
+    return true;
+}
+
+static uint32_t now_s(void)
+{
+    return (uint32_t)(clock_monotonic_ms() / 1000);
+}
+
+static bool may_linger_longer(const struct connection *connection)
+{
+    return !connection->over_limit && !connection->set->draining && now_s() < connection->linger_end_s;
+}
+
+/* Input is not decrypted, because it is discarded. */
+static void discard_input(struct connection *connection)
+{
+    char *chunk = connection->set->read_buf;
+    ssize_t n = 0;
+    int reads = 0;
+
+    if (connection->ssl && (!end_output(connection) || connection->state == CONNECTION_CLOSED))
+        return;
+    while (reads < DRAIN_READS && (n = recv(connection->fd, chunk, READ_CHUNK, 0)) > 0)
+        reads++;
+    if (n == 0 || (n < 0 && errno != EAGAIN)) {
+        connection_close(connection, END_FIN, "done");
+        return;
+    }
+    if (reads && may_linger_longer(connection))
+        connection_set_deadline(connection, DEADLINE_LINGER);
+    if (n > 0)
+        connection_rearm_event(connection);
+}
+
+static void connection_linger(struct connection *connection, const char *why)
+{
+    connection_enter(connection, CONNECTION_LINGERING, why);
+    connection->linger_end_s = now_s() + (uint32_t)(connection->set->config->linger_max_ms / 1000);
+    free_incoming(connection);
+    free_output(connection);
+    if (end_output(connection) && connection->state == CONNECTION_LINGERING)
+        discard_input(connection);
+}
+
+/* -- output */
+
+size_t connection_unsent(const struct connection *connection)
+{
+    return connection->output.len - connection->sent;
+}
+
+/* A full socket becomes writable again only in large pieces, so any progress earns a new deadline. */
+static void update_write_deadline(struct connection *connection, bool progress)
+{
+    if (!connection_is_in(connection, STATE(STREAMING) | STATE(SENDING)))
+        return;
+    if (!connection_unsent(connection))
+        connection_set_deadline(connection, DEADLINE_NONE);
+    else if (progress || connection->deadline == DEADLINE_NONE)
+        connection_set_deadline(connection, DEADLINE_WRITE);
+}
+
+static void free_sent_output(struct connection *connection)
+{
+    if (!connection_unsent(connection)) {
+        free_output(connection);
+    } else if (connection->sent > COMPACT_FROM && connection->sent > connection->output.len / 2) {
+        buf_drop_front(&connection->output, connection->sent);
+        connection->sent = 0;
+    }
+}
+
+bool connection_send(struct connection *connection)
+{
+    bool progress = false;
+    ssize_t n = 0;
+
+    if (buf_error(&connection->output)) {
+        connection_close(connection, END_RST, "no-memory");
+        return false;
+    }
+    while (connection_unsent(connection) && n >= 0) {
+        n = transport_send(connection->fd, connection->ssl, connection->output.data + connection->sent,
+                           connection_unsent(connection));
+        if (n > 0) {
+            connection->sent += (uint32_t)n;
+            progress = true;
+        }
+    }
+    if (n < 0 && errno != EAGAIN) {
+        connection_close(connection, END_FIN, "gone");
+        return false;
+    }
+    free_sent_output(connection);
+    update_write_deadline(connection, progress);
+    return true;
+}
+
+static void after_last_byte(struct connection *connection)
+{
+    if (connection->close_after_answer || connection->set->draining)
+        connection_linger(connection, "last-answer");
+    else
+        connection_next_request(connection);
+}
+
+static void report_room(struct connection *connection)
+{
+    const struct http_server_config *config = connection->set->config;
+    struct http_exchange *exchange = &connection->exchange;
+
+    if (!exchange->waits_for_room || connection_unsent(connection) > config->output_max)
+        return;
+    exchange->waits_for_room = false;
+    config->on_room(exchange->closed_arg);
+}
+
+static void connection_flush(struct connection *connection)
+{
+    if (!connection_is_in(connection, STATE(BODY) | STATE(STREAMING) | STATE(SENDING)))
+        return;
+    if (!connection_send(connection))
+        return;
+    if (connection->state == CONNECTION_SENDING && !connection_unsent(connection))
+        after_last_byte(connection);
+    else if (connection->state == CONNECTION_STREAMING)
+        report_room(connection);
+}
+
+void connection_finish_answer(struct connection *connection)
+{
+    connection->exchange = (struct http_exchange){0};
+    connection_enter(connection, CONNECTION_SENDING, "answered");
+    connection_schedule_turn_end(connection);
+}
+
+void connection_begin_stream(struct connection *connection)
+{
+    connection_enter(connection, CONNECTION_STREAMING, "stream");
+    connection_schedule_turn_end(connection);
+}
+
+void connection_abort(struct connection *connection, enum connection_end how)
+{
+    if (connection_is_in(connection, STATE(STREAMING) | STATE(SENDING)) && !connection_send(connection))
+        return;
+    if (how == END_RST)
+        connection_close(connection, END_RST, "aborted");
+    else
+        connection_linger(connection, "aborted");
+}
+
+/* -- has the client gone? */
+
+/* POLLIN is left out of the result: input alone means nothing here. A TLS session may buffer bytes that poll(2) does not see, so
+ * socket_is_empty stays false with one. */
+static int poll_socket(struct connection *connection)
+{
+    struct pollfd socket = {.fd = connection->fd, .events = POLLIN | POLLRDHUP};
+    int ready = poll(&socket, 1, 0);
+
+    connection->socket_is_empty = !ready && !connection->ssl;
+    return ready > 0 ? socket.revents : 0;
+}
+
+/* Finds a close_notify only if no data is in front of it. */
+static bool has_tls_session_ended(const struct connection *connection)
+{
+    ssize_t n = connection->ssl ? transport_peek(connection->ssl) : 1;
+
+    return !n || (n < 0 && errno != EAGAIN);
+}
+
+/* Called while an answer is not complete. */
+static void check_client(struct connection *connection)
+{
+    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
+    int ready = poll_socket(connection);
+    bool streams = connection->state == CONNECTION_STREAMING;
+
+    if (ready & gone || (streams && has_tls_session_ended(connection))) {
+        connection_close(connection, END_FIN, "gone");
+    } else if (streams && ready & POLLRDHUP && !connection->half_close_reported) {
+        connection->half_close_reported = true;
+        connection->set->on_half_closed(connection);
+    }
+}
+
+/* -- the end of the turn */
+
+/* Reports to the handler that its exchange has ended. False: the handler has not set on_closed, and will still answer. */
+static bool report_closed(struct connection *connection)
 {
     struct http_exchange *exchange = &connection->exchange;
 
@@ -128,55 +686,19 @@ static bool release_exchange(struct connection *connection)
     return true;
 }
 
-static void bury(struct connection *connection)
+static void connection_free(struct connection *connection)
 {
-    connection_free_incoming(connection);
+    free_incoming(connection);
     free(connection);
 }
 
-/* -- what the loop tells */
-
-/* What poll(2) says about the socket, without an event for bytes alone. A session may hold bytes that the socket does not show, so a
- * connection with one never counts as silent. */
-static int look(struct connection *connection)
-{
-    struct pollfd socket = {.fd = connection->fd, .events = POLLIN | POLLRDHUP};
-    int ready = poll(&socket, 1, 0);
-
-    connection->silent = !ready && !connection->ssl;
-    return ready > 0 ? socket.revents : 0;
-}
-
-/* Bytes stay in the session, so an end behind them is not seen yet. */
-static bool has_session_ended(const struct connection *connection)
-{
-    ssize_t n = connection->ssl ? transport_peek(connection->ssl) : 1;
-
-    return !n || (n < 0 && errno != EAGAIN);
-}
-
-/* While an answer is under way. A FIN alone does not end it, but on an open stream it is reported once. */
-static void check_client(struct connection *connection)
-{
-    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
-    int ready = look(connection);
-    bool streams = connection->state == CONNECTION_STREAMING;
-
-    if (ready & gone || (streams && has_session_ended(connection))) {
-        connection_close(connection, END_FIN, "gone");
-    } else if (streams && ready & POLLRDHUP && !connection->half_closed) {
-        connection->half_closed = true;
-        connection->set->on_half_closed(connection);
-    }
-}
-
-/* The request of a stream is over: an open stream holds only what it needs. */
+/* Once per stream: frees its request. */
 static void settle_stream(struct connection *connection)
 {
     if (!connection->incoming || !connection->incoming->end)
         return;
-    connection_keep_ahead(connection);
-    if (!connection->silent)
+    free_current_request(connection);
+    if (!connection->socket_is_empty)
         check_client(connection);
 }
 
@@ -185,68 +707,70 @@ static void settle_closed(struct connection *connection)
     struct connection_set *set = connection->set;
 
     if (connection->exchange.open && !connection->exchange.on_closed)
-        return; /* the handler answers some day, and ends it there */
+        return; /* freed when the handler answers */
     TAILQ_REMOVE(&set->all, connection, link);
-    (void)release_exchange(connection);
-    bury(connection);
+    (void)report_closed(connection);
+    connection_free(connection);
 }
 
-static void on_turn(void *arg)
+static void connection_on_turn_end(void *arg)
 {
     struct connection *connection = arg;
 
-    connection->turn_waits = false;
-    if (connection->state == CONNECTION_STREAMING && connection->exchange.head_only && release_exchange(connection))
-        connection_answered(connection);
+    connection->turn_end_scheduled = false;
+    if (connection->state == CONNECTION_STREAMING && connection->exchange.head_only && report_closed(connection))
+        connection_finish_answer(connection);
     if (connection->state == CONNECTION_STREAMING)
         settle_stream(connection);
     connection_flush(connection);
-    if (connection->state == CONNECTION_CLOSED && !connection->turn_waits)
+    if (connection->state == CONNECTION_CLOSED && !connection->turn_end_scheduled)
         settle_closed(connection);
 }
 
-static void on_event(evutil_socket_t fd, short what, void *arg)
+/* -- events */
+
+static void connection_on_event(evutil_socket_t fd, short what, void *arg)
 {
     struct connection *connection = arg;
     struct connection_set *set = connection->set;
 
     (void)fd;
-    connection->burst = 0;
-    connection->silent = false;
+    connection->requests_in_turn = 0;
+    connection->socket_is_empty = false;
     switch ((enum connection_state)connection->state) {
     case CONNECTION_HEAD:
     case CONNECTION_IDLE:
     case CONNECTION_BODY:
         connection_read(connection);
         if (connection->state == CONNECTION_HANDLING)
-            check_client(connection); /* what came together with the request is not reported again */
+            check_client(connection); /* a FIN that came with the request is not reported again */
         break;
     case CONNECTION_HANDLING:
     case CONNECTION_STREAMING:
         check_client(connection);
         break;
     case CONNECTION_LINGERING:
-        connection_drain(connection);
+        discard_input(connection);
         break;
     case CONNECTION_SENDING:
     case CONNECTION_CLOSED:
     case CONNECTION_STATE_COUNT:
         break;
     }
-    if (what & EV_WRITE || connection->ssl) /* a session that writes may have to read first */
+    if (what & EV_WRITE || connection->ssl) /* a TLS session may have to read before it can write */
         connection_flush(connection);
-    if (++set->events == CROWD) {
+    if (++set->events == MANY_EVENTS) {
         set->events = 0;
-        set->on_crowd(set);
+        set->on_many_events(set);
     }
 }
 
-static void on_timeout(struct timeout *timeout, void *arg)
+static void connection_on_timeout(struct timeout *timeout, void *arg)
 {
     struct connection *connection = container_of(timeout, struct connection, timeout);
 
     (void)arg;
-    connection->wait = WAIT_NONE;
+    connection->deadline = DEADLINE_NONE;
     switch ((enum connection_state)connection->state) {
     case CONNECTION_HEAD:
     case CONNECTION_BODY:
@@ -269,62 +793,62 @@ static void on_timeout(struct timeout *timeout, void *arg)
     }
 }
 
-/* -- the set */
-
-static bool begin(struct connection *connection, struct connection_set *set, int fd)
+static bool watch_socket(struct connection *connection, struct connection_set *set, int fd)
 {
     short what = EV_READ | EV_WRITE | EV_ET | EV_PERSIST;
 
-    return !event_assign(&connection->event, loop_base(set->loop), fd, what, on_event, connection) &&
+    return !event_assign(&connection->event, loop_base(set->loop), fd, what, connection_on_event, connection) &&
            !event_add(&connection->event, NULL);
 }
 
-struct connection *connection_create(struct connection_set *set, int fd, uint32_t peer)
+struct connection *connection_create(struct connection_set *set, int fd, uint32_t address_entry)
 {
     struct connection *connection = calloc(1, sizeof(*connection));
 
-    if (!connection || !begin(connection, set, fd)) {
+    if (!connection || !watch_socket(connection, set, fd)) {
         free(connection);
         close(fd);
-        if (peer)
-            http_peers_leave(set->config->peers, peer);
+        if (address_entry)
+            http_address_limit_release(set->config->address_limit, address_entry);
         return NULL;
     }
     connection->set = set;
     connection->fd = fd;
-    connection->peer = peer;
+    connection->address_entry = address_entry;
     connection->state = CONNECTION_HEAD;
-    buf_init(&connection->out, OUT_MAX);
+    buf_init(&connection->output, OUT_MAX);
     TAILQ_INSERT_TAIL(&set->all, connection, link);
     set->count++;
-    tell_count(set);
-    connection_wait_for(connection, WAIT_HEAD);
+    report_count(set);
+    connection_set_deadline(connection, DEADLINE_HEAD);
     return connection;
 }
 
+/* -- all connections of a server */
+
 int connection_set_init(struct connection_set *set, struct loop *loop, const struct http_server_config *config)
 {
-    const int64_t times_ms[WAIT_COUNT] = {
-        [WAIT_HEAD] = config->head_timeout_ms,     [WAIT_BODY] = config->body_timeout_ms,
-        [WAIT_IDLE] = config->idle_timeout_ms,     [WAIT_WRITE] = config->write_timeout_ms,
-        [WAIT_LINGER] = config->linger_timeout_ms,
+    const int64_t times_ms[DEADLINE_COUNT] = {
+        [DEADLINE_HEAD] = config->head_timeout_ms,     [DEADLINE_BODY] = config->body_timeout_ms,
+        [DEADLINE_IDLE] = config->idle_timeout_ms,     [DEADLINE_WRITE] = config->write_timeout_ms,
+        [DEADLINE_LINGER] = config->linger_timeout_ms,
     };
 
     set->loop = loop;
     set->config = config;
     TAILQ_INIT(&set->all);
-    for (int i = WAIT_NONE + 1; i < WAIT_COUNT; i++) {
-        set->waits[i] = timeouts_create(loop, times_ms[i], on_timeout, set);
-        if (!set->waits[i])
+    for (int i = DEADLINE_NONE + 1; i < DEADLINE_COUNT; i++) {
+        set->deadlines[i] = timeouts_create(loop, times_ms[i], connection_on_timeout, set);
+        if (!set->deadlines[i])
             return ERR_NO_MEMORY;
     }
     return 0;
 }
 
-/* The turn of a connection that waits in the loop's list touches nothing but the connection itself. */
-static void on_last_turn(void *arg)
+/* Replaces connection_on_turn_end, because the set no longer exists when this runs. */
+static void connection_on_last_turn_end(void *arg)
 {
-    bury(arg);
+    connection_free(arg);
 }
 
 void connection_set_deinit(struct connection_set *set)
@@ -334,12 +858,12 @@ void connection_set_deinit(struct connection_set *set)
     while ((connection = TAILQ_FIRST(&set->all))) {
         connection_close(connection, END_FIN, "server-ends");
         TAILQ_REMOVE(&set->all, connection, link);
-        (void)release_exchange(connection);
-        connection_turn_later(connection);
-        connection->turn.fn = on_last_turn;
+        (void)report_closed(connection);
+        connection_schedule_turn_end(connection);
+        connection->turn_end.fn = connection_on_last_turn_end;
     }
-    for (int i = WAIT_NONE + 1; i < WAIT_COUNT; i++)
-        set->waits[i] = timeouts_destroy(set->waits[i]);
+    for (int i = DEADLINE_NONE + 1; i < DEADLINE_COUNT; i++)
+        set->deadlines[i] = timeouts_destroy(set->deadlines[i]);
 }
 
 void connection_set_drain(struct connection_set *set)
@@ -349,7 +873,7 @@ void connection_set_drain(struct connection_set *set)
     set->draining = true;
     for (connection = TAILQ_FIRST(&set->all); connection; connection = next) {
         next = TAILQ_NEXT(connection, link);
-        connection_read(connection); /* closing on a request that has come would be a reset */
+        connection_read(connection); /* closing with an unread request would send a reset */
         if (connection_is_in(connection, STATE(IDLE) | STATE(HEAD)) && !connection->incoming)
             connection_close(connection, END_FIN, "draining");
     }

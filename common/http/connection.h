@@ -1,32 +1,35 @@
-/* http/connection - the bytes, deadlines and caps of one client connection (private to http/)
+/* http/connection - one client connection: socket, TLS session, states, deadlines and buffers (private to http/)
  *
- *              first byte        head whole        answered         all sent
- *     IDLE ----------------> HEAD -------> HANDLING -------> SENDING -------> IDLE
- *                             |  \           ^   \             ^  \
- *                             |   v    body  |    v    ended   |   v  must close
- *                             |   BODY ------'  STREAMING -----'  LINGERING
- *                             v  refused
- *                          SENDING                        CLOSED, from every state
+ *            first byte       head complete       answered        all sent
+ *     IDLE ---------------> HEAD -------> HANDLING -------> SENDING -------> IDLE
+ *                            |  \           ^   \             ^  \
+ *                            |   v    body  |    v    ended   |   v  last answer
+ *                            |   BODY ------'  STREAMING -----'  LINGERING
+ *                            v  refused
+ *                         SENDING                    CLOSED, from every state
  *
- * A new connection begins in HEAD. LINGERING has sent its FIN and discards what the client still sends, for a limited time: closing
- * on unread input would be a reset, which can destroy the answer before the client reads it.
+ * A new connection starts in HEAD, and its TLS handshake is part of HEAD. LINGERING has sent FIN and discards input for a limited
+ * time: closing a socket with unread input sends a reset, which can destroy the answer before the client reads it
+ * (RFC 9112, section 9.6).
  *
- * Bytes after a request stay unread until its answer is complete. Then connection_next_request reads on, because the edge-triggered
- * event does not report them again. What was read together with the request is kept, at most HEAD_CHUNK bytes.
+ * Pipelining (RFC 9112, section 9.3.2): one request at a time. Later requests stay in the kernel until the answer is complete, except
+ * for at most HEAD_CHUNK bytes that were read together with the current one.
  *
- * A client that sends FIN after a whole request still gets the answers to all its requests. Whether it only half-closed or has gone
- * shows when something is written: a client that has gone answers with a reset. On an open stream the FIN is therefore reported to
- * on_half_closed, which writes. Under TLS a close_notify on an open stream means that the client has gone.
+ * Half-close: a client that sends FIN after a complete request still gets its answer. Only a write can show whether the client is gone,
+ * because a client that is gone answers with a reset. A FIN on an open stream is therefore reported to on_half_closed, which writes.
+ * Under TLS, close_notify on an open stream means that the client is gone.
  *
- * Under TLS the handshake is part of HEAD and of its deadline. In LINGERING the session is there until its goodbye has been sent.
+ * Events: the socket is watched edge-triggered in both directions for its whole life. A state that does not read costs nothing and
+ * still learns of a reset. The price is that a state must try to read or write when it is entered, because readiness is not
+ * reported twice.
  *
- * The socket is watched edge-triggered for its whole life, so that a state that does not read costs nothing and still
- * hears of a reset. Whatever a state wants to read or write it tries when it is entered. What a handler writes goes out at the
- * end of the loop's turn, and whatever happens to the connection inside a handler's call is told and freed there too, or later.
+ * End of turn: output is sent, on_closed is called and memory is freed at the end of the loop's turn, never inside a call that a
+ * handler makes.
  *
- * Ownership: the set owns its connections. A connection is freed at the end of the turn in which it closed at the earliest, and not
- *            before its handler was told or has answered.
- * Threads:   the loop's thread only.
+ * Ownership: the set owns its connections. A closed connection is freed at the end of the turn, or later if its handler has not
+ *            answered and did not set on_closed.
+ * Threads:   the loop's thread only.   Units: bytes.
+ * Errors:    every failure closes the connection; the reason is in the debug log.
  */
 #ifndef ARKRELAY_HTTP_CONNECTION_H
 #define ARKRELAY_HTTP_CONNECTION_H
@@ -39,17 +42,16 @@
 #include <sys/queue.h>
 #include <time.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
+#include "common/base/loop.h"
+#include "common/base/problem.h"
+#include "common/base/timeouts.h"
 #include "common/http/chunked.h"
-#include "common/http/request.h"
+#include "common/http/request_parser.h"
 #include "common/http/route.h"
-#include "common/http/server.h"
-#include "common/loop.h"
-#include "common/problem.h"
-#include "common/timeouts.h"
+#include "common/http/server_config.h"
 
-enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, DATE_SIZE = 64 };
-enum { HEAD_CHUNK = 4 * 1024 /* at most this much of later requests is read together with a request */ };
+enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, HEAD_CHUNK = 4 * 1024, DATE_SIZE = 64 };
 
 enum connection_state {
     CONNECTION_HEAD,
@@ -63,34 +65,42 @@ enum connection_state {
     CONNECTION_STATE_COUNT
 };
 
-enum connection_wait { WAIT_NONE, WAIT_HEAD, WAIT_BODY, WAIT_IDLE, WAIT_WRITE, WAIT_LINGER, WAIT_COUNT };
-
-/* What a request needs while it arrives and is handled. An idle connection has none; an open stream only if the next request has begun
- * to come, and then with nothing but its bytes. */
-struct incoming {
-    struct buf input;
-    size_t head_len, body_len; /* body_len: decoded */
-    size_t end;                /* where the next request begins; 0: the request is not whole */
-    struct http_parser parser;
-    struct http_chunked chunked; /* the body, where the request says so */
-    struct http_request request; /* once the head is whole */
-    struct http_route_match match;
-    struct http_text segment;
-    char decoded[SEGMENT_SIZE]; /* the segment, where it is percent-encoded */
-    char request_id[REQUEST_ID_MAX + 1];
-    struct buf headers; /* added by the handler, as lines */
+enum connection_deadline {
+    DEADLINE_NONE,
+    DEADLINE_HEAD,
+    DEADLINE_BODY,
+    DEADLINE_IDLE,
+    DEADLINE_WRITE,
+    DEADLINE_LINGER,
+    DEADLINE_COUNT
 };
 
-/* What a handler holds. A member of its connection: there is one at a time. */
+/* What a connection needs while a request arrives and is handled. It is freed when the connection becomes idle. An open stream
+ * has one only if bytes of the next request were read, and then it has only those bytes. */
+struct incoming_request {
+    struct buf input;
+    size_t head_len, body_len; /* body_len: decoded */
+    size_t end;                /* offset of the next request; 0: this request is not complete */
+    struct http_parser parser;
+    struct http_chunked chunked; /* used if the request says so */
+    struct http_request request; /* valid once the head is complete */
+    struct http_route_match match;
+    struct http_text segment;       /* what {id} matched, decoded */
+    char segment_buf[SEGMENT_SIZE]; /* `segment` points here if it was percent-encoded */
+    char request_id[REQUEST_ID_MAX + 1];
+    struct buf headers; /* of the answer: the lines that the handler added */
+};
+
+/* What a handler is given. There is one at a time, so it is a member of its connection. */
 struct http_exchange {
     void (*on_closed)(void *arg);
     void *closed_arg;
-    void *note;     /* the hook's */
-    bool open;      /* a handler holds it */
-    bool held;      /* no handler yet: the hook is not done with it */
+    void *note;     /* set by the hook for the handler */
+    bool open;      /* a handler or the hook has it */
+    bool held;      /* the hook suspended it before routing */
     bool head_only; /* the answer to HEAD */
     bool chunked;
-    bool wants_room; /* a stream waits for its output to shrink */
+    bool waits_for_room;
 };
 
 struct connection {
@@ -98,92 +108,73 @@ struct connection {
     struct connection_set *set;
     TAILQ_ENTRY(connection) link;
     struct event event;
-    struct ssl_st *ssl; /* NULL: plain */
+    struct ssl_st *ssl; /* NULL: plain, or the client has sent nothing yet */
     int fd;
-    uint8_t state, wait;  /* enum connection_state, enum connection_wait */
-    uint8_t burst;        /* requests served since the loop last looked at the socket */
-    bool close_after : 1; /* the answer is the last one */
-    bool turn_waits : 1;  /* `turn` is in the loop's list */
-    bool refused : 1;     /* one too many, being told so */
-    bool silent : 1;     /* nothing had come when the kernel was asked last; an event reports whatever has come since */
-    bool kept_alive : 1; /* a request was answered before */
-    bool empty_line : 1; /* one was ignored since then */
-    bool half_closed : 1;  /* on_half_closed was called */
+    uint8_t state, deadline;     /* enum connection_state, enum connection_deadline */
+    uint8_t requests_in_turn;    /* answered since the last event */
+    bool close_after_answer : 1; /* the current answer is the last one */
+    bool turn_end_scheduled : 1; /* `turn_end` is in the loop's list */
+    bool over_limit : 1;         /* accepted only to be refused with 503 */
+    bool socket_is_empty : 1;    /* poll(2) found nothing; an event reports whatever arrives after it */
+    bool answered_before : 1;    /* an earlier request was answered */
+    bool empty_line_ignored : 1; /* an empty line was ignored since the last request */
+    bool half_close_reported : 1;
     uint32_t linger_end_s; /* monotonic */
     struct timeout timeout;
-    struct loop_deferred turn;
-    struct incoming *incoming;
-    struct buf out;
-    uint32_t sent; /* of out */
-    uint32_t peer; /* its entry in the config's peers; 0: none */
+    struct loop_deferred turn_end;
+    struct incoming_request *incoming; /* NULL: no byte of a request is here */
+    struct buf output;
+    uint32_t sent;          /* bytes of `output` that the kernel has taken */
+    uint32_t address_entry; /* in the config's address_limit; 0: not counted */
 };
 
 TAILQ_HEAD(connection_list, connection);
 
-/* The connections of one server and what they share. */
+/* The connections of one server, and what they share. */
 struct connection_set {
     struct loop *loop;
     const struct http_server_config *config;
-    struct timeouts *waits[WAIT_COUNT];
+    struct timeouts *deadlines[DEADLINE_COUNT];
     struct connection_list all;
-    size_t count;   /* with an open socket */
-    size_t refused; /* of them: too many, being told so */
+    size_t count;            /* connections with an open socket */
+    size_t over_limit_count; /* how many of them are over_limit */
     bool draining;
-    unsigned events;      /* since on_crowd was called */
-    time_t dated;         /* the second that `date` tells */
-    char date[DATE_SIZE]; /* a line of every answer's head */
+    unsigned events;           /* since on_many_events was called */
+    time_t date_s;             /* the second in `date_line` */
+    char date_line[DATE_SIZE]; /* the Date header of every answer */
 
-    void (*on_request)(struct connection *connection); /* a request is whole: answer it, now or later */
+    /* Callbacks; none may be NULL. */
+    void (*on_request)(struct connection *connection); /* a request is complete: answer it, now or later */
     void (*on_refused)(struct connection *connection, enum problem problem, const char *detail); /* answer it now */
     void (*on_half_closed)(struct connection *connection); /* on an open stream, once: write something */
-    void (*on_crowd)(
-        struct connection_set *set); /* many connections had something to say: others may wait to be accepted */
+    void (*on_many_events)(struct connection_set *set);    /* the loop is busy: accept waiting connections */
 
-    char chunk[READ_CHUNK]; /* what was read last; whoever reads takes it before anybody else may read */
+    char read_buf[READ_CHUNK]; /* the caller that reads into it must consume it before another connection reads */
 };
 
+/* The caller sets the callbacks. On failure it calls connection_set_deinit. */
 int connection_set_init(struct connection_set *set, struct loop *loop,
                         const struct http_server_config *config) MUST_CHECK;
-void connection_set_deinit(struct connection_set *set); /* also after a failed init */
-void connection_set_drain(struct connection_set *set);
+void connection_set_deinit(struct connection_set *set);
+void connection_set_drain(struct connection_set *set); /* closes idle connections; every answer is the last one */
 
-/* Takes over fd, which does not block, and the entry in peers; NULL: it is closed. */
-struct connection *connection_create(struct connection_set *set, int fd, uint32_t peer);
+/* Takes over fd, which must be non-blocking, and the entry in address_limit. NULL when out of memory; fd is closed then. */
+struct connection *connection_create(struct connection_set *set, int fd, uint32_t address_entry);
 
-/* Answers with a problem, takes no further request. */
+/* Answers with a problem through on_refused. The connection closes after it. */
 void connection_refuse(struct connection *connection, enum problem problem, const char *detail);
 
-/* For whoever writes into `out`. */
-void connection_turn_later(struct connection *connection);
-void connection_answered(struct connection *connection); /* `out` holds the end of the answer */
-void connection_stream(struct connection *connection);   /* more will follow */
-bool connection_send(struct connection *connection); /* what the kernel takes, now; false: the connection is closed */
-
-enum connection_end { END_FIN, END_RST };
-void connection_abort(struct connection *connection,
-                      enum connection_end how); /* what the kernel does not take at once is lost */
-void connection_close(struct connection *connection, enum connection_end how, const char *why);
-
+/* For the writer of `output`. Each of the first three sends at the end of the turn. */
+void connection_schedule_turn_end(struct connection *connection);
+void connection_finish_answer(struct connection *connection); /* `output` has the end of the answer */
+void connection_begin_stream(struct connection *connection);  /* more output will follow */
+bool connection_send(
+    struct connection *connection); /* sends now what the kernel takes; false: the connection is closed */
 size_t connection_unsent(const struct connection *connection);
 
-/* -- between the files connection*.c */
-
-#define STATE(name) (1u << CONNECTION_##name)
-bool connection_is_in(const struct connection *connection, unsigned some_states);
-void connection_enter(struct connection *connection, enum connection_state next, const char *why); /* the one door */
-void connection_wait_for(struct connection *connection, enum connection_wait wait);
-
-void connection_read(struct connection *connection); /* makes what can be made of the bytes that have come */
-void connection_next_request(struct connection *connection);
-void connection_free_incoming(struct connection *connection);
-void connection_keep_ahead(struct connection *connection); /* frees all of a request but the bytes after it */
-void connection_read_later(
-    struct connection *connection); /* the loop looks at the socket again, after all else that waits */
-
-void connection_flush(struct connection *connection);
-void connection_drop_output(struct connection *connection);
-void connection_end_session(struct connection *connection); /* what follows is plain */
-void connection_linger(struct connection *connection, const char *why);
-void connection_drain(struct connection *connection);
+enum connection_end { END_FIN, END_RST };
+/* Ends an answer that is not complete: sends what the kernel takes now, discards the rest. */
+void connection_abort(struct connection *connection, enum connection_end how);
+void connection_close(struct connection *connection, enum connection_end how, const char *why);
 
 #endif

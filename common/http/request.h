@@ -1,14 +1,9 @@
-/* http/request - one HTTP/1.1 request head, parsed
+/* http/request - one parsed request, and how to read its headers and query
  *
- * Grammar: RFC 9112, nothing lenient. Lines end with CRLF; no obs-fold; one valid Host; a body by one Content-Length of digits or by
- * "Transfer-Encoding: chunked" (http/chunked.h), never both; targets in origin form or absolute form (http, https) without controls,
- * spaces or bytes above 0x7e. The authority of an absolute target replaces the value of Host. One empty line before the request
- * line is ignored. Every ambiguity about where a message ends is an error after which the connection must close.
+ * request_parser.h fills in the head, connection.c the body. RFC 9110 and RFC 9112.
  *
- * The parser is a pure function over the bytes that have arrived: it looks at each complete line once and remembers only
- * offsets, so the bytes may come in any cut and move in memory in between.
- *
- * Ownership: texts of a parsed request point into the bytes that http_parser_request is given.
+ * Ownership: all texts point into the bytes that the parser was given.
+ * Pure.   Units: bytes.
  */
 #ifndef ARKRELAY_HTTP_REQUEST_H
 #define ARKRELAY_HTTP_REQUEST_H
@@ -16,9 +11,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 
-#include "common/problem.h"
+#include "common/http/text.h"
 
 enum { HTTP_HEADERS_MAX = 64 };
 
@@ -26,88 +20,38 @@ enum http_method { HTTP_GET, HTTP_HEAD, HTTP_POST, HTTP_PUT, HTTP_PATCH, HTTP_DE
 
 const char *http_method_name(enum http_method method);
 
-/* A piece of text that no NUL ends. */
-struct http_text {
-    const char *data; /* NULL: absent */
-    size_t len;
-};
-
 struct http_header {
-    struct http_text name, value; /* the value without white space around it */
+    struct http_text name, value; /* the value is trimmed */
 };
 
 struct http_request {
     enum http_method method;
     int minor;                    /* HTTP/1.<minor>, 0 or 1 */
-    struct http_text path, query; /* as sent, but "/" if an absolute target has no path; the query without its "?" */
+    struct http_text path, query; /* not decoded; path is "/" if an absolute target has none; query has no "?" */
     struct http_header headers[HTTP_HEADERS_MAX];
     size_t header_count;
     int64_t content_length; /* 0 when absent */
     bool has_content_length, chunked, keep_alive, expect_continue;
-    struct http_text body; /* filled by the connection; decoded */
+    struct http_text body; /* decoded */
 };
 
 struct http_limits {
-    size_t target_max, head_max; /* bytes */
-    size_t headers_max;          /* 0: HTTP_HEADERS_MAX, which it cannot exceed */
-    int64_t body_max;
+    size_t target_max, head_max;
+    size_t headers_max; /* at most HTTP_HEADERS_MAX; 0 means HTTP_HEADERS_MAX */
+    int64_t body_max;   /* after decoding */
 };
 
+/* What a decoder reports after each piece of input. */
 enum http_parse { HTTP_PARSE_MORE, HTTP_PARSE_DONE, HTTP_PARSE_FAILED };
 
-struct http_parser {
-    const struct http_limits *limits;
-    size_t line_start, scanned; /* offsets into the bytes */
-    struct {
-        uint32_t name, name_len, value, value_len;
-    } headers[HTTP_HEADERS_MAX];
-    size_t header_count;
-    struct {
-        uint32_t at, len;
-    } authority, path, query; /* authority: of an absolute target, else empty */
-    enum http_method method;
-    int minor;
-    int64_t content_length; /* these five: what the headers mean, once they are whole */
-    bool has_content_length, chunked, keep_alive, expect_continue;
-    bool has_request_line, empty_line_skipped;
-    enum problem problem; /* after HTTP_PARSE_FAILED */
-    const char *detail;   /* a constant */
-};
-
-void http_parser_init(struct http_parser *parser, const struct http_limits *limits);
-
-/* Only an empty line has come since init, or nothing. */
-bool http_parser_has_only_empty_line(const struct http_parser *parser);
-
-/* `bytes` are all that have come since init. After HTTP_PARSE_DONE, *head_len is where the body begins. */
-enum http_parse http_parser_run(struct http_parser *parser, const char *bytes, size_t len, size_t *head_len);
-
-/* The request that a parser in HTTP_PARSE_DONE has read. */
-void http_parser_request(const struct http_parser *parser, const char *bytes, struct http_request *out);
-
-/* The value of the header with this name (any case); data is NULL when it is absent. */
+/* The value of the first header with this name, in any case; data is NULL if there is none. */
 struct http_text http_request_header(const struct http_request *request, const char *name);
 
-/* The same of a head that was refused: malformed, too long or not whole. Only lines that end with CRLF count, the request line and
- * what follows the empty line do not. */
-struct http_text http_head_header(struct http_text head, const char *name);
-
-/* Percent-decoding (RFC 3986); a "+" stands for itself. False when the text is badly encoded, holds a NUL or does not fit. */
-bool http_text_decode(struct http_text text, char *out, size_t size);
-
-/* The value of a query parameter, percent-decoded into `out`. False when absent, too long, badly encoded or holding a NUL. */
+/* The value of a query parameter, percent-decoded into `out`. False if it is absent, too long, badly encoded or has a NUL. */
 bool http_request_query(const struct http_request *request, const char *name, char *out, size_t size);
 
-bool http_text_is(struct http_text text, const char *other); /* exactly */
-
-int http_hex_value(char c); /* of a hexadecimal digit; -1: it is none */
-
-bool http_same_nocase(const char *a, const char *b, size_t len); /* ASCII case folded */
-
-/* Inline, so that the length of a literal, which already tells most names apart, is a constant. */
-static inline bool http_text_is_nocase(struct http_text text, const char *other)
-{
-    return text.data && text.len == strlen(other) && http_same_nocase(text.data, other, text.len);
-}
+/* As http_request_header, for a head that was refused: malformed, too long or incomplete. Reads the lines that end with CRLF, after
+ * the request line and up to the empty line. */
+struct http_text http_head_header(struct http_text head, const char *name);
 
 #endif

@@ -2,8 +2,8 @@
 
 #include <string.h>
 
-/* True when `path` has the form of `pattern`; its variable segment goes to *segment. */
-static bool matches(const char *pattern, struct http_text path, struct http_text *segment)
+/* On success *segment is the part of `path` that the pattern's {id} matched. */
+static bool path_matches(const char *pattern, struct http_text path, struct http_text *segment)
 {
     const char *brace = strchrnul(pattern, '{'), *slash;
     size_t before = (size_t)(brace - pattern);
@@ -20,22 +20,21 @@ static bool matches(const char *pattern, struct http_text path, struct http_text
     return segment->len && http_text_is(rest, strchr(brace, '}') + 1);
 }
 
-struct http_route_match http_route_find(const struct http_server_config *config, enum http_method method,
-                                        struct http_text path)
+struct http_route_match http_route_find(struct http_route_table table, enum http_method method, struct http_text path)
 {
-    enum http_method asked = method == HTTP_HEAD ? HTTP_GET : method;
+    enum http_method wanted = method == HTTP_HEAD ? HTTP_GET : method;
     struct http_route_match match = {0};
 
-    for (size_t i = 0; i < config->route_count; i++) {
-        const struct http_route *route = &config->routes[i];
+    for (size_t i = 0; i < table.count; i++) {
+        const struct http_route *route = &table.routes[i];
         struct http_text segment = {0};
 
-        if (!matches(route->path, path, &segment))
+        if (!path_matches(route->path, path, &segment))
             continue;
         match.allowed |= 1u << route->method | 1u << HTTP_OPTIONS;
         if (route->method == HTTP_GET)
             match.allowed |= 1u << HTTP_HEAD;
-        if (route->method == asked && !match.route) {
+        if (route->method == wanted && !match.route) {
             match.route = route;
             match.segment = segment;
         }

@@ -9,51 +9,33 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/timeouts.h"
 #include "common/http/address.h"
+#include "common/http/address_limit.h"
 #include "common/http/connection.h"
-#include "common/http/dispatch.h"
-#include "common/http/peers.h"
-#include "common/log.h"
-#include "common/timeouts.h"
+#include "common/http/exchange.h"
 
 enum {
     BACKLOG = 4096,
-    KERNEL_UNSENT_MAX = 128 * 1024, /* bytes a socket may hold that were never sent: the rest is counted by us */
-    REFUSED_MAX = 64,               /* connections beyond the maximum that are being told so */
-    ACCEPT_PAUSE_MS = 100,
+    KERNEL_UNSENT_MAX = 128 * 1024, /* bytes; more would hide unsent output from output_max */
+    OVER_LIMIT_MAX = 64,            /* connections above a limit that are open only to be refused with 503 */
+    ACCEPT_RETRY_MS = 100,
     WARN_AGAIN_MS = 60 * 1000,
-    ADDRESS_MAX = 64,
+    ADDRESS_TEXT_MAX = 64,
 };
 
 struct http_server {
     struct http_server_config config;
     struct connection_set connections;
-    struct evconnlistener *listener; /* NULL once it is closed */
-    struct event *resume;
-    int64_t accept_warned_ms, crowd_warned_ms; /* 0: never */
-    char address[ADDRESS_MAX];
+    struct evconnlistener *listener; /* NULL after it was closed */
+    struct event *accept_retry;
+    int64_t accept_warned_ms, limit_warned_ms; /* 0: never */
+    char address[ADDRESS_TEXT_MAX];
 };
 
-void http_server_config_init(struct http_server_config *config)
-{
-    *config = (struct http_server_config){
-        .limits = {.target_max = 4 * 1024,
-                   .head_max = 8 * 1024,
-                   .headers_max = HTTP_HEADERS_MAX,
-                   .body_max = 256 * 1024},
-        .connections_max = 20000,
-        .output_max = 256 * 1024,
-        .head_timeout_ms = 10 * 1000,
-        .body_timeout_ms = 30 * 1000,
-        .idle_timeout_ms = 15 * 1000,
-        .write_timeout_ms = 30 * 1000,
-        .linger_timeout_ms = 2 * 1000,
-        .linger_max_ms = 30 * 1000,
-    };
-}
-
-/* What a peer can bring about again and again is worth a line now and then. */
+/* Clients can cause these warnings at any rate, so each is logged at most once per WARN_AGAIN_MS. */
 static bool may_warn(int64_t *warned_ms)
 {
     int64_t now_ms = clock_monotonic_ms();
@@ -64,50 +46,51 @@ static bool may_warn(int64_t *warned_ms)
     return true;
 }
 
-static void warn_of_crowd(struct http_server *server, const struct sockaddr *peer, socklen_t len)
+static void warn_of_address_limit(struct http_server *server, const struct sockaddr *peer, socklen_t len)
 {
     struct http_address address = {.len = len};
-    char text[ADDRESS_MAX];
+    char text[ADDRESS_TEXT_MAX];
 
-    if (!may_warn(&server->crowd_warned_ms))
+    if (!may_warn(&server->limit_warned_ms))
         return;
     memcpy(&address.storage, peer, len);
     http_address_write(&address, text, sizeof(text));
-    log_warn("http", "refusing connections: their address has as many as it may have", "peer=%s", text);
+    log_warn("http", "connection refused: too many connections from this address", "peer=%s", text);
 }
 
-/* A few are told why. Further ones, and those that would need a handshake first, are not worth the work. */
-static void refuse(struct connection_set *set, int fd, const char *detail)
+/* Answers with 503, or only closes if many are being refused already or the answer would need a TLS handshake first. */
+static void refuse_connection(struct connection_set *set, int fd, const char *detail)
 {
     struct connection *connection = NULL;
 
-    if (set->config->tls || set->refused >= REFUSED_MAX)
+    if (set->config->tls || set->over_limit_count >= OVER_LIMIT_MAX)
         close(fd);
     else
         connection = connection_create(set, fd, 0);
     if (!connection)
         return;
-    connection->refused = true;
-    set->refused++;
+    connection->over_limit = true;
+    set->over_limit_count++;
     connection_refuse(connection, PROBLEM_TOO_MANY_CONNECTIONS, detail);
 }
 
-static void on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int len, void *arg)
+static void server_on_accept(struct evconnlistener *listener, evutil_socket_t fd, struct sockaddr *peer, int len,
+                             void *arg)
 {
     struct http_server *server = arg;
     struct connection_set *set = &server->connections;
     uint32_t entry = 0;
 
     (void)listener;
-    if (set->count - set->refused >= server->config.connections_max) {
-        refuse(set, fd, NULL);
+    if (set->count - set->over_limit_count >= server->config.connections_max) {
+        refuse_connection(set, fd, NULL);
         return;
     }
-    if (server->config.peers)
-        entry = http_peers_enter(server->config.peers, peer);
-    if (server->config.peers && !entry) {
-        warn_of_crowd(server, peer, (socklen_t)len);
-        refuse(set, fd, "Too many connections are open from this address");
+    if (server->config.address_limit)
+        entry = http_address_limit_acquire(server->config.address_limit, peer);
+    if (server->config.address_limit && !entry) {
+        warn_of_address_limit(server, peer, (socklen_t)len);
+        refuse_connection(set, fd, "Too many connections are open from this address");
         return;
     }
     (void)connection_create(set, fd, entry);
@@ -119,13 +102,14 @@ static void accept_waiting(struct http_server *server)
     struct http_address peer = {.len = sizeof(peer.storage)};
 
     while ((fd = accept4(listener, (struct sockaddr *)&peer.storage, &peer.len, SOCK_NONBLOCK | SOCK_CLOEXEC)) >= 0) {
-        on_accept(server->listener, fd, (struct sockaddr *)&peer.storage, (int)peer.len, server);
+        server_on_accept(server->listener, fd, (struct sockaddr *)&peer.storage, (int)peer.len, server);
         peer.len = sizeof(peer.storage);
     }
 }
 
-/* The loop serves thousands of events before it looks at the listener again, and a backlog that overflows costs clients a second. */
-static void on_crowd(struct connection_set *set)
+/* The loop may handle thousands of events before the listener's next turn. If the backlog overflows meanwhile, the kernel drops the
+ * SYN, and the client retries only after a second. */
+static void server_on_many_events(struct connection_set *set)
 {
     struct http_server *server = container_of(set, struct http_server, connections);
 
@@ -133,7 +117,7 @@ static void on_crowd(struct connection_set *set)
         accept_waiting(server);
 }
 
-static void on_resume(evutil_socket_t fd, short what, void *arg)
+static void server_on_accept_retry(evutil_socket_t fd, short what, void *arg)
 {
     struct http_server *server = arg;
 
@@ -143,17 +127,17 @@ static void on_resume(evutil_socket_t fd, short what, void *arg)
         evconnlistener_enable(server->listener);
 }
 
-/* Usually the process is out of descriptors: the connection stays in the backlog, and asking again at once would spin. */
-static void on_accept_error(struct evconnlistener *listener, void *arg)
+/* Usually the process has no free descriptor. The connection stays in the backlog, so retrying at once would be a busy loop. */
+static void server_on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    struct timeval pause = {.tv_usec = ACCEPT_PAUSE_MS * 1000};
+    struct timeval pause = {.tv_usec = ACCEPT_RETRY_MS * 1000};
     struct http_server *server = arg;
     int error = errno;
 
     evconnlistener_disable(listener);
-    evtimer_add(server->resume, &pause);
+    evtimer_add(server->accept_retry, &pause);
     if (may_warn(&server->accept_warned_ms))
-        log_warn("http", "cannot accept connections, trying again", "errno=%d pause_ms=%d", error, ACCEPT_PAUSE_MS);
+        log_warn("http", "cannot accept connections, retrying", "errno=%d pause_ms=%d", error, ACCEPT_RETRY_MS);
 }
 
 static int set_option(int fd, int level, int option, int value)
@@ -161,8 +145,8 @@ static int set_option(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof(value));
 }
 
-/* On Linux accepted sockets inherit all of these. The user timeout ends connections whose peer has vanished, or takes nothing,
- * while only the kernel holds unsent bytes. */
+/* On Linux accepted sockets inherit all of these. TCP_USER_TIMEOUT covers connections whose unsent bytes are all in the kernel, where
+ * the write deadline does not see them. */
 static int set_options(int fd, const struct http_server_config *config)
 {
     return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
@@ -191,7 +175,7 @@ static int open_socket(const struct http_server_config *config, int *out, const 
     return 0;
 }
 
-/* evconnlistener_new says nothing where it cannot begin to accept; enabling again tells. */
+/* evconnlistener_new hides a failure to register with the event loop; evconnlistener_enable reports it. */
 static int start_listening(struct http_server *server, const char **why)
 {
     unsigned flags = LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC;
@@ -200,7 +184,8 @@ static int start_listening(struct http_server *server, const char **why)
 
     if (err)
         return err;
-    server->listener = evconnlistener_new(loop_base(server->connections.loop), on_accept, server, flags, BACKLOG, fd);
+    server->listener =
+        evconnlistener_new(loop_base(server->connections.loop), server_on_accept, server, flags, BACKLOG, fd);
     if (!server->listener || evconnlistener_enable(server->listener) ||
         getsockname(fd, (struct sockaddr *)&address.storage, &address.len)) {
         *why = strerror(errno);
@@ -208,7 +193,7 @@ static int start_listening(struct http_server *server, const char **why)
             close(fd);
         return ERR_SYSTEM;
     }
-    evconnlistener_set_error_cb(server->listener, on_accept_error);
+    evconnlistener_set_error_cb(server->listener, server_on_accept_error);
     http_address_write(&address, server->address, sizeof(server->address));
     return 0;
 }
@@ -221,14 +206,12 @@ struct http_server *http_server_create(struct loop *loop, const struct http_serv
     if (!server)
         return NULL;
     server->config = *config;
-    server->connections.on_request = http_dispatch;
-    server->connections.on_refused = http_refuse;
-    server->connections.on_half_closed = http_probe_client;
-    server->connections.on_crowd = on_crowd;
+    http_exchange_attach(&server->connections);
+    server->connections.on_many_events = server_on_many_events;
     if (connection_set_init(&server->connections, loop, &server->config))
         return http_server_destroy(server);
-    server->resume = evtimer_new(loop_base(loop), on_resume, server);
-    if (!server->resume || start_listening(server, why))
+    server->accept_retry = evtimer_new(loop_base(loop), server_on_accept_retry, server);
+    if (!server->accept_retry || start_listening(server, why))
         return http_server_destroy(server);
     return server;
 }
@@ -246,8 +229,8 @@ struct http_server *http_server_destroy(struct http_server *server)
         return NULL;
     stop_listening(server);
     connection_set_deinit(&server->connections);
-    if (server->resume)
-        event_free(server->resume);
+    if (server->accept_retry)
+        event_free(server->accept_retry);
     free(server);
     return NULL;
 }
@@ -259,7 +242,7 @@ const char *http_server_address(const struct http_server *server)
 
 void http_server_drain(struct http_server *server)
 {
-    /* Closing a listener resets the connections in its backlog: whoever got that far is served. */
+    /* Accept the backlog first: closing the listener resets the connections that are still in it. */
     if (server->listener)
         accept_waiting(server);
     stop_listening(server);

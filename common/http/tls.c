@@ -10,17 +10,17 @@
 #include <unistd.h>
 
 #define PROTOCOLS "\x08http/1.1"
-#define CIPHERS   "ECDHE+AESGCM:ECDHE+CHACHA20" /* of TLS 1.2; those of 1.3 are all like that */
+#define CIPHERS   "ECDHE+AESGCM:ECDHE+CHACHA20" /* for TLS 1.2; all ciphers of TLS 1.3 are of this kind */
 
 struct http_tls {
     char *cert_file, *key_file;
-    pthread_mutex_t lock; /* of `context` */
+    pthread_mutex_t lock; /* protects `context` */
     SSL_CTX *context;
 };
 
-/* Without ALPN, HTTP/1.1 is what a client means. */
-static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
-                           unsigned offered_len, void *unused)
+/* Called only if the client sends ALPN; without it the protocol is HTTP/1.1. */
+static int tls_on_alpn(SSL *ssl, const unsigned char **out, unsigned char *out_len, const unsigned char *offered,
+                       unsigned offered_len, void *unused)
 {
     static const unsigned char ours[] = PROTOCOLS;
     unsigned char *chosen;
@@ -33,8 +33,8 @@ static int choose_protocol(SSL *ssl, const unsigned char **out, unsigned char *o
     return SSL_TLSEXT_ERR_OK;
 }
 
-/* There is nobody to ask. NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type */
-static int no_passphrase(char *out, int size, int writing, void *unused)
+/* Without this OpenSSL would ask on the terminal. NOLINTNEXTLINE(readability-non-const-parameter): OpenSSL's type */
+static int tls_on_passphrase(char *out, int size, int writing, void *unused)
 {
     (void)out;
     (void)size;
@@ -43,21 +43,21 @@ static int no_passphrase(char *out, int size, int writing, void *unused)
     return -1;
 }
 
-static bool set_up(SSL_CTX *context)
+static bool configure_context(SSL_CTX *context)
 {
     SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_CIPHER_SERVER_PREFERENCE |
                                      SSL_OP_PRIORITIZE_CHACHA);
-    /* Of a buffer that grows while the kernel is full, the bytes stay the same and the place does not. */
+    /* A write is retried with the same bytes, but the output buffer may have moved in memory because it grew. */
     SSL_CTX_set_mode(context,
                      SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
     SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
-    SSL_CTX_set_alpn_select_cb(context, choose_protocol, NULL);
-    SSL_CTX_set_default_passwd_cb(context, no_passphrase);
+    SSL_CTX_set_alpn_select_cb(context, tls_on_alpn, NULL);
+    SSL_CTX_set_default_passwd_cb(context, tls_on_passphrase);
     return SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION) && SSL_CTX_set_cipher_list(context, CIPHERS) &&
            SSL_CTX_set_num_tickets(context, 1);
 }
 
-/* NULL: it is. */
+/* NULL if the file is readable. */
 static const char *why_unreadable(const char *file)
 {
     return access(file, R_OK) ? strerror(errno) : NULL;
@@ -86,7 +86,7 @@ static SSL_CTX *create_context(const char *cert_file, const char *key_file, cons
 
     ERR_clear_error();
     context = SSL_CTX_new(TLS_server_method());
-    *why = context && set_up(context) ? load_pair(context, cert_file, key_file) : "out of memory";
+    *why = context && configure_context(context) ? load_pair(context, cert_file, key_file) : "out of memory";
     ERR_clear_error();
     if (!*why)
         return context;
@@ -121,7 +121,7 @@ struct http_tls *http_tls_destroy(struct http_tls *tls)
     return NULL;
 }
 
-static SSL_CTX *swap(struct http_tls *tls, SSL_CTX *context)
+static SSL_CTX *swap_context(struct http_tls *tls, SSL_CTX *context)
 {
     SSL_CTX *old;
 
@@ -138,7 +138,7 @@ int http_tls_reload(struct http_tls *tls, const char **why)
 
     if (!context)
         return ERR_SYSTEM;
-    SSL_CTX_free(swap(tls, context)); /* what is open holds on to it */
+    SSL_CTX_free(swap_context(tls, context)); /* open sessions have their own reference */
     return 0;
 }
 

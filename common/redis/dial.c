@@ -15,13 +15,15 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
+#include "common/base/macros.h"
+#include "common/base/timeval.h"
 #include "common/redis/address.h"
 #include "common/redis/lookup.h"
 
 enum {
     TARGETS_MAX = 8,
-    /* A peer that went away without a word is noticed within half a minute, whether we wait for it or write to it. */
+    /* A peer that vanished is noticed within 30 s: by keepalive while idle, by TCP_USER_TIMEOUT while data is unacknowledged. */
     KEEPALIVE_IDLE_S = 15,
     KEEPALIVE_INTERVAL_S = 5,
     KEEPALIVE_PROBES = 3,
@@ -45,15 +47,15 @@ struct dial {
     dial_fn *done;
     void *arg;
 
-    struct lookup *lookup; /* NULL unless one is under way */
+    struct lookup *lookup; /* while the name server is asked */
     struct target targets[TARGETS_MAX];
     size_t count, next;
-    struct event *wait; /* for the next turn, then for the socket that is connecting */
+    struct event *wait; /* for the next turn, then for the connecting socket */
     int fd;             /* -1: none */
     char why[96];       /* the last failure */
 };
 
-static void try_next(struct dial *dial);
+static void dial_try_next(struct dial *dial);
 
 struct dial *dial_cancel(struct dial *dial)
 {
@@ -68,8 +70,8 @@ struct dial *dial_cancel(struct dial *dial)
     return NULL;
 }
 
-/* The dial is gone before its callback runs. */
-static void conclude(struct dial *dial, int fd)
+/* Frees the dial before its callback runs. */
+static void dial_finish(struct dial *dial, int fd)
 {
     dial_fn *done = dial->done;
     void *arg = dial->arg;
@@ -81,7 +83,7 @@ static void conclude(struct dial *dial, int fd)
     done(fd, why, arg);
 }
 
-static void failed(struct dial *dial, const char *why)
+static void dial_note_failure(struct dial *dial, const char *why)
 {
     snprintf(dial->why, sizeof(dial->why), "%s", why);
     if (dial->fd >= 0)
@@ -89,8 +91,8 @@ static void failed(struct dial *dial, const char *why)
     dial->fd = -1;
 }
 
-/* A socket that refuses one of these still carries the connection: continuing. */
-static void tune(int fd)
+/* Errors are ignored: the connection works without these options. */
+static void dial_tune(int fd)
 {
     static const struct {
         int level, name, value;
@@ -103,11 +105,11 @@ static void tune(int fd)
         {IPPROTO_TCP, TCP_USER_TIMEOUT, UNACKNOWLEDGED_MS   },
     };
 
-    for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(options); i++)
         (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(options[i].value));
 }
 
-static void on_connected(evutil_socket_t fd, short what, void *arg)
+static void dial_on_connected(evutil_socket_t fd, short what, void *arg)
 {
     struct dial *dial = arg;
     int error = 0;
@@ -118,65 +120,64 @@ static void on_connected(evutil_socket_t fd, short what, void *arg)
     else if (getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &len))
         error = errno;
     if (!error) {
-        conclude(dial, fd);
+        dial_finish(dial, fd);
         return;
     }
-    failed(dial, strerror(error));
-    try_next(dial);
+    dial_note_failure(dial, strerror(error));
+    dial_try_next(dial);
 }
 
-/* On success on_connected follows. */
-static bool attempt(struct dial *dial, const struct target *target)
+/* On success, dial_on_connected follows. */
+static bool dial_attempt(struct dial *dial, const struct target *target)
 {
-    int64_t share_ms = dial->timeout_ms / (int64_t)dial->count + 1;
-    struct timeval tv = {.tv_sec = share_ms / 1000, .tv_usec = share_ms % 1000 * 1000};
+    const struct timeval share = timeval_of_ms(dial->timeout_ms / (int64_t)dial->count + 1);
 
     dial->fd = socket(target->to.any.sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (dial->fd < 0) {
-        failed(dial, strerror(errno));
+        dial_note_failure(dial, strerror(errno));
         return false;
     }
     if (target->to.any.sa_family != AF_UNIX)
-        tune(dial->fd);
+        dial_tune(dial->fd);
     if (connect(dial->fd, &target->to.any, target->len) && errno != EINPROGRESS) {
-        failed(dial, strerror(errno));
+        dial_note_failure(dial, strerror(errno));
         return false;
     }
-    if (event_assign(dial->wait, loop_base(dial->loop), dial->fd, EV_WRITE, on_connected, dial) ||
-        event_add(dial->wait, &tv)) {
-        failed(dial, "out of memory");
+    if (event_assign(dial->wait, loop_base(dial->loop), dial->fd, EV_WRITE, dial_on_connected, dial) ||
+        event_add(dial->wait, &share)) {
+        dial_note_failure(dial, "out of memory");
         return false;
     }
     return true;
 }
 
-static void try_next(struct dial *dial)
+static void dial_try_next(struct dial *dial)
 {
     while (dial->next < dial->count)
-        if (attempt(dial, &dial->targets[dial->next++]))
+        if (dial_attempt(dial, &dial->targets[dial->next++]))
             return;
-    conclude(dial, -1);
+    dial_finish(dial, -1);
 }
 
-static void on_turn(evutil_socket_t fd, short what, void *arg)
+static void dial_on_turn(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    try_next(arg);
+    dial_try_next(arg);
 }
 
-static void add_path(struct dial *dial, const char *path)
+static void dial_add_path(struct dial *dial, const char *path)
 {
     struct target *target = &dial->targets[dial->count++];
-    size_t len = strnlen(path, sizeof(target->to.path.sun_path) - 1); /* redis_address_parse refuses longer ones */
+    size_t len = strnlen(path, sizeof(target->to.path.sun_path) - 1); /* redis_address_parse rejects longer paths */
 
     target->to.path.sun_family = AF_UNIX;
     memcpy(target->to.path.sun_path, path, len);
     target->len = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + len + 1);
 }
 
-/* Only an address in numbers; anything else adds nothing. */
-static void add_number(struct dial *dial, const char *host, uint16_t port)
+/* No-op if `host` is not an IP address. */
+static void dial_add_number(struct dial *dial, const char *host, uint16_t port)
 {
     struct target *target = &dial->targets[dial->count];
 
@@ -193,13 +194,13 @@ static void add_number(struct dial *dial, const char *host, uint16_t port)
     }
 }
 
-static void on_found(const struct evutil_addrinfo *found, const char *why, void *arg)
+static void dial_on_found(const struct evutil_addrinfo *found, const char *why, void *arg)
 {
     struct dial *dial = arg;
 
     dial->lookup = NULL;
     if (why)
-        snprintf(dial->why, sizeof(dial->why), "no address found: %s", why);
+        snprintf(dial->why, sizeof(dial->why), "host name lookup failed: %s", why);
     for (; found && dial->count < TARGETS_MAX; found = found->ai_next) {
         struct target *target = &dial->targets[dial->count];
 
@@ -213,20 +214,20 @@ static void on_found(const struct evutil_addrinfo *found, const char *why, void 
             target->to.v6.sin6_port = htons(dial->address->port);
         dial->count++;
     }
-    try_next(dial);
+    dial_try_next(dial);
 }
 
-static void find_targets(struct dial *dial)
+static void dial_find_targets(struct dial *dial)
 {
     const struct redis_address *address = dial->address;
 
     if (address->path) {
-        add_path(dial, address->path);
+        dial_add_path(dial, address->path);
     } else if (!strcmp(address->host, "localhost")) {
-        add_number(dial, "127.0.0.1", address->port);
-        add_number(dial, "::1", address->port);
+        dial_add_number(dial, "127.0.0.1", address->port);
+        dial_add_number(dial, "::1", address->port);
     } else {
-        add_number(dial, address->host, address->port);
+        dial_add_number(dial, address->host, address->port);
     }
 }
 
@@ -239,14 +240,14 @@ struct dial *dial_start(struct loop *loop, const struct redis_address *address, 
         return NULL;
     *dial =
         (struct dial){.loop = loop, .address = address, .timeout_ms = timeout_ms, .done = done, .arg = arg, .fd = -1};
-    dial->wait = event_new(loop_base(loop), -1, 0, on_turn, dial);
+    dial->wait = event_new(loop_base(loop), -1, 0, dial_on_turn, dial);
     if (!dial->wait)
         return dial_cancel(dial);
-    find_targets(dial);
+    dial_find_targets(dial);
     if (dial->count) {
         event_active(dial->wait, 0, 0);
         return dial;
     }
-    dial->lookup = lookup_start(loop, LOOKUP_RESOLV_CONF, address->host, on_found, dial);
+    dial->lookup = lookup_start(loop, LOOKUP_RESOLV_CONF, address->host, dial_on_found, dial);
     return dial->lookup ? dial : dial_cancel(dial);
 }

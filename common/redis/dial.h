@@ -1,10 +1,10 @@
-/* redis/dial - from an address to a connected socket
+/* redis/dial - connects a socket to an address
  *
- * Tries each address that a host has, one after the other, each with its share of the time. Numbers, "localhost" and socket
- * paths need no name server.
+ * Tries all IP addresses of the host one after the other, each with an equal share of the timeout. IP addresses, "localhost" and
+ * socket paths need no name server.
  *
- * Ownership: a dial ends in its callback, or in dial_cancel; the socket is the callback's.
- * Threads:   the loop's thread only.   Units: ms.
+ * Ownership: a dial ends in its callback or in dial_cancel. The callback owns the socket.
+ * Threads:   loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_REDIS_DIAL_H
 #define ARKRELAY_REDIS_DIAL_H
@@ -15,10 +15,10 @@ struct dial;
 struct loop;
 struct redis_address;
 
-/* fd is a connected, non-blocking socket; or -1, and then `why` says what happened. */
+/* fd is a connected, non-blocking socket; or -1, and `why` is the last error. */
 typedef void dial_fn(int fd, const char *why, void *arg);
 
-/* NULL when out of memory. `done` never runs from inside this call. */
+/* Borrows the address. NULL when out of memory. `done` never runs inside this call. */
 struct dial *dial_start(struct loop *loop, const struct redis_address *address, int64_t timeout_ms, dial_fn *done,
                         void *arg);
 struct dial *dial_cancel(struct dial *dial); /* accepts NULL; returns NULL */

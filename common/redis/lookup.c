@@ -4,20 +4,20 @@
 #include <event2/util.h>
 #include <stdlib.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 struct lookup {
     struct loop *loop;
     struct evdns_base *dns;
-    struct evdns_getaddrinfo_request *request; /* NULL before it starts and once it has ended */
+    struct evdns_getaddrinfo_request *request; /* NULL before it starts and after it ended */
     struct evutil_addrinfo *found;
     int error;       /* EVUTIL_EAI_* */
-    lookup_fn *done; /* NULL once it is cancelled */
+    lookup_fn *done; /* NULL once cancelled */
     void *arg;
-    struct loop_deferred conclude;
+    struct loop_deferred finish;
 };
 
-static void conclude(void *arg)
+static void lookup_finish(void *arg)
 {
     struct lookup *lookup = arg;
 
@@ -30,15 +30,15 @@ static void conclude(void *arg)
     free(lookup);
 }
 
-/* Also runs from inside evdns_getaddrinfo, and after a cancel: the rest happens on the next turn. */
-static void on_found(int error, struct evutil_addrinfo *found, void *arg)
+/* libevent may call this inside evdns_getaddrinfo, and calls it after a cancel; so finish on the next turn. */
+static void lookup_on_found(int error, struct evutil_addrinfo *found, void *arg)
 {
     struct lookup *lookup = arg;
 
     lookup->request = NULL;
     lookup->error = found ? error : error ? error : EVUTIL_EAI_NONAME;
     lookup->found = found;
-    loop_defer(lookup->loop, &lookup->conclude, conclude, lookup);
+    loop_defer(lookup->loop, &lookup->finish, lookup_finish, lookup);
 }
 
 struct lookup *lookup_start(struct loop *loop, const char *resolv_conf, const char *host, lookup_fn *done, void *arg)
@@ -55,10 +55,10 @@ struct lookup *lookup_start(struct loop *loop, const char *resolv_conf, const ch
         free(lookup);
         return NULL;
     }
-    /* Without that file a name server on this host is asked: continuing. */
+    /* Without the file, libevent asks a name server on this host. */
     (void)evdns_base_resolv_conf_parse(lookup->dns, DNS_OPTIONS_ALL, resolv_conf);
-    request = evdns_getaddrinfo(lookup->dns, host, NULL, &hints, on_found, lookup);
-    lookup->request = request; /* NULL: on_found has run already */
+    request = evdns_getaddrinfo(lookup->dns, host, NULL, &hints, lookup_on_found, lookup);
+    lookup->request = request; /* NULL: lookup_on_found has already run */
     return lookup;
 }
 

@@ -10,14 +10,14 @@ typedef int element_count;
 
 struct replies {
     redisReader *reader;
-    redisReplyObjectFunctions limited;                           /* hiredis's own, but for the arrays */
-    void *(*create_array)(const redisReadTask *, element_count); /* hiredis's own */
+    redisReplyObjectFunctions limited;                           /* hiredis's functions, with our createArray */
+    void *(*create_array)(const redisReadTask *, element_count); /* that of hiredis */
     size_t bytes_max;
-    size_t bytes, elements; /* of the reply that is being read */
-    const char *limit;      /* the one that was passed, in words; NULL: none */
+    size_t bytes, elements; /* of the current reply */
+    const char *limit;      /* the exceeded limit, in words; NULL: none */
 };
 
-static int depth(const redisReadTask *task)
+static int replies_depth(const redisReadTask *task)
 {
     int levels = 1;
 
@@ -26,17 +26,17 @@ static int depth(const redisReadTask *task)
     return levels;
 }
 
-/* The reader takes a NULL for "out of memory" and stops; `limit` tells the two apart. */
-static void *create_limited_array(const redisReadTask *task, element_count count)
+/* On NULL the reader stops and reports "out of memory"; `limit` distinguishes the two. */
+static void *replies_create_array(const redisReadTask *task, element_count count)
 {
     struct replies *replies = task->privdata;
 
     if (!task->parent)
         replies->elements = 0;
-    if (depth(task) > REPLY_DEPTH_MAX)
-        replies->limit = "a reply is nested too deeply";
+    if (replies_depth(task) > REPLY_DEPTH_MAX)
+        replies->limit = "reply is nested too deeply";
     else if ((size_t)count > REPLY_ELEMENTS_MAX - replies->elements)
-        replies->limit = "a reply has too many elements";
+        replies->limit = "reply has too many elements";
     if (replies->limit)
         return NULL;
     replies->elements += (size_t)count;
@@ -55,7 +55,7 @@ struct replies *replies_create(size_t bytes_max)
         return replies_destroy(replies);
     replies->limited = *replies->reader->fn;
     replies->create_array = replies->limited.createArray;
-    replies->limited.createArray = create_limited_array;
+    replies->limited.createArray = replies_create_array;
     replies->reader->fn = &replies->limited;
     replies->reader->privdata = replies;
     return replies;
@@ -71,7 +71,7 @@ struct replies *replies_destroy(struct replies *replies)
     return NULL;
 }
 
-static int error_of(const struct replies *replies)
+static int replies_error(const struct replies *replies)
 {
     if (replies->limit)
         return ERR_TOO_LONG;
@@ -81,11 +81,11 @@ static int error_of(const struct replies *replies)
 int replies_feed(struct replies *replies, const void *data, size_t len)
 {
     if (len > replies->bytes_max - replies->bytes) {
-        replies->limit = "a reply is too long";
+        replies->limit = "reply is too long";
         return ERR_TOO_LONG;
     }
     replies->bytes += len;
-    return redisReaderFeed(replies->reader, data, len) == REDIS_OK ? 0 : error_of(replies);
+    return redisReaderFeed(replies->reader, data, len) == REDIS_OK ? 0 : replies_error(replies);
 }
 
 int replies_next(struct replies *replies, redisReply **out)
@@ -93,7 +93,7 @@ int replies_next(struct replies *replies, redisReply **out)
     void *reply = NULL;
 
     if (redisReaderGetReply(replies->reader, &reply) != REDIS_OK)
-        return error_of(replies);
+        return replies_error(replies);
     if (reply)
         replies->bytes = replies->reader->len - replies->reader->pos;
     *out = reply;

@@ -1,10 +1,10 @@
-/* redis/replies - bytes from Redis into replies, within limits
+/* redis/replies - parses replies from bytes, within limits
  *
- * hiredis's reader does the parsing; here is what it lacks: a maximum for the bytes, the elements and the nesting of one reply,
- * the same under every version of hiredis. After an error the bytes that follow have no meaning: the connection has to end.
+ * hiredis's reader parses. This adds limits for the bytes, the elements and the nesting of one reply, equal for all versions of
+ * hiredis. After an error the connection must be closed, because the beginning of the next reply is unknown.
  *
- * Pure. Ownership: a reply that comes out is the caller's, for freeReplyObject.
- * Errors:    ERR_SYNTAX for bytes that are not RESP, ERR_TOO_LONG past a limit, ERR_NO_MEMORY.
+ * Pure. Ownership: the caller frees replies with freeReplyObject.
+ * Errors:    ERR_SYNTAX: not RESP. ERR_TOO_LONG: over a limit. ERR_NO_MEMORY.
  */
 #ifndef ARKRELAY_REDIS_REPLIES_H
 #define ARKRELAY_REDIS_REPLIES_H
@@ -12,11 +12,11 @@
 #include <hiredis/hiredis.h>
 #include <stddef.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 enum {
-    REPLY_ELEMENTS_MAX = 1024 * 1024, /* in all of its arrays together */
-    REPLY_DEPTH_MAX = 7,              /* arrays in arrays; what the oldest supported hiredis can read */
+    REPLY_ELEMENTS_MAX = 1024 * 1024, /* in all arrays of the reply together */
+    REPLY_DEPTH_MAX = 7,              /* nested arrays; the limit of hiredis 0.14 */
 };
 
 struct replies;
@@ -26,10 +26,10 @@ struct replies *replies_destroy(struct replies *replies); /* accepts NULL; retur
 
 int replies_feed(struct replies *replies, const void *data, size_t len) MUST_CHECK;
 
-/* The next complete reply, or NULL when more bytes are needed. */
+/* The next complete reply; NULL if more bytes are needed. */
 int replies_next(struct replies *replies, redisReply **out) MUST_CHECK;
 
-/* What was wrong with the bytes, after an error. */
+/* The reason of the last error. */
 const char *replies_why(const struct replies *replies);
 
 #endif

@@ -5,15 +5,15 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/redis/calls.h"
+#include "common/redis/client.h"
 
 enum { WORDS_BEFORE_ARGS = 4 }; /* EVALSHA sha1 1 prefix */
 
-/* One block: the arrays and the copied bytes lie behind the struct. */
+/* One block of memory: the struct, then the two arrays, then the copied bytes. */
 struct script_run {
     struct redis *redis;
     const struct script *script;
-    bool whole; /* the script's text was sent instead of its SHA-1 */
+    bool is_eval; /* sent as EVAL, with the script's text */
     redis_reply_fn *done;
     void *arg;
     struct redis_call *call;
@@ -23,13 +23,13 @@ struct script_run {
     size_t *lengths;
 };
 
-static void set_word(struct script_run *run, size_t i, const char *word, size_t len)
+static void script_set_word(struct script_run *run, size_t i, const char *word, size_t len)
 {
     run->argv[i] = word;
     run->lengths[i] = len;
 }
 
-static struct script_run *create_run(const struct script_call *call)
+static struct script_run *script_create_run(const struct script_call *call)
 {
     size_t words = WORDS_BEFORE_ARGS + call->count;
     size_t bytes = strlen(call->prefix);
@@ -41,20 +41,20 @@ static struct script_run *create_run(const struct script_call *call)
     run = calloc(1, sizeof(*run) + words * (sizeof(run->argv[0]) + sizeof(run->lengths[0])) + bytes);
     if (!run)
         return NULL;
-    run->script = &scripts[call->script];
+    run->script = call->script;
     run->argc = (int)words;
     run->argv = (const char **)(void *)(run + 1);
     run->lengths = (size_t *)(void *)(run->argv + words);
     copy = (char *)(run->lengths + words);
 
-    set_word(run, 0, "EVALSHA", strlen("EVALSHA"));
-    set_word(run, 1, run->script->sha1, strlen(run->script->sha1));
-    set_word(run, 2, "1", 1);
-    set_word(run, 3, copy, strlen(call->prefix));
+    script_set_word(run, 0, "EVALSHA", strlen("EVALSHA"));
+    script_set_word(run, 1, run->script->sha1, strlen(run->script->sha1));
+    script_set_word(run, 2, "1", 1);
+    script_set_word(run, 3, copy, strlen(call->prefix));
     memcpy(copy, call->prefix, run->lengths[3]);
     copy += run->lengths[3];
     for (size_t i = 0; i < call->count; i++) {
-        set_word(run, WORDS_BEFORE_ARGS + i, copy, call->args[i].len);
+        script_set_word(run, WORDS_BEFORE_ARGS + i, copy, call->args[i].len);
         if (call->args[i].len)
             memcpy(copy, call->args[i].data, call->args[i].len);
         copy += call->args[i].len;
@@ -62,35 +62,32 @@ static struct script_run *create_run(const struct script_call *call)
     return run;
 }
 
-static void on_reply(const redisReply *reply, int err, void *arg);
+static void script_on_reply(const redisReply *reply, int err, void *arg);
 
-static int send_run(struct script_run *run)
+static int script_send_run(struct script_run *run)
 {
-    const struct redis_command command = {.argc = run->argc, .argv = run->argv, .lengths = run->lengths};
-    int err = redis_send(run->redis, &command, on_reply, run, &run->call);
+    const struct redis_command command = {.argc = run->argc, .argv = run->argv, .lengths = run->lengths, .drop = free};
 
-    if (!err)
-        run->call->forgotten = free;
-    return err;
+    return redis_send(run->redis, &command, script_on_reply, run, &run->call);
 }
 
-static bool is_unknown(const redisReply *reply)
+static bool script_is_unknown(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_ERROR && !strncmp(reply->str, "NOSCRIPT", strlen("NOSCRIPT"));
 }
 
-static void on_reply(const redisReply *reply, int err, void *arg)
+static void script_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct script_run *run = arg;
 
-    if (!err && !run->whole && is_unknown(reply)) {
-        run->whole = true;
-        set_word(run, 0, "EVAL", strlen("EVAL"));
-        set_word(run, 1, run->script->body, run->script->len);
-        err = send_run(run);
+    if (!err && !run->is_eval && script_is_unknown(reply)) {
+        run->is_eval = true;
+        script_set_word(run, 0, "EVAL", strlen("EVAL"));
+        script_set_word(run, 1, run->script->body, run->script->len);
+        err = script_send_run(run);
         if (!err)
             return;
-        reply = NULL; /* there is no room to ask again: the script has not run */
+        reply = NULL; /* no room to send it again: the script has not run */
     }
     run->done(reply, err, run->arg);
     free(run);
@@ -104,13 +101,13 @@ int script_run(struct redis *redis, const struct script_call *call, redis_reply_
 
     if (call->count > SCRIPT_ARGS_MAX)
         return ERR_TOO_LONG;
-    run = create_run(call);
+    run = script_create_run(call);
     if (!run)
         return ERR_NO_MEMORY;
     run->redis = redis;
     run->done = done;
     run->arg = arg;
-    err = send_run(run);
+    err = script_send_run(run);
     if (err)
         free(run);
     else if (out)

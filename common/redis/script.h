@@ -1,47 +1,21 @@
-/* redis/script - the Lua transitions, embedded, and how to run one
+/* redis/script - runs a Lua script: EVALSHA, and EVAL if Redis does not know it
  *
- * One file per transition in common/redis/scripts, each behind the files of scripts/shared that it needs. A call is sent as EVALSHA; on NOSCRIPT the same call is sent
- * again as EVAL, so a restart, a failover or SCRIPT FLUSH costs one round trip and nobody notices.
- * KEYS[1] is the partition's prefix; ARGV and answers are described at the head of each script.
+ * A call is sent as EVALSHA. On NOSCRIPT the same call is sent again as EVAL, so a restart, a failover or SCRIPT FLUSH costs one round
+ * trip. KEYS[1] is the prefix of all keys of the call; the other arguments are ARGV.
  *
- * The answer reaches the callback as redis_send describes it; script_answer reads its first word. Where there is no room for the EVAL,
- * err is what redis_send said of it: the script has not run, and the connection is still there.
+ * Errors: as redis_send. If there is no room to send the EVAL, err is the error of redis_send: the script has not run, and the
+ *         connection is still ready.
  */
 #ifndef ARKRELAY_REDIS_SCRIPT_H
 #define ARKRELAY_REDIS_SCRIPT_H
 
 #include <stddef.h>
+#include <stdint.h>
 
-#include "common/redis/client.h"
+#include "common/base/err.h"
+#include "common/redis/command.h"
 
-/* In the order of the list in common/CMakeLists.txt. */
-enum script_id {
-    SCRIPT_SUBMIT,
-    SCRIPT_CLAIM,
-    SCRIPT_BEGIN,
-    SCRIPT_EMIT,
-    SCRIPT_RENEW,
-    SCRIPT_FINISH,
-    SCRIPT_REAP,
-    SCRIPT_CANCEL,
-    SCRIPT_READ,
-    SCRIPT_STATUS,
-    SCRIPT_READY,
-    SCRIPT_ERASE,
-    SCRIPT_AUDIT,
-    SCRIPT_PAUSE,
-    SCRIPT_PLACES,
-    SCRIPT_GOVERN,
-    SCRIPT_QUEUE,
-    SCRIPT_TASKS,
-    SCRIPT_RETRY,
-    SCRIPT_STORY,
-    SCRIPT_PROCESSES,
-    SCRIPT_LIMIT,
-    SCRIPT_PRESENCE,
-    SCRIPT_TAILS,
-    SCRIPT_COUNT,
-};
+struct redis;
 
 struct script {
     const char *name;
@@ -50,8 +24,6 @@ struct script {
     size_t len;
 };
 
-extern const struct script scripts[SCRIPT_COUNT];
-
 enum { SCRIPT_ARGS_MAX = 4096 };
 
 struct script_arg {
@@ -59,32 +31,34 @@ struct script_arg {
     size_t len;
 };
 
-/* Copies what it keeps: args and prefix may go after the call. */
+#define SCRIPT_TEXT(text) ((struct script_arg){(text), strlen(text)})
+
+/* prefix and args are copied; the script is borrowed for the program's life. */
 struct script_call {
-    enum script_id script;
+    const struct script *script;
     const char *prefix; /* KEYS[1] */
     const struct script_arg *args;
-    size_t count;
+    size_t count; /* at most SCRIPT_ARGS_MAX, else ERR_TOO_LONG */
 };
 
 struct script_run;
 
-/* As redis_send; `run` may be NULL, else it gets a token, good until the callback begins. */
+/* As redis_send; `run` may be NULL, else it receives a token, valid until the callback begins. */
 int script_run(struct redis *redis, const struct script_call *call, redis_reply_fn *done, void *arg,
                struct script_run **run) MUST_CHECK;
 void script_cancel(struct script_run *run);
 
-#define SCRIPT_TEXT(text) ((struct script_arg){(text), strlen(text)})
+/* -- Reading replies. All accept any reply. */
 
-/* The first word of an answer; "" when the reply is not an array that begins with a word (an error reply, for one). */
+/* The first word of a reply; "" if the reply is not an array that begins with a string (for example, an error). */
 const char *script_answer(const redisReply *reply);
 
-/* Element i of an answer, or NULL when it is missing or of another type. */
+/* Element i of an array; NULL if it is missing or of another type. */
 const redisReply *script_array(const redisReply *reply, size_t i);
 const char *script_text(const redisReply *reply, size_t i, size_t *len);    /* len may be NULL; NULL for a nil */
-int script_int(const redisReply *reply, size_t i, int64_t *out) MUST_CHECK; /* an integer, or a text of one */
+int script_int(const redisReply *reply, size_t i, int64_t *out) MUST_CHECK; /* an integer, or a string of one */
 
-/* Where the value of a field is, in an answer that has name, value, name, value ... from element `from` on; 0: it is not there. */
+/* The index of the value of a field in an array of name, value, name, value ... from element `from` on; 0: not found. */
 size_t script_field(const redisReply *reply, size_t from, const char *name);
 
 #endif

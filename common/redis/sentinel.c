@@ -11,20 +11,20 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 #include "common/redis/dial.h"
 #include "common/redis/replies.h"
 
 enum { ANSWER_MAX = 64 * 1024, HOST_SIZE = 254, WHY_SIZE = 192 };
 
-/* One of them. Exactly one of dial and bev is there while its answer is awaited. */
-struct asking {
+/* The question to one sentinel. While it waits for the answer, exactly one of dial and bev is set. */
+struct question {
     struct sentinel *whole;
     struct redis_address address; /* borrows the name */
     struct dial *dial;
     struct bufferevent *bev;
     struct replies *replies;
-    bool answered_auth; /* or was not asked to */
+    bool answered_auth; /* or AUTH was not sent */
 };
 
 struct sentinel {
@@ -32,18 +32,18 @@ struct sentinel {
     const struct redis_address *address;
     sentinel_fn *done;
     void *arg;
-    struct asking askings[REDIS_SENTINELS_MAX];
-    size_t open;        /* that may still answer */
-    char why[WHY_SIZE]; /* what the last of the others said */
+    struct question questions[REDIS_SENTINELS_MAX];
+    size_t open;        /* questions without an answer */
+    char why[WHY_SIZE]; /* the last error */
 };
 
-static void hang_up(struct asking *asking)
+static void question_close(struct question *question)
 {
-    asking->dial = dial_cancel(asking->dial);
-    if (asking->bev)
-        bufferevent_free(asking->bev);
-    asking->bev = NULL;
-    asking->replies = replies_destroy(asking->replies);
+    question->dial = dial_cancel(question->dial);
+    if (question->bev)
+        bufferevent_free(question->bev);
+    question->bev = NULL;
+    question->replies = replies_destroy(question->replies);
 }
 
 struct sentinel *sentinel_cancel(struct sentinel *sentinel)
@@ -51,13 +51,13 @@ struct sentinel *sentinel_cancel(struct sentinel *sentinel)
     if (!sentinel)
         return NULL;
     for (size_t i = 0; i < REDIS_SENTINELS_MAX; i++)
-        hang_up(&sentinel->askings[i]);
+        question_close(&sentinel->questions[i]);
     free(sentinel);
     return NULL;
 }
 
-/* The question is gone before its callback runs. */
-static void conclude(struct sentinel *sentinel, const struct redis_host *master)
+/* Frees everything before the callback runs. */
+static void sentinel_finish(struct sentinel *sentinel, const struct redis_host *master)
 {
     sentinel_fn *done = sentinel->done;
     void *arg = sentinel->arg;
@@ -68,93 +68,93 @@ static void conclude(struct sentinel *sentinel, const struct redis_host *master)
     done(master, why, arg);
 }
 
-static void fail(struct asking *asking, const char *why)
+static void question_fail(struct question *question, const char *why)
 {
-    struct sentinel *sentinel = asking->whole;
+    struct sentinel *sentinel = question->whole;
 
-    (void)snprintf(sentinel->why, sizeof(sentinel->why), "sentinel %.60s:%d: %s", asking->address.host,
-                   asking->address.port, why);
-    hang_up(asking); /* `why` may be the reader's */
+    (void)snprintf(sentinel->why, sizeof(sentinel->why), "sentinel %.60s:%d: %s", question->address.host,
+                   question->address.port, why);
+    question_close(question); /* after the copy: `why` may belong to the reader */
     if (!--sentinel->open)
-        conclude(sentinel, NULL);
+        sentinel_finish(sentinel, NULL);
 }
 
-static bool is_text(const redisReply *reply)
+static bool is_host_text(const redisReply *reply)
 {
     return reply->type == REDIS_REPLY_STRING && reply->len > 0 && (size_t)reply->len < HOST_SIZE;
 }
 
-/* {host, port}; nil for an unknown name. */
-static void judge(struct asking *asking, const redisReply *reply)
+/* The reply is {host, port}, or nil for an unknown master name. */
+static void question_answer(struct question *question, const redisReply *reply)
 {
     char host[HOST_SIZE], *end;
     struct redis_host master = {.name = host};
     long port;
 
     if (reply->type == REDIS_REPLY_NIL || reply->type == REDIS_REPLY_ERROR) {
-        fail(asking, reply->type == REDIS_REPLY_NIL ? "it knows no master of this name" : reply->str);
+        question_fail(question, reply->type == REDIS_REPLY_NIL ? "unknown master name" : reply->str);
         return;
     }
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !is_text(reply->element[0]) ||
-        !is_text(reply->element[1])) {
-        fail(asking, "its answer is not a host and a port");
+    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || !is_host_text(reply->element[0]) ||
+        !is_host_text(reply->element[1])) {
+        question_fail(question, "the reply is not a host and a port");
         return;
     }
     port = strtol(reply->element[1]->str, &end, 10);
     if (*end || port < 1 || port > UINT16_MAX) {
-        fail(asking, "its answer has no port");
+        question_fail(question, "the port in the reply is invalid");
         return;
     }
     (void)snprintf(host, sizeof(host), "%s", reply->element[0]->str);
     master.port = (uint16_t)port;
-    conclude(asking->whole, &master);
+    sentinel_finish(question->whole, &master);
 }
 
-/* True when another one may follow. What AUTH says does not matter: many sentinels have no password, and one that has will
- * say NOAUTH to the question itself. */
-static bool take_reply(struct asking *asking)
+/* True if another reply may follow. The reply to AUTH is ignored: many sentinels have no password, and one that requires a password
+ * answers the question with NOAUTH. */
+static bool question_take_reply(struct question *question)
 {
     redisReply *reply;
 
-    if (replies_next(asking->replies, &reply)) {
-        fail(asking, replies_why(asking->replies));
+    if (replies_next(question->replies, &reply)) {
+        question_fail(question, replies_why(question->replies));
         return false;
     }
     if (!reply)
         return false;
-    if (!asking->answered_auth) {
-        asking->answered_auth = true;
+    if (!question->answered_auth) {
+        question->answered_auth = true;
         freeReplyObject(reply);
         return true;
     }
-    judge(asking, reply);
+    question_answer(question, reply);
     freeReplyObject(reply);
     return false;
 }
 
-static void on_read(struct bufferevent *bev, void *arg)
+static void question_on_read(struct bufferevent *bev, void *arg)
 {
-    struct asking *asking = arg;
+    struct question *question = arg;
     struct evbuffer *input = bufferevent_get_input(bev);
     char bytes[1024];
     int len;
 
     while ((len = evbuffer_remove(input, bytes, sizeof(bytes))) > 0)
-        if (replies_feed(asking->replies, bytes, (size_t)len)) {
-            fail(asking, replies_why(asking->replies));
+        if (replies_feed(question->replies, bytes, (size_t)len)) {
+            question_fail(question, replies_why(question->replies));
             return;
         }
-    while (take_reply(asking))
+    while (question_take_reply(question))
         ;
 }
 
-static void on_event(struct bufferevent *bev, short what, void *arg)
+static void question_on_event(struct bufferevent *bev, short what, void *arg)
 {
     (void)bev;
-    fail(arg, what & BEV_EVENT_EOF ? "closed the connection" : strerror(EVUTIL_SOCKET_ERROR()));
+    question_fail(arg, what & BEV_EVENT_EOF ? "connection closed" : strerror(EVUTIL_SOCKET_ERROR()));
 }
 
-static bool send_words(struct asking *asking, int argc, const char **argv)
+static bool question_write(struct question *question, int argc, const char **argv)
 {
     char *bytes;
     long long len = redisFormatCommandArgv(&bytes, argc, argv, NULL);
@@ -162,43 +162,43 @@ static bool send_words(struct asking *asking, int argc, const char **argv)
 
     if (len < 0)
         return false;
-    sent = !bufferevent_write(asking->bev, bytes, (size_t)len);
+    sent = !bufferevent_write(question->bev, bytes, (size_t)len);
     redisFreeCommand(bytes);
     return sent;
 }
 
-static bool send_question(struct asking *asking)
+static bool question_send(struct question *question)
 {
-    const struct redis_address *address = asking->whole->address;
+    const struct redis_address *address = question->whole->address;
     const char *auth[] = {"AUTH", address->user ? address->user : address->password, address->password};
-    const char *question[] = {"SENTINEL", "get-master-addr-by-name", address->master};
+    const char *words[] = {"SENTINEL", "get-master-addr-by-name", address->master};
 
-    asking->answered_auth = !address->password;
-    if (address->password && !send_words(asking, address->user ? 3 : 2, auth))
+    question->answered_auth = !address->password;
+    if (address->password && !question_write(question, address->user ? 3 : 2, auth))
         return false;
-    return send_words(asking, 3, question);
+    return question_write(question, 3, words);
 }
 
-static void on_dialed(int fd, const char *why, void *arg)
+static void question_on_dialed(int fd, const char *why, void *arg)
 {
-    struct asking *asking = arg;
+    struct question *question = arg;
 
-    asking->dial = NULL;
+    question->dial = NULL;
     if (fd < 0) {
-        fail(asking, why);
+        question_fail(question, why);
         return;
     }
-    asking->bev =
-        bufferevent_socket_new(loop_base(asking->whole->loop), fd, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
-    if (!asking->bev)
+    question->bev =
+        bufferevent_socket_new(loop_base(question->whole->loop), fd, BEV_OPT_CLOSE_ON_FREE | BEV_OPT_DEFER_CALLBACKS);
+    if (!question->bev)
         close(fd);
-    asking->replies = replies_create(ANSWER_MAX);
-    if (!asking->bev || !asking->replies || !send_question(asking)) {
-        fail(asking, "out of memory");
+    question->replies = replies_create(ANSWER_MAX);
+    if (!question->bev || !question->replies || !question_send(question)) {
+        question_fail(question, "out of memory");
         return;
     }
-    bufferevent_setcb(asking->bev, on_read, NULL, on_event, asking);
-    bufferevent_enable(asking->bev, EV_READ | EV_WRITE);
+    bufferevent_setcb(question->bev, question_on_read, NULL, question_on_event, question);
+    bufferevent_enable(question->bev, EV_READ | EV_WRITE);
 }
 
 struct sentinel *sentinel_ask(struct loop *loop, const struct redis_address *address, int64_t connect_timeout_ms,
@@ -213,13 +213,13 @@ struct sentinel *sentinel_ask(struct loop *loop, const struct redis_address *add
     sentinel->done = done;
     sentinel->arg = arg;
     for (; sentinel->open < address->sentinel_count; sentinel->open++) {
-        struct asking *asking = &sentinel->askings[sentinel->open];
+        struct question *question = &sentinel->questions[sentinel->open];
 
-        asking->whole = sentinel;
-        asking->address.host = address->sentinels[sentinel->open].name;
-        asking->address.port = address->sentinels[sentinel->open].port;
-        asking->dial = dial_start(loop, &asking->address, connect_timeout_ms, on_dialed, asking);
-        if (!asking->dial)
+        question->whole = sentinel;
+        question->address.host = address->sentinels[sentinel->open].name;
+        question->address.port = address->sentinels[sentinel->open].port;
+        question->dial = dial_start(loop, &question->address, connect_timeout_ms, question_on_dialed, question);
+        if (!question->dial)
             return sentinel_cancel(sentinel);
     }
     return sentinel;

@@ -1,12 +1,11 @@
-/* redis/sentinel - which server is the master now?
+/* redis/sentinel - asks the sentinels of an address for the master
  *
- * Asks all sentinels of an address at the same time. The first that names a host is believed: one that does not know of a failover
- * yet is found out by the server itself, which says in its ROLE that it is no master.
+ * All sentinels are asked at the same time; the first that names a host wins. A sentinel that has not noticed a failover names the
+ * old master. The client detects that by its ROLE. The address's user and password are those of Redis; sentinels that require a
+ * password get the same.
  *
- * User and password of the address are Redis'; sentinels that want some get the same.
- *
- * Ownership: a question ends in its callback, or in sentinel_cancel.
- * Threads:   the loop's thread only.   Units: ms.
+ * Ownership: a question ends in its callback or in sentinel_cancel. Borrows the address.
+ * Threads:   loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_REDIS_SENTINEL_H
 #define ARKRELAY_REDIS_SENTINEL_H
@@ -18,11 +17,10 @@
 struct loop;
 struct sentinel;
 
-/* The master, valid during the callback; or NULL, and then `why` says what the last sentinel said. */
+/* The master, valid during the callback; or NULL, and `why` is the error of the last sentinel. */
 typedef void sentinel_fn(const struct redis_host *master, const char *why, void *arg);
 
-/* NULL when out of memory. Borrows the address. `done` never runs from inside this call. A sentinel that takes the connection and
- * says nothing is waited for: the deadline of the whole is the caller's. */
+/* NULL when out of memory. `done` never runs inside this call. There is no timeout for the answers: the caller cancels. */
 struct sentinel *sentinel_ask(struct loop *loop, const struct redis_address *address, int64_t connect_timeout_ms,
                               sentinel_fn *done, void *arg);
 struct sentinel *sentinel_cancel(struct sentinel *sentinel); /* accepts NULL; returns NULL */

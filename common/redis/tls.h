@@ -1,7 +1,7 @@
-/* redis/tls - the TLS side of a rediss:// address
+/* redis/tls - the TLS session of a rediss:// address
  *
- * TLS 1.2 or newer; the certificate must be signed by an authority we know and be made out for the host that we asked for, a name or
- * an IP address. There is no way to switch that off.
+ * TLS 1.2 or newer. The certificate must be signed by a known authority and issued for the host of the address, a name or an IP
+ * address. Verification cannot be disabled.
  */
 #ifndef ARKRELAY_REDIS_TLS_H
 #define ARKRELAY_REDIS_TLS_H
@@ -12,11 +12,11 @@
 struct redis_address;
 struct ssl_st;
 
-/* A client's side for one connection, the caller's for SSL_free; or NULL, and then *why says what is wrong (a constant). The
- * authorities are read anew each time, so that a renewed file needs no restart. */
+/* A client session for one connection; the caller frees it with SSL_free. NULL on an error, and *why is the reason (a constant). The
+ * authorities are read for each session, so that a renewed file needs no restart. */
 struct ssl_st *tls_create(const struct redis_address *address, const char **why);
 
-/* Why a TLS connection failed, in words; `out` stays as it is when TLS does not know. True when the certificate is to blame. */
+/* Writes the reason of a failed connection to `out`; keeps `out` if TLS has none. True if the certificate was rejected. */
 bool tls_explain(const struct ssl_st *ssl, char *out, size_t size);
 
 #endif

@@ -8,10 +8,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/buf.h"
-#include "common/loop.h"
+#include "common/base/buf.h"
+#include "common/base/loop.h"
+#include "common/base/transport.h"
 #include "common/redis/tls.h"
-#include "common/transport.h"
 
 enum { READ_SIZE = 16 * 1024, EARLY_SIZE = 16 * 1024, KEPT_MAX = 64 * 1024, WHY_SIZE = 256 };
 
@@ -20,17 +20,17 @@ struct wire {
     const struct wire_events *events;
     void *arg;
 
-    int fd; /* -1: closed, and gone at the end of the turn */
+    int fd; /* -1: closed; the memory is freed at the end of the turn */
     SSL *ssl;
-    bool open; /* on_open was called, or need not be */
+    bool open; /* plain, or the TLS handshake is complete */
     struct event *readable, *writable;
     struct buf out;
     struct loop_deferred turn;
-    bool turn_waits;
-    char in[READ_SIZE]; /* what one receive brings */
+    bool deferred; /* `turn` is in the loop's list */
+    char in[READ_SIZE];
 };
 
-static void end(struct wire *wire, ssize_t n, int error)
+static void wire_end(struct wire *wire, ssize_t n, int error)
 {
     char why[WHY_SIZE];
     bool is_certificate = false;
@@ -41,14 +41,14 @@ static void end(struct wire *wire, ssize_t n, int error)
     wire->events->on_end(why, is_certificate, wire->arg);
 }
 
-static void watch_writing(struct wire *wire)
+static void wire_watch_writing(struct wire *wire)
 {
     if (event_add(wire->writable, NULL))
-        end(wire, -1, ENOMEM);
+        wire_end(wire, -1, ENOMEM);
 }
 
-/* True when bytes came, and the wire is still open. */
-static bool receive(struct wire *wire)
+/* True if bytes were read and the wire is still open. */
+static bool wire_receive(struct wire *wire)
 {
     ssize_t n;
     int error;
@@ -66,28 +66,29 @@ static bool receive(struct wire *wire)
     if (wire->fd < 0)
         return false;
     if (n == 0 || (n < 0 && error != EAGAIN))
-        end(wire, n, error);
+        wire_end(wire, n, error);
     else if (wire->ssl && SSL_want_write(wire->ssl))
-        watch_writing(wire);
+        wire_watch_writing(wire);
     return n > 0 && wire->fd >= 0;
 }
 
 void wire_read(struct wire *wire)
 {
-    while (receive(wire))
+    while (wire_receive(wire))
         ;
 }
 
-/* The last words of a server say more than its closed socket. */
-static void hear_out(struct wire *wire, int error)
+/* Read before reporting a send error: the server may have sent a reason, such as "max number of clients". */
+static void wire_read_rest(struct wire *wire, int error)
 {
     wire_read(wire);
     if (wire->fd >= 0)
-        end(wire, -1, error);
+        wire_end(wire, -1, error);
 }
 
-/* What the last send said. A session takes 16 KiB at a time: what is left moves to the front once, not after each of them. */
-static ssize_t send_some(struct wire *wire)
+/* Returns the result of the last send. TLS takes 16 KiB at a time; the rest moves to the front of the buffer once, not after each
+ * piece, which would be quadratic. */
+static ssize_t wire_send(struct wire *wire)
 {
     size_t sent = 0;
     ssize_t n = 1;
@@ -101,43 +102,43 @@ static ssize_t send_some(struct wire *wire)
     return n;
 }
 
-static void flush(struct wire *wire)
+static void wire_flush(struct wire *wire)
 {
-    ssize_t n = send_some(wire);
+    ssize_t n = wire_send(wire);
 
     if (n < 0 && errno != EAGAIN)
-        hear_out(wire, errno);
+        wire_read_rest(wire, errno);
     else if (!wire->out.len && wire->out.cap > KEPT_MAX)
         buf_deinit(&wire->out);
     else if (wire->out.len && !(wire->ssl && SSL_want_read(wire->ssl)))
-        watch_writing(wire);
+        wire_watch_writing(wire);
 }
 
-/* A session may have to write before it can read, and the other way round. */
-static void on_readable(evutil_socket_t fd, short what, void *arg)
+/* TLS may have to read before it can write, and to write before it can read. */
+static void wire_on_readable(evutil_socket_t fd, short what, void *arg)
 {
     struct wire *wire = arg;
 
     (void)fd;
     (void)what;
-    (void)receive(wire);
+    (void)wire_receive(wire);
     if (wire->fd >= 0 && wire->ssl && wire->out.len)
-        flush(wire);
+        wire_flush(wire);
 }
 
-static void on_writable(evutil_socket_t fd, short what, void *arg)
+static void wire_on_writable(evutil_socket_t fd, short what, void *arg)
 {
     struct wire *wire = arg;
 
     (void)fd;
     (void)what;
     if (wire->ssl)
-        (void)receive(wire);
+        (void)wire_receive(wire);
     if (wire->fd >= 0)
-        flush(wire);
+        wire_flush(wire);
 }
 
-static struct wire *discard(struct wire *wire)
+static struct wire *wire_free(struct wire *wire)
 {
     if (wire->readable)
         event_free(wire->readable);
@@ -148,33 +149,33 @@ static struct wire *discard(struct wire *wire)
     return NULL;
 }
 
-static void on_turn(void *arg)
+static void wire_on_turn(void *arg)
 {
     struct wire *wire = arg;
 
-    wire->turn_waits = false;
+    wire->deferred = false;
     if (wire->fd < 0)
-        (void)discard(wire);
+        (void)wire_free(wire);
     else if (!wire->open)
-        (void)receive(wire);
+        (void)wire_receive(wire);
     else
-        flush(wire);
+        wire_flush(wire);
 }
 
-static void turn_later(struct wire *wire)
+static void wire_defer(struct wire *wire)
 {
-    if (wire->turn_waits)
+    if (wire->deferred)
         return;
-    wire->turn_waits = true;
-    loop_defer(wire->loop, &wire->turn, on_turn, wire);
+    wire->deferred = true;
+    loop_defer(wire->loop, &wire->turn, wire_on_turn, wire);
 }
 
-static bool watch(struct wire *wire, int fd)
+static bool wire_watch(struct wire *wire, int fd)
 {
     struct event_base *base = loop_base(wire->loop);
 
-    wire->readable = event_new(base, fd, EV_READ | EV_PERSIST, on_readable, wire);
-    wire->writable = event_new(base, fd, EV_WRITE, on_writable, wire);
+    wire->readable = event_new(base, fd, EV_READ | EV_PERSIST, wire_on_readable, wire);
+    wire->writable = event_new(base, fd, EV_WRITE, wire_on_writable, wire);
     return wire->readable && wire->writable && !event_add(wire->readable, NULL);
 }
 
@@ -192,16 +193,16 @@ struct wire *wire_open(struct loop *loop, int fd, struct ssl_st *ssl, size_t out
     wire->ssl = ssl;
     wire->open = !ssl;
     buf_init(&wire->out, output_max);
-    if (!watch(wire, fd) || (ssl && !SSL_set_fd(ssl, fd)))
-        return discard(wire);
+    if (!wire_watch(wire, fd) || (ssl && !SSL_set_fd(ssl, fd)))
+        return wire_free(wire);
     if (ssl) {
         SSL_set_connect_state(ssl);
-        turn_later(wire); /* the first word is ours */
+        wire_defer(wire); /* the client sends the first TLS message */
     }
     return wire;
 }
 
-/* The memory stays until the end of the turn: a callback of ours may be what is calling. */
+/* The memory stays valid until the end of the turn: the caller may be one of the wire's callbacks. */
 struct wire *wire_close(struct wire *wire)
 {
     if (!wire)
@@ -212,15 +213,16 @@ struct wire *wire_close(struct wire *wire)
     wire->ssl = NULL;
     close(wire->fd);
     wire->fd = -1;
-    turn_later(wire);
+    wire_defer(wire);
     return NULL;
 }
 
-/* A long turn does not keep the server waiting. Should this send fail, the one at the end of the turn will too, and tell. */
+/* Sends early in a long turn, so that the server can begin. The error of this send is ignored: the send at the end of the turn
+ * fails too and reports it. */
 struct buf *wire_output(struct wire *wire)
 {
     if (wire->out.len >= EARLY_SIZE && wire->open)
-        (void)send_some(wire);
-    turn_later(wire);
+        (void)wire_send(wire);
+    wire_defer(wire);
     return &wire->out;
 }

@@ -1,12 +1,11 @@
-/* redis/wire - the bytes between us and one server, plain or under TLS
+/* redis/wire - the socket to one server, plain or with TLS
  *
- * What is written leaves at the end of the loop's turn in one piece, or in pieces of 16 KiB and more, so that the commands of a turn
- * go out together. The socket is watched for reading all the time, and for writing only while the kernel takes no more: a command
- * costs one send, its reply one wait and one receive.
+ * Output is sent at the end of the loop turn, or earlier in pieces of at least 16 KiB, so that the commands of one turn share a
+ * send. The socket is always watched for reading, and for writing only while the kernel's buffer is full.
  *
- * Ownership: a wire takes over the socket and the session. It may be closed from inside of its callbacks; none comes after that.
- * Threads:   the loop's own.
- * Errors:    the end of the connection comes as on_end, never from inside of a call, but for wire_read.
+ * Ownership: a wire owns the socket and the TLS session. It may be closed from inside its callbacks; none runs after that.
+ * Threads:   loop thread only.   Units: bytes.
+ * Errors:    the end of the connection is reported by on_end, never from inside a call, except wire_read.
  */
 #ifndef ARKRELAY_REDIS_WIRE_H
 #define ARKRELAY_REDIS_WIRE_H
@@ -20,20 +19,20 @@ struct ssl_st;
 struct wire;
 
 struct wire_events {
-    void (*on_open)(void *arg); /* the TLS session stands; not called for a plain connection */
+    void (*on_open)(void *arg); /* the TLS handshake is complete; not called for a plain connection */
     void (*on_bytes)(const char *bytes, size_t len, void *arg);
-    void (*on_end)(const char *why, bool is_certificate, void *arg); /* then the wire is to be closed */
+    void (*on_end)(const char *why, bool is_certificate, void *arg); /* the receiver closes the wire */
 };
 
-/* ssl: a client's session that has not begun, or NULL. `events` outlives the wire. NULL when out of memory: then socket and session
- * are still the caller's. */
+/* ssl: a client's session before its handshake, or NULL for a plain connection. `events` outlives the wire. NULL when out of memory:
+ * socket and session then still belong to the caller. */
 struct wire *wire_open(struct loop *loop, int fd, struct ssl_st *ssl, size_t output_max,
                        const struct wire_events *events, void *arg);
-struct wire *wire_close(struct wire *wire); /* accepts NULL; what has not left is dropped; returns NULL */
+struct wire *wire_close(struct wire *wire); /* accepts NULL; drops unsent output; returns NULL */
 
-/* The bytes that have not left yet, at most output_max; whatever is added goes at the end of this turn at the latest. */
+/* The unsent output, at most output_max bytes. Bytes that are appended are sent at the end of this turn at the latest. */
 struct buf *wire_output(struct wire *wire);
 
-void wire_read(struct wire *wire); /* all that has come and was not announced yet: its callbacks run from inside */
+void wire_read(struct wire *wire); /* reads what has arrived; callbacks run inside */
 
 #endif

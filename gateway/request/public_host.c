@@ -12,7 +12,7 @@ struct range {
     int bits;
 };
 
-/* The IANA special-purpose registries, as far as they are not globally reachable; and the relays of 6to4. */
+/* Ranges of the IANA special-purpose registries that are not globally reachable, and the 6to4 relays. */
 static const struct range closed_v4[] = {
     {{0},            8 },
     {{10},           8 },
@@ -30,7 +30,7 @@ static const struct range closed_v4[] = {
     {{224},          3 }, /* multicast, reserved, broadcast */
 };
 
-/* Everything that is not global unicast (2000::/3) is closed too; 64:ff9b::/96 stands for an IPv4 address. */
+/* Everything outside global unicast (2000::/3) is rejected too. 64:ff9b::/96 (NAT64) is checked by its IPv4 address. */
 static const struct range closed_v6[] = {
     {{0x20, 0x01, 0x0d, 0xb8}, 32}, /* documentation */
     {{0x20, 0x01, 0x00},       23}, /* protocol assignments, Teredo among them */
@@ -94,7 +94,7 @@ static bool is_digit(char c)
     return c >= '0' && c <= '9';
 }
 
-/* Where a URL's host ends in a number, it is an IPv4 address in one of its many spellings, never a name (WHATWG URL). */
+/* A host whose last label is a number is an IPv4 address in some spelling, never a name (WHATWG URL). */
 static bool is_number(const char *label, size_t len)
 {
     if (len >= 2 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X'))
@@ -121,7 +121,7 @@ bool host_is_public(const char *host, size_t len)
 
     if (len && host[0] == '[')
         return bracketed_is_public(host, len);
-    if (len && host[len - 1] == '.') /* the root's dot means nothing here */
+    if (len && host[len - 1] == '.') /* the dot of the DNS root */
         len--;
     if (!len || len > NAME_MAX_BYTES)
         return false;

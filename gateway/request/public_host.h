@@ -1,8 +1,7 @@
-/* public_host - does this host of a URL stand in the public internet, as far as its text can tell?
+/* public_host - is the host of a URL on the public internet, as far as its text shows?
  *
- * Refuses addresses of private, local, reserved and documentation ranges, IPv4 inside of IPv6 included, every spelling of
- * an IPv4 address but the dotted quad, and names that only mean something inside of a network. What a name resolves to
- * is not looked at.
+ * Rejects addresses in private, local, reserved and documentation ranges (also IPv4 embedded in IPv6), every spelling of an IPv4
+ * address except the dotted quad, and names that are only valid inside a network. Names are not resolved.
  *
  * Pure.
  */
@@ -12,7 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* `host` as in a URL: an IPv6 address stands in brackets. */
+/* `host` as in a URL: IPv6 addresses in brackets. */
 bool host_is_public(const char *host, size_t len);
 
 #endif

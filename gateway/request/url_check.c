@@ -3,25 +3,25 @@
 #include <string.h>
 #include <strings.h>
 
-#include "common/task_spec.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/public_host.h"
 
 static const char *const texts[URL_FLAW_COUNT] = {
     [URL_FINE] = "is fine",
     [URL_EMPTY] = "must not be empty",
     [URL_TOO_LONG] = "must be at most 2048 bytes long",
-    [URL_BAD_BYTE] = "must not hold spaces, control characters or backslashes",
+    [URL_BAD_BYTE] = "must not contain spaces, control characters or backslashes",
     [URL_BAD_SCHEME] = "must begin with http:// or https://",
-    [URL_NO_HOST] = "must name a host",
-    [URL_HAS_USER] = "must not hold a user name or a password",
-    [URL_BAD_HOST] = "must name a host of letters, digits, dots and hyphens, or an IP address",
+    [URL_NO_HOST] = "must have a host",
+    [URL_HAS_USER] = "must not contain a user name or password",
+    [URL_BAD_HOST] = "must have a host of letters, digits, dots and hyphens, or an IP address",
     [URL_BAD_PORT] = "must have a port from 1 to 65535, or none",
-    [URL_NOT_PUBLIC] = "must name a host that the public internet can reach",
-    [URL_DATA_OFF] = "must be a link: this server does not take data URLs",
+    [URL_NOT_PUBLIC] = "must have a host on the public internet",
+    [URL_DATA_OFF] = "must be a link: this server does not accept data URLs",
     [URL_BAD_DATA] = "must be data:image/<type>;base64,<data>",
 };
 
-_Static_assert(TASK_URL_MAX == 2048, "the text above says so");
+_Static_assert(TASK_URL_MAX == 2048, "the text above has this number");
 
 const char *url_flaw_text(enum url_flaw flaw)
 {
@@ -38,7 +38,7 @@ static bool is_alnum(char c)
     return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 
-/* Cuts `prefix` off the front, in any case. */
+/* Removes `prefix` from the front, ignoring case. */
 static bool skip_prefix(struct span *text, const char *prefix)
 {
     size_t len = strlen(prefix);

@@ -1,7 +1,7 @@
-/* url_check - may this reference image's URL be handed to ARK?
+/* url_check - is this URL of a reference image acceptable?
  *
- * http or https, a public host, nothing that different parsers read differently: no user, no blanks, no controls, no
- * backslash. A `data:` URL where that is allowed.
+ * http or https with a public host, and nothing that URL parsers interpret differently: no user name, spaces, control characters or
+ * backslashes. Also `data:` URLs if they are enabled.
  *
  * Pure.
  */
@@ -28,6 +28,6 @@ enum url_flaw {
 };
 
 enum url_flaw url_check(const char *url, size_t len, bool data_urls);
-const char *url_flaw_text(enum url_flaw flaw); /* what is wrong, for the client */
+const char *url_flaw_text(enum url_flaw flaw); /* the error message for the client */
 
 #endif

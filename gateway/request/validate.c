@@ -6,12 +6,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/json_text.h"
-#include "common/utf8.h"
+#include "common/base/json_text.h"
+#include "common/base/utf8.h"
 #include "gateway/request/url_check.h"
 
 enum {
-    POINTER_NAME_MAX = 64, /* bytes of an unknown field's name that we repeat */
+    POINTER_NAME_MAX = 64, /* bytes of an unknown field's name that are repeated in the error */
     SIDE_MIN = 14,         /* pixels */
     SIDE_MAX = 8192,
     AREA_MAX = 16777216,
@@ -26,7 +26,7 @@ struct reading {
     bool no_memory;
 };
 
-/* What does not fit any more is left out. */
+/* Errors beyond VALIDATE_PROBLEMS_MAX are dropped. */
 __attribute__((format(printf, 3, 4))) static void complain(struct validate_report *report, const char *pointer,
                                                            const char *detail, ...)
 {
@@ -44,7 +44,7 @@ __attribute__((format(printf, 3, 4))) static void complain(struct validate_repor
     report->fields[i] = (struct problem_field){report->pointers[i], report->details[i]};
 }
 
-/* -- the fields, one function each */
+/* -- one function per field */
 
 static void keep_text(struct reading *in, char **at, const json_t *value)
 {
@@ -79,7 +79,7 @@ static void read_url(struct reading *in, size_t index, const json_t *value)
 
 static void read_urls(struct reading *in, const json_t *value)
 {
-    size_t count = json_array_size(value); /* 0 for what is no array */
+    size_t count = json_array_size(value); /* 0 if it is not an array */
 
     if (!count || count > TASK_URLS_MAX) {
         complain(in->report, "/urls", "must be a list of 1 to %d links", TASK_URLS_MAX);
@@ -90,7 +90,7 @@ static void read_urls(struct reading *in, const json_t *value)
 }
 
 #define TASK_ID_GRAMMAR "1 to 128 of A-Z a-z 0-9 . _ : - beginning with a letter or digit"
-_Static_assert(TASK_ID_MAX == 128, "the text above says so");
+_Static_assert(TASK_ID_MAX == 128, "the text above has this number");
 
 static void read_task_id(struct reading *in, const json_t *value)
 {
@@ -101,7 +101,7 @@ static void read_task_id(struct reading *in, const json_t *value)
         memcpy(in->out->task_id, json_string_value(value), json_string_length(value) + 1);
 }
 
-/* Idempotency-Key is another way to say task_id; both may be there when they say the same. */
+/* Idempotency-Key is an alternative to task_id. Both may be present if they are equal. */
 static void settle_id(struct reading *in)
 {
     const struct validate_rules *rules = in->rules;
@@ -111,7 +111,7 @@ static void settle_id(struct reading *in)
         if (!in->id_seen && rules->id_required)
             complain(in->report, "/task_id", "is required");
     } else if (!task_id_is_valid(rules->key, rules->key_len)) {
-        complain(in->report, "/task_id", "Idempotency-Key stands for it and must be " TASK_ID_GRAMMAR);
+        complain(in->report, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
     } else if (!in->id_seen) {
         memcpy(task_id, rules->key, rules->key_len);
         task_id[rules->key_len] = '\0';
@@ -120,7 +120,7 @@ static void settle_id(struct reading *in)
     }
 }
 
-/* White space of ASCII, and the ideographic space that Chinese keyboards give. */
+/* ASCII white space, and the ideographic space of Chinese input methods. */
 static bool is_blank(const char *text)
 {
     for (;;) {
@@ -141,7 +141,7 @@ static void read_prompt(struct reading *in, const json_t *value)
         keep_text(in, &in->out->spec.prompt, value);
 }
 
-/* Up to four digits without a leading zero; returns the number and moves past it, 0 when there is none. */
+/* Reads up to four digits without a leading zero and moves past them; 0 if there are none. */
 static long read_side(const char **text)
 {
     long side = 0;
@@ -178,7 +178,7 @@ static void read_size(struct reading *in, const json_t *value)
         keep_text(in, &in->out->spec.size, value);
 }
 
-/* The names of models follow the same grammar as a task_id. */
+/* Model names have the same grammar as a task_id. */
 static void read_model(struct reading *in, const json_t *value)
 {
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
@@ -187,7 +187,7 @@ static void read_model(struct reading *in, const json_t *value)
         keep_text(in, &in->out->spec.model, value);
 }
 
-/* False, with the complaint made, when value is not an integer from min to max. */
+/* False: not an integer from min to max, which was added to the report. */
 static bool read_integer(struct reading *in, const char *pointer, const json_t *value, int64_t min, int64_t max,
                          int64_t *out)
 {
@@ -199,7 +199,7 @@ static bool read_integer(struct reading *in, const char *pointer, const json_t *
     return true;
 }
 
-/* There is one link at least, so the largest count that fits beside it is told. */
+/* With at least one link, max_images can be TASK_IMAGES_MAX - 1 at most. */
 static void read_max_images(struct reading *in, const json_t *value)
 {
     int64_t count;
@@ -236,7 +236,7 @@ static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
         complain(in->report, "/on_disconnect", "is only for /generate/stream");
-    else if (!json_is_string(value) || !disconnect_parse(json_string_value(value), &in->out->on_disconnect))
+    else if (!json_is_string(value) || !on_disconnect_parse(json_string_value(value), &in->out->on_disconnect))
         complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 
@@ -257,7 +257,7 @@ static const struct {
 };
 enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
 
-/* -- the whole */
+/* -- the object */
 
 static bool is_known(const char *name)
 {
@@ -267,7 +267,7 @@ static bool is_known(const char *name)
     return false;
 }
 
-/* The name as a JSON pointer (RFC 6901), cut between code points where it is long. */
+/* The name as a JSON pointer (RFC 6901); a long name is cut between code points. */
 static void complain_unknown(struct reading *in, const char *name)
 {
     char pointer[VALIDATE_POINTER_SIZE];
@@ -306,7 +306,7 @@ static void read_object(struct reading *in, json_t *root)
         complain(in->report, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
 }
 
-/* Looks at brackets outside of strings before any tree is built: nesting costs the parser's stack. */
+/* Counts brackets outside of strings before parsing: nesting costs the parser stack space. */
 static bool is_too_deep(const char *body, size_t len)
 {
     bool in_string = false;
@@ -333,36 +333,48 @@ static const char *why_not_json(const json_error_t *error)
 {
     switch (json_error_code(error)) {
     case json_error_duplicate_key:
-        return "The body has a name twice in one object.";
+        return "The body has a name twice in one object";
     case json_error_numeric_overflow:
-        return "The body has a number that is out of range.";
+        return "The body has a number that is out of range";
     case json_error_invalid_utf8:
-        return "The body is not UTF-8.";
+        return "The body is not UTF-8";
     case json_error_null_character:
     case json_error_null_byte_in_key:
-        return "The body has a NUL character.";
-    default: /* of the library's codes, these are the ones that a client can do something about */
-        return "The body is not valid JSON.";
+        return "The body has a NUL character";
+    default: /* other codes of jansson do not help a client */
+        return "The body is not valid JSON";
     }
 }
 
-static int parse(const char *body, size_t len, json_t **out, const char **why)
+/* jansson counts characters, not bytes, in a line; both counts start at 1. It does not know the place of every error. */
+static void explain_syntax(struct validate_report *report, const json_error_t *error)
+{
+    if (error->line > 0 && error->column > 0)
+        (void)snprintf(report->syntax, sizeof(report->syntax), "%s: line %d, column %d.", why_not_json(error),
+                       error->line, error->column);
+    else
+        (void)snprintf(report->syntax, sizeof(report->syntax), "%s.", why_not_json(error));
+}
+
+static int parse(const char *body, size_t len, json_t **out, struct validate_report *report)
 {
     json_error_t error;
     json_t *root;
     int err;
 
     if (is_too_deep(body, len)) {
-        *why = "The body is nested too deep.";
+        (void)snprintf(report->syntax, sizeof(report->syntax), "The body is nested more than %d levels deep.",
+                       VALIDATE_DEPTH_MAX);
         return ERR_SYNTAX;
     }
     err = json_text_read(body, len, JSON_REJECT_DUPLICATES, &root, &error);
     if (err) {
-        *why = err == ERR_SYNTAX ? why_not_json(&error) : NULL;
+        if (err == ERR_SYNTAX)
+            explain_syntax(report, &error);
         return err;
     }
     if (!json_is_object(root)) {
-        *why = "The body is not one JSON object.";
+        (void)snprintf(report->syntax, sizeof(report->syntax), "The body is JSON, but not an object.");
         json_decref(root);
         return ERR_SYNTAX;
     }
@@ -390,9 +402,9 @@ int validate_body(const char *body, size_t len, const struct validate_rules *rul
     int err;
 
     report->count = 0;
-    report->syntax = NULL;
+    report->syntax[0] = '\0';
     skip_byte_order_mark(&body, &len);
-    err = parse(body, len, &root, &report->syntax);
+    err = parse(body, len, &root, report);
     if (err)
         return err;
     read_object(&in, root);

@@ -1,9 +1,10 @@
-/* validate - a body becomes a task's spec, or the list of everything that is wrong with it
+/* validate - the body of a generate request: from JSON to a task spec, or a list of all errors
  *
- * The body is one JSON object, after a UTF-8 byte order mark if there is one (RFC 8259 8.1 lets a parser ignore it), of at most VALIDATE_DEPTH_MAX levels, without a name twice and without NUL. Unknown fields are
- * refused: a typo must not cost money. All problems are listed at once, up to VALIDATE_PROBLEMS_MAX.
+ * The body is one JSON object, optionally after a UTF-8 byte order mark (RFC 8259 8.1 lets parsers ignore it), with at most
+ * VALIDATE_DEPTH_MAX levels, without duplicate names and without NUL. Unknown fields are errors, so that a typo does not cost money.
+ * All errors are reported at once, up to VALIDATE_PROBLEMS_MAX.
  *
- * Pure. Ownership: the spec in `out` is the caller's after success; the report holds its own texts.
+ * Pure.   Ownership: on success the caller owns the spec in `out`; the report contains its own texts.
  */
 #ifndef ARKRELAY_GATEWAY_REQUEST_VALIDATE_H
 #define ARKRELAY_GATEWAY_REQUEST_VALIDATE_H
@@ -11,38 +12,38 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/err.h"
-#include "common/problem.h"
-#include "common/task.h"
-#include "common/task_spec.h"
-#include "gateway/streams/disconnect.h"
+#include "common/base/err.h"
+#include "common/base/problem.h"
+#include "common/task/task.h"
+#include "common/task/task_spec.h"
+#include "gateway/request/on_disconnect.h"
 
 enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZE = 80, VALIDATE_DETAIL_SIZE = 128 };
 
 struct validate_rules {
-    int max_paid_calls; /* the most that a request may ask for */
+    int max_paid_calls; /* the maximum that a request may set */
     bool data_urls;
     bool id_required;
-    bool for_stream; /* the request's answer is a stream, so it may say what leaving that means */
-    const char *key; /* Idempotency-Key, which may stand in for task_id; NULL: none */
+    bool for_stream; /* on_disconnect is allowed */
+    const char *key; /* Idempotency-Key, an alternative to task_id; NULL: none */
     size_t key_len;
 };
 
 struct validated {
     struct task_spec spec;
-    char task_id[TASK_ID_MAX + 1]; /* "" when the request gives none */
-    enum disconnect on_disconnect; /* no part of the spec: it is about the connection */
+    char task_id[TASK_ID_MAX + 1];    /* "" if the request has none */
+    enum on_disconnect on_disconnect; /* not part of the spec: it belongs to the connection */
 };
 
 struct validate_report {
-    const char *syntax; /* after ERR_SYNTAX: what is wrong, a constant */
+    char syntax[VALIDATE_DETAIL_SIZE]; /* after ERR_SYNTAX: the error and its place */
     struct problem_field fields[VALIDATE_PROBLEMS_MAX];
-    size_t count; /* after ERR_RANGE: how many of them are set */
+    size_t count; /* after ERR_RANGE: number of fields set */
     char pointers[VALIDATE_PROBLEMS_MAX][VALIDATE_POINTER_SIZE];
     char details[VALIDATE_PROBLEMS_MAX][VALIDATE_DETAIL_SIZE];
 };
 
-/* ERR_SYNTAX: not a JSON object. ERR_RANGE: fields that are not valid. ERR_NO_MEMORY. */
+/* ERR_SYNTAX: not a JSON object. ERR_RANGE: invalid fields. ERR_NO_MEMORY. */
 int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
                   struct validate_report *report) MUST_CHECK;
 

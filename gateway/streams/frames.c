@@ -3,13 +3,13 @@
 #include <inttypes.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/log.h"
-#include "common/problem.h"
-#include "common/sse.h"
-#include "common/task.h"
-#include "gateway/account.h"
-#include "gateway/streams/history.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/problem.h"
+#include "common/base/sse.h"
+#include "common/task/task.h"
+#include "gateway/account/account.h"
+#include "gateway/tasks/event_log.h"
 
 enum {
     RETRY_MIN_MS = 2000,
@@ -52,12 +52,12 @@ void frames_add_reset(struct buf *out, const char *full_id, enum frames_reset re
     buf_deinit(&data);
 }
 
-/* -- hints. The words are part of the API: clients show them. */
+/* -- waiting. The messages are part of the API: clients show them. */
 
 static const struct {
     enum problem problem;
     const char *message;
-} holds[] = {
+} wait_messages[] = {
     {PROBLEM_ARK_UNREACHABLE,       "ARK暂时无法访问，任务在队列中等待，恢复后自动继续..."      },
     {PROBLEM_OUTCOME_UNKNOWN,       "ARK暂时没有正常响应，任务在队列中等待，恢复后自动继续..."},
     {PROBLEM_ARK_UNAUTHORIZED,      "ARK账户暂时不可用，任务在队列中等待，恢复后自动继续..."   },
@@ -68,66 +68,66 @@ static const struct {
 
 static const char *message_of(const struct account_scope *scope)
 {
-    for (size_t i = 0; i < sizeof(holds) / sizeof(holds[0]); i++)
-        if (strcmp(problem_code(holds[i].problem), account_scope_code(scope)) == 0)
-            return holds[i].message;
+    for (size_t i = 0; i < sizeof(wait_messages) / sizeof(wait_messages[0]); i++)
+        if (strcmp(problem_code(wait_messages[i].problem), account_scope_code(scope)) == 0)
+            return wait_messages[i].message;
     return "ARK暂时不可用，任务在队列中等待，恢复后自动继续...";
 }
 
-static void add_hint_message(struct buf *data, const struct frames_hint *hint, const struct account_scope *held_by)
+static void add_waiting_message(struct buf *data, const struct frames_waiting *waiting,
+                                const struct account_scope *held_by)
 {
     if (held_by)
         buf_addf(data, ",\"message\":\"%s\"", message_of(held_by));
-    else if (hint->position > 0)
-        buf_addf(data, ",\"message\":\"排队中，前面还有%" PRId64 "个任务...\"", hint->position - 1);
+    else if (waiting->position > 0)
+        buf_addf(data, ",\"message\":\"排队中，前面还有%" PRId64 "个任务...\"", waiting->position - 1);
     else
         buf_add_text(data, ",\"message\":\"ARK已恢复，任务即将继续...\"");
 }
 
-static void add_hint_data(struct buf *data, const char *task_id, const struct frames_hint *hint)
+static void add_waiting_data(struct buf *data, const char *task_id, const struct frames_waiting *waiting)
 {
-    const struct account_scope *held_by = account_wait_next(hint->wait, NULL);
+    const struct account_scope *held_by = account_wait_next(waiting->wait, NULL);
 
     buf_add_text(data, "{\"task_id\":");
     buf_add_json(data, task_id, strlen(task_id));
-    add_hint_message(data, hint, held_by);
+    add_waiting_message(data, waiting, held_by);
     buf_add_text(data, ",\"stage\":\"queued\"");
-    if (hint->position > 0)
-        buf_addf(data, ",\"position\":%" PRId64, hint->position);
+    if (waiting->position > 0)
+        buf_addf(data, ",\"position\":%" PRId64, waiting->position);
     if (held_by) {
         buf_add_text(data, ",\"waiting_for\":");
-        account_wait_write(data, hint->wait);
-    } else if (hint->eta_ms >= 0) {
-        buf_addf(data, ",\"eta_ms\":%" PRId64, hint->eta_ms);
+        account_wait_write(data, waiting->wait);
+    } else if (waiting->eta_ms >= 0) {
+        buf_addf(data, ",\"eta_ms\":%" PRId64, waiting->eta_ms);
     }
     buf_add_char(data, '}');
 }
 
-void frames_add_hint(struct buf *out, const char *full_id, const struct frames_hint *hint)
+void frames_add_waiting(struct buf *out, const char *full_id, const struct frames_waiting *waiting)
 {
     struct buf data;
 
     buf_init(&data, SHORT_DATA_MAX);
     buf_add_text(&data, "{\"event\":\"process\",\"data\":");
-    add_hint_data(&data, task_id_of(full_id), hint);
+    add_waiting_data(&data, task_id_of(full_id), waiting);
     buf_add_char(&data, '}');
     buf_fail(out, buf_error(&data));
     sse_write_event(out, NULL, task_event_type_name(EVENT_PROCESS), buf_text(&data), data.len);
     buf_deinit(&data);
 }
 
-void frames_add_history(struct buf *out, const char *full_id, const struct history *history,
-                        unsigned added[EVENT_TYPE_COUNT])
+void frames_add_log(struct buf *out, const char *full_id, const struct event_log *log, unsigned added[EVENT_TYPE_COUNT])
 {
     struct task_event event;
 
-    for (size_t i = 0; i < history_count(history); i++) {
-        if (history_event(history, i, &event)) {
-            log_error("stream", "an element of the log cannot be read; leaving it out", "task=%s n=%lld", full_id,
-                      (long long)history->from + (long long)i);
+    for (size_t i = 0; i < event_log_count(log); i++) {
+        if (event_log_event(log, i, &event)) {
+            log_error("stream", "invalid element in the event log, skipping it", "task=%s n=%lld", full_id,
+                      (long long)log->from + (long long)i);
             continue;
         }
-        task_event_write_frame(out, history->epoch, &event);
+        task_event_write_frame(out, log->epoch, &event);
         added[event.type]++;
     }
 }

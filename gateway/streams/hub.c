@@ -6,15 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/keys.h"
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/redis/client.h"
-#include "gateway/streams/stream.h"
-#include "gateway/streams/tails.h"
+#include "common/task/keys.h"
+#include "gateway/streams/missed_events.h"
 #include "gateway/streams/watch.h"
 
-enum { UNUSED_MS = 250, UNUSED_MAX = 100 }; /* at most so long, and so many, until they are unsubscribed */
+enum { UNUSED_MS = 250, UNUSED_MAX = 100 }; /* unused subscriptions are kept for so long, and up to this number */
 
 TAILQ_HEAD(watch_list, watch);
 
@@ -22,11 +21,12 @@ struct hub {
     struct loop *loop;
     struct redis *subscriber;
     struct watch_context context;
-    struct watch_list watches; /* those with streams, and those whose subscription is not confirmed */
+    struct watch_list watches; /* with viewers, or with a subscription that is not confirmed yet */
     struct watch_list unused;
     size_t unused_count;
-    struct event *tidy; /* ends the wait of the unused ones */
-    void *by_id;        /* tsearch(3)'s tree of watch->id: clients choose the ids, and no choice makes a tree slow */
+    struct event *unused_timer;
+    void *
+        by_id; /* tsearch(3) tree of watch->id. Clients choose the ids: a balanced tree has no slow inputs, unlike a hash table */
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -41,7 +41,7 @@ static struct watch *find(struct hub *hub, const char *full_id)
     return node ? container_of(*node, struct watch, id) : NULL;
 }
 
-/* -- a watch comes and goes */
+/* -- watches and subscriptions */
 
 static struct watch *add(struct hub *hub, const char *full_id)
 {
@@ -57,19 +57,19 @@ static struct watch *add(struct hub *hub, const char *full_id)
     return watch;
 }
 
-static void take_out(struct hub *hub, struct watch *watch)
+static void remove_from_list(struct hub *hub, struct watch *watch)
 {
     TAILQ_REMOVE(watch->unused ? &hub->unused : &hub->watches, watch, link);
     if (watch->unused)
         hub->unused_count--;
 }
 
-/* Its own functions may still be on the stack. */
+/* Freed at the end of the turn: its functions may still be on the stack. */
 static void drop(struct hub *hub, struct watch *watch)
 {
     watch_stop(watch);
     tdelete(watch->id, &hub->by_id, compare_ids);
-    take_out(hub, watch);
+    remove_from_list(hub, watch);
     loop_defer(hub->loop, &watch->deferred, free, watch);
 }
 
@@ -89,13 +89,13 @@ static int subscribe(struct hub *hub, struct watch *watch)
     keys_channel(channel, watch->id, keys_partition(watch->id, 1));
     err = redis_subscribe(hub->subscriber, channel);
     if (!err)
-        watch->asked = true;
+        watch->subscribe_sent = true;
     return err;
 }
 
-static void put(struct hub *hub, struct watch *watch, bool unused)
+static void set_unused(struct hub *hub, struct watch *watch, bool unused)
 {
-    take_out(hub, watch);
+    remove_from_list(hub, watch);
     watch->unused = unused;
     TAILQ_INSERT_TAIL(unused ? &hub->unused : &hub->watches, watch, link);
     if (unused)
@@ -117,12 +117,12 @@ static void unsubscribe_unused(struct hub *hub)
         }
     }
     if (!count || redis_unsubscribe(hub->subscriber, names, count))
-        log_debug("hub", "cannot unsubscribe; messages will be ignored", "tasks=%zu", hub->unused_count);
+        log_debug("hub", "unsubscribe failed, messages will be ignored", "tasks=%zu", hub->unused_count);
     free(names);
     free(channels);
 }
 
-static void tidy(struct hub *hub)
+static void drop_unused(struct hub *hub)
 {
     if (TAILQ_EMPTY(&hub->unused))
         return;
@@ -130,43 +130,45 @@ static void tidy(struct hub *hub)
     drop_all(hub, &hub->unused);
 }
 
-static void on_tidy(evutil_socket_t fd, short what, void *arg)
+static void hub_on_unused_timer(evutil_socket_t fd, short what, void *arg)
 {
     (void)fd;
     (void)what;
-    tidy(arg);
+    drop_unused(arg);
 }
 
+/* A watch without viewers: dropped at once if it was never subscribed, kept for a while if it is, and kept until the confirmation
+ * arrives if SUBSCRIBE is under way (see hub.h). */
 static void drop_if_unused(struct hub *hub, struct watch *watch)
 {
     static const struct timeval wait = {.tv_usec = UNUSED_MS * 1000L};
 
-    if (!TAILQ_EMPTY(&watch->streams) || (watch->asked && !watch->subscribed))
+    if (!TAILQ_EMPTY(&watch->viewers) || (watch->subscribe_sent && !watch->subscribed))
         return;
     if (!watch->subscribed) {
         drop(hub, watch);
         return;
     }
-    put(hub, watch, true);
+    set_unused(hub, watch, true);
     if (hub->unused_count == 1)
-        evtimer_add(hub->tidy, &wait);
+        evtimer_add(hub->unused_timer, &wait);
     else if (hub->unused_count >= UNUSED_MAX)
-        tidy(hub);
+        drop_unused(hub);
 }
 
-/* -- what the connection tells */
+/* -- the subscriber connection */
 
-static void on_ready(void *arg)
+static void hub_on_ready(void *arg)
 {
     struct hub *hub = arg;
     struct watch *watch;
 
     TAILQ_FOREACH (watch, &hub->watches, link)
         if (subscribe(hub, watch))
-            log_warn("hub", "cannot subscribe again; only the tail check serves this task", "task=%s", watch->id);
+            log_warn("hub", "subscribe failed, relying on the tail check", "task=%s", watch->id);
 }
 
-static void on_lost(void *arg)
+static void hub_on_lost(void *arg)
 {
     struct hub *hub = arg;
     struct watch *watch = TAILQ_FIRST(&hub->watches);
@@ -175,8 +177,8 @@ static void on_lost(void *arg)
     while (watch) {
         struct watch *next = TAILQ_NEXT(watch, link);
 
-        watch->asked = watch->subscribed = false;
-        watch_on_lost(watch);
+        watch->subscribe_sent = watch->subscribed = false;
+        watch_on_connection_lost(watch);
         drop_if_unused(hub, watch);
         watch = next;
     }
@@ -189,7 +191,7 @@ static struct watch *watch_of_channel(struct hub *hub, const char *channel)
     return full_id ? find(hub, full_id) : NULL;
 }
 
-static void on_subscribed(const char *channel, void *arg)
+static void hub_on_subscribed(const char *channel, void *arg)
 {
     struct hub *hub = arg;
     struct watch *watch = watch_of_channel(hub, channel);
@@ -197,13 +199,13 @@ static void on_subscribed(const char *channel, void *arg)
     if (!watch)
         return;
     watch->subscribed = true;
-    if (TAILQ_EMPTY(&watch->streams))
+    if (TAILQ_EMPTY(&watch->viewers))
         drop_if_unused(hub, watch);
     else
         watch_on_subscribed(watch);
 }
 
-static void on_message(const char *channel, const char *payload, size_t len, void *arg)
+static void hub_on_message(const char *channel, const char *payload, size_t len, void *arg)
 {
     struct watch *watch = watch_of_channel(arg, channel);
 
@@ -211,15 +213,15 @@ static void on_message(const char *channel, const char *payload, size_t len, voi
         watch_on_message(watch, payload, len);
 }
 
-static void on_difference(const char *full_id, void *arg)
+static void hub_on_missed(const char *full_id, void *arg)
 {
     struct watch *watch = find(arg, full_id);
 
     if (watch)
-        watch_on_difference(watch);
+        watch_on_missed_events(watch);
 }
 
-/* -- the hub */
+/* -- create and destroy */
 
 struct hub *hub_create(struct loop *loop, const struct hub_config *config)
 {
@@ -231,19 +233,27 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     hub->loop = loop;
     TAILQ_INIT(&hub->watches);
     TAILQ_INIT(&hub->unused);
-    hub->tidy = evtimer_new(loop_base(loop), on_tidy, hub);
+    hub->unused_timer = evtimer_new(loop_base(loop), hub_on_unused_timer, hub);
     hub->context.commands = config->commands;
+    hub->context.viewers = config->viewers;
     hub->context.latency = config->latency;
-    hub->context.tails = tails_create(loop, &(struct tails_config){.commands = config->commands,
-                                                                   .silence_ms = config->tail_check_ms,
-                                                                   .on_differs = on_difference,
-                                                                   .arg = hub});
-    hub->context.hints =
-        hints_create(loop, &(struct hints_config){.commands = config->commands, .interval_ms = config->hints_ms});
-    subscriber.events = (struct redis_events){on_ready, on_lost, on_subscribed, on_message, NULL};
+    hub->context.missed_events =
+        missed_events_create(loop, &(struct missed_events_config){.commands = config->commands,
+                                                                  .silence_ms = config->tail_check_ms,
+                                                                  .id_of = watch_id_of_position,
+                                                                  .on_missed = hub_on_missed,
+                                                                  .arg = hub});
+    hub->context.notices =
+        waiting_notices_create(loop, &(struct waiting_notices_config){.commands = config->commands,
+                                                                      .interval_ms = config->hints_ms,
+                                                                      .id_of = watch_id_of_notice,
+                                                                      .on_place = watch_on_place});
+    subscriber.events = (struct redis_events){hub_on_ready, hub_on_lost, hub_on_subscribed, hub_on_message, NULL};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->tidy && hub->context.tails && hub->context.hints && hub->subscriber ? hub : hub_destroy(hub);
+    return hub->unused_timer && hub->context.missed_events && hub->context.notices && hub->subscriber
+               ? hub
+               : hub_destroy(hub);
 }
 
 struct hub *hub_destroy(struct hub *hub)
@@ -252,16 +262,18 @@ struct hub *hub_destroy(struct hub *hub)
         return NULL;
     drop_all(hub, &hub->unused);
     drop_all(hub, &hub->watches);
-    if (hub->tidy)
-        event_free(hub->tidy);
+    if (hub->unused_timer)
+        event_free(hub->unused_timer);
     redis_destroy(hub->subscriber);
-    tails_destroy(hub->context.tails);
-    hints_destroy(hub->context.hints);
+    missed_events_destroy(hub->context.missed_events);
+    waiting_notices_destroy(hub->context.notices);
     free(hub);
     return NULL;
 }
 
-int hub_join(struct hub *hub, struct stream *stream, const char *full_id)
+/* -- viewers */
+
+int hub_join(struct hub *hub, struct viewer *viewer, const char *full_id)
 {
     struct watch *watch = find(hub, full_id);
     int err;
@@ -271,23 +283,23 @@ int hub_join(struct hub *hub, struct stream *stream, const char *full_id)
     if (!watch)
         return ERR_NO_MEMORY;
     if (watch->unused)
-        put(hub, watch, false);
-    err = watch->asked ? 0 : subscribe(hub, watch);
+        set_unused(hub, watch, false);
+    err = watch->subscribe_sent ? 0 : subscribe(hub, watch);
     if (err) {
         drop_if_unused(hub, watch);
         return err;
     }
-    TAILQ_INSERT_TAIL(&watch->streams, stream, viewer);
-    stream->watch = watch;
+    TAILQ_INSERT_TAIL(&watch->viewers, viewer, link);
+    viewer->watch = watch;
     return 0;
 }
 
-void hub_leave(struct hub *hub, struct stream *stream)
+void hub_leave(struct hub *hub, struct viewer *viewer)
 {
-    struct watch *watch = stream->watch;
+    struct watch *watch = viewer->watch;
 
-    TAILQ_REMOVE(&watch->streams, stream, viewer);
-    stream->watch = NULL;
+    TAILQ_REMOVE(&watch->viewers, viewer, link);
+    viewer->watch = NULL;
     drop_if_unused(hub, watch);
 }
 
@@ -295,7 +307,7 @@ bool hub_is_watched(struct hub *hub, const char *full_id)
 {
     const struct watch *watch = find(hub, full_id);
 
-    return watch && !TAILQ_EMPTY(&watch->streams);
+    return watch && !TAILQ_EMPTY(&watch->viewers);
 }
 
 bool hub_is_ready(const struct hub *hub)

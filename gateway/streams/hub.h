@@ -1,14 +1,15 @@
-/* hub - who is listening to which task
+/* hub - which tasks are watched by streams of this loop, and their Redis subscriptions
  *
- * One Redis subscription per task, however many clients watch it. It begins with the first stream, and ends a moment after the last
- * has left, together with others that ended then: one command unsubscribes them all, and who comes back at once finds it. After a
- * reconnect every task that is watched is subscribed to again. What a subscription brings, and what it may have missed, is the watch's
- * business (watch.h).
+ * One subscription per task, however many clients watch it. The first viewer subscribes. After the last one has left, the
+ * subscription is kept for UNUSED_MS, so that a client that reconnects finds it; then all unused ones are ended by one UNSUBSCRIBE.
+ * After a reconnect of the subscriber connection, all watched tasks are subscribed again. What messages and lost messages mean for a
+ * task is the watch's part (watch.h).
  *
- * A watch whose last stream leaves before Redis has confirmed the subscription stays until it has: otherwise that late
- * confirmation could be taken for the one of a newer subscription to the same task.
+ * If the last viewer leaves before Redis has confirmed the subscription, the watch stays until the confirmation arrives. Otherwise
+ * the late confirmation could be taken for that of a newer subscription to the same task, and the newer viewer would read the log
+ * before it is really subscribed.
  *
- * Ownership: the hub owns its watches and its subscriber connection, and borrows the streams between join and leave.
+ * Ownership: owns its watches and the subscriber connection; borrows viewers between join and leave.
  * Threads:   loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_GATEWAY_STREAMS_HUB_H
@@ -18,39 +19,37 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct hub;
 struct latency;
 struct loop;
 struct redis;
 struct redis_config;
-struct stream;
-struct watch;
+struct viewer;
+struct viewer_callbacks;
 
 struct hub_config {
-    const struct redis_config *subscriber; /* events and arg are the hub's to set; copied */
-    struct redis *commands;                /* borrowed; reads the log */
-    int64_t tail_check_ms;
-    int64_t hints_ms;        /* 0: waiting viewers are not told their places */
+    const struct redis_config *subscriber; /* copied; the hub sets events and arg */
+    struct redis *commands;                /* borrowed; for reading logs */
+    const struct viewer_callbacks *viewers;
     struct latency *latency; /* borrowed */
+    int64_t tail_check_ms;
+    int64_t hints_ms; /* 0: no notices to viewers of waiting tasks */
 };
 
 struct hub *hub_create(struct loop *loop, const struct hub_config *config); /* NULL when out of memory */
-struct hub *hub_destroy(struct hub *hub); /* accepts NULL; every stream has left; returns NULL */
+struct hub *hub_destroy(struct hub *hub); /* accepts NULL; all viewers have left; returns NULL */
 
-/* On success stream->watch is set, and stream_on_subscribed() follows unless the watch is subscribed already; never from
- * inside this call. ERR_NOT_READY while Redis is away. */
-int hub_join(struct hub *hub, struct stream *stream, const char *full_id) MUST_CHECK;
-void hub_leave(struct hub *hub, struct stream *stream); /* any time, also from inside of a delivery */
+/* On success viewer->watch is set. Unless the watch is already subscribed, on_subscribed follows, never inside this call.
+ * ERR_NOT_READY: Redis is not connected. */
+int hub_join(struct hub *hub, struct viewer *viewer, const char *full_id) MUST_CHECK;
+void hub_leave(struct hub *hub, struct viewer *viewer); /* at any time, also inside a callback of the viewer */
 
-/* Does any stream of this loop watch the task, or is about to? */
-bool hub_is_watched(struct hub *hub, const char *full_id);
+bool hub_is_watched(struct hub *hub, const char *full_id); /* the task has a viewer, live or not */
+bool hub_is_ready(const struct hub *hub);                  /* the subscriber connection is up */
 
-/* Are messages delivered at the moment? */
-bool hub_is_ready(const struct hub *hub);
-
-/* The command connection is back: whoever may have missed a read is compared with the log. */
+/* The command connection is up again. READs may have failed, so all logs are compared soon. */
 void hub_on_commands_ready(struct hub *hub);
 
 #endif

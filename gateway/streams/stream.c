@@ -1,30 +1,93 @@
+#include "gateway/streams/stream.h"
+
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
-#include "common/buf.h"
-#include "common/clock.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/random.h"
+#include "common/base/sse.h"
+#include "common/base/timeouts.h"
 #include "common/http/server.h"
-#include "common/log.h"
-#include "common/random.h"
 #include "common/redis/client.h"
-#include "common/sse.h"
-#include "common/task.h"
-#include "gateway/gateway_metrics.h"
-#include "gateway/keys/client.h"
-#include "gateway/streams/disconnect.h"
+#include "common/task/task.h"
+#include "gateway/access/client.h"
+#include "gateway/access/rate_limit_headers.h"
+#include "gateway/metrics/gateway_metrics.h"
+#include "gateway/response/respond.h"
+#include "gateway/streams/disconnects.h"
 #include "gateway/streams/frames.h"
 #include "gateway/streams/hub.h"
-#include "gateway/streams/stream_body.h"
 #include "gateway/streams/watch.h"
+#include "gateway/tasks/event_log.h"
+#include "gateway/tasks/submit.h"
 
 enum {
-    ANSWER_WITHIN_MS = 900, /* a client hears within a second that Redis is away */
+    ANSWER_WITHIN_MS = 900, /* a client gets a 503 within a second if Redis does not reply */
+    STALL_MS = 5000,
+    STALL_EVENTS = 32,
+    REPLAY_MAX = 256 * 1024 * 1024, /* bytes of one log as frames; may contain images */
     FAREWELL_MAX = 2048,
     COMMENT_MAX = 64,
 };
 
-#define LIFE_JITTER 0.1 /* of a stream's life */
+#define LIFE_JITTER 0.1 /* share of a stream's life */
+
+enum stream_state { STREAM_JOINING, STREAM_ASKING, STREAM_LIVE, STREAM_CLOSED, STREAM_STATE_COUNT };
+
+enum stream_reason {
+    STREAM_FINAL,    /* the task's final event was delivered */
+    STREAM_ANSWERED, /* with a plain response: a problem, or 204 */
+    STREAM_GONE,     /* the client disconnected */
+    STREAM_TOO_SLOW, /* the client does not read */
+    STREAM_DRAINING,
+    STREAM_OLD,     /* it has reached life_ms; the client resumes */
+    STREAM_NO_TASK, /* the task is no longer in Redis */
+    STREAM_NO_MEMORY,
+    STREAM_REASON_COUNT,
+};
+
+struct stream {
+    TAILQ_ENTRY(stream) link; /* in streams->all */
+    struct viewer viewer;     /* the watch's side of this stream, with its position in the log */
+    struct streams *streams;
+    struct client *client;
+    struct http_exchange *exchange; /* NULL once it is answered or closed */
+    struct timeout timer;           /* JOINING, ASKING: answers; LIVE: heartbeats, or stalls while it waits for room */
+    uint32_t old_s;                 /* end of its life on the monotonic clock, in seconds; 0: never */
+    uint8_t state;                  /* enum stream_state */
+    uint8_t on_disconnect;          /* enum on_disconnect */
+    uint8_t missed;                 /* while it waits for room: events since the socket last took a byte */
+    size_t unsent;                  /* while it waits for room: unsent bytes at the last look */
+    struct stream_opening *opening; /* NULL once it is LIVE */
+    struct loop_deferred deferred;
+};
+
+/* What a stream needs until it is LIVE. */
+struct stream_opening {
+    struct submission *submission; /* NULL: the task must exist */
+    bool resumes;                  /* the client has the events up to `cursor` */
+    struct task_cursor cursor;
+    bool reset; /* the cursor is not in the log: send `reset` and the whole log */
+    struct submit_call *submitting;
+    struct event_log_call *reading;
+};
+
+TAILQ_HEAD(all_streams, stream);
+
+struct streams {
+    struct loop *loop;
+    struct streams_config config;
+    struct timeouts *answers;    /* JOINING and ASKING */
+    struct timeouts *heartbeats; /* LIVE */
+    struct timeouts *stalls;     /* LIVE, waiting for room */
+    struct all_streams all;
+    bool draining;
+};
 
 static const char *const state_names[STREAM_STATE_COUNT] = {
     [STREAM_JOINING] = "joining",
@@ -39,26 +102,37 @@ static const char *const reason_names[STREAM_REASON_COUNT] = {
     [STREAM_NO_MEMORY] = "no-memory", [STREAM_OLD] = "old",
 };
 
-/* -- states: each begins what it waits for */
+static struct stream *stream_of(struct viewer *viewer)
+{
+    return container_of(viewer, struct stream, viewer);
+}
 
+static const char *id_of(const struct stream *stream)
+{
+    return stream->viewer.watch->id;
+}
+
+/* -- states */
+
+static void start_asking(struct stream *stream);
 static void go_live(struct stream *stream);
 static void leave(struct stream *stream);
 
-void stream_enter(struct stream *stream, enum stream_state next)
+/* The only function that changes the state. */
+static void enter(struct stream *stream, enum stream_state next)
 {
     static const struct {
         unsigned may; /* bits of the states that may follow */
         void (*on_enter)(struct stream *stream);
     } rows[STREAM_STATE_COUNT] = {
-        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL      },
-        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   stream_ask},
-        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live   },
-        [STREAM_CLOSED] = {0,                                         leave     },
+        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL        },
+        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   start_asking},
+        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live     },
+        [STREAM_CLOSED] = {0,                                         leave       },
     };
 
     assert(rows[stream->state].may & 1u << next);
-    log_debug("stream", "state", "task=%s from=%s to=%s", stream->watch->id, state_names[stream->state],
-              state_names[next]);
+    log_debug("stream", "state", "task=%s from=%s to=%s", id_of(stream), state_names[stream->state], state_names[next]);
     stream->state = (uint8_t)next;
     if (rows[next].on_enter)
         rows[next].on_enter(stream);
@@ -66,27 +140,279 @@ void stream_enter(struct stream *stream, enum stream_state next)
 
 /* -- writing */
 
-void stream_write(struct stream *stream, const struct buf *bytes)
+/* Drops the bytes if the reader is behind, and after an error of the buffer: half a frame would be worse than none. */
+static void write_frames(struct stream *stream, const struct buf *bytes)
 {
-    if (!stream->exchange || !bytes->len || buf_error(bytes)) /* half a frame would be worse than none */
+    if (!stream->exchange || !bytes->len || buf_error(bytes))
         return;
-    if (!stream->waits && !http_stream_is_behind(stream->exchange))
+    if (!stream->viewer.waits_for_room && !http_stream_is_behind(stream->exchange))
         http_stream_write(stream->exchange, bytes->data, bytes->len);
 }
 
-/* What: an event's type, or an enum sse_said. */
-void stream_count(const struct stream *stream, unsigned what, unsigned times)
+/* kind: an event type or an enum sse_kind. */
+static void count_frames(const struct stream *stream, unsigned kind, unsigned count)
 {
-    metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_EVENTS, what), times);
+    metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_EVENTS, kind), count);
 }
+
+/* -- closing */
+
+static void free_stream(void *stream)
+{
+    free(stream);
+}
+
+static void write_farewell(struct stream *stream, enum stream_reason reason)
+{
+    struct buf bytes;
+
+    buf_init(&bytes, FAREWELL_MAX);
+    if (reason == STREAM_DRAINING || reason == STREAM_OLD) {
+        frames_add_handover_retry(&bytes, random_unit());
+    } else if (reason == STREAM_NO_TASK) {
+        frames_add_reset(&bytes, id_of(stream), RESET_NO_TASK);
+        count_frames(stream, SSE_RESET, 1);
+    }
+    write_frames(stream, &bytes);
+    buf_deinit(&bytes);
+}
+
+static void end_response(struct stream *stream, enum stream_reason reason)
+{
+    struct http_exchange *exchange = stream->exchange;
+
+    if (!exchange)
+        return;
+    if (reason == STREAM_NO_MEMORY) {
+        http_abort(exchange, HTTP_ABORT_FIN);
+    } else {
+        write_farewell(stream, reason);
+        if (reason == STREAM_OLD)
+            http_close_after(exchange); /* so that the client may reconnect to another gateway */
+        http_stream_end(exchange);
+    }
+    stream->exchange = NULL;
+}
+
+static void opening_destroy(struct stream *stream)
+{
+    struct stream_opening *opening = stream->opening;
+
+    if (!opening)
+        return;
+    submit_cancel(opening->submitting);
+    event_log_cancel(opening->reading);
+    submission_destroy(opening->submission);
+    free(opening);
+    stream->opening = NULL;
+}
+
+/* The only way to end a stream. on_disconnect is applied if the client left a LIVE stream. If it left earlier, the submitter reports
+ * the task as abandoned when SUBMIT has replied. */
+static void stream_close(struct stream *stream, enum stream_reason reason)
+{
+    const struct streams_config *config = &stream->streams->config;
+    struct watch *watch = stream->viewer.watch; /* outlives this turn of the loop */
+    bool left = stream->state == STREAM_LIVE && (reason == STREAM_GONE || reason == STREAM_TOO_SLOW);
+
+    if (stream->state == STREAM_CLOSED)
+        return;
+    log_debug("stream", "closing", "task=%s reason=%s last=%lld", watch->id, reason_names[reason],
+              (long long)stream->viewer.last);
+    end_response(stream, reason);
+    if (stream->state == STREAM_LIVE) {
+        timeouts_cancel(stream->viewer.waits_for_room ? stream->streams->stalls : stream->streams->heartbeats,
+                        &stream->timer);
+        watch_remove_live(watch, &stream->viewer);
+        metrics_add(config->metrics, SAMPLE(METRIC_SSE_STREAMS), -1);
+    } else {
+        timeouts_cancel(stream->streams->answers, &stream->timer);
+    }
+    enter(stream, STREAM_CLOSED);
+    if (left)
+        disconnects_apply(config->disconnects, watch->id, (enum on_disconnect)stream->on_disconnect);
+}
+
+static void leave(struct stream *stream)
+{
+    struct streams *streams = stream->streams;
+
+    opening_destroy(stream);
+    client_leave_stream(stream->client);
+    hub_leave(streams->config.hub, &stream->viewer);
+    TAILQ_REMOVE(&streams->all, stream, link);
+    loop_defer(streams->loop, &stream->deferred, free_stream, stream);
+}
+
+static void stream_on_closed(void *arg)
+{
+    struct stream *stream = arg;
+
+    stream->exchange = NULL;
+    stream_close(stream, stream->viewer.waits_for_room ? STREAM_TOO_SLOW : STREAM_GONE);
+}
+
+/* -- refusing: a plain HTTP response, before anything of the stream was sent */
+
+static void refuse_for(struct stream *stream, enum problem problem, int64_t wait_ms)
+{
+    respond_problem_after(stream->exchange, problem, wait_ms);
+    stream->exchange = NULL;
+    stream_close(stream, STREAM_ANSWERED);
+}
+
+static void refuse(struct stream *stream, enum problem problem)
+{
+    refuse_for(stream, problem, 0);
+}
+
+static void stream_on_answer_timeout(struct timeout *timer, void *unused)
+{
+    (void)unused;
+    refuse(container_of(timer, struct stream, timer), PROBLEM_STORE_UNAVAILABLE);
+}
+
+/* The client has all events, including the final one. 204 makes an EventSource stop reconnecting. */
+static void respond_complete(struct stream *stream)
+{
+    http_respond(stream->exchange, 204, NULL, NULL, 0);
+    stream->exchange = NULL;
+    stream_close(stream, STREAM_ANSWERED);
+}
+
+/* -- ASKING: SUBMIT or READ, then the first write */
+
+static void write_head(struct stream *stream)
+{
+    http_add_header(stream->exchange, "Cache-Control", "no-store, no-transform");
+    http_add_header(stream->exchange, "X-Accel-Buffering", "no");
+    http_stream_begin(stream->exchange, 200, "text/event-stream; charset=utf-8");
+}
+
+static void add_first_frames(struct buf *out, const struct stream *stream, const struct event_log *log)
+{
+    unsigned added[EVENT_TYPE_COUNT] = {0};
+
+    frames_add_retry(out, random_unit());
+    if (stream->opening->reset) {
+        frames_add_reset(out, id_of(stream), RESET_REPLAY);
+        count_frames(stream, SSE_RESET, 1);
+    }
+    frames_add_log(out, id_of(stream), log, added);
+    for (unsigned type = 0; type < EVENT_TYPE_COUNT; type++)
+        count_frames(stream, type, added[type]);
+}
+
+/* `log` is the part of the log that the client lacks. */
+static void begin(struct stream *stream, const struct event_log *log)
+{
+    struct buf bytes;
+
+    write_head(stream);
+    buf_init(&bytes, REPLAY_MAX);
+    add_first_frames(&bytes, stream, log);
+    stream->viewer.epoch = log->epoch;
+    stream->viewer.last = log->length;
+    watch_on_log(stream->viewer.watch, log);
+    if (buf_error(&bytes)) {
+        stream_close(stream, STREAM_NO_MEMORY);
+    } else {
+        http_stream_write(stream->exchange, bytes.data, bytes.len);
+        if (task_state_is_final(log->state))
+            stream_close(stream, STREAM_FINAL);
+        else
+            enter(stream, STREAM_LIVE);
+    }
+    buf_deinit(&bytes);
+}
+
+static bool has_cursor(const struct event_log *log, const struct task_cursor *cursor)
+{
+    return cursor->epoch == log->epoch && cursor->n <= log->length;
+}
+
+/* SUBMIT returns the whole log. A client library that repeats its POST after a lost connection has sent Last-Event-ID. */
+static void begin_after_submit(struct stream *stream, const struct event_log *log)
+{
+    struct stream_opening *opening = stream->opening;
+    struct event_log rest = *log;
+
+    if (opening->resumes && has_cursor(log, &opening->cursor))
+        rest = event_log_after(log, opening->cursor.n);
+    else
+        opening->reset = opening->resumes;
+    begin(stream, &rest);
+}
+
+static void stream_on_submitted(const struct submit_result *result, void *arg)
+{
+    struct stream *stream = arg;
+
+    stream->opening->submitting = NULL;
+    if (result->images_left >= 0)
+        rate_limit_headers_add_images(stream->exchange, result->images_left, result->day_left_ms);
+    if (result->log)
+        begin_after_submit(stream, result->log);
+    else
+        refuse_for(stream, submit_problem(result->outcome), result->day_left_ms);
+}
+
+/* READ began after the cursor. If the cursor is not in this log, read again from the start. */
+static void stream_on_read(const struct event_log *log, int err, void *arg)
+{
+    struct stream *stream = arg;
+    struct stream_opening *opening = stream->opening;
+
+    opening->reading = NULL;
+    if (err) {
+        refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
+    } else if (!opening->resumes) {
+        begin(stream, log);
+    } else if (!has_cursor(log, &opening->cursor)) {
+        opening->resumes = false;
+        opening->reset = true;
+        start_asking(stream);
+    } else if (opening->cursor.n == log->length && task_state_is_final(log->state)) {
+        respond_complete(stream);
+    } else {
+        begin(stream, log);
+    }
+}
+
+static void start_asking(struct stream *stream)
+{
+    const struct streams_config *config = &stream->streams->config;
+    struct stream_opening *opening = stream->opening;
+    int64_t from = opening->resumes ? opening->cursor.n + 1 : 1;
+    int err;
+
+    if (opening->submission)
+        err = submit_start(config->submitter, opening->submission, stream_on_submitted, stream, &opening->submitting);
+    else
+        err = event_log_read(config->commands, id_of(stream), from, stream_on_read, stream, &opening->reading);
+    if (err)
+        refuse(stream, PROBLEM_STORE_UNAVAILABLE);
+}
+
+static void stream_on_subscribed(struct viewer *viewer)
+{
+    struct stream *stream = stream_of(viewer);
+
+    if (stream->state == STREAM_JOINING)
+        enter(stream, STREAM_ASKING);
+    else if (stream->state == STREAM_ASKING)
+        viewer->asked_early = true;
+}
+
+/* -- LIVE: heartbeats and age */
 
 static void restart_heartbeat(struct stream *stream)
 {
-    if (!stream->waits)
+    if (!stream->viewer.waits_for_room)
         timeouts_start(stream->streams->heartbeats, &stream->timer);
 }
 
-/* Streams that were opened together are not to end together. */
+/* Jittered: streams that were opened together should not end together. */
 static uint32_t end_of_life(const struct streams_config *config)
 {
     double life_ms = (double)config->life_ms * (1 - LIFE_JITTER * random_unit());
@@ -94,56 +420,63 @@ static uint32_t end_of_life(const struct streams_config *config)
     return config->life_ms ? (uint32_t)((clock_monotonic_ms() + (int64_t)life_ms) / 1000 + 1) : 0;
 }
 
-/* Called between two events, as the last thing that is done with the stream. */
+/* May close the stream: call it last. */
 static void close_if_old(struct stream *stream)
 {
     if (stream->state == STREAM_LIVE && stream->old_s && clock_monotonic_ms() / 1000 >= stream->old_s)
         stream_close(stream, STREAM_OLD);
 }
 
-static void on_heartbeat(struct timeout *timer, void *arg)
+static void stream_on_heartbeat(struct timeout *timer, void *arg)
 {
     struct stream *stream = container_of(timer, struct stream, timer);
     const struct streams *streams = arg;
-    bool redis_is_here = redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
+    bool connected = redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
     struct buf comment;
 
     buf_init(&comment, COMMENT_MAX);
-    sse_write_comment(&comment, redis_is_here ? "keep-alive" : "degraded");
-    stream_write(stream, &comment);
+    sse_write_comment(&comment, connected ? "keep-alive" : "degraded");
+    write_frames(stream, &comment);
     buf_deinit(&comment);
     restart_heartbeat(stream);
     close_if_old(stream);
 }
 
-/* -- a reader that is behind */
-
-static void stop_waiting(struct stream *stream)
+static void go_live(struct stream *stream)
 {
-    timeouts_cancel(stream->streams->stalls, &stream->timer);
-    stream->waits = false;
-}
-
-void stream_on_room(void *arg)
-{
-    struct stream *stream = arg;
-
-    stop_waiting(stream);
+    timeouts_cancel(stream->streams->answers, &stream->timer);
     restart_heartbeat(stream);
-    watch_catch_up(stream->watch, stream);
+    opening_destroy(stream);
+    metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), 1);
+    stream->old_s = end_of_life(&stream->streams->config);
+    watch_add_live(stream->viewer.watch, &stream->viewer);
+    if (stream->streams->draining)
+        stream_close(stream, STREAM_DRAINING);
 }
+
+/* -- LIVE: slow readers */
 
 static void wait_for_room(struct stream *stream)
 {
     timeouts_cancel(stream->streams->heartbeats, &stream->timer);
-    stream->waits = true;
+    stream->viewer.waits_for_room = true;
     stream->missed = 0;
     stream->unsent = http_exchange_unsent(stream->exchange);
     timeouts_start(stream->streams->stalls, &stream->timer);
     http_stream_wait_for_room(stream->exchange);
 }
 
-static bool has_taken_bytes(struct stream *stream)
+void stream_on_room(void *arg)
+{
+    struct stream *stream = arg;
+
+    timeouts_cancel(stream->streams->stalls, &stream->timer);
+    stream->viewer.waits_for_room = false;
+    restart_heartbeat(stream);
+    watch_catch_up(stream->viewer.watch, &stream->viewer);
+}
+
+static bool socket_took_bytes(struct stream *stream)
 {
     size_t unsent = http_exchange_unsent(stream->exchange);
     bool taken = unsent < stream->unsent;
@@ -161,168 +494,154 @@ static void cut(struct stream *stream)
     stream_close(stream, STREAM_TOO_SLOW);
 }
 
-static void on_stall(struct timeout *timer, void *unused)
+static void stream_on_stall_timeout(struct timeout *timer, void *unused)
 {
     struct stream *stream = container_of(timer, struct stream, timer);
 
     (void)unused;
-    if (!has_taken_bytes(stream))
+    if (!socket_took_bytes(stream))
         cut(stream);
     else
         timeouts_start(stream->streams->stalls, &stream->timer);
 }
 
-/* An event came which it has to leave in the log. */
-static void miss(struct stream *stream)
+/* An event was published that stays in the log for now. */
+static void miss_event(struct stream *stream)
 {
-    stream->missed = has_taken_bytes(stream) ? 0 : stream->missed + 1;
+    stream->missed = socket_took_bytes(stream) ? 0 : stream->missed + 1;
     if (stream->missed >= STALL_EVENTS)
         cut(stream);
 }
 
-/* -- the door out */
+/* -- LIVE: what the watch sends */
 
-static void free_stream(void *stream)
+static void stream_deliver(struct viewer *viewer, const struct event_frame *frame)
 {
-    free(stream);
-}
+    struct stream *stream = stream_of(viewer);
 
-/* What a client still hears depends on why; only streams that have begun hear anything. */
-static void say_farewell(struct stream *stream, enum stream_reason reason)
-{
-    struct buf bytes;
-
-    buf_init(&bytes, FAREWELL_MAX);
-    if (reason == STREAM_DRAINING || reason == STREAM_OLD) {
-        frames_add_handover_retry(&bytes, random_unit());
-    } else if (reason == STREAM_NO_TASK) {
-        frames_add_reset(&bytes, stream->watch->id, RESET_NO_TASK);
-        stream_count(stream, SAID_RESET, 1);
-    }
-    stream_write(stream, &bytes);
-    buf_deinit(&bytes);
-}
-
-static void end_answer(struct stream *stream, enum stream_reason reason)
-{
-    struct http_exchange *exchange = stream->exchange;
-
-    if (!exchange)
+    if (frame->n <= viewer->last)
         return;
-    if (reason == STREAM_NO_MEMORY) {
-        http_abort(exchange, HTTP_ABORT_FIN);
-    } else {
-        say_farewell(stream, reason);
-        if (reason == STREAM_OLD)
-            http_close_after(exchange); /* so that it may come back elsewhere */
-        http_stream_end(exchange);
-    }
-    stream->exchange = NULL;
-}
-
-/* One that was live has left for the client's own reasons; one that was not is settled with its submission, if at all. */
-static bool was_left(const struct stream *stream, enum stream_reason reason)
-{
-    return stream->state == STREAM_LIVE && (reason == STREAM_GONE || reason == STREAM_TOO_SLOW);
-}
-
-void stream_close(struct stream *stream, enum stream_reason reason)
-{
-    const struct watch *watch = stream->watch; /* outlives this turn */
-    bool left = was_left(stream, reason);
-
-    if (stream->state == STREAM_CLOSED)
-        return;
-    log_debug("stream", "closing", "task=%s reason=%s last=%lld", stream->watch->id, reason_names[reason],
-              (long long)stream->last);
-    end_answer(stream, reason);
-    if (stream->state == STREAM_LIVE) {
-        timeouts_cancel(stream->waits ? stream->streams->stalls : stream->streams->heartbeats, &stream->timer);
-        watch_remove_live(stream->watch);
-        metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), -1);
-    } else {
-        timeouts_cancel(stream->streams->answers, &stream->timer);
-    }
-    stream_enter(stream, STREAM_CLOSED);
-    if (left)
-        disconnects_settle(stream->streams->config.disconnects, watch->id, (enum disconnect)stream->on_disconnect);
-}
-
-static void leave(struct stream *stream)
-{
-    struct streams *streams = stream->streams;
-
-    stream_opening_destroy(stream);
-    client_leave_stream(stream->client);
-    hub_leave(streams->config.hub, stream);
-    TAILQ_REMOVE(&streams->all, stream, link);
-    loop_defer(streams->loop, &stream->deferred, free_stream, stream);
-}
-
-/* -- live */
-
-static void go_live(struct stream *stream)
-{
-    timeouts_cancel(stream->streams->answers, &stream->timer);
-    restart_heartbeat(stream);
-    stream_opening_destroy(stream);
-    metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), 1);
-    stream->old_s = end_of_life(&stream->streams->config);
-    watch_add_live(stream->watch, stream);
-    if (stream->streams->draining)
-        stream_close(stream, STREAM_DRAINING);
-}
-
-void stream_deliver(struct stream *stream, const struct stream_frame *frame)
-{
-    if (frame->n <= stream->last)
-        return;
-    if (!stream->waits && http_stream_is_behind(stream->exchange))
+    if (!viewer->waits_for_room && http_stream_is_behind(stream->exchange))
         wait_for_room(stream);
-    if (stream->waits) {
-        miss(stream);
+    if (viewer->waits_for_room) {
+        miss_event(stream);
         return;
     }
-    stream->last = frame->n;
+    viewer->last = frame->n;
     restart_heartbeat(stream);
     http_stream_write(stream->exchange, frame->bytes, frame->len);
-    stream_count(stream, frame->type, 1);
+    count_frames(stream, frame->type, 1);
     if (task_event_is_final(frame->type))
         stream_close(stream, STREAM_FINAL);
     close_if_old(stream);
 }
 
-void stream_hint(struct stream *stream, const struct buf *frame)
+static void stream_send_notice(struct viewer *viewer, const struct buf *frame)
 {
-    if (stream->waits)
+    struct stream *stream = stream_of(viewer);
+
+    if (viewer->waits_for_room)
         return;
     restart_heartbeat(stream);
-    stream_write(stream, frame);
-    stream_count(stream, SAID_HINT, 1);
+    write_frames(stream, frame);
+    count_frames(stream, SSE_NOTICE, 1);
     close_if_old(stream);
 }
 
-void stream_reset(struct stream *stream, int64_t epoch)
+/* A stream that waits for room cannot take `reset` in order, so it ends. Its client resumes and gets the reset then. */
+static void stream_reset(struct viewer *viewer, int64_t epoch)
 {
+    struct stream *stream = stream_of(viewer);
     struct buf bytes;
 
-    if (stream->waits || http_stream_is_behind(stream->exchange)) {
+    if (viewer->waits_for_room || http_stream_is_behind(stream->exchange)) {
         stream_close(stream, STREAM_OLD);
         return;
     }
-    stream->epoch = epoch;
-    stream->last = 0;
+    viewer->epoch = epoch;
+    viewer->last = 0;
     buf_init(&bytes, FAREWELL_MAX);
-    frames_add_reset(&bytes, stream->watch->id, RESET_REPLAY);
+    frames_add_reset(&bytes, id_of(stream), RESET_REPLAY);
     if (buf_error(&bytes))
-        stream_close(stream, STREAM_NO_MEMORY); /* without it the client would drop the log that follows */
+        stream_close(stream, STREAM_NO_MEMORY); /* without `reset` the client would drop the log that follows */
     else
-        stream_write(stream, &bytes);
-    stream_count(stream, SAID_RESET, 1);
+        write_frames(stream, &bytes);
+    count_frames(stream, SSE_RESET, 1);
     buf_deinit(&bytes);
 }
 
-/* -- all of them */
+static void stream_end(struct viewer *viewer, enum viewer_end why)
+{
+    static const enum stream_reason reasons[] = {
+        [VIEWER_FINAL] = STREAM_FINAL, [VIEWER_NO_TASK] = STREAM_NO_TASK, [VIEWER_NO_MEMORY] = STREAM_NO_MEMORY};
+
+    stream_close(stream_of(viewer), reasons[why]);
+}
+
+const struct viewer_callbacks stream_viewer_callbacks = {
+    .on_subscribed = stream_on_subscribed,
+    .deliver = stream_deliver,
+    .send_notice = stream_send_notice,
+    .reset = stream_reset,
+    .end = stream_end,
+};
+
+/* -- opening */
+
+static struct stream *create(struct streams *streams, struct http_exchange *exchange,
+                             const struct stream_request *request)
+{
+    struct stream *stream = calloc(1, sizeof(*stream));
+    struct stream_opening *opening = calloc(1, sizeof(*opening));
+
+    if (!stream || !opening) {
+        free(stream);
+        free(opening);
+        return NULL;
+    }
+    *opening = (struct stream_opening){
+        .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
+    stream->streams = streams;
+    stream->exchange = exchange;
+    stream->client = request->client;
+    stream->opening = opening;
+    stream->state = STREAM_JOINING;
+    if (request->submission)
+        stream->on_disconnect = (uint8_t)request->submission->on_disconnect;
+    return stream;
+}
+
+void stream_open(struct streams *streams, struct http_exchange *exchange, const struct stream_request *request)
+{
+    enum problem problem = streams->draining ? PROBLEM_DRAINING : PROBLEM_STORE_UNAVAILABLE;
+    bool is_ready = !streams->draining && redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
+    bool is_counted = is_ready && client_enter_stream(request->client);
+    struct stream *stream = is_counted ? create(streams, exchange, request) : NULL;
+
+    if (is_ready && !stream)
+        problem = is_counted ? PROBLEM_INTERNAL : PROBLEM_TOO_MANY_STREAMS;
+    if (!stream) {
+        if (is_counted)
+            client_leave_stream(request->client);
+        submission_destroy(request->submission);
+        respond_problem(exchange, problem, NULL);
+        return;
+    }
+    if (hub_join(streams->config.hub, &stream->viewer, request->full_id)) {
+        client_leave_stream(stream->client);
+        opening_destroy(stream);
+        free(stream);
+        respond_problem(exchange, problem, NULL);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&streams->all, stream, link);
+    timeouts_start(streams->answers, &stream->timer);
+    http_exchange_on_closed(exchange, stream_on_closed, stream);
+    if (request->submission || stream->viewer.watch->subscribed)
+        enter(stream, STREAM_ASKING);
+}
+
+/* -- all streams of a loop */
 
 struct streams *streams_create(struct loop *loop, const struct streams_config *config)
 {
@@ -333,9 +652,9 @@ struct streams *streams_create(struct loop *loop, const struct streams_config *c
     streams->loop = loop;
     streams->config = *config;
     TAILQ_INIT(&streams->all);
-    streams->answers = timeouts_create(loop, ANSWER_WITHIN_MS, stream_on_no_answer, NULL);
-    streams->heartbeats = timeouts_create(loop, config->heartbeat_ms, on_heartbeat, streams);
-    streams->stalls = timeouts_create(loop, STALL_MS, on_stall, NULL);
+    streams->answers = timeouts_create(loop, ANSWER_WITHIN_MS, stream_on_answer_timeout, NULL);
+    streams->heartbeats = timeouts_create(loop, config->heartbeat_ms, stream_on_heartbeat, streams);
+    streams->stalls = timeouts_create(loop, STALL_MS, stream_on_stall_timeout, NULL);
     return streams->answers && streams->heartbeats && streams->stalls ? streams : streams_destroy(streams);
 }
 
@@ -362,7 +681,7 @@ void streams_drain(struct streams *streams)
         if (stream->state == STREAM_LIVE)
             stream_close(stream, STREAM_DRAINING);
         else if (stream->state == STREAM_JOINING)
-            stream_refuse(stream, PROBLEM_DRAINING);
+            refuse(stream, PROBLEM_DRAINING);
         stream = next;
     }
 }

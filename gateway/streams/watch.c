@@ -5,17 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/clock.h"
-#include "common/log.h"
-#include "common/task_event.h"
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
 #include "gateway/streams/frames.h"
-#include "gateway/streams/history.h"
 #include "gateway/streams/latency.h"
-#include "gateway/streams/stream.h"
-#include "gateway/streams/tails.h"
+#include "gateway/tasks/event_log.h"
 
-enum { FRAME_MAX = 96 * 1024 * 1024 /* pictures may be in it */, HINT_MAX = 8192 };
+enum { FRAME_MAX = 96 * 1024 * 1024 /* may contain images */, NOTICE_MAX = 8192 };
 
 struct watch *watch_create(const struct watch_context *context, const char *full_id)
 {
@@ -25,265 +22,287 @@ struct watch *watch_create(const struct watch_context *context, const char *full
     if (!watch)
         return NULL;
     watch->context = context;
-    TAILQ_INIT(&watch->streams);
+    TAILQ_INIT(&watch->viewers);
     memcpy(watch->id, full_id, size);
     return watch;
 }
 
-void watch_stop(struct watch *watch)
+static void stop_reading(struct watch *watch)
 {
-    assert(TAILQ_EMPTY(&watch->streams));
-    history_cancel(watch->reading);
+    event_log_cancel(watch->reading);
     watch->reading = NULL;
-    tails_remove(watch->context->tails, watch);
-    hints_remove(watch->context->hints, watch);
 }
 
-/* -- delivering. A stream may close and leave while it is served, and even be the last one: the watch outlives this turn. */
-
-static void for_each_live(struct watch *watch, void (*serve)(struct stream *stream, const void *arg), const void *arg)
+void watch_stop(struct watch *watch)
 {
-    struct stream *stream = TAILQ_FIRST(&watch->streams);
+    assert(TAILQ_EMPTY(&watch->viewers));
+    stop_reading(watch);
+    missed_events_remove(watch->context->missed_events, &watch->position);
+    waiting_notices_remove(watch->context->notices, &watch->notice);
+}
 
-    while (stream) {
-        struct stream *next = TAILQ_NEXT(stream, viewer);
+const char *watch_id_of_position(const struct log_position *position)
+{
+    return container_of(position, struct watch, position)->id;
+}
 
-        if (stream->state == STREAM_LIVE)
-            serve(stream, arg);
-        stream = next;
+const char *watch_id_of_notice(const struct waiting_notice *notice)
+{
+    return container_of(notice, struct watch, notice)->id;
+}
+
+/* -- telling the viewers. One may close and leave during its call, even as the last one: the watch outlives this turn of the loop. */
+
+static void for_each_live(struct watch *watch,
+                          void (*tell)(const struct viewer_callbacks *callbacks, struct viewer *viewer,
+                                       const void *arg),
+                          const void *arg)
+{
+    struct viewer *viewer = TAILQ_FIRST(&watch->viewers);
+
+    while (viewer) {
+        struct viewer *next = TAILQ_NEXT(viewer, link);
+
+        if (viewer->live)
+            tell(watch->context->viewers, viewer, arg);
+        viewer = next;
     }
 }
 
-static void serve_frame(struct stream *stream, const void *frame)
+static void tell_event(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *frame)
 {
-    stream_deliver(stream, frame);
+    callbacks->deliver(viewer, frame);
 }
 
-struct truth { /* what the store holds now */
+static void tell_notice(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *bytes)
+{
+    callbacks->send_notice(viewer, bytes);
+}
+
+struct log_state { /* what the log in Redis is now */
     int64_t epoch, length;
 };
 
-static void serve_reset(struct stream *stream, const void *arg)
+static void tell_reset(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *arg)
 {
-    const struct truth *truth = arg;
+    const struct log_state *log = arg;
 
-    if (stream->epoch != truth->epoch || stream->last > truth->length)
-        stream_reset(stream, truth->epoch);
+    if (viewer->epoch != log->epoch || viewer->last > log->length)
+        callbacks->reset(viewer, log->epoch);
 }
 
-static void serve_end(struct stream *stream, const void *unused)
-{
-    (void)unused;
-    stream_close(stream, STREAM_NO_TASK);
-}
-
-static void serve_no_memory(struct stream *stream, const void *unused)
+static void tell_final(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
 {
     (void)unused;
-    stream_close(stream, STREAM_NO_MEMORY);
+    if (!viewer->waits_for_room) /* else it lacks events */
+        callbacks->end(viewer, VIEWER_FINAL);
 }
 
-static void serve_final(struct stream *stream, const void *unused)
+static void tell_no_task(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
 {
     (void)unused;
-    if (!stream->waits) /* else it has events to come */
-        stream_close(stream, STREAM_FINAL);
+    callbacks->end(viewer, VIEWER_NO_TASK);
 }
 
-static void serve_hint(struct stream *stream, const void *bytes)
+static void tell_no_memory(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
 {
-    stream_hint(stream, bytes);
+    (void)unused;
+    callbacks->end(viewer, VIEWER_NO_MEMORY);
 }
 
-/* -- the state */
+/* -- the task's state, and notices while it waits */
 
-static bool may_wait(const struct watch *watch)
+/* A task that was put back once may be waiting although the last event says that it runs. */
+static bool may_be_waiting(const struct watch *watch)
 {
     return watch->state == TASK_QUEUED || watch->state == TASK_DELAYED ||
            (watch->state == TASK_RUNNING && watch->put_back);
 }
 
-static void watch_on_state(struct watch *watch, enum task_state state)
+static void set_state(struct watch *watch, enum task_state state)
 {
     if (state == watch->state)
         return;
     watch->state = state;
-    if (watch->live && may_wait(watch))
-        hints_add(watch->context->hints, watch);
+    if (watch->live && may_be_waiting(watch))
+        waiting_notices_add(watch->context->notices, &watch->notice);
     else
-        hints_remove(watch->context->hints, watch);
+        waiting_notices_remove(watch->context->notices, &watch->notice);
 }
 
-/* Which state a task is in after an event. */
 static void follow_state(struct watch *watch, const struct task_event *event)
 {
     static const enum task_state after[STAGE_COUNT] = {
         [STAGE_CALLING] = TASK_RUNNING,  [STAGE_IMAGE] = TASK_RUNNING,   [STAGE_IMAGE_FAILED] = TASK_RUNNING,
         [STAGE_RETRYING] = TASK_DELAYED, [STAGE_REQUEUED] = TASK_QUEUED,
     };
-    enum process_stage stage;
+    enum task_stage stage;
 
     if (task_event_stage(event, &stage))
         return;
     watch->put_back = watch->put_back || stage == STAGE_RETRYING;
-    watch_on_state(watch, after[stage]);
+    set_state(watch, after[stage]);
 }
 
-void watch_on_place(struct watch *watch, const struct place *place)
+/* The state in Redis may change before the event that says so arrives, or without one. */
+void watch_on_place(struct waiting_notice *entry, enum task_state state, const struct frames_waiting *notice)
 {
+    struct watch *watch = container_of(entry, struct watch, notice);
     struct buf bytes;
 
-    watch->state = place->state; /* no event need have told of it */
-    if (!may_wait(watch))
-        hints_remove(watch->context->hints, watch);
-    if (!place->tell)
+    watch->state = state;
+    if (!may_be_waiting(watch))
+        waiting_notices_remove(watch->context->notices, &watch->notice);
+    if (!notice)
         return;
-    buf_init(&bytes, HINT_MAX);
-    frames_add_hint(&bytes, watch->id, place->tell);
-    if (!buf_error(&bytes)) /* where memory ends, the next one will do */
-        for_each_live(watch, serve_hint, &bytes);
+    buf_init(&bytes, NOTICE_MAX);
+    frames_add_waiting(&bytes, watch->id, notice);
+    if (!buf_error(&bytes)) /* out of memory: skip this notice, the next one will do */
+        for_each_live(watch, tell_notice, &bytes);
     buf_deinit(&bytes);
 }
 
-static uint64_t sum_of(const struct watch *watch, const struct task_event *event)
+/* -- the position */
+
+static uint64_t digest_of(const struct watch *watch, const struct task_event *event)
 {
-    return tails_sum(watch->context->tails, event->json, event->json_len);
+    return missed_events_digest(watch->context->missed_events, event->json, event->json_len);
 }
 
-/* Nothing is compared with the last event of all. */
-static void stand_at(struct watch *watch, const struct task_event *event)
+/* Nothing follows a final event, so it is never compared and needs no digest. */
+static void set_position(struct watch *watch, const struct task_event *event)
 {
-    watch->last = event->n;
-    watch->sum = task_event_is_final(event->type) ? 0 : sum_of(watch, event);
+    watch->position.last = event->n;
+    watch->position.digest = task_event_is_final(event->type) ? 0 : digest_of(watch, event);
 }
 
-static void stand_at_unknown(struct watch *watch, int64_t n)
+static void set_position_without_digest(struct watch *watch, int64_t n)
 {
-    watch->last = n;
-    watch->sum = 0;
+    watch->position.last = n;
+    watch->position.digest = 0;
 }
 
-void watch_on_log(struct watch *watch, const struct history *history)
+void watch_on_log(struct watch *watch, const struct event_log *log)
 {
-    size_t count = history_count(history);
+    size_t count = event_log_count(log);
     struct task_event event;
 
-    watch->put_back = history->deferred;
-    watch_on_state(watch, history->state);
+    watch->put_back = log->deferred;
+    set_state(watch, log->state);
     if (watch->live)
         return;
-    watch->sum = 0;
-    if (count && !task_state_is_final(history->state) && !history_event(history, count - 1, &event) &&
-        event.n == history->length)
-        watch->sum = sum_of(watch, &event);
+    watch->position.digest = 0;
+    if (count && !task_state_is_final(log->state) && !event_log_event(log, count - 1, &event) && event.n == log->length)
+        watch->position.digest = digest_of(watch, &event);
 }
 
-/* The frame is built once for everybody. */
+/* The frame is built once for all viewers. */
 static void deliver(struct watch *watch, const struct task_event *event)
 {
     struct buf bytes;
 
-    stand_at(watch, event);
+    set_position(watch, event);
     follow_state(watch, event);
     buf_init(&bytes, FRAME_MAX);
-    task_event_write_frame(&bytes, watch->epoch, event);
+    task_event_write_frame(&bytes, watch->position.epoch, event);
     if (buf_error(&bytes))
-        for_each_live(watch, serve_no_memory, NULL);
+        for_each_live(watch, tell_no_memory, NULL);
     else
-        for_each_live(watch, serve_frame, &(struct stream_frame){event->n, event->type, bytes.data, bytes.len});
+        for_each_live(watch, tell_event, &(struct event_frame){event->n, event->type, bytes.data, bytes.len});
     buf_deinit(&bytes);
 }
 
-/* -- reading */
+/* -- reading the log */
 
-static void on_history(const struct history *history, int err, void *arg);
+static void watch_on_read(const struct event_log *log, int err, void *arg);
 
-/* A read that is sent now sees whatever the channel has announced so far. */
-static void read_log(struct watch *watch, bool from_last)
+/* Everything that the channel has announced so far is in the log when Redis runs this READ. So `announced` starts again from 0. */
+static void read_log(struct watch *watch, bool with_last)
 {
-    int64_t from = from_last ? watch->last : watch->last + 1;
+    int64_t from = with_last ? watch->position.last : watch->position.last + 1;
 
     if (watch->reading || !watch->live)
         return;
     watch->announced = 0;
-    watch->reads_last = from_last;
-    if (history_read(watch->context->commands, watch->id, from, on_history, watch, &watch->reading))
-        log_debug("watch", "cannot read the log; trying again after a silence", "task=%s", watch->id);
+    watch->reads_last = with_last;
+    if (event_log_read(watch->context->commands, watch->id, from, watch_on_read, watch, &watch->reading))
+        log_debug("watch", "cannot read the event log, retrying after a silence", "task=%s", watch->id);
 }
 
-static void read_on(struct watch *watch)
+static void read_from_next(struct watch *watch)
 {
     read_log(watch, false);
 }
 
-/* Reads on, where the log still has the event that the streams stand at. */
-static void compare(struct watch *watch)
+/* Also reads the last event that the viewers have, to compare it, if its digest is known. */
+static void read_and_compare(struct watch *watch)
 {
-    read_log(watch, watch->sum != 0);
+    read_log(watch, watch->position.digest != 0);
 }
 
-/* Whoever has what the store does not hold forgets it; then all get the log from its start, and drop what they have. */
-static void reset(struct watch *watch, const struct truth *truth)
+/* Viewers that have events which are not in the log forget them. Then the log is read from its start; each viewer drops what it has. */
+static void reset(struct watch *watch, const struct log_state *log)
 {
-    log_warn("watch", "the store lost events; sending the log anew",
-             "task=%s epoch=%" PRId64 " was=%" PRId64 " last=%" PRId64, watch->id, truth->epoch, watch->epoch,
-             watch->last);
-    watch->epoch = truth->epoch;
-    stand_at_unknown(watch, 0);
-    for_each_live(watch, serve_reset, truth);
-    read_on(watch);
+    log_warn("watch", "Redis lost events, sending the log again",
+             "task=%s epoch=%" PRId64 " was=%" PRId64 " last=%" PRId64, watch->id, log->epoch, watch->position.epoch,
+             watch->position.last);
+    watch->position.epoch = log->epoch;
+    set_position_without_digest(watch, 0);
+    for_each_live(watch, tell_reset, log);
+    read_from_next(watch);
 }
 
-static void deliver_history(struct watch *watch, const struct history *history)
+static void deliver_log(struct watch *watch, const struct event_log *log)
 {
     struct task_event event;
 
-    for (size_t i = 0; i < history_count(history) && watch->live; i++) {
-        int64_t n = history->from + (int64_t)i;
+    for (size_t i = 0; i < event_log_count(log) && watch->live; i++) {
+        int64_t n = log->from + (int64_t)i;
 
-        if (n <= watch->last)
+        if (n <= watch->position.last)
             continue;
-        if (history_event(history, i, &event)) {
-            log_error("watch", "an element of the log cannot be read; leaving it out", "task=%s n=%" PRId64, watch->id,
-                      n);
-            stand_at_unknown(watch, n);
+        if (event_log_event(log, i, &event)) {
+            log_error("watch", "invalid element in the event log, skipping it", "task=%s n=%" PRId64, watch->id, n);
+            set_position_without_digest(watch, n);
             continue;
         }
         deliver(watch, &event);
     }
 }
 
-/* Does the log that was read from `last` on begin with another event? It says nothing where the streams have gone on meanwhile. */
-static bool begins_otherwise(const struct watch *watch, const struct history *history)
+/* For a log that was read from `last` on: is its first event another one than the viewers have? Not comparable, and false, if
+ * position.last has changed since the READ was sent. */
+static bool first_event_differs(const struct watch *watch, const struct event_log *log)
 {
     struct task_event event;
 
-    return watch->last == history->from && (history_event(history, 0, &event) || sum_of(watch, &event) != watch->sum);
+    return watch->position.last == log->from &&
+           (event_log_event(log, 0, &event) || digest_of(watch, &event) != watch->position.digest);
 }
 
-static void take_history(struct watch *watch, const struct history *history, bool reads_last)
+static void take_log(struct watch *watch, const struct event_log *log, bool reads_last)
 {
-    int64_t had = reads_last ? history->from : history->from - 1; /* the place of the streams when it was asked for */
+    int64_t had = reads_last ? log->from : log->from - 1; /* position.last when the READ was sent */
 
-    if (history->epoch != watch->epoch || history->length < had) {
-        reset(watch, &(struct truth){history->epoch, history->length});
-    } else if (reads_last && begins_otherwise(watch, history)) {
-        reset(watch, &(struct truth){history->epoch, had - 1});
-    } else if (had > watch->last) {
-        read_on(watch); /* a stream that is further behind went live meanwhile */
+    if (log->epoch != watch->position.epoch || log->length < had) {
+        reset(watch, &(struct log_state){log->epoch, log->length});
+    } else if (reads_last && first_event_differs(watch, log)) {
+        reset(watch, &(struct log_state){log->epoch, had - 1});
+    } else if (had > watch->position.last) {
+        read_from_next(watch); /* a viewer that is further behind has gone live meanwhile */
     } else {
         watch->suspect = watch->suspect && !reads_last;
-        deliver_history(watch, history);
-        watch->put_back = history->deferred;
-        watch_on_state(watch, history->state);
-        if (task_state_is_final(history->state) && watch->last >= history->length)
-            for_each_live(watch, serve_final, NULL); /* also where the last event could not be read */
-        if (watch->announced > watch->last)
-            read_on(watch);
+        deliver_log(watch, log);
+        watch->put_back = log->deferred;
+        set_state(watch, log->state);
+        if (task_state_is_final(log->state) && watch->position.last >= log->length)
+            for_each_live(watch, tell_final, NULL); /* needed if the final event was invalid and skipped */
+        if (watch->announced > watch->position.last)
+            read_from_next(watch);
     }
 }
 
-static void on_history(const struct history *history, int err, void *arg)
+static void watch_on_read(const struct event_log *log, int err, void *arg)
 {
     struct watch *watch = arg;
     bool reads_last = watch->reads_last;
@@ -291,131 +310,138 @@ static void on_history(const struct history *history, int err, void *arg)
     watch->reading = NULL;
     watch->reads_last = false;
     if (err == ERR_NOT_FOUND)
-        for_each_live(watch, serve_end, NULL);
+        for_each_live(watch, tell_no_task, NULL);
     else if (err)
-        log_debug("watch", "the log was not read; trying again after a silence", "task=%s", watch->id);
+        log_debug("watch", "reading the event log failed, retrying after a silence", "task=%s", watch->id);
     else
-        take_history(watch, history, reads_last);
+        take_log(watch, log, reads_last);
 }
 
-/* -- what happens to it */
+void watch_on_missed_events(struct watch *watch)
+{
+    read_and_compare(watch);
+}
 
-static void doubt(struct watch *watch)
+/* -- the connections */
+
+static void check_soon(struct watch *watch)
 {
     if (watch->live)
-        tails_doubt(watch->context->tails, watch);
+        missed_events_check_soon(watch->context->missed_events, &watch->position);
 }
 
 void watch_on_subscribed(struct watch *watch)
 {
-    struct stream *stream = TAILQ_FIRST(&watch->streams);
+    struct viewer *viewer = TAILQ_FIRST(&watch->viewers);
 
-    watch->announced = 0; /* what another subscription has told says nothing of what this one may have missed */
-    while (stream) {
-        struct stream *next = TAILQ_NEXT(stream, viewer);
+    watch->announced = 0; /* announced on an earlier subscription: does not show what this one may have missed */
+    while (viewer) {
+        struct viewer *next = TAILQ_NEXT(viewer, link);
 
-        stream_on_subscribed(stream);
-        stream = next;
+        watch->context->viewers->on_subscribed(viewer);
+        viewer = next;
     }
-    doubt(watch); /* what came before it; nothing to do where no stream has begun */
+    check_soon(watch); /* for events that were published before this subscription */
 }
 
-void watch_on_lost(struct watch *watch)
+void watch_on_connection_lost(struct watch *watch)
 {
     watch->suspect = true;
 }
 
-/* It has the number of the last one. Mostly it is that one: the log came first, and nothing lies between the two. Every task brings one
- * such message, so it is looked at only where there is a reason; otherwise the next comparison finds another event. */
-static void hear_last(struct watch *watch, const struct task_event *event)
+void watch_on_commands_ready(struct watch *watch)
 {
-    if (watch->suspect && watch->sum && sum_of(watch, event) != watch->sum)
-        compare(watch);
-    else
-        tails_heard(watch->context->tails, watch);
+    check_soon(watch);
 }
 
+/* -- messages */
+
+/* A message with number `last`. Usually it is the event that the viewers have: SUBMIT or READ returned it before its message arrived.
+ * This happens once per task, so the digest is only computed after a lost connection. Otherwise the next comparison would find it. */
+static void take_last(struct watch *watch, const struct task_event *event)
+{
+    if (watch->suspect && watch->position.digest && digest_of(watch, event) != watch->position.digest)
+        read_and_compare(watch);
+    else
+        missed_events_heard(watch->context->missed_events, &watch->position);
+}
+
+/* After a lost connection (`suspect`), last + 1 does not prove that this is the same log: it is read and compared first. */
 void watch_on_message(struct watch *watch, const char *element, size_t len)
 {
     int64_t began_us = clock_monotonic_us();
     struct task_event event;
 
     if (task_event_parse(element, len, &event)) {
-        log_warn("watch", "a message on the channel is no event; ignoring it", "task=%s", watch->id);
+        log_warn("watch", "invalid message on the channel, ignoring it", "task=%s", watch->id);
         return;
     }
-    if (watch->live && event.n == watch->last + 1 && !(watch->suspect && watch->sum)) {
-        unsigned streams = watch->live;
+    if (watch->live && event.n == watch->position.last + 1 && !(watch->suspect && watch->position.digest)) {
+        unsigned viewers = watch->live;
 
         watch->suspect = false;
-        tails_heard(watch->context->tails, watch);
+        missed_events_heard(watch->context->missed_events, &watch->position);
         deliver(watch, &event);
-        latency_note(watch->context->latency, began_us, streams);
-    } else if (watch->live && event.n == watch->last) {
-        hear_last(watch, &event);
-    } else if (event.n > watch->last) {
+        latency_note(watch->context->latency, began_us, viewers);
+    } else if (watch->live && event.n == watch->position.last) {
+        take_last(watch, &event);
+    } else if (event.n > watch->position.last) {
         if (event.n > watch->announced)
             watch->announced = event.n;
-        read_log(watch, watch->suspect && watch->sum);
+        read_log(watch, watch->suspect && watch->position.digest);
     }
 }
 
-void watch_catch_up(struct watch *watch, const struct stream *stream)
+/* -- viewers */
+
+void watch_catch_up(struct watch *watch, const struct viewer *viewer)
 {
-    if (stream->last >= watch->last)
+    if (viewer->last >= watch->position.last)
         return;
-    stand_at_unknown(watch, stream->last);
-    read_on(watch);
+    set_position_without_digest(watch, viewer->last);
+    read_from_next(watch);
 }
 
-void watch_on_difference(struct watch *watch)
+void watch_add_live(struct watch *watch, struct viewer *viewer)
 {
-    compare(watch);
-}
-
-void watch_on_commands_ready(struct watch *watch)
-{
-    doubt(watch); /* what should have been read meanwhile */
-}
-
-void watch_add_live(struct watch *watch, struct stream *stream)
-{
+    struct log_position *position = &watch->position;
     bool others = watch->live++ > 0;
-    bool behind = others && stream->last < watch->last;
-    bool unsure = stream->asked_early && watch->announced < stream->last;
+    bool behind = others && viewer->last < position->last;
+    bool unsure = viewer->asked_early && watch->announced < viewer->last; /* see "Between SUBSCRIBE and SUBMIT" */
 
+    viewer->live = true;
     if (!others) {
         watch->suspect = false;
-        tails_heard(watch->context->tails, watch);
+        missed_events_heard(watch->context->missed_events, position);
     }
-    if (may_wait(watch))
-        hints_add(watch->context->hints, watch);
-    if (others && stream->epoch != watch->epoch) {
-        /* The store has begun the task anew, and this stream is the first to see it. */
-        reset(watch, &(struct truth){stream->epoch, INT64_MAX});
+    if (may_be_waiting(watch))
+        waiting_notices_add(watch->context->notices, &watch->notice);
+    if (others && viewer->epoch != position->epoch) {
+        /* The task was erased and created again, and this viewer is the first to see the new log. */
+        reset(watch, &(struct log_state){viewer->epoch, INT64_MAX});
         return;
     }
     if (!others || behind) {
-        watch->epoch = stream->epoch;
-        watch->last = stream->last;
-        watch->sum = behind ? 0 : watch->sum;
-    } else if (stream->last > watch->last && stream->last > watch->announced) {
-        watch->announced = stream->last; /* the channel has failed to tell, or is about to */
+        position->epoch = viewer->epoch;
+        position->last = viewer->last;
+        position->digest = behind ? 0 : position->digest;
+    } else if (viewer->last > position->last && viewer->last > watch->announced) {
+        watch->announced = viewer->last; /* its message was lost, or is about to arrive */
     }
-    if (behind || watch->announced > watch->last)
-        read_on(watch);
+    if (behind || watch->announced > position->last)
+        read_from_next(watch);
     else if (unsure)
-        doubt(watch);
+        check_soon(watch);
 }
 
-void watch_remove_live(struct watch *watch)
+void watch_remove_live(struct watch *watch, struct viewer *viewer)
 {
+    viewer->live = false;
     if (--watch->live)
         return;
-    tails_remove(watch->context->tails, watch);
-    hints_remove(watch->context->hints, watch);
-    history_cancel(watch->reading);
-    watch->reading = NULL;
-    stand_at_unknown(watch, 0);
-    watch->announced = 0; /* for whoever comes next, all that is told from now on is news */
+    missed_events_remove(watch->context->missed_events, &watch->position);
+    waiting_notices_remove(watch->context->notices, &watch->notice);
+    stop_reading(watch);
+    set_position_without_digest(watch, 0);
+    watch->announced = 0; /* the next viewer begins with the log as it is then */
 }

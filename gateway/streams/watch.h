@@ -1,17 +1,38 @@
 /* watch - one task, as the streams of this loop see it
  *
- * Pub/sub only announces; the log is the truth. A watch knows how far its streams have come and compares that with what the
- * channel announces: the next number is delivered, an old one is dropped, and where numbers are missing it reads the log from
- * its place on. It also reads where tails.h has found, after a silence or a break, that it is not where the log is. Messages are
- * never buffered: while a read is on its way, only the highest number is kept.
+ * Invariant: every live viewer that is not waiting for room has been sent the events up to position.last, each once and in order.
  *
- * The place is that of the live stream which is furthest behind, but for those that wait for room in their output. Whoever is further drops what it has, so a stream that
- * joins behind the others is served by the same read as everybody.
+ * Redis pub/sub only announces events; the log in Redis is the truth. A message with number n is
  *
- * When the answer does not continue what the streams have (another epoch, a log that is shorter than their place, another event there), the
- * store has lost data: they are reset and get the full log. When the task is gone, they are told and closed.
+ *     delivered       if n == last + 1
+ *     dropped         if n <= last
+ *     a gap           if n >  last + 1: the log is read from last + 1 on (script READ)
  *
- * Ownership: the hub's.   Threads: loop thread only.   Units: ms.
+ * Messages are never buffered. While a READ is under way, only the highest announced number is kept; if the reply does not reach it,
+ * another READ follows. Example: the viewers have 1 to 4, message 5 is lost, 6 arrives: READ from 5. Meanwhile 7 arrives:
+ * announced = 7. The reply contains 5 and 6, which are delivered. 7 > 6, so READ from 7.
+ *
+ * A lost last message leaves no gap. missed_events.h finds it, after a silence or a lost connection, and the log is read.
+ *
+ * Viewers may be at different places. position.last is that of the live viewer furthest behind. Example: A has 1 to 9, B resumes
+ * after 3: last becomes 3, and READ from 4. The frames 4 to 9 are built once; B gets them, A drops them because it has them. A viewer
+ * that waits for room in its output does not hold back the others: watch_catch_up lowers position.last when it continues.
+ *
+ * If a reply does not continue what the viewers have (another epoch, a shorter log, another event at `last`), Redis has lost data:
+ * viewers ahead of the log get `reset`, and all get the log from its start. If the task is gone, the viewers are told and closed.
+ *
+ * Between SUBSCRIBE and SUBMIT: a POST sends both at once, on two connections, and Redis may run SUBMIT first. Example:
+ *
+ *     SUBMIT runs: log = 1 (start)
+ *     a worker claims the task: 2 is appended and published; no subscription exists yet
+ *     SUBSCRIBE runs
+ *     the reply of SUBMIT arrives: the viewer goes live with 1; 2 will never be announced
+ *
+ * So a subscription that is confirmed, and a viewer whose subscription was confirmed while its SUBMIT or READ was under way
+ * (`asked_early`), lead to a check of the log within CHECK_SOON_MS. The check is skipped if the channel has announced the viewer's
+ * last event or a later one: the subscription was active before that event, so nothing after it was lost.
+ *
+ * Ownership: belongs to the hub.   Threads: loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_GATEWAY_STREAMS_WATCH_H
 #define ARKRELAY_GATEWAY_STREAMS_WATCH_H
@@ -21,81 +42,113 @@
 #include <stdint.h>
 #include <sys/queue.h>
 
-#include "common/loop.h"
-#include "common/task.h"
-#include "common/timeouts.h"
-#include "gateway/streams/hints.h"
+#include "common/base/loop.h"
+#include "common/task/task.h"
+#include "common/task/task_event.h"
+#include "gateway/streams/missed_events.h"
+#include "gateway/streams/waiting_notices.h"
 
-struct frames_hint;
-struct hints;
-struct history;
-struct history_call;
+struct buf;
+struct event_log;
+struct event_log_call;
 struct latency;
 struct redis;
-struct stream;
-struct tails;
+struct watch;
 
-TAILQ_HEAD(stream_list, stream);
+/* -- viewers: what a watch knows of a stream */
 
-/* What all watches of a hub share. */
+struct viewer {
+    TAILQ_ENTRY(viewer) link; /* in watch->viewers */
+    struct watch *watch;
+    int64_t epoch, last; /* the last event that the client has */
+    bool live;           /* between watch_add_live and watch_remove_live */
+    bool waits_for_room; /* its output is full; events stay in the log until watch_catch_up */
+    bool asked_early;    /* the subscription was confirmed while SUBMIT or READ was under way */
+};
+
+/* One event as an SSE frame. */
+struct event_frame {
+    int64_t n;
+    enum task_event_type type;
+    const char *bytes;
+    size_t len;
+};
+
+enum viewer_end { VIEWER_FINAL, VIEWER_NO_TASK, VIEWER_NO_MEMORY };
+
+/* How a watch talks to its viewers. A viewer may leave the watch in any of these calls, even as the last one. */
+struct viewer_callbacks {
+    void (*on_subscribed)(struct viewer *viewer);
+    void (*deliver)(struct viewer *viewer, const struct event_frame *frame); /* drops it if frame->n <= viewer->last */
+    void (*send_notice)(struct viewer *viewer, const struct buf *frame);     /* a frame that is not part of the log */
+    void (*reset)(struct viewer *viewer, int64_t epoch); /* the client must forget its events; last becomes 0 */
+    void (*end)(struct viewer *viewer, enum viewer_end why);
+};
+
+TAILQ_HEAD(viewer_list, viewer);
+
+/* -- watches */
+
+/* Shared by all watches of a hub. */
 struct watch_context {
     struct redis *commands;
-    struct tails *tails; /* of watch->tail; finds watch_on_difference's */
-    struct hints *hints; /* of watch->hint; calls watch_on_place */
+    struct missed_events *missed_events; /* holds watch->position; leads to watch_on_missed_events */
+    struct waiting_notices *notices;     /* holds watch->notice; calls watch_on_place */
     struct latency *latency;
+    const struct viewer_callbacks *viewers;
 };
 
 struct watch {
-    TAILQ_ENTRY(watch) link; /* the hub's, as are these: */
-    bool unused;             /* it waits to be unsubscribed, and is in the list of those */
+    /* The hub's. */
+    TAILQ_ENTRY(watch) link;
     struct loop_deferred deferred;
-    bool asked, subscribed; /* SUBSCRIBE was sent on this connection; it was confirmed */
+    bool unused;                     /* in the list of watches that wait to be unsubscribed */
+    bool subscribe_sent, subscribed; /* on this connection: SUBSCRIBE was sent; Redis has confirmed it */
 
+    bool reads_last;       /* the READ under way begins with event `last`, to compare it */
+    bool suspect;          /* a connection was lost: the log may be another one even if it continues from `last` */
+    bool put_back;         /* the task was put back into the queue once; later times may leave no event in the log */
+    enum task_state state; /* as far as the viewers know; while it may be waiting, `notice` is listed */
+    unsigned live;         /* number of live viewers */
     const struct watch_context *context;
-    struct stream_list streams;
-    unsigned live; /* how many of them are live */
-
-    int64_t epoch, last; /* the place */
-    uint64_t sum;        /* of the event there, as tails_sum makes it; 0: not known, or not compared */
-    int64_t announced;   /* highest number that was told, but not delivered, since the last read was sent */
-    struct history_call *reading;
-    bool reads_last;     /* from `last` on, which has to be what the streams have */
-    bool suspect;        /* the connection was away: the log may be another one, though it goes on from `last` */
-    struct timeout tail; /* tails.h's, as is this: */
-    bool doubted;
-    enum task_state state; /* as far as the streams know; while it may wait and any is live, it is among the hints */
-    bool put_back;         /* it was put back before: then the log does not tell of every time that it waits */
-    struct hint hint;
+    struct viewer_list viewers;
+    struct log_position position;
+    int64_t announced; /* highest number that was announced and not delivered since the last READ was sent; 0: none */
+    struct event_log_call *reading;
+    struct waiting_notice notice;
 
     char id[]; /* full id of the task */
 };
 
 struct watch *watch_create(const struct watch_context *context, const char *full_id); /* NULL: out of memory */
-void watch_stop(struct watch *watch); /* nothing happens to it any more; it can be freed with free() */
+void watch_stop(struct watch *watch); /* no callback follows; free the watch with free() */
+
+/* -- from the subscriber connection */
 
 void watch_on_subscribed(struct watch *watch);
 void watch_on_message(struct watch *watch, const char *element, size_t len);
-void watch_on_difference(struct watch *watch); /* the log is not what the streams have */
-void watch_on_commands_ready(struct watch *watch);
+void watch_on_connection_lost(struct watch *watch);
 
-/* The connection is away. */
-void watch_on_lost(struct watch *watch);
+/* -- from others */
 
-/* A stream is to go live behind this log. */
-void watch_on_log(struct watch *watch, const struct history *history);
+void watch_on_missed_events(struct watch *watch);  /* the log differs from `position` */
+void watch_on_commands_ready(struct watch *watch); /* reads may have failed while the connection was down */
 
-/* Where the task stands now. */
-struct place {
-    enum task_state state;          /* TASK_QUEUED, TASK_DELAYED, or TASK_RUNNING for one that does not wait */
-    const struct frames_hint *tell; /* what the viewers are to hear; NULL: nothing */
-};
-void watch_on_place(struct watch *watch, const struct place *place);
+/* For the configurations of missed_events and waiting_notices. */
+const char *watch_id_of_position(const struct log_position *position);
+const char *watch_id_of_notice(const struct waiting_notice *notice);
+void watch_on_place(struct waiting_notice *entry, enum task_state state, const struct frames_waiting *notice);
 
-/* The stream has begun and stands at its own epoch and last: from now on it gets what follows. */
-void watch_add_live(struct watch *watch, struct stream *stream);
-void watch_remove_live(struct watch *watch);
+/* -- from viewers */
 
-/* The stream has waited for room, and goes on: it gets what it lacks. */
-void watch_catch_up(struct watch *watch, const struct stream *stream);
+/* A viewer has sent this log to its client and is about to go live. */
+void watch_on_log(struct watch *watch, const struct event_log *log);
+
+/* From now on the viewer gets the events after viewer->last. */
+void watch_add_live(struct watch *watch, struct viewer *viewer);
+void watch_remove_live(struct watch *watch, struct viewer *viewer);
+
+/* The viewer has waited for room and has some now: it gets what it lacks. */
+void watch_catch_up(struct watch *watch, const struct viewer *viewer);
 
 #endif

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/redis/script.h"
+#include "common/task/scripts.h"
 #include "tests/bench/story.h"
 
 enum {

@@ -5,7 +5,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "common/options.h"
+#include "common/config/options.h"
 
 enum load_scenario { SCENARIO_TASKS, SCENARIO_SUBMIT, SCENARIO_CALLS, SCENARIO_STREAMS };
 enum inject_way { INJECT_NOTHING, INJECT_EMIT, INJECT_APPEND, INJECT_HTTP };

@@ -11,7 +11,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/host_port.h"
+#include "common/base/host_port.h"
 
 enum { FIRST_SOURCE = 0x7f000101, PER_NETWORK = 250 }; /* 127.0.1.1 */
 

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
-#include "common/err.h"
+#include "common/base/err.h"
 
 struct endpoint {
     struct sockaddr_storage storage;

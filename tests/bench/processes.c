@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 enum { FILE_MAX = 4096, MS_PER_S = 1000 };
 

@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "tests/bench/client.h"
 #include "tests/bench/load_options.h"
 #include "tests/bench/poll.h"

@@ -29,7 +29,7 @@ def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin", help="the folder with the programs and sse_load")
     parser.add_argument("scenario", nargs="*", help="those to run, of: " + " ".join(scenarios.SCENARIOS))
-    parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="full", help="smaller, within 3 minutes")
+    parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="full", help="smaller, within 4 minutes")
     parser.add_argument("--smoke", dest="size", action="store_const", const="smoke", help="does it run? The figures mean nothing")
     parser.add_argument("--peers", default=",".join(kind.name for kind in SYSTEMS[2:]), help="which peers run too")
     parser.add_argument("--no-peers", dest="peers", action="store_const", const="", help="arkrelay alone")

@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 static const char *const names[FAULT_COUNT] = {
     [FAULT_NONE] = "none",

@@ -95,7 +95,7 @@ class Written(unittest.TestCase):
                 self.assertEqual({key for key in english if not key.endswith("_one")}, set(chinese))
                 for key, words in chinese.items():
                     self.assertEqual(set(re.findall(r"\{\w+\}", english[key])), set(re.findall(r"\{\w+\}", words)), key)
-        codes = re.findall(r'^    X\(\w+,\s+"(\w+)"', (ROOT / "common/problem.h").read_text(), re.M)
+        codes = re.findall(r'^    X\(\w+,\s+"(\w+)"', (ROOT / "common/base/problem.h").read_text(), re.M)
         self.assertGreater(len(codes), 40)
         self.assertEqual([code for code in codes if f"code_{code}" not in english], [])
 

@@ -1,4 +1,4 @@
-/* Feeds one answer twice, whole and in pieces, and compares what came of it.
+/* Reads one answer twice, whole and in pieces, and compares the results.
  *
  * Input: a byte for the content type and the status, a byte for the length of the pieces, then the body. */
 #include <stddef.h>
@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "worker/ark_answer.h"
+#include "common/base/buf.h"
+#include "worker/ark/answer.h"
 
 enum { BODY_MAX = 1 << 16 };
 

@@ -5,11 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/task.h"
-#include "common/task_event.h"
-#include "gateway/cors.h"
-#include "gateway/request/media.h"
-#include "gateway/request/trace.h"
+#include "common/task/task.h"
+#include "common/task/task_event.h"
+#include "gateway/access/cors.h"
+#include "gateway/request/headers.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

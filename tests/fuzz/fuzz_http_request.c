@@ -1,28 +1,29 @@
-/* However its bytes are cut, a request has one outcome. A request that is accepted has all its parts inside its head, leaves no doubt
- * about its body, and means the same when a proxy rewrites it. A body in chunks is decoded with it, and means the same in one chunk.
- * What follows on the connection is the next request. The files of tests/data/http and tests/data/clients are further seeds. */
+/* Head parser and chunk decoder, on one connection's input. Invariants:
+ *   - The outcome does not depend on how the input is cut.
+ *   - The parts of an accepted request point into its head, and its framing is unambiguous.
+ *   - Rewriting an accepted request as a proxy does, or its body as one chunk, does not change its meaning.
+ * Bytes after an accepted request are the next request. Further seeds: tests/data/http and tests/data/clients. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/chunked.h"
-#include "common/http/host.h"
-#include "common/http/request.h"
+#include "common/http/request_parser.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Small limits are reached by small inputs. */
+/* Small, so that small inputs reach them. */
 static const struct http_limits limits = {.target_max = 64, .head_max = 512, .body_max = 1000};
 
-enum { CUTS = 16, REWRITTEN_MAX = 4096, INPUT_MAX = 1500 }; /* more than the limits allow to matter */
+enum { CUTS = 16, REWRITTEN_MAX = 4096, INPUT_MAX = 1500 }; /* INPUT_MAX: larger inputs exceed the limits anyway */
 
 struct outcome {
     enum http_parse parse;
     enum problem problem;
     const char *detail;
-    size_t head_len, end; /* end: of the body, where it is in chunks */
+    size_t head_len, end; /* end: of the head, or of a chunked body */
     size_t body_len;
     char body[INPUT_MAX];
 };
@@ -52,7 +53,7 @@ static void read_head(struct reading *reading, const char *bytes, size_t len)
     }
 }
 
-/* In a copy of its own, which the decoder overwrites. */
+/* On a copy, because the decoder overwrites its input. */
 static void read_chunks(struct reading *reading, const char *bytes, size_t len)
 {
     struct outcome *out = reading->out;
@@ -100,7 +101,7 @@ static void must_be_same(const struct outcome *a, const struct outcome *b)
     must(a->end == b->end && a->body_len == b->body_len && !memcmp(a->body, b->body, a->body_len));
 }
 
-static void must_lie_inside(struct http_text text, const char *bytes, size_t head_len)
+static void must_point_into(struct http_text text, const char *bytes, size_t head_len)
 {
     must(!text.data || http_text_is(text, "/") || (text.data >= bytes && text.data + text.len < bytes + head_len));
     must(!text.data || !memchr(text.data, '\n', text.len));
@@ -122,7 +123,7 @@ static void add_text(struct buf *out, struct http_text text)
         buf_add(out, text.data, text.len);
 }
 
-/* As a proxy writes a request that it has read, for limits of its own: nothing but what the parser has seen. */
+/* Writes the request as a proxy would, from the parsed parts only. */
 static void rewrite(struct buf *out, const struct http_request *request)
 {
     buf_addf(out, "%s ", http_method_name(request->method));
@@ -158,14 +159,14 @@ static void must_mean_the_same(const struct http_request *a, const struct http_r
 
 static void check_rewritten(const struct http_request *request)
 {
-    struct buf anew;
+    struct buf rewritten;
     struct http_request again;
 
-    buf_init(&anew, REWRITTEN_MAX);
-    rewrite(&anew, request);
-    parse_accepted(buf_text(&anew), anew.len, &again);
+    buf_init(&rewritten, REWRITTEN_MAX);
+    rewrite(&rewritten, request);
+    parse_accepted(buf_text(&rewritten), rewritten.len, &again);
     must_mean_the_same(request, &again);
-    buf_deinit(&anew);
+    buf_deinit(&rewritten);
 }
 
 static void check_accepted(const char *bytes, size_t head_len)
@@ -173,27 +174,26 @@ static void check_accepted(const char *bytes, size_t head_len)
     struct http_request request;
     char value[16];
 
-    parse_accepted(bytes, head_len, &request); /* the head alone is all it takes */
+    parse_accepted(bytes, head_len, &request); /* the head alone is enough */
     must(head_len <= limits.head_max && !memcmp(bytes + head_len - 4, "\r\n\r\n", 4));
     must(request.path.len && request.path.data[0] == '/' && request.path.len + request.query.len <= limits.target_max);
-    must_lie_inside(request.path, bytes, head_len);
-    must_lie_inside(request.query, bytes, head_len);
+    must_point_into(request.path, bytes, head_len);
+    must_point_into(request.query, bytes, head_len);
     for (size_t i = 0; i < request.header_count; i++) {
         must(request.headers[i].name.len > 0);
-        must_lie_inside(request.headers[i].name, bytes, head_len);
-        must_lie_inside(request.headers[i].value, bytes, head_len);
+        must_point_into(request.headers[i].name, bytes, head_len);
+        must_point_into(request.headers[i].value, bytes, head_len);
     }
     must(request.chunked == !!http_request_header(&request, "transfer-encoding").data);
     must(!request.chunked || !request.has_content_length);
     must(request.content_length >= 0 && request.content_length <= limits.body_max);
     must(!request.content_length || request.has_content_length);
-    must(request.minor == 0 || http_host_is_valid(http_request_header(&request, "host")));
     if (http_request_query(&request, "id", value, sizeof(value)))
         must(strlen(value) < sizeof(value));
     check_rewritten(&request);
 }
 
-/* The same content in one chunk, or in none. */
+/* Decodes the same content again as one chunk, or as none if it is empty. */
 static void check_body(const struct outcome *outcome)
 {
     struct http_chunked chunked;
@@ -222,7 +222,7 @@ static void check_cut(const struct outcome *whole, const char *bytes, size_t fir
     must_be_same(whole, &cut);
 }
 
-/* Each length of the input is cut at other places. */
+/* The cuts depend on the size of the input. */
 static void check_one(const char *bytes, size_t size, struct outcome *whole)
 {
     run(bytes, size, 1, size, whole);
@@ -243,7 +243,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         return 0;
     outcome.parse = HTTP_PARSE_DONE;
     for (size_t at = 0; outcome.parse == HTTP_PARSE_DONE && at < size; at += outcome.end) {
-        char *bytes = malloc(size - at); /* of its own, so that one byte too far is seen */
+        char *bytes = malloc(size - at); /* exact size, so that ASan finds a read past the end */
 
         if (!bytes)
             return 0;

@@ -5,12 +5,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/sha256.h"
-#include "gateway/keys/client.h"
-#include "gateway/keys/key_line.h"
-#include "gateway/keys/key_token.h"
-#include "gateway/keys/keyset.h"
+#include "common/base/buf.h"
+#include "common/base/sha256.h"
+#include "gateway/access/client.h"
+#include "gateway/access/key_file.h"
+#include "gateway/access/key_token.h"
+#include "gateway/access/keyset.h"
 
 enum { LINE_TEXT_MAX = 4096 };
 

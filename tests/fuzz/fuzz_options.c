@@ -1,13 +1,14 @@
-/* `.env` and the values of every type of option; what is accepted is within its range. */
+/* Parses .env files and option values of every type. An accepted value is within its range. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/env_file.h"
-#include "common/options.h"
-#include "common/options_value.h"
+#include "common/base/buf.h"
+#include "common/base/macros.h"
+#include "common/config/env_file.h"
+#include "common/config/option_table.h"
+#include "common/config/option_value.h"
 
 struct values {
     char *text;
@@ -46,7 +47,7 @@ static int on_assignment(const char *name, const char *value, void *arg)
 
     if (!*name)
         abort();
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         struct buf why = {.max = 1000};
         int err = option_value_parse(&rows[i], value, values, &why);
 

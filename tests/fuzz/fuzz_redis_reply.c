@@ -1,23 +1,23 @@
-/* Bytes from a server: parsed within limits, and routed to calls and events. They come once whole and once in pieces, and what
- * the callers hear is the same. The first byte says how large the pieces are and whether the connection is a subscriber's, the
- * second what the callbacks do to the list of calls while a reply is being handed out. */
+/* Parses bytes of a server within limits, and delivers the replies to calls and events. The bytes arrive once whole and once in pieces;
+ * the callbacks must see the same. Byte 0: the size of the pieces, and whether the connection is a subscriber's. Byte 1: what the
+ * callbacks do to the list of calls while a reply is delivered. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/redis/calls.h"
+#include "common/base/buf.h"
+#include "common/redis/pipeline.h"
 #include "common/redis/replies.h"
 #include "common/redis/script.h"
 
 enum { CALLS = 8, CALLS_MAX = 32, REPLY_MAX = 64 * 1024 * 1024, HEARD_MAX = 1 << 24 };
 
-/* What a callback does besides looking at its reply. */
+/* What a callback does to the list of calls. */
 enum meddling { MEDDLE_NOT, MEDDLE_ADD, MEDDLE_CANCEL, MEDDLE_SUBSCRIBE, MEDDLE_COUNT };
 
 struct session {
-    struct calls calls;
+    struct pipeline pipeline;
     struct buf heard;
     enum meddling meddling;
     int asked, commands, answered;
@@ -31,7 +31,7 @@ static void must(int claim)
         abort();
 }
 
-/* Looks at every byte that a callback may look at. */
+/* Reads every byte that a callback may read. */
 static void hear(struct buf *heard, const redisReply *reply)
 {
     int64_t number;
@@ -55,8 +55,15 @@ static void on_reply(const redisReply *reply, int err, void *arg);
 
 static void ask(struct session *session, enum call_kind kind)
 {
-    struct redis_call *call = session->asked < CALLS_MAX ? calls_add(&session->calls, kind, session->asked) : NULL;
+    const char *argv[] = {"PING", "c"};
+    const size_t lengths[] = {4, 1};
+    const struct redis_command command = {.argc = 2, .argv = argv, .lengths = lengths};
+    struct buf out = {.max = 100};
+    struct redis_call *call = NULL;
 
+    if (session->asked < CALLS_MAX && pipeline_send(&session->pipeline, &out, &command, kind, session->asked, &call))
+        call = NULL;
+    buf_deinit(&out);
     if (!call)
         return;
     session->asked++;
@@ -69,7 +76,7 @@ static void ask(struct session *session, enum call_kind kind)
 
 static void meddle(struct session *session)
 {
-    struct redis_call *last = TAILQ_LAST(&session->calls.waiting, call_list);
+    struct redis_call *last = TAILQ_LAST(&session->pipeline.waiting, call_list);
 
     switch (session->meddling) {
     case MEDDLE_ADD:
@@ -78,9 +85,9 @@ static void meddle(struct session *session)
     case MEDDLE_SUBSCRIBE:
         ask(session, CALL_SUBSCRIBE);
         break;
-    case MEDDLE_CANCEL: /* as a caller does that is gone: the reply still comes, and nobody is told */
+    case MEDDLE_CANCEL: /* the reply still comes, without a callback */
         if (last && last->done) {
-            last->done = NULL;
+            pipeline_cancel(last);
             session->answered++;
         }
         break;
@@ -114,7 +121,7 @@ static void on_message(const char *channel, const char *payload, size_t len, voi
 {
     struct session *session = arg;
 
-    must(session->calls.subscribed && strlen(payload) <= len);
+    must(session->pipeline.subscribed && strlen(payload) <= len);
     buf_addf(&session->heard, "(%s:", channel);
     buf_add(&session->heard, payload, len);
     buf_add_char(&session->heard, ')');
@@ -123,12 +130,11 @@ static void on_message(const char *channel, const char *payload, size_t len, voi
 
 static int take_replies(struct session *session, struct replies *replies)
 {
-    const struct redis_events events = {.on_subscribed = on_subscribed, .on_message = on_message};
     redisReply *reply = NULL;
     int err;
 
     while (!(err = replies_next(replies, &reply)) && reply) {
-        err = calls_answer(&session->calls, reply, &events, session);
+        err = pipeline_reply(&session->pipeline, reply);
         freeReplyObject(reply);
         reply = NULL;
         if (err)
@@ -140,16 +146,17 @@ static int take_replies(struct session *session, struct replies *replies)
 
 static void begin(struct session *session, const uint8_t head[2])
 {
+    static const struct pipeline_events events = {.on_subscribed = on_subscribed, .on_message = on_message};
     bool subscriber = head[0] % 2;
 
     *session = (struct session){.meddling = head[1] % MEDDLE_COUNT};
-    calls_init(&session->calls);
+    pipeline_init(&session->pipeline, &events, session);
     buf_init(&session->heard, HEARD_MAX);
     for (int i = 0; i < CALLS; i++)
         ask(session, !subscriber ? CALL_COMMAND : i % 3 ? CALL_SUBSCRIBE : CALL_UNSUBSCRIBE);
 }
 
-/* Afterwards every command has been answered once, by a reply or by the end. */
+/* Every command must be answered once, by a reply or by the end of the connection. */
 static int run(struct session *session, const uint8_t *data, size_t len, size_t piece)
 {
     struct replies *replies = replies_create(REPLY_MAX);
@@ -162,8 +169,8 @@ static int run(struct session *session, const uint8_t *data, size_t len, size_t 
     }
     (void)replies_destroy(replies);
     session->meddling = MEDDLE_NOT;
-    calls_fail(&session->calls, ERR_TIMEOUT, ERR_LOST);
-    must(TAILQ_EMPTY(&session->calls.waiting) && session->answered == session->commands);
+    pipeline_fail(&session->pipeline, ERR_TIMEOUT, ERR_LOST);
+    must(TAILQ_EMPTY(&session->pipeline.waiting) && session->answered == session->commands);
     return err;
 }
 

@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/sse.h"
+#include "common/base/sse.h"
 
 enum { LINE_MAX_BYTES = 64, STORY_MAX = 1 << 20 };
 

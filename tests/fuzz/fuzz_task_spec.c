@@ -4,8 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/task_event.h"
-#include "common/task_spec.h"
+#include "common/task/task_event.h"
+#include "common/task/task_spec.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

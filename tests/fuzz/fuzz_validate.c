@@ -5,8 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/task_spec.h"
-#include "common/utf8.h"
+#include "common/base/utf8.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/url_check.h"
 #include "gateway/request/validate.h"
 
@@ -84,7 +84,7 @@ static void check_accepted(const struct validated *out, const struct validate_ru
     must(!spec->prompt || utf8_count(spec->prompt, strlen(spec->prompt)) <= TASK_PROMPT_MAX);
     must(spec->max_paid_calls >= 0 && spec->max_paid_calls <= rules->max_paid_calls);
     must(*out->task_id ? task_id_is_valid(out->task_id, strlen(out->task_id)) : !rules->id_required);
-    must(rules->for_stream || out->on_disconnect == DISCONNECT_FINISH);
+    must(rules->for_stream || out->on_disconnect == ON_DISCONNECT_FINISH);
 
     must(!task_spec_write(spec, &json) && !task_spec_read(json, strlen(json), &again));
     must(!task_spec_write(&again, &second) && !strcmp(json, second));

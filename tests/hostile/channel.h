@@ -1,7 +1,7 @@
-/* channel - a socket that does not block, plain or with TLS on top
+/* channel - a non-blocking socket, plain or with TLS
  *
- * Like the system's calls: bytes, 0 at the end, or -1 with errno; EAGAIN is for later. TLS checks no certificate, and shakes hands as it
- * goes. A broken channel speaks TLS until the hands are shaken, and plain bytes in the midst of it from then on.
+ * Calls return as recv(2) and send(2) do: bytes, 0 at the end, or -1 with errno, where EAGAIN means to retry later. The TLS handshake
+ * runs as part of these calls, and no certificate is checked. A broken channel sends plain bytes after the TLS handshake.
  *
  * Ownership: channel_close closes the socket.
  */
@@ -21,11 +21,11 @@ struct channel {
     bool broken;
 };
 
-/* Takes over fd, which may still be connecting. tls: NULL where the kind is plain. */
+/* Takes over fd, which may still be connecting. tls: NULL for CHANNEL_PLAIN. */
 bool channel_open(struct channel *channel, int fd, enum channel_kind kind, SSL_CTX *tls);
 ssize_t channel_receive(struct channel *channel, void *bytes, size_t size);
 ssize_t channel_send(struct channel *channel, const void *bytes, size_t len);
-void channel_finish(struct channel *channel);               /* nothing more will be sent */
-void channel_close(struct channel *channel, bool by_reset); /* also where there is none */
+void channel_finish(struct channel *channel);               /* half-closes */
+void channel_close(struct channel *channel, bool by_reset); /* no-op if fd is -1 */
 
 #endif

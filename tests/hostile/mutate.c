@@ -60,38 +60,38 @@ static void add_run(struct chance *chance, struct buf *out, size_t count)
         buf_add_char(out, c);
 }
 
-/* One change at the front of `bytes`; how many of them it stands for. */
+/* Writes one change for the start of `bytes`. Returns how many input bytes it replaces. */
 static size_t change(struct chance *chance, struct buf *out, const char *bytes, size_t len)
 {
     size_t slice = 1 + chance_below(chance, len < SLICE_MAX ? len : SLICE_MAX);
     const struct token *token = &tokens[chance_below(chance, sizeof(tokens) / sizeof(tokens[0]))];
 
     switch (chance_below(chance, 8)) {
-    case 0: /* one bit */
+    case 0: /* flip one bit */
         buf_add_char(out, (char)(bytes[0] ^ (1 << chance_below(chance, 8))));
         return 1;
-    case 1: /* a piece is missing */
+    case 1: /* drop a slice */
         return slice;
-    case 2: /* a piece comes twice */
+    case 2: /* repeat a slice */
         buf_add(out, bytes, slice);
         return 0;
-    case 3: /* a word more */
+    case 3: /* insert a token */
     case 4:
         buf_add(out, token->bytes, token->len);
         return 0;
-    case 5: /* a word instead of a piece */
+    case 5: /* replace a slice with a token */
         buf_add(out, token->bytes, token->len);
         return slice;
-    case 6: /* noise */
+    case 6: /* replace a slice with random bytes */
         add_random_bytes(chance, out, slice);
         return slice;
-    default: /* much of the same, seldom */
+    default: /* insert a run of one byte; rarely a long one */
         add_run(chance, out, chance_below(chance, 8) ? 3 : chance_below(chance, LONG_RUN_MAX));
         return 0;
     }
 }
 
-/* Anywhere from `at` on, and every other time where a line begins: a header in the midst of another is none. */
+/* A random offset from `at` on. Half of them are at the start of a line, because a token is only a header there. */
 static size_t place(struct chance *chance, const char *bytes, size_t at, size_t len)
 {
     size_t found = at + chance_below(chance, len - at);

@@ -16,7 +16,7 @@ struct seeds {
     size_t count;
 };
 
-/* A call of the API; %u in its path and body is the number of a task. */
+/* An API call; %u in path and body is replaced by a task number. */
 struct call {
     const char *method, *path, *headers, *body; /* body: NULL for none */
 };
@@ -72,7 +72,7 @@ static int by_name(const struct dirent **a, const struct dirent **b)
     return strcmp((*a)->d_name, (*b)->d_name);
 }
 
-/* In the order of their names, so that a seed means the same on every machine. */
+/* Sorted by name, so that a seed gives the same requests on every machine. */
 static void read_folder(struct seeds *seeds, const char *folder)
 {
     struct dirent **entries;
@@ -127,7 +127,7 @@ static void add_numbered(struct buf *out, const char *text, unsigned number)
     buf_addf(out, "%u%s", number, place + 2);
 }
 
-/* Cut by chance; the last chunk is empty. */
+/* Random chunk sizes. */
 static void add_chunks(struct chance *chance, struct buf *out, const struct buf *body)
 {
     for (size_t at = 0; at < body->len;) {
@@ -157,7 +157,7 @@ static void add_body(struct chance *chance, struct buf *out, const struct buf *b
         buf_add(out, buf_text(body), body->len);
 }
 
-/* The length, or the chunks, always fit the body, so that a changed body gets as far as the reader of JSON. */
+/* The framing always matches the body, so that a mutated body reaches the JSON parser. */
 static void add_call(struct chance *chance, struct buf *out, bool change_body)
 {
     const struct call *call = &calls[chance_below(chance, sizeof(calls) / sizeof(calls[0]))];

@@ -135,6 +135,7 @@ class GatewayTest(ProcessTest):
         self.assertEqual((problem["code"], problem["status"]), (code, status))
         self.assertEqual(problem["request_id"], response.headers["x-request-id"])
         self.assertEqual(problem["type"], f"urn:arkrelay:problem:{code}")
+        self.assertNotEqual(problem["detail"], problem["title"])
         self.assertEqual("retry-after" in response.headers, status in (429, 503))
         return problem
 

@@ -34,14 +34,14 @@ class InStep(unittest.TestCase):
             self.assertEqual(*(re.findall(r"^#+", page.read_text(), re.M) for page in pair))
 
     def test_every_code_is_listed_with_its_status(self):
-        known = {code: (int(status), retryable) for code, status, retryable in PROBLEM.findall((ROOT / "common/problem.h").read_text())}
+        known = {code: (int(status), retryable) for code, status, retryable in PROBLEM.findall((ROOT / "common/base/problem.h").read_text())}
         for page in PAGES:
             rows = ROW.findall(page.read_text())
             self.assertEqual({code: (int(status or 0), REASONS[word]) for code, status, word in rows}, known, page.name)
             self.assertEqual(len(rows), len(known), page.name)
 
     def test_the_questions_why_name_every_code_of_their_status(self):
-        known = {code: status for code, status, _ in PROBLEM.findall((ROOT / "common/problem.h").read_text())}
+        known = {code: status for code, status, _ in PROBLEM.findall((ROOT / "common/base/problem.h").read_text())}
         for page in QUESTIONS:
             sections = re.findall(r"^### [^\n]*\b(\d{3})\b[^\n]*\n(.*?)(?=^#)", page.read_text(), re.M | re.S | re.A)
             self.assertEqual([status for status, _ in sections], ["409", "422", "429", "503", "404"])

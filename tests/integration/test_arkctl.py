@@ -1,4 +1,4 @@
-"""scripts/arkctl against the real stack, and in a real terminal."""
+"""cli/arkctl against the real stack, and in a real terminal."""
 
 import http.server
 import json
@@ -18,7 +18,7 @@ from support.redis_server import free_port
 from support.screen import Screen
 from support.world import BASE, URLS, World, sim
 
-ARKCTL = (sys.executable, "-S", str(pathlib.Path(__file__).resolve().parents[2] / "scripts/arkctl"))    # with the standard library alone
+ARKCTL = (sys.executable, "-S", str(pathlib.Path(__file__).resolve().parents[2] / "cli/arkctl"))    # with the standard library alone
 KEY = "the-operators-key-of-this-test"
 BYTECODE = tempfile.TemporaryDirectory(prefix="arkctl-bytecode-")       # compiled once, and not beside the sources
 OK, FAILED, USAGE, UNREACHABLE, NOT_ALLOWED, NOT_FOUND, CONFLICT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130

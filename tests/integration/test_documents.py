@@ -41,8 +41,8 @@ class Documents(unittest.TestCase):
                          "run scripts/write_configuration.sh BIN > docs/configuration.md")
 
     def test_every_script_is_in_the_protocol(self):
-        protocol = (ROOT / "common/PROTOCOL.md").read_text()
-        for path in (ROOT / "common/redis/scripts").glob("*.lua"):
+        protocol = (ROOT / "common/task/PROTOCOL.md").read_text()
+        for path in (ROOT / "common/task/scripts").glob("*.lua"):
             self.assertIn(f"| {path.stem.upper()} |", protocol)
 
     def test_the_two_readmes_have_the_same_sections_and_commands(self):

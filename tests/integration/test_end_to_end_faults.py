@@ -123,7 +123,7 @@ class Workers(FaultTest):
             self.assertEqual(frames[-1].payload()["paid_calls"], 2)
             before = world.look().everything
             frozen.resume()
-            frozen.wait_for("lost its lease")
+            frozen.wait_for("lease lost")
             after = world.look().everything
             self.assertEqual({key: after[key] for key in before if ":public.t1" in key},
                              {key: before[key] for key in before if ":public.t1" in key})
@@ -249,7 +249,7 @@ class RedisAway(FaultTest):
                 stream.until("process calling")
                 world.redis("DEL", WAKE)
                 world.redis("SET", WAKE, "no list")
-                worker.wait_for("leases were not renewed.*jobs=1 error=.*WRONGTYPE")
+                worker.wait_for("lease renewal failed.*jobs=1 error=.*WRONGTYPE")
                 world.redis("DEL", WAKE)
                 self.assertEqual(stream.to_end()[-1].event, "done")
             self.assertEqual(len(world.ark.calls()), 1)

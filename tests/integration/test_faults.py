@@ -326,7 +326,7 @@ class Partitions(FaultTest):
             self.assertEqual((error["code"], error["charged"], error["paid_calls"]), ("outcome_unknown", "unknown", 1))
             before = world.look().everything
             proxy.thaw()
-            alone.wait_for("lost its lease")
+            alone.wait_for("lease lost")
             after = world.look().everything
             self.assertEqual({key: after[key] for key in before if ":public.t1" in key},
                              {key: before[key] for key in before if ":public.t1" in key})

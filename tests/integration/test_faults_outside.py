@@ -93,10 +93,15 @@ class ArkFails(FaultTest):
     def test_its_name_does_not_resolve(self):
         with World() as world:
             name = "x" * 64                             # no label may be so long: nobody is asked
-            frames = self.one_task(world, WORKER_MAX_ATTEMPTS=2, ARK_BASE_URL=f"http://{name}.test/api/v3")
-            error = frames[-1].payload()
-            self.assertEqual((error["code"], error["charged"], error["paid_calls"]), ("ark_unreachable", "no", 0))
-            self.assertEqual(error["attempts"], 2)
+            world.worker(WORKER_MAX_ATTEMPTS=2, ARK_BASE_URL=f"http://{name}.test/api/v3")
+            gateway = world.gateway()
+            with gateway.generate("t1", prompt=sim("t1")) as stream:
+                retry = stream.until("process retrying")[-1].payload()
+                eventually(lambda: world.find("t1").number("deferrals") == 3, "the circuit breaker is open")
+                gateway.cancel("t1")
+                end = stream.to_end()[-1].payload()
+            self.assertEqual((retry["code"], retry["attempt"]), ("ark_unreachable", 1))
+            self.assertEqual((end["code"], end["charged"], end["paid_calls"], end["attempts"]), ("cancelled", "no", 0, 0))
 
     def test_it_takes_the_request_and_breaks_off(self):
         """Exactly one call, and nobody claims to know what became of it."""

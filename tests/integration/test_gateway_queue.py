@@ -106,7 +106,7 @@ class Leaving(GatewayTest):
     def test_it_is_logged(self):
         with self.gateway.generate("t1", on_disconnect="cancel") as stream:
             stream.until("start")
-        self.gateway.wait_for(r"info .*the last viewer left task=public\.t1 answer=CANCELLED$")
+        self.gateway.wait_for(r"info .*last client disconnected task=public\.t1 answer=CANCELLED$")
 
     def test_who_stays_keeps_the_task(self):
         with self.gateway.generate("t1") as stays:
@@ -142,7 +142,7 @@ class Leaving(GatewayTest):
             self.job("t1").finish()
             stream.to_end()
         self.assertEqual(self.gateway.task("t1").json()["status"], "done")
-        self.assertFalse([line for line in self.gateway.lines if "the last viewer left" in line])
+        self.assertFalse([line for line in self.gateway.lines if "last client disconnected" in line])
 
     def test_who_does_not_read_has_left(self):
         gateway = self.gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="16k", GATEWAY_TAIL_CHECK=NEVER)
@@ -512,7 +512,7 @@ class Glance(GatewayTest):
         self.assertEqual(counters, {"submitted": 5, "same": 1, "retried": 1, "failed": 1, "paid_calls": 1})
 
     def test_every_counter_of_the_protocol_is_there(self):
-        protocol = (pathlib.Path(__file__).resolve().parents[2] / "common/PROTOCOL.md").read_text()
+        protocol = (pathlib.Path(__file__).resolve().parents[2] / "common/task/PROTOCOL.md").read_text()
         listed = re.search(r"counters: `([^`]+)`, `(\w+)`", protocol)
         self.assertEqual(set(self.queue()["counters"]), {*listed.group(1).split(), listed.group(2)})
 

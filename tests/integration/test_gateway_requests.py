@@ -67,6 +67,7 @@ class Requests(GatewayTest):
                 problem = self.assert_problem(self.post("/generate/stream", body), 422, "invalid_fields")
                 self.assertEqual(sorted(error["pointer"] for error in problem["errors"]), sorted(pointers))
                 self.assertTrue(all(error["detail"] for error in problem["errors"]))
+                self.assertIn(problem["errors"][0]["detail"], problem["detail"])
         self.assertEqual(self.world.look().tasks, {})
 
     def test_what_is_not_json(self):

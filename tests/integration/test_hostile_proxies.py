@@ -1,8 +1,8 @@
-"""Every raw request, directly and through proxies: the gateway never sees more requests than the proxy believes to have sent.
+"""Every raw request, directly and through proxies: the gateway must not see more requests than the proxy has sent.
 
-A request that one side takes for one and the other for two is how requests are smuggled past a proxy's rules, or into another
-client's connection. So each proxy keeps its connections to the gateway open and shares them among clients; after each file a request
-with a name of its own asks for its answer, and must get that one. Each proxy comes as it is by default and as lenient as it can be.
+Request smuggling works with bytes that one side reads as one request and the other as two. Each proxy here keeps its connections to
+the gateway open and shares them among clients. After each raw file a marked request is sent, and it must get its own answer. Each
+proxy runs with its default configuration and with the most lenient one.
 """
 
 import pathlib
@@ -65,14 +65,14 @@ backend back
     server gateway {gateway} pool-max-conn 2
 """
 
-# Where a proxy is stricter than the gateway with a request that the gateway accepts.
+# Requests that the gateway accepts and the proxy refuses.
 STRICTER = {
     ("nginx", "B45-dots"),                              # dots above the root
     ("nginx", "B49-white-space-behind-a-length"),       # a tab behind a Content-Length
-    ("haproxy", "B24-trailer-transfer-encoding"),       # it refuses the trailer, where RFC 9110, section 6.5.1, lets it be ignored
-    ("haproxy", "B28-absolute-form"),                   # target and Host differ: RFC 9112, section 3.2.2, lets the target win
-    ("haproxy", "B28-absolute-query-without-path"),     # the path of a target may be empty (RFC 3986), also before a query
-    ("haproxy", "B47-one-empty-line-behind"),           # it waits for the request that the empty line begins, and adds a 408
+    ("haproxy", "B24-trailer-transfer-encoding"),       # refuses the trailer; RFC 9110, section 6.5.1, allows ignoring it
+    ("haproxy", "B28-absolute-form"),                   # target and Host differ; in RFC 9112, section 3.2.2, the target wins
+    ("haproxy", "B28-absolute-query-without-path"),     # an empty path before a query is valid in RFC 3986
+    ("haproxy", "B47-one-empty-line-behind"),           # takes the empty line for the beginning of a request, and adds a 408
     ("haproxy", "B47-one-empty-line-behind-a-body"),
     ("haproxy", "B47-one-empty-line-behind-chunks"),
 }
@@ -85,18 +85,18 @@ def read_manifest():
 
 
 def statuses(answer):
-    """Of final answers: a proxy may send "100 Continue" by itself."""
+    """Final statuses only, because a proxy may send "100 Continue" itself."""
     return [int(status) for status in re.findall(rb"HTTP/1\.[01] ([2-5]\d\d) [A-Z]", answer)]
 
 
 class Hop:
-    """A way to a gateway of its own, and what both of its ends count."""
+    """One path to one gateway, directly or through a proxy, with the request counts of both ends."""
 
     def __init__(self, name, gateway, address, proxy=None):
         self.name, self.gateway, self.address, self.proxy = name, gateway, address, proxy
-        self.findings = []          # what is wrong, told by the main thread
-        self.answers = {}           # name of the file: the statuses that came
-        self.seen = 0               # requests, by the gateway
+        self.findings = []          # failures, which the main thread reports
+        self.answers = {}           # statuses by file name
+        self.seen = 0               # requests that the gateway has seen
         self._marks = 0
         self._seen_to = self._sent_to = 0
 
@@ -114,7 +114,7 @@ class Hop:
                 connection.send(raw)
                 if not self.proxy:
                     connection.socket.shutdown(socket.SHUT_WR)
-            except OSError:         # refused before all of it was sent
+            except OSError:         # refused before everything was sent
                 pass
             self.answers[name] = statuses(connection.wait_closed())
         seen, sent = self._mark()
@@ -123,7 +123,7 @@ class Hop:
             self.findings.append(f"{self.name}: {name}: {sent} sent, {seen} seen, answers {self.answers[name]}")
 
     def _mark(self):
-        """What came and went since the last mark. The mark itself is a request that has to get its own answer."""
+        """Returns (seen, sent) since the last mark. The mark is a request that must get its own answer."""
         self._marks += 1
         mark = f"{self.name}-{self._marks}"
         answer = fetch(self.address, "POST", f"{BASE}/generate", request(mark), {"X-Request-Id": mark})
@@ -138,7 +138,7 @@ class Hop:
         return self._count(self.proxy, "_sent_to", f"request={mark}", SENT) if self.proxy else 1
 
     def _count(self, program, place, last, pattern):
-        """How many lines have the pattern, from where the last count ended up to the line that tells of the mark."""
+        """Counts the log lines with the pattern, from the end of the last count to the line of the mark."""
         def find_mark():
             lines = list(program.lines)[getattr(self, place):]
             return next((lines[:i + 1] for i, line in enumerate(lines) if line.endswith(last)), None)
@@ -180,7 +180,7 @@ class Smuggling(ProcessTest):
         return self.start(name, ["haproxy", "-db", "-f"], HAPROXY, more=more, more_defaults=more_defaults)
 
     @unittest.skipUnless(shutil.which("nginx") and shutil.which("haproxy"), "nginx or haproxy is not installed")
-    def test_no_request_is_seen_that_was_not_sent(self):
+    def test_the_gateway_sees_only_requests_that_were_sent(self):
         gateway = self.world.gateway()
         hops = [
             Hop("direct", gateway, gateway.address),
@@ -204,7 +204,7 @@ class Smuggling(ProcessTest):
             hop.proxy.kill()
 
     def check_answers(self, hops, rows):
-        """What the gateway accepts gets the same answers through every proxy; and much of the rest reaches it too."""
+        """Requests that the gateway accepts must get the same answers through every proxy. Many others must reach it too."""
         direct = hops[0].answers
         accepted = [name for name, _, _ in rows if ACCEPTED.issuperset(direct[name])]
         self.assertGreater(len(accepted), 20)

@@ -1,10 +1,10 @@
-"""Clients whose weapon is time: heads and bodies that never end, answers that are never read, connections that say nothing.
+"""Slow clients: heads and bodies that never end, answers that are never read, silent connections.
 
-    cd tests/integration                    # the long form, for some two minutes
-    HOSTILE_STRANGERS=10000 HOSTILE_SECONDS=30 ARKRELAY_BIN=$PWD/../../build/release/bin PYTHONPATH=.. python3 -m unittest -v test_hostile_slow
+    cd tests/integration                    # the long form, about two minutes
+    HOSTILE_CLIENTS=10000 HOSTILE_SECONDS=30 ARKRELAY_BIN=$PWD/../../build/release/bin PYTHONPATH=.. python3 -m unittest -v test_hostile_slow
 
-While they are there a good client is served, and the deadlines cut every one of them. The latencies are printed, not judged: what they
-are depends on the machine.
+Meanwhile the gateway must serve a normal client, and its deadlines must cut every slow one. Latencies are printed but not checked,
+because they depend on the machine.
 """
 
 import os
@@ -20,20 +20,20 @@ from support.http_client import Connection
 from support.processes import DEADLINE, Deadline, Program, eventually
 from support.world import BASE
 
-STRANGERS = int(os.environ.get("HOSTILE_STRANGERS", "1500"))
+CLIENTS = int(os.environ.get("HOSTILE_CLIENTS", "1500"))
 SECONDS = float(os.environ.get("HOSTILE_SECONDS", "3"))
 QUICK = {"GATEWAY_HEAD_TIMEOUT": "2s", "GATEWAY_BODY_TIMEOUT": "2s", "GATEWAY_IDLE_TIMEOUT": "2s", "GATEWAY_WRITE_TIMEOUT": "2s"}
 POST = f"POST {BASE}/generate HTTP/1.1\r\nHost: slow\r\nContent-Type: application/json\r\nContent-Length: 4000\r\n".encode()
 GET_PAGE = 64 * b"GET / HTTP/1.1\r\nHost: slow\r\n\r\n"
 
 
-class Stranger:
-    """A connection that begins, and goes on a byte at a time, or not at all."""
+class SlowClient:
+    """A connection that sends a beginning, and then a byte at a time or nothing."""
 
     KINDS = [
-        ("says nothing", b"", b""),
-        ("its head does not end", POST, b"X-a: b\r\n"),
-        ("its body does not end", POST + b"\r\n", b"x"),
+        ("silent", b"", b""),
+        ("endless head", POST, b"X-a: b\r\n"),
+        ("endless body", POST + b"\r\n", b"x"),
         ("does not read", GET_PAGE, b""),
     ]
 
@@ -52,8 +52,8 @@ class Stranger:
         if self.beginning:
             self.socket.send(self.beginning)
 
-    def go_on(self):
-        """One byte more. False: the gateway has ended it."""
+    def step(self):
+        """Sends one more byte. False if the gateway has closed the connection."""
         try:
             if self.rest:
                 self.socket.send(self.rest[self.at % len(self.rest):][:1])
@@ -65,29 +65,29 @@ class Stranger:
             return False
 
 
-class Strangers:
-    """So many at once, for as long as they are asked to go on; who is cut comes again."""
+class SlowClients:
+    """A number of slow clients; each step sends a byte on all of them, and replaces those that were cut."""
 
     def __init__(self, count, address):
         self.address = address
         self.cut = 0
-        self.all = [Stranger(n, address) for n in range(count)]
+        self.all = [SlowClient(n, address) for n in range(count)]
 
-    def go_on(self, come_again=True):
+    def step(self, reconnect=True):
         left = []
-        for n, stranger in enumerate(self.all):
-            if stranger.go_on():
-                left.append(stranger)
+        for n, client in enumerate(self.all):
+            if client.step():
+                left.append(client)
                 continue
-            stranger.socket.close()
+            client.socket.close()
             self.cut += 1
-            if come_again:
-                left.append(Stranger(n, self.address))
+            if reconnect:
+                left.append(SlowClient(n, self.address))
         self.all = left
 
     def close(self):
-        for stranger in self.all:
-            stranger.socket.close()
+        for client in self.all:
+            client.socket.close()
 
 
 class Slow(GatewayTest):
@@ -96,14 +96,14 @@ class Slow(GatewayTest):
         resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
 
     def serve_once(self, gateway):
-        """The same task posted again, and asked for; ms."""
+        """Posts the same task again and reads it; returns the ms."""
         began = time.monotonic()
         self.assertEqual(gateway.submit("good").status, 200)
         self.assertEqual(gateway.task("good").json()["status"], "queued")
         return (time.monotonic() - began) * 1000
 
     def serve(self, gateway, seconds, meanwhile=lambda: None):
-        """A good client for so long: each of its requests is answered. What they took."""
+        """Runs a normal client for this time; every request must be answered. Returns the latencies."""
         took, pause = [], 0.5
         deadline, next_turn = Deadline(seconds), time.monotonic()
         while not deadline.passed() or len(took) < 10:
@@ -118,31 +118,31 @@ class Slow(GatewayTest):
         print(f"{name}: {len(took)} pairs, median {statistics.median(took):.2f} ms, 99% {took[len(took) * 99 // 100]:.2f} ms, "
               f"longest {took[-1]:.2f} ms", flush=True)
 
-    def assert_all_forgotten(self, gateway, files, what):
+    def assert_all_closed(self, gateway, files, what):
         eventually(lambda: gateway.open_files() <= files, what, DEADLINE)
 
-    def test_strangers_from_many_addresses(self):
+    def test_slow_clients_from_many_addresses(self):
         gateway = self.world.gateway(LOG_LEVEL="info", **(QUICK if SECONDS < 30 else {}))
         self.assertEqual(gateway.submit("good").status, 202)
-        files = gateway.open_files() + 1        # the one that is being asked
+        files = gateway.open_files() + 1        # the connection that asks
         self.tell("alone", self.serve(gateway, SECONDS / 2))
-        strangers = Strangers(STRANGERS, gateway.address)
-        self.addCleanup(strangers.close)
-        strangers.go_on()
-        self.assertGreater(gateway.open_files() + strangers.cut, files + STRANGERS / 2)     # some may have been cut already
-        self.tell(f"among {STRANGERS} strangers", self.serve(gateway, SECONDS, strangers.go_on))
+        clients = SlowClients(CLIENTS, gateway.address)
+        self.addCleanup(clients.close)
+        clients.step()
+        self.assertGreater(gateway.open_files() + clients.cut, files + CLIENTS / 2)     # some may have been cut already
+        self.tell(f"with {CLIENTS} slow clients", self.serve(gateway, SECONDS, clients.step))
         deadline = Deadline(4 * DEADLINE)
-        while gateway.open_files() > files:     # nobody comes again: the deadlines end them all, while they go on as before
-            self.assertFalse(deadline.passed(), "strangers outlive their deadlines")
-            strangers.go_on(come_again=False)
+        while gateway.open_files() > files:     # without reconnects the deadlines end them all, although they keep sending
+            self.assertFalse(deadline.passed(), "slow clients outlive their deadlines")
+            clients.step(reconnect=False)
             self.serve_once(gateway)
-        self.assertGreater(strangers.cut, STRANGERS / 2)
+        self.assertGreater(clients.cut, CLIENTS / 2)
         self.tell("alone again", self.serve(gateway, SECONDS / 2))
 
     @unittest.skipUnless(shutil.which("slowhttptest"), "slowhttptest is not installed")
     def test_slowhttptest(self):
-        """Slow heads, slow bodies and slow readers at once: 450 of each, in the long form 3,000."""
-        count = max(400, STRANGERS * 3 // 10)
+        """Slow heads, slow bodies and slow readers at once: 450 of each, 3,000 in the long form."""
+        count = max(400, CLIENTS * 3 // 10)
         gateway = self.world.gateway(LOG_LEVEL="info", GATEWAY_CONNECTIONS_PER_ADDRESS=0, **QUICK)
         self.assertEqual(gateway.submit("good").status, 202)
         files = gateway.open_files() + 1
@@ -155,7 +155,7 @@ class Slow(GatewayTest):
         ]
         eventually(lambda: gateway.open_files() > files + count, "the attacks have begun")
         self.tell(f"under slowhttptest, {3 * count} connections", self.serve(gateway, SECONDS))
-        self.assert_all_forgotten(gateway, files, "every attacker is cut")
+        self.assert_all_closed(gateway, files, "every attacker is disconnected")
         for attack in attacks:
             attack.wait_exit()
             self.assertNotIn("NO", [line.split()[-1] for line in attack.lines if "service available" in line], attack.name)
@@ -163,10 +163,10 @@ class Slow(GatewayTest):
 
 
 class Streams(GatewayTest):
-    """The other direction: what an open stream hears, and who does not listen to it."""
+    """Open streams: clients that send, and clients that do not read."""
 
-    def test_a_client_that_floods_its_open_stream_disturbs_no_other(self):
-        """Its bytes stay in the kernel, up to what that takes, and its stream goes on."""
+    def test_a_client_that_floods_its_open_stream_does_not_affect_others(self):
+        """Its bytes stay in the kernel's buffers, and its stream continues."""
         gateway = self.world.gateway()
         with gateway.generate("t1") as quiet, gateway.generate("t1") as talker:
             quiet.until("start")
@@ -184,8 +184,8 @@ class Streams(GatewayTest):
             job.finish()
             self.assertEqual([frame.n for frame in talker.to_end()], [3])
 
-    def test_a_hundred_streams_that_nobody_reads(self):
-        """Each is cut once it is further behind than it may be; what they held is given back, and who reads misses nothing."""
+    def test_a_hundred_streams_without_readers(self):
+        """Each is cut when it exceeds GATEWAY_OUTPUT_MAX, and its memory is freed. A client that reads misses no event."""
         gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="16k", GATEWAY_WRITE_TIMEOUT="5s")
         self.assertEqual(gateway.submit("t1").status, 202)
         files = gateway.open_files() + 2
@@ -194,7 +194,7 @@ class Streams(GatewayTest):
             for connection in deaf:
                 self.addCleanup(connection.close)
                 connection.request("GET", f"{BASE}/tasks/t1/stream")
-            eventually(lambda: gateway.open_files() >= files + 100 - 2, "they are all there")
+            eventually(lambda: gateway.open_files() >= files + 100 - 2, "all streams are open")
             job = self.job("t1")
             job.begin()
             reader.until("process calling")
@@ -203,7 +203,7 @@ class Streams(GatewayTest):
                 job.talk(60_000)
                 self.assertEqual(reader.next_event().n, said + 3)
                 said += 1
-                self.assertLess(said, 200, "streams that nobody reads are not cut")
+                self.assertLess(said, 200, "streams without a reader are not cut")
             job.finish()
             self.assertEqual(reader.until("done")[-1].event, "done")
 

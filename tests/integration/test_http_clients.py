@@ -1,5 +1,5 @@
-"""What ordinary HTTP clients do: bodies in chunks, half-closed connections, requests sent ahead, empty lines, absolute targets, large
-bodies written before the answer is read. Most cases are bytes on a socket; some are the clients themselves."""
+"""What ordinary HTTP clients do: chunked bodies, half-closed connections, pipelined requests, empty lines, absolute targets, large
+bodies written before the answer is read. Most cases send bytes over a socket; some run the real clients."""
 
 import contextlib
 import http.client
@@ -25,7 +25,7 @@ PROBE = "keep-alive"
 
 
 def chunks(body, *sizes):
-    """The body in chunks of these sizes, and the rest in one."""
+    """The body in chunks of these sizes, and one chunk with the rest."""
     coded, at = b"", 0
     for size in (*sizes, len(body)):
         piece = body[at:at + size]
@@ -59,20 +59,20 @@ class Case(GatewayTest):
         job.finish()
 
     def attach(self, connection):
-        """The stream that answers a request which was sent over this connection, from its start event on."""
+        """The stream that answers a request already sent over this connection; its start event has been read."""
         stream = EventStream.over(connection)
         self.assertEqual(stream.response.status, 200)
         stream.until("start")
         return stream
 
     def assert_ends(self, connection):
-        """By a FIN and nothing before it: a reset raises."""
+        """A FIN must follow, with no bytes before it. A reset raises an exception."""
         connection.socket.settimeout(DEADLINE)
         self.assertEqual((connection.unread(), connection.socket.recv(65536)), (b"", b""))
 
 
 class Chunks(Case):
-    def test_every_cut_of_a_body_is_the_same_request(self):
+    def test_any_cut_of_a_body_is_the_same_request(self):
         body = json.dumps(request("t1", prompt="换脸")).encode()
         head = f"POST {BASE}/generate HTTP/1.1\r\nHost: test\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n".encode()
         connection = self.connect()
@@ -101,7 +101,7 @@ class Chunks(Case):
         self.assertEqual(done.stdout, b"202 t1\n")
 
     @unittest.skipUnless(shutil.which("curl"), "curl is not installed")
-    def test_curl_from_its_input_and_with_expect(self):
+    def test_curl_from_stdin_and_with_expect(self):
         for task_id, header in (("t1", "Expect:"), ("t2", "Expect: 100-continue")):
             done = subprocess.run(["curl", "-sS", "--max-time", "30", "-X", "POST", "-T", "-", "-H", "Content-Type: application/json", "-H", header,
                                    "-w", " %{http_code}", f"http://{self.gateway.address}{BASE}/generate"],
@@ -109,7 +109,7 @@ class Chunks(Case):
             body, _, status = done.stdout.rpartition(b" ")
             self.assertEqual((status, json.loads(body)["task_id"]), (b"202", task_id))
 
-    def test_a_cancel_with_an_empty_body_in_chunks(self):
+    def test_a_cancel_with_an_empty_chunked_body(self):
         self.gateway.submit("t1")
         connection = self.connect()
         connection.send(f"POST {BASE}/tasks/t1/cancel HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n".encode())
@@ -120,11 +120,11 @@ class Chunks(Case):
         connection.send(f"POST {BASE}/generate HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n\r\n".encode())
         self.assert_problem(connection.response(), 411, "length_required")
 
-    def test_what_is_refused_creates_nothing(self):
+    def test_a_refused_request_creates_no_task(self):
         body = json.dumps(request("t1")).encode()
         good = chunks(body)
         for name, lines, coded, status in [
-                ("a length beside chunks", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", good, 400),
+                ("Content-Length and chunked", "Transfer-Encoding: chunked\r\nContent-Length: 5\r\n", good, 400),
                 ("another coding", "Transfer-Encoding: gzip\r\n", good, 400),
                 ("two codings", "Transfer-Encoding: gzip, chunked\r\n", good, 400),
                 ("chunked twice", "Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", good, 400),
@@ -145,7 +145,7 @@ class Chunks(Case):
 
 
 class HalfClosed(Case):
-    def test_the_stream_is_whole_whenever_the_fin_comes(self):
+    def test_the_stream_is_complete_whenever_the_fin_arrives(self):
         for moment in ("together", "later", "with 1.0"):
             with self.subTest(moment):
                 task_id = f"t-{moment.replace(' ', '-')}"
@@ -160,7 +160,7 @@ class HalfClosed(Case):
                 self.assertEqual([frame.event for frame in stream.to_end()], ["process", "done"])
                 self.assert_ends(connection)
 
-    def test_leaving_is_the_reset_and_not_the_fin(self):
+    def test_on_disconnect_acts_on_the_reset_not_on_the_fin(self):
         connection = self.connect()
         connection.send(post(STREAM, "t1", on_disconnect="cancel"))
         connection.socket.shutdown(socket.SHUT_WR)
@@ -171,16 +171,16 @@ class HalfClosed(Case):
         self.gateway.wait_for("closing task=public.t1 reason=client-gone")      # the other one
         self.assertEqual(self.world.find("t1").state, "queued")
         connection.close()
-        self.job("t1").begin()                                                  # the next event finds nobody
-        self.gateway.wait_for(r"the last viewer left task=public\.t1 ")
+        self.job("t1").begin()                                                  # writing the next event causes the reset
+        self.gateway.wait_for(r"last client disconnected task=public\.t1 ")
         self.assertIn("cancel", self.world.find("t1").fields)
 
-    def test_who_closes_has_left_at_once(self):
+    def test_a_close_is_a_disconnect_at_once(self):
         with self.gateway.generate("t1", on_disconnect="cancel") as stream:
             stream.until("start")
-        self.gateway.wait_for(r"the last viewer left task=public\.t1 answer=CANCELLED")
+        self.gateway.wait_for(r"last client disconnected task=public\.t1 answer=CANCELLED")
 
-    def test_every_other_answer_is_whole_too(self):
+    def test_every_other_answer_is_complete_too(self):
         self.gateway.submit("t1")
         for path in ("/livez", "/readyz", f"{BASE}/tasks/t1", f"{BASE}/queue", "/", "/metrics", "/openapi.json", "/nowhere"):
             with self.subTest(path), self.connect() as connection:
@@ -189,7 +189,7 @@ class HalfClosed(Case):
                 self.assertIn(connection.response().status, (200, 404))
                 self.assert_ends(connection)
 
-    def test_under_tls_a_goodbye_means_gone(self):
+    def test_under_tls_a_close_notify_is_a_disconnect(self):
         with contextlib.ExitStack() as stack:
             pair = Pair(stack.enter_context(tempfile.TemporaryDirectory()))
             gateway = self.world.gateway(wait_ready=False, **self.options, **pair.options())
@@ -198,15 +198,15 @@ class HalfClosed(Case):
             stack.callback(stream.close)
             stream.until("start")
             stream.connection.socket.settimeout(1)
-            threading.Thread(target=self.say_goodbye, args=(stream.connection.socket,), daemon=True).start()
-            gateway.wait_for(r"the last viewer left task=public\.t1 answer=CANCELLED")
+            threading.Thread(target=self.send_close_notify, args=(stream.connection.socket,), daemon=True).start()
+            gateway.wait_for(r"last client disconnected task=public\.t1 answer=CANCELLED")
 
     @staticmethod
-    def say_goodbye(tls_socket):
+    def send_close_notify(tls_socket):
         with contextlib.suppress(OSError):
             tls_socket.unwrap()
 
-    def test_a_drain_hands_a_half_closed_stream_over(self):
+    def test_a_drain_ends_a_half_closed_stream_cleanly(self):
         connection = self.connect()
         connection.send(post(STREAM, "t1"))
         connection.socket.shutdown(socket.SHUT_WR)
@@ -216,10 +216,10 @@ class HalfClosed(Case):
         self.assert_ends(connection)
 
 
-class Ahead(Case):
-    """Requests, and what is none, that come while a stream is open."""
+class Pipelined(Case):
+    """Requests and empty lines that arrive while a stream is open."""
 
-    def test_a_request_behind_a_stream_is_answered_after_it(self):
+    def test_a_request_after_a_stream_is_answered_after_it(self):
         for moment in ("together", "later", "together, then FIN"):
             with self.subTest(moment):
                 task_id = f"t-{len(moment)}"
@@ -247,7 +247,7 @@ class Ahead(Case):
             self.assertEqual(stream.to_end()[-1].event, "done")
         self.assert_ends(connection)
 
-    def test_an_empty_line_behind_a_request_changes_nothing(self):
+    def test_an_empty_line_after_a_request_is_ignored(self):
         for together in (True, False):
             with self.subTest(together=together):
                 task_id = f"t-{together}"
@@ -261,7 +261,7 @@ class Ahead(Case):
                 connection.request("GET", "/livez")
                 self.assertEqual(connection.response().status, 200)
 
-    def test_a_drain_ends_the_stream_and_takes_no_further_request(self):
+    def test_a_drain_ends_the_stream_and_serves_no_further_request(self):
         connection = self.connect()
         connection.send(post(STREAM, "t1") + post(STREAM, "t2"))
         stream = self.attach(connection)
@@ -270,8 +270,8 @@ class Ahead(Case):
         self.assert_ends(connection)
         self.assertNotIn("t2", self.world.look().tasks)
 
-    def test_memory_of_what_is_sent_ahead_is_bounded(self):
-        """4 KiB of it per stream are read and kept, beside what parses them."""
+    def test_memory_of_pipelined_bytes_is_bounded(self):
+        """At most 4 KiB of them are read per stream; the parser needs some memory too."""
         self.gateway = self.world.gateway(**self.options, ASAN_OPTIONS=FORGETFUL_ASAN)
         ahead = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" * 3000
         memory = 0
@@ -287,7 +287,7 @@ class Ahead(Case):
 
 
 class TooLarge(Case):
-    """The client writes all of its body before it reads, and still gets the answer."""
+    """The client writes its complete body before it reads, and must still get the answer."""
 
     def test_sockets(self):
         for size in (1, 2, 5, 20):
@@ -322,7 +322,7 @@ class TooLarge(Case):
 
 
 class Targets(Case):
-    def test_an_absolute_target_is_its_path(self):
+    def test_an_absolute_target_is_routed_by_its_path(self):
         self.gateway.submit("t1")
         for target, status in ((f"http://{self.gateway.address}/livez", 200), ("http://example.com/livez", 200), ("https://example.com:443/livez?x", 200),
                                ("HTTP://EXAMPLE.COM/livez", 200), ("http://example.com", 200), (f"http://example.com{BASE}/tasks/t1", 200),
@@ -332,17 +332,17 @@ class Targets(Case):
                 self.assertEqual(connection.response().status, status)
 
     @unittest.skipUnless(shutil.which("curl"), "curl is not installed")
-    def test_curl_that_takes_the_gateway_for_a_proxy(self):
+    def test_curl_with_the_gateway_as_its_proxy(self):
         done = subprocess.run(["curl", "-sS", "--max-time", "30", "-o", "/dev/null", "-w", "%{http_code}", "-x", f"http://{self.gateway.address}",
                                "http://example.com/livez"], stdout=subprocess.PIPE, check=True)
         self.assertEqual(done.stdout, b"200")
 
-    def test_a_host_that_is_none_is_refused(self):
+    def test_an_invalid_host_is_refused(self):
         for host, status in (("a:x", 400), ("[::1", 400), ("a:80:90", 400), ("a b", 400), ("", 400), ("[::1]:8000", 200), ("a.example:8000", 200)):
             with self.subTest(host=host):
                 self.assertEqual(fetch(self.gateway.address, "GET", "/livez", headers={"Host": host}).status, status)
 
-    def test_an_encoding_in_a_second_line_is_seen(self):
+    def test_every_content_encoding_line_is_checked(self):
         body = json.dumps(request("t1")).encode()
         for lines, status in ((("identity", "gzip"), 415), (("gzip", "identity"), 415), (("identity, gzip",), 415), (("identity", "identity"), 202)):
             with self.subTest(lines=lines), self.connect() as connection:

@@ -1,4 +1,4 @@
-/* Connections: how long they may take, how many there may be, where the server listens for them, and how one asks whether it does. */
+/* Deadlines, connection limits, listen addresses, and the healthcheck client. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,18 +11,18 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/http/peers.h"
-#include "common/http/probe.h"
-#include "common/loop.h"
+#include "common/base/clock.h"
+#include "common/base/loop.h"
+#include "common/http/address_limit.h"
+#include "common/http/healthcheck.h"
 #include "tests/support/http_fixture.h"
 
-/* -- deadlines of what comes in */
+/* -- deadlines of head and body */
 
 static void test_deadlines(void **state)
 {
     static const struct {
-        const char *name, *sent, *status; /* NULL: closed without a word */
+        const char *name, *sent, *status; /* NULL: closed without an answer */
     } cases[] = {
         {"nothing at all", "",                                                          NULL                 },
         {"half a head",    "GET / HT",                                                  "408 Request Timeout"},
@@ -40,57 +40,57 @@ static void test_deadlines(void **state)
     fixture.config.head_timeout_ms = fixture.config.body_timeout_ms = 50;
     http_fixture_start(&fixture);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct http_peer peer;
+        struct http_client client;
 
-        http_peer_dial(&fixture, &peer);
-        http_peer_send(&peer, cases[i].sent);
+        http_client_dial(&fixture, &client);
+        http_client_send(&client, cases[i].sent);
         if (cases[i].status) {
-            http_peer_expect_status(&peer, cases[i].status);
-            http_peer_expect(&peer, "Connection: close\r\n");
-            http_peer_expect(&peer, "}");
+            http_client_expect_status(&client, cases[i].status);
+            http_client_expect(&client, "Connection: close\r\n");
+            http_client_expect(&client, "}");
         }
-        http_peer_expect_end(&peer);
-        http_peer_close(&peer);
+        http_client_expect_end(&client);
+        http_client_close(&client);
     }
     assert_int_equal(fixture.handled, 0);
     http_fixture_end(&fixture);
 }
 
-static void test_single_bytes_do_not_prolong_a_deadline(void **state)
+static void test_trickled_head_bytes_do_not_extend_the_deadline(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
     http_fixture_init(&fixture);
     fixture.config.head_timeout_ms = 100;
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, "GET / HTTP/1.1\r\nA: ");
-    for (int i = 0; i < 5000 && http_peer_has_nothing(&peer); i++)
-        http_peer_send(&peer, "x");
-    http_peer_expect_status(&peer, "408 Request Timeout");
-    http_fixture_finish(&fixture, &peer);
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, "GET / HTTP/1.1\r\nA: ");
+    for (int i = 0; i < 5000 && http_client_has_nothing(&client); i++)
+        http_client_send(&client, "x");
+    http_client_expect_status(&client, "408 Request Timeout");
+    http_fixture_finish(&fixture, &client);
 }
 
-static void test_single_chunks_do_not_prolong_a_deadline(void **state)
+static void test_trickled_chunks_do_not_extend_the_deadline(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
     http_fixture_init(&fixture);
     fixture.config.body_timeout_ms = 100;
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, POST_CHUNKED("/"));
-    for (int i = 0; i < 5000 && http_peer_has_nothing(&peer); i++)
-        http_peer_send(&peer, "1\r\nx\r\n");
-    http_peer_expect_status(&peer, "408 Request Timeout");
-    http_fixture_finish(&fixture, &peer);
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, POST_CHUNKED("/"));
+    for (int i = 0; i < 5000 && http_client_has_nothing(&client); i++)
+        http_client_send(&client, "1\r\nx\r\n");
+    http_client_expect_status(&client, "408 Request Timeout");
+    http_fixture_finish(&fixture, &client);
 }
 
-/* It is no request that stops halfway: the connection is idle, and ends as such. */
+/* An empty line does not begin a request: the idle timeout applies, and no 408 is sent. */
 static void test_an_empty_line_after_an_answer_leaves_the_connection_idle(void **state)
 {
     static const struct {
@@ -107,14 +107,14 @@ static void test_an_empty_line_after_an_answer_leaves_the_connection_idle(void *
     fixture.config.idle_timeout_ms = 100;
     http_fixture_start(&fixture);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct http_peer peer;
+        struct http_client client;
 
-        http_peer_dial(&fixture, &peer);
-        http_peer_send(&peer, cases[i].together);
-        http_peer_expect_body(&peer, "hello");
-        http_peer_send(&peer, cases[i].later);
-        http_peer_expect_end(&peer);
-        http_peer_close(&peer);
+        http_client_dial(&fixture, &client);
+        http_client_send(&client, cases[i].together);
+        http_client_expect_body(&client, "hello");
+        http_client_send(&client, cases[i].later);
+        http_client_expect_end(&client);
+        http_client_close(&client);
     }
     http_fixture_end(&fixture);
 }
@@ -127,7 +127,7 @@ static void test_a_client_that_never_stops_sending_is_cut(void **state)
 {
     static char junk[64 * 1024];
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
     int64_t began_ms;
 
     (void)state;
@@ -135,157 +135,159 @@ static void test_a_client_that_never_stops_sending_is_cut(void **state)
     fixture.config.linger_timeout_ms = 500;
     fixture.config.linger_max_ms = 1000;
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, refused);
-    http_peer_expect_status(&peer, "413 Content Too Large");
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, refused);
+    http_client_expect_status(&client, "413 Content Too Large");
     began_ms = clock_monotonic_ms();
     while (http_server_connections(fixture.server) && clock_monotonic_ms() - began_ms < 5000)
-        http_peer_send_bytes(&peer, junk, sizeof(junk));
+        http_client_send_bytes(&client, junk, sizeof(junk));
     assert_int_equal(http_server_connections(fixture.server), 0);
-    assert_true(clock_monotonic_ms() - began_ms >= 500); /* not after its silence: it was never silent */
-    http_fixture_finish(&fixture, &peer);
+    assert_true(clock_monotonic_ms() - began_ms >=
+                500); /* linger_max_ms has ended it: linger_timeout_ms applies to silent clients */
+    http_fixture_finish(&fixture, &client);
 }
 
-static void test_a_client_that_says_nothing_after_the_last_answer_is_cut_sooner(void **state)
+static void test_a_client_that_is_silent_after_the_last_answer_is_cut_sooner(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
     int64_t began_ms = clock_monotonic_ms();
 
     (void)state;
     http_fixture_init(&fixture);
     fixture.config.linger_timeout_ms = 50;
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, refused);
-    http_peer_expect_status(&peer, "413 Content Too Large");
-    http_peer_expect(&peer, "}");
-    http_peer_expect_end(&peer);
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, refused);
+    http_client_expect_status(&client, "413 Content Too Large");
+    http_client_expect(&client, "}");
+    http_client_expect_end(&client);
     while (http_server_connections(fixture.server) && clock_monotonic_ms() - began_ms < 5000)
         http_fixture_turn(&fixture, 1);
     assert_int_equal(http_server_connections(fixture.server), 0);
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_finish(&fixture, &client);
 }
 
 static void test_an_idle_connection_closes_and_a_busy_one_does_not(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer, silent;
+    struct http_client client, silent;
 
     (void)state;
     http_fixture_init(&fixture);
     fixture.config.idle_timeout_ms = fixture.config.head_timeout_ms = fixture.config.body_timeout_ms = 50;
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, GET("/"));
-    http_peer_expect(&peer, "hello");
-    http_peer_expect_end(&peer);
-    http_peer_close(&peer);
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, GET("/"));
+    http_client_expect(&client, "hello");
+    http_client_expect_end(&client);
+    http_client_close(&client);
 
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, GET("/later"));
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, GET("/later"));
     http_fixture_wait(&fixture, &fixture.handled, 2);
-    http_peer_dial(&fixture, &silent); /* came later, and all deadlines are equal: when it ends, they have passed */
-    http_peer_expect_end(&silent);
+    http_client_dial(&fixture,
+                     &silent); /* dialled later with the same deadline, so when it ends, the first one's has passed */
+    http_client_expect_end(&silent);
     http_respond(fixture.exchange, 200, NULL, NULL, 0);
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_close(&silent);
-    http_fixture_finish(&fixture, &peer);
+    http_client_expect_status(&client, "200 OK");
+    http_client_close(&silent);
+    http_fixture_finish(&fixture, &client);
 }
 
 /* -- listening */
 
-static void test_connections_beyond_the_maximum_are_told_so(void **state)
+static void test_connections_above_the_maximum_get_503(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer first, second, third;
+    struct http_client first, second, third;
 
     (void)state;
     http_fixture_init(&fixture);
     fixture.config.connections_max = 2;
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &first);
-    http_peer_dial(&fixture, &second);
-    http_peer_dial(&fixture, &third);
-    http_peer_send(&third, GET("/"));
-    http_peer_expect_status(&third, "503 Service Unavailable");
-    http_peer_expect(&third, "Retry-After: 1\r\n");
-    http_peer_expect(&third, "Connection: close\r\n");
-    http_peer_expect(&third, "\"code\":\"too_many_connections\"");
-    http_peer_expect(&third, "}");
-    http_peer_expect_end(&third);
-    http_peer_close(&third);
-    http_peer_close(&second);
-    http_peer_dial(&fixture, &third);
-    http_peer_send(&third, GET("/"));
-    http_peer_expect_status(&third, "200 OK");
-    http_peer_close(&third);
-    http_peer_close(&first);
+    http_client_dial(&fixture, &first);
+    http_client_dial(&fixture, &second);
+    http_client_dial(&fixture, &third);
+    http_client_send(&third, GET("/"));
+    http_client_expect_status(&third, "503 Service Unavailable");
+    http_client_expect(&third, "Retry-After: 1\r\n");
+    http_client_expect(&third, "Connection: close\r\n");
+    http_client_expect(&third, "\"code\":\"too_many_connections\"");
+    http_client_expect(&third, "}");
+    http_client_expect_end(&third);
+    http_client_close(&third);
+    http_client_close(&second);
+    http_client_dial(&fixture, &third);
+    http_client_send(&third, GET("/"));
+    http_client_expect_status(&third, "200 OK");
+    http_client_close(&third);
+    http_client_close(&first);
     http_fixture_end(&fixture);
 }
 
-static void test_the_maximum_holds_against_clients_that_do_not_listen(void **state)
+static void test_the_maximum_applies_to_clients_that_do_not_read_the_refusal(void **state)
 {
     enum { CLIENTS = 200 };
     struct http_fixture fixture;
-    struct http_peer peers[CLIENTS];
+    struct http_client clients[CLIENTS];
 
     (void)state;
     http_fixture_init(&fixture);
     fixture.config.connections_max = 2;
     http_fixture_start(&fixture);
     for (int i = 0; i < CLIENTS; i++)
-        http_peer_dial(&fixture, &peers[i]);
+        http_client_dial(&fixture, &clients[i]);
     assert_in_range(http_server_connections(fixture.server), 2, 100);
     for (int i = 0; i < CLIENTS; i++)
-        http_peer_close(&peers[i]);
+        http_client_close(&clients[i]);
     http_fixture_end(&fixture);
 }
 
-static void dial_from(struct http_fixture *fixture, struct http_peer *peer, const char *address)
+static void dial_from(struct http_fixture *fixture, struct http_client *client, const char *address)
 {
     fixture->clients_from = address;
-    http_peer_dial(fixture, peer);
+    http_client_dial(fixture, client);
 }
 
-static void test_connections_beyond_an_addresses_maximum_are_told_so(void **state)
+static void test_connections_above_the_limit_of_their_address_get_503(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer first, second, third, other;
+    struct http_client first, second, third, other;
 
     (void)state;
     http_fixture_init(&fixture);
-    fixture.config.peers = http_peers_create(100, 2);
-    assert_non_null(fixture.config.peers);
+    fixture.config.address_limit = http_address_limit_create(100, 2);
+    assert_non_null(fixture.config.address_limit);
     http_fixture_start(&fixture);
     dial_from(&fixture, &first, "127.0.0.2");
     dial_from(&fixture, &second, "127.0.0.2");
     dial_from(&fixture, &third, "127.0.0.2");
     dial_from(&fixture, &other, "127.0.0.3");
-    http_peer_send(&third, GET("/"));
-    http_peer_expect_status(&third, "503 Service Unavailable");
-    http_peer_expect(&third, "Retry-After: 1\r\n");
-    http_peer_expect(&third, "\"detail\":\"Too many connections are open from this address\"");
-    http_peer_expect(&third, "}");
-    http_peer_expect_end(&third);
-    http_peer_close(&third);
-    http_peer_send(&other, GET("/"));
-    http_peer_expect_status(&other, "200 OK");
-    http_peer_reset(&second);
+    http_client_send(&third, GET("/"));
+    http_client_expect_status(&third, "503 Service Unavailable");
+    http_client_expect(&third, "Retry-After: 1\r\n");
+    http_client_expect(&third, "\"detail\":\"Too many connections are open from this address\"");
+    http_client_expect(&third, "}");
+    http_client_expect_end(&third);
+    http_client_close(&third);
+    http_client_send(&other, GET("/"));
+    http_client_expect_status(&other, "200 OK");
+    http_client_reset(&second);
     dial_from(&fixture, &third, "127.0.0.2");
-    http_peer_send(&third, GET("/"));
-    http_peer_expect_status(&third, "200 OK");
-    http_peer_close(&third);
-    http_peer_close(&other);
-    http_peer_close(&first);
+    http_client_send(&third, GET("/"));
+    http_client_expect_status(&third, "200 OK");
+    http_client_close(&third);
+    http_client_close(&other);
+    http_client_close(&first);
     http_fixture_end(&fixture);
-    http_peers_destroy(fixture.config.peers);
+    http_address_limit_destroy(fixture.config.address_limit);
 }
 
-static void test_without_descriptors_a_connection_waits_in_the_backlog(void **state)
+static void test_without_free_descriptors_a_connection_waits_in_the_backlog(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
     struct rlimit before, tight;
 
     (void)state;
@@ -293,19 +295,19 @@ static void test_without_descriptors_a_connection_waits_in_the_backlog(void **st
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
     tight = before;
-    tight.rlim_cur = (rlim_t)dup(STDIN_FILENO) + 1; /* the lowest free one is the client's, and the last */
+    tight.rlim_cur = (rlim_t)dup(STDIN_FILENO) + 1; /* leaves one free descriptor, which the client takes */
     close((int)tight.rlim_cur - 1);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &tight), 0);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, GET("/"));
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, GET("/"));
     http_fixture_turn(&fixture, 50);
     assert_int_equal(fixture.handled, 0);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
-    http_peer_expect_status(&peer, "200 OK");
-    http_fixture_finish(&fixture, &peer);
+    http_client_expect_status(&client, "200 OK");
+    http_fixture_finish(&fixture, &client);
 }
 
-static void test_two_servers_may_share_a_port_and_others_may_not(void **state)
+static void test_only_servers_with_share_port_share_a_port(void **state)
 {
     struct http_fixture first, second;
     struct http_server *third;
@@ -328,7 +330,7 @@ static void test_two_servers_may_share_a_port_and_others_may_not(void **state)
     http_fixture_end(&first);
 }
 
-static void test_addresses(void **state)
+static void test_listen_addresses(void **state)
 {
     static const struct {
         const char *listen, *begins; /* NULL: refused */
@@ -366,26 +368,26 @@ static void test_addresses(void **state)
     }
 }
 
-/* -- the probe, which blocks and so has a thread of its own */
+/* -- the healthcheck, which blocks and so needs its own thread */
 
-struct probing {
+struct check {
     pthread_t thread;
     char listen[64];
     const char *path;
-    enum http_probe_over over;
+    enum http_healthcheck_transport transport;
     int timeout_ms, result, done;
 };
 
-static void *probe(void *arg)
+static void *run_healthcheck(void *arg)
 {
-    struct probing *probing = arg;
+    struct check *check = arg;
 
-    probing->result = http_probe(probing->listen, probing->over, probing->path, probing->timeout_ms);
-    __atomic_store_n(&probing->done, 1, __ATOMIC_SEQ_CST);
+    check->result = http_healthcheck(check->listen, check->transport, check->path, check->timeout_ms);
+    __atomic_store_n(&check->done, 1, __ATOMIC_SEQ_CST);
     return NULL;
 }
 
-static void test_the_probe_tells_the_status_or_what_went_wrong(void **state)
+static void test_the_healthcheck_returns_the_status_or_the_error(void **state)
 {
     static const struct {
         const char *path;
@@ -403,19 +405,19 @@ static void test_the_probe_tells_the_status_or_what_went_wrong(void **state)
     http_fixture_start(&fixture);
     port = strrchr(http_server_address(fixture.server), ':');
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct probing probing = {.path = cases[i].path, .timeout_ms = cases[i].timeout_ms};
+        struct check check = {.path = cases[i].path, .timeout_ms = cases[i].timeout_ms};
 
-        (void)snprintf(probing.listen, sizeof(probing.listen), "0.0.0.0%s", port);
-        probing.over = fixture.tls ? PROBE_TLS : PROBE_PLAIN;
-        assert_int_equal(pthread_create(&probing.thread, NULL, probe, &probing), 0);
-        http_fixture_wait(&fixture, &probing.done, 1);
-        assert_int_equal(pthread_join(probing.thread, NULL), 0);
-        assert_int_equal(probing.result, cases[i].want);
+        (void)snprintf(check.listen, sizeof(check.listen), "0.0.0.0%s", port);
+        check.transport = fixture.tls ? HEALTHCHECK_TLS : HEALTHCHECK_PLAIN;
+        assert_int_equal(pthread_create(&check.thread, NULL, run_healthcheck, &check), 0);
+        http_fixture_wait(&fixture, &check.done, 1);
+        assert_int_equal(pthread_join(check.thread, NULL), 0);
+        assert_int_equal(check.result, cases[i].want);
     }
     http_fixture_end(&fixture);
 }
 
-static void test_the_probe_of_a_closed_port_fails_at_once(void **state)
+static void test_the_healthcheck_of_a_closed_port_fails_at_once(void **state)
 {
     struct http_fixture fixture;
     char address[64];
@@ -425,30 +427,30 @@ static void test_the_probe_of_a_closed_port_fails_at_once(void **state)
     http_fixture_start(&fixture);
     (void)snprintf(address, sizeof(address), "%s", http_server_address(fixture.server));
     http_fixture_end(&fixture);
-    assert_int_equal(http_probe(address, PROBE_PLAIN, "/", 5000), ERR_LOST);
-    assert_int_equal(http_probe("nonsense", PROBE_PLAIN, "/", 5000), ERR_SYNTAX);
+    assert_int_equal(http_healthcheck(address, HEALTHCHECK_PLAIN, "/", 5000), ERR_LOST);
+    assert_int_equal(http_healthcheck("nonsense", HEALTHCHECK_PLAIN, "/", 5000), ERR_SYNTAX);
 }
 
 int main(void)
 {
     const struct CMUnitTest plain_only[] = {
-        cmocka_unit_test(test_connections_beyond_the_maximum_are_told_so),
-        cmocka_unit_test(test_without_descriptors_a_connection_waits_in_the_backlog),
-        cmocka_unit_test(test_connections_beyond_an_addresses_maximum_are_told_so),
+        cmocka_unit_test(test_connections_above_the_maximum_get_503),
+        cmocka_unit_test(test_without_free_descriptors_a_connection_waits_in_the_backlog),
+        cmocka_unit_test(test_connections_above_the_limit_of_their_address_get_503),
     };
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_deadlines),
-        cmocka_unit_test(test_single_bytes_do_not_prolong_a_deadline),
-        cmocka_unit_test(test_single_chunks_do_not_prolong_a_deadline),
+        cmocka_unit_test(test_trickled_head_bytes_do_not_extend_the_deadline),
+        cmocka_unit_test(test_trickled_chunks_do_not_extend_the_deadline),
         cmocka_unit_test(test_an_empty_line_after_an_answer_leaves_the_connection_idle),
         cmocka_unit_test(test_a_client_that_never_stops_sending_is_cut),
-        cmocka_unit_test(test_a_client_that_says_nothing_after_the_last_answer_is_cut_sooner),
+        cmocka_unit_test(test_a_client_that_is_silent_after_the_last_answer_is_cut_sooner),
         cmocka_unit_test(test_an_idle_connection_closes_and_a_busy_one_does_not),
-        cmocka_unit_test(test_the_maximum_holds_against_clients_that_do_not_listen),
-        cmocka_unit_test(test_two_servers_may_share_a_port_and_others_may_not),
-        cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_the_probe_tells_the_status_or_what_went_wrong),
-        cmocka_unit_test(test_the_probe_of_a_closed_port_fails_at_once),
+        cmocka_unit_test(test_the_maximum_applies_to_clients_that_do_not_read_the_refusal),
+        cmocka_unit_test(test_only_servers_with_share_port_share_a_port),
+        cmocka_unit_test(test_listen_addresses),
+        cmocka_unit_test(test_the_healthcheck_returns_the_status_or_the_error),
+        cmocka_unit_test(test_the_healthcheck_of_a_closed_port_fails_at_once),
     };
 
     return cmocka_run_group_tests_name("plain alone", plain_only, NULL, NULL) +

@@ -1,4 +1,4 @@
-/* The hook that sees each request before its handler does: what it adds, answers and holds. */
+/* The hooks on_request and on_refusal: headers they add, answers they give, requests they hold. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,26 +20,26 @@ static void mark(struct http_exchange *exchange, void *arg)
 static void test_the_hook_sees_every_request_and_may_answer_it(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
     http_fixture_init(&fixture);
     fixture.config.on_request = mark;
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send(&peer, GET("/") GET("/no") "PUT / HTTP/1.1\r\nHost: a\r\n\r\n" GET("/hooked"));
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect(&peer, "X-Hook: yes\r\n");
-    http_peer_expect_body(&peer, "hello");
-    http_peer_expect_status(&peer, "404 Not Found");
-    http_peer_expect(&peer, "X-Hook: yes\r\n");
-    http_peer_expect(&peer, "}");
-    http_peer_expect_status(&peer, "405 Method Not Allowed");
-    http_peer_expect(&peer, "X-Hook: yes\r\n");
-    http_peer_expect(&peer, "}");
-    http_peer_expect_status(&peer, "204 No Content");
-    http_peer_expect(&peer, "X-Hook: yes\r\n");
-    http_fixture_finish(&fixture, &peer);
+    http_client_dial(&fixture, &client);
+    http_client_send(&client, GET("/") GET("/no") "PUT / HTTP/1.1\r\nHost: a\r\n\r\n" GET("/hooked"));
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect(&client, "X-Hook: yes\r\n");
+    http_client_expect_body(&client, "hello");
+    http_client_expect_status(&client, "404 Not Found");
+    http_client_expect(&client, "X-Hook: yes\r\n");
+    http_client_expect(&client, "}");
+    http_client_expect_status(&client, "405 Method Not Allowed");
+    http_client_expect(&client, "X-Hook: yes\r\n");
+    http_client_expect(&client, "}");
+    http_client_expect_status(&client, "204 No Content");
+    http_client_expect(&client, "X-Hook: yes\r\n");
+    http_fixture_finish(&fixture, &client);
 }
 
 static void mark_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
@@ -52,7 +52,7 @@ static void mark_refusal(struct http_exchange *exchange, struct http_text head, 
     http_add_header(exchange, "X-Hook", word);
 }
 
-static void test_the_refusal_hook_sees_the_head_of_what_is_refused(void **state)
+static void test_the_refusal_hook_sees_the_head_of_a_refused_request(void **state)
 {
     static const char *const requests[] = {
         "BREW / HTTP/1.1\r\nX-Word: hi\r\n\r\n",
@@ -64,17 +64,17 @@ static void test_the_refusal_hook_sees_the_head_of_what_is_refused(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         struct http_fixture fixture;
-        struct http_peer peer;
+        struct http_client client;
 
         http_fixture_init(&fixture);
         fixture.config.on_refusal = mark_refusal;
         http_fixture_start(&fixture);
-        http_peer_dial(&fixture, &peer);
-        http_peer_send(&peer, requests[i]);
-        http_peer_expect(&peer, "X-Hook: hi\r\n");
-        http_peer_expect(&peer, "}");
-        http_peer_expect_end(&peer);
-        http_fixture_finish(&fixture, &peer);
+        http_client_dial(&fixture, &client);
+        http_client_send(&client, requests[i]);
+        http_client_expect(&client, "X-Hook: hi\r\n");
+        http_client_expect(&client, "}");
+        http_client_expect_end(&client);
+        http_fixture_finish(&fixture, &client);
     }
 }
 
@@ -82,20 +82,20 @@ static void hold(struct http_exchange *exchange, void *arg)
 {
     struct http_fixture *fixture = arg;
 
-    assert_null(http_exchange_note(exchange)); /* also of a further request on the same connection */
+    assert_null(http_exchange_note(exchange)); /* also for a later request on the same connection */
     http_exchange_set_note(exchange, fixture);
     http_exchange_hold(exchange);
     http_add_header(exchange, "X-Hook", "held");
     fixture->exchange = exchange;
 }
 
-static void begin_held(struct http_fixture *fixture, struct http_peer *peer, const char *requests)
+static void begin_held(struct http_fixture *fixture, struct http_client *client, const char *requests)
 {
     http_fixture_init(fixture);
     fixture->config.on_request = hold;
     http_fixture_start(fixture);
-    http_peer_dial(fixture, peer);
-    http_peer_send(peer, requests);
+    http_client_dial(fixture, client);
+    http_client_send(client, requests);
     while (!fixture->exchange)
         http_fixture_turn(fixture, 1);
 }
@@ -103,7 +103,7 @@ static void begin_held(struct http_fixture *fixture, struct http_peer *peer, con
 static void test_a_held_request_waits_for_its_handler(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     static const struct {
         const char *status, *end;
@@ -114,7 +114,7 @@ static void test_a_held_request_waits_for_its_handler(void **state)
     };
 
     (void)state;
-    begin_held(&fixture, &peer, GET("/") GET("/no") GET("/"));
+    begin_held(&fixture, &client, GET("/") GET("/no") GET("/"));
     for (int i = 0; i < 3; i++) {
         struct http_exchange *exchange = fixture.exchange;
 
@@ -122,15 +122,15 @@ static void test_a_held_request_waits_for_its_handler(void **state)
         assert_int_equal(fixture.handled, i > 0);
         assert_ptr_equal(http_exchange_note(exchange), &fixture);
         if (i == 2)
-            http_respond(exchange, 403, NULL, NULL, 0); /* whoever holds it may answer it */
+            http_respond(exchange, 403, NULL, NULL, 0); /* the holder may answer instead of resuming */
         else
             http_exchange_resume(exchange);
-        http_peer_expect_status(&peer, answers[i].status);
-        http_peer_expect(&peer, "X-Hook: held\r\n");
-        http_peer_expect(&peer, answers[i].end);
+        http_client_expect_status(&client, answers[i].status);
+        http_client_expect(&client, "X-Hook: held\r\n");
+        http_client_expect(&client, answers[i].end);
     }
     assert_int_equal(fixture.handled, 1);
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_finish(&fixture, &client);
 }
 
 static void on_held_closed(void *arg)
@@ -141,32 +141,32 @@ static void on_held_closed(void *arg)
     fixture->closed++;
 }
 
-static void test_who_leaves_while_it_is_held_reaches_no_handler(void **state)
+static void test_a_held_request_whose_client_leaves_reaches_no_handler(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    begin_held(&fixture, &peer, GET("/"));
+    begin_held(&fixture, &client, GET("/"));
     http_exchange_on_closed(fixture.exchange, on_held_closed, &fixture);
-    http_peer_reset(&peer);
+    http_client_reset(&client);
     http_fixture_wait(&fixture, &fixture.closed, 1);
     assert_int_equal(fixture.handled, 0);
     http_fixture_end(&fixture);
 }
 
-/* Its client may have left already: the handler finds that out as it always does. */
-static void test_a_held_request_of_who_has_left_can_go_on(void **state)
+/* The handler learns through on_closed that the client is gone, as for any other request. */
+static void test_a_held_request_can_be_resumed_after_its_client_left(void **state)
 {
     static const char *const requests[] = {GET("/"), GET("/later"), GET("/stream")};
 
     (void)state;
     for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
         struct http_fixture fixture;
-        struct http_peer peer;
+        struct http_client client;
 
-        begin_held(&fixture, &peer, requests[i]);
-        http_peer_reset(&peer);
+        begin_held(&fixture, &client, requests[i]);
+        http_client_reset(&client);
         http_fixture_turn(&fixture, 20);
         http_exchange_resume(fixture.exchange);
         if (i)
@@ -179,10 +179,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_the_hook_sees_every_request_and_may_answer_it),
-        cmocka_unit_test(test_the_refusal_hook_sees_the_head_of_what_is_refused),
+        cmocka_unit_test(test_the_refusal_hook_sees_the_head_of_a_refused_request),
         cmocka_unit_test(test_a_held_request_waits_for_its_handler),
-        cmocka_unit_test(test_who_leaves_while_it_is_held_reaches_no_handler),
-        cmocka_unit_test(test_a_held_request_of_who_has_left_can_go_on),
+        cmocka_unit_test(test_a_held_request_whose_client_leaves_reaches_no_handler),
+        cmocka_unit_test(test_a_held_request_can_be_resumed_after_its_client_left),
     };
 
     return cmocka_run_group_tests_name("plain", tests, NULL, NULL) +

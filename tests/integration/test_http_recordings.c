@@ -1,5 +1,5 @@
-/* The server and the bytes of real clients: each recorded request reaches its handler with its body decoded, whole, byte by byte
- * and in two pieces, and the connection serves the next request. */
+/* Replays recorded requests of real clients. Sent complete, byte by byte and in two pieces, each reaches its handler with a decoded body,
+ * and the connection serves the next request. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@
 
 enum { ROWS_MIN = 150, CUT_EVERY = 31 };
 
-/* -- handlers that answer what they were asked, so that the test can compare it */
+/* -- handlers that return parts of the request, so that the test can compare them */
 
 static void serve_body(struct http_exchange *exchange, void *arg)
 {
@@ -64,17 +64,17 @@ static void begin(struct http_fixture *fixture)
     http_fixture_start(fixture);
 }
 
-/* -- playing */
+/* -- replaying */
 
-/* "100 Continue" comes where the body was not there yet. */
-static void skip_continue(struct http_peer *peer)
+/* "100 Continue" is sent only if the body had not arrived with the head. */
+static void skip_continue(struct http_client *client)
 {
     static const char interim[] = "HTTP/1.1 100 Continue\r\n\r\n", line[] = "HTTP/1.1 ";
 
-    http_peer_expect_nothing_before(peer, line);
-    if (strncmp(buf_text(&peer->received), interim + sizeof(line) - 1, 3) == 0) {
-        http_peer_expect_nothing_before(peer, interim + sizeof(line) - 1);
-        http_peer_expect_nothing_before(peer, line);
+    http_client_expect_nothing_before(client, line);
+    if (strncmp(buf_text(&client->received), interim + sizeof(line) - 1, 3) == 0) {
+        http_client_expect_nothing_before(client, interim + sizeof(line) - 1);
+        http_client_expect_nothing_before(client, line);
     }
 }
 
@@ -90,7 +90,7 @@ static bool head_has(const struct recorded_request *request, const char *text)
     return memmem(request->bytes, request->head_len, text, strlen(text)) != NULL;
 }
 
-/* What the handlers above answer to this request. */
+/* The answer of the handlers above to this request. */
 static const char *expected_body(const struct recorded_request *request)
 {
     if (request->bytes[0] == 'P')
@@ -100,20 +100,20 @@ static const char *expected_body(const struct recorded_request *request)
     return head_has(request, LAST_EVENT_ID) ? LAST_EVENT_ID : "";
 }
 
-static void expect_answer(struct http_peer *peer, const struct recorded_request *request)
+static void expect_answer(struct http_client *client, const struct recorded_request *request)
 {
-    skip_continue(peer);
+    skip_continue(client);
     if (strcmp(request->answer, "413") == 0) {
-        http_peer_expect_nothing_before(peer, "413 Content Too Large\r\n");
-        http_peer_expect(peer, "}");
+        http_client_expect_nothing_before(client, "413 Content Too Large\r\n");
+        http_client_expect(client, "}");
         return;
     }
-    http_peer_expect_nothing_before(peer, "200 OK\r\n");
-    http_peer_expect(peer, "\r\n\r\n");
+    http_client_expect_nothing_before(client, "200 OK\r\n");
+    http_client_expect(client, "\r\n\r\n");
     if (expected_body(request)[0])
-        http_peer_expect(peer, expected_body(request));
+        http_client_expect(client, expected_body(request));
     if (request->bytes[0] == 'P' && !is_1_0(request))
-        http_peer_expect_nothing_before(peer, "\r\n0\r\n\r\n");
+        http_client_expect_nothing_before(client, "\r\n0\r\n\r\n");
 }
 
 struct playing {
@@ -121,23 +121,23 @@ struct playing {
     const struct recording *recording;
 };
 
-/* The first `first` bytes in one send, then `step` more in each. */
+/* Sends the first `first` bytes at once, then `step` bytes at a time. */
 static void play(const struct playing *playing, size_t first, size_t step)
 {
     const struct recording *recording = playing->recording;
-    struct http_peer peer;
+    struct http_client client;
 
-    http_peer_dial(playing->fixture, &peer);
-    /* Without it the kernel delays a small piece until the previous one is acknowledged, up to 40 ms later. */
-    assert_int_equal(setsockopt(peer.fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0);
-    http_peer_send_bytes(&peer, recording->bytes, first);
+    http_client_dial(playing->fixture, &client);
+    /* Nagle's algorithm would delay each small piece until the previous one is acknowledged, for up to 40 ms. */
+    assert_int_equal(setsockopt(client.fd, IPPROTO_TCP, TCP_NODELAY, &(int){1}, sizeof(int)), 0);
+    http_client_send_bytes(&client, recording->bytes, first);
     for (size_t at = first; at < recording->len; at += step) {
         http_fixture_turn(playing->fixture, 1);
-        http_peer_send_bytes(&peer, recording->bytes + at, at + step < recording->len ? step : recording->len - at);
+        http_client_send_bytes(&client, recording->bytes + at, at + step < recording->len ? step : recording->len - at);
     }
     for (size_t i = 0; i < recording->count; i++)
-        expect_answer(&peer, &recording->requests[i]);
-    http_peer_close(&peer);
+        expect_answer(&client, &recording->requests[i]);
+    http_client_close(&client);
 }
 
 static void check(const struct recording *recording, void *arg)
@@ -150,7 +150,7 @@ static void check(const struct recording *recording, void *arg)
         play(&playing, at, recording->len);
 }
 
-static void test_every_recorded_request_is_answered_however_it_is_cut(void **state)
+static void test_every_recorded_request_is_answered_for_any_cut(void **state)
 {
     struct http_fixture fixture;
 
@@ -164,7 +164,7 @@ static void test_every_recorded_request_is_answered_however_it_is_cut(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_recorded_request_is_answered_however_it_is_cut),
+        cmocka_unit_test(test_every_recorded_request_is_answered_for_any_cut),
     };
 
     return cmocka_run_group_tests_name("plain", tests, NULL, NULL) +

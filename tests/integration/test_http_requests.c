@@ -1,5 +1,5 @@
-/* Requests and their answers over real sockets. The hook is in test_http_hook.c, what a connection may do in test_http_connections.c,
- * streams and endings in test_http_stream.c. */
+/* Requests and their answers over real sockets. See also test_http_hook.c, test_http_connections.c (deadlines and limits) and
+ * test_http_stream.c (streams, and how connections end). */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,22 +15,22 @@
 
 enum { FILE_MAX = 16 * 1024, PIPELINED = 1000, HUGE = 20 * 1024 * 1024 };
 
-static void test_a_connection_serves_one_request_after_the_other(void **state)
+static void test_a_connection_serves_one_request_after_another(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, GET("/"));
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect(&peer, "Content-Type: text/plain\r\nContent-Length: 5\r\n");
-    http_peer_expect_body(&peer, "hello");
-    http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect(&peer, "Connection: close\r\n\r\nabc");
-    http_peer_expect_end(&peer);
-    http_peer_close(&peer);
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, GET("/"));
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect(&client, "Content-Type: text/plain\r\nContent-Length: 5\r\n");
+    http_client_expect_body(&client, "hello");
+    http_client_send(&client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nConnection: close\r\n\r\nabc");
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect(&client, "Connection: close\r\n\r\nabc");
+    http_client_expect_end(&client);
+    http_client_close(&client);
     assert_int_equal(http_server_connections(fixture.server), 0);
     http_fixture_end(&fixture);
 }
@@ -39,7 +39,7 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
 {
     static const char post[] = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\n";
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
     struct buf requests;
 
     (void)state;
@@ -48,111 +48,112 @@ static void test_pipelined_requests_are_answered_in_order(void **state)
     buf_init(&requests, 1 << 20);
     for (int i = 0; i < PIPELINED; i++)
         buf_addf(&requests, "%s%04d", post, i);
-    http_peer_dial(&fixture, &peer);
-    http_peer_send_bytes(&peer, requests.data, requests.len);
+    http_client_dial(&fixture, &client);
+    http_client_send_bytes(&client, requests.data, requests.len);
     for (int i = 0; i < PIPELINED; i++) {
         char body[16];
 
         (void)snprintf(body, sizeof(body), "%04d", i);
-        http_peer_expect_status(&peer, "200 OK");
-        http_peer_expect_body(&peer, body);
+        http_client_expect_status(&client, "200 OK");
+        http_client_expect_body(&client, body);
     }
     buf_deinit(&requests);
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_finish(&fixture, &client);
 }
 
 static void test_each_pipelined_request_keeps_its_own_id(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: the-longer-one\r\n\r\n"
-                          "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: short\r\n\r\n");
-    http_peer_expect(&peer, "\r\nX-Request-Id: the-longer-one\r\n");
-    http_peer_expect(&peer, "\r\nX-Request-Id: short\r\n");
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: the-longer-one\r\n\r\n"
+                              "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: short\r\n\r\n");
+    http_client_expect(&client, "\r\nX-Request-Id: the-longer-one\r\n");
+    http_client_expect(&client, "\r\nX-Request-Id: short\r\n");
+    http_fixture_finish(&fixture, &client);
 }
 
-static void test_a_request_behind_an_unanswered_one_waits(void **state)
+static void test_a_request_after_an_unanswered_one_waits(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, GET("/later") GET("/"));
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, GET("/later") GET("/"));
     http_fixture_turn(&fixture, 20);
     assert_int_equal(fixture.handled, 1);
     http_respond(fixture.exchange, 202, NULL, "x", 1);
-    http_peer_expect_status(&peer, "202 Accepted");
-    http_peer_expect_body(&peer, "x");
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect_body(&peer, "hello");
+    http_client_expect_status(&client, "202 Accepted");
+    http_client_expect_body(&client, "x");
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect_body(&client, "hello");
     assert_int_equal(fixture.closed, 0);
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_finish(&fixture, &client);
 }
 
-static void test_bytes_behind_an_unanswered_request_stay_in_the_kernel(void **state)
+static void test_bytes_after_an_unanswered_request_stay_in_the_kernel(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
     size_t sent = 0;
     ssize_t n;
     static char junk[64 * 1024];
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, GET("/later"));
-    while ((n = send(peer.fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0) {
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, GET("/later"));
+    while ((n = send(client.fd, junk, sizeof(junk), MSG_DONTWAIT)) > 0) {
         sent += (size_t)n;
         http_fixture_turn(&fixture, 2);
-        assert_true(sent < 64u << 20); /* a server that reads on would take them all */
+        assert_true(sent < 64u << 20); /* a server that reads ahead would take them all */
     }
-    http_peer_reset(&peer);
+    http_client_reset(&client);
     http_fixture_wait(&fixture, &fixture.closed, 1);
     http_fixture_end(&fixture);
 }
 
-static void test_head_is_get_without_the_body(void **state)
+static void test_head_is_answered_like_get_without_the_body(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET("/"));
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect(&peer, "Content-Length: 5\r\n");
-    http_peer_expect(&peer, "\r\n\r\n");
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_send(&peer, "HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
-    http_peer_expect(&peer, "hello");
-    http_peer_expect_status(&peer, "404 Not Found");
-    http_peer_expect(&peer, "Content-Type: application/problem+json\r\n");
-    http_peer_expect(&peer, "\r\n\r\n");
-    http_peer_half_close(&peer);
-    http_peer_expect_end(&peer);
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n" GET("/"));
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect(&client, "Content-Length: 5\r\n");
+    http_client_expect(&client, "\r\n\r\n");
+    http_client_expect_status(&client, "200 OK");
+    http_client_send(&client, "HEAD /nowhere HTTP/1.1\r\nHost: a\r\n\r\n");
+    http_client_expect(&client, "hello");
+    http_client_expect_status(&client, "404 Not Found");
+    http_client_expect(&client, "Content-Type: application/problem+json\r\n");
+    http_client_expect(&client, "\r\n\r\n");
+    http_client_half_close(&client);
+    http_client_expect_end(&client);
+    http_fixture_finish(&fixture, &client);
 }
 
 static void test_routes(void **state)
 {
     static const struct {
-        const char *name, *request_line, *status, *then; /* then: in the rest of the answer */
+        const char *name, *request_line, *status, *then; /* then: expected in the rest of the answer */
     } cases[] = {
-        {"a variable segment",                        "GET /items/a%3Ab HTTP/1.1",  "200 OK",                 "a:b"                            },
-        {"one that is badly encoded",                 "GET /items/a%3 HTTP/1.1",    "200 OK",                 "a%3"                            },
-        {"a variable segment is not empty",           "GET /items/ HTTP/1.1",       "404 Not Found",          "\"code\":\"not_found\""         },
-        {"nor two segments",                          "GET /items/a/b HTTP/1.1",    "404 Not Found",          "\"code\":\"not_found\""         },
-        {"a path is whole",                           "GET /item HTTP/1.1",         "404 Not Found",          "\"code\":\"not_found\""         },
-        {"the query is not part of it",               "GET /items/a?b=/c HTTP/1.1", "200 OK",                 "\r\n\r\na"                      },
-        {"an unknown path stays unknown for OPTIONS", "OPTIONS /no HTTP/1.1",       "404 Not Found",          "\"status\":404"                 },
-        {"OPTIONS tells what a path takes",           "OPTIONS / HTTP/1.1",         "204 No Content",
-         "Allow: GET, HEAD, POST, OPTIONS\r\n"                                                                                                 },
-        {"so does 405",                               "DELETE /later HTTP/1.1",     "405 Method Not Allowed", "Allow: GET, HEAD, OPTIONS\r\n"  },
-        {"POST where only GET is",                    "POST /later HTTP/1.1",       "405 Method Not Allowed", "\"code\":\"method_not_allowed\""},
+        {"a variable segment",                        "GET /items/a%3Ab HTTP/1.1",  "200 OK",                 "a:b"                          },
+        {"a segment that is badly encoded",           "GET /items/a%3 HTTP/1.1",    "200 OK",                 "a%3"                          },
+        {"a variable segment is not empty",           "GET /items/ HTTP/1.1",       "404 Not Found",          "\"code\":\"not_found\""       },
+        {"a variable is one segment, not two",        "GET /items/a/b HTTP/1.1",    "404 Not Found",          "\"code\":\"not_found\""       },
+        {"a prefix of a path does not match",         "GET /item HTTP/1.1",         "404 Not Found",          "\"code\":\"not_found\""       },
+        {"the query is not part of the path",         "GET /items/a?b=/c HTTP/1.1", "200 OK",                 "\r\n\r\na"                    },
+        {"an unknown path stays unknown for OPTIONS", "OPTIONS /no HTTP/1.1",       "404 Not Found",          "\"status\":404"               },
+        {"OPTIONS lists the methods of a path",       "OPTIONS / HTTP/1.1",         "204 No Content",
+         "Allow: GET, HEAD, POST, OPTIONS\r\n"                                                                                               },
+        {"405 lists them too",                        "DELETE /later HTTP/1.1",     "405 Method Not Allowed", "Allow: GET, HEAD, OPTIONS\r\n"},
+        {"POST on a path with only GET",              "POST /later HTTP/1.1",       "405 Method Not Allowed",
+         "\"code\":\"method_not_allowed\""                                                                                                   },
     };
     struct http_fixture fixture;
 
@@ -160,14 +161,14 @@ static void test_routes(void **state)
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct http_peer peer;
+        struct http_client client;
 
-        http_peer_dial(&fixture, &peer);
-        http_peer_send(&peer, cases[i].request_line);
-        http_peer_send(&peer, "\r\nHost: a\r\n\r\n");
-        http_peer_expect_status(&peer, cases[i].status);
-        http_peer_expect(&peer, cases[i].then);
-        http_peer_close(&peer);
+        http_client_dial(&fixture, &client);
+        http_client_send(&client, cases[i].request_line);
+        http_client_send(&client, "\r\nHost: a\r\n\r\n");
+        http_client_expect_status(&client, cases[i].status);
+        http_client_expect(&client, cases[i].then);
+        http_client_close(&client);
     }
     http_fixture_end(&fixture);
 }
@@ -175,19 +176,19 @@ static void test_routes(void **state)
 static void test_a_204_has_neither_body_nor_length(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, "OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
-    http_peer_expect_status(&peer, "204 No Content");
-    http_peer_expect(&peer, "Connection: close\r\n\r\n");
-    http_peer_expect_end(&peer);
-    assert_null(strstr(peer.received.data, "Content-"));
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, "OPTIONS / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
+    http_client_expect_status(&client, "204 No Content");
+    http_client_expect(&client, "Connection: close\r\n\r\n");
+    http_client_expect_end(&client);
+    assert_null(strstr(client.received.data, "Content-"));
+    http_fixture_finish(&fixture, &client);
 }
 
-/* -- the raw requests of the manifest, as far as the server answers them */
+/* -- the raw requests of tests/data/http */
 
 static size_t load(const char *name, char *out)
 {
@@ -212,25 +213,25 @@ static void check_row(struct http_fixture *fixture, const char *name, int status
 {
     static char bytes[FILE_MAX];
     size_t len = load(name, bytes);
-    struct http_peer peer;
+    struct http_client client;
     char line[32];
 
     (void)snprintf(line, sizeof(line), "HTTP/1.1 %d ", status);
-    http_peer_dial(fixture, &peer);
-    http_peer_send_bytes(&peer, bytes, len);
-    http_peer_half_close(&peer);
-    http_peer_expect_nothing_before(&peer, line);
+    http_client_dial(fixture, &client);
+    http_client_send_bytes(&client, bytes, len);
+    http_client_half_close(&client);
+    http_client_expect_nothing_before(&client, line);
     if (!leaves_no_doubt(status)) {
-        http_peer_expect(&peer, "Content-Type: application/problem+json\r\n");
-        http_peer_expect(&peer, "Connection: close\r\n\r\n");
+        http_client_expect(&client, "Content-Type: application/problem+json\r\n");
+        http_client_expect(&client, "Connection: close\r\n\r\n");
         if (strncmp(bytes, "HEAD", 4) != 0)
-            http_peer_expect(&peer, "}");
-        http_peer_expect_end(&peer); /* and above all: no second answer */
+            http_client_expect(&client, "}");
+        http_client_expect_end(&client); /* a second answer would mean that the input was read as two requests */
     }
-    http_peer_close(&peer);
+    http_client_close(&client);
 }
 
-static void test_every_raw_request_is_answered_once_and_with_its_status(void **state)
+static void test_every_raw_request_gets_one_answer_with_its_status(void **state)
 {
     struct http_fixture fixture;
     FILE *manifest = fopen(TEST_DATA "/http/manifest.txt", "r");
@@ -252,8 +253,8 @@ static void test_every_raw_request_is_answered_once_and_with_its_status(void **s
     http_fixture_end(&fixture);
 }
 
-/* The client writes all of its body before it reads. */
-static void test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset(void **state)
+/* The client writes its complete body before it reads. */
+static void test_a_client_that_is_still_sending_gets_the_refusal_without_a_reset(void **state)
 {
     static const size_t mebibytes[] = {1, 2, 5, 20};
     char *body = calloc(1, HUGE);
@@ -263,57 +264,57 @@ static void test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset(vo
     for (size_t i = 0; i < 2 * sizeof(mebibytes) / sizeof(mebibytes[0]); i++) {
         size_t len = mebibytes[i / 2] << 20;
         struct http_fixture fixture;
-        struct http_peer peer;
+        struct http_client client;
         char head[160];
 
         if (i % 2)
             (void)snprintf(head, sizeof(head), POST_CHUNKED("/") "%zx\r\n", len);
         else
             (void)snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", len);
-        http_fixture_begin(&fixture, &peer);
-        http_peer_send(&peer, head);
-        http_peer_send_bytes(&peer, body, len);
-        http_peer_expect_status(&peer, "413 Content Too Large");
-        http_peer_expect(&peer, "Connection: close\r\n");
-        http_peer_expect(&peer, "\"code\":\"body_too_large\"");
-        http_peer_expect(&peer, "}");
-        http_peer_expect_end(&peer);
+        http_fixture_begin(&fixture, &client);
+        http_client_send(&client, head);
+        http_client_send_bytes(&client, body, len);
+        http_client_expect_status(&client, "413 Content Too Large");
+        http_client_expect(&client, "Connection: close\r\n");
+        http_client_expect(&client, "\"code\":\"body_too_large\"");
+        http_client_expect(&client, "}");
+        http_client_expect_end(&client);
         assert_int_equal(fixture.handled, 0);
-        http_fixture_finish(&fixture, &peer);
+        http_fixture_finish(&fixture, &client);
     }
     free(body);
 }
 
 /* -- bodies in chunks */
 
-static void test_a_body_in_chunks_is_a_body(void **state)
+static void test_a_chunked_body_is_decoded(void **state)
 {
     static const char request[] = POST_CHUNKED("/") "3;a=b\r\nabc\r\n00A\r\n0123456789\r\n0\r\nA: b\r\n\r\n";
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
     for (size_t piece = 1; piece < sizeof(request); piece += piece < 8 ? 1 : 31) {
         for (size_t at = 0; at < sizeof(request) - 1; at += piece) {
             size_t rest = sizeof(request) - 1 - at;
 
-            http_peer_send_bytes(&peer, request + at, piece < rest ? piece : rest);
+            http_client_send_bytes(&client, request + at, piece < rest ? piece : rest);
         }
-        http_peer_expect_status(&peer, "200 OK");
-        http_peer_expect(&peer, "Content-Length: 13\r\n");
-        http_peer_expect_body(&peer, "abc0123456789");
+        http_client_expect_status(&client, "200 OK");
+        http_client_expect(&client, "Content-Length: 13\r\n");
+        http_client_expect_body(&client, "abc0123456789");
     }
-    http_peer_send(&peer, POST_CHUNKED("/") "0\r\n\r\n" GET("/"));
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect(&peer, "Content-Length: 0\r\n");
-    http_peer_expect(&peer, "\r\n\r\n");
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect_body(&peer, "hello");
-    http_fixture_finish(&fixture, &peer);
+    http_client_send(&client, POST_CHUNKED("/") "0\r\n\r\n" GET("/"));
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect(&client, "Content-Length: 0\r\n");
+    http_client_expect(&client, "\r\n\r\n");
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect_body(&client, "hello");
+    http_fixture_finish(&fixture, &client);
 }
 
-/* Fills `out` with content that is the same in no two places, cut into chunks of growing sizes. */
+/* Fills `out` with content that does not repeat, in chunks of growing size. */
 static void add_chunks(struct buf *out, struct buf *content, size_t len)
 {
     for (size_t size = 1; content->len < len; size = size * 3 % 20011) {
@@ -329,7 +330,7 @@ static void add_chunks(struct buf *out, struct buf *content, size_t len)
     buf_add_text(out, "0\r\n\r\n");
 }
 
-static void test_the_limit_of_a_body_counts_what_the_chunks_hold(void **state)
+static void test_the_body_limit_counts_the_decoded_bytes(void **state)
 {
     enum { LIMIT = 256 * 1024 };
     static const struct {
@@ -344,66 +345,66 @@ static void test_the_limit_of_a_body_counts_what_the_chunks_hold(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct http_fixture fixture;
-        struct http_peer peer;
+        struct http_client client;
         struct buf coded, content;
 
         buf_init(&coded, 2 * LIMIT);
         buf_init(&content, 2 * LIMIT);
         buf_add_text(&coded, POST_CHUNKED("/"));
         add_chunks(&coded, &content, cases[i].len);
-        http_fixture_begin(&fixture, &peer);
-        http_peer_send_bytes(&peer, coded.data, coded.len);
-        http_peer_expect_status(&peer, cases[i].status);
+        http_fixture_begin(&fixture, &client);
+        http_client_send_bytes(&client, coded.data, coded.len);
+        http_client_expect_status(&client, cases[i].status);
         if (cases[i].len <= LIMIT)
-            http_peer_expect_body(&peer, content.data);
+            http_client_expect_body(&client, content.data);
         else
-            http_peer_expect(&peer, "Connection: close\r\n");
+            http_client_expect(&client, "Connection: close\r\n");
         buf_deinit(&coded);
         buf_deinit(&content);
-        http_fixture_finish(&fixture, &peer);
+        http_fixture_finish(&fixture, &client);
     }
 }
 
-static void test_continue_is_sent_for_chunks_too(void **state)
+static void test_continue_is_sent_for_a_chunked_body(void **state)
 {
     static const char head[] = " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n";
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, "POST /");
-    http_peer_send(&peer, head);
-    http_peer_expect_nothing_before(&peer, "HTTP/1.1 100 Continue\r\n\r\n");
-    http_peer_send(&peer, "3\r\nabc\r\n0\r\n\r\n");
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect_body(&peer, "abc");
-    http_peer_send(&peer, "POST /nowhere");
-    http_peer_send(&peer, head);
-    http_peer_expect_status(&peer, "404 Not Found");
-    http_peer_expect(&peer, "Connection: close\r\n");
-    http_peer_expect(&peer, "}");
-    http_peer_expect_end(&peer);
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, "POST /");
+    http_client_send(&client, head);
+    http_client_expect_nothing_before(&client, "HTTP/1.1 100 Continue\r\n\r\n");
+    http_client_send(&client, "3\r\nabc\r\n0\r\n\r\n");
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect_body(&client, "abc");
+    http_client_send(&client, "POST /nowhere");
+    http_client_send(&client, head);
+    http_client_expect_status(&client, "404 Not Found");
+    http_client_expect(&client, "Connection: close\r\n");
+    http_client_expect(&client, "}");
+    http_client_expect_end(&client);
+    http_fixture_finish(&fixture, &client);
 }
 
-static void test_a_whole_body_in_chunks_for_no_route_keeps_the_connection(void **state)
+static void test_a_complete_chunked_body_without_a_route_keeps_the_connection(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, POST_CHUNKED("/nowhere") "3\r\nabc\r\n0\r\n\r\n" GET("/"));
-    http_peer_expect_status(&peer, "404 Not Found");
-    http_peer_expect(&peer, "}");
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect_body(&peer, "hello");
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, POST_CHUNKED("/nowhere") "3\r\nabc\r\n0\r\n\r\n" GET("/"));
+    http_client_expect_status(&client, "404 Not Found");
+    http_client_expect(&client, "}");
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect_body(&client, "hello");
+    http_fixture_finish(&fixture, &client);
 }
 
-/* Whether they come together or apart. */
-static void test_one_empty_line_before_a_request_is_ignored_and_two_are_refused(void **state)
+/* Whether or not the lines arrive together. */
+static void test_one_empty_line_before_a_request_is_ignored_and_a_second_is_refused(void **state)
 {
     static const struct {
         const char *pieces[4];
@@ -430,52 +431,52 @@ static void test_one_empty_line_before_a_request_is_ignored_and_two_are_refused(
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct http_fixture fixture;
-        struct http_peer peer;
+        struct http_client client;
 
         print_message("  %zu\n", i);
-        http_fixture_begin(&fixture, &peer);
+        http_fixture_begin(&fixture, &client);
         for (size_t piece = 0; piece < 4 && cases[i].pieces[piece]; piece++) {
-            http_peer_send(&peer, cases[i].pieces[piece]);
+            http_client_send(&client, cases[i].pieces[piece]);
             http_fixture_turn(&fixture, 3);
         }
         for (int n = 0; n < cases[i].answers; n++) {
-            http_peer_expect_status(&peer, "200 OK");
-            http_peer_expect_body(&peer, "hello");
+            http_client_expect_status(&client, "200 OK");
+            http_client_expect_body(&client, "hello");
         }
         if (cases[i].refused) {
-            http_peer_expect_status(&peer, "400 Bad Request");
-            http_peer_expect(&peer, "}");
+            http_client_expect_status(&client, "400 Bad Request");
+            http_client_expect(&client, "}");
         } else {
-            http_peer_half_close(&peer);
+            http_client_half_close(&client);
         }
-        http_peer_expect_end(&peer);
-        http_fixture_finish(&fixture, &peer);
+        http_client_expect_end(&client);
+        http_fixture_finish(&fixture, &client);
     }
 }
 
-static void test_continue_is_sent_only_for_a_body_that_will_be_taken(void **state)
+static void test_continue_is_sent_only_for_a_body_that_will_be_read(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
-    http_peer_expect_nothing_before(&peer, "HTTP/1.1 100 Continue\r\n\r\n");
-    http_peer_send(&peer, "abc");
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect_body(&peer, "abc");
-    http_peer_send(&peer, "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
-    http_peer_expect_status(&peer, "404 Not Found");
-    http_peer_expect(&peer, "Connection: close\r\n");
-    http_peer_expect(&peer, "}");
-    http_peer_expect_end(&peer);
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    http_client_expect_nothing_before(&client, "HTTP/1.1 100 Continue\r\n\r\n");
+    http_client_send(&client, "abc");
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect_body(&client, "abc");
+    http_client_send(&client, "POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nExpect: 100-continue\r\n\r\n");
+    http_client_expect_status(&client, "404 Not Found");
+    http_client_expect(&client, "Connection: close\r\n");
+    http_client_expect(&client, "}");
+    http_client_expect_end(&client);
+    http_fixture_finish(&fixture, &client);
 }
 
 /* -- ids and headers */
 
-static void test_a_sane_request_id_is_repeated_and_others_are_replaced(void **state)
+static void test_a_harmless_request_id_is_kept_and_others_are_replaced(void **state)
 {
     static const struct {
         const char *sent;
@@ -490,40 +491,40 @@ static void test_a_sane_request_id_is_repeated_and_others_are_replaced(void **st
         {"\xc3\xa9",                                                          false},
     };
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
+    http_fixture_begin(&fixture, &client);
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         char request[256], header[128];
 
         (void)snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: %s\r\n\r\n",
                        cases[i].sent);
         (void)snprintf(header, sizeof(header), "X-Request-Id: %s\r\n", cases[i].sent);
-        http_peer_send(&peer, request);
-        http_peer_expect_status(&peer, "200 OK");
-        http_peer_expect(&peer, "Content-Length: 5\r\n");
+        http_client_send(&client, request);
+        http_client_expect_status(&client, "200 OK");
+        http_client_expect(&client, "Content-Length: 5\r\n");
         if (cases[i].repeated) {
-            http_peer_expect_nothing_before(&peer, header);
+            http_client_expect_nothing_before(&client, header);
         } else {
-            http_peer_expect_nothing_before(&peer, "X-Request-Id: ");
-            http_peer_expect(&peer, "\r\n\r\n");
-            http_peer_expect_nothing_before(&peer, "hello");
+            http_client_expect_nothing_before(&client, "X-Request-Id: ");
+            http_client_expect(&client, "\r\n\r\n");
+            http_client_expect_nothing_before(&client, "hello");
             continue;
         }
-        http_peer_expect_body(&peer, "hello");
+        http_client_expect_body(&client, "hello");
     }
-    http_fixture_finish(&fixture, &peer);
+    http_fixture_finish(&fixture, &client);
 }
 
-static void test_headers_that_could_split_the_answer_are_dropped(void **state)
+static void test_headers_that_could_split_the_answer_are_ignored(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
-    http_fixture_begin(&fixture, &peer);
-    http_peer_send(&peer, GET("/later"));
+    http_fixture_begin(&fixture, &client);
+    http_client_send(&client, GET("/later"));
     http_fixture_wait(&fixture, &fixture.handled, 1);
     http_add_header(fixture.exchange, "X-Bad", "a\r\nX-Worse: b");
     http_add_header(fixture.exchange, "X Bad", "a");
@@ -531,34 +532,34 @@ static void test_headers_that_could_split_the_answer_are_dropped(void **state)
     http_add_header(fixture.exchange, "X-Good", "caf\xc3\xa9");
     http_add_header(fixture.exchange, "Connection", "close");
     http_respond(fixture.exchange, 200, NULL, NULL, 0);
-    http_peer_expect_status(&peer, "200 OK");
-    http_peer_expect(&peer, "Content-Length: 0\r\nX-Good: caf\xc3\xa9\r\nX-Request-Id: ");
-    http_peer_expect(&peer, "Connection: close\r\n\r\n");
-    http_peer_expect_end(&peer);
-    http_fixture_finish(&fixture, &peer);
+    http_client_expect_status(&client, "200 OK");
+    http_client_expect(&client, "Content-Length: 0\r\nX-Good: caf\xc3\xa9\r\nX-Request-Id: ");
+    http_client_expect(&client, "Connection: close\r\n\r\n");
+    http_client_expect_end(&client);
+    http_fixture_finish(&fixture, &client);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_connection_serves_one_request_after_the_other),
+        cmocka_unit_test(test_a_connection_serves_one_request_after_another),
         cmocka_unit_test(test_pipelined_requests_are_answered_in_order),
         cmocka_unit_test(test_each_pipelined_request_keeps_its_own_id),
-        cmocka_unit_test(test_a_request_behind_an_unanswered_one_waits),
-        cmocka_unit_test(test_bytes_behind_an_unanswered_request_stay_in_the_kernel),
-        cmocka_unit_test(test_head_is_get_without_the_body),
+        cmocka_unit_test(test_a_request_after_an_unanswered_one_waits),
+        cmocka_unit_test(test_bytes_after_an_unanswered_request_stay_in_the_kernel),
+        cmocka_unit_test(test_head_is_answered_like_get_without_the_body),
         cmocka_unit_test(test_routes),
         cmocka_unit_test(test_a_204_has_neither_body_nor_length),
-        cmocka_unit_test(test_every_raw_request_is_answered_once_and_with_its_status),
-        cmocka_unit_test(test_a_client_that_is_still_sending_gets_the_refusal_and_no_reset),
-        cmocka_unit_test(test_a_body_in_chunks_is_a_body),
-        cmocka_unit_test(test_the_limit_of_a_body_counts_what_the_chunks_hold),
-        cmocka_unit_test(test_continue_is_sent_for_chunks_too),
-        cmocka_unit_test(test_a_whole_body_in_chunks_for_no_route_keeps_the_connection),
-        cmocka_unit_test(test_one_empty_line_before_a_request_is_ignored_and_two_are_refused),
-        cmocka_unit_test(test_continue_is_sent_only_for_a_body_that_will_be_taken),
-        cmocka_unit_test(test_a_sane_request_id_is_repeated_and_others_are_replaced),
-        cmocka_unit_test(test_headers_that_could_split_the_answer_are_dropped),
+        cmocka_unit_test(test_every_raw_request_gets_one_answer_with_its_status),
+        cmocka_unit_test(test_a_client_that_is_still_sending_gets_the_refusal_without_a_reset),
+        cmocka_unit_test(test_a_chunked_body_is_decoded),
+        cmocka_unit_test(test_the_body_limit_counts_the_decoded_bytes),
+        cmocka_unit_test(test_continue_is_sent_for_a_chunked_body),
+        cmocka_unit_test(test_a_complete_chunked_body_without_a_route_keeps_the_connection),
+        cmocka_unit_test(test_one_empty_line_before_a_request_is_ignored_and_a_second_is_refused),
+        cmocka_unit_test(test_continue_is_sent_only_for_a_body_that_will_be_read),
+        cmocka_unit_test(test_a_harmless_request_id_is_kept_and_others_are_replaced),
+        cmocka_unit_test(test_headers_that_could_split_the_answer_are_ignored),
     };
 
     return cmocka_run_group_tests_name("plain", tests, NULL, NULL) +

@@ -1,5 +1,5 @@
-/* What only a listener under TLS can do. Requests, connections, streams and endings over TLS are the last groups of the other
- * test_http_*.c. */
+/* Handshakes, certificates, renegotiation and resumption. The other test_http_*.c run most of their tests over TLS too, in their last
+ * group. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -15,10 +15,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
-#include "common/http/peers.h"
+#include "common/base/clock.h"
+#include "common/base/transport.h"
+#include "common/http/address_limit.h"
 #include "common/http/tls.h"
-#include "common/transport.h"
 #include "tests/support/certificates.h"
 #include "tests/support/http_fixture.h"
 
@@ -27,7 +27,7 @@
 
 enum { DEADLINE_MS = 5000, PATH_SIZE = 96, BIG = 200 * 1000 };
 
-/* -- certificates of a test's own */
+/* -- certificates for one test */
 
 struct folder {
     char path[32], pair[PATH_SIZE], other[PATH_SIZE], authority_file[PATH_SIZE];
@@ -55,51 +55,53 @@ static void folder_deinit(struct folder *folder)
 
 /* -- handshakes */
 
-struct client {
-    int version; /* 0: whatever there is */
+struct tls_options {
+    int version; /* 0: any */
     const char *protocols, *host;
-    bool trusts; /* the fixture's authority */
+    bool trusts; /* accepts the fixture's authority */
 };
 
-/* The reason code of what went wrong, 0 when nothing did. */
-static int shake_hands(struct http_fixture *fixture, struct http_peer *peer)
+/* The OpenSSL reason code of the failure; 0 on success. */
+static int shake_hands(struct http_fixture *fixture, struct http_client *client)
 {
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
     int answer, reason;
 
     ERR_clear_error();
-    while ((answer = SSL_do_handshake(peer->ssl)) != 1 && SSL_get_error(peer->ssl, answer) == SSL_ERROR_WANT_READ) {
+    while ((answer = SSL_do_handshake(client->ssl)) != 1 && SSL_get_error(client->ssl, answer) == SSL_ERROR_WANT_READ) {
         http_fixture_turn(fixture, 1);
         assert_true(clock_monotonic_ms() < deadline_ms);
     }
-    reason = answer == 1 ? 0 : ERR_GET_REASON(ERR_peek_error()); /* the server's turn would clear it */
+    reason = answer == 1
+                 ? 0
+                 : ERR_GET_REASON(ERR_peek_error()); /* read it now: the server clears the error queue in its turn */
     http_fixture_turn(fixture, 2);
     return reason;
 }
 
-static void dial_as(struct http_fixture *fixture, struct http_peer *peer, const struct client *client)
+static void dial_as(struct http_fixture *fixture, struct http_client *client, const struct tls_options *options)
 {
     SSL_CTX *context = SSL_CTX_new(TLS_client_method());
 
-    http_peer_dial_unseen(fixture, peer);
-    SSL_free(peer->ssl);
+    http_client_dial_unseen(fixture, client);
+    SSL_free(client->ssl);
     SSL_CTX_set_security_level(context, 0);
-    if (client->trusts)
+    if (options->trusts)
         assert_int_equal(SSL_CTX_load_verify_locations(context, http_fixture_authority(), NULL), 1);
-    SSL_CTX_set_verify(context, client->host ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
-    peer->ssl = SSL_new(context);
+    SSL_CTX_set_verify(context, options->host ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, NULL);
+    client->ssl = SSL_new(context);
     SSL_CTX_free(context);
-    assert_int_equal(SSL_set_fd(peer->ssl, peer->fd), 1);
-    SSL_set_connect_state(peer->ssl);
-    if (client->version)
-        assert_int_equal(SSL_set_min_proto_version(peer->ssl, client->version) &
-                             SSL_set_max_proto_version(peer->ssl, client->version),
+    assert_int_equal(SSL_set_fd(client->ssl, client->fd), 1);
+    SSL_set_connect_state(client->ssl);
+    if (options->version)
+        assert_int_equal(SSL_set_min_proto_version(client->ssl, options->version) &
+                             SSL_set_max_proto_version(client->ssl, options->version),
                          1);
-    if (client->host)
-        assert_int_equal(SSL_set1_host(peer->ssl, client->host), 1);
-    if (client->protocols)
-        assert_int_equal(SSL_set_alpn_protos(peer->ssl, (const unsigned char *)client->protocols,
-                                             (unsigned)strlen(client->protocols)),
+    if (options->host)
+        assert_int_equal(SSL_set1_host(client->ssl, options->host), 1);
+    if (options->protocols)
+        assert_int_equal(SSL_set_alpn_protos(client->ssl, (const unsigned char *)options->protocols,
+                                             (unsigned)strlen(options->protocols)),
                          0);
 }
 
@@ -107,12 +109,12 @@ static void test_handshakes(void **state)
 {
     static const struct {
         const char *name;
-        struct client client;
-        int reason; /* 0: it succeeds */
+        struct tls_options options;
+        int reason; /* 0: success */
         const char *protocol;
     } cases[] = {
-        {"TLS 1.3, a client that checks",             {TLS1_3_VERSION, NULL, "localhost", true}, 0,                                         ""        },
-        {"TLS 1.2, a client that checks",             {TLS1_2_VERSION, NULL, "localhost", true}, 0,                                         ""        },
+        {"TLS 1.3, a client that verifies",           {TLS1_3_VERSION, NULL, "localhost", true}, 0,                                         ""        },
+        {"TLS 1.2, a client that verifies",           {TLS1_2_VERSION, NULL, "localhost", true}, 0,                                         ""        },
         {"TLS 1.1",                                   {TLS1_1_VERSION, NULL, NULL, false},       SSL_R_TLSV1_ALERT_PROTOCOL_VERSION,        ""        },
         {"TLS 1.0",                                   {TLS1_VERSION, NULL, NULL, false},         SSL_R_TLSV1_ALERT_PROTOCOL_VERSION,        ""        },
         {"HTTP/1.1 by ALPN",                          {0, H1, NULL, false},                      0,                                         "http/1.1"},
@@ -121,7 +123,7 @@ static void test_handshakes(void **state)
         {"HTTP/2 alone by ALPN, TLS 1.2",
          {TLS1_2_VERSION, H2, NULL, false},
          SSL_R_TLSV1_ALERT_NO_APPLICATION_PROTOCOL,                                                                                         ""        },
-        {"a client that wants another name",          {0, NULL, "example.com", true},            SSL_R_CERTIFICATE_VERIFY_FAILED,           ""        },
+        {"a client that expects another name",        {0, NULL, "example.com", true},            SSL_R_CERTIFICATE_VERIFY_FAILED,           ""        },
         {"a client that does not know the authority",
          {0, NULL, "localhost", false},
          SSL_R_CERTIFICATE_VERIFY_FAILED,                                                                                                   ""        },
@@ -134,29 +136,29 @@ static void test_handshakes(void **state)
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         const unsigned char *protocol = NULL;
         unsigned len = 0;
-        struct http_peer peer;
+        struct http_client client;
 
         print_message("  %s\n", cases[i].name);
-        dial_as(&fixture, &peer, &cases[i].client);
-        assert_int_equal(shake_hands(&fixture, &peer), cases[i].reason);
-        SSL_get0_alpn_selected(peer.ssl, &protocol, &len);
+        dial_as(&fixture, &client, &cases[i].options);
+        assert_int_equal(shake_hands(&fixture, &client), cases[i].reason);
+        SSL_get0_alpn_selected(client.ssl, &protocol, &len);
         assert_int_equal(len, strlen(cases[i].protocol));
         assert_memory_equal(protocol ? (const char *)protocol : "", cases[i].protocol, len);
         if (!cases[i].reason) {
-            http_peer_send(&peer, GET("/"));
-            http_peer_expect(&peer, "hello");
+            http_client_send(&client, GET("/"));
+            http_client_expect(&client, "hello");
         }
-        http_peer_close(&peer);
+        http_client_close(&client);
     }
     assert_int_equal(http_server_connections(fixture.server), 0);
     http_fixture_end(&fixture);
 }
 
-static void test_a_client_that_checks_refuses_an_expired_certificate(void **state)
+static void test_a_client_that_verifies_refuses_an_expired_certificate(void **state)
 {
-    const struct client client = {0, NULL, "localhost", false};
+    const struct tls_options options = {0, NULL, "localhost", false};
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
     struct folder folder;
     const char *why;
 
@@ -168,45 +170,45 @@ static void test_a_client_that_checks_refuses_an_expired_certificate(void **stat
     fixture.config.tls = fixture.tls = http_tls_create(folder.pair, folder.pair, &why);
     assert_non_null(fixture.tls);
     http_fixture_start(&fixture);
-    dial_as(&fixture, &peer, &client);
-    assert_int_equal(SSL_CTX_load_verify_locations(SSL_get_SSL_CTX(peer.ssl), folder.authority_file, NULL), 1);
-    assert_int_equal(shake_hands(&fixture, &peer), SSL_R_CERTIFICATE_VERIFY_FAILED);
-    assert_int_equal(SSL_get_verify_result(peer.ssl), X509_V_ERR_CERT_HAS_EXPIRED);
-    http_fixture_finish(&fixture, &peer);
+    dial_as(&fixture, &client, &options);
+    assert_int_equal(SSL_CTX_load_verify_locations(SSL_get_SSL_CTX(client.ssl), folder.authority_file, NULL), 1);
+    assert_int_equal(shake_hands(&fixture, &client), SSL_R_CERTIFICATE_VERIFY_FAILED);
+    assert_int_equal(SSL_get_verify_result(client.ssl), X509_V_ERR_CERT_HAS_EXPIRED);
+    http_fixture_finish(&fixture, &client);
     folder_deinit(&folder);
 }
 
-/* -- what is no TLS */
+/* -- clients that do not speak TLS */
 
-static void dial_plain(struct http_fixture *fixture, struct http_peer *peer)
+static void dial_plain(struct http_fixture *fixture, struct http_client *client)
 {
-    http_peer_dial_unseen(fixture, peer);
-    SSL_free(peer->ssl);
-    peer->ssl = NULL;
+    http_client_dial_unseen(fixture, client);
+    SSL_free(client->ssl);
+    client->ssl = NULL;
     http_fixture_turn(fixture, 2);
 }
 
-static void test_plain_http_is_told_so(void **state)
+static void test_plain_http_gets_a_400_that_explains_it(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
-    dial_plain(&fixture, &peer);
-    http_peer_send(&peer, GET("/"));
-    http_peer_expect_status(&peer, "400 Bad Request");
-    http_peer_expect(&peer, "Connection: close\r\n");
-    http_peer_expect(&peer, "speaks HTTPS");
-    http_peer_expect(&peer, "}");
-    http_peer_expect_end(&peer);
-    http_peer_close(&peer);
+    dial_plain(&fixture, &client);
+    http_client_send(&client, GET("/"));
+    http_client_expect_status(&client, "400 Bad Request");
+    http_client_expect(&client, "Connection: close\r\n");
+    http_client_expect(&client, "speaks HTTPS");
+    http_client_expect(&client, "}");
+    http_client_expect_end(&client);
+    http_client_close(&client);
     assert_int_equal(fixture.handled, 0);
     http_fixture_end(&fixture);
 }
 
-static void test_a_handshake_that_does_not_go_on_is_cut_at_the_heads_deadline(void **state)
+static void test_a_stalled_handshake_is_cut_at_the_deadline_of_the_head(void **state)
 {
     static const char *const sent[] = {"", "\x16\x03\x01\x02\x00\x01"};
     struct http_fixture fixture;
@@ -216,47 +218,47 @@ static void test_a_handshake_that_does_not_go_on_is_cut_at_the_heads_deadline(vo
     fixture.config.head_timeout_ms = 50;
     http_fixture_start(&fixture);
     for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
-        struct http_peer peer;
+        struct http_client client;
         int64_t began_ms = clock_monotonic_ms();
 
-        dial_plain(&fixture, &peer);
-        http_peer_send_bytes(&peer, sent[i], i ? 6 : 0);
-        http_peer_expect_end(&peer);
+        dial_plain(&fixture, &client);
+        http_client_send_bytes(&client, sent[i], i ? 6 : 0);
+        http_client_expect_end(&client);
         assert_true(clock_monotonic_ms() - began_ms >= 50);
-        http_peer_close(&peer);
+        http_client_close(&client);
     }
     assert_int_equal(http_server_connections(fixture.server), 0);
     http_fixture_end(&fixture);
 }
 
-static void test_a_connection_too_many_is_closed_without_a_handshake(void **state)
+static void test_a_connection_above_a_limit_is_closed_without_a_handshake(void **state)
 {
     struct http_fixture fixture;
-    struct http_peer first, second;
+    struct http_client first, second;
 
     (void)state;
     http_fixture_init(&fixture);
-    fixture.config.peers = http_peers_create(100, 1);
+    fixture.config.address_limit = http_address_limit_create(100, 1);
     http_fixture_start(&fixture);
-    http_peer_dial(&fixture, &first);
+    http_client_dial(&fixture, &first);
     dial_plain(&fixture, &second);
-    http_peer_expect_end(&second);
-    http_peer_close(&second);
-    http_peer_send(&first, GET("/"));
-    http_peer_expect(&first, "hello");
-    http_peer_close(&first);
-    http_peer_dial(&fixture, &second);
-    http_peer_send(&second, GET("/"));
-    http_peer_expect(&second, "hello");
-    http_peer_close(&second);
+    http_client_expect_end(&second);
+    http_client_close(&second);
+    http_client_send(&first, GET("/"));
+    http_client_expect(&first, "hello");
+    http_client_close(&first);
+    http_client_dial(&fixture, &second);
+    http_client_send(&second, GET("/"));
+    http_client_expect(&second, "hello");
+    http_client_close(&second);
     http_fixture_end(&fixture);
-    http_peers_destroy(fixture.config.peers);
+    http_address_limit_destroy(fixture.config.address_limit);
 }
 
-/* -- however the bytes are cut */
+/* -- records cut anywhere */
 
-/* Moves what the client's session has written into the socket, `step` bytes at a time, the server looking after each. */
-static void carry_out(struct http_fixture *fixture, BIO *from, int fd, size_t step)
+/* Sends what the client's session has written, `step` bytes at a time, with a turn of the server after each. */
+static void forward_to_server(struct http_fixture *fixture, BIO *from, int fd, size_t step)
 {
     char bytes[4096];
     int n;
@@ -274,7 +276,7 @@ static void carry_out(struct http_fixture *fixture, BIO *from, int fd, size_t st
     }
 }
 
-static void carry_in(int fd, BIO *to)
+static void forward_to_client(int fd, BIO *to)
 {
     char bytes[4096];
     ssize_t n;
@@ -288,33 +290,33 @@ static void echo_in_pieces(struct http_fixture *fixture, const char *body, size_
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
     int64_t deadline_ms = clock_monotonic_ms() + 4 * DEADLINE_MS;
     char *got = calloc(1, len + 4096);
-    struct http_peer peer;
+    struct http_client client;
     size_t total = 0;
     char head[128];
     char *at = NULL;
 
     assert_non_null(got);
-    http_peer_dial_unseen(fixture, &peer);
-    SSL_set_bio(peer.ssl, in, out);
+    http_client_dial_unseen(fixture, &client);
+    SSL_set_bio(client.ssl, in, out);
     (void)snprintf(head, sizeof(head), "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %zu\r\n\r\n", len);
-    while (SSL_do_handshake(peer.ssl) != 1 && clock_monotonic_ms() < deadline_ms) {
-        carry_out(fixture, out, peer.fd, step);
-        carry_in(peer.fd, in);
+    while (SSL_do_handshake(client.ssl) != 1 && clock_monotonic_ms() < deadline_ms) {
+        forward_to_server(fixture, out, client.fd, step);
+        forward_to_client(client.fd, in);
     }
-    assert_int_equal(SSL_write(peer.ssl, head, (int)strlen(head)), (int)strlen(head));
+    assert_int_equal(SSL_write(client.ssl, head, (int)strlen(head)), (int)strlen(head));
     for (size_t sent = 0; sent < len;) {
-        int n = SSL_write(peer.ssl, body + sent, (int)(len - sent));
+        int n = SSL_write(client.ssl, body + sent, (int)(len - sent));
 
         assert_true(n > 0);
         sent += (size_t)n;
     }
-    carry_out(fixture, out, peer.fd, step);
+    forward_to_server(fixture, out, client.fd, step);
     while ((!at || (size_t)(got + total - at) < len) && clock_monotonic_ms() < deadline_ms) {
         int n;
 
         http_fixture_turn(fixture, 1);
-        carry_in(peer.fd, in);
-        while ((n = SSL_read(peer.ssl, got + total, (int)(len + 4096 - total))) > 0)
+        forward_to_client(client.fd, in);
+        while ((n = SSL_read(client.ssl, got + total, (int)(len + 4096 - total))) > 0)
             total += (size_t)n;
         at = memmem(got, total, "\r\n\r\n", 4);
         at = at ? at + 4 : NULL;
@@ -323,10 +325,10 @@ static void echo_in_pieces(struct http_fixture *fixture, const char *body, size_
     assert_int_equal(got + total - at, len);
     assert_memory_equal(at, body, len);
     free(got);
-    http_peer_close(&peer);
+    http_client_close(&client);
 }
 
-static void test_bodies_arrive_whole_both_ways_however_the_bytes_are_cut(void **state)
+static void test_bodies_arrive_complete_in_both_directions_for_any_cut(void **state)
 {
     static const struct {
         size_t len, step;
@@ -355,60 +357,60 @@ static void test_bodies_arrive_whole_both_ways_however_the_bytes_are_cut(void **
 
 /* -- open streams */
 
-static void open_stream(struct http_fixture *fixture, struct http_peer *peer, const struct client *client)
+static void open_stream(struct http_fixture *fixture, struct http_client *client, const struct tls_options *options)
 {
-    dial_as(fixture, peer, client);
-    assert_int_equal(shake_hands(fixture, peer), 0);
-    http_peer_send(peer, GET("/stream"));
-    http_peer_expect(peer, "first");
+    dial_as(fixture, client, options);
+    assert_int_equal(shake_hands(fixture, client), 0);
+    http_client_send(client, GET("/stream"));
+    http_client_expect(client, "first");
 }
 
-static void expect_stream_goes_on(struct http_fixture *fixture, struct http_peer *peer)
+static void expect_stream_continues(struct http_fixture *fixture, struct http_client *client)
 {
     http_fixture_turn(fixture, 5);
     assert_int_equal(fixture->closed, 0);
     http_stream_write(fixture->exchange, "second", 6);
-    http_peer_expect(peer, "6\r\nsecond\r\n");
+    http_client_expect(client, "6\r\nsecond\r\n");
     http_stream_end(fixture->exchange);
-    http_peer_expect(peer, "0\r\n\r\n");
+    http_client_expect(client, "0\r\n\r\n");
 }
 
-/* New keys come in records of their own, which are no bytes of the client's. */
-static void test_new_keys_do_not_end_a_stream(void **state)
+/* A KeyUpdate is a TLS record without application data. */
+static void test_a_key_update_does_not_end_a_stream(void **state)
 {
-    const struct client client = {.version = TLS1_3_VERSION};
+    const struct tls_options options = {.version = TLS1_3_VERSION};
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
-    open_stream(&fixture, &peer, &client);
-    assert_int_equal(SSL_key_update(peer.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
-    assert_int_equal(SSL_do_handshake(peer.ssl), 1);
-    expect_stream_goes_on(&fixture, &peer);
-    http_fixture_finish(&fixture, &peer);
+    open_stream(&fixture, &client, &options);
+    assert_int_equal(SSL_key_update(client.ssl, SSL_KEY_UPDATE_REQUESTED), 1);
+    assert_int_equal(SSL_do_handshake(client.ssl), 1);
+    expect_stream_continues(&fixture, &client);
+    http_fixture_finish(&fixture, &client);
 }
 
 static void test_a_renegotiation_is_refused(void **state)
 {
-    const struct client client = {.version = TLS1_2_VERSION};
+    const struct tls_options options = {.version = TLS1_2_VERSION};
     struct http_fixture fixture;
-    struct http_peer peer;
+    struct http_client client;
 
     (void)state;
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
-    dial_as(&fixture, &peer, &client);
-    assert_int_equal(shake_hands(&fixture, &peer), 0);
-    assert_int_equal(SSL_renegotiate(peer.ssl), 1);
-    assert_int_equal(shake_hands(&fixture, &peer), SSL_R_NO_RENEGOTIATION);
-    http_fixture_finish(&fixture, &peer);
+    dial_as(&fixture, &client, &options);
+    assert_int_equal(shake_hands(&fixture, &client), 0);
+    assert_int_equal(SSL_renegotiate(client.ssl), 1);
+    assert_int_equal(shake_hands(&fixture, &client), SSL_R_NO_RENEGOTIATION);
+    http_fixture_finish(&fixture, &client);
 }
 
-/* -- another certificate */
+/* -- certificate files, reload and resumption */
 
-static void test_pairs_of_files(void **state)
+static void test_certificate_and_key_files(void **state)
 {
     struct folder folder;
     struct http_tls *tls;
@@ -443,9 +445,9 @@ static void test_pairs_of_files(void **state)
     folder_deinit(&folder);
 }
 
-static long serial_of(const struct http_peer *peer)
+static long serial_of(const struct http_client *client)
 {
-    X509 *certificate = SSL_get1_peer_certificate(peer->ssl);
+    X509 *certificate = SSL_get1_peer_certificate(client->ssl);
     long serial = ASN1_INTEGER_get(X509_get0_serialNumber(certificate));
 
     X509_free(certificate);
@@ -454,22 +456,22 @@ static long serial_of(const struct http_peer *peer)
 
 static long serial_now(struct http_fixture *fixture)
 {
-    const struct client client = {0};
-    struct http_peer peer;
+    const struct tls_options options = {0};
+    struct http_client client;
     long serial;
 
-    dial_as(fixture, &peer, &client);
-    assert_int_equal(shake_hands(fixture, &peer), 0);
-    serial = serial_of(&peer);
-    http_peer_close(&peer);
+    dial_as(fixture, &client, &options);
+    assert_int_equal(shake_hands(fixture, &client), 0);
+    serial = serial_of(&client);
+    http_client_close(&client);
     return serial;
 }
 
-static void test_new_connections_get_the_new_certificate_and_streams_go_on(void **state)
+static void test_a_reload_serves_the_new_certificate_and_keeps_open_streams(void **state)
 {
-    const struct client client = {0};
+    const struct tls_options options = {0};
     struct http_fixture fixture;
-    struct http_peer stream;
+    struct http_client stream;
     struct folder folder;
     const char *why;
     FILE *file;
@@ -482,7 +484,7 @@ static void test_new_connections_get_the_new_certificate_and_streams_go_on(void 
     http_tls_destroy(fixture.tls);
     fixture.config.tls = fixture.tls = http_tls_create(folder.pair, folder.pair, &why);
     http_fixture_start(&fixture);
-    open_stream(&fixture, &stream, &client);
+    open_stream(&fixture, &stream, &options);
     old = serial_of(&stream);
 
     file = fopen(folder.pair, "w");
@@ -496,33 +498,34 @@ static void test_new_connections_get_the_new_certificate_and_streams_go_on(void 
     authority_sign(folder.authority, "DNS:localhost", 3600, folder.pair);
     assert_int_equal(http_tls_reload(fixture.tls, &why), 0);
     assert_int_not_equal(serial_now(&fixture), old);
-    expect_stream_goes_on(&fixture, &stream);
-    http_peer_close(&stream);
+    expect_stream_continues(&fixture, &stream);
+    http_client_close(&stream);
     http_fixture_end(&fixture);
     folder_deinit(&folder);
 }
 
-/* The session that a client has after an exchange; in TLS 1.3 its ticket comes after the handshake. */
+/* The client's session after an exchange. In TLS 1.3 the ticket arrives after the handshake. */
 static SSL_SESSION *session_now(struct http_fixture *fixture, SSL_SESSION *offered, bool *resumed)
 {
-    const struct client client = {.version = TLS1_3_VERSION};
+    const struct tls_options options = {.version = TLS1_3_VERSION};
     SSL_SESSION *session;
-    struct http_peer peer;
+    struct http_client client;
 
-    dial_as(fixture, &peer, &client);
+    dial_as(fixture, &client, &options);
     if (offered)
-        assert_int_equal(SSL_set_session(peer.ssl, offered), 1);
-    assert_int_equal(shake_hands(fixture, &peer), 0);
-    http_peer_send(&peer, GET("/"));
-    http_peer_expect(&peer, "hello");
-    *resumed = SSL_session_reused(peer.ssl);
-    session = SSL_get1_session(peer.ssl);
-    assert_true(transport_goodbye(peer.ssl)); /* a session that ends without one may not be resumed */
-    http_peer_close(&peer);
+        assert_int_equal(SSL_set_session(client.ssl, offered), 1);
+    assert_int_equal(shake_hands(fixture, &client), 0);
+    http_client_send(&client, GET("/"));
+    http_client_expect(&client, "hello");
+    *resumed = SSL_session_reused(client.ssl);
+    session = SSL_get1_session(client.ssl);
+    assert_true(
+        transport_close_notify(client.ssl)); /* OpenSSL does not resume a session that ended without close_notify */
+    http_client_close(&client);
     return session;
 }
 
-/* A client that resumes is not shown the certificate, so a session must not outlive it. */
+/* A resumed session does not verify the certificate again, so sessions must end when the certificate changes. */
 static void test_a_session_resumes_until_the_certificate_changes(void **state)
 {
     struct http_fixture fixture;
@@ -557,15 +560,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_handshakes),
-        cmocka_unit_test(test_a_client_that_checks_refuses_an_expired_certificate),
-        cmocka_unit_test(test_plain_http_is_told_so),
-        cmocka_unit_test(test_a_handshake_that_does_not_go_on_is_cut_at_the_heads_deadline),
-        cmocka_unit_test(test_a_connection_too_many_is_closed_without_a_handshake),
-        cmocka_unit_test(test_bodies_arrive_whole_both_ways_however_the_bytes_are_cut),
-        cmocka_unit_test(test_new_keys_do_not_end_a_stream),
+        cmocka_unit_test(test_a_client_that_verifies_refuses_an_expired_certificate),
+        cmocka_unit_test(test_plain_http_gets_a_400_that_explains_it),
+        cmocka_unit_test(test_a_stalled_handshake_is_cut_at_the_deadline_of_the_head),
+        cmocka_unit_test(test_a_connection_above_a_limit_is_closed_without_a_handshake),
+        cmocka_unit_test(test_bodies_arrive_complete_in_both_directions_for_any_cut),
+        cmocka_unit_test(test_a_key_update_does_not_end_a_stream),
         cmocka_unit_test(test_a_renegotiation_is_refused),
-        cmocka_unit_test(test_pairs_of_files),
-        cmocka_unit_test(test_new_connections_get_the_new_certificate_and_streams_go_on),
+        cmocka_unit_test(test_certificate_and_key_files),
+        cmocka_unit_test(test_a_reload_serves_the_new_certificate_and_keeps_open_streams),
         cmocka_unit_test(test_a_session_resumes_until_the_certificate_changes),
     };
 

@@ -1,15 +1,17 @@
 """What the programs count, how it is written, and what they tell Redis of themselves."""
 
+import errno
 import os
 import pathlib
 import re
 import signal
+import socket
 import unittest
 
 from gateway_case import GatewayTest
 from support.exposition import parse, promtool
 from support.http_client import fetch
-from support.processes import ProcessTest, eventually
+from support.processes import Program, ProcessTest, binary, eventually
 from support.world import BASE, World, sim
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -142,7 +144,7 @@ class GatewayCounts(GatewayTest):
         self.assertEqual({name for name in scrape(gateway) if re.match("arkrelay_(governor|breaker)", name)}, set())
 
     def test_every_counter_of_the_queue_has_its_sample(self):
-        lua = (ROOT / "common/redis/scripts/queue.lua").read_text()
+        lua = (ROOT / "common/task/scripts/queue.lua").read_text()
         counters = set(re.findall(r"'(\w+)'", re.search(r"local counters = \{(.*?)\}", lua, re.S).group(1)))
         statuses = scrape(self.world.gateway())["arkrelay_tasks_total"].values_of("status")
         self.assertEqual(statuses, counters - {"paid_calls"})
@@ -175,6 +177,45 @@ class GatewayCounts(GatewayTest):
         answer = guarded.get("/metrics", Authorization=f"Bearer {KEY}")
         self.assertEqual(answer.status, 200)
         self.assertEqual(parse(answer.body)["arkrelay_http_requests_total"].value(route="/metrics", code="401"), 2)
+
+
+DEFAULT_ADDRESS = ("127.0.0.1", 8930)
+
+
+class WorkerListener(ProcessTest):
+    def hold_default_address(self):
+        """Takes the port, unless another process of this machine has it already."""
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.addCleanup(holder.close)
+        try:
+            holder.bind(DEFAULT_ADDRESS)
+            holder.listen()
+        except OSError as error:
+            self.assertEqual(error.errno, errno.EADDRINUSE)
+
+    def test_several_workers_start_on_one_host_without_options(self):
+        with World() as world:
+            workers = [world.worker(WORKER_LISTEN="") for _ in range(3)]
+            for worker in workers:
+                eventually(lambda worker=worker: worker.get("/readyz").status == 200, f"{worker.name} is ready")
+            self.assertEqual(len({worker.address for worker in workers}), 3)
+            for worker in workers[1:]:
+                self.assertIn("default address not available, using a free port", "\n".join(worker.lines))
+
+    def test_a_worker_says_that_the_default_address_is_taken(self):
+        self.hold_default_address()
+        with World() as world:
+            worker = world.worker(WORKER_LISTEN="auto")
+            self.assertRegex("\n".join(worker.lines), r"warn +health +default address not available, using a free port address=127.0.0.1:8930 error=\"Address already in use\"")
+            self.assertNotEqual(worker.address, "127.0.0.1:8930")
+
+    def test_an_address_of_the_operator_is_not_replaced(self):
+        self.hold_default_address()
+        env = {"ARK_API_KEY": "x", "REDIS_URL": "redis://127.0.0.1:1", "WORKER_LISTEN": "127.0.0.1:8930"}
+        worker = Program("worker", [binary("arkrelay-worker")], env)
+        self.assertEqual(worker.wait_exit(), 1)
+        self.assertRegex("\n".join(worker.lines), r"error +worker +cannot listen address=127.0.0.1:8930 error=\"Address already in use\"")
 
 
 class WorkerCounts(ProcessTest):
@@ -332,7 +373,7 @@ class Presence(GatewayTest):
     def test_arkctl_knows_the_buckets_of_the_times_that_workers_tell(self):
         family = parse(self.world.worker(PRESENCE_INTERVAL=0).get("/metrics").body)["arkrelay_ark_seconds"]
         bounds = [float(dict(labels)["le"]) for name, labels in family.samples if name.endswith("_bucket")]
-        told, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "scripts/arkctl_lib/frame.py").read_text(encoding="utf-8"))
+        told, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "cli/arkctl_lib/frame.py").read_text(encoding="utf-8"))
         self.assertEqual([*map(float, told.split(",")), float("inf")], bounds)
 
     def test_it_goes_at_a_clean_end_and_by_itself_after_a_kill(self):

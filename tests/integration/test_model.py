@@ -12,7 +12,7 @@ import os
 import random
 import unittest
 
-from support.account import MODEL, news
+from support.account import Account, news
 from support.model import Model
 from support.processes import ProcessTest
 from support.redis_server import RedisServer
@@ -54,7 +54,7 @@ class RandomWalk(ProcessTest):
         self.redis = self.server.client()
         self.scripts = Scripts(self.redis)
         self.scripts.load()
-        self.account = Scripts(self.redis, "arkrelay:{account}:")
+        self.account = Account(self.redis)
         self.news = self.redis.subscribe(PREFIX + "channel:*")
         self.seed = int(os.environ.get("ARKRELAY_SEED", random.SystemRandom().randrange(2**32)))
         self.chance = random.Random(self.seed)
@@ -212,9 +212,8 @@ class RandomWalk(ProcessTest):
         return sum(job.worker == worker for job in self.jobs)
 
     def govern(self, worker, want):
-        args = (worker, LONG, want, SLOTS, MODEL, CALLS_MAX, 0, 0, MODEL, *news(held=self.held(worker)))
-        granted, wait, limit, *_ = self.account("govern", *args)
-        self.steps.append(f"govern {args} -> {granted} {wait} {limit}")
+        granted = self.account.ask(worker, want, SLOTS, CALLS_MAX, ttl=LONG, whole=True, m=news(held=self.held(worker))).granted
+        self.steps.append(f"govern {worker} {want} -> {granted}")
         self.assertLessEqual(granted, want)
         self.assertLessEqual(granted + len(self.jobs), CALLS_MAX, "more calls in flight than the account has")
         return granted
@@ -231,7 +230,7 @@ class RandomWalk(ProcessTest):
         now = self.time()
         due = [id for id, score in self.now.sets["delayed"].items() if score <= now]
         self.serial += 1
-        _, *answers = self.run_script("claim", worker, LONG, most, f"{self.serial:016x}", MAX_ATTEMPTS)
+        _, *answers = self.run_script("claim", worker, LONG, most, f"{self.serial:016x}", MAX_ATTEMPTS, "m")
         for id in due:
             self.model.is_due(id)
         after = look(self.redis)
@@ -270,7 +269,7 @@ class RandomWalk(ProcessTest):
     def finish(self):
         """Whatever a worker might say, sensible or not."""
         if job := self.some_job():
-            outcome = self.chance.choice(["done", "failed", "cancelled", "retry", "retry", "handback"])
+            outcome = self.chance.choice(["done", "failed", "cancelled", "retry", "defer", "defer", "handback"])
             charge = self.chance.choice(["known", "void", "unknown"] if job.call else ["none", "void"])
             self.call("finish", job.id, job.fence, outcome, charge, self.chance.choice([LAPSED, LONG]))
             self.let_go(job)
@@ -346,7 +345,8 @@ class RandomWalk(ProcessTest):
             changed = self.redis(*command)          # how many members there are more or less
             self.steps.append(f"damage {command}")
             self.model.counts["orphan"] += changed
-        elif self.model.tasks and self.chance.random() < 0.5:
+        elif self.model.tasks and not any(task.overdue for task in self.model.tasks.values()) and self.chance.random() < 0.5:
+            self.steps.append("damage: live is lost")
             self.redis("DEL", PREFIX + "live")
         self.pass_audit()
 

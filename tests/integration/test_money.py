@@ -118,6 +118,7 @@ class Calls(ProcessTest):
         cls.worker = cls.world.worker(ARK_FIRST_BYTE_TIMEOUT="500ms")
 
     def run_to_end(self, task_id, *steps, **fields):
+        self.world.redis("DEL", "arkrelay:{account}:governor")          # what the task before said of the account
         self.world.ark.script(*steps)
         with self.gateway.generate(task_id, prompt=sim(task_id), **{"max_paid_calls": 1, **fields}) as stream:
             end = stream.to_end()[-1]

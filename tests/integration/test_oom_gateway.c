@@ -19,20 +19,21 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/options_internal.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
-#include "common/redis/script.h"
-#include "gateway/cors.h"
+#include "common/task/scripts.h"
+#include "gateway/access/cors.h"
+#include "gateway/access/keyring.h"
 #include "gateway/gateway.h"
-#include "gateway/gateway_metrics.h"
-#include "gateway/gateway_options.h"
-#include "gateway/keys/keyring.h"
+#include "gateway/metrics/gateway_metrics.h"
+#include "gateway/options.h"
+#include "gateway/routes.h"
 #include "gateway/streams/hub.h"
 #include "tests/support/alloc_failure.h"
 #include "tests/support/redis_server.h"
@@ -148,7 +149,7 @@ static int set_up(void **state)
     assert_int_equal(options_load_from(&options, &gateway_option_table, 1, argv, &world.options), OPTIONS_RUN);
     world.cors = cors_create("*");
     world.keyring = keyring_create(&(struct keyring_config){.open = everything_limited});
-    world.metrics = gateway_metrics_create(1);
+    world.metrics = gateway_metrics_create(1, api_routes, api_route_count);
     world.gateway = gateway_create(&(struct gateway_config){.options = &world.options,
                                                             .redis = &world.address,
                                                             .cors = world.cors,

@@ -1,11 +1,11 @@
-/* Memory ends at each place in a worker's life with a task. Whatever comes of it: ARK is never called more often than Redis has on
- * record, the log stays a log, no image vanishes without a word, and once there is memory again the task comes to its end. */
+/* Every allocation of a worker fails once. In each case: ARK is not called more often than Redis has recorded, the task's log stays
+ * complete, every lost image is reported, and the task ends when there is memory again. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 #include <event2/event.h>
 #include <jansson.h>
@@ -13,22 +13,24 @@
 #include <stdbool.h>
 #include <string.h>
 
-#include "common/keys.h"
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 #include "common/redis/address.h"
-#include "common/redis/script.h"
+#include "common/redis/client.h"
+#include "common/task/keys.h"
+#include "common/task/scripts.h"
+#include "common/web/web.h"
 #include "tests/support/alloc_failure.h"
 #include "tests/support/fake_ark.h"
 #include "tests/support/redis_server.h"
-#include "worker/claim.h"
-#include "worker/fetch.h"
-#include "worker/governor.h"
-#include "worker/job.h"
-#include "worker/lease.h"
+#include "worker/account/governor.h"
+#include "worker/job/job.h"
+#include "worker/queue/claim.h"
+#include "worker/queue/lease.h"
 
 #define PREFIX "arkrelay:{0}:"
 #define ID     "public.t"
+#define MODEL  "doubao-seedream-4-0-250828"
 
 enum { IMAGES = 3, SOME = 8, DEADLINE_S = 5, LEASE_MS = 30000 };
 
@@ -50,7 +52,7 @@ static const char too_busy[] = "HTTP/1.1 429 Too Many Requests\r\nContent-Type: 
                                "Content-Length: 74\r\nConnection: close\r\n\r\n"
                                "{\"error\":{\"code\":\"RateLimitExceeded.EndpointRPMExceeded\",\"message\":\"m\"}}";
 
-/* What ARK answers, and how a job ends while there is memory. */
+/* ARK's answer, and how the job ends if no allocation fails. */
 struct job_case {
     const char *name, *answer;
     struct job *(*start)(const struct job_context *context, const struct claimed_job *claimed);
@@ -59,19 +61,19 @@ struct job_case {
 };
 
 static const struct job_case job_cases[] = {
-    {"a job",                          images,   job_start,     "done",    "",                    IMAGES},
-    {"a job that ARK refuses",         refusal,  job_start,     "failed",  "ark_invalid_request", 0     },
-    {"a job that ARK is too busy for", too_busy, job_start,     "delayed", "",                    0     },
-    {"a job that came too late",       images,   job_hand_back, "queued",  "",                    0     },
+    {"a job",                      images,   job_start,     "done",    "",                    IMAGES},
+    {"a job that ARK refuses",     refusal,  job_start,     "failed",  "ark_invalid_request", 0     },
+    {"a job that ARK rate limits", too_busy, job_start,     "delayed", "",                    0     },
+    {"a job that is handed back",  images,   job_hand_back, "queued",  "",                    0     },
 };
 
 static const char request[] = "{\"max_images\":3,\"urls\":[\"https://example.com/a.png\"]}";
 
 struct world {
     struct redis_server *server;
-    redisContext *inspector; /* blocking; not of our code */
+    redisContext *inspector; /* blocking, without our client */
     char ark_url[64];
-    int paid; /* calls that Redis has on record, of all tasks so far */
+    int paid; /* recorded paid calls of all tasks so far */
 
     struct redis_address address;
     struct loop *loop;
@@ -79,7 +81,7 @@ struct world {
     struct redis *redis, *waiter;
     struct lease_keeper *leases;
     struct governor *governor;
-    struct fetch *fetch;
+    struct web *web;
     struct claim *claim;
     struct job_context context;
 
@@ -90,7 +92,7 @@ struct world {
 
 static struct world world;
 
-/* -- what others see of Redis */
+/* -- Redis, seen from outside */
 
 static redisReply *ask(const char *format, ...)
 {
@@ -143,7 +145,7 @@ static void submit(void)
     tell("EVAL %b 1 " PREFIX " " ID " hash %s 2 60000 100 60000 100 %s", script->body, script->len, request, "");
 }
 
-/* The lease ends: REAP decides, as for a worker that was lost. */
+/* The lease expires, as for a lost worker, and REAP decides. */
 static void reap(void)
 {
     const struct script *script = &scripts[SCRIPT_REAP];
@@ -160,7 +162,7 @@ static void on_ready(void *arg)
     if (world.job)
         job_resume(world.job);
     if (world.claim && !world.claimed)
-        reap(); /* a job whose CLAIM was answered on a connection that is gone comes back in this way */
+        reap(); /* puts back a job whose CLAIM was answered on a lost connection */
     if (world.claim)
         claim_more(world.claim);
 }
@@ -199,7 +201,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     world.late = true;
 }
 
-/* The deadline is for each wait. */
+/* Each wait has its own deadline. */
 #define WAIT_UNTIL(condition)                                                                                          \
     do {                                                                                                               \
         static const struct timeval limit = {DEADLINE_S, 0};                                                           \
@@ -227,26 +229,46 @@ static struct redis *connect_redis(const char *name)
     return redis_create(world.loop, &config);
 }
 
+/* A new governor for each run, because an open circuit breaker would affect the next run. */
+static void start_governor(void)
+{
+    governor_destroy(world.governor);
+    world.governor = governor_create(&(struct governor_config){.loop = world.loop,
+                                                               .redis = world.redis,
+                                                               .worker = "w",
+                                                               .again_ms = 1000,
+                                                               .ttl_ms = LEASE_MS,
+                                                               .images_per_call = IMAGES,
+                                                               .model = MODEL,
+                                                               .on_granted = on_granted,
+                                                               .on_settled = on_nothing,
+                                                               .on_judged = job_judge});
+    assert_non_null(world.governor);
+    world.context.governor = world.governor;
+}
+
 static void make_context(void)
 {
+    const struct ark_endpoint endpoint = {.web = world.web,
+                                          .url = world.ark_url,
+                                          .authorization = "Authorization: Bearer key",
+                                          .answer_max = 1 << 20,
+                                          .end_ms = 100};
+
     world.context = (struct job_context){
         .loop = world.loop,
         .redis = world.redis,
         .paid = world.redis,
         .governor = world.governor,
-        .fetch = world.fetch,
+        .endpoint = endpoint,
         .leases = world.leases,
         .prefix = PREFIX,
         .lease_ms = LEASE_MS,
         .max_attempts = 3,
         .backoff = {.base_ms = 1,  .max_ms = 1         },
-        .ark = { .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = IMAGES},
-        .ark_url = world.ark_url,
-        .authorization = "Authorization: Bearer key",
+        .ark = { .model = MODEL, .size = "2K", .max_images = IMAGES},
         .ark_first_byte_ms = 250,
         .ark_timeout_ms = 300,
-        .ark_end_ms = 100,
-        .ark_answer_max = 1 << 20,
         .on_gone = on_gone,
     };
 }
@@ -274,16 +296,9 @@ static int set_up(void **state)
         .lease_ms = LEASE_MS,
         .events = {.on_cancelled = on_lease_lost, .on_lost = on_lease_lost}
     });
-    world.governor = governor_create(&(struct governor_config){.loop = world.loop,
-                                                               .redis = world.redis,
-                                                               .worker = "w",
-                                                               .again_ms = 1000,
-                                                               .ttl_ms = LEASE_MS,
-                                                               .images_per_call = IMAGES,
-                                                               .on_granted = on_granted,
-                                                               .on_settled = on_nothing});
-    world.fetch = fetch_create(&(struct fetch_setup){.loop = world.loop, .connect_ms = 250, .user_agent = "t"});
-    assert_true(world.leases && world.governor && world.fetch && world.redis && world.waiter);
+    start_governor();
+    world.web = web_create(&(struct web_setup){.loop = world.loop, .connect_ms = 250, .user_agent = "t"});
+    assert_true(world.leases && world.web && world.redis && world.waiter);
     make_context();
     WAIT_UNTIL(redis_is_ready(world.redis) && redis_is_ready(world.waiter));
     return 0;
@@ -292,9 +307,9 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
-    claim_destroy(world.claim); /* of a test that failed, as the job */
+    claim_destroy(world.claim); /* left over if a test failed, like the job */
     job_destroy(world.job);
-    fetch_destroy(world.fetch);
+    web_destroy(world.web);
     governor_destroy(world.governor);
     lease_keeper_destroy(world.leases);
     redis_destroy(world.waiter);
@@ -316,7 +331,7 @@ static size_t count_stage(const json_t *event, const char *stage)
     return text && !strcmp(text, stage);
 }
 
-/* The log is events without a gap, each of them JSON. Returns how many images it has. */
+/* The log must have events without gaps, each of them JSON. Returns the number of images. */
 static size_t judge_log(void)
 {
     redisReply *log = ask("LRANGE " PREFIX "events:" ID " 0 -1");
@@ -335,7 +350,7 @@ static size_t judge_log(void)
     return count;
 }
 
-/* Every image is in the result, or it says why it is not. Returns how many are there. */
+/* The result must have every image, or the reason why it is missing. Returns the number of images. */
 static size_t judge_result(void)
 {
     redisReply *reply = ask("GET " PREFIX "result:" ID);
@@ -375,7 +390,7 @@ static void judge(const struct job_case *which, bool had_memory)
     assert_int_equal(count, which->images);
 }
 
-/* Returns how many allocations there were. */
+/* Returns the number of allocations. */
 static int run_job(const struct job_case *which, int first, int times)
 {
     const struct script *script = &scripts[SCRIPT_CLAIM];
@@ -384,20 +399,21 @@ static int run_job(const struct job_case *which, int first, int times)
 
     alloc_failure_label(which->name, first, times);
     submit();
+    start_governor();
     tell("EVAL %b 1 " PREFIX " w 30000 1 nonce 3", script->body, script->len);
     claimed.request_len = strlen(request);
     claimed.max_paid_calls = 2;
     world.gone = 0;
     alloc_failure_begin(first, times);
     world.job = which->start(&world.context, &claimed);
-    WAIT_UNTIL(!world.job && redis_is_ready(world.redis) && !fetch_in_flight(world.fetch));
+    WAIT_UNTIL(!world.job && redis_is_ready(world.redis) && !web_in_flight(world.web));
     seen = alloc_failure_end();
     judge(which, !alloc_failure_count());
     alloc_failure_label(NULL, 0, 0);
     return seen;
 }
 
-/* ARK takes one connection after the other: what is known at the last one's end is all there is. */
+/* ARK accepts one connection at a time, so when the last one ends, all calls are counted. */
 static void test_a_job(void **state)
 {
     const struct job_case *which = *state;
@@ -415,7 +431,7 @@ static void test_a_job(void **state)
     (void)run_job(which, 0, ALLOC_NONE);
     if (which->images) {
         assert_true(fake_ark_posts(ark) >= 3);
-        assert_true(fake_ark_posts(ark) <= world.paid); /* of the other answers, none is charged */
+        assert_true(fake_ark_posts(ark) <= world.paid); /* the other answers are not charged */
     }
     fake_ark_destroy(ark);
 }
@@ -440,7 +456,7 @@ static void on_job(const struct claimed_job *job, void *arg)
     governor_release(world.governor, &permit);
 }
 
-/* The task is due in a moment, so that an idle worker waits for it first. */
+/* The task is due in 20 ms, so an idle worker waits for it first. */
 static int run_claim(int first, int times)
 {
     int seen;
@@ -492,7 +508,7 @@ static void test_a_claim(void **state)
 
 /* -- leases */
 
-/* Nobody holds this lease, so the first answer says that it is lost. */
+/* No task has this lease, so the first answer is LOST. */
 static int run_lease(int first, int times)
 {
     struct lease_entry entry = {.id = "public.none", .fence = "1.x.1"};

@@ -124,7 +124,7 @@ class Document(unittest.TestCase):
                         self.assertLessEqual(set(scheme), set(DOCUMENT["components"]["securitySchemes"]))
 
     def test_the_codes_are_those_of_the_programs(self):
-        rows = re.findall(r'X\(\w+,\s*"(\w+)",\s*(\d+),\s*(true|false),', (ROOT / "common/problem.h").read_text())
+        rows = re.findall(r'X\(\w+,\s*"(\w+)",\s*(\d+),\s*(true|false),', (ROOT / "common/base/problem.h").read_text())
         self.assertGreater(len(rows), 40)
         self.assertEqual(DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"], [code for code, status, _ in rows if status != "0"])
         self.assertEqual(DOCUMENT["components"]["schemas"]["Failure"]["properties"]["code"]["enum"], [code for code, status, _ in rows if status == "0"])
@@ -138,7 +138,7 @@ class Document(unittest.TestCase):
         self.assertEqual(used, {code for code, status in statuses.items() if status})
 
     def test_the_addresses_are_those_of_the_gateway(self):
-        table = (ROOT / "gateway/api/routes.c").read_text()
+        table = (ROOT / "gateway/routes.c").read_text()
         routes = set()
         for method, base, path in re.findall(r'\{HTTP_(\w+),\s*(API_BASE )?"([^"]+)"', table):
             routes.add((method, (BASE if base else "") + path))

@@ -1,12 +1,12 @@
-/* The worker's side of the account's limits, on a real Redis: a question outlives the connection that it was meant for. */
+/* The governor on a real Redis: a request for permits survives a lost connection. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 
 #include "tests/support/redis_world.h"
-#include "worker/governor.h"
+#include "worker/account/governor.h"
 
 enum { NEVER_MS = 3600 * 1000 };
 
@@ -30,7 +30,7 @@ static void on_settled(void *arg)
     (void)arg;
 }
 
-/* A client that is not connected yet, and a governor that by itself would not try again. */
+/* A client that is not connected yet, and a governor that does not retry by itself. */
 static struct fixture *begin(struct permits *permits, struct redis_world *world)
 {
     struct fixture *f = &world->fixture;
@@ -58,7 +58,7 @@ static void end(struct permits *permits)
     fixture_deinit(&permits->world->fixture);
 }
 
-static void a_question_before_redis_is_there_is_asked_when_it_is(void **state)
+static void a_request_before_redis_is_ready_is_sent_when_it_is(void **state)
 {
     struct permits permits;
     struct fixture *f = begin(&permits, *state);
@@ -72,7 +72,7 @@ static void a_question_before_redis_is_there_is_asked_when_it_is(void **state)
     end(&permits);
 }
 
-static void a_question_whose_connection_breaks_is_answered_and_can_be_asked_again(void **state)
+static void a_request_whose_connection_breaks_is_answered_and_can_be_repeated(void **state)
 {
     struct redis_world *world = *state;
     struct permits permits;
@@ -91,7 +91,7 @@ static void a_question_whose_connection_breaks_is_answered_and_can_be_asked_agai
     end(&permits);
 }
 
-static void with_nothing_to_say_nothing_is_said(void **state)
+static void nothing_is_sent_if_nothing_is_pending(void **state)
 {
     struct permits permits;
     struct fixture *f = begin(&permits, *state);
@@ -105,9 +105,9 @@ static void with_nothing_to_say_nothing_is_said(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(a_question_before_redis_is_there_is_asked_when_it_is),
-        FIXTURE_TEST(a_question_whose_connection_breaks_is_answered_and_can_be_asked_again),
-        FIXTURE_TEST(with_nothing_to_say_nothing_is_said),
+        FIXTURE_TEST(a_request_before_redis_is_ready_is_sent_when_it_is),
+        FIXTURE_TEST(a_request_whose_connection_breaks_is_answered_and_can_be_repeated),
+        FIXTURE_TEST(nothing_is_sent_if_nothing_is_pending),
     };
 
     return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);

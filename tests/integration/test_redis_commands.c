@@ -1,18 +1,18 @@
-/* The Redis client and its commands, on a real Redis: their order, their deadlines, what their callbacks may do, how much of it fits. */
+/* Commands on a real Redis: order, deadlines, what callbacks may do, limits. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
 #include "tests/support/redis_world.h"
 
-static void answers_come_in_the_order_of_the_commands(void **state)
+static void replies_come_in_the_order_of_the_commands(void **state)
 {
     struct fixture *f = redis_world_begin(*state);
     enum { COUNT = 1000 };
@@ -25,7 +25,7 @@ static void answers_come_in_the_order_of_the_commands(void **state)
         answers[i].fixture = f;
         snprintf(text, sizeof(text), "%d", i);
         assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("ECHO", text), on_answer, &answers[i], NULL), 0);
-        assert_int_equal(f->answered, 0); /* never from inside redis_send */
+        assert_int_equal(f->answered, 0); /* never inside redis_send */
     }
     WAIT_UNTIL(f, f->answered == COUNT);
     for (int i = 0; i < COUNT; i++) {
@@ -37,7 +37,7 @@ static void answers_come_in_the_order_of_the_commands(void **state)
     fixture_deinit(f);
 }
 
-static void words_may_hold_any_byte(void **state)
+static void words_may_contain_any_byte(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = &world->fixture;
@@ -58,7 +58,7 @@ static void words_may_hold_any_byte(void **state)
     fixture_deinit(f);
 }
 
-static void an_error_reply_is_an_answer(void **state)
+static void an_error_reply_is_delivered(void **state)
 {
     struct fixture *f = redis_world_begin(*state);
     struct answer answer = fixture_ask(f, REDIS_WORDS("NONSENSE"));
@@ -69,7 +69,7 @@ static void an_error_reply_is_an_answer(void **state)
     fixture_deinit(f);
 }
 
-static void before_it_is_ready_commands_are_refused_at_once(void **state)
+static void commands_fail_at_once_before_the_client_is_ready(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = &world->fixture;
@@ -82,7 +82,7 @@ static void before_it_is_ready_commands_are_refused_at_once(void **state)
     fixture_deinit(f);
 }
 
-static void a_passed_deadline_fails_the_first_call_and_loses_the_rest(void **state)
+static void a_timeout_fails_the_first_call_and_loses_the_others(void **state)
 {
     struct fixture *f = redis_world_begin_hasty(*state, 200);
     struct answer slow = {.fixture = f}, next = {.fixture = f};
@@ -99,23 +99,23 @@ static void a_passed_deadline_fails_the_first_call_and_loses_the_rest(void **sta
     fixture_deinit(f);
 }
 
-static void a_blocking_command_may_have_more_time_than_others(void **state)
+static void a_blocking_command_may_have_a_longer_timeout(void **state)
 {
     struct fixture *f = redis_world_begin_hasty(*state, 50);
     const char *argv[] = {"BLPOP", "nothing", "0.2"};
     const size_t lengths[] = {5, 7, 3};
     struct redis_command blpop = {.argc = 3, .argv = argv, .lengths = lengths, .timeout_ms = 10000};
-    struct answer blocked = {.fixture = f}, behind = {.fixture = f};
+    struct answer blocked = {.fixture = f}, after = {.fixture = f};
     int64_t begun_ms;
 
     assert_int_equal(redis_send(f->redis, &blpop, on_answer, &blocked, NULL), 0);
-    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &behind, NULL), 0);
-    WAIT_UNTIL(f, behind.times);
+    assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &after, NULL), 0);
+    WAIT_UNTIL(f, after.times);
     assert_int_equal(blocked.type, REDIS_REPLY_NIL);
-    assert_int_equal(behind.err, 0);
+    assert_int_equal(after.err, 0);
     assert_int_equal(f->lost, 0);
 
-    /* the long deadline is behind us: a short one ends in its own time */
+    /* the long deadline no longer applies */
     begun_ms = clock_monotonic_ms();
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("BLPOP", "nothing", "0"), on_answer, &blocked, NULL), 0);
     WAIT_UNTIL(f, blocked.times == 2);
@@ -124,7 +124,7 @@ static void a_blocking_command_may_have_more_time_than_others(void **state)
     fixture_deinit(f);
 }
 
-static void an_answer_that_waits_unread_is_not_late(void **state)
+static void an_unread_reply_does_not_time_out(void **state)
 {
     enum { TIMEOUT_MS = 300 };
     struct fixture *f = redis_world_begin_hasty(*state, TIMEOUT_MS);
@@ -133,7 +133,7 @@ static void an_answer_that_waits_unread_is_not_late(void **state)
 
     sent_ms = clock_monotonic_ms();
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &answer, NULL), 0);
-    fixture_turn(f);                                     /* it is sent */
+    fixture_turn(f);                                     /* sends it */
     while (clock_monotonic_ms() <= sent_ms + TIMEOUT_MS) /* this process stalls */
         usleep(1000);
     WAIT_UNTIL(f, answer.times);
@@ -142,7 +142,7 @@ static void an_answer_that_waits_unread_is_not_late(void **state)
     fixture_deinit(f);
 }
 
-/* Callbacks that act --------------------------------------------------------------------------------------------- */
+/* -- Callbacks that use the client */
 
 struct actor {
     struct fixture *fixture;
@@ -199,13 +199,13 @@ static void a_callback_may_cancel(void **state)
 
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), cancel_other, &actor, NULL), 0);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("PING"), on_answer, &actor.answer, &actor.victim), 0);
-    assert_int_equal(fixture_ask(f, REDIS_WORDS("ECHO", "in order all the same")).err, 0);
+    assert_int_equal(fixture_ask(f, REDIS_WORDS("ECHO", "still in order")).err, 0);
     assert_int_equal(actor.times, 1);
     assert_int_equal(actor.answer.times, 0);
     fixture_deinit(f);
 }
 
-static void a_callback_may_cancel_while_the_connection_is_lost(void **state)
+static void a_callback_may_cancel_when_the_connection_is_lost(void **state)
 {
     struct fixture *f = redis_world_begin_hasty(*state, 20);
     struct actor actor = {.fixture = f, .answer = {.fixture = f}};
@@ -230,7 +230,7 @@ static void a_callback_may_destroy_the_client(void **state)
     fixture_deinit(f);
 }
 
-static void a_callback_may_destroy_the_client_while_the_connection_is_lost(void **state)
+static void a_callback_may_destroy_the_client_when_the_connection_is_lost(void **state)
 {
     struct fixture *f = redis_world_begin_hasty(*state, 20);
     struct actor actor = {.fixture = f, .answer = {.fixture = f}};
@@ -263,7 +263,7 @@ static void on_ready_may_destroy_the_client(void **state)
     fixture_deinit(f);
 }
 
-static void the_callback_of_a_fatal_answer_may_destroy_the_client(void **state)
+static void the_callback_of_an_error_that_ends_the_connection_may_destroy_the_client(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = redis_world_begin(world);
@@ -279,9 +279,9 @@ static void the_callback_of_a_fatal_answer_may_destroy_the_client(void **state)
     fixture_deinit(f);
 }
 
-/* Limits --------------------------------------------------------------------------------------------------------- */
+/* -- Limits */
 
-static void output_that_nobody_takes_has_an_end(void **state)
+static void unsent_output_is_limited(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = &world->fixture;
@@ -299,13 +299,13 @@ static void output_that_nobody_takes_has_an_end(void **state)
         sent++;
     assert_in_range(sent, 8, 9);
     assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("ECHO", word), on_answer, &answer, NULL), ERR_TOO_LONG);
-    WAIT_UNTIL(f, answer.times == sent); /* what was accepted is whole */
+    WAIT_UNTIL(f, answer.times == sent); /* accepted commands are complete */
     assert_int_equal(answer.err, 0);
     assert_int_equal(fixture_ask(f, REDIS_WORDS("ECHO", word)).err, 0);
     fixture_deinit(f);
 }
 
-static void a_reply_may_be_large_but_not_endless(void **state)
+static void replies_are_limited(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = &world->fixture;
@@ -322,7 +322,7 @@ static void a_reply_may_be_large_but_not_endless(void **state)
     answer = fixture_ask(f, REDIS_WORDS("GET", "large"));
     assert_int_equal(answer.err, ERR_LOST);
     WAIT_UNTIL(f, f->ready == 2);
-    assert_int_equal(fixture_log_count(f, "a reply is too long"), 1);
+    assert_int_equal(fixture_log_count(f, "reply is too long"), 1);
     (void)fixture_ask(f, REDIS_WORDS("DEL", "large"));
     fixture_deinit(f);
 }
@@ -330,22 +330,22 @@ static void a_reply_may_be_large_but_not_endless(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(answers_come_in_the_order_of_the_commands),
-        FIXTURE_TEST(words_may_hold_any_byte),
-        FIXTURE_TEST(an_error_reply_is_an_answer),
-        FIXTURE_TEST(before_it_is_ready_commands_are_refused_at_once),
-        FIXTURE_TEST(a_passed_deadline_fails_the_first_call_and_loses_the_rest),
-        FIXTURE_TEST(a_blocking_command_may_have_more_time_than_others),
-        FIXTURE_TEST(an_answer_that_waits_unread_is_not_late),
+        FIXTURE_TEST(replies_come_in_the_order_of_the_commands),
+        FIXTURE_TEST(words_may_contain_any_byte),
+        FIXTURE_TEST(an_error_reply_is_delivered),
+        FIXTURE_TEST(commands_fail_at_once_before_the_client_is_ready),
+        FIXTURE_TEST(a_timeout_fails_the_first_call_and_loses_the_others),
+        FIXTURE_TEST(a_blocking_command_may_have_a_longer_timeout),
+        FIXTURE_TEST(an_unread_reply_does_not_time_out),
         FIXTURE_TEST(a_callback_may_send),
         FIXTURE_TEST(a_callback_may_cancel),
-        FIXTURE_TEST(a_callback_may_cancel_while_the_connection_is_lost),
+        FIXTURE_TEST(a_callback_may_cancel_when_the_connection_is_lost),
         FIXTURE_TEST(a_callback_may_destroy_the_client),
-        FIXTURE_TEST(a_callback_may_destroy_the_client_while_the_connection_is_lost),
+        FIXTURE_TEST(a_callback_may_destroy_the_client_when_the_connection_is_lost),
         FIXTURE_TEST(on_ready_may_destroy_the_client),
-        FIXTURE_TEST(the_callback_of_a_fatal_answer_may_destroy_the_client),
-        FIXTURE_TEST(output_that_nobody_takes_has_an_end),
-        FIXTURE_TEST(a_reply_may_be_large_but_not_endless),
+        FIXTURE_TEST(the_callback_of_an_error_that_ends_the_connection_may_destroy_the_client),
+        FIXTURE_TEST(unsent_output_is_limited),
+        FIXTURE_TEST(replies_are_limited),
     };
 
     return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);

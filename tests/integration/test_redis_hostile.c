@@ -1,9 +1,9 @@
-/* The Redis client against a server that lies: it may lose its connection, never its footing. */
+/* The Redis client against a hostile server: it may lose the connection, but must not crash or stop retrying. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
 #include <event2/event.h>
@@ -12,184 +12,186 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "tests/support/redis_fixture.h"
 
-#define GREETED "+OK\r\n+PONG\r\n"
+#define HANDSHAKE "+OK\r\n+PONG\r\n"
 
-/* A server in the same loop. It says the same to everybody who comes, whatever it is asked. */
-struct liar {
+/* A server on the same loop. It sends the same bytes to every client, whatever the client sends. */
+struct server {
     char directory[64], path[96];
-    int listener, client; /* client: the last who came; -1: none */
-    struct event *accepts, *speaks;
-    const char *says;
-    size_t len, said;
-    size_t piece;     /* bytes a turn */
-    int64_t pause_ms; /* from one piece to the next */
-    bool hangs_up;
-    int visits;
+    int listener, client; /* client: the last one; -1: none */
+    struct event *accept_event, *send_timer;
+    const char *bytes;
+    size_t len, sent;
+    size_t piece;     /* bytes per turn */
+    int64_t pause_ms; /* between two pieces */
+    bool closes;
+    int connections;
 };
 
-static void hang_up(struct liar *liar)
+static void disconnect(struct server *server)
 {
-    event_del(liar->speaks);
-    if (liar->client >= 0)
-        close(liar->client);
-    liar->client = -1;
+    event_del(server->send_timer);
+    if (server->client >= 0)
+        close(server->client);
+    server->client = -1;
 }
 
-/* A piece a turn, so that the client sees each of them alone. */
-static void speak(evutil_socket_t fd, short what, void *arg)
+/* One piece per turn, so that the client receives each piece alone. */
+static void on_send_timer(evutil_socket_t fd, short what, void *arg)
 {
-    struct liar *liar = arg;
-    size_t rest = liar->len - liar->said;
+    struct server *server = arg;
+    size_t rest = server->len - server->sent;
     ssize_t sent;
 
     (void)fd;
     (void)what;
-    sent = send(liar->client, liar->says + liar->said, rest < liar->piece ? rest : liar->piece,
+    sent = send(server->client, server->bytes + server->sent, rest < server->piece ? rest : server->piece,
                 MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent > 0)
-        liar->said += (size_t)sent;
-    if (liar->said < liar->len)
-        evtimer_add(liar->speaks, &(struct timeval){.tv_usec = liar->pause_ms * 1000});
-    else if (liar->hangs_up)
-        shutdown(liar->client, SHUT_WR);
+        server->sent += (size_t)sent;
+    if (server->sent < server->len)
+        evtimer_add(server->send_timer, &(struct timeval){.tv_usec = server->pause_ms * 1000});
+    else if (server->closes)
+        shutdown(server->client, SHUT_WR);
 }
 
-static void take_client(evutil_socket_t fd, short what, void *arg)
+static void on_client(evutil_socket_t fd, short what, void *arg)
 {
-    struct liar *liar = arg;
+    struct server *server = arg;
 
     (void)what;
-    hang_up(liar);
-    liar->client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
-    liar->visits++;
-    liar->said = 0;
-    evtimer_add(liar->speaks, &(struct timeval){0});
+    disconnect(server);
+    server->client = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+    server->connections++;
+    server->sent = 0;
+    evtimer_add(server->send_timer, &(struct timeval){0});
 }
 
 /* The client under test is created, but not connected yet. */
-static void begin(struct liar *liar, struct fixture *fixture, const char *says, size_t len, size_t piece)
+static void hostile_begin(struct server *server, struct fixture *fixture, const char *bytes, size_t len, size_t piece)
 {
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     char url[128];
 
-    *liar = (struct liar){.client = -1, .says = says, .len = len, .piece = piece};
-    snprintf(liar->directory, sizeof(liar->directory), "/tmp/test_redis_hostile.XXXXXX");
-    assert_non_null(mkdtemp(liar->directory));
-    snprintf(liar->path, sizeof(liar->path), "%s/socket", liar->directory);
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", liar->path);
-    snprintf(url, sizeof(url), "unix://%s", liar->path);
-    liar->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    assert_int_equal(bind(liar->listener, (struct sockaddr *)&address, sizeof(address)), 0);
-    assert_int_equal(listen(liar->listener, 16), 0);
+    *server = (struct server){.client = -1, .bytes = bytes, .len = len, .piece = piece};
+    snprintf(server->directory, sizeof(server->directory), "/tmp/test_redis_hostile.XXXXXX");
+    assert_non_null(mkdtemp(server->directory));
+    snprintf(server->path, sizeof(server->path), "%s/socket", server->directory);
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", server->path);
+    snprintf(url, sizeof(url), "unix://%s", server->path);
+    server->listener = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(server->listener, (struct sockaddr *)&address, sizeof(address)), 0);
+    assert_int_equal(listen(server->listener, 16), 0);
 
     fixture_init(fixture, url);
     fixture->config.reconnect.max_ms = 2;
-    liar->accepts = event_new(loop_base(fixture->loop), liar->listener, EV_READ | EV_PERSIST, take_client, liar);
-    liar->speaks = evtimer_new(loop_base(fixture->loop), speak, liar);
-    event_add(liar->accepts, NULL);
+    server->accept_event =
+        event_new(loop_base(fixture->loop), server->listener, EV_READ | EV_PERSIST, on_client, server);
+    server->send_timer = evtimer_new(loop_base(fixture->loop), on_send_timer, server);
+    event_add(server->accept_event, NULL);
 }
 
-static void end(struct liar *liar, struct fixture *fixture)
+static void hostile_end(struct server *server, struct fixture *fixture)
 {
-    hang_up(liar);
-    event_free(liar->accepts);
-    event_free(liar->speaks);
-    close(liar->listener);
-    unlink(liar->path);
-    rmdir(liar->directory);
+    disconnect(server);
+    event_free(server->accept_event);
+    event_free(server->send_timer);
+    close(server->listener);
+    unlink(server->path);
+    rmdir(server->directory);
     fixture_deinit(fixture);
 }
 
 static const struct {
-    const char *name, *says;
-    bool hangs_up;
+    const char *name, *bytes;
+    bool closes;
     const char *log;
-} greetings[] = {
-    {"nothing, and hangs up",        "",                                                             true,  "closed by the server" },
-    {"nothing at all",               "",                                                             false, "no connection in time"},
-    {"half an answer",               "+OK\r\n+PO",                                                   false, "no connection in time"},
-    {"half an answer, and hangs up", "+OK\r\n+PO",                                                   true,  "closed by the server" },
-    {"another protocol",             "HTTP/1.1 200 OK\r\n\r\n",                                      false, "Protocol error"       },
-    {"bytes without sense",          "\x01\xff\xfe\r\n",                                             false, "Protocol error"       },
-    {"a count that no memory holds", "*2147483647\r\n",                                              false, "too many elements"    },
-    {"arrays in arrays without end", "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", false, ""                     },
-    {"a refusal",                    "-DENIED Redis is running in protected mode\r\n",               true,  "DENIED"               },
-    {"that it is loading",           "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n",   false, "LOADING"              },
+} handshakes[] = {
+    {"nothing, then the end",            "",                                                             true,  "closed by the server"        },
+    {"nothing at all",                   "",                                                             false, "connection attempt timed out"},
+    {"half a reply",                     "+OK\r\n+PO",                                                   false, "connection attempt timed out"},
+    {"half a reply, then the end",       "+OK\r\n+PO",                                                   true,  "closed by the server"        },
+    {"another protocol",                 "HTTP/1.1 200 OK\r\n\r\n",                                      false, "Protocol error"              },
+    {"bytes without sense",              "\x01\xff\xfe\r\n",                                             false, "Protocol error"              },
+    {"a count too large for the memory", "*2147483647\r\n",                                              false, "too many elements"           },
+    {"arrays in arrays without end",     "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n", false, ""                            },
+    {"a refusal of the client",          "-DENIED Redis is running in protected mode\r\n",               true,  "DENIED"                      },
+    {"loading",                          "+OK\r\n-LOADING Redis is loading the dataset in memory\r\n",   false, "LOADING"                     },
 };
 
-static void bad_greetings_are_survived(void **state)
+static void bad_handshakes_are_retried(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(greetings) / sizeof(greetings[0]); i++) {
-        struct liar liar;
+    for (size_t i = 0; i < ARRAY_LENGTH(handshakes); i++) {
+        struct server server;
         struct fixture f;
 
-        print_message("  %s\n", greetings[i].name);
-        begin(&liar, &f, greetings[i].says, strlen(greetings[i].says), 4096);
-        liar.hangs_up = greetings[i].hangs_up;
+        print_message("  %s\n", handshakes[i].name);
+        hostile_begin(&server, &f, handshakes[i].bytes, strlen(handshakes[i].bytes), 4096);
+        server.closes = handshakes[i].closes;
         f.config.connect_timeout_ms = 20;
         fixture_connect(&f);
-        WAIT_UNTIL(&f, liar.visits == 4);
+        WAIT_UNTIL(&f, server.connections == 4);
         assert_int_equal(f.ready, 0);
         assert_int_equal(fixture_log_count(&f, "cannot connect"), 1);
-        if (!strstr(fixture_log(&f), greetings[i].log))
-            fail_msg("the log says: %s", fixture_log(&f));
-        end(&liar, &f);
+        if (!strstr(fixture_log(&f), handshakes[i].log))
+            fail_msg("log: %s", fixture_log(&f));
+        hostile_end(&server, &f);
     }
 }
 
 static const struct {
-    const char *name, *says;
-} surprises[] = {
-    {"an answer that nobody asked for",       GREETED "+HELLO\r\n"                                    },
-    {"an error that nobody asked for",        GREETED "-ERR you\r\n"                                  },
-    {"a message without a subscription",      GREETED "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
-    {"a confirmation without a subscription", GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"    },
-    {"a sharded message",                     GREETED "*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$1\r\np\r\n"},
-    {"a reply of a newer protocol",           GREETED ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
-    {"an array of nothing",                   GREETED "*0\r\n"                                        },
-    {"garbage after it was ready",            GREETED "\r\n\r\n"                                      },
+    const char *name, *bytes;
+} unexpected[] = {
+    {"an unexpected reply",                   HANDSHAKE "+HELLO\r\n"                                    },
+    {"an unexpected error",                   HANDSHAKE "-ERR you\r\n"                                  },
+    {"a message without a subscription",      HANDSHAKE "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
+    {"a confirmation without a subscription", HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"    },
+    {"a sharded message",                     HANDSHAKE "*3\r\n$8\r\nsmessage\r\n$1\r\nc\r\n$1\r\np\r\n"},
+    {"a reply of a newer protocol",           HANDSHAKE ">3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$1\r\np\r\n" },
+    {"an array of nothing",                   HANDSHAKE "*0\r\n"                                        },
+    {"garbage after the handshake",           HANDSHAKE "\r\n\r\n"                                      },
 };
 
-static void surprises_end_the_connection_only(void **state)
+static void unexpected_replies_only_close_the_connection(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(surprises) / sizeof(surprises[0]); i++) {
-        struct liar liar;
+    for (size_t i = 0; i < ARRAY_LENGTH(unexpected); i++) {
+        struct server server;
         struct fixture f;
 
-        print_message("  %s\n", surprises[i].name);
-        begin(&liar, &f, surprises[i].says, strlen(surprises[i].says), 4096);
+        print_message("  %s\n", unexpected[i].name);
+        hostile_begin(&server, &f, unexpected[i].bytes, strlen(unexpected[i].bytes), 4096);
         fixture_connect(&f);
         WAIT_UNTIL(&f, f.lost == 3);
         assert_true(f.ready >= 3);
         assert_int_equal(f.messages + f.subscribed, 0);
-        end(&liar, &f);
+        hostile_end(&server, &f);
     }
 }
 
-/* Confirms, or does not, the subscription that on_ready asks for. */
+/* Replies to the subscription of on_ready. */
 static const struct {
-    const char *name, *says;
+    const char *name, *bytes;
     int subscribed, messages;
 } confirmations[] = {
-    {"another kind",                        GREETED "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n",                                        0, 0},
-    {"a status",                            GREETED "+OK\r\n",                                                                              0, 0},
-    {"an error",                            GREETED "-NOPERM\r\n",                                                                          0, 0},
-    {"two elements",                        GREETED "*2\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n",                                                 0, 0},
-    {"no channel",                          GREETED "*3\r\n$9\r\nsubscribe\r\n$-1\r\n:1\r\n",                                               0, 0},
-    {"a count that is a text",              GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n$1\r\n1\r\n",                                      0, 0},
-    {"one too many",                        GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n", 1,
-     0                                                                                                                                          },
+    {"another kind",                        HANDSHAKE "*3\r\n$11\r\nunsubscribe\r\n$1\r\nc\r\n:0\r\n",                                        0, 0},
+    {"a status",                            HANDSHAKE "+OK\r\n",                                                                              0, 0},
+    {"an error",                            HANDSHAKE "-NOPERM\r\n",                                                                          0, 0},
+    {"two elements",                        HANDSHAKE "*2\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n",                                                 0, 0},
+    {"no channel",                          HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$-1\r\n:1\r\n",                                               0, 0},
+    {"a count that is a text",              HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n$1\r\n1\r\n",                                      0, 0},
+    {"one too many",                        HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n",
+     1,                                                                                                                                          0},
     {"then a message without a payload",
-     GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$-1\r\n",                                         1, 0},
+     HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$-1\r\n",                                         1, 0},
     {"then a message with an array inside",
-     GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n*0\r\n",                                          1, 0},
+     HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n*0\r\n",                                          1, 0},
     {"then a message, then nonsense",
-     GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n:1\r\n",                                1, 1},
+     HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n:1\r\n",                                1, 1},
 };
 
 static void subscribe(void *arg)
@@ -200,67 +202,67 @@ static void subscribe(void *arg)
     assert_int_equal(redis_subscribe(fixture->redis, "c"), 0);
 }
 
-static void wrong_confirmations_end_the_connection_only(void **state)
+static void wrong_confirmations_only_close_the_connection(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(confirmations) / sizeof(confirmations[0]); i++) {
-        struct liar liar;
+    for (size_t i = 0; i < ARRAY_LENGTH(confirmations); i++) {
+        struct server server;
         struct fixture f;
 
         print_message("  %s\n", confirmations[i].name);
-        begin(&liar, &f, confirmations[i].says, strlen(confirmations[i].says), 4096);
+        hostile_begin(&server, &f, confirmations[i].bytes, strlen(confirmations[i].bytes), 4096);
         f.config.events.on_ready = subscribe;
         fixture_connect(&f);
         WAIT_UNTIL(&f, f.lost == 1);
         assert_int_equal(f.subscribed, confirmations[i].subscribed);
         assert_int_equal(f.messages, confirmations[i].messages);
-        end(&liar, &f);
+        hostile_end(&server, &f);
     }
 }
 
-static void pieces_of_any_size_are_understood(void **state)
+static void bytes_may_arrive_in_pieces_of_any_size(void **state)
 {
-    static const char says[] = GREETED "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
-                                       "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\na\r\nb\n\r\n"
-                                       "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n";
+    static const char bytes[] = HANDSHAKE "*3\r\n$9\r\nsubscribe\r\n$1\r\nc\r\n:1\r\n"
+                                          "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$5\r\na\r\nb\n\r\n"
+                                          "*3\r\n$7\r\nmessage\r\n$1\r\nc\r\n$0\r\n\r\n";
 
     (void)state;
-    for (size_t piece = 1; piece < sizeof(says); piece++) {
-        struct liar liar;
+    for (size_t piece = 1; piece < sizeof(bytes); piece++) {
+        struct server server;
         struct fixture f;
 
-        begin(&liar, &f, says, sizeof(says) - 1, piece);
+        hostile_begin(&server, &f, bytes, sizeof(bytes) - 1, piece);
         f.config.events.on_ready = subscribe;
         fixture_connect(&f);
         WAIT_UNTIL(&f, f.messages == 2);
         assert_int_equal(f.subscribed, 1);
         assert_int_equal(f.lost, 0);
-        end(&liar, &f);
+        hostile_end(&server, &f);
     }
 }
 
-static void an_answer_that_never_ends_is_cut(void **state)
+static void an_endless_reply_closes_the_connection(void **state)
 {
     enum { LEN = 7 * 1024 * 1024 };
-    static const char head[] = GREETED "$536870912\r\n";
-    char *says = malloc(LEN);
-    struct liar liar;
+    static const char head[] = HANDSHAKE "$536870912\r\n";
+    char *bytes = malloc(LEN);
+    struct server server;
     struct fixture f;
 
     (void)state;
-    assert_non_null(says);
-    memset(says, 'x', LEN);
-    memcpy(says, head, sizeof(head) - 1);
-    begin(&liar, &f, says, LEN, 1024 * 1024);
+    assert_non_null(bytes);
+    memset(bytes, 'x', LEN);
+    memcpy(bytes, head, sizeof(head) - 1);
+    hostile_begin(&server, &f, bytes, LEN, 1024 * 1024);
     f.config.reply_max = 4 * 1024 * 1024;
     fixture_connect(&f);
     WAIT_UNTIL(&f, f.lost == 1);
-    assert_int_equal(fixture_log_count(&f, "a reply is too long"), 1);
-    end(&liar, &f);
-    free(says);
+    assert_int_equal(fixture_log_count(&f, "reply is too long"), 1);
+    hostile_end(&server, &f);
+    free(bytes);
 }
 
-struct patience {
+struct two_calls {
     struct fixture fixture;
     struct answer answers[2];
 };
@@ -268,13 +270,13 @@ struct patience {
 static void ask_twice(void *arg)
 {
     struct fixture *fixture = arg;
-    struct patience *patience = arg;
+    struct two_calls *calls = arg;
 
     fixture->ready++;
     for (size_t i = 0; i < 2; i++) {
-        patience->answers[i].fixture = fixture;
-        assert_int_equal(
-            redis_send_words(fixture->redis, REDIS_WORDS("GET", "k"), on_answer, &patience->answers[i], NULL), 0);
+        calls->answers[i].fixture = fixture;
+        assert_int_equal(redis_send_words(fixture->redis, REDIS_WORDS("GET", "k"), on_answer, &calls->answers[i], NULL),
+                         0);
     }
 }
 
@@ -284,51 +286,51 @@ static const struct {
     int64_t pause_ms, timeout_ms;
     int err;
 } paces[] = {
-    {"a large answer that comes steadily has all the time it needs", 1024 * 1024,     32 * 1024,   40,  500, 0          },
-    {"an answer that comes by the byte does not",                    1024 * 1024,     8,           5,   60,  ERR_TIMEOUT},
-    {"an answer that stops half way does not",                       2 * 1024 * 1024, 1024 * 1024, 900, 200, ERR_TIMEOUT},
+    {"a large reply that arrives steadily does not time out", 1024 * 1024,     32 * 1024,   40,  500, 0          },
+    {"a reply that arrives in single bytes times out",        1024 * 1024,     8,           5,   60,  ERR_TIMEOUT},
+    {"a reply that stops half way times out",                 2 * 1024 * 1024, 1024 * 1024, 900, 200, ERR_TIMEOUT},
 };
 
-/* The second answer stands behind the first one, and its deadline has passed when that is read. */
-static void a_deadline_does_not_pass_while_an_answer_comes(void **state)
+/* The second reply comes after the first, and its own deadline has passed by then. */
+static void no_deadline_passes_while_a_reply_arrives(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(paces) / sizeof(paces[0]); i++) {
-        char *says = malloc(paces[i].len + 128);
-        struct patience patience = {0};
-        struct liar liar;
+    for (size_t i = 0; i < ARRAY_LENGTH(paces); i++) {
+        char *bytes = malloc(paces[i].len + 128);
+        struct two_calls calls = {0};
+        struct server server;
         int head;
 
         print_message("  %s\n", paces[i].name);
-        assert_non_null(says);
-        head = snprintf(says, 64, GREETED "$%zu\r\n", paces[i].len);
-        memset(says + head, 'x', paces[i].len);
-        memcpy(says + head + paces[i].len, "\r\n+AND\r\n", 9);
-        begin(&liar, &patience.fixture, says, (size_t)head + paces[i].len + 8, paces[i].piece);
-        liar.pause_ms = paces[i].pause_ms;
-        patience.fixture.config.command_timeout_ms = paces[i].timeout_ms;
-        patience.fixture.config.events.on_ready = ask_twice;
-        fixture_connect(&patience.fixture);
-        WAIT_UNTIL(&patience.fixture, patience.answers[1].times);
-        assert_int_equal(patience.answers[0].err, paces[i].err);
-        assert_int_equal(patience.answers[1].err, paces[i].err ? ERR_LOST : 0);
-        assert_string_equal(patience.answers[1].text, paces[i].err ? "" : "AND");
-        end(&liar, &patience.fixture);
-        free(says);
+        assert_non_null(bytes);
+        head = snprintf(bytes, 64, HANDSHAKE "$%zu\r\n", paces[i].len);
+        memset(bytes + head, 'x', paces[i].len);
+        memcpy(bytes + head + paces[i].len, "\r\n+AND\r\n", 9);
+        hostile_begin(&server, &calls.fixture, bytes, (size_t)head + paces[i].len + 8, paces[i].piece);
+        server.pause_ms = paces[i].pause_ms;
+        calls.fixture.config.command_timeout_ms = paces[i].timeout_ms;
+        calls.fixture.config.events.on_ready = ask_twice;
+        fixture_connect(&calls.fixture);
+        WAIT_UNTIL(&calls.fixture, calls.answers[1].times);
+        assert_int_equal(calls.answers[0].err, paces[i].err);
+        assert_int_equal(calls.answers[1].err, paces[i].err ? ERR_LOST : 0);
+        assert_string_equal(calls.answers[1].text, paces[i].err ? "" : "AND");
+        hostile_end(&server, &calls.fixture);
+        free(bytes);
     }
 }
 
-/* Its delays grow beyond the first one's bound, though each of these connections was ready for a moment. */
-static void a_server_that_throws_us_out_again_is_not_asked_in_a_tight_loop(void **state)
+/* The delays grow beyond that of a first try, although each connection was ready for a moment. */
+static void a_server_that_closes_at_once_is_retried_with_backoff(void **state)
 {
     enum { ROUNDS = 12 };
     long longest_ms = 0;
-    struct liar liar;
+    struct server server;
     struct fixture f;
 
     (void)state;
-    begin(&liar, &f, GREETED, strlen(GREETED), 4096);
-    liar.hangs_up = true;
+    hostile_begin(&server, &f, HANDSHAKE, strlen(HANDSHAKE), 4096);
+    server.closes = true;
     f.config.reconnect.base_ms = 2;
     f.config.reconnect.max_ms = 100;
     fixture_connect(&f);
@@ -340,19 +342,19 @@ static void a_server_that_throws_us_out_again_is_not_asked_in_a_tight_loop(void 
         longest_ms = retry_ms > longest_ms ? retry_ms : longest_ms;
     }
     assert_true(longest_ms > 2 && longest_ms <= 100);
-    end(&liar, &f);
+    hostile_end(&server, &f);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(bad_greetings_are_survived),
-        FIXTURE_TEST(surprises_end_the_connection_only),
-        FIXTURE_TEST(wrong_confirmations_end_the_connection_only),
-        FIXTURE_TEST(pieces_of_any_size_are_understood),
-        FIXTURE_TEST(an_answer_that_never_ends_is_cut),
-        FIXTURE_TEST(a_deadline_does_not_pass_while_an_answer_comes),
-        FIXTURE_TEST(a_server_that_throws_us_out_again_is_not_asked_in_a_tight_loop),
+        FIXTURE_TEST(bad_handshakes_are_retried),
+        FIXTURE_TEST(unexpected_replies_only_close_the_connection),
+        FIXTURE_TEST(wrong_confirmations_only_close_the_connection),
+        FIXTURE_TEST(bytes_may_arrive_in_pieces_of_any_size),
+        FIXTURE_TEST(an_endless_reply_closes_the_connection),
+        FIXTURE_TEST(no_deadline_passes_while_a_reply_arrives),
+        FIXTURE_TEST(a_server_that_closes_at_once_is_retried_with_backoff),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,9 +1,9 @@
-/* Host names: asked of a name server of the test's own, found in /etc/hosts, not found, not waited for. */
+/* Host names: from a name server of the test, from /etc/hosts, unknown, cancelled. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
 #include <arpa/inet.h>
@@ -15,7 +15,8 @@
 #include <strings.h>
 #include <unistd.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/redis/lookup.h"
 
 struct world {
@@ -26,7 +27,7 @@ struct world {
     char why[128];
 };
 
-/* "both.test" has an address of either kind, "silent.test" is never answered, anything else does not exist. */
+/* "both.test" has an IPv4 and an IPv6 address, "silent.test" gets no answer, all other names do not exist. */
 static void on_request(struct evdns_server_request *request, void *arg)
 {
     static struct in_addr v4 = {0x0100007f};
@@ -35,7 +36,7 @@ static void on_request(struct evdns_server_request *request, void *arg)
     int error = 0;
 
     (void)arg;
-    /* the client mixes the case of what it asks, and expects it back */
+    /* the client randomises the case of the name and expects the same case in the answer */
     if (!strcasecmp(name, "silent.test")) {
         evdns_server_request_drop(request);
         return;
@@ -98,12 +99,12 @@ static void on_found(const struct evutil_addrinfo *found, const char *why, void 
 static void ask(struct world *world, const char *resolv_conf, const char *host)
 {
     assert_non_null(lookup_start(world->loop, resolv_conf, host, on_found, world));
-    assert_int_equal(world->found + world->failed, 0); /* never from inside */
+    assert_int_equal(world->found + world->failed, 0); /* never inside lookup_start */
     while (!world->found && !world->failed)
         loop_turn(world->loop, true);
 }
 
-static void a_name_has_its_addresses(void **state)
+static void a_name_has_both_addresses(void **state)
 {
     struct world *world = *state;
 
@@ -114,7 +115,7 @@ static void a_name_has_its_addresses(void **state)
     assert_string_equal(world->why, "");
 }
 
-static void a_name_that_is_unknown_says_so(void **state)
+static void an_unknown_name_is_an_error(void **state)
 {
     struct world *world = *state;
 
@@ -123,7 +124,7 @@ static void a_name_that_is_unknown_says_so(void **state)
     assert_string_not_equal(world->why, "");
 }
 
-static void the_hosts_file_is_read_too(void **state)
+static void the_hosts_file_is_read(void **state)
 {
     struct world *world = *state;
 
@@ -139,7 +140,7 @@ static void a_lookup_can_be_cancelled_at_any_time(void **state)
     for (int turns = 0; turns < 6; turns++) {
         static const char *const hosts[] = {"both.test", "silent.test", "localhost"};
 
-        for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+        for (size_t i = 0; i < ARRAY_LENGTH(hosts); i++) {
             struct lookup *lookup = lookup_start(world->loop, world->resolv_conf, hosts[i], on_found, world);
 
             world->found = 0;
@@ -155,8 +156,8 @@ static void a_lookup_can_be_cancelled_at_any_time(void **state)
     }
 }
 
-/* The sanitizer's build sees whether anything of it is left. */
-static void a_lookup_may_be_cancelled_just_before_the_end_of_its_loop(void **state)
+/* For the leak checker. */
+static void a_lookup_may_be_cancelled_before_its_loop_is_destroyed(void **state)
 {
     struct world *world = *state;
 
@@ -166,11 +167,11 @@ static void a_lookup_may_be_cancelled_just_before_the_end_of_its_loop(void **sta
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(a_name_has_its_addresses, start, stop),
-        cmocka_unit_test_setup_teardown(a_name_that_is_unknown_says_so, start, stop),
-        cmocka_unit_test_setup_teardown(the_hosts_file_is_read_too, start, stop),
+        cmocka_unit_test_setup_teardown(a_name_has_both_addresses, start, stop),
+        cmocka_unit_test_setup_teardown(an_unknown_name_is_an_error, start, stop),
+        cmocka_unit_test_setup_teardown(the_hosts_file_is_read, start, stop),
         cmocka_unit_test_setup_teardown(a_lookup_can_be_cancelled_at_any_time, start, stop),
-        cmocka_unit_test_setup_teardown(a_lookup_may_be_cancelled_just_before_the_end_of_its_loop, start, stop),
+        cmocka_unit_test_setup_teardown(a_lookup_may_be_cancelled_before_its_loop_is_destroyed, start, stop),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,17 +1,18 @@
-/* The embedded scripts on a real Redis: each of them compiles, and NOSCRIPT is nobody's business. */
+/* The embedded scripts on a real Redis: each compiles and answers; NOSCRIPT is handled; runs can be cancelled. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
-#include "common/redis/script.h"
+#include "common/base/macros.h"
+#include "common/task/scripts.h"
 #include "tests/support/redis_world.h"
 
 #define PREFIX "arkrelay:{0}:"
 
-/* What a script answered. */
+/* The reply to a script. */
 struct outcome {
     struct fixture *fixture;
     int times, err, type;
@@ -39,7 +40,7 @@ static struct outcome run(struct fixture *fixture, enum script_id script, const 
 {
     struct outcome outcome = {.fixture = fixture};
     struct script_arg args[ARGS];
-    struct script_call call = {.script = script, .prefix = PREFIX, .args = args};
+    struct script_call call = {.script = &scripts[script], .prefix = PREFIX, .args = args};
 
     for (; call.count < ARGS && words[call.count]; call.count++)
         args[call.count] = SCRIPT_TEXT(words[call.count]);
@@ -49,7 +50,7 @@ static struct outcome run(struct fixture *fixture, enum script_id script, const 
     return outcome;
 }
 
-/* With arguments of the right number and kind; what the answers mean is tested elsewhere. NULL: any answer but an error. */
+/* Valid arguments only; test_scripts_*.py test what the replies mean. NULL: any reply except an error. */
 static const struct {
     const char *name;
     enum script_id script;
@@ -57,35 +58,35 @@ static const struct {
     const char *word;
 } cases[] = {
     {"SUBMIT takes a new task",
-     SCRIPT_SUBMIT,                                          {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
-     "NEW"                                                                                                                                              },
-    {"SUBMIT knows it again",
-     SCRIPT_SUBMIT,                                          {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
-     "SAME"                                                                                                                                             },
-    {"BEGIN of nobody's task is lost",     SCRIPT_BEGIN,     {"public.none", "1.a.1", "call", "1", "30000", "{}"},                           "LOST"     },
-    {"EMIT of nobody's task is lost",      SCRIPT_EMIT,      {"public.none", "1.a.1", "1", "{}", ""},                                        "LOST"     },
-    {"RENEW of nobody's task is lost",     SCRIPT_RENEW,     {"30000", "public.none", "1.a.1"},                                              "LOST"     },
-    {"FINISH of nobody's task is lost",    SCRIPT_FINISH,    {"public.none", "1.a.1", "done", "known", "0", ""},                             "LOST"     },
-    {"CANCEL of nobody's task finds none", SCRIPT_CANCEL,    {"public.none", "any"},                                                         "NONE"     },
-    {"READ of nobody's task finds none",   SCRIPT_READ,      {"public.none", "1"},                                                           "NONE"     },
-    {"STATUS of nobody's task finds none", SCRIPT_STATUS,    {"public.none"},                                                                "NONE"     },
-    {"ERASE of nobody's task finds none",  SCRIPT_ERASE,     {"public.none"},                                                                "NONE"     },
-    {"CANCEL ends a task that waits",      SCRIPT_CANCEL,    {"public.new", "any"},                                                          "CANCELLED"},
-    {"CLAIM of an empty queue has no job", SCRIPT_CLAIM,     {"worker", "30000", "4", "nonce", "3"},                                         NULL       },
-    {"REAP of no lease counts",            SCRIPT_REAP,      {"2000", "32", "0"},                                                            NULL       },
-    {"PLACES of nobody counts",            SCRIPT_PLACES,    {"1", "public.none"},                                                                NULL       },
-    {"AUDIT of an empty index is over",    SCRIPT_AUDIT,     {"worker", "60000", "10"},                                                      NULL       },
-    {"PAUSE undone says so",               SCRIPT_PAUSE,     {"0"},                                                                          "RESUMED"  },
-    {"GOVERN without limits grants",       SCRIPT_GOVERN,    {"worker", "1000", "1", "1", "m", "0", "0", "0"},                      NULL       },
-    {"QUEUE of an empty queue counts",     SCRIPT_QUEUE,     {NULL},                                                                         NULL       },
-    {"TASKS lists what there is",          SCRIPT_TASKS,     {"ended", "", "10", ""},                                                        "TASKS"    },
-    {"RETRY of nobody's task finds none",  SCRIPT_RETRY,     {"public.none", "60000"},                                                       "NONE"     },
-    {"STORY of nobody's task finds none",  SCRIPT_STORY,     {"public.none"},                                                                "NONE"     },
-    {"PROCESSES lists nobody",             SCRIPT_PROCESSES, {NULL},                                                                         "PROCESSES"},
-    {"LIMIT lets a new client pass",       SCRIPT_LIMIT,     {"600"},                                                                        "OK"       },
-    {"PRESENCE takes what goes",           SCRIPT_PRESENCE,  {"host:1", "0"},                                                                "OK"       },
-    {"TAILS names who is gone",            SCRIPT_TAILS,     {"public.none", "1", "0"},                                                      NULL       },
-    {"READY says so",                      SCRIPT_READY,     {NULL},                                                                         "READY"    },
+     SCRIPT_SUBMIT,                                            {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
+     "NEW"                                                                                                                                                },
+    {"SUBMIT recognises it",
+     SCRIPT_SUBMIT,                                            {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
+     "SAME"                                                                                                                                               },
+    {"BEGIN of an unknown task is lost",     SCRIPT_BEGIN,     {"public.none", "1.a.1", "call", "1", "30000", "{}"},                           "LOST"     },
+    {"EMIT of an unknown task is lost",      SCRIPT_EMIT,      {"public.none", "1.a.1", "1", "{}", ""},                                        "LOST"     },
+    {"RENEW of an unknown task is lost",     SCRIPT_RENEW,     {"30000", "public.none", "1.a.1"},                                              "LOST"     },
+    {"FINISH of an unknown task is lost",    SCRIPT_FINISH,    {"public.none", "1.a.1", "done", "known", "0", ""},                             "LOST"     },
+    {"CANCEL of an unknown task finds none", SCRIPT_CANCEL,    {"public.none", "any"},                                                         "NONE"     },
+    {"READ of an unknown task finds none",   SCRIPT_READ,      {"public.none", "1"},                                                           "NONE"     },
+    {"STATUS of an unknown task finds none", SCRIPT_STATUS,    {"public.none"},                                                                "NONE"     },
+    {"ERASE of an unknown task finds none",  SCRIPT_ERASE,     {"public.none"},                                                                "NONE"     },
+    {"CANCEL ends a task that waits",        SCRIPT_CANCEL,    {"public.new", "any"},                                                          "CANCELLED"},
+    {"CLAIM of an empty queue has no job",   SCRIPT_CLAIM,     {"worker", "30000", "4", "nonce", "3", "m"},                                    NULL       },
+    {"REAP of no lease counts",              SCRIPT_REAP,      {"2000", "32", "0"},                                                            NULL       },
+    {"PLACES of an unknown task counts",     SCRIPT_PLACES,    {"1", "public.none"},                                                           NULL       },
+    {"AUDIT of an empty index is over",      SCRIPT_AUDIT,     {"worker", "60000", "10"},                                                      NULL       },
+    {"PAUSE undone says so",                 SCRIPT_PAUSE,     {"0"},                                                                          "RESUMED"  },
+    {"GOVERN without limits grants",         SCRIPT_GOVERN,    {"worker", "1000", "1", "1", "m", "0", "0", "1", "0"},                          NULL       },
+    {"QUEUE of an empty queue counts",       SCRIPT_QUEUE,     {NULL},                                                                         NULL       },
+    {"TASKS lists what there is",            SCRIPT_TASKS,     {"ended", "", "10", ""},                                                        "TASKS"    },
+    {"RETRY of an unknown task finds none",  SCRIPT_RETRY,     {"public.none", "60000"},                                                       "NONE"     },
+    {"STORY of an unknown task finds none",  SCRIPT_STORY,     {"public.none"},                                                                "NONE"     },
+    {"PROCESSES lists none",                 SCRIPT_PROCESSES, {NULL},                                                                         "PROCESSES"},
+    {"LIMIT lets a new client pass",         SCRIPT_LIMIT,     {"600"},                                                                        "OK"       },
+    {"PRESENCE removes a process",           SCRIPT_PRESENCE,  {"host:1", "0"},                                                                "OK"       },
+    {"TAILS names an unknown task",          SCRIPT_TAILS,     {"public.none", "1", "0"},                                                      NULL       },
+    {"READY says so",                        SCRIPT_READY,     {NULL},                                                                         "READY"    },
 };
 
 static void every_script_compiles_and_answers(void **state)
@@ -95,7 +96,7 @@ static void every_script_compiles_and_answers(void **state)
 
     (void)fixture_ask(f, REDIS_WORDS("FLUSHALL"));
     (void)fixture_ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct outcome outcome = run(f, cases[i].script, cases[i].args);
 
         print_message("  %s\n", cases[i].name);
@@ -110,7 +111,7 @@ static void every_script_compiles_and_answers(void **state)
     fixture_deinit(f);
 }
 
-static void the_embedded_text_is_what_its_sha1_says(void **state)
+static void the_sha1_matches_the_embedded_text(void **state)
 {
     struct fixture *f = redis_world_begin(*state);
 
@@ -126,7 +127,7 @@ static void the_embedded_text_is_what_its_sha1_says(void **state)
     fixture_deinit(f);
 }
 
-static void forgotten_scripts_are_sent_again(void **state)
+static void unknown_scripts_are_sent_again(void **state)
 {
     static const char *const no_args[ARGS] = {NULL};
     struct fixture *f = redis_world_begin(*state);
@@ -137,14 +138,14 @@ static void forgotten_scripts_are_sent_again(void **state)
     fixture_deinit(f);
 }
 
-static void arguments_may_hold_any_byte(void **state)
+static void arguments_may_contain_any_byte(void **state)
 {
     static const char odd[] = "public.\0 \r\n\xff";
     const struct script_arg args[] = {
         {odd, sizeof(odd) - 1},
         {"",  0              }
     };
-    struct script_call call = {.script = SCRIPT_STATUS, .prefix = PREFIX, .args = args, .count = 2};
+    struct script_call call = {.script = &scripts[SCRIPT_STATUS], .prefix = PREFIX, .args = args, .count = 2};
     struct fixture *f = redis_world_begin(*state);
     struct outcome outcome = {.fixture = f};
 
@@ -157,7 +158,7 @@ static void arguments_may_hold_any_byte(void **state)
 
 static void too_many_arguments_are_refused(void **state)
 {
-    struct script_call call = {.script = SCRIPT_RENEW, .prefix = PREFIX, .count = SCRIPT_ARGS_MAX + 1};
+    struct script_call call = {.script = &scripts[SCRIPT_RENEW], .prefix = PREFIX, .count = SCRIPT_ARGS_MAX + 1};
     struct fixture *f = redis_world_begin(*state);
 
     assert_int_equal(script_run(f->redis, &call, on_outcome, NULL, NULL), ERR_TOO_LONG);
@@ -166,13 +167,13 @@ static void too_many_arguments_are_refused(void **state)
 
 static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
 {
-    struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
+    struct script_call call = {.script = &scripts[SCRIPT_READY], .prefix = PREFIX};
     struct fixture *f = redis_world_begin(*state);
     struct outcome outcome = {.fixture = f};
 
     (void)fixture_ask(f, REDIS_WORDS("SCRIPT", "FLUSH"));
     for (int turns = 0; turns < 6; turns++) {
-        struct answer behind = {.fixture = f};
+        struct answer next = {.fixture = f};
         struct script_run *handle;
 
         outcome.times = 0;
@@ -182,16 +183,16 @@ static void a_run_can_be_cancelled_before_and_after_noscript(void **state)
         if (!outcome.times)
             script_cancel(handle);
         outcome.times = 0;
-        assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "FLUSH"), on_answer, &behind, NULL), 0);
-        WAIT_UNTIL(f, behind.times);
+        assert_int_equal(redis_send_words(f->redis, REDIS_WORDS("SCRIPT", "FLUSH"), on_answer, &next, NULL), 0);
+        WAIT_UNTIL(f, next.times);
         assert_int_equal(outcome.times, 0);
     }
     fixture_deinit(f);
 }
 
-static void a_run_that_is_under_way_goes_with_its_client(void **state)
+static void destroying_the_client_frees_its_runs(void **state)
 {
-    struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
+    struct script_call call = {.script = &scripts[SCRIPT_READY], .prefix = PREFIX};
     struct fixture *f = redis_world_begin(*state);
     struct outcome outcome = {.fixture = f};
     struct script_run *cancelled;
@@ -201,12 +202,12 @@ static void a_run_that_is_under_way_goes_with_its_client(void **state)
     script_cancel(cancelled);
     f->redis = redis_destroy(f->redis);
     fixture_deinit(f);
-    assert_int_equal(outcome.times, 0); /* and the leak checker agrees */
+    assert_int_equal(outcome.times, 0); /* the leak checker checks the rest */
 }
 
 static void a_lost_connection_ends_a_run(void **state)
 {
-    struct script_call call = {.script = SCRIPT_READY, .prefix = PREFIX};
+    struct script_call call = {.script = &scripts[SCRIPT_READY], .prefix = PREFIX};
     struct redis_world *world = *state;
     struct fixture *f = redis_world_begin(world);
     struct outcome outcome = {.fixture = f};
@@ -225,12 +226,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(every_script_compiles_and_answers),
-        FIXTURE_TEST(the_embedded_text_is_what_its_sha1_says),
-        FIXTURE_TEST(forgotten_scripts_are_sent_again),
-        FIXTURE_TEST(arguments_may_hold_any_byte),
+        FIXTURE_TEST(the_sha1_matches_the_embedded_text),
+        FIXTURE_TEST(unknown_scripts_are_sent_again),
+        FIXTURE_TEST(arguments_may_contain_any_byte),
         FIXTURE_TEST(too_many_arguments_are_refused),
         FIXTURE_TEST(a_run_can_be_cancelled_before_and_after_noscript),
-        FIXTURE_TEST(a_run_that_is_under_way_goes_with_its_client),
+        FIXTURE_TEST(destroying_the_client_frees_its_runs),
         FIXTURE_TEST(a_lost_connection_ends_a_run),
     };
 

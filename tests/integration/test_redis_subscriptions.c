@@ -1,9 +1,9 @@
-/* The Redis client as a subscriber of a real Redis. */
+/* Subscriptions on a real Redis. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
 #include "tests/support/redis_world.h"
@@ -41,7 +41,7 @@ static void many_channels_share_one_connection(void **state)
         snprintf(channel, sizeof(channel), "many:%d", i);
         assert_int_equal(redis_unsubscribe(f->redis, (const char *const[]){channel}, 1), 0);
     }
-    assert_int_equal(redis_subscribe(f->redis, "after"), 0); /* its confirmation comes after all of theirs */
+    assert_int_equal(redis_subscribe(f->redis, "after"), 0); /* confirmed after all the others */
     WAIT_UNTIL(f, f->subscribed == COUNT + 1);
     publish(&world->other, "many:1", "nobody", 0);
     assert_int_equal(f->lost, 0);
@@ -49,7 +49,7 @@ static void many_channels_share_one_connection(void **state)
     fixture_deinit(f);
 }
 
-static void any_order_of_subscribing_and_unsubscribing_is_fine(void **state)
+static void subscribe_and_unsubscribe_may_come_in_any_order(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = redis_world_begin(world);
@@ -69,7 +69,7 @@ static void any_order_of_subscribing_and_unsubscribing_is_fine(void **state)
     fixture_deinit(f);
 }
 
-static void messages_between_confirmations_find_their_way(void **state)
+static void messages_between_confirmations_are_delivered(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = redis_world_begin(world);
@@ -87,7 +87,7 @@ static void messages_between_confirmations_find_their_way(void **state)
     fixture_deinit(f);
 }
 
-static void after_a_reconnect_nothing_is_subscribed(void **state)
+static void a_reconnect_ends_all_subscriptions(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = redis_world_begin(world);
@@ -107,7 +107,7 @@ static void after_a_reconnect_nothing_is_subscribed(void **state)
     fixture_deinit(f);
 }
 
-static void a_forbidden_channel_ends_the_connection(void **state)
+static void a_forbidden_channel_closes_the_connection(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = &world->fixture;
@@ -126,7 +126,7 @@ static void a_forbidden_channel_ends_the_connection(void **state)
     fixture_deinit(&world->other);
 }
 
-static void an_unconfirmed_subscription_has_a_deadline(void **state)
+static void an_unconfirmed_subscription_times_out(void **state)
 {
     struct redis_world *world = *state;
     struct fixture *f = redis_world_begin_hasty(world, 30);
@@ -144,11 +144,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(many_channels_share_one_connection),
-        FIXTURE_TEST(any_order_of_subscribing_and_unsubscribing_is_fine),
-        FIXTURE_TEST(messages_between_confirmations_find_their_way),
-        FIXTURE_TEST(after_a_reconnect_nothing_is_subscribed),
-        FIXTURE_TEST(a_forbidden_channel_ends_the_connection),
-        FIXTURE_TEST(an_unconfirmed_subscription_has_a_deadline),
+        FIXTURE_TEST(subscribe_and_unsubscribe_may_come_in_any_order),
+        FIXTURE_TEST(messages_between_confirmations_are_delivered),
+        FIXTURE_TEST(a_reconnect_ends_all_subscriptions),
+        FIXTURE_TEST(a_forbidden_channel_closes_the_connection),
+        FIXTURE_TEST(an_unconfirmed_subscription_times_out),
     };
 
     return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);

@@ -1,16 +1,17 @@
-/* rediss:// against a real Redis: what is trusted works, and nothing else does. */
+/* rediss:// on a real Redis: trusted servers are used, all others refused. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/macros.h"
 #include "tests/support/certificates.h"
 #include "tests/support/redis_fixture.h"
 #include "tests/support/redis_server.h"
@@ -78,7 +79,7 @@ static int stop_server(void **state)
                            world->wrong, world->expired,  world->unknown};
 
     redis_server_destroy(world->server);
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++)
         remove(files[i]);
     remove(world->directory);
     free(world);
@@ -115,7 +116,7 @@ static void a_trusted_server_is_used(void **state)
     struct fixture f;
 
     present(world, world->good);
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(hosts); i++) {
         begin(&f, "rediss", hosts[i], world->tls_port, world->ca);
         WAIT_UNTIL(&f, f.ready);
         assert_string_equal(fixture_ask(&f, REDIS_WORDS("PING")).text, "PONG");
@@ -123,25 +124,25 @@ static void a_trusted_server_is_used(void **state)
     }
 }
 
-static void anything_else_is_refused_and_said(void **state)
+static void an_untrusted_server_is_refused_with_the_reason(void **state)
 {
     struct world *world = *state;
     const struct {
         const char *name, *certificate, *host, *ca, *said;
     } cases[] = {
-        {"a certificate for another name",             world->wrong,   "localhost", world->ca,          "hostname mismatch"                 },
-        {"a certificate for a name, asked by number",  world->named,   "127.0.0.1", world->ca,          "IP address mismatch"               },
-        {"an authority that is not ours",              world->unknown, "localhost", world->ca,          "certificate refused: unable to get"},
-        {"our authority is not the one in the file",   world->good,    "localhost", world->other_ca,
-         "certificate refused: self-signed"                                                                                                 },
-        {"an authority that the system does not know", world->good,    "localhost", NULL,               "certificate refused: "             },
-        {"an expired certificate",                     world->expired, "localhost", world->ca,          "certificate has expired"           },
-        {"a file of authorities that is missing",      world->good,    "localhost", "/nonexistent.pem",
-         "authorities cannot be read"                                                                                                       },
-        {"a file of authorities that holds none",      world->good,    "localhost", "/dev/null",        "authorities cannot be read"        },
+        {"a certificate for another name",            world->wrong,   "localhost", world->ca,          "hostname mismatch"                 },
+        {"a certificate for a name, asked by number", world->named,   "127.0.0.1", world->ca,          "IP address mismatch"               },
+        {"an unknown authority",                      world->unknown, "localhost", world->ca,          "certificate refused: unable to get"},
+        {"our authority is not the one in the file",  world->good,    "localhost", world->other_ca,
+         "certificate refused: self-signed"                                                                                                },
+        {"an authority unknown to the system",        world->good,    "localhost", NULL,               "certificate refused: "             },
+        {"an expired certificate",                    world->expired, "localhost", world->ca,          "certificate has expired"           },
+        {"a missing file of authorities",             world->good,    "localhost", "/nonexistent.pem",
+         "authorities file cannot be read"                                                                                                 },
+        {"a file without authorities",                world->good,    "localhost", "/dev/null",        "authorities file cannot be read"   },
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct fixture f;
 
         print_message("  %s\n", cases[i].name);
@@ -156,21 +157,21 @@ static void anything_else_is_refused_and_said(void **state)
     }
 }
 
-static void a_plain_server_does_not_pass_for_a_safe_one(void **state)
+static void a_plain_server_is_refused(void **state)
 {
     struct world *world = *state;
     struct fixture f;
 
     begin(&f, "rediss", "localhost", redis_server_port(world->server), world->ca);
     redis_destroy(f.redis);
-    f.config.connect_timeout_ms = 100; /* it waits for the rest of what it takes for a command */
+    f.config.connect_timeout_ms = 100; /* the server waits for the rest of what it parses as a command */
     fixture_connect(&f);
     WAIT_UNTIL(&f, strstr(fixture_log(&f), "cannot connect"));
     assert_int_equal(f.ready, 0);
     fixture_deinit(&f);
 }
 
-static void a_plain_client_gets_nothing_from_a_safe_server(void **state)
+static void a_plain_client_of_a_tls_server_does_not_connect(void **state)
 {
     struct world *world = *state;
     struct fixture f;
@@ -181,7 +182,7 @@ static void a_plain_client_gets_nothing_from_a_safe_server(void **state)
     fixture_deinit(&f);
 }
 
-static void much_data_passes_in_order(void **state)
+static void large_data_arrives_in_order(void **state)
 {
     struct world *world = *state;
     struct answer last, large;
@@ -211,7 +212,7 @@ static int64_t cpu_us(void)
     return now.tv_sec * INT64_C(1000000) + now.tv_nsec / 1000;
 }
 
-/* What it costs us to send so many bytes so many times. */
+/* The CPU time to send `len` bytes `times` times. */
 static int64_t cost_us(struct fixture *fixture, const char *bytes, size_t len, int times)
 {
     const char *argv[] = {"SET", "k", bytes};
@@ -231,8 +232,8 @@ static int64_t cost_us(struct fixture *fixture, const char *bytes, size_t len, i
     return cpu_us() - begun_us;
 }
 
-/* A session takes a large command in thousands of pieces. Moving what is left after each of them would be a hundred times the work. */
-static void a_large_command_is_not_moved_again_and_again(void **state)
+/* TLS takes a large command in thousands of pieces. Moving the rest after each piece would cost a hundred times as much. */
+static void a_large_command_is_not_moved_after_each_piece(void **state)
 {
     enum { LARGE = 64 << 20, SMALL = 1 << 20, FAR_MORE = 20 };
     struct world *world = *state;
@@ -256,8 +257,8 @@ static void a_large_command_is_not_moved_again_and_again(void **state)
     free(bytes);
 }
 
-/* Each answer comes in a record of its own. */
-static void answers_that_wait_unread_are_not_late(void **state)
+/* Each reply arrives in its own TLS record. */
+static void unread_replies_do_not_time_out(void **state)
 {
     enum { COUNT = 4, TIMEOUT_MS = 300 };
     static const char *const lists[COUNT] = {"a", "b", "c", "d"};
@@ -281,7 +282,7 @@ static void answers_that_wait_unread_are_not_late(void **state)
         assert_int_equal(redis_send_words(f.redis, REDIS_WORDS("BLPOP", lists[i], "0"), on_answer, &answers[i], NULL),
                          0);
     }
-    fixture_turn(&f); /* they are sent */
+    fixture_turn(&f); /* sends them */
     for (size_t i = 0; i < COUNT; i++)
         (void)fixture_ask(&admin, REDIS_WORDS("RPUSH", lists[i], "x"));
     while (clock_monotonic_ms() <= sent_ms + TIMEOUT_MS) /* this process stalls */
@@ -293,7 +294,7 @@ static void answers_that_wait_unread_are_not_late(void **state)
     fixture_deinit(&f);
 }
 
-static void a_lost_connection_comes_back_safe(void **state)
+static void a_lost_connection_is_restored_with_tls(void **state)
 {
     struct world *world = *state;
     struct fixture f;
@@ -309,8 +310,8 @@ static void a_lost_connection_comes_back_safe(void **state)
     fixture_deinit(&f);
 }
 
-/* No session is resumed, so every connection is checked, against the file as it is then. */
-static void each_connection_is_checked_against_the_authorities_of_its_time(void **state)
+/* Sessions are not resumed: each connection is verified against the current file. */
+static void each_connection_reads_the_authorities_again(void **state)
 {
     struct world *world = *state;
     char link[96];
@@ -332,7 +333,7 @@ static void each_connection_is_checked_against_the_authorities_of_its_time(void 
     assert_int_equal(remove(link), 0);
 }
 
-static void destroying_it_in_mid_handshake_is_clean(void **state)
+static void a_client_may_be_destroyed_during_the_handshake(void **state)
 {
     struct world *world = *state;
 
@@ -350,15 +351,15 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(a_trusted_server_is_used),
-        FIXTURE_TEST(anything_else_is_refused_and_said),
-        FIXTURE_TEST(a_plain_server_does_not_pass_for_a_safe_one),
-        FIXTURE_TEST(a_plain_client_gets_nothing_from_a_safe_server),
-        FIXTURE_TEST(much_data_passes_in_order),
-        FIXTURE_TEST(a_large_command_is_not_moved_again_and_again),
-        FIXTURE_TEST(answers_that_wait_unread_are_not_late),
-        FIXTURE_TEST(a_lost_connection_comes_back_safe),
-        FIXTURE_TEST(each_connection_is_checked_against_the_authorities_of_its_time),
-        FIXTURE_TEST(destroying_it_in_mid_handshake_is_clean),
+        FIXTURE_TEST(an_untrusted_server_is_refused_with_the_reason),
+        FIXTURE_TEST(a_plain_server_is_refused),
+        FIXTURE_TEST(a_plain_client_of_a_tls_server_does_not_connect),
+        FIXTURE_TEST(large_data_arrives_in_order),
+        FIXTURE_TEST(a_large_command_is_not_moved_after_each_piece),
+        FIXTURE_TEST(unread_replies_do_not_time_out),
+        FIXTURE_TEST(a_lost_connection_is_restored_with_tls),
+        FIXTURE_TEST(each_connection_reads_the_authorities_again),
+        FIXTURE_TEST(a_client_may_be_destroyed_during_the_handshake),
     };
 
     return cmocka_run_group_tests(tests, start_server, stop_server);

@@ -1,4 +1,4 @@
-"""The Redis users of deploy/redis/users.acl: everything works with their rights, and nothing else is allowed to them."""
+"""The Redis users of deploy/redis/users.acl: the programs work with their rights, and have no others."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def acl_file(text):
 
 @contextlib.contextmanager
 def restricted_world():
-    """A world whose programs are these users. The default user is the test's own hand."""
+    """A world whose programs log in as these users. The test itself is the default user, with all rights."""
     text = re.sub(r"^user default .*$", "user default on nopass ~* &* +@all", rendered(), flags=re.M)
     with acl_file(text) as path, World(tcp=True, options=("--aclfile", path)) as world:
         yield world
@@ -59,13 +59,13 @@ class Users(ProcessTest):
         entries = [dict(zip(entry[::2], entry[1::2])) for entry in world.redis("ACL", "LOG")]
         self.assertEqual([(entry[b"username"], entry[b"reason"], entry[b"object"]) for entry in entries], [])
 
-    def test_rights_are_those_that_the_scripts_and_programs_need(self):
+    def test_rights_are_those_the_scripts_and_programs_need(self):
         for user in ("gateway", "worker"):
             needed, given = commands(user), rights(user)
             self.assertEqual(sorted(given - needed), [], f"{user}: no script needs these any more")
             self.assertEqual(sorted(needed - given), [], f"{user}: missing in deploy/redis/users.acl")
 
-    def test_all_that_the_programs_do_is_allowed(self):
+    def test_the_programs_may_do_what_they_need(self):
         with restricted_world() as world:
             gateway = world.gateway(REDIS_URL=url(world, "gateway"), GATEWAY_ADMIN_KEY=ADMIN_KEY, GATEWAY_HINTS="100ms")
             operator = {"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -93,6 +93,7 @@ class Users(ProcessTest):
                 self.assertEqual(stream.until("process queued")[-1].payload()["waiting_for"][0]["model"], "m")
             self.assertEqual(gateway.task("waits").json()["waiting_for"][0]["model"], "m")
             self.assertEqual(gateway.cancel("waits").status, 200)
+            world.redis("DEL", "arkrelay:{account}:governor")
             self.assertEqual(gateway.submit("bad", prompt=sim("bad", "status=400")).status, 202)
             world.wait_all_final()
             with gateway.follow("t1", None) as stream:
@@ -110,7 +111,7 @@ class Users(ProcessTest):
                     Scripts(redis, prefix)(script, *arguments)
             self.assert_nothing_refused(world)
 
-    def test_a_confirmation_of_paid_calls_may_be_asked_for(self):
+    def test_paid_calls_may_be_confirmed(self):
         with restricted_world() as world:
             worker = world.worker(REDIS_URL=url(world, "worker"), PAID_CALL_DURABILITY="replica",
                                   PAID_CALL_DURABILITY_TIMEOUT="50ms", WORKER_MAX_ATTEMPTS=1)
@@ -119,8 +120,8 @@ class Users(ProcessTest):
             world.wait_all_final()
             self.assert_nothing_refused(world)
 
-    def test_everything_is_still_there_after_a_crash(self):
-        """Redis reads its log as the user default: what that may not do would be lost, without a word to anybody."""
+    def test_the_data_survives_a_crash(self):
+        """Redis replays its append-only file as the user `default`. Commands that this user may not run would be lost silently."""
         with acl_file(rendered()) as path, RedisServer(tcp=True, aof=True, options=("--aclfile", path)) as server:
             for start in range(2):
                 with Redis(("127.0.0.1", server.port)) as redis:
@@ -158,7 +159,7 @@ class Users(ProcessTest):
 
 
 class Container(unittest.TestCase):
-    """start.sh and cli.sh, as the container runs them."""
+    """start.sh and cli.sh, run as in the container."""
 
     def start(self, **env):
         with tempfile.TemporaryDirectory() as folder:
@@ -171,7 +172,7 @@ class Container(unittest.TestCase):
                      if (path := pathlib.Path(folder, name)).exists()}
             return done, files
 
-    def test_passwords_are_put_in_place(self):
+    def test_passwords_are_inserted(self):
         done, files = self.start(REDIS_GATEWAY_PASSWORD="g-1", REDIS_WORKER_PASSWORD="w-1")
         self.assertEqual((done.returncode, done.stdout.split()[2:]), (0, ["--dir", "/data"]))
         mode, password = files["admin-password"]
@@ -179,11 +180,11 @@ class Container(unittest.TestCase):
         self.assertEqual((mode, files["users.acl"][0]), (0o600, 0o600))
         self.assertEqual(files["users.acl"][1].replace(password.strip(), PASSWORDS["admin"]), rendered())
 
-    def test_each_start_has_another_administrator(self):
+    def test_each_start_has_a_new_administrator_password(self):
         passwords = {self.start(REDIS_GATEWAY_PASSWORD="g", REDIS_WORKER_PASSWORD="w")[1]["admin-password"] for _ in range(2)}
         self.assertEqual(len(passwords), 2)
 
-    def test_what_could_be_a_rule_is_no_password(self):
+    def test_a_password_that_looks_like_a_rule_is_refused(self):
         for bad in ("", "x y", "x/y", "x&y", "x\ny"):
             done, files = self.start(REDIS_GATEWAY_PASSWORD="g", REDIS_WORKER_PASSWORD=bad)
             self.assertEqual((done.returncode, done.stdout, files), (78, "", {}), bad)

@@ -2,6 +2,7 @@
 after every single step the invariants of the protocol."""
 
 import json
+import re
 import unittest
 
 from support.script_test import CALLING, LEASE_MS, TTL_MS, URLS, ScriptTest, compact
@@ -231,6 +232,126 @@ class Claim(ScriptTest):
         self.assertEqual((len(first), self.task().fields["claimed_at"]), (13, "5"))
 
 
+class RestrictedModels(ScriptTest):
+    """CLAIM is told which models may not begin as they like. Tasks without a model are of the default one, `m`."""
+
+    def put(self, *models, prefix="t", paid_calls=()):
+        """t0, t1, ... of these models; None: the default one."""
+        for n, model in enumerate(models):
+            self.submit(f"{prefix}{n}", request=compact({**({"model": model} if model else {}), "urls": URLS}), queue_limit=10**6)
+            if n in paid_calls:
+                self.redis("HSET", f"{PREFIX}task:public.{prefix}{n}", "paid_calls", 1)
+
+    def put_many(self, model, count, prefix):
+        """In one go."""
+        sha1 = self.scripts.sha1["submit"]
+        self.scripts.load()
+        self.redis.pipeline([("EVALSHA", sha1, 1, PREFIX, f"public.{prefix}{n}", "hash", compact({"model": model, "urls": URLS}), 2, TTL_MS,
+                              10**6, 60_000, 10**6, "") for n in range(count)])
+        self.news.messages()
+
+    def calls_of(self, command):
+        """How often scripts have run this command."""
+        found = re.search(rb"cmdstat_%s:calls=(\d+)" % command.encode(), self.redis("INFO", "commandstats"))
+        return int(found.group(1)) if found else 0
+
+    def taken(self, most=10, **restricted):
+        return [job.task_id for job in self.claim(most=most, **restricted)[1]]
+
+    def test_its_tasks_keep_their_places_and_others_behind_them_are_taken(self):
+        self.put("a", "b", "a", None, "c")
+        self.assertEqual(self.taken(a=0), ["t1", "t3", "t4"])
+        self.assertEqual(self.blocked, {"a"})
+        self.assertEqual(self.taken(a=0, b=0), [])
+        self.assertEqual(self.taken(), ["t0", "t2"])
+
+    def test_tasks_without_a_model_are_of_the_default_one(self):
+        self.put(None, "b", "m")
+        self.assertEqual(self.taken(m=0), ["t1"])
+        self.assertEqual(self.blocked, {"m"})
+
+    def test_so_many_are_taken_as_may_begin(self):
+        self.put("a", "a", "b", "a", "b")
+        self.assertEqual(self.taken(a=2, b=1), ["t0", "t1", "t2"])
+        self.assertEqual(self.blocked, {"a", "b"})
+        self.assertEqual(self.taken(a=5, b=0), ["t3"])
+        self.assertEqual(self.blocked, {"b"})
+
+    def test_a_model_of_which_no_task_waits_is_not_named(self):
+        self.put("b")
+        self.assertEqual(self.taken(a=0), ["t0"])
+        self.assertEqual(self.blocked, set())
+
+    def test_words_in_the_prompt_are_not_the_model(self):
+        request = compact({"model": "b", "prompt": 'say "model":"a"', "urls": URLS})
+        self.submit("t0", request=request)
+        self.submit("t1", request=compact({"prompt": '"model":"a"', "urls": URLS}))
+        self.assertEqual(self.taken(a=0), ["t0", "t1"])
+
+    def test_a_request_of_megabytes_is_not_read_whole(self):
+        self.submit("t0", request=compact({"max_images": 3, "model": "a", "urls": ["data:image/png;base64," + "A" * 5_000_000]}))
+        before = self.calls_of("get")
+        self.assertEqual(self.scripts("claim", "w1", LEASE_MS, 1, "n", 3, "m", "a", 0), [-1, b"a"])
+        self.assertEqual(self.calls_of("get"), before)
+
+    def test_a_trial_is_one_task_and_mostly_one_without_a_paid_call(self):
+        self.put("a", "a", "a", "b", "a", paid_calls=(0, 1))
+        self.assertEqual(self.taken(a="trial"), ["t2", "t3"])
+        self.assertEqual(self.blocked, {"a"})
+
+    def test_a_trial_where_all_have_paid_calls(self):
+        self.put("a", "a", paid_calls=(0, 1))
+        self.assertEqual(self.taken(a="trial"), ["t0"])
+
+    def test_a_trial_behind_many_tasks_with_paid_calls(self):
+        self.put(*["a"] * 200, paid_calls=range(150))
+        self.assertEqual(self.taken(a="trial"), ["t150"])
+
+    def test_after_a_failure_tasks_without_a_paid_call_come_first(self):
+        self.put("a", "a", "b", "a", "a", paid_calls=(0, 3))
+        self.assertEqual(self.taken(most=2, a="failing"), ["t1", "t2"])
+        self.assertEqual(self.taken(a="failing"), ["t4"])
+        self.assertEqual(self.blocked, {"a"})
+        self.assertEqual(self.taken(a="failing"), ["t0"], "there are no others; one of them is enough to find out")
+        self.assertEqual(self.taken(), ["t3"])
+
+    def test_tasks_that_wait_in_vain_expire_behind_blocked_ones(self):
+        self.put("a", "b", "b")
+        self.redis("HSET", f"{PREFIX}task:public.t1", "queue_until", 1)
+        self.assertEqual(self.taken(a=0), ["t2"])
+        self.assertEqual(self.task("t1").fields["code"], "expired")
+
+    def test_the_rest_of_a_blocked_queue_is_looked_at_piece_by_piece_and_nothing_moves(self):
+        self.put_many("a", 1000, "a")
+        self.put_many("b", 3, "b")
+        order = self.redis("ZRANGE", PREFIX + "pending", 0, -1)
+        claims, taken = 0, []
+        while not taken:
+            claims += 1
+            self.assertLessEqual(claims, 5)
+            self.redis("HDEL", PREFIX + "meta", "scanned_at")
+            taken = self.taken(most=2, a=0)
+        self.assertEqual(taken, ["b0", "b1"])
+        self.redis("HDEL", PREFIX + "meta", "scanned_at")
+        self.assertEqual(self.taken(most=2, a=0), ["b2"], "it goes on where it found some")
+        self.assertEqual(self.redis("ZRANGE", PREFIX + "pending", 0, -1), order[:1000])
+        self.put_many("b", 1, "c")
+        for _ in range(6):
+            self.redis("HDEL", PREFIX + "meta", "scanned_at")
+            taken = self.taken(a=0) or taken
+        self.assertEqual(taken, ["c0"], "and begins again in front")
+
+    def test_that_is_done_once_in_a_while_by_all_workers(self):
+        self.put_many("a", 300, "a")
+        self.taken(a=0)
+        before = self.calls_of("getrange")
+        for _ in range(5):
+            seconds, micros = self.redis("TIME")
+            self.redis("HSET", PREFIX + "meta", "scanned_at", int(seconds) * 1000 + int(micros) // 1000)
+            self.taken(a=0)
+        self.assertEqual(self.calls_of("getrange") - before, 5 * 64)
+
+
 class Begin(ScriptTest):
     def given(self, **options):
         self.submit(**options)
@@ -288,6 +409,21 @@ class Begin(ScriptTest):
             job = self.given()
             change(job)
             self.assert_changes_nothing([answer], "begin", job.id, job.fence, "call-2", 3, LEASE_MS, "{}")
+
+    def test_a_task_that_is_deferred_again_and_again_is_told_of_some_calls_only(self):
+        """Of the calls after the 1st, 2nd, 4th, 8th ... deferral, so that hours of waiting do not fill the log."""
+        self.submit()
+        told = []
+        for deferrals in range(20):
+            job = self.claim_one()
+            self.assertEqual(job.deferrals, deferrals)
+            length = len(self.task().log)
+            self.begin(job, f"call-{deferrals}")
+            if len(self.task().log) > length:
+                told.append(deferrals)
+            self.finish(job, "defer", "void", delay=-1)
+        self.assertEqual(told, [0, 1, 2, 4, 8, 16])
+        self.assertEqual(len(self.task().log), 1 + 6 + 5)
 
     def test_a_wrong_fence_is_lost(self):
         job = self.given()

@@ -345,7 +345,7 @@ class Queue(ScriptTest):
         self.assertEqual(self.queue()[0][6], 2)
 
     def test_it_has_every_counter_and_only_looks(self):
-        protocol = (FOLDER.parents[1] / "PROTOCOL.md").read_text(encoding="utf-8")
+        protocol = (FOLDER.parent / "PROTOCOL.md").read_text(encoding="utf-8")
         names = re.search(r"counters: `([^`]+)`, `(paid_calls)`", protocol)
         _, counters = self.queue()
         self.assertEqual(set(counters), {*names[1].split(), names[2]})

@@ -5,6 +5,7 @@ import json
 import re
 import unittest
 
+from support.account import Account, news
 from support.resp import RedisError
 from support.script_test import LAPSED_MS, LEASE_MS, ScriptTest, compact
 from support.scripts import FOLDER, PREFIX, Scripts, needs, shared
@@ -208,8 +209,8 @@ class FullMemory(ScriptTest):
 
     def test_permits_are_still_given(self):
         self.fill()
-        account = Scripts(self.redis, "arkrelay:{account}:")
-        self.assertEqual(account("govern", "w1", 30_000, 2, 3, "m", 10, 500, 0)[:3], [2, 0, 10])
+        answer = Account(self.redis).ask("w1", want=2, images=3, calls=10, rate=500, m=news(run=3, code="outcome_unknown"))
+        self.assertEqual((answer.granted, answer.limit, answer.scopes["m"].state), (2, 10, "open"))
 
     def test_a_probe_says_so(self):
         self.fill()

@@ -34,6 +34,8 @@ class Finish(ScriptTest):
             ("retry after a void call", "retry", 0, "void", "delayed", 0, None),
             ("retry after an unknown one", "retry", 0, "unknown", "delayed", 1, None),
             ("retry without a call", "retry", 0, "none", "delayed", 0, None),
+            ("deferred after a void call", "defer", 0, "void", "delayed", 0, None),
+            ("deferred after an unknown one", "defer", 0, "unknown", "delayed", 1, None),
             ("handed back", "handback", 0, "none", "queued", 0, None),
             ("handed back with a call that was never made", "handback", 0, "void", "queued", 0, None),
         ]
@@ -155,8 +157,38 @@ class Finish(ScriptTest):
         self.assert_changes_nothing([b"SAME"], *self.finish_args(job, "handback", "none"))
         self.assert_changes_nothing([b"LOST"], "emit", job.id, job.fence, 1, "{}", "")
 
+    def test_a_deferred_task_waits_its_delay_and_its_attempt_does_not_count(self):
+        self.submit("t1")
+        self.submit("t2")
+        job = self.claim_one(max_attempts=1)
+        self.begin(job)
+        score = self.task().fields["score"]
+        data = compact({"task_id": "t1", "message": 'say "code":"x"', "stage": "retrying", "code": "ark_rate_limited"})
+        self.finish(job, "defer", "void", delay=60_000, data=data)
+        task = self.task()
+        self.assertEqual((task.state, task.number("attempt"), task.number("deferrals"), task.fields["deferred_for"], task.fields["score"]),
+                         ("delayed", 0, 1, "ark_rate_limited", score))
+        next_ms, jobs = self.claim(most=9)
+        self.assertEqual([job.task_id for job in jobs], ["t2"])
+        self.assertTrue(50_000 < next_ms <= 60_000, next_ms)
+        self.redis("ZADD", PREFIX + "delayed", 5, "public.t1")
+        self.submit("t3")
+        self.assertEqual([job.task_id for job in self.claim(most=9)[1]], ["t1", "t3"])
+
+    def test_deferrals_end_by_the_limit_in_the_queue_alone_and_the_end_says_why(self):
+        self.submit()
+        for _ in range(30):
+            job = self.claim_one(max_attempts=2)
+            self.assertEqual(job.attempt, 1)
+            self.begin(job)
+            self.finish(job, "defer", "void", delay=-1, data=compact({"task_id": "t1", "message": "…", "code": "ark_unreachable"}))
+        self.redis("HSET", PREFIX + "task:public.t1", "queue_until", 1)
+        self.claim()
+        self.assertEqual((self.task().state, self.task().fields["code"]), ("failed", "expired"))
+        self.assertIn("ark_unreachable", self.task().log[-1].data["error"])
+
     def test_a_task_to_be_cancelled_does_not_go_back(self):
-        for outcome, in self.cases([("on retry", "retry"), ("on handback", "handback")]):
+        for outcome, in self.cases([("on retry", "retry"), ("on deferral", "defer"), ("on handback", "handback")]):
             job = self.given(begun=False)
             self.run_script("cancel", job.id, "any")
             self.finish(job, outcome, "none", delay=60_000)

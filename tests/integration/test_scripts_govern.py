@@ -139,6 +139,20 @@ class CallsInFlight(GovernTest):
         self.ask("a", calls=10, **{MODEL: news()})
         self.assertEqual(self.ask("b", want=10, calls=10).granted, 10)
 
+    def test_a_whole_report_drops_what_the_worker_does_not_name(self):
+        """It was restarted under its name, or an answer with permits was lost."""
+        self.ask("a", want=4, calls=10)
+        self.ask("a", calls=10, **{MODEL: news(held=1), "other": news(held=2)})
+        self.ask("b", want=3, calls=10)
+        self.ask("a", calls=10, whole=True, other=news(held=1))
+        self.assertEqual(self.account.holders(), {("a", "other"): 1, ("b", MODEL): 3})
+        self.assertEqual(self.ask("c", want=10, calls=10).granted, 6)
+
+    def test_a_whole_report_of_a_new_worker_gets_what_the_old_one_held(self):
+        self.ask("a", want=10, calls=10)
+        self.assertEqual(self.ask("a", want=10, calls=10, whole=True).granted, 10)
+        self.assertEqual(self.account.holders(), {("a", MODEL): 10})
+
     def test_names_of_workers_are_just_names(self):
         for name in ("host:1", "", "%s %d", "中文", "a b\n", '"'):
             self.assertEqual(self.ask(name, want=1, calls=6).granted, 1)
@@ -167,6 +181,14 @@ class CallsInFlight(GovernTest):
         for worker in [f"w{n}" for n in range(6)]:
             self.ask(worker, calls=limit, **{MODEL: news()})
         self.assertEqual(self.ask("w0", want=99, calls=limit).granted, limit)
+
+
+class Clock(GovernTest):
+    def test_images_of_a_time_that_lies_far_ahead_do_not_count(self):
+        self.ask(want=20, images=3, rate=60)
+        self.account.pass_ms(-HOUR)
+        self.assertEqual(self.ask(want=20, images=3, rate=60).granted, 20)
+        self.assertEqual(self.account.minute(), {MODEL: 60})
 
 
 class Refusals(GovernTest):

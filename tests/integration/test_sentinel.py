@@ -1,4 +1,4 @@
-"""Programs that know Redis Sentinel alone: it leads them to the master, and to the next one."""
+"""Programs with the addresses of sentinels only: they find the master, also after a failover."""
 
 import time
 
@@ -10,11 +10,11 @@ from support.world import World, sim
 OUTAGE_S = 10               # the longest time without service
 
 
-class SentinelsLead(FaultTest):
-    """Programs know the sentinels alone. A master takes writes only while it has a replica, so that one which was given up takes none."""
+class Failover(FaultTest):
+    """A master accepts writes only while it has a replica, so that a demoted master accepts none."""
 
     def keeps_running(self, fail_over):
-        """A task before it, one during and one after it: nothing is lost and nothing is paid twice."""
+        """A task before, during and after the failover: none is lost or paid twice."""
         with World(tcp=True, options=FENCED) as world, Replicas(world) as replicas:
             direct = f"127.0.0.1:{world.redis_server.port}"
             spare = replicas.add(direct, (*FENCED, "--replica-priority", "0"))
@@ -43,16 +43,16 @@ class SentinelsLead(FaultTest):
                 self.assertEqual(len(world.ark.calls()), 3)
                 self.assertTrue(spare.program.is_running())
 
-    def test_to_a_replica_that_was_asked_to_take_over(self):
+    def test_a_requested_failover(self):
         def fail_over(world, sentinels):
             with sentinels.client() as client:
                 client("SENTINEL", "FAILOVER", NAME)
         self.keeps_running(fail_over)
 
-    def test_to_a_replica_when_the_master_is_killed(self):
+    def test_a_killed_master(self):
         self.keeps_running(lambda world, sentinels: world.redis_server.kill())
 
-    def test_though_one_of_them_is_gone_and_all_want_a_password(self):
+    def test_one_sentinel_is_down_and_all_require_a_password(self):
         with World(tcp=True) as world, Sentinels(world.redis_server, password="secret") as sentinels:
             world.redis("CONFIG", "SET", "requirepass", "secret")
             sentinels.programs[0].kill()
@@ -62,54 +62,54 @@ class SentinelsLead(FaultTest):
             world.redis("CONFIG", "SET", "requirepass", "")
 
 
-class SentinelsLie(FaultTest):
-    LIES = [
-        ("no such master", b"*-1\r\n", "it knows no master of this name"),
-        ("nil", b"$-1\r\n", "it knows no master of this name"),
+class WrongAnswers(FaultTest):
+    ANSWERS = [
+        ("no such master", b"*-1\r\n", "unknown master name"),
+        ("nil", b"$-1\r\n", "unknown master name"),
         ("an error", b"-NOAUTH Authentication required.\r\n", "NOAUTH"),
         ("a text", b"+OK\r\n", "not a host and a port"),
         ("a host alone", b"*1\r\n$1\r\nh\r\n", "not a host and a port"),
         ("an empty host", b"*2\r\n$0\r\n\r\n$1\r\n1\r\n", "not a host and a port"),
-        ("a host without end", b"*2\r\n$300\r\n" + b"h" * 300 + b"\r\n$1\r\n1\r\n", "not a host and a port"),
+        ("a host that is too long", b"*2\r\n$300\r\n" + b"h" * 300 + b"\r\n$1\r\n1\r\n", "not a host and a port"),
         ("a number as a host", b"*2\r\n:1\r\n:2\r\n", "not a host and a port"),
-        ("port 0", b"*2\r\n$1\r\nh\r\n$1\r\n0\r\n", "has no port"),
-        ("a port beyond the last", b"*2\r\n$1\r\nh\r\n$5\r\n65536\r\n", "has no port"),
-        ("a word as a port", b"*2\r\n$1\r\nh\r\n$2\r\n1x\r\n", "has no port"),
+        ("port 0", b"*2\r\n$1\r\nh\r\n$1\r\n0\r\n", "port in the reply is invalid"),
+        ("a port above the last", b"*2\r\n$1\r\nh\r\n$5\r\n65536\r\n", "port in the reply is invalid"),
+        ("a word as a port", b"*2\r\n$1\r\nh\r\n$2\r\n1x\r\n", "port in the reply is invalid"),
         ("another protocol", b"HTTP/1.1 200 OK\r\n\r\n", "Protocol error"),
-        ("nothing, and hangs up", b"", "closed the connection"),
-        ("half of it, and hangs up", b"*2\r\n$1\r\nh\r\n", "closed the connection"),
+        ("no reply, then the end", b"", "connection closed"),
+        ("half a reply, then the end", b"*2\r\n$1\r\nh\r\n", "connection closed"),
     ]
 
-    def test_and_are_asked_again(self):
+    def test_the_sentinels_are_asked_again(self):
         with World(ark=False, tcp=True) as world:
             fake = FakeSentinel(b"")
             gateway = world.gateway(wait_ready=False, REDIS_URL=fake.url)
-            for name, answer, words in self.LIES:
+            for name, answer, words in self.ANSWERS:
                 with self.subTest(name):
                     fake.answer = answer
                     gateway.wait_for(words)
                     self.assertEqual(gateway.get("/readyz").status, 503)
             port = str(world.redis_server.port).encode()
             fake.answer = b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(port), port)
-            eventually(lambda: gateway.get("/readyz").status == 200, "it found the master")
+            eventually(lambda: gateway.get("/readyz").status == 200, "the master was found")
             self.assertEqual(fake.asked, b"*3\r\n$8\r\nSENTINEL\r\n$23\r\nget-master-addr-by-name\r\n$8\r\npictures\r\n")
             fake.close()
 
-    def test_about_a_replica_and_it_says_so_itself(self):
+    def test_a_replica_named_as_the_master_is_refused(self):
         with World(ark=False, tcp=True, options=AT_ONCE) as world, Replicas(world) as replicas:
             port = str(replicas.add().port).encode()
             fake = FakeSentinel(b"*2\r\n$9\r\n127.0.0.1\r\n$%d\r\n%s\r\n" % (len(port), port))
             gateway = world.gateway(wait_ready=False, REDIS_URL=fake.url)
-            gateway.wait_for("the sentinels call it the master, and it is none")
+            gateway.wait_for("the sentinels name this server as the master")
             self.assertEqual(gateway.get("/readyz").status, 503)
             replicas.promote(replicas.servers[0])
-            eventually(lambda: gateway.get("/readyz").status == 200, "it is one now")
+            eventually(lambda: gateway.get("/readyz").status == 200, "the replica is the master")
             fake.close()
 
-    def test_about_a_server_that_never_answers(self):
+    def test_a_named_server_that_never_answers(self):
         with World(ark=False, tcp=True) as world:
             silent = world.proxy()
             silent.freeze()
             gateway = world.gateway(wait_ready=False, REDIS_URL=f"redis+sentinel://{silent.address}/{NAME}", REDIS_TIMEOUT="200ms")
-            gateway.wait_for("no connection in time")
+            gateway.wait_for("connection attempt timed out")
             self.assertEqual(gateway.get("/readyz").status, 503)

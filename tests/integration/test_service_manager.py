@@ -140,7 +140,7 @@ class Gateways(ProcessTest):
             for name, why in (("/nowhere/notify", "No such file"), ("vsock:2:1", "neither a path nor an @name")):
                 gateway = world.gateway(NOTIFY_SOCKET=name, WATCHDOG_USEC=2000)
                 gateway.stop()
-                said = [line for line in gateway.lines if "cannot tell the service manager" in line]
+                said = [line for line in gateway.lines if "cannot notify the service manager" in line]
                 self.assertEqual(1, len(said), name)
                 self.assertIn(why, said[0])
 

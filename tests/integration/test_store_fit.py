@@ -1,5 +1,5 @@
-"""A Redis that must not keep tasks: one that evicts, one with the data of another version. Who meets it at the start ends and says why;
-who meets it later waits until it is right again."""
+"""A misconfigured Redis: one that evicts keys, or one with the data of another version. At its start a program exits and logs why;
+later it retries until the configuration is right."""
 
 from fault_case import FaultTest
 from support.processes import eventually
@@ -7,41 +7,41 @@ from support.world import World, sim
 
 META = "arkrelay:{0}:meta"
 EVICTS = ("--maxmemory-policy", "allkeys-lru")
-TRIES = 3                   # of a program that connects again and again
+TRIES = 3                   # failed reconnects to wait for
 
 
 def errors(program):
     return [line for line in program.lines if " error " in line]
 
 
-class AtTheStart(FaultTest):
+class AtStart(FaultTest):
     def assert_ends(self, program, *words):
-        """With the status of a wrong configuration, and one error that has all words."""
+        """The exit status is that of a wrong configuration, and one logged error contains all words."""
         self.assertEqual(program.wait_exit(), 78)
         line, = errors(program)
         for word in words:
             self.assertIn(word, line)
 
-    def test_a_gateway_leaves_a_redis_that_evicts(self):
+    def test_a_gateway_refuses_a_redis_that_evicts(self):
         with World(ark=False, options=EVICTS) as world:
             for threads in (1, 3):
                 gateway = world.gateway(wait_ready=False, GATEWAY_THREADS=threads)
                 self.assert_ends(gateway, "maxmemory-policy is allkeys-lru", "maxmemory-policy noeviction")
 
-    def test_a_worker_leaves_a_redis_that_evicts(self):
+    def test_a_worker_refuses_a_redis_that_evicts(self):
         with World(options=EVICTS) as world:
             self.assert_ends(world.worker(), "maxmemory-policy is allkeys-lru", "maxmemory-policy noeviction")
 
-    def test_programs_leave_the_data_of_another_version_alone(self):
+    def test_programs_refuse_data_of_another_version(self):
         with World() as world:
             world.redis("HSET", META, "schema", "2")
             world.submit_many(1, prompt=sim("t0"))
-            self.assert_ends(world.gateway(wait_ready=False), "has schema 2", "knows schema 1")
-            self.assert_ends(world.worker(), "has schema 2", "knows schema 1")
+            self.assert_ends(world.gateway(wait_ready=False), "has schema 2", "schema 1 is required")
+            self.assert_ends(world.worker(), "has schema 2", "schema 1 is required")
             self.assertEqual((world.find("t0").state, world.redis("HGET", META, "schema")), ("queued", b"2"))
             world.redis("DEL", META)
 
-    def test_whoever_comes_first_says_which_schema_the_data_has(self):
+    def test_the_first_program_writes_the_schema(self):
         for start in (World.gateway, World.worker):
             with World() as world:
                 start(world)
@@ -50,7 +50,7 @@ class AtTheStart(FaultTest):
 
 class Later(FaultTest):
     def comes_back(self, world, spoil, restore, words):
-        """spoil() and restore() what a new connection looks at. Nobody serves in between; errors are told once."""
+        """spoil() and restore() a setting that a new connection checks. In between no program serves, and each logs one error."""
         gateway, worker = world.gateway(), world.worker()
         eventually(lambda: worker.get("/readyz").status == 200, "the worker is ready")
         spoil()
@@ -71,13 +71,13 @@ class Later(FaultTest):
         world.wait_state("t1", "done")
         self.assertEqual((len(errors(gateway)), len(errors(worker))), (1, 1))
 
-    def test_a_redis_that_evicts_all_at_once(self):
+    def test_a_redis_that_begins_to_evict(self):
         with World() as world:
             self.comes_back(world, lambda: world.redis("CONFIG", "SET", "maxmemory-policy", "volatile-lru"),
                             lambda: world.redis("CONFIG", "SET", "maxmemory-policy", "noeviction"),
                             "maxmemory-policy is volatile-lru")
 
-    def test_data_of_another_version_all_at_once(self):
+    def test_data_that_becomes_that_of_another_version(self):
         with World() as world:
             self.comes_back(world, lambda: world.redis("HSET", META, "schema", "7"),
                             lambda: world.redis("HSET", META, "schema", "1"), "has schema 7")
@@ -85,14 +85,14 @@ class Later(FaultTest):
 
 class Rights(FaultTest):
     def serves(self, *rights):
-        """The warnings of a gateway and a worker whose Redis user has these rights; a task is done all the same."""
+        """The warnings of a gateway and a worker whose Redis user has these rights. A task is still done."""
         with World(tcp=True) as world:
             world.redis("ACL", "SETUSER", "app", "on", ">secret", "~arkrelay:*", "&arkrelay:*", *rights)
             url = f"redis://app:secret@127.0.0.1:{world.redis_server.port}"
             gateway, worker = world.gateway(REDIS_URL=url), world.worker(REDIS_URL=url)
             with gateway.generate("t1", prompt=sim("t1")) as stream:
                 self.assert_done_once(stream.to_end())
-            return [[line for line in each.lines if "may keep tasks, continuing" in line] for each in (gateway, worker)]
+            return [[line for line in each.lines if "cannot verify the server's settings, continuing" in line] for each in (gateway, worker)]
 
     def test_a_user_without_info_gets_one_warning(self):
         for warnings in self.serves("+@all", "-info"):

@@ -83,7 +83,7 @@ class ManualPages(unittest.TestCase):
 
     def test_of_arkctl_has_every_command_and_option(self):
         page = self.pages()["arkctl.1"].decode().replace("\\-", "-")
-        shown = subprocess.run([ROOT / "scripts/arkctl", "--help"], check=True, capture_output=True, text=True,
+        shown = subprocess.run([ROOT / "cli/arkctl", "--help"], check=True, capture_output=True, text=True,
                                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}).stdout
         for command in re.findall(r"^    ([a-z]+)  ", shown, re.M):
             self.assertIn(f".B {command}\n", page)
@@ -111,7 +111,7 @@ class Installed(ProcessTest):
             self.assertIn("ARK_API_KEY is not set", self.as_service(machine, "arkrelay-worker", status=78))
             (machine.root / "tmp/no-key").write_text("\n")           # what the unit puts there for a key that is missing
             said = self.as_service(machine, "env", "ARK_API_KEY_FILE=/tmp/no-key", "arkrelay-worker", status=78)
-            self.assertIn("has nothing on its first line", said)
+            self.assertIn("the first line is empty", said)
             self.assertIn("arkrelay from the command line", machine.run("arkctl", "--help"))
             for page, folder in PAGES.items():
                 self.assertTrue((machine.root / f"usr/share/man/{folder}/{page}.gz").exists())

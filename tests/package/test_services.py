@@ -70,7 +70,7 @@ class Services(ProcessTest):
         self.systemctl("start", WORKER, status=1)
         self.wait(WORKER, "ActiveState", "failed")
         self.assertEqual(("78", "0"), (self.show(WORKER, "ExecMainStatus"), self.show(WORKER, "NRestarts")))
-        self.assertIn("ark-api-key has nothing on its first line", self.log())
+        self.assertIn("ark-api-key: the first line is empty", self.log())
 
         key = self.machine.root / "etc/arkrelay/ark-api-key"
         key.write_text("a-key\n")
@@ -79,7 +79,7 @@ class Services(ProcessTest):
         self.wait(WORKER, "StatusText", "taking tasks")
         self.wait(OTHER, "StatusText", "taking tasks")
         for address in ("127.0.0.1", "127.0.0.2"):
-            self.assertIn(f"listening address={address}:9100", self.log())
+            self.assertIn(f"listening address={address}:8930", self.log())
         self.assertNotIn("a-key", self.log() + (self.machine.root / f"proc/{self.show(WORKER, 'MainPID')}/environ").read_text())
 
         before = self.show(WORKER, "MainPID")

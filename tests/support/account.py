@@ -1,4 +1,4 @@
-"""GOVERN as workers call it: the ARK account's limits, and its circuit breaker.
+"""Calls GOVERN as a worker does: the ARK account's limits and its circuit breaker.
 
     account = Account(redis)
     answer = account.ask("w1", want=3, held={"m": 2})       # answer.granted, answer.wait, answer.scopes["m"].calls ...
@@ -11,13 +11,13 @@ from support.scripts import Scripts
 PREFIX = "arkrelay:{account}:"
 MODEL = "m"
 
-Scope = namedtuple("Scope", "state code calls wait probe")
+Scope = namedtuple("Scope", "state code calls wait probe opened")
 Answer = namedtuple("Answer", "granted wait limit second scopes")
 
 
-def news(held=0, ok=0, ok_ms=0, refused=0, pause=0, run=0, closing=False, code="", why="", until=0, probe=""):
-    """What a worker reports of a model, or of the account."""
-    return [held, ok, ok_ms, refused, pause, run, "1" if closing else "", code, why, until, probe]
+def news(held=0, ok=0, ok_ms=0, refused=0, pause=0, run=0, age=0, closing=False, code="", why="", until=0, probe="", wanted=False):
+    """A worker's report about a model, or about the account."""
+    return [held, ok, ok_ms, refused, pause, run, age, "1" if closing else "", code, why, until, probe, "1" if wanted else ""]
 
 
 class Account:
@@ -25,22 +25,22 @@ class Account:
         self.redis = redis
         self.run = Scripts(redis, PREFIX)
 
-    def ask(self, worker="w1", want=0, images=1, calls=0, rate=0, ttl=30_000, settled=(), model=MODEL, **scopes):
+    def ask(self, worker="w1", want=0, images=1, calls=0, rate=0, ttl=30_000, settled=(), model=MODEL, whole=False, **scopes):
         """settled: (second, model, images) each. scopes: model=news(...); the account itself is `account`."""
         rows = []
         for name, row in scopes.items():
             rows += ["" if name == "account" else name, *row]
         flat = [value for booking in settled for value in booking]
-        granted, wait, limit, second, *rest = self.run("govern", worker, ttl, want, images, model, calls, rate, len(settled),
-                                                       *flat, *rows)
+        granted, wait, limit, second, *rest = self.run("govern", worker, ttl, want, images, model, calls, rate,
+                                                       "1" if whole else "", len(settled), *flat, *rows)
         found = {}
-        for name, *scope in zip(*[iter(rest)] * 6):
-            state, code, calls_left, wait_ms, probe = scope
-            found[name.decode()] = Scope(state.decode(), code.decode(), int(calls_left), int(wait_ms), int(probe))
+        for name, *scope in zip(*[iter(rest)] * 7):
+            state, code, calls_left, wait_ms, probe, opened = scope
+            found[name.decode()] = Scope(state.decode(), code.decode(), int(calls_left), int(wait_ms), bool(probe), bool(opened))
         assert 0 <= granted <= want and wait >= 0, (granted, want, wait)
         return Answer(granted, wait, limit, second, found)
 
-    # -- the books
+    # -- what Redis holds
 
     def hash(self, name):
         flat = [item.decode() for item in self.redis("HGETALL", PREFIX + name)]
@@ -50,14 +50,14 @@ class Account:
         return self.hash("governor")
 
     def holders(self):
-        """{(worker, model): permits}; every holder is alive, and every worker alive holds something."""
+        """{(worker, model): permits}; checks that every holder is alive, and that every living worker holds a permit."""
         holders = {tuple(name.split("\t")): int(count) for name, count in self.hash("holders").items()}
         seen = {name.decode() for name in self.redis("ZRANGE", PREFIX + "seen", 0, -1)}
         assert {worker for worker, _ in holders} == seen, (holders, seen)
         return holders
 
     def minute(self):
-        """Images per model, of the last minutes."""
+        """Images per model, within the last minutes."""
         images = {}
         for name, count in self.hash("minute").items():
             model = name.partition(" ")[2]
@@ -65,7 +65,7 @@ class Account:
         return images
 
     def pass_ms(self, ms):
-        """Time goes on for the account; nothing has to wait for it. Whole seconds."""
+        """Advances the account's clock by whole seconds, without waiting."""
         seconds = ms // 1000
         assert seconds * 1000 == ms
         for name, value in self.books().items():

@@ -11,15 +11,15 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "common/backoff.h"
-#include "common/err.h"
+#include "common/base/backoff.h"
+#include "common/base/err.h"
 
-/* The linker's names for what a wrapped function was. */
+/* The linker's names of the original functions (--wrap). */
 void *__real_malloc(size_t size);
 void *__real_calloc(size_t count, size_t size);
 void *__real_realloc(void *old, size_t size);
@@ -39,7 +39,7 @@ void __wrap_free(void *block);
 int __wrap_event_add(struct event *event, const struct timeval *timeout);
 int64_t __wrap_backoff_delay_ms(const struct backoff *backoff, int attempt, double dice);
 
-/* One process, one thread, one plan. */
+/* Global: the tests have one process and one thread. */
 static struct {
     bool armed, paused, spare_curl;
     int first, times, seen, failed;
@@ -92,7 +92,7 @@ char *__wrap_strndup(const char *text, size_t len)
     return is_due() ? NULL : note(__real_strndup(text, len));
 }
 
-/* A node is the C library's block, and its tree frees it: it is not counted as ours. */
+/* The C library allocates and frees a tree's nodes, so they are not counted. */
 void *__wrap_tsearch(const void *key, void **root, int (*compare)(const void *, const void *))
 {
     return is_due() ? NULL : __real_tsearch(key, root, compare);
@@ -104,7 +104,7 @@ void __wrap_free(void *block)
     __real_free(block);
 }
 
-/* libcurl's. A block that is spared is counted all the same, because it is freed like all. */
+/* libcurl's allocator. A block that may not fail is counted too, because it is freed like the others. */
 static bool pause_for_curl(void)
 {
     bool armed = plan.armed;
@@ -160,7 +160,7 @@ static void on_abort(int number)
     (void)!write(STDERR_FILENO, plan.label, strlen(plan.label));
 }
 
-/* Whoever found no memory tries again after one second or two, or connects again after a backoff: a test need not sleep through either. */
+/* Code that found no memory retries after one or two seconds, or reconnects after a backoff. Tests skip these delays. */
 int __wrap_event_add(struct event *event, const struct timeval *timeout)
 {
     static const struct timeval soon = {.tv_usec = 1000};
@@ -251,7 +251,7 @@ int alloc_failure_teardown(void **state)
     return 0;
 }
 
-/* Returns how many allocations there were. */
+/* Returns the number of allocations. */
 static int run_once(const struct alloc_scenario *scenario, int first, int times)
 {
     long live = alloc_failure_live();

@@ -1,13 +1,13 @@
 /* alloc_failure - makes a chosen allocation fail
  *
- * Linking this sends every allocation of our own code through here (the linker's --wrap); alloc_failure_init does the same for libevent,
- * jansson and libcurl, through their hooks. What the C library, OpenSSL and hiredis before 1.0 allocate for themselves is not seen.
+ * Linked with --wrap, it intercepts every allocation of this project's code; alloc_failure_init does the same for libevent, jansson and
+ * libcurl through their hooks. Allocations inside the C library, OpenSSL and hiredis before 1.0 are not intercepted.
  *
- *     alloc_failure_begin(3, ALLOC_FOR_EVER);   the third allocation from here on fails, and all after it
+ *     alloc_failure_begin(3, ALLOC_FOR_EVER);   the third allocation from now on fails, and all later ones
  *     ... the code under test ...
- *     seen = alloc_failure_end();               nothing fails any more
+ *     seen = alloc_failure_end();               no allocation fails any more
  *
- * Timers of exactly one or two seconds, which is when things are tried again, and backoffs end at once here.
+ * Timers of exactly one or two seconds (retries) and backoffs fire at once.
  *
  * Threads: one.
  */
@@ -19,30 +19,30 @@
 
 enum { ALLOC_NONE = 0, ALLOC_ONCE = 1, ALLOC_FOR_EVER = INT_MAX };
 
-void alloc_failure_init(void); /* before the first use of any of the libraries */
+void alloc_failure_init(void); /* call it before using any of the libraries */
 
-/* A transfer under way is beyond what libcurl bears: 7.88 divides by zero where it cannot note a socket. */
+/* Do not let allocations fail during a transfer: libcurl 7.88 divides by zero if it cannot store a socket. */
 void alloc_failure_spare_curl(bool spare);
 
 void alloc_failure_begin(int first, int times); /* ALLOC_NONE: only counts */
-int alloc_failure_end(void);                    /* how many allocations were seen since begin */
-int alloc_failure_count(void);                  /* how many of them failed */
-void alloc_failure_pause(bool pause);           /* for what a test does itself: neither fails nor counts */
+int alloc_failure_end(void);                    /* the number of allocations since begin */
+int alloc_failure_count(void);                  /* the number of failed ones */
+void alloc_failure_pause(bool pause);           /* for the test's own allocations: they neither fail nor count */
 
-long alloc_failure_live(void); /* blocks that were allocated and not freed, since the program began */
+long alloc_failure_live(void); /* live blocks since the start of the program */
 
-/* A piece of work that is whole in itself: it frees what it took. Returns 0 or an ERR_*; asserts on what it left behind. */
+/* Work that frees everything it allocates. Returns 0 or an ERR_*; asserts about its results. */
 struct alloc_scenario {
     const char *name;
     int (*run)(void);
     bool forgives; /* it may succeed although an allocation failed */
 };
 
-/* Lets each allocation of the scenario fail, once and with all that follow. It must fail with ERR_NO_MEMORY, lose nothing, and
- * succeed when it is run again. */
+/* Runs the scenario for each of its allocations, which fails alone and then with all later ones. The scenario must return ERR_NO_MEMORY,
+ * leak nothing, and succeed when it is run again. */
 void alloc_failure_try_all(const struct alloc_scenario *scenario);
 
-/* As cmocka's teardown: says which allocation a failed test was at. */
+/* For cmocka's teardown: prints which allocation a failed test had reached. */
 int alloc_failure_teardown(void **state);
 void alloc_failure_label(const char *scenario, int first,
                          int times); /* what the teardown, or an abort, shows; NULL: nothing */

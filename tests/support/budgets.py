@@ -1,4 +1,4 @@
-"""What a task, a stream and a call may cost: budgets that were set on purpose, and figures that are held against them.
+"""Cost budgets of a task, a stream and a call, and comparison of measured figures with them.
 
     budgets = Budgets()
     budgets.exceeded({"gateway_blocks_per_stream": 6.0})     # -> ["gateway_blocks_per_stream is 6, ...", ...]
@@ -28,11 +28,11 @@ class Budgets:
         return self.rows[name]["value"] * (1 + self.rows[name]["margin"])
 
     def is_exceeded(self, name, figure):
-        """A figure of nothing is none: then nothing was measured."""
+        """True if the figure is above its limit. A figure of 0 counts too: nothing was measured then."""
         return not 0 < figure <= self.limit(name)
 
     def is_wide(self, name, figure):
-        """It is so far below its budget that something could become dearer unseen."""
+        """True if the figure is so far below its budget that a regression would go unnoticed."""
         return figure < self.rows[name]["value"] * (1 - self.rows[name]["margin"])
 
     def line(self, name, figure):
@@ -42,7 +42,7 @@ class Budgets:
         return f"{name}: {shown(figure)}, budget {shown(row['value'])} and {row['margin']:.0%}{note}"
 
     def exceeded(self, figures):
-        """A sentence for each figure that does not keep to its budget."""
+        """A sentence for each figure outside its budget."""
         return [self._sentence(name, figure) for name, figure in figures.items() if self.is_exceeded(name, figure)]
 
     def _sentence(self, name, figure):
@@ -53,7 +53,7 @@ class Budgets:
                 f"{shown(row['value'])}, and {row['margin']:.0%} more for what differs from run to run.")
 
     def update(self, figures):
-        """These are the budgets from now on, counted here; margins stay."""
+        """Makes these figures the new budgets; margins stay."""
         for name, figure in figures.items():
             self.rows[name]["value"] = rounded(figure)
         lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(row)}" for name, row in self.rows.items())
@@ -61,7 +61,7 @@ class Budgets:
 
 
 def system():
-    """Which libraries and which instructions: "debian 12 x86_64"."""
+    """The platform of the figures: "debian 12 x86_64"."""
     release = platform.freedesktop_os_release()
     return f"{release['ID']} {release.get('VERSION_ID', '')} {platform.machine()}"
 

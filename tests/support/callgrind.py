@@ -1,4 +1,4 @@
-"""How many instructions a program runs in user space between two moments, as valgrind counts them.
+"""Counts a program's user-space instructions between two moments, with valgrind.
 
     with Callgrind("build/dev/callgrind.gateway") as count:
         gateway = world.gateway(under=count.words)
@@ -29,7 +29,7 @@ class Callgrind:
 
     @property
     def words(self):
-        """What stands in front of the program's command line."""
+        """Words to put in front of the program's command line."""
         return ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={self.file}", self._prefix]
 
     def begin(self, pid):
@@ -39,7 +39,7 @@ class Callgrind:
         self._tell(pid, "off")
 
     def _tell(self, pid, state):
-        """The names of vgdb's pipes hold those of user and host, as the environment has them: programs under test have none."""
+        """vgdb names its pipes after $USER and $HOST, which programs under test do not have."""
         subprocess.run(["vgdb", self._prefix, f"--pid={pid}", "instrumentation", state], check=True, capture_output=True,
                        timeout=DEADLINE, env={"PATH": os.environ["PATH"]})
 
@@ -54,5 +54,5 @@ class Callgrind:
 
 
 def totals(text):
-    """The last line of a profile that is whole."""
+    """The last line of a complete profile."""
     return int(re.search(r"^totals: (\d+)\s*\Z", text, re.M).group(1))

@@ -34,7 +34,7 @@ static void extend(X509 *certificate, X509 *issuer, int kind, const char *value)
     X509_EXTENSION_free(extension);
 }
 
-/* Signed by itself when there is no issuer. */
+/* Self-signed if issuer is NULL. */
 static X509 *make(EVP_PKEY *key, const char *name, long serial, long ends_s)
 {
     X509 *certificate = X509_new();

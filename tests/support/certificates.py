@@ -1,4 +1,4 @@
-"""Certificates of a test's own.
+"""Creates certificates for a test.
 
     pair = Pair(folder)                     # signed by itself, for localhost
     world.gateway(**pair.options())
@@ -18,7 +18,7 @@ class Pair:
         self.renew()
 
     def renew(self):
-        """Writes both files anew, each in one step."""
+        """Replaces both files, each atomically."""
         cert, key = self.cert + ".new", self.key + ".new"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
                         "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
@@ -30,7 +30,7 @@ class Pair:
         return {"GATEWAY_TLS_CERT": self.cert, "GATEWAY_TLS_KEY": self.key}
 
     def trust(self):
-        """A client's context that trusts this certificate alone."""
+        """A client's context that trusts only this certificate."""
         return ssl.create_default_context(cafile=self.cert)
 
     def der(self):

@@ -1,8 +1,8 @@
-"""What the programs ask of Redis: every command that a client sent, scripts by their names (MONITOR).
+"""Records the Redis commands that programs send, scripts by name (MONITOR).
 
     with CommandLog(world.redis.address, world.run_script) as log:
         ...
-        log.counts()        # {"submit": 1, "subscribe": 1, ...}; what scripts call inside themselves is not counted
+        log.counts()        # {"submit": 1, "subscribe": 1, ...}; commands called by scripts are not counted
 """
 
 import collections
@@ -29,9 +29,9 @@ class CommandLog:
         self.redis.close()
 
     def counts(self):
-        """What came since the last call."""
+        """The commands since the last call."""
         counts = collections.Counter()
-        self.redis("ECHO", END)         # by then everything before it has been shown
+        self.redis("ECHO", END)         # MONITOR has shown all earlier commands by then
         while END not in (line := self.monitor._read()):
             seen = LINE.match(line)
             if seen and seen["by"] != b"lua":

@@ -1,4 +1,4 @@
-"""Whether what gateways answer is what docs/openapi.json says.
+"""Checks gateways' answers against docs/openapi.json.
 
 Every answer that http_client reads of a gateway of World passes here, and every frame of its streams: its status is one that the
 operation lists, with the headers that it must have, its body is what the schema describes and nothing more. A request that was
@@ -71,7 +71,7 @@ class Description:
         self.not_allowed = Answer(self.compiler, problems["405-method_not_allowed"])
 
     def find(self, method, path):
-        """(the operation or None, does the path take anything at all)"""
+        """(the operation or None, whether the path exists)"""
         for pattern, rows in self.patterns:
             if pattern.fullmatch(path):
                 return rows.get("GET" if method == "HEAD" else method), True
@@ -84,12 +84,12 @@ _gateways = set()
 
 
 def watch(address):
-    """What this address answers is checked from now on."""
+    """Checks all answers of this address from now on."""
     _gateways.add(address)
 
 
 def forget(address):
-    """Somebody else listens there now."""
+    """Stops checking this address: another program may use it now."""
     _gateways.discard(address)
 
 
@@ -98,7 +98,7 @@ def is_watched(address):
 
 
 def check_response(asked, response):
-    """asked: (method, target, body), or None where a test has written the bytes of a request itself. The body of a stream is none."""
+    """asked: (method, target, body), or None if a test wrote raw bytes. The body of a stream is None."""
     if response.status < 200:
         return
     try:
@@ -136,7 +136,7 @@ def _check(asked, response):
 
 
 def check_frame(frame):
-    """One frame of a stream."""
+    """Checks one frame of a stream."""
     if frame.event is None:
         return
     check = description.events.get(frame.event)

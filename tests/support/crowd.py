@@ -1,11 +1,11 @@
-"""Clients that want their pictures, whatever happens: each posts tasks, follows them, and resumes elsewhere when it is cut.
+"""Persistent clients: each posts tasks, follows their streams, and resumes at another gateway when a connection breaks.
 
     crowd = Crowd(100, seed, addresses)         # addresses() -> where gateways are now
     crowd.start()
     ...
-    crowd.stop()                                # nobody begins another task
-    crowd.wait()                                # everybody has seen the end of the one in hand
-    crowd.stories                               # what each saw
+    crowd.stop()                                # no client starts another task
+    crowd.wait()                                # every client has seen the end of its current task
+    crowd.stories                               # what each client saw
 
 What is against the contract stands in a story's problems; what only a look at the whole can tell is the judge's.
 """
@@ -19,10 +19,10 @@ from support.http_client import EventStream, fetch
 from support.processes import DEADLINE, Deadline
 from support.world import BASE, request, sim
 
-SILENCE_S = 6.0             # after this a connection is given up: heartbeats come every second
+SILENCE_S = 6.0             # a silent connection is given up after this; heartbeats come every second
 FINAL = ("done", "error")
 
-# What becomes of the calls of a task, as the simulator is told in its prompt. (weight, directives); {n} is a small number.
+# Outcomes of a task's calls, as directives to the simulator in its prompt: (weight, directives); {n} is a small number.
 PLANS = [
     (50, ""), (6, "chunk=7 crlf"), (3, "comments"), (3, "no_done"), (3, "no_completed"),
     (5, "fail={n}:OutputImageSensitiveContentDetected"), (3, "fail={n}:InternalServiceError"), (2, "zero_images_200"),
@@ -36,16 +36,16 @@ PLANS = [
 
 @dataclasses.dataclass
 class Story:
-    """One task, as its client knows it."""
+    """A task as its client sees it."""
     task_id: str
     body: dict
-    accepted: bool = False          # the client was told so
-    finished: bool = False          # it has seen the final event
-    left: bool = False              # it went away and will not look again
-    asks_to_stop: bool = False      # it has sent a request to cancel
-    cancel: int | None = None       # the status that it got
+    accepted: bool = False          # the client got 200 or 202
+    finished: bool = False          # the client has seen the final event
+    left: bool = False              # the client disconnected for good
+    asks_to_stop: bool = False      # the client has sent a cancel request
+    cancel: int | None = None       # the status of its answer
     epoch: str | None = None
-    frames: list = dataclasses.field(default_factory=list)      # in order of their numbers
+    frames: list = dataclasses.field(default_factory=list)      # in the order of their numbers
     reconnects: int = 0
     problems: list = dataclasses.field(default_factory=list)
 
@@ -69,7 +69,7 @@ class Story:
 
 @dataclasses.dataclass
 class Silence:
-    """A gateway that did not talk."""
+    """A gateway that did not answer."""
     address: str
     begin: float
     end: float
@@ -92,7 +92,7 @@ class Crowd:
         self.stopping.set()
 
     def wait(self, seconds=DEADLINE):
-        """Until all are done; those that are not have a problem."""
+        """Waits until all are done; adds a problem for each one that is not."""
         deadline = Deadline(seconds)
         for client in self._clients:
             client.join(deadline.left())
@@ -141,7 +141,7 @@ class _Client(threading.Thread):
         return Story(task_id, body)
 
     def _see_it_through(self):
-        """Until the final event, or until the client goes away of its own will."""
+        """Follows the task until the final event, or until the client disconnects on purpose."""
         story, rng = self.story, self.rng
         leaves_after = rng.randrange(3) if rng.random() < 0.05 else None
         cancels_after = rng.randrange(4) if rng.random() < 0.05 else None
@@ -199,7 +199,7 @@ class _Client(threading.Thread):
             self._refused(answer)
 
     def _refused(self, answer):
-        """Busy or away is allowed, with a time to come again; anything else is not."""
+        """Accepts 429 and 503 with Retry-After; everything else is a problem."""
         code = answer.json().get("code", "?") if answer.body else "?"
         self.crowd.note(refusal=f"{answer.status} {code}")
         if answer.status not in (429, 503):

@@ -1,4 +1,4 @@
-"""The documents as tests read them: their fenced blocks.
+"""Reads the fenced blocks of the documents.
 
     for block in blocks(ROOT / "README.md", "sh"):
         block.text, block.line, block.is_illustration
@@ -24,7 +24,7 @@ class Block:
 
 
 def blocks(path, kind=None):
-    """In order; kind: the word behind the fence, "" where there is none."""
+    """Blocks in order. kind: the word after the fence, "" if there is none."""
     text = path.read_text(encoding="utf-8")
     found = [Block(path.name, text.count("\n", 0, match.start("text")), match["kind"], match["text"], bool(match["mark"]))
              for match in FENCE.finditer(text)]
@@ -32,5 +32,5 @@ def blocks(path, kind=None):
 
 
 def pages():
-    """Every page that users read."""
-    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md"), ROOT / "common/PROTOCOL.md"]
+    """Every document for users."""
+    return [*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md"), *(ROOT / "deploy").rglob("*.md"), ROOT / "common/task/PROTOCOL.md"]

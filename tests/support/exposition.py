@@ -1,4 +1,4 @@
-"""Prometheus' text format, read strictly enough to find what is wrong with it.
+"""A strict parser of Prometheus' text format.
 
     families = parse(gateway.get("/metrics").body)
     families["arkrelay_queue_depth"].type                       # "gauge"
@@ -24,7 +24,7 @@ class Family:
         return self.samples[self.name + suffix, tuple(sorted(labels.items()))]
 
     def label_names(self):
-        """In the order in which they are written, without a histogram's own."""
+        """Label names in written order, without a histogram's `le`."""
         names = []
         for _, labels in self.samples:
             names += [name for name, _ in labels if name not in names and name != "le"]
@@ -57,7 +57,7 @@ def parse(body):
 
 
 def promtool(*args, text=None):
-    """What promtool says about something, and that it has no complaint."""
+    """Runs promtool and checks that it reports nothing."""
     done = subprocess.run(["promtool", *map(str, args)], input=text, capture_output=True, check=False)
     said = (done.stdout + done.stderr).decode()
     assert done.returncode == 0, f"promtool {' '.join(map(str, args))}: {said}"

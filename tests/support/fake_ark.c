@@ -16,8 +16,8 @@ enum { REQUEST_MAX = 64 * 1024, BACKLOG = 64 };
 
 struct fake_ark {
     int port;
-    int posts;  /* counted so far */
-    int report; /* a byte comes for each request */
+    int posts;  /* requests so far */
+    int report; /* pipe: one byte per request */
     pid_t pid;
 };
 
@@ -40,7 +40,7 @@ static int listen_somewhere(int *port)
     return fd;
 }
 
-/* Does it end where its Content-Length says? */
+/* True if the request is complete by its Content-Length. */
 static int is_whole(const char *request, size_t len)
 {
     static const char name[] = "Content-Length: ";

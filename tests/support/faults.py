@@ -1,7 +1,7 @@
-"""Faults at random from a seeded schedule, one after another and some at once, on every part of a world.
+"""Injects random faults, from a seed, into all parts of a world; some at the same time.
 
     faults = Faults(world, fleet, seed)
-    faults.run(180)             # seconds of trouble; at the end everything is whole again
+    faults.run(180)             # seconds; at the end all faults are repaired
     faults.counts               # how often each kind happened
 
 The seed decides what is done, to whom and for how long; what it meets is up to the machine. What is disturbed has a name in the
@@ -16,7 +16,7 @@ import time
 from collections import Counter
 
 
-LEASE_S = 4.0               # what the workers are given
+LEASE_S = 4.0               # the workers' lease
 EXIT_S = 40.0               # SIGTERM to exit: longer than any ARK call
 
 REFUSALS = [{"status": 429, "retry_after": 1}, {"status": 429}, {"status": 503}]
@@ -26,14 +26,14 @@ SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read"
 
 class Faults:
     def __init__(self, world, fleet, seed, gap_s=0.7):
-        """gap_s: from one fault to the next, in the mean."""
+        """gap_s: mean time between two faults."""
         self.world, self.fleet, self.gap_s = world, fleet, gap_s
         self.rng = random.Random(f"{seed} faults")
         self.counts = Counter()
-        self._agenda = []           # (when, tie, what): what ends the faults that last
+        self._agenda = []           # (when, tie, what): the ends of lasting faults
         self._ties = itertools.count()
-        self._disturbed = set()     # names of what a lasting fault has now
-        self._kinds = {             # what -> weight
+        self._disturbed = set()     # names of members with a lasting fault
+        self._kinds = {             # fault -> weight
             self.kill: 5, self.terminate: 4, self.freeze_for_a_moment: 5, self.freeze_beyond_the_lease: 4,
             self.kill_redis: 3, self.freeze_redis: 3, self.redis_sleeps: 2, self.kill_connections: 4, self.forget_scripts: 2,
             self.lose_a_reply: 5, self.cut_a_reply: 3, self.cut_network: 3, self.delay_network: 3, self.freeze_network: 3,
@@ -41,7 +41,7 @@ class Faults:
         }
 
     def run(self, seconds):
-        """Returns when the time is over and every fault has ended."""
+        """Returns after seconds, when every fault has ended."""
         end = time.monotonic() + seconds
         next_fault = time.monotonic()
         while (now := time.monotonic()) < end or self._agenda:
@@ -63,7 +63,7 @@ class Faults:
         heapq.heappush(self._agenda, (time.monotonic() + seconds, next(self._ties), what))
 
     def _lasting(self, what, whom, seconds, begin, end):
-        """begin() now, end() later. Nothing else that lasts is done to whom in between. Whether it could be done."""
+        """begin() now, end() later. `whom` gets no other lasting fault in between. Returns whether it was possible."""
         if whom in self._disturbed:
             return False
         self._disturbed.add(whom)
@@ -80,7 +80,7 @@ class Faults:
     # -- our programs
 
     def _program(self):
-        """One that is whole."""
+        """A running member without a fault."""
         members = [each for each in self.fleet.members if each.name not in self._disturbed]
         return self.rng.choice(members) if members else None
 
@@ -89,7 +89,7 @@ class Faults:
         return member and self._lasting("kill", member.name, self.rng.uniform(0, 2), member.kill, member.start)
 
     def terminate(self):
-        """SIGTERM; a new one takes the place as soon as the old one has ended."""
+        """SIGTERM, and a new process as soon as the old one has ended."""
         member = self._program()
         if not member:
             return False
@@ -145,7 +145,7 @@ class Faults:
         return self._lasting("sleep", "redis", seconds, begin, lambda: None)
 
     def _tell_redis(self, *words):
-        """Unless it could not answer now."""
+        """Skipped if Redis cannot answer now."""
         if "redis" in self._disturbed:
             return False
         self.fleet.moment(words[1], "redis")
@@ -163,7 +163,7 @@ class Faults:
     # -- the way to Redis
 
     def _way(self, to):
-        """A member whose way there can be disturbed."""
+        """A member whose connection to Redis can be disturbed."""
         return self.rng.choice([each for each in self.fleet.members if to in each.proxies])
 
     def lose_a_reply(self):
@@ -204,7 +204,7 @@ class Faults:
     # -- ARK
 
     def _script(self, steps, most):
-        """What the next calls get, whoever makes them."""
+        """Sets what the next ARK calls get, from any worker."""
         if "ark" in self._disturbed:
             return False
         self.world.ark.script(*(self.rng.choice(steps) for _ in range(self.rng.randint(1, most))))

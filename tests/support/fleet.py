@@ -1,9 +1,9 @@
-"""The programs of a world while they are disturbed: who is up, what was done to whom and when, and that nobody fell by itself.
+"""The programs of a world during fault injection: which ones run, which faults they had, and whether one ended by itself.
 
     fleet = Fleet()
     member = fleet.add("worker", lambda: world.worker())
-    fleet.begin("freeze", member.name).end = time.time()    # what fleet.history knows
-    fleet.check()                                       # raises when a program ended that nobody ended
+    fleet.begin("freeze", member.name).end = time.time()    # recorded in fleet.history
+    fleet.check()                                       # raises if a program ended by itself
 
 Times are time.time(), as the simulator and Redis have it.
 """
@@ -21,7 +21,7 @@ class Disturbance:
     what: str                   # "kill", "freeze", ...
     whom: str                   # a member's name
     begin: float
-    end: float = FAR            # while it lasts
+    end: float = FAR            # FAR while it lasts
 
     def overlaps(self, begin, end):
         return self.begin <= end and self.end >= begin
@@ -29,15 +29,15 @@ class Disturbance:
 
 @dataclasses.dataclass
 class Life:
-    """One process of a member, from its start on."""
+    """One process of a member."""
     service: object
     began: float
-    ends_with: tuple = ()       # the exit statuses that are expected of it, once somebody has ended it
+    ends_with: tuple = ()       # the expected exit statuses after a test has ended it
     forgotten: bool = False
 
 
 class Member:
-    """One place in the fleet, held by one process after another."""
+    """A member of the fleet: one process after another."""
 
     def __init__(self, name, kind, start, proxies):
         self.name, self.kind, self.proxies = name, kind, proxies
@@ -65,7 +65,7 @@ class Member:
         self.service.kill()
 
     def lines(self, pattern):
-        """What its processes logged that has this in it."""
+        """The log lines of its processes that contain this."""
         return [f"{self.name}: {line}" for life in self.lives for line in life.service.lines if pattern in line]
 
 
@@ -82,7 +82,7 @@ class Fleet:
     def of(self, kind):
         return [member for member in self.members if member.kind == kind]
 
-    # -- what is done to them
+    # -- faults
 
     def begin(self, what, whom):
         disturbance = Disturbance(what, whom, time.time())
@@ -90,7 +90,7 @@ class Fleet:
         return disturbance
 
     def moment(self, what, whom):
-        """Something that is over at once."""
+        """A fault without duration."""
         disturbance = self.begin(what, whom)
         disturbance.end = disturbance.begin
         return disturbance
@@ -98,10 +98,10 @@ class Fleet:
     def during(self, begin, end, *whom):
         return [each for each in list(self.history) if each.whom in whom and each.overlaps(begin, end)]
 
-    # -- what became of them
+    # -- results
 
     def check(self):
-        """Nobody ends by itself, or with another status than expected; sanitizers are silent."""
+        """Checks that no process ended by itself or with an unexpected status, and that sanitizers reported nothing."""
         for member in self.members:
             for life in member.lives:
                 if not life.forgotten:
@@ -119,7 +119,7 @@ class Fleet:
         life.forgotten = True
 
     def calls(self):
-        """Who made an ARK call: call id -> member."""
+        """The member that made each ARK call: call id -> member."""
         made = {}
         for member in self.of("worker"):
             for life in member.lives:

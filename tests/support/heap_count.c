@@ -1,10 +1,9 @@
-/* heap_count - what a program holds of the heap, counted while it runs
+/* heap_count - counts a program's heap usage while it runs
  *
- * Preloaded (LD_PRELOAD) into an unchanged program. Two numbers are always up to date at the beginning of the file that
- * HEAP_COUNT_FILE names: the usable bytes of all blocks that live, and how many blocks those are. For glibc, whose own names
- * of the functions are called behind the ones that it lets a program replace.
+ * Preloaded (LD_PRELOAD) into an unchanged program. The file $HEAP_COUNT_FILE starts with two numbers that are always up to date: the
+ * usable bytes of all live blocks, and the number of live blocks. Needs glibc: it calls __libc_malloc and its relatives.
  *
- * Ownership: the file is made by whoever starts the program; it stays mapped.
+ * Ownership: the program's parent creates the file; it stays mapped.
  * Threads:   any.   Units: bytes, blocks; 64 bits each.
  */
 #include <errno.h>
@@ -29,7 +28,7 @@ struct counts {
 static struct counts before_the_file;
 static struct counts *counts = &before_the_file;
 
-/* Before main: there is one thread. */
+/* Runs before main, with one thread. */
 __attribute__((constructor)) static void map_file(void)
 {
     const char *path = getenv("HEAP_COUNT_FILE");
@@ -79,7 +78,7 @@ void *realloc(void *block, size_t size)
     int64_t held = (int64_t)malloc_usable_size(block);
     void *moved = __libc_realloc(block, size);
 
-    if (block && (moved || !size)) { /* else the old one lives on */
+    if (block && (moved || !size)) { /* otherwise the old block is still live */
         counts->bytes -= held;
         counts->blocks--;
     }

@@ -1,4 +1,4 @@
-"""What a program holds of the heap, as heap_count.so counts it inside the program: exact, and up to date at any time.
+"""A program's heap usage, counted exactly by heap_count.so inside the program.
 
     with HeapCount() as heap:
         gateway = world.gateway(under=heap.words)
@@ -24,11 +24,11 @@ class HeapCount:
 
     @property
     def words(self):
-        """What stands in front of the program's command line."""
+        """Words to put in front of the program's command line."""
         return ["env", f"LD_PRELOAD={binary('heap_count.so')}", f"HEAP_COUNT_FILE={self._file.name}"]
 
     def at_rest(self):
-        """What it holds once that stays the same: what it has in hand for a moment only does not count."""
+        """The usage when it has stopped changing, so that temporary allocations do not count."""
         looks = collections.deque(maxlen=LOOKS)
 
         def is_at_rest():

@@ -1,4 +1,4 @@
-"""Very many clients at once, on one thread: bare sockets, of which each knows as much of SSE as it takes to count.
+"""Thousands of clients on one thread: raw sockets that parse just enough SSE to count events.
 
     with Herd(5000) as herd:
         herd.send(lambda n: gateway.address, lambda n: post(n))
@@ -21,22 +21,22 @@ import unittest
 
 from support.processes import Deadline
 
-OWN_FILES = 200             # what this process needs besides its clients
-AT_ONCE = 100               # of one turn: a listener's backlog has an end, and Redis is to answer all of them within a second
-PER_ADDRESS = 100           # clients that share one
+OWN_FILES = 200             # files of this process besides the clients' sockets
+AT_ONCE = 100               # per turn: the listen backlog is limited, and Redis must answer all within a second
+PER_ADDRESS = 100           # clients per source address
 FIELD = re.compile(rb"^(?:id: (\d+-\d+)|event: (\w+)|retry: (\d+))\r?$", re.M)
 
 
 class Client:
-    """One of them, on one connection after another. What it has seen stays."""
+    """One client, on one connection after another. It remembers what it has seen."""
 
     def __init__(self, n):
         self.n = n
         self.socket = None
-        self.status = None          # of the answer: 200
-        self.numbers = []           # of the events that it has seen
+        self.status = None          # of the answer, 200 if good
+        self.numbers = []           # of the events seen
         self.last_id = self.last_event = self.retry_ms = None
-        self.ended = False          # by the gateway
+        self.ended = False          # closed by the gateway
         self._rest = b""
 
     def take(self, piece):
@@ -70,8 +70,8 @@ class Herd:
         self._selector = selectors.EpollSelector()
 
     def send(self, address, request, reads=True, until=None):
-        """Everybody connects to address(client) and writes request(client); reads: and listens. until: a hundred at a time, the next
-        ones once that holds for these."""
+        """Every client connects to address(client) and sends request(client); with reads it also reads the answer. until: connects 100
+        clients at a time, and the next 100 once until(client) is true for these."""
         for begin in range(0, len(self.clients), AT_ONCE):
             waiting = self.clients[begin:begin + AT_ONCE]
             for client in waiting:
@@ -85,7 +85,7 @@ class Herd:
                 self.wait(until, "the first ones have what they wait for", among=waiting)
 
     def send_in_time(self, address, request, delay_s, among=None):
-        """The same, each at its own time: delay_s(client) from now."""
+        """Like send, but each client at its own time: delay_s(client) from now."""
         began = time.monotonic()
         for client in sorted(among or self.clients, key=delay_s):
             while (left := began + delay_s(client) - time.monotonic()) > 0:
@@ -112,7 +112,7 @@ class Herd:
         client.socket.setblocking(False)
 
     def wait(self, condition, what, seconds=60, among=None):
-        """Until it holds for everybody."""
+        """Waits until it is true for every client."""
         deadline = Deadline(seconds)
         left = [client for client in among or self.clients if not condition(client)]
         while left:

@@ -1,7 +1,7 @@
-"""An HTTP/1.1 client that hides nothing, and a reader of event streams.
+"""A low-level HTTP/1.1 client, and a reader of event streams.
 
     fetch("127.0.0.1:8000", "GET", "/livez").status
-    with Connection("127.0.0.1:8000") as raw:           # exact bytes out, the answers as they come
+    with Connection("127.0.0.1:8000") as raw:           # exact bytes out, parsed answers in
         raw.send(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
         raw.response().headers["content-type"]
     with EventStream(address, "POST", "/api/...", {"urls": [...]}) as stream:
@@ -61,7 +61,7 @@ class Response:
 
 
 class Connection:
-    """One connection. Every read has a deadline; Cut when the peer ends it too early."""
+    """One connection. Every read has a deadline; raises Cut if the server ends it too early."""
 
     def __init__(self, address, seconds=DEADLINE, receive_buffer=None, tls=None):
         """tls: the ssl.SSLContext to connect with; the server's name is localhost."""
@@ -89,7 +89,7 @@ class Connection:
         self.socket.sendall(data)
 
     def request(self, method, path, body=None, headers=None):
-        """Writes one request; body: bytes or text as they are, anything else as JSON. headers override what is set here."""
+        """Writes one request. A body that is bytes or text is sent unchanged, anything else as JSON. `headers` override the defaults."""
         self._method = method
         fields = {"Host": "test"}
         if body is not None:
@@ -103,7 +103,7 @@ class Connection:
         self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + (body or b""))
 
     def response(self, seconds=None):
-        """The next whole answer, whatever frames its body."""
+        """The next complete answer, with any kind of framing."""
         deadline = Deadline(seconds or self.seconds)
         response = self.response_head(deadline)
         response.body = self.body(response).all(deadline)
@@ -115,7 +115,7 @@ class Connection:
         return conformance.is_watched(self._address)
 
     def check(self, response):
-        """Is it what the API's description says?"""
+        """Checks the answer against docs/openapi.json."""
         asked = self._asked.popleft() if self._asked and response.status >= 200 else None
         if self.is_checked:
             conformance.check_response(asked, response)
@@ -152,16 +152,16 @@ class Connection:
         self._rest += piece
 
     def unread(self):
-        """What has been read beyond the last answer."""
+        """Bytes that were read beyond the last answer."""
         return self._rest
 
     def take_unread(self, most):
-        """The same, for who reads on by itself: so much of it is gone then."""
+        """Removes and returns up to `most` of them, for a caller that reads the socket itself."""
         taken, self._rest = self._rest[:most], self._rest[most:]
         return taken
 
     def wait_closed(self, seconds=DEADLINE):
-        """Waits until the peer closes; what it still sent before."""
+        """Waits until the server closes. Returns the bytes before the end."""
         deadline = Deadline(seconds)
         while True:
             try:
@@ -187,7 +187,7 @@ def fetch(address, method, path, body=None, headers=None, seconds=DEADLINE, tls=
 
 
 class _Body:
-    """Piece by piece as it is framed. A read that times out consumes nothing, so it can be tried again."""
+    """Reads a body one framed piece at a time. A read that times out consumes nothing, so it can be repeated."""
 
     def __init__(self, connection):
         self._connection = connection
@@ -251,9 +251,9 @@ class _UntilClose(_Body):
 
 @dataclasses.dataclass
 class Frame:
-    """What stands between two blank lines of a stream."""
+    """The lines between two blank lines of a stream."""
     raw: bytes
-    at: float                   # when it was complete, time.monotonic()
+    at: float                   # time.monotonic() when it was complete
     id: str | None = None
     event: str | None = None
     data: str | None = None
@@ -270,13 +270,13 @@ class Frame:
         return json.loads(self.data)["data"]
 
     def story(self):
-        """The event in a word or two: "start", "process calling", "done"."""
+        """The event type and stage: "start", "process calling", "done"."""
         stage = self.payload().get("stage")
         return f"{self.event} {stage}" if stage else self.event
 
 
 class EventStream:
-    """A request whose answer is an event stream. Not one? The answer is in .response, and .refused is true."""
+    """A request whose answer is an event stream. If it is not one, .refused is true and .response is the answer."""
 
     def __init__(self, address, method, path, body=None, headers=None, **options):
         connection = Connection(address, **options)
@@ -289,7 +289,7 @@ class EventStream:
 
     @classmethod
     def over(cls, connection):
-        """The answer to a request that was sent over this connection."""
+        """The answer to a request that was already sent over this connection."""
         stream = cls.__new__(cls)
         stream._begin(connection)
         return stream
@@ -308,7 +308,7 @@ class EventStream:
         self.connection.check(self.response)
 
     def next(self, seconds=DEADLINE):
-        """The next frame, of whatever kind; None when the stream has ended as it should, Cut when it was cut."""
+        """The next frame of any kind; None at a clean end; raises Cut if the connection was cut."""
         assert not self.refused, f"not a stream: {self.response}"
         deadline = Deadline(seconds)
         while (end := self._rest.find(b"\n\n")) < 0:
@@ -325,7 +325,7 @@ class EventStream:
         return frame
 
     def next_event(self, seconds=DEADLINE):
-        """The next frame with an event, passing over comments and retry; None at the end."""
+        """The next frame with an event, skipping comments and retry; None at the end."""
         deadline = Deadline(seconds)
         while (frame := self.next(deadline.left())) is not None and frame.event is None:
             pass

@@ -20,11 +20,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/clock.h"
+#include "common/base/clock.h"
+#include "common/base/loop.h"
+#include "common/base/transport.h"
 #include "common/http/address.h"
 #include "common/http/tls.h"
-#include "common/loop.h"
-#include "common/transport.h"
 #include "tests/support/certificates.h"
 
 enum { DEADLINE_MS = 5000, RECEIVED_MAX = 16 * 1024 * 1024 };
@@ -101,7 +101,7 @@ static const struct http_route routes[] = {
 };
 /* clang-format on */
 
-/* -- TLS for all of a group's tests */
+/* -- TLS for a group of tests */
 
 static struct {
     bool wanted;
@@ -203,7 +203,7 @@ void http_fixture_wait(struct http_fixture *fixture, const int *counter, int val
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
 
     while (*counter != value && clock_monotonic_ms() < deadline_ms) {
-        (void)poll(NULL, 0, 1); /* deadlines of the server need time to pass */
+        (void)poll(NULL, 0, 1); /* lets the server's deadlines expire */
         http_fixture_turn(fixture, 1);
     }
     assert_int_equal(*counter, value);
@@ -211,29 +211,29 @@ void http_fixture_wait(struct http_fixture *fixture, const int *counter, int val
 
 /* -- the clients */
 
-/* The handshake comes with the first bytes, or in http_peer_dial. */
-static void open_session(struct http_peer *peer)
+/* The handshake runs in http_client_dial, or with the first bytes. */
+static void open_session(struct http_client *client)
 {
-    peer->ssl = SSL_new(tls.clients);
-    assert_non_null(peer->ssl);
-    assert_int_equal(fcntl(peer->fd, F_SETFL, O_NONBLOCK), 0);
-    assert_int_equal(SSL_set_fd(peer->ssl, peer->fd), 1);
-    assert_int_equal(SSL_set1_host(peer->ssl, "localhost"), 1);
-    SSL_set_connect_state(peer->ssl);
+    client->ssl = SSL_new(tls.clients);
+    assert_non_null(client->ssl);
+    assert_int_equal(fcntl(client->fd, F_SETFL, O_NONBLOCK), 0);
+    assert_int_equal(SSL_set_fd(client->ssl, client->fd), 1);
+    assert_int_equal(SSL_set1_host(client->ssl, "localhost"), 1);
+    SSL_set_connect_state(client->ssl);
 }
 
-static void shake_hands(struct http_peer *peer)
+static void shake_hands(struct http_client *client)
 {
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
     int answer, error = SSL_ERROR_WANT_READ;
 
     while (error == SSL_ERROR_WANT_READ && clock_monotonic_ms() < deadline_ms) {
-        answer = SSL_do_handshake(peer->ssl);
-        error = answer == 1 ? SSL_ERROR_NONE : SSL_get_error(peer->ssl, answer);
-        http_fixture_turn(peer->fixture, 1);
+        answer = SSL_do_handshake(client->ssl);
+        error = answer == 1 ? SSL_ERROR_NONE : SSL_get_error(client->ssl, answer);
+        http_fixture_turn(client->fixture, 1);
     }
     ERR_clear_error();
-    peer->error = error == SSL_ERROR_NONE ? 0 : EPROTO;
+    client->error = error == SSL_ERROR_NONE ? 0 : EPROTO;
 }
 
 static void bind_to(int fd, const char *host)
@@ -244,189 +244,189 @@ static void bind_to(int fd, const char *host)
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof(address)), 0);
 }
 
-void http_peer_dial_unseen(struct http_fixture *fixture, struct http_peer *peer)
+void http_client_dial_unseen(struct http_fixture *fixture, struct http_client *client)
 {
     struct http_address address;
     const char *why;
 
-    *peer = (struct http_peer){.fixture = fixture};
-    buf_init(&peer->received, RECEIVED_MAX);
+    *client = (struct http_client){.fixture = fixture};
+    buf_init(&client->received, RECEIVED_MAX);
     assert_int_equal(http_address_parse(http_server_address(fixture->server), &address, &why), 0);
-    peer->fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    assert_true(peer->fd >= 0);
+    client->fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_true(client->fd >= 0);
     if (fixture->clients_from)
-        bind_to(peer->fd, fixture->clients_from);
-    assert_int_equal(connect(peer->fd, (struct sockaddr *)&address.storage, address.len), 0);
+        bind_to(client->fd, fixture->clients_from);
+    assert_int_equal(connect(client->fd, (struct sockaddr *)&address.storage, address.len), 0);
     if (fixture->tls)
-        open_session(peer);
+        open_session(client);
 }
 
-void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer)
+void http_client_dial(struct http_fixture *fixture, struct http_client *client)
 {
-    http_peer_dial_unseen(fixture, peer);
+    http_client_dial_unseen(fixture, client);
     http_fixture_turn(fixture, 2);
-    if (peer->ssl)
-        shake_hands(peer);
+    if (client->ssl)
+        shake_hands(client);
 }
 
-void http_peer_close(struct http_peer *peer)
+void http_client_close(struct http_client *client)
 {
-    SSL_free(peer->ssl);
-    close(peer->fd);
-    buf_deinit(&peer->received);
-    http_fixture_turn(peer->fixture, 2);
+    SSL_free(client->ssl);
+    close(client->fd);
+    buf_deinit(&client->received);
+    http_fixture_turn(client->fixture, 2);
 }
 
-void http_peer_reset(struct http_peer *peer)
+void http_client_reset(struct http_client *client)
 {
     struct linger at_once = {.l_onoff = 1, .l_linger = 0};
 
-    assert_int_equal(setsockopt(peer->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
-    http_peer_close(peer);
+    assert_int_equal(setsockopt(client->fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof(at_once)), 0);
+    http_client_close(client);
 }
 
-void http_peer_half_close(struct http_peer *peer)
+void http_client_half_close(struct http_client *client)
 {
-    if (peer->ssl)
-        (void)transport_goodbye(peer->ssl);
-    assert_int_equal(shutdown(peer->fd, SHUT_WR), 0);
-    http_fixture_turn(peer->fixture, 2);
+    if (client->ssl)
+        (void)transport_close_notify(client->ssl);
+    assert_int_equal(shutdown(client->fd, SHUT_WR), 0);
+    http_fixture_turn(client->fixture, 2);
 }
 
-static void receive(struct http_peer *peer)
+static void receive(struct http_client *client)
 {
     char chunk[16 * 1024];
     ssize_t n = 1;
 
-    while (n > 0 && !peer->ended && !peer->error) {
-        n = peer->ssl ? transport_recv(peer->fd, peer->ssl, chunk, sizeof(chunk))
-                      : recv(peer->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
+    while (n > 0 && !client->ended && !client->error) {
+        n = client->ssl ? transport_recv(client->fd, client->ssl, chunk, sizeof(chunk))
+                        : recv(client->fd, chunk, sizeof(chunk), MSG_DONTWAIT);
         if (n > 0)
-            buf_add(&peer->received, chunk, (size_t)n);
+            buf_add(&client->received, chunk, (size_t)n);
         else if (n == 0)
-            peer->ended = true;
+            client->ended = true;
         else if (errno != EAGAIN)
-            peer->error = errno;
+            client->error = errno;
     }
-    assert_int_equal(buf_error(&peer->received), 0);
+    assert_int_equal(buf_error(&client->received), 0);
 }
 
-static void pump(struct http_peer *peer)
+static void pump(struct http_client *client)
 {
-    struct pollfd socket = {.fd = peer->fd, .events = POLLIN};
+    struct pollfd socket = {.fd = client->fd, .events = POLLIN};
 
-    http_fixture_turn(peer->fixture, 1);
+    http_fixture_turn(client->fixture, 1);
     (void)poll(&socket, 1, 1);
-    receive(peer);
+    receive(client);
 }
 
-void http_peer_send_bytes(struct http_peer *peer, const char *bytes, size_t len)
+void http_client_send_bytes(struct http_client *client, const char *bytes, size_t len)
 {
     while (len) {
-        ssize_t n = peer->ssl ? transport_send(peer->fd, peer->ssl, bytes, len)
-                              : send(peer->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        ssize_t n = client->ssl ? transport_send(client->fd, client->ssl, bytes, len)
+                                : send(client->fd, bytes, len, MSG_NOSIGNAL | MSG_DONTWAIT);
 
         if (n < 0 && errno != EAGAIN)
-            return; /* the server has closed; what it said is what counts */
+            return; /* the server has closed; its answer may still be readable */
         if (n > 0) {
             bytes += n;
             len -= (size_t)n;
         }
-        http_fixture_turn(peer->fixture, 1);
+        http_fixture_turn(client->fixture, 1);
     }
 }
 
-void http_peer_send(struct http_peer *peer, const char *text)
+void http_client_send(struct http_client *client, const char *text)
 {
-    http_peer_send_bytes(peer, text, strlen(text));
+    http_client_send_bytes(client, text, strlen(text));
 }
 
-static char *find(struct http_peer *peer, const char *text)
+static char *find(struct http_client *client, const char *text)
 {
-    return peer->received.len ? memmem(peer->received.data, peer->received.len, text, strlen(text)) : NULL;
+    return client->received.len ? memmem(client->received.data, client->received.len, text, strlen(text)) : NULL;
 }
 
-static char *await(struct http_peer *peer, const char *text)
+static char *await(struct http_client *client, const char *text)
 {
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
     char *at;
 
-    receive(peer);
-    while (!(at = find(peer, text)) && !peer->ended && !peer->error && clock_monotonic_ms() < deadline_ms)
-        pump(peer);
+    receive(client);
+    while (!(at = find(client, text)) && !client->ended && !client->error && clock_monotonic_ms() < deadline_ms)
+        pump(client);
     if (!at)
-        fail_msg("expected \"%s\", ended=%d error=%d, received \"%s\"", text, peer->ended, peer->error,
-                 buf_text(&peer->received));
+        fail_msg("expected \"%s\", ended=%d error=%d, received \"%s\"", text, client->ended, client->error,
+                 buf_text(&client->received));
     return at;
 }
 
-void http_peer_expect(struct http_peer *peer, const char *text)
+void http_client_expect(struct http_client *client, const char *text)
 {
-    const char *at = await(peer, text);
+    const char *at = await(client, text);
 
-    buf_drop_front(&peer->received, (size_t)(at - peer->received.data) + strlen(text));
+    buf_drop_front(&client->received, (size_t)(at - client->received.data) + strlen(text));
 }
 
-void http_peer_expect_nothing_before(struct http_peer *peer, const char *text)
+void http_client_expect_nothing_before(struct http_client *client, const char *text)
 {
-    const char *at = await(peer, text);
+    const char *at = await(client, text);
 
-    if (at != peer->received.data)
-        fail_msg("expected \"%s\" at the front of \"%s\"", text, buf_text(&peer->received));
-    buf_drop_front(&peer->received, strlen(text));
+    if (at != client->received.data)
+        fail_msg("expected \"%s\" at the front of \"%s\"", text, buf_text(&client->received));
+    buf_drop_front(&client->received, strlen(text));
 }
 
-void http_peer_expect_status(struct http_peer *peer, const char *status)
+void http_client_expect_status(struct http_client *client, const char *status)
 {
     char line[64];
 
     (void)snprintf(line, sizeof(line), "HTTP/1.1 %s\r\n", status);
-    http_peer_expect_nothing_before(peer, line);
+    http_client_expect_nothing_before(client, line);
 }
 
-void http_peer_expect_body(struct http_peer *peer, const char *body)
+void http_client_expect_body(struct http_client *client, const char *body)
 {
-    http_peer_expect(peer, "\r\n\r\n");
-    http_peer_expect_nothing_before(peer, body);
+    http_client_expect(client, "\r\n\r\n");
+    http_client_expect_nothing_before(client, body);
 }
 
-bool http_peer_has_nothing(struct http_peer *peer)
+bool http_client_has_nothing(struct http_client *client)
 {
-    pump(peer);
-    return !peer->received.len && !peer->ended && !peer->error;
+    pump(client);
+    return !client->received.len && !client->ended && !client->error;
 }
 
-static void await_end(struct http_peer *peer)
+static void await_end(struct http_client *client)
 {
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
 
-    while (!peer->ended && !peer->error && clock_monotonic_ms() < deadline_ms)
-        pump(peer);
+    while (!client->ended && !client->error && clock_monotonic_ms() < deadline_ms)
+        pump(client);
 }
 
-void http_peer_expect_end(struct http_peer *peer)
+void http_client_expect_end(struct http_client *client)
 {
-    await_end(peer);
-    assert_int_equal(peer->error, 0);
-    assert_true(peer->ended);
-    assert_string_equal(buf_text(&peer->received), "");
+    await_end(client);
+    assert_int_equal(client->error, 0);
+    assert_true(client->ended);
+    assert_string_equal(buf_text(&client->received), "");
 }
 
-void http_peer_expect_reset(struct http_peer *peer)
+void http_client_expect_reset(struct http_client *client)
 {
-    await_end(peer);
-    assert_int_equal(peer->error, ECONNRESET);
+    await_end(client);
+    assert_int_equal(client->error, ECONNRESET);
 }
 
-void http_fixture_begin(struct http_fixture *fixture, struct http_peer *peer)
+void http_fixture_begin(struct http_fixture *fixture, struct http_client *client)
 {
     http_fixture_init(fixture);
     http_fixture_start(fixture);
-    http_peer_dial(fixture, peer);
+    http_client_dial(fixture, client);
 }
 
-void http_fixture_finish(struct http_fixture *fixture, struct http_peer *peer)
+void http_fixture_finish(struct http_fixture *fixture, struct http_client *client)
 {
-    http_peer_close(peer);
+    http_client_close(client);
     http_fixture_end(fixture);
 }

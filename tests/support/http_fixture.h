@@ -1,18 +1,18 @@
-/* http_fixture - a server with a few routes, its loop, and clients that are plain sockets, all in one thread
+/* http_fixture - a server with a few routes, its loop, and socket clients, all in one thread
  *
  *     GET  /            "hello"
- *     POST /            the body again
+ *     POST /            echoes the body
  *     GET  /items/{id}  the segment
- *     GET  /later       nothing yet: the test answers through fixture->exchange
- *     GET  /stream      begins a stream with "first"; the test goes on through fixture->exchange
- *     GET  /deaf        as /later, but without on_closed
+ *     GET  /later       does not answer: the test answers through fixture->exchange
+ *     GET  /stream      begins a stream with "first"; the test continues through fixture->exchange
+ *     GET  /deaf        like /later, but without on_closed
  *
  * An open stream whose client half-closes gets "probe".
  *
- * Between http_fixture_begin_tls and http_fixture_end_tls everything goes over TLS, with a certificate for "localhost" that the
- * clients check.
+ * Between http_fixture_begin_tls and http_fixture_end_tls all connections use TLS, with a certificate for "localhost" that the
+ * clients verify.
  *
- * Every wait turns the loop until what it waits for is there, and fails after five seconds.
+ * Every wait runs turns of the loop until its condition is true, and fails after five seconds.
  */
 #ifndef TESTS_SUPPORT_HTTP_FIXTURE_H
 #define TESTS_SUPPORT_HTTP_FIXTURE_H
@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "common/http/server.h"
 
 struct http_fixture {
@@ -33,54 +33,54 @@ struct http_fixture {
     int handled;                    /* requests that reached a handler */
     int closed;                     /* calls of on_closed */
     struct http_exchange *exchange; /* of the last /later, /deaf or /stream; NULL once on_closed was called */
-    bool in_call;                   /* set by tests around calls in which on_closed must stay silent */
+    bool in_call;                   /* set by tests during calls in which on_closed must not be called */
 };
 
-/* For the whole process; the setup and teardown of a group of tests. */
+/* Setup and teardown of a group of tests; they apply to the whole process. */
 int http_fixture_begin_tls(void **state);
-const char *http_fixture_authority(void); /* the path of its certificate */
+const char *http_fixture_authority(void); /* the path of the authority's certificate */
 int http_fixture_end_tls(void **state);
 
 void http_fixture_init(struct http_fixture *fixture);
 void http_fixture_start(struct http_fixture *fixture);
-void http_fixture_end(struct http_fixture *fixture); /* the server may be gone already */
+void http_fixture_end(struct http_fixture *fixture); /* the server may already be destroyed */
 
-/* A request with nothing in it but what there has to be. */
+/* Minimal requests. */
 #define POST_CHUNKED(path) "POST " path " HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
 #define GET(path)          "GET " path " HTTP/1.1\r\nHost: a\r\n\r\n"
 
 void http_fixture_turn(struct http_fixture *fixture, int turns);
 void http_fixture_wait(struct http_fixture *fixture, const int *counter, int value);
 
-struct http_peer {
+struct http_client {
     struct http_fixture *fixture;
     int fd;
     struct ssl_st *ssl; /* NULL: plain */
     struct buf received;
-    bool ended; /* by FIN, under TLS after its goodbye; error is set for any other end */
+    bool ended; /* by FIN, with TLS after close_notify; error is set for any other end */
     int error;
 };
 
-void http_peer_dial(struct http_fixture *fixture, struct http_peer *peer);
-void http_peer_dial_unseen(struct http_fixture *fixture,
-                           struct http_peer *peer); /* the server has not accepted it yet */
-void http_peer_close(struct http_peer *peer);
-void http_peer_reset(struct http_peer *peer);      /* closes with RST */
-void http_peer_half_close(struct http_peer *peer); /* FIN, and still reads */
-void http_peer_send(struct http_peer *peer, const char *text);
-void http_peer_send_bytes(struct http_peer *peer, const char *bytes, size_t len);
+void http_client_dial(struct http_fixture *fixture, struct http_client *client);
+void http_client_dial_unseen(struct http_fixture *fixture,
+                             struct http_client *client); /* the server has not accepted it yet */
+void http_client_close(struct http_client *client);
+void http_client_reset(struct http_client *client);      /* closes with RST */
+void http_client_half_close(struct http_client *client); /* sends FIN, still reads */
+void http_client_send(struct http_client *client, const char *text);
+void http_client_send_bytes(struct http_client *client, const char *bytes, size_t len);
 
-/* For a test of one peer and the server as it is by default: init, start, dial; and close, end. */
-void http_fixture_begin(struct http_fixture *fixture, struct http_peer *peer);
-void http_fixture_finish(struct http_fixture *fixture, struct http_peer *peer);
+/* For tests with one client and the default configuration: init, start, dial; and close, end. */
+void http_fixture_begin(struct http_fixture *fixture, struct http_client *client);
+void http_fixture_finish(struct http_fixture *fixture, struct http_client *client);
 
-/* Each forgets what it has matched, so that the next one looks behind it. */
-void http_peer_expect(struct http_peer *peer, const char *text);                /* anywhere in what comes */
-void http_peer_expect_nothing_before(struct http_peer *peer, const char *text); /* at the very front */
-void http_peer_expect_status(struct http_peer *peer, const char *status);       /* a status line: "200 OK" */
-void http_peer_expect_body(struct http_peer *peer, const char *body);           /* behind the rest of the head */
-bool http_peer_has_nothing(struct http_peer *peer);                             /* after a turn: no byte, no end */
-void http_peer_expect_end(struct http_peer *peer);   /* FIN, and nothing unmatched before it */
-void http_peer_expect_reset(struct http_peer *peer); /* whatever came before it */
+/* Each consumes what it has matched, so the next one continues after it. */
+void http_client_expect(struct http_client *client, const char *text);                /* anywhere in the input */
+void http_client_expect_nothing_before(struct http_client *client, const char *text); /* at the start of the input */
+void http_client_expect_status(struct http_client *client, const char *status);       /* a status line: "200 OK" */
+void http_client_expect_body(struct http_client *client, const char *body); /* right after the rest of the head */
+bool http_client_has_nothing(struct http_client *client);  /* runs a turn; true if no byte and no end has arrived */
+void http_client_expect_end(struct http_client *client);   /* FIN, with no unmatched bytes before it */
+void http_client_expect_reset(struct http_client *client); /* unmatched bytes before it are ignored */
 
 #endif

@@ -1,4 +1,4 @@
-"""What must be true after all that was done to a world. A judgement is a list of (task id, words), and should be empty.
+"""Invariants that a world must keep under faults. A judgement is a list of (task id, words); it should be empty.
 
     judge = Judge(fleet, crowd.stories, look, ark.calls())
     judge.lost(), judge.repeated(), judge.over_budget(), ...
@@ -12,11 +12,13 @@ from support.crowd import FINAL
 from support.faults import LEASE_S
 
 REFUSED = (400, 401, 403, 404, 413, 422, 429, 503)      # ARK's answers that cost nothing
-RECONNECT_S = 3.0           # after a way is whole again, until it is used again
-# A story in letters: images and failed slots follow a call; one that brought an image is the last; who goes back has none.
+PROBE = "probe"             # the prompt of the circuit breaker's probes
+RECONNECT_S = 3.0           # from the repair of a connection until it is used again
+# A log in letters. Images and failed slots follow a call; a call with an image is the last; a requeued task has no image.
 LETTERS = {"start": "S", "process calling": "C", "process image": "I", "process image_failed": "F", "process requeued": "Q",
            "process retrying": "R", "done": "D", "error": "E"}
 STORY = re.compile(r"S(Q|CF*[QR])*(C[IF]*)?[DE]")
+DEFERRED = re.compile(r"S(C?F*[QR])*C?[IF]*[DE]")       # from the third deferral on, not every call is told
 IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the request it was made for, and its index
 
 
@@ -26,19 +28,20 @@ class Judge:
         self.tasks = {key.partition(".")[2]: task for key, task in look.tasks.items()}
         self.calls = defaultdict(list)
         for call in calls:
-            self.calls[call["prompt"].split(" ")[0]].append(call)
+            if call["prompt"] != PROBE:
+                self.calls[call["prompt"].split(" ")[0]].append(call)
         self.callers = fleet.calls()
         self.asked_to_stop = {story.task_id for story in stories if story.asks_to_stop}
-        self.images = Counter()             # of those that ARK delivered: kept, or why not
+        self.images = Counter()             # images that ARK delivered: kept, or why not
 
     def all(self):
-        """Every judgement by its name."""
+        """All judgements by name."""
         return {name: getattr(self, name)() for name in
                 ("unsound", "broken", "lost", "repeated", "disordered", "over_budget", "thrown_away", "foreign",
                  "wrongly_charged", "misnumbered", "cancelled_and_not")}
 
     def unsound(self):
-        """What must hold in Redis at any time."""
+        """Invariants of the data in Redis, true at any time."""
         try:
             self.look.check()
         except AssertionError as error:
@@ -46,11 +49,11 @@ class Judge:
         return []
 
     def broken(self):
-        """What the clients themselves found against the contract."""
+        """Violations of the contract that the clients found."""
         return [(story.task_id, words) for story in self.stories for words in story.problems]
 
     def lost(self):
-        """Accepted, and without an end; or ended, and its client did not see the log as it is."""
+        """Accepted tasks without an end, and ended tasks whose client did not see the log as it is."""
         found = []
         for story in self.stories:
             task = self.tasks.get(story.task_id)
@@ -71,7 +74,7 @@ class Judge:
         return seen == (log if story.finished else log[:len(seen)])
 
     def repeated(self):
-        """Numbers of one epoch, 1 to n, the last one final."""
+        """Logs whose numbers are not 1 to n in one epoch, or whose last event is not final."""
         found = []
         for story in self.stories:
             numbers = [frame.n for frame in story.frames]
@@ -83,12 +86,16 @@ class Judge:
         return found
 
     def disordered(self):
-        """Logs that tell what cannot have happened, such as an image while nobody runs the task."""
-        stories = ((task_id, "".join(LETTERS[element.story()] for element in task.log)) for task_id, task in self.tasks.items())
-        return [(task_id, letters) for task_id, letters in stories if not STORY.fullmatch(letters)]
+        """Logs with an impossible order, such as an image while no worker runs the task."""
+        found = []
+        for task_id, task in self.tasks.items():
+            letters = "".join(LETTERS[element.story()] for element in task.log)
+            if not (DEFERRED if task.number("deferrals") > 2 else STORY).fullmatch(letters):
+                found.append((task_id, letters))
+        return found
 
     def over_budget(self):
-        """More calls than the task may pay for, or than it says it has paid for."""
+        """Tasks with more calls than allowed, or than they report."""
         found = []
         for task_id, calls in self.calls.items():
             task = self.tasks[task_id]
@@ -100,11 +107,11 @@ class Judge:
 
     @staticmethod
     def _was_free(call):
-        """Refused, or answered whole and without an image."""
+        """True if ARK refused the call, or answered completely without an image."""
         return not call["billed"] and (call["status"] in REFUSED or (call["status"], call["outcome"]) == (200, "answered"))
 
     def thrown_away(self):
-        """Images that ARK delivered to a worker which lived on, and that are not in the result."""
+        """Images that ARK delivered to a worker that lived on, but that are not in the result."""
         found = []
         for task_id, calls in self.calls.items():
             task = self.tasks[task_id]
@@ -127,14 +134,14 @@ class Judge:
         return [image["url"] for image in self._end(task).get("generated_images", [])]
 
     def _excuse(self, task_id, call, task):
-        """Why an image that was delivered need not be in the result; None when it must."""
+        """Why a delivered image may be missing from the result; None if it may not."""
         if task_id in self.asked_to_stop:
-            return "cancelled"              # its call is dropped, and what is on its way then is not waited for
+            return "cancelled"              # the call is dropped without waiting for images in flight
         if "rst" in call["prompt"]:
-            return "reset"                  # destroys what the reader has not read yet
+            return "reset"                  # discards what the reader has not read yet
         member = self.callers.get(call["client_request_id"])
         begin, end = call["time_ms"] / 1000, task.number("ended_at") / 1000
-        if not member:                      # it had no time to say so
+        if not member:                      # it was killed before it could report
             return "killed" if self._any_kill(begin - 1, begin + 1) else None
         if self._any_kill(begin, end, member.name):
             return "killed"
@@ -147,7 +154,7 @@ class Judge:
         return [each for each in self.fleet.during(begin, end, *whom) if each.what == "kill"]
 
     def _stood_still(self, begin, end, *whom):
-        """The longest time for which it could not renew: its own disturbances, or Redis' beside them, in a row."""
+        """The longest time without renewal: its own faults and those of Redis, in a row."""
         if not self.fleet.during(begin - LEASE_S, end, *whom):
             return 0
         longest = since = until = 0
@@ -159,7 +166,7 @@ class Judge:
         return longest
 
     def foreign(self):
-        """Images that no call of the task has brought, or more than one, or that are in it twice."""
+        """Images in a result that no call, or more than one call, delivered, or that are in it twice."""
         found = []
         for task_id, task in self.tasks.items():
             requests = {call["request_id"] for call in self.calls[task_id]}
@@ -171,7 +178,7 @@ class Judge:
         return found
 
     def wrongly_charged(self):
-        """"no" says that nothing was billed, "yes" that an image came."""
+        """Wrong `charged`: "no" although images were billed, "yes" although none were, or not "yes" with images in the result."""
         found = []
         for task_id, task in self.tasks.items():
             end = self._end(task)
@@ -184,7 +191,7 @@ class Judge:
         return found
 
     def misnumbered(self):
-        """Images under another number than ARK's own, and slots that are missing although ARK delivered them."""
+        """Images under another index than ARK's, and slots listed as failed although ARK delivered them."""
         found = []
         for task_id, task in self.tasks.items():
             numbers = {image["index"]: IMAGE.search(image["url"]).group(2) for image in self._end(task).get("generated_images", [])}
@@ -193,14 +200,14 @@ class Judge:
         return found
 
     def cancelled_and_not(self):
-        """A client was told that its task is cancelled, and it is not."""
+        """Tasks that are not cancelled although their client was told so."""
         return [(story.task_id, f"cancelled, and then {self.tasks[story.task_id].state}") for story in self.stories
                 if story.cancel == 200 and self.tasks[story.task_id].state != "cancelled"]
 
-    # -- for whoever has to find out why
+    # -- diagnosis
 
     def dossier(self, task_id):
-        """All that is known of a task."""
+        """Everything known about a task."""
         task = self.tasks.get(task_id)
         story = next((story for story in self.stories if story.task_id == task_id), None)
         lines = [f"--- {task_id}: {task.fields if task else 'not in Redis'}"]

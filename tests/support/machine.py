@@ -1,4 +1,4 @@
-"""A machine for packages: this one's files, copied on write, so that whatever happens to them is gone at the end.
+"""A throw-away machine for package tests: a copy-on-write view of this machine's files.
 
     with Machine() as machine:
         machine.run("dpkg", "--install", "/root/x.deb")
@@ -17,7 +17,7 @@ import unittest
 
 from support.processes import Program, eventually
 
-# Mounts live and die with the process that holds the namespace. /run is the machine's own, so that no service manager is seen in it.
+# The mounts end with the process that holds the namespace. /run is empty, so that no service manager is found.
 HOLD = """set -e
 mount -t tmpfs none "$0"
 mkdir "$0/files" "$0/work" "$0/root"
@@ -41,7 +41,7 @@ class Machine:
         try:
             self._holder.wait_for("^ready$")
             self._wait_up()
-            (self.root / "var/lib/man-db/auto-update").unlink(missing_ok=True)      # an index of pages that nobody reads here
+            (self.root / "var/lib/man-db/auto-update").unlink(missing_ok=True)      # no index of manual pages is needed here
         except AssertionError:
             self.__exit__()
             raise unittest.SkipTest(f"no such machine can be had here: {self._holder.lines}") from None
@@ -58,7 +58,7 @@ class Machine:
 
     @property
     def root(self):
-        """The machine's files, seen from here."""
+        """The path of one of the machine's files, as seen from outside."""
         return pathlib.Path(f"/proc/{self._holder.pid}/root{self._folder.name}/root")
 
     def _enter(self):
@@ -69,7 +69,7 @@ class Machine:
                 "env", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND=noninteractive", "LC_ALL=C.UTF-8", *command]
 
     def run(self, *command, status=0):
-        """What it says. status: None where any will do."""
+        """The command's output. status: None accepts any."""
         done = subprocess.run(self.argv(*command), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                               text=True, check=False)
         if status is not None:
@@ -77,13 +77,13 @@ class Machine:
         return done.stdout
 
     def files(self):
-        """All paths outside of the system's own folders for moments."""
+        """All paths that a package may change, without logs, caches and dpkg's own files."""
         return set(self.run("find", "/etc", "/usr", "/lib", "/opt", "/srv", "/var", "-xdev", "!", "-path", "/var/lib/dpkg/*",
                             "!", "-path", "/var/log/*", "!", "-path", "/var/cache/*").splitlines())
 
 
-# systemd as process 1 of namespaces of its own, network and all. It may look at the kernel's settings, and not change them; its cgroups
-# are below one without controllers. Of the system's units it has none but what the test starts: "idle.target" wants nothing.
+# systemd as process 1 in its own namespaces, including the network. Kernel settings are read-only; its cgroups
+# are below one without controllers. It starts no unit except those that the test starts: "idle.target" wants nothing.
 BOOT = """set -e
 root="$0/root"
 mkdir "$0/cgroups"
@@ -121,7 +121,7 @@ exec env -i container=lxc /lib/systemd/systemd --unit=idle.target
 """
 
 
-# Cgroups stay until somebody removes them, the innermost first.
+# Cgroups must be removed explicitly, the innermost first.
 FORGET = 'mount -t cgroup2 none "$0" && find "$0/arkrelay-test-$1" -depth -type d -exec rmdir {} +'
 
 

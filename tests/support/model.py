@@ -1,4 +1,4 @@
-"""What a task may be: the promises of common/PROTOCOL.md in plain Python, without Redis, time and text.
+"""What a task may be: the promises of common/task/PROTOCOL.md in plain Python, without Redis, time and text.
 
 The model says what each call must answer, and what is to be seen of each task afterwards:
 
@@ -11,6 +11,11 @@ import collections
 import dataclasses
 
 LIVE = ("queued", "delayed", "running")
+
+
+def tells_deferral(count):
+    """The log has the 1st, 2nd, 4th, 8th ... deferral, and the calls after them."""
+    return count & (count - 1) == 0
 
 
 @dataclasses.dataclass
@@ -39,6 +44,7 @@ class Task:
     asked: bool = False         # to stop
     overdue: bool = False       # it has waited longer than its limit
     events: int = 1
+    deferrals: int = 0
 
     @property
     def client(self):
@@ -184,7 +190,7 @@ class Model:
             return ["BUDGET"]
         task.call, task.slots = call, slots
         task.lines = []
-        task.events += 1
+        task.events += tells_deferral(task.deferrals)
         return ["OK", task.paid]
 
     def emit(self, id, fence, wseq, index, image):
@@ -218,6 +224,11 @@ class Model:
             self.end(task, "cancelled", "cancelled")
         elif outcome == "retry":
             self.go_back(task, "delayed")
+            self.count("retried")
+        elif outcome == "defer":
+            task.deferrals += 1
+            task.attempts -= 1
+            self.go_back(task, "delayed", is_told=tells_deferral(task.deferrals))
             self.count("retried")
         else:
             self.go_back(task, "queued")
@@ -266,9 +277,9 @@ class Model:
         else:
             task.known += 1
 
-    def go_back(self, task, state):
+    def go_back(self, task, state, is_told=True):
         task.state, task.fence = state, None
-        task.events += 1
+        task.events += is_told
 
     def end(self, task, state, code=None):
         task.state, task.code, task.fence, task.asked = state, code, None, False
@@ -297,7 +308,7 @@ class Model:
 
 def _expected(task):
     final = task.state not in LIVE
-    return {"state": task.state, "code": task.code, "attempts": task.attempts, "paid": task.paid, "unknown": task.unknown,
+    return {"state": task.state, "code": task.code, "attempts": task.attempts, "deferrals": task.deferrals, "paid": task.paid, "unknown": task.unknown,
             "earlier": (task.earlier_known + task.earlier_unknown, task.earlier_unknown),
             "retryable": task.code in ("cancelled", "expired", "ark_unreachable") and task.charged == "no" if task.code else None,
             "call": task.call, "asked": task.asked, "events": task.events, "charged": task.charged if final else None,
@@ -312,6 +323,7 @@ def _found(task):
     else:
         images = task.kept_images
     return {"state": task.state, "code": task.fields.get("code"), "attempts": task.number("attempt"),
+            "deferrals": task.number("deferrals"),
             "paid": task.number("paid_calls"), "unknown": task.number("unknown_calls"),
             "earlier": (task.number("earlier_paid_calls"), task.number("earlier_unknown_calls")), "retryable": data.get("retryable"), "call": task.fields.get("call"),
             "asked": "cancel" in task.fields, "events": len(task.log), "charged": data.get("charged"), "images": images,

@@ -1,9 +1,9 @@
-"""A network of its own, in which packets are lost.
+"""A private network that can drop packets.
 
-    network = Network()                     # raises Unavailable where this process may not have one
+    network = Network()                     # raises Unavailable if this process may not create one
     with World(under=network.inside, options=network.redis_options) as world:
         gateway = world.gateway(REDIS_URL=network.redis_url)
-        network.drop()                      # every packet, both ways, without a word
+        network.drop()                      # every packet, both ways, silently
         network.heal()
         network.drop(0.1)                   # one in ten
     network.close()
@@ -16,7 +16,7 @@ PORT = 6379
 
 
 class Unavailable(Exception):
-    """Why there cannot be such a network here."""
+    """This machine does not allow such a network; the message says why."""
 
 
 class Network:

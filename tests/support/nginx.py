@@ -1,6 +1,6 @@
-"""An nginx of a test's own.
+"""Runs a private nginx.
 
-    with Nginx(servers) as nginx:               # what stands inside of http { }; {port} is where it is to listen, {folder} its folder
+    with Nginx(servers) as nginx:               # content of http { }; {port} and {folder} are replaced
         fetch(nginx.address, "GET", "/livez")
 """
 

@@ -1,4 +1,4 @@
-"""Real programs under test: started, watched through their log, and always ended.
+"""Starts real programs under test, watches their logs, and always ends them.
 
     sim = Program("ark-sim", [binary("arkrelay-ark-sim"), "--listen", "127.0.0.1:0"])
     address = sim.listening()               # from its log line: ... listening address=127.0.0.1:41235
@@ -20,19 +20,19 @@ import threading
 import time
 import unittest
 
-DEADLINE = 30.0        # seconds: generous, only ever reached by a failure
+DEADLINE = 30.0        # seconds; only reached by a failing test
 SHOWN_LINES = 150      # of each log, when a test fails
 LISTENING = re.compile(r"listening.*\baddress\"?[=:]\"?([^\s\"]+:\d+)")
 
-_programs = []         # every program that was started and not yet forgotten, for the guards
+_programs = []         # all programs started and not yet forgotten, for cleanup
 
 
 class Ended(AssertionError):
-    """The program ended while something was still expected of it."""
+    """The program ended while a test was waiting for it."""
 
 
 class Deadline:
-    """A point in time that everything within one wait shares."""
+    """The deadline of one wait."""
 
     def __init__(self, seconds=DEADLINE):
         self.seconds = seconds
@@ -46,7 +46,7 @@ class Deadline:
 
 
 def eventually(probe, what, seconds=DEADLINE):
-    """Calls probe until it answers something true, and returns that. Only where nothing announces the event."""
+    """Calls probe until it returns something true, and returns that. Only for events that nothing announces."""
     deadline = Deadline(seconds)
     pause = 0.002
     while not (answer := probe()):
@@ -58,7 +58,7 @@ def eventually(probe, what, seconds=DEADLINE):
 
 
 def binary(name):
-    """The path of a program that was built: ARKRELAY_BIN names the folder."""
+    """The path of a built program, in the folder $ARKRELAY_BIN."""
     folder = os.environ.get("ARKRELAY_BIN")
     if not folder:
         raise unittest.SkipTest("ARKRELAY_BIN is not set")
@@ -69,7 +69,7 @@ class Program:
     """One process. Its stdout and stderr are one log, kept in memory line by line."""
 
     def __init__(self, name, argv, env=None, cwd=None):
-        """env is added to a clean environment: what the caller's shell has set must not change a test."""
+        """env is added to an empty environment, so that the caller's shell does not influence a test."""
         self.name = name
         self.lines = []
         self._news = threading.Condition()
@@ -97,7 +97,7 @@ class Program:
             self._news.notify_all()
 
     def wait_for(self, pattern, seconds=DEADLINE):
-        """The match in the next line that has one. Lines up to it are not looked at again."""
+        """The match in the next matching line. Lines up to it are consumed."""
         regex = re.compile(pattern)
         deadline = Deadline(seconds)
         with self._news:
@@ -113,7 +113,7 @@ class Program:
                     raise AssertionError(f"{self.name}: no line like {regex.pattern!r} within {seconds} s")
 
     def listening(self):
-        """Where the program says that it listens: "127.0.0.1:41235"."""
+        """The address in its log line about listening: "127.0.0.1:41235"."""
         return self.wait_for(LISTENING).group(1)
 
     def is_running(self):
@@ -135,7 +135,7 @@ class Program:
         return status
 
     def stop(self, seconds=DEADLINE):
-        """Asks it to end; its exit status. A program that has ended already just tells its status."""
+        """Sends SIGTERM and returns the exit status; also of a program that has already ended."""
         if self.is_running():
             self.signal(signal.SIGTERM)
         try:
@@ -150,7 +150,7 @@ class Program:
         return self.wait_exit()
 
     def pause(self):
-        """Freezes it, as a machine that stalls does."""
+        """Stops the process, like a stalled machine."""
         self.signal(signal.SIGSTOP)
 
     def resume(self):
@@ -160,21 +160,21 @@ class Program:
         return len(os.listdir(f"/proc/{self.pid}/fd"))
 
     def memory(self):
-        """Its own memory in bytes: without files, whose shares change with who else has them in use."""
+        """Its private memory in bytes, without files: their share depends on other users of the file."""
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as rollup:
             return 1024 * int(re.search(r"^Anonymous:\s+(\d+) kB", rollup.read(), re.M).group(1))
 
     def limit(self, resource, value):
-        """Its soft limit from now on, as prlimit names it: limit("nofile", 20)."""
+        """Sets a soft limit, with prlimit's name: limit("nofile", 20)."""
         subprocess.run(["prlimit", "--pid", str(self.pid), f"--{resource}={value}:"], check=True)
 
     def is_sanitized(self):
-        """Whether ASan or TSan is in it, as a library (gcc) or linked in (clang)."""
+        """True if it has ASan or TSan, as a library (gcc) or linked in (clang)."""
         with open(f"/proc/{self.pid}/exe", "rb") as program:
             return re.search(rb"__[at]san_init", program.read()) is not None
 
     def forget(self):
-        """It ended as it should: no failure needs its log any more. Its lines stay readable."""
+        """It ended as expected: a later failure does not print its log. Its lines stay readable."""
         _programs.remove(self)
 
     def log_tail(self):
@@ -187,7 +187,7 @@ class Program:
 
 def _clean_environment():
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
-    # Tests look into /proc of what they start, which a program that forbids core dumps allows to root only.
+    # Tests read /proc of the programs they start. Without core dumps only root could.
     return {"CORE_DUMPS": "true", **{name: os.environ[name] for name in kept if name in os.environ}}
 
 
@@ -199,7 +199,7 @@ def _kill_all():
 
 
 class ProcessTest(unittest.TestCase):
-    """A test that starts programs: when it fails, their logs are printed; when it ends, they are ended."""
+    """A test that starts programs. Prints their logs if it fails, and ends them at its end."""
 
     def run(self, result=None):
         first = len(_programs)

@@ -1,17 +1,17 @@
-"""A TCP proxy that fails on purpose, to stand between a program and Redis, or ARK.
+"""A TCP proxy that injects faults between a program and Redis or ARK.
 
     proxy = world.proxy()
     world.worker(REDIS_URL=proxy.url)
-    proxy.lose_reply_to(script_sha1)    # the next request with these bytes arrives; its connection is cut before the answer
+    proxy.lose_reply_to(script_sha1)    # the next request with these bytes is delivered; the connection is cut before the answer
     proxy.lost.wait()
-    proxy.hold(script_sha1)             # the next request with these bytes, and all behind it on its connection, waits ...
+    proxy.hold(script_sha1)             # the next request with these bytes, and all later ones on its connection, wait ...
     proxy.held.wait()
     proxy.release()                     # ... until here
-    proxy.freeze(); proxy.thaw()        # connections stay, and nothing passes, as when a network drops every packet
-    proxy.delay(0.2)                    # every piece comes that much later; 0: as fast as it can
-    proxy.cut_after(100)                # so many more bytes of answers pass, the connection is cut behind them
-    proxy.cut_all(reset=True)           # every connection ends now, by reset
-    proxy.aim(target)                   # new connections go there, as when an address is moved to another machine
+    proxy.freeze(); proxy.thaw()        # connections stay open and nothing passes, as if the network dropped every packet
+    proxy.delay(0.2)                    # delays every piece; 0: no delay
+    proxy.cut_after(100)                # cuts the connection after so many more bytes of answers
+    proxy.cut_all(reset=True)           # resets every connection now
+    proxy.aim(target)                   # new connections go to target, as if the address had moved to another machine
 
 One thread per direction; everything ends with the proxy.
 """
@@ -25,7 +25,7 @@ from support.processes import DEADLINE
 
 
 class Event:
-    """Something to wait for, with a deadline."""
+    """An event to wait for, with a deadline."""
 
     def __init__(self, what):
         self._what = what
@@ -80,7 +80,7 @@ class Proxy:
         self._room = count
 
     def cut_all(self, reset=False):
-        """Ends every connection; new ones are taken."""
+        """Closes every connection; new ones are accepted."""
         with self._lock:
             sockets, self._sockets = self._sockets, []
         for each in sockets:
@@ -125,7 +125,7 @@ class Proxy:
                     self.held.set()
                     self._release.wait()
                 if self._takes("_cut_at", piece):
-                    muted.set()             # before the request is on its way: its answer must find it set
+                    muted.set()             # before the request is sent, so that its answer finds it set
                 self._travel()
                 server.sendall(piece)
         except OSError:
@@ -134,7 +134,7 @@ class Proxy:
         _shut(server)
 
     def _takes(self, rule, piece):
-        """Whether this piece is the one that the rule waits for; a rule is good for one."""
+        """True if this piece matches the rule; a rule is used once."""
         with self._lock:
             pattern = getattr(self, rule)
             if not pattern or pattern not in piece:
@@ -145,7 +145,7 @@ class Proxy:
     def _replies(self, server, client, muted):
         try:
             while piece := server.recv(1 << 20):
-                if muted.is_set():          # Redis has run the request: nobody hears of it
+                if muted.is_set():          # Redis has run the request; its answer is dropped
                     self.lost.set()
                     break
                 self._travel()
@@ -164,7 +164,7 @@ class Proxy:
         self._flows.wait()
 
     def _take_room(self, size):
-        """How many bytes of an answer may pass; fewer than size: here is the cut, and it is the only one."""
+        """The number of bytes of an answer that may pass; if it is less than size, cut here, once."""
         with self._lock:
             if self._room is None or self._room >= size:
                 self._room = None if self._room is None else self._room - size
@@ -174,7 +174,7 @@ class Proxy:
 
 
 def _shut(each, reset=False):
-    """The shutdown also wakes the thread that reads there; without it the close would wait for that thread."""
+    """The shutdown wakes the thread that reads from it; without it close would wait for that thread."""
     try:
         if reset:
             each.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

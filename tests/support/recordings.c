@@ -27,7 +27,7 @@ static void read_bytes(struct recording *recording)
     assert_true(recording->len > 0 && recording->len < sizeof(recording->bytes));
 }
 
-/* Chunks without extensions and trailers, which no recorded client sends. */
+/* Decodes chunks without extensions and trailers: no recorded client sends them. */
 static size_t decode_chunks(const char *body, size_t len, char *out)
 {
     size_t written = 0;
@@ -56,7 +56,7 @@ static void decode(struct recorded_request *request)
     request->decoded[len] = '\0';
 }
 
-/* The next of the words that single spaces separate. */
+/* The next word; words are separated by single spaces. */
 static const char *take_word(char **rest)
 {
     const char *word = strsep(rest, " ");
@@ -110,7 +110,7 @@ size_t recordings_each(void (*fn)(const struct recording *recording, void *arg),
     size_t rows = 0;
 
     assert_non_null(index);
-    assert_non_null(fgets(line, sizeof(line), index)); /* the names of the columns */
+    assert_non_null(fgets(line, sizeof(line), index)); /* the header line */
     for (; fgets(line, sizeof(line), index); rows++) {
         read_row(line, &recording);
         fn(&recording, arg);

@@ -1,11 +1,11 @@
-/* recordings - the requests that real clients send, as tests/data/clients and its index have them
+/* recordings - recorded requests of real clients: tests/data/clients and its index
  *
  *     static void check(const struct recording *recording, void *arg) { ... }
  *
  *     assert_true(recordings_each(check, NULL) > 100);
  *
- * Fails the test if the index or a file cannot be read, or if they disagree. Chunked bodies are decoded here by a few lines of their
- * own, so that the decoder under test has something to be compared with.
+ * Fails the test if the index or a file cannot be read, or if they disagree. Chunked bodies are decoded here
+ * by a second, small decoder, with which the decoder under test is compared.
  */
 #ifndef TESTS_SUPPORT_RECORDINGS_H
 #define TESTS_SUPPORT_RECORDINGS_H
@@ -20,7 +20,7 @@ struct recorded_request {
     size_t head_len, body_len;
     bool chunked;
     char decoded[RECORDING_BYTES_MAX]; /* NUL-terminated */
-    char answer[8];                    /* of the gateway: a status, or "done" for a stream that ends so */
+    char answer[8];                    /* expected from the gateway: a status, or "done" for a stream with that end */
 };
 
 struct recording {
@@ -30,7 +30,7 @@ struct recording {
     struct recorded_request requests[RECORDED_REQUESTS_MAX];
 };
 
-/* Calls `fn` for each row of the index; how many there were. */
+/* Calls `fn` for each row of the index; returns the number of rows. */
 size_t recordings_each(void (*fn)(const struct recording *recording, void *arg), void *arg);
 
 #endif

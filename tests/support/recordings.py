@@ -1,4 +1,4 @@
-"""The requests that real clients send, byte for byte: tests/data/clients and its index.
+"""Recorded requests of real clients: tests/data/clients and its index.
 
     for recording in recordings():
         for request in recording.requests:      # in the order in which the client sent them, on one connection
@@ -18,7 +18,7 @@ PROMPT = "换脸"
 
 
 def expected_body(task_id):
-    """What the body of every recorded POST means. The task is named after the recording."""
+    """The meaning of the body of every recorded POST. The task is named after the recording."""
     return {"urls": URLS, "task_id": task_id, "prompt": PROMPT}
 
 
@@ -62,7 +62,7 @@ class Request:
 
     @property
     def closes(self):
-        """Whether the client has said that this request is its last one."""
+        """True if the client announced that this request is its last one."""
         connection = (self.header("Connection") or "").lower()
         return "close" in connection or (self.is_1_0 and "keep-alive" not in connection)
 
@@ -75,13 +75,13 @@ def header(head, name):
 
 
 def take_head(raw):
-    """The head at the front, with its empty line; None while it is not whole."""
+    """The head at the front, with its empty line; None if it is incomplete."""
     end = raw.find(b"\r\n\r\n")
     return raw[:end + 4] if end >= 0 else None
 
 
 def take_request(raw):
-    """The request at the front, None while it is not whole."""
+    """The request at the front; None if it is incomplete."""
     head = take_head(raw)
     if head is None:
         return None
@@ -110,7 +110,7 @@ def _take_chunked(head, rest):
 
 
 def split(raw):
-    """All requests of a connection. The last one may be a head alone, where the client waited for leave to send its body."""
+    """All requests of a connection. The last one may be only a head, if the client waited for 100 Continue."""
     requests = []
     while raw:
         request = take_request(raw)

@@ -6,14 +6,14 @@
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
-/* cmocka.h wants the three above it */
+/* cmocka.h needs the three headers above */
 #include <cmocka.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/loop.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
 
 enum { DEADLINE_S = 30 };
 
@@ -60,10 +60,10 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
     fail();
 }
 
-/* Present in sanitizer builds: their reports belong to the terminal, not to the log. */
+/* Exists in sanitizer builds: keeps their reports on the terminal instead of the log. */
 void __sanitizer_set_report_fd(void *fd) __attribute__((weak));
 
-/* One log for all fixtures that live at the same time, in place of stderr. */
+/* Replaces stderr, for all fixtures that exist at the same time. */
 static struct {
     int users, file, terminal;
 } capture = {.file = -1, .terminal = STDERR_FILENO};

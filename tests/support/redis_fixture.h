@@ -1,4 +1,4 @@
-/* redis_fixture - a loop, one client under test, and everything that happened to it
+/* redis_fixture - an event loop, a Redis client under test, and a record of its events
  */
 #ifndef TESTS_SUPPORT_REDIS_FIXTURE_H
 #define TESTS_SUPPORT_REDIS_FIXTURE_H
@@ -24,11 +24,11 @@ struct fixture {
     int ready, lost, subscribed, messages;
     char channel[128], payload[256]; /* of the last message */
     size_t payload_len;
-    int answered; /* calls, so far */
+    int answered; /* answered calls so far */
     off_t log_from;
 };
 
-/* What became of one call. Pass it as the callback's argument, with `fixture` set. */
+/* The result of one call. Pass it as the argument of the callback, with `fixture` set. */
 struct answer {
     struct fixture *fixture;
     int times, order; /* order: 1 for the fixture's first answer */
@@ -41,12 +41,12 @@ struct answer {
 void fixture_init(struct fixture *fixture, const char *url);
 void fixture_deinit(struct fixture *fixture);
 
-/* A test is a row of FIXTURE_TEST, so that what was logged is shown when it fails. */
+/* Register tests with FIXTURE_TEST: a failed test then prints the log. */
 int fixture_teardown(void **state);
 #define FIXTURE_TEST(name) cmocka_unit_test_teardown(name, fixture_teardown)
 
 void fixture_connect(struct fixture *fixture); /* creates the client; does not wait */
-void fixture_turn(struct fixture *fixture);    /* one turn of the loop; fails the test when its time is over */
+void fixture_turn(struct fixture *fixture);    /* one turn of the loop; fails the test after 30 s */
 
 /* Init, connect, and wait until the client is ready. */
 void fixture_begin(struct fixture *fixture, const char *url);
@@ -54,13 +54,13 @@ void fixture_begin(struct fixture *fixture, const char *url);
 /* Sends a command and waits for its answer. */
 struct answer fixture_ask(struct fixture *fixture, const char *const *words);
 
-/* What was logged since the fixture was made, by this process; valid until the next call. */
+/* The log lines of this process since fixture_init; valid until the next call. */
 const char *fixture_log(struct fixture *fixture);
 int fixture_log_count(struct fixture *fixture, const char *text);
 
 redis_reply_fn on_answer; /* arg: struct answer */
 
-/* Turns the loop until the condition holds. */
+/* Runs the loop until the condition is true. */
 #define WAIT_UNTIL(fixture, condition)                                                                                 \
     do {                                                                                                               \
         while (!(condition))                                                                                           \

@@ -23,8 +23,8 @@ struct redis_server {
     int port;
     char *words[WORDS_MAX]; /* the command line */
     size_t count;
-    pid_t pid;  /* 0 while it does not run */
-    int output; /* what it logs; -1 while it does not run */
+    pid_t pid;  /* 0 if it is not running */
+    int output; /* its log; -1 if it is not running */
     char log[LOG_SIZE];
     size_t log_len;
 };
@@ -35,7 +35,7 @@ static void give_up(const char *what, const char *more)
     abort();
 }
 
-/* The socket stays, and keeps the port: a server that sets SO_REUSEADDR, as Redis does, may listen there nevertheless. */
+/* The socket reserves the port. A server with SO_REUSEADDR, such as Redis, can still listen on it. */
 int free_port(void)
 {
     struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -48,7 +48,7 @@ int free_port(void)
     return ntohs(address.sin_port);
 }
 
-/* Takes "%d" as the directory. */
+/* Replaces "%d" with the directory. */
 static void add_word(struct redis_server *server, const char *word)
 {
     const char *mark = strstr(word, "%d");
@@ -99,7 +99,7 @@ void redis_server_start(struct redis_server *server)
 {
     int ends[2];
 
-    /* What does not fit is dropped: nobody reads while the test runs. */
+    /* Output that does not fit is dropped: the test reads it only at the end. */
     if (pipe(ends) || fcntl(ends[1], F_SETFL, O_NONBLOCK))
         give_up("no pipe", "");
     server->pid = fork();

@@ -1,4 +1,4 @@
-"""A private redis-server in a folder of its own.
+"""Runs a private redis-server in its own folder.
 
     with RedisServer() as server:               # a unix socket; RedisServer(tcp=True) a port as well
         redis = server.client()
@@ -14,20 +14,20 @@ import tempfile
 from support.processes import Program
 from support.resp import Redis
 
-FULL_DISK = ("sh", "-c", 'trap "" XFSZ; exec "$0" "$@"')       # prlimit --fsize is an error of write() then, as a full disk is
+FULL_DISK = ("sh", "-c", 'trap "" XFSZ; exec "$0" "$@"')       # with XFSZ ignored, prlimit --fsize makes write() fail like a full disk
 
 _keepers = []
 
 
 class RedisServer:
     def __init__(self, tcp=False, aof=False, options=(), under=()):
-        """options: further command line words, such as ("--maxmemory", "5mb"); under: words in front of the command line."""
+        """options: further command line words, such as ("--maxmemory", "5mb"); under: words to put in front of it."""
         self.folder = tempfile.mkdtemp(prefix="arkrelay-redis-")
         self.socket = os.path.join(self.folder, "redis.sock")
         self.port = 0
         self.program = None
         self._tcp, self._under = tcp, under
-        # Not everysec, which puts its writes off while the disk is busy: a kill then loses what was acknowledged.
+        # Not everysec: it delays writes while the disk is busy, and a kill then loses acknowledged data.
         self._options = ["--appendonly", "yes" if aof else "no", "--appendfsync", "always", *options]
         self._clients = []
         self.start()
@@ -37,7 +37,7 @@ class RedisServer:
         return f"redis://127.0.0.1:{self.port}" if self._tcp else f"unix://{self.socket}"
 
     def start(self):
-        """Starts it, and starts it again after stop or kill."""
+        """Starts the server, also after stop or kill."""
         if self._tcp and not self.port:
             self.port = free_port()
         self.program = Program("redis-server", [
@@ -53,7 +53,7 @@ class RedisServer:
         return client
 
     def stop(self):
-        """A clean end."""
+        """Shuts it down cleanly."""
         self.program.stop()
 
     def kill(self):

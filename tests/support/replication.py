@@ -1,9 +1,9 @@
-"""Several Redis servers: replicas, the way between them that can break, and sentinels.
+"""Redis replicas, with a breakable connection to the master, and sentinels.
 
     with World(tcp=True) as world, Replicas(world) as replicas:
         replica = replicas.add()            # follows world.redis_server, and has caught up
-        replicas.way.freeze()               # what is written from now on does not reach it
-        replicas.promote(replica)           # it is on its own now, and the one that world looks at
+        replicas.way.freeze()               # later writes do not reach it
+        replicas.promote(replica)           # it is a master now, and world uses it
     with Sentinels(world.redis_server, 3) as sentinels:
         program.env["REDIS_URL"] = sentinels.url
         sentinels.await_master(replica.port)
@@ -20,9 +20,9 @@ from support.redis_server import RedisServer, free_port, server_path
 from support.resp import Redis
 from support.scripts import Scripts
 
-NAME = "pictures"           # what sentinels call the master
+NAME = "pictures"           # the master's name for sentinels
 AT_ONCE = ("--repl-diskless-sync", "yes", "--repl-diskless-sync-delay", "0")    # options of a master
-FENCED = (*AT_ONCE, "--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")  # ... that takes nothing when it is alone
+FENCED = (*AT_ONCE, "--min-replicas-to-write", "1", "--min-replicas-max-lag", "1")  # ... that refuses writes without a replica
 
 
 class Replicas:
@@ -32,7 +32,7 @@ class Replicas:
         self.way = Proxy(("127.0.0.1", world.redis_server.port))
 
     def add(self, through=None, options=AT_ONCE):
-        """A replica of the world's master; through: the way to it, else self.way."""
+        """A replica of the world's master. through: the proxy to it, default self.way."""
         host, _, port = (through or self.way.address).rpartition(":")
         server = RedisServer(tcp=True, options=("--replicaof", f"{host} {port}", *options))
         self.servers.append(server)
@@ -44,11 +44,11 @@ class Replicas:
         eventually(lambda: b"master_link_status:up" in client("INFO", "replication"), "the replica follows")
 
     def await_caught_up(self):
-        """Everything that was written is at a replica."""
+        """Waits until a replica has all writes."""
         eventually(lambda: self.world.redis("WAIT", 1, 1000) >= 1, "a replica has all")
 
     def promote(self, server):
-        """No coordination: what it lacks is lost."""
+        """Promotes without coordination: writes that it lacks are lost."""
         server.client()("REPLICAOF", "NO", "ONE")
         self.look_at(server)
 
@@ -66,7 +66,7 @@ class Replicas:
 
 
 class Sentinels:
-    """They watch a master on TCP. A master that is silent for half a second is given up."""
+    """Sentinels that watch a master on TCP, and give it up after half a second of silence."""
 
     def __init__(self, master, count=3, password=None):
         self.folder = tempfile.TemporaryDirectory(prefix="arkrelay-sentinel-")
@@ -105,7 +105,7 @@ class Sentinels:
         return f"redis+sentinel://{','.join(f'127.0.0.1:{port}' for port in self.ports)}/{NAME}"
 
     def await_replicas(self, count):
-        """Before that a failover has nobody to promote."""
+        """Waits until the sentinels know a replica; before that a failover is impossible."""
         def knows(n):
             with self.client(n) as client:
                 return len(client("SENTINEL", "REPLICAS", NAME)) == count
@@ -131,7 +131,7 @@ class Sentinels:
 
 
 class FakeSentinel:
-    """Says the same to everybody, whatever it is asked."""
+    """Gives the same answer to every request."""
 
     def __init__(self, answer):
         self.answer, self.asked = answer, b""

@@ -1,4 +1,4 @@
-"""A small Redis client: RESP2, pipelines, pub/sub. Answers are bytes, int, None and lists of these.
+"""A small Redis client: RESP2, pipelines, pub/sub. Answers are bytes, int, None, or lists of these.
 
     redis = Redis("/tmp/x/redis.sock")          # or ("127.0.0.1", 6379)
     redis("SET", "k", 1)                        # b"OK"; a Redis error raises RedisError
@@ -13,7 +13,7 @@ from support.processes import DEADLINE
 
 
 class RedisError(Exception):
-    """An error that Redis answered: "WRONGTYPE Operation ..."."""
+    """An error reply: "WRONGTYPE Operation ..."."""
 
 
 class Redis:
@@ -39,7 +39,7 @@ class Redis:
         return [self._read() for _ in commands]
 
     def send(self, *words):
-        """A command whose answer nobody waits for. The connection is good for nothing else afterwards."""
+        """Sends a command without reading its answer. The connection cannot be used afterwards."""
         self._socket.sendall(_encode(words))
 
     def subscribe(self, *patterns):
@@ -110,8 +110,8 @@ class Subscription:
         return channel, payload
 
     def messages(self):
-        """All that was published before this call."""
-        self._redis._socket.sendall(_encode(("PING",)))      # its answer stands behind everything that was published
+        """All messages published before this call."""
+        self._redis._socket.sendall(_encode(("PING",)))      # its answer follows all published messages
         messages = []
         while (answer := self._redis._read())[0] == b"pmessage":
             messages.append((answer[2], answer[3]))

@@ -1,20 +1,20 @@
-"""Which Redis commands a program needs: those of the scripts that it runs, and those that it sends itself.
+"""The Redis commands that a program needs: those of its scripts, and those that it sends itself.
 
     commands("gateway")         # {"evalsha", "hset", "client|setname", ...}
 
-Who runs which script stands in common/PROTOCOL.md.
+Who runs which script stands in common/task/PROTOCOL.md.
 """
 
 import pathlib
 import re
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "common/redis/scripts"
+FOLDER = ROOT / "common/task/scripts"
 
 CALL = re.compile(r"redis\.p?call\(([^,)]*)")
 FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.M | re.S)
 
-# What the C sources send besides scripts: to every server when they connect, and later.
+# Commands of the C sources besides scripts: on each connection, and later.
 GREETING = {"ping", "client|setname", "role", "info", "hget", "hsetnx"}
 SENT = {
     "gateway": GREETING | {"evalsha", "eval", "subscribe", "unsubscribe", "hgetall"},
@@ -24,7 +24,7 @@ SENT = {
 
 def scripts(program):
     """The names of the scripts that a program runs."""
-    rows = re.findall(r"^\| ([A-Z]+) \| ([^|]*) \|", (ROOT / "common/PROTOCOL.md").read_text(), re.M)
+    rows = re.findall(r"^\| ([A-Z]+) \| ([^|]*) \|", (ROOT / "common/task/PROTOCOL.md").read_text(), re.M)
     names = {name.lower() for name, caller in rows if program in caller or caller.strip() == "any"}
     return sorted(name for name in names if (FOLDER / f"{name}.lua").exists())
 
@@ -39,7 +39,7 @@ def commands(program):
 
 
 def _commands_of(text, helpers, seen):
-    """Those of a piece of Lua, and of the shared functions that it uses."""
+    """The commands of a piece of Lua, and of the shared functions that it uses."""
     found = {word.lower() for call in CALL.findall(text) for word in re.findall(r"['\"]([A-Z]+)['\"]", call)}
     for name in set(re.findall(r"\b(\w+)\(", text)) & helpers.keys() - seen:
         seen.add(name)

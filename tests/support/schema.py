@@ -1,4 +1,4 @@
-"""JSON Schema, as much of it as docs/openapi.json uses, compiled into functions. A keyword that is not known here is an error.
+"""The part of JSON Schema that docs/openapi.json uses, compiled into functions. An unknown keyword is an error.
 
     check = Compiler(document).compile({"$ref": "#/components/schemas/Task"}, closed=True)
     check(value)                # raises Mismatch: where, and what is wrong
@@ -35,7 +35,7 @@ class Compiler:
         self._compiled = {}
 
     def resolve(self, schema):
-        """What a $ref leads to; anything else as it is."""
+        """Resolves a $ref; returns anything else unchanged."""
         while "$ref" in schema:
             target = self.document
             for name in schema["$ref"].removeprefix("#/").split("/"):
@@ -52,7 +52,7 @@ class Compiler:
             assert set(schema) <= {"$ref"} | ANNOTATIONS, f"more than a $ref: {schema}"
             key = schema["$ref"], closed
             if key not in self._compiled:
-                self._compiled[key] = None      # a schema that holds itself
+                self._compiled[key] = None      # for a recursive schema
                 self._compiled[key] = self._check_of(self.resolve(schema), closed)
             return lambda value, at: self._compiled[key](value, at)
         checks = [getattr(self, "_" + keyword.replace("$", ""))(argument, schema, closed)

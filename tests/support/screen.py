@@ -1,4 +1,4 @@
-"""A terminal with a program in it: tmux, seen through its own eyes.
+"""Runs a program in a terminal (tmux) and reads its screen.
 
     with Screen(width=80, height=24) as screen:
         screen.run("/usr/bin/top", TERM="xterm")
@@ -48,7 +48,7 @@ class Screen:
             raise AssertionError(f"{error}; on the screen:\n{self.text()}") from None
 
     def keys(self, *names):
-        """As tmux calls them: "q", "C-c"."""
+        """Sends keys by tmux's names: "q", "C-c"."""
         self._tmux("send-keys", *names)
 
     def resize(self, width, height):

@@ -1,4 +1,4 @@
-"""The test case for the Lua transitions: the scripts as their callers use them, and what must hold after each step."""
+"""Test case for the Lua scripts: calls them as the programs do, and checks the invariants after each step."""
 
 import json
 
@@ -9,7 +9,7 @@ from support.store import look
 
 TTL_MS = 86_400_000
 LEASE_MS = 60_000
-LAPSED_MS = -1000            # a lease that has ended when it is given: nobody has to wait for it
+LAPSED_MS = -1000            # a lease that has already expired, so that no test waits
 URLS = ["https://example.com/1.jpg", "https://example.com/2.jpg"]
 CALLING = "正在调用ARK模型生成图像..."
 
@@ -20,7 +20,7 @@ def compact(value):
 
 
 class Job:
-    """A claim's answer, as a worker holds it."""
+    """A claimed job, as the worker keeps it."""
 
     def __init__(self, answer):
         id, fence, self.attempt, self.request, self.paid_calls, self.max_paid_calls, epoch, trace, self.deferrals = answer
@@ -40,13 +40,14 @@ class ScriptTest(ProcessTest):
 
     def setUp(self):
         self.nonces = 0
+        self.blocked = set()        # models of which the last CLAIM saw tasks that had to wait
         self.fresh()
 
     def fresh(self):
         self.redis("FLUSHALL")
         self.news.messages()
 
-    # -- one step: a script, then everything that must hold after any of them
+    # -- one step: a script, then all invariants
 
     def run_script(self, name, *args):
         before = look(self.redis)
@@ -77,7 +78,7 @@ class ScriptTest(ProcessTest):
                     self.assertEqual(after.everything[key], before.everything[key], "final is final")
 
     def assert_changes_nothing(self, answer, name, *args):
-        """The script answers so, twice, and everything stays as it was."""
+        """The script gives this answer twice and changes nothing."""
         before = look(self.redis).everything
         for _ in range(2):
             self.assertEqual(self.run_script(name, *args), answer)
@@ -92,7 +93,7 @@ class ScriptTest(ProcessTest):
                                client_limit, trace, images, images_limit)
 
     def submit_many(self, client, count, queue_ttl=60_000):
-        """t0, t1, ... of a client, in one go."""
+        """Submits t0, t1, ... of a client."""
         sha1 = self.scripts.sha1["submit"]
         self.scripts.load()
         self.redis.pipeline([
@@ -100,11 +101,13 @@ class ScriptTest(ProcessTest):
             for n in range(count)])
         self.news.messages()
 
-    def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1"):
-        """(ms until the next is due, jobs)"""
+    def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1", **restricted):
+        """(ms until the next is due, jobs). restricted: model=calls, or model="trial"."""
         self.nonces += 1
-        next_ms, *jobs = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts)
-        return next_ms, [Job(job) for job in jobs]
+        flat = [word for row in restricted.items() for word in row]
+        next_ms, *rest = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts, "m", *flat)
+        self.blocked = {name.decode() for name in rest if isinstance(name, bytes)}
+        return next_ms, [Job(job) for job in rest if isinstance(job, list)]
 
     def claim_one(self, **options):
         _, (job,) = self.claim(**options)
@@ -143,7 +146,7 @@ class ScriptTest(ProcessTest):
         return self.run_script("cancel", id, mode)
 
     def lapse(self, job):
-        """Its lease ends, and somebody sees it."""
+        """Lets its lease expire, and reaps it."""
         self.redis("ZADD", PREFIX + "leased", 5, job.id)
         self.assertEqual(self.reap(), 1)
 
@@ -154,7 +157,7 @@ class ScriptTest(ProcessTest):
         return int(look(self.redis).meta.get(name, 0))
 
     def cases(self, table):
-        """Each row under its name, on an empty Redis."""
+        """Runs each row under its name, on an empty Redis."""
         for row in table:
             with self.subTest(row[0]):
                 self.fresh()

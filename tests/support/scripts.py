@@ -1,4 +1,4 @@
-"""The Lua transitions, run as the programs run them: EVALSHA, and on NOSCRIPT the same call as EVAL.
+"""Runs the Lua scripts as the programs do: EVALSHA and, on NOSCRIPT, EVAL.
 
     run = Scripts(server.client())
     run("submit", "public.t1", "hash", '{"urls":[]}', 2, 60000, 100, 60000, 100, "")     # [b"NEW", b"17...", b"queued", [...]]
@@ -10,7 +10,7 @@ import re
 
 from support.resp import RedisError
 
-FOLDER = pathlib.Path(__file__).resolve().parents[2] / "common/redis/scripts"
+FOLDER = pathlib.Path(__file__).resolve().parents[2] / "common/task/scripts"
 PREFIX = "arkrelay:{0}:"
 
 
@@ -36,7 +36,7 @@ class Scripts:
         self.sha1 = {name: hashlib.sha1(body).hexdigest() for name, body in self.bodies.items()}
 
     def load(self):
-        """So that the first EVALSHA of every program runs."""
+        """Loads all scripts, so that every program's first EVALSHA succeeds."""
         self.redis.pipeline([("SCRIPT", "LOAD", body) for body in self.bodies.values()])
 
     def __call__(self, name, *args):

@@ -1,4 +1,4 @@
-"""What stands in Redis, as common/PROTOCOL.md describes it, and what must hold there at any time.
+"""What stands in Redis, as common/task/PROTOCOL.md describes it, and what must hold there at any time.
 
     before = look(redis)                        # everything, in one atomic look
     task = before.tasks["public.t1"]

@@ -17,7 +17,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 struct peer {
     LIST_ENTRY(peer) link;
@@ -85,7 +85,7 @@ static void peer_act(struct peer *peer)
     (void)bufferevent_write(peer->bev, peer->server->answer, strlen(peer->server->answer));
 }
 
-/* 0 while it is not whole. */
+/* 0 if it is incomplete. */
 static size_t request_len(const char *text, size_t len)
 {
     const char *end = memmem(text, len, "\r\n\r\n", 4);

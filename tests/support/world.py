@@ -106,6 +106,15 @@ class Ark(Service):
         assert answer.status < 300, answer
 
 
+    def outage(self, accepted_only=False, **directives):
+        """What every call gets until end_outage(): status=502, body="html"."""
+        answer = fetch(self.address, "POST", "/sim/outage", {**directives, **({"accepted_only": True} if accepted_only else {})})
+        assert answer.status < 300, answer
+
+    def end_outage(self):
+        self.outage()
+
+
 def sim(task_id, directives=""):
     """A prompt that names its task, for calls_of(), and tells the simulator what to do."""
     return f"{task_id} [[sim: {directives}]]" if directives else f"{task_id} a picture"

@@ -8,8 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "gateway/account.h"
+#include "common/base/buf.h"
+#include "gateway/account/account.h"
 
 enum { FIELDS_MAX = 512, NOW_MS = 1000000, TEXT_MAX = 64 * 1024 };
 
@@ -52,7 +52,7 @@ static void assert_waits(const struct account *account, const char *model, const
 
 static uint32_t sum(const struct account *account, const char *model)
 {
-    return account_wait_sum(&(struct account_wait){.account = account, .model = model, .now_ms = NOW_MS});
+    return account_wait_digest(&(struct account_wait){.account = account, .model = model, .now_ms = NOW_MS});
 }
 
 static void test_what_the_books_say(void **state)

@@ -7,8 +7,8 @@
 
 #include <cmocka.h>
 
-#include "common/buf.h"
-#include "worker/ark_answer.h"
+#include "common/base/buf.h"
+#include "worker/ark/answer.h"
 
 #define JSON "application/json; charset=utf-8"
 #define SSE  "text/event-stream"
@@ -38,7 +38,7 @@
 #define BAD        "{\"error\":{\"code\":\"BadRequest\",\"message\":\"missing parameters. Request ID: {id}\"}}"
 #define BAD_ERROR  "error BadRequest: missing parameters. Request ID: {id} []\n"
 
-/* The answer, and what is made of it: its slots in order, then what the result says. Three slots are expected. */
+/* An answer, and the expected text: its slots in order, then the result. Three slots are expected. */
 /* clang-format off */
 static const struct answer {
     const char *name;
@@ -84,7 +84,7 @@ static const struct answer {
     { "a document that is called a stream", 200, SSE, "\r\n {\"data\":[{\"url\":\"u\",\"size\":\"s\"}]}\r\n",
       "image 0 u s\ncompleted\n" },
     { "JSON that is not ARK's", 200, JSON, "{\"hello\":\"world\"}",
-      "broke: the answer is not a whole JSON document of ARK's\n" },
+      "broke: the answer is not a complete JSON document of ARK\n" },
     { "an error in its envelope", 400, JSON,
       "{\"error\":{\"code\":\"InvalidParameter\",\"message\":\"size\",\"param\":\"size\",\"type\":\"BadRequest\"}}",
       "completed\nerror InvalidParameter: size [size]\n" },
@@ -166,10 +166,10 @@ static const struct answer {
       "image 1 u -\ncompleted\nfinished\n" },
     { "a slot without its array", 200, JSON, "{\"data\":{\"url\":\"u\",\"size\":\"s\"}}", "image 0 u s\ncompleted\n" },
     { "a job in the place of slots", 200, JSON, "{\"code\":0,\"data\":{\"task_id\":\"x\"}}",
-      "job\nbroke: the answer is not a whole JSON document of ARK's\n" },
+      "job\nbroke: the answer is not a complete JSON document of ARK\n" },
     { "a job", 200, JSON, "{\"task_id\":\"x\",\"status\":\"submitted\"}",
-      "job\nbroke: the answer is not a whole JSON document of ARK's\n" },
-    { "a job by its id", 200, JSON, "{\"id\":\"x\"}", "job\nbroke: the answer is not a whole JSON document of ARK's\n" },
+      "job\nbroke: the answer is not a complete JSON document of ARK\n" },
+    { "a job by its id", 200, JSON, "{\"id\":\"x\"}", "job\nbroke: the answer is not a complete JSON document of ARK\n" },
     { "a job in a stream", 200, SSE, "data: {\"task_id\":\"x\",\"status\":\"submitted\"}\n\n" DONE, "completed\nfinished\njob\n" },
     { "a count as text", 200, JSON, "{\"data\":[],\"usage\":{\"generated_images\":\"2\"}}",
       "completed\nusage {\"generated_images\":\"2\"}\ngenerated 2\n" },
@@ -254,7 +254,7 @@ static void add_result(struct buf *out, const struct ark_result *result, bool fi
     assert_int_equal(count_seen(result), result->images + result->failed);
 }
 
-/* A run of one answer: what came out of it, as text. */
+/* One answer that was read: its slots and its result as text. */
 struct run {
     struct ark_answer *answer;
     struct buf text;
@@ -273,7 +273,7 @@ static void run_start(struct run *run, const struct answer *answer)
 
 static void run_feed(struct run *run, const char *bytes, size_t len)
 {
-    /* Memory of its own: reading past the piece would be seen. */
+    /* A separate allocation, so that the sanitizer detects reading past the piece. */
     char *piece = malloc(len ? len : 1);
 
     assert_non_null(piece);
@@ -297,7 +297,7 @@ static void run_free(struct run *run)
     buf_deinit(&run->text);
 }
 
-static void understands_every_answer(void **state)
+static void reads_every_answer(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(answers); i++) {
@@ -312,7 +312,7 @@ static void understands_every_answer(void **state)
     }
 }
 
-static void understands_it_cut_in_two_anywhere(void **state)
+static void reads_every_answer_cut_in_two_anywhere(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(answers); i++) {
@@ -331,7 +331,7 @@ static void understands_it_cut_in_two_anywhere(void **state)
     }
 }
 
-static void understands_it_byte_by_byte(void **state)
+static void reads_every_answer_byte_by_byte(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(answers); i++) {
@@ -346,7 +346,7 @@ static void understands_it_byte_by_byte(void **state)
     }
 }
 
-/* The image lines of a text, and nothing else: what the client would have. */
+/* Only the lines of a text that describe images. */
 static void only_images(struct buf *out, const char *text)
 {
     while (*text) {
@@ -358,8 +358,8 @@ static void only_images(struct buf *out, const char *text)
     }
 }
 
-/* How many images have ended before the cut: the first brace after a url closes its object, in all of the answers here
- * but that of the layers. */
+/* The number of images that are complete before the cut. In all answers here except the one with layers, the first brace after a url
+ * closes its object. */
 static int images_before(const struct answer *answer, size_t cut)
 {
     const char *at = answer->body;
@@ -370,7 +370,7 @@ static int images_before(const struct answer *answer, size_t cut)
     return count;
 }
 
-static void keeps_what_came_before_a_cut(void **state)
+static void keeps_the_images_before_a_cut(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(answers); i++) {
@@ -389,7 +389,7 @@ static void keeps_what_came_before_a_cut(void **state)
             buf_init(&want, 1 << 20);
             only_images(&got, buf_text(&run.text));
             only_images(&want, answers[i].want);
-            /* The same images in the same order, as far as they had come. */
+            /* The same images in the same order, up to the cut. */
             if (strncmp(buf_text(&got), buf_text(&want), got.len))
                 fail_msg("%s, cut at %zu: %s", answers[i].name, cut, buf_text(&got));
             if (result->images < whole)
@@ -407,7 +407,7 @@ static void keeps_what_came_before_a_cut(void **state)
     }
 }
 
-static void a_stream_gives_each_image_at_once(void **state)
+static void a_stream_reports_each_image_at_once(void **state)
 {
     const struct answer stream = {.status = 200, .type = SSE};
     struct run run;
@@ -419,7 +419,7 @@ static void a_stream_gives_each_image_at_once(void **state)
     assert_false(ark_answer_finished(run.answer));
     run_feed(&run, COMPLETED, strlen(COMPLETED));
     assert_true(ark_answer_finished(run.answer));
-    run_feed(&run, IMAGE(1, URL(1)), strlen(IMAGE(1, URL(1)))); /* too late, and harmless */
+    run_feed(&run, IMAGE(1, URL(1)), strlen(IMAGE(1, URL(1)))); /* too late: ignored */
     assert_int_equal(run_end(&run, "reset after the end")->images, 1);
     assert_int_equal(ark_answer_body(run.answer, "x", 1), 0);
     run_free(&run);
@@ -445,7 +445,7 @@ static void says_why_a_stream_broke(void **state)
     run_free(&run);
 }
 
-static void counts_what_is_charged(void **state)
+static void counts_charged_images(void **state)
 {
     const struct answer stream = {.status = 200, .type = SSE};
     struct run run;
@@ -457,7 +457,7 @@ static void counts_what_is_charged(void **state)
     run_free(&run);
 }
 
-static void needs_no_head(void **state)
+static void reads_an_answer_without_a_head(void **state)
 {
     struct ark_answer_setup setup = {.expected = 1, .max_bytes = 100, .max_line = 100};
     struct ark_answer *answer = ark_answer_create(&setup);
@@ -502,29 +502,29 @@ static const struct {
     const char *name, *text;
     int64_t want_ms;
 } waits[] = {
-    {"seconds",                  "2",                                2000                  },
-    {"none",                     NULL,                               0                     },
-    {"an empty one",             "",                                 0                     },
-    {"no number",                "soon",                             ARK_RETRY_AFTER_MIN_MS},
-    {"a negative number",        "-5",                               ARK_RETRY_AFTER_MIN_MS},
-    {"a number with a unit",     "5s",                               ARK_RETRY_AFTER_MIN_MS},
-    {"none to wait",             "0",                                ARK_RETRY_AFTER_MIN_MS},
-    {"a fraction",               "1.5",                              2000                  },
-    {"a small fraction",         "0.01",                             1000                  },
-    {"a fraction of nothing",    "3.00",                             3000                  },
-    {"two lines",                "7\n3",                             7000                  },
-    {"two lines, the other way", "3\n7",                             7000                  },
-    {"two in one line",          "3, 7",                             7000                  },
-    {"junk and a number",        "x\n4",                             4000                  },
-    {"a date and a number",      "Sun, 06 Nov 1994 08:49:37 GMT\n9", 9000                  },
-    {"a number and a date",      "2\nSun, 06 Nov 1994 08:49:37 GMT", 7000                  },
-    {"an old form of a date",    "Sunday, 06-Nov-94 08:49:37 GMT",   7000                  },
-    {"a date of asctime",        "Sun Nov  6 08:49:37 1994",         7000                  },
-    {"a long wait is capped",    "86400",                            ARK_RETRY_AFTER_MAX_MS},
-    {"an endless number too",    "99999999999999999999999999",       ARK_RETRY_AFTER_MAX_MS},
-    {"a date",                   "Sun, 06 Nov 1994 08:49:37 GMT",    7000                  },
-    {"a date that has passed",   "Sun, 06 Nov 1994 08:49:00 GMT",    ARK_RETRY_AFTER_MIN_MS},
-    {"a date far ahead",         "Sun, 06 Nov 2094 08:49:37 GMT",    ARK_RETRY_AFTER_MAX_MS},
+    {"seconds",                    "2",                                2000                  },
+    {"none",                       NULL,                               0                     },
+    {"an empty one",               "",                                 0                     },
+    {"no number",                  "soon",                             ARK_RETRY_AFTER_MIN_MS},
+    {"a negative number",          "-5",                               ARK_RETRY_AFTER_MIN_MS},
+    {"a number with a unit",       "5s",                               ARK_RETRY_AFTER_MIN_MS},
+    {"none to wait",               "0",                                ARK_RETRY_AFTER_MIN_MS},
+    {"a fraction",                 "1.5",                              2000                  },
+    {"a small fraction",           "0.01",                             1000                  },
+    {"a fraction of zero",         "3.00",                             3000                  },
+    {"two lines",                  "7\n3",                             7000                  },
+    {"two lines in reverse order", "3\n7",                             7000                  },
+    {"two in one line",            "3, 7",                             7000                  },
+    {"junk and a number",          "x\n4",                             4000                  },
+    {"a date and a number",        "Sun, 06 Nov 1994 08:49:37 GMT\n9", 9000                  },
+    {"a number and a date",        "2\nSun, 06 Nov 1994 08:49:37 GMT", 7000                  },
+    {"an old form of a date",      "Sunday, 06-Nov-94 08:49:37 GMT",   7000                  },
+    {"an asctime date",            "Sun Nov  6 08:49:37 1994",         7000                  },
+    {"a long wait is capped",      "86400",                            ARK_RETRY_AFTER_MAX_MS},
+    {"a huge number is capped",    "99999999999999999999999999",       ARK_RETRY_AFTER_MAX_MS},
+    {"a date",                     "Sun, 06 Nov 1994 08:49:37 GMT",    7000                  },
+    {"a date in the past",         "Sun, 06 Nov 1994 08:49:00 GMT",    ARK_RETRY_AFTER_MIN_MS},
+    {"a date far in the future",   "Sun, 06 Nov 2094 08:49:37 GMT",    ARK_RETRY_AFTER_MAX_MS},
 };
 
 static void reads_retry_after(void **state)
@@ -545,7 +545,7 @@ static void reads_retry_after(void **state)
     }
 }
 
-static void cuts_long_texts_between_characters(void **state)
+static void truncates_long_texts_between_characters(void **state)
 {
     const struct answer refusal = {.status = 400, .type = JSON};
     const struct ark_result *result;
@@ -591,7 +591,7 @@ static void drops_a_usage_that_is_too_long(void **state)
     buf_deinit(&body);
 }
 
-static void takes_no_more_slots_than_there_are(void **state)
+static void drops_slots_above_the_maximum(void **state)
 {
     const struct answer document = {.status = 200, .type = JSON};
     struct run run;
@@ -613,19 +613,19 @@ static void takes_no_more_slots_than_there_are(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(understands_every_answer),
-        cmocka_unit_test(understands_it_cut_in_two_anywhere),
-        cmocka_unit_test(understands_it_byte_by_byte),
-        cmocka_unit_test(keeps_what_came_before_a_cut),
-        cmocka_unit_test(a_stream_gives_each_image_at_once),
+        cmocka_unit_test(reads_every_answer),
+        cmocka_unit_test(reads_every_answer_cut_in_two_anywhere),
+        cmocka_unit_test(reads_every_answer_byte_by_byte),
+        cmocka_unit_test(keeps_the_images_before_a_cut),
+        cmocka_unit_test(a_stream_reports_each_image_at_once),
         cmocka_unit_test(says_why_a_stream_broke),
-        cmocka_unit_test(counts_what_is_charged),
-        cmocka_unit_test(needs_no_head),
+        cmocka_unit_test(counts_charged_images),
+        cmocka_unit_test(reads_an_answer_without_a_head),
         cmocka_unit_test(stops_at_its_maxima),
         cmocka_unit_test(reads_retry_after),
-        cmocka_unit_test(cuts_long_texts_between_characters),
+        cmocka_unit_test(truncates_long_texts_between_characters),
         cmocka_unit_test(drops_a_usage_that_is_too_long),
-        cmocka_unit_test(takes_no_more_slots_than_there_are),
+        cmocka_unit_test(drops_slots_above_the_maximum),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,33 +5,33 @@
 
 #include <cmocka.h>
 
-#include "worker/ark_model.h"
+#include "worker/ark/model.h"
 
 static const struct {
     const char *name, *id, *family;
 } cases[] = {
-    {"the Volcengine id",                                   "doubao-seedream-4-0-250828",       "seedream-4-0"      },
-    {"the BytePlus id",                                     "seedream-4-0-250828",              "seedream-4-0"      },
-    {"the other BytePlus brand",                            "dola-seedream-5-0-pro-260628",     "seedream-5-0-pro"  },
-    {"4.5",                                                 "doubao-seedream-4-5-251128",       "seedream-4-5"      },
-    {"5.0 lite under its short name",                       "doubao-seedream-5-0-260128",       "seedream-5-0"      },
-    {"5.0 lite under its long name",                        "doubao-seedream-5-0-lite-260128",  "seedream-5-0-lite" },
-    {"5.0 flash",                                           "doubao-seedream-5-0-flash-260915", "seedream-5-0-flash"},
-    {"3.0 text to image",                                   "doubao-seedream-3-0-t2i-250415",   "seedream-3-0"      },
-    {"SeedEdit",                                            "doubao-seededit-3-0-i2i-250628",   "seededit-3-0"      },
-    {"a date that came out later",                          "doubao-seedream-4-5-270101",       "seedream-4-5"      },
-    {"no date at all",                                      "seedream-4-5",                     "seedream-4-5"      },
-    {"a gateway's dots",                                    "seedream-4.5",                     "seedream-4-5"      },
-    {"a gateway's capitals",                                "Doubao-Seedream-5.0-Pro",          "seedream-5-0-pro"  },
-    {"a variety that nobody knows is taken for its family", "doubao-seedream-5-0-mini-270101",  "seedream-5-0"      },
-    {"a family must end where a word ends",                 "seedream-4-50",                    "unlisted"          },
-    {"an endpoint id",                                      "ep-20250828101010-abcde",          "unlisted"          },
-    {"a name that is not listed",                           "gpt-image-1",                      "unlisted"          },
-    {"a version that came out later",                       "doubao-seedream-6-0-270101",       "unlisted"          },
-    {"5.5",                                                 "doubao-seedream-5-5-261028",       "seedream-5-5"      },
-    {"5.5 as a gateway writes it",                          "seedream-5.5",                     "seedream-5-5"      },
-    {"no name",                                             "",                                 "unlisted"          },
-    {"only the brand",                                      "doubao-",                          "unlisted"          },
+    {"the Volcengine id",                             "doubao-seedream-4-0-250828",       "seedream-4-0"      },
+    {"the BytePlus id",                               "seedream-4-0-250828",              "seedream-4-0"      },
+    {"the other BytePlus brand",                      "dola-seedream-5-0-pro-260628",     "seedream-5-0-pro"  },
+    {"4.5",                                           "doubao-seedream-4-5-251128",       "seedream-4-5"      },
+    {"5.0 lite under its short name",                 "doubao-seedream-5-0-260128",       "seedream-5-0"      },
+    {"5.0 lite under its long name",                  "doubao-seedream-5-0-lite-260128",  "seedream-5-0-lite" },
+    {"5.0 flash",                                     "doubao-seedream-5-0-flash-260915", "seedream-5-0-flash"},
+    {"3.0 text to image",                             "doubao-seedream-3-0-t2i-250415",   "seedream-3-0"      },
+    {"SeedEdit",                                      "doubao-seededit-3-0-i2i-250628",   "seededit-3-0"      },
+    {"a later date",                                  "doubao-seedream-4-5-270101",       "seedream-4-5"      },
+    {"no date",                                       "seedream-4-5",                     "seedream-4-5"      },
+    {"a gateway's dots",                              "seedream-4.5",                     "seedream-4-5"      },
+    {"a gateway's capitals",                          "Doubao-Seedream-5.0-Pro",          "seedream-5-0-pro"  },
+    {"an unknown variant gets the row of its family", "doubao-seedream-5-0-mini-270101",  "seedream-5-0"      },
+    {"a family must end where a word ends",           "seedream-4-50",                    "unlisted"          },
+    {"an endpoint id",                                "ep-20250828101010-abcde",          "unlisted"          },
+    {"a name that is not listed",                     "gpt-image-1",                      "unlisted"          },
+    {"a later version",                               "doubao-seedream-6-0-270101",       "unlisted"          },
+    {"5.5",                                           "doubao-seedream-5-5-261028",       "seedream-5-5"      },
+    {"5.5 as a gateway writes it",                    "seedream-5.5",                     "seedream-5-5"      },
+    {"no name",                                       "",                                 "unlisted"          },
+    {"only the brand",                                "doubao-",                          "unlisted"          },
 };
 
 static void finds_the_row_of_a_family(void **state)
@@ -43,7 +43,7 @@ static void finds_the_row_of_a_family(void **state)
     }
 }
 
-static void knows_what_models_refuse(void **state)
+static void has_the_limits_of_each_model(void **state)
 {
     const struct ark_model *pro = ark_model_find("doubao-seedream-5-0-pro-260628");
     const struct ark_model *four = ark_model_find("doubao-seedream-4-0-250828");
@@ -65,7 +65,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_the_row_of_a_family),
-        cmocka_unit_test(knows_what_models_refuse),
+        cmocka_unit_test(has_the_limits_of_each_model),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

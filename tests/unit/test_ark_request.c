@@ -9,8 +9,8 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-#include "common/task_spec.h"
-#include "worker/ark_request.h"
+#include "common/task/task_spec.h"
+#include "worker/ark/request.h"
 
 #define PRO    "doubao-seedream-5-0-pro-260628"
 #define LITE   "doubao-seedream-5-0-lite-260128"
@@ -35,7 +35,7 @@ static void reference(struct task_spec *spec, size_t count)
     spec->url_count = count;
 }
 
-/* The body as a parsed object with the facts beside it. */
+/* The parsed body, with the other fields of the request. */
 struct built {
     json_t *json;
     int images;
@@ -77,7 +77,7 @@ static void assert_field(const struct built *built, const char *field, const cha
 #define GROUP   "sequential_image_generation"
 #define OPTIONS "sequential_image_generation_options"
 
-static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
+static void sends_the_defaults_and_always_watermark_and_max_images(void **state)
 {
     struct task_spec spec = {0};
     struct built built;
@@ -100,7 +100,7 @@ static void sends_the_defaults_and_leaves_nothing_costly_to_ark(void **state)
     json_decref(built.json);
 }
 
-static void prefers_what_the_client_gave(void **state)
+static void prefers_the_clients_values(void **state)
 {
     struct task_spec spec = {.prompt = "client's \"words\"",
                              .size = "1024x1024",
@@ -127,7 +127,7 @@ static void prefers_what_the_client_gave(void **state)
     json_decref(built.json);
 }
 
-static void asks_for_pictures_when_nobody_gave_words(void **state)
+static void sends_the_built_in_prompt_when_there_is_none(void **state)
 {
     static const char *const none[] = {NULL, ""};
     struct task_spec spec = {0};
@@ -148,22 +148,22 @@ static const struct {
     int wanted, images; /* wanted 0: the default of 3 */
     const char *group, *options;
 } groups[] = {
-    {"the default",                               FOUR,                      1,  0,  3,  AUTO, MAX(3) },
-    {"one image needs no group",                  FOUR,                      1,  1,  1,  NULL, NULL   },
-    {"as many as there is room for",              FOUR,                      5,  10, 10, AUTO, MAX(10)},
-    {"clamped to the room beside the references", FOUR,                      13, 15, 2,  AUTO, MAX(2) },
-    {"the default is clamped too",                FOUR,                      13, 0,  2,  AUTO, MAX(2) },
-    {"fourteen references leave one",             FOUR,                      14, 0,  1,  NULL, NULL   },
-    {"without references",                        FOUR,                      0,  15, 15, AUTO, MAX(15)},
-    {"4.5 has groups",                            FOUR_5,                    1,  0,  3,  AUTO, MAX(3) },
-    {"5.0 lite has groups",                       LITE,                      1,  0,  3,  AUTO, MAX(3) },
-    {"5.0 pro refuses the very field",            PRO,                       1,  4,  1,  NULL, NULL   },
-    {"5.0 flash as well",                         FLASH,                     1,  4,  1,  NULL, NULL   },
-    {"3.0 as well",                               T2I,                       0,  4,  1,  NULL, NULL   },
-    {"SeedEdit as well",                          EDIT,                      1,  4,  1,  NULL, NULL   },
-    {"5.5 as well",                               FIVE_5,                    1,  4,  1,  NULL, NULL   },
-    {"one image of an endpoint id",               "ep-20250828101010-abcde", 1,  1,  1,  NULL, NULL   },
-    {"a group of an endpoint id",                 "ep-20250828101010-abcde", 1,  2,  2,  AUTO, MAX(2) },
+    {"the default",                                FOUR,                      1,  0,  3,  AUTO, MAX(3) },
+    {"one image needs no group",                   FOUR,                      1,  1,  1,  NULL, NULL   },
+    {"as many as there is room for",               FOUR,                      5,  10, 10, AUTO, MAX(10)},
+    {"clamped to the room left by the references", FOUR,                      13, 15, 2,  AUTO, MAX(2) },
+    {"the default is clamped too",                 FOUR,                      13, 0,  2,  AUTO, MAX(2) },
+    {"fourteen references leave one",              FOUR,                      14, 0,  1,  NULL, NULL   },
+    {"without references",                         FOUR,                      0,  15, 15, AUTO, MAX(15)},
+    {"4.5 has groups",                             FOUR_5,                    1,  0,  3,  AUTO, MAX(3) },
+    {"5.0 lite has groups",                        LITE,                      1,  0,  3,  AUTO, MAX(3) },
+    {"5.0 pro refuses the very field",             PRO,                       1,  4,  1,  NULL, NULL   },
+    {"5.0 flash as well",                          FLASH,                     1,  4,  1,  NULL, NULL   },
+    {"3.0 as well",                                T2I,                       0,  4,  1,  NULL, NULL   },
+    {"SeedEdit as well",                           EDIT,                      1,  4,  1,  NULL, NULL   },
+    {"5.5 as well",                                FIVE_5,                    1,  4,  1,  NULL, NULL   },
+    {"one image of an endpoint id",                "ep-20250828101010-abcde", 1,  1,  1,  NULL, NULL   },
+    {"a group of an endpoint id",                  "ep-20250828101010-abcde", 1,  2,  2,  AUTO, MAX(2) },
 };
 
 static void clamps_the_group(void **state)
@@ -218,7 +218,7 @@ static const struct {
     {"a size that the model lacks is left to ARK", PRO,    "size",                    NULL                         },
 };
 
-static void sends_only_what_the_model_has(void **state)
+static void sends_only_supported_fields(void **state)
 {
     const struct ark_defaults all = {.prompt = "P",
                                      .size = "4K",
@@ -242,8 +242,8 @@ static void sends_only_what_the_model_has(void **state)
     }
 }
 
-/* What ARK does by itself need not be said, and a model may refuse to be told. */
-static void leaves_out_what_is_arks_default(void **state)
+/* A field with ARK's default value is not needed, and a model may refuse it. */
+static void leaves_out_arks_defaults(void **state)
 {
     static const char *const all[] = {FOUR,   FOUR_5, LITE, PRO,   FLASH,
                                       FIVE_5, T2I,    EDIT, OTHER, "ep-20250828101010-abcde"};
@@ -268,7 +268,7 @@ static void leaves_out_what_is_arks_default(void **state)
     }
 }
 
-static void streams_as_told(void **state)
+static void streams_as_configured(void **state)
 {
     struct ark_defaults defaults = plain;
     struct task_spec spec = {0};
@@ -314,7 +314,7 @@ static void layers_need_one_reference_and_a_model_for_it(void **state)
     json_decref(built.json);
 }
 
-static void refuses_references_that_the_model_does_not_take(void **state)
+static void refuses_too_many_references(void **state)
 {
     struct task_spec spec = {.model = (char *)(uintptr_t)PRO};
     struct ark_request request = {.len = 7};
@@ -325,10 +325,10 @@ static void refuses_references_that_the_model_does_not_take(void **state)
     reference(&spec, 1);
     spec.model = (char *)(uintptr_t)T2I;
     assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_RANGE);
-    assert_int_equal(request.len, 7); /* untouched */
+    assert_int_equal(request.len, 7); /* unchanged */
 }
 
-static void refuses_a_body_that_ark_would_not_take(void **state)
+static void refuses_a_body_above_arks_limit(void **state)
 {
     struct task_spec spec = {0};
     struct ark_request request;
@@ -348,16 +348,16 @@ static void refuses_a_body_that_ark_would_not_take(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(sends_the_defaults_and_leaves_nothing_costly_to_ark),
-        cmocka_unit_test(prefers_what_the_client_gave),
-        cmocka_unit_test(asks_for_pictures_when_nobody_gave_words),
+        cmocka_unit_test(sends_the_defaults_and_always_watermark_and_max_images),
+        cmocka_unit_test(prefers_the_clients_values),
+        cmocka_unit_test(sends_the_built_in_prompt_when_there_is_none),
         cmocka_unit_test(clamps_the_group),
-        cmocka_unit_test(sends_only_what_the_model_has),
-        cmocka_unit_test(leaves_out_what_is_arks_default),
-        cmocka_unit_test(streams_as_told),
+        cmocka_unit_test(sends_only_supported_fields),
+        cmocka_unit_test(leaves_out_arks_defaults),
+        cmocka_unit_test(streams_as_configured),
         cmocka_unit_test(layers_need_one_reference_and_a_model_for_it),
-        cmocka_unit_test(refuses_references_that_the_model_does_not_take),
-        cmocka_unit_test(refuses_a_body_that_ark_would_not_take),
+        cmocka_unit_test(refuses_too_many_references),
+        cmocka_unit_test(refuses_a_body_above_arks_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

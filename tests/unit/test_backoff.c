@@ -6,20 +6,20 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/backoff.h"
-#include "common/random.h"
+#include "common/base/backoff.h"
+#include "common/base/random.h"
 
 #define ALMOST_ONE 0.9999999999
 
 /* clang-format off */
 static const struct { const char *name; int64_t base_ms, max_ms; int attempt; double dice; int64_t want_ms; } cases[] = {
-    { "the first try waits at most the base",      1000, 60000,          1, ALMOST_ONE, 999 },
+    { "the first attempt waits at most the base",  1000, 60000,          1, ALMOST_ONE, 999 },
     { "the second waits at most twice the base",   1000, 60000,          2, ALMOST_ONE, 1999 },
     { "the fifth, sixteen times",                  1000, 60000,          5, ALMOST_ONE, 15999 },
     { "growth stops at the cap",                   1000, 60000,          7, ALMOST_ONE, 59999 },
-    { "far beyond the cap it stays there",         1000, 60000, 2000000000, ALMOST_ONE, 59999 },
-    { "half the luck, half the wait",              1000, 60000,          3, 0.5,        2000 },
-    { "no luck still waits a millisecond",         1000, 60000,          3, 0.0,        1 },
+    { "many attempts later it is still capped",    1000, 60000, 2000000000, ALMOST_ONE, 59999 },
+    { "half the dice, half the delay",             1000, 60000,          3, 0.5,        2000 },
+    { "dice 0 still waits 1 ms",                   1000, 60000,          3, 0.0,        1 },
     { "a base above the cap is capped",           90000, 60000,          1, ALMOST_ONE, 59999 },
     { "an attempt below 1 counts as the first",    1000, 60000,          0, 0.5,        500 },
     { "a base of 1 ms",                               1,     1,          9, ALMOST_ONE, 1 },
@@ -38,7 +38,7 @@ static void test_delays(void **state)
     }
 }
 
-static void test_chance_stays_in_its_range_and_spreads(void **state)
+static void test_random_unit_is_in_range_and_spread_out(void **state)
 {
     int low = 0, high = 0;
 
@@ -53,7 +53,7 @@ static void test_chance_stays_in_its_range_and_spreads(void **state)
     assert_true(low > 4500 && high > 4500);
 }
 
-static void test_random_hex_is_as_long_as_asked_and_differs(void **state)
+static void test_random_hex_has_the_requested_length_and_differs(void **state)
 {
     char first[33], second[33];
 
@@ -71,8 +71,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_delays),
-        cmocka_unit_test(test_chance_stays_in_its_range_and_spreads),
-        cmocka_unit_test(test_random_hex_is_as_long_as_asked_and_differs),
+        cmocka_unit_test(test_random_unit_is_in_range_and_spread_out),
+        cmocka_unit_test(test_random_hex_has_the_requested_length_and_differs),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

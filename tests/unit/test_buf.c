@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 
 static void test_a_zeroed_buffer_with_a_maximum_is_ready(void **state)
 {
@@ -29,7 +29,7 @@ static void test_a_zeroed_buffer_with_a_maximum_is_ready(void **state)
     buf_deinit(&buf);
 }
 
-static void test_the_maximum_may_be_filled_to_the_last_byte(void **state)
+static void test_the_maximum_can_be_filled_to_the_last_byte(void **state)
 {
     struct buf buf;
 
@@ -45,7 +45,7 @@ static void test_the_maximum_may_be_filled_to_the_last_byte(void **state)
     buf_deinit(&buf);
 }
 
-static void test_the_first_failure_sticks(void **state)
+static void test_the_first_error_is_kept(void **state)
 {
     struct buf buf;
 
@@ -64,7 +64,7 @@ static void test_the_first_failure_sticks(void **state)
     buf_deinit(&buf);
 }
 
-static void test_it_grows_byte_by_byte_without_losing_any(void **state)
+static void test_growing_byte_by_byte_loses_nothing(void **state)
 {
     struct buf buf;
 
@@ -80,7 +80,7 @@ static void test_it_grows_byte_by_byte_without_losing_any(void **state)
     buf_deinit(&buf);
 }
 
-static void test_dropping_from_the_front(void **state)
+static void test_drop_front(void **state)
 {
     struct buf buf;
 
@@ -99,7 +99,7 @@ static void test_dropping_from_the_front(void **state)
     buf_deinit(&buf);
 }
 
-static void test_taking_hands_the_bytes_over(void **state)
+static void test_take_gives_the_bytes_to_the_caller(void **state)
 {
     struct buf buf;
     char *first, *second;
@@ -126,19 +126,19 @@ static void test_taking_hands_the_bytes_over(void **state)
 /* clang-format off */
 static const struct { const char *name, *text; size_t len; const char *want; } json_cases[] = {
     { "nothing",                                  BYTES(""),                      "\"\"" },
-    { "plain text stands as it is",               BYTES("plain/text"),            "\"plain/text\"" },
-    { "UTF-8 stands as it is",                    BYTES("图像😀é"),                 "\"图像😀é\"" },
+    { "plain text is copied",                     BYTES("plain/text"),            "\"plain/text\"" },
+    { "UTF-8 is copied",                          BYTES("图像😀é"),                 "\"图像😀é\"" },
     { "quotes and backslashes are escaped",       BYTES("a\"b\\c"),               "\"a\\\"b\\\\c\"" },
     { "control bytes with a short form",          BYTES("\b\t\n\f\r"),            "\"\\b\\t\\n\\f\\r\"" },
     { "other control bytes",                      BYTES("\x01\x1f\x7f"),          "\"\\u0001\\u001f\\u007f\"" },
     { "characters that end a line in Unicode",    BYTES("a\xc2\x85\xe2\x80\xa8\xe2\x80\xa9z"), "\"a\\u0085\\u2028\\u2029z\"" },
-    { "their neighbours stand as they are",       BYTES("\xc2\x84\xc2\x86\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8"),
+    { "their neighbours are copied",              BYTES("\xc2\x84\xc2\x86\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8"),
       "\"\xc2\x84\xc2\x86\xe2\x80\xa7\xe2\x80\xaa\xe2\x81\xa8\"" },
     { "half of one of them",                      BYTES("\xe2\x80"),              "\"\xef\xbf\xbd\xef\xbf\xbd\"" },
     { "a NUL byte in the middle",                 BYTES("a\0b"),                  "\"a\\u0000b\"" },
     { "an escape at either end",                  BYTES("\"x\""),                 "\"\\\"x\\\"\"" },
-    { "a byte that is no UTF-8",                  BYTES("a\xff" "b"),             "\"a\xef\xbf\xbd" "b\"" },
-    { "a character that is cut at the end",       BYTES("a\xe5\x9b"),             "\"a\xef\xbf\xbd\xef\xbf\xbd\"" },
+    { "an invalid UTF-8 byte",                    BYTES("a\xff" "b"),             "\"a\xef\xbf\xbd" "b\"" },
+    { "a character truncated at the end",         BYTES("a\xe5\x9b"),             "\"a\xef\xbf\xbd\xef\xbf\xbd\"" },
     { "half of a surrogate pair",                 BYTES("\xed\xa0\x80"),          "\"\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd\"" },
     { "a lead byte does not swallow a quote",     BYTES("\xe5\""),                "\"\xef\xbf\xbd\\\"\"" },
 };
@@ -162,8 +162,8 @@ static void test_json_strings(void **state)
     }
 }
 
-/* Many bytes are looked at together: the one that does not stand for itself may be any of them. */
-static void test_a_byte_is_escaped_wherever_it_stands(void **state)
+/* buf_add_json tests 8 bytes at once: the byte to escape may be any of them. */
+static void test_a_byte_is_escaped_at_any_position(void **state)
 {
     static const char plain[] = "abcdefghijklmnopqrstuvwxyz";
 
@@ -221,8 +221,8 @@ static void test_numbers(void **state)
     }
 }
 
-/* Whether it fits into what is there, needs more, or is more than there may ever be. */
-static void test_formatted_text_in_any_room(void **state)
+/* It fits, needs more memory, or exceeds the maximum. */
+static void test_formatted_text_with_any_room_left(void **state)
 {
     enum { MAX = 600 };
 
@@ -265,7 +265,7 @@ static void test_every_byte_makes_valid_json(void **state)
     }
 }
 
-static void test_errors_have_words(void **state)
+static void test_error_texts(void **state)
 {
     (void)state;
     assert_string_equal(err_text(0), "ok");
@@ -280,17 +280,17 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_zeroed_buffer_with_a_maximum_is_ready),
-        cmocka_unit_test(test_the_maximum_may_be_filled_to_the_last_byte),
-        cmocka_unit_test(test_the_first_failure_sticks),
-        cmocka_unit_test(test_it_grows_byte_by_byte_without_losing_any),
-        cmocka_unit_test(test_dropping_from_the_front),
-        cmocka_unit_test(test_taking_hands_the_bytes_over),
+        cmocka_unit_test(test_the_maximum_can_be_filled_to_the_last_byte),
+        cmocka_unit_test(test_the_first_error_is_kept),
+        cmocka_unit_test(test_growing_byte_by_byte_loses_nothing),
+        cmocka_unit_test(test_drop_front),
+        cmocka_unit_test(test_take_gives_the_bytes_to_the_caller),
         cmocka_unit_test(test_json_strings),
-        cmocka_unit_test(test_a_byte_is_escaped_wherever_it_stands),
+        cmocka_unit_test(test_a_byte_is_escaped_at_any_position),
         cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_formatted_text_in_any_room),
+        cmocka_unit_test(test_formatted_text_with_any_room_left),
         cmocka_unit_test(test_every_byte_makes_valid_json),
-        cmocka_unit_test(test_errors_have_words),
+        cmocka_unit_test(test_error_texts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "gateway/keys/client.h"
+#include "gateway/access/client.h"
 
 /* clang-format off */
 static const struct { const char *name, *text; bool good; } names[] = {

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "gateway/cors.h"
+#include "gateway/access/cors.h"
 
 #define A "https://a.example"
 #define B "http://localhost:3000"

@@ -1,5 +1,5 @@
-/* The manifest beside the raw requests names the status that each must get. Requests that head parser and chunked decoder accept are
- * for the routes to answer, so those statuses count as "accepted" here; tests of the server check them in full. */
+/* Head parser and chunk decoder. tests/data/http/manifest.txt has the status of each raw request. Statuses that only routing can produce
+ * count as "accepted" here; test_http_requests.c checks them. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,16 +11,16 @@
 #include <string.h>
 
 #include "common/http/chunked.h"
-#include "common/http/request.h"
+#include "common/http/request_parser.h"
 
 enum { FILE_MAX = 16 * 1024, NAME_MAX_LEN = 80, MORE = -1 };
 
 static const struct http_limits limits = {.target_max = 4096, .head_max = 8192, .body_max = 262144};
 
 struct outcome {
-    int status; /* 0: accepted; MORE: head or chunks are not whole */
+    int status; /* 0: accepted; MORE: head or chunks are incomplete */
     size_t head_len;
-    size_t body_len; /* of chunks: decoded */
+    size_t body_len; /* decoded length of a chunked body */
     uint32_t body_hash;
     const char *detail;
 };
@@ -29,7 +29,7 @@ struct feed {
     struct http_parser parser;
     bool has_head;
     struct http_chunked chunked;
-    size_t at; /* of the next byte that the decoder has not seen */
+    size_t at; /* offset of the next byte for the decoder */
     struct outcome outcome;
 };
 
@@ -77,7 +77,7 @@ static void feed_chunks(struct feed *feed, char *bytes, size_t len)
     conclude(feed, parse, feed->chunked.problem, feed->chunked.detail);
 }
 
-/* The bytes are in memory of their own, at another place each time, with nothing after them. */
+/* Each call uses an exact allocation at a new address, so that ASan finds reads past the end and stale pointers. */
 static void feed_to(struct feed *feed, const char *bytes, size_t len)
 {
     char *copy;
@@ -128,7 +128,7 @@ static void expect_same(const char *name, const char *how, size_t at, struct out
     if (a.status == b.status && a.head_len == b.head_len && a.detail == b.detail && a.body_len == b.body_len &&
         a.body_hash == b.body_hash)
         return;
-    fail_msg("%s: status %d when whole, %d %s (%zu)", name, a.status, b.status, how, at);
+    fail_msg("%s: status %d when complete, %d %s (%zu)", name, a.status, b.status, how, at);
 }
 
 static size_t load(const char *name, char *out)
@@ -165,7 +165,7 @@ static void check_row(const char *name, int answered)
     expect_same(name, "byte by byte", 0, whole, parse_bytewise(bytes, len));
 }
 
-static void test_every_raw_request_gets_its_status_however_it_is_cut(void **state)
+static void test_every_raw_request_gets_its_status_for_any_cut(void **state)
 {
     char line[256], name[NAME_MAX_LEN + 1];
     FILE *manifest = fopen(TEST_DATA "/http/manifest.txt", "r");
@@ -184,7 +184,7 @@ static void test_every_raw_request_gets_its_status_however_it_is_cut(void **stat
     assert_true(rows > 250);
 }
 
-static void test_every_single_byte_in_a_header_value_is_judged_the_same_way_each_time(void **state)
+static void test_every_byte_in_a_header_value_has_one_result_for_any_cut(void **state)
 {
     static const char before[] = "GET / HTTP/1.1\r\nHost: a\r\nA: x", after[] = "y\r\n\r\n";
     char bytes[sizeof(before) + sizeof(after)];
@@ -200,7 +200,7 @@ static void test_every_single_byte_in_a_header_value_is_judged_the_same_way_each
     }
 }
 
-static void test_every_single_byte_in_a_target_is_printable_ascii_or_refused(void **state)
+static void test_every_byte_in_a_target_is_printable_ascii_or_refused(void **state)
 {
     (void)state;
     for (int c = 0; c < 256; c++) {
@@ -212,7 +212,7 @@ static void test_every_single_byte_in_a_target_is_printable_ascii_or_refused(voi
     }
 }
 
-static void test_no_prefix_of_a_request_is_a_request(void **state)
+static void test_no_prefix_of_a_request_is_accepted(void **state)
 {
     static const char bytes[] = "\r\nPOST /a?b HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n";
 
@@ -223,7 +223,7 @@ static void test_no_prefix_of_a_request_is_a_request(void **state)
     assert_int_equal(parse_whole(bytes, sizeof(bytes) - 1).head_len, sizeof(bytes) - 1);
 }
 
-static void test_endless_lines_are_refused_once_they_pass_their_limit(void **state)
+static void test_lines_above_their_limit_are_refused_before_they_end(void **state)
 {
     size_t len = 100 * 1024;
     char *bytes = malloc(len);
@@ -242,7 +242,7 @@ static bool is_refused(struct outcome outcome)
     return outcome.status > 0;
 }
 
-enum { HEX = 1, TOKENS = 2, TEXT = 4, ESCAPABLE = 8, CONTROLS = 16 }; /* classes of bytes, which overlap */
+enum { HEX = 1, TOKENS = 2, TEXT = 4, ESCAPABLE = 8, CONTROLS = 16 }; /* overlapping classes of bytes */
 
 static unsigned classes_of(int c)
 {
@@ -256,22 +256,22 @@ static unsigned classes_of(int c)
            (escapable ? ESCAPABLE : 0u) | (!text ? CONTROLS : 0u);
 }
 
-static void test_every_single_byte_around_chunks_is_judged_the_same_way_each_time(void **state)
+static void test_every_byte_around_chunks_has_one_result_for_any_cut(void **state)
 {
     static const char before[] = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     static const struct {
-        const char *name, *pattern; /* "?" is the byte */
+        const char *name, *pattern; /* "?" is replaced by the byte */
         unsigned allowed;
-        const char *also; /* bytes that have a meaning of their own there */
+        const char *also; /* bytes that have a syntactic meaning at this place */
     } cases[] = {
-        {"a size",               "00?;a",                   HEX,                         " \t"},
-        {"a name of extensions", "0;a?;b\r\n\r\n",          TOKENS,                      " \t"},
-        {"a value",              "0;a=b?;c\r\n\r\n",        TOKENS,                      " \t"},
-        {"a quoted value",       "0;a=\"?\"\r\n\r\n",       TEXT,                        ""   },
-        {"an escaped byte",      "0;a=\"\\?\"\r\n\r\n",     TEXT | ESCAPABLE,            ""   },
-        {"content",              "1\r\n?\r\n0\r\n\r\n",     TEXT | ESCAPABLE | CONTROLS, ""   },
-        {"a name of trailers",   "0\r\nab?c: d\r\n\r\n",    TOKENS,                      ":"  },
-        {"a value of trailers",  "0\r\na: \"?\\ b\r\n\r\n", TEXT | ESCAPABLE,            ""   },
+        {"a size",                   "00?;a",                   HEX,                         " \t"},
+        {"the name of an extension", "0;a?;b\r\n\r\n",          TOKENS,                      " \t"},
+        {"a value",                  "0;a=b?;c\r\n\r\n",        TOKENS,                      " \t"},
+        {"a quoted value",           "0;a=\"?\"\r\n\r\n",       TEXT,                        ""   },
+        {"an escaped byte",          "0;a=\"\\?\"\r\n\r\n",     TEXT | ESCAPABLE,            ""   },
+        {"content",                  "1\r\n?\r\n0\r\n\r\n",     TEXT | ESCAPABLE | CONTROLS, ""   },
+        {"the name of a trailer",    "0\r\nab?c: d\r\n\r\n",    TOKENS,                      ":"  },
+        {"the value of a trailer",   "0\r\na: \"?\\ b\r\n\r\n", TEXT | ESCAPABLE,            ""   },
     };
 
     (void)state;
@@ -302,8 +302,8 @@ static void test_chunks_are_decoded(void **state)
     assert_int_equal(taken, sizeof(bytes) - 1 - 3);
 }
 
-/* Everything that is not content may be 8 times the content so far plus 4 KiB. */
-static void test_framing_may_not_outweigh_the_content(void **state)
+/* The limit is 8 times the content so far, plus 4 KiB. */
+static void test_framing_is_limited_relative_to_the_content(void **state)
 {
     static const struct {
         const char *chunk; /* with one byte of content */
@@ -311,7 +311,7 @@ static void test_framing_may_not_outweigh_the_content(void **state)
     } cases[] = {
         {"1\r\nx\r\n",           100000, 0  }, /* 5 bytes of framing each */
         {"0001\r\nx\r\n",        100000, 0  }, /* 8 */
-        {"00001\r\nx\r\n",       4090,   0  }, /* 9, which is 4 KiB too much after 4096 chunks */
+        {"00001\r\nx\r\n",       4090,   0  }, /* 9, so 4096 chunks exceed the limit by 4 KiB */
         {"00001\r\nx\r\n",       4100,   400},
         {"1;a=bcdefgh\r\nx\r\n", 2000,   400},
     };
@@ -340,7 +340,7 @@ static void test_framing_may_not_outweigh_the_content(void **state)
     }
 }
 
-/* A request that must be accepted; its texts point into `bytes`. */
+/* Fails unless the request is accepted. The texts of the result point into `bytes`. */
 static struct http_request parse(const char *bytes)
 {
     struct http_parser parser;
@@ -353,7 +353,7 @@ static struct http_request parse(const char *bytes)
     return request;
 }
 
-static void test_a_request_tells_what_was_sent(void **state)
+static void test_a_parsed_request_has_the_parts_that_were_sent(void **state)
 {
     struct http_request request = parse("POST /a/b?c=d&e HTTP/1.1\r\nhOST: x:1\r\nEmpty:\r\nSpaced: \t v w \t\r\n"
                                         "Content-Length: 12\r\nExpect: 100-Continue\r\n\r\n");
@@ -373,7 +373,7 @@ static void test_a_request_tells_what_was_sent(void **state)
     assert_false(http_text_is(http_request_header(&request, "absent"), ""));
 }
 
-static void test_an_absolute_target_is_a_path_and_takes_the_place_of_host(void **state)
+static void test_an_absolute_target_sets_path_and_host(void **state)
 {
     static const struct {
         const char *target, *path, *query, *host; /* query NULL: none */
@@ -402,22 +402,24 @@ static void test_an_absolute_target_is_a_path_and_takes_the_place_of_host(void *
     }
 }
 
-static void test_what_follows_from_the_headers(void **state)
+static void test_framing_and_connection_headers(void **state)
 {
     static const struct {
         const char *name, *head;
         bool keep_alive, expect_continue, has_content_length;
     } cases[] = {
-        {"1.1 is kept alive",                   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",                                       true,  false, false},
-        {"unless it says close",                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",                  false, false, false},
-        {"in any case, in a list",              "GET / HTTP/1.1\r\nHost: a\r\nConnection: a, CLOSE ,b\r\n\r\n",            false, false, false},
-        {"in any line",                         "GET / HTTP/1.1\r\nHost: a\r\nConnection: a\r\nConnection: close\r\n\r\n", false, false, false},
-        {"a longer word is not close",          "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",                 true,  false, false},
-        {"1.0 closes",                          "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",                        false, false, false},
-        {"1.0 does not know Expect",            "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n",    false,
-         false,                                                                                                                          true },
-        {"Expect without a body means nothing",
-         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n",                                true,  false, true },
+        {"1.1 is kept alive",                   "GET / HTTP/1.1\r\nHost: a\r\n\r\n",                                    true,  false, false},
+        {"unless it says close",                "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",               false, false, false},
+        {"close in any case, in a list",        "GET / HTTP/1.1\r\nHost: a\r\nConnection: a, CLOSE ,b\r\n\r\n",         false, false,
+         false                                                                                                                             },
+        {"close in a second Connection header",
+         "GET / HTTP/1.1\r\nHost: a\r\nConnection: a\r\nConnection: close\r\n\r\n",                                     false, false, false},
+        {"a longer word is not close",          "GET / HTTP/1.1\r\nHost: a\r\nConnection: closed\r\n\r\n",              true,  false, false},
+        {"1.0 closes",                          "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",                     false, false, false},
+        {"1.0 does not know Expect",            "POST / HTTP/1.0\r\nContent-Length: 1\r\nExpect: 100-continue\r\n\r\n", false,
+         false,                                                                                                                       true },
+        {"Expect without a body is ignored",
+         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\nExpect: 100-continue\r\n\r\n",                             true,  false, true },
     };
 
     (void)state;
@@ -435,24 +437,24 @@ static void test_query_parameters_are_decoded_or_absent(void **state)
     static const struct {
         const char *name, *query, *want; /* NULL: absent */
     } cases[] = {
-        {"no query at all",                   "",                 NULL     },
-        {"an empty query",                    "?",                NULL     },
-        {"the only one",                      "?id=1-2",          "1-2"    },
-        {"an empty value",                    "?id=",             ""       },
-        {"a name without a value",            "?id",              NULL     },
-        {"the last one",                      "?a=b&id=x",        "x"      },
-        {"the first of two",                  "?id=1&id=2",       "1"      },
-        {"not the end of another name",       "?aid=1",           NULL     },
-        {"not the beginning of another name", "?id2=1",           NULL     },
-        {"empty pairs are passed over",       "?&&id=1&",         "1"      },
-        {"percent-decoding",                  "?id=%41%2d%7a%7A", "A-zz"   },
-        {"a plus stands for itself",          "?id=a+b",          "a+b"    },
-        {"a cut escape",                      "?id=%4",           NULL     },
-        {"a cut escape before another pair",  "?id=%4&a=b",       NULL     },
-        {"a wrong escape",                    "?id=%4g",          NULL     },
-        {"a NUL",                             "?id=a%00b",        NULL     },
-        {"as long as the room",               "?id=1234567",      "1234567"},
-        {"longer than the room",              "?id=12345678",     NULL     },
+        {"no query at all",                          "",                 NULL     },
+        {"an empty query",                           "?",                NULL     },
+        {"the only parameter",                       "?id=1-2",          "1-2"    },
+        {"an empty value",                           "?id=",             ""       },
+        {"a name without a value",                   "?id",              NULL     },
+        {"the last parameter",                       "?a=b&id=x",        "x"      },
+        {"the first of two",                         "?id=1&id=2",       "1"      },
+        {"not the end of another name",              "?aid=1",           NULL     },
+        {"not the beginning of another name",        "?id2=1",           NULL     },
+        {"empty pairs are skipped",                  "?&&id=1&",         "1"      },
+        {"percent-decoding",                         "?id=%41%2d%7a%7A", "A-zz"   },
+        {"a plus is not decoded",                    "?id=a+b",          "a+b"    },
+        {"an incomplete escape",                     "?id=%4",           NULL     },
+        {"an incomplete escape before another pair", "?id=%4&a=b",       NULL     },
+        {"an invalid escape",                        "?id=%4g",          NULL     },
+        {"a NUL",                                    "?id=a%00b",        NULL     },
+        {"as long as the buffer",                    "?id=1234567",      "1234567"},
+        {"longer than the buffer",                   "?id=12345678",     NULL     },
     };
 
     (void)state;
@@ -469,22 +471,22 @@ static void test_query_parameters_are_decoded_or_absent(void **state)
     }
 }
 
-static void test_a_header_of_a_head_that_was_refused(void **state)
+static void test_headers_of_a_refused_head(void **state)
 {
     /* clang-format off */
     static const struct { const char *name, *head, *value; } cases[] = {
-        { "nothing has come",                 "",                                              NULL },
-        { "a whole head",                     "GET / HTTP/1.1\r\nHost: a\r\nOrigin: x\r\n\r\n", "x"  },
+        { "an empty head",                 "",                                              NULL },
+        { "a complete head",                     "GET / HTTP/1.1\r\nHost: a\r\nOrigin: x\r\n\r\n", "x"  },
         { "any case, blanks around it",       "GET / HTTP/1.1\r\noRIGIN:\t x \r\n",             "x"  },
         { "after an empty line",              "\r\nGET / HTTP/1.1\r\nOrigin: x\r\n",           "x"  },
-        { "after lines that are none",        "GET\r\n:\r\n = \r\nOrigin: x\r\n",              "x"  },
+        { "after malformed lines",        "GET\r\n:\r\n = \r\nOrigin: x\r\n",              "x"  },
         { "an empty value",                   "GET / HTTP/1.1\r\nOrigin:\r\nOrigin: y\r\n",      ""   },
         { "the first of two",                 "GET / HTTP/1.1\r\nOrigin: x\r\nOrigin: y\r\n",    "x"  },
-        { "its line is not whole",            "GET / HTTP/1.1\r\nOrigin: x",                   NULL },
+        { "an incomplete line",            "GET / HTTP/1.1\r\nOrigin: x",                   NULL },
         { "a longer name",                    "GET / HTTP/1.1\r\nOrigins: x\r\n",              NULL },
         { "a space before the colon",         "GET / HTTP/1.1\r\nOrigin : x\r\n",              NULL },
-        { "the request line is no header",    "Origin: x\r\nHost: a\r\n",                      NULL },
-        { "the body is no head",              "GET / HTTP/1.1\r\n\r\nOrigin: x\r\n",           NULL },
+        { "the request line is not a header",    "Origin: x\r\nHost: a\r\n",                      NULL },
+        { "the body is not searched",              "GET / HTTP/1.1\r\n\r\nOrigin: x\r\n",           NULL },
     };
     /* clang-format on */
 
@@ -502,18 +504,18 @@ static void test_a_header_of_a_head_that_was_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_raw_request_gets_its_status_however_it_is_cut),
-        cmocka_unit_test(test_every_single_byte_in_a_header_value_is_judged_the_same_way_each_time),
-        cmocka_unit_test(test_every_single_byte_in_a_target_is_printable_ascii_or_refused),
-        cmocka_unit_test(test_no_prefix_of_a_request_is_a_request),
-        cmocka_unit_test(test_endless_lines_are_refused_once_they_pass_their_limit),
-        cmocka_unit_test(test_a_request_tells_what_was_sent),
-        cmocka_unit_test(test_an_absolute_target_is_a_path_and_takes_the_place_of_host),
-        cmocka_unit_test(test_every_single_byte_around_chunks_is_judged_the_same_way_each_time),
+        cmocka_unit_test(test_every_raw_request_gets_its_status_for_any_cut),
+        cmocka_unit_test(test_every_byte_in_a_header_value_has_one_result_for_any_cut),
+        cmocka_unit_test(test_every_byte_in_a_target_is_printable_ascii_or_refused),
+        cmocka_unit_test(test_no_prefix_of_a_request_is_accepted),
+        cmocka_unit_test(test_lines_above_their_limit_are_refused_before_they_end),
+        cmocka_unit_test(test_a_parsed_request_has_the_parts_that_were_sent),
+        cmocka_unit_test(test_an_absolute_target_sets_path_and_host),
+        cmocka_unit_test(test_every_byte_around_chunks_has_one_result_for_any_cut),
         cmocka_unit_test(test_chunks_are_decoded),
-        cmocka_unit_test(test_framing_may_not_outweigh_the_content),
-        cmocka_unit_test(test_what_follows_from_the_headers),
-        cmocka_unit_test(test_a_header_of_a_head_that_was_refused),
+        cmocka_unit_test(test_framing_is_limited_relative_to_the_content),
+        cmocka_unit_test(test_framing_and_connection_headers),
+        cmocka_unit_test(test_headers_of_a_refused_head),
         cmocka_unit_test(test_query_parameters_are_decoded_or_absent),
     };
 

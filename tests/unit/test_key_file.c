@@ -11,11 +11,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "common/buf.h"
-#include "gateway/keys/key_command.h"
-#include "gateway/keys/key_file.h"
-#include "gateway/keys/key_line.h"
-#include "gateway/keys/key_token.h"
+#include "common/base/buf.h"
+#include "gateway/access/key_command.h"
+#include "gateway/access/key_file.h"
+#include "gateway/access/key_token.h"
 
 #define ID     "0123456789ab"
 #define DIGEST "00112233445566778899aabbccddeeff00112233445566778899aabbccddeeff"
@@ -43,7 +42,7 @@ static const struct { const char *name, *line, *why; } bad_lines[] = {
     { "a limit that nobody could pass", HEAD "- queued=0",                              "queued is a number from 1 to 10000000" },
     { "a limit beyond all bounds",      HEAD "- requests=1000001",                      "requests is a number from 0 to 1000000" },
     { "a limit of too many digits",     HEAD "- requests=99999999999999999999",         "requests is a number from 0 to 1000000" },
-    { "a limit that stands there twice", HEAD "- images=5 images=6",                    "images stands here twice" },
+    { "a limit that stands there twice", HEAD "- images=5 images=6",                    "images is set twice" },
     { "a key in place of its hash",     ID " shop arkrelay_" ID "_x 2026-01-02 -",      "\"arkrelay_0123456789ab_\" is not a SHA-256 (64 hex digits)" },
 };
 /* clang-format on */
@@ -150,13 +149,13 @@ static void test_when_a_key_lives(void **state)
 
 /* -- the file */
 
-struct place {
+struct position_notice {
     char folder[32], path[64];
 };
 
 static int set_up(void **state)
 {
-    struct place *place = calloc(1, sizeof(*place));
+    struct position_notice *place = calloc(1, sizeof(*place));
 
     (void)snprintf(place->folder, sizeof(place->folder), "/tmp/arkrelay-keys-XXXXXX");
     assert_non_null(mkdtemp(place->folder));
@@ -167,7 +166,7 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    struct place *place = *state;
+    struct position_notice *place = *state;
 
     (void)unlink(place->path);
     assert_int_equal(rmdir(place->folder), 0); /* nothing else was left behind */
@@ -175,7 +174,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static void put(const struct place *place, const char *text)
+static void put(const struct position_notice *place, const char *text)
 {
     FILE *file = fopen(place->path, "w");
 
@@ -185,7 +184,7 @@ static void put(const struct place *place, const char *text)
     assert_int_equal(chmod(place->path, 0600), 0);
 }
 
-static void assert_holds(const struct place *place, const char *text)
+static void assert_holds(const struct position_notice *place, const char *text)
 {
     char content[4096] = "";
     FILE *file = fopen(place->path, "r");
@@ -213,7 +212,7 @@ static int approve_none(const struct key_file *file, struct key_line *line, void
     return ERR_REFUSED;
 }
 
-static int append(const struct place *place, size_t expected, key_file_approve_fn *approve)
+static int append(const struct position_notice *place, size_t expected, key_file_approve_fn *approve)
 {
     struct key_line line = parsed(HEAD "-");
     struct buf why;
@@ -229,7 +228,7 @@ static int append(const struct place *place, size_t expected, key_file_approve_f
 
 static void test_a_first_key_makes_the_file_for_its_owner_alone(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct stat stat;
     struct key_file file;
     struct buf why;
@@ -249,7 +248,7 @@ static void test_a_first_key_makes_the_file_for_its_owner_alone(void **state)
 
 static void test_a_last_line_without_its_end_gets_one(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
 
     put(place, "# mine\n" HEAD "-");
     assert_int_equal(append(place, 1, approve_all), 0);
@@ -258,7 +257,7 @@ static void test_a_last_line_without_its_end_gets_one(void **state)
 
 static void test_who_is_refused_changes_nothing(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
 
     put(place, "# mine\n");
     assert_int_equal(append(place, 0, approve_none), ERR_REFUSED);
@@ -267,7 +266,7 @@ static void test_who_is_refused_changes_nothing(void **state)
 
 static void test_a_file_with_a_bad_line_gets_no_key(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
 
     put(place, "\n# x\nnonsense\n");
     assert_int_equal(append(place, 0, approve_all), ERR_SYNTAX);
@@ -280,10 +279,10 @@ static void test_a_bad_line_is_named_by_its_number(void **state)
         const char *text, *why;
     } rows[] = {
         {"# x\n\nnonsense\n",      "line 3: \"nonsense\" is not a key id (12 hex digits)"           },
-        {HEAD "-\n" HEAD "-\n",    "line 2: the key id 0123456789ab stands here twice"              },
+        {HEAD "-\n" HEAD "-\n",    "line 2: key id 0123456789ab is used twice"                      },
         {HEAD "- queued=1\n" HEAD, "line 2: when it expires (2026-01-02T03:04:05Z, or -) is missing"},
     };
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file = {.count = 77};
     struct buf why;
 
@@ -300,7 +299,7 @@ static void test_a_bad_line_is_named_by_its_number(void **state)
 
 static void test_a_file_that_is_not_there(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file;
     struct buf why;
 
@@ -326,7 +325,7 @@ static void test_a_file_that_others_can_read_or_write_is_exposed(void **state)
         {0602, true },
         {0660, true }
     };
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file;
     struct buf why;
 
@@ -342,7 +341,7 @@ static void test_a_file_that_others_can_read_or_write_is_exposed(void **state)
 
 static void test_a_revoked_key_is_marked_and_all_else_stays(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct buf why;
     struct stat stat;
 
@@ -357,7 +356,7 @@ static void test_a_revoked_key_is_marked_and_all_else_stays(void **state)
     assert_int_equal(lstat(place->path, &stat), 0);
     assert_int_equal(stat.st_mode & 0777, 0640);
     assert_int_equal(key_file_revoke(place->path, "222222222222", &why), ERR_NOT_FOUND);
-    assert_string_equal(buf_text(&why), "there is no key 222222222222");
+    assert_string_equal(buf_text(&why), "no key with id 222222222222");
     buf_deinit(&why);
 }
 
@@ -374,7 +373,7 @@ enum { WRITERS = 4, EACH = 10 };
 /* Appending and replacing at the same time: what one does, another neither loses nor repeats. */
 static void test_changes_of_many_processes_all_stay(void **state)
 {
-    const struct place *place = *state;
+    const struct position_notice *place = *state;
     struct key_file file;
     struct buf why;
     size_t revoked = 0;

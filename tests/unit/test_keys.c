@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/keys.h"
+#include "common/task/keys.h"
 
 static void test_names(void **state)
 {
@@ -31,7 +31,7 @@ static void test_names(void **state)
     assert_string_equal(channel, "arkrelay:{3}:channel:public.t1");
 }
 
-static void test_the_longest_channel_is_not_cut(void **state)
+static void test_the_longest_channel_is_not_truncated(void **state)
 {
     char client[TASK_CLIENT_MAX + 1], id[TASK_ID_MAX + 1], full[TASK_FULL_ID_SIZE], channel[KEYS_CHANNEL_SIZE];
 
@@ -54,13 +54,13 @@ static const struct { const char *name, *channel, *id; } channels[] = {
     { "another key",                    "arkrelay:{0}:events:public.t1",     NULL },
     { "another program's",              "other:{0}:channel:public.t1",       NULL },
     { "no partition",                   "arkrelay:{}:channel:public.t1",     NULL },
-    { "a partition that is no number",  "arkrelay:{x}:channel:public.t1",    NULL },
+    { "a partition that is not a number", "arkrelay:{x}:channel:public.t1",    NULL },
     { "cut",                            "arkrelay:{0",                       NULL },
     { "empty",                          "",                                  NULL },
 };
 /* clang-format on */
 
-static void test_the_id_in_a_channel(void **state)
+static void test_channel_id(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
@@ -76,10 +76,10 @@ static void test_the_id_in_a_channel(void **state)
 
 /* clang-format off */
 static const struct { const char *name, *id; unsigned partitions, want; } partitions[] = {
-    { "one partition takes all",              "public.t1",  1,     0 },
-    { "none is as good as one",               "public.t1",  0,     0 },
+    { "one partition has all tasks",          "public.t1",  1,     0 },
+    { "0 partitions count as one",            "public.t1",  0,     0 },
     { "crc32 of the check string, modulo",    "123456789",  16384, 0xcbf43926u % 16384 },
-    { "the full 32 bits count",               "123456789",  UINT_MAX, 0xcbf43926u },
+    { "all 32 bits are used",                 "123456789",  UINT_MAX, 0xcbf43926u },
     { "the empty text",                       "",           16384, 0 },
     { "zlib agrees on an id",                 "public.t1",  16,    1 },
     { "zlib agrees on another",               "public.a.b", 16384, 2414 },
@@ -114,8 +114,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_the_longest_channel_is_not_cut),
-        cmocka_unit_test(test_the_id_in_a_channel),
+        cmocka_unit_test(test_the_longest_channel_is_not_truncated),
+        cmocka_unit_test(test_channel_id),
         cmocka_unit_test(test_partitions),
         cmocka_unit_test(test_ids_spread_over_the_partitions),
     };

@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/sha256.h"
-#include "gateway/keys/client.h"
-#include "gateway/keys/key_file.h"
-#include "gateway/keys/key_token.h"
-#include "gateway/keys/keyset.h"
+#include "common/base/sha256.h"
+#include "gateway/access/client.h"
+#include "gateway/access/key_file.h"
+#include "gateway/access/key_token.h"
+#include "gateway/access/keyset.h"
 
 enum { KEYS = 40, ENDS_MS = 5000 };
 

@@ -10,12 +10,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/log.h"
-#include "common/utf8.h"
+#include "common/base/log.h"
+#include "common/base/utf8.h"
 
 enum { LINE_ROOM = 65536 };
 
-/* What log_line really writes: stderr is a pipe between capture_start and capture_end. */
+/* Captures stderr in a pipe between capture_start and capture_end. */
 struct capture {
     int read_fd, real_stderr;
     char text[LINE_ROOM];
@@ -38,7 +38,7 @@ static const char *capture_end(struct capture *capture)
     size_t len = 0;
     ssize_t got;
 
-    dup2(capture->real_stderr, STDERR_FILENO); /* closes the last writing end */
+    dup2(capture->real_stderr, STDERR_FILENO); /* closes the last write end */
     close(capture->real_stderr);
     while ((got = read(capture->read_fd, capture->text + len, sizeof(capture->text) - 1 - len)) > 0)
         len += (size_t)got;
@@ -47,7 +47,7 @@ static const char *capture_end(struct capture *capture)
     return capture->text;
 }
 
-/* Behind the time, which is 24 bytes and a space. */
+/* The line after the time, which is 24 bytes and a space. */
 static const char *without_time(const char *line)
 {
     static const char shape[] = "dddd-dd-ddTdd:dd:dd.dddZ ";
@@ -147,24 +147,24 @@ static json_t *log_as_json(struct capture *capture, const char *fields)
 /* clang-format off */
 static const struct { const char *name, *fields, *key, *want; } json_cases[] = {
     { "a word is a string",                       "task=public.t1",              "task",  "public.t1" },
-    { "so is a number",                           "n=1 attempt=2",               "attempt", "2" },
+    { "a number is a string",                     "n=1 attempt=2",               "attempt", "2" },
     { "an empty value",                           "why= n=1",                    "why",   "" },
     { "a value with an equals sign",              "url=http://x/?a=b",           "url",   "http://x/?a=b" },
     { "a quoted value keeps its spaces",          "why=\"it is gone\" n=1",      "why",   "it is gone" },
-    { "and its escapes",                          "why=\"a \\\"b\\\" \\\\ \\u0007\" n=1", "why", "a \"b\" \\ \a" },
-    { "the field behind a quoted one",            "why=\"a b=c\" n=1",           "n",     "1" },
+    { "a quoted value keeps its escapes",         "why=\"a \\\"b\\\" \\\\ \\u0007\" n=1", "why", "a \"b\" \\ \a" },
+    { "the field after a quoted one",             "why=\"a b=c\" n=1",           "n",     "1" },
     { "several spaces between fields",            "a=1   b=2",                   "b",     "2" },
-    { "a quote inside of a word",                 "a=x\"y b=2",                  "a",     "x\"y b=2" },
-    { "a quoted value with something behind",     "a=\"x\"y b=2",                "a",     "\"x\"y" },
+    { "a quote inside a word",                    "a=x\"y b=2",                  "a",     "x\"y b=2" },
+    { "a quoted value followed by text",          "a=\"x\"y b=2",                "a",     "\"x\"y" },
     { "a quoted value that never ends",           "a=\"x y",                     "a",     "\"x y" },
     { "a lone quote",                             "a=\" b=2",                    "a",     "\" b=2" },
-    { "an escape that JSON does not know",        "a=\"\\x\" b=2",               "a",     "\"\\x\"" },
+    { "an escape that is not JSON",               "a=\"\\x\" b=2",               "a",     "\"\\x\"" },
     { "a broken unicode escape",                  "a=\"\\u12\" b=2",             "a",     "\"\\u12\"" },
     { "a backslash at the very end",              "a=\"x\\",                     "a",     "\"x\\" },
-    { "a line end that nobody quoted",            "a=x\ny b=2",                  "a",     "x?y" },
-    { "a control byte inside of quotes",          "a=\"x\ty\" b=2",              "a",     "x?y" },
-    { "a byte that is no UTF-8",                  "a=x\xffy b=2",                "a",     "x?y" },
-    { "UTF-8 stays",                              "a=图像 b=2",                  "a",     "图像" },
+    { "a line end outside quotes",                "a=x\ny b=2",                  "a",     "x?y" },
+    { "a control byte inside quotes",             "a=\"x\ty\" b=2",              "a",     "x?y" },
+    { "an invalid UTF-8 byte",                    "a=x\xffy b=2",                "a",     "x?y" },
+    { "UTF-8 is kept",                            "a=图像 b=2",                  "a",     "图像" },
 };
 /* clang-format on */
 
@@ -199,8 +199,8 @@ static void test_text_lines_stay_one_line(void **state)
                         "info  http    request path=/x??2026-01-02T03:04:05.678Z info forged?[2J?\n");
 }
 
-/* At every length around the limit: a cut must not leave half a character or half an escape behind. */
-static void test_long_fields_are_cut_and_stay_valid(void **state)
+/* At all lengths around the limit, a cut must not split a character or an escape. */
+static void test_long_fields_are_truncated_and_stay_valid(void **state)
 {
     static const char *const units[] = {"x", "图", "\\\"", "\x01", "\\u0007"};
     static char fields[8192];
@@ -240,13 +240,13 @@ static const struct { const char *name, *text; size_t room; const char *want; } 
     { "words",                                       "it is gone",          32, "\"it is gone\"" },
     { "quotes and backslashes",                      "a\"b\\c",             32, "\"a\\\"b\\\\c\"" },
     { "control bytes",                               "a\n\x1b\x7f",         32, "\"a\\u000a\\u001b\\u007f\"" },
-    { "a byte that is no UTF-8",                     "a\xff",               32, "\"a\\ufffd\"" },
-    { "a character that the text cuts short",        "a\xe5\x9b",           32, "\"a\\ufffd\\ufffd\"" },
+    { "an invalid UTF-8 byte",                       "a\xff",               32, "\"a\\ufffd\"" },
+    { "a truncated character",                       "a\xe5\x9b",           32, "\"a\\ufffd\\ufffd\"" },
     { "UTF-8",                                       "图像",                32, "\"图像\"" },
     { "just enough room",                            "abcdefghij",          16, "\"abcdefghij\"" },
     { "cut at the end of the room",                  "abcdefghijklmnopq",   16, "\"abcdefghij...\"" },
     { "an escape is not cut in two",                 "abcdefghi\n\n\n",     16, "\"abcdefghi...\"" },
-    { "nor is a character",                          "abcdefgh图像",        16, "\"abcdefgh...\"" },
+    { "a character is not cut in two",               "abcdefgh图像",        16, "\"abcdefgh...\"" },
     { "the smallest room",                           "abcdefgh",             8, "\"ab...\"" },
 };
 /* clang-format on */
@@ -255,7 +255,7 @@ static void test_quoting(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(quote_cases) / sizeof(quote_cases[0]); i++) {
-        char *out = malloc(quote_cases[i].room); /* its own, so that a byte too many is seen */
+        char *out = malloc(quote_cases[i].room); /* an exact allocation, so that ASan sees an overrun */
         json_t *parsed;
 
         print_message("  %s\n", quote_cases[i].name);
@@ -268,7 +268,7 @@ static void test_quoting(void **state)
     }
 }
 
-static void test_quoting_any_byte_in_any_room_is_json(void **state)
+static void test_a_quoted_value_of_any_size_is_json(void **state)
 {
     (void)state;
     for (int c = 1; c < 256; c++) {
@@ -293,10 +293,10 @@ int main(void)
         cmocka_unit_test(test_levels_below_the_threshold_are_silent),
         cmocka_unit_test(test_json_lines),
         cmocka_unit_test(test_text_lines_stay_one_line),
-        cmocka_unit_test(test_long_fields_are_cut_and_stay_valid),
+        cmocka_unit_test(test_long_fields_are_truncated_and_stay_valid),
         cmocka_unit_test(test_the_longest_escaped_line_is_written),
         cmocka_unit_test(test_quoting),
-        cmocka_unit_test(test_quoting_any_byte_in_any_room_is_json),
+        cmocka_unit_test(test_a_quoted_value_of_any_size_is_json),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

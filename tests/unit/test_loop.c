@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "common/loop.h"
+#include "common/base/loop.h"
 
 enum { DEADLINE_S = 20 };
 
-/* A story written by callbacks: one letter each. */
+/* Each callback appends one letter to `story`. */
 struct world {
     struct loop *loop;
     struct event *deadline;
@@ -62,7 +62,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-/* --- Deferred work --- */
+/* -- deferred calls */
 
 struct step {
     struct loop_deferred deferred;
@@ -93,7 +93,7 @@ static void test_deferred_calls_keep_their_order(void **state)
 
     loop_defer(world->loop, &a.deferred, on_step, &a);
     loop_defer(world->loop, &b.deferred, on_step, &b);
-    assert_string_equal(world->story, ""); /* never from inside of loop_defer */
+    assert_string_equal(world->story, ""); /* never called inside loop_defer */
     loop_run(world->loop);
     assert_string_equal(world->story, "a.b.c.d.");
 }
@@ -123,7 +123,7 @@ static void test_a_deferred_call_may_free_its_entry(void **state)
     assert_string_equal(world->story, "abcz.");
 }
 
-static void test_destroying_the_loop_runs_what_is_deferred(void **state)
+static void test_destroying_the_loop_runs_deferred_calls(void **state)
 {
     struct loop *loop = loop_create();
     struct world other = {.loop = loop};
@@ -137,7 +137,7 @@ static void test_destroying_the_loop_runs_what_is_deferred(void **state)
     assert_null(loop_destroy(NULL));
 }
 
-/* Somebody who always defers again, and a socket that becomes readable meanwhile. */
+/* A call that always defers itself, and a socket that becomes readable meanwhile. */
 struct busy {
     struct loop_deferred deferred;
     struct world *world;
@@ -169,10 +169,10 @@ static void on_nothing(void *arg)
     (void)arg;
 }
 
-static void test_deferring_again_and_again_lets_sockets_have_their_turn(void **state)
+static void test_a_call_that_defers_itself_does_not_starve_sockets(void **state)
 {
     struct world *world = *state;
-    static struct busy busy; /* the loop that holds it ends after this function */
+    static struct busy busy; /* the loop uses it until after this function */
     struct loop *loop = world->loop;
     struct event *readable;
 
@@ -183,13 +183,13 @@ static void test_deferring_again_and_again_lets_sockets_have_their_turn(void **s
     loop_defer(loop, &busy.deferred, on_busy, &busy);
     loop_run(loop);
     assert_string_equal(world->story, "r");
-    busy.deferred.fn = on_nothing; /* the last one waits still */
+    busy.deferred.fn = on_nothing; /* the last call is still queued */
     event_free(readable);
     close(busy.fds[0]);
     close(busy.fds[1]);
 }
 
-/* --- Wakeups --- */
+/* -- wakeups */
 
 static void on_wakeup(void *arg)
 {
@@ -233,7 +233,7 @@ static void test_wakeups_before_the_loop_runs_are_merged(void **state)
     assert_string_equal(world->story, "ww");
 }
 
-/* --- Signals --- */
+/* -- signals */
 
 static void on_drain(void *arg)
 {
@@ -254,7 +254,7 @@ static void on_stop(void *arg)
         loop_stop(world->loop);
 }
 
-static void test_the_first_signal_drains_and_each_further_one_stops(void **state)
+static void test_the_first_signal_drains_and_every_later_one_stops(void **state)
 {
     struct world *world = *state;
 
@@ -272,7 +272,7 @@ static void on_reload(void *arg)
     raise(world->at < 2 ? SIGHUP : SIGTERM);
 }
 
-static void test_a_hangup_reloads_as_often_as_it_comes_and_drains_nothing(void **state)
+static void test_every_sighup_reloads_and_none_drains(void **state)
 {
     struct world *world = *state;
 
@@ -283,7 +283,7 @@ static void test_a_hangup_reloads_as_often_as_it_comes_and_drains_nothing(void *
     assert_string_equal(world->story, "rrds");
 }
 
-static void test_a_broken_pipe_is_no_signal(void **state)
+static void test_sigpipe_is_ignored(void **state)
 {
     struct world *world = *state;
     int fds[2];
@@ -315,13 +315,13 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_LOOP(test_deferred_calls_keep_their_order),
         WITH_LOOP(test_a_deferred_call_may_free_its_entry),
-        WITH_LOOP(test_destroying_the_loop_runs_what_is_deferred),
-        WITH_LOOP(test_deferring_again_and_again_lets_sockets_have_their_turn),
+        WITH_LOOP(test_destroying_the_loop_runs_deferred_calls),
+        WITH_LOOP(test_a_call_that_defers_itself_does_not_starve_sockets),
         WITH_LOOP(test_another_thread_wakes_the_loop),
         WITH_LOOP(test_wakeups_before_the_loop_runs_are_merged),
-        WITH_LOOP(test_the_first_signal_drains_and_each_further_one_stops),
-        WITH_LOOP(test_a_broken_pipe_is_no_signal),
-        WITH_LOOP(test_a_hangup_reloads_as_often_as_it_comes_and_drains_nothing),
+        WITH_LOOP(test_the_first_signal_drains_and_every_later_one_stops),
+        WITH_LOOP(test_sigpipe_is_ignored),
+        WITH_LOOP(test_every_sighup_reloads_and_none_drains),
         WITH_LOOP(test_a_signal_after_the_loop_is_ignored),
     };
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "gateway/request/media.h"
+#include "gateway/request/headers.h"
 
 /* clang-format off */
 static const struct { const char *name, *value; bool is_json; } types[] = {

@@ -7,11 +7,11 @@
 #include <pthread.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/metrics.h"
-#include "common/shared_metrics.h"
-#include "worker/verdict.h"
-#include "worker/worker_metrics.h"
+#include "common/base/buf.h"
+#include "common/ops/metrics.h"
+#include "common/ops/shared_metrics.h"
+#include "worker/ark/verdict.h"
+#include "worker/metrics/metrics.h"
 
 enum row { COUNTER, GAUGE, SECONDS, BY_FRUIT, BY_BOTH, SELDOM, HISTOGRAM, ROWS };
 
@@ -217,7 +217,7 @@ static void *count_rounds(void *arg)
     return NULL;
 }
 
-/* A reader sees numbers that only grow, and a histogram's count is its last bucket's at any moment. */
+/* A concurrent reader sees counters that only grow, and a histogram whose count always equals its last bucket. */
 static void counting_and_reading_go_together(void **state)
 {
     struct world *world = *state;

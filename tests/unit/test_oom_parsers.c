@@ -1,37 +1,37 @@
-/* Each allocation of the parsers and writers fails once, and then with all that follow it. */
+/* Lets each allocation of the parsers and writers fail, once alone and once with all later ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/http/request.h"
-#include "common/options_internal.h"
-#include "common/problem.h"
+#include "common/base/buf.h"
+#include "common/base/problem.h"
+#include "common/base/sse.h"
+#include "common/config/options.h"
+#include "common/http/request_parser.h"
 #include "common/redis/address.h"
 #include "common/redis/replies.h"
-#include "common/sse.h"
-#include "common/task_event.h"
-#include "common/task_spec.h"
-#include "gateway/cors.h"
-#include "gateway/gateway_options.h"
+#include "common/task/task_event.h"
+#include "common/task/task_spec.h"
+#include "gateway/access/cors.h"
+#include "gateway/options.h"
 #include "gateway/request/url_check.h"
 #include "gateway/request/validate.h"
 #include "gateway/streams/frames.h"
 #include "tests/support/alloc_failure.h"
-#include "worker/ark_answer.h"
-#include "worker/ark_request.h"
+#include "worker/ark/answer.h"
+#include "worker/ark/request.h"
 
 #define BYTES(text) text, sizeof(text) - 1
 #define URL         "https://example.com/a/picture/with/a/long/name/so/that/buffers/grow.png"
 
-/* What stands in an output before a call that fails must stand there afterwards. */
+/* A call that fails must leave the output unchanged. */
 static bool is_untouched(const void *out, size_t size)
 {
     for (size_t i = 0; i < size; i++)
@@ -114,7 +114,7 @@ static int validate_good(void)
     return 0;
 }
 
-/* What is wrong with a request must not be what is wrong with this server. */
+/* Running out of memory must not be reported as a fault of the request. */
 static int validate_bad(void)
 {
     static const char body[] = "{\"urls\":[\"" URL "\",\"ftp://example.com/a-name-of-some-length\"],\"task_id\":\"t\","
@@ -140,7 +140,7 @@ static int validate_what_is_no_json(void)
 
     if (err != ERR_SYNTAX)
         return err;
-    assert_string_equal(report.syntax, "The body is not valid JSON.");
+    assert_string_equal(report.syntax, "The body is not valid JSON: line 1, column 120.");
     return 0;
 }
 
@@ -182,7 +182,7 @@ static void on_slot(const struct ark_slot *slot, void *arg)
     slots->images++;
 }
 
-/* An answer that could not be kept is not whole, and says why; what it gave before is true. */
+/* An answer that could not be stored is incomplete and says why; the images before that are correct. */
 static int read_answer(const char *body, size_t piece, struct slots want)
 {
     struct slots slots = {0};
@@ -240,9 +240,9 @@ static int read_document(void)
                        50, (struct slots){.images = 2, .failed = 1});
 }
 
-/* -- writers: the buffer's error says that something is missing */
+/* -- writers: the buffer's error says that the output is incomplete */
 
-static const struct process_event image = {.stage = STAGE_IMAGE, .task_id = "t", .url = URL, .size = "2048x2048"};
+static const struct task_progress image = {.stage = STAGE_IMAGE, .task_id = "t", .url = URL, .size = "2048x2048"};
 
 static int end_of(struct buf *out, size_t len)
 {
@@ -262,7 +262,7 @@ static int write_event(void)
     struct buf out;
 
     buf_init(&out, 4096);
-    task_event_write_process(&out, &image);
+    task_progress_write(&out, &image);
     return end_of(&out, sizeof(want) - 1);
 }
 
@@ -272,7 +272,7 @@ static int write_slot(void)
     struct buf out;
 
     buf_init(&out, 4096);
-    task_event_write_slot(&out, &image);
+    task_progress_write_slot(&out, &image);
     return end_of(&out, sizeof(want) - 1);
 }
 
@@ -439,30 +439,30 @@ static int create_replies(void)
     return replies ? 0 : ERR_NO_MEMORY;
 }
 
-/* -- all of them */
+/* -- all scenarios */
 
 static const struct alloc_scenario scenarios[] = {
-    {"a stored request is read",            read_spec,                false},
-    {"a request is written",                write_spec,               false},
-    {"a good body is validated",            validate_good,            false},
-    {"a body with mistakes is validated",   validate_bad,             false},
-    {"a body that is no JSON is validated", validate_what_is_no_json, false},
-    {"a request for ARK is built",          build_request,            false},
-    {"a stream of ARK's is read",           read_stream,              true }, /* its usage may be missing */
-    {"a stream of ARK's is read at once",   read_stream_at_once,      true },
-    {"a document of ARK's is read",         read_document,            true },
-    {"an event is written",                 write_event,              false},
-    {"a slot is written",                   write_slot,               false},
-    {"a frame is written",                  write_frame,              false},
-    {"a reset is written",                  write_reset,              false},
-    {"a problem is written",                write_problem,            false},
-    {"a text is taken out of its buffer",   take_text,                false},
-    {"events are read",                     read_sse,                 false},
-    {"options are loaded",                  load_options,             false},
-    {"an address of Redis is parsed",       parse_redis_address,      false},
-    {"an address of sentinels is parsed",   parse_sentinels,          false},
-    {"a list of origins is kept",           create_cors,              false},
-    {"a reader of replies is made",         create_replies,           false},
+    {"a stored request is read",             read_spec,                false},
+    {"a request is written",                 write_spec,               false},
+    {"a good body is validated",             validate_good,            false},
+    {"a body with mistakes is validated",    validate_bad,             false},
+    {"a body that is not JSON is validated", validate_what_is_no_json, false},
+    {"a request for ARK is built",           build_request,            false},
+    {"a stream of ARK's is read",            read_stream,              true }, /* its usage may be missing */
+    {"a stream of ARK's is read at once",    read_stream_at_once,      true },
+    {"a document of ARK's is read",          read_document,            true },
+    {"an event is written",                  write_event,              false},
+    {"a slot is written",                    write_slot,               false},
+    {"a frame is written",                   write_frame,              false},
+    {"a reset is written",                   write_reset,              false},
+    {"a problem is written",                 write_problem,            false},
+    {"a text is taken out of its buffer",    take_text,                false},
+    {"events are read",                      read_sse,                 false},
+    {"options are loaded",                   load_options,             false},
+    {"an address of Redis is parsed",        parse_redis_address,      false},
+    {"an address of sentinels is parsed",    parse_sentinels,          false},
+    {"a list of origins is kept",            create_cors,              false},
+    {"a reader of replies is made",          create_replies,           false},
 };
 
 static void test_scenario(void **state)

@@ -1,10 +1,10 @@
-/* Each allocation at start-up fails once, and then with all that follow it: the part is not made, and leaves nothing behind. */
+/* Lets each allocation at start-up fail, once alone and once with all later ones: creation fails and leaks nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 #include <event2/event.h>
 #include <stdlib.h>
@@ -12,25 +12,26 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/timeouts.h"
+#include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
-#include "common/log.h"
-#include "common/loop.h"
-#include "common/options_internal.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
-#include "common/timeouts.h"
-#include "gateway/cors.h"
+#include "common/web/web.h"
+#include "gateway/access/cors.h"
+#include "gateway/access/keyring.h"
 #include "gateway/gateway.h"
-#include "gateway/gateway_metrics.h"
-#include "gateway/gateway_options.h"
-#include "gateway/keys/keyring.h"
+#include "gateway/metrics/gateway_metrics.h"
+#include "gateway/options.h"
+#include "gateway/routes.h"
 #include "tests/support/alloc_failure.h"
-#include "worker/fetch.h"
 #include "worker/health.h"
-#include "worker/runner.h"
-#include "worker/worker_options.h"
+#include "worker/options.h"
+#include "worker/worker.h"
 
 static struct {
     struct gateway_options gateway;
@@ -96,7 +97,7 @@ static int make_timeouts(void)
     return timeouts ? 0 : ERR_NO_MEMORY;
 }
 
-/* A server that is there takes connections. */
+/* A server that was created accepts connections. */
 static void assert_accepts(struct loop *loop, const struct http_server *server)
 {
     struct http_address address;
@@ -131,8 +132,8 @@ static int make_server(void)
 
 static int make_counters(void)
 {
-    struct gateway_metrics *counters = gateway_metrics_create(3);
-    struct metrics *asked = counters ? gateway_metrics_ask(counters) : NULL;
+    struct gateway_metrics *counters = gateway_metrics_create(3, api_routes, api_route_count);
+    struct metrics *asked = counters ? gateway_metrics_begin_scrape(counters) : NULL;
     struct buf text;
     int err = ERR_NO_MEMORY;
 
@@ -169,20 +170,20 @@ static void on_drained(void *arg)
 static int make_worker(void)
 {
     struct loop *loop = loop_create();
-    struct runner_config config = {
+    struct worker_config config = {
         .loop = loop, .options = &given.worker, .redis = &given.redis, .name = "w", .on_drained = on_drained};
-    struct runner *runner = loop ? runner_create(&config) : NULL;
+    struct worker *worker = loop ? worker_create(&config) : NULL;
     const char *why = "";
-    const struct health_config listener = {.listen = "127.0.0.1:0", .runner = runner};
-    struct health *health = runner ? health_create(loop, &listener, &why) : NULL;
+    const struct health_config listener = {.listen = "127.0.0.1:0", .worker = worker};
+    struct health *health = worker ? health_create(loop, &listener, &why) : NULL;
 
     health_destroy(health);
-    runner_destroy(runner);
+    worker_destroy(worker);
     loop_destroy(loop);
     return health ? 0 : ERR_NO_MEMORY;
 }
 
-static void on_head(const struct fetch_head *head, void *arg)
+static void on_head(const struct web_head *head, void *arg)
 {
     (void)head;
     (void)arg;
@@ -195,21 +196,21 @@ static void on_data(const char *bytes, size_t len, void *arg)
     (void)arg;
 }
 
-static void on_done(const struct fetch_outcome *outcome, void *arg)
+static void on_done(const struct web_outcome *outcome, void *arg)
 {
     (void)outcome;
     (void)arg;
 }
 
-/* A call that lacks one of its options would go through somebody's proxy, or trust whom it should not: it must not be begun. The
- * body stays the caller's then. */
+/* A call without one of its options could use a proxy, or trust the wrong server, so it must not start. The caller then still owns the
+ * body. */
 static int begin_call(void)
 {
     static const char *const headers[] = {"Authorization: Bearer key", "Content-Type: application/json", NULL};
     struct loop *loop = loop_create();
-    struct fetch_setup setup = {.loop = loop, .ca_file = TEST_DATA "/no.pem", .user_agent = "t"};
-    struct fetch *fetch = loop ? fetch_create(&setup) : NULL;
-    struct fetch_request request = {
+    struct web_setup setup = {.loop = loop, .ca_file = TEST_DATA "/no.pem", .user_agent = "t"};
+    struct web *web = loop ? web_create(&setup) : NULL;
+    struct web_request request = {
         .url = "https://ark.example.com/",
         .headers = headers,
         .first_byte_ms = 1000,
@@ -217,16 +218,16 @@ static int begin_call(void)
         .answer_max = 1000,
         .events = {on_head, on_data, on_done, NULL}
     };
-    struct fetch_call *call;
+    struct web_call *call;
     int err = ERR_NO_MEMORY;
 
-    if (fetch)
+    if (web)
         request.body = strdup("{}");
     if (request.body)
-        err = fetch_start(fetch, &request, &call);
+        err = web_start(web, &request, &call);
     if (err)
         free(request.body);
-    fetch_destroy(fetch);
+    web_destroy(web);
     loop_destroy(loop);
     return err;
 }
@@ -238,8 +239,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)arg;
 }
 
-/* Who waits for a second try must not wait for ever because the timer found no memory. */
-static void test_a_loop_has_room_for_its_timers(void **state)
+/* A retry must not be lost because its timer found no memory. */
+static void test_a_loop_reserves_room_for_timers(void **state)
 {
     static const struct timeval later = {60, 0};
     struct loop *loop = loop_create();
@@ -258,7 +259,7 @@ static void test_a_loop_has_room_for_its_timers(void **state)
     loop_destroy(loop);
 }
 
-/* A listener is enabled twice, so the second time makes up for the first. */
+/* forgives: a listener is enabled twice, so a first failure has no effect. */
 static const struct alloc_scenario scenarios[] = {
     {"a loop is made",    make_loop,     false},
     {"timeouts are made", make_timeouts, false},
@@ -278,7 +279,7 @@ enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
 
 int main(void)
 {
-    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_a_loop_has_room_for_its_timers)};
+    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_a_loop_reserves_room_for_timers)};
 
     alloc_failure_init();
     for (size_t i = 0; i < SCENARIOS; i++)

@@ -1,3 +1,4 @@
+/* Options: precedence of the sources, values of every type, error messages, help. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -10,9 +11,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "common/options.h"
-#include "common/options_internal.h"
-#include "common/shared_options.h"
+#include "common/base/macros.h"
+#include "common/config/options.h"
+#include "common/config/options_help.h"
+#include "common/config/shared_options.h"
 
 enum { ARGS_MAX = 8, PATH_SIZE = 128 };
 
@@ -26,10 +28,10 @@ struct values {
 #define AT(field) offsetof(struct values, field)
 /* clang-format off */
 static const struct option_row rows[] = {
-    { "name",    "T_NAME",    OPT_STRING, AT(name),    "a name",  0,   16,      "what it is called", NULL },
+    { "name",    "T_NAME",    OPT_STRING, AT(name),    "a name",  0,   16,      "the name", NULL },
     { "key",     "T_KEY",     OPT_SECRET, AT(key),     NULL,      0,   16,      "a secret", NULL },
-    { "listen",  "T_LISTEN",  OPT_ADDRESS, AT(listen), "off",     3,   24,      "where", "off" },
-    { "link",    "T_LINK",    OPT_URL,    AT(link),    "",        0,   24,      "whither", NULL },
+    { "listen",  "T_LISTEN",  OPT_ADDRESS, AT(listen), "off",     3,   24,      "where", "auto|off" },
+    { "link",    "T_LINK",    OPT_URL,    AT(link),    "",        0,   24,      "a link", NULL },
     { "threads", "T_THREADS", OPT_INT,    AT(threads), "4",       1,   256,     "threads", NULL },
     { "port",    "T_PORT",    OPT_INT,    AT(port),    "0",      -1,   65535,   "port", NULL },
     { "wait",    "T_WAIT",    OPT_MS,     AT(wait_ms), "15s",     100, 600000,  "how long | how short", NULL },
@@ -40,13 +42,13 @@ static const struct option_row rows[] = {
 };
 /* clang-format on */
 
-static const struct option_table table = {"prog", "1.2.3", "does things", rows, sizeof(rows) / sizeof(rows[0])};
+static const struct option_table table = {"prog", "1.2.3", "does things", rows, ARRAY_LENGTH(rows)};
 
-/* One run of a program: where its configuration comes from, and what it said. */
+/* One run of a program: its sources and its output. */
 struct run {
-    const char *args[ARGS_MAX];        /* behind the program's name */
+    const char *args[ARGS_MAX];        /* after the program's name */
     const char *environment[ARGS_MAX]; /* NAME=value */
-    const char *env_file;              /* content of .env; NULL: there is none */
+    const char *env_file;              /* content of .env; NULL: no file */
     char *out, *err;
     struct values values;
 };
@@ -141,11 +143,11 @@ static void test_the_defaults(void **state)
     assert_null(run.values.name);
 }
 
-/* --- Where a value comes from --- */
+/* -- Precedence */
 
 /* clang-format off */
 static const struct { const char *name, *args[3], *environment[3], *env_file; int64_t want; } precedence[] = {
-    { "the default stands alone",                  { NULL },                    { NULL },              NULL,             4 },
+    { "the default alone",                         { NULL },                    { NULL },              NULL,             4 },
     { ".env beats the default",                    { NULL },                    { NULL },              "T_THREADS=5\n",  5 },
     { "the environment beats .env",                { NULL },                    { "T_THREADS=6" },     "T_THREADS=5\n",  6 },
     { "a flag beats the environment",              { "--threads=7" },           { "T_THREADS=6" },     "T_THREADS=5\n",  7 },
@@ -153,16 +155,16 @@ static const struct { const char *name, *args[3], *environment[3], *env_file; in
     { "the last flag wins",                        { "--threads=7", "--threads=8" }, { NULL },         NULL,             8 },
     { "the last line of .env wins",                { NULL },                    { NULL },              "T_THREADS=5\nT_THREADS=9\n", 9 },
     { "an empty variable counts as absent",        { NULL },                    { "T_THREADS=" },      "T_THREADS=5\n",  5 },
-    { "so does an empty line of .env",             { NULL },                    { NULL },              "T_THREADS=\n",   4 },
-    { "an empty line takes an earlier one back",   { NULL },                    { NULL },              "T_THREADS=5\nT_THREADS=\n", 4 },
-    { "other programs' variables are passed over", { NULL },                    { "T_THREADSX=9", "XT_THREADS=9" }, "OTHER=1\nT_THREADS_X=2\n", 4 },
+    { "an empty line of .env counts as absent",     { NULL },                    { NULL },              "T_THREADS=\n",   4 },
+    { "an empty line removes an earlier one",       { NULL },                    { NULL },              "T_THREADS=5\nT_THREADS=\n", 4 },
+    { "variables of other programs are ignored",    { NULL },                    { "T_THREADSX=9", "XT_THREADS=9" }, "OTHER=1\nT_THREADS_X=2\n", 4 },
     { "names are case-sensitive",                  { NULL },                    { "t_threads=9" },     NULL,             4 },
 };
 /* clang-format on */
 
 static void test_precedence(void **state)
 {
-    for (size_t i = 0; i < sizeof(precedence) / sizeof(precedence[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(precedence); i++) {
         struct run run = {.env_file = precedence[i].env_file};
 
         print_message("  %s\n", precedence[i].name);
@@ -175,14 +177,14 @@ static void test_precedence(void **state)
     }
 }
 
-static void test_switches_on_the_command_line(void **state)
+static void test_boolean_flags(void **state)
 {
     struct run on = {
         .args = {"--mark", "--check"},
           .environment = {"T_MARK=no"       }
     };
     struct run off = {.args = {"--no-mark"}};
-    struct run said = {.args = {"--mark=off"}};
+    struct run off_by_value = {.args = {"--mark=off"}};
 
     assert_int_equal(load(*state, &on), OPTIONS_RUN);
     assert_true(on.values.mark);
@@ -191,12 +193,12 @@ static void test_switches_on_the_command_line(void **state)
     assert_int_equal(load(*state, &off), OPTIONS_RUN);
     assert_false(off.values.mark);
     forget(&off);
-    assert_int_equal(load(*state, &said), OPTIONS_RUN);
-    assert_false(said.values.mark);
-    forget(&said);
+    assert_int_equal(load(*state, &off_by_value), OPTIONS_RUN);
+    assert_false(off_by_value.values.mark);
+    forget(&off_by_value);
 }
 
-static void test_a_flag_may_empty_a_text(void **state)
+static void test_a_flag_may_set_an_empty_text(void **state)
 {
     struct run run = {.args = {"--name="}, .environment = {"T_NAME=x"}};
 
@@ -205,7 +207,7 @@ static void test_a_flag_may_empty_a_text(void **state)
     forget(&run);
 }
 
-/* --- Values --- */
+/* -- Values */
 
 /* clang-format off */
 static const struct { const char *name, *arg; int64_t want; size_t at; } numbers[] = {
@@ -222,13 +224,13 @@ static const struct { const char *name, *arg; int64_t want; size_t at; } numbers
     { "mebibytes",                          "--room=8m",        8388608,    AT(room) },
     { "gibibytes",                          "--room=4g",        4294967296, AT(room) },
     { "capital units",                      "--room=3K",        3072,       AT(room) },
-    { "the largest number of all",          "--room=9223372036854775807", INT64_MAX, AT(room) },
+    { "the largest 64-bit number",          "--room=9223372036854775807", INT64_MAX, AT(room) },
 };
 /* clang-format on */
 
 static void test_numbers(void **state)
 {
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
         struct run run = {.args = {numbers[i].arg}};
 
         print_message("  %s\n", numbers[i].name);
@@ -238,7 +240,7 @@ static void test_numbers(void **state)
     }
 }
 
-static void test_truth_values_and_choices(void **state)
+static void test_booleans_and_choices(void **state)
 {
     static const char *const yes[] = {"T_MARK=true", "T_MARK=1", "T_MARK=yes", "T_MARK=on", "T_MARK=TRUE"};
     static const char *const no[] = {"T_MARK=false", "T_MARK=0", "T_MARK=no", "T_MARK=off", "T_MARK=No"};
@@ -265,10 +267,10 @@ static void test_truth_values_and_choices(void **state)
 
 static void test_addresses_and_urls(void **state)
 {
-    static const char *const listens[] = {"127.0.0.1:0", "localhost:65535", "[::1]:8000", ":8000", "off"};
+    static const char *const listens[] = {"127.0.0.1:0", "localhost:65535", "[::1]:8000", ":8000", "off", "auto"};
     static const char *const links[] = {"http://a", "HTTPS://a.example/v3/", "http://[::1]:80"};
 
-    for (size_t i = 0; i < sizeof(listens) / sizeof(listens[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(listens); i++) {
         struct run run = {
             .args = {"--listen", listens[i]}
         };
@@ -277,7 +279,7 @@ static void test_addresses_and_urls(void **state)
         assert_string_equal(run.values.listen, listens[i]);
         forget(&run);
     }
-    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(links); i++) {
         struct run run = {
             .args = {"--link", links[i]}
         };
@@ -288,7 +290,7 @@ static void test_addresses_and_urls(void **state)
     }
 }
 
-/* --- What is refused, and in which words --- */
+/* -- Errors */
 
 /* clang-format off */
 static const struct { const char *name, *args[3], *environment[3], *env_file, *want; } refused[] = {
@@ -298,15 +300,15 @@ static const struct { const char *name, *args[3], *environment[3], *env_file, *w
       "prog: --threads=257 is out of range (1 to 256)\n" },
     { "a number from .env",                  { NULL }, { NULL }, "# x\nT_THREADS=-1\n",
       "prog: T_THREADS=-1 in .env is out of range (1 to 256)\n" },
-    { "a number beyond 64 bits",             { "--room=9223372036854775808" }, { NULL }, NULL,
+    { "a number above 64 bits",             { "--room=9223372036854775808" }, { NULL }, NULL,
       "prog: --room=9223372036854775808 is out of range (at least 1k)\n" },
     { "a number that its unit makes too large", { "--room=9223372036854775807k" }, { NULL }, NULL,
       "prog: --room=9223372036854775807k is out of range (at least 1k)\n" },
-    { "a number that wraps around to a good one", { "--threads=18446744073709551617" }, { NULL }, NULL,
+    { "a number that would wrap around into the range", { "--threads=18446744073709551617" }, { NULL }, NULL,
       "prog: --threads=18446744073709551617 is out of range (1 to 256)\n" },
     { "a word instead of a number",          { NULL }, { "T_THREADS=many" }, NULL,
       "prog: T_THREADS=many is not a whole number\n" },
-    { "a number with something behind",      { NULL }, { "T_THREADS=4x" }, NULL,
+    { "a number with trailing letters",      { NULL }, { "T_THREADS=4x" }, NULL,
       "prog: T_THREADS=4x is not a whole number\n" },
     { "a number with a point",               { NULL }, { "T_THREADS=1.5" }, NULL,
       "prog: T_THREADS=1.5 is not a whole number\n" },
@@ -326,34 +328,34 @@ static const struct { const char *name, *args[3], *environment[3], *env_file, *w
       "prog: T_WAIT=15sec is not a number with a unit (ms, s, m, h)\n" },
     { "a duration below its range",          { NULL }, { "T_WAIT=99ms" }, NULL,
       "prog: T_WAIT=99ms is out of range (100ms to 10m)\n" },
-    { "nothing needs no unit, but a range",  { NULL }, { "T_WAIT=0" }, NULL,
+    { "zero needs no unit, but must be in range",  { NULL }, { "T_WAIT=0" }, NULL,
       "prog: T_WAIT=0 is out of range (100ms to 10m)\n" },
     { "bytes with an unknown unit",          { NULL }, { "T_ROOM=64kb" }, NULL,
       "prog: T_ROOM=64kb is not a number of bytes (it may end in k, m or g)\n" },
     { "bytes below their range",             { NULL }, { "T_ROOM=1023" }, NULL,
       "prog: T_ROOM=1023 is out of range (at least 1k)\n" },
-    { "a word that is neither true nor false", { NULL }, { "T_MARK=maybe" }, NULL,
-      "prog: T_MARK=maybe is not a truth value (true, false, 1, 0, yes, no, on, off)\n" },
-    { "a choice that there is not",          { NULL }, { "T_FORMAT=xml" }, NULL,
-      "prog: T_FORMAT=xml is not one of its choices (text, json, long-json)\n" },
-    { "half a choice",                       { NULL }, { "T_FORMAT=long" }, NULL,
-      "prog: T_FORMAT=long is not one of its choices (text, json, long-json)\n" },
+    { "a word that is not a boolean", { NULL }, { "T_MARK=maybe" }, NULL,
+      "prog: T_MARK=maybe is not a boolean (true, false, 1, 0, yes, no, on, off)\n" },
+    { "an unknown choice",          { NULL }, { "T_FORMAT=xml" }, NULL,
+      "prog: T_FORMAT=xml is not a valid choice (text, json, long-json)\n" },
+    { "the beginning of a choice",                       { NULL }, { "T_FORMAT=long" }, NULL,
+      "prog: T_FORMAT=long is not a valid choice (text, json, long-json)\n" },
     { "two choices",                         { NULL }, { "T_FORMAT=text|json" }, NULL,
-      "prog: T_FORMAT=text|json is not one of its choices (text, json, long-json)\n" },
+      "prog: T_FORMAT=text|json is not a valid choice (text, json, long-json)\n" },
     { "a text that is too long",             { "--name=12345678901234567" }, { NULL }, NULL,
       "prog: --name=12345678901234567 is too long (at most 16 bytes)\n" },
     { "an address without a port",           { NULL }, { "T_LISTEN=localhost" }, NULL,
-      "prog: T_LISTEN=localhost is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=localhost is not an address (host:port, [v6]:port, auto, off)\n" },
     { "a port alone",                        { NULL }, { "T_LISTEN=8000" }, NULL,
-      "prog: T_LISTEN=8000 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=8000 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "a port that is a word",               { NULL }, { "T_LISTEN=127.0.0.1:abc" }, NULL,
-      "prog: T_LISTEN=127.0.0.1:abc is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=127.0.0.1:abc is not an address (host:port, [v6]:port, auto, off)\n" },
     { "a port that is too large",            { NULL }, { "T_LISTEN=127.0.0.1:65536" }, NULL,
-      "prog: T_LISTEN=127.0.0.1:65536 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: T_LISTEN=127.0.0.1:65536 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "an IPv6 address without brackets",    { "--listen=::1:80" }, { NULL }, NULL,
-      "prog: --listen=::1:80 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: --listen=::1:80 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "brackets that are not closed",        { "--listen=[::1:80" }, { NULL }, NULL,
-      "prog: --listen=[::1:80 is not an address (host:port, [v6]:port, off)\n" },
+      "prog: --listen=[::1:80 is not an address (host:port, [v6]:port, auto, off)\n" },
     { "an address that is too long",         { "--listen=a-very-long-host.example:80" }, { NULL }, NULL,
       "prog: --listen=a-very-long-host.example:80 is too long (3 to 24 bytes)\n" },
     { "a URL without a scheme",              { NULL }, { "T_LINK=example.com/api" }, NULL,
@@ -364,53 +366,53 @@ static const struct { const char *name, *args[3], *environment[3], *env_file, *w
       "prog: T_LINK=ftp://example.com is not a URL (http://..., https://...)\n" },
     { "a secret is never shown",             { NULL }, { "T_KEY=sk-1234567890abcdef" }, NULL,
       "prog: T_KEY=*** is too long (at most 16 bytes)\n" },
-    { "a value with a line end is quoted",   { NULL }, { "T_FORMAT=a\nb" }, NULL,
-      "prog: T_FORMAT=\"a\\u000ab\" is not one of its choices (text, json, long-json)\n" },
+    { "a value with a line feed is quoted",   { NULL }, { "T_FORMAT=a\nb" }, NULL,
+      "prog: T_FORMAT=\"a\\u000ab\" is not a valid choice (text, json, long-json)\n" },
     { "an unknown option",                   { "--nonsense" }, { NULL }, NULL,
-      "prog: there is no option --nonsense; see --help\n" },
+      "prog: unknown option --nonsense; see --help\n" },
     { "a mistyped option",                   { "--treads=4" }, { NULL }, NULL,
-      "prog: there is no option --treads; did you mean --threads?\n" },
+      "prog: unknown option --treads; did you mean --threads?\n" },
     { "a letter too many",                   { "--threaads=4" }, { NULL }, NULL,
-      "prog: there is no option --threaads; did you mean --threads?\n" },
+      "prog: unknown option --threaads; did you mean --threads?\n" },
     { "two letters too few",                 { "--treds=4" }, { NULL }, NULL,
-      "prog: there is no option --treds; did you mean --threads?\n" },
+      "prog: unknown option --treds; did you mean --threads?\n" },
     { "three letters too few",               { "--tres=4" }, { NULL }, NULL,
-      "prog: there is no option --tres; see --help\n" },
+      "prog: unknown option --tres; see --help\n" },
     { "an unknown option's value is not shown", { "--secret=sk-1" }, { NULL }, NULL,
-      "prog: there is no option --secret; see --help\n" },
+      "prog: unknown option --secret; see --help\n" },
     { "a word",                              { "start" }, { NULL }, NULL,
-      "prog: every argument is an option that begins with --; see --help\n" },
+      "prog: unexpected argument: options begin with --; see --help\n" },
     { "an empty argument",                   { "" }, { NULL }, NULL,
-      "prog: every argument is an option that begins with --; see --help\n" },
+      "prog: unexpected argument: options begin with --; see --help\n" },
     { "two dashes",                          { "--" }, { NULL }, NULL,
-      "prog: every argument is an option that begins with --; see --help\n" },
+      "prog: unexpected argument: options begin with --; see --help\n" },
     { "one dash",                            { "-threads=1" }, { NULL }, NULL,
-      "prog: every argument is an option that begins with --; see --help\n" },
+      "prog: unexpected argument: options begin with --; see --help\n" },
     { "an option without its value",         { "--threads" }, { NULL }, NULL,
       "prog: --threads needs a value\n" },
-    { "a switch has no separate value",      { "--mark", "true" }, { NULL }, NULL,
-      "prog: every argument is an option that begins with --; see --help\n" },
+    { "a boolean flag takes no separate value",      { "--mark", "true" }, { NULL }, NULL,
+      "prog: unexpected argument: options begin with --; see --help\n" },
     { "a flag with a value",                 { "--check=1" }, { NULL }, NULL,
       "prog: --check takes no value\n" },
-    { "no- before what is not true or false", { "--no-threads" }, { NULL }, NULL,
-      "prog: there is no option --no-threads; see --help\n" },
+    { "no- with an option that is not a boolean", { "--no-threads" }, { NULL }, NULL,
+      "prog: unknown option --no-threads; see --help\n" },
     { "no- with a value",                    { "--no-mark=1" }, { NULL }, NULL,
-      "prog: there is no option --no-mark; see --help\n" },
+      "prog: unknown option --no-mark; see --help\n" },
     { "a bad line in .env is not shown",     { NULL }, { NULL }, "T_THREADS=5\nsk-secret\n",
-      "prog: @, line 2: neither NAME=value nor a comment\n" },
-    { "a value and a file in the environment", { NULL }, { "T_KEY=x", "T_KEY_FILE=/y" }, NULL,
+      "prog: @, line 2: expected NAME=value or a comment\n" },
+    { "N and N_FILE in the environment", { NULL }, { "T_KEY=x", "T_KEY_FILE=/y" }, NULL,
       "prog: T_KEY and T_KEY_FILE are both set (environment)\n" },
-    { "a value and a file in .env",          { NULL }, { NULL }, "T_KEY=x\nT_KEY_FILE=/y\n",
+    { "N and N_FILE in .env",          { NULL }, { NULL }, "T_KEY=x\nT_KEY_FILE=/y\n",
       "prog: T_KEY and T_KEY_FILE are both set (.env)\n" },
-    { "a file that is not there",            { NULL }, { "T_KEY_FILE=/nowhere/key" }, NULL,
+    { "a file that does not exist",            { NULL }, { "T_KEY_FILE=/nowhere/key" }, NULL,
       "prog: T_KEY_FILE=/nowhere/key cannot be read: No such file or directory\n" },
     { "a file that is a directory",          { NULL }, { "T_KEY_FILE=/" }, NULL,
       "prog: T_KEY_FILE=/ cannot be read: Is a directory\n" },
 };
 /* clang-format on */
 
-/* "@" stands for the path of .env. */
-static void assert_said(const struct place *place, const char *said, const char *want)
+/* "@" in `want` is replaced by the path of .env. */
+static void assert_message(const struct place *place, const char *said, const char *want)
 {
     char expected[512];
     const char *at = strchr(want, '@');
@@ -422,23 +424,23 @@ static void assert_said(const struct place *place, const char *said, const char 
     assert_string_equal(said, expected);
 }
 
-static void test_what_is_refused(void **state)
+static void test_errors(void **state)
 {
-    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
         struct run run = {.env_file = refused[i].env_file};
 
         print_message("  %s\n", refused[i].name);
         memcpy(run.args, refused[i].args, sizeof(refused[i].args));
         memcpy(run.environment, refused[i].environment, sizeof(refused[i].environment));
         assert_int_equal(load(*state, &run), OPTIONS_BAD);
-        assert_said(*state, run.err, refused[i].want);
+        assert_message(*state, run.err, refused[i].want);
         assert_string_equal(run.out, "");
-        assert_null(run.values.name); /* nothing to free is left behind */
+        assert_null(run.values.name); /* nothing is left to free */
         forget(&run);
     }
 }
 
-static void test_texts_that_are_needed(void **state)
+static void test_required_texts(void **state)
 {
     static const struct option_row needed[] = {
         {"key", "T_KEY", OPT_SECRET, AT(key), NULL, 4, 16, "a secret", NULL},
@@ -456,11 +458,12 @@ static void test_texts_that_are_needed(void **state)
     argv[1] = (char[]){"--key=abc"};
     assert_int_equal(options_load_from(&world, &only, 2, argv, &values), OPTIONS_BAD);
     fclose(world.err);
-    assert_string_equal(said, "prog: T_KEY=*** is empty, but needed\nprog: --key=*** is too short (4 to 16 bytes)\n");
+    assert_string_equal(
+        said, "prog: T_KEY=*** is empty; a value is required\nprog: --key=*** is too short (4 to 16 bytes)\n");
     free(said);
 }
 
-/* --- Files that hold values --- */
+/* -- Values in files */
 
 /* clang-format off */
 static const struct { const char *name, *content; size_t len; const char *want; } files[] = {
@@ -468,7 +471,7 @@ static const struct { const char *name, *content; size_t len; const char *want; 
     { "no line end",                     "secret",          6,  "secret" },
     { "CRLF",                            "secret\r\n",      8,  "secret" },
     { "only the first line counts",      "secret\nmore\n",  12, "secret" },
-    { "spaces belong to it",             " a b \n",         6,  " a b " },
+    { "spaces are part of the value",             " a b \n",         6,  " a b " },
     { "an empty file",                   "",                0,  NULL },
     { "an empty first line",             "\nsecret\n",      8,  NULL },
     { "a NUL byte",                      "sec\0ret\n",      8,  NULL },
@@ -481,7 +484,7 @@ static void test_values_in_files(void **state)
     char variable[PATH_SIZE + 16];
 
     (void)snprintf(variable, sizeof(variable), "T_KEY_FILE=%s", place->value_file);
-    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(files); i++) {
         struct run by_environment = {.environment = {variable}}, by_env_file = {.env_file = variable};
         enum options_outcome want = files[i].want ? OPTIONS_RUN : OPTIONS_BAD;
 
@@ -500,7 +503,7 @@ static void test_values_in_files(void **state)
     }
 }
 
-static void test_a_file_beats_what_a_lower_place_says(void **state)
+static void test_a_file_overrides_a_lower_source(void **state)
 {
     const struct place *place = *state;
     struct run run = {.environment = {"T_KEY=mine"}, .env_file = "T_KEY_FILE=/nowhere\n"};
@@ -513,10 +516,10 @@ static void test_a_file_beats_what_a_lower_place_says(void **state)
     assert_int_equal(load(place, &filed), OPTIONS_RUN);
     assert_string_equal(filed.values.key, "filed");
     forget(&filed);
-    assert_int_equal(load(place, &flagged), OPTIONS_RUN); /* what a flag overrides is not even read */
+    assert_int_equal(load(place, &flagged), OPTIONS_RUN); /* a file that a flag overrides is not read */
     assert_string_equal(flagged.values.key, "flag");
     forget(&flagged);
-    assert_int_equal(load(place, &run), OPTIONS_BAD); /* but of two places below, both must be right */
+    assert_int_equal(load(place, &run), OPTIONS_BAD); /* an overridden lower source must still be valid */
     forget(&run);
 }
 
@@ -546,11 +549,11 @@ static void test_an_env_file_that_is_a_directory(void **state)
     forget(&run);
 }
 
-/* --- What the table says about itself --- */
+/* -- Help */
 
 static void test_help(void **state)
 {
-    struct run run = {.args = {"--help"}, .env_file = "broken\n"}; /* answers all the same */
+    struct run run = {.args = {"--help"}, .env_file = "broken\n"}; /* works with a broken configuration */
 
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_string_equal(run.err, "");
@@ -573,10 +576,10 @@ static void test_help_as_markdown(void **state)
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_string_equal(run.out, "| environment | flag | default | allowed | meaning |\n"
                                  "|---|---|---|---|---|\n"
-                                 "| `T_NAME` | `--name` | `a name` | at most 16 bytes | what it is called |\n"
+                                 "| `T_NAME` | `--name` | `a name` | at most 16 bytes | the name |\n"
                                  "| `T_KEY` | `--key` | | at most 16 bytes | a secret |\n"
-                                 "| `T_LISTEN` | `--listen` | `off` | host:port, [v6]:port, off | where |\n"
-                                 "| `T_LINK` | `--link` | | http://..., https://... | whither |\n"
+                                 "| `T_LISTEN` | `--listen` | `off` | host:port, [v6]:port, auto, off | where |\n"
+                                 "| `T_LINK` | `--link` | | http://..., https://... | a link |\n"
                                  "| `T_THREADS` | `--threads` | `4` | 1 to 256 | threads |\n"
                                  "| `T_PORT` | `--port` | `0` | -1 to 65535 | port |\n"
                                  "| `T_WAIT` | `--wait` | `15s` | 100ms to 10m | how long \\| how short |\n"
@@ -594,7 +597,7 @@ static void test_help_as_a_manual_page(void **state)
     assert_int_equal(load(*state, &run), OPTIONS_DONE);
     assert_ptr_equal(strstr(run.out, ".SH OPTIONS\n"
                                      ".TP\n\\fB\\-\\-name\\fR, environment \\fBT_NAME\\fR\n"
-                                     "what it is called\n.br\nAllowed: at most 16 bytes. Default: \\fBa name\\fR\n"
+                                     "the name\n.br\nAllowed: at most 16 bytes. Default: \\fBa name\\fR\n"
                                      ".TP\n\\fB\\-\\-key\\fR, environment \\fBT_KEY\\fR\n"
                                      "a secret\n.br\nAllowed: at most 16 bytes. Default: none\n"),
                      run.out);
@@ -605,7 +608,7 @@ static void test_help_as_a_manual_page(void **state)
     forget(&run);
 }
 
-static void test_roff_takes_nothing_for_a_command(void **state)
+static void test_the_manual_page_escapes_roff_commands(void **state)
 {
     static const struct option_row odd_row[] = {
         {"odd", "T_ODD", OPT_STRING, AT(name), "a\\b~'c'", 0, 9, ".dots `and` ^hats", NULL},
@@ -616,7 +619,7 @@ static void test_roff_takes_nothing_for_a_command(void **state)
     FILE *out = open_memstream(&said, &len);
 
     (void)state;
-    options_write_man(&only, out);
+    options_help_man(&only, out);
     fclose(out);
     assert_non_null(strstr(said, "\n\\&.dots \\(gaand\\(ga \\(hahats\n"));
     assert_non_null(strstr(said, "\\fBa\\eb\\(ti\\(aqc\\(aq\\fR\n"));
@@ -635,7 +638,7 @@ static void test_a_long_default_is_cut_in_the_help(void **state)
     FILE *out = open_memstream(&said, &len);
 
     (void)state;
-    options_write_help(&only, out);
+    options_help_text(&only, out);
     fclose(out);
     assert_non_null(
         strstr(said, "  --prompt  T_PROMPT  图一二三四五六七八九图一二三四五六七八九图一二三四...  words\n"));
@@ -680,13 +683,13 @@ static void test_print_config(void **state)
     forget(&bad);
 }
 
-/* --print-config > .env gives the same configuration again, but for secrets. */
+/* --print-config > .env results in the same configuration, except for secrets. */
 static void test_a_printed_configuration_reads_back(void **state)
 {
     static const char *const names[] = {"plain", "two words", " x ",         "a#b",    "a # b",
                                         "'",     "\"x\"",     "back\\slash", "l1\nl2", "图"};
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         char variable[64];
         struct run first = {.args = {"--print-config"}, .environment = {variable}}, second = {0};
 
@@ -700,15 +703,14 @@ static void test_a_printed_configuration_reads_back(void **state)
     }
 }
 
-static void test_the_rows_that_all_programs_share(void **state)
+static void test_shared_rows(void **state)
 {
     struct program {
         int64_t before;
         struct shared_options shared;
     };
     static const struct option_row shared_rows[] = {SHARED_OPTION_ROWS(struct program, shared)};
-    static const struct option_table shared_table = {"prog", "1", "", shared_rows,
-                                                     sizeof(shared_rows) / sizeof(shared_rows[0])};
+    static const struct option_table shared_table = {"prog", "1", "", shared_rows, ARRAY_LENGTH(shared_rows)};
     const struct place *place = *state;
     char *argv[] = {(char[]){"prog"}, NULL}, *environment[] = {NULL};
     struct program program = {.before = 42};
@@ -730,26 +732,26 @@ int main(void)
     const struct CMUnitTest tests[] = {
         WITH_PLACE(test_the_defaults),
         WITH_PLACE(test_precedence),
-        WITH_PLACE(test_switches_on_the_command_line),
-        WITH_PLACE(test_a_flag_may_empty_a_text),
+        WITH_PLACE(test_boolean_flags),
+        WITH_PLACE(test_a_flag_may_set_an_empty_text),
         WITH_PLACE(test_numbers),
-        WITH_PLACE(test_truth_values_and_choices),
+        WITH_PLACE(test_booleans_and_choices),
         WITH_PLACE(test_addresses_and_urls),
-        WITH_PLACE(test_what_is_refused),
-        WITH_PLACE(test_texts_that_are_needed),
+        WITH_PLACE(test_errors),
+        WITH_PLACE(test_required_texts),
         WITH_PLACE(test_values_in_files),
-        WITH_PLACE(test_a_file_beats_what_a_lower_place_says),
+        WITH_PLACE(test_a_file_overrides_a_lower_source),
         WITH_PLACE(test_a_file_that_is_too_long),
         WITH_PLACE(test_an_env_file_that_is_a_directory),
         WITH_PLACE(test_help),
         WITH_PLACE(test_help_as_markdown),
         WITH_PLACE(test_help_as_a_manual_page),
-        cmocka_unit_test(test_roff_takes_nothing_for_a_command),
+        cmocka_unit_test(test_the_manual_page_escapes_roff_commands),
         WITH_PLACE(test_a_long_default_is_cut_in_the_help),
         WITH_PLACE(test_version),
         WITH_PLACE(test_print_config),
         WITH_PLACE(test_a_printed_configuration_reads_back),
-        WITH_PLACE(test_the_rows_that_all_programs_share),
+        WITH_PLACE(test_shared_rows),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

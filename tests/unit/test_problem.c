@@ -7,10 +7,10 @@
 #include <jansson.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/problem.h"
+#include "common/base/buf.h"
+#include "common/base/problem.h"
 
-static void test_codes_are_words_and_none_occurs_twice(void **state)
+static void test_codes_are_unique_words(void **state)
 {
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {
@@ -23,8 +23,8 @@ static void test_codes_are_words_and_none_occurs_twice(void **state)
     }
 }
 
-/* A client may repeat what was refused for the moment; the same bytes again never cure a 4xx, but for a late request. */
-static void test_statuses_are_sensible(void **state)
+/* 408, 429, 500 and 503 are retryable. With any other status the same request would fail again. */
+static void test_statuses_agree_with_retryable(void **state)
 {
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {
@@ -93,13 +93,43 @@ static void test_every_problem_writes_valid_json(void **state)
         assert_string_equal(text_of(root, "type") + 21, problem_code(report.problem));
         assert_string_equal(text_of(root, "code"), problem_code(report.problem));
         assert_string_equal(text_of(root, "title"), title);
-        assert_string_equal(text_of(root, "detail"), title);
+        if (problem_status(report.problem)) /* an answer: its detail says more than its title */
+            assert_string_not_equal(text_of(root, "detail"), title);
+        assert_true(*text_of(root, "detail"));
         assert_string_equal(text_of(root, "request_id"), "r-1");
         assert_int_equal(json_integer_value(json_object_get(root, "status")), problem_status(report.problem));
         assert_int_equal(json_is_true(json_object_get(root, "retryable")), problem_retryable(report.problem));
         assert_null(json_object_get(root, "errors"));
         json_decref(root);
     }
+}
+
+static void check_field_summary(const struct problem_field *fields, size_t count, const char *want)
+{
+    const struct problem_report report = {
+        .problem = PROBLEM_INVALID_FIELDS, .request_id = "r", .fields = fields, .field_count = count};
+    json_t *root = write_and_parse(&report);
+
+    assert_string_equal(text_of(root, "detail"), want);
+    assert_int_equal(json_array_size(json_object_get(root, "errors")), count);
+    json_decref(root);
+}
+
+static void test_the_detail_names_the_first_invalid_field(void **state)
+{
+    static const struct problem_field fields[] = {
+        {"/urls/0", "must be http or https"},
+        {"/size",   "must be a string"     },
+        {"/seed",   "must be an integer"   },
+    };
+    static const struct problem_field whole = {"", "needs urls"}, hostile = {"/a\"\\\n", "\x01 \xff"};
+
+    (void)state;
+    check_field_summary(fields, 1, "/urls/0: must be http or https");
+    check_field_summary(fields, 2, "/urls/0: must be http or https (and 1 more error)");
+    check_field_summary(fields, 3, "/urls/0: must be http or https (and 2 more errors)");
+    check_field_summary(&whole, 1, "needs urls");
+    check_field_summary(&hostile, 1, "/a\"\\\n: \x01 \xef\xbf\xbd");
 }
 
 static void test_hostile_texts_are_escaped(void **state)
@@ -131,10 +161,11 @@ static void test_hostile_texts_are_escaped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_codes_are_words_and_none_occurs_twice),
-        cmocka_unit_test(test_statuses_are_sensible),
+        cmocka_unit_test(test_codes_are_unique_words),
+        cmocka_unit_test(test_statuses_agree_with_retryable),
         cmocka_unit_test(test_the_statuses_of_the_contract),
         cmocka_unit_test(test_every_problem_writes_valid_json),
+        cmocka_unit_test(test_the_detail_names_the_first_invalid_field),
         cmocka_unit_test(test_hostile_texts_are_escaped),
     };
 

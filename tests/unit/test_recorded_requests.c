@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "common/http/chunked.h"
-#include "common/http/request.h"
+#include "common/http/request_parser.h"
 #include "tests/support/recordings.h"
 
 enum { ROWS_MIN = 150, CHUNKED_MIN = 30 };

@@ -7,29 +7,29 @@
 
 #include <cmocka.h>
 
-#include "worker/redact.h"
+#include "worker/ark/redact.h"
 
 #define B64_32 "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"
 
 static const struct {
     const char *name, *text, *want;
 } cases[] = {
-    {"a sentence stays",                     "InvalidParameter: size is too large (HTTP 400)",
-     "InvalidParameter: size is too large (HTTP 400)"                                                                              },
-    {"nothing stays nothing",                "",                                                  ""                               },
-    {"an address without query stays",       "see https://example.com/a/b.jpg",                   "see https://example.com/a/b.jpg"},
-    {"the query of an address goes",         "no https://a.example/1.jpg?X-Sig=s3cr3t&e=1 there",
-     "no https://a.example/1.jpg?... there"                                                                                        },
-    {"the fragment too",                     "no https://a.example/#s3cr3t",                      "no https://a.example/?..."      },
-    {"in whatever case the scheme is",       "HTTPS://a.example/?s3cr3t",                         "HTTPS://a.example/?..."         },
-    {"between quotes and brackets",          "[\"http://a.example/?s3cr3t\"]",                    "[\"http://a.example/?...\"]"    },
-    {"right behind other text",              "url=http://a.example/?s3cr3t,then",                 "url=http://a.example/?..."      },
-    {"two addresses",                        "http://a/?x http://b/?y",                           "http://a/?... http://b/?..."    },
-    {"user and password go",                 "http://me:s3cr3t@a.example/p",                      "http://a.example/p"             },
-    {"an @ behind the host is no user",      "http://a.example/@you",                             "http://a.example/@you"          },
-    {"an address that ends early",           "http://",                                           "http://"                        },
-    {"a picture is cut",                     "data:image/png;base64," B64_32 B64_32,              "data:image/png;base64,iV..."    },
-    {"a word that a message may hold stays", "ark=" B64_32,                                       "ark=" B64_32                    },
+    {"a sentence stays",                  "InvalidParameter: size is too large (HTTP 400)",
+     "InvalidParameter: size is too large (HTTP 400)"                                                                           },
+    {"an empty text stays empty",         "",                                                  ""                               },
+    {"a URL without query stays",         "see https://example.com/a/b.jpg",                   "see https://example.com/a/b.jpg"},
+    {"the query of a URL is removed",     "no https://a.example/1.jpg?X-Sig=s3cr3t&e=1 there",
+     "no https://a.example/1.jpg?... there"                                                                                     },
+    {"a fragment is removed",             "no https://a.example/#s3cr3t",                      "no https://a.example/?..."      },
+    {"the scheme in upper case",          "HTTPS://a.example/?s3cr3t",                         "HTTPS://a.example/?..."         },
+    {"between quotes and brackets",       "[\"http://a.example/?s3cr3t\"]",                    "[\"http://a.example/?...\"]"    },
+    {"right after other text",            "url=http://a.example/?s3cr3t,then",                 "url=http://a.example/?..."      },
+    {"two URLs",                          "http://a/?x http://b/?y",                           "http://a/?... http://b/?..."    },
+    {"user and password are removed",     "http://me:s3cr3t@a.example/p",                      "http://a.example/p"             },
+    {"an @ after the host is not a user", "http://a.example/@you",                             "http://a.example/@you"          },
+    {"a URL that ends early",             "http://",                                           "http://"                        },
+    {"an image is truncated",             "data:image/png;base64," B64_32 B64_32,              "data:image/png;base64,iV..."    },
+    {"a word of 80 bytes or less stays",  "ark=" B64_32,                                       "ark=" B64_32                    },
 };
 
 static void test_redact(void **state)
@@ -43,7 +43,7 @@ static void test_redact(void **state)
     }
 }
 
-static void test_the_room_holds(void **state)
+static void test_output_fits_its_size(void **state)
 {
     const char *text = "http://a.example/long/path?query and more";
     char whole[64], out[64];
@@ -62,10 +62,10 @@ static void test_the_room_holds(void **state)
 static const struct {
     const char *name, *text, *secret, *want;
 } secrets[] = {
-    {"a key is covered",          "bad key k3y-1, use k3y-2", "k3y-1", "bad key *****, use k3y-2"},
-    {"each time it stands there", "aabaab",                   "aa",    "**b**b"                  },
-    {"no secret, no change",      "text",                     "",      "text"                    },
-    {"none at all either",        "text",                     NULL,    "text"                    },
+    {"a key is replaced",            "bad key k3y-1, use k3y-2", "k3y-1", "bad key *****, use k3y-2"},
+    {"every occurrence is replaced", "aabaab",                   "aa",    "**b**b"                  },
+    {"no secret, no change",         "text",                     "",      "text"                    },
+    {"NULL as a secret, no change",  "text",                     NULL,    "text"                    },
 };
 
 static void test_secret(void **state)
@@ -85,7 +85,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_redact),
-        cmocka_unit_test(test_the_room_holds),
+        cmocka_unit_test(test_output_fits_its_size),
         cmocka_unit_test(test_secret),
     };
 

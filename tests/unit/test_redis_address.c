@@ -1,11 +1,12 @@
-/* Redis URLs: what each means, and which are errors. */
+/* Redis URLs: valid ones and their parts, invalid ones and the errors. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "common/redis/address.h"
 
 static const struct {
@@ -48,63 +49,63 @@ static const struct {
 static const struct {
     const char *name, *url, *why;
 } bad[] = {
-    {"nothing",                           "",                                     "begins with none"        },
-    {"no scheme",                         "localhost:6379",                       "begins with none"        },
-    {"another scheme",                    "http://h",                             "begins with none"        },
-    {"a cluster",                         "redis+cluster://h:1,h:2",              "Cluster is not supported"},
-    {"sentinels without a master's name", "redis+sentinel://h",                   "comes /master-name"      },
-    {"sentinels with an empty name",      "redis+sentinel://h/",                  "comes /master-name"      },
-    {"sentinels with an odd name",        "redis+sentinel://h/a%20b",             "comes /master-name"      },
-    {"no sentinel",                       "redis+sentinel:///m",                  "host is missing"         },
-    {"no sentinel behind the comma",      "redis+sentinel://h,/m",                "host is missing"         },
-    {"no sentinel between commas",        "redis+sentinel://a,,b/m",              "host is missing"         },
-    {"a sentinel's port that is none",    "redis+sentinel://a:1,b:x/m",           "port is not"             },
-    {"nine sentinels",                    "redis+sentinel://a,b,c,d,e,f,g,h,i/m", "more than 8"             },
-    {"a master's database that is none",  "redis+sentinel://h/m/x",               "database is not"         },
-    {"a query behind the master",         "redis+sentinel://h/m?db=1",            "nothing but /db"         },
-    {"sentinels over TLS",                "rediss+sentinel://h/m",                "begins with none"        },
-    {"one slash",                         "redis:/h",                             "begins with none"        },
-    {"no host",                           "redis://",                             "host is missing"         },
-    {"no host before the port",           "redis://:6379",                        "host is missing"         },
-    {"no host before the database",       "redis:///0",                           "host is missing"         },
-    {"no host behind the password",       "redis://:p@",                          "host is missing"         },
-    {"an odd byte in the host",           "redis://a$b",                          "host is missing or not"  },
-    {"no port behind the colon",          "redis://h:",                           "port is not"             },
-    {"port 0",                            "redis://h:0",                          "port is not"             },
-    {"a port beyond the last",            "redis://h:65536",                      "port is not"             },
-    {"a port that would wrap around",     "redis://h:4294967297",                 "port is not"             },
-    {"a port with a sign",                "redis://h:+1",                         "port is not"             },
-    {"a port in hex",                     "redis://h:0x10",                       "port is not"             },
-    {"a database that is a word",         "redis://h/main",                       "database is not"         },
-    {"a negative database",               "redis://h/-1",                         "database is not"         },
-    {"a database beyond all bounds",      "redis://h/1000000",                    "database is not"         },
-    {"something behind the database",     "redis://h/0/1",                        "database is not"         },
-    {"a query behind the database",       "redis://h/0?x=1",                      "database is not"         },
-    {"a query",                           "redis://h?db=1",                       "nothing but /db"         },
-    {"a fragment",                        "redis://h#1",                          "nothing but /db"         },
-    {"a space",                           "redis://h /0",                         "space or a control"      },
-    {"a line break",                      "redis://h\r\n",                        "space or a control"      },
-    {"IPv6 without brackets",             "redis://::1",                          "host is missing"         },
-    {"IPv6 and port without brackets",    "redis://2001:db8::1:6379",             "must stand in brackets"  },
-    {"a bracket that stays open",         "redis://[::1",                         "host is missing"         },
-    {"no IPv6 in the brackets",           "redis://[localhost]",                  "not an IPv6 address"     },
-    {"an IPv6 zone",                      "redis://[fe80::1%25eth0]",             "not an IPv6 address"     },
-    {"something behind the brackets",     "redis://[::1]x",                       "only :port may follow"   },
-    {"a user alone",                      "redis://me@h",                         "without a password"      },
-    {"an empty password alone",           "redis://:@h",                          "password is empty"       },
-    {"an @ in the password",              "redis://:a@b@h",                       "written %40"             },
-    {"a slash in the password",           "redis://:a/b@h",                       "host is missing"         },
-    {"a cut percent code",                "redis://:a%4@h",                       "two hex digits"          },
-    {"a percent code that is none",       "redis://:a%zz@h",                      "two hex digits"          },
-    {"an encoded NUL",                    "redis://:a%00b@h",                     "two hex digits"          },
-    {"a percent code in the user",        "redis://%:p@h",                        "two hex digits"          },
-    {"no path",                           "unix://",                              "not absolute"            },
-    {"the root as a path",                "unix:///",                             "not absolute"            },
-    {"a relative path",                   "unix://run/s",                         "not absolute"            },
-    {"a path that no socket can have",    "unix://" LONG_PATH,                    "longer than a socket"    },
-    {"an unknown query",                  "unix:///s?user=me",                    "nothing but ?db=n"       },
-    {"no database",                       "unix:///s?db=",                        "database is not"         },
-    {"two queries",                       "unix:///s?db=1&x=2",                   "database is not"         },
+    {"nothing",                             "",                                     "the scheme is not"       },
+    {"no scheme",                           "localhost:6379",                       "the scheme is not"       },
+    {"another scheme",                      "http://h",                             "the scheme is not"       },
+    {"a cluster",                           "redis+cluster://h:1,h:2",              "Cluster is not supported"},
+    {"sentinels without a master's name",   "redis+sentinel://h",                   "/master-name must follow"},
+    {"sentinels with an empty name",        "redis+sentinel://h/",                  "/master-name must follow"},
+    {"sentinels with an odd name",          "redis+sentinel://h/a%20b",             "/master-name must follow"},
+    {"no sentinel",                         "redis+sentinel:///m",                  "host is missing"         },
+    {"no sentinel after the comma",         "redis+sentinel://h,/m",                "host is missing"         },
+    {"no sentinel between commas",          "redis+sentinel://a,,b/m",              "host is missing"         },
+    {"a sentinel's port that is not one",   "redis+sentinel://a:1,b:x/m",           "port is not"             },
+    {"nine sentinels",                      "redis+sentinel://a,b,c,d,e,f,g,h,i/m", "more than 8"             },
+    {"a master's database that is not one", "redis+sentinel://h/m/x",               "database is not"         },
+    {"a query after the master",            "redis+sentinel://h/m?db=1",            "only /db"                },
+    {"sentinels over TLS",                  "rediss+sentinel://h/m",                "the scheme is not"       },
+    {"one slash",                           "redis:/h",                             "the scheme is not"       },
+    {"no host",                             "redis://",                             "host is missing"         },
+    {"no host before the port",             "redis://:6379",                        "host is missing"         },
+    {"no host before the database",         "redis:///0",                           "host is missing"         },
+    {"no host after the password",          "redis://:p@",                          "host is missing"         },
+    {"an odd byte in the host",             "redis://a$b",                          "host is missing or not"  },
+    {"no port after the colon",             "redis://h:",                           "port is not"             },
+    {"port 0",                              "redis://h:0",                          "port is not"             },
+    {"a port above the last",               "redis://h:65536",                      "port is not"             },
+    {"a port that would wrap around",       "redis://h:4294967297",                 "port is not"             },
+    {"a port with a sign",                  "redis://h:+1",                         "port is not"             },
+    {"a port in hex",                       "redis://h:0x10",                       "port is not"             },
+    {"a database that is a word",           "redis://h/main",                       "database is not"         },
+    {"a negative database",                 "redis://h/-1",                         "database is not"         },
+    {"a database above the maximum",        "redis://h/1000000",                    "database is not"         },
+    {"text after the database",             "redis://h/0/1",                        "database is not"         },
+    {"a query after the database",          "redis://h/0?x=1",                      "database is not"         },
+    {"a query",                             "redis://h?db=1",                       "only /db"                },
+    {"a fragment",                          "redis://h#1",                          "only /db"                },
+    {"a space",                             "redis://h /0",                         "space or a control"      },
+    {"a line break",                        "redis://h\r\n",                        "space or a control"      },
+    {"IPv6 without brackets",               "redis://::1",                          "host is missing"         },
+    {"IPv6 and port without brackets",      "redis://2001:db8::1:6379",             "must be in brackets"     },
+    {"a bracket that stays open",           "redis://[::1",                         "host is missing"         },
+    {"no IPv6 in the brackets",             "redis://[localhost]",                  "not an IPv6 address"     },
+    {"an IPv6 zone",                        "redis://[fe80::1%25eth0]",             "not an IPv6 address"     },
+    {"text after the brackets",             "redis://[::1]x",                       "only :port may follow"   },
+    {"a user alone",                        "redis://me@h",                         "has no password"         },
+    {"an empty password alone",             "redis://:@h",                          "password is empty"       },
+    {"an @ in the password",                "redis://:a@b@h",                       "as %40"                  },
+    {"a slash in the password",             "redis://:a/b@h",                       "host is missing"         },
+    {"a cut percent code",                  "redis://:a%4@h",                       "two hex digits"          },
+    {"a percent code that is not one",      "redis://:a%zz@h",                      "two hex digits"          },
+    {"an encoded NUL",                      "redis://:a%00b@h",                     "two hex digits"          },
+    {"a percent code in the user",          "redis://%:p@h",                        "two hex digits"          },
+    {"no path",                             "unix://",                              "not absolute"            },
+    {"the root as a path",                  "unix:///",                             "not absolute"            },
+    {"a relative path",                     "unix://run/s",                         "not absolute"            },
+    {"a path that no socket can have",      "unix://" LONG_PATH,                    "too long for a socket"   },
+    {"an unknown query",                    "unix:///s?user=me",                    "only ?db=n"              },
+    {"no database",                         "unix:///s?db=",                        "database is not"         },
+    {"two queries",                         "unix:///s?db=1&x=2",                   "database is not"         },
 };
 
 static void assert_text(const char *got, const char *want)
@@ -112,10 +113,10 @@ static void assert_text(const char *got, const char *want)
     assert_string_equal(got ? got : "(none)", want ? want : "(none)");
 }
 
-static void good_urls_mean_what_they_say(void **state)
+static void valid_urls_are_parsed(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
         struct redis_address address;
         const char *why = "";
         char text[128];
@@ -136,22 +137,22 @@ static void good_urls_mean_what_they_say(void **state)
     }
 }
 
-static void bad_urls_say_why(void **state)
+static void invalid_urls_are_refused_with_a_reason(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
         struct redis_address address = {.port = 1};
         const char *why = "";
 
         print_message("  %s\n", bad[i].name);
         assert_int_equal(redis_address_parse(bad[i].url, &address, &why), ERR_SYNTAX);
         if (!strstr(why, bad[i].why))
-            fail_msg("it says: %s", why);
+            fail_msg("why: %s", why);
         assert_int_equal(address.port, 1); /* untouched */
     }
 }
 
-static void a_text_is_cut_at_its_end(void **state)
+static void a_long_text_is_truncated(void **state)
 {
     struct redis_address address;
     const char *why;
@@ -179,10 +180,10 @@ static const struct {
      "redis+sentinel://a:26379,b:26379,c:26379,d:26379,e:26379,f:26379,g:26379,h:5/m/0",                                                                                       5,     0},
 };
 
-static void sentinels_are_read_one_by_one(void **state)
+static void sentinel_urls_are_parsed(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(sentinels) / sizeof(sentinels[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(sentinels); i++) {
         struct redis_address address;
         const char *why = "";
         char text[128];
@@ -206,10 +207,10 @@ static void sentinels_are_read_one_by_one(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good_urls_mean_what_they_say),
-        cmocka_unit_test(sentinels_are_read_one_by_one),
-        cmocka_unit_test(bad_urls_say_why),
-        cmocka_unit_test(a_text_is_cut_at_its_end),
+        cmocka_unit_test(valid_urls_are_parsed),
+        cmocka_unit_test(sentinel_urls_are_parsed),
+        cmocka_unit_test(invalid_urls_are_refused_with_a_reason),
+        cmocka_unit_test(a_long_text_is_truncated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,14 @@
-/* Bytes into replies: whole, in pieces, beyond the limits, and nonsense. */
+/* Parsing replies: whole, in pieces, over the limits, malformed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h requires the headers above */
 #include <cmocka.h>
 
 #include <stdlib.h>
 
+#include "common/base/macros.h"
 #include "common/redis/replies.h"
 
 enum { REPLY_MAX = 8 * 1024 * 1024 };
@@ -75,10 +76,10 @@ static const struct {
     {"an HTTP answer",                         "HTTP/1.1 400 Bad Request\r\n\r\n",                 ERR_SYNTAX,   "Protocol error"   },
     {"a NUL byte first",                       "\0\r\n",                                           ERR_SYNTAX,   "Protocol error"   },
     {"a length that is a word",                "$abc\r\n",                                         ERR_SYNTAX,   ""                 },
-    {"a length below nothing",                 "$-2\r\n",                                          ERR_SYNTAX,   ""                 },
+    {"a negative length",                      "$-2\r\n",                                          ERR_SYNTAX,   ""                 },
     {"a count that is a word",                 "*abc\r\n",                                         ERR_SYNTAX,   ""                 },
-    {"a count below nothing",                  "*-2\r\n",                                          ERR_SYNTAX,   ""                 },
-    {"a count beyond any integer",             "*99999999999999999999\r\n",                        ERR_SYNTAX,   ""                 },
+    {"a negative count",                       "*-2\r\n",                                          ERR_SYNTAX,   ""                 },
+    {"a count above 64 bits",                  "*99999999999999999999\r\n",                        ERR_SYNTAX,   ""                 },
     {"more elements than allowed",             "*1048577\r\n",                                     ERR_TOO_LONG, "too many elements"},
     {"the most elements an integer can count", "*2147483647\r\n",                                  ERR_TOO_LONG, "too many elements"},
     {"too many elements in two arrays",        "*2\r\n*1048000\r\n",                               0,            ""                 },
@@ -86,10 +87,10 @@ static const struct {
     {"as deep as allowed",                     "*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n*1\r\n",       0,            ""                 },
 };
 
-static void what_is_not_a_reply_is_refused(void **state)
+static void malformed_replies_are_refused(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(refused) / sizeof(refused[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(refused); i++) {
         struct replies *replies = replies_create(REPLY_MAX);
         redisReply *reply = NULL;
         size_t len = strlen(refused[i].bytes);
@@ -98,7 +99,7 @@ static void what_is_not_a_reply_is_refused(void **state)
         assert_int_equal(replies_feed(replies, refused[i].bytes, len ? len : 3), 0);
         assert_int_equal(replies_next(replies, &reply), refused[i].err);
         if (refused[i].err && !strstr(replies_why(replies), refused[i].why))
-            fail_msg("it says: %s", replies_why(replies));
+            fail_msg("why: %s", replies_why(replies));
         assert_null(reply);
         replies_destroy(replies);
     }
@@ -160,7 +161,7 @@ static void the_parts_of_an_array_count_together(void **state)
     }
 }
 
-static void a_reply_without_an_end_is_refused(void **state)
+static void an_endless_reply_is_refused(void **state)
 {
     enum { PIECE = 1024 * 1024 };
     struct replies *replies = replies_create(REPLY_MAX);
@@ -177,7 +178,7 @@ static void a_reply_without_an_end_is_refused(void **state)
         fed += PIECE;
     }
     assert_in_range(fed, REPLY_MAX - 2 * PIECE, REPLY_MAX);
-    assert_string_equal(replies_why(replies), "a reply is too long");
+    assert_string_equal(replies_why(replies), "reply is too long");
     free(piece);
     replies_destroy(replies);
 }
@@ -187,11 +188,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_of_any_size_give_the_same_replies),
         cmocka_unit_test(a_reply_keeps_its_bytes),
-        cmocka_unit_test(what_is_not_a_reply_is_refused),
+        cmocka_unit_test(malformed_replies_are_refused),
         cmocka_unit_test(elements_of_all_arrays_count_together),
         cmocka_unit_test(many_replies_do_not_count_together),
         cmocka_unit_test(the_parts_of_an_array_count_together),
-        cmocka_unit_test(a_reply_without_an_end_is_refused),
+        cmocka_unit_test(an_endless_reply_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

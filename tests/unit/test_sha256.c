@@ -1,4 +1,4 @@
-/* Memory ends inside of OpenSSL: the call fails, and a later one succeeds. */
+/* Memory runs out inside OpenSSL: the call fails, and a later one succeeds. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,12 +12,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/sha256.h"
-#include "common/task_spec.h"
+#include "common/base/sha256.h"
+#include "common/task/task_spec.h"
 
 enum { ALLOCATIONS_MAX = 100000 };
 
-static int left = ALLOCATIONS_MAX; /* allocations until all fail */
+static int left = ALLOCATIONS_MAX; /* allocations left before all fail */
 
 static void *allocate(size_t size, const char *file, int line)
 {
@@ -48,8 +48,8 @@ static void test_each_allocation_may_fail(void **state)
     int failed = 0, err;
 
     (void)state;
-    EVP_MD_free(
-        EVP_MD_fetch(NULL, "SHA512", NULL)); /* OpenSSL itself does not survive this while it loads its algorithms */
+    /* OpenSSL does not handle failed allocations while it loads its algorithms: load them first. */
+    EVP_MD_free(EVP_MD_fetch(NULL, "SHA512", NULL));
     do {
         left = failed;
         err = task_spec_hash(hash, "");

@@ -6,7 +6,7 @@
 
 #include <cmocka.h>
 
-#include "tests/ark_sim/answer.h"
+#include "simulator/answer.h"
 
 #define ID    "021758005348475c0aff847c202c3af808452f8823ee7ffd559cc"
 #define MODEL "doubao-seedream-4-0-250828"

@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "tests/ark_sim/behaviour.h"
-#include "tests/ark_sim/scenario.h"
+#include "simulator/behaviour.h"
+#include "simulator/scenario.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

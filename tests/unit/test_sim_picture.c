@@ -8,9 +8,9 @@
 #include <cmocka.h>
 
 #include "common/http/request.h"
-#include "tests/ark_sim/image_url.h"
-#include "tests/ark_sim/picture.h"
-#include "tests/ark_sim/stored.h"
+#include "simulator/image_url.h"
+#include "simulator/picture.h"
+#include "simulator/stored.h"
 
 enum { SIDE = SIM_PICTURE_SIDE, BLOCKS_PER_LINE = SIDE / 8, INDEX = 14 };
 

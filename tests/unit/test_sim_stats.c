@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "tests/ark_sim/limits.h"
-#include "tests/ark_sim/stats.h"
+#include "simulator/limits.h"
+#include "simulator/stats.h"
 
 static int64_t begin(struct sim_stats *stats, const char *prompt)
 {

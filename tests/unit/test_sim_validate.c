@@ -6,8 +6,8 @@
 
 #include <cmocka.h>
 
-#include "common/buf.h"
-#include "tests/ark_sim/validate.h"
+#include "common/base/buf.h"
+#include "simulator/validate.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 

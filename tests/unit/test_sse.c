@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/sse.h"
+#include "common/base/sse.h"
 
 enum { STREAM_MAX = 4096 };
 
@@ -34,7 +34,7 @@ static bool on_event(const struct sse_event *event, void *arg)
     return ++story->count != story->stop_after;
 }
 
-/* Reads a copy in malloc'ed memory without a NUL, so that a byte too many is seen. */
+/* Reads an exact copy without a NUL, so that ASan sees an overrun. */
 static int feed(struct sse_reader *reader, const char *bytes, size_t len)
 {
     char *copy = malloc(len ? len : 1);
@@ -59,36 +59,36 @@ static const struct { const char *name, *stream; size_t len; const char *want; }
     { "CRLF is one line end, LF CR are two",            BYTES("data: x\n\rdata: y\n\r\n"),                  "message||x message||y " },
     { "several data lines",                             BYTES("data: a\ndata: b\ndata\ndata: c\n\n"),       "message||a\\nb\\n\\nc " },
     { "empty data is an event",                         BYTES("data\n\n"),                                  "message|| " },
-    { "empty data behind a colon too",                  BYTES("data:\n\n"),                                 "message|| " },
+    { "empty data after a colon too",                   BYTES("data:\n\n"),                                 "message|| " },
     { "two empty data lines make one line end",         BYTES("data\ndata\n\n"),                            "message||\\n " },
     { "no data is no event",                            BYTES("event: e\n\ndata: x\n\n"),                   "message||x " },
-    { "an event name holds for one event",              BYTES("event: e\ndata: 1\n\ndata: 2\n\n"),          "e||1 message||2 " },
+    { "an event name applies to one event",             BYTES("event: e\ndata: 1\n\ndata: 2\n\n"),          "e||1 message||2 " },
     { "an empty event name is the default",             BYTES("event: e\nevent\ndata: 1\n\n"),              "message||1 " },
     { "the last event name wins",                       BYTES("event: e\nevent: f\ndata: 1\n\n"),           "f||1 " },
-    { "an id holds until the next",                     BYTES("id: 1\ndata: a\n\ndata: b\n\nid: 2\ndata: c\n\n"), "message|1|a message|1|b message|2|c " },
-    { "an id without data counts for what follows",     BYTES("id: 1\n\ndata: a\n\n"),                      "message|1|a " },
-    { "an empty id takes the id away",                  BYTES("id: 1\ndata: a\n\nid\ndata: b\n\n"),         "message|1|a message||b " },
-    { "an id with a NUL byte is passed over",           BYTES("id: 1\nid: 2\0\ndata: a\n\n"),               "message|1|a " },
-    { "one space is taken off, not two",                BYTES("data:  x \n\n"),                             "message|| x  " },
+    { "an id applies until the next one",               BYTES("id: 1\ndata: a\n\ndata: b\n\nid: 2\ndata: c\n\n"), "message|1|a message|1|b message|2|c " },
+    { "an id without data applies to the next event",   BYTES("id: 1\n\ndata: a\n\n"),                      "message|1|a " },
+    { "an empty id removes the id",                     BYTES("id: 1\ndata: a\n\nid\ndata: b\n\n"),         "message|1|a message||b " },
+    { "an id with a NUL byte is ignored",               BYTES("id: 1\nid: 2\0\ndata: a\n\n"),               "message|1|a " },
+    { "one space is removed, not two",                  BYTES("data:  x \n\n"),                             "message|| x  " },
     { "no space is fine",                               BYTES("data:x\nid:1\n\n"),                          "message|1|x " },
-    { "a tab is no space",                              BYTES("data:\tx\n\n"),                              "message||\tx " },
+    { "a tab is not removed",                           BYTES("data:\tx\n\n"),                              "message||\tx " },
     { "colons in a value",                              BYTES("data: a:b: c\n\n"),                          "message||a:b: c " },
     { "a comment",                                      BYTES(": hello\ndata: x\n:\n\n"),                   "message||x " },
     { "a heartbeat between events",                     BYTES(": ping\n\ndata: x\n\n: ping\n\n"),           "message||x " },
-    { "fields that nobody knows",                       BYTES("retry: 5\nfoo: bar\nfoo\ndata: x\n\n"),      "message||x " },
+    { "unknown fields",                                 BYTES("retry: 5\nfoo: bar\nfoo\ndata: x\n\n"),      "message||x " },
     { "names are case-sensitive",                       BYTES("Data: x\nDATA: y\n\n"),                      "" },
     { "a name with a space is another name",            BYTES("data : x\n\n"),                              "" },
     { "a name that only begins like one",               BYTES("datax: x\nid2: y\nevents: z\n\n"),           "" },
     { "empty lines between events",                     BYTES("\n\n\ndata: x\n\n\n\n"),                     "message||x " },
-    { "an event that the end cuts short",               BYTES("data: x\n\ndata: y\n"),                      "message||x " },
-    { "and a line that it cuts short",                  BYTES("data: x\n\ndata: y"),                        "message||x " },
+    { "an event cut by the end of the stream",          BYTES("data: x\n\ndata: y\n"),                      "message||x " },
+    { "a line cut by the end of the stream",            BYTES("data: x\n\ndata: y"),                        "message||x " },
     { "a BOM at the start",                             BYTES(BOM "data: x\n\n"),                           "message||x " },
     { "a BOM before an empty line",                     BYTES(BOM "\ndata: x\n\n"),                         "message||x " },
     { "a BOM later is part of a name",                  BYTES("data: x\n" BOM "data: y\n\n"),               "message||x " },
     { "a second BOM is part of a name",                 BYTES(BOM BOM "data: x\n\n"),                       "" },
     { "half a BOM",                                     BYTES("\xef\xbb" "data: x\n\n"),                    "" },
     { "UTF-8 of every length",                          BYTES("data: aé图😀\n\n"),                           "message||aé图😀 " },
-    { "bytes that are no UTF-8 pass",                   BYTES("data: \xff\n\n"),                            "message||\xff " },
+    { "invalid UTF-8 is passed on",                     BYTES("data: \xff\n\n"),                            "message||\xff " },
 };
 /* clang-format on */
 
@@ -147,15 +147,15 @@ static void test_data_may_hold_nul_bytes(void **state)
 
 /* clang-format off */
 static const struct { const char *name, *stream; int err; const char *want; } limits[] = {
-    { "a line as long as it may be",                 "data: 34567890\n\n",                      0,            "message||34567890 " },
+    { "the longest line",                            "data: 34567890\n\n",                      0,            "message||34567890 " },
     { "a line that is a byte too long",              "data: 345678901\n\n",                     ERR_TOO_LONG, "" },
     { "a line that never ends",                      "data: 345678901",                         ERR_TOO_LONG, "" },
     { "a comment that is too long",                  ":234567890123456\n\n",                    ERR_TOO_LONG, "" },
-    { "data as long as it may be, in lines",         "data:234567\ndata:1234567\n\n",           0,            "message||234567\\n1234567 " },
+    { "the longest data, in several lines",          "data:234567\ndata:1234567\n\n",           0,            "message||234567\\n1234567 " },
     { "data that grows too long by its lines",       "data:234567\ndata:12345678\n\n",          ERR_TOO_LONG, "" },
     { "data that grows too long by empty lines",     "data:234567890\ndata\ndata\ndata\ndata\ndata\ndata\n\n", ERR_TOO_LONG, "" },
     { "many events, each within the limit",          "data:12345678\n\ndata:12345678\n\n",      0,            "message||12345678 message||12345678 " },
-    { "events before the long one are given",        "data: x\n\ndata: 345678901\n\n",          ERR_TOO_LONG, "message||x " },
+    { "events before a line that is too long are reported", "data: x\n\ndata: 345678901\n\n",          ERR_TOO_LONG, "message||x " },
 };
 /* clang-format on */
 
@@ -175,14 +175,14 @@ static void test_limits(void **state)
                 err = feed(&reader, limits[i].stream + first, strlen(limits[i].stream) - first);
             assert_int_equal(err, limits[i].err);
             assert_string_equal(buf_text(&story.text), limits[i].want);
-            assert_int_equal(feed(&reader, "\n", 1), limits[i].err); /* once too long, it stays so */
+            assert_int_equal(feed(&reader, "\n", 1), limits[i].err); /* the error is kept */
             sse_reader_deinit(&reader);
             buf_deinit(&story.text);
         }
     }
 }
 
-static void test_the_callback_can_stop_the_reading(void **state)
+static void test_the_callback_can_stop_the_reader(void **state)
 {
     static const char stream[] = "data: 1\n\ndata: 2\n\ndata: 3\n\n";
     struct story story = {.text = {.max = STREAM_MAX}, .stop_after = 2};
@@ -217,7 +217,7 @@ static void test_the_callback_may_free_the_reader_when_it_stops(void **state)
     assert_null(reader);
 }
 
-/* --- The writer --- */
+/* -- the writer */
 
 static void test_frames(void **state)
 {
@@ -238,7 +238,7 @@ static void test_frames(void **state)
     buf_deinit(&out);
 }
 
-static void test_what_the_writer_wrote_the_reader_reads(void **state)
+static void test_the_reader_reads_what_the_writer_wrote(void **state)
 {
     struct story story = {.text = {.max = STREAM_MAX}};
     struct buf out = {.max = 1000};
@@ -264,10 +264,10 @@ int main(void)
         cmocka_unit_test(test_streams_byte_by_byte),
         cmocka_unit_test(test_data_may_hold_nul_bytes),
         cmocka_unit_test(test_limits),
-        cmocka_unit_test(test_the_callback_can_stop_the_reading),
+        cmocka_unit_test(test_the_callback_can_stop_the_reader),
         cmocka_unit_test(test_the_callback_may_free_the_reader_when_it_stops),
         cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_what_the_writer_wrote_the_reader_reads),
+        cmocka_unit_test(test_the_reader_reads_what_the_writer_wrote),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

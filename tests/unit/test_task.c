@@ -6,9 +6,9 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/task.h"
+#include "common/task/task.h"
 
-static void test_states_have_names_that_read_back(void **state)
+static void test_state_names_can_be_parsed(void **state)
 {
     static const struct {
         enum task_state state;
@@ -35,7 +35,7 @@ static void test_states_have_names_that_read_back(void **state)
     }
 }
 
-static void test_other_words_are_no_state(void **state)
+static void test_unknown_state_names_are_refused(void **state)
 {
     static const char *const words[] = {"", "Queued", "queue", "queuedd", "done ", " done"};
 
@@ -55,7 +55,7 @@ static const struct { const char *name, *id; size_t len; bool valid; } ids[] = {
     { "one letter",                         BYTES("a"),                      true },
     { "one digit",                          BYTES("0"),                      true },
     { "every kind of byte",                 BYTES("Az09._:-"),               true },
-    { "as long as it may be",               BYTES(X32 X32 X32 X32),          true },
+    { "the longest id",                     BYTES(X32 X32 X32 X32),          true },
     { "one byte too long",                  BYTES(X32 X32 X32 X32 "x"),      false },
     { "empty",                              BYTES(""),                       false },
     { "a dot first",                        BYTES(".a"),                     false },
@@ -64,7 +64,7 @@ static const struct { const char *name, *id; size_t len; bool valid; } ids[] = {
     { "a space",                            BYTES("a b"),                    false },
     { "a slash",                            BYTES("a/b"),                    false },
     { "a quote",                            BYTES("a\"b"),                   false },
-    { "a line end behind it",               BYTES("a\n"),                    false },
+    { "a line end after it",                BYTES("a\n"),                    false },
     { "a NUL byte in it",                   BYTES("a\0b"),                   false },
     { "a brace, which would be a hash tag", BYTES("a{b}"),                   false },
     { "a letter beyond ASCII",              BYTES("\xc3\xa9"),               false },
@@ -73,7 +73,7 @@ static const struct { const char *name, *id; size_t len; bool valid; } ids[] = {
 };
 /* clang-format on */
 
-static void test_which_ids_are_valid(void **state)
+static void test_task_ids(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
@@ -82,7 +82,7 @@ static void test_which_ids_are_valid(void **state)
     }
 }
 
-static void test_the_full_id_comes_apart_again(void **state)
+static void test_full_ids_can_be_split(void **state)
 {
     char full[TASK_FULL_ID_SIZE];
 
@@ -99,10 +99,10 @@ static void test_the_full_id_comes_apart_again(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_states_have_names_that_read_back),
-        cmocka_unit_test(test_other_words_are_no_state),
-        cmocka_unit_test(test_which_ids_are_valid),
-        cmocka_unit_test(test_the_full_id_comes_apart_again),
+        cmocka_unit_test(test_state_names_can_be_parsed),
+        cmocka_unit_test(test_unknown_state_names_are_refused),
+        cmocka_unit_test(test_task_ids),
+        cmocka_unit_test(test_full_ids_can_be_split),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

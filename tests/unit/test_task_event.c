@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/task_event.h"
+#include "common/base/buf.h"
+#include "common/task/task_event.h"
 
 static void test_types(void **state)
 {
@@ -34,12 +34,12 @@ static const struct { const char *name, *text; size_t len; int64_t n; enum task_
     { "the last one",                          BYTES("3 done {\"a\":\"图\"}"),    3,  EVENT_DONE,    "{\"a\":\"图\"}" },
     { "an error",                              BYTES("3 error {}"),               3,  EVENT_ERROR,   "{}" },
     { "the largest number",                    BYTES("999999999999999 done {}"),  999999999999999, EVENT_DONE, "{}" },
-    { "spaces inside of the JSON",             BYTES("3 error { \"a\" : 1 }"),    3,  EVENT_ERROR,   "{ \"a\" : 1 }" },
+    { "spaces inside the JSON",                BYTES("3 error { \"a\" : 1 }"),    3,  EVENT_ERROR,   "{ \"a\" : 1 }" },
     { "empty",                                 BYTES(""),                         BAD },
     { "a number alone",                        BYTES("1"),                        BAD },
     { "a number and a space",                  BYTES("1 "),                       BAD },
     { "no JSON",                               BYTES("1 start"),                  BAD },
-    { "no JSON behind the space",              BYTES("1 start "),                 BAD },
+    { "no JSON after the space",               BYTES("1 start "),                 BAD },
     { "number zero",                           BYTES("0 start {}"),               BAD },
     { "a leading zero",                        BYTES("01 start {}"),              BAD },
     { "a sign",                                BYTES("+1 start {}"),              BAD },
@@ -51,11 +51,11 @@ static const struct { const char *name, *text; size_t len; int64_t n; enum task_
     { "a type in capitals",                    BYTES("1 START {}"),               BAD },
     { "two spaces",                            BYTES("1  start {}"),              BAD },
     { "an array",                              BYTES("1 start []"),               BAD },
-    { "JSON that is cut",                      BYTES("1 start {\"a\":1"),         BAD },
+    { "truncated JSON",                        BYTES("1 start {\"a\":1"),         BAD },
     { "one brace",                             BYTES("1 start {"),                BAD },
-    { "a line end behind it",                  BYTES("1 start {}\n"),             BAD },
-    { "a line end inside of the JSON",         BYTES("1 start {\n}"),             BAD },
-    { "a carriage return inside of the JSON",  BYTES("1 start {\r}"),             BAD },
+    { "a line end after it",                   BYTES("1 start {}\n"),             BAD },
+    { "a line end inside the JSON",            BYTES("1 start {\n}"),             BAD },
+    { "a carriage return inside the JSON",     BYTES("1 start {\r}"),             BAD },
 };
 /* clang-format on */
 
@@ -80,8 +80,8 @@ static void test_elements(void **state)
     }
 }
 
-/* In memory of its own, so that a byte too many is seen. */
-static void test_texts_cut_anywhere_are_refused(void **state)
+/* In an exact allocation, so that ASan sees an overrun. */
+static void test_truncated_elements_are_refused(void **state)
 {
     static const char element[] = "12 process {\"event\":\"process\"}", cursor[] = "1767312245678-";
 
@@ -126,7 +126,7 @@ static const struct { const char *name, *element; int stage; } stages[] = {
     { "white space around it",            "2 process {\"stage\" :  \"calling\"}",                         STAGE_CALLING },
     { "a text of that name before it",    "2 process {\"message\":\"stage\",\"stage\":\"image\"}",       STAGE_IMAGE },
     { "a text that quotes it",            "2 process {\"message\":\"\\\"stage\\\":\\\"image\\\"\"}",     -1 },
-    { "a stage of another time",          "2 process {\"stage\":\"thinking\"}",                           -1 },
+    { "an unknown stage",                 "2 process {\"stage\":\"thinking\"}",                           -1 },
     { "the beginning of a stage",         "2 process {\"stage\":\"call\"}",                               -1 },
     { "a stage that is longer",           "2 process {\"stage\":\"calling_back\"}",                       -1 },
     { "a stage that is a number",         "2 process {\"stage\":1}",                                      -1 },
@@ -142,23 +142,23 @@ static void test_the_stage(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
         struct task_event event;
-        enum process_stage stage = STAGE_COUNT;
+        enum task_stage stage = STAGE_COUNT;
         size_t len = strlen(stages[i].element);
-        char *element = malloc(len); /* of its own, without a NUL: a byte too many is seen */
+        char *element = malloc(len); /* exact, without a NUL: ASan sees an overrun */
 
         print_message("  %s\n", stages[i].name);
         assert_non_null(element);
         memcpy(element, stages[i].element, len);
         assert_int_equal(task_event_parse(element, len, &event), 0);
         assert_int_equal(task_event_stage(&event, &stage), stages[i].stage < 0 ? ERR_NOT_FOUND : 0);
-        assert_int_equal(stage, stages[i].stage < 0 ? STAGE_COUNT : (enum process_stage)stages[i].stage);
+        assert_int_equal(stage, stages[i].stage < 0 ? STAGE_COUNT : (enum task_stage)stages[i].stage);
         free(element);
     }
 }
 
 /* clang-format off */
 static const struct { const char *name, *text; size_t len; int64_t epoch, n; } cursors[] = {
-    { "a place in a log",                   BYTES("1767312245678-3"),                      1767312245678, 3 },
+    { "a position in a log",                BYTES("1767312245678-3"),                      1767312245678, 3 },
     { "before the first event",             BYTES("1767312245678-0"),                      1767312245678, 0 },
     { "the largest numbers",                BYTES("999999999999999-999999999999999"),      999999999999999, 999999999999999 },
     { "empty",                              BYTES(""),                                     -1, 0 },
@@ -176,7 +176,7 @@ static const struct { const char *name, *text; size_t len; int64_t epoch, n; } c
     { "a space",                            BYTES("17-3 "),                                -1, 0 },
     { "a space in front",                   BYTES(" 17-3"),                                -1, 0 },
     { "hex",                                BYTES("0x11-3"),                               -1, 0 },
-    { "a NUL byte behind it",               BYTES("17-3\0"),                               -1, 0 },
+    { "a NUL byte after it",                BYTES("17-3\0"),                               -1, 0 },
     { "a NUL byte instead of the dash",     BYTES("17\0003"),                              -1, 0 },
 };
 /* clang-format on */
@@ -196,7 +196,7 @@ static void test_cursors(void **state)
 }
 
 /* clang-format off */
-static const struct { const char *name; struct process_event event; const char *want; } processes[] = {
+static const struct { const char *name; struct task_progress event; const char *want; } processes[] = {
     { "ARK is called",
       { STAGE_CALLING, "t1", .attempt = 2 },
       "{\"task_id\":\"t1\",\"message\":\"正在调用ARK模型生成图像...\",\"stage\":\"calling\",\"attempt\":2}" },
@@ -211,7 +211,7 @@ static const struct { const char *name; struct process_event event; const char *
       { STAGE_IMAGE_FAILED, "t1", .index = 1, .code = "ark_content_refused", .message = "ARK refused the content" },
       "{\"task_id\":\"t1\",\"message\":\"第2张图像生成失败\",\"stage\":\"image_failed\",\"index\":1,"
       "\"code\":\"ark_content_refused\",\"error\":\"ARK refused the content\"}" },
-    { "another try follows",
+    { "a retry follows",    
       { STAGE_RETRYING, "t1", .attempt = 1, .delay_ms = 1500, .code = "ark_overloaded", .message = "busy" },
       "{\"task_id\":\"t1\",\"message\":\"ARK暂时不可用，稍后重试...\",\"stage\":\"retrying\",\"attempt\":1,\"delay_ms\":1500,"
       "\"code\":\"ark_overloaded\",\"error\":\"busy\"}" },
@@ -220,7 +220,7 @@ static const struct { const char *name; struct process_event event; const char *
       "{\"task_id\":\"t1\",\"message\":\"任务已交还，重新排队...\",\"stage\":\"requeued\"}" },
 };
 
-static const struct { const char *name; struct process_event event; const char *want; } slots[] = {
+static const struct { const char *name; struct task_progress event; const char *want; } slots[] = {
     { "an image",
       { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y", .size = "2K" }, "image {\"index\":0,\"url\":\"https://x/y\",\"size\":\"2K\"}" },
     { "an image without a size",
@@ -239,7 +239,7 @@ static void test_process_events(void **state)
         json_t *root;
 
         print_message("  %s\n", processes[i].name);
-        task_event_write_process(&out, &processes[i].event);
+        task_progress_write(&out, &processes[i].event);
         assert_string_equal(buf_text(&out), processes[i].want);
         root = json_loads(buf_text(&out), JSON_REJECT_DUPLICATES, NULL);
         assert_non_null(root);
@@ -255,7 +255,7 @@ static void test_slots(void **state)
         struct buf out = {.max = 1000};
 
         print_message("  %s\n", slots[i].name);
-        task_event_write_slot(&out, &slots[i].event);
+        task_progress_write_slot(&out, &slots[i].event);
         assert_string_equal(buf_text(&out), slots[i].want);
         buf_deinit(&out);
     }
@@ -268,8 +268,8 @@ static const struct { const char *name, *text, *reads_as; } hostile[] = {
     { "a carriage return",                       "a\rb",                        "a\rb" },
     { "a backslash at the end",                  "a\\",                         "a\\" },
     { "control bytes",                           "\x01\x02\x1b\x7f",            "\x01\x02\x1b\x7f" },
-    { "bytes that are no UTF-8",                 "a\xff\xe5\x9b",               "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
-    { "a line separator of Unicode",             "a\xe2\x80\xa8" "b",           "a\xe2\x80\xa8" "b" },
+    { "invalid UTF-8",                           "a\xff\xe5\x9b",               "a\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbd" },
+    { "a Unicode line separator",                "a\xe2\x80\xa8" "b",           "a\xe2\x80\xa8" "b" },
     { "a format directive",                      "%s%n%d",                      "%s%n%d" },
     { "the slot's own syntax",                   "}\nfailed {",                 "}\nfailed {" },
     { "a script",                                "</script>",                   "</script>" },
@@ -291,14 +291,14 @@ static const char *text_of(const json_t *root, const char *key)
     return json_string_value(json_object_get(root, key));
 }
 
-static void check_hostile(enum process_stage stage, const char *text, const char *reads_as)
+static void check_hostile(enum task_stage stage, const char *text, const char *reads_as)
 {
-    struct process_event event = {stage, .task_id = text, .url = text, .size = text, .code = text, .message = text};
+    struct task_progress event = {stage, .task_id = text, .url = text, .size = text, .code = text, .message = text};
     bool is_image = stage == STAGE_IMAGE, fails = stage == STAGE_IMAGE_FAILED || stage == STAGE_RETRYING;
     struct buf out = {.max = 4000};
     json_t *root, *image;
 
-    task_event_write_process(&out, &event);
+    task_progress_write(&out, &event);
     root = read_back(&out, 0);
     image = json_object_get(root, "image");
     assert_string_equal(text_of(root, "task_id"), reads_as);
@@ -314,7 +314,7 @@ static void check_hostile(enum process_stage stage, const char *text, const char
 
     buf_clear(&out);
     if (is_image || stage == STAGE_IMAGE_FAILED) {
-        task_event_write_slot(&out, &event);
+        task_progress_write_slot(&out, &event);
         root = read_back(&out, is_image ? strlen("image ") : strlen("failed "));
         assert_string_equal(text_of(root, is_image ? "url" : "message"), reads_as);
         json_decref(root);
@@ -328,7 +328,7 @@ static void test_hostile_texts_stay_texts(void **state)
     for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
         print_message("  %s\n", hostile[i].name);
         for (int stage = 0; stage < STAGE_COUNT; stage++)
-            check_hostile((enum process_stage)stage, hostile[i].text, hostile[i].reads_as);
+            check_hostile((enum task_stage)stage, hostile[i].text, hostile[i].reads_as);
     }
 }
 
@@ -337,7 +337,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_elements),
-        cmocka_unit_test(test_texts_cut_anywhere_are_refused),
+        cmocka_unit_test(test_truncated_elements_are_refused),
         cmocka_unit_test(test_the_frame),
         cmocka_unit_test(test_the_stage),
         cmocka_unit_test(test_cursors),

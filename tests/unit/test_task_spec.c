@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
-#include "common/task_spec.h"
+#include "common/base/buf.h"
+#include "common/task/task_spec.h"
 
 #define URL         "https://example.com/a.png"
 #define BYTES(text) text, sizeof(text) - 1
@@ -20,7 +20,7 @@ static const char everything[] =
     "\"seed\":-1,\"size\":\"2K\",\"urls\":[\"https://example.com/a.png\",\"http://example.org/图.jpg?x=1&y=/\"],"
     "\"watermark\":false}";
 
-static void test_everything_that_can_be_given(void **state)
+static void test_all_fields_are_written(void **state)
 {
     struct task_spec spec = {
         .urls = {(char[]){URL}, (char[]){"http://example.org/图.jpg?x=1&y=/"}},
@@ -44,7 +44,7 @@ static void test_everything_that_can_be_given(void **state)
     free(json);
 }
 
-static void test_only_what_is_given(void **state)
+static void test_absent_fields_are_not_written(void **state)
 {
     struct task_spec spec = {.urls = {(char[]){URL}}, .url_count = 1};
     char *json;
@@ -55,7 +55,7 @@ static void test_only_what_is_given(void **state)
     free(json);
 }
 
-static void test_texts_that_are_no_utf8_are_not_written(void **state)
+static void test_invalid_utf8_is_not_written(void **state)
 {
     struct task_spec link = {
         .urls = {(char[]){"u"}, (char[]){"\xff"}},
@@ -93,7 +93,7 @@ static void test_all_fields_are_read(void **state)
     task_spec_deinit(&spec);
 }
 
-static void test_absent_fields_read_as_absent(void **state)
+static void test_absent_fields_are_read_as_absent(void **state)
 {
     struct task_spec spec;
 
@@ -183,12 +183,12 @@ static const struct { const char *name, *json; size_t len; } bad[] = {
     { "not JSON",                               BYTES("urls") },
     { "an array",                               BYTES("[]") },
     { "null",                                   BYTES("null") },
-    { "JSON that is cut",                       BYTES("{\"urls\":[\"u\"]") },
-    { "something behind the JSON",              BYTES("{\"urls\":[\"u\"]} x") },
+    { "truncated JSON",                         BYTES("{\"urls\":[\"u\"]") },
+    { "text after the JSON",                    BYTES("{\"urls\":[\"u\"]} x") },
     { "an empty object",                        BYTES("{}") },
     { "no links",                               BYTES("{\"prompt\":\"x\"}") },
     { "an empty list of links",                 BYTES("{\"urls\":[]}") },
-    { "one link that is no list",               BYTES("{\"urls\":\"u\"}") },
+    { "one link that is not a list",            BYTES("{\"urls\":\"u\"}") },
     { "an empty link",                          BYTES("{\"urls\":[\"\"]}") },
     { "a link that is a number",                BYTES("{\"urls\":[\"u\",1]}") },
     { "a link that is null",                    BYTES("{\"urls\":[\"u\",null]}") },
@@ -201,7 +201,7 @@ static const struct { const char *name, *json; size_t len; } bad[] = {
     { "a prompt that is null",                  WITH("\"prompt\":null") },
     { "a prompt that is a number",              WITH("\"prompt\":1") },
     { "a prompt with a NUL",                    WITH("\"prompt\":\"a\\u0000b\"") },
-    { "a prompt that is no UTF-8",              WITH("\"prompt\":\"\xff\"") },
+    { "a prompt that is not UTF-8",             WITH("\"prompt\":\"\xff\"") },
     { "a prompt with half a surrogate pair",    WITH("\"prompt\":\"\\ud800\"") },
     { "a size that is a number",                WITH("\"size\":2048") },
     { "a model that is a list",                 WITH("\"model\":[]") },
@@ -226,7 +226,7 @@ static const struct { const char *name, *json; size_t len; } bad[] = {
 };
 /* clang-format on */
 
-static void test_anything_else_is_refused(void **state)
+static void test_invalid_specs_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
@@ -238,7 +238,7 @@ static void test_anything_else_is_refused(void **state)
     }
 }
 
-static void test_a_spec_cut_anywhere_is_refused(void **state)
+static void test_truncated_specs_are_refused(void **state)
 {
     (void)state;
     for (size_t len = 0; len < sizeof(everything) - 1; len++) {
@@ -248,7 +248,7 @@ static void test_a_spec_cut_anywhere_is_refused(void **state)
     }
 }
 
-/* Reads a spec whose `key` is `count` times `unit`. */
+/* Reads a spec whose `key` is `unit` repeated `count` times. */
 static int read_long(const char *before, const char *unit, size_t count, const char *after)
 {
     struct task_spec spec = {0};
@@ -285,16 +285,16 @@ static void test_lengths(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_everything_that_can_be_given),
-        cmocka_unit_test(test_only_what_is_given),
-        cmocka_unit_test(test_texts_that_are_no_utf8_are_not_written),
+        cmocka_unit_test(test_all_fields_are_written),
+        cmocka_unit_test(test_absent_fields_are_not_written),
+        cmocka_unit_test(test_invalid_utf8_is_not_written),
         cmocka_unit_test(test_all_fields_are_read),
-        cmocka_unit_test(test_absent_fields_read_as_absent),
+        cmocka_unit_test(test_absent_fields_are_read_as_absent),
         cmocka_unit_test(test_round_trips_keep_every_byte),
         cmocka_unit_test(test_the_order_of_the_fields_does_not_change_the_hash),
         cmocka_unit_test(test_hashes),
-        cmocka_unit_test(test_anything_else_is_refused),
-        cmocka_unit_test(test_a_spec_cut_anywhere_is_refused),
+        cmocka_unit_test(test_invalid_specs_are_refused),
+        cmocka_unit_test(test_truncated_specs_are_refused),
         cmocka_unit_test(test_lengths),
     };
 

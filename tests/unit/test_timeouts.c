@@ -7,9 +7,9 @@
 #include <event2/event.h>
 #include <stdlib.h>
 
-#include "common/clock.h"
-#include "common/loop.h"
-#include "common/timeouts.h"
+#include "common/base/clock.h"
+#include "common/base/loop.h"
+#include "common/base/timeouts.h"
 
 enum { WAIT_MS = 20, DEADLINE_S = 20 };
 
@@ -26,7 +26,7 @@ struct world {
     struct loop *loop;
     struct timeouts *timeouts;
     struct event *deadline;
-    int expected; /* the loop stops after so many ends */
+    int expected; /* the loop stops after so many expiries */
     char story[64];
     int at;
 };
@@ -38,7 +38,7 @@ static void on_timeout(struct timeout *timeout, void *arg)
 
     assert_ptr_equal(thing->world, world);
     assert_int_equal(timeout->due_ms, 0);
-    assert_true(clock_monotonic_ms() - thing->started_ms >= WAIT_MS); /* late perhaps, never early */
+    assert_true(clock_monotonic_ms() - thing->started_ms >= WAIT_MS); /* may be late, never early */
     assert_true(world->at < (int)sizeof(world->story) - 1);
     world->story[world->at++] = thing->letter;
     if (thing->on_end)
@@ -92,7 +92,7 @@ static void run(struct world *world, int expected)
     loop_run(world->loop);
 }
 
-static void test_they_end_in_the_order_of_their_start(void **state)
+static void test_entries_expire_in_the_order_of_their_start(void **state)
 {
     struct world *world = *state;
     struct thing a = {.world = world, .letter = 'a'}, b = {.world = world, .letter = 'b'};
@@ -105,7 +105,7 @@ static void test_they_end_in_the_order_of_their_start(void **state)
     assert_string_equal(world->story, "bac");
 }
 
-static void test_starting_again_moves_to_the_end(void **state)
+static void test_restarting_moves_an_entry_to_the_end(void **state)
 {
     struct world *world = *state;
     struct thing a = {.world = world, .letter = 'a'}, b = {.world = world, .letter = 'b'};
@@ -117,7 +117,7 @@ static void test_starting_again_moves_to_the_end(void **state)
     assert_string_equal(world->story, "ba");
 }
 
-static void test_a_cancelled_one_stays_silent(void **state)
+static void test_a_cancelled_entry_does_not_expire(void **state)
 {
     struct world *world = *state;
     struct thing a = {.world = world, .letter = 'a'}, b = {.world = world, .letter = 'b'};
@@ -130,8 +130,8 @@ static void test_a_cancelled_one_stays_silent(void **state)
     assert_string_equal(world->story, "b");
 }
 
-/* When the timer comes for one, the next is due in a millisecond: it must still wait for that. */
-static void test_each_waits_its_own_time(void **state)
+/* The timer fires for the first entry; the second is due 1 ms later and must not expire early. */
+static void test_each_entry_waits_its_full_time(void **state)
 {
     enum { COUNT = 15 };
     struct world *world = *state;
@@ -155,7 +155,7 @@ static void start_again(struct thing *thing)
         start(thing);
 }
 
-static void test_one_may_start_itself_again(void **state)
+static void test_an_entry_can_restart_itself(void **state)
 {
     struct world *world = *state;
     struct thing a = {.world = world, .letter = 'a', .on_end = start_again};
@@ -170,7 +170,7 @@ static void cancel_other(struct thing *thing)
     timeouts_cancel(thing->world->timeouts, &thing->other->timeout);
 }
 
-static void test_one_may_cancel_the_next_which_is_due_too(void **state)
+static void test_an_entry_can_cancel_the_next_one_that_is_due_too(void **state)
 {
     struct world *world = *state;
     struct thing c = {.world = world, .letter = 'c'};
@@ -191,7 +191,7 @@ static void free_both(struct thing *thing)
     free(thing);
 }
 
-static void test_one_may_free_its_owner_and_another(void **state)
+static void test_an_entry_can_free_its_owner_and_another(void **state)
 {
     struct world *world = *state;
     struct thing *a = calloc(1, sizeof(*a)), *b = calloc(1, sizeof(*b));
@@ -206,13 +206,13 @@ static void test_one_may_free_its_owner_and_another(void **state)
     assert_string_equal(world->story, "ac");
 }
 
-/* When all have gone the timer still comes; it must find nothing, and the next start must work. */
+/* The timer may fire with an empty list; a later start must still work. */
 static void start_other(struct thing *thing)
 {
     start(thing->other);
 }
 
-static void test_one_may_start_another_after_all_had_ended(void **state)
+static void test_an_entry_can_be_started_after_all_have_expired(void **state)
 {
     struct world *world = *state;
     struct thing b = {.world = world, .letter = 'b'};
@@ -254,14 +254,14 @@ int main(void)
 {
 #define WITH_LOOP(test) cmocka_unit_test_setup_teardown(test, set_up, tear_down)
     const struct CMUnitTest tests[] = {
-        WITH_LOOP(test_they_end_in_the_order_of_their_start),
-        WITH_LOOP(test_starting_again_moves_to_the_end),
-        WITH_LOOP(test_a_cancelled_one_stays_silent),
-        WITH_LOOP(test_each_waits_its_own_time),
-        WITH_LOOP(test_one_may_start_itself_again),
-        WITH_LOOP(test_one_may_cancel_the_next_which_is_due_too),
-        WITH_LOOP(test_one_may_free_its_owner_and_another),
-        WITH_LOOP(test_one_may_start_another_after_all_had_ended),
+        WITH_LOOP(test_entries_expire_in_the_order_of_their_start),
+        WITH_LOOP(test_restarting_moves_an_entry_to_the_end),
+        WITH_LOOP(test_a_cancelled_entry_does_not_expire),
+        WITH_LOOP(test_each_entry_waits_its_full_time),
+        WITH_LOOP(test_an_entry_can_restart_itself),
+        WITH_LOOP(test_an_entry_can_cancel_the_next_one_that_is_due_too),
+        WITH_LOOP(test_an_entry_can_free_its_owner_and_another),
+        WITH_LOOP(test_an_entry_can_be_started_after_all_have_expired),
         WITH_LOOP(test_many_share_one_timer),
         cmocka_unit_test(test_destroying_nothing),
     };

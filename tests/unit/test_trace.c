@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "gateway/request/trace.h"
+#include "gateway/request/headers.h"
 
 #define ID32   "4bf92f3577b34da6a3ce929d0e0e4736"
 #define ID16   "00f067aa0ba902b7"

@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/task_spec.h"
+#include "common/task/task_spec.h"
 #include "gateway/request/public_host.h"
 #include "gateway/request/url_check.h"
 

@@ -6,7 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
-#include "common/utf8.h"
+#include "common/base/utf8.h"
 
 /* clang-format off */
 static const struct { const char *name, *text; size_t first, count; } cases[] = {
@@ -17,7 +17,7 @@ static const struct { const char *name, *text; size_t first, count; } cases[] = 
     { "the last code point",                        "\xf4\x8f\xbf\xbf",     4, 1 },
     { "one above the last code point",              "\xf4\x90\x80\x80",     0, 4 },
     { "a lone continuation byte",                   "\x80",                 0, 1 },
-    { "a character that is cut short",              "\xe5\x9b",             0, 2 },
+    { "a truncated character",                      "\xe5\x9b",             0, 2 },
     { "a character interrupted by another",         "\xe5" "a",             0, 2 },
     { "an overlong slash in two bytes",             "\xc0\xaf",             0, 2 },
     { "an overlong slash in three bytes",           "\xe0\x80\xaf",         0, 3 },

@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/buf.h"
+#include "common/base/buf.h"
 #include "gateway/request/validate.h"
 
 #define U   "\"urls\":[\"https://example.com/a.jpg\"]"
@@ -189,7 +189,31 @@ static void test_what_is_not_json(void **state)
 
         print_message("  %s\n", not_json[i].name);
         assert_int_equal(check(not_json[i].body, &rules, &report), ERR_SYNTAX);
-        assert_non_null(report.syntax);
+        assert_true(*report.syntax);
+    }
+}
+
+/* clang-format off */
+static const struct { const char *name, *body, *want; } syntax_errors[] = {
+    { "a comma too many",            "{\"urls\":[\"u\"],}",      "The body is not valid JSON: line 1, column 15." },
+    { "in the third line",           "{\n \"size\":\n  2K}",     "The body is not valid JSON: line 3, column 4." },
+    { "columns are characters",      "{\"prompt\":\"图像\" x}",  "The body is not valid JSON: line 1, column 16." },
+    { "a body that is cut",          "{\"prompt\":\"two",         "The body is not valid JSON: line 1, column 14." },
+    { "a name twice",                "{\"size\":1,\"size\":2}",    "The body has a name twice in one object: line 1, column 16." },
+    { "no object",                   "[]",                       "The body is JSON, but not an object." },
+    { "after a byte order mark",     "\xef\xbb\xbf{,}",          "The body is not valid JSON: line 1, column 2." },
+};
+/* clang-format on */
+
+static void test_the_place_of_a_syntax_error(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof(syntax_errors) / sizeof(syntax_errors[0]); i++) {
+        struct validate_report report;
+
+        print_message("  %s\n", syntax_errors[i].name);
+        assert_int_equal(check(syntax_errors[i].body, &rules, &report), ERR_SYNTAX);
+        assert_string_equal(report.syntax, syntax_errors[i].want);
     }
 }
 
@@ -349,12 +373,12 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
 {
     static const struct {
         const char *body;
-        enum disconnect on_disconnect;
+        enum on_disconnect on_disconnect;
     } rows[] = {
-        {"{" U "," T "}",                                        DISCONNECT_FINISH          },
-        {"{" U "," T ",\"on_disconnect\":\"finish\"}",           DISCONNECT_FINISH          },
-        {"{" U "," T ",\"on_disconnect\":\"cancel_if_queued\"}", DISCONNECT_CANCEL_IF_QUEUED},
-        {"{\"on_disconnect\":\"cancel\"," U "," T "}",           DISCONNECT_CANCEL          },
+        {"{" U "," T "}",                                        ON_DISCONNECT_FINISH          },
+        {"{" U "," T ",\"on_disconnect\":\"finish\"}",           ON_DISCONNECT_FINISH          },
+        {"{" U "," T ",\"on_disconnect\":\"cancel_if_queued\"}", ON_DISCONNECT_CANCEL_IF_QUEUED},
+        {"{\"on_disconnect\":\"cancel\"," U "," T "}",           ON_DISCONNECT_CANCEL          },
     };
 
     (void)state;
@@ -465,6 +489,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_good_bodies),
         cmocka_unit_test(test_what_is_not_json),
+        cmocka_unit_test(test_the_place_of_a_syntax_error),
         cmocka_unit_test(test_a_raw_nul_is_no_json),
         cmocka_unit_test(test_each_bad_field_is_pointed_at),
         cmocka_unit_test(test_task_id_and_idempotency_key),

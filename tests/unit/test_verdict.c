@@ -7,20 +7,20 @@
 
 #include <cmocka.h>
 
-#include "worker/account_news.h"
-#include "worker/ark_answer.h"
-#include "worker/verdict.h"
+#include "worker/account/news.h"
+#include "worker/ark/answer.h"
+#include "worker/ark/verdict.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* What a row has in common with the others: the first of five attempts, the first of two paid calls. */
-static struct verdict decide(enum fetch_end end, const struct ark_result *ark)
+/* Common to all rows: the first of five attempts, the first of two paid calls. */
+static struct verdict decide(enum web_end end, const struct ark_result *ark)
 {
     struct evidence evidence = {
         .end = end, .words = "w", .ark = ark, .attempt = 1, .max_attempts = 5, .paid_calls = 1, .max_paid_calls = 2};
     struct verdict verdict;
 
-    if (end == FETCH_ANSWERED)
+    if (end == WEB_ANSWERED)
         evidence.words = "";
     verdict_decide(&evidence, &verdict);
     return verdict;
@@ -37,7 +37,7 @@ static void assert_verdict(const struct verdict *verdict, enum verdict_action ac
     assert_int_equal(account_news_of(verdict) == NEWS_BUSY, busy);
 }
 
-/* What comes of a row: action, charge, problem, and whether ARK refused for load. */
+/* The expected verdict: action, charge, problem, and whether ARK refused because of load. */
 #define FAIL(name)  VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_##name, false
 #define RETRY(name) VERDICT_RETRY, CHARGE_VOID, PROBLEM_ARK_##name, false
 #define DEFER(name) VERDICT_DEFER, CHARGE_VOID, PROBLEM_ARK_##name, false
@@ -53,7 +53,7 @@ static void assert_verdict(const struct verdict *verdict, enum verdict_action ac
 static const struct {
     const char *name;
     int status;
-    const char *code; /* NULL: no error of ARK's own in the body */
+    const char *code; /* NULL: no error from ARK in the body */
     enum verdict_action action;
     enum charge charge;
     enum problem problem;
@@ -128,7 +128,7 @@ static void judges_refusals(void **state)
     (void)state;
     for (size_t i = 0; i < COUNT(refusals); i++) {
         struct ark_result ark = refusal(refusals[i].status, refusals[i].code);
-        struct verdict verdict = decide(FETCH_ANSWERED, &ark);
+        struct verdict verdict = decide(WEB_ANSWERED, &ark);
 
         print_message("  %s\n", refusals[i].name);
         assert_verdict(&verdict, refusals[i].action, refusals[i].charge, refusals[i].problem, refusals[i].busy);
@@ -147,14 +147,14 @@ static void a_status_counts_even_when_the_connection_broke_after_it(void **state
     (void)state;
     ark.completed = false;
     ark.broke = "reset";
-    verdict = decide(FETCH_BROKE, &ark);
+    verdict = decide(WEB_BROKEN, &ark);
     assert_verdict(&verdict, VERDICT_FAIL, CHARGE_VOID, PROBLEM_ARK_INVALID_REQUEST, false);
 }
 
 /* clang-format off */
 static const struct {
     const char *name;
-    enum fetch_end end;
+    enum web_end end;
     int status;
     bool completed;
     const char *slot_code; /* NULL: no slot failed */
@@ -164,17 +164,17 @@ static const struct {
     enum problem problem;
     bool busy;
 } empties[] = {
-    { "nobody there",                         FETCH_NEVER_LEFT, 0,   false, NULL, -1, DEFER(UNREACHABLE) },
-    { "no answer",                            FETCH_BROKE,      0,   false, NULL, -1, IN_DOUBT },
-    { "a cut after the head",                 FETCH_BROKE,      200, false, NULL, -1, IN_DOUBT },
-    { "a cut after a refused slot",           FETCH_BROKE,      200, false, CONTENT, -1, IN_DOUBT },
-    { "a body that is no answer",             FETCH_ANSWERED,   200, false, NULL, -1, IN_DOUBT },
-    { "every slot refused for its content",   FETCH_ANSWERED,   200, true,  CONTENT, -1, FAIL(CONTENT_REFUSED) },
-    { "the same, in a variety",               FETCH_ANSWERED,   200, true,  DEEPFAKE, 0, FAIL(CONTENT_REFUSED) },
-    { "every slot failed",                    FETCH_ANSWERED,   200, true,  INTERNAL, 0, FAIL(NO_IMAGES) },
-    { "no slot",                              FETCH_ANSWERED,   200, true,  NULL, -1, OPAQUE },
-    { "no slot, and nothing charged",         FETCH_ANSWERED,   200, true,  NULL, 0, FAIL(NO_IMAGES) },
-    { "no slot that we could read, but paid", FETCH_ANSWERED,   200, true,  NULL, 2, LOST },
+    { "nobody there",                         WEB_NOT_SENT, 0,   false, NULL, -1, DEFER(UNREACHABLE) },
+    { "no answer",                            WEB_BROKEN,      0,   false, NULL, -1, IN_DOUBT },
+    { "a cut after the head",                 WEB_BROKEN,      200, false, NULL, -1, IN_DOUBT },
+    { "a cut after a refused slot",           WEB_BROKEN,      200, false, CONTENT, -1, IN_DOUBT },
+    { "a body that is no answer",             WEB_ANSWERED,   200, false, NULL, -1, IN_DOUBT },
+    { "every slot refused for its content",   WEB_ANSWERED,   200, true,  CONTENT, -1, FAIL(CONTENT_REFUSED) },
+    { "the same, in a variety",               WEB_ANSWERED,   200, true,  DEEPFAKE, 0, FAIL(CONTENT_REFUSED) },
+    { "every slot failed",                    WEB_ANSWERED,   200, true,  INTERNAL, 0, FAIL(NO_IMAGES) },
+    { "no slot",                              WEB_ANSWERED,   200, true,  NULL, -1, OPAQUE },
+    { "no slot, and nothing charged",         WEB_ANSWERED,   200, true,  NULL, 0, FAIL(NO_IMAGES) },
+    { "no slot that we could read, but paid", WEB_ANSWERED,   200, true,  NULL, 2, LOST },
 };
 /* clang-format on */
 
@@ -198,11 +198,11 @@ static void judges_answers_without_images(void **state)
     }
 }
 
-/* Whole answers without an image: what each says, and what it proves. */
+/* Complete answers without an image, and what each one proves. */
 /* clang-format off */
 static const struct {
     const char *name;
-    struct ark_result ark; /* without what all have in common */
+    struct ark_result ark; /* without the common fields */
     const char *slot_code, *code;
     enum verdict_action action;
     enum charge charge;
@@ -234,7 +234,7 @@ static const struct {
 };
 /* clang-format on */
 
-static void calls_free_only_what_ark_says_is_free(void **state)
+static void is_void_only_if_ark_says_that_it_generated_nothing(void **state)
 {
     (void)state;
     for (size_t i = 0; i < COUNT(statements); i++) {
@@ -249,13 +249,13 @@ static void calls_free_only_what_ark_says_is_free(void **state)
         (void)snprintf(ark.error.code, sizeof(ark.error.code), "%s", statements[i].code ? statements[i].code : "");
         if (statements[i].slot_code)
             (void)snprintf(ark.slot_error.code, sizeof(ark.slot_error.code), "%s", statements[i].slot_code);
-        verdict = decide(FETCH_ANSWERED, &ark);
+        verdict = decide(WEB_ANSWERED, &ark);
         assert_verdict(&verdict, statements[i].action, statements[i].charge, statements[i].problem, statements[i].busy);
         assert_true(verdict.charge == CHARGE_VOID || !verdict.retryable);
     }
 }
 
-/* Every kind of result that the tables above name, in all combinations with the counts. */
+/* Every kind of result in the tables above, in all combinations with the counts. */
 struct world {
     struct ark_result ark;
     struct evidence evidence;
@@ -284,11 +284,11 @@ static void for_each_world(world_fn *check)
     struct world world = {.evidence = {.words = "w"}};
 
     world.evidence.ark = &world.ark;
-    for (int end = FETCH_NEVER_LEFT; end <= FETCH_ANSWERED; end++)
+    for (int end = WEB_NOT_SENT; end <= WEB_ANSWERED; end++)
         for (size_t i = 0; i < COUNT(refusals); i++)
             for (int completed = 0; completed < 2; completed++) {
-                world.evidence.end = (enum fetch_end)end;
-                world.ark = end == FETCH_NEVER_LEFT ? refusal(0, NULL) : refusal(refusals[i].status, refusals[i].code);
+                world.evidence.end = (enum web_end)end;
+                world.ark = end == WEB_NOT_SENT ? refusal(0, NULL) : refusal(refusals[i].status, refusals[i].code);
                 world.ark.completed = completed;
                 world.ark.broke = completed ? NULL : "cut";
                 world.ark.retry_after_ms = 7;
@@ -331,10 +331,10 @@ static void check_cancelled(const struct world *world, const struct verdict *ver
 
 static void check_what_never_left_costs_nothing(const struct world *world, const struct verdict *verdict)
 {
-    if (world->evidence.end == FETCH_NEVER_LEFT && !world->ark.images)
+    if (world->evidence.end == WEB_NOT_SENT && !world->ark.images)
         assert_int_equal(verdict->charge, CHARGE_VOID);
     if (verdict->charge == CHARGE_VOID)
-        assert_true(world->evidence.end == FETCH_NEVER_LEFT || world->ark.has_error || world->ark.completed ||
+        assert_true(world->evidence.end == WEB_NOT_SENT || world->ark.has_error || world->ark.completed ||
                     world->ark.http_status >= 300);
     if (account_news_of(verdict) == NEWS_BUSY)
         assert_int_equal(verdict->charge, CHARGE_VOID);
@@ -368,7 +368,7 @@ static void a_cancelled_task_without_images_ends_cancelled(void **state)
     for_each_world(check_cancelled);
 }
 
-static void only_what_is_known_is_called_void(void **state)
+static void is_void_only_if_that_is_certain(void **state)
 {
     (void)state;
     for_each_world(check_what_never_left_costs_nothing);
@@ -380,35 +380,35 @@ static void every_failure_has_a_code_for_events(void **state)
     for_each_world(check_failures_have_a_code_of_how_a_task_ends);
 }
 
-static void speaks_in_arks_words(void **state)
+static void quotes_arks_error(void **state)
 {
     struct ark_result ark = refusal(400, "InvalidParameter");
     struct verdict verdict;
 
     (void)state;
     (void)snprintf(ark.error.message, sizeof(ark.error.message), "size is wrong. Request id: 0217");
-    verdict = decide(FETCH_ANSWERED, &ark);
+    verdict = decide(WEB_ANSWERED, &ark);
     assert_string_equal(verdict.words,
                         "ARK refused the request: InvalidParameter: size is wrong. Request id: 0217 (HTTP 400)");
 
     ark = refusal(0, NULL);
     ark.broke = "cut";
-    verdict = decide(FETCH_NEVER_LEFT, &ark);
+    verdict = decide(WEB_NOT_SENT, &ark);
     assert_string_equal(verdict.words, "ARK could not be reached: w");
 
     ark = refusal(200, NULL);
     ark.completed = false;
     ark.broke = "the stream ended before it was complete";
-    verdict = decide(FETCH_ANSWERED, &ark);
-    assert_string_equal(verdict.words, "ARK was called; what became of it is not known: "
+    verdict = decide(WEB_ANSWERED, &ark);
+    assert_string_equal(verdict.words, "ARK was called, and the outcome is unknown: "
                                        "the stream ended before it was complete (HTTP 200)");
 
     ark = refusal(504, NULL);
-    verdict = decide(FETCH_ANSWERED, &ark);
-    assert_string_equal(verdict.words, "ARK was called; what became of it is not known (HTTP 504)");
+    verdict = decide(WEB_ANSWERED, &ark);
+    assert_string_equal(verdict.words, "ARK was called, and the outcome is unknown (HTTP 504)");
 }
 
-static void the_longest_words_have_room(void **state)
+static void has_room_for_the_longest_error(void **state)
 {
     struct ark_result ark = refusal(400, "InvalidParameter");
     struct verdict verdict;
@@ -416,7 +416,7 @@ static void the_longest_words_have_room(void **state)
     (void)state;
     memset(ark.error.code, 'c', sizeof(ark.error.code) - 1);
     memset(ark.error.message, 'm', sizeof(ark.error.message) - 1);
-    verdict = decide(FETCH_ANSWERED, &ark);
+    verdict = decide(WEB_ANSWERED, &ark);
     assert_non_null(strstr(verdict.words, "m (HTTP 400)"));
 }
 
@@ -426,14 +426,14 @@ int main(void)
         cmocka_unit_test(judges_refusals),
         cmocka_unit_test(a_status_counts_even_when_the_connection_broke_after_it),
         cmocka_unit_test(judges_answers_without_images),
-        cmocka_unit_test(calls_free_only_what_ark_says_is_free),
+        cmocka_unit_test(is_void_only_if_ark_says_that_it_generated_nothing),
         cmocka_unit_test(an_image_is_done_and_never_paid_again),
         cmocka_unit_test(a_retry_stays_within_attempts_and_budget),
         cmocka_unit_test(a_cancelled_task_without_images_ends_cancelled),
-        cmocka_unit_test(only_what_is_known_is_called_void),
+        cmocka_unit_test(is_void_only_if_that_is_certain),
         cmocka_unit_test(every_failure_has_a_code_for_events),
-        cmocka_unit_test(speaks_in_arks_words),
-        cmocka_unit_test(the_longest_words_have_room),
+        cmocka_unit_test(quotes_arks_error),
+        cmocka_unit_test(has_room_for_the_longest_error),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

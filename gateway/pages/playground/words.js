@@ -1,4 +1,4 @@
-// What the page says, in both languages. code_<code> are the words for the gateway's codes (common/problem.h).
+// What the page says, in both languages. code_<code> are the words for the gateway's codes (common/base/problem.h).
 
 const en = {
   title: 'arkrelay playground',

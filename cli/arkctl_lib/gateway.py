@@ -1,0 +1,139 @@
+"""The HTTP API of a gateway: answers as dictionaries, and every way in which it says no as a Failure."""
+
+import http.client
+import json
+import ssl
+import urllib.parse
+
+from arkctl_lib.account import waiting_for
+from arkctl_lib.failure import CONFLICT, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE, Failure
+
+BASE = "/api/v1/faceflip"
+ANSWER_MAX = 300 * 1024 * 1024      # a story with its pictures inside
+PAGE = 200
+EXITS = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 409: CONFLICT, 429: CONFLICT}
+EXITS_BY_CODE = {"queue_full": CONFLICT, "queue_paused": CONFLICT}
+NO_OPERATORS = "this gateway has no operators' addresses: it was started without GATEWAY_ADMIN_KEY"
+NEEDS_ADMIN_KEY = "this needs the operators' key: --admin-key, ARKRELAY_ADMIN_KEY, or GATEWAY_ADMIN_KEY in the environment or in ./.env"
+
+
+class Gateway:
+    def __init__(self, url, key="", admin_key="", timeout=10.0):
+        self.url, self.key, self.admin_key, self.timeout = url.rstrip("/"), key, admin_key, timeout
+        self._parts = urllib.parse.urlsplit(self.url)
+
+    # -- what the commands ask for
+
+    def client(self, method, path, body=None):
+        """An address of clients, below /api/v1/faceflip."""
+        return self.ask(method, BASE + path, body, self.key)[1]
+
+    def admin(self, method, path):
+        """An address of operators, below /admin."""
+        self.need_admin_key()
+        return self.ask(method, "/admin" + path, None, self.admin_key)[1]
+
+    def need_admin_key(self):
+        if not self.admin_key:
+            raise Failure(NOT_ALLOWED, NEEDS_ADMIN_KEY)
+
+    def queue(self):
+        """The queue at a glance, by whichever key there is."""
+        if not self.admin_key:
+            return self.client("GET", "/queue")
+        overview = self.admin("GET", "/overview")
+        workers = sum(process.get("role") == "worker" for process in overview["processes"])
+        return {**overview["queue"], "waiting_for": waiting_for(overview["governor"], overview["now_ms"]), "workers": workers}
+
+    def processes(self):
+        return self.admin("GET", "/processes")["processes"]
+
+    def rows(self, state, search=""):
+        """The tasks in a state, asked for page by page as they are read."""
+        cursor = ""
+        while cursor is not None:
+            query = urllib.parse.urlencode({"state": state, "limit": PAGE, "q": search, "cursor": cursor})
+            page = self.admin("GET", f"/tasks?{query}")
+            yield from page["tasks"]
+            cursor = page["next"]
+
+    def story(self, full_id):
+        """All that is kept of a task; None: there is no such task."""
+        try:
+            return self.admin("GET", f"/tasks/{full_id}")
+        except Failure as failure:
+            if failure.code == NOT_FOUND:
+                return None
+            raise
+
+    # -- one request
+
+    def ask(self, method, path, body=None, key=""):
+        """(headers, document); the document is None where the answer has no body."""
+        headers = {"Accept": "application/json", **authorization(key)}
+        text = None
+        if body is not None:
+            text, headers["Content-Type"] = json.dumps(body), "application/json"
+        connection = self.connect(self.timeout)
+        try:
+            connection.request(method, self.path(path), text, headers)
+            response = connection.getresponse()
+            raw = response.read(ANSWER_MAX)
+        except (OSError, http.client.HTTPException) as error:
+            raise self.unreachable(error) from None
+        finally:
+            connection.close()
+        if response.status >= 300:
+            raise self.refusal(response, raw)
+        return response.headers, self._document(response, raw)
+
+    def connect(self, timeout):
+        """A connection that is open."""
+        secure = self._parts.scheme == "https"
+        connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
+            self._parts.hostname, self._parts.port, timeout=timeout)
+        try:
+            connection.connect()
+        except (OSError, UnicodeError) as error:        # UnicodeError: no name of a host
+            raise self.unreachable(error) from None
+        return connection
+
+    def path(self, path):
+        return self._parts.path + path
+
+    # -- and what can go wrong with it
+
+    def unreachable(self, error):
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+        if isinstance(error, ssl.SSLCertVerificationError):
+            reason = f"its certificate is not trusted: {error.verify_message} (SSL_CERT_FILE names other roots)"
+        return Failure(UNREACHABLE, f"cannot reach the gateway at {self.url}: {reason}")
+
+    def refusal(self, response, raw):
+        """The Failure for an answer that is not what was asked for."""
+        try:
+            problem = json.loads(raw)
+            code, fields = problem["code"], problem.get("errors", [])
+            detail = problem["title"] if fields else problem.get("detail") or problem["title"]      # it repeats the first field
+        except (ValueError, KeyError, TypeError):
+            location = response.headers.get("Location")
+            where = f"; give {location} as --url" if location else ""
+            return Failure(UNREACHABLE, f"{self.url} does not answer as a gateway does: HTTP {response.status} {response.reason}{where}")
+        if code == "not_found":
+            return Failure(NOT_ALLOWED, NO_OPERATORS, problem)
+        fields = "".join(f"; {error.get('pointer')}: {error.get('detail')}" for error in fields)
+        exit_code = EXITS_BY_CODE.get(code) or EXITS.get(response.status) or (UNREACHABLE if response.status >= 500 else USAGE)
+        return Failure(exit_code, f"{code}: {detail}{fields}", problem)
+
+    def _document(self, response, raw):
+        if response.status == 204 or not raw:
+            return None
+        try:
+            return json.loads(raw)
+        except ValueError:
+            kind = response.headers.get_content_type()
+            raise Failure(UNREACHABLE, f"{self.url} does not answer as a gateway does: HTTP {response.status}, {kind}") from None
+
+
+def authorization(key):
+    return {"Authorization": f"Bearer {key}"} if key else {}

@@ -1,0 +1,137 @@
+#include "common/base/problem.h"
+
+#include <string.h>
+
+#include "common/base/buf.h"
+
+enum { DETAIL_MAX = 1024 };
+
+static const struct {
+    const char *code;
+    int status;
+    bool retryable;
+    const char *title;
+} rows[PROBLEM_COUNT] = {
+#define X(name, code, status, retryable, title) {code, status, retryable, title},
+    PROBLEM_LIST(X)
+#undef X
+};
+
+/* What a client can do about it, for answers that say nothing more specific. */
+static const char *const default_details[PROBLEM_COUNT] = {
+    [PROBLEM_BAD_REQUEST] = "The request does not follow RFC 9110 and RFC 9112.",
+    [PROBLEM_LENGTH_REQUIRED] = "Send the body with Content-Length or with Transfer-Encoding: chunked.",
+    [PROBLEM_BODY_TOO_LARGE] = "The body is longer than this server accepts. Send a shorter one.",
+    [PROBLEM_URI_TOO_LONG] = "The request target is longer than this server accepts. Send a shorter path or query.",
+    [PROBLEM_EXPECTATION_FAILED] = "The only supported expectation is 100-continue.",
+    [PROBLEM_HEADERS_TOO_LARGE] = "The header is longer than this server accepts. Send fewer or shorter fields.",
+    [PROBLEM_REQUEST_TIMEOUT] = "The whole request must arrive within the server's time limit. Send it again.",
+    [PROBLEM_METHOD_UNKNOWN] = "This server knows GET, HEAD, POST, PUT, PATCH, DELETE and OPTIONS.",
+    [PROBLEM_VERSION_UNSUPPORTED] = "Use HTTP/1.1 or HTTP/1.0.",
+    [PROBLEM_NOT_FOUND] = "No resource has this path. Check its spelling.",
+    [PROBLEM_METHOD_NOT_ALLOWED] = "The Allow header lists the methods of this resource.",
+    [PROBLEM_TOO_MANY_CONNECTIONS] = "Close connections that are not needed, or retry later.",
+    [PROBLEM_INTERNAL] = "The fault is in the server, not in the request. Its log names the request_id.",
+    [PROBLEM_INVALID_JSON] = "Send one JSON object in UTF-8.",
+    [PROBLEM_INVALID_LAST_EVENT_ID] = "Send the id of the last event received, or none to get all events.",
+    [PROBLEM_TASK_NOT_FOUND] = "No task has this id. It may have expired or been deleted.",
+    [PROBLEM_NOT_ACCEPTABLE] = "Add the type of the response to Accept, or send no Accept.",
+    [PROBLEM_UNAUTHORIZED] = "Send a valid key in the header Authorization: Bearer <key>.",
+    [PROBLEM_TASK_ID_CONFLICT] = "Use a new id for a new request, or send the first request of this id unchanged.",
+    [PROBLEM_TASK_FINAL] = "A task that has ended cannot be cancelled. Its result can be read.",
+    [PROBLEM_TASK_LIVE] = "Cancel the task or wait for its end, and then repeat the request.",
+    [PROBLEM_CONTENT_TYPE] = "Send JSON in UTF-8 with the header Content-Type: application/json.",
+    [PROBLEM_CONTENT_ENCODING] = "Send the body without compression and without Content-Encoding.",
+    [PROBLEM_INVALID_FIELDS] = "Correct the fields listed in errors.",
+    [PROBLEM_QUEUE_FULL] = "The gateway's limit of waiting tasks is reached. Wait as long as Retry-After says.",
+    [PROBLEM_CLIENT_QUEUE_FULL] =
+        "This client's limit of waiting and running tasks is reached. Retry when one has ended.",
+    [PROBLEM_QUEUE_PAUSED] = "An operator has paused the queue. Wait as long as Retry-After says.",
+    [PROBLEM_RATE_LIMITED] = "This client's requests per minute are used up. Wait as long as Retry-After says.",
+    [PROBLEM_TOO_MANY_STREAMS] = "This client's limit of open streams is reached. Close one and retry.",
+    [PROBLEM_IMAGES_PER_DAY] = "Request fewer images, or wait until 00:00 UTC, as long as Retry-After says.",
+    [PROBLEM_TASK_NOT_FAILED] = "The task has ended with a result. Submit a new task to get another one.",
+    [PROBLEM_INVALID_QUERY] = "Correct the parameters in the query of the request target.",
+    [PROBLEM_STORE_UNAVAILABLE] = "Redis does not answer. Wait as long as Retry-After says.",
+    [PROBLEM_DRAINING] = "This gateway takes no new tasks. Retry on a new connection.",
+};
+
+const char *problem_code(enum problem problem)
+{
+    return rows[problem].code;
+}
+
+int problem_status(enum problem problem)
+{
+    return rows[problem].status;
+}
+
+const char *problem_title(enum problem problem)
+{
+    return rows[problem].title;
+}
+
+bool problem_retryable(enum problem problem)
+{
+    return rows[problem].retryable;
+}
+
+static void add_member(struct buf *out, const char *name, const char *text)
+{
+    buf_addf(out, ",\"%s\":", name);
+    buf_add_json(out, text, strlen(text));
+}
+
+static void add_fields(struct buf *out, const struct problem_field *fields, size_t count)
+{
+    buf_add_text(out, ",\"errors\":[");
+    for (size_t i = 0; i < count; i++) {
+        buf_add_text(out, i ? ",{\"pointer\":" : "{\"pointer\":");
+        buf_add_json(out, fields[i].pointer, strlen(fields[i].pointer));
+        add_member(out, "detail", fields[i].detail);
+        buf_add_char(out, '}');
+    }
+    buf_add_char(out, ']');
+}
+
+/* The first of the invalid fields, and how many more there are. */
+static void add_field_summary(struct buf *out, const struct problem_field *fields, size_t count)
+{
+    struct buf detail;
+
+    buf_init(&detail, DETAIL_MAX);
+    buf_addf(&detail, *fields->pointer ? "%s: %s" : "%s%s", fields->pointer, fields->detail);
+    if (count > 1)
+        buf_addf(&detail, " (and %zu more error%s)", count - 1, count > 2 ? "s" : "");
+    add_member(out, "detail", buf_text(&detail));
+    buf_fail(out, buf_error(&detail));
+    buf_deinit(&detail);
+}
+
+static void add_detail(struct buf *out, const struct problem_report *report)
+{
+    const char *known = default_details[report->problem];
+
+    if (report->detail)
+        add_member(out, "detail", report->detail);
+    else if (report->field_count)
+        add_field_summary(out, report->fields, report->field_count);
+    else
+        add_member(out, "detail", known ? known : problem_title(report->problem));
+}
+
+void problem_write(struct buf *out, const struct problem_report *report)
+{
+    enum problem problem = report->problem;
+
+    buf_addf(out, "{\"type\":\"urn:arkrelay:problem:%s\"", problem_code(problem));
+    add_member(out, "title", problem_title(problem));
+    buf_addf(out, ",\"status\":%d", problem_status(problem));
+    add_detail(out, report);
+    add_member(out, "code", problem_code(problem));
+    buf_addf(out, ",\"retryable\":%s", problem_retryable(problem) ? "true" : "false");
+    add_member(out, "request_id", report->request_id);
+    if (report->field_count)
+        add_fields(out, report->fields, report->field_count);
+    buf_add_char(out, '}');
+}

@@ -1,0 +1,35 @@
+/* keys - names of Redis keys and channels (common/task/PROTOCOL.md, "Keys")
+ *
+ * All keys of one task are in one partition. The partition's hash tag puts them into one Cluster slot. Scripts get the partition's
+ * prefix and build their key names themselves; only the names that the programs need are here.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_TASK_KEYS_H
+#define ARKRELAY_TASK_KEYS_H
+
+#include <stddef.h>
+
+#include "common/task/task.h"
+
+#define KEYS_META "arkrelay:{0}:meta" /* the schema of all data; `meta` of partition 0 */
+
+enum {
+    KEYS_PREFIX_SIZE = 32,
+    KEYS_CLIENT_SIZE = KEYS_PREFIX_SIZE + TASK_CLIENT_MAX,
+    KEYS_CHANNEL_SIZE = KEYS_PREFIX_SIZE + 8 + TASK_FULL_ID_SIZE,
+};
+
+void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:" */
+unsigned keys_partition(const char *full_id, unsigned partitions);
+
+void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:wake" */
+void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id,
+                  unsigned partition); /* "arkrelay:{p}:channel:<id>" */
+
+void keys_client(char out[KEYS_CLIENT_SIZE], const char *client); /* "arkrelay:{client:<client>}:" */
+
+/* The full id in a channel's name; NULL if `channel` is not the name of a task's channel. Points into `channel`. */
+const char *keys_channel_id(const char *channel);
+
+#endif

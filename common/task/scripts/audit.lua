@@ -1,0 +1,137 @@
+-- AUDIT (gateway, worker): compares the index with pending, delayed and leased, one page per call, and repairs differences.
+-- All processes call it several times per interval; one of them gets the turn, once per interval.
+-- The other scripts keep the sets consistent; a manual command, a restored backup or a lost key can break them.
+-- Tasks past their queue_until expire here too, because no worker calls CLAIM while the queue is paused, or if none is alive.
+-- ARGV process interval_ms most
+-- -> state repaired        state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
+-- needs: base log queue images slots ending expiry
+local process, interval, most = unpack(ARGV)
+local meta, index, live = prefix .. 'meta', prefix .. 'index', prefix .. 'live'
+local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }
+local at = now()
+
+local h = redis.call('HMGET', meta, 'auditor', 'audited_at', 'audit_rank')
+local rank = tonumber(h[3] or 0)
+local in_pass = h[1] == process and h[3] -- audit_rank exists between two pages; 0 is valid: a whole page may have been removed
+if not in_pass and at - (h[2] or 0) < tonumber(interval) then
+  return { -1, 0 }
+end
+despite_full_memory()
+if not in_pass then
+  rank = 0
+  redis.call('HSET', meta, 'auditor', process, 'audited_at', at)
+end
+
+-- Removes a task that is final, or whose hash is gone (state is false).
+local function remove_from_queue(id, state)
+  for _, set in pairs(sets) do
+    redis.call('ZREM', set, id)
+  end
+  if redis.call('ZREM', index, id) == 1 then
+    release(id)
+  end
+  if not state then
+    settle_images(id, redis.call('HGET', key('task', id), 'reserved'), #slots(id).image)
+    redis.call('DEL', key('task', id), key('request', id), key('events', id), key('result', id))
+  end
+end
+
+-- Puts a live task into the set of its state, and only there. A running task gets a lease until about the next pass: its worker
+-- renews the lease, or REAP handles the task. Returns true if something was wrong.
+local function repair_sets(id, state)
+  local wrong = 0
+  for name, set in pairs(sets) do
+    if name ~= state then
+      wrong = wrong + redis.call('ZREM', set, id)
+    end
+  end
+  if redis.call('ZSCORE', sets[state], id) then
+    return wrong > 0
+  end
+  local score = at
+  if state == 'queued' then
+    score = redis.call('HGET', key('task', id), 'score') or 0
+  elseif state == 'running' then
+    score = at + interval
+  end
+  redis.call('ZADD', sets[state], score, id)
+  wake()
+  return true
+end
+
+local BATCH = 64 -- expiries per call: one costs as much time as checking twenty tasks
+local repaired, gone, expired, seen = 0, 0, 0, 0
+local page = redis.call('ZRANGE', index, rank, rank + most - 1)
+
+for _, id in ipairs(page) do
+  local state, queue_until = unpack(redis.call('HMGET', key('task', id), 'state', 'queue_until'))
+  if not sets[state or ''] then
+    remove_from_queue(id, state)
+    repaired, gone = repaired + 1, gone + 1
+  elseif is_overdue(state, queue_until, at) then
+    for _, set in pairs(sets) do
+      redis.call('ZREM', set, id)
+    end
+    expire(id)
+    expired, gone = expired + 1, gone + 1
+  elseif repair_sets(id, state) then
+    repaired = repaired + 1
+  end
+  seen = seen + 1
+  if expired == BATCH then
+    break
+  end
+end
+
+-- Finds ids that are in a set but not in the index. Skipped if the sizes agree.
+local function repair_index()
+  local size = 0
+  for _, set in pairs(sets) do
+    size = size + redis.call('ZCARD', set)
+  end
+  if size == redis.call('ZCARD', index) then
+    return
+  end
+  for _, set in pairs(sets) do
+    for _, id in ipairs(redis.call('ZDIFF', 2, set, index)) do
+      local state, epoch = unpack(redis.call('HMGET', key('task', id), 'state', 'epoch'))
+      if sets[state or ''] then
+        redis.call('ZADD', index, epoch or at, id)
+        redis.call('HINCRBY', live, client(id), 1)
+        repair_sets(id, state)
+      else
+        remove_from_queue(id, state)
+      end
+      repaired = repaired + 1
+    end
+  end
+end
+
+local function recount_live()
+  local sum = 0
+  for _, count in ipairs(redis.call('HVALS', live)) do
+    sum = sum + count
+  end
+  if sum == redis.call('ZCARD', index) then
+    return
+  end
+  redis.call('DEL', live)
+  for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
+    redis.call('HINCRBY', live, client(id), 1)
+  end
+end
+
+local over = seen == #page and #page < tonumber(most)
+if over then
+  repair_index()
+  recount_live()
+end
+if repaired > 0 then
+  redis.call('HINCRBY', meta, 'orphan', repaired)
+end
+if over then
+  redis.call('HDEL', meta, 'audit_rank')
+else
+  redis.call('HSET', meta, 'audit_rank', rank + seen - gone)
+end
+return { over and 1 or 0, repaired }

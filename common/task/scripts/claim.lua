@@ -1,0 +1,166 @@
+-- CLAIM (worker): up to `most` jobs with a lease, due retries first back in their place.
+-- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
+--   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again; failing: as many as there are, but the last call
+--   failed. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
+-- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
+--    then, as texts, the restricted models of which tasks had to wait
+--    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
+-- needs: base log queue images slots ending expiry model
+local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
+local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
+local at = now()
+local claimed_at, lease_end = time_text(at), time_text(at + lease)
+local BATCH = 64 -- due retries, and tasks that wait in vain, looked at in one call
+
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', at, 'LIMIT', 0, BATCH)) do
+  redis.call('ZREM', delayed, id)
+  local h = redis.call('HMGET', key('task', id), 'state', 'score')
+  if h[1] == 'delayed' then
+    redis.call('HSET', key('task', id), 'state', 'queued')
+    enqueue(id, h[2])
+  else
+    tally('ghost')
+  end
+end
+
+local function give(id, attempt, n, h)
+  local task = key('task', id)
+  local attempt_text = string.format('%d', attempt)
+  local fence = attempt_text .. '.' .. nonce .. '.' .. string.format('%d', n)
+  redis.call('HSET', task, 'state', 'running', 'attempt', attempt_text, 'max_attempts', max_attempts, 'fence', fence, 'wseq', '0',
+    'worker', worker, 'claimed_at', h[8] or claimed_at)
+  redis.call('ZADD', prefix .. 'leased', lease_end, id)
+  return { id, fence, attempt, redis.call('GET', key('request', id)), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '',
+    tonumber(h[9] or 0) }
+end
+
+local jobs, vain = {}, 0
+
+-- A task that comes first in the queue: a job, or one that waited in vain.
+local function take(id)
+  local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
+    'queue_until', 'claimed_at', 'deferrals')
+  if h[1] ~= 'queued' then
+    vain = vain + 1
+    tally('ghost')
+  elseif is_overdue(h[1], h[7], at) then
+    vain = vain + 1
+    expire(id)
+  else
+    jobs[#jobs + 1] = give(id, h[2] + 1, #jobs + 1, h)
+  end
+end
+
+local paused, vtime, scan_from, scanned_at = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime', 'scan_from', 'scanned_at'))
+most = paused == '1' and 0 or tonumber(most)
+local reached -- the score that the queue has come to
+
+local function take_first()
+  while #jobs < most and vain < BATCH do
+    local first = redis.call('ZPOPMIN', pending, math.min(most - #jobs, BATCH - vain)) -- as id, score, id, score ...
+    if #first == 0 then
+      return
+    end
+    for i = 1, #first, 2 do
+      take(first[i])
+    end
+    reached = first[#first]
+  end
+end
+
+-- Tasks of a model that may not begin keep their places; those of other models behind them are taken. Every CLAIM looks at the front of the
+-- queue. Where that is blocked, one CLAIM in a while looks at a piece of the rest, and the next one at the piece after that.
+local SLICE, FRONT, FRONT_OF_RISKY, PIECE, PIECE_MS = 64, 64, 256, 256, 200
+local calls, risky, unpaid, blocked = {}, {}, {}, {}
+for i = 7, #ARGV, 2 do
+  local model, word = ARGV[i], ARGV[i + 1]
+  risky[model] = word == 'trial' or word == 'failing'
+  calls[model] = word == 'trial' and 1 or word == 'failing' and math.huge or tonumber(word)
+end
+
+local function model_or_default(id)
+  local model = model_of(id)
+  return model ~= '' and model or default_model
+end
+
+-- One task with a paid call is taken for a risky one, and only where no other task of the model waits.
+local spared = false
+local function may_begin(id, spare)
+  local model = model_or_default(id)
+  local left = calls[model]
+  if not left then
+    return true
+  end
+  blocked[model] = blocked[model] or left == 0
+  if left > 0 and risky[model] then
+    local is_unpaid = spare and redis.call('HGET', key('task', id), 'paid_calls') == '0'
+    if not is_unpaid and (spare or unpaid[model]) then
+      spared, blocked[model] = true, true
+      return false
+    end
+    unpaid[model] = true
+  end
+  calls[model] = math.max(0, left - 1)
+  return left > 0
+end
+
+-- Takes what may begin of the places from `from` on, until `many` of them are blocked. -> the next place, nil behind the queue's end
+local function look_at(from, many, spare)
+  local to = from + many
+  while from < to and #jobs < most and vain < BATCH do
+    local next = redis.call('ZRANGE', pending, from, from + SLICE - 1, 'WITHSCORES')
+    for i = 1, #next, 2 do
+      if #jobs >= most or vain >= BATCH then
+        return from
+      elseif may_begin(next[i], spare) then
+        redis.call('ZREM', pending, next[i])
+        take(next[i])
+        reached = next[i + 1]
+      else
+        from = from + 1
+      end
+    end
+    if #next < 2 * SLICE then
+      return nil
+    end
+  end
+  return from
+end
+
+local function take_allowed()
+  local is_risky = false
+  for _, is in pairs(risky) do
+    is_risky = is_risky or is
+  end
+  local front = look_at(0, is_risky and FRONT_OF_RISKY or FRONT, true)
+  if spared then
+    front = look_at(0, FRONT, false)
+  end
+  if not front or #jobs >= most or vain >= BATCH or math.abs(at - (scanned_at or 0)) < PIECE_MS then
+    return
+  end
+  local from = math.max(front, scan_from or 0)
+  local had = #jobs
+  local rest = look_at(from, PIECE, false)
+  redis.call('HSET', prefix .. 'meta', 'scanned_at', claimed_at, 'scan_from', #jobs > had and from or rest or 0)
+end
+
+if #ARGV > 6 then
+  take_allowed()
+else
+  take_first()
+end
+if reached and tonumber(reached) > tonumber(vtime or 0) then
+  redis.call('HSET', prefix .. 'meta', 'vtime', reached)
+end
+
+-- With nothing to come, tokens would only wake workers in vain.
+if redis.call('EXISTS', pending, delayed) == 0 then
+  redis.call('DEL', prefix .. 'wake')
+end
+local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
+table.insert(jobs, 1, vain == BATCH and 0 or due and math.max(0, due - at) or -1)
+for model, is_blocked in pairs(blocked) do
+  jobs[#jobs + 1] = is_blocked and model or nil
+end
+return jobs

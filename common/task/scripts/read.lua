@@ -1,0 +1,13 @@
+-- READ (gateway): a task's log from element `from` on, for viewers that join, resume or have a gap.
+-- ARGV id from
+-- -> LOG epoch state length elements deferrals | NONE
+--    deferrals: how often the task was deferred; the log does not tell of each
+-- needs: base
+local id, from = unpack(ARGV)
+local h = redis.call('HMGET', key('task', id), 'epoch', 'state', 'deferrals')
+
+if not h[1] then
+  return { 'NONE' }
+end
+local events = key('events', id)
+return { 'LOG', h[1], h[2], redis.call('LLEN', events), redis.call('LRANGE', events, from - 1, -1), tonumber(h[3] or 0) }

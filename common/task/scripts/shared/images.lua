@@ -1,0 +1,18 @@
+local DAY_MS = 86400000
+
+-- Adds `count`, which may be negative, to the images that the client's tasks of that day got or may still get.
+local function count_images(id, day, count)
+  local images = prefix .. 'images:' .. day
+  if redis.call('HINCRBY', images, client(id), count) <= 0 then
+    redis.call('HDEL', images, client(id))
+  end
+  redis.call('PEXPIRE', images, 2 * DAY_MS)
+end
+
+-- At the end of a task, returns the reserved images that it did not get to its day.
+local function settle_images(id, reserved, delivered)
+  local day = reserved and redis.call('HGET', key('task', id), 'day')
+  if day and delivered ~= tonumber(reserved) then
+    count_images(id, day, delivered - reserved)
+  end
+end

@@ -1,0 +1,50 @@
+/* task_spec - a task's request: reads, writes and hashes its canonical JSON
+ *
+ * The gateway validates a request body into a spec and stores the spec as canonical JSON: only the fields that the client sent, keys
+ * sorted, no white space. Equal requests therefore have equal bytes and equal hashes. The worker uses its defaults for absent
+ * fields. task_id is not included: it names the task and is not part of its content.
+ *
+ * Pure.   Ownership: the spec owns its texts; task_spec_deinit frees them. A zeroed spec is valid and empty.
+ */
+#ifndef ARKRELAY_TASK_TASK_SPEC_H
+#define ARKRELAY_TASK_TASK_SPEC_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+enum {
+    TASK_URLS_MAX = 14,     /* ARK's limit of reference images */
+    TASK_IMAGES_MAX = 15,   /* ARK's limit of reference images plus results */
+    TASK_URL_MAX = 2048,    /* bytes */
+    TASK_PROMPT_MAX = 4000, /* code points */
+    TASK_NAME_MAX = 128,    /* code points of `size` and of `model` */
+    TASK_HASH_SIZE = 44,    /* a SHA-256 in base64url without padding, and the NUL */
+};
+
+struct task_spec {
+    char *urls[TASK_URLS_MAX];
+    size_t url_count;
+    char *prompt, *size, *model; /* NULL: absent */
+    int max_images;              /* 0: absent */
+    int max_paid_calls;          /* 0: absent */
+    bool watermark_given, watermark;
+    bool seed_given;
+    int64_t seed;
+};
+
+void task_spec_deinit(struct task_spec *spec);
+
+/* Writes canonical JSON, which the caller frees with free(). ERR_NO_MEMORY. */
+int task_spec_write(const struct task_spec *spec, char **out) MUST_CHECK;
+
+/* Reads canonical JSON from Redis, which may be damaged. ERR_SYNTAX unless it has at least one URL, only known fields, and values
+ * within the limits above. TASK_URL_MAX does not apply to data: URLs. */
+int task_spec_read(const char *json, size_t len, struct task_spec *out) MUST_CHECK;
+
+/* The SHA-256 of the canonical JSON. After ERR_NO_MEMORY do not use `out`: a wrong hash could attach a client to another task. */
+int task_spec_hash(char out[TASK_HASH_SIZE], const char *json) MUST_CHECK;
+
+#endif

@@ -1,0 +1,89 @@
+/* web - an HTTP client: many POSTs at a time, libcurl on the event loop
+ *
+ * Made for requests that cost money. libcurl never repeats one by itself: each has a new connection, HTTP/1.1, no redirects, no
+ * proxy, whatever the environment says. Expect is not sent. Compression is not requested, but a compressed answer is decoded. TLS
+ * certificates are verified, and TLS sessions are resumed. The outcome says whether any byte of the request was sent.
+ *
+ * Ownership: a call belongs to the client from web_start until on_done has returned or web_cancel was called. The token is invalid
+ *            after that. web_start copies everything in struct web_request except the body, which it takes over.
+ * Callbacks: from the loop, never from inside web_start or web_cancel. A callback may start and cancel calls, including its own, but
+ *            not destroy the client. on_head is called at most once, before on_data. on_done is called once, last.
+ * Limits:    answer_max counts decoded bytes. A call takes a file descriptor and about 14 KiB, and with TLS about 130 KiB more in
+ *            OpenSSL. A body above 64 KiB is freed when libcurl has read all of it.
+ * Threads:   loop thread only. The program must ignore SIGPIPE (loop_on_signals does).   Units: ms, bytes.
+ */
+#ifndef ARKRELAY_WEB_WEB_H
+#define ARKRELAY_WEB_WEB_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/err.h"
+
+struct loop;
+struct web;
+struct web_call;
+
+/* Borrowed for the life of the client. */
+struct web_setup {
+    struct loop *loop;
+    int64_t connect_ms; /* name lookup, connection and TLS handshake */
+    const char
+        *ca_file; /* PEM file with CA certificates, loaded once a day and when it changes; NULL or "": the system's */
+    const char *user_agent; /* may be NULL */
+};
+
+/* Valid during the callback only. Missing headers are "", long ones are truncated. */
+struct web_head {
+    int status;
+    const char *content_type;
+    const char *retry_after; /* several headers: one value per line */
+    const char *request_id;  /* X-Request-Id */
+};
+
+enum web_end {
+    WEB_NOT_SENT, /* name lookup, connection or TLS handshake failed: the server received no byte of the request */
+    WEB_BROKEN,   /* at least one byte was sent, and the answer is missing or incomplete */
+    WEB_ANSWERED, /* the answer is complete, whatever its status */
+};
+
+struct web_outcome {
+    enum web_end end;
+    const char *words; /* the error for people; "" when answered; valid during the callback only */
+    int64_t total_ms;
+};
+
+struct web_events {
+    void (*on_head)(const struct web_head *head, void *arg);
+    void (*on_data)(const char *bytes, size_t len, void *arg);
+    void (*on_done)(const struct web_outcome *outcome, void *arg);
+    void *arg;
+};
+
+struct web_request {
+    const char *url;            /* https:// or http:// */
+    const char *const *headers; /* "Name: value" lines, closed by NULL. Never logged: one of them is a secret */
+    char *body;                 /* malloc'ed; owned by the client after web_start has succeeded */
+    size_t body_len;
+    int64_t first_byte_ms; /* from web_start to the first byte of the answer */
+    int64_t total_ms;      /* from web_start to the last byte */
+    size_t answer_max;     /* of the decoded body; a longer answer ends with WEB_BROKEN */
+    struct web_events events;
+};
+
+struct web *web_create(const struct web_setup *setup); /* NULL when out of memory */
+struct web *web_destroy(struct web *web); /* accepts NULL; drops calls in flight without a callback; returns NULL */
+
+/* ERR_NO_MEMORY; ERR_SYNTAX: not an http or https URL. After an error nothing was started, and the caller still owns the body. */
+int web_start(struct web *web, const struct web_request *request, struct web_call **out) MUST_CHECK;
+
+/* No callback follows. The connection is closed on the next turn of the loop. */
+void web_cancel(struct web_call *call);
+
+/* Everything of interest has arrived: if the answer does not end within this time, it counts as complete, and on_done follows. Call it
+ * after on_head. Calls after the first one have no effect. */
+void web_end_within(struct web_call *call, int64_t ms);
+
+size_t web_in_flight(const struct web *web);
+
+#endif

@@ -1,0 +1,20 @@
+/* api/admin - the operators' API, below /admin/: the handlers, one file each
+ *
+ * Their argument is the struct api_context. admin_guard (guard.h) has checked the admin key.
+ */
+#ifndef ARKRELAY_GATEWAY_API_ADMIN_ENDPOINTS_H
+#define ARKRELAY_GATEWAY_API_ADMIN_ENDPOINTS_H
+
+#include "common/http/server.h"
+
+http_handler_fn api_admin_pause;     /* pause.c: POST /admin/queue/pause */
+http_handler_fn api_admin_resume;    /* pause.c: POST /admin/queue/resume */
+http_handler_fn api_admin_overview;  /* GET /admin/overview: everything the dashboard shows at the top */
+http_handler_fn api_admin_processes; /* GET /admin/processes: the gateways and workers that are running */
+http_handler_fn api_admin_tasks;     /* GET /admin/tasks: tasks of all clients, by state */
+http_handler_fn api_admin_task;      /* GET /admin/tasks/{id}: everything stored about a task */
+http_handler_fn api_admin_retry;     /* task_retry.c: POST /admin/tasks/{id}/retry */
+http_handler_fn api_admin_cancel;    /* task_cancel.c: POST /admin/tasks/{id}/cancel */
+http_handler_fn api_admin_erase;     /* task_erase.c: DELETE /admin/tasks/{id} */
+
+#endif

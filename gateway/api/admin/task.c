@@ -1,0 +1,154 @@
+/* GET /admin/tasks/{id}: everything stored about a task: request, event log, images, result, fields */
+#include <jansson.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/json_text.h"
+#include "gateway/api/admin/endpoints.h"
+#include "gateway/api/admin/task_action.h"
+#include "gateway/api/admin/task_row.h"
+#include "gateway/response/respond.h"
+
+enum {
+    RESPONSE_MAX = 256 * 1024 * 1024, /* may contain images, twice */
+    UNREADABLE_ALL_MAX = 1024 * 1024,
+    UNREADABLE_MAX = 1000, /* bytes shown of one text that is not JSON */
+};
+
+enum { STORY_ROW = 1, STORY_REQUEST, STORY_LOG, STORY_IMAGES, STORY_FAILED, STORY_RESULT, STORY_FIELDS };
+
+/* The response, and the stored texts that should be JSON and are not. */
+struct story {
+    struct buf *out;
+    struct buf unreadable; /* members */
+};
+
+static void add_unreadable(struct buf *out, const char *text, size_t len)
+{
+    buf_add_json(out, text, len < UNREADABLE_MAX ? len : UNREADABLE_MAX);
+}
+
+/* NULL: not JSON of this type. The data in Redis may have been edited by hand. */
+static json_t *parse(struct buf *out, const char *text, size_t len, json_type type)
+{
+    json_t *value = NULL;
+    int err = json_text_read(text, len, JSON_ALLOW_NUL, &value, NULL);
+
+    if (err == ERR_NO_MEMORY)
+        buf_fail(out, err);
+    if (!err && json_typeof(value) == type)
+        return value;
+    json_decref(value);
+    return NULL;
+}
+
+/* A JSON value from Redis; [] or null if it is absent or invalid. */
+static void add_json(struct story *story, const char *name, const redisReply *reply, size_t at, json_type type)
+{
+    const char *none = type == JSON_ARRAY ? "[]" : "null";
+    size_t len = 0;
+    const char *text = script_text(reply, at, &len);
+    json_t *value = text && len ? parse(story->out, text, len, type) : NULL;
+
+    buf_addf(story->out, ",\"%s\":", name);
+    if (value)
+        buf_add(story->out, text, len);
+    else
+        buf_add_text(story->out, none);
+    if (!value && text && len) {
+        buf_addf(&story->unreadable, "%s\"%s\":", story->unreadable.len ? "," : "", name);
+        add_unreadable(&story->unreadable, text, len);
+    }
+    json_decref(value);
+}
+
+/* The object in "<n> <type> {...}"; NULL if it does not have the members of an event. */
+static const char *find_object(struct buf *out, const char *element, size_t len)
+{
+    const char *object = memchr(element, '{', len);
+    json_t *value = object ? parse(out, object, len - (size_t)(object - element), JSON_OBJECT) : NULL;
+    bool is_event = json_is_string(json_object_get(value, "event")) && json_is_object(json_object_get(value, "data"));
+
+    json_decref(value);
+    return is_event ? object : NULL;
+}
+
+/* Adds the number to the event as the member "n". An element that is not an event is shown as an event of type "unreadable". */
+static void add_event(struct buf *out, const redisReply *log, size_t at)
+{
+    size_t len = 0;
+    const char *text = script_text(log, at, &len), *element = text ? text : "";
+    const char *object = find_object(out, element, len);
+
+    buf_addf(out, "%s{\"n\":%zu,", at ? "," : "", at + 1);
+    if (object) {
+        buf_add(out, object + 1, len - (size_t)(object + 1 - element));
+        return;
+    }
+    buf_add_text(out, "\"event\":\"unreadable\",\"data\":{\"text\":");
+    add_unreadable(out, element, len);
+    buf_add_text(out, "}}");
+}
+
+static void add_fields(struct buf *out, const redisReply *reply)
+{
+    const char *name;
+
+    buf_add_text(out, "\"fields\":{");
+    for (size_t i = STORY_FIELDS; (name = script_text(reply, i, NULL)); i += 2) {
+        size_t len = 0;
+        const char *text = script_text(reply, i + 1, &len);
+
+        if (i > STORY_FIELDS)
+            buf_add_char(out, ',');
+        buf_add_json(out, name, strlen(name));
+        buf_add_char(out, ':');
+        buf_add_json(out, text ? text : "", len);
+    }
+    buf_add_char(out, '}');
+}
+
+static void write_story(struct buf *out, const redisReply *reply)
+{
+    const redisReply *log = script_array(reply, STORY_LOG);
+    struct story story = {.out = out};
+
+    buf_init(&story.unreadable, UNREADABLE_ALL_MAX);
+    buf_add_char(out, '{');
+    task_row_write(out, script_array(reply, STORY_ROW));
+    add_json(&story, "request", reply, STORY_REQUEST, JSON_OBJECT);
+    add_json(&story, "generated_images", reply, STORY_IMAGES, JSON_ARRAY);
+    add_json(&story, "failed_images", reply, STORY_FAILED, JSON_ARRAY);
+    add_json(&story, "result", reply, STORY_RESULT, JSON_OBJECT);
+    if (story.unreadable.len)
+        buf_addf(out, ",\"unreadable\":{%s}", buf_text(&story.unreadable));
+    buf_fail(out, buf_error(&story.unreadable));
+    buf_deinit(&story.unreadable);
+    buf_add_text(out, ",\"log\":[");
+    for (size_t i = 0; log && i < log->elements; i++)
+        add_event(out, log, i);
+    buf_add_text(out, "],");
+    add_fields(out, reply);
+    buf_add_char(out, '}');
+}
+
+static void story_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
+{
+    struct buf body;
+
+    (void)unused;
+    if (strcmp(script_answer(reply), "STORY") != 0) {
+        respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        return;
+    }
+    buf_init(&body, RESPONSE_MAX);
+    write_story(&body, reply);
+    respond_json(exchange, 200, &body);
+    buf_deinit(&body);
+}
+
+void api_admin_task(struct http_exchange *exchange, void *arg)
+{
+    task_action_send(arg, exchange, SCRIPT_STORY, NULL, story_on_reply);
+}

@@ -1,0 +1,95 @@
+/* GET /admin/tasks: tasks of all clients, by state, in pages */
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/task/task.h"
+#include "gateway/api/admin/endpoints.h"
+#include "gateway/api/admin/task_row.h"
+#include "gateway/api/context.h"
+#include "gateway/api/query_parameters.h"
+#include "gateway/response/redis_query.h"
+#include "gateway/response/respond.h"
+
+enum { RESPONSE_MAX = 1024 * 1024, PAGE = 50, PAGE_MAX = 200 };
+
+static void write_list(struct buf *out, const redisReply *reply)
+{
+    const redisReply *row;
+    size_t len;
+    const char *next = script_text(reply, 1, &len);
+
+    buf_add_text(out, "{\"tasks\":[");
+    for (size_t i = 2; (row = script_array(reply, i)); i++) {
+        buf_add_text(out, i > 2 ? ",{" : "{");
+        task_row_write(out, row);
+        buf_add_char(out, '}');
+    }
+    buf_add_text(out, "],\"next\":");
+    if (next && len)
+        buf_add_json(out, next, len);
+    else
+        buf_add_text(out, "null");
+    buf_add_char(out, '}');
+}
+
+static void tasks_on_reply(struct http_exchange *exchange, const redisReply *reply, void *unused)
+{
+    struct buf body;
+
+    (void)unused;
+    if (strcmp(script_answer(reply), "TASKS") != 0) {
+        respond_problem(exchange, PROBLEM_INVALID_QUERY, "cursor: not a cursor of this list.");
+        return;
+    }
+    buf_init(&body, RESPONSE_MAX);
+    write_list(&body, reply);
+    respond_json(exchange, 200, &body);
+    buf_deinit(&body);
+}
+
+static bool is_state(const char *state)
+{
+    static const char *const names[] = {"queued", "delayed",   "running", "live", "done",
+                                        "failed", "cancelled", "ended",   "dead"};
+
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+        if (strcmp(names[i], state) == 0)
+            return true;
+    return false;
+}
+
+static bool is_page_size(const char *text)
+{
+    return *text && strspn(text, "0123456789") == strlen(text) && strtol(text, NULL, 10) >= 1 &&
+           strtol(text, NULL, 10) <= PAGE_MAX;
+}
+
+void api_admin_tasks(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char state[16] = "live", cursor[TASK_FULL_ID_SIZE + 32] = "", limit[8], search[TASK_FULL_ID_SIZE] = "";
+    const struct query_parameter parameters[] = {
+        {"state",  state,  sizeof(state) },
+        {"cursor", cursor, sizeof(cursor)},
+        {"limit",  limit,  sizeof(limit) },
+        {"q",      search, sizeof(search)},
+    };
+
+    (void)snprintf(limit, sizeof(limit), "%d", PAGE);
+    if (!query_parameters_read(exchange, parameters, sizeof(parameters) / sizeof(parameters[0])))
+        return;
+    if (!is_state(state))
+        respond_problem(exchange, PROBLEM_INVALID_QUERY,
+                        "state: queued, delayed, running, live, done, failed, cancelled, ended or dead.");
+    else if (!is_page_size(limit))
+        respond_problem(exchange, PROBLEM_INVALID_QUERY, "limit: 1 to 200.");
+    else
+        redis_query_send(context->commands, exchange,
+                         &(struct redis_query){
+                             .script = SCRIPT_TASKS, .args = {state, cursor, limit, search},
+                                  .answer = tasks_on_reply
+        });
+}

@@ -1,0 +1,49 @@
+/* api/context - what the endpoints of the API work with
+ *
+ * Every handler gets a struct api_context as its argument. One per gateway thread, filled in by gateway.c. The folders:
+ *
+ *     api/            shared by all endpoints: this file, replies of scripts as JSON, query parameters, timestamps
+ *     api/native/     the faceflip API, below API_BASE
+ *     api/admin/      operators, below /admin/
+ *     api/service/    pages, health, metrics, openapi.json
+ *
+ * To add an endpoint: write its file, declare its handler in the folder's endpoints.h, add a row in gateway/routes.c.
+ */
+#ifndef ARKRELAY_GATEWAY_API_CONTEXT_H
+#define ARKRELAY_GATEWAY_API_CONTEXT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct gateway_metrics;
+struct redis;
+struct streams;
+struct submitter;
+
+#define API_BASE "/api/v1/faceflip"
+
+/* Pointers are borrowed. */
+struct api_context {
+    struct redis *commands;
+    struct submitter *submitter;
+    struct streams *streams;
+    const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
+
+    /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any
+     * thread, so the process is ready only if all of them are up. */
+    const atomic_size_t *redis_ready;
+    size_t redis_connections;
+
+    bool draining;
+
+    /* Options that endpoints need. */
+    int max_paid_calls;       /* of a request that does not set it */
+    int max_paid_calls_limit; /* the most that a request may set */
+    int max_images;           /* counted for a request that does not set it */
+    bool data_urls;           /* accept data: URLs */
+    int64_t queue_ttl_ms;
+};
+
+#endif

@@ -1,0 +1,18 @@
+/* api/native - the faceflip API, below API_BASE: the handlers, one file each
+ *
+ * Their argument is the struct api_context.
+ */
+#ifndef ARKRELAY_GATEWAY_API_NATIVE_ENDPOINTS_H
+#define ARKRELAY_GATEWAY_API_NATIVE_ENDPOINTS_H
+
+#include "common/http/server.h"
+
+http_handler_fn api_generate;        /* POST /generate: submit a task, respond with its links */
+http_handler_fn api_generate_stream; /* POST /generate/stream: submit a task, stream its events */
+http_handler_fn api_task;            /* GET /tasks/{id}: state and result */
+http_handler_fn api_task_stream;     /* GET /tasks/{id}/stream: events of an existing task */
+http_handler_fn api_task_cancel;     /* POST /tasks/{id}/cancel */
+http_handler_fn api_task_erase;      /* DELETE /tasks/{id} */
+http_handler_fn api_queue;           /* GET /queue: number of tasks by state */
+
+#endif

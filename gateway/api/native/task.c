@@ -1,0 +1,282 @@
+/* GET /tasks/{id}: state and result of a task, for clients that poll */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/redis/client.h"
+#include "gateway/account/account.h"
+#include "gateway/api/context.h"
+#include "gateway/api/native/endpoints.h"
+#include "gateway/api/native/task_path.h"
+#include "gateway/response/redis_query.h"
+#include "gateway/response/respond.h"
+#include "gateway/response/timestamp.h"
+
+enum {
+    RESPONSE_MAX = 96 * 1024 * 1024, /* pictures may be in it */
+    AT_POSITION = 1,                 /* elements of the STATUS reply */
+    AT_IMAGES,
+    AT_FAILED,
+    AT_RESULT,
+    AT_NOW,
+    AT_MODEL,
+    AT_FIELDS, /* name, value, name, value ... */
+};
+
+/* The index of the value of a field of the task's hash; 0 if the field is absent. */
+static size_t find(const redisReply *reply, const char *name)
+{
+    return script_field(reply, AT_FIELDS, name);
+}
+
+/* -1 if the field is absent. */
+static int64_t number(const redisReply *reply, const char *name)
+{
+    size_t at = find(reply, name);
+    int64_t value;
+
+    return at && !script_int(reply, at, &value) ? value : -1;
+}
+
+static void add_number(struct buf *out, const char *name, int64_t value)
+{
+    if (value >= 0)
+        buf_addf(out, ",\"%s\":%" PRId64, name, value);
+}
+
+static void add_number_or_null(struct buf *out, int64_t value)
+{
+    if (value >= 0)
+        buf_add_int(out, value);
+    else
+        buf_add_text(out, "null");
+}
+
+static void add_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
+{
+    size_t len;
+    const char *json = script_text(reply, at, &len);
+
+    if (!json || !len)
+        return;
+    buf_addf(out, ",\"%s\":", name);
+    buf_add(out, json, len);
+}
+
+static int64_t difference(int64_t from_ms, int64_t to_ms)
+{
+    return from_ms < 0 || to_ms < 0 ? -1 : to_ms - from_ms;
+}
+
+/* Times of the Redis clock. `epoch` is created_at in ms, the first half of the event ids. */
+static void add_timing(struct buf *out, const redisReply *reply)
+{
+    int64_t created = number(reply, "epoch"), claimed = number(reply, "claimed_at"), ended = number(reply, "ended_at");
+
+    timestamp_add(out, "created_at", created);
+    timestamp_add(out, "started_at", claimed);
+    timestamp_add(out, "ended_at", ended);
+    add_number(out, "epoch", created);
+    buf_add_text(out, ",\"timing\":{\"queued_ms\":");
+    add_number_or_null(out, difference(created, claimed));
+    buf_add_text(out, ",\"total_ms\":");
+    add_number_or_null(out, difference(created, ended));
+    buf_add_char(out, '}');
+}
+
+/* The images of a final task are part of its result. */
+static void add_outcome(struct buf *out, const redisReply *reply, enum task_state state)
+{
+    if (!task_state_is_final(state)) {
+        add_json(out, "generated_images", reply, AT_IMAGES);
+        add_json(out, "failed_images", reply, AT_FAILED);
+    } else {
+        add_json(out, state == TASK_DONE ? "result" : "error", reply, AT_RESULT);
+    }
+}
+
+/* The JSON of a final event ends with "charged". While the task is live, only an image proves a charge. */
+static const char *charged(const redisReply *reply, enum task_state state)
+{
+    static const struct {
+        const char *answer, *end;
+    } rows[] = {
+        {"yes",     "\"charged\":\"yes\"}"    },
+        {"unknown", "\"charged\":\"unknown\"}"},
+        {"no",      "\"charged\":\"no\"}"     },
+    };
+    bool is_final = task_state_is_final(state);
+    size_t len, end_len;
+    const char *text = script_text(reply, is_final ? AT_RESULT : AT_IMAGES, &len);
+
+    if (!text)
+        return NULL;
+    if (!is_final)
+        return len > strlen("[]") ? "yes" : NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        end_len = strlen(rows[i].end);
+        if (len > end_len && memcmp(text + len - end_len, rows[i].end, end_len) == 0)
+            return rows[i].answer;
+    }
+    return NULL;
+}
+
+/* The ARK call in flight. Its id is the X-Client-Request-Id that ARK received. */
+static void add_call(struct buf *out, const redisReply *reply)
+{
+    size_t at = find(reply, "call"), len;
+    const char *id = at ? script_text(reply, at, &len) : NULL;
+
+    if (!id)
+        return;
+    buf_add_text(out, ",\"call\":{\"id\":");
+    buf_add_json(out, id, len);
+    timestamp_add(out, "since", number(reply, "called_at"));
+    buf_add_char(out, '}');
+}
+
+static void add_ledger(struct buf *out, const redisReply *reply, enum task_state state)
+{
+    const char *charge = charged(reply, state);
+
+    add_number(out, "paid_calls", number(reply, "paid_calls"));
+    add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
+    add_number(out, "unknown_calls", find(reply, "unknown_calls") ? number(reply, "unknown_calls") : 0);
+    add_number(out, "earlier_paid_calls", number(reply, "earlier_paid_calls"));
+    add_number(out, "earlier_unknown_calls", number(reply, "earlier_unknown_calls"));
+    add_call(out, reply);
+    if (charge)
+        buf_addf(out, ",\"charged\":\"%s\"", charge);
+}
+
+/* Without the closing brace. */
+static void write_task(struct buf *out, const char *task_id, enum task_state state, const redisReply *reply)
+{
+    int64_t position;
+
+    buf_addf(out, "{\"task_id\":\"%s\",\"status\":\"%s\"", task_id, task_state_name(state));
+    if (!script_int(reply, AT_POSITION, &position) && position > 0)
+        add_number(out, "position", position);
+    add_number(out, "attempts", number(reply, "attempt"));
+    add_number(out, "max_attempts", number(reply, "max_attempts"));
+    add_ledger(out, reply, state);
+    add_timing(out, reply);
+    add_outcome(out, reply, state);
+    buf_add_char(out, ',');
+    task_path_add_links(out, task_id);
+}
+
+static bool read_state(const redisReply *reply, enum task_state *out)
+{
+    size_t at = find(reply, "state"), len = 0;
+    const char *name = at ? script_text(reply, at, &len) : NULL;
+
+    return name && task_state_parse(name, len, out);
+}
+
+/* -- a waiting task: the state of the account says what it waits for */
+
+struct waiting_task {
+    struct http_exchange *exchange;
+    struct redis_call *call;
+    struct buf body; /* the response, without the closing brace */
+    char model[ACCOUNT_MODEL_SIZE];
+    int64_t now_ms;
+};
+
+static void waiting_task_destroy(struct waiting_task *waiting)
+{
+    if (waiting->call)
+        redis_cancel(waiting->call);
+    buf_deinit(&waiting->body);
+    free(waiting);
+}
+
+static void waiting_task_on_closed(void *arg)
+{
+    waiting_task_destroy(arg);
+}
+
+/* If the account cannot be read, the response is sent without waiting_for. */
+static void waiting_task_on_account(const redisReply *reply, int err, void *arg)
+{
+    struct waiting_task *waiting = arg;
+    struct account account;
+    const struct account_wait wait = {.account = &account, .model = waiting->model, .now_ms = waiting->now_ms};
+
+    waiting->call = NULL;
+    account_read(&account, err ? NULL : reply);
+    if (account_wait_next(&wait, NULL)) {
+        buf_add_text(&waiting->body, ",\"waiting_for\":");
+        account_wait_write(&waiting->body, &wait);
+    }
+    buf_add_char(&waiting->body, '}');
+    respond_json(waiting->exchange, 200, &waiting->body);
+    waiting_task_destroy(waiting);
+}
+
+/* Takes ownership of the body. */
+static void respond_waiting(struct http_exchange *exchange, const struct api_context *context, struct buf *body,
+                            const redisReply *reply)
+{
+    const char *model = script_text(reply, AT_MODEL, NULL);
+    struct waiting_task *waiting = calloc(1, sizeof(*waiting));
+
+    if (!waiting) {
+        buf_deinit(body);
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    waiting->exchange = exchange;
+    waiting->body = *body;
+    (void)snprintf(waiting->model, sizeof(waiting->model), "%s", model ? model : "");
+    if (script_int(reply, AT_NOW, &waiting->now_ms) ||
+        redis_send_words(context->commands, REDIS_WORDS(ACCOUNT_READ), waiting_task_on_account, waiting,
+                         &waiting->call))
+        waiting_task_on_account(NULL, ERR_NOT_READY, waiting);
+    else
+        http_exchange_on_closed(exchange, waiting_task_on_closed, waiting);
+}
+
+/* -- the response */
+
+static void task_on_reply(struct http_exchange *exchange, const redisReply *reply, void *arg)
+{
+    struct http_text segment = http_exchange_segment(exchange);
+    char task_id[TASK_ID_MAX + 1] = "";
+    enum task_state state;
+    struct buf body;
+
+    if (strcmp(script_answer(reply), "TASK") != 0) {
+        respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        return;
+    }
+    if (!read_state(reply, &state)) {
+        respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, "The stored task cannot be read.");
+        return;
+    }
+    (void)strncat(task_id, segment.data, segment.len);
+    buf_init(&body, RESPONSE_MAX);
+    write_task(&body, task_id, state, reply);
+    if (state == TASK_QUEUED || state == TASK_DELAYED) {
+        respond_waiting(exchange, arg, &body, reply);
+        return;
+    }
+    buf_add_char(&body, '}');
+    respond_json(exchange, 200, &body);
+    buf_deinit(&body);
+}
+
+void api_task(struct http_exchange *exchange, void *arg)
+{
+    struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (task_path_read(exchange, full_id))
+        redis_query_send(context->commands, exchange,
+                         &(struct redis_query){
+                             .script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply, .arg = context});
+}

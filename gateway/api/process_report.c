@@ -1,0 +1,140 @@
+#include "gateway/api/process_report.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/task/scripts.h"
+#include "gateway/response/timestamp.h"
+
+enum {
+    AT_ROWS = 2,
+    AT_FIELDS = 1, /* of a row: element 0 is the name */
+    DIGITS_MAX = 15,
+    TEXT_MAX = 256,
+    LIST_MAX = 1024, /* bytes */
+};
+
+static void add_text(struct buf *out, const char *name, const char *text, size_t len)
+{
+    if (len > TEXT_MAX)
+        return;
+    buf_addf(out, ",\"%s\":", name);
+    buf_add_json(out, text, len);
+}
+
+/* A JSON integer that every JSON parser represents exactly: at most 15 digits, no leading zero. */
+static bool is_number(const char *text, size_t len)
+{
+    return len && len <= DIGITS_MAX && strspn(text, "0123456789") >= len && (len == 1 || text[0] != '0');
+}
+
+static void add_number(struct buf *out, const char *name, const char *text, size_t len)
+{
+    if (is_number(text, len))
+        buf_addf(out, ",\"%s\":%s", name, text);
+}
+
+static void add_flag(struct buf *out, const char *name, const char *text, size_t len)
+{
+    buf_addf(out, ",\"%s\":%s", name, len == 1 && *text == '1' ? "true" : "false");
+}
+
+static void add_time(struct buf *out, const char *name, const char *text, size_t len)
+{
+    if (is_number(text, len))
+        timestamp_add(out, name, strtoll(text, NULL, 10));
+}
+
+static bool is_list(const char *text, size_t len)
+{
+    const char *comma;
+
+    while ((comma = memchr(text, ',', len))) {
+        size_t first = (size_t)(comma - text);
+
+        if (!is_number(text, first))
+            return false;
+        text += first + 1;
+        len -= first + 1;
+    }
+    return is_number(text, len);
+}
+
+static void add_list(struct buf *out, const char *name, const char *text, size_t len)
+{
+    if (!len || (len <= LIST_MAX && is_list(text, len)))
+        buf_addf(out, ",\"%s\":[%s]", name, text);
+}
+
+/* Presence hashes are not validated when they are written: a value that does not fit its type is left out. */
+static const struct {
+    const char *name;
+    void (*add)(struct buf *out, const char *name, const char *text, size_t len);
+} fields[] = {
+    {"role",              add_text  },
+    {"version",           add_text  },
+    {"host",              add_text  },
+    {"pid",               add_number},
+    {"started_at",        add_time  },
+    {"draining",          add_flag  },
+    {"threads",           add_number},
+    {"streams",           add_number},
+    {"connections",       add_number},
+    {"slots",             add_number},
+    {"busy",              add_number},
+    {"images_per_minute", add_number},
+    {"images",            add_number},
+    {"unknown",           add_number},
+    {"ark_ms",            add_list  },
+};
+
+static void write_process(struct buf *out, const redisReply *row)
+{
+    size_t len;
+    const char *name = script_text(row, 0, &len);
+
+    buf_add_text(out, "{\"name\":");
+    buf_add_json(out, name ? name : "", name ? len : 0);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+        size_t at = script_field(row, AT_FIELDS, fields[i].name);
+        const char *text = at ? script_text(row, at, &len) : NULL;
+
+        if (text)
+            fields[i].add(out, fields[i].name, text, len);
+    }
+    buf_add_char(out, '}');
+}
+
+void process_report_write(struct buf *out, const redisReply *reply)
+{
+    const redisReply *row;
+
+    buf_add_char(out, '[');
+    for (size_t i = AT_ROWS; (row = script_array(reply, i)); i++) {
+        if (i > AT_ROWS)
+            buf_add_char(out, ',');
+        write_process(out, row);
+    }
+    buf_add_char(out, ']');
+}
+
+static bool has_role(const redisReply *row, const char *role)
+{
+    size_t at = script_field(row, AT_FIELDS, "role");
+    const char *text = at ? script_text(row, at, NULL) : NULL;
+
+    return text && strcmp(text, role) == 0;
+}
+
+size_t process_report_count(const redisReply *reply, const char *role)
+{
+    const redisReply *row;
+    size_t count = 0;
+
+    for (size_t i = AT_ROWS; (row = script_array(reply, i)); i++)
+        if (has_role(row, role))
+            count++;
+    return count;
+}

@@ -1,0 +1,16 @@
+/* api/process_report - the reply of the script PROCESSES as JSON: what running gateways and workers report about themselves */
+#ifndef ARKRELAY_GATEWAY_API_PROCESS_REPORT_H
+#define ARKRELAY_GATEWAY_API_PROCESS_REPORT_H
+
+#include <stddef.h>
+
+#include "common/redis/client.h"
+
+struct buf;
+
+#define PROCESSES_PREFIX "arkrelay:{processes}:"
+
+void process_report_write(struct buf *out, const redisReply *reply);    /* a JSON array */
+size_t process_report_count(const redisReply *reply, const char *role); /* processes with a role, such as "worker" */
+
+#endif

@@ -1,0 +1,60 @@
+/* GET /, /dashboard and the files they load, embedded from gateway/pages/ */
+#include <string.h>
+
+#include "gateway/api/service/endpoints.h"
+#include "gateway/response/embedded_file.h"
+#include "gateway/response/respond.h"
+
+extern const struct embedded_file page_files[];
+extern const size_t page_files_count;
+
+static const struct {
+    const char *path, *name;
+} pages[] = {
+    {"/",          "pages/playground.html"},
+    {"/dashboard", "pages/dashboard.html" },
+};
+
+/* Scripts, styles and connections only from and to this gateway. Images from any host: the links of ARK and of users cannot be
+ * listed in advance. */
+static const struct {
+    const char *name, *value;
+} security_headers[] = {
+    {"Content-Security-Policy",    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+                                "img-src 'self' https: http: data: blob:; form-action 'none'; base-uri 'none'; "
+                                "frame-ancestors 'none'"},
+    {"Referrer-Policy",            "no-referrer"                                       },
+    {"Permissions-Policy",         "camera=(), geolocation=(), microphone=()"          },
+    {"Cross-Origin-Opener-Policy", "same-origin"                                       },
+};
+
+static const struct embedded_file *named(const char *name, size_t len)
+{
+    for (size_t i = 0; i < page_files_count; i++)
+        if (strlen(page_files[i].name) == len && memcmp(page_files[i].name, name, len) == 0)
+            return &page_files[i];
+    return NULL;
+}
+
+/* The two pages have their own addresses. Other files are addressed by their path in the source tree. */
+static const struct embedded_file *find(struct http_text path)
+{
+    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+        if (http_text_is(path, pages[i].path))
+            return named(pages[i].name, strlen(pages[i].name));
+    return named(path.data + 1, path.len - 1);
+}
+
+void api_pages(struct http_exchange *exchange, void *arg)
+{
+    const struct embedded_file *file = find(http_exchange_request(exchange)->path);
+
+    (void)arg;
+    if (!file) {
+        respond_problem(exchange, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    for (size_t i = 0; i < sizeof(security_headers) / sizeof(security_headers[0]); i++)
+        http_add_header(exchange, security_headers[i].name, security_headers[i].value);
+    embedded_file_respond(exchange, file);
+}

@@ -1,0 +1,75 @@
+/* gateway_metrics - the rows of the gateway's /metrics, and their counters
+ *
+ * The rows are in gateway_metrics.c; docs/metrics.md describes them. One object per process, with a set of counters for each thread.
+ * Rows about the queue and the ARK account are not counted here but read from Redis for every scrape.
+ *
+ * Threads: created and destroyed on the main thread. Each thread changes its own counters; any thread may write a response.
+ */
+#ifndef ARKRELAY_GATEWAY_METRICS_GATEWAY_METRICS_H
+#define ARKRELAY_GATEWAY_METRICS_GATEWAY_METRICS_H
+
+#include <hiredis/hiredis.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/ops/shared_metrics.h"
+#include "common/task/task_event.h"
+
+struct account;
+struct buf;
+struct gateway_metrics;
+struct http_route;
+
+enum gateway_metric {
+    METRIC_HTTP_REQUESTS = METRIC_SHARED_COUNT,
+    METRIC_HTTP_CONNECTIONS,
+    METRIC_SSE_STREAMS,
+    METRIC_SSE_EVENTS,
+    METRIC_SSE_LATENCY,
+    METRIC_QUEUE_DEPTH,
+    METRIC_QUEUE_OLDEST,
+    METRIC_QUEUE_PAUSED,
+    METRIC_TASKS,
+    METRIC_PAID_CALLS,
+    METRIC_GOVERNOR_TOKENS,
+    METRIC_GOVERNOR_PAUSED,
+    METRIC_GOVERNOR_LIMIT,
+    METRIC_GOVERNOR_RATE,
+    METRIC_GOVERNOR_LIMITED,
+    METRIC_GOVERNOR_CALLS,
+    METRIC_BREAKER_OPEN,
+    METRIC_BREAKER_SECONDS,
+    METRIC_GATEWAY_COUNT,
+};
+
+/* Label of METRIC_SSE_EVENTS: an event type, or a frame that is not an event of the log. */
+enum sse_kind { SSE_NOTICE = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
+
+/* `routes` is borrowed: the values of the label `route`. NULL: out of memory. */
+struct gateway_metrics *gateway_metrics_create(size_t threads, const struct http_route *routes, size_t route_count);
+struct gateway_metrics *
+gateway_metrics_destroy(struct gateway_metrics *gateway_metrics); /* accepts NULL; returns NULL */
+
+struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metrics, size_t thread);
+size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics);
+
+/* `route` is one of the rows given to gateway_metrics_create, or NULL. */
+void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,
+                                    const struct http_route *route, int status);
+
+/* The sum over all threads. */
+int64_t gateway_metrics_sum(const struct gateway_metrics *gateway_metrics, struct sample sample);
+
+/* -- one scrape */
+
+/* A set of counters for the values read from Redis. NULL: out of memory. Free with metrics_destroy. */
+struct metrics *gateway_metrics_begin_scrape(const struct gateway_metrics *gateway_metrics);
+
+/* From the reply of QUEUE. Returns the time of Redis in ms; 0 if the reply is unusable. */
+int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *reply);
+void gateway_metrics_set_account(struct metrics *scraped, const struct account *account, int64_t now_ms);
+
+void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics,
+                           const struct metrics *scraped);
+
+#endif

@@ -1,0 +1,36 @@
+#include "gateway/routes.h"
+
+#include "gateway/api/admin/endpoints.h"
+#include "gateway/api/context.h"
+#include "gateway/api/native/endpoints.h"
+#include "gateway/api/service/endpoints.h"
+
+const struct http_route api_routes[] = {
+    {HTTP_POST,   API_BASE "/generate/stream",   api_generate_stream},
+    {HTTP_POST,   API_BASE "/generate",          api_generate       },
+    {HTTP_GET,    API_BASE "/tasks/{id}",        api_task           },
+    {HTTP_GET,    API_BASE "/tasks/{id}/stream", api_task_stream    },
+    {HTTP_POST,   API_BASE "/tasks/{id}/cancel", api_task_cancel    },
+    {HTTP_DELETE, API_BASE "/tasks/{id}",        api_task_erase     },
+    {HTTP_GET,    API_BASE "/queue",             api_queue          },
+    {HTTP_POST,   "/admin/queue/pause",          api_admin_pause    },
+    {HTTP_POST,   "/admin/queue/resume",         api_admin_resume   },
+    {HTTP_GET,    "/admin/overview",             api_admin_overview },
+    {HTTP_GET,    "/admin/processes",            api_admin_processes},
+    {HTTP_GET,    "/admin/tasks",                api_admin_tasks    },
+    {HTTP_GET,    "/admin/tasks/{id}",           api_admin_task     },
+    {HTTP_DELETE, "/admin/tasks/{id}",           api_admin_erase    },
+    {HTTP_POST,   "/admin/tasks/{id}/retry",     api_admin_retry    },
+    {HTTP_POST,   "/admin/tasks/{id}/cancel",    api_admin_cancel   },
+    {HTTP_GET,    "/openapi.json",               api_openapi        },
+    {HTTP_GET,    "/",                           api_pages          },
+    {HTTP_GET,    "/dashboard",                  api_pages          },
+    {HTTP_GET,    "/pages/{id}",                 api_pages          },
+    {HTTP_GET,    "/pages/shared/{id}",          api_pages          },
+    {HTTP_GET,    "/pages/playground/{id}",      api_pages          },
+    {HTTP_GET,    "/pages/dashboard/{id}",       api_pages          },
+    {HTTP_GET,    "/metrics",                    api_metrics        },
+    {HTTP_GET,    "/livez",                      api_livez          },
+    {HTTP_GET,    "/readyz",                     api_readyz         },
+};
+const size_t api_route_count = sizeof(api_routes) / sizeof(api_routes[0]);

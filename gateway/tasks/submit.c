@@ -1,0 +1,212 @@
+#include "gateway/tasks/submit.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/queue.h>
+
+#include "common/base/decimal.h"
+#include "common/base/log.h"
+#include "common/task/keys.h"
+#include "common/task/scripts.h"
+#include "gateway/tasks/event_log.h"
+
+enum {
+    DAY_MS = 24 * 60 * 60 * 1000,
+    AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
+    AT_IMAGES_LEFT = 4, /* element of the reply NEW */
+};
+
+struct submit_call {
+    LIST_ENTRY(submit_call) link;
+    struct script_run *run;
+    struct submitter *submitter;
+    submit_fn *done; /* NULL after submit_cancel */
+    void *arg;
+    char full_id[TASK_FULL_ID_SIZE];
+    char trace[TRACE_SIZE];
+    char request_id[REQUEST_ID_SIZE];
+    enum on_disconnect on_disconnect;
+};
+
+struct submitter {
+    struct submitter_config config;
+    LIST_HEAD(submit_calls, submit_call) calls;
+};
+
+struct submission *submission_destroy(struct submission *submission)
+{
+    if (submission)
+        free(submission->request);
+    free(submission);
+    return NULL;
+}
+
+struct submitter *submitter_create(const struct submitter_config *config)
+{
+    struct submitter *submitter = calloc(1, sizeof(*submitter));
+
+    if (!submitter)
+        return NULL;
+    submitter->config = *config;
+    LIST_INIT(&submitter->calls);
+    return submitter;
+}
+
+struct submitter *submitter_destroy(struct submitter *submitter)
+{
+    struct submit_call *call;
+
+    if (!submitter)
+        return NULL;
+    while ((call = LIST_FIRST(&submitter->calls))) {
+        LIST_REMOVE(call, link);
+        script_cancel(call->run);
+        free(call);
+    }
+    free(submitter);
+    return NULL;
+}
+
+static enum submit_outcome outcome_of(const redisReply *reply)
+{
+    static const struct {
+        const char *word;
+        enum submit_outcome outcome;
+    } words[] = {
+        {"NEW",         SUBMIT_NEW        },
+        {"SAME",        SUBMIT_SAME       },
+        {"CONFLICT",    SUBMIT_CONFLICT   },
+        {"FULL",        SUBMIT_FULL       },
+        {"CLIENT_FULL", SUBMIT_CLIENT_FULL},
+        {"IMAGES",      SUBMIT_IMAGES     },
+        {"PAUSED",      SUBMIT_PAUSED     },
+    };
+
+    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+        if (strcmp(script_answer(reply), words[i].word) == 0)
+            return words[i].outcome;
+    return SUBMIT_FAILED;
+}
+
+enum problem submit_problem(enum submit_outcome outcome)
+{
+    switch (outcome) {
+    case SUBMIT_CONFLICT:
+        return PROBLEM_TASK_ID_CONFLICT;
+    case SUBMIT_FULL:
+        return PROBLEM_QUEUE_FULL;
+    case SUBMIT_CLIENT_FULL:
+        return PROBLEM_CLIENT_QUEUE_FULL;
+    case SUBMIT_IMAGES:
+        return PROBLEM_IMAGES_PER_DAY;
+    case SUBMIT_PAUSED:
+        return PROBLEM_QUEUE_PAUSED;
+    case SUBMIT_NEW:
+    case SUBMIT_SAME:
+    case SUBMIT_FAILED:
+        break;
+    }
+    return PROBLEM_STORE_UNAVAILABLE;
+}
+
+static void log_outcome(const struct submit_call *call, enum submit_outcome outcome, const redisReply *reply)
+{
+    char quoted[256];
+
+    if (outcome == SUBMIT_NEW)
+        log_info("submit", "accepted", "task=%s request_id=%s%s%s", call->full_id, call->request_id,
+                 call->trace[0] ? " trace=" : "", call->trace);
+    else if (outcome == SUBMIT_FAILED && reply && reply->type == REDIS_REPLY_ERROR)
+        log_warn("submit", "Redis returned an error", "task=%s request_id=%s error=%s", call->full_id, call->request_id,
+                 log_quote(quoted, sizeof(quoted), reply->str));
+}
+
+/* For a new task the epoch is the current time of Redis. */
+static void read_images(const redisReply *reply, struct submit_result *out)
+{
+    if (out->outcome == SUBMIT_NEW && !script_int(reply, AT_IMAGES_LEFT, &out->images_left))
+        out->day_left_ms = DAY_MS - out->log->epoch % DAY_MS;
+    else if (out->outcome == SUBMIT_IMAGES && script_int(reply, AT_DAY_LEFT, &out->day_left_ms))
+        out->day_left_ms = DAY_MS;
+}
+
+static void submit_on_reply(const redisReply *reply, int err, void *arg)
+{
+    struct submit_call *call = arg;
+    const struct submitter *submitter = call->submitter;
+    struct submit_result result = {.outcome = err ? SUBMIT_FAILED : outcome_of(reply), .images_left = -1};
+    struct event_log log;
+
+    if (result.outcome == SUBMIT_NEW || result.outcome == SUBMIT_SAME) {
+        if (event_log_from_submit(reply, &log))
+            result.outcome = SUBMIT_FAILED;
+        else
+            result.log = &log;
+    }
+    read_images(reply, &result);
+    log_outcome(call, result.outcome, reply);
+    LIST_REMOVE(call, link);
+    if (call->done)
+        call->done(&result, call->arg);
+    else if (result.outcome == SUBMIT_NEW)
+        submitter->config.on_abandoned(call->full_id, call->on_disconnect, submitter->config.arg);
+    free(call);
+}
+
+static int send_submit(struct submitter *submitter, const struct submission *submission, struct submit_call *call)
+{
+    const struct submitter_config *limits = &submitter->config;
+    char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
+        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
+    const struct script_arg args[] = {
+        SCRIPT_TEXT(submission->full_id),
+        SCRIPT_TEXT(submission->hash),
+        SCRIPT_TEXT(submission->request),
+        {paid_calls,   decimal_write(paid_calls,   submission->max_paid_calls)   },
+        {retention,    decimal_write(retention,    limits->retention_ms)         },
+        {limit,        decimal_write(limit,        limits->queue_limit)          },
+        {wait,         decimal_write(wait,         limits->queue_ttl_ms)         },
+        {client_limit, decimal_write(client_limit, submission->client_queued_max)},
+        SCRIPT_TEXT(submission->trace),
+        {images,       decimal_write(images,       submission->images)           },
+        {images_limit, decimal_write(images_limit, submission->client_images_max)},
+    };
+
+    keys_prefix(prefix, keys_partition(submission->full_id, 1));
+    return script_run(
+        submitter->config.redis,
+        &(struct script_call){
+            .script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0])},
+        submit_on_reply, call, &call->run);
+}
+
+int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
+                 struct submit_call **out)
+{
+    struct submit_call *call = calloc(1, sizeof(*call));
+    int err;
+
+    if (!call)
+        return ERR_NO_MEMORY;
+    call->done = done;
+    call->arg = arg;
+    call->submitter = submitter;
+    call->on_disconnect = submission->on_disconnect;
+    memcpy(call->full_id, submission->full_id, sizeof(call->full_id));
+    memcpy(call->trace, submission->trace, sizeof(call->trace));
+    memcpy(call->request_id, submission->request_id, sizeof(call->request_id));
+    err = send_submit(submitter, submission, call);
+    if (err) {
+        free(call);
+        return err;
+    }
+    LIST_INSERT_HEAD(&submitter->calls, call, link);
+    *out = call;
+    return 0;
+}
+
+void submit_cancel(struct submit_call *call)
+{
+    if (call)
+        call->done = NULL;
+}

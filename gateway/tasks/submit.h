@@ -1,0 +1,79 @@
+/* submit - create a task in Redis from a validated request, in one atomic step (script SUBMIT)
+ *
+ * A SUBMIT that was sent may take effect even if the client has disconnected. So the call always runs to its end, and an accepted
+ * task is always logged. If a new task was accepted for a client that is gone, on_abandoned is called.
+ *
+ * Ownership: the submitter copies what it needs; the caller keeps the submission.
+ * Threads:   loop thread only.   Units: ms.
+ */
+#ifndef ARKRELAY_GATEWAY_TASKS_SUBMIT_H
+#define ARKRELAY_GATEWAY_TASKS_SUBMIT_H
+
+#include <stdint.h>
+
+#include "common/base/err.h"
+#include "common/base/problem.h"
+#include "common/task/task.h"
+#include "common/task/task_spec.h"
+#include "gateway/request/headers.h"
+#include "gateway/request/on_disconnect.h"
+
+struct event_log;
+struct redis;
+struct submitter;
+struct submit_call;
+
+enum { REQUEST_ID_SIZE = 65 }; /* the HTTP server limits request ids to 64 bytes */
+
+struct submission {
+    char full_id[TASK_FULL_ID_SIZE];
+    char hash[TASK_HASH_SIZE];
+    char trace[TRACE_SIZE]; /* "": none */
+    char request_id[REQUEST_ID_SIZE];
+    int max_paid_calls;
+    enum on_disconnect on_disconnect; /* of this connection; not stored */
+    int64_t client_queued_max;        /* live tasks that the client may have */
+    int64_t images;                   /* images that this task may produce */
+    int64_t client_images_max;        /* images of the client per UTC day; 0: no limit */
+    char *request;                    /* canonical JSON */
+};
+
+struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */
+
+enum submit_outcome {
+    SUBMIT_NEW,
+    SUBMIT_SAME, /* the task exists, with the same request */
+    SUBMIT_CONFLICT,
+    SUBMIT_FULL,
+    SUBMIT_CLIENT_FULL, /* the client has the maximum number of live tasks */
+    SUBMIT_IMAGES,      /* the client has used its images of today */
+    SUBMIT_PAUSED,
+    SUBMIT_FAILED, /* no usable reply from Redis; the task may exist */
+};
+
+enum problem submit_problem(enum submit_outcome outcome); /* for outcomes other than NEW and SAME */
+
+struct submit_result {
+    enum submit_outcome outcome;
+    const struct event_log *log; /* for NEW and SAME, else NULL */
+    int64_t images_left;         /* for NEW: of the client's day; -1: no limit */
+    int64_t day_left_ms;         /* for NEW and IMAGES: until the limit is reset; else 0 */
+};
+typedef void submit_fn(const struct submit_result *result, void *arg);
+
+struct submitter_config {
+    struct redis *redis; /* borrowed */
+    int64_t queue_limit, queue_ttl_ms, retention_ms;
+    /* A new task was accepted after submit_cancel. */
+    void (*on_abandoned)(const char *full_id, enum on_disconnect what, void *arg);
+    void *arg;
+};
+struct submitter *submitter_create(const struct submitter_config *config); /* NULL when out of memory */
+struct submitter *submitter_destroy(struct submitter *submitter);          /* accepts NULL; returns NULL */
+
+/* On success `done` is called exactly once, unless submit_cancel is called first: then never. */
+int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
+                 struct submit_call **call) MUST_CHECK;
+void submit_cancel(struct submit_call *call); /* accepts NULL; does not undo the SUBMIT */
+
+#endif

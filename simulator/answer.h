@@ -1,0 +1,70 @@
+/* simulator/answer - ARK's answers as bytes: error bodies, the JSON answer, the frames of a stream
+ *
+ * Deliberately not built on common/sse: the programs under test read with that what is written here.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_SIMULATOR_ANSWER_H
+#define ARKRELAY_SIMULATOR_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "common/base/buf.h"
+#include "simulator/behaviour.h"
+#include "simulator/errors.h"
+
+enum { SIM_REQUEST_ID_SIZE = 54 }; /* 53 characters and the NUL */
+
+/* "02", 13 digits of Unix milliseconds, `random` (38 hex digits). */
+void sim_request_id(char out[SIM_REQUEST_ID_SIZE], int64_t now_ms, const char *random);
+
+/* The body of an HTTP error. The message gets " Request id: <id>" appended. */
+void sim_answer_error(struct buf *out, const struct sim_error *error, const char *request_id, enum sim_body body);
+
+/* What became of one picture: a failed one has a code. */
+struct sim_slot {
+    int index, width, height;
+    const char *url, *b64; /* one of them where it succeeded */
+    size_t b64_len;
+    const char *code; /* NULL where it succeeded */
+};
+
+struct sim_usage {
+    int images;
+    int64_t pixels; /* of all of them */
+    bool web_search;
+};
+
+struct sim_answer {
+    const char *model;
+    int64_t created; /* Unix seconds */
+    bool web_search;
+};
+
+/* -- the JSON answer: the slots are joined by commas */
+
+void sim_answer_slot(struct buf *out, const struct sim_slot *slot);
+
+/* `code` is that of the top-level error, which only an answer without any picture has; else NULL. */
+void sim_answer_body(struct buf *out, const struct sim_answer *answer, const char *slots, const struct sim_usage *usage,
+                     const char *code);
+
+/* -- frames of a stream */
+
+struct sim_framing {
+    bool crlf, comments;
+};
+
+void sim_frame_slot(struct buf *out, const struct sim_framing *framing, const struct sim_answer *answer,
+                    const struct sim_slot *slot);
+void sim_frame_completed(struct buf *out, const struct sim_framing *framing, const struct sim_answer *answer,
+                         const struct sim_usage *usage);
+void sim_frame_done(struct buf *out, const struct sim_framing *framing);
+void sim_frame_error(struct buf *out, const struct sim_framing *framing, const struct sim_error *error,
+                     const char *request_id, enum sim_error_frame spelling);
+
+int64_t sim_usage_tokens(const struct sim_usage *usage); /* pixels / 256, rounded */
+
+#endif

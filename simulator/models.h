@@ -1,0 +1,35 @@
+/* simulator/models - the models that the simulator serves, what each can do, and the pictures' sizes
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_SIMULATOR_MODELS_H
+#define ARKRELAY_SIMULATOR_MODELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum sim_keyword { SIM_1K, SIM_1_5K, SIM_2K, SIM_3K, SIM_4K, SIM_KEYWORD_COUNT };
+
+struct sim_model {
+    const char *id;
+    const char *name; /* the id without its date: what picture addresses carry */
+    bool group, stream, output_format, optimize_prompt, fast, web_search, background, guidance_scale;
+    size_t refs_max;
+    unsigned keywords; /* bit set of enum sim_keyword */
+    int64_t pixels_min, pixels_max;
+    const char *default_size;
+};
+
+/* An endpoint id (ep-...) is served by the first model. NULL: no such model. */
+const struct sim_model *sim_model_find(const char *id);
+const struct sim_model *sim_model_at(size_t index); /* NULL behind the last */
+
+enum sim_size { SIM_SIZE_OK, SIM_SIZE_UNKNOWN, SIM_SIZE_TOO_SMALL, SIM_SIZE_TOO_LARGE, SIM_SIZE_TOO_NARROW };
+
+/* What `size` means for this model: "WxH" is echoed; a keyword picks from a table, in the aspect ratio that the prompt names
+ * ("16:9"), else square. */
+enum sim_size sim_model_size(const struct sim_model *model, const char *size, const char *prompt, int *width,
+                             int *height);
+
+#endif

@@ -1,0 +1,90 @@
+"""An outage of ARK with real workers: tasks that wait, calls in flight when it begins, and what has become of all of them afterwards.
+
+    with Outage(self, workers=3) as outage:
+        outage.submit(60)
+        outage.begin(lambda: outage.ark.outage(status=502, body="html"))
+        outage.last(probes=3)
+        outage.end(outage.ark.end_outage)
+        outage.assert_all_done()
+"""
+
+import re
+
+from support.processes import eventually
+from support.world import World, sim
+
+MODEL = "doubao-seedream-4-0-250828"
+GOVERNOR = "arkrelay:{account}:governor"
+SLOTS = 4                   # of each worker
+PROBED = re.compile(r"probe +answered ")
+WORKER = {"WORKER_CONCURRENCY": SLOTS, "ARK_MAX_IMAGES": 1, "ARK_IMAGES_PER_MINUTE": 0, "ARK_FIRST_BYTE_TIMEOUT": "1s", "ARK_TIMEOUT": "2s",
+          "WORKER_LEASE": "10s", "RETRY_BACKOFF_MAX": "500ms"}
+
+
+class Outage:
+    def __init__(self, test, workers=1, **options):
+        self.test, self.world, self.options = test, World(), {**WORKER, **options}
+        self.workers = [self.world.worker(**self.options) for _ in range(workers)]
+        self.in_flight = 0
+
+    @property
+    def ark(self):
+        return self.world.ark
+
+    def submit(self, count=30, prefix="t"):
+        return self.world.submit_many(count, prefix, sim(prefix, "images=1 latency=100"))
+
+    def books(self):
+        flat = [word.decode() for word in self.world.redis("HGETALL", GOVERNOR)]
+        return dict(zip(flat[::2], flat[1::2]))
+
+    def states(self):
+        """Of what is closed: {"": "open"} for the account, {model: "probing"} ..."""
+        return {name.rpartition(" ")[0]: value for name, value in self.books().items() if name.rpartition(" ")[2] == "state"}
+
+    def probes(self):
+        return sum(bool(PROBED.search(line)) for worker in self.workers for line in worker.lines)
+
+    def begin(self, act):
+        """While every slot has a call. Returns when the circuit breaker has opened."""
+        slots = SLOTS * len(self.workers)
+        eventually(lambda: self.ark.stats()["calls_open"] == slots, "every slot has a call")
+        self.in_flight = slots
+        act()
+        eventually(self.states, "the circuit breaker has opened")
+
+    def last(self, probes):
+        """As long as so many probes take."""
+        begun = self.probes()
+        eventually(lambda: self.probes() >= begun + probes, f"{probes} probes of the outage", 60)
+
+    def end(self, act):
+        """Returns when every task has ended."""
+        act()
+        return self.world.wait_all_final(60)
+
+    def trials(self):
+        """Calls that were made while the breaker was half-open: each comes after a good probe."""
+        return sum("model_good=1" in line for worker in self.workers for line in worker.lines if PROBED.search(line))
+
+    def replace_workers(self, **options):
+        """A new deployment: workers with other options take the place of these."""
+        for worker in self.workers:
+            self.test.assertEqual(worker.stop(), 0)
+        self.workers = [self.world.worker(**{**self.options, **options}) for _ in self.workers]
+
+    def assert_all_done(self, failed=0, code=None):
+        """But so many, which say why. No task has lost an attempt or a paid call beyond those in flight and the trials."""
+        tasks = self.world.look().tasks.values()
+        others = [(task.id, task.state, task.fields.get("code")) for task in tasks if task.state != "done"]
+        self.test.assertEqual([row[1:] for row in others], [("failed", code)] * failed, others)
+        unknown = sum(task.number("unknown_calls") for task in tasks)
+        self.test.assertLessEqual(unknown, self.in_flight + self.trials())
+        self.test.assertEqual(self.states(), {}, "the circuit breaker is closed again")
+        return tasks
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, exception, trace):
+        self.world.__exit__(kind, exception, trace)

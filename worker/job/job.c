@@ -1,0 +1,666 @@
+#include "worker/job/job.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/base/random.h"
+#include "common/task/task.h"
+#include "common/task/task_spec.h"
+#include "worker/account/governor.h"
+#include "worker/account/scope.h"
+#include "worker/ark/redact.h"
+#include "worker/ark/verdict.h"
+#include "worker/job/payload.h"
+#include "worker/job/report.h"
+#include "worker/metrics/metrics.h"
+#include "worker/queue/claim.h"
+
+enum {
+    CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
+    LOG_WORDS_MAX = 1024,
+};
+
+enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_JUDGING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+
+/* The public part comes first, so that a pointer to one is a pointer to the other. */
+struct job_body {
+    struct job job;
+    const struct job_context *context;
+    enum job_state state;
+    char id[TASK_FULL_ID_SIZE];
+    char fence[64];
+    char trace[64];
+    char call_id[CALL_ID_SIZE];
+    int attempt, paid_calls, max_paid_calls;
+    bool cancelled;
+    int64_t epoch_ms; /* when the task was created */
+    int64_t started_ms, called_ms;
+    struct permit permit;
+    char model[SCOPE_NAME_SIZE]; /* "" until the request was built */
+    bool trial;                  /* its call is the trial of a half-open account or model */
+    int deferrals;               /* how often the task was deferred before */
+
+    struct report *report;
+    struct ark_request request;
+    struct ark_call call;
+    struct verdict *judged; /* the verdict that waits while JUDGING */
+};
+
+/* -- states; the functions follow in the order of a job's life */
+
+static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "judging", "reporting", "gone"};
+
+#define BIT(state) (1U << (state))
+static const unsigned may[JOB_STATE_COUNT] = {
+    /* a transition that is not listed is a bug */
+    [JOB_BEGINNING] = BIT(JOB_CALLING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_CALLING] = BIT(JOB_JUDGING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_JUDGING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_REPORTING] = BIT(JOB_GONE),
+};
+
+/* Every change of state goes through here. */
+static void job_enter(struct job_body *job, enum job_state next, const char *why)
+{
+    assert(may[job->state] & BIT(next));
+    log_debug("job", "enters a state", "task=%s attempt=%d from=%s to=%s why=\"%s\"", job->id, job->attempt,
+              state_names[job->state], state_names[next], why);
+    job->state = next;
+}
+
+static void begin(struct job_body *job);    /* BEGINNING */
+static void call_ark(struct job_body *job); /* BEGINNING -> CALLING */
+static void act_on(struct job_body *job, const struct verdict *verdict,
+                   const struct ark_result *ark); /* -> REPORTING */
+
+/* Each of these enters REPORTING. */
+static void finish_done(struct job_body *job, const struct ark_result *ark);
+static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure);
+static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words);
+static void finish_defer(struct job_body *job, const struct verdict *verdict);
+static void finish_handback(struct job_body *job, enum charge charge);
+static void finish_cancelled(struct job_body *job, enum charge charge);
+
+static struct job_body *body_of(struct job *job)
+{
+    return (struct job_body *)job;
+}
+
+static void leave(struct job_body *job, const char *why)
+{
+    job_enter(job, JOB_GONE, why);
+    job->context->on_gone(&job->job, job->context->arg);
+}
+
+/* -- from the claim to BEGINNING */
+
+static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg);
+static void job_on_cancelled(void *arg);
+static void job_on_finished(void *arg);
+static void job_on_lost(void *arg);
+
+static void make_call_id(char out[CALL_ID_SIZE])
+{
+    time_t now = (time_t)(clock_wall_ms() / 1000);
+    struct tm tm;
+
+    gmtime_r(&now, &tm);
+    strftime(out, CALL_ID_SIZE, "%Y%m%d%H%M%S", &tm);
+    random_hex(out + 14, 10);
+}
+
+static struct report *create_report(struct job_body *job)
+{
+    const struct job_context *context = job->context;
+
+    return report_create(&(struct report_config){
+        .loop = context->loop,
+        .redis = context->redis,
+        .paid = context->paid,
+        .durability = context->durability,
+        .prefix = context->prefix,
+        .id = job->id,
+        .fence = job->fence,
+        .lease_ms = context->lease_ms,
+        .events = {.on_begun = job_on_begun,
+                   .on_cancelled = job_on_cancelled,
+                   .on_finished = job_on_finished,
+                   .on_lost = job_on_lost},
+        .arg = job
+    });
+}
+
+static void copy_claim(struct job_body *job, const struct claimed_job *claimed)
+{
+    (void)snprintf(job->id, sizeof(job->id), "%s", claimed->id);
+    (void)snprintf(job->fence, sizeof(job->fence), "%s", claimed->fence);
+    (void)snprintf(job->trace, sizeof(job->trace), "%s", claimed->trace);
+    job->attempt = claimed->attempt;
+    job->max_paid_calls = claimed->max_paid_calls;
+    job->epoch_ms = claimed->epoch_ms;
+    job->deferrals = claimed->deferrals;
+}
+
+static struct job_body *create(const struct job_context *context, const struct claimed_job *claimed)
+{
+    struct job_body *job = calloc(1, sizeof(*job));
+
+    if (!job) {
+        governor_return(context->governor, 1);
+        return NULL;
+    }
+    job->context = context;
+    copy_claim(job, claimed);
+    job->started_ms = clock_monotonic_ms();
+    make_call_id(job->call_id);
+    governor_take(context->governor, &job->permit);
+    job->job.lease.id = job->id;
+    job->job.lease.fence = job->fence;
+    lease_add(context->leases, &job->job.lease);
+    job->report = create_report(job);
+    if (job->report)
+        return job;
+    job_destroy(&job->job);
+    return NULL;
+}
+
+static int build_request(struct job_body *job, const struct claimed_job *claimed)
+{
+    struct task_spec spec;
+    int err = task_spec_read(claimed->request, claimed->request_len, &spec);
+
+    if (err)
+        return err;
+    (void)snprintf(job->model, sizeof(job->model), "%s", ark_request_model(&job->context->ark, &spec));
+    err = ark_request_build(&job->context->ark, &spec, &job->request);
+    task_spec_deinit(&spec);
+    if (!err)
+        governor_book(job->context->governor, &job->permit, job->model, job->request.images);
+    job->trial = job->permit.trial || job->permit.account_trial;
+    return err;
+}
+
+static void refuse_request(struct job_body *job, int err)
+{
+    finish_failed(
+        job, CHARGE_NONE,
+        &(struct payload_failure){.problem = err == ERR_SYNTAX ? PROBLEM_INVALID_TASK : PROBLEM_ARK_INVALID_REQUEST,
+                                  .words = err == ERR_RANGE    ? "The model does not take that many reference images."
+                                           : err == ERR_SYNTAX ? "The stored request cannot be read."
+                                                               : "The request is larger than ARK takes."});
+}
+
+/* The circuit breaker opened after this job was claimed. */
+static bool must_wait(const struct job_body *job)
+{
+    return !job->trial && governor_is_closed(job->context->governor, job->model);
+}
+
+struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
+{
+    struct job_body *job = create(context, claimed);
+    int err;
+
+    if (!job)
+        return NULL;
+    if (claimed->attempt == 1 && !claimed->deferrals) /* a deferred task is claimed again with the same attempt */
+        worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
+    err = build_request(job, claimed);
+    if (err == ERR_NO_MEMORY)
+        return job_destroy(&job->job);
+    if (err)
+        refuse_request(job, err);
+    else if (must_wait(job))
+        finish_handback(job, CHARGE_NONE);
+    else
+        begin(job);
+    return &job->job;
+}
+
+struct job *job_hand_back(const struct job_context *context, const struct claimed_job *claimed)
+{
+    struct job_body *job = create(context, claimed);
+
+    if (!job)
+        return NULL;
+    finish_handback(job, CHARGE_NONE);
+    return &job->job;
+}
+
+/* -- BEGINNING: Redis records the paid call before it is made */
+
+static void begin(struct job_body *job)
+{
+    struct buf data;
+
+    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
+    if (buf_error(&data))
+        report_fail(job->report);
+    else
+        report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
+    buf_deinit(&data);
+}
+
+/* No call was made, so another attempt costs nothing. */
+static void finish_uncalled(struct job_body *job, const char *words)
+{
+    if (job->attempt < job->context->max_attempts)
+        finish_retry(job, &(struct verdict){.charge = CHARGE_VOID, .problem = PROBLEM_NOT_DURABLE}, words);
+    else
+        finish_failed(job, CHARGE_VOID,
+                      &(struct payload_failure){.problem = PROBLEM_NOT_DURABLE, .retryable = true, .words = words});
+}
+
+/* The paid call is on record. Checks again what may have changed while the record was written and confirmed. */
+static void start_call(struct job_body *job)
+{
+    if (job->cancelled)
+        finish_cancelled(job, CHARGE_VOID);
+    else if (must_wait(job))
+        finish_handback(job, CHARGE_VOID);
+    else
+        call_ark(job);
+}
+
+static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
+{
+    struct job_body *job = arg;
+
+    switch (answer) {
+    case BEGIN_OK:
+        job->paid_calls = paid_calls;
+        start_call(job);
+        break;
+    case BEGIN_CANCELLED:
+        finish_cancelled(job, CHARGE_NONE);
+        break;
+    case BEGIN_NO_BUDGET:
+        finish_failed(job, CHARGE_NONE,
+                      &(struct payload_failure){.problem = PROBLEM_OUTCOME_UNKNOWN,
+                                                .words = "The task's budget of paid calls is used up."});
+        break;
+    case BEGIN_NOT_DURABLE:
+        finish_uncalled(job, "Redis did not confirm the record of the paid call, so ARK was not called.");
+        break;
+    case BEGIN_TOO_LATE:
+        finish_uncalled(job, "The lease may have ended before the call began, so ARK was not called.");
+        break;
+    }
+}
+
+/* -- CALLING: slots are reported as ARK delivers them */
+
+static int emit_slot(struct job_body *job, struct task_progress event)
+{
+    struct buf data, slot;
+    int err;
+
+    event.attempt = job->attempt;
+    payload_write_event(&data, job->id, event);
+    payload_write_slot(&slot, &event);
+    buf_fail(&slot, buf_error(&data));
+    err = buf_error(&slot);
+    if (!err)
+        err = report_emit(job->report, data.data, slot.data);
+    buf_deinit(&slot);
+    buf_deinit(&data);
+    return err;
+}
+
+/* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
+static void report_slot(struct job_body *job, struct task_progress event)
+{
+    int err = emit_slot(job, event);
+
+    if (!err)
+        return;
+    log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
+    if (emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
+                                              .index = event.index,
+                                              .code = problem_code(PROBLEM_INTERNAL),
+                                              .message = "This image came, and could not be kept."}))
+        report_fail(job->report);
+}
+
+static void job_on_slot(const struct ark_slot *slot, void *arg)
+{
+    struct job_body *job = arg;
+
+    metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
+    if (slot->url)
+        report_slot(job, (struct task_progress){
+                             .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
+    else
+        report_slot(
+            job, (struct task_progress){
+                     .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
+}
+
+static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
+
+static int start_http(struct job_body *job)
+{
+    const struct job_context *context = job->context;
+    int64_t more_ms = (job->request.images - 1) * context->ark_timeout_per_image_ms;
+    /* Without a stream, the head arrives together with the last image. */
+    const struct ark_call_request request = {
+        .body = job->request.body,
+        .len = job->request.len,
+        .images = job->request.images,
+        .stream = job->request.stream,
+        .client_request_id = job->call_id,
+        .first_byte_ms = context->ark_first_byte_ms + (job->request.stream ? 0 : more_ms),
+        .total_ms = context->ark_timeout_ms + more_ms,
+    };
+    int err = ark_call_start(&job->call, &context->endpoint, &request,
+                             &(struct ark_call_events){.on_slot = job_on_slot, .on_done = job_on_answer, .arg = job});
+
+    if (!err)
+        job->request.body = NULL; /* owned by the call now */
+    return err;
+}
+
+static void call_ark(struct job_body *job)
+{
+    int err;
+
+    job_enter(job, JOB_CALLING, "the paid call is open");
+    job->called_ms = clock_monotonic_ms();
+    err = start_http(job);
+    if (err)
+        ark_call_hang_up(&job->call, WEB_NOT_SENT, err_text(err));
+    else
+        log_info("job", "calls ARK", "task=%s attempt=%d call=%s images=%d stream=%d trace=%s", job->id, job->attempt,
+                 job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");
+}
+
+/* -- the answer: what it cost, what it says about the account, what the task becomes */
+
+/* Corrects the booked images as far as the charge is known. */
+static void book_charge(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+{
+    struct governor *governor = job->context->governor;
+
+    if (verdict->charge == CHARGE_VOID)
+        governor_book(governor, &job->permit, job->model, 0);
+    else if (verdict->charge == CHARGE_KNOWN)
+        governor_book(governor, &job->permit, job->model, ark->generated > ark->images ? ark->generated : ark->images);
+}
+
+/* True: the call found the account or model closed, and Redis must say whether it was the first one. */
+static bool note_call(struct job_body *job, const struct verdict *verdict)
+{
+    char why[SCOPE_WHY_SIZE];
+
+    return governor_note(job->context->governor, &job->permit,
+                         &(struct call_report){.news = account_news_of(verdict),
+                                               .asks_first = job->judged != NULL,
+                                               .began_ms = job->called_ms,
+                                               .took_ms = clock_monotonic_ms() - job->called_ms,
+                                               .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
+                                               .until_ms = verdict->until_ms,
+                                               .problem = verdict->problem,
+                                               .why = redact(why, sizeof(why), verdict->words)});
+}
+
+/* The verdict to keep while JUDGING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
+static struct verdict *keep_for_judging(const struct verdict *verdict)
+{
+    struct verdict *kept = NULL;
+
+    if (verdict->action == VERDICT_FAIL && verdict_is_closing(verdict->problem))
+        kept = malloc(sizeof(*kept));
+    if (kept)
+        *kept = *verdict;
+    return kept;
+}
+
+static void decide(const struct job_body *job, const struct ark_call_outcome *outcome, struct verdict *out)
+{
+    verdict_decide(&(struct evidence){.end = outcome->end,
+                                      .words = outcome->words,
+                                      .ark = outcome->result,
+                                      .attempt = job->attempt,
+                                      .max_attempts = job->context->max_attempts,
+                                      .paid_calls = job->paid_calls,
+                                      .max_paid_calls = job->max_paid_calls,
+                                      .cancelled = job->cancelled,
+                                      .closed = governor_is_closed(job->context->governor, job->model),
+                                      .now_ms = clock_wall_ms()},
+                   out);
+}
+
+static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
+{
+    struct job_body *job = arg;
+    struct verdict verdict;
+
+    ark_result_report_missing(outcome->result, job_on_slot, job);
+    decide(job, outcome, &verdict);
+    job->judged = keep_for_judging(&verdict);
+    book_charge(job, &verdict, outcome->result);
+    if (note_call(job, &verdict))
+        job_enter(job, JOB_JUDGING, verdict.words);
+    else
+        act_on(job, &verdict, outcome->result);
+}
+
+/* -- JUDGING: Redis says which task was the first to find the account or model closed */
+
+void job_judge(struct permit *permit, bool first)
+{
+    struct job_body *job = (struct job_body *)(void *)((char *)permit - offsetof(struct job_body, permit));
+
+    if (!first)
+        job->judged->action = VERDICT_DEFER;
+    act_on(job, job->judged, ark_call_result(&job->call));
+}
+
+static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+{
+    char plain[VERDICT_WORDS_MAX], words[LOG_WORDS_MAX];
+
+    if (!log_enabled(LOG_INFO))
+        return;
+    log_info(
+        "job", verdict_action_name(verdict->action),
+        "task=%s attempt=%d call=%s images=%d failed=%d charge=%s code=%s status=%d ark_request=%s ms=%lld words=%s",
+        job->id, job->attempt, job->call_id, ark->images, ark->failed, charge_name(verdict->charge),
+        verdict->problem < PROBLEM_COUNT ? problem_code(verdict->problem) : "-", ark->http_status,
+        *ark->request_id ? ark->request_id : "-", (long long)(clock_monotonic_ms() - job->started_ms),
+        log_quote(words, sizeof(words), redact(plain, sizeof(plain), verdict->words)));
+}
+
+static void act_on(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
+{
+    log_verdict(job, verdict, ark);
+    worker_metrics_call(job->context->metrics, verdict, clock_monotonic_ms() - job->called_ms);
+    switch (verdict->action) {
+    case VERDICT_DONE:
+        finish_done(job, ark);
+        break;
+    case VERDICT_FAIL:
+        finish_failed(
+            job, verdict->charge,
+            &(struct payload_failure){
+                .problem = verdict->problem, .retryable = verdict->retryable, .words = verdict->words, .ark = ark});
+        break;
+    case VERDICT_RETRY:
+        finish_retry(job, verdict, verdict->words);
+        break;
+    case VERDICT_DEFER:
+        finish_defer(job, verdict);
+        break;
+    case VERDICT_CANCELLED:
+        finish_cancelled(job, verdict->charge);
+        break;
+    }
+}
+
+/* -- REPORTING: the end of the attempt goes to Redis */
+
+/* The other outcomes put the task back into the queue. */
+static bool ends_task(const char *outcome)
+{
+    return strcmp(outcome, "retry") != 0 && strcmp(outcome, "defer") != 0 && strcmp(outcome, "handback") != 0;
+}
+
+/* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
+ * lease expires, and REAP decides. */
+static void finish(struct job_body *job, const char *outcome, enum charge charge, int64_t delay_ms, struct buf *data)
+{
+    int err = buf_error(data);
+
+    job_enter(job, JOB_REPORTING, outcome);
+    if (err) {
+        log_error("job", "cannot report the end of a job", "task=%s outcome=%s error=\"%s\"", job->id, outcome,
+                  err_text(err));
+        report_fail(job->report);
+    } else {
+        if (ends_task(outcome))
+            worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
+        report_finish(job->report, &(struct report_end){.outcome = outcome,
+                                                        .charge = charge_name(charge),
+                                                        .delay_ms = delay_ms,
+                                                        .data = buf_text(data)});
+    }
+    buf_deinit(data);
+}
+
+static void finish_done(struct job_body *job, const struct ark_result *ark)
+{
+    struct buf data;
+
+    payload_write_done(&data, ark);
+    finish(job, "done", CHARGE_KNOWN, 0, &data);
+}
+
+static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure)
+{
+    struct buf data;
+
+    payload_write_failure(&data, failure);
+    finish(job, "failed", charge, 0, &data);
+}
+
+/* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. */
+static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
+{
+    if (verdict->wait_ms)
+        return verdict->wait_ms;
+    if (job->trial)
+        return job->context->backoff.max_ms;
+    return backoff_delay_ms(&job->context->backoff, tries, random_unit());
+}
+
+static void put_back(struct job_body *job, const char *outcome, const struct verdict *verdict, int64_t delay_ms,
+                     const char *words)
+{
+    struct buf data;
+
+    payload_write_event(&data, job->id,
+                        (struct task_progress){.stage = STAGE_RETRYING,
+                                               .attempt = job->attempt,
+                                               .delay_ms = delay_ms,
+                                               .code = problem_code(verdict->problem),
+                                               .message = words});
+    finish(job, outcome, verdict->charge, delay_ms, &data);
+    worker_metrics_put_back(job->context->metrics, verdict, strcmp(outcome, "defer") == 0);
+}
+
+static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words)
+{
+    put_back(job, "retry", verdict, choose_delay(job, verdict, job->attempt), words);
+}
+
+static void finish_defer(struct job_body *job, const struct verdict *verdict)
+{
+    put_back(job, "defer", verdict, choose_delay(job, verdict, job->deferrals + 1), verdict->words);
+}
+
+static void finish_handback(struct job_body *job, enum charge charge)
+{
+    struct buf data;
+
+    payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_REQUEUED, .attempt = job->attempt});
+    finish(job, "handback", charge, 0, &data);
+}
+
+static void finish_cancelled(struct job_body *job, enum charge charge)
+{
+    struct buf none;
+
+    buf_init(&none, 1);
+    finish(job, "cancelled", charge, 0, &none);
+}
+
+static void job_on_finished(void *arg)
+{
+    leave(arg, "Redis has taken the end");
+}
+
+/* -- at any time: cancelled by the client, the lease lost, Redis back, destroyed */
+
+void job_cancel(struct job *base)
+{
+    struct job_body *job = body_of(base);
+
+    if (job->cancelled)
+        return;
+    job->cancelled = true; /* while BEGINNING, start_call and BEGIN check it */
+    if (job->state == JOB_CALLING)
+        ark_call_hang_up(&job->call, WEB_BROKEN, "the client cancelled the task");
+}
+
+static void job_on_cancelled(void *arg)
+{
+    struct job_body *job = arg;
+
+    job_cancel(&job->job);
+}
+
+void job_lose(struct job *base)
+{
+    struct job_body *job = body_of(base);
+
+    if (job->state == JOB_GONE)
+        return;
+    log_warn("job", "lease lost, dropping the job", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt,
+             job->call_id, state_names[job->state]);
+    leave(job, "the lease was lost");
+}
+
+static void job_on_lost(void *arg)
+{
+    struct job_body *job = arg;
+
+    job_lose(&job->job);
+}
+
+void job_resume(struct job *base)
+{
+    report_resume(body_of(base)->report);
+}
+
+struct job *job_destroy(struct job *base)
+{
+    struct job_body *job = base ? body_of(base) : NULL;
+
+    if (!job)
+        return NULL;
+    ark_call_deinit(&job->call);
+    lease_remove(job->context->leases, &job->job.lease);
+    if (!job->called_ms) /* no call was made: the booked images are free again */
+        governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
+    governor_release(job->context->governor, &job->permit);
+    report_destroy(job->report);
+    ark_request_deinit(&job->request);
+    free(job->judged);
+    free(job);
+    return NULL;
+}

@@ -1,0 +1,85 @@
+/* job - one attempt at a task: a lease, a permit, and one paid call
+ *
+ *     BEGINNING --OK--> CALLING --ARK's answer, error, timeout, cancel----> REPORTING --FINISH taken--> GONE
+ *         |                 |                                                ^  ^
+ *         |                 +--account or model closed--> JUDGING -----------+  |
+ *         +--no call: cancelled, budget used up, unreadable, too late ----------+     any state --lease lost--> GONE
+ *
+ * BEGINNING waits for Redis to record the paid call.
+ * CALLING waits for ARK. Each slot of the group is reported as soon as it ends.
+ * JUDGING waits for Redis to say whether this task, among the tasks of all workers, was the first to find the account or model closed. The
+ * first one fails and says why; the others are deferred.
+ * REPORTING waits for Redis to accept the end, also through an outage of Redis.
+ *
+ * verdict decides what the task becomes after a call. report delivers to Redis, in order.
+ *
+ * Ownership: the keeper that starts a job destroys it, from inside on_gone or later. The context outlives all jobs.
+ * Threads:   loop thread only.   Units: ms, bytes.
+ */
+#ifndef ARKRELAY_WORKER_JOB_JOB_H
+#define ARKRELAY_WORKER_JOB_JOB_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+#include "common/base/backoff.h"
+#include "worker/ark/request.h"
+#include "worker/call/ark_call.h"
+#include "worker/queue/lease.h"
+
+struct claimed_job;
+struct durability;
+struct governor;
+struct job;
+struct loop;
+struct metrics;
+struct permit;
+struct redis;
+
+/* Shared by all jobs of a worker. */
+struct job_context {
+    struct loop *loop;
+    struct redis *redis;
+    struct redis *paid;            /* for BEGIN, see report.h */
+    struct durability *durability; /* see report.h */
+    struct governor *governor;     /* each job has one permit, from its claim on */
+    struct metrics *metrics;       /* may be NULL */
+    struct lease_keeper *leases;
+    const char *prefix;
+    int64_t lease_ms;
+    int max_attempts;
+    struct backoff backoff; /* between attempts */
+
+    struct ark_defaults ark;
+    struct ark_endpoint endpoint;
+    int64_t ark_first_byte_ms, ark_timeout_ms; /* for a call of one image */
+    int64_t ark_timeout_per_image_ms;          /* for each further image */
+
+    void (*on_gone)(struct job *job, void *arg);
+    void *arg;
+};
+
+/* The keeper's part of a job; the rest is private. */
+struct job {
+    TAILQ_ENTRY(job) link;
+    struct lease_entry lease;
+};
+
+/* NULL when out of memory: the permit is returned, the lease expires, and REAP puts the task back. */
+struct job *job_start(const struct job_context *context, const struct claimed_job *claimed);
+
+/* For a job that was claimed while the worker drains: the task goes back to its place in the queue, and the attempt does not count. */
+struct job *job_hand_back(const struct job_context *context, const struct claimed_job *claimed);
+
+struct job *job_destroy(struct job *job); /* accepts NULL; no callback follows; returns NULL */
+
+void job_cancel(struct job *job); /* the client cancelled the task */
+void job_lose(struct job *job);   /* the lease was lost; calls on_gone */
+void job_resume(struct job *job); /* Redis is ready again */
+
+/* For the governor's on_judged: whether the job of this permit was the first that found the account or model closed. */
+void job_judge(struct permit *permit, bool first);
+
+#endif

@@ -1,0 +1,56 @@
+/* worker_metrics - the metrics of a worker; the table is in metrics.c, docs/metrics.md describes them
+ *
+ * Threads: loop thread only.
+ */
+#ifndef ARKRELAY_WORKER_METRICS_METRICS_H
+#define ARKRELAY_WORKER_METRICS_METRICS_H
+
+#include <stdbool.h>
+
+#include "common/ops/shared_metrics.h"
+
+struct ark_result;
+struct verdict;
+
+enum worker_metric {
+    METRIC_TASK_QUEUE = METRIC_SHARED_COUNT,
+    METRIC_TASK_SECONDS,
+    METRIC_ARK_SECONDS,
+    METRIC_ARK_CALLS,
+    METRIC_ARK_REFUSALS,
+    METRIC_IMAGES,
+    METRIC_UNKNOWN_OUTCOMES,
+    METRIC_RETRIES,
+    METRIC_DEFERRALS,
+    METRIC_WORKER_SLOTS,
+    METRIC_WORKER_BUSY,
+    METRIC_IMAGES_LIMIT,
+    METRIC_WORKER_COUNT,
+};
+
+/* The label `outcome` of METRIC_ARK_CALLS. */
+enum ark_outcome {
+    ARK_DONE,        /* at least one image was delivered */
+    ARK_REFUSED,     /* permanently, not charged */
+    ARK_BUSY,        /* rate limited or overloaded, not charged */
+    ARK_UNREACHABLE, /* the request was not sent */
+    ARK_UNKNOWN,     /* may have been charged */
+    ARK_EMPTY,       /* charged, but no image was delivered */
+    ARK_CANCELLED,   /* by the client, not charged */
+    ARK_OUTCOMES,
+};
+
+extern const struct metric_table worker_metric_table;
+
+enum ark_outcome ark_outcome(const struct verdict *verdict);
+
+/* An ARK call has ended after `ms`. */
+void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict, int64_t ms);
+
+/* The task of a call goes back: for another attempt, or deferred, which uses up none. */
+void worker_metrics_put_back(struct metrics *metrics, const struct verdict *verdict, bool deferred);
+
+/* Observes the time since the task was created. epoch_ms is from Redis's clock, the current time from this machine's. 0: unknown. */
+void worker_metrics_since(struct metrics *metrics, enum worker_metric row, int64_t epoch_ms);
+
+#endif

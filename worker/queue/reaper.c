@@ -1,0 +1,104 @@
+#include "worker/queue/reaper.h"
+
+#include <event2/event.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/random.h"
+#include "common/base/timeval.h"
+#include "common/redis/client.h"
+#include "common/task/scripts.h"
+
+enum { INTERVAL_MS = 1000, BATCH = 32 };
+
+/* The arguments of REAP. HOLD_MS is longer than a worker's longest reconnect delay plus one RENEW. */
+static const char GRACE_MS[] = "500", MOST[] = "32", HOLD_MS[] = "5000";
+
+struct reaper {
+    struct redis *redis;
+    const char *prefix;
+    struct event *timer;
+    struct script_run *run;
+};
+
+static void reap(struct reaper *reaper);
+
+static void reaper_on_reaped(const redisReply *reply, int err, void *arg)
+{
+    struct reaper *reaper = arg;
+
+    reaper->run = NULL;
+    if (err)
+        return; /* the next tick tries again */
+    if (reply->type != REDIS_REPLY_INTEGER) {
+        char why[256];
+
+        log_warn("reaper", "REAP failed, trying again", "error=%s",
+                 log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
+        return;
+    }
+    if (reply->integer)
+        log_warn("reaper", "settled jobs of lost workers", "count=%lld", reply->integer);
+    if (reply->integer == BATCH)
+        reap(reaper);
+}
+
+static void reap(struct reaper *reaper)
+{
+    const struct script_arg args[] = {SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(MOST), SCRIPT_TEXT(HOLD_MS)};
+    const struct script_call call = {.script = &scripts[SCRIPT_REAP],
+                                     .prefix = reaper->prefix,
+                                     .args = args,
+                                     .count = sizeof(args) / sizeof(args[0])};
+
+    if (!reaper->run && script_run(reaper->redis, &call, reaper_on_reaped, reaper, &reaper->run))
+        reaper->run = NULL; /* not connected: the next tick tries again */
+}
+
+/* 0.5 to 1.5 seconds: jitter spreads the workers. */
+static void schedule(struct reaper *reaper)
+{
+    int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * (double)INTERVAL_MS);
+    struct timeval tv = timeval_of_ms(wait_ms);
+
+    evtimer_add(reaper->timer, &tv);
+}
+
+static void reaper_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+    struct reaper *reaper = arg;
+
+    (void)fd;
+    (void)what;
+    schedule(reaper);
+    reap(reaper);
+}
+
+struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char *prefix)
+{
+    struct reaper *reaper = calloc(1, sizeof(*reaper));
+
+    if (!reaper)
+        return NULL;
+    reaper->redis = redis;
+    reaper->prefix = prefix;
+    reaper->timer = evtimer_new(loop_base(loop), reaper_on_timer, reaper);
+    if (!reaper->timer)
+        return reaper_destroy(reaper);
+    schedule(reaper);
+    return reaper;
+}
+
+struct reaper *reaper_destroy(struct reaper *reaper)
+{
+    if (!reaper)
+        return NULL;
+    if (reaper->run)
+        script_cancel(reaper->run);
+    if (reaper->timer)
+        event_free(reaper->timer);
+    free(reaper);
+    return NULL;
+}

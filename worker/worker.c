@@ -1,0 +1,526 @@
+#include "worker/worker.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/ops/presence.h"
+#include "common/ops/shared_metrics.h"
+#include "common/redis/client.h"
+#include "common/task/audit.h"
+#include "common/task/keys.h"
+#include "common/task/schema.h"
+#include "common/web/web.h"
+#include "worker/account/governor.h"
+#include "worker/account/probe.h"
+#include "worker/job/job.h"
+#include "worker/metrics/metrics.h"
+#include "worker/queue/claim.h"
+#include "worker/queue/durability.h"
+#include "worker/queue/lease.h"
+#include "worker/queue/reaper.h"
+
+enum {
+    PARTITION = 0,
+    GOVERN_AGAIN_MS = 1000,
+    URL_SIZE = 1100,
+    HEADER_SIZE = 4200,
+    REDIS_OUTPUT_MAX = 256 << 20,
+    ARK_MS_MAX = 512
+};
+
+/* The maximum is well below the 5 s that REAP waits after an outage (see reaper.h). */
+static const struct backoff reconnect = {.base_ms = 100, .max_ms = 2000};
+
+TAILQ_HEAD(job_list, job);
+
+struct worker {
+    struct worker_config config;
+    struct redis *commands, *waiter;
+    struct redis *paid; /* for BEGIN if it must be confirmed, else NULL */
+    struct durability *durability;
+    struct governor *governor;
+    struct audit *audit;
+    struct web *web;
+    struct probe *probe;
+    struct lease_keeper *leases;
+    struct claim *claim;
+    struct reaper *reaper;
+    struct presence *presence;
+    struct ark_endpoint endpoint;
+    struct job_context context;
+    struct job_list jobs;
+    int job_count;
+    bool draining, claim_stopped, drained;
+    char prefix[KEYS_PREFIX_SIZE], wake[KEYS_PREFIX_SIZE];
+    char ark_url[URL_SIZE], authorization[HEADER_SIZE];
+};
+
+static void worker_on_left(void *arg)
+{
+    struct worker *worker = arg;
+
+    worker->config.on_drained(worker->config.arg);
+}
+
+/* Without Redis, permits and leases expire by themselves. */
+static bool has_left_redis(const struct worker *worker)
+{
+    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_settled(worker->governor));
+}
+
+static void check_drained(struct worker *worker)
+{
+    if (!worker->draining || worker->drained || worker->job_count || !has_left_redis(worker))
+        return;
+    worker->drained = true;
+    presence_remove(worker->presence, worker_on_left, worker);
+}
+
+/* -- jobs */
+
+static void worker_on_gone(struct job *job, void *arg)
+{
+    struct worker *worker = arg;
+
+    TAILQ_REMOVE(&worker->jobs, job, link);
+    worker->job_count--;
+    job_destroy(job);
+    if (!worker->draining)
+        claim_more(worker->claim);
+    check_drained(worker);
+}
+
+static void worker_on_job(const struct claimed_job *claimed, void *arg)
+{
+    struct worker *worker = arg;
+    struct job *job = (worker->draining ? job_hand_back : job_start)(&worker->context, claimed);
+
+    if (!job) {
+        log_error("worker", "out of memory for a job, its lease will expire", "task=%s", claimed->id);
+        return;
+    }
+    TAILQ_INSERT_TAIL(&worker->jobs, job, link);
+    worker->job_count++;
+}
+
+static void worker_on_granted(int granted, int64_t wait_ms, void *arg)
+{
+    struct worker *worker = arg;
+
+    claim_granted(worker->claim, granted, wait_ms);
+}
+
+static void worker_on_settled(void *arg)
+{
+    check_drained(arg);
+}
+
+static void worker_on_probed(const struct probe_outcome *outcome, void *arg)
+{
+    struct worker *worker = arg;
+
+    governor_probed(worker->governor, &(struct probe_report){.model = outcome->model,
+                                                             .account_good = outcome->account_good,
+                                                             .model_good = outcome->model_good,
+                                                             .problem = outcome->problem,
+                                                             .why = outcome->why});
+}
+
+static void worker_on_probe(const char *model, void *arg)
+{
+    struct worker *worker = arg;
+
+    probe_start(worker->probe, model);
+}
+
+static void worker_on_claim_stopped(void *arg)
+{
+    struct worker *worker = arg;
+
+    worker->claim_stopped = true;
+    check_drained(worker);
+}
+
+static int worker_room(void *arg)
+{
+    const struct worker *worker = arg;
+
+    return worker->draining ? 0 : (int)worker->config.options->concurrency - worker->job_count;
+}
+
+static struct job *job_of(struct lease_entry *entry)
+{
+    return (struct job *)(void *)((char *)entry - offsetof(struct job, lease));
+}
+
+static void worker_on_lease_lost(struct lease_entry *entry, void *arg)
+{
+    (void)arg;
+    job_lose(job_of(entry));
+}
+
+static void worker_on_lease_cancelled(struct lease_entry *entry, void *arg)
+{
+    (void)arg;
+    job_cancel(job_of(entry));
+}
+
+/* -- Redis */
+
+static void worker_on_ready(void *arg)
+{
+    struct worker *worker = arg;
+    struct job *job;
+
+    presence_write(worker->presence);
+    lease_renew_now(worker->leases);
+    TAILQ_FOREACH (job, &worker->jobs, link)
+        job_resume(job);
+    governor_resume(worker->governor);
+    claim_more(worker->claim);
+}
+
+static void worker_on_unfit(const char *why, void *arg)
+{
+    const struct worker *worker = arg;
+
+    if (worker->config.on_unfit)
+        worker->config.on_unfit(why, worker->config.arg);
+}
+
+static void worker_on_commands_lost(void *arg)
+{
+    check_drained(arg);
+}
+
+/* Resends the BEGINs that were lost with this connection. */
+static void worker_on_paid_ready(void *arg)
+{
+    struct worker *worker = arg;
+    struct job *job;
+
+    TAILQ_FOREACH (job, &worker->jobs, link)
+        job_resume(job);
+}
+
+static void worker_on_waiter_ready(void *arg)
+{
+    struct worker *worker = arg;
+
+    claim_more(worker->claim);
+}
+
+static struct redis *connect_redis(struct worker *worker, const char *name, struct redis_events events)
+{
+    const struct redis_config config = {
+        .address = worker->config.redis,
+        .name = name,
+        .connect_timeout_ms = worker->config.options->shared.redis_timeout_ms,
+        .command_timeout_ms = worker->config.options->shared.redis_timeout_ms,
+        .reconnect = reconnect,
+        .output_max = REDIS_OUTPUT_MAX,
+        .observer = shared_metrics_redis_observer(worker->config.metrics),
+        .requirements = events.on_misconfigured ? &schema_requirements : NULL,
+        .events = events,
+        .arg = worker,
+    };
+
+    return redis_create(worker->config.loop, &config);
+}
+
+/* -- presence */
+
+/* "0,0,4,9,...": the cumulative counts of the histogram of ARK calls. The last one is the number of calls. */
+static void write_ark_ms(struct presence_entry *entry, const struct metrics *metrics)
+{
+    struct buf counts;
+
+    buf_init(&counts, ARK_MS_MAX);
+    for (size_t i = 0; i <= worker_metric_table.rows[METRIC_ARK_SECONDS].bound_count; i++)
+        buf_addf(&counts, i ? ",%lld" : "%lld", (long long)metrics_cumulative(&metrics, 1, METRIC_ARK_SECONDS, i));
+    if (!buf_error(&counts))
+        presence_add_field(entry, "ark_ms", "%s", buf_text(&counts));
+    buf_deinit(&counts);
+}
+
+static void worker_describe(struct presence_entry *entry, void *arg)
+{
+    const struct worker *worker = arg;
+    const struct metrics *metrics = worker->config.metrics;
+
+    presence_add_field(entry, "draining", "%d", worker->draining);
+    presence_add_field(entry, "slots", "%lld", (long long)worker->config.options->concurrency);
+    presence_add_field(entry, "busy", "%d", worker->job_count);
+    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+    if (!metrics)
+        return;
+    presence_add_field(entry, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
+    presence_add_field(entry, "unknown", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_UNKNOWN_OUTCOMES)));
+    write_ark_ms(entry, metrics);
+}
+
+/* -- create and destroy */
+
+static struct ark_defaults ark_defaults(const struct worker_options *options)
+{
+    return (struct ark_defaults){
+        .model = options->ark_model,
+        .prompt = options->ark_prompt,
+        .size = options->ark_size,
+        .max_images = (int)options->ark_max_images,
+        .watermark = options->ark_watermark,
+        .stream = options->ark_stream,
+        .response_format = options->ark_response_format,
+        .output_format = options->ark_output_format,
+        .optimize_prompt_mode = options->ark_optimize_prompt,
+        .web_search = options->ark_web_search,
+        .guidance_scale = (double)options->ark_guidance,
+        .background = options->ark_background,
+        .layer_decomposition = options->ark_layer_decomposition,
+    };
+}
+
+/* Without an API key, calls go to the simulator, which accepts any key. */
+static void set_endpoint(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+    bool simulated = !*options->ark_api_key;
+    const char *base = simulated ? options->ark_sim_url : options->ark_base_url;
+    size_t len = strlen(base);
+
+    while (len && base[len - 1] == '/')
+        len--;
+    (void)snprintf(worker->ark_url, sizeof(worker->ark_url), "%.*s/images/generations", (int)len, base);
+    (void)snprintf(worker->authorization, sizeof(worker->authorization), "Authorization: Bearer %s",
+                   simulated ? "simulator" : options->ark_api_key);
+    worker->endpoint = (struct ark_endpoint){.web = worker->web,
+                                             .url = worker->ark_url,
+                                             .authorization = worker->authorization,
+                                             .secret = options->ark_api_key,
+                                             .answer_max = (size_t)options->ark_answer_max,
+                                             .end_ms = options->ark_end_timeout_ms};
+}
+
+static void set_context(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+    const struct backoff backoff = {.base_ms = options->backoff_base_ms, .max_ms = options->backoff_max_ms};
+
+    worker->context = (struct job_context){
+        .loop = worker->config.loop,
+        .redis = worker->commands,
+        .paid = worker->paid ? worker->paid : worker->commands,
+        .durability = worker->durability,
+        .governor = worker->governor,
+        .metrics = worker->config.metrics,
+        .leases = worker->leases,
+        .prefix = worker->prefix,
+        .lease_ms = options->lease_ms,
+        .max_attempts = (int)options->max_attempts,
+        .backoff = backoff,
+        .ark = ark_defaults(options),
+        .endpoint = worker->endpoint,
+        .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
+        .ark_timeout_ms = options->ark_timeout_ms,
+        .ark_timeout_per_image_ms = options->ark_timeout_per_image_ms,
+        .on_gone = worker_on_gone,
+        .arg = worker,
+    };
+}
+
+static bool create_connections(struct worker *worker)
+{
+    worker->commands = connect_redis(worker, "arkrelay-worker:commands",
+                                     (struct redis_events){.on_ready = worker_on_ready,
+                                                           .on_lost = worker_on_commands_lost,
+                                                           .on_misconfigured = worker_on_unfit});
+    worker->waiter =
+        connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = worker_on_waiter_ready});
+    return worker->commands && worker->waiter;
+}
+
+/* BEGIN gets a separate connection: waiting for the confirmation blocks it. */
+static bool create_durability(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    if (options->durability == DURABILITY_NONE)
+        return true;
+    worker->paid =
+        connect_redis(worker, "arkrelay-worker:paid", (struct redis_events){.on_ready = worker_on_paid_ready});
+    if (worker->paid)
+        worker->durability =
+            durability_create(worker->paid, (enum durability_level)options->durability, options->durability_timeout_ms);
+    return worker->durability;
+}
+
+static bool create_ark_client(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    worker->web = web_create(&(struct web_setup){.loop = worker->config.loop,
+                                                 .connect_ms = options->ark_connect_timeout_ms,
+                                                 .ca_file = options->ark_ca_file,
+                                                 .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
+    set_endpoint(worker);
+    worker->probe =
+        probe_create(&(struct probe_setup){.endpoint = worker->endpoint, .on_done = worker_on_probed, .arg = worker});
+    return worker->web && worker->probe;
+}
+
+static bool create_governor(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    worker->governor =
+        governor_create(&(struct governor_config){.loop = worker->config.loop,
+                                                  .redis = worker->commands,
+                                                  .worker = worker->config.name,
+                                                  .ttl_ms = options->lease_ms,
+                                                  .again_ms = GOVERN_AGAIN_MS,
+                                                  .calls_max = (int)options->ark_calls_max,
+                                                  .images_per_minute = (int)options->ark_images_per_minute,
+                                                  .images_per_call = (int)options->ark_max_images,
+                                                  .model = options->ark_model,
+                                                  .on_granted = worker_on_granted,
+                                                  .on_settled = worker_on_settled,
+                                                  .on_probe = worker_on_probe,
+                                                  .on_judged = job_judge,
+                                                  .arg = worker});
+    return worker->governor;
+}
+
+static bool create_queue(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+    const struct lease_events events = {.on_cancelled = worker_on_lease_cancelled, .on_lost = worker_on_lease_lost};
+
+    worker->leases = lease_keeper_create(&(struct lease_config){.loop = worker->config.loop,
+                                                                .redis = worker->commands,
+                                                                .prefix = worker->prefix,
+                                                                .lease_ms = options->lease_ms,
+                                                                .events = events,
+                                                                .arg = worker});
+    worker->claim = claim_create(&(struct claim_config){.loop = worker->config.loop,
+                                                        .redis = worker->commands,
+                                                        .waiter = worker->waiter,
+                                                        .governor = worker->governor,
+                                                        .prefix = worker->prefix,
+                                                        .wake = worker->wake,
+                                                        .worker = worker->config.name,
+                                                        .model = options->ark_model,
+                                                        .lease_ms = options->lease_ms,
+                                                        .max_attempts = (int)options->max_attempts,
+                                                        .room = worker_room,
+                                                        .on_job = worker_on_job,
+                                                        .on_stopped = worker_on_claim_stopped,
+                                                        .arg = worker});
+    worker->reaper = reaper_create(worker->config.loop, worker->commands, worker->prefix);
+    return worker->leases && worker->claim && worker->reaper;
+}
+
+static bool create_ops(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    worker->presence = presence_create(&(struct presence_config){.loop = worker->config.loop,
+                                                                 .redis = worker->commands,
+                                                                 .name = worker->config.name,
+                                                                 .role = "worker",
+                                                                 .interval_ms = options->shared.presence_ms,
+                                                                 .describe = worker_describe,
+                                                                 .arg = worker});
+    worker->audit = audit_create(&(struct audit_config){.loop = worker->config.loop,
+                                                        .redis = worker->commands,
+                                                        .prefix = worker->prefix,
+                                                        .process = worker->config.name,
+                                                        .interval_ms = options->shared.audit_ms});
+    return worker->presence && worker->audit;
+}
+
+/* Each job has two timers: of its report and of its HTTP call. */
+static bool reserve_timers(struct worker *worker)
+{
+    size_t concurrency = (size_t)worker->config.options->concurrency;
+
+    return !loop_reserve_timers(worker->config.loop, 2 * concurrency + LOOP_TIMERS);
+}
+
+/* A part borrows only parts created before it, so a failure stops the sequence. worker_destroy accepts what is missing. */
+static bool create_parts(struct worker *worker)
+{
+    return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
+           create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker);
+}
+
+struct worker *worker_create(const struct worker_config *config)
+{
+    struct worker *worker = calloc(1, sizeof(*worker));
+
+    if (!worker)
+        return NULL;
+    worker->config = *config;
+    TAILQ_INIT(&worker->jobs);
+    keys_prefix(worker->prefix, PARTITION);
+    keys_wake(worker->wake, PARTITION);
+    if (!create_parts(worker))
+        return worker_destroy(worker);
+    set_context(worker);
+    return worker;
+}
+
+struct worker *worker_destroy(struct worker *worker)
+{
+    struct job *job;
+
+    if (!worker)
+        return NULL;
+    while ((job = TAILQ_FIRST(&worker->jobs))) {
+        TAILQ_REMOVE(&worker->jobs, job, link);
+        job_destroy(job);
+    }
+    presence_destroy(worker->presence);
+    audit_destroy(worker->audit);
+    reaper_destroy(worker->reaper);
+    claim_destroy(worker->claim);
+    lease_keeper_destroy(worker->leases);
+    durability_destroy(worker->durability);
+    probe_destroy(worker->probe);
+    governor_destroy(worker->governor);
+    redis_destroy(worker->paid);
+    redis_destroy(worker->waiter);
+    redis_destroy(worker->commands);
+    web_destroy(worker->web);
+    explicit_bzero(worker->authorization, sizeof(worker->authorization));
+    free(worker);
+    return NULL;
+}
+
+void worker_drain(struct worker *worker)
+{
+    if (worker->draining)
+        return;
+    worker->draining = true;
+    worker->claim_stopped = claim_stop(worker->claim);
+    log_info("worker", "draining: takes no new jobs", "jobs=%d", worker->job_count);
+    check_drained(worker);
+}
+
+bool worker_is_ready(const struct worker *worker)
+{
+    return !worker->draining && redis_is_ready(worker->commands);
+}
+
+bool worker_has_redis(const struct worker *worker)
+{
+    return redis_is_ready(worker->commands);
+}
+
+int worker_jobs(const struct worker *worker)
+{
+    return worker->job_count;
+}
