@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/host_port.h"
+#include "common/base/macros.h"
 #include "common/http/request.h"
 
 enum {
@@ -110,7 +111,7 @@ const struct option_table gateway_option_table = {
     .version = ARKRELAY_VERSION,
     .summary = "Serves the HTTP API: accepts tasks, queues them in Redis and streams their events.",
     .rows = rows,
-    .count = sizeof(rows) / sizeof(rows[0]),
+    .count = ARRAY_LENGTH(rows),
 };
 
 /* Names other than localhost are not resolved: they count as reachable from outside. */

@@ -1,5 +1,6 @@
 #include "gateway/routes.h"
 
+#include "common/base/macros.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
@@ -33,4 +34,4 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    "/livez",                      api_livez          },
     {HTTP_GET,    "/readyz",                     api_readyz         },
 };
-const size_t api_route_count = sizeof(api_routes) / sizeof(api_routes[0]);
+const size_t api_route_count = ARRAY_LENGTH(api_routes);

@@ -6,14 +6,13 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/http/server.h"
 #include "simulator/call.h"
 #include "simulator/image_url.h"
 #include "simulator/sim_options.h"
 #include "simulator/state.h"
 #include "simulator/stats.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum {
     BODY_MAX = 64 * 1024 * 1024,
@@ -226,7 +225,7 @@ static void fill_routes(struct sim *sim)
 {
     const struct sim_model *model;
 
-    for (size_t i = 0; i < COUNT(fixed_routes); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(fixed_routes); i++)
         sim->routes[sim->route_count++] = fixed_routes[i];
     for (size_t i = 0; i < SIM_MODELS_MAX && (model = sim_model_at(i)); i++) {
         (void)snprintf(sim->picture_paths[i], SIM_PATH_SIZE, "/%s/{id}", model->name);

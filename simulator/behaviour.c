@@ -1,13 +1,14 @@
 #include "simulator/behaviour.h"
 
+#include "common/base/macros.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define AT(field)    offsetof(struct sim_behaviour, field)
+#define AT(field) offsetof(struct sim_behaviour, field)
 
 enum { WORD_SIZE = 32, VALUE_SIZE = SIM_MESSAGE_SIZE, HOUR_MS = 3600000, COUNT_MAX = SIM_IMAGES_MAX };
 static const char opening[] = "[[sim:", closing[] = "]]";
@@ -77,7 +78,7 @@ static const struct {
 void sim_behaviour_init(struct sim_behaviour *behaviour)
 {
     *behaviour = (struct sim_behaviour){0};
-    for (size_t i = 0; i < COUNT(directives); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(directives); i++)
         if (directives[i].type == NUMBER)
             *(int64_t *)(void *)((char *)behaviour + directives[i].at) = SIM_UNSET;
 }
@@ -185,7 +186,7 @@ static bool set_directive(struct sim_behaviour *behaviour, const struct directiv
 
 static const struct directive *find(const char *name)
 {
-    for (size_t i = 0; i < COUNT(directives); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(directives); i++)
         if (!strcmp(directives[i].name, name))
             return &directives[i];
     return NULL;
@@ -193,10 +194,10 @@ static const struct directive *find(const char *name)
 
 static bool set_shorthand(struct sim_behaviour *behaviour, const char *name)
 {
-    for (size_t i = 0; i < COUNT(shorthands); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(shorthands); i++) {
         if (strcmp(shorthands[i].name, name))
             continue;
-        for (size_t k = 0; k < COUNT(shorthands[i].means) && shorthands[i].means[k].name; k++)
+        for (size_t k = 0; k < ARRAY_LENGTH(shorthands[i].means) && shorthands[i].means[k].name; k++)
             if (!set_directive(behaviour, find(shorthands[i].means[k].name), shorthands[i].means[k].value))
                 return false;
         return true;

@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/random.h"
+#include "common/base/timeval.h"
 #include "common/http/server.h"
 #include "simulator/call_answer.h"
 #include "simulator/delivery.h"
@@ -70,7 +71,7 @@ static void end(struct sim_call *call, const char *why)
 
 static void arm(struct sim_call *call, int64_t delay_ms)
 {
-    struct timeval tv = {.tv_sec = delay_ms / 1000, .tv_usec = delay_ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(delay_ms);
 
     evtimer_add(call->timer, &tv);
 }

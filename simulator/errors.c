@@ -1,10 +1,10 @@
 #include "simulator/errors.h"
 
+#include "common/base/macros.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* The first row of a status is what that status stands for when no code is given. */
 static const struct sim_error_kind kinds[] = {
@@ -56,7 +56,7 @@ static const struct sim_error_kind kinds[] = {
 
 static const struct sim_error_kind *find(const char *code, size_t len)
 {
-    for (size_t i = 0; i < COUNT(kinds); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++)
         if (strlen(kinds[i].code) == len && !memcmp(kinds[i].code, code, len))
             return &kinds[i];
     return NULL;
@@ -75,7 +75,7 @@ const struct sim_error_kind *sim_error_kind_of_status(int status)
 {
     const struct sim_error_kind *fallback = NULL;
 
-    for (size_t i = 0; i < COUNT(kinds); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(kinds); i++) {
         if (kinds[i].status == status)
             return &kinds[i];
         if (kinds[i].status == (status < 500 ? 400 : 500) && !fallback)

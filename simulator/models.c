@@ -1,11 +1,11 @@
 #include "simulator/models.h"
 
+#include "common/base/macros.h"
+
 #include <stdio.h>
 #include <string.h>
 
-#define BIT(n)       (1u << (n))
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
+#define BIT(n) (1u << (n))
 static const struct sim_model models[] = {
     {.id = "doubao-seedream-4-0-250828",
      .name = "doubao-seedream-4-0",
@@ -114,14 +114,14 @@ static const struct {
 
 const struct sim_model *sim_model_at(size_t index)
 {
-    return index < COUNT(models) ? &models[index] : NULL;
+    return index < ARRAY_LENGTH(models) ? &models[index] : NULL;
 }
 
 const struct sim_model *sim_model_find(const char *id)
 {
     if (!strncmp(id, "ep-", 3) && id[3])
         return &models[0];
-    for (size_t i = 0; i < COUNT(models); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(models); i++)
         if (!strcmp(models[i].id, id))
             return &models[i];
     return NULL;
@@ -129,7 +129,7 @@ const struct sim_model *sim_model_find(const char *id)
 
 static struct dimensions shape_of(const char *prompt, size_t keyword)
 {
-    for (size_t i = 1; i < COUNT(shapes); i++)
+    for (size_t i = 1; i < ARRAY_LENGTH(shapes); i++)
         if (strstr(prompt, shapes[i].ratio))
             return shapes[i].at[keyword];
     return shapes[0].at[keyword];

@@ -1,5 +1,7 @@
 #include "simulator/picture.h"
 
+#include "common/base/macros.h"
+
 #include <stdbool.h>
 
 enum { DIGIT_COLUMNS = 3, DIGIT_ROWS = 5, DIGIT_CELL = 20, DIGIT_STEP = (DIGIT_COLUMNS + 1) * DIGIT_CELL };
@@ -38,7 +40,7 @@ struct sim_pixel sim_picture_pixel(int index, int x, int y)
         {40,  160, 170},
         {120, 120, 130}
     };
-    struct sim_pixel base = colours[(unsigned)index % (sizeof(colours) / sizeof(colours[0]))];
+    struct sim_pixel base = colours[(unsigned)index % (ARRAY_LENGTH(colours))];
     int light = (x + y) / 4 - SIM_PICTURE_SIDE / 4; /* from -64 to 63 along the diagonal */
 
     if (is_in_number(index, x, y))

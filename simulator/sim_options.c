@@ -1,5 +1,7 @@
 #include "simulator/sim_options.h"
 
+#include "common/base/macros.h"
+
 #include <stddef.h>
 
 #define AT(field) offsetof(struct sim_options, field)
@@ -36,5 +38,5 @@ const struct option_table sim_option_table = {
     .version = ARKRELAY_VERSION,
     .summary = "A simulator of ARK's image API: no key, no cost, faults on demand.",
     .rows = rows,
-    .count = sizeof(rows) / sizeof(rows[0]),
+    .count = ARRAY_LENGTH(rows),
 };

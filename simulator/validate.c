@@ -1,12 +1,12 @@
 #include "simulator/validate.h"
 
+#include "common/base/macros.h"
+
 #include <ctype.h>
 #include <jansson.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 enum { GROUP_MAX = 15, REF_KEPT = 512 };
 
@@ -102,7 +102,7 @@ static const char *judge_inline_image(const char *ref)
         return "InvalidImageURL.InvalidFormat";
     if (!comma[strlen(";base64,")])
         return "InvalidImageURL.EmptyURL";
-    for (size_t i = 0; i < COUNT(formats); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(formats); i++)
         if (strlen(formats[i]) == (size_t)(comma - format) && !strncmp(formats[i], format, strlen(formats[i])))
             return is_base64(comma + strlen(";base64,")) ? NULL : "InvalidImageURL.InvalidFormat";
     return "InvalidImageURL.InvalidFormat";
@@ -367,7 +367,7 @@ int sim_request_read(struct sim_request *out, const char *body, size_t len, stru
         sim_error_about(error, "InvalidParameter", "", "The request body is not a JSON object.");
         err = ERR_REFUSED;
     }
-    for (size_t i = 0; !err && i < COUNT(steps); i++)
+    for (size_t i = 0; !err && i < ARRAY_LENGTH(steps); i++)
         err = steps[i](&reading);
     if (err == ERR_NO_MEMORY)
         sim_error_init(error, "InternalServiceError");

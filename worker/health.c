@@ -5,6 +5,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/http/server.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
@@ -88,7 +89,7 @@ static struct http_server *listen_on(struct loop *loop, const char *address, str
     http_server_config_init(&config);
     config.listen = address;
     config.routes = routes;
-    config.route_count = sizeof(routes) / sizeof(routes[0]);
+    config.route_count = ARRAY_LENGTH(routes);
     config.connections_max = CONNECTIONS_MAX;
     config.arg = health;
     return http_server_create(loop, &config, why);

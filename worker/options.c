@@ -1,5 +1,7 @@
 #include "worker/options.h"
 
+#include "common/base/macros.h"
+
 #define AT(field) offsetof(struct worker_options, field)
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
@@ -81,5 +83,5 @@ const struct option_table worker_option_table = {
     .version = ARKRELAY_VERSION,
     .summary = "takes tasks from Redis and calls ARK for their images",
     .rows = rows,
-    .count = sizeof(rows) / sizeof(rows[0]),
+    .count = ARRAY_LENGTH(rows),
 };

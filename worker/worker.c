@@ -7,6 +7,7 @@
 #include "common/base/buf.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
@@ -154,7 +155,7 @@ static int worker_room(void *arg)
 
 static struct job *job_of(struct lease_entry *entry)
 {
-    return (struct job *)(void *)((char *)entry - offsetof(struct job, lease));
+    return container_of(entry, struct job, lease);
 }
 
 static void worker_on_lease_lost(struct lease_entry *entry, void *arg)

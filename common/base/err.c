@@ -1,5 +1,7 @@
 #include "common/base/err.h"
 
+#include "common/base/macros.h"
+
 #include <stddef.h>
 
 const char *err_text(int err)
@@ -10,5 +12,5 @@ const char *err_text(int err)
     };
     size_t i = err > 0 ? sizeof(text) : (size_t)-err;
 
-    return i < sizeof(text) / sizeof(text[0]) ? text[i] : "unknown error";
+    return i < ARRAY_LENGTH(text) ? text[i] : "unknown error";
 }

@@ -1,5 +1,7 @@
 #include "common/base/sse.h"
 
+#include "common/base/macros.h"
+
 #include <string.h>
 
 /* label: the field's name, the colon and the space. */
@@ -116,7 +118,7 @@ static int first_error(const struct sse_reader *reader)
 {
     const struct buf *bufs[] = {&reader->line, &reader->event, &reader->data, &reader->id};
 
-    for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(bufs); i++)
         if (buf_error(bufs[i]))
             return buf_error(bufs[i]);
     return 0;

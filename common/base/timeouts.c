@@ -6,6 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/base/timeval.h"
 
 TAILQ_HEAD(timeout_list, timeout);
 
@@ -22,7 +23,7 @@ static void arm(struct timeouts *timeouts, int64_t now_ms)
 {
     const struct timeout *first = TAILQ_FIRST(&timeouts->waiting);
     int64_t rest_ms = first->due_ms > now_ms ? first->due_ms - now_ms : 0;
-    struct timeval tv = {.tv_sec = rest_ms / 1000, .tv_usec = rest_ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(rest_ms);
 
     evtimer_add(timeouts->timer, &tv);
 }

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "common/base/macros.h"
 #include "common/base/random.h"
 #include "common/http/connection.h"
 
@@ -133,7 +134,7 @@ static const char *reason_phrase(int status)
     };
     /* clang-format on */
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
         if (rows[i].status == status)
             return rows[i].reason;
     return "";

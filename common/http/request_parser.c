@@ -1,5 +1,7 @@
 #include "common/http/request_parser.h"
 
+#include "common/base/macros.h"
+
 #include <arpa/inet.h>
 #include <string.h>
 
@@ -135,7 +137,7 @@ static size_t scheme_length(const char *target, size_t len)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(schemes); i++) {
         size_t scheme_len = strlen(schemes[i]);
 
         if (len > scheme_len && http_same_nocase(target, schemes[i], scheme_len))
@@ -258,7 +260,7 @@ static unsigned once_only_bit(struct http_text name)
     static const char *const names[] = {"Host",          "Content-Length", "Transfer-Encoding", "Content-Type",
                                         "Authorization", "Last-Event-ID",  "Idempotency-Key",   "Origin"};
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
         if (http_text_is_nocase(name, names[i]))
             return 1u << i;
     return 0;
@@ -400,7 +402,7 @@ static bool apply_rules(struct http_parser *parser, const struct http_request *r
         rule_once_only, rule_host, rule_transfer_encoding, rule_content_length, rule_expect, rule_connection,
     };
 
-    for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(rules); i++)
         if (!rules[i](parser, request))
             return false;
     return true;

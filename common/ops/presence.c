@@ -10,6 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 
@@ -131,7 +132,7 @@ static void write_entry(struct presence *presence, int64_t ttl_ms)
 void presence_write(struct presence *presence)
 {
     const int64_t interval_ms = presence->config.interval_ms;
-    const struct timeval interval = {.tv_sec = interval_ms / 1000, .tv_usec = interval_ms % 1000 * 1000};
+    const struct timeval interval = timeval_of_ms(interval_ms);
 
     if (!interval_ms || presence->on_removed)
         return;

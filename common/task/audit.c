@@ -7,7 +7,9 @@
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/random.h"
+#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 
@@ -55,10 +57,8 @@ static void run_audit(struct audit *audit)
     (void)snprintf(interval, sizeof(interval), "%lld", (long long)config->interval_ms);
 
     const struct script_arg args[] = {SCRIPT_TEXT(config->process), SCRIPT_TEXT(interval), SCRIPT_TEXT(TASKS_PER_CALL)};
-    const struct script_call call = {.script = &scripts[SCRIPT_AUDIT],
-                                     .prefix = config->prefix,
-                                     .args = args,
-                                     .count = sizeof(args) / sizeof(args[0])};
+    const struct script_call call = {
+        .script = &scripts[SCRIPT_AUDIT], .prefix = config->prefix, .args = args, .count = ARRAY_LENGTH(args)};
 
     if (!audit->run && script_run(config->redis, &call, audit_on_answer, audit, &audit->run))
         audit->run = NULL; /* Redis is away */
@@ -69,7 +69,7 @@ static void schedule(struct audit *audit)
 {
     double mean_ms = (double)audit->config.interval_ms / (double)CALLS_PER_INTERVAL;
     int64_t wait_ms = (int64_t)((0.5 + random_unit()) * mean_ms);
-    struct timeval tv = {.tv_sec = wait_ms / 1000, .tv_usec = wait_ms % 1000 * 1000};
+    struct timeval tv = timeval_of_ms(wait_ms);
 
     evtimer_add(audit->timer, &tv);
 }

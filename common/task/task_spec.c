@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/json_text.h"
+#include "common/base/macros.h"
 #include "common/base/sha256.h"
 #include "common/base/utf8.h"
 
@@ -180,7 +181,7 @@ static const struct field fields[] = {
 
 static int read_field(const char *name, const json_t *value, struct task_spec *spec)
 {
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
         if (!strcmp(fields[i].name, name))
             return fields[i].read(&fields[i], value, spec);
     return ERR_SYNTAX;

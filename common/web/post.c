@@ -1,5 +1,7 @@
 #include "common/web/post.h"
 
+#include "common/base/macros.h"
+
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -74,7 +76,7 @@ static bool set_options(CURL *easy, const struct post_setup *setup)
 static struct curl_slist *copy_headers(const char *const *lines)
 {
     static const char *const removed[] = {"Expect:", "Accept-Encoding:"};
-    enum { REMOVED = sizeof(removed) / sizeof(removed[0]) };
+    enum { REMOVED = ARRAY_LENGTH(removed) };
     size_t count = REMOVED, bytes = 0;
     struct curl_slist *list;
     char *text;

@@ -6,6 +6,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/base/macros.h"
 #include "common/base/random.h"
 #include "common/base/sha256.h"
 #include "common/config/options.h"
@@ -46,7 +47,7 @@ int key_lifetime_parse(const char *text, int64_t *out)
     if (!digits || digits > NUMBER_MAX)
         return ERR_SYNTAX;
     count = strtoll(text, NULL, 10);
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(units); i++) {
         if (strcmp(text + digits, units[i].name) != 0)
             continue;
         if (count < 1 || count * units[i].seconds > LIFETIME_DAYS_MAX * 24LL * HOUR_S)

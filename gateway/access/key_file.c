@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 
 enum {
     FILE_MAX = 8 * 1024 * 1024,
@@ -207,7 +208,7 @@ int key_line_parse(const char *line, size_t len, struct key_line *out, struct bu
         return reject_word(why, (struct word){"NUL", 3}, "text");
     for (int i = 0; i < CLIENT_LIMIT_COUNT; i++)
         key.limits.most[i] = KEY_LIMIT_UNSET;
-    for (size_t i = 0; !err && i < sizeof(readers) / sizeof(readers[0]); i++, word = next_word(&rest))
+    for (size_t i = 0; !err && i < ARRAY_LENGTH(readers); i++, word = next_word(&rest))
         err = readers[i](word, &key, why);
     for (; !err && word.len; word = next_word(&rest))
         err = read_more(word, &key, why);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/http/server.h"
 #include "gateway/access/client.h"
 
@@ -21,7 +22,7 @@ void rate_limit_headers_add_policy(struct http_exchange *exchange, const struct 
     struct buf value;
 
     buf_init(&value, HEADER_MAX);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         int64_t most = client_limit(client, rows[i].limit);
 
         if (most)

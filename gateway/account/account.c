@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/base/problem.h"
 #include "gateway/response/timestamp.h"
 
@@ -111,8 +112,6 @@ static const struct row scope_rows[] = {
     ROW(struct account_scope, "rate", rate, take_number),
 };
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static bool take_row(const struct row *rows, size_t count, void *object, const char *name, struct value value)
 {
     for (size_t i = 0; i < count; i++)
@@ -138,7 +137,7 @@ static struct account_scope *find_scope(struct account *account, struct value mo
     for (size_t i = 1; i < account->count; i++)
         if (strlen(scope[i].model) == model.len && !memcmp(scope[i].model, model.text, model.len))
             return &scope[i];
-    if (account->count == COUNT(account->scopes))
+    if (account->count == ARRAY_LENGTH(account->scopes))
         return NULL;
     scope = &account->scopes[account->count++];
     clear_scope(scope);
@@ -152,12 +151,12 @@ static void take_field(struct account *account, const char *name, struct value v
     const char *space = strrchr(name, ' ');
     struct account_scope *scope = account->scopes;
 
-    if (!space && take_row(account_rows, COUNT(account_rows), account, name, value))
+    if (!space && take_row(account_rows, ARRAY_LENGTH(account_rows), account, name, value))
         return;
     if (space)
         scope = find_scope(account, (struct value){name, (size_t)(space - name)});
     if (scope)
-        (void)take_row(scope_rows, COUNT(scope_rows), scope, space ? space + 1 : name, value);
+        (void)take_row(scope_rows, ARRAY_LENGTH(scope_rows), scope, space ? space + 1 : name, value);
 }
 
 void account_clear(struct account *account)

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/task/scripts.h"
 #include "gateway/response/timestamp.h"
 
@@ -97,7 +98,7 @@ static void write_process(struct buf *out, const redisReply *row)
 
     buf_add_text(out, "{\"name\":");
     buf_add_json(out, name ? name : "", name ? len : 0);
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(fields); i++) {
         size_t at = script_field(row, AT_FIELDS, fields[i].name);
         const char *text = at ? script_text(row, at, &len) : NULL;
 

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/http/server.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"
@@ -19,8 +20,7 @@ enum {
     DECIMAL_MAX = 1000000000, /* larger numbers in Redis are ignored */
 };
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define OTHER        "other" /* the label for all values that are not listed */
+#define OTHER "other" /* the label for all values that are not listed */
 
 /* -- label values */
 
@@ -29,9 +29,9 @@ static const char *const codes[] = {"200", "201", "202", "204", "206", "301", "3
                                     "308", "400", "401", "402", "403", "404", "405", "406", "408", "409",
                                     "410", "411", "413", "414", "415", "416", "417", "422", "429", "431",
                                     "500", "501", "502", "503", "504", "505", OTHER};
-static const int code_numbers[COUNT(codes)] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401,
-                                               402, 403, 404, 405, 406, 408, 409, 410, 411, 413, 414, 415, 416,
-                                               417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 0};
+static const int code_numbers[ARRAY_LENGTH(codes)] = {200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401,
+                                                      402, 403, 404, 405, 406, 408, 409, 410, 411, 413, 414, 415, 416,
+                                                      417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 0};
 
 static const char *const sse_kinds[SSE_KIND_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
 static const char *const depths[QUEUE_NUMBER_COUNT] = {"queued", "delayed", "running", "dead"};
@@ -53,7 +53,7 @@ static const int64_t latency_bounds[LATENCY_BOUNDS] = {
 static const struct metric rows[METRIC_GATEWAY_COUNT] = {
     SHARED_METRIC_ROWS,
     [METRIC_HTTP_REQUESTS] = {.name = "arkrelay_http_requests", .type = METRIC_COUNTER, .sparse = true,
-        .labels = {{"route", NULL, 0}, {"code", codes, COUNT(codes)}},
+        .labels = {{"route", NULL, 0}, {"code", codes, ARRAY_LENGTH(codes)}},
         .help = "Answers, by the route's pattern (other: no route) and the HTTP status."},
     [METRIC_HTTP_CONNECTIONS] = {.name = "arkrelay_http_connections", .type = METRIC_GAUGE,
         .help = "Open connections of clients."},
@@ -66,14 +66,14 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
         .help = "From taking an announced event from Redis's connection to offering its frame to the kernel for every stream "
                 "that watches, once per stream; events that are read from the log are not in it."},
     [METRIC_QUEUE_DEPTH] = {.name = "arkrelay_queue_depth", .type = METRIC_GAUGE, .sparse = true,
-        .labels = {{"state", depths, COUNT(depths)}},
+        .labels = {{"state", depths, ARRAY_LENGTH(depths)}},
         .help = "Tasks by state, in Redis and so the same at every gateway; dead: failed and not expired."},
     [METRIC_QUEUE_OLDEST] = {.name = "arkrelay_queue_oldest_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .help = "Age of the oldest task that has not ended; 0 where there is none."},
     [METRIC_QUEUE_PAUSED] = {.name = "arkrelay_queue_paused", .type = METRIC_GAUGE, .sparse = true,
         .help = "1 while operators have paused the queue, else 0."},
     [METRIC_TASKS] = {.name = "arkrelay_tasks", .type = METRIC_COUNTER, .sparse = true,
-        .labels = {{"status", statuses, COUNT(statuses)}},
+        .labels = {{"status", statuses, ARRAY_LENGTH(statuses)}},
         .help = "What became of tasks and of requests for them, counted in Redis and so the same at every gateway."},
     [METRIC_PAID_CALLS] = {.name = "arkrelay_paid_calls", .type = METRIC_COUNTER, .sparse = true,
         .help = "ARK calls that were or may have been charged, counted in Redis when they are closed."},
@@ -90,10 +90,10 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
     [METRIC_GOVERNOR_CALLS] = {.name = "arkrelay_governor_calls", .type = METRIC_GAUGE, .sparse = true,
         .help = "Calls in flight, of all workers, as of the last report of one."},
     [METRIC_BREAKER_OPEN] = {.name = "arkrelay_breaker_open", .type = METRIC_GAUGE, .sparse = true,
-        .labels = {{"scope", breaker_scopes, COUNT(breaker_scopes)}, {"code", breaker_codes, COUNT(breaker_codes)}},
+        .labels = {{"scope", breaker_scopes, ARRAY_LENGTH(breaker_scopes)}, {"code", breaker_codes, ARRAY_LENGTH(breaker_codes)}},
         .help = "Circuit breakers that are not closed, by the reason: 0 or 1 of the account, at most 32 of models."},
     [METRIC_BREAKER_SECONDS] = {.name = "arkrelay_breaker_open_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
-        .labels = {{"scope", breaker_scopes, COUNT(breaker_scopes)}},
+        .labels = {{"scope", breaker_scopes, ARRAY_LENGTH(breaker_scopes)}},
         .help = "For how long a circuit breaker has not been closed, the longest of its scope; 0 if all are closed."},
 };
 /* clang-format on */
@@ -220,7 +220,7 @@ struct metrics *gateway_metrics_begin_scrape(const struct gateway_metrics *gatew
 
 static void set_counter(struct metrics *scraped, const char *name, int64_t value)
 {
-    for (unsigned i = 0; i < COUNT(statuses); i++)
+    for (unsigned i = 0; i < ARRAY_LENGTH(statuses); i++)
         if (strcmp(statuses[i], name) == 0)
             metrics_set(scraped, SAMPLE(METRIC_TASKS, i), value);
     if (strcmp(name, "paid_calls") == 0)
@@ -237,7 +237,7 @@ int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *rep
     metrics_set(scraped, SAMPLE(METRIC_REDIS_UP), 1);
     if (!script_int(reply, QUEUE_PAUSED, &value))
         metrics_set(scraped, SAMPLE(METRIC_QUEUE_PAUSED), value);
-    for (unsigned i = 0; i < COUNT(depths); i++)
+    for (unsigned i = 0; i < ARRAY_LENGTH(depths); i++)
         if (!script_int(reply, QUEUE_NUMBERS + i, &value))
             metrics_set(scraped, SAMPLE(METRIC_QUEUE_DEPTH, i), value);
     if (!script_int(reply, QUEUE_OLDEST, &oldest_ms))
@@ -259,7 +259,7 @@ static unsigned place_of_breaker_code(const char *code)
 {
     unsigned i = 0;
 
-    while (i < COUNT(breaker_codes) - 1 && strcmp(breaker_codes[i], code) != 0)
+    while (i < ARRAY_LENGTH(breaker_codes) - 1 && strcmp(breaker_codes[i], code) != 0)
         i++;
     return i;
 }
@@ -298,9 +298,9 @@ static void clear_account(struct metrics *scraped)
 {
     metrics_set(scraped, SAMPLE(METRIC_GOVERNOR_PAUSED), 0);
     metrics_set(scraped, SAMPLE(METRIC_GOVERNOR_LIMITED), 0);
-    for (unsigned kind = 0; kind < COUNT(breaker_scopes); kind++) {
+    for (unsigned kind = 0; kind < ARRAY_LENGTH(breaker_scopes); kind++) {
         metrics_set(scraped, SAMPLE(METRIC_BREAKER_SECONDS, kind), 0);
-        for (unsigned code = 0; code < COUNT(breaker_codes); code++)
+        for (unsigned code = 0; code < ARRAY_LENGTH(breaker_codes); code++)
             metrics_set(scraped, SAMPLE(METRIC_BREAKER_OPEN, kind, code), 0);
     }
 }

@@ -1,5 +1,7 @@
 #include "gateway/request/headers.h"
 
+#include "common/base/macros.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -214,7 +216,7 @@ static bool read_query(const struct http_request *request, char value[CURSOR_SIZ
     static const char *const names[] = {"lastEventId", "last_event_id"};
 
     value[0] = '\0';
-    for (size_t i = 0; !value[0] && i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; !value[0] && i < ARRAY_LENGTH(names); i++)
         if (has_parameter(request->query, names[i]) && !http_request_query(request, names[i], value, CURSOR_SIZE))
             return false;
     return true;

@@ -1,5 +1,7 @@
 #include "gateway/request/public_host.h"
 
+#include "common/base/macros.h"
+
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
@@ -67,14 +69,14 @@ static bool is_in_any(const unsigned char *address, const struct range *ranges, 
 
 static bool v4_is_public(const unsigned char address[4])
 {
-    return !is_in_any(address, closed_v4, sizeof(closed_v4) / sizeof(closed_v4[0]));
+    return !is_in_any(address, closed_v4, ARRAY_LENGTH(closed_v4));
 }
 
 static bool v6_is_public(const unsigned char address[16])
 {
     if (in_range(address, &nat64))
         return v4_is_public(address + 12);
-    return in_range(address, &global_v6) && !is_in_any(address, closed_v6, sizeof(closed_v6) / sizeof(closed_v6[0]));
+    return in_range(address, &global_v6) && !is_in_any(address, closed_v6, ARRAY_LENGTH(closed_v6));
 }
 
 static bool bracketed_is_public(const char *host, size_t len)
@@ -107,7 +109,7 @@ static bool is_number(const char *label, size_t len)
 
 static bool is_inner_name(const char *last_label)
 {
-    for (size_t i = 0; i < sizeof(inner_names) / sizeof(inner_names[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(inner_names); i++)
         if (strcasecmp(last_label, inner_names[i]) == 0)
             return true;
     return false;

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/json_text.h"
+#include "common/base/macros.h"
 #include "common/base/utf8.h"
 #include "gateway/request/url_check.h"
 
@@ -159,7 +160,7 @@ static bool is_size(const char *text)
     static const char *const keywords[] = {"1K", "1.5K", "2K", "3K", "4K"};
     long width, height;
 
-    for (size_t i = 0; i < sizeof(keywords) / sizeof(keywords[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(keywords); i++)
         if (strcmp(text, keywords[i]) == 0)
             return true;
     width = read_side(&text);
@@ -255,7 +256,7 @@ static const struct {
     {"max_paid_calls", read_max_paid_calls},
     {"on_disconnect",  read_on_disconnect },
 };
-enum { FIELDS = sizeof(fields) / sizeof(fields[0]) };
+enum { FIELDS = ARRAY_LENGTH(fields) };
 
 /* -- the object */
 

@@ -5,6 +5,7 @@
 #include <stdio.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/http/server.h"
 #include "gateway/request/headers.h"
 
@@ -24,7 +25,7 @@ static const char *retry_after(enum problem problem)
         {PROBLEM_TOO_MANY_STREAMS,  "5" },
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
         if (rows[i].problem == problem)
             return rows[i].seconds;
     return NULL;

@@ -5,6 +5,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/base/problem.h"
 #include "common/base/sse.h"
 #include "common/task/task.h"
@@ -68,7 +69,7 @@ static const struct {
 
 static const char *message_of(const struct account_scope *scope)
 {
-    for (size_t i = 0; i < sizeof(wait_messages) / sizeof(wait_messages[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(wait_messages); i++)
         if (strcmp(problem_code(wait_messages[i].problem), account_scope_code(scope)) == 0)
             return wait_messages[i].message;
     return "ARK暂时不可用，任务在队列中等待，恢复后自动继续...";

@@ -8,6 +8,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
@@ -42,7 +43,7 @@ struct waiting_notices {
 static void start_timer(struct waiting_notices *notices)
 {
     int64_t ms = notices->config.interval_ms;
-    const struct timeval interval = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+    const struct timeval interval = timeval_of_ms(ms);
 
     if (event_add(notices->timer, &interval))
         log_warn("waiting_notices", "cannot start timer, waiting clients get no notices", "");

@@ -6,6 +6,7 @@
 
 #include "common/base/decimal.h"
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/tasks/event_log.h"
@@ -82,7 +83,7 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         {"PAUSED",      SUBMIT_PAUSED     },
     };
 
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         if (strcmp(script_answer(reply), words[i].word) == 0)
             return words[i].outcome;
     return SUBMIT_FAILED;
@@ -176,7 +177,7 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
     return script_run(
         submitter->config.redis,
         &(struct script_call){
-            .script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = sizeof(args) / sizeof(args[0])},
+            .script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = ARRAY_LENGTH(args)},
         submit_on_reply, call, &call->run);
 }
 

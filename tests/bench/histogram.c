@@ -4,6 +4,7 @@
 #include <stddef.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 
 static size_t bucket_of(uint64_t ns)
 {
@@ -64,7 +65,7 @@ static void write_percentiles(const struct histogram *histogram, struct buf *out
         {"p99.9_us", 0.999}
     };
 
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
         buf_addf(out, ",\"%s\":%.1f", rows[i].name, (double)histogram_at(histogram, rows[i].share) / 1e3);
 }
 

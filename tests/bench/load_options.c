@@ -1,5 +1,7 @@
 #include "tests/bench/load_options.h"
 
+#include "common/base/macros.h"
+
 #include <stddef.h>
 #include <stdio.h>
 
@@ -47,7 +49,7 @@ const struct option_table load_option_table = {
     .version = ARKRELAY_VERSION,
     .summary = "Load for gateways and their peers: tasks, open streams, events; checks all that it receives.",
     .rows = rows,
-    .count = sizeof(rows) / sizeof(rows[0]),
+    .count = ARRAY_LENGTH(rows),
 };
 
 bool load_options_agree(const struct load_options *options)

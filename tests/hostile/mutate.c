@@ -1,5 +1,7 @@
 #include "tests/hostile/mutate.h"
 
+#include "common/base/macros.h"
+
 #include <string.h>
 
 enum { CHANGES_MAX = 4, SLICE_MAX = 64, LONG_RUN_MAX = 6000 };
@@ -64,7 +66,7 @@ static void add_run(struct chance *chance, struct buf *out, size_t count)
 static size_t change(struct chance *chance, struct buf *out, const char *bytes, size_t len)
 {
     size_t slice = 1 + chance_below(chance, len < SLICE_MAX ? len : SLICE_MAX);
-    const struct token *token = &tokens[chance_below(chance, sizeof(tokens) / sizeof(tokens[0]))];
+    const struct token *token = &tokens[chance_below(chance, ARRAY_LENGTH(tokens))];
 
     switch (chance_below(chance, 8)) {
     case 0: /* flip one bit */

@@ -1,5 +1,7 @@
 #include "tests/hostile/seeds.h"
 
+#include "common/base/macros.h"
+
 #include <dirent.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -160,7 +162,7 @@ static void add_body(struct chance *chance, struct buf *out, const struct buf *b
 /* The framing always matches the body, so that a mutated body reaches the JSON parser. */
 static void add_call(struct chance *chance, struct buf *out, bool change_body)
 {
-    const struct call *call = &calls[chance_below(chance, sizeof(calls) / sizeof(calls[0]))];
+    const struct call *call = &calls[chance_below(chance, ARRAY_LENGTH(calls))];
     unsigned number = (unsigned)chance_below(chance, TASKS);
     struct buf body, sent;
 

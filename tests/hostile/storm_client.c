@@ -1,5 +1,7 @@
 #include "tests/hostile/storm_client.h"
 
+#include "common/base/macros.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -37,7 +39,7 @@ static void choose_behaviour(struct storm_client *client)
                                          LEAVE_MIDWAY,        LEAVE_MIDWAY_BY_RESET};
     struct chance *chance = &client->chance;
 
-    client->leaving = often[chance_below(chance, sizeof(often) / sizeof(often[0]))];
+    client->leaving = often[chance_below(chance, ARRAY_LENGTH(often))];
     client->stop_at = client->script.len;
     if (client->leaving >= LEAVE_MIDWAY && chance_below(chance, 2)) /* the other half closes after its last byte */
         client->stop_at = chance_below(chance, client->script.len + 1);

@@ -13,6 +13,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/http/address_limit.h"
 #include "common/http/healthcheck.h"
 #include "tests/support/http_fixture.h"
@@ -39,7 +40,7 @@ static void test_deadlines(void **state)
     http_fixture_init(&fixture);
     fixture.config.head_timeout_ms = fixture.config.body_timeout_ms = 50;
     http_fixture_start(&fixture);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_client client;
 
         http_client_dial(&fixture, &client);
@@ -106,7 +107,7 @@ static void test_an_empty_line_after_an_answer_leaves_the_connection_idle(void *
     fixture.config.head_timeout_ms = 20;
     fixture.config.idle_timeout_ms = 100;
     http_fixture_start(&fixture);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_client client;
 
         http_client_dial(&fixture, &client);
@@ -351,7 +352,7 @@ static void test_listen_addresses(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_fixture fixture;
         const char *why = NULL;
 
@@ -404,7 +405,7 @@ static void test_the_healthcheck_returns_the_status_or_the_error(void **state)
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
     port = strrchr(http_server_address(fixture.server), ':');
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct check check = {.path = cases[i].path, .timeout_ms = cases[i].timeout_ms};
 
         (void)snprintf(check.listen, sizeof(check.listen), "0.0.0.0%s", port);

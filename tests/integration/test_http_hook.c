@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "common/base/macros.h"
 #include "tests/support/http_fixture.h"
 
 static void mark(struct http_exchange *exchange, void *arg)
@@ -62,7 +63,7 @@ static void test_the_refusal_hook_sees_the_head_of_a_refused_request(void **stat
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(requests); i++) {
         struct http_fixture fixture;
         struct http_client client;
 
@@ -161,7 +162,7 @@ static void test_a_held_request_can_be_resumed_after_its_client_left(void **stat
     static const char *const requests[] = {GET("/"), GET("/later"), GET("/stream")};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(requests); i++) {
         struct http_fixture fixture;
         struct http_client client;
 

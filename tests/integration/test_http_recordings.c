@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/base/macros.h"
 #include "tests/support/http_fixture.h"
 #include "tests/support/recordings.h"
 
@@ -60,7 +61,7 @@ static void begin(struct http_fixture *fixture)
 {
     http_fixture_init(fixture);
     fixture->config.routes = routes;
-    fixture->config.route_count = sizeof(routes) / sizeof(routes[0]);
+    fixture->config.route_count = ARRAY_LENGTH(routes);
     http_fixture_start(fixture);
 }
 

@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+#include "common/base/macros.h"
 #include "tests/support/http_fixture.h"
 
 enum { FILE_MAX = 16 * 1024, PIPELINED = 1000, HUGE = 20 * 1024 * 1024 };
@@ -160,7 +161,7 @@ static void test_routes(void **state)
     (void)state;
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_client client;
 
         http_client_dial(&fixture, &client);
@@ -261,7 +262,7 @@ static void test_a_client_that_is_still_sending_gets_the_refusal_without_a_reset
 
     (void)state;
     assert_non_null(body);
-    for (size_t i = 0; i < 2 * sizeof(mebibytes) / sizeof(mebibytes[0]); i++) {
+    for (size_t i = 0; i < 2 * ARRAY_LENGTH(mebibytes); i++) {
         size_t len = mebibytes[i / 2] << 20;
         struct http_fixture fixture;
         struct http_client client;
@@ -343,7 +344,7 @@ static void test_the_body_limit_counts_the_decoded_bytes(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_fixture fixture;
         struct http_client client;
         struct buf coded, content;
@@ -429,7 +430,7 @@ static void test_one_empty_line_before_a_request_is_ignored_and_a_second_is_refu
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_fixture fixture;
         struct http_client client;
 
@@ -495,7 +496,7 @@ static void test_a_harmless_request_id_is_kept_and_others_are_replaced(void **st
 
     (void)state;
     http_fixture_begin(&fixture, &client);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         char request[256], header[128];
 
         (void)snprintf(request, sizeof(request), "GET / HTTP/1.1\r\nHost: a\r\nX-Request-Id: %s\r\n\r\n",

@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/transport.h"
 #include "tests/support/http_fixture.h"
 
@@ -337,7 +338,7 @@ static void test_a_client_that_closes_an_open_stream_is_noticed_at_once(void **s
     static void (*const leave[])(struct http_client *) = {http_client_close, http_client_reset};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(leave) / sizeof(leave[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(leave); i++) {
         struct world world;
 
         begin(&world);
@@ -531,7 +532,7 @@ static void test_with_half_close_is_gone_a_fin_ends_a_stream_and_an_answer(void 
     static const char *const requests[] = {GET("/stream"), GET("/later")};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(requests); i++) {
         struct world world;
 
         http_fixture_init(&world.fixture);
@@ -577,7 +578,7 @@ static void test_a_half_closed_client_does_not_keep_the_loop_busy(void **state)
                                            GET("/later") GET("/")};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(requests); i++) {
         struct world world;
 
         begin(&world);
@@ -706,7 +707,7 @@ static void test_two_requests_and_a_fin_get_both_answers(void **state)
                                         GET("/stream") "\r\n" GET("/")};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(pairs); i++) {
         struct world world;
 
         begin(&world);
@@ -733,7 +734,7 @@ static void test_after_the_last_answer_a_further_request_gets_a_clean_end(void *
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(requests); i++) {
         struct world world;
 
         begin(&world);
@@ -812,7 +813,7 @@ static void test_an_incomplete_request_never_reaches_a_handler(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(requests) / sizeof(requests[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(requests); i++) {
         struct world world;
 
         begin(&world);

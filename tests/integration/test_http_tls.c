@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/macros.h"
 #include "common/base/transport.h"
 #include "common/http/address_limit.h"
 #include "common/http/tls.h"
@@ -133,7 +134,7 @@ static void test_handshakes(void **state)
     (void)state;
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         const unsigned char *protocol = NULL;
         unsigned len = 0;
         struct http_client client;
@@ -217,7 +218,7 @@ static void test_a_stalled_handshake_is_cut_at_the_deadline_of_the_head(void **s
     http_fixture_init(&fixture);
     fixture.config.head_timeout_ms = 50;
     http_fixture_start(&fixture);
-    for (size_t i = 0; i < sizeof(sent) / sizeof(sent[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(sent); i++) {
         struct http_client client;
         int64_t began_ms = clock_monotonic_ms();
 
@@ -349,7 +350,7 @@ static void test_bodies_arrive_complete_in_both_directions_for_any_cut(void **st
         body[i] = (char)(i * 31 + i / 251);
     http_fixture_init(&fixture);
     http_fixture_start(&fixture);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
         echo_in_pieces(&fixture, body, cases[i].len, cases[i].step);
     free(body);
     http_fixture_end(&fixture);
@@ -434,7 +435,7 @@ static void test_certificate_and_key_files(void **state)
             {folder.pair, folder.other,          "the key does not belong to the certificate"                       },
         };
 
-        for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
             tls = http_tls_create(cases[i].cert, cases[i].key, &why);
             assert_int_equal(tls == NULL, cases[i].why != NULL);
             if (cases[i].why)

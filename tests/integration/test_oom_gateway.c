@@ -22,6 +22,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
@@ -464,7 +465,7 @@ static void test_a_task_that_vanishes(void **state)
     }
 }
 
-enum { REQUESTS = sizeof(requests) / sizeof(requests[0]) };
+enum { REQUESTS = ARRAY_LENGTH(requests) };
 
 int main(void)
 {

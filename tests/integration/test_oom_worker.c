@@ -15,6 +15,7 @@
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
@@ -541,7 +542,7 @@ static void test_a_lease(void **state)
     }
 }
 
-enum { JOB_CASES = sizeof(job_cases) / sizeof(job_cases[0]) };
+enum { JOB_CASES = ARRAY_LENGTH(job_cases) };
 
 int main(void)
 {

@@ -16,6 +16,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "tests/support/certificates.h"
 #include "tests/support/web_world.h"
 
@@ -39,7 +40,7 @@ static const struct {
 static void test_a_request_is_not_repeated_when_the_connection_breaks(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(deaths) / sizeof(deaths[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(deaths); i++) {
         struct web_world world = {
             .server = {.answer = deaths[i].answer, .ending = deaths[i].ending}
         };
@@ -138,7 +139,7 @@ static const struct {
 static void test_a_failed_handshake_sends_nothing(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(handshakes) / sizeof(handshakes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(handshakes); i++) {
         struct web_world world = {
             .server = {.moment = ON_ACCEPT, .answer = handshakes[i].answer, .ending = handshakes[i].ending}
         };
@@ -208,7 +209,7 @@ static void test_the_servers_certificate_is_verified(void **state)
     (void)snprintf(server, sizeof(server), "%s/server.pem", folder);
     trusted = authority_create("ours", ours);
     other = authority_create("theirs", theirs);
-    for (size_t i = 0; i < sizeof(certificates) / sizeof(certificates[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(certificates); i++)
         check_certificate(i, certificates[i].trusted ? trusted : other, ours, server);
     trusted = authority_destroy(trusted);
     other = authority_destroy(other);
@@ -332,7 +333,7 @@ static void test_other_urls_are_refused(void **state)
 
     (void)state;
     web_world_start(&world);
-    for (size_t i = 0; i < sizeof(urls) / sizeof(urls[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(urls); i++)
         assert_int_equal(web_probe_start_at(&world, &probe, urls[i], &(struct web_how){0}), ERR_SYNTAX);
     assert_int_equal(web_in_flight(world.web), 0);
     web_world_end(&world);

@@ -22,6 +22,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/transport.h"
 #include "common/http/address.h"
 #include "common/http/tls.h"
@@ -161,7 +162,7 @@ void http_fixture_init(struct http_fixture *fixture)
     http_server_config_init(&fixture->config);
     fixture->config.listen = "127.0.0.1:0";
     fixture->config.routes = routes;
-    fixture->config.route_count = sizeof(routes) / sizeof(routes[0]);
+    fixture->config.route_count = ARRAY_LENGTH(routes);
     fixture->config.arg = fixture;
     fixture->config.half_close_probe = "probe";
     if (tls.wanted) {

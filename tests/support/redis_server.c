@@ -1,5 +1,7 @@
 #include "tests/support/redis_server.h"
 
+#include "common/base/macros.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -154,7 +156,7 @@ struct redis_server *redis_server_create(const char *const *arguments)
                                  "yes",
                                  "--protected-mode",
                                  "no"};
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
         add_word(server, words[i]);
     for (; arguments && *arguments; arguments++)
         add_word(server, *arguments);

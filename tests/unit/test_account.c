@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "gateway/account/account.h"
 
 enum { FIELDS_MAX = 512, NOW_MS = 1000000, TEXT_MAX = 64 * 1024 };
@@ -166,7 +167,7 @@ static void test_books_that_mean_nothing(void **state)
     account_read(&account, &error);
     account_read(&account, &nil);
     assert_int_equal(account.count, 1);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++) {
         READ(&account, "tokens", numbers[i], "m paused_until", numbers[i], "m limit", numbers[i], "m since",
              numbers[i]);
         print_message("  \"%s\"\n", numbers[i]);

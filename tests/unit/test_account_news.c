@@ -8,12 +8,12 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "worker/account/news.h"
 #include "worker/ark/answer.h"
 #include "worker/ark/verdict.h"
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define NOW          INT64_C(1796032800000) /* 2026-11-30 10:00:00 UTC */
+#define NOW INT64_C(1796032800000) /* 2026-11-30 10:00:00 UTC */
 
 /* clang-format off */
 static const struct {
@@ -90,7 +90,7 @@ static struct evidence evidence_of(const struct ark_result *ark)
 static void what_a_call_says(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(calls); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(calls); i++) {
         struct ark_result ark = answer(calls[i].status, calls[i].code, calls[i].message);
         struct evidence evidence = evidence_of(&ark);
         struct verdict verdict;
@@ -136,7 +136,7 @@ static void a_quota_that_begins_again_is_waited_for(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         struct ark_result ark = answer(429, "QuotaExceeded", rows[i].message);
         struct evidence evidence = evidence_of(&ark);
         struct verdict verdict;
@@ -161,7 +161,7 @@ static void one_retry_and_no_more(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(errors); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(errors); i++)
         for (int attempt = 1; attempt <= 5; attempt++)
             for (int max_attempts = attempt; max_attempts <= 5; max_attempts++) {
                 struct ark_result ark = answer(400, errors[i][0], errors[i][1]);
@@ -196,7 +196,7 @@ static void a_closed_account_fails_one_task(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < COUNT(rows); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         struct ark_result ark = answer(rows[i].status, rows[i].code, "");
         struct evidence evidence = evidence_of(&ark);
 

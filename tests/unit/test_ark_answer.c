@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "worker/ark/answer.h"
 
 #define JSON "application/json; charset=utf-8"
@@ -204,8 +205,6 @@ static const struct answer {
 
 /* clang-format on */
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static void on_slot(const struct ark_slot *slot, void *arg)
 {
     struct buf *out = arg;
@@ -300,7 +299,7 @@ static void run_free(struct run *run)
 static void reads_every_answer(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(answers); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
         struct run run;
 
         print_message("  %s\n", answers[i].name);
@@ -315,7 +314,7 @@ static void reads_every_answer(void **state)
 static void reads_every_answer_cut_in_two_anywhere(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(answers); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
         size_t len = strlen(answers[i].body);
 
         for (size_t cut = 0; cut <= len; cut++) {
@@ -334,7 +333,7 @@ static void reads_every_answer_cut_in_two_anywhere(void **state)
 static void reads_every_answer_byte_by_byte(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(answers); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
         struct run run;
 
         run_start(&run, &answers[i]);
@@ -373,7 +372,7 @@ static int images_before(const struct answer *answer, size_t cut)
 static void keeps_the_images_before_a_cut(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(answers); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(answers); i++) {
         size_t len = strlen(answers[i].body);
         int whole = 0;
 
@@ -530,7 +529,7 @@ static const struct {
 static void reads_retry_after(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(waits); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(waits); i++) {
         struct ark_answer *answer = ark_answer_create(&(struct ark_answer_setup){.expected = 1});
 
         assert_non_null(answer);

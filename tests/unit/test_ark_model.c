@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "worker/ark/model.h"
 
 static const struct {
@@ -37,7 +38,7 @@ static const struct {
 static void finds_the_row_of_a_family(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         print_message("  %s\n", cases[i].name);
         assert_string_equal(ark_model_find(cases[i].id)->family, cases[i].family);
     }

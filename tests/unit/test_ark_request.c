@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
+#include "common/base/macros.h"
 #include "common/task/task_spec.h"
 #include "worker/ark/request.h"
 
@@ -169,7 +170,7 @@ static const struct {
 static void clamps_the_group(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(groups) / sizeof(groups[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
         struct task_spec spec = {.model = (char *)(uintptr_t)groups[i].model, .max_images = groups[i].wanted};
         struct built built;
 
@@ -231,7 +232,7 @@ static void sends_only_supported_fields(void **state)
                                      .background = ARK_BACKGROUND_TRANSPARENT};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(extras) / sizeof(extras[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(extras); i++) {
         struct task_spec spec = {.model = (char *)(uintptr_t)extras[i].model, .seed_given = true, .seed = 42};
         struct built built;
 
@@ -256,7 +257,7 @@ static void leaves_out_arks_defaults(void **state)
                                           .background = ARK_BACKGROUND_OPAQUE};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(all); i++) {
         struct task_spec spec = {.model = (char *)(uintptr_t)all[i], .seed_given = true, .seed = -1};
         struct built built = build(&defaults, &spec);
 

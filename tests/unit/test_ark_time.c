@@ -7,9 +7,8 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "worker/ark/time.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define AT INT64_C(1796032800000) /* 2026-11-30 10:00:00 UTC, 18:00:00 in Beijing */
 
@@ -74,7 +73,7 @@ static const struct {
 static void every_spelling(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         print_message("  %s\n", cases[i].name);
         assert_int_equal(ark_time_find(cases[i].text), cases[i].want);
     }

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/backoff.h"
+#include "common/base/macros.h"
 #include "common/base/random.h"
 
 #define ALMOST_ONE 0.9999999999
@@ -30,7 +31,7 @@ static const struct { const char *name; int64_t base_ms, max_ms; int attempt; do
 static void test_delays(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct backoff backoff = {cases[i].base_ms, cases[i].max_ms};
 
         print_message("  %s\n", cases[i].name);

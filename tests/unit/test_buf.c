@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 
 static void test_a_zeroed_buffer_with_a_maximum_is_ready(void **state)
 {
@@ -147,7 +148,7 @@ static const struct { const char *name, *text; size_t len; const char *want; } j
 static void test_json_strings(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(json_cases) / sizeof(json_cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(json_cases); i++) {
         struct buf buf;
         json_t *parsed;
 
@@ -208,7 +209,7 @@ static void test_numbers(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct buf buf;
 
         buf_init(&buf, 100);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "gateway/access/client.h"
 
 /* clang-format off */
@@ -33,7 +34,7 @@ static const struct { const char *name, *text; bool good; } names[] = {
 static void test_names(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
         print_message("  %s\n", names[i].name);
         assert_int_equal(client_name_is_valid(names[i].text, strlen(names[i].text)), names[i].good);
     }

@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "gateway/access/cors.h"
 
 #define A "https://a.example"
@@ -35,7 +36,7 @@ static const struct { const char *name, *origins, *origin, *allowed; } cases[] =
 static void test_origins(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct cors *cors = cors_create(cases[i].origins);
         const char *allowed;
 

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
+#include "common/base/macros.h"
 #include "common/http/address_limit.h"
 
 enum { MANY = 1000 };
@@ -42,7 +43,7 @@ static void test_which_addresses_share_a_limit(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_address_limit *limit = http_address_limit_create(8, 1);
 
         print_message("  %s\n", cases[i].name);

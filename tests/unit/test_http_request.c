@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/http/chunked.h"
 #include "common/http/request_parser.h"
 
@@ -275,7 +276,7 @@ static void test_every_byte_around_chunks_has_one_result_for_any_cut(void **stat
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         for (int c = 0; c < 256; c++) {
             char bytes[256];
             size_t len = (size_t)snprintf(bytes, sizeof(bytes), "%s%s", before, cases[i].pattern);
@@ -317,7 +318,7 @@ static void test_framing_is_limited_relative_to_the_content(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_chunked chunked;
         enum http_parse parse = HTTP_PARSE_MORE;
         size_t taken, decoded, total = 0;
@@ -387,7 +388,7 @@ static void test_an_absolute_target_sets_path_and_host(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         char head[256];
         struct http_request request;
 
@@ -423,7 +424,7 @@ static void test_framing_and_connection_headers(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_request request = parse(cases[i].head);
 
         if (request.keep_alive != cases[i].keep_alive || request.expect_continue != cases[i].expect_continue ||
@@ -458,7 +459,7 @@ static void test_query_parameters_are_decoded_or_absent(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         char head[128], value[8] = "";
         struct http_request request;
         bool found;
@@ -491,7 +492,7 @@ static void test_headers_of_a_refused_head(void **state)
     /* clang-format on */
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct http_text value = http_head_header((struct http_text){cases[i].head, strlen(cases[i].head)}, "Origin");
 
         print_message("  %s\n", cases[i].name);

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "gateway/access/key_command.h"
 #include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"
@@ -54,7 +55,7 @@ static void test_what_is_wrong_with_a_line_is_said(void **state)
 
     (void)state;
     buf_init(&why, 1024);
-    for (size_t i = 0; i < sizeof(bad_lines) / sizeof(bad_lines[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(bad_lines); i++) {
         print_message("  %s\n", bad_lines[i].name);
         buf_clear(&why);
         assert_int_equal(key_line_parse(bad_lines[i].line, strlen(bad_lines[i].line), &key, &why), ERR_SYNTAX);
@@ -110,7 +111,7 @@ static void test_lines_that_say_nothing(void **state)
     struct key_line key;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(lines); i++)
         assert_int_equal(key_line_parse(lines[i], strlen(lines[i]), &key, NULL), ERR_NOT_FOUND);
 }
 
@@ -122,7 +123,7 @@ static void test_a_line_is_written_as_it_is_read(void **state)
 
     (void)state;
     buf_init(&out, 1024);
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(lines); i++) {
         struct key_line key;
 
         buf_clear(&out);
@@ -287,7 +288,7 @@ static void test_a_bad_line_is_named_by_its_number(void **state)
     struct buf why;
 
     buf_init(&why, 1024);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         put(place, rows[i].text);
         buf_clear(&why);
         assert_int_equal(key_file_read(place->path, &file, &why), ERR_SYNTAX);
@@ -331,7 +332,7 @@ static void test_a_file_that_others_can_read_or_write_is_exposed(void **state)
 
     buf_init(&why, 1024);
     put(place, "");
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         assert_int_equal(chmod(place->path, rows[i].mode), 0);
         assert_int_equal(key_file_read(place->path, &file, &why), 0);
         assert_int_equal(file.exposed, rows[i].exposed);
@@ -483,7 +484,7 @@ static void test_how_long_a_key_lives(void **state)
     int64_t ms;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         print_message("  %s\n", rows[i].name);
         ms = 0;
         assert_int_equal(key_lifetime_parse(rows[i].text, &ms), rows[i].err);

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/task/keys.h"
 
 static void test_names(void **state)
@@ -63,7 +64,7 @@ static const struct { const char *name, *channel, *id; } channels[] = {
 static void test_channel_id(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(channels) / sizeof(channels[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(channels); i++) {
         const char *id = keys_channel_id(channels[i].channel);
 
         print_message("  %s\n", channels[i].name);
@@ -89,7 +90,7 @@ static const struct { const char *name, *id; unsigned partitions, want; } partit
 static void test_partitions(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(partitions) / sizeof(partitions[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(partitions); i++) {
         print_message("  %s\n", partitions[i].name);
         assert_int_equal(keys_partition(partitions[i].id, partitions[i].partitions), partitions[i].want);
     }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/base/utf8.h"
 
 enum { LINE_ROOM = 65536 };
@@ -173,7 +174,7 @@ static void test_json_lines(void **state)
     struct capture capture;
 
     (void)state;
-    for (size_t i = 0; i < sizeof(json_cases) / sizeof(json_cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(json_cases); i++) {
         json_t *root;
 
         print_message("  %s\n", json_cases[i].name);
@@ -207,7 +208,7 @@ static void test_long_fields_are_truncated_and_stay_valid(void **state)
     struct capture capture;
 
     (void)state;
-    for (size_t u = 0; u < sizeof(units) / sizeof(units[0]); u++) {
+    for (size_t u = 0; u < ARRAY_LENGTH(units); u++) {
         for (size_t lead = 0; lead < 8; lead++) {
             size_t at = lead;
 
@@ -254,7 +255,7 @@ static const struct { const char *name, *text; size_t room; const char *want; } 
 static void test_quoting(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(quote_cases) / sizeof(quote_cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(quote_cases); i++) {
         char *out = malloc(quote_cases[i].room); /* an exact allocation, so that ASan sees an overrun */
         json_t *parsed;
 

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 
 enum { DEADLINE_S = 20 };
 
@@ -304,7 +305,7 @@ static void test_a_signal_after_the_loop_is_ignored(void **state)
     assert_int_equal(loop_on_signals(loop, on_drain, on_stop, world), 0);
     assert_int_equal(loop_on_reload(loop, on_reload, world), 0);
     assert_null(loop_destroy(loop));
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(numbers); i++)
         raise(numbers[i]);
     assert_string_equal(world->story, "");
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "gateway/request/headers.h"
 
 /* clang-format off */
@@ -75,7 +76,7 @@ static char *alone(const char *value)
 static void test_content_types(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(types) / sizeof(types[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(types); i++) {
         char *value = alone(types[i].value);
 
         print_message("  %s\n", types[i].name);
@@ -87,7 +88,7 @@ static void test_content_types(void **state)
 static void test_accept(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(accepts) / sizeof(accepts[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(accepts); i++) {
         char *accept = alone(accepts[i].accept);
         size_t len = strlen(accepts[i].accept);
 

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/ops/metrics.h"
 #include "common/ops/shared_metrics.h"
 #include "worker/ark/verdict.h"
@@ -158,7 +159,7 @@ static void millionths_are_decimals(void **state)
     };
     struct world *world = *state;
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         metrics_set(world->one, SAMPLE(SECONDS), cases[i].micro);
         assert_has(world, cases[i].line);
     }
@@ -177,7 +178,7 @@ static void an_observation_falls_into_its_bucket(void **state)
         {2000001, "le=\"2\"} 0\nt_took_seconds_bucket{le=\"+Inf\"} 1\n"   },
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         assert_int_equal(set_up(state), 0);
         metrics_observe(((struct world *)*state)->one, HISTOGRAM, cases[i].micro, 1);
         assert_has(*state, cases[i].lines);
@@ -261,7 +262,7 @@ static void what_a_call_came_to(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct metrics *metrics = metrics_create(&worker_metric_table);
         const struct metrics *all[] = {metrics};
 

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/base/problem.h"
 #include "common/base/sse.h"
 #include "common/config/options.h"
@@ -489,7 +490,7 @@ static void test_these_allocate_nothing(void **state)
     assert_int_equal(request.content_length, 3);
 }
 
-enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
+enum { SCENARIOS = ARRAY_LENGTH(scenarios) };
 
 int main(void)
 {

@@ -15,6 +15,7 @@
 #include "common/base/buf.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/timeouts.h"
 #include "common/config/options.h"
 #include "common/http/address.h"
@@ -275,7 +276,7 @@ static void test_scenario(void **state)
     alloc_failure_try_all(*state);
 }
 
-enum { SCENARIOS = sizeof(scenarios) / sizeof(scenarios[0]) };
+enum { SCENARIOS = ARRAY_LENGTH(scenarios) };
 
 int main(void)
 {

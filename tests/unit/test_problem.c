@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/base/problem.h"
 
 static void test_codes_are_unique_words(void **state)
@@ -57,7 +58,7 @@ static const struct { enum problem problem; int status; } statuses[] = {
 static void test_the_statuses_of_the_contract(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(statuses) / sizeof(statuses[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(statuses); i++)
         assert_int_equal(problem_status(statuses[i].problem), statuses[i].status);
 }
 

@@ -5,6 +5,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "gateway/streams/queue_rate.h"
 
 enum { GAP = 12000, SECOND = 1000, MINUTE = 60 * SECOND };
@@ -92,7 +93,7 @@ static const struct { const char *name; int64_t after_ms, steps; } breaks[] = {
 static void what_was_known_is_forgotten_after_a_break(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(breaks) / sizeof(breaks[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(breaks); i++) {
         struct queue_rate pace = {.gap_max_ms = GAP};
 
         print_message("  %s\n", breaks[i].name);

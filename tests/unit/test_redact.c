@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "worker/ark/redact.h"
 
 #define B64_32 "iVBORw0KGgoAAAANSUhEUgAAAAEAAAAB"
@@ -35,7 +36,7 @@ static const struct {
 static void test_redact(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         char out[256];
 
         print_message("%s\n", cases[i].name);
@@ -71,7 +72,7 @@ static const struct {
 static void test_secret(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(secrets) / sizeof(secrets[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(secrets); i++) {
         char text[64];
 
         print_message("%s\n", secrets[i].name);

@@ -6,10 +6,9 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "simulator/behaviour.h"
 #include "simulator/scenario.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 static struct sim_behaviour from_prompt(const char *prompt)
 {
@@ -101,7 +100,7 @@ static const struct {
 static void test_mistakes_in_prompts_are_told(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(mistakes); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(mistakes); i++) {
         struct sim_behaviour behaviour;
         char why[SIM_WHY_SIZE] = "";
 
@@ -180,7 +179,7 @@ static void test_a_bad_scenario_leaves_the_good_one(void **state)
 
     (void)state;
     assert_int_equal(sim_scenario_load(&scenario, good, strlen(good), why), 0);
-    for (size_t i = 0; i < COUNT(bad); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++)
         if (sim_scenario_load(&scenario, bad[i], strlen(bad[i]), why) != ERR_SYNTAX)
             fail_msg("%s is accepted", bad[i]);
     assert_int_equal(sim_scenario_left(&scenario), 1);

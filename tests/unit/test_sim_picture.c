@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "common/http/request.h"
 #include "simulator/image_url.h"
 #include "simulator/picture.h"
@@ -52,7 +53,7 @@ static void test_gzip_gives_back_what_went_in(void **state)
     static const size_t sizes[] = {0, 1, 65535, 65536, 200000};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
         struct buf packed, back;
         char *data = malloc(sizes[i] + 1);
         const uint8_t *end;

@@ -7,9 +7,8 @@
 #include <cmocka.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "simulator/validate.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 #define V40   "\"model\":\"doubao-seedream-4-0-250828\""
 #define V45   "\"model\":\"doubao-seedream-4-5-251128\""
@@ -157,7 +156,7 @@ static void check(size_t i)
 static void test_bodies_are_judged_as_ark_does(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(cases); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
         check(i);
 }
 
@@ -177,7 +176,7 @@ static const struct {
 static void test_groups_have_their_size(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(groups); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
         struct sim_request request;
         struct sim_error error;
 
@@ -204,7 +203,7 @@ static const struct {
 static void test_sizes_are_found(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(sizes); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
         struct sim_request request;
         struct sim_error error;
 

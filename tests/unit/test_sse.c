@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/base/sse.h"
 
 enum { STREAM_MAX = 4096 };
@@ -109,7 +110,7 @@ static void read_in_pieces(size_t i, size_t first, size_t second)
 static void test_streams_cut_anywhere(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         print_message("  %s\n", cases[i].name);
         for (size_t first = 0; first <= cases[i].len; first++)
             for (size_t second = first; second <= cases[i].len; second++)
@@ -120,7 +121,7 @@ static void test_streams_cut_anywhere(void **state)
 static void test_streams_byte_by_byte(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct story story = {.text = {.max = STREAM_MAX}};
         struct sse_reader reader;
 
@@ -162,7 +163,7 @@ static const struct { const char *name, *stream; int err; const char *want; } li
 static void test_limits(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(limits); i++) {
         print_message("  %s\n", limits[i].name);
         for (size_t first = 0; first <= strlen(limits[i].stream); first++) {
             struct story story = {.text = {.max = STREAM_MAX}};

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/ops/systemd_notify.h"
 
 enum { TURNS = 5, TURN_US = 20000 };
@@ -176,7 +177,7 @@ static void test_no_report_without_a_watchdog_for_this_process(void **state)
         {"10000", "1" }
     };
 
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         struct systemd_notify *notify;
         char text[256];
 
@@ -200,7 +201,7 @@ static void test_without_a_service_manager_all_functions_are_no_ops(void **state
     char too_long[120] = "/";
 
     memset(too_long + 1, 'x', sizeof(too_long) - 2);
-    for (size_t i = 0; i <= sizeof(names) / sizeof(names[0]); i++) {
+    for (size_t i = 0; i <= ARRAY_LENGTH(names); i++) {
         const char *name = i ? names[i - 1] : too_long;
 
         unsetenv("NOTIFY_SOCKET");

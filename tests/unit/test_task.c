@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/task/task.h"
 
 static void test_state_names_can_be_parsed(void **state)
@@ -24,7 +25,7 @@ static void test_state_names_can_be_parsed(void **state)
     };
 
     (void)state;
-    assert_int_equal(sizeof(states) / sizeof(states[0]), TASK_STATE_COUNT);
+    assert_int_equal(ARRAY_LENGTH(states), TASK_STATE_COUNT);
     for (size_t i = 0; i < TASK_STATE_COUNT; i++) {
         enum task_state parsed = TASK_STATE_COUNT;
 
@@ -40,7 +41,7 @@ static void test_unknown_state_names_are_refused(void **state)
     static const char *const words[] = {"", "Queued", "queue", "queuedd", "done ", " done"};
 
     (void)state;
-    for (size_t i = 0; i < sizeof(words) / sizeof(words[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
         enum task_state parsed = TASK_STATE_COUNT;
 
         assert_false(task_state_parse(words[i], strlen(words[i]), &parsed));
@@ -76,7 +77,7 @@ static const struct { const char *name, *id; size_t len; bool valid; } ids[] = {
 static void test_task_ids(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(ids) / sizeof(ids[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(ids); i++) {
         print_message("  %s\n", ids[i].name);
         assert_int_equal(task_id_is_valid(ids[i].id, ids[i].len), ids[i].valid);
     }

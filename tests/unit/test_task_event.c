@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/task/task_event.h"
 
 static void test_types(void **state)
@@ -62,7 +63,7 @@ static const struct { const char *name, *text; size_t len; int64_t n; enum task_
 static void test_elements(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(elements) / sizeof(elements[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(elements); i++) {
         struct task_event event = {.n = -1};
         int err = task_event_parse(elements[i].text, elements[i].len, &event);
 
@@ -140,7 +141,7 @@ static const struct { const char *name, *element; int stage; } stages[] = {
 static void test_the_stage(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(stages) / sizeof(stages[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(stages); i++) {
         struct task_event event;
         enum task_stage stage = STAGE_COUNT;
         size_t len = strlen(stages[i].element);
@@ -184,7 +185,7 @@ static const struct { const char *name, *text; size_t len; int64_t epoch, n; } c
 static void test_cursors(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cursors) / sizeof(cursors[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cursors); i++) {
         struct task_cursor cursor = {-2, -2};
         int err = task_cursor_parse(cursors[i].text, cursors[i].len, &cursor);
 
@@ -234,7 +235,7 @@ static const struct { const char *name; struct task_progress event; const char *
 static void test_process_events(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(processes) / sizeof(processes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(processes); i++) {
         struct buf out = {.max = 1000};
         json_t *root;
 
@@ -251,7 +252,7 @@ static void test_process_events(void **state)
 static void test_slots(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(slots) / sizeof(slots[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(slots); i++) {
         struct buf out = {.max = 1000};
 
         print_message("  %s\n", slots[i].name);
@@ -325,7 +326,7 @@ static void check_hostile(enum task_stage stage, const char *text, const char *r
 static void test_hostile_texts_stay_texts(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(hostile) / sizeof(hostile[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(hostile); i++) {
         print_message("  %s\n", hostile[i].name);
         for (int stage = 0; stage < STAGE_COUNT; stage++)
             check_hostile((enum task_stage)stage, hostile[i].text, hostile[i].reads_as);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/task/task_spec.h"
 
 #define URL         "https://example.com/a.png"
@@ -129,7 +130,7 @@ static const struct { const char *name, *json; } round_trips[] = {
 static void test_round_trips_keep_every_byte(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(round_trips) / sizeof(round_trips[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(round_trips); i++) {
         struct task_spec spec;
         char *json;
 
@@ -168,7 +169,7 @@ static void test_hashes(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(known); i++) {
         char hash[TASK_HASH_SIZE];
 
         assert_int_equal(task_spec_hash(hash, known[i].json), 0);
@@ -229,7 +230,7 @@ static const struct { const char *name, *json; size_t len; } bad[] = {
 static void test_invalid_specs_are_refused(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
         struct task_spec spec = {.url_count = 77};
 
         print_message("  %s\n", bad[i].name);

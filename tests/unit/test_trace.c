@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "gateway/request/headers.h"
 
 #define ID32   "4bf92f3577b34da6a3ce929d0e0e4736"
@@ -33,7 +34,7 @@ static const struct { const char *name, *text; bool valid; } cases[] = {
 static void test_only_valid_ones_are_kept(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         char out[TRACE_SIZE], want[TRACE_SIZE] = "";
 
         print_message("  %s\n", cases[i].name);

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/task/task_spec.h"
 #include "gateway/request/public_host.h"
 #include "gateway/request/url_check.h"
@@ -166,7 +167,7 @@ static const struct { const char *host; bool is_public; } hosts[] = {
 static void test_links(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(links) / sizeof(links[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(links); i++) {
         print_message("  %s\n", links[i].name);
         assert_int_equal(url_check(links[i].url, strlen(links[i].url), false), links[i].flaw);
     }
@@ -175,7 +176,7 @@ static void test_links(void **state)
 static void test_data_urls_where_they_are_on(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(inlined) / sizeof(inlined[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(inlined); i++) {
         print_message("  %s\n", inlined[i].name);
         assert_int_equal(url_check(inlined[i].url, strlen(inlined[i].url), true), inlined[i].flaw);
     }
@@ -195,7 +196,7 @@ static void test_length_has_a_limit_that_is_met_exactly(void **state)
 static void test_hosts(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(hosts); i++) {
         print_message("  %s\n", hosts[i].host);
         assert_int_equal(host_is_public(hosts[i].host, strlen(hosts[i].host)), hosts[i].is_public);
     }

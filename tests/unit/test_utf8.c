@@ -6,6 +6,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "common/base/utf8.h"
 
 /* clang-format off */
@@ -33,7 +34,7 @@ static const struct { const char *name, *text; size_t first, count; } cases[] = 
 static void test_characters(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
         size_t len = strlen(cases[i].text);
 
         print_message("  %s\n", cases[i].name);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "gateway/request/validate.h"
 
 #define U   "\"urls\":[\"https://example.com/a.jpg\"]"
@@ -172,7 +173,7 @@ static const struct { const char *name, *body, *key, *pointer, *task_id; bool op
 static void test_good_bodies(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
         struct validate_report report;
 
         print_message("  %s\n", good[i].name);
@@ -184,7 +185,7 @@ static void test_good_bodies(void **state)
 static void test_what_is_not_json(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(not_json) / sizeof(not_json[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(not_json); i++) {
         struct validate_report report;
 
         print_message("  %s\n", not_json[i].name);
@@ -208,7 +209,7 @@ static const struct { const char *name, *body, *want; } syntax_errors[] = {
 static void test_the_place_of_a_syntax_error(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(syntax_errors) / sizeof(syntax_errors[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(syntax_errors); i++) {
         struct validate_report report;
 
         print_message("  %s\n", syntax_errors[i].name);
@@ -232,7 +233,7 @@ static void test_a_raw_nul_is_no_json(void **state)
 static void test_each_bad_field_is_pointed_at(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(bad_fields) / sizeof(bad_fields[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(bad_fields); i++) {
         struct validate_report report;
 
         print_message("  %s\n", bad_fields[i].name);
@@ -247,7 +248,7 @@ static void test_each_bad_field_is_pointed_at(void **state)
 static void test_task_id_and_idempotency_key(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
         struct validate_rules with = {.max_paid_calls = 5, .id_required = !keys[i].optional};
         struct validate_report report;
         struct validated out = {0};
@@ -382,7 +383,7 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
     };
 
     (void)state;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         struct validate_report report;
         struct validated out;
         char *request;
@@ -428,7 +429,7 @@ static void test_all_mistakes_are_told_at_once(void **state)
                            "\"watermark\":0,\"model\":\"\",\"seed\":\"\",\"max_paid_calls\":0,\"foo\":0}",
                            &rules, &report),
                      ERR_RANGE);
-    assert_int_equal(report.count, sizeof(pointers) / sizeof(pointers[0]));
+    assert_int_equal(report.count, ARRAY_LENGTH(pointers));
     for (size_t i = 0; i < report.count; i++) {
         bool found = false;
 

@@ -7,11 +7,10 @@
 
 #include <cmocka.h>
 
+#include "common/base/macros.h"
 #include "worker/account/news.h"
 #include "worker/ark/answer.h"
 #include "worker/ark/verdict.h"
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* Common to all rows: the first of five attempts, the first of two paid calls. */
 static struct verdict decide(enum web_end end, const struct ark_result *ark)
@@ -126,7 +125,7 @@ static struct ark_result refusal(int status, const char *code)
 static void judges_refusals(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(refusals); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(refusals); i++) {
         struct ark_result ark = refusal(refusals[i].status, refusals[i].code);
         struct verdict verdict = decide(WEB_ANSWERED, &ark);
 
@@ -181,7 +180,7 @@ static const struct {
 static void judges_answers_without_images(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(empties); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(empties); i++) {
         struct ark_result ark = refusal(empties[i].status, NULL);
         struct verdict verdict;
 
@@ -237,7 +236,7 @@ static const struct {
 static void is_void_only_if_ark_says_that_it_generated_nothing(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < COUNT(statements); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(statements); i++) {
         struct ark_result ark = statements[i].ark;
         struct verdict verdict;
 
@@ -285,7 +284,7 @@ static void for_each_world(world_fn *check)
 
     world.evidence.ark = &world.ark;
     for (int end = WEB_NOT_SENT; end <= WEB_ANSWERED; end++)
-        for (size_t i = 0; i < COUNT(refusals); i++)
+        for (size_t i = 0; i < ARRAY_LENGTH(refusals); i++)
             for (int completed = 0; completed < 2; completed++) {
                 world.evidence.end = (enum web_end)end;
                 world.ark = end == WEB_NOT_SENT ? refusal(0, NULL) : refusal(refusals[i].status, refusals[i].code);

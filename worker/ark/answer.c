@@ -5,6 +5,7 @@
 #include <strings.h>
 #include <time.h>
 
+#include "common/base/macros.h"
 #include "worker/ark/collect.h"
 #include "worker/ark/document.h"
 #include "worker/ark/stream.h"
@@ -56,7 +57,7 @@ static bool read_date(const char *text, int64_t now_ms, int64_t *wait_ms)
     static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
                                         "%a %b %d %H:%M:%S %Y"};
 
-    for (size_t i = 0; i < sizeof(forms) / sizeof(forms[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(forms); i++) {
         struct tm tm = {0};
 
         if (!strptime(text, forms[i], &tm))

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/json_text.h"
+#include "common/base/macros.h"
 #include "common/base/sha256.h"
 #include "worker/ark/redact.h"
 
@@ -38,7 +39,7 @@ json_t *ark_collect_read(struct ark_collect *collect, const char *text, size_t l
     json_t *json = NULL;
     int err = ERR_SYNTAX;
 
-    for (size_t i = 0; err == ERR_SYNTAX && i < sizeof(lenient) / sizeof(lenient[0]); i++)
+    for (size_t i = 0; err == ERR_SYNTAX && i < ARRAY_LENGTH(lenient); i++)
         err = json_text_read(text, len, flags | lenient[i], &json, NULL);
     if (err == ERR_NO_MEMORY)
         collect->err = err;
@@ -125,7 +126,7 @@ void ark_collect_job(struct ark_collect *collect, const json_t *object)
 {
     static const char *const marks[] = {"task_id", "job_id", "status"};
 
-    for (size_t i = 0; i < sizeof(marks) / sizeof(marks[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(marks); i++)
         collect->result.is_job |= json_object_get(object, marks[i]) != NULL;
     collect->result.is_job |= json_object_get(object, "id") && !json_object_get(object, "data");
 }
@@ -196,7 +197,7 @@ static const char *mime_of(const char *b64)
         {"UklGR",       "image/webp"},
     };
 
-    for (size_t i = 0; i < sizeof(formats) / sizeof(formats[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(formats); i++)
         if (!strncmp(b64, formats[i].start, strlen(formats[i].start)))
             return formats[i].mime;
     return "image/jpeg";

@@ -1,5 +1,7 @@
 #include "worker/ark/model.h"
 
+#include "common/base/macros.h"
+
 #include <ctype.h>
 #include <stddef.h>
 #include <string.h>
@@ -43,7 +45,7 @@ static const char *without_brand(const char *id)
 {
     static const char *const brands[] = {"doubao-", "dola-"};
 
-    for (size_t i = 0; i < sizeof(brands) / sizeof(brands[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(brands); i++)
         if (starts_with(id, brands[i]))
             return id + strlen(brands[i]);
     return id;
@@ -64,7 +66,7 @@ const struct ark_model *ark_model_find(const char *id)
     const char *name = without_brand(id);
     const struct ark_model *best = NULL;
 
-    for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(models); i++)
         if (is_of_family(name, models[i].family) && (!best || strlen(models[i].family) > strlen(best->family)))
             best = &models[i];
     return best ? best : &unlisted;

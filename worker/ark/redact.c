@@ -1,5 +1,7 @@
 #include "worker/ark/redact.h"
 
+#include "common/base/macros.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -29,7 +31,7 @@ static size_t scheme_length(const char *text)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
-    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(schemes); i++)
         if (!strncasecmp(text, schemes[i], strlen(schemes[i])))
             return strlen(schemes[i]);
     return 0;

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "worker/ark/collect.h"
 
 typedef void event_fn(struct ark_stream *stream, const json_t *event);
@@ -45,7 +46,7 @@ static const struct {
 
 static event_fn *find_event(const char *type)
 {
-    for (size_t i = 0; i < sizeof(events) / sizeof(events[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(events); i++)
         if (!strcmp(events[i].type, type))
             return events[i].fn;
     return NULL;

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "worker/ark/answer.h"
 #include "worker/ark/time.h"
 
@@ -122,14 +123,12 @@ static const struct {
 static const enum problem closing[] = {PROBLEM_ARK_UNAUTHORIZED, PROBLEM_ARK_MODEL_UNAVAILABLE,
                                        PROBLEM_ARK_QUOTA_EXCEEDED};
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static const struct finding doubt = {DOUBT, PROBLEM_OUTCOME_UNKNOWN};
 static const struct finding opaque = {OPAQUE, PROBLEM_OUTCOME_UNKNOWN};
 
 static const struct finding *find_exact(const char *code, size_t len)
 {
-    for (size_t i = 0; i < COUNT(codes); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
         if (strlen(codes[i].code) == len && !memcmp(codes[i].code, code, len))
             return &codes[i].finding;
     return NULL;
@@ -146,7 +145,7 @@ static const struct finding *find_error(const struct ark_error *error)
 {
     size_t len = strcspn(error->code, ".");
 
-    for (size_t i = 0; i < COUNT(messages); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(messages); i++)
         if (strlen(messages[i].code) == len && !memcmp(messages[i].code, error->code, len) &&
             strcasestr(error->message, messages[i].words))
             return &messages[i].finding;
@@ -155,7 +154,7 @@ static const struct finding *find_error(const struct ark_error *error)
 
 static const struct finding *find_status(const struct ark_result *ark)
 {
-    for (size_t i = 0; i < COUNT(statuses); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(statuses); i++)
         if (ark->http_status >= statuses[i].from && ark->http_status <= statuses[i].to &&
             (!statuses[i].with_error || *ark->error.code))
             return &statuses[i].finding;
@@ -216,7 +215,7 @@ static struct finding judge(const struct evidence *evidence)
 
 bool verdict_is_closing(enum problem problem)
 {
-    for (size_t i = 0; i < COUNT(closing); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(closing); i++)
         if (closing[i] == problem)
             return true;
     return false;

@@ -8,6 +8,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/base/random.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
@@ -454,7 +455,7 @@ static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
 
 void job_judge(struct permit *permit, bool first)
 {
-    struct job_body *job = (struct job_body *)(void *)((char *)permit - offsetof(struct job_body, permit));
+    struct job_body *job = container_of(permit, struct job_body, permit);
 
     if (!first)
         job->judged->action = VERDICT_DEFER;

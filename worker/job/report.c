@@ -10,6 +10,7 @@
 #include "common/base/decimal.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
@@ -363,7 +364,7 @@ void report_begin(struct report *report, const char *call_id, int images, const 
         SCRIPT_TEXT(data)
     };
 
-    if (enqueue(report, SCRIPT_BEGIN, args, sizeof(args) / sizeof(args[0])))
+    if (enqueue(report, SCRIPT_BEGIN, args, ARRAY_LENGTH(args)))
         report_fail(report);
 }
 
@@ -388,7 +389,7 @@ void report_finish(struct report *report, const struct report_end *end)
         SCRIPT_TEXT(end->data)
     };
 
-    if (enqueue(report, SCRIPT_FINISH, args, sizeof(args) / sizeof(args[0])))
+    if (enqueue(report, SCRIPT_FINISH, args, ARRAY_LENGTH(args)))
         report_fail(report);
 }
 

@@ -1,14 +1,13 @@
 #include "worker/metrics/metrics.h"
 
 #include "common/base/clock.h"
+#include "common/base/macros.h"
 #include "worker/account/news.h"
 #include "worker/ark/verdict.h"
 
 #define SECOND INT64_C(1000000) /* in millionths */
 
 enum { MILLI = 1000, CALL_BOUNDS = 14, TASK_BOUNDS = 16, QUEUE_BOUNDS = 14 };
-
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
 /* A call takes 10 to 90 seconds, with many images up to 10 minutes. */
 static const int64_t call_bounds[CALL_BOUNDS] = {1 * SECOND,   2 * SECOND,   5 * SECOND,   10 * SECOND, 15 * SECOND,
@@ -32,16 +31,16 @@ static const char *const outcomes[ARK_OUTCOMES] = {
 static const enum problem refusals[] = {
     PROBLEM_ARK_RATE_LIMITED,      PROBLEM_ARK_OVERLOADED,      PROBLEM_ARK_QUOTA_EXCEEDED, PROBLEM_ARK_UNAUTHORIZED,
     PROBLEM_ARK_MODEL_UNAVAILABLE, PROBLEM_ARK_CONTENT_REFUSED, PROBLEM_ARK_INVALID_REQUEST};
-static const char *const kinds[COUNT(refusals)] = {"rate_limited",   "overloaded",        "quota_exceeded",
-                                                   "unauthorized",   "model_unavailable", "content_refused",
-                                                   "invalid_request"};
+static const char *const kinds[ARRAY_LENGTH(refusals)] = {"rate_limited",   "overloaded",        "quota_exceeded",
+                                                          "unauthorized",   "model_unavailable", "content_refused",
+                                                          "invalid_request"};
 
 /* The label `kind` of METRIC_DEFERRALS. */
 static const enum problem deferrals[] = {PROBLEM_ARK_UNREACHABLE,  PROBLEM_ARK_RATE_LIMITED,
                                          PROBLEM_ARK_OVERLOADED,   PROBLEM_ARK_QUOTA_EXCEEDED,
                                          PROBLEM_ARK_UNAUTHORIZED, PROBLEM_ARK_MODEL_UNAVAILABLE};
-static const char *const deferral_kinds[COUNT(deferrals)] = {"unreachable",    "rate_limited", "overloaded",
-                                                             "quota_exceeded", "unauthorized", "model_unavailable"};
+static const char *const deferral_kinds[ARRAY_LENGTH(deferrals)] = {
+    "unreachable", "rate_limited", "overloaded", "quota_exceeded", "unauthorized", "model_unavailable"};
 
 /* clang-format off */
 static const struct metric rows[METRIC_WORKER_COUNT] = {
@@ -57,7 +56,7 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
         .help = "Duration of ARK calls, from the request to the end of the answer."},
     [METRIC_ARK_CALLS] = {.name = "arkrelay_ark_calls", .type = METRIC_COUNTER, .labels = {{"outcome", outcomes, ARK_OUTCOMES}},
         .help = "ARK calls by outcome, without the probes of a circuit breaker."},
-    [METRIC_ARK_REFUSALS] = {.name = "arkrelay_ark_refusals", .type = METRIC_COUNTER, .labels = {{"kind", kinds, COUNT(kinds)}},
+    [METRIC_ARK_REFUSALS] = {.name = "arkrelay_ark_refusals", .type = METRIC_COUNTER, .labels = {{"kind", kinds, ARRAY_LENGTH(kinds)}},
         .help = "ARK calls that ARK refused, by reason."},
     [METRIC_IMAGES] = {.name = "arkrelay_images", .type = METRIC_COUNTER,
         .help = "Images that ARK delivered to this worker."},
@@ -66,7 +65,7 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
                 "arkrelay_tasks_total, reaped."},
     [METRIC_RETRIES] = {.name = "arkrelay_retries", .type = METRIC_COUNTER,
         .help = "Attempts after which this worker put the task back for another one, without deferrals."},
-    [METRIC_DEFERRALS] = {.name = "arkrelay_deferrals", .type = METRIC_COUNTER, .labels = {{"kind", deferral_kinds, COUNT(deferral_kinds)}},
+    [METRIC_DEFERRALS] = {.name = "arkrelay_deferrals", .type = METRIC_COUNTER, .labels = {{"kind", deferral_kinds, ARRAY_LENGTH(deferral_kinds)}},
         .help = "Tasks that this worker put back without using up an attempt, by reason."},
     [METRIC_WORKER_SLOTS] = {.name = "arkrelay_worker_slots", .type = METRIC_GAUGE,
         .help = "Maximum number of ARK calls in flight in this worker."},
@@ -102,7 +101,7 @@ void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict,
     metrics_add(metrics, SAMPLE(METRIC_ARK_CALLS, outcome), 1);
     if (outcome == ARK_UNKNOWN)
         metrics_add(metrics, SAMPLE(METRIC_UNKNOWN_OUTCOMES), 1);
-    for (unsigned i = 0; i < COUNT(refusals); i++)
+    for (unsigned i = 0; i < ARRAY_LENGTH(refusals); i++)
         if (refusals[i] == verdict->problem)
             metrics_add(metrics, SAMPLE(METRIC_ARK_REFUSALS, i), 1);
 }
@@ -111,7 +110,7 @@ void worker_metrics_put_back(struct metrics *metrics, const struct verdict *verd
 {
     if (!deferred)
         metrics_add(metrics, SAMPLE(METRIC_RETRIES), 1);
-    for (unsigned i = 0; deferred && i < COUNT(deferrals); i++)
+    for (unsigned i = 0; deferred && i < ARRAY_LENGTH(deferrals); i++)
         if (deferrals[i] == verdict->problem)
             metrics_add(metrics, SAMPLE(METRIC_DEFERRALS, i), 1);
 }

@@ -6,6 +6,7 @@
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/random.h"
 #include "common/base/timeval.h"
 #include "common/redis/client.h"
@@ -48,10 +49,8 @@ static void reaper_on_reaped(const redisReply *reply, int err, void *arg)
 static void reap(struct reaper *reaper)
 {
     const struct script_arg args[] = {SCRIPT_TEXT(GRACE_MS), SCRIPT_TEXT(MOST), SCRIPT_TEXT(HOLD_MS)};
-    const struct script_call call = {.script = &scripts[SCRIPT_REAP],
-                                     .prefix = reaper->prefix,
-                                     .args = args,
-                                     .count = sizeof(args) / sizeof(args[0])};
+    const struct script_call call = {
+        .script = &scripts[SCRIPT_REAP], .prefix = reaper->prefix, .args = args, .count = ARRAY_LENGTH(args)};
 
     if (!reaper->run && script_run(reaper->redis, &call, reaper_on_reaped, reaper, &reaper->run))
         reaper->run = NULL; /* not connected: the next tick tries again */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
@@ -95,7 +96,7 @@ static void write_redis(struct buf *out, const redisReply *reply, struct redis_q
     int64_t took_us = notes->took_us;
 
     buf_addf(out, "\"redis\":{\"round_trip_ms\":%" PRId64 ".%03d", took_us / 1000, (int)(took_us % 1000));
-    for (size_t i = 0; i < sizeof(info_rows) / sizeof(info_rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(info_rows); i++) {
         size_t len = 0;
         const char *text = info_find(info, info_rows[i].redis_name, &len);
 
@@ -227,6 +228,6 @@ void api_admin_overview(struct http_exchange *exchange, void *arg)
     keys_prefix(prefix, 0);
     buf_init(&head, HEAD_MAX);
     write_gateway(&head, context);
-    redis_multi_query_send(context->commands, exchange, parts, sizeof(parts) / sizeof(parts[0]), &head);
+    redis_multi_query_send(context->commands, exchange, parts, ARRAY_LENGTH(parts), &head);
     buf_deinit(&head);
 }

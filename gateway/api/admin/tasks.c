@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/task/task.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/admin/task_row.h"
@@ -55,7 +56,7 @@ static bool is_state(const char *state)
     static const char *const names[] = {"queued", "delayed",   "running", "live", "done",
                                         "failed", "cancelled", "ended",   "dead"};
 
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++)
         if (strcmp(names[i], state) == 0)
             return true;
     return false;
@@ -79,7 +80,7 @@ void api_admin_tasks(struct http_exchange *exchange, void *arg)
     };
 
     (void)snprintf(limit, sizeof(limit), "%d", PAGE);
-    if (!query_parameters_read(exchange, parameters, sizeof(parameters) / sizeof(parameters[0])))
+    if (!query_parameters_read(exchange, parameters, ARRAY_LENGTH(parameters)))
         return;
     if (!is_state(state))
         respond_problem(exchange, PROBLEM_INVALID_QUERY,

@@ -1,5 +1,6 @@
 /* GET /queue: number of tasks by state, counters, number of workers, what the tasks wait for */
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/account/account.h"
@@ -46,5 +47,5 @@ void api_queue(struct http_exchange *exchange, void *arg)
     /* clang-format on */
 
     keys_prefix(prefix, 0);
-    redis_multi_query_send(context->commands, exchange, parts, sizeof(parts) / sizeof(parts[0]), &(struct buf){0});
+    redis_multi_query_send(context->commands, exchange, parts, ARRAY_LENGTH(parts), &(struct buf){0});
 }

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/macros.h"
 #include "common/redis/client.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
@@ -116,7 +117,7 @@ static const char *charged(const redisReply *reply, enum task_state state)
         return NULL;
     if (!is_final)
         return len > strlen("[]") ? "yes" : NULL;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         end_len = strlen(rows[i].end);
         if (len > end_len && memcmp(text + len - end_len, rows[i].end, end_len) == 0)
             return rows[i].answer;

@@ -1,6 +1,7 @@
 /* GET /, /dashboard and the files they load, embedded from gateway/pages/ */
 #include <string.h>
 
+#include "common/base/macros.h"
 #include "gateway/api/service/endpoints.h"
 #include "gateway/response/embedded_file.h"
 #include "gateway/response/respond.h"
@@ -39,7 +40,7 @@ static const struct embedded_file *named(const char *name, size_t len)
 /* The two pages have their own addresses. Other files are addressed by their path in the source tree. */
 static const struct embedded_file *find(struct http_text path)
 {
-    for (size_t i = 0; i < sizeof(pages) / sizeof(pages[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(pages); i++)
         if (http_text_is(path, pages[i].path))
             return named(pages[i].name, strlen(pages[i].name));
     return named(path.data + 1, path.len - 1);
@@ -54,7 +55,7 @@ void api_pages(struct http_exchange *exchange, void *arg)
         respond_problem(exchange, PROBLEM_NOT_FOUND, NULL);
         return;
     }
-    for (size_t i = 0; i < sizeof(security_headers) / sizeof(security_headers[0]); i++)
+    for (size_t i = 0; i < ARRAY_LENGTH(security_headers); i++)
         http_add_header(exchange, security_headers[i].name, security_headers[i].value);
     embedded_file_respond(exchange, file);
 }
