@@ -287,7 +287,7 @@ class Places(ScriptTest):
         long = "m" + 127 * "o"
         for task_id, request in (("none", {"urls": URLS}), ("named", {"model": "m.1:a_B-c", "urls": URLS}), ("long", {"max_images": 15,
                                   "max_paid_calls": 10, "model": long, "prompt": 3000 * "p", "urls": URLS}),
-                                 ("tricky", {"prompt": '"model":"x"', "urls": ["https://example.com/?a=\\"model\\":\\"y\\""]})):
+                                 ("tricky", {"prompt": '"model":"x"', "urls": ['https://example.com/?a="model":"y"']})):
             self.submit(task_id, request=compact(request))
         self.submit("runs", request=compact({"model": "m", "urls": URLS}))
         self.assertEqual(self.run_script("places", 1, "public.none", "public.named", "public.long", "public.tricky", "public.nobody")[2:],
