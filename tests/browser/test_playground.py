@@ -89,7 +89,7 @@ class Tasks(PlaygroundTest):
         self.world.ark.script({"status": 429}, {})
         self.generate(page, "images=1")
         self.wait_state(page, "done")
-        self.assertEqual(self.steps(page), ["sent", "start_at", "calling", "retrying", "calling_again", "image", "done"])
+        self.assertEqual(self.steps(page), ["sent", "start_at", "calling", "retrying", "calling", "image", "done"])
         self.assertEqual(page.text("#status-text"), "Done: 1 picture")
 
     def test_generating_again_is_another_task(self):
