@@ -60,6 +60,7 @@ struct scope {
     enum scope_state state;
     bool listed;       /* the answer at hand names it, */
     bool opened;       /* and says that a call of this worker was the first that found it closed */
+    bool logged;       /* the log says that it is closed */
     int calls;         /* that may begin, if limited, open, probing or half-open */
     bool probe_asked;  /* this worker is to probe */
     bool trial;        /* the one call of a half-open scope was granted to this worker and has not begun */
