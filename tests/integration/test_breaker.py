@@ -249,6 +249,15 @@ class HalfOpen(BreakerTest):
         self.account.pass_ms(2000)
         self.assertEqual(self.trial("b"), 1)
 
+    def test_the_call_of_an_answer_that_was_lost(self):
+        self.half_open()
+        self.assertEqual(self.trial("a"), 1)
+        self.ask("b", whole=2)
+        self.ask("a", whole=1, **{MODEL: news(held=1)})
+        self.assertEqual(self.trial("b"), 0)
+        self.ask("a", whole=2)
+        self.assertEqual(self.trial("b"), 1)
+
     def test_a_call_that_takes_too_long_is_not_waited_for(self):
         self.half_open()
         self.assertEqual(self.trial("a"), 1)

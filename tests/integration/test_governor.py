@@ -2,15 +2,22 @@
 
 import unittest
 
+from support.account import Account
 from support.processes import ProcessTest, eventually
 from support.redis_server import RedisServer
-from support.world import LEASE_S, World, sim
+from support.world import World, sim
 
 GOVERNOR, HOLDERS = "arkrelay:{account}:governor", "arkrelay:{account}:holders"
+MODEL, OTHER = "doubao-seedream-4-0-250828", "doubao-seedream-4-5-251128"
+IPM = "ModelAccountIpmRateLimitExceeded"
 
 
 def overlaps(world):
     return world.ark.stats()["calls_max_open"]
+
+
+def governor(world, field):
+    return world.redis("HGET", GOVERNOR, field)
 
 
 class Limits(ProcessTest):
@@ -23,37 +30,43 @@ class Limits(ProcessTest):
             self.assertEqual((world.ark.stats()["calls"], overlaps(world)), (20, 2))
 
     def test_images_per_minute_are_counted_over_all_workers(self):
+        """However many wait, and from an idle start: six in the first minute, and six in the next."""
         with World() as world:
-            for _ in range(2):
+            for _ in range(3):
                 world.worker(ARK_IMAGES_PER_MINUTE=6, ARK_MAX_IMAGES=1)
             world.submit_many(10, prompt=sim("t", "images=1"))
             eventually(lambda: world.redis("ZCARD", "arkrelay:{0}:index") == 4, "six tasks are final")
-            self.assertEqual(world.redis("ZCARD", "arkrelay:{0}:pending"), 4)   # the next image is due in ten seconds
-            self.assertEqual(world.ark.stats()["calls"], 6)
-            filled_at = int(world.redis("HGET", GOVERNOR, "filled_at"))
-            world.redis("HSET", GOVERNOR, "filled_at", filled_at - 60_000)      # a minute goes by
+            self.wait_for_questions(world, 6)
+            self.assertEqual((world.ark.stats()["calls"], world.redis("ZCARD", "arkrelay:{0}:pending")), (6, 4))
+            Account(world.redis).pass_ms(125_000)           # two minutes: what becomes free is given out evenly for one
             world.wait_all_final()
             self.assertEqual(world.ark.stats()["calls"], 10)
 
+    @staticmethod
+    def wait_for_questions(world, count):
+        """Until workers have asked for permits so often in vain."""
+        def asked():
+            return int(world.redis("INFO", "commandstats").partition(b"cmdstat_evalsha:calls=")[2].partition(b",")[0])
+        before = asked()
+        eventually(lambda: asked() >= before + count, f"{count} more questions")
+
     def test_images_that_did_not_come_may_be_made_by_others(self):
         with World() as world:
-            world.worker(ARK_IMAGES_PER_MINUTE=6, ARK_MAX_IMAGES=3)
+            world.worker(ARK_IMAGES_PER_MINUTE=6, ARK_MAX_IMAGES=3, WORKER_CONCURRENCY=1)
             world.submit_many(4, prompt=sim("t", "images=1"))                   # each reckons with 3 and brings 1
             world.wait_all_final()
             self.assertEqual(world.ark.stats()["images_billed"], 4)
 
-    def test_a_refusal_pauses_all_workers(self):
+    def test_an_answer_with_permits_is_lost(self):
+        """They are not held for ever."""
         with World() as world:
-            for _ in range(3):
-                world.worker(ARK_MAX_IMAGES=1)
-            world.ark.script({"status": 429, "code": "ModelAccountIpmRateLimitExceeded", "retry_after": 1})
-            world.submit_many(1, "first", prompt=sim("first", "images=1"))
-            eventually(lambda: int(world.redis("HGET", GOVERNOR, "paused_until") or 0), "the account is paused")
-            world.submit_many(6, "other", prompt=sim("other", "images=1"))
+            proxy = world.proxy()
+            proxy.lose_reply_to(world.run_script.sha1["govern"])
+            world.worker(REDIS_URL=proxy.url, ARK_CALLS_MAX=4, WORKER_CONCURRENCY=4, ARK_MAX_IMAGES=1)
+            proxy.lost.wait()
+            world.submit_many(4, prompt=sim("t", "images=1"))
             world.wait_all_final()
-            refused, *taken = sorted(world.ark.calls(), key=lambda call: call["time_ms"])
-            self.assertEqual((refused["status"], len(taken)), (429, 7))
-            self.assertGreaterEqual(min(call["time_ms"] for call in taken) - refused["time_ms"], 1000)
+            self.assertEqual(world.ark.stats()["calls"], 4)
 
     def test_the_permits_of_a_lost_worker_are_free_again(self):
         with World() as world:
@@ -65,6 +78,18 @@ class Limits(ProcessTest):
             world.submit_many(1, "next", prompt=sim("next", "images=1"))
             world.wait_state("next0", "done")
 
+    def test_the_permits_of_a_worker_that_comes_back_under_its_name(self):
+        """As in a container, where it is process 1 each time. The lost one's permits are free at once."""
+        with World() as world:
+            options = {"ARK_CALLS_MAX": 1, "ARK_MAX_IMAGES": 1, "WORKER_NAME": "painter", "WORKER_LEASE": "10m"}
+            victim = world.worker(**options)
+            world.submit_many(1, "slow", model=OTHER, prompt=sim("slow", "images=1 hang"))
+            world.ark.wait_calls(1)
+            victim.kill()
+            world.worker(**options)
+            world.submit_many(1, "next", prompt=sim("next", "images=1"))
+            world.wait_state("next0", "done")
+
     def test_a_worker_that_ends_leaves_no_permit_behind(self):
         with World() as world:
             worker = world.worker(ARK_CALLS_MAX=1, ARK_MAX_IMAGES=1)
@@ -72,6 +97,86 @@ class Limits(ProcessTest):
             world.wait_all_final()
             self.assertEqual(worker.stop(), 0)
             self.assertEqual(world.redis("HGETALL", HOLDERS), [])
+
+    def test_permits_are_held_for_the_model_that_the_task_names(self):
+        with World() as world:
+            worker = world.worker(ARK_MAX_IMAGES=1, WORKER_NAME="painter")
+            world.submit_many(1, "a", model=OTHER, prompt=sim("a", "images=1 hang"))
+            world.submit_many(2, "b", prompt=sim("b", "images=1 hang"))
+            world.ark.wait_calls(3)
+            expected = {b"painter\t" + OTHER.encode(): b"1", b"painter\t" + MODEL.encode(): b"2"}
+            eventually(lambda: dict(zip(*[iter(world.redis("HGETALL", HOLDERS))] * 2)) == expected, "both are booked")
+            worker.kill()
+
+
+class Refusals(ProcessTest):
+    def test_a_retry_after_pauses_the_model_for_all_workers_and_no_other(self):
+        with World() as world:
+            for _ in range(3):
+                world.worker(ARK_MAX_IMAGES=1)
+            world.ark.script({"code": IPM, "retry_after": 2})
+            world.submit_many(1, "first", prompt=sim("first", "images=1"))
+            eventually(lambda: int(governor(world, f"{MODEL} paused_until") or 0), "the model is paused")
+            world.submit_many(6, "same", prompt=sim("same", "images=1"))
+            world.submit_many(6, "free", model=OTHER, prompt=sim("free", "images=1"))
+            world.wait_all_final()
+            refused, *taken = sorted(world.ark.calls(), key=lambda call: call["time_ms"])
+            self.assertEqual((refused["status"], len(taken)), (429, 13))
+            after = {model: [call["time_ms"] - refused["time_ms"] for call in taken if call["model"] == model] for model in (MODEL, OTHER)}
+            self.assertGreaterEqual(min(after[MODEL]), 2000)
+            self.assertLess(max(after[OTHER]), 2000)
+
+    def test_a_single_refusal_delays_only_its_own_task(self):
+        with World() as world:
+            world.worker(ARK_MAX_IMAGES=1, WORKER_CONCURRENCY=4, RETRY_BACKOFF_BASE="1m", RETRY_BACKOFF_MAX="1m")
+            world.ark.script({"code": IPM})
+            ids = world.submit_many(20, prompt=sim("t", "images=1"))
+            eventually(lambda: world.redis("ZCARD", "arkrelay:{0}:index") == 1, "all but one are done")
+            refused = world.find(ids[0])
+            self.assertEqual((refused.state, refused.number("attempt"), refused.number("paid_calls")), ("delayed", 0, 0))
+            world.redis("ZADD", "arkrelay:{0}:delayed", 1, "public." + ids[0])
+            self.assertEqual({task.state for task in world.wait_all_final().tasks.values()}, {"done"})
+
+    def test_refusals_use_up_no_attempt(self):
+        with World() as world:
+            for _ in range(2):
+                world.worker(ARK_MAX_IMAGES=1, WORKER_MAX_ATTEMPTS=1)
+            world.ark.script(*[{"code": IPM}] * 30)
+            world.submit_many(10, prompt=sim("t", "images=1"))
+            end = world.wait_all_final()
+            self.assertEqual({(task.state, task.number("attempt"), task.number("paid_calls")) for task in end.tasks.values()}, {("done", 1, 1)})
+            self.assertEqual(sum(task.number("deferrals") for task in end.tasks.values()), 30)
+
+    def test_a_limit_of_the_account_that_nobody_configured_is_kept(self):
+        """ARK takes four calls at a time, the workers have sixteen slots."""
+        with World(ark=False) as world:
+            world.ark = world.start_ark(ARK_SIM_CALLS_MAX=4)
+            for _ in range(2):
+                world.worker(ARK_MAX_IMAGES=1, WORKER_CONCURRENCY=8, WORKER_MAX_ATTEMPTS=1)
+            world.submit_many(100, prompt=sim("t", "images=1 latency=50"))
+            end = world.wait_all_final()
+            self.assertEqual({task.state for task in end.tasks.values()}, {"done"})
+            self.assertIsNotNone(governor(world, f"{MODEL} limit"))
+
+    def test_idle_workers_ask_seldom_while_a_model_is_restricted(self):
+        """With no task that waits for it they are woken by new tasks, and do not look for them several times a second."""
+        with World() as world:
+            for _ in range(2):
+                world.worker(ARK_MAX_IMAGES=1)
+            world.ark.script({"code": IPM})
+            world.submit_many(1, prompt=sim("t", "images=1"))
+            world.wait_all_final()
+            self.assertIsNotNone(governor(world, f"{MODEL} limit"))
+            before = self.count(world, "blpop")
+            eventually(lambda: self.count(world, "blpop") >= before + 4, "they wait for tasks")
+            asked = self.count(world, "evalsha")
+            eventually(lambda: self.count(world, "blpop") >= before + 8, "they wait again")
+            self.assertLessEqual(self.count(world, "evalsha") - asked, 40)
+
+    @staticmethod
+    def count(world, command):
+        found = world.redis("INFO", "commandstats").decode().partition(f"cmdstat_{command}:calls=")[2]
+        return int(found.partition(",")[0] or 0)
 
 
 class Durability(ProcessTest):

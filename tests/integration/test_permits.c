@@ -1,19 +1,27 @@
-/* The governor on a real Redis: a request for permits survives a lost connection. */
+/* The worker's side of the account's limits and circuit breaker, on a real Redis: questions outlive the connection that they were meant for, and
+ * what a call came to reaches the books, unless it says nothing any more. */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 /* cmocka.h needs the headers above */
 #include <cmocka.h>
 
+#include "common/base/clock.h"
 #include "tests/support/redis_world.h"
 #include "worker/account/governor.h"
 
 enum { NEVER_MS = 3600 * 1000 };
 
+#define GOVERNOR "arkrelay:{account}:governor"
+
 struct permits {
     struct redis_world *world;
     struct governor *governor;
     int answers, granted;
+    int judged, probes;
+    bool first;
+    char probed[64];
 };
 
 static void on_granted(int granted, int64_t wait_ms, void *arg)
@@ -28,6 +36,28 @@ static void on_granted(int granted, int64_t wait_ms, void *arg)
 static void on_settled(void *arg)
 {
     (void)arg;
+}
+
+static void on_probe(const char *model, void *arg)
+{
+    struct permits *permits = arg;
+
+    permits->probes++;
+    (void)snprintf(permits->probed, sizeof(permits->probed), "%s", model);
+}
+
+/* A job, as far as the governor knows it. */
+struct holder {
+    struct permits *permits;
+    struct permit permit;
+};
+
+static void on_judged(struct permit *permit, bool first)
+{
+    struct permits *permits = ((struct holder *)(void *)((char *)permit - offsetof(struct holder, permit)))->permits;
+
+    permits->judged++;
+    permits->first = first;
 }
 
 /* A client that is not connected yet, and a governor that does not retry by itself. */
@@ -47,6 +77,8 @@ static struct fixture *begin(struct permits *permits, struct redis_world *world)
                                                                   .images_per_call = 1,
                                                                   .on_granted = on_granted,
                                                                   .on_settled = on_settled,
+                                                                  .on_probe = on_probe,
+                                                                  .on_judged = on_judged,
                                                                   .arg = permits});
     assert_non_null(permits->governor);
     return f;
@@ -102,12 +134,341 @@ static void nothing_is_sent_if_nothing_is_pending(void **state)
     end(&permits);
 }
 
+/* -- what calls come to */
+
+/* Connected, with this many permits, all of them of tasks of the model `m`. */
+static struct fixture *begin_holding(struct permits *permits, struct redis_world *world, struct holder *holders,
+                                     int count)
+{
+    struct fixture *f = begin(permits, world);
+
+    WAIT_UNTIL(f, f->ready);
+    (void)fixture_ask(f, REDIS_WORDS("FLUSHALL"));
+    governor_ask(permits->governor, count);
+    WAIT_UNTIL(f, permits->answers);
+    assert_int_equal(permits->granted, count);
+    for (int i = 0; i < count; i++) {
+        holders[i] = (struct holder){.permits = permits};
+        governor_take(permits->governor, &holders[i].permit);
+        governor_book(permits->governor, &holders[i].permit, "m", 1);
+    }
+    governor_claimed(permits->governor);
+    permits->answers = 0;
+    return f;
+}
+
+static bool note(struct holder *holder, enum account_news news, int64_t began_ms)
+{
+    return governor_note(holder->permits->governor, &holder->permit,
+                         &(struct call_report){.news = news,
+                                               .asks_first = true,
+                                               .began_ms = began_ms,
+                                               .took_ms = 1,
+                                               .problem = PROBLEM_ARK_UNAUTHORIZED,
+                                               .why = "why"});
+}
+
+static void release(struct holder *holders, int count)
+{
+    for (int i = 0; i < count; i++)
+        governor_release(holders[i].permits->governor, &holders[i].permit);
+}
+
+/* Asks, so that the worker knows what Redis says; how much it may begin. */
+static int ask(struct fixture *f, struct permits *permits)
+{
+    int answers = permits->answers;
+
+    governor_ask(permits->governor, 1);
+    WAIT_UNTIL(f, permits->answers > answers);
+    if (permits->granted)
+        governor_return(permits->governor, permits->granted);
+    return permits->granted;
+}
+
+static void set(struct fixture *f, const char *field, const char *value)
+{
+    (void)fixture_ask(f, REDIS_WORDS("HSET", GOVERNOR, field, value));
+}
+
+static const char *get(struct fixture *f, const char *field)
+{
+    static struct answer answer;
+
+    answer = fixture_ask(f, REDIS_WORDS("HGET", GOVERNOR, field));
+    return answer.text;
+}
+
+/* Opened by another worker, with a probe that is not due. */
+static void open_elsewhere(struct fixture *f, const char *scope)
+{
+    char field[32];
+    const char *const fields[] = {"state", "open", "code",     "ark_unauthorized", "why",  "",
+                                  "since", "1",    "probe_at", "9999999999999",    "wait", "1000"};
+
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i += 2) {
+        (void)snprintf(field, sizeof(field), "%s%s", scope, fields[i]);
+        set(f, field, fields[i + 1]);
+    }
+}
+
+static void the_first_call_that_finds_the_account_closed_is_told_so(void **state)
+{
+    struct permits permits;
+    struct holder holders[2];
+    struct fixture *f = begin_holding(&permits, *state, holders, 2);
+
+    assert_true(note(&holders[0], NEWS_ACCOUNT_CLOSED, clock_monotonic_ms()));
+    assert_true(governor_is_closed(permits.governor, "m"));
+    assert_false(note(&holders[1], NEWS_ACCOUNT_CLOSED, clock_monotonic_ms())); /* this worker knows it */
+    WAIT_UNTIL(f, permits.judged);
+    assert_true(permits.first);
+    assert_string_equal(get(f, "state"), "open");
+    assert_int_equal(ask(f, &permits), 0);
+    release(holders, 2);
+    end(&permits);
+}
+
+static void one_that_another_worker_has_found_before_is_told_so(void **state)
+{
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_holding(&permits, *state, &holder, 1);
+
+    open_elsewhere(f, "m ");
+    assert_true(note(&holder, NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, permits.judged);
+    assert_false(permits.first);
+    release(&holder, 1);
+    end(&permits);
+}
+
+static void a_job_that_goes_before_the_answer_is_not_told(void **state)
+{
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_holding(&permits, *state, &holder, 1);
+
+    assert_true(note(&holder, NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    release(&holder, 1);
+    assert_int_equal(ask(f, &permits), 1); /* for other models */
+    assert_int_equal(permits.judged, 0);
+    end(&permits);
+}
+
+static void while_redis_is_away_the_first_call_waits(void **state)
+{
+    struct redis_world *world = *state;
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_holding(&permits, world, &holder, 1);
+
+    redis_server_stop(world->server);
+    assert_true(note(&holder, NEWS_ACCOUNT_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, f->lost);
+    assert_int_equal(permits.judged, 0);
+    redis_server_start(world->server);
+    WAIT_UNTIL(f, f->ready == 2);
+    governor_resume(permits.governor);
+    WAIT_UNTIL(f, permits.judged);
+    assert_true(permits.first);
+    assert_string_equal(get(f, "state"), "open");
+    release(&holder, 1);
+    end(&permits);
+}
+
+static void calls_from_before_the_outage_say_nothing_of_its_end(void **state)
+{
+    struct permits permits;
+    struct holder holders[3];
+    int64_t before = clock_monotonic_ms() - 10;
+    struct fixture *f = begin_holding(&permits, *state, holders, 3);
+
+    open_elsewhere(f, "");
+    assert_int_equal(ask(f, &permits), 0);
+    (void)note(&holders[0], NEWS_ACCEPTED, before);
+    (void)note(&holders[1], NEWS_UNREACHABLE, before);
+    assert_int_equal(ask(f, &permits), 0);
+    assert_string_equal(get(f, "state"), "open");
+    (void)note(&holders[2], NEWS_ACCEPTED, clock_monotonic_ms());
+    assert_int_equal(ask(f, &permits), 1);
+    assert_string_equal(get(f, "state"), "");
+    release(holders, 3);
+    end(&permits);
+}
+
+/* Redis knows since when the account is closed, also where this worker has not heard of it yet. */
+static void a_worker_that_does_not_know_of_the_outage_does_not_end_it(void **state)
+{
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_holding(&permits, *state, &holder, 1);
+
+    set(f, "m run", "2");
+    assert_int_equal(ask(f, &permits), 1); /* from now on successes are reported */
+    open_elsewhere(f, "m ");
+    set(f, "m since", "9999999999999");
+    (void)note(&holder, NEWS_ACCEPTED, clock_monotonic_ms());
+    (void)ask(f, &permits);
+    assert_string_equal(get(f, "m state"), "open");
+    release(&holder, 1);
+    end(&permits);
+}
+
+static void a_success_ends_a_row_of_failures(void **state)
+{
+    struct permits permits;
+    struct holder holders[4];
+    struct fixture *f = begin_holding(&permits, *state, holders, 4);
+
+    (void)note(&holders[0], NEWS_UNKNOWN, clock_monotonic_ms());
+    (void)note(&holders[1], NEWS_UNKNOWN, clock_monotonic_ms());
+    assert_int_equal(ask(f, &permits), 1);
+    assert_string_equal(get(f, "m run"), "2");
+    (void)note(&holders[2], NEWS_ACCEPTED, clock_monotonic_ms());
+    (void)ask(f, &permits);
+    assert_string_equal(get(f, "m run"), "");
+    (void)note(&holders[3], NEWS_UNKNOWN, clock_monotonic_ms());
+    (void)ask(f, &permits);
+    assert_string_equal(get(f, "m run"), "1");
+    release(holders, 4);
+    end(&permits);
+}
+
+static void a_probe_answers_for_the_account_and_for_its_model(void **state)
+{
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_holding(&permits, *state, &holder, 1);
+
+    open_elsewhere(f, "");
+    open_elsewhere(f, "m ");
+    set(f, "probe_at", "1");
+    set(f, "m probe_at", "1");
+    set(f, "m wanted_at", "9999999999999");
+    (void)ask(f, &permits);
+    assert_int_equal(permits.probes, 2); /* the worker makes one call of them */
+    assert_string_equal(permits.probed, "m");
+    governor_probed(permits.governor, &(struct probe_report){.model = "m",
+                                                             .account_good = true,
+                                                             .model_good = false,
+                                                             .problem = PROBLEM_ARK_MODEL_UNAVAILABLE,
+                                                             .why = "not open"});
+    (void)ask(f, &permits);
+    assert_string_equal(get(f, "state"), "half_open");
+    assert_string_equal(get(f, "m state"), "open");
+    assert_string_equal(get(f, "m why"), "not open");
+    release(&holder, 1);
+    end(&permits);
+}
+
+/* A half-open model gives this worker its one call. */
+static struct fixture *begin_trial(struct permits *permits, struct redis_world *world, struct holder *holder)
+{
+    struct fixture *f = begin_holding(permits, world, holder, 1);
+
+    release(holder, 1);
+    open_elsewhere(f, "m ");
+    set(f, "m state", "half_open");
+    governor_ask(permits->governor, 1);
+    WAIT_UNTIL(f, permits->answers);
+    return f;
+}
+
+static void a_trial_that_no_job_takes_is_given_back(void **state)
+{
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_trial(&permits, *state, &holder);
+    struct model_limit limit;
+
+    assert_int_equal(governor_limits(permits.governor, &limit, 1), 1);
+    assert_true(limit.trial);
+    assert_string_not_equal(get(f, "m trial_until"), "");
+    governor_claimed(permits.governor);
+    governor_return(permits.governor, permits.granted);
+    governor_resume(permits.governor);
+    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    assert_string_equal(get(f, "m trial_until"), "");
+    end(&permits);
+}
+
+static void a_trial_survives_the_reports_of_other_calls(void **state)
+{
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_trial(&permits, *state, &holder);
+    struct model_limit limit;
+
+    governor_probed(permits.governor,
+                    &(struct probe_report){.model = "other", .why = ""}); /* a report without a question */
+    (void)fixture_ask(f, REDIS_WORDS("PING"));
+    (void)fixture_ask(f, REDIS_WORDS("PING"));
+    assert_int_equal(governor_limits(permits.governor, &limit, 1), 1);
+    assert_true(limit.trial);
+    governor_take(permits.governor, &holder.permit);
+    governor_book(permits.governor, &holder.permit, "m", 1);
+    assert_true(holder.permit.trial);
+    governor_claimed(permits.governor);
+    (void)note(&holder, NEWS_ACCEPTED, clock_monotonic_ms());
+    assert_int_equal(ask(f, &permits), 1);
+    assert_string_equal(get(f, "m state"), "");
+    release(&holder, 1);
+    end(&permits);
+}
+
+static void a_trial_without_evidence_is_given_back_with_its_permit(void **state)
+{
+    struct permits permits;
+    struct holder holder;
+    struct fixture *f = begin_trial(&permits, *state, &holder);
+
+    governor_take(permits.governor, &holder.permit);
+    governor_book(permits.governor, &holder.permit, "m", 1);
+    governor_claimed(permits.governor);
+    assert_false(note(&holder, NEWS_NONE, clock_monotonic_ms()));
+    release(&holder, 1);
+    governor_resume(permits.governor);
+    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    assert_string_equal(get(f, "m trial_until"), "");
+    assert_string_equal(get(f, "m state"), "half_open");
+    end(&permits);
+}
+
+/* -- permits */
+
+static void the_first_report_drops_what_a_former_worker_of_this_name_held(void **state)
+{
+    struct permits permits;
+    struct fixture *f = begin(&permits, *state);
+
+    WAIT_UNTIL(f, f->ready);
+    (void)fixture_ask(f, REDIS_WORDS("FLUSHALL"));
+    (void)fixture_ask(f, REDIS_WORDS("HSET", "arkrelay:{account}:holders", "w1\tother", "7"));
+    (void)fixture_ask(f, REDIS_WORDS("ZADD", "arkrelay:{account}:seen", "9999999999999", "w1"));
+    (void)ask(f, &permits);
+    assert_string_equal(fixture_ask(f, REDIS_WORDS("HGET", "arkrelay:{account}:holders", "w1\tother")).text, "");
+    end(&permits);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         FIXTURE_TEST(a_request_before_redis_is_ready_is_sent_when_it_is),
         FIXTURE_TEST(a_request_whose_connection_breaks_is_answered_and_can_be_repeated),
         FIXTURE_TEST(nothing_is_sent_if_nothing_is_pending),
+        FIXTURE_TEST(the_first_call_that_finds_the_account_closed_is_told_so),
+        FIXTURE_TEST(one_that_another_worker_has_found_before_is_told_so),
+        FIXTURE_TEST(a_job_that_goes_before_the_answer_is_not_told),
+        FIXTURE_TEST(while_redis_is_away_the_first_call_waits),
+        FIXTURE_TEST(calls_from_before_the_outage_say_nothing_of_its_end),
+        FIXTURE_TEST(a_worker_that_does_not_know_of_the_outage_does_not_end_it),
+        FIXTURE_TEST(a_success_ends_a_row_of_failures),
+        FIXTURE_TEST(a_probe_answers_for_the_account_and_for_its_model),
+        FIXTURE_TEST(a_trial_that_no_job_takes_is_given_back),
+        FIXTURE_TEST(a_trial_survives_the_reports_of_other_calls),
+        FIXTURE_TEST(a_trial_without_evidence_is_given_back_with_its_permit),
+        FIXTURE_TEST(the_first_report_drops_what_a_former_worker_of_this_name_held),
     };
 
     return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);

@@ -296,8 +296,20 @@ class RestrictedModels(ScriptTest):
 
     def test_a_trial_is_one_task_and_mostly_one_without_a_paid_call(self):
         self.put("a", "a", "a", "b", "a", paid_calls=(0, 1))
-        self.assertEqual(self.taken(a="trial"), ["t2", "t3"])
+        self.assertEqual(self.taken(a="trial"), ["t3", "t2"])
         self.assertEqual(self.blocked, {"a"})
+
+    def test_a_trial_has_a_place_among_the_jobs_of_other_models(self):
+        self.put("b", "b", "b", "a")
+        self.assertEqual(self.taken(most=2, a="trial"), ["t0", "t3"])
+        self.assertEqual(self.taken(most=1, a="trial"), ["t1"])
+
+    def test_a_paused_queue_gives_none(self):
+        self.put("a", "b")
+        self.run_script("pause", 1)
+        for word in (0, 5, "trial", "failing"):
+            self.assertEqual(self.taken(most=0, a=word), [])
+            self.assertEqual(self.taken(most=3, a=word), [])
 
     def test_a_trial_where_all_have_paid_calls(self):
         self.put("a", "a", paid_calls=(0, 1))
@@ -306,6 +318,13 @@ class RestrictedModels(ScriptTest):
     def test_a_trial_behind_many_tasks_with_paid_calls(self):
         self.put(*["a"] * 200, paid_calls=range(150))
         self.assertEqual(self.taken(a="trial"), ["t150"])
+
+    def test_a_trial_is_a_task_that_was_deferred_least(self):
+        """One that is the cause of its own failures must not be tried again and again in place of the others."""
+        self.put("a", "a", "a", "a", paid_calls=(0,))
+        for task_id, deferrals in (("t1", 5), ("t2", 1), ("t3", 2)):
+            self.redis("HSET", f"{PREFIX}task:public.{task_id}", "deferrals", deferrals)
+        self.assertEqual([self.taken(a="trial") for _ in range(5)], [["t2"], ["t3"], ["t1"], ["t0"], []])
 
     def test_after_a_failure_tasks_without_a_paid_call_come_first(self):
         self.put("a", "a", "b", "a", "a", paid_calls=(0, 3))

@@ -32,7 +32,7 @@ class Account:
             rows += ["" if name == "account" else name, *row]
         flat = [value for booking in settled for value in booking]
         granted, wait, limit, second, *rest = self.run("govern", worker, ttl, want, images, model, calls, rate,
-                                                       "1" if whole else "", len(settled), *flat, *rows)
+                                                       int(whole) or "", len(settled), *flat, *rows)
         found = {}
         for name, *scope in zip(*[iter(rest)] * 7):
             state, code, calls_left, wait_ms, probe, opened = scope

@@ -21,6 +21,10 @@ EXIT_S = 40.0               # SIGTERM to exit: longer than any ARK call
 
 REFUSALS = [{"status": 429, "retry_after": 1}, {"status": 429}, {"status": 503}]
 BREAKAGE = [{"cut_after_image": 0}, {"status": 500}, {"status": 502, "body": "html"}, {"hang": 4500}, {"cut_at_byte": 100}]
+OUTAGES = [{"status": 502, "body": "html"}, {"code": "InternalServiceError"}, {"code": "InternalServiceError", "accepted_only": True}, {"hang": 0},
+           {"rst": True}, {"status": 503, "body": "html"}]
+CLOSINGS = [{"code": "AuthenticationError"}, {"code": "AccountOverdueError"}, {"code": "ModelNotOpen"}, {"code": "SetLimitExceeded"}]
+OUTAGE_S = (5, 60)          # the shortest and the longest
 SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read")
 
 
@@ -30,6 +34,8 @@ class Faults:
         self.world, self.fleet, self.gap_s = world, fleet, gap_s
         self.rng = random.Random(f"{seed} faults")
         self.counts = Counter()
+        self.closings = 0           # outages in which ARK says that the account or model is closed
+        self._until = 0
         self._agenda = []           # (when, tie, what): the ends of lasting faults
         self._ties = itertools.count()
         self._disturbed = set()     # names of members with a lasting fault
@@ -38,11 +44,12 @@ class Faults:
             self.kill_redis: 3, self.freeze_redis: 3, self.redis_sleeps: 2, self.kill_connections: 4, self.forget_scripts: 2,
             self.lose_a_reply: 5, self.cut_a_reply: 3, self.cut_network: 3, self.delay_network: 3, self.freeze_network: 3,
             self.ark_refuses: 1, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
+            self.ark_outage: 2, self.ark_closes: 2,
         }
 
     def run(self, seconds):
         """Returns after seconds, when every fault has ended."""
-        end = time.monotonic() + seconds
+        end = self._until = time.monotonic() + seconds
         next_fault = time.monotonic()
         while (now := time.monotonic()) < end or self._agenda:
             self.fleet.check()
@@ -218,6 +225,21 @@ class Faults:
 
     def freeze_ark(self):
         return self._lasting("freeze", "ark", self.rng.uniform(0.2, 5), self.world.ark.pause, self.world.ark.resume)
+
+    def _outage(self, kinds):
+        """Every call gets the same, for some time that ends with the test."""
+        shortest, longest = OUTAGE_S
+        seconds = min(self.rng.uniform(shortest, longest), max(shortest, self._until - time.monotonic()))
+        directives = self.rng.choice(kinds)
+        return self._lasting("outage", "ark", seconds, lambda: self.world.ark.outage(**directives), self.world.ark.end_outage)
+
+    def ark_outage(self):
+        return self._outage(OUTAGES)
+
+    def ark_closes(self):
+        begun = self._outage(CLOSINGS)
+        self.closings += begun
+        return begun
 
     def cut_ark_network(self):
         return self._cut("ark", "ark")

@@ -12,6 +12,7 @@ from support.crowd import FINAL
 from support.faults import LEASE_S
 
 REFUSED = (400, 401, 403, 404, 413, 422, 429, 503)      # ARK's answers that cost nothing
+CLOSED = ("ark_unauthorized", "ark_model_unavailable", "ark_quota_exceeded")
 PROBE = "probe"             # the prompt of the circuit breaker's probes
 RECONNECT_S = 3.0           # from the repair of a connection until it is used again
 # A log in letters. Images and failed slots follow a call; a call with an image is the last; a requeued task has no image.
@@ -23,8 +24,9 @@ IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the
 
 
 class Judge:
-    def __init__(self, fleet, stories, look, calls):
-        self.fleet, self.stories, self.look = fleet, stories, look
+    def __init__(self, fleet, stories, look, calls, closings=0):
+        """closings: how often ARK closed the account or the model."""
+        self.fleet, self.stories, self.look, self.closings = fleet, stories, look, closings
         self.tasks = {key.partition(".")[2]: task for key, task in look.tasks.items()}
         self.calls = defaultdict(list)
         for call in calls:
@@ -38,7 +40,7 @@ class Judge:
         """All judgements by name."""
         return {name: getattr(self, name)() for name in
                 ("unsound", "broken", "lost", "repeated", "disordered", "over_budget", "thrown_away", "foreign",
-                 "wrongly_charged", "misnumbered", "cancelled_and_not")}
+                 "wrongly_charged", "misnumbered", "cancelled_and_not", "closed")}
 
     def unsound(self):
         """Invariants of the data in Redis, true at any time."""
@@ -51,6 +53,13 @@ class Judge:
     def broken(self):
         """Violations of the contract that the clients found."""
         return [(story.task_id, words) for story in self.stories for words in story.problems]
+
+    def closed(self):
+        """One task fails for each time that ARK closes the account or the model; the others wait."""
+        own = {task_id for task_id, calls in self.calls.items() if any("404" in call["prompt"] for call in calls)}
+        failed = [task_id for task_id, task in self.tasks.items() if task.fields.get("code") in CLOSED and task_id not in own]
+        return [(task_id, f"failed, and so did {len(failed) - 1} others, in {self.closings} closings") for task_id in failed
+                if len(failed) > self.closings]
 
     def lost(self):
         """Accepted tasks without an end, and ended tasks whose client did not see the log as it is."""

@@ -206,11 +206,12 @@ class World:
         eventually(lambda: self.redis("ZCARD", "arkrelay:{0}:index") == 0, "all tasks are final", seconds)
         return self.look()
 
-    def submit_many(self, count, prefix="t", prompt=None):
+    def submit_many(self, count, prefix="t", prompt=None, model=None):
         """Puts tasks into the queue as a gateway does, without one; their ids."""
         ids = [f"{prefix}{n}" for n in range(count)]
+        fields = {"model": model, "prompt": prompt, "urls": URLS}
+        spec = json.dumps({name: value for name, value in fields.items() if value}, separators=(",", ":"))
         for task_id in ids:
-            spec = json.dumps({"urls": URLS, **({"prompt": prompt} if prompt else {})}, separators=(",", ":"))
             answer = self.run_script("submit", f"public.{task_id}", "hash", spec, 2, 86_400_000, 100_000, 86_400_000, 100_000, "")
             assert answer[0] == b"NEW", answer
         return ids

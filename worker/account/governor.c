@@ -53,6 +53,7 @@ struct governor {
     bool asking;      /* the call in flight carries the request */
     bool changed;     /* there is something to report */
     bool whole_due;   /* the next report must name all permits */
+    bool after_loss;  /* the report in flight follows a lost answer, or is the first */
     bool whole;       /* the report in flight does */
     int64_t whole_ms; /* monotonic: when the last such report was accepted */
     int64_t second;   /* of the last grant */
@@ -344,12 +345,17 @@ int governor_limits(const struct governor *governor, struct model_limit *out, in
 
 /* -- the reply to GOVERN */
 
-static void log_state(const struct scope *scope, enum scope_state before, const char *code)
+static void log_state(struct scope *scope, const char *code)
 {
-    if (scope->state == SCOPE_OPEN && before != SCOPE_PROBING)
+    bool is_closed = scope_is_closed(scope);
+
+    if (is_closed == scope->logged)
+        return;
+    scope->logged = is_closed;
+    if (is_closed)
         log_warn("governor", "circuit breaker open, tasks wait", "scope=%s code=%s",
                  *scope->name ? scope->name : "account", code);
-    else if (scope->state <= SCOPE_LIMITED && before > SCOPE_LIMITED)
+    else
         log_info("governor", "circuit breaker closed", "scope=%s", *scope->name ? scope->name : "account");
 }
 
@@ -358,19 +364,17 @@ static void take_scope(struct governor *governor, const redisReply *reply, size_
     const char *name = script_text(reply, at, NULL), *state = script_text(reply, at + 1, NULL);
     const char *code = script_text(reply, at + 2, NULL);
     struct scope *scope = name ? scopes_find(&governor->scopes, name) : NULL;
-    enum scope_state before;
     int64_t calls, probe, opened;
 
     if (!scope || !state || !code || script_int(reply, at + 3, &calls) || script_int(reply, at + 5, &probe) ||
         script_int(reply, at + 6, &opened))
         return;
-    before = scope->state;
     scope->listed = true;
     scope_set_state(scope, scope_state_of(state), now_ms);
     scope->calls = (int)calls;
     scope->trial = scope->state == SCOPE_HALF_OPEN && (calls > 0 || scope->trial); /* until a job takes it */
     scope->opened = opened;
-    log_state(scope, before, code);
+    log_state(scope, code);
     if (!probe)
         return;
     scope->probe_asked = true;
@@ -390,13 +394,11 @@ static void judge_first(struct governor *governor, struct scope *scope)
 
 static void free_unlisted(struct scope *scope, int64_t now_ms)
 {
-    enum scope_state before = scope->state;
-
     if (scope->listed || scope->news.closing)
         return;
     scope->trial = false;
     scope_set_state(scope, SCOPE_FREE, now_ms);
-    log_state(scope, before, "");
+    log_state(scope, "");
 }
 
 /* A scope that the answer does not name is free. */
@@ -502,7 +504,7 @@ static void add_head(struct report_text *text, const struct governor *governor)
     add_text(text, config->model);
     add_number(text, config->calls_max);
     add_number(text, config->images_per_minute);
-    add_text(text, governor->whole ? "1" : "");
+    add_text(text, !governor->whole ? "" : governor->after_loss ? "2" : "1");
     add_number(text, governor->sent_count);
     for (int i = 0; i < governor->sent_count; i++) {
         add_number(text, governor->sent[i].second);
@@ -559,6 +561,7 @@ static int send_report(struct governor *governor)
     text->count = 0;
     governor->whole = governor->whole_due || clock_monotonic_ms() - governor->whole_ms >= governor->config.ttl_ms / 4;
     governor->whole = governor->whole && count_reported(governor) <= SCOPES_SENT_MAX;
+    governor->after_loss = governor->whole && governor->whole_due;
     governor->whole_due = governor->whole_due && !governor->whole;
     add_head(text, governor);
     TAILQ_FOREACH (scope, &governor->scopes, link)

@@ -60,6 +60,7 @@ struct scope {
     enum scope_state state;
     bool listed;       /* the current reply names it */
     bool opened;       /* the current reply says that a call of this worker was the first to find it closed */
+    bool logged;       /* the log says that it is closed */
     int calls;         /* calls that may begin, if restricted */
     bool probe_asked;  /* Redis asked this worker to probe */
     bool trial;        /* this worker may make the trial call of a half-open scope, and no job has taken it yet */

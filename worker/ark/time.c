@@ -1,29 +1,46 @@
 #include "worker/ark/time.h"
 
 #include <ctype.h>
-#include <stdio.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
 enum { BEIJING_S = 8 * 3600, ZONE_MAX_H = 14 };
 
-/* "+8", "+08", "+0800", "+08:00"; anything else is Beijing time. */
+/* One to `most` digits as a number; advances past them. */
+static bool read_number(const char **text, int most, int *out)
+{
+    int digits = 0;
+
+    *out = 0;
+    for (; digits < most && isdigit((unsigned char)**text); digits++, (*text)++)
+        *out = *out * 10 + (**text - '0');
+    return digits > 0;
+}
+
+static bool read_one_of(const char **text, const char *set)
+{
+    if (!**text || !strchr(set, **text))
+        return false;
+    (*text)++;
+    return true;
+}
+
+/* "+8", "+08", "+0800", "+08:00", in seconds; anything else is Beijing time. */
 static int offset_of(const char *text)
 {
     int hours, minutes = 0, sign = *text == '-' ? -1 : 1;
     size_t digits;
 
-    if (*text != '+' && *text != '-')
+    if (!read_one_of(&text, "+-"))
         return BEIJING_S;
-    digits = strspn(text + 1, "0123456789");
-    if (!digits || digits > 4 || sscanf(text + 1, "%2d", &hours) != 1)
+    digits = strspn(text, "0123456789");
+    if (digits > 4 || !read_number(&text, 2, &hours))
         return BEIJING_S;
-    if (digits > 2 && sscanf(text + 3, "%2d", &minutes) != 1)
+    if ((digits > 2 || read_one_of(&text, ":")) && !read_number(&text, 2, &minutes))
         return BEIJING_S;
-    if (digits <= 2 && text[1 + digits] == ':' && sscanf(text + 2 + digits, "%2d", &minutes) != 1)
-        return BEIJING_S;
-    if (hours > ZONE_MAX_H || minutes < 0 || minutes > 59)
+    if (hours > ZONE_MAX_H || minutes > 59)
         return BEIJING_S;
     return sign * (hours * 3600 + minutes * 60);
 }
@@ -61,21 +78,29 @@ static int64_t ms_of(const struct tm *asked)
     return tm.tm_mon + 1 == asked->tm_mon && (tm.tm_mday == asked->tm_mday || asked->tm_sec == 60) ? seconds * 1000 : 0;
 }
 
+/* `YYYY-MM-DD hh:mm`, also with slashes or a T; advances past it. */
+static bool read_minute(const char **text, struct tm *tm)
+{
+    const char separator[] = {(*text)[strspn(*text, "0123456789")], '\0'};
+
+    return strchr("-/", separator[0]) && read_number(text, 4, &tm->tm_year) && read_one_of(text, separator) &&
+           read_number(text, 2, &tm->tm_mon) && read_one_of(text, separator) && read_number(text, 2, &tm->tm_mday) &&
+           read_one_of(text, " Tt") && read_number(text, 2, &tm->tm_hour) && read_one_of(text, ":") &&
+           read_number(text, 2, &tm->tm_min);
+}
+
 static int64_t time_at(const char *text)
 {
     struct tm tm = {0};
-    char first, second, separator;
-    int len = 0, more = 0;
     int64_t at;
 
-    if (sscanf(text, "%4d%c%2d%c%2d%c%2d:%2d%n", &tm.tm_year, &first, &tm.tm_mon, &second, &tm.tm_mday, &separator,
-               &tm.tm_hour, &tm.tm_min, &len) < 8)
+    if (!read_minute(&text, &tm))
         return 0;
-    if (first != second || !strchr("-/", first) || !strchr(" Tt", separator))
-        return 0;
-    text += len;
-    if (*text == ':' && isdigit((unsigned char)text[1]) && sscanf(text, ":%2d%n", &tm.tm_sec, &more) == 1)
-        text += more + (int)fraction_length(text + more);
+    if (*text == ':' && isdigit((unsigned char)text[1])) {
+        text++;
+        (void)read_number(&text, 2, &tm.tm_sec);
+        text += fraction_length(text);
+    }
     at = ms_of(&tm);
     return at ? at - INT64_C(1000) * zone_of(text) : 0;
 }

@@ -71,11 +71,14 @@ end
 -- Tasks of a model that may not begin keep their places; those of other models behind them are taken. Every CLAIM looks at the front of the
 -- queue. Where that is blocked, one CLAIM in a while looks at a piece of the rest, and the next one at the piece after that.
 local SLICE, FRONT, FRONT_OF_RISKY, PIECE, PIECE_MS = 64, 64, 256, 256, 200
-local calls, risky, unpaid, blocked = {}, {}, {}, {}
+local calls, failing, trial, blocked = {}, {}, {}, {}
+local reserved = 0 -- of the jobs, for trials
 for i = 7, #ARGV, 2 do
   local model, word = ARGV[i], ARGV[i + 1]
-  risky[model] = word == 'trial' or word == 'failing'
-  calls[model] = word == 'trial' and 1 or word == 'failing' and math.huge or tonumber(word)
+  calls[model] = word == 'trial' and 0 or word == 'failing' and math.huge or tonumber(word)
+  failing[model] = word == 'failing' and {} or nil
+  trial[model] = word == 'trial' and {} or nil
+  reserved = math.max(0, math.min(most - 1, reserved + (trial[model] and 1 or 0)))
 end
 
 local function model_or_default(id)
@@ -83,22 +86,33 @@ local function model_or_default(id)
   return model ~= '' and model or default_model
 end
 
--- One task with a paid call is taken for a risky one, and only where no other task of the model waits.
+-- The trial call may fail and be paid, and a task may be the cause of its own failures: the best one has no paid call yet, and was deferred least.
+local function stand_for_trial(candidate, id, score)
+  local h = redis.call('HMGET', key('task', id), 'paid_calls', 'deferrals')
+  local cost = (h[1] ~= '0' and 1000000 or 0) + tonumber(h[2] or 0)
+  if not candidate.id or cost < candidate.cost then
+    candidate.id, candidate.score, candidate.cost = id, score, cost
+  end
+end
+
+-- After a failure one task with a paid call is taken, and only where no other task of the model waits.
 local spared = false
-local function may_begin(id, spare)
+local function may_begin(id, score, spare)
   local model = model_or_default(id)
   local left = calls[model]
   if not left then
     return true
   end
   blocked[model] = blocked[model] or left == 0
-  if left > 0 and risky[model] then
+  if spare and trial[model] then
+    stand_for_trial(trial[model], id, score)
+  elseif left > 0 and failing[model] then
     local is_unpaid = spare and redis.call('HGET', key('task', id), 'paid_calls') == '0'
-    if not is_unpaid and (spare or unpaid[model]) then
+    if not is_unpaid and (spare or failing[model].taken) then
       spared, blocked[model] = true, true
       return false
     end
-    unpaid[model] = true
+    failing[model].taken = true
   end
   calls[model] = math.max(0, left - 1)
   return left > 0
@@ -108,19 +122,21 @@ end
 local function look_at(from, many, spare)
   local to = from + many
   while from < to and #jobs < most and vain < BATCH do
-    local next = redis.call('ZRANGE', pending, from, from + SLICE - 1, 'WITHSCORES')
-    for i = 1, #next, 2 do
+    local found = redis.call('ZRANGE', pending, from, from + SLICE - 1, 'WITHSCORES')
+    for i = 1, #found, 2 do
       if #jobs >= most or vain >= BATCH then
         return from
-      elseif may_begin(next[i], spare) then
-        redis.call('ZREM', pending, next[i])
-        take(next[i])
-        reached = next[i + 1]
+      elseif #jobs >= most - reserved and not trial[model_of(found[i])] then
+        from = from + 1 -- the last place is for a trial
+      elseif may_begin(found[i], found[i + 1], spare) then
+        redis.call('ZREM', pending, found[i])
+        take(found[i])
+        reached = found[i + 1]
       else
         from = from + 1
       end
     end
-    if #next < 2 * SLICE then
+    if #found < 2 * SLICE then
       return nil
     end
   end
@@ -128,13 +144,16 @@ local function look_at(from, many, spare)
 end
 
 local function take_allowed()
-  local is_risky = false
-  for _, is in pairs(risky) do
-    is_risky = is_risky or is
-  end
-  local front = look_at(0, is_risky and FRONT_OF_RISKY or FRONT, true)
+  local front = look_at(0, (next(trial) or next(failing)) and FRONT_OF_RISKY or FRONT, true)
   if spared then
     front = look_at(0, FRONT, false)
+  end
+  reserved = 0
+  for _, candidate in pairs(trial) do
+    if candidate.id and #jobs < most and redis.call('ZREM', pending, candidate.id) == 1 then
+      take(candidate.id)
+      reached = math.max(tonumber(reached or 0), candidate.score)
+    end
   end
   if not front or #jobs >= most or vain >= BATCH or math.abs(at - (scanned_at or 0)) < PIECE_MS then
     return

@@ -5,7 +5,7 @@
 --      name held ok ok_ms refused pause_ms run age_ms closing code why until_ms probe wanted
 --   want: permits more; images, model: what each is booked as until its task is known
 --   calls_max, images_per_minute: 0 for none
---   whole: 1 if every model is named of which the worker holds permits
+--   whole: 1 if every model is named of which the worker holds permits; 2 if, besides, an answer may have been lost
 --   second model images: images above (or below) what was booked for a call that began in that second
 --   held: calls of the model in flight now, permits without a task included; see shared/limiter.lua and shared/breaker.lua for the rest
 --   wanted: 1 if tasks of the model wait
@@ -72,8 +72,8 @@ for i = 1, #all, 2 do
     end
   end
 end
-for _, book in pairs(books) do
-  if lost[book.tried_by] then
+for _, book in pairs(books) do -- a trial of a lost worker, or granted in an answer that was lost, is free again
+  if book.tried_by and (lost[book.tried_by] or whole == '2' and book.tried_by == worker) then
     book.trial_until, book.tried_by = nil, nil
   end
 end
@@ -140,7 +140,7 @@ end
 for i = BOOKING + 1 + 3 * settled, #ARGV, ROW do
   note(ARGV[i], { unpack(ARGV, i + 1, i + ROW - 1) })
 end
-if whole == '1' then -- what it held in a former life, or was granted in an answer that was lost
+if whole ~= '' then -- what it held in a former life, or was granted in an answer that was lost
   for of, held in pairs(mine) do
     if not reported[of] then
       in_flight, of_model[of], mine[of] = in_flight - held, of_model[of] - held, 0
