@@ -1,4 +1,5 @@
 #include "common/ops/presence.h"
+#include "common/task/keys.h"
 
 #include <event2/event.h>
 #include <inttypes.h>
@@ -14,7 +15,7 @@
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 
-static const char PREFIX[] = "arkrelay:{processes}:";
+static const char PREFIX[] = KEYS_PROCESSES;
 
 enum {
     ENTRY_INTERVALS = 3, /* the entry's time to live */

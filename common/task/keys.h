@@ -1,7 +1,7 @@
 /* keys - names of Redis keys and channels (common/task/PROTOCOL.md, "Keys")
  *
  * All keys of one task are in one partition. The partition's hash tag puts them into one Cluster slot. Scripts get the partition's
- * prefix and build their key names themselves; only the names that the programs need are here.
+ * prefix and build their key names themselves, so only the names that the programs need are here. PROTOCOL.md lists all of them.
  *
  * Pure.
  */
@@ -12,7 +12,9 @@
 
 #include "common/task/task.h"
 
-#define KEYS_META "arkrelay:{0}:meta" /* the schema of all data; `meta` of partition 0 */
+#define KEYS_META      "arkrelay:{0}:meta"     /* the schema of all data; `meta` of partition 0 */
+#define KEYS_ACCOUNT   "arkrelay:{account}:"   /* prefix of the ARK account's keys */
+#define KEYS_PROCESSES "arkrelay:{processes}:" /* prefix of the presence of gateways and workers */
 
 enum {
     KEYS_PREFIX_SIZE = 32,

@@ -8,7 +8,7 @@
 
 #include "common/redis/script.h"
 
-/* SCRIPT_<name> for each <name>.lua in the list of common/CMakeLists.txt. */
+/* SCRIPT_<name> for each <name>.lua in the list of common/task/CMakeLists.txt. */
 enum script_id {
     SCRIPT_SUBMIT,
     SCRIPT_CLAIM,

@@ -13,11 +13,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/task/keys.h"
 #include "common/task/task.h"
 
 struct buf;
 
-#define ACCOUNT_READ "HGETALL", "arkrelay:{account}:governor"
+#define ACCOUNT_READ "HGETALL", KEYS_ACCOUNT "governor"
 
 enum { ACCOUNT_MODELS_MAX = 32, ACCOUNT_CODE_SIZE = 32, ACCOUNT_WHY_SIZE = 256, ACCOUNT_MODEL_SIZE = TASK_ID_MAX + 1 };
 

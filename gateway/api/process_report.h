@@ -5,10 +5,11 @@
 #include <stddef.h>
 
 #include "common/redis/client.h"
+#include "common/task/keys.h"
 
 struct buf;
 
-#define PROCESSES_PREFIX "arkrelay:{processes}:"
+#define PROCESSES_PREFIX KEYS_PROCESSES
 
 void process_report_write(struct buf *out, const redisReply *reply);    /* a JSON array */
 size_t process_report_count(const redisReply *reply, const char *role); /* processes with a role, such as "worker" */

@@ -219,7 +219,7 @@ static void the_first_call_that_finds_the_account_closed_is_told_so(void **state
     struct fixture *f = begin_holding(&permits, *state, holders, 2);
 
     assert_true(note(&holders[0], NEWS_ACCOUNT_CLOSED, clock_monotonic_ms()));
-    assert_true(governor_is_closed(permits.governor, "m"));
+    assert_true(governor_is_blocked(permits.governor, "m"));
     assert_false(note(&holders[1], NEWS_ACCOUNT_CLOSED, clock_monotonic_ms())); /* this worker knows it */
     WAIT_UNTIL(f, permits.judged);
     assert_true(permits.first);

@@ -91,11 +91,11 @@ static void it_is_closed_since_it_was_free_last(void **state)
     scope_set_state(scope, SCOPE_OPEN, 10);
     scope_set_state(scope, SCOPE_PROBING, 20);
     scope_set_state(scope, SCOPE_HALF_OPEN, 30);
-    assert_int_equal(scope->closed_ms, 10);
+    assert_int_equal(scope->blocked_since_ms, 10);
     scope_set_state(scope, SCOPE_FREE, 40);
-    assert_false(scope_is_closed(scope));
+    assert_false(scope_is_blocked(scope));
     scope_set_state(scope, SCOPE_OPEN, 50);
-    assert_int_equal(scope->closed_ms, 50);
+    assert_int_equal(scope->blocked_since_ms, 50);
     scopes_clear(&list);
 }
 

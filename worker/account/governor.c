@@ -12,10 +12,11 @@
 #include "common/base/loop.h"
 #include "common/base/timeval.h"
 #include "common/redis/client.h"
+#include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "worker/account/scope.h"
 
-static const char PREFIX[] = "arkrelay:{account}:";
+static const char PREFIX[] = KEYS_ACCOUNT;
 
 enum {
     MERGE_MS = 50, /* reports within this time are merged */
@@ -201,7 +202,7 @@ void governor_want(struct governor *governor, const char *model)
     struct scope *scope;
 
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        if (*scope->name && scope_is_closed(scope) && strcmp(scope->name, model) == 0)
+        if (*scope->name && scope_is_blocked(scope) && strcmp(scope->name, model) == 0)
             scope->news.wanted = true;
 }
 
@@ -263,7 +264,7 @@ static void note_failure(struct scope *scope, const struct call_report *call, bo
 /* A call that began before the scope was closed does not show whether it still is. */
 static bool is_stale(const struct scope *scope, const struct call_report *call)
 {
-    return scope_is_closed(scope) && call->began_ms < scope->closed_ms;
+    return scope_is_blocked(scope) && call->began_ms < scope->blocked_since_ms;
 }
 
 static void note_scope(struct scope *scope, const struct call_report *call, const struct account_effect *effect)
@@ -285,7 +286,7 @@ bool governor_note(struct governor *governor, struct permit *permit, const struc
 {
     const struct account_effect *effect = account_effect_of(call->news);
     struct scope *scope = effect->of_account ? governor->account : permit->scope;
-    bool asks = call->asks_first && effect->closing && !scope_is_closed(scope);
+    bool asks = call->asks_first && effect->closing && !scope_is_blocked(scope);
 
     if (call->news == NEWS_NONE)
         return false;
@@ -322,12 +323,12 @@ void governor_probed(struct governor *governor, const struct probe_report *probe
     report(governor);
 }
 
-bool governor_is_closed(const struct governor *governor, const char *model)
+bool governor_is_blocked(const struct governor *governor, const char *model)
 {
     const struct scope *scope;
 
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        if ((!*scope->name || strcmp(scope->name, model) == 0) && scope_is_closed(scope))
+        if ((!*scope->name || strcmp(scope->name, model) == 0) && scope_is_blocked(scope))
             return true;
     return false;
 }
@@ -347,12 +348,12 @@ int governor_limits(const struct governor *governor, struct model_limit *out, in
 
 static void log_state(struct scope *scope, const char *code)
 {
-    bool is_closed = scope_is_closed(scope);
+    bool is_blocked = scope_is_blocked(scope);
 
-    if (is_closed == scope->logged)
+    if (is_blocked == scope->logged)
         return;
-    scope->logged = is_closed;
-    if (is_closed)
+    scope->logged = is_blocked;
+    if (is_blocked)
         log_warn("governor", "circuit breaker open, tasks wait", "scope=%s code=%s",
                  *scope->name ? scope->name : "account", code);
     else

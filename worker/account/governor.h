@@ -97,7 +97,7 @@ struct probe_report {
 void governor_probed(struct governor *governor, const struct probe_report *report);
 
 /* The account or this model is closed: calls must wait. */
-bool governor_is_closed(const struct governor *governor, const char *model);
+bool governor_is_blocked(const struct governor *governor, const char *model);
 
 /* The models whose calls are restricted; at most `max`. Returns their number. */
 struct model_limit {

@@ -48,7 +48,7 @@ void scopes_clear(struct scope_list *list)
     }
 }
 
-bool scope_is_closed(const struct scope *scope)
+bool scope_is_blocked(const struct scope *scope)
 {
     return scope->state == SCOPE_OPEN || scope->state == SCOPE_PROBING || scope->state == SCOPE_HALF_OPEN;
 }
@@ -63,11 +63,11 @@ bool scope_has_news(const struct scope *scope)
 
 void scope_set_state(struct scope *scope, enum scope_state state, int64_t now_ms)
 {
-    bool was_closed = scope_is_closed(scope);
+    bool was_closed = scope_is_blocked(scope);
 
     scope->state = state;
-    if (!was_closed && scope_is_closed(scope))
-        scope->closed_ms = now_ms;
+    if (!was_closed && scope_is_blocked(scope))
+        scope->blocked_since_ms = now_ms;
 }
 
 void scope_send(struct scope *scope)

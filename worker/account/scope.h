@@ -58,13 +58,13 @@ struct scope {
     bool sending;           /* the report in flight names this scope */
 
     enum scope_state state;
-    bool listed;       /* the current reply names it */
-    bool opened;       /* the current reply says that a call of this worker was the first to find it closed */
-    bool logged;       /* the log says that it is closed */
-    int calls;         /* calls that may begin, if restricted */
-    bool probe_asked;  /* Redis asked this worker to probe */
-    bool trial;        /* this worker may make the trial call of a half-open scope, and no job has taken it yet */
-    int64_t closed_ms; /* monotonic: when it became open, probing or half-open */
+    bool listed;      /* the current reply names it */
+    bool opened;      /* the current reply says that a call of this worker was the first to find it closed */
+    bool logged;      /* the log says that its breaker is open */
+    int calls;        /* calls that may begin, if restricted */
+    bool probe_asked; /* Redis asked this worker to probe */
+    bool trial;       /* this worker may make the trial call of a half-open scope, and no job has taken it yet */
+    int64_t blocked_since_ms; /* monotonic: when it became open, probing or half-open */
 };
 
 TAILQ_HEAD(scope_list, scope);
@@ -74,7 +74,7 @@ struct scope *scopes_find(struct scope_list *list,
 void scopes_trim(struct scope_list *list);   /* never frees the first one, the account */
 void scopes_clear(struct scope_list *list);
 
-bool scope_is_closed(const struct scope *scope);
+bool scope_is_blocked(const struct scope *scope);
 bool scope_has_news(const struct scope *scope);
 
 /* Called with the state from Redis, and when a call of this worker finds the scope closed. */

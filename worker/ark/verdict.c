@@ -18,7 +18,7 @@ enum meaning {
     RESETS,  /* not charged; the quota resets at a time in ARK's message */
     DOUBT,   /* perhaps charged */
     OPAQUE, /* perhaps charged; the answer is complete, so another call would get the same answer and may be charged too */
-    LOST, /* charged, but the images cannot be retrieved */
+    UNDELIVERED, /* charged, but the images cannot be retrieved */
 };
 
 struct finding {
@@ -115,7 +115,7 @@ static const struct {
     [RESETS]  = { CHARGE_VOID,    VERDICT_DEFER },
     [DOUBT]   = { CHARGE_UNKNOWN, VERDICT_RETRY },
     [OPAQUE]  = { CHARGE_UNKNOWN, VERDICT_FAIL },
-    [LOST]    = { CHARGE_KNOWN,   VERDICT_FAIL },
+    [UNDELIVERED]    = { CHARGE_KNOWN,   VERDICT_FAIL },
 };
 /* clang-format on */
 
@@ -187,7 +187,7 @@ static struct finding judge_empty(const struct ark_result *ark)
     const struct finding *slot = find_code(ark->slot_error.code);
 
     if (is_lost(ark))
-        return (struct finding){LOST, PROBLEM_ARK_NO_IMAGES};
+        return (struct finding){UNDELIVERED, PROBLEM_ARK_NO_IMAGES};
     if (!made_nothing(ark))
         return opaque;
     if (slot && slot->problem == PROBLEM_ARK_CONTENT_REFUSED)

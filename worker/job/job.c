@@ -199,7 +199,7 @@ static void refuse_request(struct job_body *job, int err)
 /* The circuit breaker opened after this job was claimed. */
 static bool must_wait(const struct job_body *job)
 {
-    return !job->trial && governor_is_closed(job->context->governor, job->model);
+    return !job->trial && governor_is_blocked(job->context->governor, job->model);
 }
 
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
@@ -431,7 +431,7 @@ static void decide(const struct job_body *job, const struct ark_call_outcome *ou
                                       .paid_calls = job->paid_calls,
                                       .max_paid_calls = job->max_paid_calls,
                                       .cancelled = job->cancelled,
-                                      .closed = governor_is_closed(job->context->governor, job->model),
+                                      .closed = governor_is_blocked(job->context->governor, job->model),
                                       .now_ms = clock_wall_ms()},
                    out);
 }

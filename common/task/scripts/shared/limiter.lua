@@ -1,7 +1,7 @@
 -- The limiter of one model: finds out how much load the account takes for it, from what ARK accepts and refuses. No commands: state in, state out.
 --
 -- Three rules, all of them after published congestion control:
--- * A refused call keeps its place free for a short time, the cooldown, so that the next call does not meet the same refusal at once.
+-- * After a refusal one place stays empty for a short time, the cooldown, so that the next call does not meet the same refusal at once.
 -- * The limit of calls in flight follows what was really in flight, as BBR does (Cardwell et al., "BBR: Congestion-Based Congestion
 --   Control", ACM Queue 14, 2016), and not a fixed fraction of it. A cut counts only if refusals became fewer by it; if they did not, load
 --   was not their cause, the cut is taken back, and that share of refusals is tolerated. It grows like slow start: by 1, 2, 4 ... per
@@ -176,6 +176,13 @@ local function limiter_is_quiet(m, at)
   return not m.limit or at - m.refused_at > LIMITER_QUIET_MS
 end
 
+-- limit: calls in flight; cooling: places that are empty after refusals, decays; took: mean duration of an accepted call.
+-- The window: window_at, seen_at (last report), area (sum of calls in flight over ms), ok, ok_ms, refused, full (the limit was reached).
+-- Growth: step (the next one), grew (the last window grew), hold_ms, hold_until (no growth until then).
+-- A cut: before (the limit before it), cut_share (the share of refusals that caused it), top (the limit before a row of cuts), tolerated (a share
+-- of refusals that a cut did not reduce). dry: windows in a row in which nothing was accepted; first_used: images of the minute at the first refusal.
+-- The rate: rate (images per minute), rate_at, rate_wait, rate_step (when and by how much it grows), rate_ok (images since), rate_bound (it was reached).
+-- refused_at: the last refusal; paused_until: as ARK asked.
 local LIMITER_FIELDS = { 'limit', 'cooling', 'seen_at', 'window_at', 'area', 'ok', 'ok_ms', 'refused', 'full', 'step', 'grew', 'hold_ms', 'hold_until',
   'top', 'before', 'cut_share', 'tolerated', 'dry', 'first_used', 'rate', 'rate_at', 'rate_wait', 'rate_step', 'rate_ok', 'rate_bound', 'took',
   'refused_at', 'paused_until' }
