@@ -239,6 +239,12 @@ class Refusals(GovernTest):
         self.ask("a")
         self.assertEqual(self.ask("a").scopes, {})
 
+    def test_fields_that_cannot_be_read_do_no_harm(self):
+        for name, value in (("x y!", "1"), ("m", "z"), ("m limit", "many"), ("m ", "2"), (" ", "3"), ("", "4"), ("state!", "open")):
+            self.redis("HSET", PREFIX + "governor", name, value)
+        self.assertEqual(self.ask("a", want=3, rate=60, **{MODEL: news(held=0, refused=1)}).granted, 3)
+        self.assertEqual(self.ask("a", want=3, rate=60).granted, 3)
+
     def test_numbers_are_written_so_that_they_can_be_read(self):
         for _ in range(50):
             self.ask("a", want=3, rate=500, **{MODEL: news(held=3, ok=7, ok_ms=7919, refused=2, pause=1000)})

@@ -30,12 +30,16 @@ local books, written = { [''] = {} }, {}
 local known = 0
 local flat = redis.call('HGETALL', governor)
 for i = 1, #flat, 2 do
-  local of, field = flat[i]:match('^(.-) ?([%l_]+)$')
+  local name, of, field = flat[i], '', flat[i]
+  if name:find(' ', 1, true) then
+    of, field = name:match('^(.*) ([%l_]+)$')
+  end
+  of, field = of or '', field or name -- a field that was written by hand
   if not books[of] then
     books[of], known = {}, known + 1
   end
-  books[of][field] = TEXTS[field] and flat[i + 1] or tonumber(flat[i + 1])
-  written[flat[i]] = flat[i + 1]
+  local value = TEXTS[field] and flat[i + 1] or tonumber(flat[i + 1])
+  books[of][field], written[name] = value, value
 end
 local account = books['']
 despite_full_memory()
@@ -234,9 +238,9 @@ local set, gone = {}, {}
 for name, book in pairs(books) do
   for field, value in pairs(book) do
     local full = name == '' and field or name .. ' ' .. field
-    local text = TEXTS[field] and value or string.format(value % 1 == 0 and '%.0f' or '%.6f', value)
-    if written[full] ~= text then
-      set[#set + 1], set[#set + 2] = full, text
+    if written[full] ~= value then
+      set[#set + 1] = full
+      set[#set + 1] = TEXTS[field] and value or string.format(value % 1 == 0 and '%.0f' or '%.6f', value)
     end
     written[full] = nil
   end
