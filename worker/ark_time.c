@@ -1,31 +1,46 @@
 #include "worker/ark_time.h"
 
 #include <ctype.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 #include <time.h>
 
 enum { BEIJING_S = 8 * 3600, ZONE_MAX_H = 14 };
 
+/* The number at *text, of `least` to `most` digits, and steps over it; -1 where there is none. */
+static int number(const char **text, size_t least, size_t most)
+{
+    size_t len = strspn(*text, "0123456789");
+    int value = 0;
+
+    if (len < least)
+        return -1;
+    for (size_t i = 0; i < len && i < most; i++)
+        value = 10 * value + *(*text)++ - '0';
+    return value;
+}
+
+static bool step_over(const char **text, const char *any_of)
+{
+    if (!**text || !strchr(any_of, **text))
+        return false;
+    (*text)++;
+    return true;
+}
+
 /* "+8", "+08", "+0800", "+08:00"; Beijing's for anything else. */
 static int offset_of(const char *text)
 {
     int hours, minutes = 0, sign = *text == '-' ? -1 : 1;
-    size_t digits;
 
-    if (*text != '+' && *text != '-')
+    if (!step_over(&text, "+-") || strspn(text, "0123456789") > 4)
         return BEIJING_S;
-    digits = strspn(text + 1, "0123456789");
-    if (!digits || digits > 4 || sscanf(text + 1, "%2d", &hours) != 1)
-        return BEIJING_S;
-    if (digits > 2 && sscanf(text + 3, "%2d", &minutes) != 1)
-        return BEIJING_S;
-    if (digits <= 2 && text[1 + digits] == ':' && sscanf(text + 2 + digits, "%2d", &minutes) != 1)
-        return BEIJING_S;
-    if (hours > ZONE_MAX_H || minutes < 0 || minutes > 59)
-        return BEIJING_S;
-    return sign * (hours * 3600 + minutes * 60);
+    hours = number(&text, 1, 2);
+    if (isdigit((unsigned char)*text) || (*text == ':' && isdigit((unsigned char)text[1]))) {
+        (void)step_over(&text, ":");
+        minutes = number(&text, 1, 2);
+    }
+    return hours < 0 || hours > ZONE_MAX_H || minutes > 59 ? BEIJING_S : sign * (hours * 3600 + minutes * 60);
 }
 
 /* After the time: its zone in seconds east of UTC. */
@@ -61,21 +76,44 @@ static int64_t ms_of(const struct tm *asked)
     return tm.tm_mon + 1 == asked->tm_mon && (tm.tm_mday == asked->tm_mday || asked->tm_sec == 60) ? seconds * 1000 : 0;
 }
 
+/* `YYYY-MM-DD`, and steps over it. */
+static bool read_day(const char **text, struct tm *tm)
+{
+    char separators[] = {0, 0};
+
+    tm->tm_year = number(text, 4, 4);
+    separators[0] = **text;
+    if (tm->tm_year < 0 || !step_over(text, "-/"))
+        return false;
+    tm->tm_mon = number(text, 1, 2);
+    if (tm->tm_mon < 0 || !step_over(text, separators))
+        return false;
+    tm->tm_mday = number(text, 1, 2);
+    return tm->tm_mday >= 0;
+}
+
+/* `hh:mm[:ss[.fraction]]`, and steps over it. */
+static bool read_hours(const char **text, struct tm *tm)
+{
+    tm->tm_hour = number(text, 1, 2);
+    if (tm->tm_hour < 0 || !step_over(text, ":"))
+        return false;
+    tm->tm_min = number(text, 1, 2);
+    if (**text == ':' && isdigit((unsigned char)(*text)[1])) {
+        (*text)++;
+        tm->tm_sec = number(text, 1, 2);
+        *text += fraction_length(*text);
+    }
+    return tm->tm_min >= 0;
+}
+
 static int64_t time_at(const char *text)
 {
     struct tm tm = {0};
-    char first, second, separator;
-    int len = 0, more = 0;
     int64_t at;
 
-    if (sscanf(text, "%4d%c%2d%c%2d%c%2d:%2d%n", &tm.tm_year, &first, &tm.tm_mon, &second, &tm.tm_mday, &separator,
-               &tm.tm_hour, &tm.tm_min, &len) < 8)
+    if (!read_day(&text, &tm) || !step_over(&text, " Tt") || !read_hours(&text, &tm))
         return 0;
-    if (first != second || !strchr("-/", first) || !strchr(" Tt", separator))
-        return 0;
-    text += len;
-    if (*text == ':' && isdigit((unsigned char)text[1]) && sscanf(text, ":%2d%n", &tm.tm_sec, &more) == 1)
-        text += more + (int)fraction_length(text + more);
     at = ms_of(&tm);
     return at ? at - INT64_C(1000) * zone_of(text) : 0;
 }

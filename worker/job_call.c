@@ -140,7 +140,7 @@ static void conclude(struct job_body *job, enum fetch_end end, const char *words
     verdict_decide(&evidence, &verdict);
     job->judged = keep_for_judgement(&verdict);
     if (settle(job, &verdict, ark))
-        job_enter(job, JOB_JUDGING, verdict.words);
+        job_enter(job, JOB_JUDGING, "the account or the model is closed");
     else
         act_on(job, &verdict, ark);
 }

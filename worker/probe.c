@@ -34,10 +34,10 @@ struct probe {
     bool charged; /* said once */
 };
 
-static void end_call(struct probe_call *call)
+static void end_call(struct probe *probe, struct probe_call *call)
 {
-    TAILQ_REMOVE(&call->probe->calls, call, link);
-    call->probe->count--;
+    TAILQ_REMOVE(&probe->calls, call, link);
+    probe->count--;
     ark_answer_destroy(call->answer);
     free(call);
 }
@@ -93,7 +93,7 @@ static void probe_on_done(const struct fetch_outcome *outcome, void *arg)
                                                  .problem = verdict.problem,
                                                  .why = why},
                          probe->setup.arg);
-    end_call(call);
+    end_call(probe, call);
 }
 
 static void probe_on_head(const struct fetch_head *head, void *arg)
@@ -186,7 +186,7 @@ void probe_start(struct probe *probe, const char *model)
     if (!err)
         return;
     log_warn("probe", "cannot start", "model=%s error=\"%s\"", model, err_text(err));
-    end_call(call);
+    end_call(probe, call);
 }
 
 struct probe *probe_create(const struct probe_setup *setup)
@@ -202,13 +202,14 @@ struct probe *probe_create(const struct probe_setup *setup)
 
 struct probe *probe_destroy(struct probe *probe)
 {
-    struct probe_call *call;
+    struct probe_call *call, *next;
 
     if (!probe)
         return NULL;
-    while ((call = TAILQ_FIRST(&probe->calls))) {
+    for (call = TAILQ_FIRST(&probe->calls); call; call = next) {
+        next = TAILQ_NEXT(call, link);
         fetch_cancel(call->call);
-        end_call(call);
+        end_call(probe, call);
     }
     free(probe);
     return NULL;
