@@ -125,8 +125,7 @@ class Outages(ProcessTest):
             outage.submit()
             outage.begin(lambda: outage.ark.outage(hang=0))
             outage.ark.wait_calls(1, "probe")
-            victim = outage.workers.pop()
-            victim.kill()
+            outage.workers[-1].kill()
             outage.end(outage.ark.end_outage)
             outage.assert_all_done()
 

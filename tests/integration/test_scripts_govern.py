@@ -27,7 +27,7 @@ class ImagesPerMinute(GovernTest):
         self.assertLessEqual(answer.wait, 1000)
         self.account.pass_ms(59_000)
         self.assertEqual(self.ask(want=1, images=3, rate=60).granted, 0)
-        self.account.pass_ms(2_000)
+        self.account.pass_ms(3_000)
         self.assertEqual(self.ask(want=1, images=3, rate=60).granted, 1)
 
     def test_no_window_of_sixty_seconds_holds_more_and_none_long_after_the_start_much_less(self):
@@ -64,7 +64,7 @@ class ImagesPerMinute(GovernTest):
         self.ask(settled=[(first.second - 2, MODEL, 30)], rate=60)
         self.account.pass_ms(58_000)
         self.assertEqual(self.ask(want=9, images=3, rate=60).granted, 0)
-        self.account.pass_ms(2_000)
+        self.account.pass_ms(3_000)
         self.assertEqual(self.ask(want=9, images=3, rate=60).granted, 1, "evenly from now on")
 
     def test_a_call_that_may_bring_more_than_a_minute_has_goes_alone(self):
@@ -222,7 +222,7 @@ class Refusals(GovernTest):
         self.ask("a", **{MODEL: news(held=30, refused=9)})
         self.account.pass_ms(299_000)
         self.assertIn(MODEL, self.ask("a").scopes)
-        self.account.pass_ms(2_000)
+        self.account.pass_ms(3_000)
         self.ask("a", **{MODEL: news(held=0)})
         self.assertEqual(self.ask("a").scopes, {})
         self.assertEqual({name for name in self.account.books() if name.startswith(MODEL + " ")}, set())

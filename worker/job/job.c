@@ -446,7 +446,7 @@ static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
     job->judged = keep_for_judging(&verdict);
     book_charge(job, &verdict, outcome->result);
     if (note_call(job, &verdict))
-        job_enter(job, JOB_JUDGING, verdict.words);
+        job_enter(job, JOB_JUDGING, "the account or the model is closed");
     else
         act_on(job, &verdict, outcome->result);
 }

@@ -83,17 +83,18 @@ for _, book in pairs(books) do -- a trial of a lost worker, or granted in an ans
 end
 
 -- Images: the minute, and what calls brought more or less than booked.
-if account.swept ~= second then
-  account.used, account.now_used, account.swept = minute_sweep(minute, second), 0, second
+local counted = math.floor((at - MINUTE_LATE_MS) / 1000) -- the second whose minute is looked at
+if account.swept ~= counted then
+  account.used, account.now_used, account.swept = minute_sweep(minute, counted), 0, counted
 end
 local settled = tonumber(ARGV[BOOKING])
 for i = BOOKING + 1, BOOKING + 3 * settled, 3 do
   local booked_at, count = tonumber(ARGV[i]), tonumber(ARGV[i + 2])
   minute_add(minute, booked_at, ARGV[i + 1], count)
-  if booked_at >= second - MINUTE_S then
+  if booked_at >= counted - MINUTE_S then
     account.used = account.used + count
   end
-  if booked_at == second then
+  if booked_at >= counted then
     account.now_used = account.now_used + count
   end
 end
@@ -190,7 +191,7 @@ if per_minute > 0 and granted > 0 then
     if account.used + images > per_minute then
       account.paced_until = at + 1000 * MINUTE_S
     end
-    wait = 1000 - at % 1000
+    wait = 1000 - (at - MINUTE_LATE_MS) % 1000
   end
 end
 

@@ -1,8 +1,9 @@
 -- Images of the last minute, in the hash `minute`: one field `<second> <model>` per second in which calls of that model began.
 --
--- A second's images count until 61 whole seconds later, so no window of 60 s holds more than the limit. After the limit was reached, what becomes
--- free is given out evenly for a minute: one burst must not come back every minute.
-local MINUTE_S, MINUTE_KEPT_S = 60, 180
+-- A call reaches ARK somewhat later than it is booked. So a second's images count until 60 s and MINUTE_LATE_MS after its end, and no window of 60 s holds
+-- more than the limit. After the limit was reached, what becomes free
+-- is given out evenly for a minute: one burst must not come back every minute.
+local MINUTE_S, MINUTE_KEPT_S, MINUTE_LATE_MS = 60, 180, 500
 
 -- The images since `second`, those of one model or of all.
 local function minute_sum(fields, second, model)
