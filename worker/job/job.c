@@ -24,6 +24,7 @@
 enum {
     CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
     LOG_WORDS_MAX = 1024,
+    UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
 };
 
 enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_JUDGING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
@@ -549,14 +550,18 @@ static void finish_failed(struct job_body *job, enum charge charge, const struct
     finish(job, "failed", charge, 0, &data);
 }
 
-/* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. */
+/* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
+ * circuit breaker must hear of the other calls of all workers before this task is tried again: that call may be paid as well. */
 static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
 {
+    int64_t delay_ms;
+
     if (verdict->wait_ms)
         return verdict->wait_ms;
     if (job->trial)
         return job->context->backoff.max_ms;
-    return backoff_delay_ms(&job->context->backoff, tries, random_unit());
+    delay_ms = backoff_delay_ms(&job->context->backoff, tries, random_unit());
+    return verdict->charge == CHARGE_UNKNOWN && delay_ms < UNKNOWN_DELAY_MIN_MS ? UNKNOWN_DELAY_MIN_MS : delay_ms;
 }
 
 static void put_back(struct job_body *job, const char *outcome, const struct verdict *verdict, int64_t delay_ms,
