@@ -427,6 +427,40 @@ class Directives(SimTest):
         self.assert_error(self.ask("x [[sim: code=RequestBurstTooFast]]"), 429, "RequestBurstTooFast")
 
 
+class Outages(SimTest):
+    def outage(self, **directives):
+        return self.post("/sim/outage", directives).status
+
+    def test_every_call_gets_it_before_any_check_until_it_is_lifted(self):
+        self.assertEqual(self.outage(status=502, body="html"), 204)
+        for answer in (self.ask(), self.ask(size="1x1"), self.ask("x [[sim: images=1]]"), self.post(GENERATIONS, body())):
+            self.assertEqual((answer.status, answer.headers["content-type"]), (502, "text/html"))
+        self.assertEqual(self.outage(), 204)
+        self.assertEqual((self.ask().status, self.ask(size="1x1").status), (200, 400))
+        self.assertEqual(self.get("/sim/stats").json()["images_billed"], 1)
+
+    def test_requests_that_ark_would_refuse_may_be_left_out(self):
+        self.outage(code="InternalServiceError", accepted_only=True)
+        self.assertEqual((self.ask().status, self.ask(size="1x1").status, self.post(GENERATIONS, body()).status), (500, 400, 401))
+
+    def test_silence_and_resets(self):
+        self.outage(hang=0)
+        connection = self.open(body())
+        eventually(lambda: self.stats()["calls_open"] == 1, "the call is open")
+        self.outage(rst=True)
+        with self.assertRaises(Cut):
+            self.open(body()).response_head(Deadline())
+        connection.close()
+
+    def test_a_mistake_is_told_and_a_reset_lifts_it(self):
+        self.outage(status=502)
+        for wrong in (b"[]", b"{", b'{"status":502,"oops":1}', b"7"):
+            self.assertEqual(self.post("/sim/outage", wrong).status, 400, wrong)
+        self.assertEqual(self.ask().status, 502)
+        self.post("/sim/reset")
+        self.assertEqual(self.ask().status, 200)
+
+
 class Pictures(SimTest):
     def test_an_address_serves_its_picture(self):
         for fields, kind, magic in (({}, "image/jpeg", b"\xff\xd8\xff"),
