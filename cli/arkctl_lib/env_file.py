@@ -1,4 +1,4 @@
-"""The assignments of a .env file, by the grammar of common/config/env_file.h. What is not one is passed over: programs complain, we look."""
+"""The assignments of a .env file, by the grammar of common/config/env_file.h. Other lines are ignored here; the programs report them."""
 
 import re
 
