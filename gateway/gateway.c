@@ -9,6 +9,8 @@
 #include "common/base/loop.h"
 #include "common/base/timeouts.h"
 #include "common/http/server.h"
+#include "common/models/catalogue.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
@@ -273,6 +275,7 @@ static void fill_contexts(struct gateway *gateway)
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
     gateway->api = (struct api_context){
+        .catalogue = catalogue_file_take(config->models),
         .commands = gateway->commands,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
@@ -335,6 +338,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
     keyset_unref(gateway->admission.keys);
+    catalogue_unref(gateway->api.catalogue);
     free(gateway);
     return NULL;
 }
@@ -389,4 +393,6 @@ void gateway_reload(struct gateway *gateway)
 
     keyset_unref(gateway->admission.keys);
     gateway->admission.keys = keys;
+    catalogue_unref(gateway->api.catalogue);
+    gateway->api.catalogue = catalogue_file_take(gateway->config.models);
 }

@@ -8,6 +8,8 @@
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
+#include "common/models/catalogue.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
@@ -52,6 +54,7 @@ struct worker {
     struct reaper *reaper;
     struct presence *presence;
     struct ark_endpoint endpoint;
+    struct catalogue *catalogue; /* a reference, borrowed by `context` */
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -323,6 +326,7 @@ static void set_context(struct worker *worker)
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = backoff,
+        .catalogue = worker->catalogue,
         .ark = ark_defaults(options),
         .endpoint = worker->endpoint,
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
@@ -465,6 +469,7 @@ struct worker *worker_create(const struct worker_config *config)
     if (!worker)
         return NULL;
     worker->config = *config;
+    worker->catalogue = catalogue_file_take(config->models);
     TAILQ_INIT(&worker->jobs);
     keys_prefix(worker->prefix, PARTITION);
     keys_wake(worker->wake, PARTITION);
@@ -496,9 +501,17 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);
     return NULL;
+}
+
+void worker_reload(struct worker *worker)
+{
+    catalogue_unref(worker->catalogue);
+    worker->catalogue = catalogue_file_take(worker->config.models);
+    worker->context.catalogue = worker->catalogue;
 }
 
 void worker_drain(struct worker *worker)

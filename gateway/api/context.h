@@ -17,6 +17,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct catalogue;
 struct gateway_metrics;
 struct redis;
 struct streams;
@@ -26,6 +27,7 @@ struct submitter;
 
 /* Pointers are borrowed. */
 struct api_context {
+    struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;

@@ -11,6 +11,7 @@
 
 #include "common/base/macros.h"
 #include "common/task/task_spec.h"
+#include "tests/support/builtin_catalogue.h"
 #include "worker/ark/request.h"
 
 #define PRO    "doubao-seedream-5-0-pro-260628"
@@ -48,7 +49,7 @@ static struct built build(const struct ark_defaults *defaults, const struct task
     struct ark_request request = {0};
     struct built built;
 
-    assert_int_equal(ark_request_build(defaults, spec, &request), 0);
+    assert_int_equal(ark_request_build(defaults, builtin_catalogue(), spec, &request), 0);
     assert_int_equal(request.len, strlen(request.body));
     built.json = json_loads(request.body, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(built.json);
@@ -322,10 +323,10 @@ static void refuses_too_many_references(void **state)
 
     (void)state;
     reference(&spec, 11);
-    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_RANGE);
+    assert_int_equal(ark_request_build(&plain, builtin_catalogue(), &spec, &request), ERR_RANGE);
     reference(&spec, 1);
     spec.model = (char *)(uintptr_t)T2I;
-    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_RANGE);
+    assert_int_equal(ark_request_build(&plain, builtin_catalogue(), &spec, &request), ERR_RANGE);
     assert_int_equal(request.len, 7); /* unchanged */
 }
 
@@ -342,7 +343,7 @@ static void refuses_a_body_above_arks_limit(void **state)
     huge[len] = '\0';
     spec.urls[0] = spec.urls[1] = huge;
     spec.url_count = 2;
-    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_TOO_LONG);
+    assert_int_equal(ark_request_build(&plain, builtin_catalogue(), &spec, &request), ERR_TOO_LONG);
     free(huge);
 }
 

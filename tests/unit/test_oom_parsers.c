@@ -26,6 +26,7 @@
 #include "gateway/request/validate.h"
 #include "gateway/streams/frames.h"
 #include "tests/support/alloc_failure.h"
+#include "tests/support/builtin_catalogue.h"
 #include "worker/ark/answer.h"
 #include "worker/ark/request.h"
 
@@ -154,7 +155,7 @@ static int build_request(void)
     int err;
 
     memset(&request, 0xa5, sizeof(request));
-    err = ark_request_build(&defaults, &spec_of_two, &request);
+    err = ark_request_build(&defaults, builtin_catalogue(), &spec_of_two, &request);
     if (err) {
         assert_true(is_untouched(&request, sizeof(request)));
         return err;
@@ -163,6 +164,24 @@ static int build_request(void)
     assert_non_null(strstr(request.body, URL "?2"));
     ark_request_deinit(&request);
     return 0;
+}
+
+static int read_catalogue(void)
+{
+    static const char text[] = "{\"models\":[{\"name\":\"ours\",\"like\":\"seedream-4-0\"}]}";
+    struct catalogue *out = NULL;
+    struct buf why;
+    int err;
+
+    buf_init(&why, CATALOGUE_WHY_MAX);
+    err = catalogue_read(BYTES(text), builtin_catalogue(), &out, &why);
+    if (err)
+        assert_null(out);
+    else
+        assert_true(catalogue_find(out, "ours")->group);
+    buf_deinit(&why);
+    catalogue_unref(out);
+    return err;
 }
 
 struct slots {
@@ -449,6 +468,7 @@ static const struct alloc_scenario scenarios[] = {
     {"a body with mistakes is validated",    validate_bad,             false},
     {"a body that is not JSON is validated", validate_what_is_no_json, false},
     {"a request for ARK is built",           build_request,            false},
+    {"a models file is read",                read_catalogue,           false},
     {"a stream of ARK's is read",            read_stream,              true }, /* its usage may be missing */
     {"a stream of ARK's is read at once",    read_stream_at_once,      true },
     {"a document of ARK's is read",          read_document,            true },
@@ -497,6 +517,7 @@ int main(void)
     struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_allocate_nothing)};
 
     alloc_failure_init();
+    builtin_catalogue();
     for (size_t i = 0; i < SCENARIOS; i++)
         tests[i + 1] = (struct CMUnitTest){.name = scenarios[i].name,
                                            .test_func = test_scenario,

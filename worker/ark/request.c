@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/models/catalogue.h"
 #include "common/task/task_spec.h"
 
 enum { ARK_SEED_DEFAULT = -1 }; /* ARK picks a random seed */
@@ -14,7 +15,7 @@ enum { ARK_SEED_DEFAULT = -1 }; /* ARK picks a random seed */
 struct plan {
     const struct ark_defaults *defaults;
     const struct task_spec *spec;
-    const struct ark_model *model;
+    const struct model *model;
     const char *model_id, *prompt;
     const char *size; /* NULL: ARK's own default */
     bool layers, stream;
@@ -32,13 +33,14 @@ const char *ark_request_model(const struct ark_defaults *defaults, const struct 
 }
 
 /* Every model checks a size such as "2048x1536" itself. Keywords differ between models. */
-static bool has_size(const struct ark_model *model, const char *size)
+static bool has_size(const struct model *model, const char *size)
 {
-    char word[16];
-
     if (strchr(size, 'x'))
         return true;
-    return snprintf(word, sizeof(word), " %s ", size) < (int)sizeof(word) && strstr(model->sizes, word);
+    for (int i = 0; i < model->keyword_count; i++)
+        if (strcmp(model->keywords[i], size) == 0)
+            return true;
+    return false;
 }
 
 static const char *choose_size(const struct plan *plan)
@@ -84,13 +86,15 @@ static bool wants_stream(const struct plan *plan)
     return plan->model->stream && (plan->model->listed || plan->images > 1);
 }
 
-static void make_plan(struct plan *plan, const struct ark_defaults *defaults, const struct task_spec *spec)
+static void make_plan(struct plan *plan, const struct ark_defaults *defaults, const struct catalogue *catalogue,
+                      const struct task_spec *spec)
 {
     plan->defaults = defaults;
     plan->spec = spec;
     plan->model_id = ark_request_model(defaults, spec);
-    plan->model = ark_model_find(plan->model_id);
-    plan->layers = defaults->layer_decomposition && plan->model->layers_max && spec->url_count == 1;
+    plan->model = catalogue_find(catalogue, plan->model_id);
+    plan->layers =
+        defaults->layer_decomposition && plan->model->listed && plan->model->layers_max && spec->url_count == 1;
     plan->prompt = choose_prompt(plan);
     plan->size = choose_size(plan);
     plan->images = count_images(plan);
@@ -145,7 +149,7 @@ static void add_group(struct buf *out, const struct plan *plan)
 
 static void add_optimize(struct buf *out, const struct plan *plan)
 {
-    if (plan->defaults->optimize_prompt_mode == ARK_OPTIMIZE_FAST && plan->model->optimize == ARK_OPTIMIZE_FAST)
+    if (plan->defaults->optimize_prompt_mode == ARK_OPTIMIZE_FAST && plan->model->optimize_fast)
         buf_add_text(out, ",\"optimize_prompt_options\":{\"mode\":\"fast\"}");
 }
 
@@ -161,19 +165,19 @@ static void add_guidance(struct buf *out, double scale)
 static void add_extras(struct buf *out, const struct plan *plan)
 {
     const struct ark_defaults *defaults = plan->defaults;
-    const struct ark_model *model = plan->model;
+    const struct model *model = plan->model;
 
     add_group(out, plan);
     add_optimize(out, plan);
-    if (model->output_format && defaults->output_format == ARK_OUTPUT_PNG)
+    if (model->png && model->listed && defaults->output_format == ARK_OUTPUT_PNG)
         add_text(out, "output_format", "png");
-    if (model->web_search && defaults->web_search)
+    if (model->web_search && model->listed && defaults->web_search)
         buf_add_text(out, ",\"tools\":[{\"type\":\"web_search\"}]");
     if (model->seed && plan->spec->seed_given && plan->spec->seed != ARK_SEED_DEFAULT)
         buf_addf(out, ",\"seed\":%" PRId64, plan->spec->seed);
-    if (model->guidance && defaults->guidance_scale > 0)
+    if (model->guidance_scale && model->listed && defaults->guidance_scale > 0)
         add_guidance(out, defaults->guidance_scale);
-    if (model->layers_max && defaults->background == ARK_BACKGROUND_TRANSPARENT)
+    if (model->transparent && model->listed && defaults->background == ARK_BACKGROUND_TRANSPARENT)
         add_text(out, "background", "transparent");
     if (plan->layers)
         add_flag(out, "layer_decomposition", true);
@@ -199,14 +203,15 @@ static void write_body(struct buf *out, const struct plan *plan)
     buf_add_char(out, '}');
 }
 
-int ark_request_build(const struct ark_defaults *defaults, const struct task_spec *spec, struct ark_request *out)
+int ark_request_build(const struct ark_defaults *defaults, const struct catalogue *catalogue,
+                      const struct task_spec *spec, struct ark_request *out)
 {
     struct plan plan;
     struct buf body;
     int err;
 
-    make_plan(&plan, defaults, spec);
-    if (spec->url_count > (size_t)plan.model->refs_max)
+    make_plan(&plan, defaults, catalogue, spec);
+    if (spec->url_count > (size_t)plan.model->references_max)
         return ERR_RANGE;
     buf_init(&body, ARK_BODY_MAX);
     write_body(&body, &plan);

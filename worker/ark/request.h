@@ -14,8 +14,8 @@
 #include <stddef.h>
 
 #include "common/base/err.h"
-#include "worker/ark/model.h"
 
+struct catalogue;
 struct task_spec;
 
 /* For tasks without a prompt, which ARK requires, unless ARK_PROMPT is set. */
@@ -32,6 +32,7 @@ enum {
 enum ark_stream_mode { ARK_STREAM_AUTO, ARK_STREAM_ON, ARK_STREAM_OFF };
 enum ark_response_format { ARK_RESPONSE_URL, ARK_RESPONSE_B64_JSON };
 enum ark_output_format { ARK_OUTPUT_UNSET, ARK_OUTPUT_JPEG, ARK_OUTPUT_PNG };
+enum ark_optimize { ARK_OPTIMIZE_UNSET, ARK_OPTIMIZE_STANDARD, ARK_OPTIMIZE_FAST };
 enum ark_background { ARK_BACKGROUND_UNSET, ARK_BACKGROUND_OPAQUE, ARK_BACKGROUND_TRANSPARENT };
 
 /* The worker's options. The int members have the values of the enums above: options store a choice as an int, and each list of choices
@@ -59,9 +60,9 @@ struct ark_request {
     bool stream; /* a stream was requested; ark_answer detects what ARK sends */
 };
 
-/* ERR_RANGE: more references than the model accepts (ark_model_find(...)->refs_max). ERR_TOO_LONG: above ARK_BODY_MAX. ERR_NO_MEMORY. */
-int ark_request_build(const struct ark_defaults *defaults, const struct task_spec *spec,
-                      struct ark_request *out) MUST_CHECK;
+/* ERR_RANGE: more references than the model accepts (references_max of its row). ERR_TOO_LONG: above ARK_BODY_MAX. ERR_NO_MEMORY. */
+int ark_request_build(const struct ark_defaults *defaults, const struct catalogue *catalogue,
+                      const struct task_spec *spec, struct ark_request *out) MUST_CHECK;
 void ark_request_deinit(struct ark_request *request); /* accepts a zeroed one */
 
 /* The model that a call for this task uses. */

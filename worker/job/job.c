@@ -179,7 +179,7 @@ static int build_request(struct job_body *job, const struct claimed_job *claimed
     if (err)
         return err;
     (void)snprintf(job->model, sizeof(job->model), "%s", ark_request_model(&job->context->ark, &spec));
-    err = ark_request_build(&job->context->ark, &spec, &job->request);
+    err = ark_request_build(&job->context->ark, job->context->catalogue, &spec, &job->request);
     task_spec_deinit(&spec);
     if (!err)
         governor_book(job->context->governor, &job->permit, job->model, job->request.images);

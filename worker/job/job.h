@@ -29,6 +29,7 @@
 #include "worker/call/ark_call.h"
 #include "worker/queue/lease.h"
 
+struct catalogue;
 struct claimed_job;
 struct durability;
 struct governor;
@@ -52,6 +53,7 @@ struct job_context {
     int max_attempts;
     struct backoff backoff; /* between attempts */
 
+    const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     struct ark_defaults ark;
     struct ark_endpoint endpoint;
     int64_t ark_first_byte_ms, ark_timeout_ms; /* for a call of one image */
