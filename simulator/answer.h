@@ -29,6 +29,7 @@ struct sim_slot {
     const char *url, *b64; /* one of them where it succeeded */
     size_t b64_len;
     const char *code; /* NULL where it succeeded */
+    bool layer;       /* of a decomposition; the first one is the base */
 };
 
 struct sim_usage {

@@ -28,7 +28,8 @@ struct sim_request {
     int images;     /* as many at most: 1 unless a group is asked for */
     int max_images; /* as sent; 0: absent */
     int watermark;  /* as sent: 0, 1, -1: absent */
-    bool group, stream, b64, png, web_search;
+    bool group, stream, b64, png, web_search, layers;
+    char *extras; /* the fields that only some models have, as a JSON object */
 };
 
 void sim_request_deinit(struct sim_request *request);
