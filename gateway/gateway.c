@@ -284,7 +284,7 @@ static void fill_contexts(struct gateway *gateway)
         .redis_connections = REDIS_CONNECTIONS * (size_t)options->threads,
         .max_paid_calls = (int)options->max_paid_calls,
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
-        .max_images = (int)options->ark_max_images,
+        .defaults = &options->request,
         .data_urls = options->data_urls,
         .queue_ttl_ms = options->queue_ttl_ms,
     };

@@ -55,7 +55,7 @@ static void main_on_unfit(const char *why, void *arg)
 
 static void warn_if_unlisted(const struct program *program)
 {
-    const char *model = program->options.ark_model;
+    const char *model = program->options.request.model;
     struct catalogue *catalogue = catalogue_file_take(program->models);
 
     if (!catalogue_find(catalogue, model)->listed)
@@ -159,7 +159,7 @@ static void log_start(const struct program *program)
     warn_if_unlisted(program);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, program->name, redis,
-             *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->ark_model,
+             *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->request.model,
              (long long)options->concurrency, (long long)options->lease_ms);
 }
 

@@ -13,7 +13,7 @@ static const struct model unlisted = {
     .keyword_count = 3,
     .pixels_max = INT64_MAX,
     .references_max = MODEL_REFERENCES_MAX,
-    .layers_max = 17,
+    .layers_max = 100,
     .group = true,
     .stream = true,
     .png = true,
@@ -36,7 +36,7 @@ static size_t match(const char *name, const char *family)
     return name[len] == '\0' || name[len] == '-' || name[len] == '.' ? len : 0;
 }
 
-const struct model *catalogue_find(const struct catalogue *catalogue, const char *id)
+static const struct model *search(const struct catalogue *catalogue, const char *id)
 {
     const char *name = model_name_of(id);
     const struct model *best = &unlisted;
@@ -52,6 +52,20 @@ const struct model *catalogue_find(const struct catalogue *catalogue, const char
             }
         }
     return best;
+}
+
+void catalogue_mark_exact(struct catalogue *catalogue)
+{
+    for (size_t i = 0; i < catalogue->count; i++)
+        catalogue->models[i].is_exact = search(catalogue, catalogue->models[i].id) == &catalogue->models[i];
+}
+
+const struct model *catalogue_find(const struct catalogue *catalogue, const char *id)
+{
+    for (size_t i = 0; i < catalogue->count; i++)
+        if (catalogue->models[i].is_exact && strcmp(catalogue->models[i].id, id) == 0)
+            return &catalogue->models[i];
+    return search(catalogue, id);
 }
 
 const struct model *catalogue_at(const struct catalogue *catalogue, size_t index)

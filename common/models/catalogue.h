@@ -27,6 +27,9 @@ void catalogue_unref(struct catalogue *catalogue); /* accepts NULL */
 /* The row with the longest name that the id begins with. Never NULL; see `listed`. */
 const struct model *catalogue_find(const struct catalogue *catalogue, const char *id);
 
+/* Speeds catalogue_find up. Call it once, when all rows are there. */
+void catalogue_mark_exact(struct catalogue *catalogue);
+
 const struct model *catalogue_at(const struct catalogue *catalogue, size_t index); /* NULL after the last */
 const char *catalogue_currency(const struct catalogue *catalogue);                 /* "USD" */
 

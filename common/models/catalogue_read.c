@@ -13,6 +13,7 @@
 #include "common/models/catalogue_rows.h"
 #include "common/models/catalogue_write.h"
 #include "common/models/model_name.h"
+#include "common/models/size.h"
 
 enum {
     FIELD_SIZE = 64,
@@ -146,16 +147,6 @@ static int read_names(struct reading *in, const struct row_field *field, const j
     return err;
 }
 
-/* Letters, digits and points; not the form of pixels. */
-static bool is_keyword(const char *text)
-{
-    size_t len = text ? strlen(text) : 0;
-
-    return len && len < MODEL_KEYWORD_SIZE &&
-           strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789.") == len &&
-           !(isdigit((unsigned char)*text) && strchr(text, 'x'));
-}
-
 static int read_keywords(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     size_t count = json_array_size(value);
@@ -168,7 +159,7 @@ static int read_keywords(struct reading *in, const struct row_field *field, cons
         char at[FIELD_SIZE];
 
         (void)snprintf(at, sizeof(at), "%s[%zu]", field->name, i);
-        if (!is_keyword(text))
+        if (!text || !size_is_keyword(text))
             return fail(in, at, "must be a keyword such as \"2K\", of at most %d letters, digits and points",
                         MODEL_KEYWORD_SIZE - 1);
         memcpy(row->keywords[row->keyword_count++], text, strlen(text) + 1);
@@ -546,8 +537,10 @@ int catalogue_read(const char *json, size_t len, const struct catalogue *base, s
         err = ERR_NO_MEMORY;
     if (!err)
         err = read_root(&in, root);
-    if (!err)
+    if (!err) {
+        catalogue_mark_exact(in.out);
         err = catalogue_seal(in.out);
+    }
     if (err)
         catalogue_unref(in.out);
     else

@@ -13,6 +13,8 @@ struct catalogue *catalogue_alloc(const struct catalogue *base)
         memcpy(catalogue->models, base->models, base->count * sizeof(base->models[0]));
         memcpy(catalogue->currency, base->currency, sizeof(base->currency));
         catalogue->count = base->count;
+        for (size_t i = 0; i < base->count; i++)
+            catalogue->models[i].is_exact = false; /* a row that is added may serve the id */
     }
     atomic_init(&catalogue->refs, 1);
     return catalogue;

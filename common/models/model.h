@@ -58,6 +58,7 @@ struct model {
     bool optimize_standard, optimize_fast; /* the modes of optimize_prompt */
     bool web_search, seed, guidance_scale;
     bool transparent; /* background */
+    bool is_exact;    /* the id finds this row, so an equal id needs no search; set when the catalogue is complete */
     bool listed;      /* false: the row of all models that are not in the catalogue */
     struct model_price price;
 };

@@ -9,8 +9,8 @@ import subprocess
 import tempfile
 import unittest
 
-from support.processes import ProcessTest, binary
-from support.world import World, sim
+from support.processes import ProcessTest, binary, eventually
+from support.world import BASE, World, sim
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOUR = "doubao-seedream-4-0-250828"
@@ -74,6 +74,17 @@ class ModelsFile(ProcessTest):
         page = (ROOT / "docs/models.md").read_text(encoding="utf-8")
         self.write(re.search(r"```json\n(\{\n  \"models\".*?)```", page, re.S).group(1))
         self.world.worker(MODELS_FILE=str(self.file)).stop()
+
+    def test_the_gateway_obeys_it_from_the_start_and_after_a_reload(self):
+        self.write({"models": [ALONE]})
+        gateway = self.world.gateway(MODELS_FILE=str(self.file), GATEWAY_THREADS=2)
+        versions = [gateway.get(f"{BASE}/models").json()["version"]]
+        self.assertEqual(gateway.submit("t1", max_images=2).status, 422)
+        self.reload(gateway, {"models": []}, r"info .*models file loaded")
+        eventually(lambda: gateway.submit("t2", max_images=2).status == 202, "the threads have the new catalogue")
+        versions.append(gateway.get(f"{BASE}/models").json()["version"])
+        self.assertEqual(len(set(versions)), 2)
+        self.assertIn(f"version={versions[1]}", "\n".join(gateway.lines))
 
     def test_a_broken_file_leaves_the_old_catalogue_in_place(self):
         self.write({"models": [ALONE]})

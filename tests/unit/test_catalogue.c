@@ -203,6 +203,17 @@ static void another_currency_drops_the_built_in_prices(void **state)
     catalogue_unref(all);
 }
 
+static void a_longer_name_takes_an_id_over(void **state)
+{
+    struct catalogue *all = extend("{\"models\":[{\"name\":\"seedream-4-0-250828\",\"sizes\":[\"2K\"],"
+                                   "\"id\":\"doubao-seedream-4-0-250828\"}]}");
+
+    (void)state;
+    assert_string_equal(catalogue_find(all, "doubao-seedream-4-0-250828")->names[0], "seedream-4-0-250828");
+    assert_string_equal(catalogue_find(all, "doubao-seedream-4-0-260101")->names[0], "seedream-4-0");
+    catalogue_unref(all);
+}
+
 static void an_empty_file_changes_nothing(void **state)
 {
     struct catalogue *all = extend("{\"models\":[]}");
@@ -265,6 +276,7 @@ int main(void)
         cmocka_unit_test(adds_and_replaces_rows),
         cmocka_unit_test(changes_a_price_and_nothing_else),
         cmocka_unit_test(another_currency_drops_the_built_in_prices),
+        cmocka_unit_test(a_longer_name_takes_an_id_over),
         cmocka_unit_test(an_empty_file_changes_nothing),
         cmocka_unit_test(has_room_for_64_models),
         cmocka_unit_test(writes_amounts_without_trailing_zeros),

@@ -92,7 +92,8 @@ static int write_spec(void)
     return err;
 }
 
-static const struct validate_rules rules = {.max_paid_calls = 2, .id_required = true};
+static const struct request_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
+static struct validate_rules rules = {.max_paid_calls = 2, .id_required = true, .defaults = &defaults};
 
 static int validate_good(void)
 {
@@ -150,12 +151,13 @@ static int validate_what_is_no_json(void)
 
 static int build_request(void)
 {
-    const struct ark_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
     struct ark_request request;
+    struct plan plan;
     int err;
 
     memset(&request, 0xa5, sizeof(request));
-    err = ark_request_build(&defaults, builtin_catalogue(), &spec_of_two, &request);
+    (void)plan_make(&plan, &defaults, builtin_catalogue(), &spec_of_two);
+    err = ark_request_build(&plan, &spec_of_two, (struct ark_way){0}, &request);
     if (err) {
         assert_true(is_untouched(&request, sizeof(request)));
         return err;
@@ -517,7 +519,7 @@ int main(void)
     struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_allocate_nothing)};
 
     alloc_failure_init();
-    builtin_catalogue();
+    rules.catalogue = builtin_catalogue();
     for (size_t i = 0; i < SCENARIOS; i++)
         tests[i + 1] = (struct CMUnitTest){.name = scenarios[i].name,
                                            .test_func = test_scenario,

@@ -38,6 +38,7 @@ struct loop;
 struct metrics;
 struct permit;
 struct redis;
+struct request_defaults;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -54,7 +55,8 @@ struct job_context {
     struct backoff backoff; /* between attempts */
 
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
-    struct ark_defaults ark;
+    const struct request_defaults *defaults;
+    struct ark_way ark;
     struct ark_endpoint endpoint;
     int64_t ark_first_byte_ms, ark_timeout_ms; /* for a call of one image */
     int64_t ark_timeout_per_image_ms;          /* for each further image */
