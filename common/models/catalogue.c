@@ -1,5 +1,6 @@
 #include "common/models/catalogue.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/models/catalogue_rows.h"
@@ -24,6 +25,20 @@ static const struct model unlisted = {
     .guidance_scale = true,
     .transparent = true,
 };
+
+struct catalogue *catalogue_ref(struct catalogue *catalogue)
+{
+    atomic_fetch_add(&catalogue->refs, 1);
+    return catalogue;
+}
+
+void catalogue_unref(struct catalogue *catalogue)
+{
+    if (!catalogue || atomic_fetch_sub(&catalogue->refs, 1) != 1)
+        return;
+    free(catalogue->json);
+    free(catalogue);
+}
 
 /* The length of the family's name if the model is one of the family; the name must end where a word of the id ends. */
 static size_t match(const char *name, const char *family)

@@ -17,9 +17,7 @@
 
 enum {
     FIELD_SIZE = 64,
-    MICROS_MAX = 1000000000, /* 1,000 units of the currency for one image */
     PIXELS_MAX = 1 << 30,
-    LIST_TEXT_SIZE = 64,
 };
 
 struct reading {
@@ -92,7 +90,7 @@ static int read_integer(struct reading *in, const char *field, const json_t *val
 
 static int read_count(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
-    int64_t count;
+    int64_t count = 0;
     int err = read_integer(in, field->name, value, 0, field->max, &count);
 
     if (!err)
@@ -173,7 +171,7 @@ static const char *unknown_field(const json_t *object, const char *const *names,
     const char *name;
     json_t *value;
 
-    json_object_foreach ((json_t *)(uintptr_t)object, name, value) {
+    json_object_foreach ((json_t *)object, name, value) {
         bool known = false;
 
         for (size_t i = 0; i < count; i++)
@@ -273,7 +271,7 @@ static int read_tier(struct reading *in, const json_t *value, size_t index, bool
     if (err)
         return err;
     (void)snprintf(at, sizeof(at), "price.images[%zu].micros", index);
-    return read_integer(in, at, json_object_get(value, "micros"), 0, MICROS_MAX, &tier->micros);
+    return read_integer(in, at, json_object_get(value, "micros"), 0, MODEL_MICROS_MAX, &tier->micros);
 }
 
 static int read_tiers(struct reading *in, const json_t *value, struct model_price *price)
@@ -305,7 +303,7 @@ static int read_reference_price(struct reading *in, const json_t *value, struct 
                            &included);
     price->references_free = (int)included;
     return err ? err
-               : read_integer(in, "price.references.micros", json_object_get(value, "micros"), 0, MICROS_MAX,
+               : read_integer(in, "price.references.micros", json_object_get(value, "micros"), 0, MODEL_MICROS_MAX,
                               &price->reference_micros);
 }
 
@@ -391,7 +389,7 @@ static int check_names(struct reading *in, const json_t *value)
     const char *name;
     json_t *member;
 
-    json_object_foreach ((json_t *)(uintptr_t)value, name, member)
+    json_object_foreach ((json_t *)value, name, member)
         if (!is_row_field(name))
             return fail(in, "row", "%.32s is not a field of a model", name);
     return 0;

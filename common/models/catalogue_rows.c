@@ -19,17 +19,3 @@ struct catalogue *catalogue_alloc(const struct catalogue *base)
     atomic_init(&catalogue->refs, 1);
     return catalogue;
 }
-
-struct catalogue *catalogue_ref(struct catalogue *catalogue)
-{
-    atomic_fetch_add(&catalogue->refs, 1);
-    return catalogue;
-}
-
-void catalogue_unref(struct catalogue *catalogue)
-{
-    if (!catalogue || atomic_fetch_sub(&catalogue->refs, 1) != 1)
-        return;
-    free(catalogue->json);
-    free(catalogue);
-}

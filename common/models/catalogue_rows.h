@@ -21,7 +21,4 @@ struct catalogue {
 /* With one reference; a copy of the base's rows and currency if there is a base. NULL: out of memory. */
 struct catalogue *catalogue_alloc(const struct catalogue *base);
 
-struct catalogue *catalogue_ref(struct catalogue *catalogue);
-void catalogue_unref(struct catalogue *catalogue); /* accepts NULL */
-
 #endif

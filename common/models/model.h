@@ -20,6 +20,7 @@ enum {
     MODEL_TIERS_MAX = 4,
     MODEL_REFERENCES_MAX = 14, /* what a request can have, see TASK_URLS_MAX */
     MODEL_LAYERS_MAX = 128,
+    MODEL_MICROS_MAX = 1000000000, /* of one image: 1,000 units of the currency */
     CATALOGUE_MODELS_MAX = 64,
     CATALOGUE_CURRENCY_SIZE = 4, /* "USD" */
     CATALOGUE_VERSION_SIZE = 13,

@@ -6,7 +6,7 @@
  * asked for, is not applied. What the client asked for and the model does not support is not in the plan either; plan_check.h reports it.
  *
  * Pure.
- * Ownership: texts are borrowed from the request, the defaults and the catalogue, or from `stored` after plan_read.
+ * Ownership: texts are borrowed from the request, the defaults and the catalogue; those of a stored plan from its JSON (plan_text.h).
  */
 #ifndef ARKRELAY_MODELS_PLAN_H
 #define ARKRELAY_MODELS_PLAN_H

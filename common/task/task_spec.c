@@ -78,12 +78,12 @@ static void add_flag(struct buf *out, const char *name, bool flag)
     buf_add_text(out, flag ? "true" : "false");
 }
 
-/* Without trailing zeros: 7 and 7.0 are the same request. */
-static void add_guidance(struct buf *out, int hundredths)
+/* Without %f: its decimal point depends on the locale. */
+void task_guidance_write(struct buf *out, int hundredths)
 {
     int fraction = hundredths % TASK_GUIDANCE_UNIT;
 
-    add_integer(out, "guidance_scale", hundredths / TASK_GUIDANCE_UNIT);
+    buf_add_int(out, hundredths / TASK_GUIDANCE_UNIT);
     if (fraction)
         buf_addf(out, fraction % 10 ? ".%02d" : ".%d", fraction % 10 ? fraction : fraction / 10);
 }
@@ -104,8 +104,10 @@ static void add_fields(struct buf *out, const struct task_spec *spec)
 {
     if (spec->background)
         add_text(out, "background", task_background_words[spec->background]);
-    if (spec->guidance_scale)
-        add_guidance(out, spec->guidance_scale);
+    if (spec->guidance_scale) {
+        add_name(out, "guidance_scale");
+        task_guidance_write(out, spec->guidance_scale);
+    }
     if (spec->layers_given)
         add_flag(out, "layers", spec->layers);
     if (spec->max_images)

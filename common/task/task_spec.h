@@ -15,6 +15,7 @@
 
 #include "common/base/err.h"
 
+struct buf;
 struct json_t;
 
 enum {
@@ -39,6 +40,9 @@ extern const char *const task_format_words[], *const task_optimize_words[], *con
 
 /* A JSON number from 1 to 10 with at most two decimals. ERR_RANGE: `value` is something else; it may be NULL. */
 int task_guidance_read(const struct json_t *value, int *out) MUST_CHECK;
+
+/* The JSON number, without trailing zeros: 7 and 7.0 are the same. */
+void task_guidance_write(struct buf *out, int hundredths);
 
 /* The value of a word; 0: it is none of the words. */
 int task_word_parse(const char *const *words, const char *word);

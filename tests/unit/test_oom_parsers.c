@@ -16,6 +16,7 @@
 #include "common/base/sse.h"
 #include "common/config/options.h"
 #include "common/http/request_parser.h"
+#include "common/models/plan_text.h"
 #include "common/redis/address.h"
 #include "common/redis/replies.h"
 #include "common/task/task_event.h"
@@ -184,6 +185,23 @@ static int read_catalogue(void)
     buf_deinit(&why);
     catalogue_unref(out);
     return err;
+}
+
+static int read_plan(void)
+{
+    static const char text[] = "{\"catalogue\":\"V\",\"images\":3,\"model\":\"seedream-4-0\",\"watermark\":false}";
+    struct stored_plan plan;
+    int err;
+
+    memset(&plan, 0xa5, sizeof(plan));
+    err = plan_read(BYTES(text), &plan);
+    if (err) {
+        assert_true(is_untouched(&plan, sizeof(plan)));
+        return err;
+    }
+    assert_int_equal(plan.plan.images, 3);
+    stored_plan_deinit(&plan);
+    return 0;
 }
 
 struct slots {
@@ -470,6 +488,7 @@ static const struct alloc_scenario scenarios[] = {
     {"a body with mistakes is validated",    validate_bad,             false},
     {"a body that is not JSON is validated", validate_what_is_no_json, false},
     {"a request for ARK is built",           build_request,            false},
+    {"a stored plan is read",                read_plan,                false},
     {"a models file is read",                read_catalogue,           false},
     {"a stream of ARK's is read",            read_stream,              true }, /* its usage may be missing */
     {"a stream of ARK's is read at once",    read_stream_at_once,      true },

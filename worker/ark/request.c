@@ -67,12 +67,6 @@ static void add_group(struct buf *out, const struct plan *plan)
     buf_add_char(out, '}');
 }
 
-/* Without %f: its decimal point depends on the locale. */
-static void add_guidance(struct buf *out, int hundredths)
-{
-    buf_addf(out, ",\"guidance_scale\":%d.%02d", hundredths / TASK_GUIDANCE_UNIT, hundredths % TASK_GUIDANCE_UNIT);
-}
-
 /* Fields that only some models support, if they differ from ARK's defaults. */
 static void add_extras(struct buf *out, const struct plan *plan)
 {
@@ -85,8 +79,10 @@ static void add_extras(struct buf *out, const struct plan *plan)
         buf_add_text(out, ",\"tools\":[{\"type\":\"web_search\"}]");
     if (plan->seed_given)
         buf_addf(out, ",\"seed\":%" PRId64, plan->seed);
-    if (plan->guidance_scale)
-        add_guidance(out, plan->guidance_scale);
+    if (plan->guidance_scale) {
+        add_name(out, "guidance_scale");
+        task_guidance_write(out, plan->guidance_scale);
+    }
     if (plan->transparent)
         add_text(out, "background", "transparent");
     if (plan->layers)
