@@ -167,34 +167,44 @@ static void on_reset(struct http_exchange *exchange, void *arg)
     http_respond(exchange, 204, NULL, NULL, 0);
 }
 
-static void on_script(struct http_exchange *exchange, void *arg)
+static struct http_text body_of(struct http_exchange *exchange)
 {
     struct http_text body = http_exchange_request(exchange)->body;
-    char why[SIM_WHY_SIZE];
-    struct sim *sim = arg;
 
-    if (sim_scenario_load(&sim->scenario, body.data ? body.data : "", body.len, why))
+    return body.data ? body : (struct http_text){"", 0};
+}
+
+/* `err` and `why` are the result of loading the request's body. */
+static void respond_loaded(struct http_exchange *exchange, int err, const char *why)
+{
+    if (err)
         respond_bad_body(exchange, why);
     else
         http_respond(exchange, 204, NULL, NULL, 0);
+}
+
+static void on_script(struct http_exchange *exchange, void *arg)
+{
+    struct http_text body = body_of(exchange);
+    char why[SIM_WHY_SIZE];
+    struct sim *sim = arg;
+
+    respond_loaded(exchange, sim_scenario_load(&sim->scenario, body.data, body.len, why), why);
 }
 
 static void on_outage(struct http_exchange *exchange, void *arg)
 {
-    struct http_text body = http_exchange_request(exchange)->body;
+    struct http_text body = body_of(exchange);
     char why[SIM_WHY_SIZE];
     struct sim *sim = arg;
 
-    if (sim_outage_load(&sim->outage, body.data ? body.data : "", body.len, why))
-        respond_bad_body(exchange, why);
-    else
-        http_respond(exchange, 204, NULL, NULL, 0);
+    respond_loaded(exchange, sim_outage_load(&sim->outage, body.data, body.len, why), why);
 }
 
 static void on_clock(struct http_exchange *exchange, void *arg)
 {
-    struct http_text body = http_exchange_request(exchange)->body;
-    json_t *root = json_loadb(body.data ? body.data : "", body.len, 0, NULL);
+    struct http_text body = body_of(exchange);
+    json_t *root = json_loadb(body.data, body.len, 0, NULL);
     const json_t *advance = json_object_get(root, "advance_ms");
     int64_t ms = json_integer_value(advance);
     struct sim *sim = arg;
