@@ -3,9 +3,9 @@
     budgets = Budgets()
     budgets.exceeded({"gateway_blocks_per_stream": 6.0})     # -> ["gateway_blocks_per_stream is 6, ...", ...]
 
-Each budget is the figure as it was when it was set, and a margin: the part by which a figure may be above it, for what differs
-from run to run. Memory and instructions are spent in libraries too: their budgets hold where the same ones are, on the system that the
-file names.
+A budget is a figure that was measured when the budget was set, and a margin: the fraction by which a later figure may exceed it, because
+figures vary between runs. Memory and instruction counts depend on the system's libraries, so these budgets apply only to the system
+that the file names.
 """
 
 import json
@@ -53,7 +53,7 @@ class Budgets:
                 f"{shown(row['value'])}, and {row['margin']:.0%} more for what differs from run to run.")
 
     def update(self, figures):
-        """Makes these figures the new budgets; margins stay."""
+        """Stores these figures as the new budgets; margins are kept."""
         for name, figure in figures.items():
             self.rows[name]["value"] = rounded(figure)
         lines = ",\n".join(f"    {json.dumps(name)}: {json.dumps(row)}" for name, row in self.rows.items())

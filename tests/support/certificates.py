@@ -1,6 +1,6 @@
 """Creates certificates for a test.
 
-    pair = Pair(folder)                     # signed by itself, for localhost
+    pair = Pair(folder)                     # self-signed, for localhost
     world.gateway(**pair.options())
     fetch(address, "GET", "/livez", tls=pair.trust())
     pair.renew()                            # another certificate in the same files
