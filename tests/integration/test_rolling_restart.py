@@ -1,4 +1,4 @@
-"""Every gateway and every worker is replaced while tasks run: nothing is lost, nothing repeated, nobody reconnects twice."""
+"""Replaces every gateway and worker while tasks run: no event is lost or repeated, and no client reconnects more than once."""
 
 import signal
 import unittest
@@ -37,7 +37,8 @@ class RollingRestart(ProcessTest):
         return ([world.gateway() for _ in range(2)], [world.worker(WORKER_CONCURRENCY=10) for _ in range(2)])
 
     def to_its_end(self, stream, next_gateway, task_id):
-        """What its viewer sees, who goes to another gateway where the stream ends early, and how often that was."""
+        """Follows a task until it ends, and reconnects to another gateway if the stream ends early. Returns the events and the number of
+        reconnects."""
         with stream:
             frames = stream.to_end()
         if frames[-1].event == "done":
