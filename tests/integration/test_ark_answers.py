@@ -7,6 +7,7 @@ import threading
 import unittest
 import zlib
 
+from support.judge import PROBE
 from support.processes import Program, ProcessTest, binary
 from support.world import World, sim
 
@@ -69,8 +70,8 @@ class AnswersTest(ProcessTest):
         self.assertEqual([(image["index"], image["url"]) for image in data["generated_images"]],
                          [(index, url(name)) for index, name in images])
         self.assertEqual([(slot["index"], slot["code"], slot["message"]) for slot in data["failed_images"]], failures)
-        told = [frame.payload()["index"] for frame in self.frames[:-1] if frame.payload().get("stage", "").startswith("image")]
-        self.assertEqual(sorted(told), sorted([index for index, _ in images] + [index for index, *_ in failures]))
+        indexes = [frame.payload()["index"] for frame in self.frames[:-1] if frame.payload().get("stage", "").startswith("image")]
+        self.assertEqual(sorted(indexes), sorted([index for index, _ in images] + [index for index, *_ in failures]))
 
 
 class Slots(AnswersTest):
@@ -208,7 +209,9 @@ class Models(AnswersTest):
 
 
 class StubArk:
-    """Answers each POST with the next of its responses, (headers, body bytes), and closes the connection."""
+    """Answers each call with the next of `answers`, (status, headers, body bytes), and probes of the circuit breaker with PROBED."""
+
+    PROBED = (400, {}, json.dumps({"error": {"code": "InvalidParameter", "message": "probe"}}).encode())
 
     def __init__(self):
         self.answers = []
@@ -216,8 +219,8 @@ class StubArk:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
-                status, headers, body = stub.answers.pop(0)
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, headers, body = stub.PROBED if request.get("prompt") == PROBE else stub.answers.pop(0)
                 self.send_response(status)
                 for name, value in {"Content-Type": "application/json", **headers}.items():
                     self.send_header(name, value)

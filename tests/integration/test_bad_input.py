@@ -24,7 +24,7 @@ BODIES = [
     ("B82 a number", b"1", "invalid_json"),
     ("B82 a text", b'"x"', "invalid_json"),
     ("B82 null", b"null", "invalid_json"),
-    ("B83 something behind the object", b'{"urls":[]}x', "invalid_json"),
+    ("B83 trailing data after the object", b'{"urls":[]}x', "invalid_json"),
     ("B84 a name twice", b'{"prompt":"a","prompt":"b"}', "invalid_json"),
     ("B84 a name twice, once escaped", b'{"prompt":"a","pr\\u006fmpt":"b"}', "invalid_json"),
     ("B85 NaN", b'{"seed":NaN}', "invalid_json"),
@@ -136,7 +136,7 @@ HEADS = [
     ("B77 another charset", {"Content-Type": "application/json; charset=latin1"}, 415, "content_type"),
     ("B77 a list of types", {"Content-Type": "application/json, application/json"}, 415, "content_type"),
     ("B78 gzip", {"Content-Encoding": "gzip"}, 415, "content_encoding"),
-    ("B78 an encoding nobody knows", {"Content-Encoding": "x"}, 415, "content_encoding"),
+    ("B78 an unknown encoding", {"Content-Encoding": "x"}, 415, "content_encoding"),
     ("B79 nothing that a stream is", {"Accept": "application/xml"}, 406, "not_acceptable"),
     ("B79 all but that", {"Accept": "*/*;q=0"}, 406, "not_acceptable"),
     ("B80 no Content-Length", {"Content-Length": None}, 411, "length_required"),
@@ -152,13 +152,13 @@ HEADS = [
 
 PLACES = [
     ("B112 letters", "abc"), ("B112 a negative number", "-1"), ("B112 three parts", "1-2-3"), ("B112 one part", "12"),
-    ("B112 10^30", f"{10**30}-1"), ("B112 10^30 behind", f"1-{10**30}"), ("B112 2^63", f"{2**63}-1"), ("B112 200 digits", 200 * "1"),
+    ("B112 10^30", f"{10**30}-1"), ("B112 10^30 as the number", f"1-{10**30}"), ("B112 2^63", f"{2**63}-1"), ("B112 200 digits", 200 * "1"),
     ("B112 a sign", "+1-2"), ("B112 hexadecimal", "0x1-2"), ("B112 a comma", "1-2,1-3"), ("B112 a space inside", "1 -2"),
 ]
 QUERIES = [("B112 a NUL", "1-2%00"), ("B112 a line end", "1-2%0a"), ("B112 a cut escape", "1-2%0")]
 
 UNKNOWN = [
-    ("B114 an id that was never given", "nobody"), ("B114 a path", ".."), ("B114 an encoded path", "%2e%2e%2fx"),
+    ("B114 an unknown id", "nobody"), ("B114 a path", ".."), ("B114 an encoded path", "%2e%2e%2fx"),
     ("B114 a pattern", "*"), ("B114 an encoded NUL", "a%00b"), ("B114 another client's full id", "other.t1"), ("B114 129 letters", 129 * "x"),
 ]
 

@@ -62,7 +62,7 @@ ANSWERS = [
     ("an unknown type", answer(START, frame(2, "progress"), DONE), "type"),
     ("another task's event", answer(START, frame(2, "process", data='{"event":"process","data":{"task_id":"t-1"}}'), DONE), "task"),
     ("a field that is none", answer(START, b"id 2\n" + CALLING, DONE), "frame"),
-    ("an event behind the final one", answer(START, CALLING, DONE, frame(4, "process")), "after_final"),
+    ("an event after the final one", answer(START, CALLING, DONE, frame(4, "process")), "after_final"),
     ("a second final event", answer(START, CALLING, DONE, frame(4, "done", IMAGES)), "after_final"),
     ("an end without a final event", answer(START, CALLING), "no_final"),
     ("a cut in the middle", answer(START, last=False), "no_final"),

@@ -14,7 +14,7 @@ def stories(frames):
     return [frame.story() for frame in frames]
 
 
-def told(frames):
+def comparable(frames):
     """The parts of the frames that are the same for every viewer."""
     return [(frame.id, frame.event, frame.data) for frame in frames]
 
@@ -103,7 +103,7 @@ class OneTask(SystemTest):
     def test_the_same_post_again_is_the_same_task(self):
         first = self.run_to_end("again", prompt=sim("again"))
         again = self.run_to_end("again", prompt=sim("again"))
-        self.assertEqual(told(again), told(first))
+        self.assertEqual(comparable(again), comparable(first))
         self.assertEqual(len(self.world.ark.calls_of("again")), 1)
 
     def test_the_same_post_while_it_runs_gets_all_events(self):
@@ -113,7 +113,7 @@ class OneTask(SystemTest):
             with self.gateway.generate("twins", prompt=prompt) as three:
                 frames = three.to_end()
             self.assertEqual(stories(frames)[0], "start")
-            self.assertEqual(told(two.to_end()), told(frames))
+            self.assertEqual(comparable(two.to_end()), comparable(frames))
         self.assertEqual(len(self.world.ark.calls_of("twins")), 1)
 
     def test_other_urls_with_the_same_id_are_a_conflict(self):
@@ -127,16 +127,16 @@ class OneTask(SystemTest):
         with self.gateway.generate("cut", prompt=sim("cut", "first_latency=300")) as stream:
             before = stream.until("process calling")
         with self.other_gateway.follow("cut", before[-1].id) as stream:
-            behind = stream.to_end()
-        self.assertEqual([frame.n for frame in before + behind], list(range(1, 7)))
+            after = stream.to_end()
+        self.assertEqual([frame.n for frame in before + after], list(range(1, 7)))
         with self.gateway.follow("cut") as stream:
-            self.assertEqual(told(before + behind), told(stream.to_end()))
+            self.assertEqual(comparable(before + after), comparable(stream.to_end()))
 
     def test_a_stream_can_be_cut_after_every_event(self):
         whole = self.run_to_end("everywhere")
         for n, frame in enumerate(whole[:-1], 1):
             with self.subTest(frame.story()), self.gateway.follow("everywhere", frame.id) as stream:
-                self.assertEqual(told(stream.to_end()), told(whole[n:]))
+                self.assertEqual(comparable(stream.to_end()), comparable(whole[n:]))
 
     def test_resuming_after_the_final_event_gets_204(self):
         last = self.run_to_end("seen")[-1]
@@ -228,7 +228,7 @@ class WithoutWorkers(SystemTest):
             crowd()
         if not self.gateway.is_sanitized():             # a sanitizer keeps freed memory
             self.assertLess(self.gateway.memory() - memory, 1 << 20)
-        eventually(lambda: not self.world.redis("PUBSUB", "CHANNELS"), "nobody is subscribed any more")
+        eventually(lambda: not self.world.redis("PUBSUB", "CHANNELS"), "no subscription is left")
 
 
 class ArkAnswers(SystemTest):

@@ -317,8 +317,8 @@ class Gateways(FaultTest):
                 with self.assertRaises(Cut):
                     stream.to_end()
             with other.follow("t1", before[-1].id) as stream:
-                behind = stream.to_end()
-            self.assertEqual([frame.n for frame in before + behind], list(range(1, 7)))
+                after = stream.to_end()
+            self.assertEqual([frame.n for frame in before + after], list(range(1, 7)))
 
     def test_clients_of_a_draining_gateway_resume_at_another(self):
         with World() as world:

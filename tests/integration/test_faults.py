@@ -73,10 +73,10 @@ class KilledWorker(FaultTest):
     def test_killed_before_finish(self):
         with World() as world:
             frames = self.dies_at(world, "finish", max_paid_calls=2)
-            told = stories(frames).count("process image")
-            self.assertIn(told, (2, 3))                     # the last image may be sent with FINISH
-            self.assertEqual(stories(frames), [*STORY[:2], *["process image"] * told, "done"])
-            self.assertEqual((len(frames[-1].payload()["urls"]), frames[-1].payload()["paid_calls"]), (told, 1))
+            images = stories(frames).count("process image")
+            self.assertIn(images, (2, 3))                     # the last image may be sent with FINISH
+            self.assertEqual(stories(frames), [*STORY[:2], *["process image"] * images, "done"])
+            self.assertEqual((len(frames[-1].payload()["urls"]), frames[-1].payload()["paid_calls"]), (images, 1))
             self.assert_calls(world, "t1", 1)
 
     def test_killed_before_the_reply_to_finish(self):
@@ -122,7 +122,7 @@ class FrozenWorker(FaultTest):
                 stream.until("process calling")
                 world.ark.wait_calls(1)
                 caller = eventually(lambda: next((each for each in world.services if any("calls ARK" in line for line in list(each.lines))), None),
-                                    "somebody says that it calls")
+                                    "a worker reports a call")
                 caller.pause()
                 renewals = time.monotonic() + 2.5           # a renewal is due within this time
                 eventually(lambda: time.monotonic() > renewals, "a third of the lease has passed")
@@ -247,8 +247,8 @@ class BrokenConnections(FaultTest):
                     world.redis("CLIENT", "KILL", "TYPE", "pubsub")
                     concurrent.futures.wait(ends, timeout=0.4)
                 for end in ends:
-                    told = [frame for frame in end.result() if frame.story() != "process requeued"]     # after a lost reply to CLAIM
-                    self.assertEqual(stories(told), STORY)
+                    seen = [frame for frame in end.result() if frame.story() != "process requeued"]     # after a lost reply to CLAIM
+                    self.assertEqual(stories(seen), STORY)
                     self.assertEqual([frame.n for frame in end.result()], list(range(1, len(end.result()) + 1)))
             for stream in streams:
                 stream.close()

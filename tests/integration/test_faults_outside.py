@@ -51,7 +51,7 @@ class Crowds(FaultTest):
             with gateway.generate("t1") as early:
                 early.until("start")
                 idle = [Connection(gateway.address) for _ in range(520)]
-                answer = eventually(lambda: idle[-1].wait_closed(), "a connection beyond the limit is told so")
+                answer = eventually(lambda: idle[-1].wait_closed(), "a connection beyond the limit is closed")
                 self.assertIn(b" 503 ", answer.partition(b"\r\n")[0])
                 Job(world.run_script, "t1").finish()
                 self.assertEqual(early.to_end()[-1].event, "done", "who was there is served")

@@ -109,12 +109,12 @@ class Streams(GatewayTest):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             self.job("t1").finish()
-            told = [frame.raw for frame in stream.to_end()]
+            raw_frames = [frame.raw for frame in stream.to_end()]
         for again in (lambda: self.gateway.generate("t1"), lambda: self.gateway.follow("t1")):
             with again() as stream:
                 frames = stream.to_end()
                 self.assert_numbers(frames, 1, 2)
-                self.assertEqual([frames[-1].raw], told)
+                self.assertEqual([frames[-1].raw], raw_frames)
 
     def test_resuming_has_no_gap_and_no_repeat(self):
         with self.gateway.generate("t1") as stream:
@@ -246,10 +246,10 @@ class Streams(GatewayTest):
             viewers.pop().close()
             job.emit(0)
             job.finish()
-            told = [frame.raw for frame in first.to_end()]
-            self.assertEqual(len(told), 3)
+            raw_frames = [frame.raw for frame in first.to_end()]
+            self.assertEqual(len(raw_frames), 3)
             for viewer in viewers:
-                self.assertEqual([frame.raw for frame in viewer.to_end()][1:], told)
+                self.assertEqual([frame.raw for frame in viewer.to_end()][1:], raw_frames)
                 viewer.close()
         eventually(lambda: self.subscribers("t1") == 0, "the last viewer unsubscribed")
 
@@ -309,7 +309,7 @@ class Streams(GatewayTest):
             if not final:
                 self.job("t1").finish()
         self.assertEqual(fetch(self.gateway.address, "HEAD", f"{BASE}/tasks/nobody/stream").status, 404)
-        eventually(lambda: self.subscribers("t1") == 0, "a HEAD leaves nothing behind")
+        eventually(lambda: self.subscribers("t1") == 0, "a HEAD leaves no subscription")
 
     def test_cancelling_a_waiting_task_ends_its_stream(self):
         with self.gateway.generate("t1") as stream:
@@ -522,7 +522,7 @@ class Races(GatewayTest):
             def between():
                 job.begin()
                 other_job.begin()
-                other.until("process")              # behind it on the same connection: the gateway has had both messages
+                other.until("process")              # published later on the same connection, so the gateway has received both messages
             with self.joins_late(between) as late:
                 self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
                 job.finish()
@@ -541,7 +541,7 @@ class Races(GatewayTest):
             def between():
                 self.job("t1").begin()
                 other_job.begin()
-                other.until("process")              # behind it on the same connection: the gateway has had both messages
+                other.until("process")              # published later on the same connection, so the gateway has received both messages
             with self.joins_late(between) as late:
                 self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
 
@@ -560,7 +560,7 @@ class Races(GatewayTest):
             self.proxy.release()
             eventually(lambda: self.subscribers("t1") == 1, "it is subscribed")
             other_job.begin()
-            other.until("process")                  # behind it on the same connection: the gateway has had the confirmation
+            other.until("process")                  # later on the same connection, so the gateway has received the confirmation
             self.proxy.release_reply()
             with joining.result() as stream:
                 self.assert_numbers([stream.next_event(), stream.next_event()], 1, 2)

@@ -247,7 +247,7 @@ class Access(KeysTest):
             "B72 an expired key": f"Bearer {self.ended.token}",
             "the right key id, another secret": f"Bearer {token[:30]}{'0' * (len(token) - 30)}",
             "a key cut short": f"Bearer {token[:-1]}",
-            "a key with more behind it": f"Bearer {token}0",
+            "a key with a trailing character": f"Bearer {token}0",
             "a key in capitals": f"Bearer {token.upper()}",
             "the key's hash": f"Bearer {hashlib.sha256(token.encode()).hexdigest()}",
             "the operators' key": f"Bearer {OPERATORS}",
@@ -364,7 +364,7 @@ class KeysFile(KeysTest):
         self.assertIn("--new-key", line)
 
     def test_an_empty_file_admits_no_client(self):
-        gateway = self.gateway("# nobody as yet\n")
+        gateway = self.gateway("# no keys yet\n")
         assert_logged(self, gateway, "warn .*no valid key.*--new-key")
         self.assert_unauthorized(self.ask(gateway, Key("shop")))
         self.assert_unauthorized(self.ask(gateway, None))
@@ -543,7 +543,7 @@ class Requests(KeysTest):
         self.assertEqual((answer.headers["retry-after"], answer.headers["ratelimit"]), ("5", '"requests";r=0;t=5'))
         self.assertEqual(answer.headers["ratelimit-policy"], '"requests";q=6;w=60')
         self.redis("HINCRBY", self.LIMITS, "filled_at", -5000)
-        self.assertEqual(self.ask(gateway, self.key).status, 200, "after the time that it was told")
+        self.assertEqual(self.ask(gateway, self.key).status, 200, "after the retry delay")
 
     def test_all_endpoints_count_per_client(self):
         other = Key("other")
@@ -624,7 +624,7 @@ class Requests(KeysTest):
                 connection.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))    # closes with RST
             gateway.wait_for("connection fd=.* from=handling to=closed")
             proxy.release_reply()
-            eventually(lambda: self.ask(gateway, self.key).status == 200, "the gateway goes on")
+            eventually(lambda: self.ask(gateway, self.key).status == 200, "the gateway continues")
         self.assertEqual(self.ids(), [], "what was not admitted did not begin")
 
 

@@ -76,23 +76,23 @@ class Hints(WaitingTest):
     def test_a_waiting_task_gets_the_reason_and_its_end(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
-            self.assertEqual((told["position"], told["message"]), (1, "排队中，前面还有0个任务..."))
+            hint = self.hint(stream)
+            self.assertEqual((hint["position"], hint["message"]), (1, "排队中，前面还有0个任务..."))
             self.close_account()
-            self.assertEqual(self.next_other(stream, told), {
+            self.assertEqual(self.next_other(stream, hint), {
                 "task_id": "t1", "message": MESSAGES["ark_unreachable"], "stage": "queued", "position": 1, "waiting_for": [UNREACHABLE]})
             self.recover()
-            self.assertEqual(self.next_other(stream, {**told, "message": MESSAGES["ark_unreachable"], "waiting_for": [UNREACHABLE]}), told)
+            self.assertEqual(self.next_other(stream, {**hint, "message": MESSAGES["ark_unreachable"], "waiting_for": [UNREACHABLE]}), hint)
         self.assertEqual(len(self.world.find("t1").log), 1, "hints are no part of the log")
 
     def test_a_change_is_sent_before_the_next_repetition(self):
         gateway = self.start(hints="1s", heartbeat="1m")
         with gateway.generate("t1") as stream:
-            told = stream.until("process queued")[-1]
+            hint = stream.until("process queued")[-1]
             self.close_account()
-            self.assertLess(stream.next_event().at - told.at, 4)        # an unchanged hint is repeated after 5 s
+            self.assertLess(stream.next_event().at - hint.at, 4)        # an unchanged hint is repeated after 5 s
             self.recover()
-            self.assertLess(stream.next_event().at - told.at, 7)        # less than two repetitions, 10 s
+            self.assertLess(stream.next_event().at - hint.at, 7)        # less than two repetitions, 10 s
 
     def test_a_later_viewer_gets_the_reason_at_once(self):
         self.close_account()
@@ -116,19 +116,19 @@ class Hints(WaitingTest):
         self.close_account()
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
+            hint = self.hint(stream)
             self.redis("HSET", GOVERNOR, "code", "ark_unauthorized")
-            told = self.next_other(stream, told)
-            self.assertEqual((told["message"], told["waiting_for"]), (MESSAGES["ark_unauthorized"], [{**UNREACHABLE, "code": "ark_unauthorized"}]))
+            hint = self.next_other(stream, hint)
+            self.assertEqual((hint["message"], hint["waiting_for"]), (MESSAGES["ark_unauthorized"], [{**UNREACHABLE, "code": "ark_unauthorized"}]))
 
     def test_the_hint_for_each_reason(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
+            hint = self.hint(stream)
             for code in MESSAGES:
                 self.redis("HSET", GOVERNOR, *OPEN, "code", code)
-                told = self.next_other(stream, told)
-                self.assertEqual((told["message"], told["waiting_for"][0]["code"]), (MESSAGES[code], code))
+                hint = self.next_other(stream, hint)
+                self.assertEqual((hint["message"], hint["waiting_for"][0]["code"]), (MESSAGES[code], code))
 
     def test_no_estimated_time_while_a_reason_exists(self):
         self.world.submit_many(2)
@@ -136,13 +136,13 @@ class Hints(WaitingTest):
             stream.until("start")
             self.hint(stream)
             self.gateway.cancel("t0")
-            while "eta_ms" not in (told := self.hint(stream)):
+            while "eta_ms" not in (hint := self.hint(stream)):
                 pass
             self.close_account()
-            told = self.next_other(stream, told)
-            while "waiting_for" not in told:        # an earlier hint may still arrive
-                told = self.next_other(stream, told)
-            self.assertNotIn("eta_ms", told)
+            hint = self.next_other(stream, hint)
+            while "waiting_for" not in hint:        # an earlier hint may still arrive
+                hint = self.next_other(stream, hint)
+            self.assertNotIn("eta_ms", hint)
 
     def test_only_tasks_of_the_affected_model_get_its_reason(self):
         self.redis("HSET", GOVERNOR, "default_model", "usual", "special state", "open", "special code", "outcome_unknown", "special since", SINCE)
@@ -153,25 +153,25 @@ class Hints(WaitingTest):
                 stream.until("start")
                 self.assertEqual(self.hint(stream).get("waiting_for"), waits)
             self.redis("HSET", GOVERNOR, "default_model", "special")
-            told = self.hint(usual)
-            while "waiting_for" not in told:
-                told = self.hint(usual)
-            self.assertEqual(told["waiting_for"], [reason])
+            hint = self.hint(usual)
+            while "waiting_for" not in hint:
+                hint = self.hint(usual)
+            self.assertEqual(hint["waiting_for"], [reason])
             self.redis("HSET", GOVERNOR, *OPEN)
-            told = self.hint(special)
-            while len(told["waiting_for"]) < 2:
-                told = self.hint(special)
-            self.assertEqual((told["waiting_for"], told["message"]), ([UNREACHABLE, reason], MESSAGES["ark_unreachable"]))
+            hint = self.hint(special)
+            while len(hint["waiting_for"]) < 2:
+                hint = self.hint(special)
+            self.assertEqual((hint["waiting_for"], hint["message"]), ([UNREACHABLE, reason], MESSAGES["ark_unreachable"]))
 
     def test_a_rate_limit_pause(self):
         self.redis("HSET", GOVERNOR, "default_model", "m", "m paused_until", FAR, "m limit", 3)
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
-            self.assertEqual((told["waiting_for"], told["message"]),
+            hint = self.hint(stream)
+            self.assertEqual((hint["waiting_for"], hint["message"]),
                              ([{"code": "ark_rate_limited", "model": "m", "until": FAR_TEXT}], MESSAGES["ark_rate_limited"]))
             self.redis("HSET", GOVERNOR, "m paused_until", 1)               # it is over but still stored
-            self.assertNotIn("waiting_for", self.next_other(stream, told))
+            self.assertNotIn("waiting_for", self.next_other(stream, hint))
 
     def test_a_running_task_gets_no_reason_and_causes_no_commands(self):
         self.close_account()
@@ -248,10 +248,10 @@ class Deferred(WaitingTest):
             stream.until("process retrying")
             self.assert_silent(stream)
             self.close_account()
-            told = self.hint(stream)
-            self.assertEqual(told, {"task_id": "t1", "message": MESSAGES["ark_unreachable"], "stage": "queued", "waiting_for": [UNREACHABLE]})
+            hint = self.hint(stream)
+            self.assertEqual(hint, {"task_id": "t1", "message": MESSAGES["ark_unreachable"], "stage": "queued", "waiting_for": [UNREACHABLE]})
             self.recover()
-            self.assertEqual(self.next_other(stream, told), {"task_id": "t1", "message": RECOVERED, "stage": "queued"})
+            self.assertEqual(self.next_other(stream, hint), {"task_id": "t1", "message": RECOVERED, "stage": "queued"})
             self.assert_silent(stream)
             self.due("t1")
             self.assertEqual(self.hint(stream)["position"], 1)
@@ -278,7 +278,7 @@ class Deferred(WaitingTest):
             last = all_along.until("process calling")[-1]
             other = self.start()                                # a gateway that has not seen the earlier deferrals
             with other.follow("t1", last.id) as resumed:
-                eventually(lambda: other.metric("arkrelay_sse_streams") == 1, "it is there, and goes on from the last event")
+                eventually(lambda: other.metric("arkrelay_sse_streams") == 1, "the stream is open and resumes after the last event")
                 self.close_account()
                 self.run_script("finish", job.id, job.fence, "defer", "void", 600_000, job.data(stage="retrying", code="ark_unreachable"))
                 self.assertEqual(self.world.find("t1").story()[-1], "process calling")
@@ -293,14 +293,14 @@ class Deferred(WaitingTest):
         self.close_account()
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
+            hint = self.hint(stream)
             self.redis("ZREM", "arkrelay:{0}:pending", "public.t1")
             self.redis("ZADD", "arkrelay:{0}:delayed", FAR, "public.t1")
             self.redis("HSET", "arkrelay:{0}:task:public.t1", "state", "delayed")
-            told = self.next_other(stream, told)
-            self.assertEqual((told.get("position"), told["waiting_for"]), (None, [UNREACHABLE]))
+            hint = self.next_other(stream, hint)
+            self.assertEqual((hint.get("position"), hint["waiting_for"]), (None, [UNREACHABLE]))
             self.due("t1")
-            self.assertEqual(self.next_other(stream, told)["position"], 1)
+            self.assertEqual(self.next_other(stream, hint)["position"], 1)
 
 
 class Requests(WaitingTest):
@@ -364,10 +364,10 @@ class Outage(ProcessTest):
             gateway = world.gateway(GATEWAY_HINTS="100ms")
             world.worker(ARK_BASE_URL=f"http://{address}/api/v3", WORKER_CONCURRENCY=1)
             with gateway.generate("t1", prompt=sim("t1", "images=1")) as stream:
-                while "waiting_for" not in (told := stream.until("process queued")[-1].payload()):
+                while "waiting_for" not in (hint := stream.until("process queued")[-1].payload()):
                     pass
-                self.assertEqual([reason["code"] for reason in told["waiting_for"]], ["ark_unreachable"])
-                self.assertEqual(told["message"], MESSAGES["ark_unreachable"])
+                self.assertEqual([reason["code"] for reason in hint["waiting_for"]], ["ark_unreachable"])
+                self.assertEqual(hint["message"], MESSAGES["ark_unreachable"])
                 self.assertEqual([reason["code"] for reason in gateway.task("t1").json()["waiting_for"]], ["ark_unreachable"])
                 world.start_ark(ARK_SIM_LISTEN=address)
                 self.assertEqual(stream.to_end()[-1].event, "done")
@@ -381,9 +381,9 @@ class Outage(ProcessTest):
             with gateway.generate("first", prompt=sim("first", "images=1")) as stream:
                 self.assertEqual(stream.to_end()[-1].payload()["code"], "ark_unauthorized")
             with gateway.generate("second", prompt=sim("second", "images=1")) as stream:
-                while "waiting_for" not in (told := stream.until("process queued")[-1].payload()):
+                while "waiting_for" not in (hint := stream.until("process queued")[-1].payload()):
                     pass
-                self.assertEqual([reason["code"] for reason in told["waiting_for"]], ["ark_unauthorized"])
+                self.assertEqual([reason["code"] for reason in hint["waiting_for"]], ["ark_unauthorized"])
                 self.assertEqual(gateway.cancel("second").status, 200)
                 stream.to_end()
 

@@ -38,7 +38,7 @@ class Herds(ProcessTest):
             herd.send_in_time(lambda client: gateway.address,
                               lambda client: get(f"{BASE}/tasks/t{client.n}/stream", Last_Event_ID=client.last_id),
                               lambda client: client.retry_ms / 1000, away)
-            herd.wait(lambda client: client.status, "everybody has an answer")
+            herd.wait(lambda client: client.status, "every client has a response")
             self.assertLessEqual({client.status for client in away}, {200, 503})
             away = [client for client in away if client.status == 503]
         return counts
@@ -57,7 +57,7 @@ class Herds(ProcessTest):
             self.assertGreater(len(retries), min(STREAMS, 2000) / 4, "not all come back at the same moment")
 
             victim.kill()
-            herd.wait(lambda client: client.ended, "everybody was cut")
+            herd.wait(lambda client: client.ended, "every client was disconnected")
             redis_pid = world.redis_server.program.pid
             began, busy = time.monotonic(), cpu_seconds(redis_pid)
             rounds = self.come_back(herd, other)
@@ -68,7 +68,7 @@ class Herds(ProcessTest):
 
             began = time.monotonic()
             world.worker(WORKER_CONCURRENCY=50, ARK_CALLS_MAX=50, ARK_IMAGES_PER_MINUTE=0, LOG_LEVEL="info", WORKER_LEASE="10s")
-            herd.wait(lambda client: client.last_event == "done", "everybody has seen the end", 240)
+            herd.wait(lambda client: client.last_event == "done", "every client has the final event", 240)
             ended = time.monotonic() - began
             self.assertEqual({tuple(client.numbers) for client in herd.clients}, {(1, 2, 3, 4)})
             self.assertEqual(len(world.ark.calls()), STREAMS)

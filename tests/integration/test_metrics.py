@@ -355,7 +355,7 @@ class Presence(GatewayTest):
         gateway = self.world.gateway(GATEWAY_THREADS=3, PRESENCE_INTERVAL="50ms")
         with gateway.generate("t1") as stream:
             stream.until("start")
-            eventually(lambda: self.of(gateway)["streams"] == "1", "the stream is told")
+            eventually(lambda: self.of(gateway)["streams"] == "1", "the stream is reported")
             fields = self.of(gateway)
             self.assertEqual((fields["role"], fields["threads"], fields["draining"]), ("gateway", "3", "0"))
             self.assertGreaterEqual(int(fields["connections"]), 1)
@@ -373,8 +373,8 @@ class Presence(GatewayTest):
     def test_arkctl_has_the_buckets_of_the_workers(self):
         family = parse(self.world.worker(PRESENCE_INTERVAL=0).get("/metrics").body)["arkrelay_ark_seconds"]
         bounds = [float(dict(labels)["le"]) for name, labels in family.samples if name.endswith("_bucket")]
-        told, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "cli/arkctl_lib/frame.py").read_text(encoding="utf-8"))
-        self.assertEqual([*map(float, told.split(",")), float("inf")], bounds)
+        printed, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "cli/arkctl_lib/frame.py").read_text(encoding="utf-8"))
+        self.assertEqual([*map(float, printed.split(",")), float("inf")], bounds)
 
     def test_presence_is_removed_at_exit_and_expires_after_a_kill(self):
         stopped, killed = (self.world.gateway(PRESENCE_INTERVAL="100ms") for _ in range(2))

@@ -62,10 +62,10 @@ class RandomWalk(ProcessTest):
         self.now = look(self.redis)
         self.steps = []                 # printed after a failure
         self.recent = []                # calls that may be repeated
-        self.jobs = []                  # held by workers that live
-        self.zombies = []               # jobs that ended for their worker; it may still speak of them
+        self.jobs = []                  # jobs held by running workers
+        self.zombies = []               # lost jobs, for which late calls may still arrive
         self.serial = 0
-        self.log = {}                   # id -> what its channel carried
+        self.log = {}                   # id -> messages published on its channel
 
     # -- calls: compare the script's answer with the model's
 

@@ -129,7 +129,7 @@ class Calls(ProcessTest):
         self.assertEqual(len(calls), 0 if what in self.uncalled else 2 if "the second call" in what else 1)
         if event == "done":
             slots = sorted(slot["index"] for slot in data["generated_images"] + data["failed_images"])
-            self.assertEqual(slots, [0, 1, 2], "each slot is told once")
+            self.assertEqual(slots, [0, 1, 2], "each slot is reported once")
 
     def test_each_response_of_ark(self):
         for n, (what, step) in enumerate(ANSWERS.items()):

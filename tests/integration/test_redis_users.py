@@ -153,10 +153,10 @@ class Users(ProcessTest):
                         redis("AUTH", user, password)
                         with self.assertRaisesRegex(RedisError, "NOPERM|ACL failure|can.t (access|run|publish)"):
                             redis(*words)
-            with Redis(("127.0.0.1", server.port)) as nobody, self.assertRaisesRegex(RedisError, "NOAUTH"):
-                nobody("PING")
-            with Redis(("127.0.0.1", server.port)) as nobody, self.assertRaisesRegex(RedisError, "WRONGPASS"):
-                nobody("AUTH", "default", "")
+            with Redis(("127.0.0.1", server.port)) as stranger, self.assertRaisesRegex(RedisError, "NOAUTH"):
+                stranger("PING")
+            with Redis(("127.0.0.1", server.port)) as stranger, self.assertRaisesRegex(RedisError, "WRONGPASS"):
+                stranger("AUTH", "default", "")
 
 
 class Container(unittest.TestCase):

@@ -25,8 +25,8 @@ class RollingRestart(ProcessTest):
             self.assertEqual([program.wait_exit() for program in (*workers, *gateways)], [0, 0, 0, 0])
 
             for frames, reconnects in stories:
-                told = [frame.story() for frame in frames if frame.story() != "process requeued"]
-                self.assertEqual(told, STORY)
+                seen = [frame.story() for frame in frames if frame.story() != "process requeued"]
+                self.assertEqual(seen, STORY)
                 self.assertEqual([frame.n for frame in frames], list(range(1, len(frames) + 1)))
                 self.assertLessEqual(reconnects, 1)
             self.assertTrue(any(reconnects for _, reconnects in stories))

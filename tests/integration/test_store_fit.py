@@ -59,8 +59,8 @@ class Later(FaultTest):
             eventually(lambda: program.get("/readyz").status == 503, f"{program.name} is not ready")
             refused = lambda: [line for line in program.lines if "cannot connect" in line and "commands" in line]
             eventually(lambda: len(refused()) >= TRIES, f"{program.name} has tried again")
-            told, = errors(program)
-            self.assertIn(words, told)
+            logged, = errors(program)
+            self.assertIn(words, logged)
         self.assertEqual(gateway.submit("t1", prompt=sim("t1")).status, 503)
         world.submit_many(1, prompt=sim("t0"))
         self.assertEqual(world.find("t0").state, "queued")

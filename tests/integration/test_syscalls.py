@@ -46,8 +46,8 @@ class SystemCallsFail(FaultTest):
 
     def test_a_gateway_out_of_file_descriptors_accepts_clients_later(self):
         gateway, _ = self.serves(gateway=["accept4:error=EMFILE:when=2..6"], tasks=3)
-        told = [line for line in gateway.lines if "cannot accept" in line]
-        self.assertEqual(len(told), 1, told)
+        logged = [line for line in gateway.lines if "cannot accept" in line]
+        self.assertEqual(len(logged), 1, logged)
 
     def test_epoll_wait_interrupted(self):
         rule = ["epoll_wait,epoll_pwait,epoll_pwait2:error=EINTR:when=3+3"]
