@@ -61,8 +61,12 @@ local function breaker_report(b, at, r)
 end
 
 -- How many calls may begin. -> calls, ms to wait if it is 0
-local function breaker_room(b, at)
-  if not b.state then
+-- in_flight: calls of the model; nil for the account, whose failures cost nothing. After a failure no further call begins while those in flight may make it three in a row: a call with an
+-- unknown outcome may have been charged.
+local function breaker_room(b, at, in_flight)
+  if not b.state and b.run and in_flight then
+    return math.max(0, BREAKER_RUN - b.run - in_flight), 200
+  elseif not b.state then
     return math.huge, 0
   elseif b.state == 'half_open' then
     return at < (b.trial_until or 0) and 0 or 1, 200
