@@ -160,6 +160,21 @@ class Open(BreakerTest):
         self.account.pass_ms(1000)
         self.assertTrue(self.probe("b"))
 
+    def test_a_probe_of_a_lost_worker_is_free_again(self):
+        self.open()
+        self.account.pass_ms(1000)
+        self.assertTrue(self.probe("a", ttl=3000, **{MODEL: news(held=1)}))
+        self.account.pass_ms(3000)
+        self.assertTrue(self.probe("b"))
+
+    def test_a_probe_in_an_answer_that_was_lost_is_free_again(self):
+        self.open()
+        self.account.pass_ms(1000)
+        self.assertTrue(self.probe("a"))
+        self.assertFalse(self.probe("b", whole=True), "another worker's lost answer")
+        self.assertFalse(self.probe("a"))
+        self.assertTrue(self.probe("a", whole=2))
+
     def test_the_time_between_probes_grows_to_ten_seconds(self):
         self.open()
         for seconds in (1, 2, 4, 8, 10, 10):

@@ -76,6 +76,8 @@ static const struct {
     { "a 401 without a body",              401, NULL,                                     FAIL(UNAUTHORIZED) },
     { "a payment that is due",             403, "AccountOverdueError",                    FAIL(UNAUTHORIZED) },
     { "a service that is not open",        403, "OperationDenied.ServiceNotOpen",         FAIL(UNAUTHORIZED) },
+    { "a model that the key may not use",  403, "AccessDenied",                           FAIL(MODEL_UNAVAILABLE) },
+    { "a permission that is missing",      403, "OperationDenied.PermissionDenied",       FAIL(MODEL_UNAVAILABLE) },
     { "a 403 in HTML",                     403, NULL,                                     FAIL(UNAUTHORIZED) },
     { "a model that does not exist",       404, "InvalidEndpointOrModel.NotFound",        FAIL(MODEL_UNAVAILABLE) },
     { "a model that is not open",          404, "ModelNotOpen",                           FAIL(MODEL_UNAVAILABLE) },

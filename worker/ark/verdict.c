@@ -49,12 +49,13 @@ static const struct {
     { "AuthenticationError",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "InvalidAccountStatus",                 { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "InvalidSubscription",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
-    { "AccessDenied",                         { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "AccountOverdueError",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "OperationDenied",                      { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     /* the model */
     { "InvalidEndpoint",                      { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "InvalidEndpointOrModel",               { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { "AccessDenied",                         { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { "OperationDenied.PermissionDenied",     { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "ModelNotOpen",                         { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "UnsupportedModel",                     { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     /* limits: these need an operator ... */

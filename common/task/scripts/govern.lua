@@ -76,9 +76,9 @@ for i = 1, #all, 2 do
     end
   end
 end
-for _, book in pairs(books) do -- a trial of a lost worker, or granted in an answer that was lost, is free again
+for _, book in pairs(books) do -- a probe or trial of a lost worker, or granted in an answer that was lost, is free again
   if book.tried_by and (lost[book.tried_by] or whole == '2' and book.tried_by == worker) then
-    book.trial_until, book.tried_by = nil, nil
+    breaker_free(book, at)
   end
 end
 
@@ -197,7 +197,7 @@ end
 
 local function restrict(name, book)
   local calls, pause = unpack(rooms[name])
-  local probe = want > 0 and breaker_probe(book, at, name == '')
+  local probe = want > 0 and breaker_probe(book, at, name == '', worker)
   if not book.state and not book.run and calls == math.huge then
     return
   elseif book.state == 'half_open' then
