@@ -41,6 +41,7 @@ readonly ENTER='
     root=$1 build=$2
     shift 2
     mkdir -p "$root/src"
+    mount --bind "$root" "$root"      # pivot_root needs a mount point
     mount --rbind /dev "$root/dev"
     mount --rbind /sys "$root/sys"
     mount -t proc proc "$root/proc"
@@ -48,7 +49,11 @@ readonly ENTER='
     cp --remove-destination /etc/resolv.conf /etc/hosts "$root/etc/"
     mount --bind . "$root/src"
     mount --bind "$build" "$root/src/build"
-    exec chroot "$root" env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
+    # Not chroot: a process in a chroot may not create user namespaces, which systemd does for PrivateUsers=.
+    cd "$root"
+    pivot_root . .
+    umount --lazy .
+    exec env -i HOME=/root PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 \
         bash -c "cd /src && exec \"\$@\"" in_debian "$@"'
 
 (($# > 1)) || { say "usage: scripts/in_debian.sh RELEASE COMMAND..."; exit 1; }
