@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
-# Measures arkrelay beside what people would use instead, in one run, and prints one table.
+# Benchmarks arkrelay and comparable systems (peers) in one run, and prints one table.
 #
-#   scripts/bench.sh                        everything: 10 minutes
-#   scripts/bench.sh --quick                smaller, within 4 minutes
-#   scripts/bench.sh throughput streams     these scenarios: throughput overhead slow streams fleet growth startup
-#   scripts/bench.sh --no-peers             arkrelay alone
-#   scripts/bench.sh --aof always           with a Redis that writes everything to disk before it answers
+#   scripts/bench.sh                        all scenarios: 10 minutes
+#   scripts/bench.sh --quick                smaller sizes: 4 minutes
+#   scripts/bench.sh throughput streams     only these scenarios: throughput overhead slow streams fleet growth startup
+#   scripts/bench.sh --no-peers             only arkrelay
+#   scripts/bench.sh --aof always           Redis with appendfsync always
 #   scripts/bench.sh --quick --against v0.2 throughput
 #                                           this tree and an older revision in alternating rounds (--rounds 5); or a folder of programs
 #
-# Raw results go to docs/benchmarks/ (its README.md says how to read them), with --against to build/bench-against.json. Everything runs on
-# this machine's loopback, the load included, and figures of two runs are not to be compared: machines drift.
+# Writes raw results to docs/benchmarks/ (described in its README.md), with --against to build/bench-against.json. Everything, including the
+# load generator, runs on this machine's loopback. Compare figures of the same run only: a machine's speed changes between runs.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
