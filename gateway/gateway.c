@@ -17,8 +17,6 @@
 #include "common/task/schema.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
-#include "gateway/access/keyset.h"
-#include "gateway/api/admin/guard.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
 #include "gateway/routes.h"
@@ -124,7 +122,7 @@ static void gateway_on_request(struct http_exchange *exchange, void *arg)
     const struct gateway *gateway = gateway_of(arg);
 
     cors_apply(gateway->config.cors, exchange);
-    admin_guard(gateway->config.options->admin_key, exchange);
+    admission_check_operator(gateway->config.options->admin_key, exchange);
     admission_check(&gateway->admission, exchange);
 }
 

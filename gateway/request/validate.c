@@ -233,11 +233,28 @@ static void read_watermark(struct reading *in, const json_t *value)
     in->out->spec.watermark = json_is_true(value);
 }
 
+static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
+{
+    static const char *const names[ON_DISCONNECT_COUNT] = {
+        [ON_DISCONNECT_FINISH] = "finish",
+        [ON_DISCONNECT_CANCEL_IF_QUEUED] = "cancel_if_queued",
+        [ON_DISCONNECT_CANCEL] = "cancel",
+    };
+
+    for (int i = 0; i < ON_DISCONNECT_COUNT; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum on_disconnect)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
         complain(in->report, "/on_disconnect", "is only for /generate/stream");
-    else if (!json_is_string(value) || !on_disconnect_parse(json_string_value(value), &in->out->on_disconnect))
+    else if (!json_is_string(value) || !parse_on_disconnect(json_string_value(value), &in->out->on_disconnect))
         complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 

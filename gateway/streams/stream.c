@@ -15,8 +15,8 @@
 #include "common/http/server.h"
 #include "common/redis/client.h"
 #include "common/task/task.h"
+#include "gateway/access/admission.h"
 #include "gateway/access/client.h"
-#include "gateway/access/rate_limit_headers.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/respond.h"
 #include "gateway/streams/disconnects.h"
@@ -350,7 +350,7 @@ static void stream_on_submitted(const struct submit_result *result, void *arg)
 
     stream->opening->submitting = NULL;
     if (result->images_left >= 0)
-        rate_limit_headers_add_images(stream->exchange, result->images_left, result->day_left_ms);
+        admission_add_image_limit(stream->exchange, result->images_left, result->day_left_ms);
     if (result->log)
         begin_after_submit(stream, result->log);
     else

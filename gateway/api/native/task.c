@@ -1,4 +1,4 @@
-/* GET /tasks/{id}: state and result of a task, for clients that poll */
+/* /tasks/{id}: state and result of a task, its stream, cancel and erase */
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -8,15 +8,19 @@
 #include "common/base/buf.h"
 #include "common/base/macros.h"
 #include "common/redis/client.h"
+#include "gateway/access/admission.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/task_path.h"
+#include "gateway/request/headers.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
 #include "gateway/response/timestamp.h"
+#include "gateway/streams/stream.h"
 
 enum {
+    STATE_RESPONSE_MAX = 4096,
     RESPONSE_MAX = 96 * 1024 * 1024, /* pictures may be in it */
     AT_POSITION = 1,                 /* elements of the STATUS reply */
     AT_IMAGES,
@@ -242,7 +246,7 @@ static void respond_waiting(struct http_exchange *exchange, const struct api_con
         http_exchange_on_closed(exchange, waiting_task_on_closed, waiting);
 }
 
-/* -- the response */
+/* -- GET /tasks/{id}: for clients that poll */
 
 static void task_on_reply(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
@@ -280,4 +284,81 @@ void api_task(struct http_exchange *exchange, void *arg)
         redis_query_send(context->commands, exchange,
                          &(struct redis_query){
                              .script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply, .arg = context});
+}
+
+/* -- GET /tasks/{id}/stream: from the first event or from Last-Event-ID on */
+
+void api_task_stream(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+    struct stream_request request = {.full_id = full_id, .client = admission_client(exchange)};
+
+    if (respond_if_unacceptable(exchange, "text", "event-stream") || !task_path_read(exchange, full_id))
+        return;
+    if (last_event_id_read(http_exchange_request(exchange), &request.resumes, &request.cursor))
+        stream_open(context->streams, exchange, &request);
+    else
+        respond_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+}
+
+/* -- POST /tasks/{id}/cancel: a waiting task ends at once, a running one is asked to stop */
+
+static void respond_state(struct http_exchange *exchange, int status, enum task_state state)
+{
+    struct http_text segment = http_exchange_segment(exchange);
+    struct buf body;
+
+    buf_init(&body, STATE_RESPONSE_MAX);
+    buf_addf(&body, "{\"task_id\":\"%.*s\",\"status\":\"%s\"}", (int)segment.len, segment.data, task_state_name(state));
+    respond_json(exchange, status, &body);
+    buf_deinit(&body);
+}
+
+static void task_on_cancelled(struct http_exchange *exchange, const redisReply *reply, void *unused)
+{
+    const char *word = script_answer(reply);
+
+    (void)unused;
+    if (strcmp(word, "CANCELLED") == 0)
+        respond_state(exchange, 200, TASK_CANCELLED);
+    else if (strcmp(word, "ASKED") == 0)
+        respond_state(exchange, 202, TASK_RUNNING);
+    else
+        respond_problem(exchange, strcmp(word, "FINAL") == 0 ? PROBLEM_TASK_FINAL : PROBLEM_TASK_NOT_FOUND, NULL);
+}
+
+void api_task_cancel(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (task_path_read(exchange, full_id))
+        redis_query_send(
+            context->commands, exchange,
+            &(struct redis_query){
+                .script = SCRIPT_CANCEL, .full_id = full_id, .args = {"any"}, .answer = task_on_cancelled});
+}
+
+/* -- DELETE /tasks/{id}: erase a final task and everything stored about it */
+
+static void task_on_erased(struct http_exchange *exchange, const redisReply *reply, void *unused)
+{
+    const char *word = script_answer(reply);
+
+    (void)unused;
+    if (strcmp(word, "ERASED") == 0)
+        http_respond(exchange, 204, NULL, NULL, 0);
+    else
+        respond_problem(exchange, strcmp(word, "LIVE") == 0 ? PROBLEM_TASK_LIVE : PROBLEM_TASK_NOT_FOUND, NULL);
+}
+
+void api_task_erase(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (task_path_read(exchange, full_id))
+        redis_query_send(context->commands, exchange,
+                         &(struct redis_query){.script = SCRIPT_ERASE, .full_id = full_id, .answer = task_on_erased});
 }
