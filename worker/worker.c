@@ -452,7 +452,7 @@ static bool reserve_timers(struct worker *worker)
 }
 
 /* A part borrows only parts created before it, so a failure stops the sequence. worker_destroy accepts what is missing. */
-static bool create_parts(struct worker *worker)
+static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker);
@@ -468,7 +468,7 @@ struct worker *worker_create(const struct worker_config *config)
     TAILQ_INIT(&worker->jobs);
     keys_prefix(worker->prefix, PARTITION);
     keys_wake(worker->wake, PARTITION);
-    if (!create_parts(worker))
+    if (!worker_create_parts(worker))
         return worker_destroy(worker);
     set_context(worker);
     return worker;

@@ -85,7 +85,7 @@ struct http_address_limit *http_address_limit_destroy(struct http_address_limit 
 }
 
 /* 0 if there is none. */
-static uint32_t find(const struct http_address_limit *limit, uint64_t key)
+static uint32_t find_entry(const struct http_address_limit *limit, uint64_t key)
 {
     uint32_t at = *slot_of(limit, key);
 
@@ -95,7 +95,7 @@ static uint32_t find(const struct http_address_limit *limit, uint64_t key)
 }
 
 /* 0 if the table is full. */
-static uint32_t add(struct http_address_limit *limit, uint64_t key)
+static uint32_t add_entry(struct http_address_limit *limit, uint64_t key)
 {
     uint32_t *slot = slot_of(limit, key);
     uint32_t at = limit->freed;
@@ -111,7 +111,7 @@ static uint32_t add(struct http_address_limit *limit, uint64_t key)
     return at;
 }
 
-static void drop(struct http_address_limit *limit, uint32_t entry)
+static void drop_entry(struct http_address_limit *limit, uint32_t entry)
 {
     uint32_t *link = slot_of(limit, limit->entries[entry].key);
 
@@ -128,9 +128,9 @@ uint32_t http_address_limit_acquire(struct http_address_limit *limit, const stru
     uint32_t entry;
 
     (void)pthread_mutex_lock(&limit->lock);
-    entry = find(limit, key);
+    entry = find_entry(limit, key);
     if (!entry)
-        entry = add(limit, key);
+        entry = add_entry(limit, key);
     if (entry && limit->entries[entry].count >= limit->per_address_max)
         entry = 0;
     if (entry)
@@ -143,6 +143,6 @@ void http_address_limit_release(struct http_address_limit *limit, uint32_t entry
 {
     (void)pthread_mutex_lock(&limit->lock);
     if (!--limit->entries[entry].count)
-        drop(limit, entry);
+        drop_entry(limit, entry);
     (void)pthread_mutex_unlock(&limit->lock);
 }

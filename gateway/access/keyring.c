@@ -41,7 +41,8 @@ static int compare_key_ids(const void *a, const void *b)
 
 /* The first line of a client that sets a limit wins. Going from the last line to the first lets it overwrite the others. Lines of
  * revoked keys are ignored. */
-static void set_limits(const struct key_file *file, const struct keyset *set, const struct client_limits *defaults)
+static void set_client_limits(const struct key_file *file, const struct keyset *set,
+                              const struct client_limits *defaults)
 {
     for (size_t i = 0; i < set->count; i++) {
         struct client *client = set->keys[i].client;
@@ -76,7 +77,7 @@ struct keyset *keyset_create(const struct key_file *file, struct clients *client
         }
         set->keys[set->count++] = (struct key){file->keys[i], client};
     }
-    set_limits(file, set, defaults);
+    set_client_limits(file, set, defaults);
     if (set->count)
         qsort(set->keys, set->count, sizeof(set->keys[0]), compare_key_ids);
     return set;

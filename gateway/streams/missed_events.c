@@ -41,7 +41,7 @@ struct missed_events {
 
 /* -- comparing */
 
-static void finish(struct comparison *comparison)
+static void finish_comparison(struct comparison *comparison)
 {
     TAILQ_REMOVE(&comparison->missed_events->comparisons, comparison, link);
     free(comparison);
@@ -52,7 +52,7 @@ static void comparison_on_reply(const redisReply *reply, int err, void *arg)
     struct comparison *comparison = arg;
     const struct missed_events *missed_events = comparison->missed_events;
 
-    finish(comparison);
+    finish_comparison(comparison);
     for (size_t i = 0; !err && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         const char *full_id = script_text(reply, i, NULL);
 
@@ -86,7 +86,7 @@ static int send_tails(struct missed_events *missed_events, struct comparison *co
 }
 
 /* If memory or the connection is missing, nothing is sent: the next silence leads to another comparison. */
-static void compare(struct missed_events *missed_events)
+static void start_comparison(struct missed_events *missed_events)
 {
     struct comparison *comparison = calloc(1, sizeof(*comparison));
 
@@ -94,7 +94,7 @@ static void compare(struct missed_events *missed_events)
         comparison->missed_events = missed_events;
         TAILQ_INSERT_TAIL(&missed_events->comparisons, comparison, link);
         if (send_tails(missed_events, comparison))
-            finish(comparison);
+            finish_comparison(comparison);
     }
     missed_events->count = 0;
 }
@@ -105,7 +105,7 @@ static void missed_events_on_turn(void *arg)
 
     missed_events->turn_is_deferred = false;
     if (missed_events->count)
-        compare(missed_events);
+        start_comparison(missed_events);
 }
 
 /* -- collecting what is due */
@@ -124,7 +124,7 @@ static void add_due(struct missed_events *missed_events, struct log_position *po
 {
     remove_due(missed_events, position);
     if (missed_events->count == MISSED_EVENTS_BATCH)
-        compare(missed_events);
+        start_comparison(missed_events);
     missed_events->due[missed_events->count++] = position;
     if (!missed_events->turn_is_deferred)
         loop_defer(missed_events->loop, &missed_events->turn, missed_events_on_turn, missed_events);

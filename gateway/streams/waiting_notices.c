@@ -40,7 +40,7 @@ struct waiting_notices {
     unsigned count;
 };
 
-static void start_timer(struct waiting_notices *notices)
+static void waiting_notices_start_timer(struct waiting_notices *notices)
 {
     int64_t ms = notices->config.interval_ms;
     const struct timeval interval = timeval_of_ms(ms);
@@ -176,7 +176,7 @@ static void waiting_notices_on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     if (TAILQ_EMPTY(&notices->waiting))
         return;
-    start_timer(notices);
+    waiting_notices_start_timer(notices);
     if (!notices->reading_account && !notices->reading_places)
         read_account(notices);
 }
@@ -230,7 +230,7 @@ void waiting_notices_add(struct waiting_notices *notices, struct waiting_notice 
     entry->listed = true;
     TAILQ_INSERT_TAIL(&notices->waiting, entry, link);
     if (!evtimer_pending(notices->timer, NULL))
-        start_timer(notices);
+        waiting_notices_start_timer(notices);
 }
 
 void waiting_notices_remove(struct waiting_notices *notices, struct waiting_notice *entry)

@@ -197,7 +197,7 @@ void watch_on_log(struct watch *watch, const struct event_log *log)
 }
 
 /* The frame is built once for all viewers. */
-static void deliver(struct watch *watch, const struct task_event *event)
+static void watch_deliver(struct watch *watch, const struct task_event *event)
 {
     struct buf bytes;
 
@@ -266,7 +266,7 @@ static void deliver_log(struct watch *watch, const struct event_log *log)
             set_position_without_digest(watch, n);
             continue;
         }
-        deliver(watch, &event);
+        watch_deliver(watch, &event);
     }
 }
 
@@ -381,7 +381,7 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
 
         watch->suspect = false;
         missed_events_heard(watch->context->missed_events, &watch->position);
-        deliver(watch, &event);
+        watch_deliver(watch, &event);
         latency_note(watch->context->latency, began_us, viewers);
     } else if (watch->live && event.n == watch->position.last) {
         take_last(watch, &event);

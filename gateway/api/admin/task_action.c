@@ -15,7 +15,7 @@
 enum { RESPONSE_MAX = 1024 };
 
 /* The full id in the path, "<client>.<task_id>". False: it is invalid, and the exchange was answered with 404. */
-static bool read_id(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE])
+static bool read_full_id(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE])
 {
     struct http_text segment = http_exchange_segment(exchange);
     const char *dot = memchr(segment.data, '.', segment.len);
@@ -36,7 +36,7 @@ void task_action_send(const struct api_context *context, struct http_exchange *e
 {
     char full_id[TASK_FULL_ID_SIZE];
 
-    if (read_id(exchange, full_id))
+    if (read_full_id(exchange, full_id))
         redis_query_send(
             context->commands, exchange,
             &(struct redis_query){.script = script, .full_id = full_id, .args = {argument}, .answer = answer});

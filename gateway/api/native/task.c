@@ -1,5 +1,4 @@
 /* /tasks/{id}: state and result of a task, its stream, cancel and erase */
-#include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,24 +31,24 @@ enum {
 };
 
 /* The index of the value of a field of the task's hash; 0 if the field is absent. */
-static size_t find(const redisReply *reply, const char *name)
+static size_t find_field(const redisReply *reply, const char *name)
 {
     return script_field(reply, AT_FIELDS, name);
 }
 
 /* -1 if the field is absent. */
-static int64_t number(const redisReply *reply, const char *name)
+static int64_t field_number(const redisReply *reply, const char *name)
 {
-    size_t at = find(reply, name);
+    size_t at = find_field(reply, name);
     int64_t value;
 
     return at && !script_int(reply, at, &value) ? value : -1;
 }
 
-static void add_number(struct buf *out, const char *name, int64_t value)
+static void add_known_number(struct buf *out, const char *name, int64_t value)
 {
     if (value >= 0)
-        buf_addf(out, ",\"%s\":%" PRId64, name, value);
+        buf_add_int_member(out, name, value);
 }
 
 static void add_number_or_null(struct buf *out, int64_t value)
@@ -60,14 +59,14 @@ static void add_number_or_null(struct buf *out, int64_t value)
         buf_add_text(out, "null");
 }
 
-static void add_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
+static void add_reply_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
 {
     size_t len;
     const char *json = script_text(reply, at, &len);
 
     if (!json || !len)
         return;
-    buf_addf(out, ",\"%s\":", name);
+    buf_add_member(out, name);
     buf_add(out, json, len);
 }
 
@@ -79,12 +78,13 @@ static int64_t difference(int64_t from_ms, int64_t to_ms)
 /* Times of the Redis clock. `epoch` is created_at in ms, the first half of the event ids. */
 static void add_timing(struct buf *out, const redisReply *reply)
 {
-    int64_t created = number(reply, "epoch"), claimed = number(reply, "claimed_at"), ended = number(reply, "ended_at");
+    int64_t created = field_number(reply, "epoch"), claimed = field_number(reply, "claimed_at"),
+            ended = field_number(reply, "ended_at");
 
     timestamp_add(out, "created_at", created);
     timestamp_add(out, "started_at", claimed);
     timestamp_add(out, "ended_at", ended);
-    add_number(out, "epoch", created);
+    add_known_number(out, "epoch", created);
     buf_add_text(out, ",\"timing\":{\"queued_ms\":");
     add_number_or_null(out, difference(created, claimed));
     buf_add_text(out, ",\"total_ms\":");
@@ -96,10 +96,10 @@ static void add_timing(struct buf *out, const redisReply *reply)
 static void add_outcome(struct buf *out, const redisReply *reply, enum task_state state)
 {
     if (!task_state_is_final(state)) {
-        add_json(out, "generated_images", reply, AT_IMAGES);
-        add_json(out, "failed_images", reply, AT_FAILED);
+        add_reply_json(out, "generated_images", reply, AT_IMAGES);
+        add_reply_json(out, "failed_images", reply, AT_FAILED);
     } else {
-        add_json(out, state == TASK_DONE ? "result" : "error", reply, AT_RESULT);
+        add_reply_json(out, state == TASK_DONE ? "result" : "error", reply, AT_RESULT);
     }
 }
 
@@ -132,14 +132,14 @@ static const char *charged(const redisReply *reply, enum task_state state)
 /* The ARK call in flight. Its id is the X-Client-Request-Id that ARK received. */
 static void add_call(struct buf *out, const redisReply *reply)
 {
-    size_t at = find(reply, "call"), len;
+    size_t at = find_field(reply, "call"), len;
     const char *id = at ? script_text(reply, at, &len) : NULL;
 
     if (!id)
         return;
     buf_add_text(out, ",\"call\":{\"id\":");
     buf_add_json(out, id, len);
-    timestamp_add(out, "since", number(reply, "called_at"));
+    timestamp_add(out, "since", field_number(reply, "called_at"));
     buf_add_char(out, '}');
 }
 
@@ -147,11 +147,12 @@ static void add_ledger(struct buf *out, const redisReply *reply, enum task_state
 {
     const char *charge = charged(reply, state);
 
-    add_number(out, "paid_calls", number(reply, "paid_calls"));
-    add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
-    add_number(out, "unknown_calls", find(reply, "unknown_calls") ? number(reply, "unknown_calls") : 0);
-    add_number(out, "earlier_paid_calls", number(reply, "earlier_paid_calls"));
-    add_number(out, "earlier_unknown_calls", number(reply, "earlier_unknown_calls"));
+    add_known_number(out, "paid_calls", field_number(reply, "paid_calls"));
+    add_known_number(out, "max_paid_calls", field_number(reply, "max_paid_calls"));
+    add_known_number(out, "unknown_calls",
+                     find_field(reply, "unknown_calls") ? field_number(reply, "unknown_calls") : 0);
+    add_known_number(out, "earlier_paid_calls", field_number(reply, "earlier_paid_calls"));
+    add_known_number(out, "earlier_unknown_calls", field_number(reply, "earlier_unknown_calls"));
     add_call(out, reply);
     if (charge)
         buf_addf(out, ",\"charged\":\"%s\"", charge);
@@ -164,9 +165,9 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
 
     buf_addf(out, "{\"task_id\":\"%s\",\"status\":\"%s\"", task_id, task_state_name(state));
     if (!script_int(reply, AT_POSITION, &position) && position > 0)
-        add_number(out, "position", position);
-    add_number(out, "attempts", number(reply, "attempt"));
-    add_number(out, "max_attempts", number(reply, "max_attempts"));
+        add_known_number(out, "position", position);
+    add_known_number(out, "attempts", field_number(reply, "attempt"));
+    add_known_number(out, "max_attempts", field_number(reply, "max_attempts"));
     add_ledger(out, reply, state);
     add_timing(out, reply);
     add_outcome(out, reply, state);
@@ -174,9 +175,9 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
     task_path_add_links(out, task_id);
 }
 
-static bool read_state(const redisReply *reply, enum task_state *out)
+static bool read_task_state(const redisReply *reply, enum task_state *out)
 {
-    size_t at = find(reply, "state"), len = 0;
+    size_t at = find_field(reply, "state"), len = 0;
     const char *name = at ? script_text(reply, at, &len) : NULL;
 
     return name && task_state_parse(name, len, out);
@@ -259,7 +260,7 @@ static void task_on_reply(struct http_exchange *exchange, const redisReply *repl
         respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
         return;
     }
-    if (!read_state(reply, &state)) {
+    if (!read_task_state(reply, &state)) {
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, "The stored task cannot be read.");
         return;
     }
