@@ -124,11 +124,7 @@ static void worker_on_probed(const struct probe_outcome *outcome, void *arg)
 {
     struct worker *worker = arg;
 
-    governor_probed(worker->governor, &(struct probe_report){.model = outcome->model,
-                                                             .account_good = outcome->account_good,
-                                                             .model_good = outcome->model_good,
-                                                             .problem = outcome->problem,
-                                                             .why = outcome->why});
+    governor_probed(worker->governor, outcome);
 }
 
 static void worker_on_probe(const char *model, void *arg)

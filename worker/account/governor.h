@@ -28,6 +28,7 @@
 struct governor;
 struct loop;
 struct permit;
+struct probe_outcome;
 struct redis;
 struct scope;
 
@@ -74,7 +75,8 @@ void governor_take(struct governor *governor, struct permit *permit); /* takes o
 void governor_book(struct governor *governor, struct permit *permit, const char *model, int images);
 void governor_release(struct governor *governor, struct permit *permit); /* accepts an empty permit */
 
-struct call_report {
+/* What a call showed of the account. */
+struct call_note {
     enum account_news news;
     bool asks_first; /* the verdict depends on whether this call is the first that finds the account or model closed */
     int64_t began_ms, took_ms; /* monotonic; of the call */
@@ -84,17 +86,9 @@ struct call_report {
     const char *why; /* without secrets */
 };
 /* True: the call found the account or model closed, which this worker did not know. on_judged follows, unless the permit is released first. */
-bool governor_note(struct governor *governor, struct permit *permit, const struct call_report *report);
+bool governor_note(struct governor *governor, struct permit *permit, const struct call_note *note);
 
-/* The result of a probe. */
-struct probe_report {
-    const char *model;
-    bool account_good;    /* ARK answered and accepts the key */
-    bool model_good;      /* ARK accepts the model too */
-    enum problem problem; /* why not */
-    const char *why;      /* without secrets */
-};
-void governor_probed(struct governor *governor, const struct probe_report *report);
+void governor_probed(struct governor *governor, const struct probe_outcome *outcome);
 
 /* The account or this model is closed: calls must wait. */
 bool governor_is_blocked(const struct governor *governor, const char *model);

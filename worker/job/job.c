@@ -400,14 +400,14 @@ static bool note_call(struct job_body *job, const struct verdict *verdict)
     char why[SCOPE_WHY_SIZE];
 
     return governor_note(job->context->governor, &job->permit,
-                         &(struct call_report){.news = account_news_of(verdict),
-                                               .asks_first = job->judged != NULL,
-                                               .began_ms = job->called_ms,
-                                               .took_ms = clock_monotonic_ms() - job->called_ms,
-                                               .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
-                                               .until_ms = verdict->until_ms,
-                                               .problem = verdict->problem,
-                                               .why = redact(why, sizeof(why), verdict->words)});
+                         &(struct call_note){.news = account_news_of(verdict),
+                                             .asks_first = job->judged != NULL,
+                                             .began_ms = job->called_ms,
+                                             .took_ms = clock_monotonic_ms() - job->called_ms,
+                                             .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
+                                             .until_ms = verdict->until_ms,
+                                             .problem = verdict->problem,
+                                             .why = redact(why, sizeof(why), verdict->words)});
 }
 
 /* The verdict to keep while JUDGING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
