@@ -386,7 +386,7 @@ static bool create_governor(struct worker *worker)
                                                   .on_granted = worker_on_granted,
                                                   .on_settled = worker_on_settled,
                                                   .on_probe = worker_on_probe,
-                                                  .on_judged = job_judge,
+                                                  .on_confirmed = job_confirm,
                                                   .arg = worker});
     return worker->governor;
 }

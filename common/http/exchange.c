@@ -452,10 +452,10 @@ static void exchange_on_request(struct connection *connection)
 
 static void exchange_on_half_closed(struct connection *connection)
 {
-    const char *probe = connection->set->config->half_close_probe;
+    const char *ping = connection->set->config->half_close_ping;
 
-    if (probe && connection->exchange.open)
-        http_stream_write(&connection->exchange, probe, strlen(probe));
+    if (ping && connection->exchange.open)
+        http_stream_write(&connection->exchange, ping, strlen(ping));
 }
 
 void http_exchange_hold(struct http_exchange *exchange)

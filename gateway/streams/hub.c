@@ -240,20 +240,18 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     hub->context.missed_events =
         missed_events_create(loop, &(struct missed_events_config){.commands = config->commands,
                                                                   .silence_ms = config->tail_check_ms,
-                                                                  .id_of = watch_id_of_position,
+                                                                  .id_of = watch_id_of_cursor,
                                                                   .on_missed = hub_on_missed,
                                                                   .arg = hub});
-    hub->context.notices =
-        waiting_notices_create(loop, &(struct waiting_notices_config){.commands = config->commands,
-                                                                      .interval_ms = config->hints_ms,
-                                                                      .id_of = watch_id_of_notice,
-                                                                      .on_place = watch_on_place});
+    hub->context.hints = waiting_hints_create(loop, &(struct waiting_hints_config){.commands = config->commands,
+                                                                                   .interval_ms = config->hints_ms,
+                                                                                   .id_of = watch_id_of_hint,
+                                                                                   .on_place = watch_on_place});
     subscriber.events = (struct redis_events){hub_on_ready, hub_on_lost, hub_on_subscribed, hub_on_message, NULL};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->unused_timer && hub->context.missed_events && hub->context.notices && hub->subscriber
-               ? hub
-               : hub_destroy(hub);
+    return hub->unused_timer && hub->context.missed_events && hub->context.hints && hub->subscriber ? hub
+                                                                                                    : hub_destroy(hub);
 }
 
 struct hub *hub_destroy(struct hub *hub)
@@ -266,7 +264,7 @@ struct hub *hub_destroy(struct hub *hub)
         event_free(hub->unused_timer);
     redis_destroy(hub->subscriber);
     missed_events_destroy(hub->context.missed_events);
-    waiting_notices_destroy(hub->context.notices);
+    waiting_hints_destroy(hub->context.hints);
     free(hub);
     return NULL;
 }

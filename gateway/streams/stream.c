@@ -53,7 +53,7 @@ enum stream_reason {
 
 struct stream {
     TAILQ_ENTRY(stream) link; /* in streams->all */
-    struct viewer viewer;     /* the watch's side of this stream, with its position in the log */
+    struct viewer viewer;     /* the watch's side of this stream, with its cursor */
     struct streams *streams;
     struct client *client;
     struct http_exchange *exchange; /* NULL once it is answered or closed */
@@ -536,7 +536,7 @@ static void stream_deliver(struct viewer *viewer, const struct event_frame *fram
     close_if_old(stream);
 }
 
-static void stream_send_notice(struct viewer *viewer, const struct buf *frame)
+static void stream_send_hint(struct viewer *viewer, const struct buf *frame)
 {
     struct stream *stream = stream_of(viewer);
 
@@ -544,7 +544,7 @@ static void stream_send_notice(struct viewer *viewer, const struct buf *frame)
         return;
     restart_heartbeat(stream);
     write_frames(stream, frame);
-    count_frames(stream, SSE_NOTICE, 1);
+    count_frames(stream, SSE_HINT, 1);
     close_if_old(stream);
 }
 
@@ -581,7 +581,7 @@ static void stream_end(struct viewer *viewer, enum viewer_end why)
 const struct viewer_callbacks stream_viewer_callbacks = {
     .on_subscribed = stream_on_subscribed,
     .deliver = stream_deliver,
-    .send_notice = stream_send_notice,
+    .send_hint = stream_send_hint,
     .reset = stream_reset,
     .end = stream_end,
 };

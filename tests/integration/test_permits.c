@@ -53,7 +53,7 @@ struct holder {
     struct permit permit;
 };
 
-static void on_judged(struct permit *permit, bool first)
+static void on_confirmed(struct permit *permit, bool first)
 {
     struct permits *permits = ((struct holder *)(void *)((char *)permit - offsetof(struct holder, permit)))->permits;
 
@@ -79,7 +79,7 @@ static struct fixture *begin(struct permits *permits, struct redis_world *world)
                                                                   .on_granted = on_granted,
                                                                   .on_settled = on_settled,
                                                                   .on_probe = on_probe,
-                                                                  .on_judged = on_judged,
+                                                                  .on_confirmed = on_confirmed,
                                                                   .arg = permits});
     assert_non_null(permits->governor);
     return f;

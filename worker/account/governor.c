@@ -334,14 +334,14 @@ static void take_row(struct governor *governor, const struct govern_row *row, in
 }
 
 /* Tells the job that found the scope closed whether it was the first among all workers. */
-static void judge_first(struct governor *governor, struct scope *scope)
+static void tell_first(struct governor *governor, struct scope *scope)
 {
     struct permit *permit = scope->first;
 
     if (!permit || !scope->sending || !scope->sent.closing)
         return;
     scope->first = NULL;
-    governor->config.on_judged(permit, scope->listed && scope->opened);
+    governor->config.on_confirmed(permit, scope->listed && scope->opened);
 }
 
 static void free_unlisted(struct scope *scope, int64_t now_ms)
@@ -367,7 +367,7 @@ static void take_scopes(struct governor *governor, const redisReply *reply)
             take_row(governor, &row, now_ms);
     TAILQ_FOREACH (scope, &governor->scopes, link) {
         free_unlisted(scope, now_ms);
-        judge_first(governor, scope);
+        tell_first(governor, scope);
         scope_sent(scope);
     }
 }

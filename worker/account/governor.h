@@ -48,7 +48,7 @@ struct governor_config {
     void (*on_settled)(void *arg);                  /* governor_is_settled is true now */
     void (*on_probe)(const char *model, void *arg); /* probe this model, then call governor_probed */
     /* After governor_note returned true: whether this call was the first, among all workers, that found the account or model closed. */
-    void (*on_judged)(struct permit *permit, bool first);
+    void (*on_confirmed)(struct permit *permit, bool first);
     void *arg;
 };
 
@@ -85,7 +85,7 @@ struct call_note {
     enum problem problem;
     const char *why; /* without secrets */
 };
-/* True: the call found the account or model closed, which this worker did not know. on_judged follows, unless the permit is released first. */
+/* True: the call found the account or model closed, which this worker did not know. on_confirmed follows, unless the permit is released first. */
 bool governor_note(struct governor *governor, struct permit *permit, const struct call_note *note);
 
 void governor_probed(struct governor *governor, const struct probe_outcome *outcome);

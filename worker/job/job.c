@@ -27,7 +27,7 @@ enum {
     UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
 };
 
-enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_JUDGING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
 /* The public part comes first, so that a pointer to one is a pointer to the other. */
 struct job_body {
@@ -50,19 +50,19 @@ struct job_body {
     struct report *report;
     struct ark_request request;
     struct ark_call call;
-    struct verdict *judged; /* the verdict that waits while JUDGING */
+    struct verdict *kept; /* the verdict that waits while CONFIRMING */
 };
 
 /* -- states; the functions follow in the order of a job's life */
 
-static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "judging", "reporting", "gone"};
+static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "confirming", "reporting", "gone"};
 
 #define BIT(state) (1U << (state))
 static const unsigned may[JOB_STATE_COUNT] = {
     /* a transition that is not listed is a bug */
     [JOB_BEGINNING] = BIT(JOB_CALLING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_CALLING] = BIT(JOB_JUDGING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_JUDGING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_CALLING] = BIT(JOB_CONFIRMING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_CONFIRMING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
     [JOB_REPORTING] = BIT(JOB_GONE),
 };
 
@@ -401,7 +401,7 @@ static bool note_call(struct job_body *job, const struct verdict *verdict)
 
     return governor_note(job->context->governor, &job->permit,
                          &(struct call_note){.news = account_news_of(verdict),
-                                             .asks_first = job->judged != NULL,
+                                             .asks_first = job->kept != NULL,
                                              .began_ms = job->called_ms,
                                              .took_ms = clock_monotonic_ms() - job->called_ms,
                                              .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
@@ -410,8 +410,8 @@ static bool note_call(struct job_body *job, const struct verdict *verdict)
                                              .why = redact(why, sizeof(why), verdict->words)});
 }
 
-/* The verdict to keep while JUDGING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
-static struct verdict *keep_for_judging(const struct verdict *verdict)
+/* The verdict to keep while CONFIRMING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
+static struct verdict *keep_verdict(const struct verdict *verdict)
 {
     struct verdict *kept = NULL;
 
@@ -444,23 +444,23 @@ static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
 
     ark_result_report_missing(outcome->result, job_on_slot, job);
     job_decide(job, outcome, &verdict);
-    job->judged = keep_for_judging(&verdict);
+    job->kept = keep_verdict(&verdict);
     book_charge(job, &verdict, outcome->result);
     if (note_call(job, &verdict))
-        job_enter(job, JOB_JUDGING, "the account or the model is closed");
+        job_enter(job, JOB_CONFIRMING, "the account or the model is closed");
     else
         act_on(job, &verdict, outcome->result);
 }
 
-/* -- JUDGING: Redis says which task was the first to find the account or model closed */
+/* -- CONFIRMING: Redis says which task was the first to find the account or model closed */
 
-void job_judge(struct permit *permit, bool first)
+void job_confirm(struct permit *permit, bool first)
 {
     struct job_body *job = container_of(permit, struct job_body, permit);
 
     if (!first)
-        job->judged->action = VERDICT_DEFER;
-    act_on(job, job->judged, ark_call_result(&job->call));
+        job->kept->action = VERDICT_DEFER;
+    act_on(job, job->kept, ark_call_result(&job->call));
 }
 
 static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -667,7 +667,7 @@ struct job *job_destroy(struct job *base)
     governor_release(job->context->governor, &job->permit);
     report_destroy(job->report);
     ark_request_deinit(&job->request);
-    free(job->judged);
+    free(job->kept);
     free(job);
     return NULL;
 }
