@@ -17,8 +17,6 @@
 #include "common/task/schema.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
-#include "gateway/access/keyset.h"
-#include "gateway/api/admin/guard.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
 #include "gateway/routes.h"
@@ -124,7 +122,7 @@ static void gateway_on_request(struct http_exchange *exchange, void *arg)
     const struct gateway *gateway = gateway_of(arg);
 
     cors_apply(gateway->config.cors, exchange);
-    admin_guard(gateway->config.options->admin_key, exchange);
+    admission_check_operator(gateway->config.options->admin_key, exchange);
     admission_check(&gateway->admission, exchange);
 }
 
@@ -133,7 +131,7 @@ static void gateway_on_refusal(struct http_exchange *exchange, struct http_text 
     cors_apply_to_refusal(gateway_of(arg)->config.cors, exchange, head);
 }
 
-static void set_limits(struct http_server_config *config, const struct gateway_options *options)
+static void set_http_limits(struct http_server_config *config, const struct gateway_options *options)
 {
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
@@ -176,10 +174,10 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
         config.on_answer = gateway_on_response;
         config.on_connections = gateway_on_connections;
     }
-    config.half_close_probe = ": keep-alive\n\n"; /* an SSE comment: all streams of the gateway are SSE */
+    config.half_close_ping = ": keep-alive\n\n"; /* an SSE comment: all streams of the gateway are SSE */
     config.tls = gateway->config.tls;
     config.address_limit = gateway->config.address_limit;
-    set_limits(&config, options);
+    set_http_limits(&config, options);
     return http_server_create(gateway->loop, &config, why);
 }
 
@@ -287,7 +285,7 @@ static void fill_contexts(struct gateway *gateway)
     };
 }
 
-static int create_parts(struct gateway *gateway, const char **why)
+static int gateway_create_parts(struct gateway *gateway, const char **why)
 {
     *why = "out of memory or file descriptors";
     gateway->loop = loop_create();
@@ -313,7 +311,7 @@ struct gateway *gateway_create(const struct gateway_config *config, const char *
     gateway->admission.keys = keyring_take(config->keyring);
     if (config->metrics)
         gateway->metrics = gateway_metrics_of_thread(config->metrics, config->thread);
-    return create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
+    return gateway_create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
 }
 
 struct gateway *gateway_destroy(struct gateway *gateway)

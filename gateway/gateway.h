@@ -14,7 +14,7 @@
  *     access/     API keys, clients and their limits, CORS
  *     tasks/      SUBMIT, and reading a task's event log
  *     metrics/    the rows of /metrics, and counting per thread
- *     streams/    SSE streams: stream -> hub -> watch -> missed events, waiting notices
+ *     streams/    SSE streams: stream -> hub -> watch -> missed events, waiting hints
  *     api/        shared by endpoints; then api/native/, api/admin/, api/service/: one endpoint per file
  *     (here)      main -> process -> gateway; options; routes
  *     pages/      HTML, CSS and JavaScript, embedded into the program

@@ -180,14 +180,14 @@ static void add_status_line(struct buf *out, int status)
     buf_add(out, "\r\n", 2);
 }
 
-static void add_length(struct buf *out, int64_t length)
+static void add_content_length(struct buf *out, int64_t length)
 {
     buf_add_text(out, "Content-Length: ");
     buf_add_int(out, length);
     buf_add(out, "\r\n", 2);
 }
 
-static void write_head(struct connection *connection, int status, const char *content_type, int64_t length)
+static void write_response_head(struct connection *connection, int status, const char *content_type, int64_t length)
 {
     struct incoming_request *incoming = connection->incoming;
     struct buf *out = &connection->output;
@@ -202,7 +202,7 @@ static void write_head(struct connection *connection, int status, const char *co
     if (connection->exchange.chunked)
         add_header_line(out, "Transfer-Encoding", "chunked");
     else if (length != LENGTH_UNKNOWN && !forbids_body(status))
-        add_length(out, length);
+        add_content_length(out, length);
     buf_fail(out, buf_error(&incoming->headers));
     buf_add(out, incoming->headers.data, incoming->headers.len);
     add_header_line(out, "X-Request-Id", incoming->request_id);
@@ -223,7 +223,7 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
         release_closed(connection);
         return;
     }
-    write_head(connection, status, content_type, (int64_t)len);
+    write_response_head(connection, status, content_type, (int64_t)len);
     if (len && !exchange->head_only && !forbids_body(status))
         buf_add(&connection->output, body, len);
     connection_finish_answer(connection);
@@ -259,7 +259,7 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
     exchange->chunked = connection->incoming->request.minor == 1;
     if (!exchange->chunked)
         connection->close_after_answer = true;
-    write_head(connection, status, content_type, LENGTH_UNKNOWN);
+    write_response_head(connection, status, content_type, LENGTH_UNKNOWN);
     connection_begin_stream(connection);
 }
 
@@ -452,10 +452,10 @@ static void exchange_on_request(struct connection *connection)
 
 static void exchange_on_half_closed(struct connection *connection)
 {
-    const char *probe = connection->set->config->half_close_probe;
+    const char *ping = connection->set->config->half_close_ping;
 
-    if (probe && connection->exchange.open)
-        http_stream_write(&connection->exchange, probe, strlen(probe));
+    if (ping && connection->exchange.open)
+        http_stream_write(&connection->exchange, ping, strlen(ping));
 }
 
 void http_exchange_hold(struct http_exchange *exchange)

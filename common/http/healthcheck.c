@@ -79,7 +79,7 @@ static int do_handshake(SSL *ssl, int fd, int64_t deadline_ms)
 }
 
 /* No retry of a short write: the request fits into any empty send buffer. */
-static int send_request(int fd, SSL *ssl, const char *path, const char *host)
+static int healthcheck_send(int fd, SSL *ssl, const char *path, const char *host)
 {
     char request[REQUEST_MAX];
     int len =
@@ -115,7 +115,7 @@ static int exchange_request(int fd, SSL *ssl, const char *path, const char *host
     int err = ssl ? do_handshake(ssl, fd, deadline_ms) : 0;
 
     if (!err)
-        err = send_request(fd, ssl, path, host);
+        err = healthcheck_send(fd, ssl, path, host);
     if (!err)
         err = read_status(fd, ssl, deadline_ms, &status);
     return err ? err : status;

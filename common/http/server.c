@@ -147,7 +147,7 @@ static int set_option(int fd, int level, int option, int value)
 
 /* On Linux accepted sockets inherit all of these. TCP_USER_TIMEOUT covers connections whose unsent bytes are all in the kernel, where
  * the write deadline does not see them. */
-static int set_options(int fd, const struct http_server_config *config)
+static int set_socket_options(int fd, const struct http_server_config *config)
 {
     return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
            (config->share_port && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
@@ -165,7 +165,7 @@ static int open_socket(const struct http_server_config *config, int *out, const 
     if (err)
         return err;
     fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || set_options(fd, config) || bind(fd, (struct sockaddr *)&address.storage, address.len)) {
+    if (fd < 0 || set_socket_options(fd, config) || bind(fd, (struct sockaddr *)&address.storage, address.len)) {
         *why = strerror(errno);
         if (fd >= 0)
             close(fd);

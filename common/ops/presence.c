@@ -85,7 +85,7 @@ void presence_add_field(struct presence_entry *entry, const char *name, const ch
     add_arg(entry, value);
 }
 
-static void describe(const struct presence *presence, struct presence_entry *entry)
+static void describe_process(const struct presence *presence, struct presence_entry *entry)
 {
     const struct presence_config *config = &presence->config;
 
@@ -122,7 +122,7 @@ static void write_entry(struct presence *presence, int64_t ttl_ms)
     add_arg(&entry, presence->config.name);
     add_arg(&entry, ttl);
     if (ttl_ms)
-        describe(presence, &entry);
+        describe_process(presence, &entry);
     if (script_run(presence->config.redis,
                    &(struct script_call){
                        .script = &scripts[SCRIPT_PRESENCE], .prefix = PREFIX, .args = entry.args, .count = entry.count},

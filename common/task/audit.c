@@ -65,7 +65,7 @@ static void run_audit(struct audit *audit)
 }
 
 /* Random, so that processes started together do not call together. */
-static void schedule(struct audit *audit)
+static void audit_schedule(struct audit *audit)
 {
     double mean_ms = (double)audit->config.interval_ms / (double)CALLS_PER_INTERVAL;
     int64_t wait_ms = (int64_t)((0.5 + random_unit()) * mean_ms);
@@ -80,7 +80,7 @@ static void audit_on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    schedule(audit);
+    audit_schedule(audit);
     run_audit(audit);
 }
 
@@ -94,7 +94,7 @@ struct audit *audit_create(const struct audit_config *config)
     audit->timer = evtimer_new(loop_base(config->loop), audit_on_timer, audit);
     if (!audit->timer)
         return audit_destroy(audit);
-    schedule(audit);
+    audit_schedule(audit);
     return audit;
 }
 

@@ -1,6 +1,6 @@
 /* keys - names of Redis keys and channels (common/task/PROTOCOL.md, "Keys")
  *
- * All keys of one task are in one partition. The partition's hash tag puts them into one Cluster slot. Scripts get the partition's
+ * All keys of one task are in one partition. The partition's hash tag puts them into one hash slot of a Redis Cluster. Scripts get the partition's
  * prefix and build their key names themselves, so only the names that the programs need are here. PROTOCOL.md lists all of them.
  *
  * Pure.

@@ -8,7 +8,7 @@
 
 static const char *const names[QUEUE_NUMBER_COUNT] = {"depth", "delayed", "running", "dead"};
 
-static int64_t number(const redisReply *reply, size_t at)
+static int64_t queue_number(const redisReply *reply, size_t at)
 {
     int64_t value;
 
@@ -17,19 +17,19 @@ static int64_t number(const redisReply *reply, size_t at)
 
 void queue_report_write(struct buf *out, const redisReply *reply)
 {
-    int64_t oldest = number(reply, QUEUE_OLDEST), age_ms = number(reply, QUEUE_NOW) - oldest;
+    int64_t oldest = queue_number(reply, QUEUE_OLDEST), age_ms = queue_number(reply, QUEUE_NOW) - oldest;
     const char *name;
 
-    buf_addf(out, "\"paused\":%s", number(reply, QUEUE_PAUSED) ? "true" : "false");
+    buf_addf(out, "\"paused\":%s", queue_number(reply, QUEUE_PAUSED) ? "true" : "false");
     for (size_t i = 0; i < QUEUE_NUMBER_COUNT; i++)
-        buf_addf(out, ",\"%s\":%" PRId64, names[i], number(reply, QUEUE_NUMBERS + i));
+        buf_add_int_member(out, names[i], queue_number(reply, QUEUE_NUMBERS + i));
     buf_add_text(out, ",\"oldest_age_ms\":");
     if (oldest)
         buf_add_int(out, age_ms > 0 ? age_ms : 0);
     else
         buf_add_text(out, "null");
-    buf_addf(out, ",\"rates\":{\"ended_per_minute\":%" PRId64 "},\"counters\":{", number(reply, QUEUE_ENDED));
+    buf_addf(out, ",\"rates\":{\"ended_per_minute\":%" PRId64 "},\"counters\":{", queue_number(reply, QUEUE_ENDED));
     for (size_t i = QUEUE_COUNTERS; (name = script_text(reply, i, NULL)); i += 2)
-        buf_addf(out, "%s\"%s\":%" PRId64, i == QUEUE_COUNTERS ? "" : ",", name, number(reply, i + 1));
+        buf_addf(out, "%s\"%s\":%" PRId64, i == QUEUE_COUNTERS ? "" : ",", name, queue_number(reply, i + 1));
     buf_add_char(out, '}');
 }

@@ -43,7 +43,7 @@ enum gateway_metric {
 };
 
 /* Label of METRIC_SSE_EVENTS: an event type, or a frame that is not an event of the log. */
-enum sse_kind { SSE_NOTICE = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
+enum sse_kind { SSE_HINT = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
 
 /* `routes` is borrowed: the values of the label `route`. NULL: out of memory. */
 struct gateway_metrics *gateway_metrics_create(size_t threads, const struct http_route *routes, size_t route_count);

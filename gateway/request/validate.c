@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
 #include "common/base/json_text.h"
 #include "common/base/macros.h"
 #include "common/base/utf8.h"
@@ -122,7 +123,7 @@ static void settle_id(struct reading *in)
 }
 
 /* ASCII white space, and the ideographic space of Chinese input methods. */
-static bool is_blank(const char *text)
+static bool is_blank_text(const char *text)
 {
     for (;;) {
         text += strspn(text, " \t\r\n\v\f");
@@ -136,7 +137,7 @@ static void read_prompt(struct reading *in, const json_t *value)
 {
     const char *text = json_string_value(value);
 
-    if (!text || is_blank(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
+    if (!text || is_blank_text(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
         complain(in->report, "/prompt", "must be a text of 1 to %d characters that is not blank", TASK_PROMPT_MAX);
     else
         keep_text(in, &in->out->spec.prompt, value);
@@ -150,7 +151,7 @@ static long read_side(const char **text)
 
     if (**text == '0')
         return 0;
-    for (; **text >= '0' && **text <= '9' && digits < 4; ++*text, digits++)
+    for (; ascii_is_digit(**text) && digits < 4; ++*text, digits++)
         side = side * 10 + (**text - '0');
     return side;
 }
@@ -233,11 +234,28 @@ static void read_watermark(struct reading *in, const json_t *value)
     in->out->spec.watermark = json_is_true(value);
 }
 
+static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
+{
+    static const char *const names[ON_DISCONNECT_COUNT] = {
+        [ON_DISCONNECT_FINISH] = "finish",
+        [ON_DISCONNECT_CANCEL_IF_QUEUED] = "cancel_if_queued",
+        [ON_DISCONNECT_CANCEL] = "cancel",
+    };
+
+    for (int i = 0; i < ON_DISCONNECT_COUNT; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum on_disconnect)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
         complain(in->report, "/on_disconnect", "is only for /generate/stream");
-    else if (!json_is_string(value) || !on_disconnect_parse(json_string_value(value), &in->out->on_disconnect))
+    else if (!json_is_string(value) || !parse_on_disconnect(json_string_value(value), &in->out->on_disconnect))
         complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 
@@ -260,7 +278,7 @@ enum { FIELDS = ARRAY_LENGTH(fields) };
 
 /* -- the object */
 
-static bool is_known(const char *name)
+static bool is_field(const char *name)
 {
     for (size_t i = 0; i < FIELDS; i++)
         if (strcmp(name, fields[i].name) == 0)
@@ -300,7 +318,7 @@ static void read_object(struct reading *in, json_t *root)
             complain(in->report, "/urls", "is required: a list of 1 to %d links", TASK_URLS_MAX);
     }
     json_object_foreach (root, name, value)
-        if (!is_known(name))
+        if (!is_field(name))
             complain_unknown(in, name);
     settle_id(in);
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)

@@ -261,7 +261,7 @@ static void write_reason(char *out, size_t size, const struct evidence *evidence
 }
 
 /* "ARK refused the request: InvalidParameter: size ... (HTTP 400)" */
-static void describe(const struct evidence *evidence, struct verdict *out)
+static void verdict_describe(const struct evidence *evidence, struct verdict *out)
 {
     char reason[ARK_CODE_MAX + ARK_MESSAGE_MAX + 2], status[32] = "", count[64] = "";
     const struct ark_result *ark = evidence->ark;
@@ -303,7 +303,7 @@ void verdict_decide(const struct evidence *evidence, struct verdict *out)
     out->wait_ms = evidence->ark->retry_after_ms;
     if (finding.meaning == RESETS)
         set_reset(evidence, out);
-    describe(evidence, out);
+    verdict_describe(evidence, out);
 }
 
 const char *verdict_action_name(enum verdict_action action)

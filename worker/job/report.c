@@ -79,7 +79,7 @@ static void drop_head(struct report *report)
     free(head);
 }
 
-static void drop_all(struct report *report)
+static void report_drop_all(struct report *report)
 {
     while (!STAILQ_EMPTY(&report->waiting))
         drop_head(report);
@@ -87,7 +87,7 @@ static void drop_all(struct report *report)
 
 static void lose(struct report *report)
 {
-    drop_all(report);
+    report_drop_all(report);
     report->config.events.on_lost(report->config.arg);
 }
 
@@ -162,7 +162,7 @@ static void confirm(struct report *report, int paid_calls)
 }
 
 /* Passes the answer on to the job, which may destroy the report. */
-static void deliver(struct report *report, enum script_id script, const redisReply *reply)
+static void report_deliver(struct report *report, enum script_id script, const redisReply *reply)
 {
     const struct report_events *events = &report->config.events;
     const char *answer = script_answer(reply);
@@ -223,7 +223,7 @@ static void report_on_answer(const redisReply *reply, int err, void *arg)
     for (; report->together; report->together--)
         drop_head(report);
     send_head(report);
-    deliver(report, script, reply);
+    report_deliver(report, script, reply);
 }
 
 /* The number of messages to send as one call: a FINISH with the EMITs in front of it, or 1. */
@@ -346,7 +346,7 @@ struct report *report_destroy(struct report *report)
         durability_cancel(report->confirming);
     if (report->retry)
         event_free(report->retry);
-    drop_all(report);
+    report_drop_all(report);
     if (report->turn_waits)
         report->gone = true;
     else

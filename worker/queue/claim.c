@@ -106,7 +106,7 @@ static bool note_blocked(struct claim *claim, const redisReply *reply, int jobs)
 static void start_claim(struct claim *claim);
 static void start_wait(struct claim *claim, int64_t next_ms);
 
-static void log_failure(const char *what, const redisReply *reply)
+static void claim_log_failure(const char *what, const redisReply *reply)
 {
     char why[256];
 
@@ -157,7 +157,7 @@ static int read_reply(struct claim *claim, const redisReply *reply)
     int jobs;
 
     if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms)) {
-        log_failure("CLAIM failed, trying again", reply);
+        claim_log_failure("CLAIM failed, trying again", reply);
         rest(claim, WAIT_MS);
         return 0;
     }
@@ -202,7 +202,7 @@ struct claim_text {
     char limits[MODELS_MAX][LIMIT_SIZE];
 };
 
-static void add_text(struct claim_text *text, const char *value)
+static void add_claim_text(struct claim_text *text, const char *value)
 {
     text->args[text->count++] = SCRIPT_TEXT(value);
 }
@@ -225,8 +225,8 @@ static void add_models(struct claim_text *text, const struct claim *claim)
         if (limits[i].calls >= claim->asked && !limits[i].trial && !limits[i].failing)
             continue;
         write_limit(text->limits[i], &limits[i]);
-        add_text(text, limits[i].model);
-        add_text(text, text->limits[i]);
+        add_claim_text(text, limits[i].model);
+        add_claim_text(text, text->limits[i]);
     }
 }
 
@@ -239,12 +239,12 @@ static int send_claim(struct claim *claim)
     (void)decimal_write(text.most, claim->asked);
     (void)decimal_write(text.max_attempts, claim->config.max_attempts);
     random_hex(text.nonce, NONCE_BYTES);
-    add_text(&text, claim->config.worker);
-    add_text(&text, text.lease);
-    add_text(&text, text.most);
-    add_text(&text, text.nonce);
-    add_text(&text, text.max_attempts);
-    add_text(&text, claim->config.model);
+    add_claim_text(&text, claim->config.worker);
+    add_claim_text(&text, text.lease);
+    add_claim_text(&text, text.most);
+    add_claim_text(&text, text.nonce);
+    add_claim_text(&text, text.max_attempts);
+    add_claim_text(&text, claim->config.model);
     add_models(&text, claim);
     call.count = text.count;
     return script_run(claim->config.redis, &call, claim_on_claimed, claim, &claim->run);
@@ -291,7 +291,7 @@ static void claim_on_woken(const redisReply *reply, int err, void *arg)
     if (err)
         return;
     if (reply->type == REDIS_REPLY_ERROR) {
-        log_failure("BLPOP failed, trying again", reply);
+        claim_log_failure("BLPOP failed, trying again", reply);
         rest(claim, WAIT_MS);
     } else {
         start_claim(claim);

@@ -45,7 +45,7 @@ static void renewal_destroy(struct renewal *renewal)
 }
 
 /* The reply has one answer per entry, in order. The callbacks may remove any entry. */
-static void deliver(struct renewal *renewal, const redisReply *reply)
+static void lease_deliver(struct renewal *renewal, const redisReply *reply)
 {
     const struct lease_events *events = &renewal->keeper->config.events;
 
@@ -62,7 +62,7 @@ static void deliver(struct renewal *renewal, const redisReply *reply)
     }
 }
 
-static void log_failure(const struct renewal *renewal, const char *why)
+static void lease_log_failure(const struct renewal *renewal, const char *why)
 {
     char quoted[256];
 
@@ -76,11 +76,11 @@ static void lease_on_renewed(const redisReply *reply, int err, void *arg)
 
     renewal->run = NULL;
     if (err)
-        log_failure(renewal, err_text(err));
+        lease_log_failure(renewal, err_text(err));
     else if (reply->type == REDIS_REPLY_ARRAY)
-        deliver(renewal, reply);
+        lease_deliver(renewal, reply);
     else
-        log_failure(renewal, reply->str ? reply->str : "unexpected answer");
+        lease_log_failure(renewal, reply->str ? reply->str : "unexpected answer");
     renewal_destroy(renewal);
 }
 
@@ -137,7 +137,7 @@ void lease_renew_now(struct lease_keeper *keeper)
     }
 }
 
-static void schedule(struct lease_keeper *keeper)
+static void lease_schedule(struct lease_keeper *keeper)
 {
     int64_t wait_ms = keeper->config.lease_ms / 3;
     struct timeval tv = timeval_of_ms(wait_ms);
@@ -151,7 +151,7 @@ static void lease_on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    schedule(keeper);
+    lease_schedule(keeper);
     lease_renew_now(keeper);
 }
 
@@ -167,7 +167,7 @@ struct lease_keeper *lease_keeper_create(const struct lease_config *config)
     keeper->timer = evtimer_new(loop_base(config->loop), lease_on_timer, keeper);
     if (!keeper->timer)
         return lease_keeper_destroy(keeper);
-    schedule(keeper);
+    lease_schedule(keeper);
     return keeper;
 }
 

@@ -57,7 +57,7 @@ static void reap(struct reaper *reaper)
 }
 
 /* 0.5 to 1.5 seconds: jitter spreads the workers. */
-static void schedule(struct reaper *reaper)
+static void reaper_schedule(struct reaper *reaper)
 {
     int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * (double)INTERVAL_MS);
     struct timeval tv = timeval_of_ms(wait_ms);
@@ -71,7 +71,7 @@ static void reaper_on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    schedule(reaper);
+    reaper_schedule(reaper);
     reap(reaper);
 }
 
@@ -86,7 +86,7 @@ struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char 
     reaper->timer = evtimer_new(loop_base(loop), reaper_on_timer, reaper);
     if (!reaper->timer)
         return reaper_destroy(reaper);
-    schedule(reaper);
+    reaper_schedule(reaper);
     return reaper;
 }
 

@@ -30,7 +30,7 @@ static void add_unreadable(struct buf *out, const char *text, size_t len)
 }
 
 /* NULL: not JSON of this type. The data in Redis may have been edited by hand. */
-static json_t *parse(struct buf *out, const char *text, size_t len, json_type type)
+static json_t *parse_stored(struct buf *out, const char *text, size_t len, json_type type)
 {
     json_t *value = NULL;
     int err = json_text_read(text, len, JSON_ALLOW_NUL, &value, NULL);
@@ -44,14 +44,14 @@ static json_t *parse(struct buf *out, const char *text, size_t len, json_type ty
 }
 
 /* A JSON value from Redis; [] or null if it is absent or invalid. */
-static void add_json(struct story *story, const char *name, const redisReply *reply, size_t at, json_type type)
+static void add_stored_json(struct story *story, const char *name, const redisReply *reply, size_t at, json_type type)
 {
     const char *none = type == JSON_ARRAY ? "[]" : "null";
     size_t len = 0;
     const char *text = script_text(reply, at, &len);
-    json_t *value = text && len ? parse(story->out, text, len, type) : NULL;
+    json_t *value = text && len ? parse_stored(story->out, text, len, type) : NULL;
 
-    buf_addf(story->out, ",\"%s\":", name);
+    buf_add_member(story->out, name);
     if (value)
         buf_add(story->out, text, len);
     else
@@ -67,7 +67,7 @@ static void add_json(struct story *story, const char *name, const redisReply *re
 static const char *find_object(struct buf *out, const char *element, size_t len)
 {
     const char *object = memchr(element, '{', len);
-    json_t *value = object ? parse(out, object, len - (size_t)(object - element), JSON_OBJECT) : NULL;
+    json_t *value = object ? parse_stored(out, object, len - (size_t)(object - element), JSON_OBJECT) : NULL;
     bool is_event = json_is_string(json_object_get(value, "event")) && json_is_object(json_object_get(value, "data"));
 
     json_decref(value);
@@ -91,7 +91,7 @@ static void add_event(struct buf *out, const redisReply *log, size_t at)
     buf_add_text(out, "}}");
 }
 
-static void add_fields(struct buf *out, const redisReply *reply)
+static void add_stored_fields(struct buf *out, const redisReply *reply)
 {
     const char *name;
 
@@ -117,10 +117,10 @@ static void write_story(struct buf *out, const redisReply *reply)
     buf_init(&story.unreadable, UNREADABLE_ALL_MAX);
     buf_add_char(out, '{');
     task_row_write(out, script_array(reply, STORY_ROW));
-    add_json(&story, "request", reply, STORY_REQUEST, JSON_OBJECT);
-    add_json(&story, "generated_images", reply, STORY_IMAGES, JSON_ARRAY);
-    add_json(&story, "failed_images", reply, STORY_FAILED, JSON_ARRAY);
-    add_json(&story, "result", reply, STORY_RESULT, JSON_OBJECT);
+    add_stored_json(&story, "request", reply, STORY_REQUEST, JSON_OBJECT);
+    add_stored_json(&story, "generated_images", reply, STORY_IMAGES, JSON_ARRAY);
+    add_stored_json(&story, "failed_images", reply, STORY_FAILED, JSON_ARRAY);
+    add_stored_json(&story, "result", reply, STORY_RESULT, JSON_OBJECT);
     if (story.unreadable.len)
         buf_addf(out, ",\"unreadable\":{%s}", buf_text(&story.unreadable));
     buf_fail(out, buf_error(&story.unreadable));
@@ -129,7 +129,7 @@ static void write_story(struct buf *out, const redisReply *reply)
     for (size_t i = 0; log && i < log->elements; i++)
         add_event(out, log, i);
     buf_add_text(out, "],");
-    add_fields(out, reply);
+    add_stored_fields(out, reply);
     buf_add_char(out, '}');
 }
 

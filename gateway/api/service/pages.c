@@ -38,7 +38,7 @@ static const struct embedded_file *named(const char *name, size_t len)
 }
 
 /* The two pages have their own addresses. Other files are addressed by their path in the source tree. */
-static const struct embedded_file *find(struct http_text path)
+static const struct embedded_file *find_page(struct http_text path)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(pages); i++)
         if (http_text_is(path, pages[i].path))
@@ -48,7 +48,7 @@ static const struct embedded_file *find(struct http_text path)
 
 void api_pages(struct http_exchange *exchange, void *arg)
 {
-    const struct embedded_file *file = find(http_exchange_request(exchange)->path);
+    const struct embedded_file *file = find_page(http_exchange_request(exchange)->path);
 
     (void)arg;
     if (!file) {
