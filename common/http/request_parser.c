@@ -426,22 +426,20 @@ static bool check_byte(struct http_parser *parser, const char *bytes, size_t at)
 
     if (after_cr != (c == '\n'))
         return bad_request(parser, "Lines must end with CR LF");
-    if (c == '\n' || c == '\r')
+    if ((c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r')
         return true;
     if (c == 0x7f || (c < 0x20 && c != '\t'))
         return bad_request(parser, "The head must not have control bytes");
-    if (!parser->has_request_line && (c == '\t' || c > 0x7e))
+    if (!parser->has_request_line) /* a tab, or a byte above ASCII */
         return bad_request(parser, "The request line has a byte that is not allowed");
     return true;
 }
 
-static bool check_length(struct http_parser *parser, size_t at)
+/* The first position that this line, or the whole head, may not reach. */
+static size_t scan_end(const struct http_parser *parser)
 {
-    if (!parser->has_request_line && at - parser->line_start >= parser->limits->target_max + REQUEST_LINE_EXTRA)
-        return parser_fail(parser, PROBLEM_URI_TOO_LONG, NULL);
-    if (parser->has_request_line && at >= parser->limits->head_max)
-        return parser_fail(parser, PROBLEM_HEADERS_TOO_LARGE, NULL);
-    return true;
+    return parser->has_request_line ? parser->limits->head_max
+                                    : parser->line_start + parser->limits->target_max + REQUEST_LINE_EXTRA;
 }
 
 void http_parser_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
@@ -496,18 +494,32 @@ static enum http_parse parser_take_line(struct http_parser *parser, const char *
     return ok ? HTTP_PARSE_MORE : HTTP_PARSE_FAILED;
 }
 
+/* Scans to the end of the line or of the bytes. */
+static enum http_parse scan_line(struct http_parser *parser, const char *bytes, size_t len, size_t *head_len)
+{
+    size_t end = scan_end(parser);
+
+    while (parser->scanned < len) {
+        size_t at = parser->scanned;
+
+        if (at >= end) {
+            (void)parser_fail(parser, parser->has_request_line ? PROBLEM_HEADERS_TOO_LARGE : PROBLEM_URI_TOO_LONG, NULL);
+            return HTTP_PARSE_FAILED;
+        }
+        if (!check_byte(parser, bytes, at))
+            return HTTP_PARSE_FAILED;
+        parser->scanned++;
+        if (bytes[at] == '\n')
+            return parser_take_line(parser, bytes, head_len);
+    }
+    return HTTP_PARSE_MORE;
+}
+
 enum http_parse http_parser_run(struct http_parser *parser, const char *bytes, size_t len, size_t *head_len)
 {
     enum http_parse parse = HTTP_PARSE_MORE;
 
-    while (parse == HTTP_PARSE_MORE && parser->scanned < len) {
-        size_t at = parser->scanned;
-
-        if (!check_length(parser, at) || !check_byte(parser, bytes, at))
-            return HTTP_PARSE_FAILED;
-        parser->scanned++;
-        if (bytes[at] == '\n')
-            parse = parser_take_line(parser, bytes, head_len);
-    }
+    while (parse == HTTP_PARSE_MORE && parser->scanned < len)
+        parse = scan_line(parser, bytes, len, head_len);
     return parse;
 }

@@ -325,27 +325,28 @@ static void read_object(struct reading *in, json_t *root)
         complain(in->report, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
 }
 
+/* The position of the quotation mark that ends the string, or after the body if none does. */
+static size_t string_end(const char *body, size_t len, size_t at)
+{
+    while (at < len && body[at] != '"')
+        at += body[at] == '\\' ? 2 : 1;
+    return at;
+}
+
 /* Counts brackets outside of strings before parsing: nesting costs the parser stack space. */
 static bool is_too_deep(const char *body, size_t len)
 {
-    bool in_string = false;
     int depth = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        char c = body[i];
-
-        if (in_string && c == '\\')
-            i++;
-        else if (c == '"')
-            in_string = !in_string;
-        else if (!in_string && (c == '{' || c == '['))
+    for (size_t i = 0; i < len && depth <= VALIDATE_DEPTH_MAX; i++) {
+        if (body[i] == '"')
+            i = string_end(body, len, i + 1);
+        else if (body[i] == '{' || body[i] == '[')
             depth++;
-        else if (!in_string && (c == '}' || c == ']'))
+        else if (body[i] == '}' || body[i] == ']')
             depth--;
-        if (depth > VALIDATE_DEPTH_MAX)
-            return true;
     }
-    return false;
+    return depth > VALIDATE_DEPTH_MAX;
 }
 
 static const char *why_not_json(const json_error_t *error)
