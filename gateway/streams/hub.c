@@ -164,6 +164,7 @@ static void hub_on_ready(void *arg)
             log_warn("hub", "subscribe failed, relying on the tail check", "task=%s", watch->id);
 }
 
+/* Redis forgets all subscriptions with the connection, so watches without viewers have no reason to stay. */
 static void hub_on_lost(void *arg)
 {
     struct hub *hub = arg;
@@ -187,6 +188,8 @@ static struct watch *watch_of_channel(struct hub *hub, const char *channel)
     return full_id ? hub_find_watch(hub, full_id) : NULL;
 }
 
+/* Each SUBSCRIBE is confirmed once, in order, and a watch is not dropped before: the confirmation is that of this watch. The viewers of a
+ * POST have sent their SUBMIT by now; they are told nevertheless, because Redis may have run SUBMIT first (see watch.h). */
 static void hub_on_subscribed(const char *channel, void *arg)
 {
     struct hub *hub = arg;

@@ -110,6 +110,7 @@ static void claim_log_failure(const char *what, const redisReply *reply)
     log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
 }
 
+/* No-op in every state but IDLE: on_job may have stopped the claim, and a claim that is stopped must not start again. */
 static void pause_claims(struct claim *claim, enum claim_state state, int64_t wait_ms)
 {
     if (claim->state != CLAIM_IDLE)
@@ -240,6 +241,8 @@ static int send_claim(struct claim *claim)
     return script_run(claim->config.redis, &call, claim_on_claimed, claim, &claim->run);
 }
 
+/* Every path returns the permits that it does not use. give_back also runs for 0 permits: the grant may have had the right to a trial
+ * call, which the governor must not keep. */
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
 {
     claim->asked = permits;
@@ -340,6 +343,8 @@ void claim_more(struct claim *claim)
     start_claim(claim);
 }
 
+/* Permits that were asked for may still be granted, and a CLAIM in flight may still bring jobs. BLPOP is of no importance: its answer
+ * changes nothing in STOPPED. */
 bool claim_stop(struct claim *claim)
 {
     bool busy = claim->run || claim->state == CLAIM_ASKING;
