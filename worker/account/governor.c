@@ -304,7 +304,7 @@ static void log_state(struct scope *scope, const char *code)
         log_info("governor", "circuit breaker closed", "scope=%s", *scope->name ? scope->name : "account");
 }
 
-static void take_row(struct governor *governor, const struct govern_row *row, int64_t now_ms)
+static void take_reply_row(struct governor *governor, const struct govern_row *row, int64_t now_ms)
 {
     struct scope *scope = scopes_find(&governor->scopes, row->name);
 
@@ -353,7 +353,7 @@ static void take_scopes(struct governor *governor, const redisReply *reply)
         scope->listed = false;
     for (size_t i = 0; i < govern_reply_rows(reply); i++)
         if (govern_reply_row(reply, i, &row))
-            take_row(governor, &row, now_ms);
+            take_reply_row(governor, &row, now_ms);
     TAILQ_FOREACH (scope, &governor->scopes, link) {
         free_unlisted(scope, now_ms);
         tell_first(governor, scope);
