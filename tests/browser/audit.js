@@ -1,4 +1,4 @@
-// Judges the page as it stands; returns what is wrong, in words. Given as a function's body to the driver.
+// Checks structure, accessible names, contrast and layout of the page; returns a list of faults. The driver runs this as a function body.
 
 const faults = [];
 const shown = (element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest('.visually-hidden, .skip');
@@ -21,7 +21,7 @@ const ids = [...document.querySelectorAll('[id]')].map((element) => element.id);
 for (const id of new Set(ids.filter((one, i) => ids.indexOf(one) !== i))) faults.push(`two elements are #${id}`);
 for (const name of ['aria-describedby', 'aria-labelledby', 'aria-controls', 'for', 'list']) {
   for (const element of document.querySelectorAll(`[${name}]`)) {
-    for (const id of element.getAttribute(name).split(' ')) if (!ids.includes(id)) faults.push(`${named(element)}: ${name} leads nowhere: ${id}`);
+    for (const id of element.getAttribute(name).split(' ')) if (!ids.includes(id)) faults.push(`${named(element)}: ${name} refers to a missing id: ${id}`);
   }
 }
 
@@ -35,7 +35,7 @@ for (const control of [...document.querySelectorAll('button, a')].filter(shown))
   if (!(control.getAttribute('aria-label') || control.textContent).trim()) faults.push(`without a name: ${named(control)}`);
 }
 for (const image of document.querySelectorAll('img')) if (!image.hasAttribute('alt')) faults.push(`without alt: ${image.src}`);
-for (const image of document.querySelectorAll('main img')) if (!image.alt) faults.push(`a picture without words: ${image.src}`);
+for (const image of document.querySelectorAll('main img')) if (!image.alt) faults.push(`an image with an empty alt: ${image.src}`);
 
 // -- contrast (WCAG 2.2, AA)
 
@@ -74,7 +74,7 @@ while (texts.nextNode()) {
   const ratio = contrast(over(parse(style.color), background), background);
   if (ratio < (large ? 3 : 4.5)) faults.push(`contrast ${ratio.toFixed(2)}: ${named(element)}`);
 }
-if (judged.size < 10) faults.push(`only ${judged.size} texts were looked at`);
+if (judged.size < 10) faults.push(`only ${judged.size} texts were checked`);
 for (const control of [...document.querySelectorAll('.input')].filter(shown)) {
   const ratio = contrast(parse(getComputedStyle(control).borderTopColor), behind(control.parentElement));
   if (ratio < 3) faults.push(`a field's edge has contrast ${ratio.toFixed(2)}: ${named(control)}`);
@@ -82,7 +82,7 @@ for (const control of [...document.querySelectorAll('.input')].filter(shown)) {
   if (holder < 4.5) faults.push(`a placeholder has contrast ${holder.toFixed(2)}: ${named(control)}`);
 }
 
-// -- room: clientWidth, since a phone makes innerWidth as wide as what overflows
+// -- layout: uses clientWidth, because on a phone innerWidth grows with overflowing content
 
 const room = document.documentElement.clientWidth;
 

@@ -112,7 +112,7 @@ class Installed(ProcessTest):
             (machine.root / "tmp/no-key").write_text("\n")           # what the unit puts there for a key that is missing
             said = self.as_service(machine, "env", "ARK_API_KEY_FILE=/tmp/no-key", "arkrelay-worker", status=78)
             self.assertIn("the first line is empty", said)
-            self.assertIn("arkrelay from the command line", machine.run("arkctl", "--help"))
+            self.assertIn("The command line tool of arkrelay", machine.run("arkctl", "--help"))
             for page, folder in PAGES.items():
                 self.assertTrue((machine.root / f"usr/share/man/{folder}/{page}.gz").exists())
 

@@ -1,10 +1,10 @@
 """The part of JSON Schema that docs/openapi.json uses, compiled into functions. An unknown keyword is an error.
 
     check = Compiler(document).compile({"$ref": "#/components/schemas/Task"}, closed=True)
-    check(value)                # raises Mismatch: where, and what is wrong
+    check(value)                # raises Mismatch with the place and the fault
 
-closed: an object has no members but those that its schema lists. Schemas of answers are open, since members may be added to them; what
-the programs answer today is listed, every member of it.
+closed: an object may only have the members that its schema lists. The schemas of responses are open, because later versions may add
+members; the tests use closed=True, so that every member of today's responses must be listed.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The whole system, made of real programs: Redis, the ARK simulator, gateways, workers.
+"""The whole system with real programs: Redis, the ARK simulator, gateways, workers.
 
     with World() as world:
         gateway, worker = world.gateway(), world.worker(WORKER_CONCURRENCY=4)
@@ -6,8 +6,8 @@
             assert stream.to_end()[-1].event == "done"
         assert len(world.ark.calls_of("t1")) == 1
 
-Leaving the block ends everything, checks that what is still running ends cleanly (under ASan: without a leak), and that every
-invariant holds in Redis. Options of the programs are given by their environment names.
+Leaving the block stops everything. It checks that running programs exit cleanly (under ASan: without a leak) and that all invariants
+hold in Redis. Options of the programs are given by their environment names.
 """
 
 import itertools
@@ -47,7 +47,7 @@ class Service(Program):
 
 
 class Gateway(Service):
-    """Whatever it answers to http_client has to be what docs/openapi.json says."""
+    """A gateway. http_client checks all its responses against docs/openapi.json."""
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -170,9 +170,10 @@ class World:
         self._proxies.append(Proxy(self.redis_server.socket))
         return self._proxies[-1]
 
-    def ark_proxy(self):
-        """One in front of the simulator: give its address to a worker as ARK_BASE_URL=f"http://{proxy.address}/api/v3"."""
-        host, _, port = self.ark.address.rpartition(":")
+    def ark_proxy(self, address=None):
+        """A proxy in front of the simulator, or of another address: give its address to a worker as
+        ARK_BASE_URL=f"http://{proxy.address}/api/v3"."""
+        host, _, port = (address or self.ark.address).rpartition(":")
         self._proxies.append(Proxy((host, int(port))))
         return self._proxies[-1]
 

@@ -19,7 +19,7 @@ enum { SCOPE_NAME_SIZE = 129, SCOPE_WHY_SIZE = 256 };
 
 enum scope_state {
     SCOPE_FREE,
-    SCOPE_FAILING, /* not restricted, but the last call failed */
+    SCOPE_FAILING, /* the last call failed; few or no further calls may begin */
     SCOPE_LIMITED,
     SCOPE_OPEN,
     SCOPE_PROBING,

@@ -21,6 +21,7 @@ enum {
     NONCE_BYTES = 8,
     MODELS_MAX = 32,
     CLAIM_ARGS = 6,
+    LIMIT_SIZE = DECIMAL_SIZE + sizeof(" failing"),
 };
 
 enum claim_state {
@@ -193,7 +194,7 @@ struct claim_text {
     struct script_arg args[CLAIM_ARGS + 2 * MODELS_MAX];
     size_t count;
     char lease[DECIMAL_SIZE], most[DECIMAL_SIZE], nonce[2 * NONCE_BYTES + 1], max_attempts[DECIMAL_SIZE];
-    char calls[MODELS_MAX][DECIMAL_SIZE];
+    char limits[MODELS_MAX][LIMIT_SIZE];
 };
 
 static void add_claim_text(struct claim_text *text, const char *value)
@@ -201,9 +202,12 @@ static void add_claim_text(struct claim_text *text, const char *value)
     text->args[text->count++] = SCRIPT_TEXT(value);
 }
 
-static const char *word_of(const struct model_limit *limit, const char *calls)
+static void write_limit(char text[LIMIT_SIZE], const struct model_limit *limit)
 {
-    return limit->trial ? "trial" : limit->failing ? "failing" : calls;
+    if (limit->trial)
+        (void)snprintf(text, LIMIT_SIZE, "trial");
+    else
+        (void)snprintf(text, LIMIT_SIZE, "%d%s", limit->calls, limit->failing ? " failing" : "");
 }
 
 /* Leaves out a model that may begin at least as many calls as there are permits: its limit has no effect. */
@@ -215,9 +219,9 @@ static void add_models(struct claim_text *text, const struct claim *claim)
     for (int i = 0; i < models; i++) {
         if (limits[i].calls >= claim->asked && !limits[i].trial && !limits[i].failing)
             continue;
-        (void)decimal_write(text->calls[i], limits[i].calls);
+        write_limit(text->limits[i], &limits[i]);
         add_claim_text(text, limits[i].model);
-        add_claim_text(text, word_of(&limits[i], text->calls[i]));
+        add_claim_text(text, text->limits[i]);
     }
 }
 

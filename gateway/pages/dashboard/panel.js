@@ -1,4 +1,4 @@
-// One task's whole story, in a panel beside the board. While the task lives the panel follows it.
+// The panel with all details of one task. It is updated until the task has ended.
 
 import { $, copyText, el } from '../shared/dom.js';
 import { duration, whole } from '../shared/format.js';
@@ -7,9 +7,9 @@ import { admin } from './admin.js';
 import { replace } from './board.js';
 import { canRetry, isLive } from './tasks.js';
 
-const OWN_FACTS = ['urls', 'prompt']; // of a request; the rest of it is listed as it is
+const OWN_FACTS = ['urls', 'prompt']; // request fields with their own rows; the others are listed as JSON
 
-// The steps of a task's log. Events carry no time; Redis knows when the task was sent, first claimed, last called and ended.
+// The steps of a task's log. Events have no times; Redis stores when the task was submitted, first claimed, last called and ended.
 export function stepsOf({ log, epoch, fields, status }) {
   const story = newStory();
   const calls = log.filter(({ data }) => data.stage === 'calling').length;
@@ -71,7 +71,7 @@ export class Panel {
 
   close() {
     if ($('story').open) $('story').close();
-    this.#forget(); // the event comes later
+    this.#forget(); // the dialog's close event is delivered later
   }
 
   #forget() {
