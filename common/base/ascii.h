@@ -16,7 +16,7 @@ static inline bool ascii_is_digit(char c)
 
 static inline bool ascii_is_alphanumeric(char c)
 {
-    return ascii_is_digit(c) || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
 /* A space or a tab. */

@@ -84,7 +84,10 @@ void buf_add_text(struct buf *buf, const char *text)
 
 void buf_add_char(struct buf *buf, char c)
 {
-    buf_add(buf, &c, 1);
+    if (reserve(buf, 1))
+        return;
+    buf->data[buf->len++] = c; /* NOLINT(clang-analyzer-core.NullDereference): as in buf_add */
+    buf->data[buf->len] = '\0';
 }
 
 void buf_add_int(struct buf *buf, int64_t value)

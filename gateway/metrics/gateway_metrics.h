@@ -51,7 +51,6 @@ struct gateway_metrics *
 gateway_metrics_destroy(struct gateway_metrics *gateway_metrics); /* accepts NULL; returns NULL */
 
 struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metrics, size_t thread);
-size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics);
 
 /* `route` is one of the rows given to gateway_metrics_create, or NULL. */
 void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,

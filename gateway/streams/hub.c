@@ -1,13 +1,13 @@
 #include "gateway/streams/hub.h"
 
 #include <assert.h>
-#include <event2/event.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "gateway/streams/missed_events.h"
@@ -24,7 +24,7 @@ struct hub {
     struct watch_list watches; /* with viewers, or with a subscription that is not confirmed yet */
     struct watch_list unused;
     size_t unused_count;
-    struct event *unused_timer;
+    struct loop_timer *unused_timer;
     void *
         by_id; /* tsearch(3) tree of watch->id. Clients choose the ids: a balanced tree has no slow inputs, unlike a hash table */
 };
@@ -130,10 +130,8 @@ static void drop_unused(struct hub *hub)
     hub_drop_all(hub, &hub->unused);
 }
 
-static void hub_on_unused_timer(evutil_socket_t fd, short what, void *arg)
+static void hub_on_unused_timer(void *arg)
 {
-    (void)fd;
-    (void)what;
     drop_unused(arg);
 }
 
@@ -141,8 +139,6 @@ static void hub_on_unused_timer(evutil_socket_t fd, short what, void *arg)
  * arrives if SUBSCRIBE is under way (see hub.h). */
 static void drop_if_unused(struct hub *hub, struct watch *watch)
 {
-    static const struct timeval wait = {.tv_usec = UNUSED_MS * 1000L};
-
     if (!TAILQ_EMPTY(&watch->viewers) || (watch->subscribe_sent && !watch->subscribed))
         return;
     if (!watch->subscribed) {
@@ -151,7 +147,7 @@ static void drop_if_unused(struct hub *hub, struct watch *watch)
     }
     set_unused(hub, watch, true);
     if (hub->unused_count == 1)
-        evtimer_add(hub->unused_timer, &wait);
+        loop_timer_start(hub->unused_timer, UNUSED_MS);
     else if (hub->unused_count >= UNUSED_MAX)
         drop_unused(hub);
 }
@@ -168,6 +164,7 @@ static void hub_on_ready(void *arg)
             log_warn("hub", "subscribe failed, relying on the tail check", "task=%s", watch->id);
 }
 
+/* Redis forgets all subscriptions with the connection, so watches without viewers have no reason to stay. */
 static void hub_on_lost(void *arg)
 {
     struct hub *hub = arg;
@@ -191,6 +188,8 @@ static struct watch *watch_of_channel(struct hub *hub, const char *channel)
     return full_id ? hub_find_watch(hub, full_id) : NULL;
 }
 
+/* Each SUBSCRIBE is confirmed once, in order, and a watch is not dropped before: the confirmation is that of this watch. The viewers of a
+ * POST have sent their SUBMIT by now; they are told nevertheless, because Redis may have run SUBMIT first (see watch.h). */
 static void hub_on_subscribed(const char *channel, void *arg)
 {
     struct hub *hub = arg;
@@ -233,7 +232,7 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     hub->loop = loop;
     TAILQ_INIT(&hub->watches);
     TAILQ_INIT(&hub->unused);
-    hub->unused_timer = evtimer_new(loop_base(loop), hub_on_unused_timer, hub);
+    hub->unused_timer = loop_timer_create(loop, hub_on_unused_timer, hub);
     hub->context.commands = config->commands;
     hub->context.viewers = config->viewers;
     hub->context.latency = config->latency;
@@ -260,8 +259,7 @@ struct hub *hub_destroy(struct hub *hub)
         return NULL;
     hub_drop_all(hub, &hub->unused);
     hub_drop_all(hub, &hub->watches);
-    if (hub->unused_timer)
-        event_free(hub->unused_timer);
+    loop_timer_destroy(hub->unused_timer);
     redis_destroy(hub->subscriber);
     missed_events_destroy(hub->context.missed_events);
     waiting_hints_destroy(hub->context.hints);

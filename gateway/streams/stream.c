@@ -394,6 +394,7 @@ static void start_asking(struct stream *stream)
         stream_refuse(stream, PROBLEM_STORE_UNAVAILABLE);
 }
 
+/* A GET has waited for this. A POST has not, and its SUBMIT may have run before the subscription: the watch then compares its log. */
 static void stream_on_subscribed(struct viewer *viewer)
 {
     struct stream *stream = stream_of(viewer);
@@ -637,7 +638,7 @@ void stream_open(struct streams *streams, struct http_exchange *exchange, const 
     TAILQ_INSERT_TAIL(&streams->all, stream, link);
     timeouts_start(streams->answers, &stream->timer);
     http_exchange_on_closed(exchange, stream_on_closed, stream);
-    if (request->submission || stream->viewer.watch->subscribed)
+    if (request->submission || stream->viewer.watch->subscribed) /* else stream_on_subscribed continues */
         stream_enter(stream, STREAM_ASKING);
 }
 

@@ -1,14 +1,12 @@
 #include "gateway/streams/waiting_hints.h"
 
 #include <assert.h>
-#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/loop.h"
-#include "common/base/timeval.h"
+#include "common/base/loop_timer.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
@@ -30,7 +28,7 @@ enum {
 struct waiting_hints {
     struct waiting_hints_config config;
     TAILQ_HEAD(waiting_list, waiting_hint) waiting; /* the entry that was asked about longest ago comes first */
-    struct event *timer;                            /* pending while the list is not empty */
+    struct loop_timer *timer;                       /* pending while the list is not empty */
     struct queue_rate rate;
     struct redis_call *reading_account;              /* step 1 is under way */
     struct script_run *reading_places;               /* step 2 is under way */
@@ -39,15 +37,6 @@ struct waiting_hints {
     struct waiting_hint *asked[WAITING_HINTS_BATCH]; /* NULL: removed since the call was sent */
     unsigned count;
 };
-
-static void waiting_hints_start_timer(struct waiting_hints *hints)
-{
-    int64_t ms = hints->config.interval_ms;
-    const struct timeval interval = timeval_of_ms(ms);
-
-    if (event_add(hints->timer, &interval))
-        log_warn("waiting_hints", "cannot start timer, waiting clients get no hints", "");
-}
 
 /* -- step 3: hints */
 
@@ -168,15 +157,13 @@ static void read_account(struct waiting_hints *hints)
         log_debug("waiting_hints", "cannot read the account, retrying in the next interval", "");
 }
 
-static void waiting_hints_on_timer(evutil_socket_t fd, short what, void *arg)
+static void waiting_hints_on_timer(void *arg)
 {
     struct waiting_hints *hints = arg;
 
-    (void)fd;
-    (void)what;
     if (TAILQ_EMPTY(&hints->waiting))
         return;
-    waiting_hints_start_timer(hints);
+    loop_timer_start(hints->timer, hints->config.interval_ms);
     if (!hints->reading_account && !hints->reading_places)
         read_account(hints);
 }
@@ -192,7 +179,7 @@ struct waiting_hints *waiting_hints_create(struct loop *loop, const struct waiti
     hints->config = *config;
     hints->rate.gap_max_ms = GAP_INTERVALS * config->interval_ms;
     TAILQ_INIT(&hints->waiting);
-    hints->timer = evtimer_new(loop_base(loop), waiting_hints_on_timer, hints);
+    hints->timer = loop_timer_create(loop, waiting_hints_on_timer, hints);
     return hints->timer ? hints : waiting_hints_destroy(hints);
 }
 
@@ -205,8 +192,7 @@ struct waiting_hints *waiting_hints_destroy(struct waiting_hints *hints)
         redis_cancel(hints->reading_account);
     if (hints->reading_places)
         script_cancel(hints->reading_places);
-    if (hints->timer)
-        event_free(hints->timer);
+    loop_timer_destroy(hints->timer);
     free(hints);
     return NULL;
 }
@@ -229,8 +215,8 @@ void waiting_hints_add(struct waiting_hints *hints, struct waiting_hint *entry)
         return;
     entry->listed = true;
     TAILQ_INSERT_TAIL(&hints->waiting, entry, link);
-    if (!evtimer_pending(hints->timer, NULL))
-        waiting_hints_start_timer(hints);
+    if (!loop_timer_is_running(hints->timer))
+        loop_timer_start(hints->timer, hints->config.interval_ms);
 }
 
 void waiting_hints_remove(struct waiting_hints *hints, struct waiting_hint *entry)

@@ -280,6 +280,14 @@ static bool first_event_differs(const struct watch *watch, const struct event_lo
            (event_log_event(log, 0, &event) || digest_of(watch, &event) != watch->cursor.digest);
 }
 
+/* The reply to a READ. Until it arrived, messages may have moved cursor.last on, and a viewer that is further behind may have moved it
+ * back. The cases, in order:
+ *
+ *     another log, or a shorter one         Redis lost data: reset
+ *     another event at cursor.last          Redis lost data and the log grew back: reset from before that event
+ *     the READ began after what is needed   cursor.last moved back: read again, from there
+ *     else                                  the log continues what the viewers have; deliver_log skips what they got meanwhile
+ */
 static void take_log(struct watch *watch, const struct event_log *log, bool reads_last)
 {
     int64_t had = reads_last ? log->from : log->from - 1; /* cursor.last when the READ was sent */
@@ -402,6 +410,15 @@ void watch_catch_up(struct watch *watch, const struct viewer *viewer)
     read_from_next(watch);
 }
 
+/* The first live viewer sets the cursor. For a further one, compared with the cursor:
+ *
+ *     another epoch   the task is a new one: the others get `reset`
+ *     behind          the cursor moves back to it, and the log is read from there; the others drop what they have
+ *     ahead           it has events that the channel has not delivered to the others: the log is read
+ *     the same        nothing to do
+ *
+ * In the last case, and for a first viewer, the log is compared soon if the viewer may have missed a message (`unsure`).
+ */
 void watch_add_live(struct watch *watch, struct viewer *viewer)
 {
     struct log_cursor *cursor = &watch->cursor;

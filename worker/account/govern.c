@@ -7,18 +7,18 @@
 
 /* -- the report */
 
-static void add_arg(struct govern_report *report, const char *text)
+static void add_report_text(struct govern_report *report, const char *text)
 {
     assert(report->count < GOVERN_ARGS_MAX);
     report->args[report->count++] = SCRIPT_TEXT(text);
 }
 
-static void add_int_arg(struct govern_report *report, int64_t value)
+static void add_report_int(struct govern_report *report, int64_t value)
 {
     char *digits = report->numbers[report->count];
 
     (void)decimal_write(digits, value);
-    add_arg(report, digits);
+    add_report_text(report, digits);
 }
 
 void govern_report_begin(struct govern_report *report, const struct govern_head *head, const struct bookings *bookings)
@@ -26,19 +26,19 @@ void govern_report_begin(struct govern_report *report, const struct govern_head 
     static const char *const coverages[] = {[GOVERN_CHANGES] = "", [GOVERN_ALL] = "1", [GOVERN_ALL_AFTER_LOSS] = "2"};
 
     report->count = 0;
-    add_arg(report, head->worker);
-    add_int_arg(report, head->ttl_ms);
-    add_int_arg(report, head->want);
-    add_int_arg(report, head->images_per_call);
-    add_arg(report, head->model);
-    add_int_arg(report, head->calls_max);
-    add_int_arg(report, head->images_per_minute);
-    add_arg(report, coverages[head->coverage]);
-    add_int_arg(report, bookings->count);
+    add_report_text(report, head->worker);
+    add_report_int(report, head->ttl_ms);
+    add_report_int(report, head->want);
+    add_report_int(report, head->images_per_call);
+    add_report_text(report, head->model);
+    add_report_int(report, head->calls_max);
+    add_report_int(report, head->images_per_minute);
+    add_report_text(report, coverages[head->coverage]);
+    add_report_int(report, bookings->count);
     for (int i = 0; i < bookings->count; i++) {
-        add_int_arg(report, bookings->rows[i].second);
-        add_arg(report, bookings->rows[i].scope->name);
-        add_int_arg(report, bookings->rows[i].images);
+        add_report_int(report, bookings->rows[i].second);
+        add_report_text(report, bookings->rows[i].scope->name);
+        add_report_int(report, bookings->rows[i].images);
     }
 }
 
@@ -49,20 +49,20 @@ void govern_report_add(struct govern_report *report, const struct scope *scope, 
     const struct scope_news *news = &scope->sent;
     bool failed = news->run || news->probe == PROBE_BAD;
 
-    add_arg(report, scope->name);
-    add_int_arg(report, scope->held);
-    add_int_arg(report, news->ok);
-    add_int_arg(report, news->ok_ms);
-    add_int_arg(report, news->refused);
-    add_int_arg(report, news->pause_ms);
-    add_int_arg(report, news->run);
-    add_int_arg(report, news->began_ms ? now_ms - news->began_ms : 0);
-    add_arg(report, news->closing ? "1" : "");
-    add_arg(report, failed ? problem_code(news->problem) : "");
-    add_arg(report, failed ? news->why : "");
-    add_int_arg(report, news->until_ms);
-    add_arg(report, probes[news->probe]);
-    add_arg(report, news->wanted ? "1" : "");
+    add_report_text(report, scope->name);
+    add_report_int(report, scope->held);
+    add_report_int(report, news->ok);
+    add_report_int(report, news->ok_ms);
+    add_report_int(report, news->refused);
+    add_report_int(report, news->pause_ms);
+    add_report_int(report, news->run);
+    add_report_int(report, news->began_ms ? now_ms - news->began_ms : 0);
+    add_report_text(report, news->closing ? "1" : "");
+    add_report_text(report, failed ? problem_code(news->problem) : "");
+    add_report_text(report, failed ? news->why : "");
+    add_report_int(report, news->until_ms);
+    add_report_text(report, probes[news->probe]);
+    add_report_text(report, news->wanted ? "1" : "");
 }
 
 /* -- the reply */

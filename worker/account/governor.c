@@ -1,15 +1,13 @@
 #include "worker/account/governor.h"
 
 #include <assert.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
-#include "common/base/loop.h"
-#include "common/base/timeval.h"
+#include "common/base/loop_timer.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
@@ -22,7 +20,7 @@ enum { MERGE_MS = 50 }; /* reports within this time are merged */
 
 struct governor {
     struct governor_config config;
-    struct event *timer; /* the next report */
+    struct loop_timer *timer; /* the next report */
     struct script_run *run;
     struct scope_list scopes; /* the account first, then the default model */
     struct scope *account, *usual;
@@ -40,26 +38,17 @@ struct governor {
 
 static void governor_report(struct governor *governor);
 
-static void governor_report_within(struct governor *governor, int64_t wait_ms)
-{
-    struct timeval tv = timeval_of_ms(wait_ms);
-
-    evtimer_add(governor->timer, &tv);
-}
-
 /* While permits are held, a report is due even if nothing has changed: without one, the permits expire. */
 static void governor_schedule(struct governor *governor)
 {
     if (governor->changed)
-        governor_report_within(governor, MERGE_MS);
+        loop_timer_start(governor->timer, MERGE_MS);
     else if (governor->held)
-        governor_report_within(governor, governor->config.ttl_ms / 3);
+        loop_timer_start(governor->timer, governor->config.ttl_ms / 3);
 }
 
-static void governor_on_timer(evutil_socket_t fd, short what, void *arg)
+static void governor_on_timer(void *arg)
 {
-    (void)fd;
-    (void)what;
     governor_report(arg);
 }
 
@@ -315,7 +304,7 @@ static void log_state(struct scope *scope, const char *code)
         log_info("governor", "circuit breaker closed", "scope=%s", *scope->name ? scope->name : "account");
 }
 
-static void take_row(struct governor *governor, const struct govern_row *row, int64_t now_ms)
+static void take_reply_row(struct governor *governor, const struct govern_row *row, int64_t now_ms)
 {
     struct scope *scope = scopes_find(&governor->scopes, row->name);
 
@@ -364,7 +353,7 @@ static void take_scopes(struct governor *governor, const redisReply *reply)
         scope->listed = false;
     for (size_t i = 0; i < govern_reply_rows(reply); i++)
         if (govern_reply_row(reply, i, &row))
-            take_row(governor, &row, now_ms);
+            take_reply_row(governor, &row, now_ms);
     TAILQ_FOREACH (scope, &governor->scopes, link) {
         free_unlisted(scope, now_ms);
         tell_first(governor, scope);
@@ -408,7 +397,7 @@ static void governor_on_reply(const redisReply *reply, int err, void *arg)
                      log_quote(why, sizeof(why), reply->str ? reply->str : "no numbers"));
         governor_take_back(governor);
         answer = (struct govern_reply){.wait_ms = governor->config.again_ms};
-        governor_report_within(governor, governor->config.again_ms);
+        loop_timer_start(governor->timer, governor->config.again_ms);
     } else {
         bookings_clear(&governor->sent);
         if (answer.granted)
@@ -496,13 +485,13 @@ static void governor_report(struct governor *governor)
 {
     if (governor->run)
         return;
-    evtimer_del(governor->timer);
+    loop_timer_stop(governor->timer);
     governor->changed = false;
     governor->asking = governor->want > 0;
     bookings_move(&governor->sent, &governor->bookings);
     if (send_report(governor)) {
         governor_take_back(governor);
-        governor_report_within(governor, governor->config.again_ms);
+        loop_timer_start(governor->timer, governor->config.again_ms);
     }
 }
 
@@ -519,7 +508,7 @@ struct governor *governor_create(const struct governor_config *config)
     TAILQ_INIT(&governor->scopes);
     governor->account = scopes_find(&governor->scopes, "");
     governor->usual = scopes_find(&governor->scopes, config->model);
-    governor->timer = evtimer_new(loop_base(config->loop), governor_on_timer, governor);
+    governor->timer = loop_timer_create(config->loop, governor_on_timer, governor);
     if (!governor->timer || !governor->account || !governor->usual)
         return governor_destroy(governor);
     governor->usual->users++; /* the default model is never trimmed */
@@ -532,8 +521,7 @@ struct governor *governor_destroy(struct governor *governor)
         return NULL;
     if (governor->run)
         script_cancel(governor->run);
-    if (governor->timer)
-        event_free(governor->timer);
+    loop_timer_destroy(governor->timer);
     scopes_clear(&governor->scopes);
     free(governor);
     return NULL;

@@ -1,6 +1,5 @@
 #include "worker/job/report.h"
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 #include "common/base/decimal.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/macros.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "worker/queue/durability.h"
@@ -39,8 +38,8 @@ struct report {
     struct report_config config;
     struct message_queue waiting; /* the first `together` messages are in flight if in_flight is set */
     struct script_run *in_flight;
-    size_t together;     /* messages in the call in flight */
-    struct event *retry; /* pending after an error reply, while the connection is up */
+    size_t together;          /* messages in the call in flight */
+    struct loop_timer *retry; /* pending after an error reply, while the connection is up */
     struct loop_deferred turn;
     bool turn_waits; /* `turn` is queued in the loop */
     bool gone;       /* destroyed while `turn` was queued, which frees the report */
@@ -109,17 +108,13 @@ static struct redis *redis_of(const struct report *report, enum script_id script
 
 static void retry_later(struct report *report)
 {
-    const struct timeval delay = timeval_of_ms(RETRY_DELAY_MS);
-
-    evtimer_add(report->retry, &delay);
+    loop_timer_start(report->retry, RETRY_DELAY_MS);
 }
 
-static void report_on_retry(evutil_socket_t fd, short what, void *arg)
+static void report_on_retry(void *arg)
 {
     struct report *report = arg;
 
-    (void)fd;
-    (void)what;
     if (report->broken)
         lose(report);
     else
@@ -290,7 +285,7 @@ static void report_on_turn(void *arg)
     if (report->gone)
         free(report);
     else if (report->broken ||
-             !evtimer_pending(report->retry, NULL)) /* also after report_fail: send what was queued before */
+             !loop_timer_is_running(report->retry)) /* also after report_fail: send what was queued before */
         send_head(report);
 }
 
@@ -332,7 +327,7 @@ struct report *report_create(const struct report_config *config)
         return NULL;
     report->config = *config;
     STAILQ_INIT(&report->waiting);
-    report->retry = evtimer_new(loop_base(config->loop), report_on_retry, report);
+    report->retry = loop_timer_create(config->loop, report_on_retry, report);
     return report->retry ? report : report_destroy(report);
 }
 
@@ -344,8 +339,7 @@ struct report *report_destroy(struct report *report)
         script_cancel(report->in_flight);
     if (report->confirming)
         durability_cancel(report->confirming);
-    if (report->retry)
-        event_free(report->retry);
+    loop_timer_destroy(report->retry);
     report_drop_all(report);
     if (report->turn_waits)
         report->gone = true;
@@ -395,6 +389,6 @@ void report_finish(struct report *report, const struct report_end *end)
 
 void report_resume(struct report *report)
 {
-    if (!evtimer_pending(report->retry, NULL))
+    if (!loop_timer_is_running(report->retry))
         send_head(report);
 }

@@ -1,6 +1,5 @@
 #include "worker/queue/claim.h"
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +7,8 @@
 
 #include "common/base/decimal.h"
 #include "common/base/log.h"
-#include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/random.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "worker/account/governor.h"
@@ -42,7 +40,7 @@ struct claim {
     int asked; /* permits of the CLAIM in flight: the most jobs that it may bring */
     struct script_run *run;
     struct redis_call *wait;
-    struct event *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
+    struct loop_timer *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
 };
 
 static int text_as_int(const redisReply *reply, size_t i)
@@ -113,14 +111,13 @@ static void claim_log_failure(const char *what, const redisReply *reply)
     log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
 }
 
+/* No-op in every state but IDLE: on_job may have stopped the claim, and a claim that is stopped must not start again. */
 static void pause_claims(struct claim *claim, enum claim_state state, int64_t wait_ms)
 {
-    struct timeval delay = timeval_of_ms(wait_ms);
-
     if (claim->state != CLAIM_IDLE)
         return;
     claim->state = state;
-    evtimer_add(claim->timer, &delay);
+    loop_timer_start(claim->timer, wait_ms);
 }
 
 static void rest(struct claim *claim, int64_t wait_ms)
@@ -135,12 +132,10 @@ static void rest_if_connected(struct claim *claim, const struct redis *redis)
         rest(claim, WAIT_MS);
 }
 
-static void claim_on_rested(evutil_socket_t fd, short what, void *arg)
+static void claim_on_rested(void *arg)
 {
     struct claim *claim = arg;
 
-    (void)fd;
-    (void)what;
     if (claim->state == CLAIM_RESTING || claim->state == CLAIM_LIMITED)
         claim->state = CLAIM_IDLE;
     start_claim(claim);
@@ -250,6 +245,8 @@ static int send_claim(struct claim *claim)
     return script_run(claim->config.redis, &call, claim_on_claimed, claim, &claim->run);
 }
 
+/* Every path returns the permits that it does not use. give_back also runs for 0 permits: the grant may have had the right to a trial
+ * call, which the governor must not keep. */
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
 {
     claim->asked = permits;
@@ -323,7 +320,7 @@ struct claim *claim_create(const struct claim_config *config)
     if (!claim)
         return NULL;
     claim->config = *config;
-    claim->timer = evtimer_new(loop_base(config->loop), claim_on_rested, claim);
+    claim->timer = loop_timer_create(config->loop, claim_on_rested, claim);
     return claim->timer ? claim : claim_destroy(claim);
 }
 
@@ -335,8 +332,7 @@ struct claim *claim_destroy(struct claim *claim)
         script_cancel(claim->run);
     if (claim->wait)
         redis_cancel(claim->wait);
-    if (claim->timer)
-        event_free(claim->timer);
+    loop_timer_destroy(claim->timer);
     free(claim);
     return NULL;
 }
@@ -345,12 +341,14 @@ struct claim *claim_destroy(struct claim *claim)
 void claim_more(struct claim *claim)
 {
     if (claim->state == CLAIM_LIMITED) {
-        evtimer_del(claim->timer);
+        loop_timer_stop(claim->timer);
         claim->state = CLAIM_IDLE;
     }
     start_claim(claim);
 }
 
+/* Permits that were asked for may still be granted, and a CLAIM in flight may still bring jobs. BLPOP is of no importance: its answer
+ * changes nothing in STOPPED. */
 bool claim_stop(struct claim *claim)
 {
     bool busy = claim->run || claim->state == CLAIM_ASKING;

@@ -13,8 +13,8 @@ http_handler_fn api_admin_overview;  /* GET /admin/overview: everything the dash
 http_handler_fn api_admin_processes; /* GET /admin/processes: the gateways and workers that are running */
 http_handler_fn api_admin_tasks;     /* GET /admin/tasks: tasks of all clients, by state */
 http_handler_fn api_admin_task;      /* GET /admin/tasks/{id}: everything stored about a task */
-http_handler_fn api_admin_retry;     /* task_action.c: POST /admin/tasks/{id}/retry */
-http_handler_fn api_admin_cancel;    /* task_action.c: POST /admin/tasks/{id}/cancel */
-http_handler_fn api_admin_erase;     /* task_action.c: DELETE /admin/tasks/{id} */
+http_handler_fn api_admin_retry;     /* task.c: POST /admin/tasks/{id}/retry */
+http_handler_fn api_admin_cancel;    /* task.c: POST /admin/tasks/{id}/cancel */
+http_handler_fn api_admin_erase;     /* task.c: DELETE /admin/tasks/{id} */
 
 #endif

@@ -13,7 +13,7 @@
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
-#include "gateway/api/native/task_path.h"
+#include "gateway/api/native/task.h"
 #include "gateway/request/headers.h"
 #include "gateway/request/validate.h"
 #include "gateway/response/respond.h"

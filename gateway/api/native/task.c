@@ -8,10 +8,11 @@
 #include "common/base/macros.h"
 #include "common/redis/client.h"
 #include "gateway/access/admission.h"
+#include "gateway/access/client.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
-#include "gateway/api/native/task_path.h"
+#include "gateway/api/native/task.h"
 #include "gateway/request/headers.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
@@ -29,6 +30,51 @@ enum {
     AT_MODEL,
     AT_FIELDS, /* name, value, name, value ... */
 };
+
+/* -- URLs */
+
+/* The full id of the task in the request's path, always a task of the requesting client. False: the id is invalid, and the exchange was
+ * answered with 404. */
+static bool read_task_path(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE])
+{
+    struct http_text segment = http_exchange_segment(exchange);
+    char task_id[TASK_ID_MAX + 1];
+
+    if (!task_id_is_valid(segment.data, segment.len)) {
+        respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        return false;
+    }
+    memcpy(task_id, segment.data, segment.len);
+    task_id[segment.len] = '\0';
+    task_full_id(full_id, admission_client(exchange)->name, task_id);
+    return true;
+}
+
+/* A valid task_id needs no escaping in paths and JSON. */
+void task_path_add(struct buf *out, const char *task_id)
+{
+    buf_addf(out, "%s/tasks/%s", API_BASE, task_id);
+}
+
+static void add_link(struct buf *out, const char *name, const char *task_id, const char *suffix)
+{
+    buf_addf(out, "\"%s\":\"", name);
+    task_path_add(out, task_id);
+    buf_addf(out, "%s\"", suffix);
+}
+
+void task_path_add_links(struct buf *out, const char *task_id)
+{
+    buf_add_text(out, "\"links\":{");
+    add_link(out, "self", task_id, "");
+    buf_add_char(out, ',');
+    add_link(out, "stream", task_id, "/stream");
+    buf_add_char(out, ',');
+    add_link(out, "cancel", task_id, "/cancel");
+    buf_add_char(out, '}');
+}
+
+/* -- fields of the STATUS reply */
 
 /* The index of the value of a field of the task's hash; 0 if the field is absent. */
 static size_t find_field(const redisReply *reply, const char *name)
@@ -281,7 +327,7 @@ void api_task(struct http_exchange *exchange, void *arg)
     struct api_context *context = arg;
     char full_id[TASK_FULL_ID_SIZE];
 
-    if (task_path_read(exchange, full_id))
+    if (read_task_path(exchange, full_id))
         redis_query_send(context->commands, exchange,
                          &(struct redis_query){
                              .script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply, .arg = context});
@@ -295,7 +341,7 @@ void api_task_stream(struct http_exchange *exchange, void *arg)
     char full_id[TASK_FULL_ID_SIZE];
     struct stream_request request = {.full_id = full_id, .client = admission_client(exchange)};
 
-    if (respond_if_unacceptable(exchange, "text", "event-stream") || !task_path_read(exchange, full_id))
+    if (respond_if_unacceptable(exchange, "text", "event-stream") || !read_task_path(exchange, full_id))
         return;
     if (last_event_id_read(http_exchange_request(exchange), &request.resumes, &request.cursor))
         stream_open(context->streams, exchange, &request);
@@ -334,7 +380,7 @@ void api_task_cancel(struct http_exchange *exchange, void *arg)
     const struct api_context *context = arg;
     char full_id[TASK_FULL_ID_SIZE];
 
-    if (task_path_read(exchange, full_id))
+    if (read_task_path(exchange, full_id))
         redis_query_send(
             context->commands, exchange,
             &(struct redis_query){
@@ -359,7 +405,7 @@ void api_task_erase(struct http_exchange *exchange, void *arg)
     const struct api_context *context = arg;
     char full_id[TASK_FULL_ID_SIZE];
 
-    if (task_path_read(exchange, full_id))
+    if (read_task_path(exchange, full_id))
         redis_query_send(context->commands, exchange,
                          &(struct redis_query){.script = SCRIPT_ERASE, .full_id = full_id, .answer = task_on_erased});
 }
