@@ -108,7 +108,7 @@ static void stall(struct sim_call *call)
 {
     enter(call, CALL_STALLED, "scripted");
     if (!sim_delivery_is_open(call->delivery))
-        end(call, "nobody-waits");
+        end(call, "client-left");
 }
 
 static void answer_raw(struct sim_call *call)

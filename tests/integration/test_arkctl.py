@@ -292,8 +292,8 @@ class Operators(ArkctlTest):
             self.assertRegex(out, r"model m1: the quota or spending limit is used up \(ark_quota_exceeded\), for 5 min", words)
         self.assertRegex(self.arkctl("top").out, r"480 images may still begin this minute(.|\n)*limited  m2: 37 calls at a time, 320 images per minute")
         for key in ({}, {"ARKRELAY_ADMIN_KEY": ""}):
-            told = self.arkctl("queue", "show", "--json", **key).json()["waiting_for"]
-            self.assertEqual([(reason["code"], reason.get("model")) for reason in told],
+            results = self.arkctl("queue", "show", "--json", **key).json()["waiting_for"]
+            self.assertEqual([(reason["code"], reason.get("model")) for reason in results],
                              [("ark_unreachable", None), ("ark_quota_exceeded", "m1"), ("ark_rate_limited", "m2")])
 
 
@@ -313,11 +313,11 @@ class WithoutGateway(ArkctlTest):
         commands = [("queue", "show"), ("dead", "list"), *(("tasks", "--state", state) for state in ("running", "done", "live", "ended")),
                     *(("task", "show", state) for state in ("delayed", "running", "done", "failed"))]
         eventually(lambda: self.redis("ZCARD", "arkrelay:{processes}:seen"), "the gateway has reported")
-        told = [self.arkctl(*command, "--json").json() for command in commands]
+        results = [self.arkctl(*command, "--json").json() for command in commands]
         self.assertIn(" ?", self.arkctl("task", "show", "running", PYTHONIOENCODING="latin-1").out)
         self.gateway.stop()
         redis = ("--redis", self.world.redis_server.url)
-        for command, document in zip(commands, told):
+        for command, document in zip(commands, results):
             with self.subTest(" ".join(command)):
                 read = self.arkctl(*command, "--json", *redis).json()
                 for each in (read, document):
@@ -354,10 +354,10 @@ class Doctor(ArkctlTest):
     def test_open_circuit_breakers(self):
         self.report_process("worker-1", "worker")
         open_breakers(self.redis)
-        told = [self.account_findings(*words) for words in ((), ("--redis", self.world.redis_server.url))]
+        results = [self.account_findings(*words) for words in ((), ("--redis", self.world.redis_server.url))]
         self.gateway.stop()
-        told.append(self.account_findings("--redis", self.world.redis_server.url, ARKRELAY_ADMIN_KEY=""))
-        for findings in told:
+        results.append(self.account_findings("--redis", self.world.redis_server.url, ARKRELAY_ADMIN_KEY=""))
+        for findings in results:
             account, model, paused, limited = findings
             self.assertEqual([finding["status"] for finding in findings], ["bad", "bad", "warn", "warn"])
             self.assertRegex(account["text"], r"breaker is open, tasks wait: ARK cannot be reached \(ark_unreachable\); for 5 min \d+ s, since \d{4}-.*Z; "

@@ -19,7 +19,7 @@ RECONNECT_S = 3.0           # from the repair of a connection until it is used a
 LETTERS = {"start": "S", "process calling": "C", "process image": "I", "process image_failed": "F", "process requeued": "Q",
            "process retrying": "R", "done": "D", "error": "E"}
 STORY = re.compile(r"S(Q|CF*[QR])*(C[IF]*)?[DE]")
-DEFERRED = re.compile(r"S(C?F*[QR])*C?[IF]*[DE]")       # from the third deferral on, not every call is told
+DEFERRED = re.compile(r"S(C?F*[QR])*C?[IF]*[DE]")       # from the third deferral on, not every call has an event
 IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the request it was made for, and its index
 
 

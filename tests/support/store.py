@@ -217,7 +217,7 @@ def _check_slots(data):
 def _check_money(task, data):
     calls = ("paid_calls", "unknown_calls", "earlier_paid_calls", "earlier_unknown_calls")
     assert [data.get(name, 0) for name in calls] == [task.number(name) for name in calls], "the event and the fields count other calls"
-    assert all(data[name] > 0 for name in calls[2:] if name in data), "earlier calls are told where there were none"
+    assert all(data[name] > 0 for name in calls[2:] if name in data), "earlier calls are reported although there were none"
     paid, unknown = (task.number(name) + task.number("earlier_" + name) for name in calls[:2])
     proven = bool(data.get("generated_images")) or paid > unknown
     assert data["charged"] == ("yes" if proven else "unknown" if unknown else "no"), f"charged is {data['charged']}"
