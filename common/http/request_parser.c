@@ -503,7 +503,8 @@ static enum http_parse scan_line(struct http_parser *parser, const char *bytes, 
         size_t at = parser->scanned;
 
         if (at >= end) {
-            (void)parser_fail(parser, parser->has_request_line ? PROBLEM_HEADERS_TOO_LARGE : PROBLEM_URI_TOO_LONG, NULL);
+            (void)parser_fail(parser, parser->has_request_line ? PROBLEM_HEADERS_TOO_LARGE : PROBLEM_URI_TOO_LONG,
+                              NULL);
             return HTTP_PARSE_FAILED;
         }
         if (!check_byte(parser, bytes, at))
