@@ -6,14 +6,14 @@ from page_case import PageTest, close_browser
 
 # Builds a story from a list of records: ["event", n, type, data, late], or [kind, fields].
 TELL = """
-const { newStory, tell, tellPlace } = await import('/pages/playground/story.js');
+const { newStory, applyRecord, applyHint } = await import('/pages/playground/story.js');
 const { View } = await import('/pages/playground/view.js');
 const story = newStory();
 for (const [kind, ...rest] of arguments[0]) {
   const [n, type, data, late = false] = rest;
-  if (kind === 'place') tellPlace(story, rest[0]);
-  else if (kind === 'event') tell(story, { kind, id: `1000-${n}`, type, data, late, at: 2000 + 10 * n });
-  else tell(story, { kind, at: 1000, ...rest[0] });
+  if (kind === 'place') applyHint(story, rest[0]);
+  else if (kind === 'event') applyRecord(story, { kind, id: `1000-${n}`, type, data, late, at: 2000 + 10 * n });
+  else applyRecord(story, { kind, at: 1000, ...rest[0] });
 }
 const view = new View({ t: (key, values) => `${key} ${JSON.stringify(values ?? {})}`, count: (key, n) => `${key} ${n}`, has: (key) => key !== 'hold_later' });
 return { state: story.state, steps: story.steps.map((step) => step.kind), ms: story.steps.map((step) => step.ms ?? null),

@@ -70,7 +70,7 @@ class WithoutWorker(PlaygroundTest):
         self.wait_state(page, "done")
         self.assertEqual(self.steps(page), ["sent", "start_at", "cut_by_hand", "resumed_whole", "calling", "image", "image", "image", "done"])
         self.assertIn("Resumed after event 1, no event missed", page.text("#timeline"))
-        self.assertIn("while disconnected", page.text("#timeline [data-kind=calling]"))
+        self.assertIn("replayed", page.text("#timeline [data-kind=calling]"))
         self.assertFalse(page.is_shown("#connection"))
 
     def test_a_lost_connection_reconnects_automatically(self):

@@ -115,6 +115,14 @@ class Calls(ProcessTest):
         cls.world = World()
         cls.addClassCleanup(cls.world.__exit__, None, None, None)
         cls.gateway = cls.world.gateway()
+        cls.start_worker()
+
+    def setUp(self):
+        if not self.worker.is_running():            # it was started by another test and ended with it
+            self.start_worker()
+
+    @classmethod
+    def start_worker(cls):
         cls.worker = cls.world.worker(ARK_FIRST_BYTE_TIMEOUT="500ms")
 
     def run_to_end(self, task_id, *steps, **fields):
@@ -131,7 +139,7 @@ class Calls(ProcessTest):
             slots = sorted(slot["index"] for slot in data["generated_images"] + data["failed_images"])
             self.assertEqual(slots, [0, 1, 2], "each slot is reported once")
 
-    def test_each_response_of_ark(self):
+    def test_each_ark_response(self):
         for n, (what, step) in enumerate(ANSWERS.items()):
             with self.subTest(what):
                 event, data = self.run_to_end(f"answer-{n}", step)
@@ -185,7 +193,7 @@ class Calls(ProcessTest):
             end = self.run_to_end(task_id)
             worker.stop()
         finally:
-            type(self).worker = self.world.worker(ARK_FIRST_BYTE_TIMEOUT="500ms")
+            self.start_worker()
         return end
 
     def unreadable(self, task_id):

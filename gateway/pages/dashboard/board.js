@@ -201,8 +201,8 @@ export class Board {
 
 // Sum over the processes that report the value; undefined if none does.
 export function total(processes, name) {
-  const told = processes.filter((process) => process[name] !== undefined);
-  return told.length ? told.reduce((sum, process) => sum + process[name], 0) : undefined;
+  const reporting = processes.filter((process) => process[name] !== undefined);
+  return reporting.length ? reporting.reduce((sum, process) => sum + process[name], 0) : undefined;
 }
 
 // The account has one limit. If workers are configured with different ones, the lowest applies.

@@ -6,9 +6,9 @@ const POINTS = 180;
 const BARS = 36;
 const RATE_MS = 60_000;
 const LATENCY_MS = 120_000; // calls are slow and few: one minute has too few of them
-const KNOWN_MIN_MS = 3000; // shortest time from which a rate is computed
-const TOLD_MIN_MS = 15_000; // the same for values that processes report every five seconds
-const TOLD = ['images', 'unknown'];
+const RATE_MIN_MS = 3000; // shortest time from which a rate is computed
+const REPORTED_MIN_MS = 15_000; // the same for values that processes report every five seconds
+const REPORTED = ['images', 'unknown'];
 const GAP_MS = 12_000; // a longer time without samples is drawn as a gap
 const PROCESSES_MAX = 2000;
 
@@ -84,7 +84,7 @@ export class History {
     return sample && at - sample.at <= GAP_MS ? sample : undefined;
   }
 
-  #window(until, ms, least = KNOWN_MIN_MS) {
+  #window(until, ms, least = RATE_MIN_MS) {
     const end = this.#near(until);
     const begin = end && (this.#upTo(until - ms) ?? this.#samples[0]);
     return begin && end.at - begin.at >= least ? { begin, end, ms: end.at - begin.at } : null;
@@ -92,7 +92,7 @@ export class History {
 
   // The growth of a counter per minute; null if there are not enough samples yet.
   rate(name, until = this.last.at) {
-    const window = this.#window(until, RATE_MS, TOLD.includes(name) ? TOLD_MIN_MS : KNOWN_MIN_MS);
+    const window = this.#window(until, RATE_MS, REPORTED.includes(name) ? REPORTED_MIN_MS : RATE_MIN_MS);
     return window && ((window.end[name] - window.begin[name]) * 60_000) / window.ms;
   }
 
@@ -105,7 +105,7 @@ export class History {
   // One point per step, { at, values }; values are null in a gap.
   points(values) {
     const end = this.last.at;
-    const points = beats(end, this.span, POINTS).map((at) => ({ at, values: values(this.#near(at), at) }));
+    const points = stepStarts(end, this.span, POINTS).map((at) => ({ at, values: values(this.#near(at), at) }));
     points.push({ at: end, values: values(this.last, end) });
     return points;
   }
@@ -114,7 +114,7 @@ export class History {
   growth(names) {
     const end = this.last.at;
     const step = this.span / BARS;
-    return beats(end, this.span, BARS).map((at) => {
+    return stepStarts(end, this.span, BARS).map((at) => {
       const from = this.#near(at) ?? this.#samples.find((sample) => sample.at > at);
       const to = this.#near(Math.min(at + step, end));
       const known = from && to && to.at > at && to.at >= from.at;
@@ -124,7 +124,7 @@ export class History {
 }
 
 // Start times of equal steps, aligned to multiples of the step so that the bars do not move between samples.
-function beats(end, span, count) {
+function stepStarts(end, span, count) {
   const step = span / count;
   const first = Math.ceil((end - span) / step);
   return Array.from({ length: Math.ceil(end / step) - first }, (_, i) => (first + i) * step);

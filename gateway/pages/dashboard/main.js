@@ -223,12 +223,12 @@ function warnings() {
     redis.role && redis.role !== 'master' && ['bad', t('redis_not_master')],
     redis.aof_last_write_status && redis.aof_last_write_status !== 'ok' && ['bad', t('aof_failed')],
     redis.evicted_keys > 0 && ['bad', t('redis_evicts')],
-    ...held(governor, now),
+    ...breakerNotices(governor, now),
   ].filter(Boolean);
 }
 
 // The account comes first: its breaker applies to all models.
-function held({ models, ...account }, now) {
+function breakerNotices({ models, ...account }, now) {
   return [account, ...models].map((scope) => {
     const { model, breaker: { code, why, since_ms: since } } = scope;
     if (!isHeld(scope)) return isPaused(scope, now) && ['warn', t('model_waits', { model, delay: roughly(scope.paused_until_ms - now) })];

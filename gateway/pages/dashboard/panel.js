@@ -2,7 +2,7 @@
 
 import { $, copyText, el } from '../shared/dom.js';
 import { duration, whole } from '../shared/format.js';
-import { newStory, tell } from '../playground/story.js';
+import { newStory, applyRecord } from '../playground/story.js';
 import { admin } from './admin.js';
 import { replace } from './board.js';
 import { canRetry, isLive } from './tasks.js';
@@ -14,12 +14,12 @@ export function stepsOf({ log, epoch, fields, status }) {
   const story = newStory();
   const calls = log.filter(({ data }) => data.stage === 'calling').length;
   let call = 0;
-  tell(story, { kind: 'joined', at: epoch });
+  applyRecord(story, { kind: 'joined', at: epoch });
   for (const { n, event, data } of log) {
     if (data.stage === 'calling') call++;
     const at = { start: epoch, done: Number(fields.ended_at), error: Number(fields.ended_at) }[event]
       ?? (data.stage === 'calling' ? Number(call === calls ? fields.called_at : call === 1 ? fields.claimed_at : NaN) : NaN);
-    tell(story, { kind: 'event', id: `${epoch}-${n}`, type: event, data, at, late: !(at > 0) });
+    applyRecord(story, { kind: 'event', id: `${epoch}-${n}`, type: event, data, at, late: !(at > 0) });
   }
   const steps = story.steps.filter(({ kind }) => kind !== 'joined');
   return { ...story, steps: status === 'running' ? steps : steps.map((step) => ({ ...step, open: isLive({ status }) ? step.open : null })) };

@@ -8,7 +8,7 @@ import { wireTheme } from '../shared/theme.js';
 import { listings } from './code.js';
 import { Form } from './form.js';
 import { Run } from './run.js';
-import { newStory, tell, tellPlace } from './story.js';
+import { newStory, applyRecord, applyHint } from './story.js';
 import { View, isOver } from './view.js';
 import { words } from './words.js';
 
@@ -72,7 +72,7 @@ function begin(taskId, request, before) {
 function take(record) {
   const before = story.state;
   records.push(record);
-  tell(story, record);
+  applyRecord(story, record);
   keep();
   view.draw(story, run.taskId);
   if (before !== story.state || record.data?.stage === 'image') announce(view.statusText(story));
@@ -81,7 +81,7 @@ function take(record) {
 }
 
 function place(data) {
-  tellPlace(story, data);
+  applyHint(story, data);
   view.draw(story, run.taskId);
 }
 

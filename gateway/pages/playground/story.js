@@ -16,19 +16,19 @@ export function newStory() {
   return { began: 0, state: 'sending', steps: [], pictures: [], failed: [], outcome: null, waiting: {}, last: 0, cancelling: false };
 }
 
-export function tell(story, record) {
-  tellers[record.kind](story, record);
+export function applyRecord(story, record) {
+  handlers[record.kind](story, record);
 }
 
 // Applies a hint: the position in the queue and the reason for waiting. Not a record, because it is outdated soon. The log has no event for
 // some deferrals, so a task may be waiting although its last event is a call to ARK.
-export function tellPlace(story, { position, eta_ms, waiting_for: holds = [] }) {
+export function applyHint(story, { position, eta_ms, waiting_for: holds = [] }) {
   if (!(['waiting', 'retrying'].includes(story.state) || (story.state === 'calling' && holds.length))) return;
   story.state = position ? 'waiting' : 'retrying';
   story.waiting = { position, etaMs: eta_ms, held: holds[0]?.code };
 }
 
-const tellers = {
+const handlers = {
   sent: (story, { at }) => {
     story.began = at;
     add(story, 'sent', at);
@@ -58,8 +58,8 @@ const tellers = {
     judgeResume(story, numberOf(id));
     story.last = numberOf(id);
     if (!story.steps.some((step) => step.kind === 'sent')) story.began = Math.min(story.began, epochOf(id));
-    const teller = type === 'process' ? stages[data.stage] : events[type];
-    teller?.(story, data, late ? null : at, record);
+    const handler = type === 'process' ? stages[data.stage] : events[type];
+    handler?.(story, data, late ? null : at, record);
   },
 };
 
