@@ -107,30 +107,30 @@ static void add_field_summary(struct buf *out, const struct problem_field *field
     buf_deinit(&detail);
 }
 
-static void add_detail(struct buf *out, const struct problem_report *report)
+static void add_detail(struct buf *out, const struct problem_details *details)
 {
-    const char *known = default_details[report->problem];
+    const char *known = default_details[details->problem];
 
-    if (report->detail)
-        add_problem_text(out, "detail", report->detail);
-    else if (report->field_count)
-        add_field_summary(out, report->fields, report->field_count);
+    if (details->detail)
+        add_problem_text(out, "detail", details->detail);
+    else if (details->field_count)
+        add_field_summary(out, details->fields, details->field_count);
     else
-        add_problem_text(out, "detail", known ? known : problem_title(report->problem));
+        add_problem_text(out, "detail", known ? known : problem_title(details->problem));
 }
 
-void problem_write(struct buf *out, const struct problem_report *report)
+void problem_write(struct buf *out, const struct problem_details *details)
 {
-    enum problem problem = report->problem;
+    enum problem problem = details->problem;
 
     buf_addf(out, "{\"type\":\"urn:arkrelay:problem:%s\"", problem_code(problem));
     add_problem_text(out, "title", problem_title(problem));
     buf_add_int_member(out, "status", problem_status(problem));
-    add_detail(out, report);
+    add_detail(out, details);
     add_problem_text(out, "code", problem_code(problem));
     buf_add_bool_member(out, "retryable", problem_retryable(problem));
-    add_problem_text(out, "request_id", report->request_id);
-    if (report->field_count)
-        add_field_errors(out, report->fields, report->field_count);
+    add_problem_text(out, "request_id", details->request_id);
+    if (details->field_count)
+        add_field_errors(out, details->fields, details->field_count);
     buf_add_char(out, '}');
 }

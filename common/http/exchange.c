@@ -229,9 +229,9 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
     connection_finish_answer(connection);
 }
 
-void http_respond_problem(struct http_exchange *exchange, const struct problem_report *report)
+void http_respond_problem(struct http_exchange *exchange, const struct problem_details *details)
 {
-    struct problem_report full = *report;
+    struct problem_details full = *details;
     struct buf body;
 
     full.request_id = http_exchange_request_id(exchange);
@@ -403,14 +403,14 @@ static void answer_without_route(struct connection *connection, unsigned allowed
     struct http_exchange *exchange = &connection->exchange;
 
     if (!allowed) {
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_NOT_FOUND});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_NOT_FOUND});
         return;
     }
     add_allow(connection, allowed);
     if (connection->incoming->request.method == HTTP_OPTIONS)
         http_respond(exchange, 204, NULL, NULL, 0);
     else
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_METHOD_NOT_ALLOWED});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_METHOD_NOT_ALLOWED});
 }
 
 /* A segment that is badly encoded or too long stays encoded, so it matches no id. */
@@ -494,7 +494,7 @@ static void exchange_on_refused(struct connection *connection, enum problem prob
     if (problem_status(problem) == 503)
         http_add_header(exchange, "Retry-After", RETRY_AFTER);
     run_refusal_hook(connection);
-    http_respond_problem(exchange, &(struct problem_report){.problem = problem, .detail = detail});
+    http_respond_problem(exchange, &(struct problem_details){.problem = problem, .detail = detail});
 }
 
 void http_exchange_attach(struct connection_set *set)

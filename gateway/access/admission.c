@@ -81,7 +81,7 @@ void admission_check_operator(const char *admin_key, struct http_exchange *excha
     if (!is_admin_path(request->path) && !(http_text_is(request->path, METRICS_PATH) && has_key))
         return;
     if (!has_key)
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_NOT_FOUND});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_NOT_FOUND});
     else if (request->method != HTTP_OPTIONS && !token_is(bearer_token(request), admin_key))
         refuse_token(exchange);
 }

@@ -845,7 +845,7 @@ static void test_answering_a_client_that_is_gone_is_safe(void **state)
     ask(&world, GET("/deaf"));
     http_client_reset(&world.client);
     http_fixture_turn(&world.fixture, 5);
-    http_respond_problem(world.fixture.exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+    http_respond_problem(world.fixture.exchange, &(struct problem_details){.problem = PROBLEM_INTERNAL});
     http_fixture_turn(&world.fixture, 5);
     http_fixture_end(&world.fixture);
 

@@ -14,8 +14,8 @@
 #include "gateway/account/account.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"
-#include "gateway/api/process_report.h"
-#include "gateway/api/queue_report.h"
+#include "gateway/api/process_list.h"
+#include "gateway/api/queue_counts.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/redis_multi_query.h"
 #include "gateway/tasks/queue_reply.h"
@@ -185,7 +185,7 @@ static void write_queue(struct buf *out, const redisReply *reply, struct redis_q
     (void)notes;
     add_info_number(out, "now_ms", now, len);
     buf_add_text(out, ",\"queue\":{");
-    queue_report_write(out, reply);
+    queue_counts_write(out, reply);
     buf_add_char(out, '}');
 }
 
@@ -193,7 +193,7 @@ static void write_processes(struct buf *out, const redisReply *reply, struct red
 {
     (void)notes;
     buf_add_text(out, "\"processes\":");
-    process_report_write(out, reply);
+    process_list_write(out, reply);
 }
 
 static void write_gateway(struct buf *out, const struct api_context *context)

@@ -62,7 +62,7 @@ static struct submission *make_submission(const struct api_context *context, str
 }
 
 static int validate(const struct api_context *context, const struct http_request *request, enum generate_kind kind,
-                    struct validated *valid, struct validate_report *report)
+                    struct validated *valid, struct validate_errors *errors)
 {
     const struct http_text key = idempotency_key_read(request);
     const struct validate_rules rules = {.max_paid_calls = context->max_paid_calls_limit,
@@ -71,7 +71,7 @@ static int validate(const struct api_context *context, const struct http_request
                                          .for_stream = kind == GENERATE_STREAM,
                                          .key = key.data,
                                          .key_len = key.len};
-    int err = validate_body(request->body.data, request->body.len, &rules, valid, report);
+    int err = validate_body(request->body.data, request->body.len, &rules, valid, errors);
 
     if (!err && !valid->task_id[0])
         random_hex(valid->task_id, RANDOM_ID_BYTES);
@@ -82,18 +82,18 @@ static int validate(const struct api_context *context, const struct http_request
 static struct submission *read_generate_request(const struct api_context *context, struct http_exchange *exchange,
                                                 enum generate_kind kind)
 {
-    struct validate_report report;
+    struct validate_errors errors;
     struct validated valid = {0};
     struct submission *submission = NULL;
     int err;
 
     if (!check_head(exchange))
         return NULL;
-    err = validate(context, http_exchange_request(exchange), kind, &valid, &report);
+    err = validate(context, http_exchange_request(exchange), kind, &valid, &errors);
     if (err == ERR_SYNTAX) {
-        respond_problem(exchange, PROBLEM_INVALID_JSON, report.syntax);
+        respond_problem(exchange, PROBLEM_INVALID_JSON, errors.syntax);
     } else if (err == ERR_RANGE) {
-        respond_field_errors(exchange, report.fields, report.count);
+        respond_field_errors(exchange, errors.fields, errors.count);
     } else {
         submission = err ? NULL : make_submission(context, exchange, &valid);
         if (!submission)

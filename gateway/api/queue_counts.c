@@ -1,4 +1,4 @@
-#include "gateway/api/queue_report.h"
+#include "gateway/api/queue_counts.h"
 
 #include <inttypes.h>
 
@@ -15,7 +15,7 @@ static int64_t queue_number(const redisReply *reply, size_t at)
     return script_int(reply, at, &value) ? 0 : value;
 }
 
-void queue_report_write(struct buf *out, const redisReply *reply)
+void queue_counts_write(struct buf *out, const redisReply *reply)
 {
     int64_t oldest = queue_number(reply, QUEUE_OLDEST), age_ms = queue_number(reply, QUEUE_NOW) - oldest;
     const char *name;

@@ -1,4 +1,4 @@
-#include "gateway/api/process_report.h"
+#include "gateway/api/process_list.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -107,7 +107,7 @@ static void write_process(struct buf *out, const redisReply *row)
     buf_add_char(out, '}');
 }
 
-void process_report_write(struct buf *out, const redisReply *reply)
+void process_list_write(struct buf *out, const redisReply *reply)
 {
     const redisReply *row;
 
@@ -128,7 +128,7 @@ static bool has_role(const redisReply *row, const char *role)
     return text && strcmp(text, role) == 0;
 }
 
-size_t process_report_count(const redisReply *reply, const char *role)
+size_t process_list_count(const redisReply *reply, const char *role)
 {
     const redisReply *row;
     size_t count = 0;
