@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a group of scripts needs. Silent if all are installed.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, bench-npm, clients, container
+#   scripts/install_deps.sh GROUP...      build, run, test, unit, check, fuzz, bench, bench-npm, clients, container, debian
 #
 # For Debian 12 and 13. Needs root or sudo only if a package is missing. bench also tries bench-npm, which installs npm packages of
 # pinned versions in build/bench; without them, scripts/bench.sh skips the peer that needs them.
@@ -14,6 +14,7 @@ declare -A packages=(
     [test]="redis-server redis-tools strace valgrind iproute2 iptables libcmocka-dev python3 openssl nginx caddy prometheus haproxy slowhttptest tmux
             chromium chromium-driver fonts-wqy-microhei curl python3-jsonschema
             dpkg-dev lintian mandoc groff-base systemd"
+    [unit]="redis-server valgrind libcmocka-dev python3 openssl"
     [check]="clang clang-format clang-tidy cppcheck binutils"
     [fuzz]="clang libclang-rt-dev"
     [bench]="python3 binutils nginx libnginx-mod-nchan
@@ -22,6 +23,7 @@ declare -A packages=(
     [clients]="curl wget nodejs npm python3 python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libokhttp-java
              golang-go php-cli php-curl php-guzzlehttp-guzzle ruby ruby-faraday perl libwww-perl nginx haproxy caddy"
     [container]="docker.io docker-compose debootstrap iptables python3"
+    [debian]="debootstrap"
 )
 # shellcheck source=/dev/null
 debian=$(. /etc/os-release && printf '%s' "${VERSION_ID:-0}")

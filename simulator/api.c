@@ -27,7 +27,7 @@ static const char generations_path[] = "/api/v3/images/generations";
 static void respond_with(struct http_exchange *exchange, const char *type, const struct buf *body)
 {
     if (buf_error(body))
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_INTERNAL});
     else
         http_respond(exchange, 200, type, buf_text(body), body->len);
 }
@@ -39,7 +39,7 @@ static void respond_with_text(struct http_exchange *exchange, const char *type, 
 
 static void respond_bad_body(struct http_exchange *exchange, const char *why)
 {
-    http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INVALID_JSON, .detail = why});
+    http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_INVALID_JSON, .detail = why});
 }
 
 /* -- ARK */

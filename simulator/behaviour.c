@@ -31,7 +31,7 @@ struct directive {
 };
 
 static const struct directive directives[] = {
-    {"status",            NUMBER, AT(status),            400,         599,                NULL                                },
+    {"status",            NUMBER, AT(status),            300,         599,                NULL                                },
     {"code",              TEXT,   AT(code),              0,           SIM_CODE_SIZE,      NULL                                },
     {"message",           TEXT,   AT(message),           0,           SIM_MESSAGE_SIZE,   NULL                                },
     {"retry_after",       NUMBER, AT(retry_after),       0,           86400,              NULL                                },

@@ -395,9 +395,9 @@ class Doctor(ArkctlTest):
         self.fail_task("t1", "outcome_unknown")
         self.report_process("old", "gateway", "0.0.1")
         self.arkctl("queue", "pause")
-        for name, value in (("maxmemory-policy", "allkeys-lru"), ("appendfsync", "everysec"), ("maxmemory", "2500000")):
+        used = int(re.search(rb"used_memory:(\d+)", self.redis("INFO", "memory"))[1])
+        for name, value in (("maxmemory-policy", "allkeys-lru"), ("appendfsync", "everysec"), ("maxmemory", used * 8 // 7)):
             self.redis("CONFIG", "SET", name, value)
-        self.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         redis = ("--redis", self.world.redis_server.url)
         found = {name: check["status"] for name, check in self.checks(*redis, status=FAILED).items()}
         expected = {"maxmemory-policy": "bad", "appendfsync": "warn", "workers": "bad", "versions": "warn", "queue": "warn", "dead tasks": "warn",

@@ -11,6 +11,7 @@ import tempfile
 import threading
 import unittest
 
+from bench.run_bench import change, median
 from support.processes import DEADLINE, ProcessTest, binary
 from support.redis_server import RedisServer
 from support.world import World
@@ -182,6 +183,36 @@ class BenchTest(ProcessTest):
         fleet = said["results"][1]["raw"][0]
         self.assertEqual([10, 10], [run["open"] for run in fleet["runs"]])
         self.assertEqual(sum(run["received"] for run in fleet["runs"]), fleet["took"]["count"])
+
+    def test_two_sets_of_programs_are_measured_in_turn(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path, other = pathlib.Path(folder, "raw.json"), pathlib.Path(folder, "bin")
+            other.mkdir()
+            for name in ("arkrelay-gateway", "arkrelay-worker"):        # the old programs need no load generator and no simulator
+                (other / name).symlink_to(binary(name))
+            done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--smoke",
+                                   "--against", other, "--rounds", "2", "--out", path, "throughput", "startup"],
+                                  capture_output=True, text=True, check=False, timeout=4 * DEADLINE)
+            self.assertEqual(0, done.returncode, done.stderr)
+            said = json.loads(path.read_text(encoding="utf-8"))
+        for scenario in ("throughput", "startup"):
+            self.assertEqual([("before", 1, None), ("arkrelay", 1, None), ("arkrelay", 2, None), ("before", 2, None)],
+                             [(result["system"], result["round"], result["failure"]) for result in said["results"]
+                              if result["scenario"] == scenario])
+        self.assertEqual(["before", "arkrelay"], list(said["settings"]))
+        self.assertRegex(done.stdout, r"before +arkrelay +change")
+        self.assertRegex(done.stdout, r"size of arkrelay-gateway \(KiB\) +(\S+) +\1 +\+0\.0% +0 of 2")
+
+    def test_the_table_shows_the_median_of_the_rounds(self):
+        rows = [{"value": value, "errors": errors} for value, errors in ((9, 0), (1, 1), (3, 0))]
+        self.assertEqual({"value": 3, "errors": 1}, median(rows))
+        self.assertEqual(["+100.0%", "2 of 3"], change(rows, [{"value": value, "errors": 0} for value in (6, 2, 80)]))
+
+    def test_a_folder_without_programs_is_refused(self):
+        done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--against", "/var/empty"],
+                              capture_output=True, text=True, check=False, timeout=DEADLINE)
+        self.assertEqual(2, done.returncode)
+        self.assertIn("no arkrelay-gateway in /var/empty", done.stderr)
 
     def test_a_peer_that_cannot_run_is_skipped_with_a_reason(self):
         with tempfile.TemporaryDirectory() as folder:

@@ -75,6 +75,24 @@ class Closed(BreakerTest):
             self.assertEqual(self.ask("a").scopes, {})
         self.assertIsNone(self.state())
 
+    def test_after_a_failure_no_call_begins_while_those_in_flight_may_open_it(self):
+        for in_flight, run, calls in ((9, 1, 0), (2, 1, 0), (1, 1, 1), (0, 1, 2), (1, 2, 0), (0, 2, 1)):
+            with self.subTest(in_flight=in_flight, run=run):
+                self.fresh()
+                self.ask("a", **{MODEL: news(held=in_flight)})
+                self.fail("b", run=run)
+                scope = self.ask("c", want=9).scopes[MODEL]
+                self.assertEqual((scope.state, scope.calls), ("failing", calls))
+                if not calls:
+                    self.assertEqual(scope.wait, 200)
+                self.ask("b", **{MODEL: news(ok=1)})
+                self.assertEqual(self.ask("c", want=9).granted, 9)
+
+    def test_failed_connections_leave_the_calls_free(self):
+        """They cost nothing."""
+        self.fail(run=2, scope="account")
+        self.assertEqual(self.ask("b", want=9).granted, 9)
+
     def test_failures_after_a_success_in_the_same_report_count(self):
         self.ask("a", **{MODEL: news(ok=5, run=3, code="outcome_unknown")})
         self.assertEqual(self.state(), "open")
@@ -141,6 +159,21 @@ class Open(BreakerTest):
         self.assertFalse(self.probe("b"))
         self.account.pass_ms(1000)
         self.assertTrue(self.probe("b"))
+
+    def test_a_probe_of_a_lost_worker_is_free_again(self):
+        self.open()
+        self.account.pass_ms(1000)
+        self.assertTrue(self.probe("a", ttl=3000, **{MODEL: news(held=1)}))
+        self.account.pass_ms(3000)
+        self.assertTrue(self.probe("b"))
+
+    def test_a_probe_in_an_answer_that_was_lost_is_free_again(self):
+        self.open()
+        self.account.pass_ms(1000)
+        self.assertTrue(self.probe("a"))
+        self.assertFalse(self.probe("b", whole=True), "another worker's lost answer")
+        self.assertFalse(self.probe("a"))
+        self.assertTrue(self.probe("a", whole=2))
 
     def test_the_time_between_probes_grows_to_ten_seconds(self):
         self.open()

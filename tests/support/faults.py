@@ -1,6 +1,6 @@
 """Injects random faults, derived from a seed, into all parts of a world. Several faults can be active at the same time.
 
-    faults = Faults(world, fleet, seed)
+    faults = Faults(world, fleet, seed, front)       # front: of the simulator; it can become unreachable
     faults.run(180)             # seconds; at the end all faults are repaired
     faults.counts               # how often each kind happened
 
@@ -30,9 +30,9 @@ SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read"
 
 
 class Faults:
-    def __init__(self, world, fleet, seed, gap_s=0.7):
+    def __init__(self, world, fleet, seed, front, gap_s=0.7):
         """gap_s: mean time between two faults."""
-        self.world, self.fleet, self.gap_s = world, fleet, gap_s
+        self.world, self.fleet, self.front, self.gap_s = world, fleet, front, gap_s
         self.rng = random.Random(f"{seed} faults")
         self.counts = Counter()
         self.closings = 0           # outages in which ARK reports that the account or model is unavailable
@@ -45,7 +45,7 @@ class Faults:
             self.kill_redis: 3, self.freeze_redis: 3, self.redis_sleeps: 2, self.kill_connections: 4, self.forget_scripts: 2,
             self.lose_a_reply: 5, self.cut_a_reply: 3, self.cut_network: 3, self.delay_network: 3, self.freeze_network: 3,
             self.ark_refuses: 1, self.ark_breaks: 3, self.freeze_ark: 2, self.cut_ark_network: 2, self.freeze_ark_network: 2,
-            self.ark_outage: 2, self.ark_closes: 2,
+            self.ark_outage: 2, self.ark_closes: 2, self.ark_unreachable: 2,
         }
 
     def run(self, seconds):
@@ -227,20 +227,27 @@ class Faults:
     def freeze_ark(self):
         return self._lasting("freeze", "ark", self.rng.uniform(0.2, 5), self.world.ark.pause, self.world.ark.resume)
 
-    def _outage(self, kinds):
-        """Starts an outage of the simulator for a random time, at most until the end of the test."""
+    def _outage(self, begin, end):
+        """Starts an outage of ARK for a random time, at most until the end of the test."""
         shortest, longest = OUTAGE_S
         seconds = min(self.rng.uniform(shortest, longest), max(shortest, self._until - time.monotonic()))
+        return self._lasting("outage", "ark", seconds, begin, end)
+
+    def _answer_all(self, kinds):
         directives = self.rng.choice(kinds)
-        return self._lasting("outage", "ark", seconds, lambda: self.world.ark.outage(**directives), self.world.ark.end_outage)
+        return self._outage(lambda: self.world.ark.outage(**directives), self.world.ark.end_outage)
 
     def ark_outage(self):
-        return self._outage(OUTAGES)
+        return self._answer_all(OUTAGES)
 
     def ark_closes(self):
-        begun = self._outage(CLOSINGS)
+        begun = self._answer_all(CLOSINGS)
         self.closings += begun
         return begun
+
+    def ark_unreachable(self):
+        kind = self.rng.choice(self.front.kinds)
+        return self._outage(lambda: self.front.begin(kind), self.front.end)
 
     def cut_ark_network(self):
         return self._cut("ark", "ark")

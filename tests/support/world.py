@@ -169,9 +169,10 @@ class World:
         self._proxies.append(Proxy(self.redis_server.socket))
         return self._proxies[-1]
 
-    def ark_proxy(self):
-        """The same in front of the simulator; pass its address to a worker as ARK_BASE_URL=f"http://{proxy.address}/api/v3"."""
-        host, _, port = self.ark.address.rpartition(":")
+    def ark_proxy(self, address=None):
+        """The same in front of the simulator, or of another address; pass its address to a worker as
+        ARK_BASE_URL=f"http://{proxy.address}/api/v3"."""
+        host, _, port = (address or self.ark.address).rpartition(":")
         self._proxies.append(Proxy((host, int(port))))
         return self._proxies[-1]
 
