@@ -37,14 +37,14 @@ endfunction()
 # embed_files(<out.c> <symbol> <file>...): generates a table of files, each with its name, media type, a hash and its content.
 #
 # The generated file defines `const struct embedded_file <symbol>[]` and `const size_t <symbol>_count`
-# (gateway/response/embedded_file.h). A file's name is its path relative to the calling folder if it is inside it, otherwise its base name.
+# (gateway/api/service/embedded_file.h). A file's name is its path relative to the calling folder if it is inside it, otherwise its base name.
 function(embed_files out symbol)
   set(type_html "text/html; charset=utf-8")
   set(type_css "text/css; charset=utf-8")
   set(type_js "text/javascript; charset=utf-8")
   set(type_json "application/json")
   set(type_svg "image/svg+xml")
-  set(code "/* Generated at build time. */\n#include \"gateway/response/embedded_file.h\"\n\n")
+  set(code "/* Generated at build time. */\n#include \"gateway/api/service/embedded_file.h\"\n\n")
   string(APPEND code "const struct embedded_file ${symbol}[] = {\n")
   list(LENGTH ARGN count)
   foreach(file IN LISTS ARGN)

@@ -127,11 +127,7 @@ static void worker_on_probed(const struct probe_outcome *outcome, void *arg)
 {
     struct worker *worker = arg;
 
-    governor_probed(worker->governor, &(struct probe_report){.model = outcome->model,
-                                                             .account_good = outcome->account_good,
-                                                             .model_good = outcome->model_good,
-                                                             .problem = outcome->problem,
-                                                             .why = outcome->why});
+    governor_probed(worker->governor, outcome);
 }
 
 static void worker_on_probe(const char *model, void *arg)
@@ -377,7 +373,7 @@ static bool create_governor(struct worker *worker)
                                                   .on_granted = worker_on_granted,
                                                   .on_settled = worker_on_settled,
                                                   .on_probe = worker_on_probe,
-                                                  .on_judged = job_judge,
+                                                  .on_confirmed = job_confirm,
                                                   .arg = worker});
     return worker->governor;
 }
@@ -439,7 +435,7 @@ static bool reserve_timers(struct worker *worker)
 }
 
 /* A part borrows only parts created before it, so a failure stops the sequence. worker_destroy accepts what is missing. */
-static bool create_parts(struct worker *worker)
+static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker);
@@ -456,7 +452,7 @@ struct worker *worker_create(const struct worker_config *config)
     TAILQ_INIT(&worker->jobs);
     keys_prefix(worker->prefix, PARTITION);
     keys_wake(worker->wake, PARTITION);
-    if (!create_parts(worker))
+    if (!worker_create_parts(worker))
         return worker_destroy(worker);
     set_context(worker);
     return worker;

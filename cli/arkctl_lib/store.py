@@ -1,6 +1,6 @@
-"""The queue, read from Redis without a gateway, in the form in which the HTTP API tells it. Nothing is written.
+"""Reads the queue from Redis without a gateway, in the form of the HTTP API. Writes nothing.
 
-The keys are those of common/task/PROTOCOL.md.
+common/task/PROTOCOL.md describes the keys.
 """
 
 import json
@@ -13,7 +13,7 @@ PROCESSES = "arkrelay:{processes}:"
 GOVERNOR = "arkrelay:{account}:governor"
 COUNTERS = ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
             "retried", "renewed", "reaped", "ghost", "orphan", "paid_calls")
-# The sorted set behind each list, whether its latest come first, and the only state of it that counts.
+# For each list: its sorted set, whether the latest tasks come first, and the state to filter by.
 LISTS = {
     "queued": ("pending", False, None), "delayed": ("delayed", False, None), "running": ("leased", False, None),
     "live": ("index", False, None), "ended": ("ended", True, None), "done": ("ended", True, "done"),
@@ -51,7 +51,7 @@ class Store:
         return account.read(self._hash(GOVERNOR))
 
     def processes(self):
-        """Every gateway and worker that counts as alive."""
+        """All gateways and workers that are running."""
         found = []
         for name in self.redis("ZRANGEBYSCORE", PROCESSES + "seen", self.now_ms(), "+inf"):
             fields = self._hash(PROCESSES + "process:" + name)
@@ -71,8 +71,8 @@ class Store:
                 if row and only in (None, row["status"]):
                     yield row
 
-    def story(self, full_id):
-        """All that is kept of a task; None: there is no such task."""
+    def details(self, full_id):
+        """All stored data of a task; None if there is no such task."""
         row = self._row(full_id)
         if not row:
             return None
@@ -122,12 +122,12 @@ def _json(text):
 
 
 def _event(n, element):
-    """"<n> <type> {...}" with its number inside."""
+    """Parses an element "<n> <type> {...}" of the log."""
     return {"n": n, **(_json(element.split(" ", 2)[-1]) or {})}
 
 
 def _slots(lines):
-    """A running task's slots so far, by number: a line "image {"index":0,...}" or "failed {...}" for each."""
+    """Parses a running task's slots, one line "image {"index":0,...}" or "failed {...}" each. Returns (images, failures)."""
     kept = {"image": [], "failed": []}
     for line in lines.splitlines():
         kind, _, text = line.partition(" ")

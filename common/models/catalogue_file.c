@@ -51,7 +51,7 @@ static int fail_system(struct buf *why, const char *what)
     return ERR_SYSTEM;
 }
 
-static int read_all(int fd, struct buf *text, struct buf *why)
+static int read_models_fd(int fd, struct buf *text, struct buf *why)
 {
     char part[4096];
     ssize_t len;
@@ -66,7 +66,7 @@ static int read_all(int fd, struct buf *text, struct buf *why)
 }
 
 /* Opening a FIFO without O_NONBLOCK would block the event loop. */
-static int read_file(const char *path, struct buf *text, struct buf *why)
+static int read_models_file(const char *path, struct buf *text, struct buf *why)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK), err = 0;
     struct stat stat;
@@ -80,7 +80,7 @@ static int read_file(const char *path, struct buf *text, struct buf *why)
         err = ERR_SYSTEM;
     }
     if (!err)
-        err = read_all(fd, text, why);
+        err = read_models_fd(fd, text, why);
     close(fd);
     return err;
 }
@@ -91,14 +91,14 @@ static int read_over(const char *path, const struct catalogue *base, struct cata
     int err;
 
     buf_init(&text, CATALOGUE_TEXT_MAX);
-    err = read_file(path, &text, why);
+    err = read_models_file(path, &text, why);
     if (!err)
         err = catalogue_read(buf_text(&text), text.len, base, out, why);
     buf_deinit(&text);
     return err;
 }
 
-static void replace(struct catalogue_file *file, struct catalogue *catalogue)
+static void catalogue_replace(struct catalogue_file *file, struct catalogue *catalogue)
 {
     struct catalogue *old;
 
@@ -120,7 +120,7 @@ int catalogue_file_load(struct catalogue_file *file, struct buf *why)
         base = extended;
     }
     if (!err)
-        replace(file, base);
+        catalogue_replace(file, base);
     else if (!why->len)
         buf_add_text(why, err_text(err));
     return err;

@@ -53,12 +53,12 @@ struct row_field {
     int64_t max; /* the largest number, or the size of a text */
 };
 
-static void *member_of(struct model *row, const struct row_field *field)
+static void *row_member(struct model *row, const struct row_field *field)
 {
     return (char *)row + field->at;
 }
 
-static int read_text(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_text(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     const char *text = json_string_value(value);
 
@@ -67,20 +67,20 @@ static int read_text(struct reading *in, const struct row_field *field, const js
     for (const char *c = text; *c; c++)
         if (iscntrl((unsigned char)*c))
             return fail(in, field->name, "must not have control characters");
-    memcpy(member_of(row, field), text, strlen(text) + 1);
+    memcpy(row_member(row, field), text, strlen(text) + 1);
     return 0;
 }
 
-static int read_flag(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_flag(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     if (!json_is_boolean(value))
         return fail(in, field->name, "must be true or false");
-    *(bool *)member_of(row, field) = json_is_true(value);
+    *(bool *)row_member(row, field) = json_is_true(value);
     return 0;
 }
 
-static int read_integer(struct reading *in, const char *field, const json_t *value, int64_t min, int64_t max,
-                        int64_t *out)
+static int row_read_integer(struct reading *in, const char *field, const json_t *value, int64_t min, int64_t max,
+                            int64_t *out)
 {
     if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max)
         return fail(in, field, "must be an integer from %lld to %lld", (long long)min, (long long)max);
@@ -88,13 +88,13 @@ static int read_integer(struct reading *in, const char *field, const json_t *val
     return 0;
 }
 
-static int read_count(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_count(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     int64_t count = 0;
-    int err = read_integer(in, field->name, value, 0, field->max, &count);
+    int err = row_read_integer(in, field->name, value, 0, field->max, &count);
 
     if (!err)
-        *(int *)member_of(row, field) = (int)count;
+        *(int *)row_member(row, field) = (int)count;
     return err;
 }
 
@@ -107,7 +107,7 @@ static bool is_id(const char *text, size_t size)
            strspn(text, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._:-") == len;
 }
 
-static int read_id(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_id(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     const char *text = json_string_value(value);
 
@@ -117,7 +117,7 @@ static int read_id(struct reading *in, const struct row_field *field, const json
     return 0;
 }
 
-static int add_name(struct reading *in, const char *field, const char *text, struct model *row)
+static int row_add_name(struct reading *in, const char *field, const char *text, struct model *row)
 {
     char plain[MODEL_NAME_SIZE];
 
@@ -129,7 +129,7 @@ static int add_name(struct reading *in, const char *field, const char *text, str
 }
 
 /* The row's own name was read before. */
-static int read_names(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_names(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     size_t count = json_array_size(value);
     int err = 0;
@@ -140,12 +140,12 @@ static int read_names(struct reading *in, const struct row_field *field, const j
         char at[FIELD_SIZE];
 
         (void)snprintf(at, sizeof(at), "%s[%zu]", field->name, i);
-        err = add_name(in, at, json_string_value(json_array_get(value, i)), row);
+        err = row_add_name(in, at, json_string_value(json_array_get(value, i)), row);
     }
     return err;
 }
 
-static int read_keywords(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_keywords(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     size_t count = json_array_size(value);
 
@@ -183,7 +183,7 @@ static const char *unknown_field(const json_t *object, const char *const *names,
 }
 
 /* Both limits, or null: only keywords. */
-static int read_pixels(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_pixels(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     static const char *const names[] = {"min", "max"};
     const char *unknown;
@@ -197,16 +197,16 @@ static int read_pixels(struct reading *in, const struct row_field *field, const 
     unknown = unknown_field(value, names, ARRAY_LENGTH(names));
     if (unknown)
         return fail(in, field->name, "%.32s is not a field of it", unknown);
-    err = read_integer(in, "pixels.min", json_object_get(value, "min"), 1, PIXELS_MAX, &row->pixels_min);
+    err = row_read_integer(in, "pixels.min", json_object_get(value, "min"), 1, PIXELS_MAX, &row->pixels_min);
     if (!err)
-        err = read_integer(in, "pixels.max", json_object_get(value, "max"), row->pixels_min, PIXELS_MAX,
-                           &row->pixels_max);
+        err = row_read_integer(in, "pixels.max", json_object_get(value, "max"), row->pixels_min, PIXELS_MAX,
+                               &row->pixels_max);
     return err;
 }
 
 /* A list of at least one of two words, each a flag. */
-static int read_words(struct reading *in, const char *field, const json_t *value, const char *const words[2],
-                      bool found[2])
+static int row_read_words(struct reading *in, const char *field, const json_t *value, const char *const words[2],
+                          bool found[2])
 {
     size_t count = json_array_size(value);
 
@@ -222,11 +222,11 @@ static int read_words(struct reading *in, const char *field, const json_t *value
     return json_is_array(value) ? 0 : fail(in, field, "must be a list of: %s, %s", words[0], words[1]);
 }
 
-static int read_formats(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_formats(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     static const char *const words[] = {"jpeg", "png"};
     bool found[2];
-    int err = read_words(in, field->name, value, words, found);
+    int err = row_read_words(in, field->name, value, words, found);
 
     if (!err && !found[0])
         return fail(in, field->name, "must have jpeg, which is ARK's default");
@@ -235,11 +235,11 @@ static int read_formats(struct reading *in, const struct row_field *field, const
     return err;
 }
 
-static int read_optimize(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_optimize(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     static const char *const words[] = {"standard", "fast"};
     bool found[2];
-    int err = read_words(in, field->name, value, words, found);
+    int err = row_read_words(in, field->name, value, words, found);
 
     if (!err) {
         row->optimize_standard = found[0];
@@ -250,7 +250,7 @@ static int read_optimize(struct reading *in, const struct row_field *field, cons
 
 /* -- prices */
 
-static int read_tier(struct reading *in, const json_t *value, size_t index, bool is_last, struct model_price *price)
+static int row_read_tier(struct reading *in, const json_t *value, size_t index, bool is_last, struct model_price *price)
 {
     static const char *const names[] = {"pixels_max", "micros"};
     const struct model_tier *before = index ? &price->tiers[index - 1] : NULL;
@@ -267,14 +267,14 @@ static int read_tier(struct reading *in, const json_t *value, size_t index, bool
     if (is_last != !pixels)
         return fail(in, at, "must be set in all entries but the last");
     if (pixels)
-        err = read_integer(in, at, pixels, before ? before->pixels_max + 1 : 1, PIXELS_MAX, &tier->pixels_max);
+        err = row_read_integer(in, at, pixels, before ? before->pixels_max + 1 : 1, PIXELS_MAX, &tier->pixels_max);
     if (err)
         return err;
     (void)snprintf(at, sizeof(at), "price.images[%zu].micros", index);
-    return read_integer(in, at, json_object_get(value, "micros"), 0, MODEL_MICROS_MAX, &tier->micros);
+    return row_read_integer(in, at, json_object_get(value, "micros"), 0, MODEL_MICROS_MAX, &tier->micros);
 }
 
-static int read_tiers(struct reading *in, const json_t *value, struct model_price *price)
+static int row_read_tiers(struct reading *in, const json_t *value, struct model_price *price)
 {
     size_t count = json_array_size(value);
     int err = 0;
@@ -282,12 +282,12 @@ static int read_tiers(struct reading *in, const json_t *value, struct model_pric
     if (!count || count > MODEL_TIERS_MAX)
         return fail(in, "price.images", "must be a list of 1 to %d prices", MODEL_TIERS_MAX);
     for (size_t i = 0; !err && i < count; i++)
-        err = read_tier(in, json_array_get(value, i), i, i == count - 1, price);
+        err = row_read_tier(in, json_array_get(value, i), i, i == count - 1, price);
     price->tier_count = (int)count;
     return err;
 }
 
-static int read_reference_price(struct reading *in, const json_t *value, struct model_price *price)
+static int row_read_reference_price(struct reading *in, const json_t *value, struct model_price *price)
 {
     static const char *const names[] = {"free", "micros"};
     int64_t included = 0;
@@ -299,15 +299,15 @@ static int read_reference_price(struct reading *in, const json_t *value, struct 
     if (!json_is_object(value) || unknown)
         return fail(in, "price.references", "must be an object with free and micros");
     if (json_object_get(value, "free"))
-        err = read_integer(in, "price.references.free", json_object_get(value, "free"), 0, MODEL_REFERENCES_MAX,
-                           &included);
+        err = row_read_integer(in, "price.references.free", json_object_get(value, "free"), 0, MODEL_REFERENCES_MAX,
+                               &included);
     price->references_free = (int)included;
     return err ? err
-               : read_integer(in, "price.references.micros", json_object_get(value, "micros"), 0, MODEL_MICROS_MAX,
-                              &price->reference_micros);
+               : row_read_integer(in, "price.references.micros", json_object_get(value, "micros"), 0, MODEL_MICROS_MAX,
+                                  &price->reference_micros);
 }
 
-static int read_price(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_price(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     static const char *const names[] = {"images", "references"};
     const char *unknown;
@@ -321,14 +321,14 @@ static int read_price(struct reading *in, const struct row_field *field, const j
     unknown = unknown_field(value, names, ARRAY_LENGTH(names));
     if (unknown)
         return fail(in, field->name, "%.32s is not a field of it", unknown);
-    err = read_tiers(in, json_object_get(value, "images"), &row->price);
-    return err ? err : read_reference_price(in, json_object_get(value, "references"), &row->price);
+    err = row_read_tiers(in, json_object_get(value, "images"), &row->price);
+    return err ? err : row_read_reference_price(in, json_object_get(value, "references"), &row->price);
 }
 
 /* -- a row */
 
 /* Takes over everything but names, id, title and note. */
-static int read_like(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_like(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     const struct model *other = json_is_string(value) ? catalogue_find(in->out, json_string_value(value)) : NULL;
     struct model copy = *row;
@@ -344,34 +344,34 @@ static int read_like(struct reading *in, const struct row_field *field, const js
     return 0;
 }
 
-static int read_name(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
+static int row_read_name(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     in->name = json_string_value(value);
-    return add_name(in, field->name, in->name, row);
+    return row_add_name(in, field->name, in->name, row);
 }
 
 #define AT(member) offsetof(struct model, member)
 /* clang-format off */
 static const struct row_field row_fields[] = { /* read in this order: name for messages, like before the fields that it sets */
-    { "name",            read_name,     0,                  0 },
-    { "like",            read_like,     0,                  0 },
-    { "names",           read_names,    0,                  0 },
-    { "id",              read_id,       0,                  0 },
-    { "title",           read_text,     AT(title),          MODEL_TITLE_SIZE },
-    { "note",            read_text,     AT(note),           MODEL_NOTE_SIZE },
-    { "sizes",           read_keywords, 0,                  0 },
-    { "pixels",          read_pixels,   0,                  0 },
-    { "references",      read_count,    AT(references_max), MODEL_REFERENCES_MAX },
-    { "layers",          read_count,    AT(layers_max),     MODEL_LAYERS_MAX },
-    { "group",           read_flag,     AT(group),          0 },
-    { "stream",          read_flag,     AT(stream),         0 },
-    { "formats",         read_formats,  0,                  0 },
-    { "optimize_prompt", read_optimize, 0,                  0 },
-    { "web_search",      read_flag,     AT(web_search),     0 },
-    { "seed",            read_flag,     AT(seed),           0 },
-    { "guidance_scale",  read_flag,     AT(guidance_scale), 0 },
-    { "transparent",     read_flag,     AT(transparent),    0 },
-    { "price",           read_price,    0,                  0 },
+    { "name",            row_read_name,     0,                  0 },
+    { "like",            row_read_like,     0,                  0 },
+    { "names",           row_read_names,    0,                  0 },
+    { "id",              row_read_id,       0,                  0 },
+    { "title",           row_read_text,     AT(title),          MODEL_TITLE_SIZE },
+    { "note",            row_read_text,     AT(note),           MODEL_NOTE_SIZE },
+    { "sizes",           row_read_keywords, 0,                  0 },
+    { "pixels",          row_read_pixels,   0,                  0 },
+    { "references",      row_read_count,    AT(references_max), MODEL_REFERENCES_MAX },
+    { "layers",          row_read_count,    AT(layers_max),     MODEL_LAYERS_MAX },
+    { "group",           row_read_flag,     AT(group),          0 },
+    { "stream",          row_read_flag,     AT(stream),         0 },
+    { "formats",         row_read_formats,  0,                  0 },
+    { "optimize_prompt", row_read_optimize, 0,                  0 },
+    { "web_search",      row_read_flag,     AT(web_search),     0 },
+    { "seed",            row_read_flag,     AT(seed),           0 },
+    { "guidance_scale",  row_read_flag,     AT(guidance_scale), 0 },
+    { "transparent",     row_read_flag,     AT(transparent),    0 },
+    { "price",           row_read_price,    0,                  0 },
 };
 /* clang-format on */
 #undef AT
@@ -409,7 +409,7 @@ static int complete_row(struct reading *in, struct model *row)
     return 0;
 }
 
-static int read_row(struct reading *in, const json_t *value, struct model *row)
+static int catalogue_read_row(struct reading *in, const json_t *value, struct model *row)
 {
     int err;
 
@@ -463,7 +463,7 @@ static int check_clash(struct reading *in, const struct model *row)
 static int add_row(struct reading *in, const json_t *value)
 {
     struct model row = {0}, *place;
-    int err = read_row(in, value, &row);
+    int err = catalogue_read_row(in, value, &row);
 
     if (err)
         return err;
@@ -475,7 +475,7 @@ static int add_row(struct reading *in, const json_t *value)
 }
 
 /* In another currency, the prices of the base mean nothing. */
-static int read_currency(struct reading *in, const json_t *value)
+static int catalogue_read_currency(struct reading *in, const json_t *value)
 {
     const char *text = json_string_value(value);
 
@@ -492,7 +492,7 @@ static int read_currency(struct reading *in, const json_t *value)
     return 0;
 }
 
-static int read_root(struct reading *in, const json_t *root)
+static int catalogue_read_root(struct reading *in, const json_t *root)
 {
     static const char *const names[] = {"currency", "models"};
     const json_t *models = json_object_get(root, "models");
@@ -507,7 +507,7 @@ static int read_root(struct reading *in, const json_t *root)
         buf_add_text(in->why, "models: must be a list");
         return ERR_SYNTAX;
     }
-    err = read_currency(in, json_object_get(root, "currency"));
+    err = catalogue_read_currency(in, json_object_get(root, "currency"));
     for (; !err && in->index < json_array_size(models); in->index++) {
         in->name = NULL;
         err = add_row(in, json_array_get(models, in->index));
@@ -515,7 +515,7 @@ static int read_root(struct reading *in, const json_t *root)
     return err;
 }
 
-static int parse(const char *json, size_t len, json_t **root, struct buf *why)
+static int parse_catalogue(const char *json, size_t len, json_t **root, struct buf *why)
 {
     json_error_t error;
     int err = json_text_read(json, len, JSON_REJECT_DUPLICATES, root, &error);
@@ -529,12 +529,12 @@ int catalogue_read(const char *json, size_t len, const struct catalogue *base, s
 {
     struct reading in = {.why = why};
     json_t *root = NULL;
-    int err = parse(json, len, &root, why);
+    int err = parse_catalogue(json, len, &root, why);
 
     if (!err && !(in.out = catalogue_alloc(base)))
         err = ERR_NO_MEMORY;
     if (!err)
-        err = read_root(&in, root);
+        err = catalogue_read_root(&in, root);
     if (!err) {
         catalogue_mark_exact(in.out);
         err = catalogue_seal(in.out);

@@ -10,18 +10,12 @@
 
 enum { JSON_MAX = 1 << 20 };
 
-static void add_text(struct buf *out, const char *name, const char *text)
+static void model_add_text(struct buf *out, const char *name, const char *text)
 {
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, text, strlen(text));
+    buf_add_text_member(out, name, text, strlen(text));
 }
 
-static void add_flag(struct buf *out, const char *name, bool flag)
-{
-    buf_addf(out, ",\"%s\":%s", name, flag ? "true" : "false");
-}
-
-static void add_names(struct buf *out, const struct model *row)
+static void model_add_names(struct buf *out, const struct model *row)
 {
     buf_add_text(out, ",\"names\":[");
     for (int i = 0; i < row->name_count; i++) {
@@ -31,7 +25,7 @@ static void add_names(struct buf *out, const struct model *row)
     buf_add_char(out, ']');
 }
 
-static void add_sizes(struct buf *out, const struct model *row)
+static void model_add_sizes(struct buf *out, const struct model *row)
 {
     buf_add_text(out, ",\"sizes\":[");
     for (int i = 0; i < row->keyword_count; i++)
@@ -44,7 +38,7 @@ static void add_sizes(struct buf *out, const struct model *row)
         buf_add_text(out, "null");
 }
 
-static void add_modes(struct buf *out, const struct model *row)
+static void model_add_modes(struct buf *out, const struct model *row)
 {
     buf_addf(out, ",\"output_formats\":[\"jpeg\"%s],\"optimize_prompt\":[%s%s%s],\"backgrounds\":[\"opaque\"%s]",
              row->png ? ",\"png\"" : "", row->optimize_standard ? "\"standard\"" : "",
@@ -52,7 +46,7 @@ static void add_modes(struct buf *out, const struct model *row)
              row->transparent ? ",\"transparent\"" : "");
 }
 
-static void add_price(struct buf *out, const struct model_price *price)
+static void model_add_price(struct buf *out, const struct model_price *price)
 {
     buf_add_text(out, ",\"price\":");
     if (!price->tier_count) {
@@ -73,23 +67,23 @@ static void add_price(struct buf *out, const struct model_price *price)
     buf_add_text(out, "}}");
 }
 
-static void add_model(struct buf *out, const struct model *row)
+static void list_add_model(struct buf *out, const struct model *row)
 {
-    buf_add_text(out, "{\"id\":");
-    buf_add_json(out, row->id, strlen(row->id));
-    add_names(out, row);
-    add_text(out, "title", row->title);
+    buf_add_char(out, '{');
+    model_add_text(out, "id", row->id);
+    model_add_names(out, row);
+    model_add_text(out, "title", row->title);
     if (row->note[0])
-        add_text(out, "note", row->note);
-    add_sizes(out, row);
+        model_add_text(out, "note", row->note);
+    model_add_sizes(out, row);
     buf_addf(out, ",\"references_max\":%d,\"layers_max\":%d", row->references_max, row->layers_max);
-    add_flag(out, "group", row->group);
-    add_flag(out, "stream", row->stream);
-    add_modes(out, row);
-    add_flag(out, "web_search", row->web_search);
-    add_flag(out, "seed", row->seed);
-    add_flag(out, "guidance_scale", row->guidance_scale);
-    add_price(out, &row->price);
+    buf_add_bool_member(out, "group", row->group);
+    buf_add_bool_member(out, "stream", row->stream);
+    model_add_modes(out, row);
+    buf_add_bool_member(out, "web_search", row->web_search);
+    buf_add_bool_member(out, "seed", row->seed);
+    buf_add_bool_member(out, "guidance_scale", row->guidance_scale);
+    model_add_price(out, &row->price);
     buf_add_char(out, '}');
 }
 
@@ -118,7 +112,7 @@ int catalogue_seal(struct catalogue *catalogue)
     buf_add_char(&out, '[');
     for (size_t i = 0; i < catalogue->count; i++) {
         buf_add_text(&out, i ? "," : "");
-        add_model(&out, &catalogue->models[i]);
+        list_add_model(&out, &catalogue->models[i]);
     }
     buf_add_char(&out, ']');
     list_len = out.len;

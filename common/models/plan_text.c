@@ -11,34 +11,12 @@ enum { PROMPT_BYTES_MAX = 16384 }; /* of ARK_PROMPT */
 
 /* -- writing */
 
-static void add_name(struct buf *out, const char *name)
+static void plan_add_text(struct buf *out, const char *name, const char *text)
 {
-    if (out->len && out->data[out->len - 1] != '{')
-        buf_add_char(out, ',');
-    buf_add_char(out, '"');
-    buf_add_text(out, name);
-    buf_add(out, "\":", 2);
+    buf_add_text_member(out, name, text, strlen(text));
 }
 
-static void add_text(struct buf *out, const char *name, const char *text)
-{
-    add_name(out, name);
-    buf_add_json(out, text, strlen(text));
-}
-
-static void add_integer(struct buf *out, const char *name, int64_t value)
-{
-    add_name(out, name);
-    buf_add_int(out, value);
-}
-
-static void add_flag(struct buf *out, const char *name, bool flag)
-{
-    add_name(out, name);
-    buf_add_text(out, flag ? "true" : "false");
-}
-
-static void add_pair(struct buf *out, int64_t first, int64_t second)
+static void plan_add_pair(struct buf *out, int64_t first, int64_t second)
 {
     buf_add_char(out, '[');
     buf_add_int(out, first);
@@ -48,21 +26,22 @@ static void add_pair(struct buf *out, int64_t first, int64_t second)
 }
 
 /* {"currency":"USD","images":[[2610000,45000],[0,90000]],"references":[1,3000]}: 0 pixels stand for no limit. */
-static void add_price(struct buf *out, const struct plan *plan)
+static void plan_add_price(struct buf *out, const struct plan *plan)
 {
     const struct model_price *price = &plan->price;
 
-    add_name(out, "price");
+    buf_add_member(out, "price");
     buf_addf(out, "{\"currency\":\"%s\",\"images\":[", plan->currency);
     for (int i = 0; i < price->tier_count; i++) {
         if (i)
             buf_add_char(out, ',');
-        add_pair(out, price->tiers[i].pixels_max == INT64_MAX ? 0 : price->tiers[i].pixels_max, price->tiers[i].micros);
+        plan_add_pair(out, price->tiers[i].pixels_max == INT64_MAX ? 0 : price->tiers[i].pixels_max,
+                      price->tiers[i].micros);
     }
     buf_add_char(out, ']');
     if (price->reference_micros) {
         buf_add_text(out, ",\"references\":");
-        add_pair(out, price->references_free, price->reference_micros);
+        plan_add_pair(out, price->references_free, price->reference_micros);
     }
     buf_add_char(out, '}');
 }
@@ -71,33 +50,33 @@ void plan_write(struct buf *out, const struct plan *plan)
 {
     buf_add_char(out, '{');
     if (plan->transparent)
-        add_text(out, "background", task_background_words[TASK_TRANSPARENT]);
-    add_text(out, "catalogue", plan->catalogue);
+        plan_add_text(out, "background", task_background_words[TASK_TRANSPARENT]);
+    plan_add_text(out, "catalogue", plan->catalogue);
     if (plan->guidance_scale) {
-        add_name(out, "guidance_scale");
+        buf_add_member(out, "guidance_scale");
         task_guidance_write(out, plan->guidance_scale);
     }
-    add_integer(out, "images", plan->images);
+    buf_add_int_member(out, "images", plan->images);
     if (plan->layers)
-        add_flag(out, "layers", true);
-    add_text(out, "model", plan->model);
+        buf_add_bool_member(out, "layers", true);
+    plan_add_text(out, "model", plan->model);
     if (plan->fast)
-        add_text(out, "optimize_prompt", task_optimize_words[TASK_FAST]);
+        plan_add_text(out, "optimize_prompt", task_optimize_words[TASK_FAST]);
     if (plan->png)
-        add_text(out, "output_format", task_format_words[TASK_PNG]);
+        plan_add_text(out, "output_format", task_format_words[TASK_PNG]);
     if (plan->price.tier_count)
-        add_price(out, plan);
+        plan_add_price(out, plan);
     if (plan->prompt)
-        add_text(out, "prompt", plan->prompt);
+        plan_add_text(out, "prompt", plan->prompt);
     if (plan->seed_given)
-        add_integer(out, "seed", plan->seed);
+        buf_add_int_member(out, "seed", plan->seed);
     if (plan->size)
-        add_text(out, "size", plan->size);
+        plan_add_text(out, "size", plan->size);
     if (plan->stream)
-        add_flag(out, "stream", true);
-    add_flag(out, "watermark", plan->watermark);
+        buf_add_bool_member(out, "stream", true);
+    buf_add_bool_member(out, "watermark", plan->watermark);
     if (plan->web_search)
-        add_flag(out, "web_search", true);
+        buf_add_bool_member(out, "web_search", true);
     buf_add_char(out, '}');
 }
 
@@ -111,39 +90,39 @@ struct field {
     const char *word; /* the only value */
 };
 
-static void *member_of(struct plan *plan, const struct field *field)
+static void *plan_member(struct plan *plan, const struct field *field)
 {
     return (char *)plan + field->at;
 }
 
-static int read_text(const struct field *field, const json_t *value, struct plan *plan)
+static int plan_read_text(const struct field *field, const json_t *value, struct plan *plan)
 {
     const char *text = json_string_value(value);
 
     if (!text || !*text || json_string_length(value) > (size_t)field->max)
         return ERR_SYNTAX;
-    *(const char **)member_of(plan, field) = text;
+    *(const char **)plan_member(plan, field) = text;
     return 0;
 }
 
-static int read_flag(const struct field *field, const json_t *value, struct plan *plan)
+static int plan_read_flag(const struct field *field, const json_t *value, struct plan *plan)
 {
     if (!json_is_boolean(value))
         return ERR_SYNTAX;
-    *(bool *)member_of(plan, field) = json_is_true(value);
+    *(bool *)plan_member(plan, field) = json_is_true(value);
     return 0;
 }
 
 /* A field that is true if it has its word. */
-static int read_word(const struct field *field, const json_t *value, struct plan *plan)
+static int plan_read_word(const struct field *field, const json_t *value, struct plan *plan)
 {
     if (!json_is_string(value) || strcmp(json_string_value(value), field->word) != 0)
         return ERR_SYNTAX;
-    *(bool *)member_of(plan, field) = true;
+    *(bool *)plan_member(plan, field) = true;
     return 0;
 }
 
-static int read_images(const struct field *field, const json_t *value, struct plan *plan)
+static int plan_read_images(const struct field *field, const json_t *value, struct plan *plan)
 {
     json_int_t images = json_integer_value(value);
 
@@ -153,7 +132,7 @@ static int read_images(const struct field *field, const json_t *value, struct pl
     return 0;
 }
 
-static int read_seed(const struct field *field, const json_t *value, struct plan *plan)
+static int plan_read_seed(const struct field *field, const json_t *value, struct plan *plan)
 {
     (void)field;
     if (!json_is_integer(value))
@@ -163,14 +142,14 @@ static int read_seed(const struct field *field, const json_t *value, struct plan
     return 0;
 }
 
-static int read_guidance(const struct field *field, const json_t *value, struct plan *plan)
+static int plan_read_guidance(const struct field *field, const json_t *value, struct plan *plan)
 {
     (void)field;
     return task_guidance_read(value, &plan->guidance_scale) ? ERR_SYNTAX : 0;
 }
 
 /* A list of two numbers that are not negative. */
-static bool read_pair(const json_t *value, int64_t *first, int64_t *second)
+static bool plan_read_pair(const json_t *value, int64_t *first, int64_t *second)
 {
     const json_t *a = json_array_get(value, 0), *b = json_array_get(value, 1);
 
@@ -181,7 +160,7 @@ static bool read_pair(const json_t *value, int64_t *first, int64_t *second)
     return *first >= 0 && *second >= 0 && *second <= MODEL_MICROS_MAX;
 }
 
-static int read_tiers(const json_t *value, struct model_price *price)
+static int plan_read_tiers(const json_t *value, struct model_price *price)
 {
     size_t count = json_array_size(value);
 
@@ -190,7 +169,7 @@ static int read_tiers(const json_t *value, struct model_price *price)
     for (size_t i = 0; i < count; i++) {
         struct model_tier *tier = &price->tiers[i];
 
-        if (!read_pair(json_array_get(value, i), &tier->pixels_max, &tier->micros) ||
+        if (!plan_read_pair(json_array_get(value, i), &tier->pixels_max, &tier->micros) ||
             (i == count - 1) != (tier->pixels_max == 0))
             return ERR_SYNTAX;
     }
@@ -199,7 +178,7 @@ static int read_tiers(const json_t *value, struct model_price *price)
     return 0;
 }
 
-static int read_price(const struct field *field, const json_t *value, struct plan *plan)
+static int plan_read_price(const struct field *field, const json_t *value, struct plan *plan)
 {
     const json_t *references = json_object_get(value, "references");
     const char *currency = json_string_value(json_object_get(value, "currency"));
@@ -207,9 +186,11 @@ static int read_price(const struct field *field, const json_t *value, struct pla
 
     (void)field;
     if (!currency || strlen(currency) != CATALOGUE_CURRENCY_SIZE - 1 ||
-        json_object_size(value) != (references ? 3 : 2) || read_tiers(json_object_get(value, "images"), &plan->price))
+        json_object_size(value) != (references ? 3 : 2) ||
+        plan_read_tiers(json_object_get(value, "images"), &plan->price))
         return ERR_SYNTAX;
-    if (references && (!read_pair(references, &included, &plan->price.reference_micros) || included > TASK_URLS_MAX))
+    if (references &&
+        (!plan_read_pair(references, &included, &plan->price.reference_micros) || included > TASK_URLS_MAX))
         return ERR_SYNTAX;
     plan->price.references_free = (int)included;
     plan->currency = currency;
@@ -219,26 +200,26 @@ static int read_price(const struct field *field, const json_t *value, struct pla
 #define AT(member) offsetof(struct plan, member)
 /* clang-format off */
 static const struct field fields[] = {
-    { "background",      read_word,     AT(transparent), 0,                    "transparent" },
-    { "catalogue",       read_text,     AT(catalogue),   TASK_NAME_MAX,        NULL },
-    { "guidance_scale",  read_guidance, 0,               0,                    NULL },
-    { "images",          read_images,   0,               MODEL_LAYERS_MAX,     NULL },
-    { "layers",          read_flag,     AT(layers),      0,                    NULL },
-    { "model",           read_text,     AT(model),       TASK_NAME_MAX,        NULL },
-    { "optimize_prompt", read_word,     AT(fast),        0,                    "fast" },
-    { "output_format",   read_word,     AT(png),         0,                    "png" },
-    { "price",           read_price,    0,               0,                    NULL },
-    { "prompt",          read_text,     AT(prompt),      PROMPT_BYTES_MAX,     NULL },
-    { "seed",            read_seed,     0,               0,                    NULL },
-    { "size",            read_text,     AT(size),        TASK_NAME_MAX,        NULL },
-    { "stream",          read_flag,     AT(stream),      0,                    NULL },
-    { "watermark",       read_flag,     AT(watermark),   0,                    NULL },
-    { "web_search",      read_flag,     AT(web_search),  0,                    NULL },
+    { "background",      plan_read_word,     AT(transparent), 0,                    "transparent" },
+    { "catalogue",       plan_read_text,     AT(catalogue),   TASK_NAME_MAX,        NULL },
+    { "guidance_scale",  plan_read_guidance, 0,               0,                    NULL },
+    { "images",          plan_read_images,   0,               MODEL_LAYERS_MAX,     NULL },
+    { "layers",          plan_read_flag,     AT(layers),      0,                    NULL },
+    { "model",           plan_read_text,     AT(model),       TASK_NAME_MAX,        NULL },
+    { "optimize_prompt", plan_read_word,     AT(fast),        0,                    "fast" },
+    { "output_format",   plan_read_word,     AT(png),         0,                    "png" },
+    { "price",           plan_read_price,    0,               0,                    NULL },
+    { "prompt",          plan_read_text,     AT(prompt),      PROMPT_BYTES_MAX,     NULL },
+    { "seed",            plan_read_seed,     0,               0,                    NULL },
+    { "size",            plan_read_text,     AT(size),        TASK_NAME_MAX,        NULL },
+    { "stream",          plan_read_flag,     AT(stream),      0,                    NULL },
+    { "watermark",       plan_read_flag,     AT(watermark),   0,                    NULL },
+    { "web_search",      plan_read_flag,     AT(web_search),  0,                    NULL },
 };
 /* clang-format on */
 #undef AT
 
-static int read_field(const char *name, const json_t *value, struct plan *plan)
+static int plan_read_field(const char *name, const json_t *value, struct plan *plan)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
         if (!strcmp(fields[i].name, name))
@@ -246,7 +227,7 @@ static int read_field(const char *name, const json_t *value, struct plan *plan)
     return ERR_SYNTAX;
 }
 
-static int read_fields(json_t *root, struct plan *plan)
+static int plan_read_fields(json_t *root, struct plan *plan)
 {
     const char *name;
     json_t *value;
@@ -254,7 +235,7 @@ static int read_fields(json_t *root, struct plan *plan)
     if (!json_is_object(root))
         return ERR_SYNTAX;
     json_object_foreach (root, name, value) {
-        int err = read_field(name, value, plan);
+        int err = plan_read_field(name, value, plan);
 
         if (err)
             return err;
@@ -268,7 +249,7 @@ int plan_read(const char *json, size_t len, struct stored_plan *out)
     int err = json_text_read(json, len, JSON_REJECT_DUPLICATES, &stored.root, NULL);
 
     if (!err)
-        err = read_fields(stored.root, &stored.plan);
+        err = plan_read_fields(stored.root, &stored.plan);
     if (err)
         json_decref(stored.root);
     else

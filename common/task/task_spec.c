@@ -42,16 +42,8 @@ int task_word_parse(const char *const *words, const char *word)
 
 /* -- writing: fields in the order of their names */
 
-static void add_name(struct buf *out, const char *name)
-{
-    buf_add_char(out, out->len ? ',' : '{');
-    buf_add_char(out, '"');
-    buf_add_text(out, name);
-    buf_add(out, "\":", 2);
-}
-
 /* buf_add_json replaces invalid UTF-8, so that two different texts would be the same request. */
-static void add_string(struct buf *out, const char *text)
+static void spec_add_string(struct buf *out, const char *text)
 {
     size_t len = strlen(text);
 
@@ -60,22 +52,10 @@ static void add_string(struct buf *out, const char *text)
     buf_add_json(out, text, len);
 }
 
-static void add_text(struct buf *out, const char *name, const char *text)
+static void spec_add_text(struct buf *out, const char *name, const char *text)
 {
-    add_name(out, name);
-    add_string(out, text);
-}
-
-static void add_integer(struct buf *out, const char *name, int64_t value)
-{
-    add_name(out, name);
-    buf_add_int(out, value);
-}
-
-static void add_flag(struct buf *out, const char *name, bool flag)
-{
-    add_name(out, name);
-    buf_add_text(out, flag ? "true" : "false");
+    buf_add_member(out, name);
+    spec_add_string(out, text);
 }
 
 /* Without %f: its decimal point depends on the locale. */
@@ -88,49 +68,49 @@ void task_guidance_write(struct buf *out, int hundredths)
         buf_addf(out, fraction % 10 ? ".%02d" : ".%d", fraction % 10 ? fraction : fraction / 10);
 }
 
-static void add_urls(struct buf *out, const struct task_spec *spec)
+static void spec_add_urls(struct buf *out, const struct task_spec *spec)
 {
-    add_name(out, "urls");
+    buf_add_member(out, "urls");
     buf_add_char(out, '[');
     for (size_t i = 0; i < spec->url_count; i++) {
         if (i)
             buf_add_char(out, ',');
-        add_string(out, spec->urls[i]);
+        spec_add_string(out, spec->urls[i]);
     }
     buf_add_char(out, ']');
 }
 
-static void add_fields(struct buf *out, const struct task_spec *spec)
+static void spec_add_fields(struct buf *out, const struct task_spec *spec)
 {
     if (spec->background)
-        add_text(out, "background", task_background_words[spec->background]);
+        spec_add_text(out, "background", task_background_words[spec->background]);
     if (spec->guidance_scale) {
-        add_name(out, "guidance_scale");
+        buf_add_member(out, "guidance_scale");
         task_guidance_write(out, spec->guidance_scale);
     }
     if (spec->layers_given)
-        add_flag(out, "layers", spec->layers);
+        buf_add_bool_member(out, "layers", spec->layers);
     if (spec->max_images)
-        add_integer(out, "max_images", spec->max_images);
+        buf_add_int_member(out, "max_images", spec->max_images);
     if (spec->max_paid_calls)
-        add_integer(out, "max_paid_calls", spec->max_paid_calls);
+        buf_add_int_member(out, "max_paid_calls", spec->max_paid_calls);
     if (spec->model)
-        add_text(out, "model", spec->model);
+        spec_add_text(out, "model", spec->model);
     if (spec->optimize_prompt)
-        add_text(out, "optimize_prompt", task_optimize_words[spec->optimize_prompt]);
+        spec_add_text(out, "optimize_prompt", task_optimize_words[spec->optimize_prompt]);
     if (spec->output_format)
-        add_text(out, "output_format", task_format_words[spec->output_format]);
+        spec_add_text(out, "output_format", task_format_words[spec->output_format]);
     if (spec->prompt)
-        add_text(out, "prompt", spec->prompt);
+        spec_add_text(out, "prompt", spec->prompt);
     if (spec->seed_given)
-        add_integer(out, "seed", spec->seed);
+        buf_add_int_member(out, "seed", spec->seed);
     if (spec->size)
-        add_text(out, "size", spec->size);
-    add_urls(out, spec);
+        spec_add_text(out, "size", spec->size);
+    spec_add_urls(out, spec);
     if (spec->watermark_given)
-        add_flag(out, "watermark", spec->watermark);
+        buf_add_bool_member(out, "watermark", spec->watermark);
     if (spec->web_search_given)
-        add_flag(out, "web_search", spec->web_search);
+        buf_add_bool_member(out, "web_search", spec->web_search);
 }
 
 int task_spec_write(const struct task_spec *spec, char **out)
@@ -139,7 +119,8 @@ int task_spec_write(const struct task_spec *spec, char **out)
     int err;
 
     buf_init(&json, JSON_MAX);
-    add_fields(&json, spec);
+    buf_add_char(&json, '{');
+    spec_add_fields(&json, spec);
     buf_add_char(&json, '}');
     err = buf_error(&json);
     if (!err)
@@ -171,12 +152,12 @@ static int copy_text(const json_t *value, size_t max, char **out)
     return 0;
 }
 
-static int read_text(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_text(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     return copy_text(value, (size_t)field->max, (char **)(void *)((char *)spec + field->at));
 }
 
-static int read_count(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_count(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     json_int_t number = json_integer_value(value);
 
@@ -187,7 +168,7 @@ static int read_count(const struct field *field, const json_t *value, struct tas
 }
 
 /* Two members in a row: whether the field is given, and its value. */
-static int read_flag(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_flag(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     bool *flag = (bool *)(void *)((char *)spec + field->at);
 
@@ -198,7 +179,7 @@ static int read_flag(const struct field *field, const json_t *value, struct task
     return 0;
 }
 
-static int read_format(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_format(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     (void)field;
     spec->output_format =
@@ -206,7 +187,7 @@ static int read_format(const struct field *field, const json_t *value, struct ta
     return spec->output_format ? 0 : ERR_SYNTAX;
 }
 
-static int read_optimize(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_optimize(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     (void)field;
     spec->optimize_prompt =
@@ -214,7 +195,7 @@ static int read_optimize(const struct field *field, const json_t *value, struct 
     return spec->optimize_prompt ? 0 : ERR_SYNTAX;
 }
 
-static int read_background(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_background(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     (void)field;
     spec->background = json_is_string(value)
@@ -234,13 +215,13 @@ int task_guidance_read(const json_t *value, int *out)
     return 0;
 }
 
-static int read_guidance(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_guidance(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     (void)field;
     return task_guidance_read(value, &spec->guidance_scale) ? ERR_SYNTAX : 0;
 }
 
-static int read_seed(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_seed(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     (void)field;
     if (!json_is_integer(value))
@@ -251,7 +232,7 @@ static int read_seed(const struct field *field, const json_t *value, struct task
 }
 
 /* The length of a data: URL is limited only by the gateway's limit for request bodies. */
-static int read_url(const json_t *value, char **out)
+static int spec_read_url(const json_t *value, char **out)
 {
     static const char data[] = "data:";
     bool is_data = json_is_string(value) && !strncmp(json_string_value(value), data, sizeof(data) - 1);
@@ -262,7 +243,7 @@ static int read_url(const json_t *value, char **out)
     return copy_text(value, len, out);
 }
 
-static int read_urls(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_urls(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     size_t count = json_array_size(value);
 
@@ -270,7 +251,7 @@ static int read_urls(const struct field *field, const json_t *value, struct task
     if (!json_is_array(value) || !count || count > TASK_URLS_MAX)
         return ERR_SYNTAX;
     for (size_t i = 0; i < count; i++) {
-        int err = read_url(json_array_get(value, i), &spec->urls[i]);
+        int err = spec_read_url(json_array_get(value, i), &spec->urls[i]);
 
         if (err)
             return err;
@@ -282,25 +263,25 @@ static int read_urls(const struct field *field, const json_t *value, struct task
 #define AT(member) offsetof(struct task_spec, member)
 /* clang-format off */
 static const struct field fields[] = {
-    { "background",      read_background, 0,                    0 },
-    { "guidance_scale",  read_guidance,   0,                    0 },
-    { "layers",          read_flag,       AT(layers_given),     0 },
-    { "max_images",      read_count,      AT(max_images),       TASK_IMAGES_MAX },
-    { "max_paid_calls",  read_count,      AT(max_paid_calls),   INT_MAX },
-    { "model",           read_text,       AT(model),            TASK_NAME_MAX },
-    { "optimize_prompt", read_optimize,   0,                    0 },
-    { "output_format",   read_format,     0,                    0 },
-    { "prompt",          read_text,       AT(prompt),           TASK_PROMPT_MAX },
-    { "seed",            read_seed,       0,                    0 },
-    { "size",            read_text,       AT(size),             TASK_NAME_MAX },
-    { "urls",            read_urls,       0,                    0 },
-    { "watermark",       read_flag,       AT(watermark_given),  0 },
-    { "web_search",      read_flag,       AT(web_search_given), 0 },
+    { "background",      spec_read_background, 0,                    0 },
+    { "guidance_scale",  spec_read_guidance,   0,                    0 },
+    { "layers",          spec_read_flag,       AT(layers_given),     0 },
+    { "max_images",      spec_read_count,      AT(max_images),       TASK_IMAGES_MAX },
+    { "max_paid_calls",  spec_read_count,      AT(max_paid_calls),   INT_MAX },
+    { "model",           spec_read_text,       AT(model),            TASK_NAME_MAX },
+    { "optimize_prompt", spec_read_optimize,   0,                    0 },
+    { "output_format",   spec_read_format,     0,                    0 },
+    { "prompt",          spec_read_text,       AT(prompt),           TASK_PROMPT_MAX },
+    { "seed",            spec_read_seed,       0,                    0 },
+    { "size",            spec_read_text,       AT(size),             TASK_NAME_MAX },
+    { "urls",            spec_read_urls,       0,                    0 },
+    { "watermark",       spec_read_flag,       AT(watermark_given),  0 },
+    { "web_search",      spec_read_flag,       AT(web_search_given), 0 },
 };
 /* clang-format on */
 #undef AT
 
-static int read_field(const char *name, const json_t *value, struct task_spec *spec)
+static int spec_read_field(const char *name, const json_t *value, struct task_spec *spec)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
         if (!strcmp(fields[i].name, name))
@@ -308,7 +289,7 @@ static int read_field(const char *name, const json_t *value, struct task_spec *s
     return ERR_SYNTAX;
 }
 
-static int read_fields(json_t *root, struct task_spec *spec)
+static int spec_read_fields(json_t *root, struct task_spec *spec)
 {
     const char *name;
     json_t *value;
@@ -316,7 +297,7 @@ static int read_fields(json_t *root, struct task_spec *spec)
     if (!json_is_object(root))
         return ERR_SYNTAX;
     json_object_foreach (root, name, value) {
-        int err = read_field(name, value, spec);
+        int err = spec_read_field(name, value, spec);
 
         if (err)
             return err;
@@ -331,7 +312,7 @@ int task_spec_read(const char *json, size_t len, struct task_spec *out)
     int err = json_text_read(json, len, JSON_REJECT_DUPLICATES, &root, NULL);
 
     if (!err)
-        err = read_fields(root, &spec);
+        err = spec_read_fields(root, &spec);
     if (!err) {
         *out = spec;
         spec = (struct task_spec){0}; /* `out` owns the texts now */

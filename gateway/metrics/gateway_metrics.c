@@ -172,11 +172,6 @@ struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metric
     return gateway_metrics->threads[thread];
 }
 
-size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics)
-{
-    return gateway_metrics->count;
-}
-
 /* -- counting */
 
 static unsigned place_of_code(int status)

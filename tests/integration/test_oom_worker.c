@@ -246,7 +246,7 @@ static void start_governor(void)
                                                                .model = MODEL,
                                                                .on_granted = on_granted,
                                                                .on_settled = on_nothing,
-                                                               .on_judged = job_judge});
+                                                               .on_confirmed = job_confirm});
     assert_non_null(world.governor);
     world.context.governor = world.governor;
 }

@@ -1,4 +1,4 @@
-"""Test case for the Lua scripts: calls them as the programs do, and checks the invariants after each step."""
+"""Test case for the Lua scripts: calls them as the programs do and checks all invariants after each call."""
 
 import json
 
@@ -9,7 +9,7 @@ from support.store import look
 
 TTL_MS = 86_400_000
 LEASE_MS = 60_000
-LAPSED_MS = -1000            # a lease that has already expired, so that no test waits
+LAPSED_MS = -1000            # a lease that has already expired, so that tests need not wait
 URLS = ["https://example.com/1.jpg", "https://example.com/2.jpg"]
 CALLING = "正在调用ARK模型生成图像..."
 
@@ -40,14 +40,14 @@ class ScriptTest(ProcessTest):
 
     def setUp(self):
         self.nonces = 0
-        self.blocked = set()        # models of which the last CLAIM saw tasks that had to wait
+        self.blocked = set()        # models for which the last CLAIM found tasks that had to wait
         self.fresh()
 
     def fresh(self):
         self.redis("FLUSHALL")
         self.news.messages()
 
-    # -- one step: a script, then all invariants
+    # -- one step: runs a script, then checks all invariants
 
     def run_script(self, name, *args):
         before = look(self.redis)
@@ -78,13 +78,13 @@ class ScriptTest(ProcessTest):
                     self.assertEqual(after.everything[key], before.everything[key], "final is final")
 
     def assert_changes_nothing(self, answer, name, *args):
-        """The script gives this answer twice and changes nothing."""
+        """Calls the script twice: it must give this answer both times and change nothing."""
         before = look(self.redis).everything
         for _ in range(2):
             self.assertEqual(self.run_script(name, *args), answer)
         self.assertEqual(look(self.redis).everything, before)
 
-    # -- the scripts as their callers use them
+    # -- one method per script
 
     def submit(self, task_id="t1", urls=URLS, max_paid_calls=2, ttl=TTL_MS, queue_limit=100, queue_ttl=60_000, trace="",
                hash="hash", request=None, client="public", client_limit=100_000, images=3, images_limit=0):
@@ -102,7 +102,7 @@ class ScriptTest(ProcessTest):
         self.news.messages()
 
     def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1", **restricted):
-        """(ms until the next is due, jobs). restricted: model=calls, or model="trial"."""
+        """Returns (ms until the next task is due, jobs). restricted: model=calls, or model="trial"."""
         self.nonces += 1
         flat = [word for row in restricted.items() for word in row]
         next_ms, *rest = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts, "m", *flat)
@@ -146,7 +146,7 @@ class ScriptTest(ProcessTest):
         return self.run_script("cancel", id, mode)
 
     def lapse(self, job):
-        """Lets its lease expire, and reaps it."""
+        """Lets the job's lease expire, and reaps it."""
         self.redis("ZADD", PREFIX + "leased", 5, job.id)
         self.assertEqual(self.reap(), 1)
 
@@ -157,7 +157,7 @@ class ScriptTest(ProcessTest):
         return int(look(self.redis).meta.get(name, 0))
 
     def cases(self, table):
-        """Runs each row under its name, on an empty Redis."""
+        """Runs each row of the table as a subtest, on an empty Redis."""
         for row in table:
             with self.subTest(row[0]):
                 self.fresh()

@@ -15,7 +15,7 @@ PREFIX = "arkrelay:{0}:"
 
 
 def needs(text):
-    """The files of shared/ that a script names in its head."""
+    """The files of shared/ that a script names in its header."""
     return re.search(r"^-- needs: (.*)$", text, re.M).group(1).split()
 
 
@@ -24,7 +24,7 @@ def shared(*names):
 
 
 def body(path):
-    """A script as it is sent: after the shared files that it needs."""
+    """The text sent to Redis: the shared files that the script needs, then the script."""
     return shared(*needs(path.read_text())) + path.read_text()
 
 

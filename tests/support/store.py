@@ -1,6 +1,6 @@
-"""What stands in Redis, as common/task/PROTOCOL.md describes it, and what must hold there at any time.
+"""Reads all data in Redis, as described in common/task/PROTOCOL.md, and checks its invariants.
 
-    before = look(redis)                        # everything, in one atomic look
+    before = look(redis)                        # reads everything atomically
     task = before.tasks["public.t1"]
     task.state, task.fields["attempt"], task.log[-1].type, task.place
     before.check()                              # every invariant of every task
@@ -40,7 +40,7 @@ return all
 
 @dataclasses.dataclass
 class Element:
-    """One event of a task's log; not to be changed."""
+    """One event of a task's log. Read-only, because it is cached."""
     raw: bytes
     n: int
     type: str
@@ -54,12 +54,12 @@ class Element:
 @dataclasses.dataclass
 class Task:
     id: str
-    fields: dict            # of the hash, all texts
+    fields: dict            # the fields of the hash, all strings
     request: bytes | None
     result: bytes | None
     log: list
-    ttl: dict               # kind of key -> ms, -1 for ever; absent keys are absent
-    places: dict            # sorted set -> score
+    ttl: dict               # kind of key -> ms, -1: no expiry; missing keys are absent
+    places: dict            # name of each sorted set that contains the task -> score
 
     @property
     def state(self):
@@ -71,21 +71,21 @@ class Task:
 
     @property
     def place(self):
-        """pending, delayed or leased; None when it is in none of them."""
+        """pending, delayed or leased; None if it is in none of them."""
         places = [place for place in PLACES.values() if place in self.places]
         assert len(places) <= 1, f"{self.id} is in {places}"
         return places[0] if places else None
 
     @property
     def images(self):
-        """What it got or may still get."""
+        """The images that it got or may still get."""
         if self.state == "done":
             return len(self.log[-1].data["generated_images"])
         return 0 if self.is_final else self.number("reserved")
 
     @property
     def kept_images(self):
-        """How many images a task that is not final has."""
+        """The number of images of a task that is not final."""
         return sum(line.startswith(b"image ") for line in (self.result or b"").split(b"\n"))
 
     def number(self, field):
@@ -99,7 +99,7 @@ class Look:
     def __init__(self, rows, prefix):
         self._prefix = prefix.encode()
         self._keys = {key.removeprefix(self._prefix).decode(): (value, ttl) for key, _, value, ttl in rows}
-        # Comparable with ==: a time to live counts as there or not, since it runs; when somebody asked does not count.
+        # For comparison with ==: TTLs count only as present or absent, because they change; times of requests are left out.
         self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items() if key != "reaper"}
         self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index", "ended")}
         self.images = {(key.partition(":")[2], client): int(count) for key, (pairs, _) in self._keys.items()
@@ -124,7 +124,7 @@ class Look:
             {name: scores[id] for name, scores in self.sets.items() if id in scores})
 
     def check(self):
-        """Raises AssertionError where anything does not hold."""
+        """Raises AssertionError if an invariant is violated."""
         assert self.wake <= WAKE_MAX, f"{self.wake} wake tokens"
         for name, scores in self.sets.items():
             strangers = set(scores) - set(self.tasks) if name not in ("dead", "ended") else set()
@@ -144,7 +144,7 @@ class Look:
                 raise AssertionError(f"{task.id}: {error}\n{task}") from None
 
     def images_of(self, day, client):
-        """What the tasks that are there got or may still get; those that were erased may have got some, too."""
+        """The images of existing tasks of that day, delivered or reserved. Erased tasks are not included."""
         return sum(task.images for task in self.tasks.values()
                    if task.fields.get("day") == day and task.id.partition(".")[0] == client)
 
@@ -158,7 +158,7 @@ def _pairs(flat):
     return dict(zip(texts[::2], texts[1::2]))
 
 
-@functools.lru_cache(8192)           # the same logs are looked at again and again
+@functools.lru_cache(8192)           # the same events are parsed again in each look
 def _element(raw):
     n, type, text = raw.decode().split(" ", 2)
     event = json.loads(text)
@@ -217,7 +217,7 @@ def _check_slots(data):
 def _check_money(task, data):
     calls = ("paid_calls", "unknown_calls", "earlier_paid_calls", "earlier_unknown_calls")
     assert [data.get(name, 0) for name in calls] == [task.number(name) for name in calls], "the event and the fields count other calls"
-    assert all(data[name] > 0 for name in calls[2:] if name in data), "earlier calls are told where there were none"
+    assert all(data[name] > 0 for name in calls[2:] if name in data), "earlier calls are reported although there were none"
     paid, unknown = (task.number(name) + task.number("earlier_" + name) for name in calls[:2])
     proven = bool(data.get("generated_images")) or paid > unknown
     assert data["charged"] == ("yes" if proven else "unknown" if unknown else "no"), f"charged is {data['charged']}"

@@ -39,7 +39,7 @@ static const struct { const char *name, *model; size_t references; struct task_s
     { "two of SeedEdit",               EDIT,   2,  {NONE},                               "/urls " EDIT " takes at most 1 reference image, not 2\n" },
     { "a keyword",                     FOUR,   1,  {SIZE("1K")},                       "" },
     { "a keyword of others",           FOUR_5, 1,  {SIZE("1K")},                       "/size " FOUR_5 " takes 2K, 4K or <width>x<height>\n" },
-    { "a keyword of nobody",           FOUR,   1,  {SIZE("2k")},                       "/size " FOUR " takes 1K, 2K, 4K or <width>x<height>\n" },
+    { "a keyword of no model",         FOUR,   1,  {SIZE("2k")},                       "/size " FOUR " takes 1K, 2K, 4K or <width>x<height>\n" },
     { "3K of lite",                    LITE,   1,  {SIZE("3K")},                       "" },
     { "4K of pro",                     PRO,    1,  {SIZE("4K")},                       "/size " PRO " takes 1K, 1.5K, 2K or <width>x<height>\n" },
     { "exactly the fewest pixels",     FOUR_5, 1,  {SIZE("2560x1440")},                "" },

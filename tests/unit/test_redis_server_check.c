@@ -16,7 +16,7 @@
 
 struct check_row {
     const char *name, *reply;
-    enum server_verdict verdict;
+    enum server_check verdict;
     const char *why;
 };
 
@@ -85,8 +85,8 @@ static redisReply *parse(const char *bytes)
     return reply;
 }
 
-typedef enum server_verdict check_fn(const struct server_requirements *requirements, const redisReply *reply, char *why,
-                                     size_t size);
+typedef enum server_check check_fn(const struct server_requirements *requirements, const redisReply *reply, char *why,
+                                   size_t size);
 
 static void check_all(const struct check_row *rows, size_t count, check_fn *check)
 {

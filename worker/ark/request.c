@@ -1,6 +1,5 @@
 #include "worker/ark/request.h"
 
-#include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -21,23 +20,9 @@ static bool wants_stream(const struct plan *plan, enum ark_stream_mode mode)
     return plan->stream;
 }
 
-static void add_name(struct buf *out, const char *name)
+static void add_request_text(struct buf *out, const char *name, const char *text)
 {
-    buf_add_text(out, ",\"");
-    buf_add_text(out, name);
-    buf_add_text(out, "\":");
-}
-
-static void add_text(struct buf *out, const char *name, const char *text)
-{
-    add_name(out, name);
-    buf_add_json(out, text, strlen(text));
-}
-
-static void add_flag(struct buf *out, const char *name, bool flag)
-{
-    add_name(out, name);
-    buf_add_text(out, flag ? "true" : "false");
+    buf_add_text_member(out, name, text, strlen(text));
 }
 
 static void add_references(struct buf *out, const struct task_spec *spec)
@@ -45,7 +30,7 @@ static void add_references(struct buf *out, const struct task_spec *spec)
     if (!spec->url_count)
         return;
     if (spec->url_count == 1) {
-        add_text(out, "image", spec->urls[0]);
+        add_request_text(out, "image", spec->urls[0]);
         return;
     }
     buf_add_text(out, ",\"image\":[");
@@ -61,7 +46,7 @@ static void add_group(struct buf *out, const struct plan *plan)
 {
     if (plan->images == 1 || plan->layers)
         return;
-    add_text(out, "sequential_image_generation", "auto");
+    add_request_text(out, "sequential_image_generation", "auto");
     buf_add_text(out, ",\"sequential_image_generation_options\":{\"max_images\":");
     buf_add_int(out, plan->images);
     buf_add_char(out, '}');
@@ -74,38 +59,38 @@ static void add_extras(struct buf *out, const struct plan *plan)
     if (plan->fast)
         buf_add_text(out, ",\"optimize_prompt_options\":{\"mode\":\"fast\"}");
     if (plan->png)
-        add_text(out, "output_format", "png");
+        add_request_text(out, "output_format", "png");
     if (plan->web_search)
         buf_add_text(out, ",\"tools\":[{\"type\":\"web_search\"}]");
     if (plan->seed_given)
-        buf_addf(out, ",\"seed\":%" PRId64, plan->seed);
+        buf_add_int_member(out, "seed", plan->seed);
     if (plan->guidance_scale) {
-        add_name(out, "guidance_scale");
+        buf_add_member(out, "guidance_scale");
         task_guidance_write(out, plan->guidance_scale);
     }
     if (plan->transparent)
-        add_text(out, "background", "transparent");
+        add_request_text(out, "background", "transparent");
     if (plan->layers)
-        add_flag(out, "layer_decomposition", true);
+        buf_add_bool_member(out, "layer_decomposition", true);
 }
 
-static void write_body(struct buf *out, const struct plan *plan, const struct task_spec *spec,
-                       enum ark_response_format format, bool stream)
+static void write_request_body(struct buf *out, const struct plan *plan, const struct task_spec *spec,
+                               enum ark_response_format format, bool stream)
 {
     const char *prompt = plan_prompt(plan, spec);
 
     buf_add_text(out, "{\"model\":");
     buf_add_json(out, plan->model, strlen(plan->model));
     if (prompt)
-        add_text(out, "prompt", prompt);
+        add_request_text(out, "prompt", prompt);
     add_references(out, spec);
     if (plan->size)
-        add_text(out, "size", plan->size);
-    add_flag(out, "watermark", plan->watermark);
+        add_request_text(out, "size", plan->size);
+    buf_add_bool_member(out, "watermark", plan->watermark);
     if (format == ARK_RESPONSE_B64_JSON)
-        add_text(out, "response_format", "b64_json");
+        add_request_text(out, "response_format", "b64_json");
     if (stream)
-        add_flag(out, "stream", true);
+        buf_add_bool_member(out, "stream", true);
     add_extras(out, plan);
     buf_add_char(out, '}');
 }
@@ -118,7 +103,7 @@ int ark_request_build(const struct plan *plan, const struct task_spec *spec, str
     int err;
 
     buf_init(&body, ARK_BODY_MAX);
-    write_body(&body, plan, spec, way.format, stream);
+    write_request_body(&body, plan, spec, way.format, stream);
     err = buf_error(&body);
     if (!err) {
         *out = (struct ark_request){.len = body.len, .images = plan->images, .stream = stream};

@@ -5,7 +5,8 @@
  *
  * - A task with at least one image is done. It never pays again.
  * - A call that may have been charged is repeated only within the task's budget of paid calls.
- * - A call counts as not charged only if nothing was sent, or if ARK itself says that it generated nothing.
+ * - A call counts as not charged only if nothing was sent, if ARK itself says that it generated nothing, or if the status says that
+ *   the request was not forwarded to ARK.
  *
  * ARK's error code takes precedence over the HTTP status, because half of the codes that come with 429 are permanent. Codes have dots: the
  * whole code is looked up first, then the part before the first dot. docs/money.md lists every case.

@@ -28,7 +28,7 @@ enum {
     UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
 };
 
-enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_JUDGING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
 /* The public part comes first, so that a pointer to one is a pointer to the other. */
 struct job_body {
@@ -51,19 +51,19 @@ struct job_body {
     struct report *report;
     struct ark_request request;
     struct ark_call call;
-    struct verdict *judged; /* the verdict that waits while JUDGING */
+    struct verdict *kept; /* the verdict that waits while CONFIRMING */
 };
 
 /* -- states; the functions follow in the order of a job's life */
 
-static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "judging", "reporting", "gone"};
+static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "confirming", "reporting", "gone"};
 
 #define BIT(state) (1U << (state))
 static const unsigned may[JOB_STATE_COUNT] = {
     /* a transition that is not listed is a bug */
     [JOB_BEGINNING] = BIT(JOB_CALLING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_CALLING] = BIT(JOB_JUDGING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_JUDGING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_CALLING] = BIT(JOB_CONFIRMING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
+    [JOB_CONFIRMING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
     [JOB_REPORTING] = BIT(JOB_GONE),
 };
 
@@ -76,8 +76,8 @@ static void job_enter(struct job_body *job, enum job_state next, const char *why
     job->state = next;
 }
 
-static void begin(struct job_body *job);    /* BEGINNING */
-static void call_ark(struct job_body *job); /* BEGINNING -> CALLING */
+static void job_begin(struct job_body *job); /* BEGINNING */
+static void call_ark(struct job_body *job);  /* BEGINNING -> CALLING */
 static void act_on(struct job_body *job, const struct verdict *verdict,
                    const struct ark_result *ark); /* -> REPORTING */
 
@@ -94,7 +94,7 @@ static struct job_body *body_of(struct job *job)
     return (struct job_body *)job;
 }
 
-static void leave(struct job_body *job, const char *why)
+static void job_leave(struct job_body *job, const char *why)
 {
     job_enter(job, JOB_GONE, why);
     job->context->on_gone(&job->job, job->context->arg);
@@ -149,7 +149,7 @@ static void copy_claim(struct job_body *job, const struct claimed_job *claimed)
     job->deferrals = claimed->deferrals;
 }
 
-static struct job_body *create(const struct job_context *context, const struct claimed_job *claimed)
+static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed)
 {
     struct job_body *job = calloc(1, sizeof(*job));
 
@@ -221,7 +221,7 @@ static bool must_wait(const struct job_body *job)
 
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
 {
-    struct job_body *job = create(context, claimed);
+    struct job_body *job = job_create(context, claimed);
     int err;
 
     if (!job)
@@ -236,13 +236,13 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
     else if (must_wait(job))
         finish_handback(job, CHARGE_NONE);
     else
-        begin(job);
+        job_begin(job);
     return &job->job;
 }
 
 struct job *job_hand_back(const struct job_context *context, const struct claimed_job *claimed)
 {
-    struct job_body *job = create(context, claimed);
+    struct job_body *job = job_create(context, claimed);
 
     if (!job)
         return NULL;
@@ -252,7 +252,7 @@ struct job *job_hand_back(const struct job_context *context, const struct claime
 
 /* -- BEGINNING: Redis records the paid call before it is made */
 
-static void begin(struct job_body *job)
+static void job_begin(struct job_body *job)
 {
     struct buf data;
 
@@ -331,7 +331,7 @@ static int emit_slot(struct job_body *job, struct task_progress event)
 }
 
 /* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
-static void report_slot(struct job_body *job, struct task_progress event)
+static void job_report_slot(struct job_body *job, struct task_progress event)
 {
     int err = emit_slot(job, event);
 
@@ -351,10 +351,10 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
     if (slot->url)
-        report_slot(job, (struct task_progress){
-                             .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
+        job_report_slot(job, (struct task_progress){
+                                 .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
     else
-        report_slot(
+        job_report_slot(
             job, (struct task_progress){
                      .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
 }
@@ -416,18 +416,18 @@ static bool note_call(struct job_body *job, const struct verdict *verdict)
     char why[SCOPE_WHY_SIZE];
 
     return governor_note(job->context->governor, &job->permit,
-                         &(struct call_report){.news = account_news_of(verdict),
-                                               .asks_first = job->judged != NULL,
-                                               .began_ms = job->called_ms,
-                                               .took_ms = clock_monotonic_ms() - job->called_ms,
-                                               .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
-                                               .until_ms = verdict->until_ms,
-                                               .problem = verdict->problem,
-                                               .why = redact(why, sizeof(why), verdict->words)});
+                         &(struct call_note){.news = account_news_of(verdict),
+                                             .asks_first = job->kept != NULL,
+                                             .began_ms = job->called_ms,
+                                             .took_ms = clock_monotonic_ms() - job->called_ms,
+                                             .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
+                                             .until_ms = verdict->until_ms,
+                                             .problem = verdict->problem,
+                                             .why = redact(why, sizeof(why), verdict->words)});
 }
 
-/* The verdict to keep while JUDGING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
-static struct verdict *keep_for_judging(const struct verdict *verdict)
+/* The verdict to keep while CONFIRMING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
+static struct verdict *keep_verdict(const struct verdict *verdict)
 {
     struct verdict *kept = NULL;
 
@@ -438,7 +438,7 @@ static struct verdict *keep_for_judging(const struct verdict *verdict)
     return kept;
 }
 
-static void decide(const struct job_body *job, const struct ark_call_outcome *outcome, struct verdict *out)
+static void job_decide(const struct job_body *job, const struct ark_call_outcome *outcome, struct verdict *out)
 {
     verdict_decide(&(struct evidence){.end = outcome->end,
                                       .words = outcome->words,
@@ -459,24 +459,24 @@ static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
     struct verdict verdict;
 
     ark_result_report_missing(outcome->result, job_on_slot, job);
-    decide(job, outcome, &verdict);
-    job->judged = keep_for_judging(&verdict);
+    job_decide(job, outcome, &verdict);
+    job->kept = keep_verdict(&verdict);
     book_charge(job, &verdict, outcome->result);
     if (note_call(job, &verdict))
-        job_enter(job, JOB_JUDGING, "the account or the model is closed");
+        job_enter(job, JOB_CONFIRMING, "the account or the model is closed");
     else
         act_on(job, &verdict, outcome->result);
 }
 
-/* -- JUDGING: Redis says which task was the first to find the account or model closed */
+/* -- CONFIRMING: Redis says which task was the first to find the account or model closed */
 
-void job_judge(struct permit *permit, bool first)
+void job_confirm(struct permit *permit, bool first)
 {
     struct job_body *job = container_of(permit, struct job_body, permit);
 
     if (!first)
-        job->judged->action = VERDICT_DEFER;
-    act_on(job, job->judged, ark_call_result(&job->call));
+        job->kept->action = VERDICT_DEFER;
+    act_on(job, job->kept, ark_call_result(&job->call));
 }
 
 static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -530,7 +530,8 @@ static bool ends_task(const char *outcome)
 
 /* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
  * lease expires, and REAP decides. */
-static void finish(struct job_body *job, const char *outcome, enum charge charge, int64_t delay_ms, struct buf *data)
+static void job_finish(struct job_body *job, const char *outcome, enum charge charge, int64_t delay_ms,
+                       struct buf *data)
 {
     int err = buf_error(data);
 
@@ -555,7 +556,7 @@ static void finish_done(struct job_body *job, const struct ark_result *ark)
     struct buf data;
 
     payload_write_done(&data, ark);
-    finish(job, "done", CHARGE_KNOWN, 0, &data);
+    job_finish(job, "done", CHARGE_KNOWN, 0, &data);
 }
 
 static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure)
@@ -563,7 +564,7 @@ static void finish_failed(struct job_body *job, enum charge charge, const struct
     struct buf data;
 
     payload_write_failure(&data, failure);
-    finish(job, "failed", charge, 0, &data);
+    job_finish(job, "failed", charge, 0, &data);
 }
 
 /* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
@@ -591,7 +592,7 @@ static void put_back(struct job_body *job, const char *outcome, const struct ver
                                                .delay_ms = delay_ms,
                                                .code = problem_code(verdict->problem),
                                                .message = words});
-    finish(job, outcome, verdict->charge, delay_ms, &data);
+    job_finish(job, outcome, verdict->charge, delay_ms, &data);
     worker_metrics_put_back(job->context->metrics, verdict, strcmp(outcome, "defer") == 0);
 }
 
@@ -610,7 +611,7 @@ static void finish_handback(struct job_body *job, enum charge charge)
     struct buf data;
 
     payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_REQUEUED, .attempt = job->attempt});
-    finish(job, "handback", charge, 0, &data);
+    job_finish(job, "handback", charge, 0, &data);
 }
 
 static void finish_cancelled(struct job_body *job, enum charge charge)
@@ -618,12 +619,12 @@ static void finish_cancelled(struct job_body *job, enum charge charge)
     struct buf none;
 
     buf_init(&none, 1);
-    finish(job, "cancelled", charge, 0, &none);
+    job_finish(job, "cancelled", charge, 0, &none);
 }
 
 static void job_on_finished(void *arg)
 {
-    leave(arg, "Redis has taken the end");
+    job_leave(arg, "Redis has taken the end");
 }
 
 /* -- at any time: cancelled by the client, the lease lost, Redis back, destroyed */
@@ -654,7 +655,7 @@ void job_lose(struct job *base)
         return;
     log_warn("job", "lease lost, dropping the job", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt,
              job->call_id, state_names[job->state]);
-    leave(job, "the lease was lost");
+    job_leave(job, "the lease was lost");
 }
 
 static void job_on_lost(void *arg)
@@ -682,7 +683,7 @@ struct job *job_destroy(struct job *base)
     governor_release(job->context->governor, &job->permit);
     report_destroy(job->report);
     ark_request_deinit(&job->request);
-    free(job->judged);
+    free(job->kept);
     free(job);
     return NULL;
 }

@@ -1,6 +1,5 @@
 #include "worker/job/report.h"
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 #include "common/base/decimal.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/macros.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "worker/queue/durability.h"
@@ -39,8 +38,8 @@ struct report {
     struct report_config config;
     struct message_queue waiting; /* the first `together` messages are in flight if in_flight is set */
     struct script_run *in_flight;
-    size_t together;     /* messages in the call in flight */
-    struct event *retry; /* pending after an error reply, while the connection is up */
+    size_t together;          /* messages in the call in flight */
+    struct loop_timer *retry; /* pending after an error reply, while the connection is up */
     struct loop_deferred turn;
     bool turn_waits; /* `turn` is queued in the loop */
     bool gone;       /* destroyed while `turn` was queued, which frees the report */
@@ -79,7 +78,7 @@ static void drop_head(struct report *report)
     free(head);
 }
 
-static void drop_all(struct report *report)
+static void report_drop_all(struct report *report)
 {
     while (!STAILQ_EMPTY(&report->waiting))
         drop_head(report);
@@ -87,7 +86,7 @@ static void drop_all(struct report *report)
 
 static void lose(struct report *report)
 {
-    drop_all(report);
+    report_drop_all(report);
     report->config.events.on_lost(report->config.arg);
 }
 
@@ -109,17 +108,13 @@ static struct redis *redis_of(const struct report *report, enum script_id script
 
 static void retry_later(struct report *report)
 {
-    const struct timeval delay = timeval_of_ms(RETRY_DELAY_MS);
-
-    evtimer_add(report->retry, &delay);
+    loop_timer_start(report->retry, RETRY_DELAY_MS);
 }
 
-static void report_on_retry(evutil_socket_t fd, short what, void *arg)
+static void report_on_retry(void *arg)
 {
     struct report *report = arg;
 
-    (void)fd;
-    (void)what;
     if (report->broken)
         lose(report);
     else
@@ -162,7 +157,7 @@ static void confirm(struct report *report, int paid_calls)
 }
 
 /* Passes the answer on to the job, which may destroy the report. */
-static void deliver(struct report *report, enum script_id script, const redisReply *reply)
+static void report_deliver(struct report *report, enum script_id script, const redisReply *reply)
 {
     const struct report_events *events = &report->config.events;
     const char *answer = script_answer(reply);
@@ -223,7 +218,7 @@ static void report_on_answer(const redisReply *reply, int err, void *arg)
     for (; report->together; report->together--)
         drop_head(report);
     send_head(report);
-    deliver(report, script, reply);
+    report_deliver(report, script, reply);
 }
 
 /* The number of messages to send as one call: a FINISH with the EMITs in front of it, or 1. */
@@ -290,7 +285,7 @@ static void report_on_turn(void *arg)
     if (report->gone)
         free(report);
     else if (report->broken ||
-             !evtimer_pending(report->retry, NULL)) /* also after report_fail: send what was queued before */
+             !loop_timer_is_running(report->retry)) /* also after report_fail: send what was queued before */
         send_head(report);
 }
 
@@ -332,7 +327,7 @@ struct report *report_create(const struct report_config *config)
         return NULL;
     report->config = *config;
     STAILQ_INIT(&report->waiting);
-    report->retry = evtimer_new(loop_base(config->loop), report_on_retry, report);
+    report->retry = loop_timer_create(config->loop, report_on_retry, report);
     return report->retry ? report : report_destroy(report);
 }
 
@@ -344,9 +339,8 @@ struct report *report_destroy(struct report *report)
         script_cancel(report->in_flight);
     if (report->confirming)
         durability_cancel(report->confirming);
-    if (report->retry)
-        event_free(report->retry);
-    drop_all(report);
+    loop_timer_destroy(report->retry);
+    report_drop_all(report);
     if (report->turn_waits)
         report->gone = true;
     else
@@ -395,6 +389,6 @@ void report_finish(struct report *report, const struct report_end *end)
 
 void report_resume(struct report *report)
 {
-    if (!evtimer_pending(report->retry, NULL))
+    if (!loop_timer_is_running(report->retry))
         send_head(report);
 }

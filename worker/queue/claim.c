@@ -1,6 +1,5 @@
 #include "worker/queue/claim.h"
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +7,8 @@
 
 #include "common/base/decimal.h"
 #include "common/base/log.h"
-#include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/random.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "worker/account/governor.h"
@@ -23,6 +21,7 @@ enum {
     NONCE_BYTES = 8,
     MODELS_MAX = 32,
     CLAIM_ARGS = 6,
+    LIMIT_SIZE = DECIMAL_SIZE + sizeof(" failing"),
 };
 
 enum claim_state {
@@ -41,7 +40,7 @@ struct claim {
     int asked; /* permits of the CLAIM in flight: the most jobs that it may bring */
     struct script_run *run;
     struct redis_call *wait;
-    struct event *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
+    struct loop_timer *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
 };
 
 static int text_as_int(const redisReply *reply, size_t i)
@@ -105,21 +104,20 @@ static bool note_blocked(struct claim *claim, const redisReply *reply, int jobs)
 static void start_claim(struct claim *claim);
 static void start_wait(struct claim *claim, int64_t next_ms);
 
-static void log_failure(const char *what, const redisReply *reply)
+static void claim_log_failure(const char *what, const redisReply *reply)
 {
     char why[256];
 
     log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
 }
 
+/* No-op in every state but IDLE: on_job may have stopped the claim, and a claim that is stopped must not start again. */
 static void pause_claims(struct claim *claim, enum claim_state state, int64_t wait_ms)
 {
-    struct timeval delay = timeval_of_ms(wait_ms);
-
     if (claim->state != CLAIM_IDLE)
         return;
     claim->state = state;
-    evtimer_add(claim->timer, &delay);
+    loop_timer_start(claim->timer, wait_ms);
 }
 
 static void rest(struct claim *claim, int64_t wait_ms)
@@ -134,12 +132,10 @@ static void rest_if_connected(struct claim *claim, const struct redis *redis)
         rest(claim, WAIT_MS);
 }
 
-static void claim_on_rested(evutil_socket_t fd, short what, void *arg)
+static void claim_on_rested(void *arg)
 {
     struct claim *claim = arg;
 
-    (void)fd;
-    (void)what;
     if (claim->state == CLAIM_RESTING || claim->state == CLAIM_LIMITED)
         claim->state = CLAIM_IDLE;
     start_claim(claim);
@@ -156,7 +152,7 @@ static int read_reply(struct claim *claim, const redisReply *reply)
     int jobs;
 
     if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms)) {
-        log_failure("CLAIM failed, trying again", reply);
+        claim_log_failure("CLAIM failed, trying again", reply);
         rest(claim, WAIT_MS);
         return 0;
     }
@@ -198,17 +194,20 @@ struct claim_text {
     struct script_arg args[CLAIM_ARGS + 2 * MODELS_MAX];
     size_t count;
     char lease[DECIMAL_SIZE], most[DECIMAL_SIZE], nonce[2 * NONCE_BYTES + 1], max_attempts[DECIMAL_SIZE];
-    char calls[MODELS_MAX][DECIMAL_SIZE];
+    char limits[MODELS_MAX][LIMIT_SIZE];
 };
 
-static void add_text(struct claim_text *text, const char *value)
+static void add_claim_text(struct claim_text *text, const char *value)
 {
     text->args[text->count++] = SCRIPT_TEXT(value);
 }
 
-static const char *word_of(const struct model_limit *limit, const char *calls)
+static void write_limit(char text[LIMIT_SIZE], const struct model_limit *limit)
 {
-    return limit->trial ? "trial" : limit->failing ? "failing" : calls;
+    if (limit->trial)
+        (void)snprintf(text, LIMIT_SIZE, "trial");
+    else
+        (void)snprintf(text, LIMIT_SIZE, "%d%s", limit->calls, limit->failing ? " failing" : "");
 }
 
 /* Leaves out a model that may begin at least as many calls as there are permits: its limit has no effect. */
@@ -220,9 +219,9 @@ static void add_models(struct claim_text *text, const struct claim *claim)
     for (int i = 0; i < models; i++) {
         if (limits[i].calls >= claim->asked && !limits[i].trial && !limits[i].failing)
             continue;
-        (void)decimal_write(text->calls[i], limits[i].calls);
-        add_text(text, limits[i].model);
-        add_text(text, word_of(&limits[i], text->calls[i]));
+        write_limit(text->limits[i], &limits[i]);
+        add_claim_text(text, limits[i].model);
+        add_claim_text(text, text->limits[i]);
     }
 }
 
@@ -235,17 +234,19 @@ static int send_claim(struct claim *claim)
     (void)decimal_write(text.most, claim->asked);
     (void)decimal_write(text.max_attempts, claim->config.max_attempts);
     random_hex(text.nonce, NONCE_BYTES);
-    add_text(&text, claim->config.worker);
-    add_text(&text, text.lease);
-    add_text(&text, text.most);
-    add_text(&text, text.nonce);
-    add_text(&text, text.max_attempts);
-    add_text(&text, claim->config.model);
+    add_claim_text(&text, claim->config.worker);
+    add_claim_text(&text, text.lease);
+    add_claim_text(&text, text.most);
+    add_claim_text(&text, text.nonce);
+    add_claim_text(&text, text.max_attempts);
+    add_claim_text(&text, claim->config.model);
     add_models(&text, claim);
     call.count = text.count;
     return script_run(claim->config.redis, &call, claim_on_claimed, claim, &claim->run);
 }
 
+/* Every path returns the permits that it does not use. give_back also runs for 0 permits: the grant may have had the right to a trial
+ * call, which the governor must not keep. */
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
 {
     claim->asked = permits;
@@ -287,7 +288,7 @@ static void claim_on_woken(const redisReply *reply, int err, void *arg)
     if (err)
         return;
     if (reply->type == REDIS_REPLY_ERROR) {
-        log_failure("BLPOP failed, trying again", reply);
+        claim_log_failure("BLPOP failed, trying again", reply);
         rest(claim, WAIT_MS);
     } else {
         start_claim(claim);
@@ -319,7 +320,7 @@ struct claim *claim_create(const struct claim_config *config)
     if (!claim)
         return NULL;
     claim->config = *config;
-    claim->timer = evtimer_new(loop_base(config->loop), claim_on_rested, claim);
+    claim->timer = loop_timer_create(config->loop, claim_on_rested, claim);
     return claim->timer ? claim : claim_destroy(claim);
 }
 
@@ -331,8 +332,7 @@ struct claim *claim_destroy(struct claim *claim)
         script_cancel(claim->run);
     if (claim->wait)
         redis_cancel(claim->wait);
-    if (claim->timer)
-        event_free(claim->timer);
+    loop_timer_destroy(claim->timer);
     free(claim);
     return NULL;
 }
@@ -341,12 +341,14 @@ struct claim *claim_destroy(struct claim *claim)
 void claim_more(struct claim *claim)
 {
     if (claim->state == CLAIM_LIMITED) {
-        evtimer_del(claim->timer);
+        loop_timer_stop(claim->timer);
         claim->state = CLAIM_IDLE;
     }
     start_claim(claim);
 }
 
+/* Permits that were asked for may still be granted, and a CLAIM in flight may still bring jobs. BLPOP is of no importance: its answer
+ * changes nothing in STOPPED. */
 bool claim_stop(struct claim *claim)
 {
     bool busy = claim->run || claim->state == CLAIM_ASKING;

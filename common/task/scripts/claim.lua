@@ -1,7 +1,7 @@
 -- CLAIM (worker): up to `most` jobs with a lease, due retries first back in their place.
 -- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
---   calls: how many of its tasks may be taken; trial: one, to find out whether the model works again; failing: as many as there are, but the last call
---   failed. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
+--   calls: how many of its tasks may be taken, as a number; with " failing" behind it: the last call failed; or trial: one, to find out whether the
+--   model works again. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
 -- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
 --    then, as texts, the restricted models of which tasks had to wait
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
@@ -75,8 +75,8 @@ local calls, failing, trial, blocked = {}, {}, {}, {}
 local reserved = 0 -- of the jobs, for trials
 for i = 7, #ARGV, 2 do
   local model, word = ARGV[i], ARGV[i + 1]
-  calls[model] = word == 'trial' and 0 or word == 'failing' and math.huge or tonumber(word)
-  failing[model] = word == 'failing' and {} or nil
+  calls[model] = tonumber(word:match('^%d+') or 0)
+  failing[model] = word:find('failing', 1, true) and {} or nil
   trial[model] = word == 'trial' and {} or nil
   reserved = math.max(0, math.min(most - 1, reserved + (trial[model] and 1 or 0)))
 end

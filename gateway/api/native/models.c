@@ -10,16 +10,15 @@
 
 enum { RESPONSE_MAX = 1 << 20 };
 
-static void add_text(struct buf *out, const char *name, const char *text)
+static void models_add_text(struct buf *out, const char *name, const char *text)
 {
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, text, strlen(text));
+    buf_add_text_member(out, name, text, strlen(text));
 }
 
 static void add_word(struct buf *out, const char *name, const char *const *words, int word)
 {
     if (word)
-        add_text(out, name, words[word]);
+        models_add_text(out, name, words[word]);
 }
 
 /* Only what is configured. */
@@ -28,22 +27,22 @@ static void add_defaults(struct buf *out, const struct api_context *context)
     const struct request_defaults *defaults = context->defaults;
     const struct model *row = catalogue_find(context->catalogue, defaults->model);
 
-    buf_add_text(out, "\"defaults\":{\"model\":");
-    buf_add_json(out, defaults->model, strlen(defaults->model));
+    buf_add_text(out, "\"defaults\":{");
+    models_add_text(out, "model", defaults->model);
     if (row->listed)
-        add_text(out, "listed_as", row->id);
-    add_text(out, "size", defaults->size);
+        models_add_text(out, "listed_as", row->id);
+    models_add_text(out, "size", defaults->size);
     buf_addf(out, ",\"max_images\":%d,\"max_paid_calls\":%d,\"watermark\":%s", (int)defaults->max_images,
              context->max_paid_calls, defaults->watermark ? "true" : "false");
     add_word(out, "output_format", task_format_words, defaults->output_format);
     add_word(out, "optimize_prompt", task_optimize_words, defaults->optimize_prompt);
     add_word(out, "background", task_background_words, defaults->background);
     if (defaults->web_search)
-        buf_add_text(out, ",\"web_search\":true");
+        buf_add_bool_member(out, "web_search", true);
     if (defaults->guidance_scale)
-        buf_addf(out, ",\"guidance_scale\":%d", (int)defaults->guidance_scale);
+        buf_add_int_member(out, "guidance_scale", defaults->guidance_scale);
     if (defaults->layers)
-        buf_add_text(out, ",\"layers\":true");
+        buf_add_bool_member(out, "layers", true);
     buf_add_char(out, '}');
 }
 

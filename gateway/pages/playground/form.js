@@ -1,4 +1,4 @@
-// The request's form: what stands in it as a request, and what is wrong with it in words.
+// The form: reads its fields as a request, and shows validation errors.
 
 import { $ } from '../shared/dom.js';
 import { tab } from '../shared/storage.js';
@@ -32,7 +32,7 @@ export class Form {
     this.showCount();
   }
 
-  // Without task_id; fields that were left alone are absent.
+  // The request without task_id. Empty fields are absent.
   request() {
     const request = { urls: this.#urls() };
     const model = this.models.value();
@@ -44,7 +44,7 @@ export class Form {
     return request;
   }
 
-  // True when it can be sent. Otherwise the first thing that is wrong has the focus.
+  // Returns true if the form is valid. Otherwise shows the errors and focuses the first invalid field.
   check() {
     const urls = this.#lines();
     const odd = urls.find(({ text }) => !/^(https?:\/\/|data:image\/)/i.test(text));
@@ -60,7 +60,7 @@ export class Form {
     return Object.keys(errors).length === 0;
   }
 
-  // What the gateway found: a list of { pointer, detail }. Returns those that belong to no field here.
+  // Shows the gateway's validation errors, a list of { pointer, detail }. Returns the errors that belong to no field of the form.
   showFields(fields) {
     const errors = {};
     const rest = [];
@@ -125,7 +125,7 @@ export class Form {
     this.models.choose(draft ? JSON.parse(draft).model : '');
   }
 
-  // Links and pictures dragged from other pages come as text/uri-list.
+  // Links and images dragged from other pages arrive as text/uri-list.
   #takeDrops() {
     const area = $('urls');
     const lit = (on) => area.classList.toggle('drop', on);
