@@ -165,7 +165,7 @@ static void hub_on_ready(void *arg)
 }
 
 /* Redis forgets all subscriptions with the connection, so watches without viewers have no reason to stay. */
-static void hub_on_lost(void *arg)
+static void hub_on_disconnected(void *arg)
 {
     struct hub *hub = arg;
     struct watch *watch = TAILQ_FIRST(&hub->watches);
@@ -175,7 +175,7 @@ static void hub_on_lost(void *arg)
         struct watch *next = TAILQ_NEXT(watch, link);
 
         watch->subscribe_sent = watch->subscribed = false;
-        watch_on_connection_lost(watch);
+        watch_on_disconnected(watch);
         drop_if_unused(hub, watch);
         watch = next;
     }
@@ -246,7 +246,10 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
                                                                                    .interval_ms = config->hints_ms,
                                                                                    .id_of = watch_id_of_hint,
                                                                                    .on_place = watch_on_place});
-    subscriber.events = (struct redis_events){hub_on_ready, hub_on_lost, hub_on_subscribed, hub_on_message, NULL};
+    subscriber.events = (struct redis_events){.on_ready = hub_on_ready,
+                                              .on_disconnected = hub_on_disconnected,
+                                              .on_subscribed = hub_on_subscribed,
+                                              .on_message = hub_on_message};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
     return hub->unused_timer && hub->context.missed_events && hub->context.hints && hub->subscriber ? hub

@@ -104,7 +104,8 @@ static void job_leave(struct job_body *job, const char *why)
 static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg);
 static void job_on_cancelled(void *arg);
 static void job_on_finished(void *arg);
-static void job_on_lost(void *arg);
+static void job_on_lease_lost(void *arg);
+static void job_on_report_failed(int err, void *arg);
 
 static void make_call_id(char out[CALL_ID_SIZE])
 {
@@ -132,7 +133,8 @@ static struct report *create_report(struct job_body *job)
         .events = {.on_begun = job_on_begun,
                    .on_cancelled = job_on_cancelled,
                    .on_finished = job_on_finished,
-                   .on_lost = job_on_lost},
+                   .on_lease_lost = job_on_lease_lost,
+                   .on_failed = job_on_report_failed},
         .arg = job
     });
 }
@@ -242,7 +244,7 @@ static void job_begin(struct job_body *job)
 
     payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
     if (buf_error(&data))
-        report_fail(job->report);
+        report_fail(job->report, buf_error(&data));
     else
         report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
     buf_deinit(&data);
@@ -322,11 +324,12 @@ static void job_report_slot(struct job_body *job, struct task_progress event)
     if (!err)
         return;
     log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    if (emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
-                                              .index = event.index,
-                                              .code = problem_code(PROBLEM_INTERNAL),
-                                              .message = "This image came, and could not be kept."}))
-        report_fail(job->report);
+    err = emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
+                                                .index = event.index,
+                                                .code = problem_code(PROBLEM_INTERNAL),
+                                                .message = "This image came, and could not be kept."});
+    if (err)
+        report_fail(job->report, err);
 }
 
 static void job_on_slot(const struct ark_slot *slot, void *arg)
@@ -517,13 +520,9 @@ static bool ends_task(const char *outcome)
 static void job_finish(struct job_body *job, const char *outcome, enum charge charge, int64_t delay_ms,
                        struct buf *data)
 {
-    int err = buf_error(data);
-
     job_enter(job, JOB_REPORTING, outcome);
-    if (err) {
-        log_error("job", "cannot report the end of a job", "task=%s outcome=%s error=\"%s\"", job->id, outcome,
-                  err_text(err));
-        report_fail(job->report);
+    if (buf_error(data)) {
+        report_fail(job->report, buf_error(data));
     } else {
         if (ends_task(outcome))
             worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
@@ -642,11 +641,22 @@ void job_lose(struct job *base)
     job_leave(job, "the lease was lost");
 }
 
-static void job_on_lost(void *arg)
+static void job_on_lease_lost(void *arg)
 {
     struct job_body *job = arg;
 
     job_lose(&job->job);
+}
+
+/* The lease is still held. It expires, because job_destroy ends its renewal. */
+static void job_on_report_failed(int err, void *arg)
+{
+    struct job_body *job = arg;
+
+    log_error("job", "cannot report to Redis, dropping the job, its lease will expire",
+              "task=%s attempt=%d call=%s state=%s error=\"%s\"", job->id, job->attempt, job->call_id,
+              state_names[job->state], err_text(err));
+    job_leave(job, "a report failed");
 }
 
 void job_resume(struct job *base)
