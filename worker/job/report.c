@@ -386,8 +386,8 @@ void report_finish(struct report *report, const struct report_end *end)
 {
     char delay_text[DECIMAL_SIZE];
     const struct script_arg args[] = {
-        SCRIPT_TEXT(end->outcome),
-        SCRIPT_TEXT(end->charge),
+        SCRIPT_TEXT(verdict_action_name(end->action)),
+        SCRIPT_TEXT(charge_name(end->charge)),
         {delay_text, decimal_write(delay_text, end->delay_ms)},
         SCRIPT_TEXT(end->data)
     };

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "worker/ark/verdict.h"
 
 struct durability;
 struct loop;
@@ -62,9 +63,9 @@ void report_begin(struct report *report, const char *call_id, int images, const 
 int report_emit(struct report *report, const char *data, const char *slot) MUST_CHECK; /* ERR_NO_MEMORY: not queued */
 
 struct report_end {
-    const char *outcome; /* "done" "failed" "cancelled" "retry" "defer" "handback" */
-    const char *charge;  /* "known" "void" "unknown" "none" */
-    int64_t delay_ms;
+    enum verdict_action action;
+    enum charge charge;
+    int64_t delay_ms; /* of RETRY and DEFER */
     const char *data; /* see finish.lua */
 };
 void report_finish(struct report *report, const struct report_end *end);
