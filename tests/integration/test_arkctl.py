@@ -392,11 +392,14 @@ class Doctor(ArkctlTest):
         (name,) = eventually(lambda: self.redis("ZRANGEBYSCORE", "arkrelay:{processes}:seen", "-inf", 10**14), "the gateway is seen")
         return f"arkrelay:{{processes}}:process:{name.decode()}"
 
+    def used_memory(self):
+        return int(self.redis("INFO", "memory").split(b"used_memory:")[1].split()[0])
+
     def test_one_that_is_not(self):
         self.fail_task("t1", "outcome_unknown")
         self.tell_of("old", "gateway", "0.0.1")
         self.arkctl("queue", "pause")
-        for name, value in (("maxmemory-policy", "allkeys-lru"), ("appendfsync", "everysec"), ("maxmemory", "2500000")):
+        for name, value in (("maxmemory-policy", "allkeys-lru"), ("appendfsync", "everysec"), ("maxmemory", str(self.used_memory() * 11 // 10))):
             self.redis("CONFIG", "SET", name, value)
         self.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         redis = ("--redis", self.world.redis_server.url)

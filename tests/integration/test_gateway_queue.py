@@ -32,7 +32,7 @@ class Erase(GatewayTest):
         self.assertEqual((answer.status, answer.body), (204, b""))
         left = self.world.look()
         self.assertEqual((left.tasks, left.meta["erased"]), ({}, "1"))
-        self.assertLessEqual(set(left.everything) - set(before), {"meta", "wake", "clients"})
+        self.assertLessEqual(set(left.everything) - set(before), {"meta", "wake", "queue"})
         self.assert_problem(self.gateway.erase("t1"), 404, "task_not_found")
         self.assert_problem(self.gateway.task("t1"), 404, "task_not_found")
         self.assertEqual(self.gateway.submit("t1", prompt="another").status, 202)
@@ -152,7 +152,7 @@ class Leaving(GatewayTest):
             slow.until("start")
             job = self.job("t1")
             for n in range(1, 201):
-                if self.run_script("emit", job.id, job.fence, n, job.data(padding=60_000 * "x"), "")[0] == b"CANCEL":
+                if self.run_script("emit", job.id, job.fence, n, job.data(padding=60_000 * "x"))[0] == b"CANCEL":
                     break
             self.assertEqual(self.settled("t1").fields.get("cancel"), "1")
 
@@ -613,15 +613,15 @@ class Pictures(GatewayTest):
         gateway.submit("t1")
         job = self.job("t1")
         job.begin()
-        image = {"index": 0, "url": "data:image/png;base64," + "A" * (16 << 20), "size": "2K"}
-        self.run_script("emit", job.id, job.fence, 1, job.data(stage="image", index=0), "image " + json.dumps(image))
+        image = {"url": "data:image/png;base64," + "A" * (16 << 20), "size": "2K"}
+        self.run_script("emit", job.id, job.fence, 1, job.data(stage="image", index=0, image=image))
         job.finish()
         with Connection(gateway.address) as raw:
             raw.send(f"GET {BASE}/tasks/t1 HTTP/1.1\r\nHost: x\r\n\r\n".encode())
             head = raw.response_head(Deadline())
             body = self.read_whole(raw, int(head.headers["content-length"]))
         task = json.loads(body)
-        self.assertEqual((task["charged"], task["result"]["generated_images"] == [image]), ("yes", True))
+        self.assertEqual((task["charged"], task["result"]["generated_images"] == [{"index": 0, **image}]), ("yes", True))
 
 
 def digest(data):

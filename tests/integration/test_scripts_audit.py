@@ -50,21 +50,23 @@ class Damage(ScriptTest):
             ("a running task in a wrong set", [("ZREM", "leased", runs), ("ZADD", "pending", 1, runs)], 1, {runs: "leased"}),
             ("a waiting task whose hash has vanished", [("DEL", f"task:{waits}")], 1, {waits: None}),
             ("a running task whose hash has vanished", [("DEL", f"task:{runs}")], 1, {runs: None}),
-            ("a delayed task of which nothing is left", [("DEL", f"{kind}:{delayed}") for kind in ("task", "request", "events")], 1,
+            ("a delayed task of which nothing is left", [("DEL", f"{kind}:{delayed}") for kind in ("task", "events")], 1,
              {delayed: None}),
             ("a hash without a state", [("DEL", f"task:{waits}"), ("HSET", f"task:{waits}", "x", 1)], 1, {waits: None}),
-            ("a final task in the index", [("ZADD", "index", 1, ended), ("HINCRBY", "live", "public", 1)], 1, {ended: None}),
+            ("a final task in the index", [("ZADD", "index", 1, ended), ("HINCRBY", "queue", "live:public", 1)], 1, {ended: None}),
             ("a final task in the index, pending too",
-             [("ZADD", "index", 1, ended), ("ZADD", "pending", 1, ended), ("HINCRBY", "live", "public", 1)], 1, {ended: None}),
+             [("ZADD", "index", 1, ended), ("ZADD", "pending", 1, ended), ("HINCRBY", "queue", "live:public", 1)], 1, {ended: None}),
             ("a final task that is leased", [("ZADD", "leased", 1, ended)], 1, {ended: None}),
             ("a pending id without a task", [("ZADD", "pending", 1, "public.ghost")], 1, {}),
             ("a live task that the index has lost", [("ZREM", "index", waits)], 1, {waits: "pending"}),
-            ("the whole index lost", [("DEL", "index")], 3, {waits: "pending", delayed: "delayed", runs: "leased"}),
+            ("the live part of the index lost", [("ZREMRANGEBYSCORE", "index", 0, "+inf")], 3, {waits: "pending", delayed: "delayed", runs: "leased"}),
             ("all sets lost", [("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased")], 3,
              {waits: "pending", delayed: "delayed", runs: "leased"}),
-            ("wrong numbers of live tasks", [("HSET", "live", "public", 7, "shop", 9, "nobody", 1)], 0, {}),
-            ("no numbers of live tasks", [("DEL", "live")], 0, {}),
-            ("everything at once", [("DEL", "live"), ("DEL", f"task:{waits}"), ("ZREM", "index", runs), ("DEL", "delayed")], 3,
+            ("wrong numbers of live tasks", [("HSET", "queue", "live:public", 7, "live:shop", 9, "live:nobody", 1)], 0, {}),
+            ("no numbers of live tasks", [("HDEL", "queue", "live:public", "live:shop")], 0, {}),
+            ("no numbers at all", [("DEL", "queue")], 0, {}),
+            ("a wrong number of waiting tasks", [("HSET", "queue", "waiting", 99)], 0, {}),
+            ("everything at once", [("DEL", "queue"), ("DEL", f"task:{waits}"), ("ZREM", "index", runs), ("DEL", "delayed")], 3,
              {waits: None, delayed: "delayed", runs: "leased"}),
         ]
         for damage, repaired, places in self.cases(table):
@@ -108,7 +110,7 @@ class Damage(ScriptTest):
 
     def test_everything_can_go_on_to_its_end_afterwards(self):
         self.given()
-        self.damage(("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased"), ("DEL", "index"), ("DEL", "live"))
+        self.damage(("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased"), ("ZREMRANGEBYSCORE", "index", 0, "+inf"), ("DEL", "queue"))
         for id in ("waits", "delayed"):
             self.damage(("ZADD", "index", 1, f"public.{id}"))
         self.damage(("ZADD", "index", 1, "shop.runs"))
@@ -255,7 +257,7 @@ class Pause(ScriptTest):
 
     def test_resuming_twice_is_fine(self):
         self.assertEqual([self.run_script("pause", 0) for _ in range(2)], [[b"RESUMED"]] * 2)
-        self.assertNotIn("paused", look(self.redis).meta)
+        self.assertNotIn("paused", look(self.redis).queue)
 
     def test_a_paused_task_can_be_cancelled_and_lapsed_leases_are_seen(self):
         self.submit("t1")
@@ -341,7 +343,7 @@ class Queue(ScriptTest):
         for n in range(3):
             self.submit(f"t{n}")
             self.cancel(f"public.t{n}")
-        self.redis("ZINCRBY", PREFIX + "ended", -MINUTE - 1, "public.t1")
+        self.redis("ZINCRBY", PREFIX + "index", MINUTE + 1, "public.t1")
         self.assertEqual(self.queue()[0][6], 2)
 
     def test_it_has_every_counter_and_only_looks(self):

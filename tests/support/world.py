@@ -12,6 +12,7 @@ invariant holds in Redis. Options of the programs are given by their environment
 
 import itertools
 import json
+import os
 
 from support import conformance
 from support.http_client import EventStream, fetch
@@ -146,22 +147,22 @@ class World:
         defaults = {"ARK_SIM_LISTEN": "127.0.0.1:0", "ARK_SIM_IMAGE_MS": "20", "LOG_LEVEL": "debug"}
         return self._start(Ark, "ark-sim", "arkrelay-ark-sim", {**defaults, **options})
 
-    def gateway(self, wait_ready=True, under=(), **options):
+    def gateway(self, wait_ready=True, under=(), folder=None, **options):
         """A gateway that is ready, if Redis is there. Waiting hints come only where a test asks for them: they come when they like.
-        under: words in front of its command line."""
+        under: words in front of its command line; folder: of the programs of another revision."""
         defaults = {"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_HINTS": "0", **self._shared()}
-        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options}, under)
+        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options}, under, folder)
         if wait_ready and self.redis_server.program.is_running():
             eventually(lambda: gateway.get("/readyz").status == 200, f"{gateway.name} is ready")
         return gateway
 
-    def worker(self, under=(), **options):
+    def worker(self, under=(), folder=None, **options):
         """A worker with short leases and backoffs. It takes jobs as soon as it can."""
         defaults = {"WORKER_LISTEN": "127.0.0.1:0", "WORKER_LEASE": f"{LEASE_S:.0f}s", "RETRY_BACKOFF_BASE": "10ms",
                     "RETRY_BACKOFF_MAX": "50ms", "ARK_API_KEY": "test-key", **self._shared()}
         if self.ark:
             defaults["ARK_BASE_URL"] = f"{self.ark.url}/api/v3"
-        return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options}, under)
+        return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options}, under, folder)
 
     def proxy(self):
         """A proxy in front of Redis that fails on purpose: give its url to a program as REDIS_URL. Redis knows all scripts from
@@ -179,9 +180,9 @@ class World:
     def _shared(self):
         return {"REDIS_URL": self.redis_server.url, "LOG_LEVEL": "debug"}
 
-    def _start(self, kind, name, program, options, under=()):
+    def _start(self, kind, name, program, options, under=(), folder=None):
         count = self._names.setdefault(name, itertools.count(1))
-        service = kind(f"{name}-{next(count)}", [*under, binary(program)], {key: str(value) for key, value in options.items()})
+        service = kind(f"{name}-{next(count)}", [*under, os.path.join(folder, program) if folder else binary(program)], {key: str(value) for key, value in options.items()})
         self.services.append(service)
         return service
 
@@ -203,7 +204,7 @@ class World:
 
     def wait_all_final(self, seconds=60):
         """Waits until no task is left that is not final; what stands in Redis then."""
-        eventually(lambda: self.redis("ZCARD", "arkrelay:{0}:index") == 0, "all tasks are final", seconds)
+        eventually(lambda: self.redis("ZCOUNT", "arkrelay:{0}:index", 0, "+inf") == 0, "all tasks are final", seconds)
         return self.look()
 
     def submit_many(self, count, prefix="t", prompt=None, model=None):
