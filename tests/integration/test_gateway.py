@@ -88,7 +88,7 @@ class Streams(GatewayTest):
         with self.gateway.generate("t1", urls=URLS) as third:
             self.assert_numbers(third.until("process"), 1, 2)
         self.assertEqual(len(self.world.look().tasks), 1)
-        self.assertEqual(self.world.look().meta["submitted"], "1")
+        self.assertEqual(self.world.look().counter("submitted"), 1)
 
     def test_the_order_of_fields_makes_no_other_request(self):
         text = json.dumps(dict(reversed(request("t1", prompt="x", seed=1).items())), indent=3)

@@ -513,8 +513,8 @@ class Glance(GatewayTest):
 
     def test_every_counter_of_the_protocol_is_there(self):
         protocol = (pathlib.Path(__file__).resolve().parents[2] / "common/task/PROTOCOL.md").read_text()
-        listed = re.search(r"counters: `([^`]+)`, `(\w+)`", protocol)
-        self.assertEqual(set(self.queue()["counters"]), {*listed.group(1).split(), listed.group(2)})
+        stored = set(re.search(r"counters: `([^`]+)`", protocol).group(1).split())
+        self.assertEqual(set(self.queue()["counters"]), stored - {"lost"} | {"submitted", "paid_calls"})
 
 
 class Ledger(GatewayTest):
@@ -578,7 +578,7 @@ class Pictures(GatewayTest):
         return eventually(opened, "the stream is open")
 
     def frame(self, epoch, n, size):
-        data = json.dumps({"task_id": "t1", "message": "...", "stage": "image", "index": 0, "image": {"url": "x" * size}})
+        data = json.dumps({"task_id": "t1", "message": "...", "image": {"url": "x" * size}, "stage": "image", "index": 0}, separators=(",", ":"))
         return f'id: {epoch}-{n}\nevent: process\ndata: {{"event":"process","data":{data}}}\n\n'.encode()
 
     def test_they_pass_live_and_again(self):

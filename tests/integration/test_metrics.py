@@ -240,7 +240,7 @@ class WorkerCounts(ProcessTest):
             delivered = sum(task.story().count("process image") for task in world.look().tasks.values())
             self.assertEqual(found["arkrelay_images_total"].value(), delivered)
             self.assertEqual((found["arkrelay_worker_slots"].value(), found["arkrelay_worker_busy"].value()), (4, 0))
-            self.assertEqual(gateway.metric("arkrelay_paid_calls_total"), float(world.look().meta["paid_calls"]))
+            self.assertEqual(gateway.metric("arkrelay_paid_calls_total"), float(world.look().counter("paid_calls")))
 
     def test_busy_and_redis_away(self):
         with World() as world:

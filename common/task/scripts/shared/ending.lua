@@ -121,8 +121,11 @@ local function conclude(id, t, state, extra, slots, events, finished)
   local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls }
   local size = 9
   if t.state == 'running' then
-    set[10], set[11], set[12], set[13], set[14], set[15], set[16], set[17] = 'fence', '0', 'finished', finished or '', 'call', '', 'worker', ''
-    size = 17
+    set[10], set[11], set[12], set[13], set[14], set[15] = 'fence', '0', 'call', '', 'worker', ''
+    size = 15
+  end
+  if finished then
+    set[size + 1], set[size + 2], size = 'finished', finished, size + 2
   end
   if t.unknown_calls then
     set[size + 1], set[size + 2], size = 'unknown_calls', t.unknown_calls, size + 2
