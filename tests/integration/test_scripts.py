@@ -87,10 +87,12 @@ class Submit(ScriptTest):
 
     def test_leftovers_under_the_id_do_not_enter_the_new_task(self):
         self.redis("RPUSH", PREFIX + "events:public.t1", "stale")
-        self.redis("HSET", PREFIX + "task:public.t1", "code", "stale")
+        self.redis("HSET", PREFIX + "task:public.t1", "state", "failed", "code", "stale")
         self.redis("ZADD", PREFIX + "dead", 1, "public.t1")
         self.redis("ZADD", PREFIX + "index", -1, "public.t1")
-        self.submit()
+        self.scripts("submit", "public.t1", "hash", compact({"urls": URLS}), 2, TTL_MS, 100, 60_000, 100, "")
+        self.news.messages()
+        look(self.redis).check()
         self.assertEqual((self.task().story(), self.task().request.decode()), (["start"], compact({"urls": URLS})))
         self.assertEqual((self.task().places, self.task().fields.get("code")), ({"pending": 1.0, "index": float(self.task().fields["epoch"])}, None))
         self.assertEqual(self.task().ttl, {"task": -1, "events": -1})
