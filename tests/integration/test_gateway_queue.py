@@ -487,6 +487,7 @@ class Glance(GatewayTest):
     def test_an_empty_queue(self):
         queue = self.queue()
         counters = queue.pop("counters")
+        self.assertIsNone(queue.pop("memory_full_ms"))
         self.assertEqual(queue, {"paused": False, "depth": 0, "delayed": 0, "running": 0, "dead": 0, "oldest_age_ms": None,
                                  "rates": {"ended_per_minute": 0}, "waiting_for": [], "workers": 0})
         self.assertEqual(set(counters.values()), {0})
@@ -507,6 +508,7 @@ class Glance(GatewayTest):
         queue = self.queue()
         self.assertGreaterEqual(queue.pop("oldest_age_ms"), 0)
         counters = {name: count for name, count in queue.pop("counters").items() if count}
+        self.assertIsNone(queue.pop("memory_full_ms"))
         self.assertEqual(queue, {"paused": False, "depth": 2, "delayed": 1, "running": 1, "dead": 1,
                                  "rates": {"ended_per_minute": 1}, "waiting_for": [], "workers": 0})
         self.assertEqual(counters, {"submitted": 5, "same": 1, "retried": 1, "failed": 1, "paid_calls": 1})

@@ -275,6 +275,7 @@ class Text(ProcessTest):
             gateway, worker = world.gateway(), world.worker()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
                 stream.to_end()
+            world.redis("CONFIG", "SET", "maxmemory", 64 << 20)
             world.redis("HSET", GOVERNOR, "limit", "3.5", "tokens", "1", "default_model", "m", "m rate", "30")
             cls.answers = {"gateway": gateway.get("/metrics"), "worker": worker.get("/metrics")}
             cls.pids = {"gateway": gateway.pid, "worker": worker.pid}

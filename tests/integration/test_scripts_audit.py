@@ -314,11 +314,31 @@ class Places(ScriptTest):
 
 class Queue(ScriptTest):
     def queue(self):
-        now, paused, waiting, delayed, running, dead, oldest, ended, *counters = self.run_script("queue")
+        now, paused, waiting, delayed, running, dead, oldest, ended, full_ms, *counters = self.run_script("queue")
+        self.assertEqual(full_ms, b"-1")
         self.assertRegex(now, rb"^\d{13}$")
         names = [name.decode() for name in counters[::2]]
         self.assertEqual(len(set(names)), len(names))
         return (paused, waiting, delayed, running, dead, int(oldest), ended), dict(zip(names, counters[1::2]))
+
+    def test_it_says_when_memory_ends(self):
+        """Tasks that end now stay for TTL_MS; once as many expire as end, memory does not grow."""
+        self.addCleanup(self.redis, "CONFIG", "SET", "maxmemory", "0")
+
+        def full_ms():
+            return int(self.scripts("queue")[8])
+
+        for n in range(50):
+            self.submit(f"t{n}")
+            self.cancel(f"public.t{n}")
+        used = int(re.search(rb"used_memory:(\d+)", self.redis("INFO", "memory"))[1])
+        for most, least, longest in ((0, -1, -1), (1, 0, 0), (used + 10_000_000, 60_000, 100 * MINUTE), (10**15, -1, -1)):
+            with self.subTest(most):
+                self.redis("CONFIG", "SET", "maxmemory", most)
+                self.assertIn(full_ms(), range(least, longest + 1))
+        self.redis("CONFIG", "SET", "maxmemory", used + 10_000_000)
+        self.redis("ZREMRANGEBYSCORE", PREFIX + "index", "-inf", "(0")
+        self.assertEqual(full_ms(), -1, "none has ended within a minute")
 
     def test_an_empty_queue_has_zeros(self):
         numbers, counters = self.queue()

@@ -1,8 +1,9 @@
 -- QUEUE (gateway): sizes and counters of the queue.
--- -> now_ms paused waiting delayed running dead oldest ended, then the counters as name number ...
+-- -> now_ms paused waiting delayed running dead oldest ended full_ms, then the counters as name number ...
 --    oldest: when the oldest live task was created, 0 if there is none
 --    ended: number of tasks that ended within the last minute, as far as the index has them
--- needs: base
+--    full_ms: until Redis reaches maxmemory at this rate; 0: it has, -1: it does not, or nothing is known
+-- needs: base memory
 local counters = { 'submitted', 'same', 'conflict', 'full', 'client_full', 'images_full', 'done', 'failed', 'cancelled', 'erased',
   'retried', 'renewed', 'reaped', 'ghost', 'orphan', 'paid_calls' }
 local index, counts = prefix .. 'index', {}
@@ -12,7 +13,9 @@ for _, name in ipairs({ 'pending', 'delayed', 'leased', 'dead' }) do
   table.insert(answer, redis.call('ZCARD', prefix .. name))
 end
 table.insert(answer, redis.call('ZRANGE', index, '0', '+inf', 'BYSCORE', 'LIMIT', '0', '1', 'WITHSCORES')[2] or '0')
-table.insert(answer, redis.call('ZCOUNT', index, '-inf', 60000 - now()))
+local ended = redis.call('ZCOUNT', index, '-inf', 60000 - now())
+table.insert(answer, ended)
+table.insert(answer, string.format('%.0f', memory_full_ms(ended)))
 
 local meta = redis.call('HGETALL', prefix .. 'meta')
 for i = 1, #meta, 2 do
