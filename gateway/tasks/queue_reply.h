@@ -11,7 +11,7 @@ enum queue_reply {
     QUEUE_OLDEST = QUEUE_NUMBERS + QUEUE_NUMBER_COUNT,
     QUEUE_ENDED,
     QUEUE_MEMORY_FULL, /* ms; -1: never, or unknown */
-    QUEUE_COUNTERS, /* name, number, name, number ... */
+    QUEUE_COUNTERS,    /* name, number, name, number ... */
 };
 
 #endif

@@ -15,7 +15,9 @@ end
 table.insert(answer, redis.call('ZRANGE', index, '0', '+inf', 'BYSCORE', 'LIMIT', '0', '1', 'WITHSCORES')[2] or '0')
 local ended = redis.call('ZCOUNT', index, '-inf', 60000 - now())
 table.insert(answer, ended)
-table.insert(answer, string.format('%.0f', memory_full_ms(ended)))
+local latest = redis.call('ZRANGE', index, '0', '0')[1]
+local ttl = ended > 0 and redis.call('HGET', prefix .. 'task:' .. latest, 'ttl') or 0
+table.insert(answer, string.format('%.0f', memory_full_ms(ended, tonumber(ttl))))
 
 local meta = redis.call('HGETALL', prefix .. 'meta')
 for i = 1, #meta, 2 do
