@@ -249,6 +249,13 @@ class Finish(ScriptTest):
         self.assertEqual(self.scripts(*self.finish_args(job))[0], b"OK")
         self.assertIn(b'"urls":[],', self.redis("LINDEX", PREFIX + "events:public.t1", -1))
 
+    def test_a_log_that_was_deleted_keeps_its_numbers(self):
+        job = self.given(images=1)
+        self.redis("DEL", PREFIX + "events:public.t1")
+        self.assertEqual(self.scripts(*self.finish_args(job))[0], b"OK")
+        _, _, _, length, elements, _ = self.scripts("read", "public.t1", 1)
+        self.assertEqual((length, elements[:3], elements[3].split()[:2]), (4, [b"", b"", b""], [b"4", b"done"]))
+
 
 class Slots(ScriptTest):
     """How every script that ends a task makes the lists of `done` from the slots."""

@@ -27,10 +27,10 @@ if is_told then
 end
 redis.call('HSET', task, 'call', call, 'called_at', text_of(at), 'images', images, 'paid_calls', text_of(paid_calls), 'n', number,
   'call_n', number) -- slots that failed in an earlier call are in the log before call_n
-if math.abs(at - h[8]) > lease / FRESH then -- claimed_at is the first claim: the lease of a later one is extended too
+if math.abs(at - (h[8] or 0)) > lease / FRESH then -- claimed_at is the first claim: the lease of a later one is extended too
   redis.call('ZADD', prefix .. 'leased', 'GT', text_of(at + lease), id)
 end
 if is_told then
-  log(id, element(number, 'process', data))
+  log(id, number, element(number, 'process', data))
 end
 return { 'OK', paid_calls }

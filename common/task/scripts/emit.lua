@@ -16,5 +16,5 @@ end
 local n = h[4] + 1
 local number = text_of(n)
 redis.call('HSET', task, 'wseq', wseq, 'n', number)
-log(id, element(number, 'process', data))
+log(id, n, element(number, 'process', data))
 return { h[3] and 'CANCEL' or 'OK', n }

@@ -76,6 +76,6 @@ else
   tally('retried')
 end
 if #events > 0 then
-  log_all(id, events)
+  log_all(id, n, events)
 end
 return { 'OK', n }

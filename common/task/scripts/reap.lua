@@ -29,7 +29,7 @@ local function requeue(id, t, score)
   count_waiting('1')
   count_closed(t)
   enqueue(id, score)
-  log(id, element(n, 'process', '{"task_id":"' .. task_id(id)
+  log(id, n, element(n, 'process', '{"task_id":"' .. task_id(id)
     .. '","message":"处理进程失去响应，任务重新排队...","stage":"requeued"}'))
 end
 

@@ -6,15 +6,24 @@ local function element(n, type, data)
   return n .. ' ' .. type .. ' {"event":"' .. type .. '","data":' .. data .. '}'
 end
 
--- Appends an element to the task's log and announces the same bytes. The caller writes its number into the task's field `n`.
-local function log(id, text)
-  redis.call('RPUSH', key('events', id), text)
+-- Elements that were deleted by hand are replaced by empty ones, which readers skip: event n has to be at index n + 1.
+local function realign(events, missing)
+  for _ = 1, missing do
+    redis.call('LPUSH', events, '')
+  end
+end
+
+-- Appends an element to the task's log and announces the same bytes. The caller writes its number n into the task's field `n`.
+local function log(id, n, text)
+  local events = key('events', id)
+  realign(events, n + FIRST_EVENT - redis.call('RPUSH', events, text))
   redis.call('PUBLISH', key('channel', id), text)
 end
 
--- Several elements in one message, one per line.
-local function log_all(id, elements)
-  redis.call('RPUSH', key('events', id), unpack(elements))
+-- Several elements in one message, one per line. n: the number of the last one.
+local function log_all(id, n, elements)
+  local events = key('events', id)
+  realign(events, n + FIRST_EVENT - redis.call('RPUSH', events, unpack(elements)))
   redis.call('PUBLISH', key('channel', id), table.concat(elements, '\n'))
 end
 
