@@ -10,6 +10,6 @@ folder=$(cd "$2" && pwd)
 cd "$(dirname "$0")/.."
 mkdir -p "$folder/source"
 git archive "$revision" | tar -x -C "$folder/source"
-cmake -S "$folder/source" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=RelWithDebInfo >/dev/null
-cmake --build "$folder" --target arkrelay-gateway arkrelay-worker -- -j2 >/dev/null
+cmake -S "$folder/source" -B "$folder" -G Ninja -DCMAKE_BUILD_TYPE=Release -DARKRELAY_WERROR=OFF >&2
+cmake --build "$folder" --target arkrelay-gateway arkrelay-worker -- -j2 >&2
 echo "$folder/bin"

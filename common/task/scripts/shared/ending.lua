@@ -138,7 +138,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  log_all(id, n, events)
+  log_all(id, t.n + 1, events)
   redis.call('PEXPIRE', key('events', id), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)

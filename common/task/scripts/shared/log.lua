@@ -7,8 +7,8 @@ local function element(n, type, data)
 end
 
 -- Elements that were deleted by hand are replaced by empty ones, which readers skip: event n has to be at index n + 1.
-local function realign(events, missing)
-  for _ = 1, missing do
+local function realign(events, length, wanted)
+  for _ = length + 1, wanted do
     redis.call('LPUSH', events, '')
   end
 end
@@ -16,14 +16,20 @@ end
 -- Appends an element to the task's log and announces the same bytes. The caller writes its number n into the task's field `n`.
 local function log(id, n, text)
   local events = key('events', id)
-  realign(events, n + FIRST_EVENT - redis.call('RPUSH', events, text))
+  local length = redis.call('RPUSH', events, text)
+  if length < n + FIRST_EVENT then
+    realign(events, length, n + FIRST_EVENT)
+  end
   redis.call('PUBLISH', key('channel', id), text)
 end
 
 -- Several elements in one message, one per line. n: the number of the last one.
 local function log_all(id, n, elements)
   local events = key('events', id)
-  realign(events, n + FIRST_EVENT - redis.call('RPUSH', events, unpack(elements)))
+  local length = redis.call('RPUSH', events, unpack(elements))
+  if length < n + FIRST_EVENT then
+    realign(events, length, n + FIRST_EVENT)
+  end
   redis.call('PUBLISH', key('channel', id), table.concat(elements, '\n'))
 end
 

@@ -2,7 +2,10 @@
 -- Memory grows until as many tasks are stored as end within `ttl`. A task has two keys; those of ended ones expire.
 -- -> ms at the earliest, 0 if it is full, -1 if it will not be, or nothing is known
 local function memory_full_ms(ended, ttl)
-  local info, keyspace = redis.call('INFO', 'memory'), redis.call('INFO', 'keyspace')
+  local info, keyspace = redis.pcall('INFO', 'memory'), redis.pcall('INFO', 'keyspace')
+  if type(info) ~= 'string' or type(keyspace) ~= 'string' then
+    return -1 -- the Redis user has no permission for INFO
+  end
   local function bytes(name)
     return tonumber(info:match('\n' .. name .. ':(%d+)') or 0)
   end
