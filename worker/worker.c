@@ -192,7 +192,7 @@ static void worker_on_unfit(const char *why, void *arg)
         worker->config.on_unfit(why, worker->config.arg);
 }
 
-static void worker_on_commands_lost(void *arg)
+static void worker_on_commands_disconnected(void *arg)
 {
     check_drained(arg);
 }
@@ -320,7 +320,7 @@ static bool create_connections(struct worker *worker)
 {
     worker->commands = connect_redis(worker, "arkrelay-worker:commands",
                                      (struct redis_events){.on_ready = worker_on_ready,
-                                                           .on_lost = worker_on_commands_lost,
+                                                           .on_disconnected = worker_on_commands_disconnected,
                                                            .on_misconfigured = worker_on_unfit});
     worker->waiter =
         connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = worker_on_waiter_ready});
@@ -381,7 +381,8 @@ static bool create_governor(struct worker *worker)
 static bool create_queue(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
-    const struct lease_events events = {.on_cancelled = worker_on_lease_cancelled, .on_lost = worker_on_lease_lost};
+    const struct lease_events events = {.on_cancelled = worker_on_lease_cancelled,
+                                        .on_lease_lost = worker_on_lease_lost};
 
     worker->leases = lease_keeper_create(&(struct lease_config){.loop = worker->config.loop,
                                                                 .redis = worker->commands,

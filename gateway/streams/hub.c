@@ -165,7 +165,7 @@ static void hub_on_ready(void *arg)
 }
 
 /* Redis forgets all subscriptions with the connection, so watches without viewers have no reason to stay. */
-static void hub_on_lost(void *arg)
+static void hub_on_disconnected(void *arg)
 {
     struct hub *hub = arg;
     struct watch *watch = TAILQ_FIRST(&hub->watches);
@@ -175,7 +175,7 @@ static void hub_on_lost(void *arg)
         struct watch *next = TAILQ_NEXT(watch, link);
 
         watch->subscribe_sent = watch->subscribed = false;
-        watch_on_connection_lost(watch);
+        watch_on_disconnected(watch);
         drop_if_unused(hub, watch);
         watch = next;
     }
@@ -204,12 +204,20 @@ static void hub_on_subscribed(const char *channel, void *arg)
         watch_on_subscribed(watch);
 }
 
+/* One element of the log, or several, one per line. A viewer may leave at each of them, and with the last one the watch. */
 static void hub_on_message(const char *channel, const char *payload, size_t len, void *arg)
 {
-    struct watch *watch = watch_of_channel(arg, channel);
+    const char *end = payload + len;
+    struct watch *watch;
 
-    if (watch)
-        watch_on_message(watch, payload, len);
+    while (payload < end && (watch = watch_of_channel(arg, channel))) {
+        const char *line_end = memchr(payload, '\n', (size_t)(end - payload));
+
+        if (!line_end)
+            line_end = end;
+        watch_on_message(watch, payload, (size_t)(line_end - payload));
+        payload = line_end + 1;
+    }
 }
 
 static void hub_on_missed(const char *full_id, void *arg)
@@ -246,7 +254,10 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
                                                                                    .interval_ms = config->hints_ms,
                                                                                    .id_of = watch_id_of_hint,
                                                                                    .on_place = watch_on_place});
-    subscriber.events = (struct redis_events){hub_on_ready, hub_on_lost, hub_on_subscribed, hub_on_message, NULL};
+    subscriber.events = (struct redis_events){.on_ready = hub_on_ready,
+                                              .on_disconnected = hub_on_disconnected,
+                                              .on_subscribed = hub_on_subscribed,
+                                              .on_message = hub_on_message};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
     return hub->unused_timer && hub->context.missed_events && hub->context.hints && hub->subscriber ? hub

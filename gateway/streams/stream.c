@@ -89,13 +89,6 @@ struct streams {
     bool draining;
 };
 
-static const char *const state_names[STREAM_STATE_COUNT] = {
-    [STREAM_JOINING] = "joining",
-    [STREAM_ASKING] = "asking",
-    [STREAM_LIVE] = "live",
-    [STREAM_CLOSED] = "closed",
-};
-
 static const char *const reason_names[STREAM_REASON_COUNT] = {
     [STREAM_FINAL] = "final",         [STREAM_ANSWERED] = "answered", [STREAM_GONE] = "client-gone",
     [STREAM_TOO_SLOW] = "too-slow",   [STREAM_DRAINING] = "draining", [STREAM_NO_TASK] = "task-gone",
@@ -118,24 +111,30 @@ static void start_asking(struct stream *stream);
 static void go_live(struct stream *stream);
 static void stream_leave(struct stream *stream);
 
+#define STATE(name) (1u << STREAM_##name)
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    unsigned next; /* the states that may follow */
+    void (*on_enter)(struct stream *stream);
+} states[STREAM_STATE_COUNT] = {
+    [STREAM_JOINING] = { "joining", STATE(ASKING) | STATE(CLOSED), NULL },
+    [STREAM_ASKING]  = { "asking",  STATE(LIVE) | STATE(CLOSED),   start_asking },
+    [STREAM_LIVE]    = { "live",    STATE(CLOSED),                 go_live },
+    [STREAM_CLOSED]  = { "closed",  0,                             stream_leave },
+};
+/* clang-format on */
+
 /* The only function that changes the state. */
 static void stream_enter(struct stream *stream, enum stream_state next)
 {
-    static const struct {
-        unsigned may; /* bits of the states that may follow */
-        void (*on_enter)(struct stream *stream);
-    } rows[STREAM_STATE_COUNT] = {
-        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL        },
-        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   start_asking},
-        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live     },
-        [STREAM_CLOSED] = {0,                                         stream_leave},
-    };
-
-    assert(rows[stream->state].may & 1u << next);
-    log_debug("stream", "state", "task=%s from=%s to=%s", id_of(stream), state_names[stream->state], state_names[next]);
+    assert(states[stream->state].next & 1u << next);
+    log_debug("stream", "enters a state", "task=%s from=%s to=%s", id_of(stream), states[stream->state].name,
+              states[next].name);
     stream->state = (uint8_t)next;
-    if (rows[next].on_enter)
-        rows[next].on_enter(stream);
+    if (states[next].on_enter)
+        states[next].on_enter(stream);
 }
 
 /* -- writing */

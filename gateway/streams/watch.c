@@ -352,7 +352,7 @@ void watch_on_subscribed(struct watch *watch)
     check_soon(watch); /* for events that were published before this subscription */
 }
 
-void watch_on_connection_lost(struct watch *watch)
+void watch_on_disconnected(struct watch *watch)
 {
     watch->suspect = true;
 }

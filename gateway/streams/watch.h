@@ -127,7 +127,7 @@ void watch_stop(struct watch *watch); /* no callback follows; free the watch wit
 
 void watch_on_subscribed(struct watch *watch);
 void watch_on_message(struct watch *watch, const char *element, size_t len);
-void watch_on_connection_lost(struct watch *watch);
+void watch_on_disconnected(struct watch *watch);
 
 /* -- from others */
 

@@ -54,7 +54,7 @@ static void lease_deliver(struct renewal *renewal, const redisReply *reply)
         if (!entry || !answer)
             continue;
         if (!strcmp(answer, "LOST"))
-            events->on_lost(entry, renewal->keeper->config.arg);
+            events->on_lease_lost(entry, renewal->keeper->config.arg);
         else if (!strcmp(answer, "CANCEL"))
             events->on_cancelled(entry, renewal->keeper->config.arg);
     }
