@@ -134,7 +134,7 @@ class WhatReachesArk(ModelsTest):
         gateway.submit("t1", model=PRO, guidance_scale=7.0, **{"urls": URLS[:1], "background": "transparent"})
         self.assertEqual(self.world.look().tasks, {}, "pro takes no guidance_scale")
         gateway.submit("t1", model=ENDPOINT, guidance_scale=7.0, background="transparent", urls=URLS[:1], layers=False)
-        stored = self.world.redis("GET", "arkrelay:{0}:request:public.t1").decode()
+        stored = self.world.redis("LINDEX", "arkrelay:{0}:events:public.t1", 0).decode()
         self.assertEqual(stored, f'{{"background":"transparent","guidance_scale":7,"layers":false,"model":"{ENDPOINT}","urls":["{URLS[0]}"]}}')
         self.assertEqual(gateway.submit("t1", model=ENDPOINT, guidance_scale=7, background="transparent", urls=URLS[:1], layers=False).status, 200)
         self.assertEqual(gateway.submit("t1", model=ENDPOINT, guidance_scale=7, background="transparent", urls=URLS[:1]).status, 409)
