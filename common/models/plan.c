@@ -130,10 +130,9 @@ const struct model *plan_make(struct plan *out, const struct request_defaults *d
         .png = choose_png(&in, transparent),
         .fast = choose_fast(&in),
         .transparent = transparent,
-        .price = row->price,
-        .currency = catalogue_currency(catalogue),
         .catalogue = catalogue_version(catalogue),
     };
+    out->tariff = price_tariff(&row->price, catalogue_currency(catalogue), out->size, images, spec->url_count);
     return row;
 }
 

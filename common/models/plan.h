@@ -16,6 +16,7 @@
 
 #include "common/models/catalogue.h"
 #include "common/models/model.h"
+#include "common/models/price.h"
 #include "common/models/request_defaults.h"
 #include "common/task/task_spec.h"
 
@@ -36,8 +37,8 @@ struct plan {
     int64_t seed;
     int guidance_scale; /* in hundredths; 0: not sent */
     bool png, fast, transparent;
-    struct model_price price;
-    const char *currency, *catalogue; /* of the price; the version of the catalogue */
+    struct tariff tariff;
+    const char *catalogue; /* its version */
 };
 
 /* Returns the model's row of the catalogue. */

@@ -7,7 +7,11 @@
 #include "common/base/json_text.h"
 #include "common/base/macros.h"
 
-enum { PROMPT_BYTES_MAX = 16384 }; /* of ARK_PROMPT */
+enum {
+    PROMPT_BYTES_MAX = 16384, /* of ARK_PROMPT */
+    CALL_IMAGES_MAX = 256,    /* images and references of one call, more than there can be */
+};
+#define CALL_MICROS_MAX ((int64_t)CALL_IMAGES_MAX * MODEL_MICROS_MAX)
 
 /* -- writing */
 
@@ -25,13 +29,19 @@ static void plan_add_pair(struct buf *out, int64_t first, int64_t second)
     buf_add_char(out, ']');
 }
 
-/* {"currency":"USD","images":[[2610000,45000],[0,90000]],"references":[1,3000]}: 0 pixels stand for no limit. */
-static void plan_add_price(struct buf *out, const struct plan *plan)
+/* {"call":93000,"currency":"USD","image":90000,"images":[[2610000,45000],[0,90000]],"references":3000}. 0 pixels: no limit. */
+static void plan_add_price(struct buf *out, const struct tariff *tariff)
 {
-    const struct model_price *price = &plan->price;
+    const struct model_price *price = &tariff->price;
 
     buf_add_member(out, "price");
-    buf_addf(out, "{\"currency\":\"%s\",\"images\":[", plan->currency);
+    buf_add_char(out, '{');
+    buf_add_int_member(out, "call", tariff->call_micros);
+    plan_add_text(out, "currency", tariff->currency);
+    if (tariff->is_exact)
+        buf_add_bool_member(out, "exact", true);
+    buf_add_int_member(out, "image", tariff->image_micros);
+    buf_add_text(out, ",\"images\":[");
     for (int i = 0; i < price->tier_count; i++) {
         if (i)
             buf_add_char(out, ',');
@@ -39,10 +49,8 @@ static void plan_add_price(struct buf *out, const struct plan *plan)
                       price->tiers[i].micros);
     }
     buf_add_char(out, ']');
-    if (price->reference_micros) {
-        buf_add_text(out, ",\"references\":");
-        plan_add_pair(out, price->references_free, price->reference_micros);
-    }
+    if (tariff->references_micros)
+        buf_add_int_member(out, "references", tariff->references_micros);
     buf_add_char(out, '}');
 }
 
@@ -64,8 +72,8 @@ void plan_write(struct buf *out, const struct plan *plan)
         plan_add_text(out, "optimize_prompt", task_optimize_words[TASK_FAST]);
     if (plan->png)
         plan_add_text(out, "output_format", task_format_words[TASK_PNG]);
-    if (plan->price.tier_count)
-        plan_add_price(out, plan);
+    if (plan->tariff.price.tier_count)
+        plan_add_price(out, &plan->tariff);
     if (plan->prompt)
         plan_add_text(out, "prompt", plan->prompt);
     if (plan->seed_given)
@@ -178,22 +186,41 @@ static int plan_read_tiers(const json_t *value, struct model_price *price)
     return 0;
 }
 
+static bool plan_read_micros(const json_t *price, const char *name, int64_t *out)
+{
+    const json_t *value = json_object_get(price, name);
+
+    if (!json_is_integer(value) || json_integer_value(value) < 0 || json_integer_value(value) > CALL_MICROS_MAX)
+        return false;
+    *out = json_integer_value(value);
+    return true;
+}
+
 static int plan_read_price(const struct field *field, const json_t *value, struct plan *plan)
 {
-    const json_t *references = json_object_get(value, "references");
     const char *currency = json_string_value(json_object_get(value, "currency"));
-    int64_t included = 0;
+    bool has_references = json_object_get(value, "references"), is_exact = json_object_get(value, "exact");
+    struct tariff *tariff = &plan->tariff;
 
     (void)field;
-    if (!currency || strlen(currency) != CATALOGUE_CURRENCY_SIZE - 1 ||
-        json_object_size(value) != (references ? 3 : 2) ||
-        plan_read_tiers(json_object_get(value, "images"), &plan->price))
+    if (!currency || strspn(currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != strlen(currency) ||
+        strlen(currency) != CATALOGUE_CURRENCY_SIZE - 1 || !plan_read_micros(value, "call", &tariff->call_micros) ||
+        !plan_read_micros(value, "image", &tariff->image_micros) ||
+        plan_read_tiers(json_object_get(value, "images"), &tariff->price))
         return ERR_SYNTAX;
-    if (references &&
-        (!plan_read_pair(references, &included, &plan->price.reference_micros) || included > TASK_URLS_MAX))
+    if (has_references && !plan_read_micros(value, "references", &tariff->references_micros))
         return ERR_SYNTAX;
-    plan->price.references_free = (int)included;
-    plan->currency = currency;
+    tariff->is_exact = json_is_true(json_object_get(value, "exact"));
+    memcpy(tariff->currency, currency, CATALOGUE_CURRENCY_SIZE);
+    return json_object_size(value) == 4 + (size_t)has_references + (size_t)is_exact ? 0 : ERR_SYNTAX;
+}
+
+/* For other readers than the one that builds ARK's request. */
+static int plan_skip(const struct field *field, const json_t *value, struct plan *plan)
+{
+    (void)field;
+    (void)value;
+    (void)plan;
     return 0;
 }
 
@@ -208,12 +235,15 @@ static const struct field fields[] = {
     { "model",           plan_read_text,     AT(model),       TASK_NAME_MAX,        NULL },
     { "optimize_prompt", plan_read_word,     AT(fast),        0,                    "fast" },
     { "output_format",   plan_read_word,     AT(png),         0,                    "png" },
+    { "owes",            plan_skip,          0,               0,                    NULL },
     { "price",           plan_read_price,    0,               0,                    NULL },
     { "prompt",          plan_read_text,     AT(prompt),      PROMPT_BYTES_MAX,     NULL },
     { "seed",            plan_read_seed,     0,               0,                    NULL },
     { "size",            plan_read_text,     AT(size),        TASK_NAME_MAX,        NULL },
     { "stream",          plan_read_flag,     AT(stream),      0,                    NULL },
+    { "uploads",         plan_skip,          0,               0,                    NULL },
     { "watermark",       plan_read_flag,     AT(watermark),   0,                    NULL },
+    { "webhook",         plan_skip,          0,               0,                    NULL },
     { "web_search",      plan_read_flag,     AT(web_search),  0,                    NULL },
 };
 /* clang-format on */
@@ -245,7 +275,7 @@ static int plan_read_fields(json_t *root, struct plan *plan)
 
 int plan_read(const char *json, size_t len, struct stored_plan *out)
 {
-    struct stored_plan stored = {.plan = {.currency = ""}};
+    struct stored_plan stored = {.root = NULL};
     int err = json_text_read(json, len, JSON_REJECT_DUPLICATES, &stored.root, NULL);
 
     if (!err)

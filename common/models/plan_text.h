@@ -13,6 +13,8 @@
 #include "common/base/err.h"
 #include "common/models/plan.h"
 
+enum { PLAN_TEXT_MAX = 128 << 10 }; /* bytes; most of them can be ARK_PROMPT, escaped */
+
 struct buf;
 struct json_t;
 
@@ -24,7 +26,8 @@ struct stored_plan {
     struct json_t *root;
 };
 
-/* ERR_SYNTAX: not a plan, or one with a field that this program does not know and so cannot obey. ERR_NO_MEMORY. */
+/* ERR_SYNTAX: not a plan, or one with a field that this program does not know and so cannot obey. ERR_NO_MEMORY.
+ * owes, uploads and webhook are ignored: they are not about ARK's request. */
 int plan_read(const char *json, size_t len, struct stored_plan *out) MUST_CHECK;
 void stored_plan_deinit(struct stored_plan *stored); /* accepts a zeroed one */
 

@@ -1,8 +1,9 @@
 #include "common/models/price.h"
 
+#include <string.h>
+
 #include "common/base/buf.h"
 #include "common/models/money.h"
-#include "common/models/plan.h"
 #include "common/models/size.h"
 
 enum { COUNT_MAX = 10000 }; /* keeps every product far below INT64_MAX, whatever a damaged task says */
@@ -41,59 +42,58 @@ static bool price_of_size(const struct model_price *price, const char *size, int
     return true;
 }
 
+static int64_t price_of_references(const struct model_price *price, size_t references)
+{
+    int64_t paid = bounded((int64_t)references) - price->references_free;
+
+    return paid > 0 ? paid * price->reference_micros : 0;
+}
+
 /* A keyword says little: ARK chooses the ratio, and images above the keyword's usual size were seen. */
-static int64_t price_of_planned(const struct plan *plan)
+struct tariff price_tariff(const struct model_price *price, const char *currency, const char *size, int images,
+                           size_t references)
 {
-    int64_t micros;
+    struct tariff tariff = {.price = *price};
 
-    return price_of_size(&plan->price, plan->size, &micros) ? micros : dearest(&plan->price);
-}
-
-static int64_t price_of_references(const struct plan *plan, size_t references)
-{
-    int64_t paid = bounded((int64_t)references) - plan->price.references_free;
-
-    return paid > 0 ? paid * plan->price.reference_micros : 0;
-}
-
-static int64_t price_of_call(const struct plan *plan, size_t references)
-{
-    return bounded(plan->images) * price_of_planned(plan) + price_of_references(plan, references);
-}
-
-struct cost price_worst(const struct plan *plan, size_t references, int64_t calls)
-{
-    struct cost cost = {.known = plan->price.tier_count > 0};
-
-    if (cost.known)
-        cost.micros = bounded(calls) * price_of_call(plan, references);
-    return cost;
-}
-
-static void add_images(struct cost *cost, const struct plan *plan, const struct spent *spent)
-{
-    for (size_t i = 0; i < spent->images && i < COUNT_MAX; i++) {
-        int64_t micros;
-
-        if (!price_of_size(&plan->price, spent->sizes[i], &micros)) {
-            micros = price_of_planned(plan);
-            cost->estimated = true;
-        }
-        cost->micros += micros;
+    if (!price->tier_count)
+        return tariff;
+    (void)strncat(tariff.currency, currency, sizeof(tariff.currency) - 1);
+    tariff.is_exact = price_of_size(price, size, &tariff.image_micros);
+    if (!tariff.is_exact) {
+        tariff.image_micros = dearest(price);
+        tariff.is_exact = price->tier_count == 1;
     }
+    tariff.references_micros = price_of_references(price, references);
+    tariff.call_micros = bounded(images) * tariff.image_micros + tariff.references_micros;
+    return tariff;
 }
 
-struct cost price_spent(const struct plan *plan, size_t references, const struct spent *spent)
+struct cost price_calls(const struct tariff *tariff, int64_t calls)
 {
-    struct cost cost = {.known = plan->price.tier_count > 0};
+    return (struct cost){.known = tariff->price.tier_count > 0, .micros = bounded(calls) * tariff->call_micros};
+}
 
+void price_add_image(struct cost *cost, const struct tariff *tariff, const char *size)
+{
+    int64_t micros = tariff->image_micros;
+
+    if (!tariff->price.tier_count)
+        return;
+    cost->known = true;
+    if (!price_of_size(&tariff->price, size, &micros) && !tariff->is_exact)
+        cost->estimated = true;
+    cost->micros += micros;
+}
+
+struct cost price_call(const struct tariff *tariff, const struct cost *images, int64_t made, int64_t missing)
+{
+    struct cost cost = *images;
+
+    cost.known = tariff->price.tier_count > 0;
     if (!cost.known)
         return cost;
-    add_images(&cost, plan, spent);
-    cost.micros += bounded(spent->lost_images) * price_of_planned(plan);
-    cost.micros += bounded(spent->charged_calls) * price_of_references(plan, references);
-    cost.micros += bounded(spent->unknown_calls) * price_of_call(plan, references);
-    cost.estimated |= spent->lost_images > 0 || spent->unknown_calls > 0;
+    cost.micros += (bounded(made) + bounded(missing)) * tariff->image_micros + tariff->references_micros;
+    cost.estimated |= missing > 0 || (made > 0 && !tariff->is_exact);
     return cost;
 }
 

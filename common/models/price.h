@@ -1,9 +1,9 @@
-/* price - what a plan can cost, and what a task has cost
+/* price - what a call by a plan costs
  *
- * ARK charges for the images that it generates; an image that it refuses or fails to make is free. A call whose outcome is not known, and
- * an image of which only the number is known, count in full and make the cost an estimate.
+ * ARK charges for the images that it generates, and for references; an image that it refuses or fails to make is free. A call whose outcome is
+ * not known, and an image of which it is not known whether it was generated, count in full and make the cost an estimate.
  *
- * Pure.   Units: millionths of the plan's currency.
+ * Pure.   Units: micro-units (1/1,000,000) of the currency.
  */
 #ifndef ARKRELAY_MODELS_PRICE_H
 #define ARKRELAY_MODELS_PRICE_H
@@ -12,8 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/models/model.h"
+
+enum { PRICE_TEXT_MAX = 96 }; /* bytes of a cost as JSON, at most */
+
 struct buf;
-struct plan;
 
 struct cost {
     bool known; /* false: the model has no price; the other members are 0 */
@@ -21,19 +24,29 @@ struct cost {
     int64_t micros;
 };
 
-/* The most that so many calls by this plan can cost: every image in its dearest size, and the references of every call. */
-struct cost price_worst(const struct plan *plan, size_t references, int64_t calls);
-
-/* What is known of the calls of a task. */
-struct spent {
-    const char *const *sizes; /* of the images that arrived, as ARK names them: "2048x1536"; an entry may be NULL */
-    size_t images;
-    int64_t lost_images;   /* generated, or possibly generated, but not delivered, in calls with a known outcome */
-    int64_t charged_calls; /* calls with a known outcome that generated at least one image */
-    int64_t unknown_calls; /* calls with an unknown outcome */
+/* The price of the model, applied to one plan. */
+struct tariff {
+    struct model_price price; /* tier_count 0: not known; the other members are 0 then */
+    char currency[CATALOGUE_CURRENCY_SIZE];
+    bool is_exact;             /* every image costs image_micros: one price, or a size in pixels */
+    int64_t image_micros;      /* the most that an image can cost */
+    int64_t references_micros; /* of all references, once per call */
+    int64_t call_micros;       /* the most that a call can cost */
 };
 
-struct cost price_spent(const struct plan *plan, size_t references, const struct spent *spent);
+/* size: NULL or a keyword counts as the dearest size. */
+struct tariff price_tariff(const struct model_price *price, const char *currency, const char *size, int images,
+                           size_t references);
+
+/* The most that so many calls can cost. */
+struct cost price_calls(const struct tariff *tariff, int64_t calls);
+
+/* Adds an image that arrived. size: as ARK names it, "2048x1536", or NULL. *cost may be zeroed before. */
+void price_add_image(struct cost *cost, const struct tariff *tariff, const char *size);
+
+/* The cost of a call that generated at least one image. `images` is the sum of those that arrived.
+ * made: further images that ARK counts; missing: slots of which it is not known whether an image was generated. */
+struct cost price_call(const struct tariff *tariff, const struct cost *images, int64_t made, int64_t missing);
 
 /* {"currency":"USD","amount":0.09,"estimated":false}, or null. */
 void price_write(struct buf *out, const struct cost *cost, const char *currency);

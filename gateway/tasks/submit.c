@@ -36,8 +36,10 @@ struct submitter {
 
 struct submission *submission_destroy(struct submission *submission)
 {
-    if (submission)
+    if (submission) {
         free(submission->request);
+        free(submission->plan);
+    }
     free(submission);
     return NULL;
 }
@@ -171,6 +173,7 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         SCRIPT_TEXT(submission->trace),
         {images,       decimal_write(images,       submission->images)           },
         {images_limit, decimal_write(images_limit, submission->client_images_max)},
+        SCRIPT_TEXT(submission->plan),
     };
 
     keys_prefix(prefix, keys_partition(submission->full_id, 1));

@@ -35,7 +35,7 @@ struct submission {
     int64_t client_queued_max;        /* live tasks that the client may have */
     int64_t images;                   /* images that this task may produce */
     int64_t client_images_max;        /* images of the client per UTC day; 0: no limit */
-    char *request;                    /* canonical JSON */
+    char *request, *plan;             /* canonical JSON, see task_spec.h and plan_text.h */
 };
 
 struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */

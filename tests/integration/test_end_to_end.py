@@ -326,9 +326,9 @@ class ArkAnswers(SystemTest):
 class OtherOptions(ProcessTest):
     """Workers with other options for ARK."""
 
-    def one_task(self, world, **options):
+    def one_task(self, world, fields=(), **options):
         worker = world.worker(**options)
-        with world.gateway().generate("t1") as stream:
+        with world.gateway().generate("t1", **dict(fields)) as stream:
             return worker, stream.to_end()
 
     def test_json_responses(self):
@@ -341,7 +341,7 @@ class OtherOptions(ProcessTest):
     def test_inline_images(self):
         for stream in ("on", "off"):
             with self.subTest(stream=stream), World() as world:
-                _, frames = self.one_task(world, ARK_STREAM=stream, ARK_RESPONSE_FORMAT="b64_json", ARK_MAX_IMAGES=2)
+                _, frames = self.one_task(world, {"max_images": 2}, ARK_STREAM=stream, ARK_RESPONSE_FORMAT="b64_json")
                 images = frames[-1].payload()["generated_images"]
                 self.assertEqual(len(images), 2)
                 for image in images:

@@ -32,7 +32,7 @@ class WaitingTest(GatewayTest):
         self.gateway = self.start()
 
     def start(self, hints="100ms", heartbeat="700ms", **options):
-        return self.world.gateway(GATEWAY_HINTS=hints, GATEWAY_HEARTBEAT=heartbeat, GATEWAY_TAIL_CHECK=NEVER, PRESENCE_INTERVAL=0,
+        return self.world.gateway(ARK_MODEL="m", GATEWAY_HINTS=hints, GATEWAY_HEARTBEAT=heartbeat, GATEWAY_TAIL_CHECK=NEVER, PRESENCE_INTERVAL=0,
                                   AUDIT_INTERVAL="1h", **options)
 
     def close_account(self):
@@ -145,18 +145,19 @@ class Hints(WaitingTest):
             self.assertNotIn("eta_ms", hint)
 
     def test_only_tasks_of_the_affected_model_get_its_reason(self):
-        self.redis("HSET", GOVERNOR, "default_model", "usual", "special state", "open", "special code", "outcome_unknown", "special since", SINCE)
+        self.redis("HSET", GOVERNOR, "special state", "open", "special code", "outcome_unknown", "special since", SINCE)
         reason = {"code": "outcome_unknown", "model": "special", "since": SINCE_TEXT}
         with self.gateway.generate("a", model="special") as special, self.gateway.generate("b", model="other") as other, \
              self.gateway.generate("c") as usual, self.gateway.generate("d", model="special", prompt='"model":"other"') as tricky:
             for stream, waits in ((special, [reason]), (other, None), (usual, None), (tricky, [reason])):
                 stream.until("start")
                 self.assertEqual(self.hint(stream).get("waiting_for"), waits)
-            self.redis("HSET", GOVERNOR, "default_model", "special")
+            self.redis("HSET", GOVERNOR, "m state", "open", "m code", "outcome_unknown", "m since", SINCE)
+            reason_of_default = {**reason, "model": "m"}
             hint = self.hint(usual)
             while "waiting_for" not in hint:
                 hint = self.hint(usual)
-            self.assertEqual(hint["waiting_for"], [reason])
+            self.assertEqual(hint["waiting_for"], [reason_of_default])
             self.redis("HSET", GOVERNOR, *OPEN)
             hint = self.hint(special)
             while len(hint["waiting_for"]) < 2:
@@ -164,7 +165,7 @@ class Hints(WaitingTest):
             self.assertEqual((hint["waiting_for"], hint["message"]), ([UNREACHABLE, reason], MESSAGES["ark_unreachable"]))
 
     def test_a_rate_limit_pause(self):
-        self.redis("HSET", GOVERNOR, "default_model", "m", "m paused_until", FAR, "m limit", 3)
+        self.redis("HSET", GOVERNOR, "m paused_until", FAR, "m limit", 3)
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             hint = self.hint(stream)
@@ -330,7 +331,7 @@ class Requests(WaitingTest):
         self.assertEqual(self.queue(), [UNREACHABLE])
 
     def test_reasons_of_models(self):
-        self.redis("HSET", GOVERNOR, "default_model", "m", "m paused_until", FAR, "n state", "half_open", "n code", "ark_quota_exceeded",
+        self.redis("HSET", GOVERNOR, "default_model", "n", "m paused_until", FAR, "n state", "half_open", "n code", "ark_quota_exceeded",
                    "n since", SINCE, "n why", "SetLimitExceeded")
         paused = {"code": "ark_rate_limited", "model": "m", "until": FAR_TEXT}
         closed = {"code": "ark_quota_exceeded", "model": "n", "since": SINCE_TEXT}

@@ -114,6 +114,39 @@ class WhatReachesArk(ModelsTest):
                 self.assertEqual((final.event, call["status"], call["extras"]), ("done", 200, extras))
         self.worker.wait_for(rf"warn .*not in the catalogue.*task=public.t8 model=\"{ENDPOINT}\"")
 
+    def test_the_plan_of_the_gateway_holds_whatever_the_worker_is_configured_for(self):
+        self.gateway = self.world.gateway(ARK_MODEL=LITE, ARK_SIZE="3K", ARK_MAX_IMAGES=2, ARK_WATERMARK="on", ARK_OUTPUT_FORMAT="png", ARK_PROMPT="ours")
+        self.world.worker(ARK_MODEL=PRO, ARK_SIZE="1K", ARK_MAX_IMAGES=9)
+        final, call = self.run_task("t1")
+        self.assertEqual(final.event, "done")
+        self.assertEqual([call[name] for name in ("model", "size", "max_images", "watermark", "extras")], [LITE, "3K", 2, 1, {"output_format": "png"}])
+        self.assertEqual(self.world.find("t1").fields["model"], LITE, "restrictions of the model apply to the task")
+        with self.gateway.generate("t2") as stream:
+            stream.to_end()
+        self.assertEqual(self.world.ark.calls()[-1]["prompt"], "ours")
+
+    def test_the_plan_is_stored_beside_the_request_and_is_no_part_of_its_hash(self):
+        gateway = self.world.gateway()
+        self.assertEqual(gateway.submit("t1").status, 202)
+        stored, plan = (text.decode() for text in self.world.redis("LRANGE", "arkrelay:{0}:events:public.t1", 0, 1))
+        self.assertEqual(json.loads(stored), {"urls": URLS})
+        version = gateway.get(f"{BASE}/models").json()["version"]
+        self.assertEqual(plan, f'{{"catalogue":"{version}","images":3,"model":"{FOUR}","price":{{"call":90000,"currency":"USD","exact":true,'
+                               '"image":30000,"images":[[0,30000]]},"size":"2K","stream":true,"watermark":false}')
+        gateway.stop()
+        self.assertEqual(self.world.gateway(ARK_MODEL=PRO).submit("t1").status, 200, "the same request is the same task")
+
+    def test_a_plan_that_the_worker_cannot_read(self):
+        self.start()
+        for name, plan in (("t1", '{"catalogue":"V","images":1,"model":"m","style":"x","watermark":false}'), ("t2", "{")):
+            with self.subTest(plan):
+                answer = self.world.run_script("submit", f"public.{name}", "hash", '{"urls":["https://example.com/1.jpg"]}', 1, 60_000, 100, 60_000, 100, "", 1, 0, plan)
+                self.assertEqual(answer[0], b"NEW")
+                end = self.world.wait_state(name, "failed").log[-1]
+                self.assertEqual((end.data["code"], end.data["charged"]), ("invalid_task", "no"))
+                self.worker.wait_for(rf"error .*the plan cannot be read.*task=public.{name}")
+        self.assertEqual(self.world.ark.calls(), [])
+
     def test_the_guidance_scale_as_it_was_sent(self):
         """3.0 takes no references, so the check of the model is left to ARK."""
         self.start()

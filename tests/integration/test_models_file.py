@@ -63,12 +63,18 @@ class ModelsFile(ProcessTest):
         self.write(" " * (1 << 20) + json.dumps({"models": []}))
         self.assertIn("is larger than 1048576 bytes", self.start_badly("arkrelay-worker"))
 
-    def test_the_worker_obeys_it_from_the_start_and_after_a_reload(self):
+    def test_the_worker_obeys_it_for_a_task_without_a_plan(self):
+        """From the start, and after a reload."""
         self.write({"models": [ALONE]})
-        gateway, worker = self.world.gateway(), self.world.worker(MODELS_FILE=str(self.file))
-        self.assertEqual(self.images_asked(gateway, "t1"), 1)
+        worker = self.world.worker(MODELS_FILE=str(self.file))
+        self.assertEqual(self.images_asked_without_a_plan("t1"), 1)
         self.reload(worker, {"models": []}, r"info .*models file loaded")
-        self.assertEqual(self.images_asked(gateway, "t2"), 3)
+        self.assertEqual(self.images_asked_without_a_plan("t2"), 3)
+
+    def images_asked_without_a_plan(self, name):
+        self.world.submit_many(1, name)
+        self.world.wait_state(f"{name}0", "done")
+        return self.world.ark.calls()[-1]["max_images"] or 1
 
     def test_the_documented_example_is_accepted(self):
         page = (ROOT / "docs/models.md").read_text(encoding="utf-8")

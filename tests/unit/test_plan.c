@@ -35,28 +35,33 @@ static const struct request_defaults rich = {.model = PRO,
                                              .optimize_prompt = TASK_FAST,
                                              .background = TASK_TRANSPARENT};
 
-#define P4         "\"price\":{\"currency\":\"USD\",\"images\":[[0,30000]]}"
-#define LITE_PRICE "\"price\":{\"currency\":\"USD\",\"images\":[[0,35000]]}"
-#define PPRO       "\"price\":{\"currency\":\"USD\",\"images\":[[2610000,45000],[0,90000]],\"references\":[1,3000]}"
-#define P55        "\"price\":{\"currency\":\"USD\",\"images\":[[2601124,20000],[0,35000]],\"references\":[0,8000]}"
+#define P4(call)                                                                                                       \
+    "\"price\":{\"call\":" call ",\"currency\":\"USD\",\"exact\":true,\"image\":30000,\"images\":[[0,30000]]}"
+#define LITE_PRICE                                                                                                     \
+    "\"price\":{\"call\":35000,\"currency\":\"USD\",\"exact\":true,\"image\":35000,\"images\":[[0,35000]]}"
+#define PPRO(call, references)                                                                                         \
+    "\"price\":{\"call\":" call                                                                                        \
+    ",\"currency\":\"USD\",\"image\":90000,\"images\":[[2610000,45000],[0,90000]]" references "}"
+#define P55                                                                                                            \
+    "\"price\":{\"call\":3508000,\"currency\":\"USD\",\"image\":35000,\"images\":[[2601124,20000],[0,35000]],\"references\":8000}"
 
 /* clang-format off */
 static const struct { const char *name; const struct request_defaults *defaults; size_t references; struct task_spec spec; const char *want; } cases[] = {
     { "only references",                 &plain, 2, {.url_count = 0},
-      "{" V ",\"images\":3,\"model\":\"" FOUR "\"," P4 ",\"size\":\"2K\",\"stream\":true,\"watermark\":false}" },
+      "{" V ",\"images\":3,\"model\":\"" FOUR "\"," P4("90000") ",\"size\":\"2K\",\"stream\":true,\"watermark\":false}" },
     { "the client's values win",         &rich, 1, {.model = (char *)(uintptr_t)FOUR, SIZE("4K"), .max_images = 2, .watermark_given = true,
                                                     .prompt = (char *)(uintptr_t)"mine", .optimize_prompt = TASK_STANDARD, .seed_given = true, .seed = 7},
-      "{" V ",\"images\":2,\"model\":\"" FOUR "\"," P4 ",\"seed\":7,\"size\":\"4K\",\"stream\":true,\"watermark\":false}" },
+      "{" V ",\"images\":2,\"model\":\"" FOUR "\"," P4("60000") ",\"seed\":7,\"size\":\"4K\",\"stream\":true,\"watermark\":false}" },
     { "defaults that 4.0 does not have", &rich, 1, {.model = (char *)(uintptr_t)FOUR},
-      "{" V ",\"images\":14,\"model\":\"" FOUR "\",\"optimize_prompt\":\"fast\"," P4 ",\"prompt\":\"P\",\"stream\":true,\"watermark\":true}" },
+      "{" V ",\"images\":14,\"model\":\"" FOUR "\",\"optimize_prompt\":\"fast\"," P4("420000") ",\"prompt\":\"P\",\"stream\":true,\"watermark\":true}" },
     { "all defaults of pro",             &rich, 1, {.url_count = 0},
-      "{\"background\":\"transparent\"," V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\",\"output_format\":\"png\"," PPRO
+      "{\"background\":\"transparent\"," V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\",\"output_format\":\"png\"," PPRO("90000", "")
       ",\"prompt\":\"P\",\"size\":\"1.5K\",\"watermark\":true}" },
     { "no default background for two",   &rich, 2, {.url_count = 0},
-      "{" V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\",\"output_format\":\"png\"," PPRO
+      "{" V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\",\"output_format\":\"png\"," PPRO("93000", ",\"references\":3000")
       ",\"prompt\":\"P\",\"size\":\"1.5K\",\"watermark\":true}" },
     { "no default background in jpeg",   &rich, 1, {.output_format = TASK_JPEG},
-      "{" V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\"," PPRO ",\"prompt\":\"P\",\"size\":\"1.5K\",\"watermark\":true}" },
+      "{" V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\"," PPRO("90000", "") ",\"prompt\":\"P\",\"size\":\"1.5K\",\"watermark\":true}" },
     { "the search of lite",              &rich, 14, {.model = (char *)(uintptr_t)LITE},
       "{" V ",\"images\":1,\"model\":\"" LITE "\",\"output_format\":\"png\"," LITE_PRICE ",\"prompt\":\"P\",\"stream\":true,\"watermark\":true,\"web_search\":true}" },
     { "layers of 5.5",                   &plain, 1, {.model = (char *)(uintptr_t)FIVE_5, .layers_given = true, .layers = true},
@@ -127,6 +132,7 @@ static void reads_what_it_wrote(void **state)
 
 #define PLAN(members) "{\"catalogue\":\"V\",\"images\":1,\"model\":\"m\",\"watermark\":false" members "}"
 #define PRICE(text)   PLAN(",\"price\":" text)
+#define USD           "{\"call\":1,\"currency\":\"USD\",\"image\":1,\"images\":"
 
 /* clang-format off */
 static const struct { const char *name, *text; } broken[] = {
@@ -147,15 +153,17 @@ static const struct { const char *name, *text; } broken[] = {
     { "layers as a number",           PLAN(",\"layers\":1") },
     { "a seed that is a text",        PLAN(",\"seed\":\"1\"") },
     { "a price that is null",         PRICE("null") },
-    { "a price without a currency",   PRICE("{\"images\":[[0,1]]}") },
-    { "a price without images",       PRICE("{\"currency\":\"USD\"}") },
-    { "a price without tiers",        PRICE("{\"currency\":\"USD\",\"images\":[]}") },
-    { "a tier without an end",        PRICE("{\"currency\":\"USD\",\"images\":[[5,1]]}") },
-    { "an end before the last tier",  PRICE("{\"currency\":\"USD\",\"images\":[[0,1],[0,2]]}") },
-    { "a negative price",             PRICE("{\"currency\":\"USD\",\"images\":[[0,-1]]}") },
-    { "a price beyond all bounds",    PRICE("{\"currency\":\"USD\",\"images\":[[0,9223372036854775807]]}") },
-    { "too many free references",     PRICE("{\"currency\":\"USD\",\"images\":[[0,1]],\"references\":[15,1]}") },
-    { "an unknown part of a price",   PRICE("{\"currency\":\"USD\",\"images\":[[0,1]],\"tax\":1}") },
+    { "a price without a currency",   PRICE("{\"call\":1,\"image\":1,\"images\":[[0,1]]}") },
+    { "a currency that is a word",    PRICE("{\"call\":1,\"currency\":\"us$\",\"image\":1,\"images\":[[0,1]]}") },
+    { "a price without images",       PRICE("{\"call\":1,\"currency\":\"USD\",\"image\":1}") },
+    { "a price without a call",       PRICE("{\"currency\":\"USD\",\"image\":1,\"images\":[[0,1]]}") },
+    { "a price without tiers",        PRICE(USD "[]}") },
+    { "a tier without an end",        PRICE(USD "[[5,1]]}") },
+    { "an end before the last tier",  PRICE(USD "[[0,1],[0,2]]}") },
+    { "a negative price",             PRICE(USD "[[0,-1]]}") },
+    { "a price beyond all bounds",    PRICE(USD "[[0,9223372036854775807]]}") },
+    { "references beyond all bounds", PRICE(USD "[[0,1]],\"references\":9223372036854775807}") },
+    { "an unknown part of a price",   PRICE(USD "[[0,1]],\"tax\":1}") },
 };
 /* clang-format on */
 
@@ -169,6 +177,19 @@ static void refuses_what_is_not_a_plan(void **state)
         assert_int_equal(plan_read(broken[i].text, strlen(broken[i].text), &stored), ERR_SYNTAX);
         assert_null(stored.root);
     }
+}
+
+/* Members of a plan that later versions add. */
+static void ignores_what_is_not_about_the_request(void **state)
+{
+    static const char text[] =
+        PLAN(",\"owes\":\"cw\",\"uploads\":[\"a\"],\"webhook\":{\"url\":\"https://example.com\"}");
+    struct stored_plan stored;
+
+    (void)state;
+    assert_int_equal(plan_read(text, strlen(text), &stored), 0);
+    assert_string_equal(stored.plan.model, "m");
+    stored_plan_deinit(&stored);
 }
 
 static void finds_the_prompt(void **state)
@@ -188,9 +209,8 @@ static void finds_the_prompt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resolves_every_parameter),
-        cmocka_unit_test(reads_what_it_wrote),
-        cmocka_unit_test(refuses_what_is_not_a_plan),
+        cmocka_unit_test(resolves_every_parameter),   cmocka_unit_test(reads_what_it_wrote),
+        cmocka_unit_test(refuses_what_is_not_a_plan), cmocka_unit_test(ignores_what_is_not_about_the_request),
         cmocka_unit_test(finds_the_prompt),
     };
 

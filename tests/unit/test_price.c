@@ -72,103 +72,112 @@ static void the_most_that_a_plan_can_cost(void **state)
 
         print_message("  %s\n", worst[i].name);
         make(&plan, worst[i].model, worst[i].size, worst[i].images, worst[i].references, worst[i].layers);
-        cost = price_worst(&plan, worst[i].references, worst[i].calls);
+        cost = price_calls(&plan.tariff, worst[i].calls);
         assert_int_equal(cost.known, worst[i].want >= 0);
         assert_int_equal(cost.micros, worst[i].want >= 0 ? worst[i].want : 0);
         assert_false(cost.estimated);
     }
 }
 
-#define SIZES(...)                                                                                                     \
-    .sizes = (const char *const[]){__VA_ARGS__}, .images = sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *)
+enum { SIZES_MAX = 4 };
 
 /* clang-format off */
-static const struct { const char *name, *model, *size; size_t references; struct spent spent; const char *want; } spent[] = {
-    { "nothing was made",            FOUR,   "2K", 1, {.images = 0},
-      "{\"currency\":\"USD\",\"amount\":0,\"estimated\":false}" },
-    { "three images of 4.0",         FOUR,   "2K", 2, {SIZES("2048x2048", "2304x1728", "2496x1664"), .charged_calls = 1},
+static const struct { const char *name, *model, *size; size_t references; const char *sizes[SIZES_MAX]; int images; int64_t made, missing; const char *want; } calls[] = {
+    { "three images of 4.0",                  FOUR,   "2K", 2, {"2048x2048", "2304x1728", "2496x1664"}, 3, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":false}" },
-    { "a failed slot is free",       LITE,   "2K", 2, {SIZES("2048x2048", "2048x2048"), .charged_calls = 1},
+    { "a failed slot is free",                LITE,   "2K", 2, {"2048x2048", "2048x2048"}, 2, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.07,\"estimated\":false}" },
-    { "pro: by what was made",       PRO,    "1K", 1, {SIZES("1024x1024"), .charged_calls = 1},
+    { "pro: by what was made",                PRO,    "1K", 1, {"1024x1024"}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.045,\"estimated\":false}" },
-    { "pro: a large image",          PRO,    "2K", 4, {SIZES("2048x2048"), .charged_calls = 1},
+    { "pro: a large image",                   PRO,    "2K", 4, {"2048x2048"}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.099,\"estimated\":false}" },
-    { "5.5 with two references",     FIVE_5, "1K", 2, {SIZES("1024x1024"), .charged_calls = 1},
+    { "5.5 with two references",              FIVE_5, "1K", 2, {"1024x1024"}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.036,\"estimated\":false}" },
-    { "references without an image", FIVE_5, "1K", 2, {.charged_calls = 0},
-      "{\"currency\":\"USD\",\"amount\":0,\"estimated\":false}" },
-    { "layers of several sizes",     PRO,    "2K", 1, {SIZES("2048x2048", "512x512", "600x400"), .charged_calls = 1},
+    { "layers of several sizes",              PRO,    "2K", 1, {"2048x2048", "512x512", "600x400"}, 3, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.18,\"estimated\":false}" },
-    { "a size that ARK did not say", PRO,    "1024x1024", 1, {SIZES(NULL), .charged_calls = 1},
-      "{\"currency\":\"USD\",\"amount\":0.045,\"estimated\":true}" },
-    { "nor did the client",          PRO,    "1K", 1, {SIZES(""), .charged_calls = 1},
+    { "a size that only the client said",     PRO,    "1024x1024", 1, {NULL}, 1, 0, 0,
+      "{\"currency\":\"USD\",\"amount\":0.045,\"estimated\":false}" },
+    { "a size that matters and is not known", PRO,    "1K", 1, {""}, 1, 0, 0,
       "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":true}" },
-    { "a cut group",                 FOUR,   "2K", 2, {SIZES("2048x2048"), .lost_images = 2, .charged_calls = 1},
+    { "a size that does not matter",          FOUR,   "2K", 1, {"?"}, 1, 0, 0,
+      "{\"currency\":\"USD\",\"amount\":0.03,\"estimated\":false}" },
+    { "a cut group",                          FOUR,   "2K", 2, {"2048x2048"}, 1, 0, 2,
       "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":true}" },
-    { "an unknown call",             FOUR,   "2K", 2, {.unknown_calls = 1},
-      "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":true}" },
-    { "an unknown call of pro",      PRO,    "2K", 3, {.unknown_calls = 1},
+    { "images that ARK counts",               FOUR,   "2K", 2, {NULL}, 0, 2, 0,
+      "{\"currency\":\"USD\",\"amount\":0.06,\"estimated\":false}" },
+    { "an image of pro that ARK counts",      PRO,    "2K", 3, {NULL}, 0, 1, 0,
       "{\"currency\":\"USD\",\"amount\":0.096,\"estimated\":true}" },
-    { "an unknown call, then one",   PRO,    "1024x1024", 1, {SIZES("1024x1024"), .charged_calls = 1, .unknown_calls = 1},
-      "{\"currency\":\"USD\",\"amount\":0.09,\"estimated\":true}" },
-    { "no price",                    T2I,    NULL, 0, {SIZES("1024x1024"), .charged_calls = 1}, "null" },
-    { "numbers that make no sense",  FOUR,   "2K", 1, {.lost_images = -5, .unknown_calls = -1},
+    { "no price",                             T2I,    NULL, 0, {"1024x1024"}, 1, 1, 1, "null" },
+    { "numbers that make no sense",           FOUR,   "2K", 1, {NULL}, 0, -5, -1,
       "{\"currency\":\"USD\",\"amount\":0,\"estimated\":false}" },
 };
 /* clang-format on */
 
-static void what_a_task_has_cost(void **state)
+static void what_a_call_has_cost(void **state)
 {
     struct buf out;
 
     (void)state;
-    buf_init(&out, 256);
-    for (size_t i = 0; i < ARRAY_LENGTH(spent); i++) {
+    buf_init(&out, PRICE_TEXT_MAX);
+    for (size_t i = 0; i < ARRAY_LENGTH(calls); i++) {
+        struct cost cost = {.known = false};
         struct plan plan;
-        struct cost cost;
 
-        print_message("  %s\n", spent[i].name);
-        make(&plan, spent[i].model, spent[i].size, 0, spent[i].references, false);
-        cost = price_spent(&plan, spent[i].references, &spent[i].spent);
+        print_message("  %s\n", calls[i].name);
+        make(&plan, calls[i].model, calls[i].size, 0, calls[i].references, false);
+        for (int k = 0; k < calls[i].images; k++)
+            price_add_image(&cost, &plan.tariff, calls[i].sizes[k]);
+        cost = price_call(&plan.tariff, &cost, calls[i].made, calls[i].missing);
         buf_clear(&out);
-        price_write(&out, &cost, plan.currency);
-        assert_string_equal(buf_text(&out), spent[i].want);
+        price_write(&out, &cost, plan.tariff.currency);
+        assert_string_equal(buf_text(&out), calls[i].want);
     }
     buf_deinit(&out);
 }
 
-static void nothing_costs_more_than_the_worst_case(void **state)
+static void no_call_costs_more_than_the_worst_case(void **state)
 {
     static const char *const models[] = {FOUR, FOUR_5, LITE, PRO, FLASH, FIVE_5};
     static const char *const sizes[] = {"1K", "2K", "1024x1024", "2048x2048", NULL};
-    const char *made[MODEL_LAYERS_MAX];
 
     (void)state;
-    for (size_t i = 0; i < ARRAY_LENGTH(made); i++)
-        made[i] = "4096x4096";
     for (size_t i = 0; i < ARRAY_LENGTH(models); i++)
         for (size_t k = 0; k < ARRAY_LENGTH(sizes); k++)
             for (size_t references = 0; references < 10; references++) {
+                struct cost images = {.known = false};
                 struct plan plan;
-                struct spent all = {.sizes = made, .charged_calls = 1, .unknown_calls = 1};
+                const char *made;
 
                 make(&plan, models[i], sizes[k], 0, references, false);
-                for (size_t n = 0; plan.size && strchr(plan.size, 'x') && n < ARRAY_LENGTH(made); n++)
-                    made[n] = plan.size; /* a size in pixels is the size of the image */
-                all.images = (size_t)plan.images;
-                assert_true(price_spent(&plan, references, &all).micros <= price_worst(&plan, references, 2).micros);
-                for (size_t n = 0; n < ARRAY_LENGTH(made); n++)
-                    made[n] = "4096x4096";
+                made = plan.size && strchr(plan.size, 'x') ? plan.size : "4096x4096";
+                for (int n = 0; n < plan.images; n++)
+                    price_add_image(&images, &plan.tariff, made);
+                images = price_call(&plan.tariff, &images, 0, 0);
+                assert_true(images.known);
+                assert_true(images.micros <= price_calls(&plan.tariff, 1).micros);
             }
+}
+
+static void a_cost_of_the_largest_amount_fits(void **state)
+{
+    struct cost cost = {.known = true, .micros = 10000 * (INT64_C(256) * MODEL_MICROS_MAX) + 1};
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, PRICE_TEXT_MAX);
+    price_write(&out, &cost, "USD");
+    assert_int_equal(buf_error(&out), 0);
+    assert_string_equal(buf_text(&out), "{\"currency\":\"USD\",\"amount\":2560000000.000001,\"estimated\":false}");
+    buf_deinit(&out);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_most_that_a_plan_can_cost),
-        cmocka_unit_test(what_a_task_has_cost),
-        cmocka_unit_test(nothing_costs_more_than_the_worst_case),
+        cmocka_unit_test(what_a_call_has_cost),
+        cmocka_unit_test(no_call_costs_more_than_the_worst_case),
+        cmocka_unit_test(a_cost_of_the_largest_amount_fits),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

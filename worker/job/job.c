@@ -3,13 +3,14 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
-#include "common/models/plan.h"
+#include "common/models/plan_text.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
@@ -191,22 +192,47 @@ static void warn_unlisted(const struct job_body *job)
              log_quote(model, sizeof(model), job->model));
 }
 
-static int build_request(struct job_body *job, const struct claimed_job *claimed)
+/* A task without a plan: as this worker is configured. */
+static int make_own_plan(const struct job_body *job, const struct task_spec *spec, struct plan *out)
 {
     const struct job_context *context = job->context;
-    const struct model *row;
+    const struct model *row = plan_make(out, context->defaults, context->catalogue, spec);
+
+    return spec->url_count > (size_t)row->references_max ? ERR_RANGE : 0;
+}
+
+static int read_stored_plan(const struct job_body *job, const struct claimed_job *claimed, struct stored_plan *out)
+{
+    int err = plan_read(claimed->plan, claimed->plan_len, out);
+
+    if (err == ERR_SYNTAX)
+        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
+                  job->id);
+    return err;
+}
+
+static int build_from_plan(struct job_body *job, const struct plan *plan, const struct task_spec *spec)
+{
+    const struct catalogue *catalogue = job->context->catalogue;
+
+    (void)snprintf(job->model, sizeof(job->model), "%s", plan->model);
+    if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
+        warn_unlisted(job);
+    return ark_request_build(plan, spec, job->context->ark, &job->request);
+}
+
+static int build_request(struct job_body *job, const struct claimed_job *claimed)
+{
+    struct stored_plan stored = {.root = NULL};
     struct task_spec spec;
-    struct plan plan;
     int err = task_spec_read(claimed->request, claimed->request_len, &spec);
 
     if (err)
         return err;
-    row = plan_make(&plan, context->defaults, context->catalogue, &spec);
-    (void)snprintf(job->model, sizeof(job->model), "%s", plan.model);
-    if (!row->listed)
-        warn_unlisted(job);
-    err = spec.url_count > (size_t)row->references_max ? ERR_RANGE
-                                                       : ark_request_build(&plan, &spec, context->ark, &job->request);
+    err = claimed->plan_len ? read_stored_plan(job, claimed, &stored) : make_own_plan(job, &spec, &stored.plan);
+    if (!err)
+        err = build_from_plan(job, &stored.plan, &spec);
+    stored_plan_deinit(&stored);
     task_spec_deinit(&spec);
     if (!err)
         governor_book(job->context->governor, &job->permit, job->model, job->request.images);

@@ -2,7 +2,7 @@
 -- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
 --   calls: how many of its tasks may be taken, as a number; with " failing" behind it: the last call failed; or trial: one, to find out whether the
 --   model works again. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
--- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
+-- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals plan
 --    then, as texts, the restricted models of which tasks had to wait
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
 -- flags: allow-oom
@@ -45,8 +45,8 @@ local function give(id, attempt, n, h)
   redis.call('HSET', key('task', id), 'state', 'running', 'fence', fence, 'attempt', attempt_text, 'max_attempts', max_attempts, 'wseq', '0',
     'worker', worker, 'claimed_at', h[8] or claimed_at)
   leases[#leases + 1], leases[#leases + 2] = lease_end, id
-  return { id, fence, attempt, redis.call('LINDEX', key('events', id), REQUEST), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '',
-    tonumber(h[9] or 0) }
+  local request, plan = unpack(redis.call('LRANGE', key('events', id), REQUEST, PLAN))
+  return { id, fence, attempt, request or false, tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '', tonumber(h[9] or 0), plan or '' }
 end
 
 local jobs, vain, expired = {}, 0, 0

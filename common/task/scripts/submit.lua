@@ -1,10 +1,10 @@
 -- SUBMIT (gateway): queues a new task, or returns the log of the existing task with this id.
--- ARGV id hash request max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit
---   images: the most images that the task may get; images_limit: of the client per UTC day, 0 or absent: no limit
+-- ARGV id hash request max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit plan
+--   images: the most images that the task may get; images_limit: of the client per UTC day, 0 or absent: no limit; plan: '' or absent: none
 -- -> NEW epoch state log images_left | SAME epoch state log '' deferrals | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
 --   images_left: of this UTC day, '' without a limit; deferrals: how often it was deferred; the log does not record every deferral
 -- needs: base log queue images life
-local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
+local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit, plan = unpack(ARGV)
 
 local known, epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'hash', 'epoch', 'state', 'deferrals'))
 if known then
@@ -40,10 +40,10 @@ if images_limit > 0 then
   end
 end
 
--- The request's keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.
-local model = request:sub(1, 1024):match('"model":"([^"]*)"')
+-- In a request and in a plan the keys are sorted, and `model` comes before all long texts; no text in JSON has a bare quote.
+local model = (plan and plan ~= '' and plan or request):sub(1, 1024):match('"model":"([^"]*)"')
 epoch = text_of(created)
 local start = begin_life(id, { epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
   vtime = vtime, waiting = waiting, live = live, last = last, more = { model = model, trace = trace ~= '' and trace or nil },
-  reserved = images_limit > 0 and images }, request)
+  reserved = images_limit > 0 and images }, request, plan)
 return { 'NEW', epoch, 'queued', { start }, left ~= '' and text_of(left) or '' }

@@ -8,6 +8,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/random.h"
+#include "common/models/plan_text.h"
 #include "common/task/task.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
@@ -39,6 +40,19 @@ static bool check_head(struct http_exchange *exchange)
     return false;
 }
 
+/* NULL: out of memory. */
+static char *write_plan(const struct plan *plan)
+{
+    struct buf text;
+    char *taken;
+
+    buf_init(&text, PLAN_TEXT_MAX);
+    plan_write(&text, plan);
+    taken = buf_take(&text);
+    buf_deinit(&text);
+    return taken;
+}
+
 static struct submission *make_submission(const struct api_context *context, struct http_exchange *exchange,
                                           const struct validated *valid)
 {
@@ -48,7 +62,7 @@ static struct submission *make_submission(const struct api_context *context, str
     struct submission *submission = calloc(1, sizeof(*submission));
 
     if (!submission || task_spec_write(&valid->spec, &submission->request) ||
-        task_spec_hash(submission->hash, submission->request))
+        task_spec_hash(submission->hash, submission->request) || !(submission->plan = write_plan(&valid->plan)))
         return submission_destroy(submission);
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
