@@ -208,6 +208,11 @@ static void count_slot(struct sim_call *call, const struct sim_slot *slot)
             call->planned = slot->index + 1;
         return;
     }
+    if (!call->usage.images)
+        sim_stats_charge(call->sim->stats, call->number,
+                         sim_model_references_price(call->request.model, call->request.ref_count));
+    sim_stats_charge(call->sim->stats, call->number,
+                     sim_model_image_price(call->request.model, slot->width, slot->height));
     call->usage.images++;
     call->usage.pixels += (int64_t)slot->width * slot->height;
     sim_window_add(sim_window_of(call->sim, call->request.model), sim_now_ms(call->sim));

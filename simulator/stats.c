@@ -8,7 +8,7 @@ enum { STATUS_MAX = 600 };
 
 struct counters {
     int64_t calls, by_status[STATUS_MAX];
-    int64_t images_billed, images_delivered, images_failed, disconnects, cuts;
+    int64_t images_billed, images_delivered, images_failed, disconnects, cuts, charged_micros;
 };
 
 struct sim_stats {
@@ -118,6 +118,17 @@ void sim_stats_image(struct sim_stats *stats, int64_t number, bool billed)
     }
 }
 
+void sim_stats_charge(struct sim_stats *stats, int64_t number, int64_t micros)
+{
+    struct sim_record *record = sim_stats_record(stats, number);
+
+    if (number <= stats->forgotten)
+        return;
+    stats->counters.charged_micros += micros;
+    if (record)
+        record->charged_micros += micros;
+}
+
 void sim_stats_delivered(struct sim_stats *stats, int64_t number, int images)
 {
     struct sim_record *record = sim_stats_record(stats, number);
@@ -177,7 +188,8 @@ void sim_stats_write(const struct sim_stats *stats, struct buf *out)
     buf_addf(out, "},\"calls_open\":%zu,\"calls_max_open\":%zu", stats->open, stats->max_open);
     buf_addf(out, ",\"images_billed\":%" PRId64 ",\"images_delivered\":%" PRId64 ",\"images_failed\":%" PRId64,
              counters->images_billed, counters->images_delivered, counters->images_failed);
-    buf_addf(out, ",\"disconnects\":%" PRId64 ",\"cuts\":%" PRId64, counters->disconnects, counters->cuts);
+    buf_addf(out, ",\"charged_micros\":%" PRId64 ",\"disconnects\":%" PRId64 ",\"cuts\":%" PRId64,
+             counters->charged_micros, counters->disconnects, counters->cuts);
 }
 
 static void add_text(struct buf *out, const char *name, const char *text)
@@ -201,8 +213,10 @@ static void add_record(struct buf *out, const struct sim_record *record)
                                    : "false",
              record->stream ? "true" : "false");
     buf_addf(out, ",\"extras\":%s", record->extras && *record->extras ? record->extras : "{}");
-    buf_addf(out, ",\"status\":%d,\"images\":%d,\"delivered\":%d,\"failed\":%d,\"billed\":%d,\"outcome\":\"%s\"}",
-             record->status, record->images, record->delivered, record->failed, record->billed,
+    buf_addf(out,
+             ",\"status\":%d,\"images\":%d,\"delivered\":%d,\"failed\":%d,\"billed\":%d,\"charged_micros\":%" PRId64
+             ",\"outcome\":\"%s\"}",
+             record->status, record->images, record->delivered, record->failed, record->billed, record->charged_micros,
              outcome_names[record->outcome]);
 }
 

@@ -38,6 +38,7 @@ static void test_a_call_leaves_its_record(void **state)
     (void)state;
     sim_stats_status(stats, number, 200);
     sim_stats_image(stats, number, true);
+    sim_stats_charge(stats, number, 30000);
     sim_stats_image(stats, number, false);
     sim_stats_delivered(stats, number, 1);
     sim_stats_outcome(stats, number, SIM_DISCONNECTED);
@@ -45,12 +46,14 @@ static void test_a_call_leaves_its_record(void **state)
     sim_stats_end(stats, number, 7);
     assert_contains(sim_stats_write_calls, stats, "\"prompt\":\"a \\\"cat\\\"\"");
     assert_contains(sim_stats_write_calls, stats, "\"watermark\":null,\"stream\":true");
-    assert_contains(sim_stats_write_calls, stats,
-                    "\"delivered\":1,\"failed\":1,\"billed\":1,\"outcome\":\"disconnected\"}]");
+    assert_contains(
+        sim_stats_write_calls, stats,
+        "\"delivered\":1,\"failed\":1,\"billed\":1,\"charged_micros\":30000,\"outcome\":\"disconnected\"}]");
     assert_contains(sim_stats_write, stats,
                     "\"calls\":1,\"calls_by_status\":{\"200\":1},\"calls_open\":0,\"calls_max_open\":1");
-    assert_contains(sim_stats_write, stats,
-                    "\"images_billed\":1,\"images_delivered\":1,\"images_failed\":1,\"disconnects\":1");
+    assert_contains(
+        sim_stats_write, stats,
+        "\"images_billed\":1,\"images_delivered\":1,\"images_failed\":1,\"charged_micros\":30000,\"disconnects\":1");
     sim_stats_destroy(stats);
 }
 
@@ -80,12 +83,14 @@ static void test_calls_from_before_a_reset_count_no_more(void **state)
     sim_stats_reset(stats);
     sim_stats_image(stats, before, true);
     sim_stats_status(stats, before, 200);
+    sim_stats_charge(stats, before, 30000);
     sim_stats_delivered(stats, before, 1);
     sim_stats_outcome(stats, before, SIM_CUT);
-    assert_contains(sim_stats_write, stats,
-                    "{\"calls\":0,\"calls_by_status\":{},\"calls_open\":1,\"calls_max_open\":1,"
-                    "\"images_billed\":0,\"images_delivered\":0,\"images_failed\":0,\"disconnects\":0,"
-                    "\"cuts\":0");
+    assert_contains(
+        sim_stats_write, stats,
+        "{\"calls\":0,\"calls_by_status\":{},\"calls_open\":1,\"calls_max_open\":1,"
+        "\"images_billed\":0,\"images_delivered\":0,\"images_failed\":0,\"charged_micros\":0,\"disconnects\":0,"
+        "\"cuts\":0");
     assert_contains(sim_stats_write_calls, stats, "[]");
     sim_stats_end(stats, before, 1);
     assert_int_equal(sim_stats_open(stats), 0);

@@ -11,6 +11,7 @@
 #include "common/base/macros.h"
 #include "common/base/random.h"
 #include "common/models/plan_text.h"
+#include "common/models/price.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
@@ -51,6 +52,8 @@ struct job_body {
     struct report *report;
     struct ark_request request;
     struct ark_call call;
+    struct tariff tariff; /* of the plan */
+    struct cost images;   /* of those that arrived */
     struct verdict *kept; /* the verdict that waits while CONFIRMING */
 };
 
@@ -218,6 +221,7 @@ static int build_from_plan(struct job_body *job, const struct plan *plan, const 
     (void)snprintf(job->model, sizeof(job->model), "%s", plan->model);
     if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
         warn_unlisted(job);
+    job->tariff = plan->tariff;
     return ark_request_build(plan, spec, job->context->ark, &job->request);
 }
 
@@ -404,6 +408,8 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
     if (slot->url)
+        price_add_image(&job->images, &job->tariff, slot->size);
+    if (slot->url)
         job_report_slot(job, (struct task_progress){
                                  .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
     else
@@ -584,21 +590,50 @@ static bool ends_task(enum verdict_action action)
     return action == VERDICT_DONE || action == VERDICT_FAIL || action == VERDICT_CANCELLED;
 }
 
+/* What the call cost; nothing if it was not charged. */
+static void write_cost(struct job_body *job, enum charge charge, struct buf *out)
+{
+    struct cost cost = price_calls(&job->tariff, 1);
+    struct ark_lost lost;
+
+    switch (charge) {
+    case CHARGE_NONE:
+    case CHARGE_VOID:
+        return;
+    case CHARGE_UNKNOWN:
+        cost.estimated = true;
+        break;
+    case CHARGE_KNOWN:
+        lost = ark_result_lost(ark_call_result(&job->call));
+        cost = price_call(&job->tariff, &job->images, lost.made, lost.missing);
+        break;
+    }
+    price_write(out, &cost, job->tariff.currency);
+}
+
 /* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
  * lease expires, and REAP decides. */
 static void job_finish(struct job_body *job, enum verdict_action action, enum charge charge, int64_t delay_ms,
                        struct buf *data)
 {
+    struct buf cost;
+
     job_enter(job, JOB_REPORTING, verdict_action_name(action));
+    buf_init(&cost, PRICE_TEXT_MAX);
+    write_cost(job, charge, &cost);
+    buf_fail(data, buf_error(&cost));
     if (buf_error(data)) {
         report_fail(job->report, buf_error(data));
     } else {
         if (ends_task(action))
             worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
-        report_finish(
-            job->report,
-            &(struct report_end){.action = action, .charge = charge, .delay_ms = delay_ms, .data = buf_text(data)});
+        report_finish(job->report, &(struct report_end){.action = action,
+                                                        .charge = charge,
+                                                        .delay_ms = delay_ms,
+                                                        .data = buf_text(data),
+                                                        .cost = buf_text(&cost)});
     }
+    buf_deinit(&cost);
     buf_deinit(data);
 }
 

@@ -1,13 +1,14 @@
 -- FINISH (worker): the attempt is over; closes its paid call, then ends, delays or hands back the task.
--- ARGV id fence outcome charge delay_ms data, then per event that EMIT has not told yet: wseq data
+-- ARGV id fence outcome charge delay_ms data cost, then per event that EMIT has not told yet: wseq data
 --   outcome: done (data: JSON fragment) | failed (data: JSON of code, error, retryable, more) | cancelled
 --            | retry (data: the event's) | defer (likewise; the task was not the cause, so the attempt does not count)
 --            | handback (data: the event's); a task to be cancelled does not go back, and one with images is done
 --   charge:  known (paid) | void (not charged) | unknown | none (no call was begun)
+--   cost:    of the call, JSON as in the events; '' or absent: a call that may have been charged counts in full
 -- -> OK n | SAME | LOST
 -- flags: allow-oom
 -- needs: base log queue images slots ending
-local id, fence, outcome, charge, delay, data = unpack(ARGV, 1, 6)
+local id, fence, outcome, charge, delay, data, cost = unpack(ARGV, 1, 7)
 local task = key('task', id)
 local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'attempt', 'paid_calls', 'epoch', 'ttl', 'claimed_at', 'called_at', 'call', 'unknown_calls', 'reserved',
   'earlier', 'cancel')
@@ -19,7 +20,7 @@ local t = { state = 'running', n = h[3], attempt = h[4], paid_calls = h[5], epoc
 t.has_no_slots = t.call and h[2] == '0' -- no EMIT since BEGIN
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
 local told, events, wseq, n = {}, {}, h[2] + 0, t.n + 0
-for i = 7, #ARGV, 2 do
+for i = 8, #ARGV, 2 do
   local number = ARGV[i] + 0
   if number > wseq then
     wseq, n = number, n + 1
@@ -42,7 +43,7 @@ if #slots.image > 0 then -- images that came were paid for, and are the result, 
   end
 end
 if t.call then
-  close_call(t, charge)
+  close_call(id, t, charge, cost)
 end
 redis.call('ZREM', prefix .. 'leased', id)
 
@@ -66,6 +67,9 @@ if is_told then
 end
 redis.call('HSET', task, 'state', outcome == 'handback' and 'queued' or 'delayed', 'fence', '0', 'finished', fence, 'call', '', 'worker', '',
   'paid_calls', t.paid_calls, 'unknown_calls', t.unknown_calls or '0', 'attempt', t.attempt - (outcome == 'retry' and 0 or 1), 'n', n)
+if t.call_cost then
+  redis.call('HSET', task, 'cost', cost_of(id, t))
+end
 count_waiting('1')
 count_closed(t)
 if outcome == 'handback' then

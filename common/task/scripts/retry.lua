@@ -1,5 +1,5 @@
 -- RETRY (gateway, for operators): runs a failed or cancelled task again under its id, with a new log and a new budget of paid calls.
--- The calls of its earlier lives are kept in `earlier`, and count in `charged`.
+-- The calls of its earlier lives are kept in `earlier`, and count in `charged`; what they cost is kept in `cost`.
 -- The client's limits do not refuse a RETRY, but the task and its images count against them.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE

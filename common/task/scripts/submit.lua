@@ -41,7 +41,8 @@ if images_limit > 0 then
 end
 
 -- In a request and in a plan the keys are sorted, and `model` comes before all long texts; no text in JSON has a bare quote.
-local model = (plan and plan ~= '' and plan or request):sub(1, 1024):match('"model":"([^"]*)"')
+local MODEL = '"model":"([^"]*)"'
+local model = plan and plan ~= '' and plan:match(MODEL) or request:sub(1, 1024):match(MODEL)
 epoch = text_of(created)
 local start = begin_life(id, { epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
   vtime = vtime, waiting = waiting, live = live, last = last, more = { model = model, trace = trace ~= '' and trace or nil },

@@ -6,13 +6,42 @@ local function load_task(id)
     call = h[9] ~= '' and h[9], unknown_calls = h[10], reserved = h[11], earlier = h[12], cancel = h[13] and h[13] ~= '' }
 end
 
+-- A cost is JSON, as in the events: {"currency":"USD","amount":0.09,"estimated":false}, or null: not known. Sums are computed in micro-units.
+local MICROS = 1000000
+local function cost_text(currency, micros, is_estimated)
+  local amount = format('%d.%06d', math.floor(micros / MICROS), micros % MICROS):gsub('%.?0+$', '')
+  return '{"currency":"' .. currency .. '","amount":' .. amount .. ',"estimated":' .. tostring(is_estimated) .. '}'
+end
+
+local function add_costs(a, b)
+  local pattern = '^{"currency":"(%u+)","amount":([%d.]+),"estimated":(%l+)}$'
+  local currency, amount, estimated = a:match(pattern)
+  local other, more, too = b:match(pattern)
+  if not currency or currency ~= other then
+    return 'null'
+  end
+  local micros = math.floor(amount * MICROS + 0.5) + math.floor(more * MICROS + 0.5)
+  return cost_text(currency, micros, estimated == 'true' or too == 'true')
+end
+
+-- Of the task's plan: the most that a call can cost, in micro-units, and the currency; nil if not known.
+local function price_of(id)
+  local plan = redis.call('LINDEX', key('events', id), PLAN)
+  return (plan or ''):match('"price":{"call":(%d+),"currency":"(%u+)"')
+end
+
 -- Closes the paid call that BEGIN counted; a void one is subtracted again. The caller writes the fields.
-local function close_call(t, charge)
+-- cost: of the call. nil or '': the call counts in full.
+local function close_call(id, t, charge, cost)
   if charge == 'void' then
     t.paid_calls = text_of(t.paid_calls - 1)
     return
   end
-  t.closed = 1
+  t.closed, t.call_cost = 1, cost
+  if not cost or cost == '' then
+    local micros, currency = price_of(id)
+    t.call_cost = micros and cost_text(currency, micros + 0, true) or 'null'
+  end
   if charge == 'unknown' then
     t.unknown_calls = text_of((t.unknown_calls or 0) + 1)
   end
@@ -40,14 +69,27 @@ local function charge_of(t, delivered)
   return paid > unknown and 'yes' or unknown > 0 and 'unknown' or 'no'
 end
 
--- The last fields of both final events: attempts, paid calls, charged.
+-- What the task cost, an operator's RETRY included: the call that was just closed, and those before it, whose sum is the field `cost`.
+local function cost_of(id, t)
+  local cost = t.call_cost
+  if cost and t.paid_calls == '1' and not t.earlier then -- nearly every task
+    return cost
+  elseif t.earlier or t.paid_calls - (cost and 1 or 0) > 0 then
+    local before = redis.call('HGET', key('task', id), 'cost') or 'null'
+    return cost and add_costs(before, cost) or before
+  end
+  local _, currency = price_of(id)
+  return currency and cost_text(currency, 0, false) or 'null'
+end
+
+-- The last fields of both final events: attempts, paid calls, cost, charged.
 local function ledger(t, charged)
   local earlier = ''
   if t.earlier then
     earlier = ',"earlier_paid_calls":' .. t.earlier:gsub(' ', ',"earlier_unknown_calls":'):gsub(',"earlier_unknown_calls":0$', '')
   end
   return '"attempts":' .. t.attempt .. ',"paid_calls":' .. t.paid_calls .. ',"unknown_calls":' .. (t.unknown_calls or '0')
-    .. earlier .. ',"charged":"' .. charged .. '"}'
+    .. earlier .. ',"cost":' .. t.cost .. ',"charged":"' .. charged .. '"}'
 end
 
 -- cjson escapes "/", which JSON does not require. Each "/" has its own backslash, so the replacement affects nothing else.
@@ -116,7 +158,7 @@ end
 local function conclude(id, t, state, extra, slots, events, finished)
   local task, ended_at = key('task', id), now()
   local ended, n = text_of(ended_at), text_of(t.n + 1)
-  t.ended_at = ended_at
+  t.ended_at, t.cost = ended_at, cost_of(id, t)
   events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
   local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls }
   local size = 9
@@ -134,7 +176,10 @@ local function conclude(id, t, state, extra, slots, events, finished)
     set[size + 1], set[size + 2], size = 'cancel', '', size + 2
   end
   if state ~= 'done' then
-    set[size + 1], set[size + 2] = 'code', extra.code
+    set[size + 1], set[size + 2], size = 'code', extra.code, size + 2
+    if t.call_cost then -- for RETRY
+      set[size + 1], set[size + 2] = 'cost', t.cost
+    end
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
