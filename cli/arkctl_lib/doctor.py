@@ -199,7 +199,7 @@ def check_redis(facts):
         yield Finding("bad", "redis role", "it is a replica", "REDIS_URL and --redis must be the master; with Sentinel, set REDIS_URL to redis+sentinel://...")
     yield from _check_policy(redis)
     yield from _check_persistence(redis)
-    yield from _check_memory(redis, patient.overview["queue"].get("memory_full_ms") if patient.overview else None)
+    yield from _check_memory(redis, facts.overview["queue"].get("memory_full_ms") if facts.overview else None)
 
 
 def _redis_values(facts):
