@@ -3,7 +3,7 @@
 -- -> OK paid_calls | CANCEL | BUDGET | LOST
 --   The lease is extended, unless less than a tenth of it has passed since CLAIM.
 -- flags: allow-oom
--- needs: base log
+-- needs: base log append deferral
 local id, fence, call, images, lease, data = unpack(ARGV)
 local task, FRESH = key('task', id), 10
 

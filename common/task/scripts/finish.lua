@@ -6,7 +6,7 @@
 --   charge:  known (paid) | void (not charged) | unknown | none (no call was begun)
 -- -> OK n | SAME | LOST
 -- flags: allow-oom
--- needs: base log queue images slots ending
+-- needs: base tally names log append release images slots ending
 local id, fence, outcome, charge, delay, data = unpack(ARGV, 1, 6)
 local task = key('task', id)
 local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'attempt', 'paid_calls', 'epoch', 'ttl', 'claimed_at', 'called_at', 'call', 'unknown_calls', 'reserved',
@@ -46,36 +46,39 @@ if t.call then
 end
 redis.call('ZREM', prefix .. 'leased', id)
 
-if not goes_back then
-  if outcome == 'failed' then
-    failure.error = json(failure.error)
+local function go_back()
+  -- here: deferral queue
+  local is_told = true
+  if outcome == 'defer' then
+    local deferrals = (redis.call('HGET', task, 'deferrals') or 0) + 1
+    redis.call('HSET', task, 'deferrals', deferrals, 'deferred_for', data:match('"code":"([%l_]+)"') or '')
+    is_told = tells_deferral(deferrals)
   end
-  local extra = outcome == 'done' and data or outcome == 'cancelled' and cancelled() or failure
-  return { 'OK', conclude(id, t, outcome, extra, slots, events, fence) }
+  if is_told then
+    n = n + 1
+    events[#events + 1] = element(n, 'process', data)
+  end
+  redis.call('HSET', task, 'state', outcome == 'handback' and 'queued' or 'delayed', 'fence', '0', 'finished', fence, 'call', '', 'worker', '',
+    'paid_calls', t.paid_calls, 'unknown_calls', t.unknown_calls or '0', 'attempt', t.attempt - (outcome == 'retry' and 0 or 1), 'n', n)
+  count_waiting('1')
+  count_closed(t)
+  if outcome == 'handback' then
+    enqueue(id, redis.call('HGET', task, 'score'))
+  else
+    redis.call('ZADD', prefix .. 'delayed', text_of(now() + delay), id)
+    wake()
+    tally('retried')
+  end
+  if #events > 0 then
+    log(id, n, table.concat(events, '\n'), events)
+  end
+  return { 'OK', n }
 end
 
-local is_told = true
-if outcome == 'defer' then
-  local deferrals = (redis.call('HGET', task, 'deferrals') or 0) + 1
-  redis.call('HSET', task, 'deferrals', deferrals, 'deferred_for', data:match('"code":"([%l_]+)"') or '')
-  is_told = tells_deferral(deferrals)
+if goes_back then
+  return go_back()
+elseif outcome == 'failed' then
+  failure.error = json(failure.error)
 end
-if is_told then
-  n = n + 1
-  events[#events + 1] = element(n, 'process', data)
-end
-redis.call('HSET', task, 'state', outcome == 'handback' and 'queued' or 'delayed', 'fence', '0', 'finished', fence, 'call', '', 'worker', '',
-  'paid_calls', t.paid_calls, 'unknown_calls', t.unknown_calls or '0', 'attempt', t.attempt - (outcome == 'retry' and 0 or 1), 'n', n)
-count_waiting('1')
-count_closed(t)
-if outcome == 'handback' then
-  enqueue(id, redis.call('HGET', task, 'score'))
-else
-  redis.call('ZADD', prefix .. 'delayed', text_of(now() + delay), id)
-  wake()
-  tally('retried')
-end
-if #events > 0 then
-  log_all(id, n, events)
-end
-return { 'OK', n }
+local extra = outcome == 'done' and data or outcome == 'cancelled' and cancelled() or failure
+return { 'OK', conclude(id, t, outcome, extra, slots, events, fence) }

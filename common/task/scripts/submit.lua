@@ -3,7 +3,7 @@
 --   images: the most images that the task may get; images_limit: of the client per UTC day, 0 or absent: no limit
 -- -> NEW epoch state log images_left | SAME epoch state log '' deferrals | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
 --   images_left: of this UTC day, '' without a limit; deferrals: how often it was deferred; the log does not record every deferral
--- needs: base log queue images life
+-- needs: base tally names log queue release images life
 local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
 
 local known, epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'hash', 'epoch', 'state', 'deferrals'))
@@ -41,7 +41,8 @@ if images_limit > 0 then
 end
 
 -- The request's keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.
-local model = request:sub(1, 1024):match('"model":"([^"]*)"')
+local model_at = request:find('"model":"', 1, true) -- `match` alone would try every byte
+local model = model_at and request:match('^"model":"([^"]*)"', model_at)
 epoch = text_of(created)
 local start = begin_life(id, { epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
   vtime = vtime, waiting = waiting, live = live, last = last, more = { model = model, trace = trace ~= '' and trace or nil },

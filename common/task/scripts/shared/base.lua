@@ -21,16 +21,3 @@ local format = string.format
 local function text_of(number)
   return format('%d', number)
 end
-
--- Increments a counter of `meta`. -> its new value
-local function tally(name)
-  return redis.call('HINCRBY', prefix .. 'meta', name, '1')
-end
-
-local function task_id(id)
-  return id:match('%.(.*)$')
-end
-
-local function client(id)
-  return id:match('^[^.]*')
-end

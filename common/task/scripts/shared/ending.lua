@@ -1,11 +1,3 @@
--- What every end of a task needs of it; t.state is false if there is no such task.
-local function load_task(id)
-  local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'epoch', 'ttl', 'n', 'claimed_at', 'called_at', 'call', 'unknown_calls',
-    'reserved', 'earlier', 'cancel')
-  return { state = h[1], attempt = h[2], paid_calls = h[3], epoch = h[4], ttl = h[5], n = h[6], claimed_at = h[7], called_at = h[8],
-    call = h[9] ~= '' and h[9], unknown_calls = h[10], reserved = h[11], earlier = h[12], cancel = h[13] and h[13] ~= '' }
-end
-
 -- Closes the paid call that BEGIN counted; a void one is subtracted again. The caller writes the fields.
 local function close_call(t, charge)
   if charge == 'void' then
@@ -118,15 +110,11 @@ local function conclude(id, t, state, extra, slots, events, finished)
   local ended, n = text_of(ended_at), text_of(t.n + 1)
   t.ended_at = ended_at
   events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
-  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls }
-  local size = 9
-  if t.state == 'running' then
-    set[10], set[11], set[12], set[13], set[14], set[15] = 'fence', '0', 'call', '', 'worker', ''
-    size = 15
-  end
-  if finished then
-    set[size + 1], set[size + 2], size = 'finished', finished, size + 2
-  end
+  local was_running = t.state == 'running'
+  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls, 'fence', '0', -- what does not apply repeats n
+    was_running and 'call' or 'n', was_running and '' or n, was_running and 'worker' or 'n', was_running and '' or n,
+    finished and 'finished' or 'n', finished or n }
+  local size = 17
   if t.unknown_calls then
     set[size + 1], set[size + 2], size = 'unknown_calls', t.unknown_calls, size + 2
   end
@@ -138,8 +126,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  log_all(id, t.n + 1, events)
-  redis.call('PEXPIRE', key('events', id), t.ttl)
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)

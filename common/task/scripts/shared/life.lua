@@ -57,7 +57,7 @@ local function begin_life(id, t, request)
     count_waiting('-1')
   end
   local position = waiting == 0 and 1 or redis.call('ZRANK', prefix .. 'pending', id) + 1
-  local start = element('1', 'start', '{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}')
+  local start = '1 start {"event":"start","data":{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}}'
   local events = key('events', id)
   local length
   if request then
