@@ -135,6 +135,15 @@ class Submit(Commands, ProcessTest):
         self.assertTrue((images / f"{task_id}-0.jpeg").exists())
         self.arkctl("submit", *URLS, "--save", "/proc/nowhere", status=FAILED)
 
+    def test_submit_has_every_field_of_a_request(self):
+        """Each flag is sent; the model is one that only ARK can judge."""
+        self.arkctl("submit", URLS[0], "--task-id", "t9", "--model", "ep-20260101120000-abcde", "--output-format", "png", "--optimize-prompt", "fast",
+                    "--web-search", "--guidance-scale", "7.50", "--background", "transparent", "--no-layers", "--seed", 7, "--detach")
+        stored = json.loads(self.world.find("t9").request)
+        self.assertEqual(stored, {"background": "transparent", "guidance_scale": 7.5, "layers": False, "model": "ep-20260101120000-abcde",
+                                  "optimize_prompt": "fast", "output_format": "png", "seed": 7, "urls": URLS[:1], "web_search": True})
+        self.assertIn("/output_format", self.arkctl("submit", URLS[0], "--output-format", "png", status=USAGE).err)
+
     def test_images_in_data_urls(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")
         self.world.services[-2].stop()
