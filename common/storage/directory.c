@@ -14,6 +14,7 @@
 #include "common/base/disk_pool.h"
 #include "common/base/macros.h"
 #include "common/storage/backend.h"
+#include "common/storage/file_io.h"
 
 #define IDENTITY_FILE "arkrelay-storage"
 #define IDENTITY_HEAD "arkrelay storage 1 "
@@ -163,7 +164,7 @@ static bool append_record(struct put *put)
 
     memcpy(about.owner, put->owner, sizeof(about.owner));
     record_write(record, &about);
-    return pwrite(spool_fd(put->spool), record, sizeof(record), about.size) == (ssize_t)sizeof(record) &&
+    return file_write(spool_fd(put->spool), about.size, record, sizeof(record)) &&
            !ftruncate(spool_fd(put->spool), about.size + RECORD_SIZE) && !fsync(spool_fd(put->spool));
 }
 
@@ -286,7 +287,7 @@ static bool read_about(int fd, struct storage_about *out)
     if (fstat(fd, &stat) || !S_ISREG(stat.st_mode) || stat.st_size < RECORD_SIZE)
         return false;
     out->size = stat.st_size - RECORD_SIZE;
-    return pread(fd, record, sizeof(record), out->size) == (ssize_t)sizeof(record) && !record_read(record, out);
+    return file_read(fd, out->size, record, sizeof(record)) && !record_read(record, out);
 }
 
 static void get_run_open(struct disk_job *job)
@@ -304,15 +305,10 @@ static void get_run_read(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
     struct get *get = get_of(call);
-    ssize_t got = pread(call->fd, get->bytes, get->len, get->range.at);
 
-    if (got < 0)
+    if (!file_read(call->fd, get->range.at, get->bytes, get->len))
         storage_outcome_set_errno(&call->outcome, "read a file", errno);
-    else if (got == 0)
-        storage_outcome_set(&call->outcome, STORAGE_FAILED, "the file is shorter than it was");
-    else
-        get->len = (size_t)got;
-    if (got == get->range.len)
+    if ((int64_t)get->len == get->range.len)
         call_run_close(job);
 }
 
@@ -573,7 +569,7 @@ static bool create_identity(const struct directory *directory)
         return false;
     storage_id_make(id);
     len = snprintf(text, sizeof(text), IDENTITY_HEAD "%s\n", id);
-    created = write(fd, text, (size_t)len) == len && !fsync(fd) &&
+    created = file_write(fd, 0, text, (size_t)len) && !fsync(fd) &&
               (!linkat(dir->fd, name, directory->fd, IDENTITY_FILE, 0) || errno == EEXIST) && !fsync(directory->fd);
     (void)unlinkat(dir->fd, name, 0);
     close(fd);

@@ -16,6 +16,7 @@
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
+#include "common/storage/file_io.h"
 
 #define PREFIX "arkrelay-"
 #define SUFFIX ".tmp"
@@ -116,12 +117,14 @@ int spool_dir_clean(const struct spool_dir *dir, int max)
     return count;
 }
 
-/* A process that cleans up may remove the file between its creation and its lock: then it has no name any more. */
+/* A process that cleans up may take the lock first: then it removes the file, or has done so. Any other failure means that the file system has
+ * no locks: see is_left_behind. */
 static bool lock_in_time(int fd)
 {
     struct stat stat;
 
-    (void)flock(fd, LOCK_EX | LOCK_NB); /* where there are no locks: see is_left_behind */
+    if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return false;
     return !fstat(fd, &stat) && stat.st_nlink > 0;
 }
 
@@ -208,21 +211,6 @@ static bool check_magic(struct spool *spool, const char *bytes, size_t len)
     return at + (int64_t)len < IMAGE_MAGIC_SIZE || image_type_of(spool->magic, IMAGE_MAGIC_SIZE) != IMAGE_NONE;
 }
 
-static bool write_all(struct spool *spool, const char *bytes, size_t len)
-{
-    while (len) {
-        ssize_t done = write(spool->fd, bytes, len);
-
-        if (done < 0 && errno != EINTR) {
-            storage_outcome_set_errno(&spool->outcome, "write a temporary file", errno);
-            return false;
-        }
-        bytes += done > 0 ? done : 0;
-        len -= done > 0 ? (size_t)done : 0;
-    }
-    return true;
-}
-
 static void spool_run_write(struct disk_job *job)
 {
     struct spool *spool = spool_of(job);
@@ -235,7 +223,9 @@ static void spool_run_write(struct disk_job *job)
         storage_outcome_set(&spool->outcome, STORAGE_INVALID, "more than %lld bytes", (long long)spool->setup.size_max);
     else if (sha256_stream_add(spool->hash, bytes, len))
         storage_outcome_set(&spool->outcome, STORAGE_BUSY, "out of memory");
-    else if (write_all(spool, bytes, len))
+    else if (!file_write(spool->fd, spool->about.size, bytes, len))
+        storage_outcome_set_errno(&spool->outcome, "write a temporary file", errno);
+    else
         spool->about.size += (int64_t)len;
 }
 
@@ -243,7 +233,7 @@ static int read_file(void *arg, int64_t at, void *out, size_t len)
 {
     const struct spool *spool = arg;
 
-    return pread(spool->fd, out, len, at) == (ssize_t)len ? 0 : ERR_SYSTEM;
+    return file_read(spool->fd, at, out, len) ? 0 : ERR_SYSTEM;
 }
 
 static void spool_run_check(struct disk_job *job)
