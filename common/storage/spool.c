@@ -52,7 +52,7 @@ struct spool {
     struct storage_about about;
 
     size_t head, len, writing; /* of the ring: its first byte, its bytes, and how many of them a job writes */
-    char ring[SPOOL_BUFFER];
+    char *ring;                /* freed with the end of writing */
 };
 
 /* -- the directory */
@@ -309,12 +309,15 @@ static void go_on(struct spool *spool)
 static void free_spool(struct spool *spool)
 {
     (void)sha256_stream_destroy(spool->hash);
+    free(spool->ring);
     free(spool);
 }
 
 static void report(struct spool *spool)
 {
     spool->len = spool->writing = 0;
+    free(spool->ring);
+    spool->ring = NULL;
     spool->setup.events.on_end(&spool->outcome, spool->setup.events.arg);
 }
 
@@ -374,7 +377,8 @@ int spool_start(const struct spool_setup *setup, struct spool **out)
     spool->fd = -1;
     spool->is_owned = true;
     spool->hash = sha256_stream_create();
-    if (!spool->hash) {
+    spool->ring = malloc(SPOOL_BUFFER);
+    if (!spool->hash || !spool->ring) {
         free_spool(spool);
         return ERR_NO_MEMORY;
     }

@@ -28,7 +28,7 @@
 
 enum {
     STORAGE_READ_MAX = 64 << 10, /* of one on_bytes */
-    STORAGE_IDENTITY_SIZE = 256,
+    STORAGE_IDENTITY_SIZE = 640,
     STORAGE_FREE_MIN_PERCENT = 5, /* copies stop while less of the disk is free */
 };
 

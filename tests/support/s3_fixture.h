@@ -1,0 +1,27 @@
+/* s3_fixture - starts tests/support/s3_server.py, which checks signatures by itself, and tells it what to do
+ */
+#ifndef TESTS_SUPPORT_S3_FIXTURE_H
+#define TESTS_SUPPORT_S3_FIXTURE_H
+
+#include <stdio.h>
+#include <sys/types.h>
+
+struct s3_fixture {
+    pid_t process;
+    FILE *commands, *answers;
+    int port;
+};
+
+/* The server's keys, region and bucket. */
+#define S3_TEST_ACCESS "AKIDTEST"
+#define S3_TEST_SECRET "secret/with+signs"
+#define S3_TEST_REGION "eu-test-1"
+#define S3_TEST_BUCKET "pictures"
+
+void s3_fixture_start(struct s3_fixture *fixture);
+void s3_fixture_stop(struct s3_fixture *fixture);
+
+/* Sends a command and returns the answer, without its line end; valid until the next one. */
+const char *s3_fixture_tell(struct s3_fixture *fixture, const char *command);
+
+#endif
