@@ -32,7 +32,8 @@ struct world {
     struct web *web;
     const char *prefix; /* "" or "/..." */
     enum s3_style style;
-    const char *secret, *bucket;
+    const char *access, *secret, *bucket;
+    bool has_s3rver;
     int64_t (*wall_ms)(void);
 };
 
@@ -41,7 +42,8 @@ static int64_t an_hour_ago(void)
     return clock_wall_ms() - 3600 * 1000;
 }
 
-static void start_world(struct world *world)
+/* False, and then only the base is started, if there is no s3rver. */
+static bool try_start(struct world *world)
 {
     struct web_setup web = {.connect_ms = 5000, .user_agent = "test"};
     const char *bucket = world->bucket ? world->bucket : S3_TEST_BUCKET;
@@ -50,7 +52,7 @@ static void start_world(struct world *world)
     struct s3_bucket parsed;
     struct s3_setup setup = {
         .bucket = &parsed,
-        .access_key = S3_TEST_ACCESS,
+        .access_key = world->access ? world->access : S3_TEST_ACCESS,
         .secret_key = world->secret ? world->secret : S3_TEST_SECRET,
         .session_token = "",
         .spool_path = spool,
@@ -61,7 +63,10 @@ static void start_world(struct world *world)
     struct buf why;
 
     storage_world_start(&world->base);
-    s3_fixture_start(&world->server);
+    if (!world->has_s3rver)
+        s3_fixture_start(&world->server);
+    else if (!s3_fixture_start_s3rver(&world->server, world->base.path))
+        return false;
     web.loop = world->base.loop;
     world->web = web_create(&web);
     assert_non_null(world->web);
@@ -75,6 +80,12 @@ static void start_world(struct world *world)
     assert_int_equal(s3_open(&setup, &world->base.storage, &why), 0);
     assert_string_equal(buf_text(&why), "");
     buf_deinit(&why);
+    return true;
+}
+
+static void start_world(struct world *world)
+{
+    assert_true(try_start(world));
 }
 
 static int count_spooled(const struct world *world)
@@ -372,6 +383,47 @@ static void test_a_link_works_without_a_key(void **state)
     free(bytes);
 }
 
+/* -- another server */
+
+static void test_s3rver(void **state)
+{
+    struct world world = {.access = "S3RVER", .secret = "S3RVER", .prefix = "/pre", .has_s3rver = true};
+    unsigned char *bytes = world_picture(LARGE, 1);
+    struct fetch fetch;
+    struct buf link;
+
+    (void)state;
+    if (!try_start(&world)) {
+        storage_world_end(&world.base);
+        free(bytes);
+        skip();
+    }
+    buf_init(&link, 4096);
+    assert_int_equal(world_get(&world.base, NAME, 0, -1), STORAGE_MISSING);
+    assert_int_equal(world_store(&world.base, bytes, LARGE, NAME), STORAGE_DONE);
+    assert_int_equal(world_store(&world.base, bytes, SMALL, OTHER), STORAGE_DONE);
+    assert_int_equal(world_get(&world.base, NAME, 0, -1), STORAGE_DONE);
+    assert_int_equal(world.base.bytes.len, LARGE);
+    assert_memory_equal(world.base.bytes.data, bytes, LARGE);
+    assert_string_equal(world.base.about.owner, "shop");
+    assert_int_equal(world_get(&world.base, NAME, 500, 17), STORAGE_DONE);
+    assert_memory_equal(world.base.bytes.data, bytes + 500, 17);
+    assert_int_equal(storage_link(world.base.storage, OTHER, "a.png", clock_wall_ms(), 300, &link), 0);
+    assert_int_equal(fetch_link(&world, buf_text(&link), &fetch), DOWNLOAD_DONE);
+    assert_memory_equal(fetch.data.data, bytes, SMALL);
+    assert_int_equal(world_delete(&world.base, NAME), STORAGE_DONE);
+    assert_int_equal(world_get(&world.base, NAME, 0, -1), STORAGE_MISSING);
+    assert_int_equal(world_sweep(&world.base, TODAY + 1, 10), STORAGE_DONE);
+    assert_int_equal(world.base.deleted, 0);
+    assert_int_equal(world_sweep(&world.base, TODAY + 2, 10), STORAGE_DONE);
+    assert_int_equal(world.base.deleted, 1);
+    assert_int_equal(world_get(&world.base, OTHER, 0, -1), STORAGE_MISSING);
+    buf_deinit(&fetch.data);
+    buf_deinit(&link);
+    free(bytes);
+    end_world(&world);
+}
+
 /* -- deleting */
 
 static void test_deleting(void **state)
@@ -538,6 +590,7 @@ int main(void)
         cmocka_unit_test(test_a_server_that_is_away),
         cmocka_unit_test(test_wrong_settings_are_denied),
         cmocka_unit_test(test_a_link_works_without_a_key),
+        cmocka_unit_test(test_s3rver),
         cmocka_unit_test(test_deleting),
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
         cmocka_unit_test(test_a_sweep_goes_on_after_a_long_list),

@@ -21,7 +21,8 @@ static const char *read_line(struct s3_fixture *fixture)
     return line;
 }
 
-void s3_fixture_start(struct s3_fixture *fixture)
+/* `command` is closed by NULL. */
+static void start(struct s3_fixture *fixture, const char *const *command)
 {
     int in[2], out[2];
 
@@ -32,7 +33,7 @@ void s3_fixture_start(struct s3_fixture *fixture)
     if (fixture->process == 0) {
         (void)dup2(in[0], STDIN_FILENO);
         (void)dup2(out[1], STDOUT_FILENO);
-        (void)execlp("python3", "python3", TEST_DATA "/../support/s3_server.py", (char *)NULL);
+        (void)execvp(command[0], (char *const *)(uintptr_t)command);
         _exit(127);
     }
     close(in[0]);
@@ -42,6 +43,24 @@ void s3_fixture_start(struct s3_fixture *fixture)
     assert_true(fixture->commands && fixture->answers);
     fixture->port = (int)strtol(read_line(fixture), NULL, 10);
     assert_in_range(fixture->port, 1, 65535);
+}
+
+void s3_fixture_start(struct s3_fixture *fixture)
+{
+    static const char *const command[] = {"python3", TEST_DATA "/../support/s3_server.py", NULL};
+
+    start(fixture, command);
+}
+
+bool s3_fixture_start_s3rver(struct s3_fixture *fixture, const char *folder)
+{
+    static const char modules[] = TEST_DATA "/../../build/s3rver/node_modules";
+    const char *const command[] = {"node", TEST_DATA "/../support/s3rver/server.js", modules, folder, NULL};
+
+    if (access(modules, R_OK))
+        return false;
+    start(fixture, command);
+    return true;
 }
 
 /* The server ends with its stdin. */
