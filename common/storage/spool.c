@@ -422,11 +422,17 @@ size_t spool_write(struct spool *spool, const void *bytes, size_t len)
 
     if (spool->state == SPOOL_FAILED)
         return len;
-    spool->wants_room = taken < len;
+    spool->wants_room |= taken < len;
     append(spool, bytes, taken);
     if (spool->state == SPOOL_IDLE && spool->len)
         enter(spool, SPOOL_WRITING);
     return taken;
+}
+
+/* Less than half is free, so there are bytes to be written, and a job runs: its end calls give_room. */
+void spool_wait_for_room(struct spool *spool)
+{
+    spool->wants_room = true;
 }
 
 void spool_end(struct spool *spool)

@@ -53,7 +53,7 @@ int spool_dir_clean(const struct spool_dir *dir, int max);
 int spool_dir_free(const struct spool_dir *dir);
 
 struct spool_events {
-    void (*on_room)(void *arg); /* after a spool_write that did not take everything: half of the buffer is free */
+    void (*on_room)(void *arg); /* after spool_wait_for_room: half of the buffer is free */
     void (*on_end)(const struct storage_outcome *outcome, void *arg);
     void *arg;
 };
@@ -70,11 +70,15 @@ struct spool_setup {
 int spool_start(const struct spool_setup *setup, struct spool **out) MUST_CHECK;
 struct spool *spool_destroy(struct spool *spool); /* accepts NULL; returns NULL */
 
-/* Takes as many bytes as the buffer has room for, and returns their number. After a failure it takes everything and drops it: on_end says
- * why. */
+/* Takes as many bytes as the buffer has room for, and returns their number; on_room follows if that is not all. After a failure it takes
+ * everything and drops it: on_end says why. */
 size_t spool_write(struct spool *spool, const void *bytes, size_t len);
 size_t spool_room(const struct spool *spool); /* what spool_write would take */
-void spool_end(struct spool *spool);          /* no more bytes follow */
+
+/* For a writer that cannot keep what was not taken: call it when less than half of the buffer is free, and pause. on_room follows, never from
+ * inside. */
+void spool_wait_for_room(struct spool *spool);
+void spool_end(struct spool *spool); /* no more bytes follow */
 
 /* -- after on_end with STORAGE_DONE */
 

@@ -204,7 +204,7 @@ static void web_on_turn(evutil_socket_t fd, short what, void *arg)
     (void)what;
     drop_cancelled(web);
     while ((call = TAILQ_FIRST(&web->resuming)))
-        resume_call(call);
+        resume_call(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
     while ((call = TAILQ_FIRST(&web->starting)))
         run_call(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
 }

@@ -72,8 +72,8 @@ struct web_events {
 /* The body of a PUT, which is read in pieces. */
 struct web_upload {
     int64_t len;
-    /* Writes at most `room` bytes and returns their number, WEB_UPLOAD_WAIT or WEB_UPLOAD_FAIL. Called with the events' arg. It must not start
-     * or cancel calls. */
+    /* Writes at most `room` bytes and returns their number, WEB_UPLOAD_WAIT or WEB_UPLOAD_FAIL. Called with the events' arg. It must not start,
+     * cancel or resume calls. */
     size_t (*read)(char *out, size_t room, void *arg);
 };
 

@@ -339,6 +339,38 @@ static void test_a_full_buffer_pauses_the_writer(void **state)
     storage_world_end(&world);
 }
 
+/* A writer that pauses before the buffer is full, as one must that gets its bytes from a network. */
+static void test_a_writer_waits_for_room(void **state)
+{
+    enum { PIECE = 16 << 10 };
+    struct spool_events events = storage_world_spool_events;
+    unsigned char *bytes = world_picture(LARGE, 1);
+    struct storage_world world;
+    struct spool *spool;
+
+    (void)state;
+    start_world(&world);
+    events.arg = &world;
+    assert_int_equal(storage_spool(world.storage, LARGE, LARGE, &events, &spool), 0);
+    for (size_t at = 0; at < LARGE; at += PIECE) {
+        if (spool_room(spool) < PIECE) {
+            int before = world.rooms;
+
+            spool_wait_for_room(spool);
+            assert_int_equal(world.rooms, before);
+            storage_world_wait(&world, &world.rooms);
+        }
+        assert_int_equal(spool_write(spool, bytes + at, PIECE), PIECE);
+    }
+    assert_true(world.rooms > 0);
+    spool_end(spool);
+    storage_world_wait(&world, &world.ends);
+    assert_int_equal(world.outcome.end, STORAGE_DONE);
+    assert_null(spool_destroy(spool));
+    free(bytes);
+    storage_world_end(&world);
+}
+
 static void fail_on_end(const struct storage_outcome *outcome, void *arg)
 {
     (void)arg;
@@ -722,6 +754,7 @@ int main(void)
         cmocka_unit_test(test_a_disk_that_is_nearly_full_takes_nothing),
         cmocka_unit_test(test_a_failed_write_is_reported_and_leaves_nothing),
         cmocka_unit_test(test_a_full_buffer_pauses_the_writer),
+        cmocka_unit_test(test_a_writer_waits_for_room),
         cmocka_unit_test(test_nothing_is_called_after_a_cancellation),
         cmocka_unit_test(test_a_get_is_cancelled_from_its_own_callbacks),
         cmocka_unit_test(test_the_disk_may_be_destroyed_under_everything),
