@@ -289,7 +289,9 @@ static void advance(struct spool *spool)
 
 static void give_room(struct spool *spool)
 {
-    if (!spool->wants_room || !spool->is_owned || has_failed(spool) || spool_room(spool) < SPOOL_BUFFER / 2)
+    bool takes_bytes = spool->state == SPOOL_IDLE || spool->state == SPOOL_WRITING;
+
+    if (!spool->wants_room || !spool->is_owned || !takes_bytes || spool_room(spool) < SPOOL_BUFFER / 2)
         return;
     spool->wants_room = false;
     spool->setup.events.on_room(spool->setup.events.arg);
