@@ -53,7 +53,7 @@ struct disk *disk_destroy(struct disk *disk);
 int disk_start(struct disk *disk, struct disk_job *job) MUST_CHECK;
 void disk_follow(struct disk *disk, struct disk_job *job);
 
-/* Hurries the end of a started job: if it still waits, run() is not called. done() follows in any case. */
+/* Ends a started job early: if it still waits, run() is not called. done() always follows. */
 void disk_cancel(struct disk_job *job);
 
 size_t disk_in_flight(const struct disk *disk); /* jobs whose done() was not called yet */

@@ -216,7 +216,7 @@ static void put_run(struct disk_job *job)
     if (failed)
         storage_outcome_set_errno(&call->outcome, failed, errno);
     if (call->outcome.end == STORAGE_MISSING)
-        call->outcome.end = STORAGE_FAILED; /* somebody removed the temporary file, or the directory */
+        call->outcome.end = STORAGE_FAILED; /* another program has removed the temporary file or the directory */
 }
 
 static void put_report(struct call *call)

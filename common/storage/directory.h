@@ -7,7 +7,7 @@
  * A put appends the record, syncs the file, renames it to its place and syncs the directories: after its on_end the picture survives a
  * power failure, and before it the name does not exist.
  *
- * The identity file tells two directories apart: a gateway on another machine that has a directory of its own would find no picture. The
+ * The identity file distinguishes directories: a gateway on another machine that has a directory of its own would find no picture. The
  * first process creates it.
  *
  * See storage.h for ownership, threads and errors. directory_open blocks: call it before the loop runs.

@@ -1,7 +1,7 @@
 /* file_io - writes and reads that are complete or fail
  *
  * The kernel may write or read less than asked, for example on a disk that becomes full in the middle, and reports the error only to the next
- * call. These functions go on until all is done. They block: call them in a job of a disk.
+ * call. These functions repeat the call until everything is done. They block: call them in a job of a disk.
  */
 #ifndef ARKRELAY_STORAGE_FILE_IO_H
 #define ARKRELAY_STORAGE_FILE_IO_H

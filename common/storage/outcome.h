@@ -27,7 +27,7 @@ struct storage_outcome {
 };
 
 const char *storage_end_name(enum storage_end end); /* "done", "missing", ...: stable words for logs and metrics */
-bool storage_end_is_passing(enum storage_end end);  /* a repetition may succeed without anybody's help */
+bool storage_end_is_passing(enum storage_end end);  /* a repetition may succeed without an operator's help */
 
 void storage_outcome_set(struct storage_outcome *outcome, enum storage_end end, const char *format, ...)
     __attribute__((format(printf, 3, 4)));

@@ -664,7 +664,7 @@ struct sweep {
     storage_swept_fn *on_end;
     int today, max, deleted;
     struct buf list; /* the answer, whose keys are being deleted */
-    size_t at;       /* behind the last key that was taken from it */
+    size_t at;       /* offset after the last key that was taken from it */
 };
 
 static struct sweep *sweep_of(struct call *call)

@@ -24,8 +24,7 @@
 enum {
     RANDOM_BYTES = 16,
     CLEAN_AT_START = 1 << 20,
-    UNLOCKABLE_AGE_S =
-        24 * 60 * 60, /* where the file system has no locks, files of this age are taken for left behind */
+    UNLOCKABLE_AGE_S = 24 * 60 * 60, /* without locks, an older file counts as abandoned */
 };
 
 /* A spool has at most one job at a time:
@@ -79,7 +78,7 @@ static bool is_spool_name(const char *name)
 }
 
 /* The process that writes a file holds its lock. Where there are no locks, the age decides. */
-static bool is_left_behind(int fd)
+static bool is_abandoned(int fd)
 {
     struct stat stat;
 
@@ -95,7 +94,7 @@ static bool clean_file(const struct spool_dir *dir, const char *name)
 
     if (fd < 0)
         return false;
-    removed = is_left_behind(fd) && !unlinkat(dir->fd, name, 0);
+    removed = is_abandoned(fd) && !unlinkat(dir->fd, name, 0);
     close(fd);
     return removed;
 }
@@ -118,7 +117,7 @@ int spool_dir_clean(const struct spool_dir *dir, int max)
 }
 
 /* A process that cleans up may take the lock first: then it removes the file, or has done so. Any other failure means that the file system has
- * no locks: see is_left_behind. */
+ * no locks: see is_abandoned. */
 static bool lock_in_time(int fd)
 {
     struct stat stat;

@@ -46,7 +46,7 @@ void spool_dir_close(struct spool_dir *dir); /* no-op for a zeroed or closed one
 /* Creates a file there, locks it and writes its name. Blocks. Returns its descriptor; -1: errno. */
 int spool_dir_create(const struct spool_dir *dir, char name[SPOOL_NAME_SIZE]);
 
-/* Removes at most `max` files that dead processes left behind. Blocks. Returns the number removed. */
+/* Removes at most `max` files of processes that have died. Blocks. Returns the number removed. */
 int spool_dir_clean(const struct spool_dir *dir, int max);
 
 /* The share of the disk that is free, in percent of its blocks or, if smaller, of its files. Blocks. -1: errno. */

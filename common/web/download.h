@@ -2,9 +2,9 @@
  *
  * For links that strangers may have chosen: only http and https, only addresses of the public internet unless the caller vouches for the
  * host, no redirects, no proxy, no key. The answer must be 200 and say how long it is: by Content-Length, or by chunks. An answer that ends
- * with its connection could be cut without anybody noticing.
+ * with its connection could be incomplete, and the client could not detect it.
  *
- * Takes about 48 KiB of memory, and with TLS about 50 KiB more in OpenSSL. A receiver that is behind calls download_pause.
+ * Takes about 48 KiB of memory, and with TLS about 50 KiB more in OpenSSL. A slow receiver calls download_pause.
  *
  * Ownership: the caller owns the download until on_done was called or download_cancel. It borrows the client.
  * Callbacks: from the loop, never from inside download_start. on_size once, before on_bytes; on_done once, last.

@@ -4,8 +4,8 @@
  * proxy, whatever the environment says. Expect is not sent. Compression is not requested, but a compressed answer is decoded. TLS
  * certificates are verified, and TLS sessions are resumed. The outcome says whether any byte of the request was sent.
  *
- * Large bodies flow in both directions: a receiver that is behind calls web_pause, and a body that is read in pieces may say that it has
- * nothing yet. web_resume goes on.
+ * Large bodies flow in both directions: a slow receiver calls web_pause, and the source of a request body may report that it has no
+ * bytes yet. web_resume continues the transfer.
  *
  * Ownership: a call belongs to the client from web_start until on_done has returned or web_cancel was called. The token is invalid
  *            after that. web_start copies everything in struct web_request except the body, which it takes over.
@@ -77,7 +77,7 @@ struct web_upload {
     size_t (*read)(char *out, size_t room, void *arg);
 };
 
-#define WEB_UPLOAD_WAIT ((size_t)-1) /* nothing yet: web_resume goes on */
+#define WEB_UPLOAD_WAIT ((size_t)-1) /* no bytes yet; web_resume asks again */
 #define WEB_UPLOAD_FAIL ((size_t)-2) /* ends the call as WEB_BROKEN */
 
 struct web_request {
