@@ -87,7 +87,7 @@ static void *disk_pool_thread(void *arg)
 }
 
 /* Signals belong to the loops: a thread of the pool blocks all of them. */
-static bool start_threads(struct disk_pool *pool, int count)
+static bool disk_start_threads(struct disk_pool *pool, int count)
 {
     sigset_t all, before;
 
@@ -109,7 +109,7 @@ struct disk_pool *disk_pool_create(int threads, size_t waiting_max)
     pthread_cond_init(&pool->work, NULL);
     STAILQ_INIT(&pool->waiting);
     pool->waiting_max = waiting_max;
-    return start_threads(pool, threads) ? pool : disk_pool_destroy(pool);
+    return disk_start_threads(pool, threads) ? pool : disk_pool_destroy(pool);
 }
 
 struct disk_pool *disk_pool_destroy(struct disk_pool *pool)

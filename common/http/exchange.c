@@ -180,14 +180,14 @@ static void add_status_line(struct buf *out, int status)
     buf_add(out, "\r\n", 2);
 }
 
-static void add_length(struct buf *out, int64_t length)
+static void add_content_length(struct buf *out, int64_t length)
 {
     buf_add_text(out, "Content-Length: ");
     buf_add_int(out, length);
     buf_add(out, "\r\n", 2);
 }
 
-static void write_head(struct connection *connection, int status, const char *content_type, int64_t length)
+static void write_response_head(struct connection *connection, int status, const char *content_type, int64_t length)
 {
     struct incoming_request *incoming = connection->incoming;
     struct buf *out = &connection->output;
@@ -202,7 +202,7 @@ static void write_head(struct connection *connection, int status, const char *co
     if (connection->exchange.chunked)
         add_header_line(out, "Transfer-Encoding", "chunked");
     else if (length != LENGTH_UNKNOWN && !forbids_body(status))
-        add_length(out, length);
+        add_content_length(out, length);
     buf_fail(out, buf_error(&incoming->headers));
     buf_add(out, incoming->headers.data, incoming->headers.len);
     add_header_line(out, "X-Request-Id", incoming->request_id);
@@ -223,15 +223,15 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
         release_closed(connection);
         return;
     }
-    write_head(connection, status, content_type, (int64_t)len);
+    write_response_head(connection, status, content_type, (int64_t)len);
     if (len && !exchange->head_only && !forbids_body(status))
         buf_add(&connection->output, body, len);
     connection_finish_answer(connection);
 }
 
-void http_respond_problem(struct http_exchange *exchange, const struct problem_report *report)
+void http_respond_problem(struct http_exchange *exchange, const struct problem_details *details)
 {
-    struct problem_report full = *report;
+    struct problem_details full = *details;
     struct buf body;
 
     full.request_id = http_exchange_request_id(exchange);
@@ -259,7 +259,7 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
     exchange->chunked = connection->incoming->request.minor == 1;
     if (!exchange->chunked)
         connection->close_after_answer = true;
-    write_head(connection, status, content_type, LENGTH_UNKNOWN);
+    write_response_head(connection, status, content_type, LENGTH_UNKNOWN);
     connection_begin_stream(connection);
 }
 
@@ -403,14 +403,14 @@ static void answer_without_route(struct connection *connection, unsigned allowed
     struct http_exchange *exchange = &connection->exchange;
 
     if (!allowed) {
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_NOT_FOUND});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_NOT_FOUND});
         return;
     }
     add_allow(connection, allowed);
     if (connection->incoming->request.method == HTTP_OPTIONS)
         http_respond(exchange, 204, NULL, NULL, 0);
     else
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_METHOD_NOT_ALLOWED});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_METHOD_NOT_ALLOWED});
 }
 
 /* A segment that is badly encoded or too long stays encoded, so it matches no id. */
@@ -452,10 +452,10 @@ static void exchange_on_request(struct connection *connection)
 
 static void exchange_on_half_closed(struct connection *connection)
 {
-    const char *probe = connection->set->config->half_close_probe;
+    const char *ping = connection->set->config->half_close_ping;
 
-    if (probe && connection->exchange.open)
-        http_stream_write(&connection->exchange, probe, strlen(probe));
+    if (ping && connection->exchange.open)
+        http_stream_write(&connection->exchange, ping, strlen(ping));
 }
 
 void http_exchange_hold(struct http_exchange *exchange)
@@ -494,7 +494,7 @@ static void exchange_on_refused(struct connection *connection, enum problem prob
     if (problem_status(problem) == 503)
         http_add_header(exchange, "Retry-After", RETRY_AFTER);
     run_refusal_hook(connection);
-    http_respond_problem(exchange, &(struct problem_report){.problem = problem, .detail = detail});
+    http_respond_problem(exchange, &(struct problem_details){.problem = problem, .detail = detail});
 }
 
 void http_exchange_attach(struct connection_set *set)

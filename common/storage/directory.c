@@ -71,7 +71,7 @@ static void call_run_close(struct disk_job *job)
 }
 
 /* Frees the call, which is over, unless something still needs it. */
-static void tidy(struct call *call)
+static void directory_tidy(struct call *call)
 {
     if (call->is_busy || call->is_in_callback)
         return;
@@ -91,7 +91,7 @@ static void directory_job_done(struct disk_job *job)
     call->is_busy = false;
     if (call->is_over) {
         call_run_close(job); /* no-op, unless the job was dropped */
-        tidy(call);
+        directory_tidy(call);
         return;
     }
     if (!job->was_run)
@@ -106,14 +106,14 @@ static void directory_cancel(struct storage_call *base)
     call->is_over = true;
     if (call->is_busy)
         disk_cancel(&call->job);
-    tidy(call);
+    directory_tidy(call);
 }
 
-static void storage_end(struct call *call, storage_end_fn *on_end)
+static void directory_finish(struct call *call, storage_end_fn *on_end)
 {
     call->is_over = true;
     on_end(&call->outcome, call->arg);
-    tidy(call);
+    directory_tidy(call);
 }
 
 /* `call` is the first member of an object that calloc made. On failure it is freed. */
@@ -132,7 +132,7 @@ static int start(struct storage *storage, struct call *call, void (*run)(struct 
         return 0;
     }
     call->is_busy = false;
-    tidy(call);
+    directory_tidy(call);
     return err;
 }
 
@@ -151,7 +151,7 @@ struct put {
     storage_end_fn *on_end;
 };
 
-static struct put *put_of(struct call *call)
+static struct put *directory_put_of(struct call *call)
 {
     return container_of(call, struct put, call);
 }
@@ -180,7 +180,7 @@ static int make_folder(int root, const char *folder)
     return open_folder(root, folder);
 }
 
-static const char *place(struct put *put, int root)
+static const char *place_file(struct put *put, int root)
 {
     char folder[STORAGE_PART_MAX + 1];
     const char *file, *failed = NULL;
@@ -210,8 +210,8 @@ static const char *place(struct put *put, int root)
 static void put_run(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
-    struct put *put = put_of(call);
-    const char *failed = append_record(put) ? place(put, root_of(&call->base)) : "write a record";
+    struct put *put = directory_put_of(call);
+    const char *failed = append_record(put) ? place_file(put, root_of(&call->base)) : "write a record";
 
     if (failed)
         storage_outcome_set_errno(&call->outcome, failed, errno);
@@ -221,12 +221,12 @@ static void put_run(struct disk_job *job)
 
 static void put_report(struct call *call)
 {
-    storage_end(call, put_of(call)->on_end);
+    directory_finish(call, directory_put_of(call)->on_end);
 }
 
-static void put_release(struct call *call)
+static void directory_put_release(struct call *call)
 {
-    spool_unref(put_of(call)->spool);
+    spool_unref(directory_put_of(call)->spool);
 }
 
 static int directory_put(struct storage *storage, struct spool *spool, const char *name, const char *owner,
@@ -236,7 +236,7 @@ static int directory_put(struct storage *storage, struct spool *spool, const cha
 
     if (!put)
         return ERR_NO_MEMORY;
-    put->call = (struct call){.arg = arg, .report = put_report, .release = put_release};
+    put->call = (struct call){.arg = arg, .report = put_report, .release = directory_put_release};
     put->spool = spool_ref(spool);
     put->on_end = on_end;
     (void)snprintf(put->call.name, sizeof(put->call.name), "%s", name);
@@ -256,7 +256,7 @@ struct get {
     char *bytes; /* of one read; NULL between reads */
 };
 
-static struct get *get_of(struct call *call)
+static struct get *directory_get_of(struct call *call)
 {
     return container_of(call, struct get, call);
 }
@@ -297,14 +297,14 @@ static void get_run_open(struct disk_job *job)
     call->fd = open_file(root_of(&call->base), call->name);
     if (call->fd < 0)
         storage_outcome_set_errno(&call->outcome, "open a file", errno == ENOTDIR || errno == ELOOP ? ENOENT : errno);
-    else if (!read_about(call->fd, &get_of(call)->about))
+    else if (!read_about(call->fd, &directory_get_of(call)->about))
         storage_outcome_set(&call->outcome, STORAGE_FAILED, "the file has no record");
 }
 
 static void get_run_read(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
-    struct get *get = get_of(call);
+    struct get *get = directory_get_of(call);
 
     if (!file_read(call->fd, get->range.at, get->bytes, get->len))
         storage_outcome_set_errno(&call->outcome, "read a file", errno);
@@ -312,7 +312,7 @@ static void get_run_read(struct disk_job *job)
         call_run_close(job);
 }
 
-static void get_open(struct get *get)
+static void directory_get_open(struct get *get)
 {
     int64_t size = get->about.size;
 
@@ -337,25 +337,25 @@ static void get_give(struct get *get)
 /* A callback may cancel the get, or ask for the next bytes. */
 static void get_report(struct call *call)
 {
-    struct get *get = get_of(call);
+    struct get *get = directory_get_of(call);
 
     call->is_in_callback = true;
     if (call->outcome.end == STORAGE_DONE) {
         if (get->is_open)
             get_give(get);
         else
-            get_open(get);
+            directory_get_open(get);
     }
     call->is_in_callback = false;
     if (call->is_over)
-        tidy(call);
+        directory_tidy(call);
     else if (call->outcome.end != STORAGE_DONE || !get->range.len)
-        storage_end(call, get->events.on_end);
+        directory_finish(call, get->events.on_end);
 }
 
 static void get_release(struct call *call)
 {
-    free(get_of(call)->bytes);
+    free(directory_get_of(call)->bytes);
 }
 
 static int directory_get(struct storage *storage, const char *name, const struct storage_get_events *events,
@@ -380,7 +380,7 @@ static void get_run_no_memory(struct disk_job *job)
 static void directory_get_next(struct storage_call *base)
 {
     struct call *call = container_of(base, struct call, base);
-    struct get *get = get_of(call);
+    struct get *get = directory_get_of(call);
 
     if (call->is_over || call->is_busy || !get->range.len)
         return;
@@ -414,7 +414,7 @@ static void removal_run(struct disk_job *job)
 
 static void removal_report(struct call *call)
 {
-    storage_end(call, container_of(call, struct removal, call)->on_end);
+    directory_finish(call, container_of(call, struct removal, call)->on_end);
 }
 
 static int directory_remove(struct storage *storage, const char *name, storage_end_fn *on_end, void *arg,
@@ -439,7 +439,7 @@ struct sweep {
     bool has_more;
 };
 
-static struct sweep *sweep_of(struct call *call)
+static struct sweep *directory_sweep_of(struct call *call)
 {
     return container_of(call, struct sweep, call);
 }
@@ -499,7 +499,7 @@ static bool sweep_folder(struct sweep *sweep, int root, int day)
 static void sweep_run(struct disk_job *job)
 {
     struct call *call = call_of_job(job);
-    struct sweep *sweep = sweep_of(call);
+    struct sweep *sweep = directory_sweep_of(call);
     int root = root_of(&call->base), day;
 
     (void)spool_dir_clean(&call->base.storage->spool, TEMPORARY_MAX);
@@ -515,11 +515,11 @@ static void sweep_run(struct disk_job *job)
 
 static void sweep_report(struct call *call)
 {
-    struct sweep *sweep = sweep_of(call);
+    struct sweep *sweep = directory_sweep_of(call);
 
     call->is_over = true;
     sweep->on_end(&call->outcome, sweep->deleted, sweep->has_more, call->arg);
-    tidy(call);
+    directory_tidy(call);
 }
 
 static int directory_sweep(struct storage *storage, int today, int max, storage_swept_fn *on_end, void *arg,
@@ -597,7 +597,7 @@ static int read_identity(struct directory *directory, struct buf *why)
     return 0;
 }
 
-static int identify(struct directory *directory, struct buf *why)
+static int directory_identify(struct directory *directory, struct buf *why)
 {
     int err = read_identity(directory, why);
 
@@ -635,7 +635,7 @@ int directory_open(const struct directory_setup *setup, struct storage **out, st
     if (!err)
         err = spool_dir_open(&directory->base.spool, directory->fd, "tmp", setup->free_min_percent, why);
     if (!err)
-        err = identify(directory, why);
+        err = directory_identify(directory, why);
     if (err)
         directory_destroy(&directory->base);
     else

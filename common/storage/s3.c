@@ -62,7 +62,7 @@ static struct s3 *s3_of(const struct call *call)
     return container_of(call->base.storage, struct s3, base);
 }
 
-static void tidy(struct call *call)
+static void s3_tidy(struct call *call)
 {
     if (call->is_busy || call->is_held)
         return;
@@ -81,17 +81,17 @@ static void s3_cancel(struct storage_call *base)
         web_cancel(call->web);
     if (call->is_busy)
         disk_cancel(&call->job);
-    tidy(call);
+    s3_tidy(call);
 }
 
-static void storage_end(struct call *call, storage_end_fn *on_end)
+static void s3_finish(struct call *call, storage_end_fn *on_end)
 {
     call->is_over = true;
     on_end(&call->outcome, call->arg);
-    tidy(call);
+    s3_tidy(call);
 }
 
-static void begin(struct storage *storage, struct call *call, const char *name, void *arg)
+static void s3_begin(struct storage *storage, struct call *call, const char *name, void *arg)
 {
     call->base = (struct storage_call){.storage = storage, .cancel = s3_cancel};
     call->arg = arg;
@@ -280,7 +280,7 @@ static void fail_later(struct call *call, int err)
 static int started(struct call *call, int err, struct storage_call **out)
 {
     if (err)
-        tidy(call);
+        s3_tidy(call);
     else
         *out = &call->base;
     return err;
@@ -298,7 +298,7 @@ struct put {
     char piece[PIECE];
 };
 
-static struct put *put_of(struct call *call)
+static struct put *s3_put_of(struct call *call)
 {
     return container_of(call, struct put, call);
 }
@@ -319,7 +319,7 @@ static void put_read_done(struct disk_job *job)
     put->at += (int64_t)put->len;
     put->failed |= !job->was_run;
     if (call->is_over)
-        tidy(call);
+        s3_tidy(call);
     else if (call->web)
         web_resume(call->web);
 }
@@ -338,7 +338,7 @@ static void read_piece(struct put *put)
 
 static size_t put_on_read(char *out, size_t room, void *arg)
 {
-    struct put *put = put_of(arg);
+    struct put *put = s3_put_of(arg);
     size_t len;
 
     if (put->call.is_busy)
@@ -361,12 +361,12 @@ static void put_answered(struct call *call)
 {
     if (call->outcome.end == STORAGE_MISSING) /* a bucket, not an object */
         call->outcome.end = STORAGE_DENIED;
-    storage_end(call, put_of(call)->on_end);
+    s3_finish(call, s3_put_of(call)->on_end);
 }
 
-static void put_release(struct call *call)
+static void s3_put_release(struct call *call)
 {
-    spool_unref(put_of(call)->spool);
+    spool_unref(s3_put_of(call)->spool);
 }
 
 static int s3_put(struct storage *storage, struct spool *spool, const char *name, const char *owner,
@@ -390,9 +390,9 @@ static int s3_put(struct storage *storage, struct spool *spool, const char *name
 
     if (!put)
         return ERR_NO_MEMORY;
-    begin(storage, &put->call, name, arg);
+    s3_begin(storage, &put->call, name, arg);
     put->call.answered = put_answered;
-    put->call.release = put_release;
+    put->call.release = s3_put_release;
     put->spool = spool_ref(spool);
     put->on_end = on_end;
     record_write_pixels(pixels, &about->image);
@@ -412,7 +412,7 @@ struct get {
     int fields;                 /* of the record, one bit for each */
 };
 
-static struct get *get_of(struct call *call)
+static struct get *s3_get_of(struct call *call)
 {
     return container_of(call, struct get, call);
 }
@@ -429,7 +429,7 @@ static const struct {
 
 static void get_on_field(const char *name, size_t name_len, const char *value, size_t value_len, void *arg)
 {
-    struct get *get = get_of(arg);
+    struct get *get = s3_get_of(arg);
 
     for (size_t i = 0; i < ARRAY_LENGTH(record_headers); i++)
         if (strlen(record_headers[i].header) == name_len && !strncasecmp(record_headers[i].header, name, name_len) &&
@@ -442,12 +442,12 @@ static void get_fail(struct get *get, const char *words)
     web_cancel(get->call.web);
     get->call.web = NULL;
     storage_outcome_set(&get->call.outcome, STORAGE_FAILED, "GET: %s", words);
-    storage_end(&get->call, get->events.on_end);
+    s3_finish(&get->call, get->events.on_end);
 }
 
 static void send_range(struct get *get);
 
-static void get_open(struct get *get)
+static void s3_get_open(struct get *get)
 {
     struct call *call = &get->call;
     int64_t size = get->about.size;
@@ -459,7 +459,7 @@ static void get_open(struct get *get)
     get->events.on_open(&get->about, &get->range, get->events.arg);
     call->is_held = false;
     if (call->is_over) {
-        tidy(call);
+        s3_tidy(call);
         return;
     }
     assert(get->range.at >= 0 && get->range.len >= 0 && get->range.at <= size &&
@@ -471,7 +471,7 @@ static void get_open(struct get *get)
     if (get->range.len)
         send_range(get);
     else
-        storage_end(call, get->events.on_end);
+        s3_finish(call, get->events.on_end);
 }
 
 /* Else the body is that of an error. */
@@ -483,7 +483,7 @@ static bool has_object(const struct call *call)
 static void get_on_head(const struct web_head *head, void *arg)
 {
     struct call *call = arg;
-    struct get *get = get_of(call);
+    struct get *get = s3_get_of(call);
 
     call->status = head->status;
     if (!has_object(call))
@@ -495,14 +495,14 @@ static void get_on_head(const struct web_head *head, void *arg)
         get_fail(get, "the object has no record");
     } else {
         get->about.size = head->length;
-        get_open(get);
+        s3_get_open(get);
     }
 }
 
 static void get_on_data(const char *bytes, size_t len, void *arg)
 {
     struct call *call = arg;
-    struct get *get = get_of(call);
+    struct get *get = s3_get_of(call);
 
     if (!has_object(call)) {
         s3_on_data(bytes, len, arg);
@@ -517,11 +517,11 @@ static void get_on_data(const char *bytes, size_t len, void *arg)
 
 static void get_answered(struct call *call)
 {
-    struct get *get = get_of(call);
+    struct get *get = s3_get_of(call);
 
     if (call->outcome.end == STORAGE_DONE && get->range.len)
         storage_outcome_set(&call->outcome, STORAGE_FAILED, "GET: the answer was cut");
-    storage_end(call, get->events.on_end);
+    s3_finish(call, get->events.on_end);
 }
 
 static const struct web_events get_events = {
@@ -549,7 +549,7 @@ static void send_range(struct get *get)
     err = send_get(get, &request);
     if (err) {
         fail_later(&get->call, err);
-        storage_end(&get->call, get->events.on_end);
+        s3_finish(&get->call, get->events.on_end);
     } else if (!get->is_wanted) {
         web_pause(get->call.web);
     }
@@ -563,7 +563,7 @@ static int s3_get(struct storage *storage, const char *name, const struct storag
 
     if (!get)
         return ERR_NO_MEMORY;
-    begin(storage, &get->call, name, events->arg);
+    s3_begin(storage, &get->call, name, events->arg);
     get->call.answered = get_answered;
     get->events = *events;
     return started(&get->call, send_get(get, &request), out);
@@ -573,7 +573,7 @@ static void s3_get_next(struct storage_call *base)
 {
     struct call *call = container_of(base, struct call, base);
 
-    get_of(call)->is_wanted = true;
+    s3_get_of(call)->is_wanted = true;
     if (call->web && !call->is_over)
         web_resume(call->web);
 }
@@ -641,7 +641,7 @@ static int send_removal(struct call *call, const char *name)
 
 static void removal_answered(struct call *call)
 {
-    storage_end(call, container_of(call, struct removal, call)->on_end);
+    s3_finish(call, container_of(call, struct removal, call)->on_end);
 }
 
 static int s3_remove(struct storage *storage, const char *name, storage_end_fn *on_end, void *arg,
@@ -651,7 +651,7 @@ static int s3_remove(struct storage *storage, const char *name, storage_end_fn *
 
     if (!removal)
         return ERR_NO_MEMORY;
-    begin(storage, &removal->call, name, arg);
+    s3_begin(storage, &removal->call, name, arg);
     removal->call.answered = removal_answered;
     removal->on_end = on_end;
     return started(&removal->call, send_removal(&removal->call, name), out);
@@ -667,7 +667,7 @@ struct sweep {
     size_t at;       /* offset after the last key that was taken from it */
 };
 
-static struct sweep *sweep_of(struct call *call)
+static struct sweep *s3_sweep_of(struct call *call)
 {
     return container_of(call, struct sweep, call);
 }
@@ -678,7 +678,7 @@ static void sweep_end(struct sweep *sweep, bool has_more)
 
     call->is_over = true;
     sweep->on_end(&call->outcome, sweep->deleted, has_more, call->arg);
-    tidy(call);
+    s3_tidy(call);
 }
 
 /* True if the key is an object of ours whose day has been swept; its name is then in `out`. */
@@ -729,7 +729,7 @@ static void delete_next(struct sweep *sweep)
 
 static void sweep_on_removed(struct call *call)
 {
-    struct sweep *sweep = sweep_of(call);
+    struct sweep *sweep = s3_sweep_of(call);
 
     if (call->outcome.end != STORAGE_DONE) {
         sweep_end(sweep, false);
@@ -741,7 +741,7 @@ static void sweep_on_removed(struct call *call)
 
 static void sweep_on_listed(struct call *call)
 {
-    struct sweep *sweep = sweep_of(call);
+    struct sweep *sweep = s3_sweep_of(call);
 
     if (call->outcome.end != STORAGE_DONE) {
         sweep_end(sweep, false);
@@ -754,7 +754,7 @@ static void sweep_on_listed(struct call *call)
 
 static void sweep_release(struct call *call)
 {
-    buf_deinit(&sweep_of(call)->list);
+    buf_deinit(&s3_sweep_of(call)->list);
 }
 
 static int s3_sweep(struct storage *storage, int today, int max, storage_swept_fn *on_end, void *arg,
@@ -779,7 +779,7 @@ static int s3_sweep(struct storage *storage, int today, int max, storage_swept_f
 
     if (!sweep)
         return ERR_NO_MEMORY;
-    begin(storage, &sweep->call, "", arg);
+    s3_begin(storage, &sweep->call, "", arg);
     sweep->call.answered = sweep_on_listed;
     sweep->call.release = sweep_release;
     sweep->call.body.max = LIST_BODY_MAX;

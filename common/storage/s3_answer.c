@@ -22,7 +22,7 @@ static const char *find_element(const char *body, size_t len, const char *openin
     return text;
 }
 
-static bool is_word(const char *text, size_t len)
+static bool is_s3_word(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
         if (!((text[i] >= 'a' && text[i] <= 'z') || (text[i] >= 'A' && text[i] <= 'Z') ||
@@ -37,7 +37,7 @@ void s3_error_code(char out[S3_CODE_SIZE], const char *body, size_t len)
     const char *text = find_element(body, len, "<Code>", "</Code>", &at, &text_len);
 
     out[0] = '\0';
-    if (!text || text_len >= S3_CODE_SIZE || !is_word(text, text_len))
+    if (!text || text_len >= S3_CODE_SIZE || !is_s3_word(text, text_len))
         return;
     memcpy(out, text, text_len);
     out[text_len] = '\0';
@@ -64,7 +64,7 @@ static const struct row {
     {"XMinioAdminBucketQuotaExceeded", STORAGE_FULL   },
 };
 
-static enum storage_end end_of_status(int status)
+static enum storage_end s3_end_of_status(int status)
 {
     if (status >= 200 && status < 300)
         return STORAGE_DONE;
@@ -93,7 +93,7 @@ enum storage_end s3_end_of(int status, const char *code)
     for (size_t i = 0; i < ARRAY_LENGTH(codes); i++)
         if (!strcmp(code, codes[i].code))
             return codes[i].end;
-    return end_of_status(status);
+    return s3_end_of_status(status);
 }
 
 bool s3_next_key(const char *body, size_t len, size_t *at, struct s3_key *out)

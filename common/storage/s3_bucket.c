@@ -45,7 +45,7 @@ static bool prefix_is_valid(const char *prefix)
     return true;
 }
 
-static int read_url(struct s3_bucket *out, const char *url, struct buf *why)
+static int read_s3_url(struct s3_bucket *out, const char *url, struct buf *why)
 {
     const char *name = url + 5, *prefix;
     size_t len;
@@ -169,7 +169,7 @@ int s3_bucket_read(struct s3_bucket *out, const char *url, const char *endpoint,
 {
     char aws[sizeof("https://s3..amazonaws.com") + S3_REGION_SIZE], host[S3_HOST_SIZE];
     struct s3_bucket bucket = {0};
-    int err = read_url(&bucket, url, why);
+    int err = read_s3_url(&bucket, url, why);
 
     if (!err)
         err = read_region(&bucket, region, why);

@@ -21,7 +21,7 @@ struct fields {
     int err;
 };
 
-static void add_field(struct fields *fields, const char *name, const char *value)
+static void sigv4_add_field(struct fields *fields, const char *name, const char *value)
 {
     if (fields->count == SIGV4_FIELDS_MAX)
         fields->err = ERR_TOO_LONG;
@@ -32,7 +32,7 @@ static void add_field(struct fields *fields, const char *name, const char *value
 static void add_fields(struct fields *fields, const struct sigv4_field *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
-        add_field(fields, list[i].name, list[i].value);
+        sigv4_add_field(fields, list[i].name, list[i].value);
 }
 
 /* An insertion sort keeps the order of equal fields, as headers need it. */
@@ -194,7 +194,7 @@ static bool has_token(const struct sigv4_keys *keys)
     return keys->session_token && *keys->session_token;
 }
 
-static int begin(struct signing *signing, const struct sigv4_keys *keys, const struct sigv4_request *request)
+static int sigv4_begin(struct signing *signing, const struct sigv4_keys *keys, const struct sigv4_request *request)
 {
     char day[STORAGE_DAY_SIZE];
     unsigned second = (unsigned)(request->time_s % DAY_S);
@@ -207,7 +207,7 @@ static int begin(struct signing *signing, const struct sigv4_keys *keys, const s
     (void)snprintf(signing->date, sizeof(signing->date), "%sT%02u%02u%02uZ", day, second / 3600 % 24, second / 60 % 60,
                    second % 60);
     len = snprintf(signing->scope, sizeof(signing->scope), "%s/%s/%s/aws4_request", day, keys->region, keys->service);
-    add_field(&signing->headers, "host", request->host);
+    sigv4_add_field(&signing->headers, "host", request->host);
     add_fields(&signing->headers, request->headers, request->header_count);
     add_fields(&signing->query, request->query, request->query_count);
     return len < SCOPE_MAX ? 0 : ERR_TOO_LONG;
@@ -292,11 +292,11 @@ int sigv4_sign(const struct sigv4_keys *keys, const struct sigv4_request *reques
                char date[SIGV4_DATE_SIZE])
 {
     struct signing signing;
-    int err = begin(&signing, keys, request);
+    int err = sigv4_begin(&signing, keys, request);
 
-    add_field(&signing.headers, "x-amz-date", signing.date);
+    sigv4_add_field(&signing.headers, "x-amz-date", signing.date);
     if (has_token(keys))
-        add_field(&signing.headers, "x-amz-security-token", keys->session_token);
+        sigv4_add_field(&signing.headers, "x-amz-security-token", keys->session_token);
     sort_headers(&signing);
     if (!err)
         err = sign(&signing);
@@ -314,7 +314,7 @@ int sigv4_presign(const struct sigv4_keys *keys, const struct sigv4_request *req
 {
     char credential[SCOPE_MAX + SECRET_MAX], expires[16];
     struct signing signing;
-    int err = begin(&signing, keys, request);
+    int err = sigv4_begin(&signing, keys, request);
 
     if (seconds < 1 || seconds > SIGV4_LINK_SECONDS_MAX)
         err = ERR_RANGE;
@@ -322,13 +322,13 @@ int sigv4_presign(const struct sigv4_keys *keys, const struct sigv4_request *req
         err = ERR_TOO_LONG;
     (void)snprintf(expires, sizeof(expires), "%d", seconds);
     sort_headers(&signing);
-    add_field(&signing.query, "X-Amz-Algorithm", ALGORITHM);
-    add_field(&signing.query, "X-Amz-Credential", credential);
-    add_field(&signing.query, "X-Amz-Date", signing.date);
-    add_field(&signing.query, "X-Amz-Expires", expires);
+    sigv4_add_field(&signing.query, "X-Amz-Algorithm", ALGORITHM);
+    sigv4_add_field(&signing.query, "X-Amz-Credential", credential);
+    sigv4_add_field(&signing.query, "X-Amz-Date", signing.date);
+    sigv4_add_field(&signing.query, "X-Amz-Expires", expires);
     if (has_token(keys))
-        add_field(&signing.query, "X-Amz-Security-Token", keys->session_token);
-    add_field(&signing.query, "X-Amz-SignedHeaders", buf_text(&signing.names));
+        sigv4_add_field(&signing.query, "X-Amz-Security-Token", keys->session_token);
+    sigv4_add_field(&signing.query, "X-Amz-SignedHeaders", buf_text(&signing.names));
     if (!err)
         err = sign(&signing);
     if (!err) {

@@ -228,7 +228,7 @@ static void spool_run_write(struct disk_job *job)
         spool->about.size += (int64_t)len;
 }
 
-static int read_file(void *arg, int64_t at, void *out, size_t len)
+static int spool_read_file(void *arg, int64_t at, void *out, size_t len)
 {
     const struct spool *spool = arg;
 
@@ -238,7 +238,7 @@ static int read_file(void *arg, int64_t at, void *out, size_t len)
 static void spool_run_check(struct disk_job *job)
 {
     struct spool *spool = spool_of(job);
-    const struct image_source source = {.size = spool->about.size, .read = read_file, .arg = spool};
+    const struct image_source source = {.size = spool->about.size, .read = spool_read_file, .arg = spool};
     unsigned char digest[SHA256_SIZE];
     int err = image_header_read(&source, &spool->about.image);
 
@@ -407,7 +407,7 @@ size_t spool_room(const struct spool *spool)
     return SPOOL_BUFFER - spool->len;
 }
 
-static void append(struct spool *spool, const char *bytes, size_t len)
+static void spool_append(struct spool *spool, const char *bytes, size_t len)
 {
     size_t tail = (spool->head + spool->len) % SPOOL_BUFFER, contiguous = SPOOL_BUFFER - tail;
     size_t first = len < contiguous ? len : contiguous;
@@ -424,7 +424,7 @@ size_t spool_write(struct spool *spool, const void *bytes, size_t len)
     if (spool->state == SPOOL_FAILED)
         return len;
     spool->wants_room |= taken < len;
-    append(spool, bytes, taken);
+    spool_append(spool, bytes, taken);
     if (spool->state == SPOOL_IDLE && spool->len)
         enter(spool, SPOOL_WRITING);
     return taken;

@@ -14,7 +14,7 @@ struct download {
     int status;
 };
 
-static void conclude(struct download *download, enum download_end end, const char *words)
+static void download_conclude(struct download *download, enum download_end end, const char *words)
 {
     const struct download_outcome outcome = {.end = end, .status = download->status, .words = words};
 
@@ -26,10 +26,10 @@ static void conclude(struct download *download, enum download_end end, const cha
 static void hang_up(struct download *download, enum download_end end, const char *words)
 {
     web_cancel(download->call);
-    conclude(download, end, words);
+    download_conclude(download, end, words);
 }
 
-static enum download_end end_of_status(int status)
+static enum download_end download_end_of_status(int status)
 {
     bool is_passing = status == 408 || status == 425 || status == 429;
 
@@ -44,7 +44,7 @@ static void download_on_head(const struct web_head *head, void *arg)
     download->status = head->status;
     (void)snprintf(words, sizeof(words), "the server answered with status %d", head->status);
     if (head->status != 200)
-        hang_up(download, end_of_status(head->status), words);
+        hang_up(download, download_end_of_status(head->status), words);
     else if (head->length < 0 && !head->is_chunked)
         hang_up(download, DOWNLOAD_FAILED, "the answer does not say how long it is");
     else if (head->length > download->size_max)
@@ -70,9 +70,9 @@ static void download_on_done(const struct web_outcome *outcome, void *arg)
     struct download *download = arg;
 
     if (outcome->end == WEB_ANSWERED)
-        conclude(download, DOWNLOAD_DONE, "");
+        download_conclude(download, DOWNLOAD_DONE, "");
     else
-        conclude(download, outcome->not_public ? DOWNLOAD_FORBIDDEN : DOWNLOAD_FAILED, outcome->words);
+        download_conclude(download, outcome->not_public ? DOWNLOAD_FORBIDDEN : DOWNLOAD_FAILED, outcome->words);
 }
 
 int download_start(struct web *web, const struct download_setup *setup, struct download **out)

@@ -88,7 +88,7 @@ static int take_parts(CURLU *url, const char *text, struct parsed *out)
 }
 
 /* On success the caller calls parsed_deinit. */
-static int parse(const char *text, struct parsed *out)
+static int parse_link(const char *text, struct parsed *out)
 {
     CURLU *url = curl_url();
     int err = !url ? ERR_NO_MEMORY : strlen(text) > URL_MAX_BYTES ? ERR_SYNTAX : take_parts(url, text, out);
@@ -104,7 +104,7 @@ static int parse(const char *text, struct parsed *out)
 static int trust(struct link_rules *rules, const char *url)
 {
     struct parsed parsed = {0};
-    int err = parse(url, &parsed);
+    int err = parse_link(url, &parsed);
 
     if (err)
         return err;
@@ -142,7 +142,7 @@ static int add_mapping(struct link_rules *rules, const char *entry)
     rules->map_count++;
     public = strndup(entry, (size_t)(equals - entry));
     mapping->internal = strdup(equals + 1);
-    err = public && mapping->internal ? parse(public, &mapping->public) : ERR_NO_MEMORY;
+    err = public && mapping->internal ? parse_link(public, &mapping->public) : ERR_NO_MEMORY;
     if (!err) {
         cut_slashes(mapping->public.path);
         cut_slashes(mapping->internal);
@@ -201,7 +201,7 @@ struct link_rules *link_rules_destroy(struct link_rules *rules)
 }
 
 /* A prefix ends where a part of the path ends: /a is one of /a and /a/b, and not of /ab. */
-static bool is_below(const struct parsed *link, const struct parsed *prefix)
+static bool link_is_below(const struct parsed *link, const struct parsed *prefix)
 {
     size_t len = strlen(prefix->path);
 
@@ -217,7 +217,7 @@ static const struct mapping *find_mapping(const struct link_rules *rules, const 
     for (size_t i = 0; i < rules->map_count; i++) {
         const struct mapping *each = &rules->map[i];
 
-        if (is_below(link, &each->public) && (!found || strlen(each->public.path) > strlen(found->public.path)))
+        if (link_is_below(link, &each->public) && (!found || strlen(each->public.path) > strlen(found->public.path)))
             found = each;
     }
     return found;
@@ -227,7 +227,7 @@ int link_rules_apply(const struct link_rules *rules, const char *link, struct bu
 {
     const struct mapping *mapping;
     struct parsed parsed = {0};
-    int err = parse(link, &parsed);
+    int err = parse_link(link, &parsed);
 
     if (err)
         return err;

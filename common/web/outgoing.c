@@ -60,7 +60,7 @@ static unsigned set_connection(CURL *easy, const struct outgoing_setup *setup)
 
 /* Setting an option allocates and may fail. A request without one of these options could go through a proxy or be repeated, so
  * every failure counts. ACCEPT_ENCODING makes libcurl decode a compressed answer; the header itself is not sent. */
-static bool set_options(CURL *easy, const struct outgoing_setup *setup)
+static bool set_curl_options(CURL *easy, const struct outgoing_setup *setup)
 {
     unsigned failed = set_send_once(easy) | set_connection(easy, setup);
 
@@ -144,7 +144,7 @@ static bool set_method(CURL *easy, const struct outgoing_setup *setup)
 int outgoing_prepare(struct outgoing *outgoing, CURL *easy, const struct outgoing_setup *setup)
 {
     outgoing->headers = copy_headers(setup->headers);
-    if (!outgoing->headers || !set_options(easy, setup))
+    if (!outgoing->headers || !set_curl_options(easy, setup))
         return ERR_NO_MEMORY;
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, outgoing->headers);
     if (setup->method)

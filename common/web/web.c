@@ -113,7 +113,7 @@ static bool is_answered(const struct web_call *call, CURLcode code)
     return code == CURLE_OK && call->head_given;
 }
 
-static enum web_end end_of(const struct web_call *call, CURLcode code)
+static enum web_end web_end_of(const struct web_call *call, CURLcode code)
 {
     long sent = 0;
 
@@ -143,10 +143,10 @@ static const char *words_of(const struct web_call *call, CURLcode code)
 }
 
 /* Never from inside a libcurl callback. */
-static void finish(struct web_call *call, CURLcode code)
+static void web_finish_call(struct web_call *call, CURLcode code)
 {
     struct web_outcome outcome = {
-        .end = end_of(call, code),
+        .end = web_end_of(call, code),
         .not_public = is_refused(call, code),
         .words = words_of(call, code),
         .total_ms = clock_monotonic_ms() - call->started_ms,
@@ -166,7 +166,7 @@ static void run_call(struct web_call *call)
     move(call, CALL_RUNNING);
     if (curl_loop_add(call->web->curl, call->easy)) {
         call->why = "out of memory";
-        finish(call, CURLE_OUT_OF_MEMORY);
+        web_finish_call(call, CURLE_OUT_OF_MEMORY);
     }
 }
 
@@ -181,7 +181,7 @@ static void resume_call(struct web_call *call)
     call->is_stalled = false;
     code = curl_easy_pause(call->easy, CURLPAUSE_CONT);
     if (code && call->state == CALL_RUNNING)
-        finish(call, code);
+        web_finish_call(call, code);
 }
 
 static void drop_cancelled(struct web *web)
@@ -224,12 +224,12 @@ static void web_on_curl_done(CURL *easy, CURLcode code, void *arg)
 
     (void)arg;
     if (call->state == CALL_RUNNING)
-        finish(call, code);
+        web_finish_call(call, code);
 }
 
 /* -- the answer */
 
-static void start_timer(struct web_call *call, int64_t ms)
+static void web_start_timer(struct web_call *call, int64_t ms)
 {
     struct timeval tv = timeval_of_ms(ms);
 
@@ -243,11 +243,11 @@ static void web_on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (call->is_ending) {
-        finish(call, CURLE_OK);
+        web_finish_call(call, CURLE_OK);
         return;
     }
     call->why = "no answer within the time for its first byte";
-    finish(call, CURLE_OPERATION_TIMEDOUT);
+    web_finish_call(call, CURLE_OPERATION_TIMEDOUT);
 }
 
 void web_end_within(struct web_call *call, int64_t ms)
@@ -255,10 +255,10 @@ void web_end_within(struct web_call *call, int64_t ms)
     if (call->state != CALL_RUNNING || call->is_ending)
         return;
     call->is_ending = true;
-    start_timer(call, ms);
+    web_start_timer(call, ms);
 }
 
-static const char *trim(const char *text, size_t len, size_t *trimmed)
+static const char *web_trim(const char *text, size_t len, size_t *trimmed)
 {
     while (len && strchr(" \t", *text)) {
         text++;
@@ -277,7 +277,7 @@ static const char *find_value(const char *line, size_t len, const char *name, si
 
     if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len))
         return NULL;
-    return trim(line + name_len + 1, len - name_len - 1, value_len);
+    return web_trim(line + name_len + 1, len - name_len - 1, value_len);
 }
 
 static void copy_cut(char *out, size_t size, const char *text, size_t len)
@@ -350,7 +350,7 @@ static void report_field(struct web_call *call, const char *line, size_t len)
     if (!call->events.on_field || !colon || status_of(call) < 200)
         return;
     name_len = (size_t)(colon - line);
-    value = trim(colon + 1, len - name_len - 1, &value_len);
+    value = web_trim(colon + 1, len - name_len - 1, &value_len);
     call->events.on_field(line, name_len, value, value_len, call->events.arg);
 }
 
@@ -513,7 +513,7 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
         return ERR_NO_MEMORY;
     call->outgoing.body = request->body;
     TAILQ_INSERT_TAIL(&web->starting, call, link);
-    start_timer(call, request->first_byte_ms);
+    web_start_timer(call, request->first_byte_ms);
     web->count++;
     event_active(web->turn, 0, 0);
     *out = call;

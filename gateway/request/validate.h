@@ -4,7 +4,7 @@
  * VALIDATE_DEPTH_MAX levels, without duplicate names and without NUL. Unknown fields are errors, so that a typo does not cost money.
  * All errors are reported at once, up to VALIDATE_PROBLEMS_MAX.
  *
- * Pure.   Ownership: on success the caller owns the spec in `out`; the report contains its own texts.
+ * Pure.   Ownership: on success the caller owns the spec in `out`; the errors contain their own texts.
  */
 #ifndef ARKRELAY_GATEWAY_REQUEST_VALIDATE_H
 #define ARKRELAY_GATEWAY_REQUEST_VALIDATE_H
@@ -35,7 +35,7 @@ struct validated {
     enum on_disconnect on_disconnect; /* not part of the spec: it belongs to the connection */
 };
 
-struct validate_report {
+struct validate_errors {
     char syntax[VALIDATE_DETAIL_SIZE]; /* after ERR_SYNTAX: the error and its place */
     struct problem_field fields[VALIDATE_PROBLEMS_MAX];
     size_t count; /* after ERR_RANGE: number of fields set */
@@ -45,6 +45,6 @@ struct validate_report {
 
 /* ERR_SYNTAX: not a JSON object. ERR_RANGE: invalid fields. ERR_NO_MEMORY. */
 int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
-                  struct validate_report *report) MUST_CHECK;
+                  struct validate_errors *errors) MUST_CHECK;
 
 #endif

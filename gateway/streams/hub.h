@@ -35,7 +35,7 @@ struct hub_config {
     const struct viewer_callbacks *viewers;
     struct latency *latency; /* borrowed */
     int64_t tail_check_ms;
-    int64_t hints_ms; /* 0: no notices to viewers of waiting tasks */
+    int64_t hints_ms; /* 0: no hints to viewers of waiting tasks */
 };
 
 struct hub *hub_create(struct loop *loop, const struct hub_config *config); /* NULL when out of memory */

@@ -1,6 +1,6 @@
 """Creates certificates for a test.
 
-    pair = Pair(folder)                     # signed by itself, for localhost
+    pair = Pair(folder)                     # self-signed, for localhost; or for other names: Pair(folder, "ark.test")
     world.gateway(**pair.options())
     fetch(address, "GET", "/livez", tls=pair.trust())
     pair.renew()                            # another certificate in the same files
@@ -12,7 +12,8 @@ import subprocess
 
 
 class Pair:
-    def __init__(self, folder):
+    def __init__(self, folder, *names):
+        self._names = names or ("localhost",)
         self.cert = os.path.join(folder, "cert.pem")
         self.key = os.path.join(folder, "key.pem")
         self.renew()
@@ -21,7 +22,7 @@ class Pair:
         """Replaces both files, each atomically."""
         cert, key = self.cert + ".new", self.key + ".new"
         subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1",
-                        "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost", "-keyout", key, "-out", cert],
+                        "-subj", f"/CN={self._names[0]}", "-addext", "subjectAltName=" + ",".join(f"DNS:{name}" for name in self._names), "-keyout", key, "-out", cert],
                        check=True, capture_output=True)
         os.replace(cert, self.cert)
         os.replace(key, self.key)

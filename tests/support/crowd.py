@@ -3,11 +3,11 @@
     crowd = Crowd(100, seed, addresses)         # addresses() -> where gateways are now
     crowd.start()
     ...
-    crowd.stop()                                # no client starts another task
-    crowd.wait()                                # every client has seen the end of its current task
+    crowd.stop()                                # no client starts another task, but a few go on with ordinary ones ...
+    crowd.wait()                                # ... until every client has seen the end of its task
     crowd.stories                               # what each client saw
 
-What is against the contract stands in a story's problems; what only a look at the whole can tell is the judge's.
+A client adds violations of the contract that it notices to its story's `problems`. Checks that need the whole system are in judge.py.
 """
 
 import dataclasses
@@ -21,8 +21,9 @@ from support.world import BASE, request, sim
 
 SILENCE_S = 6.0             # a silent connection is given up after this; heartbeats come every second
 FINAL = ("done", "error")
+STEADY = 8                  # clients that go on with ordinary tasks: only a good call closes a circuit breaker that tasks without hope keep open
 
-# Outcomes of a task's calls, as directives to the simulator in its prompt: (weight, directives); {n} is a small number.
+# Outcomes of a task's calls, as simulator directives for its prompt: (weight, directives). {n} is replaced by a small number.
 PLANS = [
     (50, ""), (6, "chunk=7 crlf"), (3, "comments"), (3, "no_done"), (3, "no_completed"),
     (5, "fail={n}:OutputImageSensitiveContentDetected"), (3, "fail={n}:InternalServiceError"), (2, "zero_images_200"),
@@ -61,7 +62,7 @@ class Story:
         epoch, _, _ = frame.id.partition("-")
         self.epoch = self.epoch or epoch
         if (epoch, frame.n) != (self.epoch, len(self.frames) + 1):
-            self.problems.append(f"{frame.id} came behind {self.last_id}")
+            self.problems.append(f"{frame.id} came after {self.last_id}")
         self.accepted = True
         self.frames.append(frame)
         self.finished = frame.event in FINAL
@@ -82,6 +83,7 @@ class Crowd:
         self.addresses, self.think_s = addresses, think_s
         self.stopping = threading.Event()
         self._lock = threading.Lock()
+        self._unsettled = 0         # random tasks that have not ended
         self._clients = [_Client(self, n, random.Random(f"{seed} client {n}")) for n in range(count)]
 
     def start(self):
@@ -91,13 +93,25 @@ class Crowd:
     def stop(self):
         self.stopping.set()
 
+    def begin_task(self, number):
+        """What the client is to begin next: a "random" task, an "ordinary" one, or none."""
+        with self._lock:
+            if not self.stopping.is_set():
+                self._unsettled += 1
+                return "random"
+            return "ordinary" if number < STEADY and self._unsettled else None
+
+    def end_task(self, kind):
+        with self._lock:
+            self._unsettled -= kind == "random"
+
     def wait(self, seconds=DEADLINE):
-        """Waits until all are done; adds a problem for each one that is not."""
+        """Waits until all clients have finished; adds a problem for each one that has not."""
         deadline = Deadline(seconds)
         for client in self._clients:
             client.join(deadline.left())
             if client.is_alive():
-                client.story.problems.append(f"its client still waits for the end after {seconds} s")
+                client.story.problems.append(f"the client was still waiting for the final event after {seconds} s")
                 client.given_up = True
 
     def note(self, story=None, silence=None, refusal=None):
@@ -120,19 +134,22 @@ class _Client(threading.Thread):
 
     def run(self):
         count = 0
-        while not self.crowd.stopping.is_set():
-            self.story = self._new_story(f"c{self.number}-{count}")
+        while begun := self.crowd.begin_task(self.number):
+            self.story = self._new_story(f"c{self.number}-{count}", begun)
             self.crowd.note(story=self.story)
             try:
                 self._see_it_through()
             except AssertionError as error:
                 self.story.problems.append(f"against the rules: {error}")
+            finally:
+                self.crowd.end_task(begun)
             count += 1
-            self.crowd.stopping.wait(self.rng.expovariate(1 / self.crowd.think_s))
+            pause = self._pace if begun == "ordinary" else self.crowd.stopping
+            pause.wait(self.rng.expovariate(1 / self.crowd.think_s))
 
-    def _new_story(self, task_id):
+    def _new_story(self, task_id, kind):
         rng = self.rng
-        plan, = rng.choices([plan for _, plan in PLANS], [weight for weight, _ in PLANS])
+        plan, = rng.choices([plan for _, plan in PLANS], [weight for weight, _ in PLANS]) if kind == "random" else ("",)
         plan = plan.format(n=rng.randrange(3), byte=rng.randrange(5000))
         images = rng.randint(1, 4)
         body = request(task_id, prompt=sim(task_id, f"images={images} latency={rng.randint(30, 250)} {plan}"), max_images=images)
@@ -188,7 +205,7 @@ class _Client(threading.Thread):
                 if cancels_after is not None and len(story.frames) > cancels_after and story.cancel is None:
                     self._cancel(address)
             if story.finished and (frame := stream.next(SILENCE_S)) is not None:
-                story.problems.append(f"{frame.raw!r} behind the final event")
+                story.problems.append(f"{frame.raw!r} after the final event")
 
     def _cancel(self, address):
         self.story.asks_to_stop = True

@@ -76,13 +76,22 @@ static const struct {
     { "a 401 without a body",              401, NULL,                                     FAIL(UNAUTHORIZED) },
     { "a payment that is due",             403, "AccountOverdueError",                    FAIL(UNAUTHORIZED) },
     { "a service that is not open",        403, "OperationDenied.ServiceNotOpen",         FAIL(UNAUTHORIZED) },
+    { "a model that the key may not use",  403, "AccessDenied",                           FAIL(MODEL_UNAVAILABLE) },
+    { "a permission that is missing",      403, "OperationDenied.PermissionDenied",       FAIL(MODEL_UNAVAILABLE) },
     { "a 403 in HTML",                     403, NULL,                                     FAIL(UNAUTHORIZED) },
     { "a model that does not exist",       404, "InvalidEndpointOrModel.NotFound",        FAIL(MODEL_UNAVAILABLE) },
     { "a model that is not open",          404, "ModelNotOpen",                           FAIL(MODEL_UNAVAILABLE) },
     { "an empty 404",                      404, NULL,                                     FAIL(MODEL_UNAVAILABLE) },
     { "a body that is too large",          413, NULL,                                     FAIL(INVALID_REQUEST) },
     { "a 422",                             422, NULL,                                     FAIL(INVALID_REQUEST) },
-    { "a redirect",                        307, NULL,                                     FAIL(INVALID_REQUEST) },
+    { "headers that are too large",        431, NULL,                                     FAIL(INVALID_REQUEST) },
+    { "a redirect to a sign-in page",      302, NULL,                                     DEFER(UNREACHABLE) },
+    { "a redirect",                        307, NULL,                                     DEFER(UNREACHABLE) },
+    { "a server that takes no POST",       405, NULL,                                     DEFER(UNREACHABLE) },
+    { "a proxy that wants a password",     407, NULL,                                     DEFER(UNREACHABLE) },
+    { "a wrong server",                    421, NULL,                                     DEFER(UNREACHABLE) },
+    { "a network that wants a sign-in",    511, NULL,                                     DEFER(UNREACHABLE) },
+    { "a 405 with ARK's error",            405, "SomethingNew",                           FAIL(INVALID_REQUEST) },
     { "images a minute",                   429, "ModelAccountIpmRateLimitExceeded",       BUSY(RATE_LIMITED) },
     { "requests a minute",                 429, "RateLimitExceeded.EndpointRPMExceeded",  BUSY(RATE_LIMITED) },
     { "a burst",                           429, "RequestBurstTooFast",                    BUSY(RATE_LIMITED) },
@@ -317,7 +326,7 @@ static void check_limits(const struct world *world, const struct verdict *verdic
     assert_true(verdict->charge != CHARGE_UNKNOWN || evidence->paid_calls < evidence->max_paid_calls);
     assert_int_not_equal(verdict->charge, CHARGE_KNOWN);
     assert_false(evidence->cancelled);
-    assert_int_equal(verdict->wait_ms, 7);
+    assert_int_equal(verdict->delay_ms, 7);
 }
 
 static void check_cancelled(const struct world *world, const struct verdict *verdict)

@@ -19,7 +19,7 @@ enum { SCOPE_NAME_SIZE = 129, SCOPE_WHY_SIZE = 256 };
 
 enum scope_state {
     SCOPE_FREE,
-    SCOPE_FAILING, /* not restricted, but the last call failed */
+    SCOPE_FAILING, /* the last call failed; few or no further calls may begin */
     SCOPE_LIMITED,
     SCOPE_OPEN,
     SCOPE_PROBING,
@@ -52,7 +52,7 @@ struct scope {
     int users;            /* permits and bookings that borrow this scope */
     int held;             /* permits */
     bool held_told;       /* Redis knows `held` */
-    struct permit *first; /* of the call that found the scope closed, until on_judged */
+    struct permit *first; /* of the call that found the scope closed, until on_confirmed */
     struct scope_news news;
     struct scope_news sent; /* in the report in flight */
     bool sending;           /* the report in flight names this scope */

@@ -13,7 +13,7 @@
 enum meaning {
     REFUSED, /* not charged; would be refused again */
     ONCE,    /* not charged; a second call may succeed, a third one is pointless */
-    AWAY,    /* not charged: nothing was sent */
+    AWAY,    /* not charged: nothing was sent, or another server answered instead of ARK */
     BUSY,    /* not charged: rate limited or overloaded */
     RESETS,  /* not charged; the quota resets at a time in ARK's message */
     DOUBT,   /* perhaps charged */
@@ -49,12 +49,13 @@ static const struct {
     { "AuthenticationError",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "InvalidAccountStatus",                 { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "InvalidSubscription",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
-    { "AccessDenied",                         { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "AccountOverdueError",                  { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     { "OperationDenied",                      { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
     /* the model */
     { "InvalidEndpoint",                      { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "InvalidEndpointOrModel",               { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { "AccessDenied",                         { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { "OperationDenied.PermissionDenied",     { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "ModelNotOpen",                         { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     { "UnsupportedModel",                     { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
     /* limits: these need an operator ... */
@@ -88,19 +89,26 @@ static const struct {
 /* For unlisted codes, and for answers that are not from ARK; the first matching row. */
 static const struct {
     int from, to;
-    bool with_error; /* only with ARK's own error in the body */
+    enum { ANYONE, ARK, OTHER } sender; /* ARK: its own error is in the body; OTHER: it is not */
     struct finding finding;
 } statuses[] = {
-    { 401, 401, false, { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
-    { 403, 403, false, { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
-    { 404, 404, false, { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
-    { 429, 429, false, { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
-    { 503, 503, true,  { BUSY,    PROBLEM_ARK_OVERLOADED } },
+    { 401, 401, ANYONE, { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { 403, 403, ANYONE, { REFUSED, PROBLEM_ARK_UNAUTHORIZED } },
+    { 404, 404, ANYONE, { REFUSED, PROBLEM_ARK_MODEL_UNAVAILABLE } },
+    { 429, 429, ANYONE, { BUSY,    PROBLEM_ARK_RATE_LIMITED } },
+    { 503, 503, ARK,    { BUSY,    PROBLEM_ARK_OVERLOADED } },
     /* A proxy may send these after it forwarded the request to ARK. */
-    { 408, 409, false, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
-    { 499, 499, false, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
-    /* Redirects are not followed: ARK_BASE_URL is wrong. */
-    { 300, 499, false, { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    { 408, 409, ANYONE, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
+    { 499, 499, ANYONE, { DOUBT,   PROBLEM_OUTCOME_UNKNOWN } },
+    /* A proxy sends these because of the request. */
+    { 400, 400, OTHER,  { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    { 411, 415, OTHER,  { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    { 422, 422, OTHER,  { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    { 431, 431, OTHER,  { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
+    /* A proxy, a sign-in page, or a wrong server instead of ARK. Redirects are not followed. */
+    { 300, 499, OTHER,  { AWAY,    PROBLEM_ARK_UNREACHABLE } },
+    { 511, 511, OTHER,  { AWAY,    PROBLEM_ARK_UNREACHABLE } },
+    { 300, 499, ARK,    { REFUSED, PROBLEM_ARK_INVALID_REQUEST } },
 };
 
 /* What FINISH needs. */
@@ -156,7 +164,7 @@ static const struct finding *find_status(const struct ark_result *ark)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(statuses); i++)
         if (ark->http_status >= statuses[i].from && ark->http_status <= statuses[i].to &&
-            (!statuses[i].with_error || *ark->error.code))
+            (statuses[i].sender == ANYONE || (statuses[i].sender == ARK) == ark->has_error))
             return &statuses[i].finding;
     return NULL;
 }
@@ -253,7 +261,7 @@ static void write_reason(char *out, size_t size, const struct evidence *evidence
 }
 
 /* "ARK refused the request: InvalidParameter: size ... (HTTP 400)" */
-static void describe(const struct evidence *evidence, struct verdict *out)
+static void verdict_describe(const struct evidence *evidence, struct verdict *out)
 {
     char reason[ARK_CODE_MAX + ARK_MESSAGE_MAX + 2], status[32] = "", count[64] = "";
     const struct ark_result *ark = evidence->ark;
@@ -277,7 +285,7 @@ static void set_reset(const struct evidence *evidence, struct verdict *out)
     if (until_ms <= evidence->now_ms || until_ms > evidence->now_ms + RESET_MAX_MS)
         return;
     out->until_ms = until_ms;
-    out->wait_ms = until_ms - evidence->now_ms;
+    out->delay_ms = until_ms - evidence->now_ms;
 }
 
 void verdict_decide(const struct evidence *evidence, struct verdict *out)
@@ -292,17 +300,17 @@ void verdict_decide(const struct evidence *evidence, struct verdict *out)
     out->charge = meanings[finding.meaning].charge;
     out->problem = out->action == VERDICT_CANCELLED ? PROBLEM_CANCELLED : finding.problem;
     out->retryable = problem_retryable(out->problem) && out->charge == CHARGE_VOID;
-    out->wait_ms = evidence->ark->retry_after_ms;
+    out->delay_ms = evidence->ark->retry_after_ms;
     if (finding.meaning == RESETS)
         set_reset(evidence, out);
-    describe(evidence, out);
+    verdict_describe(evidence, out);
 }
 
 const char *verdict_action_name(enum verdict_action action)
 {
     static const char *const names[] = {
         [VERDICT_DONE] = "done",   [VERDICT_FAIL] = "failed",         [VERDICT_RETRY] = "retry",
-        [VERDICT_DEFER] = "defer", [VERDICT_CANCELLED] = "cancelled",
+        [VERDICT_DEFER] = "defer", [VERDICT_CANCELLED] = "cancelled", [VERDICT_HANDBACK] = "handback",
     };
 
     return names[action];

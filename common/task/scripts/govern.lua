@@ -12,8 +12,9 @@
 -- -> granted wait_ms limit second, then per model that is not free of restrictions, and for the account:
 --    name state code calls wait_ms probe opened
 --    wait_ms: when to ask again after no permit; limit: calls in flight for all, 0 for none; second: of the bookings
---    state: failing (nothing is restricted so far) | limited | open | probing | half_open; calls: of this model may begin
+--    state: failing (the last call failed) | limited | open | probing | half_open; calls: of this model may begin
 --    probe: 1 if this worker is to probe; opened: 1 if a call of this worker was the first that found the account or model closed
+-- flags: allow-oom
 -- needs: base minute limiter breaker
 local worker, ttl, want, images, model, calls_max, per_minute, whole = unpack(ARGV, 1, 8)
 local governor, holders, seen, minute = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen', prefix .. 'minute'
@@ -42,7 +43,6 @@ for i = 1, #flat, 2 do
   books[of][field], written[name] = value, value
 end
 local account = books['']
-despite_full_memory()
 
 -- The clock was put back, or another Redis with an earlier clock took over: no wait may last until the old time comes again.
 if account.swept and second < account.swept - 5 then
@@ -76,9 +76,9 @@ for i = 1, #all, 2 do
     end
   end
 end
-for _, book in pairs(books) do -- a trial of a lost worker, or granted in an answer that was lost, is free again
+for _, book in pairs(books) do -- a probe or trial of a lost worker, or granted in an answer that was lost, is free again
   if book.tried_by and (lost[book.tried_by] or whole == '2' and book.tried_by == worker) then
-    book.trial_until, book.tried_by = nil, nil
+    breaker_free(book, at)
   end
 end
 
@@ -164,7 +164,7 @@ local granted, wait = breaker_room(account, at)
 granted = math.min(want, granted)
 local rooms, limit = {}, calls_max
 for name, book in pairs(books) do
-  local calls, pause = breaker_room(book, at)
+  local calls, pause = breaker_room(book, at, name ~= '' and (of_model[name] or 0) or nil)
   if name ~= '' then
     local room, rest = limiter_room(book, at, of_model[name] or 0, images, used_by(name))
     if room < calls then
@@ -197,7 +197,7 @@ end
 
 local function restrict(name, book)
   local calls, pause = unpack(rooms[name])
-  local probe = want > 0 and breaker_probe(book, at, name == '')
+  local probe = want > 0 and breaker_probe(book, at, name == '', worker)
   if not book.state and not book.run and calls == math.huge then
     return
   elseif book.state == 'half_open' then
@@ -206,7 +206,7 @@ local function restrict(name, book)
       breaker_try(book, at, worker)
     end
   end
-  local state = book.state or calls < math.huge and 'limited' or 'failing'
+  local state = book.state or book.run and 'failing' or 'limited'
   local row = { name, state, book.code or '', math.min(calls, want), math.ceil(pause), probe and 1 or 0, opened[name] and 1 or 0 }
   for _, value in ipairs(row) do
     answer[#answer + 1] = value

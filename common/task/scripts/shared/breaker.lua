@@ -6,7 +6,7 @@
 --     half_open --the task's call is accepted--> closed          half_open --it fails--> open
 --
 -- Fields: state (absent: closed), code, why, since, opener (the worker whose call closed the account or model), run (failures in a row while
--- closed), wait, probe_at, wanted_at (when CLAIM last passed over a task of the model), trial_until, tried_by (the worker of the trial),
+-- closed), wait, probe_at, wanted_at (when CLAIM last passed over a task of the model), trial_until, tried_by (the worker of the probe or trial),
 -- good_at (when the call began that closed the breaker).
 local BREAKER_RUN, BREAKER_WAIT_MS, BREAKER_WAIT_MAX_MS = 3, 1000, 10000
 local BREAKER_PROBE_MS = 20000 -- a probe without a result is repeated after this
@@ -46,7 +46,7 @@ local function breaker_report(b, at, r)
     if b.code == 'ark_unreachable' then
       breaker_close(b)
     else
-      b.state, b.probe_at = 'half_open', nil
+      b.state, b.probe_at, b.tried_by = 'half_open', nil, nil
     end
   elseif r.probe == 'bad' and b.state == 'probing' then
     breaker_open(b, at, r)
@@ -61,8 +61,12 @@ local function breaker_report(b, at, r)
 end
 
 -- How many calls may begin. -> calls, ms to wait if it is 0
-local function breaker_room(b, at)
-  if not b.state then
+-- in_flight: calls of the model; nil for the account, whose failures cost nothing. After a failure no further call begins while those in flight may make it three in a row: a call with an
+-- unknown outcome may have been charged.
+local function breaker_room(b, at, in_flight)
+  if not b.state and b.run and in_flight then
+    return math.max(0, BREAKER_RUN - b.run - in_flight), 200
+  elseif not b.state then
     return math.huge, 0
   elseif b.state == 'half_open' then
     return at < (b.trial_until or 0) and 0 or 1, 200
@@ -75,13 +79,21 @@ local function breaker_try(b, at, worker)
   b.trial_until, b.tried_by = at + BREAKER_TRIAL_MS, worker
 end
 
+-- The worker of the probe or the trial was lost, or the answer that granted it.
+local function breaker_free(b, at)
+  b.trial_until, b.tried_by = nil, nil
+  if b.state == 'probing' then
+    b.probe_at = at
+  end
+end
+
 -- Whether the caller is to probe.
-local function breaker_probe(b, at, is_wanted)
+local function breaker_probe(b, at, is_wanted, worker)
   if b.state ~= 'open' and b.state ~= 'probing' or at < b.probe_at
     or not is_wanted and at - math.max(b.since, b.wanted_at or 0) > BREAKER_WANTED_MS then
     return false
   end
-  b.state, b.probe_at = 'probing', at + BREAKER_PROBE_MS
+  b.state, b.probe_at, b.tried_by = 'probing', at + BREAKER_PROBE_MS, worker
   return true
 end
 
