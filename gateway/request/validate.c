@@ -104,7 +104,7 @@ static void read_task_id(struct reading *in, const json_t *value)
 }
 
 /* Idempotency-Key is an alternative to task_id. Both may be present if they are equal. */
-static void choose_task_id(struct reading *in)
+static void settle_id(struct reading *in)
 {
     const struct validate_rules *rules = in->rules;
     char *task_id = in->out->task_id;
@@ -320,7 +320,7 @@ static void read_object(struct reading *in, json_t *root)
     json_object_foreach (root, name, value)
         if (!is_field(name))
             complain_unknown(in, name);
-    choose_task_id(in);
+    settle_id(in);
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
         complain(in->errors, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
 }
