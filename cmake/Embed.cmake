@@ -1,6 +1,7 @@
 # embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
-# The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order.
+# The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order. A line
+# `-- flags: <flag>` becomes `#!lua flags=<flag>`, the script's first line.
 # The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
   set(code "/* Generated at build time from common/task/scripts. */\n#include \"common/task/scripts.h\"\n\n")
@@ -14,6 +15,9 @@ function(embed_scripts out)
     endif()
     string(REPLACE " " ";" needs "${CMAKE_MATCH_1}")
     set(text "")
+    if(body MATCHES "\n-- flags: ([a-z-]+)\n")
+      set(text "#!lua flags=${CMAKE_MATCH_1}\n")
+    endif()
     foreach(need IN LISTS needs)
       file(READ ${folder}/shared/${need}.lua part)
       string(APPEND text "${part}")

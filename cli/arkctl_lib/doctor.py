@@ -20,6 +20,7 @@ NOT_VISIBLE, NEEDS_SOURCE = "not visible with the given options", "--admin-key, 
 OLDEST_WARN_MS = 15 * 60_000
 DEAD_LOOK = 1000
 MEMORY_WARN, MEMORY_BAD = 0.7, 0.9
+HOURS_BAD = 4
 
 
 class Finding(typing.NamedTuple):
@@ -198,7 +199,7 @@ def check_redis(facts):
         yield Finding("bad", "redis role", "it is a replica", "REDIS_URL and --redis must be the master; with Sentinel, set REDIS_URL to redis+sentinel://...")
     yield from _check_policy(redis)
     yield from _check_persistence(redis)
-    yield from _check_memory(redis)
+    yield from _check_memory(redis, facts.overview["queue"].get("memory_full_ms") if facts.overview else None)
 
 
 def _redis_values(facts):
@@ -245,7 +246,12 @@ def _check_persistence(redis):
             yield Finding("bad", name, redis[key], "Redis cannot write to its disk; check the free space and Redis's log")
 
 
-def _check_memory(redis):
+def _check_memory(redis, full_ms):
+    """full_ms: as a gateway says; None: never, or nothing is known."""
+    if full_ms is not None:
+        hours = full_ms / 3_600_000
+        yield Finding("bad" if hours < HOURS_BAD else "warn", "memory ends", f"in {hours:.1f} hours at the present rate of tasks",
+                      "raise maxmemory, or keep results for a shorter time (GATEWAY_RETENTION)")
     used, most = redis["used_memory"], redis["maxmemory"]
     if not most:
         most = (redis["total_memory"] or 0) / 2

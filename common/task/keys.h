@@ -4,7 +4,7 @@
  *
  * The names that C needs are made here and nowhere else. Most keys are used by scripts only. A script gets the prefix of its keys as
  * KEYS[1] and appends the rest: `prefix .. 'pending'`, or key('task', id) of scripts/shared/base.lua. PROTOCOL.md lists all keys.
- * A task's log, `events:<id>`, is such a key: C reads it with the scripts READ and TAILS and has no name for it.
+ * The key with a task's request and log, `events:<id>`, is one of them: C reads it with the scripts READ and TAILS and has no name for it.
  *
  * Pure.
  */

@@ -225,16 +225,3 @@ void task_progress_write(struct buf *out, const struct task_progress *progress)
     add_stage_fields(out, progress);
     buf_add_char(out, '}');
 }
-
-void task_progress_write_slot(struct buf *out, const struct task_progress *progress)
-{
-    if (progress->stage == STAGE_IMAGE) {
-        buf_addf(out, "image {\"index\":%d,", progress->index);
-        add_image(out, progress);
-    } else {
-        buf_addf(out, "failed {\"index\":%d", progress->index);
-        add_progress_text(out, "code", progress->code);
-        add_progress_text(out, "message", progress->message);
-    }
-    buf_add_char(out, '}');
-}

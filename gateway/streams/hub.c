@@ -208,12 +208,20 @@ static void hub_on_subscribed(const char *channel, void *arg)
         watch_on_subscribed(watch);
 }
 
+/* One element of the log, or several, one per line. A viewer may leave at each of them, and with the last one the watch. */
 static void hub_on_message(const char *channel, const char *payload, size_t len, void *arg)
 {
-    struct watch *watch = watch_of_channel(arg, channel);
+    const char *end = payload + len;
+    struct watch *watch;
 
-    if (watch)
-        watch_on_message(watch, payload, len);
+    while (payload < end && (watch = watch_of_channel(arg, channel))) {
+        const char *line_end = memchr(payload, '\n', (size_t)(end - payload));
+
+        if (!line_end)
+            line_end = end;
+        watch_on_message(watch, payload, (size_t)(line_end - payload));
+        payload = line_end + 1;
+    }
 }
 
 static void hub_on_missed(const char *full_id, void *arg)

@@ -33,7 +33,7 @@ class Job:
     def data(self, **more):
         if more.get("stage") == "retrying":
             more = {"attempt": 1, "delay_ms": 0, "code": "ark_overloaded", "error": "...", **more}
-        return json.dumps({"task_id": self.task_id, "message": "...", **more}, ensure_ascii=False)
+        return json.dumps({"task_id": self.task_id, "message": "...", **more}, ensure_ascii=False, separators=(",", ":"))
 
     def begin(self):
         answer = self.run("begin", self.id, self.fence, "call-1", 3, 600_000, self.data(stage="calling", attempt=1))
@@ -42,8 +42,7 @@ class Job:
     def emit_args(self, index):
         self.wseq += 1
         image = {"url": "https://ark.example.com/1.jpg", "size": "2K"}
-        return ("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=index, image=image),
-                "image " + json.dumps({"index": index, **image}))
+        return ("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=index, image=image))
 
     def emit(self, index):
         answer = self.run(*self.emit_args(index))
@@ -52,7 +51,7 @@ class Job:
     def talk(self, size):
         """Emits an event of about this many bytes that adds nothing to the result."""
         self.wseq += 1
-        answer = self.run("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=0, image={"url": "x" * size}), "")
+        answer = self.run("emit", self.id, self.fence, self.wseq, self.data(image={"url": "x" * size}, stage="image", index=0))
         assert answer[0] == b"OK", answer
 
     def finish_args(self):

@@ -18,6 +18,8 @@ from support.callgrind import Callgrind, totals
 from support.command_log import CommandLog
 from support.heap_count import HeapCount
 from support.processes import ProcessTest, binary
+from support.redis_server import RedisServer
+from support.script_cost import ScriptCost
 from support.world import World, sim
 
 PERIODIC = {"reap", "audit", "renew", "presence", "ready", "ping", "info", "load", "echo"}    # by the clock, not by the task
@@ -25,6 +27,7 @@ ONCE = {"subscribe": 1, "submit": 1, "begin": 1, "finish": 1, "emit": 0}    # pe
 GATEWAY = {"GATEWAY_TAIL_CHECK": "1m", "PRESENCE_INTERVAL": "0", "LOG_LEVEL": "info"}      # what goes by the clock is left out
 WORKER = {"WORKER_LEASE": "30s", "PRESENCE_INTERVAL": "0", "LOG_LEVEL": "info", "ARK_IMAGES_PER_MINUTE": "100000"}
 TASKS = 200
+SCRIPTED = 320      # tasks whose scripts are measured
 HELD = 256          # streams and calls: measured from so many to twice as many, so that each table doubles once
 UPDATE = "If it is worth that: run scripts/budgets.sh update, and say in the commit why."
 
@@ -123,7 +126,25 @@ def measure_instructions():
                 "worker_instructions_per_task": of_worker.instructions() / TASKS}
 
 
-MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions]
+# -- what scripts cost Redis
+
+def measure_scripts():
+    """Commands inside the scripts of one-image tasks, and all instructions of redis-server for them; 16 tasks wait at a time."""
+    with Callgrind(profile("redis")) as of_redis, RedisServer(under=[*of_redis.words, "--trace-children=yes"]) as server:
+        cost = ScriptCost(server.client())
+        cost.run(320)           # the index is a skip list from 129 tasks on
+        cost.commands()
+        of_redis.begin(server.program.pid)
+        cost.run(SCRIPTED)
+        of_redis.end(server.program.pid)
+        counts = cost.commands()
+        server.stop()
+        print("Commands inside scripts per task:", {name: round(count / SCRIPTED, 2) for name, count in sorted(counts.items())})
+        return {"redis_inner_commands_per_task": sum(counts.values()) / SCRIPTED,
+                "redis_instructions_per_task": of_redis.instructions() / SCRIPTED}
+
+
+MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_scripts]
 
 
 class Costs(ProcessTest):
@@ -159,6 +180,10 @@ class Costs(ProcessTest):
         figures = measure_instructions()
         self.keep_to_budget(figures, "\n".join(f"Where they are run: callgrind_annotate --inclusive=yes {profile(role)}"
                                                for role in ("gateway", "worker")))
+
+
+    def test_what_scripts_cost_redis(self):
+        self.keep_to_budget(measure_scripts(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('redis')}")
 
 
 class Judging(unittest.TestCase):

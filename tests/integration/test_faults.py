@@ -138,7 +138,7 @@ class FrozenWorker(FaultTest):
             for n in range(40):
                 self.assertEqual(gateway.submit(f"t{n}", prompt=sim(f"t{n}", "images=1 latency=50")).status, 202)
             turn = 0
-            while world.redis("ZCARD", "arkrelay:{0}:index") and turn < 200:
+            while world.redis("ZCOUNT", "arkrelay:{0}:index", 0, "+inf") and turn < 200:
                 worker.pause()
                 time.sleep(0.095)
                 worker.resume()

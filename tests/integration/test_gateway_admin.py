@@ -159,25 +159,27 @@ class Tasks(AdminTest):
         events, last = f"{PREFIX}events:public.t1", len(self.world.find("t1").log)
         for text in ("", "no JSON", "4 process", "5 process {}", "6 process {\"event\":\"process\"}", '7 process {"event":1,"data":{}}', "\u2028{[", "x" * 5000):
             self.redis("RPUSH", events, text)
-        self.redis("SET", f"{PREFIX}result:public.t1", "half {")
-        self.redis("SET", f"{PREFIX}request:public.t1", "[1]")
+        self.redis("RPUSH", events, '11 done {"event":"done","data":half {}')
+        self.redis("LSET", events, 0, "[1]")
         story = self.get("tasks/public.t1")
         log = story["log"]
-        self.assertEqual([event["event"] for event in log], ["start", "process", "error"] + 8 * ["unreadable"])
-        self.assertEqual([event["n"] for event in log], list(range(1, last + 9)))
+        self.assertEqual([event["event"] for event in log], ["start", "process", "error"] + 9 * ["unreadable"])
+        self.assertEqual([event["n"] for event in log], list(range(1, last + 10)))
         self.assertEqual(log[last + 1]["data"], {"text": "no JSON"})
-        self.assertEqual(len(log[-1]["data"]["text"]), 1000)
+        self.assertEqual(len(log[-2]["data"]["text"]), 1000)
         self.assertEqual((story["request"], story["result"]), (None, None))
         self.assertEqual(story["unreadable"], {"request": "[1]", "result": "half {"})
         self.submit_two_slots()
         story = self.get("tasks/public.t2")
-        self.assertEqual((story["generated_images"], story["unreadable"]), ([], {"generated_images": "[no JSON]"}))
+        self.assertEqual((story["generated_images"], story["unreadable"]), ([], {"generated_images": '[{"index":0,no JSON}]'}))
         self.redis("FLUSHALL")
 
     def submit_two_slots(self):
         self.gateway.submit("t2")
         self.claim("t2").begin()
-        self.redis("SET", f"{PREFIX}result:public.t2", "image no JSON\n")
+        image = '{"event":"process","data":{"stage":"image","index":0,"image":{no JSON}}}'
+        self.redis("RPUSH", f"{PREFIX}events:public.t2", f"3 process {image}")
+        self.redis("HSET", f"{PREFIX}task:public.t2", "n", 3)
 
     def test_a_list_with_a_corrupt_id(self):
         self.gateway.submit("t1")

@@ -216,7 +216,7 @@ class KeysTest(GatewayTest):
         return json.dumps({**answer.json(), "request_id": ""})
 
     def ids(self):
-        return sorted(id.decode() for id in self.redis("ZRANGE", PREFIX + "index", 0, -1))
+        return sorted(id.decode() for id in self.redis("ZRANGE", PREFIX + "index", 0, "+inf", "BYSCORE"))
 
 
 ROUTES = [("POST", "/generate"), ("POST", "/generate/stream"), ("GET", "/tasks/t1"), ("HEAD", "/tasks/t1"),
@@ -336,7 +336,7 @@ class WithoutKeys(GatewayTest):
                 self.assertFalse([name for name, _ in stream.response.headers.pairs if name.lower().startswith("ratelimit")])
         self.assertEqual(fetch(gateway.address, "GET", f"{BASE}/queue", headers={"Authorization": "Bearer x"}).status, 200)
         self.assertEqual(self.redis("KEYS", "arkrelay:{client:*"), [])
-        self.assertEqual(len(self.redis("ZRANGE", PREFIX + "index", 0, -1)), 3)
+        self.assertEqual(len(self.redis("ZRANGE", PREFIX + "index", 0, "+inf", "BYSCORE")), 3)
 
     def test_metrics_need_no_key_without_an_admin_key(self):
         self.assertNotEqual(self.world.gateway().get("/metrics").status, 401)

@@ -192,7 +192,7 @@ class Requests(GatewayTest):
 
     def test_a_paused_queue_refuses_new_tasks(self):
         self.gateway.submit("t1")
-        self.redis("HSET", f"{PREFIX}meta", "paused", "1")
+        self.redis("HSET", f"{PREFIX}queue", "paused", "1")
         self.assert_problem(self.gateway.submit("t2"), 503, "queue_paused")
         with self.gateway.generate("t2") as stream:
             self.assert_problem(stream.response, 503, "queue_paused")

@@ -240,7 +240,7 @@ class WorkerCounts(ProcessTest):
             delivered = sum(task.story().count("process image") for task in world.look().tasks.values())
             self.assertEqual(found["arkrelay_images_total"].value(), delivered)
             self.assertEqual((found["arkrelay_worker_slots"].value(), found["arkrelay_worker_busy"].value()), (4, 0))
-            self.assertEqual(gateway.metric("arkrelay_paid_calls_total"), float(world.look().meta["paid_calls"]))
+            self.assertEqual(gateway.metric("arkrelay_paid_calls_total"), float(world.look().counter("paid_calls")))
 
     def test_busy_slots_and_redis_up(self):
         with World() as world:
@@ -275,6 +275,7 @@ class Text(ProcessTest):
             gateway, worker = world.gateway(), world.worker()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
                 stream.to_end()
+            world.redis("CONFIG", "SET", "maxmemory", 64 << 20)
             world.redis("HSET", GOVERNOR, "limit", "3.5", "tokens", "1", "default_model", "m", "m rate", "30")
             cls.answers = {"gateway": gateway.get("/metrics"), "worker": worker.get("/metrics")}
             cls.pids = {"gateway": gateway.pid, "worker": worker.pid}

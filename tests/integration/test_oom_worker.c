@@ -382,7 +382,7 @@ static size_t count_stage(const json_t *event, const char *stage)
 /* The log must have events without gaps, each of them JSON. Returns the number of images. */
 static size_t judge_log(void)
 {
-    redisReply *log = ask("LRANGE " PREFIX "events:" ID " 0 -1");
+    redisReply *log = ask("LRANGE " PREFIX "events:" ID " 2 -1");
     size_t count = 0;
 
     for (size_t i = 0; i < log->elements; i++) {
@@ -401,13 +401,14 @@ static size_t judge_log(void)
 /* The result must have every image, or the reason why it is missing. Returns the number of images. */
 static size_t judge_result(void)
 {
-    redisReply *reply = ask("GET " PREFIX "result:" ID);
-    json_t *result = json_loads(reply->str ? reply->str : "", 0, NULL);
+    redisReply *reply = ask("LINDEX " PREFIX "events:" ID " -1");
+    const char *brace = reply->str ? strchr(reply->str, '{') : NULL;
+    json_t *event = brace ? json_loads(brace, 0, NULL) : NULL, *result = json_object_get(event, "data");
     size_t count = json_array_size(json_object_get(result, "generated_images"));
 
     if (!result || count + json_array_size(json_object_get(result, "failed_images")) != IMAGES)
         fail_msg("images are missing: %s", reply->str);
-    json_decref(result);
+    json_decref(event);
     freeReplyObject(reply);
     return count;
 }

@@ -230,6 +230,26 @@ static void the_first_call_that_finds_the_account_closed_is_told_so(void **state
     end(&permits);
 }
 
+/* The reply was sent before Redis heard of the closed model. */
+static void a_reply_to_an_earlier_report_does_not_open_the_model_again(void **state)
+{
+    struct permits permits;
+    struct holder holders[2];
+    struct fixture *f = begin_holding(&permits, *state, holders, 2);
+
+    set(f, "m run", "2");
+    governor_ask(permits.governor, 1);
+    assert_true(note(&holders[0], NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, permits.answers);
+    governor_return(permits.governor, permits.granted);
+    assert_true(governor_is_blocked(permits.governor, "m"));
+    assert_false(note(&holders[1], NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, permits.judged);
+    assert_true(permits.first);
+    release(holders, 2);
+    end(&permits);
+}
+
 static void one_that_another_worker_has_found_before_is_told_so(void **state)
 {
     struct permits permits;
@@ -459,6 +479,7 @@ int main(void)
         FIXTURE_TEST(a_request_whose_connection_breaks_is_answered_and_can_be_repeated),
         FIXTURE_TEST(nothing_is_sent_if_nothing_is_pending),
         FIXTURE_TEST(the_first_call_that_finds_the_account_closed_is_told_so),
+        FIXTURE_TEST(a_reply_to_an_earlier_report_does_not_open_the_model_again),
         FIXTURE_TEST(one_that_another_worker_has_found_before_is_told_so),
         FIXTURE_TEST(a_job_that_goes_before_the_answer_is_not_told),
         FIXTURE_TEST(while_redis_is_away_the_first_call_waits),

@@ -34,18 +34,18 @@ class AtStart(FaultTest):
 
     def test_programs_refuse_data_of_another_version(self):
         with World() as world:
-            world.redis("HSET", META, "schema", "2")
+            world.redis("HSET", META, "schema", "1")
             world.submit_many(1, prompt=sim("t0"))
-            self.assert_ends(world.gateway(wait_ready=False), "has schema 2", "schema 1 is required")
-            self.assert_ends(world.worker(), "has schema 2", "schema 1 is required")
-            self.assertEqual((world.find("t0").state, world.redis("HGET", META, "schema")), ("queued", b"2"))
+            self.assert_ends(world.gateway(wait_ready=False), "has schema 1", "schema 2 is required")
+            self.assert_ends(world.worker(), "has schema 1", "schema 2 is required")
+            self.assertEqual((world.find("t0").state, world.redis("HGET", META, "schema")), ("queued", b"1"))
             world.redis("DEL", META)
 
     def test_the_first_program_writes_the_schema(self):
         for start in (World.gateway, World.worker):
             with World() as world:
                 start(world)
-                eventually(lambda: world.redis("HGET", META, "schema") == b"1", "the schema is there")
+                eventually(lambda: world.redis("HGET", META, "schema") == b"2", "the schema is there")
 
 
 class Later(FaultTest):
@@ -80,7 +80,7 @@ class Later(FaultTest):
     def test_data_replaced_by_another_version(self):
         with World() as world:
             self.comes_back(world, lambda: world.redis("HSET", META, "schema", "7"),
-                            lambda: world.redis("HSET", META, "schema", "1"), "has schema 7")
+                            lambda: world.redis("HSET", META, "schema", "2"), "has schema 7")
 
 
 class Rights(FaultTest):

@@ -302,7 +302,7 @@ class Model:
         assert used == +self.used, f"images of clients are {used}, and should be {+self.used}"
         for name in ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
                      "retried", "renewed", "reaped", "paid_calls", "ghost", "orphan"):
-            found = int(seen.meta.get(name, 0))
+            found = seen.counter(name)
             assert found == self.counts[name], f"{name} counts {found}, and should be {self.counts[name]}"
 
 

@@ -5,7 +5,7 @@ import json
 from support.processes import ProcessTest
 from support.redis_server import RedisServer
 from support.scripts import PREFIX, Scripts
-from support.store import look
+from support.store import KINDS, look
 
 TTL_MS = 86_400_000
 LEASE_MS = 60_000
@@ -17,6 +17,19 @@ CALLING = "正在调用ARK模型生成图像..."
 def compact(value):
     """JSON as the programs write it: raw UTF-8, no white space."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def event(id, stage="calling", text="…", **members):
+    """The data of a `process` event, as the worker writes it."""
+    return compact({"task_id": id.partition(".")[2], "message": text, "stage": stage, **members})
+
+
+def image(index=0, url=None, size="2048x2048"):
+    return {"stage": "image", "index": index, "image": {"url": url or f"https://ark/{index}.jpeg", **({"size": size} if size else {})}}
+
+
+def image_failed(index, message="refused", code="ark_content_refused"):
+    return {"stage": "image_failed", "index": index, "code": code, "error": message}
 
 
 class Job:
@@ -61,11 +74,11 @@ class ScriptTest(ProcessTest):
     def assert_announced(self, before, after):
         announced = {}
         for channel, element in self.news.messages():
-            announced.setdefault(channel.decode().removeprefix(PREFIX + "channel:"), []).append(element)
+            announced.setdefault(channel.decode().removeprefix(PREFIX + "channel:"), []).extend(element.split(b"\n"))
         new = {}
         for id, task in after.tasks.items():
             known = before.tasks.get(id)
-            had = len(known.log) if known and known.fields["epoch"] == task.fields["epoch"] else 0
+            had = len(known.log) if known and known.fields.get("epoch") == task.fields["epoch"] else 0
             if elements := [element.raw for element in task.log[had:]]:
                 new[id] = elements
         self.assertEqual(announced, new, "the channel carries the new elements of the log, the same bytes")
@@ -73,7 +86,7 @@ class ScriptTest(ProcessTest):
     def assert_finals_untouched(self, before, after, spared):
         for task in before.tasks.values():
             if task.is_final and task.id != spared:
-                for kind in ("task", "request", "events", "result"):
+                for kind in KINDS:
                     key = f"{kind}:{task.id}"
                     self.assertEqual(after.everything[key], before.everything[key], "final is final")
 
@@ -117,18 +130,16 @@ class ScriptTest(ProcessTest):
         data = compact({"task_id": job.task_id, "message": CALLING, "stage": "calling", "attempt": job.attempt})
         return self.run_script("begin", job.id, job.fence, call, images, lease, data)
 
-    def emit(self, job, slot="", text="…", wseq=None):
+    def emit(self, job, text="…", wseq=None, **members):
         if wseq is None:
             job.wseq += 1
-        stage = {"i": "image", "f": "image_failed"}.get(slot[:1], "calling")
-        data = compact({"task_id": job.task_id, "message": text, "stage": stage})
-        return self.run_script("emit", job.id, job.fence, wseq or job.wseq, data, slot)
+        return self.run_script("emit", job.id, job.fence, wseq or job.wseq, event(job.id, text=text, **members))
 
     def emit_image(self, job, index=0, url=None):
-        return self.emit(job, "image " + compact({"index": index, "url": url or f"https://ark/{index}.jpeg", "size": "2048x2048"}))
+        return self.emit(job, **image(index, url))
 
     def emit_failed(self, job, index, message="refused"):
-        return self.emit(job, "failed " + compact({"index": index, "code": "ark_content_refused", "message": message}))
+        return self.emit(job, **image_failed(index, message))
 
     def finish(self, job, outcome, charge, delay=0, data=None):
         if data is None:
@@ -154,7 +165,7 @@ class ScriptTest(ProcessTest):
         return look(self.redis).tasks[f"{client}.{task_id}"]
 
     def meta(self, name):
-        return int(look(self.redis).meta.get(name, 0))
+        return look(self.redis).counter(name)
 
     def cases(self, table):
         """Runs each row of the table as a subtest, on an empty Redis."""

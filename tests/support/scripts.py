@@ -23,9 +23,16 @@ def shared(*names):
     return "".join((FOLDER / f"shared/{name}.lua").read_text() for name in names)
 
 
+def shebang(text):
+    """The first line of a script whose head has a line `-- flags:`."""
+    flags = re.search(r"^-- flags: (.*)$", text, re.M)
+    return f"#!lua flags={flags.group(1)}\n" if flags else ""
+
+
 def body(path):
     """The text sent to Redis: the shared files that the script needs, then the script."""
-    return shared(*needs(path.read_text())) + path.read_text()
+    text = path.read_text()
+    return shebang(text) + shared(*needs(text)) + text
 
 
 class Scripts:

@@ -17,7 +17,8 @@ from support.scripts import PREFIX
 PLACES = {"queued": "pending", "delayed": "delayed", "running": "leased"}
 FINAL = {"done": "done", "failed": "error", "cancelled": "error"}
 WAKE_MAX = 256
-KINDS = ("task", "request", "events", "result")
+KINDS = ("task", "events")
+HEAD = 2                    # elements before the log: the request and the plan
 
 _DUMP = """
 local read = { hash = 'HGETALL', string = 'GET' }
@@ -86,7 +87,8 @@ class Task:
     @property
     def kept_images(self):
         """The number of images of a task that is not final."""
-        return sum(line.startswith(b"image ") for line in (self.result or b"").split(b"\n"))
+        began = self.number("call_n") or 1
+        return sum(element.data.get("stage") == "image" for element in self.log[began:])
 
     def number(self, field):
         return int(self.fields.get(field, 0))
@@ -101,25 +103,50 @@ class Look:
         self._keys = {key.removeprefix(self._prefix).decode(): (value, ttl) for key, _, value, ttl in rows}
         # For comparison with ==: TTLs count only as present or absent, because they change; times of requests are left out.
         self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items() if key != "reaper"}
-        self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index", "ended")}
+        self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index")}
+        self.sets["ended"] = {id: -score for id, score in self.sets["index"].items() if score < 0}
+        self.sets["index"] = {id: score for id, score in self.sets["index"].items() if score >= 0}
         self.images = {(key.partition(":")[2], client): int(count) for key, (pairs, _) in self._keys.items()
                        if key.startswith("images:") for client, count in _pairs(pairs).items()}
         self.meta = _pairs(self._value("meta") or [])
-        self.clients = _pairs(self._value("clients") or [])
-        self.live = {client: int(count) for client, count in _pairs(self._value("live") or []).items()}
+        self.queue = _pairs(self._value("queue") or [])
+        self.live = {client: int(count) for client, count in self._fields("live").items() if int(count)}
+        self.clients = self._fields("vtime")
         self.wake = len(self._value("wake") or [])
         self.tasks = {key.partition(":")[2]: self._task(key.partition(":")[2]) for key in self._keys if key.startswith("task:")}
 
     def _value(self, key):
         return self._keys.get(key, (None, None))[0]
 
+    def _fields(self, kind):
+        """Of the hash `queue`: client -> value."""
+        return {name.partition(":")[2]: value for name, value in self.queue.items() if name.startswith(kind + ":")}
+
+    def counter(self, name):
+        """As QUEUE counts."""
+        count = {field: int(value) for field, value in self.meta.items() if value.lstrip("-").isdecimal()}
+        count = collections.defaultdict(int, count)
+        if name == "paid_calls":
+            return count["done"] + count["calls_beyond_done"]
+        if name == "submitted":
+            return count["done"] + count["failed"] + count["cancelled"] + count["lost"] + len(self.sets["index"]) - count["renewed"]
+        return count[name]
+
     def _scores(self, name):
         return {member: float(score) for member, score in _pairs(self._value(name) or []).items()}
 
     def _task(self, id):
+        fields = {name: value for name, value in _pairs(self._value(f"task:{id}")).items() if value}      # "": reset
+        paid, _, unknown = fields.get("earlier", "0 0").partition(" ")
+        fields.pop("earlier", None)
+        fields |= {f"earlier_{name}": count for name, count in (("paid_calls", paid), ("unknown_calls", unknown)) if int(count)}
+        images, _, day = fields.get("reserved", "").partition(" ")
+        fields |= {"reserved": images, "day": day} if day else {}
+        kept = self._value(f"events:{id}") or []
+        log = [_element(raw) for raw in kept[HEAD:]]
+        result = log[-1].raw.split(b'"data":', 1)[1][:-1] if "ended_at" in fields else None
         return Task(
-            id, _pairs(self._value(f"task:{id}")), self._value(f"request:{id}"), self._value(f"result:{id}"),
-            [_element(raw) for raw in self._value(f"events:{id}") or []],
+            id, fields, kept[0] if kept else None, result, log,
             {kind: self._keys[f"{kind}:{id}"][1] for kind in KINDS if f"{kind}:{id}" in self._keys},
             {name: scores[id] for name, scores in self.sets.items() if id in scores})
 
@@ -131,7 +158,9 @@ class Look:
             assert not strangers, f"in {name}, but no tasks: {strangers}"
         live = collections.Counter(id.partition(".")[0] for id in self.sets["index"])
         assert self.live == live, f"live says {self.live}, index {live}"
-        assert set(self.clients) <= set(live), f"virtual times of {set(self.clients)}, live tasks of {set(live)}"
+        assert set(self.clients) <= set(self._fields("live")), f"virtual times of {set(self.clients)}, counts of {set(self._fields('live'))}"
+        waiting = sum(task.state in ("queued", "delayed") for task in self.tasks.values())
+        assert int(self.queue.get("waiting", 0)) == waiting, f"waiting says {self.queue.get('waiting')}, and {waiting} tasks wait"
         for name in self._keys:
             kind, _, id = name.partition(":")
             assert kind not in KINDS or id in self.tasks, f"{name} is left of a task that is no more"
@@ -173,11 +202,12 @@ def _check_task(task):
     assert ("index" in task.places) == (not task.is_final), "index holds just the tasks that are not final"
     assert ("dead" in task.places) == (task.state == "failed"), "dead holds just the failed ones"
     assert ("ended" in task.places) == task.is_final, "ended holds just those that have"
-    assert {"task", "request", "events"} <= set(task.ttl), f"only has {set(task.ttl)}"
+    assert set(task.ttl) == set(KINDS), f"only has {set(task.ttl)}"
+    assert task.number("n") == len(task.log), f"n is {task.number('n')}, and the log has {len(task.log)} events"
     for name, value in task.fields.items():
         if name in ("epoch", "score", "attempt", "max_attempts", "wseq", "paid_calls", "max_paid_calls", "unknown_calls",
                     "earlier_paid_calls", "earlier_unknown_calls",
-                    "images", "reserved", "day", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
+                    "images", "n", "call_n", "reserved", "day", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
             assert value.isdecimal(), f"{name} is {value!r}"
     _check_budget(task)
     _check_log(task)

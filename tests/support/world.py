@@ -12,6 +12,7 @@ hold in Redis. Options of the programs are given by their environment names.
 
 import itertools
 import json
+import os
 
 from support import conformance
 from support.http_client import EventStream, fetch
@@ -145,22 +146,22 @@ class World:
         defaults = {"ARK_SIM_LISTEN": "127.0.0.1:0", "ARK_SIM_IMAGE_MS": "20", "LOG_LEVEL": "debug"}
         return self._start(Ark, "ark-sim", "arkrelay-ark-sim", {**defaults, **options})
 
-    def gateway(self, wait_ready=True, under=(), **options):
+    def gateway(self, wait_ready=True, under=(), folder=None, **options):
         """Starts a gateway and waits until it is ready, if Redis is running. Hints are disabled by default, because their timing varies.
-        under: words in front of its command line."""
+        under: words in front of its command line; folder: with the programs of another revision."""
         defaults = {"GATEWAY_LISTEN": "127.0.0.1:0", "GATEWAY_HINTS": "0", **self._shared()}
-        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options}, under)
+        gateway = self._start(Gateway, "gateway", "arkrelay-gateway", {**defaults, **options}, under, folder)
         if wait_ready and self.redis_server.program.is_running():
             eventually(lambda: gateway.get("/readyz").status == 200, f"{gateway.name} is ready")
         return gateway
 
-    def worker(self, under=(), **options):
+    def worker(self, under=(), folder=None, **options):
         """Starts a worker with short leases and backoffs. It claims tasks at once."""
         defaults = {"WORKER_LISTEN": "127.0.0.1:0", "WORKER_LEASE": f"{LEASE_S:.0f}s", "RETRY_BACKOFF_BASE": "10ms",
                     "RETRY_BACKOFF_MAX": "50ms", "ARK_API_KEY": "test-key", **self._shared()}
         if self.ark:
             defaults["ARK_BASE_URL"] = f"{self.ark.url}/api/v3"
-        return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options}, under)
+        return self._start(Service, "worker", "arkrelay-worker", {**defaults, **options}, under, folder)
 
     def proxy(self):
         """A fault-injecting proxy in front of Redis; pass its url to a program as REDIS_URL. Loads all scripts into Redis, so that every request
@@ -179,9 +180,9 @@ class World:
     def _shared(self):
         return {"REDIS_URL": self.redis_server.url, "LOG_LEVEL": "debug"}
 
-    def _start(self, kind, name, program, options, under=()):
+    def _start(self, kind, name, program, options, under=(), folder=None):
         count = self._names.setdefault(name, itertools.count(1))
-        service = kind(f"{name}-{next(count)}", [*under, binary(program)], {key: str(value) for key, value in options.items()})
+        service = kind(f"{name}-{next(count)}", [*under, os.path.join(folder, program) if folder else binary(program)], {key: str(value) for key, value in options.items()})
         self.services.append(service)
         return service
 
@@ -203,7 +204,7 @@ class World:
 
     def wait_all_final(self, seconds=60):
         """Waits until all tasks are final, and returns all data in Redis."""
-        eventually(lambda: self.redis("ZCARD", "arkrelay:{0}:index") == 0, "all tasks are final", seconds)
+        eventually(lambda: self.redis("ZCOUNT", "arkrelay:{0}:index", 0, "+inf") == 0, "all tasks are final", seconds)
         return self.look()
 
     def submit_many(self, count, prefix="t", prompt=None, model=None):

@@ -267,16 +267,6 @@ static int write_event(void)
     return end_of(&out, sizeof(want) - 1);
 }
 
-static int write_slot(void)
-{
-    static const char want[] = "image {\"index\":0,\"url\":\"" URL "\",\"size\":\"2048x2048\"}";
-    struct buf out;
-
-    buf_init(&out, 4096);
-    task_progress_write_slot(&out, &image);
-    return end_of(&out, sizeof(want) - 1);
-}
-
 static int write_frame(void)
 {
     static const char json[] = "{\"event\":\"process\",\"data\":{\"task_id\":\"t\",\"stage\":\"calling\"}}";
@@ -453,7 +443,6 @@ static const struct alloc_scenario scenarios[] = {
     {"a stream of ARK's is read at once",    read_stream_at_once,      true },
     {"a document of ARK's is read",          read_document,            true },
     {"an event is written",                  write_event,              false},
-    {"a slot is written",                    write_slot,               false},
     {"a frame is written",                   write_frame,              false},
     {"a reset is written",                   write_reset,              false},
     {"a problem is written",                 write_problem,            false},

@@ -311,7 +311,8 @@ static void take_reply_row(struct governor *governor, const struct govern_row *r
     if (!scope)
         return;
     scope->listed = true;
-    scope_set_state(scope, row->state, now_ms);
+    if (!scope->news.closing) /* otherwise Redis has not heard yet that the scope is closed */
+        scope_set_state(scope, row->state, now_ms);
     scope->calls = row->calls;
     scope->trial = scope->state == SCOPE_HALF_OPEN && (row->calls > 0 || scope->trial); /* until a job takes it */
     scope->opened = row->opened;

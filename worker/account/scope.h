@@ -49,10 +49,11 @@ struct permit;
 struct scope {
     TAILQ_ENTRY(scope) link;
     char name[SCOPE_NAME_SIZE];
-    int users;            /* permits and bookings that borrow this scope */
-    int held;             /* permits */
-    bool held_told;       /* Redis knows `held` */
-    struct permit *first; /* of the call that found the scope closed, until on_confirmed */
+    int users;      /* permits and bookings that borrow this scope */
+    int held;       /* permits */
+    bool held_told; /* Redis knows `held` */
+    struct permit *
+        first; /* of the call that found the scope closed, until on_confirmed; the scope is blocked until then, so there is one */
     struct scope_news news;
     struct scope_news sent; /* in the report in flight */
     bool sending;           /* the report in flight names this scope */

@@ -328,17 +328,14 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
 
 static int emit_slot(struct job_body *job, struct task_progress event)
 {
-    struct buf data, slot;
+    struct buf data;
     int err;
 
     event.attempt = job->attempt;
     payload_write_event(&data, job->id, event);
-    payload_write_slot(&slot, &event);
-    buf_fail(&slot, buf_error(&data));
-    err = buf_error(&slot);
+    err = buf_error(&data);
     if (!err)
-        err = report_emit(job->report, data.data, slot.data);
-    buf_deinit(&slot);
+        err = report_emit(job->report, data.data);
     buf_deinit(&data);
     return err;
 }

@@ -18,7 +18,7 @@
 enum {
     NAMES = 2,                      /* of each call: the task's id and the fence come first */
     ARGS_MAX = 4,                   /* of one message, after these */
-    EVENT_ARGS = 3,                 /* of an EMIT: its number, its event, its slot */
+    EVENT_ARGS = 2,                 /* of an EMIT: its number, its event */
     TOGETHER_MAX = 8,               /* EMITs sent as part of a FINISH ... */
     TOGETHER_BYTES_MAX = 64 * 1024, /* ... and their size: images as data: URLs are sent one by one */
     RETRY_DELAY_MS = 1000
@@ -128,10 +128,10 @@ static void report_on_retry(void *arg)
 }
 
 /* This process may have been frozen, for example by a suspended virtual machine, between sending BEGIN and reading its answer. By then the
- * lease may have expired and another worker may have begun the same paid call. */
+ * lease may have expired and another worker may have begun the same paid call. BEGIN does not extend a lease that is younger than a tenth. */
 static bool is_too_late(const struct report *report)
 {
-    return clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
+    return clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms - report->config.lease_ms / 10;
 }
 
 static void deliver_begun(struct report *report, enum begin_answer answer)
@@ -371,12 +371,12 @@ void report_begin(struct report *report, const char *call_id, int images, const 
         report_fail(report, err);
 }
 
-int report_emit(struct report *report, const char *data, const char *slot)
+int report_emit(struct report *report, const char *data)
 {
     char wseq_text[DECIMAL_SIZE];
     const struct script_arg args[EVENT_ARGS] = {
         {wseq_text, decimal_write(wseq_text, ++report->wseq)},
-        SCRIPT_TEXT(data), SCRIPT_TEXT(slot)
+        SCRIPT_TEXT(data)
     };
 
     return enqueue(report, SCRIPT_EMIT, args, EVENT_ARGS);

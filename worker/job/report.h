@@ -60,7 +60,7 @@ struct report *report_destroy(struct report *report);             /* accepts NUL
 
 /* data: the JSON of the process event that the script appends to the task's log. */
 void report_begin(struct report *report, const char *call_id, int images, const char *data);
-int report_emit(struct report *report, const char *data, const char *slot) MUST_CHECK; /* ERR_NO_MEMORY: not queued */
+int report_emit(struct report *report, const char *data) MUST_CHECK; /* ERR_NO_MEMORY: not queued */
 
 struct report_end {
     enum verdict_action action;

@@ -172,17 +172,19 @@ export class Board {
     ].filter(Boolean);
   }
 
-  #drawRedis({ redis }) {
+  #drawRedis({ redis, queue }) {
     const { t } = this;
     const said = (text) => text ?? '–';
     const health = (text) => [text === null ? '–' : t(text === 'ok' ? 'ok' : 'not_ok', { said: text }), text === null || text === 'ok' ? '' : 'bad'];
     const memory = redis.maxmemory ? t('memory_of', { used: bytes(redis.used_memory), all: bytes(redis.maxmemory) }) : bytes(redis.used_memory ?? 0);
+    const left = queue.memory_full_ms;
     const isFull = redis.maxmemory && redis.used_memory > 0.85 * redis.maxmemory;
     this.#facts($('redis'), [
       ['redis_version', said(redis.version)],
       ['redis_role', redis.role === 'master' ? t('role_master') : said(redis.role), redis.role === 'master' || !redis.role ? '' : 'bad'],
       ['round_trip', redis.round_trip_ms < 10 ? `${redis.round_trip_ms.toFixed(2)} ms` : duration(redis.round_trip_ms), redis.round_trip_ms > 100 ? 'warn' : ''],
       ['memory', memory, isFull ? 'warn' : ''],
+      ...(left === null ? [] : [['memory_full', t('memory_full_in', { time: duration(left) }), left < 4 * 3600e3 ? 'bad' : 'warn']]),
       ['aof', ...(redis.aof_enabled ? health(redis.aof_last_write_status) : [t('aof_off'), 'warn'])],
       ['snapshots', ...health(redis.snapshot_last_save_status)],
       ['replicas', whole(redis.replicas ?? 0)],
