@@ -176,7 +176,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
         config.on_answer = gateway_on_response;
         config.on_connections = gateway_on_connections;
     }
-    config.half_close_ping = ": keep-alive\n\n"; /* an SSE comment: all streams of the gateway are SSE */
+    config.half_close_text = ": keep-alive\n\n"; /* as a heartbeat: all streams of the gateway are SSE */
     config.tls = gateway->config.tls;
     config.address_limit = gateway->config.address_limit;
     set_http_limits(&config, options);

@@ -17,7 +17,7 @@
  * The scripts and the wire add four rules:
  *
  *     `urls` is the only list. `urls_of` (scripts/shared/ending.lua) copies it out of the text without decoding the JSON.
- *     Fields whose names sort before `model` are short. `model_of` (scripts/shared/model.lua) searches the first 1024 bytes.
+ *     Fields whose names sort before `model` are short. SUBMIT searches `model` in the first 1024 bytes (scripts/submit.lua).
  *     An absent field is not written. Otherwise a repeated request gets another hash, and its task_id a conflict.
  *     A worker fails a task with a field that it does not know (`invalid_task`). Upgrade workers before gateways.
  *

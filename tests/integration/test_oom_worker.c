@@ -288,7 +288,7 @@ static void start_governor(void)
                                                                .images_per_call = IMAGES,
                                                                .model = MODEL,
                                                                .on_granted = on_granted,
-                                                               .on_settled = on_nothing,
+                                                               .on_idle = on_nothing,
                                                                .on_confirmed = job_confirm});
     assert_non_null(world.governor);
     world.context.governor = world.governor;

@@ -183,7 +183,7 @@ class EveryAnswer(GatewayTest):
 
     def fail_task(self, task_id):
         self.gateway.submit(task_id)
-        job = self.job(task_id)
+        job = self.claim(task_id)
         failure = json.dumps({"code": "ark_overloaded", "error": "why", "retryable": True})
         self.run_script("finish", job.id, job.fence, "failed", "none", 0, failure)
 
@@ -218,7 +218,7 @@ class EveryAnswer(GatewayTest):
         self.gateway.task("none")
         self.gateway.erase("t1")
         self.gateway.erase("none")
-        job = self.job("t1")
+        job = self.claim("t1")
         self.gateway.cancel("t1")
         self.gateway.cancel("none")
         job.finish()
@@ -239,7 +239,7 @@ class EveryAnswer(GatewayTest):
         nobody = self.world.gateway()
         self.fail_task("failed")
         self.gateway.submit("runs")
-        self.job("runs")
+        self.claim("runs")
         self.gateway.submit("waits")
         addresses = [("POST", "queue/pause"), ("POST", "queue/resume"), ("GET", "overview"), ("GET", "processes"), ("GET", "tasks"),
                      ("GET", "tasks/public.failed"), ("DELETE", "tasks/public.x"), ("POST", "tasks/public.x/retry"), ("POST", "tasks/public.x/cancel")]

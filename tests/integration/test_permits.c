@@ -34,7 +34,7 @@ static void on_granted(int granted, int64_t wait_ms, void *arg)
     permits->granted = granted;
 }
 
-static void on_settled(void *arg)
+static void on_idle(void *arg)
 {
     (void)arg;
 }
@@ -77,7 +77,7 @@ static struct fixture *begin(struct permits *permits, struct redis_world *world)
                                                                   .model = "m",
                                                                   .images_per_call = 1,
                                                                   .on_granted = on_granted,
-                                                                  .on_settled = on_settled,
+                                                                  .on_idle = on_idle,
                                                                   .on_probe = on_probe,
                                                                   .on_confirmed = on_confirmed,
                                                                   .arg = permits});
@@ -131,7 +131,7 @@ static void nothing_is_sent_if_nothing_is_pending(void **state)
 
     WAIT_UNTIL(f, f->ready);
     governor_resume(permits.governor);
-    assert_true(governor_is_settled(permits.governor));
+    assert_true(governor_is_idle(permits.governor));
     end(&permits);
 }
 
@@ -409,7 +409,7 @@ static void a_trial_that_no_job_takes_is_given_back(void **state)
     governor_claimed(permits.governor);
     governor_return(permits.governor, permits.granted);
     governor_resume(permits.governor);
-    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    WAIT_UNTIL(f, governor_is_idle(permits.governor));
     assert_string_equal(get(f, "m trial_until"), "");
     end(&permits);
 }
@@ -450,7 +450,7 @@ static void a_trial_without_evidence_is_given_back_with_its_permit(void **state)
     assert_false(note(&holder, NEWS_NONE, clock_monotonic_ms()));
     release(&holder, 1);
     governor_resume(permits.governor);
-    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    WAIT_UNTIL(f, governor_is_idle(permits.governor));
     assert_string_equal(get(f, "m trial_until"), "");
     assert_string_equal(get(f, "m state"), "half_open");
     end(&permits);

@@ -81,9 +81,9 @@ bool scope_has_news(const struct scope *scope);
 /* Called with the state from Redis, and when a call of this worker finds the scope closed. */
 void scope_set_state(struct scope *scope, enum scope_state state, int64_t now_ms);
 
-void scope_send(struct scope *scope);      /* moves the news into a report */
-void scope_sent(struct scope *scope);      /* the report was accepted */
-void scope_take_back(struct scope *scope); /* the report was lost: merges it back */
+void scope_send(struct scope *scope);   /* moves the news into a report */
+void scope_sent(struct scope *scope);   /* the report was accepted */
+void scope_repeat(struct scope *scope); /* the report was lost: merges it back */
 
 /* "failing" "limited" "open" "probing" "half_open"; SCOPE_FREE if the name is unknown. */
 enum scope_state scope_state_of(const char *name);
