@@ -54,7 +54,7 @@ struct http_text http_exchange_segment(const struct http_exchange *exchange)
 void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(void *arg), void *arg)
 {
     exchange->on_closed = on_closed;
-    exchange->closed_arg = arg;
+    exchange->handler_arg = arg;
     if (is_closed(connection_of(exchange)) || exchange->head_only)
         connection_schedule_turn_end(connection_of(exchange));
 }
@@ -190,7 +190,7 @@ static void add_content_length(struct buf *out, int64_t length)
 static void write_response_head(struct connection *connection, int status, const char *content_type, int64_t length)
 {
     struct incoming_request *incoming = connection->incoming;
-    struct buf *out = &connection->output;
+    struct buf *out = &connection->output.bytes;
 
     report_answer(connection, status);
     if (connection->set->draining)
@@ -225,7 +225,7 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
     }
     write_response_head(connection, status, content_type, (int64_t)len);
     if (len && !exchange->head_only && !forbids_body(status))
-        buf_add(&connection->output, body, len);
+        buf_add(&connection->output.bytes, body, len);
     connection_finish_answer(connection);
 }
 
@@ -242,7 +242,7 @@ void http_respond_problem(struct http_exchange *exchange, const struct problem_d
         full.field_count = 0;
         problem_write(&body, &full);
     }
-    buf_fail(&connection_of(exchange)->output, buf_error(&body));
+    buf_fail(&connection_of(exchange)->output.bytes, buf_error(&body));
     http_respond(exchange, problem_status(full.problem), "application/problem+json", buf_text(&body), body.len);
     buf_deinit(&body);
 }
@@ -294,7 +294,7 @@ static bool can_write(struct connection *connection)
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len)
 {
     struct connection *connection = connection_of(exchange);
-    struct buf *out = &connection->output;
+    struct buf *out = &connection->output.bytes;
 
     assert(exchange->open);
     if (!len || !can_write(connection))
@@ -324,7 +324,7 @@ void http_stream_end(struct http_exchange *exchange)
         return;
     }
     if (exchange->chunked && !exchange->head_only)
-        buf_add_text(&connection->output, "0\r\n\r\n");
+        buf_add_text(&connection->output.bytes, "0\r\n\r\n");
     connection_finish_answer(connection);
 }
 
@@ -341,7 +341,7 @@ void http_raw_write(struct http_exchange *exchange, const char *bytes, size_t le
         connection->close_after_answer = true;
         connection_begin_stream(connection);
     }
-    buf_add(&connection->output, bytes, len);
+    buf_add(&connection->output.bytes, bytes, len);
     connection_schedule_turn_end(connection);
 }
 
@@ -452,10 +452,10 @@ static void exchange_on_request(struct connection *connection)
 
 static void exchange_on_half_closed(struct connection *connection)
 {
-    const char *ping = connection->set->config->half_close_ping;
+    const char *text = connection->set->config->half_close_text;
 
-    if (ping && connection->exchange.open)
-        http_stream_write(&connection->exchange, ping, strlen(ping));
+    if (text && connection->exchange.open)
+        http_stream_write(&connection->exchange, text, strlen(text));
 }
 
 void http_exchange_hold(struct http_exchange *exchange)

@@ -17,8 +17,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct catalogue;
 struct gateway_metrics;
 struct redis;
+struct request_defaults;
 struct streams;
 struct submitter;
 
@@ -26,6 +28,7 @@ struct submitter;
 
 /* Pointers are borrowed. */
 struct api_context {
+    struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
@@ -41,8 +44,8 @@ struct api_context {
     /* Options that endpoints need. */
     int max_paid_calls;       /* of a request that does not set it */
     int max_paid_calls_limit; /* the most that a request may set */
-    int max_images;           /* counted for a request that does not set it */
-    bool data_urls;           /* accept data: URLs */
+    const struct request_defaults *defaults;
+    bool data_urls; /* accept data: URLs */
     int64_t queue_ttl_ms;
 };
 

@@ -56,7 +56,7 @@ static struct submission *make_submission(const struct api_context *context, str
     submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);
-    submission->images = valid->spec.max_images ? valid->spec.max_images : context->max_images;
+    submission->images = valid->plan.images;
     submission->client_images_max = client_limit(client, CLIENT_IMAGES);
     return submission;
 }
@@ -65,7 +65,9 @@ static int validate(const struct api_context *context, const struct http_request
                     struct validated *valid, struct validate_errors *errors)
 {
     const struct http_text key = idempotency_key_read(request);
-    const struct validate_rules rules = {.max_paid_calls = context->max_paid_calls_limit,
+    const struct validate_rules rules = {.catalogue = context->catalogue,
+                                         .defaults = context->defaults,
+                                         .max_paid_calls = context->max_paid_calls_limit,
                                          .data_urls = context->data_urls,
                                          .id_required = kind == GENERATE_STREAM,
                                          .for_stream = kind == GENERATE_STREAM,
