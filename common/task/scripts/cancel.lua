@@ -19,7 +19,7 @@ elseif state == 'queued' or state == 'delayed' then
 elseif state == 'running' and mode == 'waiting' then
   return { 'RUNNING' }
 elseif state == 'running' then
-  redis.call('HSET', task, 'cancel', 1)
+  redis.call('HSET', task, 'cancel', 1, 'rare', '')
   return { 'ASKED' }
 end
 return { 'FINAL', state }

@@ -25,7 +25,7 @@ local ids = redis.call('ZRANGEBYSCORE', leased, '-inf', at - grace, 'LIMIT', 0, 
 local function requeue(id, t, score)
   local n = t.n + 1
   redis.call('HSET', key('task', id), 'state', 'queued', 'fence', '0', 'call', '', 'worker', '', 'paid_calls', t.paid_calls, 'unknown_calls',
-    t.unknown_calls or '0', 'n', n)
+    t.unknown_calls or '0', 'rare', '', 'n', n)
   count_waiting('1')
   count_closed(t)
   enqueue(id, score)

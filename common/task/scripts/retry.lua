@@ -25,7 +25,7 @@ local epoch, name = text_of(math.max(now(), h[3] + 1)), client(id)
 local vtime, waiting, live, last = unpack(redis.call('HMGET', prefix .. 'queue', 'vtime', 'waiting', 'live:' .. name, 'vtime:' .. name))
 tally('renewed')
 redis.call('HDEL', task, 'ended_at', 'code', 'claimed_at', 'called_at', 'images', 'call', 'call_n', 'worker', 'unknown_calls', 'cancel', 'deferrals',
-  'deferred_for', 'finished', 'wseq', 'max_attempts', 'reserved') -- fields that only a later version knows stay
+  'deferred_for', 'finished', 'wseq', 'max_attempts', 'reserved', 'rare') -- fields that only a later version knows stay
 redis.call('PERSIST', task)
 redis.call('LTRIM', key('events', id), '0', '1') -- the request and the plan
 for _ = redis.call('LLEN', key('events', id)) + 1, FIRST_EVENT do -- deleted by hand
@@ -33,6 +33,6 @@ for _ = redis.call('LLEN', key('events', id)) + 1, FIRST_EVENT do -- deleted by 
 end
 begin_life(id, { epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
   live = live, last = last, more = { model = h[12] or nil, trace = h[7] or nil,
-  earlier = paid > 0 and paid .. ' ' .. unknown or nil }, reserved = h[8] and h[8]:match('^%d+') })
+  earlier = paid > 0 and paid .. ' ' .. unknown or nil, rare = paid > 0 and '' or nil }, reserved = h[8] and h[8]:match('^%d+') })
 redis.call('PERSIST', key('events', id))
 return { 'NEW', epoch }

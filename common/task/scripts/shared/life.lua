@@ -33,7 +33,7 @@ local function begin_life(id, t, request)
   end
   if t.reserved then
     local day = day_of(t.epoch)
-    set[size + 1], set[size + 2], size = 'reserved', t.reserved .. ' ' .. day, size + 2
+    set[size + 1], set[size + 2], set[size + 3], set[size + 4], size = 'reserved', t.reserved .. ' ' .. day, 'rare', '', size + 4
     count_images(id, day, t.reserved)
   end
   if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
