@@ -42,11 +42,15 @@ local leases = {} -- end, id, end, id ...
 local function give(id, task, attempt, n, h)
   local attempt_text = text_of(attempt)
   local fence = attempt_text .. '.' .. nonce .. '.' .. text_of(n)
+  local first_claimed_at, deferrals
+  if h[8] then
+    first_claimed_at, deferrals = unpack(redis.call('HMGET', task, 'claimed_at', 'deferrals'))
+  end
   redis.call('HSET', task, 'state', 'running', 'fence', fence, 'attempt', attempt_text, 'max_attempts', max_attempts, 'wseq', '0',
-    'worker', worker, 'claimed_at', h[8] or claimed_at)
+    'worker', worker, 'claimed_at', first_claimed_at or claimed_at)
   leases[#leases + 1], leases[#leases + 2] = lease_end, id
   return { id, fence, attempt, redis.call('LINDEX', key('events', id), REQUEST), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '',
-    tonumber(h[9] or 0) }
+    tonumber(deferrals or 0) }
 end
 
 local jobs, vain, expired = {}, 0, 0
@@ -61,7 +65,7 @@ end
 local function take(id)
   local task = key('task', id)
   local h = redis.call('HMGET', task, 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
-    'queue_until', 'claimed_at', 'deferrals')
+    'queue_until', 'rare')
   if h[1] ~= 'queued' then
     vain = vain + 1
     tally('ghost')

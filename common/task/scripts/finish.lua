@@ -13,7 +13,7 @@ local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'paid_calls', 'epoch',
 if h[1] ~= fence or fence == '0' then -- only a running task has another fence than 0
   return { redis.call('HGET', task, 'finished') == fence and 'SAME' or 'LOST' }
 end
-local t = { state = 'running', n = h[3], attempt = fence:match('^%d+'), paid_calls = h[4], epoch = h[5], ttl = h[6], claimed_at = h[7],
+local t = { task = task, state = 'running', n = h[3], attempt = fence:match('^%d+'), paid_calls = h[4], epoch = h[5], ttl = h[6], claimed_at = h[7],
   called_at = h[8], call = h[9] ~= '' and h[9] }
 if h[10] then
   t.unknown_calls, t.reserved, t.earlier, t.cancel = unpack(redis.call('HMGET', task, 'unknown_calls', 'reserved', 'earlier', 'cancel'))

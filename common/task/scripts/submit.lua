@@ -44,7 +44,7 @@ end
 local model_at = request:find('"model":"', 1, true) -- `match` alone would try every byte
 local model = model_at and request:match('^"model":"([^"]*)"', model_at)
 epoch = text_of(created)
-local start = begin_life(id, { epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
+local start = begin_life(id, { client = name, epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
   vtime = vtime, waiting = waiting, live = live, last = last, more = { model = model, trace = trace ~= '' and trace or nil },
   reserved = images_limit > 0 and images }, request)
 return { 'NEW', epoch, 'queued', { start }, left ~= '' and text_of(left) or '' }

@@ -106,7 +106,7 @@ end
 -- t: the task, its call closed. extra: as for the final event. events: elements that
 -- are not in the log yet, t.n counts them. finished: the fence whose FINISH this is, or nil. -> the final event's number
 local function conclude(id, t, state, extra, slots, events, finished)
-  local task, ended_at = key('task', id), now()
+  local task, ended_at = t.task or key('task', id), now()
   local ended, n = text_of(ended_at), text_of(t.n + 1)
   t.ended_at = ended_at
   events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))

@@ -13,14 +13,14 @@ local function day_of(ms)
 end
 
 -- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
--- t: epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
+-- t: client, epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
 -- virtual time; more: further fields, such as trace; optional: reserved (images). request: nil if the list has it.
 -- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
 -- therefore waits for one task of each other client, however many they have.
 -- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
 -- -> the first element of the log
 local function begin_life(id, t, request)
-  local task, name, waiting, live = key('task', id), client(id), (t.waiting or 0) + 0, (t.live or 0) + 0
+  local task, name, waiting, live = key('task', id), t.client, (t.waiting or 0) + 0, (t.live or 0) + 0
   local last = live > 0 and t.last or 0
   local score = text_of(math.max(t.vtime or 0, last or 0) + 1)
   redis.call('HSET', prefix .. 'queue', 'waiting', text_of(waiting + 1), 'live:' .. name, text_of(live + 1),
