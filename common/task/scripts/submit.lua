@@ -6,7 +6,7 @@
 -- needs: base tally names log queue release images life
 local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
 
-local known, epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'hash', 'epoch', 'state', 'deferrals'))
+local known = redis.call('HGET', key('task', id), 'hash')
 if known then
   redis.call('LTRIM', prefix .. 'wake', '0', '255') -- Redis refuses only a script's first write, and never LTRIM: a known task is answered at maxmemory
   if known ~= hash then
@@ -14,6 +14,7 @@ if known then
     return { 'CONFLICT' }
   end
   tally('same')
+  local epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'epoch', 'state', 'deferrals'))
   return { 'SAME', epoch, state, redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1'), '', tonumber(deferrals or 0) }
 end
 local name = client(id)
@@ -43,7 +44,7 @@ end
 -- The request's keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.
 local model_at = request:find('"model":"', 1, true) -- `match` alone would try every byte
 local model = model_at and request:match('^"model":"([^"]*)"', model_at)
-epoch = text_of(created)
+local epoch = text_of(created)
 local start = begin_life(id, { client = name, epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
   vtime = vtime, waiting = waiting, live = live, last = last, more = { model = model, trace = trace ~= '' and trace or nil },
   reserved = images_limit > 0 and images }, request)

@@ -16,8 +16,8 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- An integer, such as a time in ms, as a string.
-local format = string.format
+-- An integer, such as a time in ms, as a string. Most counts have one digit.
+local format, char = string.format, string.char
 local function text_of(number)
-  return format('%d', number)
+  return number >= 0 and number < 10 and char(48 + number) or format('%d', number)
 end
