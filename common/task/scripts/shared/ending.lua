@@ -1,7 +1,7 @@
 -- Closes the paid call that BEGIN counted; a void one is subtracted again. The caller writes the fields.
 local function close_call(t, charge)
   if charge == 'void' then
-    t.paid_calls = text_of(t.paid_calls - 1)
+    t.paid_calls, t.is_void = text_of(t.paid_calls - 1), true
     return
   end
   t.closed = 1
@@ -111,10 +111,13 @@ local function conclude(id, t, state, extra, slots, events, finished)
   t.ended_at = ended_at
   events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
   local was_running = t.state == 'running'
-  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls, 'fence', '0', -- what does not apply repeats n
+  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'fence', '0', -- what does not apply repeats n
     was_running and 'call' or 'n', was_running and '' or n, was_running and 'worker' or 'n', was_running and '' or n,
     finished and 'finished' or 'n', finished or n }
-  local size = 17
+  local size = 15
+  if t.is_void then
+    set[size + 1], set[size + 2], size = 'paid_calls', t.paid_calls, size + 2
+  end
   if t.unknown_calls then
     set[size + 1], set[size + 2], size = 'unknown_calls', t.unknown_calls, size + 2
   end
