@@ -3,7 +3,7 @@
 --
 -- Scripts that run for every task are written for speed. What things cost, in instructions: a command 5,000; in it each argument, and each
 -- element of a reply, 1,000; each field of HMGET 3,500; a number as text 2,500; tonumber 2,000, arithmetic with a text 800; a new string 10 for
--- each byte, because Redis's Lua hashes all of it; a function that is created 450. So they read a field only where it is needed, build
+-- each byte, because Redis's Lua hashes all of it; a function that is created 1,000. So they read a field only where it is needed, build
 -- a long text in one expression, and convert a number once.
 local prefix = KEYS[1]
 
