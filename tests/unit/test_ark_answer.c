@@ -472,7 +472,7 @@ static void reads_an_answer_without_a_head(void **state)
     assert_null(ark_answer_destroy(NULL));
 }
 
-static void stops_at_its_maxima(void **state)
+static void stops_at_its_limits(void **state)
 {
     struct ark_answer_setup setup = {.expected = 1, .max_bytes = 400, .max_line = 60};
     char line[400];
@@ -620,7 +620,7 @@ int main(void)
         cmocka_unit_test(says_why_a_stream_broke),
         cmocka_unit_test(counts_charged_images),
         cmocka_unit_test(reads_an_answer_without_a_head),
-        cmocka_unit_test(stops_at_its_maxima),
+        cmocka_unit_test(stops_at_its_limits),
         cmocka_unit_test(reads_retry_after),
         cmocka_unit_test(truncates_long_texts_between_characters),
         cmocka_unit_test(drops_a_usage_that_is_too_long),
