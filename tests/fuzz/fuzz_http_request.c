@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "common/http/chunked.h"
 #include "common/http/request_parser.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,12 +34,6 @@ struct reading {
     struct http_chunked chunked;
     struct outcome *out;
 };
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static void read_head(struct reading *reading, const char *bytes, size_t len)
 {
