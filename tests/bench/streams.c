@@ -26,7 +26,7 @@ struct streams {
     uint64_t sent, received, received_in_time;
     int64_t opened_ns, from_ns, to_ns;
     struct watch timer, input;
-    struct histogram late; /* delay of the generator behind its own schedule */
+    struct histogram late; /* delay of the generator against its own schedule */
 };
 
 /* -- opening */

@@ -309,7 +309,7 @@ class BullMq(System):
 
 
 class Nchan(System):
-    """nginx with nchan on Redis: the relay alone."""
+    """nginx with nchan on Redis: only the relay."""
 
     name = "nchan"
     settings = {"nginx": f"{CORES} processes, reuseport, no access log", "nchan": "EventSource, messages kept in Redis",

@@ -246,39 +246,33 @@ struct request {
 #define JSON_HEADER              "\nContent-Type: application/json\r\n"
 #define BODY(line, length, json) HEAD(line) "Content-Type: application/json\r\nContent-Length: " length "\r\n\r\n" json
 
+/* clang-format off */
 static const struct request requests[] = {
-    {"a task is submitted",                                                   flush_redis,
-     BODY("POST " API "/generate",                                                                                                    "54","{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "),202,
-     "\nLocation: " API "/tasks/t\r\n"},
-    {"a task is submitted in chunks",                                       flush_redis,
-     HEAD(
-         "POST " API
-         "/generate") "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-                      "1e\r\n{\"urls\":[\"https://example.com/\r\n16;a=b\r\na.png\"],\"task_id\":\"t\"}\r\n0\r\nA: b\r\n\r\n",
-     202,"\nLocation: " API "/tasks/t\r\n"},
-    {"a request with mistakes is refused",                                      flush_redis,
-     BODY("POST " API "/generate",                                                       "34","{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"),422,
-     "\nCache-Control: no-store\r\n"},
-    {"a task is read",                          submit,                                  HEAD("GET " API "/tasks/t") "\r\n",                                                                                                 200,"\nContent-Type: application/json\r\n"},
-    {"a missing task is read",                                     flush_redis,            HEAD("GET " API "/tasks/t") "\r\n",404,"\nCache-Control: no-store\r\n"},
-    {"a task is cancelled",                                     submit,                                  HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n",                                                                                                                              200,
-     "\nContent-Type: application/json\r\n"                                                                                                                                                                                                                                                                        },
-    {"a CORS preflight",        flush_redis,HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n",                                                                                          204,
-     "\nAllow: POST, OPTIONS\r\n"},
-    {"a wrong method is refused", flush_redis,                           HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n",                                                                                                    405,
-     "\nAllow: POST, OPTIONS\r\n"                                                                                                                                                                                                                                                                         },
-    {"no such address",               flush_redis,HEAD("GET /nowhere") "\r\n",                                                                                                    404,"\nContent-Type: application/problem+json\r\n"},
-    {"readiness is checked",                                            flush_redis,                                                        HEAD("GET /readyz") "\r\n",200,"\nContent-Type: application/json\r\n"                                                                                                                                                         },
-    {"the events of a task that has ended",                                             submit_and_cancel,
-     HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n",                                                  200,                                                          "\nTransfer-Encoding: chunked\r\n"},
-    {"the admin overview",  submit,          ADMIN("GET /admin/overview") "\r\n",200,JSON_HEADER},
-    {"the admin list of tasks",                                    submit,                                   ADMIN("GET /admin/tasks?state=live&q=t") "\r\n",                                                                                                  200,                                                                                                                                                                                            JSON_HEADER                                                                                                                                                                                                                                                                   },
-    {"the admin view of a task",                        submit_and_cancel,ADMIN("GET /admin/tasks/public.t") "\r\n",200,JSON_HEADER},
-    {"an admin retries a task",                              submit_and_cancel,
-     ADMIN("POST /admin/tasks/public.t/retry") "Content-Length: 0\r\n\r\n",                                                                                                                                             202,                                                                                                                                                                                                                                                                                                                                                                                                              JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                              },
-    {"metrics are read",   submit,           ADMIN("GET /metrics") "\r\n",200,"\nContent-Type: text/plain"},
-    {"the queue is read",                                           submit,                                         HEAD("GET " API "/queue") "\r\n",                                                                                                                                                          200,                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                           JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                    },
+    { "a task is submitted", flush_redis,
+      BODY("POST " API "/generate", "54", "{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "), 202, "\nLocation: " API "/tasks/t\r\n" },
+    { "a task is submitted in chunks", flush_redis,
+      HEAD("POST " API "/generate") "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "1e\r\n{\"urls\":[\"https://example.com/\r\n16;a=b\r\na.png\"],\"task_id\":\"t\"}\r\n0\r\nA: b\r\n\r\n", 202, "\nLocation: " API "/tasks/t\r\n" },
+    { "a request with mistakes is refused", flush_redis,
+      BODY("POST " API "/generate", "34", "{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"), 422, "\nCache-Control: no-store\r\n" },
+    { "a task is read", submit, HEAD("GET " API "/tasks/t") "\r\n", 200, JSON_HEADER },
+    { "a missing task is read", flush_redis, HEAD("GET " API "/tasks/t") "\r\n", 404, "\nCache-Control: no-store\r\n" },
+    { "a task is cancelled", submit, HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n", 200, JSON_HEADER },
+    { "a CORS preflight", flush_redis,
+      HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n", 204, "\nAllow: POST, OPTIONS\r\n" },
+    { "a wrong method is refused", flush_redis, HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n", 405, "\nAllow: POST, OPTIONS\r\n" },
+    { "an unknown path is refused", flush_redis, HEAD("GET /nowhere") "\r\n", 404, "\nContent-Type: application/problem+json\r\n" },
+    { "readiness is checked", flush_redis, HEAD("GET /readyz") "\r\n", 200, JSON_HEADER },
+    { "the events of a task that has ended", submit_and_cancel,
+      HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n", 200, "\nTransfer-Encoding: chunked\r\n" },
+    { "the admin overview", submit, ADMIN("GET /admin/overview") "\r\n", 200, JSON_HEADER },
+    { "the admin list of tasks", submit, ADMIN("GET /admin/tasks?state=live&q=t") "\r\n", 200, JSON_HEADER },
+    { "the admin view of a task", submit_and_cancel, ADMIN("GET /admin/tasks/public.t") "\r\n", 200, JSON_HEADER },
+    { "an admin retries a task", submit_and_cancel, ADMIN("POST /admin/tasks/public.t/retry") "Content-Length: 0\r\n\r\n", 202, JSON_HEADER },
+    { "metrics are read", submit, ADMIN("GET /metrics") "\r\n", 200, "\nContent-Type: text/plain" },
+    { "the queue is read", submit, HEAD("GET " API "/queue") "\r\n", 200, JSON_HEADER },
 };
+/* clang-format on */
 
 static bool is_stream(const char *answer)
 {

@@ -424,7 +424,7 @@ static void a_stream_reports_each_image_at_once(void **state)
     run_free(&run);
 }
 
-static void says_why_a_stream_broke(void **state)
+static void reports_why_a_stream_broke(void **state)
 {
     const struct answer stream = {.status = 200, .type = SSE};
     char words[] = "connection reset";
@@ -617,7 +617,7 @@ int main(void)
         cmocka_unit_test(reads_every_answer_byte_by_byte),
         cmocka_unit_test(keeps_the_images_before_a_cut),
         cmocka_unit_test(a_stream_reports_each_image_at_once),
-        cmocka_unit_test(says_why_a_stream_broke),
+        cmocka_unit_test(reports_why_a_stream_broke),
         cmocka_unit_test(counts_charged_images),
         cmocka_unit_test(reads_an_answer_without_a_head),
         cmocka_unit_test(stops_at_its_limits),

@@ -193,7 +193,7 @@ static void test_jobs_run_at_the_same_time(void **state)
         jobs[i].passes_gate = true;
         assert_int_equal(disk_start(world.disk, &jobs[i].disk), 0);
     }
-    await_arrivals(&world.gate, 3); /* with fewer threads this waits for ever */
+    await_arrivals(&world.gate, 3); /* with fewer threads this would never return */
     open_gate(&world.gate);
     run_until(&world, 3);
     end_world(&world);

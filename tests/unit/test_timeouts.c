@@ -26,7 +26,7 @@ struct world {
     struct loop *loop;
     struct timeouts *timeouts;
     struct event *deadline;
-    int expected; /* the loop stops after so many expiries */
+    int expected; /* the loop stops after this number of expiries */
     char story[64];
     int at;
 };
