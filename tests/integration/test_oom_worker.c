@@ -155,17 +155,7 @@ static redisReply *redis_ask(const char *format, ...)
     return reply;
 }
 
-static void redis_run(const char *format, ...)
-{
-    redisReply *reply;
-    va_list args;
-
-    va_start(args, format);
-    reply = redisvCommand(world.inspector, format, args);
-    va_end(args);
-    assert_true(reply && reply->type != REDIS_REPLY_ERROR);
-    freeReplyObject(reply);
-}
+#define redis_run(...) freeReplyObject(redis_ask(__VA_ARGS__))
 
 static void read_field(char *out, size_t size, const char *field)
 {
