@@ -11,7 +11,7 @@
 #include "common/base/macros.h"
 #include "common/task/keys.h"
 
-static void test_names(void **state)
+static void test_key_names(void **state)
 {
     char prefix[KEYS_PREFIX_SIZE], channel[KEYS_CHANNEL_SIZE], client[KEYS_CLIENT_SIZE];
 
@@ -116,7 +116,7 @@ static void test_ids_spread_over_the_partitions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_key_names),
         cmocka_unit_test(test_the_longest_channel_is_not_truncated),
         cmocka_unit_test(test_channel_id),
         cmocka_unit_test(test_partitions),
