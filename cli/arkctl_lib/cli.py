@@ -157,8 +157,8 @@ class Commands:
 
 def _add_client_commands(commands):
     parser = commands.add("submit", "send one request, show how far it is, print the pictures' addresses", submit)
-    parser.add_argument("urls", nargs="+", metavar="URL", help="a picture to work from")
-    parser.add_argument("--prompt", metavar="TEXT", help="what is to be made of them")
+    parser.add_argument("urls", nargs="*", metavar="URL", help="a reference image; none: text to image, with --prompt")
+    parser.add_argument("--prompt", metavar="TEXT", help="what to make")
     parser.add_argument("--size", help="1K, 2K, 4K, or <width>x<height>")
     parser.add_argument("--images", type=int, metavar="N", help="how many pictures may come at most")
     parser.add_argument("--model", help="a model of ARK")

@@ -80,10 +80,10 @@ static void read_url(struct reading *in, size_t index, const json_t *value)
 
 static void read_urls(struct reading *in, const json_t *value)
 {
-    size_t count = json_array_size(value); /* 0 if it is not an array */
+    size_t count = json_array_size(value);
 
-    if (!count || count > TASK_URLS_MAX) {
-        complain(in->report, "/urls", "must be a list of 1 to %d links", TASK_URLS_MAX);
+    if (!json_is_array(value) || count > TASK_URLS_MAX) {
+        complain(in->report, "/urls", "must be a list of at most %d links", TASK_URLS_MAX);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -200,12 +200,11 @@ static bool read_integer(struct reading *in, const char *pointer, const json_t *
     return true;
 }
 
-/* With at least one link, max_images can be TASK_IMAGES_MAX - 1 at most. */
 static void read_max_images(struct reading *in, const json_t *value)
 {
     int64_t count;
 
-    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX - 1, &count))
+    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX, &count))
         in->out->spec.max_images = (int)count;
 }
 
@@ -286,6 +285,15 @@ static void complain_unknown(struct reading *in, const char *name)
     complain(in->report, pointer, "is not a field of this request");
 }
 
+/* Text to image: a request without links needs a prompt of its own. The server's default prompt is about the links. */
+static void require_subject(struct reading *in, json_t *root)
+{
+    const json_t *urls = json_object_get(root, "urls");
+
+    if (!json_object_get(root, "prompt") && (!urls || (json_is_array(urls) && !json_array_size(urls))))
+        complain(in->report, "/urls", "is required without a prompt: a list of 1 to %d links", TASK_URLS_MAX);
+}
+
 static void read_object(struct reading *in, json_t *root)
 {
     const struct task_spec *spec = &in->out->spec;
@@ -296,9 +304,8 @@ static void read_object(struct reading *in, json_t *root)
         value = json_object_get(root, fields[i].name);
         if (value)
             fields[i].read(in, value);
-        else if (fields[i].read == read_urls)
-            complain(in->report, "/urls", "is required: a list of 1 to %d links", TASK_URLS_MAX);
     }
+    require_subject(in, root);
     json_object_foreach (root, name, value)
         if (!is_known(name))
             complain_unknown(in, name);

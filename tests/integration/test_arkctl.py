@@ -135,6 +135,9 @@ class Submit(Commands, ProcessTest):
         self.arkctl("tail", task_id, "--save", pictures)
         self.assertTrue((pictures / f"{task_id}-0.jpeg").exists())
         self.arkctl("submit", *URLS, "--save", "/proc/nowhere", status=FAILED)
+        self.assertIn("charged: yes", self.arkctl("submit", "--prompt", sim("t3"), "--task-id", "t3").err)
+        self.assertEqual(self.gateway.task("t3").json()["result"]["urls"], [])
+        self.assertIn("/urls", self.arkctl("submit", "--size", "2K", status=USAGE).err)
 
     def test_pictures_inside_of_their_links(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")

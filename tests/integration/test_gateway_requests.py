@@ -17,6 +17,7 @@ GOOD = request("bad1")
 
 BAD_FIELDS = [
     ("no urls", {"task_id": "bad1"}, ["/urls"]),
+    ("no urls and no prompt", {"task_id": "bad1", "urls": [], "size": "2K"}, ["/urls"]),
     ("no task_id", {"urls": URLS}, ["/task_id"]),
     ("an unknown field", {**GOOD, "promt": "x"}, ["/promt"]),
     ("a private host", {**GOOD, "urls": ["https://example.com/", "http://169.254.169.254/"]}, ["/urls/1"]),

@@ -82,7 +82,8 @@ class Document(unittest.TestCase):
             ("a nested mismatch", "Task", {**task, "generated_images": [{"url": 1}]}, False),
             ("a request", "GenerateRequest", {"urls": ["https://a.example"]}, True),
             ("with a typo", "GenerateRequest", {"urls": ["https://a.example"], "promt": "x"}, False),
-            ("without links", "GenerateRequest", {"urls": []}, False), ("with 15", "GenerateRequest", {"urls": ["http://a.b"] * 15}, False),
+            ("a text", "GenerateRequest", {"prompt": "x"}, True), ("a text, no links", "GenerateRequest", {"prompt": "x", "urls": []}, True),
+            ("nothing", "GenerateRequest", {}, False), ("without links", "GenerateRequest", {"urls": []}, False), ("with 15", "GenerateRequest", {"urls": ["http://a.b"] * 15}, False),
             ("no link", "GenerateRequest", {"urls": ["ftp://a.b"]}, False),
         ]
         compiler = Compiler(DOCUMENT)

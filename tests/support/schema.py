@@ -162,6 +162,20 @@ class Compiler:
                 each(value, at)
         return check
 
+    def _anyOf(self, argument, schema, closed):
+        checks = [self._check_of(part, False) for part in argument]
+
+        def check(value, at):
+            mismatches = []
+            for each in checks:
+                try:
+                    each(value, at)
+                    return
+                except Mismatch as mismatch:
+                    mismatches.append(str(mismatch))
+            _fail(at, f"is none of {len(checks)} kinds: {mismatches}")
+        return check
+
     def _oneOf(self, argument, schema, closed):
         checks = [self._check_of(part, closed) for part in argument]
 
