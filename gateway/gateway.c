@@ -105,7 +105,6 @@ static struct hub *create_hub(struct gateway *gateway)
     config.output_max = (size_t)gateway->config.options->connections_max * SUBSCRIBE_BYTES + 64 * 1024;
     return hub_create(gateway->loop, &(struct hub_config){.subscriber = &config,
                                                           .commands = gateway->commands,
-                                                          .viewers = &stream_viewer_callbacks,
                                                           .latency = &gateway->latency,
                                                           .tail_check_ms = gateway->config.options->tail_check_ms,
                                                           .hints_ms = gateway->config.options->hints_ms});

@@ -578,7 +578,7 @@ static void stream_end(struct viewer *viewer, enum viewer_end why)
     stream_close(stream_of(viewer), reasons[why]);
 }
 
-const struct viewer_callbacks stream_viewer_callbacks = {
+static const struct viewer_callbacks viewer_callbacks = {
     .on_subscribed = stream_on_subscribed,
     .deliver = stream_deliver,
     .send_notice = stream_send_notice,
@@ -601,6 +601,7 @@ static struct stream *create(struct streams *streams, struct http_exchange *exch
     }
     *opening = (struct stream_opening){
         .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
+    stream->viewer.callbacks = &viewer_callbacks;
     stream->streams = streams;
     stream->exchange = exchange;
     stream->client = request->client;

@@ -53,10 +53,7 @@ const char *watch_id_of_notice(const struct waiting_notice *notice)
 
 /* -- telling the viewers. One may close and leave during its call, even as the last one: the watch outlives this turn of the loop. */
 
-static void for_each_live(struct watch *watch,
-                          void (*tell)(const struct viewer_callbacks *callbacks, struct viewer *viewer,
-                                       const void *arg),
-                          const void *arg)
+static void for_each_live(struct watch *watch, void (*tell)(struct viewer *viewer, const void *arg), const void *arg)
 {
     struct viewer *viewer = TAILQ_FIRST(&watch->viewers);
 
@@ -64,50 +61,50 @@ static void for_each_live(struct watch *watch,
         struct viewer *next = TAILQ_NEXT(viewer, link);
 
         if (viewer->live)
-            tell(watch->context->viewers, viewer, arg);
+            tell(viewer, arg);
         viewer = next;
     }
 }
 
-static void tell_event(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *frame)
+static void tell_event(struct viewer *viewer, const void *frame)
 {
-    callbacks->deliver(viewer, frame);
+    viewer->callbacks->deliver(viewer, frame);
 }
 
-static void tell_notice(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *bytes)
+static void tell_notice(struct viewer *viewer, const void *bytes)
 {
-    callbacks->send_notice(viewer, bytes);
+    viewer->callbacks->send_notice(viewer, bytes);
 }
 
 struct log_state { /* what the log in Redis is now */
     int64_t epoch, length;
 };
 
-static void tell_reset(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *arg)
+static void tell_reset(struct viewer *viewer, const void *arg)
 {
     const struct log_state *log = arg;
 
     if (viewer->epoch != log->epoch || viewer->last > log->length)
-        callbacks->reset(viewer, log->epoch);
+        viewer->callbacks->reset(viewer, log->epoch);
 }
 
-static void tell_final(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
+static void tell_final(struct viewer *viewer, const void *unused)
 {
     (void)unused;
     if (!viewer->waits_for_room) /* else it lacks events */
-        callbacks->end(viewer, VIEWER_FINAL);
+        viewer->callbacks->end(viewer, VIEWER_FINAL);
 }
 
-static void tell_no_task(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
+static void tell_no_task(struct viewer *viewer, const void *unused)
 {
     (void)unused;
-    callbacks->end(viewer, VIEWER_NO_TASK);
+    viewer->callbacks->end(viewer, VIEWER_NO_TASK);
 }
 
-static void tell_no_memory(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
+static void tell_no_memory(struct viewer *viewer, const void *unused)
 {
     (void)unused;
-    callbacks->end(viewer, VIEWER_NO_MEMORY);
+    viewer->callbacks->end(viewer, VIEWER_NO_MEMORY);
 }
 
 /* -- the task's state, and notices while it waits */
@@ -208,7 +205,9 @@ static void deliver(struct watch *watch, const struct task_event *event)
     if (buf_error(&bytes))
         for_each_live(watch, tell_no_memory, NULL);
     else
-        for_each_live(watch, tell_event, &(struct event_frame){event->n, event->type, bytes.data, bytes.len});
+        for_each_live(
+            watch, tell_event,
+            &(struct event_frame){event->n, event->type, bytes.data, bytes.len, event->json, event->json_len});
     buf_deinit(&bytes);
 }
 
@@ -338,7 +337,7 @@ void watch_on_subscribed(struct watch *watch)
     while (viewer) {
         struct viewer *next = TAILQ_NEXT(viewer, link);
 
-        watch->context->viewers->on_subscribed(viewer);
+        viewer->callbacks->on_subscribed(viewer);
         viewer = next;
     }
     check_soon(watch); /* for events that were published before this subscription */
