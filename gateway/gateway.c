@@ -19,6 +19,8 @@
 #include "gateway/access/keyring.h"
 #include "gateway/access/keyset.h"
 #include "gateway/api/admin/guard.h"
+#include "gateway/api/openai/error.h"
+#include "gateway/api/openai/order.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
 #include "gateway/routes.h"
@@ -132,6 +134,16 @@ static void gateway_on_refusal(struct http_exchange *exchange, struct http_text 
     cors_apply_to_refusal(gateway_of(arg)->config.cors, exchange, head);
 }
 
+static bool gateway_write_problem(struct http_exchange *exchange, struct http_text path,
+                                  const struct problem_report *report, struct http_problem_answer *out, void *unused)
+{
+    (void)unused;
+    if (!openai_is_below_base(path))
+        return false;
+    openai_write_problem(exchange, report, out);
+    return true;
+}
+
 static void set_limits(struct http_server_config *config, const struct gateway_options *options)
 {
     config->limits.head_max = (size_t)options->head_max;
@@ -170,12 +182,13 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.arg = &gateway->api;
     config.on_request = gateway_on_request;
     config.on_refusal = gateway_on_refusal;
+    config.write_problem = gateway_write_problem;
     config.on_room = stream_on_room;
     if (gateway->metrics) {
         config.on_answer = gateway_on_response;
         config.on_connections = gateway_on_connections;
     }
-    config.half_close_probe = ": keep-alive\n\n"; /* an SSE comment: all streams of the gateway are SSE */
+    config.half_close_probe = ": keep-alive\n\n"; /* an SSE comment */
     config.tls = gateway->config.tls;
     config.address_limit = gateway->config.address_limit;
     set_limits(&config, options);
@@ -261,10 +274,21 @@ static struct streams *create_streams(struct gateway *gateway)
                                                                   .life_ms = options->stream_life_ms});
 }
 
+static struct orders *create_orders(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    return orders_create(gateway->loop, &(struct orders_config){.hub = gateway->hub,
+                                                                .commands = gateway->commands,
+                                                                .submitter = gateway->submitter,
+                                                                .heartbeat_ms = options->heartbeat_ms,
+                                                                .hold_ms = options->openai_hold_ms});
+}
+
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
-    static const char *const api_paths[] = {API_BASE, NULL};
+    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL};
     const struct gateway_config *config = &gateway->config;
     const struct gateway_options *options = config->options;
 
@@ -275,6 +299,7 @@ static void fill_contexts(struct gateway *gateway)
         .commands = gateway->commands,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
+        .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
         .redis_connections = REDIS_CONNECTIONS * (size_t)options->threads,
@@ -283,6 +308,8 @@ static void fill_contexts(struct gateway *gateway)
         .max_images = (int)options->ark_max_images,
         .data_urls = options->data_urls,
         .queue_ttl_ms = options->queue_ttl_ms,
+        .aliases = &gateway->aliases,
+        .openai_format = options->openai_format,
     };
 }
 
@@ -294,7 +321,7 @@ static int create_parts(struct gateway *gateway, const char **why)
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
-        !(gateway->streams = create_streams(gateway)))
+        !(gateway->streams = create_streams(gateway)) || !(gateway->orders = create_orders(gateway)))
         return ERR_NO_MEMORY;
     fill_contexts(gateway);
     gateway->server = create_server(gateway, why);
@@ -304,12 +331,15 @@ static int create_parts(struct gateway *gateway, const char **why)
 struct gateway *gateway_create(const struct gateway_config *config, const char **why)
 {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
+    const char *at;
 
     *why = "out of memory";
     if (!gateway)
         return NULL;
     gateway->config = *config;
     gateway->admission.keys = keyring_take(config->keyring);
+    (void)openai_aliases_parse(config->options->openai_models, &gateway->aliases,
+                               &at); /* valid: gateway_options_agree */
     if (config->metrics)
         gateway->metrics = gateway_metrics_of_thread(config->metrics, config->thread);
     return create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
@@ -326,6 +356,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
     streams_destroy(gateway->streams);
+    orders_destroy(gateway->orders);
     submitter_destroy(gateway->submitter);
     disconnects_destroy(gateway->disconnects);
     hub_destroy(gateway->hub);
@@ -377,6 +408,7 @@ void gateway_drain(struct gateway *gateway)
     gateway->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     http_server_drain(gateway->server);
     streams_drain(gateway->streams);
+    orders_drain(gateway->orders);
     gateway->drain_timer = event_new(loop_base(gateway->loop), -1, EV_PERSIST, gateway_on_drain_timer, gateway);
     if (!gateway->drain_timer || event_add(gateway->drain_timer, &interval))
         loop_stop(gateway->loop);

@@ -4,6 +4,7 @@
  *
  *     api/            shared by all endpoints: this file, replies of scripts as JSON, query parameters, timestamps
  *     api/native/     the faceflip API, below API_BASE
+ *     api/openai/     OpenAI's Images API, below /v1
  *     api/admin/      operators, below /admin/
  *     api/service/    pages, health, metrics, openapi.json
  *
@@ -18,6 +19,8 @@
 #include <stdint.h>
 
 struct gateway_metrics;
+struct openai_aliases;
+struct orders;
 struct redis;
 struct streams;
 struct submitter;
@@ -29,6 +32,7 @@ struct api_context {
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
+    struct orders *orders;
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
     /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any
@@ -44,6 +48,8 @@ struct api_context {
     int max_images;           /* counted for a request that does not set it */
     bool data_urls;           /* accept data: URLs */
     int64_t queue_ttl_ms;
+    const struct openai_aliases *aliases; /* names of models */
+    int openai_format;                    /* enum openai_default_format */
 };
 
 #endif

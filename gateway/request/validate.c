@@ -27,9 +27,7 @@ struct reading {
     bool no_memory;
 };
 
-/* Errors beyond VALIDATE_PROBLEMS_MAX are dropped. */
-__attribute__((format(printf, 3, 4))) static void complain(struct validate_report *report, const char *pointer,
-                                                           const char *detail, ...)
+void validate_complain(struct validate_report *report, const char *pointer, const char *detail, ...)
 {
     size_t i = report->count;
     va_list args;
@@ -59,7 +57,7 @@ static void complain_url(struct reading *in, size_t index, const char *detail)
     char pointer[VALIDATE_POINTER_SIZE];
 
     (void)snprintf(pointer, sizeof(pointer), "/urls/%zu", index);
-    complain(in->report, pointer, "%s", detail);
+    validate_complain(in->report, pointer, "%s", detail);
 }
 
 static void read_url(struct reading *in, size_t index, const json_t *value)
@@ -83,7 +81,7 @@ static void read_urls(struct reading *in, const json_t *value)
     size_t count = json_array_size(value);
 
     if (!json_is_array(value) || count > TASK_URLS_MAX) {
-        complain(in->report, "/urls", "must be a list of at most %d links", TASK_URLS_MAX);
+        validate_complain(in->report, "/urls", "must be a list of at most %d links", TASK_URLS_MAX);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -97,7 +95,7 @@ static void read_task_id(struct reading *in, const json_t *value)
 {
     in->id_seen = true;
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
-        complain(in->report, "/task_id", "must be " TASK_ID_GRAMMAR);
+        validate_complain(in->report, "/task_id", "must be " TASK_ID_GRAMMAR);
     else
         memcpy(in->out->task_id, json_string_value(value), json_string_length(value) + 1);
 }
@@ -110,14 +108,14 @@ static void settle_id(struct reading *in)
 
     if (!rules->key) {
         if (!in->id_seen && rules->id_required)
-            complain(in->report, "/task_id", "is required");
+            validate_complain(in->report, "/task_id", "is required");
     } else if (!task_id_is_valid(rules->key, rules->key_len)) {
-        complain(in->report, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
+        validate_complain(in->report, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
     } else if (!in->id_seen) {
         memcpy(task_id, rules->key, rules->key_len);
         task_id[rules->key_len] = '\0';
     } else if (task_id[0] && (strlen(task_id) != rules->key_len || memcmp(task_id, rules->key, rules->key_len) != 0)) {
-        complain(in->report, "/task_id", "must be the same as Idempotency-Key, or absent");
+        validate_complain(in->report, "/task_id", "must be the same as Idempotency-Key, or absent");
     }
 }
 
@@ -137,7 +135,8 @@ static void read_prompt(struct reading *in, const json_t *value)
     const char *text = json_string_value(value);
 
     if (!text || is_blank(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
-        complain(in->report, "/prompt", "must be a text of 1 to %d characters that is not blank", TASK_PROMPT_MAX);
+        validate_complain(in->report, "/prompt", "must be a text of 1 to %d characters that is not blank",
+                          TASK_PROMPT_MAX);
     else
         keep_text(in, &in->out->spec.prompt, value);
 }
@@ -174,7 +173,7 @@ static bool is_size(const char *text)
 static void read_size(struct reading *in, const json_t *value)
 {
     if (!json_is_string(value) || !is_size(json_string_value(value)))
-        complain(in->report, "/size", "must be 1K, 1.5K, 2K, 3K, 4K or <width>x<height> in pixels");
+        validate_complain(in->report, "/size", "must be 1K, 1.5K, 2K, 3K, 4K or <width>x<height> in pixels");
     else
         keep_text(in, &in->out->spec.size, value);
 }
@@ -183,7 +182,7 @@ static void read_size(struct reading *in, const json_t *value)
 static void read_model(struct reading *in, const json_t *value)
 {
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
-        complain(in->report, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
+        validate_complain(in->report, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
     else
         keep_text(in, &in->out->spec.model, value);
 }
@@ -193,7 +192,7 @@ static bool read_integer(struct reading *in, const char *pointer, const json_t *
                          int64_t *out)
 {
     if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max) {
-        complain(in->report, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
+        validate_complain(in->report, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
         return false;
     }
     *out = json_integer_value(value);
@@ -225,7 +224,7 @@ static void read_seed(struct reading *in, const json_t *value)
 static void read_watermark(struct reading *in, const json_t *value)
 {
     if (!json_is_boolean(value)) {
-        complain(in->report, "/watermark", "must be true or false");
+        validate_complain(in->report, "/watermark", "must be true or false");
         return;
     }
     in->out->spec.watermark_given = true;
@@ -235,9 +234,9 @@ static void read_watermark(struct reading *in, const json_t *value)
 static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
-        complain(in->report, "/on_disconnect", "is only for /generate/stream");
+        validate_complain(in->report, "/on_disconnect", "is only for /generate/stream");
     else if (!json_is_string(value) || !on_disconnect_parse(json_string_value(value), &in->out->on_disconnect))
-        complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
+        validate_complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 
 static const struct {
@@ -267,22 +266,27 @@ static bool is_known(const char *name)
     return false;
 }
 
-/* The name as a JSON pointer (RFC 6901); a long name is cut between code points. */
-static void complain_unknown(struct reading *in, const char *name)
+void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name)
 {
-    char pointer[VALIDATE_POINTER_SIZE];
     size_t at = 0;
 
-    pointer[at++] = '/';
+    out[at++] = '/';
     for (; *name && (at < POINTER_NAME_MAX || ((unsigned char)*name & 0xc0) == 0x80); name++) {
         bool escaped = *name == '~' || *name == '/';
 
-        pointer[at++] = escaped ? '~' : *name;
+        out[at++] = escaped ? '~' : *name;
         if (escaped)
-            pointer[at++] = *name == '~' ? '0' : '1';
+            out[at++] = *name == '~' ? '0' : '1';
     }
-    (void)snprintf(pointer + at, sizeof(pointer) - at, "%s", *name ? "..." : "");
-    complain(in->report, pointer, "is not a field of this request");
+    (void)snprintf(out + at, VALIDATE_POINTER_SIZE - at, "%s", *name ? "..." : "");
+}
+
+static void complain_unknown(struct reading *in, const char *name)
+{
+    char pointer[VALIDATE_POINTER_SIZE];
+
+    validate_pointer(pointer, name);
+    validate_complain(in->report, pointer, "is not a field of this request");
 }
 
 /* Text to image: a request without links needs a prompt of its own. The server's default prompt is about the links. */
@@ -291,7 +295,7 @@ static void require_subject(struct reading *in, json_t *root)
     const json_t *urls = json_object_get(root, "urls");
 
     if (!json_object_get(root, "prompt") && (!urls || (json_is_array(urls) && !json_array_size(urls))))
-        complain(in->report, "/urls", "is required without a prompt: a list of 1 to %d links", TASK_URLS_MAX);
+        validate_complain(in->report, "/urls", "is required without a prompt: a list of 1 to %d links", TASK_URLS_MAX);
 }
 
 static void read_object(struct reading *in, json_t *root)
@@ -311,7 +315,8 @@ static void read_object(struct reading *in, json_t *root)
             complain_unknown(in, name);
     settle_id(in);
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
-        complain(in->report, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
+        validate_complain(in->report, "/max_images", "urls and max_images together must be at most %d",
+                          TASK_IMAGES_MAX);
 }
 
 /* Counts brackets outside of strings before parsing: nesting costs the parser stack space. */
@@ -401,27 +406,45 @@ static void skip_byte_order_mark(const char **body, size_t *len)
     }
 }
 
-int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
-                  struct validate_report *report)
+void validate_begin(struct validate_report *report)
+{
+    report->count = 0;
+    report->syntax[0] = '\0';
+}
+
+int validate_parse(const char *body, size_t len, json_t **out, struct validate_report *report)
+{
+    skip_byte_order_mark(&body, &len);
+    return parse(body, len, out, report);
+}
+
+int validate_object(json_t *root, const struct validate_rules *rules, struct validated *out,
+                    struct validate_report *report)
 {
     struct validated result = {0};
     struct reading in = {.rules = rules, .out = &result, .report = report};
-    json_t *root;
     int err;
 
-    report->count = 0;
-    report->syntax[0] = '\0';
-    skip_byte_order_mark(&body, &len);
-    err = parse(body, len, &root, report);
-    if (err)
-        return err;
     read_object(&in, root);
-    json_decref(root);
-
     err = in.no_memory ? ERR_NO_MEMORY : report->count ? ERR_RANGE : 0;
     if (err)
         task_spec_deinit(&result.spec);
     else
         *out = result;
+    return err;
+}
+
+int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
+                  struct validate_report *report)
+{
+    json_t *root;
+    int err;
+
+    validate_begin(report);
+    err = validate_parse(body, len, &root, report);
+    if (err)
+        return err;
+    err = validate_object(root, rules, out, report);
+    json_decref(root);
     return err;
 }

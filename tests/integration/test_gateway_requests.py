@@ -363,6 +363,7 @@ class Options(ProcessTest):
                 (["--threads", "0"], "threads|THREADS"),
                 (["--threads", "65"], "threads|THREADS"),
                 (["--max-paid-calls", "6"], "MAX_PAID_CALLS 6 .*LIMIT 5"),
+                (["--openai-models", "a,b=c,a=d"], "GATEWAY_OPENAI_MODELS .*a=d"),
                 (["--redis-url", "http://x"], "REDIS_URL")):
             with self.subTest(words):
                 line, = self.refused(*words)
