@@ -82,6 +82,8 @@ class ProxyTest(ProcessTest):
         answer = self.ask("POST", f"{BASE}/generate", request("t2", prompt=sim("t2", f"first_latency={HELD_BACK_MS}")))
         self.assertEqual(answer.status, 202)
         self.assertEqual(self.ask("GET", f"{BASE}/tasks/t2").json()["task_id"], "t2")
+        self.assertEqual(self.ask("GET", "/v1/models").json()["object"], "list")
+        self.assertEqual(self.ask("GET", "/v10").status, 404)
         for path in ("/", "/metrics", "/admin/overview", "/readyz", "/openapi.json"):
             self.assertEqual(self.ask("GET", path).status, 404, path)
 

@@ -1,8 +1,10 @@
 """The openai package and the AI SDK, unchanged, against gateway, worker and simulator."""
 
+import subprocess
 import unittest
 
 from support import npm
+from support.documents import ROOT, blocks
 from support.processes import ProcessTest, eventually
 from support.world import World
 
@@ -48,6 +50,18 @@ class Clients(ProcessTest):
         self.assertEqual((answer["usage"]["total_tokens"], answer["ignored"]), (4096, "quality"))
         self.assertEqual(self.gateway.task(answer["tasks"]).json()["result"]["generated_images"][0]["url"], answer["data"][0]["url"])
         self.assert_calls(1)
+
+    def test_the_programs_of_the_document(self):
+        """As printed, but for the address."""
+        page = ROOT / "docs/openai.md"
+        program, = (block.text for block in blocks(page, "js") if not block.is_illustration)
+        command, = (block.text for block in blocks(page, "sh") if not block.is_illustration)
+        (npm.FOLDER / "example.mjs").write_text(program.replace("127.0.0.1:8000", self.gateway.address))
+        for words in (["node", "example.mjs"], ["bash", "-c", command.replace("127.0.0.1:8000", self.gateway.address)]):
+            done = subprocess.run(words, cwd=npm.FOLDER, timeout=60, capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, r"http://[\w.:]+/doubao")
+        self.assert_calls(2)
 
     def test_four_images_are_four_tasks(self):
         urls = {image["url"] for image in self.value("four")["data"]}
