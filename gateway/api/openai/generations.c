@@ -80,8 +80,9 @@ static int read_request(const struct api_context *context, const struct http_req
 {
     const struct validate_rules native = {.max_paid_calls = context->max_paid_calls_limit,
                                           .data_urls = context->data_urls};
-    const struct openai_rules rules = {
-        .aliases = context->aliases, .default_format = context->openai_format, .native = &native};
+    const struct openai_rules rules = {.aliases = context->aliases,
+                                       .default_format = (enum openai_default_format)context->openai_format,
+                                       .native = &native};
     json_t *root;
     int err;
 
