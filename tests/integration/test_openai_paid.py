@@ -1,0 +1,125 @@
+"""The table "What is paid" of docs/openai.md: a case for each row, with the simulator's count of the images that ARK charges."""
+
+import re
+import unittest
+
+from support.documents import ROOT
+from support.http_client import Connection, fetch
+from support.processes import ProcessTest, eventually
+from support.world import World
+
+PATH = "/v1/images/generations"
+BODY = {"prompt": "a red bicycle", "response_format": "url"}
+REFUSED = "[[sim: status=400 code=InputTextSensitiveContentDetected]]"
+
+
+def table():
+    """{what the client did: (what it gets, what is paid)}"""
+    text = (ROOT / "docs/openai.md").read_text(encoding="utf-8").partition("## What is paid\n")[2]
+    rows = re.findall(r"^\| (.*?) \| (.*?) \| (.*?) \|$", text, re.M)
+    return {did: (gets, paid) for did, gets, paid in rows if did != "what the client did"}
+
+
+class Paid(ProcessTest):
+    @classmethod
+    def setUpClass(cls):
+        cls.world = World()
+        cls.addClassCleanup(lambda: cls.world.__exit__(None, None, None))
+        cls.gateway = cls.world.gateway()
+        cls.world.worker(ARK_FIRST_BYTE_TIMEOUT="1s")
+
+    def ask(self, key=None, **fields):
+        return fetch(self.gateway.address, "POST", PATH, {**BODY, **fields}, {"Idempotency-Key": key} if key else {})
+
+    def billed(self):
+        return self.world.ark.stats()["images_billed"]
+
+    def answer(self, response, status, code=None):
+        self.assertEqual(response.status, status, response.body)
+        if code:
+            self.assertEqual(response.json()["error"]["code"], code)
+        return response
+
+    def images(self, response, count):
+        self.assertEqual(len(self.answer(response, 200).json()["data"]), count)
+        return response
+
+    # -- the rows: each returns how many images were paid in the end
+
+    def one(self):
+        self.images(self.ask(), 1)
+        return 1
+
+    def four(self):
+        self.images(self.ask(n=4), 4)
+        return 4
+
+    def one_of_four_fails(self):
+        self.world.ark.script({"status": 400})
+        response = self.images(self.ask(n=4), 3)
+        self.assertEqual(len(response.json()["errors"]), 1)
+        return 3
+
+    def invalid(self):
+        self.answer(self.ask(n=11), 422, "invalid_fields")
+        return 0
+
+    def refused(self):
+        self.answer(self.ask(prompt=REFUSED), 400, "ark_content_refused")
+        return 0
+
+    def unknown(self):
+        self.world.ark.script({"hang": 0})
+        response = self.ask(max_paid_calls=1)
+        self.answer(response, 424, "outcome_unknown")
+        self.assertEqual((response.json()["error"]["charged"], response.headers["x-should-retry"]), ("unknown", "false"))
+        return None
+
+    def left(self):
+        before = self.billed()
+        with Connection(self.gateway.address) as connection:
+            connection.request("POST", PATH, {**BODY, "prompt": "left [[sim: first_latency=500]]"})
+            self.world.ark.wait_calls(len(self.world.ark.calls()) + 1)
+        eventually(lambda: self.billed() == before + 1, "the task has continued")
+        return 1
+
+    def repeated_with_key(self):
+        first, second = self.images(self.ask("key-1"), 1), self.images(self.ask("key-1"), 1)
+        self.assertEqual(first.json()["data"], second.json()["data"])
+        return 1
+
+    def repeated(self):
+        first, second = self.images(self.ask(), 1), self.images(self.ask(), 1)
+        self.assertNotEqual(first.json()["data"], second.json()["data"])
+        return 2
+
+    def another_with_key(self):
+        self.images(self.ask("key-2"), 1)
+        self.answer(self.ask("key-2", prompt="another"), 422, "task_id_conflict")
+        return 1
+
+    def test_each_row(self):
+        cases = {
+            "sent a request and waited": self.one,
+            "sent `n` 4": self.four,
+            "sent `n` 4, and one task failed": self.one_of_four_fails,
+            "sent a request with invalid fields": self.invalid,
+            "asked for refused content": self.refused,
+            "ARK was busy until the attempts were used up": None,       # test_openai: failures have their status
+            "the outcome of ARK's call is unknown": self.unknown,
+            "left, or was cut off": self.left,
+            "repeated a request with the same `Idempotency-Key`": self.repeated_with_key,
+            "repeated a request without `Idempotency-Key`": self.repeated,
+            "sent another request with a used `Idempotency-Key`": self.another_with_key,
+        }
+        self.assertEqual(list(cases), list(table()))
+        for did, case in cases.items():
+            with self.subTest(did):
+                before = self.billed()
+                paid = case() if case else 0
+                if paid is not None:
+                    self.assertEqual(self.billed() - before, paid)
+
+
+if __name__ == "__main__":
+    unittest.main()
