@@ -35,7 +35,7 @@ ENTRYPOINT ["arkrelay-ark-sim"]
 
 FROM runtime AS gateway
 LABEL org.opencontainers.image.title="arkrelay-gateway" \
-      org.opencontainers.image.description="Takes picture tasks over HTTP and streams what becomes of them"
+      org.opencontainers.image.description="Accepts image tasks over HTTP and streams their events"
 COPY --from=build /src/build/release/bin/arkrelay-gateway /usr/local/bin/
 # Where GATEWAY_KEYS_FILE can be: a new volume there belongs to the gateway's user.
 COPY --from=build --chown=10001:10001 /keys /keys

@@ -1,6 +1,7 @@
 # embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
-# The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order.
+# The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order. A line
+# `-- flags: <flag>` becomes `#!lua flags=<flag>`, the script's first line.
 # The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
   set(code "/* Generated at build time from common/task/scripts. */\n#include \"common/task/scripts.h\"\n\n")
@@ -14,6 +15,9 @@ function(embed_scripts out)
     endif()
     string(REPLACE " " ";" needs "${CMAKE_MATCH_1}")
     set(text "")
+    if(body MATCHES "\n-- flags: ([a-z-]+)\n")
+      set(text "#!lua flags=${CMAKE_MATCH_1}\n")
+    endif()
     foreach(need IN LISTS needs)
       file(READ ${folder}/shared/${need}.lua part)
       string(APPEND text "${part}")
@@ -37,14 +41,14 @@ endfunction()
 # embed_files(<out.c> <symbol> <file>...): generates a table of files, each with its name, media type, a hash and its content.
 #
 # The generated file defines `const struct embedded_file <symbol>[]` and `const size_t <symbol>_count`
-# (gateway/response/embedded_file.h). A file's name is its path relative to the calling folder if it is inside it, otherwise its base name.
+# (gateway/api/service/embedded_file.h). A file's name is its path relative to the calling folder if it is inside it, otherwise its base name.
 function(embed_files out symbol)
   set(type_html "text/html; charset=utf-8")
   set(type_css "text/css; charset=utf-8")
   set(type_js "text/javascript; charset=utf-8")
   set(type_json "application/json")
   set(type_svg "image/svg+xml")
-  set(code "/* Generated at build time. */\n#include \"gateway/response/embedded_file.h\"\n\n")
+  set(code "/* Generated at build time. */\n#include \"gateway/api/service/embedded_file.h\"\n\n")
   string(APPEND code "const struct embedded_file ${symbol}[] = {\n")
   list(LENGTH ARGN count)
   foreach(file IN LISTS ARGN)

@@ -1,12 +1,12 @@
 #include "gateway/gateway.h"
 
-#include <event2/event.h>
 #include <stddef.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/timeouts.h"
 #include "common/http/server.h"
 #include "common/ops/presence.h"
@@ -17,8 +17,6 @@
 #include "common/task/schema.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
-#include "gateway/access/keyset.h"
-#include "gateway/api/admin/guard.h"
 #include "gateway/api/openai/error.h"
 #include "gateway/api/openai/order.h"
 #include "gateway/metrics/gateway_metrics.h"
@@ -125,7 +123,7 @@ static void gateway_on_request(struct http_exchange *exchange, void *arg)
     const struct gateway *gateway = gateway_of(arg);
 
     cors_apply(gateway->config.cors, exchange);
-    admin_guard(gateway->config.options->admin_key, exchange);
+    admission_check_operator(gateway->config.options->admin_key, exchange);
     admission_check(&gateway->admission, exchange);
 }
 
@@ -135,16 +133,16 @@ static void gateway_on_refusal(struct http_exchange *exchange, struct http_text 
 }
 
 static bool gateway_write_problem(struct http_exchange *exchange, struct http_text path,
-                                  const struct problem_report *report, struct http_problem_answer *out, void *unused)
+                                  const struct problem_details *details, struct http_problem_answer *out, void *unused)
 {
     (void)unused;
     if (!openai_is_below_base(path))
         return false;
-    openai_write_problem(exchange, report, out);
+    openai_write_problem(exchange, details, out);
     return true;
 }
 
-static void set_limits(struct http_server_config *config, const struct gateway_options *options)
+static void set_http_limits(struct http_server_config *config, const struct gateway_options *options)
 {
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
@@ -188,10 +186,10 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
         config.on_answer = gateway_on_response;
         config.on_connections = gateway_on_connections;
     }
-    config.half_close_probe = ": keep-alive\n\n"; /* an SSE comment */
+    config.half_close_ping = ": keep-alive\n\n"; /* an SSE comment */
     config.tls = gateway->config.tls;
     config.address_limit = gateway->config.address_limit;
-    set_limits(&config, options);
+    set_http_limits(&config, options);
     return http_server_create(gateway->loop, &config, why);
 }
 
@@ -203,7 +201,7 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
     presence_add_field(entry, "draining", "%d", gateway->api.draining);
-    presence_add_field(entry, "threads", "%zu", gateway_metrics_threads(metrics));
+    presence_add_field(entry, "threads", "%lld", (long long)gateway->config.options->threads);
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
@@ -313,7 +311,7 @@ static void fill_contexts(struct gateway *gateway)
     };
 }
 
-static int create_parts(struct gateway *gateway, const char **why)
+static int gateway_create_parts(struct gateway *gateway, const char **why)
 {
     *why = "out of memory or file descriptors";
     gateway->loop = loop_create();
@@ -342,15 +340,14 @@ struct gateway *gateway_create(const struct gateway_config *config, const char *
                                &at); /* valid: gateway_options_agree */
     if (config->metrics)
         gateway->metrics = gateway_metrics_of_thread(config->metrics, config->thread);
-    return create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
+    return gateway_create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
 }
 
 struct gateway *gateway_destroy(struct gateway *gateway)
 {
     if (!gateway)
         return NULL;
-    if (gateway->drain_timer)
-        event_free(gateway->drain_timer);
+    loop_timer_destroy(gateway->drain_timer);
     if (gateway->streams)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
@@ -379,19 +376,18 @@ static void gateway_on_left(void *arg)
 }
 
 /* Polls until all connections are closed. A drain takes moments, so polling is cheap and needs no callback from the server. */
-static void gateway_on_drain_timer(evutil_socket_t fd, short what, void *arg)
+static void gateway_on_drain_timer(void *arg)
 {
     struct gateway *gateway = arg;
     size_t open = http_server_connections(gateway->server);
     bool late = clock_monotonic_ms() >= gateway->drain_until_ms;
 
-    (void)fd;
-    (void)what;
-    if (open && !late)
+    if (open && !late) {
+        loop_timer_start(gateway->drain_timer, DRAIN_CHECK_MS);
         return;
+    }
     if (open)
         log_warn("gateway", "drain timeout, closing open connections", "connections=%zu", open);
-    event_del(gateway->drain_timer);
     if (gateway->presence)
         presence_remove(gateway->presence, gateway_on_left, gateway);
     else
@@ -400,8 +396,6 @@ static void gateway_on_drain_timer(evutil_socket_t fd, short what, void *arg)
 
 void gateway_drain(struct gateway *gateway)
 {
-    const struct timeval interval = {.tv_usec = DRAIN_CHECK_MS * 1000};
-
     if (gateway->api.draining)
         return;
     gateway->api.draining = true;
@@ -409,8 +403,10 @@ void gateway_drain(struct gateway *gateway)
     http_server_drain(gateway->server);
     streams_drain(gateway->streams);
     orders_drain(gateway->orders);
-    gateway->drain_timer = event_new(loop_base(gateway->loop), -1, EV_PERSIST, gateway_on_drain_timer, gateway);
-    if (!gateway->drain_timer || event_add(gateway->drain_timer, &interval))
+    gateway->drain_timer = loop_timer_create(gateway->loop, gateway_on_drain_timer, gateway);
+    if (gateway->drain_timer)
+        loop_timer_start(gateway->drain_timer, DRAIN_CHECK_MS);
+    else
         loop_stop(gateway->loop);
 }
 

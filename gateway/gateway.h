@@ -14,7 +14,7 @@
  *     access/     API keys, clients and their limits, CORS
  *     tasks/      SUBMIT, and reading a task's event log
  *     metrics/    the rows of /metrics, and counting per thread
- *     streams/    SSE streams: stream -> hub -> watch -> missed events, waiting notices
+ *     streams/    SSE streams: stream -> hub -> watch -> missed events, waiting hints
  *     api/        shared by endpoints; then api/native/, api/admin/, api/service/: one endpoint per file
  *     (here)      main -> process -> gateway; options; routes
  *     pages/      HTML, CSS and JavaScript, embedded into the program
@@ -37,7 +37,6 @@
 struct audit;
 struct cors;
 struct disconnects;
-struct event;
 struct gateway_metrics;
 struct gateway_options;
 struct http_address_limit;
@@ -46,6 +45,7 @@ struct http_tls;
 struct hub;
 struct keyring;
 struct loop;
+struct loop_timer;
 struct metrics;
 struct presence;
 struct redis;
@@ -91,7 +91,7 @@ struct gateway {
     struct audit *audit;
     char prefix[KEYS_PREFIX_SIZE];
 
-    struct event *drain_timer;
+    struct loop_timer *drain_timer;
     int64_t drain_until_ms;
 };
 

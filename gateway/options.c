@@ -34,7 +34,7 @@ static const struct option_row rows[] = {
     { "tail-check", "GATEWAY_TAIL_CHECK", OPT_MS, AT(tail_check_ms), "5s", 100, 10 * MINUTE_MS,
       "compare a watched task with its event log in Redis after this much silence", NULL },
     { "hints", "GATEWAY_HINTS", OPT_MS, AT(hints_ms), "3s", 0, 10 * MINUTE_MS,
-      "interval of queue position notices to viewers of waiting tasks, at least 100ms; 0: off", NULL },
+      "interval of queue position hints to viewers of waiting tasks, at least 100ms; 0: off", NULL },
     { "queue-limit", "GATEWAY_QUEUE_LIMIT", OPT_INT, AT(queue_limit), "10000", 1, 10000000,
       "waiting tasks; further ones get 503", NULL },
     { "client-queue-limit", "GATEWAY_CLIENT_QUEUE_LIMIT", OPT_INT, AT(client_limit), "10000", 1, 10000000,

@@ -260,7 +260,7 @@ static void stop_threads(struct process *process)
             loop_wakeup(process->threads[i].gateway->loop);
 }
 
-static int run(struct process *process)
+static int process_run_threads(struct process *process)
 {
     int err = 0;
 
@@ -295,7 +295,7 @@ static void process_deinit(struct process *process)
     gateway_metrics_destroy(process->metrics);
 }
 
-static enum process_end end_of(struct process *process, int err)
+static enum process_end process_end_of(struct process *process, int err)
 {
     if (atomic_load(&process->misconfigured))
         return PROCESS_MISCONFIGURED;
@@ -307,8 +307,8 @@ static enum process_end end_of(struct process *process, int err)
 enum process_end process_run(const struct process_config *config)
 {
     struct process process = {.config = *config};
-    int err = run(&process);
-    enum process_end end = end_of(&process, err);
+    int err = process_run_threads(&process);
+    enum process_end end = process_end_of(&process, err);
 
     process_deinit(&process);
     if (err)

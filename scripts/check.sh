@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Layout and warnings: quick to run before a commit. Without arguments every step.
+# Static checks to run before a commit. Without arguments, all steps.
 #
 #   scripts/check.sh [format] [gcc] [clang] [tidy] [cppcheck]
 #
-# tidy and cppcheck look at the programs for what compilers do not see; .clang-tidy says what is asked, and what is not and why.
-# The layout is clang-format's. Versions of all these tools differ in small things, and the ones of Debian 12 decide.
+# tidy and cppcheck find faults that compilers do not report; .clang-tidy lists the enabled checks, and why others are disabled.
+# The tools' versions differ in details. Debian 12's versions are authoritative.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=scripts/steps.sh
@@ -16,20 +16,20 @@ fail() { say "$*"; exit 1; }
 check_format() {
     local sources
     mapfile -d '' -t sources < <(find common gateway worker simulator tests -name '*.[ch]' -print0)
-    clang-format --dry-run -Werror "${sources[@]}" || fail "format: differs; clang-format -i puts it right"
-    say "format: ${#sources[@]} files, all as .clang-format says"
+    clang-format --dry-run -Werror "${sources[@]}" || fail "format: files differ from .clang-format; run clang-format -i"
+    say "format: ${#sources[@]} files, no differences"
 }
 
-# A release build of everything, tests included, with warnings as errors: the optimiser sees more than a debug build does.
+# Builds everything, including tests, in release mode with warnings as errors: optimisation enables more warnings.
 check_compiler() {                   # check_compiler COMPILER
     local build=build/check-$1
     cmake --preset release -B "$build" -DCMAKE_C_COMPILER="$1" -DARKRELAY_TESTS=ON -DARKRELAY_WERROR=ON >/dev/null
     build "check: $1, compiling a release with warnings as errors" "$build" || fail "$1: does not compile without warnings"
-    scripts/check_hardening.sh "$build"/bin/arkrelay-* || fail "$1: a release lacks a protection"
+    scripts/check_hardening.sh "$build"/bin/arkrelay-* || fail "$1: a hardening option is missing"
     say "$1: compiles without warnings"
 }
 
-# What both tools look at: the programs and their libraries, as they are compiled.
+# The sources for tidy and cppcheck: programs and libraries, without tests.
 list_sources() {
     cmake --preset dev >/dev/null
     find common gateway worker simulator -name '*.c' | sort
@@ -40,12 +40,12 @@ check_tidy() {
     mapfile -t sources < <(list_sources)
     say "tidy: ${#sources[@]} files, a few minutes"
     printf '%s\n' "${sources[@]}" | xargs -n 6 -P "$(nproc)" clang-tidy -p build/dev --quiet 2>/dev/null ||
-        fail "tidy: found something"
+        fail "tidy: there are findings"
     say "tidy: ${#sources[@]} files, no findings"
 }
 
-# unusedFunction and style are left to the compilers and to readers. readdir is fine for threads with a folder each; readdir_r, which
-# readdirCalled asks for, is deprecated.
+# unusedFunction and style are not enabled. readdirCalled recommends readdir_r, which is deprecated; readdir is safe here, because each
+# thread reads its own DIR.
 check_cppcheck() {
     local sources
     mapfile -t sources < <(list_sources)
@@ -54,7 +54,7 @@ check_cppcheck() {
         -j "$(nproc)" -I . -D_GNU_SOURCE -D__GNUC__ -DARKRELAY_VERSION='"0"' --library=posix --suppress=missingIncludeSystem \
         --suppress=readdirCalled \
         --include="/usr/include/$(gcc -print-multiarch)/sys/queue.h" \
-        "${sources[@]}" || fail "cppcheck: found something"
+        "${sources[@]}" || fail "cppcheck: there are findings"
     say "cppcheck: ${#sources[@]} files, no findings"
 }
 
@@ -62,7 +62,7 @@ readonly STEPS="format gcc clang tidy cppcheck"
 # shellcheck disable=SC2086  # a list of words
 (($#)) || set -- $STEPS
 for step in "$@"; do
-    [[ " $STEPS " == *" $step "* ]] || fail "no step '$step'; there are: $STEPS"
+    [[ " $STEPS " == *" $step "* ]] || fail "unknown step '$step'; the steps are: $STEPS"
 done
 scripts/install_deps.sh build test check
 for step in "$@"; do
@@ -71,4 +71,4 @@ for step in "$@"; do
         *) check_compiler "$step" ;;
     esac
 done
-say "all good: $*"
+say "passed: $*"

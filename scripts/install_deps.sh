@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that a group of scripts needs; quick and silent when all are there.
+# Installs the Debian packages that a group of scripts needs. Silent if all are installed.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, check, fuzz, bench, bench-npm, clients, container
+#   scripts/install_deps.sh GROUP...      build, run, test, unit, check, fuzz, bench, bench-npm, clients, container, debian
 #
-# Debian 12 and 13. Needs root or sudo only when something is missing. bench tries bench-npm as well, which installs npm packages of
-# pinned versions in build/bench: without them scripts/bench.sh skips the peer that needs them.
+# For Debian 12 and 13. Needs root or sudo only if a package is missing. bench also tries bench-npm, which installs npm packages of
+# pinned versions in build/bench; without them, scripts/bench.sh skips the peer that needs them.
 set -euo pipefail
 
 declare -A packages=(
@@ -14,6 +14,7 @@ declare -A packages=(
     [test]="redis-server redis-tools strace valgrind iproute2 iptables libcmocka-dev python3 openssl nginx caddy prometheus haproxy slowhttptest tmux
             chromium chromium-driver fonts-wqy-microhei curl python3-jsonschema
             dpkg-dev lintian mandoc groff-base systemd"
+    [unit]="redis-server valgrind libcmocka-dev python3 openssl"
     [check]="clang clang-format clang-tidy cppcheck binutils"
     [fuzz]="clang libclang-rt-dev"
     [bench]="python3 binutils nginx libnginx-mod-nchan
@@ -22,15 +23,16 @@ declare -A packages=(
     [clients]="curl wget nodejs npm python3 python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libokhttp-java
              golang-go php-cli php-curl php-guzzlehttp-guzzle ruby ruby-faraday perl libwww-perl nginx haproxy caddy"
     [container]="docker.io docker-compose debootstrap iptables python3"
+    [debian]="debootstrap"
 )
 # shellcheck source=/dev/null
 debian=$(. /etc/os-release && printf '%s' "${VERSION_ID:-0}")
-((${debian%%.*} < 13)) || packages[container]+=" docker-cli"   # a package of its own since Debian 13
+((${debian%%.*} < 13)) || packages[container]+=" docker-cli"   # a separate package since Debian 13
 
 say() { printf 'install_deps: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# A program that is there already will do, wherever it came from.
+# An existing program satisfies these packages, also if it was not installed by Debian's package manager.
 declare -A programs=([redis-server]="redis-server valkey-server" [nodejs]="node" [npm]="npm" [default-jdk-headless]="javac" [golang-go]="go")
 
 is_installed() {
@@ -63,8 +65,8 @@ as_root() {
     fi
 }
 
-# Debian starts a service as soon as its package is installed. Nothing here wants one (run.sh starts a Redis of its own), so a
-# policy-rc.d says no for the length of the installation, unless the machine has its own policy.
+# Debian starts a service when its package is installed. The scripts need none (run.sh starts a private Redis), so a temporary policy-rc.d
+# prevents the start, unless the machine has its own policy.
 policy=/usr/sbin/policy-rc.d
 forbid_service_start() {
     [[ -e $policy ]] && return
@@ -73,7 +75,7 @@ forbid_service_start() {
     as_root sh -c 'printf "#!/bin/sh\nexit 101\n" >"$0" && chmod 755 "$0"' "$policy"
 }
 
-# Nor is one wanted at the next boot: the services that this very run brought in are switched off.
+# Disables the services of the packages installed by this run, so that they do not start at the next boot.
 declare -A services=([redis-server]="redis-server" [nginx]="nginx" [caddy]="caddy" [prometheus]="prometheus" [haproxy]="haproxy" [docker.io]="docker.service docker.socket containerd.service")
 disable_new_services() {
     local package
@@ -87,7 +89,7 @@ disable_new_services() {
 install_packages() {
     local apt=(env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
     forbid_service_start
-    as_root "${apt[@]}" update || say "apt-get update failed, trying with the package lists at hand"
+    as_root "${apt[@]}" update || say "apt-get update failed, continuing with the existing package lists"
     as_root "${apt[@]}" install -y --no-install-recommends "$@" >/dev/null || fail "apt-get could not install: $*"
     disable_new_services "$@"
 }
@@ -104,15 +106,15 @@ install_npm_packages() {
     cp "$from/package-lock.json" "$to/installed"
 }
 
-(($#)) || fail "which group? ${!packages[*]}"
+(($#)) || fail "missing argument: GROUP; the groups are: ${!packages[*]}"
 for group in "$@"; do
-    [[ -n ${packages[$group]:-} ]] || fail "no group '$group'; there are: ${!packages[*]}"
+    [[ -n ${packages[$group]:-} ]] || fail "unknown group '$group'; the groups are: ${!packages[*]}"
 done
-command -v dpkg-query >/dev/null || fail "this script knows Debian only; the packages it wants are listed at its top"
+command -v dpkg-query >/dev/null || fail "this script supports only Debian; see the list of packages at its top"
 
 mapfile -t missing < <(missing_packages "$@")
 if ((${#missing[@]})); then
-    command -v apt-get >/dev/null || fail "no apt-get here; missing: ${missing[*]}"
+    command -v apt-get >/dev/null || fail "apt-get not found; missing packages: ${missing[*]}"
     say "installing ${missing[*]}"
     install_packages "${missing[@]}"
     mapfile -t missing < <(missing_packages "$@")

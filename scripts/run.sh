@@ -1,26 +1,26 @@
 #!/usr/bin/env bash
-# Runs all of arkrelay on this machine: builds it, then starts a private Redis, the ARK simulator (only while no ARK_API_KEY is
-# configured), the gateway and the workers. Ctrl-C drains and ends everything; a second Ctrl-C ends it at once.
+# Builds arkrelay and runs it on this machine: a private Redis, the ARK simulator (only if no ARK_API_KEY is configured), the gateway and
+# the workers. Ctrl-C drains and stops everything; a second Ctrl-C stops it at once.
 #
 #   scripts/run.sh                 one worker
-#   WORKERS=4 scripts/run.sh       four
+#   WORKERS=4 scripts/run.sh       four workers
 #
-# Options of the programs come from the environment and from .env as always. With REDIS_URL set, that Redis is used and none is
-# started. State lives in build/run/, apart for simulation and ARK: what waits in the simulation's queue never costs anything.
+# The programs read their options from the environment and from .env. If REDIS_URL is set, that Redis is used and none is started. State is
+# in build/run/, separate for the simulator and ARK, so that a task queued for the simulator is never charged.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 readonly BIN=$PWD/build/release/bin
 readonly START_DEADLINE_S=30
-readonly CRASH_GRACE_S=10            # after a crash nobody waits for a long drain
-readonly DRAIN_GRACE_S=86400         # a drain ends by itself: the worker's calls have timeouts
+readonly CRASH_GRACE_S=10            # after a crash, do not wait for a long drain
+readonly DRAIN_GRACE_S=86400         # in effect no limit: the worker's calls have timeouts
 
 say() { printf 'run: %s\n' "$*" >&2; }
 fail() { say "$*"; exit 1; }
 
-# --- What is configured: the programs themselves know ---
+# --- Configuration: read with --print-config of the programs ---
 
-# Prints "VALUE # ORIGIN"; what is wrong with the configuration, the program has said then.
+# Prints "VALUE # ORIGIN". If the configuration is invalid, the program reports it and the script exits.
 setting() {                          # setting PROGRAM NAME
     local all
     all=$("$BIN/arkrelay-$1" --print-config) || exit
@@ -30,7 +30,7 @@ setting() {                          # setting PROGRAM NAME
 is_set() { [[ $1 != ' # '* ]]; }
 is_default() { [[ $1 == *' # default' ]]; }
 
-reachable() {                        # reachable HOST:PORT, the same as seen from here
+reachable() {                        # reachable HOST:PORT: replaces a wildcard address with loopback
     case ${1%:*} in
         0.0.0.0 | '') printf '127.0.0.1:%s' "${1##*:}" ;;
         '[::]') printf '[::1]:%s' "${1##*:}" ;;
@@ -52,15 +52,15 @@ free_port() {                        # free_port FIRST
     printf '%s' "$port"
 }
 
-# --- Processes: each in a session of its own, so that Ctrl-C reaches this script alone and it decides who ends when ---
+# --- Processes: each in its own session, so that Ctrl-C reaches only this script, which stops them in order ---
 
-declare -A name_of=()                # pid -> name, of every process started
-frontend=()                          # gateway and workers: they end first
-backend=()                           # simulator, Redis
+declare -A name_of=()                # pid -> name of each process
+frontend=()                          # gateway and workers: stopped first
+backend=()                           # simulator and Redis: stopped last
 interrupts=0
 trap '((++interrupts))' INT TERM HUP
 
-# setpriv: should this script be killed outright, its children are told to end.
+# setpriv: the kernel sends SIGTERM to the processes if this script is killed.
 start() {                            # start NAME COMMAND...; the pid is in $started
     setsid setpriv --pdeathsig TERM "${@:2}" </dev/null 9>&- &
     started=$!
@@ -68,7 +68,7 @@ start() {                            # start NAME COMMAND...; the pid is in $sta
 }
 
 is_alive() { kill -0 "$1" 2>/dev/null; }
-pause() { sleep 0.05 || true; }      # Ctrl-C ends the sleep, not the script
+pause() { sleep 0.05 || true; }      # Ctrl-C interrupts the sleep, not the script
 
 end_all() {                          # end_all GRACE_S PID...
     local pid alive deadline=$((SECONDS + $1)) signal=TERM
@@ -87,19 +87,19 @@ end_all() {                          # end_all GRACE_S PID...
 }
 
 shut_down() {
-    say "ending: gateway and workers finish what runs (Ctrl-C again ends at once)"
+    say "draining: running calls are completed (Ctrl-C again stops at once)"
     end_all "$DRAIN_GRACE_S" "${frontend[@]}"
     end_all "$DRAIN_GRACE_S" "${backend[@]}"
     if ((interrupts >= 2)); then
-        say "ended at once"
+        say "stopped at once"
         exit 130
     fi
-    say "all ended"
+    say "stopped"
     exit 0
 }
 
 give_up() {                          # give_up REASON
-    say "$1; ending the rest"
+    say "$1; stopping the other processes"
     end_all "$CRASH_GRACE_S" "${frontend[@]}"
     end_all "$CRASH_GRACE_S" "${backend[@]}"
     exit 1
@@ -111,10 +111,10 @@ crashed() {                          # crashed PID
     how="exit status $status"
     ((status <= 128)) || how="killed by SIG$(kill -l "$status")"
     [[ ${name_of[$1]} != Redis ]] || tail -n 5 "$state/redis.log" >&2 || true
-    give_up "${name_of[$1]} ended by itself ($how)"
+    give_up "${name_of[$1]} exited unexpectedly ($how)"
 }
 
-await() {                            # await PID COMMAND...: until the command succeeds
+await() {                            # await PID COMMAND...: waits until the command succeeds
     local deadline=$((SECONDS + START_DEADLINE_S))
     until "${@:2}" >/dev/null 2>&1; do
         ((interrupts == 0)) || shut_down
@@ -136,15 +136,15 @@ supervise() {
     done
 }
 
-# --- The parts ---
+# --- Components ---
 
 redis_answers() { [[ $("${redis_server/%server/cli}" -s "$scratch/redis.sock" ping) == PONG ]]; }
 
-# One run.sh at a time: two servers would write one file.
+# Only one run.sh at a time: two Redis servers would write the same file.
 claim_state() {
     mkdir -p "$state/redis"
     exec 9>"$state/lock"
-    flock -n 9 || fail "another run.sh runs in this folder: end it first, or give this one a Redis of its own (REDIS_URL)"
+    flock -n 9 || fail "another run.sh is running in this directory: stop it first, or set REDIS_URL"
 }
 
 start_redis() {
@@ -180,33 +180,33 @@ start_worker() {                     # start_worker NUMBER
 }
 
 announce() {
-    local url=http://$1 redis_hint="as REDIS_URL says"
+    local url=http://$1 redis_hint="REDIS_URL"
     [[ ! $own_redis ]] || redis_hint="redis-cli -s $scratch/redis.sock"
     cat <<END
 
-    page      $url/
-    dashboard $url/dashboard${admin_key:+#key=$admin_key}
-    API       $url/api/v1/faceflip/generate/stream
-    health    $url/readyz
-    workers   $workers
-    Redis     $redis_hint
+    playground $url/
+    dashboard  $url/dashboard${admin_key:+#key=$admin_key}
+    API        $url/api/v1/faceflip/generate/stream
+    health     $url/readyz
+    workers    $workers
+    Redis      $redis_hint
 
-    Try it: open the page in a browser, or
+    Open the playground in a browser, or run
 
     curl -N $url/api/v1/faceflip/generate/stream -H 'Content-Type: application/json' \\
       -d '{"urls":["https://example.com/1.jpg","https://example.com/2.jpg"],"task_id":"try-'\$RANDOM'"}'
 
 END
     if ((simulation)); then
-        echo "    *** SIMULATION: no ARK_API_KEY is set. The pictures are made up and cost nothing. ***"
-        echo "    *** For real ones: ./scripts/setup_env.sh, then start again.                      ***"
+        echo "    *** SIMULATION: no ARK_API_KEY is set. A simulator generates the images; nothing is charged. ***"
+        echo "    *** To call ARK: run ./scripts/setup_env.sh, then start again.                               ***"
     else
-        echo "    *** REAL: an ARK_API_KEY is set. Every picture is charged to its account. ***"
+        echo "    *** REAL: an ARK_API_KEY is set. Every image is charged to its account. ***"
     fi
-    printf '\n    Ctrl-C ends it all.\n\n'
+    printf '\n    Press Ctrl-C to stop.\n\n'
 }
 
-(($# == 0)) || fail "takes no arguments: WORKERS=4 scripts/run.sh starts four workers, .env has the options (.env.example shows them)"
+(($# == 0)) || fail "no arguments are allowed: WORKERS=4 scripts/run.sh starts four workers; options are set in .env (see .env.example)"
 workers=${WORKERS:-1}
 [[ $workers =~ ^[1-9][0-9]{0,2}$ ]] || fail "WORKERS is '$workers', it must be 1 to 999"
 
@@ -232,9 +232,9 @@ own_redis=
 state=$PWD/build/run/$( ((simulation)) && echo simulation || echo ark)
 [[ ! $own_redis ]] || claim_state
 address=$(reachable "${listen% # *}")
-! is_taken "$address" || fail "$address is taken: end what listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
+! is_taken "$address" || fail "$address is in use: stop the process that listens there, or set GATEWAY_LISTEN=127.0.0.1:8001"
 
-# The dashboard's key: a new one for each run, unless one is configured. That one stays where it is, and is not shown.
+# The admin key: a new one for each run, unless one is configured. A configured key is not printed.
 admin_key=
 if ! is_set "$configured_admin_key"; then
     admin_key=$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')

@@ -1,9 +1,8 @@
 #!/usr/bin/env bash
-# Compiles with gcc and clang, and runs all tests: every test in the dev build, most of them again with ASan, UBSan and the leak
-# checker, and the tests of the gateway's threads with ThreadSanitizer.
-# Stops at the first failure. The last lines are CTest's summary of the tests that decided.
+# Compiles with gcc and clang and runs all tests: every test in the dev build, most of them also with ASan, UBSan and LeakSanitizer, and
+# the tests of the gateway's threads with ThreadSanitizer. Stops at the first failure; CTest's summary is at the end of the output.
 #
-#   scripts/test.sh                everything
+#   scripts/test.sh                all presets
 #   scripts/test.sh dev|asan|tsan  one preset, without the clang build
 #
 # The container test is separate: ctest --preset container.
@@ -18,12 +17,12 @@ run_preset() {                       # run_preset PRESET
     cmake --preset "$1" >/dev/null
     build "test: preset $1, compiling" --preset "$1"
     say "preset $1, running the tests ($SECONDS s so far)"
-    ctest --preset "$1" -j "$(($(nproc) + 1))"     # one more than processors: most tests wait most of the time
+    ctest --preset "$1" -j "$(($(nproc) + 1))"     # one more than processors, because tests mostly wait
 }
 
 (($#)) || set -- clang tsan dev asan
 for step in "$@"; do
-    [[ $step =~ ^(clang|tsan|dev|asan)$ ]] || { say "no preset '$step'; there are: dev asan tsan"; exit 1; }
+    [[ $step =~ ^(clang|tsan|dev|asan)$ ]] || { say "unknown preset '$step'; the presets are: dev asan tsan"; exit 1; }
 done
 scripts/install_deps.sh build test
 for step in "$@"; do

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Prints docs/configuration.md from the option tables of the programs in a folder:
+# Prints docs/configuration.md, generated from the option tables of the programs in a directory:
 #   scripts/write_configuration.sh build/release/bin > docs/configuration.md
 set -euo pipefail
-bin=${1:?usage: write_configuration.sh FOLDER_WITH_THE_PROGRAMS}
+bin=${1:?usage: write_configuration.sh BIN_DIRECTORY}
 
 cat <<'TEXT'
 # Configuration

@@ -19,7 +19,7 @@ static void add_text(struct buf *out, const char *name, const char *text)
     buf_add_json(out, text, strlen(text));
 }
 
-/* What comes before the number says its name. */
+/* `before` is the text up to the number, including the member's name. */
 static void add_int(struct buf *out, const char *before, int64_t number)
 {
     buf_add_text(out, before);
@@ -75,7 +75,7 @@ void sim_answer_error(struct buf *out, const struct sim_error *error, const char
     }
 }
 
-/* Errors of single pictures have two keys only, and no request id. */
+/* The error of a single image has only two keys and no request id. */
 static void add_short_error(struct buf *out, const char *code)
 {
     buf_add_text(out, "\"error\":{");
@@ -85,7 +85,7 @@ static void add_short_error(struct buf *out, const char *code)
     buf_add_char(out, '}');
 }
 
-/* -- what JSON answer and frames have in common */
+/* -- shared by the JSON response and the frames */
 
 static void add_picture(struct buf *out, const struct sim_slot *slot)
 {
@@ -119,7 +119,7 @@ static void add_tools(struct buf *out, const struct sim_answer *answer)
         buf_add_text(out, ",\"tools\":[{\"type\":\"web_search\"}]");
 }
 
-/* -- the JSON answer */
+/* -- the JSON response */
 
 void sim_answer_slot(struct buf *out, const struct sim_slot *slot)
 {

@@ -1,6 +1,6 @@
-/* simulator/answer - ARK's answers as bytes: error bodies, the JSON answer, the frames of a stream
+/* simulator/answer - writes ARK's responses as bytes: error bodies, the JSON response, the frames of a stream
  *
- * Deliberately not built on common/sse: the programs under test read with that what is written here.
+ * Deliberately does not use common/sse: the programs under test parse this output with it, and a bug in it would cancel out.
  *
  * Pure.
  */
@@ -23,17 +23,17 @@ void sim_request_id(char out[SIM_REQUEST_ID_SIZE], int64_t now_ms, const char *r
 /* The body of an HTTP error. The message gets " Request id: <id>" appended. */
 void sim_answer_error(struct buf *out, const struct sim_error *error, const char *request_id, enum sim_body body);
 
-/* What became of one picture: a failed one has a code. */
+/* The result of one image. */
 struct sim_slot {
     int index, width, height;
-    const char *url, *b64; /* one of them where it succeeded */
+    const char *url, *b64; /* exactly one is set if the image succeeded */
     size_t b64_len;
-    const char *code; /* NULL where it succeeded */
+    const char *code; /* error code; NULL if the image succeeded */
 };
 
 struct sim_usage {
     int images;
-    int64_t pixels; /* of all of them */
+    int64_t pixels; /* sum over all images */
     bool web_search;
 };
 
@@ -43,11 +43,11 @@ struct sim_answer {
     bool web_search;
 };
 
-/* -- the JSON answer: the slots are joined by commas */
+/* -- the JSON response; slots are separated by commas */
 
 void sim_answer_slot(struct buf *out, const struct sim_slot *slot);
 
-/* `code` is that of the top-level error, which only an answer without any picture has; else NULL. */
+/* `code` is the top-level error, set only in a response without any image; otherwise NULL. */
 void sim_answer_body(struct buf *out, const struct sim_answer *answer, const char *slots, const struct sim_usage *usage,
                      const char *code);
 

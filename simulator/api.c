@@ -27,7 +27,7 @@ static const char generations_path[] = "/api/v3/images/generations";
 static void respond_with(struct http_exchange *exchange, const char *type, const struct buf *body)
 {
     if (buf_error(body))
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_INTERNAL});
     else
         http_respond(exchange, 200, type, buf_text(body), body->len);
 }
@@ -39,7 +39,7 @@ static void respond_with_text(struct http_exchange *exchange, const char *type, 
 
 static void respond_bad_body(struct http_exchange *exchange, const char *why)
 {
-    http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INVALID_JSON, .detail = why});
+    http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_INVALID_JSON, .detail = why});
 }
 
 /* -- ARK */
@@ -49,7 +49,7 @@ static void on_generations(struct http_exchange *exchange, void *arg)
     sim_call_start(arg, exchange);
 }
 
-/* What ARK says of paths that it does not have: nothing. */
+/* ARK answers unknown /api/ paths with 404 and an empty body. */
 static void on_request(struct http_exchange *exchange, void *arg)
 {
     struct http_text path = http_exchange_request(exchange)->path;
@@ -60,7 +60,7 @@ static void on_request(struct http_exchange *exchange, void *arg)
         http_respond(exchange, 404, NULL, NULL, 0);
 }
 
-/* -- pictures */
+/* -- images */
 
 static void respond_from_store(struct http_exchange *exchange, int status, const char *code, const char *message)
 {
@@ -83,7 +83,7 @@ static void respond_with_picture(struct http_exchange *exchange, struct sim *sim
     if (picture)
         http_respond(exchange, 200, sim_picture_type(format), picture->data, picture->len);
     else
-        respond_from_store(exchange, 500, "InternalError", "The picture could not be drawn.");
+        respond_from_store(exchange, 500, "InternalError", "The image could not be generated.");
 }
 
 static void on_picture(struct http_exchange *exchange, void *arg)
@@ -109,7 +109,7 @@ static void on_picture(struct http_exchange *exchange, void *arg)
     }
 }
 
-/* -- the knobs */
+/* -- controls for tests */
 
 static void on_livez(struct http_exchange *exchange, void *arg)
 {
@@ -120,14 +120,15 @@ static void on_livez(struct http_exchange *exchange, void *arg)
 static void on_root(struct http_exchange *exchange, void *arg)
 {
     (void)arg;
-    respond_with_text(exchange, "text/plain; charset=utf-8",
-                      "This is arkrelay's simulator of ARK's image API. Nothing here costs anything.\n\n"
-                      "POST /api/v3/images/generations   ARK's API\n"
-                      "GET  /sim/stats, /sim/calls       what was asked for\n"
-                      "POST /sim/script                  what the next calls will do\n"
-                      "POST /sim/outage                  what every call gets until it is lifted\n"
-                      "POST /sim/clock                   {\"advance_ms\": n} lets addresses of pictures expire\n"
-                      "POST /sim/reset                   as after the start\n");
+    respond_with_text(
+        exchange, "text/plain; charset=utf-8",
+        "arkrelay's simulator of ARK's image API. Calls are free.\n\n"
+        "POST /api/v3/images/generations   ARK's API\n"
+        "GET  /sim/stats, /sim/calls       counters, and one record per call\n"
+        "POST /sim/script                  sets the behaviour of the next calls, one step per call\n"
+        "POST /sim/outage                  sets the answer to every call until the outage ends\n"
+        "POST /sim/clock                   {\"advance_ms\": n} advances the clock, so that image URLs expire\n"
+        "POST /sim/reset                   restores the state after the start\n");
 }
 
 static void on_stats(struct http_exchange *exchange, void *arg)
@@ -166,34 +167,44 @@ static void on_reset(struct http_exchange *exchange, void *arg)
     http_respond(exchange, 204, NULL, NULL, 0);
 }
 
-static void on_script(struct http_exchange *exchange, void *arg)
+static struct http_text body_of(struct http_exchange *exchange)
 {
     struct http_text body = http_exchange_request(exchange)->body;
-    char why[SIM_WHY_SIZE];
-    struct sim *sim = arg;
 
-    if (sim_scenario_load(&sim->scenario, body.data ? body.data : "", body.len, why))
+    return body.data ? body : (struct http_text){"", 0};
+}
+
+/* `err` and `why` are the result of loading the request's body. */
+static void respond_loaded(struct http_exchange *exchange, int err, const char *why)
+{
+    if (err)
         respond_bad_body(exchange, why);
     else
         http_respond(exchange, 204, NULL, NULL, 0);
+}
+
+static void on_script(struct http_exchange *exchange, void *arg)
+{
+    struct http_text body = body_of(exchange);
+    char why[SIM_WHY_SIZE];
+    struct sim *sim = arg;
+
+    respond_loaded(exchange, sim_scenario_load(&sim->scenario, body.data, body.len, why), why);
 }
 
 static void on_outage(struct http_exchange *exchange, void *arg)
 {
-    struct http_text body = http_exchange_request(exchange)->body;
+    struct http_text body = body_of(exchange);
     char why[SIM_WHY_SIZE];
     struct sim *sim = arg;
 
-    if (sim_outage_load(&sim->outage, body.data ? body.data : "", body.len, why))
-        respond_bad_body(exchange, why);
-    else
-        http_respond(exchange, 204, NULL, NULL, 0);
+    respond_loaded(exchange, sim_outage_load(&sim->outage, body.data, body.len, why), why);
 }
 
 static void on_clock(struct http_exchange *exchange, void *arg)
 {
-    struct http_text body = http_exchange_request(exchange)->body;
-    json_t *root = json_loadb(body.data ? body.data : "", body.len, 0, NULL);
+    struct http_text body = body_of(exchange);
+    json_t *root = json_loadb(body.data, body.len, 0, NULL);
     const json_t *advance = json_object_get(root, "advance_ms");
     int64_t ms = json_integer_value(advance);
     struct sim *sim = arg;
@@ -207,7 +218,7 @@ static void on_clock(struct http_exchange *exchange, void *arg)
     json_decref(root);
 }
 
-/* -- the server: fixed routes, and one per model for its pictures */
+/* -- the server: fixed routes, and one route per model for its images */
 
 static const struct http_route fixed_routes[] = {
     {HTTP_POST, generations_path, on_generations},

@@ -1,4 +1,4 @@
-/* simulator/api - the simulator's endpoints: ARK's own, the pictures, and the knobs under /sim
+/* simulator/api - the simulator's endpoints: ARK's API, the images, and the controls under /sim
  */
 #ifndef ARKRELAY_SIMULATOR_API_H
 #define ARKRELAY_SIMULATOR_API_H
@@ -6,7 +6,7 @@
 struct http_server;
 struct sim;
 
-/* NULL when it cannot listen; *why says what the system said. */
+/* Returns NULL if listening fails; *why is then the system's error text. */
 struct http_server *sim_api_listen(struct sim *sim, const char **why);
 
 #endif

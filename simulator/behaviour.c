@@ -19,7 +19,7 @@ enum directive_type {
     FLAG,   /* bool */
     CHOICE, /* int: index into choices */
     FAIL,   /* INDEX:CODE, may be given several times */
-    VALUE,  /* json_t *: of the JSON type `min`; not in a prompt */
+    VALUE,  /* json_t * of the JSON type `min`; not allowed in a prompt */
 };
 
 struct directive {
@@ -62,7 +62,7 @@ static const struct directive directives[] = {
     {"stays_open",        FLAG,   AT(stays_open),        0,           0,                  NULL                                },
 };
 
-/* One word for what is often wanted together. */
+/* Shorthands for common combinations. */
 static const struct {
     const char *name;
     struct {
@@ -205,7 +205,7 @@ static bool set_shorthand(struct sim_behaviour *behaviour, const char *name)
     return false;
 }
 
-/* value is NULL where only the name was said. */
+/* `value` is NULL if only the name was given. */
 static int set(struct sim_behaviour *behaviour, const char *name, const char *value, char why[SIM_WHY_SIZE])
 {
     const struct directive *directive = find(name);
@@ -241,7 +241,7 @@ static bool take_value(const char **text, char *out, size_t size)
     return take(text, strcspn(*text, "\""), out, size) && *(*text)++ == '"';
 }
 
-/* Reads one directive; *text is behind it afterwards. */
+/* Reads one directive and advances *text past it. */
 static int read_directive(struct sim_behaviour *behaviour, const char **text, char why[SIM_WHY_SIZE])
 {
     char name[WORD_SIZE], value[VALUE_SIZE];
@@ -332,7 +332,7 @@ int sim_behaviour_read_json(struct sim_behaviour *behaviour, const json_t *objec
         (void)snprintf(why, SIM_WHY_SIZE, "a step must be an object");
         return ERR_SYNTAX;
     }
-    /* NOLINTNEXTLINE(performance-no-int-to-ptr): takes the const away, which jansson's macro does not have */
+    /* NOLINTNEXTLINE(performance-no-int-to-ptr): removes the const, because jansson's macro takes no const */
     json_object_foreach ((json_t *)(uintptr_t)object, name, value) {
         if (is_value(name))
             err = set_value(behaviour, name, value, why);

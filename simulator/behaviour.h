@@ -1,9 +1,9 @@
-/* simulator/behaviour - how one call deviates from plain success
+/* simulator/behaviour - the directives of one call: how it differs from plain success
  *
- * One vocabulary (the table in behaviour.c, explained in README.md), two ways to say it: as words inside the prompt,
- * "[[sim: status=429 retry_after=2]]", and as a JSON object in a scenario, {"status":429,"retry_after":2}.
+ * The directives are listed in the table in behaviour.c and explained in README.md. They can be given inside the prompt,
+ * "[[sim: status=429 retry_after=2]]", or as a JSON object in a scenario, {"status":429,"retry_after":2}.
  *
- * Pure.   Errors: ERR_SYNTAX, with the reason in `why`: a mistyped directive must not pass as success.
+ * Pure.   Errors: ERR_SYNTAX, with the reason in `why`. A mistyped directive is an error, so that no test passes by mistake.
  */
 #ifndef ARKRELAY_SIMULATOR_BEHAVIOUR_H
 #define ARKRELAY_SIMULATOR_BEHAVIOUR_H
@@ -21,35 +21,35 @@ enum { SIM_UNSET = -1, SIM_FOREVER = 0 };
 enum sim_body { SIM_BODY_ERROR, SIM_BODY_UNWRAPPED, SIM_BODY_HTML, SIM_BODY_EMPTY, SIM_BODY_GARBAGE };
 enum sim_error_frame { SIM_FRAME_NONE, SIM_FRAME_EVENT, SIM_FRAME_DATA, SIM_FRAME_BARE };
 
-/* Numbers that nobody gave are SIM_UNSET, texts "", flags and choices 0. */
+/* A directive that is not given is SIM_UNSET (numbers), "" (strings) or 0 (flags and choices). */
 struct sim_behaviour {
-    /* instead of pictures */
+    /* an error instead of images */
     int64_t status, retry_after, download_timeout;
     char code[SIM_CODE_SIZE], message[SIM_MESSAGE_SIZE];
     int body; /* enum sim_body */
 
-    /* the pictures */
+    /* the images */
     int64_t latency, first_latency, images, big;
-    char fail[SIM_IMAGES_MAX][SIM_CODE_SIZE]; /* by index: the code that this picture fails with */
+    char fail[SIM_IMAGES_MAX][SIM_CODE_SIZE]; /* by image index: the error code; "" means success */
     bool zero_images_200;
 
-    /* the way out */
+    /* transport faults */
     int64_t cut_after_image, cut_at_byte, hang, hang_after_image, chunk, error_after_image;
     int error_frame; /* enum sim_error_frame */
     bool no_completed, no_done, rst, crlf, comments, gzip;
 
-    /* the whole answer as the script gives it; only in a scenario. References, NULL where not given */
+    /* the whole response, given by a scenario only. The json_t members are owned references, NULL if not given */
     json_t *raw;     /* string: the body */
     json_t *headers; /* array of strings: "Name: value" */
     char type[SIM_CODE_SIZE];
-    bool stays_open; /* the connection, after the body */
+    bool stays_open; /* do not close the connection after the body */
 };
 
 void sim_behaviour_init(struct sim_behaviour *behaviour);
 void sim_behaviour_copy(struct sim_behaviour *out, const struct sim_behaviour *behaviour); /* deinit both */
 void sim_behaviour_deinit(struct sim_behaviour *behaviour);
 
-/* Both add to what is there already, so that a prompt can refine a scenario's step. */
+/* Both add to the directives already set, so that a prompt can refine a scenario's step. */
 int sim_behaviour_read_prompt(struct sim_behaviour *behaviour, const char *prompt, char why[SIM_WHY_SIZE]) MUST_CHECK;
 int sim_behaviour_read_json(struct sim_behaviour *behaviour, const json_t *object, char why[SIM_WHY_SIZE]) MUST_CHECK;
 

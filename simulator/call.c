@@ -23,7 +23,7 @@ enum { RANDOM_BYTES = 19 };
 /* clang-format off */
 static const struct {
     const char *name;
-    unsigned next; /* whatever is absent is a bug */
+    unsigned next; /* allowed transitions; any other one fails an assertion */
 } states[CALL_STATE_COUNT] = {
     [CALL_NEW]        = { "new",        BIT(CALL_REFUSING) | BIT(CALL_GENERATING) | BIT(CALL_STALLED) | BIT(CALL_GONE) },
     [CALL_REFUSING]   = { "refusing",   BIT(CALL_STALLED) | BIT(CALL_GONE) },
@@ -108,7 +108,7 @@ static void stall(struct sim_call *call)
 {
     enter(call, CALL_STALLED, "scripted");
     if (!sim_delivery_is_open(call->delivery))
-        end(call, "nobody-waits");
+        end(call, "client-left");
 }
 
 static void answer_raw(struct sim_call *call)
@@ -147,9 +147,9 @@ static void start_refusing(struct sim_call *call)
         wait_ms(call, call->behaviour.latency);
 }
 
-/* -- turns of a generation */
+/* -- the steps of a generation */
 
-/* Whether something that was asked for "after the n-th picture" is due; after 0 means in place of the first. */
+/* True if a fault requested "after the n-th image" is due. After 0 means before the first image. */
 static bool is_due(const struct sim_call *call, int64_t after_image)
 {
     return after_image != SIM_UNSET && after_image <= call->usage.images;
@@ -167,7 +167,7 @@ static int64_t picture_ms(const struct sim_call *call)
     return call->next || options->first_image_ms < 0 ? options->image_ms : options->first_image_ms;
 }
 
-/* The silence that was asked for comes once. */
+/* True once per call: when the requested silence is due. */
 static bool stalls_now(struct sim_call *call)
 {
     int64_t after_image = call->behaviour.hang_after_image;
@@ -199,7 +199,8 @@ static void next_turn(struct sim_call *call)
     wait_ms(call, delay_ms);
 }
 
-/* Breaks the answer off where that was asked for. True: the call has ended. After a cut it goes on, for nobody. */
+/* Applies a requested cut or error frame if it is due. Returns true if the call has ended. After a cut the call continues
+ * without a client. */
 static bool break_off(struct sim_call *call)
 {
     const struct sim_behaviour *behaviour = &call->behaviour;
@@ -234,7 +235,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    if (early_ms > 0) /* libevent counts from the start of the turn in which the timer was set */
+    if (early_ms > 0) /* libevent measures the delay from the start of the loop iteration, so a timer can fire early */
         arm(call, early_ms);
     else if (call->state == CALL_REFUSING)
         refuse_by_script(call);
@@ -242,7 +243,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
         generate(call);
 }
 
-/* The pictures are made nevertheless. */
+/* The call continues without its client, unless it was only waiting. */
 static void on_gone(void *arg)
 {
     struct sim_call *call = arg;
@@ -252,7 +253,7 @@ static void on_gone(void *arg)
         end(call, "client-left");
 }
 
-/* -- the beginning */
+/* -- the start of a call */
 
 static bool is_authorized(const struct sim_call *call, const struct http_request *request)
 {
@@ -266,7 +267,7 @@ static bool is_authorized(const struct sim_call *call, const struct http_request
     return !*key || http_text_is((struct http_text){value.data + len, value.len - len}, key);
 }
 
-/* ERR_REFUSED: *error says why. */
+/* Returns ERR_REFUSED with the reason in *error. */
 static int read_request(struct sim_call *call, const struct http_request *request, struct sim_error *error)
 {
     char why[SIM_WHY_SIZE];
@@ -286,7 +287,7 @@ static int read_request(struct sim_call *call, const struct http_request *reques
     return err;
 }
 
-/* Looked at when a call comes; what is in flight then may still take its model beyond the limit. */
+/* Checked only when a call starts. Calls that are already in flight can still exceed the limit of their model. */
 static int check_limits(struct sim_call *call, struct sim_error *error)
 {
     const struct sim_options *options = call->sim->options;
@@ -355,8 +356,8 @@ static struct sim_call *create(struct sim *sim, const struct http_request *reque
     return call;
 }
 
-/* Takes the place of what the script and the prompt ask for. */
-static void look_for_outage(struct sim_call *call, int err)
+/* If an outage applies, replaces the directives of the script and the prompt with those of the outage. */
+static void apply_outage(struct sim_call *call, int err)
 {
     const struct sim_outage *outage = &call->sim->outage;
 
@@ -367,8 +368,8 @@ static void look_for_outage(struct sim_call *call, int err)
     sim_behaviour_copy(&call->behaviour, &outage->behaviour);
 }
 
-/* No picture is made. */
-static void suffer_outage(struct sim_call *call)
+/* Answers without making an image. */
+static void answer_in_outage(struct sim_call *call)
 {
     if (is_refused_by_script(call)) {
         start_refusing(call);
@@ -380,12 +381,12 @@ static void suffer_outage(struct sim_call *call)
     }
 }
 
-/* err is what reading the request said, and *error why. */
+/* `err` and *error are the result of reading the request. */
 static void begin(struct sim_call *call, int err, struct sim_error *error)
 {
     keep_record(call);
     if (call->in_outage) {
-        suffer_outage(call);
+        answer_in_outage(call);
         return;
     }
     if (!err && !is_refused_by_script(call))
@@ -409,7 +410,7 @@ void sim_call_start(struct sim *sim, struct http_exchange *exchange)
 
     if (call && call->timer) {
         err = read_request(call, request, &error);
-        look_for_outage(call, err);
+        apply_outage(call, err);
         call->delivery = sim_delivery_create(sim->loop, exchange, &call->behaviour, on_gone, call);
     }
     if (call && call->delivery) {

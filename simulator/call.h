@@ -1,12 +1,12 @@
-/* simulator/call - one generation request, from its body to its last picture
+/* simulator/call - one generation request, from its body to its last image
  *
- *     (new) --> refusing -------------------------> (gone)     an error was asked for, after a while
- *       |--> generating --> ... --> generating ---> (gone)     one turn per picture
- *                  '------> stalled --------------> (gone)     silent until the client leaves
+ *     (new) --> refusing -------------------------> (gone)     waits, then answers with the requested error
+ *       |--> generating --> ... --> generating ---> (gone)     one step per image
+ *                  '------> stalled --------------> (gone)     silent until the client disconnects
  *
- * A client that leaves does not end a generation: the pictures are made and billed, as ARK does it.
+ * A disconnected client does not end a generation: like ARK, the simulator continues to make and bill the images.
  *
- * Ownership: a call is in its simulator's list and frees itself at its end.
+ * Ownership: a call is in its simulator's list and frees itself when it ends.
  * Threads:   loop thread only.
  */
 #ifndef ARKRELAY_SIMULATOR_CALL_H
@@ -19,7 +19,7 @@ struct sim_call;
 /* Answers the exchange, now or later. */
 void sim_call_start(struct sim *sim, struct http_exchange *exchange);
 
-/* For the simulator's end: nothing more is answered. */
+/* For shutdown: frees the call without answering. */
 void sim_call_destroy(struct sim_call *call);
 
 #endif

@@ -50,7 +50,7 @@ static void respond(struct sim_call *call, int status, const char *type, const s
         sim_delivery_respond(call->delivery, status, type, buf_text(body), body->len);
 }
 
-/* -- errors as the whole answer */
+/* -- errors */
 
 static const char *type_of(enum sim_body body)
 {
@@ -67,7 +67,7 @@ static const char *type_of(enum sim_body body)
     return type_json;
 }
 
-/* "Name: value"; what has no colon is left out. */
+/* Each header is "Name: value"; a line without a colon is skipped. */
 static void add_scripted_headers(struct sim_call *call)
 {
     const json_t *line;
@@ -142,9 +142,9 @@ void sim_call_scripted_error(const struct sim_call *call, struct sim_error *erro
         (void)snprintf(error->message, sizeof(error->message), "%s", behaviour->message);
 }
 
-/* -- one picture */
+/* -- one image */
 
-/* The picture in base64. Zero bytes behind its end, which whoever draws it ignores, make it as big as was asked for. */
+/* Writes the image in base64, padded to the requested size with zero bytes, which image decoders ignore. */
 static bool encode(struct sim_call *call, struct buf *out)
 {
     const struct buf *picture = sim_picture(call->sim, call->request.png ? SIM_PNG : SIM_JPEG, call->next);
@@ -162,7 +162,7 @@ static bool encode(struct sim_call *call, struct buf *out)
     return out->len && !buf_error(out);
 }
 
-/* Points the slot to its picture, in `text`. */
+/* Points the slot to its image, which is written to `text`. */
 static void fill_slot(struct sim_call *call, struct sim_slot *slot, struct buf *text)
 {
     const struct sim_image_name name = {.model = call->request.model->name,
@@ -213,7 +213,7 @@ static void count_slot(struct sim_call *call, const struct sim_slot *slot)
     sim_window_add(sim_window_of(call->sim, call->request.model), sim_now_ms(call->sim));
 }
 
-/* Gives out what was written so far; the head goes first. */
+/* Sends `out`; sends the response head first if it was not sent yet. */
 static void flush(struct sim_call *call)
 {
     if (!call->has_begun) {
@@ -227,7 +227,7 @@ static void flush(struct sim_call *call)
     buf_deinit(&call->out);
 }
 
-/* Frames of failed pictures wait for the first good one: until then the whole answer may still become an HTTP error. */
+/* Frames are held back until the first image succeeds: until then the response can still become an HTTP error. */
 static void flush_slot(struct sim_call *call, const struct sim_slot *slot)
 {
     if (!call->request.stream || !call->usage.images || call->behaviour.body == SIM_BODY_GARBAGE)
@@ -257,7 +257,7 @@ void sim_call_make_picture(struct sim_call *call)
     flush_slot(call, &slot);
 }
 
-/* -- the end of an answer */
+/* -- the end of a response */
 
 void sim_call_answer_error_frame(struct sim_call *call)
 {

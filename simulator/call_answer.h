@@ -1,6 +1,6 @@
-/* simulator/call_answer - what a call tells its client (private to call.c)
+/* simulator/call_answer - writes the responses of a call (private to call.c)
  *
- * call.c decides when something happens; here is what it looks like on the wire and in the statistics.
+ * call.c decides when something happens; this file writes it to the connection and to the statistics.
  */
 #ifndef ARKRELAY_SIMULATOR_CALL_ANSWER_H
 #define ARKRELAY_SIMULATOR_CALL_ANSWER_H
@@ -35,32 +35,32 @@ struct sim_call {
     char request_id[SIM_REQUEST_ID_SIZE], client_request_id[SIM_CLIENT_ID_SIZE];
     int64_t number, started_ms, due_ms;
 
-    int planned, next; /* pictures to attempt; index of the one in work */
+    int planned, next; /* images to attempt; index of the current one */
     bool has_stalled, has_begun;
-    bool in_outage;           /* it gets what the outage says */
-    const char *last_failure; /* a code, of the latest failed picture */
+    bool in_outage;           /* answered by the outage's directives */
+    const char *last_failure; /* error code of the latest failed image */
     struct sim_usage usage;
-    struct buf out; /* JSON answer: its slots so far. Stream: frames held back until the first picture */
+    struct buf out; /* JSON response: its slots so far. Stream: frames held back until the first image succeeds */
 };
 
 enum { SIM_OUT_MAX = 768 * 1024 * 1024 };
 
-/* An error as the whole answer, in the shape that the behaviour asks for. */
+/* Responds with an error, in the shape that the behaviour asks for. */
 void sim_call_answer_error(struct sim_call *call, const struct sim_error *error);
 
-/* The body, type and headers that a scenario gives, with its status or 200. The connection is closed unless it stays open. */
+/* Responds with the body, type and headers of a scenario, and its status or 200. Closes the connection unless `stays_open`. */
 void sim_call_answer_raw(struct sim_call *call);
 
-/* The error that the behaviour asks for, or an internal one. */
+/* Fills in the error that the behaviour asks for; an internal error if it names none. */
 void sim_call_scripted_error(const struct sim_call *call, struct sim_error *error);
 
-/* Makes the picture in work, counts it, and lets a stream's client see it. */
+/* Makes the current image, counts it and, in a stream, sends its frame. */
 void sim_call_make_picture(struct sim_call *call);
 
-/* The end of a stream that failed as a whole. */
+/* Ends a stream with an error frame. */
 void sim_call_answer_error_frame(struct sim_call *call);
 
-/* The end of a generation. */
+/* Sends the rest of the response after the last image. */
 void sim_call_answer_rest(struct sim_call *call);
 
 #endif

@@ -11,8 +11,8 @@
 enum { FLUSH_LOOK_US = 1000, FLUSH_LOOKS_MAX = 10000, PACKED_MAX = 512 * 1024 * 1024 };
 
 struct sim_delivery {
-    struct http_exchange *exchange; /* NULL: the answer is out, or the client gone */
-    struct event *flush;            /* looks whether the bytes before a cut are out */
+    struct http_exchange *exchange; /* NULL if the response is complete or the client has disconnected */
+    struct event *flush;            /* polls whether the bytes before a cut have been sent */
     sim_gone_fn *on_gone;
     void *arg;
     int64_t cut_at_byte, chunk, sent;
@@ -26,7 +26,7 @@ static void destroy(struct sim_delivery *delivery)
     free(delivery);
 }
 
-/* The exchange is over, whichever way. */
+/* Called when the exchange ends: complete, cut or disconnected. */
 static void leave_exchange(struct sim_delivery *delivery)
 {
     delivery->exchange = NULL;
@@ -91,7 +91,7 @@ struct sim_delivery *sim_delivery_create(struct loop *loop, struct http_exchange
     return delivery;
 }
 
-/* With an exchange left, a cut is under way, or the simulator ends and its server has yet to close: on_closed frees it then. */
+/* If the exchange still exists, a cut is pending or the server is about to close; leave_exchange then frees the delivery. */
 void sim_delivery_release(struct sim_delivery *delivery)
 {
     delivery->is_released = true;

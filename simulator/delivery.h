@@ -1,9 +1,9 @@
-/* simulator/delivery - one answer on its way to the client, with the faults that were asked for
+/* simulator/delivery - sends one response with the requested transport faults
  *
- * Cuts the body at a byte, splits it into pieces, packs it, and closes with FIN or RST once what was written is with the kernel.
+ * Cuts the body at a byte, splits it into chunks, compresses it, and closes with FIN or RST after the kernel has taken all bytes.
  *
- * Ownership: the creator owns it until sim_delivery_release, after which it may finish a cut and frees itself. It uses
- *            the exchange until the answer is out or the client gone.
+ * Ownership: the creator owns it until sim_delivery_release; then it completes a pending cut and frees itself. It uses
+ *            the exchange until the response is complete or the client has disconnected.
  * Threads:   loop thread only.   Units: bytes, ms.
  */
 #ifndef ARKRELAY_SIMULATOR_DELIVERY_H
@@ -20,12 +20,13 @@ struct sim_delivery;
 
 typedef void sim_gone_fn(void *arg);
 
-/* on_gone: the client left before its answer was complete; never called after the release. NULL when out of memory. */
+/* on_gone is called if the client disconnects before its response is complete, and never after the release. Returns NULL if
+ * out of memory. */
 struct sim_delivery *sim_delivery_create(struct loop *loop, struct http_exchange *exchange,
                                          const struct sim_behaviour *behaviour, sim_gone_fn *on_gone, void *arg);
 void sim_delivery_release(struct sim_delivery *delivery);
 
-/* Somebody is there to be told more. All calls below do nothing otherwise. */
+/* True while the client is connected and the response is not complete. Otherwise all calls below are no-ops. */
 bool sim_delivery_is_open(const struct sim_delivery *delivery);
 bool sim_delivery_was_cut(const struct sim_delivery *delivery);
 

@@ -6,7 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The first row of a status is what that status stands for when no code is given. */
+/* The first row of a status is its default code. */
 static const struct sim_error_kind kinds[] = {
     {400, "InvalidParameter",                    "BadRequest",          "A parameter specified in the request is not valid.",                    false},
     {400, "MissingParameter",                    "BadRequest",          "The request is missing a required parameter.",                          false},

@@ -1,7 +1,7 @@
-/* simulator/errors - ARK's error codes, and one error as it is told to a client
+/* simulator/errors - ARK's error codes, and one error of a response
  *
- * A table: code -> HTTP status, type and the usual message. Codes are dotted: what the table does not know is looked up by
- * what stands before its first dot.
+ * A table maps a code to its HTTP status, type and usual message. A dotted code that is not in the table is looked up by the
+ * part before its first dot.
  *
  * Pure.
  */
@@ -13,25 +13,25 @@
 struct sim_error_kind {
     int status;
     const char *code, *type, *message;
-    bool ends_group; /* as the outcome of one image: no further one is tried */
+    bool ends_group; /* if one image fails with this code, ARK skips the rest of the group */
 };
 
 struct sim_error {
     int status;
     char code[96], type[32], param[64];
-    char message[1024]; /* without the "Request id: ..." that every answer appends */
+    char message[1024]; /* without the "Request id: ..." that is appended to every response */
 };
 
-/* Never NULL: a code that nobody knows is an internal error with that name. */
+/* Never NULL: an unknown code is treated as an internal error. */
 const struct sim_error_kind *sim_error_kind_of(const char *code);
 
-/* The code that a bare status stands for. */
+/* The default code of a status. */
 const struct sim_error_kind *sim_error_kind_of_status(int status);
 
 /* Fills in status, code, type and the usual message. */
 void sim_error_init(struct sim_error *error, const char *code);
 
-/* The same, about one field, in words of the caller's. */
+/* The same for an error in one request field, with the caller's message. */
 void sim_error_about(struct sim_error *error, const char *code, const char *param, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 

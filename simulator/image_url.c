@@ -16,7 +16,7 @@ static const char secret[] = "arkrelay-ark-sim";
 static const char date_format[] = "%Y%m%dT%H%M%SZ";
 
 struct sim_signer {
-    EVP_MAC_CTX *keyed; /* has taken in the secret and nothing else: each signature goes on from a copy */
+    EVP_MAC_CTX *keyed; /* initialised with the secret only; each signature works on a copy */
 };
 
 static EVP_MAC_CTX *create_keyed(void)
@@ -114,7 +114,7 @@ void sim_image_url_write(struct buf *out, const struct sim_signer *signer, const
     add_query(out, signer, path, strlen(path), date);
 }
 
-/* The end of the path: _<index>.<extension> */
+/* Parses the end of the path: _<index>.<extension> */
 static bool read_name(struct http_text path, int *index, enum sim_picture_format *format)
 {
     for (int i = 0; i < SIM_IMAGES_MAX; i++)

@@ -1,11 +1,11 @@
-/* simulator/image_url - signed addresses of pictures, as the object store behind ARK gives them out
+/* simulator/image_url - signed image URLs, in the form that ARK's object store issues
  *
  *     <public url>/<model name>/<request id>_<index>.<extension>?X-Tos-Algorithm=...&X-Tos-Signature=...&X-Tos-SignedHeaders=host
  *
- * Nothing is stored: an address that carries a good signature names a picture that can be drawn again. The signature covers
- * path and query, so the query must come back byte for byte. The secret is fixed: addresses survive a restart.
+ * No image is stored: a URL with a valid signature names an image that can be drawn again. The signature covers path and
+ * query, so the query of a request must match byte for byte. The secret is fixed, so URLs stay valid after a restart.
  *
- * Pure, but for the signer, which holds the secret in the form that signing wants.
+ * Pure, except for the signer, which keeps an HMAC context initialised with the secret.
  */
 #ifndef ARKRELAY_SIMULATOR_IMAGE_URL_H
 #define ARKRELAY_SIMULATOR_IMAGE_URL_H
@@ -19,8 +19,8 @@
 enum { SIM_URL_LIFETIME_S = 86400, SIM_URL_MAX = 2048 };
 
 struct sim_image_name {
-    const char *model;      /* its name, without the date */
-    const char *request_id; /* of the call that made it */
+    const char *model;      /* the model's name, without the date */
+    const char *request_id; /* of the call that made the image */
     int index;
     enum sim_picture_format format;
 };
@@ -35,7 +35,7 @@ void sim_image_url_write(struct buf *out, const struct sim_signer *signer, const
 
 enum sim_access { SIM_ACCESS_GRANTED, SIM_ACCESS_UNKNOWN, SIM_ACCESS_DENIED, SIM_ACCESS_EXPIRED };
 
-/* Whether GET <path>?<query> may have a picture; *index and *format say which, once granted. */
+/* Checks GET <path>?<query>. If access is granted, *index and *format identify the image. */
 enum sim_access sim_image_url_check(const struct sim_signer *signer, struct http_text path, struct http_text query,
                                     int64_t now_ms, int *index, enum sim_picture_format *format);
 

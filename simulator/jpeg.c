@@ -1,7 +1,7 @@
-/* Baseline JPEG, all three channels in full size.
+/* Baseline JPEG without subsampling.
  *
- * Every Huffman code has the same length (4 bits for the sizes of DC differences, 8 bits for AC symbols), so that the tables
- * need no statistics and a symbol's code is its place in the list. The files are about twice as large as they could be.
+ * All Huffman codes of a table have the same length (4 bits for the sizes of DC differences, 8 bits for AC symbols), so the
+ * tables need no statistics and a symbol's code is its index. The files are about twice as large as necessary.
  */
 #include <math.h>
 #include <stdlib.h>
@@ -11,7 +11,7 @@
 
 enum { SIDE = 8, AREA = SIDE * SIDE, CHANNELS = 3, DC_SYMBOLS = 12, AC_SYMBOLS = 162, AC_ROW = 10, ZERO_RUN_MAX = 16 };
 
-/* Natural position of the n-th coefficient. */
+/* Index in the block of the n-th coefficient. */
 static const uint8_t zigzag[AREA] = {
     0,  1,  8,  16, 9,  2,  3,  10, 17, 24, 32, 25, 18, 11, 4,  5,  12, 19, 26, 33, 40, 48,
     41, 34, 27, 20, 13, 6,  7,  14, 21, 28, 35, 42, 49, 56, 57, 50, 43, 36, 29, 22, 15, 23,
@@ -111,7 +111,7 @@ static int size_of(int value)
     return size;
 }
 
-/* Negative numbers are written as if one less, in `size` bits. */
+/* Negative values are written as value - 1, in `size` bits. */
 static void put_number(struct writer *writer, int value, int size)
 {
     if (size)
@@ -130,7 +130,7 @@ static double channel_value(struct sim_pixel pixel, int channel)
     return weight[0] * pixel.red + weight[1] * pixel.green + weight[2] * pixel.blue + weight[3];
 }
 
-/* One dimension after the other: rows of `from` become columns of `to`. */
+/* One-dimensional DCT of each row of `from`, written to the columns of `to`. */
 static void transform(double (*cosines)[SIDE], double (*from)[SIDE], double (*to)[SIDE])
 {
     for (int line = 0; line < SIDE; line++)
@@ -200,6 +200,6 @@ void sim_jpeg_write(struct buf *out, int index)
         for (int left = 0; left < SIM_PICTURE_SIDE; left += SIDE)
             for (int channel = 0; channel < CHANNELS; channel++)
                 put_block(&writer, index, left, top, channel);
-    put_bits(&writer, 0x7f, 7); /* fills the last byte */
+    put_bits(&writer, 0x7f, 7); /* pads the last byte */
     sim_add_big_endian(out, 0xffd9, 2);
 }

@@ -1,8 +1,8 @@
-/* simulator/limits - images per minute, per model
+/* simulator/limits - counts the images of one model in a sliding window of 60 whole seconds
  *
- * Pictures count when they are made, over a sliding window of 60 whole seconds; a call is admitted while its model has room.
+ * An image counts when it is made. Callers admit a call while the count is below their limit.
  *
- * Pure.   Ownership: the struct is its owner's; a zeroed one has seen nothing.
+ * Pure.   A zeroed struct is an empty window.
  */
 #ifndef ARKRELAY_SIMULATOR_LIMITS_H
 #define ARKRELAY_SIMULATOR_LIMITS_H
@@ -13,7 +13,7 @@
 enum { SIM_WINDOW_S = 60 };
 
 struct sim_window {
-    int64_t second[SIM_WINDOW_S]; /* which second the count is of */
+    int64_t second[SIM_WINDOW_S]; /* the second (Unix time) that the count belongs to */
     int64_t images[SIM_WINDOW_S];
 };
 

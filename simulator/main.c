@@ -1,4 +1,4 @@
-/* arkrelay-ark-sim - ARK's image API without ARK: for the tests, and for trying arkrelay without a key */
+/* arkrelay-ark-sim - a simulator of ARK's image API, for tests and for trying arkrelay without an API key */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +16,7 @@ static int healthcheck(const struct sim_options *options)
     return http_healthcheck_main("arkrelay-ark-sim", options->listen, HEALTHCHECK_PLAIN, "/livez");
 }
 
-/* Every call in flight is a descriptor; the soft limit is usually far below what the system grants. */
+/* Each call in flight needs a file descriptor, and the soft limit is usually far below the hard limit. */
 static void raise_descriptor_limit(void)
 {
     struct rlimit limit;
@@ -25,12 +25,12 @@ static void raise_descriptor_limit(void)
         return;
     limit.rlim_cur = limit.rlim_max;
     if (setrlimit(RLIMIT_NOFILE, &limit))
-        log_warn("ark-sim", "the descriptor limit cannot be raised, continuing", "errno=%d", errno);
+        log_warn("ark-sim", "cannot raise the file descriptor limit, continuing", "errno=%d", errno);
 }
 
 static void on_signal(void *arg)
 {
-    log_info("ark-sim", "ending", "why=signal");
+    log_info("ark-sim", "stopping", "reason=signal");
     loop_stop(arg);
 }
 

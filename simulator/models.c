@@ -97,7 +97,7 @@ struct dimensions {
     short width, height;
 };
 
-/* The first row serves prompts that name no ratio. */
+/* The first row is for prompts that name no ratio. */
 static const struct {
     const char *ratio;
     struct dimensions at[SIM_KEYWORD_COUNT];
@@ -135,12 +135,12 @@ static struct dimensions shape_of(const char *prompt, size_t keyword)
     return shapes[0].at[keyword];
 }
 
-/* "2048x1024", digits only, nothing behind. */
+/* Parses "2048x1024": digits only, no trailing characters. */
 static bool read_pixels(const char *size, int *width, int *height)
 {
     int len = 0;
 
-    /* NOLINTNEXTLINE(cert-err34-c): five digits fit, and there is nothing but digits */
+    /* NOLINTNEXTLINE(cert-err34-c): five digits fit an int, and the text has only digits */
     return strspn(size, "0123456789x") == strlen(size) && sscanf(size, "%5dx%5d%n", width, height, &len) == 2 &&
            !size[len] && *width > 0 && *height > 0;
 }

@@ -1,4 +1,4 @@
-/* simulator/models - the models that the simulator serves, what each can do, and the pictures' sizes
+/* simulator/models - the models that the simulator serves: their capabilities and image sizes
  *
  * Pure.
  */
@@ -13,7 +13,7 @@ enum sim_keyword { SIM_1K, SIM_1_5K, SIM_2K, SIM_3K, SIM_4K, SIM_KEYWORD_COUNT }
 
 struct sim_model {
     const char *id;
-    const char *name; /* the id without its date: what picture addresses carry */
+    const char *name; /* the id without its date, used in image URLs */
     bool group, stream, output_format, optimize_prompt, fast, web_search, background, guidance_scale;
     size_t refs_max;
     unsigned keywords; /* bit set of enum sim_keyword */
@@ -21,14 +21,14 @@ struct sim_model {
     const char *default_size;
 };
 
-/* An endpoint id (ep-...) is served by the first model. NULL: no such model. */
+/* An endpoint id (ep-...) is served by the first model. Returns NULL if there is no such model. */
 const struct sim_model *sim_model_find(const char *id);
-const struct sim_model *sim_model_at(size_t index); /* NULL behind the last */
+const struct sim_model *sim_model_at(size_t index); /* NULL past the last */
 
 enum sim_size { SIM_SIZE_OK, SIM_SIZE_UNKNOWN, SIM_SIZE_TOO_SMALL, SIM_SIZE_TOO_LARGE, SIM_SIZE_TOO_NARROW };
 
-/* What `size` means for this model: "WxH" is echoed; a keyword picks from a table, in the aspect ratio that the prompt names
- * ("16:9"), else square. */
+/* Resolves `size` for this model. "WxH" is used as it is. A keyword is looked up in a table, in the aspect ratio that the
+ * prompt names ("16:9"), by default square. */
 enum sim_size sim_model_size(const struct sim_model *model, const char *size, const char *prompt, int *width,
                              int *height);
 

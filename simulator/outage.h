@@ -1,9 +1,9 @@
-/* simulator/outage - what every call gets until it is lifted
+/* simulator/outage - one behaviour that applies to every call until the outage ends
  *
- * One behaviour, as JSON: {"status":502,"body":"html"}, {"hang":0}, {"rst":true}, {"code":"AccountOverdueError"}. It comes before every check of the
- * request, so probes get it too, unless "accepted_only" is true: then it is for requests that ARK would accept. {} lifts the outage.
+ * Given as JSON: {"status":502,"body":"html"}, {"hang":0}, {"rst":true}, {"code":"AccountOverdueError"}. It takes precedence over every
+ * check of the request, so probes get it too. With "accepted_only" it applies only to requests that pass the checks. {} ends the outage.
  *
- * Ownership: the struct is its owner's; deinit frees the behaviour. A zeroed one is none.
+ * Ownership: deinit frees the behaviour. A zeroed struct is no outage.
  */
 #ifndef ARKRELAY_SIM_OUTAGE_H
 #define ARKRELAY_SIM_OUTAGE_H
@@ -15,9 +15,9 @@ struct sim_outage {
     struct sim_behaviour behaviour;
 };
 
-void sim_outage_deinit(struct sim_outage *outage); /* none afterwards */
+void sim_outage_deinit(struct sim_outage *outage); /* leaves it zeroed */
 
-/* ERR_SYNTAX with the reason in `why`; the outage is as it was then. */
+/* On ERR_SYNTAX, `why` has the reason and the outage is unchanged. */
 int sim_outage_load(struct sim_outage *outage, const char *json, size_t len, char why[SIM_WHY_SIZE]) MUST_CHECK;
 
 #endif

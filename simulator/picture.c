@@ -6,7 +6,7 @@
 
 enum { DIGIT_COLUMNS = 3, DIGIT_ROWS = 5, DIGIT_CELL = 20, DIGIT_STEP = (DIGIT_COLUMNS + 1) * DIGIT_CELL };
 
-/* Five rows of three bits each, the top left one highest. */
+/* Five rows of three bits each; the top left pixel is the highest bit. */
 static const uint16_t digits[10] = {075557, 026227, 071747, 071717, 055711, 074717, 074757, 071111, 075757, 075717};
 
 static bool is_in_digit(int digit, int x, int y)

@@ -1,6 +1,6 @@
-/* simulator/picture - small real pictures: a gradient whose colour tells the index, and the index itself in the middle
+/* simulator/picture - draws small images: a gradient whose colour depends on the index, with the index in the middle
  *
- * 256x256 pixels, whatever size was asked for. The same index is always the same picture.
+ * Always 256x256 pixels, whatever size was requested. The same index always gives the same image.
  *
  * Pure.
  */
@@ -24,7 +24,7 @@ void sim_picture_write(struct buf *out, enum sim_picture_format format, int inde
 const char *sim_picture_type(enum sim_picture_format format);      /* "image/jpeg" */
 const char *sim_picture_extension(enum sim_picture_format format); /* "jpeg" */
 
-/* -- the two writers */
+/* -- the encoders */
 
 void sim_jpeg_write(struct buf *out, int index);
 void sim_png_write(struct buf *out, int index);

@@ -1,4 +1,4 @@
-/* PNG with 8 bits a channel and stored, hence not compressed, rows. */
+/* PNG with 8 bits per channel and stored (uncompressed) rows. */
 #include <string.h>
 
 #include "simulator/picture.h"

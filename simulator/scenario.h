@@ -1,8 +1,8 @@
-/* simulator/scenario - what the next calls will do, one step per call, in order
+/* simulator/scenario - the behaviours of the next calls, one step per call, in order
  *
- * A JSON list of behaviours. Loading replaces what was left of the one before; when it is used up, calls succeed.
+ * A JSON list of behaviours. Loading a scenario replaces the previous one. After the last step, calls succeed.
  *
- * Ownership: the struct is its owner's; deinit frees the steps. A zeroed one is empty.
+ * Ownership: deinit frees the steps. A zeroed struct is empty.
  */
 #ifndef ARKRELAY_SIMULATOR_SCENARIO_H
 #define ARKRELAY_SIMULATOR_SCENARIO_H
@@ -20,10 +20,10 @@ struct sim_scenario {
 
 void sim_scenario_deinit(struct sim_scenario *scenario); /* empty afterwards */
 
-/* ERR_SYNTAX with the reason in `why`; the scenario is as it was then. */
+/* On ERR_SYNTAX, `why` has the reason and the scenario is unchanged. */
 int sim_scenario_load(struct sim_scenario *scenario, const char *json, size_t len, char why[SIM_WHY_SIZE]) MUST_CHECK;
 
-/* The next step, or plain success. The caller deinits it. */
+/* Takes the next step; plain success if there is none. The caller deinits `out`. */
 void sim_scenario_next(struct sim_scenario *scenario, struct sim_behaviour *out);
 size_t sim_scenario_left(const struct sim_scenario *scenario);
 

@@ -39,7 +39,7 @@ struct sim *sim_create(struct loop *loop, const struct sim_options *options, con
     return sim->public_url ? sim : sim_destroy(sim);
 }
 
-/* The server goes first: the calls hear that their clients are gone. */
+/* The server is destroyed first: its calls are then told that their clients have disconnected. */
 struct sim *sim_destroy(struct sim *sim)
 {
     if (!sim)

@@ -1,4 +1,4 @@
-/* simulator/sim - the simulator as a whole: its server, its calls and its end
+/* simulator/sim - creates and destroys the simulator
  *
  * Ownership: main owns it.   Threads: loop thread only.
  */
@@ -7,8 +7,8 @@
 
 #include "simulator/state.h"
 
-/* Listens at once. On failure NULL, and *why says what the system said. */
+/* Starts listening. Returns NULL on failure; *why is then the system's error text. */
 struct sim *sim_create(struct loop *loop, const struct sim_options *options, const char **why);
-struct sim *sim_destroy(struct sim *sim); /* accepts NULL; closes all that is open; returns NULL */
+struct sim *sim_destroy(struct sim *sim); /* accepts NULL; closes all connections; returns NULL */
 
 #endif

@@ -10,7 +10,7 @@
 
 struct sim_options {
     char *listen, *public_url, *key;
-    int64_t image_ms, first_image_ms;     /* first: -1 means as image_ms */
+    int64_t image_ms, first_image_ms;     /* first_image_ms: -1 means the same as image_ms */
     int64_t images_per_minute, calls_max; /* 0: no limit */
     int log_level;                        /* enum log_level */
     int log_format;                       /* enum log_format */

@@ -14,9 +14,9 @@ struct counters {
 struct sim_stats {
     struct counters counters;
     size_t open, max_open;
-    int64_t last, forgotten; /* numbers */
+    int64_t last, forgotten; /* call numbers: the latest, and the latest whose record was dropped by a reset */
     size_t max;
-    struct sim_record *records; /* a ring: number n lies at n % max */
+    struct sim_record *records; /* a ring buffer: call number n is at n % max */
 };
 
 static const char *const outcome_names[SIM_OUTCOMES] = {"open", "answered", "cut", "disconnected"};

@@ -46,7 +46,7 @@ void sim_deflate_stored(struct buf *out, const void *data, size_t len)
     do {
         size_t block = len < BLOCK_MAX ? len : BLOCK_MAX;
 
-        buf_add_char(out, block == len); /* the final block's flag; type 0: stored */
+        buf_add_char(out, block == len); /* BFINAL, and BTYPE 0: stored */
         add_little_endian(out, (uint32_t)block, 2);
         add_little_endian(out, ~(uint32_t)block, 2);
         buf_add(out, bytes, block);

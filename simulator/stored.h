@@ -1,4 +1,4 @@
-/* simulator/stored - checksums, and deflate without compression: enough for PNG and gzip without a further library
+/* simulator/stored - checksums, and deflate without compression: sufficient for PNG and gzip without zlib
  *
  * Pure.
  */

@@ -35,7 +35,7 @@ static int refuse_missing(struct reading *reading, const char *param)
     return ERR_REFUSED;
 }
 
-/* NULL for absent fields and for null. */
+/* Returns NULL if the field is absent or null. */
 static const json_t *field(const json_t *object, const char *name)
 {
     const json_t *value = json_object_get(object, name);
@@ -92,7 +92,7 @@ static bool is_base64(const char *text)
     return digits && len % 4 == 0;
 }
 
-/* data:image/<format>;base64,<data> with the format in lower case */
+/* Checks data:image/<format>;base64,<data> with a lower-case format. Returns NULL if valid, otherwise an error code. */
 static const char *judge_inline_image(const char *ref)
 {
     static const char *const formats[] = {"jpeg", "jpg", "png", "webp", "bmp", "tiff", "gif", "heic", "heif"};
@@ -186,7 +186,7 @@ static int read_size(struct reading *reading)
 
 /* -- the other fields */
 
-/* One of "first|second"; *index stays as it is where the field is absent. */
+/* Sets *out if the field is choices[1]. Leaves *out unchanged if the field is absent. */
 static int read_choice(struct reading *reading, const char *name, const char *const choices[2], const char *detail,
                        bool *out)
 {
@@ -229,7 +229,7 @@ static int read_max_images(struct reading *reading)
     return 0;
 }
 
-/* References and results together are at most 15: what is asked beyond that is cut off silently. */
+/* References and results together are at most 15. ARK silently reduces the number of images to fit. */
 static int read_group(struct reading *reading)
 {
     static const char name[] = "sequential_image_generation";
@@ -334,7 +334,7 @@ static int read_tuning(struct reading *reading)
     return read_number(reading, "seed", -1, INT32_MAX, true);
 }
 
-/* Transparent backgrounds and layers are not simulated, not even where the model has them. */
+/* Transparent backgrounds and layers are not simulated, even for models that support them. */
 static int read_layers(struct reading *reading)
 {
     static const char *const choices[] = {"opaque", "transparent"};

@@ -1,9 +1,9 @@
-/* simulator/validate - the body of a generation request, read and judged as ARK does
+/* simulator/validate - parses and checks the body of a generation request as ARK does
  *
- * JSON null is the same as absent, fields that nobody knows are passed over, and a field that ARK knows but the model does not
- * support is an error that names it.
+ * JSON null is the same as absent. Unknown fields are ignored. A known field that the model does not support is an error that
+ * names the field.
  *
- * Ownership: a struct sim_request owns its texts; sim_request_deinit frees them. A zeroed one is empty.
+ * Ownership: a struct sim_request owns its strings; sim_request_deinit frees them. A zeroed struct is empty.
  * Pure.
  */
 #ifndef ARKRELAY_SIMULATOR_VALIDATE_H
@@ -20,21 +20,21 @@ enum { SIM_REFS_MAX = 14 };
 
 struct sim_request {
     const struct sim_model *model;
-    char *asked_model;        /* as sent: an endpoint id stays one here */
-    char *prompt, *size;      /* as sent; size is the model's default where none was */
-    char *refs[SIM_REFS_MAX]; /* the beginning of each; enough for an address, not for a picture */
+    char *asked_model;        /* as sent; may be an endpoint id */
+    char *prompt, *size;      /* as sent; size is the model's default if absent */
+    char *refs[SIM_REFS_MAX]; /* the first 512 bytes of each: a whole URL, but only the start of an inline image */
     size_t ref_count;
     int width, height;
-    int images;     /* as many at most: 1 unless a group is asked for */
-    int max_images; /* as sent; 0: absent */
-    int watermark;  /* as sent: 0, 1, -1: absent */
+    int images;     /* maximum number of images; 1 unless a group is requested */
+    int max_images; /* as sent; absent: 0 */
+    int watermark;  /* as sent, 0 or 1; absent: -1 */
     bool group, stream, b64, png, web_search;
 };
 
 void sim_request_deinit(struct sim_request *request);
 
-/* ERR_REFUSED: *error says why. `out` is zeroed by the caller and may hold a part of the request even then (what was
- * read before the mistake), for the records. */
+/* The caller zeroes `out`. On ERR_REFUSED, *error has the reason, and `out` has the fields that were read before the error, for
+ * the records. */
 int sim_request_read(struct sim_request *out, const char *body, size_t len, struct sim_error *error) MUST_CHECK;
 
 #endif

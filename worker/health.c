@@ -41,8 +41,8 @@ static void get_readyz(struct http_exchange *exchange, void *arg)
         respond_ok(exchange);
     else
         http_respond_problem(exchange,
-                             &(struct problem_report){.problem = PROBLEM_STORE_UNAVAILABLE,
-                                                      .detail = "Redis is unreachable, or this worker is draining."});
+                             &(struct problem_details){.problem = PROBLEM_STORE_UNAVAILABLE,
+                                                       .detail = "Redis is unreachable, or this worker is draining."});
 }
 
 static void respond_metrics(struct http_exchange *exchange, const struct metrics *const *all, size_t count)
@@ -52,7 +52,7 @@ static void respond_metrics(struct http_exchange *exchange, const struct metrics
     buf_init(&body, METRICS_MAX);
     metrics_write(&body, all, count);
     if (buf_error(&body))
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_INTERNAL});
     else
         http_respond(exchange, 200, METRICS_CONTENT_TYPE, body.data, body.len);
     buf_deinit(&body);
@@ -65,7 +65,7 @@ static void get_metrics(struct http_exchange *exchange, void *arg)
     struct metrics *gauges = config->metrics ? metrics_create(&worker_metric_table) : NULL;
 
     if (!gauges) {
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_INTERNAL});
         return;
     }
     shared_metrics_fill(gauges);

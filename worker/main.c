@@ -174,7 +174,7 @@ static int create_health(struct program *program)
     return ERR_SYSTEM;
 }
 
-static int create_parts(struct program *program)
+static int program_create_parts(struct program *program)
 {
     int err = create_worker(program);
 
@@ -193,7 +193,7 @@ static void destroy_parts(struct program *program)
     metrics_destroy(program->metrics);
 }
 
-static int run(struct program *program)
+static int program_run(struct program *program)
 {
     int err;
 
@@ -204,7 +204,7 @@ static int run(struct program *program)
         core_dump_disable();
     presence_name(program->name, program->options.name);
     log_start(program);
-    err = create_parts(program);
+    err = program_create_parts(program);
     if (!err) {
         notify_started(program);
         loop_run(program->loop);
@@ -238,7 +238,7 @@ int main(int argc, char **argv)
     if (curl_global_init(CURL_GLOBAL_DEFAULT))
         return EXIT_FAILURE;
     json_object_seed(0);
-    code = program.options.shared.healthcheck ? check_health(&program) : run(&program);
+    code = program.options.shared.healthcheck ? check_health(&program) : program_run(&program);
     redis_address_deinit(&program.redis);
     options_deinit(&worker_option_table, &program.options);
     curl_global_cleanup();

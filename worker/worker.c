@@ -124,11 +124,7 @@ static void worker_on_probed(const struct probe_outcome *outcome, void *arg)
 {
     struct worker *worker = arg;
 
-    governor_probed(worker->governor, &(struct probe_report){.model = outcome->model,
-                                                             .account_good = outcome->account_good,
-                                                             .model_good = outcome->model_good,
-                                                             .problem = outcome->problem,
-                                                             .why = outcome->why});
+    governor_probed(worker->governor, outcome);
 }
 
 static void worker_on_probe(const char *model, void *arg)
@@ -193,7 +189,7 @@ static void worker_on_unfit(const char *why, void *arg)
         worker->config.on_unfit(why, worker->config.arg);
 }
 
-static void worker_on_commands_lost(void *arg)
+static void worker_on_commands_disconnected(void *arg)
 {
     check_drained(arg);
 }
@@ -337,7 +333,7 @@ static bool create_connections(struct worker *worker)
 {
     worker->commands = connect_redis(worker, "arkrelay-worker:commands",
                                      (struct redis_events){.on_ready = worker_on_ready,
-                                                           .on_lost = worker_on_commands_lost,
+                                                           .on_disconnected = worker_on_commands_disconnected,
                                                            .on_misconfigured = worker_on_unfit});
     worker->waiter =
         connect_redis(worker, "arkrelay-worker:wait", (struct redis_events){.on_ready = worker_on_waiter_ready});
@@ -390,7 +386,7 @@ static bool create_governor(struct worker *worker)
                                                   .on_granted = worker_on_granted,
                                                   .on_settled = worker_on_settled,
                                                   .on_probe = worker_on_probe,
-                                                  .on_judged = job_judge,
+                                                  .on_confirmed = job_confirm,
                                                   .arg = worker});
     return worker->governor;
 }
@@ -398,7 +394,8 @@ static bool create_governor(struct worker *worker)
 static bool create_queue(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
-    const struct lease_events events = {.on_cancelled = worker_on_lease_cancelled, .on_lost = worker_on_lease_lost};
+    const struct lease_events events = {.on_cancelled = worker_on_lease_cancelled,
+                                        .on_lease_lost = worker_on_lease_lost};
 
     worker->leases = lease_keeper_create(&(struct lease_config){.loop = worker->config.loop,
                                                                 .redis = worker->commands,
@@ -452,7 +449,7 @@ static bool reserve_timers(struct worker *worker)
 }
 
 /* A part borrows only parts created before it, so a failure stops the sequence. worker_destroy accepts what is missing. */
-static bool create_parts(struct worker *worker)
+static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker);
@@ -468,7 +465,7 @@ struct worker *worker_create(const struct worker_config *config)
     TAILQ_INIT(&worker->jobs);
     keys_prefix(worker->prefix, PARTITION);
     keys_wake(worker->wake, PARTITION);
-    if (!create_parts(worker))
+    if (!worker_create_parts(worker))
         return worker_destroy(worker);
     set_context(worker);
     return worker;

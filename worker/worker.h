@@ -3,7 +3,7 @@
  * Owns the connections to Redis, the web client, the parts of queue/ and account/, and all jobs, and connects them:
  *
  *     claim -> job: when a task was claimed        lease -> job: cancelled, lost
- *     job -> claim: when a job has ended           governor -> claim: permits granted; -> job: judged; -> probe: probe a model
+ *     job -> claim: when a job has ended           governor -> claim: permits granted; -> job: confirmed; -> probe: probe a model
  *
  * A drain claims no more tasks, hands back those that a CLAIM in flight still brings, and waits for running jobs, because their calls are paid.
  *

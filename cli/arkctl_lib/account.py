@@ -1,4 +1,4 @@
-"""The ARK account's limits and circuit breakers, in the form of `governor` in the gateway's overview."""
+"""The limits and circuit breakers of the ARK account, in the form of `governor` in the gateway's overview."""
 
 import math
 
@@ -8,23 +8,23 @@ from arkctl_lib.units import duration, to_ms, to_timestamp
 MODELS_MAX = 32
 STATES = ("open", "probing", "half_open")
 
-# What the codes mean for an operator, and what to do.
-CLOSED = {
+# Per error code: its meaning for an operator, and advice.
+CODES = {
     "ark_unreachable": ("ARK cannot be reached",
-                        "from the workers' machine: is ARK_BASE_URL right, do DNS, proxy and firewall let it through? Status pages of Volcengine?"),
-    "outcome_unknown": ("calls end with a server error, a timeout or a cut",
-                        "is ARK, or a proxy in between, out of order? Nothing to do here: it closes by itself when ARK answers"),
-    "ark_unauthorized": ("ARK refuses the key or the account",
+                        "on the workers' machine, check ARK_BASE_URL, DNS, proxy and firewall; check the status page of Volcengine"),
+    "outcome_unknown": ("calls end with a server error, a timeout or a lost connection",
+                        "check ARK and any proxy in front of it; the circuit breaker closes by itself when ARK answers again"),
+    "ark_unauthorized": ("ARK rejects the API key or the account",
                          "check ARK_API_KEY and restart the workers; check the account's balance and state in the Volcengine console"),
-    "ark_quota_exceeded": ("the quota or spending limit is used up", "raise it in the Volcengine console, or wait until it begins again"),
-    "ark_model_unavailable": ("ARK does not serve the model to this account",
-                              "is the name right, and the model activated in the Volcengine console? The default is ARK_MODEL of the workers"),
+    "ark_quota_exceeded": ("the quota or spending limit is used up", "raise it in the Volcengine console, or wait until it is reset"),
+    "ark_model_unavailable": ("the model is not available to this ARK account",
+                              "check the model name, and that the model is activated in the Volcengine console; the default is the workers' ARK_MODEL"),
 }
 OTHER = ("ARK is not available", "see the workers' log")
 
 
 def read(fields):
-    """The books as Redis has them: {"state": ..., "<model> limit": ...}."""
+    """Converts the governor's hash in Redis: {"state": ..., "<model> limit": ...}."""
     scopes = {}
     for name, value in fields.items():
         model, _, field = name.rpartition(" ")
@@ -60,11 +60,11 @@ def _time(text):
     return int(number) if number and number > 0 else None
 
 
-# -- what tasks wait for
+# -- the reasons why tasks wait
 
 
 def scopes(governor):
-    """(model, scope), the account first; its model is None."""
+    """A list of (model, scope). The account is first; its model is None."""
     return [(None, governor), *((model["model"], model) for model in governor["models"])]
 
 
@@ -77,7 +77,7 @@ def is_paused(scope, now_ms):
 
 
 def waiting_for(governor, now_ms):
-    """As GET /queue has it."""
+    """The `waiting_for` of GET /queue."""
     found = []
     for model, scope in scopes(governor):
         breaker = scope["breaker"]
@@ -91,14 +91,14 @@ def waiting_for(governor, now_ms):
     return found
 
 
-def what(reason):
-    """ARK cannot be reached"""
-    return "ARK has asked for a pause" if reason.get("until") else CLOSED.get(reason.get("code"), OTHER)[0]
+def meaning(reason):
+    """For example: ARK cannot be reached"""
+    return "ARK rate limited the calls" if reason.get("until") else CODES.get(reason.get("code"), OTHER)[0]
 
 
-def in_words(reason, now_ms=None):
-    """model m: ARK cannot be reached (ark_unreachable), for 5 min 0 s. Without the time, nothing is said about how long."""
-    words = f"{'model ' + reason['model'] if reason.get('model') else 'the account'}: {what(reason)} ({reason.get('code')})"
+def describe(reason, now_ms=None):
+    """For example: model m: ARK cannot be reached (ark_unreachable), for 5 min 0 s. Without now_ms, the duration is omitted."""
+    words = f"{'model ' + reason['model'] if reason.get('model') else 'the account'}: {meaning(reason)} ({reason.get('code')})"
     if now_ms is not None and reason.get("until"):
         words += f", {duration(to_ms(reason['until']) - now_ms)} more"
     elif now_ms is not None and reason.get("since"):

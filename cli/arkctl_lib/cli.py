@@ -1,4 +1,4 @@
-"""The arguments; picks the command; makes every end one line and one exit code."""
+"""Parses the arguments, runs the command, and turns every failure into one line and an exit code."""
 
 import argparse
 import contextlib
@@ -28,7 +28,7 @@ A TASK is a task id, or <client>.<task_id>.
 environment:
   ARKRELAY_URL        the gateway
   ARKRELAY_KEY        a client's key
-  ARKRELAY_ADMIN_KEY  the operators' key; else GATEWAY_ADMIN_KEY, from the environment or from ./.env
+  ARKRELAY_ADMIN_KEY  the admin key; otherwise GATEWAY_ADMIN_KEY from the environment or from ./.env
   NO_COLOR            no colours
 
 exit codes:
@@ -36,7 +36,7 @@ exit codes:
 
 
 class Context:
-    """What every command needs."""
+    """Shared by all commands: the terminal, and where to connect."""
 
     def __init__(self, parser, args):
         self.parser, self.redis_url = parser, args.redis
@@ -44,18 +44,18 @@ class Context:
         self.gateway = Gateway(args.url, args.key, args.admin_key, args.timeout)
 
     def source(self):
-        """Where the queue is read: the gateway, or Redis itself."""
+        """The source of queue data: Redis if --redis is given, otherwise the gateway."""
         return Store(Redis(self.redis_url, self.gateway.timeout)) if self.redis_url else self.gateway
 
 
 def main():
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(errors="replace")    # a terminal without Chinese gets question marks
+        stream.reconfigure(errors="replace")    # characters that the terminal cannot encode become question marks
     try:
         return _run()
     except KeyboardInterrupt:
         return INTERRUPTED
-    except BrokenPipeError:                     # whoever read our output has enough of it
+    except BrokenPipeError:                     # for example `arkctl tasks | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return OK
 
@@ -65,18 +65,18 @@ def _run():
     try:
         args = parser.parse_args()
     finally:
-        sys.stdout.flush()                      # the help text, while a broken pipe is still heard of
+        sys.stdout.flush()                      # so that a broken pipe raises here, not at exit
     as_json = getattr(args, "json", False)
     try:
-        complete(args)
+        fill_defaults(args)
         return args.run(Context(parser, args), args)
     except Failure as failure:
         return _fail(failure, as_json)
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError) as error:
         if os.environ.get("ARKCTL_TRACEBACK"):
             raise
-        return _fail(Failure(UNREACHABLE, f"an answer is not what this arkctl expects ({type(error).__name__}: {error}); is the gateway of "
-                                          "another version? ARKCTL_TRACEBACK=1 shows where"), as_json)
+        return _fail(Failure(UNREACHABLE, f"unexpected response ({type(error).__name__}: {error}); check that the gateway has the "
+                                          "same version. ARKCTL_TRACEBACK=1 shows the traceback"), as_json)
 
 
 def _fail(failure, as_json):
@@ -85,11 +85,11 @@ def _fail(failure, as_json):
     return failure.code
 
 
-# -- defaults that come from elsewhere
+# -- defaults from the environment
 
 
-def complete(args):
-    """Fills in what was given neither here nor there, and looks at what was."""
+def fill_defaults(args):
+    """Sets options that are not given from the environment or to their defaults, and validates them."""
     found = {"url": os.environ.get("ARKRELAY_URL") or DEFAULT_URL, "key": os.environ.get("ARKRELAY_KEY", ""),
              "admin_key": None, "redis": None, "timeout": DEFAULT_TIMEOUT_S, "json": False, "no_color": False}
     for name, value in found.items():
@@ -99,11 +99,11 @@ def complete(args):
         args.admin_key = (os.environ.get("ARKRELAY_ADMIN_KEY") or os.environ.get("GATEWAY_ADMIN_KEY") or
                           read_env(".env").get("GATEWAY_ADMIN_KEY", ""))
     if args.redis and not args.reads_redis:
-        raise Failure(USAGE, f"{args.command} needs the gateway: --redis is for doctor, dead list, queue show, task show and tasks")
+        raise Failure(USAGE, f"{args.command} needs the gateway; --redis works only with doctor, dead list, queue show, task show and tasks")
     _check_url(args.url)
     for name in ("key", "admin_key"):
         if not getattr(args, name).isprintable() or not getattr(args, name).isascii():
-            raise Failure(USAGE, f"--{name.replace('_', '-')}: a key has visible ASCII characters only")
+            raise Failure(USAGE, f"--{name.replace('_', '-')}: a key must consist of visible ASCII characters")
 
 
 def _check_url(url):
@@ -121,16 +121,16 @@ def _check_url(url):
 
 def make_parser():
     common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
-    group = common.add_argument_group("for every command")
+    group = common.add_argument_group("options for all commands")
     group.add_argument("--url", help=f"the gateway (default: {DEFAULT_URL})")
     group.add_argument("--key", help="a client's key")
-    group.add_argument("--admin-key", help="the operators' key")
+    group.add_argument("--admin-key", help="the admin key")
     group.add_argument("--redis", metavar="URL",
-                       help="read Redis itself, when the gateway is down: redis://..., rediss://... or unix:///path")
-    group.add_argument("--json", action="store_true", help="one JSON document; one per line where events come one by one")
+                       help="read from Redis instead of the gateway: redis://..., rediss://... or unix:///path")
+    group.add_argument("--json", action="store_true", help="print one JSON document; with tail and submit, one per event")
     group.add_argument("--no-color", action="store_true")
-    group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=f"for one answer (default: {DEFAULT_TIMEOUT_S:.0f})")
-    parser = argparse.ArgumentParser(prog="arkctl", description="arkrelay from the command line.", epilog=EPILOG, parents=[common],
+    group.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=f"timeout of one request (default: {DEFAULT_TIMEOUT_S:.0f})")
+    parser = argparse.ArgumentParser(prog="arkctl", description="The command line tool of arkrelay.", epilog=EPILOG, parents=[common],
                                      formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     commands = Commands(parser.add_subparsers(dest="command", metavar="COMMAND", required=True), common)
     _add_client_commands(commands)
@@ -139,7 +139,7 @@ def make_parser():
 
 
 class Commands:
-    """Adds commands, and actions of commands, that all know the common options."""
+    """Adds commands and subcommands, each with the common options."""
 
     def __init__(self, subparsers, common):
         self._subparsers, self._common = subparsers, common
@@ -156,60 +156,60 @@ class Commands:
 
 
 def _add_client_commands(commands):
-    parser = commands.add("submit", "send one request, show how far it is, print the pictures' addresses", submit)
-    parser.add_argument("urls", nargs="*", metavar="URL", help="a reference image; none: text to image, with --prompt")
-    parser.add_argument("--prompt", metavar="TEXT", help="what to make")
+    parser = commands.add("submit", "submit one task, show its progress and print the URLs of its images", submit)
+    parser.add_argument("urls", nargs="*", metavar="URL", help="an input image; none: text to image, with --prompt")
+    parser.add_argument("--prompt", metavar="TEXT", help="what to make, from the images if there are any")
     parser.add_argument("--size", help="1K, 2K, 4K, or <width>x<height>")
-    parser.add_argument("--images", type=int, metavar="N", help="how many pictures may come at most")
-    parser.add_argument("--model", help="a model of ARK")
+    parser.add_argument("--images", type=int, metavar="N", help="maximum number of images")
+    parser.add_argument("--model", help="the ARK model")
     parser.add_argument("--seed", type=int)
     parser.add_argument("--watermark", action=argparse.BooleanOptionalAction)
-    parser.add_argument("--max-paid-calls", type=int, metavar="N", help="1: never pay twice, whatever happens")
-    parser.add_argument("--task-id", metavar="ID", help="the same id with the same request is the same task (default: a new one)")
-    parser.add_argument("--save", metavar="DIR", help="keep the pictures there")
-    parser.add_argument("--detach", action="store_true", help="print the task's id and leave")
-    parser.add_argument("--cancel-on-interrupt", action="store_true", help="Ctrl-C cancels the task at once")
-    parser = _with_task(commands.add("tail", "follow a task's events to its end", tail))
-    parser.add_argument("--save", metavar="DIR", help="keep its pictures there")
+    parser.add_argument("--max-paid-calls", type=int, metavar="N", help="maximum number of paid calls to ARK; 1: never pay twice")
+    parser.add_argument("--task-id", metavar="ID", help="the same id with the same request is the same task (default: a new id)")
+    parser.add_argument("--save", metavar="DIR", help="save the images to this directory")
+    parser.add_argument("--detach", action="store_true", help="print the task id and exit")
+    parser.add_argument("--cancel-on-interrupt", action="store_true", help="the first Ctrl-C cancels the task")
+    parser = _with_task(commands.add("tail", "follow the events of a task until it ends", tail))
+    parser.add_argument("--save", metavar="DIR", help="save the images to this directory")
     parser = commands.group("task", "one task")
-    _with_task(parser.add("show", "all that is known of a task", task, reads_redis=True))
-    _with_task(parser.add("cancel", "end a task", task))
-    _with_task(parser.add("retry", "begin a failed or cancelled task anew (operators)", task))
+    _with_task(parser.add("show", "show one task", task, reads_redis=True))
+    _with_task(parser.add("cancel", "cancel a task", task))
+    _with_task(parser.add("retry", "run a failed or cancelled task again (needs the admin key)", task))
     _with_task(parser.add("erase", "erase a task that has ended", task))
 
 
 def _add_operator_commands(commands):
-    parser = commands.add("tasks", "the tasks in a state", tasks, reads_redis=True)
-    parser.add_argument("--state", choices=list(LISTS), default="live", help="default: live, all that have not ended")
+    parser = commands.add("tasks", "list the tasks in a state", tasks, reads_redis=True)
+    parser.add_argument("--state", choices=list(LISTS), default="live", help="default: live, all tasks that have not ended")
     _with_list(parser)
-    parser = commands.group("dead", "tasks that failed")
-    _with_list(parser.add("list", "the tasks that failed and are still kept", dead, reads_redis=True))
-    retry = parser.add("retry", "begin failed tasks anew; each may be charged again", dead)
+    parser = commands.group("dead", "failed tasks")
+    _with_list(parser.add("list", "list the failed tasks", dead, reads_redis=True))
+    retry = parser.add("retry", "run failed tasks again; each may be charged again", dead)
     retry.add_argument("tasks", nargs="*", metavar="TASK")
-    retry.add_argument("--all", action="store_true", help="all of them")
-    retry.add_argument("--yes", action="store_true", help="do not ask")
-    retry.add_argument("--client", help="whose tasks they are")
+    retry.add_argument("--all", action="store_true", help="retry all failed tasks")
+    retry.add_argument("--yes", action="store_true", help="do not ask for confirmation")
+    retry.add_argument("--client", help="the client that owns the tasks")
     parser = commands.group("queue", "the queue")
-    parser.add("show", "how many tasks wait, run and have failed", queue, reads_redis=True)
-    parser.add("pause", "take and give no tasks any more; what runs goes on", queue)
-    parser.add("resume", "take and give tasks again", queue)
-    commands.add("workers", "gateways and workers that are alive", workers)
-    parser = commands.add("top", "all of it at a glance, until q", top)
-    parser.add_argument("--once", action="store_true", help="print it once")
+    parser.add("show", "show how many tasks are waiting, running and failed", queue, reads_redis=True)
+    parser.add("pause", "refuse new tasks and start no waiting ones; running tasks continue", queue)
+    parser.add("resume", "accept new tasks and start waiting ones again", queue)
+    commands.add("workers", "list the running gateways and workers", workers)
+    parser = commands.add("top", "show a live overview; q quits", top)
+    parser.add_argument("--once", action="store_true", help="print the overview once")
     parser.add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS", help="default: 1")
-    commands.add("doctor", "look at everything, and say what to do", doctor, reads_redis=True)
-    parser = commands.add("completion", "a completion script: source <(arkctl completion bash)", completion)
+    commands.add("doctor", "check the whole system and give advice", doctor, reads_redis=True)
+    parser = commands.add("completion", "print a completion script: source <(arkctl completion bash)", completion)
     parser.add_argument("shell", choices=["bash", "zsh"])
 
 
 def _with_task(parser):
     parser.add_argument("task", metavar="TASK")
-    parser.add_argument("--client", help="whose task it is (operators; default: public)")
+    parser.add_argument("--client", help="the client that owns the task (needs the admin key; default: public)")
     return parser
 
 
 def _with_list(parser):
-    parser.add_argument("--search", default="", metavar="TEXT", help="a part of the id")
+    parser.add_argument("--search", default="", metavar="TEXT", help="list only tasks whose id contains this text")
     parser.add_argument("--limit", type=_positive, default=LIST_LIMIT, metavar="N", help=f"default: {LIST_LIMIT}")
     parser.add_argument("--all", action="store_true", help="no limit")
     return parser

@@ -1,4 +1,4 @@
-"""completion: scripts for bash and zsh, made from the arguments themselves."""
+"""completion: prints completion scripts for bash and zsh, generated from the argument parser."""
 
 import argparse
 
@@ -61,7 +61,7 @@ def _walk(parser, path):
 
 
 def _words(parser):
-    """Commands, or the words of a positional argument, then options."""
+    """Subcommands or the choices of a positional argument, then options."""
     words, options = [], []
     for action in parser._actions:
         if not action.option_strings and action.choices:

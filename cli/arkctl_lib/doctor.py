@@ -1,4 +1,4 @@
-"""doctor: looks at everything that can be seen from here, and says what to do about what is not well."""
+"""doctor: checks everything that is reachable with the given keys, and gives advice."""
 
 import ipaddress
 import itertools
@@ -16,20 +16,22 @@ from arkctl_lib.units import count, duration, size, to_timestamp
 STYLES = {"ok": "good", "warn": "warn", "bad": "bad", "skip": "dim"}
 CLOCK_WARN_MS, CLOCK_BAD_MS = 2_000, 60_000
 SLOW_MS = 50
+NOT_VISIBLE, NEEDS_SOURCE = "not visible with the given options", "--admin-key, or --redis URL"
 OLDEST_WARN_MS = 15 * 60_000
 DEAD_LOOK = 1000
 MEMORY_WARN, MEMORY_BAD = 0.7, 0.9
+HOURS_BAD = 4
 
 
 class Finding(typing.NamedTuple):
-    status: str         # ok, warn, bad, or skip where it cannot be seen
+    status: str         # ok, warn, bad; skip: not visible with the given keys
     check: str
     text: str
     advice: str = ""
 
 
-class Patient:
-    """What was asked once, for all checks. None: there was no answer, and why is in `failures`."""
+class Facts:
+    """Collects the data for all checks. An attribute is None if its request failed; the Failure is then in `failures`."""
 
     def __init__(self, context):
         gateway = self.gateway = context.gateway
@@ -64,11 +66,11 @@ class Patient:
         try:
             info["appendfsync"] = (self.store.redis.ask("CONFIG", "GET", "appendfsync") or [None, None])[1]
         except Refused:
-            info["appendfsync"] = None          # this user may not ask
+            info["appendfsync"] = None          # the Redis user may not run CONFIG GET
         return info
 
     def source(self):
-        """Where tasks can be listed; None: nowhere."""
+        """A source that can list tasks; None if there is none."""
         return self.store or (self.gateway if self.overview else None)
 
     def queue(self):
@@ -82,7 +84,7 @@ class Patient:
         return self._try("governor", self.store.governor) if self.store else None
 
     def now_ms(self):
-        """By the clock of Redis."""
+        """Redis's time."""
         if self.overview:
             return self.overview["now_ms"]
         return time.time() * 1000 + (self.info["off_ms"] if self.info else 0)
@@ -94,8 +96,8 @@ class Patient:
 
 
 def doctor(context, _):
-    patient = Patient(context)
-    findings = [finding for check in CHECKS for finding in check(patient)]
+    facts = Facts(context)
+    findings = [finding for check in CHECKS for finding in check(facts)]
     bad = any(finding.status == "bad" for finding in findings)
     terminal = context.terminal
     terminal.document({"ok": not bad, "checks": [finding._asdict() for finding in findings]})
@@ -112,44 +114,44 @@ def doctor(context, _):
 # -- the gateway
 
 
-def check_gateway(patient):
-    if not patient.live:
-        yield Finding("bad", "gateway", str(patient.failures["live"]), "start it, or name another one with --url")
+def check_gateway(facts):
+    if not facts.live:
+        yield Finding("bad", "gateway", str(facts.failures["live"]), "start it, or set --url")
         return
-    yield Finding("ok", "gateway", f"{patient.gateway.url} answers after {patient.live_ms:.0f} ms")
-    if patient.ready:
-        yield Finding("ok", "readiness", "it would take a task now")
+    yield Finding("ok", "gateway", f"{facts.gateway.url} answers after {facts.live_ms:.0f} ms")
+    if facts.ready:
+        yield Finding("ok", "readiness", "it accepts tasks")
         return
-    failure = patient.failures["ready"]
-    advice = {"draining": "it is shutting down; ask another one",
-              "store_unavailable": "is Redis up, is REDIS_URL right, and is its maxmemory-policy noeviction? The gateway's log says which"}
+    failure = facts.failures["ready"]
+    advice = {"draining": "it is shutting down; use another gateway",
+              "store_unavailable": "check that Redis is running, REDIS_URL is right and maxmemory-policy is noeviction; see the gateway's log"}
     yield Finding("bad", "readiness", str(failure), advice.get((failure.problem or {}).get("code"), "see the gateway's log"))
 
 
-def check_keys(patient):
-    if not patient.live:
+def check_keys(facts):
+    if not facts.live:
         return
-    gateway = patient.gateway
-    failure = patient.failures.get("key")
+    gateway = facts.gateway
+    failure = facts.failures.get("key")
     if failure and failure.code == NOT_ALLOWED:
-        yield Finding("bad", "key", "the key is refused" if gateway.key else "this gateway wants a key, and there is none",
-                      "--key or ARKRELAY_KEY; arkrelay-gateway --list-keys tells which live")
+        yield Finding("bad", "key", "the key is not valid" if gateway.key else "this gateway requires a key, and none is given",
+                      "set --key or ARKRELAY_KEY; arkrelay-gateway --list-keys lists the valid keys")
     elif failure:
         yield Finding("skip", "key", str(failure))
     elif gateway.key:
-        yield Finding("ok", "key", "it is taken")
+        yield Finding("ok", "key", "accepted")
     elif _is_local(gateway.url):
-        yield Finding("ok", "key", "none is asked for")
+        yield Finding("ok", "key", "not required")
     else:
-        yield Finding("warn", "key", "none is asked for: whoever reaches this gateway spends the ARK account's money",
-                      "make keys: docs/keys.md")
+        yield Finding("warn", "key", "not required: anyone who can reach this gateway can spend the ARK account's money",
+                      "create keys: docs/keys.md")
     if not gateway.admin_key:
-        yield Finding("skip", "admin key", "none was given, so much cannot be seen",
-                      "--admin-key, ARKRELAY_ADMIN_KEY, or GATEWAY_ADMIN_KEY in ./.env")
-    elif patient.overview:
-        yield Finding("ok", "admin key", "it is taken")
+        yield Finding("skip", "admin key", "not given; many checks are skipped",
+                      "set --admin-key, ARKRELAY_ADMIN_KEY, or GATEWAY_ADMIN_KEY in ./.env")
+    elif facts.overview:
+        yield Finding("ok", "admin key", "accepted")
     else:
-        yield Finding("bad", "admin key", str(patient.failures["overview"]), "it has to be the GATEWAY_ADMIN_KEY of the gateway")
+        yield Finding("bad", "admin key", str(facts.failures["overview"]), "it must be the GATEWAY_ADMIN_KEY of the gateway")
 
 
 def _is_local(url):
@@ -160,51 +162,51 @@ def _is_local(url):
         return host == "localhost"
 
 
-def check_client_limits(patient):
-    for item in (patient.headers.get("RateLimit") or "").split(",") if patient.headers else ():
+def check_client_limits(facts):
+    for item in (facts.headers.get("RateLimit") or "").split(",") if facts.headers else ():
         name, *parameters = (part.strip() for part in item.split(";"))
         left = next((part[2:] for part in parameters if part.startswith("r=")), "")
         if left.isdigit():
             yield Finding("ok" if int(left) else "warn", f"limit {name.strip(chr(34))}", f"{left} left",
-                          "" if int(left) else "this client has to wait; docs/keys.md has the limits")
+                          "" if int(left) else "requests of this client are refused until the limit resets; see docs/keys.md")
 
 
 # -- Redis
 
 
-def check_clock(patient):
-    off = patient.info["off_ms"] if patient.info else patient.overview["now_ms"] - patient.asked_at_ms if patient.overview else None
+def check_clock(facts):
+    off = facts.info["off_ms"] if facts.info else facts.overview["now_ms"] - facts.asked_at_ms if facts.overview else None
     if off is None:
         return
     status = "bad" if abs(off) > CLOCK_BAD_MS else "warn" if abs(off) > CLOCK_WARN_MS else "ok"
     yield Finding(status, "clock", f"Redis and this machine differ by {duration(abs(off))}",
-                  "" if status == "ok" else "keep both clocks with NTP: keys' expiry and logs go by each machine's own")
+                  "" if status == "ok" else "synchronize both clocks with NTP: key expiry and logs use each machine's own clock")
 
 
-def check_redis(patient):
-    if patient.has_redis_url and not patient.info:
-        failure = patient.failures.get("redis") or patient.failures["info"]
-        yield Finding("bad", "redis", str(failure), "is it up, and is the address right?")
+def check_redis(facts):
+    if facts.has_redis_url and not facts.info:
+        failure = facts.failures.get("redis") or facts.failures["info"]
+        yield Finding("bad", "redis", str(failure), "check that Redis is running and the address is right")
         return
-    redis = _redis_facts(patient)
+    redis = _redis_values(facts)
     if not redis:
-        yield Finding("skip", "redis", "cannot be seen from here", "--admin-key, or --redis URL")
+        yield Finding("skip", "redis", NOT_VISIBLE, NEEDS_SOURCE)
         return
     slow = redis["round_trip_ms"] > SLOW_MS
-    yield Finding("warn" if slow else "ok", "redis", f"version {redis['version']}, {redis['round_trip_ms']:.1f} ms away",
-                  "programs should be near Redis: look at the network, and at its SLOWLOG" if slow else "")
+    yield Finding("warn" if slow else "ok", "redis", f"version {redis['version']}, round trip {redis['round_trip_ms']:.1f} ms",
+                  "gateways and workers should be close to Redis: check the network and SLOWLOG" if slow else "")
     if redis["role"] == "slave":
-        yield Finding("bad", "redis role", "it is a replica", "programs and --redis need the master; with Sentinel: redis+sentinel://")
+        yield Finding("bad", "redis role", "it is a replica", "REDIS_URL and --redis must be the master; with Sentinel, set REDIS_URL to redis+sentinel://...")
     yield from _check_policy(redis)
     yield from _check_persistence(redis)
-    yield from _check_memory(redis)
+    yield from _check_memory(redis, facts.overview["queue"].get("memory_full_ms") if facts.overview else None)
 
 
-def _redis_facts(patient):
-    """By the names of the overview, from whichever source there is."""
-    info = patient.info
+def _redis_values(facts):
+    """The values of Redis under the names of the overview, from INFO or from the overview."""
+    info = facts.info
     if not info:
-        return patient.overview and {**patient.overview["redis"], "policy": None, "fsync": None, "total_memory": None}
+        return facts.overview and {**facts.overview["redis"], "policy": None, "fsync": None, "total_memory": None}
     return {"round_trip_ms": info["round_trip_ms"], "version": info.get("redis_version"), "role": info.get("role"),
             "used_memory": int(info.get("used_memory", 0)), "maxmemory": int(info.get("maxmemory", 0)),
             "evicted_keys": int(info.get("evicted_keys", 0)), "aof_enabled": info.get("aof_enabled") == "1",
@@ -215,77 +217,82 @@ def _redis_facts(patient):
 
 def _check_policy(redis):
     if redis["evicted_keys"]:
-        yield Finding("bad", "eviction", f"Redis has thrown {count(int(redis['evicted_keys']), 'key')} away: tasks may be lost",
-                      "CONFIG SET maxmemory-policy noeviction, and more memory")
+        yield Finding("bad", "eviction", f"Redis has evicted {count(int(redis['evicted_keys']), 'key')}: tasks may be lost",
+                      "CONFIG SET maxmemory-policy noeviction, and increase maxmemory")
     if redis["policy"] == "noeviction":
         yield Finding("ok", "maxmemory-policy", "noeviction")
     elif redis["policy"]:
-        yield Finding("bad", "maxmemory-policy", f"{redis['policy']}: short of memory, Redis would throw tasks away; programs refuse it",
+        yield Finding("bad", "maxmemory-policy", f"{redis['policy']}: Redis would evict tasks when memory is full; gateways and workers refuse this setting",
                       "CONFIG SET maxmemory-policy noeviction, and the same in its configuration")
     else:
-        yield Finding("skip", "maxmemory-policy", "not told by the gateway, which is ready with noeviction only", "--redis URL")
+        yield Finding("skip", "maxmemory-policy", "the gateway does not report it, but is ready only with noeviction", "--redis URL")
 
 
 def _check_persistence(redis):
     if not redis["aof_enabled"]:
-        yield Finding("warn", "appendonly", "no: a restart of Redis forgets tasks, and paid calls with them",
+        yield Finding("warn", "appendonly", "no: a restart of Redis loses tasks and the record of paid calls",
                       "CONFIG SET appendonly yes, and the same in its configuration")
     else:
         yield Finding("ok", "appendonly", "yes")
         if redis["fsync"] is None:
-            yield Finding("skip", "appendfsync", "cannot be seen from here", "--redis URL, as a user that may CONFIG GET")
+            yield Finding("skip", "appendfsync", NOT_VISIBLE, "--redis URL, with a user that may run CONFIG GET")
         else:
             always = redis["fsync"] == "always"
             yield Finding("ok" if always else "warn", "appendfsync", redis["fsync"],
-                          "" if always else "a crash of the machine may forget the last paid calls: CONFIG SET appendfsync always")
+                          "" if always else "a crash of the machine may lose the record of the last paid calls: CONFIG SET appendfsync always")
     for name, key in (("last AOF write", "aof_last_write_status"), ("last AOF rewrite", "aof_rewrite_status"),
                       ("last snapshot", "snapshot_last_save_status")):
         if redis.get(key) not in (None, "ok"):
-            yield Finding("bad", name, redis[key], "Redis cannot write to its disk: is it full? Its log says why")
+            yield Finding("bad", name, redis[key], "Redis cannot write to its disk; check the free space and Redis's log")
 
 
-def _check_memory(redis):
+def _check_memory(redis, full_ms):
+    """full_ms: as a gateway says; None: never, or nothing is known."""
+    if full_ms is not None:
+        hours = full_ms / 3_600_000
+        yield Finding("bad" if hours < HOURS_BAD else "warn", "memory ends", f"in {hours:.1f} hours at the present rate of tasks",
+                      "raise maxmemory, or keep results for a shorter time (GATEWAY_RETENTION)")
     used, most = redis["used_memory"], redis["maxmemory"]
     if not most:
         most = (redis["total_memory"] or 0) / 2
         if most and used > most:
-            yield Finding("warn", "memory", f"{size(used)} used, which is more than half of the machine's, and no maxmemory",
-                          "set maxmemory, or give it more")
+            yield Finding("warn", "memory", f"{size(used)} used, more than half of the machine's memory; maxmemory is not set",
+                          "set maxmemory, or add memory")
         else:
-            yield Finding("ok", "memory", f"{size(used)} used, no maxmemory")
+            yield Finding("ok", "memory", f"{size(used)} used, maxmemory is not set")
         return
     part = used / most
     status = "bad" if part > MEMORY_BAD else "warn" if part > MEMORY_WARN else "ok"
     yield Finding(status, "memory", f"{size(used)} of {size(most)} used ({part:.0%})",
-                  "" if status == "ok" else "at its maximum Redis refuses new tasks: raise maxmemory, or keep results for a shorter time")
+                  "" if status == "ok" else "when it is full, new tasks are refused: increase maxmemory, or keep results for a shorter time")
 
 
-# -- the queue and those who work on it
+# -- processes, account and queue
 
 
-def check_processes(patient):
-    processes = patient.processes()
+def check_processes(facts):
+    processes = facts.processes()
     if processes is None:
-        yield Finding("skip", "workers", "cannot be seen from here", "--admin-key, or --redis URL")
+        yield Finding("skip", "workers", NOT_VISIBLE, NEEDS_SOURCE)
         return
     workers = [process for process in processes if process.get("role") == "worker"]
     staying = [worker for worker in workers if not worker.get("draining")]
     slots, busy = (sum(worker.get(name, 0) for worker in staying) for name in ("slots", "busy"))
     if not staying:
-        yield Finding("bad", "workers", "all are draining" if workers else "none is alive", "start arkrelay-worker: nothing runs without")
+        yield Finding("bad", "workers", "all are draining" if workers else "none is running", "start arkrelay-worker: tasks wait until a worker runs")
     else:
         yield Finding("ok", "workers", f"{count(len(staying), 'worker')}, {busy} of {count(slots, 'slot')} busy")
     versions = sorted({process["version"] for process in processes if process.get("version")})
     if len(versions) > 1:
-        yield Finding("warn", "versions", ", ".join(versions), "finish the update: restart those of the older version")
+        yield Finding("warn", "versions", ", ".join(versions), "complete the update: restart the processes of the older version")
     elif versions:
-        yield Finding("ok", "versions", f"{versions[0]} everywhere")
+        yield Finding("ok", "versions", f"{versions[0]} on all processes")
 
 
-def check_account(patient):
-    governor, now_ms = patient.governor(), patient.now_ms()
+def check_account(facts):
+    governor, now_ms = facts.governor(), facts.now_ms()
     if not governor:
-        yield Finding("skip", "ARK account", "cannot be seen from here", "--admin-key, or --redis URL")
+        yield Finding("skip", "ARK account", NOT_VISIBLE, NEEDS_SOURCE)
         return
     restricted = False
     for model, scope in account.scopes(governor):
@@ -300,17 +307,17 @@ def _check_scope(scope, now_ms):
     if account.is_held(scope):
         yield _check_breaker(scope["breaker"], now_ms)
     if account.is_paused(scope, now_ms):
-        yield Finding("warn", "ARK account", f"ARK has asked for a pause, {duration(scope['paused_until_ms'] - now_ms)} more; its tasks wait",
-                      "is ARK_IMAGES_PER_MINUTE more than the account may?")
+        yield Finding("warn", "ARK account", f"ARK rate limited the calls: paused for {duration(scope['paused_until_ms'] - now_ms)} more; tasks wait",
+                      "check that ARK_IMAGES_PER_MINUTE is not above the account's limit")
     learned = [text.format(scope[field]) for field, text in (("limit", "{:.0f} calls at a time"), ("rate", "{:.0f} images per minute"))
                if "model" in scope and scope[field] is not None]
     if learned:
-        yield Finding("warn", "ARK account", f"ARK has refused calls for load; the limiter keeps to {', '.join(learned)}",
-                      "it is forgotten five minutes after the last refusal; more often: ask Volcengine for a higher limit")
+        yield Finding("warn", "ARK account", f"ARK rate limited the calls; the limiter now allows {', '.join(learned)}",
+                      "this limit ends five minutes after the last 429; if it returns often, ask Volcengine for a higher limit")
 
 
 def _check_breaker(breaker, now_ms):
-    what, advice = account.CLOSED.get(breaker["code"], account.OTHER)
+    what, advice = account.CODES.get(breaker["code"], account.OTHER)
     words = [f"the circuit breaker is {breaker['state'].replace('_', ' ')}, tasks wait: {what} ({breaker['code']})"]
     if breaker["since_ms"]:
         words.append(f"for {duration(now_ms - breaker['since_ms'])}, since {to_timestamp(breaker['since_ms'])}")
@@ -322,29 +329,29 @@ def _check_breaker(breaker, now_ms):
     return Finding("bad", "ARK account", "; ".join(words), advice)
 
 
-def check_queue(patient):
-    queue = patient.queue()
+def check_queue(facts):
+    queue = facts.queue()
     if not queue:
-        yield Finding("skip", "queue", "cannot be seen from here", "--admin-key, or --redis URL")
+        yield Finding("skip", "queue", NOT_VISIBLE, NEEDS_SOURCE)
         return
     if queue["paused"]:
-        yield Finding("warn", "queue", "it is paused: no task is taken or given", "arkctl queue resume")
+        yield Finding("warn", "queue", "it is paused: new tasks are refused, waiting tasks do not start", "arkctl queue resume")
     else:
         yield Finding("ok", "queue", f"{queue['depth']} waiting, {queue['delayed']} delayed, {queue['running']} running")
     if (queue["oldest_age_ms"] or 0) > OLDEST_WARN_MS:
         yield Finding("warn", "oldest task", f"{duration(queue['oldest_age_ms'])} old",
-                      "arkctl tasks --state live; more workers, or a higher limit at ARK?")
+                      "see arkctl tasks --state live; add workers, or ask for a higher limit at ARK")
     if not queue["dead"]:
         yield Finding("ok", "dead tasks", "none")
         return
     yield Finding("warn", "dead tasks", f"{count(queue['dead'], 'task')} failed and can be retried",
                   "arkctl dead list; arkctl dead retry TASK")
-    source = patient.source()
+    source = facts.source()
     rows = itertools.islice(source.rows("dead"), DEAD_LOOK) if source else ()
     unknown = sum(row.get("code") == "outcome_unknown" for row in rows)
     if unknown:
-        yield Finding("warn", "unknown outcomes", f"{count(unknown, 'task')} of them may have been charged without a picture",
-                      "arkctl task show TASK tells when ARK was called: compare with its bill before you retry")
+        yield Finding("warn", "unknown outcomes", f"{count(unknown, 'task')} of them may have been charged without an image",
+                      "arkctl task show TASK shows when ARK was called: compare with ARK's bill before a retry")
 
 
 CHECKS = (check_gateway, check_keys, check_client_limits, check_clock, check_redis, check_processes, check_account, check_queue)

@@ -1,22 +1,22 @@
-"""What a command can end with: one of the documented exit codes, and one clear line."""
+"""The exit codes of arkctl, and the exception that ends a command with one of them."""
 
 OK, FAILED, USAGE, UNREACHABLE, NOT_ALLOWED, NOT_FOUND, CONFLICT = range(7)
-INTERRUPTED = 130       # by Ctrl-C, as shells count it
+INTERRUPTED = 130       # 128 + SIGINT, as in shells
 
 MEANINGS = {
     OK: "ok",
-    FAILED: "the task failed or was cancelled; doctor found something bad",
+    FAILED: "the task failed or was cancelled; doctor found a bad result",
     USAGE: "the command line or the request is not valid",
     UNREACHABLE: "the gateway, or Redis, does not answer or is not ready",
     NOT_ALLOWED: "a key is missing or wrong",
-    NOT_FOUND: "there is no such task",
-    CONFLICT: "the task's or the queue's state does not allow it, or a limit is reached",
-    INTERRUPTED: "interrupted; the task goes on",
+    NOT_FOUND: "the task does not exist",
+    CONFLICT: "the state of the task or of the queue does not allow the command, or a limit is reached",
+    INTERRUPTED: "interrupted; the task continues",
 }
 
 
 class Failure(Exception):
-    """Ends the command. problem: the gateway's own description of it, when there is one."""
+    """Ends the command with an exit code. problem: the gateway's problem document, if there is one."""
 
     def __init__(self, code, text, problem=None):
         super().__init__(text)

@@ -1,7 +1,7 @@
-"""One task's events over as many connections as it takes, read by a thread of its own.
+"""Reads one task's events in a thread, over any number of connections.
 
-The same POST sent again is the same task, so a connection that is lost before the first event is made good by sending it again; behind
-an event the task's stream goes on after its id.
+If the connection is lost before the first event, the POST is repeated: the same request with the same task id is the same task. After
+an event, the stream is resumed with Last-Event-ID.
 """
 
 import http.client
@@ -16,8 +16,8 @@ from arkctl_lib.failure import UNREACHABLE, Failure
 from arkctl_lib.gateway import BASE, authorization
 from arkctl_lib.sse import Reader
 
-SILENCE_S = 60          # a gateway says something every 15 s
-FRUITLESS_TRIES = 12    # connections in a row without an event
+SILENCE_S = 60          # the gateway sends a heartbeat every 15 s
+FRUITLESS_TRIES = 12    # give up after this many connections in a row without an event
 DELAY_MAX_S = 15
 POLL_S = 1.0
 FINAL = ("done", "error")
@@ -34,23 +34,24 @@ class Event(typing.NamedTuple):
 
 
 class Cut(typing.NamedTuple):
-    """The connection is gone, and is made anew after a while."""
+    """The connection was lost; the next attempt follows after delay_s."""
     why: str
     delay_s: float
 
 
 class Interrupt:
-    """Somebody pressed Ctrl-C."""
+    """The user pressed Ctrl-C."""
 
 
 class Stream:
-    """events() ends behind the final event, or with a Failure."""
+    """Follows the task's event stream. events() ends after the final event, or with a Failure."""
 
     def __init__(self, gateway, task_id, request=None):
-        """request: the body to submit; None: the task is known already."""
+        """request: the body to submit; None if the task exists already."""
         self.gateway, self.task_id, self.request = gateway, task_id, request
         self._reader = Reader()
-        self._was_taken = self._was_cut = False         # by a gateway; before its answer
+        self._was_accepted = False              # a gateway has answered with the stream
+        self._was_cut = False                   # a connection was lost, possibly after the gateway accepted the request
 
     def events(self):
         tries = 0
@@ -64,23 +65,24 @@ class Stream:
                         return
                 why = "the stream ended early"
             except Failure as failure:
-                if not self._may_pass(failure):
+                if not self._is_temporary(failure):
                     raise
                 why, delay_s = str(failure), (failure.problem or {}).get("retry_after")
             except (OSError, http.client.HTTPException) as error:
                 self._was_cut = True
                 why = f"the connection was lost: {error or type(error).__name__}"
             if tries >= FRUITLESS_TRIES:
-                raise Failure(UNREACHABLE, f"{why}; given up after {tries} connections without an event")
+                raise Failure(UNREACHABLE, f"{why}; gave up after {tries} connections without an event")
             delay_s = min(DELAY_MAX_S, delay_s or self._reader.retry_s * 1.3 ** tries)
             yield Cut(why, delay_s)
             time.sleep(delay_s)
 
-    def _may_pass(self, failure):
-        """What comes in place of the first answer is the answer; later, gateways go and proxies say so."""
+    def _is_temporary(self, failure):
+        """Retry only after a stream has been open (or, without a problem document, a connection was lost): gateways restart, and
+        proxies then answer for them. A refusal of the very first request is final."""
         if failure.problem is None:
-            return self._was_taken or self._was_cut
-        return self._was_taken and failure.problem.get("retryable", False)
+            return self._was_accepted or self._was_cut
+        return self._was_accepted and failure.problem.get("retryable", False)
 
     def _one_connection(self):
         connection = self.gateway.connect(self.gateway.timeout)
@@ -89,10 +91,10 @@ class Stream:
             self._ask(connection)
             response = connection.getresponse()
             if response.status == 204:
-                raise Failure(UNREACHABLE, "the gateway says that the end of the task was seen already")
+                raise Failure(UNREACHABLE, "the gateway answered 204: the final event was received before")
             if response.status != 200 or response.headers.get_content_type() != "text/event-stream":
                 raise self._refusal(response)
-            self._was_taken = True
+            self._was_accepted = True
             connection.sock.settimeout(SILENCE_S)
             while piece := response.read1(65536):
                 yield from map(_event, self._reader.feed(piece))
@@ -119,7 +121,7 @@ class Stream:
 
 
 class Poll:
-    """The same by asking for the story again and again: for operators, who may see every client's task but have no stream of it."""
+    """The same by polling the task's details: the admin API shows the tasks of all clients, but has no event stream."""
 
     def __init__(self, gateway, full_id):
         self.gateway, self.full_id = gateway, full_id
@@ -129,7 +131,7 @@ class Poll:
         tries = 0
         while True:
             try:
-                story = self.gateway.story(self.full_id)
+                task = self.gateway.details(self.full_id)
             except Failure as failure:
                 tries += 1
                 if failure.code != UNREACHABLE or self._epoch is None or tries >= FRUITLESS_TRIES:
@@ -138,22 +140,22 @@ class Poll:
                 time.sleep(POLL_S * tries)
                 continue
             tries = 0
-            if not story:
+            if not task:
                 yield Event("error", {"code": "task_not_found", "error": "the task was erased, or has expired"})
                 return
-            yield from self._news(story)
-            if story["log"] and story["log"][-1]["event"] in FINAL:
+            yield from self._new_events(task)
+            if task["log"] and task["log"][-1]["event"] in FINAL:
                 return
             time.sleep(POLL_S)
 
-    def _news(self, story):
-        if self._epoch not in (None, story["epoch"]):
+    def _new_events(self, task):
+        if self._epoch not in (None, task["epoch"]):
             self._seen = 0
-            yield Event("reset", {"task_id": story["task_id"], "message": "the task has begun anew"})
-        self._epoch = story["epoch"]
-        for element in story["log"][self._seen:]:
+            yield Event("reset", {"task_id": task["task_id"], "message": "the task was started again"})
+        self._epoch = task["epoch"]
+        for element in task["log"][self._seen:]:
             yield Event(element["event"], element["data"], f"{self._epoch}-{element['n']}")
-        self._seen = len(story["log"])
+        self._seen = len(task["log"])
 
 
 def _event(frame):
@@ -161,11 +163,11 @@ def _event(frame):
         data = json.loads(frame.data)["data"]
         return Event(frame.event, data if isinstance(data, dict) else {}, frame.id)
     except (ValueError, KeyError, TypeError):
-        raise Failure(UNREACHABLE, "the stream is not what a gateway sends") from None
+        raise Failure(UNREACHABLE, "the stream is not an arkrelay event stream") from None
 
 
 class Pump:
-    """A thread that reads the events, so that the command can draw, and hear Ctrl-C, meanwhile."""
+    """Reads the events in a thread, so that the command can update the terminal and handle Ctrl-C meanwhile."""
 
     def __init__(self, source):
         self._source = source
@@ -176,14 +178,14 @@ class Pump:
         try:
             for item in self._source.events():
                 self._items.put(item)
-        except Exception as error:              # it is raised again where somebody sees it
+        except Exception as error:              # next() raises it in the main thread
             self._items.put(error)
 
     def interrupt(self, *_):
         self._items.put(Interrupt())
 
     def next(self, seconds):
-        """An Event, a Cut or an Interrupt; None when nothing came; what ended the thread is raised."""
+        """The next Event, Cut or Interrupt; None after the timeout. Raises the exception that ended the thread."""
         try:
             item = self._items.get(timeout=seconds)
         except queue.Empty:

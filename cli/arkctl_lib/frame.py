@@ -1,6 +1,6 @@
-"""One picture of the whole, as lines of (text, style). Pure: what was seen comes in, nothing is asked.
+"""One frame of `top`, as lines of (text, style). Pure.
 
-A sample is an overview of the gateway, with the time at which it came.
+A sample is the gateway's overview with the time at which it was received.
 """
 
 import typing
@@ -10,7 +10,7 @@ from arkctl_lib.operate import process_table
 from arkctl_lib.terminal import clean
 from arkctl_lib.units import count, duration, size
 
-# The upper bounds of the buckets of `ark_ms`, in seconds; there is one more bucket for what took longer.
+# The upper bounds of the buckets of `ark_ms`, in seconds. One more bucket counts longer calls.
 ARK_BOUNDS_S = (1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600)
 RATE_WINDOW_S, RATE_AFTER_S = 60, 5
 LATENCY_WINDOW_S = 300
@@ -26,7 +26,7 @@ class Sample(typing.NamedTuple):
 
 
 class View:
-    """The samples of the last minutes, and whether the gateway answers."""
+    """The samples of the last minutes, and the error of the last poll."""
 
     def __init__(self, url):
         self.url, self.samples, self.trouble = url, [], None
@@ -60,7 +60,7 @@ def _head(view):
     if view.trouble:
         yield f"no answer: {view.trouble}", "bad"
     elif not view.samples:
-        yield "asking ...", "dim"
+        yield "connecting ...", "dim"
 
 
 def _queue(view, with_blocks):
@@ -79,7 +79,7 @@ def _spark(values):
 
 
 def _rates(view):
-    """Per minute, from the counters of the first and the last sample of the window; nothing in the first seconds."""
+    """Rates per minute, from the counters of the first and the last sample in the window. Empty during the first seconds."""
     last = view.samples[-1]
     first = next(sample for sample in view.samples if sample.at >= last.at - RATE_WINDOW_S)
     if last.at - first.at < RATE_AFTER_S:
@@ -102,7 +102,7 @@ def _ark(view):
         words.append(f"{governor['tokens']:.0f} images may still begin this minute")
     yield f"ARK      {'   '.join(words)}", ""
     for reason in account.waiting_for(governor, overview["now_ms"])[:HELD_MAX]:
-        yield f"WAITING  {account.in_words(reason, overview['now_ms'])}", "warn" if reason.get("until") else "bad"
+        yield f"WAITING  {account.describe(reason, overview['now_ms'])}", "warn" if reason.get("until") else "bad"
     for model in [model for model in governor["models"] if model["limit"] is not None][:HELD_MAX]:
         rate = f", {model['rate']:.0f} images per minute" if model["rate"] is not None else ""
         yield f"limited  {clean(model['model'])}: {model['limit']:.0f} calls at a time{rate}", "warn"
@@ -115,12 +115,12 @@ def _ark(view):
 
 
 def latency_counts(view):
-    """Cumulative counts of all workers' calls within the window; since the workers began where nothing was called within it."""
+    """Cumulative bucket counts of all workers' calls in the window; since the workers' start if the window has no call."""
     last, first = (_sum_counts(sample.overview["processes"]) for sample in (view.samples[-1], view.samples[0]))
     recent = [after - before for before, after in zip(first, last)]
     if recent and recent[-1] > 0 and min(recent) >= 0 and first[-1] > 0:
         return recent, f"in the last {duration((view.samples[-1].at - view.samples[0].at) * 1000)}"
-    return last, "since the workers began"
+    return last, "since the workers started"
 
 
 def _sum_counts(processes):
@@ -129,7 +129,7 @@ def _sum_counts(processes):
 
 
 def quantile(counts, part):
-    """The bound below which so large a part of the calls was."""
+    """The upper bound of the bucket that has the quantile."""
     rank = part * counts[-1]
     for bound, reached in zip(ARK_BOUNDS_S, counts):
         if reached >= rank:
@@ -137,12 +137,12 @@ def quantile(counts, part):
     return f">{ARK_BOUNDS_S[-1]} s"
 
 
-# -- and the rest
+# -- Redis and the processes
 
 
 def _redis(redis):
     if redis["version"] is None:
-        yield "Redis    tells nothing", "bad"
+        yield "Redis    INFO is not available", "bad"
         return
     memory = size(redis["used_memory"]) + (f" of {size(redis['maxmemory'])}" if redis["maxmemory"] else "")
     bad = redis["aof_last_write_status"] not in (None, "ok") or redis["evicted_keys"]

@@ -1,4 +1,4 @@
-"""The HTTP API of a gateway: answers as dictionaries, and every way in which it says no as a Failure."""
+"""A client of the gateway's HTTP API: responses as dictionaries, errors as Failure."""
 
 import http.client
 import json
@@ -9,12 +9,12 @@ from arkctl_lib.account import waiting_for
 from arkctl_lib.failure import CONFLICT, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE, Failure
 
 BASE = "/api/v1/faceflip"
-ANSWER_MAX = 300 * 1024 * 1024      # a story with its pictures inside
+ANSWER_MAX = 300 * 1024 * 1024      # a task with inline images
 PAGE = 200
 EXITS = {401: NOT_ALLOWED, 403: NOT_ALLOWED, 404: NOT_FOUND, 409: CONFLICT, 429: CONFLICT}
 EXITS_BY_CODE = {"queue_full": CONFLICT, "queue_paused": CONFLICT}
-NO_OPERATORS = "this gateway has no operators' addresses: it was started without GATEWAY_ADMIN_KEY"
-NEEDS_ADMIN_KEY = "this needs the operators' key: --admin-key, ARKRELAY_ADMIN_KEY, or GATEWAY_ADMIN_KEY in the environment or in ./.env"
+ADMIN_DISABLED = "the admin API of this gateway is disabled: it was started without GATEWAY_ADMIN_KEY"
+NEEDS_ADMIN_KEY = "this needs the admin key: --admin-key, ARKRELAY_ADMIN_KEY, or GATEWAY_ADMIN_KEY in the environment or in ./.env"
 
 
 class Gateway:
@@ -22,14 +22,14 @@ class Gateway:
         self.url, self.key, self.admin_key, self.timeout = url.rstrip("/"), key, admin_key, timeout
         self._parts = urllib.parse.urlsplit(self.url)
 
-    # -- what the commands ask for
+    # -- endpoints
 
     def client(self, method, path, body=None):
-        """An address of clients, below /api/v1/faceflip."""
+        """A request to the client API, below /api/v1/faceflip."""
         return self.ask(method, BASE + path, body, self.key)[1]
 
     def admin(self, method, path):
-        """An address of operators, below /admin."""
+        """A request to the admin API, below /admin."""
         self.need_admin_key()
         return self.ask(method, "/admin" + path, None, self.admin_key)[1]
 
@@ -38,7 +38,7 @@ class Gateway:
             raise Failure(NOT_ALLOWED, NEEDS_ADMIN_KEY)
 
     def queue(self):
-        """The queue at a glance, by whichever key there is."""
+        """The numbers of the queue, from the admin API if there is an admin key."""
         if not self.admin_key:
             return self.client("GET", "/queue")
         overview = self.admin("GET", "/overview")
@@ -49,7 +49,7 @@ class Gateway:
         return self.admin("GET", "/processes")["processes"]
 
     def rows(self, state, search=""):
-        """The tasks in a state, asked for page by page as they are read."""
+        """Yields the tasks in a state; requests them page by page."""
         cursor = ""
         while cursor is not None:
             query = urllib.parse.urlencode({"state": state, "limit": PAGE, "q": search, "cursor": cursor})
@@ -57,8 +57,8 @@ class Gateway:
             yield from page["tasks"]
             cursor = page["next"]
 
-    def story(self, full_id):
-        """All that is kept of a task; None: there is no such task."""
+    def details(self, full_id):
+        """All stored data of a task; None if there is no such task."""
         try:
             return self.admin("GET", f"/tasks/{full_id}")
         except Failure as failure:
@@ -66,10 +66,10 @@ class Gateway:
                 return None
             raise
 
-    # -- one request
+    # -- requests
 
     def ask(self, method, path, body=None, key=""):
-        """(headers, document); the document is None where the answer has no body."""
+        """Sends one request. Returns (headers, document); the document is None if the response has no body."""
         headers = {"Accept": "application/json", **authorization(key)}
         text = None
         if body is not None:
@@ -88,39 +88,39 @@ class Gateway:
         return response.headers, self._document(response, raw)
 
     def connect(self, timeout):
-        """A connection that is open."""
+        """Opens a connection."""
         secure = self._parts.scheme == "https"
         connection = (http.client.HTTPSConnection if secure else http.client.HTTPConnection)(
             self._parts.hostname, self._parts.port, timeout=timeout)
         try:
             connection.connect()
-        except (OSError, UnicodeError) as error:        # UnicodeError: no name of a host
+        except (OSError, UnicodeError) as error:        # UnicodeError: not a valid host name
             raise self.unreachable(error) from None
         return connection
 
     def path(self, path):
         return self._parts.path + path
 
-    # -- and what can go wrong with it
+    # -- errors
 
     def unreachable(self, error):
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
         if isinstance(error, ssl.SSLCertVerificationError):
-            reason = f"its certificate is not trusted: {error.verify_message} (SSL_CERT_FILE names other roots)"
+            reason = f"its certificate is not trusted: {error.verify_message} (set SSL_CERT_FILE to trust another CA)"
         return Failure(UNREACHABLE, f"cannot reach the gateway at {self.url}: {reason}")
 
     def refusal(self, response, raw):
-        """The Failure for an answer that is not what was asked for."""
+        """The Failure for an error response."""
         try:
             problem = json.loads(raw)
             code, fields = problem["code"], problem.get("errors", [])
-            detail = problem["title"] if fields else problem.get("detail") or problem["title"]      # it repeats the first field
+            detail = problem["title"] if fields else problem.get("detail") or problem["title"]      # with fields, the detail only repeats the first one
         except (ValueError, KeyError, TypeError):
             location = response.headers.get("Location")
-            where = f"; give {location} as --url" if location else ""
-            return Failure(UNREACHABLE, f"{self.url} does not answer as a gateway does: HTTP {response.status} {response.reason}{where}")
+            where = f"; it redirects to {location}, use that as --url" if location else ""
+            return Failure(UNREACHABLE, f"{self.url} is not an arkrelay gateway: HTTP {response.status} {response.reason}{where}")
         if code == "not_found":
-            return Failure(NOT_ALLOWED, NO_OPERATORS, problem)
+            return Failure(NOT_ALLOWED, ADMIN_DISABLED, problem)
         fields = "".join(f"; {error.get('pointer')}: {error.get('detail')}" for error in fields)
         exit_code = EXITS_BY_CODE.get(code) or EXITS.get(response.status) or (UNREACHABLE if response.status >= 500 else USAGE)
         return Failure(exit_code, f"{code}: {detail}{fields}", problem)
@@ -132,7 +132,7 @@ class Gateway:
             return json.loads(raw)
         except ValueError:
             kind = response.headers.get_content_type()
-            raise Failure(UNREACHABLE, f"{self.url} does not answer as a gateway does: HTTP {response.status}, {kind}") from None
+            raise Failure(UNREACHABLE, f"{self.url} is not an arkrelay gateway: HTTP {response.status}, {kind}") from None
 
 
 def authorization(key):

@@ -1,4 +1,4 @@
-"""task, tasks, dead, queue and workers."""
+"""The commands task, tasks, dead, queue and workers."""
 
 import itertools
 import re
@@ -7,42 +7,43 @@ import time
 
 from arkctl_lib import account
 from arkctl_lib.failure import NOT_FOUND, OK, USAGE, Failure
-from arkctl_lib.story import ago, print_task
+from arkctl_lib.describe import ago, print_task
 from arkctl_lib.terminal import clean
 from arkctl_lib.units import count, duration, to_ms
 
+RETRIED = "queued again with a new budget of paid calls"
 TASK_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
 FULL_ID = re.compile(r"[a-z0-9_-]{1,32}\.[A-Za-z0-9][A-Za-z0-9._:-]{0,127}\Z")
-NO_TASK = "there is no task {} (any more)"
+NO_TASK = "task {} does not exist, or was deleted"
 
 
 def now_ms():
     return round(time.time() * 1000)
 
 
-# -- which task is meant
+# -- finding a task
 
 
 def check_id(text):
     if not TASK_ID.match(text) and not FULL_ID.match(text):
-        raise Failure(USAGE, f"{clean(text)!r} is not a task's id")
+        raise Failure(USAGE, f"{clean(text)!r} is not a valid task id")
     return text
 
 
 def find(source, text, client):
-    """The story of the task that an operator means: `<client>.<task_id>`, or the task id alone."""
+    """The details of a task, named by `<client>.<task_id>` or by the task id alone."""
     check_id(text)
     if client:
         names = [f"{client}.{text}"]
     else:
         names = [text] if FULL_ID.match(text) else []
         names += [f"public.{text}"] if TASK_ID.match(text) else []
-    stories = [story for story in map(source.story, names) if story]
-    if not stories:
+    found = [each for each in map(source.details, names) if each]
+    if not found:
         raise Failure(NOT_FOUND, NO_TASK.format(" or ".join(names)))
-    if len(stories) > 1:
-        raise Failure(USAGE, f"there are {' and '.join(names)}: tell them apart with --client")
-    return stories[0]
+    if len(found) > 1:
+        raise Failure(USAGE, f"the id is ambiguous: {' and '.join(names)} exist; use --client")
+    return found[0]
 
 
 # -- task
@@ -82,8 +83,8 @@ def _change(context, args):
 
 def _changed(action, answer):
     if action == "cancel":
-        return "cancelled" if answer["status"] == "cancelled" else "it runs, and is asked to end"
-    return {"erase": "erased", "retry": "waits again, with a new budget"}[action]
+        return "cancelled" if answer["status"] == "cancelled" else "cancelling; the worker stops it"
+    return {"erase": "erased", "retry": RETRIED}[action]
 
 
 # -- tasks and dead
@@ -114,7 +115,7 @@ def _list(context, state, search, limit):
 
 
 def _row(row, now):
-    where = {"queued": f"place {row.get('position')}", "running": f"at {row.get('worker')}", "failed": row.get("code", "")}
+    where = {"queued": f"position {row.get('position')}", "running": f"at {row.get('worker')}", "failed": row.get("code", "")}
     due = row.get("due_at") and f"due {ago(row['due_at'], now)}"
     return [clean(row["id"]), row["status"], f"{duration(now - to_ms(row['created_at']))} ago", str(row["attempts"]),
             str(row["paid_calls"]), clean(due or where.get(row["status"], ""))]
@@ -124,10 +125,10 @@ def _retry_dead(context, args):
     gateway, terminal = context.gateway, context.terminal
     gateway.need_admin_key()
     if bool(args.tasks) == args.all:
-        raise Failure(USAGE, "dead retry takes tasks, or --all")
+        raise Failure(USAGE, "dead retry needs either task ids or --all")
     if args.all:
         names = [row["id"] for row in gateway.rows("dead")]
-        if names and not args.yes and sys.stdin.isatty() and not _agree(len(names)):
+        if names and not args.yes and sys.stdin.isatty() and not _confirm(len(names)):
             return OK
     else:
         names = args.tasks
@@ -137,7 +138,7 @@ def _retry_dead(context, args):
             full_id = name if args.all else find(gateway, name, args.client)["id"]
             gateway.admin("POST", f"/tasks/{full_id}/retry")
             done.append({"id": full_id, "status": "queued"})
-            terminal.line(f"{full_id}: waits again, with a new budget")
+            terminal.line(f"{full_id}: {RETRIED}")
         except Failure as failure:
             if not failure.problem and failure.code != NOT_FOUND:
                 raise
@@ -148,13 +149,13 @@ def _retry_dead(context, args):
     if worst:
         terminal.note(f"arkctl: {sum('error' in each for each in done)} of {count(len(done), 'task')} could not be retried")
     if not names:
-        terminal.line("no task is dead")
+        terminal.line("there are no failed tasks")
     return worst
 
 
-def _agree(number):
+def _confirm(number):
     try:
-        return input(f"Retry {count(number, 'task')}? Each may be charged again. (yes or Enter) ").strip().lower() in ("y", "yes")
+        return input(f"Retry {count(number, 'task')}? Each may be charged again. [y/N] ").strip().lower() in ("y", "yes")
     except EOFError:
         return False
 
@@ -166,8 +167,8 @@ def queue(context, args):
     if args.action != "show":
         answer = context.gateway.admin("POST", f"/queue/{args.action}")
         context.terminal.document(answer)
-        context.terminal.line("the queue is paused: no task is taken or given; what runs goes on" if answer["paused"]
-                              else "the queue goes on")
+        context.terminal.line("the queue is paused: new tasks are refused, waiting tasks do not start, running tasks continue"
+                              if answer["paused"] else "the queue is resumed")
         return OK
     numbers = context.source().queue()
     context.terminal.document(numbers)
@@ -178,11 +179,11 @@ def queue(context, args):
 
 def _queue_facts(numbers):
     if numbers["paused"]:
-        yield "PAUSED", "no task is taken or given: arkctl queue resume"
+        yield "PAUSED", "new tasks are refused, waiting tasks do not start: arkctl queue resume"
     for reason in numbers.get("waiting_for", ()):
-        yield "WAITS FOR", account.in_words(reason, now_ms())
+        yield "BLOCKED", account.describe(reason, now_ms())
     yield "waiting", numbers["depth"]
-    yield "delayed", f"{numbers['delayed']}  (for a retry)"
+    yield "delayed", f"{numbers['delayed']}  (waiting for a retry)"
     yield "running", numbers["running"]
     yield "dead", numbers["dead"]
     yield "oldest", duration(numbers["oldest_age_ms"])
@@ -199,20 +200,20 @@ def workers(context, _):
     context.terminal.document({"processes": processes})
     context.terminal.table(process_table(processes, now_ms()))
     if not any(process.get("role") == "worker" for process in processes):
-        context.terminal.line("no worker is alive: nothing will run")
+        context.terminal.line("no worker is running: tasks will wait")
     return OK
 
 
 def process_table(processes, now):
-    rows = [["PROCESS", "ROLE", "VERSION", "HOST", "UP", "DOES"]]
+    rows = [["PROCESS", "ROLE", "VERSION", "HOST", "UP", "LOAD"]]
     for process in sorted(processes, key=lambda process: (process.get("role", ""), process["name"])):
         up = duration(now - to_ms(process["started_at"])) if process.get("started_at") else "-"
         rows.append([clean(process["name"]), clean(process.get("role", "-")), clean(process.get("version", "-")),
-                     clean(process.get("host", "-")), up, _does(process)])
+                     clean(process.get("host", "-")), up, _load(process)])
     return rows
 
 
-def _does(process):
+def _load(process):
     if process.get("role") == "worker":
         text = f"{process.get('busy', 0)} of {process.get('slots', 0)} busy, {count(process.get('images', 0), 'image')}"
     else:

@@ -1,4 +1,4 @@
-"""How far a task is: one line that changes, at the bottom of a terminal."""
+"""The progress of a task, as one line that is updated at the bottom of the terminal."""
 
 import sys
 
@@ -10,10 +10,10 @@ SPINNER = "|/-\\"
 
 
 class Progress:
-    """What the events have told so far. Pure: the time is a parameter."""
+    """The task's progress, from its events. Pure: the time is a parameter."""
 
     def __init__(self, now, images=None):
-        """images: how many may come, where that was asked for."""
+        """images: the requested maximum number of images, if any."""
         self.images, self.began = images, now
         self.phase, self.since = "sending", now
         self.position = self.first_position = self.turn_at = self.held = None
@@ -41,7 +41,7 @@ class Progress:
     def _wait(self, data, now):
         self._enter("waiting", now)
         self.position = data.get("position")
-        self.held = next((account.what(reason) for reason in data.get("waiting_for") or ()), None)
+        self.held = next((account.meaning(reason) for reason in data.get("waiting_for") or ()), None)
         self.first_position = max(self.first_position or 0, self.position or 0)
         if "eta_ms" in data:
             self.turn_at = now + data["eta_ms"] / 1000
@@ -56,14 +56,14 @@ class Progress:
     def words(self, now):
         words = [self.phase]
         if self.phase == "waiting" and self.position:
-            words[0] += f", place {self.position}"
+            words[0] += f", position {self.position}"
         if self.phase == "waiting" and self.held:
             words.append(self.held)
         if self.turn_at is not None and self.turn_at > now:
             words.append(f"about {duration((self.turn_at - now) * 1000)}")
         if self.phase == "running":
             of = f" of {self.images}" if self.images else ""
-            words.append(count(self.came, "picture") if not of else f"{self.came}{of} pictures")
+            words.append(count(self.came, "image") if not of else f"{self.came}{of} images")
             if self.missing:
                 words.append(f"{self.missing} failed")
         words.append(duration((now - self.began) * 1000))
@@ -81,7 +81,7 @@ class Progress:
 
 
 class StatusLine:
-    """Draws it on stderr, and gets out of the way of whole lines. Draws nothing where stderr is no terminal."""
+    """Draws the line on stderr, and clears it before other output. Does nothing if stderr is not a terminal."""
 
     def __init__(self, terminal):
         self.terminal, self._shown = terminal, False

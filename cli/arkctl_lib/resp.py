@@ -1,4 +1,4 @@
-"""A Redis client of a few lines, for reading: RESP2 over TCP, TLS or a Unix socket.
+"""A minimal Redis client for reading: RESP2 over TCP, TLS or a Unix socket.
 
     redis = Redis("redis://user:password@127.0.0.1:6379/0", timeout=10)
     redis("GET", "key")             # text, int, None, or a list of these
@@ -16,12 +16,12 @@ DENIED = ("NOAUTH", "WRONGPASS", "NOPERM", "ERR invalid password", "ERR AUTH")
 
 
 class Refused(Exception):
-    """An error that Redis answered."""
+    """An error reply of Redis."""
 
 
 class Redis:
     def __init__(self, url, timeout=10.0):
-        self.url, parts = _shown(url), _parse(url)
+        self.url, parts = _without_password(url), _parse(url)
         try:
             self._socket = _connect(parts, timeout)
         except OSError as error:
@@ -38,7 +38,7 @@ class Redis:
             raise Failure(code, f"Redis at {self.url}: {refused}") from None
 
     def ask(self, *words):
-        """As a call, but a refusal of Redis is for the caller to judge."""
+        """Like calling the object, but raises Refused instead of Failure for an error reply."""
         data = [str(word).encode() for word in words]
         request = b"*%d\r\n" % len(data) + b"".join(b"$%d\r\n%s\r\n" % (len(each), each) for each in data)
         try:
@@ -47,7 +47,7 @@ class Redis:
         except OSError as error:
             raise self._lost(error) from None
         except ValueError:
-            raise Failure(UNREACHABLE, f"what answers at {self.url} is not Redis") from None
+            raise Failure(UNREACHABLE, f"the server at {self.url} is not Redis") from None
         if isinstance(reply, Refused):
             raise reply
         return reply
@@ -89,9 +89,9 @@ class Redis:
 def _parse(url):
     parts = urllib.parse.urlsplit(url)
     if parts.scheme == "redis+sentinel":
-        raise Failure(USAGE, "--redis takes the address of Redis itself, not of a Sentinel: redis://host:port")
+        raise Failure(USAGE, "--redis needs the address of Redis, not of a Sentinel: redis://host:port")
     if parts.scheme not in ("redis", "rediss", "unix"):
-        raise Failure(USAGE, "--redis takes redis://[user:password@]host[:port][/database], rediss://..., or unix:///path")
+        raise Failure(USAGE, "--redis must be redis://[user:password@]host[:port][/database], rediss://..., or unix:///path")
     try:
         _ = parts.port
     except ValueError:
@@ -110,7 +110,6 @@ def _connect(parts, timeout):
     return ssl.create_default_context().wrap_socket(connection, server_hostname=host) if parts.scheme == "rediss" else connection
 
 
-def _shown(url):
-    """The address without its password."""
+def _without_password(url):
     parts = urllib.parse.urlsplit(url)
     return url if "@" not in parts.netloc else urllib.parse.urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))

@@ -1,4 +1,4 @@
-"""A reader of event streams: bytes in pieces of any size in, events out."""
+"""An incremental parser of Server-Sent Events. Accepts chunks of any size."""
 
 import codecs
 import typing
@@ -7,7 +7,7 @@ import typing
 class Frame(typing.NamedTuple):
     event: str
     data: str
-    id: str         # "" where the event is no part of the task's log: a hint
+    id: str         # "" for hints, which are not in the task's log
 
 
 class Reader:
@@ -19,7 +19,7 @@ class Reader:
         self.restart()
 
     def restart(self):
-        """A new connection: what stood half-read is dropped."""
+        """Starts a new connection: drops an incomplete event."""
         self._decoder = codecs.getincrementaldecoder("utf-8-sig")("replace")
         self._rest = ""
         self._clear()
@@ -28,9 +28,9 @@ class Reader:
         self._event, self._data, self._id = "", [], ""
 
     def feed(self, piece):
-        """The frames that this piece completes. Comments are passed over."""
+        """Yields the frames that this chunk completes. Ignores comments."""
         text = self._rest + self._decoder.decode(piece)
-        held = "\r" if text.endswith("\r") else ""          # perhaps the first half of a CR LF
+        held = "\r" if text.endswith("\r") else ""          # may be the first half of a CR LF
         text = text[:len(text) - len(held)].replace("\r\n", "\n").replace("\r", "\n")
         *lines, rest = text.split("\n")
         self._rest = rest + held

@@ -1,6 +1,6 @@
-"""The queue, read from Redis without a gateway, in the form in which the HTTP API tells it. Nothing is written.
+"""Reads the queue from Redis without a gateway, in the form of the HTTP API. Writes nothing.
 
-The keys are those of common/task/PROTOCOL.md.
+common/task/PROTOCOL.md describes the keys.
 """
 
 import json
@@ -13,11 +13,14 @@ PROCESSES = "arkrelay:{processes}:"
 GOVERNOR = "arkrelay:{account}:governor"
 COUNTERS = ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
             "retried", "renewed", "reaped", "ghost", "orphan", "paid_calls")
-# The sorted set behind each list, whether its latest come first, and the only state of it that counts.
+HEAD = 2                # elements of `events:<id>` before the log: the request and the plan
+# The sorted set behind each list, the range of its scores, whether it is read from the end, and the only state of it that counts.
+# The index has the ended tasks first: their score is minus the time at which they ended.
+ALL, LIVE, ENDED = ("-inf", "+inf"), ("0", "+inf"), ("-inf", "(0")
 LISTS = {
-    "queued": ("pending", False, None), "delayed": ("delayed", False, None), "running": ("leased", False, None),
-    "live": ("index", False, None), "ended": ("ended", True, None), "done": ("ended", True, "done"),
-    "cancelled": ("ended", True, "cancelled"), "failed": ("dead", True, None), "dead": ("dead", True, None),
+    "queued": ("pending", ALL, False, None), "delayed": ("delayed", ALL, False, None), "running": ("leased", ALL, False, None),
+    "live": ("index", LIVE, False, None), "ended": ("index", ENDED, False, None), "done": ("index", ENDED, False, "done"),
+    "cancelled": ("index", ENDED, False, "cancelled"), "failed": ("dead", ALL, True, "failed"), "dead": ("dead", ALL, True, "failed"),
 }
 ROW_FIELDS = ("state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at")
 CHUNK = 200
@@ -37,21 +40,28 @@ class Store:
         meta = self._hash(PREFIX + "meta")
         size = {name: self.redis("ZCARD", PREFIX + key)
                 for name, key in (("depth", "pending"), ("delayed", "delayed"), ("running", "leased"), ("dead", "dead"))}
-        oldest = self.redis("ZRANGE", PREFIX + "index", 0, 0, "WITHSCORES")
+        oldest = self.redis("ZRANGEBYSCORE", PREFIX + "index", *LIVE, "WITHSCORES", "LIMIT", 0, 1)
         return {
-            "paused": meta.get("paused") == "1", **size,
+            "paused": self.redis("HGET", PREFIX + "queue", "paused") == "1", **size,
             "oldest_age_ms": max(0, now - int(float(oldest[1]))) if oldest else None,
-            "rates": {"ended_per_minute": self.redis("ZCOUNT", PREFIX + "ended", now - 60000, "+inf")},
-            "counters": {name: _number(meta.get(name)) for name in COUNTERS},
+            "rates": {"ended_per_minute": self.redis("ZCOUNT", PREFIX + "index", "-inf", 60000 - now)},
+            "counters": {**{name: _number(meta.get(name)) for name in COUNTERS}, **self._derived(meta)},
             "waiting_for": account.waiting_for(self.governor(), now),
             "workers": sum(process.get("role") == "worker" for process in self.processes()),
         }
+
+    def _derived(self, meta):
+        """Counters that no script writes: every life that began has ended, is lost or goes on, and a task that is done closed a call."""
+        count = {name: int(meta.get(name, 0)) for name in ("done", "failed", "cancelled", "lost", "renewed", "calls_beyond_done")}
+        live = self.redis("ZCOUNT", PREFIX + "index", *LIVE)
+        return {"submitted": count["done"] + count["failed"] + count["cancelled"] + count["lost"] + live - count["renewed"],
+                "paid_calls": count["done"] + count["calls_beyond_done"]}
 
     def governor(self):
         return account.read(self._hash(GOVERNOR))
 
     def processes(self):
-        """Every gateway and worker that counts as alive."""
+        """All gateways and workers that are running."""
         found = []
         for name in self.redis("ZRANGEBYSCORE", PROCESSES + "seen", self.now_ms(), "+inf"):
             fields = self._hash(PROCESSES + "process:" + name)
@@ -62,26 +72,28 @@ class Store:
     # -- tasks
 
     def rows(self, state, search=""):
-        key, down, only = LISTS[state]
-        start = 0
-        while ids := self.redis("ZREVRANGE" if down else "ZRANGE", PREFIX + key, start, start + CHUNK - 1):
+        key, scores, down, only = LISTS[state]
+        command, ends = ("ZREVRANGEBYSCORE", reversed(scores)) if down else ("ZRANGEBYSCORE", scores)
+        ends, start = tuple(ends), 0
+        while ids := self.redis(command, PREFIX + key, *ends, "LIMIT", start, CHUNK):
             start += len(ids)
             for full_id in ids:
                 row = self._row(full_id) if search in full_id else None
                 if row and only in (None, row["status"]):
                     yield row
 
-    def story(self, full_id):
-        """All that is kept of a task; None: there is no such task."""
+    def details(self, full_id):
+        """All stored data of a task; None if there is no such task."""
         row = self._row(full_id)
         if not row:
             return None
-        fields = self._hash(f"{PREFIX}task:{full_id}")
-        log = [_event(n, element) for n, element in enumerate(self.redis("LRANGE", f"{PREFIX}events:{full_id}", 0, -1), 1)]
-        result = self.redis("GET", f"{PREFIX}result:{full_id}") or ""
-        images, failed = ([], []) if "ended_at" in fields else _slots(result)
-        return {**row, "request": _json(self.redis("GET", f"{PREFIX}request:{full_id}")), "generated_images": images,
-                "failed_images": failed, "result": _json(result) if "ended_at" in fields else None, "log": log, "fields": fields}
+        fields = _fields(self._hash(f"{PREFIX}task:{full_id}"))
+        kept = self.redis("LRANGE", f"{PREFIX}events:{full_id}", 0, -1)
+        log = [_event(n, element) for n, element in enumerate(kept[HEAD:], 1)]
+        ended = "ended_at" in fields
+        images, failed = ([], []) if ended else _slots(log[_number(fields.get("call_n")) or 1:])
+        return {**row, "request": _json(kept[0] if kept else None), "generated_images": images, "failed_images": failed,
+                "result": log[-1].get("data") if ended and log else None, "log": log, "fields": fields}
 
     def _row(self, full_id):
         values = self.redis("HMGET", f"{PREFIX}task:{full_id}", *ROW_FIELDS)
@@ -122,19 +134,24 @@ def _json(text):
 
 
 def _event(n, element):
-    """"<n> <type> {...}" with its number inside."""
+    """Parses an element "<n> <type> {...}" of the log."""
     return {"n": n, **(_json(element.split(" ", 2)[-1]) or {})}
 
 
-def _slots(lines):
-    """A running task's slots so far, by number: a line "image {"index":0,...}" or "failed {...}" for each."""
-    kept = {"image": [], "failed": []}
-    for line in lines.splitlines():
-        kind, _, text = line.partition(" ")
-        kept.get(kind, []).append(_json(text) or {})
-    for slots in kept.values():
-        slots.sort(key=lambda slot: slot.get("index", 0))
-    return kept["image"], kept["failed"]
+def _fields(hash):
+    """The fields that have a value, as the HTTP API names them."""
+    fields = {name: value for name, value in hash.items() if value and name != "earlier"}
+    paid, _, unknown = hash.get("earlier", "0 0").partition(" ")
+    return fields | {name: count for name, count in (("earlier_paid_calls", paid), ("earlier_unknown_calls", unknown)) if count != "0"}
+
+
+def _slots(events):
+    """A running task's slots so far, by number, from the events of its last call."""
+    data = [event.get("data") or {} for event in events]
+    images = [{"index": slot.get("index"), **slot["image"]} for slot in data if slot.get("stage") == "image" and "image" in slot]
+    failed = [{"index": slot.get("index"), "code": slot.get("code"), "message": slot.get("error")}
+              for slot in data if slot.get("stage") == "image_failed"]
+    return (sorted(slots, key=lambda slot: slot["index"] or 0) for slots in (images, failed))
 
 
 def _process_field(name, text):

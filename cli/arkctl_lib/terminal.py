@@ -1,6 +1,6 @@
-"""What a command prints: lines for people, or JSON; colours where a terminal takes them.
+"""Output of the commands: text or JSON, with colours on a terminal.
 
-Texts come from elsewhere (ARK's errors, clients' ids): no control character of theirs reaches the terminal.
+Texts from outside (ARK's errors, clients' ids) are untrusted: clean() keeps their control characters from the terminal.
 """
 
 import json
@@ -15,7 +15,7 @@ CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def clean(text):
-    """The text on one line, without anything that a terminal would obey."""
+    """The text on one line, without control characters."""
     return CONTROL.sub("?", str(text).replace("\n", " ").replace("\t", " "))
 
 
@@ -26,17 +26,17 @@ class Terminal:
         self.color = color and not os.environ.get("NO_COLOR") and sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
 
     def line(self, text=""):
-        """For people; nothing where JSON was asked for."""
+        """Prints a line of text, unless --json is given."""
         if not self.as_json:
             print(text, flush=True)
 
     def document(self, document):
-        """For programs: one JSON document on one line; nothing where it was not asked for."""
+        """Prints one JSON document on one line, if --json is given."""
         if self.as_json:
             print(json.dumps(document, ensure_ascii=False), flush=True)
 
     def note(self, text):
-        """What is not the answer: to stderr."""
+        """Prints a line to stderr: progress and warnings, not results."""
         print(text, file=sys.stderr, flush=True)
 
     def paint(self, text, style):
@@ -46,7 +46,7 @@ class Terminal:
         return self.paint(text, STATUS_STYLES.get(text.strip()))
 
     def table(self, rows, painted=None):
-        """rows: lists of texts, the first one the heading. painted: the column whose words are a status."""
+        """rows: lists of strings; the first row is the heading. painted: the index of a column with statuses, which are coloured."""
         if not rows:
             return
         widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]

@@ -1,4 +1,4 @@
-"""top: the whole system at a glance, drawn anew every second until q."""
+"""top: a live overview of the whole system, redrawn every second until q is pressed."""
 
 import curses
 import locale
@@ -27,7 +27,7 @@ def top(context, args):
     try:
         curses.wrapper(_live, watcher, context.terminal.color)
     except curses.error:
-        return _plain(context)                  # a terminal that nobody knows
+        return _plain(context)                  # for example an unknown TERM
     except KeyboardInterrupt:
         pass
     if watcher.refused:
@@ -44,12 +44,12 @@ def _plain(context):
 
 
 class Watcher:
-    """Asks the gateway again and again in a thread of its own, so that keys are heard while it is slow."""
+    """Polls the gateway in a thread, so that a slow gateway does not delay key presses."""
 
     def __init__(self, gateway, interval_s):
         self._gateway, self._interval_s = gateway, interval_s
         self.view = View(gateway.url)
-        self.refused = None                     # a wrong key does not get better
+        self.refused = None                     # the Failure if the key is wrong; ends the polling
         self.lock = threading.Lock()
         self._stop = threading.Event()
 
@@ -81,7 +81,7 @@ def _live(screen, watcher, color):
     try:
         while not watcher.refused:
             _draw(screen, watcher, styles)
-            if screen.getch() in QUIT_KEYS:     # KEY_RESIZE comes this way too, and the next drawing has the new size
+            if screen.getch() in QUIT_KEYS:     # getch() also returns on KEY_RESIZE, so that the next frame has the new size
                 return
     finally:
         watcher.stop()
@@ -113,5 +113,5 @@ def _draw(screen, watcher, styles):
         try:
             screen.addstr(height - 1 if row == len(lines) else row, 0, text, styles.get(style, 0))
         except curses.error:
-            pass                                # the terminal has become smaller meanwhile
+            pass                                # the terminal was made smaller in between
     screen.refresh()

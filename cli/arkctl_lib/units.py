@@ -1,10 +1,10 @@
-"""Numbers as people read them. Times of the API are text in RFC 3339, or ms since 1970."""
+"""Formats durations, sizes and counts. The API gives times as RFC 3339 text or as Unix time in ms."""
 
 import datetime
 
 
 def duration(ms):
-    """4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h"""
+    """For example: 4.2 s, 3 min 20 s, 2 h 5 min, 3 d 4 h"""
     if ms is None:
         return "-"
     seconds = max(0, ms) / 1000
@@ -26,16 +26,16 @@ def size(count):
 
 
 def count(number, noun):
-    """1 task, 2 tasks"""
+    """For example: 1 task, 2 tasks"""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def to_ms(timestamp):
-    """A time of the API in ms since 1970; None stays None."""
+    """Converts RFC 3339 to Unix time in ms. Returns None for None."""
     return None if not timestamp else round(datetime.datetime.fromisoformat(timestamp).timestamp() * 1000)
 
 
 def to_timestamp(ms):
-    """The other way round."""
+    """Converts Unix time in ms to RFC 3339."""
     seconds, rest = divmod(ms, 1000)
     return datetime.datetime.fromtimestamp(seconds, datetime.UTC).strftime("%Y-%m-%dT%H:%M:%S") + f".{rest:03d}Z"

@@ -1,32 +1,32 @@
-"""tail and submit: a task's events as they come."""
+"""The commands tail and submit: follow the events of a task."""
 
 import os
 import signal
 import sys
 import time
 
-from arkctl_lib import pictures
+from arkctl_lib import images
 from arkctl_lib.failure import FAILED, INTERRUPTED, NOT_ALLOWED, NOT_FOUND, OK, Failure
 from arkctl_lib.follow import Cut, Event, Interrupt, Poll, Pump, Stream
 from arkctl_lib.operate import check_id, find
 from arkctl_lib.progress import Progress, StatusLine
-from arkctl_lib.story import calls_in_words, print_event, shorten
+from arkctl_lib.describe import describe_calls, print_event, shorten
 from arkctl_lib.terminal import clean
 from arkctl_lib.units import duration
 
 TICK_S = 0.2
-SECOND_THOUGHTS_S = 3.0
+SECOND_INTERRUPT_S = 3.0     # a second Ctrl-C within this time cancels the task
 
 
 class Watch:
-    """Follows one task to its end. What a command prints of it is up to `show`; Ctrl-C is up to `interrupted`."""
+    """Follows one task until it ends. Subclasses override show() to print an event and interrupted() to handle Ctrl-C."""
 
     def __init__(self, context, source):
         self.terminal, self.pump = context.terminal, Pump(source)
         self.status = StatusLine(self.terminal)
 
     def run(self):
-        """The final event, or the exit code with which somebody left."""
+        """Returns the final event, or the exit code if the user left before it."""
         old = signal.signal(signal.SIGINT, self.pump.interrupt)
         try:
             while True:
@@ -39,7 +39,7 @@ class Watch:
                     left = item if item.is_final else None
                 else:
                     if isinstance(item, Cut):
-                        self.say(f"-- {clean(item.why)}; again in {duration(item.delay_s * 1000)}")
+                        self.say(f"-- {clean(item.why)}; reconnecting in {duration(item.delay_s * 1000)}")
                     left = self.tick()
                 if left is not None:
                     return left
@@ -65,13 +65,13 @@ class Watch:
 
 
 def tail(context, args):
-    folder = pictures.prepare(args.save) if args.save else None
+    folder = images.prepare(args.save) if args.save else None
     final = Watch(context, _source_of(context, args)).run()
     return final if isinstance(final, int) else _end(context, final, folder)
 
 
 def _source_of(context, args):
-    """A client's own stream; where that is not ours to see, what operators are told."""
+    """The client API's stream if the client key gives access to the task, otherwise polling of the admin API."""
     gateway, text = context.gateway, check_id(args.task)
     if not gateway.admin_key:
         return Stream(gateway, text)
@@ -92,7 +92,7 @@ class SubmitWatch(Watch):
     def __init__(self, context, args, task_id, source):
         super().__init__(context, source)
         self.gateway, self.task_id, self.cancel_at_once = context.gateway, task_id, args.cancel_on_interrupt
-        self.come_back = f"{sys.argv[0]} --url {context.gateway.url} tail {task_id}"
+        self.tail_command = f"{sys.argv[0]} --url {context.gateway.url} tail {task_id}"
         self.progress = Progress(time.monotonic(), args.images)
         self.interrupts, self.leave_at = 0, None
 
@@ -114,9 +114,9 @@ class SubmitWatch(Watch):
     def interrupted(self):
         self.interrupts += 1
         if self.interrupts == 1 and not self.cancel_at_once:
-            self.leave_at = time.monotonic() + SECOND_THOUGHTS_S
-            self.say(f"The task goes on without you. Come back with: {self.come_back}\n"
-                     f"Ctrl-C again within {SECOND_THOUGHTS_S:.0f} s cancels it.")
+            self.leave_at = time.monotonic() + SECOND_INTERRUPT_S
+            self.say(f"The task continues. Follow it with: {self.tail_command}\n"
+                     f"Press Ctrl-C again within {SECOND_INTERRUPT_S:.0f} s to cancel it.")
             return None
         if self.leave_at or self.interrupts == 1:
             self.leave_at = None
@@ -127,14 +127,14 @@ class SubmitWatch(Watch):
     def _cancel(self):
         try:
             answer = self.gateway.client("POST", f"/tasks/{self.task_id}/cancel")
-            self.say("cancelled" if answer["status"] == "cancelled" else "it runs, and is asked to end; Ctrl-C again leaves")
+            self.say("cancelled" if answer["status"] == "cancelled" else "cancelling; the worker stops it. Ctrl-C again exits")
         except Failure as failure:
-            self.say(f"cannot cancel it: {failure}")
+            self.say(f"cannot cancel the task: {failure}")
 
 
 def submit(context, args):
     request = _request(args)
-    folder = pictures.prepare(args.save) if args.save else None
+    folder = images.prepare(args.save) if args.save else None
     gateway, terminal, task_id = context.gateway, context.terminal, request["task_id"]
     if args.detach:
         answer = gateway.client("POST", "/generate", request)
@@ -164,13 +164,13 @@ def _request(args):
 def _print_final(terminal, event):
     data = event.data
     if event.kind == "done":
-        for picture in data["generated_images"]:
-            terminal.line(shorten(picture["url"]))
+        for image in data["generated_images"]:
+            terminal.line(shorten(image["url"]))
         for failed in data.get("failed_images", ()):
-            terminal.note(f"missing no. {failed['index']}: {clean(failed['code'])}: {clean(failed['message'])}")
-        terminal.note(f"done in {duration(data['timing']['total_ms'])}, {calls_in_words(data)}, charged: {data['charged']}")
+            terminal.note(f"failed no. {failed['index']}: {clean(failed['code'])}: {clean(failed['message'])}")
+        terminal.note(f"done in {duration(data['timing']['total_ms'])}, {describe_calls(data)}, charged: {data['charged']}")
     else:
-        terminal.note(f"{clean(data.get('code'))}: {clean(data.get('error'))}  (charged: {data.get('charged', '?')}, {calls_in_words(data)})")
+        terminal.note(f"{clean(data.get('code'))}: {clean(data.get('error'))}  (charged: {data.get('charged', '?')}, {describe_calls(data)})")
 
 
 def _end(context, final, folder):
@@ -178,8 +178,8 @@ def _end(context, final, folder):
         return FAILED
     if folder:
         task_id = final.data["task_id"]
-        for number, picture in enumerate(final.data["generated_images"]):
-            path = pictures.save(folder, task_id, number, picture["url"], max(context.gateway.timeout, 30))
+        for number, image in enumerate(final.data["generated_images"]):
+            path = images.save(folder, task_id, number, image["url"], max(context.gateway.timeout, 30))
             context.terminal.document({"saved": str(path), "index": number})
             context.terminal.line(str(path))
     return OK

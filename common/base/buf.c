@@ -84,7 +84,10 @@ void buf_add_text(struct buf *buf, const char *text)
 
 void buf_add_char(struct buf *buf, char c)
 {
-    buf_add(buf, &c, 1);
+    if (reserve(buf, 1))
+        return;
+    buf->data[buf->len++] = c; /* NOLINT(clang-analyzer-core.NullDereference): as in buf_add */
+    buf->data[buf->len] = '\0';
 }
 
 void buf_add_int(struct buf *buf, int64_t value)
@@ -126,7 +129,7 @@ void buf_addf(struct buf *buf, const char *format, ...)
     va_end(args);
 }
 
-static void add_escaped(struct buf *buf, unsigned char c)
+static void add_json_escape(struct buf *buf, unsigned char c)
 {
     static const char short_form[] = {
         ['\b'] = 'b', ['\t'] = 't', ['\n'] = 'n', ['\f'] = 'f', ['\r'] = 'r', ['"'] = '"', ['\\'] = '\\'};
@@ -200,7 +203,7 @@ static size_t add_escaped_char(struct buf *buf, const char *text, size_t len)
     size_t step = utf8_char_len(text, len);
 
     if (step == 1)
-        add_escaped(buf, (unsigned char)*text);
+        add_json_escape(buf, (unsigned char)*text);
     else
         buf_add_text(buf, step ? line_end_escape(text, step) : REPLACEMENT);
     return step ? step : 1;
@@ -220,6 +223,31 @@ void buf_add_json(struct buf *buf, const char *text, size_t len)
             at += add_escaped_char(buf, text + at, len - at);
     }
     buf_add_char(buf, '"');
+}
+
+void buf_add_member(struct buf *buf, const char *name)
+{
+    buf_add_text(buf, ",\"");
+    buf_add_text(buf, name);
+    buf_add_text(buf, "\":");
+}
+
+void buf_add_int_member(struct buf *buf, const char *name, int64_t value)
+{
+    buf_add_member(buf, name);
+    buf_add_int(buf, value);
+}
+
+void buf_add_bool_member(struct buf *buf, const char *name, bool value)
+{
+    buf_add_member(buf, name);
+    buf_add_text(buf, value ? "true" : "false");
+}
+
+void buf_add_text_member(struct buf *buf, const char *name, const char *text, size_t len)
+{
+    buf_add_member(buf, name);
+    buf_add_json(buf, text, len);
 }
 
 void buf_fail(struct buf *buf, int err)

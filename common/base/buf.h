@@ -10,6 +10,7 @@
 #ifndef ARKRELAY_BASE_BUF_H
 #define ARKRELAY_BASE_BUF_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -37,6 +38,12 @@ void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(pr
  * - control bytes, the quote and the backslash are escaped;
  * - U+0085, U+2028 and U+2029 are escaped, because line readers such as Python's splitlines() split there. */
 void buf_add_json(struct buf *buf, const char *text, size_t len);
+
+/* A further member of a JSON object, comma included: `,"name":`, and with the value. `name` needs no escaping. */
+void buf_add_member(struct buf *buf, const char *name);
+void buf_add_int_member(struct buf *buf, const char *name, int64_t value);
+void buf_add_bool_member(struct buf *buf, const char *name, bool value);
+void buf_add_text_member(struct buf *buf, const char *name, const char *text, size_t len);
 
 /* Sets the buffer's error if it has none, for a caller whose own step failed between writes. No-op if `err` is 0. */
 void buf_fail(struct buf *buf, int err);

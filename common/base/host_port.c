@@ -4,7 +4,7 @@
 #include <string.h>
 
 /* getaddrinfo truncates a port above 65535 instead of rejecting it. */
-static bool is_port(const char *text)
+static bool is_port_text(const char *text)
 {
     size_t len = strlen(text);
 
@@ -16,7 +16,7 @@ bool host_port_split(char *text, struct host_port *out)
     char *colon = strrchr(text, ':');
     bool bracketed = text[0] == '[';
 
-    if (!colon || !is_port(colon + 1))
+    if (!colon || !is_port_text(colon + 1))
         return false;
     if (bracketed ? colon[-1] != ']' : memchr(text, ':', (size_t)(colon - text)) != NULL)
         return false;

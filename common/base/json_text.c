@@ -7,8 +7,8 @@
 
 /* jansson's allocator takes no context argument, so its state is per thread. */
 static thread_local struct {
-    bool strict; /* between begin() and end() */
-    bool failed; /* an allocation failed since begin() */
+    bool strict; /* between begin_allocations() and end_allocations() */
+    bool failed; /* an allocation failed since begin_allocations() */
 } memory;
 
 static void *allocate(size_t size)
@@ -25,7 +25,7 @@ static void set_allocator(void)
     json_set_alloc_funcs(allocate, free);
 }
 
-static void begin(void)
+static void begin_allocations(void)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
@@ -34,7 +34,7 @@ static void begin(void)
     memory.failed = false;
 }
 
-static bool end(void)
+static bool end_allocations(void)
 {
     memory.strict = false;
     return !memory.failed;
@@ -44,9 +44,9 @@ int json_text_read(const char *text, size_t len, size_t flags, json_t **out, jso
 {
     json_t *root;
 
-    begin();
+    begin_allocations();
     root = json_loadb(text, len, flags, error);
-    if (!end()) {
+    if (!end_allocations()) {
         json_decref(root);
         return ERR_NO_MEMORY;
     }
@@ -60,9 +60,9 @@ int json_text_write(const json_t *root, size_t flags, char **out)
 {
     char *text;
 
-    begin();
+    begin_allocations();
     text = json_dumps(root, flags);
-    if (!end() || !text) {
+    if (!end_allocations() || !text) {
         free(text);
         return ERR_NO_MEMORY;
     }

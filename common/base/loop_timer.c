@@ -1,13 +1,14 @@
 #include "common/base/loop_timer.h"
 
 #include <event2/event.h>
+#include <event2/event_struct.h>
 #include <stdlib.h>
 
 #include "common/base/loop.h"
 #include "common/base/timeval.h"
 
 struct loop_timer {
-    struct event *event;
+    struct event event;
     loop_timer_fn *fn;
     void *arg;
 };
@@ -30,16 +31,16 @@ struct loop_timer *loop_timer_create(struct loop *loop, loop_timer_fn *fn, void 
         return NULL;
     timer->fn = fn;
     timer->arg = arg;
-    timer->event = evtimer_new(loop_base(loop), loop_timer_on_timeout, timer);
-    return timer->event ? timer : loop_timer_destroy(timer);
+    (void)evtimer_assign(&timer->event, loop_base(loop), loop_timer_on_timeout,
+                         timer); /* fails only for bad arguments */
+    return timer;
 }
 
 struct loop_timer *loop_timer_destroy(struct loop_timer *timer)
 {
     if (!timer)
         return NULL;
-    if (timer->event)
-        event_free(timer->event);
+    evtimer_del(&timer->event);
     free(timer);
     return NULL;
 }
@@ -49,10 +50,15 @@ void loop_timer_start(struct loop_timer *timer, int64_t delay_ms)
 {
     const struct timeval delay = timeval_of_ms(delay_ms);
 
-    evtimer_add(timer->event, &delay);
+    evtimer_add(&timer->event, &delay);
 }
 
 void loop_timer_stop(struct loop_timer *timer)
 {
-    evtimer_del(timer->event);
+    evtimer_del(&timer->event);
+}
+
+bool loop_timer_is_running(const struct loop_timer *timer)
+{
+    return evtimer_pending(&timer->event, NULL);
 }

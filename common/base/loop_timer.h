@@ -8,6 +8,7 @@
 #ifndef ARKRELAY_BASE_LOOP_TIMER_H
 #define ARKRELAY_BASE_LOOP_TIMER_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct loop;
@@ -20,5 +21,6 @@ struct loop_timer *loop_timer_destroy(struct loop_timer *timer);                
 
 void loop_timer_start(struct loop_timer *timer, int64_t delay_ms); /* restarts a timer that runs */
 void loop_timer_stop(struct loop_timer *timer);
+bool loop_timer_is_running(const struct loop_timer *timer);
 
 #endif

@@ -81,19 +81,18 @@ bool problem_retryable(enum problem problem)
     return rows[problem].retryable;
 }
 
-static void add_member(struct buf *out, const char *name, const char *text)
+static void add_problem_text(struct buf *out, const char *name, const char *text)
 {
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, text, strlen(text));
+    buf_add_text_member(out, name, text, strlen(text));
 }
 
-static void add_fields(struct buf *out, const struct problem_field *fields, size_t count)
+static void add_field_errors(struct buf *out, const struct problem_field *fields, size_t count)
 {
     buf_add_text(out, ",\"errors\":[");
     for (size_t i = 0; i < count; i++) {
         buf_add_text(out, i ? ",{\"pointer\":" : "{\"pointer\":");
         buf_add_json(out, fields[i].pointer, strlen(fields[i].pointer));
-        add_member(out, "detail", fields[i].detail);
+        add_problem_text(out, "detail", fields[i].detail);
         buf_add_char(out, '}');
     }
     buf_add_char(out, ']');
@@ -108,35 +107,35 @@ static void add_field_summary(struct buf *out, const struct problem_field *field
     buf_addf(&detail, *fields->pointer ? "%s: %s" : "%s%s", fields->pointer, fields->detail);
     if (count > 1)
         buf_addf(&detail, " (and %zu more error%s)", count - 1, count > 2 ? "s" : "");
-    add_member(out, "detail", buf_text(&detail));
+    add_problem_text(out, "detail", buf_text(&detail));
     buf_fail(out, buf_error(&detail));
     buf_deinit(&detail);
 }
 
-static void add_detail(struct buf *out, const struct problem_report *report)
+static void add_detail(struct buf *out, const struct problem_details *details)
 {
-    const char *known = default_details[report->problem];
+    const char *known = default_details[details->problem];
 
-    if (report->detail)
-        add_member(out, "detail", report->detail);
-    else if (report->field_count)
-        add_field_summary(out, report->fields, report->field_count);
+    if (details->detail)
+        add_problem_text(out, "detail", details->detail);
+    else if (details->field_count)
+        add_field_summary(out, details->fields, details->field_count);
     else
-        add_member(out, "detail", known ? known : problem_title(report->problem));
+        add_problem_text(out, "detail", known ? known : problem_title(details->problem));
 }
 
-void problem_write(struct buf *out, const struct problem_report *report)
+void problem_write(struct buf *out, const struct problem_details *details)
 {
-    enum problem problem = report->problem;
+    enum problem problem = details->problem;
 
     buf_addf(out, "{\"type\":\"urn:arkrelay:problem:%s\"", problem_code(problem));
-    add_member(out, "title", problem_title(problem));
-    buf_addf(out, ",\"status\":%d", problem_status(problem));
-    add_detail(out, report);
-    add_member(out, "code", problem_code(problem));
-    buf_addf(out, ",\"retryable\":%s", problem_retryable(problem) ? "true" : "false");
-    add_member(out, "request_id", report->request_id);
-    if (report->field_count)
-        add_fields(out, report->fields, report->field_count);
+    add_problem_text(out, "title", problem_title(problem));
+    buf_add_int_member(out, "status", problem_status(problem));
+    add_detail(out, details);
+    add_problem_text(out, "code", problem_code(problem));
+    buf_add_bool_member(out, "retryable", problem_retryable(problem));
+    add_problem_text(out, "request_id", details->request_id);
+    if (details->field_count)
+        add_field_errors(out, details->fields, details->field_count);
     buf_add_char(out, '}');
 }

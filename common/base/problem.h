@@ -85,7 +85,7 @@ struct problem_field {
     const char *detail;
 };
 
-struct problem_report {
+struct problem_details {
     enum problem problem;
     const char *detail; /* NULL: a summary of `fields`, or else the problem's own detail: what to do about it */
     const char *request_id;
@@ -94,6 +94,6 @@ struct problem_report {
 };
 
 /* Writes the problem+json body. The texts may contain any bytes: they are escaped here. */
-void problem_write(struct buf *out, const struct problem_report *report);
+void problem_write(struct buf *out, const struct problem_details *details);
 
 #endif

@@ -52,13 +52,13 @@ void sse_reader_deinit(struct sse_reader *reader)
     buf_deinit(&reader->id);
 }
 
-static void set(struct buf *buf, const char *value, size_t len)
+static void set_text(struct buf *buf, const char *value, size_t len)
 {
     buf_clear(buf);
     buf_add(buf, value, len);
 }
 
-static void take_field(struct sse_reader *reader, const char *name, size_t name_len, const char *value, size_t len)
+static void sse_take_field(struct sse_reader *reader, const char *name, size_t name_len, const char *value, size_t len)
 {
     if (name_len == 4 && !memcmp(name, "data", 4)) {
         if (reader->has_data)
@@ -66,9 +66,9 @@ static void take_field(struct sse_reader *reader, const char *name, size_t name_
         buf_add(&reader->data, value, len);
         reader->has_data = true;
     } else if (name_len == 5 && !memcmp(name, "event", 5)) {
-        set(&reader->event, value, len);
+        set_text(&reader->event, value, len);
     } else if (name_len == 2 && !memcmp(name, "id", 2) && !memchr(value, '\0', len)) {
-        set(&reader->id, value, len);
+        set_text(&reader->id, value, len);
     }
 }
 
@@ -109,7 +109,7 @@ static bool take_line(struct sse_reader *reader)
     value = colon ? colon + 1 : line + len;
     if (colon && value < line + len && *value == ' ')
         value++;
-    take_field(reader, line, name_len, value, (size_t)(line + len - value));
+    sse_take_field(reader, line, name_len, value, (size_t)(line + len - value));
     buf_clear(&reader->line);
     return true;
 }

@@ -1,18 +1,16 @@
 #include "common/base/timeouts.h"
 
 #include <assert.h>
-#include <event2/event.h>
 #include <stdlib.h>
 
 #include "common/base/clock.h"
-#include "common/base/loop.h"
-#include "common/base/timeval.h"
+#include "common/base/loop_timer.h"
 
 TAILQ_HEAD(timeout_list, timeout);
 
 struct timeouts {
     struct timeout_list waiting; /* the first to expire comes first */
-    struct event *timer;         /* pending while the list is not empty */
+    struct loop_timer *timer;    /* pending while the list is not empty */
     int64_t wait_ms;
     timeout_fn *on_timeout;
     void *arg;
@@ -22,20 +20,16 @@ struct timeouts {
 static void arm(struct timeouts *timeouts, int64_t now_ms)
 {
     const struct timeout *first = TAILQ_FIRST(&timeouts->waiting);
-    int64_t rest_ms = first->due_ms > now_ms ? first->due_ms - now_ms : 0;
-    struct timeval tv = timeval_of_ms(rest_ms);
 
-    evtimer_add(timeouts->timer, &tv);
+    loop_timer_start(timeouts->timer, first->due_ms > now_ms ? first->due_ms - now_ms : 0);
 }
 
-static void timeouts_on_timer(evutil_socket_t fd, short what, void *arg)
+static void timeouts_on_timer(void *arg)
 {
     struct timeouts *timeouts = arg;
     int64_t now_ms = clock_monotonic_ms();
     struct timeout *first;
 
-    (void)fd;
-    (void)what;
     while ((first = TAILQ_FIRST(&timeouts->waiting)) && first->due_ms <= now_ms) {
         timeouts_cancel(timeouts, first);
         timeouts->on_timeout(first, timeouts->arg);
@@ -54,7 +48,7 @@ struct timeouts *timeouts_create(struct loop *loop, int64_t wait_ms, timeout_fn 
     timeouts->wait_ms = wait_ms;
     timeouts->on_timeout = on_timeout;
     timeouts->arg = arg;
-    timeouts->timer = evtimer_new(loop_base(loop), timeouts_on_timer, timeouts);
+    timeouts->timer = loop_timer_create(loop, timeouts_on_timer, timeouts);
     return timeouts->timer ? timeouts : timeouts_destroy(timeouts);
 }
 
@@ -63,8 +57,7 @@ struct timeouts *timeouts_destroy(struct timeouts *timeouts)
     if (!timeouts)
         return NULL;
     assert(TAILQ_EMPTY(&timeouts->waiting));
-    if (timeouts->timer)
-        event_free(timeouts->timer);
+    loop_timer_destroy(timeouts->timer);
     free(timeouts);
     return NULL;
 }
@@ -76,7 +69,7 @@ void timeouts_start(struct timeouts *timeouts, struct timeout *timeout)
     timeouts_cancel(timeouts, timeout);
     timeout->due_ms = now_ms + timeouts->wait_ms;
     TAILQ_INSERT_TAIL(&timeouts->waiting, timeout, link);
-    if (!evtimer_pending(timeouts->timer, NULL))
+    if (!loop_timer_is_running(timeouts->timer))
         arm(timeouts, now_ms);
 }
 

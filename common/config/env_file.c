@@ -3,14 +3,11 @@
 #include <stdbool.h>
 #include <string.h>
 
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
-}
+#include "common/base/ascii.h"
 
 static char *skip_blanks(char *at)
 {
-    while (is_blank(*at))
+    while (ascii_is_blank(*at))
         at++;
     return at;
 }
@@ -68,8 +65,8 @@ static bool read_plain(char *at)
 {
     char *end = at;
 
-    for (char *c = at; *c && !(*c == '#' && c > at && is_blank(c[-1])); c++)
-        if (!is_blank(*c))
+    for (char *c = at; *c && !(*c == '#' && c > at && ascii_is_blank(c[-1])); c++)
+        if (!ascii_is_blank(*c))
             end = c + 1;
     *end = '\0';
     return true;
@@ -90,7 +87,7 @@ static bool read_value(char *at, bool after_blank, char **value)
     return read_plain(at);
 }
 
-static int parse_line(char *line, env_file_fn *fn, void *arg)
+static int parse_variable(char *line, env_file_fn *fn, void *arg)
 {
     static const char export[] = "export";
     char *name = skip_blanks(line), *equals, *start, *value;
@@ -98,7 +95,7 @@ static int parse_line(char *line, env_file_fn *fn, void *arg)
 
     if (!*name || *name == '#')
         return 0;
-    if (!strncmp(name, export, sizeof(export) - 1) && is_blank(name[sizeof(export) - 1]))
+    if (!strncmp(name, export, sizeof(export) - 1) && ascii_is_blank(name[sizeof(export) - 1]))
         name = skip_blanks(name + sizeof(export) - 1);
     len = name_length(name);
     equals = skip_blanks(name + len);
@@ -128,7 +125,7 @@ int env_file_parse(char *text, size_t len, env_file_fn *fn, void *arg, size_t *l
         *stop = '\0';
         if (stop > at && stop[-1] == '\r')
             stop[-1] = '\0';
-        err = parse_line(at, fn, arg);
+        err = parse_variable(at, fn, arg);
         if (err)
             return err;
         at = newline ? newline + 1 : end;

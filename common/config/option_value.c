@@ -6,6 +6,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/ascii.h"
 #include "common/base/buf.h"
 #include "common/base/host_port.h"
 #include "common/base/macros.h"
@@ -46,7 +47,7 @@ static bool is_text(const struct option_row *row)
     return row->type == OPT_STRING || row->type == OPT_SECRET || row->type == OPT_ADDRESS || row->type == OPT_URL;
 }
 
-static void *place_of(const struct option_row *row, void *values)
+static void *value_place(const struct option_row *row, void *values)
 {
     return (char *)values + row->at;
 }
@@ -58,7 +59,7 @@ const char *option_value_default(const struct option_row *row)
 
 void option_value_free(const struct option_row *row, void *values)
 {
-    char **place = place_of(row, values);
+    char **place = value_place(row, values);
 
     if (!is_text(row))
         return;
@@ -68,7 +69,7 @@ void option_value_free(const struct option_row *row, void *values)
 
 /* -- Allowed values */
 
-static void add_number(struct buf *out, enum option_type type, int64_t value)
+static void add_with_unit(struct buf *out, enum option_type type, int64_t value)
 {
     const struct unit *unit = units_of(type);
 
@@ -92,14 +93,14 @@ static void add_range(struct buf *out, const struct option_row *row)
 {
     if (row->max == INT64_MAX)
         buf_add_text(out, "at least ");
-    add_number(out, row->type, row->min);
+    add_with_unit(out, row->type, row->min);
     if (row->max == INT64_MAX)
         return;
     buf_add_text(out, " to ");
-    add_number(out, row->type, row->max);
+    add_with_unit(out, row->type, row->max);
 }
 
-static void add_length(struct buf *out, const struct option_row *row)
+static void add_length_range(struct buf *out, const struct option_row *row)
 {
     if (row->min > 0)
         buf_addf(out, "%" PRId64 " to %" PRId64 " bytes", row->min, row->max);
@@ -112,7 +113,7 @@ void option_value_allowed(const struct option_row *row, struct buf *out)
     switch (row->type) {
     case OPT_STRING:
     case OPT_SECRET:
-        add_length(out, row);
+        add_length_range(out, row);
         break;
     case OPT_ADDRESS:
         buf_add_text(out, "host:port, [v6]:port");
@@ -141,7 +142,7 @@ void option_value_allowed(const struct option_row *row, struct buf *out)
 
 /* -- Text to value */
 
-static int refuse(const struct option_row *row, int err, const char *what, struct buf *why)
+static int refuse_value(const struct option_row *row, int err, const char *what, struct buf *why)
 {
     buf_addf(why, "%s (", what);
     option_value_allowed(row, why);
@@ -151,7 +152,7 @@ static int refuse(const struct option_row *row, int err, const char *what, struc
 
 static int parse_text(const struct option_row *row, const char *text, void *values, struct buf *why)
 {
-    char **place = place_of(row, values);
+    char **place = value_place(row, values);
     int64_t len = (int64_t)strlen(text);
     char *copy;
 
@@ -161,7 +162,7 @@ static int parse_text(const struct option_row *row, const char *text, void *valu
     }
     if (len < row->min || len > row->max) {
         buf_addf(why, "is too %s (", len < row->min ? "short" : "long");
-        add_length(why, row);
+        add_length_range(why, row);
         buf_add_char(why, ')');
         return ERR_RANGE;
     }
@@ -242,7 +243,7 @@ static int refuse_spelling(const struct option_row *row, bool lacks_unit, struct
 static int parse_number(const struct option_row *row, const char *text, void *values, struct buf *why)
 {
     const char *digits = text + (*text == '-');
-    bool is_number = *digits >= '0' && *digits <= '9'; /* strtoll would also accept white space and a plus */
+    bool is_number = ascii_is_digit(*digits); /* strtoll would also accept white space and a plus */
     int64_t number, factor, value;
     char *end;
 
@@ -251,8 +252,8 @@ static int parse_number(const struct option_row *row, const char *text, void *va
     if (!is_number || !find_factor(row, number, end, &factor))
         return refuse_spelling(row, is_number && !*end, why);
     if (errno || __builtin_mul_overflow(number, factor, &value) || value < row->min || value > row->max)
-        return refuse(row, ERR_RANGE, "is out of range", why);
-    *(int64_t *)place_of(row, values) = value;
+        return refuse_value(row, ERR_RANGE, "is out of range", why);
+    *(int64_t *)value_place(row, values) = value;
     return 0;
 }
 
@@ -262,7 +263,7 @@ static int parse_bool(const struct option_row *row, const char *text, void *valu
 
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++) {
         if (!strcasecmp(words[i], text)) {
-            *(bool *)place_of(row, values) = i % 2;
+            *(bool *)value_place(row, values) = i % 2;
             return 0;
         }
     }
@@ -275,8 +276,8 @@ static int parse_choice(const struct option_row *row, const char *text, void *va
     int choice = find_choice(row->choices, text);
 
     if (choice < 0)
-        return refuse(row, ERR_RANGE, "is not a valid choice", why);
-    *(int *)place_of(row, values) = choice;
+        return refuse_value(row, ERR_RANGE, "is not a valid choice", why);
+    *(int *)value_place(row, values) = choice;
     return 0;
 }
 
@@ -288,9 +289,10 @@ int option_value_parse(const struct option_row *row, const char *text, void *val
         return parse_text(row, text, values, why);
     case OPT_ADDRESS:
         return is_address(row, text) ? parse_text(row, text, values, why)
-                                     : refuse(row, ERR_SYNTAX, "is not an address", why);
+                                     : refuse_value(row, ERR_SYNTAX, "is not an address", why);
     case OPT_URL:
-        return is_url(row, text) ? parse_text(row, text, values, why) : refuse(row, ERR_SYNTAX, "is not a URL", why);
+        return is_url(row, text) ? parse_text(row, text, values, why)
+                                 : refuse_value(row, ERR_SYNTAX, "is not a URL", why);
     case OPT_INT:
     case OPT_MS:
     case OPT_BYTES:

@@ -110,7 +110,7 @@ static int read_file(const char *path, struct buf *out)
     return err;
 }
 
-static const char *why_unreadable(int err)
+static const char *reason_of(int err)
 {
     return err == ERR_SYSTEM ? strerror(errno) : err_text(err);
 }
@@ -161,7 +161,7 @@ static int setting_read_file(struct reading *reading, size_t i, enum origin orig
     err = read_file(path, &content);
     line_len = strcspn(buf_text(&content), "\r\n");
     if (err)
-        (void)options_error(reading, err, "%s_FILE=%s cannot be read: %s", name, path, why_unreadable(err));
+        (void)options_error(reading, err, "%s_FILE=%s cannot be read: %s", name, path, reason_of(err));
     else if (!line_len)
         err = options_error(reading, ERR_SYNTAX, "%s_FILE=%s: the first line is empty", name, path);
     else if (line_len < content.len && !content.data[line_len])
@@ -215,7 +215,7 @@ static int options_read_env_file(struct reading *reading)
     if (err == ERR_SYSTEM && (errno == ENOENT || errno == ENOTDIR)) {
         err = 0;
     } else if (err) {
-        (void)options_error(reading, err, "%s cannot be read: %s", path, why_unreadable(err));
+        (void)options_error(reading, err, "%s cannot be read: %s", path, reason_of(err));
     } else if (content.len) {
         err = env_file_parse(content.data, content.len, note_assignment, reading, &line);
         if (err == ERR_SYNTAX)

@@ -117,7 +117,7 @@ void options_help_text(const struct option_table *table, FILE *out)
 
 /* -- --help=markdown */
 
-static void write_cell(FILE *out, const char *text, const char *quote)
+static void write_table_cell(FILE *out, const char *text, const char *quote)
 {
     fprintf(out, "| %s", *text ? quote : "");
     for (const char *c = text; *c; c++)
@@ -134,16 +134,16 @@ void options_help_markdown(const struct option_table *table, FILE *out)
     for (size_t i = 0; i < table->count; i++) {
         const struct option_row *row = &table->rows[i];
 
-        write_cell(out, row->environment ? row->environment : "", "`");
+        write_table_cell(out, row->environment ? row->environment : "", "`");
         buf_clear(&cell);
         add_flag(&cell, row);
-        write_cell(out, buf_text(&cell), "`");
-        write_cell(out, option_value_default(row), "`");
+        write_table_cell(out, buf_text(&cell), "`");
+        write_table_cell(out, option_value_default(row), "`");
         buf_clear(&cell);
         if (row->type != OPT_FLAG)
             option_value_allowed(row, &cell);
-        write_cell(out, buf_text(&cell), "");
-        write_cell(out, row->help, "");
+        write_table_cell(out, buf_text(&cell), "");
+        write_table_cell(out, row->help, "");
         fputs("|\n", out);
     }
     buf_deinit(&cell);

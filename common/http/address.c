@@ -34,17 +34,6 @@ int http_address_parse(const char *text, struct http_address *out, const char **
     return 0;
 }
 
-void http_address_make_reachable(struct http_address *address)
-{
-    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&address->storage;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&address->storage;
-
-    if (address->storage.ss_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY))
-        v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
-        v6->sin6_addr = in6addr_loopback;
-}
-
 void http_address_write(const struct http_address *address, char *out, size_t size)
 {
     const struct sockaddr_in *v4 = (const struct sockaddr_in *)(const void *)&address->storage;

@@ -19,9 +19,6 @@ struct http_address {
 /* An empty host is the wildcard address. On failure *why is the reason (a constant or gai_strerror's text). */
 int http_address_parse(const char *text, struct http_address *out, const char **why) MUST_CHECK;
 
-/* Replaces a wildcard address, which a server can listen on, with the loopback address, which a client can connect to. */
-void http_address_make_reachable(struct http_address *address);
-
 void http_address_write(const struct http_address *address, char *out, size_t size);
 
 #endif

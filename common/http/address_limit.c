@@ -15,15 +15,15 @@ enum { KEY_BITS = 64 };
 struct entry {
     uint64_t key;
     uint32_t count; /* 0: free */
-    uint32_t next;  /* of the slot's list, or of the list of freed entries; 0: the end */
+    uint32_t next;  /* of the bucket's list, or of the list of freed entries; 0: the end */
 };
 
 struct http_address_limit {
     pthread_mutex_t lock;
     size_t per_address_max;
-    uint64_t seed;   /* odd and random, so that a client cannot choose addresses that collide */
-    int shift;       /* key * seed >> shift is the slot */
-    uint32_t *slots; /* first entry of each slot's list, or 0 */
+    uint64_t seed;     /* odd and random, so that a client cannot choose addresses that collide */
+    int shift;         /* key * seed >> shift is the bucket */
+    uint32_t *buckets; /* first entry of each bucket's list, or 0 */
     struct entry *entries;
     uint32_t size, used, freed; /* entries 1 to `used` have been used; `freed` is the head of the list of freed ones */
 };
@@ -48,9 +48,9 @@ static uint64_t key_of(const struct sockaddr *address)
     return key;
 }
 
-static uint32_t *slot_of(const struct http_address_limit *limit, uint64_t key)
+static uint32_t *bucket_of(const struct http_address_limit *limit, uint64_t key)
 {
-    return &limit->slots[key * limit->seed >> limit->shift];
+    return &limit->buckets[key * limit->seed >> limit->shift];
 }
 
 struct http_address_limit *http_address_limit_create(size_t connections_max, size_t per_address_max)
@@ -68,9 +68,9 @@ struct http_address_limit *http_address_limit_create(size_t connections_max, siz
     limit->size = (uint32_t)connections_max;
     random_bytes(&limit->seed, sizeof(limit->seed));
     limit->seed |= 1;
-    limit->slots = calloc((size_t)1 << bits, sizeof(*limit->slots));
+    limit->buckets = calloc((size_t)1 << bits, sizeof(*limit->buckets));
     limit->entries = calloc(connections_max + 1, sizeof(*limit->entries));
-    return limit->slots && limit->entries ? limit : http_address_limit_destroy(limit);
+    return limit->buckets && limit->entries ? limit : http_address_limit_destroy(limit);
 }
 
 struct http_address_limit *http_address_limit_destroy(struct http_address_limit *limit)
@@ -78,16 +78,16 @@ struct http_address_limit *http_address_limit_destroy(struct http_address_limit 
     if (!limit)
         return NULL;
     (void)pthread_mutex_destroy(&limit->lock);
-    free(limit->slots);
+    free(limit->buckets);
     free(limit->entries);
     free(limit);
     return NULL;
 }
 
 /* 0 if there is none. */
-static uint32_t find(const struct http_address_limit *limit, uint64_t key)
+static uint32_t find_entry(const struct http_address_limit *limit, uint64_t key)
 {
-    uint32_t at = *slot_of(limit, key);
+    uint32_t at = *bucket_of(limit, key);
 
     while (at && limit->entries[at].key != key)
         at = limit->entries[at].next;
@@ -95,9 +95,9 @@ static uint32_t find(const struct http_address_limit *limit, uint64_t key)
 }
 
 /* 0 if the table is full. */
-static uint32_t add(struct http_address_limit *limit, uint64_t key)
+static uint32_t add_entry(struct http_address_limit *limit, uint64_t key)
 {
-    uint32_t *slot = slot_of(limit, key);
+    uint32_t *bucket = bucket_of(limit, key);
     uint32_t at = limit->freed;
 
     if (at)
@@ -106,14 +106,14 @@ static uint32_t add(struct http_address_limit *limit, uint64_t key)
         at = ++limit->used;
     if (!at)
         return 0;
-    limit->entries[at] = (struct entry){.key = key, .next = *slot};
-    *slot = at;
+    limit->entries[at] = (struct entry){.key = key, .next = *bucket};
+    *bucket = at;
     return at;
 }
 
-static void drop(struct http_address_limit *limit, uint32_t entry)
+static void drop_entry(struct http_address_limit *limit, uint32_t entry)
 {
-    uint32_t *link = slot_of(limit, limit->entries[entry].key);
+    uint32_t *link = bucket_of(limit, limit->entries[entry].key);
 
     while (*link != entry)
         link = &limit->entries[*link].next;
@@ -128,9 +128,9 @@ uint32_t http_address_limit_acquire(struct http_address_limit *limit, const stru
     uint32_t entry;
 
     (void)pthread_mutex_lock(&limit->lock);
-    entry = find(limit, key);
+    entry = find_entry(limit, key);
     if (!entry)
-        entry = add(limit, key);
+        entry = add_entry(limit, key);
     if (entry && limit->entries[entry].count >= limit->per_address_max)
         entry = 0;
     if (entry)
@@ -143,6 +143,6 @@ void http_address_limit_release(struct http_address_limit *limit, uint32_t entry
 {
     (void)pthread_mutex_lock(&limit->lock);
     if (!--limit->entries[entry].count)
-        drop(limit, entry);
+        drop_entry(limit, entry);
     (void)pthread_mutex_unlock(&limit->lock);
 }

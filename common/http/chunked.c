@@ -3,6 +3,7 @@
 #include <stdbool.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
 #include "common/http/text.h"
 
 enum {
@@ -115,7 +116,7 @@ void http_chunked_init(struct http_chunked *chunked, int64_t body_max)
     *chunked = (struct http_chunked){.body_max = body_max, .state = SIZE};
 }
 
-static bool fail(struct http_chunked *chunked, enum problem problem, const char *detail)
+static bool chunked_fail(struct http_chunked *chunked, enum problem problem, const char *detail)
 {
     chunked->problem = problem;
     chunked->detail = detail;
@@ -134,7 +135,7 @@ static bool malformed(struct http_chunked *chunked, enum state state, char c)
         detail = "A chunk is longer than its size says";
     else if (state >= TRAILER)
         detail = "A trailer line is malformed";
-    return fail(chunked, PROBLEM_BAD_REQUEST, detail);
+    return chunked_fail(chunked, PROBLEM_BAD_REQUEST, detail);
 }
 
 static bool check_limits(struct http_chunked *chunked, enum state state)
@@ -146,17 +147,18 @@ static bool check_limits(struct http_chunked *chunked, enum state state)
     chunked->extension += in_extension;
     chunked->trailer += in_trailer;
     if (chunked->extension > EXTENSION_MAX)
-        return fail(chunked, PROBLEM_BAD_REQUEST, "The extensions of a chunk are too long");
+        return chunked_fail(chunked, PROBLEM_BAD_REQUEST, "The extensions of a chunk are too long");
     if (chunked->trailer > TRAILER_MAX)
-        return fail(chunked, PROBLEM_HEADERS_TOO_LARGE, "The trailers are too large");
+        return chunked_fail(chunked, PROBLEM_HEADERS_TOO_LARGE, "The trailers are too large");
     if (chunked->framing > FRAMING_FACTOR * chunked->content + FRAMING_FREE)
-        return fail(chunked, PROBLEM_BAD_REQUEST, "The chunks are too small: framing exceeds 8 times the content");
+        return chunked_fail(chunked, PROBLEM_BAD_REQUEST,
+                            "The chunks are too small: framing exceeds 8 times the content");
     return true;
 }
 
 static bool add_digit(struct http_chunked *chunked, char c)
 {
-    int value = http_hex_value(c);
+    int value = ascii_hex_value(c);
 
     if (value < 0 || ++chunked->digits > DIGITS_MAX)
         return malformed(chunked, SIZE, c);
@@ -170,7 +172,7 @@ static bool begin_chunk(struct http_chunked *chunked)
     chunked->digits = chunked->extension = 0;
     chunked->state = chunked->left ? DATA : TRAILER;
     if (chunked->left > (uint64_t)(chunked->body_max - chunked->content))
-        return fail(chunked, PROBLEM_BODY_TOO_LARGE, NULL);
+        return chunked_fail(chunked, PROBLEM_BODY_TOO_LARGE, NULL);
     return true;
 }
 

@@ -381,7 +381,7 @@ static void add_input(struct connection *connection, const char *bytes, size_t l
 /* -- reading */
 
 /* Limits how much of later requests is read: nothing after a body with Content-Length, at most HEAD_CHUNK after a head or chunks. */
-static size_t read_size(const struct connection *connection)
+static size_t next_read_size(const struct connection *connection)
 {
     const struct incoming_request *incoming = connection->incoming;
     size_t rest;
@@ -424,7 +424,7 @@ static ssize_t receive(struct connection *connection, char *out)
 
     if (connection->set->config->tls && !connection->ssl)
         n = begin_tls_session(connection);
-    return n > 0 ? transport_recv(connection->fd, connection->ssl, out, read_size(connection)) : n;
+    return n > 0 ? transport_recv(connection->fd, connection->ssl, out, next_read_size(connection)) : n;
 }
 
 /* Reads and parses until the socket is empty or a request is complete. */

@@ -182,14 +182,14 @@ static void add_status_line(struct buf *out, int status)
     buf_add(out, "\r\n", 2);
 }
 
-static void add_length(struct buf *out, int64_t length)
+static void add_content_length(struct buf *out, int64_t length)
 {
     buf_add_text(out, "Content-Length: ");
     buf_add_int(out, length);
     buf_add(out, "\r\n", 2);
 }
 
-static void write_head(struct connection *connection, int status, const char *content_type, int64_t length)
+static void write_response_head(struct connection *connection, int status, const char *content_type, int64_t length)
 {
     struct incoming_request *incoming = connection->incoming;
     struct buf *out = &connection->output;
@@ -204,7 +204,7 @@ static void write_head(struct connection *connection, int status, const char *co
     if (connection->exchange.chunked)
         add_header_line(out, "Transfer-Encoding", "chunked");
     else if (length != LENGTH_UNKNOWN && !forbids_body(status))
-        add_length(out, length);
+        add_content_length(out, length);
     buf_fail(out, buf_error(&incoming->headers));
     buf_add(out, incoming->headers.data, incoming->headers.len);
     add_header_line(out, "X-Request-Id", incoming->request_id);
@@ -225,7 +225,7 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
         release_closed(connection);
         return;
     }
-    write_head(connection, status, content_type, (int64_t)len);
+    write_response_head(connection, status, content_type, (int64_t)len);
     if (len && !exchange->head_only && !forbids_body(status))
         buf_add(&connection->output, body, len);
     connection_finish_answer(connection);
@@ -245,7 +245,7 @@ static struct http_text path_of_refused(const struct buf *input)
     return (struct http_text){path, len};
 }
 
-static bool write_other_problem(struct connection *connection, const struct problem_report *report,
+static bool write_other_problem(struct connection *connection, const struct problem_details *details,
                                 struct http_problem_answer *out)
 {
     const struct http_server_config *config = connection->set->config;
@@ -255,16 +255,16 @@ static bool write_other_problem(struct connection *connection, const struct prob
         return false;
     if (!path.data)
         path = path_of_refused(&connection->incoming->input);
-    return config->write_problem(&connection->exchange, path, report, out, config->arg);
+    return config->write_problem(&connection->exchange, path, details, out, config->arg);
 }
 
-static void write_problem_json(const struct problem_report *report, struct http_problem_answer *out)
+static void write_problem_json(const struct problem_details *details, struct http_problem_answer *out)
 {
-    struct problem_report without_fields = *report;
+    struct problem_details without_fields = *details;
 
-    out->status = problem_status(report->problem);
+    out->status = problem_status(details->problem);
     out->content_type = "application/problem+json";
-    problem_write(&out->body, report);
+    problem_write(&out->body, details);
     if (buf_error(&out->body)) { /* too long with its fields */
         buf_clear(&out->body);
         without_fields.field_count = 0;
@@ -272,10 +272,10 @@ static void write_problem_json(const struct problem_report *report, struct http_
     }
 }
 
-void http_respond_problem(struct http_exchange *exchange, const struct problem_report *report)
+void http_respond_problem(struct http_exchange *exchange, const struct problem_details *details)
 {
     struct connection *connection = connection_of(exchange);
-    struct problem_report full = *report;
+    struct problem_details full = *details;
     struct http_problem_answer answer = {0};
 
     full.request_id = http_exchange_request_id(exchange);
@@ -300,7 +300,7 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
     exchange->takes_space = content_type && strncmp(content_type, EVENT_STREAM, strlen(EVENT_STREAM)) != 0;
     if (!exchange->chunked)
         connection->close_after_answer = true;
-    write_head(connection, status, content_type, LENGTH_UNKNOWN);
+    write_response_head(connection, status, content_type, LENGTH_UNKNOWN);
     connection_begin_stream(connection);
 }
 
@@ -444,14 +444,14 @@ static void answer_without_route(struct connection *connection, unsigned allowed
     struct http_exchange *exchange = &connection->exchange;
 
     if (!allowed) {
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_NOT_FOUND});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_NOT_FOUND});
         return;
     }
     add_allow(connection, allowed);
     if (connection->incoming->request.method == HTTP_OPTIONS)
         http_respond(exchange, 204, NULL, NULL, 0);
     else
-        http_respond_problem(exchange, &(struct problem_report){.problem = PROBLEM_METHOD_NOT_ALLOWED});
+        http_respond_problem(exchange, &(struct problem_details){.problem = PROBLEM_METHOD_NOT_ALLOWED});
 }
 
 /* A segment that is badly encoded or too long stays encoded, so it matches no id. */
@@ -493,13 +493,13 @@ static void exchange_on_request(struct connection *connection)
 
 static void exchange_on_half_closed(struct connection *connection)
 {
-    const char *probe = connection->set->config->half_close_probe;
+    const char *ping = connection->set->config->half_close_ping;
 
-    if (!probe || !connection->exchange.open)
+    if (!ping || !connection->exchange.open)
         return;
     if (connection->exchange.takes_space)
-        probe = " ";
-    http_stream_write(&connection->exchange, probe, strlen(probe));
+        ping = " ";
+    http_stream_write(&connection->exchange, ping, strlen(ping));
 }
 
 void http_exchange_hold(struct http_exchange *exchange)
@@ -538,7 +538,7 @@ static void exchange_on_refused(struct connection *connection, enum problem prob
     if (problem_status(problem) == 503)
         http_add_header(exchange, "Retry-After", RETRY_AFTER);
     run_refusal_hook(connection);
-    http_respond_problem(exchange, &(struct problem_report){.problem = problem, .detail = detail});
+    http_respond_problem(exchange, &(struct problem_details){.problem = problem, .detail = detail});
 }
 
 void http_exchange_attach(struct connection_set *set)

@@ -52,7 +52,7 @@ void *http_exchange_note(const struct http_exchange *exchange);
 void http_add_header(struct http_exchange *exchange, const char *name, const char *value);
 
 void http_respond(struct http_exchange *exchange, int status, const char *content_type, const char *body, size_t len);
-void http_respond_problem(struct http_exchange *exchange, const struct problem_report *report); /* sets request_id */
+void http_respond_problem(struct http_exchange *exchange, const struct problem_details *details); /* sets request_id */
 
 /* Begins a body of unknown length: chunked in HTTP/1.1, ended by close in HTTP/1.0. The request is freed. Input that arrives on an
  * open stream is read after the stream has ended. For HEAD only the head is sent, and on_closed follows. */

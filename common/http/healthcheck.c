@@ -1,6 +1,7 @@
 #include "common/http/healthcheck.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -17,6 +18,18 @@ enum { REQUEST_MAX = 512, TIMEOUT_MS = 3000 };
 
 static const char version[] = "HTTP/1.1 ";
 enum { STATUS_LINE = sizeof(version) - 1 + 3 };
+
+/* Replaces a wildcard address, which a server can listen on, with the loopback address, which a client can connect to. */
+static void make_reachable(struct http_address *address)
+{
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)&address->storage;
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)&address->storage;
+
+    if (address->storage.ss_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY))
+        v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (address->storage.ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr))
+        v6->sin6_addr = in6addr_loopback;
+}
 
 static int wait_until(int fd, short events, int64_t deadline_ms)
 {
@@ -79,7 +92,7 @@ static int do_handshake(SSL *ssl, int fd, int64_t deadline_ms)
 }
 
 /* No retry of a short write: the request fits into any empty send buffer. */
-static int send_request(int fd, SSL *ssl, const char *path, const char *host)
+static int healthcheck_send(int fd, SSL *ssl, const char *path, const char *host)
 {
     char request[REQUEST_MAX];
     int len =
@@ -115,7 +128,7 @@ static int exchange_request(int fd, SSL *ssl, const char *path, const char *host
     int err = ssl ? do_handshake(ssl, fd, deadline_ms) : 0;
 
     if (!err)
-        err = send_request(fd, ssl, path, host);
+        err = healthcheck_send(fd, ssl, path, host);
     if (!err)
         err = read_status(fd, ssl, deadline_ms, &status);
     return err ? err : status;
@@ -133,7 +146,7 @@ int http_healthcheck(const char *listen, enum http_healthcheck_transport transpo
 
     if (err)
         return err;
-    http_address_make_reachable(&address);
+    make_reachable(&address);
     http_address_write(&address, host, sizeof(host));
     err = open_connection(&address, deadline_ms, &fd);
     if (err)

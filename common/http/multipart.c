@@ -27,7 +27,7 @@ static bool fail(struct http_multipart *multipart, enum http_multipart_error err
     return false;
 }
 
-static bool malformed(struct http_multipart *multipart, const char *detail)
+static bool multipart_malformed(struct http_multipart *multipart, const char *detail)
 {
     return fail(multipart, HTTP_MULTIPART_MALFORMED, detail);
 }
@@ -165,7 +165,7 @@ bool http_multipart_boundary(struct http_text content_type, char out[HTTP_BOUNDA
 /* -- the head of a part */
 
 /* Removes the backslashes of quoted pairs. Only quote and backslash are escaped: elsewhere a backslash is itself. */
-static bool copy_name(char out[HTTP_MULTIPART_NAME_MAX + 1], struct http_text value)
+static bool copy_parameter(char out[HTTP_MULTIPART_NAME_MAX + 1], struct http_text value)
 {
     size_t len = 0;
 
@@ -188,28 +188,28 @@ static bool read_disposition(struct http_multipart *multipart, struct http_text 
     bool is_malformed = false;
 
     if (part->name[0])
-        return malformed(multipart, "A part has two Content-Disposition headers or names.");
+        return multipart_malformed(multipart, "A part has two Content-Disposition headers or names.");
     if (!http_text_is_nocase(type, "form-data"))
-        return malformed(multipart, "The Content-Disposition of a part is not form-data.");
+        return multipart_malformed(multipart, "The Content-Disposition of a part is not form-data.");
     while (next_parameter(&rest, &parameter, &is_malformed)) {
         if (http_text_is_nocase(parameter.name, "filename") || http_text_is_nocase(parameter.name, "filename*"))
             part->is_file = true;
         if (!http_text_is_nocase(parameter.name, "name"))
             continue;
         if (part->name[0])
-            return malformed(multipart, "A part has two Content-Disposition headers or names.");
-        if (!copy_name(part->name, parameter.value))
-            return malformed(multipart, "The name of a part is empty or too long.");
+            return multipart_malformed(multipart, "A part has two Content-Disposition headers or names.");
+        if (!copy_parameter(part->name, parameter.value))
+            return multipart_malformed(multipart, "The name of a part is empty or too long.");
     }
     if (is_malformed)
-        return malformed(multipart, "The Content-Disposition of a part is malformed.");
-    return part->name[0] || malformed(multipart, "A part has no name.");
+        return multipart_malformed(multipart, "The Content-Disposition of a part is malformed.");
+    return part->name[0] || multipart_malformed(multipart, "A part has no name.");
 }
 
 static bool read_type(struct http_multipart *multipart, struct http_text value, struct http_multipart_part *part)
 {
     if (part->content_type.data)
-        return malformed(multipart, "A part has two Content-Type headers.");
+        return multipart_malformed(multipart, "A part has two Content-Type headers.");
     part->content_type = value;
     return true;
 }
@@ -222,7 +222,7 @@ static bool read_encoding(struct http_multipart *multipart, struct http_text val
     for (size_t i = 0; i < ARRAY_LENGTH(plain); i++)
         if (http_text_is_nocase(value, plain[i]))
             return true;
-    return malformed(multipart, "The Content-Transfer-Encoding of a part is not binary.");
+    return multipart_malformed(multipart, "The Content-Transfer-Encoding of a part is not binary.");
 }
 
 /* Other headers are ignored (RFC 7578, section 4.8). */
@@ -259,7 +259,7 @@ static bool read_line(struct http_multipart *multipart, struct http_text line, s
     struct http_text value = {line.data + name.len + 1, line.len - name.len - (colon != NULL)};
 
     if (!colon || !http_is_token(name.data, name.len) || has_control_byte(value))
-        return malformed(multipart, "A header line of a part is malformed.");
+        return multipart_malformed(multipart, "A header line of a part is malformed.");
     return read_header(multipart, name, http_text_trim(value), part);
 }
 
@@ -277,9 +277,9 @@ static bool read_head(struct http_multipart *multipart)
         at = line_end + LINE_BREAK;
     }
     if (!part.name[0])
-        return malformed(multipart, "A part has no Content-Disposition header.");
+        return multipart_malformed(multipart, "A part has no Content-Disposition header.");
     if (multipart->parts++ == multipart->limits.parts_max)
-        return malformed(multipart, "The form has too many parts.");
+        return multipart_malformed(multipart, "The form has too many parts.");
     return ask(multipart, multipart->handler.on_part(&part, multipart->handler.arg));
 }
 
@@ -296,9 +296,9 @@ static bool take_head_byte(struct http_multipart *multipart, char c)
     char last = multipart->head_len ? multipart->head[multipart->head_len - 1] : '\0';
 
     if ((last == '\r') != (c == '\n'))
-        return malformed(multipart, "The header lines of a part must end with CR LF.");
+        return multipart_malformed(multipart, "The header lines of a part must end with CR LF.");
     if (multipart->head_len == HTTP_MULTIPART_HEAD_MAX)
-        return malformed(multipart, "The header of a part is too large.");
+        return multipart_malformed(multipart, "The header of a part is too large.");
     multipart->head[multipart->head_len++] = c;
     if (c != '\n')
         return true;
@@ -313,11 +313,11 @@ static bool take_head_byte(struct http_multipart *multipart, char c)
 
 /* -- content and delimiters */
 
-static bool ignore(struct http_multipart *multipart, size_t len)
+static bool multipart_ignore(struct http_multipart *multipart, size_t len)
 {
     multipart->ignored += len;
     return multipart->ignored <= IGNORED_MAX ||
-           malformed(multipart, "The form has too many bytes outside of its parts; is the boundary right?");
+           multipart_malformed(multipart, "The form has too many bytes outside of its parts; is the boundary right?");
 }
 
 static bool pass_on(struct http_multipart *multipart, const char *bytes, size_t len)
@@ -325,7 +325,7 @@ static bool pass_on(struct http_multipart *multipart, const char *bytes, size_t 
     if (!len)
         return true;
     if (!multipart->in_part)
-        return ignore(multipart, len);
+        return multipart_ignore(multipart, len);
     return ask(multipart, multipart->handler.on_content(bytes, len, multipart->handler.arg));
 }
 
@@ -385,7 +385,7 @@ static bool take_delimiter_byte(struct http_multipart *multipart, char c)
     else if (c == '\r')
         multipart->state = DELIMITER_LF;
     else
-        return malformed(multipart, "A line begins with the boundary, and has other text after it.");
+        return multipart_malformed(multipart, "A line begins with the boundary, and has other text after it.");
     return true;
 }
 
@@ -394,23 +394,24 @@ static bool take_byte(struct http_multipart *multipart, char c)
     switch ((enum state)multipart->state) {
     case AFTER_BOUNDARY:
     case PADDING:
-        return (multipart->state != PADDING || ignore(multipart, 1)) && take_delimiter_byte(multipart, c);
+        return (multipart->state != PADDING || multipart_ignore(multipart, 1)) && take_delimiter_byte(multipart, c);
     case DELIMITER_LF:
-        return c == '\n' ? begin_head(multipart) : malformed(multipart, "Lines must end with CR LF.");
+        return c == '\n' ? begin_head(multipart) : multipart_malformed(multipart, "Lines must end with CR LF.");
     case HEAD:
         return take_head_byte(multipart, c);
     case CLOSE_DASH:
         multipart->state = CLOSED;
-        return c == '-' || malformed(multipart, "The last boundary must end with two dashes.");
+        return c == '-' || multipart_malformed(multipart, "The last boundary must end with two dashes.");
     case CLOSED:
         multipart->state = c == '\r' ? CLOSED_LF : CLOSED;
-        return (c == '\r' || is_blank(c) || malformed(multipart, "The last boundary has other text after it.")) &&
-               ignore(multipart, 1);
+        return (c == '\r' || is_blank(c) ||
+                multipart_malformed(multipart, "The last boundary has other text after it.")) &&
+               multipart_ignore(multipart, 1);
     case CLOSED_LF:
         multipart->state = EPILOGUE;
-        return c == '\n' || malformed(multipart, "Lines must end with CR LF.");
+        return c == '\n' || multipart_malformed(multipart, "Lines must end with CR LF.");
     case EPILOGUE:
-        return ignore(multipart, 1);
+        return multipart_ignore(multipart, 1);
     case SEARCH:
     case FAILED:
         break;
@@ -433,7 +434,7 @@ void http_multipart_init(struct http_multipart *multipart, const char *boundary,
     multipart->matched = multipart->assumed = LINE_BREAK; /* the first delimiter may be at the very start */
 }
 
-static bool is_closed(const struct http_multipart *multipart)
+static bool multipart_is_closed(const struct http_multipart *multipart)
 {
     return multipart->state == CLOSED || multipart->state == EPILOGUE;
 }
@@ -453,14 +454,14 @@ enum http_parse http_multipart_run(struct http_multipart *multipart, const char 
     }
     if (multipart->state == FAILED)
         return HTTP_PARSE_FAILED;
-    return is_closed(multipart) ? HTTP_PARSE_DONE : HTTP_PARSE_MORE;
+    return multipart_is_closed(multipart) ? HTTP_PARSE_DONE : HTTP_PARSE_MORE;
 }
 
 enum http_parse http_multipart_finish(struct http_multipart *multipart)
 {
-    if (multipart->state != FAILED && !is_closed(multipart))
-        (void)malformed(multipart, multipart->parts || multipart->in_part || multipart->state != SEARCH
-                                       ? "The form is not complete: its last boundary is missing."
-                                       : "The body does not have the boundary that Content-Type names.");
+    if (multipart->state != FAILED && !multipart_is_closed(multipart))
+        (void)multipart_malformed(multipart, multipart->parts || multipart->in_part || multipart->state != SEARCH
+                                                 ? "The form is not complete: its last boundary is missing."
+                                                 : "The body does not have the boundary that Content-Type names.");
     return multipart->state == FAILED ? HTTP_PARSE_FAILED : HTTP_PARSE_DONE;
 }

@@ -1,5 +1,6 @@
 #include "common/http/request_parser.h"
 
+#include "common/base/ascii.h"
 #include "common/base/macros.h"
 
 #include <arpa/inet.h>
@@ -22,7 +23,7 @@ bool http_parser_has_only_empty_line(const struct http_parser *parser)
     return !parser->has_request_line && parser->scanned == parser->line_start;
 }
 
-static bool fail(struct http_parser *parser, enum problem problem, const char *detail)
+static bool parser_fail(struct http_parser *parser, enum problem problem, const char *detail)
 {
     parser->problem = problem;
     parser->detail = detail;
@@ -31,24 +32,19 @@ static bool fail(struct http_parser *parser, enum problem problem, const char *d
 
 static bool bad_request(struct http_parser *parser, const char *detail)
 {
-    return fail(parser, PROBLEM_BAD_REQUEST, detail);
-}
-
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
+    return parser_fail(parser, PROBLEM_BAD_REQUEST, detail);
 }
 
 /* -- a host with an optional port: Host, and the authority of an absolute target
  *
  * RFC 3986, section 3.2.2, which allows an empty port. RFC 9110, section 4.2.1, forbids an empty host. */
 
-static bool is_port(struct http_text text)
+static bool is_host_port(struct http_text text)
 {
     long port = 0;
 
     for (size_t i = 0; i < text.len; i++) {
-        if (!is_digit(text.data[i]))
+        if (!ascii_is_digit(text.data[i]))
             return false;
         port = port * 10 + (text.data[i] - '0');
         if (port > PORT_MAX)
@@ -59,7 +55,7 @@ static bool is_port(struct http_text text)
 
 static bool is_percent_escape(const char *text, size_t len)
 {
-    return len >= 3 && text[0] == '%' && http_hex_value(text[1]) >= 0 && http_hex_value(text[2]) >= 0;
+    return len >= 3 && text[0] == '%' && ascii_hex_value(text[1]) >= 0 && ascii_hex_value(text[2]) >= 0;
 }
 
 /* Covers IPv4 addresses, which are valid names too. */
@@ -102,17 +98,18 @@ static bool is_host(struct http_text host)
         return false;
     if (!bracketed && !is_host_name(name))
         return false;
-    return !rest.len || (rest.data[0] == ':' && is_port((struct http_text){rest.data + 1, rest.len - 1}));
+    return !rest.len || (rest.data[0] == ':' && is_host_port((struct http_text){rest.data + 1, rest.len - 1}));
 }
 
 /* -- the request line */
 
 static bool parse_version(struct http_parser *parser, const char *text, size_t len)
 {
-    if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !is_digit(text[5]) || text[6] != '.' || !is_digit(text[7]))
+    if (len != 8 || memcmp(text, "HTTP/", 5) != 0 || !ascii_is_digit(text[5]) || text[6] != '.' ||
+        !ascii_is_digit(text[7]))
         return bad_request(parser, REQUEST_LINE_SYNTAX);
     if (text[5] != '1' || text[7] > '1')
-        return fail(parser, PROBLEM_VERSION_UNSUPPORTED, NULL);
+        return parser_fail(parser, PROBLEM_VERSION_UNSUPPORTED, NULL);
     parser->minor = text[7] - '0';
     return true;
 }
@@ -129,11 +126,11 @@ static bool parse_method(struct http_parser *parser, const char *text, size_t le
             return true;
         }
     }
-    return fail(parser, PROBLEM_METHOD_UNKNOWN, NULL);
+    return parser_fail(parser, PROBLEM_METHOD_UNKNOWN, NULL);
 }
 
 /* The length of "http://" or "https://" at the start of the target, or 0. */
-static size_t scheme_length(const char *target, size_t len)
+static size_t target_scheme_length(const char *target, size_t len)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
@@ -149,7 +146,7 @@ static size_t scheme_length(const char *target, size_t len)
 /* Removes scheme and authority from the start of an absolute target. */
 static bool parse_authority(struct http_parser *parser, const char *bytes, size_t *at, size_t *len)
 {
-    size_t scheme = scheme_length(bytes + *at, *len);
+    size_t scheme = target_scheme_length(bytes + *at, *len);
     size_t authority_len = 0;
 
     if (!scheme)
@@ -173,7 +170,7 @@ static bool parse_target(struct http_parser *parser, const char *bytes, size_t a
     const char *question = memchr(target, '?', len);
 
     if (len > parser->limits->target_max)
-        return fail(parser, PROBLEM_URI_TOO_LONG, NULL);
+        return parser_fail(parser, PROBLEM_URI_TOO_LONG, NULL);
     if (memchr(target, '#', len))
         return bad_request(parser, "The target must not have a fragment");
     if (!parse_authority(parser, bytes, &at, &len))
@@ -231,7 +228,7 @@ static bool parse_header_line(struct http_parser *parser, const char *bytes, siz
     if (!colon || !http_is_token(line, (size_t)(colon - line)))
         return bad_request(parser, "A header line must be name, colon and value, with no space before the colon");
     if (parser->header_count == headers_max(parser->limits))
-        return fail(parser, PROBLEM_HEADERS_TOO_LARGE, "The request has too many headers");
+        return parser_fail(parser, PROBLEM_HEADERS_TOO_LARGE, "The request has too many headers");
     value = http_text_trim((struct http_text){colon + 1, (size_t)(line + len - colon - 1)});
     parser->headers[parser->header_count].name = (uint32_t)parser->line_start;
     parser->headers[parser->header_count].name_len = (uint32_t)(colon - line);
@@ -334,7 +331,7 @@ static bool parse_length(struct http_text text, int64_t *out)
     int64_t value = 0;
 
     for (size_t i = 0; i < text.len; i++) {
-        if (!is_digit(text.data[i]))
+        if (!ascii_is_digit(text.data[i]))
             return false;
         value = value > (INT64_MAX - 9) / 10 ? INT64_MAX : value * 10 + (text.data[i] - '0');
     }
@@ -354,7 +351,7 @@ static bool rule_content_length(struct http_parser *parser, const struct http_re
     if (parser->content_length && !takes_body(request->method))
         return bad_request(parser, "A request with this method must not have a body");
     if (parser->content_length > parser->limits->body_max)
-        return fail(parser, PROBLEM_BODY_TOO_LARGE, NULL);
+        return parser_fail(parser, PROBLEM_BODY_TOO_LARGE, NULL);
     return true;
 }
 
@@ -366,7 +363,7 @@ static bool rule_expect(struct http_parser *parser, const struct http_request *r
     if (!expect.data || request->minor == 0)
         return true;
     if (count_headers(request, "Expect") > 1 || !http_text_is_nocase(expect, "100-continue"))
-        return fail(parser, PROBLEM_EXPECTATION_FAILED, NULL);
+        return parser_fail(parser, PROBLEM_EXPECTATION_FAILED, NULL);
     parser->expect_continue = parser->content_length > 0 || parser->chunked;
     return true;
 }
@@ -429,22 +426,20 @@ static bool check_byte(struct http_parser *parser, const char *bytes, size_t at)
 
     if (after_cr != (c == '\n'))
         return bad_request(parser, "Lines must end with CR LF");
-    if (c == '\n' || c == '\r')
+    if ((c >= 0x20 && c < 0x7f) || c == '\n' || c == '\r')
         return true;
     if (c == 0x7f || (c < 0x20 && c != '\t'))
         return bad_request(parser, "The head must not have control bytes");
-    if (!parser->has_request_line && (c == '\t' || c > 0x7e))
+    if (!parser->has_request_line) /* a tab, or a byte above ASCII */
         return bad_request(parser, "The request line has a byte that is not allowed");
     return true;
 }
 
-static bool check_length(struct http_parser *parser, size_t at)
+/* The first position that this line, or the whole head, may not reach. */
+static size_t scan_end(const struct http_parser *parser)
 {
-    if (!parser->has_request_line && at - parser->line_start >= parser->limits->target_max + REQUEST_LINE_EXTRA)
-        return fail(parser, PROBLEM_URI_TOO_LONG, NULL);
-    if (parser->has_request_line && at >= parser->limits->head_max)
-        return fail(parser, PROBLEM_HEADERS_TOO_LARGE, NULL);
-    return true;
+    return parser->has_request_line ? parser->limits->head_max
+                                    : parser->line_start + parser->limits->target_max + REQUEST_LINE_EXTRA;
 }
 
 void http_parser_request(const struct http_parser *parser, const char *bytes, struct http_request *out)
@@ -482,7 +477,7 @@ static enum http_parse finish_head(struct http_parser *parser, const char *bytes
 }
 
 /* The line that ends at parser->scanned. */
-static enum http_parse parse_line(struct http_parser *parser, const char *bytes, size_t *head_len)
+static enum http_parse parser_take_line(struct http_parser *parser, const char *bytes, size_t *head_len)
 {
     size_t len = parser->scanned - parser->line_start - strlen("\r\n");
     bool ok;
@@ -499,18 +494,33 @@ static enum http_parse parse_line(struct http_parser *parser, const char *bytes,
     return ok ? HTTP_PARSE_MORE : HTTP_PARSE_FAILED;
 }
 
+/* Scans to the end of the line or of the bytes. */
+static enum http_parse scan_line(struct http_parser *parser, const char *bytes, size_t len, size_t *head_len)
+{
+    size_t end = scan_end(parser);
+
+    while (parser->scanned < len) {
+        size_t at = parser->scanned;
+
+        if (at >= end) {
+            (void)parser_fail(parser, parser->has_request_line ? PROBLEM_HEADERS_TOO_LARGE : PROBLEM_URI_TOO_LONG,
+                              NULL);
+            return HTTP_PARSE_FAILED;
+        }
+        if (!check_byte(parser, bytes, at))
+            return HTTP_PARSE_FAILED;
+        parser->scanned++;
+        if (bytes[at] == '\n')
+            return parser_take_line(parser, bytes, head_len);
+    }
+    return HTTP_PARSE_MORE;
+}
+
 enum http_parse http_parser_run(struct http_parser *parser, const char *bytes, size_t len, size_t *head_len)
 {
     enum http_parse parse = HTTP_PARSE_MORE;
 
-    while (parse == HTTP_PARSE_MORE && parser->scanned < len) {
-        size_t at = parser->scanned;
-
-        if (!check_length(parser, at) || !check_byte(parser, bytes, at))
-            return HTTP_PARSE_FAILED;
-        parser->scanned++;
-        if (bytes[at] == '\n')
-            parse = parse_line(parser, bytes, head_len);
-    }
+    while (parse == HTTP_PARSE_MORE && parser->scanned < len)
+        parse = scan_line(parser, bytes, len, head_len);
     return parse;
 }

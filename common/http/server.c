@@ -11,6 +11,8 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/timeouts.h"
 #include "common/http/address.h"
 #include "common/http/address_limit.h"
@@ -30,7 +32,7 @@ struct http_server {
     struct http_server_config config;
     struct connection_set connections;
     struct evconnlistener *listener; /* NULL after it was closed */
-    struct event *accept_retry;
+    struct loop_timer *accept_retry;
     int64_t accept_warned_ms, limit_warned_ms; /* 0: never */
     char address[ADDRESS_TEXT_MAX];
 };
@@ -117,12 +119,10 @@ static void server_on_many_events(struct connection_set *set)
         accept_waiting(server);
 }
 
-static void server_on_accept_retry(evutil_socket_t fd, short what, void *arg)
+static void server_on_accept_retry(void *arg)
 {
     struct http_server *server = arg;
 
-    (void)fd;
-    (void)what;
     if (server->listener)
         evconnlistener_enable(server->listener);
 }
@@ -130,12 +130,11 @@ static void server_on_accept_retry(evutil_socket_t fd, short what, void *arg)
 /* Usually the process has no free descriptor. The connection stays in the backlog, so retrying at once would be a busy loop. */
 static void server_on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    struct timeval pause = {.tv_usec = ACCEPT_RETRY_MS * 1000};
     struct http_server *server = arg;
     int error = errno;
 
     evconnlistener_disable(listener);
-    evtimer_add(server->accept_retry, &pause);
+    loop_timer_start(server->accept_retry, ACCEPT_RETRY_MS);
     if (may_warn(&server->accept_warned_ms))
         log_warn("http", "cannot accept connections, retrying", "errno=%d pause_ms=%d", error, ACCEPT_RETRY_MS);
 }
@@ -147,7 +146,7 @@ static int set_option(int fd, int level, int option, int value)
 
 /* On Linux accepted sockets inherit all of these. TCP_USER_TIMEOUT covers connections whose unsent bytes are all in the kernel, where
  * the write deadline does not see them. */
-static int set_options(int fd, const struct http_server_config *config)
+static int set_socket_options(int fd, const struct http_server_config *config)
 {
     return set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1) ||
            (config->share_port && set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1)) ||
@@ -165,7 +164,7 @@ static int open_socket(const struct http_server_config *config, int *out, const 
     if (err)
         return err;
     fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd < 0 || set_options(fd, config) || bind(fd, (struct sockaddr *)&address.storage, address.len)) {
+    if (fd < 0 || set_socket_options(fd, config) || bind(fd, (struct sockaddr *)&address.storage, address.len)) {
         *why = strerror(errno);
         if (fd >= 0)
             close(fd);
@@ -210,7 +209,7 @@ struct http_server *http_server_create(struct loop *loop, const struct http_serv
     server->connections.on_many_events = server_on_many_events;
     if (connection_set_init(&server->connections, loop, &server->config))
         return http_server_destroy(server);
-    server->accept_retry = evtimer_new(loop_base(loop), server_on_accept_retry, server);
+    server->accept_retry = loop_timer_create(loop, server_on_accept_retry, server);
     if (!server->accept_retry || start_listening(server, why))
         return http_server_destroy(server);
     return server;
@@ -229,8 +228,7 @@ struct http_server *http_server_destroy(struct http_server *server)
         return NULL;
     stop_listening(server);
     connection_set_deinit(&server->connections);
-    if (server->accept_retry)
-        event_free(server->accept_retry);
+    loop_timer_destroy(server->accept_retry);
     free(server);
     return NULL;
 }

@@ -16,7 +16,7 @@
 
 struct http_address_limit;
 struct http_tls;
-struct problem_report;
+struct problem_details;
 
 /* An error in another form than problem+json. The body is empty at first. */
 struct http_problem_answer {
@@ -45,7 +45,7 @@ struct http_server_config {
 
     /* Writes the body of an error, for paths that have a form of their own, and may add headers. False: problem+json. `path` is empty
      * if the request has none. Also called for what the server itself refuses. May be NULL. */
-    bool (*write_problem)(struct http_exchange *exchange, struct http_text path, const struct problem_report *report,
+    bool (*write_problem)(struct http_exchange *exchange, struct http_text path, const struct problem_details *details,
                           struct http_problem_answer *out, void *arg);
 
     /* Called for a stream that waits for room (http_stream_wait_for_room), with the argument of its on_closed. It may write to the
@@ -61,9 +61,11 @@ struct http_server_config {
     bool half_close_is_gone; /* treat a client that has sent FIN as gone, and drop its answer */
     /* Written into an open event stream when its client sends FIN; into a stream of another type, a space. A client that has gone answers with a reset, and on_closed follows. A
      * client that only half-closed keeps reading. NULL: nothing is written, so only the handler's next write can find out. */
-    const char *half_close_probe;
+    const char *half_close_ping;
     size_t connections_max;
-    size_t output_max; /* a stream with more unsent bytes than this is cut at its next write */
+    /* http_stream_write cuts a stream that has more unsent bytes than this. A handler that asks http_stream_is_behind before each write,
+     * and waits for room, is not cut; it must limit the wait itself. */
+    size_t output_max;
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
     /* Input after the last answer: the longest pause, and the longest time in all (in whole seconds). */
     int64_t linger_timeout_ms, linger_max_ms;

@@ -1,18 +1,10 @@
 #include "common/http/text.h"
 
+#include "common/base/ascii.h"
+
 static char lower(char c)
 {
     return c >= 'A' && c <= 'Z' ? (char)(c - 'A' + 'a') : c;
-}
-
-static bool is_alphanumeric(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
-static bool is_blank(char c)
-{
-    return c == ' ' || c == '\t';
 }
 
 bool http_text_is(struct http_text text, const char *other)
@@ -30,11 +22,11 @@ bool http_same_nocase(const char *a, const char *b, size_t len)
 
 struct http_text http_text_trim(struct http_text text)
 {
-    while (text.len && is_blank(text.data[0])) {
+    while (text.len && ascii_is_blank(text.data[0])) {
         text.data++;
         text.len--;
     }
-    while (text.len && is_blank(text.data[text.len - 1]))
+    while (text.len && ascii_is_blank(text.data[text.len - 1]))
         text.len--;
     return text;
 }
@@ -42,7 +34,7 @@ struct http_text http_text_trim(struct http_text text)
 bool http_is_made_of(const char *text, size_t len, const char *others)
 {
     for (size_t i = 0; i < len; i++)
-        if (!is_alphanumeric(text[i]) && (!text[i] || !strchr(others, text[i])))
+        if (!ascii_is_alphanumeric(text[i]) && (!text[i] || !strchr(others, text[i])))
             return false;
     return len > 0;
 }
@@ -50,14 +42,6 @@ bool http_is_made_of(const char *text, size_t len, const char *others)
 bool http_is_token(const char *text, size_t len)
 {
     return http_is_made_of(text, len, "!#$%&'*+-.^_`|~");
-}
-
-int http_hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    c = lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
 bool http_text_decode(struct http_text text, char *out, size_t size)
@@ -68,8 +52,8 @@ bool http_text_decode(struct http_text text, char *out, size_t size)
         char c = text.data[i];
 
         if (c == '%') {
-            int high = i + 2 < text.len ? http_hex_value(text.data[i + 1]) : -1;
-            int low = high >= 0 ? http_hex_value(text.data[i + 2]) : -1;
+            int high = i + 2 < text.len ? ascii_hex_value(text.data[i + 1]) : -1;
+            int low = high >= 0 ? ascii_hex_value(text.data[i + 2]) : -1;
 
             if (low < 0)
                 return false;

@@ -37,6 +37,4 @@ static inline bool http_text_is_nocase(struct http_text text, const char *other)
 bool http_is_made_of(const char *text, size_t len, const char *others);
 bool http_is_token(const char *text, size_t len);
 
-int http_hex_value(char c); /* 0 to 15; -1 if c is not a hexadecimal digit */
-
 #endif

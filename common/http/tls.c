@@ -58,19 +58,19 @@ static bool configure_context(SSL_CTX *context)
 }
 
 /* NULL if the file is readable. */
-static const char *why_unreadable(const char *file)
+static const char *why_no_access(const char *file)
 {
     return access(file, R_OK) ? strerror(errno) : NULL;
 }
 
 static const char *load_pair(SSL_CTX *context, const char *cert_file, const char *key_file)
 {
-    if (why_unreadable(cert_file))
-        return why_unreadable(cert_file);
+    if (why_no_access(cert_file))
+        return why_no_access(cert_file);
     if (SSL_CTX_use_certificate_chain_file(context, cert_file) != 1)
         return "the certificate file holds no certificate in PEM that can be used";
-    if (why_unreadable(key_file))
-        return why_unreadable(key_file);
+    if (why_no_access(key_file))
+        return why_no_access(key_file);
     if (SSL_CTX_use_PrivateKey_file(context, key_file, SSL_FILETYPE_PEM) == 1 &&
         SSL_CTX_check_private_key(context) == 1)
         return NULL;

@@ -72,21 +72,21 @@ struct metrics *metrics_destroy(struct metrics *metrics)
  *
  * Only one thread writes a cell, so a load and a store are enough: they compile to a plain increment. */
 
-static int64_t read_cell(const struct metrics *metrics, size_t cell)
+static int64_t get_cell(const struct metrics *metrics, size_t cell)
 {
     return atomic_load_explicit(&metrics->cells[cell], memory_order_relaxed);
 }
 
-static void write_cell(struct metrics *metrics, size_t cell, int64_t value)
+static void set_cell(struct metrics *metrics, size_t cell, int64_t value)
 {
     atomic_store_explicit(&metrics->cells[cell], value, memory_order_relaxed);
 }
 
 static void add_to_cell(struct metrics *metrics, size_t cell, int64_t n)
 {
-    int64_t value = read_cell(metrics, cell);
+    int64_t value = get_cell(metrics, cell);
 
-    write_cell(metrics, cell, value == UNTOUCHED ? n : value + n);
+    set_cell(metrics, cell, value == UNTOUCHED ? n : value + n);
 }
 
 static size_t cell_of(const struct metrics *metrics, struct sample sample)
@@ -106,7 +106,7 @@ void metrics_add(struct metrics *metrics, struct sample sample, int64_t n)
 void metrics_set(struct metrics *metrics, struct sample sample, int64_t value)
 {
     if (metrics)
-        write_cell(metrics, cell_of(metrics, sample), value);
+        set_cell(metrics, cell_of(metrics, sample), value);
 }
 
 void metrics_observe(struct metrics *metrics, unsigned row_number, int64_t micro, int64_t times)
@@ -131,7 +131,7 @@ static int64_t sum_cell(const struct metrics *const *all, size_t count, size_t c
     int64_t sum = UNTOUCHED;
 
     for (size_t i = 0; i < count; i++) {
-        int64_t value = read_cell(all[i], cell);
+        int64_t value = get_cell(all[i], cell);
 
         if (value != UNTOUCHED)
             sum = sum == UNTOUCHED ? value : sum + value;
@@ -181,7 +181,7 @@ static void add_value(struct buf *out, const struct metric *row, int64_t value)
 }
 
 /* HELP texts and label values are escaped alike, except that quotes are only escaped in label values. */
-static void add_escaped(struct buf *out, const char *text, bool quoted)
+static void add_exposition_text(struct buf *out, const char *text, bool quoted)
 {
     for (; *text; text++) {
         if (*text == '\n')
@@ -196,26 +196,26 @@ static void add_escaped(struct buf *out, const char *text, bool quoted)
 static void add_label(struct buf *out, const struct metric_label *label, size_t i, char before)
 {
     buf_addf(out, "%c%s=\"", before, label->name);
-    add_escaped(out, label->values[i], true);
+    add_exposition_text(out, label->values[i], true);
     buf_add_char(out, '"');
 }
 
-static void add_name(struct buf *out, const struct metric *row)
+static void add_metric_name(struct buf *out, const struct metric *row)
 {
     buf_addf(out, "%s%s", row->name, row->type == METRIC_COUNTER ? "_total" : "");
 }
 
-static void write_head(struct buf *out, const struct metric *row)
+static void write_metric_head(struct buf *out, const struct metric *row)
 {
     static const char *const types[] = {
         [METRIC_COUNTER] = "counter", [METRIC_GAUGE] = "gauge", [METRIC_HISTOGRAM] = "histogram"};
 
     buf_add_text(out, "# HELP ");
-    add_name(out, row);
+    add_metric_name(out, row);
     buf_add_char(out, ' ');
-    add_escaped(out, row->help, false);
+    add_exposition_text(out, row->help, false);
     buf_add_text(out, "\n# TYPE ");
-    add_name(out, row);
+    add_metric_name(out, row);
     buf_addf(out, " %s\n", types[row->type]);
 }
 
@@ -228,9 +228,9 @@ static void write_samples(struct buf *out, const struct metric *row, const int64
         if (values[i] == UNTOUCHED)
             continue;
         if (!has_head)
-            write_head(out, row);
+            write_metric_head(out, row);
         has_head = true;
-        add_name(out, row);
+        add_metric_name(out, row);
         if (row->labels[0].name)
             add_label(out, &row->labels[0], i / inner, '{');
         if (row->labels[1].name)
@@ -245,7 +245,7 @@ static void write_histogram(struct buf *out, const struct metric *row, const int
 {
     int64_t below = 0;
 
-    write_head(out, row);
+    write_metric_head(out, row);
     for (size_t i = 0; i <= row->bound_count; i++) {
         below += values[i];
         buf_addf(out, "%s_bucket{le=\"", row->name);

@@ -1,7 +1,6 @@
 #include "common/ops/presence.h"
 #include "common/task/keys.h"
 
-#include <event2/event.h>
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,7 +10,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
-#include "common/base/timeval.h"
+#include "common/base/loop_timer.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 
@@ -35,7 +34,7 @@ struct presence {
     struct presence_config config;
     char host[HOST_SIZE];
     int64_t started_ms;
-    struct event *timer;
+    struct loop_timer *timer;
     struct script_run *run;
     struct loop_deferred deferred;
     bool is_deferred;              /* presence_report_removed is queued in the loop, which still uses this struct */
@@ -85,7 +84,7 @@ void presence_add_field(struct presence_entry *entry, const char *name, const ch
     add_arg(entry, value);
 }
 
-static void describe(const struct presence *presence, struct presence_entry *entry)
+static void describe_process(const struct presence *presence, struct presence_entry *entry)
 {
     const struct presence_config *config = &presence->config;
 
@@ -122,7 +121,7 @@ static void write_entry(struct presence *presence, int64_t ttl_ms)
     add_arg(&entry, presence->config.name);
     add_arg(&entry, ttl);
     if (ttl_ms)
-        describe(presence, &entry);
+        describe_process(presence, &entry);
     if (script_run(presence->config.redis,
                    &(struct script_call){
                        .script = &scripts[SCRIPT_PRESENCE], .prefix = PREFIX, .args = entry.args, .count = entry.count},
@@ -133,19 +132,16 @@ static void write_entry(struct presence *presence, int64_t ttl_ms)
 void presence_write(struct presence *presence)
 {
     const int64_t interval_ms = presence->config.interval_ms;
-    const struct timeval interval = timeval_of_ms(interval_ms);
 
     if (!interval_ms || presence->on_removed)
         return;
-    evtimer_add(presence->timer, &interval);
+    loop_timer_start(presence->timer, interval_ms);
     if (!presence->run)
         write_entry(presence, ENTRY_INTERVALS * interval_ms);
 }
 
-static void presence_on_timer(evutil_socket_t fd, short what, void *arg)
+static void presence_on_timer(void *arg)
 {
-    (void)fd;
-    (void)what;
     presence_write(arg);
 }
 
@@ -160,7 +156,7 @@ struct presence *presence_create(const struct presence_config *config)
     presence->config = *config;
     presence->started_ms = clock_wall_ms();
     read_host(presence->host);
-    presence->timer = evtimer_new(loop_base(config->loop), presence_on_timer, presence);
+    presence->timer = loop_timer_create(config->loop, presence_on_timer, presence);
     return presence->timer ? presence : presence_destroy(presence);
 }
 
@@ -170,8 +166,7 @@ struct presence *presence_destroy(struct presence *presence)
         return NULL;
     if (presence->run)
         script_cancel(presence->run);
-    if (presence->timer)
-        event_free(presence->timer);
+    loop_timer_destroy(presence->timer);
     presence->on_removed = NULL;
     if (!presence->is_deferred) /* otherwise presence_report_removed frees it */
         free(presence);
@@ -199,7 +194,7 @@ void presence_remove(struct presence *presence, void (*on_removed)(void *arg), v
 {
     presence->on_removed = on_removed;
     presence->on_removed_arg = arg;
-    evtimer_del(presence->timer);
+    loop_timer_stop(presence->timer);
     if (presence->run) /* its answer must not be taken for the removal's */
         script_cancel(presence->run);
     presence->run = NULL;

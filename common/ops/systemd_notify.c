@@ -1,7 +1,6 @@
 #include "common/ops/systemd_notify.h"
 
 #include <errno.h>
-#include <event2/event.h>
 #include <inttypes.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -13,17 +12,19 @@
 #include <unistd.h>
 
 #include "common/base/clock.h"
+#include "common/base/err.h"
 #include "common/base/log.h"
-#include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 
-enum { TICK_US = 2000000, TICK_MIN_US = 1000, STATE_SIZE = 64, SECOND_US = 1000000 };
+enum { TICK_MS = 2000, STATE_SIZE = 64, MILLISECOND_US = 1000 };
 
 struct systemd_notify {
     struct systemd_notify_config config;
     int fd;
     struct sockaddr_un manager;
     socklen_t manager_len;
-    struct event *tick;
+    struct loop_timer *tick;
+    int64_t tick_ms;
     bool has_watchdog, is_stopping, has_failed;
     char status[SYSTEMD_STATUS_SIZE]; /* as last read from config.describe */
     char unsent[STATE_SIZE];          /* the last state that could not be sent; tried again at the next tick */
@@ -69,14 +70,13 @@ static bool update_status(struct systemd_notify *notify)
     return changed;
 }
 
-static void systemd_notify_on_tick(evutil_socket_t fd, short what, void *arg)
+static void systemd_notify_on_tick(void *arg)
 {
     struct systemd_notify *notify = arg;
     const struct systemd_notify_config *config = &notify->config;
     bool changed = update_status(notify), is_alive = !config->is_alive || config->is_alive(config->arg);
 
-    (void)fd;
-    (void)what;
+    loop_timer_start(notify->tick, notify->tick_ms);
     if (*notify->unsent && !send_state(notify, notify->unsent))
         notify->unsent[0] = '\0';
     if (notify->has_watchdog && is_alive)
@@ -112,15 +112,17 @@ static int64_t watchdog_us(void)
 
 static int start_ticking(struct systemd_notify *notify)
 {
-    int64_t watchdog = watchdog_us(), every = TICK_US;
-    struct timeval interval;
+    int64_t half_ms = watchdog_us() / 2 / MILLISECOND_US;
 
-    notify->has_watchdog = watchdog > 0;
-    if (notify->has_watchdog && watchdog / 2 < every)
-        every = watchdog / 2 < TICK_MIN_US ? TICK_MIN_US : watchdog / 2;
-    interval = (struct timeval){.tv_sec = every / SECOND_US, .tv_usec = every % SECOND_US};
-    notify->tick = event_new(loop_base(notify->config.loop), -1, EV_PERSIST, systemd_notify_on_tick, notify);
-    return notify->tick && !event_add(notify->tick, &interval) ? 0 : ERR_NO_MEMORY;
+    notify->has_watchdog = watchdog_us() > 0;
+    notify->tick_ms = notify->has_watchdog && half_ms < TICK_MS ? half_ms : TICK_MS;
+    if (!notify->tick_ms)
+        notify->tick_ms = 1;
+    notify->tick = loop_timer_create(notify->config.loop, systemd_notify_on_tick, notify);
+    if (!notify->tick)
+        return ERR_NO_MEMORY;
+    loop_timer_start(notify->tick, notify->tick_ms);
+    return 0;
 }
 
 struct systemd_notify *systemd_notify_create(const struct systemd_notify_config *config)
@@ -149,8 +151,7 @@ struct systemd_notify *systemd_notify_destroy(struct systemd_notify *notify)
 {
     if (!notify)
         return NULL;
-    if (notify->tick)
-        event_free(notify->tick);
+    loop_timer_destroy(notify->tick);
     if (notify->fd >= 0)
         close(notify->fd);
     free(notify);

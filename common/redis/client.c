@@ -140,8 +140,8 @@ static void redis_lose(struct redis *redis, enum log_level level, int first_err,
     redis_hang_up(redis);
     loop_timer_start(redis->timer, retry_ms);
     pipeline_fail(&redis->pipeline, first_err, ERR_LOST);
-    if (was_ready && redis->state == REDIS_BACKOFF && redis->config.events.on_lost)
-        redis->config.events.on_lost(redis->config.arg);
+    if (was_ready && redis->state == REDIS_BACKOFF && redis->config.events.on_disconnected)
+        redis->config.events.on_disconnected(redis->config.arg);
 }
 
 /* -- Commands and their deadlines */

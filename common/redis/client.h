@@ -36,8 +36,8 @@ struct server_requirements;
 
 /* All may be NULL. */
 struct redis_events {
-    void (*on_ready)(void *arg); /* connected and authenticated; also after each reconnect */
-    void (*on_lost)(void *arg);  /* was ready and no longer is; every pending call has had its callback */
+    void (*on_ready)(void *arg);        /* connected and authenticated; also after each reconnect */
+    void (*on_disconnected)(void *arg); /* was ready and no longer is; every pending call has had its callback */
     void (*on_subscribed)(const char *channel, void *arg);
     void (*on_message)(const char *channel, const char *payload, size_t len, void *arg);
     /* The first server that was reached does not meet the requirements: the program is misconfigured. Not called once the client

@@ -15,7 +15,7 @@ void handshake_init(struct handshake *handshake, const struct redis_address *add
     (void)snprintf(handshake->db, sizeof(handshake->db), "%d", address->db);
 }
 
-/* -- Steps. `words` returns false if the step does not apply; `judge` may be NULL: the reply does not matter. */
+/* -- Steps. `words` returns false if the step does not apply; `check` may be NULL: the reply does not matter. */
 
 static bool handshake_set_words(const char *words[HANDSHAKE_WORDS_MAX], const char *const *from)
 {
@@ -44,8 +44,8 @@ static bool handshake_select(const struct handshake *handshake, const char *word
 }
 
 /* An error of AUTH or SELECT is final. A server that does not know AUTH repeats the arguments, so they are cut off. */
-static enum handshake_verdict handshake_judge_required(const struct handshake *handshake, const redisReply *reply,
-                                                       struct handshake_result *result)
+static enum handshake_progress handshake_check_required(const struct handshake *handshake, const redisReply *reply,
+                                                        struct handshake_result *result)
 {
     const char *arguments;
 
@@ -65,8 +65,8 @@ static bool handshake_set_name(const struct handshake *handshake, const char *wo
 }
 
 /* The user may lack the right; the name only helps operators. */
-static enum handshake_verdict handshake_judge_name(const struct handshake *handshake, const redisReply *reply,
-                                                   struct handshake_result *result)
+static enum handshake_progress handshake_check_name(const struct handshake *handshake, const redisReply *reply,
+                                                    struct handshake_result *result)
 {
     (void)result;
     if (reply->type == REDIS_REPLY_ERROR)
@@ -80,8 +80,8 @@ static bool handshake_role(const struct handshake *handshake, const char *words[
 }
 
 /* A sentinel that has not noticed a failover names the old master. */
-static enum handshake_verdict handshake_judge_role(const struct handshake *handshake, const redisReply *reply,
-                                                   struct handshake_result *result)
+static enum handshake_progress handshake_check_role(const struct handshake *handshake, const redisReply *reply,
+                                                    struct handshake_result *result)
 {
     (void)handshake;
     if (server_is_master(reply))
@@ -92,9 +92,9 @@ static enum handshake_verdict handshake_judge_role(const struct handshake *hands
     return HANDSHAKE_FAILED;
 }
 
-static enum handshake_verdict handshake_verdict_of(enum server_verdict verdict)
+static enum handshake_progress handshake_progress_of(enum server_check check)
 {
-    switch (verdict) {
+    switch (check) {
     case SERVER_OK:
         break;
     case SERVER_MISCONFIGURED:
@@ -110,10 +110,10 @@ static bool handshake_memory(const struct handshake *handshake, const char *word
     return handshake->requirements && WORDS("INFO", "memory");
 }
 
-static enum handshake_verdict handshake_judge_memory(const struct handshake *handshake, const redisReply *reply,
-                                                     struct handshake_result *result)
+static enum handshake_progress handshake_check_memory(const struct handshake *handshake, const redisReply *reply,
+                                                      struct handshake_result *result)
 {
-    return handshake_verdict_of(
+    return handshake_progress_of(
         server_check_eviction(handshake->requirements, reply, result->why, sizeof(result->why)));
 }
 
@@ -132,10 +132,10 @@ static bool handshake_get_schema(const struct handshake *handshake, const char *
     return required && WORDS("HGET", required->schema_key, required->schema_field);
 }
 
-static enum handshake_verdict handshake_judge_schema(const struct handshake *handshake, const redisReply *reply,
-                                                     struct handshake_result *result)
+static enum handshake_progress handshake_check_schema(const struct handshake *handshake, const redisReply *reply,
+                                                      struct handshake_result *result)
 {
-    return handshake_verdict_of(server_check_schema(handshake->requirements, reply, result->why, sizeof(result->why)));
+    return handshake_progress_of(server_check_schema(handshake->requirements, reply, result->why, sizeof(result->why)));
 }
 
 static bool handshake_ping(const struct handshake *handshake, const char *words[HANDSHAKE_WORDS_MAX])
@@ -145,8 +145,8 @@ static bool handshake_ping(const struct handshake *handshake, const char *words[
 }
 
 /* The user may lack the right to PING: any reply completes the handshake, because server_is_unusable was asked before. */
-static enum handshake_verdict handshake_judge_ping(const struct handshake *handshake, const redisReply *reply,
-                                                   struct handshake_result *result)
+static enum handshake_progress handshake_check_ping(const struct handshake *handshake, const redisReply *reply,
+                                                    struct handshake_result *result)
 {
     (void)handshake;
     (void)reply;
@@ -156,17 +156,17 @@ static enum handshake_verdict handshake_judge_ping(const struct handshake *hands
 
 static const struct {
     bool (*words)(const struct handshake *handshake, const char *words[HANDSHAKE_WORDS_MAX]);
-    enum handshake_verdict (*judge)(const struct handshake *handshake, const redisReply *reply,
-                                    struct handshake_result *result);
+    enum handshake_progress (*check)(const struct handshake *handshake, const redisReply *reply,
+                                     struct handshake_result *result);
 } steps[] = {
-    {handshake_auth,       handshake_judge_required},
-    {handshake_select,     handshake_judge_required},
-    {handshake_set_name,   handshake_judge_name    },
-    {handshake_role,       handshake_judge_role    },
-    {handshake_memory,     handshake_judge_memory  },
+    {handshake_auth,       handshake_check_required},
+    {handshake_select,     handshake_check_required},
+    {handshake_set_name,   handshake_check_name    },
+    {handshake_role,       handshake_check_role    },
+    {handshake_memory,     handshake_check_memory  },
     {handshake_set_schema, NULL                    },
-    {handshake_get_schema, handshake_judge_schema  },
-    {handshake_ping,       handshake_judge_ping    },
+    {handshake_get_schema, handshake_check_schema  },
+    {handshake_ping,       handshake_check_ping    },
 };
 
 _Static_assert(ARRAY_LENGTH(steps) == HANDSHAKE_STEPS_MAX, "one entry in struct handshake per step");
@@ -184,12 +184,12 @@ bool handshake_next(struct handshake *handshake, const char *words[HANDSHAKE_WOR
     return false;
 }
 
-enum handshake_verdict handshake_reply(struct handshake *handshake, const redisReply *reply,
-                                       struct handshake_result *result)
+enum handshake_progress handshake_reply(struct handshake *handshake, const redisReply *reply,
+                                        struct handshake_result *result)
 {
     size_t step;
 
     assert(handshake->answered < handshake->sent_count);
     step = handshake->sent[handshake->answered++];
-    return steps[step].judge ? steps[step].judge(handshake, reply, result) : HANDSHAKE_CONTINUES;
+    return steps[step].check ? steps[step].check(handshake, reply, result) : HANDSHAKE_CONTINUES;
 }

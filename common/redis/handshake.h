@@ -29,7 +29,7 @@ struct handshake {
     size_t sent_count, answered;
 };
 
-enum handshake_verdict {
+enum handshake_progress {
     HANDSHAKE_CONTINUES,
     HANDSHAKE_COMPLETE,
     HANDSHAKE_FAILED,        /* `why` and `level` are set; the connection must be closed */
@@ -49,7 +49,7 @@ void handshake_init(struct handshake *handshake, const struct redis_address *add
 bool handshake_next(struct handshake *handshake, const char *words[HANDSHAKE_WORDS_MAX]);
 
 /* Judges the reply to each command, in their order. */
-enum handshake_verdict handshake_reply(struct handshake *handshake, const redisReply *reply,
-                                       struct handshake_result *result);
+enum handshake_progress handshake_reply(struct handshake *handshake, const redisReply *reply,
+                                        struct handshake_result *result);
 
 #endif

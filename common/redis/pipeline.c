@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/decimal.h"
 
 enum { PROGRESS = 16 * 1024 };
 
@@ -17,9 +18,12 @@ void pipeline_init(struct pipeline *pipeline, const struct pipeline_events *even
 
 static void pipeline_write_header(struct buf *out, char type, size_t value)
 {
-    buf_add_char(out, type);
-    buf_add_int(out, (int64_t)value);
-    buf_add(out, "\r\n", 2);
+    char line[1 + DECIMAL_SIZE + 2] = {type};
+    size_t len = 1 + decimal_write(line + 1, (int64_t)value);
+
+    line[len] = '\r';
+    line[len + 1] = '\n';
+    buf_add(out, line, len + 2);
 }
 
 /* An array of bulk strings. On an error nothing of it stays in `out`: half a command would desynchronise the connection. */

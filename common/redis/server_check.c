@@ -7,14 +7,14 @@
 
 enum { INFO_MAX = 64 * 1024 };
 
-static enum server_verdict server_unknown(const redisReply *reply, const char *otherwise, char *why, size_t size)
+static enum server_check server_unknown(const redisReply *reply, const char *otherwise, char *why, size_t size)
 {
     (void)snprintf(why, size, "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : otherwise);
     return SERVER_UNKNOWN;
 }
 
-enum server_verdict server_check_eviction(const struct server_requirements *requirements, const redisReply *reply,
-                                          char *why, size_t size)
+enum server_check server_check_eviction(const struct server_requirements *requirements, const redisReply *reply,
+                                        char *why, size_t size)
 {
     static const char field[] = "\nmaxmemory_policy:";
     const char *required = requirements->eviction_policy, *policy = NULL;
@@ -35,8 +35,8 @@ enum server_verdict server_check_eviction(const struct server_requirements *requ
     return SERVER_MISCONFIGURED;
 }
 
-enum server_verdict server_check_schema(const struct server_requirements *requirements, const redisReply *reply,
-                                        char *why, size_t size)
+enum server_check server_check_schema(const struct server_requirements *requirements, const redisReply *reply,
+                                      char *why, size_t size)
 {
     if (reply->type == REDIS_REPLY_NIL)
         return SERVER_OK;

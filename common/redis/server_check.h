@@ -1,4 +1,4 @@
-/* redis/server_check - whether a server is usable, judged from its replies
+/* redis/server_check - whether a server is usable, as its replies show
  *
  * Pure. Every function with `why` writes a reason for the operator there, unless it returns SERVER_OK.
  */
@@ -19,19 +19,19 @@ struct server_requirements {
     const char *schema_advice;             /* what to do about another value, for the error message */
 };
 
-enum server_verdict {
+enum server_check {
     SERVER_OK,
     SERVER_MISCONFIGURED,
     SERVER_UNKNOWN, /* the server did not answer the question, for example for lack of rights */
 };
 
 /* The reply to INFO memory. */
-enum server_verdict server_check_eviction(const struct server_requirements *requirements, const redisReply *reply,
-                                          char *why, size_t size);
+enum server_check server_check_eviction(const struct server_requirements *requirements, const redisReply *reply,
+                                        char *why, size_t size);
 
 /* The reply to HGET of the schema; nil is OK. */
-enum server_verdict server_check_schema(const struct server_requirements *requirements, const redisReply *reply,
-                                        char *why, size_t size);
+enum server_check server_check_schema(const struct server_requirements *requirements, const redisReply *reply,
+                                      char *why, size_t size);
 
 bool server_is_master(const redisReply *reply); /* the reply to ROLE; true if the server refused the question */
 

@@ -66,13 +66,13 @@ SSL *tls_create(const struct redis_address *address, const char **why)
 
 bool tls_explain(const SSL *ssl, char *out, size_t size)
 {
-    long verdict = SSL_get_verify_result(ssl);
+    long result = SSL_get_verify_result(ssl);
     unsigned long error = ERR_peek_error();
     const char *reason = error ? ERR_reason_error_string(error) : NULL;
 
-    if (verdict != X509_V_OK)
-        snprintf(out, size, "certificate refused: %s", X509_verify_cert_error_string(verdict));
+    if (result != X509_V_OK)
+        snprintf(out, size, "certificate refused: %s", X509_verify_cert_error_string(result));
     else if (reason)
         snprintf(out, size, "TLS: %s", reason);
-    return verdict != X509_V_OK;
+    return result != X509_V_OK;
 }

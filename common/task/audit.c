@@ -1,15 +1,13 @@
 #include "common/task/audit.h"
 
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
-#include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 
@@ -22,7 +20,7 @@ enum audit_turn { TURN_NOT_OURS = -1, TURN_CONTINUES = 0, TURN_OVER = 1 };
 
 struct audit {
     struct audit_config config;
-    struct event *timer;
+    struct loop_timer *timer;
     struct script_run *run;
 };
 
@@ -65,22 +63,18 @@ static void run_audit(struct audit *audit)
 }
 
 /* Random, so that processes started together do not call together. */
-static void schedule(struct audit *audit)
+static void audit_schedule(struct audit *audit)
 {
     double mean_ms = (double)audit->config.interval_ms / (double)CALLS_PER_INTERVAL;
-    int64_t wait_ms = (int64_t)((0.5 + random_unit()) * mean_ms);
-    struct timeval tv = timeval_of_ms(wait_ms);
 
-    evtimer_add(audit->timer, &tv);
+    loop_timer_start(audit->timer, (int64_t)((0.5 + random_unit()) * mean_ms));
 }
 
-static void audit_on_timer(evutil_socket_t fd, short what, void *arg)
+static void audit_on_timer(void *arg)
 {
     struct audit *audit = arg;
 
-    (void)fd;
-    (void)what;
-    schedule(audit);
+    audit_schedule(audit);
     run_audit(audit);
 }
 
@@ -91,10 +85,10 @@ struct audit *audit_create(const struct audit_config *config)
     if (!audit)
         return NULL;
     audit->config = *config;
-    audit->timer = evtimer_new(loop_base(config->loop), audit_on_timer, audit);
+    audit->timer = loop_timer_create(config->loop, audit_on_timer, audit);
     if (!audit->timer)
         return audit_destroy(audit);
-    schedule(audit);
+    audit_schedule(audit);
     return audit;
 }
 
@@ -104,8 +98,7 @@ struct audit *audit_destroy(struct audit *audit)
         return NULL;
     if (audit->run)
         script_cancel(audit->run);
-    if (audit->timer)
-        event_free(audit->timer);
+    loop_timer_destroy(audit->timer);
     free(audit);
     return NULL;
 }

@@ -1,7 +1,10 @@
 /* keys - names of Redis keys and channels (common/task/PROTOCOL.md, "Keys")
  *
- * All keys of one task are in one partition. The partition's hash tag puts them into one Cluster slot. Scripts get the partition's
- * prefix and build their key names themselves, so only the names that the programs need are here. PROTOCOL.md lists all of them.
+ * All keys of one task are in one partition. The partition's hash tag puts them into one hash slot of a Redis Cluster.
+ *
+ * The names that C needs are made here and nowhere else. Most keys are used by scripts only. A script gets the prefix of its keys as
+ * KEYS[1] and appends the rest: `prefix .. 'pending'`, or key('task', id) of scripts/shared/base.lua. PROTOCOL.md lists all keys.
+ * A task's log, `events:<id>`, is such a key: C reads it with the scripts READ and TAILS and has no name for it.
  *
  * Pure.
  */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
+
 static const char *const state_names[TASK_STATE_COUNT] = {
     [TASK_QUEUED] = "queued", [TASK_RUNNING] = "running", [TASK_DELAYED] = "delayed",
     [TASK_DONE] = "done",     [TASK_FAILED] = "failed",   [TASK_CANCELLED] = "cancelled",
@@ -29,18 +31,12 @@ bool task_state_is_final(enum task_state state)
     return state == TASK_DONE || state == TASK_FAILED || state == TASK_CANCELLED;
 }
 
-/* Unlike isalnum(), independent of the locale. */
-static bool is_alphanumeric(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
 bool task_id_is_valid(const char *id, size_t len)
 {
-    if (len < 1 || len > TASK_ID_MAX || !is_alphanumeric(id[0]))
+    if (len < 1 || len > TASK_ID_MAX || !ascii_is_alphanumeric(id[0]))
         return false;
     for (size_t i = 1; i < len; i++)
-        if (!is_alphanumeric(id[i]) && id[i] != '.' && id[i] != '_' && id[i] != ':' && id[i] != '-')
+        if (!ascii_is_alphanumeric(id[i]) && id[i] != '.' && id[i] != '_' && id[i] != ':' && id[i] != '-')
             return false;
     return true;
 }

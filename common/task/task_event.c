@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
 #include "common/base/buf.h"
 #include "common/base/decimal.h"
 #include "common/base/sse.h"
@@ -32,12 +33,12 @@ bool task_event_is_final(enum task_event_type type)
 }
 
 /* Removes a decimal number and the byte `next` after it from the front. `next` NUL: the number must end the text. */
-static bool take_number(const char **text, size_t *len, char next, int64_t *out)
+static bool take_event_number(const char **text, size_t *len, char next, int64_t *out)
 {
     int64_t value = 0;
     size_t digits = 0;
 
-    while (digits < *len && (*text)[digits] >= '0' && (*text)[digits] <= '9') {
+    while (digits < *len && ascii_is_digit((*text)[digits])) {
         if (digits == NUMBER_DIGITS_MAX)
             return false;
         value = value * 10 + ((*text)[digits++] - '0');
@@ -77,7 +78,7 @@ int task_event_parse(const char *element, size_t len, struct task_event *out)
 {
     struct task_event event;
 
-    if (!take_number(&element, &len, ' ', &event.n) || event.n < 1 || !take_type(&element, &len, &event.type) ||
+    if (!take_event_number(&element, &len, ' ', &event.n) || event.n < 1 || !take_type(&element, &len, &event.type) ||
         !is_object_on_one_line(element, len))
         return ERR_SYNTAX;
     event.json = element;
@@ -131,7 +132,7 @@ int task_cursor_parse(const char *text, size_t len, struct task_cursor *out)
 {
     struct task_cursor cursor;
 
-    if (!take_number(&text, &len, '-', &cursor.epoch) || !take_number(&text, &len, '\0', &cursor.n))
+    if (!take_event_number(&text, &len, '-', &cursor.epoch) || !take_event_number(&text, &len, '\0', &cursor.n))
         return ERR_SYNTAX;
     *out = cursor;
     return 0;
@@ -147,10 +148,9 @@ void task_event_write_frame(struct buf *out, int64_t epoch, const struct task_ev
     sse_write_event(out, id, type_names[event->type], event->json, event->json_len);
 }
 
-static void add_text(struct buf *out, const char *name, const char *text)
+static void add_progress_text(struct buf *out, const char *name, const char *text)
 {
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, text, strlen(text));
+    buf_add_text_member(out, name, text, strlen(text));
 }
 
 /* The members of an image object, without the braces. */
@@ -159,7 +159,7 @@ static void add_image(struct buf *out, const struct task_progress *progress)
     buf_add_text(out, "\"url\":");
     buf_add_json(out, progress->url, strlen(progress->url));
     if (progress->size)
-        add_text(out, "size", progress->size);
+        add_progress_text(out, "size", progress->size);
 }
 
 /* The texts are part of the API: clients display them. */
@@ -201,13 +201,13 @@ static void add_stage_fields(struct buf *out, const struct task_progress *progre
         break;
     case STAGE_IMAGE_FAILED:
         buf_addf(out, ",\"index\":%d", progress->index);
-        add_text(out, "code", progress->code);
-        add_text(out, "error", progress->message);
+        add_progress_text(out, "code", progress->code);
+        add_progress_text(out, "error", progress->message);
         break;
     case STAGE_RETRYING:
         buf_addf(out, ",\"attempt\":%d,\"delay_ms\":%" PRId64, progress->attempt, progress->delay_ms);
-        add_text(out, "code", progress->code);
-        add_text(out, "error", progress->message);
+        add_progress_text(out, "code", progress->code);
+        add_progress_text(out, "error", progress->message);
         break;
     case STAGE_REQUEUED:
     case STAGE_COUNT:
@@ -221,20 +221,7 @@ void task_progress_write(struct buf *out, const struct task_progress *progress)
     buf_add_json(out, progress->task_id, strlen(progress->task_id));
     add_message(out, progress);
     /* NOLINTNEXTLINE(clang-analyzer-core.CallAndMessage): every stage has a name */
-    add_text(out, "stage", stage_names[progress->stage]);
+    add_progress_text(out, "stage", stage_names[progress->stage]);
     add_stage_fields(out, progress);
-    buf_add_char(out, '}');
-}
-
-void task_progress_write_slot(struct buf *out, const struct task_progress *progress)
-{
-    if (progress->stage == STAGE_IMAGE) {
-        buf_addf(out, "image {\"index\":%d,", progress->index);
-        add_image(out, progress);
-    } else {
-        buf_addf(out, "failed {\"index\":%d", progress->index);
-        add_text(out, "code", progress->code);
-        add_text(out, "message", progress->message);
-    }
     buf_add_char(out, '}');
 }

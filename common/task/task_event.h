@@ -64,11 +64,7 @@ struct task_progress {
 /* The stage of a `process` event; ERR_NOT_FOUND if it has none, or has another type. */
 int task_event_stage(const struct task_event *event, enum task_stage *out) MUST_CHECK;
 
-/* The `data` object of a `process` event. */
+/* The `data` object of a `process` event. Scripts read slots from it: `image`, or `index`, `code` and `error`, are its last members. */
 void task_progress_write(struct buf *out, const struct task_progress *progress);
-
-/* The line that EMIT and FINISH store in the task's result: `image {"index":...,"url":...,"size":...}` for STAGE_IMAGE, else
- * `failed {"index":...,"code":...,"message":...}`. */
-void task_progress_write_slot(struct buf *out, const struct task_progress *progress);
 
 #endif

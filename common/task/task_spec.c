@@ -34,7 +34,7 @@ static json_t *urls_to_json(const struct task_spec *spec)
     return urls;
 }
 
-static int set(json_t *root, const char *name, json_t *value)
+static int set_member(json_t *root, const char *name, json_t *value)
 {
     return json_object_set_new_nocheck(root, name, value);
 }
@@ -47,20 +47,20 @@ static json_t *to_json(const struct task_spec *spec)
     int failed = 0;
 
     if (spec->max_images)
-        failed |= set(root, "max_images", json_integer(spec->max_images));
+        failed |= set_member(root, "max_images", json_integer(spec->max_images));
     if (spec->max_paid_calls)
-        failed |= set(root, "max_paid_calls", json_integer(spec->max_paid_calls));
+        failed |= set_member(root, "max_paid_calls", json_integer(spec->max_paid_calls));
     if (spec->model)
-        failed |= set(root, "model", json_string_nocheck(spec->model));
+        failed |= set_member(root, "model", json_string_nocheck(spec->model));
     if (spec->prompt)
-        failed |= set(root, "prompt", json_string_nocheck(spec->prompt));
+        failed |= set_member(root, "prompt", json_string_nocheck(spec->prompt));
     if (spec->seed_given)
-        failed |= set(root, "seed", json_integer(spec->seed));
+        failed |= set_member(root, "seed", json_integer(spec->seed));
     if (spec->size)
-        failed |= set(root, "size", json_string_nocheck(spec->size));
-    failed |= set(root, "urls", urls_to_json(spec));
+        failed |= set_member(root, "size", json_string_nocheck(spec->size));
+    failed |= set_member(root, "urls", urls_to_json(spec));
     if (spec->watermark_given)
-        failed |= set(root, "watermark", json_boolean(spec->watermark));
+        failed |= set_member(root, "watermark", json_boolean(spec->watermark));
     if (failed) {
         json_decref(root);
         root = NULL;
@@ -115,7 +115,7 @@ static int read_count(const struct field *field, const json_t *value, struct tas
     return 0;
 }
 
-static int read_watermark(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_watermark(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     (void)field;
     if (!json_is_boolean(value))
@@ -125,7 +125,7 @@ static int read_watermark(const struct field *field, const json_t *value, struct
     return 0;
 }
 
-static int read_seed(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_seed(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     (void)field;
     if (!json_is_integer(value))
@@ -136,7 +136,7 @@ static int read_seed(const struct field *field, const json_t *value, struct task
 }
 
 /* The length of a data: URL is limited only by the gateway's limit for request bodies. */
-static int read_url(const json_t *value, char **out)
+static int spec_read_url(const json_t *value, char **out)
 {
     static const char data[] = "data:";
     bool is_data = json_is_string(value) && !strncmp(json_string_value(value), data, sizeof(data) - 1);
@@ -147,7 +147,7 @@ static int read_url(const json_t *value, char **out)
     return copy_text(value, len, out);
 }
 
-static int read_urls(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_urls(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     size_t count = json_array_size(value);
 
@@ -155,7 +155,7 @@ static int read_urls(const struct field *field, const json_t *value, struct task
     if (!json_is_array(value) || count > TASK_URLS_MAX)
         return ERR_SYNTAX;
     for (size_t i = 0; i < count; i++) {
-        int err = read_url(json_array_get(value, i), &spec->urls[i]);
+        int err = spec_read_url(json_array_get(value, i), &spec->urls[i]);
 
         if (err)
             return err;
@@ -171,10 +171,10 @@ static const struct field fields[] = {
     { "max_paid_calls", read_count,     AT(max_paid_calls), INT_MAX },
     { "model",          read_text,      AT(model),          TASK_NAME_MAX },
     { "prompt",         read_text,      AT(prompt),         TASK_PROMPT_MAX },
-    { "seed",           read_seed,      0,                  0 },
+    { "seed",           spec_read_seed,      0,                  0 },
     { "size",           read_text,      AT(size),           TASK_NAME_MAX },
-    { "urls",           read_urls,      0,                  0 },
-    { "watermark",      read_watermark, 0,                  0 },
+    { "urls",           spec_read_urls,      0,                  0 },
+    { "watermark",      spec_read_watermark, 0,                  0 },
 };
 /* clang-format on */
 #undef AT

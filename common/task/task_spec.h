@@ -4,6 +4,23 @@
  * sorted, no white space. Equal requests therefore have equal bytes and equal hashes. The worker uses its defaults for absent
  * fields. task_id is not included: it names the task and is not part of its content.
  *
+ * To add a field, change:
+ *
+ *     common/task/task_spec.*         the member, task_spec_deinit, to_json (in the order of names), the table `fields`
+ *     gateway/request/validate.c      its row in `fields`; a limit over several fields goes into `read_object`
+ *     worker/ark/request.c            what ARK gets for it; worker/ark/model.* if not every model supports it
+ *     simulator/validate.c            if ARK's field is new: the simulator refuses fields that it does not know
+ *     docs/openapi.json, docs/api.md, docs/api.zh-CN.md, README*.md
+ *     cli/arkctl_lib/cli.py, watch.py and docs/arkctl.md; gateway/pages/playground*
+ *     tests/fuzz/corpus/{task_spec,validate}, tests/fuzz/dict
+ *
+ * The scripts and the wire add four rules:
+ *
+ *     `urls` is the only list. `urls_of` (scripts/shared/ending.lua) copies it out of the text without decoding the JSON.
+ *     Fields whose names sort before `model` are short. `model_of` (scripts/shared/model.lua) searches the first 1024 bytes.
+ *     An absent field is not written. Otherwise a repeated request gets another hash, and its task_id a conflict.
+ *     A worker fails a task with a field that it does not know (`invalid_task`). Upgrade workers before gateways.
+ *
  * Pure.   Ownership: the spec owns its texts; task_spec_deinit frees them. A zeroed spec is valid and empty.
  */
 #ifndef ARKRELAY_TASK_TASK_SPEC_H

@@ -93,7 +93,7 @@ struct handle_pool *handle_pool_destroy(struct handle_pool *pool)
     return NULL;
 }
 
-static bool is_same_file(const struct stat *a, const struct stat *b)
+static bool is_unchanged_file(const struct stat *a, const struct stat *b)
 {
     return a->st_dev == b->st_dev && a->st_ino == b->st_ino && a->st_size == b->st_size &&
            a->st_mtim.tv_sec == b->st_mtim.tv_sec && a->st_mtim.tv_nsec == b->st_mtim.tv_nsec;
@@ -105,7 +105,7 @@ static void follow_ca_file(struct handle_pool *pool)
     struct sessions *fresh;
     struct stat now;
 
-    if (!pool->ca_file || stat(pool->ca_file, &now) || is_same_file(&now, &pool->ca_stat))
+    if (!pool->ca_file || stat(pool->ca_file, &now) || is_unchanged_file(&now, &pool->ca_stat))
         return;
     fresh = sessions_create();
     if (!fresh)

@@ -60,7 +60,7 @@ static unsigned set_connection(CURL *easy, const struct post_setup *setup)
 
 /* Setting an option allocates and may fail. A request without one of these options could go through a proxy or be repeated, so
  * every failure counts. ACCEPT_ENCODING makes libcurl decode a compressed answer; the header itself is not sent. */
-static bool set_options(CURL *easy, const struct post_setup *setup)
+static bool set_curl_options(CURL *easy, const struct post_setup *setup)
 {
     unsigned failed = set_send_once(easy) | set_connection(easy, setup);
 
@@ -131,7 +131,7 @@ static void set_body(struct post *post, CURL *easy, const struct post_setup *set
 int post_prepare(struct post *post, CURL *easy, const struct post_setup *setup)
 {
     post->headers = copy_headers(setup->headers);
-    if (!post->headers || !set_options(easy, setup))
+    if (!post->headers || !set_curl_options(easy, setup))
         return ERR_NO_MEMORY;
     curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->headers);
     set_body(post, easy, setup);

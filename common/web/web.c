@@ -100,7 +100,7 @@ static bool is_answered(const struct web_call *call, CURLcode code)
     return code == CURLE_OK && call->head_given;
 }
 
-static enum web_end end_of(const struct web_call *call, CURLcode code)
+static enum web_end web_end_of(const struct web_call *call, CURLcode code)
 {
     long sent = 0;
 
@@ -122,10 +122,10 @@ static const char *words_of(const struct web_call *call, CURLcode code)
 }
 
 /* Never from inside a libcurl callback. */
-static void finish(struct web_call *call, CURLcode code)
+static void web_finish_call(struct web_call *call, CURLcode code)
 {
     struct web_outcome outcome = {
-        .end = end_of(call, code),
+        .end = web_end_of(call, code),
         .words = words_of(call, code),
         .total_ms = clock_monotonic_ms() - call->started_ms,
     };
@@ -144,7 +144,7 @@ static void run_call(struct web_call *call)
     move(call, CALL_RUNNING);
     if (curl_loop_add(call->web->curl, call->easy)) {
         call->why = "out of memory";
-        finish(call, CURLE_OUT_OF_MEMORY);
+        web_finish_call(call, CURLE_OUT_OF_MEMORY);
     }
 }
 
@@ -179,12 +179,12 @@ static void web_on_curl_done(CURL *easy, CURLcode code, void *arg)
 
     (void)arg;
     if (call->state == CALL_RUNNING)
-        finish(call, code);
+        web_finish_call(call, code);
 }
 
 /* -- the answer */
 
-static void start_timer(struct web_call *call, int64_t ms)
+static void web_start_timer(struct web_call *call, int64_t ms)
 {
     struct timeval tv = timeval_of_ms(ms);
 
@@ -198,11 +198,11 @@ static void web_on_timer(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     if (call->is_ending) {
-        finish(call, CURLE_OK);
+        web_finish_call(call, CURLE_OK);
         return;
     }
     call->why = "no answer within the time for its first byte";
-    finish(call, CURLE_OPERATION_TIMEDOUT);
+    web_finish_call(call, CURLE_OPERATION_TIMEDOUT);
 }
 
 void web_end_within(struct web_call *call, int64_t ms)
@@ -210,7 +210,7 @@ void web_end_within(struct web_call *call, int64_t ms)
     if (call->state != CALL_RUNNING || call->is_ending)
         return;
     call->is_ending = true;
-    start_timer(call, ms);
+    web_start_timer(call, ms);
 }
 
 /* Returns the value if `line` is the header `name`, else NULL. */
@@ -374,7 +374,7 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
         return ERR_NO_MEMORY;
     call->post.body = request->body;
     TAILQ_INSERT_TAIL(&web->starting, call, link);
-    start_timer(call, request->first_byte_ms);
+    web_start_timer(call, request->first_byte_ms);
     web->count++;
     event_active(web->turn, 0, 0);
     *out = call;

@@ -3,6 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
+
 enum { ROOM_STEP = 64 };
 
 struct clients {
@@ -12,7 +14,7 @@ struct clients {
 
 static bool is_first_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9');
+    return (c >= 'a' && c <= 'z') || ascii_is_digit(c);
 }
 
 bool client_name_is_valid(const char *name, size_t len)
@@ -68,7 +70,7 @@ struct clients *clients_destroy(struct clients *clients)
 }
 
 /* The index of the name, or where to insert it. */
-static size_t place_of(const struct clients *clients, const char *name)
+static size_t position_of(const struct clients *clients, const char *name)
 {
     size_t low = 0, high = clients->count;
 
@@ -99,7 +101,7 @@ static bool make_room(struct clients *clients)
 
 struct client *clients_get(struct clients *clients, const char *name)
 {
-    size_t at = place_of(clients, name);
+    size_t at = position_of(clients, name);
     struct client *client;
 
     if (at < clients->count && strcmp(clients->sorted[at]->name, name) == 0)

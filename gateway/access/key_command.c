@@ -19,13 +19,13 @@ bool key_command_is_given(const struct key_command *command)
     return *command->new_key || *command->revoke_key || command->list_keys;
 }
 
-static int complain(const struct key_command *command, const char *what)
+static int complain_about_file(const struct key_command *command, const char *what)
 {
     (void)fprintf(stderr, "arkrelay-gateway: %s: %s\n", command->keys_file, what);
     return EXIT_FAILURE;
 }
 
-static int refuse(const char *what)
+static int refuse_command(const char *what)
 {
     (void)fprintf(stderr, "arkrelay-gateway: %s\n", what);
     return OPTIONS_EXIT_BAD;
@@ -72,7 +72,7 @@ static const char *live_ids(const struct key_file *file, const struct key_line *
     return buf_text(out);
 }
 
-static bool is_known(const struct key_file *file, const char *id)
+static bool has_key_id(const struct key_file *file, const char *id)
 {
     for (size_t i = 0; i < file->count; i++)
         if (strcmp(file->keys[i].id, id) == 0)
@@ -123,7 +123,7 @@ static int key_command_on_append(const struct key_file *file, struct key_line *l
     }
     do
         random_hex(line->id, KEY_ID_BYTES);
-    while (is_known(file, line->id));
+    while (has_key_id(file, line->id));
     inherit_limits(file, line);
     return make_token(arg, line);
 }
@@ -150,11 +150,12 @@ static int new_key(const struct key_command *command)
     int err;
 
     if (!client_name_is_valid(command->new_key, strlen(command->new_key)))
-        return refuse(
+        return refuse_command(
             "--new-key: a client name has 1 to 32 characters of a-z 0-9 _ -, begins with a letter or digit, and is not public");
     if (*command->key_expires) {
         if (key_lifetime_parse(command->key_expires, &lifetime_ms))
-            return refuse("--key-expires must be a number of days, hours or minutes, such as 90d, up to ten years");
+            return refuse_command(
+                "--key-expires must be a number of days, hours or minutes, such as 90d, up to ten years");
         line.expires_ms = line.created_ms + lifetime_ms;
     }
     (void)strncat(line.client, command->new_key, TASK_CLIENT_MAX);
@@ -163,12 +164,13 @@ static int new_key(const struct key_command *command)
     buf_init(&why, WHY_MAX);
     err = key_file_append(command->keys_file, &line, key_command_on_append, token, &why);
     if (err)
-        (void)complain(command, why.len ? buf_text(&why) : err_text(err));
+        (void)complain_about_file(command, why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
     if (err)
         return EXIT_FAILURE;
     if (puts(token) < 0 || fflush(stdout))
-        return complain(command, "the key was created but could not be printed: revoke it and create another");
+        return complain_about_file(command,
+                                   "the key was created but could not be printed: revoke it and create another");
     print_details(command, &line);
     return EXIT_SUCCESS;
 }
@@ -185,15 +187,15 @@ static int revoke_key(const struct key_command *command)
 
     key_token_id(id, given, strlen(given));
     if (*id && key_token_has_typo(given))
-        return refuse("--revoke-key: wrong checksum, the key has a typo");
+        return refuse_command("--revoke-key: wrong checksum, the key has a typo");
     if (!*id && !key_id_is_valid(given, strlen(given)))
-        return refuse("--revoke-key: expected a key id of 12 hex digits, see --list-keys");
+        return refuse_command("--revoke-key: expected a key id of 12 hex digits, see --list-keys");
     if (!*id)
         (void)strncat(id, given, KEY_ID_SIZE - 1);
     buf_init(&why, WHY_MAX);
     err = key_file_revoke(command->keys_file, id, &why);
     if (err)
-        (void)complain(command, why.len ? buf_text(&why) : err_text(err));
+        (void)complain_about_file(command, why.len ? buf_text(&why) : err_text(err));
     else
         (void)fprintf(stderr, "arkrelay-gateway: %s is revoked; send SIGHUP to running gateways to apply it\n", id);
     buf_deinit(&why);
@@ -219,7 +221,7 @@ static int list_keys(const struct key_command *command)
     buf_init(&why, WHY_MAX);
     err = key_file_read(command->keys_file, &file, &why);
     if (err)
-        (void)complain(command, why.len ? buf_text(&why) : err_text(err));
+        (void)complain_about_file(command, why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
     if (err)
         return EXIT_FAILURE;
@@ -232,9 +234,9 @@ static int list_keys(const struct key_command *command)
 int key_command_run(const struct key_command *command)
 {
     if (!*command->keys_file)
-        return refuse("no keys file: set --keys-file FILE or GATEWAY_KEYS_FILE");
+        return refuse_command("no keys file: set --keys-file FILE or GATEWAY_KEYS_FILE");
     if ((*command->new_key != 0) + (*command->revoke_key != 0) + command->list_keys > 1)
-        return refuse("use only one of --new-key, --revoke-key and --list-keys");
+        return refuse_command("use only one of --new-key, --revoke-key and --list-keys");
     if (*command->new_key)
         return new_key(command);
     return *command->revoke_key ? revoke_key(command) : list_keys(command);

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/base/ascii.h"
 #include "common/base/buf.h"
 #include "common/base/macros.h"
 
@@ -83,7 +84,7 @@ static int reject_word(struct buf *why, struct word word, const char *what)
     return ERR_SYNTAX;
 }
 
-static int read_id(struct word word, struct key_line *out, struct buf *why)
+static int read_key_id(struct word word, struct key_line *out, struct buf *why)
 {
     if (!key_id_is_valid(word.data, word.len))
         return reject_word(why, word, "a key id (12 hex digits)");
@@ -99,20 +100,15 @@ static int read_client(struct word word, struct key_line *out, struct buf *why)
     return 0;
 }
 
-static int hex_value(char c)
-{
-    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static int read_digest(struct word word, struct key_line *out, struct buf *why)
 {
     bool good = word.len == 2 * KEY_DIGEST_SIZE;
 
     for (size_t i = 0; good && i < KEY_DIGEST_SIZE; i++) {
-        int high = hex_value(word.data[2 * i]), low = hex_value(word.data[2 * i + 1]);
+        char high = word.data[2 * i], low = word.data[2 * i + 1];
 
-        good = high >= 0 && low >= 0;
-        out->digest[i] = (unsigned char)(good ? high << 4 | low : 0);
+        good = ascii_is_lower_hex(high) && ascii_is_lower_hex(low);
+        out->digest[i] = (unsigned char)(good ? ascii_hex_value(high) << 4 | ascii_hex_value(low) : 0);
     }
     return good ? 0 : reject_word(why, word, "a SHA-256 (64 hex digits)");
 }
@@ -147,14 +143,14 @@ static int read_expires(struct word word, struct key_line *out, struct buf *why)
     return reject_word(why, word, "when it expires (2026-01-02T03:04:05Z, or -)");
 }
 
-static bool read_number(struct word word, int64_t *out)
+static bool word_to_number(struct word word, int64_t *out)
 {
     char text[NUMBER_MAX + 1] = "";
 
     if (!word.len || word.len > NUMBER_MAX)
         return false;
     for (size_t i = 0; i < word.len; i++)
-        if (word.data[i] < '0' || word.data[i] > '9')
+        if (!ascii_is_digit(word.data[i]))
             return false;
     memcpy(text, word.data, word.len);
     *out = strtoll(text, NULL, 10);
@@ -170,7 +166,7 @@ static int read_limit(struct word word, enum client_limit limit, struct key_line
         buf_addf(why, "%s is set twice", limit_rows[limit].name);
         return ERR_SYNTAX;
     }
-    if (!read_number((struct word){word.data + name_len, word.len - name_len}, &value) ||
+    if (!word_to_number((struct word){word.data + name_len, word.len - name_len}, &value) ||
         value < limit_rows[limit].min || value > limit_rows[limit].max) {
         buf_addf(why, "%s is a number from %" PRId64 " to %" PRId64, limit_rows[limit].name, limit_rows[limit].min,
                  limit_rows[limit].max);
@@ -196,8 +192,8 @@ static int read_more(struct word word, struct key_line *out, struct buf *why)
 
 int key_line_parse(const char *line, size_t len, struct key_line *out, struct buf *why)
 {
-    static int (*const readers[])(struct word word, struct key_line * out,
-                                  struct buf * why) = {read_id, read_client, read_digest, read_created, read_expires};
+    static int (*const readers[])(struct word word, struct key_line * out, struct buf * why) = {
+        read_key_id, read_client, read_digest, read_created, read_expires};
     struct word rest = {line, len}, word = next_word(&rest);
     struct key_line key = {0};
     int err = 0;
@@ -250,7 +246,7 @@ void key_file_deinit(struct key_file *file)
     *file = (struct key_file){0};
 }
 
-static int fail(struct buf *why, const char *what)
+static int fail_with_errno(struct buf *why, const char *what)
 {
     buf_addf(why, "%s: %s", what, strerror(errno));
     return ERR_SYSTEM;
@@ -284,7 +280,7 @@ static int add_key(struct key_file *file, const struct key_line *key, struct buf
     return 0;
 }
 
-static int parse_line(struct key_file *file, const char *line, size_t len, struct buf *why)
+static int key_file_take_line(struct key_file *file, const char *line, size_t len, struct buf *why)
 {
     struct key_line key;
     int err = key_line_parse(line, len, &key, why);
@@ -305,7 +301,7 @@ static int parse_all(struct key_file *file, const struct buf *text, struct buf *
         const char *feed = memchr(line, '\n', (size_t)(end - line));
         size_t len = (size_t)((feed ? feed : end) - line);
 
-        err = parse_line(file, line, len, &what);
+        err = key_file_take_line(file, line, len, &what);
         if (err)
             buf_addf(why, "line %d: %s", number, buf_text(&what));
         line += len + (feed != NULL);
@@ -324,7 +320,7 @@ static int read_all(int fd, struct buf *out, struct buf *why)
     while ((n = read(fd, part, sizeof(part))) > 0)
         buf_add(out, part, (size_t)n);
     if (n < 0)
-        return fail(why, "cannot be read");
+        return fail_with_errno(why, "cannot be read");
     if (buf_error(out))
         buf_add_text(why, err_text(buf_error(out)));
     return buf_error(out);
@@ -334,7 +330,7 @@ static int read_fd(int fd, struct buf *text, struct key_file *out, struct buf *w
 {
     struct key_file file = {0};
     struct stat stat;
-    int err = fstat(fd, &stat) ? fail(why, "cannot be read") : read_all(fd, text, why);
+    int err = fstat(fd, &stat) ? fail_with_errno(why, "cannot be read") : read_all(fd, text, why);
 
     if (!err)
         err = parse_all(&file, text, why);
@@ -353,7 +349,7 @@ int key_file_read(const char *path, struct key_file *out, struct buf *why)
     struct buf text;
 
     if (fd < 0)
-        return fail(why, "cannot be opened");
+        return fail_with_errno(why, "cannot be opened");
     buf_init(&text, FILE_MAX);
     err = read_fd(fd, &text, out, why);
     buf_deinit(&text);
@@ -363,7 +359,7 @@ int key_file_read(const char *path, struct key_file *out, struct buf *why)
 
 /* -- changing */
 
-static bool is_same_file(int fd, const char *path)
+static bool is_file_at(int fd, const char *path)
 {
     struct stat ours, there;
 
@@ -377,12 +373,12 @@ static int open_locked(const char *path, int flags, int *out, struct buf *why)
         int fd = open(path, flags | O_RDWR | O_CLOEXEC, CREATE_MODE);
 
         if (fd < 0)
-            return fail(why, "cannot be opened");
+            return fail_with_errno(why, "cannot be opened");
         if (flock(fd, LOCK_EX)) {
             close(fd);
-            return fail(why, "cannot be locked");
+            return fail_with_errno(why, "cannot be locked");
         }
-        if (is_same_file(fd, path)) {
+        if (is_file_at(fd, path)) {
             *out = fd;
             return 0;
         }
@@ -398,10 +394,10 @@ static int write_all(int fd, const struct buf *bytes, struct buf *why)
         ssize_t n = write(fd, bytes->data + sent, bytes->len - sent);
 
         if (n < 0)
-            return fail(why, "cannot be written");
+            return fail_with_errno(why, "cannot be written");
         sent += (size_t)n;
     }
-    return fsync(fd) ? fail(why, "cannot be written") : 0;
+    return fsync(fd) ? fail_with_errno(why, "cannot be written") : 0;
 }
 
 static int append_line(int fd, const struct buf *text, const struct key_line *line, struct buf *why)
@@ -483,13 +479,13 @@ static int replace(const char *path, int fd, const struct buf *bytes, struct buf
     buf_addf(&name, "%s.new", real ? real : path);
     if (!real || fstat(fd, &old) ||
         (made = open(buf_text(&name), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, old.st_mode & 0777)) < 0)
-        err = fail(why, "cannot be replaced");
+        err = fail_with_errno(why, "cannot be replaced");
     if (!err && ((fchown(made, old.st_uid, old.st_gid) && geteuid() == 0) || fchmod(made, old.st_mode & 0777)))
-        err = fail(why, "cannot keep its owner and permissions");
+        err = fail_with_errno(why, "cannot keep its owner and permissions");
     if (!err)
         err = write_all(made, bytes, why);
     if (!err && rename(buf_text(&name), real))
-        err = fail(why, "cannot be replaced");
+        err = fail_with_errno(why, "cannot be replaced");
     if (err && made >= 0)
         (void)unlink(buf_text(&name));
     if (made >= 0)

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
+
 enum {
     ID_AT = sizeof(KEY_TOKEN_PREFIX) - 1,
     SECRET_AT = ID_AT + KEY_ID_SIZE, /* after the id and its "_" */
@@ -13,7 +15,7 @@ enum {
 static bool is_hex(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        if (!((text[i] >= '0' && text[i] <= '9') || (text[i] >= 'a' && text[i] <= 'f')))
+        if (!ascii_is_lower_hex(text[i]))
             return false;
     return true;
 }

@@ -1,20 +1,24 @@
 /* keyring - the API keys of the process, reloaded on SIGHUP
  *
  * Without a keys file there are no keys, and every request belongs to the client `public`. With one, each load creates a new
- * keyset. A load that succeeds replaces the old keyset as a whole; a load that fails changes nothing.
+ * keyset: the keys of one reading of the file, immutable. A load that succeeds replaces the old keyset as a whole; a load that fails
+ * changes nothing. Each gateway thread drops its reference to the old keyset when it takes the new one.
  *
- * Ownership: owns the clients.
- * Threads:   keyring_take on any thread; everything else on the main thread.
+ * Ownership: owns the clients, which outlive the keysets. A keyset is reference counted.
+ * Threads:   keyring_take and the functions of keysets on any thread; everything else on the main thread.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_KEYRING_H
 #define ARKRELAY_GATEWAY_ACCESS_KEYRING_H
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/http/request.h"
 #include "gateway/access/client.h"
 
 struct buf;
+struct key_file;
 struct keyring;
 struct keyset;
 
@@ -34,5 +38,19 @@ int keyring_load(struct keyring *keyring, struct buf *why) MUST_CHECK;
 /* The current keyset, with a reference for the caller. NULL: no keys file, and the client is keyring_public. */
 struct keyset *keyring_take(struct keyring *keyring);
 struct client *keyring_public(const struct keyring *keyring);
+
+/* -- keysets */
+
+/* With one reference. Also sets the limits of the clients in the file; `defaults` applies to limits that no line sets.
+ * NULL: out of memory. */
+struct keyset *keyset_create(const struct key_file *file, struct clients *clients,
+                             const struct client_limits *defaults);
+struct keyset *keyset_ref(struct keyset *set);
+void keyset_unref(struct keyset *set); /* accepts NULL */
+
+size_t keyset_live_count(const struct keyset *set, int64_t now_ms);
+
+/* The owner of the key, or NULL. Does the same work for every wrong key, whether it is unknown, altered or expired. */
+struct client *keyset_find(const struct keyset *set, struct http_text token, int64_t now_ms);
 
 #endif

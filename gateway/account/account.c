@@ -32,7 +32,7 @@ struct value {
     size_t len;
 };
 
-static double read_number(struct value value)
+static double value_to_number(struct value value)
 {
     char copy[NUMBER_MAX], *end;
     double number;
@@ -45,15 +45,15 @@ static double read_number(struct value value)
     return *end || fabs(number) > TIME_MAX ? NAN : number;
 }
 
-static void take_number(void *member, size_t size, struct value value)
+static void take_double(void *member, size_t size, struct value value)
 {
     (void)size;
-    *(double *)member = read_number(value);
+    *(double *)member = value_to_number(value);
 }
 
 static void take_time(void *member, size_t size, struct value value)
 {
-    double number = read_number(value);
+    double number = value_to_number(value);
 
     (void)size;
     *(int64_t *)member = number > 0 ? (int64_t)number : 0;
@@ -95,9 +95,9 @@ struct row {
     }
 
 static const struct row account_rows[] = {
-    ROW(struct account, "calls", calls, take_number),
-    ROW(struct account, "tokens", tokens, take_number),
-    ROW(struct account, "limit", limit, take_number),
+    ROW(struct account, "calls", calls, take_double),
+    ROW(struct account, "tokens", tokens, take_double),
+    ROW(struct account, "limit", limit, take_double),
     ROW(struct account, "default_model", default_model, take_text),
 };
 
@@ -108,8 +108,8 @@ static const struct row scope_rows[] = {
     ROW(struct account_scope, "since", since_ms, take_time),
     ROW(struct account_scope, "probe_at", probe_at_ms, take_time),
     ROW(struct account_scope, "paused_until", paused_until_ms, take_time),
-    ROW(struct account_scope, "limit", limit, take_number),
-    ROW(struct account_scope, "rate", rate, take_number),
+    ROW(struct account_scope, "limit", limit, take_double),
+    ROW(struct account_scope, "rate", rate, take_double),
 };
 
 static bool take_row(const struct row *rows, size_t count, void *object, const char *name, struct value value)
@@ -146,7 +146,7 @@ static struct account_scope *find_scope(struct account *account, struct value mo
 }
 
 /* name: "field" of the account, or "<model> <field>". */
-static void take_field(struct account *account, const char *name, struct value value)
+static void account_take_field(struct account *account, const char *name, struct value value)
 {
     const char *space = strrchr(name, ' ');
     struct account_scope *scope = account->scopes;
@@ -176,7 +176,7 @@ void account_read(struct account *account, const redisReply *reply)
         const redisReply *name = reply->element[i], *value = reply->element[i + 1];
 
         if (name->type == REDIS_REPLY_STRING && value->type == REDIS_REPLY_STRING)
-            take_field(account, name->str, (struct value){value->str, (size_t)value->len});
+            account_take_field(account, name->str, (struct value){value->str, (size_t)value->len});
     }
 }
 

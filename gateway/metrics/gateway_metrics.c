@@ -70,6 +70,8 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
         .help = "Tasks by state, in Redis and so the same at every gateway; dead: failed and not expired."},
     [METRIC_QUEUE_OLDEST] = {.name = "arkrelay_queue_oldest_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .help = "Age of the oldest task that has not ended; 0 where there is none."},
+    [METRIC_MEMORY_FULL] = {.name = "arkrelay_redis_memory_full_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .help = "Until Redis reaches maxmemory at the present rate of tasks; absent where it does not."},
     [METRIC_QUEUE_PAUSED] = {.name = "arkrelay_queue_paused", .type = METRIC_GAUGE, .sparse = true,
         .help = "1 while operators have paused the queue, else 0."},
     [METRIC_TASKS] = {.name = "arkrelay_tasks", .type = METRIC_COUNTER, .sparse = true,
@@ -172,11 +174,6 @@ struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metric
     return gateway_metrics->threads[thread];
 }
 
-size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics)
-{
-    return gateway_metrics->count;
-}
-
 /* -- counting */
 
 static unsigned place_of_code(int status)
@@ -243,6 +240,8 @@ int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *rep
     if (!script_int(reply, QUEUE_OLDEST, &oldest_ms))
         metrics_set(scraped, SAMPLE(METRIC_QUEUE_OLDEST),
                     oldest_ms && oldest_ms < now_ms ? (now_ms - oldest_ms) * MILLI : 0);
+    if (!script_int(reply, QUEUE_MEMORY_FULL, &value) && value >= 0)
+        metrics_set(scraped, SAMPLE(METRIC_MEMORY_FULL), value * MILLI);
     for (size_t i = QUEUE_COUNTERS; (name = script_text(reply, i, NULL)); i += 2)
         if (!script_int(reply, i + 1, &value))
             set_counter(scraped, name, value);

@@ -28,6 +28,7 @@ enum gateway_metric {
     METRIC_SSE_LATENCY,
     METRIC_QUEUE_DEPTH,
     METRIC_QUEUE_OLDEST,
+    METRIC_MEMORY_FULL,
     METRIC_QUEUE_PAUSED,
     METRIC_TASKS,
     METRIC_PAID_CALLS,
@@ -43,7 +44,7 @@ enum gateway_metric {
 };
 
 /* Label of METRIC_SSE_EVENTS: an event type, or a frame that is not an event of the log. */
-enum sse_kind { SSE_NOTICE = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
+enum sse_kind { SSE_HINT = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
 
 /* `routes` is borrowed: the values of the label `route`. NULL: out of memory. */
 struct gateway_metrics *gateway_metrics_create(size_t threads, const struct http_route *routes, size_t route_count);
@@ -51,7 +52,6 @@ struct gateway_metrics *
 gateway_metrics_destroy(struct gateway_metrics *gateway_metrics); /* accepts NULL; returns NULL */
 
 struct metrics *gateway_metrics_of_thread(struct gateway_metrics *gateway_metrics, size_t thread);
-size_t gateway_metrics_threads(const struct gateway_metrics *gateway_metrics);
 
 /* `route` is one of the rows given to gateway_metrics_create, or NULL. */
 void gateway_metrics_count_response(const struct gateway_metrics *gateway_metrics, struct metrics *metrics,

@@ -1,5 +1,6 @@
 #include "gateway/request/headers.h"
 
+#include "common/base/ascii.h"
 #include "common/base/macros.h"
 
 #include <string.h>
@@ -24,7 +25,7 @@ static struct span trim(struct span text)
 }
 
 /* Takes the text up to `separator` off the front, trimmed. */
-static struct span cut(struct span *text, char separator)
+static struct span cut_span(struct span *text, char separator)
 {
     const char *end = text->len ? memchr(text->data, separator, text->len) : NULL;
     struct span first = {text->data, end ? (size_t)(end - text->data) : text->len};
@@ -51,11 +52,11 @@ bool media_is_json(const char *content_type, size_t len)
 {
     struct span rest = {content_type, len};
 
-    if (!is(cut(&rest, ';'), "application/json"))
+    if (!is(cut_span(&rest, ';'), "application/json"))
         return false;
     while (rest.len) {
-        struct span value = cut(&rest, ';');
-        struct span name = cut(&value, '=');
+        struct span value = cut_span(&rest, ';');
+        struct span name = cut_span(&value, '=');
 
         if (is(name, "charset") && !is_utf8(value))
             return false;
@@ -75,8 +76,8 @@ static bool is_all_of(struct span text, const char *letters)
 static bool has_zero_quality(struct span parameters)
 {
     while (parameters.len) {
-        struct span value = cut(&parameters, ';');
-        struct span name = cut(&value, '=');
+        struct span value = cut_span(&parameters, ';');
+        struct span name = cut_span(&value, '=');
 
         if (is(name, "q") && value.len && value.data[0] == '0')
             return is_all_of(value, "0.");
@@ -87,7 +88,7 @@ static bool has_zero_quality(struct span parameters)
 /* How specifically the range matches type/subtype: 0 not at all, 1 by "*" for both, 2 by type, 3 by type and subtype. */
 static int precision(struct span range, const char *type, const char *subtype)
 {
-    struct span first = cut(&range, '/');
+    struct span first = cut_span(&range, '/');
 
     range = trim(range);
     if (is(first, "*") && is(range, "*"))
@@ -104,8 +105,8 @@ bool media_is_accepted(const char *accept, size_t len, const char *type, const c
     int best = 0;
 
     while (rest.len) {
-        struct span parameters = cut(&rest, ',');
-        int fit = precision(cut(&parameters, ';'), type, subtype);
+        struct span parameters = cut_span(&rest, ',');
+        int fit = precision(cut_span(&parameters, ';'), type, subtype);
 
         if (fit > best) {
             best = fit;
@@ -160,7 +161,7 @@ static const struct part {
 static bool part_is_hex(const char *text, struct part part)
 {
     for (size_t i = part.at; i < part.at + part.len; i++)
-        if (!(text[i] >= '0' && text[i] <= '9') && !(text[i] >= 'a' && text[i] <= 'f'))
+        if (!ascii_is_lower_hex(text[i]))
             return false;
     return true;
 }

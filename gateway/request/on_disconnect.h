@@ -1,13 +1,9 @@
 /* on_disconnect - the request field that says what happens to the task when the client disconnects from its stream
  *
  * It belongs to one connection. It is not stored with the task and not part of the request's hash.
- *
- * Pure.
  */
 #ifndef ARKRELAY_GATEWAY_REQUEST_ON_DISCONNECT_H
 #define ARKRELAY_GATEWAY_REQUEST_ON_DISCONNECT_H
-
-#include <stdbool.h>
 
 enum on_disconnect {
     ON_DISCONNECT_FINISH, /* default: the task continues; it may be paid for already, and the client can resume */
@@ -15,8 +11,5 @@ enum on_disconnect {
     ON_DISCONNECT_CANCEL,           /* cancel it; a running task is asked to stop */
     ON_DISCONNECT_COUNT,
 };
-
-/* "finish", "cancel_if_queued" or "cancel"; false for anything else. */
-bool on_disconnect_parse(const char *name, enum on_disconnect *out);
 
 #endif

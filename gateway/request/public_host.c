@@ -1,11 +1,12 @@
 #include "gateway/request/public_host.h"
 
-#include "common/base/macros.h"
-
 #include <arpa/inet.h>
 #include <stdint.h>
 #include <string.h>
 #include <strings.h>
+
+#include "common/base/ascii.h"
+#include "common/base/macros.h"
 
 enum { NAME_MAX_BYTES = 253 };
 
@@ -91,18 +92,13 @@ static bool bracketed_is_public(const char *host, size_t len)
     return inet_pton(AF_INET6, text, address) == 1 && v6_is_public(address);
 }
 
-static bool is_digit(char c)
-{
-    return c >= '0' && c <= '9';
-}
-
 /* A host whose last label is a number is an IPv4 address in some spelling, never a name (WHATWG URL). */
 static bool is_number(const char *label, size_t len)
 {
     if (len >= 2 && label[0] == '0' && (label[1] == 'x' || label[1] == 'X'))
         return strspn(label + 2, "0123456789abcdefABCDEF") == len - 2;
     for (size_t i = 0; i < len; i++)
-        if (!is_digit(label[i]))
+        if (!ascii_is_digit(label[i]))
             return false;
     return true;
 }

@@ -3,6 +3,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "common/base/ascii.h"
 #include "common/task/task_spec.h"
 #include "gateway/request/public_host.h"
 
@@ -33,11 +34,6 @@ struct span {
     size_t len;
 };
 
-static bool is_alnum(char c)
-{
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-}
-
 /* Removes `prefix` from the front, ignoring case. */
 static bool skip_prefix(struct span *text, const char *prefix)
 {
@@ -54,7 +50,7 @@ static size_t count_alnum_or(struct span text, const char *others)
 {
     size_t n = 0;
 
-    while (n < text.len && (is_alnum(text.data[n]) || (text.data[n] && strchr(others, text.data[n]))))
+    while (n < text.len && (ascii_is_alphanumeric(text.data[n]) || (text.data[n] && strchr(others, text.data[n]))))
         n++;
     return n;
 }
@@ -95,7 +91,7 @@ static enum url_flaw check_port(struct span port)
     if (!port.len || port.len > 5)
         return URL_BAD_PORT;
     for (size_t i = 0; i < port.len; i++) {
-        if (port.data[i] < '0' || port.data[i] > '9')
+        if (!ascii_is_digit(port.data[i]))
             return URL_BAD_PORT;
         value = value * 10 + (port.data[i] - '0');
     }

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
 #include "common/base/json_text.h"
 #include "common/base/macros.h"
 #include "common/base/utf8.h"
@@ -22,25 +23,25 @@ enum {
 struct reading {
     const struct validate_rules *rules;
     struct validated *out;
-    struct validate_report *report;
+    struct validate_errors *errors;
     bool id_seen; /* the body has a task_id, valid or not */
     bool no_memory;
 };
 
-void validate_complain(struct validate_report *report, const char *pointer, const char *detail, ...)
+void validate_complain(struct validate_errors *errors, const char *pointer, const char *detail, ...)
 {
-    size_t i = report->count;
+    size_t i = errors->count;
     va_list args;
 
     if (i == VALIDATE_PROBLEMS_MAX)
         return;
-    report->count++;
-    (void)snprintf(report->pointers[i], sizeof(report->pointers[i]), "%s", pointer);
+    errors->count++;
+    (void)snprintf(errors->pointers[i], sizeof(errors->pointers[i]), "%s", pointer);
     va_start(args, detail);
-    if (vsnprintf(report->details[i], sizeof(report->details[i]), detail, args) < 0)
-        report->details[i][0] = '\0';
+    if (vsnprintf(errors->details[i], sizeof(errors->details[i]), detail, args) < 0)
+        errors->details[i][0] = '\0';
     va_end(args);
-    report->fields[i] = (struct problem_field){report->pointers[i], report->details[i]};
+    errors->fields[i] = (struct problem_field){errors->pointers[i], errors->details[i]};
 }
 
 /* -- one function per field */
@@ -57,7 +58,7 @@ static void complain_url(struct reading *in, size_t index, const char *detail)
     char pointer[VALIDATE_POINTER_SIZE];
 
     (void)snprintf(pointer, sizeof(pointer), "/urls/%zu", index);
-    validate_complain(in->report, pointer, "%s", detail);
+    validate_complain(in->errors, pointer, "%s", detail);
 }
 
 static void read_url(struct reading *in, size_t index, const json_t *value)
@@ -81,7 +82,7 @@ static void read_urls(struct reading *in, const json_t *value)
     size_t count = json_array_size(value);
 
     if (!json_is_array(value) || count > TASK_URLS_MAX) {
-        validate_complain(in->report, "/urls", "must be a list of at most %d links", TASK_URLS_MAX);
+        validate_complain(in->errors, "/urls", "must be a list of at most %d links", TASK_URLS_MAX);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -95,7 +96,7 @@ static void read_task_id(struct reading *in, const json_t *value)
 {
     in->id_seen = true;
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
-        validate_complain(in->report, "/task_id", "must be " TASK_ID_GRAMMAR);
+        validate_complain(in->errors, "/task_id", "must be " TASK_ID_GRAMMAR);
     else
         memcpy(in->out->task_id, json_string_value(value), json_string_length(value) + 1);
 }
@@ -108,19 +109,19 @@ static void settle_id(struct reading *in)
 
     if (!rules->key) {
         if (!in->id_seen && rules->id_required)
-            validate_complain(in->report, "/task_id", "is required");
+            validate_complain(in->errors, "/task_id", "is required");
     } else if (!task_id_is_valid(rules->key, rules->key_len)) {
-        validate_complain(in->report, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
+        validate_complain(in->errors, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
     } else if (!in->id_seen) {
         memcpy(task_id, rules->key, rules->key_len);
         task_id[rules->key_len] = '\0';
     } else if (task_id[0] && (strlen(task_id) != rules->key_len || memcmp(task_id, rules->key, rules->key_len) != 0)) {
-        validate_complain(in->report, "/task_id", "must be the same as Idempotency-Key, or absent");
+        validate_complain(in->errors, "/task_id", "must be the same as Idempotency-Key, or absent");
     }
 }
 
 /* ASCII white space, and the ideographic space of Chinese input methods. */
-static bool is_blank(const char *text)
+static bool is_blank_text(const char *text)
 {
     for (;;) {
         text += strspn(text, " \t\r\n\v\f");
@@ -134,8 +135,8 @@ static void read_prompt(struct reading *in, const json_t *value)
 {
     const char *text = json_string_value(value);
 
-    if (!text || is_blank(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
-        validate_complain(in->report, "/prompt", "must be a text of 1 to %d characters that is not blank",
+    if (!text || is_blank_text(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
+        validate_complain(in->errors, "/prompt", "must be a text of 1 to %d characters that is not blank",
                           TASK_PROMPT_MAX);
     else
         keep_text(in, &in->out->spec.prompt, value);
@@ -149,7 +150,7 @@ static long read_side(const char **text)
 
     if (**text == '0')
         return 0;
-    for (; **text >= '0' && **text <= '9' && digits < 4; ++*text, digits++)
+    for (; ascii_is_digit(**text) && digits < 4; ++*text, digits++)
         side = side * 10 + (**text - '0');
     return side;
 }
@@ -173,7 +174,7 @@ static bool is_size(const char *text)
 static void read_size(struct reading *in, const json_t *value)
 {
     if (!json_is_string(value) || !is_size(json_string_value(value)))
-        validate_complain(in->report, "/size", "must be 1K, 1.5K, 2K, 3K, 4K or <width>x<height> in pixels");
+        validate_complain(in->errors, "/size", "must be 1K, 1.5K, 2K, 3K, 4K or <width>x<height> in pixels");
     else
         keep_text(in, &in->out->spec.size, value);
 }
@@ -182,17 +183,17 @@ static void read_size(struct reading *in, const json_t *value)
 static void read_model(struct reading *in, const json_t *value)
 {
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
-        validate_complain(in->report, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
+        validate_complain(in->errors, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
     else
         keep_text(in, &in->out->spec.model, value);
 }
 
-/* False: not an integer from min to max, which was added to the report. */
+/* False: not an integer from min to max, which was added to the errors. */
 static bool read_integer(struct reading *in, const char *pointer, const json_t *value, int64_t min, int64_t max,
                          int64_t *out)
 {
     if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max) {
-        validate_complain(in->report, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
+        validate_complain(in->errors, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
         return false;
     }
     *out = json_integer_value(value);
@@ -224,19 +225,36 @@ static void read_seed(struct reading *in, const json_t *value)
 static void read_watermark(struct reading *in, const json_t *value)
 {
     if (!json_is_boolean(value)) {
-        validate_complain(in->report, "/watermark", "must be true or false");
+        validate_complain(in->errors, "/watermark", "must be true or false");
         return;
     }
     in->out->spec.watermark_given = true;
     in->out->spec.watermark = json_is_true(value);
 }
 
+static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
+{
+    static const char *const names[ON_DISCONNECT_COUNT] = {
+        [ON_DISCONNECT_FINISH] = "finish",
+        [ON_DISCONNECT_CANCEL_IF_QUEUED] = "cancel_if_queued",
+        [ON_DISCONNECT_CANCEL] = "cancel",
+    };
+
+    for (int i = 0; i < ON_DISCONNECT_COUNT; i++) {
+        if (strcmp(name, names[i]) == 0) {
+            *out = (enum on_disconnect)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
-        validate_complain(in->report, "/on_disconnect", "is only for /generate/stream");
-    else if (!json_is_string(value) || !on_disconnect_parse(json_string_value(value), &in->out->on_disconnect))
-        validate_complain(in->report, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
+        validate_complain(in->errors, "/on_disconnect", "is only for /generate/stream");
+    else if (!json_is_string(value) || !parse_on_disconnect(json_string_value(value), &in->out->on_disconnect))
+        validate_complain(in->errors, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 
 static const struct {
@@ -258,7 +276,7 @@ enum { FIELDS = ARRAY_LENGTH(fields) };
 
 /* -- the object */
 
-static bool is_known(const char *name)
+static bool is_field(const char *name)
 {
     for (size_t i = 0; i < FIELDS; i++)
         if (strcmp(name, fields[i].name) == 0)
@@ -286,7 +304,7 @@ static void complain_unknown(struct reading *in, const char *name)
     char pointer[VALIDATE_POINTER_SIZE];
 
     validate_pointer(pointer, name);
-    validate_complain(in->report, pointer, "is not a field of this request");
+    validate_complain(in->errors, pointer, "is not a field of this request");
 }
 
 /* Text to image: a request without links needs a prompt of its own. The server's default prompt is about the links. */
@@ -295,7 +313,7 @@ static void require_subject(struct reading *in, json_t *root)
     const json_t *urls = json_object_get(root, "urls");
 
     if (!json_object_get(root, "prompt") && (!urls || (json_is_array(urls) && !json_array_size(urls))))
-        validate_complain(in->report, "/urls", "is required without a prompt: a list of 1 to %d links", TASK_URLS_MAX);
+        validate_complain(in->errors, "/urls", "is required without a prompt: a list of 1 to %d links", TASK_URLS_MAX);
 }
 
 static void read_object(struct reading *in, json_t *root)
@@ -311,35 +329,36 @@ static void read_object(struct reading *in, json_t *root)
     }
     require_subject(in, root);
     json_object_foreach (root, name, value)
-        if (!is_known(name))
+        if (!is_field(name))
             complain_unknown(in, name);
     settle_id(in);
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
-        validate_complain(in->report, "/max_images", "urls and max_images together must be at most %d",
+        validate_complain(in->errors, "/max_images", "urls and max_images together must be at most %d",
                           TASK_IMAGES_MAX);
+}
+
+/* The position of the quotation mark that ends the string, or after the body if none does. */
+static size_t string_end(const char *body, size_t len, size_t at)
+{
+    while (at < len && body[at] != '"')
+        at += body[at] == '\\' ? 2 : 1;
+    return at;
 }
 
 /* Counts brackets outside of strings before parsing: nesting costs the parser stack space. */
 static bool is_too_deep(const char *body, size_t len)
 {
-    bool in_string = false;
     int depth = 0;
 
-    for (size_t i = 0; i < len; i++) {
-        char c = body[i];
-
-        if (in_string && c == '\\')
-            i++;
-        else if (c == '"')
-            in_string = !in_string;
-        else if (!in_string && (c == '{' || c == '['))
+    for (size_t i = 0; i < len && depth <= VALIDATE_DEPTH_MAX; i++) {
+        if (body[i] == '"')
+            i = string_end(body, len, i + 1);
+        else if (body[i] == '{' || body[i] == '[')
             depth++;
-        else if (!in_string && (c == '}' || c == ']'))
+        else if (body[i] == '}' || body[i] == ']')
             depth--;
-        if (depth > VALIDATE_DEPTH_MAX)
-            return true;
     }
-    return false;
+    return depth > VALIDATE_DEPTH_MAX;
 }
 
 static const char *why_not_json(const json_error_t *error)
@@ -360,34 +379,34 @@ static const char *why_not_json(const json_error_t *error)
 }
 
 /* jansson counts characters, not bytes, in a line; both counts start at 1. It does not know the place of every error. */
-static void explain_syntax(struct validate_report *report, const json_error_t *error)
+static void explain_syntax(struct validate_errors *errors, const json_error_t *error)
 {
     if (error->line > 0 && error->column > 0)
-        (void)snprintf(report->syntax, sizeof(report->syntax), "%s: line %d, column %d.", why_not_json(error),
+        (void)snprintf(errors->syntax, sizeof(errors->syntax), "%s: line %d, column %d.", why_not_json(error),
                        error->line, error->column);
     else
-        (void)snprintf(report->syntax, sizeof(report->syntax), "%s.", why_not_json(error));
+        (void)snprintf(errors->syntax, sizeof(errors->syntax), "%s.", why_not_json(error));
 }
 
-static int parse(const char *body, size_t len, json_t **out, struct validate_report *report)
+static int parse(const char *body, size_t len, json_t **out, struct validate_errors *errors)
 {
     json_error_t error;
     json_t *root;
     int err;
 
     if (is_too_deep(body, len)) {
-        (void)snprintf(report->syntax, sizeof(report->syntax), "The body is nested more than %d levels deep.",
+        (void)snprintf(errors->syntax, sizeof(errors->syntax), "The body is nested more than %d levels deep.",
                        VALIDATE_DEPTH_MAX);
         return ERR_SYNTAX;
     }
     err = json_text_read(body, len, JSON_REJECT_DUPLICATES, &root, &error);
     if (err) {
         if (err == ERR_SYNTAX)
-            explain_syntax(report, &error);
+            explain_syntax(errors, &error);
         return err;
     }
     if (!json_is_object(root)) {
-        (void)snprintf(report->syntax, sizeof(report->syntax), "The body is JSON, but not an object.");
+        (void)snprintf(errors->syntax, sizeof(errors->syntax), "The body is JSON, but not an object.");
         json_decref(root);
         return ERR_SYNTAX;
     }
@@ -406,27 +425,27 @@ static void skip_byte_order_mark(const char **body, size_t *len)
     }
 }
 
-void validate_begin(struct validate_report *report)
+void validate_begin(struct validate_errors *errors)
 {
-    report->count = 0;
-    report->syntax[0] = '\0';
+    errors->count = 0;
+    errors->syntax[0] = '\0';
 }
 
-int validate_parse(const char *body, size_t len, json_t **out, struct validate_report *report)
+int validate_parse(const char *body, size_t len, json_t **out, struct validate_errors *errors)
 {
     skip_byte_order_mark(&body, &len);
-    return parse(body, len, out, report);
+    return parse(body, len, out, errors);
 }
 
 int validate_object(json_t *root, const struct validate_rules *rules, struct validated *out,
-                    struct validate_report *report)
+                    struct validate_errors *errors)
 {
     struct validated result = {0};
-    struct reading in = {.rules = rules, .out = &result, .report = report};
+    struct reading in = {.rules = rules, .out = &result, .errors = errors};
     int err;
 
     read_object(&in, root);
-    err = in.no_memory ? ERR_NO_MEMORY : report->count ? ERR_RANGE : 0;
+    err = in.no_memory ? ERR_NO_MEMORY : errors->count ? ERR_RANGE : 0;
     if (err)
         task_spec_deinit(&result.spec);
     else
@@ -435,16 +454,16 @@ int validate_object(json_t *root, const struct validate_rules *rules, struct val
 }
 
 int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
-                  struct validate_report *report)
+                  struct validate_errors *errors)
 {
     json_t *root;
     int err;
 
-    validate_begin(report);
-    err = validate_parse(body, len, &root, report);
+    validate_begin(errors);
+    err = validate_parse(body, len, &root, errors);
     if (err)
         return err;
-    err = validate_object(root, rules, out, report);
+    err = validate_object(root, rules, out, errors);
     json_decref(root);
     return err;
 }

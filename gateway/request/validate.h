@@ -4,7 +4,7 @@
  * VALIDATE_DEPTH_MAX levels, without duplicate names and without NUL. Unknown fields are errors, so that a typo does not cost money.
  * All errors are reported at once, up to VALIDATE_PROBLEMS_MAX.
  *
- * Pure.   Ownership: on success the caller owns the spec in `out`; the report contains its own texts.
+ * Pure.   Ownership: on success the caller owns the spec in `out`; the errors contain their own texts.
  */
 #ifndef ARKRELAY_GATEWAY_REQUEST_VALIDATE_H
 #define ARKRELAY_GATEWAY_REQUEST_VALIDATE_H
@@ -37,7 +37,7 @@ struct validated {
     enum on_disconnect on_disconnect; /* not part of the spec: it belongs to the connection */
 };
 
-struct validate_report {
+struct validate_errors {
     char syntax[VALIDATE_DETAIL_SIZE]; /* after ERR_SYNTAX: the error and its place */
     struct problem_field fields[VALIDATE_PROBLEMS_MAX];
     size_t count; /* after ERR_RANGE: number of fields set */
@@ -47,17 +47,17 @@ struct validate_report {
 
 /* ERR_SYNTAX: not a JSON object. ERR_RANGE: invalid fields. ERR_NO_MEMORY. */
 int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
-                  struct validate_report *report) MUST_CHECK;
+                  struct validate_errors *errors) MUST_CHECK;
 
-/* The two steps of validate_body, for bodies in another form whose reader makes the object. validate_begin empties the report;
- * validate_object adds to what validate_complain has added, and fails if the report is not empty. */
-void validate_begin(struct validate_report *report);
-int validate_parse(const char *body, size_t len, struct json_t **out, struct validate_report *report) MUST_CHECK;
+/* The two steps of validate_body, for bodies in another form whose reader makes the object. validate_begin empties the errors;
+ * validate_object adds to what validate_complain has added, and fails if there are any errors. */
+void validate_begin(struct validate_errors *errors);
+int validate_parse(const char *body, size_t len, struct json_t **out, struct validate_errors *errors) MUST_CHECK;
 int validate_object(struct json_t *root, const struct validate_rules *rules, struct validated *out,
-                    struct validate_report *report) MUST_CHECK;
+                    struct validate_errors *errors) MUST_CHECK;
 
 /* Adds an error. Errors beyond VALIDATE_PROBLEMS_MAX are dropped. */
-__attribute__((format(printf, 3, 4))) void validate_complain(struct validate_report *report, const char *pointer,
+__attribute__((format(printf, 3, 4))) void validate_complain(struct validate_errors *errors, const char *pointer,
                                                              const char *detail, ...);
 
 /* The name of a field as a JSON pointer (RFC 6901); a long name is cut between code points. */

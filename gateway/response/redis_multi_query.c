@@ -27,7 +27,7 @@ struct redis_multi_query {
     struct buf body;
 };
 
-static void destroy(struct redis_multi_query *query)
+static void multi_query_destroy(struct redis_multi_query *query)
 {
     for (size_t i = 0; i < query->count; i++) {
         if (query->parts[i].run)
@@ -39,10 +39,10 @@ static void destroy(struct redis_multi_query *query)
     free(query);
 }
 
-static void fail(struct redis_multi_query *query)
+static void multi_query_fail(struct redis_multi_query *query)
 {
     respond_problem(query->exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
-    destroy(query);
+    multi_query_destroy(query);
 }
 
 static bool has_expected_shape(const struct redis_query_part *part, const redisReply *reply)
@@ -50,14 +50,14 @@ static bool has_expected_shape(const struct redis_query_part *part, const redisR
     return part->words ? reply->type != REDIS_REPLY_ERROR : script_answer(reply)[0];
 }
 
-static void finish(struct redis_multi_query *query)
+static void multi_query_finish(struct redis_multi_query *query)
 {
     buf_add_char(&query->body, '}');
     respond_json(query->exchange, 200, &query->body);
-    destroy(query);
+    multi_query_destroy(query);
 }
 
-static int send_next(struct redis_multi_query *query);
+static int multi_query_send_next(struct redis_multi_query *query);
 
 static void redis_multi_query_on_reply(const redisReply *reply, int err, void *arg)
 {
@@ -69,7 +69,7 @@ static void redis_multi_query_on_reply(const redisReply *reply, int err, void *a
     pending->call = NULL;
     query->outstanding--;
     if (err || (refused && !pending->part.optional)) {
-        fail(query);
+        multi_query_fail(query);
         return;
     }
     if (query->body.len > 1)
@@ -79,12 +79,12 @@ static void redis_multi_query_on_reply(const redisReply *reply, int err, void *a
     if (query->outstanding)
         return;
     if (query->sent == query->count)
-        finish(query);
-    else if (send_next(query))
-        fail(query);
+        multi_query_finish(query);
+    else if (multi_query_send_next(query))
+        multi_query_fail(query);
 }
 
-static int send_next(struct redis_multi_query *query)
+static int multi_query_send_next(struct redis_multi_query *query)
 {
     struct pending_part *pending = &query->parts[query->sent++];
     const struct redis_query_part *part = &pending->part;
@@ -99,7 +99,7 @@ static int send_next(struct redis_multi_query *query)
 
 static void redis_multi_query_on_closed(void *arg)
 {
-    destroy(arg);
+    multi_query_destroy(arg);
 }
 
 void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange, const struct redis_query_part *parts,
@@ -122,8 +122,8 @@ void redis_multi_query_send(struct redis *redis, struct http_exchange *exchange,
     for (size_t i = 0; i < count; i++)
         query->parts[i] = (struct pending_part){.query = query, .part = parts[i]};
     while (query->sent < count && !(parts[query->sent].last && query->sent)) {
-        if (send_next(query)) {
-            fail(query);
+        if (multi_query_send_next(query)) {
+            multi_query_fail(query);
             return;
         }
     }

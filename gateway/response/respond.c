@@ -31,19 +31,19 @@ static const char *retry_after(enum problem problem)
     return NULL;
 }
 
-static void respond_report(struct http_exchange *exchange, const struct problem_report *report)
+static void respond_details(struct http_exchange *exchange, const struct problem_details *details)
 {
-    const char *seconds = retry_after(report->problem);
+    const char *seconds = retry_after(details->problem);
 
     http_add_header(exchange, "Cache-Control", "no-store");
     if (seconds)
         http_add_header(exchange, "Retry-After", seconds);
-    http_respond_problem(exchange, report);
+    http_respond_problem(exchange, details);
 }
 
 void respond_problem(struct http_exchange *exchange, enum problem problem, const char *detail)
 {
-    respond_report(exchange, &(struct problem_report){.problem = problem, .detail = detail});
+    respond_details(exchange, &(struct problem_details){.problem = problem, .detail = detail});
 }
 
 void respond_problem_after(struct http_exchange *exchange, enum problem problem, int64_t wait_ms)
@@ -58,8 +58,8 @@ void respond_problem_after(struct http_exchange *exchange, enum problem problem,
 
 void respond_field_errors(struct http_exchange *exchange, const struct problem_field *fields, size_t count)
 {
-    respond_report(exchange,
-                   &(struct problem_report){.problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count});
+    respond_details(
+        exchange, &(struct problem_details){.problem = PROBLEM_INVALID_FIELDS, .fields = fields, .field_count = count});
 }
 
 void respond_json(struct http_exchange *exchange, int status, const struct buf *body)

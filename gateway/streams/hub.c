@@ -1,13 +1,13 @@
 #include "gateway/streams/hub.h"
 
 #include <assert.h>
-#include <event2/event.h>
 #include <search.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "gateway/streams/missed_events.h"
@@ -24,7 +24,7 @@ struct hub {
     struct watch_list watches; /* with viewers, or with a subscription that is not confirmed yet */
     struct watch_list unused;
     size_t unused_count;
-    struct event *unused_timer;
+    struct loop_timer *unused_timer;
     void *
         by_id; /* tsearch(3) tree of watch->id. Clients choose the ids: a balanced tree has no slow inputs, unlike a hash table */
 };
@@ -34,7 +34,7 @@ static int compare_ids(const void *a, const void *b)
     return strcmp(a, b);
 }
 
-static struct watch *find(struct hub *hub, const char *full_id)
+static struct watch *hub_find_watch(struct hub *hub, const char *full_id)
 {
     char *const *node = tfind(full_id, &hub->by_id, compare_ids);
 
@@ -43,7 +43,7 @@ static struct watch *find(struct hub *hub, const char *full_id)
 
 /* -- watches and subscriptions */
 
-static struct watch *add(struct hub *hub, const char *full_id)
+static struct watch *hub_add_watch(struct hub *hub, const char *full_id)
 {
     struct watch *watch = watch_create(&hub->context, full_id);
 
@@ -65,7 +65,7 @@ static void remove_from_list(struct hub *hub, struct watch *watch)
 }
 
 /* Freed at the end of the turn: its functions may still be on the stack. */
-static void drop(struct hub *hub, struct watch *watch)
+static void hub_drop_watch(struct hub *hub, struct watch *watch)
 {
     watch_stop(watch);
     tdelete(watch->id, &hub->by_id, compare_ids);
@@ -73,12 +73,12 @@ static void drop(struct hub *hub, struct watch *watch)
     loop_defer(hub->loop, &watch->deferred, free, watch);
 }
 
-static void drop_all(struct hub *hub, struct watch_list *list)
+static void hub_drop_all(struct hub *hub, struct watch_list *list)
 {
     struct watch *watch;
 
     while ((watch = TAILQ_FIRST(list)))
-        drop(hub, watch);
+        hub_drop_watch(hub, watch);
 }
 
 static int subscribe(struct hub *hub, struct watch *watch)
@@ -127,13 +127,11 @@ static void drop_unused(struct hub *hub)
     if (TAILQ_EMPTY(&hub->unused))
         return;
     unsubscribe_unused(hub);
-    drop_all(hub, &hub->unused);
+    hub_drop_all(hub, &hub->unused);
 }
 
-static void hub_on_unused_timer(evutil_socket_t fd, short what, void *arg)
+static void hub_on_unused_timer(void *arg)
 {
-    (void)fd;
-    (void)what;
     drop_unused(arg);
 }
 
@@ -141,17 +139,15 @@ static void hub_on_unused_timer(evutil_socket_t fd, short what, void *arg)
  * arrives if SUBSCRIBE is under way (see hub.h). */
 static void drop_if_unused(struct hub *hub, struct watch *watch)
 {
-    static const struct timeval wait = {.tv_usec = UNUSED_MS * 1000L};
-
     if (!TAILQ_EMPTY(&watch->viewers) || (watch->subscribe_sent && !watch->subscribed))
         return;
     if (!watch->subscribed) {
-        drop(hub, watch);
+        hub_drop_watch(hub, watch);
         return;
     }
     set_unused(hub, watch, true);
     if (hub->unused_count == 1)
-        evtimer_add(hub->unused_timer, &wait);
+        loop_timer_start(hub->unused_timer, UNUSED_MS);
     else if (hub->unused_count >= UNUSED_MAX)
         drop_unused(hub);
 }
@@ -168,17 +164,18 @@ static void hub_on_ready(void *arg)
             log_warn("hub", "subscribe failed, relying on the tail check", "task=%s", watch->id);
 }
 
-static void hub_on_lost(void *arg)
+/* Redis forgets all subscriptions with the connection, so watches without viewers have no reason to stay. */
+static void hub_on_disconnected(void *arg)
 {
     struct hub *hub = arg;
     struct watch *watch = TAILQ_FIRST(&hub->watches);
 
-    drop_all(hub, &hub->unused);
+    hub_drop_all(hub, &hub->unused);
     while (watch) {
         struct watch *next = TAILQ_NEXT(watch, link);
 
         watch->subscribe_sent = watch->subscribed = false;
-        watch_on_connection_lost(watch);
+        watch_on_disconnected(watch);
         drop_if_unused(hub, watch);
         watch = next;
     }
@@ -188,9 +185,11 @@ static struct watch *watch_of_channel(struct hub *hub, const char *channel)
 {
     const char *full_id = keys_channel_id(channel);
 
-    return full_id ? find(hub, full_id) : NULL;
+    return full_id ? hub_find_watch(hub, full_id) : NULL;
 }
 
+/* Each SUBSCRIBE is confirmed once, in order, and a watch is not dropped before: the confirmation is that of this watch. The viewers of a
+ * POST have sent their SUBMIT by now; they are told nevertheless, because Redis may have run SUBMIT first (see watch.h). */
 static void hub_on_subscribed(const char *channel, void *arg)
 {
     struct hub *hub = arg;
@@ -205,17 +204,25 @@ static void hub_on_subscribed(const char *channel, void *arg)
         watch_on_subscribed(watch);
 }
 
+/* One element of the log, or several, one per line. A viewer may leave at each of them, and with the last one the watch. */
 static void hub_on_message(const char *channel, const char *payload, size_t len, void *arg)
 {
-    struct watch *watch = watch_of_channel(arg, channel);
+    const char *end = payload + len;
+    struct watch *watch;
 
-    if (watch)
-        watch_on_message(watch, payload, len);
+    while (payload < end && (watch = watch_of_channel(arg, channel))) {
+        const char *line_end = memchr(payload, '\n', (size_t)(end - payload));
+
+        if (!line_end)
+            line_end = end;
+        watch_on_message(watch, payload, (size_t)(line_end - payload));
+        payload = line_end + 1;
+    }
 }
 
 static void hub_on_missed(const char *full_id, void *arg)
 {
-    struct watch *watch = find(arg, full_id);
+    struct watch *watch = hub_find_watch(arg, full_id);
 
     if (watch)
         watch_on_missed_events(watch);
@@ -233,39 +240,39 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     hub->loop = loop;
     TAILQ_INIT(&hub->watches);
     TAILQ_INIT(&hub->unused);
-    hub->unused_timer = evtimer_new(loop_base(loop), hub_on_unused_timer, hub);
+    hub->unused_timer = loop_timer_create(loop, hub_on_unused_timer, hub);
     hub->context.commands = config->commands;
     hub->context.latency = config->latency;
     hub->context.missed_events =
         missed_events_create(loop, &(struct missed_events_config){.commands = config->commands,
                                                                   .silence_ms = config->tail_check_ms,
-                                                                  .id_of = watch_id_of_position,
+                                                                  .id_of = watch_id_of_cursor,
                                                                   .on_missed = hub_on_missed,
                                                                   .arg = hub});
-    hub->context.notices =
-        waiting_notices_create(loop, &(struct waiting_notices_config){.commands = config->commands,
-                                                                      .interval_ms = config->hints_ms,
-                                                                      .id_of = watch_id_of_notice,
-                                                                      .on_place = watch_on_place});
-    subscriber.events = (struct redis_events){hub_on_ready, hub_on_lost, hub_on_subscribed, hub_on_message, NULL};
+    hub->context.hints = waiting_hints_create(loop, &(struct waiting_hints_config){.commands = config->commands,
+                                                                                   .interval_ms = config->hints_ms,
+                                                                                   .id_of = watch_id_of_hint,
+                                                                                   .on_place = watch_on_place});
+    subscriber.events = (struct redis_events){.on_ready = hub_on_ready,
+                                              .on_disconnected = hub_on_disconnected,
+                                              .on_subscribed = hub_on_subscribed,
+                                              .on_message = hub_on_message};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->unused_timer && hub->context.missed_events && hub->context.notices && hub->subscriber
-               ? hub
-               : hub_destroy(hub);
+    return hub->unused_timer && hub->context.missed_events && hub->context.hints && hub->subscriber ? hub
+                                                                                                    : hub_destroy(hub);
 }
 
 struct hub *hub_destroy(struct hub *hub)
 {
     if (!hub)
         return NULL;
-    drop_all(hub, &hub->unused);
-    drop_all(hub, &hub->watches);
-    if (hub->unused_timer)
-        event_free(hub->unused_timer);
+    hub_drop_all(hub, &hub->unused);
+    hub_drop_all(hub, &hub->watches);
+    loop_timer_destroy(hub->unused_timer);
     redis_destroy(hub->subscriber);
     missed_events_destroy(hub->context.missed_events);
-    waiting_notices_destroy(hub->context.notices);
+    waiting_hints_destroy(hub->context.hints);
     free(hub);
     return NULL;
 }
@@ -274,11 +281,11 @@ struct hub *hub_destroy(struct hub *hub)
 
 int hub_join(struct hub *hub, struct viewer *viewer, const char *full_id)
 {
-    struct watch *watch = find(hub, full_id);
+    struct watch *watch = hub_find_watch(hub, full_id);
     int err;
 
     if (!watch)
-        watch = add(hub, full_id);
+        watch = hub_add_watch(hub, full_id);
     if (!watch)
         return ERR_NO_MEMORY;
     if (watch->unused)
@@ -304,7 +311,7 @@ void hub_leave(struct hub *hub, struct viewer *viewer)
 
 bool hub_is_watched(struct hub *hub, const char *full_id)
 {
-    const struct watch *watch = find(hub, full_id);
+    const struct watch *watch = hub_find_watch(hub, full_id);
 
     return watch && !TAILQ_EMPTY(&watch->viewers);
 }

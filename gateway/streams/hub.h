@@ -33,7 +33,7 @@ struct hub_config {
     struct redis *commands;                /* borrowed; for reading logs */
     struct latency *latency;               /* borrowed */
     int64_t tail_check_ms;
-    int64_t hints_ms; /* 0: no notices to viewers of waiting tasks */
+    int64_t hints_ms; /* 0: no hints to viewers of waiting tasks */
 };
 
 struct hub *hub_create(struct loop *loop, const struct hub_config *config); /* NULL when out of memory */

@@ -14,7 +14,7 @@
 #include "common/task/scripts.h"
 
 enum {
-    ARGS = 4, /* per position: id, epoch, last, digest */
+    ARGS = 4, /* per cursor: id, epoch, last, digest */
     DIGEST_TEXT_SIZE = 17,
     DIGEST_EVENT_MAX = 16 * 1024, /* bytes; larger events are not compared */
 };
@@ -29,8 +29,8 @@ struct comparison {
 struct missed_events {
     struct missed_events_config config;
     struct loop *loop;
-    struct timeouts *silences, *soon;              /* each position's timer is in one of them */
-    struct log_position *due[MISSED_EVENTS_BATCH]; /* collected in this turn of the loop */
+    struct timeouts *silences, *soon;            /* each cursor's timer is in one of them */
+    struct log_cursor *due[MISSED_EVENTS_BATCH]; /* collected in this turn of the loop */
     size_t count;
     struct loop_deferred turn;
     bool turn_is_deferred;
@@ -41,7 +41,7 @@ struct missed_events {
 
 /* -- comparing */
 
-static void finish(struct comparison *comparison)
+static void finish_comparison(struct comparison *comparison)
 {
     TAILQ_REMOVE(&comparison->missed_events->comparisons, comparison, link);
     free(comparison);
@@ -52,7 +52,7 @@ static void comparison_on_reply(const redisReply *reply, int err, void *arg)
     struct comparison *comparison = arg;
     const struct missed_events *missed_events = comparison->missed_events;
 
-    finish(comparison);
+    finish_comparison(comparison);
     for (size_t i = 0; !err && reply->type == REDIS_REPLY_ARRAY && i < reply->elements; i++) {
         const char *full_id = script_text(reply, i, NULL);
 
@@ -68,14 +68,14 @@ static int send_tails(struct missed_events *missed_events, struct comparison *co
     char prefix[KEYS_PREFIX_SIZE];
 
     for (size_t i = 0; i < missed_events->count; i++) {
-        const struct log_position *position = missed_events->due[i];
+        const struct log_cursor *cursor = missed_events->due[i];
         char *epoch = numbers[2 * i], *last = numbers[2 * i + 1];
 
-        args[ARGS * i] = SCRIPT_TEXT(missed_events->config.id_of(position));
-        args[ARGS * i + 1] = (struct script_arg){epoch, decimal_write(epoch, position->epoch)};
-        args[ARGS * i + 2] = (struct script_arg){last, decimal_write(last, position->last)};
-        (void)snprintf(digests[i], DIGEST_TEXT_SIZE, "%016" PRIx64, position->digest);
-        args[ARGS * i + 3] = SCRIPT_TEXT(position->digest ? digests[i] : "");
+        args[ARGS * i] = SCRIPT_TEXT(missed_events->config.id_of(cursor));
+        args[ARGS * i + 1] = (struct script_arg){epoch, decimal_write(epoch, cursor->epoch)};
+        args[ARGS * i + 2] = (struct script_arg){last, decimal_write(last, cursor->last)};
+        (void)snprintf(digests[i], DIGEST_TEXT_SIZE, "%016" PRIx64, cursor->digest);
+        args[ARGS * i + 3] = SCRIPT_TEXT(cursor->digest ? digests[i] : "");
     }
     keys_prefix(prefix, keys_partition(args[0].data, 1));
     return script_run(
@@ -86,7 +86,7 @@ static int send_tails(struct missed_events *missed_events, struct comparison *co
 }
 
 /* If memory or the connection is missing, nothing is sent: the next silence leads to another comparison. */
-static void compare(struct missed_events *missed_events)
+static void start_comparison(struct missed_events *missed_events)
 {
     struct comparison *comparison = calloc(1, sizeof(*comparison));
 
@@ -94,7 +94,7 @@ static void compare(struct missed_events *missed_events)
         comparison->missed_events = missed_events;
         TAILQ_INSERT_TAIL(&missed_events->comparisons, comparison, link);
         if (send_tails(missed_events, comparison))
-            finish(comparison);
+            finish_comparison(comparison);
     }
     missed_events->count = 0;
 }
@@ -105,27 +105,27 @@ static void missed_events_on_turn(void *arg)
 
     missed_events->turn_is_deferred = false;
     if (missed_events->count)
-        compare(missed_events);
+        start_comparison(missed_events);
 }
 
 /* -- collecting what is due */
 
-static void remove_due(struct missed_events *missed_events, const struct log_position *position)
+static void remove_due(struct missed_events *missed_events, const struct log_cursor *cursor)
 {
     size_t i = 0;
 
-    while (i < missed_events->count && missed_events->due[i] != position)
+    while (i < missed_events->count && missed_events->due[i] != cursor)
         i++;
     if (i < missed_events->count)
         missed_events->due[i] = missed_events->due[--missed_events->count];
 }
 
-static void add_due(struct missed_events *missed_events, struct log_position *position)
+static void add_due(struct missed_events *missed_events, struct log_cursor *cursor)
 {
-    remove_due(missed_events, position);
+    remove_due(missed_events, cursor);
     if (missed_events->count == MISSED_EVENTS_BATCH)
-        compare(missed_events);
-    missed_events->due[missed_events->count++] = position;
+        start_comparison(missed_events);
+    missed_events->due[missed_events->count++] = cursor;
     if (!missed_events->turn_is_deferred)
         loop_defer(missed_events->loop, &missed_events->turn, missed_events_on_turn, missed_events);
     missed_events->turn_is_deferred = true;
@@ -134,33 +134,33 @@ static void add_due(struct missed_events *missed_events, struct log_position *po
 static void missed_events_on_timeout(struct timeout *timer, void *arg)
 {
     struct missed_events *missed_events = arg;
-    struct log_position *position = container_of(timer, struct log_position, timer);
+    struct log_cursor *cursor = container_of(timer, struct log_cursor, timer);
 
-    position->check_soon = false;
+    cursor->check_soon = false;
     timeouts_start(missed_events->silences, timer);
-    add_due(missed_events, position);
+    add_due(missed_events, cursor);
 }
 
-void missed_events_remove(struct missed_events *missed_events, struct log_position *position)
+void missed_events_remove(struct missed_events *missed_events, struct log_cursor *cursor)
 {
-    remove_due(missed_events, position);
-    timeouts_cancel(position->check_soon ? missed_events->soon : missed_events->silences, &position->timer);
-    position->check_soon = false;
+    remove_due(missed_events, cursor);
+    timeouts_cancel(cursor->check_soon ? missed_events->soon : missed_events->silences, &cursor->timer);
+    cursor->check_soon = false;
 }
 
-void missed_events_heard(struct missed_events *missed_events, struct log_position *position)
+void missed_events_heard(struct missed_events *missed_events, struct log_cursor *cursor)
 {
-    missed_events_remove(missed_events, position);
-    timeouts_start(missed_events->silences, &position->timer);
+    missed_events_remove(missed_events, cursor);
+    timeouts_start(missed_events->silences, &cursor->timer);
 }
 
-void missed_events_check_soon(struct missed_events *missed_events, struct log_position *position)
+void missed_events_check_soon(struct missed_events *missed_events, struct log_cursor *cursor)
 {
-    if (position->check_soon)
+    if (cursor->check_soon)
         return;
-    timeouts_cancel(missed_events->silences, &position->timer);
-    timeouts_start(missed_events->soon, &position->timer);
-    position->check_soon = true;
+    timeouts_cancel(missed_events->silences, &cursor->timer);
+    timeouts_start(missed_events->soon, &cursor->timer);
+    cursor->check_soon = true;
 }
 
 /* -- digests */

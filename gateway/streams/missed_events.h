@@ -14,7 +14,7 @@
  * A log that lost events in a failover may have grown back to the same length, with other events. So the digest of the last event
  * is compared as well.
  *
- * Ownership: belongs to the hub; borrows the positions until missed_events_remove.
+ * Ownership: belongs to the hub; borrows the cursors until missed_events_remove.
  * Threads:   loop thread only.   Units: ms.
  */
 #ifndef ARKRELAY_GATEWAY_STREAMS_MISSED_EVENTS_H
@@ -33,7 +33,7 @@ struct redis;
 enum { MISSED_EVENTS_BATCH = 128, CHECK_SOON_MS = 50 };
 
 /* How far the streams of a watch have come in the task's log; a member of the watch. */
-struct log_position {
+struct log_cursor {
     int64_t epoch, last; /* number of the last event */
     uint64_t digest;     /* of that event (missed_events_digest); 0: unknown or not compared */
     struct timeout timer;
@@ -43,7 +43,7 @@ struct log_position {
 struct missed_events_config {
     struct redis *commands; /* borrowed */
     int64_t silence_ms;
-    const char *(*id_of)(const struct log_position *position);
+    const char *(*id_of)(const struct log_cursor *cursor);
     void (*on_missed)(const char *full_id, void *arg); /* the log differs; the watch may be gone by now */
     void *arg;
 };
@@ -57,12 +57,12 @@ missed_events_destroy(struct missed_events *missed_events); /* accepts NULL; all
  * copy it for every comparison. */
 uint64_t missed_events_digest(const struct missed_events *missed_events, const char *json, size_t len);
 
-/* A message has arrived: restarts the silence, and cancels a check that was due soon. Also adds a position. */
-void missed_events_heard(struct missed_events *missed_events, struct log_position *position);
+/* A message has arrived: restarts the silence, and cancels a check that was due soon. Also adds a cursor. */
+void missed_events_heard(struct missed_events *missed_events, struct log_cursor *cursor);
 
 /* Compare CHECK_SOON_MS from now, unless a message arrives first. */
-void missed_events_check_soon(struct missed_events *missed_events, struct log_position *position);
+void missed_events_check_soon(struct missed_events *missed_events, struct log_cursor *cursor);
 
-void missed_events_remove(struct missed_events *missed_events, struct log_position *position);
+void missed_events_remove(struct missed_events *missed_events, struct log_cursor *cursor);
 
 #endif

@@ -15,8 +15,8 @@
 #include "common/http/server.h"
 #include "common/redis/client.h"
 #include "common/task/task.h"
+#include "gateway/access/admission.h"
 #include "gateway/access/client.h"
-#include "gateway/access/rate_limit_headers.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/respond.h"
 #include "gateway/streams/disconnects.h"
@@ -53,7 +53,7 @@ enum stream_reason {
 
 struct stream {
     TAILQ_ENTRY(stream) link; /* in streams->all */
-    struct viewer viewer;     /* the watch's side of this stream, with its position in the log */
+    struct viewer viewer;     /* the watch's side of this stream, with its cursor */
     struct streams *streams;
     struct client *client;
     struct http_exchange *exchange; /* NULL once it is answered or closed */
@@ -89,13 +89,6 @@ struct streams {
     bool draining;
 };
 
-static const char *const state_names[STREAM_STATE_COUNT] = {
-    [STREAM_JOINING] = "joining",
-    [STREAM_ASKING] = "asking",
-    [STREAM_LIVE] = "live",
-    [STREAM_CLOSED] = "closed",
-};
-
 static const char *const reason_names[STREAM_REASON_COUNT] = {
     [STREAM_FINAL] = "final",         [STREAM_ANSWERED] = "answered", [STREAM_GONE] = "client-gone",
     [STREAM_TOO_SLOW] = "too-slow",   [STREAM_DRAINING] = "draining", [STREAM_NO_TASK] = "task-gone",
@@ -116,26 +109,32 @@ static const char *id_of(const struct stream *stream)
 
 static void start_asking(struct stream *stream);
 static void go_live(struct stream *stream);
-static void leave(struct stream *stream);
+static void stream_leave(struct stream *stream);
+
+#define STATE(name) (1u << STREAM_##name)
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    unsigned next; /* the states that may follow */
+    void (*on_enter)(struct stream *stream);
+} states[STREAM_STATE_COUNT] = {
+    [STREAM_JOINING] = { "joining", STATE(ASKING) | STATE(CLOSED), NULL },
+    [STREAM_ASKING]  = { "asking",  STATE(LIVE) | STATE(CLOSED),   start_asking },
+    [STREAM_LIVE]    = { "live",    STATE(CLOSED),                 go_live },
+    [STREAM_CLOSED]  = { "closed",  0,                             stream_leave },
+};
+/* clang-format on */
 
 /* The only function that changes the state. */
-static void enter(struct stream *stream, enum stream_state next)
+static void stream_enter(struct stream *stream, enum stream_state next)
 {
-    static const struct {
-        unsigned may; /* bits of the states that may follow */
-        void (*on_enter)(struct stream *stream);
-    } rows[STREAM_STATE_COUNT] = {
-        [STREAM_JOINING] = {1u << STREAM_ASKING | 1u << STREAM_CLOSED, NULL        },
-        [STREAM_ASKING] = {1u << STREAM_LIVE | 1u << STREAM_CLOSED,   start_asking},
-        [STREAM_LIVE] = {1u << STREAM_CLOSED,                       go_live     },
-        [STREAM_CLOSED] = {0,                                         leave       },
-    };
-
-    assert(rows[stream->state].may & 1u << next);
-    log_debug("stream", "state", "task=%s from=%s to=%s", id_of(stream), state_names[stream->state], state_names[next]);
+    assert(states[stream->state].next & 1u << next);
+    log_debug("stream", "enters a state", "task=%s from=%s to=%s", id_of(stream), states[stream->state].name,
+              states[next].name);
     stream->state = (uint8_t)next;
-    if (rows[next].on_enter)
-        rows[next].on_enter(stream);
+    if (states[next].on_enter)
+        states[next].on_enter(stream);
 }
 
 /* -- writing */
@@ -228,12 +227,12 @@ static void stream_close(struct stream *stream, enum stream_reason reason)
     } else {
         timeouts_cancel(stream->streams->answers, &stream->timer);
     }
-    enter(stream, STREAM_CLOSED);
+    stream_enter(stream, STREAM_CLOSED);
     if (left)
         disconnects_apply(config->disconnects, watch->id, (enum on_disconnect)stream->on_disconnect);
 }
 
-static void leave(struct stream *stream)
+static void stream_leave(struct stream *stream)
 {
     struct streams *streams = stream->streams;
 
@@ -254,22 +253,22 @@ static void stream_on_closed(void *arg)
 
 /* -- refusing: a plain HTTP response, before anything of the stream was sent */
 
-static void refuse_for(struct stream *stream, enum problem problem, int64_t wait_ms)
+static void stream_refuse_for(struct stream *stream, enum problem problem, int64_t wait_ms)
 {
     respond_problem_after(stream->exchange, problem, wait_ms);
     stream->exchange = NULL;
     stream_close(stream, STREAM_ANSWERED);
 }
 
-static void refuse(struct stream *stream, enum problem problem)
+static void stream_refuse(struct stream *stream, enum problem problem)
 {
-    refuse_for(stream, problem, 0);
+    stream_refuse_for(stream, problem, 0);
 }
 
 static void stream_on_answer_timeout(struct timeout *timer, void *unused)
 {
     (void)unused;
-    refuse(container_of(timer, struct stream, timer), PROBLEM_STORE_UNAVAILABLE);
+    stream_refuse(container_of(timer, struct stream, timer), PROBLEM_STORE_UNAVAILABLE);
 }
 
 /* The client has all events, including the final one. 204 makes an EventSource stop reconnecting. */
@@ -282,7 +281,7 @@ static void respond_complete(struct stream *stream)
 
 /* -- ASKING: SUBMIT or READ, then the first write */
 
-static void write_head(struct stream *stream)
+static void stream_write_head(struct stream *stream)
 {
     http_add_header(stream->exchange, "Cache-Control", "no-store, no-transform");
     http_add_header(stream->exchange, "X-Accel-Buffering", "no");
@@ -304,11 +303,11 @@ static void add_first_frames(struct buf *out, const struct stream *stream, const
 }
 
 /* `log` is the part of the log that the client lacks. */
-static void begin(struct stream *stream, const struct event_log *log)
+static void stream_begin(struct stream *stream, const struct event_log *log)
 {
     struct buf bytes;
 
-    write_head(stream);
+    stream_write_head(stream);
     buf_init(&bytes, REPLAY_MAX);
     add_first_frames(&bytes, stream, log);
     stream->viewer.epoch = log->epoch;
@@ -321,7 +320,7 @@ static void begin(struct stream *stream, const struct event_log *log)
         if (task_state_is_final(log->state))
             stream_close(stream, STREAM_FINAL);
         else
-            enter(stream, STREAM_LIVE);
+            stream_enter(stream, STREAM_LIVE);
     }
     buf_deinit(&bytes);
 }
@@ -341,7 +340,7 @@ static void begin_after_submit(struct stream *stream, const struct event_log *lo
         rest = event_log_after(log, opening->cursor.n);
     else
         opening->reset = opening->resumes;
-    begin(stream, &rest);
+    stream_begin(stream, &rest);
 }
 
 static void stream_on_submitted(const struct submit_result *result, void *arg)
@@ -350,11 +349,11 @@ static void stream_on_submitted(const struct submit_result *result, void *arg)
 
     stream->opening->submitting = NULL;
     if (result->images_left >= 0)
-        rate_limit_headers_add_images(stream->exchange, result->images_left, result->day_left_ms);
+        admission_add_image_limit(stream->exchange, result->images_left, result->day_left_ms);
     if (result->log)
         begin_after_submit(stream, result->log);
     else
-        refuse_for(stream, submit_problem(result->outcome), result->day_left_ms);
+        stream_refuse_for(stream, submit_problem(result->outcome), result->day_left_ms);
 }
 
 /* READ began after the cursor. If the cursor is not in this log, read again from the start. */
@@ -365,9 +364,9 @@ static void stream_on_read(const struct event_log *log, int err, void *arg)
 
     opening->reading = NULL;
     if (err) {
-        refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
+        stream_refuse(stream, err == ERR_NOT_FOUND ? PROBLEM_TASK_NOT_FOUND : PROBLEM_STORE_UNAVAILABLE);
     } else if (!opening->resumes) {
-        begin(stream, log);
+        stream_begin(stream, log);
     } else if (!has_cursor(log, &opening->cursor)) {
         opening->resumes = false;
         opening->reset = true;
@@ -375,7 +374,7 @@ static void stream_on_read(const struct event_log *log, int err, void *arg)
     } else if (opening->cursor.n == log->length && task_state_is_final(log->state)) {
         respond_complete(stream);
     } else {
-        begin(stream, log);
+        stream_begin(stream, log);
     }
 }
 
@@ -391,15 +390,16 @@ static void start_asking(struct stream *stream)
     else
         err = event_log_read(config->commands, id_of(stream), from, stream_on_read, stream, &opening->reading);
     if (err)
-        refuse(stream, PROBLEM_STORE_UNAVAILABLE);
+        stream_refuse(stream, PROBLEM_STORE_UNAVAILABLE);
 }
 
+/* A GET has waited for this. A POST has not, and its SUBMIT may have run before the subscription: the watch then compares its log. */
 static void stream_on_subscribed(struct viewer *viewer)
 {
     struct stream *stream = stream_of(viewer);
 
     if (stream->state == STREAM_JOINING)
-        enter(stream, STREAM_ASKING);
+        stream_enter(stream, STREAM_ASKING);
     else if (stream->state == STREAM_ASKING)
         viewer->asked_early = true;
 }
@@ -485,7 +485,7 @@ static bool socket_took_bytes(struct stream *stream)
     return taken;
 }
 
-static void cut(struct stream *stream)
+static void stream_cut(struct stream *stream)
 {
     struct http_exchange *exchange = stream->exchange;
 
@@ -500,7 +500,7 @@ static void stream_on_stall_timeout(struct timeout *timer, void *unused)
 
     (void)unused;
     if (!socket_took_bytes(stream))
-        cut(stream);
+        stream_cut(stream);
     else
         timeouts_start(stream->streams->stalls, &stream->timer);
 }
@@ -510,7 +510,7 @@ static void miss_event(struct stream *stream)
 {
     stream->missed = socket_took_bytes(stream) ? 0 : stream->missed + 1;
     if (stream->missed >= STALL_EVENTS)
-        cut(stream);
+        stream_cut(stream);
 }
 
 /* -- LIVE: what the watch sends */
@@ -536,7 +536,7 @@ static void stream_deliver(struct viewer *viewer, const struct event_frame *fram
     close_if_old(stream);
 }
 
-static void stream_send_notice(struct viewer *viewer, const struct buf *frame)
+static void stream_send_hint(struct viewer *viewer, const struct buf *frame)
 {
     struct stream *stream = stream_of(viewer);
 
@@ -544,7 +544,7 @@ static void stream_send_notice(struct viewer *viewer, const struct buf *frame)
         return;
     restart_heartbeat(stream);
     write_frames(stream, frame);
-    count_frames(stream, SSE_NOTICE, 1);
+    count_frames(stream, SSE_HINT, 1);
     close_if_old(stream);
 }
 
@@ -581,15 +581,15 @@ static void stream_end(struct viewer *viewer, enum viewer_end why)
 static const struct viewer_callbacks viewer_callbacks = {
     .on_subscribed = stream_on_subscribed,
     .deliver = stream_deliver,
-    .send_notice = stream_send_notice,
+    .send_hint = stream_send_hint,
     .reset = stream_reset,
     .end = stream_end,
 };
 
 /* -- opening */
 
-static struct stream *create(struct streams *streams, struct http_exchange *exchange,
-                             const struct stream_request *request)
+static struct stream *stream_create(struct streams *streams, struct http_exchange *exchange,
+                                    const struct stream_request *request)
 {
     struct stream *stream = calloc(1, sizeof(*stream));
     struct stream_opening *opening = calloc(1, sizeof(*opening));
@@ -617,7 +617,7 @@ void stream_open(struct streams *streams, struct http_exchange *exchange, const 
     enum problem problem = streams->draining ? PROBLEM_DRAINING : PROBLEM_STORE_UNAVAILABLE;
     bool is_ready = !streams->draining && redis_is_ready(streams->config.commands) && hub_is_ready(streams->config.hub);
     bool is_counted = is_ready && client_enter_stream(request->client);
-    struct stream *stream = is_counted ? create(streams, exchange, request) : NULL;
+    struct stream *stream = is_counted ? stream_create(streams, exchange, request) : NULL;
 
     if (is_ready && !stream)
         problem = is_counted ? PROBLEM_INTERNAL : PROBLEM_TOO_MANY_STREAMS;
@@ -638,8 +638,8 @@ void stream_open(struct streams *streams, struct http_exchange *exchange, const 
     TAILQ_INSERT_TAIL(&streams->all, stream, link);
     timeouts_start(streams->answers, &stream->timer);
     http_exchange_on_closed(exchange, stream_on_closed, stream);
-    if (request->submission || stream->viewer.watch->subscribed)
-        enter(stream, STREAM_ASKING);
+    if (request->submission || stream->viewer.watch->subscribed) /* else stream_on_subscribed continues */
+        stream_enter(stream, STREAM_ASKING);
 }
 
 /* -- all streams of a loop */
@@ -682,7 +682,7 @@ void streams_drain(struct streams *streams)
         if (stream->state == STREAM_LIVE)
             stream_close(stream, STREAM_DRAINING);
         else if (stream->state == STREAM_JOINING)
-            refuse(stream, PROBLEM_DRAINING);
+            stream_refuse(stream, PROBLEM_DRAINING);
         stream = next;
     }
 }

@@ -17,9 +17,13 @@
  * comment. After each of these the age of the stream is checked: no timer is needed for that, and a stream ends at most one
  * heartbeat late.
  *
- * Slow readers: up to output_max unsent bytes, plus one event of any size, are buffered. Further events stay in the log. When there
- * is room again, the stream asks its watch for what it lacks. So a client that reads gets events of any size, and memory stays
- * bounded. The stream is cut if the socket takes no byte for STALL_MS, or while STALL_EVENTS events are published.
+ * Slow readers: up to output_max unsent bytes, plus one event of any size, are buffered. Further events stay in the log: the stream
+ * waits for room. When there is room again, it asks its watch for what it lacks. So a client that reads gets events of any size, and
+ * memory stays bounded. The limits, and where the unsent bytes are when each of them resets the connection:
+ *
+ *     more than output_max in our buffer   the socket takes no byte for STALL_MS (5 s), or while STALL_EVENTS (32) events are published
+ *     fewer in our buffer                  the socket takes no byte for write_timeout_ms (30 s; common/http/connection.c)
+ *     all in the kernel's buffer           the client acknowledges no byte for write_timeout_ms (TCP_USER_TIMEOUT, common/http/server.c)
  *
  * Ownership: a stream owns itself from stream_open to stream_close; it is freed at the end of that turn of the loop.
  * Threads:   loop thread only.   Units: ms, bytes.

@@ -12,7 +12,7 @@
 #include "gateway/streams/latency.h"
 #include "gateway/tasks/event_log.h"
 
-enum { FRAME_MAX = 96 * 1024 * 1024 /* may contain images */, NOTICE_MAX = 8192 };
+enum { FRAME_MAX = 96 * 1024 * 1024 /* may contain images */, HINT_MAX = 8192 };
 
 struct watch *watch_create(const struct watch_context *context, const char *full_id)
 {
@@ -37,18 +37,18 @@ void watch_stop(struct watch *watch)
 {
     assert(TAILQ_EMPTY(&watch->viewers));
     stop_reading(watch);
-    missed_events_remove(watch->context->missed_events, &watch->position);
-    waiting_notices_remove(watch->context->notices, &watch->notice);
+    missed_events_remove(watch->context->missed_events, &watch->cursor);
+    waiting_hints_remove(watch->context->hints, &watch->hint);
 }
 
-const char *watch_id_of_position(const struct log_position *position)
+const char *watch_id_of_cursor(const struct log_cursor *cursor)
 {
-    return container_of(position, struct watch, position)->id;
+    return container_of(cursor, struct watch, cursor)->id;
 }
 
-const char *watch_id_of_notice(const struct waiting_notice *notice)
+const char *watch_id_of_hint(const struct waiting_hint *hint)
 {
-    return container_of(notice, struct watch, notice)->id;
+    return container_of(hint, struct watch, hint)->id;
 }
 
 /* -- telling the viewers. One may close and leave during its call, even as the last one: the watch outlives this turn of the loop. */
@@ -71,9 +71,9 @@ static void tell_event(struct viewer *viewer, const void *frame)
     viewer->callbacks->deliver(viewer, frame);
 }
 
-static void tell_notice(struct viewer *viewer, const void *bytes)
+static void tell_hint(struct viewer *viewer, const void *bytes)
 {
-    viewer->callbacks->send_notice(viewer, bytes);
+    viewer->callbacks->send_hint(viewer, bytes);
 }
 
 struct log_state { /* what the log in Redis is now */
@@ -107,7 +107,7 @@ static void tell_no_memory(struct viewer *viewer, const void *unused)
     viewer->callbacks->end(viewer, VIEWER_NO_MEMORY);
 }
 
-/* -- the task's state, and notices while it waits */
+/* -- the task's state, and hints while it waits */
 
 /* A task that was put back once may be waiting although the last event says that it runs. */
 static bool may_be_waiting(const struct watch *watch)
@@ -122,9 +122,9 @@ static void set_state(struct watch *watch, enum task_state state)
         return;
     watch->state = state;
     if (watch->live && may_be_waiting(watch))
-        waiting_notices_add(watch->context->notices, &watch->notice);
+        waiting_hints_add(watch->context->hints, &watch->hint);
     else
-        waiting_notices_remove(watch->context->notices, &watch->notice);
+        waiting_hints_remove(watch->context->hints, &watch->hint);
 }
 
 static void follow_state(struct watch *watch, const struct task_event *event)
@@ -142,24 +142,24 @@ static void follow_state(struct watch *watch, const struct task_event *event)
 }
 
 /* The state in Redis may change before the event that says so arrives, or without one. */
-void watch_on_place(struct waiting_notice *entry, enum task_state state, const struct frames_waiting *notice)
+void watch_on_place(struct waiting_hint *entry, enum task_state state, const struct frames_waiting *hint)
 {
-    struct watch *watch = container_of(entry, struct watch, notice);
+    struct watch *watch = container_of(entry, struct watch, hint);
     struct buf bytes;
 
     watch->state = state;
     if (!may_be_waiting(watch))
-        waiting_notices_remove(watch->context->notices, &watch->notice);
-    if (!notice)
+        waiting_hints_remove(watch->context->hints, &watch->hint);
+    if (!hint)
         return;
-    buf_init(&bytes, NOTICE_MAX);
-    frames_add_waiting(&bytes, watch->id, notice);
-    if (!buf_error(&bytes)) /* out of memory: skip this notice, the next one will do */
-        for_each_live(watch, tell_notice, &bytes);
+    buf_init(&bytes, HINT_MAX);
+    frames_add_waiting(&bytes, watch->id, hint);
+    if (!buf_error(&bytes)) /* out of memory: skip this hint, the next one will do */
+        for_each_live(watch, tell_hint, &bytes);
     buf_deinit(&bytes);
 }
 
-/* -- the position */
+/* -- the cursor */
 
 static uint64_t digest_of(const struct watch *watch, const struct task_event *event)
 {
@@ -167,16 +167,16 @@ static uint64_t digest_of(const struct watch *watch, const struct task_event *ev
 }
 
 /* Nothing follows a final event, so it is never compared and needs no digest. */
-static void set_position(struct watch *watch, const struct task_event *event)
+static void set_cursor(struct watch *watch, const struct task_event *event)
 {
-    watch->position.last = event->n;
-    watch->position.digest = task_event_is_final(event->type) ? 0 : digest_of(watch, event);
+    watch->cursor.last = event->n;
+    watch->cursor.digest = task_event_is_final(event->type) ? 0 : digest_of(watch, event);
 }
 
-static void set_position_without_digest(struct watch *watch, int64_t n)
+static void set_cursor_without_digest(struct watch *watch, int64_t n)
 {
-    watch->position.last = n;
-    watch->position.digest = 0;
+    watch->cursor.last = n;
+    watch->cursor.digest = 0;
 }
 
 void watch_on_log(struct watch *watch, const struct event_log *log)
@@ -188,20 +188,20 @@ void watch_on_log(struct watch *watch, const struct event_log *log)
     set_state(watch, log->state);
     if (watch->live)
         return;
-    watch->position.digest = 0;
+    watch->cursor.digest = 0;
     if (count && !task_state_is_final(log->state) && !event_log_event(log, count - 1, &event) && event.n == log->length)
-        watch->position.digest = digest_of(watch, &event);
+        watch->cursor.digest = digest_of(watch, &event);
 }
 
 /* The frame is built once for all viewers. */
-static void deliver(struct watch *watch, const struct task_event *event)
+static void watch_deliver(struct watch *watch, const struct task_event *event)
 {
     struct buf bytes;
 
-    set_position(watch, event);
+    set_cursor(watch, event);
     follow_state(watch, event);
     buf_init(&bytes, FRAME_MAX);
-    task_event_write_frame(&bytes, watch->position.epoch, event);
+    task_event_write_frame(&bytes, watch->cursor.epoch, event);
     if (buf_error(&bytes))
         for_each_live(watch, tell_no_memory, NULL);
     else
@@ -218,7 +218,7 @@ static void watch_on_read(const struct event_log *log, int err, void *arg);
 /* Everything that the channel has announced so far is in the log when Redis runs this READ. So `announced` starts again from 0. */
 static void read_log(struct watch *watch, bool with_last)
 {
-    int64_t from = with_last ? watch->position.last : watch->position.last + 1;
+    int64_t from = with_last ? watch->cursor.last : watch->cursor.last + 1;
 
     if (watch->reading || !watch->live)
         return;
@@ -236,17 +236,17 @@ static void read_from_next(struct watch *watch)
 /* Also reads the last event that the viewers have, to compare it, if its digest is known. */
 static void read_and_compare(struct watch *watch)
 {
-    read_log(watch, watch->position.digest != 0);
+    read_log(watch, watch->cursor.digest != 0);
 }
 
 /* Viewers that have events which are not in the log forget them. Then the log is read from its start; each viewer drops what it has. */
 static void reset(struct watch *watch, const struct log_state *log)
 {
     log_warn("watch", "Redis lost events, sending the log again",
-             "task=%s epoch=%" PRId64 " was=%" PRId64 " last=%" PRId64, watch->id, log->epoch, watch->position.epoch,
-             watch->position.last);
-    watch->position.epoch = log->epoch;
-    set_position_without_digest(watch, 0);
+             "task=%s epoch=%" PRId64 " was=%" PRId64 " last=%" PRId64, watch->id, log->epoch, watch->cursor.epoch,
+             watch->cursor.last);
+    watch->cursor.epoch = log->epoch;
+    set_cursor_without_digest(watch, 0);
     for_each_live(watch, tell_reset, log);
     read_from_next(watch);
 }
@@ -258,45 +258,53 @@ static void deliver_log(struct watch *watch, const struct event_log *log)
     for (size_t i = 0; i < event_log_count(log) && watch->live; i++) {
         int64_t n = log->from + (int64_t)i;
 
-        if (n <= watch->position.last)
+        if (n <= watch->cursor.last)
             continue;
         if (event_log_event(log, i, &event)) {
             log_error("watch", "invalid element in the event log, skipping it", "task=%s n=%" PRId64, watch->id, n);
-            set_position_without_digest(watch, n);
+            set_cursor_without_digest(watch, n);
             continue;
         }
-        deliver(watch, &event);
+        watch_deliver(watch, &event);
     }
 }
 
 /* For a log that was read from `last` on: is its first event another one than the viewers have? Not comparable, and false, if
- * position.last has changed since the READ was sent. */
+ * cursor.last has changed since the READ was sent. */
 static bool first_event_differs(const struct watch *watch, const struct event_log *log)
 {
     struct task_event event;
 
-    return watch->position.last == log->from &&
-           (event_log_event(log, 0, &event) || digest_of(watch, &event) != watch->position.digest);
+    return watch->cursor.last == log->from &&
+           (event_log_event(log, 0, &event) || digest_of(watch, &event) != watch->cursor.digest);
 }
 
+/* The reply to a READ. Until it arrived, messages may have moved cursor.last on, and a viewer that is further behind may have moved it
+ * back. The cases, in order:
+ *
+ *     another log, or a shorter one         Redis lost data: reset
+ *     another event at cursor.last          Redis lost data and the log grew back: reset from before that event
+ *     the READ began after what is needed   cursor.last moved back: read again, from there
+ *     else                                  the log continues what the viewers have; deliver_log skips what they got meanwhile
+ */
 static void take_log(struct watch *watch, const struct event_log *log, bool reads_last)
 {
-    int64_t had = reads_last ? log->from : log->from - 1; /* position.last when the READ was sent */
+    int64_t had = reads_last ? log->from : log->from - 1; /* cursor.last when the READ was sent */
 
-    if (log->epoch != watch->position.epoch || log->length < had) {
+    if (log->epoch != watch->cursor.epoch || log->length < had) {
         reset(watch, &(struct log_state){log->epoch, log->length});
     } else if (reads_last && first_event_differs(watch, log)) {
         reset(watch, &(struct log_state){log->epoch, had - 1});
-    } else if (had > watch->position.last) {
+    } else if (had > watch->cursor.last) {
         read_from_next(watch); /* a viewer that is further behind has gone live meanwhile */
     } else {
         watch->suspect = watch->suspect && !reads_last;
         deliver_log(watch, log);
         watch->put_back = log->deferred;
         set_state(watch, log->state);
-        if (task_state_is_final(log->state) && watch->position.last >= log->length)
+        if (task_state_is_final(log->state) && watch->cursor.last >= log->length)
             for_each_live(watch, tell_final, NULL); /* needed if the final event was invalid and skipped */
-        if (watch->announced > watch->position.last)
+        if (watch->announced > watch->cursor.last)
             read_from_next(watch);
     }
 }
@@ -326,7 +334,7 @@ void watch_on_missed_events(struct watch *watch)
 static void check_soon(struct watch *watch)
 {
     if (watch->live)
-        missed_events_check_soon(watch->context->missed_events, &watch->position);
+        missed_events_check_soon(watch->context->missed_events, &watch->cursor);
 }
 
 void watch_on_subscribed(struct watch *watch)
@@ -343,7 +351,7 @@ void watch_on_subscribed(struct watch *watch)
     check_soon(watch); /* for events that were published before this subscription */
 }
 
-void watch_on_connection_lost(struct watch *watch)
+void watch_on_disconnected(struct watch *watch)
 {
     watch->suspect = true;
 }
@@ -359,10 +367,10 @@ void watch_on_commands_ready(struct watch *watch)
  * This happens once per task, so the digest is only computed after a lost connection. Otherwise the next comparison would find it. */
 static void take_last(struct watch *watch, const struct task_event *event)
 {
-    if (watch->suspect && watch->position.digest && digest_of(watch, event) != watch->position.digest)
+    if (watch->suspect && watch->cursor.digest && digest_of(watch, event) != watch->cursor.digest)
         read_and_compare(watch);
     else
-        missed_events_heard(watch->context->missed_events, &watch->position);
+        missed_events_heard(watch->context->missed_events, &watch->cursor);
 }
 
 /* After a lost connection (`suspect`), last + 1 does not prove that this is the same log: it is read and compared first. */
@@ -375,19 +383,19 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
         log_warn("watch", "invalid message on the channel, ignoring it", "task=%s", watch->id);
         return;
     }
-    if (watch->live && event.n == watch->position.last + 1 && !(watch->suspect && watch->position.digest)) {
+    if (watch->live && event.n == watch->cursor.last + 1 && !(watch->suspect && watch->cursor.digest)) {
         unsigned viewers = watch->live;
 
         watch->suspect = false;
-        missed_events_heard(watch->context->missed_events, &watch->position);
-        deliver(watch, &event);
+        missed_events_heard(watch->context->missed_events, &watch->cursor);
+        watch_deliver(watch, &event);
         latency_note(watch->context->latency, began_us, viewers);
-    } else if (watch->live && event.n == watch->position.last) {
+    } else if (watch->live && event.n == watch->cursor.last) {
         take_last(watch, &event);
-    } else if (event.n > watch->position.last) {
+    } else if (event.n > watch->cursor.last) {
         if (event.n > watch->announced)
             watch->announced = event.n;
-        read_log(watch, watch->suspect && watch->position.digest);
+        read_log(watch, watch->suspect && watch->cursor.digest);
     }
 }
 
@@ -395,39 +403,48 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
 
 void watch_catch_up(struct watch *watch, const struct viewer *viewer)
 {
-    if (viewer->last >= watch->position.last)
+    if (viewer->last >= watch->cursor.last)
         return;
-    set_position_without_digest(watch, viewer->last);
+    set_cursor_without_digest(watch, viewer->last);
     read_from_next(watch);
 }
 
+/* The first live viewer sets the cursor. For a further one, compared with the cursor:
+ *
+ *     another epoch   the task is a new one: the others get `reset`
+ *     behind          the cursor moves back to it, and the log is read from there; the others drop what they have
+ *     ahead           it has events that the channel has not delivered to the others: the log is read
+ *     the same        nothing to do
+ *
+ * In the last case, and for a first viewer, the log is compared soon if the viewer may have missed a message (`unsure`).
+ */
 void watch_add_live(struct watch *watch, struct viewer *viewer)
 {
-    struct log_position *position = &watch->position;
+    struct log_cursor *cursor = &watch->cursor;
     bool others = watch->live++ > 0;
-    bool behind = others && viewer->last < position->last;
+    bool behind = others && viewer->last < cursor->last;
     bool unsure = viewer->asked_early && watch->announced < viewer->last; /* see "Between SUBSCRIBE and SUBMIT" */
 
     viewer->live = true;
     if (!others) {
         watch->suspect = false;
-        missed_events_heard(watch->context->missed_events, position);
+        missed_events_heard(watch->context->missed_events, cursor);
     }
     if (may_be_waiting(watch))
-        waiting_notices_add(watch->context->notices, &watch->notice);
-    if (others && viewer->epoch != position->epoch) {
+        waiting_hints_add(watch->context->hints, &watch->hint);
+    if (others && viewer->epoch != cursor->epoch) {
         /* The task was erased and created again, and this viewer is the first to see the new log. */
         reset(watch, &(struct log_state){viewer->epoch, INT64_MAX});
         return;
     }
     if (!others || behind) {
-        position->epoch = viewer->epoch;
-        position->last = viewer->last;
-        position->digest = behind ? 0 : position->digest;
-    } else if (viewer->last > position->last && viewer->last > watch->announced) {
+        cursor->epoch = viewer->epoch;
+        cursor->last = viewer->last;
+        cursor->digest = behind ? 0 : cursor->digest;
+    } else if (viewer->last > cursor->last && viewer->last > watch->announced) {
         watch->announced = viewer->last; /* its message was lost, or is about to arrive */
     }
-    if (behind || watch->announced > position->last)
+    if (behind || watch->announced > cursor->last)
         read_from_next(watch);
     else if (unsure)
         check_soon(watch);
@@ -438,9 +455,9 @@ void watch_remove_live(struct watch *watch, struct viewer *viewer)
     viewer->live = false;
     if (--watch->live)
         return;
-    missed_events_remove(watch->context->missed_events, &watch->position);
-    waiting_notices_remove(watch->context->notices, &watch->notice);
+    missed_events_remove(watch->context->missed_events, &watch->cursor);
+    waiting_hints_remove(watch->context->hints, &watch->hint);
     stop_reading(watch);
-    set_position_without_digest(watch, 0);
+    set_cursor_without_digest(watch, 0);
     watch->announced = 0; /* the next viewer begins with the log as it is then */
 }

@@ -1,6 +1,6 @@
 /* watch - one task, as the streams of this loop see it
  *
- * Invariant: every live viewer that is not waiting for room has been sent the events up to position.last, each once and in order.
+ * Invariant: every live viewer that is not waiting for room has been sent the events up to cursor.last, each once and in order.
  *
  * Redis pub/sub only announces events; the log in Redis is the truth. A message with number n is
  *
@@ -14,9 +14,9 @@
  *
  * A lost last message leaves no gap. missed_events.h finds it, after a silence or a lost connection, and the log is read.
  *
- * Viewers may be at different places. position.last is that of the live viewer furthest behind. Example: A has 1 to 9, B resumes
+ * Viewers may be at different places. cursor.last is that of the live viewer furthest behind. Example: A has 1 to 9, B resumes
  * after 3: last becomes 3, and READ from 4. The frames 4 to 9 are built once; B gets them, A drops them because it has them. A viewer
- * that waits for room in its output does not hold back the others: watch_catch_up lowers position.last when it continues.
+ * that waits for room in its output does not hold back the others: watch_catch_up lowers cursor.last when it continues.
  *
  * If a reply does not continue what the viewers have (another epoch, a shorter log, another event at `last`), Redis has lost data:
  * viewers ahead of the log get `reset`, and all get the log from its start. If the task is gone, the viewers are told and closed.
@@ -46,7 +46,7 @@
 #include "common/task/task.h"
 #include "common/task/task_event.h"
 #include "gateway/streams/missed_events.h"
-#include "gateway/streams/waiting_notices.h"
+#include "gateway/streams/waiting_hints.h"
 
 struct buf;
 struct event_log;
@@ -85,7 +85,7 @@ enum viewer_end { VIEWER_FINAL, VIEWER_NO_TASK, VIEWER_NO_MEMORY };
 struct viewer_callbacks {
     void (*on_subscribed)(struct viewer *viewer);
     void (*deliver)(struct viewer *viewer, const struct event_frame *frame); /* drops it if frame->n <= viewer->last */
-    void (*send_notice)(struct viewer *viewer, const struct buf *frame);     /* a frame that is not part of the log */
+    void (*send_hint)(struct viewer *viewer, const struct buf *frame);       /* a frame that is not part of the log */
     void (*reset)(struct viewer *viewer, int64_t epoch); /* the client must forget its events; last becomes 0 */
     void (*end)(struct viewer *viewer, enum viewer_end why);
 };
@@ -97,8 +97,8 @@ TAILQ_HEAD(viewer_list, viewer);
 /* Shared by all watches of a hub. */
 struct watch_context {
     struct redis *commands;
-    struct missed_events *missed_events; /* holds watch->position; leads to watch_on_missed_events */
-    struct waiting_notices *notices;     /* holds watch->notice; calls watch_on_place */
+    struct missed_events *missed_events; /* holds watch->cursor; leads to watch_on_missed_events */
+    struct waiting_hints *hints;         /* holds watch->hint; calls watch_on_place */
     struct latency *latency;
 };
 
@@ -112,14 +112,14 @@ struct watch {
     bool reads_last;       /* the READ under way begins with event `last`, to compare it */
     bool suspect;          /* a connection was lost: the log may be another one even if it continues from `last` */
     bool put_back;         /* the task was put back into the queue once; later times may leave no event in the log */
-    enum task_state state; /* as far as the viewers know; while it may be waiting, `notice` is listed */
+    enum task_state state; /* as far as the viewers know; while it may be waiting, `hint` is listed */
     unsigned live;         /* number of live viewers */
     const struct watch_context *context;
     struct viewer_list viewers;
-    struct log_position position;
+    struct log_cursor cursor;
     int64_t announced; /* highest number that was announced and not delivered since the last READ was sent; 0: none */
     struct event_log_call *reading;
-    struct waiting_notice notice;
+    struct waiting_hint hint;
 
     char id[]; /* full id of the task */
 };
@@ -131,17 +131,17 @@ void watch_stop(struct watch *watch); /* no callback follows; free the watch wit
 
 void watch_on_subscribed(struct watch *watch);
 void watch_on_message(struct watch *watch, const char *element, size_t len);
-void watch_on_connection_lost(struct watch *watch);
+void watch_on_disconnected(struct watch *watch);
 
 /* -- from others */
 
-void watch_on_missed_events(struct watch *watch);  /* the log differs from `position` */
+void watch_on_missed_events(struct watch *watch);  /* the log differs from `cursor` */
 void watch_on_commands_ready(struct watch *watch); /* reads may have failed while the connection was down */
 
-/* For the configurations of missed_events and waiting_notices. */
-const char *watch_id_of_position(const struct log_position *position);
-const char *watch_id_of_notice(const struct waiting_notice *notice);
-void watch_on_place(struct waiting_notice *entry, enum task_state state, const struct frames_waiting *notice);
+/* For the configurations of missed_events and waiting_hints. */
+const char *watch_id_of_cursor(const struct log_cursor *cursor);
+const char *watch_id_of_hint(const struct waiting_hint *hint);
+void watch_on_place(struct waiting_hint *entry, enum task_state state, const struct frames_waiting *hint);
 
 /* -- from viewers */
 

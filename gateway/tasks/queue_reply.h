@@ -10,7 +10,8 @@ enum queue_reply {
     QUEUE_NUMBER_COUNT = 4,
     QUEUE_OLDEST = QUEUE_NUMBERS + QUEUE_NUMBER_COUNT,
     QUEUE_ENDED,
-    QUEUE_COUNTERS, /* name, number, name, number ... */
+    QUEUE_MEMORY_FULL, /* ms; -1: never, or unknown */
+    QUEUE_COUNTERS,    /* name, number, name, number ... */
 };
 
 #endif

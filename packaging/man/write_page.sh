@@ -1,6 +1,6 @@
 #!/bin/sh
-# Prints a manual page: write_page.sh PROGRAM TEMPLATE VERSION. Where the template says @OPTIONS@ comes what PROGRAM says of its
-# options; PROGRAM is "-" where there is nothing to ask.
+# Prints a manual page: write_page.sh PROGRAM TEMPLATE VERSION. Replaces @OPTIONS@ with the output of PROGRAM --help=man; PROGRAM is "-" if
+# the template has no @OPTIONS@.
 set -eu
 
 while IFS= read -r line; do

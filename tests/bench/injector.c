@@ -216,7 +216,6 @@ static void send_emit(struct injector *injector, const char *id, const struct in
     add(&words, stream->fence);
     add(&words, wseq);
     add(&words, data);
-    add(&words, "");
     call(injector, &words);
 }
 

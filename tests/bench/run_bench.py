@@ -1,8 +1,12 @@
 """Runs the scenarios against arkrelay and then against its peers, in one run; prints one table, writes what is behind it.
 
     run_bench.py BIN_FOLDER [--quick | --smoke] [--peers NAME,... | --no-peers] [--aof no|everysec|always] [--out FILE] [SCENARIO...]
+    run_bench.py BIN_FOLDER --against BIN_FOLDER [--rounds N] ...
 
 Scenarios: throughput overhead slow streams fleet growth startup; without any, all of them. scripts/bench.sh is how to start it.
+
+With --against, each scenario runs in rounds. A round runs the programs of both folders; the order alternates from round to round, so that
+neither always runs first. The table shows the medians.
 """
 
 import argparse
@@ -11,6 +15,7 @@ import os
 import pathlib
 import re
 import socket
+import statistics
 import subprocess
 import sys
 import traceback
@@ -18,7 +23,7 @@ import traceback
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 from bench import kernel, scenarios                                                     # noqa: E402
-from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, System            # noqa: E402
+from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, System, arkrelay_before     # noqa: E402
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SYSTEMS = (ArkRelay, Simulator, BullMq, FastApi, Nchan)
@@ -31,14 +36,20 @@ def arguments():
     parser.add_argument("scenario", nargs="*", help="those to run, of: " + " ".join(scenarios.SCENARIOS))
     parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="full", help="smaller, within 4 minutes")
     parser.add_argument("--smoke", dest="size", action="store_const", const="smoke", help="does it run? The figures mean nothing")
+    parser.add_argument("--against", metavar="FOLDER", help="compare with the gateway and worker of this folder, without peers")
+    parser.add_argument("--rounds", type=int, default=5, help="how often both are measured with --against")
     parser.add_argument("--peers", default=",".join(kind.name for kind in SYSTEMS[2:]), help="which peers run too")
     parser.add_argument("--no-peers", dest="peers", action="store_const", const="", help="arkrelay alone")
     parser.add_argument("--aof", choices=("no", "everysec", "always"), default="no", help="what Redis writes to disk, for all alike")
-    parser.add_argument("--out", help="the file of raw results; otherwise docs/benchmarks/<date>-<machine>.json")
+    parser.add_argument("--out", help="the file of raw results; otherwise docs/benchmarks/<date>-<machine>.json, with --against build/bench-against.json")
     given = parser.parse_intermixed_args()
     unknown = set(given.scenario) - set(scenarios.SCENARIOS)
     if unknown:
         parser.error(f"no scenario {', '.join(sorted(unknown))}; there are: {' '.join(scenarios.SCENARIOS)}")
+    if given.rounds < 1:
+        parser.error("at least one round is necessary")
+    if given.against and not pathlib.Path(given.against, "arkrelay-gateway").is_file():
+        parser.error(f"no arkrelay-gateway in {given.against}")
     return given
 
 
@@ -46,11 +57,18 @@ def say(text):
     print(text, file=sys.stderr, flush=True)
 
 
+def systems(given):
+    if given.against:
+        return [arkrelay_before(given.against), ArkRelay]
+    return [kind for kind in SYSTEMS if kind in (ArkRelay, Simulator) or kind.name in given.peers.split(",")]
+
+
 class Bench:
     def __init__(self, given):
         self.given = given
         self.size = SIZES[given.size]
-        chosen = [kind for kind in SYSTEMS if kind in (ArkRelay, Simulator) or kind.name in given.peers.split(",")]
+        self.rounds = given.rounds if given.against else 1
+        chosen = systems(given)
         self.skipped = {kind.name: reason for kind in chosen if (reason := kind.missing())}
         self.kinds = [kind for kind in chosen if kind.name not in self.skipped]
         self.results = []           # a dict per scenario and system
@@ -61,13 +79,14 @@ class Bench:
             say(f"bench: {name} is skipped: {reason}")
         for name in self.given.scenario or scenarios.SCENARIOS:
             run, kinds = scenarios.SCENARIOS[name]
-            for kind in self.kinds:
-                if kind in kinds:
-                    self.run_one(name, run, kind)
+            for number in range(1, self.rounds + 1):
+                for kind in self.kinds if number % 2 else self.kinds[::-1]:
+                    if issubclass(kind, kinds):
+                        self.run_one(name, run, kind, number)
 
-    def run_one(self, name, run, kind):
+    def run_one(self, name, run, kind, number):
         """A peer that cannot keep up is a result too, and no reason to stop."""
-        say(f"bench: {name}: {kind.name}")
+        say(f"bench: {name}: {kind.name}" + (f", round {number} of {self.rounds}" if self.rounds > 1 else ""))
         watch = kernel.Watch()
         try:
             rows, failure = run(kind, self.given.bin, self.size), None
@@ -75,7 +94,8 @@ class Bench:
             traceback.print_exc()
             rows, failure = [], str(error)
         self.watch.look()
-        self.results.append({"scenario": name, "system": kind.name, "failure": failure, "kernel": watch.report(),
+        self.results.append({"scenario": name, "system": kind.name, "round": number, "failure": failure,
+                             "kernel": watch.report(),
                              "rows": [{"what": row.what, "value": row.value, "unit": row.unit, "errors": row.errors} for row in rows],
                              "raw": unique(row.raw for row in rows)})
 
@@ -106,17 +126,34 @@ def table(document):
     lines = {}
     for result in document["results"]:
         for row in result["rows"]:
-            lines.setdefault((result["scenario"], row["what"], row["unit"]), {})[result["system"]] = row
+            cells = lines.setdefault((result["scenario"], row["what"], row["unit"]), {})
+            cells.setdefault(result["system"], []).append(row)
     width = max([len(f"{what} ({unit})") for _, what, unit in lines] or [10])
-    out = [" ".join([" " * width, *(f"{name:>14}" for name in names)])]
+    with_change = names == ["before", ArkRelay.name]
+    heads = [*names, "change", "rounds higher"] if with_change else names
+    out = [" ".join([" " * width, *(f"{head:>14}" for head in heads)])]
     last = None
     for (scenario, what, unit), cells in lines.items():
         if scenario != last:
             out.append(f"-- {scenario}")
             last = scenario
         title = f"{what} ({unit})"
-        out.append(" ".join([f"{title:<{width}}", *(f"{cell(cells.get(name)):>14}" for name in names)]))
+        texts = [cell(median(cells.get(name))) for name in names] + (change(*(cells.get(name) for name in names)) if with_change else [])
+        out.append(" ".join([f"{title:<{width}}", *(f"{text:>14}" for text in texts)]))
     return "\n".join(out)
+
+
+def median(rows):
+    """One row for those of all rounds: the median of the values, the sum of the errors."""
+    return rows and {"value": statistics.median(row["value"] for row in rows), "errors": sum(row["errors"] for row in rows)}
+
+
+def change(before, now):
+    """Of the medians, and in how many of the rounds the figure of now was the higher one: near half of them, the change is noise."""
+    if not before or not now or len(before) != len(now) or not median(before)["value"]:
+        return ["-", "-"]
+    higher = sum(new["value"] > old["value"] for old, new in zip(before, now))
+    return [f"{median(now)['value'] / median(before)['value'] - 1:+.1%}", f"{higher} of {len(now)}"]
 
 
 def cell(row):
@@ -141,9 +178,11 @@ def notes(document):
     return "\n".join(out)
 
 
-def file_name(document, size):
+def file_name(document, given):
+    if given.against:
+        return ROOT / "build" / "bench-against.json"
     machine = re.sub(r"[^A-Za-z0-9]+", "-", socket.gethostname()).strip("-") or "machine"
-    return ROOT / "docs" / "benchmarks" / f"{document['date']}-{machine}{'' if size == 'full' else '-' + size}.json"
+    return ROOT / "docs" / "benchmarks" / f"{document['date']}-{machine}{'' if given.size == 'full' else '-' + given.size}.json"
 
 
 def main():
@@ -156,7 +195,7 @@ def main():
     bench.run()
     document = bench.document()
     print(table(document), notes(document), sep="\n\n")
-    path = pathlib.Path(given.out) if given.out else file_name(document, given.size)
+    path = pathlib.Path(given.out) if given.out else file_name(document, given)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n", encoding="utf-8")
     say(f"bench: raw results in {path}")

@@ -248,7 +248,7 @@ def growth(kind, folder, size):
         redis = system.redis.client()
         system.load("submit", clients=32, tasks=FIRST)      # scripts and connections take their room
         empty = used_memory(redis)
-        for depth in size.queued if kind is ArkRelay else size.queued[:2]:
+        for depth in size.queued if issubclass(kind, ArkRelay) else size.queued[:2]:
             missing = depth - system.waiting(redis)
             filled = system.load("submit", clients=32, tasks=missing, deadline="10m")
             submitted += missing + size.probes
@@ -283,8 +283,8 @@ def work_off(system, redis, count):
 def startup(kind, folder, size):
     rows = []
     with kind(folder, workers=0) as system:
-        if kind is ArkRelay:
-            rows += [Row(f"size of {program}", stripped_size(system.bin / program) / 1024, "KiB")
+        if issubclass(kind, ArkRelay):
+            rows += [Row(f"size of {program}", stripped_size(system.arkrelay / program) / 1024, "KiB")
                      for program in ("arkrelay-gateway", "arkrelay-worker")]
         for role, start in (("gateway", system.start_gateway), ("worker", system.start_worker)):
             times = [start_once(system, role, start) for _ in range(size.starts)]

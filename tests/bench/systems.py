@@ -153,10 +153,12 @@ class ArkRelay(System):
     partition = "arkrelay:{0}:"
     settings = {"gateway": "1 process, 1 thread", "worker": "1 process", "limits": "raised above the load, no client keys",
                 "logs": "warnings (the default writes three lines per task)"}
+    other_folder = None     # of gateway and worker, if they are not in the folder of the load generator
 
     def __init__(self, bin_folder, gateways=1, workers=1, **rest):
         self.gateways, self.workers = gateways, workers
         super().__init__(bin_folder, **rest)
+        self.arkrelay = pathlib.Path(self.other_folder or bin_folder)
 
     def start(self):
         self.start_simulator()
@@ -168,7 +170,7 @@ class ArkRelay(System):
             self.start_worker(n)
 
     def start_gateway(self, n=1):
-        gateway = self.run(f"gateway-{n}", [self.bin / "arkrelay-gateway"], {
+        gateway = self.run(f"gateway-{n}", [self.arkrelay / "arkrelay-gateway"], {
             "GATEWAY_LISTEN": self.address, "GATEWAY_SHARE_PORT": "true" if self.gateways > 1 else "false",
             "GATEWAY_CONNECTIONS_MAX": DESCRIPTORS, "GATEWAY_CONNECTIONS_PER_ADDRESS": 0, "GATEWAY_QUEUE_LIMIT": MANY,
             "GATEWAY_CLIENT_QUEUE_LIMIT": MANY, "REDIS_URL": self.redis.url, "GATEWAY_STREAM_LIFE": "0",
@@ -181,7 +183,7 @@ class ArkRelay(System):
 
     def start_worker(self, n=1, concurrency=CALLS):
         address = f"127.0.0.1:{free_port()}"
-        worker = self.run(f"worker-{n}", [self.bin / "arkrelay-worker"], {
+        worker = self.run(f"worker-{n}", [self.arkrelay / "arkrelay-worker"], {
             "WORKER_LISTEN": address, "LOG_LEVEL": "warn", "WORKER_CONCURRENCY": concurrency, "ARK_IMAGES_PER_MINUTE": 0, "ARK_API_KEY": "bench",
             "ARK_BASE_URL": self.ark_url, "REDIS_URL": self.redis.url})
         await_ready(worker, address)
@@ -193,6 +195,12 @@ class ArkRelay(System):
 
     def waiting(self, redis):
         return redis("ZCARD", "arkrelay:{0}:pending")
+
+
+def arkrelay_before(folder):
+    """Another arkrelay, with gateway and worker from this folder. Simulator and load generator are the same for both."""
+    return type("ArkRelayBefore", (ArkRelay,), {"name": "before", "other_folder": folder,
+                                                "settings": {**ArkRelay.settings, "programs": str(folder)}})
 
 
 class FastApi(System):

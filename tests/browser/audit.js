@@ -1,4 +1,4 @@
-// Judges the page as it stands; returns what is wrong, in words. Given as a function's body to the driver.
+// Checks structure, accessible names, contrast and layout of the page; returns a list of faults. The driver runs this as a function body.
 
 const faults = [];
 const shown = (element) => element.checkVisibility({ visibilityProperty: true }) && !element.closest('.visually-hidden, .skip');
@@ -21,7 +21,7 @@ const ids = [...document.querySelectorAll('[id]')].map((element) => element.id);
 for (const id of new Set(ids.filter((one, i) => ids.indexOf(one) !== i))) faults.push(`two elements are #${id}`);
 for (const name of ['aria-describedby', 'aria-labelledby', 'aria-controls', 'for', 'list']) {
   for (const element of document.querySelectorAll(`[${name}]`)) {
-    for (const id of element.getAttribute(name).split(' ')) if (!ids.includes(id)) faults.push(`${named(element)}: ${name} leads nowhere: ${id}`);
+    for (const id of element.getAttribute(name).split(' ')) if (!ids.includes(id)) faults.push(`${named(element)}: ${name} refers to a missing id: ${id}`);
   }
 }
 
@@ -35,7 +35,7 @@ for (const control of [...document.querySelectorAll('button, a')].filter(shown))
   if (!(control.getAttribute('aria-label') || control.textContent).trim()) faults.push(`without a name: ${named(control)}`);
 }
 for (const image of document.querySelectorAll('img')) if (!image.hasAttribute('alt')) faults.push(`without alt: ${image.src}`);
-for (const image of document.querySelectorAll('main img')) if (!image.alt) faults.push(`a picture without words: ${image.src}`);
+for (const image of document.querySelectorAll('main img')) if (!image.alt) faults.push(`an image with an empty alt: ${image.src}`);
 
 // -- contrast (WCAG 2.2, AA)
 
@@ -47,10 +47,10 @@ function over(top, below) {
   const mix = (name) => top[name] * top.a + below[name] * (1 - top.a);
   return { r: mix('r'), g: mix('g'), b: mix('b'), a: 1 };
 }
-function behind(element) {
+function backgroundOf(element) {
   const colour = parse(getComputedStyle(element).backgroundColor);
   if (colour.a === 1 || !element.parentElement) return colour.a ? over(colour, { r: 255, g: 255, b: 255 }) : { r: 255, g: 255, b: 255, a: 1 };
-  return over(colour, behind(element.parentElement));
+  return over(colour, backgroundOf(element.parentElement));
 }
 function luminance({ r, g, b }) {
   const [x, y, z] = [r, g, b].map((v) => (v / 255 <= 0.04045 ? v / 255 / 12.92 : ((v / 255 + 0.055) / 1.055) ** 2.4));
@@ -70,19 +70,19 @@ while (texts.nextNode()) {
   const style = getComputedStyle(element);
   const size = parseFloat(style.fontSize);
   const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
-  const background = behind(element);
+  const background = backgroundOf(element);
   const ratio = contrast(over(parse(style.color), background), background);
   if (ratio < (large ? 3 : 4.5)) faults.push(`contrast ${ratio.toFixed(2)}: ${named(element)}`);
 }
-if (judged.size < 10) faults.push(`only ${judged.size} texts were looked at`);
+if (judged.size < 10) faults.push(`only ${judged.size} texts were checked`);
 for (const control of [...document.querySelectorAll('.input')].filter(shown)) {
-  const ratio = contrast(parse(getComputedStyle(control).borderTopColor), behind(control.parentElement));
+  const ratio = contrast(parse(getComputedStyle(control).borderTopColor), backgroundOf(control.parentElement));
   if (ratio < 3) faults.push(`a field's edge has contrast ${ratio.toFixed(2)}: ${named(control)}`);
-  const holder = contrast(parse(getComputedStyle(control, '::placeholder').color), behind(control));
+  const holder = contrast(parse(getComputedStyle(control, '::placeholder').color), backgroundOf(control));
   if (holder < 4.5) faults.push(`a placeholder has contrast ${holder.toFixed(2)}: ${named(control)}`);
 }
 
-// -- room: clientWidth, since a phone makes innerWidth as wide as what overflows
+// -- layout: uses clientWidth, because on a phone innerWidth grows with overflowing content
 
 const room = document.documentElement.clientWidth;
 

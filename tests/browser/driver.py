@@ -1,4 +1,4 @@
-"""Chromium, driven over the WebDriver protocol by what Python has on board.
+"""Drives Chromium over the WebDriver protocol, with the standard library only.
 
     with Browser() as browser:
         page = browser.open(f"{gateway.url}/", width=390, dark=True, language="zh-CN")
@@ -6,7 +6,7 @@
         page.wait("document.querySelector('#status').dataset.state === 'done'")
         assert not page.complaints()
 
-Every page is a tab of its own, with its own sessionStorage. Waiting is for a condition in the page, never for time.
+Every page is a separate tab with its own sessionStorage. Tests wait for conditions in the page, never for a fixed time.
 """
 
 import base64
@@ -24,7 +24,7 @@ ARGUMENTS = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--dis
              "--force-color-profile=srgb", "--font-render-hinting=none", "--remote-debugging-pipe"]
 ELEMENT = "element-6066-11e4-a52e-4f735466cecf"
 
-# What a page must never do is written down from its first line on.
+# Injected before any script of the page: records CSP violations, errors and unhandled rejections.
 WATCH = """
 window.complaints = [];
 addEventListener('securitypolicyviolation', (e) => complaints.push(`CSP: ${e.violatedDirective} ${e.blockedURI}`));
@@ -32,19 +32,19 @@ addEventListener('error', (e) => e.message && complaints.push(`error: ${e.messag
 addEventListener('unhandledrejection', (e) => complaints.push(`rejection: ${e.reason}`));
 """
 
-# Keys, as WebDriver writes them.
+# Key codes of WebDriver.
 TAB, ENTER, ESCAPE, ARROW_RIGHT = "\ue004", "\ue007", "\ue00c", "\ue014"
 
 
 def find(*names):
-    """The first of these programs that is installed."""
+    """The path of the first of these programs that is installed."""
     found = next(filter(None, map(shutil.which, names)), None)
     assert found, f"none of {names} is installed: scripts/install_deps.sh test"
     return found
 
 
 class Stale(AssertionError):
-    """The page has put another element in this one's place."""
+    """The page has replaced the element."""
 
 
 class Browser:
@@ -61,7 +61,7 @@ class Browser:
         self._first = self.ask("GET", "/window")
 
     def ask(self, method, path, body=None):
-        """One command; its value. WebDriver's errors are raised in their own words."""
+        """Sends one command and returns its value. Raises WebDriver's errors with their messages."""
         self._connection.request(method, self._session + path, json.dumps(body or {}) if method == "POST" else None,
                                  {"Content-Type": "application/json"})
         value = json.loads(self._connection.getresponse().read())["value"]
@@ -71,14 +71,14 @@ class Browser:
         return value
 
     def use_first(self):
-        """The tab that is always there: no page is left behind that has been closed."""
+        """Selects the first tab, which is never closed: WebDriver needs a selected tab."""
         self.ask("POST", "/window", {"handle": self._first})
 
     def cdp(self, command, **parameters):
         return self.ask("POST", "/goog/cdp/execute", {"cmd": command, "params": parameters})
 
     def open(self, url, **look):
-        """A new tab."""
+        """Opens the URL in a new tab."""
         handle = self.ask("POST", "/window/new", {"type": "tab"})["handle"]
         page = Page(self, handle)
         page.use()
@@ -120,7 +120,7 @@ class Page:
         self.browser.cdp("Emulation.setEmulatedMedia", features=media)
         self.browser.cdp("Network.setUserAgentOverride", userAgent=agent, acceptLanguage=language)
 
-    # -- looking
+    # -- reading the page
 
     def run(self, script, *arguments):
         """The value of a script's return."""
@@ -133,7 +133,7 @@ class Page:
         return self.browser.ask("POST", "/execute/async", {"script": wrapped, "args": list(arguments)})
 
     def wait(self, condition, what=None, seconds=DEADLINE):
-        """Until the expression is true; its value."""
+        """Waits until the expression is true and returns its value."""
         try:
             return eventually(lambda: self.run(f"return {condition}"), what or condition, seconds)
         except AssertionError as error:
@@ -153,7 +153,7 @@ class Page:
     def is_shown(self, selector):
         return self.run("return document.querySelector(arguments[0])?.checkVisibility() ?? false", selector)
 
-    # -- doing, as a person would: on what is visible, with real events
+    # -- user input: real events on visible elements
 
     def _element(self, selector):
         return self.browser.ask("POST", "/element", {"using": "css selector", "value": selector})[ELEMENT]
@@ -165,17 +165,17 @@ class Page:
             except Stale:
                 return False
             return True
-        eventually(is_clicked, f"{selector} stays for a click")
+        eventually(is_clicked, f"{selector} can be clicked")
 
     def hold(self, selector):
-        """Presses the mouse's button on it."""
+        """Presses the mouse button on the element, without releasing it."""
         x, y = self.run("""const one = document.querySelector(arguments[0]);
                            one.scrollIntoView({ block: 'center', behavior: 'instant' });
                            const { x, y, width, height } = one.getBoundingClientRect();
                            return [Math.round(x + width / 2), Math.round(y + height / 2)];""", selector)
         self._mouse({"type": "pointerMove", "x": x, "y": y}, {"type": "pointerDown", "button": 0})
 
-    def let_go(self):
+    def release(self):
         self._mouse({"type": "pointerUp", "button": 0})
 
     def _mouse(self, *actions):
@@ -188,23 +188,23 @@ class Page:
             self.browser.ask("POST", f"/element/{element}/value", {"text": text})
 
     def press(self, *keys):
-        """Keys by their WebDriver code points, one after the other."""
+        """Presses keys, given by their WebDriver code points, one after the other."""
         strokes = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
         self.browser.ask("POST", "/actions", {"actions": [{"type": "key", "id": "keyboard", "actions": strokes}]})
 
     def reload(self):
         self.browser.ask("POST", "/refresh")
 
-    # -- judging
+    # -- checks
 
     def complaints(self):
-        """What the page did wrong, and what the browser said of it."""
+        """The errors recorded in the page, and the warnings and errors of the browser's log."""
         own = self.run("return window.complaints || ['no watch']")
         logged = [f"{entry['level']}: {entry['message']}" for entry in self.browser.ask("POST", "/se/log", {"type": "browser"})]
         return own + [entry for entry in logged if not entry.startswith(("DEBUG", "INFO"))]
 
     def screenshot(self, path, whole=True):
-        """A PNG of the page, its whole length or what is in view."""
+        """Saves a PNG of the whole page, or of the visible part only."""
         if whole:
             height = self.run("return document.documentElement.scrollHeight")
             width = self.run("return innerWidth")
@@ -218,6 +218,6 @@ class Page:
         return path
 
     def close(self):
-        """Another page has to be used before anything else is asked."""
+        """Closes the tab. Select another one before the next command."""
         self.use()
         self.browser.ask("DELETE", "/window")

@@ -1,4 +1,4 @@
-"""What tests of the pages share: one browser for a file of tests, one world for a class of them, a tab for each test."""
+"""Base classes for tests of the pages: one browser per test file, one World per test class, one tab per test."""
 
 import pathlib
 
@@ -17,7 +17,7 @@ _browser = []
 
 
 def browser():
-    """The browser, started by the first who asks; close_browser() ends it."""
+    """Returns the browser and starts it on the first call; close_browser() stops it."""
     if not _browser:
         _browser.append(Browser())
     return _browser[0]
@@ -37,10 +37,10 @@ class PageTest(ProcessTest):
         cls.start()
 
     def setUp(self):
-        self.forgiven = ()              # beginnings of what the browser may complain of in this test
+        self.forgiven = ()              # substrings of browser complaints that are expected in this test
 
     def open(self, path="/", gateway=None, **look):
-        """A tab that is judged and closed when the test ends; it begins in English unless `language` says otherwise."""
+        """Opens a tab, in English unless `language` is given. When the test ends, it must have no complaints, and is closed."""
         page = browser().open((gateway or self.gateway).url + path, **look)
         self.addCleanup(self._close, page)
         page.wait("document.querySelector('h1')")
@@ -57,11 +57,11 @@ class PageTest(ProcessTest):
             browser().use_first()
 
     def assert_sound(self, page):
-        """Readable, labelled, in its place."""
+        """Fails if audit.js finds a fault: structure, accessible names, contrast, layout."""
         self.assertEqual(page.run(AUDIT), [], page.run("return document.documentElement.dataset.theme"))
 
     def assert_sound_everywhere(self, page, shot=None, whole=True):
-        """On a wide and a narrow screen, light and dark; each look is photographed under the name `shot`."""
+        """assert_sound on a wide and a narrow screen, light and dark. With `shot`, saves a screenshot of each."""
         for width, height in ((1440, 900), (390, 844)):
             for theme in ("light", "dark"):
                 with self.subTest(f"{width} {theme} {shot}"):
@@ -72,7 +72,7 @@ class PageTest(ProcessTest):
                         page.screenshot(SHOTS / f"{shot}-{width}-{theme}.png", whole)
 
     def walk(self, page):
-        """From where it is, by the Tab key to the end: the names of what it reached. Each has to show that it has the focus."""
+        """Presses Tab until no new element gets the focus and returns the names of the elements. Each must have a visible focus outline."""
         reached, faults = [], []
         while len(reached) < 60:
             page.press(TAB)
@@ -87,15 +87,15 @@ class PageTest(ProcessTest):
             reached.append(name)
             if width < 2 or style == "none":
                 faults.append(name)
-        self.assertEqual(faults, [], "focus is not seen")
+        self.assertEqual(faults, [], "no visible focus outline")
         return reached
 
 
 class PlaygroundTest(PageTest):
-    """The playground, as somebody uses it."""
+    """Helpers to use the playground."""
 
     def generate(self, page, directives="", **fields):
-        """Fills in what the simulator is to do, and sends; the task's id."""
+        """Sends a request whose prompt has the simulator's directives, and returns the task id."""
         page.fill("#prompt", f"A picture [[sim: {directives}]]" if directives else "A picture")
         for name, value in fields.items():
             page.fill(f"#{name}", value)

@@ -1,5 +1,4 @@
-"""The dashboard in a real browser, on a real gateway with Redis, workers and ARK's simulator behind it. Its pictures are in
-build/screenshots."""
+"""The dashboard in Chromium, with a real gateway, Redis, workers and ARK's simulator. Saves screenshots to build/screenshots."""
 
 import json
 import re
@@ -37,22 +36,22 @@ class DashboardTest(PageTest):
         page.wait(f"JSON.stringify([...document.querySelectorAll('[data-task]')].map((one) => one.dataset.task)) === "
                   f"'{json.dumps([f'public.{id}' for id in ids], separators=(',', ':'))}'", f"the rows are {ids}")
 
-    def order(self, page, task_id, name):
+    def click_action(self, page, task_id, name):
         page.click(f"[data-focus='{name} public.{task_id}']")
 
-    def agree(self, page):
+    def confirm(self, page):
         page.wait("document.querySelector('#ask').open")
         page.click("#ask-yes")
         page.wait("!document.querySelector('#ask').open")
 
 
-class Doors(DashboardTest):
+class Access(DashboardTest):
     @classmethod
     def start(cls):
         cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY)
         cls.closed = cls.world.gateway()
 
-    def test_the_page_asks_for_the_key_and_keeps_it_in_its_tab_alone(self):
+    def test_the_page_asks_for_the_key_and_keeps_it_in_its_tab_only(self):
         self.forgiven = ("401",)
         page = self.open("/dashboard")
         page.wait("document.querySelector('#door').checkVisibility()")
@@ -65,7 +64,7 @@ class Doors(DashboardTest):
             with self.subTest(wrong):
                 page.fill("#key", wrong)
                 page.press(ENTER)
-                page.wait_text("#key-error", "The gateway does not know this key.")
+                page.wait_text("#key-error", "The gateway does not accept this key.")
         self.assert_sound(page)
         page.fill("#key", KEY)
         page.press(ENTER)
@@ -78,7 +77,7 @@ class Doors(DashboardTest):
         page.wait("document.querySelector('#door').checkVisibility()")
         self.assertNotIn(KEY, page.run("return JSON.stringify(sessionStorage)"))
 
-    def test_an_address_brings_the_key_once(self):
+    def test_a_key_in_the_url_is_stored_and_removed_from_the_url(self):
         page = self.dashboard()
         self.assertEqual(page.run("return [location.hash, history.length > 0]"), ["", True])
         page.run("sessionStorage.clear()")
@@ -89,7 +88,7 @@ class Doors(DashboardTest):
         page.wait(LIVE)
         self.assertEqual(page.run("return location.hash"), "")
 
-    def test_without_an_operators_key_the_page_says_how_to_set_one_and_shows_the_open_numbers(self):
+    def test_without_an_admin_key_the_page_explains_how_to_set_one_and_shows_the_public_numbers(self):
         self.forgiven = ("404",)
         page = self.open("/dashboard", self.closed)
         page.wait("document.querySelector('#open-tiles .tile')")
@@ -108,7 +107,7 @@ class Numbers(DashboardTest):
         cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY, PRESENCE_INTERVAL="100ms")
         cls.worker = cls.world.worker(WORKER_CONCURRENCY=2, WORKER_NAME="painter", PRESENCE_INTERVAL="100ms", ARK_IMAGES_PER_MINUTE=600)
 
-    def test_numbers_move_under_load(self):
+    def test_numbers_change_under_load(self):
         page = self.dashboard()
         for n in range(2):
             self.gateway.submit(f"held{n}", prompt=sim(f"held{n}", "hang=0"))
@@ -124,13 +123,13 @@ class Numbers(DashboardTest):
         self.world.wait_all_final()
         self.wait_tile(page, "waiting", "0")
         self.wait_tile(page, "oldest", "–")
-        page.wait_text("[data-tile=done] .sub", "3 in all")
+        page.wait_text("[data-tile=done] .sub", "3 in total")
         page.wait_text("[data-tile=failed] .sub", "1 kept")
-        page.wait_text("[data-tile=paid] .sub", "3 unknown")     # that one, and the two that were cancelled in the middle
+        page.wait_text("[data-tile=paid] .sub", "3 unknown")     # "lost", and the two cancelled while running
         page.wait("Number(document.querySelector('[data-tile=done] .value').textContent) > 0")
         page.wait("document.querySelector('#chart-ended .bar.good').getAttribute('d')")
         page.wait_text("#chart-latency .legend", "< 1 s")
-        self.assertIn("Limit of the account 600", page.text("#chart-images .legend"))
+        self.assertIn("Account limit 600", page.text("#chart-images .legend"))
         self.assertEqual(page.text("[data-fact=pictures_limit] dd"), "600")
         self.assertEqual(page.text("[data-fact=redis_role] dd"), "master")
         self.assertIn("Waiting 0", page.run("return document.querySelector('#chart-queue svg').getAttribute('aria-label')"))
@@ -143,7 +142,7 @@ class Numbers(DashboardTest):
         buckets = [dict(labels)["le"] for name, labels in samples if name.endswith("_bucket")]
         self.assertEqual([*bounds, float("inf")], [float(bucket) for bucket in buckets])
 
-    def test_one_request_a_second_and_none_while_nobody_looks(self):
+    def test_one_request_per_second_and_none_while_the_tab_is_hidden(self):
         page = self.dashboard()
         page.wait("performance.getEntriesByName(new URL('/admin/overview', location)).length >= 3")
         gaps = page.run("""const at = performance.getEntriesByName(new URL('/admin/overview', location)).map((one) => one.startTime);
@@ -156,20 +155,20 @@ class Numbers(DashboardTest):
         page.run("delete document.hidden; performance.clearResourceTimings(); document.dispatchEvent(new Event('visibilitychange'))")
         page.wait("performance.getEntriesByName(new URL('/admin/overview', location)).length >= 1")
 
-    def test_versions_that_differ_are_marked(self):
+    def test_different_versions_are_marked(self):
         page = self.dashboard()
         self.world.redis("HSET", "arkrelay:{processes}:process:old:1", "role", "worker", "version", "0.0.9", "started_at", "1000")
         self.world.redis("ZADD", "arkrelay:{processes}:seen", "99999999999999", "old:1")
-        page.wait_text("#notices", "Different versions run at once: 0.0.9, ")
+        page.wait_text("#notices", "Processes of different versions are running: 0.0.9, ")
         self.assertEqual(page.text("[data-process='old:1'] .pill.warn"), "0.0.9")
         self.assert_sound(page)
         self.world.redis("DEL", "arkrelay:{processes}:process:old:1")
         page.wait("!document.querySelector('[data-process=\"old:1\"]')")
-        page.wait("!document.querySelector('#notices').textContent.includes('Different')")
+        page.wait("!document.querySelector('#notices').textContent.includes('different versions')")
 
 
 class Account(DashboardTest):
-    """No worker: the account's books are what this test writes."""
+    """Without a worker: the governor's state in Redis is what the test writes."""
 
     governor = "arkrelay:{account}:governor"
     model = "doubao-seedream-4-0-250828"
@@ -195,16 +194,16 @@ class Account(DashboardTest):
         self.assertIn("no model is restricted", page.text("#models"))
         self.assertNotRegex(page.text("#notices"), "circuit|pause")
 
-    def test_what_is_open_and_why(self):
+    def test_open_circuit_breakers_and_their_reasons(self):
         page = self.dashboard()
         self.close_all()
         page.wait_text("#notices", "The circuit breaker of the ARK account is open, all tasks wait: ARK cannot be reached (for 5 min)."
                                    " Last error: ARK could not be reached: <b>Connection</b> refused")
-        self.assertIn("the quota at ARK is used up", page.text("#notices"))
-        self.assertIn("ARK has asked for a pause of third: 10 min more.", page.text("#notices"))
+        self.assertIn("the ARK quota is used up", page.text("#notices"))
+        self.assertIn("ARK rate limited third: paused for 10 min more.", page.text("#notices"))
         page.wait_text("[data-fact=breaker] dd", "open for 5 min, next probe in 10 min")
         self.assertEqual(page.text("[data-fact=tokens_left] dd"), "480")
-        self.assertEqual(page.text(f"[data-model='{self.model}']"), f"{self.model} 37 calls at a time · 320 pictures per minute")
+        self.assertEqual(page.text(f"[data-model='{self.model}']"), f"{self.model} 37 calls at a time · 320 images per minute")
         self.assertIn("half open: one task at a time", page.text("#models"))
         self.world.redis("HSET", self.governor, "state", "probing")
         page.wait_text("[data-fact=breaker] dd", "open for 5 min, probing")
@@ -212,7 +211,7 @@ class Account(DashboardTest):
         page.wait("!/circuit|pause/.test(document.querySelector('#notices').textContent)")
         page.wait_text("[data-fact=breaker] dd", "closed")
 
-    def test_it_is_sound_everywhere_and_photographed(self):
+    def test_the_audit_passes_with_open_circuit_breakers(self):
         self.close_all()
         for language in ("en", "zh-CN"):
             page = self.dashboard(language=language)
@@ -220,8 +219,8 @@ class Account(DashboardTest):
             self.assert_sound_everywhere(page, f"dashboard-closed-{language}")
 
 
-class Orders(DashboardTest):
-    """No worker: what stands in the queue stays there."""
+class Actions(DashboardTest):
+    """Without a worker: tasks stay in the queue."""
 
     @classmethod
     def start(cls):
@@ -249,55 +248,55 @@ class Orders(DashboardTest):
         page.fill("#search", "pear")
         self.wait_rows(page, "pear.1")
         page.fill("#search", "plum")
-        page.wait_text("#list", "No id here has “plum” in it.")
+        page.wait_text("#list", "No task id contains “plum”.")
         page.fill("#search", "e.1")
         page.wait_text("#list", "“e.1”")
         page.fill("#search", "r.1")
         self.wait_rows(page, "pear.1")
         page.wait("document.querySelector('#state-queued .n').textContent === '18'")
         page.click("#state-done")
-        page.wait_text("#list", "No id here")
+        page.wait_text("#list", "No task id contains")
         page.fill("#search", "")
-        page.wait_text("#list", "No task is done")
+        page.wait_text("#list", "No completed task")
         self.assert_sound(page)
 
-    def test_a_waiting_task_is_cancelled_run_again_and_erased(self):
+    def test_a_waiting_task_is_cancelled_retried_and_erased(self):
         page = self.page
         self.gateway.submit("t1", prompt="<b>not bold</b>")
         self.wait_rows(page, "t1")
-        self.order(page, "t1", "cancel")
+        self.click_action(page, "t1", "cancel")
         page.wait("document.querySelector('#ask').open")
-        self.assertIn("ends at once", page.text("#ask-text"))
+        self.assertIn("cancelled immediately", page.text("#ask-text"))
         self.assertEqual(page.run("return document.activeElement.id"), "ask-no")
         self.assert_sound(page)
         page.press(ESCAPE)
         page.wait("!document.querySelector('#ask').open")
         self.assertEqual(self.world.find("t1").state, "queued")
-        self.order(page, "t1", "cancel")
-        self.agree(page)
+        self.click_action(page, "t1", "cancel")
+        self.confirm(page)
         self.wait_rows(page)
         self.assertEqual(self.world.find("t1").state, "cancelled")
-        page.wait_text("#notices", "t1 is cancelled")
+        page.wait_text("#notices", "t1: cancellation requested")
         page.click("#state-cancelled")
         self.wait_rows(page, "t1")
-        self.order(page, "t1", "retry")
+        self.click_action(page, "t1", "retry")
         self.wait_rows(page)
         self.assertEqual(self.world.find("t1").state, "queued")
         page.click("#state-queued")
         self.wait_rows(page, "t1")
-        self.order(page, "t1", "cancel")
-        self.agree(page)
+        self.click_action(page, "t1", "cancel")
+        self.confirm(page)
         page.click("#state-ended")
         self.wait_rows(page, "t1")
-        self.order(page, "t1", "open")
+        self.click_action(page, "t1", "open")
         page.wait("document.querySelector('#story [data-order=erase]')")
         self.assertIn("<b>not bold</b>", page.text("#story-body"))
         page.click("#story [data-order=erase]")
-        self.agree(page)
+        self.confirm(page)
         page.wait("!document.querySelector('#story').open")
         self.assertIsNone(self.world.find("t1"))
 
-    def test_a_row_stays_in_its_place_until_the_button_pressed_on_it_is_let_go(self):
+    def test_a_pressed_row_is_not_replaced_until_the_mouse_button_is_released(self):
         page = self.page
         self.gateway.submit("t1")
         self.wait_rows(page, "t1")
@@ -305,9 +304,9 @@ class Orders(DashboardTest):
         self.gateway.submit("t2")
         self.wait_tile(page, "waiting", "2")
         asked = "performance.getEntriesByType('resource').filter((one) => one.name.includes('/admin/tasks?')).length"
-        page.wait(f"{asked} >= {page.run(f'return {asked}') + 2}", "the list is read again")
+        page.wait(f"{asked} >= {page.run(f'return {asked}') + 2}", "the list is reloaded")
         self.assertEqual(self.rows(page), ["t1"])
-        page.let_go()
+        page.release()
         page.wait("document.querySelector('#story').open")
         self.wait_rows(page, "t1", "t2")
 
@@ -318,37 +317,37 @@ class Orders(DashboardTest):
         self.assertIn("New requests are refused (503)", page.text("#ask-text"))
         page.click("#ask-no")
         page.click("#pause")
-        self.agree(page)
+        self.confirm(page)
         page.wait_text("#notices", "The queue is paused: new tasks are refused")
         self.assertEqual(self.gateway.submit("t1").status, 503)
         page.wait("document.querySelector('#pause').textContent === 'Resume the queue'")
         self.assert_sound(page)
         page.click("#pause")
-        self.agree(page)
+        self.confirm(page)
         page.wait("document.querySelector('#pause').textContent === 'Pause the queue'")
         self.assertEqual(self.gateway.submit("t1").status, 202)
 
 
-class Away(DashboardTest):
+class Unavailable(DashboardTest):
     @classmethod
     def start(cls):
         cls.gateway = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY)
 
-    def test_redis_that_is_away_is_said_and_the_page_goes_on(self):
+    def test_an_unavailable_redis_is_shown_and_polling_continues(self):
         self.forgiven = ("503",)
         page = self.dashboard()
         self.gateway.submit("t1")
         self.wait_tile(page, "waiting", "1")
         self.world.redis_server.stop()
-        page.wait_text("#notices", "Redis does not answer the gateway.")
+        page.wait_text("#notices", "The gateway cannot reach Redis.")
         self.assertEqual(page.run("return document.querySelector('#pulse').dataset.state"), "trouble")
         self.assertEqual(self.tile(page, "waiting"), "1")
         self.assert_sound(page)
         self.world.redis_server.start()
         page.wait(LIVE)
-        page.wait("!document.querySelector('#notices').textContent.includes('Redis does not')")
+        page.wait("!document.querySelector('#notices').textContent.includes('cannot reach Redis')")
 
-    def test_a_gateway_that_is_away_is_said_and_the_page_goes_on(self):
+    def test_an_unavailable_gateway_is_shown_and_polling_continues(self):
         self.forgiven = ("ERR_CONNECTION_REFUSED", "ERR_EMPTY_RESPONSE", "ERR_CONNECTION_RESET")
         gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
         page = self.open(f"/dashboard#key={KEY}", gateway)
@@ -370,13 +369,13 @@ class Stories(DashboardTest):
     def open_story(self, page, state, task_id):
         page.click(f"#state-{state}")
         page.wait(f"document.querySelector('[data-task=\"public.{task_id}\"]')")
-        self.order(page, task_id, "open")
+        self.click_action(page, task_id, "open")
         page.wait("document.querySelector('#story .timeline')")
 
     def steps(self, page):
         return page.run("return [...document.querySelectorAll('#story .timeline li')].map((one) => one.dataset.kind)")
 
-    def test_the_whole_story_of_a_task_that_was_tried_twice(self):
+    def test_the_details_of_a_task_with_two_attempts(self):
         self.world.ark.script({"status": 429}, {})
         self.gateway.submit("twice", prompt=sim("twice", "images=2 fail=1:OutputImageSensitiveContentDetected"), size="2K")
         self.world.wait_state("twice", "done")
@@ -400,7 +399,7 @@ class Stories(DashboardTest):
         page.wait("!document.querySelector('#story').open")
         self.assertEqual(page.run("return document.activeElement.dataset.focus"), "open public.twice")
 
-    def test_a_live_task_is_followed_and_a_running_one_is_asked_to_end(self):
+    def test_a_running_task_is_followed_and_cancelled(self):
         self.gateway.submit("lives", prompt=sim("lives", "hang_after_image=1"))
         page = self.dashboard()
         self.open_story(page, "running", "lives")
@@ -408,47 +407,47 @@ class Stories(DashboardTest):
         self.assert_sound(page)
         page.click("#story [data-order=cancel]")
         page.wait("document.querySelector('#ask').open")
-        self.assertIn("pictures that ARK has delivered stay", page.text("#ask-text"))
-        self.agree(page)
+        self.assertIn("images that ARK has delivered are kept", page.text("#ask-text"))
+        self.confirm(page)
         page.wait("document.querySelector('#story .timeline [data-kind=done]')")
         self.assertEqual(page.text("#story .pill"), "Done")
 
-    def test_tasks_that_failed_run_again_one_by_one_or_all_that_are_shown(self):
+    def test_failed_tasks_are_retried_one_by_one_or_all_at_once(self):
         for n in range(3):
             self.gateway.submit(f"refused{n}", prompt=sim(f"refused{n}", "code=InputTextSensitiveContentDetected"))
             self.world.wait_state(f"refused{n}", "failed")
         page = self.dashboard()
         self.open_story(page, "failed", "refused0")
-        self.assertIn("ARK refused the content", page.text("#story .notice.bad"))
-        self.assertIn("No: nothing was charged", page.text("#story [data-fact=charged]"))
+        self.assertIn("ARK rejected the content", page.text("#story .notice.bad"))
+        self.assertEqual(page.text("#story [data-fact=charged] dd"), "No")
         self.assert_sound(page)
         calls = len(self.world.ark.calls())
         page.click("#story [data-order=retry]")
         self.world.ark.wait_calls(calls + 1)
         page.press(ESCAPE)
         page.wait("document.querySelectorAll('[data-task]').length === 3")
-        self.assertEqual(page.text("#retry-all"), "Run all 3 again")
+        self.assertEqual(page.text("#retry-all"), "Retry all 3")
         page.click("#retry-all")
         page.wait("document.querySelector('#ask').open")
-        self.assertEqual(page.text("#ask-title"), "Run 3 tasks again?")
-        self.agree(page)
-        page.wait("[...document.querySelectorAll('#notices p')].some((one) => one.textContent === '3 of 3 begin anew.')")
+        self.assertEqual(page.text("#ask-title"), "Retry 3 tasks?")
+        self.confirm(page)
+        page.wait("[...document.querySelectorAll('#notices p')].some((one) => one.textContent === '3 of 3 were queued again.')")
         self.world.ark.wait_calls(calls + 4)
 
 
 class Modules(PageTest):
-    """What the numbers are made of, asked directly."""
+    """Unit tests of history.js and chart.js."""
 
     @classmethod
     def start(cls):
         cls.gateway = cls.world.gateway()
 
-    def ask(self, script, *arguments):
+    def evaluate(self, script, *arguments):
         page = self.open("/", self.gateway)
         return page.run_async("""const { History, Sums, quantile } = await import('/pages/dashboard/history.js');
                                  const { ceiling } = await import('/pages/dashboard/chart.js');""" + script, *arguments)
 
-    def test_a_share_of_calls_is_found_inside_of_its_bucket(self):
+    def test_quantiles_are_interpolated_within_a_bucket(self):
         none, more = [0] * 15, [0] * 3
         cases = [("no call", none, 0.5, None),
                  ("all in the first second", [10] * 15, 0.5, 500),
@@ -457,10 +456,10 @@ class Modules(PageTest):
                  ("the slow ones", [*more, *[90] * 2, *[100] * 10], 0.95, 17_500)]
         for name, counts, share, want in cases:
             with self.subTest(name):
-                self.assertEqual(self.ask("return quantile(...arguments)", counts, share), want)
+                self.assertEqual(self.evaluate("return quantile(...arguments)", counts, share), want)
 
-    def test_what_workers_count_is_added_up_over_their_lives(self):
-        said = self.ask("""
+    def test_worker_counters_are_added_up_over_restarts(self):
+        said = self.evaluate("""
             const at = (s) => new Date(s * 1000).toISOString();
             const worker = (name, startedAt, images) => ({ role: 'worker', name, started_at: at(startedAt), images });
             const sums = new Sums();
@@ -469,8 +468,8 @@ class Modules(PageTest):
               .map((processes, i) => sums.add(processes, 10_000 + i).images);""")
         self.assertEqual(said, [0, 3, 5, 5, 6, 11])
 
-    def test_rates_and_bars_come_from_counters(self):
-        said = self.ask("""
+    def test_rates_and_bars_are_computed_from_counters(self):
+        said = self.evaluate("""
             const sample = (s, done, more = {}) => ({ at: 1_000_000 + s * 1000, depth: s, done, failed: 0, images: done, ark: new Array(15).fill(0), ...more });
             const fill = (history, from, to) => { for (let s = from; s <= to; s++) history.add(sample(s, s)); return history; };
             const history = fill(new History(), 0, 2);
@@ -489,9 +488,9 @@ class Modules(PageTest):
         self.assertEqual((full["rate"], full["span"]), (60, 180_000))
         self.assertEqual((full["bars"][0], full["bars"][-2], len(full["bars"])), (None, 60, 36))
 
-    def test_scales_end_at_round_numbers_with_a_whole_half(self):
+    def test_scales_end_at_round_even_numbers(self):
         values = [0, 1, 3, 10, 11, 25, 101, 999, 1001]
-        self.assertEqual(self.ask("return arguments[0].map(ceiling)", values), [2, 2, 4, 10, 20, 30, 200, 1000, 2000])
+        self.assertEqual(self.evaluate("return arguments[0].map(ceiling)", values), [2, 2, 4, 10, 20, 30, 200, 1000, 2000])
 
 
 class Looks(DashboardTest):
@@ -506,7 +505,7 @@ class Looks(DashboardTest):
         cls.gateway.submit("held", prompt=sim("held", "hang=0"))
         cls.addClassCleanup(lambda: cls.gateway.cancel("held"))
 
-    def test_every_width_theme_and_language_is_sound_and_is_photographed(self):
+    def test_the_audit_passes_in_every_width_theme_and_language(self):
         for language in ("en", "zh-CN"):
             page = self.dashboard(language=language)
             page.wait("document.querySelector('[data-task=\"public.held\"]')")
@@ -531,7 +530,7 @@ class Looks(DashboardTest):
         self.assertIn("Waiting", page.text("#chart-queue .legend"))
         page.wait_text("[data-task='public.held'] .pill", "Running")
 
-    def test_everything_is_reached_by_keyboard_and_shows_it(self):
+    def test_every_control_can_be_focused_with_the_keyboard(self):
         page = self.dashboard(reduced_motion=True)
         page.wait("document.querySelector('[data-task=\"public.held\"]')")
         page.run("document.body.focus()")
@@ -539,7 +538,7 @@ class Looks(DashboardTest):
         self.assertEqual(reached[0], "skip")
         for name in ("pause", "forget", "search", "state-live", "state-failed", "open public.held", "cancel public.held", "Playground"):
             self.assertIn(name, reached)
-        self.assertLess(len(reached), 60, "a way out at the end")
+        self.assertLess(len(reached), 60, "focus must leave the page at the end")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The examples of docs/api.md for browsers, as printed: in Chromium, on pages that nginx serves beside the API.
+"""Runs the browser examples of docs/api.md unchanged, in Chromium, on pages that nginx serves from the same origin as the API.
 
-Vue comes from build/vue, where `npm pack` puts it at the first run; without npm its test is skipped.
+The first run downloads Vue with `npm pack` to build/vue. Without npm, the Vue test is skipped.
 """
 
 import pathlib
@@ -26,7 +26,7 @@ SITE = """
     server {{
         listen 127.0.0.1:{{port}};
         root {root};
-        add_header Cache-Control no-store;      # each test has another page at the same address
+        add_header Cache-Control no-store;      # each test serves another page at the same URL
         location /api/ {{ proxy_pass http://gateway; proxy_http_version 1.1; proxy_next_upstream off; }}
     }}
 """
@@ -40,7 +40,7 @@ for (const name of ['log', 'error']) console[name] = (...words) => said.push(wor
 %s
 </script>
 """
-# What a bundler does with a component, done by the page.
+# Compiles the single-file component in the page instead of with a bundler.
 MOUNT = """
 import { createApp } from 'vue';
 import { parse, compileScript } from './compiler-sfc.esm-browser.js';
@@ -58,7 +58,7 @@ def tearDownModule():
 
 
 def get_vue():
-    """The two files, downloaded once."""
+    """Returns the paths of Vue and its compiler; downloads them once."""
     files = [VUE_FOLDER / VUE / name for name in PACKAGES.values()]
     if all(file.exists() for file in files):
         return files
@@ -96,7 +96,7 @@ class Examples(PageTest):
             shutil.copy(ROOT / "docs/examples" / file, cls.folder)
 
     def show(self, script):
-        """A page with this as its module."""
+        """Opens a page with this script as its module."""
         (self.folder / "page.html").write_text(PAGE % script, encoding="utf-8")
         return self.open("/page.html", self.site)
 
@@ -115,9 +115,9 @@ class Examples(PageTest):
         said = self.wait_said(self.show(self.example(1)), f"done: {PICTURES}")
         self.assertEqual(said, ["calling", *["image"] * PICTURES, f"done: {PICTURES}"])
 
-    def test_it_resumes(self):
-        """Under an id that has every character which an id may have."""
-        self.forgiven = ("SEVERE",)             # the browser tells of the cut
+    def test_the_client_resumes_after_a_cut(self):
+        """Uses a task id with every character that an id may have."""
+        self.forgiven = ("SEVERE",)             # the browser logs the cut
         calls = len(self.world.ark.calls())
         self.proxy.cut_after(1500)
         page = self.show(self.example(1).replace("`task_${Date.now()}`", "'Shop_17:a.b-c'"))

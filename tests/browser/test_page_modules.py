@@ -1,19 +1,19 @@
-"""The pages' pure modules, asked directly: in the browser, which is where they run."""
+"""Unit tests of the pages' pure modules. They run in the browser."""
 
 import unittest
 
 from page_case import PageTest, close_browser
 
-# A story from a list of [kind, ...]: an event is ["event", n, type, data, late], anything else [kind, fields].
+# Builds a story from a list of records: ["event", n, type, data, late], or [kind, fields].
 TELL = """
-const { newStory, tell, tellPlace } = await import('/pages/playground/story.js');
+const { newStory, applyRecord, applyHint } = await import('/pages/playground/story.js');
 const { View } = await import('/pages/playground/view.js');
 const story = newStory();
 for (const [kind, ...rest] of arguments[0]) {
   const [n, type, data, late = false] = rest;
-  if (kind === 'place') tellPlace(story, rest[0]);
-  else if (kind === 'event') tell(story, { kind, id: `1000-${n}`, type, data, late, at: 2000 + 10 * n });
-  else tell(story, { kind, at: 1000, ...rest[0] });
+  if (kind === 'place') applyHint(story, rest[0]);
+  else if (kind === 'event') applyRecord(story, { kind, id: `1000-${n}`, type, data, late, at: 2000 + 10 * n });
+  else applyRecord(story, { kind, at: 1000, ...rest[0] });
 }
 const view = new View({ t: (key, values) => `${key} ${JSON.stringify(values ?? {})}`, count: (key, n) => `${key} ${n}`, has: (key) => key !== 'hold_later' });
 return { state: story.state, steps: story.steps.map((step) => step.kind), ms: story.steps.map((step) => step.ms ?? null),
@@ -43,48 +43,48 @@ class Modules(PageTest):
         super().setUp()
         self.page = self.open()
 
-    def test_a_story_is_what_its_records_say(self):
+    def test_a_story_is_built_from_records(self):
         sent = ["sent"]
         cases = [
             ("a waiting task", [sent, START], {"state": "waiting", "status": 'state_waiting_at {"position":3}'}),
-            ("a hint moves its place", [sent, START, ["place", {"position": 2}]], {"status": 'state_waiting_at {"position":2}'}),
-            ("a hint may know how long", [sent, START, ["place", {"position": 2, "eta_ms": 4200}]],
+            ("a hint updates the position", [sent, START, ["place", {"position": 2}]], {"status": 'state_waiting_at {"position":2}'}),
+            ("a hint with an estimated time", [sent, START, ["place", {"position": 2, "eta_ms": 4200}]],
              {"status": 'state_waiting_eta {"position":2,"eta":"5 s"}'}),
-            ("a hint says what holds the task up", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}]],
+            ("a hint with a reason for waiting", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}]],
              {"state": "waiting", "status": 'state_held {"why":"hold_ark_unreachable {}"}'}),
-            ("a reason that the page does not know", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "later"}]}]],
+            ("an unknown reason for waiting", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "later"}]}]],
              {"status": 'state_held {"why":"hold_other {}"}'}),
-            ("what held the task up is over", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}],
+            ("the reason for waiting is gone", [sent, START, ["place", {"position": 2, "waiting_for": [{"code": "ark_unreachable"}]}],
                                                ["place", {"position": 2}]], {"status": 'state_waiting_at {"position":2}'}),
-            ("a task that waits again though no event tells", [sent, START, CALLING, ["place", {"waiting_for": [{"code": "ark_unreachable"}]}]],
+            ("a deferred task waits again without an event", [sent, START, CALLING, ["place", {"waiting_for": [{"code": "ark_unreachable"}]}]],
              {"state": "retrying", "status": 'state_held {"why":"hold_ark_unreachable {}"}'}),
-            ("a hint that comes too late says nothing", [sent, START, CALLING, ["place", {"position": 2}]], {"status": "state_calling {}"}),
-            ("steps last until the next one", [sent, START, CALLING, image(3, 0)],
+            ("a late hint is ignored", [sent, START, CALLING, ["place", {"position": 2}]], {"status": "state_calling {}"}),
+            ("a step lasts until the next one", [sent, START, CALLING, image(3, 0)],
              {"ms": [None, 10, None, None], "status": "state_calling_some 1"}),
-            ("times by the store win", [sent, START, CALLING, image(3, 0), ["event", 4, "done", DONE]],
+            ("times measured by the server take precedence", [sent, START, CALLING, image(3, 0), ["event", 4, "done", DONE]],
              {"state": "done", "ms": [None, 5, 7, None, None], "status": "state_done 1"}),
-            ("how long something took that nobody saw end is not known",
+            ("the duration of a step is unknown if its end was not seen",
              [sent, START, [*CALLING, True]], {"ms": [None, None, None]}),
-            ("numbers that go on", [sent, START, ["cut"], ["resumed", {"after": 1}], CALLING],
+            ("a resumption without a gap", [sent, START, ["cut"], ["resumed", {"after": 1}], CALLING],
              {"steps": ["sent", "start_at", "cut", "resumed_whole", "calling"]}),
-            ("numbers with a gap", [sent, START, ["cut"], ["resumed", {"after": 1}], image(3, 0)],
+            ("a resumption with a gap", [sent, START, ["cut"], ["resumed", {"after": 1}], image(3, 0)],
              {"steps": ["sent", "start_at", "cut", "resumed_gap", "image"]}),
-            ("a new record forgets the old events, and keeps what happened to the connection",
+            ("a reset removes the old events and keeps the steps of the connection",
              [sent, START, CALLING, image(3, 0), ["cut"], ["resumed", {"after": 3}], ["reset"], START],
              {"steps": ["sent", "cut", "resumed", "reset", "start_at"], "pictures": [], "state": "waiting"}),
-            ("a retry forgets the slots that failed",
+            ("a retry clears the failed slots",
              [sent, START, CALLING, ["event", 3, "process", {"stage": "image_failed", "index": 0, "code": "x"}],
               ["event", 4, "process", {"stage": "retrying", "attempt": 2, "delay_ms": 9, "code": "ark_overloaded"}]],
              {"state": "retrying", "failed": []}),
-            ("a worker that leaves", [sent, START, CALLING, ["event", 3, "process", {"stage": "requeued"}]],
+            ("a requeued task", [sent, START, CALLING, ["event", 3, "process", {"stage": "requeued"}]],
              {"state": "waiting", "status": "state_waiting {}"}),
-            ("a picture that only the end tells of", [sent, START, ["event", 2, "done", DONE, True]],
+            ("an image that only the final event contains", [sent, START, ["event", 2, "done", DONE, True]],
              {"pictures": [{"url": "u0", "size": "1x1"}]}),
-            ("a picture's slot is kept when another one failed",
+            ("an image keeps its index when another one failed",
              [sent, START, CALLING, image(3, 1), ["event", 4, "done", {**DONE, "generated_images": [{"url": "u1", "size": "1x1"}],
                                                                     "failed_images": [{"index": 0, "code": "x"}]}]],
              {"status": 'state_partial {"n":1,"all":2}', "pictures": [None, {"url": "u1", "size": "1x1"}]}),
-            ("an event of a kind to come", [sent, START, ["event", 2, "process", {"stage": "new"}], ["event", 3, "newer", {}]],
+            ("unknown event types and stages are ignored", [sent, START, ["event", 2, "process", {"stage": "new"}], ["event", 3, "newer", {}]],
              {"state": "waiting"}),
         ]
         for name, records, want in cases:
@@ -92,7 +92,7 @@ class Modules(PageTest):
                 story = self.page.run_async(TELL, records)
                 self.assertEqual({key: story[key] for key in want}, want)
 
-    def test_a_stream_is_read_the_same_however_it_is_cut(self):
+    def test_sse_parsing_does_not_depend_on_chunk_boundaries(self):
         seen = self.page.run_async("""
             const { frames } = await import('/pages/shared/sse.js');
             const bytes = new TextEncoder().encode('retry: 2500\\n\\n: alive\\n\\nid: 1-1\\r\\nevent: start\\r\\ndata: {"a":"é图:"}\\r\\n\\r\\n'
@@ -108,7 +108,7 @@ class Modules(PageTest):
             return [...ways].map((way) => JSON.parse(way));""")
         self.assertEqual(seen, [[{"retry": 2500}, {}, {"id": "1-1", "event": "start", "data": '{"a":"é图:"}'}, {"data": "x\n\n y"}]])
 
-    def test_durations_are_written_for_people(self):
+    def test_duration_format(self):
         cases = {0: "0 ms", 999.4: "999 ms", 1000: "1.00 s", 9990: "9.99 s", 9999: "10.0 s", 59_900: "59.9 s",
                  59_999: "1 min 0 s", 90_000: "1 min 30 s"}
         said = self.page.run_async("""const { duration } = await import('/pages/shared/format.js');

@@ -1,4 +1,4 @@
-"""The pages as the gateway serves them, without a browser."""
+"""How the gateway serves the pages, and static checks of their files. No browser is needed."""
 
 import pathlib
 import re
@@ -21,7 +21,7 @@ class Served(ProcessTest):
         cls.addClassCleanup(lambda: cls.world.__exit__(None, None, None))
         cls.gateway = cls.world.gateway()
 
-    def test_every_file_is_served_as_it_is(self):
+    def test_every_file_is_served_unchanged(self):
         files = [path for path in PAGES.rglob("*") if path.is_file()]
         self.assertGreater(len(files), 10)
         for path in files:
@@ -33,7 +33,7 @@ class Served(ProcessTest):
     def test_the_playground_is_at_the_root(self):
         self.assertEqual(self.gateway.get("/").body, (PAGES / "playground.html").read_bytes())
 
-    def test_a_page_says_what_it_may_do(self):
+    def test_security_headers(self):
         headers = self.gateway.get("/").headers
         policy = dict(directive.strip().split(" ", 1) for directive in headers["content-security-policy"].split(";"))
         self.assertEqual({name: policy[name] for name in ("default-src", "script-src", "style-src", "connect-src", "base-uri",
@@ -45,7 +45,7 @@ class Served(ProcessTest):
         self.assertEqual(headers["cross-origin-opener-policy"], "same-origin")
         self.assertIn("permissions-policy", headers)
 
-    def test_what_a_browser_has_is_not_sent_again(self):
+    def test_if_none_match_gets_304(self):
         first = self.gateway.get("/")
         self.assertEqual(first.headers["cache-control"], "no-cache")
         etag = first.headers["etag"]
@@ -58,19 +58,19 @@ class Served(ProcessTest):
                 self.assertEqual(bool(answer.body), status == 200)
         self.assertNotEqual(self.gateway.get("/pages/shared/base.css").headers["etag"], etag)
 
-    def test_head_has_the_length_and_no_body(self):
+    def test_head_has_content_length_and_no_body(self):
         answer = fetch(self.gateway.address, "HEAD", "/")
         self.assertEqual((answer.status, answer.body), (200, b""))
         self.assertEqual(int(answer.headers["content-length"]), (PAGES / "playground.html").stat().st_size)
 
-    def test_what_is_not_there_is_404(self):
+    def test_unknown_paths_get_404(self):
         for path in ("/pages/none.js", "/pages/shared/none.js", "/pages/", "/pages", "/pages/../pages/icon.svg", "/playground.html"):
             with self.subTest(path):
                 self.assertEqual(self.gateway.get(path).status, 404)
 
 
-class Written(unittest.TestCase):
-    def test_nothing_is_inline_and_nothing_comes_from_elsewhere(self):
+class Files(unittest.TestCase):
+    def test_no_inline_code_and_no_external_resources(self):
         for path in PAGES.rglob("*.html"):
             text = path.read_text()
             with self.subTest(path.name):
@@ -79,7 +79,7 @@ class Written(unittest.TestCase):
                 for target in re.findall(r'(?:src|href)="([^"]+)"', text):
                     self.assertRegex(target, r"^(/|#)(?!/)", "served by the gateway itself")
 
-    def test_what_pages_load_is_there(self):
+    def test_loaded_files_exist(self):
         for path in PAGES.rglob("*.html"):
             for target in re.findall(r'(?:src|href)="/(pages/[^"]+)"', path.read_text()):
                 self.assertTrue((PAGES.parent / target).exists(), target)
@@ -87,7 +87,7 @@ class Written(unittest.TestCase):
             for target in re.findall(r"^import .* from '([^']+)'", path.read_text(), re.M):
                 self.assertTrue((path.parent / target).exists(), f"{path.name}: {target}")
 
-    def test_both_languages_have_the_same_words_and_every_code_has_some(self):
+    def test_both_languages_have_the_same_keys_and_a_text_for_every_error_code(self):
         for page in ("dashboard", "playground"):
             english, chinese = self.words(page)
             with self.subTest(page):
@@ -99,8 +99,8 @@ class Written(unittest.TestCase):
         self.assertGreater(len(codes), 40)
         self.assertEqual([code for code in codes if f"code_{code}" not in english], [])
 
-    def test_every_word_that_is_asked_for_is_there(self):
-        shared, _ = self.words("playground")        # the dashboard has them too
+    def test_every_text_that_is_used_exists(self):
+        shared, _ = self.words("playground")        # the dashboard uses them too
         for page in ("dashboard", "playground"):
             text = (PAGES / f"{page}.html").read_text()
             asked = set(re.findall(r'data-i18n="(\w+)"', text))
@@ -112,7 +112,7 @@ class Written(unittest.TestCase):
                 self.assertEqual(sorted(asked - set(self.words(page)[0]) - set(shared)), [])
 
     def words(self, page):
-        """English and Chinese."""
+        """The English and the Chinese dictionary of a page."""
         text = (PAGES / page / "words.js").read_text()
         return [dict(re.findall(r"^  (\w+): '(.*)',$", part, re.M)) for part in text.split("const zh")]
 

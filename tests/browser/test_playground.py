@@ -1,4 +1,4 @@
-"""The playground in a real browser, on a real gateway with Redis, a worker and ARK's simulator behind it."""
+"""The playground in Chromium, with a real gateway, Redis, worker and ARK's simulator."""
 
 import json
 import os
@@ -22,32 +22,32 @@ class Tasks(PlaygroundTest):
         cls.gateway = cls.world.gateway()
         cls.world.worker()
 
-    def test_a_task_from_the_filled_in_sample_to_its_pictures(self):
+    def test_a_task_with_the_sample_links(self):
         page = self.open()
         self.assertEqual(len(page.run("return document.querySelector('#urls').value").split()), 2)
         task_id = self.generate(page)
         self.wait_state(page, "done")
         self.assertEqual(self.steps(page), ["sent", "start_at", "calling", "image", "image", "image", "done"])
         page.wait(LOADED)
-        self.assertEqual(page.text("#status-text"), "Done: 3 pictures")
-        self.assertEqual(page.text("#announcer"), "Done: 3 pictures")
-        self.assertIn("Yes: ARK charges for the pictures that came", page.texts("#facts dd"))
-        self.assertIn("1 call to ARK that was or may have been paid", page.texts("#facts dd"))
+        self.assertEqual(page.text("#status-text"), "Done: 3 images")
+        self.assertEqual(page.text("#announcer"), "Done: 3 images")
+        self.assertIn("Yes, for the generated images", page.texts("#facts dd"))
+        self.assertIn("1 paid or possibly paid call to ARK", page.texts("#facts dd"))
         self.assertTrue(page.is_shown("#links-live"))
         self.assertFalse(page.is_shown("#controls"))
         result = self.gateway.task(task_id).json()["result"]
         self.assertEqual(page.run("return [...document.querySelectorAll('#pictures a')].map((one) => one.href)"),
                          [image["url"] for image in result["generated_images"]])
         self.assertEqual(page.run("return [...document.querySelectorAll('#pictures img')].map((one) => one.alt)"),
-                         [f"Picture {n}, 2048x2048 pixels" for n in (1, 2, 3)])
+                         [f"Image {n}, 2048x2048 pixels" for n in (1, 2, 3)])
         self.assertEqual(page.text("#timeline [data-kind=calling] .lasted"), f"took {result['timing']['ark_ms']} ms")
 
-    def test_a_picture_is_there_before_the_task_has_ended_and_stays_when_it_is_cancelled(self):
+    def test_images_are_shown_before_the_task_ends_and_kept_after_cancellation(self):
         page = self.open()
         self.generate(page, "hang_after_image=1")
         page.wait("document.querySelector('#pictures img')?.complete")
         self.assertEqual(page.run(f"return {STATE}"), "calling")
-        self.assertEqual(page.text("#status-text"), "ARK is at work: 1 picture so far")
+        self.assertEqual(page.text("#status-text"), "ARK is generating: 1 image so far")
         self.assertTrue(page.run("return document.querySelector('#generate').disabled"))
         self.assert_sound(page)
         page.click("#cancel")
@@ -56,33 +56,33 @@ class Tasks(PlaygroundTest):
         self.assertEqual(page.run("return document.querySelectorAll('#pictures img').length"), 1)
         self.assertFalse(page.run("return document.querySelector('#generate').disabled"))
 
-    def test_a_failed_picture_says_why(self):
+    def test_a_failed_image_shows_its_error(self):
         page = self.open()
         self.generate(page, "fail=1:OutputImageSensitiveContentDetected")
         self.wait_state(page, "done")
-        self.assertEqual(page.text("#status-text"), "Done: 2 of 3 pictures")
+        self.assertEqual(page.text("#status-text"), "Done: 2 of 3 images")
         self.assertIn("may contain sensitive information", page.text("#pictures .lost"))
         self.assertIn("Code OutputImageSensitiveContentDetected", page.text("#pictures .lost"))
         self.assert_sound(page)
 
-    def test_what_ark_refuses_is_told_in_words_with_its_code_and_was_not_charged(self):
+    def test_a_request_rejected_by_ark_shows_text_and_code_and_is_not_charged(self):
         page = self.open()
         self.generate(page, "code=InputTextSensitiveContentDetected")
         self.wait_state(page, "failed")
         alert = page.text("#error")
-        for words in ("ARK refused the content", "The same request again would end the same way.", "Code ark_content_refused"):
+        for words in ("ARK rejected the content", "Retrying the same request will not help.", "Code ark_content_refused"):
             self.assertIn(words, alert)
-        self.assertIn("No: nothing was charged", page.texts("#facts dd"))
+        self.assertIn("No", page.texts("#facts dd"))
         self.assert_sound(page)
         page.look(width=390, height=844)
         self.assert_sound(page)
 
-    def test_a_call_with_an_unknown_end_is_told_as_one_that_may_have_been_charged(self):
+    def test_a_call_with_unknown_outcome_is_shown_as_possibly_charged(self):
         page = self.open()
         page.click("#options summary")
         self.generate(page, "cut_after_image=0", max_paid_calls="1")
         self.wait_state(page, "failed")
-        self.assertIn("Not known: a call was cut off, and ARK may have charged it", page.texts("#facts dd"))
+        self.assertIn("Unknown: a call was interrupted, and ARK may have charged it", page.texts("#facts dd"))
 
     def test_a_retry_is_a_step_with_its_reason(self):
         page = self.open()
@@ -90,7 +90,7 @@ class Tasks(PlaygroundTest):
         self.generate(page, "images=1")
         self.wait_state(page, "done")
         self.assertEqual(self.steps(page), ["sent", "start_at", "calling", "retrying", "calling", "image", "done"])
-        self.assertEqual(page.text("#status-text"), "Done: 1 picture")
+        self.assertEqual(page.text("#status-text"), "Done: 1 image")
 
     def test_generating_again_is_another_task(self):
         page = self.open()
@@ -112,11 +112,11 @@ class Tasks(PlaygroundTest):
         self.assertEqual({name: sent[name] for name in ("size", "max_images", "max_paid_calls", "watermark")},
                          {"size": "1K", "max_images": 2, "max_paid_calls": 1, "watermark": True})
 
-    def test_what_is_wrong_with_the_links_stands_below_them(self):
+    def test_invalid_links_are_shown_below_the_field(self):
         page = self.open()
         page.fill("#urls", "")
         page.click("#generate")
-        page.wait_text("#urls-error", "A link or a prompt is needed.")
+        page.wait_text("#urls-error", "Enter a link or a prompt.")
         page.fill("#urls", "https://example.com/a.jpg\n\nexample.com/b.jpg")
         page.click("#generate")
         page.wait_text("#urls-error", "Line 3 is not a link")
@@ -161,13 +161,13 @@ class Tasks(PlaygroundTest):
         self.wait_state(page, "done")
         self.assertEqual(page.text("#task-id"), task_id)
 
-    def test_a_task_that_is_not_there_is_said_to_be_gone(self):
+    def test_an_unknown_task_is_shown_as_not_found(self):
         self.forgiven = ("404",)
         page = self.open("/#task=never-there")
         page.wait_text("#error", "There is no such task")
         self.assertIn("Code task_not_found", page.text("#error"))
 
-    def test_the_code_runs_as_it_stands_and_replays_the_same_task(self):
+    def test_the_code_runs_unchanged_and_replays_the_same_task(self):
         page = self.open()
         page.fill("#urls", "https://example.com/it's.jpg")
         task_id = self.generate(page, "images=1")
@@ -185,7 +185,7 @@ class Tasks(PlaygroundTest):
                 self.assertIn(task_id, code)
                 said = execute(code)
                 self.assertRegex(said, r"(?s)start.*process.*done")
-        self.assertEqual(len(self.world.ark.calls()), calls, "a replay calls nothing")
+        self.assertEqual(len(self.world.ark.calls()), calls, "a replay does not call ARK")
         page.click("#tab-curl")
         page.fill("#prompt", "Another one")
         self.assertNotIn(task_id, page.text("#code-text"))
@@ -203,17 +203,17 @@ class WithKeys(PlaygroundTest):
         cls.gateway = cls.world.gateway(GATEWAY_KEYS_FILE=path)
         cls.world.worker()
 
-    def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab_alone(self):
+    def test_the_page_asks_for_a_key_and_keeps_it_in_its_tab_only(self):
         self.forgiven = ("401",)
         page = self.open()
         self.assertFalse(page.is_shown("#key"))
         self.generate(page)
-        page.wait_text("#key-error", "This gateway wants a key.")
+        page.wait_text("#key-error", "This gateway requires an API key.")
         self.assertEqual(page.run("return document.activeElement.id"), "key")
         self.assert_sound(page)
         page.fill("#key", "wrong")
         page.press(ENTER)
-        page.wait_text("#key-error", "The gateway does not know this key.")
+        page.wait_text("#key-error", "The gateway does not accept this key.")
         page.fill("#key", self.key)
         page.press(ENTER)
         self.wait_state(page, "done")
@@ -224,8 +224,8 @@ class WithKeys(PlaygroundTest):
         self.wait_state(page, "done")
         self.assertEqual(page.run("return document.querySelector('#key').value"), self.key)
 
-        other = self.open(f"/#task={page.text('#task-id')}")    # a tab of its own has no key yet
-        other.wait_text("#key-error", "This gateway wants a key.")
+        other = self.open(f"/#task={page.text('#task-id')}")    # the key is not shared between tabs
+        other.wait_text("#key-error", "This gateway requires an API key.")
         self.assertEqual(other.text("#generate"), "Use this key")
         other.fill("#key", self.key)
         other.press(ENTER)

@@ -1,4 +1,4 @@
-"""The playground when its connection is cut, its page loaded again, its gateway gone."""
+"""The playground when its connection is lost, the page is reloaded, or the gateway is down."""
 
 import unittest
 
@@ -12,68 +12,68 @@ def tearDownModule():
 
 
 class WithoutWorker(PlaygroundTest):
-    """Tasks that wait until a test lets them run: nothing happens in between that a test has not asked for."""
+    """Without a worker, tasks wait until the test calls let_run()."""
 
     @classmethod
     def start(cls):
         cls.gateway = cls.world.gateway(GATEWAY_HINTS="100ms")
 
     def let_run(self, task_id):
-        """Until the task has ended."""
+        """Runs a worker until the task is done."""
         worker = self.world.worker()
         self.world.wait_state(task_id, "done")
         worker.stop()
         worker.forget()
 
-    def test_a_waiting_task_says_what_it_waits_for(self):
+    def test_a_waiting_task_shows_its_reason(self):
         page = self.open()
         self.addCleanup(self.world.redis, "DEL", "arkrelay:{account}:governor")
         self.world.redis("HSET", "arkrelay:{account}:governor", "state", "open", "code", "ark_unreachable", "since", 1, "probe_at", 10**13)
         self.generate(page)
-        page.wait_text("#status-text", "Waiting: ARK cannot be reached. The task goes on by itself.")
+        page.wait_text("#status-text", "Waiting: ARK cannot be reached. The task continues automatically.")
         self.assert_sound(page)
         page.look(width=390, height=844, dark=True)
         self.assert_sound(page)
         self.world.redis("DEL", "arkrelay:{account}:governor")
-        page.wait_text("#status-text", "Waiting for a worker: place")
+        page.wait_text("#status-text", "Waiting for a worker: position")
         page.click("#cancel")
         self.wait_state(page, "cancelled")
 
-    def test_a_waiting_task_tells_its_place_and_can_be_cancelled(self):
+    def test_a_waiting_task_shows_its_position_and_can_be_cancelled(self):
         first, page = self.open(), self.open()
         first.use()
         self.generate(first)
         page.use()
         self.generate(page)
-        page.wait_text("#status-text", "Waiting for a worker: place 2")
+        page.wait_text("#status-text", "Waiting for a worker: position 2")
         first.use()
         first.click("#cancel")
         self.wait_state(first, "cancelled")
-        self.assertIn("No: nothing was charged", first.texts("#facts dd"))
+        self.assertIn("No", first.texts("#facts dd"))
         self.assert_sound(first)
         page.use()
-        page.wait_text("#status-text", "Waiting for a worker: place 1")
+        page.wait_text("#status-text", "Waiting for a worker: position 1")
         page.click("#cancel")
         self.wait_state(page, "cancelled")
         self.assertEqual(self.steps(page), ["sent", "start_at", "cancelled"])
 
-    def test_a_connection_that_was_cut_is_taken_up_where_it_stood(self):
+    def test_a_lost_connection_resumes_without_missing_an_event(self):
         page = self.open(width=390, height=844)
         task_id = self.generate(page)
         self.wait_state(page, "waiting")
         page.click("#cut")
         self.wait_step(page, "cut_by_hand")
         self.assert_sound(page)
-        page.wait_text("#connection", "The connection is gone; the task is not. Back in")
+        page.wait_text("#connection", "Connection lost; the task continues. Reconnecting in")
         self.let_run(task_id)
         page.run("dispatchEvent(new Event('online'))")
         self.wait_state(page, "done")
         self.assertEqual(self.steps(page), ["sent", "start_at", "cut_by_hand", "resumed_whole", "calling", "image", "image", "image", "done"])
-        self.assertIn("Resumed after event 1, nothing missed", page.text("#timeline"))
-        self.assertIn("while away", page.text("#timeline [data-kind=calling]"))
+        self.assertIn("Resumed after event 1, no event missed", page.text("#timeline"))
+        self.assertIn("replayed", page.text("#timeline [data-kind=calling]"))
         self.assertFalse(page.is_shown("#connection"))
 
-    def test_a_cut_connection_comes_back_by_itself(self):
+    def test_a_lost_connection_reconnects_automatically(self):
         page = self.open()
         self.generate(page)
         self.wait_state(page, "waiting")
@@ -83,7 +83,7 @@ class WithoutWorker(PlaygroundTest):
         self.wait_state(page, "cancelled")
         self.assertIn("resumed_whole", self.steps(page))
 
-    def test_a_page_that_is_loaded_again_goes_on(self):
+    def test_a_reloaded_page_resumes(self):
         page = self.open()
         task_id = self.generate(page)
         self.wait_state(page, "waiting")
@@ -99,7 +99,7 @@ class WithoutWorker(PlaygroundTest):
         self.assertEqual(self.steps(page)[:4], ["sent", "start_at", "reload", "resumed_whole"])
         self.assertEqual(page.run("return document.querySelectorAll('#pictures img').length"), 3)
 
-    def test_a_task_that_was_erased_meanwhile_is_said_to_be_gone(self):
+    def test_a_task_that_was_erased_while_disconnected_is_shown_as_gone(self):
         self.forgiven = ("404",)
         page = self.open()
         task_id = self.generate(page)
@@ -110,10 +110,10 @@ class WithoutWorker(PlaygroundTest):
         self.gateway.erase(task_id)
         page.run("dispatchEvent(new Event('online'))")
         self.wait_state(page, "failed")
-        self.assertIn("no longer kept", page.text("#task"))
+        self.assertIn("it was deleted", page.text("#task"))
         self.assertFalse(page.run("return document.querySelector('#generate').disabled"))
 
-    def test_a_task_that_began_anew_is_read_from_its_beginning(self):
+    def test_a_task_that_was_erased_and_submitted_again_is_read_from_its_start(self):
         page = self.open()
         task_id = self.generate(page)
         self.wait_state(page, "waiting")
@@ -136,7 +136,7 @@ class GatewayGone(PlaygroundTest):
     def start(cls):
         cls.world.worker()
 
-    def test_the_gateway_may_go_and_come_back(self):
+    def test_a_restarted_gateway(self):
         self.forgiven = REFUSED
         gateway = self.world.gateway()
         page = self.open(gateway=gateway)
@@ -144,7 +144,7 @@ class GatewayGone(PlaygroundTest):
         page.wait("document.querySelector('#pictures img')?.complete")
         gateway.kill()
         self.wait_step(page, "cut")
-        page.wait_text("#connection", "The connection is gone; the task is not.")
+        page.wait_text("#connection", "Connection lost; the task continues.")
         self.assert_sound(page)
         self.world.gateway(GATEWAY_LISTEN=gateway.address)
         page.run("dispatchEvent(new Event('online'))")
@@ -153,7 +153,7 @@ class GatewayGone(PlaygroundTest):
         self.wait_state(page, "done")
         self.assertIn("resumed_whole", self.steps(page))
 
-    def test_a_request_is_repeated_until_the_gateway_answers_and_is_one_task(self):
+    def test_a_request_is_repeated_until_the_gateway_answers_and_stays_one_task(self):
         self.forgiven = REFUSED
         gateway = self.world.gateway()
         page = self.open(gateway=gateway)
@@ -165,7 +165,7 @@ class GatewayGone(PlaygroundTest):
         page.run("dispatchEvent(new Event('online'))")
         self.wait_state(page, "done")
         self.assertEqual(page.text("#task-id"), task_id)
-        self.assertEqual(page.text("#status-text"), "Done: 1 picture")
+        self.assertEqual(page.text("#status-text"), "Done: 1 image")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""How the playground looks and reads: widths, themes, languages, keyboard. Its pictures are in build/screenshots."""
+"""The playground's layout, themes, languages and keyboard use. Saves screenshots to build/screenshots."""
 
 import re
 import unittest
@@ -17,7 +17,7 @@ class Looks(PlaygroundTest):
         cls.gateway = cls.world.gateway()
         cls.world.worker()
 
-    def test_every_width_theme_and_language_is_sound_and_is_photographed(self):
+    def test_the_audit_passes_in_every_width_theme_and_language(self):
         for language in ("en", "zh-CN"):
             page = self.open(language=language)
             self.assertEqual(page.run("return document.documentElement.lang"), language)
@@ -49,15 +49,15 @@ class Looks(PlaygroundTest):
         words = set(re.findall(r"[A-Za-z]{3,}", shown.replace(page.text("#task-id"), "")))
         self.assertLessEqual(words, known)
 
-    def test_everything_is_reached_by_keyboard_and_shows_it(self):
+    def test_every_control_can_be_focused_with_the_keyboard(self):
         page = self.open(reduced_motion=True)
         reached = self.walk(page)
         self.assertEqual(reached[0], "skip")
         for name in ("urls", "prompt", "generate", "sample", "Dashboard", "copy-code", "tab-curl", "code-panel"):
             self.assertIn(name, reached)
-        self.assertLess(len(reached), 60, "a way out at the end")
+        self.assertLess(len(reached), 60, "focus must leave the page at the end")
 
-    def test_the_skip_link_leads_to_the_content_and_tabs_turn_with_arrows(self):
+    def test_the_skip_link_and_the_arrow_keys_of_the_tabs(self):
         page = self.open()
         page.press(TAB, ENTER)
         self.assertEqual(page.run("return document.activeElement.id"), "main")

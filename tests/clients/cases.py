@@ -1,4 +1,4 @@
-"""Which clients are recorded, and what each of them does.
+"""The cases to record: which clients, and what each of them sends.
 
 A case is one connection of one client: its name is the file's name and the task's id. {base} is the recorder's address, {task} the name,
 {body} the JSON text of the request.
@@ -21,7 +21,7 @@ class Case:
     name: str
     client: str             # with {versions}
     argv: tuple
-    answers: str = "done"   # of the gateway, a word for each request
+    answers: str = "done"   # the gateway's answers, one word per request
     stdin: str = ""
     source: str = "recorded"
 
@@ -35,7 +35,7 @@ def wget(name, *argv, **more):
 
 
 def program(words, client, prefix, names, more=None):
-    """Cases of one of the programs: {name: answers or None}; the file is called prefix-name, the program's case more + name."""
+    """The cases of one program. names: {name: answers or None}. The file is named prefix-name; the program's case is more + name."""
     return [Case(f"{prefix}-{name}", client, (*words, f"{more}{name}" if more is not None else name, "{base}", "{task}"),
                  answers or (TWICE if name in ("twice", "pipelined") else "done")) for name, answers in names.items()]
 
@@ -111,9 +111,9 @@ PROGRAMS = [
 
 CLIENTS = CURL + WGET + PROGRAMS
 
-# -- what cannot be run here, put together by hand. DOTNET: SocketsHttpHandler writes Host, the request's fields, then the content's;
-# it writes a chunk for each write of the serializer, with its size in capitals. SPRING: as in the log of the JDK's client in that issue,
-# with the body of unknown length that RestClient passes on since 6.1.
+# -- clients that cannot be run here; their requests are reconstructed. DOTNET: SocketsHttpHandler writes Host, the request's fields, then
+# the content's; each write of the serializer is one chunk, with its size in upper case. SPRING: as in the log of the JDK's client in that
+# issue, with a body of unknown length, which RestClient sends since 6.1.
 
 DOTNET = "reconstructed: dotnet/runtime#49357, HttpConnection.WriteHeaders and ChunkedEncodingWriteStream"
 SPRING = "reconstructed: spring-framework#33275 and #32816"
@@ -124,7 +124,7 @@ class Reconstructed:
     name: str
     client: str
     source: str
-    lines: tuple            # of the head, but for the Host and the length
+    lines: tuple            # header lines, without Host and length
     pieces: int = 1         # chunks; 0: a body of known length
 
 

@@ -1,4 +1,4 @@
-"""nginx, HAProxy and Caddy in front of the recorder, with their defaults and with kept-alive connections.
+"""nginx, HAProxy and Caddy in front of the recorder, with default settings and with keep-alive connections.
 
 A plain client sends requests to the proxy. The recorder keeps the bytes that the proxy forwards.
 """
@@ -66,13 +66,13 @@ http://:{port} {{
 
 PAUSE_S = 0.2
 KINDS = ("nginx", "nginx-keepalive", "nginx-unbuffered", "haproxy", "haproxy-close", "caddy")
-CLOSING = ("nginx", "haproxy-close")            # a connection for each request
+CLOSING = ("nginx", "haproxy-close")            # these open a new connection for each request
 OVER_HTTP2 = {"haproxy": "port2", "caddy": "port"}
 
 
 @contextlib.contextmanager
 def proxy(kind, upstream):
-    """Ports of a proxy that is ready: {"port", "port2"}."""
+    """Starts a proxy; returns its ports: {"port", "port2"}."""
     with tempfile.TemporaryDirectory(prefix="arkrelay-recorder-") as folder:
         ports = {"port": free_port(), "port2": free_port()}
         name, text, argv = {
@@ -110,7 +110,7 @@ def post(address, task):
 
 
 def chunked(address, task):
-    """In two sends: a proxy that does not wait for the whole body forwards the first chunk alone."""
+    """Sends the body in two parts: a proxy that does not buffer forwards the first chunk separately."""
     text = body(task)
     head = f"POST /api/v1/faceflip/generate/stream HTTP/1.1\r\nHost: {address}\r\nContent-Type: application/json\r\n" \
            "Transfer-Encoding: chunked\r\n\r\n"
@@ -135,14 +135,14 @@ def twice(address, _task):
 
 
 def http2_chunked(address, task):
-    """HTTP/2 has bodies without a length, and no chunks."""
+    """HTTP/2 has bodies without a length but no chunks."""
     subprocess.run(["curl", "-sS", "--noproxy", "*", "--http2-prior-knowledge", "-X", "POST", "-T", "-", "-H", "Content-Type: application/json",
                     f"http://{address}/api/v1/faceflip/generate/stream"], input=body(task), env={"HOME": os.devnull, "PATH": os.environ["PATH"]},
                    stdout=subprocess.DEVNULL, check=True)
 
 
 def cases(kind):
-    """(name, port, function) of each recording that this proxy makes."""
+    """(name, port, function) of each recording with this proxy."""
     found = [(f"{kind}-{function.__name__}", "port", function) for function in (post, chunked, resume)]
     if kind not in CLOSING:
         found.append((f"{kind}-twice", "port", twice))

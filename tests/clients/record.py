@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """Records what real clients send, byte for byte, into tests/data/clients.
 
-    tests/clients/record.py                 all of them
-    tests/clients/record.py curl- go-post   those whose names begin like this; the others stay as they are
+    tests/clients/record.py                 records all cases
+    tests/clients/record.py curl- go-post   records only cases whose names begin with these prefixes
 
-Wants the packages of `scripts/install_deps.sh clients`, and the npm registry for the clients from there. The port is 8000, as in the
-examples, unless --port says otherwise. README.md beside this file says more.
+Needs the packages of `scripts/install_deps.sh clients`, and the npm registry for the npm clients. The port is 8000, as in the examples,
+unless --port is given. See README.md in this directory.
 """
 
 import argparse
@@ -38,20 +38,20 @@ def say(text):
 
 
 class Failed(Exception):
-    """A client did not send what its case is about."""
+    """A client did not send the expected requests."""
 
 
 # -- running a client
 
 def environment():
-    """Nothing of this user's settings; the clients' own defaults are what is recorded."""
+    """An environment without the user's settings, so that the clients use their defaults."""
     home = WORK / "home"
     home.mkdir(exist_ok=True)
     return {"PATH": os.environ["PATH"], "HOME": str(home), "LANG": "C.UTF-8", "GO111MODULE": "off"}
 
 
 def prepare():
-    """A folder with all programs, what they use, and a compiled one."""
+    """Creates a directory with all programs and their dependencies, and compiles those that need it."""
     WORK.mkdir(parents=True, exist_ok=True)
     for path in (HERE / "programs").iterdir():
         shutil.copy(path, WORK)
@@ -76,7 +76,7 @@ def run(argv, stdin=""):
 
 
 def versions():
-    """Of every client, by the names that the cases use."""
+    """The versions of all clients, by the names used in the cases."""
     found = {"curl": run(CURL_VERSION)[1].split()[1], "wget": run(("wget", "--version"))[1].split()[2]}
     for words in (cases.NODE, cases.PYTHON, cases.JAVA, cases.GO, cases.PHP, cases.RUBY, cases.PERL):
         status, said, problem = run([filled(word, jars=jars()) for word in words] + ["versions"])
@@ -86,10 +86,10 @@ def versions():
     return found
 
 
-# -- what came
+# -- checking the requests
 
 def chosen(name, connections, answers):
-    """The connection that the case is about: an event source that comes back has another one before it."""
+    """The connection to record: an event source that reconnects has an earlier one."""
     if len(connections) > 1:
         connections = [raw for raw in connections if b"last-event-id" in raw.lower()] if name.endswith("resume") else connections[:1]
     if len(connections) != 1:
@@ -101,7 +101,7 @@ def chosen(name, connections, answers):
 
 
 def check(name, requests, answers):
-    """The requests mean what the case says, and nothing of this machine is in them."""
+    """Checks that the requests have the meaning of the case and contain nothing specific to this machine."""
     for request, answer in zip(requests, answers.split(), strict=True):
         if answer == "done" and request.method == "POST" and json.loads(request.decoded) != recordings.expected_body(name):
             raise Failed(f"another body: {request.decoded!r}")
@@ -136,7 +136,7 @@ def record_proxied(recorder, kind, wanted):
     rows = []
     client = f"{kind.partition('-')[0]} {proxies.version(kind)} as a proxy"
     for name, port, call in proxies.cases(kind):
-        if wanted(name):            # a proxy for each: it keeps connections
+        if wanted(name):            # a new proxy for each case, because it keeps connections open
             with proxies.proxy(kind, recorder.base.partition("//")[2]) as ports:
                 recorder.forget()
                 answers = cases.TWICE if name.endswith("twice") else "done"
@@ -153,7 +153,7 @@ def reconstruct(case, authority):
     return store(case.name, case.client, case.source, recordings.split(head + sent), "done")
 
 
-# -- all of them
+# -- all cases
 
 def rows_of(recorder, wanted, failures):
     known = versions()

@@ -1,12 +1,12 @@
-"""A server that keeps every byte that it receives, and answers like the gateway.
+"""A server that records every byte that it receives and answers like the gateway.
 
     with Recorder(8000) as recorder:
         recorder.forget()
         ...                                 # a client talks to recorder.base
-        recorder.connections()              # the bytes of each connection, in the order of their first ones
+        recorder.connections()              # the bytes of each connection, ordered by their first bytes
 
-A stream ends with `done`. A GET of a stream without Last-Event-ID is cut after two events, so that event sources come back
-and say how far they got. A body that is too large for the gateway is refused at its head, without the leave that its client asks for.
+A stream ends with `done`. A GET of a stream without Last-Event-ID is cut after two events, so that event sources reconnect with
+Last-Event-ID. A body that is too large for the gateway is refused after the head, without sending 100 Continue.
 """
 
 import contextlib
@@ -68,7 +68,7 @@ class Recorder:
                     return
 
     def _read(self, connection, log, rest):
-        """The next request and what follows it; None at the end."""
+        """Reads the next request; returns it and the following bytes, or None at the end."""
         asked = False
         while (request := recordings.take_request(rest)) is None:
             head = recordings.take_head(rest)
@@ -85,7 +85,7 @@ class Recorder:
         return request, rest[len(request.raw):]
 
     def _answer(self, connection, request):
-        """Whether the connection stays open."""
+        """Answers the request; returns True if the connection stays open."""
         if int(request.header("Content-Length") or 0) > BODY_MAX:
             connection.sendall(HEAD.format(413, "Content Too Large", "text/plain", "Content-Length: 0\r\nConnection: close\r\n").encode())
             return False

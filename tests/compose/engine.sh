@@ -8,6 +8,9 @@
 # engine_images makes the two images that a registry would have: debian:trixie-slim, bootstrapped from the machine's own Debian
 # mirror, and one with Debian's redis-server as a stand-in for redis:7-alpine.
 
+# shellcheck source=scripts/debian_base.sh
+. scripts/debian_base.sh
+
 readonly ENGINE_DEADLINE_S=60
 
 engine_pid=
@@ -57,35 +60,10 @@ engine_kill() {
     done
 }
 
-# shellcheck disable=SC2016  # apt expands it
-debian_mirror() {
-    apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Origin: Debian' 'Label: Debian' 'Component: main' | head -n 1
-}
-
-# The machine's way to its mirror, for apt inside the images.
-apt_proxy() {
-    apt-config dump | grep -iE '^Acquire::https?::proxy' || true
-    [[ -z ${http_proxy:-} ]] || printf 'Acquire::http::Proxy "%s";\n' "$http_proxy"
-}
-
-bootstrap() {                        # bootstrap TARBALL
-    local tree=$engine_data/bootstrap mirror
-    mirror=$(debian_mirror)
-    debootstrap --variant=minbase trixie "$tree" ${mirror:+"$mirror"} >"$engine_run/bootstrap.log" 2>&1 ||
-        { tail -n 3 "$engine_run/bootstrap.log"; return 1; }
-    apt_proxy >"$tree/etc/apt/apt.conf.d/90machine"
-    # What the published slim image leaves out as well.
-    rm -rf "$tree"/usr/share/{doc,man,info,locale}/* "$tree"/var/cache/apt/*.bin "$tree"/var/cache/apt/archives/*.deb \
-        "$tree"/var/lib/apt/lists/* "$tree"/var/log/*.log
-    tar -C "$tree" -cf "$1.part" .
-    mv "$1.part" "$1"
-    rm -rf "$tree"
-}
-
 engine_images() {                    # prints why when it cannot
     local base
-    base=$engine_cache/trixie-$(dpkg --print-architecture).tar
-    [[ -s $base ]] || bootstrap "$base" || return 1
+    base=$debian_cache/trixie-$(dpkg --print-architecture).tar
+    [[ -s $base ]] || debian_base trixie "$base" || return 1
     docker import --change 'CMD ["bash"]' "$base" debian:trixie-slim >/dev/null || return 1
     docker run --rm --network none debian:trixie-slim true || return 1
     docker build --quiet --network host --tag "$1" - >/dev/null <<'END' || return 1

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""The two things that the container test wants of the network: `free-ports COUNT` and `get URL` (prints the body of a 2xx)."""
+"""Network helpers of the container test: `free-ports COUNT` prints free ports, `get URL` prints the body of a 2xx response."""
 
 import socket
 import sys

@@ -43,7 +43,7 @@ program=(docker-compose)
 compose() { "${program[@]}" "${files[@]}" -p arkrelay-test --env-file "$scratch/env" --project-directory . "$@"; }
 
 # With ports that are free now: what else runs on the machine may have taken those of a while ago.
-# Never the .env of whoever runs this: it may hold a key, and a key makes pictures cost money.
+# Never uses the user's own .env: it may have an ARK_API_KEY, and then images would be charged.
 write_env() {
     unset ARK_API_KEY ARK_BASE_URL REDIS_URL
     read -r gateway_port sim_port < <(free_ports)
@@ -165,7 +165,7 @@ stops_cleanly() {                    # stops_cleanly SERVICE: every container en
     [[ $statuses == 0 ]] || { say "$1 ended with status $statuses"; return 1; }
 }
 
-# While a task runs: its client is handed over, comes back by itself and misses nothing.
+# While a task runs: its client's stream ends, and the client resumes at another gateway without missing an event.
 survives_restart() {
     local client
     streams midway &

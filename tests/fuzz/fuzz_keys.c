@@ -10,7 +10,7 @@
 #include "gateway/access/client.h"
 #include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"
-#include "gateway/access/keyset.h"
+#include "gateway/access/keyring.h"
 
 enum { LINE_TEXT_MAX = 4096 };
 

@@ -56,7 +56,7 @@ static void check_request(const struct openai_request *request)
     free(json);
 }
 
-static void check_report(const struct validate_report *report)
+static void check_report(const struct validate_errors *report)
 {
     must(report->count > 0 && report->count <= VALIDATE_PROBLEMS_MAX);
     for (size_t i = 0; i < report->count; i++)
@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                                        .native = &native,
                                        .size_limits = size && data[0] & 4 ? size_limits : NULL};
     struct openai_request request;
-    struct validate_report report;
+    struct validate_errors report;
     const char *at;
     json_t *root;
     int err;

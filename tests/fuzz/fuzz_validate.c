@@ -43,13 +43,13 @@ static void must_be_text(const char *text, size_t size)
     must(len && len < size);
 }
 
-static void check_report(const struct validate_report *report)
+static void check_errors(const struct validate_errors *errors)
 {
-    must(report->count > 0 && report->count <= VALIDATE_PROBLEMS_MAX);
-    for (size_t i = 0; i < report->count; i++) {
-        must_be_text(report->details[i], VALIDATE_DETAIL_SIZE);
-        must(report->fields[i].pointer == report->pointers[i] && report->fields[i].detail == report->details[i]);
-        must(!*report->pointers[i] || *report->pointers[i] == '/');
+    must(errors->count > 0 && errors->count <= VALIDATE_PROBLEMS_MAX);
+    for (size_t i = 0; i < errors->count; i++) {
+        must_be_text(errors->details[i], VALIDATE_DETAIL_SIZE);
+        must(errors->fields[i].pointer == errors->pointers[i] && errors->fields[i].detail == errors->details[i]);
+        must(!*errors->pointers[i] || *errors->pointers[i] == '/');
     }
 }
 
@@ -95,7 +95,7 @@ static void check_accepted(const struct validated *out, const struct validate_ru
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    struct validate_report report = {0};
+    struct validate_errors errors = {0};
     struct validate_rules rules;
     struct validated out = {0};
     char *body;
@@ -107,12 +107,12 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     must(body != NULL);
     memcpy(body, data + 1, size - 1);
     rules = rules_of(data[0]);
-    err = validate_body(body, size - 1, &rules, &out, &report);
+    err = validate_body(body, size - 1, &rules, &out, &errors);
     must(err == 0 || err == ERR_SYNTAX || err == ERR_RANGE);
     if (err == ERR_SYNTAX)
-        must_be_text(report.syntax, VALIDATE_DETAIL_SIZE);
+        must_be_text(errors.syntax, VALIDATE_DETAIL_SIZE);
     else if (err == ERR_RANGE)
-        check_report(&report);
+        check_errors(&errors);
     else
         check_accepted(&out, &rules);
     if (!err)

@@ -1,4 +1,4 @@
-"""What the tests of the gateway share: a world without workers, and a test that is the worker itself."""
+"""Base class of the gateway tests: a world without workers; the test runs the worker's scripts itself."""
 
 import contextlib
 import json
@@ -11,13 +11,13 @@ from support.proxy import Event, Proxy
 from support.scripts import PREFIX
 from support.world import World
 
-NEVER = "10m"       # for what must not help a test
-# For tests of memory: what ASan keeps of freed memory would hide what the gateway keeps.
+NEVER = "10m"       # an interval longer than any test
+# For memory tests: with ASan's quarantine, freed memory would count as used.
 FORGETFUL_ASAN = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=1", "thread_local_quarantine_size_kb=64"]))
 
 
 class Job:
-    """A task in the hands of this test."""
+    """A task that the test has claimed."""
 
     def __init__(self, run, task_id):
         self.run, self.task_id, self.id, self.wseq = run, task_id, f"public.{task_id}", 0
@@ -28,7 +28,7 @@ class Job:
     def data(self, **more):
         if more.get("stage") == "retrying":
             more = {"attempt": 1, "delay_ms": 0, "code": "ark_overloaded", "error": "...", **more}
-        return json.dumps({"task_id": self.task_id, "message": "...", **more}, ensure_ascii=False)
+        return json.dumps({"task_id": self.task_id, "message": "...", **more}, ensure_ascii=False, separators=(",", ":"))
 
     def begin(self):
         answer = self.run("begin", self.id, self.fence, "call-1", 3, 600_000, self.data(stage="calling", attempt=1))
@@ -37,17 +37,16 @@ class Job:
     def emit_args(self, index):
         self.wseq += 1
         image = {"url": "https://ark.example.com/1.jpg", "size": "2K"}
-        return ("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=index, image=image),
-                "image " + json.dumps({"index": index, **image}))
+        return ("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=index, image=image))
 
     def emit(self, index):
         answer = self.run(*self.emit_args(index))
         assert answer[0] == b"OK", answer
 
     def talk(self, size):
-        """An event of about this many bytes, which leaves nothing in the result."""
+        """Emits an event of about this many bytes that adds nothing to the result."""
         self.wseq += 1
-        answer = self.run("emit", self.id, self.fence, self.wseq, self.data(stage="image", index=0, image={"url": "x" * size}), "")
+        answer = self.run("emit", self.id, self.fence, self.wseq, self.data(image={"url": "x" * size}, stage="image", index=0))
         assert answer[0] == b"OK", answer
 
     def finish_args(self):
@@ -59,7 +58,7 @@ class Job:
 
 
 class HeldReplies(Proxy):
-    """Lets Redis run a request and keeps its answer back, while all other connections flow."""
+    """Delivers a request to Redis and holds the reply, while all other connections continue."""
 
     def __init__(self, target):
         self._answer = threading.Event()
@@ -68,7 +67,7 @@ class HeldReplies(Proxy):
     def hold_reply_to(self, sha1):
         self.ran = Event("the request was run")
         self._answer.clear()
-        self._cut_at = sha1.encode()        # the base class marks the connection that such a request takes
+        self._cut_at = sha1.encode()        # the base class marks the connection of a request with this pattern
 
     def _replies(self, server, client, muted):
         try:
@@ -93,7 +92,7 @@ class HeldReplies(Proxy):
 
 
 class GatewayTest(ProcessTest):
-    """A world of its own for each test; leaving it checks exit statuses, and what stands in Redis."""
+    """A separate world for each test; leaving it checks exit statuses and the data in Redis."""
 
     redis_options = {}
 
@@ -103,7 +102,7 @@ class GatewayTest(ProcessTest):
         self.redis, self.run_script = self.world.redis, self.world.run_script
 
     def leave_world(self):
-        """A test that failed is not to be told by what it left behind."""
+        """After a failed test, skips the checks of the world, so that they do not hide the failure."""
         passed = self._outcome.success
         self.world.__exit__(None if passed else AssertionError, None, None)
 
@@ -111,13 +110,13 @@ class GatewayTest(ProcessTest):
         return Job(self.run_script, task_id)
 
     def silently(self, name, *args):
-        """Runs a transition whose announcement gets lost."""
+        """Runs a script whose PUBLISH is lost."""
         body = self.run_script.bodies[name].replace(b"redis.call('PUBLISH'", b"tostring('PUBLISH'")
         self.assertNotEqual(body, self.run_script.bodies[name])
         return self.redis("EVAL", body, 1, PREFIX, *args)
 
     def wait_connected(self, gateway, threads):
-        """Both connections of every thread: /readyz speaks for the thread that answers."""
+        """Waits until both Redis connections of every thread are up. /readyz alone reports only the thread that answers."""
         eventually(lambda: sum(" connected name=" in line for line in list(gateway.lines)) >= 2 * threads, "all are connected")
 
     def client_id(self, name):

@@ -1,4 +1,4 @@
-"""docs/api.md and its Chinese twin: in step with each other and with the code, and their commands and programs run as printed."""
+"""Checks that docs/api.md and docs/api.zh-CN.md match each other and the code, and runs their commands and programs unchanged."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ from support.world import BASE, World
 
 PAGES = [ROOT / "docs/api.md", ROOT / "docs/api.zh-CN.md"]
 QUESTIONS = [ROOT / "docs/faq.md", ROOT / "docs/faq.zh-CN.md"]
-PRINTED = "127.0.0.1:8000"              # where the documents' gateway is
+PRINTED = "127.0.0.1:8000"              # the gateway's address in the documents
 PROBLEM = re.compile(r'X\(\w+,\s+"(\w+)",\s+(\d+),\s+(true|false),')
 ROW = re.compile(r"^\| `(\w+)` \|(?: (\d+) \|)? (yes|no|是|否) \|", re.M)
 FOR_OPERATORS = {"task_not_failed"}
@@ -27,7 +27,7 @@ REASONS = {"yes": "true", "no": "false", "是": "true", "否": "false"}
 
 
 class InStep(unittest.TestCase):
-    def test_both_have_the_same_examples_and_headings(self):
+    def test_both_languages_have_the_same_examples_and_headings(self):
         english, chinese = (blocks(page) for page in PAGES)
         self.assertEqual([(block.kind, block.text) for block in english], [(block.kind, block.text) for block in chinese])
         for pair in (PAGES, QUESTIONS):
@@ -40,7 +40,7 @@ class InStep(unittest.TestCase):
             self.assertEqual({code: (int(status or 0), REASONS[word]) for code, status, word in rows}, known, page.name)
             self.assertEqual(len(rows), len(known), page.name)
 
-    def test_the_questions_why_name_every_code_of_their_status(self):
+    def test_the_faq_names_every_code_of_a_status(self):
         known = {code: status for code, status, _ in PROBLEM.findall((ROOT / "common/base/problem.h").read_text())}
         for page in QUESTIONS:
             sections = re.findall(r"^### [^\n]*\b(\d{3})\b[^\n]*\n(.*?)(?=^#)", page.read_text(), re.M | re.S | re.A)
@@ -54,7 +54,7 @@ class InStep(unittest.TestCase):
         for page in PAGES:
             self.assertEqual(fields - set(re.findall(r"^\| `(\w+)` \|", page.read_text(), re.M)), set(), page.name)
 
-    def test_every_event_and_stage_has_an_example_that_is_what_the_description_says(self):
+    def test_every_event_and_stage_has_an_example_that_matches_the_schema(self):
         stories = set()
         for block in blocks(PAGES[0], ""):
             if "event: " in block.text:
@@ -64,12 +64,12 @@ class InStep(unittest.TestCase):
         stages = ["calling", "image", "image_failed", "retrying", "requeued", "queued"]
         self.assertEqual(stories, {"start", "done", "error", "reset", *(f"process {stage}" for stage in stages)})
 
-    def test_answers_are_what_the_description_says(self):
+    def test_response_examples_match_the_schema(self):
         names = ["GenerateStreamRequest", "Accepted", "Task", "Problem"]
         for name, block in zip(names, blocks(PAGES[0], "json"), strict=True):
             conformance.description.compiler.compile({"$ref": f"#/components/schemas/{name}"}, closed=True)(json.loads(block.text))
 
-    def test_the_component_is_the_file(self):
+    def test_the_printed_component_is_the_example_file(self):
         block, = blocks(PAGES[0], "vue")
         self.assertEqual(block.text, (ROOT / "docs/examples/GenerateImages.vue").read_text())
 
@@ -93,19 +93,19 @@ class Run(ProcessTest):
         self.assertEqual([line.split(" http")[0].strip() for line in said],
                          ["start", "process calling", *["process image"] * 3, "done", "pictures: 3 charged: yes"])
 
-    def test_the_python_example_goes_on_where_it_was_cut(self):
+    def test_the_python_example_resumes_after_a_cut(self):
         block, = blocks(PAGES[0], "python")
         host, _, port = self.gateway.address.rpartition(":")
         proxy = Proxy((host, int(port)))
         self.addCleanup(proxy.close)
-        proxy.cut_after(1500)           # behind the head and an event or two
+        proxy.cut_after(1500)           # after the head and one or two events
         said = self.run_example([sys.executable, "-c"], block.text, proxy.address).splitlines()
         self.assertEqual([line.split(" http")[0].strip() for line in said],
                          ["start", "process calling", *["process image"] * 3, "done", "pictures: 3 charged: yes"])
         self.assertEqual(len(self.world.ark.calls()), 1)
 
-    def test_the_python_example_gives_up_where_repeating_is_no_cure(self):
-        """Nobody listens, every connection is cut at once, or the answer is an error each time."""
+    def test_the_python_example_gives_up_after_repeated_failures(self):
+        """Connection refused, every connection cut at once, or an error response each time."""
         block, = blocks(PAGES[0], "python")
         text = block.text.replace("time.sleep(2)", "print('again')")
         with socket.create_server(("127.0.0.1", 0)) as cuts, socket.create_server(("127.0.0.1", 0)) as fails:
@@ -133,7 +133,7 @@ class Run(ProcessTest):
         self.assertIn("event: done", self.run_example(["sh", "-ec"], stream.replace("curl -N", "curl -sS -N")))
         whole = self.run_example(["sh", "-ec"], again.replace("curl -N", "curl -sS -N"))
         self.assertEqual(whole.count("event: done"), 2)
-        self.assertEqual(whole.count("event: reset"), 1)        # its id is of another life
+        self.assertEqual(whole.count("event: reset"), 1)        # its Last-Event-ID belongs to an earlier epoch
         said = self.run_example(["sh", "-ec"], others)
         self.assertIn('"status":"', said)
         self.assertIn('"counters"', said)

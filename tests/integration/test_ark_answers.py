@@ -1,4 +1,4 @@
-"""What ARK may answer, byte for byte, and what becomes of its pictures: no delivered picture is lost, each slot is told once."""
+"""ARK's possible responses, byte for byte: no delivered image is lost, and each slot is reported once."""
 
 import gzip
 import http.server
@@ -7,6 +7,7 @@ import threading
 import unittest
 import zlib
 
+from support.judge import PROBE
 from support.processes import Program, ProcessTest, binary
 from support.world import World, sim
 
@@ -69,8 +70,8 @@ class AnswersTest(ProcessTest):
         self.assertEqual([(image["index"], image["url"]) for image in data["generated_images"]],
                          [(index, url(name)) for index, name in images])
         self.assertEqual([(slot["index"], slot["code"], slot["message"]) for slot in data["failed_images"]], failures)
-        told = [frame.payload()["index"] for frame in self.frames[:-1] if frame.payload().get("stage", "").startswith("image")]
-        self.assertEqual(sorted(told), sorted([index for index, _ in images] + [index for index, *_ in failures]))
+        indexes = [frame.payload()["index"] for frame in self.frames[:-1] if frame.payload().get("stage", "").startswith("image")]
+        self.assertEqual(sorted(indexes), sorted([index for index, _ in images] + [index for index, *_ in failures]))
 
 
 class Slots(AnswersTest):
@@ -80,8 +81,8 @@ class Slots(AnswersTest):
     def missing(self, error, *indexes):
         return [(index, error["code"], error["message"]) for index in indexes]
 
-    def test_pictures_and_failures_in_slot_order(self):
-        """Frames -> (slot, picture) of those delivered, and failed slots. Three are asked for."""
+    def test_images_and_failures_are_in_slot_order(self):
+        """Frames -> (slot, image) of the delivered images, and failed slots. Three images are requested."""
         unknown = {"code": UNKNOWN, "message": BROKE}
         lost = {"code": "NoImage", "message": "ARK counts this image as generated and did not deliver it."}
         blank = {"code": "NoImage", "message": "ARK sent neither an image nor an error for this slot."}
@@ -121,34 +122,34 @@ class Slots(AnswersTest):
                 self.assertEqual((self.frames[-1].event, data["charged"], data["paid_calls"]), ("done", "yes", 1))
                 self.assert_slots(data, images, failures)
 
-    def test_a_document_of_a_stopped_group(self):
+    def test_a_json_response_of_a_stopped_group(self):
         body = {"model": "m", "data": [{"url": url("a"), "size": "1x1"}, {"error": INTERNAL}], "usage": {"generated_images": 1}}
         data = self.end_of("document-stopped", {"raw": json.dumps(body)})
         self.assert_slots(data, [(0, "a")], self.missing(INTERNAL, 1, 2))
 
-    def test_a_document_with_a_picture_and_an_error_for_the_rest(self):
+    def test_a_json_response_with_an_image_and_an_error(self):
         body = {"model": "m", "data": [{"url": url("a"), "size": "1x1"}], "error": BAD}
         data = self.end_of("document-error", {"raw": json.dumps(body)})
         self.assert_slots(data, [(0, "a")], self.missing(BAD, 1, 2))
 
-    def test_a_message_is_told_whole_or_with_an_ellipsis(self):
-        """Characters of three bytes -> those that are kept."""
+    def test_a_long_error_message_is_cut_with_an_ellipsis(self):
+        """Number of three-byte characters sent -> number kept."""
         for count, kept in ((600, 600), (682, 682), (683, 682), (1000, 682)):
             with self.subTest(count):
                 body = {"error": {"code": "InvalidParameter", "message": "图" * count, "param": "", "type": "BadRequest"}}
                 data = self.end_of(f"words-{count}", {"raw": json.dumps(body, ensure_ascii=False), "status": 400})
                 self.assertIn("InvalidParameter: " + "图" * kept + ("" if kept == count else "…") + " (HTTP 400)", data["error"])
 
-    def test_a_slots_message_is_told_whole(self):
+    def test_the_message_of_a_failed_slot_is_not_cut(self):
         data = self.stream_end("slot-words", S(0, "a"), PF(1, {"code": "C", "message": "图" * 600}), S(2, "c"), C(2), END)
         self.assertEqual(data["failed_images"], [{"index": 1, "code": "C", "message": "图" * 600}])
 
 
 class Ends(AnswersTest):
-    """Answers whose connection stays open although nothing can follow."""
+    """Complete responses whose connection stays open."""
     options = {"ARK_END_TIMEOUT": "100ms"}
 
-    def test_every_slot_has_come_and_the_stream_stays_open(self):
+    def test_a_complete_stream_that_stays_open_is_done(self):
         for n, (name, frames, images) in enumerate([
                 ("one picture", [S(0, "a")], 1), ("the last slot failed", [S(0, "a"), PF(1)], 2),
                 ("an internal error has stopped the group", [S(0, "a"), PF(1, INTERNAL)], 3)]):
@@ -158,33 +159,33 @@ class Ends(AnswersTest):
                 self.assertEqual([image["url"] for image in data["generated_images"]], [url("a")])
                 self.assertEqual([slot["code"] for slot in data["failed_images"] if slot["code"] == UNKNOWN], [])
 
-    def test_a_document_is_closed_and_the_connection_stays_open(self):
+    def test_a_complete_json_response_on_an_open_connection_is_done(self):
         body = {"data": [{"url": url("a"), "size": "]}"}], "usage": {"generated_images": 1}}
         data = self.end_of("open-document", {"raw": json.dumps(body), "stays_open": True})
         self.assertEqual([image["url"] for image in data["generated_images"]], [url("a")])
 
-    def test_more_than_asked_for_within_that_time(self):
+    def test_images_beyond_the_requested_number(self):
         data = self.stream_end("one-more", S(0, "a"), S(1, "b"), max_images=1)
         self.assertEqual([(image["index"], image["url"]) for image in data["generated_images"]], [(0, url("a")), (1, url("b"))])
 
 
 class WithoutStream(AnswersTest):
-    """The head comes with the last picture: the limit for it grows with the pictures."""
+    """ARK sends the head with the last image, so the timeout for it grows with the number of images."""
     options = {"ARK_STREAM": "off", "ARK_FIRST_BYTE_TIMEOUT": "300ms", "ARK_TIMEOUT": "400ms", "ARK_TIMEOUT_PER_IMAGE": "1s"}
 
-    def test_a_group_takes_longer_than_one_picture(self):
+    def test_the_first_byte_timeout_grows_with_the_number_of_images(self):
         data = self.end_of("group", {"latency": 250}, max_images=5)
         self.assertEqual((len(data["generated_images"]), data["paid_calls"]), (5, 1))
         self.assertEqual(len(self.world.ark.calls_of("group")), 1)
 
-    def test_one_picture_does_not(self):
+    def test_the_first_byte_timeout_of_one_image(self):
         data = self.end_of("single", {"hang": 0}, max_images=1)
         self.assertEqual(data["code"], UNKNOWN)
         self.assertIn("first byte", data["error"])
 
 
 class Options(ProcessTest):
-    def test_the_first_byte_comes_before_the_end(self):
+    def test_the_first_byte_timeout_must_be_below_the_call_timeout(self):
         env = {"ARK_API_KEY": "x", "REDIS_URL": "redis://127.0.0.1:1", "WORKER_LISTEN": "off"}
         program = Program("worker", [binary("arkrelay-worker")], {**env, "ARK_FIRST_BYTE_TIMEOUT": "2m", "ARK_TIMEOUT": "1m"})
         self.assertEqual(program.wait_exit(), 78)
@@ -195,10 +196,10 @@ class Options(ProcessTest):
 
 
 class Models(AnswersTest):
-    """The simulator refuses what the real models refuse, a field of another model included."""
+    """The simulator rejects fields that a model does not support, as the real models do."""
     options = {"ARK_SIZE": "2K"}
 
-    def test_every_model_takes_the_request_for_one_picture(self):
+    def test_every_model_accepts_the_workers_request(self):
         for n, model in enumerate(["doubao-seedream-4-0-250828", "doubao-seedream-4-5-251128", "doubao-seedream-5-0-260128",
                                    "doubao-seedream-5-0-lite-260128", "doubao-seedream-5-0-pro-260628",
                                    "doubao-seedream-5-0-flash-260915", "doubao-seedream-5-5-261028", "ep-20261101101010-abcde"]):
@@ -208,7 +209,9 @@ class Models(AnswersTest):
 
 
 class StubArk:
-    """Answers each POST with the next of these, (headers, body bytes), and closes the connection."""
+    """Answers each call with the next of `answers`, (status, headers, body bytes), and probes of the circuit breaker with PROBED."""
+
+    PROBED = (400, {}, json.dumps({"error": {"code": "InvalidParameter", "message": "probe"}}).encode())
 
     def __init__(self):
         self.answers = []
@@ -216,8 +219,8 @@ class StubArk:
 
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_POST(self):
-                self.rfile.read(int(self.headers["Content-Length"]))
-                status, headers, body = stub.answers.pop(0)
+                request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                status, headers, body = stub.PROBED if request.get("prompt") == PROBE else stub.answers.pop(0)
                 self.send_response(status)
                 for name, value in {"Content-Type": "application/json", **headers}.items():
                     self.send_header(name, value)
@@ -255,7 +258,7 @@ class Compressed(ProcessTest):
             end = events.to_end()[-1]
         return end.event, end.payload()
 
-    def test_it_is_decoded_though_nothing_asked_for_it(self):
+    def test_a_compressed_response_is_decoded_although_not_requested(self):
         document = json.dumps({"data": [{"url": url("a"), "size": "1x1"}]}).encode()
         events = stream(S(0, "a"), C(1), END).encode()
         table = [("a document", gzip.compress(document), "gzip", {}), ("a stream", gzip.compress(events), "gzip", {"Content-Type": "text/event-stream"}),
@@ -267,13 +270,13 @@ class Compressed(ProcessTest):
                 self.assertEqual(event, "done", data)
                 self.assertEqual([image["url"] for image in data["generated_images"]], [url("a")])
 
-    def test_the_reason_of_a_refusal_is_readable(self):
+    def test_a_compressed_error_is_decoded(self):
         body = gzip.compress(json.dumps({"error": {"code": "InvalidParameter", "message": "size is wrong"}}).encode())
         event, data = self.end_of("packed-refusal", body, "gzip", 400)
         self.assertEqual((event, data["code"], data["charged"]), ("error", "ark_invalid_request", "no"))
         self.assertIn("InvalidParameter: size is wrong", data["error"])
 
-    def test_what_cannot_be_decoded_is_said_in_words(self):
+    def test_a_response_that_cannot_be_decoded_is_reported(self):
         for n, (body, encoding, words) in enumerate([(b"{}", "x-own", "encoding"), (b"no gzip at all", "gzip", "ncod"),
                                                      (gzip.compress(bytes(10_000_000)), "gzip", "larger than allowed")]):
             with self.subTest(encoding + words):
@@ -281,7 +284,7 @@ class Compressed(ProcessTest):
                 self.assertEqual((event, data["code"], data["charged"]), ("error", UNKNOWN, "unknown"))
                 self.assertIn(words, data["error"])
 
-    def test_a_refusal_that_cannot_be_decoded_is_still_one(self):
+    def test_an_error_that_cannot_be_decoded_is_still_an_error(self):
         event, data = self.end_of("broken-refusal", b"\x00\x01", "x-own", 400)
         self.assertEqual((event, data["code"], data["charged"]), ("error", "ark_invalid_request", "no"))
 

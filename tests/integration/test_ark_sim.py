@@ -1,4 +1,4 @@
-"""The ARK simulator's own promises: what other tests prove with it stands on these."""
+"""Tests of the ARK simulator, on which the other tests rely."""
 
 import base64
 import gzip
@@ -25,7 +25,7 @@ def start(*flags):
 
 
 def body(prompt="a cat", images=None, **fields):
-    """A request; with `images` for a group of them."""
+    """A request body; with `images`, for a group."""
     group = {} if images is None else {"sequential_image_generation": "auto",
                                        "sequential_image_generation_options": {"max_images": images}}
     return {"model": V40, "prompt": prompt, **group, **fields}
@@ -36,7 +36,7 @@ def path_of(url):
 
 
 class SimTest(ProcessTest):
-    """One simulator for a class of tests, as new for each of them."""
+    """One simulator per test class; it is reset before each test."""
 
     FLAGS = ()
 
@@ -46,13 +46,13 @@ class SimTest(ProcessTest):
         cls.addClassCleanup(lambda: cls.sim.stop() if cls.sim.is_running() else None)
 
     def setUp(self):
-        self.wait_idle()            # the simulator may not have heard yet that the last test's clients are gone
+        self.wait_idle()            # the simulator may not have noticed yet that the last test's clients have disconnected
         self.assertEqual(self.post("/sim/reset").status, 204)
 
     @classmethod
     def tearDownClass(cls):
         status = cls.sim.stop()
-        assert status == 0, f"{status}\n{cls.sim.log_tail()}"      # under ASan: nothing leaked
+        assert status == 0, f"{status}\n{cls.sim.log_tail()}"      # under ASan: no leaks
 
     def get(self, path, **headers):
         return fetch(self.sim.address, "GET", path, headers=headers)
@@ -64,14 +64,14 @@ class SimTest(ProcessTest):
         return self.post(GENERATIONS, body(*args, **fields), {**AUTH, **(headers or {})})
 
     def open(self, request, headers=None):
-        """A connection with a request on its way."""
+        """Sends a request and returns the connection."""
         connection = Connection(self.sim.address)
         self.addCleanup(connection.close)
         connection.request("POST", GENERATIONS, request, {**AUTH, **(headers or {})})
         return connection
 
     def read_until_cut(self, connection):
-        """Head and the body's bytes of an answer that does not end as it should."""
+        """Head and body of a response that is cut."""
         deadline = Deadline()
         response = connection.response_head(deadline)
         reader = connection.body(response)
@@ -99,7 +99,7 @@ class SimTest(ProcessTest):
 
 
 def frames(raw, end="\n"):
-    """(event, data) of each frame; the framing itself must be exact."""
+    """(event, data) of each frame; the framing must match byte for byte."""
     text = raw.decode()
     assert text.endswith(2 * end), text[-40:]
     result = []
@@ -128,7 +128,7 @@ class Answers(SimTest):
         self.assertEqual((sorted(image), image["size"]), (["size", "url"], "2048x2048"))
         self.assertIn(f"/doubao-seedream-4-0/{headers['x-request-id']}_0.jpeg?X-Tos-Algorithm=TOS4-HMAC-SHA256&", image["url"])
 
-    def test_an_own_request_id_is_not_taken_over(self):
+    def test_the_clients_request_id_is_not_used(self):
         response = self.ask(headers={"X-Request-Id": "chosen-by-client"})
         self.assertRegex(response.headers["x-request-id"], r"^02\d{13}[0-9a-f]{38}$")
         self.assertNotIn("x-client-request-id", response.headers)
@@ -153,7 +153,7 @@ class Answers(SimTest):
         self.assertEqual(response.body.decode(), "".join(line % (event["type"], compact(event)) for event in (
             one, two, three, completed)) + "data: [DONE]\n\n")
 
-    def test_nothing_comes_before_the_first_image(self):
+    def test_the_head_is_sent_with_the_first_image(self):
         for stream in (False, True):
             with self.subTest(stream=stream):
                 self.post("/sim/reset")
@@ -173,7 +173,7 @@ class Answers(SimTest):
         self.assertEqual(self.stats()["images_delivered"], 2)
         self.assertEqual(self.stats()["calls_open"], 1)
 
-    def test_a_group_has_15_images_unless_told_otherwise(self):
+    def test_a_group_has_15_images_by_default(self):
         auto = {"sequential_image_generation": "auto"}
         self.assertEqual(len(self.ask(**auto).json()["data"]), 15)
         self.assertEqual(len(self.ask(image=["https://a/1", "https://a/2"], **auto).json()["data"]), 13)
@@ -181,14 +181,14 @@ class Answers(SimTest):
         self.assertEqual(len(self.ask("x [[sim: images=2]]", 4).json()["data"]), 2)
         self.assertEqual(len(self.ask("x [[sim: images=2]]").json()["data"]), 1)
 
-    def test_images_can_come_inline(self):
+    def test_inline_images(self):
         for fields, magic in (({}, b"\xff\xd8\xff"),
                               ({"model": "doubao-seedream-5-0-260128", "output_format": "png"}, b"\x89PNG\r\n\x1a\n")):
             image, = self.ask(response_format="b64_json", **fields).json()["data"]
             self.assertEqual(sorted(image), ["b64_json", "size"])
             self.assertTrue(base64.b64decode(image["b64_json"], validate=True).startswith(magic))
 
-    def test_the_model_may_be_an_endpoint(self):
+    def test_an_endpoint_id_as_model(self):
         answer = self.ask(model="ep-20250101000000-abcde").json()
         self.assertEqual(answer["model"], V40)
 
@@ -198,7 +198,7 @@ class Answers(SimTest):
 
 
 class Refusals(SimTest):
-    def test_a_call_without_a_key_is_401_whatever_its_body(self):
+    def test_a_call_without_a_key_is_401_even_with_an_invalid_body(self):
         for headers in ({}, {"Authorization": "Bearer "}, {"Authorization": "Basic eDp5"}, {"x-api-key": "k"}):
             response = self.post(GENERATIONS, b"not JSON", headers)
             self.assert_error(response, 401, "AuthenticationError")
@@ -213,7 +213,7 @@ class Refusals(SimTest):
         self.assert_error(self.post(GENERATIONS, b"{", AUTH), 400, "InvalidParameter")
         self.assert_error(self.post(GENERATIONS, {"model": V40}, AUTH), 400, "MissingParameter", "prompt")
 
-    def test_other_paths_of_the_api_are_empty_404(self):
+    def test_other_paths_of_the_api_get_404_without_a_body(self):
         for path in ("/api/v3/images/edits", "/api/v3/v1/images/generations", "/api/plan/v3/images/generations"):
             response = self.post(path, body(), AUTH)
             self.assertEqual((response.status, response.body), (404, b""))
@@ -229,11 +229,11 @@ class Refusals(SimTest):
 class KeyAndLimits(SimTest):
     FLAGS = ("--key", "the-key", "--images-per-minute", "3", "--calls-max", "2")
 
-    def test_only_the_right_key_is_taken(self):
+    def test_only_the_configured_key_is_accepted(self):
         self.assert_error(self.ask(), 401, "AuthenticationError")
         self.assertEqual(self.ask(headers={"Authorization": "Bearer the-key"}).status, 200)
 
-    def test_images_per_minute_are_limited_for_each_model(self):
+    def test_images_per_minute_are_limited_per_model(self):
         key = {"Authorization": "Bearer the-key"}
         self.assertEqual(self.ask("x", 3, headers=key).status, 200)
         self.assert_error(self.ask(headers=key), 429, "ModelAccountIpmRateLimitExceeded")
@@ -287,19 +287,19 @@ class Directives(SimTest):
         self.assertTrue(error["message"].startswith("Timeout while downloading url=https://a/2. Request id: "))
         self.assertEqual(error["type"], "")
 
-    def test_a_safety_failure_goes_on_and_an_internal_one_stops(self):
+    def test_a_safety_failure_continues_and_an_internal_error_stops_the_group(self):
         answer = self.ask(f"x [[sim: fail=0:{REFUSED_OUTPUT} fail=2:InternalServiceError]]", 5).json()
         self.assertEqual([item.get("error", {}).get("code") for item in answer["data"]],
                          [REFUSED_OUTPUT, None, "InternalServiceError"])
         self.assertEqual(answer["usage"]["generated_images"], 1)
         self.assertNotIn("error", answer)
 
-    def test_failures_before_the_first_image_wait_for_it(self):
+    def test_failures_before_the_first_image_are_sent_with_it(self):
         got = frames(self.ask(f"x [[sim: fail=0:{REFUSED_OUTPUT}]]", 2, stream=True).body)
         self.assertEqual([event and event.rpartition(".")[2] for event, _ in got],
                          ["partial_failed", "partial_succeeded", "completed", None])
 
-    def test_no_image_at_all_is_an_http_error_or_an_error_on_top(self):
+    def test_without_any_image_the_response_is_an_error(self):
         for stream in (False, True):
             self.assert_error(self.ask(f"x [[sim: fail=0:{REFUSED_OUTPUT}]]", stream=stream), 400, REFUSED_OUTPUT)
             self.assert_error(self.ask("x [[sim: fail=0:InternalServiceError]]", 3, stream=stream), 500, "InternalServiceError")
@@ -322,20 +322,20 @@ class Directives(SimTest):
         self.assertEqual([sorted(data)[0] for _, data in got], ["created", "error"])
         self.assertEqual(got[1][1]["error"]["code"], "ServerOverloaded")
 
-    def test_missing_ends(self):
+    def test_missing_completed_event_or_done(self):
         names = lambda directives: [event and event.rpartition(".")[2] for event, _ in frames(
             self.ask(f"x [[sim: {directives}]]", stream=True).body)]
         self.assertEqual(names("no_completed"), ["partial_succeeded", None])
         self.assertEqual(names("no_done"), ["partial_succeeded", "completed"])
         self.assertEqual(names("no_completed no_done"), ["partial_succeeded"])
 
-    def test_odd_framing(self):
+    def test_crlf_and_comments(self):
         self.assertEqual(len(frames(self.ask("x [[sim: crlf]]", 2, stream=True).body, "\r\n")), 4)
         text = self.ask("x [[sim: comments]]", stream=True).body.decode()
         self.assertEqual(text.count(": keep-alive\n\n"), 3)
         self.assertEqual(len(frames(text.replace(": keep-alive\n\n", "").encode())), 3)
 
-    def test_pieces_of_a_few_bytes(self):
+    def test_a_body_in_small_chunks(self):
         for stream in (False, True):
             connection = self.open(body("x [[sim: chunk=7]]", stream=stream))
             deadline = Deadline()
@@ -369,7 +369,7 @@ class Directives(SimTest):
         self.assertEqual(self.wait_idle()["cuts"], 4)
         self.assertEqual(self.calls()[-1]["outcome"], "cut")
 
-    def test_a_cut_waits_until_what_comes_before_it_is_out(self):
+    def test_a_cut_happens_after_all_earlier_bytes_are_sent(self):
         request = body("x [[sim: big=8000000 cut_at_byte=7000000]]", response_format="b64_json", stream=True)
         _, got = self.read_until_cut(self.open(request))
         self.assertEqual(len(got), 7_000_000)
@@ -382,7 +382,7 @@ class Directives(SimTest):
         _, got = self.read_until_cut(self.open(body("x [[sim: cut_after_image=1]]", stream=True)))
         self.assertEqual(len(frames(got)), 1)
 
-    def test_a_connection_that_is_reset_before_the_head(self):
+    def test_a_reset_before_the_head(self):
         for stream in (False, True):
             connection = self.open(body("x [[sim: rst]]", stream=stream))
             connection.socket.settimeout(30)
@@ -391,16 +391,16 @@ class Directives(SimTest):
         self.assertEqual(self.wait_idle()["images_billed"], 2)
         self.assertEqual(self.stats()["calls_by_status"], {})
 
-    def test_a_connection_that_is_closed_before_the_head(self):
+    def test_a_close_before_the_head(self):
         connection = self.open(body("x [[sim: cut_after_image=0]]"))
         self.assertEqual(connection.wait_closed(), b"")
 
-    def test_a_reset_amid_a_stream(self):
+    def test_a_reset_within_a_stream(self):
         connection = self.open(body("x [[sim: cut_after_image=1 rst]]", 2, stream=True))
         _, got = self.read_until_cut(connection)
         self.assertEqual(len(frames(got)), 1)
 
-    def test_silence(self):
+    def test_endless_silence(self):
         first = self.open(body("x [[sim: hang]]", 2))
         second = self.open(body("x [[sim: hang_after_image=1]]", 2, stream=True))
         self.assertEqual(len(frames(second.body(second.response_head(Deadline())).next_piece(Deadline()))), 1)
@@ -410,12 +410,12 @@ class Directives(SimTest):
         stats = self.wait_idle()
         self.assertEqual((stats["images_billed"], stats["disconnects"]), (1, 2))
 
-    def test_silence_that_ends(self):
+    def test_silence_for_a_limited_time(self):
         response = self.ask("x [[sim: hang=200 hang_after_image=1 latency=0]]", 2)
         self.assertEqual(len(response.json()["data"]), 2)
         self.assertGreaterEqual(int(response.headers["x-envoy-upstream-service-time"]), 200)
 
-    def test_a_script_is_used_up_call_by_call(self):
+    def test_each_call_takes_one_step_of_the_script(self):
         self.assertEqual(self.post("/sim/script", [{"status": 429, "retry_after": 1}, {"status": 429}, {}]).status, 204)
         self.assertEqual(self.stats()["script_left"], 3)
         answers = [self.ask() for _ in range(4)]
@@ -431,7 +431,7 @@ class Outages(SimTest):
     def outage(self, **directives):
         return self.post("/sim/outage", directives).status
 
-    def test_every_call_gets_it_before_any_check_until_it_is_lifted(self):
+    def test_an_outage_applies_to_every_call_before_any_check(self):
         self.assertEqual(self.outage(status=502, body="html"), 204)
         for answer in (self.ask(), self.ask(size="1x1"), self.ask("x [[sim: images=1]]"), self.post(GENERATIONS, body())):
             self.assertEqual((answer.status, answer.headers["content-type"]), (502, "text/html"))
@@ -439,11 +439,11 @@ class Outages(SimTest):
         self.assertEqual((self.ask().status, self.ask(size="1x1").status), (200, 400))
         self.assertEqual(self.get("/sim/stats").json()["images_billed"], 1)
 
-    def test_requests_that_ark_would_refuse_may_be_left_out(self):
+    def test_an_outage_for_accepted_requests_only(self):
         self.outage(code="InternalServiceError", accepted_only=True)
         self.assertEqual((self.ask().status, self.ask(size="1x1").status, self.post(GENERATIONS, body()).status), (500, 400, 401))
 
-    def test_silence_and_resets(self):
+    def test_outages_with_silence_and_resets(self):
         self.outage(hang=0)
         connection = self.open(body())
         eventually(lambda: self.stats()["calls_open"] == 1, "the call is open")
@@ -452,7 +452,7 @@ class Outages(SimTest):
             self.open(body()).response_head(Deadline())
         connection.close()
 
-    def test_a_mistake_is_told_and_a_reset_lifts_it(self):
+    def test_an_invalid_outage_is_refused_and_a_reset_ends_an_outage(self):
         self.outage(status=502)
         for wrong in (b"[]", b"{", b'{"status":502,"oops":1}', b"7"):
             self.assertEqual(self.post("/sim/outage", wrong).status, 400, wrong)
@@ -462,7 +462,7 @@ class Outages(SimTest):
 
 
 class Pictures(SimTest):
-    def test_an_address_serves_its_picture(self):
+    def test_a_url_serves_its_image(self):
         for fields, kind, magic in (({}, "image/jpeg", b"\xff\xd8\xff"),
                                     ({"model": PRO, "output_format": "png"}, "image/png", b"\x89PNG\r\n\x1a\n")):
             url = self.ask(**fields).json()["data"][0]["url"]
@@ -471,11 +471,11 @@ class Pictures(SimTest):
             self.assertEqual((response.status, response.headers["content-type"]), (200, kind))
             self.assertTrue(response.body.startswith(magic))
 
-    def test_the_pictures_of_a_group_differ(self):
+    def test_the_images_of_a_group_differ(self):
         urls = [item["url"] for item in self.ask("x", 3).json()["data"]]
         self.assertEqual(len({self.get(path_of(url)).body for url in urls}), 3)
 
-    def test_an_address_expires_after_a_day(self):
+    def test_a_url_expires_after_a_day(self):
         path = path_of(self.ask().json()["data"][0]["url"])
         self.post("/sim/clock", {"advance_ms": 86_000_000})
         self.assertEqual(self.get(path).status, 200)
@@ -484,7 +484,7 @@ class Pictures(SimTest):
         self.assertEqual((response.status, response.headers["content-type"]), (403, "application/xml"))
         self.assertIn(b"<Code>AccessDenied</Code>", response.body)
 
-    def test_the_query_must_come_back_as_it_was(self):
+    def test_a_changed_query_is_denied(self):
         path = path_of(self.ask().json()["data"][0]["url"])
         for changed in (path.replace("%2F", "/"), path.replace("_0.jpeg", "_1.jpeg"), path.partition("?")[0], path + "&x=1"):
             response = self.get(changed)
@@ -513,7 +513,7 @@ class Records(SimTest):
         self.assertEqual((stats["calls"], stats["calls_by_status"]), (3, {"200": 1, "401": 1, "429": 1}))
         self.assertEqual((stats["images_billed"], stats["calls_open"], stats["calls_max_open"]), (2, 0, 1))
 
-    def test_images_are_billed_after_the_client_has_left(self):
+    def test_images_are_billed_after_the_client_has_disconnected(self):
         for stream in (False, True):
             with self.subTest(stream=stream):
                 self.post("/sim/reset")
@@ -525,14 +525,14 @@ class Records(SimTest):
                 self.assertEqual((stats["images_billed"], stats["images_delivered"]), (3, 0))
                 self.assertEqual(self.calls()[0]["outcome"], "disconnected")
 
-    def test_a_client_that_left_before_its_request_was_read(self):
+    def test_a_client_that_disconnects_before_its_request_is_read(self):
         self.sim.pause()
         self.open(body("x [[sim: hang]]")).close()
         self.sim.resume()
         eventually(lambda: self.stats()["disconnects"] == 1, "the client is missed")
         self.wait_idle()
 
-    def test_a_client_that_leaves_amid_a_stream(self):
+    def test_a_client_that_disconnects_within_a_stream(self):
         connection = self.open(body("x [[sim: latency=300 first_latency=0]]", 3, stream=True))
         connection.body(connection.response_head(Deadline())).next_piece(Deadline())
         connection.close()
@@ -560,7 +560,7 @@ class Records(SimTest):
 
 
 class Process(ProcessTest):
-    def test_it_ends_at_once_when_told_whatever_is_open(self):
+    def test_sigterm_stops_it_at_once_with_open_calls(self):
         sim = start("--image-ms", "60000")
         waiting = []
         for prompt in ("x", "x [[sim: hang]]", "x [[sim: first_latency=0 hang_after_image=1]]", "x [[sim: status=500 latency=60000]]"):
@@ -580,7 +580,7 @@ class Process(ProcessTest):
         sim.stop()
         self.assertEqual(check(), 1)
 
-    def test_addresses_of_pictures_begin_as_told(self):
+    def test_public_url_is_the_prefix_of_image_urls(self):
         sim = start("--public-url", "https://pictures.example:444")
         answer = fetch(sim.address, "POST", GENERATIONS, body(), AUTH).json()
         url = answer["data"][0]["url"]
@@ -588,7 +588,7 @@ class Process(ProcessTest):
         self.assertEqual(fetch(sim.address, "GET", path_of(url)).status, 200)
         self.assertEqual(sim.stop(), 0)
 
-    def test_the_first_image_can_have_its_own_time(self):
+    def test_first_image_ms(self):
         sim = start("--image-ms", "60000", "--first-image-ms", "5")
         self.assertEqual(fetch(sim.address, "POST", GENERATIONS, body(), AUTH).status, 200)
         self.assertEqual(sim.stop(), 0)

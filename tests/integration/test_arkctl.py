@@ -1,4 +1,4 @@
-"""cli/arkctl against the real stack, and in a real terminal."""
+"""Tests of cli/arkctl with real gateways, workers and Redis, and in a real terminal (tmux)."""
 
 import http.server
 import json
@@ -18,20 +18,20 @@ from support.redis_server import free_port
 from support.screen import Screen
 from support.world import BASE, URLS, World, sim
 
-ARKCTL = (sys.executable, "-S", str(pathlib.Path(__file__).resolve().parents[2] / "cli/arkctl"))    # with the standard library alone
+ARKCTL = (sys.executable, "-S", str(pathlib.Path(__file__).resolve().parents[2] / "cli/arkctl"))    # -S: without site-packages
 KEY = "the-operators-key-of-this-test"
-BYTECODE = tempfile.TemporaryDirectory(prefix="arkctl-bytecode-")       # compiled once, and not beside the sources
+BYTECODE = tempfile.TemporaryDirectory(prefix="arkctl-bytecode-")       # keeps .pyc files out of the source tree
 OK, FAILED, USAGE, UNREACHABLE, NOT_ALLOWED, NOT_FOUND, CONFLICT, INTERRUPTED = 0, 1, 2, 3, 4, 5, 6, 130
 
 
 class Done:
-    """What a command printed."""
+    """The exit code and the output of a command."""
 
     def __init__(self, process):
         self.status, self.out, self.err = process.returncode, process.stdout, process.stderr
 
     def json(self):
-        """The one document."""
+        """The only line of stdout, as JSON."""
         (line,) = self.out.splitlines()
         return json.loads(line)
 
@@ -40,7 +40,7 @@ class Done:
 
 
 class Commands:
-    """Runs arkctl as a user does, in an empty folder and a clean environment."""
+    """Runs arkctl in an empty directory and a clean environment."""
 
     def prepare(self, url=None, admin_key=KEY):
         self.folder = tempfile.TemporaryDirectory(prefix="arkctl-")
@@ -60,12 +60,12 @@ class Commands:
         return done
 
     def start(self, *words):
-        """One that goes on: its lines, stdout and stderr, are watched as they come."""
+        """Starts arkctl in the background, for commands that keep running."""
         return Program("arkctl", [*ARKCTL, *words], {**self.env, "PYTHONUNBUFFERED": "1"})
 
 
 class ArkctlTest(Commands, GatewayTest):
-    """This test is the worker."""
+    """Without a worker process: the test runs the worker's scripts itself."""
 
     def setUp(self):
         super().setUp()
@@ -84,8 +84,7 @@ class ArkctlTest(Commands, GatewayTest):
         job.emit(0)
         job.finish()
 
-    def one_of_each(self):
-        """A task in every state."""
+    def make_a_task_in_each_state(self):
         self.gateway.submit("delayed")
         job = self.job("delayed")
         self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
@@ -102,7 +101,7 @@ class ArkctlTest(Commands, GatewayTest):
 
 
 class Submit(Commands, ProcessTest):
-    """With a worker, and the simulator of ARK."""
+    """With a worker and ARK's simulator."""
 
     def setUp(self):
         self.world = World()
@@ -111,15 +110,15 @@ class Submit(Commands, ProcessTest):
         self.world.worker()
         self.prepare(self.gateway.url)
 
-    def test_a_request_its_pictures_and_what_can_be_wrong_with_it(self):
-        pictures = pathlib.Path(self.folder.name) / "new/pictures"
-        done = self.arkctl("submit", *URLS, "--prompt", sim("t1", "images=2"), "--size", "2K", "--images", 3, "--task-id", "t1", "--save", pictures)
+    def test_submit_saves_images_and_reports_errors(self):
+        images = pathlib.Path(self.folder.name) / "new/images"
+        done = self.arkctl("submit", *URLS, "--prompt", sim("t1", "images=2"), "--size", "2K", "--images", 3, "--task-id", "t1", "--save", images)
         *addresses, first, second = done.out.splitlines()
         self.assertEqual([address.partition(":")[0] for address in addresses], ["http", "http"])
-        self.assertEqual([first, second], [str(pictures / f"t1-{n}.jpeg") for n in (0, 1)])
+        self.assertEqual([first, second], [str(images / f"t1-{n}.jpeg") for n in (0, 1)])
         for path in (first, second):
             self.assertTrue(pathlib.Path(path).read_bytes().startswith(b"\xff\xd8\xff"))
-        self.assertEqual(len(list(pictures.iterdir())), 2)
+        self.assertEqual(len(list(images.iterdir())), 2)
         self.assertIn("paid calls: 1, charged: yes", done.err)
         again = self.arkctl("submit", *URLS, "--prompt", sim("t1", "images=2"), "--size", "2K", "--images", 3, "--task-id", "t1", "--json")
         events = again.documents()
@@ -132,14 +131,14 @@ class Submit(Commands, ProcessTest):
         self.assertEqual((problem["exit"], problem["problem"]["code"]), (USAGE, "invalid_fields"))
         self.assertIn("ark_invalid_request", self.arkctl("submit", *URLS, "--prompt", sim("t2", "status=400"), status=FAILED).err)
         task_id = self.arkctl("submit", *URLS, "--detach").out.strip()
-        self.arkctl("tail", task_id, "--save", pictures)
-        self.assertTrue((pictures / f"{task_id}-0.jpeg").exists())
+        self.arkctl("tail", task_id, "--save", images)
+        self.assertTrue((images / f"{task_id}-0.jpeg").exists())
         self.arkctl("submit", *URLS, "--save", "/proc/nowhere", status=FAILED)
         self.assertIn("charged: yes", self.arkctl("submit", "--prompt", sim("t3"), "--task-id", "t3").err)
         self.assertEqual(self.gateway.task("t3").json()["result"]["urls"], [])
         self.assertIn("/urls", self.arkctl("submit", "--size", "2K", status=USAGE).err)
 
-    def test_pictures_inside_of_their_links(self):
+    def test_images_in_data_urls(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")
         self.world.services[-2].stop()
         done = self.arkctl("submit", *URLS, "--images", 1, "--task-id", "t1", "--save", ".")
@@ -154,13 +153,13 @@ class Tail(ArkctlTest):
         self.addCleanup(proxy.close)
         return proxy
 
-    def test_it_goes_on_behind_a_cut(self):
+    def test_tail_and_submit_resume_after_a_cut(self):
         proxy, lossy = self.proxy(), self.proxy()
         self.gateway.submit("t1")
         job = self.job("t1")
-        lossy.cut_after(10)                                 # whether the task was taken is not known
+        lossy.cut_after(10)                                 # the client cannot know whether the task was accepted
         unsure = self.start("--url", f"http://{lossy.address}", "submit", *URLS, "--task-id", "t2")
-        unsure.wait_for("-- the connection was lost.*; again in")
+        unsure.wait_for("-- the connection was lost.*; reconnecting in")
         lossy.close()
         tail = self.start("--url", f"http://{proxy.address}", "--admin-key", "", "tail", "t1")
         submit = self.start("--url", f"http://{proxy.address}", "submit", *URLS, "--task-id", "t1", "--json")
@@ -169,29 +168,29 @@ class Tail(ArkctlTest):
         submit.wait_for('"calling"')
         proxy.cut_all()
         job.emit(0)
-        tail.wait_for("-- the stream ended early; again in|-- the connection was lost.*; again in")
+        tail.wait_for("-- the stream ended early; reconnecting in|-- the connection was lost.*; reconnecting in")
         tail.wait_for("process +image, no. 0")
         job.finish()
         self.assertEqual((tail.wait_exit(), submit.wait_exit()), (OK, OK))
         self.assertEqual([line.split()[0] for line in tail.lines if re.match(r" +\d", line)], ["1", "2", "3", "4"])
         events = [json.loads(line) for line in submit.lines if line.startswith("{")]
         self.assertEqual([event["id"].partition("-")[2] for event in events], ["1", "2", "3", "4"])
-        unsure.wait_for("-- cannot reach the gateway.*; again in")
+        unsure.wait_for("-- cannot reach the gateway.*; reconnecting in")
         unsure.kill()
         self.assertEqual(self.world.find("t2").state, "queued")
 
-    def test_of_tasks_that_have_ended_and_of_none(self):
+    def test_tail_of_an_ended_and_of_an_unknown_task(self):
         self.fail_task("bad")
         done = self.arkctl("tail", "bad", status=FAILED)
         self.assertIn("ark_overloaded", done.out)
-        self.assertIn("wh?y", done.out)                     # no control character reaches the terminal
+        self.assertIn("wh?y", done.out)                     # control characters are replaced
         ids = [event["id"] for event in self.arkctl("tail", "bad", "--json", status=FAILED).documents()]
         self.assertEqual([n.partition("-")[2] for n in ids], ["1", "2", "3"])
         self.arkctl("tail", "none", status=NOT_FOUND)
         self.arkctl("tail", "none", status=NOT_FOUND, ARKRELAY_ADMIN_KEY="")
         self.arkctl("tail", "not an id", status=USAGE)
 
-    def test_interrupted(self):
+    def test_an_interrupted_tail(self):
         self.gateway.submit("t1")
         tail = self.start("tail", "t1")
         tail.wait_for("start")
@@ -209,24 +208,24 @@ class Keys(ArkctlTest):
         self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_KEYS_FILE=keys)
         self.env |= {"ARKRELAY_URL": self.gateway.url, "ARKRELAY_ADMIN_KEY": ""}
 
-    def test_what_each_key_opens(self):
+    def test_what_each_key_may_do(self):
         client, operator = {"ARKRELAY_KEY": self.key}, {"ARKRELAY_ADMIN_KEY": KEY}
         for command in (("submit", *URLS), ("tail", "t1"), ("task", "show", "t1"), ("queue", "show"), ("tasks",), ("workers",)):
             self.arkctl(*command, status=NOT_ALLOWED)
         self.assertEqual(self.arkctl("submit", *URLS, "--task-id", "t1", "--detach", **client).out, "t1\n")
         self.assertEqual(self.arkctl("task", "show", "t1", "--json", **client).json()["status"], "queued")
         self.arkctl("tasks", status=NOT_ALLOWED, **client)
-        self.arkctl("task", "show", "t1", status=NOT_FOUND, **operator)         # public's, that would be
+        self.arkctl("task", "show", "t1", status=NOT_FOUND, **operator)         # without --client it means public.t1
         for words in (("shop.t1",), ("t1", "--client", "shop")):
             self.assertEqual(self.arkctl("task", "show", *words, "--json", **operator).json()["id"], "shop.t1")
         self.assertIn("shop.t1", self.arkctl("tasks", **operator).out)
         self.assertEqual(self.arkctl("queue", "show", "--json", **operator).json()["depth"], 1)
-        tail = self.start("--admin-key", KEY, "tail", "shop.t1")                # operators have no stream: they ask
+        tail = self.start("--admin-key", KEY, "tail", "shop.t1")                # polls, because the admin API has no stream
         tail.wait_for("start")
         self.assertEqual(self.arkctl("task", "cancel", "t1", **client).out, "t1: cancelled\n")
         self.assertEqual(tail.wait_exit(), FAILED)
         self.arkctl("task", "retry", "t1", status=NOT_ALLOWED, **client)
-        self.world.submit_many(1, prefix="shop.t")                              # shop's t0, or public's shop.t0?
+        self.world.submit_many(1, prefix="shop.t")                              # public's "shop.t0", ambiguous with shop's "t0"
         self.arkctl("submit", *URLS, "--task-id", "t0", "--detach", **client)
         self.assertIn("--client", self.arkctl("task", "cancel", "shop.t0", status=USAGE, **operator).err)
         self.arkctl("task", "cancel", "shop.t0", "--client", "public", **operator)
@@ -241,7 +240,7 @@ class Keys(ArkctlTest):
 class Operators(ArkctlTest):
     def test_one_task(self):
         self.gateway.submit("t.1")
-        self.assertIn("place 1", self.arkctl("task", "show", "t.1").out)
+        self.assertIn("position    1", self.arkctl("task", "show", "t.1").out)
         self.assertEqual(self.arkctl("task", "cancel", "t.1", "--json").json(), {"id": "public.t.1", "status": "cancelled"})
         self.arkctl("task", "cancel", "t.1", status=CONFLICT)
         self.assertEqual(self.arkctl("task", "retry", "public.t.1", "--json").json()["status"], "queued")
@@ -254,9 +253,9 @@ class Operators(ArkctlTest):
             self.arkctl("task", action, "t.1", status=NOT_FOUND)
         self.arkctl("task", "show", "t.1", status=NOT_FOUND, ARKRELAY_ADMIN_KEY="")
 
-    def test_lists_and_the_dead(self):
+    def test_tasks_and_dead(self):
         self.fail_task("failed.2")
-        self.one_of_each()
+        self.make_a_task_in_each_state()
         for state in ("queued", "failed", "cancelled"):
             self.assertIn(f"public.{state}", self.arkctl("tasks", "--state", state).out)
         self.assertEqual(self.arkctl("tasks", "--state", "queued", "--search", "nothing").out.splitlines()[-1], "(none)")
@@ -269,27 +268,26 @@ class Operators(ArkctlTest):
         done = self.arkctl("dead", "retry", "failed", "none", "done", status=NOT_FOUND)
         self.assertEqual([line.partition(":")[0] for line in done.out.splitlines()], ["public.failed", "none", "done"])
         self.assertEqual(self.arkctl("dead", "retry", "--all", "--json").json(), {"retried": [{"id": "public.failed.2", "status": "queued"}]})
-        self.assertEqual(self.arkctl("dead", "retry", "--all").out, "no task is dead\n")
+        self.assertEqual(self.arkctl("dead", "retry", "--all").out, "there are no failed tasks\n")
         self.assertEqual(self.arkctl("dead", "list", "--json").json()["tasks"], [])
 
-    def test_the_queue_and_the_processes(self):
+    def test_queue_workers_and_top(self):
         self.assertEqual(self.arkctl("queue", "pause", "--json").json(), {"paused": True})
         self.assertIn("PAUSED", self.arkctl("queue", "show").out)
         self.arkctl("submit", *URLS, status=CONFLICT)
         self.arkctl("queue", "resume")
         self.assertFalse(self.arkctl("queue", "show", "--json", ARKRELAY_ADMIN_KEY="").json()["paused"])
-        eventually(lambda: self.gateway.get(f"{BASE}/queue").status == 200 and self.redis("ZCARD", "arkrelay:{processes}:seen"), "the gateway is seen")
+        eventually(lambda: self.gateway.get(f"{BASE}/queue").status == 200 and self.redis("ZCARD", "arkrelay:{processes}:seen"), "the gateway has reported")
         (process,) = self.arkctl("workers", "--json").json()["processes"]
         self.assertEqual((process["role"], process["pid"]), ("gateway", self.gateway.pid))
-        self.assertIn("no worker is alive", self.arkctl("workers").out)
+        self.assertIn("no worker is running", self.arkctl("workers").out)
         self.assertEqual(self.arkctl("top", "--json").json()["queue"]["depth"], 0)
         frame = self.arkctl("top").out
         for pattern in (r"arkrelay \S+  http://\S+  up", "0 waiting", "ended 0", "latency  no call yet", r"Redis    \d", str(self.gateway.pid)):
             self.assertRegex(frame, pattern)
 
-
-    def test_what_tasks_wait_for(self):
-        close_account(self.redis)
+    def test_reasons_for_waiting(self):
+        open_breakers(self.redis)
         self.arkctl("submit", *URLS, "--detach", "--task-id", "t1", "--model", "m1")
         for words in (("queue", "show"), ("top",), ("task", "show", "t1")):
             out = self.arkctl(*words, **({"ARKRELAY_ADMIN_KEY": ""} if words[0] == "task" else {})).out
@@ -297,12 +295,13 @@ class Operators(ArkctlTest):
             self.assertRegex(out, r"model m1: the quota or spending limit is used up \(ark_quota_exceeded\), for 5 min", words)
         self.assertRegex(self.arkctl("top").out, r"480 images may still begin this minute(.|\n)*limited  m2: 37 calls at a time, 320 images per minute")
         for key in ({}, {"ARKRELAY_ADMIN_KEY": ""}):
-            told = self.arkctl("queue", "show", "--json", **key).json()["waiting_for"]
-            self.assertEqual([(reason["code"], reason.get("model")) for reason in told],
+            results = self.arkctl("queue", "show", "--json", **key).json()["waiting_for"]
+            self.assertEqual([(reason["code"], reason.get("model")) for reason in results],
                              [("ark_unreachable", None), ("ark_quota_exceeded", "m1"), ("ark_rate_limited", "m2")])
 
 
-def close_account(redis):
+def open_breakers(redis):
+    """Writes governor state: the account's circuit breaker is open, m1's is half open, m2 is limited and paused."""
     now = int(redis("TIME")[0]) * 1000
     redis("HSET", "arkrelay:{account}:governor", "calls", 12, "tokens", 480, "default_model", "m2", "state", "open", "code", "ark_unreachable",
           "why", "no route to \x1b[2Jhost", "since", now - 310_000, "probe_at", now + 600_000, "m1 state", "half_open", "m1 code", "ark_quota_exceeded",
@@ -310,22 +309,23 @@ def close_account(redis):
 
 
 class WithoutGateway(ArkctlTest):
-    def test_what_redis_tells_is_what_the_gateway_told(self):
-        self.one_of_each()
-        close_account(self.redis)
-        # A lease and an age move; this task does not run on.
+    def test_redis_gives_the_same_documents_as_the_gateway(self):
+        self.make_a_task_in_each_state()
+        open_breakers(self.redis)
+        # Only oldest_age_ms changes between the two reads.
         commands = [("queue", "show"), ("dead", "list"), *(("tasks", "--state", state) for state in ("running", "done", "live", "ended")),
                     *(("task", "show", state) for state in ("delayed", "running", "done", "failed"))]
-        eventually(lambda: self.redis("ZCARD", "arkrelay:{processes}:seen"), "the gateway is seen")
-        told = [self.arkctl(*command, "--json").json() for command in commands]
+        eventually(lambda: self.redis("ZCARD", "arkrelay:{processes}:seen"), "the gateway has reported")
+        results = [self.arkctl(*command, "--json").json() for command in commands]
         self.assertIn(" ?", self.arkctl("task", "show", "running", PYTHONIOENCODING="latin-1").out)
         self.gateway.stop()
         redis = ("--redis", self.world.redis_server.url)
-        for command, document in zip(commands, told):
+        for command, document in zip(commands, results):
             with self.subTest(" ".join(command)):
                 read = self.arkctl(*command, "--json", *redis).json()
                 for each in (read, document):
                     each.pop("oldest_age_ms", None)
+                    each.pop("memory_full_ms", None)
                 self.assertEqual(read, document)
         self.arkctl("queue", "show", status=UNREACHABLE)
         for command in (("workers",), ("submit", *URLS), ("queue", "pause"), ("task", "cancel", "queued"), ("dead", "retry", "failed")):
@@ -346,62 +346,64 @@ class Doctor(ArkctlTest):
         self.assertEqual(document["ok"], status == OK)
         return {check["check"]: check for check in document["checks"]}
 
-    def test_a_patient_that_is_well(self):
-        self.tell_of("worker-1", "worker")
+    def test_a_healthy_system(self):
+        self.report_process("worker-1", "worker")
         for words in ((), ("--redis", self.world.redis_server.url)):
             checks = self.checks(*words)
-            checks.pop("redis")                             # which may be slow where everything is
+            checks.pop("redis")                             # the round trip may be slow on a loaded machine
             self.assertEqual({check["status"] for check in checks.values()} - {"skip"}, {"ok"}, checks)
         self.assertNotIn("skip", {check["status"] for check in checks.values()})
         self.assertIn("appendfsync", self.arkctl("doctor").out)
 
-    def test_an_account_that_is_closed(self):
-        self.tell_of("worker-1", "worker")
-        close_account(self.redis)
-        told = [self.account_findings(*words) for words in ((), ("--redis", self.world.redis_server.url))]
+    def test_open_circuit_breakers(self):
+        self.report_process("worker-1", "worker")
+        open_breakers(self.redis)
+        results = [self.account_findings(*words) for words in ((), ("--redis", self.world.redis_server.url))]
         self.gateway.stop()
-        told.append(self.account_findings("--redis", self.world.redis_server.url, ARKRELAY_ADMIN_KEY=""))
-        for findings in told:
+        results.append(self.account_findings("--redis", self.world.redis_server.url, ARKRELAY_ADMIN_KEY=""))
+        for findings in results:
             account, model, paused, limited = findings
             self.assertEqual([finding["status"] for finding in findings], ["bad", "bad", "warn", "warn"])
             self.assertRegex(account["text"], r"breaker is open, tasks wait: ARK cannot be reached \(ark_unreachable\); for 5 min \d+ s, since \d{4}-.*Z; "
                                               r"last error: no route to \x1b\[2Jhost; next probe in \d+ min")
             self.assertIn("ARK_BASE_URL", account["advice"])
             self.assertRegex(model["text"], r"m1: the circuit breaker is half open, tasks wait: the quota or spending limit is used up")
-            self.assertRegex(paused["text"], r"m2: ARK has asked for a pause")
+            self.assertRegex(paused["text"], r"m2: ARK rate limited the calls")
             self.assertRegex(limited["text"], r"m2: .* 37 calls at a time, 320 images per minute")
 
     def account_findings(self, *words, **env):
         out = self.arkctl("doctor", "--json", *words, status=FAILED, **env)
-        self.assertNotIn("\x1b", self.arkctl("doctor", *words, status=FAILED, **env).out, "nothing of ARK's words reaches the terminal as a command")
+        self.assertNotIn("\x1b", self.arkctl("doctor", *words, status=FAILED, **env).out, "control characters of ARK's texts must not reach the terminal")
         return [check for check in out.json()["checks"] if check["check"] in ("ARK account", "ARK model")]
 
-    def test_what_to_do_for_each_code(self):
+    def test_advice_for_each_code(self):
         for code, advice in (("ark_unauthorized", "ARK_API_KEY.*balance"), ("ark_model_unavailable", "activated"), ("outcome_unknown", "by itself"),
-                             ("ark_quota_exceeded", "raise it"), ("of_a_later_version", "workers' log")):
+                             ("ark_quota_exceeded", "raise it"), ("unknown_code", "workers' log")):
             self.redis("HSET", "arkrelay:{account}:governor", "state", "probing", "code", code)
             (finding,) = self.account_findings()
             self.assertEqual(finding["status"], "bad")
             self.assertIn(code, finding["text"])
             self.assertRegex(finding["advice"], advice)
 
-    def tell_of(self, name, role, version=None):
-        """A process that tells of itself, as every process does."""
-        version = version or eventually(lambda: self.redis("HGET", self.process_of_the_gateway(), "version"), "the gateway has told").decode()
+    def report_process(self, name, role, version=None):
+        """Writes the presence record of a process."""
+        version = version or eventually(lambda: self.redis("HGET", self.process_of_the_gateway(), "version"), "the gateway has reported").decode()
         self.redis("HSET", f"arkrelay:{{processes}}:process:{name}", "role", role, "version", version, "slots", 4, "busy", 1)
         self.redis("ZADD", "arkrelay:{processes}:seen", 10**15, name)
 
     def process_of_the_gateway(self):
-        (name,) = eventually(lambda: self.redis("ZRANGEBYSCORE", "arkrelay:{processes}:seen", "-inf", 10**14), "the gateway is seen")
+        (name,) = eventually(lambda: self.redis("ZRANGEBYSCORE", "arkrelay:{processes}:seen", "-inf", 10**14), "the gateway has reported")
         return f"arkrelay:{{processes}}:process:{name.decode()}"
 
-    def test_one_that_is_not(self):
+    def used_memory(self):
+        return int(self.redis("INFO", "memory").split(b"used_memory:")[1].split()[0])
+
+    def test_a_misconfigured_system(self):
         self.fail_task("t1", "outcome_unknown")
-        self.tell_of("old", "gateway", "0.0.1")
+        self.report_process("old", "gateway", "0.0.1")
         self.arkctl("queue", "pause")
-        for name, value in (("maxmemory-policy", "allkeys-lru"), ("appendfsync", "everysec"), ("maxmemory", "2500000")):
+        for name, value in (("maxmemory-policy", "allkeys-lru"), ("appendfsync", "everysec"), ("maxmemory", str(self.used_memory() * 5 // 4))):
             self.redis("CONFIG", "SET", name, value)
-        self.redis("CONFIG", "SET", "maxmemory-policy", "allkeys-lru")
         redis = ("--redis", self.world.redis_server.url)
         found = {name: check["status"] for name, check in self.checks(*redis, status=FAILED).items()}
         expected = {"maxmemory-policy": "bad", "appendfsync": "warn", "workers": "bad", "versions": "warn", "queue": "warn", "dead tasks": "warn",
@@ -420,19 +422,19 @@ class Doctor(ArkctlTest):
 
 
 class CommandLine(Commands, ProcessTest):
-    """Where there is no gateway."""
+    """Without a gateway at the configured URL."""
 
     def setUp(self):
         self.prepare(f"http://127.0.0.1:{free_port()}", admin_key="")
 
-    def test_what_is_not_a_command(self):
+    def test_invalid_command_lines(self):
         for words in ((), ("nothing",), ("task",), ("task", "show"), ("tasks", "--state", "x"), ("tasks", "--limit", "0"),
                       ("queue", "show", "--timeout", "x"), ("queue", "show", "--url", "ftp://x"), ("queue", "show", "--url", "http://x:99999999"),
                       ("queue", "show", "--key", "a\nb"), ("completion", "fish"), ("queue", "show", "--ur", "http://x")):
             with self.subTest(words):
                 self.arkctl(*words, status=USAGE)
 
-    def test_nobody_there(self):
+    def test_an_unreachable_gateway(self):
         for words in (("queue", "show"), ("submit", *URLS), ("tail", "t1"), ("task", "show", "t1")):
             self.arkctl(*words, status=UNREACHABLE)
         self.arkctl("top", "--once", status=NOT_ALLOWED)
@@ -440,14 +442,14 @@ class CommandLine(Commands, ProcessTest):
         self.assertIn('"exit": 3', self.arkctl("queue", "show", "--json", status=UNREACHABLE).out)
         self.assertIn("bad ", self.arkctl("doctor", status=FAILED).out)
 
-    def test_somebody_else_there(self):
+    def test_other_servers_and_the_env_file(self):
         with World() as world:
             closed = world.gateway()
             for words in (("queue", "show"), ("submit", *URLS), ("tail", "t1")):
-                self.assertIn("does not answer as a gateway does", self.arkctl(*words, "--url", world.ark.url, status=UNREACHABLE).err)
+                self.assertIn("is not an arkrelay gateway", self.arkctl(*words, "--url", world.ark.url, status=UNREACHABLE).err)
             self.assertIn("is not Redis", self.arkctl("queue", "show", "--redis", f"redis://{world.ark.address}", status=UNREACHABLE).err)
             self.assertIn("GATEWAY_ADMIN_KEY", self.arkctl("tasks", "--admin-key", KEY, "--url", closed.url, status=NOT_ALLOWED).err)
-            # The operators' key of a .env file, as the programs read it; and a reader that has enough.
+            # The admin key from .env, and a closed pipe on stdout.
             opened = world.gateway(GATEWAY_ADMIN_KEY=KEY)
             world.submit_many(300)
             (pathlib.Path(self.folder.name) / ".env").write_text(f"# a comment\nexport GATEWAY_ADMIN_KEY='{KEY}' # more\n")
@@ -464,7 +466,7 @@ class CommandLine(Commands, ProcessTest):
         os.close(write_end)
         self.assertEqual((done.returncode, done.stderr), (OK, b""))
 
-    def test_answers_that_no_gateway_gives(self):
+    def test_malformed_responses(self):
         class Nonsense(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 self.send_response(200)
@@ -495,14 +497,14 @@ class CommandLine(Commands, ProcessTest):
                 self.assertEqual((sorted(done.stdout.split()), done.stderr), (expected, ""))
         script = self.arkctl("completion", "zsh").out
         self.assertTrue(script.startswith("#compdef arkctl"))
-        self.assertNotIn("mapfile", script)                 # of bash alone
+        self.assertNotIn("mapfile", script)                 # zsh has no mapfile
 
     def completion_script(self):
         if not hasattr(self, "_script"):
             self._script = self.arkctl("completion", "bash").out
         return self._script
 
-    def test_help_tells_the_exit_codes(self):
+    def test_help_lists_the_exit_codes(self):
         text = self.arkctl("--help").out
         for code in (OK, FAILED, USAGE, UNREACHABLE, NOT_ALLOWED, NOT_FOUND, CONFLICT, INTERRUPTED):
             self.assertRegex(text, rf"(?m)^  {code} ")
@@ -519,7 +521,7 @@ class InATerminal(ArkctlTest):
     def show(self, *words):
         self.screen.run(*ARKCTL, *words, **self.env)
 
-    def test_top_is_live_fits_itself_and_ends_with_q(self):
+    def test_top_updates_resizes_and_quits_with_q(self):
         self.show("top", "--interval", "0.1")
         self.screen.wait_for(r"0 waiting +0 delayed")
         self.screen.wait_for(r"^q quits")
@@ -535,12 +537,12 @@ class InATerminal(ArkctlTest):
         self.screen.keys("q")
         self.assertEqual(self.screen.exit_status(), OK)
 
-    def test_top_ends_where_the_key_is_wrong(self):
+    def test_top_exits_if_the_key_is_wrong(self):
         self.show("top", "--admin-key", "the-wrong-key-of-this-test")
         self.screen.wait_for("^arkctl: unauthorized")
         self.assertEqual(self.screen.exit_status(), NOT_ALLOWED)
 
-    def test_all_the_dead_are_retried_only_when_somebody_says_yes(self):
+    def test_dead_retry_all_asks_for_confirmation(self):
         self.fail_task("t1")
         self.show("dead", "retry", "--all")
         self.screen.wait_for(r"Retry 1 task\?")
@@ -548,45 +550,45 @@ class InATerminal(ArkctlTest):
         self.assertEqual(self.screen.exit_status(), OK)
         self.assertEqual(self.world.find("t1").state, "failed")
 
-    def test_submit_shows_how_far_it_is(self):
+    def test_submit_shows_progress(self):
         for n in range(3):
             self.gateway.submit(f"before-{n}")
         self.show("submit", *URLS, "--images", "2", "--task-id", "t1")
-        self.screen.wait_for(r"^\[\.+\] waiting, place 4 ")
+        self.screen.wait_for(r"^\[\.+\] waiting, position 4 ")
         self.finish("before-0")
-        self.screen.wait_for(r"^\[#+\.+\] waiting, place 3 ")
+        self.screen.wait_for(r"^\[#+\.+\] waiting, position 3 ")
         self.finish("before-1")
-        self.screen.wait_for(r"^\[#+\.+\] waiting, place 2  about \d")
+        self.screen.wait_for(r"^\[#+\.+\] waiting, position 2  about \d")
         self.finish("before-2")
         job = self.job("t1")
         job.begin()
-        self.screen.wait_for(r"^\[\.{20}\] running  0 of 2 pictures")
+        self.screen.wait_for(r"^\[\.{20}\] running  0 of 2 images")
         job.emit(0)
-        self.screen.wait_for(r"^\[#{10}\.{10}\] running  1 of 2 pictures")
+        self.screen.wait_for(r"^\[#{10}\.{10}\] running  1 of 2 images")
         job.finish()
         self.screen.wait_for(r"\Atask t1\nhttps://ark.example.com/1.jpg\ndone in ")
         self.assertEqual(self.screen.exit_status(), OK)
 
-    def test_ctrl_c_leaves_the_task_and_says_how_to_come_back(self):
+    def test_ctrl_c_leaves_the_task_running_and_prints_how_to_follow_it(self):
         self.show("submit", *URLS, "--task-id", "t1")
-        self.screen.wait_for("waiting, place 1")
+        self.screen.wait_for("waiting, position 1")
         self.screen.keys("C-c")
-        self.screen.wait_for("Come back with: .* tail t1")
+        self.screen.wait_for("Follow it with: .* tail t1")
         self.assertEqual(self.screen.exit_status(), INTERRUPTED)
         self.assertEqual(self.world.find("t1").state, "queued")
 
-    def test_ctrl_c_twice_cancels_it(self):
+    def test_a_second_ctrl_c_cancels_the_task(self):
         self.show("submit", *URLS, "--task-id", "t1")
-        self.screen.wait_for("waiting, place 1")
+        self.screen.wait_for("waiting, position 1")
         self.screen.keys("C-c")
-        self.screen.wait_for("Come back with: ")
+        self.screen.wait_for("Follow it with: ")
         self.screen.keys("C-c")
         self.assertEqual(self.screen.exit_status(), FAILED)
         self.assertEqual(self.world.find("t1").state, "cancelled")
 
-    def test_ctrl_c_cancels_at_once_where_that_is_asked_for(self):
+    def test_ctrl_c_cancels_at_once_with_cancel_on_interrupt(self):
         self.show("submit", *URLS, "--task-id", "t1", "--cancel-on-interrupt")
-        self.screen.wait_for("waiting, place 1")
+        self.screen.wait_for("waiting, position 1")
         self.screen.keys("C-c")
         self.screen.wait_for("cancelled")
         self.assertEqual(self.screen.exit_status(), FAILED)

@@ -1,6 +1,6 @@
-"""Requests that are well-formed HTTP and mean something bad, row by row: each has a number, B70 to B128, under which it is found.
+"""Requests that are valid HTTP but must be refused, in numbered rows B70 to B128.
 
-B01 to B67 are about HTTP itself: raw files in tests/data/http, named after their rows.
+Rows B01 to B67 are invalid HTTP: raw files in tests/data/http, named after their rows.
 """
 
 import json
@@ -16,7 +16,7 @@ GENERATE, STREAM = f"{BASE}/generate", f"{BASE}/generate/stream"
 GOOD = {"urls": URLS, "task_id": "bad1"}
 TESTS = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
-# What a body without sense gets. The rest of its row is the pointer that the answer names, or the code that is not invalid_fields.
+# (name, body, expected): expected is the pointer of the invalid field, or an error code other than invalid_fields.
 BODIES = [
     ("B81 nothing", b"", "invalid_json"),
     ("B81 only spaces", b" \r\n\t ", "invalid_json"),
@@ -24,7 +24,7 @@ BODIES = [
     ("B82 a number", b"1", "invalid_json"),
     ("B82 a text", b'"x"', "invalid_json"),
     ("B82 null", b"null", "invalid_json"),
-    ("B83 something behind the object", b'{"urls":[]}x', "invalid_json"),
+    ("B83 trailing data after the object", b'{"urls":[]}x', "invalid_json"),
     ("B84 a name twice", b'{"prompt":"a","prompt":"b"}', "invalid_json"),
     ("B84 a name twice, once escaped", b'{"prompt":"a","pr\\u006fmpt":"b"}', "invalid_json"),
     ("B85 NaN", b'{"seed":NaN}', "invalid_json"),
@@ -136,7 +136,7 @@ HEADS = [
     ("B77 another charset", {"Content-Type": "application/json; charset=latin1"}, 415, "content_type"),
     ("B77 a list of types", {"Content-Type": "application/json, application/json"}, 415, "content_type"),
     ("B78 gzip", {"Content-Encoding": "gzip"}, 415, "content_encoding"),
-    ("B78 an encoding nobody knows", {"Content-Encoding": "x"}, 415, "content_encoding"),
+    ("B78 an unknown encoding", {"Content-Encoding": "x"}, 415, "content_encoding"),
     ("B79 nothing that a stream is", {"Accept": "application/xml"}, 406, "not_acceptable"),
     ("B79 all but that", {"Accept": "*/*;q=0"}, 406, "not_acceptable"),
     ("B80 no Content-Length", {"Content-Length": None}, 411, "length_required"),
@@ -152,38 +152,38 @@ HEADS = [
 
 PLACES = [
     ("B112 letters", "abc"), ("B112 a negative number", "-1"), ("B112 three parts", "1-2-3"), ("B112 one part", "12"),
-    ("B112 10^30", f"{10**30}-1"), ("B112 10^30 behind", f"1-{10**30}"), ("B112 2^63", f"{2**63}-1"), ("B112 200 digits", 200 * "1"),
+    ("B112 10^30", f"{10**30}-1"), ("B112 10^30 as the number", f"1-{10**30}"), ("B112 2^63", f"{2**63}-1"), ("B112 200 digits", 200 * "1"),
     ("B112 a sign", "+1-2"), ("B112 hexadecimal", "0x1-2"), ("B112 a comma", "1-2,1-3"), ("B112 a space inside", "1 -2"),
 ]
 QUERIES = [("B112 a NUL", "1-2%00"), ("B112 a line end", "1-2%0a"), ("B112 a cut escape", "1-2%0")]
 
 UNKNOWN = [
-    ("B114 an id that was never given", "nobody"), ("B114 a path", ".."), ("B114 an encoded path", "%2e%2e%2fx"),
+    ("B114 an unknown id", "nobody"), ("B114 a path", ".."), ("B114 an encoded path", "%2e%2e%2fx"),
     ("B114 a pattern", "*"), ("B114 an encoded NUL", "a%00b"), ("B114 another client's full id", "other.t1"), ("B114 129 letters", 129 * "x"),
 ]
 
-# Rows whose proof is another test: its file and its name.
+# Rows that are tested in another file: the file and the test.
 ELSEWHERE = {
     "B70": ("test_gateway_keys.py", "test_B70_B71_B72_every_wrong_key_gets_the_same_answer_everywhere"),
     "B71": ("test_gateway_keys.py", "test_B70_B71_B72_every_wrong_key_gets_the_same_answer_everywhere"),
     "B72": ("test_gateway_keys.py", "test_B70_B71_B72_every_wrong_key_gets_the_same_answer_everywhere"),
-    "B73": ("test_gateway_keys.py", "test_B73_anothers_task_is_no_task"),
+    "B73": ("test_gateway_keys.py", "test_B73_tasks_of_other_clients_are_not_found"),
     "B74": ("test_gateway_keys.py", "test_B74_above_the_rate"),
     "B75": ("test_gateway_keys.py", "test_B75_too_many_streams"),
-    "B83": ("test_gateway_requests.py", "test_what_is_not_json"),
+    "B83": ("test_gateway_requests.py", "test_invalid_json"),
     "B99": ("test_gateway.py", "test_same_request_attaches_and_replays_the_same_bytes"),
     "B100": ("test_gateway.py", "test_same_id_with_another_request_is_a_conflict"),
     "B101": ("test_gateway.py", "test_a_final_task_is_replayed_and_ended"),
-    "B113": ("test_gateway.py", "test_a_place_that_the_store_does_not_know_is_reset"),
-    "B115": ("test_gateway.py", "test_no_content_for_who_has_the_last_event"),
+    "B113": ("test_gateway.py", "test_an_unknown_last_event_id_gets_a_reset"),
+    "B115": ("test_gateway.py", "test_resuming_after_the_final_event_gets_204"),
     "B116": ("test_gateway.py", "test_the_header_wins_over_the_query"),
     "B119": ("test_gateway_requests.py", "test_a_full_queue"),
-    "B121": ("test_gateway_faults.py", "test_nobody_new_is_let_in"),
-    "B122": ("test_gateway_requests.py", "test_a_list_of_origins"),
-    "B127": ("test_gateway_queue.py", "test_without_a_key_there_is_nothing"),
+    "B121": ("test_gateway_faults.py", "test_a_draining_gateway_accepts_no_connections"),
+    "B122": ("test_gateway_requests.py", "test_cors_origins_list"),
+    "B127": ("test_gateway_queue.py", "test_without_an_admin_key_the_endpoints_do_not_exist"),
 }
 
-# Rows about what this product does not have.
+# Rows about features that this product does not have.
 ABSENT = {
     "B109": "no webhooks: nothing here connects to an address that a client names",
     "B110": "no priorities: the field is unknown",
@@ -191,7 +191,7 @@ ABSENT = {
 
 
 class Rows(GatewayTest):
-    """One gateway answers them all, and none of them leaves a task behind."""
+    """All rows are sent to one gateway; none may create a task."""
 
     @classmethod
     def setUpClass(cls):
@@ -232,8 +232,8 @@ class Rows(GatewayTest):
                 else:
                     self.redis("FLUSHALL")
 
-    def test_no_answer_repeats_what_a_stranger_wrote(self):
-        """But for a field's name, which is cut and escaped."""
+    def test_no_response_repeats_the_clients_input(self):
+        """Except for a field's name, which is truncated and escaped."""
         mark = "zq7Xq"
         for body in ({**GOOD, "prompt": 1, "size": mark, "model": f"<{mark}>"}, {**GOOD, "urls": [f"file:///{mark}"]}, f'{{"{mark}'.encode()):
             self.assertNotIn(mark.encode(), self.post(GENERATE, body).body)
@@ -241,17 +241,17 @@ class Rows(GatewayTest):
             answer = fetch(self.gateway.address, "GET", path, headers={"X-Request-Id": f"{mark} <", "Origin": f"https://{mark}"})
             self.assertNotIn(mark, answer.body.decode() + str(answer.headers.pairs))
 
-    def test_b94_the_longest_prompt_is_taken(self):
+    def test_b94_the_longest_prompt_is_accepted(self):
         self.assertEqual(self.post(GENERATE, {**GOOD, "prompt": 4000 * "😀"}).status, 202)
 
-    def test_b95_a_prompt_with_odd_characters_is_taken_and_no_log_line_shows_them(self):
+    def test_b95_a_prompt_with_control_characters_is_accepted_and_not_logged(self):
         prompt = "\x1b[31m \u202e \uffff \x7f \u2028 \x85"
         with self.gateway.generate("t1", prompt=prompt) as stream:
             stream.until("start")
         self.assertEqual(json.loads(self.world.find("t1").request)["prompt"], prompt)
         self.assertFalse([line for line in self.gateway.lines if re.search("[\x00-\x08\x0a-\x1f\x7f\u202e]", line)])
 
-    def test_b112_malformed_places(self):
+    def test_b112_malformed_last_event_ids(self):
         self.gateway.submit("t1")
         path = f"{BASE}/tasks/t1/stream"
         for row, place in PLACES:
@@ -277,14 +277,14 @@ class Rows(GatewayTest):
         self.assert_problem(self.gateway.cancel("t1"), 409, "task_final")
         self.assertEqual([self.gateway.erase("t1").status, self.gateway.erase("t1").status], [204, 404])
 
-    def test_b126_what_a_client_says_of_its_address_changes_nothing(self):
+    def test_b126_forwarded_headers_are_ignored(self):
         for name in ("X-Forwarded-For", "X-Real-IP", "Forwarded", "X-Forwarded-Host", "X-HTTP-Method-Override", "X-Original-URL"):
             with self.subTest(name):
                 answer = fetch(self.gateway.address, "GET", "/livez", headers={name: "DELETE, /admin/queue/pause, 10.0.0.1"})
                 self.assertEqual(answer.json(), {"status": "ok"})
         self.assertFalse([line for line in self.gateway.lines if "10.0.0.1" in line])
 
-    def test_b127_operators_addresses(self):
+    def test_b127_admin_endpoints(self):
         for path in ("/admin", "/admin/", "/admin/queue/pause", "/admin/queue/resume", "/debug", "/server-status", "/.env", "/config"):
             with self.subTest(path):
                 for method in ("GET", "POST"):
@@ -307,18 +307,18 @@ class Away(GatewayTest):
 
 
 class Completeness(unittest.TestCase):
-    """Every row has a test here, a test elsewhere that exists, or a reason."""
+    """Every row has a test in this file, an existing test in another file, or a reason why there is none."""
 
-    GAPS = {"B89", "B91", "B96", "B117", "B123", "B125"}    # numbers that no row has
+    GAPS = {"B89", "B91", "B96", "B117", "B123", "B125"}    # unused numbers
 
-    def test_every_row_has_its_place(self):
+    def test_every_row_has_a_test_or_a_reason(self):
         with open(__file__, encoding="utf-8") as text:
             source = text.read()
         rows = set(re.findall(r'\("(B\d+) ', source)) | {name.upper() for name in re.findall(r"def test_(b\d+)_", source)}
         known = rows | set(ELSEWHERE) | set(ABSENT) | self.GAPS
         self.assertEqual([f"B{n}" for n in range(70, 129) if f"B{n}" not in known], [])
 
-    def test_what_is_elsewhere_is_there(self):
+    def test_tests_in_other_files_exist(self):
         for row, (file, name) in ELSEWHERE.items():
             with self.subTest(row), open(os.path.join(TESTS, "integration", file), encoding="utf-8") as text:
                 self.assertIn(f"{name}(", text.read())

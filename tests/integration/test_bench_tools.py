@@ -1,4 +1,4 @@
-"""The load generator tells the truth: it counts what happened, and notices what is wrong."""
+"""Tests of the load generator: its counts are correct and it detects faults."""
 
 import contextlib
 import json
@@ -11,8 +11,10 @@ import tempfile
 import threading
 import unittest
 
+from bench.run_bench import change, median
 from support.processes import DEADLINE, ProcessTest, binary
 from support.redis_server import RedisServer
+from support.store import HEAD as BEFORE_LOG
 from support.world import World
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -22,7 +24,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 
 
 def load(scenario, target, **options):
-    """Its exit status and what it says. Options by their names, with _ for -."""
+    """Runs the load generator; returns the exit status and its output. Options by name, with _ for -."""
     argv = [binary("sse_load"), "--scenario", scenario, "--target", target]
     for name, value in {"deadline": "20s", **options}.items():
         argv += ["--" + name.rstrip("_").replace("_", "-")] + ([] if value is True else [str(value)])
@@ -46,7 +48,7 @@ def answer(*frames, last=True):
 
 START, CALLING, DONE = frame(1, "start"), frame(2, "process"), frame(3, "done", IMAGES)
 
-# What a server sends, and the fault that the generator has to name; None: none.
+# (name, bytes that the server sends, fault that the generator must report, or None).
 ANSWERS = [
     ("a whole story", answer(b"retry: 2000\n\n", START, b": heartbeat\n\n", CALLING, DONE), None),
     ("a hint without a number", answer(START, b"event: process\ndata: " + (DATA % ("process", ',"stage":"queued"')).encode() + b"\n\n",
@@ -62,7 +64,7 @@ ANSWERS = [
     ("an unknown type", answer(START, frame(2, "progress"), DONE), "type"),
     ("another task's event", answer(START, frame(2, "process", data='{"event":"process","data":{"task_id":"t-1"}}'), DONE), "task"),
     ("a field that is none", answer(START, b"id 2\n" + CALLING, DONE), "frame"),
-    ("an event behind the final one", answer(START, CALLING, DONE, frame(4, "process")), "after_final"),
+    ("an event after the final one", answer(START, CALLING, DONE, frame(4, "process")), "after_final"),
     ("a second final event", answer(START, CALLING, DONE, frame(4, "done", IMAGES)), "after_final"),
     ("an end without a final event", answer(START, CALLING), "no_final"),
     ("a cut in the middle", answer(START, last=False), "no_final"),
@@ -80,7 +82,7 @@ ANSWERS = [
 
 @contextlib.contextmanager
 def server(sent, hold=False):
-    """Answers one request with these bytes and closes, or holds the connection until the other side goes; its address."""
+    """Answers one request with these bytes, then closes the connection, or with `hold` waits until the client closes. Returns the address."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         def serve():
             connection, _ = listener.accept()
@@ -91,7 +93,7 @@ def server(sent, hold=False):
                 if not hold:
                     connection.shutdown(socket.SHUT_WR)
                 connection.settimeout(DEADLINE)
-                while connection.recv(65536):       # until the other side has gone too
+                while connection.recv(65536):       # until the client closes
                     pass
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
@@ -100,7 +102,7 @@ def server(sent, hold=False):
 
 
 class LoadTest(ProcessTest):
-    def test_every_broken_answer_is_noticed_and_named(self):
+    def test_every_broken_response_is_detected_and_named(self):
         for name, sent, fault in ANSWERS:
             with self.subTest(name), server(sent) as address:
                 status, said = load("tasks", address, clients=1, tasks=1, prefix="t")
@@ -108,18 +110,18 @@ class LoadTest(ProcessTest):
                 self.assertEqual(1 if fault else 0, status)
                 self.assertEqual(0 if fault else 1, said["tasks"])
 
-    def test_nobody_there_is_an_error_for_every_task(self):
+    def test_an_unreachable_server_is_an_error_for_every_task(self):
         with socket.socket() as closed:
-            closed.bind(("127.0.0.1", 0))           # a port that is taken, and where nobody listens
+            closed.bind(("127.0.0.1", 0))           # a reserved port without a listener
             status, said = load("tasks", f"127.0.0.1:{closed.getsockname()[1]}", clients=2, tasks=5)
         self.assertEqual((1, {"connect": 5}, 0), (status, said["errors"], said["tasks"]))
 
-    def test_what_is_not_over_in_time_is_an_error(self):
+    def test_tasks_that_do_not_end_in_time_are_errors(self):
         with server(answer(START, last=False), hold=True) as address:
             status, said = load("tasks", address, clients=1, tasks=1, prefix="t", deadline="200ms")
         self.assertEqual((1, {"timeout": 1}, 0), (status, said["errors"], said["tasks"]))
 
-    def test_counts_of_tasks_are_right(self):
+    def test_the_counts_of_tasks_are_correct(self):
         with World() as world:
             gateway, worker = world.gateway(), world.worker(ARK_IMAGES_PER_MINUTE=0)
             status, said = load("tasks", gateway.address, clients=4, tasks=20, floor="20ms", prefix="t",
@@ -140,7 +142,7 @@ class LoadTest(ProcessTest):
             status, said = load("calls", world.ark.address, clients=2, tasks=6)
             self.assertEqual((0, 6, {}), (status, said["tasks"], said["errors"]), said.get("first_error"))
 
-    def test_every_injected_event_arrives_once_whichever_way_it_went_in(self):
+    def test_every_injected_event_arrives_once_with_each_method(self):
         with World(ark=False) as world:
             gateway = world.gateway()
             for way in ("emit", "append"):
@@ -152,10 +154,10 @@ class LoadTest(ProcessTest):
                     self.assertGreaterEqual(said["injected"], 50)
                     self.assertEqual((said["injected"],) * 2, (said["received"], said["took"]["count"]))
                     logs = sum(world.redis("LLEN", f"arkrelay:{{0}}:events:public.{way}-{n}") for n in range(10))
-                    self.assertEqual(10 + said["injected"], logs)
-            world.redis("FLUSHALL")         # nobody ends these tasks
+                    self.assertEqual(10 * (BEFORE_LOG + 1) + said["injected"], logs)
+            world.redis("FLUSHALL")         # these tasks never end
 
-    def test_an_event_that_is_not_relayed_is_missed(self):
+    def test_a_missing_event_is_detected(self):
         with RedisServer() as redis, server(answer(START, last=False), hold=True) as address:
             status, said = load("streams", address, streams=1, inject="append", rate=50, for_="200ms", drain="100ms",
                                 redis=redis.socket, prefix="t")
@@ -165,7 +167,7 @@ class LoadTest(ProcessTest):
 
 
 class BenchTest(ProcessTest):
-    def test_a_run_measures_and_writes_down_what_it_measured(self):
+    def test_a_run_writes_its_results(self):
         with tempfile.TemporaryDirectory() as folder:
             path = pathlib.Path(folder, "raw.json")
             done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--smoke",
@@ -183,7 +185,37 @@ class BenchTest(ProcessTest):
         self.assertEqual([10, 10], [run["open"] for run in fleet["runs"]])
         self.assertEqual(sum(run["received"] for run in fleet["runs"]), fleet["took"]["count"])
 
-    def test_a_peer_that_cannot_run_is_skipped_and_the_run_says_why(self):
+    def test_two_sets_of_programs_are_measured_in_turn(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path, other = pathlib.Path(folder, "raw.json"), pathlib.Path(folder, "bin")
+            other.mkdir()
+            for name in ("arkrelay-gateway", "arkrelay-worker"):        # the old programs need no load generator and no simulator
+                (other / name).symlink_to(binary(name))
+            done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--smoke",
+                                   "--against", other, "--rounds", "2", "--out", path, "throughput", "startup"],
+                                  capture_output=True, text=True, check=False, timeout=4 * DEADLINE)
+            self.assertEqual(0, done.returncode, done.stderr)
+            said = json.loads(path.read_text(encoding="utf-8"))
+        for scenario in ("throughput", "startup"):
+            self.assertEqual([("before", 1, None), ("arkrelay", 1, None), ("arkrelay", 2, None), ("before", 2, None)],
+                             [(result["system"], result["round"], result["failure"]) for result in said["results"]
+                              if result["scenario"] == scenario])
+        self.assertEqual(["before", "arkrelay"], list(said["settings"]))
+        self.assertRegex(done.stdout, r"before +arkrelay +change")
+        self.assertRegex(done.stdout, r"size of arkrelay-gateway \(KiB\) +(\S+) +\1 +\+0\.0% +0 of 2")
+
+    def test_the_table_shows_the_median_of_the_rounds(self):
+        rows = [{"value": value, "errors": errors} for value, errors in ((9, 0), (1, 1), (3, 0))]
+        self.assertEqual({"value": 3, "errors": 1}, median(rows))
+        self.assertEqual(["+100.0%", "2 of 3"], change(rows, [{"value": value, "errors": 0} for value in (6, 2, 80)]))
+
+    def test_a_folder_without_programs_is_refused(self):
+        done = subprocess.run([sys.executable, "-B", ROOT / "tests/bench/run_bench.py", os.environ["ARKRELAY_BIN"], "--against", "/var/empty"],
+                              capture_output=True, text=True, check=False, timeout=DEADLINE)
+        self.assertEqual(2, done.returncode)
+        self.assertIn("no arkrelay-gateway in /var/empty", done.stderr)
+
+    def test_a_peer_that_cannot_run_is_skipped_with_a_reason(self):
         with tempfile.TemporaryDirectory() as folder:
             node, path = pathlib.Path(folder, "node"), pathlib.Path(folder, "raw.json")
             node.write_text("#!/bin/sh\necho v12.0.0\n", encoding="ascii")
@@ -204,7 +236,7 @@ class BenchTest(ProcessTest):
         for path in locks:
             self.assertNotIn('"resolved"', path.read_text(encoding="utf-8"), path)
 
-    def test_the_script_is_sound(self):
+    def test_the_script_is_valid_bash(self):
         subprocess.run(["bash", "-n", ROOT / "scripts/bench.sh"], check=True)
 
 

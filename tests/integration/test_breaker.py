@@ -1,5 +1,5 @@
-"""The circuit breaker of the account and of models, as workers drive it through GOVERN: every row of the table in common/task/PROTOCOL.md, in
-shifted time."""
+"""The circuit breaker of the account and of models: every row of the table in common/task/PROTOCOL.md. Calls GOVERN as workers do, and shifts
+the stored times instead of waiting."""
 
 import unittest
 
@@ -17,12 +17,12 @@ class BreakerTest(ScriptTest):
         cls.ask = cls.account.ask
 
     def fail(self, worker="a", run=1, scope=MODEL, **row):
-        """Calls that failed, of a model or of the account."""
+        """Reports failed calls of a model or of the account."""
         code = "ark_unreachable" if scope == "account" else "outcome_unknown"
         return self.ask(worker, **{scope: news(run=run, **{"code": code, "why": "no route", **row})})
 
     def state(self, scope=MODEL):
-        """What the books say; None: closed."""
+        """The breaker's state in Redis; None: closed."""
         return self.account.books().get("state" if scope == "account" else f"{scope} state")
 
     def open(self, scope=MODEL, **row):
@@ -30,11 +30,11 @@ class BreakerTest(ScriptTest):
         self.assertEqual(self.state(scope), "open")
 
     def probe(self, worker="a", scope=MODEL, **row):
-        """Whether this worker, which has a free slot, is to probe."""
+        """True if GOVERN tells this worker, which has a free slot, to probe."""
         return self.ask(worker, want=1, **row).scopes["" if scope == "account" else scope].probe
 
     def half_open(self, scope=MODEL, **row):
-        """Opened, and a probe was good."""
+        """Opens the breaker and reports a successful probe."""
         self.open(scope, **{"code": "outcome_unknown", **row})
         self.account.pass_ms(1000)
         self.assertTrue(self.probe(scope=scope))
@@ -53,12 +53,12 @@ class Closed(BreakerTest):
                 self.fail(scope=scope)
                 self.assertEqual(self.state(scope), "open")
 
-    def test_the_row_is_counted_over_all_workers(self):
+    def test_consecutive_failures_are_counted_over_all_workers(self):
         for worker in "abc":
             self.fail(worker, scope="account")
         self.assertEqual(self.state("account"), "open")
 
-    def test_models_have_rows_of_their_own(self):
+    def test_each_model_has_its_own_count(self):
         for model in ("m1", "m2", "m3"):
             self.fail(scope=model)
             self.fail(scope=model)
@@ -67,7 +67,7 @@ class Closed(BreakerTest):
         self.assertEqual([self.state(model) for model in ("m1", "m2", "m3")], [None, "open", None])
         self.assertIsNone(self.state("account"))
 
-    def test_a_success_between_failures_begins_a_new_row(self):
+    def test_a_success_between_failures_resets_the_count(self):
         for _ in range(4):
             self.fail(run=2)
             self.assertEqual(self.ask("a").scopes[MODEL].state, "failing", "so that successes are reported")
@@ -97,7 +97,7 @@ class Closed(BreakerTest):
         self.ask("a", **{MODEL: news(ok=5, run=3, code="outcome_unknown")})
         self.assertEqual(self.state(), "open")
 
-    def test_one_call_that_finds_the_account_or_model_closed_opens_it(self):
+    def test_one_permanent_error_opens_it(self):
         for scope, code in (("account", "ark_unauthorized"), (MODEL, "ark_model_unavailable")):
             with self.subTest(scope):
                 self.fresh()
@@ -108,42 +108,42 @@ class Closed(BreakerTest):
                 self.assertEqual((books[prefix + "code"], books[prefix + "why"]), (code, "overdue"))
                 self.assertIn(prefix + "since", books)
 
-    def test_nothing_but_evidence_opens_it(self):
+    def test_calls_without_evidence_do_not_open_it(self):
         for _ in range(9):
             self.ask("a", **{MODEL: news(held=3, refused=5, pause=0), "account": news()})
         self.assertIsNone(self.state())
         self.assertIsNone(self.state("account"))
 
-    def test_only_the_first_worker_that_finds_it_closed_is_told_so(self):
+    def test_only_the_first_worker_that_opens_it_is_told_so(self):
         closed = {"run": 1, "closing": True, "code": "ark_unauthorized", "scope": "account"}
         answers = [self.fail(worker, **closed).scopes[""].opened for worker in "abc"]
         self.assertEqual(answers, [True, False, False])
         self.assertTrue(self.fail("a", **closed).scopes[""].opened, "its answer was lost, and it reports again")
 
-    def test_a_worker_that_finds_it_closed_where_others_failed_before_is_not_the_first(self):
+    def test_a_worker_that_reports_the_error_later_is_not_the_first(self):
         self.open()
         self.assertFalse(self.fail("b", closing=True, code="ark_model_unavailable").scopes[MODEL].opened)
 
 
 class Open(BreakerTest):
-    def test_nothing_may_begin(self):
+    def test_an_open_breaker_grants_no_permit(self):
         self.open("account")
         answer = self.ask("b", want=9)
         self.assertEqual((answer.granted, answer.scopes[""].state), (0, "open"))
         self.assertTrue(0 < answer.wait <= 1000, answer.wait)
 
-    def test_a_closed_model_leaves_the_others_free(self):
+    def test_an_open_breaker_of_a_model_does_not_affect_other_models(self):
         self.open("other")
         answer = self.ask("b", want=9)
         self.assertEqual((answer.granted, answer.scopes["other"].calls), (9, 0))
         self.assertEqual(set(answer.scopes), {"other"})
 
-    def test_of_a_closed_default_model_some_permits_are_left_for_other_models(self):
+    def test_with_an_open_default_model_other_models_still_get_permits(self):
         self.open(MODEL)
         answer = self.ask("b", want=100)
         self.assertEqual((answer.granted, answer.scopes[MODEL].calls), (8, 0))
 
-    def test_one_worker_probes(self):
+    def test_only_one_worker_probes(self):
         self.open()
         self.assertFalse(self.probe())
         self.account.pass_ms(1000)
@@ -151,7 +151,7 @@ class Open(BreakerTest):
         self.assertEqual([self.probe(worker) for worker in "abca"], [True, False, False, False])
         self.assertEqual(self.state(), "probing")
 
-    def test_a_probe_that_is_lost_is_repeated_by_another_worker(self):
+    def test_a_lost_probe_is_repeated_by_another_worker(self):
         self.open()
         self.account.pass_ms(1000)
         self.assertTrue(self.probe("a"))
@@ -186,7 +186,7 @@ class Open(BreakerTest):
             self.ask("a", **{MODEL: news(probe="bad", code="outcome_unknown", why="502")})
             self.assertEqual((self.state(), self.account.books()[f"{MODEL} why"]), ("open", "502"))
 
-    def test_it_begins_with_a_second_again_after_it_was_closed(self):
+    def test_the_probe_interval_starts_at_one_second_after_each_closing(self):
         self.half_open()
         self.ask("a", want=1)
         self.fail()
@@ -197,7 +197,7 @@ class Open(BreakerTest):
         self.account.pass_ms(1000)
         self.assertTrue(self.probe())
 
-    def test_no_probe_before_the_time_that_ark_named(self):
+    def test_no_probe_before_the_retry_time_named_by_ark(self):
         seconds, micros = self.redis("TIME")
         until = int(seconds) * 1000 + int(micros) // 1000 + 60_000
         self.fail(closing=True, code="ark_quota_exceeded", until=until)
@@ -206,14 +206,14 @@ class Open(BreakerTest):
         self.account.pass_ms(1000)
         self.assertTrue(self.probe())
 
-    def test_a_good_probe_of_an_unreachable_account_closes_it(self):
+    def test_a_successful_probe_of_an_unreachable_account_closes_it(self):
         self.open("account")
         self.account.pass_ms(1000)
         self.assertTrue(self.ask("a", want=1).scopes[""].probe)
         self.ask("a", account=news(probe="good"))
         self.assertEqual((self.ask("a", want=9).granted, self.account.books().get("state")), (9, None))
 
-    def test_a_good_probe_of_anything_else_half_opens_it(self):
+    def test_a_successful_probe_for_other_reasons_half_opens_it(self):
         for scope, code in (("account", "ark_unauthorized"), (MODEL, "outcome_unknown"), (MODEL, "ark_model_unavailable")):
             with self.subTest(code):
                 self.fresh()
@@ -228,7 +228,7 @@ class Open(BreakerTest):
         self.ask("b", **{MODEL: news(probe="bad")})
         self.assertIsNone(self.state())
 
-    def test_failures_of_calls_under_way_do_not_count(self):
+    def test_failures_of_calls_in_flight_do_not_count(self):
         self.open()
         before = self.account.books()
         self.fail("b", run=20)
@@ -260,21 +260,21 @@ class HalfOpen(BreakerTest):
         self.half_open("account", code="ark_unauthorized")
         self.assertEqual([self.ask(worker, want=5).granted for worker in "abca"], [1, 0, 0, 0])
 
-    def test_no_call_where_no_permit_can_be_given(self):
+    def test_no_trial_call_without_a_permit(self):
         self.ask("c", want=2, calls=2)
         self.half_open()
         self.assertEqual(self.ask("a", want=1, calls=2).granted, 0)
         self.ask("c", calls=2, **{MODEL: news(held=0)})
         self.assertEqual(self.ask("b", want=1, calls=2).scopes[MODEL].calls, 1, "it was not spent on a worker without a permit")
 
-    def test_a_call_without_evidence_lets_the_next_one_begin(self):
+    def test_after_a_trial_without_evidence_the_next_one_begins(self):
         self.half_open()
         self.assertEqual(self.trial("a"), 1)
         self.assertEqual(self.trial("b"), 0)
         self.ask("a", **{MODEL: news(probe="none")})
         self.assertEqual(self.trial("b"), 1)
 
-    def test_the_call_of_a_lost_worker(self):
+    def test_the_trial_of_a_lost_worker_is_repeated(self):
         self.half_open()
         self.assertEqual(self.trial("a"), 1)
         self.account.pass_ms(29_000)
@@ -282,7 +282,7 @@ class HalfOpen(BreakerTest):
         self.account.pass_ms(2000)
         self.assertEqual(self.trial("b"), 1)
 
-    def test_the_call_of_an_answer_that_was_lost(self):
+    def test_a_trial_whose_permit_was_lost_is_repeated(self):
         self.half_open()
         self.assertEqual(self.trial("a"), 1)
         self.ask("b", whole=2)
@@ -291,7 +291,7 @@ class HalfOpen(BreakerTest):
         self.ask("a", whole=2)
         self.assertEqual(self.trial("b"), 1)
 
-    def test_a_call_that_takes_too_long_is_not_waited_for(self):
+    def test_a_trial_that_takes_too_long_is_not_waited_for(self):
         self.half_open()
         self.assertEqual(self.trial("a"), 1)
         for _ in range(6):
@@ -301,14 +301,14 @@ class HalfOpen(BreakerTest):
         self.account.pass_ms(7000)
         self.assertEqual(self.trial("b"), 1)
 
-    def test_its_success_closes_it_for_all(self):
+    def test_a_successful_trial_closes_it_for_all_workers(self):
         self.half_open()
         self.trial("a")
         self.ask("a", **{MODEL: news(ok=1)})
         self.assertIsNone(self.state())
         self.assertEqual(self.ask("b", want=9).granted, 9)
 
-    def test_its_failure_opens_it_and_the_next_probe_waits_longer(self):
+    def test_a_failed_trial_opens_it_with_a_longer_probe_interval(self):
         self.half_open()
         self.trial("a")
         self.fail(why="again")
@@ -318,19 +318,19 @@ class HalfOpen(BreakerTest):
         self.account.pass_ms(1000)
         self.assertTrue(self.probe())
 
-    def test_since_when_it_is_open_stays(self):
+    def test_the_opening_time_is_kept_when_it_reopens(self):
         self.half_open()
         since = self.account.books()[f"{MODEL} since"]
         self.trial("a")
         self.fail()
         self.assertEqual(self.account.books()[f"{MODEL} since"], since)
 
-    def test_the_failure_of_a_call_from_before_the_outage_is_no_evidence(self):
+    def test_the_failure_of_an_earlier_call_is_no_evidence(self):
         self.half_open()
         self.fail("b", run=7, age=FAR)
         self.assertEqual(self.state(), "half_open")
 
-    def test_failures_of_calls_from_before_the_success_do_not_open_it_again(self):
+    def test_failures_of_earlier_calls_do_not_reopen_it(self):
         self.half_open()
         self.trial("a")
         self.account.pass_ms(10_000)
@@ -342,7 +342,7 @@ class HalfOpen(BreakerTest):
 
 
 class Scopes(BreakerTest):
-    def test_a_closed_account_gives_no_trial_of_a_model(self):
+    def test_no_trial_of_a_model_while_the_account_is_open(self):
         self.half_open()
         self.open("account")
         self.assertEqual(self.ask("a", want=5).scopes[MODEL].calls, 0)
@@ -362,7 +362,7 @@ class Scopes(BreakerTest):
         self.assertTrue(5 <= probes <= 10, probes)
         self.assertTrue(self.ask("a", want=1, other=news(wanted=True)).scopes["other"].probe, "a task waits for it")
 
-    def test_a_model_without_waiting_tasks_is_forgotten_though_workers_ask(self):
+    def test_a_model_without_waiting_tasks_is_forgotten_although_workers_ask(self):
         for n in range(40):
             self.ask("a", **{f"model-{n}": news(run=1, closing=True, code="ark_model_unavailable")})
         self.assertEqual(len(self.ask("a", want=1).scopes), 32)
@@ -381,21 +381,21 @@ class Scopes(BreakerTest):
                 self.ask("a", other=news(probe="bad", code="ark_model_unavailable"))
         self.assertIn("other", self.ask("a").scopes)
 
-    def test_the_account_is_probed_as_long_as_it_is_closed(self):
+    def test_the_account_is_probed_as_long_as_its_breaker_is_open(self):
         self.open("account")
         for _ in range(100):
             self.account.pass_ms(10_000)
             self.assertTrue(self.ask("a", want=1).scopes[""].probe)
             self.ask("a", account=news(probe="bad", code="ark_unreachable"))
 
-    def test_a_model_that_is_not_remembered_fails_each_task(self):
+    def test_beyond_32_models_tasks_fail_instead_of_waiting(self):
         for n in range(32):
             self.fail(scope=f"model-{n}", closing=True)
         answer = self.fail(scope="one-too-many", closing=True)
         self.assertEqual((answer.scopes["one-too-many"].state, answer.scopes["one-too-many"].opened), ("failing", True))
         self.assertNotIn("one-too-many state", self.account.books())
 
-    def test_nothing_is_left_of_a_breaker_that_was_closed_long_ago(self):
+    def test_no_fields_remain_after_a_breaker_was_closed(self):
         self.half_open()
         self.ask("a", want=1)
         self.ask("a", **{MODEL: news(ok=1)})
@@ -403,7 +403,7 @@ class Scopes(BreakerTest):
         self.ask("a", want=1)
         self.assertEqual([name for name in self.account.books() if name.startswith(MODEL)], [])
 
-    def test_names_of_models_are_just_names(self):
+    def test_model_names_with_special_characters(self):
         for name in ("state", "a b", "ep-2025 run", "中文", '"', "doubao-seedream-4-0-250828", "limit", "x_y"):
             with self.subTest(name):
                 self.fresh()
@@ -412,14 +412,14 @@ class Scopes(BreakerTest):
 
 
 class Clock(BreakerTest):
-    """The clock of Redis is put back, or a Redis with an earlier clock takes over."""
+    """Redis's clock is set back, or a Redis with an earlier clock takes over."""
 
     def put_back(self, ms):
         books = self.account.books()
         self.account.pass_ms(-ms)
         self.redis("HSET", "arkrelay:{account}:governor", "swept", int(float(books["swept"])) + ms // 1000)
 
-    def test_no_wait_lasts_until_the_old_time_comes_again(self):
+    def test_waits_end_although_the_clock_was_put_back(self):
         self.ask("a", want=10, rate=10)
         self.open("account")
         self.ask("b", other=news(held=3, refused=1, pause=60_000))
@@ -430,7 +430,7 @@ class Clock(BreakerTest):
         self.ask("a", account=news(probe="good"))
         self.assertEqual(self.ask("a", want=20, rate=10).granted, 10)
 
-    def test_permits_of_a_lost_worker_are_free_after_its_time(self):
+    def test_permits_of_a_lost_worker_are_freed_although_the_clock_was_put_back(self):
         self.ask("a", want=10, calls=10)
         self.put_back(FAR)
         self.assertEqual(self.ask("b", want=1, calls=10).granted, 0)

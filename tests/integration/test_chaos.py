@@ -1,8 +1,8 @@
-"""Two gateways, three workers, Redis, ARK and some hundred clients, while everything that can fail does.
+"""Two gateways, three workers, Redis, ARK and about a hundred clients under random faults.
 
-Programs are killed, frozen, and restarted; Redis too; connections are cut, delayed and frozen; ARK refuses, hangs, and cuts its
-answers at any byte, cannot be reached, or is out for up to a minute. When it is over, every accepted task has ended once, every client has seen all of it, no budget was overrun, and
-nothing that ARK delivered to a worker that lived on was thrown away.
+Programs and Redis are killed, frozen and restarted. Connections are cut, delayed and frozen. ARK refuses calls, hangs, cuts its responses
+at any byte, cannot be reached, or is unavailable for up to a minute. Afterwards every accepted task must have ended once, every client must
+have seen all its events, no budget may be exceeded, and no image delivered to a worker that was not killed may be lost.
 
     ARKRELAY_SEED=7 CHAOS_SECONDS=600 python3 -m unittest test_chaos
 """
@@ -24,7 +24,7 @@ SECONDS = int(os.environ.get("CHAOS_SECONDS") or os.environ.get("CHAOS_DEFAULT_S
 SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
 CLIENTS = 200
 SETTLE_S = 120
-SHOWN_TASKS = 4             # with all that is known of them, when a judgement fails
+SHOWN_TASKS = 4             # tasks shown with all details if a check fails
 MEMORY_SLACK = 24 << 20
 FILES_SLACK = 4
 
@@ -54,7 +54,7 @@ class Chaos(ProcessTest):
             self.fleet.check()
 
     def build_fleet(self, world, front):
-        """One gateway and two workers have a way to Redis that can be disturbed, one worker such a way to ARK."""
+        """One gateway and two workers reach Redis through proxies. All workers reach ARK through `front`, one of them through a proxy too."""
         self.fleet = Fleet()
 
         def add(kind, start, **proxies):
@@ -77,7 +77,7 @@ class Chaos(ProcessTest):
             eventually(lambda: member.service.get("/readyz").status == 200, f"{member.name} is ready")
 
     def settle(self, world, crowd, closings):
-        """Waits until nothing moves any more."""
+        """Waits until all tasks have ended and all clients have finished."""
         crowd.wait(SETTLE_S)
         world.redis = world.redis_server.client()
         try:
@@ -109,7 +109,7 @@ class Chaos(ProcessTest):
         self.assertEqual([(name, *each) for name in found for each in found[name]][:20], [])
 
     def assert_silent_only_when_frozen(self, crowd):
-        """A gateway that is not frozen itself talks, whatever happens behind it."""
+        """A gateway that is not frozen must send heartbeats, regardless of other faults."""
         frozen = {}
         for member in self.fleet.of("gateway"):
             for life in member.lives:
@@ -118,7 +118,7 @@ class Chaos(ProcessTest):
                        if not self.fleet.during(silence.begin - 1, silence.end + 1, frozen[silence.address])]
         self.assertEqual(unexplained[:5], [], f"{len(unexplained)} of {len(crowd.silences)}")
 
-    # -- what programs hold
+    # -- resource usage
 
     def footprints(self):
         return {member.name: (member.service.open_files(), member.service.memory()) for member in self.fleet.members}

@@ -1,7 +1,7 @@
-"""The proxies' files in deploy/, in front of a gateway: events pass at once, silence does not end a stream, nothing else is open.
+"""The proxy configurations in deploy/ in front of a gateway: events pass at once, silence does not end a stream, no other path is open.
 
-A file is used as it stands, but for its addresses, its certificate, and a shorter patience: nginx waits for four seconds instead of sixty, so
-that a stream of nine seconds shows what one of minutes would.
+The files are used unchanged except for addresses, certificate and a shorter nginx timeout: 4 s instead of 60 s, so that a stream of 9 s
+exceeds it.
 """
 
 import contextlib
@@ -25,8 +25,8 @@ NGINX = ROOT / "deploy/nginx/arkrelay.conf"
 CADDY = ROOT / "deploy/caddy/Caddyfile"
 ADMIN_KEY = "operators-only-0123"
 HOST = {"Host": "localhost"}
-PATIENCE_S = 4                  # of nginx
-HELD_BACK_MS = 60_000           # pictures that come long after the test
+PATIENCE_S = 4                  # nginx's read timeout
+HELD_BACK_MS = 60_000           # images arrive after the end of the test
 
 
 def replaced(text, *pairs):
@@ -53,11 +53,11 @@ class ProxyTest(ProcessTest):
 
     def tearDown(self):
         if self.worker.is_running():
-            self.worker.kill()          # calls that last
+            self.worker.kill()          # its calls would delay the drain
         self.world.redis("FLUSHALL")
 
     def check_stream(self, silence_s):
-        """The first events at once, then silence but for heartbeats, then the end."""
+        """Expects the first events at once, then only heartbeats, then the final event."""
         prompt = sim("t1", f"images=1 first_latency={silence_s * 1000}")
         with EventStream(self.address, "POST", f"{BASE}/generate/stream", request("t1", prompt=prompt), HOST, tls=self.tls) as stream:
             self.assertFalse(stream.refused, stream.response)
@@ -74,8 +74,8 @@ class ProxyTest(ProcessTest):
             self.assertEqual(answer.status, 200, answer.body)
             self.assertIn(b"data: {" if stream else b'"data":[{"url"', answer.body)
 
-    def check_leaving(self):
-        """A client that leaves is gone for the gateway too."""
+    def check_disconnect(self):
+        """The gateway notices when a client disconnects."""
         body = request("t4", prompt=sim("t4", f"first_latency={HELD_BACK_MS}"))
         with EventStream(self.address, "POST", f"{BASE}/generate/stream", body, HOST, tls=self.tls) as stream:
             stream.until("process calling")
@@ -86,7 +86,7 @@ class ProxyTest(ProcessTest):
         text = self.gateway.get("/metrics", Authorization=f"Bearer {ADMIN_KEY}").body.decode()
         return int(re.search(r"^arkrelay_sse_streams (\d+)", text, re.M).group(1))
 
-    def check_rest(self):
+    def check_other_paths(self):
         answer = self.ask("POST", f"{BASE}/generate", request("t2", prompt=sim("t2", f"first_latency={HELD_BACK_MS}")))
         self.assertEqual(answer.status, 202)
         self.assertEqual(self.ask("GET", f"{BASE}/tasks/t2").json()["task_id"], "t2")
@@ -99,7 +99,7 @@ class ProxyTest(ProcessTest):
         return fetch(self.address, method, path, body, HOST | (headers or {}), tls=self.tls)
 
     def curl(self, *words):
-        """What curl says of an answer over HTTP/2."""
+        """The output of curl for a request over HTTP/2."""
         port = self.address.rpartition(":")[2]
         done = subprocess.run(["curl", "-sS", "--http2", "--cacert", self.pair.cert, "--resolve", f"localhost:{port}:127.0.0.1",
                                "-w", "\n%{http_version} %{http_code}", *words, f"https://localhost:{port}{BASE}/generate/stream"],
@@ -130,15 +130,15 @@ class BehindNginx(ProxyTest):
         self.addCleanup(nginx.close)
         return nginx.address
 
-    def test_streams_and_the_rest(self):
+    def test_streams_disconnects_and_other_paths(self):
         self.check_stream(2 * PATIENCE_S + 1)
         self.check_openai(PATIENCE_S + 2)
-        self.check_leaving()
-        self.check_rest()
+        self.check_disconnect()
+        self.check_other_paths()
         self.check_http2()
         self.assertEqual(self.ask("POST", f"{BASE}/generate", b" " * 300_000, {"Content-Type": "application/json"}).status, 413)
 
-    def test_clients_are_counted_by_nginx_and_their_words_are_not_believed(self):
+    def test_nginx_limits_streams_per_client_and_ignores_forwarded_headers(self):
         with contextlib.ExitStack() as stack:
             def stream(n):
                 tale = {"X-Forwarded-For": f"203.0.113.{n}", "X-Real-IP": f"203.0.113.{n}", "Forwarded": f"for=203.0.113.{n}"}
@@ -165,16 +165,16 @@ class BehindCaddy(ProxyTest):
         eventually(lambda: is_listening(f"127.0.0.1:{port}"), "caddy listens")
         return f"127.0.0.1:{port}"
 
-    def test_streams_and_the_rest(self):
+    def test_streams_disconnects_and_other_paths(self):
         self.check_stream(2)
         self.check_openai(2)
-        self.check_leaving()
-        self.check_rest()
+        self.check_disconnect()
+        self.check_other_paths()
         self.check_http2()
 
 
 class InFrontOfAll(ProcessTest):
-    def test_the_gateway_itself_speaks_https(self):
+    def test_https_without_a_proxy(self):
         folder = tempfile.mkdtemp(prefix="arkrelay-tls-")
         self.addCleanup(shutil.rmtree, folder, True)
         pair = Pair(folder)

@@ -1,4 +1,4 @@
-"""The documents say what the programs do."""
+"""Checks that the documents match the programs."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import unittest
 
 from support.documents import ROOT, blocks, pages
 
-# Which commands a page shows, and which test runs them: (page, a part of the block, the test).
+# Which test runs the commands of a page: (page, part of the block, test).
 RUN = [
     ("README.md", "./scripts/run.sh", "tests/integration/test_run_script.py"),
     ("README.md", "docker compose up\n", "tests/compose/run.sh"),
@@ -24,24 +24,24 @@ RUN = [
 ]
 
 OPTION = re.compile(r"\b(?:GATEWAY|WORKER|ARK|REDIS|MAX|RETRY|PAID|PRESENCE|LOG|CORE)_[A-Z_]+\b")
-NOT_OPTIONS = {"GATEWAY_KEY", "GATEWAY_PASSWORD", "WORKER_PASSWORD"}       # of a script's environment; placeholders in users.acl
+NOT_OPTIONS = {"GATEWAY_KEY", "GATEWAY_PASSWORD", "WORKER_PASSWORD"}       # environment of a script; placeholders in users.acl
 METRIC = re.compile(r"\barkrelay_[a-z_]+[a-z]\b(?!_|<)")
 
 
 def anchors(path):
-    """What a heading's link is called."""
+    """The anchors of the headings of a page."""
     headings = re.findall(r"^#+ (.*)$", re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.M | re.S), re.M)
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 class Documents(unittest.TestCase):
-    def test_configuration_is_made_from_the_option_tables(self):
+    def test_configuration_is_generated_from_the_option_tables(self):
         made = subprocess.run([ROOT / "scripts/write_configuration.sh", os.environ["ARKRELAY_BIN"]], check=True,
                               capture_output=True, text=True).stdout
         self.assertEqual((ROOT / "docs/configuration.md").read_text(), made,
                          "run scripts/write_configuration.sh BIN > docs/configuration.md")
 
-    def test_every_script_is_in_the_protocol(self):
+    def test_every_script_is_described_in_the_protocol(self):
         protocol = (ROOT / "common/task/PROTOCOL.md").read_text()
         for path in (ROOT / "common/task/scripts").glob("*.lua"):
             self.assertIn(f"| {path.stem.upper()} |", protocol)
@@ -51,12 +51,12 @@ class Documents(unittest.TestCase):
         shape = re.compile(r"^(#+) |^(```\w*)$", re.M)
         self.assertEqual(shape.findall(english), shape.findall(chinese))
 
-    def test_no_name_stands_twice_in_a_list_of_docker_compose(self):
+    def test_no_duplicate_names_in_docker_compose(self):
         for service in re.split(r"^  (?=\S)", (ROOT / "docker-compose.yml").read_text(), flags=re.M):
             names = re.findall(r"^      ([A-Z_]+):", service, re.M)
             self.assertEqual(sorted(set(names)), sorted(names), service.partition(":")[0])
 
-    def test_links_inside_the_repository_lead_somewhere(self):
+    def test_links_within_the_repository_are_valid(self):
         for page in pages():
             for target, anchor in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
                 path = page.parent / target if target else page

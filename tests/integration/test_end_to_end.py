@@ -1,4 +1,4 @@
-"""The whole system as its clients see it: real gateways, workers, Redis, and ARK's simulator."""
+"""The whole system from a client's view: real gateways, workers, Redis, and ARK's simulator."""
 
 import json
 import unittest
@@ -15,13 +15,13 @@ def stories(frames):
     return [frame.story() for frame in frames]
 
 
-def told(frames):
-    """What makes a frame the same for every viewer."""
+def comparable(frames):
+    """The parts of the frames that are the same for every viewer."""
     return [(frame.id, frame.event, frame.data) for frame in frames]
 
 
 class SystemTest(ProcessTest):
-    """One world for a class of tests: each has its own tasks."""
+    """One world per test class; each test uses its own tasks."""
 
     @classmethod
     def setUpClass(cls):
@@ -46,7 +46,7 @@ class OneTask(SystemTest):
         cls.other_gateway = cls.world.gateway()
         cls.world.worker()
 
-    def test_the_story_of_a_task_from_its_post_to_done(self):
+    def test_all_events_of_a_task_from_post_to_done(self):
         with self.gateway.generate("story") as stream:
             first = stream.next()
             frames = stream.to_end()
@@ -55,7 +55,7 @@ class OneTask(SystemTest):
         self.assertEqual(headers["cache-control"], "no-store, no-transform")
         self.assertEqual(headers["x-accel-buffering"], "no")
         self.assertIn(first.retry, range(2000, 4001))
-        if first.event:                                 # retry and start may share a frame
+        if first.event:                                 # `retry` and `start` may be in one frame
             frames.insert(0, first)
 
         self.assertEqual(stories(frames), ["start", "process calling", "process image", "process image", "process image", "done"])
@@ -77,7 +77,7 @@ class OneTask(SystemTest):
             self.assertRegex(image["url"], r"^https?://")
             self.assertRegex(image["size"], r"^\d+x\d+$")
 
-    def test_an_event_is_written_whole(self):
+    def test_each_event_is_one_chunk(self):
         with self.gateway.generate("whole") as stream:
             stream.to_end()
         for piece in stream.pieces:
@@ -94,7 +94,7 @@ class OneTask(SystemTest):
             self.gateway.cancel(task_id)
         self.assertLess(min(delays), FIRST_BYTE_S, delays)
 
-    def test_each_image_is_told_the_moment_it_is_there(self):
+    def test_each_image_is_sent_as_soon_as_it_is_ready(self):
         with self.gateway.generate("moment", prompt=sim("moment", "images=3 latency=400")) as stream:
             stream.until("process image")
             call, = self.world.ark.calls_of("moment")
@@ -104,20 +104,20 @@ class OneTask(SystemTest):
     def test_the_same_post_again_is_the_same_task(self):
         first = self.run_to_end("again", prompt=sim("again"))
         again = self.run_to_end("again", prompt=sim("again"))
-        self.assertEqual(told(again), told(first))
+        self.assertEqual(comparable(again), comparable(first))
         self.assertEqual(len(self.world.ark.calls_of("again")), 1)
 
-    def test_the_same_post_while_it_runs_sees_it_all_too(self):
+    def test_the_same_post_while_it_runs_gets_all_events(self):
         prompt = sim("twins", "first_latency=500")
         with self.gateway.generate("twins", prompt=prompt) as one, self.other_gateway.generate("twins", prompt=prompt) as two:
             one.until("process calling")
             with self.gateway.generate("twins", prompt=prompt) as three:
                 frames = three.to_end()
             self.assertEqual(stories(frames)[0], "start")
-            self.assertEqual(told(two.to_end()), told(frames))
+            self.assertEqual(comparable(two.to_end()), comparable(frames))
         self.assertEqual(len(self.world.ark.calls_of("twins")), 1)
 
-    def test_other_urls_under_the_same_id_are_a_conflict(self):
+    def test_other_urls_with_the_same_id_are_a_conflict(self):
         self.run_to_end("mine", prompt=sim("mine"))
         with self.gateway.generate("mine", prompt=sim("mine"), urls=["https://example.com/other.jpg"]) as stream:
             self.assertTrue(stream.refused)
@@ -128,23 +128,23 @@ class OneTask(SystemTest):
         with self.gateway.generate("cut", prompt=sim("cut", "first_latency=300")) as stream:
             before = stream.until("process calling")
         with self.other_gateway.follow("cut", before[-1].id) as stream:
-            behind = stream.to_end()
-        self.assertEqual([frame.n for frame in before + behind], list(range(1, 7)))
+            after = stream.to_end()
+        self.assertEqual([frame.n for frame in before + after], list(range(1, 7)))
         with self.gateway.follow("cut") as stream:
-            self.assertEqual(told(before + behind), told(stream.to_end()))
+            self.assertEqual(comparable(before + after), comparable(stream.to_end()))
 
     def test_a_stream_can_be_cut_after_every_event(self):
         whole = self.run_to_end("everywhere")
         for n, frame in enumerate(whole[:-1], 1):
             with self.subTest(frame.story()), self.gateway.follow("everywhere", frame.id) as stream:
-                self.assertEqual(told(stream.to_end()), told(whole[n:]))
+                self.assertEqual(comparable(stream.to_end()), comparable(whole[n:]))
 
-    def test_who_has_seen_the_end_gets_204(self):
+    def test_resuming_after_the_final_event_gets_204(self):
         last = self.run_to_end("seen")[-1]
         with self.gateway.follow("seen", last.id) as stream:
             self.assertEqual(stream.response.status, 204)
 
-    def test_a_task_that_was_posted_without_a_stream(self):
+    def test_a_task_posted_without_a_stream(self):
         answer = self.gateway.submit("posted", prompt=sim("posted", "images=1 first_latency=300"))
         self.assertEqual((answer.status, answer.json()["task_id"]), (202, "posted"))
         self.assertTrue(answer.headers["location"].endswith(f"{BASE}/tasks/posted"))
@@ -165,7 +165,7 @@ class OneTask(SystemTest):
                 self.assertEqual(len(done.payload()["generated_images"]), fields.get("max_images", 3))
                 self.assertEqual([call["refs"] for call in self.world.ark.calls_of(task_id)], [0])
 
-    def test_texts_arrive_as_they_were_written(self):
+    def test_texts_reach_ark_unchanged(self):
         prompt = sim("texts") + ' "quoted" back\\slash, new\nline, tab\t, slash / \\/ ],"data":[ }{ 中文，🎨 \u2028 %s'
         urls = ["https://example.com/a?q=%22%5C&x=1/2", "https://example.com/~b;c,d'(e)"]
         done = self.run_to_end("texts", prompt=prompt, urls=urls)[-1].payload()
@@ -173,7 +173,7 @@ class OneTask(SystemTest):
         self.assertEqual(call["prompt"], prompt)
         self.assertEqual((done["urls"], call["refs"]), (urls, 2))
 
-    def test_every_call_has_an_id_of_its_own(self):
+    def test_every_call_has_a_unique_id(self):
         for n in range(3):
             self.run_to_end(f"call-{n}", prompt=sim(f"call-{n}", "images=1"))
         ids = [call["client_request_id"] for call in self.world.ark.calls()]
@@ -191,14 +191,14 @@ class OneTask(SystemTest):
         self.assertEqual(self.gateway.cancel("stop-it").status, 409)
 
 
-class NobodyWorks(SystemTest):
-    """Without a worker tasks wait, and their viewers with them."""
+class WithoutWorkers(SystemTest):
+    """Without a worker, tasks and their viewers wait."""
 
     @classmethod
     def start(cls):
         cls.gateway = cls.world.gateway(GATEWAY_HEARTBEAT="200ms")
 
-    def test_a_silent_stream_still_talks(self):
+    def test_a_silent_stream_gets_heartbeats(self):
         with self.gateway.generate("silent") as stream:
             stream.until("start")
             comments = 0
@@ -218,13 +218,13 @@ class NobodyWorks(SystemTest):
         self.assertEqual(self.gateway.cancel("not-any-more").status, 409)
         self.assertEqual(self.gateway.task("not-any-more").json()["status"], "cancelled")
 
-    def test_what_does_not_exist(self):
+    def test_unknown_tasks_and_paths(self):
         self.assert_problem(self.gateway.task("nothing"), 404, "task_not_found")
         self.assert_problem(self.gateway.cancel("nothing"), 404, "task_not_found")
         with self.gateway.follow("nothing") as stream:
             self.assert_problem(stream.response, 404, "task_not_found")
 
-    def test_clients_that_leave_leave_nothing_behind(self):
+    def test_disconnected_clients_leave_no_subscriptions_or_memory(self):
         def crowd(size=150):
             streams = [self.gateway.generate(f"crowd-{n}") for n in range(size)]
             for stream in streams:
@@ -238,13 +238,13 @@ class NobodyWorks(SystemTest):
         memory = self.gateway.memory()
         for _ in range(3):
             crowd()
-        if not self.gateway.is_sanitized():             # a sanitizer keeps what was freed
+        if not self.gateway.is_sanitized():             # a sanitizer keeps freed memory
             self.assertLess(self.gateway.memory() - memory, 1 << 20)
-        eventually(lambda: not self.world.redis("PUBSUB", "CHANNELS"), "nobody is subscribed any more")
+        eventually(lambda: not self.world.redis("PUBSUB", "CHANNELS"), "no subscription is left")
 
 
 class ArkAnswers(SystemTest):
-    """What ARK may say, and what a client hears of it."""
+    """ARK's responses, and the events that a client gets."""
 
     @classmethod
     def start(cls):
@@ -252,14 +252,14 @@ class ArkAnswers(SystemTest):
         cls.world.worker(ARK_FIRST_BYTE_TIMEOUT="1s", WORKER_MAX_ATTEMPTS=3)
 
     def end_of(self, task_id, *steps, **fields):
-        """The final event's type and data; steps: what ARK says to the calls."""
+        """Type and data of the final event. steps: the simulator's script."""
         self.world.ark.script(*steps)
         frames = self.run_to_end(task_id, prompt=sim(task_id), **fields)
         self.stories = stories(frames)
         self.calls = self.world.ark.calls_of(task_id)
         return frames[-1].event, frames[-1].payload()
 
-    def test_refusals_end_the_task_and_cost_nothing(self):
+    def test_rejections_by_ark_end_the_task_without_a_charge(self):
         table = [
             ("the content is refused", {"status": 400, "code": "InputImageSensitiveContentDetected"}, "ark_content_refused"),
             ("a parameter is wrong", {"status": 400}, "ark_invalid_request"),
@@ -273,16 +273,16 @@ class ArkAnswers(SystemTest):
                 self.assertEqual((event, data["code"], data["charged"], data["paid_calls"]), ("error", code, "no", 0))
                 self.assertEqual((data["message"], len(self.calls)), ("图像生成失败", 1))
                 self.assertTrue(data["request_id"])
-                self.assertEqual(self.end_of(f"after-{n}")[0], "done")      # a circuit breaker that this opened has closed
+                self.assertEqual(self.end_of(f"after-{n}")[0], "done")      # the circuit breaker has closed again
 
-    def test_one_slot_of_three_fails(self):
+    def test_one_of_three_images_fails(self):
         event, data = self.end_of("slot", {"fail": "1:OutputImageSensitiveContentDetected"})
         self.assertEqual(self.stories[2:], ["process image", "process image_failed", "process image", "done"])
         self.assertEqual((event, len(data["generated_images"]), data["charged"]), ("done", 2, "yes"))
         failed, = data["failed_images"]
         self.assertEqual(failed["index"], 1)
 
-    def test_busy_twice_and_then_fine(self):
+    def test_two_rate_limits_then_success(self):
         busy = {"status": 429, "code": "ModelAccountIpmRateLimitExceeded"}
         event, data = self.end_of("busy", busy, busy, {})
         self.assertEqual(event, "done")
@@ -290,7 +290,7 @@ class ArkAnswers(SystemTest):
                                             "process calling"])
         self.assertEqual((data["attempts"], data["paid_calls"], data["charged"], len(self.calls)), (1, 1, "yes", 3))
 
-    def test_busy_for_longer_than_there_are_attempts(self):
+    def test_rate_limits_beyond_the_attempts(self):
         busy = {"status": 429, "code": "ServerOverloaded"}
         event, data = self.end_of("busy-for-long", *[busy] * 5, {})
         self.assertEqual((event, data["attempts"], data["paid_calls"], len(self.calls)), ("done", 1, 1, 6))
@@ -313,20 +313,20 @@ class ArkAnswers(SystemTest):
         self.assertEqual((event, data["code"], data["charged"]), ("error", "outcome_unknown", "unknown"))
         self.assertEqual((data["paid_calls"], len(self.calls)), (2, 2))
 
-    def test_a_strict_budget_is_one_call_whatever_becomes_of_it(self):
+    def test_a_budget_of_one_is_one_call_with_any_outcome(self):
         event, data = self.end_of("strict", {"hang": 0}, max_paid_calls=1)
         self.assertEqual((event, data["code"], data["charged"]), ("error", "outcome_unknown", "unknown"))
         self.assertEqual((data["paid_calls"], data["retryable"], len(self.calls)), (1, False, 1))
 
-    def test_a_proxy_in_between_says_502_and_nobody_knows(self):
+    def test_a_502_of_a_proxy_is_an_unknown_outcome(self):
         event, data = self.end_of("proxy", {"html_502": True}, max_paid_calls=1)
         self.assertEqual((event, data["code"], data["charged"]), ("error", "outcome_unknown", "unknown"))
 
-    def test_every_slot_is_refused(self):
+    def test_every_image_fails(self):
         event, data = self.end_of("nothing", {"zero_images_200": True})
         self.assertEqual((event, data["code"], len(self.calls)), ("error", "ark_content_refused", 1))
 
-    def test_shapes_of_a_stream_that_are_fine_too(self):
+    def test_variants_of_a_valid_stream(self):
         table = [("CR LF", {"crlf": True}), ("comments", {"comments": True}), ("byte by byte", {"chunk": 1}),
                  ("no completed", {"no_completed": True}), ("no DONE", {"no_done": True})]
         for n, (name, step) in enumerate(table):
@@ -335,22 +335,22 @@ class ArkAnswers(SystemTest):
                 self.assertEqual((event, len(data["generated_images"]), len(self.calls)), ("done", 3, 1))
 
 
-class OtherWays(ProcessTest):
-    """Workers that call ARK in other ways."""
+class OtherOptions(ProcessTest):
+    """Workers with other options for ARK."""
 
     def one_task(self, world, **options):
         worker = world.worker(**options)
         with world.gateway().generate("t1") as stream:
             return worker, stream.to_end()
 
-    def test_plain_answers(self):
+    def test_json_responses(self):
         with World() as world:
             _, frames = self.one_task(world, ARK_STREAM="off")
             self.assertEqual(stories(frames), ["start", "process calling", *["process image"] * 3, "done"])
             call, = world.ark.calls()
             self.assertFalse(call["stream"])
 
-    def test_pictures_instead_of_links(self):
+    def test_inline_images(self):
         for stream in ("on", "off"):
             with self.subTest(stream=stream), World() as world:
                 _, frames = self.one_task(world, ARK_STREAM=stream, ARK_RESPONSE_FORMAT="b64_json", ARK_MAX_IMAGES=2)
@@ -359,7 +359,7 @@ class OtherWays(ProcessTest):
                 for image in images:
                     self.assertRegex(image["url"][:40], r"^data:image/(jpeg|png);base64,")
 
-    def test_ark_is_down_until_the_tasks_time_is_over(self):
+    def test_ark_is_down_until_the_task_expires(self):
         with World() as world:
             address = world.ark.address
             world.ark.stop()

@@ -1,5 +1,5 @@
-"""More than one Redis: a replica takes over, with all that was written or without the last of it; two that both think they are
-the master; none that confirms."""
+"""Several Redis servers: failover to an up-to-date replica or to one without the last writes; two masters at once; no replica that
+confirms writes."""
 
 from fault_case import STORY, FaultTest, stories
 from support.processes import eventually
@@ -16,9 +16,9 @@ def tcp(server):
 
 
 class OneAddress(FaultTest):
-    """Programs know one address, which moves to the next master, as a virtual IP or a service name does."""
+    """Programs use one address, which moves to the new master, like a virtual IP or a service name."""
 
-    def test_moves_to_a_replica_that_has_all(self):
+    def test_failover_to_an_up_to_date_replica(self):
         with World(tcp=True, options=AT_ONCE) as world, Replicas(world) as replicas:
             address, replica = world.proxy(), replicas.add(through=f"127.0.0.1:{world.redis_server.port}")
             gateway, _ = world.gateway(REDIS_URL=address.url), world.worker(REDIS_URL=address.url, WORKER_LEASE="20s")
@@ -27,7 +27,7 @@ class OneAddress(FaultTest):
                 replicas.await_caught_up()
                 world.redis("FAILOVER", "TO", "127.0.0.1", replica.port)
                 eventually(lambda: replica.client()("ROLE")[0] == b"master", "the replica is the master")
-                address.aim(tcp(replica))       # old connections stay with the old one, which says READONLY
+                address.aim(tcp(replica))       # old connections stay with the old master, which answers READONLY
                 replicas.look_at(replica)
                 eventually(lambda: gateway.submit("t2", prompt=sim("t2")).status in (200, 202), "service", OUTAGE_S)
                 self.assert_done_once(frames + stream.to_end())
@@ -35,12 +35,12 @@ class OneAddress(FaultTest):
             self.assertEqual(len(world.ark.calls()), 2)
             self.assertTrue(any("READONLY" in line for line in gateway.lines))
 
-    def test_moves_to_a_replica_that_lacks_the_last(self):
-        """When the master dies, one call was begun before the replica stopped following, and ended after it; other tasks were
-        accepted after it. No call of theirs is confirmed, so none is made."""
+    def test_failover_to_a_replica_without_the_last_writes(self):
+        """One call begins before the replica stops following and ends after it; other tasks are accepted afterwards. Their calls are not
+        confirmed by a replica, so they are not made. Then the master dies."""
         with World(tcp=True, options=AT_ONCE) as world, Replicas(world) as replicas:
             address, replica = world.proxy(), replicas.add()
-            spare = replicas.add(through=f"127.0.0.1:{replica.port}")       # so that the next master has somebody to confirm
+            spare = replicas.add(through=f"127.0.0.1:{replica.port}")       # a replica of the next master, so that calls can be confirmed
             gateway = world.gateway(REDIS_URL=address.url, GATEWAY_TAIL_CHECK="300ms")
             world.worker(REDIS_URL=address.url, WORKER_CONCURRENCY=4, **DURABLE)
             lost = [f"l{n}" for n in range(3)]
@@ -50,15 +50,15 @@ class OneAddress(FaultTest):
                 replicas.way.freeze()
                 streams = {each: gateway.generate(each, prompt=sim(each), max_paid_calls=1) for each in lost}
                 for stream in streams.values():
-                    stream.until("process retrying")        # nobody confirms: no call
+                    stream.until("process retrying")        # not confirmed: no call
                 self.assertEqual([call["prompt"].split(" ")[0] for call in world.ark.calls()], ["begun"])
                 seen = begun.to_end()
-                self.assertEqual(seen[-1].event, "done")    # and the replica knows nothing of it
+                self.assertEqual(seen[-1].event, "done")    # the replica has not received it
                 world.redis_server.kill()
                 replicas.promote(replica)
                 address.aim(tcp(replica))
                 replicas.await_link(spare)
-                for each, stream in streams.items():        # not silence: told, or cut and then told
+                for each, stream in streams.items():        # the stream gets a reset, or is cut and then gets a reset
                     frames = stream.to_end()
                     self.assertTrue(any(frame.event == "reset" for frame in frames), frames)
                     stream.close()
@@ -66,15 +66,16 @@ class OneAddress(FaultTest):
             self.assertEqual(world.wait_state("begun", "done", "failed").number("paid_calls"), 1)
             with gateway.follow("begun", seen[-1].id) as stream:
                 self.assertIn("reset", [frame.event for frame in stream.to_end()])
-            for each in lost:                  # a client that was told so asks again
+            for each in lost:                  # the client submits the task again
                 self.assertEqual(gateway.submit(each, prompt=sim(each), max_paid_calls=1).status, 202)
             end = world.wait_all_final()
             self.assertEqual({end.tasks[f"public.{each}"].state for each in lost}, {"done"})
             for each in ("begun", *lost):
                 self.assert_calls(world, each, 1)
 
-    def test_is_at_both_of_two_masters(self):
-        """The old one is cut off with a gateway and a worker. It takes nothing; the task that both know is done once, by the new one."""
+    def test_two_masters_at_the_same_time(self):
+        """The old master is isolated together with a gateway and a worker. It accepts no writes. The task that both have is done once, with the
+        new master."""
         with World(tcp=True, options=FENCED) as world, Replicas(world) as replicas:
             old, replica = world.redis_server, replicas.add()
             minority = world.gateway()
@@ -98,7 +99,7 @@ class OneAddress(FaultTest):
             self.assertEqual(majority.submit("t1", prompt=sim("t1")).status, 202)
             world.wait_state("t1", "done")
 
-            old_client("REPLICAOF", "127.0.0.1", replica.port)      # healed
+            old_client("REPLICAOF", "127.0.0.1", replica.port)      # the partition has ended
             replicas.await_link(old)
             eventually(lambda: minority.get("/readyz").status == 503 and any("READONLY" in line for line in minority.lines),
                        "the old master says that it is none")
@@ -106,8 +107,8 @@ class OneAddress(FaultTest):
             self.assertEqual([len(world.ark.calls_of(each)) for each in ("t0", "t1")], [1, 1])
 
 
-class NobodyConfirms(FaultTest):
-    def test_then_nothing_is_paid_for(self):
+class WithoutConfirmation(FaultTest):
+    def test_without_confirmation_no_call_is_made(self):
         with World(tcp=True, options=AT_ONCE) as world, Replicas(world) as replicas:
             gateway = world.gateway()
             worker = world.worker(**DURABLE)

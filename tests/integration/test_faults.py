@@ -1,32 +1,32 @@
-"""Faults of our programs, Redis and the ways between them, by name: one at a time, and what must come of it is said exactly.
-test_chaos breaks all of them at once.
+"""Single faults of our programs, Redis and their connections, with the exact expected result. test_chaos injects random faults at the same
+time.
 
-Where the other named faults are tested:
+Where the other faults are tested:
 
-    ARK, clients, cancelling, a proxy in front      test_faults_outside
-    a worker killed during the call                 test_end_to_end_faults Workers.test_a_killed_worker_costs_nobody_the_result
+    ARK, clients, cancelling, proxies               test_faults_outside
+    a worker killed during the call                 test_end_to_end_faults Workers.test_a_task_of_a_killed_worker_is_completed_by_another
     ... with a strict budget                        ... test_a_strict_budget_survives_a_kill
-    ... with images that came before                ... test_images_that_came_before_the_kill_are_the_result
-    a worker frozen beyond its lease                ... test_a_frozen_worker_that_comes_back_changes_nothing
-    SIGTERM, twice                                  ... test_a_draining_worker_..., test_a_second_signal_ends_a_worker_at_once...
+    ... with images delivered before                ... test_images_delivered_before_the_kill_are_the_result
+    a worker frozen beyond its lease                ... test_a_frozen_worker_changes_nothing_after_it_continues
+    SIGTERM, twice                                  ... test_a_draining_worker_..., test_a_second_signal_stops_a_worker_at_once...
     a task that kills its workers                   ... test_a_task_that_kills_its_workers_is_poison
     a gateway drains                                test_gateway_faults Drain; test_end_to_end_faults Gateways
-    a gateway and Redis that is away, or frozen     test_gateway_faults RedisAway
-    Redis stopped, killed, without its scripts      test_end_to_end_faults RedisAway
+    a gateway without Redis, or with a frozen one   test_gateway_faults RedisUnavailable
+    Redis stopped, killed, without its scripts      test_end_to_end_faults RedisUnavailable
     replies lost: CLAIM, BEGIN, EMIT, FINISH, SUBMIT    test_end_to_end_faults LostReplies
     one slow reader; slow requests                  test_gateway_faults SlowReader; test_http_connections (deadlines), test_http_stream
-    ARK refuses the connection; proves another name test_end_to_end OtherWays.test_ark_is_down; test_fetch_connections
-    a silent second POST of a dead connection       test_fetch_connections test_a_dead_connection_is_never_asked_again
-    no memory                                       test_oom_*
+    ARK refuses the connection; a wrong certificate test_end_to_end OtherOptions.test_ark_is_down...; test_fetch_connections
+    a repeated POST on a dead connection            test_fetch_connections test_a_dead_connection_is_never_asked_again
+    out of memory                                   test_oom_*
 
-    a replica takes over, with all or without the last      test_failover OneAddress; test_sentinel SentinelsLead
-    two masters; no replica that confirms               test_failover OneAddress.test_is_at_both_of_two_masters, NobodyConfirms
+    failover, with and without the last writes          test_failover OneAddress; test_sentinel Failover
+    two masters; no replica that confirms               test_failover OneAddress.test_two_masters_at_the_same_time, WithoutConfirmation
     Redis that evicts; data of another version          test_store_fit
     thousands of streams, slow readers, idle clients    test_herds
-    packets that are dropped                            test_network
-    system calls that fail                              test_syscalls
+    dropped packets                                     test_network
+    failing system calls                                test_syscalls
 
-Not here: slots of a Cluster, which is not supported.
+Redis Cluster is not supported, so it is not tested.
 """
 
 import concurrent.futures
@@ -39,11 +39,11 @@ from support.processes import Deadline, eventually
 from support.world import LEASE_S, World, sim
 
 
-class WorkerDies(FaultTest):
-    """At each point between CLAIM and the end; another worker takes over."""
+class KilledWorker(FaultTest):
+    """Killed at each point between CLAIM and the end; another worker takes over."""
 
     def dies_at(self, world, script, **fields):
-        """A worker that is killed while its request with this script is on its way. The stream of its task, and what it told."""
+        """Kills a worker while its request with this script is held by a proxy. Returns the stream of its task and the events so far."""
         proxy, gateway = world.proxy(), world.gateway()
         victim = world.worker(REDIS_URL=proxy.url, **PATIENT)
         proxy.hold(world.run_script.sha1[script])
@@ -55,14 +55,14 @@ class WorkerDies(FaultTest):
         with stream:
             return stream.to_end()
 
-    def test_before_begin(self):
+    def test_killed_before_begin(self):
         with World() as world:
             frames = self.dies_at(world, "begin", max_paid_calls=1)
             self.assertEqual(stories(frames), ["start", "process requeued", *STORY[1:]])
             self.assertEqual(frames[-1].payload()["paid_calls"], 1)
             self.assert_calls(world, "t1", 1)
 
-    def test_with_an_image_that_it_had_not_told(self):
+    def test_killed_with_an_image_not_yet_stored(self):
         with World() as world:
             frames = self.dies_at(world, "emit", max_paid_calls=1)
             self.assertEqual(stories(frames), ["start", "process calling", "error"])
@@ -70,16 +70,16 @@ class WorkerDies(FaultTest):
             self.assertEqual((error["code"], error["charged"], error["paid_calls"]), ("outcome_unknown", "unknown", 1))
             self.assert_calls(world, "t1", 1)
 
-    def test_before_finish(self):
+    def test_killed_before_finish(self):
         with World() as world:
             frames = self.dies_at(world, "finish", max_paid_calls=2)
-            told = stories(frames).count("process image")
-            self.assertIn(told, (2, 3))                     # the last one may go along with FINISH
-            self.assertEqual(stories(frames), [*STORY[:2], *["process image"] * told, "done"])
-            self.assertEqual((len(frames[-1].payload()["urls"]), frames[-1].payload()["paid_calls"]), (told, 1))
+            images = stories(frames).count("process image")
+            self.assertIn(images, (2, 3))                     # the last image may be sent with FINISH
+            self.assertEqual(stories(frames), [*STORY[:2], *["process image"] * images, "done"])
+            self.assertEqual((len(frames[-1].payload()["urls"]), frames[-1].payload()["paid_calls"]), (images, 1))
             self.assert_calls(world, "t1", 1)
 
-    def test_after_finish_whose_answer_it_has_not_read(self):
+    def test_killed_before_the_reply_to_finish(self):
         with World() as world:
             proxy, gateway = world.proxy(), world.gateway()
             victim = world.worker(REDIS_URL=proxy.url)
@@ -90,8 +90,8 @@ class WorkerDies(FaultTest):
                 world.worker()
                 self.assert_done_once(stream.to_end())
 
-    def test_all_of_them(self):
-        """The queue fills up to its limit, streams go on talking, and everything runs once somebody works."""
+    def test_all_workers_killed(self):
+        """The queue fills up to its limit, streams get heartbeats, and all tasks run once there is a worker."""
         with World() as world:
             gateway = world.gateway(GATEWAY_QUEUE_LIMIT=3, GATEWAY_HEARTBEAT="200ms")
             victim = world.worker(WORKER_CONCURRENCY=1)
@@ -113,8 +113,8 @@ class WorkerDies(FaultTest):
             self.assertEqual(gateway.submit("t4", prompt=sim("t4")).status, 202)
 
 
-class WorkerStandsStill(FaultTest):
-    def test_for_less_than_its_lease(self):
+class FrozenWorker(FaultTest):
+    def test_frozen_for_less_than_its_lease(self):
         with World() as world:
             worker, gateway = world.worker(WORKER_LEASE="6s"), world.gateway()
             world.worker(WORKER_LEASE="6s", WORKER_CONCURRENCY=1)
@@ -122,23 +122,23 @@ class WorkerStandsStill(FaultTest):
                 stream.until("process calling")
                 world.ark.wait_calls(1)
                 caller = eventually(lambda: next((each for each in world.services if any("calls ARK" in line for line in list(each.lines))), None),
-                                    "somebody says that it calls")
+                                    "a worker reports a call")
                 caller.pause()
-                renewals = time.monotonic() + 2.5           # one of them is due in between
+                renewals = time.monotonic() + 2.5           # a renewal is due within this time
                 eventually(lambda: time.monotonic() > renewals, "a third of the lease has passed")
                 caller.resume()
                 self.assertEqual(stories(stream.to_end()), STORY[2:])
             self.assert_calls(world, "t1", 1)
             self.assertTrue(worker.is_running())
 
-    def test_most_of_the_time(self):
+    def test_with_a_twentieth_of_the_processor(self):
         """A worker that gets a twentieth of the processor keeps its leases, or loses them cleanly."""
         with World() as world:
             worker, gateway = world.worker(WORKER_CONCURRENCY=10, WORKER_LEASE="3s"), world.gateway()
             for n in range(40):
                 self.assertEqual(gateway.submit(f"t{n}", prompt=sim(f"t{n}", "images=1 latency=50")).status, 202)
             turn = 0
-            while world.redis("ZCARD", "arkrelay:{0}:index") and turn < 200:
+            while world.redis("ZCOUNT", "arkrelay:{0}:index", 0, "+inf") and turn < 200:
                 worker.pause()
                 time.sleep(0.095)
                 worker.resume()
@@ -150,8 +150,8 @@ class WorkerStandsStill(FaultTest):
                 self.assertLessEqual(len(world.ark.calls_of(task_id.partition(".")[2])), task.number("paid_calls"))
 
 
-class GatewayStandsStill(FaultTest):
-    def test_while_its_stream_s_task_ends(self):
+class FrozenGateway(FaultTest):
+    def test_a_gateway_frozen_while_a_task_ends(self):
         with World() as world:
             gateway = world.gateway()
             with gateway.generate("t1") as stream:
@@ -166,22 +166,22 @@ class GatewayStandsStill(FaultTest):
                 self.assertEqual([frame.n for frame in stream.to_end()], [2, 3, 4, 5, 6])
 
 
-class RedisStandsStill(FaultTest):
-    """Leases lapse meanwhile; their owners live, and nobody is to take their jobs when Redis is back."""
+class FrozenRedis(FaultTest):
+    """Leases expire meanwhile although their workers are alive. When Redis is back, no other worker may take their jobs."""
 
     def assert_it_outlives(self, world, begin, end):
-        """One running task; the images of its call come before, amid and after what is done to Redis."""
+        """Runs one task whose images arrive before, during and after the fault."""
         with world.gateway().generate("t1", prompt=sim("t1", "images=3 latency=2500")) as stream:
             frames = stream.until("process image")
             begin()
-            lapsed = time.monotonic() + LEASE_S + 3.5       # longer than REAP may pause between two calls
+            lapsed = time.monotonic() + LEASE_S + 3.5       # longer than the interval of REAP
             eventually(lambda: time.monotonic() > lapsed, "every lease has lapsed")
             end()
             self.assert_done_once(frames + stream.to_end())
         self.assert_calls(world, "t1", 1)
 
-    def test_frozen(self):
-        """What the others asked meanwhile, REAP too, runs the moment it is back, before the owner can renew."""
+    def test_redis_frozen(self):
+        """Commands sent meanwhile, including REAP, run as soon as Redis continues, before the worker can renew its lease."""
         with World() as world:
             proxy, server = world.proxy(), world.redis_server.program
             owner = world.worker(REDIS_URL=proxy.url)
@@ -189,7 +189,7 @@ class RedisStandsStill(FaultTest):
             def begin():
                 for _ in range(2):
                     world.worker()
-                looking = time.monotonic() + 1.5            # they ask once a second
+                looking = time.monotonic() + 1.5            # workers send REAP once a second
                 eventually(lambda: time.monotonic() > looking, "the others look for lost jobs")
                 proxy.freeze()
                 server.pause()
@@ -200,7 +200,7 @@ class RedisStandsStill(FaultTest):
             self.assert_it_outlives(world, begin, end)
             self.assertTrue(owner.is_running())
 
-    def test_away_and_a_new_worker_is_the_first_to_come_back(self):
+    def test_redis_unreachable_and_a_new_worker_reconnects_first(self):
         with World(aof=True) as world:
             proxy = world.proxy()
             owner = world.worker(REDIS_URL=proxy.url)
@@ -211,14 +211,14 @@ class RedisStandsStill(FaultTest):
                 world.redis = world.redis_server.client()
                 stranger = world.worker()
                 stranger.wait_for("ready")
-                seen = time.monotonic() + 2                 # it has looked for lost jobs
+                seen = time.monotonic() + 2                 # it has sent REAP
                 eventually(lambda: time.monotonic() > seen, "the new worker has asked for lapsed leases")
                 proxy.thaw()
             self.assert_it_outlives(world, world.redis_server.kill, end)
             self.assertTrue(owner.is_running())
 
-    def test_asleep(self):
-        """A slow script, or a fork: one task runs, one comes meanwhile."""
+    def test_redis_blocked(self):
+        """As with a slow script or a fork. One task is running, another is submitted meanwhile."""
         with World() as world:
             world.worker()
             gateway = world.gateway()
@@ -233,9 +233,9 @@ class RedisStandsStill(FaultTest):
             self.assertEqual(len(world.ark.calls()), 2)
 
 
-class ConnectionsBreak(FaultTest):
-    def test_again_and_again(self):
-        """CLIENT KILL for everybody, many times, while tasks run and are watched."""
+class BrokenConnections(FaultTest):
+    def test_repeated_client_kill(self):
+        """CLIENT KILL of all connections, many times, while tasks run and have viewers."""
         with World() as world:
             gateway = world.gateway()
             world.worker(WORKER_LEASE="10s")
@@ -247,14 +247,14 @@ class ConnectionsBreak(FaultTest):
                     world.redis("CLIENT", "KILL", "TYPE", "pubsub")
                     concurrent.futures.wait(ends, timeout=0.4)
                 for end in ends:
-                    told = [frame for frame in end.result() if frame.story() != "process requeued"]     # a CLAIM's lost answer
-                    self.assertEqual(stories(told), STORY)
+                    seen = [frame for frame in end.result() if frame.story() != "process requeued"]     # after a lost reply to CLAIM
+                    self.assertEqual(stories(seen), STORY)
                     self.assertEqual([frame.n for frame in end.result()], list(range(1, len(end.result()) + 1)))
             for stream in streams:
                 stream.close()
             self.assertEqual(len(world.ark.calls()), 10)
 
-    def test_behind_a_renewal(self):
+    def test_a_break_after_a_renewal(self):
         with World() as world:
             proxy = world.proxy()
             gateway, _ = world.gateway(), world.worker(REDIS_URL=proxy.url)
@@ -263,7 +263,7 @@ class ConnectionsBreak(FaultTest):
                 proxy.lost.wait()
                 self.assert_done_once(stream.to_end())
 
-    def test_behind_a_look_for_lost_jobs(self):
+    def test_a_break_after_a_reap(self):
         with World() as world:
             proxy = world.proxy()
             victim, gateway = world.worker(), world.gateway()
@@ -275,7 +275,7 @@ class ConnectionsBreak(FaultTest):
                 proxy.lose_reply_to(world.run_script.sha1["reap"])
                 self.assertEqual(stories(stream.to_end()), [*STORY[:2], "process requeued", *STORY[1:]])
 
-    def test_behind_a_cancel(self):
+    def test_a_break_after_a_cancel(self):
         with World() as world:
             proxy = world.proxy()
             gateway = world.gateway(REDIS_URL=proxy.url)
@@ -289,9 +289,9 @@ class ConnectionsBreak(FaultTest):
 
 
 class Partitions(FaultTest):
-    """Packets vanish between a program and Redis: nothing is refused, nothing is answered."""
+    """Packets between a program and Redis are dropped silently."""
 
-    def test_of_a_gateway(self):
+    def test_a_partitioned_gateway(self):
         with World() as world:
             proxy = world.proxy()
             gateway = world.gateway(REDIS_URL=proxy.url, GATEWAY_HEARTBEAT="200ms")
@@ -312,8 +312,8 @@ class Partitions(FaultTest):
             answer = eventually(lambda: (answer := gateway.submit("t2")).status != 503 and answer, "it takes work again")
             self.assertIn(answer.status, (200, 202))
 
-    def test_of_a_worker(self):
-        """It keeps what ARK delivers, but it can begin nothing; the other worker settles its jobs."""
+    def test_a_partitioned_worker(self):
+        """It keeps images that ARK delivers but starts no call; the other worker settles its jobs."""
         with World() as world:
             proxy = world.proxy()
             alone, gateway = world.worker(REDIS_URL=proxy.url), world.gateway()
@@ -332,7 +332,7 @@ class Partitions(FaultTest):
                              {key: before[key] for key in before if ":public.t1" in key})
             self.assert_calls(world, "t1", 1)
 
-    def test_a_slow_network_is_only_slow(self):
+    def test_a_slow_network(self):
         with World() as world:
             ways = [world.proxy(), world.proxy()]
             gateway, _ = world.gateway(REDIS_URL=ways[0].url), world.worker(REDIS_URL=ways[1].url, WORKER_LEASE="5s")
@@ -342,9 +342,9 @@ class Partitions(FaultTest):
                 self.assert_done_once(stream.to_end())
 
 
-class RedisIsFull(FaultTest):
-    def test_of_memory(self):
-        """New tasks stay out; what runs reaches its end."""
+class FullRedis(FaultTest):
+    def test_redis_out_of_memory(self):
+        """New tasks are refused; running tasks are completed."""
         with World() as world:
             gateway, _ = world.gateway(), world.worker()
             with gateway.generate("t1", prompt=sim("t1", "images=3 latency=300")) as stream:
@@ -358,7 +358,7 @@ class RedisIsFull(FaultTest):
             world.wait_state("t2", "done")
 
     def runs_out_of_disk(self, world):
-        """A gateway, and a task whose first image comes when the log cannot grow any more."""
+        """Returns a gateway and a task whose first image arrives when the append-only file cannot grow any more."""
         gateway = world.gateway()
         world.worker()
         stream = gateway.generate("t1", prompt=sim("t1", "images=3 latency=700"))
@@ -368,7 +368,7 @@ class RedisIsFull(FaultTest):
         world.redis_server.program.limit("fsize", 1)
         return gateway, stream, frames
 
-    def test_of_its_disk_and_takes_no_writes(self):
+    def test_redis_with_a_full_disk_refuses_writes(self):
         with World(aof=True, options=("--appendfsync", "everysec", "--auto-aof-rewrite-percentage", "0")) as world:
             gateway, stream, frames = self.runs_out_of_disk(world)
             refused = eventually(lambda: (answer := gateway.submit("t2")).status == 503 and answer, "the disk is full")
@@ -379,8 +379,8 @@ class RedisIsFull(FaultTest):
             self.assert_calls(world, "t1", 1)
             eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
 
-    def test_of_its_disk_and_gives_up(self):
-        """appendfsync always: Redis ends rather than promise what it cannot keep."""
+    def test_redis_with_a_full_disk_exits(self):
+        """With appendfsync always, Redis exits on a write error."""
         with World(aof=True) as world:
             gateway, stream, frames = self.runs_out_of_disk(world)
             self.assertEqual(world.redis_server.program.wait_exit(), 1)

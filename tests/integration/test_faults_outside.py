@@ -1,6 +1,6 @@
-"""Faults by name, of all that is outside: too many clients and slow ones, ARK, cancelling at the wrong moment, a proxy in front.
+"""Single faults outside of our programs: too many or slow clients, ARK, cancelling at critical moments, a proxy in front.
 
-What else there is, and where: test_faults.
+test_faults lists where the other faults are tested.
 """
 
 import concurrent.futures
@@ -24,8 +24,8 @@ SEED = os.environ.get("ARKRELAY_SEED") or str(random.randrange(10**6))
 
 
 class Crowds(FaultTest):
-    def test_a_hundred_readers_that_do_not_read(self):
-        """Each holds at most its share of memory, then it is cut."""
+    def test_a_hundred_streams_without_readers(self):
+        """Each uses at most its memory limit, then it is cut."""
         with World(ark=False) as world:
             gateway = world.gateway(GATEWAY_OUTPUT_MAX="64k", LOG_LEVEL="info")
             with gateway.generate("t1") as quick:
@@ -51,7 +51,7 @@ class Crowds(FaultTest):
             with gateway.generate("t1") as early:
                 early.until("start")
                 idle = [Connection(gateway.address) for _ in range(520)]
-                answer = eventually(lambda: idle[-1].wait_closed(), "a connection beyond the limit is told so")
+                answer = eventually(lambda: idle[-1].wait_closed(), "a connection beyond the limit is closed")
                 self.assertIn(b" 503 ", answer.partition(b"\r\n")[0])
                 Job(world.run_script, "t1").finish()
                 self.assertEqual(early.to_end()[-1].event, "done", "who was there is served")
@@ -90,9 +90,9 @@ class ArkFails(FaultTest):
         with world.gateway().generate("t1", prompt=sim("t1", directives), **fields) as stream:
             return stream.to_end()
 
-    def test_its_name_does_not_resolve(self):
+    def test_ark_with_an_unresolvable_name(self):
         with World() as world:
-            name = "x" * 64                             # no label may be so long: nobody is asked
+            name = "x" * 64                             # longer than a DNS label may be, so no server is asked
             world.worker(WORKER_MAX_ATTEMPTS=2, ARK_BASE_URL=f"http://{name}.test/api/v3")
             gateway = world.gateway()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
@@ -103,8 +103,8 @@ class ArkFails(FaultTest):
             self.assertEqual((retry["code"], retry["attempt"]), ("ark_unreachable", 1))
             self.assertEqual((end["code"], end["charged"], end["paid_calls"], end["attempts"]), ("cancelled", "no", 0, 0))
 
-    def test_it_takes_the_request_and_breaks_off(self):
-        """Exactly one call, and nobody claims to know what became of it."""
+    def test_ark_closes_the_connection_after_the_request(self):
+        """Exactly one call, with unknown outcome."""
         for directives in ("cut_after_image=0", "cut_at_byte=0", "rst", "cut_at_byte=40", "body_garbage", "html_502", "hang"):
             with self.subTest(directives), World() as world:
                 frames = self.one_task(world, directives, fields={"max_paid_calls": 1}, ARK_FIRST_BYTE_TIMEOUT="500ms")
@@ -112,8 +112,8 @@ class ArkFails(FaultTest):
                 self.assertEqual((error["code"], error["charged"], error["paid_calls"]), ("outcome_unknown", "unknown", 1))
                 self.assert_calls(world, "t1", 1)
 
-    def test_a_storm_of_refusals(self):
-        """All are done in the end, and none of the refusals was paid."""
+    def test_many_rate_limits(self):
+        """All tasks are done in the end, and no refused call counts as paid."""
         with World() as world:
             gateway = world.gateway()
             world.ark.script(*[{"status": 429}, {"status": 503}] * 8)
@@ -124,8 +124,8 @@ class ArkFails(FaultTest):
             self.assertEqual({(task.state, task.number("paid_calls")) for task in end.tasks.values()}, {("done", 1)})
             self.assertEqual(Counter(call["status"] for call in world.ark.calls()), {200: 20, 429: 8, 503: 8})
 
-    def test_an_answer_that_is_too_long(self):
-        """ARK has made the picture and it is charged, but the worker does not swallow everything."""
+    def test_a_response_that_is_too_large(self):
+        """The image is made and charged, but the worker refuses a response above its size limit."""
         for directives in ("images=1 big=3000000", "images=1 big=3000000 gzip"):
             with self.subTest(directives), World() as world:
                 worker_memory = {"ARK_STREAM": "off", "ARK_RESPONSE_FORMAT": "b64_json", "ARK_ANSWER_MAX": "1m"}
@@ -133,11 +133,11 @@ class ArkFails(FaultTest):
                 error = frames[-1].payload()
                 self.assertEqual((error["code"], error["charged"], error["paid_calls"]), ("outcome_unknown", "unknown", 1))
 
-    def test_an_answer_in_single_bytes(self):
+    def test_a_response_in_single_bytes(self):
         with World() as world:
             self.assert_done_once(self.one_task(world, "chunk=1"))
 
-    def test_it_hangs_and_the_stream_talks(self):
+    def test_ark_hangs_and_the_stream_gets_heartbeats(self):
         with World() as world:
             world.worker(ARK_FIRST_BYTE_TIMEOUT="1500ms", WORKER_CONCURRENCY=1)
             gateway = world.gateway(GATEWAY_HEARTBEAT="200ms")
@@ -152,7 +152,7 @@ class ArkFails(FaultTest):
 
 
 class Cancelled(FaultTest):
-    def test_before_it_is_claimed(self):
+    def test_cancelled_before_it_is_claimed(self):
         with World() as world:
             gateway = world.gateway()
             gateway.submit("t1")
@@ -160,7 +160,7 @@ class Cancelled(FaultTest):
             world.worker()
             self.assert_cancelled(world, 0)
 
-    def test_before_begin(self):
+    def test_cancelled_before_begin(self):
         with World() as world:
             proxy, gateway = world.proxy(), world.gateway()
             world.worker(REDIS_URL=proxy.url, WORKER_LEASE="30s", **PATIENT)
@@ -171,8 +171,8 @@ class Cancelled(FaultTest):
             proxy.release()
             self.assert_cancelled(world, 0)
 
-    def test_before_begin_is_answered(self):
-        """Its answer is lost, and the worker hears of the cancel before it hears that the call is open."""
+    def test_cancelled_before_the_reply_to_begin(self):
+        """The reply to BEGIN is lost, and the worker learns of the cancellation before it knows that the call is recorded."""
         with World() as world:
             proxy, gateway = world.proxy(), world.gateway()
             world.worker(REDIS_URL=proxy.url, WORKER_LEASE="30s", **PATIENT)
@@ -184,7 +184,7 @@ class Cancelled(FaultTest):
             proxy.release()
             self.assert_cancelled(world, 0)
 
-    def test_during_the_call(self):
+    def test_cancelled_during_the_call(self):
         with World() as world:
             gateway, _ = world.gateway(), world.worker()
             gateway.submit("t1", prompt=sim("t1", SLOW))
@@ -192,7 +192,7 @@ class Cancelled(FaultTest):
             self.assertEqual(gateway.cancel("t1").status, 202)
             self.assert_cancelled(world, 1)
 
-    def test_after_the_end(self):
+    def test_cancelled_after_the_end(self):
         with World() as world:
             gateway, _ = world.gateway(), world.worker()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
@@ -206,7 +206,7 @@ class Cancelled(FaultTest):
         self.assertEqual(task.log[-1].data["charged"], "unknown" if paid else "no")
         self.assert_calls(world, "t1", paid)
 
-    def test_at_any_moment(self):
+    def test_cancelled_at_random_times(self):
         rng = random.Random(SEED)
         print(f"seed {SEED}")
         with World() as world:
@@ -229,7 +229,7 @@ class Cancelled(FaultTest):
 
 @unittest.skipUnless(shutil.which("nginx"), "nginx is not installed")
 class BehindNginx(FaultTest):
-    """nginx with its defaults buffers what it passes on, unless the answer says that it must not."""
+    """nginx buffers responses by default, unless a response header disables it."""
 
     CONFIG = """
         daemon off; master_process off; pid {folder}/pid; error_log stderr;
@@ -261,7 +261,7 @@ class BehindNginx(FaultTest):
         with EventStream(address, "POST", f"{BASE}/generate/stream", request(task_id), seconds=seconds) as stream:
             return stream.next_event(seconds)
 
-    def test_events_pass_at_once(self):
+    def test_nginx_passes_events_at_once(self):
         with World(ark=False) as world:
             gateway = world.gateway()
             address, nginx = self.nginx(gateway)
@@ -276,7 +276,7 @@ class BehindNginx(FaultTest):
                 self.assertEqual([frame.n for frame in stream.to_end()], [3])
             nginx.stop()
 
-    def test_and_it_is_the_header_that_makes_them_pass(self):
+    def test_without_the_header_nginx_buffers_events(self):
         with World(ark=False) as world:
             address, nginx = self.nginx(world.gateway(), "proxy_ignore_headers X-Accel-Buffering;")
             with self.assertRaises(TimeoutError):

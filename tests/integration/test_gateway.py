@@ -1,4 +1,4 @@
-"""The gateway's streams: a real Redis, and a worker that is this test, so that every event comes exactly when the test says so."""
+"""The gateway's streams, with a real Redis. The test runs the worker's scripts, so that it controls when each event happens."""
 
 import collections
 import concurrent.futures
@@ -12,15 +12,16 @@ from support.command_log import CommandLog
 from support.http_client import Connection, Cut, EventStream, fetch
 from support.processes import Deadline, eventually
 from support.scripts import PREFIX
+from support.store import HEAD
 from support.world import BASE, URLS, request
 
 
 class Streams(GatewayTest):
     def setUp(self):
         super().setUp()
-        self.gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, PRESENCE_INTERVAL=0)       # commands are counted
+        self.gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, PRESENCE_INTERVAL=0)       # this test counts commands
 
-    def test_start_comes_at_once_and_in_one_piece(self):
+    def test_start_is_sent_at_once_in_one_chunk(self):
         with self.gateway.generate("t1") as stream:
             retry, start = stream.next(), stream.next()
             self.assertEqual(len(stream.pieces), 1)
@@ -37,7 +38,7 @@ class Streams(GatewayTest):
         self.assertEqual(headers["transfer-encoding"], "chunked")
         self.assertNotIn("content-length", headers)
 
-    def test_the_whole_story_each_event_one_piece_then_a_clean_end(self):
+    def test_all_events_each_in_one_chunk_then_a_clean_end(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             job = self.job("t1")
@@ -53,14 +54,14 @@ class Streams(GatewayTest):
             self.assertEqual(done.payload()["generated_images"],
                              [{"index": n, "url": "https://ark.example.com/1.jpg", "size": "2K"} for n in (0, 1)])
             self.assertIsNone(stream.next())
-            stream.connection.request("GET", "/livez")      # the connection is as good as new
+            stream.connection.request("GET", "/livez")      # the connection can be reused
             self.assertEqual(stream.connection.response().status, 200)
         eventually(lambda: self.subscribers("t1") == 0, "the last viewer unsubscribed")
 
     def test_a_task_costs_three_round_trips(self):
         def calls(command):
             return int((re.search(rf"cmdstat_{command}:calls=(\d+)", self.redis("INFO", "commandstats").decode()) or [0, 0])[1])
-        with self.gateway.generate("warm") as stream:           # Redis knows every script afterwards
+        with self.gateway.generate("warm") as stream:           # afterwards Redis has cached every script
             stream.until("start")
             job = self.job("warm")
             job.begin()
@@ -87,9 +88,9 @@ class Streams(GatewayTest):
         with self.gateway.generate("t1", urls=URLS) as third:
             self.assert_numbers(third.until("process"), 1, 2)
         self.assertEqual(len(self.world.look().tasks), 1)
-        self.assertEqual(self.world.look().meta["submitted"], "1")
+        self.assertEqual(self.world.look().counter("submitted"), 1)
 
-    def test_the_order_of_fields_makes_no_other_request(self):
+    def test_the_order_of_fields_does_not_matter(self):
         text = json.dumps(dict(reversed(request("t1", prompt="x", seed=1).items())), indent=3)
         with self.gateway.generate("t1", seed=1, prompt="x") as first:
             first.until("start")
@@ -102,19 +103,19 @@ class Streams(GatewayTest):
             for fields in ({"prompt": "x"}, {"seed": 0}, {"urls": URLS[:1]}, {"urls": URLS[::-1]}, {"watermark": False}):
                 with self.gateway.generate("t1", **fields) as second:
                     self.assert_problem(second.response, 409, "task_id_conflict")
-            self.job("t1").begin()                          # the first one is not disturbed
+            self.job("t1").begin()                          # the first task is not affected
             first.until("process")
 
     def test_a_final_task_is_replayed_and_ended(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             self.job("t1").finish()
-            told = [frame.raw for frame in stream.to_end()]
+            raw_frames = [frame.raw for frame in stream.to_end()]
         for again in (lambda: self.gateway.generate("t1"), lambda: self.gateway.follow("t1")):
             with again() as stream:
                 frames = stream.to_end()
                 self.assert_numbers(frames, 1, 2)
-                self.assertEqual([frames[-1].raw], told)
+                self.assertEqual([frames[-1].raw], raw_frames)
 
     def test_resuming_has_no_gap_and_no_repeat(self):
         with self.gateway.generate("t1") as stream:
@@ -143,27 +144,27 @@ class Streams(GatewayTest):
         with EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": "x"}) as stream:
             self.assert_problem(stream.response, 400, "invalid_last_event_id")
 
-    def test_the_place_as_polyfills_tell_it(self):
+    def test_last_event_id_in_the_query_of_polyfills(self):
         with self.gateway.generate("t1") as stream:
             start, = stream.until("start")
         self.job("t1").finish()
         begin = start.id[:-1] + "0"
         for query, header, numbers in (
                 (f"lastEventId={start.id}", None, [2]),
-                (f"last_event_id={begin}&lastEventId={start.id}", None, [2]),       # what was added at the reconnect is newer
+                (f"last_event_id={begin}&lastEventId={start.id}", None, [2]),       # the parameter added at the reconnect is newer
                 (f"lastEventId={begin}&last_event_id={start.id}", None, [1, 2]),
                 (f"lastEventId=&last_event_id={start.id}", None, [2]),
                 (f"lastEventId={start.id}&last_event_id=x", None, [2]),
                 (f"lastEventId={begin}", start.id, [2]),
                 ("lastEventId=", None, [1, 2]),
-                (f"LastEventId={start.id}", None, [1, 2]),                          # another parameter, as any unknown one
+                (f"LastEventId={start.id}", None, [1, 2]),                          # an unknown parameter is ignored
         ):
             path = f"{BASE}/tasks/t1/stream?{query}"
             with self.subTest(query), EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": header}) as stream:
                 self.assert_numbers(stream.to_end(), *numbers)
 
-    def test_a_repeated_post_goes_on_behind_the_last_event(self):
-        """fetch-event-source sends the same POST again, with Last-Event-ID."""
+    def test_a_repeated_post_with_last_event_id_resumes(self):
+        """fetch-event-source repeats the POST, with Last-Event-ID."""
         with self.gateway.generate("t1") as stream:
             start, = stream.until("start")
         with self.gateway.generate("t1", {"Last-Event-ID": start.id}) as stream:
@@ -183,19 +184,19 @@ class Streams(GatewayTest):
             self.assert_problem(stream.response, 400, "invalid_last_event_id")
         self.assertIsNone(self.world.find("t3"))
 
-    def test_no_content_for_who_has_the_last_event(self):
+    def test_resuming_after_the_final_event_gets_204(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             self.job("t1").finish()
             done = stream.to_end()[-1]
         with Connection(self.gateway.address) as connection:
-            for _ in range(2):                              # and the connection stays good
+            for _ in range(2):                              # the connection stays usable
                 connection.request("GET", f"{BASE}/tasks/t1/stream", headers={"Last-Event-ID": done.id})
                 answer = connection.response()
                 self.assertEqual((answer.status, answer.body), (204, b""))
         self.assertEqual(fetch(self.gateway.address, "GET", f"{BASE}/tasks/t1/stream?last_event_id={done.id}").status, 204)
 
-    def test_a_place_that_the_store_does_not_know_is_reset(self):
+    def test_an_unknown_last_event_id_gets_a_reset(self):
         with self.gateway.generate("t1") as stream:
             epoch = int(stream.until("start")[0].id.partition("-")[0])
         job = self.job("t1")
@@ -208,10 +209,10 @@ class Streams(GatewayTest):
                 self.assertTrue(reset.payload()["message"])
                 self.assert_numbers(rest, 1, 2)
         job.finish()
-        with self.gateway.follow("t1", f"{epoch}-4") as stream:     # also when it is final
+        with self.gateway.follow("t1", f"{epoch}-4") as stream:     # also for a final task
             self.assertEqual([frame.event for frame in stream.to_end()], ["reset", "start", "process", "done"])
 
-    def test_malformed_places(self):
+    def test_malformed_last_event_ids(self):
         self.world.submit_many(1)
         for place in ("abc", "-1", "1", "1-", "1-2-3", "1--2", "01-1", "1-01", "+1-1", "1-1 x", "9" * 30 + "-1", "1-" + "9" * 30,
                       "x" * 200):
@@ -222,7 +223,7 @@ class Streams(GatewayTest):
                 answer = fetch(self.gateway.address, "GET", f"{BASE}/tasks/t0/stream?{query}")
                 self.assert_problem(answer, 400, "invalid_last_event_id")
 
-    def test_an_empty_place_is_the_beginning(self):
+    def test_an_empty_last_event_id_replays_everything(self):
         self.world.submit_many(1)
         for query, headers in (("?last_event_id=", {}), ("", {"Last-Event-ID": ""}), ("?my_last_event_id=abc", {})):
             with self.subTest(query=query, headers=headers):
@@ -236,7 +237,7 @@ class Streams(GatewayTest):
         self.assert_problem(fetch(self.gateway.address, "GET", f"{BASE}/tasks/nobody/stream"), 404, "task_not_found")
         eventually(lambda: self.subscribers("nobody") == 0, "nothing is left subscribed")
 
-    def test_all_viewers_see_the_same_through_one_subscription(self):
+    def test_all_viewers_share_one_subscription(self):
         with self.gateway.generate("t1") as first:
             first.until("start")
             viewers = [self.gateway.follow("t1") for _ in range(8)]
@@ -246,14 +247,14 @@ class Streams(GatewayTest):
             viewers.pop().close()
             job.emit(0)
             job.finish()
-            told = [frame.raw for frame in first.to_end()]
-            self.assertEqual(len(told), 3)
+            raw_frames = [frame.raw for frame in first.to_end()]
+            self.assertEqual(len(raw_frames), 3)
             for viewer in viewers:
-                self.assertEqual([frame.raw for frame in viewer.to_end()][1:], told)
+                self.assertEqual([frame.raw for frame in viewer.to_end()][1:], raw_frames)
                 viewer.close()
         eventually(lambda: self.subscribers("t1") == 0, "the last viewer unsubscribed")
 
-    def test_a_client_that_leaves_costs_nothing_and_the_task_goes_on(self):
+    def test_a_disconnected_client_does_not_affect_the_task(self):
         with self.gateway.generate("warm") as stream:
             stream.until("start")
         eventually(lambda: self.subscribers("warm") == 0, "the stream is closed")
@@ -268,8 +269,8 @@ class Streams(GatewayTest):
         eventually(lambda: not any(self.subscribers(f"t{n}") for n in range(20)), "nothing is left subscribed")
         self.assertEqual({task.state for task in self.world.look().tasks.values()}, {"queued"})
 
-    def test_many_clients_come_and_go_at_once(self):
-        """Joining, leaving before the answer, and joining again, over a few tasks."""
+    def test_many_clients_connect_and_disconnect_at_once(self):
+        """Clients connect, disconnect before the response, and reconnect, on a few tasks."""
         def visit(n):
             with Connection(self.gateway.address) as raw:
                 raw.request("POST", f"{BASE}/generate/stream", request(f"t{n % 5}"))
@@ -309,7 +310,7 @@ class Streams(GatewayTest):
             if not final:
                 self.job("t1").finish()
         self.assertEqual(fetch(self.gateway.address, "HEAD", f"{BASE}/tasks/nobody/stream").status, 404)
-        eventually(lambda: self.subscribers("t1") == 0, "a HEAD leaves nothing behind")
+        eventually(lambda: self.subscribers("t1") == 0, "a HEAD leaves no subscription")
 
     def test_cancelling_a_waiting_task_ends_its_stream(self):
         with self.gateway.generate("t1") as stream:
@@ -321,7 +322,7 @@ class Streams(GatewayTest):
 
 
 class Silence(GatewayTest):
-    def test_a_comment_after_each_heartbeat_of_silence(self):
+    def test_heartbeats_are_sent_during_silence(self):
         gateway = self.world.gateway(GATEWAY_HEARTBEAT="300ms", GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
@@ -330,7 +331,7 @@ class Silence(GatewayTest):
                 self.assertEqual(frame.raw, b": keep-alive")
                 self.assertTrue(0.29 * n <= frame.at - stream.began < 2 * n, n)
 
-    def test_a_lost_last_message_is_found(self):
+    def test_a_lost_last_message_is_recovered(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         with gateway.generate("t1") as stream, gateway.follow("t1") as other:
             stream.until("start")
@@ -342,14 +343,15 @@ class Silence(GatewayTest):
                 self.assertEqual((done.event, done.n), ("done", 2))
 
     def lose_and_grow_back(self, job, keep, *texts):
-        """A failover loses what is behind the first `keep` events; then as many others are written, and nobody hears of them."""
-        self.redis("LTRIM", f"{PREFIX}events:{job.id}", 0, keep - 1)
+        """Simulates a failover: removes all events after the first `keep`, then writes other events without publishing them."""
+        self.redis("LTRIM", f"{PREFIX}events:{job.id}", 0, HEAD + keep - 1)
+        self.redis("HSET", f"{PREFIX}task:{job.id}", "n", keep + len(texts))
         for n, text in enumerate(texts, keep + 1):
             data = job.data(stage="image", index=0, image={"url": text})
             self.redis("RPUSH", f"{PREFIX}events:{job.id}", f'{n} process {{"event":"process","data":{data}}}')
 
     def assert_reset(self, stream, *urls):
-        """It is told to forget, and gets the whole log."""
+        """The stream gets `reset` and then the whole log."""
         events = [stream.next_event() for _ in range(2 + len(urls))]
         self.assertEqual([event.event for event in events], ["reset", "start", *("process" for _ in urls)])
         self.assert_numbers(events[1:], *range(1, len(urls) + 2))
@@ -362,13 +364,13 @@ class Silence(GatewayTest):
             stream.until("start")
         job = self.job("t1")
         for text in ("a", "b"):
-            self.run_script("emit", job.id, job.fence, "ab".index(text) + 1, job.data(stage="image", index=0, image={"url": text}), "")
+            self.run_script("emit", job.id, job.fence, "ab".index(text) + 1, job.data(stage="image", index=0, image={"url": text}))
         for stream in (first, second):
             self.assertEqual([stream.next_event().payload()["image"]["url"] for _ in range(2)], ["a", "b"])
         job.wseq = 2
         return job, first, second
 
-    def test_a_log_that_lost_events_and_grew_back_to_the_same_length_is_found(self):
+    def test_a_changed_log_of_the_same_length_is_detected(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         for texts in (("a", "c"), ("c", "b!"), ("c", "d", "e"), ("c",)):
             with self.subTest(texts), contextlib.ExitStack() as streams:
@@ -381,40 +383,40 @@ class Silence(GatewayTest):
                 for viewer in viewers:
                     self.assertEqual(viewer.next_event().event, "done")
 
-    def test_the_same_when_the_connection_was_away_and_the_next_event_comes_at_once(self):
+    def test_a_changed_log_is_detected_after_a_reconnect(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with contextlib.ExitStack() as streams:
             job, *viewers = self.two_viewers_of_three_events(gateway, streams)
             self.lose_and_grow_back(job, 1, "c", "d")
             self.redis("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:events"))
             eventually(lambda: self.subscribers("t1") == 1, "it is subscribed again")
-            self.run_script("emit", job.id, job.fence, 3, job.data(stage="image", index=0, image={"url": "e"}), "")
+            self.run_script("emit", job.id, job.fence, 3, job.data(stage="image", index=0, image={"url": "e"}))
             for viewer in viewers:
                 self.assert_reset(viewer, "c", "d", "e")
 
-    def test_a_message_with_the_last_number_and_another_content(self):
+    def test_a_message_with_a_known_number_and_other_content(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with contextlib.ExitStack() as streams:
             job, *viewers = self.two_viewers_of_three_events(gateway, streams)
             self.lose_and_grow_back(job, 2)
             self.redis("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:events"))
             eventually(lambda: self.subscribers("t1") == 1, "it is subscribed again")
-            self.run_script("emit", job.id, job.fence, 3, job.data(stage="image", index=0, image={"url": "x"}), "")
+            self.run_script("emit", job.id, job.fence, 3, job.data(stage="image", index=0, image={"url": "x"}))
             for viewer in viewers:
                 self.assert_reset(viewer, "a", "x")
 
-    def test_a_connection_that_was_away_changes_nothing_where_the_log_is_the_same(self):
+    def test_a_reconnect_with_an_unchanged_log_causes_no_reset(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="100ms")
         with contextlib.ExitStack() as streams:
             job, *viewers = self.two_viewers_of_three_events(gateway, streams)
             for n in range(3, 6):
                 self.redis("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:events"))
                 eventually(lambda: self.subscribers("t1") == 1, "it is subscribed again")
-                self.run_script("emit", job.id, job.fence, n, job.data(stage="image", index=0, image={"url": "x" * 20_000}), "")
+                self.run_script("emit", job.id, job.fence, n, job.data(stage="image", index=0, image={"url": "x" * 20_000}))
                 for viewer in viewers:
                     self.assertEqual(viewer.next_event().n, n + 1)
 
-    def test_many_silent_streams_are_compared_with_their_logs_in_few_calls(self):
+    def test_many_silent_streams_are_checked_in_few_calls(self):
         count, counts = 300, collections.Counter()
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="500ms")
         self.run_script.load()
@@ -451,7 +453,7 @@ class Silence(GatewayTest):
             job.finish()
             self.assert_numbers(stream.to_end(), 2)
 
-    def test_an_announcement_beyond_the_log_changes_nothing(self):
+    def test_a_message_beyond_the_log_is_ignored(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
@@ -461,24 +463,25 @@ class Silence(GatewayTest):
             job.finish()
             self.assert_numbers(stream.to_end(), 2, 3)
 
-    def test_an_element_that_cannot_be_read_is_left_out(self):
+    def test_an_unreadable_element_is_skipped(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
             job = self.job("t1")
             events = f"{PREFIX}events:{job.id}"
             self.redis("RPUSH", events, "what is this")
+            self.redis("HSET", f"{PREFIX}task:{job.id}", "n", 2)
             job.begin()
             self.assert_numbers(stream.until("process"), 3)
             with gateway.follow("t1") as other:
                 self.assert_numbers(other.until("process"), 1, 3)
-            self.redis("LSET", events, 1, b'2 process {"event":"process","data":{"task_id":"t1","message":"mended"}}')
+            self.redis("LSET", events, HEAD + 1, b'2 process {"event":"process","data":{"task_id":"t1","message":"mended"}}')
             job.finish()
             self.assert_numbers(stream.to_end(), 4)
 
 
 class Races(GatewayTest):
-    """An event comes on the channel before the answer of a read that ran without it."""
+    """An event arrives on the channel before the reply of an earlier read that does not contain it."""
 
     def setUp(self):
         super().setUp()
@@ -489,7 +492,7 @@ class Races(GatewayTest):
         self.gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, REDIS_URL=self.proxy.url)
 
     def joins_late(self, between):
-        """A viewer whose log is read, then something happens, then the answer arrives."""
+        """A viewer joins: its log is read, between() runs, then the reply arrives."""
         self.proxy.hold_reply_to(self.run_script.sha1["read"])
         with concurrent.futures.ThreadPoolExecutor(1) as pool:
             joining = pool.submit(self.gateway.follow, "t1")
@@ -498,21 +501,21 @@ class Races(GatewayTest):
             self.proxy.release_reply()
             return joining.result()
 
-    def test_a_viewer_that_joins_behind_the_others_catches_up(self):
+    def test_a_viewer_that_joins_later_catches_up(self):
         with self.gateway.generate("t1") as first:
             first.until("start")
             job = self.job("t1")
 
             def between():
                 job.begin()
-                first.until("process")              # so the gateway has had the message
+                first.until("process")              # then the gateway has received the message
             with self.joins_late(between) as late:
                 self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
                 job.finish()
                 self.assert_numbers(late.to_end(), 3)
             self.assert_numbers(first.to_end(), 3)
 
-    def test_a_viewer_alone_misses_nothing_that_was_announced_meanwhile(self):
+    def test_a_first_viewer_gets_events_published_during_its_read(self):
         with self.gateway.generate("t0") as other:
             other.until("start")
             other_job = self.job("t0")
@@ -522,14 +525,14 @@ class Races(GatewayTest):
             def between():
                 job.begin()
                 other_job.begin()
-                other.until("process")              # behind it on the same connection: the gateway has had both messages
+                other.until("process")              # published later on the same connection, so the gateway has received both messages
             with self.joins_late(between) as late:
                 self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
                 job.finish()
                 self.assert_numbers(late.to_end(), 3)
 
-    def test_a_place_in_an_older_log_hides_nothing(self):
-        """A moment after its last viewer left, a task begins anew under the same subscription."""
+    def test_a_position_in_an_older_log_hides_no_event(self):
+        """Shortly after its last viewer left, the task is restarted while the subscription still exists."""
         with self.gateway.generate("t0") as other:
             other.until("start")
             other_job = self.job("t0")
@@ -541,12 +544,12 @@ class Races(GatewayTest):
             def between():
                 self.job("t1").begin()
                 other_job.begin()
-                other.until("process")              # behind it on the same connection: the gateway has had both messages
+                other.until("process")              # published later on the same connection, so the gateway has received both messages
             with self.joins_late(between) as late:
                 self.assert_numbers([late.next_event(), late.next_event()], 1, 2)
 
-    def test_a_task_that_ran_before_its_subscription_loses_nothing(self):
-        """SUBMIT's answer comes last, though Redis has run it first: what came in between was announced to nobody."""
+    def test_events_before_the_subscription_are_not_lost(self):
+        """Redis runs SUBMIT first but its reply arrives last: events published in between had no subscriber."""
         with self.gateway.generate("t0") as other, concurrent.futures.ThreadPoolExecutor(1) as pool:
             other.until("start")
             other_job = self.job("t0")
@@ -560,14 +563,14 @@ class Races(GatewayTest):
             self.proxy.release()
             eventually(lambda: self.subscribers("t1") == 1, "it is subscribed")
             other_job.begin()
-            other.until("process")                  # behind it on the same connection: the gateway has had the confirmation
+            other.until("process")                  # later on the same connection, so the gateway has received the confirmation
             self.proxy.release_reply()
             with joining.result() as stream:
                 self.assert_numbers([stream.next_event(), stream.next_event()], 1, 2)
                 job.finish()
                 self.assert_numbers(stream.to_end(), 3)
 
-    def test_a_viewer_that_joins_ahead_shows_what_the_others_miss(self):
+    def test_a_viewer_with_newer_data_updates_the_others(self):
         with self.gateway.generate("t1") as first:
             first.until("start")
             job = self.job("t1")
@@ -579,14 +582,14 @@ class Races(GatewayTest):
                 self.assert_numbers(ahead.to_end(), 3)
             self.assert_numbers(first.to_end(), 3)
 
-    def test_a_read_from_before_the_break_does_not_settle_what_the_break_has_hidden(self):
-        """Its answer comes in the same turn as the confirmation."""
+    def test_a_read_from_before_a_reconnect_does_not_close_the_gap(self):
+        """The reply arrives in the same loop iteration as the confirmation of the subscription."""
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             job = self.job("t1")
             self.silently(*job.emit_args(0))
             self.proxy.hold_reply_to(self.run_script.sha1["read"])
-            job.emit(1)                             # the gap is noticed
+            job.emit(1)                             # the gateway detects the gap
             self.proxy.ran.wait()
             self.proxy.hold("SUBSCRIBE")
             self.redis("CLIENT", "KILL", "TYPE", "pubsub")
@@ -607,7 +610,7 @@ class LostData(GatewayTest):
         seconds, micros = self.redis("TIME")
         return int(seconds) * 1000 + int(micros) // 1000
 
-    def test_a_task_that_is_gone_resets_and_ends_its_streams(self):
+    def test_an_erased_task_resets_and_ends_its_streams(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         with gateway.generate("t1") as stream:
             stream.until("start")
@@ -617,7 +620,7 @@ class LostData(GatewayTest):
         with gateway.follow("t1", "1-1") as again:
             self.assert_problem(again.response, 404, "task_not_found")
 
-    def test_a_task_that_began_anew_resets_its_streams(self):
+    def test_a_restarted_task_resets_its_streams(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         with gateway.generate("t1") as stream:
             old = stream.until("start")[0]
@@ -635,8 +638,8 @@ class LostData(GatewayTest):
                 self.assert_numbers(stream.to_end(), 2)
                 self.assert_numbers(newcomer.to_end(), 2)
 
-    def test_a_new_log_as_long_as_the_old_one_resets_its_streams(self):
-        """Only the epoch tells them apart."""
+    def test_a_new_epoch_with_a_log_of_the_same_length_resets_its_streams(self):
+        """They differ only in the epoch."""
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         with gateway.generate("t1") as stream:
             old, = stream.until("start")
@@ -659,7 +662,8 @@ class LostData(GatewayTest):
             job.begin()
             job.emit(0)
             stream.until("process image")
-            self.redis("LTRIM", f"{PREFIX}events:{job.id}", 0, 0)
+            self.redis("LTRIM", f"{PREFIX}events:{job.id}", 0, HEAD)
+            self.redis("HSET", f"{PREFIX}task:{job.id}", "n", 1)
             self.assertEqual([frame.event for frame in stream.until("start")], ["reset", "start"])
             job.finish()
             self.assert_numbers(stream.to_end(), 2)

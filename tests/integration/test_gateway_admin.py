@@ -1,4 +1,4 @@
-"""The operators' addresses: tasks of all clients, processes, the overview. This test is the worker."""
+"""The admin API: tasks of all clients, processes, the overview. The test runs the worker's scripts itself."""
 
 import json
 import unittest
@@ -45,11 +45,11 @@ class AdminTest(GatewayTest):
         return job
 
 
-class Door(AdminTest):
+class Access(AdminTest):
     ADDRESSES = (("GET", "tasks"), ("GET", "tasks/public.t1"), ("DELETE", "tasks/public.t1"), ("POST", "tasks/public.t1/retry"),
                  ("POST", "tasks/public.t1/cancel"), ("GET", "processes"), ("GET", "overview"))
 
-    def test_nobody_enters_without_the_key_and_without_one_there_is_no_door(self):
+    def test_the_admin_key_is_required_and_without_one_the_admin_api_is_disabled(self):
         closed = self.world.gateway()
         self.fail_task("t1")
         before = self.world.find("t1")
@@ -61,7 +61,7 @@ class Door(AdminTest):
                 self.assert_problem(answer, 404, "not_found")
         self.assertEqual(self.world.find("t1").fields, before.fields)
 
-    def test_while_redis_is_away(self):
+    def test_while_redis_is_unavailable(self):
         self.world.redis_server.stop()
         for method, path in self.ADDRESSES:
             with self.subTest(f"{method} {path}"):
@@ -118,7 +118,7 @@ class Tasks(AdminTest):
         self.assertEqual(self.ids(q="r:1"), ["pear:1"])
         self.assertEqual(self.ids(q="nothing"), [])
 
-    def test_parameters_that_are_not_valid(self):
+    def test_invalid_parameters(self):
         self.gateway.submit("t1")
         for query in ("state=", "state=x", "state=QUEUED", "limit=0", "limit=201", "limit=-1", "limit=x", "limit=", "limit=99999999999",
                       "cursor=x", "cursor=:", "cursor=" + "1" * 300, "q=" + "x" * 300, "q=%zz", "q=%00", "x=1", "state=queued&state=done",
@@ -129,13 +129,13 @@ class Tasks(AdminTest):
             with self.subTest(query):
                 self.assertEqual(self.admin("GET", f"tasks?{query}").status, 200)
 
-    def test_ids_that_cannot_be(self):
+    def test_invalid_ids(self):
         for id in ("public", "public.", ".t1", "public.-x", "PUBLIC.t1", "a" * 33 + ".t1", "public." + "x" * 129, "public.a%20b", "public.none"):
             for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/retry"), ("POST", "/cancel")):
                 with self.subTest(f"{method} {id}{path}"):
                     self.assert_problem(self.admin(method, f"tasks/{id}{path}"), 404, "task_not_found")
 
-    def test_the_whole_story_of_a_task(self):
+    def test_the_details_of_a_task(self):
         self.gateway.submit("t.1:a", prompt='"quoted" 图')
         job = self.job("t.1:a")
         job.begin()
@@ -153,33 +153,35 @@ class Tasks(AdminTest):
         story, task = self.get("tasks/public.t.1:a"), self.world.find("t.1:a")
         self.assertEqual((story["status"], story["result"]), ("done", json.loads(task.result)))
 
-    def test_the_story_of_a_task_that_was_changed_by_hand(self):
-        """What is no JSON is shown as it is, beside all that can be read."""
+    def test_the_details_of_a_task_with_corrupt_fields(self):
+        """Fields that are not valid JSON are returned as strings; all other fields are returned as usual."""
         self.fail_task("t1")
         events, last = f"{PREFIX}events:public.t1", len(self.world.find("t1").log)
         for text in ("", "no JSON", "4 process", "5 process {}", "6 process {\"event\":\"process\"}", '7 process {"event":1,"data":{}}', "\u2028{[", "x" * 5000):
             self.redis("RPUSH", events, text)
-        self.redis("SET", f"{PREFIX}result:public.t1", "half {")
-        self.redis("SET", f"{PREFIX}request:public.t1", "[1]")
+        self.redis("RPUSH", events, '11 done {"event":"done","data":half {}')
+        self.redis("LSET", events, 0, "[1]")
         story = self.get("tasks/public.t1")
         log = story["log"]
-        self.assertEqual([event["event"] for event in log], ["start", "process", "error"] + 8 * ["unreadable"])
-        self.assertEqual([event["n"] for event in log], list(range(1, last + 9)))
+        self.assertEqual([event["event"] for event in log], ["start", "process", "error"] + 9 * ["unreadable"])
+        self.assertEqual([event["n"] for event in log], list(range(1, last + 10)))
         self.assertEqual(log[last + 1]["data"], {"text": "no JSON"})
-        self.assertEqual(len(log[-1]["data"]["text"]), 1000)
+        self.assertEqual(len(log[-2]["data"]["text"]), 1000)
         self.assertEqual((story["request"], story["result"]), (None, None))
         self.assertEqual(story["unreadable"], {"request": "[1]", "result": "half {"})
         self.submit_two_slots()
         story = self.get("tasks/public.t2")
-        self.assertEqual((story["generated_images"], story["unreadable"]), ([], {"generated_images": "[no JSON]"}))
+        self.assertEqual((story["generated_images"], story["unreadable"]), ([], {"generated_images": '[{"index":0,no JSON}]'}))
         self.redis("FLUSHALL")
 
     def submit_two_slots(self):
         self.gateway.submit("t2")
         self.job("t2").begin()
-        self.redis("SET", f"{PREFIX}result:public.t2", "image no JSON\n")
+        image = '{"event":"process","data":{"stage":"image","index":0,"image":{no JSON}}}'
+        self.redis("RPUSH", f"{PREFIX}events:public.t2", f"3 process {image}")
+        self.redis("HSET", f"{PREFIX}task:public.t2", "n", 3)
 
-    def test_a_list_with_an_id_that_was_put_there_by_hand(self):
+    def test_a_list_with_a_corrupt_id(self):
         self.gateway.submit("t1")
         self.redis("HSET", f"{PREFIX}task:stranger", "state", "queued", "epoch", 1, "attempt", 0, "paid_calls", 0)
         self.redis("ZADD", f"{PREFIX}index", 1, "stranger", 2, "gone")
@@ -191,7 +193,7 @@ class Tasks(AdminTest):
             self.redis("DEL", f"{PREFIX}task:stranger")
             self.redis("ZREM", f"{PREFIX}index", "stranger", "gone")
 
-    def test_what_failed_begins_anew(self):
+    def test_a_failed_task_is_retried(self):
         self.fail_task("t1")
         before = self.world.find("t1")
         answer = self.admin("POST", "tasks/public.t1/retry")
@@ -203,7 +205,7 @@ class Tasks(AdminTest):
         self.job("t1").finish()
         self.assert_problem(self.admin("POST", "tasks/public.t1/retry"), 409, "task_not_failed")
 
-    def test_who_knew_the_old_life_is_told_to_forget_it(self):
+    def test_viewers_of_the_earlier_attempt_get_a_reset(self):
         self.fail_task("t1")
         with self.gateway.follow("t1") as stream:
             last = stream.to_end()[-1]
@@ -237,8 +239,8 @@ class Tasks(AdminTest):
             self.assertEqual(set(answer.headers["allow"].split(", ")), allowed)
 
 
-class AnotherLife(ProcessTest):
-    def test_what_failed_runs_to_its_end_before_the_eyes_of_who_saw_it_fail(self):
+class Retry(ProcessTest):
+    def test_a_viewer_follows_a_task_through_its_failure_and_retry(self):
         with World() as world:
             gateway = world.gateway(GATEWAY_ADMIN_KEY=KEY)
             world.ark.script({"status": 400})
@@ -257,7 +259,7 @@ class AnotherLife(ProcessTest):
 
 class Overview(AdminTest):
     def put_process(self, name, **fields):
-        """As PRESENCE does."""
+        """Writes the record of a process as PRESENCE does."""
         self.redis("HSET", f"arkrelay:{{processes}}:process:{name}", *(word for pair in fields.items() for word in pair))
         self.redis("ZADD", "arkrelay:{processes}:seen", 10**14, name)
 
@@ -274,7 +276,7 @@ class Overview(AdminTest):
             "draining": False, "slots": 4, "busy": 1, "images": 7, "ark_ms": [1, 2, 3]})
         self.assertEqual(self.find_process("host:2", processes), {"name": "host:2", "role": "worker", "draining": True})
 
-    def test_what_processes_tell_is_json_whatever_it_is(self):
+    def test_process_fields_with_special_characters_are_valid_json(self):
         lists = {"1,,2": None, ",1": None, "1,": None, ",": None, "007": None, "1,007": None, "-1": None, "1.5": None, "1" * 16: None, "1,x": None,
                  "1\x002": None, "": [], "0": [0], "0,0,12": [0, 0, 12], "9" * 15: [10**15 - 1], ",".join(["1"] * 600): None}
         for n, text in enumerate(lists):
@@ -286,7 +288,7 @@ class Overview(AdminTest):
                 self.assertEqual(process.get("ark_ms"), wanted, text)
                 self.assertEqual(("host" in process, "pid" in process, "started_at" in process), (n * 40 <= 256, False, False))
 
-    def test_a_governor_of_another_shape(self):
+    def test_a_governor_with_invalid_fields(self):
         governor = "arkrelay:{account}:governor"
         for field, value in (("tokens", "1e999"), ("tokens", "nan"), ("limit", "1,2"), ("calls", "0x10"), ("state", "ajar"), ("since", ""),
                              ("x" * 100, "y"), (" state", "open"), ("m" * 200 + " state", "open")):
@@ -312,7 +314,7 @@ class Overview(AdminTest):
             "n": {"limit": None, "rate": None, "paused_until_ms": None,
                   "breaker": {"state": "half_open", "code": "ark_quota_exceeded", "why": "SetLimitExceeded", "since_ms": 1795362520000, "probe_at_ms": None}}})
 
-    def test_the_queue_says_how_many_workers_there_are_and_how_fast_it_moves(self):
+    def test_the_number_of_workers_and_the_rates_of_the_queue(self):
         self.assertEqual(self.gateway.get(f"{BASE}/queue").json()["workers"], 0)
         self.put_process("host:1", role="worker")
         self.put_process("host:2", role="worker")
@@ -322,7 +324,7 @@ class Overview(AdminTest):
         queue = self.gateway.get(f"{BASE}/queue").json()
         self.assertEqual((queue["workers"], queue["rates"]), (2, {"ended_per_minute": 1}))
 
-    def test_everything_in_one_answer(self):
+    def test_the_overview_has_everything(self):
         self.put_process("host:1", role="worker", slots=4)
         self.gateway.submit("t1")
         self.redis("HSET", "arkrelay:{account}:governor", "tokens", "12.500000", "calls", 3, "limit", "x", "default_model", "m")
@@ -340,8 +342,8 @@ class Overview(AdminTest):
         self.assertGreaterEqual(overview["gateway"]["connections"], 1)
         self.assertEqual((overview["gateway"]["streams"], overview["gateway"]["draining"]), (0, False))
 
-    def test_what_redis_does_not_tell_its_gateway_is_left_open(self):
-        """An ACL may forbid INFO: all else is told."""
+    def test_values_that_redis_does_not_report_are_null(self):
+        """For example if an ACL forbids INFO. The other values are reported."""
         self.redis("ACL", "SETUSER", "default", "-info")
         self.addCleanup(self.redis, "ACL", "SETUSER", "default", "+info")
         overview = self.get("overview")

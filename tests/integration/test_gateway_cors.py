@@ -1,4 +1,4 @@
-"""Every answer carries the CORS headers, also those that the HTTP server makes itself: a page sees "Failed to fetch" without them."""
+"""Every response has the CORS headers, including errors of the HTTP server itself. Without them a page only gets "Failed to fetch"."""
 
 from gateway_case import GatewayTest
 from support.http_client import Connection
@@ -9,7 +9,7 @@ EXPOSED = "Location, RateLimit, RateLimit-Policy, Retry-After, X-Request-Id"
 POST = f"POST {BASE}/generate HTTP/1.1"
 JSON = "Content-Type: application/json"
 
-# name, status, request line, header lines; Origin comes before or after the latter
+# name, status, request line, header lines; the test adds Origin before or after them
 REFUSED = [
     ("a header without a name", 400, POST, [": x"]),
     ("a space before the colon", 400, POST, ["X-A : b"]),
@@ -47,13 +47,13 @@ class Cors(GatewayTest):
         self.assertEqual(answer.headers.get("access-control-expose-headers"), EXPOSED if allowed else None)
         self.assertEqual(answer.headers.get("vary"), vary)
 
-    def test_every_page_may_read_every_refusal(self):
+    def test_every_origin_may_read_every_error(self):
         gateway = self.world.gateway()
         for name, status, line, headers in REFUSED:
             with self.subTest(name):
                 self.assert_readable(self.answer_to(gateway, head(line, [*headers, f"Origin: {PAGE}"])), status, "*")
 
-    def test_a_page_of_the_list_may_read_every_refusal(self):
+    def test_a_listed_origin_may_read_every_error(self):
         gateway = self.world.gateway(GATEWAY_CORS_ORIGINS=f"https://other.example, {PAGE}")
         for name, status, line, headers in REFUSED:
             for order, lines in (("Origin last", [*headers, f"origin:{PAGE} "]), ("Origin first", [f"Origin: {PAGE}", *headers])):
@@ -63,19 +63,19 @@ class Cors(GatewayTest):
                 answer = self.answer_to(gateway, head(line, [*headers, f"Origin: {PAGE}.evil.example"]))
                 self.assert_readable(answer, status, None, "Origin")
 
-    def test_a_body_is_not_taken_for_a_head(self):
+    def test_headers_in_a_body_are_ignored(self):
         gateway = self.world.gateway(GATEWAY_CORS_ORIGINS=PAGE)
         raw = head(POST, [JSON, "Content-Length: 999999999"]) + f"\r\nOrigin: {PAGE}\r\n".encode()
         self.assert_readable(self.answer_to(gateway, raw), 413, None, "Origin")
 
-    def test_a_request_that_takes_too_long(self):
+    def test_a_request_timeout(self):
         gateway = self.world.gateway(GATEWAY_CORS_ORIGINS=PAGE, GATEWAY_HEAD_TIMEOUT="200ms", GATEWAY_BODY_TIMEOUT="200ms")
         origin = f"Origin: {PAGE}"
         for raw in (f"{POST}\r\nHost: test\r\n{origin}\r\nX-A: ".encode(), head(POST, [origin, JSON, "Content-Length: 9"]) + b"{"):
             self.assert_readable(self.answer_to(gateway, raw), 408, PAGE, "Origin")
         self.assert_readable(self.answer_to(gateway, f"{POST}\r\n{origin}".encode()), 408, None, "Origin")
 
-    def test_one_connection_too_many(self):
+    def test_too_many_connections(self):
         gateway = self.world.gateway(wait_ready=False, GATEWAY_CONNECTIONS_MAX=1)
         with Connection(gateway.address) as first:
             first.request("GET", "/livez")

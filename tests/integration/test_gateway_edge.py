@@ -1,4 +1,4 @@
-"""Where clients touch the gateway: TLS, its certificate, the bounds of connections, and the life of a stream."""
+"""TLS, certificates, connection limits, and the maximum age of a stream."""
 
 import contextlib
 import os
@@ -41,12 +41,12 @@ class Tls(GatewayTest):
                 self.assertEqual(stream.next().comment, "keep-alive")
             job = self.job("t1")
             job.begin()
-            job.talk(50_000)    # more than one record
+            job.talk(50_000)    # more than one TLS record
             job.finish()
             self.assertEqual([frame.n for frame in stream.to_end()], [2, 3, 4])
         self.assertEqual(fetch(gateway.address, "GET", "/livez", tls=self.pair.trust()).status, 200)
 
-    def test_sighup_brings_the_new_certificate_and_keeps_the_streams(self):
+    def test_sighup_loads_the_new_certificate_and_keeps_streams_open(self):
         gateway = self.gateway(GATEWAY_THREADS=2)
         old = self.pair.der()
         with self.generate(gateway, "t1", self.pair.trust()) as stream:
@@ -66,7 +66,7 @@ class Tls(GatewayTest):
 
     @staticmethod
     def shown(gateway):
-        """The certificates of enough connections for every thread to have had one."""
+        """The certificates of several connections, enough that every thread has served one."""
         anyone = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         anyone.check_hostname, anyone.verify_mode = False, ssl.CERT_NONE
         found = set()
@@ -98,13 +98,13 @@ class Tls(GatewayTest):
                 self.assertEqual(done.stdout[:12], answer or b"", done)
                 self.assertIn(error or b"", done.stderr)
 
-    def test_plain_http_is_told_so(self):
+    def test_plain_http_on_a_tls_port_gets_an_error(self):
         gateway = self.gateway()
         answer = fetch(gateway.address, "GET", "/livez")
         self.assertEqual(answer.status, 400)
         self.assertIn("HTTPS", answer.json()["detail"])
 
-    def test_the_healthcheck(self):
+    def test_healthcheck_over_tls(self):
         gateway = self.gateway()
         for options, status in [(self.pair.options(), 0), ({}, 1)]:
             program = Program("healthcheck", [binary("arkrelay-gateway"), "--healthcheck"],
@@ -112,7 +112,7 @@ class Tls(GatewayTest):
             self.assertEqual(program.wait_exit(), status)
             program.forget()
 
-    def test_files_that_will_not_do(self):
+    def test_invalid_certificate_files(self):
         other = os.path.join(self.folder, "other")
         os.mkdir(other)
         other = Pair(other)
@@ -133,11 +133,11 @@ class Tls(GatewayTest):
                 self.assertIn(why, program.lines[0])
 
 
-class Bounds(GatewayTest):
-    def test_an_address_has_its_share_over_all_threads(self):
+class Limits(GatewayTest):
+    def test_connections_per_address_over_all_threads(self):
         gateway = self.world.gateway(GATEWAY_THREADS=2, GATEWAY_CONNECTIONS_PER_ADDRESS=4)
         with contextlib.ExitStack() as stack:
-            # Connections to /readyz, which came before, may still be closing.
+            # Earlier connections to /readyz may still be closing.
             mine = [stack.enter_context(eventually(lambda: self.taken(gateway), "there is room")) for _ in range(4)]
             with Connection(gateway.address) as fifth:
                 fifth.request("GET", "/livez")
@@ -157,7 +157,7 @@ class Bounds(GatewayTest):
 
     @staticmethod
     def taken(gateway):
-        """A connection that is served and stays open, or None."""
+        """An open connection that is served, or None if it is refused."""
         connection = Connection(gateway.address)
         connection.request("GET", "/livez")
         if connection.response().status == 200:
@@ -165,7 +165,7 @@ class Bounds(GatewayTest):
         connection.close()
         return None
 
-    def test_every_bound_is_an_option(self):
+    def test_every_limit_is_an_option(self):
         head = b"GET /livez HTTP/1.1\r\nHost: a\r\n"
         cases = [
             ("head timeout", {"GATEWAY_HEAD_TIMEOUT": "100ms"}, head, 408),
@@ -183,7 +183,7 @@ class Bounds(GatewayTest):
                     self.assertEqual(connection.response().status, status)
                 self.assertEqual(gateway.stop(), 0)
 
-    def test_an_idle_connection_is_closed_and_a_reader_that_takes_nothing_cut(self):
+    def test_idle_connections_and_stalled_readers_are_closed(self):
         gateway = self.world.gateway(GATEWAY_IDLE_TIMEOUT="100ms", GATEWAY_WRITE_TIMEOUT="200ms", GATEWAY_OUTPUT_MAX="64m")
         with Connection(gateway.address) as connection:
             connection.request("GET", "/livez")
@@ -200,7 +200,7 @@ class Bounds(GatewayTest):
 
 
 class Life(GatewayTest):
-    def test_an_old_stream_ends_and_its_client_resumes_where_it_stood(self):
+    def test_an_old_stream_ends_and_its_client_resumes(self):
         for name, options in [("silent", {"GATEWAY_HEARTBEAT": "100ms"}), ("busy", {"GATEWAY_HEARTBEAT": NEVER})]:
             with self.subTest(name):
                 gateway = self.world.gateway(GATEWAY_STREAM_LIFE="1s", **options)
@@ -222,7 +222,7 @@ class Life(GatewayTest):
 
     @staticmethod
     def read_to_end(stream, job):
-        """All frames; a job talks each time that one has come."""
+        """Reads all frames; after each one, the job emits another event."""
         frames = []
         while True:
             if job:
@@ -232,7 +232,7 @@ class Life(GatewayTest):
                 return frames
             frames.append(frame)
 
-    def test_a_stream_without_an_end_goes_on(self):
+    def test_stream_life_can_be_unlimited(self):
         gateway = self.world.gateway(GATEWAY_STREAM_LIFE="0", GATEWAY_HEARTBEAT="100ms")
         with gateway.generate("t1") as stream:
             stream.until("start")

@@ -1,4 +1,4 @@
-"""The gateway when Redis is away, clients do not read, and it is asked to end; and several of its threads at once."""
+"""The gateway without Redis, with clients that do not read, while draining, and with several threads."""
 
 import contextlib
 import re
@@ -14,7 +14,7 @@ from support.scripts import PREFIX
 from support.world import BASE, request
 
 
-class RedisAway(GatewayTest):
+class RedisUnavailable(GatewayTest):
     redis_options = {"aof": True}
 
     def assert_503_soon(self, gateway, path=f"{BASE}/generate", method="POST"):
@@ -39,7 +39,7 @@ class RedisAway(GatewayTest):
             self.world.redis_server.start()
             self.world.redis = self.world.redis_server.client()
             self.run_script.redis = self.world.redis
-            job.begin()                                     # perhaps before the gateway is back
+            job.begin()                                     # possibly before the gateway has reconnected
             self.assert_numbers(stream.until("process"), 2)
             while stream.next().comment != "keep-alive":
                 pass
@@ -47,7 +47,7 @@ class RedisAway(GatewayTest):
             self.assert_numbers(stream.to_end(), 3)
         eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
 
-    def test_a_frozen_redis_is_told_within_a_second(self):
+    def test_a_frozen_redis_gets_503_within_a_second(self):
         gateway = self.world.gateway()
         with gateway.generate("t1") as stream:
             stream.until("start")
@@ -62,8 +62,8 @@ class RedisAway(GatewayTest):
             self.job("t1").finish()
             self.assertEqual(stream.to_end()[-1].event, "done")
 
-    def test_a_subscription_that_is_not_confirmed_is_told_within_a_second(self):
-        """Nothing else is asked of Redis before: only the stream's own patience can end the wait."""
+    def test_an_unconfirmed_subscription_gets_503_within_a_second(self):
+        """No earlier command has timed out, so only the stream's own timeout can end the wait."""
         gateway = self.world.gateway()
         self.world.redis_server.program.pause()
         try:
@@ -78,7 +78,7 @@ class RedisAway(GatewayTest):
         try:
             gateway.wait_for("name=arkrelay-gateway:events from=ready")
             self.assert_problem(gateway.get("/readyz"), 503, "store_unavailable")
-            self.assertEqual(gateway.task("nobody").status, 404)        # the command connection is there
+            self.assertEqual(gateway.task("nobody").status, 404)        # the command connection is up
         finally:
             self.redis("CONFIG", "SET", "maxclients", "1000")
         eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
@@ -106,7 +106,7 @@ class RedisAway(GatewayTest):
             stream.until("start")
             job = self.job("t1")
             self.silently(*job.emit_args(0))
-            # The gap is noticed just when there is no connection to fill it with.
+            # The gap is detected while there is no command connection to read the missing events.
             body = self.run_script.bodies["emit"]
             kill = [("CLIENT", "KILL", "ID", self.client_id("arkrelay-gateway:commands"))]
             self.redis.pipeline([("MULTI",), *kill, ("EVAL", body, 1, PREFIX, *job.emit_args(1)[1:]), ("EXEC",)])
@@ -114,7 +114,7 @@ class RedisAway(GatewayTest):
             job.finish()
             self.assert_numbers(stream.to_end(), 4)
 
-    def test_scripts_that_redis_forgot_are_sent_again(self):
+    def test_scripts_are_reloaded_after_a_flush(self):
         gateway = self.world.gateway()
         self.redis("SCRIPT", "FLUSH")
         with gateway.generate("t1") as stream:
@@ -122,7 +122,7 @@ class RedisAway(GatewayTest):
         self.redis("SCRIPT", "FLUSH")
         self.assertEqual(gateway.task("t1").status, 200)
 
-    def test_a_redis_that_refuses_writes_is_away(self):
+    def test_a_redis_that_refuses_writes_counts_as_unavailable(self):
         gateway = self.world.gateway()
         self.redis("CONFIG", "SET", "maxmemory", "1")
         try:
@@ -142,7 +142,7 @@ class RedisAway(GatewayTest):
 
 
 class SlowReader(GatewayTest):
-    def test_it_is_cut_and_resumes_by_id(self):
+    def test_a_slow_reader_is_cut_and_resumes(self):
         gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="16k", GATEWAY_TAIL_CHECK=NEVER)
         slow = EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096)
         with slow, gateway.follow("t1") as quick:
@@ -163,18 +163,18 @@ class SlowReader(GatewayTest):
 
 
 class LargeEvents(GatewayTest):
-    """Events far larger than GATEWAY_OUTPUT_MAX, as pictures in them are."""
+    """Events far larger than GATEWAY_OUTPUT_MAX, such as events with inline images."""
 
     SIZE = 12_000_000
 
-    def test_a_live_viewer_gets_them_whole(self):
+    def test_a_live_viewer_gets_large_events_completely(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as first, gateway.follow("t1") as second:
             for stream in (first, second):
                 stream.until("start")
             job = self.job("t1")
             job.begin()
-            for _ in range(3):                              # in a row: nothing waits for the readers
+            for _ in range(3):                              # without waiting for the readers
                 job.talk(self.SIZE)
             job.finish()
             for stream in (first, second):
@@ -182,7 +182,7 @@ class LargeEvents(GatewayTest):
                 self.assert_numbers(frames, 2, 3, 4, 5, 6)
                 self.assertEqual([len(frame.data) > self.SIZE for frame in frames], [False, True, True, True, False])
 
-    def test_over_tls(self):
+    def test_large_events_over_tls(self):
         with tempfile.TemporaryDirectory(prefix="arkrelay-") as folder:
             pair = Pair(folder)
             gateway = self.world.gateway(wait_ready=False, GATEWAY_TAIL_CHECK=NEVER, **pair.options())
@@ -196,7 +196,7 @@ class LargeEvents(GatewayTest):
                 self.assert_numbers(stream.to_end(), 2, 3, 4)
 
     def test_a_reader_that_pauses_keeps_its_stream(self):
-        """Heartbeats, hints and further events find it behind, and leave it alone."""
+        """Heartbeats, hints and further events must not cut a reader that has unsent data."""
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, GATEWAY_HEARTBEAT="100ms")
         with gateway.generate("t1") as slow, gateway.follow("t1") as quick:
             slow.until("start")
@@ -211,7 +211,7 @@ class LargeEvents(GatewayTest):
             self.assertEqual(quick.to_end()[-1].n, 23)
             self.assert_numbers([frame for frame in slow.to_end() if frame.id], *range(2, 24))
 
-    def test_a_replay_that_is_under_way_is_not_cut_by_what_follows(self):
+    def test_a_running_replay_is_not_cut_by_further_events(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         gateway.submit("t1")
         job = self.job("t1")
@@ -223,7 +223,7 @@ class LargeEvents(GatewayTest):
             job.finish()
             self.assert_numbers(stream.to_end(), *range(1, 8))
 
-    def test_a_reader_that_does_not_read_is_cut_and_holds_one(self):
+    def test_a_stalled_reader_is_cut_and_holds_one_event(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         gateway.submit("t1")
         with contextlib.ExitStack() as stack:
@@ -235,9 +235,9 @@ class LargeEvents(GatewayTest):
             for _ in range(8):
                 job.talk(self.SIZE)
             eventually(lambda: gateway.get("/livez").status == 200, "it has dealt with them")
-            if not gateway.is_sanitized():                  # one event for each, and those that are on their way
+            if not gateway.is_sanitized():                  # one event per reader, and the events in transit
                 self.assertLess(gateway.memory() - before, (len(deaf) + 10) * self.SIZE * 1.5)
-            for _ in range(40):                             # it has taken nothing while so many came
+            for _ in range(40):                             # the reader has read nothing in this time
                 job.talk(100)
             for _ in deaf:
                 gateway.wait_for(r"closing task=public\.t1 reason=too-slow")
@@ -245,7 +245,7 @@ class LargeEvents(GatewayTest):
                 with self.assertRaises(Cut):
                     stream.to_end()
 
-    def test_a_reader_that_stops_is_cut_without_further_events(self):
+    def test_a_reader_that_stalls_later_is_cut_without_further_events(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096) as stream:
             stream.until("start")
@@ -254,7 +254,7 @@ class LargeEvents(GatewayTest):
             job.talk(100)
             gateway.wait_for(r"closing task=public\.t1 reason=too-slow")
 
-    def test_the_store_loses_what_a_waiting_reader_has_not_got(self):
+    def test_events_lost_by_redis_reset_a_slow_reader(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="100ms")
         with gateway.generate("t1") as slow, gateway.follow("t1") as quick:
             slow.until("start")
@@ -273,7 +273,7 @@ class LargeEvents(GatewayTest):
 
 
 class Drain(GatewayTest):
-    def test_streams_are_handed_over(self):
+    def test_draining_streams_resume_at_another_gateway(self):
         gateway, other = self.world.gateway(), self.world.gateway()
         with gateway.generate("t1") as stream:
             start, = stream.until("start")
@@ -286,7 +286,7 @@ class Drain(GatewayTest):
             self.job("t1").finish()
             self.assert_numbers(stream.to_end(), 2)
 
-    def test_nobody_new_is_let_in(self):
+    def test_a_draining_gateway_accepts_no_connections(self):
         gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="4m")
         address = gateway.address
         with self.reader_that_does_not_read(gateway):
@@ -294,17 +294,17 @@ class Drain(GatewayTest):
             gateway.wait_for("draining")
             with self.assertRaises(ConnectionRefusedError):
                 eventually(lambda: Connection(address).close(), "the listener is closed", seconds=5)
-            gateway.signal(signal.SIGTERM)                  # does not wait for the reader any longer
+            gateway.signal(signal.SIGTERM)                  # a second signal does not wait for the reader
             self.assertEqual(gateway.wait_exit(3), 0)
             self.assertRegex(gateway.lines[-1], "stopped reason=second-signal")
 
-    def test_a_reader_that_does_not_read_holds_it_up_for_seconds_only(self):
+    def test_a_stalled_reader_delays_a_drain_by_seconds_only(self):
         gateway = self.world.gateway(GATEWAY_OUTPUT_MAX="4m")
         with self.reader_that_does_not_read(gateway):
             self.assertEqual(gateway.stop(10), 0)
 
     def reader_that_does_not_read(self, gateway):
-        """An open stream with more unsent than sockets hold."""
+        """An open stream with more unsent data than the socket buffers hold."""
         stream = EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096)
         stream.until("start")
         with gateway.follow("t1") as quick:
@@ -314,7 +314,7 @@ class Drain(GatewayTest):
                 quick.next_event()
         return stream
 
-    def test_an_idle_connection_does_not_hold_it_up(self):
+    def test_an_idle_connection_does_not_delay_a_drain(self):
         gateway = self.world.gateway()
         with Connection(gateway.address) as idle:
             idle.request("GET", "/livez")
@@ -323,7 +323,7 @@ class Drain(GatewayTest):
 
 
 class Threads(GatewayTest):
-    def test_several_threads_share_the_port_and_nothing_else(self):
+    def test_threads_share_only_the_port(self):
         gateway = self.world.gateway(GATEWAY_THREADS=3)
         self.wait_connected(gateway, 3)
         streams = [gateway.generate("t1") for _ in range(30)]
@@ -338,7 +338,7 @@ class Threads(GatewayTest):
             stream.close()
         eventually(lambda: self.subscribers("t1") == 0, "every thread unsubscribed")
 
-    def test_all_of_them_drain(self):
+    def test_all_threads_drain(self):
         gateway = self.world.gateway(GATEWAY_THREADS=4)
         self.wait_connected(gateway, 4)
         streams = [gateway.generate(f"t{n}") for n in range(20)]

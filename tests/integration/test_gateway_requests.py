@@ -1,4 +1,4 @@
-"""What the gateway answers to one request, good or bad, and what its options change."""
+"""The gateway's responses to single requests, valid and invalid, and the effect of its options."""
 
 import json
 import socket
@@ -47,7 +47,7 @@ BAD_HEADS = [
 
 
 class Requests(GatewayTest):
-    """What one request gets; the gateway serves them all."""
+    """One gateway serves all tests of this class."""
 
     @classmethod
     def setUpClass(cls):
@@ -71,13 +71,13 @@ class Requests(GatewayTest):
                 self.assertIn(problem["errors"][0]["detail"], problem["detail"])
         self.assertEqual(self.world.look().tasks, {})
 
-    def test_what_is_not_json(self):
+    def test_invalid_json(self):
         for name, body in BAD_JSON:
             with self.subTest(name):
                 self.assert_problem(self.post("/generate/stream", body), 400, "invalid_json")
         self.assertEqual(self.world.look().tasks, {})
 
-    def test_bad_heads(self):
+    def test_invalid_headers(self):
         for path in ("/generate", "/generate/stream"):
             for name, headers, status, code in BAD_HEADS:
                 with self.subTest(name, path=path):
@@ -100,7 +100,7 @@ class Requests(GatewayTest):
                 self.assert_problem(answer, 406, "not_acceptable")
         self.assert_problem(self.post("/generate", GOOD, {"Accept": "text/event-stream"}), 406, "not_acceptable")
 
-    def test_unknown_addresses_and_methods(self):
+    def test_unknown_paths_and_methods(self):
         for method, path in (("GET", "/nothing"), ("GET", BASE), ("POST", f"{BASE}/generate/"), ("GET", f"{BASE}/tasks/"),
                              ("GET", f"{BASE}/tasks/a/b"), ("GET", "//livez")):
             with self.subTest(path):
@@ -123,14 +123,14 @@ class Requests(GatewayTest):
         self.assertEqual((again.status, again.json()["status"]), (200, "running"))
         self.assert_problem(self.gateway.submit("t1", prompt="x"), 409, "task_id_conflict")
 
-    def test_generate_makes_an_id_where_none_is_given(self):
+    def test_generate_creates_an_id_if_none_is_given(self):
         ids = {self.post("/generate", {"urls": URLS}).json()["task_id"] for _ in range(3)}
         self.assertEqual(len(ids), 3)
         for task_id in ids:
             self.assertRegex(task_id, "^[0-9a-f]{32}$")
             self.assertEqual(self.gateway.task(task_id).status, 200)
 
-    def test_idempotency_key_stands_for_the_id(self):
+    def test_idempotency_key_is_used_as_the_id(self):
         for value in ("key-1", '"key-1"'):
             self.assertEqual(self.post("/generate", {"urls": URLS}, {"Idempotency-Key": value}).json()["task_id"], "key-1")
         with EventStream(self.gateway.address, "POST", f"{BASE}/generate/stream", {"urls": URLS}, {"Idempotency-Key": "key-1"}) as stream:
@@ -138,7 +138,7 @@ class Requests(GatewayTest):
         self.assertEqual(self.post("/generate", request("key-1"), {"Idempotency-Key": "key-1"}).status, 200)
         self.assert_problem(self.post("/generate", GOOD, {"Idempotency-Key": "a b"}), 422, "invalid_fields")
 
-    def test_a_task_through_its_life(self):
+    def test_get_task_in_each_state(self):
         def task():
             answer = self.gateway.task("t1")
             self.assertEqual((answer.status, answer.headers["content-type"]), (200, "application/json"))
@@ -191,16 +191,16 @@ class Requests(GatewayTest):
         self.assert_problem(self.gateway.cancel("nobody"), 404, "task_not_found")
         self.assertEqual(self.gateway.task("t2").json()["error"]["code"], "cancelled")
 
-    def test_a_paused_queue_takes_nothing_new(self):
+    def test_a_paused_queue_refuses_new_tasks(self):
         self.gateway.submit("t1")
-        self.redis("HSET", f"{PREFIX}meta", "paused", "1")
+        self.redis("HSET", f"{PREFIX}queue", "paused", "1")
         self.assert_problem(self.gateway.submit("t2"), 503, "queue_paused")
         with self.gateway.generate("t2") as stream:
             self.assert_problem(stream.response, 503, "queue_paused")
         self.assertEqual(self.gateway.submit("t1").status, 200)
         self.assertEqual(self.gateway.get("/readyz").json(), {"status": "ready", "paused": True})
 
-    def test_a_byte_order_mark_and_utf8_change_nothing(self):
+    def test_a_byte_order_mark_is_ignored(self):
         body = json.dumps(GOOD).encode()
         self.assertEqual(self.post("/generate", body).status, 202)
         hash = self.world.find("bad1").fields["hash"]
@@ -210,7 +210,7 @@ class Requests(GatewayTest):
         self.assertEqual(self.post("/generate", b"\xef\xbb\xbf" + body).status, 202)
         self.assertEqual(self.world.find("bad1").fields["hash"], hash)
 
-    def test_cors_lets_every_page_in(self):
+    def test_cors_allows_every_origin_by_default(self):
         preflight = fetch(self.gateway.address, "OPTIONS", f"{BASE}/generate/stream", headers={
             "Origin": "https://page.example", "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"})
         self.assertEqual(preflight.status, 204)
@@ -254,7 +254,7 @@ class Requests(GatewayTest):
             stream.until("start")
         self.assertNotIn("trace", self.world.find("t2").fields)
 
-    def test_what_stands_in_redis(self):
+    def test_the_stored_request(self):
         self.gateway.submit("t1", prompt="换脸", seed=1)
         task = self.world.find("t1")
         self.assertEqual(task.request, json.dumps({"prompt": "换脸", "seed": 1, "urls": URLS}, ensure_ascii=False, separators=(",", ":")).encode())
@@ -271,18 +271,18 @@ class Configured(GatewayTest):
         self.assert_problem(gateway.submit("t2"), 503, "queue_full")
         with gateway.generate("t2") as stream:
             self.assert_problem(stream.response, 503, "queue_full")
-        with gateway.generate("t1") as stream:                  # who is in is not disturbed
+        with gateway.generate("t1") as stream:                  # an accepted task is not affected
             stream.until("start")
 
-    def test_a_client_with_as_many_tasks_as_it_may_have(self):
+    def test_client_queue_limit(self):
         gateway = self.world.gateway(GATEWAY_CLIENT_QUEUE_LIMIT=1)
         self.assertEqual(gateway.submit("t1").status, 202)
         self.assert_problem(gateway.submit("t2"), 429, "client_queue_full")
-        self.assertEqual(gateway.submit("t1").status, 200)      # who is in is not disturbed
-        self.assertEqual(gateway.cancel("t1").status, 200)      # and an end makes room
+        self.assertEqual(gateway.submit("t1").status, 200)      # an accepted task is not affected
+        self.assertEqual(gateway.cancel("t1").status, 200)      # the end of a task makes room
         self.assertEqual(gateway.submit("t2").status, 202)
 
-    def test_a_list_of_origins(self):
+    def test_cors_origins_list(self):
         gateway = self.world.gateway(GATEWAY_CORS_ORIGINS="https://a.example, https://b.example:8443")
         for origin in ("https://a.example", "https://b.example:8443"):
             answer = gateway.get("/livez", Origin=origin)
@@ -309,7 +309,7 @@ class Configured(GatewayTest):
         self.assertEqual(task.number("queue_until") - task.number("epoch"), 120_000)
         self.assert_problem(gateway.submit("t2", max_paid_calls=2), 422, "invalid_fields")
 
-    def test_the_first_line_says_what_is_in_effect(self):
+    def test_the_first_log_line_has_the_effective_options(self):
         gateway = self.world.gateway(GATEWAY_HEARTBEAT="2s")
         self.assertRegex(gateway.lines[0], r"info .*starting version=\S+ listen=127.0.0.1:0 .*heartbeat_ms=2000 ")
 
@@ -349,7 +349,7 @@ class Options(ProcessTest):
         self.assertEqual(program.wait_exit(), 78)
         return program.lines
 
-    def test_what_is_refused_says_why_in_one_line(self):
+    def test_an_invalid_option_is_reported_in_one_line(self):
         for words, pattern in (
                 (["--listen", "0.0.0.0:0"], "GATEWAY_LISTEN 0.0.0.0:0 .*GATEWAY_OPEN"),
                 (["--listen", "[::]:0"], "GATEWAY_OPEN"),
@@ -369,7 +369,7 @@ class Options(ProcessTest):
                 line, = self.refused(*words)
                 self.assertRegex(line, pattern)
 
-    def test_a_port_that_is_taken(self):
+    def test_a_port_in_use(self):
         with World(ark=False) as world:
             taken = world.gateway().address
             program = Program("gateway", [binary("arkrelay-gateway"), "--listen", taken])

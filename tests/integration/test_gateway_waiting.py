@@ -1,4 +1,4 @@
-"""What clients are told while ARK, the account or a model is not available: in the streams of waiting tasks, and by GET."""
+"""Reasons for waiting while ARK, the account or a model is unavailable: in the streams of waiting tasks, and in GET responses."""
 
 import re
 import unittest
@@ -42,59 +42,59 @@ class WaitingTest(GatewayTest):
         self.redis("DEL", GOVERNOR)
 
     def hint(self, stream):
-        """The next frame, which is a hint."""
+        """Reads the next frame, which must be a hint."""
         event = stream.next_event()
         self.assertEqual((event.id, event.event, event.payload()["stage"]), (None, "process", "queued"), event)
         return event.payload()
 
     def next_other(self, stream, before):
-        """The next hint that says something else."""
+        """Reads until the next hint that differs."""
         while (hint := self.hint(stream)) == before:
             pass
         return hint
 
     def defer(self, task_id, delay_ms=600_000):
-        """As a worker does it whose call was not taken."""
+        """Defers the task, like a worker whose call was refused."""
         job = self.job(task_id)
         job.begin()
         answer = self.run_script("finish", job.id, job.fence, "defer", "void", delay_ms, job.data(stage="retrying", code="ark_unreachable"))
         self.assertEqual(answer[0], b"OK")
 
     def due(self, *task_ids):
-        """Back into the queue, by a worker that may take nothing."""
+        """Moves the tasks back into the queue, with a CLAIM by a worker without permits."""
         for task_id in task_ids:
             self.redis("ZADD", "arkrelay:{0}:delayed", 1, f"public.{task_id}")
         self.run_script("claim", "test-worker", 600_000, 0, "nonce", 3)
 
     def assert_silent(self, stream):
-        """Nothing but heartbeats, for longer than any hint takes."""
+        """Expects only heartbeats, for longer than the hint interval."""
         for _ in range(3):
             self.assertEqual(stream.next().comment, "keep-alive")
 
 
 class Hints(WaitingTest):
-    def test_a_waiting_task_is_told_why_and_when_it_is_over(self):
+    def test_a_waiting_task_gets_the_reason_and_its_end(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
-            self.assertEqual((told["position"], told["message"]), (1, "排队中，前面还有0个任务..."))
+            hint = self.hint(stream)
+            self.assertEqual((hint["position"], hint["message"]), (1, "排队中，前面还有0个任务..."))
             self.close_account()
-            self.assertEqual(self.next_other(stream, told), {
+            self.assertEqual(self.next_other(stream, hint), {
                 "task_id": "t1", "message": MESSAGES["ark_unreachable"], "stage": "queued", "position": 1, "waiting_for": [UNREACHABLE]})
             self.recover()
-            self.assertEqual(self.next_other(stream, {**told, "message": MESSAGES["ark_unreachable"], "waiting_for": [UNREACHABLE]}), told)
+            self.assertEqual(self.next_other(stream, {**hint, "message": MESSAGES["ark_unreachable"], "waiting_for": [UNREACHABLE]}), hint)
         self.assertEqual(len(self.world.find("t1").log), 1, "hints are no part of the log")
 
-    def test_a_change_does_not_wait_for_the_repetition(self):
+    def test_a_change_is_sent_before_the_next_repetition(self):
         gateway = self.start(hints="1s", heartbeat="1m")
         with gateway.generate("t1") as stream:
-            told = stream.until("process queued")[-1]
+            hint = stream.until("process queued")[-1]
             self.close_account()
-            self.assertLess(stream.next_event().at - told.at, 4)        # unchanged hints come after 5 s
+            self.assertLess(stream.next_event().at - hint.at, 4)        # an unchanged hint is repeated after 5 s
             self.recover()
-            self.assertLess(stream.next_event().at - told.at, 7)        # two of them, after 10 s
+            self.assertLess(stream.next_event().at - hint.at, 7)        # less than two repetitions, 10 s
 
-    def test_a_viewer_that_comes_later_hears_at_once(self):
+    def test_a_later_viewer_gets_the_reason_at_once(self):
         self.close_account()
         with self.gateway.generate("t1") as stream:
             self.assertEqual([event.event for event in stream.until("start")], ["start"])
@@ -103,48 +103,48 @@ class Hints(WaitingTest):
                 other.until("start")
                 self.assertEqual(self.hint(other)["waiting_for"], [UNREACHABLE])
 
-    def test_probes_are_no_change(self):
+    def test_a_probe_is_not_a_change(self):
         gateway = self.start(hints="200ms", heartbeat="1m")
         self.close_account()
         with gateway.generate("t1") as stream:
             first = stream.until("process queued")[-1]
             for state in ("probing", "open", "probing", "half_open"):
                 self.redis("HSET", GOVERNOR, "state", state, "probe_at", FAR + len(state), "why", state)
-            self.assertGreater(stream.next_event().at - first.at, 0.9)      # five intervals: it is repeated, and nothing else
+            self.assertGreater(stream.next_event().at - first.at, 0.9)      # a repetition after five intervals, not a change
 
     def test_another_reason_is_a_change(self):
         self.close_account()
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
+            hint = self.hint(stream)
             self.redis("HSET", GOVERNOR, "code", "ark_unauthorized")
-            told = self.next_other(stream, told)
-            self.assertEqual((told["message"], told["waiting_for"]), (MESSAGES["ark_unauthorized"], [{**UNREACHABLE, "code": "ark_unauthorized"}]))
+            hint = self.next_other(stream, hint)
+            self.assertEqual((hint["message"], hint["waiting_for"]), (MESSAGES["ark_unauthorized"], [{**UNREACHABLE, "code": "ark_unauthorized"}]))
 
-    def test_the_words_for_each_reason(self):
+    def test_the_hint_for_each_reason(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
+            hint = self.hint(stream)
             for code in MESSAGES:
                 self.redis("HSET", GOVERNOR, *OPEN, "code", code)
-                told = self.next_other(stream, told)
-                self.assertEqual((told["message"], told["waiting_for"][0]["code"]), (MESSAGES[code], code))
+                hint = self.next_other(stream, hint)
+                self.assertEqual((hint["message"], hint["waiting_for"][0]["code"]), (MESSAGES[code], code))
 
-    def test_how_long_it_may_take_is_not_said_meanwhile(self):
+    def test_no_estimated_time_while_a_reason_exists(self):
         self.world.submit_many(2)
         with self.gateway.generate("t9") as stream:
             stream.until("start")
             self.hint(stream)
             self.gateway.cancel("t0")
-            while "eta_ms" not in (told := self.hint(stream)):
+            while "eta_ms" not in (hint := self.hint(stream)):
                 pass
             self.close_account()
-            told = self.next_other(stream, told)
-            while "waiting_for" not in told:        # one more may have been on its way
-                told = self.next_other(stream, told)
-            self.assertNotIn("eta_ms", told)
+            hint = self.next_other(stream, hint)
+            while "waiting_for" not in hint:        # an earlier hint may still arrive
+                hint = self.next_other(stream, hint)
+            self.assertNotIn("eta_ms", hint)
 
-    def test_only_tasks_of_a_closed_model_wait_for_it(self):
+    def test_only_tasks_of_the_affected_model_get_its_reason(self):
         self.redis("HSET", GOVERNOR, "default_model", "usual", "special state", "open", "special code", "outcome_unknown", "special since", SINCE)
         reason = {"code": "outcome_unknown", "model": "special", "since": SINCE_TEXT}
         with self.gateway.generate("a", model="special") as special, self.gateway.generate("b", model="other") as other, \
@@ -153,27 +153,27 @@ class Hints(WaitingTest):
                 stream.until("start")
                 self.assertEqual(self.hint(stream).get("waiting_for"), waits)
             self.redis("HSET", GOVERNOR, "default_model", "special")
-            told = self.hint(usual)
-            while "waiting_for" not in told:
-                told = self.hint(usual)
-            self.assertEqual(told["waiting_for"], [reason])
+            hint = self.hint(usual)
+            while "waiting_for" not in hint:
+                hint = self.hint(usual)
+            self.assertEqual(hint["waiting_for"], [reason])
             self.redis("HSET", GOVERNOR, *OPEN)
-            told = self.hint(special)
-            while len(told["waiting_for"]) < 2:
-                told = self.hint(special)
-            self.assertEqual((told["waiting_for"], told["message"]), ([UNREACHABLE, reason], MESSAGES["ark_unreachable"]))
+            hint = self.hint(special)
+            while len(hint["waiting_for"]) < 2:
+                hint = self.hint(special)
+            self.assertEqual((hint["waiting_for"], hint["message"]), ([UNREACHABLE, reason], MESSAGES["ark_unreachable"]))
 
-    def test_a_pause_that_ark_asked_for(self):
+    def test_a_rate_limit_pause(self):
         self.redis("HSET", GOVERNOR, "default_model", "m", "m paused_until", FAR, "m limit", 3)
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
-            self.assertEqual((told["waiting_for"], told["message"]),
+            hint = self.hint(stream)
+            self.assertEqual((hint["waiting_for"], hint["message"]),
                              ([{"code": "ark_rate_limited", "model": "m", "until": FAR_TEXT}], MESSAGES["ark_rate_limited"]))
-            self.redis("HSET", GOVERNOR, "m paused_until", 1)               # it is over, and still in the books
-            self.assertNotIn("waiting_for", self.next_other(stream, told))
+            self.redis("HSET", GOVERNOR, "m paused_until", 1)               # it is over but still stored
+            self.assertNotIn("waiting_for", self.next_other(stream, hint))
 
-    def test_a_running_task_hears_nothing_of_it_and_asks_for_nothing(self):
+    def test_a_running_task_gets_no_reason_and_causes_no_commands(self):
         self.close_account()
         with self.gateway.generate("t1") as stream:
             stream.until("process queued")
@@ -188,13 +188,13 @@ class Hints(WaitingTest):
         found = re.search(rf"cmdstat_{name}:calls=(\d+)", self.redis("INFO", "commandstats").decode())
         return int(found[1]) if found else 0
 
-    def test_the_books_are_read_once_per_interval_however_many_wait(self):
+    def test_the_governor_is_read_once_per_interval_for_all_tasks(self):
         self.close_account()
         streams = [self.gateway.generate(f"t{n}") for n in range(20)]
         for stream in streams:
             stream.until("process queued")
         reads, asked = self.commands("hgetall"), self.commands("evalsha")
-        stream.next_event()                                     # half a second later
+        stream.next_event()                                     # after 0.5 s
         read = self.commands("hgetall") - reads
         self.assertLessEqual(read, self.commands("evalsha") - asked + 1)
         self.assertGreaterEqual(read, 1)
@@ -209,13 +209,13 @@ class Hints(WaitingTest):
             self.assert_silent(stream)
             self.assertEqual(self.commands("hgetall"), reads)
 
-    def test_books_that_cannot_be_read_leave_the_places(self):
+    def test_an_unreadable_governor_still_gives_positions(self):
         self.redis("SET", GOVERNOR, "no hash")
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             self.assertEqual(self.hint(stream)["position"], 1)
 
-    def test_a_viewer_that_leaves_while_the_books_are_read(self):
+    def test_a_viewer_that_disconnects_while_the_governor_is_read(self):
         proxy = HeldReplies(self.world.redis_server.socket)
         self.addCleanup(proxy.close)
         gateway = self.start(REDIS_URL=proxy.url)
@@ -231,7 +231,7 @@ class Hints(WaitingTest):
             while "waiting_for" not in self.hint(stays):
                 pass
 
-    def test_off_is_off(self):
+    def test_hints_can_be_disabled(self):
         gateway = self.start(hints="0")
         self.close_account()
         with gateway.generate("t1") as stream:
@@ -240,23 +240,23 @@ class Hints(WaitingTest):
 
 
 class Deferred(WaitingTest):
-    """Tasks outside of the queue."""
+    """Tasks in `delayed`."""
 
-    def test_a_deferred_task_hears_why_it_waits_and_when_that_is_over(self):
+    def test_a_deferred_task_gets_the_reason_and_its_end(self):
         with self.gateway.generate("t1") as stream:
             self.defer("t1")
             stream.until("process retrying")
             self.assert_silent(stream)
             self.close_account()
-            told = self.hint(stream)
-            self.assertEqual(told, {"task_id": "t1", "message": MESSAGES["ark_unreachable"], "stage": "queued", "waiting_for": [UNREACHABLE]})
+            hint = self.hint(stream)
+            self.assertEqual(hint, {"task_id": "t1", "message": MESSAGES["ark_unreachable"], "stage": "queued", "waiting_for": [UNREACHABLE]})
             self.recover()
-            self.assertEqual(self.next_other(stream, told), {"task_id": "t1", "message": RECOVERED, "stage": "queued"})
+            self.assertEqual(self.next_other(stream, hint), {"task_id": "t1", "message": RECOVERED, "stage": "queued"})
             self.assert_silent(stream)
             self.due("t1")
             self.assertEqual(self.hint(stream)["position"], 1)
 
-    def test_one_that_is_attached_to_later(self):
+    def test_a_later_viewer_of_a_deferred_task(self):
         self.gateway.submit("t1")
         self.defer("t1")
         self.close_account()
@@ -264,8 +264,8 @@ class Deferred(WaitingTest):
             stream.until("process retrying")
             self.assertEqual(self.hint(stream)["waiting_for"], [UNREACHABLE])
 
-    def test_deferrals_that_the_log_does_not_tell(self):
-        """Of the third deferral there is no event: as far as the log goes, ARK is being called."""
+    def test_deferrals_without_an_event(self):
+        """The third deferral has no event: the last event in the log is a call to ARK."""
         self.gateway.submit("t1")
         for _ in range(2):
             self.defer("t1")
@@ -276,9 +276,9 @@ class Deferred(WaitingTest):
             job = self.job("t1")
             job.begin()
             last = all_along.until("process calling")[-1]
-            other = self.start()                                # which has not seen that it was deferred before
+            other = self.start()                                # a gateway that has not seen the earlier deferrals
             with other.follow("t1", last.id) as resumed:
-                eventually(lambda: other.metric("arkrelay_sse_streams") == 1, "it is there, and goes on from the last event")
+                eventually(lambda: other.metric("arkrelay_sse_streams") == 1, "the stream is open and resumes after the last event")
                 self.close_account()
                 self.run_script("finish", job.id, job.fence, "defer", "void", 600_000, job.data(stage="retrying", code="ark_unreachable"))
                 self.assertEqual(self.world.find("t1").story()[-1], "process calling")
@@ -288,22 +288,22 @@ class Deferred(WaitingTest):
                 self.assertEqual(self.next_other(resumed, {"task_id": "t1", "message": MESSAGES["ark_unreachable"], "stage": "queued",
                                                            "waiting_for": [UNREACHABLE]})["position"], 1)
 
-    def test_a_task_that_steps_aside_goes_on_hearing(self):
-        """CLAIM puts tasks in front that may not begin into `delayed`, and no event tells of it."""
+    def test_a_task_moved_to_delayed_still_gets_reasons(self):
+        """CLAIM moves tasks that may not begin from the front of the queue to `delayed`, without an event."""
         self.close_account()
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            told = self.hint(stream)
+            hint = self.hint(stream)
             self.redis("ZREM", "arkrelay:{0}:pending", "public.t1")
             self.redis("ZADD", "arkrelay:{0}:delayed", FAR, "public.t1")
             self.redis("HSET", "arkrelay:{0}:task:public.t1", "state", "delayed")
-            told = self.next_other(stream, told)
-            self.assertEqual((told.get("position"), told["waiting_for"]), (None, [UNREACHABLE]))
+            hint = self.next_other(stream, hint)
+            self.assertEqual((hint.get("position"), hint["waiting_for"]), (None, [UNREACHABLE]))
             self.due("t1")
-            self.assertEqual(self.next_other(stream, told)["position"], 1)
+            self.assertEqual(self.next_other(stream, hint)["position"], 1)
 
 
-class Asked(WaitingTest):
+class Requests(WaitingTest):
     """GET /tasks/{id} and GET /queue."""
 
     def waits(self, task_id):
@@ -312,11 +312,11 @@ class Asked(WaitingTest):
     def queue(self):
         return fetch(self.gateway.address, "GET", f"{BASE}/queue").json()["waiting_for"]
 
-    def test_what_is_free_says_nothing(self):
+    def test_no_reasons_while_nothing_is_restricted(self):
         self.gateway.submit("t1")
         self.assertEqual((self.waits("t1"), self.queue()), (None, []))
 
-    def test_tasks_that_wait_say_what_for_and_others_do_not(self):
+    def test_only_waiting_tasks_have_reasons(self):
         self.close_account()
         self.gateway.submit("delayed")
         self.defer("delayed")
@@ -329,7 +329,7 @@ class Asked(WaitingTest):
                          [[UNREACHABLE], [UNREACHABLE], None, None])
         self.assertEqual(self.queue(), [UNREACHABLE])
 
-    def test_models(self):
+    def test_reasons_of_models(self):
         self.redis("HSET", GOVERNOR, "default_model", "m", "m paused_until", FAR, "n state", "half_open", "n code", "ark_quota_exceeded",
                    "n since", SINCE, "n why", "SetLimitExceeded")
         paused = {"code": "ark_rate_limited", "model": "m", "until": FAR_TEXT}
@@ -340,12 +340,12 @@ class Asked(WaitingTest):
         self.assertCountEqual(self.queue(), [paused, closed])
         self.assertNotIn("SetLimitExceeded", self.gateway.task("n").body.decode(), "ARK's words are for operators")
 
-    def test_books_that_cannot_be_read(self):
+    def test_an_unreadable_governor(self):
         self.redis("SET", GOVERNOR, "no hash")
         self.gateway.submit("t1")
         self.assertEqual((self.waits("t1"), self.queue()), (None, []))
 
-    def test_redis_is_away(self):
+    def test_redis_is_unavailable(self):
         self.gateway.submit("t1")
         self.world.redis_server.stop()
         self.gateway.wait_for("connection lost")
@@ -356,24 +356,24 @@ class Asked(WaitingTest):
 
 
 class Outage(ProcessTest):
-    """With a real worker."""
+    """Uses a real worker."""
 
-    def test_an_outage_from_its_beginning_to_its_end(self):
+    def test_hints_during_a_complete_outage(self):
         with World(ark=False) as world:
             address = f"127.0.0.1:{free_port()}"
             gateway = world.gateway(GATEWAY_HINTS="100ms")
             world.worker(ARK_BASE_URL=f"http://{address}/api/v3", WORKER_CONCURRENCY=1)
             with gateway.generate("t1", prompt=sim("t1", "images=1")) as stream:
-                while "waiting_for" not in (told := stream.until("process queued")[-1].payload()):
+                while "waiting_for" not in (hint := stream.until("process queued")[-1].payload()):
                     pass
-                self.assertEqual([reason["code"] for reason in told["waiting_for"]], ["ark_unreachable"])
-                self.assertEqual(told["message"], MESSAGES["ark_unreachable"])
+                self.assertEqual([reason["code"] for reason in hint["waiting_for"]], ["ark_unreachable"])
+                self.assertEqual(hint["message"], MESSAGES["ark_unreachable"])
                 self.assertEqual([reason["code"] for reason in gateway.task("t1").json()["waiting_for"]], ["ark_unreachable"])
                 world.start_ark(ARK_SIM_LISTEN=address)
                 self.assertEqual(stream.to_end()[-1].event, "done")
             self.assertEqual(fetch(gateway.address, "GET", f"{BASE}/queue").json()["waiting_for"], [])
 
-    def test_a_key_that_ark_refuses(self):
+    def test_an_api_key_that_ark_rejects(self):
         with World() as world:
             gateway = world.gateway(GATEWAY_HINTS="100ms")
             world.ark.script(*[{"status": 401}] * 50)
@@ -381,9 +381,9 @@ class Outage(ProcessTest):
             with gateway.generate("first", prompt=sim("first", "images=1")) as stream:
                 self.assertEqual(stream.to_end()[-1].payload()["code"], "ark_unauthorized")
             with gateway.generate("second", prompt=sim("second", "images=1")) as stream:
-                while "waiting_for" not in (told := stream.until("process queued")[-1].payload()):
+                while "waiting_for" not in (hint := stream.until("process queued")[-1].payload()):
                     pass
-                self.assertEqual([reason["code"] for reason in told["waiting_for"]], ["ark_unauthorized"])
+                self.assertEqual([reason["code"] for reason in hint["waiting_for"]], ["ark_unauthorized"])
                 self.assertEqual(gateway.cancel("second").status, 200)
                 stream.to_end()
 

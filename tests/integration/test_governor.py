@@ -1,4 +1,4 @@
-"""The ARK account's limits, one for all workers, and the confirmation of a paid call before it is made."""
+"""The ARK account's limits, shared by all workers, and the durability of the record of a paid call."""
 
 import unittest
 
@@ -30,35 +30,35 @@ class Limits(ProcessTest):
             self.assertEqual((world.ark.stats()["calls"], overlaps(world)), (20, 2))
 
     def test_images_per_minute_are_counted_over_all_workers(self):
-        """However many wait, and from an idle start: six in the first minute, and six in the next."""
+        """Six images in the first minute and six in the next, even after an idle time and with many waiting tasks."""
         with World() as world:
             for _ in range(3):
                 world.worker(ARK_IMAGES_PER_MINUTE=6, ARK_MAX_IMAGES=1)
             world.submit_many(10, prompt=sim("t", "images=1"))
-            eventually(lambda: world.redis("ZCARD", "arkrelay:{0}:index") == 4, "six tasks are final")
+            eventually(lambda: world.redis("ZCOUNT", "arkrelay:{0}:index", 0, "+inf") == 4, "six tasks are final")
             self.wait_for_questions(world, 6)
             self.assertEqual((world.ark.stats()["calls"], world.redis("ZCARD", "arkrelay:{0}:pending")), (6, 4))
-            Account(world.redis).pass_ms(125_000)           # two minutes: what becomes free is given out evenly for one
+            Account(world.redis).pass_ms(125_000)           # two minutes: freed permits are spread evenly over one minute
             world.wait_all_final()
             self.assertEqual(world.ark.stats()["calls"], 10)
 
     @staticmethod
     def wait_for_questions(world, count):
-        """Until workers have asked for permits so often in vain."""
+        """Waits until workers have been refused permits this many times."""
         def asked():
             return int(world.redis("INFO", "commandstats").partition(b"cmdstat_evalsha:calls=")[2].partition(b",")[0])
         before = asked()
         eventually(lambda: asked() >= before + count, f"{count} more questions")
 
-    def test_images_that_did_not_come_may_be_made_by_others(self):
+    def test_unused_image_permits_are_returned(self):
         with World() as world:
             world.worker(ARK_IMAGES_PER_MINUTE=6, ARK_MAX_IMAGES=3, WORKER_CONCURRENCY=1)
-            world.submit_many(4, prompt=sim("t", "images=1"))                   # each reckons with 3 and brings 1
+            world.submit_many(4, prompt=sim("t", "images=1"))                   # each task reserves 3 images and produces 1
             world.wait_all_final()
             self.assertEqual(world.ark.stats()["images_billed"], 4)
 
-    def test_an_answer_with_permits_is_lost(self):
-        """They are not held for ever."""
+    def test_permits_in_a_lost_reply_are_freed(self):
+        """Permits in a lost reply are freed after a timeout."""
         with World() as world:
             proxy = world.proxy()
             proxy.lose_reply_to(world.run_script.sha1["govern"])
@@ -68,7 +68,7 @@ class Limits(ProcessTest):
             world.wait_all_final()
             self.assertEqual(world.ark.stats()["calls"], 4)
 
-    def test_the_permits_of_a_lost_worker_are_free_again(self):
+    def test_the_permits_of_a_lost_worker_are_freed(self):
         with World() as world:
             victim = world.worker(ARK_CALLS_MAX=1, ARK_MAX_IMAGES=1)
             world.submit_many(1, "slow", prompt=sim("slow", "images=1 hang"))
@@ -78,8 +78,8 @@ class Limits(ProcessTest):
             world.submit_many(1, "next", prompt=sim("next", "images=1"))
             world.wait_state("next0", "done")
 
-    def test_the_permits_of_a_worker_that_comes_back_under_its_name(self):
-        """As in a container, where it is process 1 each time. The lost one's permits are free at once."""
+    def test_the_permits_of_a_restarted_worker_with_the_same_name_are_freed(self):
+        """As in a container, where the worker is always process 1. The old worker's permits are freed at once."""
         with World() as world:
             options = {"ARK_CALLS_MAX": 1, "ARK_MAX_IMAGES": 1, "WORKER_NAME": "painter", "WORKER_LEASE": "10m"}
             victim = world.worker(**options)
@@ -90,7 +90,7 @@ class Limits(ProcessTest):
             world.submit_many(1, "next", prompt=sim("next", "images=1"))
             world.wait_state("next0", "done")
 
-    def test_a_worker_that_ends_leaves_no_permit_behind(self):
+    def test_a_stopped_worker_keeps_no_permit(self):
         with World() as world:
             worker = world.worker(ARK_CALLS_MAX=1, ARK_MAX_IMAGES=1)
             world.submit_many(1, prompt=sim("t", "images=1"))
@@ -98,7 +98,7 @@ class Limits(ProcessTest):
             self.assertEqual(worker.stop(), 0)
             self.assertEqual(world.redis("HGETALL", HOLDERS), [])
 
-    def test_permits_are_held_for_the_model_that_the_task_names(self):
+    def test_permits_are_per_model(self):
         with World() as world:
             worker = world.worker(ARK_MAX_IMAGES=1, WORKER_NAME="painter")
             world.submit_many(1, "a", model=OTHER, prompt=sim("a", "images=1 hang"))
@@ -131,7 +131,7 @@ class Refusals(ProcessTest):
             world.worker(ARK_MAX_IMAGES=1, WORKER_CONCURRENCY=4, RETRY_BACKOFF_BASE="1m", RETRY_BACKOFF_MAX="1m")
             world.ark.script({"code": IPM})
             ids = world.submit_many(20, prompt=sim("t", "images=1"))
-            eventually(lambda: world.redis("ZCARD", "arkrelay:{0}:index") == 1, "all but one are done")
+            eventually(lambda: world.redis("ZCOUNT", "arkrelay:{0}:index", 0, "+inf") == 1, "all but one are done")
             refused = world.find(ids[0])
             self.assertEqual((refused.state, refused.number("attempt"), refused.number("paid_calls")), ("delayed", 0, 0))
             world.redis("ZADD", "arkrelay:{0}:delayed", 1, "public." + ids[0])
@@ -147,8 +147,8 @@ class Refusals(ProcessTest):
             self.assertEqual({(task.state, task.number("attempt"), task.number("paid_calls")) for task in end.tasks.values()}, {("done", 1, 1)})
             self.assertEqual(sum(task.number("deferrals") for task in end.tasks.values()), 30)
 
-    def test_a_limit_of_the_account_that_nobody_configured_is_kept(self):
-        """ARK takes four calls at a time, the workers have sixteen slots."""
+    def test_an_unconfigured_limit_of_the_account_is_learned(self):
+        """ARK accepts four calls at a time; the workers have sixteen slots."""
         with World(ark=False) as world:
             world.ark = world.start_ark(ARK_SIM_CALLS_MAX=4)
             for _ in range(2):
@@ -158,8 +158,8 @@ class Refusals(ProcessTest):
             self.assertEqual({task.state for task in end.tasks.values()}, {"done"})
             self.assertIsNotNone(governor(world, f"{MODEL} limit"))
 
-    def test_idle_workers_ask_seldom_while_a_model_is_restricted(self):
-        """With no task that waits for it they are woken by new tasks, and do not look for them several times a second."""
+    def test_idle_workers_poll_rarely_while_a_model_is_restricted(self):
+        """Without a waiting task, workers wait for a wake-up instead of polling several times a second."""
         with World() as world:
             for _ in range(2):
                 world.worker(ARK_MAX_IMAGES=1)
@@ -180,7 +180,7 @@ class Refusals(ProcessTest):
 
 
 class Durability(ProcessTest):
-    def test_without_the_replica_or_the_file_that_was_asked_for_ark_is_not_called(self):
+    def test_without_the_required_durability_ark_is_not_called(self):
         for kind in ("replica", "aof"):
             with self.subTest(kind), World() as world:
                 world.worker(PAID_CALL_DURABILITY=kind, PAID_CALL_DURABILITY_TIMEOUT="50ms", WORKER_MAX_ATTEMPTS=2)
@@ -192,13 +192,13 @@ class Durability(ProcessTest):
                 self.assertEqual((end["code"], end["paid_calls"], end["charged"]), ("not_durable", 0, "no"))
                 self.assertEqual(world.ark.stats()["calls"], 0)
 
-    def test_with_a_replica_it_is(self):
+    def test_with_a_replica_ark_is_called(self):
         with World(tcp=True) as world, RedisServer(tcp=True) as replica:
             replica.client()("REPLICAOF", "127.0.0.1", world.redis_server.port)
             eventually(lambda: b"state=online" in world.redis("INFO", "replication"), "the replica is there")
             self.assert_called_for_all(world, "replica")
 
-    def test_with_a_file_it_is(self):
+    def test_with_an_append_only_file_ark_is_called(self):
         with World(aof=True) as world:
             if world.redis("COMMAND", "INFO", "WAITAOF") == [None]:
                 self.skipTest("this Redis has no WAITAOF")

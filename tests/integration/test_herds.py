@@ -1,6 +1,6 @@
-"""Very many clients: streams whose gateway dies, readers that do not read, connections that say nothing.
+"""Many clients: streams of a killed gateway, clients that do not read, idle connections.
 
-ARKRELAY_FULL=1 asks for the whole numbers; otherwise there are as many as a few seconds allow."""
+With ARKRELAY_FULL=1 the full numbers of clients are used, otherwise as many as a few seconds allow."""
 
 import os
 import time
@@ -15,8 +15,8 @@ FULL = os.environ.get("ARKRELAY_FULL") == "1"
 STREAMS = 5000 if FULL else 1000
 SLOW = 1000 if FULL else 200
 IDLE = 15_000 if FULL else 3000
-EVENTS = 120                        # of 60 kB, for readers that do not read
-OUTPUT_MAX = 256 * 1024             # of a client that does not read
+EVENTS = 120                        # events of 60 kB each, for clients that do not read
+OUTPUT_MAX = 256 * 1024             # GATEWAY_OUTPUT_MAX
 MANY = {"GATEWAY_CLIENT_REQUESTS": 0, "GATEWAY_CLIENT_STREAMS": 0, "GATEWAY_QUEUE_LIMIT": 100_000,
         "GATEWAY_CLIENT_QUEUE_LIMIT": 100_000, "LOG_LEVEL": "info"}
 
@@ -29,7 +29,8 @@ def cpu_seconds(pid):
 
 class Herds(ProcessTest):
     def come_back(self, herd, gateway):
-        """Each when it was told to; who is refused, with a time to come again, does so. How many had to come how often."""
+        """Every client reconnects after the stream's retry delay, and again after Retry-After if it is refused. Returns how many clients
+        needed how many attempts."""
         away, counts = herd.clients, []
         while away:
             self.assertLess(len(counts), 6, "rounds")
@@ -37,13 +38,13 @@ class Herds(ProcessTest):
             herd.send_in_time(lambda client: gateway.address,
                               lambda client: get(f"{BASE}/tasks/t{client.n}/stream", Last_Event_ID=client.last_id),
                               lambda client: client.retry_ms / 1000, away)
-            herd.wait(lambda client: client.status, "everybody has an answer")
+            herd.wait(lambda client: client.status, "every client has a response")
             self.assertLessEqual({client.status for client in away}, {200, 503})
             away = [client for client in away if client.status == 503]
         return counts
 
-    def test_the_streams_of_a_dead_gateway_come_back_at_another_one(self):
-        """Each when it was told to, and each sees its task from where it stood."""
+    def test_the_streams_of_a_killed_gateway_resume_at_another(self):
+        """Every client waits for the retry delay and resumes its task without missing an event."""
         with World() as world, Herd(STREAMS) as herd:
             victim, other = world.gateway(**MANY), world.gateway(**MANY)
             began = time.monotonic()
@@ -56,7 +57,7 @@ class Herds(ProcessTest):
             self.assertGreater(len(retries), min(STREAMS, 2000) / 4, "not all come back at the same moment")
 
             victim.kill()
-            herd.wait(lambda client: client.ended, "everybody was cut")
+            herd.wait(lambda client: client.ended, "every client was disconnected")
             redis_pid = world.redis_server.program.pid
             began, busy = time.monotonic(), cpu_seconds(redis_pid)
             rounds = self.come_back(herd, other)
@@ -67,15 +68,15 @@ class Herds(ProcessTest):
 
             began = time.monotonic()
             world.worker(WORKER_CONCURRENCY=50, ARK_CALLS_MAX=50, ARK_IMAGES_PER_MINUTE=0, LOG_LEVEL="info", WORKER_LEASE="10s")
-            herd.wait(lambda client: client.last_event == "done", "everybody has seen the end", 240)
+            herd.wait(lambda client: client.last_event == "done", "every client has the final event", 240)
             ended = time.monotonic() - began
             self.assertEqual({tuple(client.numbers) for client in herd.clients}, {(1, 2, 3, 4)})
             self.assertEqual(len(world.ark.calls()), STREAMS)
             print(f"{STREAMS} streams: open in {opened:.1f} s, back in {back:.1f} s, tries {rounds}, {share:.0%} of a processor for Redis, "
                   f"done in {ended:.1f} s", flush=True)
 
-    def test_readers_that_do_not_read_are_cut_within_their_memory(self):
-        """They follow one task whose events are long, and one that reads sees all of them."""
+    def test_stalled_readers_are_cut_within_their_memory_limit(self):
+        """They follow one task with large events. A client that reads gets all of them."""
         with World(ark=False) as world, Herd(SLOW, receive_buffer=4096) as herd, Herd(1) as quick:
             gateway = world.gateway(GATEWAY_OUTPUT_MAX=OUTPUT_MAX, GATEWAY_TAIL_CHECK="10m", **MANY)
             self.assertEqual(gateway.submit("t1").status, 202)
@@ -90,14 +91,14 @@ class Herds(ProcessTest):
                 if n % 10 == 0:
                     most = max(most, gateway.memory())
             eventually(lambda: gateway.open_files() < 50, "all are cut, and their sockets closed")
-            kept_by_asan = 512 * 1024 * 1024 if gateway.is_sanitized() else 0       # what is free stays for a while
+            kept_by_asan = 512 * 1024 * 1024 if gateway.is_sanitized() else 0       # ASan's quarantine
             self.assertLess(most - before, SLOW * OUTPUT_MAX * 1.5 + 64 * 1024 * 1024 + kept_by_asan)
             job.finish()
             quick.wait(lambda client: client.last_event == "done", "the quick one has seen the end")
             self.assertEqual(quick.clients[0].numbers, list(range(1, EVENTS + 3)))
             print(f"{SLOW} slow readers: {(most - before) / SLOW / 1024:.0f} KiB each at most", flush=True)
 
-    def test_idle_connections_take_nothing_from_a_healthy_client(self):
+    def test_idle_connections_do_not_affect_a_healthy_client(self):
         with World() as world, Herd(IDLE) as herd:
             gateway = world.gateway(GATEWAY_CONNECTIONS_MAX=IDLE + 50, GATEWAY_HEAD_TIMEOUT="10m", GATEWAY_IDLE_TIMEOUT="10m", **MANY)
             world.worker()

@@ -68,7 +68,7 @@ backend back
 # Requests that the gateway accepts and the proxy refuses.
 STRICTER = {
     ("nginx", "B45-dots"),                              # dots above the root
-    ("nginx", "B49-white-space-behind-a-length"),       # a tab behind a Content-Length
+    ("nginx", "B49-white-space-behind-a-length"),       # a tab after a Content-Length
     ("haproxy", "B24-trailer-transfer-encoding"),       # refuses the trailer; RFC 9110, section 6.5.1, allows ignoring it
     ("haproxy", "B28-absolute-form"),                   # target and Host differ; in RFC 9112, section 3.2.2, the target wins
     ("haproxy", "B28-absolute-query-without-path"),     # an empty path before a query is valid in RFC 3986

@@ -515,7 +515,7 @@ static void test_without_a_probe_the_next_write_notices_a_close(void **state)
 
     (void)state;
     http_fixture_init(&world.fixture);
-    world.fixture.config.half_close_probe = NULL;
+    world.fixture.config.half_close_ping = NULL;
     http_fixture_start(&world.fixture);
     http_client_dial(&world.fixture, &world.client);
     open_stream(&world);
@@ -845,7 +845,7 @@ static void test_answering_a_client_that_is_gone_is_safe(void **state)
     ask(&world, GET("/deaf"));
     http_client_reset(&world.client);
     http_fixture_turn(&world.fixture, 5);
-    http_respond_problem(world.fixture.exchange, &(struct problem_report){.problem = PROBLEM_INTERNAL});
+    http_respond_problem(world.fixture.exchange, &(struct problem_details){.problem = PROBLEM_INTERNAL});
     http_fixture_turn(&world.fixture, 5);
     http_fixture_end(&world.fixture);
 

@@ -1,6 +1,6 @@
-"""The layers: docs/architecture.md says which folder may include which, and the sources keep to it.
+"""Checks the includes between folders against the table in docs/architecture.md.
 
-A module is a .c file with its header. There is no cycle between folders, and none between the modules of a folder.
+A module is a .c file with its header. There must be no cycle between folders or between the modules of a folder.
 """
 
 import pathlib
@@ -9,12 +9,12 @@ import unittest
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 TOPS = ("common", "gateway", "worker", "simulator")
-LIBRARIES = re.compile(r"^#include <(event2/|curl/|hiredis/(?!hiredis\.h))", re.M)      # hiredis.h: what a reply looks like
+LIBRARIES = re.compile(r"^#include <(event2/|curl/|hiredis/(?!hiredis\.h))", re.M)      # hiredis.h is allowed: it declares the reply type
 ROW = re.compile(r"^\| `([\w/]+)/` \|[^|]*\| ([^|]*) \|$", re.M)
 
 
 def table():
-    """{folder: the folders that it may include}; `pure` is one of the words of a row whose files include no library of input and output."""
+    """{folder: folders that it may include}. `pure` in a row means that its files include no I/O library."""
     text = (ROOT / "docs/architecture.md").read_text()
     return {folder: re.findall(r"[\w/]+", may) for folder, may in ROW.findall(text)}
 
@@ -32,7 +32,7 @@ def includes(path):
 
 
 def find_cycle(edges):
-    """A list of nodes that lead back to the first one, or None. edges: {node: its successors}"""
+    """A cycle as a list of nodes, or None. edges: {node: its successors}"""
     done, trail = set(), []
 
     def visit(node):
@@ -60,10 +60,10 @@ class Layers(unittest.TestCase):
         cls.allowed = table()
         cls.files = sources()
 
-    def test_the_table_names_the_folders_that_there_are(self):
+    def test_the_table_lists_all_folders(self):
         self.assertEqual(set(self.allowed), {folder_of(path.relative_to(ROOT)) for path in self.files})
 
-    def test_files_include_what_the_table_allows(self):
+    def test_files_include_only_what_the_table_allows(self):
         wrong = []
         for path in self.files:
             own = folder_of(path.relative_to(ROOT))
@@ -74,7 +74,7 @@ class Layers(unittest.TestCase):
                     wrong.append(f"{path.relative_to(ROOT)} includes {include}")
         self.assertEqual(wrong, [])
 
-    def test_the_table_allows_nothing_that_is_not_used(self):
+    def test_the_table_allows_only_used_includes(self):
         used = {}
         for path in self.files:
             own = folder_of(path.relative_to(ROOT))
@@ -95,20 +95,20 @@ class Layers(unittest.TestCase):
                     edges.setdefault(module, set()).add(other)
         self.assertIsNone(find_cycle(edges))
 
-    def test_pure_folders_include_no_library_of_input_and_output(self):
+    def test_pure_folders_include_no_io_library(self):
         pure = [folder for folder, may in self.allowed.items() if "pure" in may]
         self.assertTrue(pure)
         for path in self.files:
             if folder_of(path.relative_to(ROOT)) in pure:
                 self.assertIsNone(LIBRARIES.search(path.read_text()), path)
 
-    def test_every_folder_is_a_library_of_its_own(self):
+    def test_every_folder_is_a_library(self):
         for folder in self.allowed:
             self.assertIn("add_room(", (ROOT / folder / "CMakeLists.txt").read_text(), folder)
 
 
 class FindCycle(unittest.TestCase):
-    def test_it_finds_one(self):
+    def test_find_cycle(self):
         self.assertEqual(find_cycle({"a": {"b"}, "b": {"c"}, "c": {"b"}}), ["b", "c", "b"])
         self.assertIsNone(find_cycle({"a": {"b", "c"}, "b": {"c"}, "c": set()}))
 

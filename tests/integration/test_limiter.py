@@ -1,4 +1,4 @@
-"""The limiter over minutes, against simulated accounts: the real Lua of the limiter, in virtual time, inside a real Redis."""
+"""The limiter over minutes against simulated accounts: runs the limiter's real Lua code in Redis, with virtual time."""
 
 import json
 import pathlib
@@ -25,7 +25,7 @@ class Limiter(ProcessTest):
         cls.text = body(SCRIPT)
 
     def simulate(self, shape, seconds, seed=1, **account):
-        """Per second: calls accepted, calls refused, the limit."""
+        """Returns accepted calls, refused calls and the limit for each second."""
         workers, slots, call_ms = shape
         scenario = {"workers": workers, "slots": slots, "call_ms": call_ms, "refusal_ms": 30, "images": 1, "seed": seed,
                     "ms": 1000 * seconds, **account}
@@ -37,11 +37,11 @@ class Limiter(ProcessTest):
         workers, slots, call_ms = shape
         return workers * slots / call_ms * 1000
 
-    def test_refusals_that_load_does_not_cause_cost_less_than_a_tenth(self):
+    def test_refusals_not_caused_by_load_cost_less_than_a_tenth(self):
         for chance in (0.001, 0.002, 0.01, 0.05, 0.1, 0.2):
             for shape in SHAPES:
                 with self.subTest(chance=chance, shape=shape):
-                    start = shape[2] // 1000 + 2        # no call can have ended before
+                    start = shape[2] // 1000 + 2        # before this time no call has ended
                     accepted, *_ = self.simulate(shape, 90, chance=chance)
                     self.assertGreaterEqual(mean(accepted[start:]), 0.9 * self.slots_rate(shape))
 
@@ -69,7 +69,7 @@ class Limiter(ProcessTest):
                     self.assertGreaterEqual(mean(accepted[120:]), 0.85 * feasible)
                     self.assertLessEqual(sum(refused[60:]), 0.25 * sum(accepted[60:]) + 150)
 
-    def test_after_a_pause_everything_runs_again_within_half_a_minute(self):
+    def test_full_throughput_within_half_a_minute_after_a_pause(self):
         for shape in SHAPES[:5]:
             with self.subTest(shape=shape):
                 accepted, refused, _ = self.simulate(shape, 90, pause_at=20_000, pause_ms=20_000)
@@ -78,13 +78,13 @@ class Limiter(ProcessTest):
                 self.assertGreaterEqual(mean(accepted[begun + 30:begun + 45]), 0.9 * self.slots_rate(shape))
                 self.assertGreaterEqual(mean(accepted[begun + 2:begun + 30]), 0.5 * self.slots_rate(shape))
 
-    def test_a_limit_that_is_lifted_is_left_within_half_a_minute(self):
+    def test_a_removed_limit_is_noticed_within_half_a_minute(self):
         for shape in SHAPES[:5]:
             with self.subTest(shape=shape):
                 accepted, *_ = self.simulate(shape, 120, calls=[[0, 10], [60_000, None]])
                 self.assertGreaterEqual(mean(accepted[95:]), 0.9 * self.slots_rate(shape))
 
-    def test_a_limit_that_falls_is_followed(self):
+    def test_a_lowered_limit_is_followed(self):
         for shape in SHAPES[:5]:
             with self.subTest(shape=shape):
                 accepted, refused, _ = self.simulate(shape, 150, calls=[[0, None], [60_000, 8]])

@@ -1,4 +1,4 @@
-"""What the programs count, how it is written, and what they tell Redis of themselves."""
+"""Metrics of the programs, their text format, and the presence records in Redis."""
 
 import errno
 import os
@@ -22,7 +22,7 @@ REDIS_ROWS = {"arkrelay_queue_depth", "arkrelay_queue_oldest_seconds", "arkrelay
               "arkrelay_paid_calls_total", "arkrelay_governor_tokens", "arkrelay_governor_paused_seconds",
               "arkrelay_governor_limit", "arkrelay_governor_rate", "arkrelay_governor_limited_models", "arkrelay_governor_calls",
               "arkrelay_breaker_open", "arkrelay_breaker_open_seconds"}
-LEARNED = {"arkrelay_governor_tokens", "arkrelay_governor_limit", "arkrelay_governor_rate"}     # absent where there is none
+LEARNED = {"arkrelay_governor_tokens", "arkrelay_governor_limit", "arkrelay_governor_rate"}     # absent until learned
 
 
 def scrape(service, **headers):
@@ -49,7 +49,7 @@ class GatewayCounts(GatewayTest):
             with self.subTest(route=route, code=code):
                 self.assertEqual(requests.value(route=route, code=code), count)
 
-    def test_nothing_that_a_client_says_is_a_label(self):
+    def test_no_label_contains_client_input(self):
         gateway = self.world.gateway()
         gateway.get("/secret-path?secret=query", **{"X-Request-Id": "secret-id"})
         gateway.submit("secret-task")
@@ -57,7 +57,7 @@ class GatewayCounts(GatewayTest):
         fetch(gateway.address, "SECRET", "/secret")
         self.assertNotIn(b"secret", gateway.get("/metrics").body)
 
-    def test_streams_and_connections_are_those_that_are_open(self):
+    def test_open_streams_and_connections(self):
         gateway = self.world.gateway(GATEWAY_THREADS=2)
         streams = []
         for n in range(4):
@@ -70,7 +70,7 @@ class GatewayCounts(GatewayTest):
         eventually(lambda: gateway.metric("arkrelay_sse_streams") == 0, "no stream is open")
         eventually(lambda: gateway.metric("arkrelay_http_connections") == 1, "no connection but the one that asks")
 
-    def test_events_live_and_from_the_log(self):
+    def test_live_and_replayed_events(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="10m")
         with gateway.generate("t1") as one, gateway.follow("t1") as other:
             one.until("start")
@@ -88,12 +88,12 @@ class GatewayCounts(GatewayTest):
         found = scrape(gateway)
         events = found["arkrelay_sse_events_total"]
         self.assertEqual([events.value(event=name) for name in ("start", "process", "done", "error", "reset")], [4, 8, 4, 0, 1])
-        # Two streams, three events live: but an event may come while a stream still reads the log, which has it then.
+        # Two streams, three live events. An event that arrives while a stream reads the log counts as replayed instead.
         self.assertLessEqual(found["arkrelay_sse_event_latency_seconds"].value("_count"), 6)
         self.assertGreaterEqual(found["arkrelay_sse_event_latency_seconds"].value("_count"), 4)
         self.assertLess(found["arkrelay_sse_event_latency_seconds"].value("_sum"), 30)
 
-    def test_the_queue_as_redis_has_it(self):
+    def test_the_queue(self):
         gateway = self.world.gateway()
         for n in range(3):
             gateway.submit(f"t{n}")
@@ -112,13 +112,13 @@ class GatewayCounts(GatewayTest):
         self.assertGreater(found["arkrelay_governor_paused_seconds"].value(), 10**9)
 
     def breakers(self, gateway):
-        """(scope, code) -> how many are open, and scope -> for how long."""
+        """Returns {(scope, code): number of open breakers} and {scope: longest time open}."""
         found = scrape(gateway)
         label = lambda labels, name: dict(labels).get(name)
         return ({(label(labels, "scope"), label(labels, "code")): value for (_, labels), value in found["arkrelay_breaker_open"].samples.items() if value},
                 {label(labels, "scope"): value for (_, labels), value in found["arkrelay_breaker_open_seconds"].samples.items()})
 
-    def test_breakers_by_scope_and_reason_and_no_name_of_a_model(self):
+    def test_breakers_by_scope_and_reason_without_model_names(self):
         gateway = self.world.gateway()
         self.assertEqual(self.breakers(gateway), ({}, {"account": 0, "model": 0}))
         now = int(self.redis("TIME")[0]) * 1000
@@ -138,18 +138,18 @@ class GatewayCounts(GatewayTest):
             self.redis("HSET", GOVERNOR, f"m{n} state", "open", f"m{n} code", "ark_model_unavailable")
         self.assertEqual(self.breakers(gateway)[0], {("model", "ark_model_unavailable"): 32})
 
-    def test_a_redis_user_that_may_not_read_the_account(self):
+    def test_a_redis_user_without_permission_for_the_governor(self):
         gateway = self.world.gateway()
         self.redis("SET", GOVERNOR, "no hash")
         self.assertEqual({name for name in scrape(gateway) if re.match("arkrelay_(governor|breaker)", name)}, set())
 
-    def test_every_counter_of_the_queue_has_its_sample(self):
+    def test_every_counter_of_the_queue_has_a_sample(self):
         lua = (ROOT / "common/task/scripts/queue.lua").read_text()
         counters = set(re.findall(r"'(\w+)'", re.search(r"local counters = \{(.*?)\}", lua, re.S).group(1)))
         statuses = scrape(self.world.gateway())["arkrelay_tasks_total"].values_of("status")
         self.assertEqual(statuses, counters - {"paid_calls"})
 
-    def test_without_redis_what_it_knows_is_absent(self):
+    def test_without_redis_its_metrics_are_absent(self):
         gateway = self.world.gateway()
         self.assertLessEqual(REDIS_ROWS - LEARNED, set(scrape(gateway)))
         self.world.redis_server.stop()
@@ -161,7 +161,7 @@ class GatewayCounts(GatewayTest):
         eventually(lambda: gateway.metric("arkrelay_redis_up") == 1, "Redis is there again")
         self.assertGreaterEqual(gateway.metric("arkrelay_redis_reconnects_total"), 1)
 
-    def test_a_redis_that_hangs_is_away_too(self):
+    def test_a_hanging_redis_counts_as_unavailable(self):
         gateway = self.world.gateway()
         self.world.redis_server.program.pause()
         try:
@@ -169,7 +169,7 @@ class GatewayCounts(GatewayTest):
         finally:
             self.world.redis_server.program.resume()
 
-    def test_who_may_ask(self):
+    def test_access_to_metrics(self):
         open_gateway, guarded = self.world.gateway(), self.world.gateway(GATEWAY_ADMIN_KEY=KEY)
         self.assertEqual(open_gateway.get("/metrics").status, 200)
         self.assertEqual(guarded.get("/metrics").status, 401)
@@ -184,7 +184,7 @@ DEFAULT_ADDRESS = ("127.0.0.1", 8930)
 
 class WorkerListener(ProcessTest):
     def hold_default_address(self):
-        """Takes the port, unless another process of this machine has it already."""
+        """Occupies the default port, unless another process already has it."""
         holder = socket.socket()
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self.addCleanup(holder.close)
@@ -203,14 +203,14 @@ class WorkerListener(ProcessTest):
             for worker in workers[1:]:
                 self.assertIn("default address not available, using a free port", "\n".join(worker.lines))
 
-    def test_a_worker_says_that_the_default_address_is_taken(self):
+    def test_a_worker_logs_that_the_default_address_is_in_use(self):
         self.hold_default_address()
         with World() as world:
             worker = world.worker(WORKER_LISTEN="auto")
             self.assertRegex("\n".join(worker.lines), r"warn +health +default address not available, using a free port address=127.0.0.1:8930 error=\"Address already in use\"")
             self.assertNotEqual(worker.address, "127.0.0.1:8930")
 
-    def test_an_address_of_the_operator_is_not_replaced(self):
+    def test_a_configured_address_in_use_is_an_error(self):
         self.hold_default_address()
         env = {"ARK_API_KEY": "x", "REDIS_URL": "redis://127.0.0.1:1", "WORKER_LISTEN": "127.0.0.1:8930"}
         worker = Program("worker", [binary("arkrelay-worker")], env)
@@ -232,7 +232,7 @@ class WorkerCounts(ProcessTest):
             self.assertGreaterEqual(calls.value(outcome="busy"), 1)
             self.assertEqual(found["arkrelay_ark_refusals_total"].value(kind="overloaded"), calls.value(outcome="busy"))
             self.assertEqual(found["arkrelay_deferrals_total"].value(kind="overloaded"), calls.value(outcome="busy"))
-            self.assertEqual(found["arkrelay_retries_total"].value(), 0)        # neither a refusal nor an error for good is one
+            self.assertEqual(found["arkrelay_retries_total"].value(), 0)        # neither a rejection nor a permanent error is a retry
             self.assertEqual(found["arkrelay_ark_seconds"].value("_count"), len(world.ark.calls()))
             self.assertEqual(found["arkrelay_unknown_outcomes_total"].value(), calls.value(outcome="unknown"))
             for name in ("arkrelay_task_queue_seconds", "arkrelay_task_seconds"):
@@ -240,9 +240,9 @@ class WorkerCounts(ProcessTest):
             delivered = sum(task.story().count("process image") for task in world.look().tasks.values())
             self.assertEqual(found["arkrelay_images_total"].value(), delivered)
             self.assertEqual((found["arkrelay_worker_slots"].value(), found["arkrelay_worker_busy"].value()), (4, 0))
-            self.assertEqual(gateway.metric("arkrelay_paid_calls_total"), float(world.look().meta["paid_calls"]))
+            self.assertEqual(gateway.metric("arkrelay_paid_calls_total"), float(world.look().counter("paid_calls")))
 
-    def test_busy_and_redis_away(self):
+    def test_busy_slots_and_redis_up(self):
         with World() as world:
             worker = world.worker(WORKER_CONCURRENCY=3)
             world.submit_many(2, prompt=sim("slow", "hang"))
@@ -255,7 +255,7 @@ class WorkerCounts(ProcessTest):
             self.assertGreaterEqual(worker.metric("arkrelay_redis_reconnects_total"), 1)
             worker.kill()
 
-    def test_a_draining_worker_says_so(self):
+    def test_a_draining_worker(self):
         with World() as world:
             worker = world.worker(PRESENCE_INTERVAL="50ms", WORKER_NAME="painter")
             world.submit_many(1, prompt=sim("slow", "hang"))
@@ -267,7 +267,7 @@ class WorkerCounts(ProcessTest):
 
 
 class Text(ProcessTest):
-    """Both programs' whole text, with every sample that there can be."""
+    """The complete output of both programs, with all possible samples."""
 
     @classmethod
     def setUpClass(cls):
@@ -275,19 +275,20 @@ class Text(ProcessTest):
             gateway, worker = world.gateway(), world.worker()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
                 stream.to_end()
+            world.redis("CONFIG", "SET", "maxmemory", 64 << 20)
             world.redis("HSET", GOVERNOR, "limit", "3.5", "tokens", "1", "default_model", "m", "m rate", "30")
             cls.answers = {"gateway": gateway.get("/metrics"), "worker": worker.get("/metrics")}
             cls.pids = {"gateway": gateway.pid, "worker": worker.pid}
             cls.memory = {name: resident(pid) for name, pid in cls.pids.items()}
         cls.families = {name: parse(answer.body) for name, answer in cls.answers.items()}
 
-    def test_prometheus_has_no_complaint(self):
+    def test_promtool_reports_nothing(self):
         for name, answer in self.answers.items():
             with self.subTest(name):
                 self.assertEqual(answer.headers["content-type"], "text/plain; version=0.0.4; charset=utf-8")
                 self.assertEqual(promtool("check", "metrics", text=answer.body), "")
 
-    def test_histograms_are_whole(self):
+    def test_histograms_are_complete(self):
         for families in self.families.values():
             for family in families.values():
                 if family.type != "histogram":
@@ -297,8 +298,8 @@ class Text(ProcessTest):
                 self.assertEqual(buckets[-1], family.value("_bucket", le="+Inf"))
                 self.assertEqual(buckets[-1], family.value("_count"))
 
-    def test_a_name_belongs_to_one_program(self):
-        """So that nobody adds up the same thing twice; what each process has is in both."""
+    def test_a_metric_belongs_to_one_program(self):
+        """So that a sum counts nothing twice. Only process metrics are in both programs."""
         both = set(self.families["gateway"]) & set(self.families["worker"])
         self.assertEqual({name for name in both if not name.startswith("process_")},
                          {"arkrelay_build_info", "arkrelay_redis_up", "arkrelay_redis_seconds", "arkrelay_redis_reconnects_total"})
@@ -312,7 +313,7 @@ class Text(ProcessTest):
                 started, now = families["process_start_time_seconds"].value(), os.stat("/proc/self").st_ctime
                 self.assertTrue(now - 600 < started < now + 600, (started, now))
 
-    def test_the_document_has_them_all(self):
+    def test_the_document_lists_all_metrics(self):
         document = (ROOT / "docs/metrics.md").read_text()
         for name, families in self.families.items():
             section = document.partition(f"## {name.capitalize()}\n")[2].partition("\n## ")[0]
@@ -326,7 +327,7 @@ class Text(ProcessTest):
 
 
 def resident(pid):
-    """Bytes of a process that are in RAM."""
+    """The resident memory of a process in bytes."""
     return int(pathlib.Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
 
 
@@ -342,27 +343,27 @@ class Presence(GatewayTest):
     def processes(self):
         found = {}
         for key in self.redis("KEYS", f"{PROCESSES}process:*"):
-            if flat := [word.decode() for word in self.redis("HGETALL", key)]:      # it may have ended in between
+            if flat := [word.decode() for word in self.redis("HGETALL", key)]:      # the process may have exited in between
                 found[key.decode().removeprefix(f"{PROCESSES}process:")] = dict(zip(flat[::2], flat[1::2]))
         return found
 
     def of(self, service):
-        """What the process says of itself, once it has."""
+        """Waits for the presence record of a process and returns it."""
         return eventually(lambda: next((fields for fields in self.processes().values() if fields["pid"] == str(service.pid)), None),
                           f"{service.name} is there")
 
-    def test_a_gateway_says_what_it_is(self):
+    def test_presence_of_a_gateway(self):
         gateway = self.world.gateway(GATEWAY_THREADS=3, PRESENCE_INTERVAL="50ms")
         with gateway.generate("t1") as stream:
             stream.until("start")
-            eventually(lambda: self.of(gateway)["streams"] == "1", "the stream is told")
+            eventually(lambda: self.of(gateway)["streams"] == "1", "the stream is reported")
             fields = self.of(gateway)
             self.assertEqual((fields["role"], fields["threads"], fields["draining"]), ("gateway", "3", "0"))
             self.assertGreaterEqual(int(fields["connections"]), 1)
         self.assertEqual(len(self.processes()), 1, "one entry for all of its threads")
         self.assertLessEqual({"version", "host", "started_at"}, set(fields))
 
-    def test_a_worker_says_what_it_does_and_its_name_is_its_own(self):
+    def test_presence_of_a_worker(self):
         worker = self.world.worker(WORKER_NAME="painter", WORKER_CONCURRENCY=5, PRESENCE_INTERVAL="50ms", ARK_SIM_URL="http://127.0.0.1:1",
                                    ARK_API_KEY="")
         self.of(worker)
@@ -370,13 +371,13 @@ class Presence(GatewayTest):
         self.assertEqual((fields["role"], fields["slots"], fields["busy"], fields["images"]), ("worker", "5", "0", "0"))
         self.assertEqual(len(fields["ark_ms"].split(",")), len(parse(worker.get("/metrics").body)["arkrelay_ark_seconds"].samples) - 2)
 
-    def test_arkctl_knows_the_buckets_of_the_times_that_workers_tell(self):
+    def test_arkctl_has_the_buckets_of_the_workers(self):
         family = parse(self.world.worker(PRESENCE_INTERVAL=0).get("/metrics").body)["arkrelay_ark_seconds"]
         bounds = [float(dict(labels)["le"]) for name, labels in family.samples if name.endswith("_bucket")]
-        told, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "cli/arkctl_lib/frame.py").read_text(encoding="utf-8"))
-        self.assertEqual([*map(float, told.split(",")), float("inf")], bounds)
+        printed, = re.findall(r"ARK_BOUNDS_S = \((.*?)\)", (ROOT / "cli/arkctl_lib/frame.py").read_text(encoding="utf-8"))
+        self.assertEqual([*map(float, printed.split(",")), float("inf")], bounds)
 
-    def test_it_goes_at_a_clean_end_and_by_itself_after_a_kill(self):
+    def test_presence_is_removed_at_exit_and_expires_after_a_kill(self):
         stopped, killed = (self.world.gateway(PRESENCE_INTERVAL="100ms") for _ in range(2))
         worker = self.world.worker(PRESENCE_INTERVAL="100ms", ARK_SIM_URL="http://127.0.0.1:1", ARK_API_KEY="")
         for service in (stopped, killed, worker):
@@ -387,7 +388,7 @@ class Presence(GatewayTest):
             self.assertNotIn(str(service.pid), [fields["pid"] for fields in self.processes().values()])
         eventually(lambda: not self.processes(), "the killed one's entry has ended")
 
-    def test_it_comes_back_with_redis_and_nobody_hears_of_a_redis_that_is_away(self):
+    def test_presence_returns_with_redis_without_errors(self):
         gateway = self.world.gateway(PRESENCE_INTERVAL="20ms")
         self.of(gateway)
         self.world.redis_server.stop()
@@ -398,7 +399,7 @@ class Presence(GatewayTest):
         complaints = [line for line in gateway.lines if re.search(r" (warn|error) +(?! |gateway|redis)", line)]
         self.assertEqual(complaints, [])
 
-    def test_never_is_possible(self):
+    def test_presence_can_be_disabled(self):
         gateway = self.world.gateway(PRESENCE_INTERVAL="0")
         gateway.submit("t1")
         self.assertEqual(self.redis("KEYS", f"{PROCESSES}*"), [])

@@ -1,6 +1,6 @@
-"""What a final event says about money: every row of the table in docs/money.md, on the real programs and scripts.
+"""What a final event says about charges: tests every row of the table in docs/money.md with the real programs and scripts.
 
-A row without a way to stage it here fails, and so does a way without a row.
+Every row needs a test in this file, and every test a row.
 """
 
 import json
@@ -21,19 +21,19 @@ LINK = "https://ark.example.com/0.jpeg"
 
 
 def rows():
-    """What happened -> (event, code, charged, calls, retryable)."""
+    """The table: what happened -> (event, code, charged, calls, retryable)."""
     table = [[cell.strip() for cell in line.strip("|").split("|")] for line in PAGE.read_text().splitlines() if line.startswith("| ")]
     start = table.index(COLUMNS) + 1
     return {row[0]: tuple(row[1:6]) for row in table[start:]}
 
 
 def said(event, data):
-    """The same, of a final event."""
+    """The same values of a final event."""
     retryable = {True: "true", False: "false", None: ""}[data.get("retryable")]
     return event, data.get("code", ""), data["charged"], f"{data['paid_calls']}, {data['unknown_calls']}", retryable
 
 
-# -- ARK's answers as they are on the wire
+# -- ARK's responses on the wire
 
 def document(**members):
     return {"raw": json.dumps({"model": "m", "created": 1, **members}, indent=1)}
@@ -101,24 +101,32 @@ ANSWERS = {
 
 
 class Table(unittest.TestCase):
-    def test_every_row_is_staged_and_every_stage_has_a_row(self):
+    def test_every_row_has_a_test_and_every_test_a_row(self):
         staged = set(ANSWERS) | set(Calls.stages) | set(Transitions.stages)
         self.assertEqual(set(rows()), staged)
         self.assertEqual(len(rows()), len(ANSWERS) + len(Calls.stages) + len(Transitions.stages), "a row is staged twice")
 
 
 class Calls(ProcessTest):
-    """What a worker makes of a call to ARK."""
+    """Rows about the worker's calls to ARK."""
 
     @classmethod
     def setUpClass(cls):
         cls.world = World()
         cls.addClassCleanup(cls.world.__exit__, None, None, None)
         cls.gateway = cls.world.gateway()
+        cls.start_worker()
+
+    def setUp(self):
+        if not self.worker.is_running():            # it was started by another test and ended with it
+            self.start_worker()
+
+    @classmethod
+    def start_worker(cls):
         cls.worker = cls.world.worker(ARK_FIRST_BYTE_TIMEOUT="500ms")
 
     def run_to_end(self, task_id, *steps, **fields):
-        self.world.redis("DEL", "arkrelay:{account}:governor")          # what the task before said of the account
+        self.world.redis("DEL", "arkrelay:{account}:governor")          # removes the account's state left by the previous task
         self.world.ark.script(*steps)
         with self.gateway.generate(task_id, prompt=sim(task_id), **{"max_paid_calls": 1, **fields}) as stream:
             end = stream.to_end()[-1]
@@ -129,15 +137,15 @@ class Calls(ProcessTest):
         self.assertEqual(len(calls), 0 if what in self.uncalled else 2 if "the second call" in what else 1)
         if event == "done":
             slots = sorted(slot["index"] for slot in data["generated_images"] + data["failed_images"])
-            self.assertEqual(slots, [0, 1, 2], "each slot is told once")
+            self.assertEqual(slots, [0, 1, 2], "each slot is reported once")
 
-    def test_each_answer(self):
+    def test_each_ark_response(self):
         for n, (what, step) in enumerate(ANSWERS.items()):
             with self.subTest(what):
                 event, data = self.run_to_end(f"answer-{n}", step)
                 self.assert_said(what, event, data, self.world.ark.calls_of(f"answer-{n}"))
 
-    def test_a_whole_answer_is_not_followed_by_a_second_call(self):
+    def test_a_complete_response_is_not_followed_by_a_second_call(self):
         for n, what in enumerate(("no picture, and ARK counts 2", "no picture, and no count", "a refused picture, and ARK counts one",
                                   "a refused request, and ARK counts a picture", "the answer is that of an asynchronous job",
                                   "the answer is a stream with a job")):
@@ -146,7 +154,7 @@ class Calls(ProcessTest):
                 self.assertEqual(said(event, data), rows()[what])
                 self.assertEqual(len(self.world.ark.calls_of(f"once-{n}")), 1)
 
-    def test_each_other_path(self):
+    def test_each_path_with_a_worker(self):
         for n, (what, stage) in enumerate(self.stages.items()):
             with self.subTest(what):
                 event, data = stage(self, f"path-{n}")
@@ -185,7 +193,7 @@ class Calls(ProcessTest):
             end = self.run_to_end(task_id)
             worker.stop()
         finally:
-            type(self).worker = self.world.worker(ARK_FIRST_BYTE_TIMEOUT="500ms")
+            self.start_worker()
         return end
 
     def unreadable(self, task_id):
@@ -207,9 +215,9 @@ class Calls(ProcessTest):
 
 
 class Transitions(ScriptTest):
-    """What the scripts make of tasks that no worker ends."""
+    """Rows about tasks that are ended by scripts without a worker."""
 
-    def test_each_path(self):
+    def test_each_transition_without_a_worker(self):
         for what, stage in self.stages.items():
             with self.subTest(what):
                 self.fresh()

@@ -1,4 +1,4 @@
-"""deploy/monitoring against a real Prometheus: the configuration, the alerts, and every query of the dashboard."""
+"""Runs deploy/monitoring with a real Prometheus: the configuration, the alerts, and every query of the dashboard."""
 
 import json
 import os
@@ -22,7 +22,7 @@ WINDOW = "20s"          # for $__rate_interval
 
 
 def configuration(folder, gateway="127.0.0.1:1", worker="127.0.0.1:2"):
-    """The real file, with addresses and paths of here, and in a hurry."""
+    """The real configuration with the test's addresses, paths and short intervals."""
     text = (FOLDER / "prometheus.yml").read_text()
     (folder / "admin-key").write_text(KEY)
     for pattern, instead in ((r"dns_sd_configs: \[\{ names: \[gateways\].*\}\]", f"static_configs: [{{ targets: ['{gateway}'] }}]"),
@@ -65,7 +65,7 @@ class Files(ProcessTest):
         with tempfile.TemporaryDirectory() as folder:
             promtool("check", "config", configuration(pathlib.Path(folder)))
 
-    def test_compose_has_what_the_configuration_names(self):
+    def test_compose_has_the_configured_targets(self):
         compose, text = (FOLDER.parents[1] / "docker-compose.yml").read_text(), (FOLDER / "prometheus.yml").read_text()
         found = dict(re.findall(r"names: \[(\w+)\], type: A, port: (\d+)", text))
         self.assertEqual(set(found), set(re.findall(r"aliases: \[(\w+)\]", compose)))
@@ -73,7 +73,7 @@ class Files(ProcessTest):
         self.assertIn(f"WORKER_LISTEN: 0.0.0.0:{found['workers']} ", compose)
         self.assertIn('"./deploy/monitoring:/arkrelay:ro"', compose)
 
-    def test_every_alert_has_its_test(self):
+    def test_every_alert_has_a_test(self):
         promtool("test", "rules", FOLDER / "rules_test.yml")
         alerts = set(re.findall(r"alert: (\w+)", (FOLDER / "rules.yml").read_text()))
         tests = (FOLDER / "rules_test.yml").read_text()
@@ -90,8 +90,8 @@ class Files(ProcessTest):
             box = panel["gridPos"]
             self.assertLessEqual(box["x"] + box["w"], 24)
 
-    def test_start_hands_over_the_key(self):
-        """Run as the container does, with the two paths of the container moved here."""
+    def test_start_writes_the_admin_key(self):
+        """Runs start.sh as the container does, with the container's two paths replaced."""
         with tempfile.TemporaryDirectory() as folder:
             script = (FOLDER / "start.sh").read_text().replace("/tmp/admin-key", f"{folder}/key").replace("exec prometheus", "echo")
             for key in ("", KEY):
@@ -102,7 +102,7 @@ class Files(ProcessTest):
 
 
 class Queries(ProcessTest):
-    def test_all_of_them_against_the_real_programs(self):
+    def test_all_queries_and_rules_with_real_programs(self):
         with World() as world, tempfile.TemporaryDirectory() as folder:
             gateway, worker = world.gateway(GATEWAY_ADMIN_KEY=KEY), world.worker()
             prometheus = Prometheus(pathlib.Path(folder), gateway=gateway.address, worker=worker.address)
@@ -122,7 +122,7 @@ class Queries(ProcessTest):
         with gateway.generate("t2", prompt=sim("t2", "status=400")) as stream:
             stream.to_end()
         eventually(lambda: not world.redis("EXISTS", "arkrelay:{account}:holders"), "the worker has reported all that it did")
-        world.redis("HSET", "arkrelay:{account}:governor", "limit", "8", "default_model", "m", "m rate", "300")    # as after refusals
+        world.redis("HSET", "arkrelay:{account}:governor", "limit", "8", "default_model", "m", "m rate", "300")    # as learned from refusals
 
     def check_queries(self, prometheus):
         for title, expression in dashboard_queries():

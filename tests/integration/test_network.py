@@ -1,5 +1,4 @@
-"""A network that drops packets without a word, between the programs and Redis. ARKRELAY_FULL=1: for as long as it takes for every
-timeout to pass."""
+"""A network between the programs and Redis that silently drops packets. With ARKRELAY_FULL=1, long enough for every timeout to expire."""
 
 import os
 import time
@@ -26,8 +25,8 @@ class Packets(FaultTest):
     def world(self):
         return World(under=self.network.inside, options=self.network.redis_options)
 
-    def test_all_are_dropped_for_a_while(self):
-        """The gateway says so within two seconds each time, its streams talk on, and the running task is done once."""
+    def test_all_packets_dropped_for_a_while(self):
+        """The gateway answers 503 within two seconds, its streams get heartbeats, and the running task is done once."""
         with self.world() as world:
             url = {"REDIS_URL": self.network.redis_url}
             gateway = world.gateway(GATEWAY_HEARTBEAT="500ms", **url)
@@ -52,8 +51,8 @@ class Packets(FaultTest):
             self.assertGreater(min(refusals, heartbeats), 2)
             self.assertTrue(any("command timed out" in line for line in gateway.lines))
 
-    def test_one_in_ten_is_dropped_on_a_long_way(self):
-        """A fifth of a second there and back, and what is lost is sent again. Slower, and right."""
+    def test_ten_percent_packet_loss_with_high_latency(self):
+        """With a round trip of 200 ms and TCP retransmissions the system is slower but correct."""
         with self.world() as world:
             self.network.drop(0.1)
             far = Proxy((self.network.address, PORT))

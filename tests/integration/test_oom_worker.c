@@ -12,6 +12,7 @@
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
@@ -89,9 +90,51 @@ struct world {
     struct job *job;
     int gone, claimed, lost, room;
     bool late;
+
+    FILE *log;       /* what was logged while stderr was diverted */
+    int real_stderr; /* -1: not diverted */
+    int report_failures;
 };
 
 static struct world world;
+
+/* -- the log */
+
+static void log_divert(void)
+{
+    rewind(world.log);
+    assert_int_equal(ftruncate(fileno(world.log), 0), 0);
+    world.real_stderr = dup(STDERR_FILENO);
+    assert_int_equal(dup2(fileno(world.log), STDERR_FILENO), STDERR_FILENO);
+}
+
+static void log_restore(void)
+{
+    if (world.real_stderr < 0)
+        return;
+    dup2(world.real_stderr, STDERR_FILENO);
+    close(world.real_stderr);
+    world.real_stderr = -1;
+}
+
+/* Nothing takes the lease away in these tests, so no line may say that it was lost. */
+static void judge_log_lines(void)
+{
+    char line[4096];
+
+    rewind(world.log);
+    while (fgets(line, sizeof(line), world.log)) {
+        if (strstr(line, "lease lost"))
+            fail_msg("the lease is held: %s", line);
+        world.report_failures += strstr(line, "cannot report to Redis") != NULL;
+    }
+}
+
+static int job_teardown(void **state)
+{
+    log_restore();
+    return alloc_failure_teardown(state);
+}
 
 /* -- Redis, seen from outside */
 
@@ -243,7 +286,7 @@ static void start_governor(void)
                                                                .model = MODEL,
                                                                .on_granted = on_granted,
                                                                .on_settled = on_nothing,
-                                                               .on_judged = job_judge});
+                                                               .on_confirmed = job_confirm});
     assert_non_null(world.governor);
     world.context.governor = world.governor;
 }
@@ -280,7 +323,10 @@ static int set_up(void **state)
     const char *why = "";
 
     (void)state;
-    log_setup(LOG_ERROR, LOG_TEXT);
+    log_setup(LOG_WARN, LOG_TEXT);
+    world.log = tmpfile();
+    world.real_stderr = -1;
+    assert_non_null(world.log);
     signal(SIGPIPE, SIG_IGN);
     world.server = redis_server_create(NULL);
     world.inspector = redisConnectUnix(redis_server_path(world.server));
@@ -295,7 +341,7 @@ static int set_up(void **state)
         .redis = world.redis,
         .prefix = PREFIX,
         .lease_ms = LEASE_MS,
-        .events = {.on_cancelled = on_lease_lost, .on_lost = on_lease_lost}
+        .events = {.on_cancelled = on_lease_lost, .on_lease_lost = on_lease_lost}
     });
     start_governor();
     world.web = web_create(&(struct web_setup){.loop = world.loop, .connect_ms = 250, .user_agent = "t"});
@@ -320,6 +366,7 @@ static int tear_down(void **state)
     redis_address_deinit(&world.address);
     redisFree(world.inspector);
     redis_server_destroy(world.server);
+    fclose(world.log);
     return 0;
 }
 
@@ -335,7 +382,7 @@ static size_t count_stage(const json_t *event, const char *stage)
 /* The log must have events without gaps, each of them JSON. Returns the number of images. */
 static size_t judge_log(void)
 {
-    redisReply *log = ask("LRANGE " PREFIX "events:" ID " 0 -1");
+    redisReply *log = ask("LRANGE " PREFIX "events:" ID " 2 -1");
     size_t count = 0;
 
     for (size_t i = 0; i < log->elements; i++) {
@@ -354,13 +401,14 @@ static size_t judge_log(void)
 /* The result must have every image, or the reason why it is missing. Returns the number of images. */
 static size_t judge_result(void)
 {
-    redisReply *reply = ask("GET " PREFIX "result:" ID);
-    json_t *result = json_loads(reply->str ? reply->str : "", 0, NULL);
+    redisReply *reply = ask("LINDEX " PREFIX "events:" ID " -1");
+    const char *brace = reply->str ? strchr(reply->str, '{') : NULL;
+    json_t *event = brace ? json_loads(brace, 0, NULL) : NULL, *result = json_object_get(event, "data");
     size_t count = json_array_size(json_object_get(result, "generated_images"));
 
     if (!result || count + json_array_size(json_object_get(result, "failed_images")) != IMAGES)
         fail_msg("images are missing: %s", reply->str);
-    json_decref(result);
+    json_decref(event);
     freeReplyObject(reply);
     return count;
 }
@@ -405,10 +453,13 @@ static int run_job(const struct job_case *which, int first, int times)
     claimed.request_len = strlen(request);
     claimed.max_paid_calls = 2;
     world.gone = 0;
+    log_divert();
     alloc_failure_begin(first, times);
     world.job = which->start(&world.context, &claimed);
     WAIT_UNTIL(!world.job && redis_is_ready(world.redis) && !web_in_flight(world.web));
     seen = alloc_failure_end();
+    log_restore();
+    judge_log_lines();
     judge(which, !alloc_failure_count());
     alloc_failure_label(NULL, 0, 0);
     return seen;
@@ -422,14 +473,16 @@ static void test_a_job(void **state)
     int count;
 
     snprintf(world.ark_url, sizeof(world.ark_url), "http://127.0.0.1:%d/images", fake_ark_port(ark));
-    world.paid = 0;
+    world.paid = world.report_failures = 0;
     (void)run_job(which, 0, ALLOC_NONE);
+    assert_int_equal(world.report_failures, 0);
     count = run_job(which, 0, ALLOC_NONE);
     for (int n = 1; n <= count; n++) {
         (void)run_job(which, n, ALLOC_ONCE);
         (void)run_job(which, n, SOME);
     }
     (void)run_job(which, 0, ALLOC_NONE);
+    assert_true(world.report_failures > 0);
     if (which->images) {
         assert_true(fake_ark_posts(ark) >= 3);
         assert_true(fake_ark_posts(ark) <= world.paid); /* the other answers are not charged */
@@ -554,7 +607,7 @@ int main(void)
     for (size_t i = 0; i < JOB_CASES; i++)
         tests[i + 2] = (struct CMUnitTest){.name = job_cases[i].name,
                                            .test_func = test_a_job,
-                                           .teardown_func = alloc_failure_teardown,
+                                           .teardown_func = job_teardown,
                                            .initial_state = (void *)(uintptr_t)&job_cases[i]};
     alloc_failure_init();
     alloc_failure_spare_curl(true);

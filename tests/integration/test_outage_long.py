@@ -1,4 +1,4 @@
-"""Forty seconds in which ARK cannot be used, and sixty tasks that wait: the short versions of these tests are in test_outages.py."""
+"""An outage of 40 s with 60 waiting tasks. test_outages.py has the short versions of these tests."""
 
 import time
 import unittest
@@ -16,7 +16,7 @@ class ForFortySeconds(ProcessTest):
         self.assertLessEqual(outage.probes(), 3 + SECONDS / 8, "1, 2, 4, 8, 10 s between probes")
         self.assertEqual(int(outage.world.redis("ZCARD", "arkrelay:{0}:dead")), 0)
 
-    def test_its_address_refuses_connections(self):
+    def test_connections_refused(self):
         with Outage(self, 3) as outage:
             address = outage.ark.address
             outage.ark.stop()
@@ -26,7 +26,7 @@ class ForFortySeconds(ProcessTest):
             tasks = outage.assert_all_done()
             self.assertEqual({(task.number("attempt"), task.number("paid_calls")) for task in tasks}, {(1, 1)})
 
-    def test_a_proxy_answers_502_with_a_page(self):
+    def test_html_502(self):
         with Outage(self, 3) as outage:
             outage.submit(TASKS)
             outage.begin(lambda: outage.ark.outage(status=502, body="html"))

@@ -10,6 +10,7 @@
 #include "common/base/clock.h"
 #include "tests/support/redis_world.h"
 #include "worker/account/governor.h"
+#include "worker/account/probe.h"
 
 enum { NEVER_MS = 3600 * 1000 };
 
@@ -52,7 +53,7 @@ struct holder {
     struct permit permit;
 };
 
-static void on_judged(struct permit *permit, bool first)
+static void on_confirmed(struct permit *permit, bool first)
 {
     struct permits *permits = ((struct holder *)(void *)((char *)permit - offsetof(struct holder, permit)))->permits;
 
@@ -78,7 +79,7 @@ static struct fixture *begin(struct permits *permits, struct redis_world *world)
                                                                   .on_granted = on_granted,
                                                                   .on_settled = on_settled,
                                                                   .on_probe = on_probe,
-                                                                  .on_judged = on_judged,
+                                                                  .on_confirmed = on_confirmed,
                                                                   .arg = permits});
     assert_non_null(permits->governor);
     return f;
@@ -160,12 +161,12 @@ static struct fixture *begin_holding(struct permits *permits, struct redis_world
 static bool note(struct holder *holder, enum account_news news, int64_t began_ms)
 {
     return governor_note(holder->permits->governor, &holder->permit,
-                         &(struct call_report){.news = news,
-                                               .asks_first = true,
-                                               .began_ms = began_ms,
-                                               .took_ms = 1,
-                                               .problem = PROBLEM_ARK_UNAUTHORIZED,
-                                               .why = "why"});
+                         &(struct call_note){.news = news,
+                                             .asks_first = true,
+                                             .began_ms = began_ms,
+                                             .took_ms = 1,
+                                             .problem = PROBLEM_ARK_UNAUTHORIZED,
+                                             .why = "why"});
 }
 
 static void release(struct holder *holders, int count)
@@ -349,11 +350,11 @@ static void a_probe_answers_for_the_account_and_for_its_model(void **state)
     (void)ask(f, &permits);
     assert_int_equal(permits.probes, 2); /* the worker makes one call of them */
     assert_string_equal(permits.probed, "m");
-    governor_probed(permits.governor, &(struct probe_report){.model = "m",
-                                                             .account_good = true,
-                                                             .model_good = false,
-                                                             .problem = PROBLEM_ARK_MODEL_UNAVAILABLE,
-                                                             .why = "not open"});
+    governor_probed(permits.governor, &(struct probe_outcome){.model = "m",
+                                                              .account_good = true,
+                                                              .model_good = false,
+                                                              .problem = PROBLEM_ARK_MODEL_UNAVAILABLE,
+                                                              .why = "not open"});
     (void)ask(f, &permits);
     assert_string_equal(get(f, "state"), "half_open");
     assert_string_equal(get(f, "m state"), "open");
@@ -401,7 +402,7 @@ static void a_trial_survives_the_reports_of_other_calls(void **state)
     struct model_limit limit;
 
     governor_probed(permits.governor,
-                    &(struct probe_report){.model = "other", .why = ""}); /* a report without a question */
+                    &(struct probe_outcome){.model = "other", .why = ""}); /* a report without a question */
     (void)fixture_ask(f, REDIS_WORDS("PING"));
     (void)fixture_ask(f, REDIS_WORDS("PING"));
     assert_int_equal(governor_limits(permits.governor, &limit, 1), 1);

@@ -1,4 +1,4 @@
-"""The commands of the two README files, and of docs/keys.md, as printed."""
+"""Runs the commands of the two README files and of docs/keys.md unchanged."""
 
 import os
 import pathlib
@@ -24,7 +24,7 @@ def run(text, **env):
 
 
 class Readme(ProcessTest):
-    def test_a_task_by_curl_and_its_rest_behind_an_event(self):
+    def test_the_curl_commands_submit_replay_and_resume_a_task(self):
         for page in READMES:
             with self.subTest(page.name), World() as world:
                 gateway = world.gateway()
@@ -38,8 +38,8 @@ class Readme(ProcessTest):
                 self.assertEqual(ID.findall(said), ids[3:])
                 self.assertEqual(len(world.ark.calls()), 1)
 
-    def test_what_it_shows_is_what_comes(self):
-        """The printed stream has the first lines of a real one, except for what differs each time."""
+    def test_the_printed_stream_matches_a_real_one(self):
+        """Compares the first lines, without values that differ each time."""
         def shape(text):
             return [re.sub(r'\d+|"url":"[^"]*"|"[^"]*tokens":\w+,?', "", line) for line in text.strip().splitlines()]
         with World() as world:
@@ -53,7 +53,7 @@ class Readme(ProcessTest):
 
 
 class Keys(ProcessTest):
-    def test_making_changing_and_revoking_one(self):
+    def test_creating_rotating_and_revoking_a_key(self):
         folder = tempfile.mkdtemp(prefix="arkrelay-keys-")
         self.addCleanup(shutil.rmtree, folder, True)
         env = {"PATH": f"{os.environ['ARKRELAY_BIN']}:{os.environ['PATH']}", "GATEWAY_KEYS_FILE": f"{folder}/keys"}

@@ -1,6 +1,6 @@
-"""Recordings of real clients and proxies, played byte for byte against a gateway, a worker and the simulator.
+"""Replays recordings of real clients and proxies byte for byte against a gateway, a worker and the simulator.
 
-The recordings are in tests/data/clients; tests/clients/README.md says where they come from.
+The recordings are in tests/data/clients; tests/clients/README.md describes their origin.
 """
 
 import contextlib
@@ -32,14 +32,14 @@ def events(response):
 
 
 def answer(connection):
-    """The next answer that is not an interim one."""
+    """The next response, without interim (1xx) responses."""
     while (response := connection.response()).status == 100:
         pass
     return response
 
 
 class RecordedClientsTest(unittest.TestCase):
-    """The programs are the class's: starting them for each test would take longer than the tests."""
+    """All tests share the programs, because starting them takes longer than a test."""
 
     @classmethod
     def setUpClass(cls):
@@ -60,7 +60,7 @@ class RecordedClientsTest(unittest.TestCase):
             self.assertEqual(str(response.status), expected, response.body)
 
     def play(self, recording, sends, half_close=False):
-        """Sends these pieces, then expects all answers."""
+        """Sends these pieces, then expects all responses."""
         with Connection(self.gateway.address) as connection:
             for piece in sends:
                 connection.send(piece)
@@ -71,7 +71,7 @@ class RecordedClientsTest(unittest.TestCase):
             self.assertEqual(connection.unread(), b"")
 
     def play_in_turn(self, recording, address):
-        """One request after the other, as the client sent them; the connection is returned open."""
+        """Sends one request after the other, as the client did, and returns the open connection."""
         with contextlib.ExitStack() as stack:
             connection = stack.enter_context(Connection(address))
             for request, expected in zip(recording.requests, recording.answers, strict=True):
@@ -80,7 +80,7 @@ class RecordedClientsTest(unittest.TestCase):
             stack.pop_all()
         return connection
 
-    def test_each_client_gets_its_answers(self):
+    def test_each_client_gets_the_expected_answers(self):
         for recording in self.recordings:
             with self.subTest(recording.name), self.play_in_turn(recording, self.gateway.address) as connection:
                 if recording.requests[-1].closes:
@@ -90,31 +90,31 @@ class RecordedClientsTest(unittest.TestCase):
                     self.assertEqual({**stored, "task_id": recording.name}, expected_body(recording.name))
 
     @unittest.skipUnless(shutil.which("nginx"), "nginx is not installed")
-    def test_each_client_gets_its_answers_through_a_proxy_that_does_not_buffer(self):
+    def test_each_client_through_an_unbuffered_proxy(self):
         with Nginx(NGINX.replace("{gateway}", self.gateway.address)) as nginx:
             for recording in self.recordings:
                 with self.subTest(recording.name), self.play_in_turn(recording, nginx.address):
                     pass
 
-    def test_requests_that_come_in_pieces(self):
+    def test_requests_in_small_pieces(self):
         for recording in self.recordings:
             for size in CUTS:
                 with self.subTest(recording.name, size=size):
                     self.play(recording, [recording.raw[at:at + size] for at in range(0, len(recording.raw), size)])
 
-    def test_requests_that_come_in_one_send(self):
+    def test_all_requests_in_one_send(self):
         for recording in self.recordings:
             with self.subTest(recording.name):
                 self.play(recording, [recording.raw])
 
-    def test_clients_that_half_close_after_their_last_request(self):
+    def test_half_close_after_the_last_request(self):
         for recording in self.recordings:
             with self.subTest(recording.name):
                 self.play(recording, [recording.raw], half_close=True)
 
 
 class IndexTest(unittest.TestCase):
-    def test_the_index_says_what_is_in_the_files(self):
+    def test_the_index_matches_the_files(self):
         for recording, row in zip(recordings(), read_index(), strict=True):
             with self.subTest(recording.name):
                 self.assertEqual(recording.row(), tuple(row.values()))
@@ -122,7 +122,7 @@ class IndexTest(unittest.TestCase):
     def test_every_file_is_in_the_index_and_every_row_has_a_file(self):
         self.assertEqual({f"{row['name']}.http" for row in read_index()}, {path.name for path in FOLDER.glob("*.http")})
 
-    def test_every_recorded_body_means_the_same(self):
+    def test_every_recorded_body_has_the_same_meaning(self):
         for recording in recordings():
             for request, expected in zip(recording.requests, recording.answers, strict=True):
                 with self.subTest(recording.name):

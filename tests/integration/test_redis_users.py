@@ -1,4 +1,4 @@
-"""The Redis users of deploy/redis/users.acl: the programs work with their rights, and have no others."""
+"""The Redis users of deploy/redis/users.acl have exactly the permissions that the programs need."""
 
 import contextlib
 import os
@@ -44,7 +44,7 @@ def acl_file(text):
 
 @contextlib.contextmanager
 def restricted_world():
-    """A world whose programs log in as these users. The test itself is the default user, with all rights."""
+    """A world whose programs log in as these users. The test uses the default user, with all permissions."""
     text = re.sub(r"^user default .*$", "user default on nopass ~* &* +@all", rendered(), flags=re.M)
     with acl_file(text) as path, World(tcp=True, options=("--aclfile", path)) as world:
         yield world
@@ -65,7 +65,7 @@ class Users(ProcessTest):
             self.assertEqual(sorted(given - needed), [], f"{user}: no script needs these any more")
             self.assertEqual(sorted(needed - given), [], f"{user}: missing in deploy/redis/users.acl")
 
-    def test_the_programs_may_do_what_they_need(self):
+    def test_programs_have_all_needed_permissions(self):
         with restricted_world() as world:
             gateway = world.gateway(REDIS_URL=url(world, "gateway"), GATEWAY_ADMIN_KEY=ADMIN_KEY, GATEWAY_HINTS="100ms")
             operator = {"Authorization": f"Bearer {ADMIN_KEY}"}
@@ -89,7 +89,7 @@ class Users(ProcessTest):
             world.wait_state("again", "done")
             world.redis("HSET", "arkrelay:{account}:governor", "default_model", "m", "m state", "open", "m code", "ark_unreachable",
                         "m since", 1, "m probe_at", 4102444800000)
-            with gateway.generate("waits", model="m") as stream:        # the account's books and the task's model are read
+            with gateway.generate("waits", model="m") as stream:        # reads the governor's state and the task's model
                 self.assertEqual(stream.until("process queued")[-1].payload()["waiting_for"][0]["model"], "m")
             self.assertEqual(gateway.task("waits").json()["waiting_for"][0]["model"], "m")
             self.assertEqual(gateway.cancel("waits").status, 200)
@@ -104,14 +104,14 @@ class Users(ProcessTest):
                 self.assertEqual(fetch(gateway.address, "GET", f"/admin/{path}", headers=operator).status, 200, path)
             self.assertEqual(fetch(gateway.address, "POST", "/admin/tasks/public.bad/retry", headers=operator).status // 100, 2)
             world.wait_all_final()
-            for user, prefix, script, *arguments in (("worker", PREFIX, "audit", "a-worker", 60_000, 100),   # both come seldom
+            for user, prefix, script, *arguments in (("worker", PREFIX, "audit", "a-worker", 60_000, 100),   # these run rarely
                                                      ("gateway", "arkrelay:{client:shop}:", "limit", 60)):
                 with Redis(("127.0.0.1", world.redis_server.port)) as redis:
                     redis("AUTH", user, PASSWORDS[user])
                     Scripts(redis, prefix)(script, *arguments)
             self.assert_nothing_refused(world)
 
-    def test_paid_calls_may_be_confirmed(self):
+    def test_permissions_for_confirmed_paid_calls(self):
         with restricted_world() as world:
             worker = world.worker(REDIS_URL=url(world, "worker"), PAID_CALL_DURABILITY="replica",
                                   PAID_CALL_DURABILITY_TIMEOUT="50ms", WORKER_MAX_ATTEMPTS=1)
@@ -121,7 +121,8 @@ class Users(ProcessTest):
             self.assert_nothing_refused(world)
 
     def test_the_data_survives_a_crash(self):
-        """Redis replays its append-only file as the user `default`. Commands that this user may not run would be lost silently."""
+        """Redis replays its append-only file as the user `default`. Commands that this user may not run would be lost silently, so it has
+        all permissions."""
         with acl_file(rendered()) as path, RedisServer(tcp=True, aof=True, options=("--aclfile", path)) as server:
             for start in range(2):
                 with Redis(("127.0.0.1", server.port)) as redis:
@@ -152,14 +153,14 @@ class Users(ProcessTest):
                         redis("AUTH", user, password)
                         with self.assertRaisesRegex(RedisError, "NOPERM|ACL failure|can.t (access|run|publish)"):
                             redis(*words)
-            with Redis(("127.0.0.1", server.port)) as nobody, self.assertRaisesRegex(RedisError, "NOAUTH"):
-                nobody("PING")
-            with Redis(("127.0.0.1", server.port)) as nobody, self.assertRaisesRegex(RedisError, "WRONGPASS"):
-                nobody("AUTH", "default", "")
+            with Redis(("127.0.0.1", server.port)) as stranger, self.assertRaisesRegex(RedisError, "NOAUTH"):
+                stranger("PING")
+            with Redis(("127.0.0.1", server.port)) as stranger, self.assertRaisesRegex(RedisError, "WRONGPASS"):
+                stranger("AUTH", "default", "")
 
 
 class Container(unittest.TestCase):
-    """start.sh and cli.sh, run as in the container."""
+    """Runs start.sh and cli.sh as in the container."""
 
     def start(self, **env):
         with tempfile.TemporaryDirectory() as folder:

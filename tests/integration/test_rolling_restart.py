@@ -1,4 +1,4 @@
-"""Every gateway and every worker is replaced while tasks run: nothing is lost, nothing repeated, nobody reconnects twice."""
+"""Replaces every gateway and worker while tasks run: no event is lost or repeated, and no client reconnects more than once."""
 
 import signal
 import unittest
@@ -25,8 +25,8 @@ class RollingRestart(ProcessTest):
             self.assertEqual([program.wait_exit() for program in (*workers, *gateways)], [0, 0, 0, 0])
 
             for frames, reconnects in stories:
-                told = [frame.story() for frame in frames if frame.story() != "process requeued"]
-                self.assertEqual(told, STORY)
+                seen = [frame.story() for frame in frames if frame.story() != "process requeued"]
+                self.assertEqual(seen, STORY)
                 self.assertEqual([frame.n for frame in frames], list(range(1, len(frames) + 1)))
                 self.assertLessEqual(reconnects, 1)
             self.assertTrue(any(reconnects for _, reconnects in stories))
@@ -37,7 +37,8 @@ class RollingRestart(ProcessTest):
         return ([world.gateway() for _ in range(2)], [world.worker(WORKER_CONCURRENCY=10) for _ in range(2)])
 
     def to_its_end(self, stream, next_gateway, task_id):
-        """What its viewer sees, who goes to another gateway where the stream ends early, and how often that was."""
+        """Follows a task until it ends, and reconnects to another gateway if the stream ends early. Returns the events and the number of
+        reconnects."""
         with stream:
             frames = stream.to_end()
         if frames[-1].event == "done":

@@ -1,4 +1,4 @@
-"""scripts/run.sh and setup_env.sh, as somebody runs them who has just come: in a copy of the project whose programs are built already."""
+"""Runs scripts/run.sh and setup_env.sh as a new user does, in a copy of the project that is already built."""
 
 import fcntl
 import os
@@ -22,7 +22,7 @@ PROGRAMS = ("gateway", "worker", "ark-sim")
 
 
 def block_with(text):
-    """The README's block in which this stands."""
+    """The block of the README that contains the text."""
     block, = (block for block in blocks(ROOT / "README.md", "sh") if text in block.text)
     return block.text
 
@@ -36,7 +36,7 @@ class Newcomer(ProcessTest):
         built.mkdir(parents=True)
         for name in PROGRAMS:
             (built / f"arkrelay-{name}").symlink_to(binary(f"arkrelay-{name}"))
-        tools = self.folder / "tools"       # what builds and installs has nothing to do
+        tools = self.folder / "tools"       # stubs: the programs are built and the packages installed
         tools.mkdir()
         (tools / "cmake").write_text("#!/bin/sh\n")
         (tools / "cmake").chmod(0o755)
@@ -47,11 +47,11 @@ class Newcomer(ProcessTest):
         return subprocess.run(["bash", "-ec", text], cwd=self.folder, env={"PATH": self.path, "HOME": str(self.folder)}, check=False,
                               capture_output=True, text=True, **options)
 
-    def test_one_command_starts_it_all_and_ctrl_c_ends_it(self):
+    def test_run_starts_everything_and_ctrl_c_stops_it(self):
         address = f"127.0.0.1:{free_port()}"
         run = Program("run.sh", ["bash", "-c", f"exec {block_with('run.sh').strip()}"], cwd=str(self.folder),
                       env={"PATH": self.path, "GATEWAY_LISTEN": address, "TMPDIR": str(self.folder), "WORKERS": "2"})
-        run.wait_for("Ctrl-C ends it all")
+        run.wait_for("Press Ctrl-C to stop")
         said = "\n".join(run.lines)
         self.assertIn("SIMULATION", said)
         self.assertRegex(said, rf"API +http://{address}{BASE}/generate/stream")
@@ -67,29 +67,29 @@ class Newcomer(ProcessTest):
         self.assertEqual(run.wait_exit(), 0)
         self.assertFalse(os.path.exists(hint))
 
-    def test_what_keeps_it_from_starting_is_said_in_words(self):
+    def test_reasons_for_not_starting_are_reported(self):
         state = self.folder / "build/run/simulation"
         state.mkdir(parents=True)
         with open(state / "lock", "w", encoding="utf-8") as lock, socket.create_server(("127.0.0.1", 0)) as taken:
             busy = f"127.0.0.1:{taken.getsockname()[1]}"
-            for command, words, is_locked in (("./scripts/run.sh --help", "takes no arguments", False),
+            for command, words, is_locked in (("./scripts/run.sh --help", "no arguments are allowed", False),
                                               ("WORKERS=0 ./scripts/run.sh", "WORKERS is '0', it must be 1 to 999", False),
-                                              (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", f"{busy} is taken", False),
-                                              (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", "another run.sh runs in this folder", True)):
+                                              (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", f"{busy} is in use", False),
+                                              (f"GATEWAY_LISTEN={busy} ./scripts/run.sh", "another run.sh is running in this directory", True)):
                 with self.subTest(words):
                     fcntl.flock(lock, fcntl.LOCK_EX if is_locked else fcntl.LOCK_UN)
                     done = self.run_block(command, timeout=DEADLINE)
                     self.assertEqual((done.returncode, done.stdout), (1, ""))
                     self.assertIn(f"run: {words}", done.stderr)
 
-    def test_three_ways_to_give_the_key(self):
+    def test_setup_env_writes_the_key(self):
         done = self.run_block(block_with("setup_env.sh"), input="a-key-of-mine\n\n")
         self.assertEqual(done.returncode, 0, done.stderr)
         env = self.folder / ".env"
         self.assertEqual(re.findall(r"^ARK_API_KEY=(.*)$", env.read_text(), re.M), ["a-key-of-mine"])
         self.assertEqual(stat.S_IMODE(env.stat().st_mode), 0o600)
 
-    def test_a_key_for_a_client(self):
+    def test_a_new_client_key(self):
         done = self.run_block(block_with("--new-key"))
         self.assertEqual(done.returncode, 0, done.stderr)
         self.assertRegex(done.stdout, r"\Aarkrelay_\w+\n\Z")

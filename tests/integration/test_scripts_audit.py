@@ -50,21 +50,23 @@ class Damage(ScriptTest):
             ("a running task in a wrong set", [("ZREM", "leased", runs), ("ZADD", "pending", 1, runs)], 1, {runs: "leased"}),
             ("a waiting task whose hash has vanished", [("DEL", f"task:{waits}")], 1, {waits: None}),
             ("a running task whose hash has vanished", [("DEL", f"task:{runs}")], 1, {runs: None}),
-            ("a delayed task of which nothing is left", [("DEL", f"{kind}:{delayed}") for kind in ("task", "request", "events")], 1,
+            ("a delayed task of which nothing is left", [("DEL", f"{kind}:{delayed}") for kind in ("task", "events")], 1,
              {delayed: None}),
             ("a hash without a state", [("DEL", f"task:{waits}"), ("HSET", f"task:{waits}", "x", 1)], 1, {waits: None}),
-            ("a final task in the index", [("ZADD", "index", 1, ended), ("HINCRBY", "live", "public", 1)], 1, {ended: None}),
+            ("a final task in the index", [("ZADD", "index", 1, ended), ("HINCRBY", "queue", "live:public", 1)], 1, {ended: None}),
             ("a final task in the index, pending too",
-             [("ZADD", "index", 1, ended), ("ZADD", "pending", 1, ended), ("HINCRBY", "live", "public", 1)], 1, {ended: None}),
+             [("ZADD", "index", 1, ended), ("ZADD", "pending", 1, ended), ("HINCRBY", "queue", "live:public", 1)], 1, {ended: None}),
             ("a final task that is leased", [("ZADD", "leased", 1, ended)], 1, {ended: None}),
             ("a pending id without a task", [("ZADD", "pending", 1, "public.ghost")], 1, {}),
             ("a live task that the index has lost", [("ZREM", "index", waits)], 1, {waits: "pending"}),
-            ("the whole index lost", [("DEL", "index")], 3, {waits: "pending", delayed: "delayed", runs: "leased"}),
+            ("the live part of the index lost", [("ZREMRANGEBYSCORE", "index", 0, "+inf")], 3, {waits: "pending", delayed: "delayed", runs: "leased"}),
             ("all sets lost", [("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased")], 3,
              {waits: "pending", delayed: "delayed", runs: "leased"}),
-            ("wrong numbers of live tasks", [("HSET", "live", "public", 7, "shop", 9, "nobody", 1)], 0, {}),
-            ("no numbers of live tasks", [("DEL", "live")], 0, {}),
-            ("everything at once", [("DEL", "live"), ("DEL", f"task:{waits}"), ("ZREM", "index", runs), ("DEL", "delayed")], 3,
+            ("wrong numbers of live tasks", [("HSET", "queue", "live:public", 7, "live:shop", 9, "live:nobody", 1)], 0, {}),
+            ("no numbers of live tasks", [("HDEL", "queue", "live:public", "live:shop")], 0, {}),
+            ("no numbers at all", [("DEL", "queue")], 0, {}),
+            ("a wrong number of waiting tasks", [("HSET", "queue", "waiting", 99)], 0, {}),
+            ("everything at once", [("DEL", "queue"), ("DEL", f"task:{waits}"), ("ZREM", "index", runs), ("DEL", "delayed")], 3,
              {waits: None, delayed: "delayed", runs: "leased"}),
         ]
         for damage, repaired, places in self.cases(table):
@@ -108,7 +110,7 @@ class Damage(ScriptTest):
 
     def test_everything_can_go_on_to_its_end_afterwards(self):
         self.given()
-        self.damage(("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased"), ("DEL", "index"), ("DEL", "live"))
+        self.damage(("DEL", "pending"), ("DEL", "delayed"), ("DEL", "leased"), ("ZREMRANGEBYSCORE", "index", 0, "+inf"), ("DEL", "queue"))
         for id in ("waits", "delayed"):
             self.damage(("ZADD", "index", 1, f"public.{id}"))
         self.damage(("ZADD", "index", 1, "shop.runs"))
@@ -255,7 +257,7 @@ class Pause(ScriptTest):
 
     def test_resuming_twice_is_fine(self):
         self.assertEqual([self.run_script("pause", 0) for _ in range(2)], [[b"RESUMED"]] * 2)
-        self.assertNotIn("paused", look(self.redis).meta)
+        self.assertNotIn("paused", look(self.redis).queue)
 
     def test_a_paused_task_can_be_cancelled_and_lapsed_leases_are_seen(self):
         self.submit("t1")
@@ -312,11 +314,31 @@ class Places(ScriptTest):
 
 class Queue(ScriptTest):
     def queue(self):
-        now, paused, waiting, delayed, running, dead, oldest, ended, *counters = self.run_script("queue")
+        now, paused, waiting, delayed, running, dead, oldest, ended, full_ms, *counters = self.run_script("queue")
+        self.assertEqual(full_ms, b"-1")
         self.assertRegex(now, rb"^\d{13}$")
         names = [name.decode() for name in counters[::2]]
         self.assertEqual(len(set(names)), len(names))
         return (paused, waiting, delayed, running, dead, int(oldest), ended), dict(zip(names, counters[1::2]))
+
+    def test_it_says_when_memory_ends(self):
+        """50 tasks a minute stay for TTL_MS, 72,000 of them."""
+        self.addCleanup(self.redis, "CONFIG", "SET", "maxmemory", "0")
+
+        def full_ms():
+            return int(self.scripts("queue")[8])
+
+        for n in range(50):
+            self.submit(f"t{n}")
+            self.cancel(f"public.t{n}")
+        used = int(re.search(rb"used_memory:(\d+)", self.redis("INFO", "memory"))[1])
+        for most, least, longest in ((0, -1, -1), (1, 0, 0), (used + 10_000_000, 60_000, 100 * MINUTE), (10**15, -1, -1)):
+            with self.subTest(most):
+                self.redis("CONFIG", "SET", "maxmemory", most)
+                self.assertIn(full_ms(), range(least, longest + 1))
+        self.redis("CONFIG", "SET", "maxmemory", used + 10_000_000)
+        self.redis("ZREMRANGEBYSCORE", PREFIX + "index", "-inf", "(0")
+        self.assertEqual(full_ms(), -1, "none has ended within a minute")
 
     def test_an_empty_queue_has_zeros(self):
         numbers, counters = self.queue()
@@ -341,14 +363,14 @@ class Queue(ScriptTest):
         for n in range(3):
             self.submit(f"t{n}")
             self.cancel(f"public.t{n}")
-        self.redis("ZINCRBY", PREFIX + "ended", -MINUTE - 1, "public.t1")
+        self.redis("ZINCRBY", PREFIX + "index", MINUTE + 1, "public.t1")
         self.assertEqual(self.queue()[0][6], 2)
 
     def test_it_has_every_counter_and_only_looks(self):
         protocol = (FOLDER.parent / "PROTOCOL.md").read_text(encoding="utf-8")
-        names = re.search(r"counters: `([^`]+)`, `(paid_calls)`", protocol)
+        stored = set(re.search(r"counters: `([^`]+)`", protocol)[1].split())
         _, counters = self.queue()
-        self.assertEqual(set(counters), {*names[1].split(), names[2]})
+        self.assertEqual(set(counters), stored - {"lost"} | {"submitted", "paid_calls"})
         before = look(self.redis).everything
         self.queue()
         self.assertEqual(look(self.redis).everything, before)

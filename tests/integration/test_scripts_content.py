@@ -7,7 +7,7 @@ import unittest
 
 from support.account import Account, news
 from support.resp import RedisError
-from support.script_test import LAPSED_MS, LEASE_MS, ScriptTest, compact
+from support.script_test import LAPSED_MS, LEASE_MS, ScriptTest, compact, image
 from support.scripts import FOLDER, PREFIX, Scripts, needs, shared
 from support.store import look
 
@@ -110,7 +110,7 @@ class Looks(ScriptTest):
         word, now, paused = self.run_script("ready")
         self.assertEqual((word, paused, look(self.redis).meta["probed_at"]), (b"READY", 0, now.decode()))
         self.assertRegex(now, rb"^\d{13}$")
-        self.redis("HSET", PREFIX + "meta", "paused", "1")
+        self.redis("HSET", PREFIX + "queue", "paused", "1")
         self.assertEqual(self.run_script("ready")[2], 1)
 
 
@@ -147,10 +147,10 @@ class HostileContent(ScriptTest):
                 self.fresh()
                 request = compact({"prompt": text, "urls": [text]})
                 self.submit(request=request, trace=text)
-                job = self.claim_one(worker=text)
+                job = self.claim_one(worker=text or "w1")
                 self.assertEqual((job.request.decode(), job.trace), (request, text))
-                self.begin(job, call=text)
-                self.emit(job, "image " + compact({"url": text, "size": text}), text)
+                self.begin(job, call=text or "call-1")
+                self.emit(job, text, **{**image(0), "image": {"url": text, "size": text}})
                 self.emit_failed(job, 1, text)
                 self.assertEqual(self.task().log[2].data["message"], text)
                 self.finish(job, "done", "known", data='"usage":' + compact({"x": text}))

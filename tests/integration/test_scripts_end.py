@@ -4,7 +4,7 @@ import json
 import unittest
 
 from support.resp import RedisError
-from support.script_test import LAPSED_MS, LEASE_MS, URLS, ScriptTest, compact
+from support.script_test import LAPSED_MS, LEASE_MS, URLS, ScriptTest, compact, event, image, image_failed
 from support.scripts import PREFIX
 from support.store import look
 
@@ -81,14 +81,14 @@ class Finish(ScriptTest):
 
     def test_the_last_events_come_with_the_end(self):
         """Events that come with FINISH, after those that EMIT has told -> as if each had been told by EMIT before it."""
-        image = ['{"task_id":"t1","message":"…","stage":"image"}', 'image {"index":2,"url":"https://ark/9.jpeg","size":"2K"}']
-        refused = ['{"task_id":"t1","message":"…","stage":"image_failed"}', 'failed {"index":1,"code":"c","message":"m"}']
+        came = [event("public.t1", **image(2, size="2K"))]
+        refused = [event("public.t1", **image_failed(1, "m", "c"))]
         table = [
-            ("an image", 0, "done", [[1, *image]], ["image", None], "done", 1),
-            ("behind one that was told", 1, "done", [[2, *image]], ["image", None], "done", 2),
-            ("one that was told already", 1, "done", [[1, *image], [2, *refused]], ["image_failed", None], "done", 1),
+            ("an image", 0, "done", [[1, *came]], ["image", None], "done", 1),
+            ("behind one that was told", 1, "done", [[2, *came]], ["image", None], "done", 2),
+            ("one that was told already", 1, "done", [[1, *came], [2, *refused]], ["image_failed", None], "done", 1),
             ("a failed slot alone", 0, "failed", [[1, *refused]], ["image_failed", None], "failed", 0),
-            ("an image makes whatever end a result", 0, "retry", [[1, *image]], ["image", None], "done", 1),
+            ("an image makes whatever end a result", 0, "retry", [[1, *came]], ["image", None], "done", 1),
         ]
         for told, outcome, events, stages, state, images in self.cases(table):
             job = self.given(told)
@@ -155,7 +155,7 @@ class Finish(ScriptTest):
         self.assertEqual((again.id, again.attempt), (job.id, 1))
         self.assertNotEqual(again.fence, job.fence)
         self.assert_changes_nothing([b"SAME"], *self.finish_args(job, "handback", "none"))
-        self.assert_changes_nothing([b"LOST"], "emit", job.id, job.fence, 1, "{}", "")
+        self.assert_changes_nothing([b"LOST"], "emit", job.id, job.fence, 1, "{}")
 
     def test_a_deferred_task_waits_its_delay_and_its_attempt_does_not_count(self):
         self.submit("t1")
@@ -245,24 +245,27 @@ class Finish(ScriptTest):
 
     def test_a_request_that_has_vanished_does_not_stop_the_end(self):
         job = self.given(images=1)
-        self.redis("DEL", PREFIX + "request:public.t1")
+        self.redis("DEL", PREFIX + "events:public.t1")
         self.assertEqual(self.scripts(*self.finish_args(job))[0], b"OK")
-        self.assertIn(b'"urls":[],', self.redis("GET", PREFIX + "result:public.t1"))
+        self.assertIn(b'"urls":[],', self.redis("LINDEX", PREFIX + "events:public.t1", -1))
+
+    def test_a_log_that_was_deleted_keeps_its_numbers(self):
+        job = self.given(images=1)
+        self.redis("DEL", PREFIX + "events:public.t1")
+        self.assertEqual(self.scripts(*self.finish_args(job))[0], b"OK")
+        _, _, _, length, elements, _ = self.scripts("read", "public.t1", 1)
+        self.assertEqual((length, elements[:3], elements[3].split()[:2]), (4, [b"", b"", b""], [b"4", b"done"]))
 
 
 class Slots(ScriptTest):
     """How every script that ends a task makes the lists of `done` from the slots."""
-
-    OLD = 'image {"url":"https://ark/old.jpeg","size":"2K"}'            # written by a worker of the previous version
 
     def given(self, lines, slots):
         self.submit()
         job = self.claim_one()
         self.begin(job, images=slots)
         for line in lines:
-            if isinstance(line, str):
-                self.emit(job, line)
-            elif line[0] == "S":
+            if line[0] == "S":
                 self.emit_image(job, line[1], f"https://ark/{line[1]}-{job.wseq}.jpeg")
             else:
                 self.emit_failed(job, line[1])
@@ -292,8 +295,8 @@ class Slots(ScriptTest):
             ("two images in one slot", [("S", 0), ("S", 0)], 2, done, [0, 1], [], []),
             ("an image in a slot that failed", [("F", 0), ("S", 0)], 2, done, [1], [0], []),
             ("a failure in a slot that was delivered", [("S", 0), ("F", 0)], 2, done, [0], [], []),
-            ("images without a number", [self.OLD, ("F", 1), self.OLD], 3, done, [0, 2], [1], []),
-            ("a mixture, and the worker was lost", [self.OLD, ("S", 0)], 3, reap, [0, 1], [], [2]),
+            ("three images in one slot", [("S", 1), ("F", 0), ("S", 1), ("S", 1)], 3, done, [1, 2, 3], [0], []),
+            ("two images in one slot, and the worker was lost", [("S", 0), ("S", 0)], 3, reap, [0, 1], [], [2]),
         ]
         for lines, slots, end, delivered, failed, unknown in self.cases(table):
             end(self.given(lines, slots))
@@ -305,7 +308,7 @@ class Slots(ScriptTest):
                 self.assertEqual(list(image), ["index", "url", "size"])
 
     def test_the_status_of_a_running_task_has_them_too(self):
-        job = self.given([("S", 2), self.OLD, ("F", 1)], 3)
+        job = self.given([("S", 2), ("S", 2), ("F", 1)], 3)
         answer = self.scripts("status", job.id)
         self.assertEqual([[slot["index"] for slot in json.loads(text)] for text in answer[2:4]], [[0, 2], [1]])
 
@@ -514,7 +517,7 @@ class Erase(ScriptTest):
         for outcome, in self.cases([("done", "done"), ("failed", "failed"), ("cancelled", "cancelled")]):
             job = self.ended(outcome)
             self.assertEqual(self.run_script("erase", "public.t1"), [b"ERASED"])
-            self.assertEqual([key for key in look(self.redis).everything if key not in ("meta", "wake")], [])
+            self.assertEqual([key for key in look(self.redis).everything if key not in ("meta", "queue", "wake")], [])
             self.assertEqual(self.meta("erased"), 1)
             self.assert_changes_nothing([b"NONE"], "erase", "public.t1")
             self.assert_changes_nothing([b"LOST"], *self.finish_args(job))

@@ -161,7 +161,7 @@ class Settle(ImagesTest):
     def test_it_goes_back_to_the_day_it_was_taken_from(self):
         self.submit(images=3, images_limit=3)
         day = self.task().fields["day"]
-        self.redis("HSET", PREFIX + "task:public.t1", "day", "20200101")
+        self.redis("HSET", PREFIX + "task:public.t1", "reserved", "3 20200101")
         self.redis("HSET", PREFIX + "images:20200101", "public", 8)
         self.cancel()
         self.assertEqual(look(self.redis).images, {("20200101", "public"): 5, (day, "public"): 3})

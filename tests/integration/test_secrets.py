@@ -1,4 +1,4 @@
-"""What is secret stays out of logs, errors, --print-config, core dumps and other processes' sight."""
+"""Secrets must not appear in logs, errors, --print-config, core dumps or to other processes."""
 
 import os
 import re
@@ -17,14 +17,14 @@ ADMIN_KEY = "admin-key-77b1f0a2-open-sesame-please-now"
 SIGNATURE = "X-Tos-Signature=5ec7e7519"
 REFERENCE = f"https://pictures.example.com/mine.jpg?{SIGNATURE}"
 QUOTING = f"cannot load {REFERENCE} with key {ARK_KEY}"
-PICTURE = "iVBORw0KGgo"                     # how every PNG begins in base64
+PICTURE = "iVBORw0KGgo"                     # the beginning of every PNG in base64
 JPEG = "/9j/"
 LONG_BASE64 = re.compile(r"[A-Za-z0-9+/]{200,}")
 
 
 class Secrets(ProcessTest):
     def run_everything(self, log_format):
-        """Success as links and as base64, refusals that quote what they got, a cut answer, a cancelled call."""
+        """Runs tasks with links and base64 images, errors that quote the request, a cut response and a cancelled call."""
         with World() as world:
             gateway = world.gateway(GATEWAY_ADMIN_KEY=ADMIN_KEY, LOG_FORMAT=log_format)
             worker = world.worker(ARK_API_KEY=ARK_KEY, LOG_FORMAT=log_format, RETRY_BACKOFF_BASE="1ms", WORKER_MAX_ATTEMPTS=2)
@@ -34,7 +34,7 @@ class Secrets(ProcessTest):
                        "html": "html_502"}
             for task_id, directives in prompts.items():
                 with gateway.generate(task_id, urls=urls, prompt=sim(task_id, directives)) as stream:
-                    if task_id == "busy":               # for ever
+                    if task_id == "busy":               # it never ends
                         answers += [frame.data for frame in stream.until("process retrying")]
                         gateway.cancel(task_id)
                     answers += [frame.data for frame in stream.to_end()]
@@ -56,15 +56,15 @@ class Secrets(ProcessTest):
         for secret in (SIGNATURE, PICTURE, JPEG, "signature=", "Signature=", "Bearer "):
             self.assertNotIn(secret, logs)
         self.assertIsNone(LONG_BASE64.search(logs))
-        self.assertIn("cannot load https://pictures.example.com/mine.jpg?...", logs)        # what is left still tells
+        self.assertIn("cannot load https://pictures.example.com/mine.jpg?...", logs)        # the rest of the URL is kept
         self.assertTrue([data for data in answers if "with key ****" in str(data)])
 
-    def test_links(self):
+    def test_no_secrets_with_image_links(self):
         for log_format in ("text", "json"):
             with self.subTest(log_format):
                 self.assert_clean(*self.run_everything(log_format))
 
-    def test_pictures_in_base64(self):
+    def test_no_secrets_with_inline_images(self):
         with World() as world:
             gateway = world.gateway(GATEWAY_DATA_URLS="true")
             worker = world.worker(ARK_API_KEY=ARK_KEY, ARK_RESPONSE_FORMAT="b64_json")
@@ -84,7 +84,7 @@ class Secrets(ProcessTest):
                 for secret in (ARK_KEY, ADMIN_KEY, "passw0rd-of-redis"):
                     self.assertNotIn(secret, text.stdout + text.stderr)
 
-    def test_a_server_that_does_not_know_auth_is_not_quoted(self):
+    def test_the_error_of_a_server_without_auth_is_not_logged(self):
         with RedisServer(tcp=True, options=("--rename-command", "AUTH", "")) as server, World() as world:
             url = f"redis://me:passw0rd-of-redis@127.0.0.1:{server.port}"
             gateway = world.gateway(wait_ready=False, REDIS_URL=url)
@@ -92,7 +92,7 @@ class Secrets(ProcessTest):
             self.assertEqual(gateway.stop(), 0)
             self.assertNotIn("passw0rd", "\n".join(gateway.lines))
 
-    def test_a_wrong_value_is_not_repeated_where_it_may_be_a_secret(self):
+    def test_an_invalid_secret_is_not_printed(self):
         for arguments, secret in ((["--ark-api-key"], None), ([f"--ark-api-kye={ARK_KEY}"], ARK_KEY),
                                   (["--redis-url=redis://me:passw0rd@:::bad"], "passw0rd")):
             done = subprocess.run([binary("arkrelay-worker"), *arguments], cwd="/", capture_output=True, text=True,
@@ -103,24 +103,24 @@ class Secrets(ProcessTest):
 
 class CoreDumps(ProcessTest):
     def status_of(self, program):
-        """(its hard limit of core dumps, whether only root may look into it)"""
+        """(hard limit of core dumps, whether only root may read the process's memory)"""
         with open(f"/proc/{program.pid}/limits", encoding="ascii") as limits:
             core = re.search(r"^Max core file size +(\S+) +(\S+)", limits.read(), re.M).group(2)
         return core, os.stat(f"/proc/{program.pid}/mem").st_uid == 0
 
-    def test_neither_program_leaves_one(self):
+    def test_core_dumps_are_disabled(self):
         with World() as world:
             for program in (world.gateway(CORE_DUMPS="false"), world.worker(CORE_DUMPS="false")):
                 self.assertEqual(self.status_of(program), ("0", True))
 
-    def test_unless_they_are_asked_for(self):
+    def test_core_dumps_can_be_enabled(self):
         limit = resource.getrlimit(resource.RLIMIT_CORE)[1]
         wanted = "unlimited" if limit == resource.RLIM_INFINITY else str(limit)
         with World() as world:
             for program in (world.gateway(CORE_DUMPS="true"), world.worker(CORE_DUMPS="true")):
                 self.assertEqual(self.status_of(program), (wanted, os.geteuid() == 0))
 
-    def test_a_crash_leaves_none(self):
+    def test_a_crash_leaves_no_core_dump(self):
         with World() as world:
             gateway = world.gateway(CORE_DUMPS="false")
             gateway.signal(signal.SIGABRT)

@@ -1,4 +1,4 @@
-"""Programs with the addresses of sentinels only: they find the master, also after a failover."""
+"""Programs configured with the addresses of sentinels find the master, also after a failover."""
 
 import time
 
@@ -14,7 +14,7 @@ class Failover(FaultTest):
     """A master accepts writes only while it has a replica, so that a demoted master accepts none."""
 
     def keeps_running(self, fail_over):
-        """A task before, during and after the failover: none is lost or paid twice."""
+        """Runs tasks before, during and after the failover: none is lost or paid twice."""
         with World(tcp=True, options=FENCED) as world, Replicas(world) as replicas:
             direct = f"127.0.0.1:{world.redis_server.port}"
             spare = replicas.add(direct, (*FENCED, "--replica-priority", "0"))

@@ -1,4 +1,4 @@
-"""What the programs tell a service manager: real datagrams, to a socket as systemd has one."""
+"""The programs' notifications to a service manager: real datagrams to a socket like systemd's."""
 
 import os
 import signal
@@ -10,11 +10,11 @@ import unittest
 from support.processes import DEADLINE, Deadline, ProcessTest
 from support.world import World, sim
 
-OFTEN = 200_000        # microseconds: a watchdog's time
+OFTEN = 200_000        # a watchdog interval in microseconds
 
 
 class Manager:
-    """Hears what programs say. environment() is for those that are to speak to it."""
+    """Receives the notifications. environment() is the environment of programs that notify it."""
 
     def __init__(self, abstract=False):
         self._folder = tempfile.TemporaryDirectory(prefix="arkrelay-")
@@ -28,11 +28,11 @@ class Manager:
         return {name: str(value) for name, value in found.items() if value is not None}
 
     def hear(self):
-        """The next facts."""
+        """Receives the next datagram."""
         return dict(line.split("=", 1) for line in self._socket.recv(4096).decode().splitlines())
 
     def hear_all(self):
-        """What lies in the socket by now."""
+        """Receives all datagrams in the socket."""
         heard = []
         self._socket.setblocking(False)
         try:
@@ -44,7 +44,7 @@ class Manager:
             self._socket.settimeout(DEADLINE)
 
     def wait_until(self, is_it, what):
-        """The first facts that are it, and all that were heard before."""
+        """Waits for a datagram for which is_it is true; returns it and all earlier ones."""
         before, deadline = [], Deadline()
         while not is_it(facts := self.hear()):
             before.append(facts)
@@ -71,7 +71,7 @@ def monotonic_us():
 
 
 class Gateways(ProcessTest):
-    def test_say_where_they_listen_then_that_they_drain(self):
+    def test_ready_then_stopping(self):
         with World(ark=False) as world, Manager() as manager:
             gateway = world.gateway(**manager.environment())
             ready = manager.hear()
@@ -82,7 +82,7 @@ class Gateways(ProcessTest):
             self.assertEqual({"STOPPING": "1", "STATUS": f"draining, was on {gateway.address}"}, stopping)
             self.assertFalse([facts for facts in before if "READY" in facts or "WATCHDOG" in facts])
 
-    def test_are_ready_while_they_wait_for_redis_and_say_when_it_is_there(self):
+    def test_ready_while_waiting_for_redis(self):
         with World(ark=False) as world, Manager(abstract=True) as manager:
             world.redis_server.stop()
             world.gateway(**manager.environment(watchdog=OFTEN))
@@ -94,7 +94,7 @@ class Gateways(ProcessTest):
             world.redis_server.start()
             manager.wait_status("serving on")
 
-    def test_say_when_they_read_their_files_anew(self):
+    def test_reloading(self):
         with World(ark=False) as world, Manager() as manager:
             gateway = world.gateway(**manager.environment())
             manager.wait_for("READY")
@@ -105,10 +105,10 @@ class Gateways(ProcessTest):
                 self.assertEqual("1", manager.wait_for("READY")[0]["READY"])
                 self.assertTrue(earlier <= int(reloading["MONOTONIC_USEC"]) <= monotonic_us())
 
-    def test_say_nothing_of_a_reload_once_they_drain(self):
+    def test_no_reload_notification_while_draining(self):
         with World() as world, Manager() as manager:
             gateway = world.gateway(**manager.environment(watchdog=OFTEN))
-            with gateway.generate("t1", prompt=sim("t1")):       # nobody works on it: the stream holds the drain up for a moment
+            with gateway.generate("t1", prompt=sim("t1")):       # there is no worker, so the stream delays the drain briefly
                 gateway.signal(signal.SIGTERM)
                 manager.wait_for("STOPPING")
                 gateway.signal(signal.SIGHUP)
@@ -117,7 +117,7 @@ class Gateways(ProcessTest):
             rest = manager.hear_all()
             self.assertFalse([facts for facts in rest if "READY" in facts or "RELOADING" in facts], rest)
 
-    def test_tell_the_watchdog_as_long_as_every_thread_turns(self):
+    def test_watchdog_while_every_thread_is_alive(self):
         with World(ark=False) as world, Manager() as manager:
             gateway = world.gateway(GATEWAY_THREADS=3, **manager.environment(watchdog=OFTEN))
             for _ in range(5):
@@ -127,15 +127,15 @@ class Gateways(ProcessTest):
             gateway.resume()
             manager.wait_for("WATCHDOG")
 
-    def test_tell_no_watchdog_that_is_meant_for_another_process(self):
+    def test_no_watchdog_for_another_process(self):
         with World(ark=False) as world, Manager() as manager:
             gateway = world.gateway(**manager.environment(watchdog=2000, pid=1))
-            for _ in range(20):                                  # each takes longer than that watchdog's time
+            for _ in range(20):                                  # each takes longer than the watchdog interval
                 gateway.signal(signal.SIGHUP)
                 _, before = manager.wait_for("RELOADING")
                 self.assertFalse([facts for facts in before if "WATCHDOG" in facts])
 
-    def test_serve_though_nobody_hears_them(self):
+    def test_serve_without_a_listening_service_manager(self):
         with World(ark=False) as world:
             for name, why in (("/nowhere/notify", "No such file"), ("vsock:2:1", "neither a path nor an @name")):
                 gateway = world.gateway(NOTIFY_SOCKET=name, WATCHDOG_USEC=2000)
@@ -146,7 +146,7 @@ class Gateways(ProcessTest):
 
 
 class Workers(ProcessTest):
-    def test_say_that_they_work_then_that_they_drain_until_the_last_call_is_over(self):
+    def test_ready_then_stopping_until_the_last_call_ends(self):
         with World() as world, Manager() as manager:
             worker = world.worker(**manager.environment(watchdog=OFTEN))
             manager.wait_for("READY")
@@ -155,11 +155,11 @@ class Workers(ProcessTest):
             manager.wait_status("taking tasks, 1 jobs")
             worker.signal(signal.SIGTERM)
             self.assertEqual("draining, 1 jobs in flight", manager.wait_for("STOPPING")[0]["STATUS"])
-            manager.wait_for("WATCHDOG")                         # it is still at work
+            manager.wait_for("WATCHDOG")                         # it is still running
             self.assertEqual(0, worker.wait_exit())
             self.assertEqual("done", world.wait_state("t0", "done").state)
 
-    def test_are_ready_while_they_wait_for_redis(self):
+    def test_ready_while_redis_is_unreachable(self):
         with World() as world, Manager(abstract=True) as manager:
             world.redis_server.stop()
             world.worker(**manager.environment(watchdog=OFTEN))

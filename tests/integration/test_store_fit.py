@@ -1,5 +1,5 @@
-"""A misconfigured Redis: one that evicts keys, or one with the data of another version. At its start a program exits and logs why;
-later it retries until the configuration is right."""
+"""A misconfigured Redis: one that evicts keys, or one with the data of another version. At startup a program logs the reason and exits. Later
+it retries until the configuration is right."""
 
 from fault_case import FaultTest
 from support.processes import eventually
@@ -16,7 +16,7 @@ def errors(program):
 
 class AtStart(FaultTest):
     def assert_ends(self, program, *words):
-        """The exit status is that of a wrong configuration, and one logged error contains all words."""
+        """Checks that the exit status is 78 and that one logged error contains all words."""
         self.assertEqual(program.wait_exit(), 78)
         line, = errors(program)
         for word in words:
@@ -34,23 +34,23 @@ class AtStart(FaultTest):
 
     def test_programs_refuse_data_of_another_version(self):
         with World() as world:
-            world.redis("HSET", META, "schema", "2")
+            world.redis("HSET", META, "schema", "1")
             world.submit_many(1, prompt=sim("t0"))
-            self.assert_ends(world.gateway(wait_ready=False), "has schema 2", "schema 1 is required")
-            self.assert_ends(world.worker(), "has schema 2", "schema 1 is required")
-            self.assertEqual((world.find("t0").state, world.redis("HGET", META, "schema")), ("queued", b"2"))
+            self.assert_ends(world.gateway(wait_ready=False), "has schema 1", "schema 2 is required")
+            self.assert_ends(world.worker(), "has schema 1", "schema 2 is required")
+            self.assertEqual((world.find("t0").state, world.redis("HGET", META, "schema")), ("queued", b"1"))
             world.redis("DEL", META)
 
     def test_the_first_program_writes_the_schema(self):
         for start in (World.gateway, World.worker):
             with World() as world:
                 start(world)
-                eventually(lambda: world.redis("HGET", META, "schema") == b"1", "the schema is there")
+                eventually(lambda: world.redis("HGET", META, "schema") == b"2", "the schema is there")
 
 
 class Later(FaultTest):
     def comes_back(self, world, spoil, restore, words):
-        """spoil() and restore() a setting that a new connection checks. In between no program serves, and each logs one error."""
+        """spoil() and restore() change a setting that new connections check. In between no program serves, and each logs one error."""
         gateway, worker = world.gateway(), world.worker()
         eventually(lambda: worker.get("/readyz").status == 200, "the worker is ready")
         spoil()
@@ -59,8 +59,8 @@ class Later(FaultTest):
             eventually(lambda: program.get("/readyz").status == 503, f"{program.name} is not ready")
             refused = lambda: [line for line in program.lines if "cannot connect" in line and "commands" in line]
             eventually(lambda: len(refused()) >= TRIES, f"{program.name} has tried again")
-            told, = errors(program)
-            self.assertIn(words, told)
+            logged, = errors(program)
+            self.assertIn(words, logged)
         self.assertEqual(gateway.submit("t1", prompt=sim("t1")).status, 503)
         world.submit_many(1, prompt=sim("t0"))
         self.assertEqual(world.find("t0").state, "queued")
@@ -71,21 +71,21 @@ class Later(FaultTest):
         world.wait_state("t1", "done")
         self.assertEqual((len(errors(gateway)), len(errors(worker))), (1, 1))
 
-    def test_a_redis_that_begins_to_evict(self):
+    def test_a_redis_reconfigured_to_evict(self):
         with World() as world:
             self.comes_back(world, lambda: world.redis("CONFIG", "SET", "maxmemory-policy", "volatile-lru"),
                             lambda: world.redis("CONFIG", "SET", "maxmemory-policy", "noeviction"),
                             "maxmemory-policy is volatile-lru")
 
-    def test_data_that_becomes_that_of_another_version(self):
+    def test_data_replaced_by_another_version(self):
         with World() as world:
             self.comes_back(world, lambda: world.redis("HSET", META, "schema", "7"),
-                            lambda: world.redis("HSET", META, "schema", "1"), "has schema 7")
+                            lambda: world.redis("HSET", META, "schema", "2"), "has schema 7")
 
 
 class Rights(FaultTest):
     def serves(self, *rights):
-        """The warnings of a gateway and a worker whose Redis user has these rights. A task is still done."""
+        """Runs a task with a Redis user that has these permissions; returns the warnings of the gateway and the worker."""
         with World(tcp=True) as world:
             world.redis("ACL", "SETUSER", "app", "on", ">secret", "~arkrelay:*", "&arkrelay:*", *rights)
             url = f"redis://app:secret@127.0.0.1:{world.redis_server.port}"

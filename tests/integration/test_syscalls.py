@@ -1,5 +1,5 @@
-"""The system says no: system calls of a gateway and a worker fail as strace tells them to, while a task runs. It is done all the same, with
-one call of ARK, and everybody ends cleanly."""
+"""Failing system calls, injected with strace into a gateway and a worker while a task runs. The task must be done with one call to ARK, and the
+programs must exit cleanly."""
 
 import shutil
 import subprocess
@@ -11,12 +11,12 @@ from support.processes import Program, binary, eventually
 from support.redis_server import free_port
 from support.world import BASE, World, request, sim
 
-NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0"}       # the leak checker is a tracer too, and a process has one
+NO_LEAKS = {"ASAN_OPTIONS": "detect_leaks=0"}       # LeakSanitizer needs ptrace, which strace already uses
 PATIENT = {"WORKER_LEASE": "10s", "REDIS_TIMEOUT": "5s"}      # a traced program is slow
 
 
 def strace(*faults):
-    """Words that run a program whose system calls fail: "accept4:error=EMFILE:when=2..4". The program keeps its own pid."""
+    """Command line words that inject faults such as "accept4:error=EMFILE:when=2..4". The program keeps its own pid."""
     rules = [word for fault in faults for word in ("-e", f"inject={fault}")]
     return ["strace", "-D", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={','.join(fault.partition(':')[0] for fault in faults)}", *rules]
 
@@ -34,7 +34,7 @@ WHY_NOT = why_not()
 @unittest.skipIf(WHY_NOT, f"no system call can be made to fail here: {WHY_NOT}")
 class SystemCallsFail(FaultTest):
     def serves(self, gateway=(), worker=(), tasks=1):
-        """Tasks one after another; the gateway and the worker, ended."""
+        """Runs tasks one after another, stops the gateway and the worker, and returns them."""
         with World(tcp=True) as world:
             front = world.gateway(under=strace(*gateway) if gateway else (), **NO_LEAKS, **PATIENT)
             back = world.worker(under=strace(*worker) if worker else (), **NO_LEAKS, **PATIENT)
@@ -44,25 +44,25 @@ class SystemCallsFail(FaultTest):
             self.assertEqual(len(world.ark.calls()), tasks)
         return front, back
 
-    def test_a_gateway_out_of_file_descriptors_takes_clients_later(self):
+    def test_a_gateway_out_of_file_descriptors_accepts_clients_later(self):
         gateway, _ = self.serves(gateway=["accept4:error=EMFILE:when=2..6"], tasks=3)
-        told = [line for line in gateway.lines if "cannot accept" in line]
-        self.assertEqual(len(told), 1, told)
+        logged = [line for line in gateway.lines if "cannot accept" in line]
+        self.assertEqual(len(logged), 1, logged)
 
-    def test_waiting_for_events_is_interrupted(self):
+    def test_epoll_wait_interrupted(self):
         rule = ["epoll_wait,epoll_pwait,epoll_pwait2:error=EINTR:when=3+3"]
         self.serves(rule, rule)
 
-    def test_reading_and_writing_are_interrupted(self):
+    def test_reads_and_writes_interrupted(self):
         rule = ["readv,writev,recvfrom,sendto,sendmsg:error=EINTR:when=3+3"]
         self.serves(rule, rule)
 
-    def test_there_is_no_getrandom(self):
+    def test_without_getrandom(self):
         rule = ["getrandom:error=ENOSYS"]
         self.serves(rule, rule)
 
-    def test_connections_time_out(self):
-        """Those to Redis, and then the first ones to ARK: nothing was sent, so nothing is paid."""
+    def test_connection_timeouts(self):
+        """Connections to Redis, then the first ones to ARK. No request was sent, so no call counts as paid."""
         with World(tcp=True) as world:
             gateway = world.gateway(under=strace("connect:error=ETIMEDOUT:when=1..6"), **NO_LEAKS)
             self.assertTrue(any("cannot connect" in line and "timed out" in line for line in gateway.lines))
@@ -76,7 +76,7 @@ class SystemCallsFail(FaultTest):
 
 
 class NoRoomForTheLog(FaultTest):
-    def test_programs_go_on_without_one(self):
+    def test_programs_continue_without_a_log(self):
         with World() as world:
             world.worker()
             address = f"127.0.0.1:{free_port()}"

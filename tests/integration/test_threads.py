@@ -1,7 +1,6 @@
-"""The gateway's threads under load, together with all that they share: keys and certificates read anew, metrics, the drain.
+"""The gateway's threads under load, with everything they share: reloads of keys and certificates, metrics, the drain.
 
-Under the preset tsan every access that two threads make without an order fails the program's exit status; under the others the
-same load has to come out right.
+With the preset tsan, every data race changes the program's exit status. With the other presets, the results must be right.
 """
 
 import concurrent.futures
@@ -17,8 +16,8 @@ from support.processes import ProcessTest, binary, eventually
 from support.world import BASE, World, request, sim
 
 THREADS, CLIENTS, ROUNDS = 4, 12, 4
-CONNECTIONS = 2         # of a thread, to Redis
-REPORT_LINES = 60       # of a race, in the message of a test that fails
+CONNECTIONS = 2         # Redis connections per thread
+REPORT_LINES = 60       # lines of a race report in a failure message
 
 
 def make_key(path):
@@ -34,14 +33,14 @@ class Threads(ProcessTest):
         self.headers = make_key(self.keys)
 
     def assert_ends_well(self, program):
-        """Its log holds TSan's reports, if there are any: the first is the message."""
+        """Stops the program and checks its exit status. On failure the message has the first TSan report of its log."""
         status = program.stop()
         reports = [n for n, line in enumerate(program.lines) if "WARNING: ThreadSanitizer" in line]
         self.assertFalse(reports, "\n".join(line for start in reports[:1] for line in program.lines[start:start + REPORT_LINES]))
         self.assertEqual(status, 0)
 
     def see_tasks_through(self, gateway, client):
-        """Its tasks, each with two viewers on connections of their own, and what else a client does; the last events' types."""
+        """Runs tasks of a client, each with two viewers on separate connections, and other requests. Returns the types of the last events."""
         ends = []
         for n in range(ROUNDS):
             task_id = f"c{client}-{n}"
@@ -56,13 +55,13 @@ class Threads(ProcessTest):
         return ends
 
     def disturb(self, gateway, over):
-        """Keys are read anew and counters are gathered from all threads, for as long as the load lasts."""
+        """Reloads the keys and reads the metrics of all threads while the load lasts."""
         while not over.is_set():
             gateway.signal(signal.SIGHUP)
             for path in ("/metrics", "/readyz", f"{BASE}/queue"):
                 fetch(gateway.address, "GET", path, headers=self.headers)
 
-    def test_load_with_keys_read_anew(self):
+    def test_load_with_key_reloads(self):
         with World() as world:
             gateway = world.gateway(GATEWAY_THREADS=THREADS, GATEWAY_KEYS_FILE=self.keys, GATEWAY_HINTS="100ms",
                                     GATEWAY_CLIENT_REQUESTS=0, GATEWAY_TAIL_CHECK="100ms")
@@ -80,7 +79,7 @@ class Threads(ProcessTest):
             self.assert_ends_well(gateway)
 
     def test_ready_means_every_thread(self):
-        """A client's connection goes to any of them, so one that has no Redis makes the gateway unready, whoever is asked."""
+        """A connection may be served by any thread, so one thread without Redis makes the gateway unready on all threads."""
         with World() as world:
             world.redis("CONFIG", "SET", "maxclients", CONNECTIONS * THREADS - 1 + len(world.redis("CLIENT", "LIST").splitlines()))
             gateway = world.gateway(wait_ready=False, GATEWAY_THREADS=THREADS)

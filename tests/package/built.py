@@ -1,4 +1,4 @@
-"""The Debian package of the build tree that ARKRELAY_BUILD names, made once per run."""
+"""The Debian package of the build directory ARKRELAY_BUILD, built once per run."""
 
 import functools
 import os
@@ -16,7 +16,7 @@ def need(program):
 
 @functools.cache
 def _folder():
-    """Goes when the run ends."""
+    """A directory that is removed at the end of the run."""
     return tempfile.TemporaryDirectory(prefix="arkrelay-package-")
 
 

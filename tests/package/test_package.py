@@ -1,4 +1,4 @@
-"""The Debian package: what it has, what it does when it comes and goes, and that its programs serve from where it puts them."""
+"""The Debian package: its content, installation and removal, and that the installed programs work."""
 
 import gzip
 import os
@@ -18,7 +18,7 @@ from support.redis_server import RedisServer
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SERVICES = ("arkrelay-gateway.service", "arkrelay-worker@1.service")
-EXPOSURE_MAX = 1.5     # of 10, as systemd reckons: what is left is that they speak to the network
+EXPOSURE_MAX = 1.5     # of 10, by systemd-analyze security: the services need the network
 PAGES = {"arkrelay-gateway.8": "man8", "arkrelay-worker.8": "man8", "arkctl.1": "man1"}
 
 
@@ -27,25 +27,25 @@ def control(field):
 
 
 class Package(unittest.TestCase):
-    def test_is_what_debian_wants_of_one(self):
+    def test_lintian_reports_nothing(self):
         need("lintian")
         said = subprocess.run(["lintian", "--fail-on", "error,warning", "--allow-root", package()], capture_output=True, text=True, check=False)
-        # Programs for tests are not built as those for users are.
+        # Test builds do not have the options of release builds.
         found = [line for line in said.stdout.splitlines() if "hardening-no-" not in line and "not-stripped" not in line]
         self.assertEqual([], found)
 
-    def test_names_what_it_needs(self):
+    def test_dependencies(self):
         depends = control("Depends")
         for library in ("libc6", "libevent", "libhiredis", "libcurl", "libjansson", "libssl", "python3", "systemd-standalone-sysusers"):
             self.assertIn(library, depends)
         self.assertEqual("redis-server", control("Recommends"))
 
-    def test_has_the_version_that_the_sources_have(self):
+    def test_the_version_is_that_of_the_sources(self):
         version = re.search(r"^project\(arkrelay VERSION (\S+)", (ROOT / "CMakeLists.txt").read_text(), re.M).group(1)
         self.assertEqual(f"{version}-1", control("Version"))
         self.assertTrue((ROOT / "packaging/debian/changelog").read_text().startswith(f"arkrelay ({version}-1) "))
 
-    def test_example_settings_name_options_that_there_are(self):
+    def test_example_settings_name_existing_options(self):
         for program in ("gateway", "worker"):
             options = subprocess.run([f"{os.environ['ARKRELAY_BIN']}/arkrelay-{program}", "--help=markdown"], check=True,
                                      capture_output=True, text=True).stdout
@@ -67,7 +67,7 @@ class ManualPages(unittest.TestCase):
             self.assertEqual(b"", said.stdout, page)
 
     def test_are_typeset_without_a_warning(self):
-        need("groff")       # but for "break": an address that fills most of a line leaves nothing to adjust
+        need("groff")       # except for "break": a line with a long URL cannot be adjusted
         for page, text in self.pages().items():
             said = subprocess.run(["groff", "-man", "-Tutf8", "-k", "-ww", "-W", "break", "-z"], input=text, capture_output=True, check=False,
                                   env={**os.environ, "LC_ALL": "C.UTF-8"})
@@ -96,7 +96,7 @@ class Installed(ProcessTest):
         shutil.copy(package(), machine.root / "root/arkrelay.deb")
         return machine.run("dpkg", "--install", "/root/arkrelay.deb")
 
-    def test_it_comes_serves_and_goes_without_a_trace(self):
+    def test_install_serve_and_purge_without_leftovers(self):
         with Machine() as machine, RedisServer(tcp=True) as redis:
             before = machine.files()
             self.install(machine)
@@ -109,14 +109,14 @@ class Installed(ProcessTest):
             settings.write_text(f"{settings.read_text()}GATEWAY_LISTEN=127.0.0.1:0\nREDIS_URL={redis.url}\n")
             self.serves(machine, settings)
             self.assertIn("ARK_API_KEY is not set", self.as_service(machine, "arkrelay-worker", status=78))
-            (machine.root / "tmp/no-key").write_text("\n")           # what the unit puts there for a key that is missing
+            (machine.root / "tmp/no-key").write_text("\n")           # the unit's content for a missing key
             said = self.as_service(machine, "env", "ARK_API_KEY_FILE=/tmp/no-key", "arkrelay-worker", status=78)
             self.assertIn("the first line is empty", said)
-            self.assertIn("arkrelay from the command line", machine.run("arkctl", "--help"))
+            self.assertIn("The command line tool of arkrelay", machine.run("arkctl", "--help"))
             for page, folder in PAGES.items():
                 self.assertTrue((machine.root / f"usr/share/man/{folder}/{page}.gz").exists())
 
-            self.install(machine)                    # once more, as an upgrade does
+            self.install(machine)                    # installs again, as an upgrade does
             self.assertIn(redis.url, settings.read_text())
             machine.run("dpkg", "--remove", "arkrelay")
             self.assertTrue(settings.exists())
@@ -129,7 +129,7 @@ class Installed(ProcessTest):
         return machine.run("setpriv", "--reuid=arkrelay", "--regid=arkrelay", "--clear-groups", "--no-new-privs", *command, status=status)
 
     def serves(self, machine, settings):
-        """A key made as gateway.env says, and a request that needs it."""
+        """Creates a key as described in gateway.env and sends a request that needs it."""
         keys = "GATEWAY_KEYS_FILE=/var/lib/arkrelay/keys"
         made = self.as_service(machine, "env", keys, "arkrelay-gateway", "--new-key", "shop")
         key = re.search(r"^arkrelay_\S+$", made, re.M).group()
@@ -143,10 +143,10 @@ class Installed(ProcessTest):
         self.assertEqual(0, gateway.stop())
 
     def apart_from_the_user(self, paths):
-        """Debian's users stay; what was written when this one came stays with it."""
+        """The paths without the files changed by adding the user, which a purge does not remove."""
         return {path for path in paths if not re.match(r"/etc/(passwd|group|shadow|gshadow)-?$|/var/lib/systemd/|/etc/\.pwd\.lock", path)}
 
-    def test_its_units_are_sound_and_keep_the_programs_in(self):
+    def test_the_units_are_valid_and_hardened(self):
         need("systemd-analyze")
         with Machine() as machine:
             self.install(machine)
@@ -158,7 +158,7 @@ class Installed(ProcessTest):
 
 
 class CMakeInstall(unittest.TestCase):
-    def test_puts_all_under_one_prefix_and_keeps_settings_that_are_there(self):
+    def test_installs_under_one_prefix_and_keeps_existing_settings(self):
         with tempfile.TemporaryDirectory(prefix="arkrelay-prefix-") as folder:
             prefix = pathlib.Path(folder)
             (prefix / "etc/arkrelay").mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The services under a real systemd: what it makes of our units, and of what the programs tell it."""
+"""The services under a real systemd: the units, and the programs' notifications."""
 
 import shutil
 import unittest
@@ -8,7 +8,7 @@ from support.machine import BootedMachine
 from support.processes import ProcessTest, Program, eventually
 
 GATEWAY, WORKER, OTHER = "arkrelay-gateway.service", "arkrelay-worker@1.service", "arkrelay-worker@2.service"
-# The machine has no journal and no network to wait for, and a test no half minute.
+# The machine has no journal and no network unit, and the tests need shorter timeouts.
 DROP_IN = """[Unit]
 DefaultDependencies=no
 [Service]
@@ -46,7 +46,7 @@ class Services(ProcessTest):
         redis = Program("redis", self.machine.argv("redis-server", "--save", "", "--maxmemory-policy", "noeviction", "--dir", "/tmp"))
         redis.wait_for("[Rr]eady to accept connections")
 
-    def test_a_gateway_is_ready_without_redis_reloads_and_is_started_anew_when_it_stands_still(self):
+    def test_a_gateway_is_ready_without_redis_reloads_and_is_restarted_when_stuck(self):
         self.assertEqual("disabled", self.systemctl("is-enabled", GATEWAY, status=1))
         self.systemctl("start", GATEWAY)
         self.assertIn("waiting for Redis", self.show(GATEWAY, "StatusText"))
@@ -65,7 +65,7 @@ class Services(ProcessTest):
         self.assertEqual("success", self.show(GATEWAY, "Result"))
         self.assertIn("reason=drained", self.log())
 
-    def test_a_worker_gets_its_key_from_root_and_stays_down_without(self):
+    def test_a_worker_gets_its_key_from_root_and_exits_without_it(self):
         self.start_redis()
         self.systemctl("start", WORKER, status=1)
         self.wait(WORKER, "ActiveState", "failed")
@@ -83,7 +83,7 @@ class Services(ProcessTest):
         self.assertNotIn("a-key", self.log() + (self.machine.root / f"proc/{self.show(WORKER, 'MainPID')}/environ").read_text())
 
         before = self.show(WORKER, "MainPID")
-        self.machine.run("dpkg", "--install", "/root/arkrelay.deb")      # an upgrade
+        self.machine.run("dpkg", "--install", "/root/arkrelay.deb")      # upgrades the package
         eventually(lambda: self.show(WORKER, "MainPID") not in ("0", before), "the worker is another one")
         self.wait(WORKER, "StatusText", "taking tasks")
         self.machine.run("dpkg", "--purge", "arkrelay")

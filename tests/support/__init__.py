@@ -14,8 +14,8 @@
     faults        random faults, from a seed
     crowd         clients that resume until their tasks have ended
     screen        a program in a terminal
-    judge         invariants after fault injection
+    judge         checks the invariants after fault injection
     world         Redis, the ARK simulator, gateways and workers together
 
-Nothing here sleeps: every wait is for an event, with a deadline.
+No module sleeps for a fixed time: every wait is for a condition, with a deadline.
 """

@@ -16,7 +16,7 @@ Answer = namedtuple("Answer", "granted wait limit second scopes")
 
 
 def news(held=0, ok=0, ok_ms=0, refused=0, pause=0, run=0, age=0, closing=False, code="", why="", until=0, probe="", wanted=False):
-    """A worker's report about a model, or about the account."""
+    """A worker's report about a model or about the account, as GOVERN takes it."""
     return [held, ok, ok_ms, refused, pause, run, age, "1" if closing else "", code, why, until, probe, "1" if wanted else ""]
 
 
@@ -26,7 +26,7 @@ class Account:
         self.run = Scripts(redis, PREFIX)
 
     def ask(self, worker="w1", want=0, images=1, calls=0, rate=0, ttl=30_000, settled=(), model=MODEL, whole=False, **scopes):
-        """settled: (second, model, images) each. scopes: model=news(...); the account itself is `account`."""
+        """settled: a list of (second, model, images). scopes: model=news(...); the scope `account` is the account itself."""
         rows = []
         for name, row in scopes.items():
             rows += ["" if name == "account" else name, *row]
@@ -40,7 +40,7 @@ class Account:
         assert 0 <= granted <= want and wait >= 0, (granted, want, wait)
         return Answer(granted, wait, limit, second, found)
 
-    # -- what Redis holds
+    # -- the state in Redis
 
     def hash(self, name):
         flat = [item.decode() for item in self.redis("HGETALL", PREFIX + name)]
@@ -50,14 +50,14 @@ class Account:
         return self.hash("governor")
 
     def holders(self):
-        """{(worker, model): permits}; checks that every holder is alive, and that every living worker holds a permit."""
+        """Returns {(worker, model): permits}. Checks that the sets of holders and of running workers are the same."""
         holders = {tuple(name.split("\t")): int(count) for name, count in self.hash("holders").items()}
         seen = {name.decode() for name in self.redis("ZRANGE", PREFIX + "seen", 0, -1)}
         assert {worker for worker, _ in holders} == seen, (holders, seen)
         return holders
 
     def minute(self):
-        """Images per model, within the last minutes."""
+        """Images per model in the last minutes."""
         images = {}
         for name, count in self.hash("minute").items():
             model = name.partition(" ")[2]

@@ -8,7 +8,7 @@
         gateway.stop()
         count.instructions()    # known once the program has ended
 
-The file shows where they were run: callgrind_annotate --inclusive=yes FILE.
+To see which functions used them: callgrind_annotate --inclusive=yes FILE.
 """
 
 import os
@@ -39,7 +39,7 @@ class Callgrind:
         self._tell(pid, "off")
 
     def _tell(self, pid, state):
-        """vgdb names its pipes after $USER and $HOST, which programs under test do not have."""
+        """vgdb needs $USER and $HOST to find its pipes; programs under test run without them."""
         subprocess.run(["vgdb", self._prefix, f"--pid={pid}", "instrumentation", state], check=True, capture_output=True,
                        timeout=DEADLINE, env={"PATH": os.environ["PATH"]})
 

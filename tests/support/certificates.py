@@ -1,6 +1,6 @@
 """Creates certificates for a test.
 
-    pair = Pair(folder)                     # signed by itself, for localhost; other host names may follow
+    pair = Pair(folder)                     # self-signed, for localhost; or for other names: Pair(folder, "ark.test")
     world.gateway(**pair.options())
     fetch(address, "GET", "/livez", tls=pair.trust())
     pair.renew()                            # another certificate in the same files

@@ -1,4 +1,4 @@
-"""Records the Redis commands that programs send, scripts by name (MONITOR).
+"""Records the Redis commands that programs send, using MONITOR. Scripts are recorded by name.
 
     with CommandLog(world.redis.address, world.run_script) as log:
         ...

@@ -1,8 +1,8 @@
-"""Checks gateways' answers against docs/openapi.json.
+"""Checks the gateways' responses against docs/openapi.json.
 
-Every answer that http_client reads of a gateway of World passes here, and every frame of its streams: its status is one that the
-operation lists, with the headers that it must have, its body is what the schema describes and nothing more. A request that was
-accepted is one that the description allows. `seen` counts (operationId, status).
+http_client passes every response and every stream frame of a gateway of World to this module. The status must be listed by the
+operation, required headers must be present, and the body must match the schema without further members. A request that was accepted
+must be allowed by the description. `seen` counts (operationId, status).
 """
 
 import collections
@@ -120,7 +120,7 @@ def _check(asked, response):
     operation, is_path = description.find(method, path)
     has_body = method != "HEAD"
     if path.startswith("/pages/") and response.status < 400:
-        return                          # files of the pages
+        return                          # static files of the pages
     if operation:
         if response.status not in operation.answers:
             raise Mismatch(f"{operation.id} does not answer so: {sorted(operation.answers)}")

@@ -7,7 +7,7 @@
     crowd.wait()                                # ... until every client has seen the end of its task
     crowd.stories                               # what each client saw
 
-What is against the contract stands in a story's problems; what only a look at the whole can tell is the judge's.
+A client adds violations of the contract that it notices to its story's `problems`. Checks that need the whole system are in judge.py.
 """
 
 import dataclasses
@@ -23,7 +23,7 @@ SILENCE_S = 6.0             # a silent connection is given up after this; heartb
 FINAL = ("done", "error")
 STEADY = 8                  # clients that go on with ordinary tasks: only a good call closes a circuit breaker that tasks without hope keep open
 
-# Outcomes of a task's calls, as directives to the simulator in its prompt: (weight, directives); {n} is a small number.
+# Outcomes of a task's calls, as simulator directives for its prompt: (weight, directives). {n} is replaced by a small number.
 PLANS = [
     (50, ""), (6, "chunk=7 crlf"), (3, "comments"), (3, "no_done"), (3, "no_completed"),
     (5, "fail={n}:OutputImageSensitiveContentDetected"), (3, "fail={n}:InternalServiceError"), (2, "zero_images_200"),
@@ -62,7 +62,7 @@ class Story:
         epoch, _, _ = frame.id.partition("-")
         self.epoch = self.epoch or epoch
         if (epoch, frame.n) != (self.epoch, len(self.frames) + 1):
-            self.problems.append(f"{frame.id} came behind {self.last_id}")
+            self.problems.append(f"{frame.id} came after {self.last_id}")
         self.accepted = True
         self.frames.append(frame)
         self.finished = frame.event in FINAL
@@ -106,12 +106,12 @@ class Crowd:
             self._unsettled -= kind == "random"
 
     def wait(self, seconds=DEADLINE):
-        """Waits until all are done; adds a problem for each one that is not."""
+        """Waits until all clients have finished; adds a problem for each one that has not."""
         deadline = Deadline(seconds)
         for client in self._clients:
             client.join(deadline.left())
             if client.is_alive():
-                client.story.problems.append(f"its client still waits for the end after {seconds} s")
+                client.story.problems.append(f"the client was still waiting for the final event after {seconds} s")
                 client.given_up = True
 
     def note(self, story=None, silence=None, refusal=None):
@@ -205,7 +205,7 @@ class _Client(threading.Thread):
                 if cancels_after is not None and len(story.frames) > cancels_after and story.cancel is None:
                     self._cancel(address)
             if story.finished and (frame := stream.next(SILENCE_S)) is not None:
-                story.problems.append(f"{frame.raw!r} behind the final event")
+                story.problems.append(f"{frame.raw!r} after the final event")
 
     def _cancel(self, address):
         self.story.asks_to_stop = True

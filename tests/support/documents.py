@@ -3,7 +3,7 @@
     for block in blocks(ROOT / "README.md", "sh"):
         block.text, block.line, block.is_illustration
 
-A block under the line `<!-- illustration -->` shows something that no test can run.
+A block after the line `<!-- illustration -->` is an example that no test can run.
 """
 
 import dataclasses

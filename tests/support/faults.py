@@ -1,11 +1,12 @@
-"""Injects random faults, from a seed, into all parts of a world; some at the same time.
+"""Injects random faults, derived from a seed, into all parts of a world. Several faults can be active at the same time.
 
     faults = Faults(world, fleet, seed, front)       # front: of the simulator; it can become unreachable
     faults.run(180)             # seconds; at the end all faults are repaired
     faults.counts               # how often each kind happened
 
-The seed decides what is done, to whom and for how long; what it meets is up to the machine. What is disturbed has a name in the
-fleet's history: a member's name; with " network", its way to Redis; with " ark", its way to ARK; "redis" and "ark" themselves.
+The seed determines the faults, their targets and durations. Their effects also depend on the machine's timing. The fleet's history
+records each fault under the name of its target: a member's name, "<member> network" for its connection to Redis, "<member> ark" for its
+connection to ARK, "redis", or "ark".
 """
 
 import heapq
@@ -24,7 +25,7 @@ BREAKAGE = [{"cut_after_image": 0}, {"status": 500}, {"status": 502, "body": "ht
 OUTAGES = [{"status": 502, "body": "html"}, {"code": "InternalServiceError"}, {"code": "InternalServiceError", "accepted_only": True}, {"hang": 0},
            {"rst": True}, {"status": 503, "body": "html"}]
 CLOSINGS = [{"code": "AuthenticationError"}, {"code": "AccountOverdueError"}, {"code": "ModelNotOpen"}, {"code": "SetLimitExceeded"}]
-OUTAGE_S = (5, 60)          # the shortest and the longest
+OUTAGE_S = (5, 60)          # minimum and maximum
 SCRIPTS = ("claim", "begin", "emit", "finish", "renew", "reap", "submit", "read")
 
 
@@ -34,9 +35,9 @@ class Faults:
         self.world, self.fleet, self.front, self.gap_s = world, fleet, front, gap_s
         self.rng = random.Random(f"{seed} faults")
         self.counts = Counter()
-        self.closings = 0           # outages in which ARK says that the account or model is closed
+        self.closings = 0           # outages in which ARK reports that the account or model is unavailable
         self._until = 0
-        self._agenda = []           # (when, tie, what): the ends of lasting faults
+        self._agenda = []           # (time, sequence number, action): the ends of lasting faults
         self._ties = itertools.count()
         self._disturbed = set()     # names of members with a lasting fault
         self._kinds = {             # fault -> weight
@@ -48,7 +49,7 @@ class Faults:
         }
 
     def run(self, seconds):
-        """Returns after seconds, when every fault has ended."""
+        """Injects faults for this time, then waits until every fault has ended."""
         end = self._until = time.monotonic() + seconds
         next_fault = time.monotonic()
         while (now := time.monotonic()) < end or self._agenda:
@@ -70,7 +71,7 @@ class Faults:
         heapq.heappush(self._agenda, (time.monotonic() + seconds, next(self._ties), what))
 
     def _lasting(self, what, whom, seconds, begin, end):
-        """begin() now, end() later. `whom` gets no other lasting fault in between. Returns whether it was possible."""
+        """Calls begin() now and end() later. In between, `whom` gets no other lasting fault. Returns False if it already has one."""
         if whom in self._disturbed:
             return False
         self._disturbed.add(whom)
@@ -87,7 +88,7 @@ class Faults:
     # -- our programs
 
     def _program(self):
-        """A running member without a fault."""
+        """A random running member without an active fault."""
         members = [each for each in self.fleet.members if each.name not in self._disturbed]
         return self.rng.choice(members) if members else None
 
@@ -152,7 +153,7 @@ class Faults:
         return self._lasting("sleep", "redis", seconds, begin, lambda: None)
 
     def _tell_redis(self, *words):
-        """Skipped if Redis cannot answer now."""
+        """Sends a command to Redis; does nothing if Redis cannot answer now."""
         if "redis" in self._disturbed:
             return False
         self.fleet.moment(words[1], "redis")
@@ -167,10 +168,10 @@ class Faults:
     def forget_scripts(self):
         return self._tell_redis("SCRIPT", "FLUSH")
 
-    # -- the way to Redis
+    # -- the connections to Redis
 
     def _way(self, to):
-        """A member whose connection to Redis can be disturbed."""
+        """A random member whose connection runs through a proxy."""
         return self.rng.choice([each for each in self.fleet.members if to in each.proxies])
 
     def lose_a_reply(self):
@@ -211,7 +212,7 @@ class Faults:
     # -- ARK
 
     def _script(self, steps, most):
-        """Sets what the next ARK calls get, from any worker."""
+        """Sets the simulator's answers to the next calls, from any worker."""
         if "ark" in self._disturbed:
             return False
         self.world.ark.script(*(self.rng.choice(steps) for _ in range(self.rng.randint(1, most))))
@@ -227,7 +228,7 @@ class Faults:
         return self._lasting("freeze", "ark", self.rng.uniform(0.2, 5), self.world.ark.pause, self.world.ark.resume)
 
     def _outage(self, begin, end):
-        """Every call gets the same, for some time that ends with the test."""
+        """Starts an outage of ARK for a random time, at most until the end of the test."""
         shortest, longest = OUTAGE_S
         seconds = min(self.rng.uniform(shortest, longest), max(shortest, self._until - time.monotonic()))
         return self._lasting("outage", "ark", seconds, begin, end)

@@ -1,11 +1,11 @@
-"""The programs of a world during fault injection: which ones run, which faults they had, and whether one ended by itself.
+"""The programs of a world during fault injection: which are running, which faults they had, and whether one exited unexpectedly.
 
     fleet = Fleet()
     member = fleet.add("worker", lambda: world.worker())
     fleet.begin("freeze", member.name).end = time.time()    # recorded in fleet.history
-    fleet.check()                                       # raises if a program ended by itself
+    fleet.check()                                       # raises if a program exited unexpectedly
 
-Times are time.time(), as the simulator and Redis have it.
+Times are Unix time, as in the simulator and in Redis.
 """
 
 import dataclasses
@@ -32,12 +32,12 @@ class Life:
     """One process of a member."""
     service: object
     began: float
-    ends_with: tuple = ()       # the expected exit statuses after a test has ended it
+    ends_with: tuple = ()       # the expected exit statuses after a fault has stopped it
     forgotten: bool = False
 
 
 class Member:
-    """A member of the fleet: one process after another."""
+    """One program of the fleet. It is a sequence of processes: after a kill, the next one starts."""
 
     def __init__(self, name, kind, start, proxies):
         self.name, self.kind, self.proxies = name, kind, proxies
@@ -65,7 +65,7 @@ class Member:
         self.service.kill()
 
     def lines(self, pattern):
-        """The log lines of its processes that contain this."""
+        """The log lines of its processes that match the pattern."""
         return [f"{self.name}: {line}" for life in self.lives for line in life.service.lines if pattern in line]
 
 
@@ -90,7 +90,7 @@ class Fleet:
         return disturbance
 
     def moment(self, what, whom):
-        """A fault without duration."""
+        """Records a fault without duration."""
         disturbance = self.begin(what, whom)
         disturbance.end = disturbance.begin
         return disturbance
@@ -101,7 +101,7 @@ class Fleet:
     # -- results
 
     def check(self):
-        """Checks that no process ended by itself or with an unexpected status, and that sanitizers reported nothing."""
+        """Checks that no process exited unexpectedly, all exit statuses are expected, and sanitizers reported nothing."""
         for member in self.members:
             for life in member.lives:
                 if not life.forgotten:

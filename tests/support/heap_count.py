@@ -28,7 +28,7 @@ class HeapCount:
         return ["env", f"LD_PRELOAD={binary('heap_count.so')}", f"HEAP_COUNT_FILE={self._file.name}"]
 
     def at_rest(self):
-        """The usage when it has stopped changing, so that temporary allocations do not count."""
+        """Waits until the usage stops changing, so that temporary allocations do not count, and returns it."""
         looks = collections.deque(maxlen=LOOKS)
 
         def is_at_rest():

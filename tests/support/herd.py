@@ -1,13 +1,13 @@
-"""Thousands of clients on one thread: raw sockets that parse just enough SSE to count events.
+"""Thousands of clients in one thread: raw sockets with a minimal SSE parser that counts events.
 
     with Herd(5000) as herd:
         herd.send(lambda n: gateway.address, lambda n: post(n))
-        herd.wait(lambda client: client.numbers, "everybody has seen an event")
+        herd.wait(lambda client: client.numbers, "every client has seen an event")
         gateway.kill()
-        herd.wait(lambda client: client.ended, "everybody was cut")
+        herd.wait(lambda client: client.ended, "every client was disconnected")
         herd.reconnect(...)
 
-They come from many addresses of 127.0.0.0/8, as clients of the world do.
+They use many source addresses of 127.0.0.0/8.
 """
 
 import errno
@@ -22,25 +22,25 @@ import unittest
 from support.processes import Deadline
 
 OWN_FILES = 200             # files of this process besides the clients' sockets
-AT_ONCE = 100               # per turn: the listen backlog is limited, and Redis must answer all within a second
+AT_ONCE = 100               # connections per step: the listen backlog is limited, and Redis must answer all within a second
 PER_ADDRESS = 100           # clients per source address
 FIELD = re.compile(rb"^(?:id: (\d+-\d+)|event: (\w+)|retry: (\d+))\r?$", re.M)
 
 
 class Client:
-    """One client, on one connection after another. It remembers what it has seen."""
+    """One client, with one connection at a time. Keeps the numbers of the events it has seen."""
 
     def __init__(self, n):
         self.n = n
         self.socket = None
-        self.status = None          # of the answer, 200 if good
-        self.numbers = []           # of the events seen
+        self.status = None          # HTTP status
+        self.numbers = []           # numbers of the events received
         self.last_id = self.last_event = self.retry_ms = None
         self.ended = False          # closed by the gateway
         self._rest = b""
 
     def take(self, piece):
-        """Frames are whole within a piece of chunked coding; what is cut at the end of a read is kept for the next one."""
+        """Parses frames. Each chunk has whole frames; a frame that is cut at the end of a read is kept for the next one."""
         data = self._rest + piece
         if not self.status and (head := re.match(rb"HTTP/1.1 (\d{3}) ", data)):
             self.status = int(head.group(1))
@@ -70,8 +70,8 @@ class Herd:
         self._selector = selectors.EpollSelector()
 
     def send(self, address, request, reads=True, until=None):
-        """Every client connects to address(client) and sends request(client); with reads it also reads the answer. until: connects 100
-        clients at a time, and the next 100 once until(client) is true for these."""
+        """Every client connects to address(client) and sends request(client). With `reads`, it also reads the response. With `until`,
+        connects 100 clients at a time, and the next 100 after until(client) is true for these."""
         for begin in range(0, len(self.clients), AT_ONCE):
             waiting = self.clients[begin:begin + AT_ONCE]
             for client in waiting:
@@ -85,7 +85,7 @@ class Herd:
                 self.wait(until, "the first ones have what they wait for", among=waiting)
 
     def send_in_time(self, address, request, delay_s, among=None):
-        """Like send, but each client at its own time: delay_s(client) from now."""
+        """Like send, but each client connects after its own delay_s(client)."""
         began = time.monotonic()
         for client in sorted(among or self.clients, key=delay_s):
             while (left := began + delay_s(client) - time.monotonic()) > 0:
@@ -112,7 +112,7 @@ class Herd:
         client.socket.setblocking(False)
 
     def wait(self, condition, what, seconds=60, among=None):
-        """Waits until it is true for every client."""
+        """Waits until condition(client) is true for every client."""
         deadline = Deadline(seconds)
         left = [client for client in among or self.clients if not condition(client)]
         while left:

@@ -1,7 +1,7 @@
-"""A low-level HTTP/1.1 client, and a reader of event streams.
+"""A low-level HTTP/1.1 client, and a strict parser of the gateway's event streams.
 
     fetch("127.0.0.1:8000", "GET", "/livez").status
-    with Connection("127.0.0.1:8000") as raw:           # exact bytes out, parsed answers in
+    with Connection("127.0.0.1:8000") as raw:           # sends exact bytes, reads parsed responses
         raw.send(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
         raw.response().headers["content-type"]
     with EventStream(address, "POST", "/api/...", {"urls": [...]}) as stream:
@@ -21,7 +21,7 @@ from support.processes import DEADLINE, Deadline
 
 
 class Cut(ConnectionError):
-    """The connection ended before the answer was complete."""
+    """The connection ended before the response was complete."""
 
 
 class Headers:
@@ -70,7 +70,7 @@ class Connection:
         self._rest = b""
         self._method = "GET"
         self._address = address
-        self._asked = collections.deque()       # (method, path, body) of each request that is not answered yet
+        self._asked = collections.deque()       # (method, path, body) of each request without a response so far
         self.socket = socket.socket(socket.AF_INET6 if host.startswith("[") else socket.AF_INET)
         if receive_buffer:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -103,7 +103,7 @@ class Connection:
         self.send(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode() + (body or b""))
 
     def response(self, seconds=None):
-        """The next complete answer, with any kind of framing."""
+        """Reads the next complete response, with any kind of framing."""
         deadline = Deadline(seconds or self.seconds)
         response = self.response_head(deadline)
         response.body = self.body(response).all(deadline)
@@ -115,7 +115,7 @@ class Connection:
         return conformance.is_watched(self._address)
 
     def check(self, response):
-        """Checks the answer against docs/openapi.json."""
+        """Checks the response against docs/openapi.json."""
         asked = self._asked.popleft() if self._asked and response.status >= 200 else None
         if self.is_checked:
             conformance.check_response(asked, response)
@@ -130,7 +130,7 @@ class Connection:
         return Response(int(status), reason, version, Headers(pairs))
 
     def body(self, response):
-        """The reader of this answer's body."""
+        """A reader for the body of this response."""
         if self._method == "HEAD" or response.status in (204, 304) or response.status < 200:
             return _Sized(self, 0)
         if response.headers.get("transfer-encoding"):
@@ -152,7 +152,7 @@ class Connection:
         self._rest += piece
 
     def unread(self):
-        """Bytes that were read beyond the last answer."""
+        """Bytes that were read after the last response."""
         return self._rest
 
     def take_unread(self, most):
@@ -180,7 +180,7 @@ class Connection:
 
 
 def fetch(address, method, path, body=None, headers=None, seconds=DEADLINE, tls=None):
-    """One request on a connection of its own."""
+    """Sends one request on a separate connection."""
     with Connection(address, seconds, tls=tls) as connection:
         connection.request(method, path, body, {"Connection": "close", **(headers or {})})
         return connection.response()
@@ -276,7 +276,7 @@ class Frame:
 
 
 class EventStream:
-    """A request whose answer is an event stream. If it is not one, .refused is true and .response is the answer."""
+    """A request whose response is an event stream. If the response is something else, .refused is true and .response has it."""
 
     def __init__(self, address, method, path, body=None, headers=None, **options):
         connection = Connection(address, **options)
@@ -289,7 +289,7 @@ class EventStream:
 
     @classmethod
     def over(cls, connection):
-        """The answer to a request that was already sent over this connection."""
+        """The stream for a request that was already sent over this connection."""
         stream = cls.__new__(cls)
         stream._begin(connection)
         return stream
@@ -298,7 +298,7 @@ class EventStream:
         self.connection = connection
         self.began = time.monotonic()
         self._rest = b""
-        self.pieces = []            # as they were framed: one write of the server is one chunk
+        self.pieces = []            # chunks as received: one write of the server is one chunk
         deadline = Deadline(self.connection.seconds)
         self.response = self.connection.response_head(deadline)
         self._body = self.connection.body(self.response)

@@ -1,4 +1,4 @@
-"""Invariants that a world must keep under faults. A judgement is a list of (task id, words); it should be empty.
+"""The invariants that must hold after fault injection. Each check returns its violations, a list of (task id, text).
 
     judge = Judge(fleet, crowd.stories, look, ark.calls())
     judge.lost(), judge.repeated(), judge.over_budget(), ...
@@ -19,13 +19,13 @@ RECONNECT_S = 3.0           # from the repair of a connection until it is used a
 LETTERS = {"start": "S", "process calling": "C", "process image": "I", "process image_failed": "F", "process requeued": "Q",
            "process retrying": "R", "done": "D", "error": "E"}
 STORY = re.compile(r"S(Q|CF*[QR])*(C[IF]*)?[DE]")
-DEFERRED = re.compile(r"S(C?F*[QR])*C?[IF]*[DE]")       # from the third deferral on, not every call is told
+DEFERRED = re.compile(r"S(C?F*[QR])*C?[IF]*[DE]")       # from the third deferral on, not every call has an event
 IMAGE = re.compile(r"/([^/?]+)_(\d+)\.\w+\?")           # in an image's URL: the request it was made for, and its index
 
 
 class Judge:
     def __init__(self, fleet, stories, look, calls, closings=0):
-        """closings: how often ARK closed the account or the model."""
+        """closings: how often ARK reported the account or the model as unavailable."""
         self.fleet, self.stories, self.look, self.closings = fleet, stories, look, closings
         self.tasks = {key.partition(".")[2]: task for key, task in look.tasks.items()}
         self.calls = defaultdict(list)
@@ -37,7 +37,7 @@ class Judge:
         self.images = Counter()             # images that ARK delivered: kept, or why not
 
     def all(self):
-        """All judgements by name."""
+        """The violations of all checks, by name."""
         return {name: getattr(self, name)() for name in
                 ("unsound", "broken", "lost", "repeated", "disordered", "over_budget", "thrown_away", "foreign",
                  "wrongly_charged", "misnumbered", "cancelled_and_not", "closed")}
@@ -51,18 +51,18 @@ class Judge:
         return []
 
     def broken(self):
-        """Violations of the contract that the clients found."""
+        """Violations of the contract that the clients recorded."""
         return [(story.task_id, words) for story in self.stories for words in story.problems]
 
     def closed(self):
-        """One task fails for each time that ARK closes the account or the model; the others wait."""
+        """Tasks that failed because the account or model was unavailable, beyond one task per closing; the others must wait."""
         own = {task_id for task_id, calls in self.calls.items() if any("404" in call["prompt"] for call in calls)}
         failed = [task_id for task_id, task in self.tasks.items() if task.fields.get("code") in CLOSED and task_id not in own]
         return [(task_id, f"failed, and so did {len(failed) - 1} others, in {self.closings} closings") for task_id in failed
                 if len(failed) > self.closings]
 
     def lost(self):
-        """Accepted tasks without an end, and ended tasks whose client did not see the log as it is."""
+        """Accepted tasks that have not ended, and ended tasks whose client saw other events than the log has."""
         found = []
         for story in self.stories:
             task = self.tasks.get(story.task_id)
@@ -95,7 +95,7 @@ class Judge:
         return found
 
     def disordered(self):
-        """Logs with an impossible order, such as an image while no worker runs the task."""
+        """Logs with an impossible order of events, such as an image while no worker runs the task."""
         found = []
         for task_id, task in self.tasks.items():
             letters = "".join(LETTERS[element.story()] for element in task.log)
@@ -104,7 +104,7 @@ class Judge:
         return found
 
     def over_budget(self):
-        """Tasks with more calls than allowed, or than they report."""
+        """Tasks with more calls to ARK than their budget allows, or than they report."""
         found = []
         for task_id, calls in self.calls.items():
             task = self.tasks[task_id]
@@ -116,11 +116,11 @@ class Judge:
 
     @staticmethod
     def _was_free(call):
-        """True if ARK refused the call, or answered completely without an image."""
+        """True if the call is not charged: ARK refused it, or sent a complete response without an image."""
         return not call["billed"] and (call["status"] in REFUSED or (call["status"], call["outcome"]) == (200, "answered"))
 
     def thrown_away(self):
-        """Images that ARK delivered to a worker that lived on, but that are not in the result."""
+        """Images that ARK delivered to a worker that was not killed, but that are missing from the result."""
         found = []
         for task_id, calls in self.calls.items():
             task = self.tasks[task_id]
@@ -147,7 +147,7 @@ class Judge:
         if task_id in self.asked_to_stop:
             return "cancelled"              # the call is dropped without waiting for images in flight
         if "rst" in call["prompt"]:
-            return "reset"                  # discards what the reader has not read yet
+            return "reset"                  # a reset discards data that the worker has not read yet
         member = self.callers.get(call["client_request_id"])
         begin, end = call["time_ms"] / 1000, task.number("ended_at") / 1000
         if not member:                      # it was killed before it could report
@@ -163,7 +163,7 @@ class Judge:
         return [each for each in self.fleet.during(begin, end, *whom) if each.what == "kill"]
 
     def _stood_still(self, begin, end, *whom):
-        """The longest time without renewal: its own faults and those of Redis, in a row."""
+        """The longest time without a lease renewal: adjacent faults of the worker and of Redis."""
         if not self.fleet.during(begin - LEASE_S, end, *whom):
             return 0
         longest = since = until = 0
@@ -200,7 +200,7 @@ class Judge:
         return found
 
     def misnumbered(self):
-        """Images under another index than ARK's, and slots listed as failed although ARK delivered them."""
+        """Images with another index than ARK's, and slots listed as failed although ARK delivered them."""
         found = []
         for task_id, task in self.tasks.items():
             numbers = {image["index"]: IMAGE.search(image["url"]).group(2) for image in self._end(task).get("generated_images", [])}
@@ -209,7 +209,7 @@ class Judge:
         return found
 
     def cancelled_and_not(self):
-        """Tasks that are not cancelled although their client was told so."""
+        """Tasks that are not cancelled although the gateway told their client so."""
         return [(story.task_id, f"cancelled, and then {self.tasks[story.task_id].state}") for story in self.stories
                 if story.cancel == 200 and self.tasks[story.task_id].state != "cancelled"]
 

@@ -4,9 +4,9 @@
         machine.run("dpkg", "--install", "/root/x.deb")
         Program("gateway", machine.argv("arkrelay-gateway"))
 
-A BootedMachine also has a systemd, which runs what the test says it should and nothing else of the system.
+A BootedMachine also runs systemd, which starts only the units that the test starts.
 
-Both need root, and are skipped where there is none, or no overlay, or no systemd comes up.
+Both need root and overlayfs; a BootedMachine also needs a working systemd. Without these, the tests are skipped.
 """
 
 import os
@@ -41,7 +41,7 @@ class Machine:
         try:
             self._holder.wait_for("^ready$")
             self._wait_up()
-            (self.root / "var/lib/man-db/auto-update").unlink(missing_ok=True)      # no index of manual pages is needed here
+            (self.root / "var/lib/man-db/auto-update").unlink(missing_ok=True)      # skips the slow index of manual pages
         except AssertionError:
             self.__exit__()
             raise unittest.SkipTest(f"no such machine can be had here: {self._holder.lines}") from None

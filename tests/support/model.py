@@ -1,10 +1,10 @@
-"""What a task may be: the promises of common/task/PROTOCOL.md in plain Python, without Redis, time and text.
+"""A model of tasks according to common/task/PROTOCOL.md, in plain Python, without Redis, clocks and texts.
 
-The model says what each call must answer, and what is to be seen of each task afterwards:
+The model returns the expected answer of each call, and compares the data in Redis with the expected tasks:
 
     model = Model()
     model.submit("a.t1", "hash", ...)       # ["NEW"]
-    model.compare(look(redis))              # AssertionError where Redis says something else
+    model.compare(look(redis))              # AssertionError if Redis differs
 """
 
 import collections
@@ -14,7 +14,7 @@ LIVE = ("queued", "delayed", "running")
 
 
 def tells_deferral(count):
-    """The log has the 1st, 2nd, 4th, 8th ... deferral, and the calls after them."""
+    """True if the log has an event for this deferral: the 1st, 2nd, 4th, 8th ... one."""
     return count & (count - 1) == 0
 
 
@@ -24,25 +24,25 @@ class Task:
     hash: str
     max_paid: int
     number: int                 # in the order of arrival
-    reserved: int = 0           # images of its client's day that it may get; 0 where nothing limits them
-    life: int = 1               # it may begin anew
+    reserved: int = 0           # images reserved from its client's daily limit; 0 without a limit
+    life: int = 1               # incremented when the task starts again
     state: str = "queued"
-    code: str | None = None     # of a final error
+    code: str | None = None     # code of a final error
     attempts: int = 0
     max_attempts: int = 0
-    fence: str | None = None    # of whoever may speak for it
+    fence: str | None = None    # fence of the job that owns the task
     finished: str | None = None
     wseq: int = 0
     call: str | None = None     # the open paid call
-    known: int = 0              # calls that were paid, and those of which nobody knows
+    known: int = 0              # finished calls with known outcome; `unknown`: with unknown outcome
     unknown: int = 0
-    earlier_known: int = 0      # calls of former lives
+    earlier_known: int = 0      # the same of earlier lives
     earlier_unknown: int = 0
-    slots: int = 0              # of the last call
+    slots: int = 0              # slots of the last call
     lines: list = dataclasses.field(default_factory=list)       # (index or None, url or None) of each slot that ended
-    cut: bool = False           # slots that no line names have failed
-    asked: bool = False         # to stop
-    overdue: bool = False       # it has waited longer than its limit
+    cut: bool = False           # slots without a line have failed
+    asked: bool = False         # cancellation was requested
+    overdue: bool = False       # it has waited longer than its queue TTL
     events: int = 1
     deferrals: int = 0
 
@@ -56,7 +56,7 @@ class Task:
 
     @property
     def placed(self):
-        """Slot -> url, or None where it failed. What has no place of its own takes the first free one, after all others."""
+        """Slot -> url, or None if it failed. Lines without an index take the first free slots, after all others."""
         placed, unplaced = {}, []
         for index, url in self.lines:
             if index is not None and index not in placed:
@@ -85,9 +85,9 @@ class Model:
     def __init__(self):
         self.tasks = {}
         self.paused = False
-        self.counts = collections.Counter()         # as in `meta`, and how often each code came
+        self.counts = collections.Counter()         # the counters of `meta`, and the number of each code
         self.arrived = 0
-        self.used = collections.Counter()           # client -> images of the day: got, or still reserved
+        self.used = collections.Counter()           # client -> images of the day: delivered or still reserved
 
     def having(self, *states, client=None):
         return [task for task in self.tasks.values() if task.state in states and client in (None, task.client)]
@@ -95,7 +95,7 @@ class Model:
     # -- clients
 
     def submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit):
-        """The word, and images left (None: nothing limits them)."""
+        """The expected status word, and the images left (None: no limit)."""
         word = self.try_to_submit(id, hash, max_paid, queue_limit, client_limit, images, images_limit)
         return word, images_limit - self.used[id.partition(".")[0]] if images_limit else None
 
@@ -253,7 +253,7 @@ class Model:
         else:
             self.go_back(task, "queued")
 
-    # -- what several of them do
+    # -- shared by several calls
 
     def begin_life(self, task):
         self.arrived += 1
@@ -289,7 +289,7 @@ class Model:
         if code and code != state:
             self.count(code)
 
-    # -- what is to be seen
+    # -- comparison with Redis
 
     def compare(self, seen):
         assert set(seen.tasks) == set(self.tasks), f"tasks {set(seen.tasks) ^ set(self.tasks)}"
@@ -302,7 +302,7 @@ class Model:
         assert used == +self.used, f"images of clients are {used}, and should be {+self.used}"
         for name in ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
                      "retried", "renewed", "reaped", "paid_calls", "ghost", "orphan"):
-            found = int(seen.meta.get(name, 0))
+            found = seen.counter(name)
             assert found == self.counts[name], f"{name} counts {found}, and should be {self.counts[name]}"
 
 

@@ -1,6 +1,6 @@
 """Runs a private nginx.
 
-    with Nginx(servers) as nginx:               # content of http { }; {port} and {folder} are replaced
+    with Nginx(servers) as nginx:               # servers: the content of http { }; {port} and {folder} are replaced
         fetch(nginx.address, "GET", "/livez")
 """
 

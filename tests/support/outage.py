@@ -1,4 +1,4 @@
-"""An outage of ARK with real workers: tasks that wait, calls in flight when it begins, and what has become of all of them afterwards.
+"""Runs an outage of ARK with real workers, waiting tasks and calls in flight, and checks the tasks afterwards.
 
     with Outage(self, workers=3) as outage:
         outage.submit(60)
@@ -39,14 +39,14 @@ class Outage:
         return dict(zip(flat[::2], flat[1::2]))
 
     def states(self):
-        """Of what is closed: {"": "open"} for the account, {model: "probing"} ..."""
+        """The breakers that are not closed: {"": "open"} for the account, {model: "probing"} ..."""
         return {name.rpartition(" ")[0]: value for name, value in self.books().items() if name.rpartition(" ")[2] == "state"}
 
     def probes(self):
         return sum(bool(PROBED.search(line)) for worker in self.workers for line in worker.lines)
 
     def begin(self, act):
-        """While every slot has a call. Returns when the circuit breaker has opened."""
+        """Calls act() while every slot has a call. Returns when the circuit breaker has opened."""
         slots = SLOTS * len(self.workers)
         eventually(lambda: self.ark.stats()["calls_open"] == slots, "every slot has a call")
         self.in_flight = slots
@@ -54,21 +54,21 @@ class Outage:
         eventually(self.states, "the circuit breaker has opened")
 
     def last(self, probes):
-        """As long as so many probes take."""
+        """Waits for this number of further probes."""
         begun = self.probes()
         eventually(lambda: self.probes() >= begun + probes, f"{probes} probes of the outage", 60)
 
     def end(self, act):
-        """Returns when every task has ended."""
+        """Calls act() and waits until every task has ended."""
         act()
         return self.world.wait_all_final(60)
 
     def trials(self):
-        """Calls that were made while the breaker was half-open: each comes after a good probe."""
+        """The calls made while the breaker was half-open; each follows a successful probe."""
         return sum("model_good=1" in line for worker in self.workers for line in worker.lines if PROBED.search(line))
 
     def replace_workers(self, **options):
-        """A new deployment: workers with other options take the place of these."""
+        """Replaces the workers with new ones that have other options, like a deployment."""
         for worker in self.workers:
             self.test.assertEqual(worker.stop(), 0)
         self.workers = [self.world.worker(**{**self.options, **options}) for _ in self.workers]

@@ -1,12 +1,12 @@
-"""Starts real programs under test, watches their logs, and always ends them.
+"""Starts the programs under test, reads their logs, and always stops them.
 
     sim = Program("ark-sim", [binary("arkrelay-ark-sim"), "--listen", "127.0.0.1:0"])
     address = sim.listening()               # from its log line: ... listening address=127.0.0.1:41235
     sim.wait_for(r"task=public\\.t1")        # the next line that matches, with a deadline
     assert sim.stop() == 0                  # SIGTERM, then its exit status
 
-Start programs from the main thread: a program is killed when the thread that started it ends, so that nothing survives a test run
-that is itself killed.
+Start programs from the main thread: the kernel kills a program when the thread that started it ends, so that no program survives a
+killed test run.
 """
 
 import atexit
@@ -46,7 +46,7 @@ class Deadline:
 
 
 def eventually(probe, what, seconds=DEADLINE):
-    """Calls probe until it returns something true, and returns that. Only for events that nothing announces."""
+    """Calls probe until it returns a true value, and returns that. Use it only if there is no event to wait for."""
     deadline = Deadline(seconds)
     pause = 0.002
     while not (answer := probe()):
@@ -174,7 +174,7 @@ class Program:
             return re.search(rb"__[at]san_init", program.read()) is not None
 
     def forget(self):
-        """It ended as expected: a later failure does not print its log. Its lines stay readable."""
+        """Call it for a program that ended as expected: its log is then not printed if the test fails. Its lines stay readable."""
         _programs.remove(self)
 
     def log_tail(self):
@@ -187,7 +187,7 @@ class Program:
 
 def _clean_environment():
     kept = ("PATH", "HOME", "LANG", "TMPDIR", "ASAN_OPTIONS", "UBSAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS")
-    # Tests read /proc of the programs they start. Without core dumps only root could.
+    # Tests read /proc of the programs. With core dumps disabled, only root could do so.
     return {"CORE_DUMPS": "true", **{name: os.environ[name] for name in kept if name in os.environ}}
 
 
@@ -199,7 +199,7 @@ def _kill_all():
 
 
 class ProcessTest(unittest.TestCase):
-    """A test that starts programs. Prints their logs if it fails, and ends them at its end."""
+    """A test that starts programs. Stops them at the end, and prints their logs if the test fails."""
 
     def run(self, result=None):
         first = len(_programs)

@@ -7,13 +7,13 @@
     proxy.hold(script_sha1)             # the next request with these bytes, and all later ones on its connection, wait ...
     proxy.held.wait()
     proxy.release()                     # ... until here
-    proxy.freeze(); proxy.thaw()        # connections stay open and nothing passes, as if the network dropped every packet
+    proxy.freeze(); proxy.thaw()        # connections stay open but no data passes, as if the network dropped every packet
     proxy.delay(0.2)                    # delays every piece; 0: no delay
     proxy.cut_after(100)                # cuts the connection after so many more bytes of answers
     proxy.cut_all(reset=True)           # resets every connection now
     proxy.aim(target)                   # new connections go to target, as if the address had moved to another machine
 
-One thread per direction; everything ends with the proxy.
+One thread per direction. close() ends all of them.
 """
 
 import socket
@@ -117,8 +117,8 @@ class Proxy:
             threading.Thread(target=self._replies, args=(server, client, muted), daemon=True).start()
 
     def _requests(self, client, server, muted):
-        """A request may be cut in two; programs write one whole, so that its pattern is found in one piece nearly always, and a
-        later one is as good."""
+        """Looks for patterns in single reads. Programs write a request at once, so a pattern is almost never split; if it is, a later
+        request matches."""
         try:
             while piece := client.recv(1 << 20):
                 if self._takes("_hold_at", piece):
@@ -164,7 +164,7 @@ class Proxy:
         self._flows.wait()
 
     def _take_room(self, size):
-        """The number of bytes of an answer that may pass; if it is less than size, cut here, once."""
+        """The number of bytes that may pass. If it is less than size, the connection is cut there, once."""
         with self._lock:
             if self._room is None or self._room >= size:
                 self._room = None if self._room is None else self._room - size

@@ -4,7 +4,7 @@
         for request in recording.requests:      # in the order in which the client sent them, on one connection
             request.raw, request.decoded        # as sent; the body without its framing
 
-tests/clients/record.py writes them. The reader here is strict and small, and independent of the server that it helps to test.
+tests/clients/record.py writes them. This parser is strict, small and independent of the server under test.
 """
 
 import dataclasses
@@ -129,7 +129,7 @@ class Recording:
     client: str             # with its version
     source: str             # "recorded", or "reconstructed: " and from what
     requests: list
-    answers: list           # of the gateway, one for each request: a status, or "done" for a stream that ends with that event
+    answers: list           # the expected answers, one per request: a status, or "done" for a stream that ends with that event
 
     @property
     def raw(self):

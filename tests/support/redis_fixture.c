@@ -24,7 +24,7 @@ static void on_ready(void *arg)
     fixture->ready++;
 }
 
-static void on_lost(void *arg)
+static void on_disconnected(void *arg)
 {
     struct fixture *fixture = arg;
 
@@ -126,7 +126,7 @@ void fixture_init(struct fixture *fixture, const char *url)
         .command_timeout_ms = 5000,
         .reconnect = {.base_ms = 1, .max_ms = 20},
         .output_max = 1024 * 1024,
-        .events = { on_ready, on_lost, on_subscribed, on_message, NULL},
+        .events = { on_ready, on_disconnected, on_subscribed, on_message, NULL},
         .arg = fixture,
     };
 }

@@ -3,7 +3,7 @@
     with RedisServer() as server:               # a unix socket; RedisServer(tcp=True) a port as well
         redis = server.client()
         program.env["REDIS_URL"] = server.url
-        server.stop(); server.start()           # the same folder, socket and port; with aof=True the same data
+        server.stop(); server.start()           # keeps the folder, socket and port; with aof=True also the data
 """
 
 import os
@@ -80,8 +80,8 @@ def server_path():
 
 
 def free_port():
-    """One that nobody else is given while this process lives: a socket keeps it. A server that sets SO_REUSEADDR, as all of them do, may
-    listen there nevertheless."""
+    """A port that no other call returns while this process runs, because a bound socket reserves it. A server with SO_REUSEADDR, as all of
+    ours, can listen on it nevertheless."""
     keeper = socket.socket()
     keeper.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     keeper.bind(("127.0.0.1", 0))

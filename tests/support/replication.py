@@ -48,7 +48,7 @@ class Replicas:
         eventually(lambda: self.world.redis("WAIT", 1, 1000) >= 1, "a replica has all")
 
     def promote(self, server):
-        """Promotes without coordination: writes that it lacks are lost."""
+        """Promotes the replica without coordination: writes that it has not received are lost."""
         server.client()("REPLICAOF", "NO", "ONE")
         self.look_at(server)
 
@@ -66,7 +66,7 @@ class Replicas:
 
 
 class Sentinels:
-    """Sentinels that watch a master on TCP, and give it up after half a second of silence."""
+    """Sentinels that monitor a master over TCP and consider it down after half a second of silence."""
 
     def __init__(self, master, count=3, password=None):
         self.folder = tempfile.TemporaryDirectory(prefix="arkrelay-sentinel-")

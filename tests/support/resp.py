@@ -3,7 +3,7 @@
     redis = Redis("/tmp/x/redis.sock")          # or ("127.0.0.1", 6379)
     redis("SET", "k", 1)                        # b"OK"; a Redis error raises RedisError
     redis.pipeline([("GET", "k"), ("BAD",)])    # [b"1", RedisError(...)]
-    news = redis.subscribe("a", "b*")           # channels or patterns, on a connection of its own
+    news = redis.subscribe("a", "b*")           # channels or patterns, on a separate connection
     channel, payload = news.next_message()
 """
 
@@ -33,7 +33,7 @@ class Redis:
         return answer
 
     def pipeline(self, commands):
-        """All commands in one write; the answers in order, errors among them as values."""
+        """Sends all commands in one write. Returns the replies in order; errors are values, not raised."""
         commands = list(commands)
         self._socket.sendall(b"".join(map(_encode, commands)))
         return [self._read() for _ in commands]
@@ -43,7 +43,7 @@ class Redis:
         self._socket.sendall(_encode(words))
 
     def subscribe(self, *patterns):
-        """Another connection, confirmed to be subscribed to all patterns when this returns."""
+        """Opens another connection and waits until the subscription to all patterns is confirmed."""
         other = Redis(self.address)
         self._others.append(other)
         return Subscription(other, patterns)
@@ -111,7 +111,7 @@ class Subscription:
 
     def messages(self):
         """All messages published before this call."""
-        self._redis._socket.sendall(_encode(("PING",)))      # its answer follows all published messages
+        self._redis._socket.sendall(_encode(("PING",)))      # the reply follows all messages published before
         messages = []
         while (answer := self._redis._read())[0] == b"pmessage":
             messages.append((answer[2], answer[3]))

@@ -1,8 +1,8 @@
-"""The Redis commands that a program needs: those of its scripts, and those that it sends itself.
+"""The Redis commands that a program needs: the commands of its scripts, and the commands that it sends directly.
 
     commands("gateway")         # {"evalsha", "hset", "client|setname", ...}
 
-Who runs which script stands in common/task/PROTOCOL.md.
+common/task/PROTOCOL.md says which program runs which script.
 """
 
 import pathlib
@@ -14,7 +14,7 @@ FOLDER = ROOT / "common/task/scripts"
 CALL = re.compile(r"redis\.p?call\(([^,)]*)")
 FUNCTION = re.compile(r"^local function (\w+)\(.*?^end$", re.M | re.S)
 
-# Commands of the C sources besides scripts: on each connection, and later.
+# Commands that the C sources send besides scripts: on each new connection, and later.
 GREETING = {"ping", "client|setname", "role", "info", "hget", "hsetnx"}
 SENT = {
     "gateway": GREETING | {"evalsha", "eval", "subscribe", "unsubscribe", "hgetall"},

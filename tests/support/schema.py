@@ -1,38 +1,42 @@
-"""The part of JSON Schema that docs/openapi.json uses, compiled into functions. An unknown keyword is an error.
+"""The JSON Schemas of docs/openapi.json as functions, checked by python3-jsonschema.
 
     check = Compiler(document).compile({"$ref": "#/components/schemas/Task"}, closed=True)
-    check(value)                # raises Mismatch: where, and what is wrong
+    check(value)                # raises Mismatch: the place and the reason
 
-closed: an object has no members but those that its schema lists. Schemas of answers are open, since members may be added to them; what
-the programs answer today is listed, every member of it.
+closed: an object may have only the members that its schema lists, at every depth. The schemas of answers allow further members, because
+later versions may add some; the programs send exactly the listed ones today.
 """
 
-import re
+try:
+    import jsonschema
+except ImportError as error:
+    raise ImportError("these tests need python3-jsonschema (scripts/install_deps.sh test), which Debian's /usr/bin/python3 finds") from error
 
+SCHEMAS, CLOSED_INSIDE = "#/components/schemas/", "#/components/closed_inside/"
 ANNOTATIONS = {"description", "title", "examples", "default", "format"}
-TYPES = {
-    "string": lambda value: isinstance(value, str),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "number": lambda value: isinstance(value, (int, float)) and not isinstance(value, bool),
-    "boolean": lambda value: isinstance(value, bool),
-    "array": lambda value: isinstance(value, list),
-    "object": lambda value: isinstance(value, dict),
-    "null": lambda value: value is None,
-}
+WITH_SCHEMAS = ("properties", "items", "additionalProperties", "oneOf", "allOf")        # keywords whose values are schemas
+
+
+def _is_integer(_, value):
+    """Stricter than JSON Schema, for which 1.0 is an integer: not every client reads it as one."""
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+Validator = jsonschema.validators.extend(
+    jsonschema.Draft202012Validator, type_checker=jsonschema.Draft202012Validator.TYPE_CHECKER.redefine("integer", _is_integer))
+KEYWORDS = ANNOTATIONS | Validator.VALIDATORS.keys()
 
 
 class Mismatch(AssertionError):
     pass
 
 
-def _fail(at, what):
-    raise Mismatch(f"{at or '/'}: {what if len(what) < 500 else what[:500] + '...'}")
-
-
 class Compiler:
     def __init__(self, document):
         self.document = document
-        self._compiled = {}
+        components = document.get("components", {})
+        schemas = components.get("schemas", {})
+        self._components = {**components, "closed_inside": {name: _closed_inside(schema) for name, schema in schemas.items()}}
 
     def resolve(self, schema):
         """Resolves a $ref; returns anything else unchanged."""
@@ -44,148 +48,46 @@ class Compiler:
         return schema
 
     def compile(self, schema, closed=False):
-        check = self._check_of(schema, closed)
-        return lambda value: check(value, "")
+        validator = Validator({**(_closed(schema) if closed else schema), "components": self._components})
 
-    def _check_of(self, schema, closed):
-        if isinstance(schema, dict) and "$ref" in schema:
-            assert set(schema) <= {"$ref"} | ANNOTATIONS, f"more than a $ref: {schema}"
-            key = schema["$ref"], closed
-            if key not in self._compiled:
-                self._compiled[key] = None      # for a recursive schema
-                self._compiled[key] = self._check_of(self.resolve(schema), closed)
-            return lambda value, at: self._compiled[key](value, at)
-        checks = [getattr(self, "_" + keyword.replace("$", ""))(argument, schema, closed)
-                  for keyword, argument in schema.items() if keyword not in ANNOTATIONS]
-        if closed and "allOf" in schema:
-            checks.append(self._closed(self._members(schema)))
-
-        def check(value, at):
-            for each in checks:
-                each(value, at)
+        def check(value):
+            error = jsonschema.exceptions.best_match(validator.iter_errors(value))
+            if error:
+                raise Mismatch(f"/{'/'.join(map(str, error.absolute_path))}: {error.message[:500]}")
         return check
 
-    def _members(self, schema):
-        schema = self.resolve(schema)
-        return set(schema.get("properties", ())).union(*(self._members(part) for part in schema.get("allOf", ())))
 
-    @staticmethod
-    def _closed(members):
-        def check(value, at):
-            if isinstance(value, dict) and (strangers := value.keys() - members):
-                _fail(at, f"members that are not described: {sorted(strangers)}")
-        return check
+def unknown_keywords(schema):
+    """Keywords at any depth that the validator would ignore: misspelled ones."""
+    if not isinstance(schema, dict):
+        return set()
+    found = set(schema) - KEYWORDS
+    for keyword in schema.keys() & set(WITH_SCHEMAS):
+        _change_each(keyword, schema[keyword], lambda part: found.update(unknown_keywords(part)))
+    return found
 
-    # -- keywords
 
-    def _type(self, argument, schema, closed):
-        names = [argument] if isinstance(argument, str) else argument
-        tests = [TYPES[name] for name in names]
+def _change_each(keyword, value, change):
+    """The value of a keyword of WITH_SCHEMAS, with each of its schemas changed."""
+    if keyword == "properties":
+        return {name: change(part) for name, part in value.items()}
+    return [change(part) for part in value] if isinstance(value, list) else change(value)
 
-        def check(value, at):
-            if not any(test(value) for test in tests):
-                _fail(at, f"{value!r} is no {' or '.join(names)}")
-        return check
 
-    def _properties(self, argument, schema, closed):
-        checks = {name: self._check_of(part, closed) for name, part in argument.items()}
-        strangers = self._closed(set(argument)) if closed and "additionalProperties" not in schema else None
+def _closed(schema):
+    """The schema, for which every member that it does not describe is a mismatch."""
+    if not isinstance(schema, dict):
+        return schema
+    inside = _closed_inside(schema)
+    # Where additionalProperties describes all other members there are none left. jsonschema 4.10 does not see that by itself.
+    return inside if "additionalProperties" in schema else {**inside, "unevaluatedProperties": False}
 
-        def check(value, at):
-            if isinstance(value, dict):
-                for name, each in checks.items():
-                    if name in value:
-                        each(value[name], f"{at}/{name}")
-                if strangers:
-                    strangers(value, at)
-        return check
 
-    def _required(self, argument, schema, closed):
-        def check(value, at):
-            if isinstance(value, dict) and (missing := [name for name in argument if name not in value]):
-                _fail(at, f"without {missing}")
-        return check
-
-    def _additionalProperties(self, argument, schema, closed):
-        known = set(schema.get("properties", ()))
-        if argument is True:
-            return lambda value, at: None
-        if argument is False:
-            return self._closed(known)
-        each = self._check_of(argument, closed)
-
-        def check(value, at):
-            if isinstance(value, dict):
-                for name in value.keys() - known:
-                    each(value[name], f"{at}/{name}")
-        return check
-
-    def _items(self, argument, schema, closed):
-        each = self._check_of(argument, closed)
-
-        def check(value, at):
-            if isinstance(value, list):
-                for i, item in enumerate(value):
-                    each(item, f"{at}/{i}")
-        return check
-
-    def _bound(kind, measure, fits, words):
-        def keyword(self, argument, schema, closed):
-            def check(value, at):
-                if TYPES[kind](value) and not fits(measure(value), argument):
-                    _fail(at, f"{value!r} {words} {argument}")
-            return check
-        return keyword
-
-    _minItems = _bound("array", len, lambda a, b: a >= b, "has fewer items than")
-    _maxItems = _bound("array", len, lambda a, b: a <= b, "has more items than")
-    _minLength = _bound("string", len, lambda a, b: a >= b, "is shorter than")
-    _maxLength = _bound("string", len, lambda a, b: a <= b, "is longer than")
-    _minimum = _bound("number", lambda value: value, lambda a, b: a >= b, "is below")
-    _maximum = _bound("number", lambda value: value, lambda a, b: a <= b, "is above")
-    _pattern = _bound("string", lambda value: value, lambda a, b: re.search(b, a), "is not like")
-
-    def _enum(self, argument, schema, closed):
-        def check(value, at):
-            if value not in argument:
-                _fail(at, f"{value!r} is none of {argument}")
-        return check
-
-    def _const(self, argument, schema, closed):
-        return self._enum([argument], schema, closed)
-
-    def _allOf(self, argument, schema, closed):
-        checks = [self._check_of(part, False) for part in argument]
-
-        def check(value, at):
-            for each in checks:
-                each(value, at)
-        return check
-
-    def _anyOf(self, argument, schema, closed):
-        checks = [self._check_of(part, False) for part in argument]
-
-        def check(value, at):
-            mismatches = []
-            for each in checks:
-                try:
-                    each(value, at)
-                    return
-                except Mismatch as mismatch:
-                    mismatches.append(str(mismatch))
-            _fail(at, f"is none of {len(checks)} kinds: {mismatches}")
-        return check
-
-    def _oneOf(self, argument, schema, closed):
-        checks = [self._check_of(part, closed) for part in argument]
-
-        def check(value, at):
-            mismatches = []
-            for each in checks:
-                try:
-                    each(value, at)
-                except Mismatch as mismatch:
-                    mismatches.append(str(mismatch))
-            if len(mismatches) != len(checks) - 1:
-                _fail(at, f"is {len(checks) - len(mismatches)} of {len(checks)} kinds: {mismatches}")
-        return check
+def _closed_inside(schema):
+    """Closed below its own members, as a part of allOf has to be: the other parts describe further members."""
+    result = dict(schema)
+    if "$ref" in schema:
+        result["$ref"] = schema["$ref"].replace(SCHEMAS, CLOSED_INSIDE)
+    for keyword in schema.keys() & set(WITH_SCHEMAS):
+        result[keyword] = _change_each(keyword, schema[keyword], _closed_inside if keyword == "allOf" else _closed)
+    return result

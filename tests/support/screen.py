@@ -28,7 +28,7 @@ class Screen:
             file.write(SETTINGS)
         self._server = Program("tmux", ["tmux", "-D", "-S", self._socket, "-f", settings], {"LC_ALL": "C.UTF-8", "TERM": "xterm"},
                                cwd=self._folder.name)
-        eventually(lambda: os.path.exists(self._socket), "tmux has begun")
+        eventually(lambda: os.path.exists(self._socket), "tmux is running")
 
     def run(self, *argv, **env):
         """Starts the one program of this screen, in a clean environment."""
@@ -40,7 +40,7 @@ class Screen:
         return self._tmux("capture-pane", "-p")
 
     def wait_for(self, pattern, seconds=DEADLINE):
-        """The match of a pattern on the screen."""
+        """Waits for a pattern on the screen and returns the match."""
         regex = re.compile(pattern, re.M)
         try:
             return eventually(lambda: regex.search(self.text()), pattern, seconds)
@@ -55,7 +55,7 @@ class Screen:
         self._tmux("resize-window", "-x", str(width), "-y", str(height))
 
     def exit_status(self):
-        """Waits for the program's end."""
+        """Waits until the program has ended."""
         return int(self.wait_for(r"^exit status (\d+)$").group(1))
 
     def _tmux(self, *words):

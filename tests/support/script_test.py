@@ -1,15 +1,15 @@
-"""Test case for the Lua scripts: calls them as the programs do, and checks the invariants after each step."""
+"""Test case for the Lua scripts: calls them as the programs do and checks all invariants after each call."""
 
 import json
 
 from support.processes import ProcessTest
 from support.redis_server import RedisServer
 from support.scripts import PREFIX, Scripts
-from support.store import look
+from support.store import KINDS, look
 
 TTL_MS = 86_400_000
 LEASE_MS = 60_000
-LAPSED_MS = -1000            # a lease that has already expired, so that no test waits
+LAPSED_MS = -1000            # a lease that has already expired, so that tests need not wait
 URLS = ["https://example.com/1.jpg", "https://example.com/2.jpg"]
 CALLING = "正在调用ARK模型生成图像..."
 
@@ -17,6 +17,19 @@ CALLING = "正在调用ARK模型生成图像..."
 def compact(value):
     """JSON as the programs write it: raw UTF-8, no white space."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def event(id, stage="calling", text="…", **members):
+    """The data of a `process` event, as the worker writes it."""
+    return compact({"task_id": id.partition(".")[2], "message": text, "stage": stage, **members})
+
+
+def image(index=0, url=None, size="2048x2048"):
+    return {"stage": "image", "index": index, "image": {"url": url or f"https://ark/{index}.jpeg", **({"size": size} if size else {})}}
+
+
+def image_failed(index, message="refused", code="ark_content_refused"):
+    return {"stage": "image_failed", "index": index, "code": code, "error": message}
 
 
 class Job:
@@ -40,14 +53,14 @@ class ScriptTest(ProcessTest):
 
     def setUp(self):
         self.nonces = 0
-        self.blocked = set()        # models of which the last CLAIM saw tasks that had to wait
+        self.blocked = set()        # models for which the last CLAIM found tasks that had to wait
         self.fresh()
 
     def fresh(self):
         self.redis("FLUSHALL")
         self.news.messages()
 
-    # -- one step: a script, then all invariants
+    # -- one step: runs a script, then checks all invariants
 
     def run_script(self, name, *args):
         before = look(self.redis)
@@ -61,11 +74,11 @@ class ScriptTest(ProcessTest):
     def assert_announced(self, before, after):
         announced = {}
         for channel, element in self.news.messages():
-            announced.setdefault(channel.decode().removeprefix(PREFIX + "channel:"), []).append(element)
+            announced.setdefault(channel.decode().removeprefix(PREFIX + "channel:"), []).extend(element.split(b"\n"))
         new = {}
         for id, task in after.tasks.items():
             known = before.tasks.get(id)
-            had = len(known.log) if known and known.fields["epoch"] == task.fields["epoch"] else 0
+            had = len(known.log) if known and known.fields.get("epoch") == task.fields["epoch"] else 0
             if elements := [element.raw for element in task.log[had:]]:
                 new[id] = elements
         self.assertEqual(announced, new, "the channel carries the new elements of the log, the same bytes")
@@ -73,18 +86,18 @@ class ScriptTest(ProcessTest):
     def assert_finals_untouched(self, before, after, spared):
         for task in before.tasks.values():
             if task.is_final and task.id != spared:
-                for kind in ("task", "request", "events", "result"):
+                for kind in KINDS:
                     key = f"{kind}:{task.id}"
                     self.assertEqual(after.everything[key], before.everything[key], "final is final")
 
     def assert_changes_nothing(self, answer, name, *args):
-        """The script gives this answer twice and changes nothing."""
+        """Calls the script twice: it must give this answer both times and change nothing."""
         before = look(self.redis).everything
         for _ in range(2):
             self.assertEqual(self.run_script(name, *args), answer)
         self.assertEqual(look(self.redis).everything, before)
 
-    # -- the scripts as their callers use them
+    # -- one method per script
 
     def submit(self, task_id="t1", urls=URLS, max_paid_calls=2, ttl=TTL_MS, queue_limit=100, queue_ttl=60_000, trace="",
                hash="hash", request=None, client="public", client_limit=100_000, images=3, images_limit=0):
@@ -102,7 +115,7 @@ class ScriptTest(ProcessTest):
         self.news.messages()
 
     def claim(self, most=1, lease=LEASE_MS, max_attempts=3, worker="w1", **restricted):
-        """(ms until the next is due, jobs). restricted: model=calls, or model="trial"."""
+        """Returns (ms until the next task is due, jobs). restricted: model=calls, or model="trial"."""
         self.nonces += 1
         flat = [word for row in restricted.items() for word in row]
         next_ms, *rest = self.run_script("claim", worker, lease, most, f"{self.nonces:016x}", max_attempts, "m", *flat)
@@ -117,18 +130,16 @@ class ScriptTest(ProcessTest):
         data = compact({"task_id": job.task_id, "message": CALLING, "stage": "calling", "attempt": job.attempt})
         return self.run_script("begin", job.id, job.fence, call, images, lease, data)
 
-    def emit(self, job, slot="", text="…", wseq=None):
+    def emit(self, job, text="…", wseq=None, **members):
         if wseq is None:
             job.wseq += 1
-        stage = {"i": "image", "f": "image_failed"}.get(slot[:1], "calling")
-        data = compact({"task_id": job.task_id, "message": text, "stage": stage})
-        return self.run_script("emit", job.id, job.fence, wseq or job.wseq, data, slot)
+        return self.run_script("emit", job.id, job.fence, wseq or job.wseq, event(job.id, text=text, **members))
 
     def emit_image(self, job, index=0, url=None):
-        return self.emit(job, "image " + compact({"index": index, "url": url or f"https://ark/{index}.jpeg", "size": "2048x2048"}))
+        return self.emit(job, **image(index, url))
 
     def emit_failed(self, job, index, message="refused"):
-        return self.emit(job, "failed " + compact({"index": index, "code": "ark_content_refused", "message": message}))
+        return self.emit(job, **image_failed(index, message))
 
     def finish(self, job, outcome, charge, delay=0, data=None):
         if data is None:
@@ -146,7 +157,7 @@ class ScriptTest(ProcessTest):
         return self.run_script("cancel", id, mode)
 
     def lapse(self, job):
-        """Lets its lease expire, and reaps it."""
+        """Lets the job's lease expire, and reaps it."""
         self.redis("ZADD", PREFIX + "leased", 5, job.id)
         self.assertEqual(self.reap(), 1)
 
@@ -154,10 +165,10 @@ class ScriptTest(ProcessTest):
         return look(self.redis).tasks[f"{client}.{task_id}"]
 
     def meta(self, name):
-        return int(look(self.redis).meta.get(name, 0))
+        return look(self.redis).counter(name)
 
     def cases(self, table):
-        """Runs each row under its name, on an empty Redis."""
+        """Runs each row of the table as a subtest, on an empty Redis."""
         for row in table:
             with self.subTest(row[0]):
                 self.fresh()

@@ -15,7 +15,7 @@ PREFIX = "arkrelay:{0}:"
 
 
 def needs(text):
-    """The files of shared/ that a script names in its head."""
+    """The files of shared/ that a script names in its header."""
     return re.search(r"^-- needs: (.*)$", text, re.M).group(1).split()
 
 
@@ -23,9 +23,16 @@ def shared(*names):
     return "".join((FOLDER / f"shared/{name}.lua").read_text() for name in names)
 
 
+def shebang(text):
+    """The first line of a script whose head has a line `-- flags:`."""
+    flags = re.search(r"^-- flags: (.*)$", text, re.M)
+    return f"#!lua flags={flags.group(1)}\n" if flags else ""
+
+
 def body(path):
-    """A script as it is sent: after the shared files that it needs."""
-    return shared(*needs(path.read_text())) + path.read_text()
+    """The text sent to Redis: the shared files that the script needs, then the script."""
+    text = path.read_text()
+    return shebang(text) + shared(*needs(text)) + text
 
 
 class Scripts:

@@ -1,6 +1,6 @@
-"""What stands in Redis, as common/task/PROTOCOL.md describes it, and what must hold there at any time.
+"""Reads all data in Redis, as described in common/task/PROTOCOL.md, and checks its invariants.
 
-    before = look(redis)                        # everything, in one atomic look
+    before = look(redis)                        # reads everything atomically
     task = before.tasks["public.t1"]
     task.state, task.fields["attempt"], task.log[-1].type, task.place
     before.check()                              # every invariant of every task
@@ -17,7 +17,8 @@ from support.scripts import PREFIX
 PLACES = {"queued": "pending", "delayed": "delayed", "running": "leased"}
 FINAL = {"done": "done", "failed": "error", "cancelled": "error"}
 WAKE_MAX = 256
-KINDS = ("task", "request", "events", "result")
+KINDS = ("task", "events")
+HEAD = 2                    # elements before the log: the request and the plan
 
 _DUMP = """
 local read = { hash = 'HGETALL', string = 'GET' }
@@ -40,7 +41,7 @@ return all
 
 @dataclasses.dataclass
 class Element:
-    """One event of a task's log; not to be changed."""
+    """One event of a task's log. Read-only, because it is cached."""
     raw: bytes
     n: int
     type: str
@@ -54,12 +55,12 @@ class Element:
 @dataclasses.dataclass
 class Task:
     id: str
-    fields: dict            # of the hash, all texts
+    fields: dict            # the fields of the hash, all strings
     request: bytes | None
     result: bytes | None
     log: list
-    ttl: dict               # kind of key -> ms, -1 for ever; absent keys are absent
-    places: dict            # sorted set -> score
+    ttl: dict               # kind of key -> ms, -1: no expiry; missing keys are absent
+    places: dict            # name of each sorted set that contains the task -> score
 
     @property
     def state(self):
@@ -71,22 +72,23 @@ class Task:
 
     @property
     def place(self):
-        """pending, delayed or leased; None when it is in none of them."""
+        """pending, delayed or leased; None if it is in none of them."""
         places = [place for place in PLACES.values() if place in self.places]
         assert len(places) <= 1, f"{self.id} is in {places}"
         return places[0] if places else None
 
     @property
     def images(self):
-        """What it got or may still get."""
+        """The images that it got or may still get."""
         if self.state == "done":
             return len(self.log[-1].data["generated_images"])
         return 0 if self.is_final else self.number("reserved")
 
     @property
     def kept_images(self):
-        """How many images a task that is not final has."""
-        return sum(line.startswith(b"image ") for line in (self.result or b"").split(b"\n"))
+        """The number of images of a task that is not final."""
+        began = self.number("call_n") or 1
+        return sum(element.data.get("stage") == "image" for element in self.log[began:])
 
     def number(self, field):
         return int(self.fields.get(field, 0))
@@ -99,39 +101,66 @@ class Look:
     def __init__(self, rows, prefix):
         self._prefix = prefix.encode()
         self._keys = {key.removeprefix(self._prefix).decode(): (value, ttl) for key, _, value, ttl in rows}
-        # Comparable with ==: a time to live counts as there or not, since it runs; when somebody asked does not count.
+        # For comparison with ==: TTLs count only as present or absent, because they change; times of requests are left out.
         self.everything = {key: (value, ttl >= 0) for key, (value, ttl) in self._keys.items() if key != "reaper"}
-        self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index", "ended")}
+        self.sets = {name: self._scores(name) for name in ("pending", "delayed", "leased", "dead", "index")}
+        self.sets["ended"] = {id: -score for id, score in self.sets["index"].items() if score < 0}
+        self.sets["index"] = {id: score for id, score in self.sets["index"].items() if score >= 0}
         self.images = {(key.partition(":")[2], client): int(count) for key, (pairs, _) in self._keys.items()
                        if key.startswith("images:") for client, count in _pairs(pairs).items()}
         self.meta = _pairs(self._value("meta") or [])
-        self.clients = _pairs(self._value("clients") or [])
-        self.live = {client: int(count) for client, count in _pairs(self._value("live") or []).items()}
+        self.queue = _pairs(self._value("queue") or [])
+        self.live = {client: int(count) for client, count in self._fields("live").items() if int(count)}
+        self.clients = self._fields("vtime")
         self.wake = len(self._value("wake") or [])
         self.tasks = {key.partition(":")[2]: self._task(key.partition(":")[2]) for key in self._keys if key.startswith("task:")}
 
     def _value(self, key):
         return self._keys.get(key, (None, None))[0]
 
+    def _fields(self, kind):
+        """Of the hash `queue`: client -> value."""
+        return {name.partition(":")[2]: value for name, value in self.queue.items() if name.startswith(kind + ":")}
+
+    def counter(self, name):
+        """As QUEUE counts."""
+        count = {field: int(value) for field, value in self.meta.items() if value.lstrip("-").isdecimal()}
+        count = collections.defaultdict(int, count)
+        if name == "paid_calls":
+            return count["done"] + count["calls_beyond_done"]
+        if name == "submitted":
+            return count["done"] + count["failed"] + count["cancelled"] + count["lost"] + len(self.sets["index"]) - count["renewed"]
+        return count[name]
+
     def _scores(self, name):
         return {member: float(score) for member, score in _pairs(self._value(name) or []).items()}
 
     def _task(self, id):
+        fields = {name: value for name, value in _pairs(self._value(f"task:{id}")).items() if value}      # "": reset
+        paid, _, unknown = fields.get("earlier", "0 0").partition(" ")
+        fields.pop("earlier", None)
+        fields |= {f"earlier_{name}": count for name, count in (("paid_calls", paid), ("unknown_calls", unknown)) if int(count)}
+        images, _, day = fields.get("reserved", "").partition(" ")
+        fields |= {"reserved": images, "day": day} if day else {}
+        kept = self._value(f"events:{id}") or []
+        log = [_element(raw) for raw in kept[HEAD:]]
+        result = log[-1].raw.split(b'"data":', 1)[1][:-1] if "ended_at" in fields else None
         return Task(
-            id, _pairs(self._value(f"task:{id}")), self._value(f"request:{id}"), self._value(f"result:{id}"),
-            [_element(raw) for raw in self._value(f"events:{id}") or []],
+            id, fields, kept[0] if kept else None, result, log,
             {kind: self._keys[f"{kind}:{id}"][1] for kind in KINDS if f"{kind}:{id}" in self._keys},
             {name: scores[id] for name, scores in self.sets.items() if id in scores})
 
     def check(self):
-        """Raises AssertionError where anything does not hold."""
+        """Raises AssertionError if an invariant is violated."""
         assert self.wake <= WAKE_MAX, f"{self.wake} wake tokens"
         for name, scores in self.sets.items():
             strangers = set(scores) - set(self.tasks) if name not in ("dead", "ended") else set()
             assert not strangers, f"in {name}, but no tasks: {strangers}"
         live = collections.Counter(id.partition(".")[0] for id in self.sets["index"])
         assert self.live == live, f"live says {self.live}, index {live}"
-        assert set(self.clients) <= set(live), f"virtual times of {set(self.clients)}, live tasks of {set(live)}"
+        assert set(self.clients) <= set(self._fields("live")), f"virtual times of {set(self.clients)}, counts of {set(self._fields('live'))}"
+        waiting = sum(task.state in ("queued", "delayed") for task in self.tasks.values())
+        assert int(self.queue.get("waiting", 0)) == waiting, f"waiting says {self.queue.get('waiting')}, and {waiting} tasks wait"
         for name in self._keys:
             kind, _, id = name.partition(":")
             assert kind not in KINDS or id in self.tasks, f"{name} is left of a task that is no more"
@@ -144,7 +173,7 @@ class Look:
                 raise AssertionError(f"{task.id}: {error}\n{task}") from None
 
     def images_of(self, day, client):
-        """What the tasks that are there got or may still get; those that were erased may have got some, too."""
+        """The images of existing tasks of that day, delivered or reserved. Erased tasks are not included."""
         return sum(task.images for task in self.tasks.values()
                    if task.fields.get("day") == day and task.id.partition(".")[0] == client)
 
@@ -158,7 +187,7 @@ def _pairs(flat):
     return dict(zip(texts[::2], texts[1::2]))
 
 
-@functools.lru_cache(8192)           # the same logs are looked at again and again
+@functools.lru_cache(8192)           # the same events are parsed again in each look
 def _element(raw):
     n, type, text = raw.decode().split(" ", 2)
     event = json.loads(text)
@@ -173,11 +202,12 @@ def _check_task(task):
     assert ("index" in task.places) == (not task.is_final), "index holds just the tasks that are not final"
     assert ("dead" in task.places) == (task.state == "failed"), "dead holds just the failed ones"
     assert ("ended" in task.places) == task.is_final, "ended holds just those that have"
-    assert {"task", "request", "events"} <= set(task.ttl), f"only has {set(task.ttl)}"
+    assert set(task.ttl) == set(KINDS), f"only has {set(task.ttl)}"
+    assert task.number("n") == len(task.log), f"n is {task.number('n')}, and the log has {len(task.log)} events"
     for name, value in task.fields.items():
         if name in ("epoch", "score", "attempt", "max_attempts", "wseq", "paid_calls", "max_paid_calls", "unknown_calls",
                     "earlier_paid_calls", "earlier_unknown_calls",
-                    "images", "reserved", "day", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
+                    "images", "n", "call_n", "reserved", "day", "claimed_at", "called_at", "ended_at", "ttl", "queue_until"):
             assert value.isdecimal(), f"{name} is {value!r}"
     _check_budget(task)
     _check_log(task)
@@ -217,7 +247,7 @@ def _check_slots(data):
 def _check_money(task, data):
     calls = ("paid_calls", "unknown_calls", "earlier_paid_calls", "earlier_unknown_calls")
     assert [data.get(name, 0) for name in calls] == [task.number(name) for name in calls], "the event and the fields count other calls"
-    assert all(data[name] > 0 for name in calls[2:] if name in data), "earlier calls are told where there were none"
+    assert all(data[name] > 0 for name in calls[2:] if name in data), "earlier calls are reported although there were none"
     paid, unknown = (task.number(name) + task.number("earlier_" + name) for name in calls[:2])
     proven = bool(data.get("generated_images")) or paid > unknown
     assert data["charged"] == ("yes" if proven else "unknown" if unknown else "no"), f"charged is {data['charged']}"

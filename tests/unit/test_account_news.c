@@ -146,7 +146,7 @@ static void a_quota_that_begins_again_is_waited_for(void **state)
         verdict = decide(&evidence);
         assert_int_equal(verdict.action, VERDICT_DEFER);
         assert_int_equal(verdict.charge, CHARGE_VOID);
-        assert_int_equal(verdict.wait_ms, rows[i].wait_ms);
+        assert_int_equal(verdict.delay_ms, rows[i].wait_ms);
         assert_int_equal(verdict.until_ms, rows[i].wait_ms ? NOW + rows[i].wait_ms : 0);
         assert_non_null(strstr(verdict.words, rows[i].message));
     }
@@ -225,7 +225,7 @@ static void the_last_attempt_is_deferred_too(void **state)
     evidence.ark = &busy;
     busy.retry_after_ms = 7000;
     assert_int_equal(decide(&evidence).action, VERDICT_DEFER);
-    assert_int_equal(decide(&evidence).wait_ms, 7000);
+    assert_int_equal(decide(&evidence).delay_ms, 7000);
 }
 
 int main(void)

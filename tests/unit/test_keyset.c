@@ -11,7 +11,7 @@
 #include "gateway/access/client.h"
 #include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"
-#include "gateway/access/keyset.h"
+#include "gateway/access/keyring.h"
 
 enum { KEYS = 40, ENDS_MS = 5000 };
 

@@ -98,12 +98,12 @@ static int validate_good(void)
     static const char body[] =
         "{\"urls\":[\"" URL "\"],\"task_id\":\"a-task-with-a-long-name\",\"prompt\":\"two cats\","
         "\"model\":\"seedream-4-0\",\"size\":\"1024x2048\",\"seed\":123456,\"watermark\":true}";
-    struct validate_report report;
+    struct validate_errors errors;
     struct validated valid;
     int err;
 
     memset(&valid, 0xa5, sizeof(valid));
-    err = validate_body(BYTES(body), &rules, &valid, &report);
+    err = validate_body(BYTES(body), &rules, &valid, &errors);
     if (err) {
         assert_true(is_untouched(&valid, sizeof(valid)));
         return err;
@@ -120,28 +120,28 @@ static int validate_bad(void)
 {
     static const char body[] = "{\"urls\":[\"" URL "\",\"ftp://example.com/a-name-of-some-length\"],\"task_id\":\"t\","
                                "\"prompt\":\"two cats\",\"promt\":[1,2,{\"deep\":null}]}";
-    struct validate_report report;
+    struct validate_errors errors;
     struct validated valid;
-    int err = validate_body(BYTES(body), &rules, &valid, &report);
+    int err = validate_body(BYTES(body), &rules, &valid, &errors);
 
     if (err != ERR_RANGE)
         return err;
-    assert_int_equal(report.count, 2);
-    assert_string_equal(report.fields[0].pointer, "/urls/1");
-    assert_string_equal(report.fields[1].pointer, "/promt");
+    assert_int_equal(errors.count, 2);
+    assert_string_equal(errors.fields[0].pointer, "/urls/1");
+    assert_string_equal(errors.fields[1].pointer, "/promt");
     return 0;
 }
 
 static int validate_what_is_no_json(void)
 {
     static const char body[] = "{\"urls\":[\"" URL "\"],\"prompt\":\"two cats, and then the end";
-    struct validate_report report;
+    struct validate_errors errors;
     struct validated valid;
-    int err = validate_body(BYTES(body), &rules, &valid, &report);
+    int err = validate_body(BYTES(body), &rules, &valid, &errors);
 
     if (err != ERR_SYNTAX)
         return err;
-    assert_string_equal(report.syntax, "The body is not valid JSON: line 1, column 120.");
+    assert_string_equal(errors.syntax, "The body is not valid JSON: line 1, column 120.");
     return 0;
 }
 
@@ -267,16 +267,6 @@ static int write_event(void)
     return end_of(&out, sizeof(want) - 1);
 }
 
-static int write_slot(void)
-{
-    static const char want[] = "image {\"index\":0,\"url\":\"" URL "\",\"size\":\"2048x2048\"}";
-    struct buf out;
-
-    buf_init(&out, 4096);
-    task_progress_write_slot(&out, &image);
-    return end_of(&out, sizeof(want) - 1);
-}
-
 static int write_frame(void)
 {
     static const char json[] = "{\"event\":\"process\",\"data\":{\"task_id\":\"t\",\"stage\":\"calling\"}}";
@@ -309,7 +299,7 @@ static int write_problem(void)
     int err;
 
     buf_init(&out, 4096);
-    problem_write(&out, &(struct problem_report){
+    problem_write(&out, &(struct problem_details){
                             .problem = PROBLEM_INVALID_FIELDS, .request_id = "r", .fields = fields, .field_count = 2});
     err = buf_error(&out);
     if (!err)
@@ -453,7 +443,6 @@ static const struct alloc_scenario scenarios[] = {
     {"a stream of ARK's is read at once",    read_stream_at_once,      true },
     {"a document of ARK's is read",          read_document,            true },
     {"an event is written",                  write_event,              false},
-    {"a slot is written",                    write_slot,               false},
     {"a frame is written",                   write_frame,              false},
     {"a reset is written",                   write_reset,              false},
     {"a problem is written",                 write_problem,            false},

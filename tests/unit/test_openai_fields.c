@@ -32,7 +32,7 @@ static const struct openai_rules plain = {
     .aliases = &aliases, .has_b64 = true, .native = &native, .size_limits = size_limits};
 
 static int read_json(const char *body, const struct openai_rules *rules, struct openai_request *out,
-                     struct validate_report *report)
+                     struct validate_errors *report)
 {
     json_t *root;
     int err;
@@ -132,7 +132,7 @@ static void test_good_requests(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
         struct openai_request request;
-        struct validate_report report;
+        struct validate_errors report;
 
         if (read_json(good[i].body, &plain, &request, &report))
             fail_msg("%s: %s %s", good[i].name, report.pointers[0], report.details[0]);
@@ -146,7 +146,7 @@ static void test_bad_requests(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
         struct openai_request request;
-        struct validate_report report;
+        struct validate_errors report;
         char pointers[512] = "";
 
         if (read_json(bad[i].body, &plain, &request, &report) != ERR_RANGE)
@@ -166,7 +166,7 @@ static enum openai_format format_of(const char *body, enum openai_default_format
 {
     struct openai_rules rules = plain;
     struct openai_request request;
-    struct validate_report report;
+    struct validate_errors report;
 
     rules.default_format = by_default;
     assert_int_equal(read_json(body, &rules, &request, &report), 0);
@@ -198,7 +198,7 @@ static void test_b64_json_needs_a_storage(void **state)
     rules.has_b64 = false;
     for (size_t i = 0; i < ARRAY_LENGTH(bodies); i++) {
         struct openai_request request;
-        struct validate_report report;
+        struct validate_errors report;
 
         assert_int_equal(read_json(bodies[i], &rules, &request, &report), ERR_RANGE);
         assert_int_equal(report.count, 1);

@@ -62,13 +62,13 @@ static void test_the_statuses_of_the_contract(void **state)
         assert_int_equal(problem_status(statuses[i].problem), statuses[i].status);
 }
 
-static json_t *write_and_parse(const struct problem_report *report)
+static json_t *write_and_parse(const struct problem_details *details)
 {
     struct buf buf;
     json_t *root;
 
     buf_init(&buf, 65536);
-    problem_write(&buf, report);
+    problem_write(&buf, details);
     assert_int_equal(buf_error(&buf), 0);
     assert_null(strchr(buf_text(&buf), '\n'));
     root = json_loads(buf_text(&buf), JSON_REJECT_DUPLICATES, NULL);
@@ -86,20 +86,20 @@ static void test_every_problem_writes_valid_json(void **state)
 {
     (void)state;
     for (int i = 0; i < PROBLEM_COUNT; i++) {
-        struct problem_report report = {.problem = (enum problem)i, .request_id = "r-1"};
-        json_t *root = write_and_parse(&report);
-        const char *title = problem_title(report.problem);
+        struct problem_details details = {.problem = (enum problem)i, .request_id = "r-1"};
+        json_t *root = write_and_parse(&details);
+        const char *title = problem_title(details.problem);
 
         assert_int_equal(strncmp(text_of(root, "type"), "urn:arkrelay:problem:", 21), 0);
-        assert_string_equal(text_of(root, "type") + 21, problem_code(report.problem));
-        assert_string_equal(text_of(root, "code"), problem_code(report.problem));
+        assert_string_equal(text_of(root, "type") + 21, problem_code(details.problem));
+        assert_string_equal(text_of(root, "code"), problem_code(details.problem));
         assert_string_equal(text_of(root, "title"), title);
-        if (problem_status(report.problem)) /* an answer: its detail says more than its title */
+        if (problem_status(details.problem)) /* an answer: its detail says more than its title */
             assert_string_not_equal(text_of(root, "detail"), title);
         assert_true(*text_of(root, "detail"));
         assert_string_equal(text_of(root, "request_id"), "r-1");
-        assert_int_equal(json_integer_value(json_object_get(root, "status")), problem_status(report.problem));
-        assert_int_equal(json_is_true(json_object_get(root, "retryable")), problem_retryable(report.problem));
+        assert_int_equal(json_integer_value(json_object_get(root, "status")), problem_status(details.problem));
+        assert_int_equal(json_is_true(json_object_get(root, "retryable")), problem_retryable(details.problem));
         assert_null(json_object_get(root, "errors"));
         json_decref(root);
     }
@@ -107,9 +107,9 @@ static void test_every_problem_writes_valid_json(void **state)
 
 static void check_field_summary(const struct problem_field *fields, size_t count, const char *want)
 {
-    const struct problem_report report = {
+    const struct problem_details details = {
         .problem = PROBLEM_INVALID_FIELDS, .request_id = "r", .fields = fields, .field_count = count};
-    json_t *root = write_and_parse(&report);
+    json_t *root = write_and_parse(&details);
 
     assert_string_equal(text_of(root, "detail"), want);
     assert_int_equal(json_array_size(json_object_get(root, "errors")), count);
@@ -139,17 +139,17 @@ static void test_hostile_texts_are_escaped(void **state)
         {"/urls/0",    "must be http or https"},
         {"/a\"b\\c\n", "\x01 </script> \xff"  },
     };
-    struct problem_report report = {
+    struct problem_details details = {
         .problem = PROBLEM_INVALID_FIELDS,
         .detail = "a \"quoted\"\r\n\\ detail",
         .request_id = "id\"",
         .fields = fields,
         .field_count = 2,
     };
-    json_t *root = write_and_parse(&report), *errors = json_object_get(root, "errors");
+    json_t *root = write_and_parse(&details), *errors = json_object_get(root, "errors");
 
     (void)state;
-    assert_string_equal(text_of(root, "detail"), report.detail);
+    assert_string_equal(text_of(root, "detail"), details.detail);
     assert_string_equal(text_of(root, "request_id"), "id\"");
     assert_int_equal(json_array_size(errors), 2);
     assert_string_equal(text_of(json_array_get(errors, 0), "pointer"), "/urls/0");

@@ -32,7 +32,7 @@ static const struct { const char *name, *url; bool with_requirements; const char
 #define MASTER  "*1\r\n$6\r\nmaster\r\n"
 #define MEMORY  "$30\r\n#\r\nmaxmemory_policy:noeviction\r\n"
 #define SCHEMA  ":1\r\n$1\r\n1\r\n"
-static const struct { const char *name, *replies; enum handshake_verdict verdict; enum log_level level; const char *why; } verdicts[] = {
+static const struct { const char *name, *replies; enum handshake_progress verdict; enum log_level level; const char *why; } verdicts[] = {
     { "the server is ready",               OK3 MASTER MEMORY SCHEMA "+PONG\r\n", HANDSHAKE_COMPLETE, LOG_DEBUG, "" },
     { "PING is forbidden",                 OK3 MASTER MEMORY SCHEMA "-NOPERM\r\n", HANDSHAKE_COMPLETE, LOG_DEBUG, "" },
     { "AUTH fails",                        "-ERR invalid password\r\n", HANDSHAKE_FAILED, LOG_ERROR, "ERR invalid password" },
@@ -90,7 +90,7 @@ static void the_last_reply_decides(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(verdicts); i++) {
         struct handshake_result result = {.level = LOG_DEBUG};
-        enum handshake_verdict verdict = HANDSHAKE_CONTINUES;
+        enum handshake_progress verdict = HANDSHAKE_CONTINUES;
         struct replies *replies = replies_create(4096);
         const char *words[HANDSHAKE_WORDS_MAX];
         struct redis_address address;

@@ -16,7 +16,7 @@
 
 struct check_row {
     const char *name, *reply;
-    enum server_verdict verdict;
+    enum server_check verdict;
     const char *why;
 };
 
@@ -42,10 +42,10 @@ static const struct check_row evictions[] = {
 };
 
 static const struct check_row schemas[] = {
-    { "the required schema",       BULK(1, "1"), SERVER_OK, "" },
+    { "the required schema",       BULK(1, "2"), SERVER_OK, "" },
     { "no schema yet",             "$-1\r\n", SERVER_OK, "" },
-    { "a later schema",            BULK(1, "2"), SERVER_MISCONFIGURED, "has schema 2, schema 1 is required" },
-    { "a longer number",           BULK(2, "10"), SERVER_MISCONFIGURED, "has schema 10, " },
+    { "an earlier schema",         BULK(1, "1"), SERVER_MISCONFIGURED, "has schema 1, schema 2 is required" },
+    { "a longer number",           BULK(2, "20"), SERVER_MISCONFIGURED, "has schema 20, " },
     { "an empty schema",           BULK(0, ""), SERVER_MISCONFIGURED, "has schema , " },
     { "HGET is forbidden",         "-NOPERM no permissions\r\n", SERVER_UNKNOWN, "NOPERM" },
     { "a key of another type",     "-WRONGTYPE Operation\r\n", SERVER_UNKNOWN, "WRONGTYPE" },
@@ -85,8 +85,8 @@ static redisReply *parse(const char *bytes)
     return reply;
 }
 
-typedef enum server_verdict check_fn(const struct server_requirements *requirements, const redisReply *reply, char *why,
-                                     size_t size);
+typedef enum server_check check_fn(const struct server_requirements *requirements, const redisReply *reply, char *why,
+                                   size_t size);
 
 static void check_all(const struct check_row *rows, size_t count, check_fn *check)
 {

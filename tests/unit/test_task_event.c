@@ -220,16 +220,6 @@ static const struct { const char *name; struct task_progress event; const char *
       { STAGE_REQUEUED, .task_id = "t1" },
       "{\"task_id\":\"t1\",\"message\":\"任务已交还，重新排队...\",\"stage\":\"requeued\"}" },
 };
-
-static const struct { const char *name; struct task_progress event; const char *want; } slots[] = {
-    { "an image",
-      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y", .size = "2K" }, "image {\"index\":0,\"url\":\"https://x/y\",\"size\":\"2K\"}" },
-    { "an image without a size",
-      { STAGE_IMAGE, "t1", .index = 0, .url = "https://x/y" }, "image {\"index\":0,\"url\":\"https://x/y\"}" },
-    { "a failure",
-      { STAGE_IMAGE_FAILED, "t1", .index = 2, .code = "c", .message = "m" },
-      "failed {\"index\":2,\"code\":\"c\",\"message\":\"m\"}" },
-};
 /* clang-format on */
 
 static void test_process_events(void **state)
@@ -249,19 +239,6 @@ static void test_process_events(void **state)
     }
 }
 
-static void test_slots(void **state)
-{
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LENGTH(slots); i++) {
-        struct buf out = {.max = 1000};
-
-        print_message("  %s\n", slots[i].name);
-        task_progress_write_slot(&out, &slots[i].event);
-        assert_string_equal(buf_text(&out), slots[i].want);
-        buf_deinit(&out);
-    }
-}
-
 /* clang-format off */
 static const struct { const char *name, *text, *reads_as; } hostile[] = {
     { "a quote that would end the string",       "a\",\"stage\":\"done",        "a\",\"stage\":\"done" },
@@ -277,12 +254,12 @@ static const struct { const char *name, *text, *reads_as; } hostile[] = {
 };
 /* clang-format on */
 
-static json_t *read_back(const struct buf *out, size_t from)
+static json_t *read_back(const struct buf *out)
 {
     json_t *root;
 
     assert_null(strpbrk(buf_text(out), "\r\n"));
-    root = json_loads(buf_text(out) + from, JSON_REJECT_DUPLICATES, NULL);
+    root = json_loads(buf_text(out), JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(root);
     return root;
 }
@@ -300,7 +277,7 @@ static void check_hostile(enum task_stage stage, const char *text, const char *r
     json_t *root, *image;
 
     task_progress_write(&out, &event);
-    root = read_back(&out, 0);
+    root = read_back(&out);
     image = json_object_get(root, "image");
     assert_string_equal(text_of(root, "task_id"), reads_as);
     if (fails)
@@ -313,13 +290,6 @@ static void check_hostile(enum task_stage stage, const char *text, const char *r
         assert_string_equal(text_of(image, "size"), reads_as);
     json_decref(root);
 
-    buf_clear(&out);
-    if (is_image || stage == STAGE_IMAGE_FAILED) {
-        task_progress_write_slot(&out, &event);
-        root = read_back(&out, is_image ? strlen("image ") : strlen("failed "));
-        assert_string_equal(text_of(root, is_image ? "url" : "message"), reads_as);
-        json_decref(root);
-    }
     buf_deinit(&out);
 }
 
@@ -343,7 +313,6 @@ int main(void)
         cmocka_unit_test(test_the_stage),
         cmocka_unit_test(test_cursors),
         cmocka_unit_test(test_process_events),
-        cmocka_unit_test(test_slots),
         cmocka_unit_test(test_hostile_texts_stay_texts),
     };
 

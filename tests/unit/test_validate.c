@@ -20,10 +20,10 @@
 
 static const struct validate_rules rules = {.max_paid_calls = 5, .id_required = true, .for_stream = true};
 
-static int check(const char *body, const struct validate_rules *with, struct validate_report *report)
+static int check(const char *body, const struct validate_rules *with, struct validate_errors *errors)
 {
     struct validated out = {0};
-    int err = validate_body(body, strlen(body), with, &out, report);
+    int err = validate_body(body, strlen(body), with, &out, errors);
 
     task_spec_deinit(&out.spec);
     return err;
@@ -180,11 +180,11 @@ static void test_good_bodies(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(good); i++) {
-        struct validate_report report;
+        struct validate_errors errors;
 
         print_message("  %s\n", good[i].name);
-        assert_int_equal(check(good[i].body, &rules, &report), 0);
-        assert_int_equal(report.count, 0);
+        assert_int_equal(check(good[i].body, &rules, &errors), 0);
+        assert_int_equal(errors.count, 0);
     }
 }
 
@@ -192,11 +192,11 @@ static void test_what_is_not_json(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(not_json); i++) {
-        struct validate_report report;
+        struct validate_errors errors;
 
         print_message("  %s\n", not_json[i].name);
-        assert_int_equal(check(not_json[i].body, &rules, &report), ERR_SYNTAX);
-        assert_true(*report.syntax);
+        assert_int_equal(check(not_json[i].body, &rules, &errors), ERR_SYNTAX);
+        assert_true(*errors.syntax);
     }
 }
 
@@ -216,11 +216,11 @@ static void test_the_place_of_a_syntax_error(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(syntax_errors); i++) {
-        struct validate_report report;
+        struct validate_errors errors;
 
         print_message("  %s\n", syntax_errors[i].name);
-        assert_int_equal(check(syntax_errors[i].body, &rules, &report), ERR_SYNTAX);
-        assert_string_equal(report.syntax, syntax_errors[i].want);
+        assert_int_equal(check(syntax_errors[i].body, &rules, &errors), ERR_SYNTAX);
+        assert_string_equal(errors.syntax, syntax_errors[i].want);
     }
 }
 
@@ -228,26 +228,26 @@ static void test_a_raw_nul_is_no_json(void **state)
 {
     static const char inside[] = "{" U "," T ",\"prompt\":\"a\0b\"}";
     static const char behind[] = "{" U "," T "}\0";
-    struct validate_report report;
+    struct validate_errors errors;
     struct validated out;
 
     (void)state;
-    assert_int_equal(validate_body(inside, sizeof(inside) - 1, &rules, &out, &report), ERR_SYNTAX);
-    assert_int_equal(validate_body(behind, sizeof(behind) - 1, &rules, &out, &report), ERR_SYNTAX);
+    assert_int_equal(validate_body(inside, sizeof(inside) - 1, &rules, &out, &errors), ERR_SYNTAX);
+    assert_int_equal(validate_body(behind, sizeof(behind) - 1, &rules, &out, &errors), ERR_SYNTAX);
 }
 
 static void test_each_bad_field_is_pointed_at(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(bad_fields); i++) {
-        struct validate_report report;
+        struct validate_errors errors;
 
         print_message("  %s\n", bad_fields[i].name);
-        assert_int_equal(check(bad_fields[i].body, &rules, &report), ERR_RANGE);
-        assert_int_equal(report.count, 1);
-        assert_string_equal(report.fields[0].pointer, bad_fields[i].pointer);
-        assert_true(strlen(report.fields[0].detail) > 0);
-        assert_true(strlen(report.fields[0].detail) < VALIDATE_DETAIL_SIZE - 1); /* not cut */
+        assert_int_equal(check(bad_fields[i].body, &rules, &errors), ERR_RANGE);
+        assert_int_equal(errors.count, 1);
+        assert_string_equal(errors.fields[0].pointer, bad_fields[i].pointer);
+        assert_true(strlen(errors.fields[0].detail) > 0);
+        assert_true(strlen(errors.fields[0].detail) < VALIDATE_DETAIL_SIZE - 1); /* not cut */
     }
 }
 
@@ -256,18 +256,18 @@ static void test_task_id_and_idempotency_key(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
         struct validate_rules with = {.max_paid_calls = 5, .id_required = !keys[i].optional};
-        struct validate_report report;
+        struct validate_errors errors;
         struct validated out = {0};
         int err;
 
         print_message("  %s\n", keys[i].name);
         with.key = keys[i].key;
         with.key_len = keys[i].key ? strlen(keys[i].key) : 0;
-        err = validate_body(keys[i].body, strlen(keys[i].body), &with, &out, &report);
+        err = validate_body(keys[i].body, strlen(keys[i].body), &with, &out, &errors);
         assert_int_equal(err, keys[i].pointer ? ERR_RANGE : 0);
         if (keys[i].pointer) {
-            assert_int_equal(report.count, 1);
-            assert_string_equal(report.fields[0].pointer, keys[i].pointer);
+            assert_int_equal(errors.count, 1);
+            assert_string_equal(errors.fields[0].pointer, keys[i].pointer);
         } else {
             assert_string_equal(out.task_id, keys[i].task_id);
         }
@@ -278,7 +278,7 @@ static void test_task_id_and_idempotency_key(void **state)
 static void test_no_links_and_an_empty_list_are_the_same_request(void **state)
 {
     static const char *const bodies[] = {"{\"prompt\":\"p\"," T "}", "{\"urls\":[],\"prompt\":\"p\"," T "}"};
-    struct validate_report report;
+    struct validate_errors report;
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(bodies); i++) {
@@ -300,11 +300,11 @@ static void test_all_fields_arrive(void **state)
         "{\"urls\":[\"https://a.example.com/1\",\"https://b.example.com/2\"],\"task_id\":\"t-1\","
         "\"prompt\":\"换脸\",\"size\":\"1024x768\",\"max_images\":4,\"watermark\":false,"
         "\"model\":\"m-1\",\"seed\":0,\"max_paid_calls\":3}";
-    struct validate_report report;
+    struct validate_errors errors;
     struct validated out;
 
     (void)state;
-    assert_int_equal(validate_body(body, sizeof(body) - 1, &rules, &out, &report), 0);
+    assert_int_equal(validate_body(body, sizeof(body) - 1, &rules, &out, &errors), 0);
     assert_string_equal(out.task_id, "t-1");
     assert_int_equal(out.spec.url_count, 2);
     assert_string_equal(out.spec.urls[0], "https://a.example.com/1");
@@ -324,11 +324,11 @@ static void test_all_fields_arrive(void **state)
 static void test_what_is_absent_stays_absent(void **state)
 {
     static const char body[] = "{" U "," T "}";
-    struct validate_report report;
+    struct validate_errors errors;
     struct validated out;
 
     (void)state;
-    assert_int_equal(validate_body(body, sizeof(body) - 1, &rules, &out, &report), 0);
+    assert_int_equal(validate_body(body, sizeof(body) - 1, &rules, &out, &errors), 0);
     assert_null(out.spec.prompt);
     assert_null(out.spec.size);
     assert_null(out.spec.model);
@@ -341,7 +341,7 @@ static void test_what_is_absent_stays_absent(void **state)
 
 static int check_prompt(size_t characters, const char *character)
 {
-    struct validate_report report;
+    struct validate_errors errors;
     struct buf body;
     int err;
 
@@ -351,7 +351,7 @@ static int check_prompt(size_t characters, const char *character)
         buf_add_text(&body, character);
     buf_add_text(&body, "\"}");
     assert_int_equal(buf_error(&body), 0);
-    err = check(body.data, &rules, &report);
+    err = check(body.data, &rules, &errors);
     buf_deinit(&body);
     return err;
 }
@@ -368,7 +368,7 @@ static void test_the_longest_prompt_is_counted_in_characters(void **state)
 
 static int check_urls(size_t count, int max_images)
 {
-    struct validate_report report;
+    struct validate_errors errors;
     struct buf body;
     int err;
 
@@ -378,7 +378,7 @@ static int check_urls(size_t count, int max_images)
         buf_addf(&body, "%s\"https://example.com/%zu\"", i ? "," : "", i);
     buf_add_text(&body, "]}");
     assert_int_equal(buf_error(&body), 0);
-    err = check(body.data, &rules, &report);
+    err = check(body.data, &rules, &errors);
     buf_deinit(&body);
     return err;
 }
@@ -409,11 +409,11 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-        struct validate_report report;
+        struct validate_errors errors;
         struct validated out;
         char *request;
 
-        assert_int_equal(validate_body(rows[i].body, strlen(rows[i].body), &rules, &out, &report), 0);
+        assert_int_equal(validate_body(rows[i].body, strlen(rows[i].body), &rules, &out, &errors), 0);
         assert_int_equal(out.on_disconnect, rows[i].on_disconnect);
         assert_int_equal(task_spec_write(&out.spec, &request), 0);
         assert_string_equal(request, "{" U "}");
@@ -425,48 +425,48 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
 static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
 {
     const struct validate_rules no_stream = {.max_paid_calls = 5};
-    struct validate_report report;
+    struct validate_errors errors;
 
     (void)state;
-    assert_int_equal(check("{" U ",\"on_disconnect\":\"finish\"}", &no_stream, &report), ERR_RANGE);
-    assert_int_equal(report.count, 1);
-    assert_string_equal(report.fields[0].pointer, "/on_disconnect");
-    assert_string_equal(report.fields[0].detail, "is only for /generate/stream");
+    assert_int_equal(check("{" U ",\"on_disconnect\":\"finish\"}", &no_stream, &errors), ERR_RANGE);
+    assert_int_equal(errors.count, 1);
+    assert_string_equal(errors.fields[0].pointer, "/on_disconnect");
+    assert_string_equal(errors.fields[0].detail, "is only for /generate/stream");
 }
 
 static void test_data_urls_where_they_are_on(void **state)
 {
     const struct validate_rules with_data = {.max_paid_calls = 5, .data_urls = true, .id_required = true};
-    struct validate_report report;
+    struct validate_errors errors;
 
     (void)state;
-    assert_int_equal(check("{\"urls\":[\"data:image/png;base64,AAAA\"]," T "}", &with_data, &report), 0);
+    assert_int_equal(check("{\"urls\":[\"data:image/png;base64,AAAA\"]," T "}", &with_data, &errors), 0);
 }
 
 static void test_all_mistakes_are_told_at_once(void **state)
 {
     static const char *const pointers[] = {"/urls/0",    "/task_id", "/prompt", "/size", "/max_images",
                                            "/watermark", "/model",   "/seed",   "/foo",  "/max_paid_calls"};
-    struct validate_report report;
+    struct validate_errors errors;
 
     (void)state;
     assert_int_equal(check("{\"urls\":[\"x\"],\"task_id\":\"\",\"prompt\":\"\",\"size\":\"\",\"max_images\":0,"
                            "\"watermark\":0,\"model\":\"\",\"seed\":\"\",\"max_paid_calls\":0,\"foo\":0}",
-                           &rules, &report),
+                           &rules, &errors),
                      ERR_RANGE);
-    assert_int_equal(report.count, ARRAY_LENGTH(pointers));
-    for (size_t i = 0; i < report.count; i++) {
+    assert_int_equal(errors.count, ARRAY_LENGTH(pointers));
+    for (size_t i = 0; i < errors.count; i++) {
         bool found = false;
 
-        for (size_t k = 0; k < report.count; k++)
-            found = found || strcmp(report.fields[k].pointer, pointers[i]) == 0;
+        for (size_t k = 0; k < errors.count; k++)
+            found = found || strcmp(errors.fields[k].pointer, pointers[i]) == 0;
         assert_true(found);
     }
 }
 
 static void test_the_list_of_mistakes_is_bounded(void **state)
 {
-    struct validate_report report;
+    struct validate_errors errors;
     struct buf body;
 
     (void)state;
@@ -475,15 +475,15 @@ static void test_the_list_of_mistakes_is_bounded(void **state)
     for (int i = 0; i < 1000; i++)
         buf_addf(&body, ",\"f%d\":1", i);
     buf_add_char(&body, '}');
-    assert_int_equal(check(body.data, &rules, &report), ERR_RANGE);
-    assert_int_equal(report.count, VALIDATE_PROBLEMS_MAX);
+    assert_int_equal(check(body.data, &rules, &errors), ERR_RANGE);
+    assert_int_equal(errors.count, VALIDATE_PROBLEMS_MAX);
     buf_deinit(&body);
 }
 
 /* A name of four-byte characters that only escape to more is the longest pointer there is. */
 static void test_long_names_are_cut_between_characters(void **state)
 {
-    struct validate_report report;
+    struct validate_errors errors;
     struct buf body;
     const char *pointer;
 
@@ -493,8 +493,8 @@ static void test_long_names_are_cut_between_characters(void **state)
     for (int i = 0; i < 100; i++)
         buf_add_text(&body, "😀");
     buf_add_text(&body, "\":1}");
-    assert_int_equal(check(body.data, &rules, &report), ERR_RANGE);
-    pointer = report.fields[0].pointer;
+    assert_int_equal(check(body.data, &rules, &errors), ERR_RANGE);
+    pointer = errors.fields[0].pointer;
     assert_int_equal(strcmp(pointer + strlen(pointer) - 3, "..."), 0);
     assert_int_equal((strlen(pointer) - 4 - 3) % 4, 0);
 
@@ -503,8 +503,8 @@ static void test_long_names_are_cut_between_characters(void **state)
     for (int i = 0; i < 100; i++)
         buf_add_char(&body, '/');
     buf_add_text(&body, "\":1}");
-    assert_int_equal(check(body.data, &rules, &report), ERR_RANGE);
-    pointer = report.fields[0].pointer;
+    assert_int_equal(check(body.data, &rules, &errors), ERR_RANGE);
+    pointer = errors.fields[0].pointer;
     assert_true(strlen(pointer) < VALIDATE_POINTER_SIZE);
     assert_int_equal(strcmp(pointer + strlen(pointer) - 5, "~1..."), 0);
     buf_deinit(&body);

@@ -326,7 +326,7 @@ static void check_limits(const struct world *world, const struct verdict *verdic
     assert_true(verdict->charge != CHARGE_UNKNOWN || evidence->paid_calls < evidence->max_paid_calls);
     assert_int_not_equal(verdict->charge, CHARGE_KNOWN);
     assert_false(evidence->cancelled);
-    assert_int_equal(verdict->wait_ms, 7);
+    assert_int_equal(verdict->delay_ms, 7);
 }
 
 static void check_cancelled(const struct world *world, const struct verdict *verdict)

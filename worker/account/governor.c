@@ -1,51 +1,26 @@
 #include "worker/account/governor.h"
 
 #include <assert.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/clock.h"
-#include "common/base/decimal.h"
 #include "common/base/log.h"
-#include "common/base/loop.h"
-#include "common/base/timeval.h"
+#include "common/base/loop_timer.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
+#include "worker/account/bookings.h"
+#include "worker/account/govern.h"
+#include "worker/account/probe.h"
 #include "worker/account/scope.h"
 
-static const char PREFIX[] = KEYS_ACCOUNT;
-
-enum {
-    MERGE_MS = 50, /* reports within this time are merged */
-    ACCOUNT_ARGS = 9,
-    BOOKING_ARGS = 3,
-    SCOPE_ARGS = 14,
-    BOOKINGS_MAX = 512, /* in one report; bookings of the same second and model are merged */
-    SCOPES_SENT_MAX = 32,
-    ARGS_MAX = ACCOUNT_ARGS + BOOKINGS_MAX * BOOKING_ARGS + SCOPES_SENT_MAX * SCOPE_ARGS,
-    ANSWER_HEAD = 4,
-    ANSWER_SCOPE = 7,
-};
-
-struct report_text {
-    struct script_arg args[ARGS_MAX];
-    char numbers[ARGS_MAX][DECIMAL_SIZE];
-    size_t count;
-};
-
-/* A correction: images above or below what was booked for the calls of one model that began in one second. */
-struct booking {
-    struct scope *scope;
-    int64_t second;
-    int64_t images;
-};
+enum { MERGE_MS = 50 }; /* reports within this time are merged */
 
 struct governor {
     struct governor_config config;
-    struct event *timer; /* the next report */
+    struct loop_timer *timer; /* the next report */
     struct script_run *run;
     struct scope_list scopes; /* the account first, then the default model */
     struct scope *account, *usual;
@@ -53,94 +28,63 @@ struct governor {
     int want;         /* permits asked for; 0: no request is pending */
     bool asking;      /* the call in flight carries the request */
     bool changed;     /* there is something to report */
-    bool whole_due;   /* the next report must name all permits */
-    bool after_loss;  /* the report in flight follows a lost answer, or is the first */
-    bool whole;       /* the report in flight does */
+    bool whole_due;   /* the next report must name all permits: it is the first, or follows a lost answer */
+    bool whole;       /* the report in flight names all permits */
     int64_t whole_ms; /* monotonic: when the last such report was accepted */
     int64_t second;   /* of the last grant */
-    struct booking bookings[BOOKINGS_MAX], sent[BOOKINGS_MAX];
-    int booking_count, sent_count;
-    struct report_text text; /* of the report being written */
+    struct bookings bookings, sent; /* for the next report; in the report in flight */
+    struct govern_report report;    /* being written */
 };
 
-static void report(struct governor *governor);
-
-static void report_within(struct governor *governor, int64_t wait_ms)
-{
-    struct timeval tv = timeval_of_ms(wait_ms);
-
-    evtimer_add(governor->timer, &tv);
-}
+static void governor_report(struct governor *governor);
 
 /* While permits are held, a report is due even if nothing has changed: without one, the permits expire. */
-static void schedule(struct governor *governor)
+static void governor_schedule(struct governor *governor)
 {
     if (governor->changed)
-        report_within(governor, MERGE_MS);
+        loop_timer_start(governor->timer, MERGE_MS);
     else if (governor->held)
-        report_within(governor, governor->config.ttl_ms / 3);
+        loop_timer_start(governor->timer, governor->config.ttl_ms / 3);
 }
 
-static void governor_on_timer(evutil_socket_t fd, short what, void *arg)
+static void governor_on_timer(void *arg)
 {
-    (void)fd;
-    (void)what;
-    report(arg);
+    governor_report(arg);
 }
 
-static void change(struct governor *governor)
+static void governor_change(struct governor *governor)
 {
     if (governor->changed)
         return;
     governor->changed = true;
     if (!governor->run)
-        schedule(governor);
+        governor_schedule(governor);
 }
 
 /* -- permits and bookings */
 
-static void hold(struct governor *governor, struct scope *scope, int permits)
+static void hold_permits(struct governor *governor, struct scope *scope, int permits)
 {
     scope->held += permits;
     scope->held_told = false;
     governor->held += permits;
 }
 
-/* If the table is full, the correction is dropped. The account then uses slightly less than its limit. */
-static void book(struct governor *governor, struct scope *scope, int64_t second, int64_t images)
+static void book_images(struct governor *governor, struct scope *scope, int64_t second, int64_t images)
 {
-    struct booking *booking;
-
     if (!images)
         return;
-    change(governor);
-    for (int i = 0; i < governor->booking_count; i++) {
-        booking = &governor->bookings[i];
-        if (booking->scope == scope && booking->second == second) {
-            booking->images += images;
-            return;
-        }
-    }
-    if (governor->booking_count == BOOKINGS_MAX)
-        return;
-    governor->bookings[governor->booking_count++] = (struct booking){scope, second, images};
-    scope->users++;
-}
-
-static void drop_bookings(struct booking *bookings, int *count)
-{
-    for (int i = 0; i < *count; i++)
-        bookings[i].scope->users--;
-    *count = 0;
+    bookings_add(&governor->bookings, scope, second, images);
+    governor_change(governor);
 }
 
 void governor_return(struct governor *governor, int permits)
 {
     if (!permits)
         return;
-    hold(governor, governor->usual, -permits);
-    book(governor, governor->usual, governor->second, -(int64_t)permits * governor->config.images_per_call);
-    change(governor);
+    hold_permits(governor, governor->usual, -permits);
+    book_images(governor, governor->usual, governor->second, -(int64_t)permits * governor->config.images_per_call);
+    governor_change(governor);
 }
 
 void governor_take(struct governor *governor, struct permit *permit)
@@ -154,12 +98,12 @@ void governor_take(struct governor *governor, struct permit *permit)
 
 static void move_permit(struct governor *governor, struct permit *permit, struct scope *scope)
 {
-    hold(governor, permit->scope, -1);
-    book(governor, permit->scope, permit->second, -permit->images);
+    hold_permits(governor, permit->scope, -1);
+    book_images(governor, permit->scope, permit->second, -permit->images);
     permit->scope->users--;
     scope->users++;
-    hold(governor, scope, 1);
-    book(governor, scope, permit->second, permit->images);
+    hold_permits(governor, scope, 1);
+    book_images(governor, scope, permit->second, permit->images);
     permit->scope = scope;
 }
 
@@ -169,7 +113,7 @@ void governor_book(struct governor *governor, struct permit *permit, const char 
 
     if (scope && scope != permit->scope)
         move_permit(governor, permit, scope);
-    book(governor, permit->scope, permit->second, images - permit->images);
+    book_images(governor, permit->scope, permit->second, images - permit->images);
     permit->images = images;
     if (!permit->known && permit->scope->trial) {
         permit->trial = true;
@@ -183,7 +127,7 @@ static void note_unused(struct governor *governor, struct scope *scope)
 {
     if (scope->news.probe == PROBE_NOTHING)
         scope->news.probe = PROBE_UNUSED;
-    change(governor);
+    governor_change(governor);
 }
 
 void governor_claimed(struct governor *governor)
@@ -222,16 +166,16 @@ void governor_release(struct governor *governor, struct permit *permit)
         note_unused(governor, governor->account);
     forget_first(permit->scope, permit);
     forget_first(governor->account, permit);
-    hold(governor, permit->scope, -1);
+    hold_permits(governor, permit->scope, -1);
     permit->scope->users--;
     *permit = (struct permit){0};
-    change(governor);
+    governor_change(governor);
 }
 
 /* -- what calls and probes show */
 
 /* An accepted call changes nothing for a free scope, so it is not reported. */
-static void note_accepted(struct scope *scope, const struct call_report *call)
+static void note_accepted(struct scope *scope, const struct call_note *call)
 {
     struct scope_news *news = &scope->news;
 
@@ -245,7 +189,7 @@ static void note_accepted(struct scope *scope, const struct call_report *call)
     news->ok_ms += call->took_ms;
 }
 
-static void note_failure(struct scope *scope, const struct call_report *call, bool closing)
+static void note_failure(struct scope *scope, const struct call_note *call, bool closing)
 {
     struct scope_news *news = &scope->news;
 
@@ -262,12 +206,12 @@ static void note_failure(struct scope *scope, const struct call_report *call, bo
 }
 
 /* A call that began before the scope was closed does not show whether it still is. */
-static bool is_stale(const struct scope *scope, const struct call_report *call)
+static bool is_stale(const struct scope *scope, const struct call_note *call)
 {
     return scope_is_blocked(scope) && call->began_ms < scope->blocked_since_ms;
 }
 
-static void note_scope(struct scope *scope, const struct call_report *call, const struct account_effect *effect)
+static void note_scope(struct scope *scope, const struct call_note *call, const struct account_effect *effect)
 {
     if (is_stale(scope, call))
         return;
@@ -282,7 +226,7 @@ static void note_scope(struct scope *scope, const struct call_report *call, cons
     }
 }
 
-bool governor_note(struct governor *governor, struct permit *permit, const struct call_report *call)
+bool governor_note(struct governor *governor, struct permit *permit, const struct call_note *call)
 {
     const struct account_effect *effect = account_effect_of(call->news);
     struct scope *scope = effect->of_account ? governor->account : permit->scope;
@@ -299,13 +243,13 @@ bool governor_note(struct governor *governor, struct permit *permit, const struc
     }
     if (asks)
         scope->first = permit;
-    change(governor);
+    governor_change(governor);
     if (effect->failed || effect->refused)
-        report(governor); /* at once: other workers keep starting calls */
+        governor_report(governor); /* at once: other workers keep starting calls */
     return asks;
 }
 
-void governor_probed(struct governor *governor, const struct probe_report *probed)
+void governor_probed(struct governor *governor, const struct probe_outcome *probed)
 {
     struct scope *scope;
 
@@ -319,8 +263,8 @@ void governor_probed(struct governor *governor, const struct probe_report *probe
         scope->news.problem = probed->problem;
         (void)snprintf(scope->news.why, sizeof(scope->news.why), "%s", probed->why);
     }
-    change(governor);
-    report(governor);
+    governor_change(governor);
+    governor_report(governor);
 }
 
 bool governor_is_blocked(const struct governor *governor, const char *model)
@@ -360,37 +304,33 @@ static void log_state(struct scope *scope, const char *code)
         log_info("governor", "circuit breaker closed", "scope=%s", *scope->name ? scope->name : "account");
 }
 
-static void take_scope(struct governor *governor, const redisReply *reply, size_t at, int64_t now_ms)
+static void take_reply_row(struct governor *governor, const struct govern_row *row, int64_t now_ms)
 {
-    const char *name = script_text(reply, at, NULL), *state = script_text(reply, at + 1, NULL);
-    const char *code = script_text(reply, at + 2, NULL);
-    struct scope *scope = name ? scopes_find(&governor->scopes, name) : NULL;
-    int64_t calls, probe, opened;
+    struct scope *scope = scopes_find(&governor->scopes, row->name);
 
-    if (!scope || !state || !code || script_int(reply, at + 3, &calls) || script_int(reply, at + 5, &probe) ||
-        script_int(reply, at + 6, &opened))
+    if (!scope)
         return;
     scope->listed = true;
-    scope_set_state(scope, scope_state_of(state), now_ms);
-    scope->calls = (int)calls;
-    scope->trial = scope->state == SCOPE_HALF_OPEN && (calls > 0 || scope->trial); /* until a job takes it */
-    scope->opened = opened;
-    log_state(scope, code);
-    if (!probe)
+    scope_set_state(scope, row->state, now_ms);
+    scope->calls = row->calls;
+    scope->trial = scope->state == SCOPE_HALF_OPEN && (row->calls > 0 || scope->trial); /* until a job takes it */
+    scope->opened = row->opened;
+    log_state(scope, row->code);
+    if (!row->probe)
         return;
     scope->probe_asked = true;
     governor->config.on_probe(*scope->name ? scope->name : governor->config.model, governor->config.arg);
 }
 
 /* Tells the job that found the scope closed whether it was the first among all workers. */
-static void judge_first(struct governor *governor, struct scope *scope)
+static void tell_first(struct governor *governor, struct scope *scope)
 {
     struct permit *permit = scope->first;
 
     if (!permit || !scope->sending || !scope->sent.closing)
         return;
     scope->first = NULL;
-    governor->config.on_judged(permit, scope->listed && scope->opened);
+    governor->config.on_confirmed(permit, scope->listed && scope->opened);
 }
 
 static void free_unlisted(struct scope *scope, int64_t now_ms)
@@ -406,36 +346,34 @@ static void free_unlisted(struct scope *scope, int64_t now_ms)
 static void take_scopes(struct governor *governor, const redisReply *reply)
 {
     int64_t now_ms = clock_monotonic_ms();
+    struct govern_row row;
     struct scope *scope;
 
     TAILQ_FOREACH (scope, &governor->scopes, link)
         scope->listed = false;
-    for (size_t at = ANSWER_HEAD; at + ANSWER_SCOPE <= reply->elements; at += ANSWER_SCOPE)
-        take_scope(governor, reply, at, now_ms);
+    for (size_t i = 0; i < govern_reply_rows(reply); i++)
+        if (govern_reply_row(reply, i, &row))
+            take_reply_row(governor, &row, now_ms);
     TAILQ_FOREACH (scope, &governor->scopes, link) {
         free_unlisted(scope, now_ms);
-        judge_first(governor, scope);
+        tell_first(governor, scope);
         scope_sent(scope);
     }
 }
 
-/* The report was lost, or could not be sent: merge it into the next one. GOVERN may have run, so negative corrections are not repeated:
- * giving back images twice would exceed the account's limit. Booking images twice only wastes some. */
-static void take_back(struct governor *governor)
+/* The report was lost, or could not be sent: merge it into the next one. */
+static void governor_take_back(struct governor *governor)
 {
     struct scope *scope;
 
-    for (int i = 0; i < governor->sent_count; i++)
-        if (governor->sent[i].images > 0)
-            book(governor, governor->sent[i].scope, governor->sent[i].second, governor->sent[i].images);
-    drop_bookings(governor->sent, &governor->sent_count);
+    bookings_repeat(&governor->bookings, &governor->sent);
     TAILQ_FOREACH (scope, &governor->scopes, link)
         scope_take_back(scope);
     governor->changed = true;
     governor->whole_due = true;
 }
 
-static void answer(struct governor *governor, int granted, int64_t wait_ms)
+static void governor_answer(struct governor *governor, int granted, int64_t wait_ms)
 {
     governor->asking = false;
     governor->want = 0;
@@ -448,32 +386,31 @@ static void governor_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct governor *governor = arg;
     bool asked = governor->asking;
-    int64_t granted = 0, wait_ms = 0, second;
+    struct govern_reply answer;
 
     governor->run = NULL;
-    if (err || script_int(reply, 0, &granted) || script_int(reply, 1, &wait_ms) || script_int(reply, 3, &second)) {
+    if (err || govern_reply_read(reply, &answer)) {
         char why[256];
 
         if (!err)
             log_warn("governor", "GOVERN failed, trying again", "error=%s",
                      log_quote(why, sizeof(why), reply->str ? reply->str : "no numbers"));
-        take_back(governor);
-        granted = 0;
-        wait_ms = governor->config.again_ms;
-        report_within(governor, governor->config.again_ms);
+        governor_take_back(governor);
+        answer = (struct govern_reply){.wait_ms = governor->config.again_ms};
+        loop_timer_start(governor->timer, governor->config.again_ms);
     } else {
-        drop_bookings(governor->sent, &governor->sent_count);
-        if (granted)
-            governor->second = second;
+        bookings_clear(&governor->sent);
+        if (answer.granted)
+            governor->second = answer.second;
         if (governor->whole)
             governor->whole_ms = clock_monotonic_ms();
         take_scopes(governor, reply);
-        schedule(governor);
+        governor_schedule(governor);
     }
     if (asked)
-        answer(governor, (int)granted, wait_ms);
+        governor_answer(governor, answer.granted, answer.wait_ms);
     else if (governor->want)
-        report(governor);
+        governor_report(governor);
     scopes_trim(&governor->scopes);
     if (governor_is_settled(governor))
         governor->config.on_settled(governor->config.arg);
@@ -481,116 +418,80 @@ static void governor_on_reply(const redisReply *reply, int err, void *arg)
 
 /* -- the report */
 
-static void add_text(struct report_text *text, const char *value)
+static bool is_reported(const struct scope *scope, bool whole)
 {
-    text->args[text->count++] = SCRIPT_TEXT(value);
+    return scope_has_news(scope) || (whole && scope->held);
 }
 
-static void add_number(struct report_text *text, int64_t value)
-{
-    char *digits = text->numbers[text->count];
-
-    (void)decimal_write(digits, value);
-    add_text(text, digits);
-}
-
-static void add_head(struct report_text *text, const struct governor *governor)
-{
-    const struct governor_config *config = &governor->config;
-
-    add_text(text, config->worker);
-    add_number(text, config->ttl_ms);
-    add_number(text, governor->want);
-    add_number(text, config->images_per_call);
-    add_text(text, config->model);
-    add_number(text, config->calls_max);
-    add_number(text, config->images_per_minute);
-    add_text(text, !governor->whole ? "" : governor->after_loss ? "2" : "1");
-    add_number(text, governor->sent_count);
-    for (int i = 0; i < governor->sent_count; i++) {
-        add_number(text, governor->sent[i].second);
-        add_text(text, governor->sent[i].scope->name);
-        add_number(text, governor->sent[i].images);
-    }
-}
-
-static void add_scope(struct report_text *text, const struct scope *scope)
-{
-    static const char *const probes[] = {
-        [PROBE_NOTHING] = "", [PROBE_UNUSED] = "none", [PROBE_GOOD] = "good", [PROBE_BAD] = "bad"};
-    const struct scope_news *news = &scope->sent;
-    bool failed = news->run || news->probe == PROBE_BAD;
-
-    add_text(text, scope->name);
-    add_number(text, scope->held);
-    add_number(text, news->ok);
-    add_number(text, news->ok_ms);
-    add_number(text, news->refused);
-    add_number(text, news->pause_ms);
-    add_number(text, news->run);
-    add_number(text, news->began_ms ? clock_monotonic_ms() - news->began_ms : 0);
-    add_text(text, news->closing ? "1" : "");
-    add_text(text, failed ? problem_code(news->problem) : "");
-    add_text(text, failed ? news->why : "");
-    add_number(text, news->until_ms);
-    add_text(text, probes[news->probe]);
-    add_text(text, news->wanted ? "1" : "");
-}
-
-static bool is_reported(const struct governor *governor, const struct scope *scope)
-{
-    return scope_has_news(scope) || (governor->whole && scope->held);
-}
-
-static int count_reported(const struct governor *governor)
+static int count_reported(const struct governor *governor, bool whole)
 {
     const struct scope *scope;
     int count = 0;
 
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        count += is_reported(governor, scope);
+        count += is_reported(scope, whole);
     return count;
+}
+
+static enum govern_coverage choose_coverage(struct governor *governor)
+{
+    bool is_due = governor->whole_due || clock_monotonic_ms() - governor->whole_ms >= governor->config.ttl_ms / 4;
+
+    governor->whole = is_due && count_reported(governor, true) <= GOVERN_SCOPES_MAX;
+    if (!governor->whole)
+        return GOVERN_CHANGES;
+    return governor->whole_due ? GOVERN_ALL_AFTER_LOSS : GOVERN_ALL;
+}
+
+static void write_report(struct governor *governor)
+{
+    const struct governor_config *config = &governor->config;
+    struct govern_head head = {
+        .worker = config->worker,
+        .ttl_ms = config->ttl_ms,
+        .want = governor->want,
+        .images_per_call = config->images_per_call,
+        .model = config->model,
+        .calls_max = config->calls_max,
+        .images_per_minute = config->images_per_minute,
+        .coverage = choose_coverage(governor),
+    };
+    struct scope *scope;
+    int scopes = 0;
+
+    governor->whole_due = governor->whole_due && !governor->whole;
+    govern_report_begin(&governor->report, &head, &governor->sent);
+    TAILQ_FOREACH (scope, &governor->scopes, link)
+        if (is_reported(scope, governor->whole) && scopes++ < GOVERN_SCOPES_MAX) {
+            scope_send(scope);
+            govern_report_add(&governor->report, scope, clock_monotonic_ms());
+        }
+    if (scopes > GOVERN_SCOPES_MAX)
+        governor->changed = true; /* the rest goes with the next report */
 }
 
 static int send_report(struct governor *governor)
 {
-    struct report_text *text = &governor->text;
-    struct script_call call = {.script = &scripts[SCRIPT_GOVERN], .prefix = PREFIX};
-    struct scope *scope;
-    int scopes = 0;
+    struct script_call call = {.script = &scripts[SCRIPT_GOVERN], .prefix = KEYS_ACCOUNT};
 
-    text->count = 0;
-    governor->whole = governor->whole_due || clock_monotonic_ms() - governor->whole_ms >= governor->config.ttl_ms / 4;
-    governor->whole = governor->whole && count_reported(governor) <= SCOPES_SENT_MAX;
-    governor->after_loss = governor->whole && governor->whole_due;
-    governor->whole_due = governor->whole_due && !governor->whole;
-    add_head(text, governor);
-    TAILQ_FOREACH (scope, &governor->scopes, link)
-        if (is_reported(governor, scope) && scopes++ < SCOPES_SENT_MAX) {
-            scope_send(scope);
-            add_scope(text, scope);
-        }
-    if (scopes > SCOPES_SENT_MAX)
-        governor->changed = true; /* the rest goes with the next report */
-    call.args = text->args;
-    call.count = text->count;
+    write_report(governor);
+    call.args = governor->report.args;
+    call.count = governor->report.count;
     return script_run(governor->config.redis, &call, governor_on_reply, governor, &governor->run);
 }
 
 /* Sends everything pending in one call, unless one is in flight. If it cannot be sent, the timer tries again. */
-static void report(struct governor *governor)
+static void governor_report(struct governor *governor)
 {
     if (governor->run)
         return;
-    evtimer_del(governor->timer);
+    loop_timer_stop(governor->timer);
     governor->changed = false;
     governor->asking = governor->want > 0;
-    memcpy(governor->sent, governor->bookings, sizeof(governor->sent[0]) * (size_t)governor->booking_count);
-    governor->sent_count = governor->booking_count;
-    governor->booking_count = 0;
+    bookings_move(&governor->sent, &governor->bookings);
     if (send_report(governor)) {
-        take_back(governor);
-        report_within(governor, governor->config.again_ms);
+        governor_take_back(governor);
+        loop_timer_start(governor->timer, governor->config.again_ms);
     }
 }
 
@@ -607,7 +508,7 @@ struct governor *governor_create(const struct governor_config *config)
     TAILQ_INIT(&governor->scopes);
     governor->account = scopes_find(&governor->scopes, "");
     governor->usual = scopes_find(&governor->scopes, config->model);
-    governor->timer = evtimer_new(loop_base(config->loop), governor_on_timer, governor);
+    governor->timer = loop_timer_create(config->loop, governor_on_timer, governor);
     if (!governor->timer || !governor->account || !governor->usual)
         return governor_destroy(governor);
     governor->usual->users++; /* the default model is never trimmed */
@@ -620,8 +521,7 @@ struct governor *governor_destroy(struct governor *governor)
         return NULL;
     if (governor->run)
         script_cancel(governor->run);
-    if (governor->timer)
-        event_free(governor->timer);
+    loop_timer_destroy(governor->timer);
     scopes_clear(&governor->scopes);
     free(governor);
     return NULL;
@@ -631,13 +531,13 @@ void governor_ask(struct governor *governor, int want)
 {
     assert(!governor->want && want > 0);
     governor->want = want;
-    report(governor);
+    governor_report(governor);
 }
 
 void governor_resume(struct governor *governor)
 {
     if (governor->want || governor->changed)
-        report(governor);
+        governor_report(governor);
 }
 
 bool governor_is_settled(const struct governor *governor)

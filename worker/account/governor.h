@@ -28,6 +28,7 @@
 struct governor;
 struct loop;
 struct permit;
+struct probe_outcome;
 struct redis;
 struct scope;
 
@@ -47,7 +48,7 @@ struct governor_config {
     void (*on_settled)(void *arg);                  /* governor_is_settled is true now */
     void (*on_probe)(const char *model, void *arg); /* probe this model, then call governor_probed */
     /* After governor_note returned true: whether this call was the first, among all workers, that found the account or model closed. */
-    void (*on_judged)(struct permit *permit, bool first);
+    void (*on_confirmed)(struct permit *permit, bool first);
     void *arg;
 };
 
@@ -74,7 +75,8 @@ void governor_take(struct governor *governor, struct permit *permit); /* takes o
 void governor_book(struct governor *governor, struct permit *permit, const char *model, int images);
 void governor_release(struct governor *governor, struct permit *permit); /* accepts an empty permit */
 
-struct call_report {
+/* What a call showed of the account. */
+struct call_note {
     enum account_news news;
     bool asks_first; /* the verdict depends on whether this call is the first that finds the account or model closed */
     int64_t began_ms, took_ms; /* monotonic; of the call */
@@ -83,18 +85,10 @@ struct call_report {
     enum problem problem;
     const char *why; /* without secrets */
 };
-/* True: the call found the account or model closed, which this worker did not know. on_judged follows, unless the permit is released first. */
-bool governor_note(struct governor *governor, struct permit *permit, const struct call_report *report);
+/* True: the call found the account or model closed, which this worker did not know. on_confirmed follows, unless the permit is released first. */
+bool governor_note(struct governor *governor, struct permit *permit, const struct call_note *note);
 
-/* The result of a probe. */
-struct probe_report {
-    const char *model;
-    bool account_good;    /* ARK answered and accepts the key */
-    bool model_good;      /* ARK accepts the model too */
-    enum problem problem; /* why not */
-    const char *why;      /* without secrets */
-};
-void governor_probed(struct governor *governor, const struct probe_report *report);
+void governor_probed(struct governor *governor, const struct probe_outcome *outcome);
 
 /* The account or this model is closed: calls must wait. */
 bool governor_is_blocked(const struct governor *governor, const char *model);

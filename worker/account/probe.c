@@ -63,7 +63,7 @@ static void warn_if_charged(struct probe *probe, const struct ark_result *ark, c
              "model=%s", model);
 }
 
-static void decide(const struct ark_call_outcome *outcome, struct verdict *out)
+static void probe_decide(const struct ark_call_outcome *outcome, struct verdict *out)
 {
     verdict_decide(&(struct evidence){.end = outcome->end,
                                       .words = outcome->words,
@@ -86,7 +86,7 @@ static void probe_on_answer(const struct ark_call_outcome *outcome, void *arg)
     enum account_news news;
     char why[SCOPE_WHY_SIZE];
 
-    decide(outcome, &verdict);
+    probe_decide(outcome, &verdict);
     news = account_news_of(&verdict);
     warn_if_charged(probe, ark, call->model);
     found.account_good = is_account_good(ark, news);
@@ -100,7 +100,7 @@ static void probe_on_answer(const struct ark_call_outcome *outcome, void *arg)
 }
 
 /* malloc'ed; NULL when out of memory. */
-static char *write_body(const char *model, size_t *len)
+static char *write_probe_body(const char *model, size_t *len)
 {
     struct buf body;
     char *text = NULL;
@@ -117,12 +117,12 @@ static char *write_body(const char *model, size_t *len)
     return text;
 }
 
-static int send_request(struct probe_call *call)
+static int probe_send(struct probe_call *call)
 {
     struct ark_call_request request = {.images = 1, .first_byte_ms = TOTAL_MS, .total_ms = TOTAL_MS};
     int err = ERR_NO_MEMORY;
 
-    request.body = write_body(call->model, &request.len);
+    request.body = write_probe_body(call->model, &request.len);
     if (request.body)
         err = ark_call_start(&call->call, &call->probe->setup.endpoint, &request,
                              &(struct ark_call_events){.on_done = probe_on_answer, .arg = call});
@@ -155,7 +155,7 @@ void probe_start(struct probe *probe, const char *model)
     (void)snprintf(call->model, sizeof(call->model), "%s", model);
     TAILQ_INSERT_TAIL(&probe->calls, call, link);
     probe->count++;
-    err = send_request(call);
+    err = probe_send(call);
     if (!err)
         return;
     log_warn("probe", "cannot start", "model=%s error=\"%s\"", model, err_text(err));

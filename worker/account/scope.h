@@ -52,7 +52,7 @@ struct scope {
     int users;            /* permits and bookings that borrow this scope */
     int held;             /* permits */
     bool held_told;       /* Redis knows `held` */
-    struct permit *first; /* of the call that found the scope closed, until on_judged */
+    struct permit *first; /* of the call that found the scope closed, until on_confirmed */
     struct scope_news news;
     struct scope_news sent; /* in the report in flight */
     bool sending;           /* the report in flight names this scope */

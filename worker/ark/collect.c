@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/ascii.h"
 #include "common/base/json_text.h"
 #include "common/base/macros.h"
 #include "common/base/sha256.h"
@@ -95,7 +96,7 @@ static int count_of(const json_t *json)
     double count = json_is_number(json) ? json_number_value(json) : -1;
     char *end;
 
-    if (text && *text >= '0' && *text <= '9') {
+    if (text && ascii_is_digit(*text)) {
         count = strtod(text, &end);
         if (end[strspn(end, " ")])
             return -1;
@@ -215,7 +216,7 @@ static char *data_url(const char *b64)
     return url;
 }
 
-static void report_slot(struct ark_collect *collect, const struct ark_slot *slot)
+static void collect_take_slot(struct ark_collect *collect, const struct ark_slot *slot)
 {
     struct ark_result *result = &collect->result;
 
@@ -234,7 +235,7 @@ static void report_bytes(struct ark_collect *collect, struct ark_slot slot, cons
 
     slot.url = url;
     if (url)
-        report_slot(collect, &slot);
+        collect_take_slot(collect, &slot);
     else
         collect->err = ERR_NO_MEMORY;
     free(url);
@@ -263,7 +264,7 @@ static void report_failure(struct ark_collect *collect, struct ark_slot slot, en
     result->stopped |= ends;
     slot.code = error.code;
     slot.message = error.message;
-    report_slot(collect, &slot);
+    collect_take_slot(collect, &slot);
 }
 
 void ark_collect_slot(struct ark_collect *collect, json_int_t index, enum ark_slot_kind kind, const json_t *item)
@@ -279,7 +280,7 @@ void ark_collect_slot(struct ark_collect *collect, json_int_t index, enum ark_sl
         collect->result.repeated++;
     } else if (*url) {
         slot.url = url;
-        report_slot(collect, &slot);
+        collect_take_slot(collect, &slot);
     } else if (*b64) {
         report_bytes(collect, slot, b64);
     } else {

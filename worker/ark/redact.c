@@ -27,7 +27,7 @@ static size_t word_length(const char *text)
     return strcspn(text, " \t\r\n\"'`<>()[]{}\\");
 }
 
-static size_t scheme_length(const char *text)
+static size_t url_scheme_length(const char *text)
 {
     static const char *const schemes[] = {"http://", "https://"};
 
@@ -40,7 +40,8 @@ static size_t scheme_length(const char *text)
 /* Copies a URL without user, password and query. */
 static void put_url(struct output *output, const char *text, size_t len)
 {
-    size_t scheme = scheme_length(text), authority = strcspn(text + scheme, "/?#"), plain = strcspn(text, "?#"), user;
+    size_t scheme = url_scheme_length(text), authority = strcspn(text + scheme, "/?#"), plain = strcspn(text, "?#"),
+           user;
 
     put(output, text, scheme);
     authority = scheme + authority < len ? authority : len - scheme;
@@ -56,7 +57,7 @@ static void put_word(struct output *output, const char *text, size_t len)
 {
     size_t at = 0;
 
-    while (at < len && !scheme_length(text + at))
+    while (at < len && !url_scheme_length(text + at))
         at++;
     put(output, text, at <= WORD_MAX ? at : WORD_KEPT);
     if (at > WORD_MAX)

@@ -97,23 +97,9 @@ static void make_plan(struct plan *plan, const struct ark_defaults *defaults, co
     plan->stream = wants_stream(plan);
 }
 
-static void add_name(struct buf *out, const char *name)
+static void add_request_text(struct buf *out, const char *name, const char *text)
 {
-    buf_add_text(out, ",\"");
-    buf_add_text(out, name);
-    buf_add_text(out, "\":");
-}
-
-static void add_text(struct buf *out, const char *name, const char *text)
-{
-    add_name(out, name);
-    buf_add_json(out, text, strlen(text));
-}
-
-static void add_flag(struct buf *out, const char *name, bool flag)
-{
-    add_name(out, name);
-    buf_add_text(out, flag ? "true" : "false");
+    buf_add_text_member(out, name, text, strlen(text));
 }
 
 static void add_references(struct buf *out, const struct task_spec *spec)
@@ -121,7 +107,7 @@ static void add_references(struct buf *out, const struct task_spec *spec)
     if (!spec->url_count)
         return;
     if (spec->url_count == 1) {
-        add_text(out, "image", spec->urls[0]);
+        add_request_text(out, "image", spec->urls[0]);
         return;
     }
     buf_add_text(out, ",\"image\":[");
@@ -137,7 +123,7 @@ static void add_group(struct buf *out, const struct plan *plan)
 {
     if (!plan->model->group || plan->images == 1)
         return;
-    add_text(out, "sequential_image_generation", "auto");
+    add_request_text(out, "sequential_image_generation", "auto");
     buf_add_text(out, ",\"sequential_image_generation_options\":{\"max_images\":");
     buf_add_int(out, plan->images);
     buf_add_char(out, '}');
@@ -166,7 +152,7 @@ static void add_extras(struct buf *out, const struct plan *plan)
     add_group(out, plan);
     add_optimize(out, plan);
     if (model->output_format && defaults->output_format == ARK_OUTPUT_PNG)
-        add_text(out, "output_format", "png");
+        add_request_text(out, "output_format", "png");
     if (model->web_search && defaults->web_search)
         buf_add_text(out, ",\"tools\":[{\"type\":\"web_search\"}]");
     if (model->seed && plan->spec->seed_given && plan->spec->seed != ARK_SEED_DEFAULT)
@@ -174,27 +160,27 @@ static void add_extras(struct buf *out, const struct plan *plan)
     if (model->guidance && defaults->guidance_scale > 0)
         add_guidance(out, defaults->guidance_scale);
     if (model->layers_max && defaults->background == ARK_BACKGROUND_TRANSPARENT)
-        add_text(out, "background", "transparent");
+        add_request_text(out, "background", "transparent");
     if (plan->layers)
-        add_flag(out, "layer_decomposition", true);
+        buf_add_bool_member(out, "layer_decomposition", true);
 }
 
-static void write_body(struct buf *out, const struct plan *plan)
+static void write_request_body(struct buf *out, const struct plan *plan)
 {
     const struct ark_defaults *defaults = plan->defaults;
     const struct task_spec *spec = plan->spec;
 
     buf_add_text(out, "{\"model\":");
     buf_add_json(out, plan->model_id, strlen(plan->model_id));
-    add_text(out, "prompt", plan->prompt);
+    add_request_text(out, "prompt", plan->prompt);
     add_references(out, spec);
     if (plan->size)
-        add_text(out, "size", plan->size);
-    add_flag(out, "watermark", spec->watermark_given ? spec->watermark : defaults->watermark);
+        add_request_text(out, "size", plan->size);
+    buf_add_bool_member(out, "watermark", spec->watermark_given ? spec->watermark : defaults->watermark);
     if (defaults->response_format == ARK_RESPONSE_B64_JSON)
-        add_text(out, "response_format", "b64_json");
+        add_request_text(out, "response_format", "b64_json");
     if (plan->stream)
-        add_flag(out, "stream", true);
+        buf_add_bool_member(out, "stream", true);
     add_extras(out, plan);
     buf_add_char(out, '}');
 }
@@ -209,7 +195,7 @@ int ark_request_build(const struct ark_defaults *defaults, const struct task_spe
     if (spec->url_count > (size_t)plan.model->refs_max)
         return ERR_RANGE;
     buf_init(&body, ARK_BODY_MAX);
-    write_body(&body, &plan);
+    write_request_body(&body, &plan);
     err = buf_error(&body);
     if (!err) {
         *out = (struct ark_request){.len = body.len, .images = plan.images, .stream = plan.stream};

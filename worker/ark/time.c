@@ -9,7 +9,7 @@
 enum { BEIJING_S = 8 * 3600, ZONE_MAX_H = 14 };
 
 /* One to `most` digits as a number; advances past them. */
-static bool read_number(const char **text, int most, int *out)
+static bool read_time_part(const char **text, int most, int *out)
 {
     int digits = 0;
 
@@ -36,9 +36,9 @@ static int offset_of(const char *text)
     if (!read_one_of(&text, "+-"))
         return BEIJING_S;
     digits = strspn(text, "0123456789");
-    if (digits > 4 || !read_number(&text, 2, &hours))
+    if (digits > 4 || !read_time_part(&text, 2, &hours))
         return BEIJING_S;
-    if ((digits > 2 || read_one_of(&text, ":")) && !read_number(&text, 2, &minutes))
+    if ((digits > 2 || read_one_of(&text, ":")) && !read_time_part(&text, 2, &minutes))
         return BEIJING_S;
     if (hours > ZONE_MAX_H || minutes > 59)
         return BEIJING_S;
@@ -83,10 +83,10 @@ static bool read_minute(const char **text, struct tm *tm)
 {
     const char separator[] = {(*text)[strspn(*text, "0123456789")], '\0'};
 
-    return strchr("-/", separator[0]) && read_number(text, 4, &tm->tm_year) && read_one_of(text, separator) &&
-           read_number(text, 2, &tm->tm_mon) && read_one_of(text, separator) && read_number(text, 2, &tm->tm_mday) &&
-           read_one_of(text, " Tt") && read_number(text, 2, &tm->tm_hour) && read_one_of(text, ":") &&
-           read_number(text, 2, &tm->tm_min);
+    return strchr("-/", separator[0]) && read_time_part(text, 4, &tm->tm_year) && read_one_of(text, separator) &&
+           read_time_part(text, 2, &tm->tm_mon) && read_one_of(text, separator) &&
+           read_time_part(text, 2, &tm->tm_mday) && read_one_of(text, " Tt") && read_time_part(text, 2, &tm->tm_hour) &&
+           read_one_of(text, ":") && read_time_part(text, 2, &tm->tm_min);
 }
 
 static int64_t time_at(const char *text)
@@ -98,7 +98,7 @@ static int64_t time_at(const char *text)
         return 0;
     if (*text == ':' && isdigit((unsigned char)text[1])) {
         text++;
-        (void)read_number(&text, 2, &tm.tm_sec);
+        (void)read_time_part(&text, 2, &tm.tm_sec);
         text += fraction_length(text);
     }
     at = ms_of(&tm);

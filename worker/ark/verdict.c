@@ -261,7 +261,7 @@ static void write_reason(char *out, size_t size, const struct evidence *evidence
 }
 
 /* "ARK refused the request: InvalidParameter: size ... (HTTP 400)" */
-static void describe(const struct evidence *evidence, struct verdict *out)
+static void verdict_describe(const struct evidence *evidence, struct verdict *out)
 {
     char reason[ARK_CODE_MAX + ARK_MESSAGE_MAX + 2], status[32] = "", count[64] = "";
     const struct ark_result *ark = evidence->ark;
@@ -285,7 +285,7 @@ static void set_reset(const struct evidence *evidence, struct verdict *out)
     if (until_ms <= evidence->now_ms || until_ms > evidence->now_ms + RESET_MAX_MS)
         return;
     out->until_ms = until_ms;
-    out->wait_ms = until_ms - evidence->now_ms;
+    out->delay_ms = until_ms - evidence->now_ms;
 }
 
 void verdict_decide(const struct evidence *evidence, struct verdict *out)
@@ -300,17 +300,17 @@ void verdict_decide(const struct evidence *evidence, struct verdict *out)
     out->charge = meanings[finding.meaning].charge;
     out->problem = out->action == VERDICT_CANCELLED ? PROBLEM_CANCELLED : finding.problem;
     out->retryable = problem_retryable(out->problem) && out->charge == CHARGE_VOID;
-    out->wait_ms = evidence->ark->retry_after_ms;
+    out->delay_ms = evidence->ark->retry_after_ms;
     if (finding.meaning == RESETS)
         set_reset(evidence, out);
-    describe(evidence, out);
+    verdict_describe(evidence, out);
 }
 
 const char *verdict_action_name(enum verdict_action action)
 {
     static const char *const names[] = {
         [VERDICT_DONE] = "done",   [VERDICT_FAIL] = "failed",         [VERDICT_RETRY] = "retry",
-        [VERDICT_DEFER] = "defer", [VERDICT_CANCELLED] = "cancelled",
+        [VERDICT_DEFER] = "defer", [VERDICT_CANCELLED] = "cancelled", [VERDICT_HANDBACK] = "handback",
     };
 
     return names[action];

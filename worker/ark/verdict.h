@@ -43,6 +43,7 @@ enum verdict_action {
     VERDICT_RETRY, /* after a delay; counts as an attempt */
     VERDICT_DEFER, /* after a delay; does not count as an attempt, because the task is not the cause */
     VERDICT_CANCELLED,
+    VERDICT_HANDBACK, /* back to its place in the queue, no call was made; verdict_decide never returns this */
 };
 
 /* As FINISH takes it; charge_name gives its words. */
@@ -50,7 +51,7 @@ enum charge {
     CHARGE_KNOWN, /* charged */
     CHARGE_VOID,  /* not charged: the budget gets the call back */
     CHARGE_UNKNOWN,
-    CHARGE_NONE, /* no call was begun; verdict never returns this */
+    CHARGE_NONE, /* no call is on record; verdict_decide never returns this */
 };
 
 struct verdict {
@@ -58,7 +59,7 @@ struct verdict {
     enum charge charge;
     enum problem problem; /* PROBLEM_COUNT when DONE */
     bool retryable;   /* the client may send the same request again: it may succeed, and this call was not charged */
-    int64_t wait_ms;  /* delay that ARK asks for; 0: use the backoff */
+    int64_t delay_ms; /* delay that ARK asks for; 0: use the backoff */
     int64_t until_ms; /* wall clock: when the quota resets; 0: unknown */
     char words[VERDICT_WORDS_MAX]; /* for people, with ARK's code and message; "" when DONE */
 };
@@ -68,8 +69,8 @@ void verdict_decide(const struct evidence *evidence, struct verdict *out);
 /* True if the problem concerns all tasks of the account or the model: invalid key, no balance, model not open, quota used up. */
 bool verdict_is_closing(enum problem problem);
 
-const char *
-verdict_action_name(enum verdict_action action); /* "done" "failed" "retry" "defer" "cancelled", as FINISH takes it */
-const char *charge_name(enum charge charge);     /* "known" "void" "unknown" "none" */
+/* As FINISH takes it: "done" "failed" "retry" "defer" "cancelled" "handback". */
+const char *verdict_action_name(enum verdict_action action);
+const char *charge_name(enum charge charge); /* "known" "void" "unknown" "none" */
 
 #endif

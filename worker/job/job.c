@@ -3,7 +3,6 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "common/base/clock.h"
@@ -27,9 +26,8 @@ enum {
     UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
 };
 
-enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_JUDGING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
-/* The public part comes first, so that a pointer to one is a pointer to the other. */
 struct job_body {
     struct job job;
     const struct job_context *context;
@@ -39,6 +37,7 @@ struct job_body {
     char trace[64];
     char call_id[CALL_ID_SIZE];
     int attempt, paid_calls, max_paid_calls;
+    bool recorded; /* BEGIN was answered OK: the paid call is on record, and the end of the job must say what it cost */
     bool cancelled;
     int64_t epoch_ms; /* when the task was created */
     int64_t started_ms, called_ms;
@@ -50,33 +49,37 @@ struct job_body {
     struct report *report;
     struct ark_request request;
     struct ark_call call;
-    struct verdict *judged; /* the verdict that waits while JUDGING */
+    struct verdict *kept; /* the verdict that waits while CONFIRMING */
 };
 
 /* -- states; the functions follow in the order of a job's life */
 
-static const char *const state_names[JOB_STATE_COUNT] = {"beginning", "calling", "judging", "reporting", "gone"};
+#define STATE(name) (1u << JOB_##name)
 
-#define BIT(state) (1U << (state))
-static const unsigned may[JOB_STATE_COUNT] = {
-    /* a transition that is not listed is a bug */
-    [JOB_BEGINNING] = BIT(JOB_CALLING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_CALLING] = BIT(JOB_JUDGING) | BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_JUDGING] = BIT(JOB_REPORTING) | BIT(JOB_GONE),
-    [JOB_REPORTING] = BIT(JOB_GONE),
+/* clang-format off */
+static const struct {
+    const char *name;
+    unsigned next; /* the states that may follow */
+} states[JOB_STATE_COUNT] = {
+    [JOB_BEGINNING]  = { "beginning",  STATE(CALLING) | STATE(REPORTING) | STATE(GONE) },
+    [JOB_CALLING]    = { "calling",    STATE(CONFIRMING) | STATE(REPORTING) | STATE(GONE) },
+    [JOB_CONFIRMING] = { "confirming", STATE(REPORTING) | STATE(GONE) },
+    [JOB_REPORTING]  = { "reporting",  STATE(GONE) },
+    [JOB_GONE]       = { "gone",       0 },
 };
+/* clang-format on */
 
-/* Every change of state goes through here. */
+/* The only function that changes the state. */
 static void job_enter(struct job_body *job, enum job_state next, const char *why)
 {
-    assert(may[job->state] & BIT(next));
+    assert(states[job->state].next & 1u << next);
     log_debug("job", "enters a state", "task=%s attempt=%d from=%s to=%s why=\"%s\"", job->id, job->attempt,
-              state_names[job->state], state_names[next], why);
+              states[job->state].name, states[next].name, why);
     job->state = next;
 }
 
-static void begin(struct job_body *job);    /* BEGINNING */
-static void call_ark(struct job_body *job); /* BEGINNING -> CALLING */
+static void job_begin(struct job_body *job); /* BEGINNING */
+static void call_ark(struct job_body *job);  /* BEGINNING -> CALLING */
 static void act_on(struct job_body *job, const struct verdict *verdict,
                    const struct ark_result *ark); /* -> REPORTING */
 
@@ -85,15 +88,21 @@ static void finish_done(struct job_body *job, const struct ark_result *ark);
 static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure);
 static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words);
 static void finish_defer(struct job_body *job, const struct verdict *verdict);
-static void finish_handback(struct job_body *job, enum charge charge);
+static void finish_handback(struct job_body *job);
 static void finish_cancelled(struct job_body *job, enum charge charge);
 
 static struct job_body *body_of(struct job *job)
 {
-    return (struct job_body *)job;
+    return container_of(job, struct job_body, job);
 }
 
-static void leave(struct job_body *job, const char *why)
+/* What a job cost that made no call. A call on record is given back to the task's budget. */
+static enum charge uncalled_charge(const struct job_body *job)
+{
+    return job->recorded ? CHARGE_VOID : CHARGE_NONE;
+}
+
+static void job_leave(struct job_body *job, const char *why)
 {
     job_enter(job, JOB_GONE, why);
     job->context->on_gone(&job->job, job->context->arg);
@@ -104,7 +113,8 @@ static void leave(struct job_body *job, const char *why)
 static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg);
 static void job_on_cancelled(void *arg);
 static void job_on_finished(void *arg);
-static void job_on_lost(void *arg);
+static void job_on_lease_lost(void *arg);
+static void job_on_report_failed(int err, void *arg);
 
 static void make_call_id(char out[CALL_ID_SIZE])
 {
@@ -132,7 +142,8 @@ static struct report *create_report(struct job_body *job)
         .events = {.on_begun = job_on_begun,
                    .on_cancelled = job_on_cancelled,
                    .on_finished = job_on_finished,
-                   .on_lost = job_on_lost},
+                   .on_lease_lost = job_on_lease_lost,
+                   .on_failed = job_on_report_failed},
         .arg = job
     });
 }
@@ -148,7 +159,7 @@ static void copy_claim(struct job_body *job, const struct claimed_job *claimed)
     job->deferrals = claimed->deferrals;
 }
 
-static struct job_body *create(const struct job_context *context, const struct claimed_job *claimed)
+static struct job_body *job_create(const struct job_context *context, const struct claimed_job *claimed)
 {
     struct job_body *job = calloc(1, sizeof(*job));
 
@@ -189,12 +200,21 @@ static int build_request(struct job_body *job, const struct claimed_job *claimed
 
 static void refuse_request(struct job_body *job, int err)
 {
-    finish_failed(
-        job, CHARGE_NONE,
-        &(struct payload_failure){.problem = err == ERR_SYNTAX ? PROBLEM_INVALID_TASK : PROBLEM_ARK_INVALID_REQUEST,
-                                  .words = err == ERR_RANGE    ? "The model does not take that many reference images."
-                                           : err == ERR_SYNTAX ? "The stored request cannot be read."
-                                                               : "The request is larger than ARK takes."});
+    static const struct {
+        int err;
+        enum problem problem;
+        const char *words;
+    } refusals[] = {
+        {ERR_SYNTAX,   PROBLEM_INVALID_TASK,        "The stored request cannot be read."                 },
+        {ERR_RANGE,    PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."},
+        {ERR_TOO_LONG, PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."              },
+    };
+    size_t i = 0;
+
+    while (i < ARRAY_LENGTH(refusals) - 1 && refusals[i].err != err)
+        i++;
+    finish_failed(job, uncalled_charge(job),
+                  &(struct payload_failure){.problem = refusals[i].problem, .words = refusals[i].words});
 }
 
 /* The circuit breaker opened after this job was claimed. */
@@ -205,7 +225,7 @@ static bool must_wait(const struct job_body *job)
 
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
 {
-    struct job_body *job = create(context, claimed);
+    struct job_body *job = job_create(context, claimed);
     int err;
 
     if (!job)
@@ -218,31 +238,31 @@ struct job *job_start(const struct job_context *context, const struct claimed_jo
     if (err)
         refuse_request(job, err);
     else if (must_wait(job))
-        finish_handback(job, CHARGE_NONE);
+        finish_handback(job);
     else
-        begin(job);
+        job_begin(job);
     return &job->job;
 }
 
 struct job *job_hand_back(const struct job_context *context, const struct claimed_job *claimed)
 {
-    struct job_body *job = create(context, claimed);
+    struct job_body *job = job_create(context, claimed);
 
     if (!job)
         return NULL;
-    finish_handback(job, CHARGE_NONE);
+    finish_handback(job);
     return &job->job;
 }
 
 /* -- BEGINNING: Redis records the paid call before it is made */
 
-static void begin(struct job_body *job)
+static void job_begin(struct job_body *job)
 {
     struct buf data;
 
     payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
     if (buf_error(&data))
-        report_fail(job->report);
+        report_fail(job->report, buf_error(&data));
     else
         report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
     buf_deinit(&data);
@@ -251,10 +271,13 @@ static void begin(struct job_body *job)
 /* No call was made, so another attempt costs nothing. */
 static void finish_uncalled(struct job_body *job, const char *words)
 {
+    enum charge charge = uncalled_charge(job);
+
     if (job->attempt < job->context->max_attempts)
-        finish_retry(job, &(struct verdict){.charge = CHARGE_VOID, .problem = PROBLEM_NOT_DURABLE}, words);
+        finish_retry(job, &(struct verdict){.action = VERDICT_RETRY, .charge = charge, .problem = PROBLEM_NOT_DURABLE},
+                     words);
     else
-        finish_failed(job, CHARGE_VOID,
+        finish_failed(job, charge,
                       &(struct payload_failure){.problem = PROBLEM_NOT_DURABLE, .retryable = true, .words = words});
 }
 
@@ -262,27 +285,33 @@ static void finish_uncalled(struct job_body *job, const char *words)
 static void start_call(struct job_body *job)
 {
     if (job->cancelled)
-        finish_cancelled(job, CHARGE_VOID);
+        finish_cancelled(job, uncalled_charge(job));
     else if (must_wait(job))
-        finish_handback(job, CHARGE_VOID);
+        finish_handback(job);
     else
         call_ark(job);
+}
+
+static bool begin_is_recorded(enum begin_answer answer)
+{
+    return answer == BEGIN_OK || answer == BEGIN_NOT_DURABLE || answer == BEGIN_TOO_LATE;
 }
 
 static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
 {
     struct job_body *job = arg;
 
+    job->recorded = begin_is_recorded(answer);
+    job->paid_calls = paid_calls;
     switch (answer) {
     case BEGIN_OK:
-        job->paid_calls = paid_calls;
         start_call(job);
         break;
     case BEGIN_CANCELLED:
-        finish_cancelled(job, CHARGE_NONE);
+        finish_cancelled(job, uncalled_charge(job));
         break;
     case BEGIN_NO_BUDGET:
-        finish_failed(job, CHARGE_NONE,
+        finish_failed(job, uncalled_charge(job),
                       &(struct payload_failure){.problem = PROBLEM_OUTCOME_UNKNOWN,
                                                 .words = "The task's budget of paid calls is used up."});
         break;
@@ -299,34 +328,32 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
 
 static int emit_slot(struct job_body *job, struct task_progress event)
 {
-    struct buf data, slot;
+    struct buf data;
     int err;
 
     event.attempt = job->attempt;
     payload_write_event(&data, job->id, event);
-    payload_write_slot(&slot, &event);
-    buf_fail(&slot, buf_error(&data));
-    err = buf_error(&slot);
+    err = buf_error(&data);
     if (!err)
-        err = report_emit(job->report, data.data, slot.data);
-    buf_deinit(&slot);
+        err = report_emit(job->report, data.data);
     buf_deinit(&data);
     return err;
 }
 
 /* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
-static void report_slot(struct job_body *job, struct task_progress event)
+static void job_report_slot(struct job_body *job, struct task_progress event)
 {
     int err = emit_slot(job, event);
 
     if (!err)
         return;
     log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    if (emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
-                                              .index = event.index,
-                                              .code = problem_code(PROBLEM_INTERNAL),
-                                              .message = "This image came, and could not be kept."}))
-        report_fail(job->report);
+    err = emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
+                                                .index = event.index,
+                                                .code = problem_code(PROBLEM_INTERNAL),
+                                                .message = "This image came, and could not be kept."});
+    if (err)
+        report_fail(job->report, err);
 }
 
 static void job_on_slot(const struct ark_slot *slot, void *arg)
@@ -335,10 +362,10 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
     if (slot->url)
-        report_slot(job, (struct task_progress){
-                             .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
+        job_report_slot(job, (struct task_progress){
+                                 .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
     else
-        report_slot(
+        job_report_slot(
             job, (struct task_progress){
                      .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
 }
@@ -371,7 +398,7 @@ static void call_ark(struct job_body *job)
 {
     int err;
 
-    job_enter(job, JOB_CALLING, "the paid call is open");
+    job_enter(job, JOB_CALLING, "the paid call is on record");
     job->called_ms = clock_monotonic_ms();
     err = start_http(job);
     if (err)
@@ -400,18 +427,18 @@ static bool note_call(struct job_body *job, const struct verdict *verdict)
     char why[SCOPE_WHY_SIZE];
 
     return governor_note(job->context->governor, &job->permit,
-                         &(struct call_report){.news = account_news_of(verdict),
-                                               .asks_first = job->judged != NULL,
-                                               .began_ms = job->called_ms,
-                                               .took_ms = clock_monotonic_ms() - job->called_ms,
-                                               .pause_ms = verdict->until_ms ? 0 : verdict->wait_ms,
-                                               .until_ms = verdict->until_ms,
-                                               .problem = verdict->problem,
-                                               .why = redact(why, sizeof(why), verdict->words)});
+                         &(struct call_note){.news = account_news_of(verdict),
+                                             .asks_first = job->kept != NULL,
+                                             .began_ms = job->called_ms,
+                                             .took_ms = clock_monotonic_ms() - job->called_ms,
+                                             .pause_ms = verdict->until_ms ? 0 : verdict->delay_ms,
+                                             .until_ms = verdict->until_ms,
+                                             .problem = verdict->problem,
+                                             .why = redact(why, sizeof(why), verdict->words)});
 }
 
-/* The verdict to keep while JUDGING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
-static struct verdict *keep_for_judging(const struct verdict *verdict)
+/* The verdict to keep while CONFIRMING. NULL: the verdict does not depend on other tasks, or out of memory; then this task fails. */
+static struct verdict *keep_verdict(const struct verdict *verdict)
 {
     struct verdict *kept = NULL;
 
@@ -422,7 +449,7 @@ static struct verdict *keep_for_judging(const struct verdict *verdict)
     return kept;
 }
 
-static void decide(const struct job_body *job, const struct ark_call_outcome *outcome, struct verdict *out)
+static void job_decide(const struct job_body *job, const struct ark_call_outcome *outcome, struct verdict *out)
 {
     verdict_decide(&(struct evidence){.end = outcome->end,
                                       .words = outcome->words,
@@ -443,24 +470,24 @@ static void job_on_answer(const struct ark_call_outcome *outcome, void *arg)
     struct verdict verdict;
 
     ark_result_report_missing(outcome->result, job_on_slot, job);
-    decide(job, outcome, &verdict);
-    job->judged = keep_for_judging(&verdict);
+    job_decide(job, outcome, &verdict);
+    job->kept = keep_verdict(&verdict);
     book_charge(job, &verdict, outcome->result);
     if (note_call(job, &verdict))
-        job_enter(job, JOB_JUDGING, "the account or the model is closed");
+        job_enter(job, JOB_CONFIRMING, "the account or the model is closed");
     else
         act_on(job, &verdict, outcome->result);
 }
 
-/* -- JUDGING: Redis says which task was the first to find the account or model closed */
+/* -- CONFIRMING: Redis says which task was the first to find the account or model closed */
 
-void job_judge(struct permit *permit, bool first)
+void job_confirm(struct permit *permit, bool first)
 {
     struct job_body *job = container_of(permit, struct job_body, permit);
 
     if (!first)
-        job->judged->action = VERDICT_DEFER;
-    act_on(job, job->judged, ark_call_result(&job->call));
+        job->kept->action = VERDICT_DEFER;
+    act_on(job, job->kept, ark_call_result(&job->call));
 }
 
 static void log_verdict(const struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -501,35 +528,34 @@ static void act_on(struct job_body *job, const struct verdict *verdict, const st
     case VERDICT_CANCELLED:
         finish_cancelled(job, verdict->charge);
         break;
+    case VERDICT_HANDBACK:
+        finish_handback(job);
+        break;
     }
 }
 
 /* -- REPORTING: the end of the attempt goes to Redis */
 
-/* The other outcomes put the task back into the queue. */
-static bool ends_task(const char *outcome)
+/* Otherwise the task goes back into the queue. */
+static bool ends_task(enum verdict_action action)
 {
-    return strcmp(outcome, "retry") != 0 && strcmp(outcome, "defer") != 0 && strcmp(outcome, "handback") != 0;
+    return action == VERDICT_DONE || action == VERDICT_FAIL || action == VERDICT_CANCELLED;
 }
 
 /* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
  * lease expires, and REAP decides. */
-static void finish(struct job_body *job, const char *outcome, enum charge charge, int64_t delay_ms, struct buf *data)
+static void job_finish(struct job_body *job, enum verdict_action action, enum charge charge, int64_t delay_ms,
+                       struct buf *data)
 {
-    int err = buf_error(data);
-
-    job_enter(job, JOB_REPORTING, outcome);
-    if (err) {
-        log_error("job", "cannot report the end of a job", "task=%s outcome=%s error=\"%s\"", job->id, outcome,
-                  err_text(err));
-        report_fail(job->report);
+    job_enter(job, JOB_REPORTING, verdict_action_name(action));
+    if (buf_error(data)) {
+        report_fail(job->report, buf_error(data));
     } else {
-        if (ends_task(outcome))
+        if (ends_task(action))
             worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
-        report_finish(job->report, &(struct report_end){.outcome = outcome,
-                                                        .charge = charge_name(charge),
-                                                        .delay_ms = delay_ms,
-                                                        .data = buf_text(data)});
+        report_finish(
+            job->report,
+            &(struct report_end){.action = action, .charge = charge, .delay_ms = delay_ms, .data = buf_text(data)});
     }
     buf_deinit(data);
 }
@@ -539,7 +565,7 @@ static void finish_done(struct job_body *job, const struct ark_result *ark)
     struct buf data;
 
     payload_write_done(&data, ark);
-    finish(job, "done", CHARGE_KNOWN, 0, &data);
+    job_finish(job, VERDICT_DONE, CHARGE_KNOWN, 0, &data);
 }
 
 static void finish_failed(struct job_body *job, enum charge charge, const struct payload_failure *failure)
@@ -547,7 +573,7 @@ static void finish_failed(struct job_body *job, enum charge charge, const struct
     struct buf data;
 
     payload_write_failure(&data, failure);
-    finish(job, "failed", charge, 0, &data);
+    job_finish(job, VERDICT_FAIL, charge, 0, &data);
 }
 
 /* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
@@ -556,16 +582,15 @@ static int64_t choose_delay(const struct job_body *job, const struct verdict *ve
 {
     int64_t delay_ms;
 
-    if (verdict->wait_ms)
-        return verdict->wait_ms;
+    if (verdict->delay_ms)
+        return verdict->delay_ms;
     if (job->trial)
         return job->context->backoff.max_ms;
     delay_ms = backoff_delay_ms(&job->context->backoff, tries, random_unit());
     return verdict->charge == CHARGE_UNKNOWN && delay_ms < UNKNOWN_DELAY_MIN_MS ? UNKNOWN_DELAY_MIN_MS : delay_ms;
 }
 
-static void put_back(struct job_body *job, const char *outcome, const struct verdict *verdict, int64_t delay_ms,
-                     const char *words)
+static void finish_delayed(struct job_body *job, const struct verdict *verdict, int64_t delay_ms, const char *words)
 {
     struct buf data;
 
@@ -575,26 +600,26 @@ static void put_back(struct job_body *job, const char *outcome, const struct ver
                                                .delay_ms = delay_ms,
                                                .code = problem_code(verdict->problem),
                                                .message = words});
-    finish(job, outcome, verdict->charge, delay_ms, &data);
-    worker_metrics_put_back(job->context->metrics, verdict, strcmp(outcome, "defer") == 0);
+    job_finish(job, verdict->action, verdict->charge, delay_ms, &data);
+    worker_metrics_delayed(job->context->metrics, verdict);
 }
 
 static void finish_retry(struct job_body *job, const struct verdict *verdict, const char *words)
 {
-    put_back(job, "retry", verdict, choose_delay(job, verdict, job->attempt), words);
+    finish_delayed(job, verdict, choose_delay(job, verdict, job->attempt), words);
 }
 
 static void finish_defer(struct job_body *job, const struct verdict *verdict)
 {
-    put_back(job, "defer", verdict, choose_delay(job, verdict, job->deferrals + 1), verdict->words);
+    finish_delayed(job, verdict, choose_delay(job, verdict, job->deferrals + 1), verdict->words);
 }
 
-static void finish_handback(struct job_body *job, enum charge charge)
+static void finish_handback(struct job_body *job)
 {
     struct buf data;
 
     payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_REQUEUED, .attempt = job->attempt});
-    finish(job, "handback", charge, 0, &data);
+    job_finish(job, VERDICT_HANDBACK, uncalled_charge(job), 0, &data);
 }
 
 static void finish_cancelled(struct job_body *job, enum charge charge)
@@ -602,12 +627,12 @@ static void finish_cancelled(struct job_body *job, enum charge charge)
     struct buf none;
 
     buf_init(&none, 1);
-    finish(job, "cancelled", charge, 0, &none);
+    job_finish(job, VERDICT_CANCELLED, charge, 0, &none);
 }
 
 static void job_on_finished(void *arg)
 {
-    leave(arg, "Redis has taken the end");
+    job_leave(arg, "Redis has taken the end");
 }
 
 /* -- at any time: cancelled by the client, the lease lost, Redis back, destroyed */
@@ -637,15 +662,26 @@ void job_lose(struct job *base)
     if (job->state == JOB_GONE)
         return;
     log_warn("job", "lease lost, dropping the job", "task=%s attempt=%d call=%s state=%s", job->id, job->attempt,
-             job->call_id, state_names[job->state]);
-    leave(job, "the lease was lost");
+             job->call_id, states[job->state].name);
+    job_leave(job, "the lease was lost");
 }
 
-static void job_on_lost(void *arg)
+static void job_on_lease_lost(void *arg)
 {
     struct job_body *job = arg;
 
     job_lose(&job->job);
+}
+
+/* The lease is still held. It expires, because job_destroy ends its renewal. */
+static void job_on_report_failed(int err, void *arg)
+{
+    struct job_body *job = arg;
+
+    log_error("job", "cannot report to Redis, dropping the job, its lease will expire",
+              "task=%s attempt=%d call=%s state=%s error=\"%s\"", job->id, job->attempt, job->call_id,
+              states[job->state].name, err_text(err));
+    job_leave(job, "a report failed");
 }
 
 void job_resume(struct job *base)
@@ -666,7 +702,7 @@ struct job *job_destroy(struct job *base)
     governor_release(job->context->governor, &job->permit);
     report_destroy(job->report);
     ark_request_deinit(&job->request);
-    free(job->judged);
+    free(job->kept);
     free(job);
     return NULL;
 }

@@ -2,12 +2,12 @@
  *
  *     BEGINNING --OK--> CALLING --ARK's answer, error, timeout, cancel----> REPORTING --FINISH taken--> GONE
  *         |                 |                                                ^  ^
- *         |                 +--account or model closed--> JUDGING -----------+  |
+ *         |                 +--account or model closed--> CONFIRMING --------+  |
  *         +--no call: cancelled, budget used up, unreadable, too late ----------+     any state --lease lost--> GONE
  *
  * BEGINNING waits for Redis to record the paid call.
  * CALLING waits for ARK. Each slot of the group is reported as soon as it ends.
- * JUDGING waits for Redis to say whether this task, among the tasks of all workers, was the first to find the account or model closed. The
+ * CONFIRMING waits for Redis to say whether this task, among the tasks of all workers, was the first to find the account or model closed. The
  * first one fails and says why; the others are deferred.
  * REPORTING waits for Redis to accept the end, also through an outage of Redis.
  *
@@ -79,7 +79,7 @@ void job_cancel(struct job *job); /* the client cancelled the task */
 void job_lose(struct job *job);   /* the lease was lost; calls on_gone */
 void job_resume(struct job *job); /* Redis is ready again */
 
-/* For the governor's on_judged: whether the job of this permit was the first that found the account or model closed. */
-void job_judge(struct permit *permit, bool first);
+/* For the governor's on_confirmed: whether the job of this permit was the first that found the account or model closed. */
+void job_confirm(struct permit *permit, bool first);
 
 #endif

@@ -20,12 +20,6 @@ void payload_write_event(struct buf *out, const char *full_id, struct task_progr
     task_progress_write(out, &event);
 }
 
-void payload_write_slot(struct buf *out, const struct task_progress *event)
-{
-    buf_init(out, EVENT_MAX);
-    task_progress_write_slot(out, event);
-}
-
 void payload_write_done(struct buf *out, const struct ark_result *ark)
 {
     buf_init(out, DONE_MAX);

@@ -18,9 +18,6 @@ struct ark_result;
 /* The `data` of a process event. full_id: "<client>.<task id>". Sets event.task_id. */
 void payload_write_event(struct buf *out, const char *full_id, struct task_progress event);
 
-/* The slot that EMIT stores for the result. */
-void payload_write_slot(struct buf *out, const struct task_progress *event);
-
 /* What FINISH adds to a `done` event: the members, without braces. Empty if ARK sent no usage. */
 void payload_write_done(struct buf *out, const struct ark_result *ark);
 

@@ -1,6 +1,5 @@
 #include "worker/job/report.h"
 
-#include <event2/event.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,8 +9,8 @@
 #include "common/base/decimal.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/macros.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "worker/queue/durability.h"
@@ -19,7 +18,7 @@
 enum {
     NAMES = 2,                      /* of each call: the task's id and the fence come first */
     ARGS_MAX = 4,                   /* of one message, after these */
-    EVENT_ARGS = 3,                 /* of an EMIT: its number, its event, its slot */
+    EVENT_ARGS = 2,                 /* of an EMIT: its number, its event */
     TOGETHER_MAX = 8,               /* EMITs sent as part of a FINISH ... */
     TOGETHER_BYTES_MAX = 64 * 1024, /* ... and their size: images as data: URLs are sent one by one */
     RETRY_DELAY_MS = 1000
@@ -39,8 +38,8 @@ struct report {
     struct report_config config;
     struct message_queue waiting; /* the first `together` messages are in flight if in_flight is set */
     struct script_run *in_flight;
-    size_t together;     /* messages in the call in flight */
-    struct event *retry; /* pending after an error reply, while the connection is up */
+    size_t together;          /* messages in the call in flight */
+    struct loop_timer *retry; /* pending after an error reply, while the connection is up */
     struct loop_deferred turn;
     bool turn_waits; /* `turn` is queued in the loop */
     bool gone;       /* destroyed while `turn` was queued, which frees the report */
@@ -48,7 +47,7 @@ struct report {
     int64_t wseq;
     int paid_calls;                     /* as BEGIN answered */
     struct durability_wait *confirming; /* after BEGIN, before on_begun */
-    bool broken;                        /* out of memory: only on_lost can follow */
+    int failed;                         /* ERR_*: a message is missing, and only on_failed can follow */
 };
 
 static struct message *message_create(enum script_id script, const struct script_arg *args, size_t count)
@@ -79,16 +78,22 @@ static void drop_head(struct report *report)
     free(head);
 }
 
-static void drop_all(struct report *report)
+static void report_drop_all(struct report *report)
 {
     while (!STAILQ_EMPTY(&report->waiting))
         drop_head(report);
 }
 
-static void lose(struct report *report)
+static void report_end_lost(struct report *report)
 {
-    drop_all(report);
-    report->config.events.on_lost(report->config.arg);
+    report_drop_all(report);
+    report->config.events.on_lease_lost(report->config.arg);
+}
+
+static void report_end_failed(struct report *report)
+{
+    report_drop_all(report);
+    report->config.events.on_failed(report->failed, report->config.arg);
 }
 
 static void send_head(struct report *report);
@@ -109,28 +114,24 @@ static struct redis *redis_of(const struct report *report, enum script_id script
 
 static void retry_later(struct report *report)
 {
-    const struct timeval delay = timeval_of_ms(RETRY_DELAY_MS);
-
-    evtimer_add(report->retry, &delay);
+    loop_timer_start(report->retry, RETRY_DELAY_MS);
 }
 
-static void report_on_retry(evutil_socket_t fd, short what, void *arg)
+static void report_on_retry(void *arg)
 {
     struct report *report = arg;
 
-    (void)fd;
-    (void)what;
-    if (report->broken)
-        lose(report);
+    if (report->failed)
+        report_end_failed(report);
     else
         send_head(report);
 }
 
 /* This process may have been frozen, for example by a suspended virtual machine, between sending BEGIN and reading its answer. By then the
- * lease may have expired and another worker may have begun the same paid call. */
+ * lease may have expired and another worker may have begun the same paid call. BEGIN does not extend a lease that is younger than a tenth. */
 static bool is_too_late(const struct report *report)
 {
-    return clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms;
+    return clock_monotonic_ms() - report->sent_ms >= report->config.lease_ms - report->config.lease_ms / 10;
 }
 
 static void deliver_begun(struct report *report, enum begin_answer answer)
@@ -162,7 +163,7 @@ static void confirm(struct report *report, int paid_calls)
 }
 
 /* Passes the answer on to the job, which may destroy the report. */
-static void deliver(struct report *report, enum script_id script, const redisReply *reply)
+static void report_deliver(struct report *report, enum script_id script, const redisReply *reply)
 {
     const struct report_events *events = &report->config.events;
     const char *answer = script_answer(reply);
@@ -209,7 +210,7 @@ static void report_on_answer(const redisReply *reply, int err, void *arg)
         return; /* not connected: report_resume sends it again */
     }
     if (!strcmp(script_answer(reply), "LOST")) {
-        lose(report);
+        report_end_lost(report);
         return;
     }
     if (!is_taken(reply)) {
@@ -223,7 +224,7 @@ static void report_on_answer(const redisReply *reply, int err, void *arg)
     for (; report->together; report->together--)
         drop_head(report);
     send_head(report);
-    deliver(report, script, reply);
+    report_deliver(report, script, reply);
 }
 
 /* The number of messages to send as one call: a FINISH with the EMITs in front of it, or 1. */
@@ -289,8 +290,8 @@ static void report_on_turn(void *arg)
     report->turn_waits = false;
     if (report->gone)
         free(report);
-    else if (report->broken ||
-             !evtimer_pending(report->retry, NULL)) /* also after report_fail: send what was queued before */
+    else if (report->failed ||
+             !loop_timer_is_running(report->retry)) /* also after report_fail: send what was queued before */
         send_head(report);
 }
 
@@ -306,7 +307,7 @@ static void send_later(struct report *report)
 /* Refuses messages after a failure: a FINISH must not reach Redis without the EMITs before it. */
 static int enqueue(struct report *report, enum script_id script, const struct script_arg *args, size_t count)
 {
-    struct message *message = report->broken ? NULL : message_create(script, args, count);
+    struct message *message = report->failed ? NULL : message_create(script, args, count);
 
     if (!message)
         return ERR_NO_MEMORY;
@@ -318,9 +319,10 @@ static int enqueue(struct report *report, enum script_id script, const struct sc
     return 0;
 }
 
-void report_fail(struct report *report)
+void report_fail(struct report *report, int err)
 {
-    report->broken = true;
+    if (!report->failed)
+        report->failed = err;
     retry_later(report);
 }
 
@@ -332,7 +334,7 @@ struct report *report_create(const struct report_config *config)
         return NULL;
     report->config = *config;
     STAILQ_INIT(&report->waiting);
-    report->retry = evtimer_new(loop_base(config->loop), report_on_retry, report);
+    report->retry = loop_timer_create(config->loop, report_on_retry, report);
     return report->retry ? report : report_destroy(report);
 }
 
@@ -344,9 +346,8 @@ struct report *report_destroy(struct report *report)
         script_cancel(report->in_flight);
     if (report->confirming)
         durability_cancel(report->confirming);
-    if (report->retry)
-        event_free(report->retry);
-    drop_all(report);
+    loop_timer_destroy(report->retry);
+    report_drop_all(report);
     if (report->turn_waits)
         report->gone = true;
     else
@@ -364,16 +365,18 @@ void report_begin(struct report *report, const char *call_id, int images, const 
         SCRIPT_TEXT(data)
     };
 
-    if (enqueue(report, SCRIPT_BEGIN, args, ARRAY_LENGTH(args)))
-        report_fail(report);
+    int err = enqueue(report, SCRIPT_BEGIN, args, ARRAY_LENGTH(args));
+
+    if (err)
+        report_fail(report, err);
 }
 
-int report_emit(struct report *report, const char *data, const char *slot)
+int report_emit(struct report *report, const char *data)
 {
     char wseq_text[DECIMAL_SIZE];
     const struct script_arg args[EVENT_ARGS] = {
         {wseq_text, decimal_write(wseq_text, ++report->wseq)},
-        SCRIPT_TEXT(data), SCRIPT_TEXT(slot)
+        SCRIPT_TEXT(data)
     };
 
     return enqueue(report, SCRIPT_EMIT, args, EVENT_ARGS);
@@ -383,18 +386,20 @@ void report_finish(struct report *report, const struct report_end *end)
 {
     char delay_text[DECIMAL_SIZE];
     const struct script_arg args[] = {
-        SCRIPT_TEXT(end->outcome),
-        SCRIPT_TEXT(end->charge),
+        SCRIPT_TEXT(verdict_action_name(end->action)),
+        SCRIPT_TEXT(charge_name(end->charge)),
         {delay_text, decimal_write(delay_text, end->delay_ms)},
         SCRIPT_TEXT(end->data)
     };
 
-    if (enqueue(report, SCRIPT_FINISH, args, ARRAY_LENGTH(args)))
-        report_fail(report);
+    int err = enqueue(report, SCRIPT_FINISH, args, ARRAY_LENGTH(args));
+
+    if (err)
+        report_fail(report, err);
 }
 
 void report_resume(struct report *report)
 {
-    if (!evtimer_pending(report->retry, NULL))
+    if (!loop_timer_is_running(report->retry))
         send_head(report);
 }

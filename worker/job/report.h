@@ -11,7 +11,7 @@
  *
  * Ownership: the job owns its report. All texts are copied.
  * Callbacks: never from inside the functions below, never after report_destroy. The job may destroy the report from inside a callback.
- * Errors:    when out of memory for BEGIN or FINISH, on_lost follows. The lease expires, and REAP decides.
+ * Errors:    a message that cannot be queued, for example when out of memory, leads to on_failed. The lease expires, and REAP decides.
  */
 #ifndef ARKRELAY_WORKER_JOB_REPORT_H
 #define ARKRELAY_WORKER_JOB_REPORT_H
@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "worker/ark/verdict.h"
 
 struct durability;
 struct loop;
@@ -37,7 +38,9 @@ struct report_events {
     void (*on_begun)(enum begin_answer answer, int paid_calls, void *arg);
     void (*on_cancelled)(void *arg); /* the answer to an EMIT says that the client cancelled the task */
     void (*on_finished)(void *arg);
-    void (*on_lost)(void *arg); /* another worker has the task now; the queue was dropped */
+    void (*on_lease_lost)(void *arg); /* the answer LOST: REAP or another worker has the task; the queue was dropped */
+    void (*on_failed)(int err,
+                      void *arg); /* after report_fail, also if the report itself called it; the queue was dropped */
 };
 
 struct report_config {
@@ -57,18 +60,19 @@ struct report *report_destroy(struct report *report);             /* accepts NUL
 
 /* data: the JSON of the process event that the script appends to the task's log. */
 void report_begin(struct report *report, const char *call_id, int images, const char *data);
-int report_emit(struct report *report, const char *data, const char *slot) MUST_CHECK; /* ERR_NO_MEMORY: not queued */
+int report_emit(struct report *report, const char *data) MUST_CHECK; /* ERR_NO_MEMORY: not queued */
 
 struct report_end {
-    const char *outcome; /* "done" "failed" "cancelled" "retry" "defer" "handback" */
-    const char *charge;  /* "known" "void" "unknown" "none" */
-    int64_t delay_ms;
+    enum verdict_action action;
+    enum charge charge;
+    int64_t delay_ms; /* of RETRY and DEFER */
     const char *data; /* see finish.lua */
 };
 void report_finish(struct report *report, const struct report_end *end);
 
-/* Out of memory for a message: the report accepts no more messages, and on_lost follows. */
-void report_fail(struct report *report);
+/* A message is missing, because of `err`: the report accepts no more messages, and on_failed follows after a while. What was queued
+ * before is still sent. */
+void report_fail(struct report *report, int err);
 
 /* Redis is ready again: send what is queued. */
 void report_resume(struct report *report);

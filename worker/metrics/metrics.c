@@ -106,8 +106,10 @@ void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict,
             metrics_add(metrics, SAMPLE(METRIC_ARK_REFUSALS, i), 1);
 }
 
-void worker_metrics_put_back(struct metrics *metrics, const struct verdict *verdict, bool deferred)
+void worker_metrics_delayed(struct metrics *metrics, const struct verdict *verdict)
 {
+    bool deferred = verdict->action == VERDICT_DEFER;
+
     if (!deferred)
         metrics_add(metrics, SAMPLE(METRIC_RETRIES), 1);
     for (unsigned i = 0; deferred && i < ARRAY_LENGTH(deferrals); i++)

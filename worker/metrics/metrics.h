@@ -48,7 +48,7 @@ enum ark_outcome ark_outcome(const struct verdict *verdict);
 void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict, int64_t ms);
 
 /* The task of a call goes back: for another attempt, or deferred, which uses up none. */
-void worker_metrics_put_back(struct metrics *metrics, const struct verdict *verdict, bool deferred);
+void worker_metrics_delayed(struct metrics *metrics, const struct verdict *verdict);
 
 /* Observes the time since the task was created. epoch_ms is from Redis's clock, the current time from this machine's. 0: unknown. */
 void worker_metrics_since(struct metrics *metrics, enum worker_metric row, int64_t epoch_ms);

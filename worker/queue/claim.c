@@ -1,6 +1,6 @@
 #include "worker/queue/claim.h"
 
-#include <event2/event.h>
+#include <assert.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,9 +8,8 @@
 
 #include "common/base/decimal.h"
 #include "common/base/log.h"
-#include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/random.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 #include "worker/account/governor.h"
@@ -33,17 +32,54 @@ enum claim_state {
     CLAIM_WAITING,
     CLAIM_RESTING,
     CLAIM_LIMITED,
-    CLAIM_STOPPED
+    CLAIM_STOPPED,
+    CLAIM_STATE_COUNT
 };
 
 struct claim {
     struct claim_config config;
     enum claim_state state;
-    int asked; /* permits of the CLAIM in flight: the most jobs that it may bring */
-    struct script_run *run;
-    struct redis_call *wait;
-    struct event *timer; /* ends CLAIM_RESTING and CLAIM_LIMITED */
+    int granted;              /* permits of the CLAIM in flight: the most jobs that it may bring */
+    struct script_run *run;   /* not NULL: CLAIMING, or STOPPED since */
+    struct redis_call *wait;  /* not NULL: WAITING, or STOPPED since */
+    struct loop_timer *timer; /* ends RESTING and LIMITED */
 };
+
+/* -- states */
+
+#define STATE(name) (1u << CLAIM_##name)
+
+/* clang-format off */
+static const struct {
+    const char *name;
+    unsigned next; /* besides STOPPED, which every state may enter */
+} states[CLAIM_STATE_COUNT] = {
+    [CLAIM_IDLE]     = { "idle",     STATE(ASKING) | STATE(WAITING) | STATE(RESTING) | STATE(LIMITED) },
+    [CLAIM_ASKING]   = { "asking",   STATE(CLAIMING) | STATE(IDLE) },
+    [CLAIM_CLAIMING] = { "claiming", STATE(IDLE) },
+    [CLAIM_WAITING]  = { "waiting",  STATE(IDLE) },
+    [CLAIM_RESTING]  = { "resting",  STATE(IDLE) },
+    [CLAIM_LIMITED]  = { "limited",  STATE(IDLE) },
+    [CLAIM_STOPPED]  = { "stopped",  0 },
+};
+/* clang-format on */
+
+/* The only function that changes the state. */
+static void claim_enter(struct claim *claim, enum claim_state next)
+{
+    assert(next == CLAIM_STOPPED || states[claim->state].next & 1u << next);
+    log_debug("claim", "enters a state", "from=%s to=%s", states[claim->state].name, states[next].name);
+    claim->state = next;
+}
+
+/* What a state waited for has happened. No-op if the claim was stopped meanwhile. */
+static void claim_end(struct claim *claim, enum claim_state ended)
+{
+    if (claim->state == ended)
+        claim_enter(claim, CLAIM_IDLE);
+}
+
+/* -- the reply to CLAIM */
 
 static int text_as_int(const redisReply *reply, size_t i)
 {
@@ -59,7 +95,6 @@ static bool read_job(const redisReply *reply, struct claimed_job *job)
     job->fence = script_text(reply, 1, NULL);
     job->attempt = text_as_int(reply, 2);
     job->request = script_text(reply, 3, &job->request_len);
-    job->paid_calls = text_as_int(reply, 4);
     job->max_paid_calls = text_as_int(reply, 5);
     if (script_int(reply, 6, &job->epoch_ms))
         job->epoch_ms = 0;
@@ -106,21 +141,20 @@ static bool note_blocked(struct claim *claim, const redisReply *reply, int jobs)
 static void start_claim(struct claim *claim);
 static void start_wait(struct claim *claim, int64_t next_ms);
 
-static void log_failure(const char *what, const redisReply *reply)
+static void claim_log_failure(const char *what, const redisReply *reply)
 {
     char why[256];
 
     log_warn("claim", what, "error=%s", log_quote(why, sizeof(why), reply->str ? reply->str : "unexpected answer"));
 }
 
+/* No-op in every state but IDLE: on_job may have stopped the claim, and a claim that is stopped must not start again. */
 static void pause_claims(struct claim *claim, enum claim_state state, int64_t wait_ms)
 {
-    struct timeval delay = timeval_of_ms(wait_ms);
-
     if (claim->state != CLAIM_IDLE)
         return;
-    claim->state = state;
-    evtimer_add(claim->timer, &delay);
+    claim_enter(claim, state);
+    loop_timer_start(claim->timer, wait_ms);
 }
 
 static void rest(struct claim *claim, int64_t wait_ms)
@@ -128,21 +162,19 @@ static void rest(struct claim *claim, int64_t wait_ms)
     pause_claims(claim, CLAIM_RESTING, wait_ms);
 }
 
-/* A command could not be sent. If not connected, claim_more follows when Redis is ready again. Else there was no memory. */
+/* A command could not be sent. If not connected, claim_more follows (see claim.h). Else there was no memory. */
 static void rest_if_connected(struct claim *claim, const struct redis *redis)
 {
     if (redis_is_ready(redis))
         rest(claim, WAIT_MS);
 }
 
-static void claim_on_rested(evutil_socket_t fd, short what, void *arg)
+static void claim_on_rested(void *arg)
 {
     struct claim *claim = arg;
 
-    (void)fd;
-    (void)what;
-    if (claim->state == CLAIM_RESTING || claim->state == CLAIM_LIMITED)
-        claim->state = CLAIM_IDLE;
+    claim_end(claim, CLAIM_RESTING);
+    claim_end(claim, CLAIM_LIMITED);
     start_claim(claim);
 }
 
@@ -157,13 +189,13 @@ static int read_reply(struct claim *claim, const redisReply *reply)
     int jobs;
 
     if (reply->type != REDIS_REPLY_ARRAY || script_int(reply, 0, &next_ms)) {
-        log_failure("CLAIM failed, trying again", reply);
+        claim_log_failure("CLAIM failed, trying again", reply);
         rest(claim, WAIT_MS);
         return 0;
     }
     jobs = deliver_jobs(claim, reply);
     blocked = note_blocked(claim, reply, jobs);
-    if (jobs >= claim->asked)
+    if (jobs >= claim->granted)
         start_claim(claim);
     else if (blocked)
         pause_claims(claim, CLAIM_LIMITED, next_ms >= 0 && next_ms < LIMITED_MS ? next_ms + 1 : LIMITED_MS);
@@ -173,7 +205,7 @@ static int read_reply(struct claim *claim, const redisReply *reply)
 }
 
 /* Returns the permits for which there was no job, and the right to a trial call if no job took it. */
-static void give_back(struct claim *claim, int permits)
+static void return_permits(struct claim *claim, int permits)
 {
     governor_claimed(claim->config.governor);
     governor_return(claim->config.governor, permits);
@@ -182,13 +214,12 @@ static void give_back(struct claim *claim, int permits)
 static void claim_on_claimed(const redisReply *reply, int err, void *arg)
 {
     struct claim *claim = arg;
-    int asked = claim->asked, jobs;
+    int granted = claim->granted, jobs;
 
     claim->run = NULL;
-    if (claim->state == CLAIM_CLAIMING)
-        claim->state = CLAIM_IDLE;
+    claim_end(claim, CLAIM_CLAIMING);
     jobs = err ? 0 : read_reply(claim, reply);
-    give_back(claim, asked - jobs);
+    return_permits(claim, granted - jobs);
     if (err)
         rest_if_connected(claim, claim->config.redis);
     if (claim->state == CLAIM_STOPPED)
@@ -202,7 +233,7 @@ struct claim_text {
     char limits[MODELS_MAX][LIMIT_SIZE];
 };
 
-static void add_text(struct claim_text *text, const char *value)
+static void add_claim_text(struct claim_text *text, const char *value)
 {
     text->args[text->count++] = SCRIPT_TEXT(value);
 }
@@ -222,11 +253,11 @@ static void add_models(struct claim_text *text, const struct claim *claim)
     int models = governor_limits(claim->config.governor, limits, MODELS_MAX);
 
     for (int i = 0; i < models; i++) {
-        if (limits[i].calls >= claim->asked && !limits[i].trial && !limits[i].failing)
+        if (limits[i].calls >= claim->granted && !limits[i].trial && !limits[i].failing)
             continue;
         write_limit(text->limits[i], &limits[i]);
-        add_text(text, limits[i].model);
-        add_text(text, text->limits[i]);
+        add_claim_text(text, limits[i].model);
+        add_claim_text(text, text->limits[i]);
     }
 }
 
@@ -236,37 +267,37 @@ static int send_claim(struct claim *claim)
     struct script_call call = {.script = &scripts[SCRIPT_CLAIM], .prefix = claim->config.prefix, .args = text.args};
 
     (void)decimal_write(text.lease, claim->config.lease_ms);
-    (void)decimal_write(text.most, claim->asked);
+    (void)decimal_write(text.most, claim->granted);
     (void)decimal_write(text.max_attempts, claim->config.max_attempts);
     random_hex(text.nonce, NONCE_BYTES);
-    add_text(&text, claim->config.worker);
-    add_text(&text, text.lease);
-    add_text(&text, text.most);
-    add_text(&text, text.nonce);
-    add_text(&text, text.max_attempts);
-    add_text(&text, claim->config.model);
+    add_claim_text(&text, claim->config.worker);
+    add_claim_text(&text, text.lease);
+    add_claim_text(&text, text.most);
+    add_claim_text(&text, text.nonce);
+    add_claim_text(&text, text.max_attempts);
+    add_claim_text(&text, claim->config.model);
     add_models(&text, claim);
     call.count = text.count;
     return script_run(claim->config.redis, &call, claim_on_claimed, claim, &claim->run);
 }
 
+/* Every path returns the permits that it does not use. return_permits also runs for 0 permits: the grant may have had the right to a
+ * trial call, which the governor must not keep. */
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms)
 {
-    claim->asked = permits;
+    claim->granted = permits;
     if (claim->state == CLAIM_STOPPED) {
-        give_back(claim, permits);
+        return_permits(claim, permits);
         claim->config.on_stopped(claim->config.arg);
-        return;
-    }
-    claim->state = CLAIM_IDLE;
-    if (!permits) {
-        give_back(claim, 0);
-        pause_claims(claim, CLAIM_LIMITED, wait_ms);
-    } else if (send_claim(claim)) {
-        give_back(claim, permits);
-        rest_if_connected(claim, claim->config.redis);
+    } else if (permits && !send_claim(claim)) {
+        claim_enter(claim, CLAIM_CLAIMING);
     } else {
-        claim->state = CLAIM_CLAIMING;
+        claim_end(claim, CLAIM_ASKING);
+        return_permits(claim, permits);
+        if (permits)
+            rest_if_connected(claim, claim->config.redis);
+        else
+            pause_claims(claim, CLAIM_LIMITED, wait_ms);
     }
 }
 
@@ -276,7 +307,7 @@ static void start_claim(struct claim *claim)
 
     if (claim->state != CLAIM_IDLE || room <= 0)
         return;
-    claim->state = CLAIM_ASKING;
+    claim_enter(claim, CLAIM_ASKING);
     governor_ask(claim->config.governor, room < BATCH_MAX ? room : BATCH_MAX);
 }
 
@@ -286,12 +317,11 @@ static void claim_on_woken(const redisReply *reply, int err, void *arg)
     struct claim *claim = arg;
 
     claim->wait = NULL;
-    if (claim->state == CLAIM_WAITING)
-        claim->state = CLAIM_IDLE;
+    claim_end(claim, CLAIM_WAITING);
     if (err)
-        return;
+        return; /* not connected: claim_more follows (see claim.h) */
     if (reply->type == REDIS_REPLY_ERROR) {
-        log_failure("BLPOP failed, trying again", reply);
+        claim_log_failure("BLPOP failed, trying again", reply);
         rest(claim, WAIT_MS);
     } else {
         start_claim(claim);
@@ -313,7 +343,7 @@ static void start_wait(struct claim *claim, int64_t next_ms)
     if (redis_send(claim->config.waiter, &command, claim_on_woken, claim, &claim->wait))
         rest_if_connected(claim, claim->config.waiter);
     else
-        claim->state = CLAIM_WAITING;
+        claim_enter(claim, CLAIM_WAITING);
 }
 
 struct claim *claim_create(const struct claim_config *config)
@@ -323,7 +353,7 @@ struct claim *claim_create(const struct claim_config *config)
     if (!claim)
         return NULL;
     claim->config = *config;
-    claim->timer = evtimer_new(loop_base(config->loop), claim_on_rested, claim);
+    claim->timer = loop_timer_create(config->loop, claim_on_rested, claim);
     return claim->timer ? claim : claim_destroy(claim);
 }
 
@@ -335,8 +365,7 @@ struct claim *claim_destroy(struct claim *claim)
         script_cancel(claim->run);
     if (claim->wait)
         redis_cancel(claim->wait);
-    if (claim->timer)
-        event_free(claim->timer);
+    loop_timer_destroy(claim->timer);
     free(claim);
     return NULL;
 }
@@ -345,16 +374,18 @@ struct claim *claim_destroy(struct claim *claim)
 void claim_more(struct claim *claim)
 {
     if (claim->state == CLAIM_LIMITED) {
-        evtimer_del(claim->timer);
-        claim->state = CLAIM_IDLE;
+        loop_timer_stop(claim->timer);
+        claim_end(claim, CLAIM_LIMITED);
     }
     start_claim(claim);
 }
 
+/* Permits that were asked for may still be granted, and a CLAIM in flight may still bring jobs. BLPOP is of no importance: its answer
+ * changes nothing in STOPPED. */
 bool claim_stop(struct claim *claim)
 {
     bool busy = claim->run || claim->state == CLAIM_ASKING;
 
-    claim->state = CLAIM_STOPPED;
+    claim_enter(claim, CLAIM_STOPPED);
     return !busy;
 }

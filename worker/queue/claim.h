@@ -4,6 +4,8 @@
  *                      |                    +---- Redis failed -----> RESTING --2 s---------------------> IDLE
  *                      +---- no permits ----+---- tasks blocked ----> LIMITED --a while, or a job ended-> IDLE
  *
+ * Every state ends in IDLE, which starts the next one at once if it can; the drawing leaves that out.
+ *
  * IDLE: there is no room for a job, or Redis is not connected. claim_more starts again.
  * ASKING: the governor was asked for permits of the account, as many as there is room for.
  * CLAIMING: CLAIM was sent for as many jobs as there are permits. Permits that are not used go back.
@@ -12,6 +14,10 @@
  * RESTING: Redis answered with an error, or there is no memory. Trying again at once would not help.
  * LIMITED: tasks wait, but may not begin: the account has no permits, or the circuit breaker restricts their models. Such tasks wake no
  *     worker, so the claim looks again after a while.
+ * STOPPED: from every state, by claim_stop. Nothing is claimed any more.
+ *
+ * Invariant: after a lost connection the claim may stay in IDLE. The worker must call claim_more each time that one of the two connections
+ * is ready again (worker.c `worker_on_ready`, `worker_on_waiter_ready`), and when a job has ended.
  *
  * Example: room for 3, permits for 2, one task in the queue. CLAIM for 2 brings one job; one permit goes back; the queue is empty: WAITING. A
  * client submits a task and SUBMIT pushes a token: IDLE, and at once ASKING for 2.
@@ -35,7 +41,7 @@ struct claimed_job {
     const char *id, *fence, *trace; /* trace: "" when the client gave none */
     const char *request;            /* canonical JSON */
     size_t request_len;
-    int attempt, paid_calls, max_paid_calls;
+    int attempt, max_paid_calls;
     int deferrals;    /* how often it was deferred before */
     int64_t epoch_ms; /* when the task was created; 0: unknown */
 };
@@ -61,7 +67,7 @@ struct claim *claim_destroy(struct claim *claim);              /* accepts NULL; 
 
 void claim_granted(struct claim *claim, int permits, int64_t wait_ms);
 
-void claim_more(struct claim *claim); /* call when a job has ended or Redis is ready again */
+void claim_more(struct claim *claim); /* see "Invariant"; calling it more often does no harm */
 
 /* Permanently. False: a call is in flight. Its jobs are still passed to on_job, then on_stopped is called. */
 bool claim_stop(struct claim *claim);

@@ -49,7 +49,7 @@ static bool is_confirmed(const struct durability *durability, const redisReply *
            reply->element[0]->integer >= 1;
 }
 
-static int send_next(struct durability *durability);
+static int durability_send_next(struct durability *durability);
 
 static void durability_on_answer(const redisReply *reply, int err, void *arg)
 {
@@ -65,7 +65,7 @@ static void durability_on_answer(const redisReply *reply, int err, void *arg)
                            : reply->type == REDIS_REPLY_ERROR ? reply->str
                                                               : "no confirmation in time"));
     answer_all(&durability->asked, confirmed);
-    if (send_next(durability))
+    if (durability_send_next(durability))
         answer_all(&durability->next, false);
 }
 
@@ -86,7 +86,7 @@ static int send_wait(struct durability *durability)
 }
 
 /* Sends one command for all waits, unless one is in flight. */
-static int send_next(struct durability *durability)
+static int durability_send_next(struct durability *durability)
 {
     int err;
 
@@ -133,7 +133,7 @@ struct durability_wait *durability_confirm(struct durability *durability, durabi
     wait->done = done;
     wait->arg = arg;
     TAILQ_INSERT_TAIL(&durability->next, wait, link);
-    if (send_next(durability)) {
+    if (durability_send_next(durability)) {
         TAILQ_REMOVE(&durability->next, wait, link);
         free(wait);
         return NULL;

@@ -1,14 +1,12 @@
 #include "worker/queue/lease.h"
 
 #include <assert.h>
-#include <event2/event.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
-#include "common/base/loop.h"
-#include "common/base/timeval.h"
+#include "common/base/loop_timer.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 
@@ -28,7 +26,7 @@ TAILQ_HEAD(renewal_list, renewal);
 
 struct lease_keeper {
     struct lease_config config;
-    struct event *timer;
+    struct loop_timer *timer;
     struct entry_list entries;
     struct renewal_list under_way;
 };
@@ -45,7 +43,7 @@ static void renewal_destroy(struct renewal *renewal)
 }
 
 /* The reply has one answer per entry, in order. The callbacks may remove any entry. */
-static void deliver(struct renewal *renewal, const redisReply *reply)
+static void lease_deliver(struct renewal *renewal, const redisReply *reply)
 {
     const struct lease_events *events = &renewal->keeper->config.events;
 
@@ -56,13 +54,13 @@ static void deliver(struct renewal *renewal, const redisReply *reply)
         if (!entry || !answer)
             continue;
         if (!strcmp(answer, "LOST"))
-            events->on_lost(entry, renewal->keeper->config.arg);
+            events->on_lease_lost(entry, renewal->keeper->config.arg);
         else if (!strcmp(answer, "CANCEL"))
             events->on_cancelled(entry, renewal->keeper->config.arg);
     }
 }
 
-static void log_failure(const struct renewal *renewal, const char *why)
+static void lease_log_failure(const struct renewal *renewal, const char *why)
 {
     char quoted[256];
 
@@ -76,11 +74,11 @@ static void lease_on_renewed(const redisReply *reply, int err, void *arg)
 
     renewal->run = NULL;
     if (err)
-        log_failure(renewal, err_text(err));
+        lease_log_failure(renewal, err_text(err));
     else if (reply->type == REDIS_REPLY_ARRAY)
-        deliver(renewal, reply);
+        lease_deliver(renewal, reply);
     else
-        log_failure(renewal, reply->str ? reply->str : "unexpected answer");
+        lease_log_failure(renewal, reply->str ? reply->str : "unexpected answer");
     renewal_destroy(renewal);
 }
 
@@ -137,21 +135,16 @@ void lease_renew_now(struct lease_keeper *keeper)
     }
 }
 
-static void schedule(struct lease_keeper *keeper)
+static void lease_schedule(struct lease_keeper *keeper)
 {
-    int64_t wait_ms = keeper->config.lease_ms / 3;
-    struct timeval tv = timeval_of_ms(wait_ms);
-
-    evtimer_add(keeper->timer, &tv);
+    loop_timer_start(keeper->timer, keeper->config.lease_ms / 3);
 }
 
-static void lease_on_timer(evutil_socket_t fd, short what, void *arg)
+static void lease_on_timer(void *arg)
 {
     struct lease_keeper *keeper = arg;
 
-    (void)fd;
-    (void)what;
-    schedule(keeper);
+    lease_schedule(keeper);
     lease_renew_now(keeper);
 }
 
@@ -164,10 +157,10 @@ struct lease_keeper *lease_keeper_create(const struct lease_config *config)
     keeper->config = *config;
     TAILQ_INIT(&keeper->entries);
     TAILQ_INIT(&keeper->under_way);
-    keeper->timer = evtimer_new(loop_base(config->loop), lease_on_timer, keeper);
+    keeper->timer = loop_timer_create(config->loop, lease_on_timer, keeper);
     if (!keeper->timer)
         return lease_keeper_destroy(keeper);
-    schedule(keeper);
+    lease_schedule(keeper);
     return keeper;
 }
 
@@ -180,8 +173,7 @@ struct lease_keeper *lease_keeper_destroy(struct lease_keeper *keeper)
     assert(TAILQ_EMPTY(&keeper->entries));
     while ((renewal = TAILQ_FIRST(&keeper->under_way)))
         renewal_destroy(renewal); /* NOLINT(clang-analyzer-unix.Malloc): renewal_destroy removes it from the list */
-    if (keeper->timer)
-        event_free(keeper->timer);
+    loop_timer_destroy(keeper->timer);
     free(keeper);
     return NULL;
 }

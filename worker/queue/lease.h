@@ -28,7 +28,8 @@ struct lease_entry {
 struct lease_events {
     /* Safe to remove the entry and free its job from inside both. */
     void (*on_cancelled)(struct lease_entry *entry, void *arg);
-    void (*on_lost)(struct lease_entry *entry, void *arg);
+    void (*on_lease_lost)(struct lease_entry *entry,
+                          void *arg); /* RENEW says so: REAP or another worker has the task */
 };
 
 struct lease_config {

@@ -1,14 +1,12 @@
 #include "worker/queue/reaper.h"
 
-#include <event2/event.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/base/log.h"
-#include "common/base/loop.h"
+#include "common/base/loop_timer.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
-#include "common/base/timeval.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
 
@@ -20,7 +18,7 @@ static const char GRACE_MS[] = "500", MOST[] = "32", HOLD_MS[] = "5000";
 struct reaper {
     struct redis *redis;
     const char *prefix;
-    struct event *timer;
+    struct loop_timer *timer;
     struct script_run *run;
 };
 
@@ -57,21 +55,18 @@ static void reap(struct reaper *reaper)
 }
 
 /* 0.5 to 1.5 seconds: jitter spreads the workers. */
-static void schedule(struct reaper *reaper)
+static void reaper_schedule(struct reaper *reaper)
 {
     int64_t wait_ms = INTERVAL_MS / 2 + (int64_t)(random_unit() * (double)INTERVAL_MS);
-    struct timeval tv = timeval_of_ms(wait_ms);
 
-    evtimer_add(reaper->timer, &tv);
+    loop_timer_start(reaper->timer, wait_ms);
 }
 
-static void reaper_on_timer(evutil_socket_t fd, short what, void *arg)
+static void reaper_on_timer(void *arg)
 {
     struct reaper *reaper = arg;
 
-    (void)fd;
-    (void)what;
-    schedule(reaper);
+    reaper_schedule(reaper);
     reap(reaper);
 }
 
@@ -83,10 +78,10 @@ struct reaper *reaper_create(struct loop *loop, struct redis *redis, const char 
         return NULL;
     reaper->redis = redis;
     reaper->prefix = prefix;
-    reaper->timer = evtimer_new(loop_base(loop), reaper_on_timer, reaper);
+    reaper->timer = loop_timer_create(loop, reaper_on_timer, reaper);
     if (!reaper->timer)
         return reaper_destroy(reaper);
-    schedule(reaper);
+    reaper_schedule(reaper);
     return reaper;
 }
 
@@ -96,8 +91,7 @@ struct reaper *reaper_destroy(struct reaper *reaper)
         return NULL;
     if (reaper->run)
         script_cancel(reaper->run);
-    if (reaper->timer)
-        event_free(reaper->timer);
+    loop_timer_destroy(reaper->timer);
     free(reaper);
     return NULL;
 }

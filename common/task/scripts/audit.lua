@@ -4,9 +4,10 @@
 -- Tasks past their queue_until expire here too, because no worker calls CLAIM while the queue is paused, or if none is alive.
 -- ARGV process interval_ms most
 -- -> state repaired        state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
+-- flags: allow-oom
 -- needs: base log queue images slots ending expiry
 local process, interval, most = unpack(ARGV)
-local meta, index, live = prefix .. 'meta', prefix .. 'index', prefix .. 'live'
+local meta, index, queue = prefix .. 'meta', prefix .. 'index', prefix .. 'queue'
 local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }
 local at = now()
 
@@ -16,10 +17,13 @@ local in_pass = h[1] == process and h[3] -- audit_rank exists between two pages;
 if not in_pass and at - (h[2] or 0) < tonumber(interval) then
   return { -1, 0 }
 end
-despite_full_memory()
 if not in_pass then
   rank = 0
   redis.call('HSET', meta, 'auditor', process, 'audited_at', at)
+end
+
+local function ended_count() -- the index has them first
+  return redis.call('ZCOUNT', index, '-inf', '(0')
 end
 
 -- Removes a task that is final, or whose hash is gone (state is false).
@@ -27,13 +31,19 @@ local function remove_from_queue(id, state)
   for _, set in pairs(sets) do
     redis.call('ZREM', set, id)
   end
-  if redis.call('ZREM', index, id) == 1 then
+  local score = redis.call('ZSCORE', index, id)
+  if state then
+    redis.call('ZADD', index, 'XX', '-' .. (redis.call('HGET', key('task', id), 'ended_at') or '1'), id)
+    return
+  end
+  if score and tonumber(score) >= 0 then
+    redis.call('ZREM', index, id)
     release(id)
+    tally('lost')
   end
-  if not state then
-    settle_images(id, redis.call('HGET', key('task', id), 'reserved'), #slots(id).image)
-    redis.call('DEL', key('task', id), key('request', id), key('events', id), key('result', id))
-  end
+  local t = load_task(id)
+  settle_images(id, t.reserved, t.n and #slots(id, t).image or 0)
+  redis.call('DEL', key('task', id), key('events', id))
 end
 
 -- Puts a live task into the set of its state, and only there. A running task gets a lease until about the next pass: its worker
@@ -61,7 +71,8 @@ end
 
 local BATCH = 64 -- expiries per call: one costs as much time as checking twenty tasks
 local repaired, gone, expired, seen = 0, 0, 0, 0
-local page = redis.call('ZRANGE', index, rank, rank + most - 1)
+local first = ended_count() + rank
+local page = redis.call('ZRANGE', index, first, first + most - 1)
 
 for _, id in ipairs(page) do
   local state, queue_until = unpack(redis.call('HMGET', key('task', id), 'state', 'queue_until'))
@@ -72,6 +83,7 @@ for _, id in ipairs(page) do
     for _, set in pairs(sets) do
       redis.call('ZREM', set, id)
     end
+    count_waiting('-1')
     expire(id)
     expired, gone = expired + 1, gone + 1
   elseif repair_sets(id, state) then
@@ -83,13 +95,17 @@ for _, id in ipairs(page) do
   end
 end
 
--- Finds ids that are in a set but not in the index. Skipped if the sizes agree.
-local function repair_index()
+local function is_index_complete()
   local size = 0
   for _, set in pairs(sets) do
     size = size + redis.call('ZCARD', set)
   end
-  if size == redis.call('ZCARD', index) then
+  return size == redis.call('ZCOUNT', index, '0', '+inf')
+end
+
+-- Finds ids that are in a set but not among the live ones of the index. Skipped if the sizes agree.
+local function repair_index()
+  if is_index_complete() then
     return
   end
   for _, set in pairs(sets) do
@@ -97,7 +113,6 @@ local function repair_index()
       local state, epoch = unpack(redis.call('HMGET', key('task', id), 'state', 'epoch'))
       if sets[state or ''] then
         redis.call('ZADD', index, epoch or at, id)
-        redis.call('HINCRBY', live, client(id), 1)
         repair_sets(id, state)
       else
         remove_from_queue(id, state)
@@ -105,26 +120,51 @@ local function repair_index()
       repaired = repaired + 1
     end
   end
+  if not is_index_complete() then -- final tasks
+    for _, id in ipairs(redis.call('ZRANGE', index, '-inf', '(0', 'BYSCORE')) do
+      for _, set in pairs(sets) do
+        repaired = repaired + redis.call('ZREM', set, id)
+      end
+    end
+  end
 end
 
-local function recount_live()
-  local sum = 0
-  for _, count in ipairs(redis.call('HVALS', live)) do
-    sum = sum + count
+-- Counts each client's live tasks, and those that wait. Fields of clients without a live task are removed here.
+local function recount()
+  local live, sum, counts, zero = ended_count(), 0, {}, {}
+  live = redis.call('ZCARD', index) - live
+  local flat = redis.call('HGETALL', queue)
+  for i = 1, #flat, 2 do
+    local kind, name = flat[i]:match('^(%l+):(.*)$')
+    if kind == 'live' then
+      counts[name] = tonumber(flat[i + 1])
+      sum = sum + counts[name]
+    elseif kind == 'vtime' then
+      counts[name] = counts[name] or 0
+    end
   end
-  if sum == redis.call('ZCARD', index) then
-    return
+  if sum ~= live then
+    for name in pairs(counts) do
+      counts[name] = 0
+    end
+    for _, id in ipairs(redis.call('ZRANGE', index, '0', '+inf', 'BYSCORE')) do
+      counts[client(id)] = (counts[client(id)] or 0) + 1
+    end
   end
-  redis.call('DEL', live)
-  for _, id in ipairs(redis.call('ZRANGE', index, 0, -1)) do
-    redis.call('HINCRBY', live, client(id), 1)
+  for name, count in pairs(counts) do
+    if count <= 0 then
+      redis.call('HDEL', queue, 'live:' .. name, 'vtime:' .. name)
+    elseif sum ~= live then
+      redis.call('HSET', queue, 'live:' .. name, count)
+    end
   end
+  redis.call('HSET', queue, 'waiting', redis.call('ZCARD', sets.queued) + redis.call('ZCARD', sets.delayed))
 end
 
 local over = seen == #page and #page < tonumber(most)
 if over then
   repair_index()
-  recount_live()
+  recount()
 end
 if repaired > 0 then
   redis.call('HINCRBY', meta, 'orphan', repaired)

@@ -1,28 +1,36 @@
 -- BEGIN (worker, just before the POST): opens the paid call and says so in the log.
 -- ARGV id fence call images lease_ms data
 -- -> OK paid_calls | CANCEL | BUDGET | LOST
+--   The lease is extended, unless less than a tenth of it has passed since CLAIM.
+-- flags: allow-oom
 -- needs: base log
 local id, fence, call, images, lease, data = unpack(ARGV)
-local task = key('task', id)
+local task, FRESH = key('task', id), 10
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'call', 'cancel', 'paid_calls', 'max_paid_calls', 'deferrals')
-if h[1] ~= fence or h[2] ~= 'running' then
+local h = redis.call('HMGET', task, 'fence', 'call', 'cancel', 'paid_calls', 'max_paid_calls', 'deferrals', 'n', 'claimed_at')
+if h[1] ~= fence or fence == '0' then -- only a running task has another fence than 0
   return { 'LOST' }
 end
-if h[3] then
-  return h[3] == call and { 'OK', tonumber(h[5]) } or { 'LOST' }
+if h[2] and h[2] ~= '' then
+  return h[2] == call and { 'OK', tonumber(h[4]) } or { 'LOST' }
 end
-if h[4] then
+if h[3] then
   return { 'CANCEL' }
 end
-if tonumber(h[5]) >= tonumber(h[6]) then
+if h[4] - h[5] >= 0 then
   return { 'BUDGET' }
 end
-local at, paid_calls = now(), h[5] + 1
-redis.call('DEL', key('result', id)) -- slots that failed in an earlier call
-redis.call('HSET', task, 'call', call, 'called_at', time_text(at), 'images', images, 'paid_calls', string.format('%d', paid_calls))
-redis.call('ZADD', prefix .. 'leased', 'GT', time_text(at + lease), id)
-if tells_deferral(tonumber(h[7] or 0)) then
-  log(id, 'process', data)
+local at, paid_calls, number = now(), h[4] + 1, h[7]
+local is_told = tells_deferral(h[6] or 0)
+if is_told then
+  number = text_of(number + 1)
+end
+redis.call('HSET', task, 'call', call, 'called_at', text_of(at), 'images', images, 'paid_calls', text_of(paid_calls), 'n', number,
+  'call_n', number) -- slots that failed in an earlier call are in the log before call_n
+if math.abs(at - (h[8] or 0)) > lease / FRESH then -- claimed_at is the first claim: the lease of a later one is extended too
+  redis.call('ZADD', prefix .. 'leased', 'GT', text_of(at + lease), id)
+end
+if is_told then
+  log(id, number, element(number, 'process', data))
 end
 return { 'OK', paid_calls }

@@ -1,6 +1,7 @@
 -- CANCEL (gateway): cancels a waiting task at once, and sets the cancel flag of a running one.
 -- ARGV id mode        mode: any | waiting (do not cancel a running task)
 -- -> CANCELLED | ASKED | RUNNING | FINAL state | NONE
+-- flags: allow-oom
 -- needs: base log queue images slots ending
 local id, mode = unpack(ARGV)
 local task = key('task', id)
@@ -9,14 +10,15 @@ local state = redis.call('HGET', task, 'state')
 if not state then
   return { 'NONE' }
 elseif state == 'queued' or state == 'delayed' then
+  local t = load_task(id)
   redis.call('ZREM', prefix .. 'pending', id)
   redis.call('ZREM', prefix .. 'delayed', id)
-  conclude(id, 'cancelled', cancelled(), slots(id))
+  count_waiting('-1')
+  conclude(id, t, 'cancelled', cancelled(), slots(id, t), {})
   return { 'CANCELLED' }
 elseif state == 'running' and mode == 'waiting' then
   return { 'RUNNING' }
 elseif state == 'running' then
-  despite_full_memory()
   redis.call('HSET', task, 'cancel', 1)
   return { 'ASKED' }
 end

@@ -5,36 +5,51 @@
 -- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
 --    then, as texts, the restricted models of which tasks had to wait
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
+-- flags: allow-oom
 -- needs: base log queue images slots ending expiry model
 local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
 local at = now()
-local claimed_at, lease_end = time_text(at), time_text(at + lease)
+local claimed_at, lease_end = text_of(at), text_of(at + lease)
 local BATCH = 64 -- due retries, and tasks that wait in vain, looked at in one call
 
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', delayed, '-inf', at, 'LIMIT', 0, BATCH)) do
-  redis.call('ZREM', delayed, id)
-  local h = redis.call('HMGET', key('task', id), 'state', 'score')
-  if h[1] == 'delayed' then
-    redis.call('HSET', key('task', id), 'state', 'queued')
-    enqueue(id, h[2])
-  else
-    tally('ghost')
-  end
-end
+local paused, vtime, waiting, scan_from, scanned_at = unpack(redis.call('HMGET', prefix .. 'queue', 'paused', 'vtime', 'waiting', 'scan_from',
+  'scanned_at'))
+most = paused == '1' and 0 or tonumber(most)
 
+-- Due retries. -> when the next one is due, nil if none waits
+local function promote()
+  local soonest = redis.call('ZRANGE', delayed, '0', BATCH - 1, 'WITHSCORES')
+  for i = 1, #soonest, 2 do
+    local id = soonest[i]
+    if tonumber(soonest[i + 1]) > at then
+      return tonumber(soonest[i + 1])
+    end
+    redis.call('ZREM', delayed, id)
+    local h = redis.call('HMGET', key('task', id), 'state', 'score')
+    if h[1] == 'delayed' then
+      redis.call('HSET', key('task', id), 'state', 'queued')
+      enqueue(id, h[2])
+    else
+      tally('ghost')
+    end
+  end
+  return #soonest == 2 * BATCH and tonumber(redis.call('ZRANGE', delayed, '0', '0', 'WITHSCORES')[2]) or nil
+end
+local due = promote()
+
+local leases = {} -- end, id, end, id ...
 local function give(id, attempt, n, h)
-  local task = key('task', id)
-  local attempt_text = string.format('%d', attempt)
-  local fence = attempt_text .. '.' .. nonce .. '.' .. string.format('%d', n)
-  redis.call('HSET', task, 'state', 'running', 'attempt', attempt_text, 'max_attempts', max_attempts, 'fence', fence, 'wseq', '0',
+  local attempt_text = text_of(attempt)
+  local fence = attempt_text .. '.' .. nonce .. '.' .. text_of(n)
+  redis.call('HSET', key('task', id), 'state', 'running', 'fence', fence, 'attempt', attempt_text, 'max_attempts', max_attempts, 'wseq', '0',
     'worker', worker, 'claimed_at', h[8] or claimed_at)
-  redis.call('ZADD', prefix .. 'leased', lease_end, id)
-  return { id, fence, attempt, redis.call('GET', key('request', id)), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '',
+  leases[#leases + 1], leases[#leases + 2] = lease_end, id
+  return { id, fence, attempt, redis.call('LINDEX', key('events', id), REQUEST), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '',
     tonumber(h[9] or 0) }
 end
 
-local jobs, vain = {}, 0
+local jobs, vain, expired = {}, 0, 0
 
 -- A task that comes first in the queue: a job, or one that waited in vain.
 local function take(id)
@@ -44,27 +59,27 @@ local function take(id)
     vain = vain + 1
     tally('ghost')
   elseif is_overdue(h[1], h[7], at) then
-    vain = vain + 1
+    vain, expired = vain + 1, expired + 1
     expire(id)
   else
     jobs[#jobs + 1] = give(id, h[2] + 1, #jobs + 1, h)
   end
 end
 
-local paused, vtime, scan_from, scanned_at = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime', 'scan_from', 'scanned_at'))
-most = paused == '1' and 0 or tonumber(most)
-local reached -- the score that the queue has come to
+local reached, is_empty -- the score that the queue has come to; whether nothing is pending any more
 
 local function take_first()
   while #jobs < most and vain < BATCH do
-    local first = redis.call('ZPOPMIN', pending, math.min(most - #jobs, BATCH - vain)) -- as id, score, id, score ...
-    if #first == 0 then
-      return
-    end
+    local count = math.min(most - #jobs, BATCH - vain)
+    local first = redis.call('ZPOPMIN', pending, count) -- as id, score, id, score ...
     for i = 1, #first, 2 do
       take(first[i])
     end
-    reached = first[#first]
+    reached = first[#first] or reached
+    if #first < 2 * count then
+      is_empty = true
+      return
+    end
   end
 end
 
@@ -161,7 +176,7 @@ local function take_allowed()
   local from = math.max(front, scan_from or 0)
   local had = #jobs
   local rest = look_at(from, PIECE, false)
-  redis.call('HSET', prefix .. 'meta', 'scanned_at', claimed_at, 'scan_from', #jobs > had and from or rest or 0)
+  redis.call('HSET', prefix .. 'queue', 'scanned_at', claimed_at, 'scan_from', #jobs > had and from or rest or 0)
 end
 
 if #ARGV > 6 then
@@ -169,15 +184,23 @@ if #ARGV > 6 then
 else
   take_first()
 end
-if reached and tonumber(reached) > tonumber(vtime or 0) then
-  redis.call('HSET', prefix .. 'meta', 'vtime', reached)
+if #leases > 0 then -- unpack has a limit of some thousands
+  for i = 1, #leases, 1000 do
+    redis.call('ZADD', prefix .. 'leased', unpack(leases, i, math.min(i + 999, #leases)))
+  end
+end
+if reached then
+  redis.call('HSET', prefix .. 'queue', 'vtime', text_of(math.max(reached, vtime or 0)), 'waiting',
+    text_of(math.max(0, (waiting or 0) - #jobs - expired)))
 end
 
 -- With nothing to come, tokens would only wake workers in vain.
-if redis.call('EXISTS', pending, delayed) == 0 then
+if #jobs == 0 and not is_empty then
+  is_empty = redis.call('EXISTS', pending) == 0
+end
+if is_empty and not due then
   redis.call('DEL', prefix .. 'wake')
 end
-local due = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')[2]
 table.insert(jobs, 1, vain == BATCH and 0 or due and math.max(0, due - at) or -1)
 for model, is_blocked in pairs(blocked) do
   jobs[#jobs + 1] = is_blocked and model or nil

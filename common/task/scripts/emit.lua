@@ -1,21 +1,20 @@
--- EMIT (worker): appends one event of a running task to its log.
--- ARGV id fence wseq data slot        slot: "" | 'image {"index":0,...}' | 'failed {"index":0,...}'
+-- EMIT (worker): appends one event of a running task to its log. The final event is built from its `image` and `image_failed` events.
+-- ARGV id fence wseq data
 -- -> OK n | CANCEL n | SAME | LOST
+-- flags: allow-oom
 -- needs: base log
-local id, fence, wseq, data, slot = unpack(ARGV)
+local id, fence, wseq, data = unpack(ARGV)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'state', 'wseq', 'cancel')
-if h[1] ~= fence or h[2] ~= 'running' then
+local h = redis.call('HMGET', task, 'fence', 'wseq', 'cancel', 'n')
+if h[1] ~= fence or fence == '0' then -- only a running task has another fence than 0
   return { 'LOST' }
 end
-if tonumber(wseq) <= tonumber(h[3]) then
+if wseq - h[2] <= 0 then
   return { 'SAME' }
 end
-despite_full_memory()
-redis.call('HSET', task, 'wseq', wseq)
-if slot ~= '' then -- the final event is built from these lines
-  redis.call('APPEND', key('result', id), slot .. '\n')
-end
-local n = log(id, 'process', data)
-return { h[4] and 'CANCEL' or 'OK', n }
+local n = h[4] + 1
+local number = text_of(n)
+redis.call('HSET', task, 'wseq', wseq, 'n', number)
+log(id, n, element(number, 'process', data))
+return { h[3] and 'CANCEL' or 'OK', n }

@@ -14,6 +14,7 @@
 --    wait_ms: when to ask again after no permit; limit: calls in flight for all, 0 for none; second: of the bookings
 --    state: failing (the last call failed) | limited | open | probing | half_open; calls: of this model may begin
 --    probe: 1 if this worker is to probe; opened: 1 if a call of this worker was the first that found the account or model closed
+-- flags: allow-oom
 -- needs: base minute limiter breaker
 local worker, ttl, want, images, model, calls_max, per_minute, whole = unpack(ARGV, 1, 8)
 local governor, holders, seen, minute = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen', prefix .. 'minute'
@@ -42,7 +43,6 @@ for i = 1, #flat, 2 do
   books[of][field], written[name] = value, value
 end
 local account = books['']
-despite_full_memory()
 
 -- The clock was put back, or another Redis with an earlier clock took over: no wait may last until the old time comes again.
 if account.swept and second < account.swept - 5 then

@@ -4,10 +4,10 @@
 -- ARGV requests_per_minute
 -- -> OK left full_ms | LIMITED 0 wait_ms
 --   left: requests that the client may send now; full_ms: until the bucket is full; wait_ms: until the next token
+-- flags: allow-oom
 -- needs: base
 local most, limits, at = tonumber(ARGV[1]), prefix .. 'limits', now()
 local TINY = 0.000001 -- more than the rounding error of the stored decimals
-despite_full_memory()
 local kept = redis.call('HMGET', limits, 'tokens', 'filled_at')
 local passed = math.max(0, at - tonumber(kept[2] or at))
 local tokens = math.min(most, tonumber(kept[1] or most) + passed * most / 60000)

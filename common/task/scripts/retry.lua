@@ -1,5 +1,5 @@
 -- RETRY (gateway, for operators): runs a failed or cancelled task again under its id, with a new log and a new budget of paid calls.
--- The calls of its earlier lives are kept in earlier_paid_calls and earlier_unknown_calls, and count in `charged`.
+-- The calls of its earlier lives are kept in `earlier`, and count in `charged`.
 -- The client's limits do not refuse a RETRY, but the task and its images count against them.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE
@@ -8,7 +8,7 @@ local id, queue_ttl = unpack(ARGV)
 local task = key('task', id)
 
 local h = redis.call('HMGET', task, 'state', 'ended_at', 'epoch', 'hash', 'max_paid_calls', 'ttl', 'trace', 'reserved',
-  'paid_calls', 'unknown_calls', 'earlier_paid_calls', 'earlier_unknown_calls')
+  'paid_calls', 'unknown_calls', 'earlier', 'model')
 if not h[1] then
   return { 'NONE' }
 elseif not h[2] then
@@ -17,16 +17,20 @@ elseif h[1] == 'done' then
   return { 'DONE' }
 end
 
-local function sum(a, b)
-  local n = (a or 0) + (b or 0)
-  return n > 0 and string.format('%d', n)
-end
+local earlier_paid, earlier_unknown = (h[11] or '0 0'):match('^(%d+) (%d+)$')
+local paid, unknown = h[9] + earlier_paid, (h[10] or 0) + earlier_unknown
 
 -- Greater than the old epoch even if the clock was set back: viewers of the old log must notice the new one.
-local epoch = time_text(math.max(now(), h[3] + 1))
-begin_life(id, { epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl,
-  vtime = redis.call('HGET', prefix .. 'meta', 'vtime'), trace = h[7], reserved = h[8],
-  earlier_paid_calls = sum(h[9], h[11]), earlier_unknown_calls = sum(h[10], h[12]) })
-redis.call('PERSIST', key('request', id))
+local epoch, name = text_of(math.max(now(), h[3] + 1)), client(id)
+local vtime, waiting, live, last = unpack(redis.call('HMGET', prefix .. 'queue', 'vtime', 'waiting', 'live:' .. name, 'vtime:' .. name))
 tally('renewed')
+redis.call('HDEL', task, 'ended_at', 'code', 'claimed_at', 'called_at', 'images', 'call', 'call_n', 'worker', 'unknown_calls', 'cancel', 'deferrals',
+  'deferred_for', 'finished', 'wseq', 'max_attempts', 'reserved') -- fields that only a later version knows stay
+redis.call('PERSIST', task)
+redis.call('LTRIM', key('events', id), '0', '1') -- the request and the plan
+realign(key('events', id), redis.call('LLEN', key('events', id)), FIRST_EVENT)
+begin_life(id, { epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
+  live = live, last = last, more = { model = h[12] or nil, trace = h[7] or nil,
+  earlier = paid > 0 and paid .. ' ' .. unknown or nil }, reserved = h[8] and h[8]:match('^%d+') })
+redis.call('PERSIST', key('events', id))
 return { 'NEW', epoch }

@@ -6,43 +6,44 @@
 -- needs: base log queue images life
 local id, hash, request, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV)
 
-local known = redis.call('HGET', key('task', id), 'hash')
+local known, epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'hash', 'epoch', 'state', 'deferrals'))
 if known then
-  despite_full_memory() -- the task was accepted already, so its client gets the log even if Redis is full
+  redis.call('LTRIM', prefix .. 'wake', '0', '255') -- Redis refuses only a script's first write, and never LTRIM: a known task is answered at maxmemory
   if known ~= hash then
     tally('conflict')
     return { 'CONFLICT' }
   end
   tally('same')
-  local epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'epoch', 'state', 'deferrals'))
-  return { 'SAME', epoch, state, redis.call('LRANGE', key('events', id), 0, -1), '', tonumber(deferrals or 0) }
+  return { 'SAME', epoch, state, redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1'), '', tonumber(deferrals or 0) }
 end
-local paused, vtime = unpack(redis.call('HMGET', prefix .. 'meta', 'paused', 'vtime'))
+local name = client(id)
+local paused, vtime, waiting, live, last = unpack(redis.call('HMGET', prefix .. 'queue', 'paused', 'vtime', 'waiting', 'live:' .. name, 'vtime:' .. name))
 if paused == '1' then
   return { 'PAUSED' }
 end
-if redis.call('ZCARD', prefix .. 'pending') + redis.call('ZCARD', prefix .. 'delayed') >= tonumber(queue_limit) then
+if (waiting or 0) - queue_limit >= 0 then
   tally('full')
   return { 'FULL' }
 end
-if tonumber(redis.call('HGET', prefix .. 'live', client(id)) or 0) >= tonumber(client_limit) then
+if (live or 0) - client_limit >= 0 then
   tally('client_full')
   return { 'CLIENT_FULL' }
 end
 
-local epoch, left = now(), ''
-images, images_limit = tonumber(images or 0), tonumber(images_limit or 0)
+local created, left = now(), ''
+images, images_limit = (images or 0) + 0, (images_limit or 0) + 0
 if images_limit > 0 then
-  left = images_limit - (redis.call('HGET', prefix .. 'images:' .. day_of(epoch), client(id)) or 0) - images
+  left = images_limit - (redis.call('HGET', prefix .. 'images:' .. day_of(created), name) or 0) - images
   if left < 0 then
     tally('images_full')
-    return { 'IMAGES', DAY_MS - epoch % DAY_MS }
+    return { 'IMAGES', DAY_MS - created % DAY_MS }
   end
 end
 
-local created = time_text(epoch)
-local start = begin_life(id, { epoch = created, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
-  vtime = vtime, trace = trace ~= '' and trace, reserved = images_limit > 0 and images })
-redis.call('SET', key('request', id), request)
-tally('submitted')
-return { 'NEW', created, 'queued', { start }, tostring(left) }
+-- The request's keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.
+local model = request:sub(1, 1024):match('"model":"([^"]*)"')
+epoch = text_of(created)
+local start = begin_life(id, { epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
+  vtime = vtime, waiting = waiting, live = live, last = last, more = { model = model, trace = trace ~= '' and trace or nil },
+  reserved = images_limit > 0 and images }, request)
+return { 'NEW', epoch, 'queued', { start }, left ~= '' and text_of(left) or '' }

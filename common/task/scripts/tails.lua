@@ -1,13 +1,13 @@
 -- TAILS (gateway): compares the end of each task's log with what its viewers have, to detect lost channel messages.
 -- ARGV id epoch length sum ...        sum: the first 16 hex digits of the SHA-1 of the last event's JSON; "": not compared
 -- -> id ...        the tasks whose log differs
--- needs: base
+-- needs: base log
 local function has_length(events, length)
-  return tostring(redis.call('LLEN', events)) == length
+  return redis.call('LLEN', events) == length + FIRST_EVENT
 end
 
 local function ends_with(events, length, sum)
-  local tail = redis.call('LRANGE', events, length - 1, length)
+  local tail = redis.call('LRANGE', events, length + 1, length + 2)
   local from = #tail == 1 and tail[1]:find('{', 1, true)
   return from and redis.sha1hex(tail[1]:sub(from)):sub(1, 16) == sum
 end

@@ -10,14 +10,15 @@
 local state, cursor, limit, search = unpack(ARGV)
 local SCAN_MAX = 1000
 local lists = {
-  queued = { 'pending' }, delayed = { 'delayed' }, running = { 'leased' }, live = { 'index' },
-  ended = { 'ended', down = true }, done = { 'ended', down = true, only = 'done' },
-  cancelled = { 'ended', down = true, only = 'cancelled' },
-  failed = { 'dead', down = true }, dead = { 'dead', down = true },
+  queued = { 'pending' }, delayed = { 'delayed' }, running = { 'leased' }, live = { 'index', from = '0', to = '+inf' },
+  ended = { 'index', from = '-inf', to = '(0' }, done = { 'index', from = '-inf', to = '(0', only = 'done' },
+  cancelled = { 'index', from = '-inf', to = '(0', only = 'cancelled' },
+  failed = { 'dead', down = true, only = 'failed' }, dead = { 'dead', down = true, only = 'failed' },
 }
 local list = lists[state]
 local set = prefix .. list[1]
-local size = redis.call('ZCARD', set)
+local size = list.from and redis.call('ZCOUNT', set, list.from, list.to) or redis.call('ZCARD', set)
+local before = list.from == '0' and redis.call('ZCARD', set) - size or 0 -- the index has the ended tasks first, then the live ones
 
 -- Compares bytes, as Redis orders members of equal score. Lua's `<` depends on the locale.
 local function is_before(a, b)
@@ -52,7 +53,7 @@ local function at(n)
   if sorted then
     return sorted[n + 1]
   end
-  local id, score = unpack(redis.call(list.down and 'ZREVRANGE' or 'ZRANGE', set, n, n, 'WITHSCORES'))
+  local id, score = unpack(redis.call(list.down and 'ZREVRANGE' or 'ZRANGE', set, before + n, before + n, 'WITHSCORES'))
   return { id = id, score = tonumber(score) }
 end
 

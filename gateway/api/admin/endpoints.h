@@ -1,6 +1,6 @@
-/* api/admin - the operators' API, below /admin/: the handlers, one file each
+/* api/admin - the operators' API, below /admin/: the handlers
  *
- * Their argument is the struct api_context. admin_guard (guard.h) has checked the admin key.
+ * Their argument is the struct api_context. admission_check_operator has checked the admin key.
  */
 #ifndef ARKRELAY_GATEWAY_API_ADMIN_ENDPOINTS_H
 #define ARKRELAY_GATEWAY_API_ADMIN_ENDPOINTS_H
@@ -13,8 +13,8 @@ http_handler_fn api_admin_overview;  /* GET /admin/overview: everything the dash
 http_handler_fn api_admin_processes; /* GET /admin/processes: the gateways and workers that are running */
 http_handler_fn api_admin_tasks;     /* GET /admin/tasks: tasks of all clients, by state */
 http_handler_fn api_admin_task;      /* GET /admin/tasks/{id}: everything stored about a task */
-http_handler_fn api_admin_retry;     /* task_retry.c: POST /admin/tasks/{id}/retry */
-http_handler_fn api_admin_cancel;    /* task_cancel.c: POST /admin/tasks/{id}/cancel */
-http_handler_fn api_admin_erase;     /* task_erase.c: DELETE /admin/tasks/{id} */
+http_handler_fn api_admin_retry;     /* task.c: POST /admin/tasks/{id}/retry */
+http_handler_fn api_admin_cancel;    /* task.c: POST /admin/tasks/{id}/cancel */
+http_handler_fn api_admin_erase;     /* task.c: DELETE /admin/tasks/{id} */
 
 #endif

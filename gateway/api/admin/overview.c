@@ -14,8 +14,8 @@
 #include "gateway/account/account.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"
-#include "gateway/api/process_report.h"
-#include "gateway/api/queue_report.h"
+#include "gateway/api/process_list.h"
+#include "gateway/api/queue_counts.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/response/redis_multi_query.h"
 #include "gateway/tasks/queue_reply.h"
@@ -23,7 +23,7 @@
 enum { HEAD_MAX = 256, TEXT_MAX = 64 };
 
 /* A decimal number from Redis as a JSON number; null for any other text. */
-static void add_number(struct buf *out, const char *name, const char *text, size_t len)
+static void add_info_number(struct buf *out, const char *name, const char *text, size_t len)
 {
     char copy[TEXT_MAX] = "", *end = copy;
     double value = 0;
@@ -39,7 +39,7 @@ static void add_number(struct buf *out, const char *name, const char *text, size
         buf_addf(out, "\"%s\":%.17g", name, value);
 }
 
-static void add_text(struct buf *out, const char *name, const char *text, size_t len)
+static void add_text_or_null(struct buf *out, const char *name, const char *text, size_t len)
 {
     buf_addf(out, "\"%s\":", name);
     if (text)
@@ -48,7 +48,7 @@ static void add_text(struct buf *out, const char *name, const char *text, size_t
         buf_add_text(out, "null");
 }
 
-static void add_flag(struct buf *out, const char *name, const char *text, size_t len)
+static void add_boolean_of(struct buf *out, const char *name, const char *text, size_t len)
 {
     buf_addf(out, "\"%s\":%s", name, text && len == 1 && *text == '1' ? "true" : "false");
 }
@@ -61,18 +61,18 @@ struct row {
 /* -- Redis */
 
 static const struct row info_rows[] = {
-    {"redis_version",             "version",                   add_text  },
-    {"role",                      "role",                      add_text  },
-    {"uptime_in_seconds",         "uptime_seconds",            add_number},
-    {"connected_clients",         "connected_clients",         add_number},
-    {"used_memory",               "used_memory",               add_number},
-    {"maxmemory",                 "maxmemory",                 add_number},
-    {"instantaneous_ops_per_sec", "operations_per_second",     add_number},
-    {"evicted_keys",              "evicted_keys",              add_number},
-    {"aof_enabled",               "aof_enabled",               add_flag  },
-    {"aof_last_write_status",     "aof_last_write_status",     add_text  },
-    {"rdb_last_bgsave_status",    "snapshot_last_save_status", add_text  },
-    {"connected_slaves",          "replicas",                  add_number},
+    {"redis_version",             "version",                   add_text_or_null},
+    {"role",                      "role",                      add_text_or_null},
+    {"uptime_in_seconds",         "uptime_seconds",            add_info_number },
+    {"connected_clients",         "connected_clients",         add_info_number },
+    {"used_memory",               "used_memory",               add_info_number },
+    {"maxmemory",                 "maxmemory",                 add_info_number },
+    {"instantaneous_ops_per_sec", "operations_per_second",     add_info_number },
+    {"evicted_keys",              "evicted_keys",              add_info_number },
+    {"aof_enabled",               "aof_enabled",               add_boolean_of  },
+    {"aof_last_write_status",     "aof_last_write_status",     add_text_or_null},
+    {"rdb_last_bgsave_status",    "snapshot_last_save_status", add_text_or_null},
+    {"connected_slaves",          "replicas",                  add_info_number },
 };
 
 /* The value of the line "name:value" in the reply of INFO; NULL if it is missing. */
@@ -116,10 +116,10 @@ static void add_double(struct buf *out, const char *name, double value)
         buf_addf(out, ",\"%s\":%.17g", name, value);
 }
 
-static void add_time(struct buf *out, const char *name, int64_t ms)
+static void add_time_or_null(struct buf *out, const char *name, int64_t ms)
 {
     if (ms)
-        buf_addf(out, ",\"%s\":%" PRId64, name, ms);
+        buf_add_int_member(out, name, ms);
     else
         buf_addf(out, ",\"%s\":null", name);
 }
@@ -127,7 +127,7 @@ static void add_time(struct buf *out, const char *name, int64_t ms)
 static void add_words(struct buf *out, const char *name, const char *text)
 {
     buf_add_char(out, ',');
-    add_text(out, name, *text ? text : NULL, strlen(text));
+    add_text_or_null(out, name, *text ? text : NULL, strlen(text));
 }
 
 static void write_breaker(struct buf *out, const struct account_scope *scope)
@@ -137,18 +137,18 @@ static void write_breaker(struct buf *out, const struct account_scope *scope)
     buf_addf(out, "\"breaker\":{\"state\":\"%s\"", breaker_state_name(scope->state));
     add_words(out, "code", is_closed ? "" : account_scope_code(scope));
     add_words(out, "why", is_closed ? "" : scope->why);
-    add_time(out, "since_ms", is_closed ? 0 : scope->since_ms);
-    add_time(out, "probe_at_ms", scope->state == BREAKER_OPEN ? scope->probe_at_ms : 0);
+    add_time_or_null(out, "since_ms", is_closed ? 0 : scope->since_ms);
+    add_time_or_null(out, "probe_at_ms", scope->state == BREAKER_OPEN ? scope->probe_at_ms : 0);
     buf_add_char(out, '}');
 }
 
 static void write_model(struct buf *out, const struct account_scope *scope)
 {
     buf_add_char(out, '{');
-    add_text(out, "model", scope->model, strlen(scope->model));
+    add_text_or_null(out, "model", scope->model, strlen(scope->model));
     add_double(out, "limit", scope->limit);
     add_double(out, "rate", scope->rate);
-    add_time(out, "paused_until_ms", scope->paused_until_ms);
+    add_time_or_null(out, "paused_until_ms", scope->paused_until_ms);
     buf_add_char(out, ',');
     write_breaker(out, scope);
     buf_add_char(out, '}');
@@ -183,9 +183,9 @@ static void write_queue(struct buf *out, const redisReply *reply, struct redis_q
     const char *now = script_text(reply, QUEUE_NOW, &len);
 
     (void)notes;
-    add_number(out, "now_ms", now, len);
+    add_info_number(out, "now_ms", now, len);
     buf_add_text(out, ",\"queue\":{");
-    queue_report_write(out, reply);
+    queue_counts_write(out, reply);
     buf_add_char(out, '}');
 }
 
@@ -193,7 +193,7 @@ static void write_processes(struct buf *out, const redisReply *reply, struct red
 {
     (void)notes;
     buf_add_text(out, "\"processes\":");
-    process_report_write(out, reply);
+    process_list_write(out, reply);
 }
 
 static void write_gateway(struct buf *out, const struct api_context *context)

@@ -3,7 +3,7 @@
 #include "common/task/scripts.h"
 #include "gateway/api/admin/endpoints.h"
 #include "gateway/api/context.h"
-#include "gateway/api/process_report.h"
+#include "gateway/api/process_list.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
 
@@ -16,7 +16,7 @@ static void processes_on_reply(struct http_exchange *exchange, const redisReply 
     (void)unused;
     buf_init(&body, RESPONSE_MAX);
     buf_add_text(&body, "{\"processes\":");
-    process_report_write(&body, reply);
+    process_list_write(&body, reply);
     buf_add_char(&body, '}');
     respond_json(exchange, 200, &body);
     buf_deinit(&body);

@@ -1,6 +1,5 @@
 #include "gateway/api/admin/task_row.h"
 
-#include <inttypes.h>
 #include <string.h>
 
 #include "common/base/buf.h"
@@ -10,30 +9,29 @@
 enum { AT_ID, AT_STATE, AT_EPOCH, AT_ATTEMPT, AT_PAID_CALLS, AT_WORKER, AT_CODE, AT_CLAIMED, AT_ENDED, AT_PLACE };
 
 /* -1 if the element is absent. */
-static int64_t number(const redisReply *row, size_t at)
+static int64_t row_number(const redisReply *row, size_t at)
 {
     int64_t value;
 
     return script_int(row, at, &value) ? -1 : value;
 }
 
-static void add_number(struct buf *out, const char *name, const redisReply *row, size_t at)
+static void add_row_number(struct buf *out, const char *name, const redisReply *row, size_t at)
 {
-    int64_t value = number(row, at);
+    int64_t value = row_number(row, at);
 
     if (value >= 0)
-        buf_addf(out, ",\"%s\":%" PRId64, name, value);
+        buf_add_int_member(out, name, value);
 }
 
-static void add_text(struct buf *out, const char *name, const redisReply *row, size_t at)
+static void add_row_text(struct buf *out, const char *name, const redisReply *row, size_t at)
 {
     size_t len;
     const char *text = script_text(row, at, &len);
 
     if (!text || !len)
         return;
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, text, len);
+    buf_add_text_member(out, name, text, len);
 }
 
 /* The meaning of AT_PLACE depends on the state. */
@@ -44,11 +42,11 @@ static void add_place(struct buf *out, const redisReply *row)
     if (!state)
         return;
     if (strcmp(state, "queued") == 0)
-        add_number(out, "position", row, AT_PLACE);
+        add_row_number(out, "position", row, AT_PLACE);
     else if (strcmp(state, "delayed") == 0)
-        timestamp_add(out, "due_at", number(row, AT_PLACE));
+        timestamp_add(out, "due_at", row_number(row, AT_PLACE));
     else if (strcmp(state, "running") == 0)
-        timestamp_add(out, "lease_until", number(row, AT_PLACE));
+        timestamp_add(out, "lease_until", row_number(row, AT_PLACE));
 }
 
 /* An id that was added by hand may have no client part. */
@@ -65,14 +63,14 @@ void task_row_write(struct buf *out, const redisReply *row)
     buf_add_json(out, id, client);
     buf_add_text(out, ",\"task_id\":");
     buf_add_json(out, task_id, strlen(task_id));
-    add_text(out, "status", row, AT_STATE);
-    add_number(out, "epoch", row, AT_EPOCH);
-    add_number(out, "attempts", row, AT_ATTEMPT);
-    add_number(out, "paid_calls", row, AT_PAID_CALLS);
-    add_text(out, "worker", row, AT_WORKER);
-    add_text(out, "code", row, AT_CODE);
-    timestamp_add(out, "created_at", number(row, AT_EPOCH));
-    timestamp_add(out, "started_at", number(row, AT_CLAIMED));
-    timestamp_add(out, "ended_at", number(row, AT_ENDED));
+    add_row_text(out, "status", row, AT_STATE);
+    add_row_number(out, "epoch", row, AT_EPOCH);
+    add_row_number(out, "attempts", row, AT_ATTEMPT);
+    add_row_number(out, "paid_calls", row, AT_PAID_CALLS);
+    add_row_text(out, "worker", row, AT_WORKER);
+    add_row_text(out, "code", row, AT_CODE);
+    timestamp_add(out, "created_at", row_number(row, AT_EPOCH));
+    timestamp_add(out, "started_at", row_number(row, AT_CLAIMED));
+    timestamp_add(out, "ended_at", row_number(row, AT_ENDED));
     add_place(out, row);
 }

@@ -1,4 +1,4 @@
-/* api/native - the faceflip API, below API_BASE: the handlers, one file each
+/* api/native - the faceflip API, below API_BASE: the handlers, one file for /generate, /tasks and /queue each
  *
  * Their argument is the struct api_context.
  */

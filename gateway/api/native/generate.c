@@ -1,18 +1,76 @@
-/* POST /generate: submit a task and respond with its links */
+/* POST /generate and POST /generate/stream: submit a task, and respond with its links or with the stream of its events
+ *
+ * Both take the same body. Only the first makes up a task_id if there is none; only the second takes on_disconnect.
+ */
+#include <stdbool.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/random.h"
 #include "common/task/task.h"
-#include "gateway/access/rate_limit_headers.h"
+#include "gateway/access/admission.h"
+#include "gateway/access/client.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
-#include "gateway/api/native/generate_request.h"
-#include "gateway/api/native/task_path.h"
+#include "gateway/api/native/task.h"
+#include "gateway/api/submission.h"
+#include "gateway/request/headers.h"
+#include "gateway/request/validate.h"
 #include "gateway/response/respond.h"
+#include "gateway/streams/stream.h"
 #include "gateway/tasks/event_log.h"
 #include "gateway/tasks/submit.h"
 
-enum { RESPONSE_MAX = 4096 };
+enum { RESPONSE_MAX = 4096, RANDOM_ID_BYTES = 16 };
+
+enum generate_kind { GENERATE_STREAM, GENERATE_TASK };
+
+/* -- the request */
+
+static int validate(const struct api_context *context, const struct http_request *request, enum generate_kind kind,
+                    struct validated *valid, struct validate_errors *errors)
+{
+    const struct http_text key = idempotency_key_read(request);
+    const struct validate_rules rules = {.max_paid_calls = context->max_paid_calls_limit,
+                                         .data_urls = context->data_urls,
+                                         .id_required = kind == GENERATE_STREAM,
+                                         .for_stream = kind == GENERATE_STREAM,
+                                         .key = key.data,
+                                         .key_len = key.len};
+    int err = validate_body(request->body.data, request->body.len, &rules, valid, errors);
+
+    if (!err && !valid->task_id[0])
+        random_hex(valid->task_id, RANDOM_ID_BYTES);
+    return err;
+}
+
+/* From head and body to a submission; applies the defaults. NULL: the request is invalid, and the exchange was answered. */
+static struct submission *read_generate_request(const struct api_context *context, struct http_exchange *exchange,
+                                                enum generate_kind kind)
+{
+    struct validate_errors errors;
+    struct validated valid = {0};
+    struct submission *submission = NULL;
+    int err;
+
+    if (!submission_check_head(exchange))
+        return NULL;
+    err = validate(context, http_exchange_request(exchange), kind, &valid, &errors);
+    if (err == ERR_SYNTAX) {
+        respond_problem(exchange, PROBLEM_INVALID_JSON, errors.syntax);
+    } else if (err == ERR_RANGE) {
+        respond_field_errors(exchange, errors.fields, errors.count);
+    } else {
+        submission = err ? NULL : submission_make(context, exchange, &valid);
+        if (!submission)
+            respond_problem(exchange, PROBLEM_INTERNAL, NULL);
+    }
+    task_spec_deinit(&valid.spec);
+    return submission;
+}
+
+/* -- POST /generate */
 
 struct generate {
     struct http_exchange *exchange;
@@ -20,7 +78,7 @@ struct generate {
     struct submit_call *call;
 };
 
-static void destroy(struct generate *generate)
+static void generate_destroy(struct generate *generate)
 {
     submission_destroy(generate->submission);
     free(generate);
@@ -49,13 +107,13 @@ static void generate_on_submitted(const struct submit_result *result, void *arg)
     struct generate *generate = arg;
 
     if (result->images_left >= 0)
-        rate_limit_headers_add_images(generate->exchange, result->images_left, result->day_left_ms);
+        admission_add_image_limit(generate->exchange, result->images_left, result->day_left_ms);
     if (result->log)
         respond_links(generate->exchange, task_id_of(generate->submission->full_id), result->log->state,
                       result->outcome == SUBMIT_NEW);
     else
         respond_problem_after(generate->exchange, submit_problem(result->outcome), result->day_left_ms);
-    destroy(generate);
+    generate_destroy(generate);
 }
 
 static void generate_on_closed(void *arg)
@@ -63,7 +121,7 @@ static void generate_on_closed(void *arg)
     struct generate *generate = arg;
 
     submit_cancel(generate->call);
-    destroy(generate);
+    generate_destroy(generate);
 }
 
 void api_generate(struct http_exchange *exchange, void *arg)
@@ -83,14 +141,34 @@ void api_generate(struct http_exchange *exchange, void *arg)
         return;
     }
     generate->exchange = exchange;
-    generate->submission = generate_request_read(context, exchange, GENERATE_TASK);
+    generate->submission = read_generate_request(context, exchange, GENERATE_TASK);
     if (!generate->submission) {
-        destroy(generate);
+        generate_destroy(generate);
     } else if (submit_start(context->submitter, generate->submission, generate_on_submitted, generate,
                             &generate->call)) {
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, NULL);
-        destroy(generate);
+        generate_destroy(generate);
     } else {
         http_exchange_on_closed(exchange, generate_on_closed, generate);
     }
+}
+
+/* -- POST /generate/stream */
+
+void api_generate_stream(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    struct stream_request request = {.client = admission_client(exchange)};
+
+    if (respond_if_unacceptable(exchange, "text", "event-stream"))
+        return;
+    if (!last_event_id_read(http_exchange_request(exchange), &request.resumes, &request.cursor)) {
+        respond_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+        return;
+    }
+    request.submission = read_generate_request(context, exchange, GENERATE_STREAM);
+    if (!request.submission)
+        return;
+    request.full_id = request.submission->full_id;
+    stream_open(context->streams, exchange, &request);
 }

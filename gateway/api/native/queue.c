@@ -6,8 +6,8 @@
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
-#include "gateway/api/process_report.h"
-#include "gateway/api/queue_report.h"
+#include "gateway/api/process_list.h"
+#include "gateway/api/queue_counts.h"
 #include "gateway/response/redis_multi_query.h"
 #include "gateway/tasks/queue_reply.h"
 
@@ -15,13 +15,13 @@ static void write_numbers(struct buf *out, const redisReply *reply, struct redis
 {
     if (script_int(reply, QUEUE_NOW, &notes->now_ms))
         notes->now_ms = 0;
-    queue_report_write(out, reply);
+    queue_counts_write(out, reply);
 }
 
 static void write_workers(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)
 {
     (void)notes;
-    buf_addf(out, "\"workers\":%zu", process_report_count(reply, "worker"));
+    buf_addf(out, "\"workers\":%zu", process_list_count(reply, "worker"));
 }
 
 static void write_waiting_for(struct buf *out, const redisReply *reply, struct redis_query_notes *notes)

@@ -1,5 +1,4 @@
-/* GET /tasks/{id}: state and result of a task, for clients that poll */
-#include <inttypes.h>
+/* /tasks/{id}: state and result of a task, its stream, cancel and erase */
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,15 +7,20 @@
 #include "common/base/buf.h"
 #include "common/base/macros.h"
 #include "common/redis/client.h"
+#include "gateway/access/admission.h"
+#include "gateway/access/client.h"
 #include "gateway/account/account.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
-#include "gateway/api/native/task_path.h"
+#include "gateway/api/native/task.h"
+#include "gateway/request/headers.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
 #include "gateway/response/timestamp.h"
+#include "gateway/streams/stream.h"
 
 enum {
+    STATE_RESPONSE_MAX = 4096,
     RESPONSE_MAX = 96 * 1024 * 1024, /* pictures may be in it */
     AT_POSITION = 1,                 /* elements of the STATUS reply */
     AT_IMAGES,
@@ -27,25 +31,70 @@ enum {
     AT_FIELDS, /* name, value, name, value ... */
 };
 
+/* -- URLs */
+
+/* The full id of the task in the request's path, always a task of the requesting client. False: the id is invalid, and the exchange was
+ * answered with 404. */
+static bool read_task_path(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE])
+{
+    struct http_text segment = http_exchange_segment(exchange);
+    char task_id[TASK_ID_MAX + 1];
+
+    if (!task_id_is_valid(segment.data, segment.len)) {
+        respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
+        return false;
+    }
+    memcpy(task_id, segment.data, segment.len);
+    task_id[segment.len] = '\0';
+    task_full_id(full_id, admission_client(exchange)->name, task_id);
+    return true;
+}
+
+/* A valid task_id needs no escaping in paths and JSON. */
+void task_path_add(struct buf *out, const char *task_id)
+{
+    buf_addf(out, "%s/tasks/%s", API_BASE, task_id);
+}
+
+static void add_link(struct buf *out, const char *name, const char *task_id, const char *suffix)
+{
+    buf_addf(out, "\"%s\":\"", name);
+    task_path_add(out, task_id);
+    buf_addf(out, "%s\"", suffix);
+}
+
+void task_path_add_links(struct buf *out, const char *task_id)
+{
+    buf_add_text(out, "\"links\":{");
+    add_link(out, "self", task_id, "");
+    buf_add_char(out, ',');
+    add_link(out, "stream", task_id, "/stream");
+    buf_add_char(out, ',');
+    add_link(out, "cancel", task_id, "/cancel");
+    buf_add_char(out, '}');
+}
+
+/* -- fields of the STATUS reply */
+
 /* The index of the value of a field of the task's hash; 0 if the field is absent. */
-static size_t find(const redisReply *reply, const char *name)
+static size_t find_field(const redisReply *reply, const char *name)
 {
     return script_field(reply, AT_FIELDS, name);
 }
 
 /* -1 if the field is absent. */
-static int64_t number(const redisReply *reply, const char *name)
+static int64_t field_number(const redisReply *reply, const char *name)
 {
-    size_t at = find(reply, name);
+    size_t at = find_field(reply, name);
     int64_t value;
 
     return at && !script_int(reply, at, &value) ? value : -1;
 }
 
-static void add_number(struct buf *out, const char *name, int64_t value)
+static void add_known_number(struct buf *out, const char *name, int64_t value)
 {
     if (value >= 0)
-        buf_addf(out, ",\"%s\":%" PRId64, name, value);
+        buf_add_int_member(out, name, value);
 }
 
 static void add_number_or_null(struct buf *out, int64_t value)
@@ -56,14 +105,14 @@ static void add_number_or_null(struct buf *out, int64_t value)
         buf_add_text(out, "null");
 }
 
-static void add_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
+static void add_reply_json(struct buf *out, const char *name, const redisReply *reply, size_t at)
 {
     size_t len;
     const char *json = script_text(reply, at, &len);
 
     if (!json || !len)
         return;
-    buf_addf(out, ",\"%s\":", name);
+    buf_add_member(out, name);
     buf_add(out, json, len);
 }
 
@@ -75,12 +124,13 @@ static int64_t difference(int64_t from_ms, int64_t to_ms)
 /* Times of the Redis clock. `epoch` is created_at in ms, the first half of the event ids. */
 static void add_timing(struct buf *out, const redisReply *reply)
 {
-    int64_t created = number(reply, "epoch"), claimed = number(reply, "claimed_at"), ended = number(reply, "ended_at");
+    int64_t created = field_number(reply, "epoch"), claimed = field_number(reply, "claimed_at"),
+            ended = field_number(reply, "ended_at");
 
     timestamp_add(out, "created_at", created);
     timestamp_add(out, "started_at", claimed);
     timestamp_add(out, "ended_at", ended);
-    add_number(out, "epoch", created);
+    add_known_number(out, "epoch", created);
     buf_add_text(out, ",\"timing\":{\"queued_ms\":");
     add_number_or_null(out, difference(created, claimed));
     buf_add_text(out, ",\"total_ms\":");
@@ -92,10 +142,10 @@ static void add_timing(struct buf *out, const redisReply *reply)
 static void add_outcome(struct buf *out, const redisReply *reply, enum task_state state)
 {
     if (!task_state_is_final(state)) {
-        add_json(out, "generated_images", reply, AT_IMAGES);
-        add_json(out, "failed_images", reply, AT_FAILED);
+        add_reply_json(out, "generated_images", reply, AT_IMAGES);
+        add_reply_json(out, "failed_images", reply, AT_FAILED);
     } else {
-        add_json(out, state == TASK_DONE ? "result" : "error", reply, AT_RESULT);
+        add_reply_json(out, state == TASK_DONE ? "result" : "error", reply, AT_RESULT);
     }
 }
 
@@ -128,14 +178,14 @@ static const char *charged(const redisReply *reply, enum task_state state)
 /* The ARK call in flight. Its id is the X-Client-Request-Id that ARK received. */
 static void add_call(struct buf *out, const redisReply *reply)
 {
-    size_t at = find(reply, "call"), len;
+    size_t at = find_field(reply, "call"), len;
     const char *id = at ? script_text(reply, at, &len) : NULL;
 
     if (!id)
         return;
     buf_add_text(out, ",\"call\":{\"id\":");
     buf_add_json(out, id, len);
-    timestamp_add(out, "since", number(reply, "called_at"));
+    timestamp_add(out, "since", field_number(reply, "called_at"));
     buf_add_char(out, '}');
 }
 
@@ -143,11 +193,12 @@ static void add_ledger(struct buf *out, const redisReply *reply, enum task_state
 {
     const char *charge = charged(reply, state);
 
-    add_number(out, "paid_calls", number(reply, "paid_calls"));
-    add_number(out, "max_paid_calls", number(reply, "max_paid_calls"));
-    add_number(out, "unknown_calls", find(reply, "unknown_calls") ? number(reply, "unknown_calls") : 0);
-    add_number(out, "earlier_paid_calls", number(reply, "earlier_paid_calls"));
-    add_number(out, "earlier_unknown_calls", number(reply, "earlier_unknown_calls"));
+    add_known_number(out, "paid_calls", field_number(reply, "paid_calls"));
+    add_known_number(out, "max_paid_calls", field_number(reply, "max_paid_calls"));
+    add_known_number(out, "unknown_calls",
+                     find_field(reply, "unknown_calls") ? field_number(reply, "unknown_calls") : 0);
+    add_known_number(out, "earlier_paid_calls", field_number(reply, "earlier_paid_calls"));
+    add_known_number(out, "earlier_unknown_calls", field_number(reply, "earlier_unknown_calls"));
     add_call(out, reply);
     if (charge)
         buf_addf(out, ",\"charged\":\"%s\"", charge);
@@ -160,9 +211,9 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
 
     buf_addf(out, "{\"task_id\":\"%s\",\"status\":\"%s\"", task_id, task_state_name(state));
     if (!script_int(reply, AT_POSITION, &position) && position > 0)
-        add_number(out, "position", position);
-    add_number(out, "attempts", number(reply, "attempt"));
-    add_number(out, "max_attempts", number(reply, "max_attempts"));
+        add_known_number(out, "position", position);
+    add_known_number(out, "attempts", field_number(reply, "attempt"));
+    add_known_number(out, "max_attempts", field_number(reply, "max_attempts"));
     add_ledger(out, reply, state);
     add_timing(out, reply);
     add_outcome(out, reply, state);
@@ -170,9 +221,9 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
     task_path_add_links(out, task_id);
 }
 
-static bool read_state(const redisReply *reply, enum task_state *out)
+static bool read_task_state(const redisReply *reply, enum task_state *out)
 {
-    size_t at = find(reply, "state"), len = 0;
+    size_t at = find_field(reply, "state"), len = 0;
     const char *name = at ? script_text(reply, at, &len) : NULL;
 
     return name && task_state_parse(name, len, out);
@@ -242,7 +293,7 @@ static void respond_waiting(struct http_exchange *exchange, const struct api_con
         http_exchange_on_closed(exchange, waiting_task_on_closed, waiting);
 }
 
-/* -- the response */
+/* -- GET /tasks/{id}: for clients that poll */
 
 static void task_on_reply(struct http_exchange *exchange, const redisReply *reply, void *arg)
 {
@@ -255,7 +306,7 @@ static void task_on_reply(struct http_exchange *exchange, const redisReply *repl
         respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
         return;
     }
-    if (!read_state(reply, &state)) {
+    if (!read_task_state(reply, &state)) {
         respond_problem(exchange, PROBLEM_STORE_UNAVAILABLE, "The stored task cannot be read.");
         return;
     }
@@ -276,8 +327,85 @@ void api_task(struct http_exchange *exchange, void *arg)
     struct api_context *context = arg;
     char full_id[TASK_FULL_ID_SIZE];
 
-    if (task_path_read(exchange, full_id))
+    if (read_task_path(exchange, full_id))
         redis_query_send(context->commands, exchange,
                          &(struct redis_query){
                              .script = SCRIPT_STATUS, .full_id = full_id, .answer = task_on_reply, .arg = context});
+}
+
+/* -- GET /tasks/{id}/stream: from the first event or from Last-Event-ID on */
+
+void api_task_stream(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+    struct stream_request request = {.full_id = full_id, .client = admission_client(exchange)};
+
+    if (respond_if_unacceptable(exchange, "text", "event-stream") || !read_task_path(exchange, full_id))
+        return;
+    if (last_event_id_read(http_exchange_request(exchange), &request.resumes, &request.cursor))
+        stream_open(context->streams, exchange, &request);
+    else
+        respond_problem(exchange, PROBLEM_INVALID_LAST_EVENT_ID, NULL);
+}
+
+/* -- POST /tasks/{id}/cancel: a waiting task ends at once, a running one is asked to stop */
+
+static void respond_state(struct http_exchange *exchange, int status, enum task_state state)
+{
+    struct http_text segment = http_exchange_segment(exchange);
+    struct buf body;
+
+    buf_init(&body, STATE_RESPONSE_MAX);
+    buf_addf(&body, "{\"task_id\":\"%.*s\",\"status\":\"%s\"}", (int)segment.len, segment.data, task_state_name(state));
+    respond_json(exchange, status, &body);
+    buf_deinit(&body);
+}
+
+static void task_on_cancelled(struct http_exchange *exchange, const redisReply *reply, void *unused)
+{
+    const char *word = script_answer(reply);
+
+    (void)unused;
+    if (strcmp(word, "CANCELLED") == 0)
+        respond_state(exchange, 200, TASK_CANCELLED);
+    else if (strcmp(word, "ASKED") == 0)
+        respond_state(exchange, 202, TASK_RUNNING);
+    else
+        respond_problem(exchange, strcmp(word, "FINAL") == 0 ? PROBLEM_TASK_FINAL : PROBLEM_TASK_NOT_FOUND, NULL);
+}
+
+void api_task_cancel(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (read_task_path(exchange, full_id))
+        redis_query_send(
+            context->commands, exchange,
+            &(struct redis_query){
+                .script = SCRIPT_CANCEL, .full_id = full_id, .args = {"any"}, .answer = task_on_cancelled});
+}
+
+/* -- DELETE /tasks/{id}: erase a final task and everything stored about it */
+
+static void task_on_erased(struct http_exchange *exchange, const redisReply *reply, void *unused)
+{
+    const char *word = script_answer(reply);
+
+    (void)unused;
+    if (strcmp(word, "ERASED") == 0)
+        http_respond(exchange, 204, NULL, NULL, 0);
+    else
+        respond_problem(exchange, strcmp(word, "LIVE") == 0 ? PROBLEM_TASK_LIVE : PROBLEM_TASK_NOT_FOUND, NULL);
+}
+
+void api_task_erase(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (read_task_path(exchange, full_id))
+        redis_query_send(context->commands, exchange,
+                         &(struct redis_query){.script = SCRIPT_ERASE, .full_id = full_id, .answer = task_on_erased});
 }

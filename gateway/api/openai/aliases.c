@@ -10,7 +10,7 @@ struct span {
     size_t len;
 };
 
-static struct span trim(const char *data, size_t len)
+static struct span trim_entry(const char *data, size_t len)
 {
     while (len && strchr(" \t", data[0])) {
         data++;
@@ -22,7 +22,7 @@ static struct span trim(const char *data, size_t len)
 }
 
 /* Names of models have the grammar of a task_id. */
-static bool copy_name(char out[OPENAI_ALIAS_SIZE], struct span name)
+static bool copy_alias_name(char out[OPENAI_ALIAS_SIZE], struct span name)
 {
     if (name.len >= OPENAI_ALIAS_SIZE || !task_id_is_valid(name.data, name.len))
         return false;
@@ -36,8 +36,8 @@ static bool read_item(struct span item, struct openai_alias *out)
     const char *equals = item.len ? memchr(item.data, '=', item.len) : NULL;
     size_t name_len = equals ? (size_t)(equals - item.data) : item.len;
 
-    return copy_name(out->name, trim(item.data, name_len)) &&
-           (!equals || copy_name(out->model, trim(equals + 1, item.len - name_len - 1)));
+    return copy_alias_name(out->name, trim_entry(item.data, name_len)) &&
+           (!equals || copy_alias_name(out->model, trim_entry(equals + 1, item.len - name_len - 1)));
 }
 
 bool openai_aliases_parse(const char *list, struct openai_aliases *out, const char **at)
@@ -45,7 +45,7 @@ bool openai_aliases_parse(const char *list, struct openai_aliases *out, const ch
     *out = (struct openai_aliases){0};
     while (*list) {
         size_t len = strcspn(list, ",");
-        struct span item = trim(list, len);
+        struct span item = trim_entry(list, len);
         struct openai_alias alias = {0};
 
         *at = item.data;

@@ -8,14 +8,14 @@
 
 enum { SECOND_MS = 1000 };
 
-static const char *text_of(const json_t *object, const char *name)
+static const char *image_text(const json_t *object, const char *name)
 {
     const char *text = json_string_value(json_object_get(object, name));
 
     return text ? text : "";
 }
 
-static void add_text(struct buf *out, const char *name, const char *text)
+static void add_image_text(struct buf *out, const char *name, const char *text)
 {
     buf_addf(out, "\"%s\":", name);
     buf_add_json(out, text, strlen(text));
@@ -32,12 +32,12 @@ static const char *base64_of(const char *url)
 }
 
 /* "url" or "b64_json", never both: some clients prefer one of them, and some the other. */
-static void add_picture(struct buf *out, const json_t *image, enum openai_format format)
+static void add_image_members(struct buf *out, const json_t *image, enum openai_format format)
 {
-    const char *url = text_of(image, "url");
+    const char *url = image_text(image, "url");
     const char *base64 = format == OPENAI_B64_JSON ? base64_of(url) : NULL;
 
-    add_text(out, base64 ? "b64_json" : "url", base64 ? base64 : url);
+    add_image_text(out, base64 ? "b64_json" : "url", base64 ? base64 : url);
 }
 
 static bool ends_with(const char *text, size_t len, const char *end)
@@ -50,7 +50,7 @@ static bool ends_with(const char *text, size_t len, const char *end)
 /* As far as the URL shows. */
 static const char *output_format_of(const json_t *image)
 {
-    const char *url = text_of(image, "url");
+    const char *url = image_text(image, "url");
     bool is_png =
         strncmp(url, "data:image/png", strlen("data:image/png")) == 0 || ends_with(url, strcspn(url, "?#"), ".png");
 
@@ -85,15 +85,15 @@ size_t openai_answer_images(const struct openai_answer *answer)
 static void add_size(struct buf *out, const struct openai_answer *answer)
 {
     const json_t *image = image_at(answer, 0);
-    const char *size = text_of(image, "size");
+    const char *size = image_text(image, "size");
 
     for (size_t i = 1; (image = image_at(answer, i)); i++)
-        if (strcmp(text_of(image, "size"), size) != 0)
+        if (strcmp(image_text(image, "size"), size) != 0)
             return;
     if (!*size)
         return;
     buf_add_char(out, ',');
-    add_text(out, "size", size);
+    add_image_text(out, "size", size);
 }
 
 static bool add_tokens(const struct openai_result *result, const char *name, int64_t *sum)
@@ -142,7 +142,7 @@ void openai_answer_write(struct buf *out, const struct openai_answer *answer)
     buf_addf(out, "{\"created\":%" PRId64 ",\"data\":[", answer->created_ms / SECOND_MS);
     for (size_t i = 0; (image = image_at(answer, i)); i++) {
         buf_add_text(out, i ? ",{" : "{");
-        add_picture(out, image, answer->format);
+        add_image_members(out, image, answer->format);
         buf_add_char(out, '}');
     }
     buf_addf(out, "],\"output_format\":\"%s\"", output_format_of(image_at(answer, 0)));
@@ -172,11 +172,11 @@ void openai_event_write_image(struct buf *out, const struct openai_event *event,
 {
     begin_event(out, IMAGE_EVENT);
     buf_add_char(out, ',');
-    add_picture(out, image, event->format);
+    add_image_members(out, image, event->format);
     buf_addf(out,
              ",\"background\":\"opaque\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
              event->created_ms / SECOND_MS, output_format_of(image));
-    add_text(out, "size", text_of(image, "size"));
+    add_image_text(out, "size", image_text(image, "size"));
     buf_addf(out, ",\"task\":%d,\"index\":%" PRId64, event->task,
              (int64_t)json_integer_value(json_object_get(image, "index")));
     end_event(out);

@@ -31,7 +31,7 @@ static const char *type_of(int status)
     return status >= 500 || status == 424 ? "server_error" : "invalid_request_error";
 }
 
-static void add_text(struct buf *out, const char *name, const char *text)
+static void add_error_text(struct buf *out, const char *name, const char *text)
 {
     buf_addf(out, ",\"%s\":", name);
     if (text)
@@ -43,18 +43,18 @@ static void add_text(struct buf *out, const char *name, const char *text)
 /* After `message`. */
 static void add_members(struct buf *out, const struct object *object)
 {
-    add_text(out, "type", object->type);
-    add_text(out, "param", object->param);
-    add_text(out, "code", object->code);
+    add_error_text(out, "type", object->type);
+    add_error_text(out, "param", object->param);
+    add_error_text(out, "code", object->code);
     if (object->charged)
-        add_text(out, "charged", object->charged);
+        add_error_text(out, "charged", object->charged);
     if (object->request_id)
-        add_text(out, "request_id", object->request_id);
+        add_error_text(out, "request_id", object->request_id);
 }
 
 /* -- the end of a task */
 
-static bool is(const struct openai_failure *failure, const char *code)
+static bool failure_is(const struct openai_failure *failure, const char *code)
 {
     return strcmp(failure->code, code) == 0;
 }
@@ -62,7 +62,7 @@ static bool is(const struct openai_failure *failure, const char *code)
 /* To cancel was somebody's decision, so a client must not order again by itself. */
 bool openai_failure_should_retry(const struct openai_failure *failure)
 {
-    return failure->retryable && !is(failure, problem_code(PROBLEM_CANCELLED));
+    return failure->retryable && !failure_is(failure, problem_code(PROBLEM_CANCELLED));
 }
 
 /* 424: the request is fine, and what it depends on has failed for good. */
@@ -78,16 +78,16 @@ int openai_failure_status(const struct openai_failure *failure)
     };
 
     if (openai_failure_should_retry(failure))
-        return is(failure, problem_code(PROBLEM_ARK_RATE_LIMITED)) ? 429 : 503;
+        return failure_is(failure, problem_code(PROBLEM_ARK_RATE_LIMITED)) ? 429 : 503;
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)
-        if (is(failure, problem_code(rows[i].problem)))
+        if (failure_is(failure, problem_code(rows[i].problem)))
             return rows[i].status;
     return 424;
 }
 
 void openai_failure_write(struct buf *out, const struct openai_failure *failure, const char *request_id)
 {
-    bool refused = is(failure, problem_code(PROBLEM_ARK_CONTENT_REFUSED));
+    bool refused = failure_is(failure, problem_code(PROBLEM_ARK_CONTENT_REFUSED));
     const struct object object = {.type = refused ? type_refused : type_of(openai_failure_status(failure)),
                                   .code = failure->code,
                                   .charged = failure->charged,
@@ -148,43 +148,43 @@ static const char *param_of(const char *pointer)
     return name;
 }
 
-static void add_fields(struct buf *message, const struct problem_report *report)
+static void add_fields(struct buf *message, const struct problem_details *details)
 {
-    for (size_t i = 0; i < report->field_count; i++)
-        buf_addf(message, "%s%s %s", i ? "; " : "", param_of(report->fields[i].pointer), report->fields[i].detail);
+    for (size_t i = 0; i < details->field_count; i++)
+        buf_addf(message, "%s%s %s", i ? "; " : "", param_of(details->fields[i].pointer), details->fields[i].detail);
 }
 
 /* Many clients show nothing but the message. */
-static void add_message(struct buf *message, const struct problem_report *report)
+static void add_problem_message(struct buf *message, const struct problem_details *details)
 {
-    const char *advice = problem_advice(report->problem);
+    const char *advice = problem_advice(details->problem);
 
-    if (report->detail)
-        buf_add_text(message, report->detail);
-    else if (report->field_count)
-        add_fields(message, report);
+    if (details->detail)
+        buf_add_text(message, details->detail);
+    else if (details->field_count)
+        add_fields(message, details);
     else
-        buf_addf(message, "%s.%s%s", problem_title(report->problem), advice ? " " : "", advice ? advice : "");
+        buf_addf(message, "%s.%s%s", problem_title(details->problem), advice ? " " : "", advice ? advice : "");
 }
 
-void openai_write_problem(struct http_exchange *exchange, const struct problem_report *report,
+void openai_write_problem(struct http_exchange *exchange, const struct problem_details *details,
                           struct http_problem_answer *out)
 {
-    const struct object object = {.type = type_of(status_of(report->problem)),
-                                  .code = problem_code(report->problem),
-                                  .param = report->field_count ? param_of(report->fields[0].pointer) : NULL,
-                                  .request_id = report->request_id};
+    const struct object object = {.type = type_of(status_of(details->problem)),
+                                  .code = problem_code(details->problem),
+                                  .param = details->field_count ? param_of(details->fields[0].pointer) : NULL,
+                                  .request_id = details->request_id};
     struct buf message;
 
     buf_init(&message, RESPONSE_MAX);
-    add_message(&message, report);
+    add_problem_message(&message, details);
     buf_add_text(&out->body, "{\"error\":{\"message\":");
     buf_add_json(&out->body, buf_text(&message), message.len);
     add_members(&out->body, &object);
     buf_add_text(&out->body, "}}");
     buf_fail(&out->body, buf_error(&message));
     buf_deinit(&message);
-    out->status = status_of(report->problem);
+    out->status = status_of(details->problem);
     out->content_type = "application/json";
-    add_retry_header(exchange, problem_retryable(report->problem));
+    add_retry_header(exchange, problem_retryable(details->problem));
 }

@@ -38,7 +38,7 @@ void openai_failure_write(struct buf *out, const struct openai_failure *failure,
 void openai_failure_respond(struct http_exchange *exchange, const struct openai_failure *failure);
 
 /* For http_server_config.write_problem; `path` is below OPENAI_BASE. */
-void openai_write_problem(struct http_exchange *exchange, const struct problem_report *report,
+void openai_write_problem(struct http_exchange *exchange, const struct problem_details *details,
                           struct http_problem_answer *out);
 
 #endif

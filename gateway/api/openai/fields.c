@@ -10,7 +10,7 @@
 struct reading {
     const struct openai_rules *rules;
     struct openai_request *out;
-    struct validate_report *report;
+    struct validate_errors *errors;
     json_t *native; /* what the mapped fields make */
     const struct openai_alias *alias;
     const char *model, *size; /* of the body; NULL: absent */
@@ -29,10 +29,10 @@ static void complain(struct reading *in, const char *name, const char *detail)
     char pointer[VALIDATE_POINTER_SIZE];
 
     validate_pointer(pointer, name);
-    validate_complain(in->report, pointer, "%s", detail);
+    validate_complain(in->errors, pointer, "%s", detail);
 }
 
-static void ignore(struct reading *in, const char *name)
+static void ignore_field(struct reading *in, const char *name)
 {
     size_t len = strlen(in->out->ignored);
 
@@ -41,7 +41,7 @@ static void ignore(struct reading *in, const char *name)
 
 /* -- mapped fields */
 
-static void read_model(struct reading *in, const char *name, json_t *value)
+static void map_model(struct reading *in, const char *name, json_t *value)
 {
     const char *model = json_string_value(value);
 
@@ -67,7 +67,7 @@ static void read_n(struct reading *in, const char *name, json_t *value)
     complain(in, name, detail);
 }
 
-static void read_size(struct reading *in, const char *name, json_t *value)
+static void map_size(struct reading *in, const char *name, json_t *value)
 {
     if (!json_is_string(value))
         complain(in, name, "must be auto, <width>x<height> in pixels, or a keyword such as 2K");
@@ -140,16 +140,16 @@ static bool asks_for_nothing(const json_t *value)
 static void read_ignored(struct reading *in, const char *name, json_t *value)
 {
     if (!asks_for_nothing(value))
-        ignore(in, name);
+        ignore_field(in, name);
 }
 
-/* ARK's models make JPEG or PNG. Which of them is ARK's default is not the client's business: the answer has the picture. */
+/* ARK's models make JPEG or PNG. Which of them is ARK's default is not the client's business: the answer has the image. */
 static void read_output_format(struct reading *in, const char *name, json_t *value)
 {
     const char *format = json_is_string(value) ? json_string_value(value) : "";
 
     if (strcmp(format, "png") == 0)
-        ignore(in, name);
+        ignore_field(in, name);
     else if (strcmp(format, "jpeg") != 0 && strcmp(format, "jpg") != 0)
         complain(in, name, "must be png or jpeg");
 }
@@ -173,9 +173,9 @@ static const struct {
     void (*read)(struct reading *in, const char *name, json_t *value);
 } fields[] = {
   /* both APIs */
-    {"model",                               read_model        },
+    {"model",                               map_model         },
     {"prompt",                              read_same         },
-    {"size",                                read_size         },
+    {"size",                                map_size          },
     {"response_format",                     read_format       },
     {"output_format",                       read_output_format},
     {"background",                          read_background   },
@@ -207,7 +207,7 @@ static const struct {
 
 /* -- the whole request */
 
-static void read_fields(struct reading *in, json_t *root)
+static void map_fields(struct reading *in, json_t *root)
 {
     json_t *value;
     const char *name;
@@ -269,7 +269,7 @@ static void settle_group(struct reading *in)
 {
     if (!in->group) {
         if (in->group_options)
-            ignore(in, "sequential_image_generation_options");
+            ignore_field(in, "sequential_image_generation_options");
         set(in, "max_images", json_integer(1));
     } else if (in->out->n > 1) {
         complain(in, "n", "must be 1 with sequential_image_generation");
@@ -291,19 +291,19 @@ static int check_native(struct reading *in)
 
     rules.id_required = rules.for_stream = false;
     rules.key = NULL; /* names the order, not the task */
-    return validate_object(in->native, &rules, &in->out->task, in->report);
+    return validate_object(in->native, &rules, &in->out->task, in->errors);
 }
 
 int openai_request_read(json_t *root, const struct openai_rules *rules, struct openai_request *out,
-                        struct validate_report *report)
+                        struct validate_errors *errors)
 {
     struct openai_request request = {.n = 1};
-    struct reading in = {.rules = rules, .out = &request, .report = report, .native = json_object()};
+    struct reading in = {.rules = rules, .out = &request, .errors = errors, .native = json_object()};
     int err;
 
     if (!in.native)
         return ERR_NO_MEMORY;
-    read_fields(&in, root);
+    map_fields(&in, root);
     require_prompt(&in);
     settle_format(&in);
     settle_size(&in);

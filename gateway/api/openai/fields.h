@@ -47,9 +47,9 @@ struct openai_request {
     char ignored[OPENAI_IGNORED_SIZE]; /* the fields that have no effect: "quality, style" */
 };
 
-/* ERR_RANGE: the report has the errors. ERR_NO_MEMORY. The report is begun by the caller (validate_begin). */
+/* ERR_RANGE: see the errors. ERR_NO_MEMORY. The caller has called validate_begin. */
 int openai_request_read(struct json_t *root, const struct openai_rules *rules, struct openai_request *out,
-                        struct validate_report *report) MUST_CHECK;
+                        struct validate_errors *errors) MUST_CHECK;
 void openai_request_deinit(struct openai_request *request);
 
 /* The seed of the task at `index`: with one seed for all, n tasks would make n equal images. */

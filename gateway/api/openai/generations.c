@@ -48,8 +48,8 @@ static struct submission *make_task(const struct api_context *context, struct ht
     return submission_make(context, exchange, &task);
 }
 
-static void open_order(const struct api_context *context, struct http_exchange *exchange,
-                       const struct openai_request *request)
+static void start_order(const struct api_context *context, struct http_exchange *exchange,
+                        const struct openai_request *request)
 {
     struct submission *tasks[OPENAI_N_MAX] = {0};
     struct order_request order = {.client = admission_client(exchange),
@@ -76,7 +76,7 @@ static void open_order(const struct api_context *context, struct http_exchange *
 }
 
 static int read_request(const struct api_context *context, const struct http_request *request,
-                        struct openai_request *out, struct validate_report *report)
+                        struct openai_request *out, struct validate_errors *errors)
 {
     const struct validate_rules native = {.max_paid_calls = context->max_paid_calls_limit,
                                           .data_urls = context->data_urls};
@@ -86,11 +86,11 @@ static int read_request(const struct api_context *context, const struct http_req
     json_t *root;
     int err;
 
-    validate_begin(report);
-    err = validate_parse(request->body.data, request->body.len, &root, report);
+    validate_begin(errors);
+    err = validate_parse(request->body.data, request->body.len, &root, errors);
     if (err)
         return err;
-    err = openai_request_read(root, &rules, out, report);
+    err = openai_request_read(root, &rules, out, errors);
     json_decref(root);
     return err;
 }
@@ -98,21 +98,21 @@ static int read_request(const struct api_context *context, const struct http_req
 void api_openai_generations(struct http_exchange *exchange, void *arg)
 {
     const struct api_context *context = arg;
-    struct validate_report report;
+    struct validate_errors errors;
     struct openai_request request;
     int err;
 
     if (!submission_check_head(exchange))
         return;
-    err = read_request(context, http_exchange_request(exchange), &request, &report);
+    err = read_request(context, http_exchange_request(exchange), &request, &errors);
     if (err == ERR_SYNTAX) {
-        respond_problem(exchange, PROBLEM_INVALID_JSON, report.syntax);
+        respond_problem(exchange, PROBLEM_INVALID_JSON, errors.syntax);
     } else if (err == ERR_RANGE) {
-        respond_field_errors(exchange, report.fields, report.count);
+        respond_field_errors(exchange, errors.fields, errors.count);
     } else if (err) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
     } else {
-        open_order(context, exchange, &request);
+        start_order(context, exchange, &request);
         openai_request_deinit(&request);
     }
 }

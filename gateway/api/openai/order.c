@@ -14,8 +14,8 @@
 #include "common/http/server.h"
 #include "common/redis/client.h"
 #include "common/task/task.h"
+#include "gateway/access/admission.h"
 #include "gateway/access/client.h"
-#include "gateway/access/rate_limit_headers.h"
 #include "gateway/api/openai/answer.h"
 #include "gateway/api/openai/error.h"
 #include "gateway/response/respond.h"
@@ -154,7 +154,7 @@ static bool has_ended(const struct order *order)
     return true;
 }
 
-static const char *text_of(const json_t *object, const char *name, const char *fallback)
+static const char *event_text(const json_t *object, const char *name, const char *fallback)
 {
     const char *text = json_string_value(json_object_get(object, name));
 
@@ -171,10 +171,10 @@ static struct openai_failure failure_of(const struct part *part)
     if (part->done)
         return (struct openai_failure){.code = problem_code(PROBLEM_ARK_NO_IMAGES),
                                        .message = problem_title(PROBLEM_ARK_NO_IMAGES),
-                                       .charged = text_of(part->done, "charged", "unknown")};
-    return (struct openai_failure){.code = text_of(part->failed, "code", problem_code(PROBLEM_TASK_NOT_FOUND)),
-                                   .message = text_of(part->failed, "error", problem_title(PROBLEM_TASK_NOT_FOUND)),
-                                   .charged = text_of(part->failed, "charged", "unknown"),
+                                       .charged = event_text(part->done, "charged", "unknown")};
+    return (struct openai_failure){.code = event_text(part->failed, "code", problem_code(PROBLEM_TASK_NOT_FOUND)),
+                                   .message = event_text(part->failed, "error", problem_title(PROBLEM_TASK_NOT_FOUND)),
+                                   .charged = event_text(part->failed, "charged", "unknown"),
                                    .retryable = json_is_true(json_object_get(part->failed, "retryable"))};
 }
 
@@ -218,7 +218,7 @@ static void send_images(struct part *part, const json_t *images)
     buf_deinit(&bytes);
 }
 
-static void open_order(struct order *order)
+static void order_begin_answer(struct order *order)
 {
     timeouts_cancel(order->orders->holds, &order->timer);
     order->state = ORDER_OPEN;
@@ -233,7 +233,7 @@ static void order_on_hold_timeout(struct timeout *timer, void *unused)
     struct order *order = container_of(timer, struct order, timer);
 
     (void)unused;
-    open_order(order);
+    order_begin_answer(order);
     http_stream_write(order->exchange, order->stream ? ": waiting\n" : " ", order->stream ? strlen(": waiting\n") : 1);
 }
 
@@ -267,7 +267,7 @@ static void respond_answer(struct order *order, const struct buf *body)
 }
 
 /* All tasks have failed. The first one speaks for all. */
-static void finish_failed(struct order *order)
+static void order_fail(struct order *order)
 {
     const struct part *first = &order->parts[0];
     const struct openai_failure failure = failure_of(first);
@@ -317,7 +317,7 @@ static void finish(struct order *order)
     for (size_t i = 0; i < order->count; i++)
         results[i] = (struct openai_result){order->parts[i].done, failure_of(&order->parts[i])};
     if (!openai_answer_images(&answer)) {
-        finish_failed(order);
+        order_fail(order);
     } else if (order->stream) {
         finish_stream(order);
     } else {
@@ -350,7 +350,7 @@ static void show_image(struct part *part, const json_t *image)
 
     part->has_image = true;
     if (order->state == ORDER_HELD)
-        open_order(order);
+        order_begin_answer(order);
     if (order->state != ORDER_OPEN || !order->stream)
         return;
     images = json_pack("[O]", image);
@@ -381,7 +381,7 @@ static void take_end(struct part *part, const struct task_event *event)
     if (!part->order->stream)
         return;
     if (part->order->state == ORDER_HELD)
-        open_order(part->order);
+        order_begin_answer(part->order);
     if (part->order->state == ORDER_OPEN)
         send_images(part, json_object_get(data, "generated_images"));
 }
@@ -426,7 +426,7 @@ static void part_deliver(struct viewer *viewer, const struct event_frame *frame)
     finish_if_ended(part->order);
 }
 
-static void part_send_notice(struct viewer *viewer, const struct buf *frame)
+static void part_send_hint(struct viewer *viewer, const struct buf *frame)
 {
     (void)viewer;
     (void)frame;
@@ -451,7 +451,7 @@ static void part_end(struct viewer *viewer, enum viewer_end why)
 static const struct viewer_callbacks part_callbacks = {
     .on_subscribed = part_on_subscribed,
     .deliver = part_deliver,
-    .send_notice = part_send_notice,
+    .send_hint = part_send_hint,
     .reset = part_reset,
     .end = part_end,
 };
@@ -459,7 +459,7 @@ static const struct viewer_callbacks part_callbacks = {
 /* -- ASKING */
 
 /* The log so far. Its images are shown when the order is HELD or OPEN. */
-static void take_log(struct part *part, const struct event_log *log)
+static void part_take_log(struct part *part, const struct event_log *log)
 {
     struct task_event event;
 
@@ -492,9 +492,9 @@ static void all_asked(struct order *order)
         return;
     }
     if (order->images_left >= 0)
-        rate_limit_headers_add_images(order->exchange, order->images_left, order->day_left_ms);
+        admission_add_image_limit(order->exchange, order->images_left, order->day_left_ms);
     if (has_image(order) && (order->stream || !has_ended(order)))
-        open_order(order);
+        order_begin_answer(order);
     for (size_t i = 0; i < order->count && order->state == ORDER_OPEN && order->stream; i++)
         send_images(&order->parts[i], json_object_get(order->parts[i].done, "generated_images"));
     finish_if_ended(order);
@@ -509,7 +509,7 @@ static void part_on_submitted(const struct submit_result *result, void *arg)
     order->images_left = result->images_left;
     order->day_left_ms = result->day_left_ms;
     if (result->log) {
-        take_log(part, result->log);
+        part_take_log(part, result->log);
         if (!part->ended)
             watch_add_live(part->viewer.watch, &part->viewer);
     } else {
@@ -564,7 +564,7 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     return order;
 }
 
-static int start_asking(struct order *order)
+static int order_start_asking(struct order *order)
 {
     const struct orders_config *config = &order->orders->config;
     int err = 0;
@@ -605,7 +605,7 @@ void order_open(struct orders *orders, struct http_exchange *exchange, const str
     TAILQ_INSERT_TAIL(&orders->all, order, link);
     timeouts_start(orders->answers, &order->timer);
     http_exchange_on_closed(exchange, order_on_closed, order);
-    if (start_asking(order))
+    if (order_start_asking(order))
         refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
 }
 

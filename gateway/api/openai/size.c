@@ -9,7 +9,7 @@ enum { STEP = 8, DIGITS_MAX = 5 };
 #define NEAR 1.1 /* a size of exactly these proportions may have this many times the pixels of the nearest one */
 
 /* Moves past the digits; 0: there is no valid number. */
-static int64_t read_side(const char **text)
+static int64_t parse_side(const char **text)
 {
     int64_t side = 0;
     int digits = 0;
@@ -23,11 +23,11 @@ static int64_t read_side(const char **text)
 
 bool openai_size_parse(const char *text, struct openai_size *out)
 {
-    struct openai_size size = {.width = read_side(&text)};
+    struct openai_size size = {.width = parse_side(&text)};
 
     if (!size.width || *text++ != 'x')
         return false;
-    size.height = read_side(&text);
+    size.height = parse_side(&text);
     if (!size.height || *text)
         return false;
     *out = size;

@@ -1,20 +1,20 @@
-// The operators' part of the gateway's API, and its key. An address that ends in #key=... brings the key and forgets it at once.
+// The admin API of the gateway, and its key. A URL that ends in #key=... sets the key; the fragment is removed at once.
 
 import { BASE, call, refusal } from '../shared/api.js';
 import { tab } from '../shared/storage.js';
 
 const PATIENCE_MS = 10_000;
 
-// The key stays in this tab and goes with it.
+// The key is kept in sessionStorage: in this tab only, deleted when the tab is closed.
 export const adminKey = {
   get: () => tab.get('admin_key') || '',
   set: (value) => (value ? tab.set('admin_key', value) : tab.remove('admin_key')),
 };
 
-// What can stand in a header; anything else cannot be the key.
+// Only visible ASCII characters can be sent in a header.
 export const canBeKey = (text) => /^[\x21-\x7e]+$/.test(text);
 
-// True when the address brought one.
+// Returns true if the URL had a key.
 export function takeKeyFromAddress() {
   const given = location.hash.match(/[#&]key=([^&]*)/);
   if (!given) return false;
@@ -28,11 +28,11 @@ function decoded(text) {
   try {
     return decodeURIComponent(text);
   } catch {
-    return text; // a key may have a % of its own
+    return text; // the key itself may contain a %
   }
 }
 
-// Throws a Refusal, or what fetch throws.
+// Throws a Refusal or fetch's error.
 async function ask(method, path) {
   const headers = path.startsWith('/admin/') && adminKey.get() ? { Authorization: `Bearer ${adminKey.get()}` } : {};
   const response = await call(method, path, { headers, signal: AbortSignal.timeout(PATIENCE_MS) });
@@ -40,7 +40,7 @@ async function ask(method, path) {
   return response.status === 204 ? null : response.json();
 }
 
-const pathOf = (id) => `/admin/tasks/${encodeURI(id)}`; // an id has nothing that an address may not have
+const pathOf = (id) => `/admin/tasks/${encodeURI(id)}`; // ids contain no characters that need escaping in a path
 
 export const admin = {
   overview: () => ask('GET', '/admin/overview'),

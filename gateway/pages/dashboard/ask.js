@@ -1,8 +1,8 @@
-// A question before something that cannot be taken back, or that others will notice.
+// A confirmation dialog for actions that cannot be undone or that affect other users.
 
 import { $ } from '../shared/dom.js';
 
-// True when the reader says yes; Escape and the other button say no.
+// Resolves to true if the user confirms; false on Escape or the other button.
 export function ask({ title, text, yes, no }) {
   const dialog = $('ask');
   $('ask-title').textContent = title;

@@ -1,4 +1,4 @@
-// The numbers of the whole: tiles, charts, processes, the ARK account, Redis. Everything is drawn from an overview and the history.
+// Tiles, charts, processes, the ARK account, Redis: drawn from an overview and the history.
 
 import { $, el } from '../shared/dom.js';
 import { age, bytes, duration, rate, roughly, whole } from '../shared/format.js';
@@ -7,8 +7,8 @@ import { ARK_BOUNDS } from './history.js';
 
 const ROWS_MAX = 200;
 
-// Rewrites a place only when it changes, so that what a reader has marked stays; and not while something in it is pressed: a click is one
-// on what is there from its beginning to its end.
+// Replaces an element's content only if it has changed, so that a text selection is kept, and not while a button in it is pressed: the
+// browser reports a click only if the element that was pressed still exists.
 const drawn = new WeakMap();
 export function replace(place, key, make) {
   const now = JSON.stringify(key);
@@ -24,7 +24,7 @@ export function drawTiles(place, tiles) {
       el('dt', {}, label), el('dd', { class: 'value' }, value), el('dd', { class: 'sub' }, sub))));
 }
 
-// What comes from the queue alone, and so is there without a key too.
+// The tiles of the public queue numbers, which need no admin key.
 export function queueTiles(t, { depth, delayed, running, dead, oldest_age_ms: oldest }, slots) {
   return [
     { name: 'waiting', label: t('waiting'), value: whole(depth), sub: delayed ? t('and_delayed', { n: whole(delayed) }) : '' },
@@ -61,7 +61,7 @@ export class Board {
     this.#drawRedis(overview);
   }
 
-  // In another language.
+  // After the language has changed.
   redraw(overview) {
     for (const chart of Object.values(this.charts)) chart.rename();
     this.draw(overview);
@@ -92,7 +92,7 @@ export class Board {
     charts.images.draw({ span, points: history.points((sample, at) => [sample ? history.rate('images', at) : null]), limit: imagesLimit(processes) });
   }
 
-  // Buckets know no better than that.
+  // The resolution of the histogram buckets.
   #seconds(ms) {
     if (ms < ARK_BOUNDS[0] * 1000) return this.t('under_second');
     return ms >= ARK_BOUNDS.at(-1) * 1000 ? this.t('over_minutes', { n: ARK_BOUNDS.at(-1) / 60 }) : roughly(ms);
@@ -161,7 +161,7 @@ export class Board {
     return this.t(`breaker_${state}${due ? '_due' : ''}`, { age: age(nowMs - (since ?? nowMs)), delay: roughly((probeAt ?? nowMs) - nowMs) });
   }
 
-  // What the account takes of a model, in words.
+  // The restrictions of a model as text.
   #restrictions({ limit, rate: learned, paused_until_ms: until, breaker }, nowMs) {
     const { t } = this;
     return [
@@ -172,17 +172,19 @@ export class Board {
     ].filter(Boolean);
   }
 
-  #drawRedis({ redis }) {
+  #drawRedis({ redis, queue }) {
     const { t } = this;
     const said = (text) => text ?? '–';
     const health = (text) => [text === null ? '–' : t(text === 'ok' ? 'ok' : 'not_ok', { said: text }), text === null || text === 'ok' ? '' : 'bad'];
     const memory = redis.maxmemory ? t('memory_of', { used: bytes(redis.used_memory), all: bytes(redis.maxmemory) }) : bytes(redis.used_memory ?? 0);
+    const left = queue.memory_full_ms;
     const isFull = redis.maxmemory && redis.used_memory > 0.85 * redis.maxmemory;
     this.#facts($('redis'), [
       ['redis_version', said(redis.version)],
       ['redis_role', redis.role === 'master' ? t('role_master') : said(redis.role), redis.role === 'master' || !redis.role ? '' : 'bad'],
       ['round_trip', redis.round_trip_ms < 10 ? `${redis.round_trip_ms.toFixed(2)} ms` : duration(redis.round_trip_ms), redis.round_trip_ms > 100 ? 'warn' : ''],
       ['memory', memory, isFull ? 'warn' : ''],
+      ...(left === null ? [] : [['memory_full', t('memory_full_in', { time: duration(left) }), left < 4 * 3600e3 ? 'bad' : 'warn']]),
       ['aof', ...(redis.aof_enabled ? health(redis.aof_last_write_status) : [t('aof_off'), 'warn'])],
       ['snapshots', ...health(redis.snapshot_last_save_status)],
       ['replicas', whole(redis.replicas ?? 0)],
@@ -199,23 +201,23 @@ export class Board {
   }
 }
 
-// Of those processes that tell it; undefined where none does.
+// Sum over the processes that report the value; undefined if none does.
 export function total(processes, name) {
-  const told = processes.filter((process) => process[name] !== undefined);
-  return told.length ? told.reduce((sum, process) => sum + process[name], 0) : undefined;
+  const reporting = processes.filter((process) => process[name] !== undefined);
+  return reporting.length ? reporting.reduce((sum, process) => sum + process[name], 0) : undefined;
 }
 
-// The account has one; should workers be told different ones, the strictest is what counts.
+// The account has one limit. If workers are configured with different ones, the lowest applies.
 export function imagesLimit(processes) {
   const limits = processes.map((process) => process.images_per_minute).filter((limit) => limit > 0);
   return limits.length ? Math.min(...limits) : 0;
 }
 
-// The account, or a model of it: no task begins.
+// True if no task of the account or model may start.
 export const isHeld = ({ breaker }) => breaker.state !== 'closed';
 export const isPaused = ({ paused_until_ms: until }, nowMs) => until > nowMs;
 
-// What most processes run.
+// The version that most processes run.
 export function commonVersion(processes) {
   const counts = new Map();
   for (const { version } of processes) counts.set(version, (counts.get(version) ?? 0) + 1);

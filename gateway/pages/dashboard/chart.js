@@ -1,5 +1,4 @@
-// A small chart of the last minutes: lines, or bars on top of each other. The numbers stand in its legend: the latest ones, or
-// those under the pointer.
+// A small chart of the last minutes: lines or stacked bars. The legend shows the latest values, or the values under the pointer.
 //
 //   const chart = new Chart($('chart-queue'), { kind: 'lines', series: [{ tone: 'accent', name: () => t('waiting') }], format, now });
 //   chart.draw({ points: [{ at, values }], span, limit });
@@ -17,18 +16,18 @@ function shape(name, attributes) {
   return made;
 }
 
-// The next round number, whose half is whole: 2, 4, 6, 8, 10, 20, 30, 40, 60 ...
+// The next round even number: 2, 4, 6, 8, 10, 20, 30, 40, 60 ...
 export function ceiling(value) {
   const power = 10 ** Math.floor(Math.log10(Math.max(value, 1)));
   return [1, 2, 3, 4, 6, 8, 10].map((step) => step * power).find((round) => round >= value && round % 2 === 0);
 }
 
 export class Chart {
-  #hover = null; // where the pointer is, 0 to 1
+  #hover = null; // horizontal position of the pointer, 0 to 1
   #data = null;
 
-  // format writes a value for the legend. A series may have latest(), its number of now where that is not the last point's.
-  // least: what the scale reaches at any rate.
+  // format: formats a value for the legend. A series may have latest(): its current value, if that is not the last point.
+  // least: the minimum upper end of the scale.
   constructor(figure, { kind, series, format, now, least = 10, limitName }) {
     Object.assign(this, { kind, series, format, now, least, limitName });
     this.svg = shape('svg', { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, preserveAspectRatio: 'none', role: 'img', focusable: 'false' });
@@ -46,7 +45,7 @@ export class Chart {
     plot.addEventListener('pointerleave', () => this.#leave());
   }
 
-  // Its words, again in another language.
+  // After the language has changed.
   rename() {
     const item = (tone, name, value) => el('li', {}, el('span', { class: `swatch ${tone}`, 'aria-hidden': 'true' }), el('span', {}, `${name} `), value);
     this.limitItem = this.limitName ? item('dashed', this.limitName(), this.limitValue) : null;
@@ -137,7 +136,7 @@ export class Chart {
 
 const sum = (values) => values.reduce((all, value) => all + (value ?? 0), 0);
 
-// The stretches of points that have a value.
+// The runs of consecutive points that have a value.
 function runsOf(points, i) {
   const runs = [];
   let open = false;

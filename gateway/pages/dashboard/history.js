@@ -1,23 +1,23 @@
-// What the page has seen within the last quarter of an hour, and what follows from it. Pure; times are Redis's, in ms.
+// The samples of the last 15 minutes, and the rates and quantiles computed from them. Pure; times are Redis's, in ms.
 
-const SPANS_MS = [3 * 60_000, 6 * 60_000, 15 * 60_000]; // the charts show the shortest one that holds all
+const SPANS_MS = [3 * 60_000, 6 * 60_000, 15 * 60_000]; // the charts use the shortest span that covers all samples
 const SPAN_MAX_MS = SPANS_MS.at(-1);
 const POINTS = 180;
 const BARS = 36;
 const RATE_MS = 60_000;
-const LATENCY_MS = 120_000; // calls are slow and few: a minute has not enough of them
-const KNOWN_MIN_MS = 3000; // no rate from less
-const TOLD_MIN_MS = 15_000; // nor from less of what processes tell, which comes in steps of five seconds
-const TOLD = ['images', 'unknown'];
-const GAP_MS = 12_000; // nothing was seen for longer: what was in between is not drawn
+const LATENCY_MS = 120_000; // calls are slow and few: one minute has too few of them
+const RATE_MIN_MS = 3000; // shortest time from which a rate is computed
+const REPORTED_MIN_MS = 15_000; // the same for values that processes report every five seconds
+const REPORTED = ['images', 'unknown'];
+const GAP_MS = 12_000; // a longer time without samples is drawn as a gap
 const PROCESSES_MAX = 2000;
 
-// How long ARK's calls took, in seconds: the ends of the buckets of `arkrelay_ark_seconds`. One more bucket has no end.
+// Upper bounds of the buckets of `arkrelay_ark_seconds`, in seconds. The last bucket (+Inf) is not in the list.
 export const ARK_BOUNDS = [1, 2, 5, 10, 15, 20, 30, 45, 60, 90, 120, 180, 300, 600];
 
-// Workers count from their start, and take their counts with them: what they counted while the page looked is added up here.
+// Worker counters start at zero with each process and disappear with it. This adds up their growth while the page is open.
 export class Sums {
-  #last = new Map(); // one life of a process -> its counts
+  #last = new Map(); // name and start time of a process -> its latest counts
   #since = null;
   totals = { images: 0, unknown: 0, ark: new Array(ARK_BOUNDS.length + 1).fill(0) };
 
@@ -51,7 +51,7 @@ export class History {
 
   add(sample) {
     const last = this.#samples.at(-1);
-    // Counters that fall, or a clock that does: another Redis answers, and the old story says nothing of it.
+    // If counters or the clock go backwards, another Redis answers: drop the samples of the old one.
     if (last && (sample.done < last.done || sample.failed < last.failed || sample.at < last.at - SPAN_MAX_MS)) this.#samples = [];
     else if (last && sample.at <= last.at) return;
     this.#samples.push(sample);
@@ -66,7 +66,7 @@ export class History {
     return SPANS_MS.find((span) => this.last.at - this.#samples[0].at <= span) ?? SPAN_MAX_MS;
   }
 
-  // The latest sample that is not after `at`; undefined when there is none.
+  // The latest sample not after `at`; undefined if there is none.
   #upTo(at) {
     let low = 0;
     let high = this.#samples.length;
@@ -78,43 +78,43 @@ export class History {
     return this.#samples[low - 1];
   }
 
-  // The same, unless it is too old to tell how things stood then.
+  // The same; undefined if the sample is more than GAP_MS older than `at`.
   #near(at) {
     const sample = this.#upTo(at);
     return sample && at - sample.at <= GAP_MS ? sample : undefined;
   }
 
-  #window(until, ms, least = KNOWN_MIN_MS) {
+  #window(until, ms, least = RATE_MIN_MS) {
     const end = this.#near(until);
     const begin = end && (this.#upTo(until - ms) ?? this.#samples[0]);
     return begin && end.at - begin.at >= least ? { begin, end, ms: end.at - begin.at } : null;
   }
 
-  // How much a counter grows per minute; null where that is not known yet.
+  // The growth of a counter per minute; null if there are not enough samples yet.
   rate(name, until = this.last.at) {
-    const window = this.#window(until, RATE_MS, TOLD.includes(name) ? TOLD_MIN_MS : KNOWN_MIN_MS);
+    const window = this.#window(until, RATE_MS, REPORTED.includes(name) ? REPORTED_MIN_MS : RATE_MIN_MS);
     return window && ((window.end[name] - window.begin[name]) * 60_000) / window.ms;
   }
 
-  // ARK's latency, in ms; null while no call has ended lately.
+  // A quantile of ARK's latency, in ms; null if no call has ended recently.
   latency(share, until = this.last.at) {
     const window = this.#window(until, LATENCY_MS);
     return window && quantile(window.end.ark.map((sum, i) => sum - window.begin.ark[i]), share);
   }
 
-  // One point per step, { at, values }; values are null where nothing was seen.
+  // One point per step, { at, values }; values are null in a gap.
   points(values) {
     const end = this.last.at;
-    const points = beats(end, this.span, POINTS).map((at) => ({ at, values: values(this.#near(at), at) }));
+    const points = stepStarts(end, this.span, POINTS).map((at) => ({ at, values: values(this.#near(at), at) }));
     points.push({ at: end, values: values(this.last, end) });
     return points;
   }
 
-  // How much counters grew per step, as a number per minute; the last step has only begun.
+  // The growth of counters in each step, per minute. The last step is not complete.
   growth(names) {
     const end = this.last.at;
     const step = this.span / BARS;
-    return beats(end, this.span, BARS).map((at) => {
+    return stepStarts(end, this.span, BARS).map((at) => {
       const from = this.#near(at) ?? this.#samples.find((sample) => sample.at > at);
       const to = this.#near(Math.min(at + step, end));
       const known = from && to && to.at > at && to.at >= from.at;
@@ -123,14 +123,14 @@ export class History {
   }
 }
 
-// So many even steps before the end, at times that stay the same while time goes on: nothing trembles.
-function beats(end, span, count) {
+// Start times of equal steps, aligned to multiples of the step so that the bars do not move between samples.
+function stepStarts(end, span, count) {
   const step = span / count;
   const first = Math.ceil((end - span) / step);
   return Array.from({ length: Math.ceil(end / step) - first }, (_, i) => (first + i) * step);
 }
 
-// From cumulative counts per bucket; even inside of a bucket. Beyond the last bound it is that bound.
+// A quantile from cumulative bucket counts, interpolated linearly within a bucket. Above the last bound, the last bound.
 export function quantile(counts, share) {
   const all = counts.at(-1);
   if (!(all > 0)) return null;

@@ -1,4 +1,4 @@
-// The dashboard: asks once a second how things are, and puts board, list and panel together.
+// The dashboard: polls the gateway once a second and updates board, list and panel.
 
 import { $, el } from '../shared/dom.js';
 import { i18n } from '../shared/i18n.js';
@@ -14,10 +14,10 @@ import { words } from './words.js';
 
 const POLL_MS = 1000;
 const RETRY_MS = 2000;
-const LIST_EVERY = 3; // polls; the list and the panel's task are read again
+const LIST_EVERY = 3; // reload the list and the panel's task on every third poll
 
 const { t, has, language, onChange } = i18n(words);
-// English has a word of its own for one.
+// English needs a singular form for 1.
 const count = (name, n, values = {}) => t(n === 1 && language() === 'en' && has(`${name}_one`) ? `${name}_one` : name, { n: whole(n), ...values });
 const wordsFor = (code, said) => (has(`code_${code}`) ? { title: t(`code_${code}`), said } : { title: said, said: '' });
 const tools = { t, count, words: wordsFor };
@@ -31,15 +31,15 @@ const tasks = new Tasks(tools, { open: (id) => panel.open(id), order, retryAll, 
 let mode = 'connecting'; // live, door, closed
 let overview = null;
 let openQueue = null;
-let skewMs = 0; // Redis's clock less this device's
-let trouble = null; // why there are no new numbers
+let skewMs = 0; // Redis's clock minus this device's clock
+let trouble = null; // the error of the last poll
 let polls = 0;
 let timer = null;
 let polling = false;
 
 tasks.now = () => Date.now() + skewMs;
 
-// -- asking
+// -- polling
 
 async function poll() {
   clearTimeout(timer);
@@ -73,7 +73,7 @@ async function pollOpen() {
   openQueue = await admin.openNumbers();
 }
 
-// What was refused, or never answered. The page goes on asking, except where only its reader can help.
+// Handles a failed poll. Polling continues unless the user must enter a key or the admin API is disabled.
 function failed(error) {
   if (error.status === 401 && mode !== 'closed') return showDoor();
   if (error.status === 404 && error.code === 'not_found') {
@@ -106,7 +106,7 @@ function enter(next) {
   draw();
 }
 
-// -- orders
+// -- actions
 
 const ORDERS = { retry: admin.retry, cancel: admin.cancel, erase: admin.erase };
 
@@ -125,7 +125,7 @@ async function order(name, task) {
   refresh();
 }
 
-// One after the other: what is refused in between is told, and holds up nothing.
+// Retries the tasks one after the other. A refused one is shown, and the others are still retried.
 async function retryAll(all) {
   if (!await ask({ title: count('retry_all_title', all.length), text: t('retry_all_text'), yes: t('retry_all', { n: all.length }), no: t('leave_it') })) return;
   let begun = 0;
@@ -173,7 +173,7 @@ function refresh() {
 
 let said = null;
 
-// For everybody: what an order came to.
+// Shows the result of an action, and reads it out for screen readers.
 function announce(text, tone = 'good') {
   said = { text, tone, until: Date.now() + 6000 };
   $('announcer').textContent = text;
@@ -223,12 +223,12 @@ function warnings() {
     redis.role && redis.role !== 'master' && ['bad', t('redis_not_master')],
     redis.aof_last_write_status && redis.aof_last_write_status !== 'ok' && ['bad', t('aof_failed')],
     redis.evicted_keys > 0 && ['bad', t('redis_evicts')],
-    ...held(governor, now),
+    ...breakerNotices(governor, now),
   ].filter(Boolean);
 }
 
-// The account comes first: its breaker holds all models.
-function held({ models, ...account }, now) {
+// The account comes first: its breaker applies to all models.
+function breakerNotices({ models, ...account }, now) {
   return [account, ...models].map((scope) => {
     const { model, breaker: { code, why, since_ms: since } } = scope;
     if (!isHeld(scope)) return isPaused(scope, now) && ['warn', t('model_waits', { model, delay: roughly(scope.paused_until_ms - now) })];
@@ -250,7 +250,7 @@ function drawAll() {
   panel.draw();
 }
 
-// -- the reader
+// -- user input
 
 function wireDoor() {
   $('door').addEventListener('submit', (event) => {
@@ -267,7 +267,7 @@ function wireDoor() {
   });
   $('forget').addEventListener('click', () => {
     adminKey.set('');
-    location.reload(); // and with it goes all that was shown
+    location.reload(); // removes all data from the page
   });
   addEventListener('hashchange', () => {
     if (!takeKeyFromAddress()) return;

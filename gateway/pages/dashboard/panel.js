@@ -1,25 +1,25 @@
-// One task's whole story, in a panel beside the board. While the task lives the panel follows it.
+// The panel with all details of one task. It is updated until the task has ended.
 
 import { $, copyText, el } from '../shared/dom.js';
 import { duration, whole } from '../shared/format.js';
-import { newStory, tell } from '../playground/story.js';
+import { newStory, applyRecord } from '../playground/story.js';
 import { admin } from './admin.js';
 import { replace } from './board.js';
 import { canRetry, isLive } from './tasks.js';
 
-const OWN_FACTS = ['urls', 'prompt']; // of a request; the rest of it is listed as it is
+const OWN_FACTS = ['urls', 'prompt']; // request fields with their own rows; the others are listed as JSON
 
-// The steps of a task's log. Events carry no time; Redis knows when the task was sent, first claimed, last called and ended.
+// The steps of a task's log. Events have no times; Redis stores when the task was submitted, first claimed, last called and ended.
 export function stepsOf({ log, epoch, fields, status }) {
   const story = newStory();
   const calls = log.filter(({ data }) => data.stage === 'calling').length;
   let call = 0;
-  tell(story, { kind: 'joined', at: epoch });
+  applyRecord(story, { kind: 'joined', at: epoch });
   for (const { n, event, data } of log) {
     if (data.stage === 'calling') call++;
     const at = { start: epoch, done: Number(fields.ended_at), error: Number(fields.ended_at) }[event]
       ?? (data.stage === 'calling' ? Number(call === calls ? fields.called_at : call === 1 ? fields.claimed_at : NaN) : NaN);
-    tell(story, { kind: 'event', id: `${epoch}-${n}`, type: event, data, at, late: !(at > 0) });
+    applyRecord(story, { kind: 'event', id: `${epoch}-${n}`, type: event, data, at, late: !(at > 0) });
   }
   const steps = story.steps.filter(({ kind }) => kind !== 'joined');
   return { ...story, steps: status === 'running' ? steps : steps.map((step) => ({ ...step, open: isLive({ status }) ? step.open : null })) };
@@ -71,7 +71,7 @@ export class Panel {
 
   close() {
     if ($('story').open) $('story').close();
-    this.#forget(); // the event comes later
+    this.#forget(); // the dialog's close event is delivered later
   }
 
   #forget() {

@@ -1,4 +1,4 @@
-// The list of tasks: by state, by a part of their ids, page by page; and what can be done with one or with all that are shown.
+// The list of tasks: by state, with search and pages, and the actions on one task or on all tasks shown.
 
 import { $, el } from '../shared/dom.js';
 import { age, whole } from '../shared/format.js';
@@ -8,7 +8,7 @@ import { replace } from './board.js';
 const PAGE = 15;
 const STATES = ['live', 'queued', 'delayed', 'running', 'done', 'failed', 'cancelled', 'ended'];
 const COUNTED = { queued: 'depth', delayed: 'delayed', running: 'running', failed: 'dead' };
-const EMPTY_PAGES_MAX = 20; // a search looks at so many thousand tasks before it asks whether to go on
+const EMPTY_PAGES_MAX = 20; // a search reads this many pages of a thousand tasks before the user must continue it
 const TYPING_MS = 250;
 
 export const canRetry = (task) => ['failed', 'cancelled'].includes(task.status);
@@ -17,9 +17,9 @@ export const isLive = (task) => ['queued', 'delayed', 'running'].includes(task.s
 export class Tasks {
   #state = 'live';
   #search = '';
-  #cursors = ['']; // of the pages up to this one
+  #cursors = ['']; // cursors of the pages up to the current one
   #page = null;
-  #asked = 0; // an answer that comes after a later question is dropped
+  #asked = 0; // number of the latest request; responses to earlier ones are dropped
 
   // on: open(id), order(name, task), failed(error), say(text)
   constructor({ t, count, words }, on) {
@@ -60,7 +60,7 @@ export class Tasks {
     return this.load();
   }
 
-  // Asks for the page as it is now; what the reader sees stays until the answer is there.
+  // Reloads the current page. The list shown stays until the response has arrived.
   async load() {
     const asked = ++this.#asked;
     try {
@@ -73,7 +73,7 @@ export class Tasks {
     }
   }
 
-  // One call looks at a thousand tasks: what is searched for may stand further back.
+  // The gateway searches a thousand tasks per request; later ones may still match.
   async #find() {
     const query = { state: this.#state, limit: PAGE, ...(this.#search ? { q: this.#search } : {}) };
     let page = { tasks: [], next: this.#cursors.at(-1) };
@@ -91,7 +91,7 @@ export class Tasks {
 
   // -- drawing
 
-  // The numbers of an overview, on the tabs.
+  // Shows the counts of an overview on the tabs.
   showCounts(queue) {
     for (const [state, name] of Object.entries(COUNTED)) $(`state-${state}`).querySelector('.n').textContent = queue[name] ? whole(queue[name]) : '';
   }
@@ -154,7 +154,7 @@ export class Tasks {
       cell('orders', this.#orders(task)));
   }
 
-  // Coarse: the list is read again before it is wrong.
+  // Coarse, because the list is reloaded every few seconds.
   #when(task) {
     const now = this.now?.() ?? Date.now();
     if (task.ended_at) return this.t('ago', { time: age(now - Date.parse(task.ended_at)) });

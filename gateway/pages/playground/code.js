@@ -1,10 +1,10 @@
-// The request as programs that run as they stand: what the page shows is what the page does.
+// Shows the form's request as complete programs in curl, JavaScript and Python.
 
 import { BASE } from '../shared/api.js';
 
 const json = (request, indent) => JSON.stringify(request, null, indent);
 
-// In Python the only JSON words that are spelled otherwise are the three constants; none of them can be inside of a key.
+// Python spells only true, false and null differently from JSON. The pattern matches them as whole values only.
 const python = (request) =>
   JSON.stringify(request, null, 4).replace(/^( *"\w+": )(true|false|null)(,?)$/gm, (_, before, word, comma) =>
     before + { true: 'True', false: 'False', null: 'None' }[word] + comma);

@@ -1,4 +1,4 @@
-// The request's form: what stands in it as a request, and what is wrong with it in words.
+// The form: reads its fields as a request, and shows validation errors.
 
 import { $ } from '../shared/dom.js';
 import { tab } from '../shared/storage.js';
@@ -25,7 +25,7 @@ export class Form {
     this.showCount();
   }
 
-  // Without task_id; fields that were left alone are absent.
+  // The request without task_id. Empty fields are absent.
   request() {
     const request = { urls: this.#urls() };
     for (const name of ['prompt', 'size']) if ($(name).value.trim()) request[name] = $(name).value.trim();
@@ -34,7 +34,7 @@ export class Form {
     return request;
   }
 
-  // True when it can be sent. Otherwise the first thing that is wrong has the focus.
+  // Returns true if the form is valid. Otherwise shows the errors and focuses the first invalid field.
   check() {
     const urls = this.#lines();
     const odd = urls.find(({ text }) => !/^(https?:\/\/|data:image\/)/i.test(text));
@@ -50,7 +50,7 @@ export class Form {
     return Object.keys(errors).length === 0;
   }
 
-  // What the gateway found: a list of { pointer, detail }. Returns those that belong to no field here.
+  // Shows the gateway's validation errors, a list of { pointer, detail }. Returns the errors that belong to no field of the form.
   showFields(fields) {
     const errors = {};
     const rest = [];
@@ -114,7 +114,7 @@ export class Form {
     else for (const [name, value] of Object.entries(JSON.parse(draft))) if (FIELDS.includes(name)) $(name).value = value;
   }
 
-  // Links and pictures dragged from other pages come as text/uri-list.
+  // Links and images dragged from other pages arrive as text/uri-list.
   #takeDrops() {
     const area = $('urls');
     const lit = (on) => area.classList.toggle('drop', on);

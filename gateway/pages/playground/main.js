@@ -1,4 +1,4 @@
-// The playground: puts form, run, story and view together, and keeps the run over a reload.
+// The playground: connects form, run, story and view, and restores the run after a reload.
 
 import { key } from '../shared/api.js';
 import { $, copyText } from '../shared/dom.js';
@@ -8,14 +8,14 @@ import { wireTheme } from '../shared/theme.js';
 import { listings } from './code.js';
 import { Form } from './form.js';
 import { Run } from './run.js';
-import { newStory, tell, tellPlace } from './story.js';
+import { newStory, applyRecord, applyHint } from './story.js';
 import { View, isOver } from './view.js';
 import { words } from './words.js';
 
 const TICK_MS = matchMedia('(prefers-reduced-motion: reduce)').matches ? 1000 : 100;
 
 const { t, has, language, onChange } = i18n(words);
-// English has a word of its own for one.
+// English needs a singular form for 1.
 function count(name, n, values = {}) {
   const single = n === 1 && language() === 'en' && has(`${name}_one`);
   return t(single ? `${name}_one` : name, { n, ...values });
@@ -29,7 +29,7 @@ let records = [];
 let connection = ['', 0];
 let draftId = newTaskId();
 let wantsKey = false;
-let showRefusal = null; // again, in another language
+let showRefusal = null; // shows the last error again, after the language has changed
 
 function newTaskId() {
   const random = crypto.getRandomValues(new Uint32Array(1))[0].toString(36);
@@ -41,13 +41,13 @@ function newTaskId() {
 function submit() {
   if (wantsKey && !takeKey()) return;
   if (isRunning() || !form.check()) return;
-  if (wasAccepted()) draftId = newTaskId(); // else it would be the same task again
+  if (wasAccepted()) draftId = newTaskId(); // with the same id it would be the same task
   const request = { ...form.request(), task_id: draftId };
   begin(request.task_id, request, [{ kind: 'sent', at: Date.now() }]);
   showTask();
 }
 
-// On a phone the task is below the request.
+// On a phone the task is below the form: scroll to it.
 function showTask() {
   const { top } = $('task').getBoundingClientRect();
   if (top > innerHeight / 2) $('task').scrollIntoView();
@@ -72,7 +72,7 @@ function begin(taskId, request, before) {
 function take(record) {
   const before = story.state;
   records.push(record);
-  tell(story, record);
+  applyRecord(story, record);
   keep();
   view.draw(story, run.taskId);
   if (before !== story.state || record.data?.stage === 'image') announce(view.statusText(story));
@@ -81,13 +81,13 @@ function take(record) {
 }
 
 function place(data) {
-  tellPlace(story, data);
+  applyHint(story, data);
   view.draw(story, run.taskId);
 }
 
 function connected(state, until = 0) {
   const gone = state === 'ended' && !isOver(story);
-  const first = state === 'connecting' && !connection[0]; // nothing is wrong yet
+  const first = state === 'connecting' && !connection[0]; // shows no notice for the first connection
   connection = [gone ? 'gone' : state, until];
   if (!first) view.showConnection(...connection);
   if (gone) giveUp();
@@ -114,7 +114,7 @@ function giveUp() {
 
 const wasAccepted = () => records.some((record) => record.kind === 'event');
 
-// The same task once more: where it was accepted, this goes on with it, and does not pay for another.
+// Retries the same task. If the gateway has accepted it, this resumes it and pays for no second one.
 function again() {
   const { taskId, request } = run;
   begin(taskId, request, wasAccepted() ? records : [{ kind: request ? 'sent' : 'joined', at: Date.now() }]);
@@ -132,7 +132,7 @@ function askForKey() {
   giveUp();
 }
 
-// True where the form is to be sent with it; otherwise there is none, or a task that is known already goes on.
+// Stores the key. Returns true if the form must now be sent; false if no key was entered or an existing task was resumed.
 function takeKey() {
   key.set($('key').value.trim());
   if (!key.get()) {
@@ -146,11 +146,11 @@ function takeKey() {
   return false;
 }
 
-// -- over a reload
+// -- reload
 
 function keep() {
   const { taskId, request } = run;
-  // Pictures inside of events may be too much: then the page reads the whole log again.
+  // Events with inline images may not fit into the storage. Then no records are stored, and a reloaded page reads the whole log.
   if (!tab.set('run', JSON.stringify({ taskId, request, records }))) tab.set('run', JSON.stringify({ taskId, request, records: [] }));
 }
 
@@ -171,7 +171,7 @@ function restore() {
 
 const isRunning = () => Boolean(story) && !isOver(story) && connection[0] !== 'gone';
 
-// For who listens: one sentence per change, and no clocks.
+// For screen readers: one sentence per change, without running times.
 function announce(text) {
   $('announcer').textContent = text;
 }
@@ -227,7 +227,7 @@ function wireTabs() {
 
 function wireControls() {
   $('skip').addEventListener('click', (event) => {
-    event.preventDefault(); // the address names the task
+    event.preventDefault(); // keeps the fragment, which has the task id
     $('main').focus();
   });
   $('cut').addEventListener('click', () => run.cut());
@@ -235,7 +235,7 @@ function wireControls() {
   $('copy-code').addEventListener('click', (event) => copyText(event.currentTarget, $('code-text').textContent, t('copied')));
   addEventListener('online', () => run?.wake());
   addEventListener('hashchange', restore);
-  addEventListener('pagehide', () => run?.stop()); // leaving is no lost connection
+  addEventListener('pagehide', () => run?.stop()); // so that leaving the page is not recorded as a lost connection
   addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
   document.addEventListener('visibilitychange', () => !document.hidden && run?.wake());
 }

@@ -1,23 +1,23 @@
-// One task's connection: sends the request, reads the stream, and comes back when it is cut, until the task has ended.
+// The connection of one task: sends the request, reads the stream, and reconnects until the task has ended.
 //
 //   const run = new Run({ taskId, request, records, on: { record, place, connection, refused } });
 //   run.start(); ... run.cut(); run.wake(); run.stop();
 //
-// Until the first event is there the request itself is repeated, which is safe: the same task_id with the same body is the same task.
-// From then on the stream is taken up behind the last event that was seen.
+// Before the first event, a lost connection repeats the request. That is safe: the same task_id with the same body is the same task.
+// After the first event, the stream resumes after the last event received.
 
 import { BASE, Refusal, call, refusal } from '../shared/api.js';
 import { frames } from '../shared/sse.js';
 import { FINAL, numberOf } from './story.js';
 
-const FIRST_RETRY_MS = 1000; // until the server has said what it wants
+const FIRST_RETRY_MS = 1000; // until the server sends a `retry` field
 const RETRY_MAX_MS = 30_000;
-const SILENCE_MAX_MS = 60_000; // heartbeats come far more often
-const LATE_MS = 150; // what a resumed connection brings within that has happened before
-const SUBMITS_MAX = 4; // requests without an answer before the reader is asked
+const SILENCE_MAX_MS = 60_000; // far longer than the heartbeat interval
+const LATE_MS = 150; // events within this time of a reconnect happened before it
+const SUBMITS_MAX = 4; // failed attempts to send the request before the user must retry
 
-// What passes by itself, without anybody changing anything.
-const PASSING = ['draining', 'store_unavailable', 'too_many_connections', 'internal'];
+// Error codes that go away without any change to the request.
+const TEMPORARY = ['draining', 'store_unavailable', 'too_many_connections', 'internal'];
 
 export class Run {
   #abort = null;
@@ -47,7 +47,7 @@ export class Run {
         if (await this.#connect()) break;
       } catch (error) {
         if (this.#stopped) return;
-        if (error instanceof Refusal && !this.#passes(error)) return this.#refuse(error);
+        if (error instanceof Refusal && !this.#isTemporary(error)) return this.#refuse(error);
         if (!this.#known && ++this.#failures >= SUBMITS_MAX) return this.#refuse(error);
         if (error instanceof Refusal) this.#retryMs = Math.max(this.#retryMs, error.retryAfterMs);
       }
@@ -63,25 +63,25 @@ export class Run {
     this.#wake?.();
   }
 
-  // As a lost network would.
+  // Cuts the connection, as a network failure does.
   cut() {
     this.#cutByHand = true;
     this.#abort?.abort();
   }
 
-  // The network is back: no need to wait longer.
+  // Reconnects now instead of after the delay, for example when the network is back.
   wake() {
     this.#wake?.();
   }
 
-  // True where a running task was asked to end, false where a waiting one has ended; throws a Refusal.
+  // Resolves to true if the task is running and will be stopped, false if it was waiting and is cancelled. Throws a Refusal.
   async cancel() {
     const response = await call('POST', `${this.path}/cancel`);
     if (!response.ok) throw await refusal(response);
     return response.status === 202;
   }
 
-  // True when the task has ended and all of it is here. Otherwise the connection ended, or never came to be.
+  // Makes one connection. Resolves to true if the final event was received, false if the connection ended before it.
   async #connect() {
     this.on.connection('connecting');
     this.#abort = new AbortController();
@@ -131,7 +131,7 @@ export class Run {
     } finally {
       clearTimeout(silence);
     }
-    return this.gone; // the server closed the stream: it wants the reader to come back, unless it has lost the task
+    return this.gone; // the server closed the stream: reconnect, unless the task no longer exists
   }
 
   #take(frame, late) {
@@ -160,9 +160,9 @@ export class Run {
     this.on.refused(error);
   }
 
-  // A stream that exists is worth waiting for; a request that is refused for its sender's sake is the sender's to repeat.
-  #passes(error) {
-    if (error.code === '' ? error.status >= 500 : PASSING.includes(error.code)) return true;
+  // True if the run reconnects by itself. After 429 it does so only for an existing task; a new request is left to the user to repeat.
+  #isTemporary(error) {
+    if (error.code === '' ? error.status >= 500 : TEMPORARY.includes(error.code)) return true;
     return this.#known && error.status === 429;
   }
 

@@ -1,12 +1,12 @@
-// What a task's records amount to: its steps, pictures and end. Pure; the same records always tell the same story, so a page that is
-// loaded again reads them from its storage and goes on.
+// Builds the state of a task (its steps, images and outcome) from records. Pure: the same records give the same state, so a reloaded page
+// restores it from the stored records.
 //
 // Records: { kind, at } with at in ms of this device's clock, and by kind
 //   sent | joined | reload | cancel
-//   event    id, type, data, late: it came in one piece with a resumed connection, so when it happened is not known
+//   event    id, type, data, late: replayed after a reconnect, so the time at which it happened is unknown
 //   cut      byHand
-//   resumed  after: number of the last event that this page had
-//   reset    the log that follows is the whole log
+//   resumed  after: number of the last event received before
+//   reset    the events that follow are the complete log
 
 export const FINAL = ['done', 'error'];
 export const numberOf = (id) => Number(id.slice(id.indexOf('-') + 1));
@@ -16,19 +16,19 @@ export function newStory() {
   return { began: 0, state: 'sending', steps: [], pictures: [], failed: [], outcome: null, waiting: {}, last: 0, cancelling: false };
 }
 
-export function tell(story, record) {
-  tellers[record.kind](story, record);
+export function applyRecord(story, record) {
+  handlers[record.kind](story, record);
 }
 
-// Where the task waits, and what for. Not a record: it is true for a moment only. The log does not tell of every deferral, so a task may wait
-// although its last event says that ARK is called.
-export function tellPlace(story, { position, eta_ms, waiting_for: holds = [] }) {
+// Applies a hint: the position in the queue and the reason for waiting. Not a record, because it is outdated soon. The log has no event for
+// some deferrals, so a task may be waiting although its last event is a call to ARK.
+export function applyHint(story, { position, eta_ms, waiting_for: holds = [] }) {
   if (!(['waiting', 'retrying'].includes(story.state) || (story.state === 'calling' && holds.length))) return;
   story.state = position ? 'waiting' : 'retrying';
   story.waiting = { position, etaMs: eta_ms, held: holds[0]?.code };
 }
 
-const tellers = {
+const handlers = {
   sent: (story, { at }) => {
     story.began = at;
     add(story, 'sent', at);
@@ -58,8 +58,8 @@ const tellers = {
     judgeResume(story, numberOf(id));
     story.last = numberOf(id);
     if (!story.steps.some((step) => step.kind === 'sent')) story.began = Math.min(story.began, epochOf(id));
-    const teller = type === 'process' ? stages[data.stage] : events[type];
-    teller?.(story, data, late ? null : at, record);
+    const handler = type === 'process' ? stages[data.stage] : events[type];
+    handler?.(story, data, late ? null : at, record);
   },
 };
 
@@ -102,7 +102,7 @@ const stages = {
   retrying: (story, { delay_ms, code }, at) => {
     story.state = 'retrying';
     story.waiting = {};
-    story.failed = []; // the next call begins anew
+    story.failed = []; // the next call generates all images again
     phase(story, 'retrying', at, { delayMs: delay_ms }, code);
   },
   requeued: (story, data, at) => {
@@ -116,7 +116,7 @@ function add(story, kind, at, more = {}) {
   story.steps.push({ kind, at, values: {}, ...more });
 }
 
-// A step that lasts until the next one of its kind.
+// Adds a step that lasts until the next phase begins.
 function phase(story, kind, at, values = {}, code = undefined) {
   close(story, 'task', at);
   add(story, kind, at, { open: 'task', values, code, tone: code ? 'warn' : undefined, ofTask: true });
@@ -137,7 +137,7 @@ function end(story, state, data, at) {
   story.waiting = {};
 }
 
-// Redis measured it, so it holds also for what this page did not see.
+// Uses the times measured by the server: they cover events that this page did not receive.
 function measure(story, timing) {
   const last = (...kinds) => story.steps.filter((step) => kinds.includes(step.kind)).at(-1);
   const first = story.steps.find((step) => ['start', 'start_at'].includes(step.kind));
@@ -151,7 +151,7 @@ function free(story, at) {
   return at;
 }
 
-// Events are numbered without gaps: the one after a resumption tells whether something is missing.
+// Events are numbered without gaps, so the first event after a reconnect shows whether events are missing.
 function judgeResume(story, n) {
   const step = story.steps.find((one) => one.kind === 'resumed' && !one.settled);
   if (step) step.kind = n === step.after + 1 ? 'resumed_whole' : 'resumed_gap';

@@ -1,4 +1,4 @@
-// The task's card: everything in it is drawn from the story.
+// Draws the task's card from the story.
 
 import { $, copyText, el } from '../shared/dom.js';
 import { duration, roughly } from '../shared/format.js';
@@ -7,13 +7,13 @@ const DECIDED = ['done', 'failed', 'cancelled'];
 export const isOver = (story) => DECIDED.includes(story.state);
 
 export class View {
-  #drawn = new Map(); // picture number -> what its tile shows
+  #drawn = new Map(); // image index -> what its tile shows
 
   constructor({ t, has, count }) {
     Object.assign(this, { t, has, count });
   }
 
-  // For another task.
+  // Before another task is shown.
   clear() {
     this.#drawn.clear();
     $('pictures').replaceChildren();
@@ -34,14 +34,14 @@ export class View {
     this.tick(story);
   }
 
-  // In another language: the tiles say it too.
+  // After the language has changed: the tiles have texts too.
   redraw(story, taskId) {
     this.#drawn.clear();
     $('pictures').replaceChildren();
     this.draw(story, taskId);
   }
 
-  // What changes with time alone.
+  // Updates the running times.
   tick(story) {
     const until = story.outcome ? story.outcome.at : Date.now();
     const ms = story.outcome?.timing?.total_ms ?? (until === null ? null : until - story.began);
@@ -89,13 +89,13 @@ export class View {
     box.hidden = false;
   }
 
-  // A code in the reader's language; what the other side said where that says more.
+  // The text of an error code, and the server's own message if it adds to it.
   words(code, said) {
     const known = this.has(`code_${code}`);
     return { title: known ? this.t(`code_${code}`) : said, said: known ? said : '' };
   }
 
-  // What showError takes, for what the gateway refused or for a gateway that is not there.
+  // The arguments of showError for a Refusal, or for a gateway that cannot be reached.
   refusal(error, more = [], retry = undefined) {
     const { title, said } = error.status ? this.words(error.code, error.message) : { title: this.t('no_network'), said: '' };
     const mayHelp = error.retryable ?? true;
@@ -123,12 +123,12 @@ export class View {
   #drawStatus(story) {
     $('status').dataset.state = story.state;
     $('status-text').textContent = this.statusText(story);
-    if (isOver(story) && $('controls').contains(document.activeElement)) $('task-title').focus(); // what had the focus goes
+    if (isOver(story) && $('controls').contains(document.activeElement)) $('task-title').focus(); // the focused button is about to be hidden
     $('controls').hidden = isOver(story);
     $('cancel').disabled = story.cancelling || story.state === 'sending';
   }
 
-  // Tiles are kept: a picture is not loaded twice.
+  // Keeps unchanged tiles, so that no image is loaded twice.
   #drawPictures(story) {
     const list = $('pictures');
     const size = Math.max(story.pictures.length, story.failed.length);
@@ -167,7 +167,7 @@ export class View {
             onclick: (event) => copyText(event.currentTarget, url, this.t('copied')) }, this.t('copy_link')))));
   }
 
-  // Browsers open no data: link, but save one.
+  // Browsers do not navigate to data: URLs, so those are saved instead.
   #opener(url, name) {
     const how = { href: url, 'aria-label': `${this.t('open')}: ${name}` };
     if (/^data:image\//i.test(url)) return el('a', { ...how, download: '' }, this.t('open'));

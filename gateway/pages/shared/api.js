@@ -1,16 +1,16 @@
-// The gateway's API as pages use it: the key, and refusals as one kind of error.
+// The gateway's API for the pages: the client's key, requests, and error responses as exceptions.
 
 import { tab } from './storage.js';
 
 export const BASE = '/api/v1/faceflip';
 
-// The key stays in this tab and goes with it.
+// The key is kept in sessionStorage: in this tab only, deleted when the tab is closed.
 export const key = {
   get: () => tab.get('key') || '',
   set: (value) => (value ? tab.set('key', value) : tab.remove('key')),
 };
 
-// What the gateway refused, or a proxy before it. code is the gateway's, or '' where the answer is not its own.
+// An error response of the gateway, or of a proxy in front of it. `code` is the gateway's error code; '' if the response is not from the gateway.
 export class Refusal extends Error {
   constructor(response, problem) {
     super(problem.detail || problem.title || response.statusText || `HTTP ${response.status}`);
@@ -23,7 +23,7 @@ export class Refusal extends Error {
   }
 }
 
-// The response, whatever its status; throws what fetch throws when there is none.
+// Resolves to the response, whatever its status. Without a response it rejects with fetch's error.
 export function call(method, path, { body, headers = {}, signal } = {}) {
   const sent = { ...headers };
   if (body !== undefined) sent['Content-Type'] = 'application/json';

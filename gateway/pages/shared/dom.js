@@ -1,4 +1,4 @@
-// Elements in one expression: el('a', { href, class: 'link', onclick }, 'text', child)
+// Creates an element with its attributes and children: el('a', { href, class: 'link', onclick }, 'text', child)
 
 export function el(name, properties = {}, ...children) {
   const element = document.createElement(name);
@@ -13,12 +13,12 @@ export function el(name, properties = {}, ...children) {
 
 export const $ = (id) => document.getElementById(id);
 
-// Copies, and says on the button itself that it did.
+// Copies the text and shows `done` on the button for a moment.
 export async function copyText(button, text, done) {
   try {
     await navigator.clipboard.writeText(text);
   } catch {
-    copyBySelection(text); // pages that are not served over TLS have no clipboard
+    copyBySelection(text); // navigator.clipboard exists only on pages served over TLS or from localhost
   }
   const label = button.textContent;
   if (button.dataset.copied) return;

@@ -1,12 +1,12 @@
-// Loaded before the first paint, as a plain script: the page's theme and language are right from the start. What a reader has chosen is
-// kept in localStorage; until then the system decides.
+// Sets the theme and the language before the first paint, to avoid a flash of the wrong theme; therefore not a module. Uses the choice in
+// localStorage, or the browser's preference if there is none.
 (() => {
   const root = document.documentElement;
   const stored = (name) => {
     try {
       return localStorage.getItem(`arkrelay.${name}`);
     } catch {
-      return null; // storage may be forbidden
+      return null; // the browser may block storage
     }
   };
   const system = matchMedia('(prefers-color-scheme: dark)');

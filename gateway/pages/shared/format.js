@@ -1,4 +1,4 @@
-// Numbers for people.
+// Formats numbers for display.
 
 // 12 ms, 4.50 s, 1 min 30 s
 export function duration(ms) {
@@ -8,13 +8,13 @@ export function duration(ms) {
   return `${Math.floor(seconds / 60)} min ${seconds % 60} s`;
 }
 
-// For something that is not known better than that: 8 s, 3 min
+// For estimates: 8 s, 3 min
 export function roughly(ms) {
   const seconds = Math.max(1, Math.ceil(ms / 1000));
   return seconds < 90 ? `${seconds} s` : `${Math.round(seconds / 60)} min`;
 }
 
-// How long something has lasted, for who looks at it again and again: 8 s, 3 min, 2 h 5 min, 4 d 3 h
+// For ages that are updated often, so without fractions of a second: 8 s, 3 min, 2 h 5 min, 4 d 3 h
 export function age(ms) {
   const seconds = Math.max(0, Math.round(ms / 1000));
   if (seconds < 120) return `${seconds} s`;

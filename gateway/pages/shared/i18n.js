@@ -1,9 +1,9 @@
-// Two languages. A dictionary is { en: { key: 'text with {name}' }, 'zh-CN': { ... } }.
+// Texts in two languages. A dictionary is { en: { key: 'text with {name}' }, 'zh-CN': { ... } }.
 //
 //   const { t, onChange } = i18n(words);    t('waiting', { position: 3 })
 //
-// In the document, data-i18n="key" is an element's text and data-i18n-attr="placeholder:key aria-label:key" its attributes; a
-// button with data-language-switch goes to the other language.
+// In the document, data-i18n="key" sets an element's text and data-i18n-attr="placeholder:key aria-label:key" its attributes. A
+// button with data-language-switch switches to the other language.
 
 import { forever } from './storage.js';
 

@@ -1,9 +1,8 @@
-// Server-Sent Events from a fetch() body. EventSource can neither POST nor send a key, so pages read streams by this.
+// Parses Server-Sent Events from a fetch() body. EventSource can neither POST nor send an Authorization header.
 //
 //   for await (const frame of frames(response.body)) { frame.id, frame.event, frame.data, frame.retry }
 //
-// A comment comes as an empty frame: the connection is alive. A chunk may end anywhere, even inside of a character; a line is cut
-// at its first colon, and what is behind it, less one space, is the value.
+// A comment yields an empty frame, which shows that the connection is alive. A chunk may end anywhere, even inside a UTF-8 sequence.
 
 export async function* frames(body) {
   const reader = body.pipeThrough(new TextDecoderStream()).getReader();
@@ -22,11 +21,11 @@ export async function* frames(body) {
       }
     }
   } finally {
-    reader.cancel().catch(() => {}); // whoever stops reading hangs up
+    reader.cancel().catch(() => {}); // closes the connection if the caller stops early
   }
 }
 
-// False at the empty line that ends a frame.
+// Adds one line to the frame. Returns false for the empty line that ends a frame.
 function add(frame, line) {
   if (line === '') return false;
   const colon = line.indexOf(':');

@@ -1,4 +1,4 @@
-// Storage that never throws: it may be forbidden or full, and a page works without it.
+// Storage that never throws. The browser may block it or it may be full; the pages work without it.
 
 const guarded = (storage) => ({
   get(name) {
@@ -8,7 +8,7 @@ const guarded = (storage) => ({
       return null;
     }
   },
-  // False when it could not be kept.
+  // Returns false if the value could not be stored.
   set(name, value) {
     try {
       storage().setItem(`arkrelay.${name}`, value);
@@ -21,7 +21,7 @@ const guarded = (storage) => ({
     try {
       storage().removeItem(`arkrelay.${name}`);
     } catch {
-      // nothing was kept
+      // storage is blocked, so nothing was stored
     }
   },
 });

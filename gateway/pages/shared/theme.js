@@ -1,4 +1,4 @@
-// A button with data-theme-switch goes from light to dark and back; early.js has applied what was chosen before.
+// A button with data-theme-switch toggles between light and dark. early.js applies the stored choice.
 
 import { forever } from './storage.js';
 

@@ -1,4 +1,4 @@
-"""python.py CASE BASE TASK: what Python's own clients and Debian's python3-requests, -httpx and -aiohttp send."""
+"""python.py CASE BASE TASK: sends requests with Python's standard clients and Debian's python3-requests, -httpx and -aiohttp."""
 
 import asyncio
 import http.client
@@ -14,7 +14,7 @@ API = "/api/v1/faceflip"
 
 
 class Call:
-    """Each method is a case; its first word names the client."""
+    """Each method is a case; the first word of its name is the client."""
 
     def __init__(self, base, task):
         self.base, self.task = base, task

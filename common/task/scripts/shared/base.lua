@@ -1,7 +1,10 @@
 -- Basic functions of every script.
 -- KEYS[1] is the partition's prefix "arkrelay:{p}:". It routes the call, and every key starts with it.
--- Scripts that run for every task pass numbers to redis.call as strings ('1', not 1): Lua takes as long to convert a number as Redis
--- takes for a command.
+--
+-- Scripts that run for every task are written for speed. What things cost, in instructions: a command 5,000; in it each argument, and each
+-- element of a reply, 1,000; each field of HMGET 3,500; a number as text 2,500; tonumber 2,000, arithmetic with a text 800; a new string 10 for
+-- each byte, because Redis's Lua hashes all of it; a function that is created 450. So they read a field only where it is needed, build
+-- a long text in one expression, and convert a number once.
 local prefix = KEYS[1]
 
 local function key(kind, id)
@@ -13,20 +16,15 @@ local function now()
   return t[1] * 1000 + math.floor(t[2] / 1000)
 end
 
--- A time in ms as a string. Split into seconds and ms, because %d overflows on a 32-bit long.
-local function time_text(ms)
-  return string.format('%d%03d', ms / 1000, ms % 1000)
+-- An integer, such as a time in ms, as a string.
+local format = string.format
+local function text_of(number)
+  return format('%d', number)
 end
 
 -- Increments a counter of `meta`. -> its new value
 local function tally(name)
   return redis.call('HINCRBY', prefix .. 'meta', name, '1')
-end
-
--- Lets a script write although Redis has reached maxmemory. Redis refuses only a script's first write, and only if that command may
--- need memory; LTRIM never does. For scripts that continue accepted tasks. New tasks must not use it, so that they are refused.
-local function despite_full_memory()
-  redis.call('LTRIM', prefix .. 'wake', '0', '255')
 end
 
 local function task_id(id)

@@ -1,30 +1,50 @@
--- Closes the paid call that BEGIN counted; a void one is subtracted again. The caller's change of state removes the field `call`.
-local function close_call(task, charge)
+-- What every end of a task needs of it; t.state is false if there is no such task.
+local function load_task(id)
+  local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'epoch', 'ttl', 'n', 'claimed_at', 'called_at', 'call', 'unknown_calls',
+    'reserved', 'earlier', 'cancel')
+  return { state = h[1], attempt = h[2], paid_calls = h[3], epoch = h[4], ttl = h[5], n = h[6], claimed_at = h[7], called_at = h[8],
+    call = h[9] ~= '' and h[9], unknown_calls = h[10], reserved = h[11], earlier = h[12], cancel = h[13] and h[13] ~= '' }
+end
+
+-- Closes the paid call that BEGIN counted; a void one is subtracted again. The caller writes the fields.
+local function close_call(t, charge)
   if charge == 'void' then
-    redis.call('HINCRBY', task, 'paid_calls', '-1')
+    t.paid_calls = text_of(t.paid_calls - 1)
     return
   end
-  tally('paid_calls')
+  t.closed = 1
   if charge == 'unknown' then
-    redis.call('HINCRBY', task, 'unknown_calls', '1')
+    t.unknown_calls = text_of((t.unknown_calls or 0) + 1)
+  end
+end
+
+-- Counts the call that was closed. Nearly every task ends as done with one call, which the counter `done` therefore stands for.
+local function count_closed(t, state)
+  local calls = (t.closed or 0) - (state == 'done' and 1 or 0)
+  if calls ~= 0 then
+    redis.call('HINCRBY', prefix .. 'meta', 'calls_beyond_done', calls)
   end
 end
 
 -- The `charged` field: calls before an operator's RETRY included. An image, or a call closed as known, proves a charge; a call with an
--- unknown outcome may have been charged. docs/money.md lists every path to a final event.
+-- unknown outcome may have been charged. docs/money.md lists every path to a final event. `earlier`: "<paid calls> <unknown calls>".
 local function charge_of(t, delivered)
-  local paid = t.paid_calls + (t.earlier_paid_calls or 0)
-  local unknown = (t.unknown_calls or 0) + (t.earlier_unknown_calls or 0)
-  return (delivered > 0 or paid > unknown) and 'yes' or unknown > 0 and 'unknown' or 'no'
+  if delivered > 0 then
+    return 'yes'
+  end
+  local paid, unknown = tonumber(t.paid_calls), tonumber(t.unknown_calls or 0)
+  if t.earlier then
+    local earlier_paid, earlier_unknown = t.earlier:match('^(%d+) (%d+)$')
+    paid, unknown = paid + earlier_paid, unknown + earlier_unknown
+  end
+  return paid > unknown and 'yes' or unknown > 0 and 'unknown' or 'no'
 end
 
 -- The last fields of both final events: attempts, paid calls, charged.
 local function ledger(t, charged)
   local earlier = ''
-  for _, name in ipairs({ 'earlier_paid_calls', 'earlier_unknown_calls' }) do
-    if t[name] then
-      earlier = earlier .. ',"' .. name .. '":' .. t[name]
-    end
+  if t.earlier then
+    earlier = ',"earlier_paid_calls":' .. t.earlier:gsub(' ', ',"earlier_unknown_calls":'):gsub(',"earlier_unknown_calls":0$', '')
   end
   return '"attempts":' .. t.attempt .. ',"paid_calls":' .. t.paid_calls .. ',"unknown_calls":' .. (t.unknown_calls or '0')
     .. earlier .. ',"charged":"' .. charged .. '"}'
@@ -51,33 +71,38 @@ local function urls_of(request)
   return from and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
 end
 
-local function done_data(id, t, slots, extra)
-  local request = redis.call('GET', key('request', id))
-  local urls = request and urls_of(request) or '[]'
-  local timing = string.format('"timing":{"queued_ms":%d,"ark_ms":%d,"total_ms":%d},', t.claimed_at - t.epoch,
-    t.ended_at - t.called_at, t.ended_at - t.epoch)
-  return '{"urls":' .. urls .. ',"generated_images":[' .. table.concat(slots.image, ',') .. '],"task_id":"' .. task_id(id)
-    .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],' .. extra .. (extra ~= '' and ',' or '') .. timing
-    .. ledger(t, charge_of(t, #slots.image))
+-- The final event: `n` is its number as a text. extra: a JSON fragment if done, otherwise the error (code, error, retryable, more).
+local function done_element(id, n, t, slots, extra)
+  local request = redis.call('LINDEX', key('events', id), REQUEST)
+  local ended_at = t.ended_at
+  return n .. ' done {"event":"done","data":{"urls":' .. (request and urls_of(request) or '[]') .. ',"generated_images":['
+    .. table.concat(slots.image, ',') .. '],"task_id":"' .. task_id(id) .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],'
+    .. extra .. format(extra ~= '' and ',"timing":{"queued_ms":%d,"ark_ms":%d,"total_ms":%d},' or '"timing":{"queued_ms":%d,"ark_ms":%d,"total_ms":%d},',
+      (t.claimed_at or ended_at) - t.epoch, ended_at - (t.called_at or ended_at), ended_at - t.epoch)
+    .. ledger(t, charge_of(t, #slots.image)) .. '}'
 end
 
 -- `retryable` invites the client to send the request again, which may be charged again: only true if nothing was charged.
-local function error_data(id, t, slots, message, extra)
+local function error_element(id, n, t, slots, extra)
   local charged = charge_of(t, #slots.image)
   local retryable = extra.retryable and charged == 'no'
-  return '{"task_id":"' .. task_id(id) .. '","error":' .. extra.error .. ',"message":"' .. message .. '","code":"'
-    .. extra.code .. '","retryable":' .. tostring(retryable) .. (extra.more and ',' .. extra.more or '') .. ','
-    .. ledger(t, charged)
+  return element(n, 'error', '{"task_id":"' .. task_id(id) .. '","error":' .. extra.error .. ',"message":"'
+    .. (extra.code == 'cancelled' and '任务已取消' or '图像生成失败') .. '","code":"' .. extra.code .. '","retryable":' .. tostring(retryable)
+    .. (extra.more and ',' .. extra.more or '') .. ',' .. ledger(t, charged))
 end
 
--- Adds a final task to the operators' lists. nth: the number of tasks with this end so far; kept_from: tasks that ended earlier have
--- expired.
+-- Moves a final task to the ended ones of the index. nth: the number of tasks with this end so far; kept_from: tasks that ended earlier
+-- have expired.
+local ENDED_MAX = 10000
 local function note_end(id, state, nth, ended, kept_from)
-  local recent, failures = prefix .. 'ended', prefix .. 'dead'
-  redis.call('ZADD', recent, ended, id)
-  if nth % 64 == 0 then -- trim on every 64th end only: two commands less for the others
-    redis.call('ZREMRANGEBYSCORE', recent, '-inf', kept_from)
-    redis.call('ZREMRANGEBYRANK', recent, 0, -10001)
+  local index, failures = prefix .. 'index', prefix .. 'dead'
+  redis.call('ZADD', index, '-' .. ended, id)
+  if nth % 64 == 0 then -- trim on every 64th end only: three commands less for the others
+    redis.call('ZREMRANGEBYSCORE', index, -kept_from, '(0')
+    local count = redis.call('ZCOUNT', index, '-inf', '(0')
+    if count > ENDED_MAX then
+      redis.call('ZREMRANGEBYRANK', index, ENDED_MAX, count - 1)
+    end
   end
   if state == 'failed' then
     redis.call('ZADD', failures, ended, id)
@@ -86,38 +111,40 @@ local function note_end(id, state, nth, ended, kept_from)
 end
 
 -- Moves a task into a final state; no other function does. The caller has already removed the id from pending, delayed and leased.
--- extra: a JSON fragment if done, otherwise the error (code, error, retryable, more); last: as for log; ...: more fields of the task.
--- -> the final event's number
-local function conclude(id, state, extra, slots, last, ...)
+-- t: the task, its call closed. extra: as for the final event. events: elements that
+-- are not in the log yet, t.n counts them. finished: the fence whose FINISH this is, or nil. -> the final event's number
+local function conclude(id, t, state, extra, slots, events, finished)
   local task, ended_at = key('task', id), now()
-  local ended = time_text(ended_at)
-  redis.call('HSET', task, 'state', state, 'ended_at', ended, ...)
-  redis.call('HDEL', task, 'call', 'worker', 'cancel')
-  local h = redis.call('HMGET', task, 'epoch', 'attempt', 'paid_calls', 'unknown_calls', 'claimed_at', 'called_at', 'ttl',
-    'reserved', 'earlier_paid_calls', 'earlier_unknown_calls')
-  local t = { epoch = h[1], attempt = h[2], paid_calls = h[3], unknown_calls = h[4], claimed_at = h[5] or ended_at,
-    called_at = h[6] or ended_at, ended_at = ended_at, earlier_paid_calls = h[9], earlier_unknown_calls = h[10] }
-  local ttl = h[7]
-  local type, data = 'done', nil
-  if state == 'done' then
-    data = done_data(id, t, slots, extra)
-  else
-    type = 'error'
-    data = error_data(id, t, slots, state == 'cancelled' and '任务已取消' or '图像生成失败', extra)
-    redis.call('HSET', task, 'code', extra.code)
+  local ended, n = text_of(ended_at), text_of(t.n + 1)
+  t.ended_at = ended_at
+  events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
+  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls }
+  local size = 9
+  if t.state == 'running' then
+    set[10], set[11], set[12], set[13], set[14], set[15] = 'fence', '0', 'call', '', 'worker', ''
+    size = 15
   end
-  data = on_one_line(data)
-  if redis.call('ZREM', prefix .. 'index', id) == 1 then
-    release(id)
+  if finished then
+    set[size + 1], set[size + 2], size = 'finished', finished, size + 2
   end
-  note_end(id, state, tally(state), ended, ended_at - ttl)
-  settle_images(id, h[8], #slots.image)
-  local n = log(id, type, data, last)
-  redis.call('SET', key('result', id), data, 'PX', ttl)
-  redis.call('PEXPIRE', task, ttl)
-  redis.call('PEXPIRE', key('request', id), ttl)
-  redis.call('PEXPIRE', key('events', id), ttl)
-  return n
+  if t.unknown_calls then
+    set[size + 1], set[size + 2], size = 'unknown_calls', t.unknown_calls, size + 2
+  end
+  if t.cancel then
+    set[size + 1], set[size + 2], size = 'cancel', '', size + 2
+  end
+  if state ~= 'done' then
+    set[size + 1], set[size + 2] = 'code', extra.code
+  end
+  redis.call('HSET', unpack(set))
+  redis.call('PEXPIRE', task, t.ttl)
+  log_all(id, t.n + 1, events)
+  redis.call('PEXPIRE', key('events', id), t.ttl)
+  release(id)
+  note_end(id, state, tally(state), ended, ended_at - t.ttl)
+  count_closed(t, state)
+  settle_images(id, t.reserved, #slots.image)
+  return t.n + 1
 end
 
 local function cancelled()

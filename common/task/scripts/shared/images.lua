@@ -9,9 +9,13 @@ local function count_images(id, day, count)
   redis.call('PEXPIRE', images, 2 * DAY_MS)
 end
 
--- At the end of a task, returns the reserved images that it did not get to its day.
+-- At the end of a task, returns the reserved images that it did not get to their day. reserved: "<images> <day>", or false without a limit.
 local function settle_images(id, reserved, delivered)
-  local day = reserved and redis.call('HGET', key('task', id), 'day')
+  if not reserved then
+    return
+  end
+  local day = nil
+  reserved, day = reserved:match('^(%d+) (%d+)$')
   if day and delivered ~= tonumber(reserved) then
     count_images(id, day, delivered - reserved)
   end

@@ -12,47 +12,63 @@ local function day_of(ms)
   return string.format('%04d%02d%02d', year, month < 10 and month + 3 or month - 9, day)
 end
 
+-- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
+-- t: epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
+-- virtual time; more: further fields, such as trace; optional: reserved (images). request: nil if the list has it.
 -- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
 -- therefore waits for one task of each other client, however many they have.
-local function fair_score(id, vtime)
-  local clients, name = prefix .. 'clients', client(id)
-  local last = redis.call('HGET', clients, name)
-  local score = string.format('%d', math.max(vtime or 0, last or 0) + 1)
-  redis.call('HSET', clients, name, score)
-  return score
-end
-
--- Queues a task that is not live: a new one, or one that an operator retries. The caller writes the request, before or after.
--- t: epoch (string), hash, max_paid_calls, ttl, queue_ttl, vtime (the queue's); optional: trace, reserved, earlier_paid_calls,
--- earlier_unknown_calls.
 -- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
 -- -> the first element of the log
-local function begin_life(id, t)
-  local task, score = key('task', id), fair_score(id, t.vtime)
-  redis.call('ZREM', prefix .. 'dead', id)
-  redis.call('ZREM', prefix .. 'ended', id)
-  redis.call('DEL', task, key('events', id), key('result', id))
-  redis.call('HSET', task, 'state', 'queued', 'epoch', t.epoch, 'hash', t.hash, 'score', score, 'fence', '0', 'attempt', '0',
-    'paid_calls', '0', 'max_paid_calls', t.max_paid_calls, 'ttl', t.ttl, 'queue_until', time_text(t.epoch + t.queue_ttl))
-  for _, name in ipairs({ 'trace', 'earlier_paid_calls', 'earlier_unknown_calls' }) do
-    if t[name] then
-      redis.call('HSET', task, name, t[name])
-    end
+local function begin_life(id, t, request)
+  local task, name, waiting, live = key('task', id), client(id), (t.waiting or 0) + 0, (t.live or 0) + 0
+  local last = live > 0 and t.last or 0
+  local score = text_of(math.max(t.vtime or 0, last or 0) + 1)
+  redis.call('HSET', prefix .. 'queue', 'waiting', text_of(waiting + 1), 'live:' .. name, text_of(live + 1),
+    'vtime:' .. name, score)
+  local set = { task, 'state', 'queued', 'fence', '0', 'attempt', '0', 'paid_calls', '0', 'epoch', t.epoch, 'ttl', t.ttl, 'n', '1', 'max_paid_calls',
+    t.max_paid_calls, 'score', score, 'queue_until', text_of(t.epoch + t.queue_ttl), 'hash', t.hash }
+  local size = #set
+  for field, value in pairs(t.more) do
+    set[size + 1], set[size + 2], size = field, value, size + 2
   end
   if t.reserved then
     local day = day_of(t.epoch)
-    redis.call('HSET', task, 'reserved', t.reserved, 'day', day)
+    set[size + 1], set[size + 2], size = 'reserved', t.reserved .. ' ' .. day, size + 2
     count_images(id, day, t.reserved)
   end
-  if redis.call('ZADD', prefix .. 'index', t.epoch, id) == 1 then
-    redis.call('HINCRBY', prefix .. 'live', client(id), '1')
-  else -- the index still has a live task of this id, whose hash was lost: replace it
-    redis.call('ZREM', prefix .. 'delayed', id)
-    redis.call('ZREM', prefix .. 'leased', id)
+  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
+    redis.call('DEL', task)
+    redis.call('HSET', unpack(set))
   end
-  enqueue(id, score)
-  local position = string.format('%d', redis.call('ZRANK', prefix .. 'pending', id) + 1)
-  local _, start = log(id, 'start',
-    '{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}', 0)
+  local was_live = false
+  if redis.call('ZADD', prefix .. 'index', 'NX', t.epoch, id) == 0 then
+    was_live = tonumber(redis.call('ZSCORE', prefix .. 'index', id)) >= 0
+    redis.call('ZADD', prefix .. 'index', t.epoch, id)
+    redis.call('ZREM', prefix .. 'dead', id)
+  end
+  local was_waiting = enqueue(id, score) == 0
+  if was_live then -- a task of this id whose hash was lost: replaced
+    was_waiting = redis.call('ZREM', prefix .. 'delayed', id) == 1 or was_waiting
+    redis.call('ZREM', prefix .. 'leased', id)
+    release(id)
+    tally('lost')
+  end
+  if was_waiting then
+    count_waiting('-1')
+  end
+  local position = waiting == 0 and 1 or redis.call('ZRANK', prefix .. 'pending', id) + 1
+  local start = element('1', 'start', '{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}')
+  local events = key('events', id)
+  local length
+  if request then
+    length = redis.call('RPUSH', events, request, '', start)
+  else
+    length = redis.call('RPUSH', events, start)
+  end
+  if length ~= 3 then -- what was left of another task under this id
+    redis.call('LTRIM', events, '-3', '-1')
+    redis.call('PERSIST', events)
+  end
+  redis.call('PUBLISH', key('channel', id), start)
   return start
 end

@@ -1,10 +1,11 @@
--- Decrements the client's live tasks. At 0 its entries are deleted: they need no memory, and its next task does not queue behind the
--- virtual time of cancelled ones.
+-- Decrements the client's live tasks. AUDIT removes the fields of clients that have none.
 local function release(id)
-  if redis.call('HINCRBY', prefix .. 'live', client(id), '-1') <= 0 then
-    redis.call('HDEL', prefix .. 'live', client(id))
-    redis.call('HDEL', prefix .. 'clients', client(id))
-  end
+  redis.call('HINCRBY', prefix .. 'queue', 'live:' .. client(id), '-1')
+end
+
+-- The number of tasks in pending and delayed, after a change by `count`.
+local function count_waiting(count)
+  redis.call('HINCRBY', prefix .. 'queue', 'waiting', count)
 end
 
 -- Wakes one idle worker: a task is pending, or will be due. More than 256 tokens mean that no worker is idle; half of them are then
@@ -15,7 +16,9 @@ local function wake()
   end
 end
 
+-- -> 1 if it was not pending
 local function enqueue(id, score)
-  redis.call('ZADD', prefix .. 'pending', score, id)
+  local added = redis.call('ZADD', prefix .. 'pending', score, id)
   wake()
+  return added
 end

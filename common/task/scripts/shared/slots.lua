@@ -1,56 +1,62 @@
--- Reads a live task's slots from the lines of `result:<id>`: `image {"index":0,...}` or `failed {"index":1,...}`.
+-- A task's slots, read from the `image` and `image_failed` events since its last call began.
 -- Returns two lists of JSON objects, ordered by `index`: `image` (delivered) and `failed`. No slot is in both.
--- more: further lines that are not stored yet, or nil. expected: slots below this index without a line count as failed, with the
--- message `why`.
-local function slots(id, more, expected, why)
+-- t: the task, of which n is needed. more: data of further events that are not in the log yet, or nil. expected: slots below this
+-- index without an event count as failed, with the message `why`.
+local function slots(id, t, more, expected, why)
   local kinds, texts, order, unplaced = {}, {}, {}, {}
 
-  local function put(index, kind, text)
-    kinds[index], texts[index], order[#order + 1] = kind, text, index
-  end
-
-  local function take(line)
-    local kind, index = line:match('^(%a+) {"index":(%d+)')
+  -- text: an element of the log, or an event's data; tail: how many braces it has after its last member.
+  local function take(text, tail)
+    local _, at = text:find('"stage":"image', 1, true)
+    if not at then
+      return
+    end
+    local index, from = text:match('^","index":(%d+),"image":{()', at + 1)
+    if index then
+      local slot, image = index + 0, text:sub(from, -tail - 1)
+      if kinds[slot] then
+        unplaced[#unplaced + 1] = image
+      else
+        kinds[slot], texts[slot], order[#order + 1] = 'image', '{"index":' .. index .. ',' .. image, slot
+      end
+      return
+    end
+    local code
+    index, code, from = text:match('^_failed","index":(%d+),"code":("[^"]*"),"error":()', at + 1)
     index = tonumber(index)
     if index and not kinds[index] then
-      put(index, kind, line:sub(#kind + 2))
-    elseif not index or kind == 'image' then
-      unplaced[#unplaced + 1] = line
+      kinds[index], order[#order + 1] = 'failed', index
+      texts[index] = '{"index":' .. index .. ',"code":' .. code .. ',"message":' .. text:sub(from, -tail)
     end
   end
 
-  local kept = redis.call('GET', key('result', id))
-  for line in (kept or ''):gmatch('[^\n]+') do
-    take(line)
+  local from = not t.has_no_slots and tonumber(redis.call('HGET', key('task', id), 'call_n') or 1)
+  if from and t.n - from > 0 then
+    for _, text in ipairs(redis.call('LRANGE', key('events', id), from + FIRST_EVENT, '-1')) do
+      take(text, 2)
+    end
   end
-  for _, line in ipairs(more or {}) do
-    take(line)
+  for _, data in ipairs(more or {}) do
+    take(data, 1)
   end
 
   local free = 0
-  for _, line in ipairs(unplaced) do -- a worker of the previous version writes images without an index: use the free slots in order
-    local kind, rest = line:match('^(%a+) {"index":%d+,(.*)$')
-    if not kind then
-      kind, rest = line:match('^(%a+) {(.*)$')
-    end
+  for _, image in ipairs(unplaced) do -- an image that came is never dropped, not even one of a slot that has an event already
     while kinds[free] do
       free = free + 1
     end
-    local text = rest and '{"index":' .. free .. ',' .. rest
-    if not rest then -- changed by hand: shown as it is
-      kind, text = line:match('^(%a+) (.*)$')
-    end
-    if kind == 'image' or kind == 'failed' then
-      put(free, kind, text)
-    end
+    kinds[free], texts[free], order[#order + 1] = 'image', '{"index":' .. free .. ',' .. image, free
   end
   for index = 0, (tonumber(expected or 0) or 0) - 1 do
     if not kinds[index] then
-      put(index, 'failed', '{"index":' .. index .. ',"code":"outcome_unknown","message":"' .. why .. '"}')
+      kinds[index], order[#order + 1] = 'failed', index
+      texts[index] = '{"index":' .. index .. ',"code":"outcome_unknown","message":"' .. why .. '"}'
     end
   end
 
-  table.sort(order)
+  if #order > 1 then
+    table.sort(order)
+  end
   local lists = { image = {}, failed = {} }
   for _, index in ipairs(order) do
     local list = lists[kinds[index]]

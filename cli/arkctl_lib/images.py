@@ -1,4 +1,4 @@
-"""Pictures that came, kept as files."""
+"""Downloads images and saves them as files."""
 
 import base64
 import binascii
@@ -11,7 +11,7 @@ import urllib.request
 
 from arkctl_lib.failure import FAILED, Failure
 
-PICTURE_MAX = 256 * 1024 * 1024
+IMAGE_MAX = 256 * 1024 * 1024
 TRIES = 3
 NOT_IN_IDS = re.compile(r"[^A-Za-z0-9._:-]")
 SUFFIXES = {"image/jpeg": ".jpeg", "image/png": ".png", "image/webp": ".webp", "image/gif": ".gif"}
@@ -19,19 +19,19 @@ MAGIC = ((b"\xff\xd8\xff", ".jpeg"), (b"\x89PNG", ".png"), (b"RIFF", ".webp"), (
 
 
 def prepare(folder):
-    """Before money is spent: a folder that cannot be written to is told now."""
+    """Creates the directory. Called before the task is submitted, so that a directory that is not writable costs nothing."""
     path = pathlib.Path(folder)
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Failure(FAILED, f"cannot make the folder {folder}: {error.strerror}") from None
+        raise Failure(FAILED, f"cannot create the directory {folder}: {error.strerror}") from None
     if not os.access(path, os.W_OK | os.X_OK):
-        raise Failure(FAILED, f"cannot write to the folder {folder}")
+        raise Failure(FAILED, f"cannot write to the directory {folder}")
     return path
 
 
 def save(folder, task_id, number, url, timeout):
-    """Fetches a picture and keeps it as <folder>/<task_id>-<number>.<kind>; the path."""
+    """Downloads an image, saves it as <folder>/<task_id>-<number>.<suffix> and returns the path."""
     data, kind = _decode(url) if url.startswith("data:") else _fetch(url, timeout)
     suffix = next((suffix for magic, suffix in MAGIC if data.startswith(magic)), SUFFIXES.get(kind, ".bin"))
     path = folder / f"{NOT_IN_IDS.sub('_', task_id)}-{number}{suffix}"
@@ -49,23 +49,23 @@ def _decode(url):
     try:
         return base64.b64decode(text, validate=True), head.removeprefix("data:").partition(";")[0]
     except binascii.Error:
-        raise Failure(FAILED, "a picture's data: link is broken") from None
+        raise Failure(FAILED, "an image has an invalid data: URL") from None
 
 
 def _fetch(url, timeout):
     if urllib.parse.urlsplit(url).scheme not in ("http", "https"):
-        raise Failure(FAILED, "a picture's link is neither http nor https")
+        raise Failure(FAILED, "the URL of an image is neither http nor https")
     for last_try in (*[False] * (TRIES - 1), True):
         try:
             with urllib.request.urlopen(url, timeout=timeout) as response:
-                data = response.read(PICTURE_MAX + 1)
+                data = response.read(IMAGE_MAX + 1)
                 length = response.headers.get("Content-Length")
-                if len(data) > PICTURE_MAX or length and len(data) < int(length):
-                    raise OSError("it is too big, or was cut off")
+                if len(data) > IMAGE_MAX or length and len(data) < int(length):
+                    raise OSError("the image is too large or incomplete")
                 return data, response.headers.get_content_type()
         except urllib.error.HTTPError as error:
             if error.code < 500 or last_try:
-                raise Failure(FAILED, f"cannot fetch a picture: HTTP {error.code} from {url[:100]}") from None
+                raise Failure(FAILED, f"cannot download an image: HTTP {error.code} from {url[:100]}") from None
         except (OSError, ValueError) as error:
             if last_try:
-                raise Failure(FAILED, f"cannot fetch a picture: {getattr(error, 'reason', None) or error} ({url[:100]})") from None
+                raise Failure(FAILED, f"cannot download an image: {getattr(error, 'reason', None) or error} ({url[:100]})") from None

@@ -1,4 +1,4 @@
-#include "gateway/api/process_report.h"
+#include "gateway/api/process_list.h"
 
 #include <stdbool.h>
 #include <stdlib.h>
@@ -17,34 +17,33 @@ enum {
     LIST_MAX = 1024, /* bytes */
 };
 
-static void add_text(struct buf *out, const char *name, const char *text, size_t len)
+static void add_short_text(struct buf *out, const char *name, const char *text, size_t len)
 {
     if (len > TEXT_MAX)
         return;
-    buf_addf(out, ",\"%s\":", name);
-    buf_add_json(out, text, len);
+    buf_add_text_member(out, name, text, len);
 }
 
 /* A JSON integer that every JSON parser represents exactly: at most 15 digits, no leading zero. */
-static bool is_number(const char *text, size_t len)
+static bool is_json_integer(const char *text, size_t len)
 {
     return len && len <= DIGITS_MAX && strspn(text, "0123456789") >= len && (len == 1 || text[0] != '0');
 }
 
-static void add_number(struct buf *out, const char *name, const char *text, size_t len)
+static void add_integer(struct buf *out, const char *name, const char *text, size_t len)
 {
-    if (is_number(text, len))
+    if (is_json_integer(text, len))
         buf_addf(out, ",\"%s\":%s", name, text);
 }
 
-static void add_flag(struct buf *out, const char *name, const char *text, size_t len)
+static void add_boolean(struct buf *out, const char *name, const char *text, size_t len)
 {
-    buf_addf(out, ",\"%s\":%s", name, len == 1 && *text == '1' ? "true" : "false");
+    buf_add_bool_member(out, name, len == 1 && *text == '1');
 }
 
-static void add_time(struct buf *out, const char *name, const char *text, size_t len)
+static void add_timestamp(struct buf *out, const char *name, const char *text, size_t len)
 {
-    if (is_number(text, len))
+    if (is_json_integer(text, len))
         timestamp_add(out, name, strtoll(text, NULL, 10));
 }
 
@@ -55,12 +54,12 @@ static bool is_list(const char *text, size_t len)
     while ((comma = memchr(text, ',', len))) {
         size_t first = (size_t)(comma - text);
 
-        if (!is_number(text, first))
+        if (!is_json_integer(text, first))
             return false;
         text += first + 1;
         len -= first + 1;
     }
-    return is_number(text, len);
+    return is_json_integer(text, len);
 }
 
 static void add_list(struct buf *out, const char *name, const char *text, size_t len)
@@ -74,21 +73,21 @@ static const struct {
     const char *name;
     void (*add)(struct buf *out, const char *name, const char *text, size_t len);
 } fields[] = {
-    {"role",              add_text  },
-    {"version",           add_text  },
-    {"host",              add_text  },
-    {"pid",               add_number},
-    {"started_at",        add_time  },
-    {"draining",          add_flag  },
-    {"threads",           add_number},
-    {"streams",           add_number},
-    {"connections",       add_number},
-    {"slots",             add_number},
-    {"busy",              add_number},
-    {"images_per_minute", add_number},
-    {"images",            add_number},
-    {"unknown",           add_number},
-    {"ark_ms",            add_list  },
+    {"role",              add_short_text},
+    {"version",           add_short_text},
+    {"host",              add_short_text},
+    {"pid",               add_integer   },
+    {"started_at",        add_timestamp },
+    {"draining",          add_boolean   },
+    {"threads",           add_integer   },
+    {"streams",           add_integer   },
+    {"connections",       add_integer   },
+    {"slots",             add_integer   },
+    {"busy",              add_integer   },
+    {"images_per_minute", add_integer   },
+    {"images",            add_integer   },
+    {"unknown",           add_integer   },
+    {"ark_ms",            add_list      },
 };
 
 static void write_process(struct buf *out, const redisReply *row)
@@ -108,7 +107,7 @@ static void write_process(struct buf *out, const redisReply *row)
     buf_add_char(out, '}');
 }
 
-void process_report_write(struct buf *out, const redisReply *reply)
+void process_list_write(struct buf *out, const redisReply *reply)
 {
     const redisReply *row;
 
@@ -129,7 +128,7 @@ static bool has_role(const redisReply *row, const char *role)
     return text && strcmp(text, role) == 0;
 }
 
-size_t process_report_count(const redisReply *reply, const char *role)
+size_t process_list_count(const redisReply *reply, const char *role)
 {
     const redisReply *row;
     size_t count = 0;

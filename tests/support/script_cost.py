@@ -1,0 +1,61 @@
+"""What the scripts of one-image tasks cost Redis: commands that they call, and instructions.
+
+    cost = ScriptCost(redis)
+    cost.run(160)                       # tasks from SUBMIT to their end, CLAIM and GOVERN for BATCH of them at once
+    cost.commands()                     # {"hmget": 480, ...}: commands called by scripts since the last call, without the calls themselves
+"""
+
+import json
+import re
+
+from support.account import Account, news
+from support.scripts import Scripts
+
+BATCH = 16
+REQUEST = json.dumps({"max_images": 1, "prompt": "a portrait in oil, soft light from the left", "urls": ["https://example.com/portrait.jpg"]},
+                     separators=(",", ":"))
+HASH = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
+CALLING = '{"task_id":"%s","message":"正在调用ARK模型生成图像...","stage":"calling","attempt":1}'
+IMAGE = ('{"task_id":"%s","message":"第%d张图像已生成","stage":"image","index":%d,"image":{"url":"%s","size":"2048x2048"}}')
+USAGE = '"usage":{"generated_images":1,"output_tokens":16384,"total_tokens":16384}'
+TTL_MS, LEASE_MS = 86_400_000, 30_000
+
+
+class ScriptCost:
+    def __init__(self, redis):
+        self.redis = redis
+        self.scripts = Scripts(redis)
+        self.scripts.load()
+        self.account = Account(redis)
+        self.account.run.load()
+        self.serial = 0
+
+    def submit(self, id, request=REQUEST):
+        answer = self.scripts("submit", id, HASH, request, 2, TTL_MS, 100_000, 86_400_000, 100_000, "", 1, 0)
+        assert answer[0] == b"NEW", answer
+
+    def run(self, tasks, batch=BATCH, links=("https://ark/1.jpeg",)):
+        for _ in range(tasks // batch):
+            for n in range(batch):
+                self.serial += 1
+                self.submit(f"public.{self.serial:032x}")
+            self.account.ask("worker-1", batch, m=news(held=0))
+            self.work(batch, links)
+
+    def work(self, most, links):
+        """Claims, and takes each job to its end. The last image is reported with the end, the others before it."""
+        self.serial += 1
+        _, *jobs = self.scripts("claim", "worker-1", LEASE_MS, most, f"{self.serial:016x}", 3, "m")
+        assert len(jobs) == most
+        for id, fence, *_ in jobs:
+            task_id = id.decode().partition(".")[2]
+            assert self.scripts("begin", id, fence, f"{self.serial:032x}", len(links), LEASE_MS, CALLING % task_id)[0] == b"OK"
+            *early, last = [IMAGE % (task_id, n + 1, n, link) for n, link in enumerate(links)]
+            for wseq, event in enumerate(early, 1):
+                assert self.scripts("emit", id, fence, wseq, event)[0] == b"OK"
+            assert self.scripts("finish", id, fence, "done", "known", 0, USAGE, len(links), last)[0] == b"OK"
+
+    def commands(self):
+        found = re.findall(rb"cmdstat_([^:]+):calls=(\d+)", self.redis("INFO", "commandstats"))
+        self.redis("CONFIG", "RESETSTAT")
+        return {name.decode(): int(calls) for name, calls in found if name not in (b"evalsha", b"info", b"config|resetstat", b"script|load")}
