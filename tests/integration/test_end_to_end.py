@@ -154,8 +154,9 @@ class OneTask(SystemTest):
         self.assertEqual((task["status"], task["attempts"], task["paid_calls"]), ("done", 1, 1))
         self.assertEqual(task["result"]["generated_images"], done["generated_images"])
 
-    def test_a_text_alone_becomes_pictures(self):
-        for task_id, fields in (("text", {}), ("text-empty", {"urls": []}), ("text-one", {"max_images": 1, "size": "2048x2048"})):
+    def test_a_text_alone_becomes_images(self):
+        for task_id, fields in (("text", {}), ("text-empty", {"urls": []}), ("text-one", {"max_images": 1, "size": "2048x2048"}),
+                                ("text-last", {"watermark": False}), ("text-all", {"urls": [], "watermark": True, "seed": 7})):
             with self.subTest(task_id):
                 body = {"task_id": task_id, "prompt": sim(task_id), **fields}
                 with EventStream(self.gateway.address, "POST", f"{BASE}/generate/stream", body) as stream:
