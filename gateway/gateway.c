@@ -30,6 +30,7 @@
 enum {
     DRAIN_MS = 5000,
     DRAIN_CHECK_MS = 20,
+    ORDER_LIVES = 2,  /* an order is known for longer than its tasks are kept */
     COMMAND_MS = 900, /* upper limit for REDIS_TIMEOUT: a client gets a 503 within a second if Redis does not reply */
     RECONNECT_BASE_MS = 50,
     RECONNECT_MAX_MS = 2000,
@@ -276,11 +277,17 @@ static struct orders *create_orders(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
 
-    return orders_create(gateway->loop, &(struct orders_config){.hub = gateway->hub,
-                                                                .commands = gateway->commands,
-                                                                .submitter = gateway->submitter,
-                                                                .heartbeat_ms = options->heartbeat_ms,
-                                                                .hold_ms = options->openai_hold_ms});
+    return orders_create(gateway->loop,
+                         &(struct orders_config){
+                             .hub = gateway->hub,
+                             .commands = gateway->commands,
+                             .submitter = gateway->submitter,
+                             .repeats = {.commands = gateway->commands,
+                                         .window_ms = options->openai_retry_window_ms,
+                                         .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .heartbeat_ms = options->heartbeat_ms,
+                             .hold_ms = options->openai_hold_ms
+    });
 }
 
 /* Last, because both contexts point to the parts created before. */

@@ -98,6 +98,8 @@ static const struct option_row rows[] = {
       "response_format of requests to /v1 that do not set it; auto: b64_json for names of gpt-image models, else url", "auto|url|b64_json" },
     { "openai-hold", "GATEWAY_OPENAI_HOLD", OPT_MS, AT(openai_hold_ms), "45s", 100, 10 * MINUTE_MS,
       "how long the status of an answer of /v1 waits for the first image; then it is 200, and white space follows", NULL },
+    { "openai-retry-window", "GATEWAY_OPENAI_RETRY_WINDOW", OPT_MS, AT(openai_retry_window_ms), "10m", 1000, DAY_MS,
+      "how long a request to /v1 that equals an earlier one without a delivered answer counts as its repetition", NULL },
     { "new-key", NULL, OPT_STRING, AT(new_key), "", 0, 4096,
       "create a key for this client, print it once and exit", NULL },
     { "key-expires", NULL, OPT_STRING, AT(key_expires), "", 0, 32,

@@ -30,6 +30,7 @@ struct gateway_options {
     char *openai_models;
     int openai_format; /* enum openai_default_format */
     int64_t openai_hold_ms;
+    int64_t openai_retry_window_ms;
     struct shared_options shared;
 };
 

@@ -1,67 +1,45 @@
 /* POST /v1/images/generations: make images from a text, or from a text and images, and respond with them */
 #include <jansson.h>
 #include <stdbool.h>
-#include <stdio.h>
+#include <stdlib.h>
 
-#include "common/base/random.h"
-#include "common/base/sha256.h"
+#include "common/base/json_text.h"
 #include "gateway/access/admission.h"
+#include "gateway/access/client.h"
 #include "gateway/api/context.h"
 #include "gateway/api/openai/endpoints.h"
 #include "gateway/api/openai/fields.h"
 #include "gateway/api/openai/order.h"
 #include "gateway/api/submission.h"
-#include "gateway/request/headers.h"
 #include "gateway/response/respond.h"
 #include "gateway/tasks/submit.h"
 
-enum { ORDER_ID_BYTES = 16, ORDER_ID_SIZE = 2 * ORDER_ID_BYTES + 1 };
-
-/* Tasks of one Idempotency-Key have the same ids every time, so that a repeated request attaches to them. */
-static int make_order_id(char out[ORDER_ID_SIZE], const struct http_request *request)
-{
-    struct http_text key = idempotency_key_read(request);
-    unsigned char digest[SHA256_SIZE];
-    int err;
-
-    if (!key.len) {
-        random_hex(out, ORDER_ID_BYTES);
-        return 0;
-    }
-    err = sha256(digest, key.data, key.len);
-    for (size_t i = 0; !err && i < ORDER_ID_BYTES; i++)
-        (void)snprintf(out + 2 * i, 3, "%02x", digest[i]);
-    return err;
-}
-
+/* The order gives it an id. */
 static struct submission *make_task(const struct api_context *context, struct http_exchange *exchange,
-                                    const struct openai_request *request, const char *order_id, int index)
+                                    const struct openai_request *request, int index)
 {
     struct validated task = request->task; /* borrows the texts of the spec */
-    size_t size = sizeof(task.task_id);
 
-    if (request->n == 1)
-        (void)snprintf(task.task_id, size, "img-%s", order_id);
-    else
-        (void)snprintf(task.task_id, size, "img-%s-%d", order_id, index);
     task.spec.seed = openai_request_seed(request, index);
     return submission_make(context, exchange, &task);
 }
 
 static void start_order(const struct api_context *context, struct http_exchange *exchange,
-                        const struct openai_request *request)
+                        const struct openai_request *request, const char *body)
 {
+    struct client *client = admission_client(exchange);
     struct submission *tasks[OPENAI_N_MAX] = {0};
-    struct order_request order = {.client = admission_client(exchange),
+    struct order_identity identity;
+    struct order_request order = {.client = client,
                                   .submission = tasks,
                                   .count = (size_t)request->n,
+                                  .identity = &identity,
                                   .stream = request->stream,
                                   .format = request->format};
-    char order_id[ORDER_ID_SIZE];
-    bool ok = !make_order_id(order_id, http_exchange_request(exchange));
+    bool ok = !order_identity_make(&identity, http_exchange_request(exchange), client->name, body, (size_t)request->n);
 
     for (int i = 0; ok && i < request->n; i++) {
-        tasks[i] = make_task(context, exchange, request, order_id, i);
+        tasks[i] = make_task(context, exchange, request, i);
         ok = tasks[i];
     }
     if (request->ignored[0])
@@ -75,8 +53,17 @@ static void start_order(const struct api_context *context, struct http_exchange 
     respond_problem(exchange, PROBLEM_INTERNAL, NULL);
 }
 
+/* The body as JSON with sorted names, without the fields that only choose the form of the answer: they do not make another order. */
+static int write_order_body(json_t *root, char **out)
+{
+    json_object_del(root, "stream");
+    json_object_del(root, "response_format");
+    return json_text_write(root, JSON_COMPACT | JSON_SORT_KEYS, out);
+}
+
+/* The caller frees *body (write_order_body). */
 static int read_request(const struct api_context *context, const struct http_request *request,
-                        struct openai_request *out, struct validate_errors *errors)
+                        struct openai_request *out, char **body, struct validate_errors *errors)
 {
     const struct validate_rules native = {.max_paid_calls = context->max_paid_calls_limit,
                                           .data_urls = context->data_urls};
@@ -91,6 +78,11 @@ static int read_request(const struct api_context *context, const struct http_req
     if (err)
         return err;
     err = openai_request_read(root, &rules, out, errors);
+    if (!err) {
+        err = write_order_body(root, body);
+        if (err)
+            openai_request_deinit(out);
+    }
     json_decref(root);
     return err;
 }
@@ -100,11 +92,12 @@ void api_openai_generations(struct http_exchange *exchange, void *arg)
     const struct api_context *context = arg;
     struct validate_errors errors;
     struct openai_request request;
+    char *body;
     int err;
 
     if (!submission_check_head(exchange))
         return;
-    err = read_request(context, http_exchange_request(exchange), &request, &errors);
+    err = read_request(context, http_exchange_request(exchange), &request, &body, &errors);
     if (err == ERR_SYNTAX) {
         respond_problem(exchange, PROBLEM_INVALID_JSON, errors.syntax);
     } else if (err == ERR_RANGE) {
@@ -112,7 +105,8 @@ void api_openai_generations(struct http_exchange *exchange, void *arg)
     } else if (err) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
     } else {
-        start_order(context, exchange, &request);
+        start_order(context, exchange, &request, body);
         openai_request_deinit(&request);
+        free(body);
     }
 }

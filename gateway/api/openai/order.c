@@ -37,8 +37,6 @@ struct part {
     struct viewer viewer;
     struct order *order;
     struct submission *submission;
-    struct submit_call *submitting;
-    enum problem refused; /* PROBLEM_COUNT: SUBMIT has accepted it, or has not answered */
     bool ended, has_image;
     unsigned sent;  /* bits of the images that the stream has */
     json_t *done;   /* `data` of its done event */
@@ -54,10 +52,14 @@ struct order {
     enum order_state state;
     enum openai_format format;
     bool stream, http_1_0;
-    int64_t created_ms;               /* of the first task that was accepted */
-    int64_t images_left, day_left_ms; /* of the submission that was answered last; images_left -1: no limit */
+    struct order_identity identity;
+    struct repeat_call *repeat;     /* ASKING: ORDER has not answered */
+    struct submit_call *submitting; /* ASKING: SUBMIT_ORDER has not answered */
+    bool is_registered;             /* ORDER knows it, and must be told what became of the answer */
+    bool has_tasks;                 /* they exist, or may exist */
+    int64_t created_ms;             /* of the first task */
     struct loop_deferred deferred;
-    size_t count, asked; /* asked: tasks that SUBMIT has not answered */
+    size_t count;
     struct part parts[];
 };
 
@@ -70,11 +72,6 @@ struct orders {
     struct all_orders all;
     bool draining;
 };
-
-static const char *order_name(const struct order *order)
-{
-    return order->parts[0].submission->full_id;
-}
 
 /* -- closing */
 
@@ -103,8 +100,6 @@ static void part_leave(struct part *part)
 {
     struct watch *watch = part->viewer.watch;
 
-    submit_cancel(part->submitting);
-    part->submitting = NULL;
     if (!watch)
         return;
     if (part->viewer.live)
@@ -112,11 +107,23 @@ static void part_leave(struct part *part)
     hub_leave(part->order->orders->config.hub, &part->viewer);
 }
 
+/* An order that closes without its answer. */
+static void report_unanswered(struct order *order)
+{
+    if (order->is_registered)
+        repeats_report(&order->orders->config.repeats, &order->identity,
+                       order->has_tasks || order->identity.is_known ? ORDER_UNANSWERED : ORDER_REFUSED);
+    order->is_registered = false;
+}
+
 /* The exchange was answered, or its client is gone. */
 static void order_close(struct order *order, const char *why)
 {
-    log_debug("openai", "closing", "task=%s why=%s", order_name(order), why);
+    log_debug("openai", "closing", "order=%s why=%s", order->identity.order_id, why);
     timeouts_cancel(timeouts_of(order), &order->timer);
+    repeats_cancel(order->repeat);
+    submit_cancel(order->submitting);
+    report_unanswered(order);
     order->state = ORDER_CLOSED;
     order->exchange = NULL;
     for (size_t i = 0; i < order->count; i++)
@@ -144,6 +151,36 @@ static void cut(struct order *order)
     order_close(order, "cut");
 }
 
+/* -- the answer is about to be sent */
+
+struct answer {
+    const struct repeats *repeats; /* borrowed: the server, which owns all deliveries, is destroyed first */
+    struct order_identity identity;
+};
+
+static void answer_on_delivered(bool whole, void *arg)
+{
+    struct answer *answer = arg;
+
+    if (!whole)
+        repeats_report(answer->repeats, &answer->identity, ORDER_UNANSWERED);
+    free(answer);
+}
+
+/* Reported at once, since a client may repeat its request before it is certain that the answer has arrived. */
+static void report_answered(struct order *order)
+{
+    const struct repeats *repeats = &order->orders->config.repeats;
+    struct answer *answer = malloc(sizeof(*answer));
+
+    repeats_report(repeats, &order->identity, ORDER_ANSWERED);
+    order->is_registered = false;
+    if (!answer)
+        return;
+    *answer = (struct answer){repeats, order->identity};
+    http_exchange_on_delivered(order->exchange, answer_on_delivered, answer);
+}
+
 /* -- what has become of the tasks */
 
 static bool has_ended(const struct order *order)
@@ -163,11 +200,6 @@ static const char *event_text(const json_t *object, const char *name, const char
 
 static struct openai_failure failure_of(const struct part *part)
 {
-    if (part->refused != PROBLEM_COUNT)
-        return (struct openai_failure){.code = problem_code(part->refused),
-                                       .message = problem_title(part->refused),
-                                       .charged = "no",
-                                       .retryable = problem_retryable(part->refused)};
     if (part->done)
         return (struct openai_failure){.code = problem_code(PROBLEM_ARK_NO_IMAGES),
                                        .message = problem_title(PROBLEM_ARK_NO_IMAGES),
@@ -252,6 +284,7 @@ static void order_on_heartbeat(struct timeout *timer, void *unused)
 
 static void end_stream(struct order *order)
 {
+    report_answered(order);
     http_stream_end(order->exchange);
     order_close(order, "done");
 }
@@ -259,6 +292,7 @@ static void end_stream(struct order *order)
 static void respond_answer(struct order *order, const struct buf *body)
 {
     if (order->state != ORDER_OPEN) {
+        report_answered(order);
         respond_json(order->exchange, 200, body);
         order_close(order, "done");
     } else if (write_bytes(order, body)) {
@@ -269,15 +303,11 @@ static void respond_answer(struct order *order, const struct buf *body)
 /* All tasks have failed. The first one speaks for all. */
 static void order_fail(struct order *order)
 {
-    const struct part *first = &order->parts[0];
-    const struct openai_failure failure = failure_of(first);
+    const struct openai_failure failure = failure_of(&order->parts[0]);
     struct buf bytes;
 
     if (order->state != ORDER_OPEN) {
-        if (first->refused != PROBLEM_COUNT) {
-            refuse(order, first->refused, order->day_left_ms);
-            return;
-        }
+        report_answered(order);
         openai_failure_respond(order->exchange, &failure);
         order_close(order, "failed");
     } else if (order->stream) {
@@ -491,8 +521,6 @@ static void all_asked(struct order *order)
         refuse(order, PROBLEM_DRAINING, 0);
         return;
     }
-    if (order->images_left >= 0)
-        admission_add_image_limit(order->exchange, order->images_left, order->day_left_ms);
     if (has_image(order) && (order->stream || !has_ended(order)))
         order_begin_answer(order);
     for (size_t i = 0; i < order->count && order->state == ORDER_OPEN && order->stream; i++)
@@ -500,24 +528,43 @@ static void all_asked(struct order *order)
     finish_if_ended(order);
 }
 
-static void part_on_submitted(const struct submit_result *result, void *arg)
+static void add_image_limit(struct order *order, const struct submit_result *results)
 {
-    struct part *part = arg;
-    struct order *order = part->order;
+    for (size_t i = 0; i < order->count; i++) {
+        if (results[i].images_left >= 0) {
+            admission_add_image_limit(order->exchange, results[i].images_left, results[i].day_left_ms);
+            return;
+        }
+    }
+}
 
-    part->submitting = NULL;
-    order->images_left = result->images_left;
-    order->day_left_ms = result->day_left_ms;
-    if (result->log) {
-        part_take_log(part, result->log);
+static void order_on_refused(struct order *order, const struct submit_result *result)
+{
+    if (result->outcome != SUBMIT_FAILED)
+        order->has_tasks = order->identity.is_known;
+    if (result->outcome == SUBMIT_CONFLICT) /* a known order of other requests: options have changed */
+        order->is_registered = false;
+    refuse(order, submit_problem(result->outcome), result->day_left_ms);
+}
+
+static void order_on_submitted(const struct submit_result *results, void *arg)
+{
+    struct order *order = arg;
+
+    order->submitting = NULL;
+    if (!results[0].log) {
+        order_on_refused(order, &results[0]);
+        return;
+    }
+    for (size_t i = 0; i < order->count; i++) {
+        struct part *part = &order->parts[i];
+
+        part_take_log(part, results[i].log);
         if (!part->ended)
             watch_add_live(part->viewer.watch, &part->viewer);
-    } else {
-        part->refused = submit_problem(result->outcome);
-        part->ended = true;
     }
-    if (!--order->asked)
-        all_asked(order);
+    add_image_limit(order, results);
+    all_asked(order);
 }
 
 static void order_on_answer_timeout(struct timeout *timer, void *unused)
@@ -528,15 +575,20 @@ static void order_on_answer_timeout(struct timeout *timer, void *unused)
 
 /* -- opening */
 
-static void add_task_ids(struct http_exchange *exchange, const struct order_request *request)
+/* The ids are known when ORDER has answered. */
+static void set_task_ids(struct order *order)
 {
+    char id[TASK_ID_MAX + 1];
     struct buf ids;
 
     buf_init(&ids, TASKS_HEADER_MAX);
-    for (size_t i = 0; i < request->count; i++)
-        buf_addf(&ids, "%s%s", i ? ", " : "", task_id_of(request->submission[i]->full_id));
+    for (size_t i = 0; i < order->count; i++) {
+        order_task_id(id, &order->identity, i);
+        task_full_id(order->parts[i].submission->full_id, order->client->name, id);
+        buf_addf(&ids, "%s%s", i ? ", " : "", id);
+    }
     if (!buf_error(&ids))
-        http_add_header(exchange, "Arkrelay-Tasks", buf_text(&ids));
+        http_add_header(order->exchange, "Arkrelay-Tasks", buf_text(&ids));
     buf_deinit(&ids);
 }
 
@@ -553,30 +605,47 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     order->format = request->format;
     order->stream = request->stream;
     order->http_1_0 = http_exchange_request(exchange)->minor == 0;
-    order->count = order->asked = request->count;
-    order->images_left = -1;
+    order->identity = *request->identity;
+    order->count = request->count;
     for (size_t i = 0; i < order->count; i++) {
         order->parts[i].order = order;
-        order->parts[i].refused = PROBLEM_COUNT;
         order->parts[i].viewer.callbacks = &part_callbacks;
         order->parts[i].submission = request->submission[i];
     }
     return order;
 }
 
-static int order_start_asking(struct order *order)
+static int submit_tasks(struct order *order)
 {
     const struct orders_config *config = &order->orders->config;
+    struct submission *submissions[OPENAI_N_MAX];
     int err = 0;
 
     for (size_t i = 0; i < order->count && !err; i++) {
-        struct part *part = &order->parts[i];
-
-        err = hub_join(config->hub, &part->viewer, part->submission->full_id);
-        if (!err)
-            err = submit_start(config->submitter, part->submission, part_on_submitted, part, &part->submitting);
+        submissions[i] = order->parts[i].submission;
+        err = hub_join(config->hub, &order->parts[i].viewer, submissions[i]->full_id);
     }
+    if (!err)
+        err = submit_order_start(config->submitter, order->identity.order_id, submissions, order->count,
+                                 order_on_submitted, order, &order->submitting);
+    order->has_tasks = !err;
     return err;
+}
+
+static void order_on_repeat(enum repeat_outcome outcome, const struct order_identity *identity, void *arg)
+{
+    struct order *order = arg;
+
+    order->repeat = NULL;
+    if (outcome == REPEAT_CONFLICT || outcome == REPEAT_FAILED) {
+        refuse(order, outcome == REPEAT_CONFLICT ? PROBLEM_TASK_ID_CONFLICT : PROBLEM_STORE_UNAVAILABLE, 0);
+        return;
+    }
+    order->identity = *identity;
+    order->is_registered = true;
+    set_task_ids(order);
+    if (submit_tasks(order))
+        refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
 }
 
 static void destroy_submissions(const struct order_request *request)
@@ -601,11 +670,10 @@ void order_open(struct orders *orders, struct http_exchange *exchange, const str
         respond_problem(exchange, problem, NULL);
         return;
     }
-    add_task_ids(exchange, request);
     TAILQ_INSERT_TAIL(&orders->all, order, link);
     timeouts_start(orders->answers, &order->timer);
     http_exchange_on_closed(exchange, order_on_closed, order);
-    if (order_start_asking(order))
+    if (repeats_ask(&orders->config.repeats, &order->identity, order_on_repeat, order, &order->repeat))
         refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
 }
 

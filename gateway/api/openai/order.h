@@ -1,6 +1,6 @@
 /* openai/order - one request of the OpenAI door: its tasks, and its answer
  *
- *     ASKING --all SUBMITs answered--> HELD --first image, or hold_ms--> OPEN --all tasks ended--> CLOSED
+ *     ASKING --tasks accepted--------> HELD --first image, or hold_ms--> OPEN --all tasks ended--> CLOSED
  *        |                               |
  *        '-- refused: an error ----------'-- all tasks ended: the whole answer --> CLOSED
  *
@@ -8,7 +8,8 @@
  * sent, and the connection is kept busy: white space in front of the JSON, or comments between events. If all tasks fail then, JSON
  * ends without its last chunk, which every client reports as a broken connection, and a stream ends with an `error` event.
  *
- * An order whose client leaves is forgotten. Its tasks continue: they may be paid for already.
+ * An order whose client leaves is closed. Its tasks continue: they may be paid for already. In ASKING the order is first looked up as a
+ * repetition (repeats.h), then its tasks are submitted in one step.
  *
  * Events of the door have no `id:`, and no block is without data: OpenAI's Python SDK fails on both. So a comment has no empty line
  * after it.
@@ -24,6 +25,7 @@
 #include <stdint.h>
 
 #include "gateway/api/openai/fields.h"
+#include "gateway/api/openai/repeats.h"
 
 struct client;
 struct http_exchange;
@@ -39,6 +41,7 @@ struct orders_config {
     struct hub *hub;
     struct redis *commands;
     struct submitter *submitter;
+    struct repeats repeats;
     int64_t heartbeat_ms;
     int64_t hold_ms; /* how long the head is held */
 };
@@ -52,8 +55,9 @@ void orders_drain(struct orders *orders);
 
 struct order_request {
     struct client *client;          /* borrowed: counts its open streams */
-    struct submission **submission; /* one per task; the submissions are taken over, the list is not */
+    struct submission **submission; /* one per task, without an id; the submissions are taken over, the list is not */
     size_t count;                   /* 1 to OPENAI_N_MAX */
+    const struct order_identity *identity; /* copied */
     bool stream;
     enum openai_format format;
 };
