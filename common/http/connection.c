@@ -543,8 +543,8 @@ static bool end_output(struct connection *connection)
     if (connection->ssl && !transport_close_notify(connection->ssl))
         return false;
     end_tls_session(connection);
-    if (shutdown(connection->fd, SHUT_WR))
-        connection_close(connection, END_FIN, "gone");
+    if (shutdown(connection->fd, SHUT_WR)) /* the connection was reset */
+        close_failed(connection);
     return true;
 }
 
@@ -728,7 +728,9 @@ static bool has_tls_session_ended(const struct connection *connection)
 /* Called while an answer is not complete. */
 static void check_client(struct connection *connection)
 {
-    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
+    bool half_close_is_gone = connection->set->config->half_close_is_gone ||
+                              (connection->state == CONNECTION_HANDLING && connection->exchange.half_close_is_gone);
+    int gone = POLLERR | POLLHUP | (half_close_is_gone ? POLLRDHUP : 0);
     int ready = poll_socket(connection);
     bool streams = connection->state == CONNECTION_STREAMING;
 

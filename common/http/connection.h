@@ -101,6 +101,7 @@ struct http_exchange {
     bool head_only; /* the answer to HEAD */
     bool chunked;
     bool waits_for_room;
+    bool half_close_is_gone;
     bool takes_space; /* the stream is not an event stream: it is probed with a space */
 };
 

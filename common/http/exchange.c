@@ -502,6 +502,11 @@ static void exchange_on_half_closed(struct connection *connection)
     http_stream_write(&connection->exchange, ping, strlen(ping));
 }
 
+void http_exchange_close_on_fin(struct http_exchange *exchange)
+{
+    exchange->half_close_is_gone = true;
+}
+
 void http_exchange_on_delivered(struct http_exchange *exchange, void (*done)(bool whole, void *arg), void *arg)
 {
     connection_watch_delivery(connection_of(exchange), done, arg);

@@ -36,6 +36,10 @@ const char *http_exchange_request_id(const struct http_exchange *exchange);
  * handler makes, and never after the exchange was answered. */
 void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(void *arg), void *arg);
 
+/* A client that half-closes the connection before the answer begins is taken for gone: on_closed follows. On a stream, half_close_ping
+ * finds out instead. */
+void http_exchange_close_on_fin(struct http_exchange *exchange);
+
 /* `done` is called exactly once: has the client received the whole answer? True: its kernel has acknowledged the last byte, and it did not
  * reset the connection shortly after (a client that closes before it has read everything does). A proxy that buffers the answer is
  * the client here. False as soon as the exchange is closed or aborted, also from inside this or another call. */

@@ -3,6 +3,7 @@
 import re
 import unittest
 
+from support.cutter import Cutter
 from support.documents import ROOT
 from support.http_client import Connection, fetch
 from support.processes import ProcessTest, eventually
@@ -88,10 +89,38 @@ class Paid(ProcessTest):
 
     def left(self):
         before = self.billed()
+        calls = len(self.world.ark.calls())
         with Connection(self.gateway.address) as connection:
             connection.request("POST", PATH, {**BODY, "prompt": "left [[sim: first_latency=500]]"})
-            self.world.ark.wait_calls(len(self.world.ark.calls()) + 1)
+            self.world.ark.wait_calls(calls + 1)
         eventually(lambda: self.billed() == before + 1, "the task has continued")
+        return 1
+
+    def lose(self, prompt):
+        """An answer that is cut in its body."""
+        cutter = Cutter(self.gateway.address)
+        self.addCleanup(cutter.close)
+        cutter.cut("body")
+        with self.assertRaises(OSError):
+            fetch(cutter.address, "POST", PATH, {**BODY, "prompt": prompt})
+        eventually(lambda: self.world.redis("KEYS", "arkrelay:{client:public}:unanswered:*"), "the gateway knows")
+
+    def cut_off(self):
+        self.world.redis("DEL", *(self.world.redis("KEYS", "arkrelay:{client:public}:unanswered:*") or ["none"]))
+        self.lose("cut off")
+        self.images(self.ask(prompt="cut off"), 1)
+        return 1
+
+    def cut_off_then_twice(self):
+        self.lose("cut off once")
+        first, second = (self.images(self.ask(prompt="cut off once"), 1) for _ in range(2))
+        self.assertNotEqual(first.json()["data"], second.json()["data"])
+        return 2
+
+    def lost_behind_a_proxy(self):
+        first = self.images(self.ask(prompt="proxy"), 1)
+        second = fetch(self.gateway.address, "POST", PATH, {**BODY, "prompt": "proxy"}, {"X-Stainless-Retry-Count": "1"})
+        self.assertEqual(first.json()["data"], self.images(second, 1).json()["data"])
         return 1
 
     def repeated_with_key(self):
@@ -103,6 +132,25 @@ class Paid(ProcessTest):
         first, second = self.images(self.ask(), 1), self.images(self.ask(), 1)
         self.assertNotEqual(first.json()["data"], second.json()["data"])
         return 2
+
+    def at_the_same_time(self):
+        with Connection(self.gateway.address) as one, Connection(self.gateway.address) as two:
+            for connection in (one, two):
+                connection.request("POST", PATH, BODY)
+            first, second = (self.images(connection.response(), 1).json()["data"] for connection in (one, two))
+        self.assertNotEqual(first, second)
+        return 2
+
+    def failed_before(self):
+        self.world.ark.script({"status": 400})
+        self.answer(self.ask("key-3"), 400, "ark_invalid_request")
+        self.images(self.ask("key-3"), 1)
+        return 1
+
+    def no_room(self):
+        gateway = self.world.gateway(GATEWAY_QUEUE_LIMIT="3")
+        self.answer(fetch(gateway.address, "POST", PATH, {**BODY, "n": 4}), 503, "queue_full")
+        return 0
 
     def another_with_key(self):
         self.images(self.ask("key-2"), 1)
@@ -119,9 +167,15 @@ class Paid(ProcessTest):
             "ARK was busy or away for longer than a task may wait": self.busy,
             "the outcome of ARK's call is unknown": self.unknown,
             "left, or was cut off": self.left,
+            "was cut off, and repeated the request": self.cut_off,
+            "was cut off, and repeated the request twice": self.cut_off_then_twice,
+            "let an SDK repeat a request whose answer was lost behind a proxy": self.lost_behind_a_proxy,
+            "received an image, and sent the same request again": self.repeated,
+            "sent the same request twice at the same time": self.at_the_same_time,
             "repeated a request with the same `Idempotency-Key`": self.repeated_with_key,
-            "repeated a request without `Idempotency-Key`": self.repeated,
+            "repeated a request that failed without a charge": self.failed_before,
             "sent another request with a used `Idempotency-Key`": self.another_with_key,
+            "sent a request for which the queue has no room": self.no_room,
         }
         self.assertEqual(list(cases), list(table()))
         for did, case in cases.items():

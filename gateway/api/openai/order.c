@@ -673,6 +673,7 @@ void order_open(struct orders *orders, struct http_exchange *exchange, const str
     TAILQ_INSERT_TAIL(&orders->all, order, link);
     timeouts_start(orders->answers, &order->timer);
     http_exchange_on_closed(exchange, order_on_closed, order);
+    http_exchange_close_on_fin(exchange); /* a client that has left may repeat its request at once */
     if (repeats_ask(&orders->config.repeats, &order->identity, order_on_repeat, order, &order->repeat))
         refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
 }

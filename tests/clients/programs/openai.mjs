@@ -43,6 +43,31 @@ const cases = {
   'ai-refused': async () => generateImage({ model: createOpenAI({ apiKey, baseURL: `${base}/v1` }).image('dall-e-3'), prompt: 'x' }),
 };
 
+// A program that repeats the request until it has an image, and says how often it had to.
+const persistent = async (ask) => {
+  for (let tries = 1; ; tries++) {
+    try {
+      return { tries, images: (await ask()).data.length };
+    } catch (error) {
+      if (error.status || tries === 4) throw error;
+    }
+  }
+};
+const red = { prompt: 'a red bicycle [[sim: first_latency=100]]', response_format: 'url' };
+Object.assign(cases, {
+  persistent: async () => persistent(() => openai().images.generate(red)),
+  'persistent-four': async () => persistent(() => openai().images.generate({ ...red, n: 4 })),
+  'persistent-alone': async () => persistent(() => openai({ maxRetries: 0 }).images.generate(red)),
+  'persistent-stream': async () => persistent(async () => ({ data: await events(await openai().images.generate({ ...red, stream: true })) })),
+  deliberate: async () => {
+    const one = async () => (await openai().images.generate(red)).data[0].url;
+    return [...await Promise.all([one(), one()]), await one(), await one()];
+  },
+  // Without a storage the gateway has no b64_json, which the AI SDK wants: it fails after a good answer.
+  ai: async () => generateImage({ model: createOpenAI({ apiKey, baseURL: `${base}/v1` }).image('gpt-image-1'), prompt: red.prompt }),
+  'ai-two': async () => generateImage({ model: createOpenAI({ apiKey, baseURL: `${base}/v1` }).image('gpt-image-1'), prompt: red.prompt, n: 2, maxImagesPerCall: 1 }),
+});
+
 try {
   console.log(JSON.stringify({ value: await cases[name]() }));
 } catch (error) {
