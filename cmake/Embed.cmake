@@ -74,3 +74,16 @@ function(embed_files out symbol)
   string(APPEND code "};\nconst size_t ${symbol}_count = ${count};\n")
   file(CONFIGURE OUTPUT ${out} CONTENT "${code}" @ONLY)
 endfunction()
+
+# embed_text(<out.c> <symbol> <file>): the content of one file, as `const char <symbol>[]` (with a NUL after it) and
+# `const size_t <symbol>_len`. The declarations are in <symbol>.h of the calling folder.
+function(embed_text out symbol file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(RELATIVE_PATH header ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${symbol}.h)
+  file(SIZE ${file} size)
+  file(READ ${file} text HEX)
+  string(REGEX REPLACE "(..)" "\\\\x\\1" text "${text}")
+  string(REPLACE "\\x0a" "\\x0a\"\n    \"" text "${text}")
+  file(CONFIGURE OUTPUT ${out} @ONLY CONTENT
+    "/* Generated at build time. */\n#include \"${header}\"\n\nconst char ${symbol}[] =\n    \"${text}\";\nconst size_t ${symbol}_len = ${size};\n")
+endfunction()

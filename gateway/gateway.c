@@ -9,6 +9,8 @@
 #include "common/base/loop_timer.h"
 #include "common/base/timeouts.h"
 #include "common/http/server.h"
+#include "common/models/catalogue.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
@@ -187,7 +189,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
         config.on_answer = gateway_on_response;
         config.on_connections = gateway_on_connections;
     }
-    config.half_close_ping = ": keep-alive\n\n"; /* an SSE comment */
+    config.half_close_text = ": keep-alive\n\n"; /* an SSE comment */
     config.tls = gateway->config.tls;
     config.address_limit = gateway->config.address_limit;
     set_http_limits(&config, options);
@@ -301,6 +303,7 @@ static void fill_contexts(struct gateway *gateway)
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
     gateway->api = (struct api_context){
+        .catalogue = catalogue_file_take(config->models),
         .commands = gateway->commands,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
@@ -310,7 +313,7 @@ static void fill_contexts(struct gateway *gateway)
         .redis_connections = REDIS_CONNECTIONS * (size_t)options->threads,
         .max_paid_calls = (int)options->max_paid_calls,
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
-        .max_images = (int)options->ark_max_images,
+        .defaults = &options->request,
         .data_urls = options->data_urls,
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
@@ -369,6 +372,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
     keyset_unref(gateway->admission.keys);
+    catalogue_unref(gateway->api.catalogue);
     free(gateway);
     return NULL;
 }
@@ -423,4 +427,6 @@ void gateway_reload(struct gateway *gateway)
 
     keyset_unref(gateway->admission.keys);
     gateway->admission.keys = keys;
+    catalogue_unref(gateway->api.catalogue);
+    gateway->api.catalogue = catalogue_file_take(gateway->config.models);
 }

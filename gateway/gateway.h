@@ -35,6 +35,7 @@
 #include "gateway/streams/latency.h"
 
 struct audit;
+struct catalogue_file;
 struct cors;
 struct disconnects;
 struct gateway_metrics;
@@ -59,6 +60,7 @@ struct gateway_config {
     const struct redis_address *redis;
     const struct cors *cors;
     struct keyring *keyring;
+    struct catalogue_file *models;   /* loaded */
     struct gateway_metrics *metrics; /* of the process; NULL: nothing is counted */
     atomic_size_t *redis_ready;      /* of the process: Redis connections that are up */
     size_t thread;                   /* index of this thread, from 0 */
@@ -99,7 +101,7 @@ struct gateway {
 struct gateway *gateway_create(const struct gateway_config *config, const char **why);
 struct gateway *gateway_destroy(struct gateway *gateway); /* accepts NULL; returns NULL */
 
-/* Switches to the current keyset of the keyring. */
+/* Switches to the current keyset of the keyring and the current catalogue of the models file. */
 void gateway_reload(struct gateway *gateway);
 
 bool gateway_is_connected(const struct gateway *gateway); /* all Redis connections of all threads are up */

@@ -242,6 +242,7 @@ void sim_call_make_picture(struct sim_call *call)
     struct sim_slot slot = {.index = call->next,
                             .width = call->request.width,
                             .height = call->request.height,
+                            .layer = call->request.layers,
                             .code = scripted_failure(call)};
     struct buf text;
 

@@ -16,6 +16,7 @@ struct sim_model {
     const char *name; /* the id without its date, used in image URLs */
     bool group, stream, output_format, optimize_prompt, fast, web_search, background, guidance_scale;
     size_t refs_max;
+    int layers_max;    /* images of a decomposition, with the base; 0: not supported */
     unsigned keywords; /* bit set of enum sim_keyword */
     int64_t pixels_min, pixels_max;
     const char *default_size;

@@ -38,6 +38,7 @@ static void forget(struct sim_record *record)
     free(record->client_request_id);
     free(record->model);
     free(record->prompt);
+    free(record->extras);
     free(record->size);
     *record = (struct sim_record){0};
 }
@@ -76,6 +77,7 @@ int64_t sim_stats_begin(struct sim_stats *stats, const struct sim_record *facts)
     record->model = copy(facts->model);
     record->prompt = copy(facts->prompt);
     record->size = copy(facts->size);
+    record->extras = copy(facts->extras);
     record->outcome = SIM_OPEN;
     stats->counters.calls++;
     stats->open++;
@@ -198,6 +200,7 @@ static void add_record(struct buf *out, const struct sim_record *record)
              : record->watermark   ? "true"
                                    : "false",
              record->stream ? "true" : "false");
+    buf_addf(out, ",\"extras\":%s", record->extras && *record->extras ? record->extras : "{}");
     buf_addf(out, ",\"status\":%d,\"images\":%d,\"delivered\":%d,\"failed\":%d,\"billed\":%d,\"outcome\":\"%s\"}",
              record->status, record->images, record->delivered, record->failed, record->billed,
              outcome_names[record->outcome]);

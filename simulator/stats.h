@@ -22,7 +22,7 @@ enum sim_outcome { SIM_OPEN, SIM_ANSWERED, SIM_CUT, SIM_DISCONNECTED, SIM_OUTCOM
 
 struct sim_record {
     int64_t number, time_ms, duration_ms; /* duration: 0 while open */
-    char *request_id, *client_request_id, *model, *prompt, *size;
+    char *request_id, *client_request_id, *model, *prompt, *size, *extras;
     size_t refs;
     int max_images, watermark; /* as sent; absent: 0 and -1 */
     bool stream;

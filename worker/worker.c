@@ -8,6 +8,8 @@
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
+#include "common/models/catalogue.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
@@ -52,6 +54,7 @@ struct worker {
     struct reaper *reaper;
     struct presence *presence;
     struct ark_endpoint endpoint;
+    struct catalogue *catalogue; /* a reference, borrowed by `context` */
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -70,7 +73,7 @@ static void worker_on_left(void *arg)
 /* Without Redis, permits and leases expire by themselves. */
 static bool has_left_redis(const struct worker *worker)
 {
-    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_settled(worker->governor));
+    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_idle(worker->governor));
 }
 
 static void check_drained(struct worker *worker)
@@ -115,7 +118,7 @@ static void worker_on_granted(int granted, int64_t wait_ms, void *arg)
     claim_granted(worker->claim, granted, wait_ms);
 }
 
-static void worker_on_settled(void *arg)
+static void worker_on_governor_idle(void *arg)
 {
     check_drained(arg);
 }
@@ -262,25 +265,6 @@ static void worker_describe(struct presence_entry *entry, void *arg)
 
 /* -- create and destroy */
 
-static struct ark_defaults ark_defaults(const struct worker_options *options)
-{
-    return (struct ark_defaults){
-        .model = options->ark_model,
-        .prompt = options->ark_prompt,
-        .size = options->ark_size,
-        .max_images = (int)options->ark_max_images,
-        .watermark = options->ark_watermark,
-        .stream = options->ark_stream,
-        .response_format = options->ark_response_format,
-        .output_format = options->ark_output_format,
-        .optimize_prompt_mode = options->ark_optimize_prompt,
-        .web_search = options->ark_web_search,
-        .guidance_scale = (double)options->ark_guidance,
-        .background = options->ark_background,
-        .layer_decomposition = options->ark_layer_decomposition,
-    };
-}
-
 /* Without an API key, calls go to the simulator, which accepts any key. */
 static void set_endpoint(struct worker *worker)
 {
@@ -319,7 +303,10 @@ static void set_context(struct worker *worker)
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = backoff,
-        .ark = ark_defaults(options),
+        .catalogue = worker->catalogue,
+        .defaults = &options->request,
+        .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
+                .format = (enum ark_response_format)options->ark_response_format},
         .endpoint = worker->endpoint,
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
@@ -381,10 +368,10 @@ static bool create_governor(struct worker *worker)
                                                   .again_ms = GOVERN_AGAIN_MS,
                                                   .calls_max = (int)options->ark_calls_max,
                                                   .images_per_minute = (int)options->ark_images_per_minute,
-                                                  .images_per_call = (int)options->ark_max_images,
-                                                  .model = options->ark_model,
+                                                  .images_per_call = (int)options->request.max_images,
+                                                  .model = options->request.model,
                                                   .on_granted = worker_on_granted,
-                                                  .on_settled = worker_on_settled,
+                                                  .on_idle = worker_on_governor_idle,
                                                   .on_probe = worker_on_probe,
                                                   .on_confirmed = job_confirm,
                                                   .arg = worker});
@@ -410,7 +397,7 @@ static bool create_queue(struct worker *worker)
                                                         .prefix = worker->prefix,
                                                         .wake = worker->wake,
                                                         .worker = worker->config.name,
-                                                        .model = options->ark_model,
+                                                        .model = options->request.model,
                                                         .lease_ms = options->lease_ms,
                                                         .max_attempts = (int)options->max_attempts,
                                                         .room = worker_room,
@@ -462,6 +449,7 @@ struct worker *worker_create(const struct worker_config *config)
     if (!worker)
         return NULL;
     worker->config = *config;
+    worker->catalogue = catalogue_file_take(config->models);
     TAILQ_INIT(&worker->jobs);
     keys_prefix(worker->prefix, PARTITION);
     keys_wake(worker->wake, PARTITION);
@@ -493,9 +481,17 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);
     return NULL;
+}
+
+void worker_reload(struct worker *worker)
+{
+    catalogue_unref(worker->catalogue);
+    worker->catalogue = catalogue_file_take(worker->config.models);
+    worker->context.catalogue = worker->catalogue;
 }
 
 void worker_drain(struct worker *worker)

@@ -18,6 +18,7 @@ struct shared_options {
     int log_level;  /* enum log_level */
     int log_format; /* enum log_format */
     int64_t presence_ms, audit_ms;
+    char *models_file;
     bool core_dumps;
     bool healthcheck;
 };
@@ -47,6 +48,10 @@ struct shared_options {
       "1m", 100, 3600000,                                                                                              \
       "how often one of all processes checks the live tasks: it repairs misplaced ones and expires those "             \
       "that wait longer than GATEWAY_QUEUE_TTL", NULL },                                                               \
+    { "models-file", "MODELS_FILE", OPT_STRING, offsetof(type, member.models_file),                                    \
+      "", 0, 4096,                                                                                                     \
+      "JSON file that extends or replaces the built-in catalogue of models, reloaded on SIGHUP; use the same one "     \
+      "for gateways and workers", NULL },                                                                              \
     { "core-dumps", "CORE_DUMPS", OPT_BOOL, offsetof(type, member.core_dumps),                                         \
       "false", 0, 0,                                                                                                   \
       "allow debuggers to attach and crashes to write core files, which may contain keys", NULL },                     \

@@ -13,18 +13,17 @@
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/base/transport.h"
 #include "common/http/address_limit.h"
 #include "common/http/tls.h"
 
 enum {
     MANY_EVENTS = 128,
-    REQUESTS_PER_TURN = 16,      /* of one connection, before other connections get their turn */
-    DRAIN_READS = 16,            /* the same, for reads of discarded input */
-    REFUSED_HEAD_READS = 4,      /* of HEAD_CHUNK bytes */
-    COMPACT_FROM = 64 * 1024,    /* bytes */
-    DELIVERY_MS = 2000,          /* how long a reset after an answer means that the client has not read all of it */
-    OUT_MAX = 1024 * 1024 * 1024 /* never reached: handlers limit their answers, output_max limits streams */
+    REQUESTS_PER_TURN = 16, /* of one connection, before other connections get their turn */
+    DRAIN_READS = 16,       /* the same, for reads of discarded input */
+    REFUSED_HEAD_READS = 4, /* of HEAD_CHUNK bytes */
+    DELIVERY_MS = 2000,     /* how long a reset after an answer means that the client has not read all of it */
 };
 
 /* -- states and deadlines */
@@ -117,12 +116,6 @@ static void end_tls_session(struct connection *connection)
     connection->ssl = NULL;
 }
 
-static void free_output(struct connection *connection)
-{
-    buf_deinit(&connection->output);
-    connection->sent = 0;
-}
-
 /* -- was the answer received? */
 
 static bool is_acknowledged(const struct connection *connection)
@@ -188,7 +181,7 @@ void connection_close(struct connection *connection, enum connection_end how, co
         (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(connection->fd);
     connection->fd = -1;
-    free_output(connection);
+    http_output_deinit(&connection->output);
     remove_from_counters(connection);
     connection_schedule_turn_end(connection);
 }
@@ -201,50 +194,33 @@ static void close_failed(struct connection *connection)
 
 /* -- input: bytes become a request */
 
-static bool create_incoming(struct connection *connection)
+static const struct http_limits *limits_of(const struct connection *connection)
 {
-    const struct http_limits *limits = &connection->set->config->limits;
-    struct incoming_request *incoming = calloc(1, sizeof(*incoming));
-
-    if (!incoming)
-        return false;
-    buf_init(&incoming->input, limits->target_max + limits->head_max + (size_t)limits->body_max + READ_CHUNK);
-    buf_init(&incoming->headers, READ_CHUNK);
-    http_parser_init(&incoming->parser, limits);
-    incoming->parser.empty_line_skipped = connection->empty_line_ignored;
-    connection->incoming = incoming;
-    return true;
+    return &connection->set->config->limits;
 }
 
-static void destroy_incoming(struct incoming_request *incoming)
+static bool create_incoming(struct connection *connection)
 {
-    if (!incoming)
-        return;
-    buf_deinit(&incoming->input);
-    buf_deinit(&incoming->headers);
-    free(incoming);
+    connection->incoming = incoming_create(limits_of(connection));
+    if (connection->incoming)
+        connection->incoming->parser.empty_line_skipped = connection->empty_line_ignored;
+    return connection->incoming;
 }
 
 static void free_incoming(struct connection *connection)
 {
-    destroy_incoming(connection->incoming);
-    connection->incoming = NULL;
+    connection->incoming = incoming_destroy(connection->incoming);
 }
 
 /* Keeps only the bytes of later requests. Out of memory, these bytes are lost, so the current answer must be the last one. */
 static void free_current_request(struct connection *connection)
 {
-    struct incoming_request *incoming = connection->incoming;
-    size_t ahead = incoming->input.len - incoming->end;
+    struct incoming_request *rest = NULL;
 
-    connection->incoming = NULL;
-    if (ahead && create_incoming(connection))
-        buf_add(&connection->incoming->input, incoming->input.data + incoming->end, ahead);
-    if (ahead && (!connection->incoming || buf_error(&connection->incoming->input))) {
-        free_incoming(connection);
+    if (incoming_copy_rest(connection->incoming, limits_of(connection), &rest))
         connection->close_after_answer = true;
-    }
-    destroy_incoming(incoming);
+    free_incoming(connection);
+    connection->incoming = rest;
 }
 
 void connection_refuse(struct connection *connection, enum problem problem, const char *detail)
@@ -275,35 +251,6 @@ static void handle_request(struct connection *connection)
     connection->set->on_request(connection);
 }
 
-/* Decodes in place, so that the bytes of later requests follow the decoded body. */
-static enum http_parse decode_chunks(struct incoming_request *incoming)
-{
-    struct buf *input = &incoming->input;
-    char *end = input->data + incoming->head_len + incoming->body_len;
-    size_t coded = input->len - incoming->head_len - incoming->body_len, taken, decoded;
-    enum http_parse parse = http_chunked_run(&incoming->chunked, end, coded, &taken, end, &decoded);
-
-    memmove(end + decoded, end + taken, coded - taken);
-    incoming->body_len += decoded;
-    buf_truncate(input, input->len - (taken - decoded));
-    return parse;
-}
-
-static enum http_parse parse_sized_body(struct incoming_request *incoming)
-{
-    int64_t length = incoming->request.content_length;
-
-    if ((int64_t)(incoming->input.len - incoming->head_len) < length)
-        return HTTP_PARSE_MORE;
-    incoming->body_len = (size_t)length;
-    return HTTP_PARSE_DONE;
-}
-
-static enum http_parse parse_body(struct incoming_request *incoming)
-{
-    return incoming->request.chunked ? decode_chunks(incoming) : parse_sized_body(incoming);
-}
-
 static void refuse_chunks(struct connection *connection)
 {
     const struct http_chunked *chunked = &connection->incoming->chunked;
@@ -321,7 +268,7 @@ static bool has_route(const struct connection *connection)
 }
 
 /* A request without a route is answered at once: its body is not read and gets no "100 Continue", so the connection must close. */
-static void wait_for_body(struct connection *connection, bool has_begun)
+static void begin_body(struct connection *connection, bool has_begun)
 {
     if (!has_route(connection)) {
         connection->incoming->body_len = 0;
@@ -331,7 +278,7 @@ static void wait_for_body(struct connection *connection, bool has_begun)
     }
     connection_enter(connection, CONNECTION_BODY, "head");
     if (connection->incoming->request.expect_continue && !has_begun) {
-        buf_add_text(&connection->output, "HTTP/1.1 100 Continue\r\n\r\n");
+        buf_add_text(&connection->output.bytes, "HTTP/1.1 100 Continue\r\n\r\n");
         connection_schedule_turn_end(connection);
     }
 }
@@ -341,13 +288,9 @@ static void parse_after_head(struct connection *connection)
     struct incoming_request *incoming = connection->incoming;
     bool has_begun = incoming->input.len > incoming->head_len;
 
-    http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
-    if (incoming->request.chunked)
-        http_chunked_init(&incoming->chunked, connection->set->config->limits.body_max);
-    incoming->body_len = 0;
-    switch (parse_body(incoming)) {
+    switch (incoming_begin_body(incoming, limits_of(connection))) {
     case HTTP_PARSE_MORE:
-        wait_for_body(connection, has_begun);
+        begin_body(connection, has_begun);
         break;
     case HTTP_PARSE_DONE:
         handle_request(connection);
@@ -360,14 +303,10 @@ static void parse_after_head(struct connection *connection)
 
 static void parse_more_body(struct connection *connection)
 {
-    struct incoming_request *incoming = connection->incoming;
-
-    switch (parse_body(incoming)) {
+    switch (incoming_parse_body(connection->incoming)) {
     case HTTP_PARSE_MORE:
         break;
     case HTTP_PARSE_DONE:
-        /* `input` may have moved in memory since the head was parsed. */
-        http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
         handle_request(connection);
         break;
     case HTTP_PARSE_FAILED:
@@ -441,19 +380,10 @@ static void add_input(struct connection *connection, const char *bytes, size_t l
 
 /* -- reading */
 
-/* Limits how much of later requests is read: nothing after a body with Content-Length, at most HEAD_CHUNK after a head or chunks. */
+/* Limits how much of later requests is read: at most HEAD_CHUNK after a head. */
 static size_t next_read_size(const struct connection *connection)
 {
-    const struct incoming_request *incoming = connection->incoming;
-    size_t rest;
-
-    if (connection->state != CONNECTION_BODY)
-        return HEAD_CHUNK;
-    if (incoming->request.chunked) /* NOLINT(clang-analyzer-core.NullDereference): BODY has a request */
-        rest = incoming->chunked.left > HEAD_CHUNK ? (size_t)incoming->chunked.left : HEAD_CHUNK;
-    else
-        rest = (size_t)incoming->request.content_length - (incoming->input.len - incoming->head_len);
-    return rest < READ_CHUNK ? rest : READ_CHUNK;
+    return connection->state == CONNECTION_BODY ? incoming_body_read_size(connection->incoming) : HEAD_CHUNK;
 }
 
 /* Answers in plain text, so that a browser shows it to a user who typed http instead of https. */
@@ -502,7 +432,7 @@ static void connection_read(struct connection *connection)
             add_input(connection, chunk, (size_t)n);
         else if (n < 0 && errno == EAGAIN)
             return;
-        else if (n < 0 && errno == EPROTOTYPE)
+        else if (n < 0 && errno == EPROTOTYPE) /* plain HTTP on a TLS port (transport.h) */
             refuse_plain_http(connection);
         else if (n < 0)
             close_failed(connection);
@@ -514,19 +444,12 @@ static void connection_read(struct connection *connection)
 /* Reads at once: input that arrived during the answer is not reported again. */
 static void connection_next_request(struct connection *connection)
 {
-    struct incoming_request *incoming = connection->incoming;
-
     connection->answered_before = true;
     connection_enter(connection, CONNECTION_IDLE, "kept-alive");
-    if (incoming && incoming->input.len > incoming->end) {
-        buf_drop_front(&incoming->input, incoming->end);
-        incoming->end = 0;
-        buf_deinit(&incoming->headers);
-        http_parser_init(&incoming->parser, &connection->set->config->limits);
+    if (connection->incoming && incoming_next(connection->incoming, limits_of(connection)))
         connection_enter(connection, CONNECTION_HEAD, "pipelined");
-    } else {
+    else
         free_incoming(connection);
-    }
     if (connection->socket_is_empty && !connection->incoming)
         return; /* an event will report new input */
     if (++connection->requests_in_turn < REQUESTS_PER_TURN)
@@ -588,7 +511,7 @@ static void connection_linger(struct connection *connection, const char *why)
     connection_enter(connection, CONNECTION_LINGERING, why);
     connection->linger_end_s = now_s() + (uint32_t)(connection->set->config->linger_max_ms / 1000);
     free_incoming(connection);
-    free_output(connection);
+    http_output_deinit(&connection->output);
     if (end_output(connection) && connection->state == CONNECTION_LINGERING)
         discard_input(connection);
 }
@@ -597,7 +520,7 @@ static void connection_linger(struct connection *connection, const char *why)
 
 size_t connection_unsent(const struct connection *connection)
 {
-    return connection->output.len - connection->sent;
+    return http_output_unsent(&connection->output);
 }
 
 /* A full socket becomes writable again only in large pieces, so any progress earns a new deadline. */
@@ -611,39 +534,20 @@ static void update_write_deadline(struct connection *connection, bool progress)
         connection_set_deadline(connection, DEADLINE_WRITE);
 }
 
-static void free_sent_output(struct connection *connection)
-{
-    if (!connection_unsent(connection)) {
-        free_output(connection);
-    } else if (connection->sent > COMPACT_FROM && connection->sent > connection->output.len / 2) {
-        buf_drop_front(&connection->output, connection->sent);
-        connection->sent = 0;
-    }
-}
-
 bool connection_send(struct connection *connection)
 {
-    bool progress = false;
-    ssize_t n = 0;
+    ssize_t taken;
 
-    if (buf_error(&connection->output)) {
+    if (buf_error(&connection->output.bytes)) {
         connection_close(connection, END_RST, "no-memory");
         return false;
     }
-    while (connection_unsent(connection) && n >= 0) {
-        n = transport_send(connection->fd, connection->ssl, connection->output.data + connection->sent,
-                           connection_unsent(connection));
-        if (n > 0) {
-            connection->sent += (uint32_t)n;
-            progress = true;
-        }
-    }
-    if (n < 0 && errno != EAGAIN) {
+    taken = http_output_send(&connection->output, connection->fd, connection->ssl);
+    if (taken < 0) {
         close_failed(connection);
         return false;
     }
-    free_sent_output(connection);
-    update_write_deadline(connection, progress);
+    update_write_deadline(connection, taken > 0);
     return true;
 }
 
@@ -663,9 +567,10 @@ static void report_room(struct connection *connection)
     if (!exchange->waits_for_room || connection_unsent(connection) > config->output_max)
         return;
     exchange->waits_for_room = false;
-    config->on_room(exchange->closed_arg);
+    config->on_room(exchange->handler_arg);
 }
 
+/* In BODY, the output is "100 Continue". */
 static void connection_flush(struct connection *connection)
 {
     if (!connection_is_in(connection, STATE(BODY) | STATE(STREAMING) | STATE(SENDING)))
@@ -754,7 +659,7 @@ static bool report_closed(struct connection *connection)
     if (!exchange->on_closed)
         return false;
     exchange->open = false;
-    exchange->on_closed(exchange->closed_arg);
+    exchange->on_closed(exchange->handler_arg);
     return true;
 }
 
@@ -765,7 +670,7 @@ static void connection_free(struct connection *connection)
 }
 
 /* Once per stream: frees its request. */
-static void settle_stream(struct connection *connection)
+static void free_stream_request(struct connection *connection)
 {
     if (!connection->incoming || !connection->incoming->end)
         return;
@@ -774,7 +679,7 @@ static void settle_stream(struct connection *connection)
         check_client(connection);
 }
 
-static void settle_closed(struct connection *connection)
+static void release_connection(struct connection *connection)
 {
     struct connection_set *set = connection->set;
 
@@ -793,10 +698,10 @@ static void connection_on_turn_end(void *arg)
     if (connection->state == CONNECTION_STREAMING && connection->exchange.head_only && report_closed(connection))
         connection_finish_answer(connection);
     if (connection->state == CONNECTION_STREAMING)
-        settle_stream(connection);
+        free_stream_request(connection);
     connection_flush(connection);
     if (connection->state == CONNECTION_CLOSED && !connection->turn_end_scheduled)
-        settle_closed(connection);
+        release_connection(connection);
 }
 
 /* -- events */
@@ -888,7 +793,7 @@ struct connection *connection_create(struct connection_set *set, int fd, uint32_
     connection->fd = fd;
     connection->address_entry = address_entry;
     connection->state = CONNECTION_HEAD;
-    buf_init(&connection->output, OUT_MAX);
+    http_output_init(&connection->output);
     TAILQ_INSERT_TAIL(&set->all, connection, link);
     set->count++;
     report_count(set);
@@ -945,8 +850,7 @@ void connection_set_drain(struct connection_set *set)
     struct connection *connection, *next;
 
     set->draining = true;
-    for (connection = TAILQ_FIRST(&set->all); connection; connection = next) {
-        next = TAILQ_NEXT(connection, link);
+    TAILQ_FOREACH_SAFE (connection, &set->all, link, next) {
         connection_read(connection); /* closing with an unread request would send a reset */
         if (connection_is_in(connection, STATE(IDLE) | STATE(HEAD)) && !connection->incoming)
             connection_close(connection, END_FIN, "draining");

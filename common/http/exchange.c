@@ -55,7 +55,7 @@ struct http_text http_exchange_segment(const struct http_exchange *exchange)
 void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(void *arg), void *arg)
 {
     exchange->on_closed = on_closed;
-    exchange->closed_arg = arg;
+    exchange->handler_arg = arg;
     if (is_closed(connection_of(exchange)) || exchange->head_only)
         connection_schedule_turn_end(connection_of(exchange));
 }
@@ -192,7 +192,7 @@ static void add_content_length(struct buf *out, int64_t length)
 static void write_response_head(struct connection *connection, int status, const char *content_type, int64_t length)
 {
     struct incoming_request *incoming = connection->incoming;
-    struct buf *out = &connection->output;
+    struct buf *out = &connection->output.bytes;
 
     report_answer(connection, status);
     if (connection->set->draining)
@@ -227,7 +227,7 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
     }
     write_response_head(connection, status, content_type, (int64_t)len);
     if (len && !exchange->head_only && !forbids_body(status))
-        buf_add(&connection->output, body, len);
+        buf_add(&connection->output.bytes, body, len);
     connection_finish_answer(connection);
 }
 
@@ -282,7 +282,7 @@ void http_respond_problem(struct http_exchange *exchange, const struct problem_d
     buf_init(&answer.body, PROBLEM_MAX);
     if (!write_other_problem(connection, &full, &answer))
         write_problem_json(&full, &answer);
-    buf_fail(&connection->output, buf_error(&answer.body));
+    buf_fail(&connection->output.bytes, buf_error(&answer.body));
     http_respond(exchange, answer.status, answer.content_type, buf_text(&answer.body), answer.body.len);
     buf_deinit(&answer.body);
 }
@@ -335,7 +335,7 @@ static bool can_write(struct connection *connection)
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len)
 {
     struct connection *connection = connection_of(exchange);
-    struct buf *out = &connection->output;
+    struct buf *out = &connection->output.bytes;
 
     assert(exchange->open);
     if (!len || !can_write(connection))
@@ -365,7 +365,7 @@ void http_stream_end(struct http_exchange *exchange)
         return;
     }
     if (exchange->chunked && !exchange->head_only)
-        buf_add_text(&connection->output, "0\r\n\r\n");
+        buf_add_text(&connection->output.bytes, "0\r\n\r\n");
     connection_finish_answer(connection);
 }
 
@@ -382,7 +382,7 @@ void http_raw_write(struct http_exchange *exchange, const char *bytes, size_t le
         connection->close_after_answer = true;
         connection_begin_stream(connection);
     }
-    buf_add(&connection->output, bytes, len);
+    buf_add(&connection->output.bytes, bytes, len);
     connection_schedule_turn_end(connection);
 }
 
@@ -493,13 +493,13 @@ static void exchange_on_request(struct connection *connection)
 
 static void exchange_on_half_closed(struct connection *connection)
 {
-    const char *ping = connection->set->config->half_close_ping;
+    const char *text = connection->set->config->half_close_text;
 
-    if (!ping || !connection->exchange.open)
+    if (!text || !connection->exchange.open)
         return;
     if (connection->exchange.takes_space)
-        ping = " ";
-    http_stream_write(&connection->exchange, ping, strlen(ping));
+        text = " ";
+    http_stream_write(&connection->exchange, text, strlen(text));
 }
 
 void http_exchange_close_on_fin(struct http_exchange *exchange)

@@ -206,7 +206,7 @@ static bool read_disposition(struct http_multipart *multipart, struct http_text 
     return part->name[0] || multipart_malformed(multipart, "A part has no name.");
 }
 
-static bool read_type(struct http_multipart *multipart, struct http_text value, struct http_multipart_part *part)
+static bool read_part_type(struct http_multipart *multipart, struct http_text value, struct http_multipart_part *part)
 {
     if (part->content_type.data)
         return multipart_malformed(multipart, "A part has two Content-Type headers.");
@@ -234,7 +234,7 @@ static bool read_header(struct http_multipart *multipart, struct http_text name,
         bool (*read)(struct http_multipart *multipart, struct http_text value, struct http_multipart_part *part);
     } rows[] = {
         {"Content-Disposition",       read_disposition},
-        {"Content-Type",              read_type       },
+        {"Content-Type",              read_part_type  },
         {"Content-Transfer-Encoding", read_encoding   },
     };
 
@@ -349,7 +349,7 @@ static bool end_part(struct http_multipart *multipart)
 }
 
 /* Takes at least one byte. CR is only at the delimiter's start, so after a mismatch no shorter match has to be considered. */
-static size_t search(struct http_multipart *multipart, const char *bytes, size_t len)
+static size_t search_boundary(struct http_multipart *multipart, const char *bytes, size_t len)
 {
     const char *cr;
     size_t plain;
@@ -448,7 +448,7 @@ enum http_parse http_multipart_run(struct http_multipart *multipart, const char 
     multipart->total += (int64_t)len;
     while (at < len && multipart->state != FAILED) {
         if (multipart->state == SEARCH)
-            at += search(multipart, bytes + at, len - at);
+            at += search_boundary(multipart, bytes + at, len - at);
         else
             (void)take_byte(multipart, bytes[at++]);
     }

@@ -50,7 +50,7 @@ struct http_server_config {
 
     /* Called for a stream that waits for room (http_stream_wait_for_room), with the argument of its on_closed. It may write to the
      * stream or end it. May be NULL if no stream waits. */
-    void (*on_room)(void *closed_arg);
+    void (*on_room)(void *handler_arg);
 
     /* For metrics: each answer when its head is written, with the route of the request (NULL if it has none), and the number of
      * open connections whenever it changes. Either may be NULL. */
@@ -61,7 +61,7 @@ struct http_server_config {
     bool half_close_is_gone; /* treat a client that has sent FIN as gone, and drop its answer */
     /* Written into an open event stream when its client sends FIN; into a stream of another type, a space. A client that has gone answers with a reset, and on_closed follows. A
      * client that only half-closed keeps reading. NULL: nothing is written, so only the handler's next write can find out. */
-    const char *half_close_ping;
+    const char *half_close_text;
     size_t connections_max;
     /* http_stream_write cuts a stream that has more unsent bytes than this. A handler that asks http_stream_is_behind before each write,
      * and waits for room, is not cut; it must limit the wait itself. */

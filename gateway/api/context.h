@@ -18,10 +18,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct catalogue;
 struct gateway_metrics;
 struct openai_aliases;
 struct orders;
 struct redis;
+struct request_defaults;
 struct streams;
 struct submitter;
 
@@ -29,6 +31,7 @@ struct submitter;
 
 /* Pointers are borrowed. */
 struct api_context {
+    struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
@@ -45,8 +48,8 @@ struct api_context {
     /* Options that endpoints need. */
     int max_paid_calls;       /* of a request that does not set it */
     int max_paid_calls_limit; /* the most that a request may set */
-    int max_images;           /* counted for a request that does not set it */
-    bool data_urls;           /* accept data: URLs */
+    const struct request_defaults *defaults;
+    bool data_urls; /* accept data: URLs */
     int64_t queue_ttl_ms;
     const struct openai_aliases *aliases; /* names of models */
     int openai_format;                    /* enum openai_default_format */

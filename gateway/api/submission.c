@@ -41,7 +41,7 @@ struct submission *submission_make(const struct api_context *context, struct htt
     submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);
-    submission->images = valid->spec.max_images ? valid->spec.max_images : context->max_images;
+    submission->images = valid->plan.images;
     submission->client_images_max = client_limit(client, CLIENT_IMAGES);
     return submission;
 }

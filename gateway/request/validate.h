@@ -2,7 +2,7 @@
  *
  * The body is one JSON object, optionally after a UTF-8 byte order mark (RFC 8259 8.1 lets parsers ignore it), with at most
  * VALIDATE_DEPTH_MAX levels, without duplicate names and without NUL. Unknown fields are errors, so that a typo does not cost money.
- * All errors are reported at once, up to VALIDATE_PROBLEMS_MAX.
+ * All errors are reported at once, up to VALIDATE_PROBLEMS_MAX. What the request's model cannot do is an error too (plan_check.h).
  *
  * Pure.   Ownership: on success the caller owns the spec in `out`; the errors contain their own texts.
  */
@@ -14,15 +14,18 @@
 
 #include "common/base/err.h"
 #include "common/base/problem.h"
+#include "common/models/plan.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "gateway/request/on_disconnect.h"
 
-enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZE = 80, VALIDATE_DETAIL_SIZE = 128 };
+enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZE = 80, VALIDATE_DETAIL_SIZE = 192 };
 
 struct json_t;
 
 struct validate_rules {
+    const struct catalogue *catalogue;
+    const struct request_defaults *defaults;
     int max_paid_calls; /* the maximum that a request may set */
     bool data_urls;
     bool id_required;
@@ -33,6 +36,7 @@ struct validate_rules {
 
 struct validated {
     struct task_spec spec;
+    struct plan plan;                 /* its texts are borrowed from spec and rules */
     char task_id[TASK_ID_MAX + 1];    /* "" if the request has none */
     enum on_disconnect on_disconnect; /* not part of the spec: it belongs to the connection */
 };

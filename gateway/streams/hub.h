@@ -1,7 +1,7 @@
 /* hub - which tasks are watched by streams of this loop, and their Redis subscriptions
  *
  * One subscription per task, however many clients watch it. The first viewer subscribes. After the last one has left, the
- * subscription is kept for UNUSED_MS, so that a client that reconnects finds it; then all unused ones are ended by one UNSUBSCRIBE.
+ * subscription is parked for PARKED_MS, so that a client that reconnects finds it; then all parked ones are ended by one UNSUBSCRIBE.
  * After a reconnect of the subscriber connection, all watched tasks are subscribed again. What messages and lost messages mean for a
  * task is the watch's part (watch.h).
  *

@@ -185,7 +185,7 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         {images_limit, decimal_write(images_limit, submission->client_images_max)},
     };
 
-    keys_prefix(prefix, keys_partition(submission->full_id, 1));
+    keys_task_prefix(prefix, submission->full_id);
     return script_run(
         submitter->config.redis,
         &(struct script_call){

@@ -10,6 +10,7 @@
 
 #include "gateway/api/openai/aliases.h"
 #include "gateway/api/openai/fields.h"
+#include "tests/support/builtin_catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -21,7 +22,7 @@ static void must(int claim)
         abort();
 }
 
-static struct openai_size_limits size_limits(const char *model, void *arg)
+static struct openai_size_limits size_limits(const char *model, const void *arg)
 {
     (void)arg;
     must(model != NULL);
@@ -66,7 +67,10 @@ static void check_report(const struct validate_errors *report)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static struct openai_aliases aliases;
-    const struct validate_rules native = {.max_paid_calls = 5, .data_urls = size && data[0] & 1};
+    static const struct request_defaults defaults = {
+        .model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
+    const struct validate_rules native = {
+        .catalogue = builtin_catalogue(), .defaults = &defaults, .max_paid_calls = 5, .data_urls = size && data[0] & 1};
     const struct openai_rules rules = {.aliases = &aliases,
                                        .default_format = (enum openai_default_format)(size ? data[0] / 16 % 3 : 0),
                                        .has_b64 = size && data[0] & 2,

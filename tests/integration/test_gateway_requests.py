@@ -118,7 +118,7 @@ class Requests(GatewayTest):
             "self": f"{BASE}/tasks/t1", "stream": f"{BASE}/tasks/t1/stream", "cancel": f"{BASE}/tasks/t1/cancel"}})
         self.assertEqual(answer.headers["location"], f"{BASE}/tasks/t1")
         self.assertEqual(answer.headers["cache-control"], "no-store")
-        self.job("t1")
+        self.claim("t1")
         again = self.gateway.submit("t1")
         self.assertEqual((again.status, again.json()["status"]), (200, "running"))
         self.assert_problem(self.gateway.submit("t1", prompt="x"), 409, "task_id_conflict")
@@ -152,8 +152,8 @@ class Requests(GatewayTest):
             "task_id": "t1", "status": "queued", "position": 2, "attempts": 0, "paid_calls": 0, "max_paid_calls": 3, "unknown_calls": 0,
             "timing": {"queued_ms": None, "total_ms": None}, "generated_images": [], "failed_images": [], "links": {
                 "self": f"{BASE}/tasks/t1", "stream": f"{BASE}/tasks/t1/stream", "cancel": f"{BASE}/tasks/t1/cancel"}})
-        self.job("t0")
-        job = self.job("t1")
+        self.claim("t0")
+        job = self.claim("t1")
         job.begin()
         job.emit(0)
         running = task()
@@ -172,7 +172,7 @@ class Requests(GatewayTest):
 
     def test_a_failed_task_has_its_error(self):
         self.gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         failure = json.dumps({"code": "ark_overloaded", "error": 'why "so"?', "retryable": True})
         self.run_script("finish", job.id, job.fence, "failed", "none", 0, failure)
         task = self.gateway.task("t1").json()
@@ -182,7 +182,7 @@ class Requests(GatewayTest):
     def test_cancel(self):
         self.gateway.submit("t1")
         self.gateway.submit("t2")
-        self.job("t1")
+        self.claim("t1")
         answer = self.gateway.cancel("t1")
         self.assertEqual((answer.status, answer.json()), (202, {"task_id": "t1", "status": "running"}))
         self.assertEqual(self.world.find("t1").fields["cancel"], "1")
@@ -298,7 +298,7 @@ class Configured(GatewayTest):
         self.assertEqual(gateway.submit("t1", urls=[picture]).status, 202)
         with gateway.follow("t1") as stream:
             stream.until("start")
-            self.job("t1").finish()
+            self.claim("t1").finish()
             self.assertEqual(stream.to_end()[-1].payload()["urls"], [picture])
 
     def test_defaults_of_a_task(self):

@@ -515,7 +515,7 @@ static void test_without_a_probe_the_next_write_notices_a_close(void **state)
 
     (void)state;
     http_fixture_init(&world.fixture);
-    world.fixture.config.half_close_ping = NULL;
+    world.fixture.config.half_close_text = NULL;
     http_fixture_start(&world.fixture);
     http_client_dial(&world.fixture, &world.client);
     open_stream(&world);

@@ -26,6 +26,7 @@
 #include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
+#include "common/models/catalogue_file.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
@@ -52,6 +53,7 @@ static struct {
     struct gateway_options options;
     struct cors *cors;
     struct keyring *keyring;
+    struct catalogue_file *models;
     struct gateway_metrics *metrics;
     atomic_size_t redis_ready;
     struct gateway *gateway;
@@ -150,6 +152,7 @@ static int set_up(void **state)
     assert_int_equal(options_load_from(&options, &gateway_option_table, 1, argv, &world.options), OPTIONS_RUN);
     world.cors = cors_create("*");
     world.keyring = keyring_create(&(struct keyring_config){.open = everything_limited});
+    world.models = catalogue_file_open("", "test", "test");
     world.metrics = gateway_metrics_create(1, api_routes, api_route_count);
     world.gateway = gateway_create(&(struct gateway_config){.options = &world.options,
                                                             .redis = &world.address,
@@ -157,6 +160,7 @@ static int set_up(void **state)
                                                             .metrics = world.metrics,
                                                             .redis_ready = &world.redis_ready,
                                                             .keyring = world.keyring,
+                                                            .models = world.models,
                                                             .listen = world.options.listen},
                                    &why);
     assert_non_null(world.gateway);
@@ -170,6 +174,7 @@ static int tear_down(void **state)
     gateway_destroy(world.gateway);
     gateway_metrics_destroy(world.metrics);
     keyring_destroy(world.keyring);
+    catalogue_file_destroy(world.models);
     cors_destroy(world.cors);
     options_deinit(&gateway_option_table, &world.options);
     redis_address_deinit(&world.address);

@@ -11,18 +11,21 @@
 #include <jansson.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
+#include "common/models/request_defaults.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "common/web/web.h"
 #include "tests/support/alloc_failure.h"
+#include "tests/support/builtin_catalogue.h"
 #include "tests/support/fake_ark.h"
 #include "tests/support/redis_server.h"
 #include "worker/account/governor.h"
@@ -285,7 +288,7 @@ static void start_governor(void)
                                                                .images_per_call = IMAGES,
                                                                .model = MODEL,
                                                                .on_granted = on_granted,
-                                                               .on_settled = on_nothing,
+                                                               .on_idle = on_nothing,
                                                                .on_confirmed = job_confirm});
     assert_non_null(world.governor);
     world.context.governor = world.governor;
@@ -299,6 +302,8 @@ static void make_context(void)
                                           .answer_max = 1 << 20,
                                           .end_ms = 100};
 
+    static const struct request_defaults defaults = {.model = MODEL, .size = "2K", .max_images = IMAGES};
+
     world.context = (struct job_context){
         .loop = world.loop,
         .redis = world.redis,
@@ -309,8 +314,9 @@ static void make_context(void)
         .prefix = PREFIX,
         .lease_ms = LEASE_MS,
         .max_attempts = 3,
-        .backoff = {.base_ms = 1,  .max_ms = 1         },
-        .ark = { .model = MODEL, .size = "2K", .max_images = IMAGES},
+        .backoff = {.base_ms = 1, .max_ms = 1},
+        .catalogue = builtin_catalogue(),
+        .defaults = &defaults,
         .ark_first_byte_ms = 250,
         .ark_timeout_ms = 300,
         .on_gone = on_gone,
@@ -610,6 +616,7 @@ int main(void)
                                            .teardown_func = job_teardown,
                                            .initial_state = (void *)(uintptr_t)&job_cases[i]};
     alloc_failure_init();
+    builtin_catalogue();
     alloc_failure_spare_curl(true);
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -87,9 +87,10 @@ class DoorTest(GatewayTest):
     def wait_task(self, id):
         eventually(lambda: self.world.find(id), f"{id} is there")
 
-    def claim(self, index=None):
-        self.wait_task(task_id(index))
-        job = self.job(task_id(index))
+    def claim_order(self, index=None, key=KEY):
+        """Claims the order's task at this index, and begins its call."""
+        self.wait_task(task_id(index, key))
+        job = self.claim(task_id(index, key))
         job.begin()
         return job
 
@@ -119,7 +120,7 @@ class Held(DoorTest):
 
     def test_an_image(self):
         asking = self.ask(quality="hd", user="u")
-        job = self.claim()
+        job = self.claim_order()
         self.done(job)
         response = self.answer(asking)
         self.assertEqual(response.status, 200)
@@ -136,9 +137,7 @@ class Held(DoorTest):
             with self.subTest(code):
                 key = f"order-{n}"
                 asking = self.ask(key=key)
-                self.wait_task(task_id(key=key))
-                job = self.job(task_id(key=key))
-                job.begin()
+                job = self.claim_order(key=key)
                 self.fail_job(job, code, retryable, call)
                 error = self.assert_error(self.answer(asking), status, code, retry)
                 self.assertEqual(error["message"], "why")
@@ -152,14 +151,14 @@ class Held(DoorTest):
 
     def test_a_task_that_is_gone(self):
         asking = self.ask()
-        job = self.claim()
+        job = self.claim_order()
         self.redis("FLUSHALL")
         del job
         self.assert_error(self.answer(asking), 404, "task_not_found", False)
 
     def test_the_first_of_two_images_opens_the_answer(self):
         asking = self.ask(n=2)
-        first, second = self.claim(0), self.claim(1)
+        first, second = self.claim_order(0), self.claim_order(1)
         first.emit(0)
         head = asking.read_until(b"\r\n\r\n").partition(b"\r\n\r\n")[0].decode().lower()
         self.assertTrue(head.startswith("http/1.1 200 "))
@@ -176,7 +175,7 @@ class Held(DoorTest):
         for first_fails in (True, False):
             with self.subTest(first_fails=first_fails):
                 asking = self.ask(n=2)
-                jobs = [self.claim(0), self.claim(1)]
+                jobs = [self.claim_order(0), self.claim_order(1)]
                 self.fail_job(jobs[0 if first_fails else 1], "ark_content_refused", False)
                 self.done(jobs[1 if first_fails else 0])
                 body = json.loads(chunks(asking.read_all())[0]) if b"chunked" in asking.read_until(b"\r\n\r\n") else self.answer_of(asking)
@@ -195,7 +194,7 @@ class Held(DoorTest):
     def test_all_fail(self):
         asking = self.ask(n=2)
         for index in (0, 1):
-            self.fail_job(self.claim(index))
+            self.fail_job(self.claim_order(index))
         self.assert_error(self.answer(asking), 503, "ark_overloaded", True)
 
     def test_draining(self):
@@ -214,7 +213,7 @@ class Opened(DoorTest):
 
     def test_white_space_comes_before_the_json(self):
         asking = self.ask()
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b"\r\n\r\n1\r\n \r\n1\r\n \r\n")
         self.done(job)
         body, complete = chunks(asking.read_all())
@@ -224,7 +223,7 @@ class Opened(DoorTest):
 
     def test_a_failure_ends_the_body_without_its_last_chunk(self):
         asking = self.ask()
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b"1\r\n \r\n")
         self.fail_job(job)
         body, complete = chunks(asking.read_all())
@@ -233,21 +232,21 @@ class Opened(DoorTest):
 
     def test_http_1_0_ends_with_a_reset(self):
         asking = self.ask(version="1.0")
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b"\r\n\r\n  ")
         self.fail_job(job)
         self.assertRaises(ConnectionResetError, asking.read_all)
 
     def test_http_1_0_gets_its_answer(self):
         asking = self.ask(version="1.0")
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b"\r\n\r\n ")
         self.done(job)
         self.assertEqual(len(json.loads(asking.read_all().partition(b"\r\n\r\n")[2])["data"]), 1)
 
     def test_a_client_that_half_closes_gets_json_too(self):
         asking = self.ask()
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b"1\r\n \r\n")
         asking.connection.socket.shutdown(socket.SHUT_WR)
         asking.read_until(b"1\r\n \r\n1\r\n \r\n1\r\n \r\n")
@@ -256,7 +255,7 @@ class Opened(DoorTest):
 
     def test_a_client_that_leaves_leaves_its_task(self):
         asking = self.ask()
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b"1\r\n \r\n")
         asking.close()
         eventually(lambda: self.gateway.metric("arkrelay_http_connections") <= 1, "the client is gone")
@@ -265,7 +264,7 @@ class Opened(DoorTest):
 
     def test_draining(self):
         asking = self.ask()
-        self.claim()
+        self.claim_order()
         asking.read_until(b"1\r\n \r\n")
         self.gateway.signal(signal.SIGTERM)
         self.assertFalse(chunks(asking.read_all())[1])
@@ -287,7 +286,7 @@ class Streams(DoorTest):
 
     def test_an_event_for_each_image(self):
         asking = self.ask(stream=True, n=2)
-        first, second = self.claim(0), self.claim(1)
+        first, second = self.claim_order(0), self.claim_order(1)
         second.emit(0)
         raw = asking.read_until(b"image_generation.completed")
         self.assertIn(b"content-type: text/event-stream", raw.lower())
@@ -303,19 +302,19 @@ class Streams(DoorTest):
     def test_comments_keep_it_busy(self):
         gateway = self.world.gateway(GATEWAY_OPENAI_HOLD="100ms", GATEWAY_HEARTBEAT="100ms")
         asking = self.ask(gateway, stream=True)
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b": keep-alive\n\r\nd\r\n: keep-alive\n")
         self.done(job)
         self.assertEqual(len(self.events(asking.read_all())), 1)
 
     def test_a_failure_before_the_first_event_has_its_status(self):
         asking = self.ask(stream=True)
-        self.fail_job(self.claim(), "ark_content_refused", False)
+        self.fail_job(self.claim_order(), "ark_content_refused", False)
         self.assert_error(self.answer(asking), 400, "ark_content_refused", False)
 
     def test_a_failure_after_the_head_is_an_error_event(self):
         asking = self.ask(self.world.gateway(GATEWAY_OPENAI_HOLD="100ms"), stream=True)
-        job = self.claim()
+        job = self.claim_order()
         asking.read_until(b": waiting\n")
         self.fail_job(job)
         (kind, data), = self.events(asking.read_all())
@@ -323,7 +322,7 @@ class Streams(DoorTest):
 
     def test_one_of_two_fails(self):
         asking = self.ask(stream=True, n=2)
-        first, second = self.claim(0), self.claim(1)
+        first, second = self.claim_order(0), self.claim_order(1)
         self.fail_job(first)
         self.done(second)
         events = self.events(asking.read_all())
@@ -333,7 +332,7 @@ class Streams(DoorTest):
 
     def test_a_group_of_ark(self):
         asking = self.ask(stream=True, sequential_image_generation="auto", sequential_image_generation_options={"max_images": 3})
-        job = self.claim()
+        job = self.claim_order()
         for index in (0, 1, 2):
             job.emit(index)
         job.finish()
@@ -343,7 +342,7 @@ class Streams(DoorTest):
 class Orders(DoorTest):
     def test_the_same_key_is_the_same_order(self):
         askings = [self.ask(), self.ask()]
-        job = self.claim()
+        job = self.claim_order()
         self.done(job)
         for asking in [*askings, self.ask()]:
             self.assertEqual([image["url"] for image in self.answer(asking).json()["data"]], [IMAGE])
@@ -444,12 +443,12 @@ class Models(DoorTest):
     def test_the_default_format_is_an_option(self):
         gateway = self.world.gateway(GATEWAY_OPENAI_FORMAT="url")
         asking = self.ask(gateway, model="gpt-image-1")
-        self.done(self.claim())
+        self.done(self.claim_order())
         self.assertEqual(self.answer(asking).status, 200)
 
     def test_the_native_api_knows_the_tasks(self):
         asking = self.ask()
-        self.done(self.claim())
+        self.done(self.claim_order())
         id = self.answer(asking).headers["arkrelay-tasks"]
         self.assertEqual(self.gateway.get(f"{BASE}/tasks/{id}").json()["result"]["generated_images"][0]["url"], IMAGE)
 

@@ -89,7 +89,7 @@ class Clients(ProcessTest):
     def test_invalid_fields(self):
         error = self.error("invalid")
         self.assertEqual((error["name"], error["code"], error["param"]), ("UnprocessableEntityError", "invalid_fields", "n"))
-        self.assertIn("n must be an integer from 1 to 10; size must be", error["message"])
+        self.assertIn("n must be an integer from 1 to 10; size doubao-seedream-4-0-250828 takes", error["message"])
         error = self.error("b64")
         self.assertIn("needs a storage on the server", error["message"])
         self.assertIn("needs a storage on the server", self.error("ai-refused")["message"])

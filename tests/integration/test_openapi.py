@@ -27,6 +27,7 @@ DOCUMENT = conformance.description.document
 OF_ANY_ADDRESS = {400, 408, 411, 413, 414, 417, 431, 500, 501, 505}
 UNPROVOKED = {
     ("openaiListModels", 503): "too many connections, which any address says alike: tests of the HTTP server", ("openaiGetModel", 503): "likewise",
+    ("listModels", 503): "too many connections, or a limit of requests that Redis cannot count: test_gateway_keys has it for all addresses",
     ("getLive", 503): "too many connections, which any address says alike: tests of the HTTP server",
     ("getPlayground", 503): "likewise", ("getDashboard", 503): "likewise", ("getOpenapi", 503): "likewise", ("getMetrics", 503): "likewise",
     **({} if (ROOT / "gateway/pages/dashboard.html").exists() else {("getDashboard", 200): "not there", ("getDashboard", 304): "not there"}),
@@ -190,7 +191,7 @@ class EveryAnswer(GatewayTest):
 
     def fail_task(self, task_id):
         self.gateway.submit(task_id)
-        job = self.job(task_id)
+        job = self.claim(task_id)
         failure = json.dumps({"code": "ark_overloaded", "error": "why", "retryable": True})
         self.run_script("finish", job.id, job.fence, "failed", "none", 0, failure)
 
@@ -226,7 +227,7 @@ class EveryAnswer(GatewayTest):
         self.gateway.task("none")
         self.gateway.erase("t1")
         self.gateway.erase("none")
-        job = self.job("t1")
+        job = self.claim("t1")
         self.gateway.cancel("t1")
         self.gateway.cancel("none")
         job.finish()
@@ -241,12 +242,13 @@ class EveryAnswer(GatewayTest):
         self.fetch("GET", f"{BASE}/tasks/t1/stream", Accept="image/png")
         self.gateway.erase("t1")
         self.gateway.get(f"{BASE}/queue")
+        self.gateway.get(f"{BASE}/models")
 
     def operators(self):
         nobody = self.world.gateway()
         self.fail_task("failed")
         self.gateway.submit("runs")
-        self.job("runs")
+        self.claim("runs")
         self.gateway.submit("waits")
         addresses = [("POST", "queue/pause"), ("POST", "queue/resume"), ("GET", "overview"), ("GET", "processes"), ("GET", "tasks"),
                      ("GET", "tasks/public.failed"), ("DELETE", "tasks/public.x"), ("POST", "tasks/public.x/retry"), ("POST", "tasks/public.x/cancel")]
@@ -277,7 +279,7 @@ class EveryAnswer(GatewayTest):
             asking.join()
 
     def finish_task(self, task_id):
-        job = self.job(task_id)
+        job = self.claim(task_id)
         job.begin()
         job.emit(0)
         job.finish()

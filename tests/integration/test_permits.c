@@ -34,7 +34,7 @@ static void on_granted(int granted, int64_t wait_ms, void *arg)
     permits->granted = granted;
 }
 
-static void on_settled(void *arg)
+static void on_idle(void *arg)
 {
     (void)arg;
 }
@@ -77,7 +77,7 @@ static struct fixture *begin(struct permits *permits, struct redis_world *world)
                                                                   .model = "m",
                                                                   .images_per_call = 1,
                                                                   .on_granted = on_granted,
-                                                                  .on_settled = on_settled,
+                                                                  .on_idle = on_idle,
                                                                   .on_probe = on_probe,
                                                                   .on_confirmed = on_confirmed,
                                                                   .arg = permits});
@@ -131,7 +131,7 @@ static void nothing_is_sent_if_nothing_is_pending(void **state)
 
     WAIT_UNTIL(f, f->ready);
     governor_resume(permits.governor);
-    assert_true(governor_is_settled(permits.governor));
+    assert_true(governor_is_idle(permits.governor));
     end(&permits);
 }
 
@@ -226,6 +226,26 @@ static void the_first_call_that_finds_the_account_closed_is_told_so(void **state
     assert_true(permits.first);
     assert_string_equal(get(f, "state"), "open");
     assert_int_equal(ask(f, &permits), 0);
+    release(holders, 2);
+    end(&permits);
+}
+
+/* The reply was sent before Redis heard of the closed model. */
+static void a_reply_to_an_earlier_report_does_not_open_the_model_again(void **state)
+{
+    struct permits permits;
+    struct holder holders[2];
+    struct fixture *f = begin_holding(&permits, *state, holders, 2);
+
+    set(f, "m run", "2");
+    governor_ask(permits.governor, 1);
+    assert_true(note(&holders[0], NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, permits.answers);
+    governor_return(permits.governor, permits.granted);
+    assert_true(governor_is_blocked(permits.governor, "m"));
+    assert_false(note(&holders[1], NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, permits.judged);
+    assert_true(permits.first);
     release(holders, 2);
     end(&permits);
 }
@@ -389,7 +409,7 @@ static void a_trial_that_no_job_takes_is_given_back(void **state)
     governor_claimed(permits.governor);
     governor_return(permits.governor, permits.granted);
     governor_resume(permits.governor);
-    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    WAIT_UNTIL(f, governor_is_idle(permits.governor));
     assert_string_equal(get(f, "m trial_until"), "");
     end(&permits);
 }
@@ -430,7 +450,7 @@ static void a_trial_without_evidence_is_given_back_with_its_permit(void **state)
     assert_false(note(&holder, NEWS_NONE, clock_monotonic_ms()));
     release(&holder, 1);
     governor_resume(permits.governor);
-    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    WAIT_UNTIL(f, governor_is_idle(permits.governor));
     assert_string_equal(get(f, "m trial_until"), "");
     assert_string_equal(get(f, "m state"), "half_open");
     end(&permits);
@@ -459,6 +479,7 @@ int main(void)
         FIXTURE_TEST(a_request_whose_connection_breaks_is_answered_and_can_be_repeated),
         FIXTURE_TEST(nothing_is_sent_if_nothing_is_pending),
         FIXTURE_TEST(the_first_call_that_finds_the_account_closed_is_told_so),
+        FIXTURE_TEST(a_reply_to_an_earlier_report_does_not_open_the_model_again),
         FIXTURE_TEST(one_that_another_worker_has_found_before_is_told_so),
         FIXTURE_TEST(a_job_that_goes_before_the_answer_is_not_told),
         FIXTURE_TEST(while_redis_is_away_the_first_call_waits),

@@ -16,6 +16,7 @@
 #include "common/base/sse.h"
 #include "common/config/options.h"
 #include "common/http/request_parser.h"
+#include "common/models/plan_text.h"
 #include "common/redis/address.h"
 #include "common/redis/replies.h"
 #include "common/task/task_event.h"
@@ -26,6 +27,7 @@
 #include "gateway/request/validate.h"
 #include "gateway/streams/frames.h"
 #include "tests/support/alloc_failure.h"
+#include "tests/support/builtin_catalogue.h"
 #include "worker/ark/answer.h"
 #include "worker/ark/request.h"
 
@@ -91,7 +93,8 @@ static int write_spec(void)
     return err;
 }
 
-static const struct validate_rules rules = {.max_paid_calls = 2, .id_required = true};
+static const struct request_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
+static struct validate_rules rules = {.max_paid_calls = 2, .id_required = true, .defaults = &defaults};
 
 static int validate_good(void)
 {
@@ -149,12 +152,13 @@ static int validate_what_is_no_json(void)
 
 static int build_request(void)
 {
-    const struct ark_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
     struct ark_request request;
+    struct plan plan;
     int err;
 
     memset(&request, 0xa5, sizeof(request));
-    err = ark_request_build(&defaults, &spec_of_two, &request);
+    (void)plan_make(&plan, &defaults, builtin_catalogue(), &spec_of_two);
+    err = ark_request_build(&plan, &spec_of_two, (struct ark_way){0}, &request);
     if (err) {
         assert_true(is_untouched(&request, sizeof(request)));
         return err;
@@ -162,6 +166,41 @@ static int build_request(void)
     assert_int_equal(request.len, strlen(request.body));
     assert_non_null(strstr(request.body, URL "?2"));
     ark_request_deinit(&request);
+    return 0;
+}
+
+static int read_catalogue(void)
+{
+    static const char text[] = "{\"models\":[{\"name\":\"ours\",\"like\":\"seedream-4-0\"}]}";
+    struct catalogue *out = NULL;
+    struct buf why;
+    int err;
+
+    buf_init(&why, CATALOGUE_WHY_MAX);
+    err = catalogue_read(BYTES(text), builtin_catalogue(), &out, &why);
+    if (err)
+        assert_null(out);
+    else
+        assert_true(catalogue_find(out, "ours")->group);
+    buf_deinit(&why);
+    catalogue_unref(out);
+    return err;
+}
+
+static int read_plan(void)
+{
+    static const char text[] = "{\"catalogue\":\"V\",\"images\":3,\"model\":\"seedream-4-0\",\"watermark\":false}";
+    struct stored_plan plan;
+    int err;
+
+    memset(&plan, 0xa5, sizeof(plan));
+    err = plan_read(BYTES(text), &plan);
+    if (err) {
+        assert_true(is_untouched(&plan, sizeof(plan)));
+        return err;
+    }
+    assert_int_equal(plan.plan.images, 3);
+    stored_plan_deinit(&plan);
     return 0;
 }
 
@@ -439,6 +478,8 @@ static const struct alloc_scenario scenarios[] = {
     {"a body with mistakes is validated",    validate_bad,             false},
     {"a body that is not JSON is validated", validate_what_is_no_json, false},
     {"a request for ARK is built",           build_request,            false},
+    {"a stored plan is read",                read_plan,                false},
+    {"a models file is read",                read_catalogue,           false},
     {"a stream of ARK's is read",            read_stream,              true }, /* its usage may be missing */
     {"a stream of ARK's is read at once",    read_stream_at_once,      true },
     {"a document of ARK's is read",          read_document,            true },
@@ -486,6 +527,7 @@ int main(void)
     struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_allocate_nothing)};
 
     alloc_failure_init();
+    rules.catalogue = builtin_catalogue();
     for (size_t i = 0; i < SCENARIOS; i++)
         tests[i + 1] = (struct CMUnitTest){.name = scenarios[i].name,
                                            .test_func = test_scenario,

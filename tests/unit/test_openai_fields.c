@@ -13,12 +13,13 @@
 #include "common/base/macros.h"
 #include "gateway/api/openai/aliases.h"
 #include "gateway/api/openai/fields.h"
+#include "tests/support/builtin_catalogue.h"
 
 #define P      "\"prompt\":\"p\""
 #define URL    "https://example.com/a.png"
 #define NATIVE "{\"max_images\":1,\"prompt\":\"p\",\"urls\":[]}"
 
-static struct openai_size_limits size_limits(const char *model, void *arg)
+static struct openai_size_limits size_limits(const char *model, const void *arg)
 {
     (void)arg;
     if (strcmp(model, "tight") == 0)
@@ -26,7 +27,8 @@ static struct openai_size_limits size_limits(const char *model, void *arg)
     return (struct openai_size_limits){.ratio_max = 16};
 }
 
-static const struct validate_rules native = {.max_paid_calls = 5};
+static const struct request_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
+static struct validate_rules native = {.defaults = &defaults, .max_paid_calls = 5};
 static struct openai_aliases aliases;
 static const struct openai_rules plain = {
     .aliases = &aliases, .has_b64 = true, .native = &native, .size_limits = size_limits};
@@ -240,5 +242,6 @@ int main(void)
         cmocka_unit_test(test_each_task_has_a_seed_of_its_own),
     };
 
+    native.catalogue = builtin_catalogue();
     return cmocka_run_group_tests(tests, setup, NULL);
 }

@@ -121,7 +121,7 @@ static void a_report_takes_the_news_along(void **state)
     assert_false(scope_has_news(scope));
     assert_int_equal(scope->sent.ok, 2);
     scope_sent(scope);
-    scope_take_back(scope); /* nothing: the report was answered */
+    scope_repeat(scope); /* nothing: the report was answered */
     assert_false(scope_has_news(scope));
     scopes_clear(&list);
 }
@@ -136,7 +136,7 @@ static struct scope_news lose(const struct scope_news *sent, const struct scope_
     scope->news = *sent;
     scope_send(scope);
     scope->news = *since;
-    scope_take_back(scope);
+    scope_repeat(scope);
     assert_true(scope_has_news(scope));
     assert_false(scope->held_told);
     news = scope->news;

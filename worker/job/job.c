@@ -9,6 +9,7 @@
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
+#include "common/models/plan.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
@@ -182,15 +183,30 @@ static struct job_body *job_create(const struct job_context *context, const stru
     return NULL;
 }
 
+static void warn_unlisted(const struct job_body *job)
+{
+    char model[2 * TASK_NAME_MAX];
+
+    log_warn("job", "the model is not in the catalogue, only the plainest fields are sent", "task=%s model=%s", job->id,
+             log_quote(model, sizeof(model), job->model));
+}
+
 static int build_request(struct job_body *job, const struct claimed_job *claimed)
 {
+    const struct job_context *context = job->context;
+    const struct model *row;
     struct task_spec spec;
+    struct plan plan;
     int err = task_spec_read(claimed->request, claimed->request_len, &spec);
 
     if (err)
         return err;
-    (void)snprintf(job->model, sizeof(job->model), "%s", ark_request_model(&job->context->ark, &spec));
-    err = ark_request_build(&job->context->ark, &spec, &job->request);
+    row = plan_make(&plan, context->defaults, context->catalogue, &spec);
+    (void)snprintf(job->model, sizeof(job->model), "%s", plan.model);
+    if (!row->listed)
+        warn_unlisted(job);
+    err = spec.url_count > (size_t)row->references_max ? ERR_RANGE
+                                                       : ark_request_build(&plan, &spec, context->ark, &job->request);
     task_spec_deinit(&spec);
     if (!err)
         governor_book(job->context->governor, &job->permit, job->model, job->request.images);

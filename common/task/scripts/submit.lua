@@ -25,5 +25,5 @@ end
 epoch = text_of(queue.now)
 local start = begin_life(id, { epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
   vtime = queue.vtime, waiting = queue.waiting, live = queue.live, last = queue.last,
-  more = { model = model_of(request), trace = trace ~= '' and trace or nil }, reserved = images_limit > 0 and images }, request)
+  more = { model = model_in(request), trace = trace ~= '' and trace or nil }, reserved = images_limit > 0 and images }, request)
 return { 'NEW', epoch, 'queued', { start }, queue.left }

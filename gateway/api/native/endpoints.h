@@ -13,6 +13,7 @@ http_handler_fn api_task;            /* GET /tasks/{id}: state and result */
 http_handler_fn api_task_stream;     /* GET /tasks/{id}/stream: events of an existing task */
 http_handler_fn api_task_cancel;     /* POST /tasks/{id}/cancel */
 http_handler_fn api_task_erase;      /* DELETE /tasks/{id} */
+http_handler_fn api_models;          /* GET /models: what each model can do and costs */
 http_handler_fn api_queue;           /* GET /queue: number of tasks by state */
 
 #endif

@@ -32,7 +32,9 @@ static int validate(const struct api_context *context, const struct http_request
                     struct validated *valid, struct validate_errors *errors)
 {
     const struct http_text key = idempotency_key_read(request);
-    const struct validate_rules rules = {.max_paid_calls = context->max_paid_calls_limit,
+    const struct validate_rules rules = {.catalogue = context->catalogue,
+                                         .defaults = context->defaults,
+                                         .max_paid_calls = context->max_paid_calls_limit,
                                          .data_urls = context->data_urls,
                                          .id_required = kind == GENERATE_STREAM,
                                          .for_stream = kind == GENERATE_STREAM,

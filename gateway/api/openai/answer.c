@@ -40,7 +40,7 @@ static void add_image_members(struct buf *out, const json_t *image, enum openai_
     add_image_text(out, base64 ? "b64_json" : "url", base64 ? base64 : url);
 }
 
-static bool ends_with(const char *text, size_t len, const char *end)
+static bool text_ends_with(const char *text, size_t len, const char *end)
 {
     size_t end_len = strlen(end);
 
@@ -51,8 +51,8 @@ static bool ends_with(const char *text, size_t len, const char *end)
 static const char *output_format_of(const json_t *image)
 {
     const char *url = image_text(image, "url");
-    bool is_png =
-        strncmp(url, "data:image/png", strlen("data:image/png")) == 0 || ends_with(url, strcspn(url, "?#"), ".png");
+    bool is_png = strncmp(url, "data:image/png", strlen("data:image/png")) == 0 ||
+                  text_ends_with(url, strcspn(url, "?#"), ".png");
 
     return is_png ? "png" : "jpeg";
 }

@@ -121,7 +121,7 @@ void openai_failure_respond(struct http_exchange *exchange, const struct openai_
 /* -- problems */
 
 /* A client that is refused with 409 retries, and gets the same answer. */
-static int status_of(enum problem problem)
+static int openai_status(enum problem problem)
 {
     int status = problem_status(problem);
 
@@ -148,7 +148,7 @@ static const char *param_of(const char *pointer)
     return name;
 }
 
-static void add_fields(struct buf *message, const struct problem_details *details)
+static void add_field_texts(struct buf *message, const struct problem_details *details)
 {
     for (size_t i = 0; i < details->field_count; i++)
         buf_addf(message, "%s%s %s", i ? "; " : "", param_of(details->fields[i].pointer), details->fields[i].detail);
@@ -162,7 +162,7 @@ static void add_problem_message(struct buf *message, const struct problem_detail
     if (details->detail)
         buf_add_text(message, details->detail);
     else if (details->field_count)
-        add_fields(message, details);
+        add_field_texts(message, details);
     else
         buf_addf(message, "%s.%s%s", problem_title(details->problem), advice ? " " : "", advice ? advice : "");
 }
@@ -170,7 +170,7 @@ static void add_problem_message(struct buf *message, const struct problem_detail
 void openai_write_problem(struct http_exchange *exchange, const struct problem_details *details,
                           struct http_problem_answer *out)
 {
-    const struct object object = {.type = type_of(status_of(details->problem)),
+    const struct object object = {.type = type_of(openai_status(details->problem)),
                                   .code = problem_code(details->problem),
                                   .param = details->field_count ? param_of(details->fields[0].pointer) : NULL,
                                   .request_id = details->request_id};
@@ -184,7 +184,7 @@ void openai_write_problem(struct http_exchange *exchange, const struct problem_d
     buf_add_text(&out->body, "}}");
     buf_fail(&out->body, buf_error(&message));
     buf_deinit(&message);
-    out->status = status_of(details->problem);
+    out->status = openai_status(details->problem);
     out->content_type = "application/json";
     add_retry_header(exchange, problem_retryable(details->problem));
 }

@@ -18,7 +18,7 @@ struct reading {
     bool no_memory;
 };
 
-static void set(struct reading *in, const char *name, json_t *value)
+static void set_native(struct reading *in, const char *name, json_t *value)
 {
     if (json_object_set_new(in->native, name, value))
         in->no_memory = true;
@@ -48,10 +48,10 @@ static void map_model(struct reading *in, const char *name, json_t *value)
     in->alias = model ? openai_aliases_find(in->rules->aliases, model) : NULL;
     if (!in->alias) {
         in->model = model;
-        set(in, name, json_incref(value));
+        set_native(in, name, json_incref(value));
     } else if (in->alias->model[0]) {
         in->model = in->alias->model;
-        set(in, name, json_string(in->alias->model));
+        set_native(in, name, json_string(in->alias->model));
     }
 }
 
@@ -100,7 +100,7 @@ static void read_stream(struct reading *in, const char *name, json_t *value)
 static void read_image(struct reading *in, const char *name, json_t *value)
 {
     (void)name;
-    set(in, "urls", json_is_string(value) ? json_pack("[O]", value) : json_incref(value));
+    set_native(in, "urls", json_is_string(value) ? json_pack("[O]", value) : json_incref(value));
 }
 
 static void read_group(struct reading *in, const char *name, json_t *value)
@@ -120,12 +120,12 @@ static void read_group_options(struct reading *in, const char *name, json_t *val
     if (!json_is_object(value) || json_object_size(value) > (max != NULL))
         complain(in, name, "must be an object with max_images");
     else if (in->group_options)
-        set(in, "max_images", json_incref(max));
+        set_native(in, "max_images", json_incref(max));
 }
 
 static void read_same(struct reading *in, const char *name, json_t *value)
 {
-    set(in, name, json_incref(value));
+    set_native(in, name, json_incref(value));
 }
 
 /* -- fields without effect, and fields that are refused */
@@ -144,7 +144,7 @@ static void read_ignored(struct reading *in, const char *name, json_t *value)
 }
 
 /* ARK's models make JPEG or PNG. Which of them is ARK's default is not the client's business: the answer has the image. */
-static void read_output_format(struct reading *in, const char *name, json_t *value)
+static void map_output_format(struct reading *in, const char *name, json_t *value)
 {
     const char *format = json_is_string(value) ? json_string_value(value) : "";
 
@@ -154,7 +154,7 @@ static void read_output_format(struct reading *in, const char *name, json_t *val
         complain(in, name, "must be png or jpeg");
 }
 
-static void read_background(struct reading *in, const char *name, json_t *value)
+static void map_background(struct reading *in, const char *name, json_t *value)
 {
     const char *background = json_is_string(value) ? json_string_value(value) : "";
 
@@ -177,8 +177,8 @@ static const struct {
     {"prompt",                              read_same         },
     {"size",                                map_size          },
     {"response_format",                     read_format       },
-    {"output_format",                       read_output_format},
-    {"background",                          read_background   },
+    {"output_format",                       map_output_format },
+    {"background",                          map_background    },
     {"stream",                              read_stream       },
  /* OpenAI's */
     {"n",                                   read_n            },
@@ -258,10 +258,10 @@ static void settle_size(struct reading *in)
             return;
         }
         openai_size_write(text, size);
-        set(in, "size", json_string(text));
+        set_native(in, "size", json_string(text));
         return;
     }
-    set(in, "size", json_string(in->size));
+    set_native(in, "size", json_string(in->size));
 }
 
 /* Without ARK's own field every task makes one image, whatever the server's default is. */
@@ -270,7 +270,7 @@ static void settle_group(struct reading *in)
     if (!in->group) {
         if (in->group_options)
             ignore_field(in, "sequential_image_generation_options");
-        set(in, "max_images", json_integer(1));
+        set_native(in, "max_images", json_integer(1));
     } else if (in->out->n > 1) {
         complain(in, "n", "must be 1 with sequential_image_generation");
     }
@@ -282,7 +282,7 @@ static void require_prompt(struct reading *in)
     if (json_object_get(in->native, "prompt"))
         return;
     complain(in, "prompt", "is required");
-    set(in, "prompt", json_string("-"));
+    set_native(in, "prompt", json_string("-"));
 }
 
 static int check_native(struct reading *in)

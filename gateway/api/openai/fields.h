@@ -35,8 +35,8 @@ struct openai_rules {
     const struct validate_rules *native;
 
     /* What the model accepts; `model` is "" for the default model. NULL: sizes are passed on as they are. */
-    struct openai_size_limits (*size_limits)(const char *model, void *arg);
-    void *arg;
+    struct openai_size_limits (*size_limits)(const char *model, const void *arg);
+    const void *arg;
 };
 
 struct openai_request {

@@ -4,12 +4,15 @@
 #include <stdlib.h>
 
 #include "common/base/json_text.h"
+#include "common/models/catalogue.h"
+#include "common/models/request_defaults.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"
 #include "gateway/api/openai/endpoints.h"
 #include "gateway/api/openai/fields.h"
 #include "gateway/api/openai/order.h"
+#include "gateway/api/openai/size.h"
 #include "gateway/api/submission.h"
 #include "gateway/response/respond.h"
 #include "gateway/tasks/submit.h"
@@ -53,6 +56,14 @@ static void start_order(const struct api_context *context, struct http_exchange 
     respond_problem(exchange, PROBLEM_INTERNAL, NULL);
 }
 
+static struct openai_size_limits size_limits_of(const char *model, const void *arg)
+{
+    const struct api_context *context = arg;
+    const struct model *row = catalogue_find(context->catalogue, *model ? model : context->defaults->model);
+
+    return (struct openai_size_limits){row->pixels_min, row->listed ? row->pixels_max : 0, MODEL_RATIO_MAX};
+}
+
 /* The body as JSON with sorted names, without the fields that only choose the form of the answer: they do not make another order. */
 static int write_order_body(json_t *root, char **out)
 {
@@ -65,11 +76,15 @@ static int write_order_body(json_t *root, char **out)
 static int read_request(const struct api_context *context, const struct http_request *request,
                         struct openai_request *out, char **body, struct validate_errors *errors)
 {
-    const struct validate_rules native = {.max_paid_calls = context->max_paid_calls_limit,
+    const struct validate_rules native = {.catalogue = context->catalogue,
+                                          .defaults = context->defaults,
+                                          .max_paid_calls = context->max_paid_calls_limit,
                                           .data_urls = context->data_urls};
     const struct openai_rules rules = {.aliases = context->aliases,
                                        .default_format = (enum openai_default_format)context->openai_format,
-                                       .native = &native};
+                                       .native = &native,
+                                       .size_limits = size_limits_of,
+                                       .arg = context};
     json_t *root;
     int err;
 

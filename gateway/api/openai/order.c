@@ -427,7 +427,7 @@ static void take_event(struct part *part, const struct task_event *event)
         take_image(part, event);
 }
 
-static struct part *part_of(struct viewer *viewer)
+static struct part *part_of_viewer(struct viewer *viewer)
 {
     return container_of(viewer, struct part, viewer);
 }
@@ -446,7 +446,7 @@ static void finish_if_ended(struct order *order)
 
 static void part_deliver(struct viewer *viewer, const struct event_frame *frame)
 {
-    struct part *part = part_of(viewer);
+    struct part *part = part_of_viewer(viewer);
     const struct task_event event = {frame->n, frame->type, frame->json, frame->json_len};
 
     if (frame->n <= viewer->last)
@@ -471,7 +471,7 @@ static void part_reset(struct viewer *viewer, int64_t epoch)
 
 static void part_end(struct viewer *viewer, enum viewer_end why)
 {
-    struct part *part = part_of(viewer);
+    struct part *part = part_of_viewer(viewer);
 
     (void)why; /* whatever it is, no further event comes */
     part->ended = true;
@@ -497,7 +497,6 @@ static void part_take_log(struct part *part, const struct event_log *log)
         part->order->created_ms = log->epoch;
     part->viewer.epoch = log->epoch;
     part->viewer.last = log->length;
-    watch_on_log(part->viewer.watch, log);
     for (size_t i = 0; i < event_log_count(log); i++)
         if (!event_log_event(log, i, &event))
             take_event(part, &event);
@@ -561,7 +560,7 @@ static void order_on_submitted(const struct submit_result *results, void *arg)
 
         part_take_log(part, results[i].log);
         if (!part->ended)
-            watch_add_live(part->viewer.watch, &part->viewer);
+            watch_add_live(part->viewer.watch, &part->viewer, results[i].log);
     }
     add_image_limit(order, results);
     all_asked(order);

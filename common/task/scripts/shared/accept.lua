@@ -27,7 +27,7 @@ local function room_for(name, count, queue_limit, client_limit, images, images_l
   return { now = created, vtime = vtime, waiting = waiting, live = live, last = last, left = left }
 end
 
--- The request's keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.
-local function model_of(request)
+-- The model that a request names, or nil. The request's keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.
+local function model_in(request)
   return request:sub(1, 1024):match('"model":"([^"]*)"')
 end
