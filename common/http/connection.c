@@ -2,10 +2,12 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -21,6 +23,7 @@ enum {
     REQUESTS_PER_TURN = 16, /* of one connection, before other connections get their turn */
     DRAIN_READS = 16,       /* the same, for reads of discarded input */
     REFUSED_HEAD_READS = 4, /* of HEAD_CHUNK bytes */
+    DELIVERY_MS = 2000,     /* how long a reset after an answer means that the client has not read all of it */
 };
 
 /* -- states and deadlines */
@@ -86,7 +89,7 @@ static void connection_rearm_event(struct connection *connection)
         connection_close(connection, END_RST, "no-memory");
 }
 
-/* -- closing */
+/* -- counters and buffers */
 
 static void report_count(const struct connection_set *set)
 {
@@ -113,12 +116,62 @@ static void end_tls_session(struct connection *connection)
     connection->ssl = NULL;
 }
 
+/* -- was the answer received? */
+
+static bool is_acknowledged(const struct connection *connection)
+{
+    int unacknowledged = 0;
+
+    return !connection_unsent(connection) && !ioctl(connection->fd, SIOCOUTQ, &unacknowledged) && !unacknowledged;
+}
+
+static void end_delivery(struct connection *connection, bool whole)
+{
+    struct delivery *delivery = connection->delivery;
+
+    if (!delivery)
+        return;
+    connection->delivery = NULL;
+    timeouts_cancel(connection->set->deliveries, &delivery->timer);
+    delivery->done(whole, delivery->arg);
+    free(delivery);
+}
+
+/* A client that closes before it has read all bytes resets the connection, even if its kernel has acknowledged them. */
+static void delivery_on_timeout(struct timeout *timer, void *arg)
+{
+    struct delivery *delivery = container_of(timer, struct delivery, timer);
+
+    (void)arg;
+    if (is_acknowledged(delivery->connection))
+        end_delivery(delivery->connection, true);
+    else
+        timeouts_start(delivery->connection->set->deliveries, timer);
+}
+
+void connection_watch_delivery(struct connection *connection, void (*done)(bool whole, void *arg), void *arg)
+{
+    struct delivery *delivery = connection->state == CONNECTION_CLOSED ? NULL : calloc(1, sizeof(*delivery));
+
+    end_delivery(connection, is_acknowledged(connection));
+    if (!delivery) {
+        done(false, arg);
+        return;
+    }
+    *delivery = (struct delivery){.done = done, .arg = arg, .connection = connection};
+    connection->delivery = delivery;
+}
+
+/* -- closing */
+
 void connection_close(struct connection *connection, enum connection_end how, const char *why)
 {
     struct linger reset = {.l_onoff = 1, .l_linger = 0};
 
     if (connection->state == CONNECTION_CLOSED)
         return;
+    end_delivery(connection,
+                 !connection->exchange.open && how == END_FIN && !connection->failed && is_acknowledged(connection));
     connection_enter(connection, CONNECTION_CLOSED, why);
     event_del(&connection->event);
     if (connection->ssl && how == END_FIN)
@@ -131,6 +184,12 @@ void connection_close(struct connection *connection, enum connection_end how, co
     http_output_deinit(&connection->output);
     remove_from_counters(connection);
     connection_schedule_turn_end(connection);
+}
+
+static void close_failed(struct connection *connection)
+{
+    connection->failed = true;
+    connection_close(connection, END_FIN, "failed");
 }
 
 /* -- input: bytes become a request */
@@ -184,6 +243,8 @@ static void handle_request(struct connection *connection)
     if (!request->keep_alive)
         connection->close_after_answer = true;
     connection->empty_line_ignored = false;
+    if (connection->delivery && is_acknowledged(connection)) /* of the answer before */
+        end_delivery(connection, true);
     connection->exchange = (struct http_exchange){.open = true, .head_only = request->method == HTTP_HEAD};
     connection->socket_is_empty = false;
     connection_enter(connection, CONNECTION_HANDLING, "request");
@@ -373,8 +434,10 @@ static void connection_read(struct connection *connection)
             return;
         else if (n < 0 && errno == EPROTOTYPE) /* plain HTTP on a TLS port (transport.h) */
             refuse_plain_http(connection);
+        else if (n < 0)
+            close_failed(connection);
         else
-            connection_close(connection, END_FIN, n < 0 ? "failed" : "gone");
+            connection_close(connection, END_FIN, "gone");
     }
 }
 
@@ -403,8 +466,8 @@ static bool end_output(struct connection *connection)
     if (connection->ssl && !transport_close_notify(connection->ssl))
         return false;
     end_tls_session(connection);
-    if (shutdown(connection->fd, SHUT_WR))
-        connection_close(connection, END_FIN, "gone");
+    if (shutdown(connection->fd, SHUT_WR)) /* the connection was reset */
+        close_failed(connection);
     return true;
 }
 
@@ -429,8 +492,12 @@ static void discard_input(struct connection *connection)
         return;
     while (reads < DRAIN_READS && (n = recv(connection->fd, chunk, READ_CHUNK, 0)) > 0)
         reads++;
-    if (n == 0 || (n < 0 && errno != EAGAIN)) {
+    if (n == 0) {
         connection_close(connection, END_FIN, "done");
+        return;
+    }
+    if (n < 0 && errno != EAGAIN) {
+        close_failed(connection);
         return;
     }
     if (reads && may_linger_longer(connection))
@@ -477,7 +544,7 @@ bool connection_send(struct connection *connection)
     }
     taken = http_output_send(&connection->output, connection->fd, connection->ssl);
     if (taken < 0) {
-        connection_close(connection, END_FIN, "gone");
+        close_failed(connection);
         return false;
     }
     update_write_deadline(connection, taken > 0);
@@ -519,6 +586,8 @@ static void connection_flush(struct connection *connection)
 void connection_finish_answer(struct connection *connection)
 {
     connection->exchange = (struct http_exchange){0};
+    if (connection->delivery)
+        timeouts_start(connection->set->deliveries, &connection->delivery->timer);
     connection_enter(connection, CONNECTION_SENDING, "answered");
     connection_schedule_turn_end(connection);
 }
@@ -533,6 +602,7 @@ void connection_abort(struct connection *connection, enum connection_end how)
 {
     if (connection_is_in(connection, STATE(STREAMING) | STATE(SENDING)) && !connection_send(connection))
         return;
+    end_delivery(connection, false);
     if (how == END_RST)
         connection_close(connection, END_RST, "aborted");
     else
@@ -563,7 +633,9 @@ static bool has_tls_session_ended(const struct connection *connection)
 /* Called while an answer is not complete. */
 static void check_client(struct connection *connection)
 {
-    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
+    bool half_close_is_gone = connection->set->config->half_close_is_gone ||
+                              (connection->state == CONNECTION_HANDLING && connection->exchange.half_close_is_gone);
+    int gone = POLLERR | POLLHUP | (half_close_is_gone ? POLLRDHUP : 0);
     int ready = poll_socket(connection);
     bool streams = connection->state == CONNECTION_STREAMING;
 
@@ -747,7 +819,8 @@ int connection_set_init(struct connection_set *set, struct loop *loop, const str
         if (!set->deadlines[i])
             return ERR_NO_MEMORY;
     }
-    return 0;
+    set->deliveries = timeouts_create(loop, DELIVERY_MS, delivery_on_timeout, NULL);
+    return set->deliveries ? 0 : ERR_NO_MEMORY;
 }
 
 /* Replaces connection_on_turn_end, because the set no longer exists when this runs. */
@@ -769,6 +842,7 @@ void connection_set_deinit(struct connection_set *set)
     }
     for (int i = DEADLINE_NONE + 1; i < DEADLINE_COUNT; i++)
         set->deadlines[i] = timeouts_destroy(set->deadlines[i]);
+    set->deliveries = timeouts_destroy(set->deliveries);
 }
 
 void connection_set_drain(struct connection_set *set)

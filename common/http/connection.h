@@ -83,6 +83,16 @@ struct http_exchange {
     bool head_only;    /* the answer to HEAD */
     bool chunked;
     bool waits_for_room;
+    bool half_close_is_gone;
+    bool takes_space; /* the stream is not an event stream: it is probed with a space */
+};
+
+/* A handler that wants to know whether its answer was received. It outlives the exchange. */
+struct delivery {
+    void (*done)(bool whole, void *arg);
+    void *arg;
+    struct connection *connection;
+    struct timeout timer; /* runs after the answer's last byte was written */
 };
 
 struct connection {
@@ -101,6 +111,7 @@ struct connection {
     bool answered_before : 1;    /* an earlier request was answered */
     bool empty_line_ignored : 1; /* an empty line was ignored since the last request */
     bool half_close_reported : 1;
+    bool failed : 1;        /* the socket: reset by the client, mostly */
     uint32_t linger_end_s;  /* monotonic */
     uint32_t address_entry; /* in the config's address_limit; 0: not counted */
     struct timeout timeout;
@@ -109,6 +120,7 @@ struct connection {
      * stream has one only if bytes of the next request were read, and then it has only those bytes. */
     struct incoming_request *incoming;
     struct http_output output;
+    struct delivery *delivery; /* of the current or of the last answer; NULL: no handler has asked */
 };
 
 TAILQ_HEAD(connection_list, connection);
@@ -118,6 +130,7 @@ struct connection_set {
     struct loop *loop;
     const struct http_server_config *config;
     struct timeouts *deadlines[DEADLINE_COUNT];
+    struct timeouts *deliveries;
     struct connection_list all;
     size_t count;            /* connections with an open socket */
     size_t over_limit_count; /* how many of them are over_limit */
@@ -154,6 +167,9 @@ void connection_begin_stream(struct connection *connection);  /* more output wil
 bool connection_send(
     struct connection *connection); /* sends now what the kernel takes; false: the connection is closed */
 size_t connection_unsent(const struct connection *connection);
+
+/* See http_exchange_on_delivered. A question about an earlier answer is answered now. */
+void connection_watch_delivery(struct connection *connection, void (*done)(bool whole, void *arg), void *arg);
 
 enum connection_end { END_FIN, END_RST };
 /* Ends an answer that is not complete: sends what the kernel takes now, discards the rest. */

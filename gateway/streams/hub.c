@@ -246,7 +246,6 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
     TAILQ_INIT(&hub->parked);
     hub->parked_timer = loop_timer_create(loop, hub_on_parked_timer, hub);
     hub->context.commands = config->commands;
-    hub->context.viewers = config->viewers;
     hub->context.latency = config->latency;
     hub->context.missed_events =
         missed_events_create(loop, &(struct missed_events_config){.commands = config->commands,

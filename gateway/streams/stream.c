@@ -580,7 +580,7 @@ static void stream_end(struct viewer *viewer, enum viewer_end why)
     stream_close(stream_of(viewer), reasons[why]);
 }
 
-const struct viewer_callbacks stream_viewer_callbacks = {
+static const struct viewer_callbacks viewer_callbacks = {
     .on_subscribed = stream_on_subscribed,
     .deliver = stream_deliver,
     .send_hint = stream_send_hint,
@@ -603,6 +603,7 @@ static struct stream *stream_create(struct streams *streams, struct http_exchang
     }
     *opening = (struct stream_opening){
         .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
+    stream->viewer.callbacks = &viewer_callbacks;
     stream->streams = streams;
     stream->exchange = exchange;
     stream->client = request->client;

@@ -60,7 +60,7 @@ static void send_event(const struct watch *watch, const struct event_frame *fram
 
     TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
         if (viewer->live)
-            watch->context->viewers->deliver(viewer, frame);
+            viewer->callbacks->deliver(viewer, frame);
 }
 
 static void send_hint(const struct watch *watch, const struct buf *frame)
@@ -69,7 +69,7 @@ static void send_hint(const struct watch *watch, const struct buf *frame)
 
     TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
         if (viewer->live)
-            watch->context->viewers->send_hint(viewer, frame);
+            viewer->callbacks->send_hint(viewer, frame);
 }
 
 struct log_state { /* what the log in Redis is now */
@@ -83,7 +83,7 @@ static void send_reset(const struct watch *watch, const struct log_state *log)
 
     TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
         if (viewer->live && (viewer->epoch != log->epoch || viewer->last > log->length))
-            watch->context->viewers->reset(viewer, log->epoch);
+            viewer->callbacks->reset(viewer, log->epoch);
 }
 
 /* A viewer that waits for room lacks events, so FINAL does not end it. */
@@ -93,7 +93,7 @@ static void end_viewers(const struct watch *watch, enum viewer_end why)
 
     TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
         if (viewer->live && !(why == VIEWER_FINAL && viewer->waits_for_room))
-            watch->context->viewers->end(viewer, why);
+            viewer->callbacks->end(viewer, why);
 }
 
 /* -- the task's state, and hints while it waits */
@@ -198,7 +198,8 @@ static void watch_deliver(struct watch *watch, const struct task_event *event)
     if (buf_error(&bytes))
         end_viewers(watch, VIEWER_NO_MEMORY);
     else
-        send_event(watch, &(struct event_frame){event->n, event->type, bytes.data, bytes.len});
+        send_event(watch,
+                   &(struct event_frame){event->n, event->type, bytes.data, bytes.len, event->json, event->json_len});
     buf_deinit(&bytes);
 }
 
@@ -340,7 +341,7 @@ void watch_on_subscribed(struct watch *watch)
 
     watch->announced = 0; /* announced on an earlier subscription: does not show what this one may have missed */
     TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
-        watch->context->viewers->on_subscribed(viewer);
+        viewer->callbacks->on_subscribed(viewer);
     check_soon(watch); /* for events that were published before this subscription */
 }
 

@@ -55,23 +55,28 @@ struct latency;
 struct redis;
 struct watch;
 
-/* -- viewers: what a watch knows of a stream */
+/* -- viewers: what a watch knows of a stream, or of another object that follows a task */
+
+struct viewer_callbacks;
 
 struct viewer {
     TAILQ_ENTRY(viewer) link; /* in watch->viewers */
     struct watch *watch;
-    int64_t epoch, last; /* the last event that the client has */
-    bool live;           /* between watch_add_live and watch_remove_live */
-    bool waits_for_room; /* its output is full; events stay in the log until watch_catch_up */
-    bool asked_early;    /* the subscription was confirmed while SUBMIT or READ was under way */
+    const struct viewer_callbacks *callbacks; /* set before hub_join */
+    int64_t epoch, last;                      /* the last event that the client has */
+    bool live;                                /* between watch_add_live and watch_remove_live */
+    bool waits_for_room;                      /* its output is full; events stay in the log until watch_catch_up */
+    bool asked_early;                         /* the subscription was confirmed while SUBMIT or READ was under way */
 };
 
-/* One event as an SSE frame. */
+/* One event: its JSON, and all of it as an SSE frame. */
 struct event_frame {
     int64_t n;
     enum task_event_type type;
     const char *bytes;
     size_t len;
+    const char *json;
+    size_t json_len;
 };
 
 enum viewer_end { VIEWER_FINAL, VIEWER_NO_TASK, VIEWER_NO_MEMORY };
@@ -95,7 +100,6 @@ struct watch_context {
     struct missed_events *missed_events; /* holds watch->cursor; leads to watch_on_missed_events */
     struct waiting_hints *hints;         /* holds watch->hint; calls watch_on_place */
     struct latency *latency;
-    const struct viewer_callbacks *viewers;
 };
 
 struct watch {

@@ -134,6 +134,9 @@ class Submit(Commands, ProcessTest):
         self.arkctl("tail", task_id, "--save", images)
         self.assertTrue((images / f"{task_id}-0.jpeg").exists())
         self.arkctl("submit", *URLS, "--save", "/proc/nowhere", status=FAILED)
+        self.assertIn("charged: yes", self.arkctl("submit", "--prompt", sim("t3"), "--task-id", "t3").err)
+        self.assertEqual(self.gateway.task("t3").json()["result"]["urls"], [])
+        self.assertIn("/urls", self.arkctl("submit", "--size", "2K", status=USAGE).err)
 
     def test_submit_has_every_field_of_a_request(self):
         """Each flag is sent; the model is one that only ARK can judge."""

@@ -17,6 +17,7 @@ GOOD = request("bad1")
 
 BAD_FIELDS = [
     ("no urls", {"task_id": "bad1"}, ["/urls"]),
+    ("no urls and no prompt", {"task_id": "bad1", "urls": [], "size": "2K"}, ["/urls"]),
     ("no task_id", {"urls": URLS}, ["/task_id"]),
     ("an unknown field", {**GOOD, "promt": "x"}, ["/promt"]),
     ("a private host", {**GOOD, "urls": ["https://example.com/", "http://169.254.169.254/"]}, ["/urls/1"]),
@@ -362,6 +363,7 @@ class Options(ProcessTest):
                 (["--threads", "0"], "threads|THREADS"),
                 (["--threads", "65"], "threads|THREADS"),
                 (["--max-paid-calls", "6"], "MAX_PAID_CALLS 6 .*LIMIT 5"),
+                (["--openai-models", "a,b=c,a=d"], "GATEWAY_OPENAI_MODELS .*a=d"),
                 (["--redis-url", "http://x"], "REDIS_URL")):
             with self.subTest(words):
                 line, = self.refused(*words)

@@ -57,10 +57,13 @@ local function on_one_line(text)
 end
 
 -- The JSON of a request's `urls`. It is the request's only list, and strings in JSON contain no bare quote, so a request that ends with
--- a list can be cut without parsing it.
+-- a list can be cut without parsing it. cjson would write an empty list as an object.
 local function urls_of(request)
-  local from = request:sub(-2) == ']}' and request:find('"urls":[', 1, true)
-  return from and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
+  local from = request:find('"urls":[', 1, true)
+  if not from or request:find('^%]', from + #'"urls":[') then
+    return '[]'
+  end
+  return request:sub(-2) == ']}' and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
 end
 
 -- The final event: `n` is its number as a text. extra: a JSON fragment if done, otherwise the error (code, error, retryable, more).
