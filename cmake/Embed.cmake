@@ -1,6 +1,18 @@
+# The texts of shared files, in order.
+function(join_shared out folder names)
+  set(text "")
+  foreach(name IN LISTS names)
+    file(READ ${folder}/shared/${name}.lua part)
+    string(APPEND text "${part}")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/shared/${name}.lua)
+  endforeach()
+  set(${out} "${text}" PARENT_SCOPE)
+endfunction()
+
 # embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
 # The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order. A line
+# `-- here: <name> ...` inside a function is replaced by such files: their functions are only created if the function is called. A line
 # `-- flags: <flag>` becomes `#!lua flags=<flag>`, the script's first line.
 # The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
@@ -18,10 +30,14 @@ function(embed_scripts out)
     if(body MATCHES "\n-- flags: ([a-z-]+)\n")
       set(text "#!lua flags=${CMAKE_MATCH_1}\n")
     endif()
-    foreach(need IN LISTS needs)
-      file(READ ${folder}/shared/${need}.lua part)
-      string(APPEND text "${part}")
-      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/shared/${need}.lua)
+    join_shared(part ${folder} "${needs}")
+    string(APPEND text "${part}")
+    string(REGEX MATCHALL "\n *-- here: [a-z ]+\n" lines "${body}")
+    foreach(line IN LISTS lines)
+      string(REGEX MATCHALL "[a-z]+" names "${line}")
+      list(REMOVE_AT names 0)
+      join_shared(part ${folder} "${names}")
+      string(REPLACE "${line}" "\n${part}" body "${body}")
     endforeach()
     string(APPEND text "${body}")
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})

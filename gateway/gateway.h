@@ -31,6 +31,7 @@
 #include "common/task/keys.h"
 #include "gateway/access/admission.h"
 #include "gateway/api/context.h"
+#include "gateway/api/openai/aliases.h"
 #include "gateway/streams/latency.h"
 
 struct audit;
@@ -79,6 +80,8 @@ struct gateway {
     struct disconnects *disconnects;
     struct submitter *submitter;
     struct streams *streams;
+    struct orders *orders;
+    struct openai_aliases aliases;
     struct http_server *server;
     struct metrics *metrics; /* counters of this thread, or NULL */
     struct latency latency;

@@ -27,6 +27,10 @@ struct gateway_options {
     int64_t stream_life_ms;
     char *tls_cert, *tls_key;
     bool data_urls, open, share_port;
+    char *openai_models;
+    int openai_format; /* enum openai_default_format */
+    int64_t openai_hold_ms;
+    int64_t openai_retry_window_ms;
     struct request_defaults request; /* use the same values as for the workers */
     struct shared_options shared;
 };

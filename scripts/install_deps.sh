@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Installs the Debian packages that a group of scripts needs. Silent if all are installed.
 #
-#   scripts/install_deps.sh GROUP...      build, run, test, unit, check, fuzz, bench, bench-npm, clients, container, debian
+#   scripts/install_deps.sh GROUP...      build, run, test, unit, check, fuzz, bench, bench-npm, s3rver, clients, container, debian
 #
 # For Debian 12 and 13. Needs root or sudo only if a package is missing. bench also tries bench-npm, which installs npm packages of
-# pinned versions in build/bench; without them, scripts/bench.sh skips the peer that needs them.
+# pinned versions in build/bench; without them, scripts/bench.sh skips the peer that needs them. s3rver installs another
+# implementation of S3 in build/s3rver; without it, one test of the storage is skipped.
 set -euo pipefail
 
 declare -A packages=(
@@ -20,6 +21,7 @@ declare -A packages=(
     [bench]="python3 binutils nginx libnginx-mod-nchan
              python3-fastapi python3-uvicorn python3-redis python3-aiohttp python3-uvloop python3-httptools"
     [bench-npm]="nodejs npm"
+    [s3rver]="nodejs npm"
     [clients]="curl wget nodejs npm python3 python3-requests python3-httpx python3-aiohttp default-jdk-headless libhttpclient-java libokhttp-java
              golang-go php-cli php-curl php-guzzlehttp-guzzle ruby ruby-faraday perl libwww-perl nginx haproxy caddy"
     [container]="docker.io docker-compose debootstrap iptables python3"
@@ -94,9 +96,9 @@ install_packages() {
     disable_new_services "$@"
 }
 
-# Node.js packages of pinned versions for the BullMQ peer. `installed`, a copy of the lock file, is written last.
-install_npm_packages() {
-    local from=tests/bench/peers/bullmq to=build/bench/bullmq
+# Node.js packages of pinned versions. `installed`, a copy of the lock file, is written last.
+install_npm_packages() {             # install_npm_packages FROM TO
+    local from=$1 to=$2
     cmp -s "$from/package-lock.json" "$to/installed" && return
     rm -rf "$to"
     mkdir -p "$to"
@@ -121,5 +123,6 @@ if ((${#missing[@]})); then
     ((${#missing[@]} == 0)) || fail "still missing after installation: ${missing[*]}"
 fi
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-[[ " $* " != *" bench-npm "* ]] || install_npm_packages
+[[ " $* " != *" bench-npm "* ]] || install_npm_packages tests/bench/peers/bullmq build/bench/bullmq
+[[ " $* " != *" s3rver "* ]] || install_npm_packages tests/support/s3rver build/s3rver
 [[ " $* " != *" bench "* ]] || "$BASH" scripts/install_deps.sh bench-npm || say "continuing without the npm packages"

@@ -73,7 +73,7 @@ static void worker_on_left(void *arg)
 /* Without Redis, permits and leases expire by themselves. */
 static bool has_left_redis(const struct worker *worker)
 {
-    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_settled(worker->governor));
+    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_idle(worker->governor));
 }
 
 static void check_drained(struct worker *worker)
@@ -118,7 +118,7 @@ static void worker_on_granted(int granted, int64_t wait_ms, void *arg)
     claim_granted(worker->claim, granted, wait_ms);
 }
 
-static void worker_on_settled(void *arg)
+static void worker_on_governor_idle(void *arg)
 {
     check_drained(arg);
 }
@@ -371,7 +371,7 @@ static bool create_governor(struct worker *worker)
                                                   .images_per_call = (int)options->request.max_images,
                                                   .model = options->request.model,
                                                   .on_granted = worker_on_granted,
-                                                  .on_settled = worker_on_settled,
+                                                  .on_idle = worker_on_governor_idle,
                                                   .on_probe = worker_on_probe,
                                                   .on_confirmed = job_confirm,
                                                   .arg = worker});

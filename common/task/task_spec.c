@@ -248,7 +248,7 @@ static int spec_read_urls(const struct field *field, const json_t *value, struct
     size_t count = json_array_size(value);
 
     (void)field;
-    if (!json_is_array(value) || !count || count > TASK_URLS_MAX)
+    if (!json_is_array(value) || count > TASK_URLS_MAX)
         return ERR_SYNTAX;
     for (size_t i = 0; i < count; i++) {
         int err = spec_read_url(json_array_get(value, i), &spec->urls[i]);
@@ -289,6 +289,12 @@ static int spec_read_field(const char *name, const json_t *value, struct task_sp
     return ERR_SYNTAX;
 }
 
+/* A picture is made from pictures, from a text, or from both. */
+static bool has_subject(const struct task_spec *spec)
+{
+    return spec->url_count || (spec->prompt && *spec->prompt);
+}
+
 static int spec_read_fields(json_t *root, struct task_spec *spec)
 {
     const char *name;
@@ -302,7 +308,7 @@ static int spec_read_fields(json_t *root, struct task_spec *spec)
         if (err)
             return err;
     }
-    return spec->url_count && spec->url_count + (size_t)spec->max_images <= TASK_IMAGES_MAX ? 0 : ERR_SYNTAX;
+    return has_subject(spec) && spec->url_count + (size_t)spec->max_images <= TASK_IMAGES_MAX ? 0 : ERR_SYNTAX;
 }
 
 int task_spec_read(const char *json, size_t len, struct task_spec *out)

@@ -17,7 +17,7 @@
  * The scripts and the wire add four rules:
  *
  *     `urls` is the only list. `urls_of` (scripts/shared/ending.lua) copies it out of the text without decoding the JSON.
- *     Fields whose names sort before `model` are short. `model_of` (scripts/shared/model.lua) searches the first 1024 bytes.
+ *     Fields whose names sort before `model` are short. SUBMIT searches `model` in the first 1024 bytes (scripts/submit.lua).
  *     An absent field is not written. Otherwise a repeated request gets another hash, and its task_id a conflict.
  *     A worker fails a task with a field that it does not know (`invalid_task`). Upgrade workers before gateways.
  *
@@ -66,7 +66,7 @@ int task_word_parse(const char *const *words, const char *word);
 
 struct task_spec {
     char *urls[TASK_URLS_MAX];
-    size_t url_count;
+    size_t url_count;            /* 0: text to image */
     char *prompt, *size, *model; /* NULL: absent */
     int max_images;              /* 0: absent */
     int max_paid_calls;          /* 0: absent */
@@ -86,7 +86,7 @@ void task_spec_deinit(struct task_spec *spec);
 /* Writes canonical JSON, which the caller frees with free(). ERR_SYNTAX: a text is not UTF-8. ERR_NO_MEMORY. */
 int task_spec_write(const struct task_spec *spec, char **out) MUST_CHECK;
 
-/* Reads canonical JSON from Redis, which may be damaged. ERR_SYNTAX unless it has at least one URL, only known fields, and values
+/* Reads canonical JSON from Redis, which may be damaged. ERR_SYNTAX unless it has a URL or a prompt, only known fields, and values
  * within the limits above. TASK_URL_MAX does not apply to data: URLs. */
 int task_spec_read(const char *json, size_t len, struct task_spec *out) MUST_CHECK;
 

@@ -9,12 +9,14 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/queue.h>
+#include <sys/socket.h>
 
 #include "common/base/clock.h"
 #include "common/base/loop.h"
+#include "common/base/public_address.h"
 #include "common/web/curl_loop.h"
 #include "common/web/handle_pool.h"
-#include "common/web/post.h"
+#include "common/web/outgoing.h"
 
 /* libcurl is not reentrant, and on_head and on_data run inside of it. So web_start and web_cancel only move the call to another
  * list. The next turn of the loop adds handles to libcurl or removes them:
@@ -33,7 +35,8 @@ struct web {
     struct handle_pool *handles;
     struct event *turn;
     struct call_list starting, running, cancelled;
-    size_t count; /* calls that are starting or running */
+    TAILQ_HEAD(resuming, web_call) resuming; /* running calls that libcurl is to be told about */
+    size_t count;                            /* calls that are starting or running */
 };
 
 struct web_call {
@@ -41,16 +44,23 @@ struct web_call {
     struct web *web;
     enum call_state state;
     CURL *easy;
-    struct post post;
+    struct outgoing outgoing;
     struct event timer; /* for the first byte, later for web_end_within */
     bool is_ending;     /* web_end_within was called */
     int64_t started_ms;
     size_t received, answer_max;
     struct web_events events;
-    const char *why; /* our error text; NULL: use libcurl's */
+    struct web_upload upload;
+    bool refused_address;
+
+    TAILQ_ENTRY(web_call) resume_link;
+    bool is_resuming; /* in that list */
+    bool is_paused;   /* by web_pause */
+    bool is_stalled;  /* libcurl was told to wait, in either direction */
+    const char *why;  /* our error text; NULL: use libcurl's */
 
     bool head_given;
-    char content_type[96], retry_after[128], request_id[96];
+    char content_type[96], retry_after[128], request_id[96], transfer_encoding[32];
     char error[CURL_ERROR_SIZE];
 };
 
@@ -83,7 +93,7 @@ static void free_call(struct web_call *call)
         handle_pool_return(call->web->handles, call->easy);
     else
         handle_pool_discard(call->web->handles, call->easy);
-    post_deinit(&call->post);
+    outgoing_deinit(&call->outgoing);
     free(call);
 }
 
@@ -91,6 +101,9 @@ static void free_call(struct web_call *call)
 static void detach(struct web_call *call)
 {
     event_del(&call->timer);
+    if (call->is_resuming)
+        TAILQ_REMOVE(&call->web->resuming, call, resume_link);
+    call->is_resuming = false;
     curl_loop_remove(call->web->curl, call->easy);
 }
 
@@ -110,12 +123,20 @@ static enum web_end web_end_of(const struct web_call *call, CURLcode code)
     return sent > 0 ? WEB_BROKEN : WEB_NOT_SENT;
 }
 
+/* libcurl has tried all addresses of the host. */
+static bool is_refused(const struct web_call *call, CURLcode code)
+{
+    return call->refused_address && code == CURLE_COULDNT_CONNECT;
+}
+
 static const char *words_of(const struct web_call *call, CURLcode code)
 {
     if (is_answered(call, code))
         return "";
     if (call->why)
         return call->why;
+    if (is_refused(call, code))
+        return "the address of the host is not public";
     if (code == CURLE_OK)
         return "the connection was closed inside the head of the answer";
     return *call->error ? call->error : curl_easy_strerror(code);
@@ -126,6 +147,7 @@ static void web_finish_call(struct web_call *call, CURLcode code)
 {
     struct web_outcome outcome = {
         .end = web_end_of(call, code),
+        .not_public = is_refused(call, code),
         .words = words_of(call, code),
         .total_ms = clock_monotonic_ms() - call->started_ms,
     };
@@ -148,6 +170,31 @@ static void run_call(struct web_call *call)
     }
 }
 
+/* libcurl may call back from inside: a callback may end this call, or pause it again. libcurl does not end a transfer whose callback fails
+ * here. */
+static void resume_call(struct web_call *call)
+{
+    CURLcode code;
+
+    TAILQ_REMOVE(&call->web->resuming, call, resume_link);
+    call->is_resuming = false;
+    call->is_stalled = false;
+    code = curl_easy_pause(call->easy, CURLPAUSE_CONT);
+    if (code && call->state == CALL_RUNNING)
+        web_finish_call(call, code);
+}
+
+static void drop_cancelled(struct web *web)
+{
+    struct web_call *call;
+
+    while ((call = TAILQ_FIRST(&web->cancelled))) {
+        TAILQ_REMOVE(&web->cancelled, call, link);
+        detach(call);
+        free_call(call);
+    }
+}
+
 static void web_on_turn(evutil_socket_t fd, short what, void *arg)
 {
     struct web *web = arg;
@@ -155,11 +202,9 @@ static void web_on_turn(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    while ((call = TAILQ_FIRST(&web->cancelled))) {
-        TAILQ_REMOVE(&web->cancelled, call, link);
-        detach(call);
-        free_call(call);
-    }
+    drop_cancelled(web);
+    while ((call = TAILQ_FIRST(&web->resuming)))
+        resume_call(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
     while ((call = TAILQ_FIRST(&web->starting)))
         run_call(call); /* NOLINT(clang-analyzer-unix.Malloc): the call leaves the list first */
 }
@@ -213,6 +258,18 @@ void web_end_within(struct web_call *call, int64_t ms)
     web_start_timer(call, ms);
 }
 
+static const char *web_trim(const char *text, size_t len, size_t *trimmed)
+{
+    while (len && strchr(" \t", *text)) {
+        text++;
+        len--;
+    }
+    while (len && strchr(" \t\r\n", text[len - 1]))
+        len--;
+    *trimmed = len;
+    return text;
+}
+
 /* Returns the value if `line` is the header `name`, else NULL. */
 static const char *find_value(const char *line, size_t len, const char *name, size_t *value_len)
 {
@@ -220,16 +277,7 @@ static const char *find_value(const char *line, size_t len, const char *name, si
 
     if (len <= name_len || line[name_len] != ':' || strncasecmp(line, name, name_len))
         return NULL;
-    line += name_len + 1;
-    len -= name_len + 1;
-    while (len && strchr(" \t", *line)) {
-        line++;
-        len--;
-    }
-    while (len && strchr(" \t\r\n", line[len - 1]))
-        len--;
-    *value_len = len;
-    return line;
+    return web_trim(line + name_len + 1, len - name_len - 1, value_len);
 }
 
 static void copy_cut(char *out, size_t size, const char *text, size_t len)
@@ -261,21 +309,49 @@ static void keep_all(const char *line, size_t len, const char *name, char *out, 
     copy_cut(out + at, size - at, value, len);
 }
 
+static int status_of(const struct web_call *call)
+{
+    long status = 0;
+
+    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+    return (int)status;
+}
+
+static int64_t length_of(const struct web_call *call)
+{
+    curl_off_t length = -1;
+
+    (void)curl_easy_getinfo(call->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &length);
+    return length;
+}
+
 static void report_head(struct web_call *call)
 {
     struct web_head head = {
+        .status = status_of(call),
+        .length = length_of(call),
+        .is_chunked = !strcasecmp(call->transfer_encoding, "chunked"),
         .content_type = call->content_type,
         .retry_after = call->retry_after,
         .request_id = call->request_id,
     };
-    long status = 0;
 
-    (void)curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
-    if (status < 200)
+    if (head.status < 200)
         return; /* 100, 102, 103: interim responses */
-    head.status = (int)status;
     call->head_given = true;
     call->events.on_head(&head, call->events.arg);
+}
+
+static void report_field(struct web_call *call, const char *line, size_t len)
+{
+    const char *colon = memchr(line, ':', len), *value;
+    size_t name_len, value_len;
+
+    if (!call->events.on_field || !colon || status_of(call) < 200)
+        return;
+    name_len = (size_t)(colon - line);
+    value = web_trim(colon + 1, len - name_len - 1, &value_len);
+    call->events.on_field(line, name_len, value, value_len, call->events.arg);
 }
 
 /* Called once per line of the head, and for trailers after the body. */
@@ -292,6 +368,8 @@ static size_t web_on_header(char *line, size_t one, size_t len, void *arg)
     keep_last(line, len, "Content-Type", call->content_type, sizeof(call->content_type));
     keep_all(line, len, "Retry-After", call->retry_after, sizeof(call->retry_after));
     keep_last(line, len, "X-Request-Id", call->request_id, sizeof(call->request_id));
+    keep_last(line, len, "Transfer-Encoding", call->transfer_encoding, sizeof(call->transfer_encoding));
+    report_field(call, line, len);
     if (len && (line[0] == '\r' || line[0] == '\n'))
         report_head(call);
     return call->state == CALL_RUNNING ? len : 0;
@@ -304,6 +382,10 @@ static size_t web_on_body(char *bytes, size_t one, size_t len, void *arg)
     (void)one;
     if (call->state != CALL_RUNNING)
         return CURL_WRITEFUNC_ERROR;
+    if (call->is_paused) {
+        call->is_stalled = true;
+        return CURL_WRITEFUNC_PAUSE; /* libcurl keeps the bytes */
+    }
     if (len > call->answer_max - call->received) {
         call->why = "the answer is larger than allowed";
         return CURL_WRITEFUNC_ERROR;
@@ -313,9 +395,53 @@ static size_t web_on_body(char *bytes, size_t one, size_t len, void *arg)
     return call->state == CALL_RUNNING ? len : CURL_WRITEFUNC_ERROR;
 }
 
+void web_pause(struct web_call *call)
+{
+    call->is_paused = true;
+}
+
+void web_resume(struct web_call *call)
+{
+    call->is_paused = false;
+    if (!call->is_stalled || call->is_resuming || call->state != CALL_RUNNING)
+        return;
+    call->is_resuming = true;
+    TAILQ_INSERT_TAIL(&call->web->resuming, call, resume_link);
+    event_active(call->web->turn, 0, 0);
+}
+
 /* -- the request */
 
-static void set_callbacks(struct web_call *call)
+static size_t web_on_upload(char *out, size_t one, size_t room, void *arg)
+{
+    struct web_call *call = arg;
+    size_t len;
+
+    if (call->state != CALL_RUNNING)
+        return CURL_READFUNC_ABORT;
+    len = call->upload.read(out, one * room, call->events.arg);
+    if (len == WEB_UPLOAD_WAIT) {
+        call->is_stalled = true;
+        return CURL_READFUNC_PAUSE;
+    }
+    if (len == WEB_UPLOAD_FAIL)
+        call->why = "the body of the request could not be read";
+    return len == WEB_UPLOAD_FAIL ? CURL_READFUNC_ABORT : len;
+}
+
+/* libcurl asks for a socket for each address of the host, and tries the next one if it gets none. */
+static curl_socket_t web_on_open_socket(void *arg, curlsocktype purpose, struct curl_sockaddr *address)
+{
+    struct web_call *call = arg;
+
+    (void)purpose;
+    if (address_is_public(&address->addr))
+        return socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    call->refused_address = true;
+    return CURL_SOCKET_BAD;
+}
+
+static void set_callbacks(struct web_call *call, bool public_only)
 {
     CURL *easy = call->easy;
 
@@ -325,6 +451,14 @@ static void set_callbacks(struct web_call *call)
     curl_easy_setopt(easy, CURLOPT_WRITEFUNCTION, web_on_body);
     curl_easy_setopt(easy, CURLOPT_WRITEDATA, call);
     curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, call->error);
+    if (call->upload.read) {
+        curl_easy_setopt(easy, CURLOPT_READFUNCTION, web_on_upload);
+        curl_easy_setopt(easy, CURLOPT_READDATA, call);
+    }
+    if (public_only) {
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, web_on_open_socket);
+        curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, call);
+    }
 }
 
 static int prepare(struct web_call *call, const struct web_request *request)
@@ -334,14 +468,18 @@ static int prepare(struct web_call *call, const struct web_request *request)
     call->easy = handle_pool_take(call->web->handles);
     if (!call->easy)
         return ERR_NO_MEMORY;
-    return post_prepare(&call->post, call->easy,
-                        &(struct post_setup){.url = request->url,
-                                             .user_agent = setup->user_agent,
-                                             .headers = request->headers,
-                                             .body = request->body,
-                                             .body_len = request->body_len,
-                                             .connect_ms = setup->connect_ms,
-                                             .total_ms = request->total_ms});
+    return outgoing_prepare(&call->outgoing, call->easy,
+                            &(struct outgoing_setup){.url = request->url,
+                                                     .user_agent = setup->user_agent,
+                                                     .method = request->method,
+                                                     .headers = request->headers,
+                                                     .body = request->body,
+                                                     .body_len = request->body_len,
+                                                     .upload_len = request->upload.len,
+                                                     .connect_ms = setup->connect_ms,
+                                                     .total_ms = request->total_ms,
+                                                     .buffer = request->buffer,
+                                                     .is_raw = request->is_raw});
 }
 
 static struct web_call *create_call(struct web *web, const struct web_request *request)
@@ -352,6 +490,7 @@ static struct web_call *create_call(struct web *web, const struct web_request *r
         return NULL;
     call->web = web;
     call->events = request->events;
+    call->upload = request->upload;
     call->answer_max = request->answer_max;
     call->started_ms = clock_monotonic_ms();
     evtimer_assign(&call->timer, loop_base(web->setup.loop), web_on_timer, call);
@@ -359,7 +498,7 @@ static struct web_call *create_call(struct web *web, const struct web_request *r
         free_call(call);
         return NULL;
     }
-    set_callbacks(call);
+    set_callbacks(call, request->public_only);
     return call;
 }
 
@@ -367,12 +506,12 @@ int web_start(struct web *web, const struct web_request *request, struct web_cal
 {
     struct web_call *call;
 
-    if (!post_is_allowed(request->url))
+    if (!outgoing_is_allowed(request->url))
         return ERR_SYNTAX;
     call = create_call(web, request);
     if (!call)
         return ERR_NO_MEMORY;
-    call->post.body = request->body;
+    call->outgoing.body = request->body;
     TAILQ_INSERT_TAIL(&web->starting, call, link);
     web_start_timer(call, request->first_byte_ms);
     web->count++;
@@ -410,6 +549,7 @@ struct web *web_create(const struct web_setup *setup)
     TAILQ_INIT(&web->starting);
     TAILQ_INIT(&web->running);
     TAILQ_INIT(&web->cancelled);
+    TAILQ_INIT(&web->resuming);
     web->turn = event_new(loop_base(setup->loop), -1, 0, web_on_turn, web);
     web->curl = curl_loop_create(setup->loop, web_on_curl_done, web);
     web->handles = handle_pool_create(setup->ca_file);

@@ -4,6 +4,7 @@
  *
  *     api/            shared by all endpoints: this file, replies of scripts as JSON, query parameters, timestamps
  *     api/native/     the faceflip API, below API_BASE
+ *     api/openai/     OpenAI's Images API, below /v1
  *     api/admin/      operators, below /admin/
  *     api/service/    pages, health, metrics, openapi.json
  *
@@ -19,6 +20,8 @@
 
 struct catalogue;
 struct gateway_metrics;
+struct openai_aliases;
+struct orders;
 struct redis;
 struct request_defaults;
 struct streams;
@@ -32,6 +35,7 @@ struct api_context {
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
+    struct orders *orders;
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
     /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any
@@ -47,6 +51,8 @@ struct api_context {
     const struct request_defaults *defaults;
     bool data_urls; /* accept data: URLs */
     int64_t queue_ttl_ms;
+    const struct openai_aliases *aliases; /* names of models */
+    int openai_format;                    /* enum openai_default_format */
 };
 
 #endif

@@ -1,83 +1,25 @@
 #include "gateway/request/public_host.h"
 
 #include <arpa/inet.h>
-#include <stdint.h>
 #include <string.h>
 #include <strings.h>
 
 #include "common/base/ascii.h"
 #include "common/base/macros.h"
+#include "common/base/public_address.h"
 
 enum { NAME_MAX_BYTES = 253 };
-
-struct range {
-    unsigned char net[16];
-    int bits;
-};
-
-/* Ranges of the IANA special-purpose registries that are not globally reachable, and the 6to4 relays. */
-static const struct range closed_v4[] = {
-    {{0},            8 },
-    {{10},           8 },
-    {{100, 64},      10},
-    {{127},          8 },
-    {{169, 254},     16},
-    {{172, 16},      12},
-    {{192, 0, 0},    24},
-    {{192, 0, 2},    24},
-    {{192, 88, 99},  24},
-    {{192, 168},     16},
-    {{198, 18},      15},
-    {{198, 51, 100}, 24},
-    {{203, 0, 113},  24},
-    {{224},          3 }, /* multicast, reserved, broadcast */
-};
-
-/* Everything outside global unicast (2000::/3) is rejected too. 64:ff9b::/96 (NAT64) is checked by its IPv4 address. */
-static const struct range closed_v6[] = {
-    {{0x20, 0x01, 0x0d, 0xb8}, 32}, /* documentation */
-    {{0x20, 0x01, 0x00},       23}, /* protocol assignments, Teredo among them */
-    {{0x20, 0x02},             16}, /* 6to4 carries an IPv4 address */
-    {{0x3f, 0xff},             20}, /* documentation */
-};
-
-static const struct range global_v6 = {{0x20}, 3};
-static const struct range nat64 = {
-    {0x00, 0x64, 0xff, 0x9b},
-    96
-};
 
 static const char *const inner_names[] = {"localhost", "localdomain", "local",   "internal", "intranet", "private",
                                           "lan",       "home",        "corp",    "svc",      "arpa",     "alt",
                                           "test",      "invalid",     "example", "onion"};
 
-static bool in_range(const unsigned char *address, const struct range *range)
+/* An IPv4 address in the spelling of IPv6. */
+static bool is_mapped(const unsigned char address[16])
 {
-    int whole = range->bits / 8, rest = range->bits % 8;
+    static const unsigned char prefix[12] = {[10] = 0xff, [11] = 0xff};
 
-    if (memcmp(address, range->net, (size_t)whole) != 0)
-        return false;
-    return !rest || (address[whole] ^ range->net[whole]) >> (8 - rest) == 0;
-}
-
-static bool is_in_any(const unsigned char *address, const struct range *ranges, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        if (in_range(address, &ranges[i]))
-            return true;
-    return false;
-}
-
-static bool v4_is_public(const unsigned char address[4])
-{
-    return !is_in_any(address, closed_v4, ARRAY_LENGTH(closed_v4));
-}
-
-static bool v6_is_public(const unsigned char address[16])
-{
-    if (in_range(address, &nat64))
-        return v4_is_public(address + 12);
-    return in_range(address, &global_v6) && !is_in_any(address, closed_v6, ARRAY_LENGTH(closed_v6));
+    return !memcmp(address, prefix, sizeof(prefix));
 }
 
 static bool bracketed_is_public(const char *host, size_t len)
@@ -89,7 +31,7 @@ static bool bracketed_is_public(const char *host, size_t len)
         return false;
     memcpy(text, host + 1, len - 2);
     text[len - 2] = '\0';
-    return inet_pton(AF_INET6, text, address) == 1 && v6_is_public(address);
+    return inet_pton(AF_INET6, text, address) == 1 && !is_mapped(address) && ipv6_is_public(address);
 }
 
 /* A host whose last label is a number is an IPv4 address in some spelling, never a name (WHATWG URL). */
@@ -128,6 +70,6 @@ bool host_is_public(const char *host, size_t len)
 
     dot = strrchr(name, '.');
     if (is_number(dot ? dot + 1 : name, strlen(dot ? dot + 1 : name)))
-        return inet_pton(AF_INET, name, address) == 1 && v4_is_public(address);
+        return inet_pton(AF_INET, name, address) == 1 && ipv4_is_public(address);
     return dot && !is_inner_name(dot + 1);
 }

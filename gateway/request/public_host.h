@@ -1,7 +1,7 @@
 /* public_host - is the host of a URL on the public internet, as far as its text shows?
  *
- * Rejects addresses in private, local, reserved and documentation ranges (also IPv4 embedded in IPv6), every spelling of an IPv4
- * address except the dotted quad, and names that are only valid inside a network. Names are not resolved.
+ * Rejects addresses that are not public (common/base/public_address.h), every spelling of an IPv4 address except the dotted quad,
+ * and names that are only valid inside a network. Names are not resolved.
  *
  * Pure.
  */

@@ -27,9 +27,7 @@ struct reading {
     bool no_memory;
 };
 
-/* Errors beyond VALIDATE_PROBLEMS_MAX are dropped. */
-__attribute__((format(printf, 3, 4))) static void complain(struct validate_errors *errors, const char *pointer,
-                                                           const char *detail, ...)
+void validate_complain(struct validate_errors *errors, const char *pointer, const char *detail, ...)
 {
     size_t i = errors->count;
     va_list args;
@@ -60,7 +58,7 @@ static void complain_url(struct reading *in, size_t index, const char *detail)
 
     in->model_unsure = true;
     (void)snprintf(pointer, sizeof(pointer), "/urls/%zu", index);
-    complain(in->errors, pointer, "%s", detail);
+    validate_complain(in->errors, pointer, "%s", detail);
 }
 
 static void read_url(struct reading *in, size_t index, const json_t *value)
@@ -81,11 +79,11 @@ static void read_url(struct reading *in, size_t index, const json_t *value)
 
 static void read_urls(struct reading *in, const json_t *value)
 {
-    size_t count = json_array_size(value); /* 0 if it is not an array */
+    size_t count = json_array_size(value);
 
-    if (!count || count > TASK_URLS_MAX) {
+    if (!json_is_array(value) || count > TASK_URLS_MAX) {
         in->model_unsure = true;
-        complain(in->errors, "/urls", "must be a list of 1 to %d links", TASK_URLS_MAX);
+        validate_complain(in->errors, "/urls", "must be a list of at most %d links", TASK_URLS_MAX);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -99,7 +97,7 @@ static void read_task_id(struct reading *in, const json_t *value)
 {
     in->id_seen = true;
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
-        complain(in->errors, "/task_id", "must be " TASK_ID_GRAMMAR);
+        validate_complain(in->errors, "/task_id", "must be " TASK_ID_GRAMMAR);
     else
         memcpy(in->out->task_id, json_string_value(value), json_string_length(value) + 1);
 }
@@ -112,14 +110,14 @@ static void settle_id(struct reading *in)
 
     if (!rules->key) {
         if (!in->id_seen && rules->id_required)
-            complain(in->errors, "/task_id", "is required");
+            validate_complain(in->errors, "/task_id", "is required");
     } else if (!task_id_is_valid(rules->key, rules->key_len)) {
-        complain(in->errors, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
+        validate_complain(in->errors, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
     } else if (!in->id_seen) {
         memcpy(task_id, rules->key, rules->key_len);
         task_id[rules->key_len] = '\0';
     } else if (task_id[0] && (strlen(task_id) != rules->key_len || memcmp(task_id, rules->key, rules->key_len) != 0)) {
-        complain(in->errors, "/task_id", "must be the same as Idempotency-Key, or absent");
+        validate_complain(in->errors, "/task_id", "must be the same as Idempotency-Key, or absent");
     }
 }
 
@@ -139,7 +137,8 @@ static void read_prompt(struct reading *in, const json_t *value)
     const char *text = json_string_value(value);
 
     if (!text || is_blank_text(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
-        complain(in->errors, "/prompt", "must be a text of 1 to %d characters that is not blank", TASK_PROMPT_MAX);
+        validate_complain(in->errors, "/prompt", "must be a text of 1 to %d characters that is not blank",
+                          TASK_PROMPT_MAX);
     else
         keep_text(in, &in->out->spec.prompt, value);
 }
@@ -150,7 +149,7 @@ static void read_size(struct reading *in, const json_t *value)
     const char *text = json_string_value(value);
 
     if (!text || (!size_is_keyword(text) && !size_is_pixels(text)))
-        complain(in->errors, "/size", "must be a keyword such as 2K, or <width>x<height> in pixels");
+        validate_complain(in->errors, "/size", "must be a keyword such as 2K, or <width>x<height> in pixels");
     else
         keep_text(in, &in->out->spec.size, value);
 }
@@ -163,7 +162,7 @@ static void read_model(struct reading *in, const json_t *value)
         return;
     }
     in->model_unsure = true;
-    complain(in->errors, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
+    validate_complain(in->errors, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
 }
 
 /* False: not an integer from min to max, which was added to the errors. */
@@ -171,19 +170,18 @@ static bool read_integer(struct reading *in, const char *pointer, const json_t *
                          int64_t *out)
 {
     if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max) {
-        complain(in->errors, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
+        validate_complain(in->errors, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
         return false;
     }
     *out = json_integer_value(value);
     return true;
 }
 
-/* With at least one link, max_images can be TASK_IMAGES_MAX - 1 at most. */
 static void read_max_images(struct reading *in, const json_t *value)
 {
     int64_t count;
 
-    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX - 1, &count))
+    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX, &count))
         in->out->spec.max_images = (int)count;
 }
 
@@ -204,7 +202,7 @@ static void read_seed(struct reading *in, const json_t *value)
 static void read_flag(struct reading *in, const char *pointer, const json_t *value, bool *given, bool *out)
 {
     if (!json_is_boolean(value)) {
-        complain(in->errors, pointer, "must be true or false");
+        validate_complain(in->errors, pointer, "must be true or false");
         return;
     }
     *given = true;
@@ -232,7 +230,7 @@ static int read_word(struct reading *in, const char *pointer, const json_t *valu
     int found = json_is_string(value) ? task_word_parse(words, json_string_value(value)) : 0;
 
     if (!found)
-        complain(in->errors, pointer, "must be %s or %s", words[1], words[2]);
+        validate_complain(in->errors, pointer, "must be %s or %s", words[1], words[2]);
     return found;
 }
 
@@ -254,7 +252,7 @@ static void read_background(struct reading *in, const json_t *value)
 static void read_guidance_scale(struct reading *in, const json_t *value)
 {
     if (task_guidance_read(value, &in->out->spec.guidance_scale))
-        complain(in->errors, "/guidance_scale", "must be a number from 1 to 10 with at most two decimals");
+        validate_complain(in->errors, "/guidance_scale", "must be a number from 1 to 10 with at most two decimals");
 }
 
 static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
@@ -277,9 +275,9 @@ static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
 static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
-        complain(in->errors, "/on_disconnect", "is only for /generate/stream");
+        validate_complain(in->errors, "/on_disconnect", "is only for /generate/stream");
     else if (!json_is_string(value) || !parse_on_disconnect(json_string_value(value), &in->out->on_disconnect))
-        complain(in->errors, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
+        validate_complain(in->errors, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 
 static const struct {
@@ -317,22 +315,27 @@ static size_t field_index(const char *name)
     return i;
 }
 
-/* The name as a JSON pointer (RFC 6901); a long name is cut between code points. */
-static void complain_unknown(struct reading *in, const char *name)
+void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name)
 {
-    char pointer[VALIDATE_POINTER_SIZE];
     size_t at = 0;
 
-    pointer[at++] = '/';
+    out[at++] = '/';
     for (; *name && (at < POINTER_NAME_MAX || ((unsigned char)*name & 0xc0) == 0x80); name++) {
         bool escaped = *name == '~' || *name == '/';
 
-        pointer[at++] = escaped ? '~' : *name;
+        out[at++] = escaped ? '~' : *name;
         if (escaped)
-            pointer[at++] = *name == '~' ? '0' : '1';
+            out[at++] = *name == '~' ? '0' : '1';
     }
-    (void)snprintf(pointer + at, sizeof(pointer) - at, "%s", *name ? "..." : "");
-    complain(in->errors, pointer, "is not a field of this request");
+    (void)snprintf(out + at, VALIDATE_POINTER_SIZE - at, "%s", *name ? "..." : "");
+}
+
+static void complain_unknown(struct reading *in, const char *name)
+{
+    char pointer[VALIDATE_POINTER_SIZE];
+
+    validate_pointer(pointer, name);
+    validate_complain(in->errors, pointer, "is not a field of this request");
 }
 
 static void complain_unknown_fields(struct reading *in, json_t *root)
@@ -347,7 +350,7 @@ static void complain_unknown_fields(struct reading *in, json_t *root)
 
 static void on_complaint(const char *pointer, const char *detail, void *arg)
 {
-    complain(arg, pointer, "%s", detail);
+    validate_complain(arg, pointer, "%s", detail);
 }
 
 static void make_plan(struct reading *in)
@@ -359,10 +362,15 @@ static void make_plan(struct reading *in)
         plan_check(&out->plan, row, &out->spec, on_complaint, in->errors);
 }
 
-static void complain_absent(struct reading *in)
+/* Text to image: a request without links needs a prompt of its own. The server's default prompt is about the links. */
+static void require_subject(struct reading *in, json_t *root)
 {
+    const json_t *urls = json_object_get(root, "urls");
+
+    if (json_object_get(root, "prompt") || (urls && !(json_is_array(urls) && !json_array_size(urls))))
+        return;
     in->model_unsure = true;
-    complain(in->errors, "/urls", "is required: a list of 1 to %d links", TASK_URLS_MAX);
+    validate_complain(in->errors, "/urls", "is required without a prompt: a list of 1 to %d links", TASK_URLS_MAX);
 }
 
 static void read_object(struct reading *in, json_t *root)
@@ -377,14 +385,14 @@ static void read_object(struct reading *in, json_t *root)
     for (size_t i = 0; i < FIELDS; i++) {
         if (values[i])
             fields[i].read(in, values[i]);
-        else if (fields[i].read == read_urls)
-            complain_absent(in);
     }
+    require_subject(in, root);
     if (values[FIELDS])
         complain_unknown_fields(in, root);
     settle_id(in);
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
-        complain(in->errors, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
+        validate_complain(in->errors, "/max_images", "urls and max_images together must be at most %d",
+                          TASK_IMAGES_MAX);
     if (!in->no_memory)
         make_plan(in);
 }
@@ -477,27 +485,45 @@ static void skip_byte_order_mark(const char **body, size_t *len)
     }
 }
 
-int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
-                  struct validate_errors *errors)
+void validate_begin(struct validate_errors *errors)
+{
+    errors->count = 0;
+    errors->syntax[0] = '\0';
+}
+
+int validate_parse(const char *body, size_t len, json_t **out, struct validate_errors *errors)
+{
+    skip_byte_order_mark(&body, &len);
+    return parse(body, len, out, errors);
+}
+
+int validate_object(json_t *root, const struct validate_rules *rules, struct validated *out,
+                    struct validate_errors *errors)
 {
     struct validated result = {0};
     struct reading in = {.rules = rules, .out = &result, .errors = errors};
-    json_t *root;
     int err;
 
-    errors->count = 0;
-    errors->syntax[0] = '\0';
-    skip_byte_order_mark(&body, &len);
-    err = parse(body, len, &root, errors);
-    if (err)
-        return err;
     read_object(&in, root);
-    json_decref(root);
-
     err = in.no_memory ? ERR_NO_MEMORY : errors->count ? ERR_RANGE : 0;
     if (err)
         task_spec_deinit(&result.spec);
     else
         *out = result;
+    return err;
+}
+
+int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
+                  struct validate_errors *errors)
+{
+    json_t *root;
+    int err;
+
+    validate_begin(errors);
+    err = validate_parse(body, len, &root, errors);
+    if (err)
+        return err;
+    err = validate_object(root, rules, out, errors);
+    json_decref(root);
     return err;
 }

@@ -21,6 +21,8 @@
 
 enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZE = 80, VALIDATE_DETAIL_SIZE = 192 };
 
+struct json_t;
+
 struct validate_rules {
     const struct catalogue *catalogue;
     const struct request_defaults *defaults;
@@ -50,5 +52,19 @@ struct validate_errors {
 /* ERR_SYNTAX: not a JSON object. ERR_RANGE: invalid fields. ERR_NO_MEMORY. */
 int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
                   struct validate_errors *errors) MUST_CHECK;
+
+/* The two steps of validate_body, for bodies in another form whose reader makes the object. validate_begin empties the errors;
+ * validate_object adds to what validate_complain has added, and fails if there are any errors. */
+void validate_begin(struct validate_errors *errors);
+int validate_parse(const char *body, size_t len, struct json_t **out, struct validate_errors *errors) MUST_CHECK;
+int validate_object(struct json_t *root, const struct validate_rules *rules, struct validated *out,
+                    struct validate_errors *errors) MUST_CHECK;
+
+/* Adds an error. Errors beyond VALIDATE_PROBLEMS_MAX are dropped. */
+__attribute__((format(printf, 3, 4))) void validate_complain(struct validate_errors *errors, const char *pointer,
+                                                             const char *detail, ...);
+
+/* The name of a field as a JSON pointer (RFC 6901); a long name is cut between code points. */
+void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name);
 
 #endif

@@ -195,7 +195,7 @@ class Tasks(PlaygroundTest):
         page = self.open()
         page.fill("#urls", "")
         page.click("#generate")
-        page.wait_text("#urls-error", "Enter at least one link.")
+        page.wait_text("#urls-error", "Enter a link or a prompt.")
         page.fill("#urls", "https://example.com/a.jpg\n\nexample.com/b.jpg")
         page.click("#generate")
         page.wait_text("#urls-error", "Line 3 is not a link")
@@ -207,6 +207,14 @@ class Tasks(PlaygroundTest):
         page.wait_text("#urls-error", "Line 2:")
         self.assertEqual(page.run("return document.querySelector('#urls').getAttribute('aria-invalid')"), "true")
         self.assertIn("Code invalid_fields", page.text("#error"))
+
+    def test_a_prompt_alone_is_enough(self):
+        page = self.open()
+        page.fill("#urls", "")
+        task_id = self.generate(page)
+        self.wait_state(page, "done")
+        page.wait(LOADED)
+        self.assertEqual(json.loads(self.world.find(task_id).request)["urls"], [])
 
     def test_a_dropped_link_is_added(self):
         page = self.open()

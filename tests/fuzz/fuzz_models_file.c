@@ -1,5 +1,5 @@
-/* A models file: it is refused with a reason, or it is a catalogue that finds each of its rows by its id, whose list is JSON, and whose
- * version depends on nothing but its content. */
+/* A models file is refused with a reason, or gives a catalogue. The catalogue finds each row by its id, its list is JSON, and its version
+ * depends only on the content. */
 #include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -9,15 +9,10 @@
 #include "common/base/buf.h"
 #include "common/models/catalogue.h"
 #include "common/models/catalogue_read.h"
+#include "tests/fuzz/must.h"
 #include "tests/support/builtin_catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static void check_row(const struct catalogue *catalogue, const struct model *row)
 {
@@ -49,7 +44,7 @@ static void check(const struct catalogue *catalogue)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct catalogue *catalogue = NULL, *again = NULL;
-    char *text = malloc(size + !size); /* without a NUL after it */
+    char *text = malloc(size + !size); /* exact, not NUL-terminated */
     struct buf why;
     int err;
 

@@ -1,4 +1,4 @@
-/* A plan from Redis: it is refused, or it is written as the same plan again, and what it costs is no negative number. */
+/* A plan from Redis is refused, or is written as the same plan again. Its cost is never negative. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,14 +7,9 @@
 #include "common/base/buf.h"
 #include "common/models/plan_text.h"
 #include "common/models/price.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static void check_price(const struct tariff *tariff)
 {
@@ -32,7 +27,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct stored_plan first = {.root = NULL}, second = {.root = NULL};
     struct buf written, again;
-    char *text = malloc(size + !size); /* without a NUL after it */
+    char *text = malloc(size + !size); /* exact, not NUL-terminated */
     int err;
 
     must(text != NULL);

@@ -104,7 +104,7 @@ static void check_accepted(const struct validated *out, const struct validate_ru
     struct task_spec again;
     char *json, *second;
 
-    must(spec->url_count > 0 && spec->url_count <= TASK_URLS_MAX);
+    must((spec->url_count || spec->prompt) && spec->url_count <= TASK_URLS_MAX);
     for (size_t i = 0; i < spec->url_count; i++)
         check_link(spec->urls[i], rules->data_urls);
     must(!spec->prompt || utf8_count(spec->prompt, strlen(spec->prompt)) <= TASK_PROMPT_MAX);

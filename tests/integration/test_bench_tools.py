@@ -179,7 +179,8 @@ class BenchTest(ProcessTest):
                          [(result["scenario"], result["system"], result["failure"]) for result in said["results"]])
         for result in said["results"]:
             for row in result["rows"]:
-                self.assertGreater(row["value"], 0, row)
+                if not row["what"].startswith("memory of an idle stream"):     # twenty streams take less than memory varies by itself
+                    self.assertGreater(row["value"], 0, row)
                 self.assertIn(row["what"], done.stdout)
         fleet = said["results"][1]["raw"][0]
         self.assertEqual([10, 10], [run["open"] for run in fleet["runs"]])
@@ -232,7 +233,7 @@ class BenchTest(ProcessTest):
     def test_lock_files_name_no_registry(self):
         """A registry mirror of one machine must not become the source for every machine."""
         locks = [path for path in (ROOT / "tests").glob("**/package-lock.json") if "node_modules" not in path.parts]
-        self.assertEqual(2, len(locks))
+        self.assertEqual(3, len(locks))
         for path in locks:
             self.assertNotIn('"resolved"', path.read_text(encoding="utf-8"), path)
 

@@ -3,6 +3,7 @@
 import json
 import unittest
 
+from support.http_client import EventStream
 from support.processes import ProcessTest, eventually
 from support.world import BASE, URLS, World, sim
 
@@ -152,6 +153,18 @@ class OneTask(SystemTest):
         task = self.gateway.task("posted").json()
         self.assertEqual((task["status"], task["attempts"], task["paid_calls"]), ("done", 1, 1))
         self.assertEqual(task["result"]["generated_images"], done["generated_images"])
+
+    def test_a_text_alone_becomes_images(self):
+        for task_id, fields in (("text", {}), ("text-empty", {"urls": []}), ("text-one", {"max_images": 1, "size": "2048x2048"}),
+                                ("text-last", {"watermark": False}), ("text-all", {"urls": [], "watermark": True, "seed": 7})):
+            with self.subTest(task_id):
+                body = {"task_id": task_id, "prompt": sim(task_id), **fields}
+                with EventStream(self.gateway.address, "POST", f"{BASE}/generate/stream", body) as stream:
+                    done = stream.to_end()[-1]
+                self.assertEqual(done.event, "done", done)
+                self.assertEqual(done.payload()["urls"], [])
+                self.assertEqual(len(done.payload()["generated_images"]), fields.get("max_images", 3))
+                self.assertEqual([call["refs"] for call in self.world.ark.calls_of(task_id)], [0])
 
     def test_texts_reach_ark_unchanged(self):
         prompt = sim("texts") + ' "quoted" back\\slash, new\nline, tab\t, slash / \\/ ],"data":[ }{ 中文，🎨 \u2028 %s'

@@ -55,7 +55,7 @@ class WaitingTest(GatewayTest):
 
     def defer(self, task_id, delay_ms=600_000):
         """Defers the task, like a worker whose call was refused."""
-        job = self.job(task_id)
+        job = self.claim(task_id)
         job.begin()
         answer = self.run_script("finish", job.id, job.fence, "defer", "void", delay_ms, job.data(stage="retrying", code="ark_unreachable"))
         self.assertEqual(answer[0], b"OK")
@@ -178,7 +178,7 @@ class Hints(WaitingTest):
         self.close_account()
         with self.gateway.generate("t1") as stream:
             stream.until("process queued")
-            self.job("t1").begin()
+            self.claim("t1").begin()
             stream.until("process calling")
             self.assert_silent(stream)
             reads = self.commands("hgetall")
@@ -203,7 +203,7 @@ class Hints(WaitingTest):
             stream.close()
         eventually(lambda: all(self.subscribers(f"t{n}") == 0 for n in range(20)), "all streams are closed")
         with self.gateway.follow("t0") as stream:
-            self.job("t0").begin()
+            self.claim("t0").begin()
             stream.until("process calling")
             self.assert_silent(stream)
             reads = self.commands("hgetall")
@@ -274,7 +274,7 @@ class Deferred(WaitingTest):
         with self.gateway.follow("t1") as all_along:
             all_along.until("process retrying")
             all_along.until("process queued")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             last = all_along.until("process calling")[-1]
             other = self.start()                                # a gateway that has not seen the earlier deferrals
@@ -324,7 +324,7 @@ class Requests(WaitingTest):
         self.gateway.submit("cancelled")
         self.gateway.cancel("cancelled")
         self.gateway.submit("runs")
-        self.job("runs").begin()
+        self.claim("runs").begin()
         self.gateway.submit("queued")
         self.assertEqual([self.waits(task_id) for task_id in ("queued", "delayed", "runs", "cancelled")],
                          [[UNREACHABLE], [UNREACHABLE], None, None])

@@ -8,7 +8,7 @@ import unittest
 from support.account import Account, news
 from support.resp import RedisError
 from support.script_test import LAPSED_MS, LEASE_MS, ScriptTest, compact, image
-from support.scripts import FOLDER, PREFIX, Scripts, needs, shared
+from support.scripts import FOLDER, HERE, PREFIX, Scripts, needs, shared
 from support.store import look
 
 HOSTILE = [
@@ -31,7 +31,7 @@ class Parts(unittest.TestCase):
         for path in FOLDER.glob("*.lua"):
             with self.subTest(path.stem):
                 text = path.read_text()
-                named = needs(text)
+                named = needs(text) + [name for line in HERE.findall(text) for name in line.split()]
                 for n, part in enumerate(named):
                     rest = text + shared(*named[n + 1:])
                     self.assertTrue(self.uses(rest, part), f"{part} is not needed")

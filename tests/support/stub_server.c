@@ -92,9 +92,9 @@ static size_t request_len(const char *text, size_t len)
     const char *length = memmem(text, len, "Content-Length: ", 16);
     size_t whole;
 
-    if (!end || !length)
+    if (!end)
         return 0;
-    whole = (size_t)(end - text) + 4 + strtoul(length + 16, NULL, 10);
+    whole = (size_t)(end - text) + 4 + (length ? strtoul(length + 16, NULL, 10) : 0);
     return len >= whole ? whole : 0;
 }
 

@@ -1,6 +1,6 @@
 /* stub_server - a server with one fixed behaviour, in the test's own loop
  *
- * It reads a complete POST (or does not), sends a fixed answer, and then keeps, closes or resets the connection.
+ * It reads a complete request (or does not), sends a fixed answer, and then keeps, closes or resets the connection.
  */
 #ifndef TESTS_SUPPORT_STUB_SERVER_H
 #define TESTS_SUPPORT_STUB_SERVER_H
@@ -33,7 +33,7 @@ struct stub_server {
     const char *answer; /* NULL: nothing */
     enum stub_ending ending;
 
-    int connections, posts; /* posts: complete requests */
+    int connections, posts; /* posts: complete requests, of any method */
     int resumed;            /* posts on a connection that resumed a TLS session */
     struct buf first_request;
     void (*on_gone)(void *arg); /* a client hung up */

@@ -178,7 +178,7 @@ static const struct {
     {"a group of an endpoint id",                  "ep-20250828101010-abcde", 1,  2,  2,  AUTO, MAX(2) },
 };
 
-static void clamps_the_group(void **state)
+static void clamps_the_group_size(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
@@ -321,7 +321,7 @@ static void layers_need_one_reference_and_a_model_for_it(void **state)
     json_decref(built.json);
 }
 
-/* What the client asks for wins over the defaults, also where it asks for less. */
+/* The client's parameters override the defaults, even where they switch something off. */
 static const struct {
     const char *name, *model;
     struct task_spec spec;
@@ -344,7 +344,7 @@ static const struct {
     {"a seed of an unlisted model",  OTHER,  {.seed_given = true, .seed = 3},                "seed",                    "3"                          },
 };
 
-static void sends_what_the_client_asks_for(void **state)
+static void overrides_defaults_with_the_clients_parameters(void **state)
 {
     struct request_defaults opposite = plain;
 
@@ -409,12 +409,12 @@ int main(void)
         cmocka_unit_test(sends_the_defaults_and_always_watermark_and_max_images),
         cmocka_unit_test(prefers_the_clients_values),
         cmocka_unit_test(sends_the_built_in_prompt_when_there_is_none),
-        cmocka_unit_test(clamps_the_group),
+        cmocka_unit_test(clamps_the_group_size),
         cmocka_unit_test(sends_only_supported_fields),
         cmocka_unit_test(leaves_out_arks_defaults),
         cmocka_unit_test(streams_as_configured),
         cmocka_unit_test(layers_need_one_reference_and_a_model_for_it),
-        cmocka_unit_test(sends_what_the_client_asks_for),
+        cmocka_unit_test(overrides_defaults_with_the_clients_parameters),
         cmocka_unit_test(layers_need_no_prompt),
         cmocka_unit_test(refuses_a_body_above_arks_limit),
     };

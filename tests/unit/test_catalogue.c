@@ -203,7 +203,7 @@ static void another_currency_drops_the_built_in_prices(void **state)
     catalogue_unref(all);
 }
 
-static void a_longer_name_takes_an_id_over(void **state)
+static void an_id_belongs_to_the_row_with_the_longest_name(void **state)
 {
     struct catalogue *all = extend("{\"models\":[{\"name\":\"seedream-4-0-250828\",\"sizes\":[\"2K\"],"
                                    "\"id\":\"doubao-seedream-4-0-250828\"}]}");
@@ -276,7 +276,7 @@ int main(void)
         cmocka_unit_test(adds_and_replaces_rows),
         cmocka_unit_test(changes_a_price_and_nothing_else),
         cmocka_unit_test(another_currency_drops_the_built_in_prices),
-        cmocka_unit_test(a_longer_name_takes_an_id_over),
+        cmocka_unit_test(an_id_belongs_to_the_row_with_the_longest_name),
         cmocka_unit_test(an_empty_file_changes_nothing),
         cmocka_unit_test(has_room_for_64_models),
         cmocka_unit_test(writes_amounts_without_trailing_zeros),

@@ -135,7 +135,7 @@ static int validate_bad(void)
     return 0;
 }
 
-static int validate_what_is_no_json(void)
+static int validate_not_json(void)
 {
     static const char body[] = "{\"urls\":[\"" URL "\"],\"prompt\":\"two cats, and then the end";
     struct validate_errors errors;
@@ -472,28 +472,28 @@ static int create_replies(void)
 /* -- all scenarios */
 
 static const struct alloc_scenario scenarios[] = {
-    {"a stored request is read",             read_spec,                false},
-    {"a request is written",                 write_spec,               false},
-    {"a good body is validated",             validate_good,            false},
-    {"a body with mistakes is validated",    validate_bad,             false},
-    {"a body that is not JSON is validated", validate_what_is_no_json, false},
-    {"a request for ARK is built",           build_request,            false},
-    {"a stored plan is read",                read_plan,                false},
-    {"a models file is read",                read_catalogue,           false},
-    {"a stream of ARK's is read",            read_stream,              true }, /* its usage may be missing */
-    {"a stream of ARK's is read at once",    read_stream_at_once,      true },
-    {"a document of ARK's is read",          read_document,            true },
-    {"an event is written",                  write_event,              false},
-    {"a frame is written",                   write_frame,              false},
-    {"a reset is written",                   write_reset,              false},
-    {"a problem is written",                 write_problem,            false},
-    {"a text is taken out of its buffer",    take_text,                false},
-    {"events are read",                      read_sse,                 false},
-    {"options are loaded",                   load_options,             false},
-    {"an address of Redis is parsed",        parse_redis_address,      false},
-    {"an address of sentinels is parsed",    parse_sentinels,          false},
-    {"a list of origins is kept",            create_cors,              false},
-    {"a reader of replies is made",          create_replies,           false},
+    {"a stored request is read",             read_spec,           false},
+    {"a request is written",                 write_spec,          false},
+    {"a good body is validated",             validate_good,       false},
+    {"a body with mistakes is validated",    validate_bad,        false},
+    {"a body that is not JSON is validated", validate_not_json,   false},
+    {"a request for ARK is built",           build_request,       false},
+    {"a stored plan is read",                read_plan,           false},
+    {"a models file is read",                read_catalogue,      false},
+    {"an ARK stream is read",                read_stream,         true }, /* its usage may be missing */
+    {"an ARK stream is read at once",        read_stream_at_once, true },
+    {"an ARK document is read",              read_document,       true },
+    {"an event is written",                  write_event,         false},
+    {"a frame is written",                   write_frame,         false},
+    {"a reset is written",                   write_reset,         false},
+    {"a problem is written",                 write_problem,       false},
+    {"a text is taken out of its buffer",    take_text,           false},
+    {"events are read",                      read_sse,            false},
+    {"options are loaded",                   load_options,        false},
+    {"an address of Redis is parsed",        parse_redis_address, false},
+    {"an address of sentinels is parsed",    parse_sentinels,     false},
+    {"a list of origins is kept",            create_cors,         false},
+    {"a reader of replies is made",          create_replies,      false},
 };
 
 static void test_scenario(void **state)
@@ -501,7 +501,7 @@ static void test_scenario(void **state)
     alloc_failure_try_all(*state);
 }
 
-static void test_these_allocate_nothing(void **state)
+static void test_these_parsers_do_not_allocate(void **state)
 {
     static const char head[] =
         "POST /api/v1/faceflip/generate HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n";
@@ -524,7 +524,7 @@ enum { SCENARIOS = ARRAY_LENGTH(scenarios) };
 
 int main(void)
 {
-    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_allocate_nothing)};
+    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_parsers_do_not_allocate)};
 
     alloc_failure_init();
     rules.catalogue = builtin_catalogue();

@@ -227,7 +227,7 @@ static int begin_call(void)
         .first_byte_ms = 1000,
         .total_ms = 1000,
         .answer_max = 1000,
-        .events = {on_head, on_data, on_done, NULL}
+        .events = {.on_head = on_head, .on_data = on_data, .on_done = on_done}
     };
     struct web_call *call;
     int err = ERR_NO_MEMORY;

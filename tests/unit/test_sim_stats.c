@@ -13,7 +13,7 @@ static int64_t begin(struct sim_stats *stats, const char *prompt)
 {
     char text[16] = "";
 
-    /* The caller's memory may go right afterwards. */
+    /* The prompt is only valid during the call. */
     strncpy(text, prompt, sizeof(text) - 1);
     return sim_stats_begin(stats, &(struct sim_record){.prompt = text, .watermark = -1, .stream = true});
 }
@@ -30,7 +30,7 @@ static void assert_contains(void (*write)(const struct sim_stats *, struct buf *
     buf_deinit(&out);
 }
 
-static void test_a_call_leaves_its_record(void **state)
+static void test_a_call_is_recorded_and_counted(void **state)
 {
     struct sim_stats *stats = sim_stats_create(4);
     int64_t number = begin(stats, "a \"cat\"");
@@ -57,7 +57,7 @@ static void test_a_call_leaves_its_record(void **state)
     sim_stats_destroy(stats);
 }
 
-static void test_the_oldest_records_are_forgotten(void **state)
+static void test_the_oldest_records_are_dropped(void **state)
 {
     struct sim_stats *stats = sim_stats_create(2);
     int64_t first = begin(stats, "one"), second = begin(stats, "two"), third = begin(stats, "three");
@@ -74,7 +74,7 @@ static void test_the_oldest_records_are_forgotten(void **state)
     sim_stats_destroy(stats);
 }
 
-static void test_calls_from_before_a_reset_count_no_more(void **state)
+static void test_calls_begun_before_a_reset_are_not_counted(void **state)
 {
     struct sim_stats *stats = sim_stats_create(4);
     int64_t before = begin(stats, "before");
@@ -99,7 +99,7 @@ static void test_calls_from_before_a_reset_count_no_more(void **state)
     sim_stats_destroy(stats);
 }
 
-static void test_the_window_slides_over_sixty_seconds(void **state)
+static void test_the_window_counts_the_last_sixty_seconds(void **state)
 {
     const int64_t start_ms = 1757388756000;
     struct sim_window window = {0};
@@ -120,10 +120,10 @@ static void test_the_window_slides_over_sixty_seconds(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_call_leaves_its_record),
-        cmocka_unit_test(test_the_oldest_records_are_forgotten),
-        cmocka_unit_test(test_calls_from_before_a_reset_count_no_more),
-        cmocka_unit_test(test_the_window_slides_over_sixty_seconds),
+        cmocka_unit_test(test_a_call_is_recorded_and_counted),
+        cmocka_unit_test(test_the_oldest_records_are_dropped),
+        cmocka_unit_test(test_calls_begun_before_a_reset_are_not_counted),
+        cmocka_unit_test(test_the_window_counts_the_last_sixty_seconds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

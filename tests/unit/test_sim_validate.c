@@ -175,7 +175,7 @@ static void check(size_t i)
     assert_int_equal(error.status, !strncmp(cases[i].code, "InvalidEndpoint", 15) ? 404 : 400);
 }
 
-static void test_bodies_are_judged_as_ark_does(void **state)
+static void test_bodies_get_the_errors_of_ark(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
@@ -186,16 +186,16 @@ static const struct {
     const char *name, *body;
     int images;
 } groups[] = {
-    {"one image without a group",                "{" V40 P ",\"sequential_image_generation_options\":{\"max_images\":4}}", 1 },
-    {"disabled is one image",                    "{" V40 P ",\"sequential_image_generation\":\"disabled\"}",               1 },
-    {"15 images by default",                     "{" V40 P ",\"sequential_image_generation\":\"auto\"}",                   15},
-    {"as many as asked",                         "{" V40 P GROUP "{\"max_images\":4}}",                                    4 },
-    {"one reference leaves room for 14",         "{" V40 P ",\"image\":\"http://a\"" GROUP "{}}",                          14},
-    {"what is asked beyond the room is cut off",
-     "{" V40 P ",\"image\":[\"http://a\",\"http://b\"]" GROUP "{\"max_images\":15}}",                                      13},
+    {"one image without a group",            "{" V40 P ",\"sequential_image_generation_options\":{\"max_images\":4}}", 1 },
+    {"disabled is one image",                "{" V40 P ",\"sequential_image_generation\":\"disabled\"}",               1 },
+    {"15 images by default",                 "{" V40 P ",\"sequential_image_generation\":\"auto\"}",                   15},
+    {"as many as asked",                     "{" V40 P GROUP "{\"max_images\":4}}",                                    4 },
+    {"one reference leaves room for 14",     "{" V40 P ",\"image\":\"http://a\"" GROUP "{}}",                          14},
+    {"max_images above the room is reduced",
+     "{" V40 P ",\"image\":[\"http://a\",\"http://b\"]" GROUP "{\"max_images\":15}}",                                  13},
 };
 
-static void test_groups_have_their_size(void **state)
+static void test_a_request_has_its_number_of_images(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
@@ -222,7 +222,7 @@ static const struct {
     {"3.0 has its own range",      "{" T2I P ",\"size\":\"512x512\"}",                    512,  512 },
 };
 
-static void test_sizes_are_found(void **state)
+static void test_the_image_size_follows_from_the_request(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
@@ -237,7 +237,7 @@ static void test_sizes_are_found(void **state)
     }
 }
 
-static void test_what_was_sent_is_kept(void **state)
+static void test_all_fields_of_a_body_are_read(void **state)
 {
     static const char body[] =
         "{" LITE ",\"prompt\":\"a\\u4e00\",\"image\":[\"http://a\",\"HTTPS://b\"],\"stream\":true,"
@@ -262,10 +262,10 @@ static void test_what_was_sent_is_kept(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bodies_are_judged_as_ark_does),
-        cmocka_unit_test(test_groups_have_their_size),
-        cmocka_unit_test(test_sizes_are_found),
-        cmocka_unit_test(test_what_was_sent_is_kept),
+        cmocka_unit_test(test_bodies_get_the_errors_of_ark),
+        cmocka_unit_test(test_a_request_has_its_number_of_images),
+        cmocka_unit_test(test_the_image_size_follows_from_the_request),
+        cmocka_unit_test(test_all_fields_of_a_body_are_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -43,6 +43,9 @@ static const struct { const char *name, *body; } good[] = {
                                                  "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
                                                  "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
                                                  "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\"]," T ",\"max_images\":1}" },
+    { "a text and no links",                     "{\"prompt\":\"a red bicycle\"," T "}" },
+    { "a text and an empty list",                "{\"prompt\":\"a red bicycle\",\"urls\":[]," T "}" },
+    { "15 images from a text",                   "{\"prompt\":\"p\",\"max_images\":15," T "}" },
     { "14 images with one link",                 "{" U "," T ",\"max_images\":14}" },
     { "the lowest seed",                         "{" U "," T ",\"seed\":-1}" },
     { "the highest seed",                        "{" U "," T ",\"seed\":2147483647}" },
@@ -100,6 +103,9 @@ static const struct { const char *name, *body; } not_json[] = {
 
 static const struct { const char *name, *body, *pointer; } bad_fields[] = {
     { "no links",                       "{" T "}",                                        "/urls" },
+    { "no links, and a prompt that is blank", "{" T ",\"prompt\":\" \"}",               "/prompt" },
+    { "links that are null, with a prompt", "{\"urls\":null,\"prompt\":\"x\"," T "}", "/urls" },
+    { "16 images from a text",          "{\"max_images\":16,\"prompt\":\"x\"," T "}",   "/max_images" },
     { "links that are null",            "{\"urls\":null," T "}",                          "/urls" },
     { "links that are a string",        "{\"urls\":\"https://example.com\"," T "}",       "/urls" },
     { "an empty list",                  "{\"urls\":[]," T "}",                            "/urls" },
@@ -300,6 +306,25 @@ static void test_task_id_and_idempotency_key(void **state)
     }
 }
 
+static void test_no_links_and_an_empty_list_are_the_same_request(void **state)
+{
+    static const char *const bodies[] = {"{\"prompt\":\"p\"," T "}", "{\"urls\":[],\"prompt\":\"p\"," T "}"};
+    struct validate_errors report;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(bodies); i++) {
+        struct validated out;
+        char *json;
+
+        assert_int_equal(validate_body(bodies[i], strlen(bodies[i]), &rules, &out, &report), 0);
+        assert_int_equal(out.spec.url_count, 0);
+        assert_int_equal(task_spec_write(&out.spec, &json), 0);
+        assert_string_equal(json, "{\"prompt\":\"p\",\"urls\":[]}");
+        free(json);
+        task_spec_deinit(&out.spec);
+    }
+}
+
 static void test_all_fields_arrive(void **state)
 {
     static const char body[] =
@@ -392,7 +417,7 @@ static int check_urls(size_t count, int max_images)
 static void test_links_and_images_share_fifteen_places(void **state)
 {
     (void)state;
-    for (size_t count = 1; count <= TASK_URLS_MAX; count++) {
+    for (size_t count = 1; count <= TASK_URLS_MAX; count++) { /* none: needs a prompt */
         assert_int_equal(check_urls(count, TASK_IMAGES_MAX - (int)count), 0);
         assert_int_equal(check_urls(count, TASK_IMAGES_MAX - (int)count + 1), ERR_RANGE);
     }
@@ -530,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_a_raw_nul_is_no_json),
         cmocka_unit_test(test_each_bad_field_is_pointed_at),
         cmocka_unit_test(test_task_id_and_idempotency_key),
+        cmocka_unit_test(test_no_links_and_an_empty_list_are_the_same_request),
         cmocka_unit_test(test_all_fields_arrive),
         cmocka_unit_test(test_what_is_absent_stays_absent),
         cmocka_unit_test(test_the_longest_prompt_is_counted_in_characters),

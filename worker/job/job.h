@@ -3,7 +3,7 @@
  *     BEGINNING --OK--> CALLING --ARK's answer, error, timeout, cancel----> REPORTING --FINISH taken--> GONE
  *         |                 |                                                ^  ^
  *         |                 +--account or model closed--> CONFIRMING --------+  |
- *         +--no call: cancelled, budget used up, unreadable, too late ----------+     any state --lease lost--> GONE
+ *         +--no call: cancelled, budget used up, unreadable, too late ----------+   any state --lease lost, report failed--> GONE
  *
  * BEGINNING waits for Redis to record the paid call.
  * CALLING waits for ARK. Each slot of the group is reported as soon as it ends.

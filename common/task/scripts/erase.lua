@@ -2,7 +2,7 @@
 -- ARGV id
 -- -> ERASED | LIVE state | NONE
 -- flags: allow-oom
--- needs: base
+-- needs: base tally
 local id = ARGV[1]
 local h = redis.call('HMGET', key('task', id), 'state', 'ended_at')
 

@@ -49,7 +49,7 @@ export class Form {
     const urls = this.#lines();
     const odd = urls.find(({ text }) => !/^(https?:\/\/|data:image\/)/i.test(text));
     const errors = {};
-    if (!urls.length) errors.urls = this.t('urls_missing');
+    if (!urls.length && !$('prompt').value.trim()) errors.urls = this.t('urls_missing');
     else if (urls.length > URLS_MAX) errors.urls = this.t('urls_many', { n: urls.length });
     else if (odd) errors.urls = this.t('urls_line', odd);
     for (const name of NUMBERS.filter((one) => this.models.has(one))) {

@@ -1,11 +1,3 @@
--- What every end of a task needs of it; t.state is false if there is no such task.
-local function load_task(id)
-  local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'epoch', 'ttl', 'n', 'claimed_at', 'called_at', 'call', 'unknown_calls',
-    'reserved', 'earlier', 'cancel')
-  return { state = h[1], attempt = h[2], paid_calls = h[3], epoch = h[4], ttl = h[5], n = h[6], claimed_at = h[7], called_at = h[8],
-    call = h[9] ~= '' and h[9], unknown_calls = h[10], reserved = h[11], earlier = h[12], cancel = h[13] and h[13] ~= '' }
-end
-
 -- A cost is JSON, as in the events: {"currency":"USD","amount":0.09,"estimated":false}, or null: not known. Sums are computed in micro-units.
 local MICROS = 1000000
 local function cost_text(currency, micros, is_estimated)
@@ -16,11 +8,11 @@ end
 local function add_costs(a, b)
   local pattern = '^{"currency":"(%u+)","amount":([%d.]+),"estimated":(%l+)}$'
   local currency, amount, estimated = a:match(pattern)
-  local other, more, too = b:match(pattern)
+  local other, added, too = b:match(pattern)
   if not currency or currency ~= other then
     return 'null'
   end
-  local micros = math.floor(amount * MICROS + 0.5) + math.floor(more * MICROS + 0.5)
+  local micros = math.floor(amount * MICROS + 0.5) + math.floor(added * MICROS + 0.5)
   return cost_text(currency, micros, estimated == 'true' or too == 'true')
 end
 
@@ -34,7 +26,7 @@ end
 -- cost: of the call. nil or '': the call counts in full.
 local function close_call(id, t, charge, cost)
   if charge == 'void' then
-    t.paid_calls = text_of(t.paid_calls - 1)
+    t.paid_calls, t.is_void = text_of(t.paid_calls - 1), true
     return
   end
   t.closed, t.call_cost = 1, cost
@@ -107,10 +99,13 @@ local function on_one_line(text)
 end
 
 -- The JSON of a request's `urls`. It is the request's only list, and strings in JSON contain no bare quote, so a request that ends with
--- a list can be cut without parsing it.
+-- a list can be cut without parsing it. cjson would write an empty list as an object.
 local function urls_of(request)
-  local from = request:sub(-2) == ']}' and request:find('"urls":[', 1, true)
-  return from and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
+  local from = request:find('"urls":[', 1, true)
+  if not from or request:find('^%]', from + #'"urls":[') then
+    return '[]'
+  end
+  return request:sub(-2) == ']}' and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
 end
 
 -- The final event: `n` is its number as a text. extra: a JSON fragment if done, otherwise the error (code, error, retryable, more).
@@ -156,18 +151,17 @@ end
 -- t: the task, its call closed. extra: as for the final event. events: elements that
 -- are not in the log yet, t.n counts them. finished: the fence whose FINISH this is, or nil. -> the final event's number
 local function conclude(id, t, state, extra, slots, events, finished)
-  local task, ended_at = key('task', id), now()
+  local task, ended_at = t.task or key('task', id), now()
   local ended, n = text_of(ended_at), text_of(t.n + 1)
   t.ended_at, t.cost = ended_at, cost_of(id, t)
   events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
-  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls }
-  local size = 9
-  if t.state == 'running' then
-    set[10], set[11], set[12], set[13], set[14], set[15] = 'fence', '0', 'call', '', 'worker', ''
-    size = 15
-  end
-  if finished then
-    set[size + 1], set[size + 2], size = 'finished', finished, size + 2
+  local was_running = t.state == 'running'
+  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'fence', '0', -- what does not apply repeats n
+    was_running and 'call' or 'n', was_running and '' or n, was_running and 'worker' or 'n', was_running and '' or n,
+    finished and 'finished' or 'n', finished or n }
+  local size = 15
+  if t.is_void then
+    set[size + 1], set[size + 2], size = 'paid_calls', t.paid_calls, size + 2
   end
   if t.unknown_calls then
     set[size + 1], set[size + 2], size = 'unknown_calls', t.unknown_calls, size + 2
@@ -183,8 +177,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  log_all(id, t.n + 1, events)
-  redis.call('PEXPIRE', key('events', id), t.ttl)
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)

@@ -1,4 +1,4 @@
-#include "common/web/post.h"
+#include "common/web/outgoing.h"
 
 #include "common/base/macros.h"
 
@@ -22,7 +22,7 @@ static const char *scheme_of(const char *url)
     return strncasecmp(url, "http://", 7) ? NULL : "http";
 }
 
-bool post_is_allowed(const char *url)
+bool outgoing_is_allowed(const char *url)
 {
     return scheme_of(url);
 }
@@ -42,7 +42,7 @@ static unsigned set_send_once(CURL *easy)
     return failed;
 }
 
-static unsigned set_connection(CURL *easy, const struct post_setup *setup)
+static unsigned set_connection(CURL *easy, const struct outgoing_setup *setup)
 {
     unsigned failed = 0;
 
@@ -53,20 +53,21 @@ static unsigned set_connection(CURL *easy, const struct post_setup *setup)
     failed |= curl_easy_setopt(easy, CURLOPT_TCP_KEEPINTVL, (long)KEEPALIVE_INTERVAL_S);
     failed |= curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)setup->connect_ms);
     failed |= curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)setup->total_ms);
-    failed |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)RECEIVE_BUFFER);
-    failed |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)SEND_BUFFER);
+    failed |= curl_easy_setopt(easy, CURLOPT_BUFFERSIZE, (long)(setup->buffer ? setup->buffer : RECEIVE_BUFFER));
+    failed |= curl_easy_setopt(easy, CURLOPT_UPLOAD_BUFFERSIZE, (long)(setup->buffer ? setup->buffer : SEND_BUFFER));
     return failed;
 }
 
 /* Setting an option allocates and may fail. A request without one of these options could go through a proxy or be repeated, so
  * every failure counts. ACCEPT_ENCODING makes libcurl decode a compressed answer; the header itself is not sent. */
-static bool set_curl_options(CURL *easy, const struct post_setup *setup)
+static bool set_curl_options(CURL *easy, const struct outgoing_setup *setup)
 {
     unsigned failed = set_send_once(easy) | set_connection(easy, setup);
 
     failed |= curl_easy_setopt(easy, CURLOPT_URL, setup->url);
     failed |= curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, scheme_of(setup->url));
-    failed |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity");
+    if (!setup->is_raw)
+        failed |= curl_easy_setopt(easy, CURLOPT_ACCEPT_ENCODING, "identity");
     if (setup->user_agent)
         failed |= curl_easy_setopt(easy, CURLOPT_USERAGENT, setup->user_agent);
     return !failed;
@@ -98,48 +99,62 @@ static struct curl_slist *copy_headers(const char *const *lines)
 
 /* Frees a large body once libcurl has read all of it. A body with images as data: URLs has megabytes, and the answer takes a
  * minute and more. */
-static size_t post_on_read(char *out, size_t one, size_t room, void *arg)
+static size_t outgoing_on_read(char *out, size_t one, size_t room, void *arg)
 {
-    struct post *post = arg;
-    size_t len = post->len - post->sent;
+    struct outgoing *outgoing = arg;
+    size_t len = outgoing->len - outgoing->sent;
 
     (void)one;
     len = len < room ? len : room;
     if (len)
-        memcpy(out, post->body + post->sent, len);
-    post->sent += len;
-    if (post->sent == post->len) {
-        free(post->body);
-        post->body = NULL;
+        memcpy(out, outgoing->body + outgoing->sent, len);
+    outgoing->sent += len;
+    if (outgoing->sent == outgoing->len) {
+        free(outgoing->body);
+        outgoing->body = NULL;
     }
     return len;
 }
 
-static void set_body(struct post *post, CURL *easy, const struct post_setup *setup)
+static void set_body(struct outgoing *outgoing, CURL *easy, const struct outgoing_setup *setup)
 {
-    post->len = setup->body_len;
+    outgoing->len = setup->body_len;
     curl_easy_setopt(easy, CURLOPT_POST, 1L);
     curl_easy_setopt(easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)setup->body_len);
     if (setup->body_len <= SMALL_BODY_MAX) {
         curl_easy_setopt(easy, CURLOPT_POSTFIELDS, setup->body); /* not copied by libcurl */
         return;
     }
-    curl_easy_setopt(easy, CURLOPT_READFUNCTION, post_on_read);
-    curl_easy_setopt(easy, CURLOPT_READDATA, post);
+    curl_easy_setopt(easy, CURLOPT_READFUNCTION, outgoing_on_read);
+    curl_easy_setopt(easy, CURLOPT_READDATA, outgoing);
 }
 
-int post_prepare(struct post *post, CURL *easy, const struct post_setup *setup)
+/* Without a body, or with one that the caller's read function gives. */
+static bool set_method(CURL *easy, const struct outgoing_setup *setup)
 {
-    post->headers = copy_headers(setup->headers);
-    if (!post->headers || !set_curl_options(easy, setup))
+    if (!strcmp(setup->method, "PUT"))
+        return !curl_easy_setopt(easy, CURLOPT_UPLOAD, 1L) &&
+               !curl_easy_setopt(easy, CURLOPT_INFILESIZE_LARGE, (curl_off_t)setup->upload_len);
+    if (!strcmp(setup->method, "HEAD"))
+        return !curl_easy_setopt(easy, CURLOPT_NOBODY, 1L);
+    return !curl_easy_setopt(easy, CURLOPT_HTTPGET, 1L) &&
+           (!strcmp(setup->method, "GET") || !curl_easy_setopt(easy, CURLOPT_CUSTOMREQUEST, setup->method));
+}
+
+int outgoing_prepare(struct outgoing *outgoing, CURL *easy, const struct outgoing_setup *setup)
+{
+    outgoing->headers = copy_headers(setup->headers);
+    if (!outgoing->headers || !set_curl_options(easy, setup))
         return ERR_NO_MEMORY;
-    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, post->headers);
-    set_body(post, easy, setup);
+    curl_easy_setopt(easy, CURLOPT_HTTPHEADER, outgoing->headers);
+    if (setup->method)
+        return set_method(easy, setup) ? 0 : ERR_NO_MEMORY;
+    set_body(outgoing, easy, setup);
     return 0;
 }
 
-void post_deinit(struct post *post)
+void outgoing_deinit(struct outgoing *outgoing)
 {
-    free(post->headers);
-    free(post->body);
+    free(outgoing->headers);
+    free(outgoing->body);
 }
