@@ -247,7 +247,7 @@ void submit_cancel(struct submit_call *call)
 
 static bool is_accepted(const redisReply *reply, size_t count)
 {
-    return strcmp(script_answer(reply), "ACCEPTED") == 0 && reply->elements == count + 1;
+    return reply && strcmp(script_answer(reply), "ACCEPTED") == 0 && reply->elements == count + 1;
 }
 
 static bool read_order(const struct submit_call *call, const redisReply *reply, struct submit_result *results,
@@ -267,7 +267,7 @@ static bool read_order(const struct submit_call *call, const redisReply *reply, 
 static void submit_order_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    struct submit_result results[SUBMIT_ORDER_MAX];
+    struct submit_result results[SUBMIT_ORDER_MAX] = {0};
     struct event_log logs[SUBMIT_ORDER_MAX];
     bool is_new = false;
 

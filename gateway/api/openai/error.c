@@ -134,8 +134,10 @@ static const char *param_of(const char *pointer)
     static const struct {
         const char *native, *param;
     } rows[] = {
-        {"urls",       "image"                                         },
-        {"max_images", "sequential_image_generation_options.max_images"},
+        {"urls",            "image"                                         },
+        {"optimize_prompt", "optimize_prompt_options.mode"                  },
+        {"web_search",      "tools"                                         },
+        {"max_images",      "sequential_image_generation_options.max_images"},
     };
     const char *name = pointer + (*pointer == '/');
 

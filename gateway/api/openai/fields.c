@@ -128,6 +128,31 @@ static void read_same(struct reading *in, const char *name, json_t *value)
     set_native(in, name, json_incref(value));
 }
 
+/* {"mode":"fast"} */
+static void map_optimize_options(struct reading *in, const char *name, json_t *value)
+{
+    json_t *mode = json_object_get(value, "mode");
+
+    if (json_object_size(value) != 1 || !mode)
+        complain(in, name, "must be an object with mode");
+    else
+        set_native(in, "optimize_prompt", json_incref(mode));
+}
+
+/* [{"type":"web_search"}] */
+static void map_tools(struct reading *in, const char *name, json_t *value)
+{
+    const json_t *tool = json_array_get(value, 0);
+    const char *type = json_string_value(json_object_get(tool, "type"));
+
+    if (json_is_array(value) && !json_array_size(value))
+        return;
+    if (json_array_size(value) != 1 || json_object_size(tool) != 1 || !type || strcmp(type, "web_search") != 0)
+        complain(in, name, "must be a list with the tool web_search");
+    else
+        set_native(in, "web_search", json_true());
+}
+
 /* -- fields without effect, and fields that are refused */
 
 /* "auto", false and 0 ask for nothing. */
@@ -173,36 +198,36 @@ static const struct {
     void (*read)(struct reading *in, const char *name, json_t *value);
 } fields[] = {
   /* both APIs */
-    {"model",                               map_model         },
-    {"prompt",                              read_same         },
-    {"size",                                map_size          },
-    {"response_format",                     read_format       },
-    {"output_format",                       map_output_format },
-    {"background",                          map_background    },
-    {"stream",                              read_stream       },
+    {"model",                               map_model           },
+    {"prompt",                              read_same           },
+    {"size",                                map_size            },
+    {"response_format",                     read_format         },
+    {"output_format",                       map_output_format   },
+    {"background",                          map_background      },
+    {"stream",                              read_stream         },
  /* OpenAI's */
-    {"n",                                   read_n            },
-    {"quality",                             read_ignored      },
-    {"style",                               read_ignored      },
-    {"moderation",                          read_ignored      },
-    {"output_compression",                  read_ignored      },
-    {"partial_images",                      read_ignored      },
-    {"input_fidelity",                      read_ignored      },
-    {"user",                                read_ignored      },
-    {"safety_identifier",                   read_ignored      },
-    {"mask",                                read_refused      },
+    {"n",                                   read_n              },
+    {"quality",                             read_ignored        },
+    {"style",                               read_ignored        },
+    {"moderation",                          read_ignored        },
+    {"output_compression",                  read_ignored        },
+    {"partial_images",                      read_ignored        },
+    {"input_fidelity",                      read_ignored        },
+    {"user",                                read_ignored        },
+    {"safety_identifier",                   read_ignored        },
+    {"mask",                                read_refused        },
  /* ARK's */
-    {"image",                               read_image        },
-    {"seed",                                read_same         },
-    {"watermark",                           read_same         },
-    {"sequential_image_generation",         read_group        },
-    {"sequential_image_generation_options", read_group_options},
-    {"guidance_scale",                      read_refused      },
-    {"optimize_prompt_options",             read_refused      },
-    {"tools",                               read_refused      },
-    {"layer_decomposition",                 read_refused      },
+    {"image",                               read_image          },
+    {"seed",                                read_same           },
+    {"watermark",                           read_same           },
+    {"sequential_image_generation",         read_group          },
+    {"sequential_image_generation_options", read_group_options  },
+    {"guidance_scale",                      read_same           },
+    {"optimize_prompt_options",             map_optimize_options},
+    {"tools",                               map_tools           },
+    {"layer_decomposition",                 read_refused        },
  /* the native API's */
-    {"max_paid_calls",                      read_same         },
+    {"max_paid_calls",                      read_same           },
 };
 
 /* -- the whole request */
