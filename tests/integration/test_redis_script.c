@@ -34,7 +34,7 @@ static void on_outcome(const redisReply *reply, int err, void *arg)
     snprintf(outcome->error, sizeof(outcome->error), "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "");
 }
 
-enum { ARGS = 10 };
+enum { ARGS = 13 };
 
 static struct outcome run(struct fixture *fixture, enum script_id script, const char *const words[ARGS])
 {
@@ -58,35 +58,40 @@ static const struct {
     const char *word;
 } cases[] = {
     {"SUBMIT takes a new task",
-     SCRIPT_SUBMIT,                                            {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
-     "NEW"                                                                                                                                                },
+     SCRIPT_SUBMIT,                                                {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
+     "NEW"                                                                                                                                                                   },
     {"SUBMIT recognises it",
-     SCRIPT_SUBMIT,                                            {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
-     "SAME"                                                                                                                                               },
-    {"BEGIN of an unknown task is lost",     SCRIPT_BEGIN,     {"public.none", "1.a.1", "call", "1", "30000", "{}"},                           "LOST"     },
-    {"EMIT of an unknown task is lost",      SCRIPT_EMIT,      {"public.none", "1.a.1", "1", "{}", ""},                                        "LOST"     },
-    {"RENEW of an unknown task is lost",     SCRIPT_RENEW,     {"30000", "public.none", "1.a.1"},                                              "LOST"     },
-    {"FINISH of an unknown task is lost",    SCRIPT_FINISH,    {"public.none", "1.a.1", "done", "known", "0", ""},                             "LOST"     },
-    {"CANCEL of an unknown task finds none", SCRIPT_CANCEL,    {"public.none", "any"},                                                         "NONE"     },
-    {"READ of an unknown task finds none",   SCRIPT_READ,      {"public.none", "1"},                                                           "NONE"     },
-    {"STATUS of an unknown task finds none", SCRIPT_STATUS,    {"public.none"},                                                                "NONE"     },
-    {"ERASE of an unknown task finds none",  SCRIPT_ERASE,     {"public.none"},                                                                "NONE"     },
-    {"CANCEL ends a task that waits",        SCRIPT_CANCEL,    {"public.new", "any"},                                                          "CANCELLED"},
-    {"CLAIM of an empty queue has no job",   SCRIPT_CLAIM,     {"worker", "30000", "4", "nonce", "3", "m"},                                    NULL       },
-    {"REAP of no lease counts",              SCRIPT_REAP,      {"2000", "32", "0"},                                                            NULL       },
-    {"PLACES of an unknown task counts",     SCRIPT_PLACES,    {"1", "public.none"},                                                           NULL       },
-    {"AUDIT of an empty index is over",      SCRIPT_AUDIT,     {"worker", "60000", "10"},                                                      NULL       },
-    {"PAUSE undone says so",                 SCRIPT_PAUSE,     {"0"},                                                                          "RESUMED"  },
-    {"GOVERN without limits grants",         SCRIPT_GOVERN,    {"worker", "1000", "1", "1", "m", "0", "0", "1", "0"},                          NULL       },
-    {"QUEUE of an empty queue counts",       SCRIPT_QUEUE,     {NULL},                                                                         NULL       },
-    {"TASKS lists what there is",            SCRIPT_TASKS,     {"ended", "", "10", ""},                                                        "TASKS"    },
-    {"RETRY of an unknown task finds none",  SCRIPT_RETRY,     {"public.none", "60000"},                                                       "NONE"     },
-    {"STORY of an unknown task finds none",  SCRIPT_STORY,     {"public.none"},                                                                "NONE"     },
-    {"PROCESSES lists none",                 SCRIPT_PROCESSES, {NULL},                                                                         "PROCESSES"},
-    {"LIMIT lets a new client pass",         SCRIPT_LIMIT,     {"600"},                                                                        "OK"       },
-    {"PRESENCE removes a process",           SCRIPT_PRESENCE,  {"host:1", "0"},                                                                "OK"       },
-    {"TAILS names an unknown task",          SCRIPT_TAILS,     {"public.none", "1", "0"},                                                      NULL       },
-    {"READY says so",                        SCRIPT_READY,     {NULL},                                                                         "READY"    },
+     SCRIPT_SUBMIT,                                                {"public.new", "hash", "{\"urls\":[]}", "2", "60000", "10", "60000", "10", ""},
+     "SAME"                                                                                                                                                                  },
+    {"BEGIN of an unknown task is lost",         SCRIPT_BEGIN,     {"public.none", "1.a.1", "call", "1", "30000", "{}"},                                          "LOST"     },
+    {"EMIT of an unknown task is lost",          SCRIPT_EMIT,      {"public.none", "1.a.1", "1", "{}", ""},                                                       "LOST"     },
+    {"RENEW of an unknown task is lost",         SCRIPT_RENEW,     {"30000", "public.none", "1.a.1"},                                                             "LOST"     },
+    {"FINISH of an unknown task is lost",        SCRIPT_FINISH,    {"public.none", "1.a.1", "done", "known", "0", ""},                                            "LOST"     },
+    {"CANCEL of an unknown task finds none",     SCRIPT_CANCEL,    {"public.none", "any"},                                                                        "NONE"     },
+    {"READ of an unknown task finds none",       SCRIPT_READ,      {"public.none", "1"},                                                                          "NONE"     },
+    {"STATUS of an unknown task finds none",     SCRIPT_STATUS,    {"public.none"},                                                                               "NONE"     },
+    {"ERASE of an unknown task finds none",      SCRIPT_ERASE,     {"public.none"},                                                                               "NONE"     },
+    {"CANCEL ends a task that waits",            SCRIPT_CANCEL,    {"public.new", "any"},                                                                         "CANCELLED"},
+    {"CLAIM of an empty queue has no job",       SCRIPT_CLAIM,     {"worker", "30000", "4", "nonce", "3", "m"},                                                   NULL       },
+    {"REAP of no lease counts",                  SCRIPT_REAP,      {"2000", "32", "0"},                                                                           NULL       },
+    {"PLACES of an unknown task counts",         SCRIPT_PLACES,    {"1", "public.none"},                                                                          NULL       },
+    {"AUDIT of an empty index is over",          SCRIPT_AUDIT,     {"worker", "60000", "10"},                                                                     NULL       },
+    {"PAUSE undone says so",                     SCRIPT_PAUSE,     {"0"},                                                                                         "RESUMED"  },
+    {"GOVERN without limits grants",             SCRIPT_GOVERN,    {"worker", "1000", "1", "1", "m", "0", "0", "1", "0"},                                         NULL       },
+    {"QUEUE of an empty queue counts",           SCRIPT_QUEUE,     {NULL},                                                                                        NULL       },
+    {"TASKS lists what there is",                SCRIPT_TASKS,     {"ended", "", "10", ""},                                                                       "TASKS"    },
+    {"RETRY of an unknown task finds none",      SCRIPT_RETRY,     {"public.none", "60000"},                                                                      "NONE"     },
+    {"STORY of an unknown task finds none",      SCRIPT_STORY,     {"public.none"},                                                                               "NONE"     },
+    {"PROCESSES lists none",                     SCRIPT_PROCESSES, {NULL},                                                                                        "PROCESSES"},
+    {"LIMIT lets a new client pass",             SCRIPT_LIMIT,     {"600"},                                                                                       "OK"       },
+    {"PRESENCE removes a process",               SCRIPT_PRESENCE,  {"host:1", "0"},                                                                               "OK"       },
+    {"TAILS names an unknown task",              SCRIPT_TAILS,     {"public.none", "1", "0"},                                                                     NULL       },
+    {"SUBMIT_ORDER takes the tasks of an order",
+     SCRIPT_SUBMIT_ORDER,                                          {"o", "2", "60000", "10", "60000", "10", "", "1", "0", "public.o.0", "hash", "{\"urls\":[]}"},
+     "ACCEPTED"                                                                                                                                                              },
+    {"ORDER registers an order",                 SCRIPT_ORDER,     {"body", "", "0", "o", "1", "public.o.0", "1000", "60000"},                                    "NEW"      },
+    {"DELIVERY is noted",                        SCRIPT_DELIVERY,  {"body", "", "o", "unanswered", "1000"},                                                       "OK"       },
+    {"READY says so",                            SCRIPT_READY,     {NULL},                                                                                        "READY"    },
 };
 
 static void every_script_compiles_and_answers(void **state)
