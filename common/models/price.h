@@ -24,7 +24,7 @@ struct cost {
 /* The most that so many calls by this plan can cost: every image in its dearest size, and the references of every call. */
 struct cost price_worst(const struct plan *plan, size_t references, int64_t calls);
 
-/* What is known of the calls of a task. */
+/* The images and charges of a task's calls, as far as they are known. */
 struct spent {
     const char *const *sizes; /* of the images that arrived, as ARK names them: "2048x1536"; an entry may be NULL */
     size_t images;
