@@ -6,7 +6,7 @@
 #include "common/models/catalogue_rows.h"
 #include "common/models/model_name.h"
 
-/* An endpoint id may stand for any model. The keywords are those that a default size may have. */
+/* For ids in no row, such as endpoint ids, which may be any model. The keywords are the ones that ARK_SIZE accepts. */
 static const struct model unlisted = {
     .names = {"unlisted"},
     .name_count = 1,
