@@ -48,7 +48,7 @@ static const struct { const char *name, *model, *size; int images; size_t refere
     { "pro in a small size in pixels",                PRO,    "1424x800",  0,  1,  false, 1, 45000 },
     { "pro at the limit",                             PRO,    "2610x1000", 0,  1,  false, 1, 45000 },
     { "pro above the limit",                                 PRO,    "2611x1000", 0,  1,  false, 1, 90000 },
-    { "a keyword counts as the dearest size",         PRO,    "1K",        0,  1,  false, 1, 90000 },
+    { "a keyword counts as the most expensive size", PRO,    "1K",        0,  1,  false, 1, 90000 },
     { "pro with ten references, the first one free",  PRO,    "2K",        0,  10, false, 1, 90000 + 9 * 3000 },
     { "two calls pay their references twice",         PRO,    "1024x1024", 0,  3,  false, 2, 2 * (45000 + 2 * 3000) },
     { "layers of pro",                                PRO,    "2K",        0,  1,  true,  1, 17 * 90000 },
