@@ -26,7 +26,7 @@ class Parts(unittest.TestCase):
         code = re.sub(r"--.*|'[^'\n]*'", "", text)
         return any(re.search(rf"(?<![\w.:]){name}\b(?! =)", code) for name in self.DEFINED.findall(shared(part)))
 
-    def test_every_script_lists_its_parts_in_order(self):
+    def test_every_script_names_what_it_needs_in_order(self):
         parts = {path.stem for path in FOLDER.glob("shared/*.lua")}
         for path in FOLDER.glob("*.lua"):
             with self.subTest(path.stem):

@@ -1,5 +1,5 @@
 -- Appends an element to the task's log and announces the same bytes. The caller writes its number n into the task's field `n`.
--- elements: for several elements, a list of them; `text` then has one per line, and n is the number of the last one.
+-- elements: instead of the one, those that `text` has in its lines; n: the number of the last one.
 -- -> the list's key
 local function log(id, n, text, elements)
   local events = key('events', id)

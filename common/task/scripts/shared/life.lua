@@ -36,7 +36,7 @@ local function begin_life(id, t, request, plan)
     set[size + 1], set[size + 2], set[size + 3], set[size + 4], size = 'reserved', t.reserved .. ' ' .. day, 'rare', '', size + 4
     count_images(id, day, t.reserved)
   end
-  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- left over from an earlier task with this id
+  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
     redis.call('DEL', task)
     redis.call('HSET', unpack(set))
   end
@@ -65,7 +65,7 @@ local function begin_life(id, t, request, plan)
   else
     length = redis.call('RPUSH', events, start)
   end
-  if length ~= 3 then -- left over from an earlier task with this id
+  if length ~= 3 then -- what was left of another task under this id
     redis.call('LTRIM', events, '-3', '-1')
     redis.call('PERSIST', events)
   end
