@@ -1,7 +1,7 @@
 -- READ (gateway): a task's log from element `from` on, for viewers that join, resume or have a gap.
 -- ARGV id from
 -- -> LOG epoch state length elements deferrals | NONE
---    deferrals: how often the task was deferred; the log does not record every deferral
+--    deferrals: how often the task was deferred; the log does not tell of each
 -- needs: base log
 local id, from = unpack(ARGV)
 local h = redis.call('HMGET', key('task', id), 'epoch', 'state', 'deferrals')

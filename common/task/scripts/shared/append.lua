@@ -9,7 +9,7 @@ local function log(id, n, text, elements)
   else
     length = redis.call('RPUSH', events, text)
   end
-  for _ = length + 1, n + FIRST_EVENT do -- deleted by hand: readers skip empty elements, and event n must be at index n + 1
+  for _ = length + 1, n + FIRST_EVENT do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
     redis.call('LPUSH', events, '')
   end
   redis.call('PUBLISH', key('channel', id), text)
