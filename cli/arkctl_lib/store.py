@@ -14,7 +14,7 @@ GOVERNOR = "arkrelay:{account}:governor"
 COUNTERS = ("submitted", "same", "conflict", "full", "client_full", "images_full", "done", "failed", "cancelled", "erased",
             "retried", "renewed", "reaped", "ghost", "orphan", "paid_calls")
 HEAD = 2                # elements of `events:<id>` before the log: the request and the plan
-# The sorted set behind each list, the range of its scores, whether it is read from the end, and the only state of it that counts.
+# The sorted set of each list, the range of its scores, whether it is read from the end, and the only state of it that counts.
 # The index has the ended tasks first: their score is minus the time at which they ended.
 ALL, LIVE, ENDED = ("-inf", "+inf"), ("0", "+inf"), ("-inf", "(0")
 LISTS = {

@@ -135,7 +135,7 @@ class Numbers(DashboardTest):
         self.assertIn("Waiting 0", page.run("return document.querySelector('#chart-queue svg').getAttribute('aria-label')"))
         self.assert_sound(page)
 
-    def test_the_page_knows_the_buckets_of_the_workers_histogram(self):
+    def test_the_page_uses_the_buckets_of_the_workers_histogram(self):
         page = self.open(f"/dashboard#key={KEY}")
         bounds = page.run_async("return (await import('/pages/dashboard/history.js')).ARK_BOUNDS")
         samples = parse(self.worker.get("/metrics").body)["arkrelay_ark_seconds"].samples

@@ -139,7 +139,7 @@ class Submit(Commands, ProcessTest):
         self.assertIn("/urls", self.arkctl("submit", "--size", "2K", status=USAGE).err)
 
     def test_submit_has_every_field_of_a_request(self):
-        """Each flag is sent; the model is one that only ARK can judge."""
+        """Every flag is sent. The gateway does not check the parameters of an unlisted model."""
         self.arkctl("submit", URLS[0], "--task-id", "t9", "--model", "ep-20260101120000-abcde", "--output-format", "png", "--optimize-prompt", "fast",
                     "--web-search", "--guidance-scale", "7.50", "--background", "transparent", "--no-layers", "--seed", 7, "--detach")
         stored = json.loads(self.world.find("t9").request)
@@ -217,7 +217,7 @@ class Keys(ArkctlTest):
         self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_KEYS_FILE=keys)
         self.env |= {"ARKRELAY_URL": self.gateway.url, "ARKRELAY_ADMIN_KEY": ""}
 
-    def test_what_each_key_may_do(self):
+    def test_permissions_of_each_key(self):
         client, operator = {"ARKRELAY_KEY": self.key}, {"ARKRELAY_ADMIN_KEY": KEY}
         for command in (("submit", *URLS), ("tail", "t1"), ("task", "show", "t1"), ("queue", "show"), ("tasks",), ("workers",)):
             self.arkctl(*command, status=NOT_ALLOWED)

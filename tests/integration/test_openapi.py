@@ -139,7 +139,7 @@ class Document(unittest.TestCase):
                     for scheme in item[method]["security"]:
                         self.assertLessEqual(set(scheme), set(DOCUMENT["components"]["securitySchemes"]))
 
-    def test_the_codes_are_those_of_the_programs(self):
+    def test_the_error_codes_match_the_programs(self):
         rows = re.findall(r'X\(\w+,\s*"(\w+)",\s*(\d+),\s*(true|false),', (ROOT / "common/base/problem.h").read_text())
         self.assertGreater(len(rows), 40)
         self.assertEqual(DOCUMENT["components"]["schemas"]["ProblemCode"]["enum"], [code for code, status, _ in rows if status != "0"])
@@ -155,7 +155,7 @@ class Document(unittest.TestCase):
             used |= set(codes)
         self.assertEqual(used, {code for code, status in statuses.items() if status})
 
-    def test_the_paths_are_those_of_the_gateway(self):
+    def test_the_paths_match_the_gateway(self):
         table = (ROOT / "gateway/routes.c").read_text()
         routes = set()
         bases = {"API_BASE ": BASE, "OPENAI_BASE ": "/v1", "": ""}

@@ -42,7 +42,7 @@ local function remove_from_queue(id, state)
     tally('lost')
   end
   local t = load_task(id)
-  settle_images(id, t.reserved, t.n and #slots(id, t).image or 0)
+  return_unused_images(id, t.reserved, t.n and #slots(id, t).image or 0)
   redis.call('DEL', key('task', id), key('events', id))
 end
 

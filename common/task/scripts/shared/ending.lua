@@ -39,7 +39,7 @@ local function close_call(id, t, charge, cost)
   end
 end
 
--- Counts the call that was closed. Nearly every task ends as done with one call, which the counter `done` therefore stands for.
+-- Counts the closed call. Nearly every task ends as done with one call, which the counter `done` includes, so no further counter is written.
 local function count_closed(t, state)
   local calls = (t.closed or 0) - (state == 'done' and 1 or 0)
   if calls ~= 0 then
@@ -156,7 +156,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   t.ended_at, t.cost = ended_at, cost_of(id, t)
   events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
   local was_running = t.state == 'running'
-  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'fence', '0', -- what does not apply repeats n
+  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'fence', '0', -- a pair that does not apply becomes 'n', n
     was_running and 'call' or 'n', was_running and '' or n, was_running and 'worker' or 'n', was_running and '' or n,
     finished and 'finished' or 'n', finished or n }
   local size = 15
@@ -181,7 +181,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)
-  settle_images(id, t.reserved, #slots.image)
+  return_unused_images(id, t.reserved, #slots.image)
   return t.n + 1
 end
 
