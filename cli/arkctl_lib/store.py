@@ -88,7 +88,7 @@ class Store:
         if not row:
             return None
         fields = _fields(self._hash(f"{PREFIX}task:{full_id}"))
-        kept = self.redis("LRANGE", f"{PREFIX}events:{full_id}", 0, -1)
+        kept = _whole(self.redis("LRANGE", f"{PREFIX}events:{full_id}", 0, -1), _number(fields.get("call_n")) or 1)
         log = [_event(n, element) for n, element in enumerate(kept[HEAD:], 1)]
         ended = "ended_at" in fields
         images, failed = ([], []) if ended else _slots(log[_number(fields.get("call_n")) or 1:])
@@ -131,6 +131,15 @@ def _json(text):
         return json.loads(text) if text else None
     except ValueError:
         return None
+
+
+def _whole(kept, call_n):
+    """The list with its `done` event as it was published: Redis has `@` for `urls` and `generated_images` that it has already."""
+    if kept and " done " in kept[-1][:32] and ':@,"' in kept[-1]:
+        images, _ = _slots([_event(0, element) for element in kept[HEAD + call_n:-1]])
+        for name, value in ("urls", (_json(kept[0]) or {}).get("urls", [])), ("generated_images", list(images)):
+            kept = [*kept[:-1], kept[-1].replace(f'"{name}":@', f'"{name}":' + json.dumps(value, ensure_ascii=False), 1)]
+    return kept
 
 
 def _event(n, element):

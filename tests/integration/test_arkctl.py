@@ -78,10 +78,11 @@ class ArkctlTest(Commands, GatewayTest):
         job.begin()
         self.run_script("finish", job.id, job.fence, "failed", "known", 0, json.dumps({"code": code, "error": "wh\x1by", "retryable": True}))
 
-    def finish(self, task_id):
+    def finish(self, task_id, images=1):
         job = self.claim(task_id)
         job.begin()
-        job.emit(0)
+        for index in range(images):
+            job.emit(index)
         job.finish()
 
     def make_a_task_in_each_state(self):
@@ -89,8 +90,8 @@ class ArkctlTest(Commands, GatewayTest):
         job = self.claim("delayed")
         self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
         self.fail_task("failed")
-        self.gateway.submit("done")
-        self.finish("done")
+        self.gateway.submit("done", urls=["https://example.com/" + "图" * 200])      # so long that Redis stores these and the images once
+        self.finish("done", images=6)
         self.gateway.submit("running", prompt='"quoted" 图')
         job = self.claim("running")
         job.begin()

@@ -142,6 +142,14 @@ class LoadTest(ProcessTest):
             status, said = load("calls", world.ark.address, clients=2, tasks=6)
             self.assertEqual((0, 6, {}), (status, said["tasks"], said["errors"]), said.get("first_error"))
 
+    def test_messages_are_passed_on_by_processes_and_come_back(self):
+        for hops in (2, 5, 14):     # the last relay is another one each time
+            with self.subTest(hops=hops):
+                status, said = load("hops", "127.0.0.1:1", hops=hops, clients=3, for_="200ms", every="10ms")
+                self.assertEqual((0, {}), (status, said["errors"]), said.get("first_error"))
+                self.assertGreater(said["tasks"], 3)
+                self.assertEqual(said["tasks"], said["took"]["count"])
+
     def test_every_injected_event_arrives_once_with_each_method(self):
         with World(ark=False) as world:
             gateway = world.gateway()

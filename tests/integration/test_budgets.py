@@ -19,7 +19,7 @@ from support.command_log import CommandLog
 from support.heap_count import HeapCount
 from support.processes import ProcessTest, binary
 from support.redis_server import RedisServer
-from support.script_cost import ScriptCost
+from support.script_cost import LINKS, ScriptCost
 from support.world import World, sim
 
 PERIODIC = {"reap", "audit", "renew", "presence", "ready", "ping", "info", "load", "echo"}    # sent periodically, not per task
@@ -145,7 +145,17 @@ def measure_scripts():
                 "redis_instructions_per_task": of_redis.instructions() / SCRIPTED}
 
 
-MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_scripts]
+def measure_memory():
+    """Of a task's two keys; its entries in the tables of keys, of expiries and in the index take some 400 bytes more."""
+    with RedisServer() as server:
+        cost = ScriptCost(server.client())
+        cost.submit(f"public.{0:032x}")
+        queued = cost.bytes_of_last()
+        cost.work(1, LINKS)
+        return {"redis_bytes_per_queued_task": queued, "redis_bytes_per_finished_task": cost.bytes_of_last()}
+
+
+MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_scripts, measure_memory]
 
 
 class Costs(ProcessTest):
@@ -185,6 +195,9 @@ class Costs(ProcessTest):
 
     def test_the_cost_of_scripts_in_redis(self):
         self.keep_to_budget(measure_scripts(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('redis')}")
+
+    def test_memory_of_a_task_in_redis(self):
+        self.keep_to_budget(measure_memory(), "Where it is: redis-cli memory usage, lrange and hgetall of its two keys.")
 
 
 class Comparison(unittest.TestCase):

@@ -1,5 +1,6 @@
 """FINISH with every outcome and charge, REAP, CANCEL and ERASE."""
 
+import hashlib
 import json
 import unittest
 
@@ -255,6 +256,120 @@ class Finish(ScriptTest):
         self.assertEqual(self.scripts(*self.finish_args(job))[0], b"OK")
         _, _, _, length, elements, _ = self.scripts("read", "public.t1", 1)
         self.assertEqual((length, elements[:3], elements[3].split()[:2]), (4, [b"", b"", b""], [b"4", b"done"]))
+
+
+LONG_URLS = [f"https://example.com/{'p' * 200}/{n}.jpg" for n in range(2)]
+HASH = "hash"
+
+
+def link(n, signature="s"):
+    """As long as ARK's signed links."""
+    return f"https://ark/{n}.jpeg?signature={signature * 480}"
+
+
+class Kept(ScriptTest):
+    """The list keeps a `done` event without long texts that it has already. Every reader gets the bytes that were published."""
+
+    def ended(self, links, urls=URLS, failed=(), is_lost=False):
+        """-> the bytes of `done` as they were published, and as the list has them"""
+        self.submit(urls=urls)
+        job = self.claim_one()
+        self.begin(job, images=len(links) + len(failed))
+        *early, last = enumerate(links)
+        for index, url in early:
+            self.emit_image(job, index, url)
+        for index in failed:
+            self.emit_failed(job, index)
+        self.news.messages()
+        if is_lost:
+            self.emit_image(job, *last)
+            self.news.messages()
+            self.redis("ZADD", PREFIX + "leased", 5, job.id)
+            self.scripts("reap", 0, 100, 0)
+        else:
+            self.scripts(*self.finish_args(job), "", job.wseq + 1, event(job.id, **image(*last)))
+        (_, told), = self.news.messages()
+        return told.split(b"\n")[-1], self.redis("LINDEX", PREFIX + "events:public.t1", -1)
+
+    def as_read(self):
+        """The final event's bytes, by the scripts that answer it."""
+        data = [self.scripts("status", "public.t1")[4], self.scripts("story", "public.t1")[6]]
+        again = self.scripts("submit", "public.t1", HASH, "{}", 2, 60_000, 100, 60_000, 100, "", 3, 0, "")
+        order = self.scripts("submit_order", "o", 2, 60_000, 100, 60_000, 100, "", 3, 0, "public.t1", HASH, "{}", "")
+        elements = [self.scripts("read", "public.t1", 1)[4], self.scripts("story", "public.t1")[3], again[3], order[1][3]]
+        *before, last = (raw for raw in self.redis("LRANGE", PREFIX + "events:public.t1", 2, -1))
+        self.assertTrue(all(log[:-1] == before for log in elements))
+        found = {log[-1] for log in elements} | {b"%d done {\"event\":\"done\",\"data\":%b}" % (len(before) + 1, text) for text in data}
+        self.assertEqual(len(found), 1, found)
+        return found.pop()
+
+    def differs(self, told):
+        """Whether TAILS says that viewers who have this event lack something."""
+        task, json_text = look(self.redis).tasks["public.t1"], told[told.index(b"{"):]
+        return self.scripts("tails", "public.t1", task.fields["epoch"], len(task.log), hashlib.sha1(json_text).hexdigest()[:16]) != []
+
+    def test_readers_get_the_published_bytes(self):
+        long = [link(n) for n in range(3)]
+        table = [
+            ("short links and urls are kept as they are", ["https://ark/0.jpeg"], URLS, (), False, False),
+            ("one long link", long[:1], URLS, (), False, True),
+            ("three long links", long, URLS, (), False, True),
+            ("a slot between them failed", [long[0], long[2]], URLS, (5,), False, True),
+            ("long urls", ["https://ark/0.jpeg"], LONG_URLS, (), False, True),
+            ("both", long, LONG_URLS, (), False, True),
+            ("a megabyte in each", ["data:image/png;base64," + "A" * 2**20], ["data:image/png;base64," + "B" * 2**20], (), False, True),
+            ("an urls that looks like one that was left out", long, ['https://x/?a="urls":@&"generated_images":@,' + "p" * 300], (), False, True),
+            ("a link with bytes that done escapes", [link(0, "\u2028")], URLS, (), False, False),
+            ("the end of a lost worker", long, LONG_URLS, (), True, True),
+        ]
+        for links, urls, failed, is_lost, is_short in self.cases(table):
+            told, kept = self.ended(links, urls, failed, is_lost)
+            data = json.loads(told.split(b" ", 2)[2])["data"]
+            self.assertEqual(([picture["url"] for picture in data["generated_images"]], data["urls"]), (links, urls))
+            self.assertEqual(kept != told, is_short)
+            self.assertLess(len(kept), 1024 if is_short else 4096)
+            self.assertEqual(self.as_read(), told)
+            self.assertFalse(self.differs(told))
+            self.assertTrue(self.differs(told.replace(b"done", b"none")))
+            self.assertEqual(look(self.redis).tasks["public.t1"].log[-1].raw, told)
+
+    def test_a_second_image_of_a_slot_gets_the_same_slot_again(self):
+        self.submit()
+        job = self.claim_one()
+        self.begin(job, images=2)
+        for url in (link(0, "a"), link(0, "b")):
+            self.emit_image(job, 0, url)
+        self.news.messages()
+        self.scripts(*self.finish_args(job))
+        (_, told), = self.news.messages()
+        self.assertEqual([picture["index"] for picture in json.loads(told.split(b" ", 2)[2])["data"]["generated_images"]], [0, 1])
+        self.assertEqual(self.as_read(), told)
+
+    def test_images_of_an_earlier_call_are_not_counted(self):
+        self.submit(urls=LONG_URLS)
+        job = self.claim_one()
+        self.begin(job)
+        self.emit_failed(job, 0)
+        self.finish(job, "retry", "void", delay=0)
+        job = self.claim_one()
+        self.begin(job, "call-2")
+        self.emit_image(job, 1, link(1))
+        self.news.messages()
+        self.scripts(*self.finish_args(job))
+        (_, told), = self.news.messages()
+        self.assertEqual(self.as_read(), told)
+
+    def test_a_log_that_was_deleted_has_the_whole_event(self):
+        self.submit(urls=LONG_URLS)
+        job = self.claim_one()
+        self.begin(job)
+        self.emit_image(job, 0, link(0))
+        self.redis("DEL", PREFIX + "events:public.t1")
+        self.news.messages()
+        self.scripts(*self.finish_args(job), "", job.wseq + 1, event(job.id, **image(1, link(1))))
+        (_, told), = self.news.messages()
+        self.assertEqual(self.redis("LINDEX", PREFIX + "events:public.t1", -1), told.split(b"\n")[-1])
+        self.assertEqual(self.as_read(), told.split(b"\n")[-1])
 
 
 class Slots(ScriptTest):

@@ -11,6 +11,7 @@ import collections
 import dataclasses
 import functools
 import json
+import re
 
 from support.scripts import PREFIX
 
@@ -142,7 +143,7 @@ class Look:
         fields |= {f"earlier_{name}": count for name, count in (("paid_calls", paid), ("unknown_calls", unknown)) if int(count)}
         images, _, day = fields.get("reserved", "").partition(" ")
         fields |= {"reserved": images, "day": day} if day else {}
-        kept = self._value(f"events:{id}") or []
+        kept = _whole(self._value(f"events:{id}") or [], int(fields.get("call_n", 1)))
         log = [_element(raw) for raw in kept[HEAD:]]
         result = log[-1].raw.split(b'"data":', 1)[1][:-1] if "ended_at" in fields else None
         return Task(
@@ -185,6 +186,20 @@ def look(redis, prefix=PREFIX):
 def _pairs(flat):
     texts = [item.decode() for item in flat]
     return dict(zip(texts[::2], texts[1::2]))
+
+
+IMAGE = re.compile(rb'"stage":"image","index":(\d+),"image":\{(.*)\}\}$')
+
+
+def _whole(kept, call_n):
+    """The list with its `done` event as it was published: `@` stands for what the list has already."""
+    if kept and re.match(rb'\d+ done .*?:@,"', kept[-1]):
+        slots = {int(found[1]): found[2] for raw in kept[HEAD + call_n:-1] if (found := IMAGE.search(raw))}
+        images = b",".join(b'{"index":%d,%b' % slot for slot in sorted(slots.items()))
+        urls = kept[0].rpartition(b'"urls":')[2][:-1]
+        last = kept[-1].replace(b'{"urls":@', b'{"urls":' + urls, 1).replace(b'"generated_images":@', b'"generated_images":[' + images + b"]", 1)
+        kept = [*kept[:-1], last]
+    return kept
 
 
 @functools.lru_cache(8192)           # the same events are parsed again in each look

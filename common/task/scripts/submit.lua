@@ -14,8 +14,9 @@ if known then
     return { 'CONFLICT' }
   end
   tally('same')
+  -- here: slots urls whole
   local epoch, state, deferrals = unpack(redis.call('HMGET', key('task', id), 'epoch', 'state', 'deferrals'))
-  return { 'SAME', epoch, state, redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1'), '', tonumber(deferrals or 0) }
+  return { 'SAME', epoch, state, elements_of(id, FIRST_EVENT), '', tonumber(deferrals or 0) }
 end
 images, images_limit = (images or 0) + 0, (images_limit or 0) + 0
 local name = client(id)

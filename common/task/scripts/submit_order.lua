@@ -3,7 +3,7 @@
 -- ARGV order max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit, then of each task: id hash request plan
 --   images: the most images that each task may get; images_limit: of the client per UTC day, 0: no limit
 -- -> ACCEPTED, and an answer of SUBMIT (NEW or SAME) per task | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
--- needs: base tally names log queue release images life accept
+-- needs: base tally names log queue release images life accept slots urls whole
 local order, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit = unpack(ARGV, 1, 9)
 local FIRST, SIZE = 10, 4 -- of the tasks in ARGV
 local name = client(ARGV[FIRST])
@@ -56,7 +56,7 @@ for i, task in ipairs(tasks) do
     tally('same')
   end
   answers[i + 1] = task.answer
-    or { 'SAME', task.epoch, task.state, redis.call('LRANGE', key('events', task.id), FIRST_EVENT, '-1'), '', tonumber(task.deferrals or 0) }
+    or { 'SAME', task.epoch, task.state, elements_of(task.id, FIRST_EVENT), '', tonumber(task.deferrals or 0) }
 end
 if renewed > 0 then -- the tasks have been counted as failed
   redis.call('HINCRBY', prefix .. 'meta', 'renewed', renewed)
