@@ -34,6 +34,8 @@
 #include "gateway/streams/latency.h"
 
 struct audit;
+struct disk;
+struct disk_pool;
 struct cors;
 struct disconnects;
 struct gateway_metrics;
@@ -49,6 +51,7 @@ struct metrics;
 struct presence;
 struct redis;
 struct redis_address;
+struct storage;
 struct streams;
 struct submitter;
 
@@ -63,6 +66,7 @@ struct gateway_config {
     size_t thread;                   /* index of this thread, from 0 */
     const char *name;                /* of the process, for presence and audit; NULL for all threads but the first */
     struct http_tls *tls;            /* NULL: plain HTTP */
+    struct disk_pool *disk_pool;     /* NULL: pictures are not kept */
     struct http_address_limit *address_limit; /* NULL: no limit per client address */
     const char *listen;                       /* the option, or the address that the first thread is bound to */
     void (*on_misconfigured)(const char *why, void *arg); /* Redis is misconfigured; the process should exit */
@@ -87,6 +91,9 @@ struct gateway {
     struct presence *presence;
     struct audit *audit;
     char prefix[KEYS_PREFIX_SIZE];
+
+    struct disk *disk; /* these two: NULL if pictures are not kept */
+    struct storage *storage;
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

@@ -14,6 +14,7 @@ const struct http_route api_routes[] = {
     {HTTP_POST,   API_BASE "/tasks/{id}/cancel", api_task_cancel    },
     {HTTP_DELETE, API_BASE "/tasks/{id}",        api_task_erase     },
     {HTTP_GET,    API_BASE "/queue",             api_queue          },
+    {HTTP_GET,    "/p/{path}",                   api_picture        },
     {HTTP_POST,   "/admin/queue/pause",          api_admin_pause    },
     {HTTP_POST,   "/admin/queue/resume",         api_admin_resume   },
     {HTTP_GET,    "/admin/overview",             api_admin_overview },

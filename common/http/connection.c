@@ -596,7 +596,7 @@ static void report_room(struct connection *connection)
     if (!exchange->waits_for_room || connection_unsent(connection) > config->output_max)
         return;
     exchange->waits_for_room = false;
-    config->on_room(exchange->closed_arg);
+    (exchange->on_room ? exchange->on_room : config->on_room)(exchange->closed_arg);
 }
 
 static void connection_flush(struct connection *connection)

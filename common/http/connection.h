@@ -95,11 +95,13 @@ struct incoming_request {
 struct http_exchange {
     void (*on_closed)(void *arg);
     void *closed_arg;
-    void *note;     /* set by the hook for the handler */
-    bool open;      /* a handler or the hook has it */
-    bool held;      /* the hook suspended it before routing */
-    bool head_only; /* the answer to HEAD */
+    void (*on_room)(void *closed_arg); /* NULL: the config's */
+    void *note;                        /* set by the hook for the handler */
+    bool open;                         /* a handler or the hook has it */
+    bool held;                         /* the hook suspended it before routing */
+    bool head_only;                    /* the answer to HEAD */
     bool chunked;
+    bool sized; /* a stream with Content-Length */
     bool waits_for_room;
 };
 

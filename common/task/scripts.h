@@ -34,6 +34,9 @@ enum script_id {
     SCRIPT_LIMIT,
     SCRIPT_PRESENCE,
     SCRIPT_TAILS,
+    SCRIPT_LEASE,
+    SCRIPT_SETTLE,
+    SCRIPT_PICTURE,
     SCRIPT_COUNT,
 };
 

@@ -19,6 +19,7 @@
 
 struct gateway_metrics;
 struct redis;
+struct storage;
 struct streams;
 struct submitter;
 
@@ -29,6 +30,7 @@ struct api_context {
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
+    struct storage *storage;               /* of pictures; NULL: they are not kept */
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
     /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any

@@ -11,9 +11,13 @@ local function key(kind, id)
   return prefix .. kind .. ':' .. id
 end
 
+local now_ms -- Redis's clock stands still while a script runs: it is read once
 local function now()
-  local t = redis.call('TIME')
-  return t[1] * 1000 + math.floor(t[2] / 1000)
+  if not now_ms then
+    local t = redis.call('TIME')
+    now_ms = t[1] * 1000 + math.floor(t[2] / 1000)
+  end
+  return now_ms
 end
 
 -- An integer, such as a time in ms, as a string.
