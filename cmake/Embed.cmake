@@ -1,7 +1,19 @@
+# The texts of shared files, in order.
+function(join_shared out folder names)
+  set(text "")
+  foreach(name IN LISTS names)
+    file(READ ${folder}/shared/${name}.lua part)
+    string(APPEND text "${part}")
+    set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/shared/${name}.lua)
+  endforeach()
+  set(${out} "${text}" PARENT_SCOPE)
+endfunction()
+
 # embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
 # The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order. A line
-# `-- flags: <flag>` becomes `#!lua flags=<flag>`, the script's first line.
+# `-- here: <name> ...` inside a function or a branch, also of a shared file, is replaced by such files: their functions are only created if it
+# is executed. A line `-- flags: <flag>` becomes `#!lua flags=<flag>`, the script's first line.
 # The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
   set(code "/* Generated at build time from common/task/scripts. */\n#include \"common/task/scripts.h\"\n\n")
@@ -18,12 +30,15 @@ function(embed_scripts out)
     if(body MATCHES "\n-- flags: ([a-z-]+)\n")
       set(text "#!lua flags=${CMAKE_MATCH_1}\n")
     endif()
-    foreach(need IN LISTS needs)
-      file(READ ${folder}/shared/${need}.lua part)
-      string(APPEND text "${part}")
-      set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${folder}/shared/${need}.lua)
-    endforeach()
+    join_shared(part ${folder} "${needs}")
+    string(APPEND text "${part}")
     string(APPEND text "${body}")
+    while(text MATCHES "\n *-- here: ([a-z ]+)\n")
+      set(line "${CMAKE_MATCH_0}")
+      string(REPLACE " " ";" names "${CMAKE_MATCH_1}")
+      join_shared(part ${folder} "${names}")
+      string(REPLACE "${line}" "\n${part}" text "${text}")
+    endwhile()
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
     string(SHA1 sha "${text}")
     string(LENGTH "${text}" length)
@@ -73,4 +88,17 @@ function(embed_files out symbol)
   endforeach()
   string(APPEND code "};\nconst size_t ${symbol}_count = ${count};\n")
   file(CONFIGURE OUTPUT ${out} CONTENT "${code}" @ONLY)
+endfunction()
+
+# embed_text(<out.c> <symbol> <file>): the content of one file, as `const char <symbol>[]` (with a NUL after it) and
+# `const size_t <symbol>_len`. The declarations are in <symbol>.h of the calling folder.
+function(embed_text out symbol file)
+  set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
+  file(RELATIVE_PATH header ${CMAKE_SOURCE_DIR} ${CMAKE_CURRENT_SOURCE_DIR}/${symbol}.h)
+  file(SIZE ${file} size)
+  file(READ ${file} text HEX)
+  string(REGEX REPLACE "(..)" "\\\\x\\1" text "${text}")
+  string(REPLACE "\\x0a" "\\x0a\"\n    \"" text "${text}")
+  file(CONFIGURE OUTPUT ${out} @ONLY CONTENT
+    "/* Generated at build time. */\n#include \"${header}\"\n\nconst char ${symbol}[] =\n    \"${text}\";\nconst size_t ${symbol}_len = ${size};\n")
 endfunction()

@@ -1,7 +1,7 @@
 # add_room(<name> [DEPENDS <target>...] [SOURCES <file>...]): one static library, arkrelay_<name>, of all sources of the calling folder.
 #
-# A room is a folder with one purpose. docs/architecture.md says which room may use which; tests/integration/test_layers.py holds the
-# includes to that table.
+# A room is a folder with one purpose. docs/architecture.md says which room may use which; tests/integration/test_layers.py checks the
+# includes against that table.
 function(add_room name)
   cmake_parse_arguments(ROOM "" "" "DEPENDS;SOURCES;EXCEPT" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS *.c)

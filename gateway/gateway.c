@@ -12,6 +12,8 @@
 #include "common/base/loop_timer.h"
 #include "common/base/timeouts.h"
 #include "common/http/server.h"
+#include "common/models/catalogue.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
@@ -22,6 +24,8 @@
 #include "common/task/schema.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
+#include "gateway/api/openai/error.h"
+#include "gateway/api/openai/order.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
 #include "gateway/routes.h"
@@ -33,6 +37,7 @@
 enum {
     DRAIN_MS = 5000,
     DRAIN_CHECK_MS = 20,
+    ORDER_LIVES = 2,  /* an order is known for longer than its tasks are kept */
     COMMAND_MS = 900, /* upper limit for REDIS_TIMEOUT: a client gets a 503 within a second if Redis does not reply */
     RECONNECT_BASE_MS = 50,
     RECONNECT_MAX_MS = 2000,
@@ -108,7 +113,6 @@ static struct hub *create_hub(struct gateway *gateway)
     config.output_max = (size_t)gateway->config.options->connections_max * SUBSCRIBE_BYTES + 64 * 1024;
     return hub_create(gateway->loop, &(struct hub_config){.subscriber = &config,
                                                           .commands = gateway->commands,
-                                                          .viewers = &stream_viewer_callbacks,
                                                           .latency = &gateway->latency,
                                                           .tail_check_ms = gateway->config.options->tail_check_ms,
                                                           .hints_ms = gateway->config.options->hints_ms});
@@ -134,6 +138,16 @@ static void gateway_on_request(struct http_exchange *exchange, void *arg)
 static void gateway_on_refusal(struct http_exchange *exchange, struct http_text head, void *arg)
 {
     cors_apply_to_refusal(gateway_of(arg)->config.cors, exchange, head);
+}
+
+static bool gateway_write_problem(struct http_exchange *exchange, struct http_text path,
+                                  const struct problem_details *details, struct http_problem_answer *out, void *unused)
+{
+    (void)unused;
+    if (!openai_is_below_base(path))
+        return false;
+    openai_write_problem(exchange, details, out);
+    return true;
 }
 
 static void set_http_limits(struct http_server_config *config, const struct gateway_options *options)
@@ -174,12 +188,13 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.arg = &gateway->api;
     config.on_request = gateway_on_request;
     config.on_refusal = gateway_on_refusal;
+    config.write_problem = gateway_write_problem;
     config.on_room = stream_on_room;
     if (gateway->metrics) {
         config.on_answer = gateway_on_response;
         config.on_connections = gateway_on_connections;
     }
-    config.half_close_ping = ": keep-alive\n\n"; /* an SSE comment: all streams of the gateway are SSE */
+    config.half_close_text = ": keep-alive\n\n"; /* an SSE comment */
     config.tls = gateway->config.tls;
     config.address_limit = gateway->config.address_limit;
     set_http_limits(&config, options);
@@ -290,10 +305,27 @@ static bool create_storage(struct gateway *gateway, const char **why)
     return !err;
 }
 
+static struct orders *create_orders(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    return orders_create(gateway->loop,
+                         &(struct orders_config){
+                             .hub = gateway->hub,
+                             .commands = gateway->commands,
+                             .submitter = gateway->submitter,
+                             .repeats = {.commands = gateway->commands,
+                                         .window_ms = options->openai_retry_window_ms,
+                                         .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .heartbeat_ms = options->heartbeat_ms,
+                             .hold_ms = options->openai_hold_ms
+    });
+}
+
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
-    static const char *const api_paths[] = {API_BASE, NULL};
+    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL};
     const struct gateway_config *config = &gateway->config;
     const struct gateway_options *options = config->options;
 
@@ -301,18 +333,22 @@ static void fill_contexts(struct gateway *gateway)
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
     gateway->api = (struct api_context){
+        .catalogue = catalogue_file_take(config->models),
         .commands = gateway->commands,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
         .storage = gateway->storage,
+        .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
         .redis_connections = REDIS_CONNECTIONS * (size_t)options->threads,
         .max_paid_calls = (int)options->max_paid_calls,
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
-        .max_images = (int)options->ark_max_images,
+        .defaults = &options->request,
         .data_urls = options->data_urls,
         .queue_ttl_ms = options->queue_ttl_ms,
+        .aliases = &gateway->aliases,
+        .openai_format = options->openai_format,
     };
 }
 
@@ -324,7 +360,7 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
-        !(gateway->streams = create_streams(gateway)))
+        !(gateway->streams = create_streams(gateway)) || !(gateway->orders = create_orders(gateway)))
         return ERR_NO_MEMORY;
     if (!create_storage(gateway, why))
         return ERR_SYSTEM;
@@ -336,12 +372,15 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
 struct gateway *gateway_create(const struct gateway_config *config, const char **why)
 {
     struct gateway *gateway = calloc(1, sizeof(*gateway));
+    const char *at;
 
     *why = "out of memory";
     if (!gateway)
         return NULL;
     gateway->config = *config;
     gateway->admission.keys = keyring_take(config->keyring);
+    (void)openai_aliases_parse(config->options->openai_models, &gateway->aliases,
+                               &at); /* valid: gateway_options_agree */
     if (config->metrics)
         gateway->metrics = gateway_metrics_of_thread(config->metrics, config->thread);
     return gateway_create_parts(gateway, why) ? gateway_destroy(gateway) : gateway;
@@ -359,6 +398,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     disk_destroy(gateway->disk);
     storage_destroy(gateway->storage);
     streams_destroy(gateway->streams);
+    orders_destroy(gateway->orders);
     submitter_destroy(gateway->submitter);
     disconnects_destroy(gateway->disconnects);
     hub_destroy(gateway->hub);
@@ -367,6 +407,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
     keyset_unref(gateway->admission.keys);
+    catalogue_unref(gateway->api.catalogue);
     free(gateway);
     return NULL;
 }
@@ -407,6 +448,7 @@ void gateway_drain(struct gateway *gateway)
     gateway->drain_until_ms = clock_monotonic_ms() + DRAIN_MS;
     http_server_drain(gateway->server);
     streams_drain(gateway->streams);
+    orders_drain(gateway->orders);
     gateway->drain_timer = loop_timer_create(gateway->loop, gateway_on_drain_timer, gateway);
     if (gateway->drain_timer)
         loop_timer_start(gateway->drain_timer, DRAIN_CHECK_MS);
@@ -420,4 +462,6 @@ void gateway_reload(struct gateway *gateway)
 
     keyset_unref(gateway->admission.keys);
     gateway->admission.keys = keys;
+    catalogue_unref(gateway->api.catalogue);
+    gateway->api.catalogue = catalogue_file_take(gateway->config.models);
 }

@@ -31,13 +31,15 @@
 #include "common/task/keys.h"
 #include "gateway/access/admission.h"
 #include "gateway/api/context.h"
+#include "gateway/api/openai/aliases.h"
 #include "gateway/streams/latency.h"
 
 struct audit;
-struct disk;
-struct disk_pool;
+struct catalogue_file;
 struct cors;
 struct disconnects;
+struct disk;
+struct disk_pool;
 struct gateway_metrics;
 struct gateway_options;
 struct http_address_limit;
@@ -61,6 +63,7 @@ struct gateway_config {
     const struct redis_address *redis;
     const struct cors *cors;
     struct keyring *keyring;
+    struct catalogue_file *models;   /* loaded */
     struct gateway_metrics *metrics; /* of the process; NULL: nothing is counted */
     atomic_size_t *redis_ready;      /* of the process: Redis connections that are up */
     size_t thread;                   /* index of this thread, from 0 */
@@ -81,6 +84,8 @@ struct gateway {
     struct disconnects *disconnects;
     struct submitter *submitter;
     struct streams *streams;
+    struct orders *orders;
+    struct openai_aliases aliases;
     struct http_server *server;
     struct metrics *metrics; /* counters of this thread, or NULL */
     struct latency latency;
@@ -103,7 +108,7 @@ struct gateway {
 struct gateway *gateway_create(const struct gateway_config *config, const char **why);
 struct gateway *gateway_destroy(struct gateway *gateway); /* accepts NULL; returns NULL */
 
-/* Switches to the current keyset of the keyring. */
+/* Switches to the current keyset of the keyring and the current catalogue of the models file. */
 void gateway_reload(struct gateway *gateway);
 
 bool gateway_is_connected(const struct gateway *gateway); /* all Redis connections of all threads are up */

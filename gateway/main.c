@@ -14,6 +14,7 @@
 #include "common/http/address_limit.h"
 #include "common/http/healthcheck.h"
 #include "common/http/tls.h"
+#include "common/models/catalogue_file.h"
 #include "common/redis/address.h"
 #include "gateway/access/client.h"
 #include "gateway/access/cors.h"
@@ -29,6 +30,7 @@ struct program {
     struct redis_address redis;
     struct cors *cors;
     struct keyring *keyring;
+    struct catalogue_file *models;
     struct http_tls *tls;                     /* NULL: plain HTTP */
     struct http_address_limit *address_limit; /* NULL: no limit per client address */
 };
@@ -134,7 +136,8 @@ static int serve(struct program *program)
     if (!program->options.shared.core_dumps)
         core_dump_disable();
     log_options(program);
-    if (load_keys(program))
+    program->models = catalogue_file_open(program->options.shared.models_file, "gateway", "arkrelay-gateway");
+    if (!program->models || load_keys(program))
         return OPTIONS_EXIT_BAD;
     raise_file_limit(&program->options);
     program->cors = cors_create(program->options.cors_origins);
@@ -143,6 +146,7 @@ static int serve(struct program *program)
                                                    .redis = &program->redis,
                                                    .cors = program->cors,
                                                    .keyring = program->keyring,
+                                                   .models = program->models,
                                                    .tls = program->tls,
                                                    .address_limit = program->address_limit});
     if (end != PROCESS_FAILED)
@@ -217,6 +221,7 @@ int main(int argc, char **argv)
         http_address_limit_destroy(program.address_limit);
         cors_destroy(program.cors);
         keyring_destroy(program.keyring);
+        catalogue_file_destroy(program.models);
         http_tls_destroy(program.tls);
         redis_address_deinit(&program.redis);
     }

@@ -10,6 +10,7 @@
 #include "common/base/macros.h"
 #include "common/http/request.h"
 #include "common/storage/location.h"
+#include "gateway/api/openai/aliases.h"
 
 enum {
     MINUTE_MS = 60 * 1000,
@@ -90,8 +91,15 @@ static const struct option_row rows[] = {
       "open streams of a client with keys on this gateway; further ones get 429; 0: no limit", NULL },
     { "client-images", "GATEWAY_CLIENT_IMAGES", OPT_INT, AT(client_images), "0", 0, 1000000000,
       "images per UTC day of a client's tasks; further ones get 429; 0: no limit", NULL },
-    { "ark-max-images", "ARK_MAX_IMAGES", OPT_INT, AT(ark_max_images), "3", 1, 15,
-      "images counted for a request that does not set max_images; use the same value as for the workers", NULL },
+    REQUEST_DEFAULT_ROWS(struct gateway_options, request),
+    { "openai-models", "GATEWAY_OPENAI_MODELS", OPT_STRING, AT(openai_models), OPENAI_DEFAULT_ALIASES, 0, 4096,
+      "names of OpenAI's models that clients of /v1 may use: name=model of ARK, or name for the default model, separated by commas", NULL },
+    { "openai-format", "GATEWAY_OPENAI_FORMAT", OPT_CHOICE, AT(openai_format), "auto", 0, 0,
+      "response_format of requests to /v1 that do not set it; auto: b64_json for names of gpt-image models, else url", "auto|url|b64_json" },
+    { "openai-hold", "GATEWAY_OPENAI_HOLD", OPT_MS, AT(openai_hold_ms), "45s", 100, 10 * MINUTE_MS,
+      "how long the status of an answer of /v1 waits for the first image; then it is 200, and white space follows", NULL },
+    { "openai-retry-window", "GATEWAY_OPENAI_RETRY_WINDOW", OPT_MS, AT(openai_retry_window_ms), "10m", 1000, DAY_MS,
+      "how long a request to /v1 that equals an earlier one without a delivered answer counts as its repetition", NULL },
     { "new-key", NULL, OPT_STRING, AT(new_key), "", 0, 4096,
       "create a key for this client, print it once and exit", NULL },
     { "key-expires", NULL, OPT_STRING, AT(key_expires), "", 0, 32,
@@ -131,6 +139,9 @@ bool listen_is_loopback(const char *listen)
 
 bool gateway_options_agree(const struct gateway_options *options)
 {
+    struct openai_aliases aliases;
+    const char *at;
+
     if (!options->open && !*options->keys_file && !listen_is_loopback(options->listen)) {
         (void)fprintf(
             stderr,
@@ -142,6 +153,13 @@ bool gateway_options_agree(const struct gateway_options *options)
     if (*options->shared.storage && !location_is_valid(options->shared.storage)) {
         (void)fprintf(stderr, "arkrelay-gateway: STORAGE %s is not the absolute path of a directory\n",
                       options->shared.storage);
+        return false;
+    }
+    if (!openai_aliases_parse(options->openai_models, &aliases, &at)) {
+        (void)fprintf(
+            stderr,
+            "arkrelay-gateway: GATEWAY_OPENAI_MODELS is wrong at \"%.40s\": use name=model or name, each name once\n",
+            at);
         return false;
     }
     if (*options->key_expires) {

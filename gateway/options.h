@@ -7,6 +7,7 @@
 
 #include "common/config/options.h"
 #include "common/config/shared_options.h"
+#include "common/models/request_defaults.h"
 
 struct gateway_options {
     char *listen;
@@ -20,13 +21,17 @@ struct gateway_options {
     char *new_key, *key_expires, *revoke_key; /* run a command instead of serving */
     bool list_keys;
     int64_t client_requests, client_streams, client_images; /* 0: no limit */
-    int64_t ark_max_images;
     int64_t body_max, connections_max, connections_per_address, output_max;
     int64_t head_max, headers_max;
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;
     int64_t stream_life_ms;
     char *tls_cert, *tls_key;
     bool data_urls, open, share_port;
+    char *openai_models;
+    int openai_format; /* enum openai_default_format */
+    int64_t openai_hold_ms;
+    int64_t openai_retry_window_ms;
+    struct request_defaults request; /* use the same values as for the workers */
     struct shared_options shared;
 };
 

@@ -12,6 +12,7 @@
 #include "common/base/loop.h"
 #include "common/http/server.h"
 #include "common/http/tls.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "gateway/access/keyring.h"
@@ -131,6 +132,7 @@ static void process_on_reload(void *arg)
     systemd_notify_reloading(process->notify);
     reload_certificate(process);
     reload_keys(process);
+    catalogue_file_reload(process->config.models, "gateway");
     wake_threads(process);
     systemd_notify_ready(process->notify);
 }
@@ -212,6 +214,7 @@ static int create_gateway(struct process *process, size_t i)
         .redis = process->config.redis,
         .cors = process->config.cors,
         .keyring = process->config.keyring,
+        .models = process->config.models,
         .metrics = process->metrics,
         .redis_ready = &process->redis_ready,
         .thread = i,

@@ -11,6 +11,7 @@
 #ifndef ARKRELAY_GATEWAY_PROCESS_H
 #define ARKRELAY_GATEWAY_PROCESS_H
 
+struct catalogue_file;
 struct cors;
 struct gateway_options;
 struct http_address_limit;
@@ -24,6 +25,7 @@ struct process_config {
     const struct redis_address *redis;
     const struct cors *cors;
     struct keyring *keyring;
+    struct catalogue_file *models;            /* loaded */
     struct http_tls *tls;                     /* NULL: plain HTTP */
     struct http_address_limit *address_limit; /* NULL: no limit per client address */
 };

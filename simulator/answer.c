@@ -99,6 +99,10 @@ static void add_picture(struct buf *out, const struct sim_slot *slot)
     add_int(out, ",\"size\":\"", slot->width);
     add_int(out, "x", slot->height);
     buf_add_char(out, '"');
+    if (!slot->layer)
+        return;
+    add_int(out, ",\"z_index\":", slot->index);
+    buf_addf(out, ",\"name\":\"%s\",\"output_format\":\"png\"", slot->index ? "layer" : "base");
 }
 
 static void add_usage(struct buf *out, const struct sim_usage *usage)

@@ -29,6 +29,7 @@ struct sim_slot {
     const char *url, *b64; /* exactly one is set if the image succeeded */
     size_t b64_len;
     const char *code; /* error code; NULL if the image succeeded */
+    bool layer;       /* of a decomposition; the first one is the base */
 };
 
 struct sim_usage {

@@ -17,7 +17,7 @@
 #include "simulator/state.h"
 #include "simulator/stats.h"
 
-enum { RANDOM_BYTES = 19 };
+enum { RANDOM_BYTES = 19, LAYERS_USUAL = 4 };
 
 #define BIT(n) (1u << (n))
 /* clang-format off */
@@ -313,6 +313,7 @@ static void keep_record(struct sim_call *call)
                                .model = request->asked_model,
                                .prompt = request->prompt,
                                .size = request->size,
+                               .extras = request->extras,
                                .refs = request->ref_count,
                                .max_images = request->max_images,
                                .watermark = request->watermark,
@@ -322,16 +323,30 @@ static void keep_record(struct sim_call *call)
     call->number = sim_stats_begin(call->sim->stats, &facts);
 }
 
+/* One layer that fails ends the request without an image. */
+static void fail_all_layers(struct sim_call *call)
+{
+    for (int i = 0; i < call->planned; i++)
+        if (*call->behaviour.fail[i]) {
+            call->last_failure = call->behaviour.fail[i];
+            call->planned = 0;
+        }
+}
+
 static void plan(struct sim_call *call)
 {
     struct sim_behaviour *behaviour = &call->behaviour;
 
     call->planned = call->request.images;
+    if (call->request.layers && behaviour->images == SIM_UNSET)
+        behaviour->images = LAYERS_USUAL;
     if (behaviour->images != SIM_UNSET && behaviour->images < call->planned)
         call->planned = (int)behaviour->images;
     if (behaviour->rst && behaviour->cut_after_image == SIM_UNSET && behaviour->cut_at_byte == SIM_UNSET)
         behaviour->cut_after_image = 0;
     call->usage.web_search = call->request.web_search;
+    if (call->request.layers)
+        fail_all_layers(call);
 }
 
 static struct sim_call *create(struct sim *sim, const struct http_request *request)

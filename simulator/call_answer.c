@@ -208,6 +208,11 @@ static void count_slot(struct sim_call *call, const struct sim_slot *slot)
             call->planned = slot->index + 1;
         return;
     }
+    if (!call->usage.images)
+        sim_stats_charge(call->sim->stats, call->number,
+                         sim_model_references_price(call->request.model, call->request.ref_count));
+    sim_stats_charge(call->sim->stats, call->number,
+                     sim_model_image_price(call->request.model, slot->width, slot->height));
     call->usage.images++;
     call->usage.pixels += (int64_t)slot->width * slot->height;
     sim_window_add(sim_window_of(call->sim, call->request.model), sim_now_ms(call->sim));
@@ -242,6 +247,7 @@ void sim_call_make_picture(struct sim_call *call)
     struct sim_slot slot = {.index = call->next,
                             .width = call->request.width,
                             .height = call->request.height,
+                            .layer = call->request.layers,
                             .code = scripted_failure(call)};
     struct buf text;
 

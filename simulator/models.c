@@ -17,7 +17,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_1K) | BIT(SIM_2K) | BIT(SIM_4K),
      .pixels_min = 921600,
      .pixels_max = 16777216,
-     .default_size = "2048x2048"},
+     .default_size = "2048x2048",
+     .micros = 30000},
     {.id = "doubao-seedream-4-5-251128",
      .name = "doubao-seedream-4-5",
      .group = true,
@@ -27,7 +28,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_2K) | BIT(SIM_4K),
      .pixels_min = 3686400,
      .pixels_max = 16777216,
-     .default_size = "2048x2048"},
+     .default_size = "2048x2048",
+     .micros = 40000},
     {.id = "doubao-seedream-5-0-260128",
      .name = "doubao-seedream-5-0",
      .group = true,
@@ -39,7 +41,8 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_2K) | BIT(SIM_3K) | BIT(SIM_4K),
      .pixels_min = 3686400,
      .pixels_max = 16777216,
-     .default_size = "2048x2048"},
+     .default_size = "2048x2048",
+     .micros = 35000},
     {.id = "doubao-seedream-5-0-lite-260128",
      .name = "doubao-seedream-5-0-lite",
      .group = true,
@@ -51,44 +54,58 @@ static const struct sim_model models[] = {
      .keywords = BIT(SIM_2K) | BIT(SIM_3K) | BIT(SIM_4K),
      .pixels_min = 3686400,
      .pixels_max = 16777216,
-     .default_size = "2048x2048"},
+     .default_size = "2048x2048",
+     .micros = 35000},
     {.id = "doubao-seedream-5-0-pro-260628",
      .name = "doubao-seedream-5-0-pro",
      .output_format = true,
      .optimize_prompt = true,
      .fast = true,
      .background = true,
+     .layers_max = 17,
      .refs_max = 10,
      .keywords = BIT(SIM_1K) | BIT(SIM_1_5K) | BIT(SIM_2K),
      .pixels_min = 921600,
      .pixels_max = 4624220,
-     .default_size = "2K"},
+     .default_size = "2K",
+     .micros = 90000,
+     .small_micros = 45000,
+     .small_pixels = 2610000,
+     .reference_micros = 3000,
+     .references_free = 1},
     {.id = "doubao-seedream-5-0-flash-260915",
      .name = "doubao-seedream-5-0-flash",
      .output_format = true,
      .optimize_prompt = true,
      .background = true,
+     .layers_max = 17,
      .refs_max = 10,
      .keywords = BIT(SIM_1K) | BIT(SIM_1_5K) | BIT(SIM_2K),
      .pixels_min = 921600,
      .pixels_max = 4624220,
-     .default_size = "2K"},
+     .default_size = "2K",
+     .micros = 18000},
     {.id = "doubao-seedream-5-5-261028",
      .name = "doubao-seedream-5-5",
      .output_format = true,
      .optimize_prompt = true,
      .background = true,
+     .layers_max = 100,
      .refs_max = 10,
      .keywords = BIT(SIM_1K) | BIT(SIM_1_5K) | BIT(SIM_2K),
      .pixels_min = 921600,
      .pixels_max = 4624220,
-     .default_size = "2K"},
+     .default_size = "2K",
+     .micros = 35000,
+     .small_micros = 20000,
+     .small_pixels = 2601124,
+     .reference_micros = 8000},
     {.id = "doubao-seedream-3-0-t2i-250415",
      .name = "doubao-seedream-3-0-t2i",
      .guidance_scale = true,
      .pixels_min = 262144,
      .pixels_max = 4194304,
-     .default_size = "1024x1024"                                              },
+     .default_size = "1024x1024"                  },
 };
 
 static const char *const keyword_names[SIM_KEYWORD_COUNT] = {"1K", "1.5K", "2K", "3K", "4K"};
@@ -111,6 +128,18 @@ static const struct {
     {"3:2",  {{1248, 832}, {1872, 1248}, {2496, 1664}, {3744, 2496}, {4992, 3328}} },
     {"2:3",  {{832, 1248}, {1248, 1872}, {1664, 2496}, {2496, 3744}, {3328, 4992}} },
 };
+
+int64_t sim_model_image_price(const struct sim_model *model, int width, int height)
+{
+    return (int64_t)width * height <= model->small_pixels ? model->small_micros : model->micros;
+}
+
+int64_t sim_model_references_price(const struct sim_model *model, size_t references)
+{
+    return references > model->references_free
+               ? (int64_t)(references - model->references_free) * model->reference_micros
+               : 0;
+}
 
 const struct sim_model *sim_model_at(size_t index)
 {

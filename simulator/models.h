@@ -16,10 +16,18 @@ struct sim_model {
     const char *name; /* the id without its date, used in image URLs */
     bool group, stream, output_format, optimize_prompt, fast, web_search, background, guidance_scale;
     size_t refs_max;
+    int layers_max;    /* images of a decomposition, with the base; 0: not supported */
     unsigned keywords; /* bit set of enum sim_keyword */
     int64_t pixels_min, pixels_max;
     const char *default_size;
+    /* What ARK charges, in micro-units of USD; 0: not known. An image of at most small_pixels costs small_micros. Of a call that generates an
+     * image, each reference after the first references_free ones costs reference_micros. */
+    int64_t micros, small_micros, small_pixels, reference_micros;
+    size_t references_free;
 };
+
+int64_t sim_model_image_price(const struct sim_model *model, int width, int height);
+int64_t sim_model_references_price(const struct sim_model *model, size_t references);
 
 /* An endpoint id (ep-...) is served by the first model. Returns NULL if there is no such model. */
 const struct sim_model *sim_model_find(const char *id);

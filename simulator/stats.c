@@ -8,7 +8,7 @@ enum { STATUS_MAX = 600 };
 
 struct counters {
     int64_t calls, by_status[STATUS_MAX];
-    int64_t images_billed, images_delivered, images_failed, disconnects, cuts;
+    int64_t images_billed, images_delivered, images_failed, disconnects, cuts, charged_micros;
 };
 
 struct sim_stats {
@@ -38,6 +38,7 @@ static void forget(struct sim_record *record)
     free(record->client_request_id);
     free(record->model);
     free(record->prompt);
+    free(record->extras);
     free(record->size);
     *record = (struct sim_record){0};
 }
@@ -76,6 +77,7 @@ int64_t sim_stats_begin(struct sim_stats *stats, const struct sim_record *facts)
     record->model = copy(facts->model);
     record->prompt = copy(facts->prompt);
     record->size = copy(facts->size);
+    record->extras = copy(facts->extras);
     record->outcome = SIM_OPEN;
     stats->counters.calls++;
     stats->open++;
@@ -114,6 +116,17 @@ void sim_stats_image(struct sim_stats *stats, int64_t number, bool billed)
         record->billed += billed;
         record->failed += !billed;
     }
+}
+
+void sim_stats_charge(struct sim_stats *stats, int64_t number, int64_t micros)
+{
+    struct sim_record *record = sim_stats_record(stats, number);
+
+    if (number <= stats->forgotten)
+        return;
+    stats->counters.charged_micros += micros;
+    if (record)
+        record->charged_micros += micros;
 }
 
 void sim_stats_delivered(struct sim_stats *stats, int64_t number, int images)
@@ -175,7 +188,8 @@ void sim_stats_write(const struct sim_stats *stats, struct buf *out)
     buf_addf(out, "},\"calls_open\":%zu,\"calls_max_open\":%zu", stats->open, stats->max_open);
     buf_addf(out, ",\"images_billed\":%" PRId64 ",\"images_delivered\":%" PRId64 ",\"images_failed\":%" PRId64,
              counters->images_billed, counters->images_delivered, counters->images_failed);
-    buf_addf(out, ",\"disconnects\":%" PRId64 ",\"cuts\":%" PRId64, counters->disconnects, counters->cuts);
+    buf_addf(out, ",\"charged_micros\":%" PRId64 ",\"disconnects\":%" PRId64 ",\"cuts\":%" PRId64,
+             counters->charged_micros, counters->disconnects, counters->cuts);
 }
 
 static void add_text(struct buf *out, const char *name, const char *text)
@@ -198,8 +212,11 @@ static void add_record(struct buf *out, const struct sim_record *record)
              : record->watermark   ? "true"
                                    : "false",
              record->stream ? "true" : "false");
-    buf_addf(out, ",\"status\":%d,\"images\":%d,\"delivered\":%d,\"failed\":%d,\"billed\":%d,\"outcome\":\"%s\"}",
-             record->status, record->images, record->delivered, record->failed, record->billed,
+    buf_addf(out, ",\"extras\":%s", record->extras && *record->extras ? record->extras : "{}");
+    buf_addf(out,
+             ",\"status\":%d,\"images\":%d,\"delivered\":%d,\"failed\":%d,\"billed\":%d,\"charged_micros\":%" PRId64
+             ",\"outcome\":\"%s\"}",
+             record->status, record->images, record->delivered, record->failed, record->billed, record->charged_micros,
              outcome_names[record->outcome]);
 }
 

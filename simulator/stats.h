@@ -22,12 +22,13 @@ enum sim_outcome { SIM_OPEN, SIM_ANSWERED, SIM_CUT, SIM_DISCONNECTED, SIM_OUTCOM
 
 struct sim_record {
     int64_t number, time_ms, duration_ms; /* duration: 0 while open */
-    char *request_id, *client_request_id, *model, *prompt, *size;
+    char *request_id, *client_request_id, *model, *prompt, *size, *extras;
     size_t refs;
     int max_images, watermark; /* as sent; absent: 0 and -1 */
     bool stream;
     int status; /* 0 until the response begins */
     int images, delivered, failed, billed;
+    int64_t charged_micros; /* for the billed images, and their references */
     enum sim_outcome outcome;
 };
 
@@ -45,6 +46,7 @@ struct sim_record *sim_stats_record(struct sim_stats *stats, int64_t number);
 
 void sim_stats_status(struct sim_stats *stats, int64_t number, int status); /* the response has begun */
 void sim_stats_image(struct sim_stats *stats, int64_t number, bool billed); /* one image is complete or failed */
+void sim_stats_charge(struct sim_stats *stats, int64_t number, int64_t micros);
 void sim_stats_delivered(struct sim_stats *stats, int64_t number,
                          int images); /* `images` more were sent to the client */
 void sim_stats_outcome(struct sim_stats *stats, int64_t number,

@@ -68,10 +68,36 @@ static int read_model(struct reading *reading)
     return ERR_REFUSED;
 }
 
+static int read_bool(struct reading *reading, const char *name, int *out)
+{
+    const json_t *value = field(reading->body, name);
+
+    if (value && !json_is_boolean(value))
+        return refuse(reading, name, "must be a boolean");
+    *out = value ? json_is_true(value) : -1;
+    return 0;
+}
+
+/* Before the prompt, which layers do not need. */
+static int read_layers(struct reading *reading)
+{
+    static const char name[] = "layer_decomposition";
+    int layers, err = read_bool(reading, name, &layers);
+
+    if (err)
+        return err;
+    if (layers >= 0 && !reading->request->model->layers_max)
+        return refuse_unsupported(reading, name);
+    reading->request->layers = layers == 1;
+    return 0;
+}
+
 static int read_prompt(struct reading *reading)
 {
     const json_t *value = field(reading->body, "prompt");
 
+    if (!value && reading->request->layers)
+        return keep(&reading->request->prompt, "", 0);
     if (!value || !json_string_length(value))
         return json_is_string(value) || !value ? refuse_missing(reading, "prompt")
                                                : refuse(reading, "prompt", "must be a string");
@@ -180,6 +206,8 @@ static int read_size(struct reading *reading)
     err = keep(&request->size, size, REF_KEPT);
     if (err)
         return err;
+    if (request->layers && !strcmp(size, "auto"))
+        size = "2K";
     outcome = sim_model_size(request->model, size, request->prompt, &request->width, &request->height);
     return outcome == SIM_SIZE_OK ? 0 : refuse_size(reading, outcome);
 }
@@ -200,16 +228,6 @@ static int read_choice(struct reading *reading, const char *name, const char *co
             return 0;
         }
     return refuse(reading, name, detail);
-}
-
-static int read_bool(struct reading *reading, const char *name, int *out)
-{
-    const json_t *value = field(reading->body, name);
-
-    if (value && !json_is_boolean(value))
-        return refuse(reading, name, "must be a boolean");
-    *out = value ? json_is_true(value) : -1;
-    return 0;
 }
 
 static int read_max_images(struct reading *reading)
@@ -334,30 +352,77 @@ static int read_tuning(struct reading *reading)
     return read_number(reading, "seed", -1, INT32_MAX, true);
 }
 
-/* Transparent backgrounds and layers are not simulated, even for models that support them. */
-static int read_layers(struct reading *reading)
+/* A reference that is a data: URL of another format. The format behind an address is not looked at. */
+static bool has_other_format(const struct sim_request *request, const char *const formats[2])
 {
-    static const char *const choices[] = {"opaque", "transparent"};
-    bool background = reading->request->model->background, transparent = false;
-    int layers, err = read_bool(reading, "layer_decomposition", &layers);
+    static const char scheme[] = "data:image/";
+    const char *format = request->refs[0] + strlen(scheme);
 
-    if (err)
-        return err;
-    if (layers == 1 || (layers == 0 && !background))
-        return refuse_unsupported(reading, "layer_decomposition");
-    if (field(reading->body, "background") && !background)
+    if (strncmp(request->refs[0], scheme, strlen(scheme)) != 0)
+        return false;
+    for (int i = 0; i < 2; i++)
+        if (formats[i] && !strncmp(format, formats[i], strlen(formats[i])) && format[strlen(formats[i])] == ';')
+            return false;
+    return true;
+}
+
+static int read_background(struct reading *reading)
+{
+    static const char *const choices[] = {"opaque", "transparent"}, *const formats[] = {"png", NULL};
+    const struct sim_request *request = reading->request;
+    bool transparent = false;
+    int err;
+
+    if (field(reading->body, "background") && !request->model->background)
         return refuse_unsupported(reading, "background");
     err = read_choice(reading, "background", choices, "must be one of: opaque, transparent", &transparent);
-    if (!err && transparent)
-        return refuse(reading, "background", "transparent needs one PNG reference with transparent pixels");
-    return err;
+    if (err || !transparent)
+        return err;
+    if (request->ref_count != 1 || has_other_format(request, formats))
+        return refuse(reading, "background", "transparent needs exactly one png reference image");
+    return request->png ? 0 : refuse(reading, "background", "transparent needs output_format png");
+}
+
+/* ARK decides on the number of layers: the simulator makes a base and three, unless it is told otherwise. */
+static int check_layers(struct reading *reading)
+{
+    static const char *const formats[] = {"png", "jpeg"};
+    struct sim_request *request = reading->request;
+
+    if (!request->layers)
+        return 0;
+    if (request->ref_count != 1 || has_other_format(request, formats))
+        return refuse(reading, "layer_decomposition", "needs exactly one png or jpeg reference image");
+    if (strpbrk(request->size, "x*"))
+        return refuse(reading, "size", "must be a keyword or auto with layer_decomposition");
+    request->images = request->model->layers_max;
+    request->png = true;
+    return 0;
+}
+
+/* For the records, as they were sent. */
+static int keep_extras(struct reading *reading)
+{
+    static const char *const names[] = {"output_format", "optimize_prompt_options", "tools", "seed", "guidance_scale",
+                                        "background",    "layer_decomposition"};
+    json_t *extras = json_object();
+
+    for (size_t i = 0; i < ARRAY_LENGTH(names); i++) {
+        json_t *value = json_object_get(reading->body, names[i]);
+
+        if (value && json_object_set(extras, names[i], value))
+            break;
+    }
+    reading->request->extras = json_dumps(extras, JSON_COMPACT | JSON_SORT_KEYS);
+    json_decref(extras);
+    return reading->request->extras ? 0 : ERR_NO_MEMORY;
 }
 
 int sim_request_read(struct sim_request *out, const char *body, size_t len, struct sim_error *error)
 {
-    static int (*const steps[])(struct reading *) = {read_model, read_prompt, read_refs,   read_size,
-                                                     read_group, read_stream, read_output, read_optimize_prompt,
-                                                     read_tools, read_tuning, read_layers};
+    static int (*const steps[])(struct reading *) = {
+        read_model,  read_layers, read_prompt,          read_refs,   read_size,       read_group,  read_stream,
+        read_output, read_tools,  read_optimize_prompt, read_tuning, read_background, check_layers};
     json_t *root = json_loadb(body, len, 0, NULL);
     struct reading reading = {.request = out, .body = root, .error = error};
     int err = 0;
@@ -367,6 +432,8 @@ int sim_request_read(struct sim_request *out, const char *body, size_t len, stru
         sim_error_about(error, "InvalidParameter", "", "The request body is not a JSON object.");
         err = ERR_REFUSED;
     }
+    if (!err)
+        err = keep_extras(&reading);
     for (size_t i = 0; !err && i < ARRAY_LENGTH(steps); i++)
         err = steps[i](&reading);
     if (err == ERR_NO_MEMORY)
@@ -380,6 +447,7 @@ void sim_request_deinit(struct sim_request *request)
     free(request->asked_model);
     free(request->prompt);
     free(request->size);
+    free(request->extras);
     for (size_t i = 0; i < request->ref_count; i++)
         free(request->refs[i]);
     *request = (struct sim_request){0};

@@ -28,7 +28,8 @@ struct sim_request {
     int images;     /* maximum number of images; 1 unless a group is requested */
     int max_images; /* as sent; absent: 0 */
     int watermark;  /* as sent, 0 or 1; absent: -1 */
-    bool group, stream, b64, png, web_search;
+    bool group, stream, b64, png, web_search, layers;
+    char *extras; /* the fields that only some models have, as a JSON object */
 };
 
 void sim_request_deinit(struct sim_request *request);

@@ -11,11 +11,12 @@
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/http/healthcheck.h"
+#include "common/models/catalogue.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
 #include "common/storage/location.h"
-#include "worker/ark/model.h"
 #include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
@@ -28,6 +29,7 @@ struct program {
     struct worker_options options;
     struct redis_address redis;
     char name[PRESENCE_NAME_SIZE];
+    struct catalogue_file *models;
     struct loop *loop;
     struct metrics *metrics;
     struct worker *worker;
@@ -53,6 +55,16 @@ static void main_on_unfit(const char *why, void *arg)
     loop_stop(program->loop);
 }
 
+static void warn_if_unlisted(const struct program *program)
+{
+    const char *model = program->options.request.model;
+    struct catalogue *catalogue = catalogue_file_take(program->models);
+
+    if (!catalogue_find(catalogue, model)->listed)
+        log_warn("worker", "ARK_MODEL is not a listed model, only the plainest fields are sent", "model=%s", model);
+    catalogue_unref(catalogue);
+}
+
 static void main_on_drain(void *arg)
 {
     struct program *program = arg;
@@ -68,6 +80,19 @@ static void main_on_stop(void *arg)
     log_warn("worker", "stopping at once; other workers settle its jobs when their leases expire", "jobs=%d",
              worker_jobs(program->worker));
     loop_stop(program->loop);
+}
+
+/* SIGHUP. A file that cannot be read leaves the old catalogue in place. */
+static void main_on_reload(void *arg)
+{
+    struct program *program = arg;
+
+    log_info("worker", "reloading", "reason=signal");
+    systemd_notify_reloading(program->notify);
+    catalogue_file_reload(program->models, "worker");
+    worker_reload(program->worker);
+    warn_if_unlisted(program);
+    systemd_notify_ready(program->notify);
 }
 
 static void write_status(char out[SYSTEMD_STATUS_SIZE], void *arg)
@@ -150,12 +175,10 @@ static void log_start(const struct program *program)
     if (!*options->ark_api_key && options->roles != ROLES_OUTBOX)
         log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
-    if (!ark_model_find(options->ark_model)->listed)
-        log_warn("worker", "ARK_MODEL is not a listed model, only the plainest fields are sent", "model=%s",
-                 options->ark_model);
+    warn_if_unlisted(program);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, program->name, redis,
-             *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->ark_model,
+             *options->ark_api_key ? options->ark_base_url : options->ark_sim_url, options->request.model,
              (long long)options->concurrency, (long long)options->lease_ms);
 }
 
@@ -166,11 +189,13 @@ static int create_worker(struct program *program)
                 program->options.roles == ROLES_OUTBOX ? 0 : program->options.concurrency);
     metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
     program->loop = loop_create();
-    if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program))
+    if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program) ||
+        loop_on_reload(program->loop, main_on_reload, program))
         return ERR_NO_MEMORY;
     program->worker = worker_create(&(struct worker_config){.loop = program->loop,
                                                             .options = &program->options,
                                                             .redis = &program->redis,
+                                                            .models = program->models,
                                                             .name = program->name,
                                                             .metrics = program->metrics,
                                                             .on_drained = main_on_drained,
@@ -210,6 +235,7 @@ static void destroy_parts(struct program *program)
     health_destroy(program->health);
     worker_destroy(program->worker);
     loop_destroy(program->loop);
+    catalogue_file_destroy(program->models);
     metrics_destroy(program->metrics);
 }
 
@@ -223,6 +249,9 @@ static int program_run(struct program *program)
     if (!program->options.shared.core_dumps)
         core_dump_disable();
     presence_name(program->name, program->options.name);
+    program->models = catalogue_file_open(program->options.shared.models_file, "worker", "arkrelay-worker");
+    if (!program->models)
+        return OPTIONS_EXIT_BAD;
     log_start(program);
     err = program_create_parts(program);
     if (!err) {

@@ -7,6 +7,7 @@
 
 #include "common/config/options.h"
 #include "common/config/shared_options.h"
+#include "common/models/request_defaults.h"
 
 /* Of WORKER_LISTEN. The default port is not in Prometheus's list of exporter ports, which takes up 9100 to 9999. */
 #define LISTEN_AUTO    "auto" /* LISTEN_DEFAULT, or a free port if that is taken */
@@ -26,10 +27,8 @@ struct worker_options {
     int64_t lease_ms, backoff_base_ms, backoff_max_ms;
 
     char *ark_api_key, *ark_base_url, *ark_sim_url, *ark_ca_file;
-    char *ark_model, *ark_prompt, *ark_size;
-    int64_t ark_max_images, ark_guidance;
-    bool ark_watermark, ark_web_search, ark_layer_decomposition;
-    int ark_stream, ark_response_format, ark_output_format, ark_optimize_prompt, ark_background;
+    struct request_defaults request;
+    int ark_stream, ark_response_format; /* enum ark_stream_mode, enum ark_response_format */
     int64_t ark_connect_timeout_ms, ark_first_byte_timeout_ms, ark_timeout_ms, ark_timeout_per_image_ms,
         ark_end_timeout_ms;
     int64_t ark_answer_max;

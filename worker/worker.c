@@ -9,6 +9,8 @@
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
+#include "common/models/catalogue.h"
+#include "common/models/catalogue_file.h"
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
@@ -24,6 +26,8 @@
 #include "worker/job/job.h"
 #include "worker/metrics/metrics.h"
 #include "worker/outbox/outbox.h"
+#include "worker/outbox/pictures.h"
+#include "worker/outbox/sweep.h"
 #include "worker/queue/claim.h"
 #include "worker/queue/durability.h"
 #include "worker/queue/lease.h"
@@ -67,10 +71,13 @@ struct worker {
     struct storage *storage;
     struct web *downloads;
     struct link_rules *link_rules;
+    struct pictures *pictures;
+    struct sweep *sweep;
     struct outbox *outbox;
     bool outbox_idle; /* it has stopped */
 
     struct ark_endpoint endpoint;
+    struct catalogue *catalogue; /* a reference, borrowed by `context` */
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -89,7 +96,7 @@ static void worker_on_left(void *arg)
 /* Without Redis, permits and leases expire by themselves. */
 static bool has_left_redis(const struct worker *worker)
 {
-    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_settled(worker->governor));
+    return !redis_is_ready(worker->commands) || (worker->claim_stopped && governor_is_idle(worker->governor));
 }
 
 static void check_drained(struct worker *worker)
@@ -135,7 +142,7 @@ static void worker_on_granted(int granted, int64_t wait_ms, void *arg)
     claim_granted(worker->claim, granted, wait_ms);
 }
 
-static void worker_on_settled(void *arg)
+static void worker_on_governor_idle(void *arg)
 {
     check_drained(arg);
 }
@@ -278,7 +285,12 @@ static void write_ark_ms(struct presence_entry *entry, const struct metrics *met
 
 static enum storage_end worker_storage_trouble(const struct worker *worker)
 {
-    return worker->outbox ? outbox_trouble(worker->outbox) : STORAGE_DONE;
+    return worker->pictures ? pictures_trouble(worker->pictures) : STORAGE_DONE;
+}
+
+static int64_t worker_copies_waiting(const struct worker *worker)
+{
+    return outbox_waiting(worker->outbox, pictures_copies(worker->pictures));
 }
 
 static int worker_slots(const struct worker *worker)
@@ -296,7 +308,7 @@ static void describe_outbox(struct presence_entry *entry, const struct worker *w
         return;
     presence_add_field(entry, "storage", "%s", storage_identity(worker->storage));
     presence_add_field(entry, "storage_trouble", "%s", trouble == STORAGE_DONE ? "" : storage_end_name(trouble));
-    presence_add_field(entry, "copies_waiting", "%lld", (long long)outbox_waiting(worker->outbox));
+    presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
 }
 
 static void worker_describe(struct presence_entry *entry, void *arg)
@@ -317,25 +329,6 @@ static void worker_describe(struct presence_entry *entry, void *arg)
 }
 
 /* -- create and destroy */
-
-static struct ark_defaults ark_defaults(const struct worker_options *options)
-{
-    return (struct ark_defaults){
-        .model = options->ark_model,
-        .prompt = options->ark_prompt,
-        .size = options->ark_size,
-        .max_images = (int)options->ark_max_images,
-        .watermark = options->ark_watermark,
-        .stream = options->ark_stream,
-        .response_format = options->ark_response_format,
-        .output_format = options->ark_output_format,
-        .optimize_prompt_mode = options->ark_optimize_prompt,
-        .web_search = options->ark_web_search,
-        .guidance_scale = (double)options->ark_guidance,
-        .background = options->ark_background,
-        .layer_decomposition = options->ark_layer_decomposition,
-    };
-}
 
 /* Without an API key, calls go to the simulator, which accepts any key. */
 static void set_endpoint(struct worker *worker)
@@ -378,7 +371,10 @@ static void set_context(struct worker *worker)
         .pictures = {.is_on = *options->shared.storage,
                      .public_url = options->public_url,
                      .retention_ms = options->storage_retention_ms},
-        .ark = ark_defaults(options),
+        .catalogue = worker->catalogue,
+        .defaults = &options->request,
+        .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
+                     .format = (enum ark_response_format)options->ark_response_format},
         .endpoint = worker->endpoint,
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
@@ -440,10 +436,10 @@ static bool create_governor(struct worker *worker)
                                                   .again_ms = GOVERN_AGAIN_MS,
                                                   .calls_max = (int)options->ark_calls_max,
                                                   .images_per_minute = (int)options->ark_images_per_minute,
-                                                  .images_per_call = (int)options->ark_max_images,
-                                                  .model = options->ark_model,
+                                                  .images_per_call = (int)options->request.max_images,
+                                                  .model = options->request.model,
                                                   .on_granted = worker_on_granted,
-                                                  .on_settled = worker_on_settled,
+                                                  .on_idle = worker_on_governor_idle,
                                                   .on_probe = worker_on_probe,
                                                   .on_confirmed = job_confirm,
                                                   .arg = worker});
@@ -469,7 +465,7 @@ static bool create_queue(struct worker *worker)
                                                         .prefix = worker->prefix,
                                                         .wake = worker->wake,
                                                         .worker = worker->config.name,
-                                                        .model = options->ark_model,
+                                                        .model = options->request.model,
                                                         .lease_ms = options->lease_ms,
                                                         .max_attempts = (int)options->max_attempts,
                                                         .room = worker_room,
@@ -532,30 +528,49 @@ static bool create_link_rules(struct worker *worker)
     return !err;
 }
 
-static bool create_outbox(struct worker *worker)
+/* What keeps pictures. */
+static bool create_pictures(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
+    struct loop *loop = worker->config.loop;
 
-    if (!*options->shared.storage || options->roles == ROLES_ARK)
-        return true;
     if (!open_storage(worker) || !create_link_rules(worker))
         return false;
-    worker->downloads = web_create(&(struct web_setup){.loop = worker->config.loop,
+    worker->downloads = web_create(&(struct web_setup){.loop = loop,
                                                        .connect_ms = options->ark_connect_timeout_ms,
                                                        .ca_file = options->ark_ca_file,
                                                        .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
     if (!worker->downloads)
         return false;
+    worker->pictures = pictures_create(&(struct pictures_config){.loop = loop,
+                                                                 .web = worker->downloads,
+                                                                 .storage = worker->storage,
+                                                                 .rules = worker->link_rules,
+                                                                 .metrics = worker->config.metrics,
+                                                                 .concurrency = (int)options->outbox_concurrency,
+                                                                 .copy_ms = options->outbox_lease_ms / 2,
+                                                                 .link_retry_ms = LINK_RETRY_MS});
+    worker->sweep = sweep_create(
+        &(struct sweep_config){.loop = loop, .storage = worker->storage, .metrics = worker->config.metrics});
+    return worker->pictures && worker->sweep;
+}
+
+static bool create_outbox(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+    const struct outbox_kind *kinds[OUTBOX_KINDS_MAX + 1] = {NULL};
+
+    if (!*options->shared.storage || options->roles == ROLES_ARK)
+        return true;
+    if (!create_pictures(worker))
+        return false;
+    kinds[0] = pictures_copies(worker->pictures);
+    kinds[1] = pictures_deletions(worker->pictures);
     worker->outbox = outbox_create(&(struct outbox_config){.loop = worker->config.loop,
                                                            .redis = worker->commands,
                                                            .prefix = worker->prefix,
-                                                           .web = worker->downloads,
-                                                           .storage = worker->storage,
-                                                           .rules = worker->link_rules,
-                                                           .metrics = worker->config.metrics,
-                                                           .concurrency = (int)options->outbox_concurrency,
+                                                           .kinds = kinds,
                                                            .lease_ms = options->outbox_lease_ms,
-                                                           .link_retry_ms = LINK_RETRY_MS,
                                                            .on_idle = worker_on_outbox_idle,
                                                            .arg = worker});
     return worker->outbox;
@@ -584,6 +599,7 @@ struct worker *worker_create(const struct worker_config *config)
     if (!worker)
         return NULL;
     worker->config = *config;
+    worker->catalogue = catalogue_file_take(config->models);
     TAILQ_INIT(&worker->jobs);
     keys_prefix(worker->prefix, PARTITION);
     keys_wake(worker->wake, PARTITION);
@@ -604,6 +620,8 @@ struct worker *worker_destroy(struct worker *worker)
         job_destroy(job);
     }
     outbox_destroy(worker->outbox);
+    sweep_destroy(worker->sweep);
+    pictures_destroy(worker->pictures);
     web_destroy(worker->downloads);
     link_rules_destroy(worker->link_rules);
     disk_destroy(worker->disk);
@@ -621,9 +639,17 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);
     return NULL;
+}
+
+void worker_reload(struct worker *worker)
+{
+    catalogue_unref(worker->catalogue);
+    worker->catalogue = catalogue_file_take(worker->config.models);
+    worker->context.catalogue = worker->catalogue;
 }
 
 void worker_drain(struct worker *worker)
@@ -632,6 +658,8 @@ void worker_drain(struct worker *worker)
         return;
     worker->draining = true;
     worker->claim_stopped = claim_stop(worker->claim);
+    if (worker->sweep)
+        sweep_stop(worker->sweep);
     worker->outbox_idle = worker->outbox && outbox_stop(worker->outbox);
     log_info("worker", "draining: takes no new jobs", "jobs=%d", worker->job_count);
     check_drained(worker);
@@ -658,6 +686,6 @@ void worker_fill_metrics(const struct worker *worker, struct metrics *metrics)
     metrics_set(metrics, SAMPLE(METRIC_WORKER_BUSY), worker->job_count);
     if (!worker->outbox)
         return;
-    metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), outbox_waiting(worker->outbox));
-    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING), outbox_trouble(worker->outbox) != STORAGE_DONE);
+    metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), worker_copies_waiting(worker));
+    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING), worker_storage_trouble(worker) != STORAGE_DONE);
 }

@@ -17,6 +17,7 @@
 #include "common/redis/address.h"
 #include "worker/options.h"
 
+struct catalogue_file;
 struct loop;
 struct metrics;
 struct worker;
@@ -25,6 +26,7 @@ struct worker_config {
     struct loop *loop;
     const struct worker_options *options; /* borrowed */
     const struct redis_address *redis;    /* borrowed */
+    struct catalogue_file *models;        /* loaded; borrowed */
     const char *name;                     /* this worker's name; borrowed */
     struct metrics *metrics;              /* borrowed; may be NULL */
     void (*on_drained)(void *arg);
@@ -35,6 +37,9 @@ struct worker_config {
 struct worker *worker_create(const struct worker_config *config); /* NULL when out of memory */
 struct worker *
 worker_destroy(struct worker *worker); /* drops running jobs, which REAP settles; accepts NULL; returns NULL */
+
+/* Switches to the current catalogue of config.models, for jobs that start from now on. */
+void worker_reload(struct worker *worker);
 
 /* on_drained follows when no job is left, never from inside this call. */
 void worker_drain(struct worker *worker);

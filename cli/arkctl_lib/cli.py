@@ -155,14 +155,26 @@ class Commands:
         return Commands(parser.add_subparsers(dest="action", metavar="ACTION", required=True), self._common)
 
 
+def _number(text):
+    """A JSON number as the user wrote it: 7 and not 7.0."""
+    number = float(text)
+    return int(number) if number.is_integer() else number
+
+
 def _add_client_commands(commands):
     parser = commands.add("submit", "submit one task, show its progress and print the URLs of its images", submit)
-    parser.add_argument("urls", nargs="+", metavar="URL", help="an input image")
-    parser.add_argument("--prompt", metavar="TEXT", help="what to do with the images")
-    parser.add_argument("--size", help="1K, 2K, 4K, or <width>x<height>")
+    parser.add_argument("urls", nargs="*", metavar="URL", help="an input image; none: text to image, with --prompt")
+    parser.add_argument("--prompt", metavar="TEXT", help="what to make, from the images if there are any")
+    parser.add_argument("--size", help="a keyword of the model, such as 2K, or <width>x<height>")
     parser.add_argument("--images", type=int, metavar="N", help="maximum number of images")
     parser.add_argument("--model", help="the ARK model")
     parser.add_argument("--seed", type=int)
+    parser.add_argument("--output-format", choices=("jpeg", "png"))
+    parser.add_argument("--optimize-prompt", choices=("standard", "fast"), help="how ARK improves the prompt")
+    parser.add_argument("--web-search", action=argparse.BooleanOptionalAction, help="let the model search the web")
+    parser.add_argument("--guidance-scale", type=_number, metavar="N", help="how closely the image follows the prompt: 1 to 10")
+    parser.add_argument("--background", choices=("opaque", "transparent"))
+    parser.add_argument("--layers", action=argparse.BooleanOptionalAction, help="decompose the image into layers")
     parser.add_argument("--watermark", action=argparse.BooleanOptionalAction)
     parser.add_argument("--max-paid-calls", type=int, metavar="N", help="maximum number of paid calls to ARK; 1: never pay twice")
     parser.add_argument("--task-id", metavar="ID", help="the same id with the same request is the same task (default: a new id)")

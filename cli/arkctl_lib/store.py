@@ -51,7 +51,7 @@ class Store:
         }
 
     def _derived(self, meta):
-        """Counters that no script writes: every life that began has ended, is lost or goes on, and a task that is done closed a call."""
+        """The counters `submitted` and `paid_calls`, which no script stores; PROTOCOL.md has the formulas."""
         count = {name: int(meta.get(name, 0)) for name in ("done", "failed", "cancelled", "lost", "renewed", "calls_beyond_done")}
         live = self.redis("ZCOUNT", PREFIX + "index", *LIVE)
         return {"submitted": count["done"] + count["failed"] + count["cancelled"] + count["lost"] + live - count["renewed"],

@@ -155,7 +155,9 @@ def _request(args):
     request = {"urls": args.urls, "task_id": args.task_id or f"arkctl-{int(time.time())}-{os.urandom(4).hex()}"}
     check_id(request["task_id"])
     for name, value in (("prompt", args.prompt), ("size", args.size), ("max_images", args.images), ("model", args.model),
-                        ("seed", args.seed), ("watermark", args.watermark), ("max_paid_calls", args.max_paid_calls)):
+                        ("seed", args.seed), ("watermark", args.watermark), ("output_format", args.output_format),
+                        ("optimize_prompt", args.optimize_prompt), ("web_search", args.web_search), ("guidance_scale", args.guidance_scale),
+                        ("background", args.background), ("layers", args.layers), ("max_paid_calls", args.max_paid_calls)):
         if value is not None:
             request[name] = value
     return request

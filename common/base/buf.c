@@ -227,7 +227,9 @@ void buf_add_json(struct buf *buf, const char *text, size_t len)
 
 void buf_add_member(struct buf *buf, const char *name)
 {
-    buf_add_text(buf, ",\"");
+    if (!buf->len || buf->data[buf->len - 1] != '{')
+        buf_add_char(buf, ',');
+    buf_add_char(buf, '"');
     buf_add_text(buf, name);
     buf_add_text(buf, "\":");
 }

@@ -39,7 +39,7 @@ void buf_addf(struct buf *buf, const char *format, ...) __attribute__((format(pr
  * - U+0085, U+2028 and U+2029 are escaped, because line readers such as Python's splitlines() split there. */
 void buf_add_json(struct buf *buf, const char *text, size_t len);
 
-/* A further member of a JSON object, comma included: `,"name":`, and with the value. `name` needs no escaping. */
+/* A member of a JSON object: `,"name":`, and with the value. There is no comma after `{`. `name` needs no escaping. */
 void buf_add_member(struct buf *buf, const char *name);
 void buf_add_int_member(struct buf *buf, const char *name, int64_t value);
 void buf_add_bool_member(struct buf *buf, const char *name, bool value);

@@ -44,9 +44,9 @@ struct disk_pool *disk_pool_destroy(struct disk_pool *pool); /* accepts NULL; al
 
 struct disk *disk_create(struct disk_pool *pool, struct loop *loop); /* NULL when out of memory or descriptors */
 
-/* Waits for the jobs that run, drops those that wait, and calls done() for all of them from inside. A job that done() starts with
- * disk_follow is dropped too, and its done() called; so a done() whose job was not run must not start it again for ever.
- * Accepts NULL; returns NULL. */
+/* Waits until the running jobs have ended, drops the waiting ones, and calls done() of each job before it returns. If done() calls
+ * disk_follow, that job is dropped too, and its done() is called. A done() whose job was not run must therefore not always call
+ * disk_follow again. Accepts NULL; returns NULL. */
 struct disk *disk_destroy(struct disk *disk);
 
 /* ERR_TOO_LONG: too many jobs wait; ERR_CLOSED: the disk is being destroyed. After an error, done() is not called. */

@@ -73,6 +73,11 @@ const char *problem_title(enum problem problem)
     return rows[problem].title;
 }
 
+const char *problem_advice(enum problem problem)
+{
+    return default_details[problem];
+}
+
 bool problem_retryable(enum problem problem)
 {
     return rows[problem].retryable;

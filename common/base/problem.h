@@ -79,6 +79,7 @@ const char *problem_code(enum problem problem);
 int problem_status(enum problem problem); /* 0: only used in events */
 const char *problem_title(enum problem problem);
 bool problem_retryable(enum problem problem);
+const char *problem_advice(enum problem problem); /* a sentence: what to do about it; NULL: there is none */
 
 /* An invalid field of a request body: its JSON pointer (RFC 6901) and what is wrong with it. */
 struct problem_field {

@@ -24,6 +24,18 @@ size_t utf8_long_char_len(const char *text, size_t len)
     return need;
 }
 
+bool utf8_is_valid(const char *text, size_t len)
+{
+    for (size_t at = 0; at < len;) {
+        size_t step = utf8_char_len(text + at, len - at);
+
+        if (!step)
+            return false;
+        at += step;
+    }
+    return true;
+}
+
 size_t utf8_count(const char *text, size_t len)
 {
     size_t count = 0;

@@ -7,6 +7,7 @@
 #ifndef ARKRELAY_BASE_UTF8_H
 #define ARKRELAY_BASE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 size_t utf8_long_char_len(const char *text, size_t len); /* utf8_char_len for a byte above ASCII */
@@ -16,6 +17,8 @@ static inline size_t utf8_char_len(const char *text, size_t len)
 {
     return (unsigned char)*text < 0x80 ? 1 : utf8_long_char_len(text, len);
 }
+
+bool utf8_is_valid(const char *text, size_t len);
 
 /* The number of code points; each invalid byte counts as one. */
 size_t utf8_count(const char *text, size_t len);

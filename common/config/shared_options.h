@@ -19,6 +19,7 @@ struct shared_options {
     int log_format; /* enum log_format */
     int64_t presence_ms, audit_ms;
     char *storage;
+    char *models_file;
     bool core_dumps;
     bool healthcheck;
 };
@@ -52,6 +53,10 @@ struct shared_options {
       "", 0, 1024,                                                                                                     \
       "where pictures are kept: the absolute path of a directory that gateways and workers share; empty: they are "    \
       "not kept, and links end with ARK's, after 24 hours. The same value for all programs", NULL },                   \
+    { "models-file", "MODELS_FILE", OPT_STRING, offsetof(type, member.models_file),                                    \
+      "", 0, 4096,                                                                                                     \
+      "JSON file that extends or replaces the built-in catalogue of models, reloaded on SIGHUP; use the same one "     \
+      "for gateways and workers", NULL },                                                                              \
     { "core-dumps", "CORE_DUMPS", OPT_BOOL, offsetof(type, member.core_dumps),                                         \
       "false", 0, 0,                                                                                                   \
       "allow debuggers to attach and crashes to write core files, which may contain keys", NULL },                     \

@@ -2,26 +2,28 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "common/base/transport.h"
 #include "common/http/address_limit.h"
 #include "common/http/tls.h"
 
 enum {
     MANY_EVENTS = 128,
-    REQUESTS_PER_TURN = 16,      /* of one connection, before other connections get their turn */
-    DRAIN_READS = 16,            /* the same, for reads of discarded input */
-    REFUSED_HEAD_READS = 4,      /* of HEAD_CHUNK bytes */
-    COMPACT_FROM = 64 * 1024,    /* bytes */
-    OUT_MAX = 1024 * 1024 * 1024 /* never reached: handlers limit their answers, output_max limits streams */
+    REQUESTS_PER_TURN = 16, /* of one connection, before other connections get their turn */
+    DRAIN_READS = 16,       /* the same, for reads of discarded input */
+    REFUSED_HEAD_READS = 4, /* of HEAD_CHUNK bytes */
+    DELIVERY_MS = 2000,     /* how long a reset after an answer means that the client has not read all of it */
 };
 
 /* -- states and deadlines */
@@ -87,7 +89,7 @@ static void connection_rearm_event(struct connection *connection)
         connection_close(connection, END_RST, "no-memory");
 }
 
-/* -- closing */
+/* -- counters and buffers */
 
 static void report_count(const struct connection_set *set)
 {
@@ -114,11 +116,53 @@ static void end_tls_session(struct connection *connection)
     connection->ssl = NULL;
 }
 
-static void free_output(struct connection *connection)
+/* -- was the answer received? */
+
+static bool is_acknowledged(const struct connection *connection)
 {
-    buf_deinit(&connection->output);
-    connection->sent = 0;
+    int unacknowledged = 0;
+
+    return !connection_unsent(connection) && !ioctl(connection->fd, SIOCOUTQ, &unacknowledged) && !unacknowledged;
 }
+
+static void end_delivery(struct connection *connection, bool whole)
+{
+    struct delivery *delivery = connection->delivery;
+
+    if (!delivery)
+        return;
+    connection->delivery = NULL;
+    timeouts_cancel(connection->set->deliveries, &delivery->timer);
+    delivery->done(whole, delivery->arg);
+    free(delivery);
+}
+
+/* A client that closes before it has read all bytes resets the connection, even if its kernel has acknowledged them. */
+static void delivery_on_timeout(struct timeout *timer, void *arg)
+{
+    struct delivery *delivery = container_of(timer, struct delivery, timer);
+
+    (void)arg;
+    if (is_acknowledged(delivery->connection))
+        end_delivery(delivery->connection, true);
+    else
+        timeouts_start(delivery->connection->set->deliveries, timer);
+}
+
+void connection_watch_delivery(struct connection *connection, void (*done)(bool whole, void *arg), void *arg)
+{
+    struct delivery *delivery = connection->state == CONNECTION_CLOSED ? NULL : calloc(1, sizeof(*delivery));
+
+    end_delivery(connection, is_acknowledged(connection));
+    if (!delivery) {
+        done(false, arg);
+        return;
+    }
+    *delivery = (struct delivery){.done = done, .arg = arg, .connection = connection};
+    connection->delivery = delivery;
+}
+
+/* -- closing */
 
 void connection_close(struct connection *connection, enum connection_end how, const char *why)
 {
@@ -126,6 +170,8 @@ void connection_close(struct connection *connection, enum connection_end how, co
 
     if (connection->state == CONNECTION_CLOSED)
         return;
+    end_delivery(connection,
+                 !connection->exchange.open && how == END_FIN && !connection->failed && is_acknowledged(connection));
     connection_enter(connection, CONNECTION_CLOSED, why);
     event_del(&connection->event);
     if (connection->ssl && how == END_FIN)
@@ -135,57 +181,46 @@ void connection_close(struct connection *connection, enum connection_end how, co
         (void)setsockopt(connection->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
     close(connection->fd);
     connection->fd = -1;
-    free_output(connection);
+    http_output_deinit(&connection->output);
     remove_from_counters(connection);
     connection_schedule_turn_end(connection);
 }
 
+static void close_failed(struct connection *connection)
+{
+    connection->failed = true;
+    connection_close(connection, END_FIN, "failed");
+}
+
 /* -- input: bytes become a request */
+
+static const struct http_limits *limits_of(const struct connection *connection)
+{
+    return &connection->set->config->limits;
+}
 
 static bool create_incoming(struct connection *connection)
 {
-    const struct http_limits *limits = &connection->set->config->limits;
-    struct incoming_request *incoming = calloc(1, sizeof(*incoming));
-
-    if (!incoming)
-        return false;
-    buf_init(&incoming->input, limits->target_max + limits->head_max + (size_t)limits->body_max + READ_CHUNK);
-    buf_init(&incoming->headers, READ_CHUNK);
-    http_parser_init(&incoming->parser, limits);
-    incoming->parser.empty_line_skipped = connection->empty_line_ignored;
-    connection->incoming = incoming;
-    return true;
-}
-
-static void destroy_incoming(struct incoming_request *incoming)
-{
-    if (!incoming)
-        return;
-    buf_deinit(&incoming->input);
-    buf_deinit(&incoming->headers);
-    free(incoming);
+    connection->incoming = incoming_create(limits_of(connection));
+    if (connection->incoming)
+        connection->incoming->parser.empty_line_skipped = connection->empty_line_ignored;
+    return connection->incoming;
 }
 
 static void free_incoming(struct connection *connection)
 {
-    destroy_incoming(connection->incoming);
-    connection->incoming = NULL;
+    connection->incoming = incoming_destroy(connection->incoming);
 }
 
 /* Keeps only the bytes of later requests. Out of memory, these bytes are lost, so the current answer must be the last one. */
 static void free_current_request(struct connection *connection)
 {
-    struct incoming_request *incoming = connection->incoming;
-    size_t ahead = incoming->input.len - incoming->end;
+    struct incoming_request *rest = NULL;
 
-    connection->incoming = NULL;
-    if (ahead && create_incoming(connection))
-        buf_add(&connection->incoming->input, incoming->input.data + incoming->end, ahead);
-    if (ahead && (!connection->incoming || buf_error(&connection->incoming->input))) {
-        free_incoming(connection);
+    if (incoming_copy_rest(connection->incoming, limits_of(connection), &rest))
         connection->close_after_answer = true;
-    }
-    destroy_incoming(incoming);
+    free_incoming(connection);
+    connection->incoming = rest;
 }
 
 void connection_refuse(struct connection *connection, enum problem problem, const char *detail)
@@ -208,39 +243,12 @@ static void handle_request(struct connection *connection)
     if (!request->keep_alive)
         connection->close_after_answer = true;
     connection->empty_line_ignored = false;
+    if (connection->delivery && is_acknowledged(connection)) /* of the answer before */
+        end_delivery(connection, true);
     connection->exchange = (struct http_exchange){.open = true, .head_only = request->method == HTTP_HEAD};
     connection->socket_is_empty = false;
     connection_enter(connection, CONNECTION_HANDLING, "request");
     connection->set->on_request(connection);
-}
-
-/* Decodes in place, so that the bytes of later requests follow the decoded body. */
-static enum http_parse decode_chunks(struct incoming_request *incoming)
-{
-    struct buf *input = &incoming->input;
-    char *end = input->data + incoming->head_len + incoming->body_len;
-    size_t coded = input->len - incoming->head_len - incoming->body_len, taken, decoded;
-    enum http_parse parse = http_chunked_run(&incoming->chunked, end, coded, &taken, end, &decoded);
-
-    memmove(end + decoded, end + taken, coded - taken);
-    incoming->body_len += decoded;
-    buf_truncate(input, input->len - (taken - decoded));
-    return parse;
-}
-
-static enum http_parse parse_sized_body(struct incoming_request *incoming)
-{
-    int64_t length = incoming->request.content_length;
-
-    if ((int64_t)(incoming->input.len - incoming->head_len) < length)
-        return HTTP_PARSE_MORE;
-    incoming->body_len = (size_t)length;
-    return HTTP_PARSE_DONE;
-}
-
-static enum http_parse parse_body(struct incoming_request *incoming)
-{
-    return incoming->request.chunked ? decode_chunks(incoming) : parse_sized_body(incoming);
 }
 
 static void refuse_chunks(struct connection *connection)
@@ -260,7 +268,7 @@ static bool has_route(const struct connection *connection)
 }
 
 /* A request without a route is answered at once: its body is not read and gets no "100 Continue", so the connection must close. */
-static void wait_for_body(struct connection *connection, bool has_begun)
+static void begin_body(struct connection *connection, bool has_begun)
 {
     if (!has_route(connection)) {
         connection->incoming->body_len = 0;
@@ -270,7 +278,7 @@ static void wait_for_body(struct connection *connection, bool has_begun)
     }
     connection_enter(connection, CONNECTION_BODY, "head");
     if (connection->incoming->request.expect_continue && !has_begun) {
-        buf_add_text(&connection->output, "HTTP/1.1 100 Continue\r\n\r\n");
+        buf_add_text(&connection->output.bytes, "HTTP/1.1 100 Continue\r\n\r\n");
         connection_schedule_turn_end(connection);
     }
 }
@@ -280,13 +288,9 @@ static void parse_after_head(struct connection *connection)
     struct incoming_request *incoming = connection->incoming;
     bool has_begun = incoming->input.len > incoming->head_len;
 
-    http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
-    if (incoming->request.chunked)
-        http_chunked_init(&incoming->chunked, connection->set->config->limits.body_max);
-    incoming->body_len = 0;
-    switch (parse_body(incoming)) {
+    switch (incoming_begin_body(incoming, limits_of(connection))) {
     case HTTP_PARSE_MORE:
-        wait_for_body(connection, has_begun);
+        begin_body(connection, has_begun);
         break;
     case HTTP_PARSE_DONE:
         handle_request(connection);
@@ -299,14 +303,10 @@ static void parse_after_head(struct connection *connection)
 
 static void parse_more_body(struct connection *connection)
 {
-    struct incoming_request *incoming = connection->incoming;
-
-    switch (parse_body(incoming)) {
+    switch (incoming_parse_body(connection->incoming)) {
     case HTTP_PARSE_MORE:
         break;
     case HTTP_PARSE_DONE:
-        /* `input` may have moved in memory since the head was parsed. */
-        http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
         handle_request(connection);
         break;
     case HTTP_PARSE_FAILED:
@@ -380,19 +380,10 @@ static void add_input(struct connection *connection, const char *bytes, size_t l
 
 /* -- reading */
 
-/* Limits how much of later requests is read: nothing after a body with Content-Length, at most HEAD_CHUNK after a head or chunks. */
+/* Limits how much of later requests is read: at most HEAD_CHUNK after a head. */
 static size_t next_read_size(const struct connection *connection)
 {
-    const struct incoming_request *incoming = connection->incoming;
-    size_t rest;
-
-    if (connection->state != CONNECTION_BODY)
-        return HEAD_CHUNK;
-    if (incoming->request.chunked) /* NOLINT(clang-analyzer-core.NullDereference): BODY has a request */
-        rest = incoming->chunked.left > HEAD_CHUNK ? (size_t)incoming->chunked.left : HEAD_CHUNK;
-    else
-        rest = (size_t)incoming->request.content_length - (incoming->input.len - incoming->head_len);
-    return rest < READ_CHUNK ? rest : READ_CHUNK;
+    return connection->state == CONNECTION_BODY ? incoming_body_read_size(connection->incoming) : HEAD_CHUNK;
 }
 
 /* Answers in plain text, so that a browser shows it to a user who typed http instead of https. */
@@ -441,29 +432,24 @@ static void connection_read(struct connection *connection)
             add_input(connection, chunk, (size_t)n);
         else if (n < 0 && errno == EAGAIN)
             return;
-        else if (n < 0 && errno == EPROTOTYPE)
+        else if (n < 0 && errno == EPROTOTYPE) /* plain HTTP on a TLS port (transport.h) */
             refuse_plain_http(connection);
+        else if (n < 0)
+            close_failed(connection);
         else
-            connection_close(connection, END_FIN, n < 0 ? "failed" : "gone");
+            connection_close(connection, END_FIN, "gone");
     }
 }
 
 /* Reads at once: input that arrived during the answer is not reported again. */
 static void connection_next_request(struct connection *connection)
 {
-    struct incoming_request *incoming = connection->incoming;
-
     connection->answered_before = true;
     connection_enter(connection, CONNECTION_IDLE, "kept-alive");
-    if (incoming && incoming->input.len > incoming->end) {
-        buf_drop_front(&incoming->input, incoming->end);
-        incoming->end = 0;
-        buf_deinit(&incoming->headers);
-        http_parser_init(&incoming->parser, &connection->set->config->limits);
+    if (connection->incoming && incoming_next(connection->incoming, limits_of(connection)))
         connection_enter(connection, CONNECTION_HEAD, "pipelined");
-    } else {
+    else
         free_incoming(connection);
-    }
     if (connection->socket_is_empty && !connection->incoming)
         return; /* an event will report new input */
     if (++connection->requests_in_turn < REQUESTS_PER_TURN)
@@ -480,8 +466,8 @@ static bool end_output(struct connection *connection)
     if (connection->ssl && !transport_close_notify(connection->ssl))
         return false;
     end_tls_session(connection);
-    if (shutdown(connection->fd, SHUT_WR))
-        connection_close(connection, END_FIN, "gone");
+    if (shutdown(connection->fd, SHUT_WR)) /* the connection was reset */
+        close_failed(connection);
     return true;
 }
 
@@ -506,8 +492,12 @@ static void discard_input(struct connection *connection)
         return;
     while (reads < DRAIN_READS && (n = recv(connection->fd, chunk, READ_CHUNK, 0)) > 0)
         reads++;
-    if (n == 0 || (n < 0 && errno != EAGAIN)) {
+    if (n == 0) {
         connection_close(connection, END_FIN, "done");
+        return;
+    }
+    if (n < 0 && errno != EAGAIN) {
+        close_failed(connection);
         return;
     }
     if (reads && may_linger_longer(connection))
@@ -521,7 +511,7 @@ static void connection_linger(struct connection *connection, const char *why)
     connection_enter(connection, CONNECTION_LINGERING, why);
     connection->linger_end_s = now_s() + (uint32_t)(connection->set->config->linger_max_ms / 1000);
     free_incoming(connection);
-    free_output(connection);
+    http_output_deinit(&connection->output);
     if (end_output(connection) && connection->state == CONNECTION_LINGERING)
         discard_input(connection);
 }
@@ -530,7 +520,7 @@ static void connection_linger(struct connection *connection, const char *why)
 
 size_t connection_unsent(const struct connection *connection)
 {
-    return connection->output.len - connection->sent;
+    return http_output_unsent(&connection->output);
 }
 
 /* A full socket becomes writable again only in large pieces, so any progress earns a new deadline. */
@@ -544,39 +534,20 @@ static void update_write_deadline(struct connection *connection, bool progress)
         connection_set_deadline(connection, DEADLINE_WRITE);
 }
 
-static void free_sent_output(struct connection *connection)
-{
-    if (!connection_unsent(connection)) {
-        free_output(connection);
-    } else if (connection->sent > COMPACT_FROM && connection->sent > connection->output.len / 2) {
-        buf_drop_front(&connection->output, connection->sent);
-        connection->sent = 0;
-    }
-}
-
 bool connection_send(struct connection *connection)
 {
-    bool progress = false;
-    ssize_t n = 0;
+    ssize_t taken;
 
-    if (buf_error(&connection->output)) {
+    if (buf_error(&connection->output.bytes)) {
         connection_close(connection, END_RST, "no-memory");
         return false;
     }
-    while (connection_unsent(connection) && n >= 0) {
-        n = transport_send(connection->fd, connection->ssl, connection->output.data + connection->sent,
-                           connection_unsent(connection));
-        if (n > 0) {
-            connection->sent += (uint32_t)n;
-            progress = true;
-        }
-    }
-    if (n < 0 && errno != EAGAIN) {
-        connection_close(connection, END_FIN, "gone");
+    taken = http_output_send(&connection->output, connection->fd, connection->ssl);
+    if (taken < 0) {
+        close_failed(connection);
         return false;
     }
-    free_sent_output(connection);
-    update_write_deadline(connection, progress);
+    update_write_deadline(connection, taken > 0);
     return true;
 }
 
@@ -596,9 +567,10 @@ static void report_room(struct connection *connection)
     if (!exchange->waits_for_room || connection_unsent(connection) > config->output_max)
         return;
     exchange->waits_for_room = false;
-    (exchange->on_room ? exchange->on_room : config->on_room)(exchange->closed_arg);
+    (exchange->on_room ? exchange->on_room : config->on_room)(exchange->handler_arg);
 }
 
+/* In BODY, the output is "100 Continue". */
 static void connection_flush(struct connection *connection)
 {
     if (!connection_is_in(connection, STATE(BODY) | STATE(STREAMING) | STATE(SENDING)))
@@ -614,6 +586,8 @@ static void connection_flush(struct connection *connection)
 void connection_finish_answer(struct connection *connection)
 {
     connection->exchange = (struct http_exchange){0};
+    if (connection->delivery)
+        timeouts_start(connection->set->deliveries, &connection->delivery->timer);
     connection_enter(connection, CONNECTION_SENDING, "answered");
     connection_schedule_turn_end(connection);
 }
@@ -628,6 +602,7 @@ void connection_abort(struct connection *connection, enum connection_end how)
 {
     if (connection_is_in(connection, STATE(STREAMING) | STATE(SENDING)) && !connection_send(connection))
         return;
+    end_delivery(connection, false);
     if (how == END_RST)
         connection_close(connection, END_RST, "aborted");
     else
@@ -658,7 +633,9 @@ static bool has_tls_session_ended(const struct connection *connection)
 /* Called while an answer is not complete. */
 static void check_client(struct connection *connection)
 {
-    int gone = POLLERR | POLLHUP | (connection->set->config->half_close_is_gone ? POLLRDHUP : 0);
+    bool half_close_is_gone = connection->set->config->half_close_is_gone ||
+                              (connection->state == CONNECTION_HANDLING && connection->exchange.half_close_is_gone);
+    int gone = POLLERR | POLLHUP | (half_close_is_gone ? POLLRDHUP : 0);
     int ready = poll_socket(connection);
     bool streams = connection->state == CONNECTION_STREAMING;
 
@@ -682,7 +659,7 @@ static bool report_closed(struct connection *connection)
     if (!exchange->on_closed)
         return false;
     exchange->open = false;
-    exchange->on_closed(exchange->closed_arg);
+    exchange->on_closed(exchange->handler_arg);
     return true;
 }
 
@@ -693,7 +670,7 @@ static void connection_free(struct connection *connection)
 }
 
 /* Once per stream: frees its request. */
-static void settle_stream(struct connection *connection)
+static void free_stream_request(struct connection *connection)
 {
     if (!connection->incoming || !connection->incoming->end)
         return;
@@ -702,7 +679,7 @@ static void settle_stream(struct connection *connection)
         check_client(connection);
 }
 
-static void settle_closed(struct connection *connection)
+static void release_connection(struct connection *connection)
 {
     struct connection_set *set = connection->set;
 
@@ -721,10 +698,10 @@ static void connection_on_turn_end(void *arg)
     if (connection->state == CONNECTION_STREAMING && connection->exchange.head_only && report_closed(connection))
         connection_finish_answer(connection);
     if (connection->state == CONNECTION_STREAMING)
-        settle_stream(connection);
+        free_stream_request(connection);
     connection_flush(connection);
     if (connection->state == CONNECTION_CLOSED && !connection->turn_end_scheduled)
-        settle_closed(connection);
+        release_connection(connection);
 }
 
 /* -- events */
@@ -816,7 +793,7 @@ struct connection *connection_create(struct connection_set *set, int fd, uint32_
     connection->fd = fd;
     connection->address_entry = address_entry;
     connection->state = CONNECTION_HEAD;
-    buf_init(&connection->output, OUT_MAX);
+    http_output_init(&connection->output);
     TAILQ_INSERT_TAIL(&set->all, connection, link);
     set->count++;
     report_count(set);
@@ -842,7 +819,8 @@ int connection_set_init(struct connection_set *set, struct loop *loop, const str
         if (!set->deadlines[i])
             return ERR_NO_MEMORY;
     }
-    return 0;
+    set->deliveries = timeouts_create(loop, DELIVERY_MS, delivery_on_timeout, NULL);
+    return set->deliveries ? 0 : ERR_NO_MEMORY;
 }
 
 /* Replaces connection_on_turn_end, because the set no longer exists when this runs. */
@@ -864,6 +842,7 @@ void connection_set_deinit(struct connection_set *set)
     }
     for (int i = DEADLINE_NONE + 1; i < DEADLINE_COUNT; i++)
         set->deadlines[i] = timeouts_destroy(set->deadlines[i]);
+    set->deliveries = timeouts_destroy(set->deliveries);
 }
 
 void connection_set_drain(struct connection_set *set)
@@ -871,8 +850,7 @@ void connection_set_drain(struct connection_set *set)
     struct connection *connection, *next;
 
     set->draining = true;
-    for (connection = TAILQ_FIRST(&set->all); connection; connection = next) {
-        next = TAILQ_NEXT(connection, link);
+    TAILQ_FOREACH_SAFE (connection, &set->all, link, next) {
         connection_read(connection); /* closing with an unread request would send a reset */
         if (connection_is_in(connection, STATE(IDLE) | STATE(HEAD)) && !connection->incoming)
             connection_close(connection, END_FIN, "draining");

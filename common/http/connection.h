@@ -5,8 +5,8 @@
  *                            |  \           ^   \             ^  \
  *                            |   v    body  |    v    ended   |   v  last answer
  *                            |   BODY ------'  STREAMING -----'  LINGERING
- *                            v  refused
- *                         SENDING                    CLOSED, from every state
+ *                            v  refused                           ^
+ *                         SENDING      HANDLING, STREAMING -------' aborted         CLOSED, from every state
  *
  * A new connection starts in HEAD, and its TLS handshake is part of HEAD. LINGERING has sent FIN and discards input for a limited
  * time: closing a socket with unread input sends a reset, which can destroy the answer before the client reads it
@@ -42,16 +42,14 @@
 #include <sys/queue.h>
 #include <time.h>
 
-#include "common/base/buf.h"
 #include "common/base/loop.h"
 #include "common/base/problem.h"
 #include "common/base/timeouts.h"
-#include "common/http/chunked.h"
-#include "common/http/request_parser.h"
-#include "common/http/route.h"
+#include "common/http/incoming.h"
+#include "common/http/output.h"
 #include "common/http/server_config.h"
 
-enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, HEAD_CHUNK = 4 * 1024, DATE_SIZE = 64 };
+enum { DATE_SIZE = 64 };
 
 enum connection_state {
     CONNECTION_HEAD,
@@ -75,34 +73,28 @@ enum connection_deadline {
     DEADLINE_COUNT
 };
 
-/* What a connection needs while a request arrives and is handled. It is freed when the connection becomes idle. An open stream
- * has one only if bytes of the next request were read, and then it has only those bytes. */
-struct incoming_request {
-    struct buf input;
-    size_t head_len, body_len; /* body_len: decoded */
-    size_t end;                /* offset of the next request; 0: this request is not complete */
-    struct http_parser parser;
-    struct http_chunked chunked; /* used if the request says so */
-    struct http_request request; /* valid once the head is complete */
-    struct http_route_match match;
-    struct http_text segment;       /* what {id} matched, decoded */
-    char segment_buf[SEGMENT_SIZE]; /* `segment` points here if it was percent-encoded */
-    char request_id[REQUEST_ID_MAX + 1];
-    struct buf headers; /* of the answer: the lines that the handler added */
-};
-
 /* What a handler is given. There is one at a time, so it is a member of its connection. */
 struct http_exchange {
     void (*on_closed)(void *arg);
-    void *closed_arg;
-    void (*on_room)(void *closed_arg); /* NULL: the config's */
-    void *note;                        /* set by the hook for the handler */
-    bool open;                         /* a handler or the hook has it */
-    bool held;                         /* the hook suspended it before routing */
-    bool head_only;                    /* the answer to HEAD */
+    void *handler_arg;                  /* of on_closed and on_room */
+    void (*on_room)(void *handler_arg); /* NULL: the config's */
+    void *note;                         /* set by the hook for the handler */
+    bool open;                          /* a handler or the hook has it */
+    bool held;                          /* the hook suspended it before routing */
+    bool head_only;                     /* the answer to HEAD */
     bool chunked;
     bool sized; /* a stream with Content-Length */
     bool waits_for_room;
+    bool half_close_is_gone;
+    bool takes_space; /* the stream is not an event stream: it is probed with a space */
+};
+
+/* A handler that wants to know whether its answer was received. It outlives the exchange. */
+struct delivery {
+    void (*done)(bool whole, void *arg);
+    void *arg;
+    struct connection *connection;
+    struct timeout timer; /* runs after the answer's last byte was written */
 };
 
 struct connection {
@@ -121,13 +113,16 @@ struct connection {
     bool answered_before : 1;    /* an earlier request was answered */
     bool empty_line_ignored : 1; /* an empty line was ignored since the last request */
     bool half_close_reported : 1;
-    uint32_t linger_end_s; /* monotonic */
+    bool failed : 1;        /* the socket: reset by the client, mostly */
+    uint32_t linger_end_s;  /* monotonic */
+    uint32_t address_entry; /* in the config's address_limit; 0: not counted */
     struct timeout timeout;
     struct loop_deferred turn_end;
-    struct incoming_request *incoming; /* NULL: no byte of a request is here */
-    struct buf output;
-    uint32_t sent;          /* bytes of `output` that the kernel has taken */
-    uint32_t address_entry; /* in the config's address_limit; 0: not counted */
+    /* While a request arrives and is handled; NULL: no byte of a request is here. It is freed when the connection becomes idle. An open
+     * stream has one only if bytes of the next request were read, and then it has only those bytes. */
+    struct incoming_request *incoming;
+    struct http_output output;
+    struct delivery *delivery; /* of the current or of the last answer; NULL: no handler has asked */
 };
 
 TAILQ_HEAD(connection_list, connection);
@@ -137,6 +132,7 @@ struct connection_set {
     struct loop *loop;
     const struct http_server_config *config;
     struct timeouts *deadlines[DEADLINE_COUNT];
+    struct timeouts *deliveries;
     struct connection_list all;
     size_t count;            /* connections with an open socket */
     size_t over_limit_count; /* how many of them are over_limit */
@@ -173,6 +169,9 @@ void connection_begin_stream(struct connection *connection);  /* more output wil
 bool connection_send(
     struct connection *connection); /* sends now what the kernel takes; false: the connection is closed */
 size_t connection_unsent(const struct connection *connection);
+
+/* See http_exchange_on_delivered. A question about an earlier answer is answered now. */
+void connection_watch_delivery(struct connection *connection, void (*done)(bool whole, void *arg), void *arg);
 
 enum connection_end { END_FIN, END_RST };
 /* Ends an answer that is not complete: sends what the kernel takes now, discards the rest. */

@@ -15,7 +15,8 @@ enum {
     LENGTH_UNKNOWN = -1,
 };
 
-#define RETRY_AFTER "1" /* seconds */
+#define RETRY_AFTER  "1" /* seconds */
+#define EVENT_STREAM "text/event-stream"
 
 static struct connection *connection_of(const struct http_exchange *exchange)
 {
@@ -54,7 +55,7 @@ struct http_text http_exchange_segment(const struct http_exchange *exchange)
 void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(void *arg), void *arg)
 {
     exchange->on_closed = on_closed;
-    exchange->closed_arg = arg;
+    exchange->handler_arg = arg;
     if (is_closed(connection_of(exchange)) || exchange->head_only)
         connection_schedule_turn_end(connection_of(exchange));
 }
@@ -69,7 +70,7 @@ void *http_exchange_note(const struct http_exchange *exchange)
     return exchange->note;
 }
 
-void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *closed_arg))
+void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *handler_arg))
 {
     exchange->on_room = on_room;
 }
@@ -133,6 +134,7 @@ static const char *reason_phrase(int status)
         { 411, "Length Required" },                 { 413, "Content Too Large" },
         { 414, "URI Too Long" },                    { 415, "Unsupported Media Type" },
         { 417, "Expectation Failed" },              { 422, "Unprocessable Content" },
+        { 424, "Failed Dependency" },
         { 429, "Too Many Requests" },               { 431, "Request Header Fields Too Large" },
         { 500, "Internal Server Error" },           { 501, "Not Implemented" },
         { 502, "Bad Gateway" },                     { 503, "Service Unavailable" },
@@ -196,7 +198,7 @@ static void add_content_length(struct buf *out, int64_t length)
 static void write_response_head(struct connection *connection, int status, const char *content_type, int64_t length)
 {
     struct incoming_request *incoming = connection->incoming;
-    struct buf *out = &connection->output;
+    struct buf *out = &connection->output.bytes;
 
     report_answer(connection, status);
     if (connection->set->draining)
@@ -231,26 +233,64 @@ void http_respond(struct http_exchange *exchange, int status, const char *conten
     }
     write_response_head(connection, status, content_type, (int64_t)len);
     if (len && !exchange->head_only && !forbids_body(status))
-        buf_add(&connection->output, body, len);
+        buf_add(&connection->output.bytes, body, len);
     connection_finish_answer(connection);
+}
+
+/* The path of a request that was refused before it was parsed; empty if its first line has none. */
+static struct http_text path_of_refused(const struct buf *input)
+{
+    const char *end = input->data + input->len, *path = input->len ? memchr(input->data, ' ', input->len) : NULL;
+    size_t len = 0;
+
+    if (!path)
+        return (struct http_text){0};
+    path++;
+    while (path + len < end && !strchr(" ?\r\n", path[len]))
+        len++;
+    return (struct http_text){path, len};
+}
+
+static bool write_other_problem(struct connection *connection, const struct problem_details *details,
+                                struct http_problem_answer *out)
+{
+    const struct http_server_config *config = connection->set->config;
+    struct http_text path = connection->incoming->request.path;
+
+    if (!config->write_problem)
+        return false;
+    if (!path.data)
+        path = path_of_refused(&connection->incoming->input);
+    return config->write_problem(&connection->exchange, path, details, out, config->arg);
+}
+
+static void write_problem_json(const struct problem_details *details, struct http_problem_answer *out)
+{
+    struct problem_details without_fields = *details;
+
+    out->status = problem_status(details->problem);
+    out->content_type = "application/problem+json";
+    problem_write(&out->body, details);
+    if (buf_error(&out->body)) { /* too long with its fields */
+        buf_clear(&out->body);
+        without_fields.field_count = 0;
+        problem_write(&out->body, &without_fields);
+    }
 }
 
 void http_respond_problem(struct http_exchange *exchange, const struct problem_details *details)
 {
+    struct connection *connection = connection_of(exchange);
     struct problem_details full = *details;
-    struct buf body;
+    struct http_problem_answer answer = {0};
 
     full.request_id = http_exchange_request_id(exchange);
-    buf_init(&body, PROBLEM_MAX);
-    problem_write(&body, &full);
-    if (buf_error(&body)) { /* too long with its fields: answer without them */
-        buf_clear(&body);
-        full.field_count = 0;
-        problem_write(&body, &full);
-    }
-    buf_fail(&connection_of(exchange)->output, buf_error(&body));
-    http_respond(exchange, problem_status(full.problem), "application/problem+json", buf_text(&body), body.len);
-    buf_deinit(&body);
+    buf_init(&answer.body, PROBLEM_MAX);
+    if (!write_other_problem(connection, &full, &answer))
+        write_problem_json(&full, &answer);
+    buf_fail(&connection->output.bytes, buf_error(&answer.body));
+    http_respond(exchange, answer.status, answer.content_type, buf_text(&answer.body), answer.body.len);
+    buf_deinit(&answer.body);
 }
 
 /* -- a stream */
@@ -263,6 +303,7 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
     if (is_closed(connection))
         return;
     exchange->chunked = connection->incoming->request.minor == 1;
+    exchange->takes_space = content_type && strncmp(content_type, EVENT_STREAM, strlen(EVENT_STREAM)) != 0;
     if (!exchange->chunked)
         connection->close_after_answer = true;
     write_response_head(connection, status, content_type, LENGTH_UNKNOWN);
@@ -312,7 +353,7 @@ static bool can_write(struct connection *connection)
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len)
 {
     struct connection *connection = connection_of(exchange);
-    struct buf *out = &connection->output;
+    struct buf *out = &connection->output.bytes;
 
     assert(exchange->open);
     if (!len || !can_write(connection))
@@ -342,7 +383,7 @@ void http_stream_end(struct http_exchange *exchange)
         return;
     }
     if (exchange->chunked && !exchange->head_only)
-        buf_add_text(&connection->output, "0\r\n\r\n");
+        buf_add_text(&connection->output.bytes, "0\r\n\r\n");
     connection_finish_answer(connection);
 }
 
@@ -359,7 +400,7 @@ void http_raw_write(struct http_exchange *exchange, const char *bytes, size_t le
         connection->close_after_answer = true;
         connection_begin_stream(connection);
     }
-    buf_add(&connection->output, bytes, len);
+    buf_add(&connection->output.bytes, bytes, len);
     connection_schedule_turn_end(connection);
 }
 
@@ -470,10 +511,23 @@ static void exchange_on_request(struct connection *connection)
 
 static void exchange_on_half_closed(struct connection *connection)
 {
-    const char *ping = connection->set->config->half_close_ping;
+    const char *text = connection->set->config->half_close_text;
 
-    if (ping && connection->exchange.open && !connection->exchange.sized)
-        http_stream_write(&connection->exchange, ping, strlen(ping));
+    if (!text || !connection->exchange.open || connection->exchange.sized)
+        return;
+    if (connection->exchange.takes_space)
+        text = " ";
+    http_stream_write(&connection->exchange, text, strlen(text));
+}
+
+void http_exchange_close_on_fin(struct http_exchange *exchange)
+{
+    exchange->half_close_is_gone = true;
+}
+
+void http_exchange_on_delivered(struct http_exchange *exchange, void (*done)(bool whole, void *arg), void *arg)
+{
+    connection_watch_delivery(connection_of(exchange), done, arg);
 }
 
 void http_exchange_hold(struct http_exchange *exchange)

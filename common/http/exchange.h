@@ -37,6 +37,15 @@ const char *http_exchange_request_id(const struct http_exchange *exchange);
  * handler makes, and never after the exchange was answered. */
 void http_exchange_on_closed(struct http_exchange *exchange, void (*on_closed)(void *arg), void *arg);
 
+/* A client that half-closes the connection before the answer begins is taken for gone: on_closed follows. On a stream, half_close_ping
+ * finds out instead. */
+void http_exchange_close_on_fin(struct http_exchange *exchange);
+
+/* `done` is called exactly once: has the client received the whole answer? True: its kernel has acknowledged the last byte, and it did not
+ * reset the connection shortly after (a client that closes before it has read everything does). A proxy that buffers the answer is
+ * the client here. False as soon as the exchange is closed or aborted, also from inside this or another call. */
+void http_exchange_on_delivered(struct http_exchange *exchange, void (*done)(bool whole, void *arg), void *arg);
+
 /* For the on_request hook: no handler is called before http_exchange_resume. The holder learns through on_closed that the client has
  * gone, and may answer instead of resuming. Resuming clears on_closed and calls the handler from inside the call. */
 void http_exchange_hold(struct http_exchange *exchange);
@@ -76,7 +85,7 @@ bool http_stream_is_behind(struct http_exchange *exchange);
 void http_stream_wait_for_room(struct http_exchange *exchange);
 
 /* Replaces the config's on_room for this exchange. It gets the argument of on_closed. */
-void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *closed_arg));
+void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *handler_arg));
 
 /* Makes this answer the last one of its connection, even if it has begun. */
 void http_close_after(struct http_exchange *exchange);

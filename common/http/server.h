@@ -4,7 +4,7 @@
  * is given an exchange and answers it once, now or later (exchange.h).
  *
  * The server itself answers:
- *   - HTTP errors, as problem+json. Any doubt about framing closes the connection.
+ *   - HTTP errors, as problem+json or in the form that write_problem chooses. Any doubt about framing closes the connection.
  *   - HEAD wherever GET has a route, without the body.
  *   - OPTIONS with 204, and Allow from the route table.
  *   - Connections above connections_max or above the limit of their address, with 503.
@@ -23,7 +23,7 @@
  *   connection                 one socket: states, deadlines, buffers
  *   exchange                   one request and its answer, for handlers
  *   server                     listener and accept
- * Not part of the server: healthcheck, the client that --healthcheck runs.
+ * Not part of the server: healthcheck, the client that --healthcheck runs; multipart, a decoder of bodies for handlers.
  *
  * Ownership: the caller owns the server, the server its connections, and each connection its exchange.
  * Threads:   the loop's thread only; one server per thread may share tls, address_limit and the port.

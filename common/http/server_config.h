@@ -10,11 +10,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "common/base/buf.h"
 #include "common/http/request.h"
 #include "common/http/route.h"
 
 struct http_address_limit;
 struct http_tls;
+struct problem_details;
+
+/* An error in another form than problem+json. The body is empty at first. */
+struct http_problem_answer {
+    struct buf body;
+    int status;
+    const char *content_type;
+};
 
 struct http_server_config {
     const char *listen;                       /* "host:port", "[v6]:port"; port 0 picks a free one */
@@ -34,9 +43,14 @@ struct http_server_config {
      * or malformed, http_head_header reads it. The exchange has no request, and the hook must not answer. May be NULL. */
     void (*on_refusal)(struct http_exchange *exchange, struct http_text head, void *arg);
 
+    /* Writes the body of an error, for paths that have a form of their own, and may add headers. False: problem+json. `path` is empty
+     * if the request has none. Also called for what the server itself refuses. May be NULL. */
+    bool (*write_problem)(struct http_exchange *exchange, struct http_text path, const struct problem_details *details,
+                          struct http_problem_answer *out, void *arg);
+
     /* Called for a stream that waits for room (http_stream_wait_for_room), with the argument of its on_closed. It may write to the
      * stream or end it. May be NULL if no stream waits. */
-    void (*on_room)(void *closed_arg);
+    void (*on_room)(void *handler_arg);
 
     /* For metrics: each answer when its head is written, with the route of the request (NULL if it has none), and the number of
      * open connections whenever it changes. Either may be NULL. */
@@ -45,9 +59,9 @@ struct http_server_config {
 
     struct http_limits limits;
     bool half_close_is_gone; /* treat a client that has sent FIN as gone, and drop its answer */
-    /* Written into an open stream when its client sends FIN. A client that has gone answers with a reset, and on_closed follows. A
+    /* Written into an open event stream when its client sends FIN; into a stream of another type, a space. A client that has gone answers with a reset, and on_closed follows. A
      * client that only half-closed keeps reading. NULL: nothing is written, so only the handler's next write can find out. */
-    const char *half_close_ping;
+    const char *half_close_text;
     size_t connections_max;
     /* http_stream_write cuts a stream that has more unsent bytes than this. A handler that asks http_stream_is_behind before each write,
      * and waits for room, is not cut; it must limit the wait itself. */

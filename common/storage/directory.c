@@ -31,7 +31,7 @@ static int root_of(const struct storage_call *call)
     return container_of(call->storage, struct directory, base)->fd;
 }
 
-/* Every call is one object with one job at a time. What is cancelled during a job or a callback is freed after it. */
+/* A call has at most one job at a time. If it is cancelled during a job or a callback, it is freed when that has ended. */
 struct call {
     struct storage_call base;
     struct disk_job job;

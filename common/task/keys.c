@@ -50,6 +50,11 @@ void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition)
     (void)add_partition(out, KEYS_PREFIX_SIZE, partition);
 }
 
+void keys_task_prefix(char out[KEYS_PREFIX_SIZE], const char *full_id)
+{
+    keys_prefix(out, keys_partition(full_id, KEYS_PARTITIONS));
+}
+
 void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition)
 {
     size_t at = add_partition(out, KEYS_PREFIX_SIZE, partition);
@@ -65,9 +70,9 @@ void keys_client(char out[KEYS_CLIENT_SIZE], const char *client)
     (void)append(out, KEYS_CLIENT_SIZE, at, "}:");
 }
 
-void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id, unsigned partition)
+void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id)
 {
-    size_t at = add_partition(out, KEYS_CHANNEL_SIZE, partition);
+    size_t at = add_partition(out, KEYS_CHANNEL_SIZE, keys_partition(full_id, KEYS_PARTITIONS));
 
     at = append(out, KEYS_CHANNEL_SIZE, at, "channel:");
     (void)append(out, KEYS_CHANNEL_SIZE, at, full_id);

@@ -4,7 +4,7 @@
  *
  * The names that C needs are made here and nowhere else. Most keys are used by scripts only. A script gets the prefix of its keys as
  * KEYS[1] and appends the rest: `prefix .. 'pending'`, or key('task', id) of scripts/shared/base.lua. PROTOCOL.md lists all keys.
- * A task's log, `events:<id>`, is such a key: C reads it with the scripts READ and TAILS and has no name for it.
+ * The key with a task's request and log, `events:<id>`, is one of them: C reads it with the scripts READ and TAILS and has no name for it.
  *
  * Pure.
  */
@@ -20,17 +20,18 @@
 #define KEYS_PROCESSES "arkrelay:{processes}:" /* prefix of the presence of gateways and workers */
 
 enum {
+    KEYS_PARTITIONS = 1,
     KEYS_PREFIX_SIZE = 32,
     KEYS_CLIENT_SIZE = KEYS_PREFIX_SIZE + TASK_CLIENT_MAX,
     KEYS_CHANNEL_SIZE = KEYS_PREFIX_SIZE + 8 + TASK_FULL_ID_SIZE,
 };
 
-void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:" */
+void keys_prefix(char out[KEYS_PREFIX_SIZE], unsigned partition);       /* "arkrelay:{p}:" */
+void keys_task_prefix(char out[KEYS_PREFIX_SIZE], const char *full_id); /* of the partition that has this task */
 unsigned keys_partition(const char *full_id, unsigned partitions);
 
-void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition); /* "arkrelay:{p}:wake" */
-void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id,
-                  unsigned partition); /* "arkrelay:{p}:channel:<id>" */
+void keys_wake(char out[KEYS_PREFIX_SIZE], unsigned partition);      /* "arkrelay:{p}:wake" */
+void keys_channel(char out[KEYS_CHANNEL_SIZE], const char *full_id); /* "arkrelay:{p}:channel:<id>" */
 
 void keys_client(char out[KEYS_CLIENT_SIZE], const char *client); /* "arkrelay:{client:<client>}:" */
 

@@ -2,14 +2,19 @@
 
 #include <jansson.h>
 #include <limits.h>
+#include <math.h>
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/base/json_text.h"
 #include "common/base/macros.h"
 #include "common/base/sha256.h"
 #include "common/base/utf8.h"
+
+enum { JSON_MAX = 128 << 20 }; /* data: URLs; the gateway's limit for bodies is 64 MiB, and JSON may double a byte */
+#define GUIDANCE_ERROR 1e-6    /* of 2.55 as a binary number, in hundredths */
 
 void task_spec_deinit(struct task_spec *spec)
 {
@@ -21,59 +26,106 @@ void task_spec_deinit(struct task_spec *spec)
     *spec = (struct task_spec){0};
 }
 
-static json_t *urls_to_json(const struct task_spec *spec)
-{
-    json_t *urls = json_array();
+const char *const task_format_words[] = {[TASK_FORMAT_UNSET] = "", [TASK_JPEG] = "jpeg", [TASK_PNG] = "png", NULL};
+const char *const task_optimize_words[] = {
+    [TASK_OPTIMIZE_UNSET] = "", [TASK_STANDARD] = "standard", [TASK_FAST] = "fast", NULL};
+const char *const task_background_words[] = {
+    [TASK_BACKGROUND_UNSET] = "", [TASK_OPAQUE] = "opaque", [TASK_TRANSPARENT] = "transparent", NULL};
 
-    for (size_t i = 0; urls && i < spec->url_count; i++) {
-        if (json_array_append_new(urls, json_string_nocheck(spec->urls[i]))) {
-            json_decref(urls);
-            urls = NULL;
-        }
+int task_word_parse(const char *const *words, const char *word)
+{
+    for (int i = 1; words[i]; i++)
+        if (strcmp(words[i], word) == 0)
+            return i;
+    return 0;
+}
+
+/* -- writing: fields in the order of their names */
+
+/* buf_add_json replaces invalid UTF-8, so that two different texts would be the same request. */
+static void spec_add_string(struct buf *out, const char *text)
+{
+    size_t len = strlen(text);
+
+    if (!utf8_is_valid(text, len))
+        buf_fail(out, ERR_SYNTAX);
+    buf_add_json(out, text, len);
+}
+
+static void spec_add_text(struct buf *out, const char *name, const char *text)
+{
+    buf_add_member(out, name);
+    spec_add_string(out, text);
+}
+
+/* Without %f: its decimal point depends on the locale. */
+void task_guidance_write(struct buf *out, int hundredths)
+{
+    int fraction = hundredths % TASK_GUIDANCE_UNIT;
+
+    buf_add_int(out, hundredths / TASK_GUIDANCE_UNIT);
+    if (fraction)
+        buf_addf(out, fraction % 10 ? ".%02d" : ".%d", fraction % 10 ? fraction : fraction / 10);
+}
+
+static void spec_add_urls(struct buf *out, const struct task_spec *spec)
+{
+    buf_add_member(out, "urls");
+    buf_add_char(out, '[');
+    for (size_t i = 0; i < spec->url_count; i++) {
+        if (i)
+            buf_add_char(out, ',');
+        spec_add_string(out, spec->urls[i]);
     }
-    return urls;
+    buf_add_char(out, ']');
 }
 
-static int set_member(json_t *root, const char *name, json_t *value)
+static void spec_add_fields(struct buf *out, const struct task_spec *spec)
 {
-    return json_object_set_new_nocheck(root, name, value);
-}
-
-/* Fields are set in the order of their names, because jansson writes them in this order. jansson's setters fail if the new value is
- * NULL, so one check at the end is enough. Invalid UTF-8 makes json_dumps fail. */
-static json_t *to_json(const struct task_spec *spec)
-{
-    json_t *root = json_object();
-    int failed = 0;
-
+    if (spec->background)
+        spec_add_text(out, "background", task_background_words[spec->background]);
+    if (spec->guidance_scale) {
+        buf_add_member(out, "guidance_scale");
+        task_guidance_write(out, spec->guidance_scale);
+    }
+    if (spec->layers_given)
+        buf_add_bool_member(out, "layers", spec->layers);
     if (spec->max_images)
-        failed |= set_member(root, "max_images", json_integer(spec->max_images));
+        buf_add_int_member(out, "max_images", spec->max_images);
     if (spec->max_paid_calls)
-        failed |= set_member(root, "max_paid_calls", json_integer(spec->max_paid_calls));
+        buf_add_int_member(out, "max_paid_calls", spec->max_paid_calls);
     if (spec->model)
-        failed |= set_member(root, "model", json_string_nocheck(spec->model));
+        spec_add_text(out, "model", spec->model);
+    if (spec->optimize_prompt)
+        spec_add_text(out, "optimize_prompt", task_optimize_words[spec->optimize_prompt]);
+    if (spec->output_format)
+        spec_add_text(out, "output_format", task_format_words[spec->output_format]);
     if (spec->prompt)
-        failed |= set_member(root, "prompt", json_string_nocheck(spec->prompt));
+        spec_add_text(out, "prompt", spec->prompt);
     if (spec->seed_given)
-        failed |= set_member(root, "seed", json_integer(spec->seed));
+        buf_add_int_member(out, "seed", spec->seed);
     if (spec->size)
-        failed |= set_member(root, "size", json_string_nocheck(spec->size));
-    failed |= set_member(root, "urls", urls_to_json(spec));
+        spec_add_text(out, "size", spec->size);
+    spec_add_urls(out, spec);
     if (spec->watermark_given)
-        failed |= set_member(root, "watermark", json_boolean(spec->watermark));
-    if (failed) {
-        json_decref(root);
-        root = NULL;
-    }
-    return root;
+        buf_add_bool_member(out, "watermark", spec->watermark);
+    if (spec->web_search_given)
+        buf_add_bool_member(out, "web_search", spec->web_search);
 }
 
 int task_spec_write(const struct task_spec *spec, char **out)
 {
-    json_t *root = to_json(spec);
-    int err = root ? json_text_write(root, JSON_COMPACT, out) : ERR_NO_MEMORY;
+    struct buf json;
+    int err;
 
-    json_decref(root);
+    buf_init(&json, JSON_MAX);
+    buf_add_char(&json, '{');
+    spec_add_fields(&json, spec);
+    buf_add_char(&json, '}');
+    err = buf_error(&json);
+    if (!err)
+        *out = buf_take(&json);
+    buf_deinit(&json);
     return err;
 }
 
@@ -100,12 +152,12 @@ static int copy_text(const json_t *value, size_t max, char **out)
     return 0;
 }
 
-static int read_text(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_text(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     return copy_text(value, (size_t)field->max, (char **)(void *)((char *)spec + field->at));
 }
 
-static int read_count(const struct field *field, const json_t *value, struct task_spec *spec)
+static int spec_read_count(const struct field *field, const json_t *value, struct task_spec *spec)
 {
     json_int_t number = json_integer_value(value);
 
@@ -115,14 +167,58 @@ static int read_count(const struct field *field, const json_t *value, struct tas
     return 0;
 }
 
-static int spec_read_watermark(const struct field *field, const json_t *value, struct task_spec *spec)
+/* Two members in a row: whether the field is given, and its value. */
+static int spec_read_flag(const struct field *field, const json_t *value, struct task_spec *spec)
 {
-    (void)field;
+    bool *flag = (bool *)(void *)((char *)spec + field->at);
+
     if (!json_is_boolean(value))
         return ERR_SYNTAX;
-    spec->watermark_given = true;
-    spec->watermark = json_is_true(value);
+    flag[0] = true;
+    flag[1] = json_is_true(value);
     return 0;
+}
+
+static int spec_read_format(const struct field *field, const json_t *value, struct task_spec *spec)
+{
+    (void)field;
+    spec->output_format =
+        json_is_string(value) ? (enum task_format)task_word_parse(task_format_words, json_string_value(value)) : 0;
+    return spec->output_format ? 0 : ERR_SYNTAX;
+}
+
+static int spec_read_optimize(const struct field *field, const json_t *value, struct task_spec *spec)
+{
+    (void)field;
+    spec->optimize_prompt =
+        json_is_string(value) ? (enum task_optimize)task_word_parse(task_optimize_words, json_string_value(value)) : 0;
+    return spec->optimize_prompt ? 0 : ERR_SYNTAX;
+}
+
+static int spec_read_background(const struct field *field, const json_t *value, struct task_spec *spec)
+{
+    (void)field;
+    spec->background = json_is_string(value)
+                           ? (enum task_background)task_word_parse(task_background_words, json_string_value(value))
+                           : 0;
+    return spec->background ? 0 : ERR_SYNTAX;
+}
+
+int task_guidance_read(const json_t *value, int *out)
+{
+    double hundredths = json_number_value(value) * TASK_GUIDANCE_UNIT, whole = round(hundredths);
+
+    if (!json_is_number(value) || whole < TASK_GUIDANCE_MIN || whole > TASK_GUIDANCE_MAX ||
+        fabs(hundredths - whole) > GUIDANCE_ERROR)
+        return ERR_RANGE;
+    *out = (int)whole;
+    return 0;
+}
+
+static int spec_read_guidance(const struct field *field, const json_t *value, struct task_spec *spec)
+{
+    (void)field;
+    return task_guidance_read(value, &spec->guidance_scale) ? ERR_SYNTAX : 0;
 }
 
 static int spec_read_seed(const struct field *field, const json_t *value, struct task_spec *spec)
@@ -152,7 +248,7 @@ static int spec_read_urls(const struct field *field, const json_t *value, struct
     size_t count = json_array_size(value);
 
     (void)field;
-    if (!json_is_array(value) || !count || count > TASK_URLS_MAX)
+    if (!json_is_array(value) || count > TASK_URLS_MAX)
         return ERR_SYNTAX;
     for (size_t i = 0; i < count; i++) {
         int err = spec_read_url(json_array_get(value, i), &spec->urls[i]);
@@ -167,19 +263,25 @@ static int spec_read_urls(const struct field *field, const json_t *value, struct
 #define AT(member) offsetof(struct task_spec, member)
 /* clang-format off */
 static const struct field fields[] = {
-    { "max_images",     read_count,     AT(max_images),     TASK_IMAGES_MAX },
-    { "max_paid_calls", read_count,     AT(max_paid_calls), INT_MAX },
-    { "model",          read_text,      AT(model),          TASK_NAME_MAX },
-    { "prompt",         read_text,      AT(prompt),         TASK_PROMPT_MAX },
-    { "seed",           spec_read_seed,      0,                  0 },
-    { "size",           read_text,      AT(size),           TASK_NAME_MAX },
-    { "urls",           spec_read_urls,      0,                  0 },
-    { "watermark",      spec_read_watermark, 0,                  0 },
+    { "background",      spec_read_background, 0,                    0 },
+    { "guidance_scale",  spec_read_guidance,   0,                    0 },
+    { "layers",          spec_read_flag,       AT(layers_given),     0 },
+    { "max_images",      spec_read_count,      AT(max_images),       TASK_IMAGES_MAX },
+    { "max_paid_calls",  spec_read_count,      AT(max_paid_calls),   INT_MAX },
+    { "model",           spec_read_text,       AT(model),            TASK_NAME_MAX },
+    { "optimize_prompt", spec_read_optimize,   0,                    0 },
+    { "output_format",   spec_read_format,     0,                    0 },
+    { "prompt",          spec_read_text,       AT(prompt),           TASK_PROMPT_MAX },
+    { "seed",            spec_read_seed,       0,                    0 },
+    { "size",            spec_read_text,       AT(size),             TASK_NAME_MAX },
+    { "urls",            spec_read_urls,       0,                    0 },
+    { "watermark",       spec_read_flag,       AT(watermark_given),  0 },
+    { "web_search",      spec_read_flag,       AT(web_search_given), 0 },
 };
 /* clang-format on */
 #undef AT
 
-static int read_field(const char *name, const json_t *value, struct task_spec *spec)
+static int spec_read_field(const char *name, const json_t *value, struct task_spec *spec)
 {
     for (size_t i = 0; i < ARRAY_LENGTH(fields); i++)
         if (!strcmp(fields[i].name, name))
@@ -187,7 +289,13 @@ static int read_field(const char *name, const json_t *value, struct task_spec *s
     return ERR_SYNTAX;
 }
 
-static int read_fields(json_t *root, struct task_spec *spec)
+/* A picture is made from pictures, from a text, or from both. */
+static bool has_subject(const struct task_spec *spec)
+{
+    return spec->url_count || (spec->prompt && *spec->prompt);
+}
+
+static int spec_read_fields(json_t *root, struct task_spec *spec)
 {
     const char *name;
     json_t *value;
@@ -195,12 +303,12 @@ static int read_fields(json_t *root, struct task_spec *spec)
     if (!json_is_object(root))
         return ERR_SYNTAX;
     json_object_foreach (root, name, value) {
-        int err = read_field(name, value, spec);
+        int err = spec_read_field(name, value, spec);
 
         if (err)
             return err;
     }
-    return spec->url_count && spec->url_count + (size_t)spec->max_images <= TASK_IMAGES_MAX ? 0 : ERR_SYNTAX;
+    return has_subject(spec) && spec->url_count + (size_t)spec->max_images <= TASK_IMAGES_MAX ? 0 : ERR_SYNTAX;
 }
 
 int task_spec_read(const char *json, size_t len, struct task_spec *out)
@@ -210,7 +318,7 @@ int task_spec_read(const char *json, size_t len, struct task_spec *out)
     int err = json_text_read(json, len, JSON_REJECT_DUPLICATES, &root, NULL);
 
     if (!err)
-        err = read_fields(root, &spec);
+        err = spec_read_fields(root, &spec);
     if (!err) {
         *out = spec;
         spec = (struct task_spec){0}; /* `out` owns the texts now */

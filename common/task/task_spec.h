@@ -17,7 +17,7 @@
  * The scripts and the wire add four rules:
  *
  *     `urls` is the only list. `urls_of` (scripts/shared/ending.lua) copies it out of the text without decoding the JSON.
- *     Fields whose names sort before `model` are short. `model_of` (scripts/shared/model.lua) searches the first 1024 bytes.
+ *     Fields whose names sort before `model` are short. SUBMIT searches `model` in the first 1024 bytes (scripts/submit.lua).
  *     An absent field is not written. Otherwise a repeated request gets another hash, and its task_id a conflict.
  *     A worker fails a task with a field that it does not know (`invalid_task`). Upgrade workers before gateways.
  *
@@ -32,32 +32,61 @@
 
 #include "common/base/err.h"
 
+struct buf;
+struct json_t;
+
 enum {
-    TASK_URLS_MAX = 14,     /* ARK's limit of reference images */
-    TASK_IMAGES_MAX = 15,   /* ARK's limit of reference images plus results */
-    TASK_URL_MAX = 2048,    /* bytes */
-    TASK_PROMPT_MAX = 4000, /* code points */
-    TASK_NAME_MAX = 128,    /* code points of `size` and of `model` */
-    TASK_HASH_SIZE = 44,    /* a SHA-256 in base64url without padding, and the NUL */
+    TASK_URLS_MAX = 14,       /* ARK's limit of reference images */
+    TASK_IMAGES_MAX = 15,     /* ARK's limit of reference images plus results */
+    TASK_URL_MAX = 2048,      /* bytes */
+    TASK_PROMPT_MAX = 4000,   /* code points */
+    TASK_NAME_MAX = 128,      /* code points of `size` and of `model` */
+    TASK_GUIDANCE_UNIT = 100, /* guidance_scale is in hundredths */
+    TASK_GUIDANCE_MIN = 1 * TASK_GUIDANCE_UNIT,
+    TASK_GUIDANCE_MAX = 10 * TASK_GUIDANCE_UNIT,
+    TASK_HASH_SIZE = 44, /* a SHA-256 in base64url without padding, and the NUL */
 };
+
+/* The values of a field that is one of some words; UNSET: absent. */
+enum task_format { TASK_FORMAT_UNSET, TASK_JPEG, TASK_PNG };
+enum task_optimize { TASK_OPTIMIZE_UNSET, TASK_STANDARD, TASK_FAST };
+enum task_background { TASK_BACKGROUND_UNSET, TASK_OPAQUE, TASK_TRANSPARENT };
+
+/* The words of one such field, in the order of its enum, and a NULL. */
+extern const char *const task_format_words[], *const task_optimize_words[], *const task_background_words[];
+
+/* A JSON number from 1 to 10 with at most two decimals. ERR_RANGE: `value` is something else; it may be NULL. */
+int task_guidance_read(const struct json_t *value, int *out) MUST_CHECK;
+
+/* The JSON number, without trailing zeros: 7 and 7.0 are the same. */
+void task_guidance_write(struct buf *out, int hundredths);
+
+/* The value of a word; 0: it is none of the words. */
+int task_word_parse(const char *const *words, const char *word);
 
 struct task_spec {
     char *urls[TASK_URLS_MAX];
-    size_t url_count;
+    size_t url_count;            /* 0: text to image */
     char *prompt, *size, *model; /* NULL: absent */
     int max_images;              /* 0: absent */
     int max_paid_calls;          /* 0: absent */
     bool watermark_given, watermark;
     bool seed_given;
     int64_t seed;
+    enum task_format output_format;
+    enum task_optimize optimize_prompt;
+    enum task_background background;
+    int guidance_scale; /* 0: absent */
+    bool web_search_given, web_search;
+    bool layers_given, layers;
 };
 
 void task_spec_deinit(struct task_spec *spec);
 
-/* Writes canonical JSON, which the caller frees with free(). ERR_NO_MEMORY. */
+/* Writes canonical JSON, which the caller frees with free(). ERR_SYNTAX: a text is not UTF-8. ERR_NO_MEMORY. */
 int task_spec_write(const struct task_spec *spec, char **out) MUST_CHECK;
 
-/* Reads canonical JSON from Redis, which may be damaged. ERR_SYNTAX unless it has at least one URL, only known fields, and values
+/* Reads canonical JSON from Redis, which may be damaged. ERR_SYNTAX unless it has a URL or a prompt, only known fields, and values
  * within the limits above. TASK_URL_MAX does not apply to data: URLs. */
 int task_spec_read(const char *json, size_t len, struct task_spec *out) MUST_CHECK;
 

@@ -4,6 +4,7 @@
  *
  *     api/            shared by all endpoints: this file, replies of scripts as JSON, query parameters, timestamps
  *     api/native/     the faceflip API, below API_BASE
+ *     api/openai/     OpenAI's Images API, below /v1
  *     api/admin/      operators, below /admin/
  *     api/service/    pages, health, metrics, openapi.json
  *
@@ -17,9 +18,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct catalogue;
 struct gateway_metrics;
+struct openai_aliases;
+struct orders;
 struct redis;
 struct storage;
+struct request_defaults;
 struct streams;
 struct submitter;
 
@@ -27,10 +32,12 @@ struct submitter;
 
 /* Pointers are borrowed. */
 struct api_context {
+    struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
-    struct storage *storage;               /* of pictures; NULL: they are not kept */
+    struct storage *storage; /* of pictures; NULL: they are not kept */
+    struct orders *orders;
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
     /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any
@@ -43,9 +50,11 @@ struct api_context {
     /* Options that endpoints need. */
     int max_paid_calls;       /* of a request that does not set it */
     int max_paid_calls_limit; /* the most that a request may set */
-    int max_images;           /* counted for a request that does not set it */
-    bool data_urls;           /* accept data: URLs */
+    const struct request_defaults *defaults;
+    bool data_urls; /* accept data: URLs */
     int64_t queue_ttl_ms;
+    const struct openai_aliases *aliases; /* names of models */
+    int openai_format;                    /* enum openai_default_format */
 };
 
 #endif

@@ -10,27 +10,24 @@
 #include "common/base/json_text.h"
 #include "common/base/macros.h"
 #include "common/base/utf8.h"
+#include "common/models/plan_check.h"
+#include "common/models/size.h"
 #include "gateway/request/url_check.h"
 
 enum {
     POINTER_NAME_MAX = 64, /* bytes of an unknown field's name that are repeated in the error */
-    SIDE_MIN = 14,         /* pixels */
-    SIDE_MAX = 8192,
-    AREA_MAX = 16777216,
-    RATIO_MAX = 16,
 };
 
 struct reading {
     const struct validate_rules *rules;
     struct validated *out;
     struct validate_errors *errors;
-    bool id_seen; /* the body has a task_id, valid or not */
+    bool id_seen;      /* the body has a task_id, valid or not */
+    bool model_unsure; /* model or urls is invalid, so nothing can be said about what the model can do */
     bool no_memory;
 };
 
-/* Errors beyond VALIDATE_PROBLEMS_MAX are dropped. */
-__attribute__((format(printf, 3, 4))) static void complain(struct validate_errors *errors, const char *pointer,
-                                                           const char *detail, ...)
+void validate_complain(struct validate_errors *errors, const char *pointer, const char *detail, ...)
 {
     size_t i = errors->count;
     va_list args;
@@ -59,8 +56,9 @@ static void complain_url(struct reading *in, size_t index, const char *detail)
 {
     char pointer[VALIDATE_POINTER_SIZE];
 
+    in->model_unsure = true;
     (void)snprintf(pointer, sizeof(pointer), "/urls/%zu", index);
-    complain(in->errors, pointer, "%s", detail);
+    validate_complain(in->errors, pointer, "%s", detail);
 }
 
 static void read_url(struct reading *in, size_t index, const json_t *value)
@@ -81,10 +79,11 @@ static void read_url(struct reading *in, size_t index, const json_t *value)
 
 static void read_urls(struct reading *in, const json_t *value)
 {
-    size_t count = json_array_size(value); /* 0 if it is not an array */
+    size_t count = json_array_size(value);
 
-    if (!count || count > TASK_URLS_MAX) {
-        complain(in->errors, "/urls", "must be a list of 1 to %d links", TASK_URLS_MAX);
+    if (!json_is_array(value) || count > TASK_URLS_MAX) {
+        in->model_unsure = true;
+        validate_complain(in->errors, "/urls", "must be a list of at most %d links", TASK_URLS_MAX);
         return;
     }
     for (size_t i = 0; i < count; i++)
@@ -98,7 +97,7 @@ static void read_task_id(struct reading *in, const json_t *value)
 {
     in->id_seen = true;
     if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
-        complain(in->errors, "/task_id", "must be " TASK_ID_GRAMMAR);
+        validate_complain(in->errors, "/task_id", "must be " TASK_ID_GRAMMAR);
     else
         memcpy(in->out->task_id, json_string_value(value), json_string_length(value) + 1);
 }
@@ -111,14 +110,14 @@ static void settle_id(struct reading *in)
 
     if (!rules->key) {
         if (!in->id_seen && rules->id_required)
-            complain(in->errors, "/task_id", "is required");
+            validate_complain(in->errors, "/task_id", "is required");
     } else if (!task_id_is_valid(rules->key, rules->key_len)) {
-        complain(in->errors, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
+        validate_complain(in->errors, "/task_id", "or Idempotency-Key in its place, must be " TASK_ID_GRAMMAR);
     } else if (!in->id_seen) {
         memcpy(task_id, rules->key, rules->key_len);
         task_id[rules->key_len] = '\0';
     } else if (task_id[0] && (strlen(task_id) != rules->key_len || memcmp(task_id, rules->key, rules->key_len) != 0)) {
-        complain(in->errors, "/task_id", "must be the same as Idempotency-Key, or absent");
+        validate_complain(in->errors, "/task_id", "must be the same as Idempotency-Key, or absent");
     }
 }
 
@@ -138,44 +137,19 @@ static void read_prompt(struct reading *in, const json_t *value)
     const char *text = json_string_value(value);
 
     if (!text || is_blank_text(text) || utf8_count(text, strlen(text)) > TASK_PROMPT_MAX)
-        complain(in->errors, "/prompt", "must be a text of 1 to %d characters that is not blank", TASK_PROMPT_MAX);
+        validate_complain(in->errors, "/prompt", "must be a text of 1 to %d characters that is not blank",
+                          TASK_PROMPT_MAX);
     else
         keep_text(in, &in->out->spec.prompt, value);
 }
 
-/* Reads up to four digits without a leading zero and moves past them; 0 if there are none. */
-static long read_side(const char **text)
-{
-    long side = 0;
-    int digits = 0;
-
-    if (**text == '0')
-        return 0;
-    for (; ascii_is_digit(**text) && digits < 4; ++*text, digits++)
-        side = side * 10 + (**text - '0');
-    return side;
-}
-
-static bool is_size(const char *text)
-{
-    static const char *const keywords[] = {"1K", "1.5K", "2K", "3K", "4K"};
-    long width, height;
-
-    for (size_t i = 0; i < ARRAY_LENGTH(keywords); i++)
-        if (strcmp(text, keywords[i]) == 0)
-            return true;
-    width = read_side(&text);
-    if (*text++ != 'x')
-        return false;
-    height = read_side(&text);
-    return !*text && width >= SIDE_MIN && width <= SIDE_MAX && height >= SIDE_MIN && height <= SIDE_MAX &&
-           width * height <= AREA_MAX && width <= height * RATIO_MAX && height <= width * RATIO_MAX;
-}
-
+/* Which keywords there are, and which sizes in pixels, depends on the model: see plan_check. */
 static void read_size(struct reading *in, const json_t *value)
 {
-    if (!json_is_string(value) || !is_size(json_string_value(value)))
-        complain(in->errors, "/size", "must be 1K, 1.5K, 2K, 3K, 4K or <width>x<height> in pixels");
+    const char *text = json_string_value(value);
+
+    if (!text || (!size_is_keyword(text) && !size_is_pixels(text)))
+        validate_complain(in->errors, "/size", "must be a keyword such as 2K, or <width>x<height> in pixels");
     else
         keep_text(in, &in->out->spec.size, value);
 }
@@ -183,10 +157,12 @@ static void read_size(struct reading *in, const json_t *value)
 /* Model names have the same grammar as a task_id. */
 static void read_model(struct reading *in, const json_t *value)
 {
-    if (!json_is_string(value) || !task_id_is_valid(json_string_value(value), json_string_length(value)))
-        complain(in->errors, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
-    else
+    if (json_is_string(value) && task_id_is_valid(json_string_value(value), json_string_length(value))) {
         keep_text(in, &in->out->spec.model, value);
+        return;
+    }
+    in->model_unsure = true;
+    validate_complain(in->errors, "/model", "must be the name of a model: " TASK_ID_GRAMMAR);
 }
 
 /* False: not an integer from min to max, which was added to the errors. */
@@ -194,19 +170,18 @@ static bool read_integer(struct reading *in, const char *pointer, const json_t *
                          int64_t *out)
 {
     if (!json_is_integer(value) || json_integer_value(value) < min || json_integer_value(value) > max) {
-        complain(in->errors, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
+        validate_complain(in->errors, pointer, "must be an integer from %lld to %lld", (long long)min, (long long)max);
         return false;
     }
     *out = json_integer_value(value);
     return true;
 }
 
-/* With at least one link, max_images can be TASK_IMAGES_MAX - 1 at most. */
 static void read_max_images(struct reading *in, const json_t *value)
 {
     int64_t count;
 
-    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX - 1, &count))
+    if (read_integer(in, "/max_images", value, 1, TASK_IMAGES_MAX, &count))
         in->out->spec.max_images = (int)count;
 }
 
@@ -224,14 +199,60 @@ static void read_seed(struct reading *in, const json_t *value)
         in->out->spec.seed_given = true;
 }
 
-static void read_watermark(struct reading *in, const json_t *value)
+static void read_flag(struct reading *in, const char *pointer, const json_t *value, bool *given, bool *out)
 {
     if (!json_is_boolean(value)) {
-        complain(in->errors, "/watermark", "must be true or false");
+        validate_complain(in->errors, pointer, "must be true or false");
         return;
     }
-    in->out->spec.watermark_given = true;
-    in->out->spec.watermark = json_is_true(value);
+    *given = true;
+    *out = json_is_true(value);
+}
+
+static void read_watermark(struct reading *in, const json_t *value)
+{
+    read_flag(in, "/watermark", value, &in->out->spec.watermark_given, &in->out->spec.watermark);
+}
+
+static void read_web_search(struct reading *in, const json_t *value)
+{
+    read_flag(in, "/web_search", value, &in->out->spec.web_search_given, &in->out->spec.web_search);
+}
+
+static void read_layers(struct reading *in, const json_t *value)
+{
+    read_flag(in, "/layers", value, &in->out->spec.layers_given, &in->out->spec.layers);
+}
+
+/* 0: not one of the two words, which was added to the errors. */
+static int read_word(struct reading *in, const char *pointer, const json_t *value, const char *const *words)
+{
+    int found = json_is_string(value) ? task_word_parse(words, json_string_value(value)) : 0;
+
+    if (!found)
+        validate_complain(in->errors, pointer, "must be %s or %s", words[1], words[2]);
+    return found;
+}
+
+static void read_output_format(struct reading *in, const json_t *value)
+{
+    in->out->spec.output_format = (enum task_format)read_word(in, "/output_format", value, task_format_words);
+}
+
+static void read_optimize_prompt(struct reading *in, const json_t *value)
+{
+    in->out->spec.optimize_prompt = (enum task_optimize)read_word(in, "/optimize_prompt", value, task_optimize_words);
+}
+
+static void read_background(struct reading *in, const json_t *value)
+{
+    in->out->spec.background = (enum task_background)read_word(in, "/background", value, task_background_words);
+}
+
+static void read_guidance_scale(struct reading *in, const json_t *value)
+{
+    if (task_guidance_read(value, &in->out->spec.guidance_scale))
+        validate_complain(in->errors, "/guidance_scale", "must be a number from 1 to 10 with at most two decimals");
 }
 
 static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
@@ -254,75 +275,126 @@ static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
 static void read_on_disconnect(struct reading *in, const json_t *value)
 {
     if (!in->rules->for_stream)
-        complain(in->errors, "/on_disconnect", "is only for /generate/stream");
+        validate_complain(in->errors, "/on_disconnect", "is only for /generate/stream");
     else if (!json_is_string(value) || !parse_on_disconnect(json_string_value(value), &in->out->on_disconnect))
-        complain(in->errors, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
+        validate_complain(in->errors, "/on_disconnect", "must be finish, cancel_if_queued or cancel");
 }
 
 static const struct {
     const char *name;
     void (*read)(struct reading *in, const json_t *value);
 } fields[] = {
-    {"urls",           read_urls          },
-    {"task_id",        read_task_id       },
-    {"prompt",         read_prompt        },
-    {"size",           read_size          },
-    {"max_images",     read_max_images    },
-    {"watermark",      read_watermark     },
-    {"model",          read_model         },
-    {"seed",           read_seed          },
-    {"max_paid_calls", read_max_paid_calls},
-    {"on_disconnect",  read_on_disconnect },
+    {"urls",            read_urls           },
+    {"task_id",         read_task_id        },
+    {"prompt",          read_prompt         },
+    {"size",            read_size           },
+    {"max_images",      read_max_images     },
+    {"watermark",       read_watermark      },
+    {"model",           read_model          },
+    {"seed",            read_seed           },
+    {"output_format",   read_output_format  },
+    {"optimize_prompt", read_optimize_prompt},
+    {"web_search",      read_web_search     },
+    {"guidance_scale",  read_guidance_scale },
+    {"background",      read_background     },
+    {"layers",          read_layers         },
+    {"max_paid_calls",  read_max_paid_calls },
+    {"on_disconnect",   read_on_disconnect  },
 };
 enum { FIELDS = ARRAY_LENGTH(fields) };
 
 /* -- the object */
 
-static bool is_field(const char *name)
+/* FIELDS: there is no such field. */
+static size_t field_index(const char *name)
 {
-    for (size_t i = 0; i < FIELDS; i++)
-        if (strcmp(name, fields[i].name) == 0)
-            return true;
-    return false;
+    size_t i = 0;
+
+    while (i < FIELDS && strcmp(name, fields[i].name) != 0)
+        i++;
+    return i;
 }
 
-/* The name as a JSON pointer (RFC 6901); a long name is cut between code points. */
-static void complain_unknown(struct reading *in, const char *name)
+void validate_pointer(char out[VALIDATE_POINTER_SIZE], const char *name)
 {
-    char pointer[VALIDATE_POINTER_SIZE];
     size_t at = 0;
 
-    pointer[at++] = '/';
+    out[at++] = '/';
     for (; *name && (at < POINTER_NAME_MAX || ((unsigned char)*name & 0xc0) == 0x80); name++) {
         bool escaped = *name == '~' || *name == '/';
 
-        pointer[at++] = escaped ? '~' : *name;
+        out[at++] = escaped ? '~' : *name;
         if (escaped)
-            pointer[at++] = *name == '~' ? '0' : '1';
+            out[at++] = *name == '~' ? '0' : '1';
     }
-    (void)snprintf(pointer + at, sizeof(pointer) - at, "%s", *name ? "..." : "");
-    complain(in->errors, pointer, "is not a field of this request");
+    (void)snprintf(out + at, VALIDATE_POINTER_SIZE - at, "%s", *name ? "..." : "");
+}
+
+static void complain_unknown(struct reading *in, const char *name)
+{
+    char pointer[VALIDATE_POINTER_SIZE];
+
+    validate_pointer(pointer, name);
+    validate_complain(in->errors, pointer, "is not a field of this request");
+}
+
+static void complain_unknown_fields(struct reading *in, json_t *root)
+{
+    const char *name;
+    json_t *value;
+
+    json_object_foreach (root, name, value)
+        if (field_index(name) == FIELDS)
+            complain_unknown(in, name);
+}
+
+static void on_complaint(const char *pointer, const char *detail, void *arg)
+{
+    validate_complain(arg, pointer, "%s", detail);
+}
+
+static void make_plan(struct reading *in)
+{
+    struct validated *out = in->out;
+    const struct model *row = plan_make(&out->plan, in->rules->defaults, in->rules->catalogue, &out->spec);
+
+    if (!in->model_unsure)
+        plan_check(&out->plan, row, &out->spec, on_complaint, in->errors);
+}
+
+/* Text to image: a request without links needs a prompt of its own. The server's default prompt is about the links. */
+static void require_subject(struct reading *in, json_t *root)
+{
+    const json_t *urls = json_object_get(root, "urls");
+
+    if (json_object_get(root, "prompt") || (urls && !(json_is_array(urls) && !json_array_size(urls))))
+        return;
+    in->model_unsure = true;
+    validate_complain(in->errors, "/urls", "is required without a prompt: a list of 1 to %d links", TASK_URLS_MAX);
 }
 
 static void read_object(struct reading *in, json_t *root)
 {
     const struct task_spec *spec = &in->out->spec;
+    const json_t *values[FIELDS + 1] = {0};
     const char *name;
     json_t *value;
 
-    for (size_t i = 0; i < FIELDS; i++) {
-        value = json_object_get(root, fields[i].name);
-        if (value)
-            fields[i].read(in, value);
-        else if (fields[i].read == read_urls)
-            complain(in->errors, "/urls", "is required: a list of 1 to %d links", TASK_URLS_MAX);
-    }
     json_object_foreach (root, name, value)
-        if (!is_field(name))
-            complain_unknown(in, name);
+        values[field_index(name)] = value;
+    for (size_t i = 0; i < FIELDS; i++) {
+        if (values[i])
+            fields[i].read(in, values[i]);
+    }
+    require_subject(in, root);
+    if (values[FIELDS])
+        complain_unknown_fields(in, root);
     settle_id(in);
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
-        complain(in->errors, "/max_images", "urls and max_images together must be at most %d", TASK_IMAGES_MAX);
+        validate_complain(in->errors, "/max_images", "urls and max_images together must be at most %d",
+                          TASK_IMAGES_MAX);
+    if (!in->no_memory)
+        make_plan(in);
 }
 
 /* The position of the quotation mark that ends the string, or after the body if none does. */
@@ -413,27 +485,45 @@ static void skip_byte_order_mark(const char **body, size_t *len)
     }
 }
 
-int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
-                  struct validate_errors *errors)
+void validate_begin(struct validate_errors *errors)
+{
+    errors->count = 0;
+    errors->syntax[0] = '\0';
+}
+
+int validate_parse(const char *body, size_t len, json_t **out, struct validate_errors *errors)
+{
+    skip_byte_order_mark(&body, &len);
+    return parse(body, len, out, errors);
+}
+
+int validate_object(json_t *root, const struct validate_rules *rules, struct validated *out,
+                    struct validate_errors *errors)
 {
     struct validated result = {0};
     struct reading in = {.rules = rules, .out = &result, .errors = errors};
-    json_t *root;
     int err;
 
-    errors->count = 0;
-    errors->syntax[0] = '\0';
-    skip_byte_order_mark(&body, &len);
-    err = parse(body, len, &root, errors);
-    if (err)
-        return err;
     read_object(&in, root);
-    json_decref(root);
-
     err = in.no_memory ? ERR_NO_MEMORY : errors->count ? ERR_RANGE : 0;
     if (err)
         task_spec_deinit(&result.spec);
     else
         *out = result;
+    return err;
+}
+
+int validate_body(const char *body, size_t len, const struct validate_rules *rules, struct validated *out,
+                  struct validate_errors *errors)
+{
+    json_t *root;
+    int err;
+
+    validate_begin(errors);
+    err = validate_parse(body, len, &root, errors);
+    if (err)
+        return err;
+    err = validate_object(root, rules, out, errors);
+    json_decref(root);
     return err;
 }

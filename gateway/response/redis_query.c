@@ -57,7 +57,7 @@ static int send_script(struct redis *redis, const struct redis_query *query, str
         args[count++] = SCRIPT_TEXT(full_id);
     for (size_t i = 0; i < REDIS_QUERY_ARGS_MAX && query->args[i]; i++)
         args[count++] = SCRIPT_TEXT(query->args[i]);
-    keys_prefix(prefix, keys_partition(full_id, 1));
+    keys_task_prefix(prefix, full_id);
     return script_run(redis,
                       &(struct script_call){.script = &scripts[query->script],
                                             .prefix = query->prefix ? query->prefix : prefix,

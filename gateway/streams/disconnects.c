@@ -71,7 +71,7 @@ static int send_cancel(struct disconnects *disconnects, struct cancellation *cal
     const struct script_arg args[] = {SCRIPT_TEXT(call->full_id), SCRIPT_TEXT(mode)};
     char prefix[KEYS_PREFIX_SIZE];
 
-    keys_prefix(prefix, keys_partition(call->full_id, 1));
+    keys_task_prefix(prefix, call->full_id);
     return script_run(
         disconnects->commands,
         &(struct script_call){.script = &scripts[SCRIPT_CANCEL], .prefix = prefix, .args = args, .count = 2},

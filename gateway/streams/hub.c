@@ -8,12 +8,13 @@
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/loop_timer.h"
+#include "common/base/macros.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "gateway/streams/missed_events.h"
 #include "gateway/streams/watch.h"
 
-enum { UNUSED_MS = 250, UNUSED_MAX = 100 }; /* unused subscriptions are kept for so long, and up to this number */
+enum { PARKED_MS = 250, PARKED_MAX = 100 };
 
 TAILQ_HEAD(watch_list, watch);
 
@@ -22,11 +23,11 @@ struct hub {
     struct redis *subscriber;
     struct watch_context context;
     struct watch_list watches; /* with viewers, or with a subscription that is not confirmed yet */
-    struct watch_list unused;
-    size_t unused_count;
-    struct loop_timer *unused_timer;
-    void *
-        by_id; /* tsearch(3) tree of watch->id. Clients choose the ids: a balanced tree has no slow inputs, unlike a hash table */
+    struct watch_list parked;  /* subscribed, but without viewers: kept for PARKED_MS, at most PARKED_MAX */
+    size_t parked_count;
+    struct loop_timer *parked_timer;
+    /* tsearch(3) tree of watch->id. Clients choose the ids: a balanced tree has no slow inputs, unlike a hash table. */
+    void *by_id;
 };
 
 static int compare_ids(const void *a, const void *b)
@@ -59,9 +60,9 @@ static struct watch *hub_add_watch(struct hub *hub, const char *full_id)
 
 static void remove_from_list(struct hub *hub, struct watch *watch)
 {
-    TAILQ_REMOVE(watch->unused ? &hub->unused : &hub->watches, watch, link);
-    if (watch->unused)
-        hub->unused_count--;
+    TAILQ_REMOVE(watch->parked ? &hub->parked : &hub->watches, watch, link);
+    if (watch->parked)
+        hub->parked_count--;
 }
 
 /* Freed at the end of the turn: its functions may still be on the stack. */
@@ -73,7 +74,7 @@ static void hub_drop_watch(struct hub *hub, struct watch *watch)
     loop_defer(hub->loop, &watch->deferred, free, watch);
 }
 
-static void hub_drop_all(struct hub *hub, struct watch_list *list)
+static void drop_list(struct hub *hub, struct watch_list *list)
 {
     struct watch *watch;
 
@@ -86,58 +87,64 @@ static int subscribe(struct hub *hub, struct watch *watch)
     char channel[KEYS_CHANNEL_SIZE];
     int err;
 
-    keys_channel(channel, watch->id, keys_partition(watch->id, 1));
+    keys_channel(channel, watch->id);
     err = redis_subscribe(hub->subscriber, channel);
     if (!err)
         watch->subscribe_sent = true;
     return err;
 }
 
-static void set_unused(struct hub *hub, struct watch *watch, bool unused)
+static void park(struct hub *hub, struct watch *watch)
 {
     remove_from_list(hub, watch);
-    watch->unused = unused;
-    TAILQ_INSERT_TAIL(unused ? &hub->unused : &hub->watches, watch, link);
-    if (unused)
-        hub->unused_count++;
+    watch->parked = true;
+    TAILQ_INSERT_TAIL(&hub->parked, watch, link);
+    hub->parked_count++;
 }
 
-static void unsubscribe_unused(struct hub *hub)
+static void unpark(struct hub *hub, struct watch *watch)
+{
+    remove_from_list(hub, watch);
+    watch->parked = false;
+    TAILQ_INSERT_TAIL(&hub->watches, watch, link);
+}
+
+static void unsubscribe_parked(struct hub *hub)
 {
     size_t count = 0;
-    char(*channels)[KEYS_CHANNEL_SIZE] = calloc(hub->unused_count, sizeof(*channels));
-    const char **names = calloc(hub->unused_count, sizeof(*names));
+    char(*channels)[KEYS_CHANNEL_SIZE] = calloc(hub->parked_count, sizeof(*channels));
+    const char **names = calloc(hub->parked_count, sizeof(*names));
     const struct watch *watch;
 
     if (channels && names) {
-        TAILQ_FOREACH (watch, &hub->unused, link) {
-            keys_channel(channels[count], watch->id, keys_partition(watch->id, 1));
+        TAILQ_FOREACH (watch, &hub->parked, link) {
+            keys_channel(channels[count], watch->id);
             names[count] = channels[count];
             count++;
         }
     }
     if (!count || redis_unsubscribe(hub->subscriber, names, count))
-        log_debug("hub", "unsubscribe failed, messages will be ignored", "tasks=%zu", hub->unused_count);
+        log_debug("hub", "unsubscribe failed, messages will be ignored", "tasks=%zu", hub->parked_count);
     free(names);
     free(channels);
 }
 
-static void drop_unused(struct hub *hub)
+static void drop_parked(struct hub *hub)
 {
-    if (TAILQ_EMPTY(&hub->unused))
+    if (TAILQ_EMPTY(&hub->parked))
         return;
-    unsubscribe_unused(hub);
-    hub_drop_all(hub, &hub->unused);
+    unsubscribe_parked(hub);
+    drop_list(hub, &hub->parked);
 }
 
-static void hub_on_unused_timer(void *arg)
+static void hub_on_parked_timer(void *arg)
 {
-    drop_unused(arg);
+    drop_parked(arg);
 }
 
-/* A watch without viewers: dropped at once if it was never subscribed, kept for a while if it is, and kept until the confirmation
- * arrives if SUBSCRIBE is under way (see hub.h). */
-static void drop_if_unused(struct hub *hub, struct watch *watch)
+/* Does nothing if the watch has viewers. Else it is dropped at once if it was never subscribed, parked if it is subscribed, and kept as it
+ * is until the confirmation arrives if SUBSCRIBE is under way (see hub.h). */
+static void retire_unwatched(struct hub *hub, struct watch *watch)
 {
     if (!TAILQ_EMPTY(&watch->viewers) || (watch->subscribe_sent && !watch->subscribed))
         return;
@@ -145,11 +152,11 @@ static void drop_if_unused(struct hub *hub, struct watch *watch)
         hub_drop_watch(hub, watch);
         return;
     }
-    set_unused(hub, watch, true);
-    if (hub->unused_count == 1)
-        loop_timer_start(hub->unused_timer, UNUSED_MS);
-    else if (hub->unused_count >= UNUSED_MAX)
-        drop_unused(hub);
+    park(hub, watch);
+    if (hub->parked_count == 1)
+        loop_timer_start(hub->parked_timer, PARKED_MS);
+    else if (hub->parked_count >= PARKED_MAX)
+        drop_parked(hub);
 }
 
 /* -- the subscriber connection */
@@ -168,16 +175,13 @@ static void hub_on_ready(void *arg)
 static void hub_on_disconnected(void *arg)
 {
     struct hub *hub = arg;
-    struct watch *watch = TAILQ_FIRST(&hub->watches);
+    struct watch *watch, *next;
 
-    hub_drop_all(hub, &hub->unused);
-    while (watch) {
-        struct watch *next = TAILQ_NEXT(watch, link);
-
+    drop_list(hub, &hub->parked);
+    TAILQ_FOREACH_SAFE (watch, &hub->watches, link, next) {
         watch->subscribe_sent = watch->subscribed = false;
         watch_on_disconnected(watch);
-        drop_if_unused(hub, watch);
-        watch = next;
+        retire_unwatched(hub, watch);
     }
 }
 
@@ -199,7 +203,7 @@ static void hub_on_subscribed(const char *channel, void *arg)
         return;
     watch->subscribed = true;
     if (TAILQ_EMPTY(&watch->viewers))
-        drop_if_unused(hub, watch);
+        retire_unwatched(hub, watch);
     else
         watch_on_subscribed(watch);
 }
@@ -239,10 +243,9 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
         return NULL;
     hub->loop = loop;
     TAILQ_INIT(&hub->watches);
-    TAILQ_INIT(&hub->unused);
-    hub->unused_timer = loop_timer_create(loop, hub_on_unused_timer, hub);
+    TAILQ_INIT(&hub->parked);
+    hub->parked_timer = loop_timer_create(loop, hub_on_parked_timer, hub);
     hub->context.commands = config->commands;
-    hub->context.viewers = config->viewers;
     hub->context.latency = config->latency;
     hub->context.missed_events =
         missed_events_create(loop, &(struct missed_events_config){.commands = config->commands,
@@ -260,7 +263,7 @@ struct hub *hub_create(struct loop *loop, const struct hub_config *config)
                                               .on_message = hub_on_message};
     subscriber.arg = hub;
     hub->subscriber = redis_create(loop, &subscriber);
-    return hub->unused_timer && hub->context.missed_events && hub->context.hints && hub->subscriber ? hub
+    return hub->parked_timer && hub->context.missed_events && hub->context.hints && hub->subscriber ? hub
                                                                                                     : hub_destroy(hub);
 }
 
@@ -268,9 +271,9 @@ struct hub *hub_destroy(struct hub *hub)
 {
     if (!hub)
         return NULL;
-    hub_drop_all(hub, &hub->unused);
-    hub_drop_all(hub, &hub->watches);
-    loop_timer_destroy(hub->unused_timer);
+    drop_list(hub, &hub->parked);
+    drop_list(hub, &hub->watches);
+    loop_timer_destroy(hub->parked_timer);
     redis_destroy(hub->subscriber);
     missed_events_destroy(hub->context.missed_events);
     waiting_hints_destroy(hub->context.hints);
@@ -289,11 +292,11 @@ int hub_join(struct hub *hub, struct viewer *viewer, const char *full_id)
         watch = hub_add_watch(hub, full_id);
     if (!watch)
         return ERR_NO_MEMORY;
-    if (watch->unused)
-        set_unused(hub, watch, false);
+    if (watch->parked)
+        unpark(hub, watch);
     err = watch->subscribe_sent ? 0 : subscribe(hub, watch);
     if (err) {
-        drop_if_unused(hub, watch);
+        retire_unwatched(hub, watch);
         return err;
     }
     TAILQ_INSERT_TAIL(&watch->viewers, viewer, link);
@@ -307,7 +310,7 @@ void hub_leave(struct hub *hub, struct viewer *viewer)
 
     TAILQ_REMOVE(&watch->viewers, viewer, link);
     viewer->watch = NULL;
-    drop_if_unused(hub, watch);
+    retire_unwatched(hub, watch);
 }
 
 bool hub_is_watched(struct hub *hub, const char *full_id)

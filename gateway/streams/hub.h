@@ -1,7 +1,7 @@
 /* hub - which tasks are watched by streams of this loop, and their Redis subscriptions
  *
  * One subscription per task, however many clients watch it. The first viewer subscribes. After the last one has left, the
- * subscription is kept for UNUSED_MS, so that a client that reconnects finds it; then all unused ones are ended by one UNSUBSCRIBE.
+ * subscription is parked for PARKED_MS, so that a client that reconnects finds it; then all parked ones are ended by one UNSUBSCRIBE.
  * After a reconnect of the subscriber connection, all watched tasks are subscribed again. What messages and lost messages mean for a
  * task is the watch's part (watch.h).
  *
@@ -27,13 +27,11 @@ struct loop;
 struct redis;
 struct redis_config;
 struct viewer;
-struct viewer_callbacks;
 
 struct hub_config {
     const struct redis_config *subscriber; /* copied; the hub sets events and arg */
     struct redis *commands;                /* borrowed; for reading logs */
-    const struct viewer_callbacks *viewers;
-    struct latency *latency; /* borrowed */
+    struct latency *latency;               /* borrowed */
     int64_t tail_check_ms;
     int64_t hints_ms; /* 0: no hints to viewers of waiting tasks */
 };
@@ -41,7 +39,7 @@ struct hub_config {
 struct hub *hub_create(struct loop *loop, const struct hub_config *config); /* NULL when out of memory */
 struct hub *hub_destroy(struct hub *hub); /* accepts NULL; all viewers have left; returns NULL */
 
-/* On success viewer->watch is set. Unless the watch is already subscribed, on_subscribed follows, never inside this call.
+/* The caller has set viewer->callbacks. On success viewer->watch is set. Unless the watch is already subscribed, on_subscribed follows, never inside this call.
  * ERR_NOT_READY: Redis is not connected. */
 int hub_join(struct hub *hub, struct viewer *viewer, const char *full_id) MUST_CHECK;
 void hub_leave(struct hub *hub, struct viewer *viewer); /* at any time, also inside a callback of the viewer */

@@ -77,7 +77,7 @@ static int send_tails(struct missed_events *missed_events, struct comparison *co
         (void)snprintf(digests[i], DIGEST_TEXT_SIZE, "%016" PRIx64, cursor->digest);
         args[ARGS * i + 3] = SCRIPT_TEXT(cursor->digest ? digests[i] : "");
     }
-    keys_prefix(prefix, keys_partition(args[0].data, 1));
+    keys_task_prefix(prefix, args[0].data);
     return script_run(
         missed_events->config.commands,
         &(struct script_call){

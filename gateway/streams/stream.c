@@ -9,6 +9,7 @@
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
+#include "common/base/macros.h"
 #include "common/base/random.h"
 #include "common/base/sse.h"
 #include "common/base/timeouts.h"
@@ -75,6 +76,7 @@ struct stream_opening {
     bool reset; /* the cursor is not in the log: send `reset` and the whole log */
     struct submit_call *submitting;
     struct event_log_call *reading;
+    const struct event_log *log; /* what was sent; set while the stream goes LIVE */
 };
 
 TAILQ_HEAD(all_streams, stream);
@@ -312,11 +314,11 @@ static void stream_begin(struct stream *stream, const struct event_log *log)
     add_first_frames(&bytes, stream, log);
     stream->viewer.epoch = log->epoch;
     stream->viewer.last = log->length;
-    watch_on_log(stream->viewer.watch, log);
     if (buf_error(&bytes)) {
         stream_close(stream, STREAM_NO_MEMORY);
     } else {
         http_stream_write(stream->exchange, bytes.data, bytes.len);
+        stream->opening->log = log;
         if (task_state_is_final(log->state))
             stream_close(stream, STREAM_FINAL);
         else
@@ -446,10 +448,10 @@ static void go_live(struct stream *stream)
 {
     timeouts_cancel(stream->streams->answers, &stream->timer);
     restart_heartbeat(stream);
-    opening_destroy(stream);
     metrics_add(stream->streams->config.metrics, SAMPLE(METRIC_SSE_STREAMS), 1);
     stream->old_s = end_of_life(&stream->streams->config);
-    watch_add_live(stream->viewer.watch, &stream->viewer);
+    watch_add_live(stream->viewer.watch, &stream->viewer, stream->opening->log);
+    opening_destroy(stream);
     if (stream->streams->draining)
         stream_close(stream, STREAM_DRAINING);
 }
@@ -578,7 +580,7 @@ static void stream_end(struct viewer *viewer, enum viewer_end why)
     stream_close(stream_of(viewer), reasons[why]);
 }
 
-const struct viewer_callbacks stream_viewer_callbacks = {
+static const struct viewer_callbacks viewer_callbacks = {
     .on_subscribed = stream_on_subscribed,
     .deliver = stream_deliver,
     .send_hint = stream_send_hint,
@@ -601,6 +603,7 @@ static struct stream *stream_create(struct streams *streams, struct http_exchang
     }
     *opening = (struct stream_opening){
         .submission = request->submission, .resumes = request->resumes, .cursor = request->cursor};
+    stream->viewer.callbacks = &viewer_callbacks;
     stream->streams = streams;
     stream->exchange = exchange;
     stream->client = request->client;
@@ -672,16 +675,12 @@ struct streams *streams_destroy(struct streams *streams)
 
 void streams_drain(struct streams *streams)
 {
-    struct stream *stream = TAILQ_FIRST(&streams->all);
+    struct stream *stream, *next;
 
     streams->draining = true;
-    while (stream) {
-        struct stream *next = TAILQ_NEXT(stream, link);
-
+    TAILQ_FOREACH_SAFE (stream, &streams->all, link, next)
         if (stream->state == STREAM_LIVE)
             stream_close(stream, STREAM_DRAINING);
         else if (stream->state == STREAM_JOINING)
             stream_refuse(stream, PROBLEM_DRAINING);
-        stream = next;
-    }
 }

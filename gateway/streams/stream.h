@@ -46,11 +46,10 @@ struct redis;
 struct streams;
 struct submission;
 struct submitter;
-struct viewer_callbacks;
 
 /* Pointers are borrowed. */
 struct streams_config {
-    struct hub *hub; /* created with stream_viewer_callbacks */
+    struct hub *hub;
     struct redis *commands;
     struct submitter *submitter;
     struct disconnects *disconnects;
@@ -79,7 +78,5 @@ void stream_open(struct streams *streams, struct http_exchange *exchange, const 
 
 /* The HTTP server's on_room: the output of a stream that waited has room again. */
 void stream_on_room(void *stream);
-
-extern const struct viewer_callbacks stream_viewer_callbacks; /* for hub_create */
 
 #endif

@@ -96,7 +96,7 @@ static void waiting_hints_on_places(const redisReply *reply, int err, void *arg)
     for (unsigned i = 0; i < hints->count; i++) {
         if (!hints->asked[i])
             continue;
-        hints->asked[i]->asked_at = 0;
+        hints->asked[i]->asked_index = 0;
         if (!err)
             take_reply(hints, reply, &wait, i);
     }
@@ -116,7 +116,7 @@ static void choose(struct waiting_hints *hints, struct script_arg args[WAITING_H
         TAILQ_INSERT_TAIL(&hints->waiting, entry, link);
         args[hints->count] = SCRIPT_TEXT(hints->config.id_of(entry));
         hints->asked[hints->count] = entry;
-        entry->asked_at = (uint16_t)(hints->count + 1);
+        entry->asked_index = (uint16_t)(hints->count + 1);
         entry = next;
     }
 }
@@ -200,9 +200,9 @@ struct waiting_hints *waiting_hints_destroy(struct waiting_hints *hints)
 /* A PLACES call that is under way may be older than the reason for this call: its reply for this entry is dropped. */
 static void forget_hint(struct waiting_hints *hints, struct waiting_hint *entry)
 {
-    if (entry->asked_at)
-        hints->asked[entry->asked_at - 1] = NULL;
-    entry->asked_at = 0;
+    if (entry->asked_index)
+        hints->asked[entry->asked_index - 1] = NULL;
+    entry->asked_index = 0;
     entry->position = 0;
 }
 

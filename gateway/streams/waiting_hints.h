@@ -35,7 +35,7 @@ struct waiting_hint {
     TAILQ_ENTRY(waiting_hint) link;
     int64_t position, sent_ms; /* of the last hint; position is 0 if there was none */
     uint32_t wait_digest;      /* what held the task up at the last reply (account_wait_digest) */
-    uint16_t asked_at;         /* 1 + index in the PLACES call that is under way; 0: not in it */
+    uint16_t asked_index;      /* 1 + index in the PLACES call that is under way; 0: not in it */
     bool listed;
 };
 

@@ -8,6 +8,7 @@
 #include "common/base/buf.h"
 #include "common/base/clock.h"
 #include "common/base/log.h"
+#include "common/base/macros.h"
 #include "gateway/streams/frames.h"
 #include "gateway/streams/latency.h"
 #include "gateway/tasks/event_log.h"
@@ -53,70 +54,63 @@ const char *watch_id_of_hint(const struct waiting_hint *hint)
 
 /* -- telling the viewers. One may close and leave during its call, even as the last one: the watch outlives this turn of the loop. */
 
-static void for_each_live(struct watch *watch,
-                          void (*tell)(const struct viewer_callbacks *callbacks, struct viewer *viewer,
-                                       const void *arg),
-                          const void *arg)
+static void send_event(const struct watch *watch, const struct event_frame *frame)
 {
-    struct viewer *viewer = TAILQ_FIRST(&watch->viewers);
+    struct viewer *viewer, *next;
 
-    while (viewer) {
-        struct viewer *next = TAILQ_NEXT(viewer, link);
-
+    TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
         if (viewer->live)
-            tell(watch->context->viewers, viewer, arg);
-        viewer = next;
-    }
+            viewer->callbacks->deliver(viewer, frame);
 }
 
-static void tell_event(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *frame)
+static void send_hint(const struct watch *watch, const struct buf *frame)
 {
-    callbacks->deliver(viewer, frame);
-}
+    struct viewer *viewer, *next;
 
-static void tell_hint(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *bytes)
-{
-    callbacks->send_hint(viewer, bytes);
+    TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
+        if (viewer->live)
+            viewer->callbacks->send_hint(viewer, frame);
 }
 
 struct log_state { /* what the log in Redis is now */
     int64_t epoch, length;
 };
 
-static void tell_reset(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *arg)
+/* Only to viewers that have events which are not in this log. */
+static void send_reset(const struct watch *watch, const struct log_state *log)
 {
-    const struct log_state *log = arg;
+    struct viewer *viewer, *next;
 
-    if (viewer->epoch != log->epoch || viewer->last > log->length)
-        callbacks->reset(viewer, log->epoch);
+    TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
+        if (viewer->live && (viewer->epoch != log->epoch || viewer->last > log->length))
+            viewer->callbacks->reset(viewer, log->epoch);
 }
 
-static void tell_final(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
+/* A viewer that waits for room lacks events, so FINAL does not end it. */
+static void end_viewers(const struct watch *watch, enum viewer_end why)
 {
-    (void)unused;
-    if (!viewer->waits_for_room) /* else it lacks events */
-        callbacks->end(viewer, VIEWER_FINAL);
-}
+    struct viewer *viewer, *next;
 
-static void tell_no_task(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
-{
-    (void)unused;
-    callbacks->end(viewer, VIEWER_NO_TASK);
-}
-
-static void tell_no_memory(const struct viewer_callbacks *callbacks, struct viewer *viewer, const void *unused)
-{
-    (void)unused;
-    callbacks->end(viewer, VIEWER_NO_MEMORY);
+    TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
+        if (viewer->live && !(why == VIEWER_FINAL && viewer->waits_for_room))
+            viewer->callbacks->end(viewer, why);
 }
 
 /* -- the task's state, and hints while it waits */
 
-/* A task that was put back once may be waiting although the last event says that it runs. */
+/* A task that was delayed once may be waiting although the last event says that it runs. */
 static bool may_be_waiting(const struct watch *watch)
 {
     return watch->state == TASK_QUEUED || watch->state == TASK_DELAYED ||
-           (watch->state == TASK_RUNNING && watch->put_back);
+           (watch->state == TASK_RUNNING && watch->was_delayed);
+}
+
+static void list_for_hints(struct watch *watch)
+{
+    if (watch->live_count && may_be_waiting(watch))
+        waiting_hints_add(watch->context->hints, &watch->hint);
+    else
+        waiting_hints_remove(watch->context->hints, &watch->hint);
 }
 
 static void set_state(struct watch *watch, enum task_state state)
@@ -124,10 +118,7 @@ static void set_state(struct watch *watch, enum task_state state)
     if (state == watch->state)
         return;
     watch->state = state;
-    if (watch->live && may_be_waiting(watch))
-        waiting_hints_add(watch->context->hints, &watch->hint);
-    else
-        waiting_hints_remove(watch->context->hints, &watch->hint);
+    list_for_hints(watch);
 }
 
 static void follow_state(struct watch *watch, const struct task_event *event)
@@ -140,7 +131,7 @@ static void follow_state(struct watch *watch, const struct task_event *event)
 
     if (task_event_stage(event, &stage))
         return;
-    watch->put_back = watch->put_back || stage == STAGE_RETRYING;
+    watch->was_delayed = watch->was_delayed || stage == STAGE_RETRYING;
     set_state(watch, after[stage]);
 }
 
@@ -158,7 +149,7 @@ void watch_on_place(struct waiting_hint *entry, enum task_state state, const str
     buf_init(&bytes, HINT_MAX);
     frames_add_waiting(&bytes, watch->id, hint);
     if (!buf_error(&bytes)) /* out of memory: skip this hint, the next one will do */
-        for_each_live(watch, tell_hint, &bytes);
+        send_hint(watch, &bytes);
     buf_deinit(&bytes);
 }
 
@@ -182,18 +173,17 @@ static void set_cursor_without_digest(struct watch *watch, int64_t n)
     watch->cursor.digest = 0;
 }
 
-void watch_on_log(struct watch *watch, const struct event_log *log)
+/* At the end of this log. The digest is known if the log has its last event. */
+static void set_cursor_to_end(struct watch *watch, const struct event_log *log)
 {
     size_t count = event_log_count(log);
     struct task_event event;
 
-    watch->put_back = log->deferred;
-    set_state(watch, log->state);
-    if (watch->live)
-        return;
-    watch->cursor.digest = 0;
-    if (count && !task_state_is_final(log->state) && !event_log_event(log, count - 1, &event) && event.n == log->length)
-        watch->cursor.digest = digest_of(watch, &event);
+    watch->cursor.epoch = log->epoch;
+    if (count && !event_log_event(log, count - 1, &event) && event.n == log->length)
+        set_cursor(watch, &event);
+    else
+        set_cursor_without_digest(watch, log->length);
 }
 
 /* The frame is built once for all viewers. */
@@ -206,9 +196,10 @@ static void watch_deliver(struct watch *watch, const struct task_event *event)
     buf_init(&bytes, FRAME_MAX);
     task_event_write_frame(&bytes, watch->cursor.epoch, event);
     if (buf_error(&bytes))
-        for_each_live(watch, tell_no_memory, NULL);
+        end_viewers(watch, VIEWER_NO_MEMORY);
     else
-        for_each_live(watch, tell_event, &(struct event_frame){event->n, event->type, bytes.data, bytes.len});
+        send_event(watch,
+                   &(struct event_frame){event->n, event->type, bytes.data, bytes.len, event->json, event->json_len});
     buf_deinit(&bytes);
 }
 
@@ -221,7 +212,7 @@ static void read_log(struct watch *watch, bool with_last)
 {
     int64_t from = with_last ? watch->cursor.last : watch->cursor.last + 1;
 
-    if (watch->reading || !watch->live)
+    if (watch->reading || !watch->live_count)
         return;
     watch->announced = 0;
     watch->reads_last = with_last;
@@ -232,6 +223,12 @@ static void read_log(struct watch *watch, bool with_last)
 static void read_from_next(struct watch *watch)
 {
     read_log(watch, false);
+}
+
+/* After a lost connection, `last` + 1 does not prove that this is the same log: event `last` is compared first, if its digest is known. */
+static bool must_compare(const struct watch *watch)
+{
+    return watch->suspect && watch->cursor.digest;
 }
 
 /* Also reads the last event that the viewers have, to compare it, if its digest is known. */
@@ -248,7 +245,7 @@ static void reset(struct watch *watch, const struct log_state *log)
              watch->cursor.last);
     watch->cursor.epoch = log->epoch;
     set_cursor_without_digest(watch, 0);
-    for_each_live(watch, tell_reset, log);
+    send_reset(watch, log);
     read_from_next(watch);
 }
 
@@ -256,7 +253,7 @@ static void deliver_log(struct watch *watch, const struct event_log *log)
 {
     struct task_event event;
 
-    for (size_t i = 0; i < event_log_count(log) && watch->live; i++) {
+    for (size_t i = 0; i < event_log_count(log) && watch->live_count; i++) {
         int64_t n = log->from + (int64_t)i;
 
         if (n <= watch->cursor.last)
@@ -301,10 +298,10 @@ static void take_log(struct watch *watch, const struct event_log *log, bool read
     } else {
         watch->suspect = watch->suspect && !reads_last;
         deliver_log(watch, log);
-        watch->put_back = log->deferred;
+        watch->was_delayed = log->deferred;
         set_state(watch, log->state);
         if (task_state_is_final(log->state) && watch->cursor.last >= log->length)
-            for_each_live(watch, tell_final, NULL); /* needed if the final event was invalid and skipped */
+            end_viewers(watch, VIEWER_FINAL); /* needed if the final event was invalid and skipped */
         if (watch->announced > watch->cursor.last)
             read_from_next(watch);
     }
@@ -318,7 +315,7 @@ static void watch_on_read(const struct event_log *log, int err, void *arg)
     watch->reading = NULL;
     watch->reads_last = false;
     if (err == ERR_NOT_FOUND)
-        for_each_live(watch, tell_no_task, NULL);
+        end_viewers(watch, VIEWER_NO_TASK);
     else if (err)
         log_debug("watch", "reading the event log failed, retrying after a silence", "task=%s", watch->id);
     else
@@ -334,21 +331,17 @@ void watch_on_missed_events(struct watch *watch)
 
 static void check_soon(struct watch *watch)
 {
-    if (watch->live)
+    if (watch->live_count)
         missed_events_check_soon(watch->context->missed_events, &watch->cursor);
 }
 
 void watch_on_subscribed(struct watch *watch)
 {
-    struct viewer *viewer = TAILQ_FIRST(&watch->viewers);
+    struct viewer *viewer, *next;
 
     watch->announced = 0; /* announced on an earlier subscription: does not show what this one may have missed */
-    while (viewer) {
-        struct viewer *next = TAILQ_NEXT(viewer, link);
-
-        watch->context->viewers->on_subscribed(viewer);
-        viewer = next;
-    }
+    TAILQ_FOREACH_SAFE (viewer, &watch->viewers, link, next)
+        viewer->callbacks->on_subscribed(viewer);
     check_soon(watch); /* for events that were published before this subscription */
 }
 
@@ -368,13 +361,12 @@ void watch_on_commands_ready(struct watch *watch)
  * This happens once per task, so the digest is only computed after a lost connection. Otherwise the next comparison would find it. */
 static void take_last(struct watch *watch, const struct task_event *event)
 {
-    if (watch->suspect && watch->cursor.digest && digest_of(watch, event) != watch->cursor.digest)
+    if (must_compare(watch) && digest_of(watch, event) != watch->cursor.digest)
         read_and_compare(watch);
     else
         missed_events_heard(watch->context->missed_events, &watch->cursor);
 }
 
-/* After a lost connection (`suspect`), last + 1 does not prove that this is the same log: it is read and compared first. */
 void watch_on_message(struct watch *watch, const char *element, size_t len)
 {
     int64_t began_us = clock_monotonic_us();
@@ -384,19 +376,19 @@ void watch_on_message(struct watch *watch, const char *element, size_t len)
         log_warn("watch", "invalid message on the channel, ignoring it", "task=%s", watch->id);
         return;
     }
-    if (watch->live && event.n == watch->cursor.last + 1 && !(watch->suspect && watch->cursor.digest)) {
-        unsigned viewers = watch->live;
+    if (watch->live_count && event.n == watch->cursor.last + 1 && !must_compare(watch)) {
+        unsigned viewers = watch->live_count;
 
         watch->suspect = false;
         missed_events_heard(watch->context->missed_events, &watch->cursor);
         watch_deliver(watch, &event);
         latency_note(watch->context->latency, began_us, viewers);
-    } else if (watch->live && event.n == watch->cursor.last) {
+    } else if (watch->live_count && event.n == watch->cursor.last) {
         take_last(watch, &event);
     } else if (event.n > watch->cursor.last) {
         if (event.n > watch->announced)
             watch->announced = event.n;
-        read_log(watch, watch->suspect && watch->cursor.digest);
+        read_log(watch, must_compare(watch));
     }
 }
 
@@ -410,7 +402,7 @@ void watch_catch_up(struct watch *watch, const struct viewer *viewer)
     read_from_next(watch);
 }
 
-/* The first live viewer sets the cursor. For a further one, compared with the cursor:
+/* The first live viewer sets the cursor to the end of its log. For a further one, compared with the cursor:
  *
  *     another epoch   the task is a new one: the others get `reset`
  *     behind          the cursor moves back to it, and the log is read from there; the others drop what they have
@@ -419,32 +411,31 @@ void watch_catch_up(struct watch *watch, const struct viewer *viewer)
  *
  * In the last case, and for a first viewer, the log is compared soon if the viewer may have missed a message (`unsure`).
  */
-void watch_add_live(struct watch *watch, struct viewer *viewer)
+void watch_add_live(struct watch *watch, struct viewer *viewer, const struct event_log *log)
 {
     struct log_cursor *cursor = &watch->cursor;
-    bool others = watch->live++ > 0;
+    bool others = watch->live_count++ > 0;
     bool behind = others && viewer->last < cursor->last;
     bool unsure = viewer->asked_early && watch->announced < viewer->last; /* see "Between SUBSCRIBE and SUBMIT" */
 
     viewer->live = true;
+    watch->was_delayed = log->deferred;
+    watch->state = log->state;
+    list_for_hints(watch);
     if (!others) {
         watch->suspect = false;
         missed_events_heard(watch->context->missed_events, cursor);
+        set_cursor_to_end(watch, log);
     }
-    if (may_be_waiting(watch))
-        waiting_hints_add(watch->context->hints, &watch->hint);
     if (others && viewer->epoch != cursor->epoch) {
         /* The task was erased and created again, and this viewer is the first to see the new log. */
         reset(watch, &(struct log_state){viewer->epoch, INT64_MAX});
         return;
     }
-    if (!others || behind) {
-        cursor->epoch = viewer->epoch;
-        cursor->last = viewer->last;
-        cursor->digest = behind ? 0 : cursor->digest;
-    } else if (viewer->last > cursor->last && viewer->last > watch->announced) {
+    if (behind)
+        set_cursor_without_digest(watch, viewer->last);
+    else if (viewer->last > cursor->last && viewer->last > watch->announced)
         watch->announced = viewer->last; /* its message was lost, or is about to arrive */
-    }
     if (behind || watch->announced > cursor->last)
         read_from_next(watch);
     else if (unsure)
@@ -454,7 +445,7 @@ void watch_add_live(struct watch *watch, struct viewer *viewer)
 void watch_remove_live(struct watch *watch, struct viewer *viewer)
 {
     viewer->live = false;
-    if (--watch->live)
+    if (--watch->live_count)
         return;
     missed_events_remove(watch->context->missed_events, &watch->cursor);
     waiting_hints_remove(watch->context->hints, &watch->hint);

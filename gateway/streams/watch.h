@@ -55,23 +55,28 @@ struct latency;
 struct redis;
 struct watch;
 
-/* -- viewers: what a watch knows of a stream */
+/* -- viewers: what a watch knows of a stream, or of another object that follows a task */
+
+struct viewer_callbacks;
 
 struct viewer {
     TAILQ_ENTRY(viewer) link; /* in watch->viewers */
     struct watch *watch;
-    int64_t epoch, last; /* the last event that the client has */
-    bool live;           /* between watch_add_live and watch_remove_live */
-    bool waits_for_room; /* its output is full; events stay in the log until watch_catch_up */
-    bool asked_early;    /* the subscription was confirmed while SUBMIT or READ was under way */
+    const struct viewer_callbacks *callbacks; /* set before hub_join */
+    int64_t epoch, last;                      /* the last event that the client has */
+    bool live;                                /* between watch_add_live and watch_remove_live */
+    bool waits_for_room;                      /* its output is full; events stay in the log until watch_catch_up */
+    bool asked_early;                         /* the subscription was confirmed while SUBMIT or READ was under way */
 };
 
-/* One event as an SSE frame. */
+/* One event: its JSON, and all of it as an SSE frame. */
 struct event_frame {
     int64_t n;
     enum task_event_type type;
     const char *bytes;
     size_t len;
+    const char *json;
+    size_t json_len;
 };
 
 enum viewer_end { VIEWER_FINAL, VIEWER_NO_TASK, VIEWER_NO_MEMORY };
@@ -95,21 +100,20 @@ struct watch_context {
     struct missed_events *missed_events; /* holds watch->cursor; leads to watch_on_missed_events */
     struct waiting_hints *hints;         /* holds watch->hint; calls watch_on_place */
     struct latency *latency;
-    const struct viewer_callbacks *viewers;
 };
 
 struct watch {
     /* The hub's. */
     TAILQ_ENTRY(watch) link;
     struct loop_deferred deferred;
-    bool unused;                     /* in the list of watches that wait to be unsubscribed */
+    bool parked;                     /* in the list of watches that wait to be unsubscribed */
     bool subscribe_sent, subscribed; /* on this connection: SUBSCRIBE was sent; Redis has confirmed it */
 
     bool reads_last;       /* the READ under way begins with event `last`, to compare it */
     bool suspect;          /* a connection was lost: the log may be another one even if it continues from `last` */
-    bool put_back;         /* the task was put back into the queue once; later times may leave no event in the log */
+    bool was_delayed;      /* the task was delayed once (retry or defer); later times may leave no event in the log */
     enum task_state state; /* as far as the viewers know; while it may be waiting, `hint` is listed */
-    unsigned live;         /* number of live viewers */
+    unsigned live_count;   /* of viewers */
     const struct watch_context *context;
     struct viewer_list viewers;
     struct log_cursor cursor;
@@ -141,11 +145,8 @@ void watch_on_place(struct waiting_hint *entry, enum task_state state, const str
 
 /* -- from viewers */
 
-/* A viewer has sent this log to its client and is about to go live. */
-void watch_on_log(struct watch *watch, const struct event_log *log);
-
-/* From now on the viewer gets the events after viewer->last. */
-void watch_add_live(struct watch *watch, struct viewer *viewer);
+/* The viewer has sent this log, whose task is not final, to its client. From now on it gets the events after viewer->last. */
+void watch_add_live(struct watch *watch, struct viewer *viewer, const struct event_log *log);
 void watch_remove_live(struct watch *watch, struct viewer *viewer);
 
 /* The viewer has waited for room and has some now: it gets what it lacks. */

@@ -105,7 +105,7 @@ int event_log_read(struct redis *redis, const char *full_id, int64_t from, event
     if (!call)
         return ERR_NO_MEMORY;
     *call = (struct event_log_call){.from = from, .done = done, .arg = arg};
-    keys_prefix(prefix, keys_partition(full_id, 1));
+    keys_task_prefix(prefix, full_id);
     (void)decimal_write(number, from);
     err = script_run(redis,
                      &(struct script_call){

@@ -15,14 +15,18 @@ enum {
     DAY_MS = 24 * 60 * 60 * 1000,
     AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
     AT_IMAGES_LEFT = 4, /* element of the reply NEW */
+    COMMON_ARGS = 9,    /* of SUBMIT_ORDER, before the tasks */
+    TASK_ARGS = 4,      /* of each task */
 };
 
 struct submit_call {
     LIST_ENTRY(submit_call) link;
     struct script_run *run;
     struct submitter *submitter;
-    submit_fn *done; /* NULL after submit_cancel */
+    submit_fn *done; /* NULL for an order, and after submit_cancel */
+    submit_order_fn *order_done;
     void *arg;
+    size_t count; /* tasks */
     char full_id[TASK_FULL_ID_SIZE];
     char trace[TRACE_SIZE];
     char request_id[REQUEST_ID_SIZE];
@@ -36,8 +40,10 @@ struct submitter {
 
 struct submission *submission_destroy(struct submission *submission)
 {
-    if (submission)
+    if (submission) {
         free(submission->request);
+        free(submission->plan);
+    }
     free(submission);
     return NULL;
 }
@@ -131,20 +137,28 @@ static void read_images(const redisReply *reply, struct submit_result *out)
         out->day_left_ms = DAY_MS;
 }
 
+/* One task: a reply of SUBMIT, or an element of that of SUBMIT_ORDER. `log` is storage for the result's log. */
+static struct submit_result read_result(const redisReply *reply, struct event_log *log)
+{
+    struct submit_result result = {.outcome = outcome_of(reply), .images_left = -1};
+
+    if (result.outcome == SUBMIT_NEW || result.outcome == SUBMIT_SAME) {
+        if (event_log_from_submit(reply, log))
+            result.outcome = SUBMIT_FAILED;
+        else
+            result.log = log;
+    }
+    read_images(reply, &result);
+    return result;
+}
+
 static void submit_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
     const struct submitter *submitter = call->submitter;
-    struct submit_result result = {.outcome = err ? SUBMIT_FAILED : outcome_of(reply), .images_left = -1};
     struct event_log log;
+    struct submit_result result = read_result(err ? NULL : reply, &log);
 
-    if (result.outcome == SUBMIT_NEW || result.outcome == SUBMIT_SAME) {
-        if (event_log_from_submit(reply, &log))
-            result.outcome = SUBMIT_FAILED;
-        else
-            result.log = &log;
-    }
-    read_images(reply, &result);
     log_outcome(call, result.outcome, reply);
     LIST_REMOVE(call, link);
     if (call->done)
@@ -171,9 +185,10 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         SCRIPT_TEXT(submission->trace),
         {images,       decimal_write(images,       submission->images)           },
         {images_limit, decimal_write(images_limit, submission->client_images_max)},
+        SCRIPT_TEXT(submission->plan),
     };
 
-    keys_prefix(prefix, keys_partition(submission->full_id, 1));
+    keys_task_prefix(prefix, submission->full_id);
     return script_run(
         submitter->config.redis,
         &(struct script_call){
@@ -181,33 +196,134 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         submit_on_reply, call, &call->run);
 }
 
-int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
-                 struct submit_call **out)
+static struct submit_call *create_submit_call(struct submitter *submitter, const struct submission *submission,
+                                              void *arg)
 {
     struct submit_call *call = calloc(1, sizeof(*call));
-    int err;
 
     if (!call)
-        return ERR_NO_MEMORY;
-    call->done = done;
+        return NULL;
     call->arg = arg;
+    call->count = 1;
     call->submitter = submitter;
     call->on_disconnect = submission->on_disconnect;
     memcpy(call->full_id, submission->full_id, sizeof(call->full_id));
     memcpy(call->trace, submission->trace, sizeof(call->trace));
     memcpy(call->request_id, submission->request_id, sizeof(call->request_id));
-    err = send_submit(submitter, submission, call);
+    return call;
+}
+
+static int keep_call(struct submit_call *call, int err, struct submit_call **out)
+{
     if (err) {
         free(call);
         return err;
     }
-    LIST_INSERT_HEAD(&submitter->calls, call, link);
+    LIST_INSERT_HEAD(&call->submitter->calls, call, link);
     *out = call;
     return 0;
 }
 
+int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
+                 struct submit_call **out)
+{
+    struct submit_call *call = create_submit_call(submitter, submission, arg);
+
+    if (!call)
+        return ERR_NO_MEMORY;
+    call->done = done;
+    return keep_call(call, send_submit(submitter, submission, call), out);
+}
+
 void submit_cancel(struct submit_call *call)
 {
-    if (call)
-        call->done = NULL;
+    if (!call)
+        return;
+    call->done = NULL;
+    call->order_done = NULL;
+}
+
+/* -- orders */
+
+static bool is_accepted(const redisReply *reply, size_t count)
+{
+    return reply && strcmp(script_answer(reply), "ACCEPTED") == 0 && reply->elements == count + 1;
+}
+
+static bool read_order(const struct submit_call *call, const redisReply *reply, struct submit_result *results,
+                       struct event_log *logs)
+{
+    bool ok = is_accepted(reply, call->count);
+
+    for (size_t i = 0; ok && i < call->count; i++) {
+        results[i] = read_result(script_array(reply, i + 1), &logs[i]);
+        ok = results[i].log;
+    }
+    if (!ok)
+        results[0] = read_result(reply, &logs[0]);
+    return ok;
+}
+
+static void submit_order_on_reply(const redisReply *reply, int err, void *arg)
+{
+    struct submit_call *call = arg;
+    struct submit_result results[SUBMIT_ORDER_MAX] = {0};
+    struct event_log logs[SUBMIT_ORDER_MAX];
+    bool is_new = false;
+
+    if (read_order(call, err ? NULL : reply, results, logs))
+        for (size_t i = 0; i < call->count; i++)
+            is_new = is_new || results[i].outcome == SUBMIT_NEW;
+    log_outcome(call, is_new ? SUBMIT_NEW : results[0].outcome, reply);
+    LIST_REMOVE(call, link);
+    if (call->order_done)
+        call->order_done(results, call->arg);
+    free(call);
+}
+
+static int send_order(const char *order_id, struct submission *const submissions[], struct submit_call *call)
+{
+    const struct submitter_config *limits = &call->submitter->config;
+    const struct submission *first = submissions[0];
+    char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
+        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
+    struct script_arg args[COMMON_ARGS + SUBMIT_ORDER_MAX * TASK_ARGS] = {
+        SCRIPT_TEXT(order_id),
+        {paid_calls,   decimal_write(paid_calls,   first->max_paid_calls)   },
+        {retention,    decimal_write(retention,    limits->retention_ms)    },
+        {limit,        decimal_write(limit,        limits->queue_limit)     },
+        {wait,         decimal_write(wait,         limits->queue_ttl_ms)    },
+        {client_limit, decimal_write(client_limit, first->client_queued_max)},
+        SCRIPT_TEXT(first->trace),
+        {images,       decimal_write(images,       first->images)           },
+        {images_limit, decimal_write(images_limit, first->client_images_max)},
+    };
+
+    for (size_t i = 0; i < call->count; i++) {
+        struct script_arg *task = &args[COMMON_ARGS + i * TASK_ARGS];
+
+        task[0] = SCRIPT_TEXT(submissions[i]->full_id);
+        task[1] = SCRIPT_TEXT(submissions[i]->hash);
+        task[2] = SCRIPT_TEXT(submissions[i]->request);
+        task[3] = SCRIPT_TEXT(submissions[i]->plan);
+    }
+    keys_prefix(prefix, keys_partition(first->full_id, 1));
+    return script_run(limits->redis,
+                      &(struct script_call){.script = &scripts[SCRIPT_SUBMIT_ORDER],
+                                            .prefix = prefix,
+                                            .args = args,
+                                            .count = COMMON_ARGS + call->count * TASK_ARGS},
+                      submit_order_on_reply, call, &call->run);
+}
+
+int submit_order_start(struct submitter *submitter, const char *order_id, struct submission *const submissions[],
+                       size_t count, submit_order_fn *done, void *arg, struct submit_call **out)
+{
+    struct submit_call *call = create_submit_call(submitter, submissions[0], arg);
+
+    if (!call)
+        return ERR_NO_MEMORY;
+    call->order_done = done;
+    call->count = count;
+    return keep_call(call, send_order(order_id, submissions, call), out);
 }

@@ -3,6 +3,8 @@
  * A SUBMIT that was sent may take effect even if the client has disconnected. So the call always runs to its end, and an accepted
  * task is always logged. If a new task was accepted for a client that is gone, on_abandoned is called.
  *
+ * The tasks of one order of the OpenAI API are created together (script SUBMIT_ORDER).
+ *
  * Ownership: the submitter copies what it needs; the caller keeps the submission.
  * Threads:   loop thread only.   Units: ms.
  */
@@ -35,7 +37,7 @@ struct submission {
     int64_t client_queued_max;        /* live tasks that the client may have */
     int64_t images;                   /* images that this task may produce */
     int64_t client_images_max;        /* images of the client per UTC day; 0: no limit */
-    char *request;                    /* canonical JSON */
+    char *request, *plan;             /* canonical JSON, see task_spec.h and plan_text.h */
 };
 
 struct submission *submission_destroy(struct submission *submission); /* accepts NULL; returns NULL */
@@ -75,5 +77,13 @@ struct submitter *submitter_destroy(struct submitter *submitter);          /* ac
 int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
                  struct submit_call **call) MUST_CHECK;
 void submit_cancel(struct submit_call *call); /* accepts NULL; does not undo the SUBMIT */
+
+/* The tasks of an order, all accepted or none. Tasks of it that have failed without a charge run again, and are NEW. All submissions have
+ * the same client, limits, images, trace and request id. on_abandoned is not called: its tasks continue.
+ * Accepted: one result per task, all with a log. Refused: one result without a log. */
+enum { SUBMIT_ORDER_MAX = 10 };
+typedef void submit_order_fn(const struct submit_result *results, void *arg);
+int submit_order_start(struct submitter *submitter, const char *order_id, struct submission *const submissions[],
+                       size_t count, submit_order_fn *done, void *arg, struct submit_call **call) MUST_CHECK;
 
 #endif

@@ -30,23 +30,23 @@ static enum fault take_event(struct client *client, const struct frame *frame)
 {
     struct tally *tally = client->shared->tally;
     char task_id[CLIENT_ID_MAX];
-    struct told told;
+    struct checked_frame checked;
     enum fault fault;
 
     client_task_id(client, task_id);
     tally->frames++;
-    fault = story_take(&client->story, client->shared->kind, task_id, frame, &told);
+    fault = stream_check_frame(&client->check, client->shared->kind, task_id, frame, &checked);
     if (fault) {
         tally_fault(tally, fault, frame->whole.at, frame->whole.len);
         if (fault != FAULT_TASK_FAILED)
             return fault;
-        client->failed = true; /* a fault of the task, not of the stream: it goes on to its end */
+        client->failed = true; /* a fault of the task, not of the stream: read on to the end */
     }
-    tally->comments += told.comment;
-    tally->hints += told.hint;
-    if (told.final)
+    tally->comments += checked.comment;
+    tally->hints += checked.hint;
+    if (checked.final)
         client->final_ns = clock_ns();
-    client->shared->on_told(client, &told);
+    client->shared->on_checked(client, &checked);
     return FAULT_NONE;
 }
 
@@ -62,12 +62,12 @@ static enum fault on_frame(void *arg, const struct frame *frame)
     return client->shared->on_body ? client->shared->on_body(client, frame->data) : FAULT_HEAD;
 }
 
-/* A wrong event has been told of, with its bytes, where it was seen. */
-static void end_by(struct client *client, enum fault fault, const char *bytes, size_t len)
+/* A wrong event was already counted in take_event, with its bytes. */
+static void end_with_fault(struct client *client, enum fault fault, const char *bytes, size_t len)
 {
-    bool told = fault >= FAULT_JSON && fault <= FAULT_AFTER_FINAL && client->reader.events;
+    bool checked = fault >= FAULT_JSON && fault <= FAULT_AFTER_FINAL && client->reader.events;
 
-    if (!told) {
+    if (!checked) {
         end(client, fault, bytes, len);
         return;
     }
@@ -94,7 +94,7 @@ static void on_closed(struct client *client)
 
 static void receive(struct client *client)
 {
-    static char bytes[READ_MAX]; /* one loop, and nothing of it is kept */
+    static char bytes[READ_MAX]; /* static: there is one loop, and no byte is kept here */
     ssize_t len = read(client->watch.fd, bytes, sizeof(bytes) - 1);
     enum fault fault;
 
@@ -104,16 +104,16 @@ static void receive(struct client *client)
         on_closed(client);
         return;
     }
-    bytes[len] = '\0'; /* numbers are read in place */
+    bytes[len] = '\0'; /* strtoll reads numbers in place */
     client->shared->tally->bytes += (uint64_t)len;
     fault = reader_take(&client->reader, bytes, (size_t)len);
     if (fault)
-        end_by(client, fault, bytes, (size_t)len);
+        end_with_fault(client, fault, bytes, (size_t)len);
     else if (client->reader.state == READER_DONE)
         on_answer_over(client);
 }
 
-/* Requests fit into any socket's buffer: less than all of it is an error. */
+/* A request fits into an empty socket buffer, so a partial write is an error. */
 static void send_request(struct client *client)
 {
     char request[CLIENT_REQUEST_MAX];
@@ -121,7 +121,7 @@ static void send_request(struct client *client)
     ssize_t sent = send(client->watch.fd, request, len, MSG_NOSIGNAL);
 
     if (sent < 0 && (errno == EAGAIN || errno == ENOTCONN))
-        return; /* the connection is not made yet */
+        return; /* not connected yet */
     client->sent = sent == (ssize_t)len;
     if (!client->sent || poll_change(client->shared->poll, &client->watch, EPOLLIN))
         end(client, FAULT_CONNECT, strerror(errno), strlen(strerror(errno)));
@@ -166,7 +166,7 @@ static int open_connection(struct client *client)
 void client_begin(struct client *client, uint32_t number)
 {
     reader_begin(&client->reader);
-    story_begin(&client->story);
+    stream_check_begin(&client->check);
     client->number = number;
     client->sent = client->failed = false;
     client->final_ns = 0;
@@ -175,5 +175,5 @@ void client_begin(struct client *client, uint32_t number)
         end(client, FAULT_CONNECT, strerror(errno), strlen(strerror(errno)));
         return;
     }
-    send_request(client); /* on loopback the connection is made by now */
+    send_request(client); /* on loopback, connect() has already completed */
 }

@@ -1,7 +1,7 @@
-/* client - one connection, the request on it, and the answer, checked as it comes
+/* client - one connection, its request, and the answer, which is checked while it arrives
  *
- * Ownership: clients lie in their scenario's array and stay there; they begin again in place.
- * Callbacks: on_told for every good frame; on_end once per request, with a fault or none. From inside on_end the client may begin again.
+ * Ownership: clients are elements of their scenario's array and must not be moved; client_begin reuses a client in place.
+ * Callbacks: on_checked for every good frame; on_end once per request, with a fault or FAULT_NONE. on_end may call client_begin.
  */
 #ifndef ARKRELAY_BENCH_CLIENT_H
 #define ARKRELAY_BENCH_CLIENT_H
@@ -12,26 +12,26 @@
 #include "tests/bench/net.h"
 #include "tests/bench/poll.h"
 #include "tests/bench/reader.h"
-#include "tests/bench/story.h"
+#include "tests/bench/stream_check.h"
 
 enum { CLIENT_REQUEST_MAX = 1024, CLIENT_ID_MAX = 64 };
 
 struct client;
 
-/* What all clients of a run have in common. */
+/* Shared by all clients of a run. */
 struct client_shared {
     struct poll *poll;
     struct endpoint to;
     struct sources sources;
     struct tally *tally;
     const char *prefix;
-    enum story_kind kind;
+    enum stream_kind kind;
     int status;      /* of a good answer */
     bool keep_alive; /* the connection serves the next request too */
     size_t (*write_request)(const struct client *client, char out[CLIENT_REQUEST_MAX]);
-    /* Where a body is what is asked for, and an event stream is wrong; NULL: the other way round. */
+    /* Set if the answer must be a body; NULL if it must be an event stream. */
     enum fault (*on_body)(struct client *client, struct text body);
-    void (*on_told)(struct client *client, const struct told *told);
+    void (*on_checked)(struct client *client, const struct checked_frame *checked);
     void (*on_end)(struct client *client, enum fault fault);
     void *arg; /* the scenario's */
 };
@@ -40,11 +40,11 @@ struct client {
     struct watch watch;
     struct client_shared *shared;
     struct reader reader;
-    struct story story;
+    struct stream_check check;
     uint32_t number; /* of its task */
     bool sent, failed;
-    bool opened;                /* the scenario's own mark: nothing here looks at it */
-    int64_t began_ns, final_ns; /* final: when the last event, or the body, came; 0: not yet */
+    bool opened;                /* used by the scenario only */
+    int64_t began_ns, final_ns; /* final: arrival of the last event or of the body; 0: not yet */
 };
 
 void client_init(struct client *client, struct client_shared *shared);

@@ -1,4 +1,4 @@
-/* Closed-loop clients: each begins its next task when the last one is over, or at its own place in a time that returns. */
+/* Closed-loop clients: each begins its next task when its last one has ended, or at a fixed interval with its own offset. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +14,7 @@ struct exchanges {
     size_t busy;
     int64_t *due_ns;                /* when each client may begin its next task */
     bool idle;                      /* a client waits for its next turn */
-    int64_t stop_ns, last_final_ns; /* no new task after the first; when the last one ended */
+    int64_t stop_ns, last_final_ns; /* stop: no task begins later; last_final: end of the last task */
 };
 
 static bool may_begin(const struct exchanges *exchanges)
@@ -44,8 +44,8 @@ static void count(struct exchanges *exchanges, const struct client *client)
     histogram_add(&tally->took, client->final_ns - client->began_ns - exchanges->run->options->floor_ms * NS_PER_MS);
 }
 
-/* Clients that end together would begin together, and be joined by more with each round: what is measured then is their crowd. So
- * each keeps its place, unless its task has taken longer than that. */
+/* Clients that end at the same time would begin at the same time, in a crowd that grows with each round. So each client keeps its own
+ * offset in the interval, unless its task took longer than the interval. */
 static void plan_next(struct exchanges *exchanges, const struct client *client)
 {
     const struct run *run = exchanges->run;
@@ -56,7 +56,7 @@ static void plan_next(struct exchanges *exchanges, const struct client *client)
         *due_ns = run->poll.now_ns;
 }
 
-static void pick_up(struct exchanges *exchanges)
+static void begin_due_tasks(struct exchanges *exchanges)
 {
     struct run *run = exchanges->run;
 
@@ -82,7 +82,7 @@ static void on_end(struct client *client, enum fault fault)
     client->opened = false;
     if (!fault)
         count(exchanges, client);
-    /* Where connecting fails, another try from in here would fail in here too. */
+    /* After a fault, retry on a later turn: client_begin fails synchronously, so a retry here could recurse without end. */
     if (!fault)
         plan_next(exchanges, client);
     if (fault || exchanges->run->options->every_ms)
@@ -99,15 +99,15 @@ static void on_turn(void *arg)
     if (tally_faults(&exchanges->run->tally) > FAULTS_MAX)
         exchanges->run->poll.stopped = true;
     else if (exchanges->idle || exchanges->run->poll.wake_ns)
-        pick_up(exchanges);
+        begin_due_tasks(exchanges);
     if (!exchanges->busy && !may_begin(exchanges))
         exchanges->run->poll.stopped = true;
 }
 
-static void on_told(struct client *client, const struct told *told)
+static void on_checked(struct client *client, const struct checked_frame *checked)
 {
     (void)client;
-    (void)told;
+    (void)checked;
 }
 
 static enum fault on_accepted(struct client *client, struct text body)
@@ -153,7 +153,7 @@ static size_t write_call(const struct client *client, char out[CLIENT_REQUEST_MA
     return len > 0 && len < CLIENT_REQUEST_MAX ? (size_t)len : 0;
 }
 
-/* What a scenario asks for, and what a good answer is; no on_body: a story. */
+/* The request of a scenario, and its good answer. on_body NULL: an event stream. */
 static const struct {
     int status;
     bool keep_alive;
@@ -210,7 +210,7 @@ int exchanges_run(struct run *run)
     run->shared.keep_alive = kinds[kind].keep_alive;
     run->shared.write_request = kinds[kind].write_request;
     run->shared.on_body = kinds[kind].on_body;
-    run->shared.on_told = on_told;
+    run->shared.on_checked = on_checked;
     run->shared.on_end = on_end;
     run->shared.arg = &exchanges;
     run->poll.on_turn = on_turn;
@@ -218,7 +218,7 @@ int exchanges_run(struct run *run)
 
     processes_look(&run->processes, PROCESS_BEGIN);
     processes_look(&run->processes, PROCESS_READY);
-    pick_up(&exchanges);
+    begin_due_tasks(&exchanges);
     poll_run(&run->poll, run->deadline_ns);
     settle_unfinished(run);
     processes_look(&run->processes, PROCESS_END);

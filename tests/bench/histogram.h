@@ -1,7 +1,7 @@
-/* histogram - how long things took, in logarithmic buckets
+/* histogram - durations in logarithmic buckets
  *
- * Every power of two has 128 buckets, so a percentile is wrong by less than one percent; the largest value is kept as it is.
- * Buckets of several processes can be added up: they are part of what is printed.
+ * Every power of two has 128 buckets, so the error of a percentile is below one percent. The maximum is exact.
+ * The buckets are printed, so that those of several processes can be added.
  *
  * Units: nanoseconds in, microseconds out.
  */
@@ -27,7 +27,7 @@ struct histogram {
 
 void histogram_add(struct histogram *histogram, int64_t ns); /* below 0 counts as 0 */
 
-/* The lower end of the bucket in which the value of this rank lies; share is 0 to 1. 0 when nothing was added. */
+/* The lower end of the bucket of this percentile; share is 0 to 1. 0 if the histogram is empty. */
 int64_t histogram_at(const struct histogram *histogram, double share);
 
 /* {"count":,"mean_us":,"p50_us":,...,"max_us":,"buckets":[[lower end in ns, count],...]} */

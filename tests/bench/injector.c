@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "common/task/scripts.h"
-#include "tests/bench/story.h"
+#include "tests/bench/stream_check.h"
 
 enum {
     TEXT_MAX = 512,
@@ -75,7 +75,7 @@ static bool take_jobs(struct injector *injector, const redisReply *reply)
     return true;
 }
 
-/* CLAIM begins with a number; EMIT with OK; the answers of plain commands are numbers. */
+/* The reply of CLAIM begins with a number, that of EMIT with OK. Plain commands reply with a number. */
 static bool is_good(struct injector *injector, const redisReply *reply)
 {
     if (reply->type == REDIS_REPLY_INTEGER || reply->type == REDIS_REPLY_STRING || reply->type == REDIS_REPLY_STATUS)
@@ -100,7 +100,7 @@ static void on_reply(void *arg, redisReply *reply)
         tally_fault(injector->tally, FAULT_REDIS, why, strlen(why));
 }
 
-/* -- the beginning and the end */
+/* -- set-up */
 
 static void load_script(struct injector *injector, enum script_id id, char sha1[41])
 {
@@ -167,7 +167,7 @@ static void add_claim(struct injector *injector, uint64_t turn)
     add(&words, injector->claim_sha1);
     add(&words, "1");
     add(&words, injector->options->partition);
-    add(&words, "bench-load"); /* worker, lease in ms, how many at most, nonce, attempts at most */
+    add(&words, "bench-load"); /* worker, lease in ms, maximum of tasks, nonce, maximum of attempts */
     add(&words, "3600000");
     add(&words, most);
     add(&words, nonce);
@@ -196,7 +196,7 @@ static size_t write_data(const struct injector *injector, size_t stream, uint32_
 {
     int len = snprintf(out, TEXT_MAX,
                        "{\"task_id\":\"%s-%zu\",\"message\":\"正在调用ARK模型生成图像...\",\"stage\":\"calling\","
-                       "\"attempt\":1," STORY_COUNT "%u," STORY_TIME "%lld}",
+                       "\"attempt\":1," INJECTED_COUNT "%u," INJECTED_TIME "%lld}",
                        injector->options->prefix, stream, count, (long long)clock_ns());
 
     return len > 0 && len < TEXT_MAX ? (size_t)len : 0;

@@ -1,11 +1,11 @@
-/* injector - the worker's side: claims the tasks of open streams, and makes events for them
+/* injector - acts as the worker: claims the tasks of open streams and sends events to them
  *
- * emit:   CLAIM and EMIT, the scripts of the product: fence, log and announcement, as a worker does it
- * append: what EMIT writes, by plain commands: RPUSH to the log, PUBLISH of the same bytes. The log stays true; the cost in Redis is
- *         small, so that the relay behind it is what is measured, and a peer without scripts gets the same
- * http:   a POST per event, for relays that have a publisher of their own
+ * emit:   CLAIM and EMIT, the product's scripts, as a worker uses them
+ * append: RPUSH to the log and PUBLISH of the same bytes, as EMIT does. This costs Redis little, so that the relay is measured. A peer
+ *         without scripts gets the same load
+ * http:   one POST per event, for relays that have their own publisher
  *
- * Every event carries its count on its stream and the time when it was handed to the connection.
+ * Every event has its count on its stream and the time when it was written to the connection.
  */
 #ifndef ARKRELAY_BENCH_INJECTOR_H
 #define ARKRELAY_BENCH_INJECTOR_H
@@ -23,7 +23,7 @@ struct injector {
     struct tally *tally;
     struct redis_link redis;
     struct publishers publishers;
-    struct injected *streams; /* one per stream, by its number */
+    struct injected *streams; /* one per stream, indexed by its number */
     size_t count, claimed;
     char claim_sha1[41], emit_sha1[41];
 };
@@ -32,10 +32,10 @@ int injector_init(struct injector *injector, const struct load_options *options,
                   struct tally *tally) MUST_CHECK;
 void injector_deinit(struct injector *injector); /* accepts a zeroed one */
 
-/* Claims the tasks of all streams, which have to wait in the queue with nobody else's. Runs the loop. */
+/* Claims the tasks of all streams. The queue must have no other tasks. Runs the loop. */
 int injector_claim(struct injector *injector) MUST_CHECK;
 
-/* An event for this stream, whose last number was `last` when it was opened. False: not now. */
+/* Sends an event to this stream, whose last number was `last` when it was opened. False: try again on a later turn. */
 bool injector_send(struct injector *injector, size_t stream, uint32_t last);
 void injector_flush(struct injector *injector);
 

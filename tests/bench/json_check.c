@@ -37,7 +37,7 @@ static bool word(struct scan *scan, const char *text)
     return true;
 }
 
-/* Behind a backslash. */
+/* After a backslash. */
 static bool escape(struct scan *scan)
 {
     if (scan->at == scan->end)

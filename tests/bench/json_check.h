@@ -1,4 +1,4 @@
-/* json_check - is this text one JSON value? (RFC 8259; nesting up to 64) Nothing is built. */
+/* json_check - checks that a text is one JSON value (RFC 8259), nested up to 64 levels. It allocates nothing. */
 #ifndef ARKRELAY_BENCH_JSON_CHECK_H
 #define ARKRELAY_BENCH_JSON_CHECK_H
 

@@ -1,4 +1,4 @@
-"""What of the machine a run depends on: its parts and versions, and the traps of loopback that falsify figures."""
+"""The machine of a run: hardware, versions, and kernel events on loopback that make the figures unreliable."""
 
 import datetime
 import glob
@@ -11,8 +11,8 @@ import subprocess
 import time
 
 ENGINES = ("dockerd", "containerd", "podman", "crio")
-STOLEN = 0.02           # share of the cores' time, taken by the host, above which figures mean little
-TABLE_FULL = 0.8        # share of the connection table above which new connections are about to be dropped
+STOLEN = 0.02           # share of the CPU time taken by the host; above it, the figures are unreliable
+TABLE_FULL = 0.8        # share of the connection table in use; above it, new connections may be dropped
 
 
 def read(path, fallback=""):
@@ -31,7 +31,7 @@ def said_by(*argv):
 
 
 def packages(*names):
-    """Versions of Debian packages that are installed."""
+    """Versions of installed Debian packages."""
     found = {}
     for name in names:
         version = said_by("dpkg-query", "-W", "-f", "${Version}", name)
@@ -41,7 +41,7 @@ def packages(*names):
 
 
 def npm_packages(root):
-    """Versions of what the BullMQ peer asks for, as they are pinned."""
+    """Pinned versions of the BullMQ peer's dependencies."""
     described = json.loads(read(root / "tests/bench/peers/bullmq/package.json", "{}"))
     return described.get("dependencies", {})
 
@@ -70,7 +70,7 @@ def today():
     return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d")
 
 
-# -- the traps
+# -- events that make figures unreliable
 
 def tcp_counters():
     lines = [line.split() for line in read("/proc/net/netstat").splitlines() if line.startswith("TcpExt:")]
@@ -79,25 +79,25 @@ def tcp_counters():
 
 
 def tracked():
-    """How many connections the kernel tracks, and how many it can; zeros where it tracks none."""
+    """Number of tracked connections and its maximum; zeros if the kernel tracks none."""
     return {"count": int(read("/proc/sys/net/netfilter/nf_conntrack_count", "0") or 0),
             "max": int(read("/proc/sys/net/netfilter/nf_conntrack_max", "0") or 0)}
 
 
 def engines():
-    """Container engines that run: their rules make the kernel track loopback too."""
+    """Running container engines. Their firewall rules make the kernel track loopback connections too."""
     names = {read(path) for path in glob.glob("/proc/[0-9]*/comm")}
     return sorted(names.intersection(ENGINES))
 
 
 def stolen_s():
-    """Time that the host of a virtual machine kept for others."""
+    """CPU time that the host of a virtual machine gave to others."""
     fields = read("/proc/stat").split("\n", 1)[0].split()
     return int(fields[8]) / os.sysconf("SC_CLK_TCK") if len(fields) > 8 else 0.0
 
 
 class Watch:
-    """What went wrong below the programs from its creation on."""
+    """Kernel events since its creation."""
 
     def __init__(self):
         self._before, self._stolen_s, self._began = tcp_counters(), stolen_s(), time.monotonic()
@@ -115,7 +115,7 @@ class Watch:
 
 
 def warnings(report):
-    """In words, what makes these figures doubtful."""
+    """Reasons why these figures are unreliable, as sentences."""
     found = []
     if report["engines"]:
         found.append(f"a container engine runs ({', '.join(report['engines'])}): stop it first, loopback is tracked while it runs")
@@ -124,7 +124,7 @@ def warnings(report):
     if report["stolen_s"] > STOLEN * os.cpu_count() * max(report["seconds"], 1):
         found.append(f"the machine's host took {report['stolen_s']} s of {report['seconds']} s for others")
     if report["TCPSynRetrans"]:
-        found.append(f"{report['TCPSynRetrans']} SYNs were sent again: latencies of whole seconds are theirs")
+        found.append(f"{report['TCPSynRetrans']} SYNs were retransmitted: they cause latencies of whole seconds")
     if report["ListenDrops"]:
-        found.append(f"{report['ListenDrops']} connections were dropped by a full backlog")
+        found.append(f"{report['ListenDrops']} connections were dropped because a backlog was full")
     return found

@@ -1,4 +1,4 @@
-/* load_options - what sse_load can be told */
+/* load_options - the options of sse_load */
 #ifndef ARKRELAY_BENCH_LOAD_OPTIONS_H
 #define ARKRELAY_BENCH_LOAD_OPTIONS_H
 
@@ -28,7 +28,7 @@ struct load_options {
 
 extern const struct option_table load_option_table;
 
-/* What a row cannot say. Returns false after one line on stderr. */
+/* Checks combinations of options. Returns false after one line on stderr. */
 bool load_options_agree(const struct load_options *options);
 
 #endif

@@ -1,7 +1,7 @@
 /* sse_load - load for gateways and their peers
  *
- * Closed-loop tasks, open streams, events over them; everything that comes back is checked. Ends with one JSON document on stdout
- * (docs/benchmarks/README.md) and exit status 0, or 1 where anything was wrong.
+ * Runs closed-loop tasks, or open streams with events, and checks every answer. Prints one JSON document on stdout
+ * (docs/benchmarks/README.md). Exit status 1 if an answer was wrong.
  */
 #include <signal.h>
 #include <stdio.h>

@@ -45,7 +45,8 @@ int endpoint_parse(const char *text, struct endpoint *out)
     return 0;
 }
 
-/* The port is chosen at connect(), where a pair of addresses needs to be unique, and not at bind(), where the port alone would. */
+/* IP_BIND_ADDRESS_NO_PORT chooses the port in connect(), where only the pair of addresses must be unique. bind() would need a port that is
+ * free for all destinations. */
 static int bind_source(int fd, struct sources *sources)
 {
     uint32_t n = sources->next++ % sources->count;

@@ -1,7 +1,7 @@
-/* poll - an epoll loop, as small as one can be, so that the generator costs little beside what it measures
+/* poll - a minimal epoll loop, so that the generator uses little CPU time compared with the measured programs
  *
- * A watch is embedded in whatever waits for its descriptor. Its callback may close that descriptor and open a new one, and may
- * open others; it closes nobody else's.
+ * A watch is embedded in the struct that owns its descriptor. A callback may close its own descriptor and open new ones. It must not close
+ * the descriptor of another watch.
  *
  * Ownership: watches are borrowed while they are in the loop.   Threads: one.
  */
@@ -21,9 +21,9 @@ struct watch {
 struct poll {
     int fd;
     bool stopped;
-    int64_t wake_ns;            /* when the next turn has to come at the latest; 0: no matter */
-    int64_t now_ns;             /* when the callbacks that run now were woken */
-    void (*on_turn)(void *arg); /* after each turn, 50 ms at most after the last one; may be NULL */
+    int64_t wake_ns;            /* latest time of the next turn; 0: none */
+    int64_t now_ns;             /* start of the current turn */
+    void (*on_turn)(void *arg); /* called after each turn, at least every 50 ms; may be NULL */
     void *arg;
 };
 
@@ -35,7 +35,7 @@ int poll_add(struct poll *poll, struct watch *watch, uint32_t events) MUST_CHECK
 int poll_change(struct poll *poll, struct watch *watch, uint32_t events) MUST_CHECK;
 void watch_close(struct watch *watch); /* accepts a closed one */
 
-/* Until poll->stopped or this point in time. */
+/* Runs until poll->stopped or this time. */
 void poll_run(struct poll *poll, int64_t until_ns);
 
 #endif

@@ -26,7 +26,7 @@ static bool read_file(pid_t pid, const char *name, char out[FILE_MAX])
     return len > 0;
 }
 
-/* User and system time of all its threads: fields 14 and 15, counted behind the name in brackets, which may hold anything. */
+/* User and system time of all threads: fields 14 and 15. The name in brackets may contain spaces, so skip to its last bracket. */
 static int64_t read_cpu_ms(pid_t pid)
 {
     unsigned long user, kernel;

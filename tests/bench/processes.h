@@ -1,4 +1,4 @@
-/* processes - what named processes use: CPU time and memory (Pss), from /proc */
+/* processes - CPU time and memory (Pss) of named processes, from /proc */
 #ifndef ARKRELAY_BENCH_PROCESSES_H
 #define ARKRELAY_BENCH_PROCESSES_H
 
@@ -16,7 +16,7 @@ enum process_moment { PROCESS_BEGIN, PROCESS_READY, PROCESS_END, PROCESS_MOMENTS
 struct process {
     char name[PROCESS_NAME_MAX];
     pid_t pid;
-    int64_t cpu_ms[PROCESS_MOMENTS], pss_kib[PROCESS_MOMENTS]; /* -1: it could not be read */
+    int64_t cpu_ms[PROCESS_MOMENTS], pss_kib[PROCESS_MOMENTS]; /* -1: unreadable */
     int64_t most_kib;
 };
 
@@ -25,12 +25,12 @@ struct processes {
     size_t count;
 };
 
-/* "name=pid,name=pid", or nothing. The generator itself is the first of them, as "load". */
+/* "name=pid,name=pid", or "". The generator itself is added first, as "load". */
 int processes_parse(const char *text, struct processes *out) MUST_CHECK;
 void processes_look(struct processes *processes, enum process_moment moment);
-void processes_look_again(struct processes *processes); /* for the most memory alone */
+void processes_look_again(struct processes *processes); /* updates the maximum of memory only */
 
-/* [{"name":,"pid":,"pss_kib":{"begin":,"ready":,"end":,"most":},"cpu_s":,"cpu_s_per_1000":}]: CPU time from ready to end, and of it per 1,000 of `work`. */
+/* [{"name":,"pid":,"pss_kib":{"begin":,"ready":,"end":,"most":},"cpu_s":,"cpu_s_per_1000":}]: CPU time from ready to end, also per 1,000 of `work`. */
 void processes_write(const struct processes *processes, uint64_t work, struct buf *out);
 
 #endif

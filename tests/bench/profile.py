@@ -1,8 +1,8 @@
-"""Where the CPU time of a task goes: samples arkrelay's processes under the load of the throughput scenario, and prints one table.
+"""Profiles the CPU time of a task: samples arkrelay's processes under the load of the throughput scenario, and prints one table.
 
     profile.py BIN_FOLDER [--clients 512] [--seconds 5] [--top 8]
 
-Needs perf (Debian: linux-perf) and the right to use it. The figures are shares of all samples; scripts/bench.sh tells what they are shares of.
+Needs perf (Debian: linux-perf) and the right to use it. The figures are shares of all samples; for the CPU time itself, run scripts/bench.sh.
 """
 
 import argparse

@@ -73,7 +73,7 @@ void publishers_deinit(struct publishers *publishers)
     publishers->list = NULL;
 }
 
-/* On loopback the connection is made when connect() returns, so the request can follow at once. */
+/* On loopback, connect() completes at once, so the request can follow immediately. */
 static bool make_ready(struct publisher *publisher)
 {
     if (publisher->watch.fd >= 0)

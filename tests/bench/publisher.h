@@ -1,4 +1,4 @@
-/* publisher - events into a relay by HTTP: several kept-alive connections, one POST at a time on each */
+/* publisher - sends events to a relay over HTTP: several keep-alive connections, one POST at a time on each */
 #ifndef ARKRELAY_BENCH_PUBLISHER_H
 #define ARKRELAY_BENCH_PUBLISHER_H
 
@@ -21,8 +21,7 @@ int publishers_init(struct publishers *publishers, struct poll *poll, struct tal
                     size_t count) MUST_CHECK;
 void publishers_deinit(struct publishers *publishers); /* accepts a zeroed one */
 
-/* A stream's events take one and the same connection, so that they come in their order. False while it is busy: ask again on a
- * later turn. */
+/* All events of a stream use the same connection, so that they stay in order. False while it is busy: try again on a later turn. */
 bool publishers_post(struct publishers *publishers, size_t stream, const char *path, const char *body, size_t len);
 
 #endif

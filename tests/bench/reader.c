@@ -76,7 +76,7 @@ static bool is_retry(struct text line)
     return true;
 }
 
-/* Each field once, as the contract has it; further lines are comments and retry. */
+/* Each field at most once, as the contract says. Other lines must be comments or retry. */
 static enum fault read_line(struct text line, struct frame *frame)
 {
     if ((!frame->id.at && field(line, "id: ", &frame->id)) ||
@@ -103,7 +103,7 @@ static enum fault read_frame(struct reader *reader, const char *bytes, size_t le
     return reader->on_frame(reader->arg, &frame);
 }
 
-/* Reads all that is whole; *used is how far that goes. */
+/* Reads all complete frames. *used: their length. */
 static enum fault read_frames(struct reader *reader, const char *bytes, size_t len, size_t *used)
 {
     const char *at = bytes, *end = bytes + len;
@@ -155,7 +155,7 @@ static enum fault end_body(struct reader *reader)
 
     reader->state = READER_DONE;
     if (reader->events)
-        return reader->kept_len ? FAULT_FRAME : FAULT_NONE; /* in the middle of a frame */
+        return reader->kept_len ? FAULT_FRAME : FAULT_NONE; /* a frame is incomplete */
     frame.whole = frame.data;
     fault = reader->on_frame(reader->arg, &frame);
     forget(reader, reader->kept_len);
@@ -201,7 +201,7 @@ static enum fault read_head(struct reader *reader, const char *head)
     return FAULT_NONE;
 }
 
-/* Bytes taken of these are *used: the head's end may lie in their middle. */
+/* *used: the bytes that belong to the head, which may end before `len`. */
 static enum fault take_head(struct reader *reader, const char *bytes, size_t len, size_t *used)
 {
     size_t before = reader->kept_len, total;
@@ -216,7 +216,7 @@ static enum fault take_head(struct reader *reader, const char *bytes, size_t len
         return FAULT_NONE;
     total = (size_t)(stop - reader->kept) + 4;
     *used = total - before;
-    reader->kept[total - 2] = '\0'; /* behind the last header's line end */
+    reader->kept[total - 2] = '\0'; /* after the line end of the last header */
     fault = read_head(reader, reader->kept);
     forget(reader, reader->kept_len);
     if (!fault && reader->state == READER_BODY && reader->left == 0)

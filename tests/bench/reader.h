@@ -1,9 +1,9 @@
-/* reader - an HTTP answer taken apart as it comes: head, chunks, and the frames of an event stream
+/* reader - an incremental parser of HTTP answers: head, chunks, and the frames of an event stream
  *
- * Nothing is kept of an answer but what is incomplete: an open stream that is idle holds no bytes. The body of an answer that is not
- * an event stream comes as one frame without a type when it is whole.
+ * It keeps only incomplete parts, so an idle stream uses no buffer. A body that is not an event stream is delivered as one frame without
+ * a type, once it is complete.
  *
- * Ownership: the reader is its owner's; frames are valid during the call alone.   Errors: a fault, and the reader is of no use then.
+ * Ownership: frames are valid only during the callback.   Errors: a fault; call reader_begin before using the reader again.
  */
 #ifndef ARKRELAY_BENCH_READER_H
 #define ARKRELAY_BENCH_READER_H
@@ -21,16 +21,16 @@ struct text {
 
 struct frame {
     struct text id, event, data;
-    struct text whole; /* as it came, without its empty line */
+    struct text whole; /* all its lines, without the empty one */
 };
 
 enum reader_state {
     READER_HEAD,
-    READER_CHUNK_SIZE, /* in the line that says how long the next chunk is */
+    READER_CHUNK_SIZE, /* in the size line of a chunk */
     READER_CHUNK,
-    READER_CHUNK_END, /* the line end behind a chunk */
-    READER_LAST_END,  /* the empty line behind the last one */
-    READER_BODY,      /* as long as Content-Length says */
+    READER_CHUNK_END, /* the line end after a chunk */
+    READER_LAST_END,  /* the empty line after the last chunk */
+    READER_BODY,      /* Content-Length bytes */
     READER_TO_CLOSE,  /* until the connection ends */
     READER_DONE,
 };
@@ -38,10 +38,10 @@ enum reader_state {
 struct reader {
     enum reader_state state;
     bool events; /* an event stream */
-    bool digit;  /* of the chunk's size, at least one came */
+    bool digit;  /* the chunk size has at least one digit */
     int status;
-    uint64_t left; /* bytes of the chunk or body that are to come */
-    char *kept;    /* what is incomplete: of the head, a frame, or a body */
+    uint64_t left; /* bytes of the chunk or body still to read */
+    char *kept;    /* the incomplete part of a head, frame or body */
     size_t kept_len;
     enum fault (*on_frame)(void *arg, const struct frame *frame);
     void *arg;
@@ -51,7 +51,7 @@ void reader_begin(struct reader *reader); /* for the next answer */
 void reader_deinit(struct reader *reader);
 enum fault reader_take(struct reader *reader, const char *bytes, size_t len);
 
-/* The connection has ended: was that the end of the answer? */
+/* True if the answer is complete when the connection ends now. */
 bool reader_may_end(const struct reader *reader);
 
 #endif

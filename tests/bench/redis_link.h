@@ -1,4 +1,4 @@
-/* redis_link - one pipelined connection to Redis: commands out, replies back in their order */
+/* redis_link - one pipelined connection to Redis */
 #ifndef ARKRELAY_BENCH_REDIS_LINK_H
 #define ARKRELAY_BENCH_REDIS_LINK_H
 
@@ -14,19 +14,19 @@ struct redis_link {
     struct poll *poll;
     struct redisReader *reader;
     struct buf output;
-    uint64_t awaited;                               /* replies that are to come */
+    uint64_t awaited;                               /* replies still to come */
     void (*on_reply)(void *arg, redisReply *reply); /* NULL: the connection is broken */
     void *arg;
 };
 
-/* address as endpoint_parse reads it. */
+/* address: see endpoint_parse. */
 int redis_link_init(struct redis_link *link, struct poll *poll, const char *address) MUST_CHECK;
 void redis_link_deinit(struct redis_link *link);
 
 void redis_link_add(struct redis_link *link, size_t count, const char *const *words, const size_t *lens);
 void redis_link_flush(struct redis_link *link);
 
-/* Runs the loop until all replies have come; ERR_LOST or ERR_TIMEOUT. */
+/* Runs the loop until all replies have arrived. Returns 0, ERR_LOST or ERR_TIMEOUT. */
 int redis_link_settle(struct redis_link *link, int64_t timeout_ms) MUST_CHECK;
 
 #endif

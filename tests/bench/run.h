@@ -1,4 +1,4 @@
-/* run - what the scenarios have in common: the loop, the counts, the watched processes, and the report that they end with */
+/* run - shared state of the scenarios: the loop, the counters, the watched processes, and the report */
 #ifndef ARKRELAY_BENCH_RUN_H
 #define ARKRELAY_BENCH_RUN_H
 
@@ -22,16 +22,16 @@ struct run {
     struct client *clients;
     size_t client_count;
     int64_t began_ns, deadline_ns, looked_ns;
-    struct buf report; /* members that the scenario adds, each behind a comma */
+    struct buf report; /* JSON members that the scenario adds, each after a comma */
 };
 
-/* The most memory, looked at now and then. Called on each turn. */
+/* Measures the memory once a second. Call it on each turn. */
 void run_look(struct run *run);
 
-/* POST with this path and the body of one task. */
+/* Writes a POST to this path with the body of one task. */
 size_t run_write_post(const struct client *client, const char *path, char out[CLIENT_REQUEST_MAX]);
 
-/* -- the scenarios; 0, or an error after a line on stderr. What was counted is in the run. */
+/* -- the scenarios: each returns 0, or an error after a line on stderr, and counts in the run */
 
 int exchanges_run(struct run *run) MUST_CHECK; /* tasks, submit, calls */
 int streams_run(struct run *run) MUST_CHECK;

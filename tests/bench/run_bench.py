@@ -1,9 +1,9 @@
-"""Runs the scenarios against arkrelay and then against its peers, in one run; prints one table, writes what is behind it.
+"""Runs the scenarios against arkrelay and its peers, prints one table, and writes the raw results to a file.
 
     run_bench.py BIN_FOLDER [--quick | --smoke] [--peers NAME,... | --no-peers] [--aof no|everysec|always] [--out FILE] [SCENARIO...]
     run_bench.py BIN_FOLDER --against BIN_FOLDER [--rounds N] ...
 
-Scenarios: throughput overhead slow streams fleet growth startup; without any, all of them. scripts/bench.sh is how to start it.
+Scenarios: throughput overhead slow streams fleet growth startup; all of them by default. Start it with scripts/bench.sh.
 
 With --against, each scenario runs in rounds. A round runs the programs of both folders; the order alternates from round to round, so that
 neither always runs first. The table shows the medians.
@@ -33,14 +33,14 @@ SIZES = {"quick": scenarios.QUICK, "smoke": scenarios.SMOKE, "full": scenarios.F
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("bin", help="the folder with the programs and sse_load")
-    parser.add_argument("scenario", nargs="*", help="those to run, of: " + " ".join(scenarios.SCENARIOS))
+    parser.add_argument("scenario", nargs="*", help="scenarios to run: " + " ".join(scenarios.SCENARIOS))
     parser.add_argument("--quick", dest="size", action="store_const", const="quick", default="full", help="smaller, within 4 minutes")
-    parser.add_argument("--smoke", dest="size", action="store_const", const="smoke", help="does it run? The figures mean nothing")
+    parser.add_argument("--smoke", dest="size", action="store_const", const="smoke", help="smallest sizes, to check that it runs; the figures are meaningless")
     parser.add_argument("--against", metavar="FOLDER", help="compare with the gateway and worker of this folder, without peers")
-    parser.add_argument("--rounds", type=int, default=5, help="how often both are measured with --against")
-    parser.add_argument("--peers", default=",".join(kind.name for kind in SYSTEMS[2:]), help="which peers run too")
+    parser.add_argument("--rounds", type=int, default=5, help="number of rounds with --against")
+    parser.add_argument("--peers", default=",".join(kind.name for kind in SYSTEMS[2:]), help="peers to run")
     parser.add_argument("--no-peers", dest="peers", action="store_const", const="", help="arkrelay alone")
-    parser.add_argument("--aof", choices=("no", "everysec", "always"), default="no", help="what Redis writes to disk, for all alike")
+    parser.add_argument("--aof", choices=("no", "everysec", "always"), default="no", help="appendfsync of every system's Redis")
     parser.add_argument("--out", help="the file of raw results; otherwise docs/benchmarks/<date>-<machine>.json, with --against build/bench-against.json")
     given = parser.parse_intermixed_args()
     unknown = set(given.scenario) - set(scenarios.SCENARIOS)
@@ -85,7 +85,7 @@ class Bench:
                         self.run_one(name, run, kind, number)
 
     def run_one(self, name, run, kind, number):
-        """A peer that cannot keep up is a result too, and no reason to stop."""
+        """Runs one scenario on one system. A failure is recorded as a result, and the run continues."""
         say(f"bench: {name}: {kind.name}" + (f", round {number} of {self.rounds}" if self.rounds > 1 else ""))
         watch = kernel.Watch()
         try:
@@ -111,7 +111,7 @@ class Bench:
 
 
 def unique(documents):
-    """One run gives several rows; it is written once."""
+    """Several rows can have the same raw document; keeps each document once."""
     kept = []
     for document in documents:
         if document and not any(document is other for other in kept):
@@ -119,7 +119,7 @@ def unique(documents):
     return kept
 
 
-# -- what people read
+# -- the printed table and notes
 
 def table(document):
     names = list(document["settings"])
@@ -144,12 +144,12 @@ def table(document):
 
 
 def median(rows):
-    """One row for those of all rounds: the median of the values, the sum of the errors."""
+    """Merges the rows of all rounds: the median of the values, the sum of the errors."""
     return rows and {"value": statistics.median(row["value"] for row in rows), "errors": sum(row["errors"] for row in rows)}
 
 
 def change(before, now):
-    """Of the medians, and in how many of the rounds the figure of now was the higher one: near half of them, the change is noise."""
+    """Change of the median, and the number of rounds with a higher figure than before. Near half of the rounds, the change is noise."""
     if not before or not now or len(before) != len(now) or not median(before)["value"]:
         return ["-", "-"]
     higher = sum(new["value"] > old["value"] for old, new in zip(before, now))
@@ -172,7 +172,7 @@ def notes(document):
     out += [f"{result['scenario']}, {result['system']}: failed: {result['failure']}"
             for result in document["results"] if result["failure"]]
     if any(row["errors"] for result in document["results"] for row in result["rows"]):
-        out.append("!n: so many errors, by kind in the raw results")
+        out.append("!n: number of errors; the raw results list them by kind")
     out += [f"DOUBTFUL: {result['scenario']}, {result['system']}: {warning}"
             for result in document["results"] for warning in kernel.warnings(result["kernel"])]
     return "\n".join(out)

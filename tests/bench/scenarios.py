@@ -1,7 +1,7 @@
-"""The scenarios: what is run against a system, and which figures the table shows of it.
+"""The scenarios: the load on a system, and the figures for the table.
 
-Each takes a class of systems, the folder of the programs and a size (QUICK or FULL), and gives back rows: what was measured, a figure,
-its unit, and the raw documents behind it.
+Each takes a class of systems, the folder of the programs and a size (QUICK or FULL). It returns rows: a title, a figure, its unit, and
+the raw document.
 """
 
 import dataclasses
@@ -16,16 +16,16 @@ import time
 from bench.systems import ArkRelay, BullMq, FastApi, Nchan, Simulator, pss_kib, time_to_ready
 from support.processes import DEADLINE, Deadline, eventually
 
-FIRST = 32              # tasks before anything is measured
-EVERY_S = 1.1           # each client begins a call of a second: so many clients that as many as asked for are in flight
-SETTLE_S = 1.0          # after streams were opened, until memory is read
+FIRST = 32              # warm-up tasks, not measured
+EVERY_S = 1.1           # interval per client with calls of 1 s: 1.1 times as many clients keep the wanted number of calls in flight
+SETTLE_S = 1.0          # pause after the streams are opened, before memory is read
 
 
 @dataclasses.dataclass
 class Size:
-    """How much of each scenario is run."""
+    """The size of each scenario."""
 
-    seconds: float                  # of closed-loop load, and of events
+    seconds: float                  # duration of closed-loop load, and of events
     together: tuple                 # (ii) calls at once
     slow: tuple                     # (iii) calls of slow_ms at once
     slow_ms: int
@@ -33,7 +33,7 @@ class Size:
     relay_streams: int
     fleet: tuple                    # (iv) gateways, streams over all of them
     queued: tuple                   # (v)
-    probes: int                     # (v) tasks by which the cost at a depth is measured
+    probes: int                     # (v) number of tasks measured at each depth
     starts: int                     # (vi)
 
 
@@ -63,7 +63,7 @@ def errors(document):
 
 
 def cpu(document, *names):
-    """CPU seconds per 1,000 tasks or events of the processes with these names; without names, of all but the load."""
+    """CPU seconds per 1,000 tasks or events of the processes with these names; without names, of all except the load generator."""
     return sum(process["cpu_s_per_1000"] for process in document["processes"]
                if (process["name"].partition("-")[0] in names if names else process["name"] != "load"))
 
@@ -91,11 +91,11 @@ def throughput(kind, folder, size):
 
 
 def memory_of(run, *names):
-    """The most that the processes with these names had at one time, Pss."""
+    """Maximum Pss of the processes with these names."""
     return sum(process["pss_kib"]["most"] for process in run["processes"] if process["name"].partition("-")[0] in names)
 
 
-# -- (ii) what is added to calls of a second
+# -- (ii) time added to calls of 1 s
 
 def overhead(kind, folder, size):
     rows = []
@@ -131,7 +131,7 @@ def memory_of_calls(run, calls):
 # -- (iv) open streams
 
 def without_worker(kind, folder, **options):
-    """Nobody takes the tasks of held streams but the load itself."""
+    """No worker runs: only the load generator claims the tasks of open streams."""
     return kind(folder, **options) if kind is Nchan else kind(folder, workers=0, **options)
 
 
@@ -152,17 +152,17 @@ def memory_of_streams(run, count):
 
 
 def relay(kind, folder, size):
-    """As many events as come back; an event counts when it has arrived."""
+    """Sends as many events as arrive; an event counts when it has arrived."""
     with without_worker(kind, folder) as system:
         run = system.load("streams", streams=size.relay_streams, for_=ms(size.seconds), rate=0, window=2000, publishers=64,
                           deadline=ms(size.seconds + 90), **system.stream_options())
     return [Row(f"relay over {size.relay_streams:,} streams", run["per_second"], "events/s", run, errors(run))]
 
 
-# -- (iv) more streams than one process may have
+# -- (iv) more streams than one process can open
 
 class Held:
-    """A generator that opens its streams, says so, and waits for a word."""
+    """A generator that opens its streams, reports that, and waits for a line on stdin."""
 
     def __init__(self, system, **options):
         words = system.load_command("streams", wait=True, **options)
@@ -193,7 +193,7 @@ class Held:
 
 
 def fleet(kind, folder, size):
-    """Only for the product: several gateways on one port. As many generators, one after the other, then events from all at once."""
+    """Only for arkrelay: several gateways on one port. One generator per gateway, started one after the other; then all send events."""
     gateways, total = size.fleet
     held = []
     with kind(folder, gateways=gateways, workers=0) as system:
@@ -204,7 +204,7 @@ def fleet(kind, folder, size):
                 held.append(Held(system, prefix=f"f{n}", streams=share, processes="", for_=ms(size.seconds),
                                  rate=max(1, 1000 // gateways), sources=250, deadline="10m", **system.stream_options()))
                 held[-1].wait_open(120)
-            time.sleep(SETTLE_S)        # what the opening took is given back
+            time.sleep(SETTLE_S)        # memory used during the opening is freed
             after = system.gateways_kib()
             for one in held:
                 one.go()
@@ -221,7 +221,7 @@ def fleet(kind, folder, size):
 
 
 def merge(runs):
-    """Percentiles over several generators, out of their buckets."""
+    """Percentiles over several generators, from their buckets."""
     buckets = {}
     for run in runs:
         for low, count in run["took"]["buckets"]:
@@ -242,17 +242,17 @@ def at_share(buckets, share):
 # -- (v) how cost grows
 
 def growth(kind, folder, size):
-    """At each depth: what it costs to put one more task in, and to take one out and end it. The peer's depths end at the second."""
+    """At each queue depth: the cost to submit a task, and to claim and end one. Peers run only the first two depths."""
     rows, submitted = [], 0
     with kind(folder, workers=0, image_ms=0) as system:
         redis = system.redis.client()
-        system.load("submit", clients=32, tasks=FIRST)      # scripts and connections take their room
+        system.load("submit", clients=32, tasks=FIRST)      # scripts and connections allocate their memory
         empty = used_memory(redis)
         for depth in size.queued if issubclass(kind, ArkRelay) else size.queued[:2]:
             missing = depth - system.waiting(redis)
             filled = system.load("submit", clients=32, tasks=missing, deadline="10m")
             submitted += missing + size.probes
-            if len(rows) == 0:          # later ones wait beside what is finished
+            if len(rows) == 0:          # at later depths, Redis holds finished tasks too
                 rows.append(Row(f"Redis memory of a queued task, {depth:,}", (used_memory(redis) - empty) / missing, "bytes", filled,
                                 errors(filled)))
             more = system.load("submit", clients=32, tasks=size.probes, deadline="2m")
@@ -268,7 +268,7 @@ def used_memory(redis):
 
 
 def work_off(system, redis, count):
-    """A worker of 64 calls at once until so many tasks fewer wait: CPU seconds of Redis and worker per 1,000 of them."""
+    """Runs a worker with 64 calls at once until `count` fewer tasks wait. Returns CPU seconds of Redis and worker per 1,000 tasks."""
     worker = system.start_worker(concurrency=64)
     before, began = system.waiting(redis), system.cpu_s("redis", "worker")
     target = before - min(count, before)
@@ -294,7 +294,7 @@ def startup(kind, folder, size):
 
 
 def start_once(system, role, start):
-    """The one that is there already goes first: it has the port."""
+    """Stops the running program first, because it uses the port."""
     for program in system.running(role):
         system.end(program)
     seconds = time_to_ready(start)
@@ -303,12 +303,12 @@ def start_once(system, role, start):
 
 
 def stripped_size(path):
-    with tempfile.NamedTemporaryFile() as stripped:     # never a device: strip replaces what it writes to
+    with tempfile.NamedTemporaryFile() as stripped:     # a real file, because strip replaces its output file
         done = subprocess.run(["strip", "-o", stripped.name, str(path)], capture_output=True, check=False)
         return pathlib.Path(stripped.name).stat().st_size if done.returncode == 0 else path.stat().st_size
 
 
-# -- which of them for whom
+# -- the systems of each scenario
 
 SCENARIOS = {
     "throughput": (throughput, (ArkRelay, BullMq, FastApi, Simulator)),

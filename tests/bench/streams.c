@@ -1,4 +1,4 @@
-/* Open streams: so many at once, silent, then with events over them. */
+/* Opens many streams, which are idle first and then get events. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,7 @@
 
 enum {
     HTTP_OK = 200,
-    TICK_MIN_NS = 200000, /* events of a shorter interval go out several at once */
+    TICK_MIN_NS = 200000, /* at shorter intervals, several events are sent at once */
     NS_PER_S = 1000000000,
 };
 
@@ -21,12 +21,12 @@ struct streams {
     struct run *run;
     struct injector injector;
     enum streams_state state;
-    size_t begun, open, lost; /* lost: ended, or never opened */
+    size_t begun, open, lost; /* lost: ended or never opened */
     size_t next;              /* the stream that gets the next event */
     uint64_t sent, received, received_in_time;
     int64_t opened_ns, from_ns, to_ns;
     struct watch timer, input;
-    struct histogram late; /* how far the generator itself is behind its schedule */
+    struct histogram late; /* delay of the generator against its own schedule */
 };
 
 /* -- opening */
@@ -51,34 +51,34 @@ static void open_more(struct streams *streams)
         run->poll.stopped = true;
 }
 
-static void note_open(struct streams *streams, struct client *client, const struct told *told)
+static void note_open(struct streams *streams, struct client *client, const struct checked_frame *checked)
 {
-    if (client->opened || (told->comment && client->shared->kind == STORY_TASK))
+    if (client->opened || (checked->comment && client->shared->kind == STREAM_OF_TASK))
         return;
     client->opened = true;
     streams->open++;
 }
 
-static void note_injected(struct streams *streams, const struct told *told)
+static void note_injected(struct streams *streams, const struct checked_frame *checked)
 {
     int64_t now_ns = clock_ns();
 
     streams->received++;
     if (now_ns < streams->to_ns)
         streams->received_in_time++;
-    histogram_add(&streams->run->tally.took, now_ns - told->at_ns);
+    histogram_add(&streams->run->tally.took, now_ns - checked->at_ns);
 }
 
-static void on_told(struct client *client, const struct told *told)
+static void on_checked(struct client *client, const struct checked_frame *checked)
 {
     struct streams *streams = client->shared->arg;
 
-    note_open(streams, client, told);
-    if (told->at_ns)
-        note_injected(streams, told);
+    note_open(streams, client, checked);
+    if (checked->at_ns)
+        note_injected(streams, checked);
 }
 
-/* A stream that ends is lost, be it by its final event: none is awaited while streams are held. */
+/* A stream that ends is lost, even by a final event: no task is expected to end. */
 static void on_end(struct client *client, enum fault fault)
 {
     struct streams *streams = client->shared->arg;
@@ -101,9 +101,9 @@ static bool inject(struct streams *streams)
         streams->next = (streams->next + 1) % run->client_count;
         client = &run->clients[streams->next];
     }
-    /* The story's number moves on with every event; where it began is what is needed here. */
+    /* The injector needs the number at the opening, so the events injected since then are subtracted. */
     if (!client->opened ||
-        !injector_send(&streams->injector, streams->next, client->story.last - client->story.injected))
+        !injector_send(&streams->injector, streams->next, client->check.last - client->check.injected))
         return false;
     streams->next = (streams->next + 1) % run->client_count;
     streams->sent++;
@@ -169,7 +169,7 @@ static int start_timer(struct streams *streams)
     return poll_add(&streams->run->poll, &streams->timer, EPOLLIN);
 }
 
-/* -- the course of a run */
+/* -- the phases of a run */
 
 static void run_for(struct streams *streams, enum streams_state state, int64_t ms)
 {
@@ -203,8 +203,8 @@ static void on_input(struct watch *watch, uint32_t events)
     streams->run->poll.stopped = true;
 }
 
-/* Heartbeats are read meanwhile. A file or terminal that cannot be waited for counts as a yes. */
-static void wait_for_word(struct streams *streams)
+/* Waits for a line on stdin, and reads heartbeats meanwhile. Returns at once if stdin cannot be polled. */
+static void wait_for_line(struct streams *streams)
 {
     struct run *run = streams->run;
 
@@ -245,7 +245,7 @@ static int hold(struct streams *streams)
     return 0;
 }
 
-static int go_through(struct streams *streams)
+static int run_phases(struct streams *streams)
 {
     struct run *run = streams->run;
     int err;
@@ -263,7 +263,7 @@ static int go_through(struct streams *streams)
     if (run->options->settle_ms)
         run_for(streams, STREAMS_IDLE, run->options->settle_ms);
     if (run->options->wait)
-        wait_for_word(streams);
+        wait_for_line(streams);
     processes_look(&run->processes, PROCESS_READY);
     err = hold(streams);
     processes_look(&run->processes, PROCESS_END);
@@ -315,14 +315,14 @@ int streams_run(struct run *run)
     streams->run = run;
     streams->timer.fd = streams->input.fd = -1;
     run->shared.status = HTTP_OK;
-    run->shared.kind = run->options->inject == INJECT_HTTP ? STORY_RELAY : STORY_TASK;
+    run->shared.kind = run->options->inject == INJECT_HTTP ? STREAM_OF_RELAY : STREAM_OF_TASK;
     run->shared.write_request = write_request;
-    run->shared.on_told = on_told;
+    run->shared.on_checked = on_checked;
     run->shared.on_end = on_end;
     run->shared.arg = streams;
     run->poll.on_turn = on_turn;
     run->poll.arg = streams;
-    err = go_through(streams);
+    err = run_phases(streams);
     report(streams);
 out:
     if (streams)

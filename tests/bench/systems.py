@@ -1,9 +1,9 @@
-"""What is measured: arkrelay, and what people would use instead. Each starts with a Redis of its own and ends with it.
+"""The measured systems: arkrelay and its alternatives. Each one starts and stops its own Redis.
 
     with ArkRelay(bin, image_ms=0) as system:
-        system.load("tasks", clients=64, **{"for": "3s"})       # what sse_load says, as a dict
+        system.load("tasks", clients=64, **{"for": "3s"})       # the report of sse_load, as a dict
 
-`programs` are the processes whose memory and CPU time is reported: a name and a pid each.
+`programs` are the names and pids of the processes whose memory and CPU time is reported.
 """
 
 import json
@@ -22,18 +22,18 @@ from support.redis_server import RedisServer, free_port
 PEERS = pathlib.Path(__file__).with_name("peers")
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DESCRIPTORS = 20000
-CALLS = 10000           # that a worker has in flight at most
+CALLS = 10000           # maximum in flight per worker
 CORES = os.cpu_count()
 MANY = 10_000_000
 
 
 class System:
-    """A Redis, the system's own processes, and the load that runs against it."""
+    """A Redis, the processes of the system, and the load on it."""
 
     name = ""
-    partition = ""          # what its Redis keys begin with
-    settings = {}           # what the table's reader should know
-    aof = "no"              # what Redis writes to disk: no, everysec, always
+    partition = ""          # prefix of its Redis keys
+    settings = {}           # settings to print below the table
+    aof = "no"              # appendfsync of Redis: no, everysec, always
 
     def __init__(self, bin_folder, image_ms=0):
         self.bin = pathlib.Path(bin_folder)
@@ -73,7 +73,7 @@ class System:
         self.programs.append((name, pid))
 
     def start_simulator(self):
-        """libevent's timers go by a clock of 4 ms unless they are told otherwise; a simulated second is to be one."""
+        """By default, libevent's timers use a clock with a resolution of 4 ms, so the precise timer is enabled."""
         simulator = self.run("ark-sim", [self.bin / "arkrelay-ark-sim", "--listen", "127.0.0.1:0", "--image-ms", self.image_ms],
                              {"EVENT_PRECISE_TIMER": "1"})
         self.ark_url = f"http://{simulator.listening()}/api/v3"
@@ -83,7 +83,7 @@ class System:
         return [program for program in self.started if program.is_running() and program.name.partition("-")[0] == role]
 
     def end(self, program):
-        """In order, and it is no longer reported on: neither it nor its children."""
+        """Stops it gracefully, and no longer reports on it and its children."""
         gone = {program.pid, *children(program.pid)}
         program.stop(120)
         self.programs = [(name, pid) for name, pid in self.programs if pid not in gone]
@@ -91,7 +91,7 @@ class System:
     # -- the load
 
     def load_command(self, scenario, **options):
-        """Options by their names, with _ for -; True and False are switches."""
+        """Options by name, with _ for -; True and False are flags."""
         self._runs += 1
         given = {"target": self.address, "prefix": f"r{self._runs}", "redis": f"127.0.0.1:{self.redis.port}",
                  "partition": self.partition or "-", "processes": ",".join(f"{name}={pid}" for name, pid in self.programs), **options}
@@ -110,19 +110,19 @@ class System:
 
     @classmethod
     def missing(cls):
-        """Why it cannot run here; None if it can."""
+        """The reason why it cannot run here, or None."""
         return None
 
     def warm_up(self):
-        """The first tasks of a process wait for connections and imports; they are not what is measured."""
+        """Runs tasks that are not measured, because the first tasks of a process wait for connections and imports."""
         self.load("tasks", clients=32, tasks=64, deadline="60s")
 
     def stream_options(self):
-        """How its open streams get events."""
+        """The options of sse_load by which open streams get events."""
         return {}
 
     def pss_kib(self, *names):
-        """The memory of its processes with these names (up to a number behind a dash)."""
+        """The memory of its processes with these names, without the number after a dash."""
         return sum(pss_kib(pid) for name, pid in self.programs if name.partition("-")[0] in names)
 
     def gateways_kib(self):
@@ -147,13 +147,13 @@ def children(pid):
 
 
 class ArkRelay(System):
-    """The product: one gateway of one thread (more on one port where asked for), one worker."""
+    """arkrelay: one gateway with one thread, or several on one port, and one worker."""
 
     name = "arkrelay"
     partition = "arkrelay:{0}:"
     settings = {"gateway": "1 process, 1 thread", "worker": "1 process", "limits": "raised above the load, no client keys",
                 "logs": "warnings (the default writes three lines per task)"}
-    other_folder = None     # of gateway and worker, if they are not in the folder of the load generator
+    other_folder = None     # the folder of gateway and worker, if not that of the load generator
 
     def __init__(self, bin_folder, gateways=1, workers=1, **rest):
         self.gateways, self.workers = gateways, workers
@@ -175,7 +175,7 @@ class ArkRelay(System):
             "GATEWAY_CONNECTIONS_MAX": DESCRIPTORS, "GATEWAY_CONNECTIONS_PER_ADDRESS": 0, "GATEWAY_QUEUE_LIMIT": MANY,
             "GATEWAY_CLIENT_QUEUE_LIMIT": MANY, "REDIS_URL": self.redis.url, "GATEWAY_STREAM_LIFE": "0",
             "LOG_LEVEL": "info" if self.gateways > 1 else "warn"})
-        if self.gateways > 1:           # whoever answers at a shared port is not known
+        if self.gateways > 1:           # on a shared port, any of them may answer
             gateway.listening()
         await_ready(gateway, self.address)
         self.note(f"gateway-{n}", gateway.pid)
@@ -198,7 +198,7 @@ class ArkRelay(System):
 
 
 def arkrelay_before(folder):
-    """Another arkrelay, with gateway and worker from this folder. Simulator and load generator are the same for both."""
+    """arkrelay with gateway and worker from this folder. Simulator and load generator are the same for both."""
     return type("ArkRelayBefore", (ArkRelay,), {"name": "before", "other_folder": folder,
                                                 "settings": {**ArkRelay.settings, "programs": str(folder)}})
 
@@ -285,7 +285,7 @@ class BullMq(System):
             self.start_worker(n)
 
     def warm_up(self):
-        """4,000 tasks, many at once where calls take time: before V8 has compiled what runs, it is at half its speed."""
+        """Runs 4,000 tasks, many at once if calls take time. Until V8 has compiled the code, it runs at half its speed."""
         self.load("tasks", clients=1000 if self.image_ms else 64, tasks=4000, deadline="120s")
 
     def run_node(self, name, program, *words):
@@ -309,7 +309,7 @@ class BullMq(System):
 
 
 class Nchan(System):
-    """nginx with nchan on Redis: the relay alone."""
+    """nginx with nchan on Redis: only the relay."""
 
     name = "nchan"
     settings = {"nginx": f"{CORES} processes, reuseport, no access log", "nchan": "EventSource, messages kept in Redis",
@@ -338,7 +338,7 @@ class Nchan(System):
 
 
 class Simulator(System):
-    """Nothing in between: the load calls the simulator. What this run could not go below."""
+    """No gateway: the load generator calls the simulator. This is the lower bound of the run."""
 
     name = "ark-sim"
     settings = {"calls": "the load calls the simulator itself, a new connection each"}
@@ -359,7 +359,7 @@ def is_ready(address, path="/readyz"):
 
 
 def await_ready(program, address):
-    """Asked every millisecond, for it is timed too."""
+    """Polls every millisecond, because the time to ready is measured."""
     deadline = Deadline()
     while not is_ready(address):
         if deadline.passed() or not program.is_running():
@@ -375,7 +375,7 @@ def can_publish(address):
 
 
 def time_to_ready(start):
-    """Seconds that start() takes, which returns when the program is ready."""
+    """Seconds until start() returns, when the program is ready."""
     began = time.monotonic()
     start()
     return time.monotonic() - began

@@ -112,11 +112,90 @@ class Tasks(PlaygroundTest):
         self.assertEqual({name: sent[name] for name in ("size", "max_images", "max_paid_calls", "watermark")},
                          {"size": "1K", "max_images": 2, "max_paid_calls": 1, "watermark": True})
 
+    def choose_model(self, page, id):
+        page.wait("document.querySelectorAll('#model option').length > 2")
+        page.run("const model = document.querySelector('#model'); model.value = arguments[0]; "
+                 "for (const kind of ['input', 'change']) model.dispatchEvent(new Event(kind, { bubbles: true }))", id)
+
+    def shown_fields(self, page):
+        """The ids of the visible options."""
+        return page.run("return [...document.querySelectorAll('#options .field')].filter((one) => !one.hidden)"
+                        ".map((one) => one.querySelector('select, input').id)")
+
+    def test_the_form_has_the_fields_of_the_model(self):
+        page = self.open()
+        page.click("#options summary")
+        for model, fields, hint in (
+                ("", ["max_images", "optimize_prompt", "seed"], "USD 0.03 per image."),
+                ("doubao-seedream-5-0-260128", ["max_images", "output_format", "web_search"], "USD 0.035 per image."),
+                ("doubao-seedream-5-0-pro-260628", ["output_format", "optimize_prompt", "background", "layers"],
+                 "USD 0.045 to 0.09 per image, depending on its size. USD 0.003 for each reference after the first 1."),
+                ("doubao-seedream-3-0-t2i-250415", ["seed", "guidance_scale"], "The price is not known."),
+                ("other", ["max_images", "output_format", "optimize_prompt", "web_search", "background", "layers", "seed", "guidance_scale"], "")):
+            with self.subTest(model):
+                self.choose_model(page, model)
+                shown = [name for name in self.shown_fields(page) if name not in ("model", "size", "watermark", "max_paid_calls")]
+                self.assertEqual(set(shown), set(fields))
+                self.assertIn(hint, page.text("#model-hint"))
+                self.assert_sound(page)
+        self.choose_model(page, "doubao-seedream-5-0-pro-260628")
+        self.assertEqual(page.text("#size-hint"), "1K, 1.5K, 2K, 2048x2048")
+        self.assertEqual(page.run("return document.querySelector('#size').placeholder"), "Default: 2K")
+        self.assertEqual(page.run("return document.querySelector('#model').options[0].textContent"), "Default: Seedream 4.0")
+        page.run("document.querySelector('#options').scrollIntoView()")
+        self.assert_sound_everywhere(page, "playground-model")
+
+    def test_parameters_of_the_model_are_part_of_the_request(self):
+        page = self.open()
+        page.click("#options summary")
+        page.fill("#urls", "https://example.com/a.jpg")
+        page.fill("#max_images", "3")           # of the default model; pro has no such field
+        self.choose_model(page, "doubao-seedream-5-0-pro-260628")
+        page.run("for (const [id, value] of [['background', 'transparent'], ['optimize_prompt', 'fast'], ['layers', 'false']]) "
+                 "document.querySelector(`#${id}`).value = value")
+        task_id = self.generate(page)
+        self.wait_state(page, "done")
+        sent = json.loads(self.world.find(task_id).request)
+        self.assertEqual(sent, {"background": "transparent", "layers": False, "model": "doubao-seedream-5-0-pro-260628",
+                                "optimize_prompt": "fast", "prompt": "A picture", "urls": ["https://example.com/a.jpg"]})
+        self.assertIn('"layers": False', self.listing(page, "python"))
+
+    def listing(self, page, name):
+        page.click(f"#tab-{name}")
+        return page.run("return document.querySelector('#code-text').textContent")
+
+    def test_another_model_is_sent_by_its_id_and_survives_a_reload(self):
+        page = self.open()
+        page.click("#options summary")
+        self.choose_model(page, "other")
+        page.fill("#model_other", "ep-20260101120000-abcde")
+        page.fill("#seed", "42")
+        page.reload()
+        page.wait("document.querySelector('#model').value === 'other'")
+        page.click("#options summary")
+        task_id = self.generate(page, "images=1")
+        self.wait_state(page, "done")
+        sent = json.loads(self.world.find(task_id).request)
+        self.assertEqual((sent["model"], sent["seed"]), ("ep-20260101120000-abcde", 42))
+
+    def test_a_value_that_the_model_refuses_is_shown_below_its_field(self):
+        self.forgiven = ("422",)
+        page = self.open()
+        page.click("#options summary")
+        self.choose_model(page, "doubao-seedream-5-0-pro-260628")
+        self.generate(page, size="4K")
+        page.wait_text("#size-error", "takes 1K, 1.5K, 2K or <width>x<height>")
+        page.fill("#size", "")
+        page.run("document.querySelector('#layers').value = 'true'")
+        page.click("#generate")
+        page.wait_text("#layers-error", "makes layers of exactly 1 reference image, not 2")
+        self.assert_sound(page)
+
     def test_invalid_links_are_shown_below_the_field(self):
         page = self.open()
         page.fill("#urls", "")
         page.click("#generate")
-        page.wait_text("#urls-error", "Enter at least one link.")
+        page.wait_text("#urls-error", "Enter a link or a prompt.")
         page.fill("#urls", "https://example.com/a.jpg\n\nexample.com/b.jpg")
         page.click("#generate")
         page.wait_text("#urls-error", "Line 3 is not a link")
@@ -128,6 +207,14 @@ class Tasks(PlaygroundTest):
         page.wait_text("#urls-error", "Line 2:")
         self.assertEqual(page.run("return document.querySelector('#urls').getAttribute('aria-invalid')"), "true")
         self.assertIn("Code invalid_fields", page.text("#error"))
+
+    def test_a_prompt_alone_is_enough(self):
+        page = self.open()
+        page.fill("#urls", "")
+        task_id = self.generate(page)
+        self.wait_state(page, "done")
+        page.wait(LOADED)
+        self.assertEqual(json.loads(self.world.find(task_id).request)["urls"], [])
 
     def test_a_dropped_link_is_added(self):
         page = self.open()

@@ -45,7 +45,8 @@ class Looks(PlaygroundTest):
         self.wait_state(page, "done")
         page.run("document.querySelector('#options').open = true")
         shown = page.run("return document.body.innerText.replace(document.querySelector('.code').innerText, '')")
-        known = {"arkrelay", "ARK", "English", "token", "play", "ms", "s", "x", "https", "http", "or"}
+        known = {"arkrelay", "ARK", "English", "token", "play", "ms", "s", "x", "https", "http", "or",
+                 "Seedream", "SeedEdit", "lite", "pro", "flash", "USD"}
         words = set(re.findall(r"[A-Za-z]{3,}", shown.replace(page.text("#task-id"), "")))
         self.assertLessEqual(words, known)
 

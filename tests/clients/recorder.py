@@ -3,7 +3,7 @@
     with Recorder(8000) as recorder:
         recorder.forget()
         ...                                 # a client talks to recorder.base
-        recorder.connections()              # the bytes of each connection, ordered by their first bytes
+        recorder.connections()              # the bytes of each connection, ordered by the time of the first byte
 
 A stream ends with `done`. A GET of a stream without Last-Event-ID is cut after two events, so that event sources reconnect with
 Last-Event-ID. A body that is too large for the gateway is refused after the head, without sending 100 Continue.

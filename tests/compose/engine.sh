@@ -1,12 +1,12 @@
 # shellcheck shell=bash
 # engine - a container engine for one test run, sourced by run.sh
 #
-# engine_start sets DOCKER_HOST to an engine with its own data, sockets and pid file; engine_stop ends it and removes all of that.
-# It is started without a bridge, firewall rules or forwarding, so there is nothing of the machine's network to put back:
-# containers of one compose network see each other, published ports go through docker-proxy, builds use the machine's network.
+# engine_start sets DOCKER_HOST to an engine with its own data, sockets and pid file. engine_stop ends it and removes them.
+# The engine runs without a bridge, firewall rules or forwarding, so it does not change the machine's network. Containers of one compose
+# network see each other, published ports go through docker-proxy, and builds use the machine's network.
 #
-# engine_images makes the two images that a registry would have: debian:trixie-slim, bootstrapped from the machine's own Debian
-# mirror, and one with Debian's redis-server as a stand-in for redis:7-alpine.
+# engine_images creates two images that normally come from a registry: debian:trixie-slim, bootstrapped from the machine's Debian
+# mirror, and one with Debian's redis-server, which replaces redis:7-alpine.
 
 # shellcheck source=scripts/debian_base.sh
 . scripts/debian_base.sh
@@ -23,9 +23,9 @@ engine_answers() { docker info >/dev/null 2>&1; }
 engine_is_gone() { ! kill -0 "$engine_pid" 2>/dev/null; }
 engine_answers_or_is_gone() { engine_answers || engine_is_gone; }
 
-engine_start() {                     # prints why when it cannot
+engine_start() {                     # prints the reason on failure
     local why
-    ((EUID == 0)) || { echo "it takes root"; return 1; }
+    ((EUID == 0)) || { echo "root is required"; return 1; }
     mkdir -p "$engine_cache"
     engine_data=$(mktemp -d "$engine_cache/engine.XXXXXX")
     engine_run=$(mktemp -d /tmp/arkrelay-engine.XXXXXX)
@@ -46,7 +46,7 @@ engine_stop() {
     [[ -n $engine_pid ]] || return 0
     kill -TERM "$engine_pid" 2>/dev/null || true
     within 20 engine_is_gone || engine_kill
-    # Whatever a killed engine left mounted would keep its folder from going.
+    # A killed engine leaves mounts, which prevent the removal of its folder.
     awk -v data="$engine_data" -v run="$engine_run" 'index($2, data) == 1 || index($2, run) == 1 { print $2 }' /proc/mounts |
         sort -r | xargs -r umount -l || true
     rm -rf "$engine_data" "$engine_run"
@@ -60,7 +60,7 @@ engine_kill() {
     done
 }
 
-engine_images() {                    # prints why when it cannot
+engine_images() {                    # prints the reason on failure
     local base
     base=$debian_cache/trixie-$(dpkg --print-architecture).tar
     [[ -s $base ]] || debian_base trixie "$base" || return 1

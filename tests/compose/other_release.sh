@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The unit tests and the budgets on the release of Debian that this runs in: other versions of compiler, libraries and Redis.
+# Runs the unit tests and the budgets on another release of Debian, with other versions of compiler, libraries and Redis.
 # Started by scripts/in_debian.sh.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the images, brings the stack of docker-compose.yml up with no key, and uses it as a stranger would.
+# Builds the images, starts the stack of docker-compose.yml without an ARK key, and uses it like a new user.
 #
-# Runs on an engine of its own (see engine.sh), or on the one that answers already, with the images that its registry has.
+# Uses the running container engine with the images of its registry, or starts its own (see engine.sh).
 # Exit status: 0 all passed, 1 something failed, 77 no engine can run here (the reason is printed).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
@@ -42,7 +42,7 @@ program=(docker-compose)
 
 compose() { "${program[@]}" "${files[@]}" -p arkrelay-test --env-file "$scratch/env" --project-directory . "$@"; }
 
-# With ports that are free now: what else runs on the machine may have taken those of a while ago.
+# Chooses free ports on each call, because other programs may have taken the earlier ones.
 # Never uses the user's own .env: it may have an ARK_API_KEY, and then images would be charged.
 write_env() {
     unset ARK_API_KEY ARK_BASE_URL REDIS_URL
@@ -70,7 +70,7 @@ finish() {
     exit "$status"
 }
 
-# --- What is checked ---
+# --- Checks ---
 
 builds() { compose build >"$scratch/build.log" 2>&1 || { tail -n 40 "$scratch/build.log"; return 1; }; }
 comes_up() { compose up -d "$@" >"$scratch/up.log" 2>&1 || { tail -n 20 "$scratch/up.log"; return 1; }; }
@@ -87,7 +87,7 @@ key_reaches_the_worker() {
     echo "ARK_API_KEY=a-key-in-dot-env" | cat "$scratch/env" - >"$scratch/env-key"
     "${program[@]}" "${files[@]}" --env-file "$scratch/env-key" config | grep 'ARK_API_KEY: a-key-in-dot-env' >/dev/null
 }
-# An option that docker-compose.yml does not list could not be set from .env. Files belong to the image, names to each worker.
+# An option that docker-compose.yml does not list could not be set in .env. Excepted: files, which are in the image, and worker names.
 lists_all_options() {                # lists_all_options SERVICE
     local name unlisted=()
     for name in $(compose exec -T "$1" "arkrelay-$1" --print-config | sed -n 's/^\([A-Z_]*\)=.*/\1/p'); do
@@ -139,13 +139,13 @@ is_confined() {                      # is_confined SERVICE: not root, no capabil
     [[ $facts =~ ^true\ \[ALL\]\ \[no-new-privileges:true\]\ true\ [1-9] ]] || { say "$1: $facts"; return 1; }
     compose exec -T "$1" sh -c 'grep -q "^CapEff:.0*$" /proc/self/status && ! touch /here 2>/dev/null'
 }
-is_on() {                            # is_on SERVICE NETWORK...: these and no others
+is_on() {                            # is_on SERVICE NETWORK...: in exactly these networks
     local networks
     networks=$(docker inspect -f '{{range $name, $_ := .NetworkSettings.Networks}}{{$name}} {{end}}' "$(container "$1")" | xargs)
     shift
     [[ $networks == $(printf 'arkrelay-test_%s ' "$@" | xargs) ]] || { say "on: $networks"; return 1; }
 }
-# The engine itself keeps an internal network's containers in; the engine of this test has no rules to do so (engine.sh).
+# Normally the engine's firewall rules isolate an internal network. This test's own engine has no rules (engine.sh).
 is_internal() { [[ $(docker network inspect -f '{{.Internal}}' "arkrelay-test_$1") == "$2" ]]; }
 reaches() {                          # reaches SERVICE HOST:PORT
     compose exec -T "$1" timeout 3 bash -c ": </dev/tcp/${2%:*}/${2##*:}" 2>/dev/null

@@ -1,5 +1,5 @@
-/* Values of request headers, as a stranger sends them: traceparent, Content-Type, Accept, Origin, Last-Event-ID, a task's id. Each
- * reader gets the same bytes, in memory of their own. */
+/* Parsers of request header values: traceparent, Content-Type, Accept, Origin, Last-Event-ID, and the id of a task. Each one gets the
+ * same bytes, in an exact allocation. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -9,16 +9,11 @@
 #include "common/task/task_event.h"
 #include "gateway/access/cors.h"
 #include "gateway/request/headers.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
-
-/* What is taken as a trace is the bytes that came, and stays one. */
+/* An accepted trace has the bytes of the input and is accepted again. */
 static void check_trace(const char *text, size_t len)
 {
     char first[TRACE_SIZE], second[TRACE_SIZE];
@@ -32,7 +27,7 @@ static void check_trace(const char *text, size_t len)
     must(!strcmp(first, second));
 }
 
-/* An origin is let in only when it is, byte for byte, one of the list. */
+/* An origin is allowed only if it is byte for byte in the list. */
 static void check_origin(const char *text, size_t len)
 {
     static const char *const listed[] = {"https://example.com", "http://localhost:3000"};

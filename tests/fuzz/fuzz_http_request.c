@@ -11,6 +11,7 @@
 #include "common/base/buf.h"
 #include "common/http/chunked.h"
 #include "common/http/request_parser.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,12 +34,6 @@ struct reading {
     struct http_chunked chunked;
     struct outcome *out;
 };
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static void read_head(struct reading *reading, const char *bytes, size_t len)
 {
@@ -174,7 +169,7 @@ static void check_accepted(const char *bytes, size_t head_len)
     struct http_request request;
     char value[16];
 
-    parse_accepted(bytes, head_len, &request); /* the head alone is enough */
+    parse_accepted(bytes, head_len, &request); /* needs only the head */
     must(head_len <= limits.head_max && !memcmp(bytes + head_len - 4, "\r\n\r\n", 4));
     must(request.path.len && request.path.data[0] == '/' && request.path.len + request.query.len <= limits.target_max);
     must_point_into(request.path, bytes, head_len);

@@ -1,10 +1,11 @@
-/* Image files as a stranger sends them: a header has a type and dimensions, and only bytes inside of the file are read. */
+/* Image files: an accepted header has a type and dimensions, and no byte outside the file is read. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/storage/image_header.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -12,12 +13,6 @@ struct memory {
     const char *bytes;
     int reads;
 };
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static int read_memory(void *arg, int64_t at, void *out, size_t len)
 {
@@ -30,7 +25,7 @@ static int read_memory(void *arg, int64_t at, void *out, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *copy = malloc(size + !size); /* of its own size: a sanitizer sees every read outside */
+    char *copy = malloc(size + !size); /* exact, so that ASan detects an overrun */
     struct memory memory = {.bytes = copy};
     const struct image_source source = {.size = (int64_t)size, .read = read_memory, .arg = &memory};
     struct image_header header;

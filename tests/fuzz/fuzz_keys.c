@@ -1,5 +1,5 @@
-/* Keys: a token as a stranger sends it opens nothing unless it is the right one, byte for byte; a line of the keys file is refused
- * with a reason, or means the same when it is written and read again. */
+/* Keys. A token finds a client only if it is byte for byte the right one. A line of the keys file is refused with a reason, or has the
+ * same meaning after it is written and read again. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -11,6 +11,7 @@
 #include "gateway/access/key_file.h"
 #include "gateway/access/key_token.h"
 #include "gateway/access/keyring.h"
+#include "tests/fuzz/must.h"
 
 enum { LINE_TEXT_MAX = 4096 };
 
@@ -18,7 +19,7 @@ static const char id[] = "0123456789ab";
 static const char secret[] = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f";
 
 /* One client with one key, for the whole run. */
-struct door {
+struct fixture {
     struct clients *clients;
     struct keyset *set;
     char token[KEY_TOKEN_SIZE];
@@ -26,13 +27,7 @@ struct door {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
-
-static void build(struct door *door)
+static void build(struct fixture *fixture)
 {
     static const struct client_limits defaults = {
         .most = {1, 1, 1, 1}
@@ -40,22 +35,22 @@ static void build(struct door *door)
     struct key_line key = {.client = "shop", .expires_ms = INT64_MAX, .limits = defaults};
     const struct key_file file = {.keys = &key, .count = 1};
 
-    must(!key_token_make(door->token, id, secret));
+    must(!key_token_make(fixture->token, id, secret));
     memcpy(key.id, id, sizeof(id));
-    must(!sha256(key.digest, door->token, KEY_TOKEN_LEN));
-    door->clients = clients_create();
-    must(door->clients != NULL);
-    door->set = keyset_create(&file, door->clients, &defaults);
-    must(door->set != NULL);
-    must(keyset_find(door->set, (struct http_text){door->token, KEY_TOKEN_LEN}, 0) != NULL);
+    must(!sha256(key.digest, fixture->token, KEY_TOKEN_LEN));
+    fixture->clients = clients_create();
+    must(fixture->clients != NULL);
+    fixture->set = keyset_create(&file, fixture->clients, &defaults);
+    must(fixture->set != NULL);
+    must(keyset_find(fixture->set, (struct http_text){fixture->token, KEY_TOKEN_LEN}, 0) != NULL);
 }
 
-static void check_token(const struct door *door, const char *text, size_t len)
+static void check_token(const struct fixture *fixture, const char *text, size_t len)
 {
-    bool right = len == KEY_TOKEN_LEN && !memcmp(text, door->token, len);
+    bool right = len == KEY_TOKEN_LEN && !memcmp(text, fixture->token, len);
     char found[KEY_ID_SIZE];
 
-    must(right == (keyset_find(door->set, (struct http_text){text, len}, 0) != NULL));
+    must(right == (keyset_find(fixture->set, (struct http_text){text, len}, 0) != NULL));
     key_token_id(found, text, len);
     must(!*found || key_id_is_valid(found, strlen(found)));
 }
@@ -86,15 +81,15 @@ static void check_line(const char *line, size_t len)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static struct door door;
-    char *text = malloc(size + !size); /* of its own, without a NUL behind it */
+    static struct fixture fixture;
+    char *text = malloc(size + !size); /* exact, not NUL-terminated */
 
     must(text != NULL);
-    if (!door.set)
-        build(&door);
+    if (!fixture.set)
+        build(&fixture);
     if (size)
         memcpy(text, data, size);
-    check_token(&door, text, size);
+    check_token(&fixture, text, size);
     check_line(text, size);
     free(text);
     return 0;

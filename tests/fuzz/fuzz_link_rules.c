@@ -1,5 +1,5 @@
-/* Links to pictures, as a stranger may have written them: what is fetched is an http or https URL that means the same when it is read again,
- * and only hosts that the operator has named may be private. */
+/* Rules for image links. The URL to fetch is an http or https URL, the rules do not change it when they are applied again, and only
+ * configured hosts may be private. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,16 +8,11 @@
 
 #include "common/base/buf.h"
 #include "common/web/link_rules.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TEXT_MAX = 1 << 16 };
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static struct link_rules *create(const char *map)
 {

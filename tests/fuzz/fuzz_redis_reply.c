@@ -1,6 +1,6 @@
-/* Parses bytes of a server within limits, and delivers the replies to calls and events. The bytes arrive once whole and once in pieces;
- * the callbacks must see the same. Byte 0: the size of the pieces, and whether the connection is a subscriber's. Byte 1: what the
- * callbacks do to the list of calls while a reply is delivered. */
+/* Parses a server's bytes within limits and delivers the replies. The bytes arrive once whole and once in pieces; the callbacks must see
+ * the same replies. Byte 0: the size of the pieces, and whether the connection is a subscriber. Byte 1: how the callbacks change the list
+ * of calls while a reply is delivered. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -10,45 +10,40 @@
 #include "common/redis/pipeline.h"
 #include "common/redis/replies.h"
 #include "common/redis/script.h"
+#include "tests/fuzz/must.h"
 
-enum { CALLS = 8, CALLS_MAX = 32, REPLY_MAX = 64 * 1024 * 1024, HEARD_MAX = 1 << 24 };
+enum { CALLS = 8, CALLS_MAX = 32, REPLY_MAX = 64 * 1024 * 1024, RECORD_MAX = 1 << 24 };
 
-/* What a callback does to the list of calls. */
-enum meddling { MEDDLE_NOT, MEDDLE_ADD, MEDDLE_CANCEL, MEDDLE_SUBSCRIBE, MEDDLE_COUNT };
+/* How a callback changes the list of calls. */
+enum change { CHANGE_NOTHING, CHANGE_ADD, CHANGE_CANCEL, CHANGE_SUBSCRIBE, CHANGE_COUNT };
 
 struct session {
     struct pipeline pipeline;
-    struct buf heard;
-    enum meddling meddling;
+    struct buf record;
+    enum change change;
     int asked, commands, answered;
 };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
-
 /* Reads every byte that a callback may read. */
-static void hear(struct buf *heard, const redisReply *reply)
+static void record_reply(struct buf *record, const redisReply *reply)
 {
     int64_t number;
     size_t len;
 
-    buf_addf(heard, "[%s", script_answer(reply));
+    buf_addf(record, "[%s", script_answer(reply));
     for (size_t i = 0; i < 4; i++) {
         const char *text = script_text(reply, i, &len);
 
         must(!text || strlen(text) <= len);
         if (text)
-            buf_add(heard, text, len);
+            buf_add(record, text, len);
         if (!script_int(reply, i, &number))
-            buf_addf(heard, " %lld", (long long)number);
-        buf_add_char(heard, script_array(reply, i) ? '*' : '-');
+            buf_addf(record, " %lld", (long long)number);
+        buf_add_char(record, script_array(reply, i) ? '*' : '-');
     }
-    buf_add_char(heard, ']');
+    buf_add_char(record, ']');
 }
 
 static void on_reply(const redisReply *reply, int err, void *arg);
@@ -74,25 +69,25 @@ static void ask(struct session *session, enum call_kind kind)
     call->arg = session;
 }
 
-static void meddle(struct session *session)
+static void change_calls(struct session *session)
 {
     struct redis_call *last = TAILQ_LAST(&session->pipeline.waiting, call_list);
 
-    switch (session->meddling) {
-    case MEDDLE_ADD:
+    switch (session->change) {
+    case CHANGE_ADD:
         ask(session, CALL_COMMAND);
         break;
-    case MEDDLE_SUBSCRIBE:
+    case CHANGE_SUBSCRIBE:
         ask(session, CALL_SUBSCRIBE);
         break;
-    case MEDDLE_CANCEL: /* the reply still comes, without a callback */
+    case CHANGE_CANCEL: /* the reply still comes, without a callback */
         if (last && last->done) {
             pipeline_cancel(last);
             session->answered++;
         }
         break;
-    case MEDDLE_NOT:
-    case MEDDLE_COUNT:
+    case CHANGE_NOTHING:
+    case CHANGE_COUNT:
         break;
     }
 }
@@ -104,8 +99,8 @@ static void on_reply(const redisReply *reply, int err, void *arg)
     session->answered++;
     must((reply == NULL) == (err != 0));
     if (reply) {
-        hear(&session->heard, reply);
-        meddle(session);
+        record_reply(&session->record, reply);
+        change_calls(session);
     }
 }
 
@@ -113,8 +108,8 @@ static void on_subscribed(const char *channel, void *arg)
 {
     struct session *session = arg;
 
-    buf_addf(&session->heard, "(+%s)", channel);
-    meddle(session);
+    buf_addf(&session->record, "(+%s)", channel);
+    change_calls(session);
 }
 
 static void on_message(const char *channel, const char *payload, size_t len, void *arg)
@@ -122,10 +117,10 @@ static void on_message(const char *channel, const char *payload, size_t len, voi
     struct session *session = arg;
 
     must(session->pipeline.subscribed && strlen(payload) <= len);
-    buf_addf(&session->heard, "(%s:", channel);
-    buf_add(&session->heard, payload, len);
-    buf_add_char(&session->heard, ')');
-    meddle(session);
+    buf_addf(&session->record, "(%s:", channel);
+    buf_add(&session->record, payload, len);
+    buf_add_char(&session->record, ')');
+    change_calls(session);
 }
 
 static int take_replies(struct session *session, struct replies *replies)
@@ -149,9 +144,9 @@ static void begin(struct session *session, const uint8_t head[2])
     static const struct pipeline_events events = {.on_subscribed = on_subscribed, .on_message = on_message};
     bool subscriber = head[0] % 2;
 
-    *session = (struct session){.meddling = head[1] % MEDDLE_COUNT};
+    *session = (struct session){.change = head[1] % CHANGE_COUNT};
     pipeline_init(&session->pipeline, &events, session);
-    buf_init(&session->heard, HEARD_MAX);
+    buf_init(&session->record, RECORD_MAX);
     for (int i = 0; i < CALLS; i++)
         ask(session, !subscriber ? CALL_COMMAND : i % 3 ? CALL_SUBSCRIBE : CALL_UNSUBSCRIBE);
 }
@@ -168,7 +163,7 @@ static int run(struct session *session, const uint8_t *data, size_t len, size_t 
             err = take_replies(session, replies);
     }
     (void)replies_destroy(replies);
-    session->meddling = MEDDLE_NOT;
+    session->change = CHANGE_NOTHING;
     pipeline_fail(&session->pipeline, ERR_TIMEOUT, ERR_LOST);
     must(TAILQ_EMPTY(&session->pipeline.waiting) && session->answered == session->commands);
     return err;
@@ -186,8 +181,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     err = run(&whole, data + 2, size - 2, size);
     must(err == run(&pieces, data + 2, size - 2, (size_t)data[0] / 2 + 1));
     must(whole.asked == pieces.asked && whole.answered == pieces.answered);
-    must(whole.heard.len == pieces.heard.len && !strcmp(buf_text(&whole.heard), buf_text(&pieces.heard)));
-    buf_deinit(&whole.heard);
-    buf_deinit(&pieces.heard);
+    must(whole.record.len == pieces.record.len && !strcmp(buf_text(&whole.record), buf_text(&pieces.record)));
+    buf_deinit(&whole.record);
+    buf_deinit(&pieces.record);
     return 0;
 }

@@ -1,5 +1,4 @@
-/* What a server of S3's kind answers, and where an operator says that a bucket is: codes are words, keys are inside of the body, and the URL of
- * an object has only harmless bytes. */
+/* Answers of an S3 server and bucket URLs. Error codes are words, keys point into the body, and an object URL has only safe characters. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -8,18 +7,13 @@
 #include "common/base/buf.h"
 #include "common/storage/s3_answer.h"
 #include "common/storage/s3_bucket.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 #define ALNUM "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 enum { TEXT_MAX = 1 << 16 };
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static void check_answer(const char *body, size_t len)
 {

@@ -1,5 +1,5 @@
-/* Paths and queries of requests to S3: what is written into the URL has only harmless bytes, means what was given, and is sorted; signing
- * ends with a signature or an error for any text. */
+/* Paths and queries of S3 requests. The encoded URL has only safe characters, decodes to the input, and its query is sorted. Signing ends
+ * with a signature or an error. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,16 +7,11 @@
 
 #include "common/base/buf.h"
 #include "common/storage/sigv4.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum { TEXT_MAX = 1 << 20, PARTS = 8 };
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static int hex(char c)
 {
@@ -103,7 +98,7 @@ static void check_signing(const char *path, const struct sigv4_field *query, siz
     buf_deinit(&out);
 }
 
-/* The input is texts that end in line ends: the path, then names and values. */
+/* Input: lines. The first is the path; the others are names and values of the query. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     struct sigv4_field query[PARTS];

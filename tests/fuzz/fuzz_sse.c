@@ -1,4 +1,4 @@
-/* A stream gives the same events whole and cut in two; the first byte says where. */
+/* A stream gives the same events whole and cut in two. Byte 0: the position of the cut. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>

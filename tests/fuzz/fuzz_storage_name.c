@@ -1,5 +1,5 @@
-/* Names, days and records of stored pictures: a valid name is a path of two parts without dots, a day is one of the calendar, and a record
- * that is read means the same when it is written again. */
+/* Names, days and records of stored pictures. A valid name is a path of two parts without dots, a valid day exists in the calendar, and
+ * an accepted record has the same meaning after it is written and read again. */
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -7,14 +7,9 @@
 
 #include "common/storage/name.h"
 #include "common/storage/record.h"
+#include "tests/fuzz/must.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void must(int claim)
-{
-    if (!claim)
-        abort();
-}
 
 static void check_name(const char *text)
 {

@@ -16,8 +16,8 @@ static char *canonical(const char *json, size_t len)
 
     if (task_spec_read(json, len, &spec))
         return NULL;
-    if (!spec.url_count || spec.url_count > TASK_URLS_MAX || spec.max_images < 0 || spec.max_paid_calls < 0 ||
-        spec.url_count + (size_t)spec.max_images > TASK_IMAGES_MAX)
+    if ((!spec.url_count && !spec.prompt) || spec.url_count > TASK_URLS_MAX || spec.max_images < 0 ||
+        spec.max_paid_calls < 0 || spec.url_count + (size_t)spec.max_images > TASK_IMAGES_MAX)
         abort();
     if (task_spec_write(&spec, &out))
         abort();

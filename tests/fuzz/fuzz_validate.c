@@ -9,6 +9,7 @@
 #include "common/task/task_spec.h"
 #include "gateway/request/url_check.h"
 #include "gateway/request/validate.h"
+#include "tests/support/builtin_catalogue.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -20,9 +21,19 @@ static void must(int claim)
         abort();
 }
 
+/* Each default model refuses other fields. */
+static const struct request_defaults defaults[] = {
+    {.model = "doubao-seedream-4-0-250828",     .size = "2K",    .max_images = 3 },
+    {                    .model = "doubao-seedream-5-0-pro-260628",                      .size = "2048x2048", .max_images = 3,   .layers = true, .background = 2},
+    {     .model = "doubao-seedream-3-0-t2i-250415", .size = "2K",    .max_images = 15, .guidance_scale = 3},
+    {.model = "ep-20260101120000-abcde",        .size = "4K",    .max_images = 1,  .web_search = true},
+};
+
 static struct validate_rules rules_of(uint8_t choice)
 {
     struct validate_rules rules = {
+        .catalogue = builtin_catalogue(),
+        .defaults = &defaults[choice / 64],
         .max_paid_calls = 1 + choice / 16 % 5,
         .data_urls = choice & 1,
         .id_required = choice & 2,
@@ -72,17 +83,33 @@ static void check_link(const char *url, bool data_urls)
         must((unsigned char)*at > ' ' && *at != 0x7f && *at != '\\');
 }
 
+/* The parameters of a listed model are those that it supports. */
+static void check_plan(const struct validated *out)
+{
+    const struct model *row = catalogue_find(builtin_catalogue(), out->plan.model);
+    const struct plan *plan = &out->plan;
+
+    must(out->spec.url_count <= (size_t)row->references_max);
+    must(plan->images >= 1 && plan->images <= (plan->layers ? row->layers_max : row->group ? TASK_IMAGES_MAX : 1));
+    must(plan->layers || plan->images == 1 || out->spec.url_count + (size_t)plan->images <= TASK_IMAGES_MAX);
+    must((row->png || !plan->png) && (row->transparent || !plan->transparent) &&
+         (row->web_search || !plan->web_search));
+    must(!plan->transparent || (plan->png && out->spec.url_count == 1));
+    must(!out->spec.max_images || plan->images <= out->spec.max_images);
+}
+
 static void check_accepted(const struct validated *out, const struct validate_rules *rules)
 {
     const struct task_spec *spec = &out->spec;
     struct task_spec again;
     char *json, *second;
 
-    must(spec->url_count > 0 && spec->url_count <= TASK_URLS_MAX);
+    must((spec->url_count || spec->prompt) && spec->url_count <= TASK_URLS_MAX);
     for (size_t i = 0; i < spec->url_count; i++)
         check_link(spec->urls[i], rules->data_urls);
     must(!spec->prompt || utf8_count(spec->prompt, strlen(spec->prompt)) <= TASK_PROMPT_MAX);
     must(spec->max_paid_calls >= 0 && spec->max_paid_calls <= rules->max_paid_calls);
+    check_plan(out);
     must(*out->task_id ? task_id_is_valid(out->task_id, strlen(out->task_id)) : !rules->id_required);
     must(rules->for_stream || out->on_disconnect == ON_DISCONNECT_FINISH);
 

@@ -35,11 +35,11 @@ struct storm_client {
     size_t piece_max;     /* of one write */
     enum leaving leaving;
     bool heard;         /* a byte was received */
-    bool must_get_http; /* it speaks what the gateway speaks, so an answer must be HTTP */
+    bool must_get_http; /* it uses the gateway's protocol (TLS or plain), so an answer must be HTTP */
     int64_t silent_since_ms;
 };
 
-/* What all clients of a storm share. tls: NULL if the gateway speaks plain HTTP. */
+/* Shared by all clients of a storm. tls: NULL if the gateway serves plain HTTP. */
 struct storm_target {
     struct sockaddr_in gateway;
     SSL_CTX *tls;

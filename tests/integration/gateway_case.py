@@ -16,6 +16,11 @@ NEVER = "10m"       # an interval longer than any test
 FORGETFUL_ASAN = ":".join(filter(None, [os.environ.get("ASAN_OPTIONS"), "quarantine_size_mb=1", "thread_local_quarantine_size_kb=64"]))
 
 
+def cursor(epoch, n):
+    """A Last-Event-ID."""
+    return f"{epoch}-{n}"
+
+
 class Job:
     """A task that the test has claimed."""
 
@@ -106,7 +111,7 @@ class GatewayTest(ProcessTest):
         passed = self._outcome.success
         self.world.__exit__(None if passed else AssertionError, None, None)
 
-    def job(self, task_id):
+    def claim(self, task_id):
         return Job(self.run_script, task_id)
 
     def silently(self, name, *args):

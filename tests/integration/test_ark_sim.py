@@ -500,7 +500,7 @@ class Records(SimTest):
         first, second = self.calls()
         self.assertEqual({key: first[key] for key in first if key not in ("number", "time_ms", "duration_ms", "request_id")}, {
             "client_request_id": "c-1", "model": V40, "prompt": "first", "size": "4K", "refs": 1, "max_images": 2,
-            "watermark": False, "stream": True, "status": 200, "images": 2, "delivered": 2, "failed": 0, "billed": 2,
+            "watermark": False, "stream": True, "extras": {}, "status": 200, "images": 2, "delivered": 2, "failed": 0, "billed": 2, "charged_micros": 60_000,
             "outcome": "answered"})
         self.assertEqual((second["status"], second["billed"], second["watermark"]), (429, 0, None))
         self.assertGreater(second["number"], first["number"])

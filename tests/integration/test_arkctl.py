@@ -74,25 +74,25 @@ class ArkctlTest(Commands, GatewayTest):
 
     def fail_task(self, task_id, code="ark_overloaded"):
         self.gateway.submit(task_id)
-        job = self.job(task_id)
+        job = self.claim(task_id)
         job.begin()
         self.run_script("finish", job.id, job.fence, "failed", "known", 0, json.dumps({"code": code, "error": "wh\x1by", "retryable": True}))
 
     def finish(self, task_id):
-        job = self.job(task_id)
+        job = self.claim(task_id)
         job.begin()
         job.emit(0)
         job.finish()
 
     def make_a_task_in_each_state(self):
         self.gateway.submit("delayed")
-        job = self.job("delayed")
+        job = self.claim("delayed")
         self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
         self.fail_task("failed")
         self.gateway.submit("done")
         self.finish("done")
         self.gateway.submit("running", prompt='"quoted" 图')
-        job = self.job("running")
+        job = self.claim("running")
         job.begin()
         job.emit(0)
         self.gateway.submit("queued")
@@ -134,6 +134,18 @@ class Submit(Commands, ProcessTest):
         self.arkctl("tail", task_id, "--save", images)
         self.assertTrue((images / f"{task_id}-0.jpeg").exists())
         self.arkctl("submit", *URLS, "--save", "/proc/nowhere", status=FAILED)
+        self.assertIn("charged: yes", self.arkctl("submit", "--prompt", sim("t3"), "--task-id", "t3").err)
+        self.assertEqual(self.gateway.task("t3").json()["result"]["urls"], [])
+        self.assertIn("/urls", self.arkctl("submit", "--size", "2K", status=USAGE).err)
+
+    def test_submit_has_every_field_of_a_request(self):
+        """Each flag is sent; the model is one that only ARK can judge."""
+        self.arkctl("submit", URLS[0], "--task-id", "t9", "--model", "ep-20260101120000-abcde", "--output-format", "png", "--optimize-prompt", "fast",
+                    "--web-search", "--guidance-scale", "7.50", "--background", "transparent", "--no-layers", "--seed", 7, "--detach")
+        stored = json.loads(self.world.find("t9").request)
+        self.assertEqual(stored, {"background": "transparent", "guidance_scale": 7.5, "layers": False, "model": "ep-20260101120000-abcde",
+                                  "optimize_prompt": "fast", "output_format": "png", "seed": 7, "urls": URLS[:1], "web_search": True})
+        self.assertIn("/output_format", self.arkctl("submit", URLS[0], "--output-format", "png", status=USAGE).err)
 
     def test_images_in_data_urls(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")
@@ -153,7 +165,7 @@ class Tail(ArkctlTest):
     def test_tail_and_submit_resume_after_a_cut(self):
         proxy, lossy = self.proxy(), self.proxy()
         self.gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         lossy.cut_after(10)                                 # the client cannot know whether the task was accepted
         unsure = self.start("--url", f"http://{lossy.address}", "submit", *URLS, "--task-id", "t2")
         unsure.wait_for("-- the connection was lost.*; reconnecting in")
@@ -557,7 +569,7 @@ class InATerminal(ArkctlTest):
         self.finish("before-1")
         self.screen.wait_for(r"^\[#+\.+\] waiting, position 2  about \d")
         self.finish("before-2")
-        job = self.job("t1")
+        job = self.claim("t1")
         job.begin()
         self.screen.wait_for(r"^\[\.{20}\] running  0 of 2 images")
         job.emit(0)

@@ -179,7 +179,8 @@ class BenchTest(ProcessTest):
                          [(result["scenario"], result["system"], result["failure"]) for result in said["results"]])
         for result in said["results"]:
             for row in result["rows"]:
-                self.assertGreater(row["value"], 0, row)
+                if not row["what"].startswith("memory of an idle stream"):     # twenty streams take less than memory varies by itself
+                    self.assertGreater(row["value"], 0, row)
                 self.assertIn(row["what"], done.stdout)
         fleet = said["results"][1]["raw"][0]
         self.assertEqual([10, 10], [run["open"] for run in fleet["runs"]])

@@ -44,7 +44,7 @@ class ProxyTest(ProcessTest):
         self.tls = self.pair.trust()
         self.world = World()
         self.addCleanup(lambda: self.world.__exit__(None, None, None))
-        self.gateway = self.world.gateway(GATEWAY_HEARTBEAT="500ms", GATEWAY_ADMIN_KEY=ADMIN_KEY, **self.gateway_options())
+        self.gateway = self.world.gateway(GATEWAY_HEARTBEAT="500ms", GATEWAY_OPENAI_HOLD="1s", GATEWAY_ADMIN_KEY=ADMIN_KEY, **self.gateway_options())
         self.worker = self.world.worker()
         self.address = self.start_proxy()
 
@@ -66,6 +66,14 @@ class ProxyTest(ProcessTest):
             self.assertEqual([frame.story() for frame in events], ["process image", "done"])
             self.assertGreater(events[0].at - calling.at, silence_s / 2)
 
+    def check_openai(self, silence_s):
+        """An image that takes longer than the proxy's patience: the head comes after the hold, then white space."""
+        body = {"prompt": f"slow [[sim: first_latency={silence_s * 1000}]]"}
+        for stream in (False, True):
+            answer = self.ask("POST", "/v1/images/generations", {**body, "stream": stream})
+            self.assertEqual(answer.status, 200, answer.body)
+            self.assertIn(b"data: {" if stream else b'"data":[{"url"', answer.body)
+
     def check_disconnect(self):
         """The gateway notices when a client disconnects."""
         body = request("t4", prompt=sim("t4", f"first_latency={HELD_BACK_MS}"))
@@ -82,6 +90,8 @@ class ProxyTest(ProcessTest):
         answer = self.ask("POST", f"{BASE}/generate", request("t2", prompt=sim("t2", f"first_latency={HELD_BACK_MS}")))
         self.assertEqual(answer.status, 202)
         self.assertEqual(self.ask("GET", f"{BASE}/tasks/t2").json()["task_id"], "t2")
+        self.assertEqual(self.ask("GET", "/v1/models").json()["object"], "list")
+        self.assertEqual(self.ask("GET", "/v10").status, 404)
         for path in ("/", "/metrics", "/admin/overview", "/readyz", "/openapi.json"):
             self.assertEqual(self.ask("GET", path).status, 404, path)
 
@@ -122,6 +132,7 @@ class BehindNginx(ProxyTest):
 
     def test_streams_disconnects_and_other_paths(self):
         self.check_stream(2 * PATIENCE_S + 1)
+        self.check_openai(PATIENCE_S + 2)
         self.check_disconnect()
         self.check_other_paths()
         self.check_http2()
@@ -156,6 +167,7 @@ class BehindCaddy(ProxyTest):
 
     def test_streams_disconnects_and_other_paths(self):
         self.check_stream(2)
+        self.check_openai(2)
         self.check_disconnect()
         self.check_other_paths()
         self.check_http2()

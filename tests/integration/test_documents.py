@@ -17,6 +17,7 @@ RUN = [
     ("README.md", "--new-key", "tests/integration/test_run_script.py"),
     ("README.md", "./scripts/test.sh", ".ci/run"),
     ("docs/api.md", "", "tests/integration/test_api_documents.py"),
+    ("docs/openai.md", "curl ", "tests/integration/test_openai_clients.py"),
     ("docs/operations.md", "", "tests/integration/test_operations.py"),
     ("docs/arkctl.md", "arkctl completion", "tests/integration/test_arkctl.py"),
     ("docs/keys.md", "arkrelay-gateway --", "tests/integration/test_readme.py"),

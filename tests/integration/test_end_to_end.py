@@ -3,6 +3,7 @@
 import json
 import unittest
 
+from support.http_client import EventStream
 from support.processes import ProcessTest, eventually
 from support.world import BASE, URLS, World, sim
 
@@ -152,6 +153,18 @@ class OneTask(SystemTest):
         task = self.gateway.task("posted").json()
         self.assertEqual((task["status"], task["attempts"], task["paid_calls"]), ("done", 1, 1))
         self.assertEqual(task["result"]["generated_images"], done["generated_images"])
+
+    def test_a_text_alone_becomes_images(self):
+        for task_id, fields in (("text", {}), ("text-empty", {"urls": []}), ("text-one", {"max_images": 1, "size": "2048x2048"}),
+                                ("text-last", {"watermark": False}), ("text-all", {"urls": [], "watermark": True, "seed": 7})):
+            with self.subTest(task_id):
+                body = {"task_id": task_id, "prompt": sim(task_id), **fields}
+                with EventStream(self.gateway.address, "POST", f"{BASE}/generate/stream", body) as stream:
+                    done = stream.to_end()[-1]
+                self.assertEqual(done.event, "done", done)
+                self.assertEqual(done.payload()["urls"], [])
+                self.assertEqual(len(done.payload()["generated_images"]), fields.get("max_images", 3))
+                self.assertEqual([call["refs"] for call in self.world.ark.calls_of(task_id)], [0])
 
     def test_texts_reach_ark_unchanged(self):
         prompt = sim("texts") + ' "quoted" back\\slash, new\nline, tab\t, slash / \\/ ],"data":[ }{ 中文，🎨 \u2028 %s'
@@ -326,9 +339,9 @@ class ArkAnswers(SystemTest):
 class OtherOptions(ProcessTest):
     """Workers with other options for ARK."""
 
-    def one_task(self, world, **options):
+    def one_task(self, world, fields=(), **options):
         worker = world.worker(**options)
-        with world.gateway().generate("t1") as stream:
+        with world.gateway().generate("t1", **dict(fields)) as stream:
             return worker, stream.to_end()
 
     def test_json_responses(self):
@@ -341,7 +354,7 @@ class OtherOptions(ProcessTest):
     def test_inline_images(self):
         for stream in ("on", "off"):
             with self.subTest(stream=stream), World() as world:
-                _, frames = self.one_task(world, ARK_STREAM=stream, ARK_RESPONSE_FORMAT="b64_json", ARK_MAX_IMAGES=2)
+                _, frames = self.one_task(world, {"max_images": 2}, ARK_STREAM=stream, ARK_RESPONSE_FORMAT="b64_json")
                 images = frames[-1].payload()["generated_images"]
                 self.assertEqual(len(images), 2)
                 for image in images:

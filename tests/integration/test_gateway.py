@@ -7,7 +7,7 @@ import json
 import re
 import unittest
 
-from gateway_case import NEVER, GatewayTest, HeldReplies
+from gateway_case import NEVER, GatewayTest, HeldReplies, cursor
 from support.command_log import CommandLog
 from support.http_client import Connection, Cut, EventStream, fetch
 from support.processes import Deadline, eventually
@@ -23,15 +23,24 @@ class Streams(GatewayTest):
 
     def test_start_is_sent_at_once_in_one_chunk(self):
         with self.gateway.generate("t1") as stream:
-            retry, start = stream.next(), stream.next()
+            start, = stream.until("start")
             self.assertEqual(len(stream.pieces), 1)
             self.assertLess(start.at - stream.began, 1)
-        epoch = self.world.find("t1").fields["epoch"]
-        self.assertIn(retry.retry, range(2000, 4001))
-        self.assertEqual((start.id, start.event), (f"{epoch}-1", "start"))
+
+    def test_a_stream_begins_with_the_retry_delay(self):
+        with self.gateway.generate("t1") as stream:
+            self.assertIn(stream.next().retry, range(2000, 4001))
+
+    def test_the_start_event(self):
+        with self.gateway.generate("t1") as stream:
+            start, = stream.until("start")
+        self.assertEqual((start.id, start.event), (cursor(self.world.find("t1").fields["epoch"], 1), "start"))
         self.assertEqual(json.loads(start.data), {"event": "start", "data": {
             "task_id": "t1", "message": "开始生成图像...", "position": 1}})
-        headers = stream.response.headers
+
+    def test_the_headers_of_a_stream(self):
+        with self.gateway.generate("t1") as stream:
+            headers = stream.response.headers
         self.assertEqual(headers["content-type"], "text/event-stream; charset=utf-8")
         self.assertEqual(headers["cache-control"], "no-store, no-transform")
         self.assertEqual(headers["x-accel-buffering"], "no")
@@ -41,7 +50,7 @@ class Streams(GatewayTest):
     def test_all_events_each_in_one_chunk_then_a_clean_end(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             for step in (job.begin, lambda: job.emit(0), lambda: job.emit(1)):
                 step()
                 before = len(stream.pieces)
@@ -63,7 +72,7 @@ class Streams(GatewayTest):
             return int((re.search(rf"cmdstat_{command}:calls=(\d+)", self.redis("INFO", "commandstats").decode()) or [0, 0])[1])
         with self.gateway.generate("warm") as stream:           # afterwards Redis has cached every script
             stream.until("start")
-            job = self.job("warm")
+            job = self.claim("warm")
             job.begin()
             job.emit(0)
             job.finish()
@@ -72,7 +81,7 @@ class Streams(GatewayTest):
         self.redis("CONFIG", "RESETSTAT")
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             job.emit(0)
             job.finish()
@@ -83,7 +92,7 @@ class Streams(GatewayTest):
 
     def test_same_request_attaches_and_replays_the_same_bytes(self):
         with self.gateway.generate("t1") as first, self.gateway.generate("t1") as second:
-            self.job("t1").begin()
+            self.claim("t1").begin()
             self.assertEqual([frame.raw for frame in first.until("process")], [frame.raw for frame in second.until("process")])
         with self.gateway.generate("t1", urls=URLS) as third:
             self.assert_numbers(third.until("process"), 1, 2)
@@ -103,13 +112,13 @@ class Streams(GatewayTest):
             for fields in ({"prompt": "x"}, {"seed": 0}, {"urls": URLS[:1]}, {"urls": URLS[::-1]}, {"watermark": False}):
                 with self.gateway.generate("t1", **fields) as second:
                     self.assert_problem(second.response, 409, "task_id_conflict")
-            self.job("t1").begin()                          # the first task is not affected
+            self.claim("t1").begin()                          # the first task is not affected
             first.until("process")
 
     def test_a_final_task_is_replayed_and_ended(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            self.job("t1").finish()
+            self.claim("t1").finish()
             raw_frames = [frame.raw for frame in stream.to_end()]
         for again in (lambda: self.gateway.generate("t1"), lambda: self.gateway.follow("t1")):
             with again() as stream:
@@ -120,7 +129,7 @@ class Streams(GatewayTest):
     def test_resuming_has_no_gap_and_no_repeat(self):
         with self.gateway.generate("t1") as stream:
             start, = stream.until("start")
-        job = self.job("t1")
+        job = self.claim("t1")
         job.begin()
         job.emit(0)
         with self.gateway.follow("t1", start.id) as stream:
@@ -135,11 +144,11 @@ class Streams(GatewayTest):
     def test_the_header_wins_over_the_query(self):
         with self.gateway.generate("t1") as stream:
             start, = stream.until("start")
-        self.job("t1").finish()
+        self.claim("t1").finish()
         path = f"{BASE}/tasks/t1/stream?x=1&last_event_id={start.id}"
         with EventStream(self.gateway.address, "GET", path) as stream:
             self.assert_numbers(stream.to_end(), 2)
-        with EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": start.id[:-1] + "0"}) as stream:
+        with EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": cursor(start.epoch, 0)}) as stream:
             self.assert_numbers(stream.to_end(), 1, 2)
         with EventStream(self.gateway.address, "GET", path, headers={"Last-Event-ID": "x"}) as stream:
             self.assert_problem(stream.response, 400, "invalid_last_event_id")
@@ -147,8 +156,8 @@ class Streams(GatewayTest):
     def test_last_event_id_in_the_query_of_polyfills(self):
         with self.gateway.generate("t1") as stream:
             start, = stream.until("start")
-        self.job("t1").finish()
-        begin = start.id[:-1] + "0"
+        self.claim("t1").finish()
+        begin = cursor(start.epoch, 0)
         for query, header, numbers in (
                 (f"lastEventId={start.id}", None, [2]),
                 (f"last_event_id={begin}&lastEventId={start.id}", None, [2]),       # the parameter added at the reconnect is newer
@@ -169,13 +178,13 @@ class Streams(GatewayTest):
             start, = stream.until("start")
         with self.gateway.generate("t1", {"Last-Event-ID": start.id}) as stream:
             self.assertEqual(stream.next().event, None)
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             self.assert_numbers(stream.until("process"), 2)
         job.finish()
-        epoch = start.id.partition("-")[0]
-        for place, numbers in ((f"{epoch}-1", [2, 3]), (f"{epoch}-0", [1, 2, 3]), ("", [1, 2, 3]), (f"{epoch}-3", []),
-                               (f"{epoch}-4", [None, 1, 2, 3]), ("1-1", [None, 1, 2, 3])):
+        epoch = start.epoch
+        for place, numbers in ((cursor(epoch, 1), [2, 3]), (cursor(epoch, 0), [1, 2, 3]), ("", [1, 2, 3]), (cursor(epoch, 3), []),
+                               (cursor(epoch, 4), [None, 1, 2, 3]), ("1-1", [None, 1, 2, 3])):
             with self.subTest(place), self.gateway.generate("t1", {"Last-Event-ID": place}) as stream:
                 self.assert_numbers(stream.to_end(), *numbers)
         with self.gateway.generate("t2", {"Last-Event-ID": start.id}) as stream:
@@ -187,7 +196,7 @@ class Streams(GatewayTest):
     def test_resuming_after_the_final_event_gets_204(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            self.job("t1").finish()
+            self.claim("t1").finish()
             done = stream.to_end()[-1]
         with Connection(self.gateway.address) as connection:
             for _ in range(2):                              # the connection stays usable
@@ -198,10 +207,10 @@ class Streams(GatewayTest):
 
     def test_an_unknown_last_event_id_gets_a_reset(self):
         with self.gateway.generate("t1") as stream:
-            epoch = int(stream.until("start")[0].id.partition("-")[0])
-        job = self.job("t1")
+            epoch = stream.until("start")[0].epoch
+        job = self.claim("t1")
         job.begin()
-        for place in (f"{epoch - 1}-1", f"{epoch + 1}-2", f"{epoch}-3", f"{epoch}-999999999999999"):
+        for place in (cursor(epoch - 1, 1), cursor(epoch + 1, 2), cursor(epoch, 3), cursor(epoch, 999999999999999)):
             with self.subTest(place), self.gateway.follow("t1", place) as stream:
                 reset, *rest = stream.until("process")
                 self.assertEqual((reset.event, reset.id), ("reset", None))
@@ -209,7 +218,7 @@ class Streams(GatewayTest):
                 self.assertTrue(reset.payload()["message"])
                 self.assert_numbers(rest, 1, 2)
         job.finish()
-        with self.gateway.follow("t1", f"{epoch}-4") as stream:     # also for a final task
+        with self.gateway.follow("t1", cursor(epoch, 4)) as stream:     # also for a final task
             self.assertEqual([frame.event for frame in stream.to_end()], ["reset", "start", "process", "done"])
 
     def test_malformed_last_event_ids(self):
@@ -242,7 +251,7 @@ class Streams(GatewayTest):
             first.until("start")
             viewers = [self.gateway.follow("t1") for _ in range(8)]
             self.assertEqual(self.subscribers("t1"), 1)
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             viewers.pop().close()
             job.emit(0)
@@ -291,7 +300,7 @@ class Streams(GatewayTest):
             self.assertEqual(head.status, 200)
             self.assertNotIn("transfer-encoding", head.headers)
             self.world.wait_state("t1", "queued")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             job.finish()
             text = raw.wait_closed().decode()
@@ -308,7 +317,7 @@ class Streams(GatewayTest):
                 self.assertEqual((head.status, head.headers["content-type"]), (200, "text/event-stream; charset=utf-8"))
                 self.assertEqual(raw.unread(), b"")
             if not final:
-                self.job("t1").finish()
+                self.claim("t1").finish()
         self.assertEqual(fetch(self.gateway.address, "HEAD", f"{BASE}/tasks/nobody/stream").status, 404)
         eventually(lambda: self.subscribers("t1") == 0, "a HEAD leaves no subscription")
 
@@ -336,7 +345,7 @@ class Silence(GatewayTest):
         with gateway.generate("t1") as stream, gateway.follow("t1") as other:
             stream.until("start")
             other.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.silently(*job.finish_args())
             for viewer in (stream, other):
                 done, = viewer.to_end()
@@ -362,7 +371,7 @@ class Silence(GatewayTest):
         second = streams.enter_context(gateway.follow("t1"))
         for stream in (first, second):
             stream.until("start")
-        job = self.job("t1")
+        job = self.claim("t1")
         for text in ("a", "b"):
             self.run_script("emit", job.id, job.fence, "ab".index(text) + 1, job.data(stage="image", index=0, image={"url": text}))
         for stream in (first, second):
@@ -433,7 +442,7 @@ class Silence(GatewayTest):
         with gateway.generate("t1") as stream, gateway.follow("t1") as other:
             stream.until("start")
             other.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             for index in range(3):
                 self.silently(*job.emit_args(index))
             job.emit(3)
@@ -447,7 +456,7 @@ class Silence(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             for noise in ("", "x", "2", "2 done", "2 what {}", "-2 done {}", "1 start {\"event\":\"start\",\"data\":{}}", "99 done {}\n{}"):
                 self.redis("PUBLISH", f"{PREFIX}channel:{job.id}", noise)
             job.finish()
@@ -457,7 +466,7 @@ class Silence(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.redis("PUBLISH", f"{PREFIX}channel:{job.id}", '7 done {"event":"done","data":{}}')
             job.begin()
             job.finish()
@@ -467,7 +476,7 @@ class Silence(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             events = f"{PREFIX}events:{job.id}"
             self.redis("RPUSH", events, "what is this")
             self.redis("HSET", f"{PREFIX}task:{job.id}", "n", 2)
@@ -504,7 +513,7 @@ class Races(GatewayTest):
     def test_a_viewer_that_joins_later_catches_up(self):
         with self.gateway.generate("t1") as first:
             first.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
 
             def between():
                 job.begin()
@@ -518,9 +527,9 @@ class Races(GatewayTest):
     def test_a_first_viewer_gets_events_published_during_its_read(self):
         with self.gateway.generate("t0") as other:
             other.until("start")
-            other_job = self.job("t0")
+            other_job = self.claim("t0")
             self.assertEqual(self.gateway.submit("t1").status, 202)
-            job = self.job("t1")
+            job = self.claim("t1")
 
             def between():
                 job.begin()
@@ -535,14 +544,14 @@ class Races(GatewayTest):
         """Shortly after its last viewer left, the task is restarted while the subscription still exists."""
         with self.gateway.generate("t0") as other:
             other.until("start")
-            other_job = self.job("t0")
+            other_job = self.claim("t0")
             with self.gateway.generate("t1") as stream:
                 self.gateway.cancel("t1")
                 self.assert_numbers(stream.to_end(), 1, 2)
             self.assertEqual(self.run_script("retry", "public.t1", 60_000)[0], b"NEW")
 
             def between():
-                self.job("t1").begin()
+                self.claim("t1").begin()
                 other_job.begin()
                 other.until("process")              # published later on the same connection, so the gateway has received both messages
             with self.joins_late(between) as late:
@@ -552,13 +561,13 @@ class Races(GatewayTest):
         """Redis runs SUBMIT first but its reply arrives last: events published in between had no subscriber."""
         with self.gateway.generate("t0") as other, concurrent.futures.ThreadPoolExecutor(1) as pool:
             other.until("start")
-            other_job = self.job("t0")
+            other_job = self.claim("t0")
             self.proxy.hold("SUBSCRIBE")
             self.proxy.hold_reply_to(self.run_script.sha1["submit"])
             joining = pool.submit(self.gateway.generate, "t1")
             self.proxy.held.wait()
             self.proxy.ran.wait()
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             self.proxy.release()
             eventually(lambda: self.subscribers("t1") == 1, "it is subscribed")
@@ -573,7 +582,7 @@ class Races(GatewayTest):
     def test_a_viewer_with_newer_data_updates_the_others(self):
         with self.gateway.generate("t1") as first:
             first.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.silently(*job.emit_args(0))
             with self.gateway.follow("t1") as ahead:
                 self.assert_numbers([ahead.next_event(), ahead.next_event()], 1, 2)
@@ -586,7 +595,7 @@ class Races(GatewayTest):
         """The reply arrives in the same loop iteration as the confirmation of the subscription."""
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.silently(*job.emit_args(0))
             self.proxy.hold_reply_to(self.run_script.sha1["read"])
             job.emit(1)                             # the gateway detects the gap
@@ -624,7 +633,7 @@ class LostData(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         with gateway.generate("t1") as stream:
             old = stream.until("start")[0]
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             stream.until("process")
             self.redis("FLUSHALL")
@@ -634,7 +643,7 @@ class LostData(GatewayTest):
                 self.assertEqual(reset.event, "reset")
                 self.assertEqual(start.raw, new.raw)
                 self.assertNotEqual(start.id, old.id)
-                self.job("t1").finish()
+                self.claim("t1").finish()
                 self.assert_numbers(stream.to_end(), 2)
                 self.assert_numbers(newcomer.to_end(), 2)
 
@@ -651,14 +660,14 @@ class LostData(GatewayTest):
             reset, new = stream.until("start")
             self.assertEqual((reset.event, new.n), ("reset", 1))
             self.assertNotEqual(new.id, old.id)
-            self.job("t1").finish()
+            self.claim("t1").finish()
             self.assert_numbers(stream.to_end(), 2)
 
     def test_a_log_that_lost_its_tail_resets_its_streams(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="200ms")
         with gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             job.emit(0)
             stream.until("process image")

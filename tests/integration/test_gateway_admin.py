@@ -38,7 +38,7 @@ class AdminTest(GatewayTest):
 
     def fail_task(self, task_id, **fields):
         self.gateway.submit(task_id, **fields)
-        job = self.job(task_id)
+        job = self.claim(task_id)
         job.begin()
         failure = json.dumps({"code": "ark_overloaded", "error": "why", "retryable": True})
         self.run_script("finish", job.id, job.fence, "failed", "known", 0, failure)
@@ -71,13 +71,13 @@ class Access(AdminTest):
 class Tasks(AdminTest):
     def test_a_list_of_each_state(self):
         self.gateway.submit("delayed")
-        job = self.job("delayed")
+        job = self.claim("delayed")
         self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
         self.fail_task("failed")
         self.gateway.submit("done")
-        self.job("done").finish()
+        self.claim("done").finish()
         self.gateway.submit("running")
-        self.job("running").begin()
+        self.claim("running").begin()
         self.gateway.submit("queued")
         self.gateway.submit("cancelled")
         self.gateway.cancel("cancelled")
@@ -137,7 +137,7 @@ class Tasks(AdminTest):
 
     def test_the_details_of_a_task(self):
         self.gateway.submit("t.1:a", prompt='"quoted" 图')
-        job = self.job("t.1:a")
+        job = self.claim("t.1:a")
         job.begin()
         job.emit(0)
         story = self.get("tasks/public.t.1:a")
@@ -176,7 +176,7 @@ class Tasks(AdminTest):
 
     def submit_two_slots(self):
         self.gateway.submit("t2")
-        self.job("t2").begin()
+        self.claim("t2").begin()
         image = '{"event":"process","data":{"stage":"image","index":0,"image":{no JSON}}}'
         self.redis("RPUSH", f"{PREFIX}events:public.t2", f"3 process {image}")
         self.redis("HSET", f"{PREFIX}task:public.t2", "n", 3)
@@ -202,7 +202,7 @@ class Tasks(AdminTest):
         self.assertGreater(task.number("epoch"), before.number("epoch"))
         self.assertEqual((task.state, task.story()), ("queued", ["start"]))
         self.assert_problem(self.admin("POST", "tasks/public.t1/retry"), 409, "task_live")
-        self.job("t1").finish()
+        self.claim("t1").finish()
         self.assert_problem(self.admin("POST", "tasks/public.t1/retry"), 409, "task_not_failed")
 
     def test_viewers_of_the_earlier_attempt_get_a_reset(self):
@@ -216,7 +216,7 @@ class Tasks(AdminTest):
 
     def test_cancelling(self):
         self.gateway.submit("runs")
-        job = self.job("runs")
+        job = self.claim("runs")
         self.gateway.submit("waits")
         for task_id, status, state in (("waits", 200, "cancelled"), ("runs", 202, "running")):
             answer = self.admin("POST", f"tasks/public.{task_id}/cancel")

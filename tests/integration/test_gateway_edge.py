@@ -39,7 +39,7 @@ class Tls(GatewayTest):
             stream.until("start")
             for _ in range(3):
                 self.assertEqual(stream.next().comment, "keep-alive")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             job.talk(50_000)    # more than one TLS record
             job.finish()
@@ -61,7 +61,7 @@ class Tls(GatewayTest):
             gateway.signal(signal.SIGHUP)
             gateway.wait_for("certificate reloaded")
             self.assertEqual(self.shown(gateway), {self.pair.der()})
-            self.job("t1").finish()
+            self.claim("t1").finish()
             self.assertEqual(stream.to_end()[-1].event, "done")
 
     @staticmethod
@@ -190,7 +190,7 @@ class Limits(GatewayTest):
             self.assertEqual(connection.response().status, 200)
             self.assertEqual(connection.wait_closed(), b"")
         self.assertEqual(gateway.submit("t1").status, 202)
-        job = self.job("t1")
+        job = self.claim("t1")
         before = gateway.open_files()
         with EventStream(gateway.address, "GET", f"{BASE}/tasks/t1/stream", receive_buffer=4096):
             for _ in range(120):
@@ -206,7 +206,7 @@ class Life(GatewayTest):
                 gateway = self.world.gateway(GATEWAY_STREAM_LIFE="1s", **options)
                 with gateway.generate(name) as stream:
                     seen = stream.until("start")
-                    job = self.job(name)
+                    job = self.claim(name)
                     job.begin()
                     frames = self.read_to_end(stream, job if name == "busy" else None)
                     self.assertEqual(frames[-1].event, None)
@@ -238,5 +238,5 @@ class Life(GatewayTest):
             stream.until("start")
             for _ in range(15):
                 self.assertEqual(stream.next().comment, "keep-alive")
-            self.job("t1").finish()
+            self.claim("t1").finish()
             self.assertEqual(stream.to_end()[-1].event, "done")

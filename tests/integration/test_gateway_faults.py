@@ -27,7 +27,7 @@ class RedisUnavailable(GatewayTest):
         gateway = self.world.gateway(GATEWAY_HEARTBEAT="200ms", GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.world.redis_server.stop()
             while stream.next().comment != "degraded":
                 pass
@@ -59,7 +59,7 @@ class RedisUnavailable(GatewayTest):
             finally:
                 self.world.redis_server.program.resume()
             eventually(lambda: gateway.get("/readyz").status == 200, "it is ready again")
-            self.job("t1").finish()
+            self.claim("t1").finish()
             self.assertEqual(stream.to_end()[-1].event, "done")
 
     def test_an_unconfirmed_subscription_gets_503_within_a_second(self):
@@ -88,7 +88,7 @@ class RedisUnavailable(GatewayTest):
         with gateway.generate("t1") as stream, gateway.generate("t2") as idle:
             stream.until("start")
             idle.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             for index in range(3):
                 name, *args = job.emit_args(index)
                 body = self.run_script.bodies[name]
@@ -104,7 +104,7 @@ class RedisUnavailable(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.silently(*job.emit_args(0))
             # The gap is detected while there is no command connection to read the missing events.
             body = self.run_script.bodies["emit"]
@@ -147,7 +147,7 @@ class SlowReader(GatewayTest):
         slow = EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096)
         with slow, gateway.follow("t1") as quick:
             last = slow.until("start")[0]
-            job = self.job("t1")
+            job = self.claim("t1")
             for _ in range(200):
                 job.talk(60_000)
                 quick.next_event()
@@ -172,7 +172,7 @@ class LargeEvents(GatewayTest):
         with gateway.generate("t1") as first, gateway.follow("t1") as second:
             for stream in (first, second):
                 stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             for _ in range(3):                              # without waiting for the readers
                 job.talk(self.SIZE)
@@ -189,7 +189,7 @@ class LargeEvents(GatewayTest):
             self.wait_connected(gateway, 1)
             with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), tls=pair.trust()) as stream:
                 stream.until("start")
-                job = self.job("t1")
+                job = self.claim("t1")
                 job.talk(self.SIZE)
                 job.talk(self.SIZE)
                 job.finish()
@@ -200,7 +200,7 @@ class LargeEvents(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER, GATEWAY_HEARTBEAT="100ms")
         with gateway.generate("t1") as slow, gateway.follow("t1") as quick:
             slow.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.talk(self.SIZE)
             quick.until("process")
             for _ in range(3):
@@ -214,7 +214,7 @@ class LargeEvents(GatewayTest):
     def test_a_running_replay_is_not_cut_by_further_events(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         for _ in range(3):
             job.talk(self.SIZE // 3)
         with gateway.follow("t1") as stream:
@@ -231,7 +231,7 @@ class LargeEvents(GatewayTest):
                     for _ in range(5)]
             for stream in deaf:
                 stream.until("start")
-            job, before = self.job("t1"), gateway.memory()
+            job, before = self.claim("t1"), gateway.memory()
             for _ in range(8):
                 job.talk(self.SIZE)
             eventually(lambda: gateway.get("/livez").status == 200, "it has dealt with them")
@@ -249,7 +249,7 @@ class LargeEvents(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         with EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096) as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.talk(self.SIZE)
             job.talk(100)
             gateway.wait_for(r"closing task=public\.t1 reason=too-slow")
@@ -258,7 +258,7 @@ class LargeEvents(GatewayTest):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK="100ms")
         with gateway.generate("t1") as slow, gateway.follow("t1") as quick:
             slow.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.talk(self.SIZE)
             job.talk(100)
             while quick.next_event().n != 3:
@@ -283,7 +283,7 @@ class Drain(GatewayTest):
             self.assertEqual(gateway.wait_exit(5), 0)
             self.assertRegex(gateway.lines[-1], "stopped reason=drained")
         with other.follow("t1", start.id) as stream:
-            self.job("t1").finish()
+            self.claim("t1").finish()
             self.assert_numbers(stream.to_end(), 2)
 
     def test_a_draining_gateway_accepts_no_connections(self):
@@ -308,7 +308,7 @@ class Drain(GatewayTest):
         stream = EventStream(gateway.address, "POST", f"{BASE}/generate/stream", request("t1"), receive_buffer=4096)
         stream.until("start")
         with gateway.follow("t1") as quick:
-            job = self.job("t1")
+            job = self.claim("t1")
             for _ in range(100):
                 job.talk(60_000)
                 quick.next_event()
@@ -330,7 +330,7 @@ class Threads(GatewayTest):
         for stream in streams:
             stream.until("start")
         self.assertGreater(self.subscribers("t1"), 1, "more than one thread has viewers")
-        job = self.job("t1")
+        job = self.claim("t1")
         job.begin()
         job.finish()
         for stream in streams:

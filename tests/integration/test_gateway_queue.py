@@ -27,7 +27,7 @@ class Erase(GatewayTest):
     def test_erasing_an_ended_task_deletes_all_its_data(self):
         before = self.world.look().everything
         self.gateway.submit("t1")
-        self.job("t1").finish()
+        self.claim("t1").finish()
         answer = self.gateway.erase("t1")
         self.assertEqual((answer.status, answer.body), (204, b""))
         left = self.world.look()
@@ -39,7 +39,7 @@ class Erase(GatewayTest):
 
     def test_tasks_can_be_erased_after_any_end(self):
         self.gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         failure = json.dumps({"code": "ark_overloaded", "error": "why", "retryable": True})
         self.run_script("finish", job.id, job.fence, "failed", "none", 0, failure)
         self.gateway.submit("t2")
@@ -51,7 +51,7 @@ class Erase(GatewayTest):
     def test_a_task_that_has_not_ended_cannot_be_erased(self):
         self.gateway.submit("t1")
         self.assert_problem(self.gateway.erase("t1"), 409, "task_live")
-        job = self.job("t1")
+        job = self.claim("t1")
         self.assert_problem(self.gateway.erase("t1"), 409, "task_live")
         self.run_script("finish", job.id, job.fence, "retry", "none", 60_000, job.data(stage="retrying"))
         self.assert_problem(self.gateway.erase("t1"), 409, "task_live")
@@ -96,7 +96,7 @@ class Disconnect(GatewayTest):
                 self.gateway.cancel(f"waits-{word}")
                 with self.gateway.generate(f"runs-{word}", **fields) as stream:
                     stream.until("start")
-                    job = self.job(f"runs-{word}")
+                    job = self.claim(f"runs-{word}")
                     job.begin()
                     stream.until("process")
                 task = self.settled(f"runs-{word}")
@@ -139,7 +139,7 @@ class Disconnect(GatewayTest):
     def test_an_ended_task_is_not_changed_on_disconnect(self):
         with self.gateway.generate("t1", on_disconnect="cancel") as stream:
             stream.until("start")
-            self.job("t1").finish()
+            self.claim("t1").finish()
             stream.to_end()
         self.assertEqual(self.gateway.task("t1").json()["status"], "done")
         self.assertFalse([line for line in self.gateway.lines if "last client disconnected" in line])
@@ -150,7 +150,7 @@ class Disconnect(GatewayTest):
                            receive_buffer=4096)
         with slow:
             slow.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             for n in range(1, 201):
                 if self.run_script("emit", job.id, job.fence, n, job.data(padding=60_000 * "x"))[0] == b"CANCEL":
                     break
@@ -227,7 +227,7 @@ class Positions(GatewayTest):
             self.assertEqual((hint.id, hint.event), (None, "process"))
             self.assertEqual(json.loads(hint.data), {"event": "process", "data": {
                 "task_id": "t9", "message": "排队中，前面还有2个任务...", "stage": "queued", "position": 3}})
-            self.job("t0")
+            self.claim("t0")
             hint = stream.next_event()
             self.assertEqual((hint.payload()["position"], hint.payload()["message"]), (2, "排队中，前面还有1个任务..."))
         self.assertEqual(len(self.world.find("t9").log), 1)
@@ -254,7 +254,7 @@ class Positions(GatewayTest):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             stream.next_event()
-            job = self.job("t1")                            # there is no event for it
+            job = self.claim("t1")                            # there is no event for it
             self.assert_silent(stream)
             calls = self.evalsha_calls()
             self.assert_silent(stream)
@@ -263,7 +263,7 @@ class Positions(GatewayTest):
 
     def test_a_viewer_of_a_running_task_causes_no_commands(self):
         self.world.submit_many(1)
-        job = self.job("t0")
+        job = self.claim("t0")
         job.begin()
         with self.gateway.follow("t0") as stream:
             stream.until("process calling")
@@ -275,7 +275,7 @@ class Positions(GatewayTest):
     def test_a_requeued_task_gets_positions_again(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             stream.until("process calling")
             self.assert_silent(stream)
@@ -285,7 +285,7 @@ class Positions(GatewayTest):
     def test_a_delayed_task_gets_positions_once_it_is_queued(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             self.run_script("finish", job.id, job.fence, "retry", "void", 1, job.data(stage="retrying"))
             stream.until("process retrying")
@@ -323,7 +323,7 @@ class Positions(GatewayTest):
         with self.gateway.generate("t1") as stream:
             stream.until("process queued")
         eventually(lambda: self.subscribers("t1") == 0, "the stream is closed")
-        self.job("t1")
+        self.claim("t1")
         with self.gateway.follow("t1") as stream:
             stream.until("start")
             calls = self.evalsha_calls()
@@ -390,14 +390,14 @@ class Expiry(GatewayTest):
     def test_a_delayed_task_expires(self):
         with self.gateway.generate("t1") as stream:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
             self.assert_expires(stream, attempts=1)
 
     def test_a_running_task_does_not_expire(self):
         with self.gateway.generate("t1") as stream, self.gateway.generate("t2") as other:
             stream.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             self.assert_expires(other)
             job.finish()
             self.assertEqual(stream.to_end()[-1].event, "done")
@@ -456,7 +456,7 @@ class Operators(GatewayTest):
         answer = self.admin(gateway, "queue/resume", Authorization=f"Bearer {KEY}")
         self.assertEqual((answer.status, answer.json()), (200, {"paused": False}))
         self.assertEqual(gateway.submit("t2").status, 202)
-        self.job("t1")
+        self.claim("t1")
         self.assertEqual(self.gateway_paused(gateway), False)
 
     def test_with_the_key_methods_and_paths_are_checked(self):
@@ -498,7 +498,7 @@ class QueueNumbers(GatewayTest):
         jobs = []
         for task_id in ("t1", "t2", "t3"):
             self.gateway.submit(task_id)
-            jobs.append(self.job(task_id))
+            jobs.append(self.claim(task_id))
         self.gateway.submit("t4")
         self.gateway.submit("t5")
         jobs[1].begin()
@@ -532,7 +532,7 @@ class Ledger(GatewayTest):
     def test_the_ledger_of_a_call(self):
         self.gateway.submit("t1")
         self.assertEqual(self.ledger(), {"paid_calls": 0, "max_paid_calls": 2, "unknown_calls": 0})
-        job = self.job("t1")
+        job = self.claim("t1")
         job.begin()
         open_call = self.ledger()
         self.assertRegex(open_call["call"].pop("since"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$")
@@ -544,7 +544,7 @@ class Ledger(GatewayTest):
 
     def test_unknown_outcomes_are_reported(self):
         self.gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         job.begin()
         failure = json.dumps({"code": "outcome_unknown", "error": "why", "retryable": False})
         self.run_script("finish", job.id, job.fence, "failed", "unknown", 0, failure)
@@ -587,7 +587,7 @@ class InlineImages(GatewayTest):
     def test_events_with_images_are_sent_live_and_replayed(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         gateway.submit("t1")
-        job, epoch = self.job("t1"), self.world.find("t1").fields["epoch"]
+        job, epoch = self.claim("t1"), self.world.find("t1").fields["epoch"]
         frames = [self.frame(epoch, 2, HUGE), self.frame(epoch, 3, BIG), self.frame(epoch, 4, BIG)]
         with self.stream_1_0(gateway, "t1", f"{epoch}-1") as live:
             self.assertTrue(self.read_whole(live, len(b"retry: 2000\n\n")).startswith(b"retry: "))
@@ -603,7 +603,7 @@ class InlineImages(GatewayTest):
     def test_a_client_that_does_not_read_images_is_cut(self):
         gateway = self.world.gateway(GATEWAY_TAIL_CHECK=NEVER)
         gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         with self.stream_1_0(gateway, "t1"):
             eventually(lambda: self.subscribers("t1") == 1, "it is watched")
             job.talk(16 << 20)
@@ -614,7 +614,7 @@ class InlineImages(GatewayTest):
     def test_get_of_a_task_with_images(self):
         gateway = self.world.gateway()
         gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         job.begin()
         image = {"url": "data:image/png;base64," + "A" * (16 << 20), "size": "2K"}
         self.run_script("emit", job.id, job.fence, 1, job.data(stage="image", index=0, image=image))

@@ -17,6 +17,7 @@ GOOD = request("bad1")
 
 BAD_FIELDS = [
     ("no urls", {"task_id": "bad1"}, ["/urls"]),
+    ("no urls and no prompt", {"task_id": "bad1", "urls": [], "size": "2K"}, ["/urls"]),
     ("no task_id", {"urls": URLS}, ["/task_id"]),
     ("an unknown field", {**GOOD, "promt": "x"}, ["/promt"]),
     ("a private host", {**GOOD, "urls": ["https://example.com/", "http://169.254.169.254/"]}, ["/urls/1"]),
@@ -117,7 +118,7 @@ class Requests(GatewayTest):
             "self": f"{BASE}/tasks/t1", "stream": f"{BASE}/tasks/t1/stream", "cancel": f"{BASE}/tasks/t1/cancel"}})
         self.assertEqual(answer.headers["location"], f"{BASE}/tasks/t1")
         self.assertEqual(answer.headers["cache-control"], "no-store")
-        self.job("t1")
+        self.claim("t1")
         again = self.gateway.submit("t1")
         self.assertEqual((again.status, again.json()["status"]), (200, "running"))
         self.assert_problem(self.gateway.submit("t1", prompt="x"), 409, "task_id_conflict")
@@ -151,8 +152,8 @@ class Requests(GatewayTest):
             "task_id": "t1", "status": "queued", "position": 2, "attempts": 0, "paid_calls": 0, "max_paid_calls": 3, "unknown_calls": 0,
             "timing": {"queued_ms": None, "total_ms": None}, "generated_images": [], "failed_images": [], "links": {
                 "self": f"{BASE}/tasks/t1", "stream": f"{BASE}/tasks/t1/stream", "cancel": f"{BASE}/tasks/t1/cancel"}})
-        self.job("t0")
-        job = self.job("t1")
+        self.claim("t0")
+        job = self.claim("t1")
         job.begin()
         job.emit(0)
         running = task()
@@ -171,7 +172,7 @@ class Requests(GatewayTest):
 
     def test_a_failed_task_has_its_error(self):
         self.gateway.submit("t1")
-        job = self.job("t1")
+        job = self.claim("t1")
         failure = json.dumps({"code": "ark_overloaded", "error": 'why "so"?', "retryable": True})
         self.run_script("finish", job.id, job.fence, "failed", "none", 0, failure)
         task = self.gateway.task("t1").json()
@@ -181,7 +182,7 @@ class Requests(GatewayTest):
     def test_cancel(self):
         self.gateway.submit("t1")
         self.gateway.submit("t2")
-        self.job("t1")
+        self.claim("t1")
         answer = self.gateway.cancel("t1")
         self.assertEqual((answer.status, answer.json()), (202, {"task_id": "t1", "status": "running"}))
         self.assertEqual(self.world.find("t1").fields["cancel"], "1")
@@ -297,7 +298,7 @@ class Configured(GatewayTest):
         self.assertEqual(gateway.submit("t1", urls=[picture]).status, 202)
         with gateway.follow("t1") as stream:
             stream.until("start")
-            self.job("t1").finish()
+            self.claim("t1").finish()
             self.assertEqual(stream.to_end()[-1].payload()["urls"], [picture])
 
     def test_defaults_of_a_task(self):
@@ -362,6 +363,7 @@ class Options(ProcessTest):
                 (["--threads", "0"], "threads|THREADS"),
                 (["--threads", "65"], "threads|THREADS"),
                 (["--max-paid-calls", "6"], "MAX_PAID_CALLS 6 .*LIMIT 5"),
+                (["--openai-models", "a,b=c,a=d"], "GATEWAY_OPENAI_MODELS .*a=d"),
                 (["--redis-url", "http://x"], "REDIS_URL")):
             with self.subTest(words):
                 line, = self.refused(*words)

@@ -32,7 +32,7 @@ class WaitingTest(GatewayTest):
         self.gateway = self.start()
 
     def start(self, hints="100ms", heartbeat="700ms", **options):
-        return self.world.gateway(GATEWAY_HINTS=hints, GATEWAY_HEARTBEAT=heartbeat, GATEWAY_TAIL_CHECK=NEVER, PRESENCE_INTERVAL=0,
+        return self.world.gateway(ARK_MODEL="m", GATEWAY_HINTS=hints, GATEWAY_HEARTBEAT=heartbeat, GATEWAY_TAIL_CHECK=NEVER, PRESENCE_INTERVAL=0,
                                   AUDIT_INTERVAL="1h", **options)
 
     def close_account(self):
@@ -55,7 +55,7 @@ class WaitingTest(GatewayTest):
 
     def defer(self, task_id, delay_ms=600_000):
         """Defers the task, like a worker whose call was refused."""
-        job = self.job(task_id)
+        job = self.claim(task_id)
         job.begin()
         answer = self.run_script("finish", job.id, job.fence, "defer", "void", delay_ms, job.data(stage="retrying", code="ark_unreachable"))
         self.assertEqual(answer[0], b"OK")
@@ -145,18 +145,19 @@ class Hints(WaitingTest):
             self.assertNotIn("eta_ms", hint)
 
     def test_only_tasks_of_the_affected_model_get_its_reason(self):
-        self.redis("HSET", GOVERNOR, "default_model", "usual", "special state", "open", "special code", "outcome_unknown", "special since", SINCE)
+        self.redis("HSET", GOVERNOR, "special state", "open", "special code", "outcome_unknown", "special since", SINCE)
         reason = {"code": "outcome_unknown", "model": "special", "since": SINCE_TEXT}
         with self.gateway.generate("a", model="special") as special, self.gateway.generate("b", model="other") as other, \
              self.gateway.generate("c") as usual, self.gateway.generate("d", model="special", prompt='"model":"other"') as tricky:
             for stream, waits in ((special, [reason]), (other, None), (usual, None), (tricky, [reason])):
                 stream.until("start")
                 self.assertEqual(self.hint(stream).get("waiting_for"), waits)
-            self.redis("HSET", GOVERNOR, "default_model", "special")
+            self.redis("HSET", GOVERNOR, "m state", "open", "m code", "outcome_unknown", "m since", SINCE)
+            reason_of_default = {**reason, "model": "m"}
             hint = self.hint(usual)
             while "waiting_for" not in hint:
                 hint = self.hint(usual)
-            self.assertEqual(hint["waiting_for"], [reason])
+            self.assertEqual(hint["waiting_for"], [reason_of_default])
             self.redis("HSET", GOVERNOR, *OPEN)
             hint = self.hint(special)
             while len(hint["waiting_for"]) < 2:
@@ -164,7 +165,7 @@ class Hints(WaitingTest):
             self.assertEqual((hint["waiting_for"], hint["message"]), ([UNREACHABLE, reason], MESSAGES["ark_unreachable"]))
 
     def test_a_rate_limit_pause(self):
-        self.redis("HSET", GOVERNOR, "default_model", "m", "m paused_until", FAR, "m limit", 3)
+        self.redis("HSET", GOVERNOR, "m paused_until", FAR, "m limit", 3)
         with self.gateway.generate("t1") as stream:
             stream.until("start")
             hint = self.hint(stream)
@@ -177,7 +178,7 @@ class Hints(WaitingTest):
         self.close_account()
         with self.gateway.generate("t1") as stream:
             stream.until("process queued")
-            self.job("t1").begin()
+            self.claim("t1").begin()
             stream.until("process calling")
             self.assert_silent(stream)
             reads = self.commands("hgetall")
@@ -202,7 +203,7 @@ class Hints(WaitingTest):
             stream.close()
         eventually(lambda: all(self.subscribers(f"t{n}") == 0 for n in range(20)), "all streams are closed")
         with self.gateway.follow("t0") as stream:
-            self.job("t0").begin()
+            self.claim("t0").begin()
             stream.until("process calling")
             self.assert_silent(stream)
             reads = self.commands("hgetall")
@@ -273,7 +274,7 @@ class Deferred(WaitingTest):
         with self.gateway.follow("t1") as all_along:
             all_along.until("process retrying")
             all_along.until("process queued")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             last = all_along.until("process calling")[-1]
             other = self.start()                                # a gateway that has not seen the earlier deferrals
@@ -323,14 +324,14 @@ class Requests(WaitingTest):
         self.gateway.submit("cancelled")
         self.gateway.cancel("cancelled")
         self.gateway.submit("runs")
-        self.job("runs").begin()
+        self.claim("runs").begin()
         self.gateway.submit("queued")
         self.assertEqual([self.waits(task_id) for task_id in ("queued", "delayed", "runs", "cancelled")],
                          [[UNREACHABLE], [UNREACHABLE], None, None])
         self.assertEqual(self.queue(), [UNREACHABLE])
 
     def test_reasons_of_models(self):
-        self.redis("HSET", GOVERNOR, "default_model", "m", "m paused_until", FAR, "n state", "half_open", "n code", "ark_quota_exceeded",
+        self.redis("HSET", GOVERNOR, "default_model", "n", "m paused_until", FAR, "n state", "half_open", "n code", "ark_quota_exceeded",
                    "n since", SINCE, "n why", "SetLimitExceeded")
         paused = {"code": "ark_rate_limited", "model": "m", "until": FAR_TEXT}
         closed = {"code": "ark_quota_exceeded", "model": "n", "since": SINCE_TEXT}

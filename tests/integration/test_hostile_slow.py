@@ -177,7 +177,7 @@ class Streams(GatewayTest):
                 while True:
                     talker.connection.socket.sendall(b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n" * 10_000)
             self.assertLess(gateway.memory(), memory + (1 << 20))
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             self.assertEqual(quiet.next_event().n, 2)
             self.assertEqual(talker.next_event().n, 2)
@@ -195,7 +195,7 @@ class Streams(GatewayTest):
                 self.addCleanup(connection.close)
                 connection.request("GET", f"{BASE}/tasks/t1/stream")
             eventually(lambda: gateway.open_files() >= files + 100 - 2, "all streams are open")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             reader.until("process calling")
             said = 0

@@ -54,7 +54,7 @@ class Case(GatewayTest):
         return connection
 
     def run_task(self, task_id):
-        job = self.job(task_id)
+        job = self.claim(task_id)
         job.begin()
         job.finish()
 
@@ -171,7 +171,7 @@ class HalfClosed(Case):
         self.gateway.wait_for("closing task=public.t1 reason=client-gone")      # the other one
         self.assertEqual(self.world.find("t1").state, "queued")
         connection.close()
-        self.job("t1").begin()                                                  # writing the next event causes the reset
+        self.claim("t1").begin()                                                  # writing the next event causes the reset
         self.gateway.wait_for(r"last client disconnected task=public\.t1 ")
         self.assertIn("cancel", self.world.find("t1").fields)
 

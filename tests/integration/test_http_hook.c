@@ -142,7 +142,7 @@ static void on_held_closed(void *arg)
     fixture->closed++;
 }
 
-static void test_a_held_request_whose_client_leaves_reaches_no_handler(void **state)
+static void test_a_held_request_whose_client_disconnects_reaches_no_handler(void **state)
 {
     struct http_fixture fixture;
     struct http_client client;
@@ -182,7 +182,7 @@ int main(void)
         cmocka_unit_test(test_the_hook_sees_every_request_and_may_answer_it),
         cmocka_unit_test(test_the_refusal_hook_sees_the_head_of_a_refused_request),
         cmocka_unit_test(test_a_held_request_waits_for_its_handler),
-        cmocka_unit_test(test_a_held_request_whose_client_leaves_reaches_no_handler),
+        cmocka_unit_test(test_a_held_request_whose_client_disconnects_reaches_no_handler),
         cmocka_unit_test(test_a_held_request_can_be_resumed_after_its_client_left),
     };
 

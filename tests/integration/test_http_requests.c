@@ -205,7 +205,7 @@ static size_t load(const char *name, char *out)
     return len;
 }
 
-static bool leaves_no_doubt(int status)
+static bool keeps_the_connection(int status)
 {
     return status < 300 || status == 404 || status == 405;
 }
@@ -222,7 +222,7 @@ static void check_row(struct http_fixture *fixture, const char *name, int status
     http_client_send_bytes(&client, bytes, len);
     http_client_half_close(&client);
     http_client_expect_nothing_before(&client, line);
-    if (!leaves_no_doubt(status)) {
+    if (!keeps_the_connection(status)) {
         http_client_expect(&client, "Content-Type: application/problem+json\r\n");
         http_client_expect(&client, "Connection: close\r\n\r\n");
         if (strncmp(bytes, "HEAD", 4) != 0)
@@ -477,7 +477,7 @@ static void test_continue_is_sent_only_for_a_body_that_will_be_read(void **state
 
 /* -- ids and headers */
 
-static void test_a_harmless_request_id_is_kept_and_others_are_replaced(void **state)
+static void test_a_valid_request_id_is_kept_and_others_are_replaced(void **state)
 {
     static const struct {
         const char *sent;
@@ -559,7 +559,7 @@ int main(void)
         cmocka_unit_test(test_a_complete_chunked_body_without_a_route_keeps_the_connection),
         cmocka_unit_test(test_one_empty_line_before_a_request_is_ignored_and_a_second_is_refused),
         cmocka_unit_test(test_continue_is_sent_only_for_a_body_that_will_be_read),
-        cmocka_unit_test(test_a_harmless_request_id_is_kept_and_others_are_replaced),
+        cmocka_unit_test(test_a_valid_request_id_is_kept_and_others_are_replaced),
         cmocka_unit_test(test_headers_that_could_split_the_answer_are_ignored),
     };
 

@@ -515,7 +515,7 @@ static void test_without_a_probe_the_next_write_notices_a_close(void **state)
 
     (void)state;
     http_fixture_init(&world.fixture);
-    world.fixture.config.half_close_ping = NULL;
+    world.fixture.config.half_close_text = NULL;
     http_fixture_start(&world.fixture);
     http_client_dial(&world.fixture, &world.client);
     open_stream(&world);
@@ -527,7 +527,7 @@ static void test_without_a_probe_the_next_write_notices_a_close(void **state)
     http_fixture_end(&world.fixture);
 }
 
-static void test_with_half_close_is_gone_a_fin_ends_a_stream_and_an_answer(void **state)
+static void test_if_half_close_means_gone_a_fin_ends_a_stream_and_an_answer(void **state)
 {
     static const char *const requests[] = {GET("/stream"), GET("/later")};
 
@@ -825,13 +825,13 @@ static void test_an_incomplete_request_never_reaches_a_handler(void **state)
     }
 }
 
-static void test_answering_a_client_that_is_gone_is_safe(void **state)
+static void test_answering_a_disconnected_client_is_safe(void **state)
 {
     struct world world;
 
     (void)state;
     begin(&world);
-    ask(&world, GET("/deaf")); /* its handler did not ask to be told */
+    ask(&world, GET("/deaf")); /* its handler has no on_closed */
     http_client_reset(&world.client);
     http_fixture_turn(&world.fixture, 5);
     assert_int_equal(http_server_connections(world.fixture.server), 0);
@@ -857,7 +857,7 @@ static void test_answering_a_client_that_is_gone_is_safe(void **state)
 
 /* -- abort, drain and destroy */
 
-static void test_abort_with_fin_sends_what_was_written(void **state)
+static void test_abort_with_fin_sends_the_written_bytes(void **state)
 {
     struct world world;
 
@@ -1035,7 +1035,7 @@ int main(void)
         cmocka_unit_test(test_a_reset_before_the_answer_is_noticed_at_once),
         cmocka_unit_test(test_a_reset_after_unread_bytes_is_noticed),
         cmocka_unit_test(test_a_client_that_half_closes_gets_its_answer),
-        cmocka_unit_test(test_with_half_close_is_gone_a_fin_ends_a_stream_and_an_answer),
+        cmocka_unit_test(test_if_half_close_means_gone_a_fin_ends_a_stream_and_an_answer),
         cmocka_unit_test(test_a_request_on_an_open_stream_is_answered_after_it),
         cmocka_unit_test(test_pipelined_streams_follow_each_other),
         cmocka_unit_test(test_malformed_input_on_an_open_stream_is_refused_after_it),
@@ -1043,8 +1043,8 @@ int main(void)
         cmocka_unit_test(test_a_drain_ends_a_stream_cleanly_before_further_requests),
         cmocka_unit_test(test_a_request_that_arrives_while_another_is_handled_is_answered_after_it),
         cmocka_unit_test(test_an_incomplete_request_never_reaches_a_handler),
-        cmocka_unit_test(test_answering_a_client_that_is_gone_is_safe),
-        cmocka_unit_test(test_abort_with_fin_sends_what_was_written),
+        cmocka_unit_test(test_answering_a_disconnected_client_is_safe),
+        cmocka_unit_test(test_abort_with_fin_sends_the_written_bytes),
         cmocka_unit_test(test_abort_with_rst_is_a_reset),
         cmocka_unit_test(test_abort_without_an_answer),
         cmocka_unit_test(test_raw_bytes_are_sent_unchanged),

@@ -75,7 +75,7 @@ class GatewayCounts(GatewayTest):
         with gateway.generate("t1") as one, gateway.follow("t1") as other:
             one.until("start")
             other.until("start")
-            job = self.job("t1")
+            job = self.claim("t1")
             job.begin()
             job.emit(0)
             job.finish()
@@ -97,7 +97,7 @@ class GatewayCounts(GatewayTest):
         gateway = self.world.gateway()
         for n in range(3):
             gateway.submit(f"t{n}")
-        self.job("t0")
+        self.claim("t0")
         self.redis("HSET", GOVERNOR, "tokens", "12.500000000", "m paused_until", 10**13, "limit", "7.25", "calls", 3,
                    "default_model", "m", "m limit", "7.25", "m rate", 320, "other limit", 3, "other rate", 30)
         found = scrape(gateway)

@@ -1,11 +1,11 @@
-/* Memory ends at each place in a gateway's work on a request. The client gets a whole answer or none, never a part of one; a stream
- * breaks off between two events at most, and goes on from there when the client comes back. */
+/* Each allocation that a gateway makes for a request fails. The client gets a complete answer or none. A stream ends between two events,
+ * and resumes there when the client reconnects. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-/* cmocka.h wants what stands above it */
+/* cmocka.h needs the headers above */
 #include <cmocka.h>
 #include <errno.h>
 #include <event2/event.h>
@@ -26,6 +26,7 @@
 #include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
+#include "common/models/catalogue_file.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/task/scripts.h"
@@ -47,28 +48,29 @@ enum { TWICE = 2, SOME = 8, DEADLINE_MS = 5000, ANSWER_MAX = 64 * 1024 };
 
 static struct {
     struct redis_server *server;
-    redisContext *inspector; /* blocking; not of our code */
+    redisContext *inspector; /* blocking, without our client */
     struct redis_address address;
     struct gateway_options options;
     struct cors *cors;
     struct keyring *keyring;
+    struct catalogue_file *models;
     struct gateway_metrics *metrics;
     atomic_size_t redis_ready;
     struct gateway *gateway;
 
-    char answer[ANSWER_MAX]; /* of the request at hand, as far as it has come */
+    char answer[ANSWER_MAX]; /* the bytes received so far */
     size_t len;
 } world;
 
-/* High enough for every test: what counts is that each limit is asked for. */
+/* Set, so that each limit is checked, and too high to be reached. */
 static const struct client_limits everything_limited = {
     .most = {
              [CLIENT_REQUESTS] = 1000000, [CLIENT_QUEUED] = 10000, [CLIENT_STREAMS] = 10000, [CLIENT_IMAGES] = 1000000000}
 };
 
-/* -- Redis, and what a worker would do there */
+/* -- changes in Redis, made without the gateway */
 
-static void tell(const char *format, ...)
+static void redis_run(const char *format, ...)
 {
     redisReply *reply;
     va_list args;
@@ -83,26 +85,26 @@ static void tell(const char *format, ...)
     freeReplyObject(reply);
 }
 
-static void forget_all(void)
+static void flush_redis(void)
 {
-    tell("FLUSHALL");
-    tell("SCRIPT FLUSH");
+    redis_run("FLUSHALL");
+    redis_run("SCRIPT FLUSH");
 }
 
 static void submit(void)
 {
     const struct script *script = &scripts[SCRIPT_SUBMIT];
 
-    forget_all();
-    tell("EVAL %b 1 " PREFIX " public.t hash {\"urls\":[\"u\"]} 2 60000 100 60000 100 %s", script->body, script->len,
-         "");
+    flush_redis();
+    redis_run("EVAL %b 1 " PREFIX " public.t hash {\"urls\":[\"u\"]} 2 60000 100 60000 100 %s", script->body,
+              script->len, "");
 }
 
 static void cancel(void)
 {
     const struct script *script = &scripts[SCRIPT_CANCEL];
 
-    tell("EVAL %b 1 " PREFIX " public.t any", script->body, script->len);
+    redis_run("EVAL %b 1 " PREFIX " public.t any", script->body, script->len);
 }
 
 static void submit_and_cancel(void)
@@ -118,14 +120,14 @@ static void turn(void)
     loop_turn(world.gateway->loop, false);
 }
 
-/* Memory may have cost the gateway its connections to Redis. */
+/* A failed allocation may have closed the gateway's connections to Redis. */
 static void await_redis(void)
 {
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
 
     while (!redis_is_ready(world.gateway->commands) || !hub_is_ready(world.gateway->hub)) {
         if (clock_monotonic_ms() > deadline_ms)
-            fail_msg("Redis is not connected again");
+            fail_msg("Redis is not reconnected");
         loop_turn(world.gateway->loop, true);
     }
 }
@@ -150,6 +152,7 @@ static int set_up(void **state)
     assert_int_equal(options_load_from(&options, &gateway_option_table, 1, argv, &world.options), OPTIONS_RUN);
     world.cors = cors_create("*");
     world.keyring = keyring_create(&(struct keyring_config){.open = everything_limited});
+    world.models = catalogue_file_open("", "test", "test");
     world.metrics = gateway_metrics_create(1, api_routes, api_route_count);
     world.gateway = gateway_create(&(struct gateway_config){.options = &world.options,
                                                             .redis = &world.address,
@@ -157,6 +160,7 @@ static int set_up(void **state)
                                                             .metrics = world.metrics,
                                                             .redis_ready = &world.redis_ready,
                                                             .keyring = world.keyring,
+                                                            .models = world.models,
                                                             .listen = world.options.listen},
                                    &why);
     assert_non_null(world.gateway);
@@ -170,6 +174,7 @@ static int tear_down(void **state)
     gateway_destroy(world.gateway);
     gateway_metrics_destroy(world.metrics);
     keyring_destroy(world.keyring);
+    catalogue_file_destroy(world.models);
     cors_destroy(world.cors);
     options_deinit(&gateway_option_table, &world.options);
     redis_address_deinit(&world.address);
@@ -191,7 +196,7 @@ static int dial(void)
     return fd;
 }
 
-/* False once the connection has ended, in whatever way. */
+/* False once the connection has ended, for any reason. */
 static bool receive(int fd)
 {
     struct pollfd socket = {.fd = fd, .events = POLLIN};
@@ -206,7 +211,7 @@ static bool receive(int fd)
     return n > 0 || (n < 0 && errno == EAGAIN);
 }
 
-/* Reads to the end. on_event, which may be NULL, runs once, when the first event has come. */
+/* Sends a request and reads to the end. `on_event` may be NULL; it is called once, after the first event. */
 static void ask(const char *request, void (*on_event)(void))
 {
     int64_t deadline_ms = clock_monotonic_ms() + DEADLINE_MS;
@@ -216,7 +221,7 @@ static void ask(const char *request, void (*on_event)(void))
     assert_int_equal(send(fd, request, strlen(request), MSG_NOSIGNAL), strlen(request));
     while (receive(fd)) {
         if (clock_monotonic_ms() > deadline_ms)
-            fail_msg("nothing more comes behind \"%s\"", world.answer);
+            fail_msg("timeout after \"%s\"", world.answer);
         if (on_event && strstr(world.answer, "\nid: ")) {
             on_event();
             on_event = NULL;
@@ -230,10 +235,10 @@ static void ask(const char *request, void (*on_event)(void))
 
 struct request {
     const char *name;
-    void (*before)(void); /* brings Redis into the state that the request finds */
+    void (*before)(void); /* prepares Redis for the request */
     const char *text;
-    int status;         /* of the answer while there is memory */
-    const char *header; /* that it has */
+    int status;         /* of the answer if no allocation fails */
+    const char *header; /* expected in that answer */
 };
 
 #define HEAD(line)               line " HTTP/1.1\r\nHost: h\r\nConnection: close\r\nX-Request-Id: from-the-client\r\n"
@@ -241,47 +246,41 @@ struct request {
 #define JSON_HEADER              "\nContent-Type: application/json\r\n"
 #define BODY(line, length, json) HEAD(line) "Content-Type: application/json\r\nContent-Length: " length "\r\n\r\n" json
 
+/* clang-format off */
 static const struct request requests[] = {
-    {"a task is submitted",                                                   forget_all,
-     BODY("POST " API "/generate",                                                                                                                     "54","{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "),202,
-     "\nLocation: " API "/tasks/t\r\n"},
-    {"a task is submitted in chunks",                                       forget_all,
-     HEAD(
-         "POST " API
-         "/generate") "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
-                      "1e\r\n{\"urls\":[\"https://example.com/\r\n16;a=b\r\na.png\"],\"task_id\":\"t\"}\r\n0\r\nA: b\r\n\r\n",
-     202,"\nLocation: " API "/tasks/t\r\n"},
-    {"a request with mistakes is refused",                                      forget_all,
-     BODY("POST " API "/generate",                                                                        "34","{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"),422,
-     "\nCache-Control: no-store\r\n"},
-    {"a task is looked at",                          submit,                                 HEAD("GET " API "/tasks/t") "\r\n",                                                                                                                  200,"\nContent-Type: application/json\r\n"},
-    {"a task is looked for",                                     forget_all,            HEAD("GET " API "/tasks/t") "\r\n",404,"\nCache-Control: no-store\r\n"},
-    {"a task is cancelled",                                     submit,                                 HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n",                                                                                                                                              200,
-     "\nContent-Type: application/json\r\n"                                                                                                                                                                                                                                                                           },
-    {"a browser asks first",        forget_all,HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n",                                                                                                           204,
-     "\nAllow: POST, OPTIONS\r\n"},
-    {"a wrong method is refused", forget_all,                          HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n",                                                                                                                     405,
-     "\nAllow: POST, OPTIONS\r\n"                                                                                                                                                                                                                                                                                },
-    {"no such address",               forget_all,HEAD("GET /nowhere") "\r\n",                                                                                                                     404,"\nContent-Type: application/problem+json\r\n"},
-    {"readiness is asked for",                                            forget_all,                                                       HEAD("GET /readyz") "\r\n",200,"\nContent-Type: application/json\r\n"                                                                                                                                                },
-    {"the events of a task that has ended",                                             submit_and_cancel,
-     HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n",                                                                    200,                                                                         "\nTransfer-Encoding: chunked\r\n"},
-    {"operators look at everything",  submit,         ADMIN("GET /admin/overview") "\r\n",200,JSON_HEADER},
-    {"operators list tasks",                                    submit,                                   ADMIN("GET /admin/tasks?state=live&q=t") "\r\n",                                                                                                                     200,                                                                                                                                                                                                                               JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                },
-    {"operators read a story",                        submit_and_cancel,ADMIN("GET /admin/tasks/public.t") "\r\n",200,JSON_HEADER},
-    {"a task begins anew",                              submit_and_cancel,                                         ADMIN("POST /admin/tasks/public.t/retry") "Content-Length: 0\r\n\r\n",
-     202,                                                                                                                                                                                                                                                                                                                                                                                                                                                                       JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                },
-    {"metrics are asked for",  submit,                                                                                 ADMIN("GET /metrics") "\r\n",                                                                                                                                 200,"\nContent-Type: text/plain"},
-    {"the queue is looked at",                                           submit,HEAD("GET " API "/queue") "\r\n",200,                                                                                                                                                                                                       JSON_HEADER                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                                           },
+    { "a task is submitted", flush_redis,
+      BODY("POST " API "/generate", "54", "{\"urls\":[\"https://example.com/a.png\"],\"task_id\":\"t\"}  "), 202, "\nLocation: " API "/tasks/t\r\n" },
+    { "a task is submitted in chunks", flush_redis,
+      HEAD("POST " API "/generate") "Content-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+      "1e\r\n{\"urls\":[\"https://example.com/\r\n16;a=b\r\na.png\"],\"task_id\":\"t\"}\r\n0\r\nA: b\r\n\r\n", 202, "\nLocation: " API "/tasks/t\r\n" },
+    { "a request with mistakes is refused", flush_redis,
+      BODY("POST " API "/generate", "34", "{\"urls\":[\"nothing\",1],\"prompt\":\"\"}"), 422, "\nCache-Control: no-store\r\n" },
+    { "a task is read", submit, HEAD("GET " API "/tasks/t") "\r\n", 200, JSON_HEADER },
+    { "a missing task is read", flush_redis, HEAD("GET " API "/tasks/t") "\r\n", 404, "\nCache-Control: no-store\r\n" },
+    { "a task is cancelled", submit, HEAD("POST " API "/tasks/t/cancel") "Content-Length: 0\r\n\r\n", 200, JSON_HEADER },
+    { "a CORS preflight", flush_redis,
+      HEAD("OPTIONS " API "/generate") "Origin: https://example.com\r\n\r\n", 204, "\nAllow: POST, OPTIONS\r\n" },
+    { "a wrong method is refused", flush_redis, HEAD("PUT " API "/generate") "Content-Length: 0\r\n\r\n", 405, "\nAllow: POST, OPTIONS\r\n" },
+    { "an unknown path is refused", flush_redis, HEAD("GET /nowhere") "\r\n", 404, "\nContent-Type: application/problem+json\r\n" },
+    { "readiness is checked", flush_redis, HEAD("GET /readyz") "\r\n", 200, JSON_HEADER },
+    { "the events of a task that has ended", submit_and_cancel,
+      HEAD("GET " API "/tasks/t/stream") "Accept: text/event-stream\r\n\r\n", 200, "\nTransfer-Encoding: chunked\r\n" },
+    { "the admin overview", submit, ADMIN("GET /admin/overview") "\r\n", 200, JSON_HEADER },
+    { "the admin list of tasks", submit, ADMIN("GET /admin/tasks?state=live&q=t") "\r\n", 200, JSON_HEADER },
+    { "the admin view of a task", submit_and_cancel, ADMIN("GET /admin/tasks/public.t") "\r\n", 200, JSON_HEADER },
+    { "an admin retries a task", submit_and_cancel, ADMIN("POST /admin/tasks/public.t/retry") "Content-Length: 0\r\n\r\n", 202, JSON_HEADER },
+    { "metrics are read", submit, ADMIN("GET /metrics") "\r\n", 200, "\nContent-Type: text/plain" },
+    { "the queue is read", submit, HEAD("GET " API "/queue") "\r\n", 200, JSON_HEADER },
 };
+/* clang-format on */
 
 static bool is_stream(const char *answer)
 {
     return strstr(answer, "\nContent-Type: text/event-stream") != NULL;
 }
 
-/* All of the body that the head speaks of, and JSON where it is not plain text. */
-static void judge_body(const char *body)
+/* The body has the length that the head says. It is JSON unless it is plain text. */
+static void check_body(const char *body)
 {
     const char *length = strstr(world.answer, "\nContent-Length: ");
     json_t *json;
@@ -296,8 +295,8 @@ static void judge_body(const char *body)
     json_decref(json);
 }
 
-/* Returns the status; 0: no answer at all. */
-static int judge_answer(const struct request *request)
+/* Returns the status; 0 if there was no answer. */
+static int check_answer(const struct request *request)
 {
     const char *body = strstr(world.answer, "\r\n\r\n");
     int status;
@@ -311,7 +310,7 @@ static int judge_answer(const struct request *request)
     if (status == request->status && !strstr(world.answer, request->header))
         fail_msg("a header is missing: %s", world.answer);
     if (status != 204 && !is_stream(world.answer))
-        judge_body(body + 4);
+        check_body(body + 4);
     return status;
 }
 
@@ -325,7 +324,7 @@ static int run_request(const struct request *request, int first, int times)
     alloc_failure_begin(first, times);
     ask(request->text, NULL);
     seen = alloc_failure_end();
-    status = judge_answer(request);
+    status = check_answer(request);
     if (!alloc_failure_count())
         assert_int_equal(status, request->status);
     alloc_failure_label(NULL, 0, 0);
@@ -347,17 +346,17 @@ static void test_request(void **state)
     (void)run_request(request, 0, ALLOC_NONE);
 }
 
-/* -- a stream from its task's first event to its last */
+/* -- a stream from the first to the last event of its task */
 
-/* The events that have come: whole ones, without a gap behind `last`. Returns the number of the last one. */
-static long judge_events(long last)
+/* The received events are complete and follow `last` without a gap. Returns the number of the last one. */
+static long check_events(long last)
 {
     for (const char *at = world.answer; (at = strstr(at, "\nid: ")); at++) {
         const char *data = strstr(at, "\ndata: "), *end = data ? strstr(data, "\n\n") : NULL;
         json_t *event = end ? json_loadb(data + 7, (size_t)(end - data) - 7, 0, NULL) : NULL;
 
         if (!event || strtol(strchr(at + 5, '-') + 1, NULL, 10) != last + 1)
-            fail_msg("broken behind event %ld: %s", last, world.answer);
+            fail_msg("broken after event %ld: %s", last, world.answer);
         json_decref(event);
         last++;
     }
@@ -385,21 +384,21 @@ static int run_stream(int first, int times)
     int seen;
 
     alloc_failure_label("a stream", first, times);
-    forget_all();
+    flush_redis();
     await_redis();
     alloc_failure_begin(first, times);
     ask(text, cancel);
     seen = alloc_failure_end();
-    last = judge_events(0);
+    last = check_events(0);
     if (!alloc_failure_count())
         assert_int_equal(last, EVENTS);
     await_redis();
     if (last == 0) {
-        ask(text, cancel); /* refused, or never begun */
-        last = judge_events(0);
+        ask(text, cancel); /* the request was refused or never handled */
+        last = check_events(0);
     } else if (last < EVENTS) {
         resume(last);
-        last = judge_events(last);
+        last = check_events(last);
     }
     assert_int_equal(last, EVENTS);
     alloc_failure_label(NULL, 0, 0);
@@ -421,28 +420,28 @@ static void test_a_stream(void **state)
     (void)run_stream(0, ALLOC_NONE);
 }
 
-static int vanish_first, vanish_times;
+static int first_after_flush, times_after_flush;
 
-/* From here on, not before: what comes is the answer to the next look at the log. */
-static void vanish(void)
+/* Allocations fail only from here on: the stream is open, and the next tail check finds no task. */
+static void flush_and_begin(void)
 {
-    forget_all();
-    alloc_failure_begin(vanish_first, vanish_times);
+    flush_redis();
+    alloc_failure_begin(first_after_flush, times_after_flush);
 }
 
-/* The store has lost the task under an open stream: the client hears it whole, or the stream just ends. */
-static int run_vanishing(int first, int times)
+/* Redis loses the task of an open stream. The client gets a complete `reset` event, or the stream just ends. */
+static int run_lost_task(int first, int times)
 {
     static const char text[] = HEAD("GET " API "/tasks/t/stream") "\r\n";
     const char *reset;
     int seen;
 
-    alloc_failure_label("a task that vanishes", first, times);
+    alloc_failure_label("a task lost during its stream", first, times);
     submit();
     await_redis();
-    vanish_first = first;
-    vanish_times = times;
-    ask(text, vanish);
+    first_after_flush = first;
+    times_after_flush = times;
+    ask(text, flush_and_begin);
     seen = alloc_failure_end();
     reset = strstr(world.answer, "event: reset\n");
     if (!alloc_failure_count())
@@ -454,14 +453,14 @@ static int run_vanishing(int first, int times)
     return seen;
 }
 
-static void test_a_task_that_vanishes(void **state)
+static void test_a_task_lost_during_its_stream(void **state)
 {
-    int count = run_vanishing(0, ALLOC_NONE);
+    int count = run_lost_task(0, ALLOC_NONE);
 
     (void)state;
     for (int n = 1; n <= count; n++) {
-        (void)run_vanishing(n, ALLOC_ONCE);
-        (void)run_vanishing(n, TWICE);
+        (void)run_lost_task(n, ALLOC_ONCE);
+        (void)run_lost_task(n, TWICE);
     }
 }
 
@@ -471,7 +470,7 @@ int main(void)
 {
     struct CMUnitTest tests[REQUESTS + 2] = {
         cmocka_unit_test_teardown(test_a_stream, alloc_failure_teardown),
-        cmocka_unit_test_teardown(test_a_task_that_vanishes, alloc_failure_teardown),
+        cmocka_unit_test_teardown(test_a_task_lost_during_its_stream, alloc_failure_teardown),
     };
 
     alloc_failure_init();

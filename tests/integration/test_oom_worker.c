@@ -11,18 +11,21 @@
 #include <jansson.h>
 #include <signal.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
+#include "common/models/request_defaults.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "common/web/web.h"
 #include "tests/support/alloc_failure.h"
+#include "tests/support/builtin_catalogue.h"
 #include "tests/support/fake_ark.h"
 #include "tests/support/redis_server.h"
 #include "worker/account/governor.h"
@@ -118,14 +121,14 @@ static void log_restore(void)
 }
 
 /* Nothing takes the lease away in these tests, so no line may say that it was lost. */
-static void judge_log_lines(void)
+static void check_log_lines(void)
 {
     char line[4096];
 
     rewind(world.log);
     while (fgets(line, sizeof(line), world.log)) {
         if (strstr(line, "lease lost"))
-            fail_msg("the lease is held: %s", line);
+            fail_msg("the lease was not lost: %s", line);
         world.report_failures += strstr(line, "cannot report to Redis") != NULL;
     }
 }
@@ -136,9 +139,9 @@ static int job_teardown(void **state)
     return alloc_failure_teardown(state);
 }
 
-/* -- Redis, seen from outside */
+/* -- Redis, without our client */
 
-static redisReply *ask(const char *format, ...)
+static redisReply *redis_ask(const char *format, ...)
 {
     redisReply *reply;
     va_list args;
@@ -152,31 +155,21 @@ static redisReply *ask(const char *format, ...)
     return reply;
 }
 
-static void tell(const char *format, ...)
-{
-    redisReply *reply;
-    va_list args;
+#define redis_run(...) freeReplyObject(redis_ask(__VA_ARGS__))
 
-    va_start(args, format);
-    reply = redisvCommand(world.inspector, format, args);
-    va_end(args);
-    assert_true(reply && reply->type != REDIS_REPLY_ERROR);
-    freeReplyObject(reply);
-}
-
-static void ask_text(char *out, size_t size, const char *field)
+static void read_field(char *out, size_t size, const char *field)
 {
-    redisReply *reply = ask("HGET " PREFIX "task:" ID " %s", field);
+    redisReply *reply = redis_ask("HGET " PREFIX "task:" ID " %s", field);
 
     snprintf(out, size, "%s", reply->str ? reply->str : "");
     freeReplyObject(reply);
 }
 
-static int ask_number(const char *field)
+static int read_number(const char *field)
 {
     char text[32];
 
-    ask_text(text, sizeof(text), field);
+    read_field(text, sizeof(text), field);
     return (int)strtol(text, NULL, 10);
 }
 
@@ -184,9 +177,9 @@ static void submit(void)
 {
     const struct script *script = &scripts[SCRIPT_SUBMIT];
 
-    tell("FLUSHALL");
-    tell("SCRIPT FLUSH");
-    tell("EVAL %b 1 " PREFIX " " ID " hash %s 2 60000 100 60000 100 %s", script->body, script->len, request, "");
+    redis_run("FLUSHALL");
+    redis_run("SCRIPT FLUSH");
+    redis_run("EVAL %b 1 " PREFIX " " ID " hash %s 2 60000 100 60000 100 %s", script->body, script->len, request, "");
 }
 
 /* The lease expires, as for a lost worker, and REAP decides. */
@@ -194,8 +187,8 @@ static void reap(void)
 {
     const struct script *script = &scripts[SCRIPT_REAP];
 
-    tell("ZADD " PREFIX "leased XX 1 " ID);
-    tell("EVAL %b 1 " PREFIX " 0 32 0", script->body, script->len);
+    redis_run("ZADD " PREFIX "leased XX 1 " ID);
+    redis_run("EVAL %b 1 " PREFIX " 0 32 0", script->body, script->len);
 }
 
 /* -- the worker */
@@ -285,7 +278,7 @@ static void start_governor(void)
                                                                .images_per_call = IMAGES,
                                                                .model = MODEL,
                                                                .on_granted = on_granted,
-                                                               .on_settled = on_nothing,
+                                                               .on_idle = on_nothing,
                                                                .on_confirmed = job_confirm});
     assert_non_null(world.governor);
     world.context.governor = world.governor;
@@ -299,6 +292,8 @@ static void make_context(void)
                                           .answer_max = 1 << 20,
                                           .end_ms = 100};
 
+    static const struct request_defaults defaults = {.model = MODEL, .size = "2K", .max_images = IMAGES};
+
     world.context = (struct job_context){
         .loop = world.loop,
         .redis = world.redis,
@@ -309,8 +304,9 @@ static void make_context(void)
         .prefix = PREFIX,
         .lease_ms = LEASE_MS,
         .max_attempts = 3,
-        .backoff = {.base_ms = 1,  .max_ms = 1         },
-        .ark = { .model = MODEL, .size = "2K", .max_images = IMAGES},
+        .backoff = {.base_ms = 1, .max_ms = 1},
+        .catalogue = builtin_catalogue(),
+        .defaults = &defaults,
         .ark_first_byte_ms = 250,
         .ark_timeout_ms = 300,
         .on_gone = on_gone,
@@ -380,9 +376,9 @@ static size_t count_stage(const json_t *event, const char *stage)
 }
 
 /* The log must have events without gaps, each of them JSON. Returns the number of images. */
-static size_t judge_log(void)
+static size_t check_event_log(void)
 {
-    redisReply *log = ask("LRANGE " PREFIX "events:" ID " 2 -1");
+    redisReply *log = redis_ask("LRANGE " PREFIX "events:" ID " 2 -1");
     size_t count = 0;
 
     for (size_t i = 0; i < log->elements; i++) {
@@ -399,9 +395,9 @@ static size_t judge_log(void)
 }
 
 /* The result must have every image, or the reason why it is missing. Returns the number of images. */
-static size_t judge_result(void)
+static size_t check_result(void)
 {
-    redisReply *reply = ask("LINDEX " PREFIX "events:" ID " -1");
+    redisReply *reply = redis_ask("LINDEX " PREFIX "events:" ID " -1");
     const char *brace = reply->str ? strchr(reply->str, '{') : NULL;
     json_t *event = brace ? json_loads(brace, 0, NULL) : NULL, *result = json_object_get(event, "data");
     size_t count = json_array_size(json_object_get(result, "generated_images"));
@@ -413,21 +409,21 @@ static size_t judge_result(void)
     return count;
 }
 
-static void judge(const struct job_case *which, bool had_memory)
+static void check_task(const struct job_case *which, bool had_memory)
 {
     char state[16], code[64];
     size_t count;
 
-    ask_text(state, sizeof(state), "state");
+    read_field(state, sizeof(state), "state");
     if (!strcmp(state, "running")) {
         reap();
-        ask_text(state, sizeof(state), "state");
+        read_field(state, sizeof(state), "state");
     }
-    ask_text(code, sizeof(code), "code");
-    count = judge_log();
-    world.paid += ask_number("paid_calls");
+    read_field(code, sizeof(code), "code");
+    count = check_event_log();
+    world.paid += read_number("paid_calls");
     if (!strcmp(state, "done"))
-        assert_int_equal(judge_result(), count);
+        assert_int_equal(check_result(), count);
     else if (!strcmp(state, "failed"))
         assert_true(!strcmp(code, "outcome_unknown") || !strcmp(code, which->code));
     else
@@ -449,7 +445,7 @@ static int run_job(const struct job_case *which, int first, int times)
     alloc_failure_label(which->name, first, times);
     submit();
     start_governor();
-    tell("EVAL %b 1 " PREFIX " w 30000 1 nonce 3", script->body, script->len);
+    redis_run("EVAL %b 1 " PREFIX " w 30000 1 nonce 3", script->body, script->len);
     claimed.request_len = strlen(request);
     claimed.max_paid_calls = 2;
     world.gone = 0;
@@ -459,8 +455,8 @@ static int run_job(const struct job_case *which, int first, int times)
     WAIT_UNTIL(!world.job && redis_is_ready(world.redis) && !web_in_flight(world.web));
     seen = alloc_failure_end();
     log_restore();
-    judge_log_lines();
-    judge(which, !alloc_failure_count());
+    check_log_lines();
+    check_task(which, !alloc_failure_count());
     alloc_failure_label(NULL, 0, 0);
     return seen;
 }
@@ -517,10 +513,11 @@ static int run_claim(int first, int times)
 
     alloc_failure_label("a claim", first, times);
     submit();
-    tell("ZREM " PREFIX "pending " ID);
-    tell("HSET " PREFIX "task:" ID " state delayed");
-    tell("EVAL %s 0", "local t = redis.call('TIME') "
-                      "redis.call('ZADD', '" PREFIX "delayed', t[1] * 1000 + math.floor(t[2] / 1000) + 20, '" ID "')");
+    redis_run("ZREM " PREFIX "pending " ID);
+    redis_run("HSET " PREFIX "task:" ID " state delayed");
+    redis_run("EVAL %s 0",
+              "local t = redis.call('TIME') "
+              "redis.call('ZADD', '" PREFIX "delayed', t[1] * 1000 + math.floor(t[2] / 1000) + 20, '" ID "')");
     world.claimed = 0;
     world.room = 2;
     world.claim = claim_create(&(struct claim_config){.loop = world.loop,
@@ -569,7 +566,7 @@ static int run_lease(int first, int times)
     int seen;
 
     alloc_failure_label("a lease", first, times);
-    tell("SCRIPT FLUSH");
+    redis_run("SCRIPT FLUSH");
     world.lost = 0;
     lease_add(world.leases, &entry);
     alloc_failure_begin(first, times);
@@ -610,6 +607,7 @@ int main(void)
                                            .teardown_func = job_teardown,
                                            .initial_state = (void *)(uintptr_t)&job_cases[i]};
     alloc_failure_init();
+    builtin_catalogue();
     alloc_failure_spare_curl(true);
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,5 +1,5 @@
-/* The worker's side of the account's limits and circuit breaker, on a real Redis: questions outlive the connection that they were meant for, and
- * what a call came to reaches the books, unless it says nothing any more. */
+/* A worker's permits and circuit breaker on a real Redis. A request for permits survives a lost connection, and the result of a call is
+ * reported unless it is outdated. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -20,7 +20,7 @@ struct permits {
     struct redis_world *world;
     struct governor *governor;
     int answers, granted;
-    int judged, probes;
+    int confirmed, probes;
     bool first;
     char probed[64];
 };
@@ -34,7 +34,7 @@ static void on_granted(int granted, int64_t wait_ms, void *arg)
     permits->granted = granted;
 }
 
-static void on_settled(void *arg)
+static void on_idle(void *arg)
 {
     (void)arg;
 }
@@ -47,7 +47,7 @@ static void on_probe(const char *model, void *arg)
     (void)snprintf(permits->probed, sizeof(permits->probed), "%s", model);
 }
 
-/* A job, as far as the governor knows it. */
+/* A job, reduced to its permit. */
 struct holder {
     struct permits *permits;
     struct permit permit;
@@ -57,7 +57,7 @@ static void on_confirmed(struct permit *permit, bool first)
 {
     struct permits *permits = ((struct holder *)(void *)((char *)permit - offsetof(struct holder, permit)))->permits;
 
-    permits->judged++;
+    permits->confirmed++;
     permits->first = first;
 }
 
@@ -77,7 +77,7 @@ static struct fixture *begin(struct permits *permits, struct redis_world *world)
                                                                   .model = "m",
                                                                   .images_per_call = 1,
                                                                   .on_granted = on_granted,
-                                                                  .on_settled = on_settled,
+                                                                  .on_idle = on_idle,
                                                                   .on_probe = on_probe,
                                                                   .on_confirmed = on_confirmed,
                                                                   .arg = permits});
@@ -91,7 +91,7 @@ static void end(struct permits *permits)
     fixture_deinit(&permits->world->fixture);
 }
 
-static void a_request_before_redis_is_ready_is_sent_when_it_is(void **state)
+static void a_request_made_before_redis_is_ready_is_sent_later(void **state)
 {
     struct permits permits;
     struct fixture *f = begin(&permits, *state);
@@ -131,13 +131,13 @@ static void nothing_is_sent_if_nothing_is_pending(void **state)
 
     WAIT_UNTIL(f, f->ready);
     governor_resume(permits.governor);
-    assert_true(governor_is_settled(permits.governor));
+    assert_true(governor_is_idle(permits.governor));
     end(&permits);
 }
 
-/* -- what calls come to */
+/* -- results of calls */
 
-/* Connected, with this many permits, all of them of tasks of the model `m`. */
+/* Connected, with `count` permits for tasks of the model `m`. */
 static struct fixture *begin_holding(struct permits *permits, struct redis_world *world, struct holder *holders,
                                      int count)
 {
@@ -175,7 +175,7 @@ static void release(struct holder *holders, int count)
         governor_release(holders[i].permits->governor, &holders[i].permit);
 }
 
-/* Asks, so that the worker knows what Redis says; how much it may begin. */
+/* Requests a permit, which also updates the worker's view of Redis. Returns the number of permits granted. */
 static int ask(struct fixture *f, struct permits *permits)
 {
     int answers = permits->answers;
@@ -200,7 +200,7 @@ static const char *get(struct fixture *f, const char *field)
     return answer.text;
 }
 
-/* Opened by another worker, with a probe that is not due. */
+/* Another worker has opened the breaker of this scope. No probe is due. */
 static void open_elsewhere(struct fixture *f, const char *scope)
 {
     char field[32];
@@ -213,7 +213,7 @@ static void open_elsewhere(struct fixture *f, const char *scope)
     }
 }
 
-static void the_first_call_that_finds_the_account_closed_is_told_so(void **state)
+static void the_first_call_to_find_the_account_closed_is_confirmed_as_first(void **state)
 {
     struct permits permits;
     struct holder holders[2];
@@ -221,8 +221,8 @@ static void the_first_call_that_finds_the_account_closed_is_told_so(void **state
 
     assert_true(note(&holders[0], NEWS_ACCOUNT_CLOSED, clock_monotonic_ms()));
     assert_true(governor_is_blocked(permits.governor, "m"));
-    assert_false(note(&holders[1], NEWS_ACCOUNT_CLOSED, clock_monotonic_ms())); /* this worker knows it */
-    WAIT_UNTIL(f, permits.judged);
+    assert_false(note(&holders[1], NEWS_ACCOUNT_CLOSED, clock_monotonic_ms())); /* this worker knows it already */
+    WAIT_UNTIL(f, permits.confirmed);
     assert_true(permits.first);
     assert_string_equal(get(f, "state"), "open");
     assert_int_equal(ask(f, &permits), 0);
@@ -230,7 +230,27 @@ static void the_first_call_that_finds_the_account_closed_is_told_so(void **state
     end(&permits);
 }
 
-static void one_that_another_worker_has_found_before_is_told_so(void **state)
+/* Redis sent the reply before the report of the closed model arrived. */
+static void a_reply_to_an_earlier_report_does_not_reopen_the_model(void **state)
+{
+    struct permits permits;
+    struct holder holders[2];
+    struct fixture *f = begin_holding(&permits, *state, holders, 2);
+
+    set(f, "m run", "2");
+    governor_ask(permits.governor, 1);
+    assert_true(note(&holders[0], NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, permits.answers);
+    governor_return(permits.governor, permits.granted);
+    assert_true(governor_is_blocked(permits.governor, "m"));
+    assert_false(note(&holders[1], NEWS_MODEL_CLOSED, clock_monotonic_ms()));
+    WAIT_UNTIL(f, permits.confirmed);
+    assert_true(permits.first);
+    release(holders, 2);
+    end(&permits);
+}
+
+static void a_model_that_another_worker_closed_is_not_confirmed_as_first(void **state)
 {
     struct permits permits;
     struct holder holder;
@@ -238,13 +258,13 @@ static void one_that_another_worker_has_found_before_is_told_so(void **state)
 
     open_elsewhere(f, "m ");
     assert_true(note(&holder, NEWS_MODEL_CLOSED, clock_monotonic_ms()));
-    WAIT_UNTIL(f, permits.judged);
+    WAIT_UNTIL(f, permits.confirmed);
     assert_false(permits.first);
     release(&holder, 1);
     end(&permits);
 }
 
-static void a_job_that_goes_before_the_answer_is_not_told(void **state)
+static void a_permit_released_before_the_answer_gets_no_confirmation(void **state)
 {
     struct permits permits;
     struct holder holder;
@@ -253,11 +273,11 @@ static void a_job_that_goes_before_the_answer_is_not_told(void **state)
     assert_true(note(&holder, NEWS_MODEL_CLOSED, clock_monotonic_ms()));
     release(&holder, 1);
     assert_int_equal(ask(f, &permits), 1); /* for other models */
-    assert_int_equal(permits.judged, 0);
+    assert_int_equal(permits.confirmed, 0);
     end(&permits);
 }
 
-static void while_redis_is_away_the_first_call_waits(void **state)
+static void a_confirmation_waits_until_redis_is_back(void **state)
 {
     struct redis_world *world = *state;
     struct permits permits;
@@ -267,18 +287,18 @@ static void while_redis_is_away_the_first_call_waits(void **state)
     redis_server_stop(world->server);
     assert_true(note(&holder, NEWS_ACCOUNT_CLOSED, clock_monotonic_ms()));
     WAIT_UNTIL(f, f->lost);
-    assert_int_equal(permits.judged, 0);
+    assert_int_equal(permits.confirmed, 0);
     redis_server_start(world->server);
     WAIT_UNTIL(f, f->ready == 2);
     governor_resume(permits.governor);
-    WAIT_UNTIL(f, permits.judged);
+    WAIT_UNTIL(f, permits.confirmed);
     assert_true(permits.first);
     assert_string_equal(get(f, "state"), "open");
     release(&holder, 1);
     end(&permits);
 }
 
-static void calls_from_before_the_outage_say_nothing_of_its_end(void **state)
+static void calls_begun_before_an_outage_do_not_end_it(void **state)
 {
     struct permits permits;
     struct holder holders[3];
@@ -298,8 +318,8 @@ static void calls_from_before_the_outage_say_nothing_of_its_end(void **state)
     end(&permits);
 }
 
-/* Redis knows since when the account is closed, also where this worker has not heard of it yet. */
-static void a_worker_that_does_not_know_of_the_outage_does_not_end_it(void **state)
+/* Redis compares the call with the start of the outage, because the worker may not know of the outage yet. */
+static void a_success_of_a_worker_unaware_of_the_outage_does_not_end_it(void **state)
 {
     struct permits permits;
     struct holder holder;
@@ -316,7 +336,7 @@ static void a_worker_that_does_not_know_of_the_outage_does_not_end_it(void **sta
     end(&permits);
 }
 
-static void a_success_ends_a_row_of_failures(void **state)
+static void a_success_resets_the_count_of_failures(void **state)
 {
     struct permits permits;
     struct holder holders[4];
@@ -336,7 +356,7 @@ static void a_success_ends_a_row_of_failures(void **state)
     end(&permits);
 }
 
-static void a_probe_answers_for_the_account_and_for_its_model(void **state)
+static void one_probe_reports_on_the_account_and_on_its_model(void **state)
 {
     struct permits permits;
     struct holder holder;
@@ -348,7 +368,7 @@ static void a_probe_answers_for_the_account_and_for_its_model(void **state)
     set(f, "m probe_at", "1");
     set(f, "m wanted_at", "9999999999999");
     (void)ask(f, &permits);
-    assert_int_equal(permits.probes, 2); /* the worker makes one call of them */
+    assert_int_equal(permits.probes, 2); /* the worker makes one call for both */
     assert_string_equal(permits.probed, "m");
     governor_probed(permits.governor, &(struct probe_outcome){.model = "m",
                                                               .account_good = true,
@@ -363,7 +383,7 @@ static void a_probe_answers_for_the_account_and_for_its_model(void **state)
     end(&permits);
 }
 
-/* A half-open model gives this worker its one call. */
+/* The model is half open, and this worker gets the one trial call. */
 static struct fixture *begin_trial(struct permits *permits, struct redis_world *world, struct holder *holder)
 {
     struct fixture *f = begin_holding(permits, world, holder, 1);
@@ -376,7 +396,7 @@ static struct fixture *begin_trial(struct permits *permits, struct redis_world *
     return f;
 }
 
-static void a_trial_that_no_job_takes_is_given_back(void **state)
+static void an_unused_trial_is_returned(void **state)
 {
     struct permits permits;
     struct holder holder;
@@ -389,12 +409,12 @@ static void a_trial_that_no_job_takes_is_given_back(void **state)
     governor_claimed(permits.governor);
     governor_return(permits.governor, permits.granted);
     governor_resume(permits.governor);
-    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    WAIT_UNTIL(f, governor_is_idle(permits.governor));
     assert_string_equal(get(f, "m trial_until"), "");
     end(&permits);
 }
 
-static void a_trial_survives_the_reports_of_other_calls(void **state)
+static void reports_of_other_calls_do_not_end_a_trial(void **state)
 {
     struct permits permits;
     struct holder holder;
@@ -402,7 +422,7 @@ static void a_trial_survives_the_reports_of_other_calls(void **state)
     struct model_limit limit;
 
     governor_probed(permits.governor,
-                    &(struct probe_outcome){.model = "other", .why = ""}); /* a report without a question */
+                    &(struct probe_outcome){.model = "other", .why = ""}); /* a report that requests no permit */
     (void)fixture_ask(f, REDIS_WORDS("PING"));
     (void)fixture_ask(f, REDIS_WORDS("PING"));
     assert_int_equal(governor_limits(permits.governor, &limit, 1), 1);
@@ -418,7 +438,7 @@ static void a_trial_survives_the_reports_of_other_calls(void **state)
     end(&permits);
 }
 
-static void a_trial_without_evidence_is_given_back_with_its_permit(void **state)
+static void a_trial_without_a_result_is_returned_with_its_permit(void **state)
 {
     struct permits permits;
     struct holder holder;
@@ -430,7 +450,7 @@ static void a_trial_without_evidence_is_given_back_with_its_permit(void **state)
     assert_false(note(&holder, NEWS_NONE, clock_monotonic_ms()));
     release(&holder, 1);
     governor_resume(permits.governor);
-    WAIT_UNTIL(f, governor_is_settled(permits.governor));
+    WAIT_UNTIL(f, governor_is_idle(permits.governor));
     assert_string_equal(get(f, "m trial_until"), "");
     assert_string_equal(get(f, "m state"), "half_open");
     end(&permits);
@@ -438,7 +458,7 @@ static void a_trial_without_evidence_is_given_back_with_its_permit(void **state)
 
 /* -- permits */
 
-static void the_first_report_drops_what_a_former_worker_of_this_name_held(void **state)
+static void the_first_report_drops_permits_of_an_earlier_worker_of_this_name(void **state)
 {
     struct permits permits;
     struct fixture *f = begin(&permits, *state);
@@ -455,21 +475,22 @@ static void the_first_report_drops_what_a_former_worker_of_this_name_held(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        FIXTURE_TEST(a_request_before_redis_is_ready_is_sent_when_it_is),
+        FIXTURE_TEST(a_request_made_before_redis_is_ready_is_sent_later),
         FIXTURE_TEST(a_request_whose_connection_breaks_is_answered_and_can_be_repeated),
         FIXTURE_TEST(nothing_is_sent_if_nothing_is_pending),
-        FIXTURE_TEST(the_first_call_that_finds_the_account_closed_is_told_so),
-        FIXTURE_TEST(one_that_another_worker_has_found_before_is_told_so),
-        FIXTURE_TEST(a_job_that_goes_before_the_answer_is_not_told),
-        FIXTURE_TEST(while_redis_is_away_the_first_call_waits),
-        FIXTURE_TEST(calls_from_before_the_outage_say_nothing_of_its_end),
-        FIXTURE_TEST(a_worker_that_does_not_know_of_the_outage_does_not_end_it),
-        FIXTURE_TEST(a_success_ends_a_row_of_failures),
-        FIXTURE_TEST(a_probe_answers_for_the_account_and_for_its_model),
-        FIXTURE_TEST(a_trial_that_no_job_takes_is_given_back),
-        FIXTURE_TEST(a_trial_survives_the_reports_of_other_calls),
-        FIXTURE_TEST(a_trial_without_evidence_is_given_back_with_its_permit),
-        FIXTURE_TEST(the_first_report_drops_what_a_former_worker_of_this_name_held),
+        FIXTURE_TEST(the_first_call_to_find_the_account_closed_is_confirmed_as_first),
+        FIXTURE_TEST(a_reply_to_an_earlier_report_does_not_reopen_the_model),
+        FIXTURE_TEST(a_model_that_another_worker_closed_is_not_confirmed_as_first),
+        FIXTURE_TEST(a_permit_released_before_the_answer_gets_no_confirmation),
+        FIXTURE_TEST(a_confirmation_waits_until_redis_is_back),
+        FIXTURE_TEST(calls_begun_before_an_outage_do_not_end_it),
+        FIXTURE_TEST(a_success_of_a_worker_unaware_of_the_outage_does_not_end_it),
+        FIXTURE_TEST(a_success_resets_the_count_of_failures),
+        FIXTURE_TEST(one_probe_reports_on_the_account_and_on_its_model),
+        FIXTURE_TEST(an_unused_trial_is_returned),
+        FIXTURE_TEST(reports_of_other_calls_do_not_end_a_trial),
+        FIXTURE_TEST(a_trial_without_a_result_is_returned_with_its_permit),
+        FIXTURE_TEST(the_first_report_drops_permits_of_an_earlier_worker_of_this_name),
     };
 
     return cmocka_run_group_tests(tests, redis_world_start, redis_world_stop);

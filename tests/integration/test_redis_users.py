@@ -8,8 +8,8 @@ import subprocess
 import tempfile
 import unittest
 
-from support.http_client import fetch
-from support.processes import ProcessTest
+from support.http_client import Connection, fetch
+from support.processes import ProcessTest, eventually
 from support.redis_server import RedisServer
 from support.resp import Redis, RedisError
 from support.rights import commands
@@ -73,6 +73,10 @@ class Users(ProcessTest):
             resume = fetch(gateway.address, "POST", "/admin/queue/resume", headers=operator)
             self.assertEqual((pause.status // 100, resume.status // 100), (2, 2))
             self.assertEqual(gateway.submit("early").status, 202)
+            with Connection(gateway.address) as connection:     # an order without an answer, then its repetition
+                connection.request("POST", "/v1/images/generations", {"prompt": "x"})
+                eventually(lambda: world.redis("HGET", "arkrelay:{0}:queue", "waiting") == b"2", "the order is accepted")
+            eventually(lambda: world.redis("KEYS", "arkrelay:{client:public}:unanswered:*"), "it is known that the client has left")
             self.assertEqual(gateway.cancel("early").status, 200)
             with gateway.generate("t1", prompt=sim("t1", "images=2")) as stream:
                 stream.next_event()

@@ -67,7 +67,7 @@ class Finish(ScriptTest):
         data = dict(task.log[-1].data)
         timing = data.pop("timing")
         self.assertEqual(data, {
-            "urls": URLS, "task_id": "t1", "attempts": 1, "paid_calls": 1, "unknown_calls": 0, "charged": "yes",
+            "urls": URLS, "task_id": "t1", "attempts": 1, "paid_calls": 1, "unknown_calls": 0, "cost": None, "charged": "yes",
             "generated_images": [{"index": n, "url": f"https://ark/{n}.jpeg", "size": "2048x2048"} for n in (0, 1)],
             "failed_images": [{"index": 2, "code": "ark_content_refused", "message": "refused"}],
             "usage": {"generated_images": 2, "output_tokens": 32448}})
@@ -94,7 +94,7 @@ class Finish(ScriptTest):
             job = self.given(told)
             length = len(self.task().log)
             data = '{"code":"ark_no_images","error":"none","retryable":false}' if outcome == "failed" else ""
-            arguments = (job.id, job.fence, outcome, "known", 0, data, *(part for event in events for part in event))
+            arguments = (job.id, job.fence, outcome, "known", 0, data, "", *(part for event in events for part in event))
             self.assertEqual(self.run_script("finish", *arguments)[0], b"OK")
             log = self.task().log[length:]
             self.assertEqual([element.data.get("stage") for element in log], stages)
@@ -109,7 +109,7 @@ class Finish(ScriptTest):
         self.assertEqual(self.task().log[-1].data, {
             "task_id": "t1", "error": "quota", "message": "图像生成失败", "code": "ark_quota_exceeded", "retryable": False,
             "request_id": "02175", "ark_code": "QuotaExceeded", "attempts": 1, "paid_calls": 0, "unknown_calls": 0,
-            "charged": "no"})
+            "cost": None, "charged": "no"})
 
     def test_cancelled_tells_so(self):
         self.finish(self.given(begun=False), "cancelled", "none")
@@ -430,7 +430,7 @@ class Cancel(ScriptTest):
         self.assertEqual(self.cancel(), [b"CANCELLED"])
         self.assertEqual(self.task().log[-1].data, {
             "task_id": "t1", "error": "The task was cancelled.", "message": "任务已取消", "code": "cancelled",
-            "retryable": True, "attempts": 0, "paid_calls": 0, "unknown_calls": 0, "charged": "no"})
+            "retryable": True, "attempts": 0, "paid_calls": 0, "unknown_calls": 0, "cost": None, "charged": "no"})
         self.assert_changes_nothing([b"FINAL", b"cancelled"], "cancel", "public.t1", "any")
         self.assertEqual(self.claim(), (-1, []))
 

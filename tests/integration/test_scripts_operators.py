@@ -75,7 +75,7 @@ class Retry(OperatorsTest):
         self.assertEqual((word, task.fields["epoch"]), (b"NEW", epoch.decode()))
         self.assertGreater(int(epoch), old.number("epoch"))
         changed = {"epoch": epoch.decode(), "score": "2", "queue_until": str(int(epoch) + MINUTE), "earlier_paid_calls": "1",
-                   "earlier_unknown_calls": "1"}
+                   "earlier_unknown_calls": "1", "cost": "null"}
         self.assertEqual(task.fields, {**new.fields, **changed})
         self.assertEqual((task.request, task.result, task.story()), (new.request, None, ["start"]))
         self.assertEqual(task.log[0].data, new.log[0].data)

@@ -49,7 +49,7 @@ class OutboxTest(ScriptTest):
         self.begin(job)
         for n in range(count - 1):
             self.assertEqual(self.run_script("emit", job.id, job.fence, n + 1, image(name, first + n, n, url))[0], b"OK")
-        self.assertEqual(self.run_script("finish", job.id, job.fence, "done", "known", 0, "", count, image(name, first + count - 1, count - 1, url))[0], b"OK")
+        self.assertEqual(self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", count, image(name, first + count - 1, count - 1, url))[0], b"OK")
 
 
 class Owed(OutboxTest):
@@ -71,7 +71,7 @@ class Owed(OutboxTest):
         job = self.claim_one()
         self.begin(job)
         data = '{"task_id":"t1","message":"m","stage":"image","index":0,"image":{"url":"https://ark.example/a.jpeg","size":"1x1"}}'
-        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", 1, data)
+        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", 1, data)
         self.assertEqual(self.redis("KEYS", PREFIX + "picture:*") + self.redis("KEYS", PREFIX + "lanes:*"), [])
 
     def test_a_repeated_event_owes_one_copy(self):
@@ -80,7 +80,7 @@ class Owed(OutboxTest):
         self.begin(job)
         for _ in range(2):
             self.run_script("emit", job.id, job.fence, 1, image("t1"))
-        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", 1, image("t1"))
+        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", 1, image("t1"))
         self.assertEqual(len(self.task().log[-1].data["generated_images"]), 1)
         self.assertEqual(len(self.scores("owed:copies:ark.example:8443")), 1)
 
@@ -92,7 +92,7 @@ class Owed(OutboxTest):
         self.assertEqual(self.hash()["day"], "20991231")
 
     def test_a_picture_expires_a_day_after_its_day(self):
-        body = shared("base", "log") + "local ends = {} for i, day in ipairs(ARGV) do ends[i] = string.format('%d', end_of_day(day)) end return ends"
+        body = shared("base", "names", "owing", "copies") + "local ends = {} for i, day in ipairs(ARGV) do ends[i] = string.format('%d', end_of_day(day)) end return ends"
         epoch = datetime.date(1970, 1, 1)
         days = [datetime.date(1999, 12, 1) + datetime.timedelta(days=n) for n in range(0, 146_097, 97)]
         ends = [int(end) for end in self.redis("EVAL", body, 1, PREFIX, *(day.strftime("%Y%m%d") for day in days))]
@@ -105,7 +105,7 @@ class Leases(OutboxTest):
     def test_a_copy_that_is_stored_forgets_the_link(self):
         self.task_with_pictures()
         _, waiting, [entry] = self.lease()
-        self.assertEqual((entry[0], entry[2], entry[4], entry[5], waiting), (picture_id(1), "public", URL, 0, 0))
+        self.assertEqual((entry[0], entry[3], entry[5], entry[2], waiting), (picture_id(1), "public", URL, 0, 0))
         self.assertEqual(self.settle(entry, "stored", "image/jpeg", 5, "a" * 64, "directory x"), ["OK", "stored"])
         kept = self.hash()
         self.assertEqual((kept["state"], kept["type"], kept["bytes"], kept["sha256"], kept["storage"], kept["task"]),
@@ -119,7 +119,7 @@ class Leases(OutboxTest):
         self.task_with_pictures()
         _, _, [first] = self.lease(lease=0, nonce="a")
         _, _, [second] = self.lease(nonce="b")
-        self.assertEqual((first[0], second[0], second[5]), (picture_id(1), picture_id(1), 1))
+        self.assertEqual((first[0], second[0], second[2]), (picture_id(1), picture_id(1), 1))
         self.assertEqual(self.lease()[2], [])
         self.assertEqual(self.settle(first, "stored", "image/png", 1, "b" * 64, "s"), ["LOST"])
         self.assertEqual(self.settle(second, "stored", "image/png", 1, "b" * 64, "s"), ["OK", "stored"])
@@ -128,11 +128,11 @@ class Leases(OutboxTest):
         self.task_with_pictures("t1", 1, 3)
         self.task_with_pictures("t2", 4, 2, "http://other.example/b.png")
         _, waiting, entries = self.lease(lane_most=1)
-        self.assertEqual((len({entry[4] for entry in entries}), len(entries), waiting), (2, 2, 3))
+        self.assertEqual((len({entry[5] for entry in entries}), len(entries), waiting), (2, 2, 3))
         self.assertEqual(self.lease(lane_most=1)[2], [])
         self.settle(entries[0], "stored", "image/png", 1, "b" * 64, "s")
         [third] = self.lease(lane_most=1)[2]
-        self.assertEqual(third[4], entries[0][4])
+        self.assertEqual(third[5], entries[0][5])
 
     def test_leases_of_a_lost_worker_do_not_block_their_lane(self):
         self.task_with_pictures("t1", 1, 3)
@@ -143,7 +143,7 @@ class Leases(OutboxTest):
         self.task_with_pictures("t1", 1, 3)
         self.task_with_pictures("t2", 4, 1, "http://other.example/b.png")
         _, _, entries = self.lease()
-        failing = [entry for entry in entries if "ark" in entry[4]]
+        failing = [entry for entry in entries if "ark" in entry[5]]
         for entry in failing:
             self.assertEqual(self.settle(entry, "host"), ["OK", "owed"])
         lane = dict(zip(*[iter(item.decode() for item in self.redis("HGETALL", PREFIX + "lane:copies:ark.example:8443"))] * 2))
@@ -166,7 +166,7 @@ class Leases(OutboxTest):
             self.assertEqual(self.settle(entry, *outcome), ["OK", "owed"])
             self.assertEqual(int(self.hash().get("tries", 0)), tries)
         [entry] = self.lease()[2]
-        self.assertEqual(entry[5], 2)
+        self.assertEqual(entry[2], 2)
         self.assertEqual(self.settle(entry, "failed", "not_an_image"), ["OK", "failed"])
         self.assertEqual((self.hash()["state"], self.hash()["code"]), ("failed", "not_an_image"))
         self.assertEqual(self.lease(), (-1, 0, []))
@@ -200,10 +200,10 @@ class Erased(OutboxTest):
         self.settle(entry, "stored", "image/png", 1, "b" * 64, "s")
         self.erase()
         [entry] = self.lease("deletions")[2]
-        self.assertEqual((entry[0], len(entry[3])), (picture_id(1), 8))
+        self.assertEqual((entry[0], len(entry[4])), (picture_id(1), 8))
         self.assertEqual(self.settle(entry, "deleted", queue="deletions"), ["OK", "erased"])
         self.assertEqual(self.lease("deletions"), (-1, 0, []))
-        self.assertEqual(self.run_script("picture", picture_id(1), entry[3])[1], b"erased")
+        self.assertEqual(self.run_script("picture", picture_id(1), entry[4])[1], b"erased")
 
     def test_a_copy_that_ends_after_the_erasure_is_told(self):
         self.task_with_pictures()

@@ -1,4 +1,4 @@
-/* Pictures in a directory, on a real disk: written whole or not at all, read in ranges, deleted, swept. */
+/* Pictures in a directory on a real disk: atomic writes, range reads, deletion, sweeps. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -131,7 +131,7 @@ static void test_ranges(void **state)
     storage_world_end(&world);
 }
 
-static void test_what_is_not_there_is_missing(void **state)
+static void test_absent_and_invalid_files_are_not_read(void **state)
 {
     struct storage_world world;
     char path[256];
@@ -167,7 +167,7 @@ static void test_what_is_not_there_is_missing(void **state)
     storage_world_end(&world);
 }
 
-static void test_a_file_that_was_cut_is_no_picture(void **state)
+static void test_a_truncated_file_is_an_error(void **state)
 {
     unsigned char *bytes = world_picture(LARGE, 1);
     struct storage_world world;
@@ -184,9 +184,9 @@ static void test_a_file_that_was_cut_is_no_picture(void **state)
     storage_world_end(&world);
 }
 
-/* -- what is refused */
+/* -- refused writes */
 
-static void test_bytes_that_are_no_image_end_early(void **state)
+static void test_bytes_that_are_not_an_image_are_refused_early(void **state)
 {
     static char page[LARGE] = "<!doctype html>";
     struct spool *spool;
@@ -207,8 +207,8 @@ static void test_bytes_that_are_no_image_end_early(void **state)
     storage_world_end(&world);
 }
 
-/* The type is found also if the bytes arrive one by one. */
-static void test_pieces_of_one_byte(void **state)
+/* The type is recognised even if the bytes arrive one by one. */
+static void test_a_picture_in_pieces_of_one_byte(void **state)
 {
     struct spool_events events = storage_world_spool_events;
     unsigned char *bytes = world_picture(SMALL, 1);
@@ -233,7 +233,7 @@ static void test_pieces_of_one_byte(void **state)
     storage_world_end(&world);
 }
 
-static void test_the_length_must_be_right(void **state)
+static void test_a_picture_of_the_wrong_length_is_refused(void **state)
 {
     unsigned char *bytes = world_picture(SMALL, 1);
     struct storage_world world;
@@ -255,7 +255,7 @@ static void test_the_length_must_be_right(void **state)
     storage_world_end(&world);
 }
 
-static void test_a_disk_that_is_nearly_full_takes_nothing(void **state)
+static void test_a_nearly_full_disk_refuses_writes(void **state)
 {
     unsigned char *bytes = world_picture(SMALL, 1);
     struct storage_world world;
@@ -263,7 +263,7 @@ static void test_a_disk_that_is_nearly_full_takes_nothing(void **state)
 
     (void)state;
     storage_world_start(&world);
-    world.storage = open_with(&world, 101); /* no disk has as much */
+    world.storage = open_with(&world, 101); /* more than any disk has */
     assert_int_equal(world_spool(&world, bytes, SMALL, SMALL, SMALL, &spool), STORAGE_FULL);
     assert_non_null(strstr(world.outcome.words, "101 % is the minimum"));
     assert_null(spool_destroy(spool));
@@ -339,7 +339,7 @@ static void test_a_full_buffer_pauses_the_writer(void **state)
     storage_world_end(&world);
 }
 
-/* A writer that pauses before the buffer is full, as one must that gets its bytes from a network. */
+/* The writer pauses before the buffer is full, as a download does. */
 static void test_a_writer_waits_for_room(void **state)
 {
     enum { PIECE = 16 << 10 };
@@ -371,17 +371,11 @@ static void test_a_writer_waits_for_room(void **state)
     storage_world_end(&world);
 }
 
-static void fail_on_end(const struct storage_outcome *outcome, void *arg)
-{
-    (void)arg;
-    fail_msg("called although cancelled: %s", outcome->words);
-}
-
 static void test_nothing_is_called_after_a_cancellation(void **state)
 {
-    const struct spool_events silent = {.on_end = fail_on_end};
+    const struct spool_events silent = {.on_end = world_fail_on_end};
     unsigned char *bytes = world_picture(SMALL, 1);
-    const struct storage_get_events none = {.on_end = fail_on_end};
+    const struct storage_get_events none = {.on_end = world_fail_on_end};
     struct storage_call *call;
     struct storage_world world;
     struct spool *spool;
@@ -399,7 +393,7 @@ static void test_nothing_is_called_after_a_cancellation(void **state)
     assert_int_equal(count_entries(&world, "tmp"), 0);
 
     assert_int_equal(world_spool(&world, bytes, SMALL, SMALL, SMALL, &spool), STORAGE_DONE);
-    assert_int_equal(storage_put(world.storage, spool, NAME, "shop", fail_on_end, NULL, &call), 0);
+    assert_int_equal(storage_put(world.storage, spool, NAME, "shop", world_fail_on_end, NULL, &call), 0);
     assert_null(spool_destroy(spool));
     storage_cancel(call);
     drain(&world);
@@ -408,48 +402,11 @@ static void test_nothing_is_called_after_a_cancellation(void **state)
     assert_int_equal(world_store(&world, bytes, SMALL, NAME), STORAGE_DONE);
     assert_int_equal(storage_get(world.storage, NAME, &none, &call), 0);
     storage_cancel(call);
-    assert_int_equal(storage_delete(world.storage, OTHER, fail_on_end, NULL, &call), 0);
+    assert_int_equal(storage_delete(world.storage, OTHER, world_fail_on_end, NULL, &call), 0);
     storage_cancel(call);
     drain(&world);
     free(bytes);
     storage_world_end(&world);
-}
-
-/* Callbacks that cancel the get that they belong to. */
-struct canceller {
-    struct storage_call *call;
-    bool in_open, after_next;
-    int opens, bytes;
-};
-
-static void cancel(struct canceller *canceller)
-{
-    if (canceller->after_next)
-        storage_get_next(canceller->call);
-    storage_cancel(canceller->call);
-}
-
-static void cancel_in_open(const struct storage_about *about, struct storage_range *range, void *arg)
-{
-    struct canceller *canceller = arg;
-
-    (void)about;
-    (void)range;
-    canceller->opens++;
-    if (canceller->in_open)
-        cancel(canceller);
-    else
-        storage_get_next(canceller->call);
-}
-
-static void cancel_in_bytes(const char *bytes, size_t len, void *arg)
-{
-    struct canceller *canceller = arg;
-
-    (void)bytes;
-    (void)len;
-    canceller->bytes++;
-    cancel(canceller);
 }
 
 static void test_a_get_is_cancelled_from_its_own_callbacks(void **state)
@@ -461,14 +418,12 @@ static void test_a_get_is_cancelled_from_its_own_callbacks(void **state)
     start_world(&world);
     assert_int_equal(world_store(&world, bytes, LARGE, NAME), STORAGE_DONE);
     for (int i = 0; i < 4; i++) {
-        struct canceller canceller = {.in_open = i & 1, .after_next = i & 2};
-        const struct storage_get_events events = {
-            .on_open = cancel_in_open, .on_bytes = cancel_in_bytes, .on_end = fail_on_end, .arg = &canceller};
+        struct world_cancelled_get get = {.in_open = i & 1, .after_next = i & 2};
 
-        assert_int_equal(storage_get(world.storage, NAME, &events, &canceller.call), 0);
+        world_get_cancelled(&world, NAME, &get);
         drain(&world);
-        assert_int_equal(canceller.opens, 1);
-        assert_int_equal(canceller.bytes, !canceller.in_open);
+        assert_int_equal(get.opens, 1);
+        assert_int_equal(get.bytes, !get.in_open);
     }
     free(bytes);
     storage_world_end(&world);
@@ -488,8 +443,8 @@ static void destroy_in_on_end(const struct storage_outcome *outcome, void *arg)
     owner->spool = spool_destroy(owner->spool);
 }
 
-/* The program ends in the middle of everything: the owner of each spool is told, and nothing is left behind. */
-static void test_the_disk_may_be_destroyed_under_everything(void **state)
+/* The disk is destroyed while files are written. Each spool's on_end is called, and no file is left. */
+static void test_the_disk_may_be_destroyed_during_writes(void **state)
 {
     unsigned char *bytes = world_picture(SMALL, 1);
     struct owner owners[20] = {0};
@@ -515,7 +470,7 @@ static void test_the_disk_may_be_destroyed_under_everything(void **state)
 
 /* -- deleting */
 
-static void test_deleting(void **state)
+static void test_a_deleted_picture_is_missing(void **state)
 {
     unsigned char *bytes = world_picture(SMALL, 1);
     struct storage_world world;
@@ -557,7 +512,7 @@ static void test_a_sweep_deletes_old_days_step_by_step(void **state)
     store_on(&world, TODAY - 1, 1); /* expired, but swept one day late */
     store_on(&world, TODAY - 2, 3);
     store_on(&world, TODAY - 9, 2);
-    (void)snprintf(path, sizeof(path), "%s/20200230", world.path); /* no day: not ours */
+    (void)snprintf(path, sizeof(path), "%s/20200230", world.path); /* not a date, so not one of ours */
     assert_int_equal(mkdir(path, 0700), 0);
 
     assert_int_equal(world_sweep(&world, TODAY, 1), STORAGE_DONE);
@@ -580,7 +535,7 @@ static void test_a_sweep_deletes_old_days_step_by_step(void **state)
     storage_world_end(&world);
 }
 
-static void test_a_sweep_ends_exactly_at_its_maximum(void **state)
+static void test_a_sweep_stops_at_its_maximum(void **state)
 {
     struct storage_world world;
 
@@ -595,7 +550,7 @@ static void test_a_sweep_ends_exactly_at_its_maximum(void **state)
 
 /* -- other processes */
 
-static void test_the_identity_is_that_of_the_directory(void **state)
+static void test_the_identity_belongs_to_the_directory(void **state)
 {
     struct storage_world world, other;
     struct storage *again;
@@ -613,7 +568,7 @@ static void test_the_identity_is_that_of_the_directory(void **state)
 }
 
 /* Several processes start on an empty directory at once. */
-static void test_processes_that_start_at_once_agree(void **state)
+static void test_processes_that_start_at_once_read_the_same_identity(void **state)
 {
     enum { PROCESSES = 8 };
     char identities[PROCESSES][STORAGE_IDENTITY_SIZE];
@@ -641,7 +596,7 @@ static void test_processes_that_start_at_once_agree(void **state)
     storage_world_end(&world);
 }
 
-/* A process is killed while it writes; another one, which lives, writes too. */
+/* One process is killed while it writes. Another process that writes keeps its file. */
 static void test_files_of_killed_processes_are_removed(void **state)
 {
     struct storage_world world;
@@ -680,7 +635,7 @@ static void test_files_of_killed_processes_are_removed(void **state)
     again = open_with(&world, 0);
     assert_int_equal(count_entries(&world, "tmp"), 2);
     close(mine);
-    assert_int_equal(world_sweep(&world, TODAY, 10), STORAGE_DONE); /* also a sweep removes them */
+    assert_int_equal(world_sweep(&world, TODAY, 10), STORAGE_DONE); /* a sweep removes them too */
     assert_int_equal(count_entries(&world, "tmp"), 1);
     assert_null(storage_destroy(again));
     close(dir.fd);
@@ -715,7 +670,7 @@ static void write_identity(const struct storage_world *world, const char *text)
     (void)fclose(file);
 }
 
-static void test_directories_that_cannot_be_used(void **state)
+static void test_unusable_directories_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(bad_directories); i++) {
@@ -746,25 +701,25 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_picture_is_read_as_it_was_written),
         cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_what_is_not_there_is_missing),
-        cmocka_unit_test(test_a_file_that_was_cut_is_no_picture),
-        cmocka_unit_test(test_bytes_that_are_no_image_end_early),
-        cmocka_unit_test(test_pieces_of_one_byte),
-        cmocka_unit_test(test_the_length_must_be_right),
-        cmocka_unit_test(test_a_disk_that_is_nearly_full_takes_nothing),
+        cmocka_unit_test(test_absent_and_invalid_files_are_not_read),
+        cmocka_unit_test(test_a_truncated_file_is_an_error),
+        cmocka_unit_test(test_bytes_that_are_not_an_image_are_refused_early),
+        cmocka_unit_test(test_a_picture_in_pieces_of_one_byte),
+        cmocka_unit_test(test_a_picture_of_the_wrong_length_is_refused),
+        cmocka_unit_test(test_a_nearly_full_disk_refuses_writes),
         cmocka_unit_test(test_a_failed_write_is_reported_and_leaves_nothing),
         cmocka_unit_test(test_a_full_buffer_pauses_the_writer),
         cmocka_unit_test(test_a_writer_waits_for_room),
         cmocka_unit_test(test_nothing_is_called_after_a_cancellation),
         cmocka_unit_test(test_a_get_is_cancelled_from_its_own_callbacks),
-        cmocka_unit_test(test_the_disk_may_be_destroyed_under_everything),
-        cmocka_unit_test(test_deleting),
+        cmocka_unit_test(test_the_disk_may_be_destroyed_during_writes),
+        cmocka_unit_test(test_a_deleted_picture_is_missing),
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
-        cmocka_unit_test(test_a_sweep_ends_exactly_at_its_maximum),
-        cmocka_unit_test(test_the_identity_is_that_of_the_directory),
-        cmocka_unit_test(test_processes_that_start_at_once_agree),
+        cmocka_unit_test(test_a_sweep_stops_at_its_maximum),
+        cmocka_unit_test(test_the_identity_belongs_to_the_directory),
+        cmocka_unit_test(test_processes_that_start_at_once_read_the_same_identity),
         cmocka_unit_test(test_files_of_killed_processes_are_removed),
-        cmocka_unit_test(test_directories_that_cannot_be_used),
+        cmocka_unit_test(test_unusable_directories_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Pictures in a bucket: against a server that checks every signature with code of its own. */
+/* Pictures in a bucket. The server checks every signature with code of its own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static int64_t an_hour_ago(void)
     return clock_wall_ms() - 3600 * 1000;
 }
 
-/* False, and then only the base is started, if there is no s3rver. */
+/* False if s3rver is not installed; then only the base is started. */
 static bool try_start(struct world *world)
 {
     struct web_setup web = {.connect_ms = 5000, .user_agent = "test"};
@@ -186,7 +186,7 @@ static void test_ranges(void **state)
     end_world(&world);
 }
 
-static void test_what_is_not_there(void **state)
+static void test_absent_and_foreign_objects_are_not_read(void **state)
 {
     struct world world = {0};
 
@@ -205,7 +205,7 @@ static void test_what_is_not_there(void **state)
 
 /* clang-format off */
 static const struct {
-    const char *command; /* of the server, for the one put, get or delete */
+    const char *command; /* to the server, for the next request */
     enum storage_end put, get, removal;
 } faults[] = {
     { "fail 403 AccessDenied",              STORAGE_DENIED, STORAGE_DENIED,  STORAGE_DENIED },
@@ -224,7 +224,7 @@ static const struct {
 };
 /* clang-format on */
 
-static void test_errors_of_the_server(void **state)
+static void test_server_errors_are_mapped(void **state)
 {
     unsigned char *bytes = world_picture(LARGE, 1);
     struct world world = {0};
@@ -251,7 +251,7 @@ static void test_errors_of_the_server(void **state)
     end_world(&world);
 }
 
-static void test_a_cut_answer_is_an_error(void **state)
+static void test_a_truncated_answer_is_an_error(void **state)
 {
     unsigned char *bytes = world_picture(SMALL, 1);
     struct world world = {0};
@@ -266,7 +266,7 @@ static void test_a_cut_answer_is_an_error(void **state)
     end_world(&world);
 }
 
-static void test_a_server_that_is_away(void **state)
+static void test_an_unreachable_server_is_an_error(void **state)
 {
     struct world world = {0};
 
@@ -280,7 +280,7 @@ static void test_a_server_that_is_away(void **state)
     end_world(&world);
 }
 
-static void test_wrong_settings_are_denied(void **state)
+static void test_wrong_settings_are_reported_as_denied(void **state)
 {
     struct world worlds[] = {{.secret = "other"}, {.wall_ms = an_hour_ago}, {.bucket = "others"}};
     static const char *const codes[] = {"SignatureDoesNotMatch", "RequestTimeTooSkewed", "NoSuchBucket"};
@@ -426,7 +426,7 @@ static void test_s3rver(void **state)
 
 /* -- deleting */
 
-static void test_deleting(void **state)
+static void test_a_deleted_picture_is_missing(void **state)
 {
     unsigned char *bytes = world_picture(SMALL, 1);
     struct world world = {0};
@@ -437,7 +437,7 @@ static void test_deleting(void **state)
     assert_int_equal(world_store(&world.base, bytes, SMALL, OTHER), STORAGE_DONE);
     assert_int_equal(world_delete(&world.base, NAME), STORAGE_DONE);
     assert_string_equal(s3_fixture_tell(&world.server, "keys"), OTHER);
-    assert_int_equal(world_delete(&world.base, NAME), STORAGE_DONE); /* S3 does not tell */
+    assert_int_equal(world_delete(&world.base, NAME), STORAGE_DONE); /* S3 does not report a missing key */
     free(bytes);
     end_world(&world);
 }
@@ -472,7 +472,7 @@ static void test_a_sweep_deletes_old_days_step_by_step(void **state)
     end_world(&world);
 }
 
-static void test_a_sweep_goes_on_after_a_long_list(void **state)
+static void test_a_sweep_continues_after_a_full_list(void **state)
 {
     struct world world = {0};
     char command[64];
@@ -494,53 +494,11 @@ static void test_a_sweep_goes_on_after_a_long_list(void **state)
 
 /* -- cancellation */
 
-static void fail_on_end(const struct storage_outcome *outcome, void *arg)
-{
-    (void)arg;
-    fail_msg("called although cancelled: %s", outcome->words);
-}
-
 static void fail_on_swept(const struct storage_outcome *outcome, int deleted, bool has_more, void *arg)
 {
     (void)deleted;
     (void)has_more;
-    fail_on_end(outcome, arg);
-}
-
-struct canceller {
-    struct storage_call *call;
-    bool in_open, after_next;
-    int opens, bytes;
-};
-
-static void cancel(struct canceller *canceller)
-{
-    if (canceller->after_next)
-        storage_get_next(canceller->call);
-    storage_cancel(canceller->call);
-}
-
-static void cancel_in_open(const struct storage_about *about, struct storage_range *range, void *arg)
-{
-    struct canceller *canceller = arg;
-
-    (void)about;
-    (void)range;
-    canceller->opens++;
-    if (canceller->in_open)
-        cancel(canceller);
-    else
-        storage_get_next(canceller->call);
-}
-
-static void cancel_in_bytes(const char *bytes, size_t len, void *arg)
-{
-    struct canceller *canceller = arg;
-
-    (void)bytes;
-    (void)len;
-    canceller->bytes++;
-    cancel(canceller);
+    world_fail_on_end(outcome, arg);
 }
 
 static void test_nothing_is_called_after_a_cancellation(void **state)
@@ -554,24 +512,22 @@ static void test_nothing_is_called_after_a_cancellation(void **state)
     start_world(&world);
     assert_int_equal(world_store(&world.base, bytes, LARGE, NAME), STORAGE_DONE);
     for (int i = 0; i < 4; i++) {
-        struct canceller canceller = {.in_open = i & 1, .after_next = i & 2};
-        const struct storage_get_events events = {
-            .on_open = cancel_in_open, .on_bytes = cancel_in_bytes, .on_end = fail_on_end, .arg = &canceller};
+        struct world_cancelled_get get = {.in_open = i & 1, .after_next = i & 2};
 
-        assert_int_equal(storage_get(world.base.storage, NAME, &events, &canceller.call), 0);
+        world_get_cancelled(&world.base, NAME, &get);
         drain(&world);
-        assert_int_equal(canceller.opens, 1);
-        assert_int_equal(canceller.bytes, !canceller.in_open);
+        assert_int_equal(get.opens, 1);
+        assert_int_equal(get.bytes, !get.in_open);
     }
     assert_int_equal(world_spool(&world.base, bytes, LARGE, LARGE, LARGE, &spool), STORAGE_DONE);
     for (int turns = 0; turns < 12; turns++) {
-        assert_int_equal(storage_put(world.base.storage, spool, OTHER, "shop", fail_on_end, NULL, &call), 0);
+        assert_int_equal(storage_put(world.base.storage, spool, OTHER, "shop", world_fail_on_end, NULL, &call), 0);
         for (int i = 0; i < turns / 2; i++)
             loop_turn(world.base.loop, true);
         storage_cancel(call);
     }
     assert_null(spool_destroy(spool));
-    assert_int_equal(storage_delete(world.base.storage, NAME, fail_on_end, NULL, &call), 0);
+    assert_int_equal(storage_delete(world.base.storage, NAME, world_fail_on_end, NULL, &call), 0);
     storage_cancel(call);
     assert_int_equal(storage_sweep(world.base.storage, TODAY, 10, fail_on_swept, NULL, &call), 0);
     storage_cancel(call);
@@ -584,16 +540,16 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_picture_is_read_as_it_was_written),
         cmocka_unit_test(test_ranges),
-        cmocka_unit_test(test_what_is_not_there),
-        cmocka_unit_test(test_errors_of_the_server),
-        cmocka_unit_test(test_a_cut_answer_is_an_error),
-        cmocka_unit_test(test_a_server_that_is_away),
-        cmocka_unit_test(test_wrong_settings_are_denied),
+        cmocka_unit_test(test_absent_and_foreign_objects_are_not_read),
+        cmocka_unit_test(test_server_errors_are_mapped),
+        cmocka_unit_test(test_a_truncated_answer_is_an_error),
+        cmocka_unit_test(test_an_unreachable_server_is_an_error),
+        cmocka_unit_test(test_wrong_settings_are_reported_as_denied),
         cmocka_unit_test(test_a_link_works_without_a_key),
         cmocka_unit_test(test_s3rver),
-        cmocka_unit_test(test_deleting),
+        cmocka_unit_test(test_a_deleted_picture_is_missing),
         cmocka_unit_test(test_a_sweep_deletes_old_days_step_by_step),
-        cmocka_unit_test(test_a_sweep_goes_on_after_a_long_list),
+        cmocka_unit_test(test_a_sweep_continues_after_a_full_list),
         cmocka_unit_test(test_nothing_is_called_after_a_cancellation),
     };
 

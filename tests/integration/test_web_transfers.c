@@ -1,4 +1,4 @@
-/* Requests other than POST, bodies that flow in pieces, and downloads of links that strangers chose. */
+/* Requests other than POST, bodies in pieces, and downloads of links that clients have sent. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -19,7 +19,7 @@ enum { LARGE = 3 << 20, PIECE_MAX = 16 << 10 };
 
 #define OK_HEAD "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: \"x\"\r\nX-Amz-Meta-Owner:  shop \r\n\r\n"
 
-/* One call and what became of it. */
+/* One call and its result. */
 struct transfer {
     struct web_world *world;
     struct web_call *call;
@@ -130,7 +130,7 @@ static const char *url_of(const struct web_world *world)
     return url;
 }
 
-static void test_methods(void **state)
+static void test_requests_of_every_method(void **state)
 {
     static const char *const methods[] = {"GET", "HEAD", "DELETE", "PUT"};
 
@@ -416,7 +416,7 @@ static void test_addresses_that_are_not_public_are_not_connected_to(void **state
     }
 }
 
-/* A proxy would connect in our place, to any address. */
+/* A proxy would connect to any address, so none is used. */
 static void test_a_proxy_of_the_environment_is_not_used(void **state)
 {
     struct web_world world = {.server = {.answer = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"}};
@@ -456,7 +456,7 @@ static void test_only_web_links_are_fetched(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_methods),
+        cmocka_unit_test(test_requests_of_every_method),
         cmocka_unit_test(test_a_body_is_read_in_pieces_and_with_waits),
         cmocka_unit_test(test_a_body_that_cannot_be_read_ends_the_call),
         cmocka_unit_test(test_a_receiver_that_pauses_gets_everything),

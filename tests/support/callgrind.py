@@ -21,8 +21,9 @@ from support.processes import DEADLINE
 
 
 class Callgrind:
-    def __init__(self, file):
-        self.file = pathlib.Path(file)
+    def __init__(self, file, inside=None):
+        """inside: counts only what this function does, with all that it calls."""
+        self.file, self._inside = pathlib.Path(file), inside
         self.file.unlink(missing_ok=True)
         self._folder = tempfile.TemporaryDirectory(prefix="arkrelay-vgdb-")
         self._prefix = f"--vgdb-prefix={self._folder.name}/vgdb"
@@ -30,7 +31,8 @@ class Callgrind:
     @property
     def words(self):
         """Words to put in front of the program's command line."""
-        return ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", f"--callgrind-out-file={self.file}", self._prefix]
+        only = [f"--toggle-collect={self._inside}"] if self._inside else []
+        return ["valgrind", "-q", "--tool=callgrind", "--instr-atstart=no", *only, f"--callgrind-out-file={self.file}", self._prefix]
 
     def begin(self, pid):
         self._tell(pid, "on")

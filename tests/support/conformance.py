@@ -69,6 +69,7 @@ class Description:
         problems = self.document["components"]["responses"]
         self.problem = Answer(self.compiler, {"content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}}})
         self.not_allowed = Answer(self.compiler, problems["405-method_not_allowed"])
+        self.openai_error = Answer(self.compiler, problems["openai_error"])
 
     def find(self, method, path):
         """(the operation or None, whether the path exists)"""
@@ -127,6 +128,8 @@ def _check(asked, response):
         seen[operation.id, response.status] += 1
         if operation.takes and response.status < 300:
             operation.takes(json.loads(body))
+    elif (path + "/").startswith("/v1/") and response.status >= 400:
+        description.openai_error.check(response, has_body)
     elif response.status == 405 and is_path:
         description.not_allowed.check(response, has_body)
     elif response.status < 400:

@@ -261,6 +261,10 @@ class Frame:
     comment: str | None = None
 
     @property
+    def epoch(self):
+        return int(self.id.partition("-")[0])
+
+    @property
     def n(self):
         """The event's number; None for a frame without an id."""
         return int(self.id.partition("-")[2]) if self.id else None

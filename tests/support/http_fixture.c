@@ -164,7 +164,7 @@ void http_fixture_init(struct http_fixture *fixture)
     fixture->config.routes = routes;
     fixture->config.route_count = ARRAY_LENGTH(routes);
     fixture->config.arg = fixture;
-    fixture->config.half_close_ping = "probe";
+    fixture->config.half_close_text = "probe";
     if (tls.wanted) {
         const char *why = NULL;
 

@@ -24,7 +24,7 @@ SENT = {
 
 def scripts(program):
     """The names of the scripts that a program runs."""
-    rows = re.findall(r"^\| ([A-Z]+) \| ([^|]*) \|", (ROOT / "common/task/PROTOCOL.md").read_text(), re.M)
+    rows = re.findall(r"^\| ([A-Z_]+) \| ([^|]*) \|", (ROOT / "common/task/PROTOCOL.md").read_text(), re.M)
     names = {name.lower() for name, caller in rows if program in caller or caller.strip() == "any"}
     return sorted(name for name in names if (FOLDER / f"{name}.lua").exists())
 

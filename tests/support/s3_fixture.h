@@ -1,4 +1,4 @@
-/* s3_fixture - starts tests/support/s3_server.py, which checks signatures by itself, and tells it what to do
+/* s3_fixture - starts and controls tests/support/s3_server.py, which checks signatures with code of its own
  */
 #ifndef TESTS_SUPPORT_S3_FIXTURE_H
 #define TESTS_SUPPORT_S3_FIXTURE_H

@@ -14,6 +14,9 @@ from support.scripts import Scripts
 BATCH = 16
 REQUEST = json.dumps({"max_images": 1, "prompt": "a portrait in oil, soft light from the left", "urls": ["https://example.com/portrait.jpg"]},
                      separators=(",", ":"))
+PLAN = ('{"catalogue":"5d1cd2ed3d4f","images":1,"model":"doubao-seedream-4-0-250828","price":{"call":30000,"currency":"USD","exact":true,'
+        '"image":30000,"images":[[0,30000]]},"size":"2K","stream":true,"watermark":false}')
+COST = '{"currency":"USD","amount":0.03,"estimated":false}'
 HASH = "47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU"
 CALLING = '{"task_id":"%s","message":"正在调用ARK模型生成图像...","stage":"calling","attempt":1}'
 IMAGE = ('{"task_id":"%s","message":"第%d张图像已生成","stage":"image","index":%d,"image":{"url":"%s","size":"2048x2048"}}')
@@ -31,7 +34,7 @@ class ScriptCost:
         self.serial = 0
 
     def submit(self, id, request=REQUEST):
-        answer = self.scripts("submit", id, HASH, request, 2, TTL_MS, 100_000, 86_400_000, 100_000, "", 1, 0)
+        answer = self.scripts("submit", id, HASH, request, 2, TTL_MS, 100_000, 86_400_000, 100_000, "", 1, 0, PLAN)
         assert answer[0] == b"NEW", answer
 
     def run(self, tasks, batch=BATCH, links=("https://ark/1.jpeg",)):
@@ -53,7 +56,7 @@ class ScriptCost:
             *early, last = [IMAGE % (task_id, n + 1, n, link) for n, link in enumerate(links)]
             for wseq, event in enumerate(early, 1):
                 assert self.scripts("emit", id, fence, wseq, event)[0] == b"OK"
-            assert self.scripts("finish", id, fence, "done", "known", 0, USAGE, len(links), last)[0] == b"OK"
+            assert self.scripts("finish", id, fence, "done", "known", 0, USAGE, COST, len(links), last)[0] == b"OK"
 
     def commands(self):
         found = re.findall(rb"cmdstat_([^:]+):calls=(\d+)", self.redis("INFO", "commandstats"))

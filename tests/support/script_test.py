@@ -36,8 +36,8 @@ class Job:
     """A claimed job, as the worker keeps it."""
 
     def __init__(self, answer):
-        id, fence, self.attempt, self.request, self.paid_calls, self.max_paid_calls, epoch, trace, self.deferrals = answer
-        self.id, self.fence, self.epoch, self.trace = id.decode(), fence.decode(), int(epoch), trace.decode()
+        id, fence, self.attempt, self.request, self.paid_calls, self.max_paid_calls, epoch, trace, self.deferrals, plan = answer
+        self.id, self.fence, self.epoch, self.trace, self.plan = id.decode(), fence.decode(), int(epoch), trace.decode(), plan.decode()
         self.task_id = self.id.partition(".")[2]
         self.wseq = 0
 

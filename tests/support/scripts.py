@@ -29,10 +29,16 @@ def shebang(text):
     return f"#!lua flags={flags.group(1)}\n" if flags else ""
 
 
+HERE = re.compile(r"^ *-- here: (.*)\n", re.M)
+
+
 def body(path):
-    """The text sent to Redis: the shared files that the script needs, then the script."""
+    """The text sent to Redis: the shared files that the script needs, then the script, with those that either names at a line `-- here:`."""
     text = path.read_text()
-    return shebang(text) + shared(*needs(text)) + text
+    text = shebang(text) + shared(*needs(text)) + text
+    while HERE.search(text):
+        text = HERE.sub(lambda line: shared(*line.group(1).split()), text)
+    return text
 
 
 class Scripts:

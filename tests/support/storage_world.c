@@ -191,6 +191,52 @@ enum storage_end world_get(struct storage_world *world, const char *name, int64_
     return await_end(world, before);
 }
 
+/* -- cancelling a get */
+
+void world_fail_on_end(const struct storage_outcome *outcome, void *arg)
+{
+    (void)arg;
+    fail_msg("called although cancelled: %s", outcome->words);
+}
+
+static void cancel(struct world_cancelled_get *get)
+{
+    if (get->after_next)
+        storage_get_next(get->call);
+    storage_cancel(get->call);
+}
+
+static void cancel_in_open(const struct storage_about *about, struct storage_range *range, void *arg)
+{
+    struct world_cancelled_get *get = arg;
+
+    (void)about;
+    (void)range;
+    get->opens++;
+    if (get->in_open)
+        cancel(get);
+    else
+        storage_get_next(get->call);
+}
+
+static void cancel_in_bytes(const char *bytes, size_t len, void *arg)
+{
+    struct world_cancelled_get *get = arg;
+
+    (void)bytes;
+    (void)len;
+    get->bytes++;
+    cancel(get);
+}
+
+void world_get_cancelled(struct storage_world *world, const char *name, struct world_cancelled_get *get)
+{
+    const struct storage_get_events events = {
+        .on_open = cancel_in_open, .on_bytes = cancel_in_bytes, .on_end = world_fail_on_end, .arg = get};
+
+    assert_int_equal(storage_get(world->storage, name, &events, &get->call), 0);
+}
+
 /* -- deleting */
 
 enum storage_end world_delete(struct storage_world *world, const char *name)

@@ -48,6 +48,21 @@ enum storage_end world_store(struct storage_world *world, const void *bytes, siz
                              const char *name); /* both; owner "shop" */
 enum storage_end world_get(struct storage_world *world, const char *name, int64_t at,
                            int64_t len); /* len -1: to the end */
+
+/* A get that is cancelled in on_open, or in the first on_bytes. */
+struct world_cancelled_get {
+    bool in_open;
+    bool after_next; /* requests more bytes before it cancels */
+    struct storage_call *call;
+    int opens, bytes; /* calls of on_open and on_bytes */
+};
+
+/* Starts it. Fails the test if on_end is called; `get` must live until the disk is idle. */
+void world_get_cancelled(struct storage_world *world, const char *name, struct world_cancelled_get *get);
+
+/* For calls that the test cancels: fails the test. */
+void world_fail_on_end(const struct storage_outcome *outcome, void *arg);
+
 enum storage_end world_delete(struct storage_world *world, const char *name);
 enum storage_end world_sweep(struct storage_world *world, int today, int max);
 

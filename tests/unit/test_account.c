@@ -14,29 +14,30 @@
 
 enum { FIELDS_MAX = 512, NOW_MS = 1000000, TEXT_MAX = 64 * 1024 };
 
-/* The answer to HGETALL; the words end with NULL. */
-struct books {
+/* A reply to HGETALL. */
+struct hash_reply {
     redisReply reply, items[FIELDS_MAX];
     redisReply *elements[FIELDS_MAX];
 };
 
-static void add(struct books *books, const char *text)
+static void add(struct hash_reply *hash_reply, const char *text)
 {
-    size_t n = books->reply.elements++;
+    size_t n = hash_reply->reply.elements++;
 
     assert_true(n < FIELDS_MAX);
-    books->items[n] = (redisReply){.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)text, .len = strlen(text)};
-    books->elements[n] = &books->items[n];
-    books->reply.element = books->elements;
+    hash_reply->items[n] =
+        (redisReply){.type = REDIS_REPLY_STRING, .str = (char *)(uintptr_t)text, .len = strlen(text)};
+    hash_reply->elements[n] = &hash_reply->items[n];
+    hash_reply->reply.element = hash_reply->elements;
 }
 
 static void read_words(struct account *account, const char *const *words)
 {
-    struct books books = {.reply = {.type = REDIS_REPLY_ARRAY}};
+    struct hash_reply hash_reply = {.reply = {.type = REDIS_REPLY_ARRAY}};
 
     for (; *words; words++)
-        add(&books, *words);
-    account_read(account, &books.reply);
+        add(&hash_reply, *words);
+    account_read(account, &hash_reply.reply);
 }
 #define READ(account, ...) read_words(account, (const char *const[]){__VA_ARGS__, NULL})
 
@@ -51,12 +52,12 @@ static void assert_waits(const struct account *account, const char *model, const
     buf_deinit(&out);
 }
 
-static uint32_t sum(const struct account *account, const char *model)
+static uint32_t wait_digest(const struct account *account, const char *model)
 {
     return account_wait_digest(&(struct account_wait){.account = account, .model = model, .now_ms = NOW_MS});
 }
 
-static void test_what_the_books_say(void **state)
+static void test_the_fields_of_the_account_hash_are_read(void **state)
 {
     struct account account;
     const struct account_scope *scope;
@@ -110,7 +111,7 @@ static void test_each_task_waits_for_the_account_and_its_own_model(void **state)
     assert_true(account_names_models(&account));
 }
 
-static void test_a_task_without_a_model_where_no_default_is_known(void **state)
+static void test_without_a_default_model_a_task_without_a_model_waits_for_no_model(void **state)
 {
     struct account account;
 
@@ -120,39 +121,39 @@ static void test_a_task_without_a_model_where_no_default_is_known(void **state)
     assert_waits(&account, "m1", "[{\"code\":\"outcome_unknown\",\"model\":\"m1\"}]");
 }
 
-static void test_the_sum_changes_with_what_holds_and_why(void **state)
+static void test_the_digest_changes_with_the_scope_the_code_and_the_start(void **state)
 {
     struct account account;
     uint32_t open, other_code, later, of_model, paused;
 
     (void)state;
     READ(&account, "calls", "3", "m limit", "3");
-    assert_int_equal(sum(&account, "m"), 0);
+    assert_int_equal(wait_digest(&account, "m"), 0);
     assert_false(account_names_models(&account));
     READ(&account, "state", "open", "code", "ark_unreachable", "since", "5", "why", "one", "probe_at", "6");
-    open = sum(&account, "m");
+    open = wait_digest(&account, "m");
     assert_int_not_equal(open, 0);
     READ(&account, "state", "half_open", "code", "ark_unreachable", "since", "5", "why", "other", "probe_at", "7",
          "calls", "8");
-    assert_int_equal(sum(&account, "m"), open); /* it is probed, and still holds */
+    assert_int_equal(wait_digest(&account, "m"), open); /* neither the probe nor other fields count */
     READ(&account, "state", "open", "code", "outcome_unknown", "since", "5");
-    other_code = sum(&account, "m");
+    other_code = wait_digest(&account, "m");
     READ(&account, "state", "open", "code", "ark_unreachable", "since", "7");
-    later = sum(&account, "m");
+    later = wait_digest(&account, "m");
     READ(&account, "m state", "open", "m code", "ark_unreachable", "m since", "5");
-    of_model = sum(&account, "m");
-    assert_int_equal(sum(&account, "n"), 0);
+    of_model = wait_digest(&account, "m");
+    assert_int_equal(wait_digest(&account, "n"), 0);
     READ(&account, "m paused_until", "2000000");
-    paused = sum(&account, "m");
+    paused = wait_digest(&account, "m");
     READ(&account, "m paused_until", "3000000");
-    assert_int_equal(sum(&account, "m"), paused); /* ARK has prolonged it */
+    assert_int_equal(wait_digest(&account, "m"), paused); /* a longer pause has the same digest */
     assert_int_not_equal(other_code, open);
     assert_int_not_equal(later, open);
     assert_int_not_equal(of_model, open);
     assert_int_not_equal(paused, of_model);
 }
 
-static void test_books_that_mean_nothing(void **state)
+static void test_invalid_replies_and_values_are_ignored(void **state)
 {
     static const char *const numbers[] = {"1e999", "nan", "inf", "1,2", "0x10", "", " 5", "-", "99999999999999999999",
                                           "1.2.3"};
@@ -179,38 +180,38 @@ static void test_books_that_mean_nothing(void **state)
     assert_waits(&account, NULL, "[]");
     memset(name, 'x', sizeof(name));
     (void)snprintf(name + 200, sizeof(name) - 200, " state");
-    READ(&account, name, "open", name + 150, "open"); /* one is longer than a name of a model may be */
+    READ(&account, name, "open", name + 150, "open"); /* the first name is longer than a model name may be */
     assert_int_equal(account.count, 2);
     READ(&account, "state", "open", "code", "\"injected\"", "m \"x\" state", "open", "m \"x\" code", "UPPER");
     assert_waits(&account, NULL,
                  "[{\"code\":\"ark_unreachable\"},{\"code\":\"ark_unreachable\",\"model\":\"m \\\"x\\\"\"}]");
 }
 
-static void test_more_models_than_are_kept(void **state)
+static void test_models_above_the_maximum_are_dropped(void **state)
 {
-    struct books books = {.reply = {.type = REDIS_REPLY_ARRAY}};
+    struct hash_reply hash_reply = {.reply = {.type = REDIS_REPLY_ARRAY}};
     static char names[100][16];
     struct account account;
 
     (void)state;
     for (int i = 0; i < 100; i++) {
         (void)snprintf(names[i], sizeof(names[i]), "m%d state", i);
-        add(&books, names[i]);
-        add(&books, "open");
+        add(&hash_reply, names[i]);
+        add(&hash_reply, "open");
     }
-    account_read(&account, &books.reply);
+    account_read(&account, &hash_reply.reply);
     assert_int_equal(account.count, 1 + ACCOUNT_MODELS_MAX);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_the_books_say),
+        cmocka_unit_test(test_the_fields_of_the_account_hash_are_read),
         cmocka_unit_test(test_each_task_waits_for_the_account_and_its_own_model),
-        cmocka_unit_test(test_a_task_without_a_model_where_no_default_is_known),
-        cmocka_unit_test(test_the_sum_changes_with_what_holds_and_why),
-        cmocka_unit_test(test_books_that_mean_nothing),
-        cmocka_unit_test(test_more_models_than_are_kept),
+        cmocka_unit_test(test_without_a_default_model_a_task_without_a_model_waits_for_no_model),
+        cmocka_unit_test(test_the_digest_changes_with_the_scope_the_code_and_the_start),
+        cmocka_unit_test(test_invalid_replies_and_values_are_ignored),
+        cmocka_unit_test(test_models_above_the_maximum_are_dropped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

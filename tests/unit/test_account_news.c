@@ -1,4 +1,4 @@
-/* What a call says about the account, its models and the breaker: the table of common/task/PROTOCOL.md. */
+/* The news that a call's result gives about the account and its model, as in the table of common/task/PROTOCOL.md. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -87,7 +87,7 @@ static struct evidence evidence_of(const struct ark_result *ark)
                              .now_ms = NOW};
 }
 
-static void what_a_call_says(void **state)
+static void each_result_gives_its_news(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(calls); i++) {
@@ -105,7 +105,7 @@ static void what_a_call_says(void **state)
     }
 }
 
-static void what_each_counts_for(void **state)
+static void each_news_has_its_effect(void **state)
 {
     (void)state;
     for (int news = 0; news < NEWS_COUNT; news++) {
@@ -119,9 +119,9 @@ static void what_each_counts_for(void **state)
     }
 }
 
-/* -- what becomes of the task */
+/* -- the verdict on the task */
 
-static void a_quota_that_begins_again_is_waited_for(void **state)
+static void an_exhausted_quota_defers_the_task_until_the_reset(void **state)
 {
     static const struct {
         const char *message;
@@ -152,7 +152,7 @@ static void a_quota_that_begins_again_is_waited_for(void **state)
     }
 }
 
-static void one_retry_and_no_more(void **state)
+static void these_errors_are_retried_once(void **state)
 {
     static const char *const errors[][2] = {
         {"ContentSecurityDetectionError", ""                                              },
@@ -177,8 +177,8 @@ static void one_retry_and_no_more(void **state)
             }
 }
 
-/* The first one fails and says why; who meets the same while the account or model is known to be closed waits. */
-static void a_closed_account_fails_one_task(void **state)
+/* The first task fails with the reason. A later task with the same error is deferred while the account or model is closed. */
+static void a_closed_account_fails_the_first_task_and_defers_later_ones(void **state)
 {
     static const struct {
         int status;
@@ -210,8 +210,8 @@ static void a_closed_account_fails_one_task(void **state)
     }
 }
 
-/* What is not the task's fault uses up neither attempts nor the budget. */
-static void the_last_attempt_is_deferred_too(void **state)
+/* A failure that the task did not cause uses up neither its attempts nor its budget. */
+static void an_unreachable_or_busy_ark_defers_even_the_last_attempt(void **state)
 {
     struct ark_result none = answer(0, NULL, ""), busy = answer(429, NULL, "");
     struct evidence evidence = evidence_of(&none);
@@ -231,12 +231,12 @@ static void the_last_attempt_is_deferred_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(what_a_call_says),
-        cmocka_unit_test(what_each_counts_for),
-        cmocka_unit_test(a_quota_that_begins_again_is_waited_for),
-        cmocka_unit_test(one_retry_and_no_more),
-        cmocka_unit_test(a_closed_account_fails_one_task),
-        cmocka_unit_test(the_last_attempt_is_deferred_too),
+        cmocka_unit_test(each_result_gives_its_news),
+        cmocka_unit_test(each_news_has_its_effect),
+        cmocka_unit_test(an_exhausted_quota_defers_the_task_until_the_reset),
+        cmocka_unit_test(these_errors_are_retried_once),
+        cmocka_unit_test(a_closed_account_fails_the_first_task_and_defers_later_ones),
+        cmocka_unit_test(an_unreachable_or_busy_ark_defers_even_the_last_attempt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -424,7 +424,7 @@ static void a_stream_reports_each_image_at_once(void **state)
     run_free(&run);
 }
 
-static void says_why_a_stream_broke(void **state)
+static void reports_why_a_stream_broke(void **state)
 {
     const struct answer stream = {.status = 200, .type = SSE};
     char words[] = "connection reset";
@@ -472,7 +472,7 @@ static void reads_an_answer_without_a_head(void **state)
     assert_null(ark_answer_destroy(NULL));
 }
 
-static void stops_at_its_maxima(void **state)
+static void stops_at_its_limits(void **state)
 {
     struct ark_answer_setup setup = {.expected = 1, .max_bytes = 400, .max_line = 60};
     char line[400];
@@ -617,10 +617,10 @@ int main(void)
         cmocka_unit_test(reads_every_answer_byte_by_byte),
         cmocka_unit_test(keeps_the_images_before_a_cut),
         cmocka_unit_test(a_stream_reports_each_image_at_once),
-        cmocka_unit_test(says_why_a_stream_broke),
+        cmocka_unit_test(reports_why_a_stream_broke),
         cmocka_unit_test(counts_charged_images),
         cmocka_unit_test(reads_an_answer_without_a_head),
-        cmocka_unit_test(stops_at_its_maxima),
+        cmocka_unit_test(stops_at_its_limits),
         cmocka_unit_test(reads_retry_after),
         cmocka_unit_test(truncates_long_texts_between_characters),
         cmocka_unit_test(drops_a_usage_that_is_too_long),

@@ -10,7 +10,9 @@
 #include <jansson.h>
 
 #include "common/base/macros.h"
+#include "common/models/plan.h"
 #include "common/task/task_spec.h"
+#include "tests/support/builtin_catalogue.h"
 #include "worker/ark/request.h"
 
 #define PRO    "doubao-seedream-5-0-pro-260628"
@@ -23,7 +25,8 @@
 #define FIVE_5 "doubao-seedream-5-5-261028"
 #define OTHER  "seedream-of-tomorrow"
 
-static const struct ark_defaults plain = {.model = FOUR, .prompt = "P", .size = "2K", .max_images = 3};
+static const struct request_defaults plain = {.model = FOUR, .prompt = "P", .size = "2K", .max_images = 3};
+static const struct ark_way usual;
 
 static void reference(struct task_spec *spec, size_t count)
 {
@@ -43,12 +46,14 @@ struct built {
     bool stream;
 };
 
-static struct built build(const struct ark_defaults *defaults, const struct task_spec *spec)
+static struct built build_in(struct ark_way way, const struct request_defaults *defaults, const struct task_spec *spec)
 {
     struct ark_request request = {0};
     struct built built;
+    struct plan plan;
 
-    assert_int_equal(ark_request_build(defaults, spec, &request), 0);
+    (void)plan_make(&plan, defaults, builtin_catalogue(), spec);
+    assert_int_equal(ark_request_build(&plan, spec, way, &request), 0);
     assert_int_equal(request.len, strlen(request.body));
     built.json = json_loads(request.body, JSON_REJECT_DUPLICATES, NULL);
     assert_non_null(built.json);
@@ -57,6 +62,11 @@ static struct built build(const struct ark_defaults *defaults, const struct task
     ark_request_deinit(&request);
     assert_null(request.body);
     return built;
+}
+
+static struct built build(const struct request_defaults *defaults, const struct task_spec *spec)
+{
+    return build_in(usual, defaults, spec);
 }
 
 /* `want` is JSON; NULL: the field is absent. */
@@ -123,7 +133,7 @@ static void prefers_the_clients_values(void **state)
     json_decref(built.json);
 
     spec.watermark = false;
-    built = build(&(struct ark_defaults){.model = FOUR, .max_images = 1, .watermark = true}, &spec);
+    built = build(&(struct request_defaults){.model = FOUR, .max_images = 1, .watermark = true}, &spec);
     assert_field(&built, "watermark", "false");
     json_decref(built.json);
 }
@@ -135,9 +145,10 @@ static void sends_the_built_in_prompt_when_there_is_none(void **state)
 
     (void)state;
     for (size_t i = 0; i < 2; i++) {
-        struct built built = build(&(struct ark_defaults){.model = FOUR, .prompt = none[i], .max_images = 1}, &spec);
+        struct built built = build(
+            &(struct request_defaults){.model = FOUR, .prompt = (char *)(uintptr_t)none[i], .max_images = 1}, &spec);
 
-        assert_string_equal(json_string_value(json_object_get(built.json, "prompt")), ARK_DEFAULT_PROMPT);
+        assert_string_equal(json_string_value(json_object_get(built.json, "prompt")), PLAN_DEFAULT_PROMPT);
         assert_field(&built, "image", NULL);
         json_decref(built.json);
     }
@@ -167,7 +178,7 @@ static const struct {
     {"a group of an endpoint id",                  "ep-20250828101010-abcde", 1,  2,  2,  AUTO, MAX(2) },
 };
 
-static void clamps_the_group(void **state)
+static void clamps_the_group_size(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
@@ -206,7 +217,7 @@ static const struct {
     {"4.5 cannot be fast",                         FOUR_5, "optimize_prompt_options", NULL                         },
     {"5.0 lite cannot be fast",                    LITE,   "optimize_prompt_options", NULL                         },
     {"4.0 has no guidance",                        FOUR,   "guidance_scale",          NULL                         },
-    {"3.0 has guidance",                           T2I,    "guidance_scale",          "2.5"                        },
+    {"3.0 has guidance",                           T2I,    "guidance_scale",          "2"                          },
     {"4.0 takes a seed",                           FOUR,   "seed",                    "42"                         },
     {"3.0 takes a seed",                           T2I,    "seed",                    "42"                         },
     {"4.5 takes no seed",                          FOUR_5, "seed",                    NULL                         },
@@ -221,15 +232,14 @@ static const struct {
 
 static void sends_only_supported_fields(void **state)
 {
-    const struct ark_defaults all = {.prompt = "P",
-                                     .size = "4K",
-                                     .max_images = 1,
-                                     .response_format = ARK_RESPONSE_B64_JSON,
-                                     .output_format = ARK_OUTPUT_PNG,
-                                     .optimize_prompt_mode = ARK_OPTIMIZE_FAST,
-                                     .web_search = true,
-                                     .guidance_scale = 2.5,
-                                     .background = ARK_BACKGROUND_TRANSPARENT};
+    const struct request_defaults all = {.prompt = "P",
+                                         .size = "4K",
+                                         .max_images = 1,
+                                         .output_format = TASK_PNG,
+                                         .optimize_prompt = TASK_FAST,
+                                         .web_search = true,
+                                         .guidance_scale = 2,
+                                         .background = TASK_TRANSPARENT};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(extras); i++) {
@@ -237,7 +247,8 @@ static void sends_only_supported_fields(void **state)
         struct built built;
 
         print_message("  %s\n", extras[i].name);
-        built = build(&all, &spec);
+        reference(&spec, strcmp(extras[i].model, T2I) != 0);
+        built = build_in((struct ark_way){.format = ARK_RESPONSE_B64_JSON}, &all, &spec);
         assert_field(&built, extras[i].field, extras[i].want);
         json_decref(built.json);
     }
@@ -248,18 +259,16 @@ static void leaves_out_arks_defaults(void **state)
 {
     static const char *const all[] = {FOUR,   FOUR_5, LITE, PRO,   FLASH,
                                       FIVE_5, T2I,    EDIT, OTHER, "ep-20250828101010-abcde"};
-    const struct ark_defaults defaults = {.prompt = "P",
-                                          .max_images = 1,
-                                          .stream = ARK_STREAM_OFF,
-                                          .response_format = ARK_RESPONSE_URL,
-                                          .output_format = ARK_OUTPUT_JPEG,
-                                          .optimize_prompt_mode = ARK_OPTIMIZE_STANDARD,
-                                          .background = ARK_BACKGROUND_OPAQUE};
+    const struct request_defaults defaults = {.prompt = "P",
+                                              .max_images = 1,
+                                              .output_format = TASK_JPEG,
+                                              .optimize_prompt = TASK_STANDARD,
+                                              .background = TASK_OPAQUE};
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(all); i++) {
         struct task_spec spec = {.model = (char *)(uintptr_t)all[i], .seed_given = true, .seed = -1};
-        struct built built = build(&defaults, &spec);
+        struct built built = build_in((struct ark_way){.stream = ARK_STREAM_OFF}, &defaults, &spec);
 
         print_message("  %s\n", all[i]);
         assert_field(&built, "watermark", "false");
@@ -271,20 +280,17 @@ static void leaves_out_arks_defaults(void **state)
 
 static void streams_as_configured(void **state)
 {
-    struct ark_defaults defaults = plain;
     struct task_spec spec = {0};
     struct built built;
 
     (void)state;
-    defaults.stream = ARK_STREAM_OFF;
-    built = build(&defaults, &spec);
+    built = build_in((struct ark_way){.stream = ARK_STREAM_OFF}, &plain, &spec);
     assert_field(&built, "stream", NULL);
     assert_false(built.stream);
     json_decref(built.json);
 
-    defaults.stream = ARK_STREAM_ON;
     spec.model = (char *)(uintptr_t)PRO;
-    built = build(&defaults, &spec);
+    built = build_in((struct ark_way){.stream = ARK_STREAM_ON}, &plain, &spec);
     assert_field(&built, "stream", "true");
     assert_true(built.stream);
     json_decref(built.json);
@@ -292,12 +298,12 @@ static void streams_as_configured(void **state)
 
 static void layers_need_one_reference_and_a_model_for_it(void **state)
 {
-    struct ark_defaults defaults = plain;
+    struct request_defaults defaults = plain;
     struct task_spec spec = {.model = (char *)(uintptr_t)PRO};
     struct built built;
 
     (void)state;
-    defaults.layer_decomposition = true;
+    defaults.layers = true;
     reference(&spec, 1);
     built = build(&defaults, &spec);
     assert_field(&built, "layer_decomposition", "true");
@@ -315,24 +321,74 @@ static void layers_need_one_reference_and_a_model_for_it(void **state)
     json_decref(built.json);
 }
 
-static void refuses_too_many_references(void **state)
+/* The client's parameters override the defaults, even where they switch something off. */
+static const struct {
+    const char *name, *model;
+    struct task_spec spec;
+    const char *field, *want;
+} asked[] = {
+    {"png",                          LITE,   {.output_format = TASK_PNG},                    "output_format",           "\"png\""                    },
+    {"jpeg is ARK's default",        LITE,   {.output_format = TASK_JPEG},                   "output_format",           NULL                         },
+    {"a search",                     LITE,   {.web_search_given = true, .web_search = true}, "tools",                   "[{\"type\":\"web_search\"}]"},
+    {"no search",                    LITE,   {.web_search_given = true},                     "tools",                   NULL                         },
+    {"fast",                         FOUR,   {.optimize_prompt = TASK_FAST},                 "optimize_prompt_options", "{\"mode\":\"fast\"}"        },
+    {"standard is ARK's default",    FOUR,   {.optimize_prompt = TASK_STANDARD},             "optimize_prompt_options", NULL                         },
+    {"a guidance scale",             T2I,    {.guidance_scale = 755},                        "guidance_scale",          "7.55"                       },
+    {"a guidance scale, whole",      T2I,    {.guidance_scale = 1000},                       "guidance_scale",          "10"                         },
+    {"opaque is ARK's default",      PRO,    {.background = TASK_OPAQUE},                    "background",              NULL                         },
+    {"transparent",                  PRO,    {.background = TASK_TRANSPARENT},               "background",              "\"transparent\""            },
+    {"transparent, which needs png", PRO,    {.background = TASK_TRANSPARENT},               "output_format",           "\"png\""                    },
+    {"layers",                       FIVE_5, {.layers_given = true, .layers = true},         "layer_decomposition",     "true"                       },
+    {"no layers",                    FIVE_5, {.layers_given = true},                         "layer_decomposition",     NULL                         },
+    {"png of an unlisted model",     OTHER,  {.output_format = TASK_PNG},                    "output_format",           "\"png\""                    },
+    {"a seed of an unlisted model",  OTHER,  {.seed_given = true, .seed = 3},                "seed",                    "3"                          },
+};
+
+static void overrides_defaults_with_the_clients_parameters(void **state)
 {
-    struct task_spec spec = {.model = (char *)(uintptr_t)PRO};
-    struct ark_request request = {.len = 7};
+    struct request_defaults opposite = plain;
 
     (void)state;
-    reference(&spec, 11);
-    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_RANGE);
+    opposite.layers = opposite.web_search = true;
+    opposite.output_format = TASK_PNG;
+    opposite.optimize_prompt = TASK_FAST;
+    opposite.guidance_scale = 2;
+    opposite.background = TASK_TRANSPARENT;
+    for (size_t i = 0; i < ARRAY_LENGTH(asked); i++) {
+        const struct request_defaults *defaults[] = {&plain, &opposite};
+
+        for (size_t k = 0; k < 2; k++) {
+            struct task_spec spec = asked[i].spec;
+            struct built built;
+
+            print_message("  %s\n", asked[i].name);
+            spec.model = (char *)(uintptr_t)asked[i].model;
+            reference(&spec, 1);
+            built = build(defaults[k], &spec);
+            assert_field(&built, asked[i].field, asked[i].want);
+            json_decref(built.json);
+        }
+    }
+}
+
+static void layers_need_no_prompt(void **state)
+{
+    static const struct request_defaults without = {.model = PRO, .size = "2K", .max_images = 3};
+    struct task_spec spec = {.layers_given = true, .layers = true};
+    struct built built;
+
+    (void)state;
     reference(&spec, 1);
-    spec.model = (char *)(uintptr_t)T2I;
-    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_RANGE);
-    assert_int_equal(request.len, 7); /* unchanged */
+    built = build(&without, &spec);
+    assert_field(&built, "prompt", NULL);
+    json_decref(built.json);
 }
 
 static void refuses_a_body_above_arks_limit(void **state)
 {
     struct task_spec spec = {0};
     struct ark_request request;
+    struct plan plan;
     size_t len = ARK_BODY_MAX / 2;
     char *huge = malloc(len + 1);
 
@@ -342,7 +398,8 @@ static void refuses_a_body_above_arks_limit(void **state)
     huge[len] = '\0';
     spec.urls[0] = spec.urls[1] = huge;
     spec.url_count = 2;
-    assert_int_equal(ark_request_build(&plain, &spec, &request), ERR_TOO_LONG);
+    (void)plan_make(&plan, &plain, builtin_catalogue(), &spec);
+    assert_int_equal(ark_request_build(&plan, &spec, usual, &request), ERR_TOO_LONG);
     free(huge);
 }
 
@@ -352,12 +409,13 @@ int main(void)
         cmocka_unit_test(sends_the_defaults_and_always_watermark_and_max_images),
         cmocka_unit_test(prefers_the_clients_values),
         cmocka_unit_test(sends_the_built_in_prompt_when_there_is_none),
-        cmocka_unit_test(clamps_the_group),
+        cmocka_unit_test(clamps_the_group_size),
         cmocka_unit_test(sends_only_supported_fields),
         cmocka_unit_test(leaves_out_arks_defaults),
         cmocka_unit_test(streams_as_configured),
         cmocka_unit_test(layers_need_one_reference_and_a_model_for_it),
-        cmocka_unit_test(refuses_too_many_references),
+        cmocka_unit_test(overrides_defaults_with_the_clients_parameters),
+        cmocka_unit_test(layers_need_no_prompt),
         cmocka_unit_test(refuses_a_body_above_arks_limit),
     };
 

@@ -1,4 +1,4 @@
-/* The time that ARK names in the words of an error. */
+/* Finding the reset time in the text of an ARK error. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,7 +70,7 @@ static const struct {
 };
 /* clang-format on */
 
-static void every_spelling(void **state)
+static void finds_every_spelling_of_a_time(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
@@ -79,7 +79,7 @@ static void every_spelling(void **state)
     }
 }
 
-static void a_long_text_takes_no_stack(void **state)
+static void a_long_text_does_not_exhaust_the_stack(void **state)
 {
     static char text[1 << 16];
 
@@ -94,8 +94,8 @@ static void a_long_text_takes_no_stack(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_spelling),
-        cmocka_unit_test(a_long_text_takes_no_stack),
+        cmocka_unit_test(finds_every_spelling_of_a_time),
+        cmocka_unit_test(a_long_text_does_not_exhaust_the_stack),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

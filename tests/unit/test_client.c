@@ -40,7 +40,7 @@ static void test_names(void **state)
     }
 }
 
-static void test_a_client_is_made_once_and_stays(void **state)
+static void test_the_same_name_always_gets_the_same_client(void **state)
 {
     struct clients *clients = clients_create();
     struct client *first[300];
@@ -59,7 +59,7 @@ static void test_a_client_is_made_once_and_stays(void **state)
     assert_null(clients_destroy(NULL));
 }
 
-static void test_limits_are_what_was_set_last(void **state)
+static void test_limits_can_be_set_again(void **state)
 {
     struct client client = {.name = "shop"};
 
@@ -75,7 +75,7 @@ static void test_limits_are_what_was_set_last(void **state)
     }
 }
 
-static void test_streams_up_to_the_limit(void **state)
+static void test_streams_are_refused_above_the_limit(void **state)
 {
     struct client client = {.name = "shop"};
 
@@ -104,7 +104,7 @@ struct crowd {
     _Atomic(int64_t) most, passed;
 };
 
-static void *come_and_go(void *arg)
+static void *enter_and_leave_streams(void *arg)
 {
     struct crowd *crowd = arg;
 
@@ -123,7 +123,7 @@ static void *come_and_go(void *arg)
     return NULL;
 }
 
-static void test_many_threads_never_pass_the_limit(void **state)
+static void test_concurrent_threads_never_exceed_the_stream_limit(void **state)
 {
     struct crowd crowd = {.client = {.name = "shop"}};
     pthread_t threads[THREADS];
@@ -131,7 +131,7 @@ static void test_many_threads_never_pass_the_limit(void **state)
     (void)state;
     client_set_limits(&crowd.client, &(struct client_limits){.most = {[CLIENT_STREAMS] = MOST}});
     for (int i = 0; i < THREADS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, come_and_go, &crowd), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, enter_and_leave_streams, &crowd), 0);
     for (int i = 0; i < THREADS; i++)
         assert_int_equal(pthread_join(threads[i], NULL), 0);
     assert_in_range(atomic_load(&crowd.most), 1, MOST);
@@ -143,10 +143,10 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_names),
-        cmocka_unit_test(test_a_client_is_made_once_and_stays),
-        cmocka_unit_test(test_limits_are_what_was_set_last),
-        cmocka_unit_test(test_streams_up_to_the_limit),
-        cmocka_unit_test(test_many_threads_never_pass_the_limit),
+        cmocka_unit_test(test_the_same_name_always_gets_the_same_client),
+        cmocka_unit_test(test_limits_can_be_set_again),
+        cmocka_unit_test(test_streams_are_refused_above_the_limit),
+        cmocka_unit_test(test_concurrent_threads_never_exceed_the_stream_limit),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -16,7 +16,7 @@
 
 enum { DEADLINE_S = 20, JOBS_MAX = 64, WAITING_MAX = 16 };
 
-/* A door that holds back jobs until the test opens it. */
+/* Blocks jobs until the test opens it. */
 struct gate {
     pthread_mutex_t lock;
     pthread_cond_t changed;
@@ -193,7 +193,7 @@ static void test_jobs_run_at_the_same_time(void **state)
         jobs[i].passes_gate = true;
         assert_int_equal(disk_start(world.disk, &jobs[i].disk), 0);
     }
-    await_arrivals(&world.gate, 3); /* with fewer threads this waits for ever */
+    await_arrivals(&world.gate, 3); /* with fewer threads this would never return */
     open_gate(&world.gate);
     run_until(&world, 3);
     end_world(&world);
@@ -235,7 +235,7 @@ static void test_the_queue_has_a_limit(void **state)
     }
     assert_int_equal(disk_start(world.disk, &extra.disk), ERR_TOO_LONG);
     next = make(&world, 'n');
-    disk_follow(world.disk, &next.disk); /* a step of work that has begun */
+    disk_follow(world.disk, &next.disk); /* a follow-up step is never refused */
     open_gate(&world.gate);
     run_until(&world, 2 + WAITING_MAX);
     assert_int_equal(next.runs, 1);
@@ -258,7 +258,7 @@ static void test_a_cancelled_job_that_waits_is_not_run(void **state)
     assert_int_equal(disk_start(world.disk, &running.disk), 0);
     await_arrivals(&world.gate, 1);
     assert_int_equal(disk_start(world.disk, &waiting.disk), 0);
-    disk_cancel(&running.disk); /* too late: it runs to its end */
+    disk_cancel(&running.disk); /* it already runs, and runs to its end */
     disk_cancel(&waiting.disk);
     disk_cancel(&waiting.disk);
     assert_int_equal(waiting.ends, 0);
@@ -319,7 +319,7 @@ static void test_destroying_a_disk_ends_all_its_jobs(void **state)
 
 enum { LOOPS = 3, ROUNDS = 200 };
 
-struct rider {
+struct looping_job {
     struct disk_job job;
     struct disk *disk;
     struct loop *loop;
@@ -327,40 +327,40 @@ struct rider {
     int sum; /* run() writes it, done() reads it: the pool orders both */
 };
 
-static void rider_run(struct disk_job *job)
+static void looping_run(struct disk_job *job)
 {
-    struct rider *rider = container_of(job, struct rider, job);
+    struct looping_job *looping_job = container_of(job, struct looping_job, job);
 
-    rider->sum++;
+    looping_job->sum++;
 }
 
-static void rider_done(struct disk_job *job)
+static void looping_done(struct disk_job *job)
 {
-    struct rider *rider = container_of(job, struct rider, job);
+    struct looping_job *looping_job = container_of(job, struct looping_job, job);
 
-    if (--rider->left)
-        assert_int_equal(disk_start(rider->disk, job), 0);
+    if (--looping_job->left)
+        assert_int_equal(disk_start(looping_job->disk, job), 0);
     else
-        loop_stop(rider->loop);
+        loop_stop(looping_job->loop);
 }
 
-static void *ride(void *arg)
+static void *run_looping_job(void *arg)
 {
     struct disk_pool *pool = arg;
-    struct rider rider = {
-        .job = {.run = rider_run, .done = rider_done},
+    struct looping_job looping_job = {
+        .job = {.run = looping_run, .done = looping_done},
           .left = ROUNDS
     };
     static int good;
 
-    rider.loop = loop_create();
-    rider.disk = disk_create(pool, rider.loop);
-    if (disk_start(rider.disk, &rider.job))
+    looping_job.loop = loop_create();
+    looping_job.disk = disk_create(pool, looping_job.loop);
+    if (disk_start(looping_job.disk, &looping_job.job))
         return NULL;
-    loop_run(rider.loop);
-    disk_destroy(rider.disk);
-    loop_destroy(rider.loop);
-    return rider.sum == ROUNDS ? &good : NULL;
+    loop_run(looping_job.loop);
+    disk_destroy(looping_job.disk);
+    loop_destroy(looping_job.loop);
+    return looping_job.sum == ROUNDS ? &good : NULL;
 }
 
 static void test_several_loops_share_a_pool(void **state)
@@ -372,7 +372,7 @@ static void test_several_loops_share_a_pool(void **state)
     (void)state;
     assert_non_null(pool);
     for (int i = 0; i < LOOPS; i++)
-        assert_int_equal(pthread_create(&threads[i], NULL, ride, pool), 0);
+        assert_int_equal(pthread_create(&threads[i], NULL, run_looping_job, pool), 0);
     for (int i = 0; i < LOOPS; i++) {
         assert_int_equal(pthread_join(threads[i], &good), 0);
         assert_non_null(good);
@@ -380,7 +380,7 @@ static void test_several_loops_share_a_pool(void **state)
     assert_null(disk_pool_destroy(pool));
 }
 
-static void test_a_pool_needs_a_sane_number_of_threads(void **state)
+static void test_an_invalid_number_of_threads_is_refused(void **state)
 {
     (void)state;
     assert_null(disk_pool_create(0, 1));
@@ -400,7 +400,7 @@ int main(void)
         cmocka_unit_test(test_a_cancelled_job_that_waits_is_not_run),
         cmocka_unit_test(test_destroying_a_disk_ends_all_its_jobs),
         cmocka_unit_test(test_several_loops_share_a_pool),
-        cmocka_unit_test(test_a_pool_needs_a_sane_number_of_threads),
+        cmocka_unit_test(test_an_invalid_number_of_threads_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* The arguments and the reply of GOVERN, and the corrections of bookings that a report takes along. */
+/* The arguments and the reply of the GOVERN script, and the booking corrections that a report carries. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -50,7 +50,7 @@ static void assert_args(const char *expected)
 
 /* -- the report */
 
-static void the_head_says_what_is_wanted_and_what_the_limits_are(void **state)
+static void the_report_starts_with_the_request_and_the_limits(void **state)
 {
     static const char *const coverages[] = {[GOVERN_CHANGES] = "", [GOVERN_ALL] = "1", [GOVERN_ALL_AFTER_LOSS] = "2"};
     char expected[64];
@@ -66,7 +66,7 @@ static void the_head_says_what_is_wanted_and_what_the_limits_are(void **state)
     }
 }
 
-static void bookings_follow_the_head(void **state)
+static void bookings_are_sent_after_the_head(void **state)
 {
     struct scope account = {.name = ""}, model = {.name = "m2"};
 
@@ -133,7 +133,7 @@ static void a_bad_probe_has_a_reason_and_a_good_one_has_none(void **state)
     }
 }
 
-static void the_largest_report_has_room(void **state)
+static void the_largest_report_fits(void **state)
 {
     struct scope scope = {.name = "m"};
 
@@ -166,7 +166,7 @@ static void corrections_of_one_second_and_model_are_merged(void **state)
     assert_int_equal(one.users + two.users, 0);
 }
 
-static void a_full_table_drops_what_is_new_and_merges_what_it_has(void **state)
+static void a_full_booking_table_drops_new_rows_and_still_merges(void **state)
 {
     struct scope scope = {.name = "m"};
 
@@ -179,7 +179,7 @@ static void a_full_table_drops_what_is_new_and_merges_what_it_has(void **state)
     assert_int_equal(scope.users, BOOKINGS_MAX);
 }
 
-static void a_lost_report_repeats_what_books_and_not_what_gives_back(void **state)
+static void after_a_lost_report_charges_are_repeated_and_refunds_are_not(void **state)
 {
     struct scope scope = {.name = "m"};
 
@@ -236,7 +236,7 @@ static void a_reply_has_permits_and_restricted_scopes(void **state)
     freeReplyObject(reply);
 }
 
-static void what_is_no_reply_of_GOVERN_is_refused(void **state)
+static void malformed_replies_of_GOVERN_are_refused(void **state)
 {
     static const char *const replies[] = {
         "-ERR no\r\n",
@@ -274,17 +274,17 @@ static void a_row_that_is_cut_or_has_no_numbers_is_skipped(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(the_head_says_what_is_wanted_and_what_the_limits_are, set_up),
-        cmocka_unit_test_setup(bookings_follow_the_head, set_up),
+        cmocka_unit_test_setup(the_report_starts_with_the_request_and_the_limits, set_up),
+        cmocka_unit_test_setup(bookings_are_sent_after_the_head, set_up),
         cmocka_unit_test_setup(a_scope_without_failures_has_no_reason, set_up),
         cmocka_unit_test_setup(a_failure_has_its_code_reason_and_age, set_up),
         cmocka_unit_test_setup(a_bad_probe_has_a_reason_and_a_good_one_has_none, set_up),
-        cmocka_unit_test_setup(the_largest_report_has_room, set_up),
+        cmocka_unit_test_setup(the_largest_report_fits, set_up),
         cmocka_unit_test_setup(corrections_of_one_second_and_model_are_merged, set_up),
-        cmocka_unit_test_setup(a_full_table_drops_what_is_new_and_merges_what_it_has, set_up),
-        cmocka_unit_test_setup(a_lost_report_repeats_what_books_and_not_what_gives_back, set_up),
+        cmocka_unit_test_setup(a_full_booking_table_drops_new_rows_and_still_merges, set_up),
+        cmocka_unit_test_setup(after_a_lost_report_charges_are_repeated_and_refunds_are_not, set_up),
         cmocka_unit_test_setup(a_reply_has_permits_and_restricted_scopes, set_up),
-        cmocka_unit_test_setup(what_is_no_reply_of_GOVERN_is_refused, set_up),
+        cmocka_unit_test_setup(malformed_replies_of_GOVERN_are_refused, set_up),
         cmocka_unit_test_setup(a_row_that_is_cut_or_has_no_numbers_is_skipped, set_up),
     };
 

@@ -30,7 +30,7 @@ static int read_memory(void *arg, int64_t at, void *out, size_t len)
     return 0;
 }
 
-/* Copies the bytes into a block of their own size, so that a sanitizer sees every read outside. */
+/* Copies the bytes into a block of their own size, so that ASan detects an overrun. */
 static int parse(const void *bytes, size_t len, struct image_header *out)
 {
     unsigned char *copy = malloc(len + !len);
@@ -104,7 +104,7 @@ static void test_files(void **state)
     }
 }
 
-/* A file that ends early is an error, or its header is complete: then the dimensions are right. */
+/* A truncated file is an error, unless its header is complete. Then the dimensions are right. */
 static void test_every_beginning_of_a_file(void **state)
 {
     static unsigned char bytes[FILE_MAX];
@@ -238,7 +238,7 @@ static void test_unusual_headers(void **state)
     }
 }
 
-static void test_what_is_no_image(void **state)
+static void test_files_that_are_not_images_are_refused(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(bad); i++) {
@@ -292,7 +292,7 @@ int main(void)
         cmocka_unit_test(test_every_beginning_of_a_file),
         cmocka_unit_test(test_a_failed_read_is_reported),
         cmocka_unit_test(test_unusual_headers),
-        cmocka_unit_test(test_what_is_no_image),
+        cmocka_unit_test(test_files_that_are_not_images_are_refused),
         cmocka_unit_test(test_the_number_of_reads_is_bounded),
         cmocka_unit_test(test_media_types),
     };

@@ -48,7 +48,7 @@ static const struct { const char *name, *line, *why; } bad_lines[] = {
 };
 /* clang-format on */
 
-static void test_what_is_wrong_with_a_line_is_said(void **state)
+static void test_an_invalid_line_is_refused_with_the_reason(void **state)
 {
     struct key_line key = {.id = "untouched"};
     struct buf why;
@@ -76,7 +76,7 @@ static struct key_line parsed(const char *line)
     return key;
 }
 
-static void test_a_whole_line(void **state)
+static void test_a_line_with_all_settings_is_parsed(void **state)
 {
     struct key_line key = parsed(HEAD "2026-01-03 requests=600\tqueued=1  streams=0 images=7 revoked \r");
 
@@ -94,7 +94,7 @@ static void test_a_whole_line(void **state)
     assert_true(key.revoked);
 }
 
-static void test_what_is_not_said_is_the_default(void **state)
+static void test_absent_settings_have_their_defaults(void **state)
 {
     struct key_line key = parsed("  " HEAD "-");
 
@@ -105,7 +105,7 @@ static void test_what_is_not_said_is_the_default(void **state)
         assert_int_equal(key.limits.most[i], KEY_LIMIT_UNSET);
 }
 
-static void test_lines_that_say_nothing(void **state)
+static void test_empty_lines_and_comments_are_skipped(void **state)
 {
     static const char *const lines[] = {"", "   ", "# a comment", "  #", "\r"};
     struct key_line key;
@@ -115,7 +115,7 @@ static void test_lines_that_say_nothing(void **state)
         assert_int_equal(key_line_parse(lines[i], strlen(lines[i]), &key, NULL), ERR_NOT_FOUND);
 }
 
-static void test_a_line_is_written_as_it_is_read(void **state)
+static void test_a_parsed_line_is_written_unchanged(void **state)
 {
     static const char *const lines[] = {HEAD "-\n", HEAD "2027-01-02T03:04:05Z requests=0 images=12\n",
                                         HEAD "- queued=5 streams=3 revoked\n"};
@@ -134,7 +134,7 @@ static void test_a_line_is_written_as_it_is_read(void **state)
     buf_deinit(&out);
 }
 
-static void test_when_a_key_lives(void **state)
+static void test_a_key_is_live_until_it_expires_or_is_revoked(void **state)
 {
     struct key_line key = parsed(HEAD "2026-01-02T03:04:06Z");
 
@@ -150,45 +150,45 @@ static void test_when_a_key_lives(void **state)
 
 /* -- the file */
 
-struct position_notice {
+struct scratch {
     char folder[32], path[64];
 };
 
 static int set_up(void **state)
 {
-    struct position_notice *place = calloc(1, sizeof(*place));
+    struct scratch *scratch = calloc(1, sizeof(*scratch));
 
-    (void)snprintf(place->folder, sizeof(place->folder), "/tmp/arkrelay-keys-XXXXXX");
-    assert_non_null(mkdtemp(place->folder));
-    (void)snprintf(place->path, sizeof(place->path), "%s/keys", place->folder);
-    *state = place;
+    (void)snprintf(scratch->folder, sizeof(scratch->folder), "/tmp/arkrelay-keys-XXXXXX");
+    assert_non_null(mkdtemp(scratch->folder));
+    (void)snprintf(scratch->path, sizeof(scratch->path), "%s/keys", scratch->folder);
+    *state = scratch;
     return 0;
 }
 
 static int tear_down(void **state)
 {
-    struct position_notice *place = *state;
+    struct scratch *scratch = *state;
 
-    (void)unlink(place->path);
-    assert_int_equal(rmdir(place->folder), 0); /* nothing else was left behind */
-    free(place);
+    (void)unlink(scratch->path);
+    assert_int_equal(rmdir(scratch->folder), 0); /* fails if another file was left in it */
+    free(scratch);
     return 0;
 }
 
-static void put(const struct position_notice *place, const char *text)
+static void write_content(const struct scratch *scratch, const char *text)
 {
-    FILE *file = fopen(place->path, "w");
+    FILE *file = fopen(scratch->path, "w");
 
     assert_non_null(file);
     assert_int_equal(fwrite(text, 1, strlen(text), file), strlen(text));
     assert_int_equal(fclose(file), 0);
-    assert_int_equal(chmod(place->path, 0600), 0);
+    assert_int_equal(chmod(scratch->path, 0600), 0);
 }
 
-static void assert_holds(const struct position_notice *place, const char *text)
+static void assert_content(const struct scratch *scratch, const char *text)
 {
     char content[4096] = "";
-    FILE *file = fopen(place->path, "r");
+    FILE *file = fopen(scratch->path, "r");
 
     assert_non_null(file);
     assert_true(fread(content, 1, sizeof(content) - 1, file) < sizeof(content) - 1);
@@ -213,68 +213,68 @@ static int approve_none(const struct key_file *file, struct key_line *line, void
     return ERR_REFUSED;
 }
 
-static int append(const struct position_notice *place, size_t expected, key_file_approve_fn *approve)
+static int append(const struct scratch *scratch, size_t expected, key_file_approve_fn *approve)
 {
     struct key_line line = parsed(HEAD "-");
     struct buf why;
     int err;
 
     buf_init(&why, 1024);
-    err = key_file_append(place->path, &line, approve, &expected, &why);
+    err = key_file_append(scratch->path, &line, approve, &expected, &why);
     if (!err)
         assert_string_equal(buf_text(&why), "");
     buf_deinit(&why);
     return err;
 }
 
-static void test_a_first_key_makes_the_file_for_its_owner_alone(void **state)
+static void test_the_first_key_creates_a_file_that_only_the_owner_can_read(void **state)
 {
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
     struct stat stat;
     struct key_file file;
     struct buf why;
 
     (void)umask(0);
-    assert_int_equal(append(place, 0, approve_all), 0);
-    assert_int_equal(append(place, 1, approve_all), 0);
-    assert_int_equal(lstat(place->path, &stat), 0);
+    assert_int_equal(append(scratch, 0, approve_all), 0);
+    assert_int_equal(append(scratch, 1, approve_all), 0);
+    assert_int_equal(lstat(scratch->path, &stat), 0);
     assert_int_equal(stat.st_mode & 0777, 0600);
     buf_init(&why, 1024);
-    assert_int_equal(key_file_read(place->path, &file, &why), 0);
+    assert_int_equal(key_file_read(scratch->path, &file, &why), 0);
     assert_int_equal(file.count, 2);
     assert_false(file.exposed);
     assert_string_equal(file.keys[1].id, "000000000001");
     key_file_deinit(&file);
 }
 
-static void test_a_last_line_without_its_end_gets_one(void **state)
+static void test_a_missing_final_newline_is_added(void **state)
 {
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
 
-    put(place, "# mine\n" HEAD "-");
-    assert_int_equal(append(place, 1, approve_all), 0);
-    assert_holds(place, "# mine\n" HEAD "-\n000000000001 shop " DIGEST " 2026-01-02T03:04:05Z -\n");
+    write_content(scratch, "# mine\n" HEAD "-");
+    assert_int_equal(append(scratch, 1, approve_all), 0);
+    assert_content(scratch, "# mine\n" HEAD "-\n000000000001 shop " DIGEST " 2026-01-02T03:04:05Z -\n");
 }
 
-static void test_who_is_refused_changes_nothing(void **state)
+static void test_a_refused_append_does_not_change_the_file(void **state)
 {
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
 
-    put(place, "# mine\n");
-    assert_int_equal(append(place, 0, approve_none), ERR_REFUSED);
-    assert_holds(place, "# mine\n");
+    write_content(scratch, "# mine\n");
+    assert_int_equal(append(scratch, 0, approve_none), ERR_REFUSED);
+    assert_content(scratch, "# mine\n");
 }
 
-static void test_a_file_with_a_bad_line_gets_no_key(void **state)
+static void test_no_key_is_appended_to_an_invalid_file(void **state)
 {
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
 
-    put(place, "\n# x\nnonsense\n");
-    assert_int_equal(append(place, 0, approve_all), ERR_SYNTAX);
-    assert_holds(place, "\n# x\nnonsense\n");
+    write_content(scratch, "\n# x\nnonsense\n");
+    assert_int_equal(append(scratch, 0, approve_all), ERR_SYNTAX);
+    assert_content(scratch, "\n# x\nnonsense\n");
 }
 
-static void test_a_bad_line_is_named_by_its_number(void **state)
+static void test_an_error_names_the_line_number(void **state)
 {
     static const struct {
         const char *text, *why;
@@ -283,32 +283,32 @@ static void test_a_bad_line_is_named_by_its_number(void **state)
         {HEAD "-\n" HEAD "-\n",    "line 2: key id 0123456789ab is used twice"                      },
         {HEAD "- queued=1\n" HEAD, "line 2: when it expires (2026-01-02T03:04:05Z, or -) is missing"},
     };
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
     struct key_file file = {.count = 77};
     struct buf why;
 
     buf_init(&why, 1024);
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-        put(place, rows[i].text);
+        write_content(scratch, rows[i].text);
         buf_clear(&why);
-        assert_int_equal(key_file_read(place->path, &file, &why), ERR_SYNTAX);
+        assert_int_equal(key_file_read(scratch->path, &file, &why), ERR_SYNTAX);
         assert_string_equal(buf_text(&why), rows[i].why);
         assert_int_equal(file.count, 77);
     }
     buf_deinit(&why);
 }
 
-static void test_a_file_that_is_not_there(void **state)
+static void test_a_missing_file_is_an_error(void **state)
 {
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
     struct key_file file;
     struct buf why;
 
     buf_init(&why, 1024);
-    assert_int_equal(key_file_read(place->path, &file, &why), ERR_SYSTEM);
+    assert_int_equal(key_file_read(scratch->path, &file, &why), ERR_SYSTEM);
     assert_string_equal(buf_text(&why), "cannot be opened: No such file or directory");
     buf_clear(&why);
-    assert_int_equal(key_file_revoke(place->path, ID, &why), ERR_SYSTEM);
+    assert_int_equal(key_file_revoke(scratch->path, ID, &why), ERR_SYSTEM);
     buf_deinit(&why);
 }
 
@@ -326,37 +326,37 @@ static void test_a_file_that_others_can_read_or_write_is_exposed(void **state)
         {0602, true },
         {0660, true }
     };
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
     struct key_file file;
     struct buf why;
 
     buf_init(&why, 1024);
-    put(place, "");
+    write_content(scratch, "");
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
-        assert_int_equal(chmod(place->path, rows[i].mode), 0);
-        assert_int_equal(key_file_read(place->path, &file, &why), 0);
+        assert_int_equal(chmod(scratch->path, rows[i].mode), 0);
+        assert_int_equal(key_file_read(scratch->path, &file, &why), 0);
         assert_int_equal(file.exposed, rows[i].exposed);
         key_file_deinit(&file);
     }
 }
 
-static void test_a_revoked_key_is_marked_and_all_else_stays(void **state)
+static void test_revoking_a_key_changes_only_its_line(void **state)
 {
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
     struct buf why;
     struct stat stat;
 
     buf_init(&why, 1024);
-    put(place, "# mine\r\n\n  111111111111 a " DIGEST " 2026-01-02   -   images=5\n" HEAD "-\r\n# end");
-    assert_int_equal(chmod(place->path, 0640), 0);
+    write_content(scratch, "# mine\r\n\n  111111111111 a " DIGEST " 2026-01-02   -   images=5\n" HEAD "-\r\n# end");
+    assert_int_equal(chmod(scratch->path, 0640), 0);
     (void)umask(0077);
-    assert_int_equal(key_file_revoke(place->path, ID, &why), 0);
-    assert_int_equal(key_file_revoke(place->path, ID, &why), 0);
-    assert_holds(place,
-                 "# mine\r\n\n  111111111111 a " DIGEST " 2026-01-02   -   images=5\n" HEAD "- revoked\n# end\n");
-    assert_int_equal(lstat(place->path, &stat), 0);
+    assert_int_equal(key_file_revoke(scratch->path, ID, &why), 0);
+    assert_int_equal(key_file_revoke(scratch->path, ID, &why), 0);
+    assert_content(scratch,
+                   "# mine\r\n\n  111111111111 a " DIGEST " 2026-01-02   -   images=5\n" HEAD "- revoked\n# end\n");
+    assert_int_equal(lstat(scratch->path, &stat), 0);
     assert_int_equal(stat.st_mode & 0777, 0640);
-    assert_int_equal(key_file_revoke(place->path, "222222222222", &why), ERR_NOT_FOUND);
+    assert_int_equal(key_file_revoke(scratch->path, "222222222222", &why), ERR_NOT_FOUND);
     assert_string_equal(buf_text(&why), "no key with id 222222222222");
     buf_deinit(&why);
 }
@@ -371,28 +371,28 @@ static int approve_any(const struct key_file *file, struct key_line *line, void 
 
 enum { WRITERS = 4, EACH = 10 };
 
-/* Appending and replacing at the same time: what one does, another neither loses nor repeats. */
-static void test_changes_of_many_processes_all_stay(void **state)
+/* Processes append and revoke keys at the same time. No change is lost or applied twice. */
+static void test_concurrent_changes_of_many_processes_are_not_lost(void **state)
 {
-    const struct position_notice *place = *state;
+    const struct scratch *scratch = *state;
     struct key_file file;
     struct buf why;
     size_t revoked = 0;
 
-    put(place, HEAD "-\n");
+    write_content(scratch, HEAD "-\n");
     for (int i = 0; i < WRITERS; i++) {
         if (fork())
             continue;
         buf_init(&why, 1024);
         for (int n = 0; n < EACH; n++)
-            if (i % 2 ? append(place, 0, approve_any) : key_file_revoke(place->path, n ? "000000000001" : ID, &why))
+            if (i % 2 ? append(scratch, 0, approve_any) : key_file_revoke(scratch->path, n ? "000000000001" : ID, &why))
                 why.len = 0; /* 000000000001 may not be there yet */
         _exit(0);
     }
     for (int i = 0; i < WRITERS; i++)
         assert_true(wait(NULL) > 0);
     buf_init(&why, 1024);
-    assert_int_equal(key_file_read(place->path, &file, &why), 0);
+    assert_int_equal(key_file_read(scratch->path, &file, &why), 0);
     assert_int_equal(file.count, 1 + WRITERS / 2 * EACH);
     for (size_t i = 0; i < file.count; i++)
         revoked += file.keys[i].revoked;
@@ -406,7 +406,7 @@ static void test_changes_of_many_processes_all_stay(void **state)
 
 #define SECRET DIGEST
 
-static void test_a_key_and_its_parts(void **state)
+static void test_a_token_has_its_id_and_secret(void **state)
 {
     char token[KEY_TOKEN_SIZE], id[KEY_ID_SIZE], again[KEY_TOKEN_SIZE];
 
@@ -421,7 +421,7 @@ static void test_a_key_and_its_parts(void **state)
     assert_false(key_token_has_typo(token));
 }
 
-static void test_every_typo_is_noticed(void **state)
+static void test_every_single_typo_is_detected(void **state)
 {
     char token[KEY_TOKEN_SIZE];
 
@@ -439,7 +439,7 @@ static void test_every_typo_is_noticed(void **state)
     assert_false(key_token_has_typo("x"));
 }
 
-static void test_what_is_no_key_has_no_id(void **state)
+static void test_an_invalid_token_has_no_id(void **state)
 {
     char token[KEY_TOKEN_SIZE + 1], id[KEY_ID_SIZE];
 
@@ -462,7 +462,7 @@ static void test_what_is_no_key_has_no_id(void **state)
     }
 }
 
-static void test_how_long_a_key_lives(void **state)
+static void test_key_lifetimes_are_parsed(void **state)
 {
     static const struct {
         const char *name, *text;
@@ -497,25 +497,25 @@ static void test_how_long_a_key_lives(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_what_is_wrong_with_a_line_is_said),
-        cmocka_unit_test(test_a_whole_line),
-        cmocka_unit_test(test_what_is_not_said_is_the_default),
-        cmocka_unit_test(test_lines_that_say_nothing),
-        cmocka_unit_test(test_a_line_is_written_as_it_is_read),
-        cmocka_unit_test(test_when_a_key_lives),
-        WITH_PLACE(test_a_first_key_makes_the_file_for_its_owner_alone),
-        WITH_PLACE(test_a_last_line_without_its_end_gets_one),
-        WITH_PLACE(test_who_is_refused_changes_nothing),
-        WITH_PLACE(test_a_file_with_a_bad_line_gets_no_key),
-        WITH_PLACE(test_a_bad_line_is_named_by_its_number),
-        WITH_PLACE(test_a_file_that_is_not_there),
+        cmocka_unit_test(test_an_invalid_line_is_refused_with_the_reason),
+        cmocka_unit_test(test_a_line_with_all_settings_is_parsed),
+        cmocka_unit_test(test_absent_settings_have_their_defaults),
+        cmocka_unit_test(test_empty_lines_and_comments_are_skipped),
+        cmocka_unit_test(test_a_parsed_line_is_written_unchanged),
+        cmocka_unit_test(test_a_key_is_live_until_it_expires_or_is_revoked),
+        WITH_PLACE(test_the_first_key_creates_a_file_that_only_the_owner_can_read),
+        WITH_PLACE(test_a_missing_final_newline_is_added),
+        WITH_PLACE(test_a_refused_append_does_not_change_the_file),
+        WITH_PLACE(test_no_key_is_appended_to_an_invalid_file),
+        WITH_PLACE(test_an_error_names_the_line_number),
+        WITH_PLACE(test_a_missing_file_is_an_error),
         WITH_PLACE(test_a_file_that_others_can_read_or_write_is_exposed),
-        WITH_PLACE(test_a_revoked_key_is_marked_and_all_else_stays),
-        WITH_PLACE(test_changes_of_many_processes_all_stay),
-        cmocka_unit_test(test_a_key_and_its_parts),
-        cmocka_unit_test(test_every_typo_is_noticed),
-        cmocka_unit_test(test_what_is_no_key_has_no_id),
-        cmocka_unit_test(test_how_long_a_key_lives),
+        WITH_PLACE(test_revoking_a_key_changes_only_its_line),
+        WITH_PLACE(test_concurrent_changes_of_many_processes_are_not_lost),
+        cmocka_unit_test(test_a_token_has_its_id_and_secret),
+        cmocka_unit_test(test_every_single_typo_is_detected),
+        cmocka_unit_test(test_an_invalid_token_has_no_id),
+        cmocka_unit_test(test_key_lifetimes_are_parsed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

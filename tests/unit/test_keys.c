@@ -11,7 +11,7 @@
 #include "common/base/macros.h"
 #include "common/task/keys.h"
 
-static void test_names(void **state)
+static void test_key_names(void **state)
 {
     char prefix[KEYS_PREFIX_SIZE], channel[KEYS_CHANNEL_SIZE], client[KEYS_CLIENT_SIZE];
 
@@ -28,8 +28,10 @@ static void test_names(void **state)
     assert_string_equal(client, "arkrelay:{client:shop}:");
     keys_client(client, "c2345678901234567890123456789012");
     assert_string_equal(client, "arkrelay:{client:c2345678901234567890123456789012}:");
-    keys_channel(channel, "public.t1", 3);
-    assert_string_equal(channel, "arkrelay:{3}:channel:public.t1");
+    keys_task_prefix(prefix, "public.t1");
+    assert_string_equal(prefix, "arkrelay:{0}:");
+    keys_channel(channel, "public.t1");
+    assert_string_equal(channel, "arkrelay:{0}:channel:public.t1");
 }
 
 static void test_the_longest_channel_is_not_truncated(void **state)
@@ -42,7 +44,7 @@ static void test_the_longest_channel_is_not_truncated(void **state)
     memset(id, 'i', sizeof(id) - 1);
     id[TASK_ID_MAX] = '\0';
     task_full_id(full, client, id);
-    keys_channel(channel, full, UINT_MAX);
+    keys_channel(channel, full);
     assert_string_equal(keys_channel_id(channel), full);
 }
 
@@ -114,7 +116,7 @@ static void test_ids_spread_over_the_partitions(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_key_names),
         cmocka_unit_test(test_the_longest_channel_is_not_truncated),
         cmocka_unit_test(test_channel_id),
         cmocka_unit_test(test_partitions),

@@ -24,7 +24,7 @@ static const struct client_limits defaults = {
 static struct key_line lines[KEYS];
 static char tokens[KEYS][KEY_TOKEN_SIZE];
 
-/* Key ids in no order; two keys per client. */
+/* The key ids are unsorted. Each client has two keys. */
 static int set_up(void **state)
 {
     (void)state;
@@ -67,7 +67,7 @@ static void test_each_key_finds_its_client(void **state)
     clients_destroy(clients);
 }
 
-static void test_what_is_not_quite_a_key_finds_nobody(void **state)
+static void test_a_changed_or_truncated_token_finds_no_client(void **state)
 {
     struct clients *clients = clients_create();
     struct keyset *set = make(clients);
@@ -86,7 +86,7 @@ static void test_what_is_not_quite_a_key_finds_nobody(void **state)
     clients_destroy(clients);
 }
 
-static void test_a_key_ends_when_it_says(void **state)
+static void test_expired_and_revoked_keys_find_no_client(void **state)
 {
     struct clients *clients = clients_create();
     struct keyset *set;
@@ -153,7 +153,7 @@ static void test_clients_and_their_streams_outlive_a_keyset(void **state)
     clients_destroy(clients);
 }
 
-static void test_no_keys_let_nobody_in(void **state)
+static void test_an_empty_keyset_finds_no_client(void **state)
 {
     struct clients *clients = clients_create();
     struct keyset *set = keyset_create(&(struct key_file){0}, clients, &defaults);
@@ -169,11 +169,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_each_key_finds_its_client, set_up),
-        cmocka_unit_test_setup(test_what_is_not_quite_a_key_finds_nobody, set_up),
-        cmocka_unit_test_setup(test_a_key_ends_when_it_says, set_up),
+        cmocka_unit_test_setup(test_a_changed_or_truncated_token_finds_no_client, set_up),
+        cmocka_unit_test_setup(test_expired_and_revoked_keys_find_no_client, set_up),
         cmocka_unit_test_setup(test_the_first_line_that_is_not_revoked_sets_a_limit, set_up),
         cmocka_unit_test_setup(test_clients_and_their_streams_outlive_a_keyset, set_up),
-        cmocka_unit_test_setup(test_no_keys_let_nobody_in, set_up),
+        cmocka_unit_test_setup(test_an_empty_keyset_finds_no_client, set_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Links to pictures: which are fetched from another address, and which may lead into this network. */
+/* Rules for image links: links that are fetched from another address, and links that may point into a private network. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -64,7 +64,7 @@ static struct link_rules *create(const char *const *list, const char *mapped)
     return rules;
 }
 
-static void test_links(void **state)
+static void test_links_are_mapped_or_refused(void **state)
 {
     struct link_rules *rules = create(trusted, map);
 
@@ -83,7 +83,7 @@ static void test_links(void **state)
     assert_null(link_rules_destroy(rules));
 }
 
-static void test_no_rules(void **state)
+static void test_without_rules_public_links_are_unchanged(void **state)
 {
     static const char *const nothing[] = {NULL};
     struct link_rules *rules = create(nothing, "");
@@ -150,8 +150,8 @@ static void test_the_map_has_a_limit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_links),
-        cmocka_unit_test(test_no_rules),
+        cmocka_unit_test(test_links_are_mapped_or_refused),
+        cmocka_unit_test(test_without_rules_public_links_are_unchanged),
         cmocka_unit_test(test_wrong_rules_are_refused_with_a_reason),
         cmocka_unit_test(test_the_map_has_a_limit),
     };

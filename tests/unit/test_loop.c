@@ -24,7 +24,7 @@ struct world {
     size_t at;
 };
 
-static void tell(struct world *world, char c)
+static void append_letter(struct world *world, char c)
 {
     assert_true(world->at < sizeof(world->story) - 1);
     world->story[world->at++] = c;
@@ -36,7 +36,7 @@ static void on_deadline(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    tell(world, '!');
+    append_letter(world, '!');
     loop_stop(world->loop);
 }
 
@@ -76,12 +76,12 @@ static void on_step(void *arg)
 {
     struct step *step = arg;
 
-    tell(step->world, step->letter);
+    append_letter(step->world, step->letter);
     if (step->then)
         loop_defer(step->world->loop, &step->then->deferred, on_step, step->then);
     else
         loop_stop(step->world->loop);
-    tell(step->world, '.');
+    append_letter(step->world, '.');
 }
 
 static void test_deferred_calls_keep_their_order(void **state)
@@ -103,7 +103,7 @@ static void on_free(void *arg)
 {
     struct step *step = arg;
 
-    tell(step->world, step->letter);
+    append_letter(step->world, step->letter);
     free(step);
 }
 
@@ -161,7 +161,7 @@ static void on_readable(evutil_socket_t fd, short what, void *arg)
 
     (void)fd;
     (void)what;
-    tell(busy->world, 'r');
+    append_letter(busy->world, 'r');
     loop_stop(busy->world->loop);
 }
 
@@ -196,7 +196,7 @@ static void on_wakeup(void *arg)
 {
     struct world *world = arg;
 
-    tell(world, 'w');
+    append_letter(world, 'w');
     loop_stop(world->loop);
 }
 
@@ -240,7 +240,7 @@ static void on_drain(void *arg)
 {
     struct world *world = arg;
 
-    tell(world, 'd');
+    append_letter(world, 'd');
     raise(SIGINT);
 }
 
@@ -248,7 +248,7 @@ static void on_stop(void *arg)
 {
     struct world *world = arg;
 
-    tell(world, 's');
+    append_letter(world, 's');
     if (world->at < 3)
         kill(getpid(), SIGTERM);
     else
@@ -269,7 +269,7 @@ static void on_reload(void *arg)
 {
     struct world *world = arg;
 
-    tell(world, 'r');
+    append_letter(world, 'r');
     raise(world->at < 2 ? SIGHUP : SIGTERM);
 }
 

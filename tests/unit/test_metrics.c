@@ -60,7 +60,7 @@ static int tear_down(void **state)
     return 0;
 }
 
-static const char *written(struct world *world)
+static const char *exposition(struct world *world)
 {
     buf_clear(&world->out);
     metrics_write(&world->out, (const struct metrics *const[]){world->one, world->other}, 2);
@@ -70,42 +70,42 @@ static const char *written(struct world *world)
 
 static void assert_has(struct world *world, const char *line)
 {
-    if (!strstr(written(world), line))
-        fail_msg("not there: %s in\n%s", line, written(world));
+    if (!strstr(exposition(world), line))
+        fail_msg("missing: %s in\n%s", line, exposition(world));
 }
 
 static void assert_has_not(struct world *world, const char *text)
 {
-    if (strstr(written(world), text))
-        fail_msg("there: %s in\n%s", text, written(world));
+    if (strstr(exposition(world), text))
+        fail_msg("unexpected: %s in\n%s", text, exposition(world));
 }
 
-static void the_whole_text(void **state)
+static void writes_the_exposition_format(void **state)
 {
     struct world *world = *state;
 
     metrics_observe(world->one, HISTOGRAM, 1500, 1);
-    assert_string_equal(written(world), "# HELP t_plain_total All of \\\\ it,\\nand \"more\".\n"
-                                        "# TYPE t_plain_total counter\n"
-                                        "t_plain_total 0\n"
-                                        "# HELP t_gauge g\n"
-                                        "# TYPE t_gauge gauge\n"
-                                        "t_gauge 0\n"
-                                        "# HELP t_seconds s\n"
-                                        "# TYPE t_seconds gauge\n"
-                                        "t_seconds 0\n"
-                                        "# HELP t_fruit_total f\n"
-                                        "# TYPE t_fruit_total counter\n"
-                                        "t_fruit_total{fruit=\"apple\"} 0\n"
-                                        "t_fruit_total{fruit=\"a \\\"pear\\\"\\\\\\n\"} 0\n"
-                                        "# HELP t_took_seconds h\n"
-                                        "# TYPE t_took_seconds histogram\n"
-                                        "t_took_seconds_bucket{le=\"0.001\"} 0\n"
-                                        "t_took_seconds_bucket{le=\"0.5\"} 1\n"
-                                        "t_took_seconds_bucket{le=\"2\"} 1\n"
-                                        "t_took_seconds_bucket{le=\"+Inf\"} 1\n"
-                                        "t_took_seconds_sum 0.0015\n"
-                                        "t_took_seconds_count 1\n");
+    assert_string_equal(exposition(world), "# HELP t_plain_total All of \\\\ it,\\nand \"more\".\n"
+                                           "# TYPE t_plain_total counter\n"
+                                           "t_plain_total 0\n"
+                                           "# HELP t_gauge g\n"
+                                           "# TYPE t_gauge gauge\n"
+                                           "t_gauge 0\n"
+                                           "# HELP t_seconds s\n"
+                                           "# TYPE t_seconds gauge\n"
+                                           "t_seconds 0\n"
+                                           "# HELP t_fruit_total f\n"
+                                           "# TYPE t_fruit_total counter\n"
+                                           "t_fruit_total{fruit=\"apple\"} 0\n"
+                                           "t_fruit_total{fruit=\"a \\\"pear\\\"\\\\\\n\"} 0\n"
+                                           "# HELP t_took_seconds h\n"
+                                           "# TYPE t_took_seconds histogram\n"
+                                           "t_took_seconds_bucket{le=\"0.001\"} 0\n"
+                                           "t_took_seconds_bucket{le=\"0.5\"} 1\n"
+                                           "t_took_seconds_bucket{le=\"2\"} 1\n"
+                                           "t_took_seconds_bucket{le=\"+Inf\"} 1\n"
+                                           "t_took_seconds_sum 0.0015\n"
+                                           "t_took_seconds_count 1\n");
 }
 
 static void values_of_all_threads_add_up(void **state)
@@ -133,7 +133,7 @@ static void a_sample_is_found_by_its_labels(void **state)
                       "t_both_total{fruit=\"a \\\"pear\\\"\\\\\\n\",size=\"s\"} 2\n# HELP");
 }
 
-static void what_is_sparse_appears_when_it_is_touched(void **state)
+static void a_sparse_metric_is_written_once_it_is_set(void **state)
 {
     struct world *world = *state;
 
@@ -143,7 +143,7 @@ static void what_is_sparse_appears_when_it_is_touched(void **state)
     assert_has(world, "# TYPE t_seldom gauge\nt_seldom 0\n");
 }
 
-static void millionths_are_decimals(void **state)
+static void values_in_millionths_are_written_as_decimals(void **state)
 {
     static const struct {
         int64_t micro;
@@ -165,7 +165,7 @@ static void millionths_are_decimals(void **state)
     }
 }
 
-static void an_observation_falls_into_its_bucket(void **state)
+static void an_observation_is_counted_in_its_bucket(void **state)
 {
     static const struct {
         int64_t micro;
@@ -186,7 +186,7 @@ static void an_observation_falls_into_its_bucket(void **state)
     }
 }
 
-static void many_observations_of_one_value(void **state)
+static void one_call_can_add_many_observations(void **state)
 {
     struct world *world = *state;
     const struct metrics *all[] = {world->one, world->other};
@@ -199,7 +199,7 @@ static void many_observations_of_one_value(void **state)
     assert_int_equal(metrics_cumulative(all, 2, HISTOGRAM, 3), 7);
 }
 
-static void without_values_nothing_is_counted(void **state)
+static void counting_into_null_is_a_no_op(void **state)
 {
     (void)state;
     metrics_add(NULL, SAMPLE(COUNTER), 1);
@@ -219,7 +219,7 @@ static void *count_rounds(void *arg)
 }
 
 /* A concurrent reader sees counters that only grow, and a histogram whose count always equals its last bucket. */
-static void counting_and_reading_go_together(void **state)
+static void a_concurrent_reader_sees_consistent_values(void **state)
 {
     struct world *world = *state;
     const struct metrics *all[] = {world->one, world->other};
@@ -232,13 +232,13 @@ static void counting_and_reading_go_together(void **state)
 
         assert_true(now >= seen);
         seen = now;
-        assert_non_null(strstr(written(world), "t_took_seconds_count "));
+        assert_non_null(strstr(exposition(world), "t_took_seconds_count "));
     }
     assert_int_equal(pthread_join(thread, NULL), 0);
     assert_int_equal(metrics_cumulative(all, 2, HISTOGRAM, 3), ROUNDS);
 }
 
-static void what_a_call_came_to(void **state)
+static void each_verdict_is_counted_as_its_outcome(void **state)
 {
     static const struct {
         const char *name;
@@ -278,16 +278,16 @@ static void what_a_call_came_to(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(the_whole_text, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(writes_the_exposition_format, set_up, tear_down),
         cmocka_unit_test_setup_teardown(values_of_all_threads_add_up, set_up, tear_down),
         cmocka_unit_test_setup_teardown(a_sample_is_found_by_its_labels, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(what_is_sparse_appears_when_it_is_touched, set_up, tear_down),
-        cmocka_unit_test_setup_teardown(millionths_are_decimals, set_up, tear_down),
-        cmocka_unit_test(an_observation_falls_into_its_bucket),
-        cmocka_unit_test_setup_teardown(many_observations_of_one_value, set_up, tear_down),
-        cmocka_unit_test(without_values_nothing_is_counted),
-        cmocka_unit_test_setup_teardown(counting_and_reading_go_together, set_up, tear_down),
-        cmocka_unit_test(what_a_call_came_to),
+        cmocka_unit_test_setup_teardown(a_sparse_metric_is_written_once_it_is_set, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(values_in_millionths_are_written_as_decimals, set_up, tear_down),
+        cmocka_unit_test(an_observation_is_counted_in_its_bucket),
+        cmocka_unit_test_setup_teardown(one_call_can_add_many_observations, set_up, tear_down),
+        cmocka_unit_test(counting_into_null_is_a_no_op),
+        cmocka_unit_test_setup_teardown(a_concurrent_reader_sees_consistent_values, set_up, tear_down),
+        cmocka_unit_test(each_verdict_is_counted_as_its_outcome),
     };
 
     return cmocka_run_group_tests_name("metrics", tests, NULL, NULL);

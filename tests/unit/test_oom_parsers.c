@@ -16,6 +16,7 @@
 #include "common/base/sse.h"
 #include "common/config/options.h"
 #include "common/http/request_parser.h"
+#include "common/models/plan_text.h"
 #include "common/redis/address.h"
 #include "common/redis/replies.h"
 #include "common/task/task_event.h"
@@ -26,6 +27,7 @@
 #include "gateway/request/validate.h"
 #include "gateway/streams/frames.h"
 #include "tests/support/alloc_failure.h"
+#include "tests/support/builtin_catalogue.h"
 #include "worker/ark/answer.h"
 #include "worker/ark/request.h"
 
@@ -91,7 +93,8 @@ static int write_spec(void)
     return err;
 }
 
-static const struct validate_rules rules = {.max_paid_calls = 2, .id_required = true};
+static const struct request_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
+static struct validate_rules rules = {.max_paid_calls = 2, .id_required = true, .defaults = &defaults};
 
 static int validate_good(void)
 {
@@ -132,7 +135,7 @@ static int validate_bad(void)
     return 0;
 }
 
-static int validate_what_is_no_json(void)
+static int validate_not_json(void)
 {
     static const char body[] = "{\"urls\":[\"" URL "\"],\"prompt\":\"two cats, and then the end";
     struct validate_errors errors;
@@ -149,12 +152,13 @@ static int validate_what_is_no_json(void)
 
 static int build_request(void)
 {
-    const struct ark_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
     struct ark_request request;
+    struct plan plan;
     int err;
 
     memset(&request, 0xa5, sizeof(request));
-    err = ark_request_build(&defaults, &spec_of_two, &request);
+    (void)plan_make(&plan, &defaults, builtin_catalogue(), &spec_of_two);
+    err = ark_request_build(&plan, &spec_of_two, (struct ark_way){0}, &request);
     if (err) {
         assert_true(is_untouched(&request, sizeof(request)));
         return err;
@@ -162,6 +166,41 @@ static int build_request(void)
     assert_int_equal(request.len, strlen(request.body));
     assert_non_null(strstr(request.body, URL "?2"));
     ark_request_deinit(&request);
+    return 0;
+}
+
+static int read_catalogue(void)
+{
+    static const char text[] = "{\"models\":[{\"name\":\"ours\",\"like\":\"seedream-4-0\"}]}";
+    struct catalogue *out = NULL;
+    struct buf why;
+    int err;
+
+    buf_init(&why, CATALOGUE_WHY_MAX);
+    err = catalogue_read(BYTES(text), builtin_catalogue(), &out, &why);
+    if (err)
+        assert_null(out);
+    else
+        assert_true(catalogue_find(out, "ours")->group);
+    buf_deinit(&why);
+    catalogue_unref(out);
+    return err;
+}
+
+static int read_plan(void)
+{
+    static const char text[] = "{\"catalogue\":\"V\",\"images\":3,\"model\":\"seedream-4-0\",\"watermark\":false}";
+    struct stored_plan plan;
+    int err;
+
+    memset(&plan, 0xa5, sizeof(plan));
+    err = plan_read(BYTES(text), &plan);
+    if (err) {
+        assert_true(is_untouched(&plan, sizeof(plan)));
+        return err;
+    }
+    assert_int_equal(plan.plan.images, 3);
+    stored_plan_deinit(&plan);
     return 0;
 }
 
@@ -433,26 +472,28 @@ static int create_replies(void)
 /* -- all scenarios */
 
 static const struct alloc_scenario scenarios[] = {
-    {"a stored request is read",             read_spec,                false},
-    {"a request is written",                 write_spec,               false},
-    {"a good body is validated",             validate_good,            false},
-    {"a body with mistakes is validated",    validate_bad,             false},
-    {"a body that is not JSON is validated", validate_what_is_no_json, false},
-    {"a request for ARK is built",           build_request,            false},
-    {"a stream of ARK's is read",            read_stream,              true }, /* its usage may be missing */
-    {"a stream of ARK's is read at once",    read_stream_at_once,      true },
-    {"a document of ARK's is read",          read_document,            true },
-    {"an event is written",                  write_event,              false},
-    {"a frame is written",                   write_frame,              false},
-    {"a reset is written",                   write_reset,              false},
-    {"a problem is written",                 write_problem,            false},
-    {"a text is taken out of its buffer",    take_text,                false},
-    {"events are read",                      read_sse,                 false},
-    {"options are loaded",                   load_options,             false},
-    {"an address of Redis is parsed",        parse_redis_address,      false},
-    {"an address of sentinels is parsed",    parse_sentinels,          false},
-    {"a list of origins is kept",            create_cors,              false},
-    {"a reader of replies is made",          create_replies,           false},
+    {"a stored request is read",             read_spec,           false},
+    {"a request is written",                 write_spec,          false},
+    {"a good body is validated",             validate_good,       false},
+    {"a body with mistakes is validated",    validate_bad,        false},
+    {"a body that is not JSON is validated", validate_not_json,   false},
+    {"a request for ARK is built",           build_request,       false},
+    {"a stored plan is read",                read_plan,           false},
+    {"a models file is read",                read_catalogue,      false},
+    {"an ARK stream is read",                read_stream,         true }, /* its usage may be missing */
+    {"an ARK stream is read at once",        read_stream_at_once, true },
+    {"an ARK document is read",              read_document,       true },
+    {"an event is written",                  write_event,         false},
+    {"a frame is written",                   write_frame,         false},
+    {"a reset is written",                   write_reset,         false},
+    {"a problem is written",                 write_problem,       false},
+    {"a text is taken out of its buffer",    take_text,           false},
+    {"events are read",                      read_sse,            false},
+    {"options are loaded",                   load_options,        false},
+    {"an address of Redis is parsed",        parse_redis_address, false},
+    {"an address of sentinels is parsed",    parse_sentinels,     false},
+    {"a list of origins is kept",            create_cors,         false},
+    {"a reader of replies is made",          create_replies,      false},
 };
 
 static void test_scenario(void **state)
@@ -460,7 +501,7 @@ static void test_scenario(void **state)
     alloc_failure_try_all(*state);
 }
 
-static void test_these_allocate_nothing(void **state)
+static void test_these_parsers_do_not_allocate(void **state)
 {
     static const char head[] =
         "POST /api/v1/faceflip/generate HTTP/1.1\r\nHost: example.com\r\nContent-Length: 3\r\n\r\n";
@@ -483,9 +524,10 @@ enum { SCENARIOS = ARRAY_LENGTH(scenarios) };
 
 int main(void)
 {
-    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_allocate_nothing)};
+    struct CMUnitTest tests[SCENARIOS + 1] = {cmocka_unit_test(test_these_parsers_do_not_allocate)};
 
     alloc_failure_init();
+    rules.catalogue = builtin_catalogue();
     for (size_t i = 0; i < SCENARIOS; i++)
         tests[i + 1] = (struct CMUnitTest){.name = scenarios[i].name,
                                            .test_func = test_scenario,

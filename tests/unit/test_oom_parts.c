@@ -20,6 +20,7 @@
 #include "common/config/options.h"
 #include "common/http/address.h"
 #include "common/http/server.h"
+#include "common/models/catalogue_file.h"
 #include "common/redis/address.h"
 #include "common/redis/client.h"
 #include "common/web/web.h"
@@ -40,6 +41,7 @@ static struct {
     struct redis_address redis;
     struct cors *cors;
     struct keyring *keyring;
+    struct catalogue_file *models;
 } given;
 
 static void load(const struct option_table *table, void *values)
@@ -60,7 +62,9 @@ static int prepare(void **state)
     load(&worker_option_table, &given.worker);
     given.cors = cors_create("*");
     given.keyring = keyring_create(&(struct keyring_config){.path = NULL});
-    return redis_address_parse("unix:///nowhere/at/all", &given.redis, &why) || !given.cors || !given.keyring;
+    given.models = catalogue_file_open("", "test", "test");
+    return redis_address_parse("unix:///nowhere/at/all", &given.redis, &why) || !given.cors || !given.keyring ||
+           !given.models;
 }
 
 static int clean_up(void **state)
@@ -70,6 +74,7 @@ static int clean_up(void **state)
     options_deinit(&worker_option_table, &given.worker);
     redis_address_deinit(&given.redis);
     keyring_destroy(given.keyring);
+    catalogue_file_destroy(given.models);
     cors_destroy(given.cors);
     return 0;
 }
@@ -155,6 +160,7 @@ static int make_gateway(void)
                                           .redis = &given.redis,
                                           .cors = given.cors,
                                           .keyring = given.keyring,
+                                          .models = given.models,
                                           .listen = "127.0.0.1:0"};
     const char *why = "";
     struct gateway *gateway = gateway_create(&config, &why);
@@ -171,8 +177,12 @@ static void on_drained(void *arg)
 static int make_worker(void)
 {
     struct loop *loop = loop_create();
-    struct worker_config config = {
-        .loop = loop, .options = &given.worker, .redis = &given.redis, .name = "w", .on_drained = on_drained};
+    struct worker_config config = {.loop = loop,
+                                   .options = &given.worker,
+                                   .redis = &given.redis,
+                                   .models = given.models,
+                                   .name = "w",
+                                   .on_drained = on_drained};
     struct worker *worker = loop ? worker_create(&config) : NULL;
     const char *why = "";
     const struct health_config listener = {.listen = "127.0.0.1:0", .worker = worker};
@@ -217,7 +227,7 @@ static int begin_call(void)
         .first_byte_ms = 1000,
         .total_ms = 1000,
         .answer_max = 1000,
-        .events = {on_head, on_data, on_done, NULL}
+        .events = {.on_head = on_head, .on_data = on_data, .on_done = on_done}
     };
     struct web_call *call;
     int err = ERR_NO_MEMORY;

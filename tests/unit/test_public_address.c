@@ -1,4 +1,4 @@
-/* Addresses that a request for a stranger may reach, and those that it must not. */
+/* Addresses that may be connected to for a client's link, and addresses that are blocked. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,7 +13,7 @@
 #include "common/base/macros.h"
 #include "common/base/public_address.h"
 
-/* The last address in front of a closed range, its first, its last, and the next one. */
+/* For each blocked range: the address before it, its first, its last, and the address after it. */
 static const struct {
     const char *text;
     bool is_public;
@@ -94,7 +94,7 @@ static const struct {
     {"ff02::1",                                false},
 };
 
-static bool judge(const char *text)
+static bool check_address(const char *text)
 {
     struct sockaddr_in6 v6 = {.sin6_family = AF_INET6};
     struct sockaddr_in v4 = {.sin_family = AF_INET};
@@ -112,7 +112,7 @@ static void test_addresses(void **state)
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++) {
         print_message("  %s\n", rows[i].text);
-        assert_int_equal(judge(rows[i].text), rows[i].is_public);
+        assert_int_equal(check_address(rows[i].text), rows[i].is_public);
     }
 }
 

@@ -1,4 +1,4 @@
-/* The parser and the bytes of real clients: each recorded request is understood, wherever its bytes are cut. */
+/* Parses the recorded requests of real clients, cut in different places. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,8 +56,8 @@ static int expected_status(const struct recorded_request *request)
     return strcmp(request->answer, "413") == 0 ? 413 : 0;
 }
 
-static void expect_understood(const struct recording *recording, const struct recorded_request *request,
-                              struct outcome outcome)
+static void expect_parsed(const struct recording *recording, const struct recorded_request *request,
+                          struct outcome outcome)
 {
     enum http_parse parsed = expected_status(request) ? HTTP_PARSE_FAILED : HTTP_PARSE_DONE;
 
@@ -75,12 +75,12 @@ static void check_heads(const struct recording *recording, void *arg)
         size_t len = request->head_len + request->body_len;
 
         for (size_t at = 0; at <= len; at++)
-            expect_understood(recording, request, parse(request, at, len));
-        expect_understood(recording, request, parse(request, 0, 1));
+            expect_parsed(recording, request, parse(request, at, len));
+        expect_parsed(recording, request, parse(request, 0, 1));
     }
 }
 
-static void test_every_recorded_head_is_understood_however_it_is_cut(void **state)
+static void test_every_recorded_head_is_parsed_for_any_cut(void **state)
 {
     (void)state;
     assert_true(recordings_each(check_heads, NULL) >= ROWS_MIN);
@@ -125,7 +125,7 @@ static void check_bodies(const struct recording *recording, void *arg)
     }
 }
 
-static void test_every_recorded_chunked_body_is_decoded_however_it_is_cut(void **state)
+static void test_every_recorded_chunked_body_is_decoded_for_any_cut(void **state)
 {
     int chunked = 0;
 
@@ -137,8 +137,8 @@ static void test_every_recorded_chunked_body_is_decoded_however_it_is_cut(void *
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_every_recorded_head_is_understood_however_it_is_cut),
-        cmocka_unit_test(test_every_recorded_chunked_body_is_decoded_however_it_is_cut),
+        cmocka_unit_test(test_every_recorded_head_is_parsed_for_any_cut),
+        cmocka_unit_test(test_every_recorded_chunked_body_is_decoded_for_any_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,4 @@
-/* Redis URLs: valid ones and their parts, invalid ones and the errors. */
+/* Redis URLs: the parts of valid ones, the errors of invalid ones. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

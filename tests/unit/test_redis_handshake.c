@@ -1,4 +1,4 @@
-/* The handshake: which commands an address and requirements lead to, and what the replies mean. */
+/* The handshake: the commands for an address and its requirements, and the verdict on the replies. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-/* Waiting calls: order of deadlines, errors of a lost connection, callbacks that change the list, bytes of a command. */
+/* Pending calls: order of deadlines, errors of a lost connection, callbacks that change the list, bytes of a command. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>

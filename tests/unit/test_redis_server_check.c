@@ -1,4 +1,4 @@
-/* What a server's replies say about it: eviction policy, schema, role, errors that end the connection. */
+/* Checks of a server's replies: eviction policy, schema, role, errors that end the connection. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -114,7 +114,7 @@ static void data_of_another_schema_is_refused(void **state)
     check_all(schemas, ARRAY_LENGTH(schemas), server_check_schema);
 }
 
-static void the_schema_is_in_the_first_partition(void **state)
+static void the_schema_key_is_in_the_first_partition(void **state)
 {
     char prefix[KEYS_PREFIX_SIZE], key[KEYS_PREFIX_SIZE + 8];
 
@@ -153,8 +153,10 @@ static void errors_that_end_the_connection(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(a_server_that_evicts_is_misconfigured), cmocka_unit_test(data_of_another_schema_is_refused),
-        cmocka_unit_test(the_schema_is_in_the_first_partition),  cmocka_unit_test(a_role_other_than_master_is_detected),
+        cmocka_unit_test(a_server_that_evicts_is_misconfigured),
+        cmocka_unit_test(data_of_another_schema_is_refused),
+        cmocka_unit_test(the_schema_key_is_in_the_first_partition),
+        cmocka_unit_test(a_role_other_than_master_is_detected),
         cmocka_unit_test(errors_that_end_the_connection),
     };
 

@@ -1,4 +1,4 @@
-/* Where a bucket is, and what its server says. */
+/* Bucket URLs, and the error and list responses of an S3 server. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -72,7 +72,7 @@ static const struct { const char *name, *url, *endpoint, *region; enum s3_style 
 };
 /* clang-format on */
 
-static void test_buckets(void **state)
+static void test_bucket_urls_give_the_object_url(void **state)
 {
     struct s3_bucket bucket;
     struct buf text;
@@ -94,7 +94,7 @@ static void test_buckets(void **state)
     buf_deinit(&text);
 }
 
-static void test_what_is_no_bucket(void **state)
+static void test_invalid_bucket_urls_are_refused(void **state)
 {
     struct s3_bucket bucket = {.bucket = "untouched"};
     struct buf why;
@@ -161,8 +161,8 @@ static void test_lists(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_buckets),
-        cmocka_unit_test(test_what_is_no_bucket),
+        cmocka_unit_test(test_bucket_urls_give_the_object_url),
+        cmocka_unit_test(test_invalid_bucket_urls_are_refused),
         cmocka_unit_test(test_error_codes),
         cmocka_unit_test(test_lists),
     };

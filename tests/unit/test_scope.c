@@ -1,4 +1,4 @@
-/* What a worker has to report of a scope, when the report is lost, and when what it knows may go. */
+/* Scopes of a worker: the news to report, what is repeated after a lost report, and when a scope is freed. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -42,7 +42,7 @@ static void the_longest_name_is_kept_whole(void **state)
     scopes_clear(&list);
 }
 
-static int count(struct scope_list *list)
+static int count_scopes(struct scope_list *list)
 {
     const struct scope *scope;
     int found = 0;
@@ -52,7 +52,7 @@ static int count(struct scope_list *list)
     return found;
 }
 
-static void what_nothing_needs_goes_and_the_account_stays(void **state)
+static void unused_scopes_are_freed_except_the_account(void **state)
 {
     struct scope_list list;
     struct scope *scope = begin(&list);
@@ -60,28 +60,28 @@ static void what_nothing_needs_goes_and_the_account_stays(void **state)
     (void)state;
     scope->users = 1;
     scopes_trim(&list);
-    assert_int_equal(count(&list), 2);
+    assert_int_equal(count_scopes(&list), 2);
     scope->users = 0;
     scope->held = 1;
     scopes_trim(&list);
-    assert_int_equal(count(&list), 2);
+    assert_int_equal(count_scopes(&list), 2);
     scope->held = 0;
     scope->news.wanted = true;
     scopes_trim(&list);
-    assert_int_equal(count(&list), 2);
+    assert_int_equal(count_scopes(&list), 2);
     scope->news.wanted = false;
     for (int kept = SCOPE_FREE + 1; kept < SCOPE_STATES; kept++) {
         scope_set_state(scope, (enum scope_state)kept, 1);
         scopes_trim(&list);
-        assert_int_equal(count(&list), 2);
+        assert_int_equal(count_scopes(&list), 2);
     }
     scope_set_state(scope, SCOPE_FREE, 1);
     scopes_trim(&list);
-    assert_int_equal(count(&list), 1);
+    assert_int_equal(count_scopes(&list), 1);
     scopes_clear(&list);
 }
 
-static void it_is_closed_since_it_was_free_last(void **state)
+static void the_blocked_time_starts_when_a_free_scope_is_blocked(void **state)
 {
     struct scope_list list;
     struct scope *scope = begin(&list);
@@ -99,7 +99,7 @@ static void it_is_closed_since_it_was_free_last(void **state)
     scopes_clear(&list);
 }
 
-static void names_of_states(void **state)
+static void state_names_are_parsed(void **state)
 {
     (void)state;
     assert_int_equal(scope_state_of("failing"), SCOPE_FAILING);
@@ -110,7 +110,7 @@ static void names_of_states(void **state)
     assert_int_equal(scope_state_of("what a later version says"), SCOPE_FREE);
 }
 
-static void a_report_takes_the_news_along(void **state)
+static void sending_a_report_clears_the_news(void **state)
 {
     struct scope_list list;
     struct scope *scope = begin(&list);
@@ -121,12 +121,12 @@ static void a_report_takes_the_news_along(void **state)
     assert_false(scope_has_news(scope));
     assert_int_equal(scope->sent.ok, 2);
     scope_sent(scope);
-    scope_take_back(scope); /* nothing: the report was answered */
+    scope_repeat(scope); /* no-op: the report was answered */
     assert_false(scope_has_news(scope));
     scopes_clear(&list);
 }
 
-/* The report with `sent` is lost while `since` has come. */
+/* Loses the report of `sent` after `since` was noted. Returns the merged news. */
 static struct scope_news lose(const struct scope_news *sent, const struct scope_news *since)
 {
     struct scope_list list;
@@ -136,7 +136,7 @@ static struct scope_news lose(const struct scope_news *sent, const struct scope_
     scope->news = *sent;
     scope_send(scope);
     scope->news = *since;
-    scope_take_back(scope);
+    scope_repeat(scope);
     assert_true(scope_has_news(scope));
     assert_false(scope->held_told);
     news = scope->news;
@@ -144,7 +144,7 @@ static struct scope_news lose(const struct scope_news *sent, const struct scope_
     return news;
 }
 
-static void a_lost_report_is_sent_again_with_what_has_come_since(void **state)
+static void a_lost_report_is_merged_with_newer_news(void **state)
 {
     struct scope_news news =
         lose(&(struct scope_news){.ok = 2, .ok_ms = 20, .refused = 3, .pause_ms = 700, .wanted = true, .began_ms = 5},
@@ -205,11 +205,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_name_is_one_scope),
         cmocka_unit_test(the_longest_name_is_kept_whole),
-        cmocka_unit_test(what_nothing_needs_goes_and_the_account_stays),
-        cmocka_unit_test(it_is_closed_since_it_was_free_last),
-        cmocka_unit_test(names_of_states),
-        cmocka_unit_test(a_report_takes_the_news_along),
-        cmocka_unit_test(a_lost_report_is_sent_again_with_what_has_come_since),
+        cmocka_unit_test(unused_scopes_are_freed_except_the_account),
+        cmocka_unit_test(the_blocked_time_starts_when_a_free_scope_is_blocked),
+        cmocka_unit_test(state_names_are_parsed),
+        cmocka_unit_test(sending_a_report_clears_the_news),
+        cmocka_unit_test(a_lost_report_is_merged_with_newer_news),
         cmocka_unit_test(failures_of_a_lost_report_count_unless_a_call_was_accepted_since),
         cmocka_unit_test(the_result_of_a_probe_is_not_lost_with_its_report),
     };

@@ -1,7 +1,7 @@
 /* AWS Signature Version 4 against AWS's published examples.
  *
  * general, presigned: the test suite of AWS ("Signature Version 4 Test Suite"; published again in awslabs/aws-c-auth,
- * tests/aws-signing-test-suite/v4), for those requests whose paths are not normalized, as S3 does not.
+ * tests/aws-signing-test-suite/v4). Only requests whose paths are not normalized, because S3 does not normalize paths.
  * s3: "Authenticating Requests (AWS Signature Version 4)" in the API reference of Amazon S3.
  */
 #include <setjmp.h>
@@ -272,7 +272,7 @@ static void test_paths_and_queries_are_encoded_once(void **state)
     buf_deinit(&out);
 }
 
-static void test_what_is_too_long_is_refused(void **state)
+static void test_requests_above_the_limits_are_refused(void **state)
 {
     static char long_region[300], long_secret[600], long_path[20000];
     static struct sigv4_field many[SIGV4_FIELDS_MAX + 1];
@@ -316,10 +316,13 @@ static void test_what_is_too_long_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_the_general_suite),           cmocka_unit_test(test_the_examples_of_s3),
-        cmocka_unit_test(test_the_general_suite_presigned), cmocka_unit_test(test_the_presigned_example_of_s3),
-        cmocka_unit_test(test_a_session_token_is_signed),   cmocka_unit_test(test_paths_and_queries_are_encoded_once),
-        cmocka_unit_test(test_what_is_too_long_is_refused),
+        cmocka_unit_test(test_the_general_suite),
+        cmocka_unit_test(test_the_examples_of_s3),
+        cmocka_unit_test(test_the_general_suite_presigned),
+        cmocka_unit_test(test_the_presigned_example_of_s3),
+        cmocka_unit_test(test_a_session_token_is_signed),
+        cmocka_unit_test(test_paths_and_queries_are_encoded_once),
+        cmocka_unit_test(test_requests_above_the_limits_are_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

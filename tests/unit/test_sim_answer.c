@@ -67,7 +67,7 @@ static void test_an_unwrapped_error_carries_its_request_id(void **state)
               "Request id: " ID "\",\"param\":\"\",\"type\":\"InternalServerError\",\"request_id\":\"" ID "\"}");
 }
 
-static void test_dotted_codes_take_after_their_first_part(void **state)
+static void test_the_first_part_of_a_dotted_code_decides_the_status(void **state)
 {
     struct sim_error error;
 
@@ -82,7 +82,7 @@ static void test_dotted_codes_take_after_their_first_part(void **state)
     assert_string_equal(sim_error_kind_of_status(504)->code, "InternalServiceError");
 }
 
-static void test_a_stream_is_framed_to_the_byte(void **state)
+static void test_a_stream_has_exactly_these_bytes(void **state)
 {
     const struct sim_usage usage = {.images = 3, .pixels = 3 * 2496 * 1664};
     struct buf out = empty();
@@ -108,7 +108,7 @@ static void test_a_stream_is_framed_to_the_byte(void **state)
         "data: [DONE]\n\n");
 }
 
-static void test_frames_can_be_odd(void **state)
+static void test_frames_can_have_crlf_and_comments(void **state)
 {
     const struct sim_slot slot = {.index = 1, .width = 1, .height = 2, .b64 = "AAAA", .b64_len = 4};
     struct buf out = empty();
@@ -186,9 +186,9 @@ int main(void)
         cmocka_unit_test(test_request_ids_have_53_characters),
         cmocka_unit_test(test_an_error_has_four_keys),
         cmocka_unit_test(test_an_unwrapped_error_carries_its_request_id),
-        cmocka_unit_test(test_dotted_codes_take_after_their_first_part),
-        cmocka_unit_test(test_a_stream_is_framed_to_the_byte),
-        cmocka_unit_test(test_frames_can_be_odd),
+        cmocka_unit_test(test_the_first_part_of_a_dotted_code_decides_the_status),
+        cmocka_unit_test(test_a_stream_has_exactly_these_bytes),
+        cmocka_unit_test(test_frames_can_have_crlf_and_comments),
         cmocka_unit_test(test_error_frames_have_three_spellings),
         cmocka_unit_test(test_the_json_answer_has_one_item_per_picture),
         cmocka_unit_test(test_an_answer_without_pictures_has_an_error_on_top),

@@ -20,7 +20,7 @@ static struct sim_behaviour from_prompt(const char *prompt)
     return behaviour;
 }
 
-static void test_a_plain_prompt_asks_for_nothing(void **state)
+static void test_a_prompt_without_directives_has_the_default_behaviour(void **state)
 {
     struct sim_behaviour plain, read = from_prompt("a red bicycle [[simple]] [sim: hang]");
 
@@ -49,7 +49,7 @@ static void test_numbers_texts_flags_and_choices_are_read(void **state)
     assert_int_equal(read.hang, SIM_FOREVER);
 }
 
-static void test_failures_are_kept_by_index(void **state)
+static void test_failures_are_stored_by_index(void **state)
 {
     struct sim_behaviour read =
         from_prompt("[[sim: fail=1:OutputImageSensitiveContentDetected fail=14:InternalServiceError]]");
@@ -60,7 +60,7 @@ static void test_failures_are_kept_by_index(void **state)
     assert_string_equal(read.fail[14], "InternalServiceError");
 }
 
-static void test_shorthands_say_what_they_stand_for(void **state)
+static void test_shorthands_set_their_fields(void **state)
 {
     struct sim_behaviour html = from_prompt("[[sim: html_502]]"), empty = from_prompt("[[sim: empty_404]]");
 
@@ -76,14 +76,14 @@ static void test_shorthands_say_what_they_stand_for(void **state)
 static const struct {
     const char *name, *prompt;
 } mistakes[] = {
-    {"a name that nobody knows",                    "[[sim: colour=red]]"                                                           },
-    {"a status that is none",                       "[[sim: status=200]]"                                                           },
+    {"an unknown name",                             "[[sim: colour=red]]"                                                           },
+    {"a status that is no error",                   "[[sim: status=200]]"                                                           },
     {"a number with letters",                       "[[sim: latency=5s]]"                                                           },
     {"a number beyond its range",                   "[[sim: images=16]]"                                                            },
     {"a number too long for any integer",           "[[sim: latency=99999999999999999999]]"                                         },
     {"a flag with a value",                         "[[sim: rst=yes]]"                                                              },
     {"a choice that does not exist",                "[[sim: error_frame=loud]]"                                                     },
-    {"a choice that is only begun",                 "[[sim: error_frame=even]]"                                                     },
+    {"an incomplete choice",                        "[[sim: error_frame=even]]"                                                     },
     {"a choice without a value",                    "[[sim: body]]"                                                                 },
     {"a text without a value",                      "[[sim: code]]"                                                                 },
     {"a text that is too long",                     "[[sim: code=aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"},
@@ -93,11 +93,11 @@ static const struct {
     {"a shorthand with a value in place of a name", "[[sim: =html_502]]"                                                            },
     {"an open quote",                               "[[sim: message=\"open]]"                                                       },
     {"no end",                                      "[[sim: rst"                                                                    },
-    {"half an end",                                 "[[sim: rst ]"                                                                  },
+    {"an incomplete end",                           "[[sim: rst ]"                                                                  },
     {"a name that is too long",                     "[[sim: aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa]]"          },
 };
 
-static void test_mistakes_in_prompts_are_told(void **state)
+static void test_invalid_directives_are_refused_with_the_reason(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(mistakes); i++) {
@@ -130,7 +130,7 @@ static void test_a_raw_answer_is_shared_between_step_and_call(void **state)
     assert_int_equal(sim_scenario_load(&scenario, "[{\"raw\":\"a\"},{\"headers\":\"b\"}]", 30, why), ERR_SYNTAX);
 }
 
-static void test_a_scenario_is_used_up_in_order(void **state)
+static void test_the_steps_of_a_scenario_are_used_in_order(void **state)
 {
     static const char json[] =
         "[{\"status\":429,\"retry_after\":1},{\"fail\":[\"0:A\",\"2:B\"],\"no_done\":true,\"rst\":false},"
@@ -161,7 +161,7 @@ static void test_a_scenario_is_used_up_in_order(void **state)
     sim_scenario_deinit(&scenario);
 }
 
-static void test_a_bad_scenario_leaves_the_good_one(void **state)
+static void test_an_invalid_scenario_does_not_replace_the_loaded_one(void **state)
 {
     static const char good[] = "[{\"status\":500}]";
     static const char *const bad[] = {
@@ -189,14 +189,14 @@ static void test_a_bad_scenario_leaves_the_good_one(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_plain_prompt_asks_for_nothing),
+        cmocka_unit_test(test_a_prompt_without_directives_has_the_default_behaviour),
         cmocka_unit_test(test_numbers_texts_flags_and_choices_are_read),
-        cmocka_unit_test(test_failures_are_kept_by_index),
-        cmocka_unit_test(test_shorthands_say_what_they_stand_for),
-        cmocka_unit_test(test_mistakes_in_prompts_are_told),
+        cmocka_unit_test(test_failures_are_stored_by_index),
+        cmocka_unit_test(test_shorthands_set_their_fields),
+        cmocka_unit_test(test_invalid_directives_are_refused_with_the_reason),
         cmocka_unit_test(test_a_raw_answer_is_shared_between_step_and_call),
-        cmocka_unit_test(test_a_scenario_is_used_up_in_order),
-        cmocka_unit_test(test_a_bad_scenario_leaves_the_good_one),
+        cmocka_unit_test(test_the_steps_of_a_scenario_are_used_in_order),
+        cmocka_unit_test(test_an_invalid_scenario_does_not_replace_the_loaded_one),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,9 +31,9 @@ static void test_checksums_match_their_published_examples(void **state)
     assert_int_equal(sim_adler32("Wikipedia", 9), 0x11e60398);
 }
 
-/* -- deflate, stored: what a reader sees of it */
+/* -- stored deflate blocks, as a reader sees them */
 
-/* Takes the blocks at *at apart; returns where they end. */
+/* Decodes the blocks at `at`. Returns their end. */
 static const uint8_t *inflate_stored(const uint8_t *at, struct buf *out)
 {
     for (bool final = false; !final;) {
@@ -48,7 +48,7 @@ static const uint8_t *inflate_stored(const uint8_t *at, struct buf *out)
     return at;
 }
 
-static void test_gzip_gives_back_what_went_in(void **state)
+static void test_gzip_returns_the_same_bytes(void **state)
 {
     static const size_t sizes[] = {0, 1, 65535, 65536, 200000};
 
@@ -77,7 +77,7 @@ static void test_gzip_gives_back_what_went_in(void **state)
 
 /* -- PNG */
 
-/* Checks the chunk and its checksum; returns what follows it. */
+/* Checks the chunk and its checksum. Returns the byte after it. */
 static const uint8_t *expect_chunk(const uint8_t *at, const char *type, uint32_t *len)
 {
     *len = big_endian(at, 4);
@@ -86,7 +86,7 @@ static const uint8_t *expect_chunk(const uint8_t *at, const char *type, uint32_t
     return at + 12 + *len;
 }
 
-static void test_a_png_can_be_drawn(void **state)
+static void test_a_png_can_be_decoded(void **state)
 {
     const uint8_t *at, *idat, *end;
     struct buf png, rows;
@@ -117,7 +117,7 @@ static void test_a_png_can_be_drawn(void **state)
     buf_deinit(&rows);
 }
 
-/* -- JPEG: enough of a decoder to see every block and its mean */
+/* -- JPEG: a decoder that reads every block and its mean */
 
 struct bits {
     const uint8_t *at, *end;
@@ -145,7 +145,7 @@ static int take_number(struct bits *bits, int size)
     return size && value < 1 << (size - 1) ? value - (1 << size) + 1 : value;
 }
 
-/* Passes over a block; returns its DC difference. */
+/* Skips a block. Returns its DC difference. */
 static int take_block(struct bits *bits)
 {
     int size = (int)take(bits, 4), dc = take_number(bits, size), place = 1;
@@ -177,7 +177,7 @@ static double mean_luma(int left, int top)
     return sum / 64;
 }
 
-/* Behind SOI every segment has a length, until the scan's data begins. */
+/* After SOI, every segment up to the scan data has a length. */
 static const uint8_t *find_scan(const uint8_t *at, uint8_t *first_quantum)
 {
     static const uint8_t markers[] = {0xe0, 0xdb, 0xc4, 0xc4, 0xc0, 0xda};
@@ -194,7 +194,7 @@ static const uint8_t *find_scan(const uint8_t *at, uint8_t *first_quantum)
     return at;
 }
 
-static void test_a_jpeg_can_be_drawn(void **state)
+static void test_a_jpeg_can_be_decoded(void **state)
 {
     int dc[3] = {0};
     uint8_t quantum = 0;
@@ -273,7 +273,7 @@ static enum sim_access check(const char *path, const char *query, int64_t now_ms
     return access;
 }
 
-static void test_an_address_is_good_for_a_day_and_for_one_picture(void **state)
+static void test_an_image_url_is_valid_for_one_day_and_one_picture(void **state)
 {
     static const char path[] = "/m/02175_3.png";
     static const char whole[] = "http://h:1/m/02175_3.png?X-Tos-Algorithm=TOS4-HMAC-SHA256"
@@ -307,11 +307,11 @@ int main(void)
 {
     static const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_checksums_match_their_published_examples),
-        cmocka_unit_test(test_gzip_gives_back_what_went_in),
-        cmocka_unit_test(test_a_png_can_be_drawn),
-        cmocka_unit_test(test_a_jpeg_can_be_drawn),
+        cmocka_unit_test(test_gzip_returns_the_same_bytes),
+        cmocka_unit_test(test_a_png_can_be_decoded),
+        cmocka_unit_test(test_a_jpeg_can_be_decoded),
         cmocka_unit_test(test_every_index_has_its_own_picture),
-        cmocka_unit_test(test_an_address_is_good_for_a_day_and_for_one_picture),
+        cmocka_unit_test(test_an_image_url_is_valid_for_one_day_and_one_picture),
     };
 
     return cmocka_run_group_tests(tests, create_signer, destroy_signer);

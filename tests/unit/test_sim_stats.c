@@ -13,7 +13,7 @@ static int64_t begin(struct sim_stats *stats, const char *prompt)
 {
     char text[16] = "";
 
-    /* The caller's memory may go right afterwards. */
+    /* The prompt is only valid during the call. */
     strncpy(text, prompt, sizeof(text) - 1);
     return sim_stats_begin(stats, &(struct sim_record){.prompt = text, .watermark = -1, .stream = true});
 }
@@ -30,7 +30,7 @@ static void assert_contains(void (*write)(const struct sim_stats *, struct buf *
     buf_deinit(&out);
 }
 
-static void test_a_call_leaves_its_record(void **state)
+static void test_a_call_is_recorded_and_counted(void **state)
 {
     struct sim_stats *stats = sim_stats_create(4);
     int64_t number = begin(stats, "a \"cat\"");
@@ -38,6 +38,7 @@ static void test_a_call_leaves_its_record(void **state)
     (void)state;
     sim_stats_status(stats, number, 200);
     sim_stats_image(stats, number, true);
+    sim_stats_charge(stats, number, 30000);
     sim_stats_image(stats, number, false);
     sim_stats_delivered(stats, number, 1);
     sim_stats_outcome(stats, number, SIM_DISCONNECTED);
@@ -45,16 +46,18 @@ static void test_a_call_leaves_its_record(void **state)
     sim_stats_end(stats, number, 7);
     assert_contains(sim_stats_write_calls, stats, "\"prompt\":\"a \\\"cat\\\"\"");
     assert_contains(sim_stats_write_calls, stats, "\"watermark\":null,\"stream\":true");
-    assert_contains(sim_stats_write_calls, stats,
-                    "\"delivered\":1,\"failed\":1,\"billed\":1,\"outcome\":\"disconnected\"}]");
+    assert_contains(
+        sim_stats_write_calls, stats,
+        "\"delivered\":1,\"failed\":1,\"billed\":1,\"charged_micros\":30000,\"outcome\":\"disconnected\"}]");
     assert_contains(sim_stats_write, stats,
                     "\"calls\":1,\"calls_by_status\":{\"200\":1},\"calls_open\":0,\"calls_max_open\":1");
-    assert_contains(sim_stats_write, stats,
-                    "\"images_billed\":1,\"images_delivered\":1,\"images_failed\":1,\"disconnects\":1");
+    assert_contains(
+        sim_stats_write, stats,
+        "\"images_billed\":1,\"images_delivered\":1,\"images_failed\":1,\"charged_micros\":30000,\"disconnects\":1");
     sim_stats_destroy(stats);
 }
 
-static void test_the_oldest_records_are_forgotten(void **state)
+static void test_the_oldest_records_are_dropped(void **state)
 {
     struct sim_stats *stats = sim_stats_create(2);
     int64_t first = begin(stats, "one"), second = begin(stats, "two"), third = begin(stats, "three");
@@ -71,7 +74,7 @@ static void test_the_oldest_records_are_forgotten(void **state)
     sim_stats_destroy(stats);
 }
 
-static void test_calls_from_before_a_reset_count_no_more(void **state)
+static void test_calls_begun_before_a_reset_are_not_counted(void **state)
 {
     struct sim_stats *stats = sim_stats_create(4);
     int64_t before = begin(stats, "before");
@@ -80,12 +83,14 @@ static void test_calls_from_before_a_reset_count_no_more(void **state)
     sim_stats_reset(stats);
     sim_stats_image(stats, before, true);
     sim_stats_status(stats, before, 200);
+    sim_stats_charge(stats, before, 30000);
     sim_stats_delivered(stats, before, 1);
     sim_stats_outcome(stats, before, SIM_CUT);
-    assert_contains(sim_stats_write, stats,
-                    "{\"calls\":0,\"calls_by_status\":{},\"calls_open\":1,\"calls_max_open\":1,"
-                    "\"images_billed\":0,\"images_delivered\":0,\"images_failed\":0,\"disconnects\":0,"
-                    "\"cuts\":0");
+    assert_contains(
+        sim_stats_write, stats,
+        "{\"calls\":0,\"calls_by_status\":{},\"calls_open\":1,\"calls_max_open\":1,"
+        "\"images_billed\":0,\"images_delivered\":0,\"images_failed\":0,\"charged_micros\":0,\"disconnects\":0,"
+        "\"cuts\":0");
     assert_contains(sim_stats_write_calls, stats, "[]");
     sim_stats_end(stats, before, 1);
     assert_int_equal(sim_stats_open(stats), 0);
@@ -94,7 +99,7 @@ static void test_calls_from_before_a_reset_count_no_more(void **state)
     sim_stats_destroy(stats);
 }
 
-static void test_the_window_slides_over_sixty_seconds(void **state)
+static void test_the_window_counts_the_last_sixty_seconds(void **state)
 {
     const int64_t start_ms = 1757388756000;
     struct sim_window window = {0};
@@ -115,10 +120,10 @@ static void test_the_window_slides_over_sixty_seconds(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_a_call_leaves_its_record),
-        cmocka_unit_test(test_the_oldest_records_are_forgotten),
-        cmocka_unit_test(test_calls_from_before_a_reset_count_no_more),
-        cmocka_unit_test(test_the_window_slides_over_sixty_seconds),
+        cmocka_unit_test(test_a_call_is_recorded_and_counted),
+        cmocka_unit_test(test_the_oldest_records_are_dropped),
+        cmocka_unit_test(test_calls_begun_before_a_reset_are_not_counted),
+        cmocka_unit_test(test_the_window_counts_the_last_sixty_seconds),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

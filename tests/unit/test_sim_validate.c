@@ -24,107 +24,129 @@ static const struct {
     const char *code, *param; /* NULL: the body is good */
     const char *message;      /* part of it */
 } cases[] = {
-    {"a minimal request passes",                  "{" V40 P "}",                                                                  NULL,                              NULL,                                  NULL                                             },
-    {"an endpoint id passes",                     "{\"model\":\"ep-20250101000000-abcde\"" P "}",                                 NULL,                              NULL,                                  NULL                                             },
+    {"a minimal request passes",                      "{" V40 P "}",                                                                            NULL,                              NULL,                                  NULL                                             },
+    {"an endpoint id passes",                         "{\"model\":\"ep-20250101000000-abcde\"" P "}",                                           NULL,                              NULL,                                  NULL                                             },
     {"nulls are absent fields",
      "{" PRO P ",\"seed\":null,\"image\":null,\"size\":null,\"stream\":null,\"tools\":null,\"watermark\":null,"
      "\"sequential_image_generation\":null,\"sequential_image_generation_options\":null,\"output_format\":null,"
-     "\"guidance_scale\":null,\"optimize_prompt_options\":null,\"response_format\":null}",                                        NULL,                              NULL,                                  NULL                                             },
-    {"unknown fields are passed over",            "{" V40 P ",\"n\":4,\"quality\":\"hd\",\"negative_prompt\":\"y\"}",             NULL,                              NULL,
-     NULL                                                                                                                                                                                                                                                    },
+     "\"guidance_scale\":null,\"optimize_prompt_options\":null,\"response_format\":null}",                                                      NULL,                              NULL,                                  NULL                                             },
+    {"unknown fields are passed over",                "{" V40 P ",\"n\":4,\"quality\":\"hd\",\"negative_prompt\":\"y\"}",                       NULL,                              NULL,
+     NULL                                                                                                                                                                                                                                                                  },
     {"every field of 4.0 passes",
      "{" V40 P ",\"image\":[\"https://e.com/a\",\"data:image/png;base64,iVBORw==\"],\"size\":\"4K\",\"seed\":-1" GROUP
      "{\"max_images\":4},\"stream\":true,\"response_format\":\"b64_json\",\"watermark\":false,"
-     "\"optimize_prompt_options\":{\"mode\":\"fast\"}}",                                                                          NULL,                              NULL,                                  NULL                                             },
-    {"lite takes web search and png",             "{" LITE P ",\"tools\":[{\"type\":\"web_search\"}],\"output_format\":\"png\"}",
-     NULL,                                                                                                                                                           NULL,                                  NULL                                             },
-    {"stream:false passes where streams do not",  "{" PRO P ",\"stream\":false}",                                                 NULL,                              NULL,                                  NULL                                             },
+     "\"optimize_prompt_options\":{\"mode\":\"fast\"}}",                                                                                        NULL,                              NULL,                                  NULL                                             },
+    {"lite takes web search and png",                 "{" LITE P ",\"tools\":[{\"type\":\"web_search\"}],\"output_format\":\"png\"}",
+     NULL,                                                                                                                                                                         NULL,                                  NULL                                             },
+    {"stream:false passes where streams do not",      "{" PRO P ",\"stream\":false}",                                                           NULL,                              NULL,                                  NULL                                             },
 
-    {"no JSON",                                   "{\"model\":",                                                                  "InvalidParameter",                "",                                    "JSON"                                           },
-    {"no object",                                 "[]",                                                                           "InvalidParameter",                "",                                    "JSON"                                           },
-    {"no body",                                   "",                                                                             "InvalidParameter",                "",                                    "JSON"                                           },
-    {"no model",                                  "{\"prompt\":\"x\"}",                                                           "MissingParameter",                "model",                               "model"                                          },
-    {"a model that is no text",                   "{\"model\":4" P "}",                                                           "InvalidParameter",                "model",                               "string"                                         },
-    {"an unknown model",                          "{\"model\":\"gpt\"" P "}",                                                     "InvalidEndpointOrModel.NotFound", "",
-     "The model or endpoint gpt does not exist or you do not have access to it."                                                                                                                                                                             },
-    {"no prompt",                                 "{" V40 "}",                                                                    "MissingParameter",                "prompt",                              "prompt"                                         },
-    {"an empty prompt",                           "{" V40 ",\"prompt\":\"\"}",                                                    "MissingParameter",                "prompt",                              "prompt"                                         },
-    {"a prompt that is no text",                  "{" V40 ",\"prompt\":{}}",                                                      "InvalidParameter",                "prompt",                              "string"                                         },
+    {"no JSON",                                       "{\"model\":",                                                                            "InvalidParameter",                "",                                    "JSON"                                           },
+    {"no object",                                     "[]",                                                                                     "InvalidParameter",                "",                                    "JSON"                                           },
+    {"no body",                                       "",                                                                                       "InvalidParameter",                "",                                    "JSON"                                           },
+    {"no model",                                      "{\"prompt\":\"x\"}",                                                                     "MissingParameter",                "model",                               "model"                                          },
+    {"a model that is no text",                       "{\"model\":4" P "}",                                                                     "InvalidParameter",                "model",                               "string"                                         },
+    {"an unknown model",                              "{\"model\":\"gpt\"" P "}",                                                               "InvalidEndpointOrModel.NotFound", "",
+     "The model or endpoint gpt does not exist or you do not have access to it."                                                                                                                                                                                           },
+    {"no prompt",                                     "{" V40 "}",                                                                              "MissingParameter",                "prompt",                              "prompt"                                         },
+    {"an empty prompt",                               "{" V40 ",\"prompt\":\"\"}",                                                              "MissingParameter",                "prompt",                              "prompt"                                         },
+    {"a prompt that is no text",                      "{" V40 ",\"prompt\":{}}",                                                                "InvalidParameter",                "prompt",                              "string"                                         },
 
-    {"an empty reference",                        "{" V40 P ",\"image\":\"\"}",                                                   "InvalidImageURL.EmptyURL",        "image",                               "Empty base64 image url"                         },
-    {"a data URL without data",                   "{" V40 P ",\"image\":\"data:image/png;base64,\"}",                             "InvalidImageURL.EmptyURL",        "image",
-     ""                                                                                                                                                                                                                                                      },
-    {"a data URL with an upper-case type",        "{" V40 P ",\"image\":\"data:image/PNG;base64,iVBORw==\"}",
-     "InvalidImageURL.InvalidFormat",                                                                                                                                "image",                               "Invalid base64 image url"                       },
-    {"a data URL that is not base64",             "{" V40 P ",\"image\":[\"data:image/png;base64,%%%%\"]}",
-     "InvalidImageURL.InvalidFormat",                                                                                                                                "image",                               ""                                               },
-    {"base64 of a wrong length",                  "{" V40 P ",\"image\":[\"data:image/png;base64,abc\"]}",
-     "InvalidImageURL.InvalidFormat",                                                                                                                                "image",                               ""                                               },
-    {"another scheme",                            "{" V40 P ",\"image\":\"ftp://e.com/a\"}",                                      "InvalidParameter",                "image",                               "http"                                           },
-    {"a reference that is no text",               "{" V40 P ",\"image\":[1]}",                                                    "InvalidParameter",                "image",                               "string"                                         },
+    {"an empty reference",                            "{" V40 P ",\"image\":\"\"}",                                                             "InvalidImageURL.EmptyURL",        "image",                               "Empty base64 image url"                         },
+    {"a data URL without data",                       "{" V40 P ",\"image\":\"data:image/png;base64,\"}",                                       "InvalidImageURL.EmptyURL",        "image",
+     ""                                                                                                                                                                                                                                                                    },
+    {"a data URL with an upper-case type",            "{" V40 P ",\"image\":\"data:image/PNG;base64,iVBORw==\"}",
+     "InvalidImageURL.InvalidFormat",                                                                                                                                              "image",                               "Invalid base64 image url"                       },
+    {"a data URL that is not base64",                 "{" V40 P ",\"image\":[\"data:image/png;base64,%%%%\"]}",
+     "InvalidImageURL.InvalidFormat",                                                                                                                                              "image",                               ""                                               },
+    {"base64 of a wrong length",                      "{" V40 P ",\"image\":[\"data:image/png;base64,abc\"]}",
+     "InvalidImageURL.InvalidFormat",                                                                                                                                              "image",                               ""                                               },
+    {"another scheme",                                "{" V40 P ",\"image\":\"ftp://e.com/a\"}",                                                "InvalidParameter",                "image",                               "http"                                           },
+    {"a reference that is no text",                   "{" V40 P ",\"image\":[1]}",                                                              "InvalidParameter",                "image",                               "string"                                         },
     {"15 references",
      "{" V40 P ",\"image\":[\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\","
-     "\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\"]}",                 "InvalidParameter",                "image",                               "number of reference images cannot exceed 14"    },
+     "\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\"]}",                               "InvalidParameter",                "image",                               "number of reference images cannot exceed 14"    },
     {"11 references where 10 are the maximum",
      "{" PRO P ",\"image\":[\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\",\"http://a\","
-     "\"http://a\",\"http://a\",\"http://a\",\"http://a\"]}",                                                                     "InvalidParameter",                "image",                               "number of reference images cannot exceed 10"    },
-    {"a reference for a model that takes none",   "{" T2I P ",\"image\":\"http://a\"}",                                           "InvalidParameter",                "image",
-     "not supported by the current model"                                                                                                                                                                                                                    },
+     "\"http://a\",\"http://a\",\"http://a\",\"http://a\"]}",                                                                                   "InvalidParameter",                "image",                               "number of reference images cannot exceed 10"    },
+    {"a reference for a model that takes none",       "{" T2I P ",\"image\":\"http://a\"}",                                                     "InvalidParameter",                "image",
+     "not supported by the current model"                                                                                                                                                                                                                                  },
 
-    {"a size below the minimum",                  "{" V45 P ",\"size\":\"1x1\"}",                                                 "InvalidParameter",                "size",
-     "image size must be at least 3686400 pixels"                                                                                                                                                                                                            },
-    {"4.0's own minimum",                         "{" V40 P ",\"size\":\"960x959\"}",                                             "InvalidParameter",                "size",
-     "image size must be at least 921600 pixels"                                                                                                                                                                                                             },
-    {"a size above the maximum",                  "{" V40 P ",\"size\":\"4097x4096\"}",                                           "InvalidParameter",                "size",
-     "image size must be at most 16777216 pixels"                                                                                                                                                                                                            },
-    {"a size that is too narrow",                 "{" V40 P ",\"size\":\"8192x500\"}",                                            "InvalidParameter",                "size",                                "aspect ratio"                                   },
-    {"a keyword of another model",                "{" V45 P ",\"size\":\"1K\"}",                                                  "InvalidParameter",                "size",                                "keyword"                                        },
-    {"a keyword in lower case",                   "{" V40 P ",\"size\":\"2k\"}",                                                  "InvalidParameter",                "size",                                "keyword"                                        },
-    {"an upper-case X",                           "{" V40 P ",\"size\":\"2048X2048\"}",                                           "InvalidParameter",                "size",                                "WxH"                                            },
-    {"signs in a size",                           "{" V40 P ",\"size\":\"+2048x2048\"}",                                          "InvalidParameter",                "size",                                "WxH"                                            },
-    {"something behind a size",                   "{" V40 P ",\"size\":\"2048x2048x1\"}",                                         "InvalidParameter",                "size",                                "WxH"                                            },
-    {"keywords where only pixels are taken",      "{" T2I P ",\"size\":\"2K\"}",                                                  "InvalidParameter",                "size",                                "WxH"                                            },
+    {"a size below the minimum",                      "{" V45 P ",\"size\":\"1x1\"}",                                                           "InvalidParameter",                "size",
+     "image size must be at least 3686400 pixels"                                                                                                                                                                                                                          },
+    {"4.0's own minimum",                             "{" V40 P ",\"size\":\"960x959\"}",                                                       "InvalidParameter",                "size",
+     "image size must be at least 921600 pixels"                                                                                                                                                                                                                           },
+    {"a size above the maximum",                      "{" V40 P ",\"size\":\"4097x4096\"}",                                                     "InvalidParameter",                "size",
+     "image size must be at most 16777216 pixels"                                                                                                                                                                                                                          },
+    {"a size that is too narrow",                     "{" V40 P ",\"size\":\"8192x500\"}",                                                      "InvalidParameter",                "size",                                "aspect ratio"                                   },
+    {"a keyword of another model",                    "{" V45 P ",\"size\":\"1K\"}",                                                            "InvalidParameter",                "size",                                "keyword"                                        },
+    {"a keyword in lower case",                       "{" V40 P ",\"size\":\"2k\"}",                                                            "InvalidParameter",                "size",                                "keyword"                                        },
+    {"an upper-case X",                               "{" V40 P ",\"size\":\"2048X2048\"}",                                                     "InvalidParameter",                "size",                                "WxH"                                            },
+    {"signs in a size",                               "{" V40 P ",\"size\":\"+2048x2048\"}",                                                    "InvalidParameter",                "size",                                "WxH"                                            },
+    {"something behind a size",                       "{" V40 P ",\"size\":\"2048x2048x1\"}",                                                   "InvalidParameter",                "size",                                "WxH"                                            },
+    {"keywords where only pixels are taken",          "{" T2I P ",\"size\":\"2K\"}",                                                            "InvalidParameter",                "size",                                "WxH"                                            },
 
-    {"a group where there are none",              "{" PRO P ",\"sequential_image_generation\":\"disabled\"}",                     "InvalidParameter",
-     "sequential_image_generation",                                                                                                                                                                         "not supported by the current model"             },
-    {"group options where there are no groups",   "{" FLASH P ",\"sequential_image_generation_options\":{}}",
-     "InvalidParameter",                                                                                                                                             "sequential_image_generation_options", "not supported by the current model"             },
-    {"another way to make groups",                "{" V40 P ",\"sequential_image_generation\":\"on\"}",                           "InvalidParameter",
-     "sequential_image_generation",                                                                                                                                                                         "must be one of"                                 },
-    {"16 images",                                 "{" V40 P GROUP "{\"max_images\":16}}",                                         "InvalidParameter",
-     "sequential_image_generation_options.max_images",                                                                                                                                                      "1 to 15"                                        },
-    {"no image",                                  "{" V40 P GROUP "{\"max_images\":0}}",                                          "InvalidParameter",
-     "sequential_image_generation_options.max_images",                                                                                                                                                      "1 to 15"                                        },
-    {"half an image",                             "{" V40 P GROUP "{\"max_images\":1.5}}",                                        "InvalidParameter",
-     "sequential_image_generation_options.max_images",                                                                                                                                                      "1 to 15"                                        },
-    {"group options that are no object",          "{" V40 P GROUP "4}",                                                           "InvalidParameter",
-     "sequential_image_generation_options",                                                                                                                                                                 "object"                                         },
+    {"a group where there are none",                  "{" PRO P ",\"sequential_image_generation\":\"disabled\"}",                               "InvalidParameter",
+     "sequential_image_generation",                                                                                                                                                                                       "not supported by the current model"             },
+    {"group options where there are no groups",       "{" FLASH P ",\"sequential_image_generation_options\":{}}",
+     "InvalidParameter",                                                                                                                                                           "sequential_image_generation_options", "not supported by the current model"             },
+    {"another way to make groups",                    "{" V40 P ",\"sequential_image_generation\":\"on\"}",                                     "InvalidParameter",
+     "sequential_image_generation",                                                                                                                                                                                       "must be one of"                                 },
+    {"16 images",                                     "{" V40 P GROUP "{\"max_images\":16}}",                                                   "InvalidParameter",
+     "sequential_image_generation_options.max_images",                                                                                                                                                                    "1 to 15"                                        },
+    {"no image",                                      "{" V40 P GROUP "{\"max_images\":0}}",                                                    "InvalidParameter",
+     "sequential_image_generation_options.max_images",                                                                                                                                                                    "1 to 15"                                        },
+    {"half an image",                                 "{" V40 P GROUP "{\"max_images\":1.5}}",                                                  "InvalidParameter",
+     "sequential_image_generation_options.max_images",                                                                                                                                                                    "1 to 15"                                        },
+    {"group options that are no object",              "{" V40 P GROUP "4}",                                                                     "InvalidParameter",
+     "sequential_image_generation_options",                                                                                                                                                                               "object"                                         },
 
-    {"a stream where there are none",             "{" PRO P ",\"stream\":true}",                                                  "InvalidParameter",                "stream",
-     "not supported by the current model"                                                                                                                                                                                                                    },
-    {"a stream flag that is no boolean",          "{" V40 P ",\"stream\":1}",                                                     "InvalidParameter",                "stream",                              "boolean"                                        },
-    {"another response format",                   "{" V40 P ",\"response_format\":\"b64\"}",                                      "InvalidParameter",                "response_format",
-     "url"                                                                                                                                                                                                                                                   },
-    {"webp",                                      "{" LITE P ",\"output_format\":\"webp\"}",                                      "InvalidParameter",                "output_format",
-     "must be one of: jpeg, png"                                                                                                                                                                                                                             },
-    {"an output format where there is no choice", "{" V45 P ",\"output_format\":\"jpeg\"}",                                       "InvalidParameter",
-     "output_format",                                                                                                                                                                                       "not supported by the current model"             },
-    {"a watermark that is no boolean",            "{" V40 P ",\"watermark\":\"no\"}",                                             "InvalidParameter",                "watermark",                           "boolean"                                        },
-    {"fast where only standard is",               "{" LITE P ",\"optimize_prompt_options\":{\"mode\":\"fast\"}}",                 "InvalidParameter",
-     "optimize_prompt_options.mode",                                                                                                                                                                        "optimize_prompt_options.mode must be 'standard'"},
-    {"another mode",                              "{" V40 P ",\"optimize_prompt_options\":{\"mode\":\"best\"}}",                  "InvalidParameter",
-     "optimize_prompt_options.mode",                                                                                                                                                                        "standard, fast"                                 },
-    {"web search where there is none",            "{" PRO P ",\"tools\":[]}",                                                     "InvalidParameter",                "tools",
-     "not supported by the current model"                                                                                                                                                                                                                    },
-    {"another tool",                              "{" LITE P ",\"tools\":[{\"type\":\"shell\"}]}",                                "InvalidParameter",                "tools",                               "web_search"                                     },
-    {"guidance for a model without",              "{" V40 P ",\"guidance_scale\":5}",                                             "InvalidParameter",                "guidance_scale",
-     "not supported by the current model"                                                                                                                                                                                                                    },
-    {"too much guidance",                         "{" T2I P ",\"guidance_scale\":10.5}",                                          "InvalidParameter",                "guidance_scale",                      "range"                                          },
-    {"a seed beyond 31 bits",                     "{" V40 P ",\"seed\":2147483648}",                                              "InvalidParameter",                "seed",                                "range"                                          },
-    {"layers where there are none",               "{" V40 P ",\"layer_decomposition\":true}",                                     "InvalidParameter",
-     "layer_decomposition",                                                                                                                                                                                 "not supported"                                  },
-    {"a background where there is no choice",     "{" V40 P ",\"background\":\"opaque\"}",                                        "InvalidParameter",                "background",
-     "not supported"                                                                                                                                                                                                                                         },
+    {"a stream where there are none",                 "{" PRO P ",\"stream\":true}",                                                            "InvalidParameter",                "stream",
+     "not supported by the current model"                                                                                                                                                                                                                                  },
+    {"a stream flag that is no boolean",              "{" V40 P ",\"stream\":1}",                                                               "InvalidParameter",                "stream",                              "boolean"                                        },
+    {"another response format",                       "{" V40 P ",\"response_format\":\"b64\"}",                                                "InvalidParameter",                "response_format",
+     "url"                                                                                                                                                                                                                                                                 },
+    {"webp",                                          "{" LITE P ",\"output_format\":\"webp\"}",                                                "InvalidParameter",                "output_format",
+     "must be one of: jpeg, png"                                                                                                                                                                                                                                           },
+    {"an output format where there is no choice",     "{" V45 P ",\"output_format\":\"jpeg\"}",                                                 "InvalidParameter",
+     "output_format",                                                                                                                                                                                                     "not supported by the current model"             },
+    {"a watermark that is no boolean",                "{" V40 P ",\"watermark\":\"no\"}",                                                       "InvalidParameter",                "watermark",                           "boolean"                                        },
+    {"fast where only standard is",                   "{" LITE P ",\"optimize_prompt_options\":{\"mode\":\"fast\"}}",                           "InvalidParameter",
+     "optimize_prompt_options.mode",                                                                                                                                                                                      "optimize_prompt_options.mode must be 'standard'"},
+    {"another mode",                                  "{" V40 P ",\"optimize_prompt_options\":{\"mode\":\"best\"}}",                            "InvalidParameter",
+     "optimize_prompt_options.mode",                                                                                                                                                                                      "standard, fast"                                 },
+    {"web search where there is none",                "{" PRO P ",\"tools\":[]}",                                                               "InvalidParameter",                "tools",
+     "not supported by the current model"                                                                                                                                                                                                                                  },
+    {"another tool",                                  "{" LITE P ",\"tools\":[{\"type\":\"shell\"}]}",                                          "InvalidParameter",                "tools",                               "web_search"                                     },
+    {"guidance for a model without",                  "{" V40 P ",\"guidance_scale\":5}",                                                       "InvalidParameter",                "guidance_scale",
+     "not supported by the current model"                                                                                                                                                                                                                                  },
+    {"too much guidance",                             "{" T2I P ",\"guidance_scale\":10.5}",                                                    "InvalidParameter",                "guidance_scale",                      "range"                                          },
+    {"a seed beyond 31 bits",                         "{" V40 P ",\"seed\":2147483648}",                                                        "InvalidParameter",                "seed",                                "range"                                          },
+    {"layers where there are none",                   "{" V40 P ",\"layer_decomposition\":true}",                                               "InvalidParameter",
+     "layer_decomposition",                                                                                                                                                                                               "not supported"                                  },
+    {"layers of one reference",                       "{" PRO P ",\"image\":\"http://a\",\"layer_decomposition\":true}",                        NULL,                              NULL,                                  NULL                                             },
+    {"layers without a prompt, in an automatic size",
+     "{" PRO ",\"image\":[\"http://a\"],\"size\":\"auto\",\"layer_decomposition\":true}",                                                       NULL,                              NULL,                                  NULL                                             },
+    {"layers of nothing",                             "{" PRO P ",\"layer_decomposition\":true}",                                               "InvalidParameter",                "layer_decomposition",                 "one"                                            },
+    {"layers of two",                                 "{" PRO P ",\"image\":[\"http://a\",\"http://b\"],\"layer_decomposition\":true}",
+     "InvalidParameter",                                                                                                                                                           "layer_decomposition",                 "one"                                            },
+    {"layers of a gif",                               "{" PRO P ",\"image\":\"data:image/gif;base64,AAAA\",\"layer_decomposition\":true}",
+     "InvalidParameter",                                                                                                                                                           "layer_decomposition",                 "png"                                            },
+    {"layers in pixels",                              "{" PRO P ",\"image\":\"http://a\",\"size\":\"1024x1024\",\"layer_decomposition\":true}",
+     "InvalidParameter",                                                                                                                                                           "size",                                "keyword"                                        },
+    {"an automatic size without layers",              "{" PRO P ",\"size\":\"auto\"}",                                                          "InvalidParameter",                "size",                                "keyword"                                        },
+    {"no prompt and no layers",                       "{" PRO ",\"image\":\"http://a\",\"layer_decomposition\":false}",                         "MissingParameter",
+     "prompt",                                                                                                                                                                                                            "prompt"                                         },
+    {"a transparent background",
+     "{" PRO P ",\"image\":\"http://a\",\"output_format\":\"png\",\"background\":\"transparent\"}",                                             NULL,                              NULL,                                  NULL                                             },
+    {"a transparent background of nothing",           "{" PRO P ",\"output_format\":\"png\",\"background\":\"transparent\"}",
+     "InvalidParameter",                                                                                                                                                           "background",                          "one"                                            },
+    {"a transparent background of a jpeg",
+     "{" PRO P ",\"image\":\"data:image/jpeg;base64,AAAA\",\"output_format\":\"png\",\"background\":\"transparent\"}",
+     "InvalidParameter",                                                                                                                                                           "background",                          "png"                                            },
+    {"a transparent background as jpeg",              "{" PRO P ",\"image\":\"http://a\",\"background\":\"transparent\"}",
+     "InvalidParameter",                                                                                                                                                           "background",                          "png"                                            },
+    {"a background where there is no choice",         "{" V40 P ",\"background\":\"opaque\"}",                                                  "InvalidParameter",                "background",
+     "not supported"                                                                                                                                                                                                                                                       },
 };
 
 static int read_body(const char *body, struct sim_request *request, struct sim_error *error)
@@ -153,7 +175,7 @@ static void check(size_t i)
     assert_int_equal(error.status, !strncmp(cases[i].code, "InvalidEndpoint", 15) ? 404 : 400);
 }
 
-static void test_bodies_are_judged_as_ark_does(void **state)
+static void test_bodies_get_the_errors_of_ark(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++)
@@ -164,16 +186,16 @@ static const struct {
     const char *name, *body;
     int images;
 } groups[] = {
-    {"one image without a group",                "{" V40 P ",\"sequential_image_generation_options\":{\"max_images\":4}}", 1 },
-    {"disabled is one image",                    "{" V40 P ",\"sequential_image_generation\":\"disabled\"}",               1 },
-    {"15 images by default",                     "{" V40 P ",\"sequential_image_generation\":\"auto\"}",                   15},
-    {"as many as asked",                         "{" V40 P GROUP "{\"max_images\":4}}",                                    4 },
-    {"one reference leaves room for 14",         "{" V40 P ",\"image\":\"http://a\"" GROUP "{}}",                          14},
-    {"what is asked beyond the room is cut off",
-     "{" V40 P ",\"image\":[\"http://a\",\"http://b\"]" GROUP "{\"max_images\":15}}",                                      13},
+    {"one image without a group",            "{" V40 P ",\"sequential_image_generation_options\":{\"max_images\":4}}", 1 },
+    {"disabled is one image",                "{" V40 P ",\"sequential_image_generation\":\"disabled\"}",               1 },
+    {"15 images by default",                 "{" V40 P ",\"sequential_image_generation\":\"auto\"}",                   15},
+    {"as many as asked",                     "{" V40 P GROUP "{\"max_images\":4}}",                                    4 },
+    {"one reference leaves room for 14",     "{" V40 P ",\"image\":\"http://a\"" GROUP "{}}",                          14},
+    {"max_images above the room is reduced",
+     "{" V40 P ",\"image\":[\"http://a\",\"http://b\"]" GROUP "{\"max_images\":15}}",                                  13},
 };
 
-static void test_groups_have_their_size(void **state)
+static void test_a_request_has_its_number_of_images(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(groups); i++) {
@@ -200,7 +222,7 @@ static const struct {
     {"3.0 has its own range",      "{" T2I P ",\"size\":\"512x512\"}",                    512,  512 },
 };
 
-static void test_sizes_are_found(void **state)
+static void test_the_image_size_follows_from_the_request(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(sizes); i++) {
@@ -215,7 +237,7 @@ static void test_sizes_are_found(void **state)
     }
 }
 
-static void test_what_was_sent_is_kept(void **state)
+static void test_all_fields_of_a_body_are_read(void **state)
 {
     static const char body[] =
         "{" LITE ",\"prompt\":\"a\\u4e00\",\"image\":[\"http://a\",\"HTTPS://b\"],\"stream\":true,"
@@ -240,10 +262,10 @@ static void test_what_was_sent_is_kept(void **state)
 int main(void)
 {
     static const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_bodies_are_judged_as_ark_does),
-        cmocka_unit_test(test_groups_have_their_size),
-        cmocka_unit_test(test_sizes_are_found),
-        cmocka_unit_test(test_what_was_sent_is_kept),
+        cmocka_unit_test(test_bodies_get_the_errors_of_ark),
+        cmocka_unit_test(test_a_request_has_its_number_of_images),
+        cmocka_unit_test(test_the_image_size_follows_from_the_request),
+        cmocka_unit_test(test_all_fields_of_a_body_are_read),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -239,7 +239,7 @@ static void test_frames(void **state)
     buf_deinit(&out);
 }
 
-static void test_the_reader_reads_what_the_writer_wrote(void **state)
+static void test_written_frames_are_read_back(void **state)
 {
     struct story story = {.text = {.max = STREAM_MAX}};
     struct buf out = {.max = 1000};
@@ -268,7 +268,7 @@ int main(void)
         cmocka_unit_test(test_the_callback_can_stop_the_reader),
         cmocka_unit_test(test_the_callback_may_free_the_reader_when_it_stops),
         cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_the_reader_reads_what_the_writer_wrote),
+        cmocka_unit_test(test_written_frames_are_read_back),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

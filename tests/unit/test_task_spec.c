@@ -120,9 +120,17 @@ static const struct { const char *name, *json; } round_trips[] = {
     { "the largest seed",               "{\"seed\":9223372036854775807,\"urls\":[\"u\"]}" },
     { "seed zero is not absent",        "{\"seed\":0,\"urls\":[\"u\"]}" },
     { "an empty prompt is not absent",  "{\"prompt\":\"\",\"urls\":[\"u\"]}" },
+    { "text to image",                  "{\"prompt\":\"x\",\"urls\":[]}" },
+    { "a text and fifteen images",      "{\"max_images\":15,\"prompt\":\"x\",\"urls\":[]}" },
     { "one link and fourteen images",   "{\"max_images\":14,\"urls\":[\"u\"]}" },
     { "fourteen links and one image",   "{\"max_images\":1,\"urls\":[\"1\",\"2\",\"3\",\"4\",\"5\",\"6\",\"7\",\"8\",\"9\",\"10\",\"11\",\"12\",\"13\",\"14\"]}" },
     { "the order of links is kept",     "{\"urls\":[\"b\",\"a\",\"b\"]}" },
+    { "every parameter of ARK's",       "{\"background\":\"transparent\",\"guidance_scale\":2.55,\"layers\":false,\"optimize_prompt\":\"fast\","
+                                        "\"output_format\":\"png\",\"urls\":[\"u\"],\"web_search\":true}" },
+    { "the other words",                "{\"background\":\"opaque\",\"guidance_scale\":10,\"layers\":true,\"optimize_prompt\":\"standard\","
+                                        "\"output_format\":\"jpeg\",\"urls\":[\"u\"],\"web_search\":false}" },
+    { "a tenth",                        "{\"guidance_scale\":7.5,\"urls\":[\"u\"]}" },
+    { "a hundredth",                    "{\"guidance_scale\":1.01,\"urls\":[\"u\"]}" },
     { "many paid calls",                "{\"max_paid_calls\":2147483647,\"urls\":[\"u\"]}" },
 };
 /* clang-format on */
@@ -187,8 +195,10 @@ static const struct { const char *name, *json; size_t len; } bad[] = {
     { "truncated JSON",                         BYTES("{\"urls\":[\"u\"]") },
     { "text after the JSON",                    BYTES("{\"urls\":[\"u\"]} x") },
     { "an empty object",                        BYTES("{}") },
-    { "no links",                               BYTES("{\"prompt\":\"x\"}") },
-    { "an empty list of links",                 BYTES("{\"urls\":[]}") },
+    { "no links and no prompt",                 BYTES("{\"size\":\"2K\"}") },
+    { "an empty list of links, no prompt",      BYTES("{\"urls\":[]}") },
+    { "no links and an empty prompt",           BYTES("{\"prompt\":\"\",\"urls\":[]}") },
+    { "sixteen images from a text",             BYTES("{\"prompt\":\"x\",\"max_images\":16,\"urls\":[]}") },
     { "one link that is not a list",            BYTES("{\"urls\":\"u\"}") },
     { "an empty link",                          BYTES("{\"urls\":[\"\"]}") },
     { "a link that is a number",                BYTES("{\"urls\":[\"u\",1]}") },
@@ -223,6 +233,15 @@ static const struct { const char *name, *json; size_t len; } bad[] = {
     { "a seed that is a real number",           WITH("\"seed\":1e3") },
     { "a seed beyond 64 bits",                  WITH("\"seed\":9223372036854775808") },
     { "a seed that is a text",                  WITH("\"seed\":\"1\"") },
+    { "an unknown background",                  WITH("\"background\":\"white\"") },
+    { "an empty background",                    WITH("\"background\":\"\"") },
+    { "a format that is a number",              WITH("\"output_format\":1") },
+    { "a mode that is null",                    WITH("\"optimize_prompt\":null") },
+    { "a guidance scale of 0",                  WITH("\"guidance_scale\":0") },
+    { "a guidance scale that is too precise",   WITH("\"guidance_scale\":1.001") },
+    { "a guidance scale beyond all numbers",    WITH("\"guidance_scale\":1e308") },
+    { "layers that are a number",               WITH("\"layers\":1") },
+    { "a search that is a text",                WITH("\"web_search\":\"true\"") },
     { "a good field, then a bad one",           WITH("\"prompt\":\"x\",\"size\":\"2K\",\"model\":1") },
 };
 /* clang-format on */

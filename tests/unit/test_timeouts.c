@@ -26,7 +26,7 @@ struct world {
     struct loop *loop;
     struct timeouts *timeouts;
     struct event *deadline;
-    int expected; /* the loop stops after so many expiries */
+    int expected; /* the loop stops after this number of expiries */
     char story[64];
     int at;
 };
@@ -244,7 +244,7 @@ static void test_many_share_one_timer(void **state)
     free(things);
 }
 
-static void test_destroying_nothing(void **state)
+static void test_destroying_null_is_a_no_op(void **state)
 {
     (void)state;
     assert_null(timeouts_destroy(NULL));
@@ -263,7 +263,7 @@ int main(void)
         WITH_LOOP(test_an_entry_can_free_its_owner_and_another),
         WITH_LOOP(test_an_entry_can_be_started_after_all_have_expired),
         WITH_LOOP(test_many_share_one_timer),
-        cmocka_unit_test(test_destroying_nothing),
+        cmocka_unit_test(test_destroying_null_is_a_no_op),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,7 +31,7 @@ static const struct { const char *name, *text; bool valid; } cases[] = {
 };
 /* clang-format on */
 
-static void test_only_valid_ones_are_kept(void **state)
+static void test_only_valid_traceparents_are_accepted(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
@@ -45,7 +45,7 @@ static void test_only_valid_ones_are_kept(void **state)
     }
 }
 
-static void test_an_absent_header_is_no_trace(void **state)
+static void test_an_absent_header_gives_no_trace(void **state)
 {
     char out[TRACE_SIZE] = "x";
 
@@ -57,8 +57,8 @@ static void test_an_absent_header_is_no_trace(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_only_valid_ones_are_kept),
-        cmocka_unit_test(test_an_absent_header_is_no_trace),
+        cmocka_unit_test(test_only_valid_traceparents_are_accepted),
+        cmocka_unit_test(test_an_absent_header_gives_no_trace),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -173,7 +173,7 @@ static void test_links(void **state)
     }
 }
 
-static void test_data_urls_where_they_are_on(void **state)
+static void test_data_urls_are_accepted_only_if_enabled(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(inlined); i++) {
@@ -182,7 +182,7 @@ static void test_data_urls_where_they_are_on(void **state)
     }
 }
 
-static void test_length_has_a_limit_that_is_met_exactly(void **state)
+static void test_the_longest_url_has_exactly_the_maximum_length(void **state)
 {
     char url[TASK_URL_MAX + 2];
     int head = snprintf(url, sizeof(url), "https://example.com/");
@@ -202,8 +202,8 @@ static void test_hosts(void **state)
     }
 }
 
-/* The text need not be followed by anything: a host is a piece of a longer URL. */
-static void test_hosts_end_where_their_length_says(void **state)
+/* A host is part of a longer URL, so it is not NUL-terminated. */
+static void test_a_host_is_read_up_to_its_length(void **state)
 {
     (void)state;
     assert_true(host_is_public("8.8.8.81.evil", 8));
@@ -211,7 +211,7 @@ static void test_hosts_end_where_their_length_says(void **state)
     assert_false(host_is_public("example.com", 7));
 }
 
-static void test_every_flaw_has_words(void **state)
+static void test_every_flaw_has_a_text(void **state)
 {
     (void)state;
     for (int i = 0; i < URL_FLAW_COUNT; i++)
@@ -222,11 +222,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_links),
-        cmocka_unit_test(test_data_urls_where_they_are_on),
-        cmocka_unit_test(test_length_has_a_limit_that_is_met_exactly),
+        cmocka_unit_test(test_data_urls_are_accepted_only_if_enabled),
+        cmocka_unit_test(test_the_longest_url_has_exactly_the_maximum_length),
         cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_hosts_end_where_their_length_says),
-        cmocka_unit_test(test_every_flaw_has_words),
+        cmocka_unit_test(test_a_host_is_read_up_to_its_length),
+        cmocka_unit_test(test_every_flaw_has_a_text),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

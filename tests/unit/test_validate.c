@@ -12,13 +12,16 @@
 #include "common/base/buf.h"
 #include "common/base/macros.h"
 #include "gateway/request/validate.h"
+#include "tests/support/builtin_catalogue.h"
 
 #define U   "\"urls\":[\"https://example.com/a.jpg\"]"
 #define T   "\"task_id\":\"t1\""
 #define X32 "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"
 #define X16 "xxxxxxxxxxxxxxxx"
 
-static const struct validate_rules rules = {.max_paid_calls = 5, .id_required = true, .for_stream = true};
+static const struct request_defaults defaults = {.model = "doubao-seedream-4-0-250828", .size = "2K", .max_images = 3};
+static struct validate_rules rules = {
+    .defaults = &defaults, .max_paid_calls = 5, .id_required = true, .for_stream = true};
 
 static int check(const char *body, const struct validate_rules *with, struct validate_errors *errors)
 {
@@ -40,6 +43,9 @@ static const struct { const char *name, *body; } good[] = {
                                                  "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
                                                  "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\","
                                                  "\"https://a.example.com\",\"https://a.example.com\",\"https://a.example.com\"]," T ",\"max_images\":1}" },
+    { "a text and no links",                     "{\"prompt\":\"a red bicycle\"," T "}" },
+    { "a text and an empty list",                "{\"prompt\":\"a red bicycle\",\"urls\":[]," T "}" },
+    { "15 images from a text",                   "{\"prompt\":\"p\",\"max_images\":15," T "}" },
     { "14 images with one link",                 "{" U "," T ",\"max_images\":14}" },
     { "the lowest seed",                         "{" U "," T ",\"seed\":-1}" },
     { "the highest seed",                        "{" U "," T ",\"seed\":2147483647}" },
@@ -48,9 +54,15 @@ static const struct { const char *name, *body; } good[] = {
     { "brackets in a string are no nesting",     "{" U "," T ",\"prompt\":\"[[[[[[[[[[[[[[[[[[[[{{{{{{{{\\\"[[[[\"}" },
     { "a size in pixels",                        "{" U "," T ",\"size\":\"2048x2048\"}" },
     { "the widest size",                         "{" U "," T ",\"size\":\"8192x512\"}" },
-    { "the smallest size",                       "{" U "," T ",\"size\":\"14x14\"}" },
+    { "the smallest size of 4.0",                "{" U "," T ",\"size\":\"1280x720\"}" },
+    { "a size that only ARK can judge",          "{" U "," T ",\"size\":\"14x14\",\"model\":\"ep-20260101120000-abcde\"}" },
     { "the largest area",                        "{" U "," T ",\"size\":\"4096x4096\"}" },
-    { "a size that is a keyword with a point",   "{" U "," T ",\"size\":\"1.5K\"}" },
+    { "a size that is a keyword with a point",   "{" U "," T ",\"size\":\"1.5K\",\"model\":\"doubao-seedream-5-0-pro-260628\"}" },
+    { "every parameter of ARK's",                "{" U "," T ",\"size\":\"2K\",\"model\":\"ep-20260101120000-abcde\",\"output_format\":\"png\","
+                                                 "\"optimize_prompt\":\"fast\",\"web_search\":true,\"guidance_scale\":2.55,\"background\":\"transparent\","
+                                                 "\"layers\":false}" },
+    { "what every model has without asking",     "{" U "," T ",\"output_format\":\"jpeg\",\"optimize_prompt\":\"standard\",\"web_search\":false,"
+                                                 "\"background\":\"opaque\",\"layers\":false,\"seed\":-1,\"max_images\":1}" },
     { "the longest task_id",                     "{" U ",\"task_id\":\"" X32 X32 X32 X32 "\"}" },
 };
 
@@ -91,6 +103,9 @@ static const struct { const char *name, *body; } not_json[] = {
 
 static const struct { const char *name, *body, *pointer; } bad_fields[] = {
     { "no links",                       "{" T "}",                                        "/urls" },
+    { "no links, and a prompt that is blank", "{" T ",\"prompt\":\" \"}",               "/prompt" },
+    { "links that are null, with a prompt", "{\"urls\":null,\"prompt\":\"x\"," T "}", "/urls" },
+    { "16 images from a text",          "{\"max_images\":16,\"prompt\":\"x\"," T "}",   "/max_images" },
     { "links that are null",            "{\"urls\":null," T "}",                          "/urls" },
     { "links that are a string",        "{\"urls\":\"https://example.com\"," T "}",       "/urls" },
     { "an empty list",                  "{\"urls\":[]," T "}",                            "/urls" },
@@ -137,6 +152,25 @@ static const struct { const char *name, *body, *pointer; } bad_fields[] = {
     { "a side that is too long",        "{" U "," T ",\"size\":\"99999x1\"}",             "/size" },
     { "a side below the smallest",      "{" U "," T ",\"size\":\"13x14\"}",               "/size" },
     { "a size that is a number",        "{" U "," T ",\"size\":2}",                       "/size" },
+    { "an output format of others",     "{" U "," T ",\"output_format\":\"webp\"}",       "/output_format" },
+    { "an output format that is null",  "{" U "," T ",\"output_format\":null}",           "/output_format" },
+    { "an output format in capitals",   "{" U "," T ",\"output_format\":\"PNG\"}",        "/output_format" },
+    { "an unknown mode",                "{" U "," T ",\"optimize_prompt\":\"slow\"}",     "/optimize_prompt" },
+    { "a mode that is an object",       "{" U "," T ",\"optimize_prompt\":{\"mode\":\"fast\"}}", "/optimize_prompt" },
+    { "a search that is a word",        "{" U "," T ",\"web_search\":\"true\"}",          "/web_search" },
+    { "a search that is a number",      "{" U "," T ",\"web_search\":1}",                 "/web_search" },
+    { "a scale below 1",                "{" U "," T ",\"guidance_scale\":0.99}",          "/guidance_scale" },
+    { "a scale above 10",               "{" U "," T ",\"guidance_scale\":10.01}",         "/guidance_scale" },
+    { "a scale of three decimals",      "{" U "," T ",\"guidance_scale\":2.555}",         "/guidance_scale" },
+    { "a scale beyond all numbers",     "{" U "," T ",\"guidance_scale\":1e300}",         "/guidance_scale" },
+    { "a scale that is a word",         "{" U "," T ",\"guidance_scale\":\"5\"}",         "/guidance_scale" },
+    { "an unknown background",          "{" U "," T ",\"background\":\"white\"}",         "/background" },
+    { "layers that are a number",       "{" U "," T ",\"layers\":4}",                     "/layers" },
+    { "png of 4.0",                     "{" U "," T ",\"output_format\":\"png\"}",        "/output_format" },
+    { "a search of 4.0",                "{" U "," T ",\"web_search\":true}",              "/web_search" },
+    { "a scale of 4.0",                 "{" U "," T ",\"guidance_scale\":2.5}",           "/guidance_scale" },
+    { "layers of 4.0",                  "{" U "," T ",\"layers\":true}",                  "/layers" },
+    { "a background of 4.0",            "{" U "," T ",\"background\":\"transparent\"}",   "/background" },
     { "no images",                      "{" U "," T ",\"max_images\":0}",                 "/max_images" },
     { "fewer than no images",           "{" U "," T ",\"max_images\":-1}",                "/max_images" },
     { "an image count with a point",    "{" U "," T ",\"max_images\":1.0}",               "/max_images" },
@@ -249,7 +283,10 @@ static void test_task_id_and_idempotency_key(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(keys); i++) {
-        struct validate_rules with = {.max_paid_calls = 5, .id_required = !keys[i].optional};
+        struct validate_rules with = {.defaults = &defaults,
+                                      .catalogue = builtin_catalogue(),
+                                      .max_paid_calls = 5,
+                                      .id_required = !keys[i].optional};
         struct validate_errors errors;
         struct validated out = {0};
         int err;
@@ -265,6 +302,25 @@ static void test_task_id_and_idempotency_key(void **state)
         } else {
             assert_string_equal(out.task_id, keys[i].task_id);
         }
+        task_spec_deinit(&out.spec);
+    }
+}
+
+static void test_no_links_and_an_empty_list_are_the_same_request(void **state)
+{
+    static const char *const bodies[] = {"{\"prompt\":\"p\"," T "}", "{\"urls\":[],\"prompt\":\"p\"," T "}"};
+    struct validate_errors report;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(bodies); i++) {
+        struct validated out;
+        char *json;
+
+        assert_int_equal(validate_body(bodies[i], strlen(bodies[i]), &rules, &out, &report), 0);
+        assert_int_equal(out.spec.url_count, 0);
+        assert_int_equal(task_spec_write(&out.spec, &json), 0);
+        assert_string_equal(json, "{\"prompt\":\"p\",\"urls\":[]}");
+        free(json);
         task_spec_deinit(&out.spec);
     }
 }
@@ -361,7 +417,7 @@ static int check_urls(size_t count, int max_images)
 static void test_links_and_images_share_fifteen_places(void **state)
 {
     (void)state;
-    for (size_t count = 1; count <= TASK_URLS_MAX; count++) {
+    for (size_t count = 1; count <= TASK_URLS_MAX; count++) { /* none: needs a prompt */
         assert_int_equal(check_urls(count, TASK_IMAGES_MAX - (int)count), 0);
         assert_int_equal(check_urls(count, TASK_IMAGES_MAX - (int)count + 1), ERR_RANGE);
     }
@@ -399,7 +455,8 @@ static void test_what_leaving_means_is_no_part_of_the_spec(void **state)
 
 static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
 {
-    const struct validate_rules no_stream = {.max_paid_calls = 5};
+    const struct validate_rules no_stream = {
+        .defaults = &defaults, .catalogue = builtin_catalogue(), .max_paid_calls = 5};
     struct validate_errors errors;
 
     (void)state;
@@ -411,7 +468,11 @@ static void test_leaving_means_nothing_where_there_is_no_stream(void **state)
 
 static void test_data_urls_where_they_are_on(void **state)
 {
-    const struct validate_rules with_data = {.max_paid_calls = 5, .data_urls = true, .id_required = true};
+    const struct validate_rules with_data = {.defaults = &defaults,
+                                             .catalogue = builtin_catalogue(),
+                                             .max_paid_calls = 5,
+                                             .data_urls = true,
+                                             .id_required = true};
     struct validate_errors errors;
 
     (void)state;
@@ -494,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_a_raw_nul_is_no_json),
         cmocka_unit_test(test_each_bad_field_is_pointed_at),
         cmocka_unit_test(test_task_id_and_idempotency_key),
+        cmocka_unit_test(test_no_links_and_an_empty_list_are_the_same_request),
         cmocka_unit_test(test_all_fields_arrive),
         cmocka_unit_test(test_what_is_absent_stays_absent),
         cmocka_unit_test(test_the_longest_prompt_is_counted_in_characters),
@@ -506,5 +568,6 @@ int main(void)
         cmocka_unit_test(test_long_names_are_cut_between_characters),
     };
 
+    rules.catalogue = builtin_catalogue();
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

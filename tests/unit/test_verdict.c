@@ -206,7 +206,7 @@ static void judges_answers_without_images(void **state)
     }
 }
 
-/* Complete answers without an image, and what each one proves. */
+/* Complete answers without an image. Only an answer that says that no image was generated makes the call free. */
 /* clang-format off */
 static const struct {
     const char *name;
@@ -242,7 +242,7 @@ static const struct {
 };
 /* clang-format on */
 
-static void is_void_only_if_ark_says_that_it_generated_nothing(void **state)
+static void an_answer_is_void_only_if_ark_generated_no_image(void **state)
 {
     (void)state;
     for (size_t i = 0; i < ARRAY_LENGTH(statements); i++) {
@@ -269,9 +269,9 @@ struct world {
     struct evidence evidence;
 };
 
-typedef void world_fn(const struct world *world, const struct verdict *verdict);
+typedef void check_fn(const struct world *world, const struct verdict *verdict);
 
-static void for_each_count(struct world *world, world_fn *check)
+static void for_each_count(struct world *world, check_fn *check)
 {
     for (int bits = 0; bits < 2 * 2 * 4 * 3; bits++) {
         struct verdict verdict;
@@ -287,7 +287,7 @@ static void for_each_count(struct world *world, world_fn *check)
     }
 }
 
-static void for_each_world(world_fn *check)
+static void for_each_result(check_fn *check)
 {
     struct world world = {.evidence = {.words = "w"}};
 
@@ -337,7 +337,7 @@ static void check_cancelled(const struct world *world, const struct verdict *ver
     assert_int_equal(verdict->problem == PROBLEM_CANCELLED, world->evidence.cancelled);
 }
 
-static void check_what_never_left_costs_nothing(const struct world *world, const struct verdict *verdict)
+static void check_void_calls_are_certain(const struct world *world, const struct verdict *verdict)
 {
     if (world->evidence.end == WEB_NOT_SENT && !world->ark.images)
         assert_int_equal(verdict->charge, CHARGE_VOID);
@@ -348,7 +348,7 @@ static void check_what_never_left_costs_nothing(const struct world *world, const
         assert_int_equal(verdict->charge, CHARGE_VOID);
 }
 
-static void check_failures_have_a_code_of_how_a_task_ends(const struct world *world, const struct verdict *verdict)
+static void check_failures_have_an_event_code(const struct world *world, const struct verdict *verdict)
 {
     (void)world;
     if (verdict->action == VERDICT_DONE)
@@ -358,34 +358,34 @@ static void check_failures_have_a_code_of_how_a_task_ends(const struct world *wo
     assert_int_equal(verdict->retryable, problem_retryable(verdict->problem) && verdict->charge == CHARGE_VOID);
 }
 
-static void an_image_is_done_and_never_paid_again(void **state)
+static void a_task_with_an_image_is_done(void **state)
 {
     (void)state;
-    for_each_world(check_an_image_is_done);
+    for_each_result(check_an_image_is_done);
 }
 
 static void a_retry_stays_within_attempts_and_budget(void **state)
 {
     (void)state;
-    for_each_world(check_limits);
+    for_each_result(check_limits);
 }
 
 static void a_cancelled_task_without_images_ends_cancelled(void **state)
 {
     (void)state;
-    for_each_world(check_cancelled);
+    for_each_result(check_cancelled);
 }
 
-static void is_void_only_if_that_is_certain(void **state)
+static void a_call_is_void_only_if_certain(void **state)
 {
     (void)state;
-    for_each_world(check_what_never_left_costs_nothing);
+    for_each_result(check_void_calls_are_certain);
 }
 
 static void every_failure_has_a_code_for_events(void **state)
 {
     (void)state;
-    for_each_world(check_failures_have_a_code_of_how_a_task_ends);
+    for_each_result(check_failures_have_an_event_code);
 }
 
 static void quotes_arks_error(void **state)
@@ -434,11 +434,11 @@ int main(void)
         cmocka_unit_test(judges_refusals),
         cmocka_unit_test(a_status_counts_even_when_the_connection_broke_after_it),
         cmocka_unit_test(judges_answers_without_images),
-        cmocka_unit_test(is_void_only_if_ark_says_that_it_generated_nothing),
-        cmocka_unit_test(an_image_is_done_and_never_paid_again),
+        cmocka_unit_test(an_answer_is_void_only_if_ark_generated_no_image),
+        cmocka_unit_test(a_task_with_an_image_is_done),
         cmocka_unit_test(a_retry_stays_within_attempts_and_budget),
         cmocka_unit_test(a_cancelled_task_without_images_ends_cancelled),
-        cmocka_unit_test(is_void_only_if_that_is_certain),
+        cmocka_unit_test(a_call_is_void_only_if_certain),
         cmocka_unit_test(every_failure_has_a_code_for_events),
         cmocka_unit_test(quotes_arks_error),
         cmocka_unit_test(has_room_for_the_longest_error),

@@ -311,7 +311,8 @@ static void take_reply_row(struct governor *governor, const struct govern_row *r
     if (!scope)
         return;
     scope->listed = true;
-    scope_set_state(scope, row->state, now_ms);
+    if (!scope->news.closing) /* otherwise Redis has not heard yet that the scope is closed */
+        scope_set_state(scope, row->state, now_ms);
     scope->calls = row->calls;
     scope->trial = scope->state == SCOPE_HALF_OPEN && (row->calls > 0 || scope->trial); /* until a job takes it */
     scope->opened = row->opened;
@@ -362,13 +363,13 @@ static void take_scopes(struct governor *governor, const redisReply *reply)
 }
 
 /* The report was lost, or could not be sent: merge it into the next one. */
-static void governor_take_back(struct governor *governor)
+static void governor_repeat(struct governor *governor)
 {
     struct scope *scope;
 
     bookings_repeat(&governor->bookings, &governor->sent);
     TAILQ_FOREACH (scope, &governor->scopes, link)
-        scope_take_back(scope);
+        scope_repeat(scope);
     governor->changed = true;
     governor->whole_due = true;
 }
@@ -395,7 +396,7 @@ static void governor_on_reply(const redisReply *reply, int err, void *arg)
         if (!err)
             log_warn("governor", "GOVERN failed, trying again", "error=%s",
                      log_quote(why, sizeof(why), reply->str ? reply->str : "no numbers"));
-        governor_take_back(governor);
+        governor_repeat(governor);
         answer = (struct govern_reply){.wait_ms = governor->config.again_ms};
         loop_timer_start(governor->timer, governor->config.again_ms);
     } else {
@@ -412,8 +413,8 @@ static void governor_on_reply(const redisReply *reply, int err, void *arg)
     else if (governor->want)
         governor_report(governor);
     scopes_trim(&governor->scopes);
-    if (governor_is_settled(governor))
-        governor->config.on_settled(governor->config.arg);
+    if (governor_is_idle(governor))
+        governor->config.on_idle(governor->config.arg);
 }
 
 /* -- the report */
@@ -490,7 +491,7 @@ static void governor_report(struct governor *governor)
     governor->asking = governor->want > 0;
     bookings_move(&governor->sent, &governor->bookings);
     if (send_report(governor)) {
-        governor_take_back(governor);
+        governor_repeat(governor);
         loop_timer_start(governor->timer, governor->config.again_ms);
     }
 }
@@ -540,7 +541,7 @@ void governor_resume(struct governor *governor)
         governor_report(governor);
 }
 
-bool governor_is_settled(const struct governor *governor)
+bool governor_is_idle(const struct governor *governor)
 {
     return !governor->run && !governor->changed && !governor->held && !governor->want;
 }

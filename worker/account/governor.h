@@ -45,7 +45,7 @@ struct governor_config {
 
     /* The answer to governor_ask, never from inside it. granted 0: ask again after wait_ms. */
     void (*on_granted)(int granted, int64_t wait_ms, void *arg);
-    void (*on_settled)(void *arg);                  /* governor_is_settled is true now */
+    void (*on_idle)(void *arg);                     /* governor_is_idle is true now */
     void (*on_probe)(const char *model, void *arg); /* probe this model, then call governor_probed */
     /* After governor_note returned true: whether this call was the first, among all workers, that found the account or model closed. */
     void (*on_confirmed)(struct permit *permit, bool first);
@@ -106,6 +106,6 @@ int governor_limits(const struct governor *governor, struct model_limit *out, in
 void governor_resume(struct governor *governor);
 
 /* No permit is held, and Redis knows it. */
-bool governor_is_settled(const struct governor *governor);
+bool governor_is_idle(const struct governor *governor);
 
 #endif

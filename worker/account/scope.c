@@ -83,7 +83,7 @@ void scope_sent(struct scope *scope)
     scope->sending = false;
 }
 
-static void take_back_reason(struct scope_news *news, const struct scope_news *sent)
+static void repeat_reason(struct scope_news *news, const struct scope_news *sent)
 {
     news->problem = sent->problem;
     news->until_ms = sent->until_ms;
@@ -91,7 +91,7 @@ static void take_back_reason(struct scope_news *news, const struct scope_news *s
 }
 
 /* If the script ran and only its answer was lost, Redis counts these calls twice, which is harmless. */
-void scope_take_back(struct scope *scope)
+void scope_repeat(struct scope *scope)
 {
     struct scope_news *news = &scope->news;
     const struct scope_news *sent = &scope->sent;
@@ -110,7 +110,7 @@ void scope_take_back(struct scope *scope)
     if (!news->began_ms || (sent->ok && !accepted_since))
         news->began_ms = sent->began_ms;
     if (!news->run && news->probe != PROBE_BAD)
-        take_back_reason(news, sent);
+        repeat_reason(news, sent);
     if (news->probe == PROBE_NOTHING)
         news->probe = sent->probe;
     if (accepted_since)

@@ -49,10 +49,11 @@ struct permit;
 struct scope {
     TAILQ_ENTRY(scope) link;
     char name[SCOPE_NAME_SIZE];
-    int users;            /* permits and bookings that borrow this scope */
-    int held;             /* permits */
-    bool held_told;       /* Redis knows `held` */
-    struct permit *first; /* of the call that found the scope closed, until on_confirmed */
+    int users;      /* permits and bookings that borrow this scope */
+    int held;       /* permits */
+    bool held_told; /* Redis knows `held` */
+    struct permit *
+        first; /* of the call that found the scope closed, until on_confirmed; the scope is blocked until then, so there is one */
     struct scope_news news;
     struct scope_news sent; /* in the report in flight */
     bool sending;           /* the report in flight names this scope */
@@ -80,9 +81,9 @@ bool scope_has_news(const struct scope *scope);
 /* Called with the state from Redis, and when a call of this worker finds the scope closed. */
 void scope_set_state(struct scope *scope, enum scope_state state, int64_t now_ms);
 
-void scope_send(struct scope *scope);      /* moves the news into a report */
-void scope_sent(struct scope *scope);      /* the report was accepted */
-void scope_take_back(struct scope *scope); /* the report was lost: merges it back */
+void scope_send(struct scope *scope);   /* moves the news into a report */
+void scope_sent(struct scope *scope);   /* the report was accepted */
+void scope_repeat(struct scope *scope); /* the report was lost: merges it back */
 
 /* "failing" "limited" "open" "probing" "half_open"; SCOPE_FREE if the name is unknown. */
 enum scope_state scope_state_of(const char *name);

@@ -180,14 +180,14 @@ bool ark_answer_finished(const struct ark_answer *answer)
     return answer->stream.finished;
 }
 
-static bool is_settled(const struct ark_collect *collect)
+static bool is_complete(const struct ark_collect *collect)
 {
     return ark_collect_is_full(collect) || collect->result.stopped;
 }
 
-bool ark_answer_settled(const struct ark_answer *answer)
+bool ark_answer_is_complete(const struct ark_answer *answer)
 {
-    return answer->form == FORM_DOCUMENT ? answer->document.closed : is_settled(&answer->collect);
+    return answer->form == FORM_DOCUMENT ? answer->document.closed : is_complete(&answer->collect);
 }
 
 static bool is_refusal(const struct ark_result *result)
@@ -205,7 +205,7 @@ static const char *read_rest(struct ark_answer *answer, const char *broke)
         return broke ? broke : "the answer is not a complete JSON document of ARK";
     case FORM_STREAM:
         ark_stream_end(&answer->stream);
-        if (answer->stream.finished || is_settled(&answer->collect))
+        if (answer->stream.finished || is_complete(&answer->collect))
             return NULL;
         return broke ? broke : "the stream ended before it was complete";
     case FORM_OPEN:

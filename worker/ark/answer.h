@@ -59,7 +59,7 @@ bool ark_answer_finished(const struct ark_answer *answer);
 
 /* Everything that was asked for has arrived, and the answer should end within a moment: every slot of a stream has ended, the group was
  * stopped, or the document is closed. */
-bool ark_answer_settled(const struct ark_answer *answer);
+bool ark_answer_is_complete(const struct ark_answer *answer);
 
 /* No more bytes follow. broke: why the body is incomplete, which is copied; NULL after a clean end. The head may be missing. Calls
  * on_slot for the slots of a document. A second call returns the same result. */

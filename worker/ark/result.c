@@ -36,3 +36,14 @@ void ark_result_report_missing(const struct ark_result *result, ark_slot_fn *on_
         on_slot(&(struct ark_slot){.index = i, .code = gap.code, .message = gap.message}, arg);
     }
 }
+
+struct ark_lost ark_result_lost(const struct ark_result *result)
+{
+    int missing = result->blank + (result->stopped ? 1 : 0);
+
+    if (result->generated >= 0)
+        return (struct ark_lost){.made = result->generated > result->images ? result->generated - result->images : 0};
+    if (!result->completed)
+        missing = result->expected - result->images - (result->failed - result->blank);
+    return (struct ark_lost){.missing = missing > 0 ? missing : 0};
+}

@@ -72,4 +72,11 @@ extern const struct ark_result ark_result_none;
  * ARK's models may generate fewer. */
 void ark_result_report_missing(const struct ark_result *result, ark_slot_fn *on_slot, void *arg);
 
+/* Of a call that was charged: the images that ARK counts and did not deliver, and the slots of which it is not known whether ARK generated an
+ * image: those after a cut, without a count also those without an error from ARK, and the one with an internal error. */
+struct ark_lost {
+    int made, missing;
+};
+struct ark_lost ark_result_lost(const struct ark_result *result);
+
 #endif

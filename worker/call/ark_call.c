@@ -68,7 +68,7 @@ static void ark_call_on_data(const char *bytes, size_t len, void *arg)
                          err == ERR_TOO_LONG ? "ARK's answer is longer than ARK_ANSWER_MAX" : err_text(err));
     else if (ark_answer_finished(call->answer))
         ark_call_hang_up(call, WEB_ANSWERED, "");
-    else if (ark_answer_settled(call->answer))
+    else if (ark_answer_is_complete(call->answer))
         web_end_within(call->web, call->endpoint->end_ms);
 }
 

@@ -3,12 +3,15 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 #include "common/base/clock.h"
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
+#include "common/models/plan_text.h"
+#include "common/models/price.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
@@ -49,6 +52,8 @@ struct job_body {
     struct report *report;
     struct ark_request request;
     struct ark_call call;
+    struct tariff tariff; /* of the plan */
+    struct cost images;   /* of those that arrived */
     struct verdict *kept; /* the verdict that waits while CONFIRMING */
 };
 
@@ -182,15 +187,56 @@ static struct job_body *job_create(const struct job_context *context, const stru
     return NULL;
 }
 
+static void warn_unlisted(const struct job_body *job)
+{
+    char model[2 * TASK_NAME_MAX];
+
+    log_warn("job", "the model is not in the catalogue, only the plainest fields are sent", "task=%s model=%s", job->id,
+             log_quote(model, sizeof(model), job->model));
+}
+
+/* A task without a plan: as this worker is configured. */
+static int make_own_plan(const struct job_body *job, const struct task_spec *spec, struct plan *out)
+{
+    const struct job_context *context = job->context;
+    const struct model *row = plan_make(out, context->defaults, context->catalogue, spec);
+
+    return spec->url_count > (size_t)row->references_max ? ERR_RANGE : 0;
+}
+
+static int read_stored_plan(const struct job_body *job, const struct claimed_job *claimed, struct stored_plan *out)
+{
+    int err = plan_read(claimed->plan, claimed->plan_len, out);
+
+    if (err == ERR_SYNTAX)
+        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
+                  job->id);
+    return err;
+}
+
+static int build_from_plan(struct job_body *job, const struct plan *plan, const struct task_spec *spec)
+{
+    const struct catalogue *catalogue = job->context->catalogue;
+
+    (void)snprintf(job->model, sizeof(job->model), "%s", plan->model);
+    if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
+        warn_unlisted(job);
+    job->tariff = plan->tariff;
+    return ark_request_build(plan, spec, job->context->ark, &job->request);
+}
+
 static int build_request(struct job_body *job, const struct claimed_job *claimed)
 {
+    struct stored_plan stored = {.root = NULL};
     struct task_spec spec;
     int err = task_spec_read(claimed->request, claimed->request_len, &spec);
 
     if (err)
         return err;
-    (void)snprintf(job->model, sizeof(job->model), "%s", ark_request_model(&job->context->ark, &spec));
-    err = ark_request_build(&job->context->ark, &spec, &job->request);
+    err = claimed->plan_len ? read_stored_plan(job, claimed, &stored) : make_own_plan(job, &spec, &stored.plan);
+    if (!err)
+        err = build_from_plan(job, &stored.plan, &spec);
+    stored_plan_deinit(&stored);
     task_spec_deinit(&spec);
     if (!err)
         governor_book(job->context->governor, &job->permit, job->model, job->request.images);
@@ -374,9 +420,10 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
     struct job_body *job = arg;
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
-    if (slot->url)
+    if (slot->url) {
+        price_add_image(&job->images, &job->tariff, slot->size);
         job_report_image(job, slot);
-    else
+    } else
         job_report_slot(
             job, (struct task_progress){
                      .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
@@ -554,21 +601,50 @@ static bool ends_task(enum verdict_action action)
     return action == VERDICT_DONE || action == VERDICT_FAIL || action == VERDICT_CANCELLED;
 }
 
+/* What the call cost; nothing if it was not charged. */
+static void write_cost(struct job_body *job, enum charge charge, struct buf *out)
+{
+    struct cost cost = price_calls(&job->tariff, 1);
+    struct ark_lost lost;
+
+    switch (charge) {
+    case CHARGE_NONE:
+    case CHARGE_VOID:
+        return;
+    case CHARGE_UNKNOWN:
+        cost.estimated = true;
+        break;
+    case CHARGE_KNOWN:
+        lost = ark_result_lost(ark_call_result(&job->call));
+        cost = price_call(&job->tariff, &job->images, lost.made, lost.missing);
+        break;
+    }
+    price_write(out, &cost, job->tariff.currency);
+}
+
 /* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
  * lease expires, and REAP decides. */
 static void job_finish(struct job_body *job, enum verdict_action action, enum charge charge, int64_t delay_ms,
                        struct buf *data)
 {
+    struct buf cost;
+
     job_enter(job, JOB_REPORTING, verdict_action_name(action));
+    buf_init(&cost, PRICE_TEXT_MAX);
+    write_cost(job, charge, &cost);
+    buf_fail(data, buf_error(&cost));
     if (buf_error(data)) {
         report_fail(job->report, buf_error(data));
     } else {
         if (ends_task(action))
             worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
-        report_finish(
-            job->report,
-            &(struct report_end){.action = action, .charge = charge, .delay_ms = delay_ms, .data = buf_text(data)});
+        report_finish(job->report, &(struct report_end){.action = action,
+                                                        .charge = charge,
+                                                        .delay_ms = delay_ms,
+                                                        .data = buf_text(data),
+                                                        .cost = buf_text(&cost)});
     }
+    buf_deinit(&cost);
     buf_deinit(data);
 }
 

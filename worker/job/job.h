@@ -3,7 +3,7 @@
  *     BEGINNING --OK--> CALLING --ARK's answer, error, timeout, cancel----> REPORTING --FINISH taken--> GONE
  *         |                 |                                                ^  ^
  *         |                 +--account or model closed--> CONFIRMING --------+  |
- *         +--no call: cancelled, budget used up, unreadable, too late ----------+     any state --lease lost--> GONE
+ *         +--no call: cancelled, budget used up, unreadable, too late ----------+   any state --lease lost, report failed--> GONE
  *
  * BEGINNING waits for Redis to record the paid call.
  * CALLING waits for ARK. Each slot of the group is reported as soon as it ends.
@@ -30,6 +30,7 @@
 #include "worker/job/picture_link.h"
 #include "worker/queue/lease.h"
 
+struct catalogue;
 struct claimed_job;
 struct durability;
 struct governor;
@@ -38,6 +39,7 @@ struct loop;
 struct metrics;
 struct permit;
 struct redis;
+struct request_defaults;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -54,7 +56,9 @@ struct job_context {
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
 
-    struct ark_defaults ark;
+    const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
+    const struct request_defaults *defaults;
+    struct ark_way ark;
     struct ark_endpoint endpoint;
     int64_t ark_first_byte_ms, ark_timeout_ms; /* for a call of one image */
     int64_t ark_timeout_per_image_ms;          /* for each further image */

@@ -17,7 +17,7 @@
 
 enum {
     NAMES = 2,                      /* of each call: the task's id and the fence come first */
-    ARGS_MAX = 4,                   /* of one message, after these */
+    ARGS_MAX = 5,                   /* of one message, after these */
     EVENT_ARGS = 2,                 /* of an EMIT: its number, its event */
     TOGETHER_MAX = 8,               /* EMITs sent as part of a FINISH ... */
     TOGETHER_BYTES_MAX = 64 * 1024, /* ... and their size: images as data: URLs are sent one by one */
@@ -389,7 +389,8 @@ void report_finish(struct report *report, const struct report_end *end)
         SCRIPT_TEXT(verdict_action_name(end->action)),
         SCRIPT_TEXT(charge_name(end->charge)),
         {delay_text, decimal_write(delay_text, end->delay_ms)},
-        SCRIPT_TEXT(end->data)
+        SCRIPT_TEXT(end->data),
+        SCRIPT_TEXT(end->cost)
     };
 
     int err = enqueue(report, SCRIPT_FINISH, args, ARRAY_LENGTH(args));

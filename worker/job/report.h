@@ -65,8 +65,8 @@ int report_emit(struct report *report, const char *data) MUST_CHECK; /* ERR_NO_M
 struct report_end {
     enum verdict_action action;
     enum charge charge;
-    int64_t delay_ms; /* of RETRY and DEFER */
-    const char *data; /* see finish.lua */
+    int64_t delay_ms;        /* of RETRY and DEFER */
+    const char *data, *cost; /* see finish.lua */
 };
 void report_finish(struct report *report, const struct report_end *end);
 

@@ -88,7 +88,7 @@ static int text_as_int(const redisReply *reply, size_t i)
     return script_int(reply, i, &value) ? 0 : (int)value;
 }
 
-/* {id, fence, attempt, request, paid_calls, max_paid_calls, epoch, trace, deferrals} */
+/* {id, fence, attempt, request, paid_calls, max_paid_calls, epoch, trace, deferrals, plan} */
 static bool read_job(const redisReply *reply, struct claimed_job *job)
 {
     job->id = script_text(reply, 0, NULL);
@@ -100,7 +100,8 @@ static bool read_job(const redisReply *reply, struct claimed_job *job)
         job->epoch_ms = 0;
     job->trace = script_text(reply, 7, NULL);
     job->deferrals = text_as_int(reply, 8);
-    return job->id && job->fence && job->trace;
+    job->plan = script_text(reply, 9, &job->plan_len);
+    return job->id && job->fence && job->trace && job->plan;
 }
 
 /* The first elements after next_ms are jobs. Returns their number. */

@@ -40,7 +40,8 @@ struct redis;
 struct claimed_job {
     const char *id, *fence, *trace; /* trace: "" when the client gave none */
     const char *request;            /* canonical JSON */
-    size_t request_len;
+    const char *plan;               /* JSON, see plan_text.h; "": none */
+    size_t request_len, plan_len;
     int attempt, max_paid_calls;
     int deferrals;    /* how often it was deferred before */
     int64_t epoch_ms; /* when the task was created; 0: unknown */

@@ -5,7 +5,7 @@
 -- ARGV process interval_ms most
 -- -> state repaired        state: 1 the pass is complete, 0 call again for the next page, -1 not this process's turn
 -- flags: allow-oom
--- needs: base log queue images slots ending expiry
+-- needs: base tally names log append queue release images slots load ending overdue expiry
 local process, interval, most = unpack(ARGV)
 local meta, index, queue = prefix .. 'meta', prefix .. 'index', prefix .. 'queue'
 local sets = { queued = prefix .. 'pending', delayed = prefix .. 'delayed', running = prefix .. 'leased' }

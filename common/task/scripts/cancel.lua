@@ -2,7 +2,7 @@
 -- ARGV id mode        mode: any | waiting (do not cancel a running task)
 -- -> CANCELLED | ASKED | RUNNING | FINAL state | NONE
 -- flags: allow-oom
--- needs: base log queue images slots ending
+-- needs: base tally names log append queue release images slots load ending
 local id, mode = unpack(ARGV)
 local task = key('task', id)
 local state = redis.call('HGET', task, 'state')
@@ -19,7 +19,7 @@ elseif state == 'queued' or state == 'delayed' then
 elseif state == 'running' and mode == 'waiting' then
   return { 'RUNNING' }
 elseif state == 'running' then
-  redis.call('HSET', task, 'cancel', 1)
+  redis.call('HSET', task, 'cancel', 1, 'rare', '')
   return { 'ASKED' }
 end
 return { 'FINAL', state }

@@ -2,11 +2,11 @@
 -- ARGV worker lease_ms most nonce max_attempts default_model, then per restricted model: name calls
 --   calls: how many of its tasks may be taken, as a number; with " failing" behind it: the last call failed; or trial: one, to find out whether the
 --   model works again. Of the last two, tasks without a paid call come first: the next call may fail too, and be paid.
--- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals
+-- -> next_ms, then per job an array: id fence attempt request paid_calls max_paid_calls epoch trace deferrals plan
 --    then, as texts, the restricted models of which tasks had to wait
 --    next_ms: until there is reason to claim again (the next delayed task is due), -1 when none is known
 -- flags: allow-oom
--- needs: base log queue images slots ending expiry model
+-- needs: base tally log queue overdue
 local worker, lease, most, nonce, max_attempts, default_model = unpack(ARGV, 1, 6)
 local pending, delayed = prefix .. 'pending', prefix .. 'delayed'
 local at = now()
@@ -39,30 +39,41 @@ end
 local due = promote()
 
 local leases = {} -- end, id, end, id ...
-local function give(id, attempt, n, h)
+local function give(id, task, attempt, n, h)
   local attempt_text = text_of(attempt)
   local fence = attempt_text .. '.' .. nonce .. '.' .. text_of(n)
-  redis.call('HSET', key('task', id), 'state', 'running', 'fence', fence, 'attempt', attempt_text, 'max_attempts', max_attempts, 'wseq', '0',
-    'worker', worker, 'claimed_at', h[8] or claimed_at)
+  local first_claimed_at, deferrals
+  if h[8] then
+    first_claimed_at, deferrals = unpack(redis.call('HMGET', task, 'claimed_at', 'deferrals'))
+  end
+  redis.call('HSET', task, 'state', 'running', 'fence', fence, 'attempt', attempt_text, 'max_attempts', max_attempts, 'wseq', '0',
+    'worker', worker, 'claimed_at', first_claimed_at or claimed_at)
   leases[#leases + 1], leases[#leases + 2] = lease_end, id
-  return { id, fence, attempt, redis.call('LINDEX', key('events', id), REQUEST), tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '',
-    tonumber(h[9] or 0) }
+  local request, plan = unpack(redis.call('LRANGE', key('events', id), REQUEST, PLAN))
+  return { id, fence, attempt, request or false, tonumber(h[3]), tonumber(h[4]), h[5], h[6] or '', tonumber(deferrals or 0), plan or '' }
 end
 
 local jobs, vain, expired = {}, 0, 0
 
+local function expire_overdue(id)
+  -- here: names append release images slots load ending expiry
+  expire(id)
+  expired = expired + 1
+end
+
 -- A task that comes first in the queue: a job, or one that waited in vain.
 local function take(id)
-  local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
-    'queue_until', 'claimed_at', 'deferrals')
+  local task = key('task', id)
+  local h = redis.call('HMGET', task, 'state', 'attempt', 'paid_calls', 'max_paid_calls', 'epoch', 'trace',
+    'queue_until', 'rare')
   if h[1] ~= 'queued' then
     vain = vain + 1
     tally('ghost')
   elseif is_overdue(h[1], h[7], at) then
-    vain, expired = vain + 1, expired + 1
-    expire(id)
+    vain = vain + 1
+    expire_overdue(id)
   else
-    jobs[#jobs + 1] = give(id, h[2] + 1, #jobs + 1, h)
+    jobs[#jobs + 1] = give(id, task, h[2] + 1, #jobs + 1, h)
   end
 end
 
@@ -85,80 +96,82 @@ end
 
 -- Tasks of a model that may not begin keep their places; those of other models behind them are taken. Every CLAIM looks at the front of the
 -- queue. Where that is blocked, one CLAIM in a while looks at a piece of the rest, and the next one at the piece after that.
-local SLICE, FRONT, FRONT_OF_RISKY, PIECE, PIECE_MS = 64, 64, 256, 256, 200
-local calls, failing, trial, blocked = {}, {}, {}, {}
-local reserved = 0 -- of the jobs, for trials
-for i = 7, #ARGV, 2 do
-  local model, word = ARGV[i], ARGV[i + 1]
-  calls[model] = tonumber(word:match('^%d+') or 0)
-  failing[model] = word:find('failing', 1, true) and {} or nil
-  trial[model] = word == 'trial' and {} or nil
-  reserved = math.max(0, math.min(most - 1, reserved + (trial[model] and 1 or 0)))
-end
-
-local function model_or_default(id)
-  local model = model_of(id)
-  return model ~= '' and model or default_model
-end
-
--- The trial call may fail and be paid, and a task may be the cause of its own failures: the best one has no paid call yet, and was deferred least.
-local function stand_for_trial(candidate, id, score)
-  local h = redis.call('HMGET', key('task', id), 'paid_calls', 'deferrals')
-  local cost = (h[1] ~= '0' and 1000000 or 0) + tonumber(h[2] or 0)
-  if not candidate.id or cost < candidate.cost then
-    candidate.id, candidate.score, candidate.cost = id, score, cost
+local blocked = {}
+local function take_allowed()
+  -- here: model
+  local SLICE, FRONT, FRONT_OF_RISKY, PIECE, PIECE_MS = 64, 64, 256, 256, 200
+  local calls, failing, trial = {}, {}, {}
+  local reserved = 0 -- of the jobs, for trials
+  for i = 7, #ARGV, 2 do
+    local model, word = ARGV[i], ARGV[i + 1]
+    calls[model] = tonumber(word:match('^%d+') or 0)
+    failing[model] = word:find('failing', 1, true) and {} or nil
+    trial[model] = word == 'trial' and {} or nil
+    reserved = math.max(0, math.min(most - 1, reserved + (trial[model] and 1 or 0)))
   end
-end
 
--- After a failure one task with a paid call is taken, and only where no other task of the model waits.
-local spared = false
-local function may_begin(id, score, spare)
-  local model = model_or_default(id)
-  local left = calls[model]
-  if not left then
-    return true
+  local function model_or_default(id)
+    local model = model_of(id)
+    return model ~= '' and model or default_model
   end
-  blocked[model] = blocked[model] or left == 0
-  if spare and trial[model] then
-    stand_for_trial(trial[model], id, score)
-  elseif left > 0 and failing[model] then
-    local is_unpaid = spare and redis.call('HGET', key('task', id), 'paid_calls') == '0'
-    if not is_unpaid and (spare or failing[model].taken) then
-      spared, blocked[model] = true, true
-      return false
+
+  -- The trial call may fail and be paid, and a task may be the cause of its own failures: the best one has no paid call yet, and was deferred least.
+  local function stand_for_trial(candidate, id, score)
+    local h = redis.call('HMGET', key('task', id), 'paid_calls', 'deferrals')
+    local cost = (h[1] ~= '0' and 1000000 or 0) + tonumber(h[2] or 0)
+    if not candidate.id or cost < candidate.cost then
+      candidate.id, candidate.score, candidate.cost = id, score, cost
     end
-    failing[model].taken = true
   end
-  calls[model] = math.max(0, left - 1)
-  return left > 0
-end
 
--- Takes what may begin of the places from `from` on, until `many` of them are blocked. -> the next place, nil behind the queue's end
-local function look_at(from, many, spare)
-  local to = from + many
-  while from < to and #jobs < most and vain < BATCH do
-    local found = redis.call('ZRANGE', pending, from, from + SLICE - 1, 'WITHSCORES')
-    for i = 1, #found, 2 do
-      if #jobs >= most or vain >= BATCH then
-        return from
-      elseif #jobs >= most - reserved and not trial[model_of(found[i])] then
-        from = from + 1 -- the last place is for a trial
-      elseif may_begin(found[i], found[i + 1], spare) then
-        redis.call('ZREM', pending, found[i])
-        take(found[i])
-        reached = found[i + 1]
-      else
-        from = from + 1
+  -- After a failure one task with a paid call is taken, and only where no other task of the model waits.
+  local spared = false
+  local function may_begin(id, score, spare)
+    local model = model_or_default(id)
+    local left = calls[model]
+    if not left then
+      return true
+    end
+    blocked[model] = blocked[model] or left == 0
+    if spare and trial[model] then
+      stand_for_trial(trial[model], id, score)
+    elseif left > 0 and failing[model] then
+      local is_unpaid = spare and redis.call('HGET', key('task', id), 'paid_calls') == '0'
+      if not is_unpaid and (spare or failing[model].taken) then
+        spared, blocked[model] = true, true
+        return false
+      end
+      failing[model].taken = true
+    end
+    calls[model] = math.max(0, left - 1)
+    return left > 0
+  end
+
+  -- Takes what may begin of the places from `from` on, until `many` of them are blocked. -> the next place, nil behind the queue's end
+  local function look_at(from, many, spare)
+    local to = from + many
+    while from < to and #jobs < most and vain < BATCH do
+      local found = redis.call('ZRANGE', pending, from, from + SLICE - 1, 'WITHSCORES')
+      for i = 1, #found, 2 do
+        if #jobs >= most or vain >= BATCH then
+          return from
+        elseif #jobs >= most - reserved and not trial[model_of(found[i])] then
+          from = from + 1 -- the last place is for a trial
+        elseif may_begin(found[i], found[i + 1], spare) then
+          redis.call('ZREM', pending, found[i])
+          take(found[i])
+          reached = found[i + 1]
+        else
+          from = from + 1
+        end
+      end
+      if #found < 2 * SLICE then
+        return nil
       end
     end
-    if #found < 2 * SLICE then
-      return nil
-    end
+    return from
   end
-  return from
-end
 
-local function take_allowed()
   local front = look_at(0, (next(trial) or next(failing)) and FRONT_OF_RISKY or FRONT, true)
   if spared then
     front = look_at(0, FRONT, false)

@@ -2,7 +2,7 @@
 -- ARGV id fence wseq data
 -- -> OK n | CANCEL n | SAME | LOST
 -- flags: allow-oom
--- needs: base log
+-- needs: base log append
 local id, fence, wseq, data = unpack(ARGV)
 local task = key('task', id)
 

@@ -15,7 +15,7 @@
 --    state: failing (the last call failed) | limited | open | probing | half_open; calls: of this model may begin
 --    probe: 1 if this worker is to probe; opened: 1 if a call of this worker was the first that found the account or model closed
 -- flags: allow-oom
--- needs: base minute limiter breaker
+-- needs: base minute
 local worker, ttl, want, images, model, calls_max, per_minute, whole = unpack(ARGV, 1, 8)
 local governor, holders, seen, minute = prefix .. 'governor', prefix .. 'holders', prefix .. 'seen', prefix .. 'minute'
 local SCOPES_MAX = 32
@@ -26,16 +26,19 @@ local at = now()
 local second = math.floor(at / 1000)
 want, images, calls_max, per_minute = tonumber(want), tonumber(images), tonumber(calls_max), tonumber(per_minute)
 
--- The books: the account's fields, and those of models as `<model> <field>`.
+-- The books: the account's fields, and those of models as `<model> <field>`. Nearly always there are only the account's plain ones, and no report
+-- of a fault: then nothing is restricted, and the functions of limiter and breaker are not even created.
+local PLAIN = { calls = true, tokens = true, limit = true, default_model = true, used = true, now_used = true, swept = true, paced_until = true }
 local books, written = { [''] = {} }, {}
-local known = 0
+local known, is_restricted = 0, false
 local flat = redis.call('HGETALL', governor)
 for i = 1, #flat, 2 do
   local name, of, field = flat[i], '', flat[i]
-  if name:find(' ', 1, true) then
+  if not PLAIN[name] then
+    is_restricted = true
     of, field = name:match('^(.*) ([%l_]+)$')
+    of, field = of or '', field or name -- a field that was written by hand, or the account's
   end
-  of, field = of or '', field or name -- a field that was written by hand
   if not books[of] then
     books[of], known = {}, known + 1
   end
@@ -44,11 +47,153 @@ for i = 1, #flat, 2 do
 end
 local account = books['']
 
+-- The reports, one row per model with news and for the account.
+local settled = tonumber(ARGV[BOOKING])
+local FIRST_ROW = BOOKING + 1 + 3 * settled
+for i = FIRST_ROW, #ARGV, ROW do
+  if ARGV[i + 4] ~= '0' or ARGV[i + 5] ~= '0' or ARGV[i + 6] ~= '0' or ARGV[i + 12] ~= '' then -- refused, pause_ms, run, probe
+    is_restricted = true
+  end
+end
+
+local in_flight, of_model, mine, answer = 0, {}, {}, {}
+local granted, wait, limit = want, 0, calls_max
+
+-- What limiter and breaker do: a table of functions, called in this order.
+local function restrictions()
+  -- here: limiter breaker
+  local opened, rooms, fields = {}, {}, nil
+
+  local function used_by(name)
+    return function(ms)
+      fields = fields or redis.call('HGETALL', minute)
+      return minute_sum(fields, math.floor((at - ms) / 1000) + 1, name)
+    end
+  end
+
+  -- The clock was put back.
+  local function restart()
+    for _, book in pairs(books) do
+      limiter_forget(book)
+      breaker_restart(book, at)
+    end
+  end
+
+  -- A probe or trial of a lost worker, or granted in an answer that was lost, is free again.
+  local function free(lost)
+    for _, book in pairs(books) do
+      if book.tried_by and (lost[book.tried_by] or whole == '2' and book.tried_by == worker) then
+        breaker_free(book, at)
+      end
+    end
+  end
+
+  -- What the worker's calls came to.
+  local function note(name, row)
+    local _, ok, ok_ms, refused, pause_ms, run, age, closing, code, why, until_ms, probe, wanted = unpack(row)
+    local book = books[name]
+    ok, refused, run, pause_ms = tonumber(ok), tonumber(refused), tonumber(run), tonumber(pause_ms)
+    if not book and (refused > 0 or run > 0 or pause_ms > 0) then
+      if known < SCOPES_MAX then
+        book, known = {}, known + 1
+        books[name] = book
+      elseif closing == '1' then -- without a breaker each task fails
+        for _, value in ipairs({ name, 'failing', code, want, 0, 0, 1 }) do
+          answer[#answer + 1] = value
+        end
+      end
+    end
+    if book then
+      if name ~= '' then
+        limiter_report(book, { at = at, held = of_model[name] or 0, ok = ok, ok_ms = tonumber(ok_ms), refused = refused, pause_ms = pause_ms,
+          images = images, used = used_by(name) })
+      end
+      if ok > 0 or run > 0 or probe ~= '' then
+        breaker_report(book, at, { worker = worker, ok = ok, run = run, age = tonumber(age), closing = closing == '1', code = code, why = why,
+          probe = probe, until_at = until_ms ~= '0' and tonumber(until_ms) or nil })
+      end
+      if wanted == '1' and book.state then
+        book.wanted_at = at
+      end
+      opened[name] = closing == '1' and book.opener == worker
+    end
+  end
+
+  local function report()
+    for i = FIRST_ROW, #ARGV, ROW do
+      note(ARGV[i], { unpack(ARGV, i + 1, i + ROW - 1) })
+    end
+  end
+
+  -- What may begin: in all, and of each restricted model. Time passes for models without a report too.
+  local function look(reported)
+    for name, book in pairs(books) do
+      if book.limit and name ~= '' and not reported[name] then
+        limiter_report(book, { at = at, held = of_model[name] or 0, ok = 0, ok_ms = 0, refused = 0, pause_ms = 0 })
+      end
+    end
+    granted, wait = breaker_room(account, at)
+    granted = math.min(want, granted)
+    for name, book in pairs(books) do
+      local calls, pause = breaker_room(book, at, name ~= '' and (of_model[name] or 0) or nil)
+      if name ~= '' then
+        local room, rest = limiter_room(book, at, of_model[name] or 0, images, used_by(name))
+        if room < calls then
+          calls, pause = room, rest
+        end
+      end
+      rooms[name] = { calls, pause }
+      if name == model then
+        granted = math.min(granted, calls + OTHERS)
+        limit = book.limit and math.floor(book.limit) or limit
+      end
+    end
+  end
+
+  local function restrict(name, book)
+    local calls, pause = unpack(rooms[name])
+    local probe = want > 0 and breaker_probe(book, at, name == '', worker)
+    if not book.state and not book.run and calls == math.huge then
+      return
+    elseif book.state == 'half_open' then
+      calls = math.min(calls, granted)
+      if calls > 0 then
+        breaker_try(book, at, worker)
+      end
+    end
+    local state = book.state or book.run and 'failing' or 'limited'
+    local row = { name, state, book.code or '', math.min(calls, want), math.ceil(pause), probe and 1 or 0, opened[name] and 1 or 0 }
+    for _, value in ipairs(row) do
+      answer[#answer + 1] = value
+    end
+  end
+
+  local function restrict_all()
+    for name, book in pairs(books) do
+      restrict(name, book)
+    end
+  end
+
+  -- What is not worth remembering is forgotten.
+  local function forget()
+    for name, book in pairs(books) do
+      if name ~= '' and limiter_is_quiet(book, at) and (book.paused_until or 0) <= at then
+        limiter_forget(book)
+      end
+      if name ~= '' or not book.state then
+        breaker_forget(book, at)
+      end
+    end
+  end
+
+  return { restart = restart, free = free, report = report, look = look, restrict = restrict_all, forget = forget }
+end
+local restriction = is_restricted and restrictions()
+
 -- The clock was put back, or another Redis with an earlier clock took over: no wait may last until the old time comes again.
 if account.swept and second < account.swept - 5 then
-  for _, book in pairs(books) do
-    limiter_forget(book)
-    breaker_restart(book, at)
+  if restriction then
+    restriction.restart()
   end
   account.paced_until = nil
   for _, name in ipairs(redis.call('ZRANGE', seen, 0, -1)) do
@@ -62,7 +207,6 @@ for _, name in ipairs(redis.call('ZRANGEBYSCORE', seen, '-inf', at)) do
   lost[name] = name ~= worker
   redis.call('ZREM', seen, name)
 end
-local in_flight, of_model, mine = 0, {}, {}
 local all = redis.call('HGETALL', holders)
 for i = 1, #all, 2 do
   local holder, of = all[i]:match('^(.*)\t(.*)$')
@@ -76,10 +220,8 @@ for i = 1, #all, 2 do
     end
   end
 end
-for _, book in pairs(books) do -- a probe or trial of a lost worker, or granted in an answer that was lost, is free again
-  if book.tried_by and (lost[book.tried_by] or whole == '2' and book.tried_by == worker) then
-    breaker_free(book, at)
-  end
+if restriction then
+  restriction.free(lost)
 end
 
 -- Images: the minute, and what calls brought more or less than booked.
@@ -87,7 +229,6 @@ local counted = math.floor((at - MINUTE_LATE_MS) / 1000) -- the second whose min
 if account.swept ~= counted then
   account.used, account.now_used, account.swept = minute_sweep(minute, counted), 0, counted
 end
-local settled = tonumber(ARGV[BOOKING])
 for i = BOOKING + 1, BOOKING + 3 * settled, 3 do
   local booked_at, count = tonumber(ARGV[i]), tonumber(ARGV[i + 2])
   minute_add(minute, booked_at, ARGV[i + 1], count)
@@ -98,52 +239,18 @@ for i = BOOKING + 1, BOOKING + 3 * settled, 3 do
     account.now_used = account.now_used + count
   end
 end
-local fields
-local function used_by(name)
-  return function(ms)
-    fields = fields or redis.call('HGETALL', minute)
-    return minute_sum(fields, math.floor((at - ms) / 1000) + 1, name)
-  end
+if restriction then
+  restriction.report()
 end
 
--- What the worker's calls came to.
-local reported, opened, answer = {}, {}, {}
-local function note(name, row)
-  local held, ok, ok_ms, refused, pause_ms, run, age, closing, code, why, until_ms, probe, wanted = unpack(row)
-  local book, before = books[name], of_model[name] or 0
-  held, ok, refused, run, pause_ms = tonumber(held), tonumber(ok), tonumber(refused), tonumber(run), tonumber(pause_ms)
-  if not book and (refused > 0 or run > 0 or pause_ms > 0) then
-    if known < SCOPES_MAX then
-      book, known = {}, known + 1
-      books[name] = book
-    elseif closing == '1' then -- without a breaker each task fails
-      for _, value in ipairs({ name, 'failing', code, want, 0, 0, 1 }) do
-        answer[#answer + 1] = value
-      end
-    end
-  end
+local reported = {}
+for i = FIRST_ROW, #ARGV, ROW do
+  local name, held = ARGV[i], tonumber(ARGV[i + 1])
   reported[name] = true
-  if book then
-    if name ~= '' then
-      limiter_report(book, { at = at, held = before, ok = ok, ok_ms = tonumber(ok_ms), refused = refused, pause_ms = pause_ms,
-        images = images, used = used_by(name) })
-    end
-    if ok > 0 or run > 0 or probe ~= '' then
-      breaker_report(book, at, { worker = worker, ok = ok, run = run, age = tonumber(age), closing = closing == '1', code = code, why = why,
-        probe = probe, until_at = until_ms ~= '0' and tonumber(until_ms) or nil })
-    end
-    if wanted == '1' and book.state then
-      book.wanted_at = at
-    end
-    opened[name] = closing == '1' and book.opener == worker
-  end
   if name ~= '' then
-    in_flight, of_model[name] = in_flight + held - (mine[name] or 0), before + held - (mine[name] or 0)
-    mine[name] = held
+    local more = held - (mine[name] or 0)
+    in_flight, of_model[name], mine[name] = in_flight + more, (of_model[name] or 0) + more, held
   end
-end
-for i = BOOKING + 1 + 3 * settled, #ARGV, ROW do
-  note(ARGV[i], { unpack(ARGV, i + 1, i + ROW - 1) })
 end
 if whole ~= '' then -- what it held in a former life, or was granted in an answer that was lost
   for of, held in pairs(mine) do
@@ -153,29 +260,8 @@ if whole ~= '' then -- what it held in a former life, or was granted in an answe
   end
 end
 
-for name, book in pairs(books) do -- time passes for the others too
-  if book.limit and name ~= '' and not reported[name] then
-    limiter_report(book, { at = at, held = of_model[name] or 0, ok = 0, ok_ms = 0, refused = 0, pause_ms = 0 })
-  end
-end
-
--- What may begin: in all, and of each restricted model.
-local granted, wait = breaker_room(account, at)
-granted = math.min(want, granted)
-local rooms, limit = {}, calls_max
-for name, book in pairs(books) do
-  local calls, pause = breaker_room(book, at, name ~= '' and (of_model[name] or 0) or nil)
-  if name ~= '' then
-    local room, rest = limiter_room(book, at, of_model[name] or 0, images, used_by(name))
-    if room < calls then
-      calls, pause = room, rest
-    end
-  end
-  rooms[name] = { calls, pause }
-  if name == model then
-    granted = math.min(granted, calls + OTHERS)
-    limit = book.limit and math.floor(book.limit) or limit
-  end
+if restriction then
+  restriction.look(reported)
 end
 if calls_max > 0 and granted > calls_max - in_flight then
   granted = math.max(0, calls_max - in_flight)
@@ -195,25 +281,8 @@ if per_minute > 0 and granted > 0 then
   end
 end
 
-local function restrict(name, book)
-  local calls, pause = unpack(rooms[name])
-  local probe = want > 0 and breaker_probe(book, at, name == '', worker)
-  if not book.state and not book.run and calls == math.huge then
-    return
-  elseif book.state == 'half_open' then
-    calls = math.min(calls, granted)
-    if calls > 0 then
-      breaker_try(book, at, worker)
-    end
-  end
-  local state = book.state or book.run and 'failing' or 'limited'
-  local row = { name, state, book.code or '', math.min(calls, want), math.ceil(pause), probe and 1 or 0, opened[name] and 1 or 0 }
-  for _, value in ipairs(row) do
-    answer[#answer + 1] = value
-  end
-end
-for name, book in pairs(books) do
-  restrict(name, book)
+if restriction then
+  restriction.restrict()
 end
 
 if granted > 0 then
@@ -224,15 +293,8 @@ end
 account.calls, account.default_model = in_flight, model
 account.tokens = per_minute > 0 and per_minute - account.used or nil
 account.limit = limit ~= calls_max and limit or nil
-
--- What is not worth remembering is forgotten.
-for name, book in pairs(books) do
-  if name ~= '' and limiter_is_quiet(book, at) and (book.paused_until or 0) <= at then
-    limiter_forget(book)
-  end
-  if name ~= '' or not book.state then
-    breaker_forget(book, at)
-  end
+if restriction then
+  restriction.forget()
 end
 
 local set, gone = {}, {}

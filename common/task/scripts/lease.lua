@@ -1,23 +1,23 @@
 -- LEASE (worker's outbox): entries of a queue that are due, each with a lease.
 -- ARGV queue most lane_most lease_ms nonce
---   queue: copies | deletions; lane_most: entries of one lane that may have a lease at once; 1 while its host fails
--- -> next_ms waiting, then per entry an array: picture fence owner day url tries
+--   queue: see outbox.lua; lane_most: entries of one lane that may have a lease at once; 1 while its host fails
+-- -> next_ms waiting, then per entry an array: entry fence tries, and the queue's fields
 --    next_ms: until there is reason to ask again, -1 when none is known; waiting: entries without a lease
 -- flags: allow-oom
--- needs: base log outbox
+-- needs: base owing outbox
 local queue, most, lane_most, lease, nonce = unpack(ARGV)
 local lanes, leased = prefix .. 'lanes:' .. queue, prefix .. 'leased:' .. queue
 local at = now()
 local BATCH, LANES, LANE_LIFE_MS = 64, 64, 86400000
-local lane_field = queue == 'copies' and 'lane' or 'deletion_lane'
+local kind = QUEUES[queue]
 most, lane_most = most + 0, lane_most + 0
 
 -- Leases of workers that were lost. The entries are due again; that they were tried counts.
 for _, entry in ipairs(redis.call('ZRANGE', leased, '-inf', at, 'BYSCORE', 'LIMIT', 0, BATCH)) do
-  local lane = redis.call('HGET', key('picture', entry), lane_field)
+  local lane = redis.call('HGET', key(kind.hash, entry), kind.lane)
   if lane then
     end_lease(queue, entry, lane)
-    redis.call('HINCRBY', key('picture', entry), 'tries', '1')
+    redis.call('HINCRBY', key(kind.hash, entry), 'tries', '1')
     owe(queue, lane, entry, text_of(at))
   else
     redis.call('ZREM', leased, entry)
@@ -27,17 +27,22 @@ local nothing_runs = redis.call('EXISTS', leased) == 0
 
 local entries = {}
 
--- An entry that was erased, or whose picture has expired, is dropped.
+-- An entry that is not to be done any more, or whose hash has expired, is dropped.
 local function give(entry, lane)
+  local hash = key(kind.hash, entry)
   redis.call('ZREM', prefix .. 'owed:' .. queue .. ':' .. lane, entry)
-  local h = redis.call('HMGET', key('picture', entry), 'state', 'owner', 'day', 'url', 'tries')
-  if h[1] ~= (queue == 'copies' and 'owed' or 'erased') then
+  local h = redis.call('HMGET', hash, 'state', 'tries', unpack(kind.fields))
+  if h[1] ~= kind.state then
     return 0
   end
   local fence = nonce .. '.' .. text_of(#entries + 1)
-  redis.call('HSET', key('picture', entry), LEASE_FIELD[queue], fence)
+  redis.call('HSET', hash, kind.fence, fence)
   redis.call('ZADD', leased, text_of(at + lease), entry)
-  entries[#entries + 1] = { entry, fence, h[2], h[3], h[4] or '', tonumber(h[5] or 0) }
+  local given = { entry, fence, tonumber(h[2] or 0) }
+  for i = 1, #kind.fields do
+    given[#given + 1] = h[2 + i] or ''
+  end
+  entries[#entries + 1] = given
   return 1
 end
 

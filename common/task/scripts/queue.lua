@@ -26,7 +26,7 @@ end
 local function count(name)
   return counts[name] or 0
 end
--- Counters that SUBMIT and FINISH need not write: every life that began has ended, is lost or goes on, and a task that is done closed a call.
+-- The counters `submitted` and `paid_calls`, which no script stores; PROTOCOL.md has the formulas.
 counts.submitted = count('done') + count('failed') + count('cancelled') + count('lost') + redis.call('ZCOUNT', index, '0', '+inf') - count('renewed')
 counts.paid_calls = count('done') + count('calls_beyond_done')
 for _, name in ipairs(counters) do

@@ -3,7 +3,7 @@
 -- ARGV grace_ms most hold_ms
 -- -> count
 -- flags: allow-oom
--- needs: base log queue images slots ending
+-- needs: base tally names log append queue release images slots load ending
 local grace, most, hold = unpack(ARGV)
 local leased, reaper = prefix .. 'leased', prefix .. 'reaper'
 local at = now()
@@ -25,7 +25,10 @@ local ids = redis.call('ZRANGEBYSCORE', leased, '-inf', at - grace, 'LIMIT', 0, 
 local function requeue(id, t, score)
   local n = t.n + 1
   redis.call('HSET', key('task', id), 'state', 'queued', 'fence', '0', 'call', '', 'worker', '', 'paid_calls', t.paid_calls, 'unknown_calls',
-    t.unknown_calls or '0', 'n', n)
+    t.unknown_calls or '0', 'rare', '', 'n', n)
+  if t.call_cost then
+    redis.call('HSET', key('task', id), 'cost', cost_of(id, t))
+  end
   count_waiting('1')
   count_closed(t)
   enqueue(id, score)
@@ -40,7 +43,7 @@ local function reap(id, t)
     conclude(id, t, state, extra, slots, {})
   end
   if t.call then
-    close_call(t, 'unknown')
+    close_call(id, t, 'unknown')
   end
   if #slots.image > 0 then
     finish('done', '')

@@ -1,9 +1,9 @@
 -- RETRY (gateway, for operators): runs a failed or cancelled task again under its id, with a new log and a new budget of paid calls.
--- The calls of its earlier lives are kept in `earlier`, and count in `charged`.
+-- The calls of its earlier lives are kept in `earlier`, and count in `charged`; what they cost is kept in `cost`.
 -- The client's limits do not refuse a RETRY, but the task and its images count against them.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE
--- needs: base log queue images life
+-- needs: base tally names log queue release images life
 local id, queue_ttl = unpack(ARGV)
 local task = key('task', id)
 
@@ -25,12 +25,14 @@ local epoch, name = text_of(math.max(now(), h[3] + 1)), client(id)
 local vtime, waiting, live, last = unpack(redis.call('HMGET', prefix .. 'queue', 'vtime', 'waiting', 'live:' .. name, 'vtime:' .. name))
 tally('renewed')
 redis.call('HDEL', task, 'ended_at', 'code', 'claimed_at', 'called_at', 'images', 'call', 'call_n', 'worker', 'unknown_calls', 'cancel', 'deferrals',
-  'deferred_for', 'finished', 'wseq', 'max_attempts', 'reserved') -- fields that only a later version knows stay
+  'deferred_for', 'finished', 'wseq', 'max_attempts', 'reserved', 'rare') -- fields that only a later version knows stay
 redis.call('PERSIST', task)
 redis.call('LTRIM', key('events', id), '0', '1') -- the request and the plan
-realign(key('events', id), redis.call('LLEN', key('events', id)), FIRST_EVENT)
-begin_life(id, { epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
+for _ = redis.call('LLEN', key('events', id)) + 1, FIRST_EVENT do -- deleted by hand
+  redis.call('LPUSH', key('events', id), '')
+end
+begin_life(id, { client = name, epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
   live = live, last = last, more = { model = h[12] or nil, trace = h[7] or nil,
-  earlier = paid > 0 and paid .. ' ' .. unknown or nil }, reserved = h[8] and h[8]:match('^%d+') })
+  earlier = paid > 0 and paid .. ' ' .. unknown or nil, rare = paid > 0 and '' or nil }, reserved = h[8] and h[8]:match('^%d+') })
 redis.call('PERSIST', key('events', id))
 return { 'NEW', epoch }

@@ -1,5 +1,5 @@
 -- SETTLE (worker's outbox): the work on an entry has ended, or is put off.
--- ARGV queue picture fence outcome, and by outcome:
+-- ARGV queue entry fence outcome, and by outcome:
 --   stored type bytes sha256 storage
 --   deleted
 --   failed code        it is given up
@@ -10,26 +10,27 @@
 -- -> OK state | ERASED | LOST
 --    ERASED: the picture was erased meanwhile, or has expired: the caller removes what it has stored. LOST: the lease is another one's
 -- flags: allow-oom
--- needs: base log outbox
-local queue, picture, fence, outcome, value = unpack(ARGV, 1, 5)
-local hash, at = key('picture', picture), now()
+-- needs: base owing outbox
+local queue, entry, fence, outcome, value = unpack(ARGV, 1, 5)
+local kind, at = QUEUES[queue], now()
+local hash = key(kind.hash, entry)
 local LINK_LIFE_MS, WAIT_MIN_MS, WAIT_MAX_MS = 86400000, 1000, 300000
 
-local h = redis.call('HMGET', hash, 'state', LEASE_FIELD[queue], queue == 'copies' and 'lane' or 'deletion_lane', 'created_at', 'task', 'n', 'index',
-  'owner', 'day')
+local h = redis.call('HMGET', hash, 'state', kind.fence, kind.lane, 'created_at', 'task', 'n', 'index', 'owner', 'day')
 local state, lane = h[1], h[3]
 if not state or (queue == 'copies' and state == 'erased') then
   if lane then
-    end_lease(queue, picture, lane)
+    end_lease(queue, entry, lane)
   end
   return { 'ERASED' }
 end
 if h[2] ~= fence then
   return { 'LOST' }
 end
-end_lease(queue, picture, lane)
+end_lease(queue, entry, lane)
 
-if queue == 'copies' and (outcome == 'again' or outcome == 'host' or outcome == 'later') and at - h[4] > LINK_LIFE_MS then
+local has_expired = queue == 'copies' and (outcome == 'again' or outcome == 'host' or outcome == 'later') and at - h[4] > LINK_LIFE_MS
+if has_expired then
   outcome, value = 'failed', 'link_expired'
 end
 
@@ -55,10 +56,11 @@ end
 
 if outcome == 'stored' then -- written again without the link: it is no longer needed, and the hash is half as large without a long value
   local type, bytes, sha256, storage = unpack(ARGV, 5, 8)
+  local expires_at = redis.call('PEXPIRETIME', hash)
   redis.call('DEL', hash)
   redis.call('HSET', hash, 'state', 'stored', 'task', h[5], 'n', h[6], 'index', h[7], 'owner', h[8], 'day', h[9], 'type', type, 'bytes', bytes,
     'sha256', sha256, 'storage', storage)
-  redis.call('PEXPIREAT', hash, text_of(end_of_day(h[9]) + 86400000))
+  redis.call('PEXPIREAT', hash, text_of(expires_at))
   open_lane()
   return { 'OK', 'stored' }
 elseif outcome == 'deleted' then
@@ -66,17 +68,17 @@ elseif outcome == 'deleted' then
   return { 'OK', 'erased' }
 elseif outcome == 'failed' then
   redis.call('HSET', hash, 'state', queue == 'copies' and 'failed' or state, 'code', value)
-  if queue == 'copies' then
+  if not has_expired then
     open_lane()
   end
   return { 'OK', 'failed' }
 elseif outcome == 'host' then
-  owe(queue, lane, picture, text_of(close_lane()))
+  owe(queue, lane, entry, text_of(close_lane()))
 else
   if outcome == 'again' then
     redis.call('HINCRBY', hash, 'tries', '1')
     open_lane()
   end
-  owe(queue, lane, picture, text_of(at + value))
+  owe(queue, lane, entry, text_of(at + value))
 end
 return { 'OK', state }

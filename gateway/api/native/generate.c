@@ -14,6 +14,7 @@
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/task.h"
+#include "gateway/api/submission.h"
 #include "gateway/request/headers.h"
 #include "gateway/request/validate.h"
 #include "gateway/response/respond.h"
@@ -27,45 +28,13 @@ enum generate_kind { GENERATE_STREAM, GENERATE_TASK };
 
 /* -- the request */
 
-static bool check_head(struct http_exchange *exchange)
-{
-    enum problem problem = headers_problem(http_exchange_request(exchange));
-
-    if (problem == PROBLEM_COUNT)
-        return true;
-    if (problem == PROBLEM_LENGTH_REQUIRED) /* the bytes that follow may be the body */
-        http_add_header(exchange, "Connection", "close");
-    respond_problem(exchange, problem, NULL);
-    return false;
-}
-
-static struct submission *make_submission(const struct api_context *context, struct http_exchange *exchange,
-                                          const struct validated *valid)
-{
-    struct http_text trace = http_request_header(http_exchange_request(exchange), "traceparent");
-    const char *request_id = http_exchange_request_id(exchange);
-    const struct client *client = admission_client(exchange);
-    struct submission *submission = calloc(1, sizeof(*submission));
-
-    if (!submission || task_spec_write(&valid->spec, &submission->request) ||
-        task_spec_hash(submission->hash, submission->request))
-        return submission_destroy(submission);
-    task_full_id(submission->full_id, client->name, valid->task_id);
-    trace_read(submission->trace, trace.data, trace.len);
-    (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
-    submission->on_disconnect = valid->on_disconnect;
-    submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
-    submission->client_queued_max = client_limit(client, CLIENT_QUEUED);
-    submission->images = valid->spec.max_images ? valid->spec.max_images : context->max_images;
-    submission->client_images_max = client_limit(client, CLIENT_IMAGES);
-    return submission;
-}
-
 static int validate(const struct api_context *context, const struct http_request *request, enum generate_kind kind,
                     struct validated *valid, struct validate_errors *errors)
 {
     const struct http_text key = idempotency_key_read(request);
-    const struct validate_rules rules = {.max_paid_calls = context->max_paid_calls_limit,
+    const struct validate_rules rules = {.catalogue = context->catalogue,
+                                         .defaults = context->defaults,
+                                         .max_paid_calls = context->max_paid_calls_limit,
                                          .data_urls = context->data_urls,
                                          .id_required = kind == GENERATE_STREAM,
                                          .for_stream = kind == GENERATE_STREAM,
@@ -87,7 +56,7 @@ static struct submission *read_generate_request(const struct api_context *contex
     struct submission *submission = NULL;
     int err;
 
-    if (!check_head(exchange))
+    if (!submission_check_head(exchange))
         return NULL;
     err = validate(context, http_exchange_request(exchange), kind, &valid, &errors);
     if (err == ERR_SYNTAX) {
@@ -95,7 +64,7 @@ static struct submission *read_generate_request(const struct api_context *contex
     } else if (err == ERR_RANGE) {
         respond_field_errors(exchange, errors.fields, errors.count);
     } else {
-        submission = err ? NULL : make_submission(context, exchange, &valid);
+        submission = err ? NULL : submission_make(context, exchange, &valid);
         if (!submission)
             respond_problem(exchange, PROBLEM_INTERNAL, NULL);
     }

@@ -22,6 +22,7 @@
 enum {
     STATE_RESPONSE_MAX = 4096,
     RESPONSE_MAX = 96 * 1024 * 1024, /* pictures may be in it */
+    COST_TAIL_MAX = 160,             /* bytes of the last two members of a final event, at most */
     AT_POSITION = 1,                 /* elements of the STATUS reply */
     AT_IMAGES,
     AT_FAILED,
@@ -175,6 +176,30 @@ static const char *charged(const redisReply *reply, enum task_state state)
     return NULL;
 }
 
+/* In the JSON of a final event, "cost" is directly before "charged". While the task is live, it is the sum of the calls that ended; absent if
+ * there is none. */
+static void add_cost(struct buf *out, const redisReply *reply, enum task_state state)
+{
+    static const char name[] = "\"cost\":", end[] = ",\"charged\":\"";
+    bool is_final = task_state_is_final(state);
+    size_t at = is_final ? AT_RESULT : find_field(reply, "cost"), len = 0;
+    const char *text = at ? script_text(reply, at, &len) : NULL, *tail = text ? text + len : NULL, *from, *to;
+
+    if (text && !is_final) {
+        buf_add_member(out, "cost");
+        buf_add(out, text, len);
+    }
+    if (!text || !is_final)
+        return;
+    from = len > COST_TAIL_MAX ? tail - COST_TAIL_MAX : text;
+    from = memmem(from, (size_t)(tail - from), name, strlen(name));
+    to = from ? memmem(from, (size_t)(tail - from), end, strlen(end)) : NULL;
+    if (to) {
+        buf_add_char(out, ',');
+        buf_add(out, from, (size_t)(to - from));
+    }
+}
+
 /* The ARK call in flight. Its id is the X-Client-Request-Id that ARK received. */
 static void add_call(struct buf *out, const redisReply *reply)
 {
@@ -200,6 +225,7 @@ static void add_ledger(struct buf *out, const redisReply *reply, enum task_state
     add_known_number(out, "earlier_paid_calls", field_number(reply, "earlier_paid_calls"));
     add_known_number(out, "earlier_unknown_calls", field_number(reply, "earlier_unknown_calls"));
     add_call(out, reply);
+    add_cost(out, reply, state);
     if (charge)
         buf_addf(out, ",\"charged\":\"%s\"", charge);
 }

@@ -156,6 +156,7 @@ export class Panel {
         (Number(fields.unknown_calls) ? t('of_them_unknown', { n: fields.unknown_calls }) : '') +
         (Number(fields.earlier_paid_calls) ? t('earlier_calls', { n: fields.earlier_paid_calls, unknown: fields.earlier_unknown_calls ?? 0 }) : '')],
       ['charged', result?.charged && t(`charged_${result.charged}`)],
+      ['cost', result?.cost && t(result.cost.estimated ? 'cost_estimated' : 'cost_exact', result.cost)],
       ['tokens', result?.usage?.total_tokens !== undefined && whole(result.usage.total_tokens)],
       ['trace', fields.trace],
     ];

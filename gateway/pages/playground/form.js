@@ -2,23 +2,30 @@
 
 import { $ } from '../shared/dom.js';
 import { tab } from '../shared/storage.js';
+import { Models } from './models.js';
 
 const URLS_MAX = 14;
 const SAMPLE = [
   'https://ark-project.tos-cn-beijing.volces.com/doc_image/seedream4_imagesToimages_1.png',
   'https://ark-project.tos-cn-beijing.volces.com/doc_image/seedream4_imagesToimages_2.png',
 ];
-const FIELDS = ['urls', 'prompt', 'size', 'max_images', 'watermark', 'max_paid_calls'];
+const WORDS = ['prompt', 'size', 'output_format', 'optimize_prompt', 'background'];
+const NUMBERS = ['max_images', 'seed', 'guidance_scale', 'max_paid_calls'];
+const FLAGS = ['watermark', 'web_search', 'layers'];
+const FIELDS = ['urls', 'model', ...WORDS, ...NUMBERS, ...FLAGS];
+const KEPT = [...FIELDS, 'model_other'];
 
 export class Form {
   constructor({ t, count, onChange, onSubmit }) {
     Object.assign(this, { t, count, onChange });
+    this.models = new Models({ t, onChange });
     this.element = $('form');
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
       onSubmit();
     });
     this.element.addEventListener('input', () => this.#changed());
+    $('model').addEventListener('change', () => this.models.choose($('model').value));
     $('sample').addEventListener('click', () => this.#fillSample());
     this.#takeDrops();
     this.#restore();
@@ -28,9 +35,12 @@ export class Form {
   // The request without task_id. Empty fields are absent.
   request() {
     const request = { urls: this.#urls() };
-    for (const name of ['prompt', 'size']) if ($(name).value.trim()) request[name] = $(name).value.trim();
-    for (const name of ['max_images', 'max_paid_calls']) if ($(name).value) request[name] = $(name).valueAsNumber;
-    if ($('watermark').value) request.watermark = $('watermark').value === 'true';
+    const model = this.models.value();
+    const given = (names) => names.filter((name) => this.models.has(name) && $(name).value.trim());
+    if (model) request.model = model;
+    for (const name of given(WORDS)) request[name] = $(name).value.trim();
+    for (const name of given(NUMBERS)) request[name] = $(name).valueAsNumber;
+    for (const name of given(FLAGS)) request[name] = $(name).value === 'true';
     return request;
   }
 
@@ -39,12 +49,12 @@ export class Form {
     const urls = this.#lines();
     const odd = urls.find(({ text }) => !/^(https?:\/\/|data:image\/)/i.test(text));
     const errors = {};
-    if (!urls.length) errors.urls = this.t('urls_missing');
+    if (!urls.length && !$('prompt').value.trim()) errors.urls = this.t('urls_missing');
     else if (urls.length > URLS_MAX) errors.urls = this.t('urls_many', { n: urls.length });
     else if (odd) errors.urls = this.t('urls_line', odd);
-    for (const name of ['max_images', 'max_paid_calls']) {
-      const { min, max, validity } = $(name);
-      if (!validity.valid) errors[name] = this.t('number_range', { min, max });
+    for (const name of NUMBERS.filter((one) => this.models.has(one))) {
+      const { min, max, step, validity } = $(name);
+      if (!validity.valid) errors[name] = this.t(step ? 'decimal_range' : 'number_range', { min, max });
     }
     this.show(errors);
     return Object.keys(errors).length === 0;
@@ -57,7 +67,7 @@ export class Form {
     for (const { pointer, detail } of fields) {
       const [, name, index] = pointer.split('/');
       const text = index === undefined ? detail : this.t('line', { line: this.#lines()[index]?.line ?? Number(index) + 1, detail });
-      if (FIELDS.includes(name)) errors[name] = errors[name] ? `${errors[name]}\n${text}` : text;
+      if (FIELDS.includes(name) && this.models.has(name)) errors[name] = errors[name] ? `${errors[name]}\n${text}` : text;
       else rest.push(`${pointer}: ${detail}`);
     }
     this.show(errors);
@@ -104,14 +114,15 @@ export class Form {
   #changed() {
     this.show({});
     this.showCount();
-    tab.set('draft', JSON.stringify(Object.fromEntries(FIELDS.map((name) => [name, $(name).value]))));
+    tab.set('draft', JSON.stringify(Object.fromEntries(KEPT.map((name) => [name, $(name).value]))));
     this.onChange();
   }
 
   #restore() {
     const draft = tab.get('draft');
     if (!draft) $('urls').value = SAMPLE.join('\n');
-    else for (const [name, value] of Object.entries(JSON.parse(draft))) if (FIELDS.includes(name)) $(name).value = value;
+    else for (const [name, value] of Object.entries(JSON.parse(draft))) if (KEPT.includes(name)) $(name).value = value;
+    this.models.choose(draft ? JSON.parse(draft).model : '');
   }
 
   // Links and images dragged from other pages arrive as text/uri-list.

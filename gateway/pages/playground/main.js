@@ -141,6 +141,7 @@ function takeKey() {
   }
   wantsKey = false;
   form.show({});
+  form.models.load();
   if (run.request && !wasAccepted()) return true;
   again();
   return false;
@@ -250,6 +251,7 @@ async function cancel() {
 
 function drawAll() {
   form.showCount();
+  form.models.apply();
   drawControls();
   drawCode();
   if (!story) return;
@@ -270,6 +272,7 @@ $('key').addEventListener('input', () => !wantsKey && key.set($('key').value.tri
 restore();
 drawCode();
 drawControls();
+form.models.load();
 setInterval(() => {
   if (isRunning()) view.tick(story);
   if (['waiting', 'unanswered'].includes(connection[0])) view.showConnection(...connection);

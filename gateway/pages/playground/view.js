@@ -183,6 +183,10 @@ export class View {
       el('p', { class: 'small mono' }, this.t('error_code', { code })));
   }
 
+  #cost(cost) {
+    return cost ? this.t(cost.estimated ? 'cost_at_most' : 'cost', { currency: cost.currency, amount: cost.amount }) : this.t('cost_unknown');
+  }
+
   #drawFacts(story) {
     const o = story.outcome;
     $('facts-box').hidden = !o;
@@ -193,6 +197,7 @@ export class View {
       rows.push(['fact_time', this.t('fact_time_value', { total: duration(total_ms), queued: duration(queued_ms), ark: duration(ark_ms) })]);
     }
     rows.push(['fact_charged', this.t(o.charged === 'yes' && o.code ? 'charged_yes_lost' : `charged_${o.charged}`)]);
+    if (o.cost !== undefined) rows.push(['fact_cost', this.#cost(o.cost)]);
     rows.push(['fact_calls', (o.paid_calls ? this.count('calls', o.paid_calls) : this.t('calls_zero')) +
       (o.unknown_calls ? this.t('calls_unknown', { n: o.unknown_calls }) : '') +
       (o.attempts > 1 ? this.t('attempts', { n: o.attempts }) : '') +

@@ -1,4 +1,4 @@
-"""The worker as such a service is usually written: asyncio on uvloop, redis-py, aiohttp; so many calls at once as it is told.
+"""A typical worker for such a service: asyncio on uvloop, redis-py, aiohttp, with CONCURRENCY calls at once.
 
     asyncio_worker.py REDIS_URL ARK_BASE_URL CONCURRENCY
 """
@@ -25,10 +25,10 @@ class Job:
         self.redis = redis
         self.request = json.loads(body)
         self.task_id = self.request["task_id"]
-        self.n = 1                      # the gateway has written the first event
+        self.n = 1                      # the first event is from the gateway
 
     async def tell(self, kind, **data):
-        """To the log, and to those who watch."""
+        """Appends the event to the log and publishes it."""
         self.n += 1
         element = f"{self.n} {kind} {event(kind, task_id=self.task_id, **data)}"
         async with self.redis.pipeline(transaction=True) as pipe:
@@ -54,7 +54,7 @@ class Job:
                 await self.tell("process", message="图像已生成", stage="image", index=index, image=image)
             await self.tell("done", urls=self.request["urls"], generated_images=images, usage=answer.get("usage"),
                             timing={"ark_ms": int((time.monotonic() - began) * 1000)})
-        except Exception as error:      # whatever it was, the client hears of it
+        except Exception as error:      # the client gets every error
             await self.tell("error", error=str(error), message="图像生成失败", code="failed", retryable=False)
 
 

@@ -1,10 +1,10 @@
-"""The gateway as such a service is usually written: FastAPI, uvicorn, redis-py.
+"""A typical gateway for such a service: FastAPI, uvicorn, redis-py.
 
     PEER_REDIS=redis://127.0.0.1:6379 uvicorn fastapi_gateway:app --workers 2 --loop uvloop --http httptools --no-access-log
 
-The same requests, events and frames as the product, as far as the scenarios go: POST /generate/stream, POST /generate, resume
-apart. One pool of command connections and one pub/sub connection per process, whose messages are handed to the streams in process.
-The log is a list per task, the queue a list for all.
+It has the requests, events and frames of arkrelay that the scenarios use: POST /generate/stream and POST /generate, without resume.
+Each process has a pool of command connections and one pub/sub connection, whose messages it distributes to its streams. The log is one
+list per task, the queue one list for all.
 """
 
 import asyncio
@@ -34,7 +34,7 @@ class Generate(BaseModel):
 
 
 class Hub:
-    """One subscription per task that is watched, over one connection."""
+    """One subscription per open task, on one connection."""
 
     def __init__(self, redis):
         self.pubsub = redis.pubsub()
@@ -42,7 +42,7 @@ class Hub:
         self.confirmed = {}
 
     async def start(self):
-        """Connects before there are requests: two that came at once would make two connections, and listen to one."""
+        """Connects before the first request. Two concurrent first requests would open two connections, and listen only to one."""
         await self.pubsub.subscribe("peer:nothing")
 
     async def run(self):
@@ -84,7 +84,7 @@ async def start():
 
 
 def give_up(reader):
-    """Without its messages this process is of no use; uvicorn's log says why it went."""
+    """Without pub/sub messages no stream works, so the process ends; uvicorn logs the reason."""
     logging.error("the pub/sub reader ended", exc_info=None if reader.cancelled() else reader.exception())
     os._exit(1)
 
@@ -100,7 +100,7 @@ def event(kind, **data):
 
 
 async def submit(task):
-    """A new task into the queue; the one that is there already is left alone."""
+    """Adds a new task to the queue. An existing task is not changed."""
     redis, name = app.state.redis, f"public.{task.task_id}"
     body = task.json(exclude_none=True)
     if not await redis.set(f"peer:task:{name}", body, nx=True, ex=KEPT_S):

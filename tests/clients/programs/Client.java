@@ -1,5 +1,5 @@
-/* java Client.java CASE BASE TASK: what the JDK's two clients, Apache HttpClient and OkHttp send, and the JDK's client with what
- * Spring's RestClient gives it. `versions` prints their versions. */
+/* java Client.java CASE BASE TASK: sends requests with the JDK's two clients, Apache HttpClient and OkHttp, and with the JDK's client as
+ * Spring's RestClient uses it. `versions` prints their versions. */
 import java.io.ByteArrayInputStream;
 import java.io.IOException;
 import java.io.InputStream;
@@ -67,7 +67,7 @@ public class Client {
         return to(post).header("Content-Type", "application/json").POST(publisher);
     }
 
-    /* As Spring's JdkClientHttpRequest: a publisher that does not tell its length. */
+    /* Like Spring's JdkClientHttpRequest: a publisher of unknown length. */
     private BodyPublisher publisher() {
         Flow.Publisher<ByteBuffer> one = subscriber -> subscriber.onSubscribe(new Flow.Subscription() {
             private boolean done;

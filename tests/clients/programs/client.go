@@ -1,4 +1,4 @@
-// client CASE BASE TASK: what Go's net/http sends.
+// client CASE BASE TASK: sends requests with Go's net/http.
 package main
 
 import (
@@ -18,7 +18,7 @@ type generate struct {
 	Prompt string   `json:"prompt"`
 }
 
-// A reader of no known type, so that net/http cannot ask for its length.
+// A reader of an unknown type, so that net/http cannot find its length.
 type streamed struct{ io.Reader }
 
 func finish(answer *http.Response, err error) {

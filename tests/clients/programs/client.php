@@ -1,5 +1,5 @@
 <?php
-// client.php CASE BASE TASK: what PHP's own stream wrapper, its curl and Guzzle send.
+// client.php CASE BASE TASK: sends requests with PHP's stream wrapper, its curl extension and Guzzle.
 [, $case] = $argv;
 $base = $argv[2] ?? '';
 $task = $argv[3] ?? '';

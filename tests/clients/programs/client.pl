@@ -1,4 +1,4 @@
-# client.pl CASE BASE TASK: what Perl's HTTP::Tiny and LWP send.
+# client.pl CASE BASE TASK: sends requests with Perl's HTTP::Tiny and LWP.
 use strict;
 use warnings;
 use utf8;

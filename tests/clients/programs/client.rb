@@ -1,4 +1,4 @@
-# client.rb CASE BASE TASK: what Ruby's Net::HTTP and Faraday send.
+# client.rb CASE BASE TASK: sends requests with Ruby's Net::HTTP and Faraday.
 require 'faraday'
 require 'json'
 require 'net/http'

@@ -1,4 +1,4 @@
-// node.mjs CASE BASE TASK: what Node.js and packages from npm send. `node.mjs versions` prints their versions.
+// node.mjs CASE BASE TASK: sends requests with Node.js and packages from npm. `node.mjs versions` prints their versions.
 import http from 'node:http';
 import { createRequire } from 'node:module';
 import { Readable } from 'node:stream';
@@ -30,7 +30,7 @@ function nodeHttp(url, options, send) {
   });
 }
 
-// A connection goes back to its pool a moment after the answer's end was read.
+// A connection is returned to its pool only a moment after the end of the answer was read.
 const returned = () => new Promise((resolve) => { setTimeout(resolve, 100); });
 
 async function twice(get) {

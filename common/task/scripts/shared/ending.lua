@@ -1,18 +1,39 @@
--- What every end of a task needs of it; t.state is false if there is no such task.
-local function load_task(id)
-  local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'epoch', 'ttl', 'n', 'claimed_at', 'called_at', 'call', 'unknown_calls',
-    'reserved', 'earlier', 'cancel')
-  return { state = h[1], attempt = h[2], paid_calls = h[3], epoch = h[4], ttl = h[5], n = h[6], claimed_at = h[7], called_at = h[8],
-    call = h[9] ~= '' and h[9], unknown_calls = h[10], reserved = h[11], earlier = h[12], cancel = h[13] and h[13] ~= '' }
+-- A cost is JSON, as in the events: {"currency":"USD","amount":0.09,"estimated":false}, or null: not known. Sums are computed in micro-units.
+local MICROS = 1000000
+local function cost_text(currency, micros, is_estimated)
+  local amount = format('%d.%06d', math.floor(micros / MICROS), micros % MICROS):gsub('%.?0+$', '')
+  return '{"currency":"' .. currency .. '","amount":' .. amount .. ',"estimated":' .. tostring(is_estimated) .. '}'
+end
+
+local function add_costs(a, b)
+  local pattern = '^{"currency":"(%u+)","amount":([%d.]+),"estimated":(%l+)}$'
+  local currency, amount, estimated = a:match(pattern)
+  local other, added, too = b:match(pattern)
+  if not currency or currency ~= other then
+    return 'null'
+  end
+  local micros = math.floor(amount * MICROS + 0.5) + math.floor(added * MICROS + 0.5)
+  return cost_text(currency, micros, estimated == 'true' or too == 'true')
+end
+
+-- Of the task's plan: the most that a call can cost, in micro-units, and the currency; nil if not known.
+local function price_of(id)
+  local plan = redis.call('LINDEX', key('events', id), PLAN)
+  return (plan or ''):match('"price":{"call":(%d+),"currency":"(%u+)"')
 end
 
 -- Closes the paid call that BEGIN counted; a void one is subtracted again. The caller writes the fields.
-local function close_call(t, charge)
+-- cost: of the call. nil or '': the call counts in full.
+local function close_call(id, t, charge, cost)
   if charge == 'void' then
-    t.paid_calls = text_of(t.paid_calls - 1)
+    t.paid_calls, t.is_void = text_of(t.paid_calls - 1), true
     return
   end
-  t.closed = 1
+  t.closed, t.call_cost = 1, cost
+  if not cost or cost == '' then
+    local micros, currency = price_of(id)
+    t.call_cost = micros and cost_text(currency, micros + 0, true) or 'null'
+  end
   if charge == 'unknown' then
     t.unknown_calls = text_of((t.unknown_calls or 0) + 1)
   end
@@ -40,14 +61,27 @@ local function charge_of(t, delivered)
   return paid > unknown and 'yes' or unknown > 0 and 'unknown' or 'no'
 end
 
--- The last fields of both final events: attempts, paid calls, charged.
+-- What the task cost, an operator's RETRY included: the call that was just closed, and those before it, whose sum is the field `cost`.
+local function cost_of(id, t)
+  local cost = t.call_cost
+  if cost and t.paid_calls == '1' and not t.earlier then -- nearly every task
+    return cost
+  elseif t.earlier or t.paid_calls - (cost and 1 or 0) > 0 then
+    local before = redis.call('HGET', key('task', id), 'cost') or 'null'
+    return cost and add_costs(before, cost) or before
+  end
+  local _, currency = price_of(id)
+  return currency and cost_text(currency, 0, false) or 'null'
+end
+
+-- The last fields of both final events: attempts, paid calls, cost, charged.
 local function ledger(t, charged)
   local earlier = ''
   if t.earlier then
     earlier = ',"earlier_paid_calls":' .. t.earlier:gsub(' ', ',"earlier_unknown_calls":'):gsub(',"earlier_unknown_calls":0$', '')
   end
   return '"attempts":' .. t.attempt .. ',"paid_calls":' .. t.paid_calls .. ',"unknown_calls":' .. (t.unknown_calls or '0')
-    .. earlier .. ',"charged":"' .. charged .. '"}'
+    .. earlier .. ',"cost":' .. t.cost .. ',"charged":"' .. charged .. '"}'
 end
 
 -- cjson escapes "/", which JSON does not require. Each "/" has its own backslash, so the replacement affects nothing else.
@@ -65,10 +99,13 @@ local function on_one_line(text)
 end
 
 -- The JSON of a request's `urls`. It is the request's only list, and strings in JSON contain no bare quote, so a request that ends with
--- a list can be cut without parsing it.
+-- a list can be cut without parsing it. cjson would write an empty list as an object.
 local function urls_of(request)
-  local from = request:sub(-2) == ']}' and request:find('"urls":[', 1, true)
-  return from and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
+  local from = request:find('"urls":[', 1, true)
+  if not from or request:find('^%]', from + #'"urls":[') then
+    return '[]'
+  end
+  return request:sub(-2) == ']}' and request:sub(from + #'"urls":', -2) or json(cjson.decode(request).urls)
 end
 
 -- The final event: `n` is its number as a text. extra: a JSON fragment if done, otherwise the error (code, error, retryable, more).
@@ -114,18 +151,17 @@ end
 -- t: the task, its call closed. extra: as for the final event. events: elements that
 -- are not in the log yet, t.n counts them. finished: the fence whose FINISH this is, or nil. -> the final event's number
 local function conclude(id, t, state, extra, slots, events, finished)
-  local task, ended_at = key('task', id), now()
+  local task, ended_at = t.task or key('task', id), now()
   local ended, n = text_of(ended_at), text_of(t.n + 1)
-  t.ended_at = ended_at
+  t.ended_at, t.cost = ended_at, cost_of(id, t)
   events[#events + 1] = on_one_line(state == 'done' and done_element(id, n, t, slots, extra) or error_element(id, n, t, slots, extra))
-  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'paid_calls', t.paid_calls }
-  local size = 9
-  if t.state == 'running' then
-    set[10], set[11], set[12], set[13], set[14], set[15] = 'fence', '0', 'call', '', 'worker', ''
-    size = 15
-  end
-  if finished then
-    set[size + 1], set[size + 2], size = 'finished', finished, size + 2
+  local was_running = t.state == 'running'
+  local set = { task, 'state', state, 'ended_at', ended, 'n', n, 'fence', '0', -- what does not apply repeats n
+    was_running and 'call' or 'n', was_running and '' or n, was_running and 'worker' or 'n', was_running and '' or n,
+    finished and 'finished' or 'n', finished or n }
+  local size = 15
+  if t.is_void then
+    set[size + 1], set[size + 2], size = 'paid_calls', t.paid_calls, size + 2
   end
   if t.unknown_calls then
     set[size + 1], set[size + 2], size = 'unknown_calls', t.unknown_calls, size + 2
@@ -134,12 +170,14 @@ local function conclude(id, t, state, extra, slots, events, finished)
     set[size + 1], set[size + 2], size = 'cancel', '', size + 2
   end
   if state ~= 'done' then
-    set[size + 1], set[size + 2] = 'code', extra.code
+    set[size + 1], set[size + 2], size = 'code', extra.code, size + 2
+    if t.call_cost then -- for RETRY
+      set[size + 1], set[size + 2] = 'cost', t.cost
+    end
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  log_all(id, t.n + 1, events)
-  redis.call('PEXPIRE', key('events', id), t.ttl)
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, ended_at), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)

@@ -19,6 +19,11 @@ local function fields_of(id)
   return flat, by_name
 end
 
+-- The JSON of an element's `data`.
+local function data_of(text)
+  return text:sub(text:find('"data":', 1, true) + 7, -2)
+end
+
 -- -> images and failed as JSON arrays of a live task, result: the final event's data or ''
 local function outcome_of(id, task)
   if task.ended_at then

@@ -13,14 +13,14 @@ local function day_of(ms)
 end
 
 -- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
--- t: epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
--- virtual time; more: further fields, such as trace; optional: reserved (images). request: nil if the list has it.
+-- t: client, epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
+-- virtual time; more: further fields, such as trace; optional: reserved (images). request: nil if the list has it and the plan.
 -- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
 -- therefore waits for one task of each other client, however many they have.
 -- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
 -- -> the first element of the log
-local function begin_life(id, t, request)
-  local task, name, waiting, live = key('task', id), client(id), (t.waiting or 0) + 0, (t.live or 0) + 0
+local function begin_life(id, t, request, plan)
+  local task, name, waiting, live = key('task', id), t.client, (t.waiting or 0) + 0, (t.live or 0) + 0
   local last = live > 0 and t.last or 0
   local score = text_of(math.max(t.vtime or 0, last or 0) + 1)
   redis.call('HSET', prefix .. 'queue', 'waiting', text_of(waiting + 1), 'live:' .. name, text_of(live + 1),
@@ -33,7 +33,7 @@ local function begin_life(id, t, request)
   end
   if t.reserved then
     local day = day_of(t.epoch)
-    set[size + 1], set[size + 2], size = 'reserved', t.reserved .. ' ' .. day, size + 2
+    set[size + 1], set[size + 2], set[size + 3], set[size + 4], size = 'reserved', t.reserved .. ' ' .. day, 'rare', '', size + 4
     count_images(id, day, t.reserved)
   end
   if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
@@ -57,11 +57,11 @@ local function begin_life(id, t, request)
     count_waiting('-1')
   end
   local position = waiting == 0 and 1 or redis.call('ZRANK', prefix .. 'pending', id) + 1
-  local start = element('1', 'start', '{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}')
+  local start = '1 start {"event":"start","data":{"task_id":"' .. task_id(id) .. '","message":"开始生成图像...","position":' .. position .. '}}'
   local events = key('events', id)
   local length
   if request then
-    length = redis.call('RPUSH', events, request, '', start)
+    length = redis.call('RPUSH', events, request, plan or '', start)
   else
     length = redis.call('RPUSH', events, start)
   end

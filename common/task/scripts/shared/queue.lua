@@ -1,8 +1,3 @@
--- Decrements the client's live tasks. AUDIT removes the fields of clients that have none.
-local function release(id)
-  redis.call('HINCRBY', prefix .. 'queue', 'live:' .. client(id), '-1')
-end
-
 -- The number of tasks in pending and delayed, after a change by `count`.
 local function count_waiting(count)
   redis.call('HINCRBY', prefix .. 'queue', 'waiting', count)

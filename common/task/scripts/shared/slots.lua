@@ -1,32 +1,44 @@
+-- The slot that an event is about. text: an element of the log, or an event's data; tail: how many braces it has after its last member.
+-- -> image | failed, its index, the JSON of the slot after the index; nil if the event is about none
+local function slot_of(text, tail)
+  local _, at = text:find('"stage":"image', 1, true)
+  if not at then
+    return
+  end
+  local index, from = text:match('^","index":(%d+),"image":{()', at + 1)
+  if index then
+    return 'image', index, text:sub(from, -tail - 1)
+  end
+  local code
+  index, code, from = text:match('^_failed","index":(%d+),"code":("[^"]*"),"error":()', at + 1)
+  if index then
+    return 'failed', index, '"code":' .. code .. ',"message":' .. text:sub(from, -tail)
+  end
+end
+
+local function slot_json(index, rest)
+  return '{"index":' .. index .. ',' .. rest
+end
+
 -- A task's slots, read from the `image` and `image_failed` events since its last call began.
 -- Returns two lists of JSON objects, ordered by `index`: `image` (delivered) and `failed`. No slot is in both.
 -- t: the task, of which n is needed. more: data of further events that are not in the log yet, or nil. expected: slots below this
 -- index without an event count as failed, with the message `why`.
 local function slots(id, t, more, expected, why)
+  if t.has_no_slots and not expected and #more == 1 then -- the most frequent task: one image, which comes with the end
+    local kind, index, rest = slot_of(more[1], 1)
+    return { image = { kind == 'image' and slot_json(index, rest) or nil }, failed = { kind == 'failed' and slot_json(index, rest) or nil } }
+  end
   local kinds, texts, order, unplaced = {}, {}, {}, {}
-
-  -- text: an element of the log, or an event's data; tail: how many braces it has after its last member.
   local function take(text, tail)
-    local _, at = text:find('"stage":"image', 1, true)
-    if not at then
+    local kind, index, rest = slot_of(text, tail)
+    local slot = tonumber(index)
+    if not slot then
       return
-    end
-    local index, from = text:match('^","index":(%d+),"image":{()', at + 1)
-    if index then
-      local slot, image = index + 0, text:sub(from, -tail - 1)
-      if kinds[slot] then
-        unplaced[#unplaced + 1] = image
-      else
-        kinds[slot], texts[slot], order[#order + 1] = 'image', '{"index":' .. index .. ',' .. image, slot
-      end
-      return
-    end
-    local code
-    index, code, from = text:match('^_failed","index":(%d+),"code":("[^"]*"),"error":()', at + 1)
-    index = tonumber(index)
-    if index and not kinds[index] then
-      kinds[index], order[#order + 1] = 'failed', index
-      texts[index] = '{"index":' .. index .. ',"code":' .. code .. ',"message":' .. text:sub(from, -tail)
+    elseif not kinds[slot] then
+      kinds[slot], texts[slot], order[#order + 1] = kind, slot_json(index, rest), slot
+    elseif kind == 'image' then
+      unplaced[#unplaced + 1] = rest
     end
   end
 
@@ -45,7 +57,7 @@ local function slots(id, t, more, expected, why)
     while kinds[free] do
       free = free + 1
     end
-    kinds[free], texts[free], order[#order + 1] = 'image', '{"index":' .. free .. ',' .. image, free
+    kinds[free], texts[free], order[#order + 1] = 'image', slot_json(free, image), free
   end
   for index = 0, (tonumber(expected or 0) or 0) - 1 do
     if not kinds[index] then

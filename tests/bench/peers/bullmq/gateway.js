@@ -1,10 +1,10 @@
-// The gateway as such a service is usually written for Node.js: Fastify, and a BullMQ queue whose QueueEvents go to the streams.
+// A typical gateway for such a service on Node.js: Fastify, and a BullMQ queue whose QueueEvents are relayed to the streams.
 //
 //     node gateway.js HOST:PORT REDIS_URL
 //
-// The same requests, events and frames as the product, as far as the scenarios go: POST /generate/stream and POST /generate.
-// BullMQ writes `active`, `completed` and `failed` into the queue's event stream anyway, so relaying costs one XREAD for many events
-// and no command of the worker's.
+// It has the requests, events and frames of arkrelay that the scenarios use: POST /generate/stream and POST /generate.
+// BullMQ writes `active`, `completed` and `failed` to the queue's event stream anyway. So relaying costs one XREAD for many events, and no
+// further command in the worker.
 'use strict';
 
 const { Queue, QueueEvents } = require('bullmq');
@@ -47,7 +47,7 @@ class Stream {
     this.raw.write(this.frame(kind, data));
   }
 
-  // All images of a call come in one answer, at the end.
+  // ARK sends all images of a call in one answer, at the end.
   finish({ generated_images: images, ...rest }) {
     const frames = images.map((image, index) => this.frame('process', { message: '图像已生成', stage: 'image', index, image }));
     this.raw.end(frames.join('') + this.frame('done', { generated_images: images, ...rest }));
@@ -64,7 +64,7 @@ async function main([listen, redisUrl]) {
   const queue = new Queue(QUEUE, {
     connection: redis,
     defaultJobOptions: { removeOnComplete: KEPT, removeOnFail: KEPT },
-    streams: { events: { maxLen: 100_000 } },       // a reader that is late must not miss events of 10,000 tasks
+    streams: { events: { maxLen: 100_000 } },       // a slow reader must not miss events of 10,000 tasks
   });
   const events = new QueueEvents(QUEUE, { connection: connect() });
   const streams = new Map();

@@ -1,4 +1,4 @@
-#include "tests/bench/story.h"
+#include "tests/bench/stream_check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -6,9 +6,9 @@
 
 #include "tests/bench/json_check.h"
 
-void story_begin(struct story *story)
+void stream_check_begin(struct stream_check *check)
 {
-    *story = (struct story){0};
+    *check = (struct stream_check){0};
 }
 
 static const char *find(struct text text, const char *what)
@@ -16,8 +16,8 @@ static const char *find(struct text text, const char *what)
     return memmem(text.at, text.len, what, strlen(what));
 }
 
-/* The frame's bytes are in a buffer that goes on behind a number, at least with the frame's line end. */
-static int64_t number_behind(struct text text, const char *name)
+/* strtoll may read past the text: the frame's line end always follows a number in the buffer. */
+static int64_t number_after(struct text text, const char *name)
 {
     const char *at = find(text, name);
 
@@ -56,7 +56,7 @@ static enum fault check_shape(const struct frame *frame, const char *task_id)
     return names_task(frame, task_id) ? FAULT_NONE : FAULT_TASK;
 }
 
-static enum fault take_number(struct story *story, struct text id)
+static enum fault take_number(struct stream_check *check, struct text id)
 {
     char *end, copy[64];
     int64_t epoch, n;
@@ -69,72 +69,74 @@ static enum fault take_number(struct story *story, struct text id)
     if (end == copy || *end != '-')
         return FAULT_ID;
     n = strtoll(end + 1, &end, 10);
-    if (*end || n != (int64_t)story->last + 1 || (story->last && epoch != story->epoch))
+    if (*end || n != (int64_t)check->last + 1 || (check->last && epoch != check->epoch))
         return FAULT_ID;
-    story->epoch = epoch;
-    story->last++;
+    check->epoch = epoch;
+    check->last++;
     return FAULT_NONE;
 }
 
-static enum fault take_injected(struct story *story, const struct frame *frame, struct told *told)
+static enum fault take_injected(struct stream_check *check, const struct frame *frame, struct checked_frame *checked)
 {
-    int64_t count = number_behind(frame->data, STORY_COUNT);
+    int64_t count = number_after(frame->data, INJECTED_COUNT);
 
     if (!count)
         return FAULT_NONE;
-    if (count != (int64_t)story->injected + 1)
+    if (count != (int64_t)check->injected + 1)
         return FAULT_ORDER;
-    story->injected++;
-    told->at_ns = number_behind(frame->data, STORY_TIME);
+    check->injected++;
+    checked->at_ns = number_after(frame->data, INJECTED_TIME);
     return FAULT_NONE;
 }
 
-static enum fault take_end(struct story *story, const struct frame *frame, struct told *told)
+static enum fault take_end(struct stream_check *check, const struct frame *frame, struct checked_frame *checked)
 {
     bool done = is(frame->event, "done");
 
     if (!done && !is(frame->event, "error"))
         return FAULT_NONE;
-    story->final = told->final = true;
+    check->final = checked->final = true;
     return done && find(frame->data, "\"generated_images\":[{") ? FAULT_NONE : FAULT_TASK_FAILED;
 }
 
-static enum fault take_task(struct story *story, const char *task_id, const struct frame *frame, struct told *told)
+static enum fault take_task(struct stream_check *check, const char *task_id, const struct frame *frame,
+                            struct checked_frame *checked)
 {
     enum fault fault = check_shape(frame, task_id);
 
     if (fault)
         return fault;
     if (!frame->id.at && is(frame->event, "process") && find(frame->data, "\"stage\":\"queued\"")) {
-        told->hint = true;
+        checked->hint = true;
         return FAULT_NONE;
     }
     if (!frame->id.at)
         return FAULT_ID;
-    fault = take_number(story, frame->id);
+    fault = take_number(check, frame->id);
     if (!fault)
-        fault = take_injected(story, frame, told);
-    return fault ? fault : take_end(story, frame, told);
+        fault = take_injected(check, frame, checked);
+    return fault ? fault : take_end(check, frame, checked);
 }
 
-static enum fault take_relayed(struct story *story, const char *task_id, const struct frame *frame, struct told *told)
+static enum fault take_relayed(struct stream_check *check, const char *task_id, const struct frame *frame,
+                               struct checked_frame *checked)
 {
     if (!json_check(frame->data.at, frame->data.len))
         return FAULT_JSON;
-    return names_task(frame, task_id) ? take_injected(story, frame, told) : FAULT_TASK;
+    return names_task(frame, task_id) ? take_injected(check, frame, checked) : FAULT_TASK;
 }
 
-enum fault story_take(struct story *story, enum story_kind kind, const char *task_id, const struct frame *frame,
-                      struct told *told)
+enum fault stream_check_frame(struct stream_check *check, enum stream_kind kind, const char *task_id,
+                              const struct frame *frame, struct checked_frame *checked)
 {
-    *told = (struct told){0};
-    if (story->final)
+    *checked = (struct checked_frame){0};
+    if (check->final)
         return FAULT_AFTER_FINAL;
     if (!frame->data.at) {
-        told->comment = true;
+        checked->comment = true;
         return frame->id.at || frame->event.at ? FAULT_FRAME : FAULT_NONE;
     }
-    if (kind == STORY_RELAY)
-        return take_relayed(story, task_id, frame, told);
-    return frame->event.at ? take_task(story, task_id, frame, told) : FAULT_FRAME;
+    if (kind == STREAM_OF_RELAY)
+        return take_relayed(check, task_id, frame, checked);
+    return frame->event.at ? take_task(check, task_id, frame, checked) : FAULT_FRAME;
 }

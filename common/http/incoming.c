@@ -1,0 +1,111 @@
+#include "common/http/incoming.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct incoming_request *incoming_create(const struct http_limits *limits)
+{
+    struct incoming_request *incoming = calloc(1, sizeof(*incoming));
+
+    if (!incoming)
+        return NULL;
+    buf_init(&incoming->input, limits->target_max + limits->head_max + (size_t)limits->body_max + READ_CHUNK);
+    buf_init(&incoming->headers, READ_CHUNK);
+    http_parser_init(&incoming->parser, limits);
+    return incoming;
+}
+
+struct incoming_request *incoming_destroy(struct incoming_request *incoming)
+{
+    if (!incoming)
+        return NULL;
+    buf_deinit(&incoming->input);
+    buf_deinit(&incoming->headers);
+    free(incoming);
+    return NULL;
+}
+
+/* Decodes in place, so that the bytes of later requests follow the decoded body. */
+static enum http_parse decode_chunks(struct incoming_request *incoming)
+{
+    struct buf *input = &incoming->input;
+    char *end = input->data + incoming->head_len + incoming->body_len;
+    size_t coded = input->len - incoming->head_len - incoming->body_len, taken, decoded;
+    enum http_parse parse = http_chunked_run(&incoming->chunked, end, coded, &taken, end, &decoded);
+
+    memmove(end + decoded, end + taken, coded - taken);
+    incoming->body_len += decoded;
+    buf_truncate(input, input->len - (taken - decoded));
+    return parse;
+}
+
+static enum http_parse parse_sized_body(struct incoming_request *incoming)
+{
+    int64_t length = incoming->request.content_length;
+
+    if ((int64_t)(incoming->input.len - incoming->head_len) < length)
+        return HTTP_PARSE_MORE;
+    incoming->body_len = (size_t)length;
+    return HTTP_PARSE_DONE;
+}
+
+static enum http_parse parse_body(struct incoming_request *incoming)
+{
+    return incoming->request.chunked ? decode_chunks(incoming) : parse_sized_body(incoming);
+}
+
+enum http_parse incoming_begin_body(struct incoming_request *incoming, const struct http_limits *limits)
+{
+    http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
+    if (incoming->request.chunked)
+        http_chunked_init(&incoming->chunked, limits->body_max);
+    incoming->body_len = 0;
+    return parse_body(incoming);
+}
+
+enum http_parse incoming_parse_body(struct incoming_request *incoming)
+{
+    enum http_parse parse = parse_body(incoming);
+
+    if (parse == HTTP_PARSE_DONE) /* `input` may have moved in memory since the head was parsed */
+        http_parser_request(&incoming->parser, incoming->input.data, &incoming->request);
+    return parse;
+}
+
+size_t incoming_body_read_size(const struct incoming_request *incoming)
+{
+    size_t rest;
+
+    if (incoming->request.chunked)
+        rest = incoming->chunked.left > HEAD_CHUNK ? (size_t)incoming->chunked.left : HEAD_CHUNK;
+    else
+        rest = (size_t)incoming->request.content_length - (incoming->input.len - incoming->head_len);
+    return rest < READ_CHUNK ? rest : READ_CHUNK;
+}
+
+bool incoming_next(struct incoming_request *incoming, const struct http_limits *limits)
+{
+    if (incoming->input.len <= incoming->end)
+        return false;
+    buf_drop_front(&incoming->input, incoming->end);
+    incoming->end = 0;
+    buf_deinit(&incoming->headers);
+    http_parser_init(&incoming->parser, limits);
+    return true;
+}
+
+int incoming_copy_rest(const struct incoming_request *incoming, const struct http_limits *limits,
+                       struct incoming_request **out)
+{
+    size_t ahead = incoming->input.len - incoming->end;
+    struct incoming_request *rest = ahead ? incoming_create(limits) : NULL;
+
+    if (rest)
+        buf_add(&rest->input, incoming->input.data + incoming->end, ahead);
+    if (ahead && (!rest || buf_error(&rest->input))) {
+        incoming_destroy(rest);
+        return ERR_NO_MEMORY;
+    }
+    *out = rest;
+    return 0;
+}

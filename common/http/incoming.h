@@ -1,0 +1,54 @@
+/* http/incoming - the bytes of one request as they arrive, and of the requests that follow it (private to http/)
+ *
+ *     input:  [ head | body, decoded | later requests ]
+ *             0      head_len        end
+ *
+ * Ownership: belongs to its connection.   Threads: the loop's thread only.   Units: bytes.
+ */
+#ifndef ARKRELAY_HTTP_INCOMING_H
+#define ARKRELAY_HTTP_INCOMING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "common/base/buf.h"
+#include "common/base/err.h"
+#include "common/http/chunked.h"
+#include "common/http/request_parser.h"
+#include "common/http/route.h"
+
+enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, HEAD_CHUNK = 4 * 1024 };
+
+struct incoming_request {
+    struct buf input;
+    size_t head_len, body_len; /* body_len: decoded */
+    size_t end;                /* offset of the next request; 0: this request is not complete */
+    struct http_parser parser;
+    struct http_chunked chunked; /* used if the request says so */
+    struct http_request request; /* valid once the head is complete */
+    struct http_route_match match;
+    struct http_text segment;       /* what {id} matched, decoded */
+    char segment_buf[SEGMENT_SIZE]; /* `segment` points here if it was percent-encoded */
+    char request_id[REQUEST_ID_MAX + 1];
+    struct buf headers; /* of the answer: the lines that the handler added */
+};
+
+struct incoming_request *incoming_create(const struct http_limits *limits);   /* NULL when out of memory */
+struct incoming_request *incoming_destroy(struct incoming_request *incoming); /* accepts NULL; returns NULL */
+
+/* The head is complete: sets `request` and parses what has arrived of the body. */
+enum http_parse incoming_begin_body(struct incoming_request *incoming, const struct http_limits *limits);
+enum http_parse
+incoming_parse_body(struct incoming_request *incoming); /* more bytes have arrived; DONE: `request` is valid */
+
+/* How much to read of an incomplete body: nothing of later requests after a body with Content-Length, at most HEAD_CHUNK after chunks. */
+size_t incoming_body_read_size(const struct incoming_request *incoming);
+
+/* The request has been answered. With bytes of later requests, it becomes the next one, and true is returned. */
+bool incoming_next(struct incoming_request *incoming, const struct http_limits *limits);
+
+/* The bytes of later requests as a new object; NULL if there are none. ERR_NO_MEMORY. */
+int incoming_copy_rest(const struct incoming_request *incoming, const struct http_limits *limits,
+                       struct incoming_request **out) MUST_CHECK;
+
+#endif

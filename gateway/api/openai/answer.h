@@ -1,0 +1,57 @@
+/* openai/answer - the results of tasks in the form of OpenAI's Images API: one JSON object, or events
+ *
+ * Input is the `data` of the tasks' own events: `image` of a process event, and all of a done event.
+ *
+ * `usage` is complete or absent, because some clients refuse a part of it. It is absent unless ARK reported it for every task.
+ *
+ * Pure.
+ */
+#ifndef ARKRELAY_GATEWAY_API_OPENAI_ANSWER_H
+#define ARKRELAY_GATEWAY_API_OPENAI_ANSWER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "gateway/api/openai/error.h"
+#include "gateway/api/openai/fields.h"
+
+struct buf;
+struct json_t;
+
+/* One task of an order that has ended: with images, or without. */
+struct openai_result {
+    const struct json_t *done;     /* NULL: it has failed */
+    struct openai_failure failure; /* if it has */
+};
+
+struct openai_answer {
+    const struct openai_result *results; /* in the order of the tasks */
+    size_t count;
+    enum openai_format format;
+    int64_t created_ms;
+};
+
+size_t openai_answer_images(const struct openai_answer *answer);
+
+/* {"created":...,"data":[...],...}. Tasks that have failed are listed in `errors`, which is not part of OpenAI's form. */
+void openai_answer_write(struct buf *out, const struct openai_answer *answer);
+
+/* -- events: "event:" and "data:", without "id:" */
+
+struct openai_event {
+    enum openai_format format;
+    int64_t created_ms;
+    int task; /* number of the task in its order */
+};
+
+/* image_generation.completed; `image` has url, index and size. */
+void openai_event_write_image(struct buf *out, const struct openai_event *event, const struct json_t *image);
+
+/* image_generation.failed: one of several tasks has no image. It is not part of OpenAI's form; SDKs raise only at a member `error`. */
+void openai_event_write_failed(struct buf *out, const struct openai_event *event, const struct openai_failure *failure);
+
+/* error: the whole request has failed. */
+void openai_event_write_error(struct buf *out, const struct openai_failure *failure);
+
+#endif

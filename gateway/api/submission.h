@@ -1,0 +1,19 @@
+/* api/submission - from a validated request to a submission, for endpoints that create tasks */
+#ifndef ARKRELAY_GATEWAY_API_SUBMISSION_H
+#define ARKRELAY_GATEWAY_API_SUBMISSION_H
+
+#include <stdbool.h>
+
+struct api_context;
+struct http_exchange;
+struct submission;
+struct validated;
+
+/* False: the head is not that of a request with a JSON body, and the exchange was answered. */
+bool submission_check_head(struct http_exchange *exchange);
+
+/* The task of the requesting client with valid->task_id. The caller destroys the submission; NULL when out of memory. */
+struct submission *submission_make(const struct api_context *context, struct http_exchange *exchange,
+                                   const struct validated *valid);
+
+#endif

@@ -1,0 +1,113 @@
+"""The openai package and the AI SDK, unchanged, against gateway, worker and simulator."""
+
+import subprocess
+import unittest
+
+from support import npm
+from support.documents import ROOT, blocks
+from support.processes import ProcessTest, eventually
+from support.world import World
+
+NAMES = ["gpt-image-1", "gpt-image-1-mini", "gpt-image-1.5", "gpt-image-2", "chatgpt-image-latest", "dall-e-2", "dall-e-3"]
+
+
+class Clients(ProcessTest):
+    @classmethod
+    def setUpClass(cls):
+        npm.install()
+        cls.world = World()
+        cls.addClassCleanup(lambda: cls.world.__exit__(None, None, None))
+        cls.gateway = cls.world.gateway(GATEWAY_OPENAI_HOLD="300ms", GATEWAY_HEARTBEAT="300ms")
+        cls.world.worker()
+
+    def setUp(self):
+        self.calls = len(self.world.ark.calls())
+
+    def run_case(self, name):
+        return npm.run("openai.mjs", name, self.gateway.url)
+
+    def value(self, name):
+        said = self.run_case(name)
+        self.assertNotIn("error", said)
+        return said["value"]
+
+    def error(self, name):
+        said = self.run_case(name)
+        self.assertNotIn("value", said)
+        return said["error"]
+
+    def assert_calls(self, count):
+        self.assertEqual(len(self.world.ark.calls()) - self.calls, count)
+
+    def test_models(self):
+        names = self.value("models")
+        self.assertEqual(names[:len(NAMES)], NAMES)
+        self.assertIn("doubao-seedream-4-0-250828", names)
+        self.assertEqual(self.value("model")["id"], "dall-e-3")
+
+    def test_generate(self):
+        answer = self.value("generate")
+        self.assertEqual((len(answer["data"]), answer["size"], answer["output_format"]), (1, "1024x1024", "jpeg"))
+        self.assertRegex(answer["data"][0]["url"], r"^http://")
+        self.assertEqual((answer["usage"]["total_tokens"], answer["ignored"]), (4096, "quality"))
+        self.assertEqual(self.gateway.task(answer["tasks"]).json()["result"]["generated_images"][0]["url"], answer["data"][0]["url"])
+        self.assert_calls(1)
+
+    def test_the_programs_of_the_document(self):
+        """As printed, but for the address."""
+        page = ROOT / "docs/openai.md"
+        program, = (block.text for block in blocks(page, "js") if not block.is_illustration)
+        command, = (block.text for block in blocks(page, "sh") if not block.is_illustration)
+        (npm.FOLDER / "example.mjs").write_text(program.replace("127.0.0.1:8000", self.gateway.address))
+        for words in (["node", "example.mjs"], ["bash", "-c", command.replace("127.0.0.1:8000", self.gateway.address)]):
+            done = subprocess.run(words, cwd=npm.FOLDER, timeout=60, capture_output=True, text=True, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, r"http://[\w.:]+/doubao")
+        self.assert_calls(2)
+
+    def test_four_images_are_four_tasks(self):
+        urls = {image["url"] for image in self.value("four")["data"]}
+        self.assertEqual(len(urls), 4)
+        self.assert_calls(4)
+
+    def test_a_stream(self):
+        events = self.value("stream")
+        self.assertEqual([event["type"] for event in events], 2 * ["image_generation.completed"])
+        self.assertEqual(sorted(event["task"] for event in events), [0, 1])
+        self.assert_calls(2)
+
+    def test_an_answer_after_white_space(self):
+        self.assertEqual(len(self.value("slow")["data"]), 1)
+        self.assertEqual(len(self.value("slow-stream")), 1)
+        self.assert_calls(2)
+
+    def test_errors_are_not_repeated(self):
+        error = self.error("refused")
+        self.assertEqual((error["name"], error["status"], error["code"]), ("BadRequestError", 400, "ark_invalid_request"))
+        self.assertIn("ARK refused the request", error["message"])
+        self.assertTrue(error["requestID"])
+        self.assert_calls(1)
+
+    def test_invalid_fields(self):
+        error = self.error("invalid")
+        self.assertEqual((error["name"], error["code"], error["param"]), ("UnprocessableEntityError", "invalid_fields", "n"))
+        self.assertIn("n must be an integer from 1 to 10; size doubao-seedream-4-0-250828 takes", error["message"])
+        error = self.error("b64")
+        self.assertIn("needs a storage on the server", error["message"])
+        self.assertIn("needs a storage on the server", self.error("ai-refused")["message"])
+        self.assert_calls(0)
+
+    def test_a_conflict(self):
+        error = self.error("conflict")
+        self.assertEqual((error["status"], error["code"]), (422, "task_id_conflict"))
+        self.assert_calls(1)
+
+    def test_abort(self):
+        self.assertEqual(self.error("abort")["name"], "APIUserAbortError")
+        self.world.ark.wait_calls(self.calls + 1)
+        eventually(lambda: self.world.redis("PUBSUB", "CHANNELS") == [], "the gateway has forgotten the order")
+        self.assert_calls(1)
+
+
+if __name__ == "__main__":
+    unittest.main()

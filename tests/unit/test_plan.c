@@ -1,0 +1,218 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/macros.h"
+#include "common/models/plan.h"
+#include "common/models/plan_text.h"
+#include "tests/support/builtin_catalogue.h"
+
+#define FOUR       "doubao-seedream-4-0-250828"
+#define LITE       "doubao-seedream-5-0-260128"
+#define PRO        "doubao-seedream-5-0-pro-260628"
+#define FIVE_5     "doubao-seedream-5-5-261028"
+#define T2I        "doubao-seedream-3-0-t2i-250415"
+#define EP         "ep-20260101120000-abcde"
+#define SIZE(text) .size = (char *)(uintptr_t)(text)
+#define V          "\"catalogue\":\"V\""
+
+/* Defaults that suit 4.0, and defaults that suit a model with everything. */
+static const struct request_defaults plain = {.model = FOUR, .prompt = "", .size = "2K", .max_images = 3};
+static const struct request_defaults rich = {.model = PRO,
+                                             .prompt = "P",
+                                             .size = "1.5K",
+                                             .max_images = 15,
+                                             .guidance_scale = 4,
+                                             .watermark = true,
+                                             .web_search = true,
+                                             .output_format = TASK_PNG,
+                                             .optimize_prompt = TASK_FAST,
+                                             .background = TASK_TRANSPARENT};
+
+#define P4(call)                                                                                                       \
+    "\"price\":{\"call\":" call ",\"currency\":\"USD\",\"exact\":true,\"image\":30000,\"images\":[[0,30000]]}"
+#define LITE_PRICE                                                                                                     \
+    "\"price\":{\"call\":35000,\"currency\":\"USD\",\"exact\":true,\"image\":35000,\"images\":[[0,35000]]}"
+#define PPRO(call, references)                                                                                         \
+    "\"price\":{\"call\":" call                                                                                        \
+    ",\"currency\":\"USD\",\"image\":90000,\"images\":[[2610000,45000],[0,90000]]" references "}"
+#define P55                                                                                                            \
+    "\"price\":{\"call\":3508000,\"currency\":\"USD\",\"image\":35000,\"images\":[[2601124,20000],[0,35000]],\"references\":8000}"
+
+/* clang-format off */
+static const struct { const char *name; const struct request_defaults *defaults; size_t references; struct task_spec spec; const char *want; } cases[] = {
+    { "only references",                 &plain, 2, {.url_count = 0},
+      "{" V ",\"images\":3,\"model\":\"" FOUR "\"," P4("90000") ",\"size\":\"2K\",\"stream\":true,\"watermark\":false}" },
+    { "the client's values win",         &rich, 1, {.model = (char *)(uintptr_t)FOUR, SIZE("4K"), .max_images = 2, .watermark_given = true,
+                                                    .prompt = (char *)(uintptr_t)"mine", .optimize_prompt = TASK_STANDARD, .seed_given = true, .seed = 7},
+      "{" V ",\"images\":2,\"model\":\"" FOUR "\"," P4("60000") ",\"seed\":7,\"size\":\"4K\",\"stream\":true,\"watermark\":false}" },
+    { "defaults that 4.0 does not have", &rich, 1, {.model = (char *)(uintptr_t)FOUR},
+      "{" V ",\"images\":14,\"model\":\"" FOUR "\",\"optimize_prompt\":\"fast\"," P4("420000") ",\"prompt\":\"P\",\"stream\":true,\"watermark\":true}" },
+    { "all defaults of pro",             &rich, 1, {.url_count = 0},
+      "{\"background\":\"transparent\"," V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\",\"output_format\":\"png\"," PPRO("90000", "")
+      ",\"prompt\":\"P\",\"size\":\"1.5K\",\"watermark\":true}" },
+    { "no default background for two",   &rich, 2, {.url_count = 0},
+      "{" V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\",\"output_format\":\"png\"," PPRO("93000", ",\"references\":3000")
+      ",\"prompt\":\"P\",\"size\":\"1.5K\",\"watermark\":true}" },
+    { "no default background in jpeg",   &rich, 1, {.output_format = TASK_JPEG},
+      "{" V ",\"images\":1,\"model\":\"" PRO "\",\"optimize_prompt\":\"fast\"," PPRO("90000", "") ",\"prompt\":\"P\",\"size\":\"1.5K\",\"watermark\":true}" },
+    { "the search of lite",              &rich, 14, {.model = (char *)(uintptr_t)LITE},
+      "{" V ",\"images\":1,\"model\":\"" LITE "\",\"output_format\":\"png\"," LITE_PRICE ",\"prompt\":\"P\",\"stream\":true,\"watermark\":true,\"web_search\":true}" },
+    { "layers of 5.5",                   &plain, 1, {.model = (char *)(uintptr_t)FIVE_5, .layers_given = true, .layers = true},
+      "{" V ",\"images\":100,\"layers\":true,\"model\":\"" FIVE_5 "\"," P55 ",\"size\":\"2K\",\"watermark\":false}" },
+    { "an old model without a price",    &rich, 0, {.model = (char *)(uintptr_t)T2I, SIZE("1024x1024"), .guidance_scale = 255},
+      "{" V ",\"guidance_scale\":2.55,\"images\":1,\"model\":\"" T2I "\",\"prompt\":\"P\",\"size\":\"1024x1024\",\"watermark\":true}" },
+    { "an endpoint id gets no defaults", &rich, 1, {.model = (char *)(uintptr_t)EP, .max_images = 1},
+      "{" V ",\"images\":1,\"model\":\"" EP "\",\"prompt\":\"P\",\"watermark\":true}" },
+    { "an endpoint id as it was asked",  &plain, 1, {.model = (char *)(uintptr_t)EP, .web_search_given = true, .web_search = true, .seed_given = true, .seed = -1},
+      "{" V ",\"images\":3,\"model\":\"" EP "\",\"size\":\"2K\",\"stream\":true,\"watermark\":false,\"web_search\":true}" },
+};
+/* clang-format on */
+
+static void make(struct plan *plan, size_t i)
+{
+    static char url[] = "https://example.com/1.png";
+    struct task_spec spec = cases[i].spec;
+
+    for (spec.url_count = 0; spec.url_count < cases[i].references; spec.url_count++)
+        spec.urls[spec.url_count] = url;
+    (void)plan_make(plan, cases[i].defaults, builtin_catalogue(), &spec);
+    assert_string_equal(plan->catalogue, catalogue_version(builtin_catalogue()));
+}
+
+static void resolves_every_parameter(void **state)
+{
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 4096);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct plan plan;
+
+        print_message("  %s\n", cases[i].name);
+        make(&plan, i);
+        plan.catalogue = "V";
+        buf_clear(&out);
+        plan_write(&out, &plan);
+        assert_string_equal(buf_text(&out), cases[i].want);
+    }
+    buf_deinit(&out);
+}
+
+static void reads_what_it_wrote(void **state)
+{
+    struct buf first, second;
+
+    (void)state;
+    buf_init(&first, 4096);
+    buf_init(&second, 4096);
+    for (size_t i = 0; i < ARRAY_LENGTH(cases); i++) {
+        struct stored_plan stored;
+        struct plan plan;
+
+        print_message("  %s\n", cases[i].name);
+        make(&plan, i);
+        buf_clear(&first);
+        buf_clear(&second);
+        plan_write(&first, &plan);
+        assert_int_equal(plan_read(buf_text(&first), first.len, &stored), 0);
+        plan_write(&second, &stored.plan);
+        assert_string_equal(buf_text(&first), buf_text(&second));
+        stored_plan_deinit(&stored);
+    }
+    buf_deinit(&first);
+    buf_deinit(&second);
+}
+
+#define PLAN(members) "{\"catalogue\":\"V\",\"images\":1,\"model\":\"m\",\"watermark\":false" members "}"
+#define PRICE(text)   PLAN(",\"price\":" text)
+#define USD           "{\"call\":1,\"currency\":\"USD\",\"image\":1,\"images\":"
+
+/* clang-format off */
+static const struct { const char *name, *text; } broken[] = {
+    { "nothing",                      "" },
+    { "half a plan",                  "{\"images\":1" },
+    { "a list",                       "[]" },
+    { "no model",                     "{\"catalogue\":\"V\",\"images\":1,\"watermark\":false}" },
+    { "no images",                    "{\"catalogue\":\"V\",\"model\":\"m\",\"watermark\":false}" },
+    { "no watermark",                 "{\"catalogue\":\"V\",\"images\":1,\"model\":\"m\"}" },
+    { "no catalogue",                 "{\"images\":1,\"model\":\"m\",\"watermark\":false}" },
+    { "0 images",                     "{\"catalogue\":\"V\",\"images\":0,\"model\":\"m\",\"watermark\":false}" },
+    { "too many images",              "{\"catalogue\":\"V\",\"images\":129,\"model\":\"m\",\"watermark\":false}" },
+    { "a field that is not known",    PLAN(",\"style\":\"x\"") },
+    { "a field twice",                PLAN(",\"images\":1") },
+    { "another background",           PLAN(",\"background\":\"opaque\"") },
+    { "an empty size",                PLAN(",\"size\":\"\"") },
+    { "a scale out of range",         PLAN(",\"guidance_scale\":11") },
+    { "layers as a number",           PLAN(",\"layers\":1") },
+    { "a seed that is a text",        PLAN(",\"seed\":\"1\"") },
+    { "a price that is null",         PRICE("null") },
+    { "a price without a currency",   PRICE("{\"call\":1,\"image\":1,\"images\":[[0,1]]}") },
+    { "a currency that is a word",    PRICE("{\"call\":1,\"currency\":\"us$\",\"image\":1,\"images\":[[0,1]]}") },
+    { "a price without images",       PRICE("{\"call\":1,\"currency\":\"USD\",\"image\":1}") },
+    { "a price without a call",       PRICE("{\"currency\":\"USD\",\"image\":1,\"images\":[[0,1]]}") },
+    { "a price without tiers",        PRICE(USD "[]}") },
+    { "a tier without an end",        PRICE(USD "[[5,1]]}") },
+    { "an end before the last tier",  PRICE(USD "[[0,1],[0,2]]}") },
+    { "a negative price",             PRICE(USD "[[0,-1]]}") },
+    { "a price beyond all bounds",    PRICE(USD "[[0,9223372036854775807]]}") },
+    { "references beyond all bounds", PRICE(USD "[[0,1]],\"references\":9223372036854775807}") },
+    { "an unknown part of a price",   PRICE(USD "[[0,1]],\"tax\":1}") },
+};
+/* clang-format on */
+
+static void refuses_what_is_not_a_plan(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(broken); i++) {
+        struct stored_plan stored = {.root = NULL};
+
+        print_message("  %s\n", broken[i].name);
+        assert_int_equal(plan_read(broken[i].text, strlen(broken[i].text), &stored), ERR_SYNTAX);
+        assert_null(stored.root);
+    }
+}
+
+/* Members of a plan that later versions add. */
+static void ignores_what_is_not_about_the_request(void **state)
+{
+    static const char text[] =
+        PLAN(",\"owes\":\"cw\",\"uploads\":[\"a\"],\"webhook\":{\"url\":\"https://example.com\"}");
+    struct stored_plan stored;
+
+    (void)state;
+    assert_int_equal(plan_read(text, strlen(text), &stored), 0);
+    assert_string_equal(stored.plan.model, "m");
+    stored_plan_deinit(&stored);
+}
+
+static void finds_the_prompt(void **state)
+{
+    struct task_spec spec = {.url_count = 0};
+    struct plan plan;
+
+    (void)state;
+    (void)plan_make(&plan, &plain, builtin_catalogue(), &spec);
+    assert_string_equal(plan_prompt(&plan, &spec), PLAN_DEFAULT_PROMPT);
+    (void)plan_make(&plan, &rich, builtin_catalogue(), &spec);
+    assert_string_equal(plan_prompt(&plan, &spec), "P");
+    spec.prompt = (char *)(uintptr_t) "mine";
+    assert_string_equal(plan_prompt(&plan, &spec), "mine");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(resolves_every_parameter),   cmocka_unit_test(reads_what_it_wrote),
+        cmocka_unit_test(refuses_what_is_not_a_plan), cmocka_unit_test(ignores_what_is_not_about_the_request),
+        cmocka_unit_test(finds_the_prompt),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
