@@ -19,7 +19,7 @@ local function erase_pictures(element)
   end
 end
 
-for _, element in ipairs(redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1')) do -- those of earlier calls, too
+for _, element in ipairs(redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1')) do -- the final event may leave them out
   if element:find('"stored_url":"', 1, true) then
     erase_pictures(element)
   end
