@@ -204,6 +204,7 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
     presence_add_field(entry, "draining", "%d", gateway->api.draining);
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(gateway->api.catalogue));
     presence_add_field(entry, "threads", "%lld", (long long)gateway->config.options->threads);
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",

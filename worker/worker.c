@@ -253,6 +253,7 @@ static void worker_describe(struct presence_entry *entry, void *arg)
     const struct metrics *metrics = worker->config.metrics;
 
     presence_add_field(entry, "draining", "%d", worker->draining);
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
     presence_add_field(entry, "slots", "%lld", (long long)worker->config.options->concurrency);
     presence_add_field(entry, "busy", "%d", worker->job_count);
     presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);

@@ -287,6 +287,19 @@ def check_processes(facts):
         yield Finding("warn", "versions", ", ".join(versions), "complete the update: restart the processes of the older version")
     elif versions:
         yield Finding("ok", "versions", f"{versions[0]} on all processes")
+    yield from _check_catalogues(processes)
+
+
+def _check_catalogues(processes):
+    names = {}                                  # version of the catalogue -> the processes that have it
+    for process in processes:
+        if process.get("catalogue"):
+            names.setdefault(process["catalogue"], []).append(process["name"])
+    if len(names) > 1:
+        yield Finding("warn", "model catalogues", "; ".join(f"{version}: {', '.join(sorted(having))}" for version, having in sorted(names.items())),
+                      "give all processes the same MODELS_FILE, and reload them with SIGHUP")
+    elif names:
+        yield Finding("ok", "model catalogues", f"{next(iter(names))} on all processes")
 
 
 def check_account(facts):

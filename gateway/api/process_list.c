@@ -79,6 +79,7 @@ static const struct {
     {"pid",               add_integer   },
     {"started_at",        add_timestamp },
     {"draining",          add_boolean   },
+    {"catalogue",         add_short_text},
     {"threads",           add_integer   },
     {"streams",           add_integer   },
     {"connections",       add_integer   },

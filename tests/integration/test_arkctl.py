@@ -364,6 +364,18 @@ class Doctor(ArkctlTest):
         self.assertNotIn("skip", {check["status"] for check in checks.values()})
         self.assertIn("appendfsync", self.arkctl("doctor").out)
 
+    def test_processes_with_different_catalogues(self):
+        self.report_process("worker-1", "worker")
+        self.assertEqual(self.checks()["model catalogues"]["status"], "ok")
+        file = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "models.json"
+        file.write_text('{"models": [{"name": "ep-1", "like": "seedream-4-0"}]}')
+        self.world.worker(MODELS_FILE=str(file), WORKER_NAME="worker-2")
+        for words in ((), ("--redis", self.world.redis_server.url)):
+            eventually(lambda: self.checks(*words)["model catalogues"]["status"] == "warn", "two catalogues")
+            finding = self.checks(*words)["model catalogues"]
+            self.assertRegex(finding["text"], r"^[0-9a-f]{12}: \S+; [0-9a-f]{12}: \S+$")
+            self.assertIn("worker-2", finding["text"])
+
     def test_open_circuit_breakers(self):
         self.report_process("worker-1", "worker")
         open_breakers(self.redis)
