@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs a command in another release of Debian, in this source tree, with a build folder of its own (build/debian-<release>).
+# Runs a command in another release of Debian, in this source tree, with its own build folder (build/debian-<release>).
 #
 #   scripts/in_debian.sh 13 scripts/test.sh dev
 #   scripts/in_debian.sh 13 scripts/budgets.sh update

@@ -50,7 +50,7 @@ START, CALLING, DONE = frame(1, "start"), frame(2, "process"), frame(3, "done", 
 
 # (name, bytes that the server sends, fault that the generator must report, or None).
 ANSWERS = [
-    ("a whole story", answer(b"retry: 2000\n\n", START, b": heartbeat\n\n", CALLING, DONE), None),
+    ("a complete stream", answer(b"retry: 2000\n\n", START, b": heartbeat\n\n", CALLING, DONE), None),
     ("a hint without a number", answer(START, b"event: process\ndata: " + (DATA % ("process", ',"stage":"queued"')).encode() + b"\n\n",
                                        CALLING, DONE), None),
     ("one chunk for two frames", HEAD + chunk(START + CALLING) + chunk(DONE) + b"0\r\n\r\n", None),

@@ -79,7 +79,7 @@ static const struct {
     {"PAUSE undone says so",                     SCRIPT_PAUSE,     {"0"},                                                                                             "RESUMED"  },
     {"GOVERN without limits grants",             SCRIPT_GOVERN,    {"worker", "1000", "1", "1", "m", "0", "0", "1", "0"},                                             NULL       },
     {"QUEUE of an empty queue counts",           SCRIPT_QUEUE,     {NULL},                                                                                            NULL       },
-    {"TASKS lists what there is",                SCRIPT_TASKS,     {"ended", "", "10", ""},                                                                           "TASKS"    },
+    {"TASKS lists tasks",                        SCRIPT_TASKS,     {"ended", "", "10", ""},                                                                           "TASKS"    },
     {"RETRY of an unknown task finds none",      SCRIPT_RETRY,     {"public.none", "60000"},                                                                          "NONE"     },
     {"STORY of an unknown task finds none",      SCRIPT_STORY,     {"public.none"},                                                                                   "NONE"     },
     {"PROCESSES lists none",                     SCRIPT_PROCESSES, {NULL},                                                                                            "PROCESSES"},

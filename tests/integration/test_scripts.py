@@ -442,7 +442,7 @@ class Begin(ScriptTest):
             ("its budget is spent", spend, b"BUDGET"),
             ("it has ended", end, b"LOST"),
             ("its lease has lapsed", lapse, b"LOST"),
-            ("Redis has forgotten it", forget, b"LOST"),
+            ("its keys were deleted", forget, b"LOST"),
         ]
         for change, answer in self.cases(table):
             job = self.given()
