@@ -156,11 +156,20 @@ def _fields(hash):
 
 def _slots(events):
     """A running task's slots so far, by number, from the events of its last call."""
-    data = [event.get("data") or {} for event in events]
-    images = [{"index": slot.get("index"), **slot["image"]} for slot in data if slot.get("stage") == "image" and "image" in slot]
-    failed = [{"index": slot.get("index"), "code": slot.get("code"), "message": slot.get("error")}
-              for slot in data if slot.get("stage") == "image_failed"]
-    return (sorted(slots, key=lambda slot: slot["index"] or 0) for slots in (images, failed))
+    images, failed, second = {}, {}, []
+    for slot in (event.get("data") or {} for event in events):
+        index = slot.get("index")
+        if slot.get("stage") == "image" and "image" in slot:
+            if index in images or index in failed:
+                second.append(slot["image"])
+            else:
+                images[index] = {"index": index, **slot["image"]}
+        elif slot.get("stage") == "image_failed" and index not in images:
+            failed.setdefault(index, {"index": index, "code": slot.get("code"), "message": slot.get("error")})
+    for image in second:        # of a slot that has an event already: it takes the first free one
+        index = next(n for n in range(len(images) + len(failed) + 1) if n not in images and n not in failed)
+        images[index] = {"index": index, **image}
+    return ([slots[index] for index in sorted(slots, key=lambda index: index or 0)] for slots in (images, failed))
 
 
 def _process_field(name, text):

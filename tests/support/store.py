@@ -188,16 +188,27 @@ def _pairs(flat):
     return dict(zip(texts[::2], texts[1::2]))
 
 
-IMAGE = re.compile(rb'"stage":"image","index":(\d+),"image":\{(.*)\}\}$')
+SLOT = re.compile(rb'"stage":"image(?:_failed)?","index":(\d+),(?:"image":\{(.*)\}\}$)?')
+
+
+def _images(events):
+    """The JSON of a call's images by slot. A second image of a slot takes the first free one."""
+    slots, second = {}, []
+    for index, image in (found.groups() for raw in events if (found := SLOT.search(raw))):
+        if int(index) not in slots:
+            slots[int(index)] = image
+        elif image:
+            second.append(image)
+    for image in second:
+        slots[next(index for index in range(len(slots) + 1) if index not in slots)] = image
+    return b",".join(b'{"index":%d,%b' % slot for slot in sorted(slots.items()) if slot[1])
 
 
 def _whole(kept, call_n):
     """The list with its `done` event as it was published: `@` stands for what the list has already."""
     if kept and re.match(rb'\d+ done .*?:@,"', kept[-1]):
-        slots = {int(found[1]): found[2] for raw in kept[HEAD + call_n:-1] if (found := IMAGE.search(raw))}
-        images = b",".join(b'{"index":%d,%b' % slot for slot in sorted(slots.items()))
         urls = kept[0].rpartition(b'"urls":')[2][:-1]
-        last = kept[-1].replace(b'{"urls":@', b'{"urls":' + urls, 1).replace(b'"generated_images":@', b'"generated_images":[' + images + b"]", 1)
+        last = kept[-1].replace(b'{"urls":@', b'{"urls":' + urls, 1).replace(b'"generated_images":@', b'"generated_images":[' + _images(kept[HEAD + call_n:-1]) + b"]", 1)
         kept = [*kept[:-1], last]
     return kept
 
