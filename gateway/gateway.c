@@ -347,6 +347,7 @@ static void fill_contexts(struct gateway *gateway)
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
         .defaults = &options->request,
         .data_urls = options->data_urls,
+        .task_list = gateway_options_list_tasks(options),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,

@@ -91,6 +91,8 @@ static const struct option_row rows[] = {
       "open streams of a client with keys on this gateway; further ones get 429; 0: no limit", NULL },
     { "client-images", "GATEWAY_CLIENT_IMAGES", OPT_INT, AT(client_images), "0", 0, 1000000000,
       "images per UTC day of a client's tasks; further ones get 429; 0: no limit", NULL },
+    { "task-list", "GATEWAY_TASK_LIST", OPT_CHOICE, AT(task_list), "auto", 0, 0,
+      "keep a list of each client's tasks, for GET /tasks; auto: if there is a keys file. Without keys, everybody can read the list", "auto|on|off" },
     REQUEST_DEFAULT_ROWS(struct gateway_options, request),
     { "openai-models", "GATEWAY_OPENAI_MODELS", OPT_STRING, AT(openai_models), OPENAI_DEFAULT_ALIASES, 0, 4096,
       "names of OpenAI's models that clients of /v1 may use: name=model of ARK, or name for the default model, separated by commas", NULL },
@@ -135,6 +137,11 @@ bool listen_is_loopback(const char *listen)
     if (inet_pton(AF_INET, parts.host, &address) == 1)
         return ntohl(address.s_addr) >> 24 == IN_LOOPBACKNET;
     return !strcmp(parts.host, "localhost") || !strcmp(parts.host, "::1");
+}
+
+bool gateway_options_list_tasks(const struct gateway_options *options)
+{
+    return options->task_list == TASK_LIST_AUTO ? *options->keys_file != '\0' : options->task_list == TASK_LIST_ON;
 }
 
 bool gateway_options_agree(const struct gateway_options *options)

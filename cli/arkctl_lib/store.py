@@ -22,7 +22,7 @@ LISTS = {
     "live": ("index", LIVE, False, None), "ended": ("index", ENDED, False, None), "done": ("index", ENDED, False, "done"),
     "cancelled": ("index", ENDED, False, "cancelled"), "failed": ("dead", ALL, True, "failed"), "dead": ("dead", ALL, True, "failed"),
 }
-ROW_FIELDS = ("state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at")
+ROW_FIELDS = ("state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at", "model")
 CHUNK = 200
 NUMBERS = {"pid", "threads", "streams", "connections", "slots", "busy", "images"}
 
@@ -97,12 +97,12 @@ class Store:
 
     def _row(self, full_id):
         values = self.redis("HMGET", f"{PREFIX}task:{full_id}", *ROW_FIELDS)
-        state, epoch, attempt, paid_calls, worker, code, claimed_at, ended_at = (value or "" for value in values)
+        state, epoch, attempt, paid_calls, worker, code, claimed_at, ended_at, model = (value or "" for value in values)
         if not state:
             return None
         client, _, task_id = full_id.partition(".")
         row = {"id": full_id, "client": client, "task_id": task_id, "status": state, "epoch": int(epoch),
-               "attempts": _number(attempt), "paid_calls": _number(paid_calls), "worker": worker, "code": code,
+               "attempts": _number(attempt), "paid_calls": _number(paid_calls), "worker": worker, "model": model, "code": code,
                "created_at": to_timestamp(int(epoch)), "started_at": claimed_at and to_timestamp(int(claimed_at)),
                "ended_at": ended_at and to_timestamp(int(ended_at)), **self._place(full_id, state)}
         return {name: value for name, value in row.items() if value != ""}

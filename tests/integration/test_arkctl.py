@@ -263,6 +263,18 @@ class Operators(ArkctlTest):
             self.arkctl("task", action, "t.1", status=NOT_FOUND)
         self.arkctl("task", "show", "t.1", status=NOT_FOUND, ARKRELAY_ADMIN_KEY="")
 
+    def test_own_tasks(self):
+        gateway = self.world.gateway(GATEWAY_TASK_LIST="on")
+        for name in ("a", "b", "other"):
+            gateway.submit(name)
+        gateway.cancel("other")
+        options = ("--url", gateway.url, "--admin-key", "")
+        self.assertEqual([row["task_id"] for row in self.arkctl("tasks", "--own", "--state", "ended", *options, "--json").json()["tasks"]], ["other"])
+        lines = self.arkctl("tasks", "--own", "--search", "a", *options).out.splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["TASK", "a"])
+        self.assertEqual(self.arkctl("tasks", "--own", "--state", "dead", *options).out.splitlines()[-1], "(none)")
+        self.arkctl("tasks", "--own", status=NOT_FOUND)
+
     def test_tasks_and_dead(self):
         self.fail_task("failed.2")
         self.make_a_task_in_each_state()

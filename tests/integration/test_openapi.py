@@ -198,7 +198,7 @@ class EveryAnswer(GatewayTest):
 
     def test_every_listed_response_occurs(self):
         conformance.seen.clear()
-        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_QUEUE_LIMIT=1000)
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_QUEUE_LIMIT=1000, GATEWAY_TASK_LIST="on")
         self.clients()
         self.operators()
         self.openai()
@@ -244,6 +244,9 @@ class EveryAnswer(GatewayTest):
         self.gateway.erase("t1")
         self.gateway.get(f"{BASE}/queue")
         self.gateway.get(f"{BASE}/models")
+        self.gateway.get(f"{BASE}/tasks")
+        self.gateway.get(f"{BASE}/tasks?state=x")
+        self.world.gateway().get(f"{BASE}/tasks")
 
     def operators(self):
         nobody = self.world.gateway()

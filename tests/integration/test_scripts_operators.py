@@ -188,7 +188,7 @@ class Retry(OperatorsTest):
 
 
 class Tasks(OperatorsTest):
-    FIELDS = ("id", "state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at", "place")
+    FIELDS = ("id", "state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at", "place", "model")
 
     def page(self, state, cursor="", limit=100, search=""):
         """Returns (cursor of the next page, rows)."""

@@ -18,6 +18,7 @@ from support.scripts import PREFIX
 PLACES = {"queued": "pending", "delayed": "delayed", "running": "leased"}
 FINAL = {"done": "done", "failed": "error", "cancelled": "error"}
 WAKE_MAX = 256
+MINE_MAX = 10_000
 KINDS = ("task", "events")
 HEAD = 2                    # elements before the log: the request and the plan
 
@@ -109,6 +110,7 @@ class Look:
         self.sets["index"] = {id: score for id, score in self.sets["index"].items() if score >= 0}
         self.images = {(key.partition(":")[2], client): int(count) for key, (pairs, _) in self._keys.items()
                        if key.startswith("images:") for client, count in _pairs(pairs).items()}
+        self.mine = {key.partition(":")[2]: self._scores(key) for key in self._keys if key.startswith("mine:")}
         self.meta = _pairs(self._value("meta") or [])
         self.queue = _pairs(self._value("queue") or [])
         self.live = {client: int(count) for client, count in self._fields("live").items() if int(count)}
@@ -165,6 +167,10 @@ class Look:
         for name in self._keys:
             kind, _, id = name.partition(":")
             assert kind not in KINDS or id in self.tasks, f"{name} is left of a task that is no more"
+        for id, task in self.tasks.items():
+            client, _, task_id = id.partition(".")
+            mine = self.mine.get(client, {})
+            assert "l" not in task.fields.get("owes", "") or len(mine) >= MINE_MAX or task_id in mine, f"{id} is not in the list of its client"
         for (day, client), count in self.images.items():
             assert count >= self.images_of(day, client) and count > 0, f"{count} images of {client}, and its tasks have more"
         for task in self.tasks.values():

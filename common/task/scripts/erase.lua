@@ -2,9 +2,9 @@
 -- ARGV id
 -- -> ERASED | LIVE state | NONE
 -- flags: allow-oom
--- needs: base tally log
+-- needs: base tally log names mine
 local id = ARGV[1]
-local h = redis.call('HMGET', key('task', id), 'state', 'ended_at')
+local h = redis.call('HMGET', key('task', id), 'state', 'ended_at', 'owes')
 
 if not h[1] then
   return { 'NONE' }
@@ -27,5 +27,8 @@ end
 redis.call('DEL', key('task', id), key('events', id))
 redis.call('ZREM', prefix .. 'dead', id)
 redis.call('ZREM', prefix .. 'index', id)
+if h[3] and h[3]:find(LISTED, 1, true) then
+  redis.call('ZREM', prefix .. MINE .. client(id), task_id(id))
+end
 tally('erased')
 return { 'ERASED' }
