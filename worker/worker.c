@@ -296,6 +296,15 @@ static int worker_slots(const struct worker *worker)
     return worker->config.options->roles == ROLES_OUTBOX ? 0 : (int)worker->config.options->concurrency;
 }
 
+/* The settings of calls. Without the role ark, a process need not have them, and may have other ones. */
+static void describe_calls(struct presence_entry *entry, const struct worker *worker)
+{
+    if (!worker_slots(worker))
+        return;
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
+    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+}
+
 /* `storage` is "" if this worker copies no pictures. */
 static void describe_outbox(struct presence_entry *entry, const struct worker *worker)
 {
@@ -315,10 +324,9 @@ static void worker_describe(struct presence_entry *entry, void *arg)
     const struct metrics *metrics = worker->config.metrics;
 
     presence_add_field(entry, "draining", "%d", worker->draining);
-    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
     presence_add_field(entry, "slots", "%d", worker_slots(worker));
     presence_add_field(entry, "busy", "%d", worker->job_count);
-    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+    describe_calls(entry, worker);
     describe_outbox(entry, worker);
     if (!metrics)
         return;

@@ -275,7 +275,7 @@ def check_processes(facts):
     if processes is None:
         yield Finding("skip", "workers", NOT_VISIBLE, NEEDS_SOURCE)
         return
-    workers = [process for process in processes if process.get("role") == "worker"]
+    workers = [process for process in processes if process.get("role") == "worker" and process.get("slots") != 0]   # 0: of the role outbox alone
     staying = [worker for worker in workers if not worker.get("draining")]
     slots, busy = (sum(worker.get(name, 0) for worker in staying) for name in ("slots", "busy"))
     if not staying:

@@ -65,6 +65,30 @@ class Kept(PictureTest):
         self.wait_state(image, "stored")
         self.assertEqual(gateway.get(image["stored_url"]).status, 200)
 
+    def test_an_outbox_worker_without_storage_waits_and_says_so(self):
+        world = self.world()
+        worker = world.worker(ARK_API_KEY="", WORKER_ROLES="outbox")
+        self.assertIn("there is nothing to do", "\n".join(worker.lines))
+        eventually(lambda: worker.get("/readyz").status == 200, "it is ready")
+        self.assertEqual(worker.stop(), 0)
+
+    def test_an_outbox_worker_does_not_count_as_one_that_takes_tasks(self):
+        world = self.world()
+        gateway = world.gateway(STORAGE=self.store, GATEWAY_ADMIN_KEY="operators-only-0123")
+        outbox = world.worker(ARK_API_KEY="", WORKER_ROLES="outbox", ARK_IMAGES_PER_MINUTE=1, **self.storage())
+        def workers():
+            answer = gateway.get("/admin/processes", Authorization="Bearer operators-only-0123").json()
+            return [process for process in answer["processes"] if process["role"] == "worker"]
+        shown, = eventually(workers, "it is alive")
+        self.assertEqual((shown["slots"], shown["copies_waiting"]), (0, 0))
+        self.assertTrue(shown["storage"])
+        self.assertFalse({"images_per_minute", "catalogue"} & set(shown))
+        self.assertEqual(gateway.get("/api/v1/faceflip/queue").json()["workers"], 0)
+        self.assertEqual((outbox.metric("arkrelay_worker_slots"), outbox.metric("arkrelay_images_per_minute_limit")), (0, 0))
+        world.worker(WORKER_ROLES="ark", **self.storage())
+        eventually(lambda: len(workers()) == 2, "the other one is alive too")
+        self.assertEqual(gateway.get("/api/v1/faceflip/queue").json()["workers"], 1)
+
     def test_parts_and_conditions(self):
         world = self.world()
         gateway, _ = self.start(world)

@@ -151,6 +151,7 @@ static void copy_give_up(struct picture *picture, enum copy_end end, const char 
 {
     log_error("outbox", "picture given up", "picture=%.*s code=%s tries=%" PRId64 " words=\"%s\"", OUTBOX_LOG_ID,
               picture->entry.id, copy_end_name(end), picture->entry.tries + 1, words);
+    metrics_add(pictures_of(picture)->config.metrics, SAMPLE(METRIC_PICTURES_GIVEN_UP), 1);
     picture->copy = copy_destroy(picture->copy);
     outbox_settle(&picture->entry, (const char *const[]){"failed", copy_end_name(end), NULL});
 }
