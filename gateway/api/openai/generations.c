@@ -38,6 +38,7 @@ static void start_order(const struct api_context *context, struct http_exchange 
                                   .count = (size_t)request->n,
                                   .identity = &identity,
                                   .stream = request->stream,
+                                  .transparent = request->task.plan.transparent,
                                   .format = request->format};
     bool ok = !order_identity_make(&identity, http_exchange_request(exchange), client->name, body, (size_t)request->n);
 

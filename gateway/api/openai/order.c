@@ -51,7 +51,7 @@ struct order {
     struct timeout timer;           /* ASKING: answers; HELD: opens; OPEN: heartbeats */
     enum order_state state;
     enum openai_format format;
-    bool stream, http_1_0;
+    bool stream, transparent, http_1_0;
     enum openai_endpoint endpoint;
     struct order_identity identity;
     struct repeat_call *repeat;     /* ASKING: ORDER has not answered */
@@ -222,7 +222,7 @@ static struct openai_event event_of(const struct part *part)
 {
     const struct order *order = part->order;
 
-    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts)};
+    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts), order->transparent};
 }
 
 /* -- OPEN: the head is sent */
@@ -620,6 +620,7 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     order->state = ORDER_ASKING;
     order->format = request->format;
     order->stream = request->stream;
+    order->transparent = request->transparent;
     order->endpoint = request->endpoint;
     order->http_1_0 = http_exchange_request(exchange)->minor == 0;
     order->identity = *request->identity;
