@@ -1,11 +1,12 @@
 """The proxy configurations in deploy/ in front of a gateway: events pass at once, silence does not end a stream, no other path is open.
 
-The files are used unchanged except for addresses, certificate and a shorter nginx timeout: 4 s instead of 60 s, so that a stream of 9 s
-exceeds it.
+The files are used unchanged except for addresses, certificate and a shorter timeouts of nginx and haproxy: 4 s instead of 60 s, so that
+a stream of 9 s and an answer of 6 s exceed them.
 """
 
 import contextlib
 import os
+import pathlib
 import re
 import shutil
 import ssl
@@ -23,9 +24,10 @@ from support.world import BASE, World, request, sim
 
 NGINX = ROOT / "deploy/nginx/arkrelay.conf"
 CADDY = ROOT / "deploy/caddy/Caddyfile"
+HAPROXY = ROOT / "deploy/haproxy/haproxy.cfg"
 ADMIN_KEY = "operators-only-0123"
 HOST = {"Host": "localhost"}
-PATIENCE_S = 4                  # nginx's read timeout
+PATIENCE_S = 4                  # read timeout of nginx and haproxy
 HELD_BACK_MS = 60_000           # images arrive after the end of the test
 
 
@@ -168,6 +170,31 @@ class BehindCaddy(ProxyTest):
     def test_streams_disconnects_and_other_paths(self):
         self.check_stream(2)
         self.check_openai(2)
+        self.check_disconnect()
+        self.check_other_paths()
+        self.check_http2()
+
+
+@unittest.skipUnless(shutil.which("haproxy"), "haproxy is not installed")
+class BehindHaproxy(ProxyTest):
+    def gateway_options(self):
+        return {"GATEWAY_CONNECTIONS_PER_ADDRESS": "0"}
+
+    def start_proxy(self):
+        port, config = free_port(), pathlib.Path(self.folder, "haproxy.cfg")
+        pem = pathlib.Path(self.folder, "both.pem")
+        pem.write_text(pathlib.Path(self.pair.cert).read_text() + pathlib.Path(self.pair.key).read_text())
+        config.write_text(replaced(HAPROXY.read_text(), ("127.0.0.1:8000 ", f"{self.gateway.address} "), ("bind :443", f"bind 127.0.0.1:{port}"),
+                                   ("/etc/haproxy/images.example.com.pem", str(pem)),
+                                   ("timeout client 60s", f"timeout client {PATIENCE_S}s"), ("timeout server 60s", f"timeout server {PATIENCE_S}s")))
+        haproxy = Program("haproxy", ["haproxy", "-db", "-f", str(config)], env={})
+        self.addCleanup(lambda: haproxy.is_running() and haproxy.kill())
+        eventually(lambda: is_listening(f"127.0.0.1:{port}"), "haproxy listens")
+        return f"127.0.0.1:{port}"
+
+    def test_streams_disconnects_and_other_paths(self):
+        self.check_stream(2 * PATIENCE_S + 1)
+        self.check_openai(PATIENCE_S + 2)
         self.check_disconnect()
         self.check_other_paths()
         self.check_http2()
