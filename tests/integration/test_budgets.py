@@ -17,6 +17,7 @@ from support.budgets import Budgets
 from support.callgrind import Callgrind, totals
 from support.command_log import CommandLog
 from support.heap_count import HeapCount
+from support.http_client import fetch
 from support.processes import ProcessTest, binary
 from support.redis_server import RedisServer
 from support.script_cost import ScriptCost
@@ -126,6 +127,27 @@ def measure_instructions():
                 "worker_instructions_per_task": of_worker.instructions() / TASKS}
 
 
+def ask_openai_in_turn(gateway, count, prefix):
+    """Requests for one image, to their answers."""
+    for n in range(count):
+        body = {"prompt": sim(f"{prefix}{n}", "images=1 latency=0"), "response_format": "url"}
+        answer = fetch(gateway.address, "POST", "/v1/images/generations", body)
+        assert answer.status == 200, answer.body
+
+
+def measure_openai():
+    """What a request to OpenAI's API costs the gateway; gateway_instructions_per_task is the same of the native API."""
+    with Callgrind(profile("openai")) as of_gateway, World() as world:
+        gateway = world.gateway(under=of_gateway.words, **GATEWAY)
+        world.worker(**WORKER)
+        ask_openai_in_turn(gateway, 20, "warm")
+        of_gateway.begin(gateway.pid)
+        ask_openai_in_turn(gateway, TASKS, "counted")
+        of_gateway.end(gateway.pid)
+        gateway.stop()
+        return {"gateway_instructions_per_openai_request": of_gateway.instructions() / TASKS}
+
+
 # -- what scripts cost Redis
 
 def measure_scripts():
@@ -145,7 +167,7 @@ def measure_scripts():
                 "redis_instructions_per_task": of_redis.instructions() / SCRIPTED}
 
 
-MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_scripts]
+MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_openai, measure_scripts]
 
 
 class Costs(ProcessTest):
@@ -182,6 +204,8 @@ class Costs(ProcessTest):
         self.keep_to_budget(figures, "\n".join(f"Where they are run: callgrind_annotate --inclusive=yes {profile(role)}"
                                                for role in ("gateway", "worker")))
 
+    def test_instructions_of_a_request_to_the_openai_api(self):
+        self.keep_to_budget(measure_openai(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('openai')}")
 
     def test_what_scripts_cost_redis(self):
         self.keep_to_budget(measure_scripts(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('redis')}")
