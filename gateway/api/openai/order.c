@@ -389,30 +389,28 @@ static json_t *data_of(const struct part *part, const struct task_event *event)
     return data;
 }
 
-/* The first image opens the order: from here on it succeeds. */
-static void show_image(struct part *part, const json_t *image)
+/* {"index":0,"image":{"url":...,"size":...}} as an element of generated_images. */
+static void send_image(struct part *part, const struct task_event *event)
+{
+    json_t *data = data_of(part, event), *image = json_object_get(data, "image"), *images = NULL;
+
+    if (image && !json_object_set(image, "index", json_object_get(data, "index")))
+        images = json_pack("[O]", image);
+    send_images(part, images);
+    json_decref(images);
+    json_decref(data);
+}
+
+/* The first image opens the order: from here on it succeeds. Only streams show it now, so the others do not parse it. */
+static void take_image(struct part *part, const struct task_event *event)
 {
     struct order *order = part->order;
-    json_t *images;
 
     part->has_image = true;
     if (order->state == ORDER_HELD)
         order_begin_answer(order);
-    if (order->state != ORDER_OPEN || !order->stream)
-        return;
-    images = json_pack("[O]", image);
-    send_images(part, images);
-    json_decref(images);
-}
-
-/* {"index":0,"image":{"url":...,"size":...}} as an element of generated_images. */
-static void take_image(struct part *part, const struct task_event *event)
-{
-    json_t *data = data_of(part, event), *image = json_object_get(data, "image");
-
-    if (image && !json_object_set(image, "index", json_object_get(data, "index")))
-        show_image(part, image);
-    json_decref(data);
+    if (order->state == ORDER_OPEN && order->stream)
+        send_image(part, event);
 }
 
 static void take_end(struct part *part, const struct task_event *event)
