@@ -20,6 +20,7 @@
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
 #include "worker/job/job.h"
+#include "worker/job/plan_cache.h"
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
 #include "worker/queue/durability.h"
@@ -55,6 +56,7 @@ struct worker {
     struct presence *presence;
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
+    struct plan_cache plans;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -303,6 +305,7 @@ static void set_context(struct worker *worker)
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = backoff,
+        .plans = &worker->plans,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -481,6 +484,7 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    plan_cache_deinit(&worker->plans);
     catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);

@@ -37,6 +37,7 @@ struct job;
 struct loop;
 struct metrics;
 struct permit;
+struct plan_cache;
 struct redis;
 struct request_defaults;
 
@@ -54,6 +55,7 @@ struct job_context {
     int max_attempts;
     struct backoff backoff; /* between attempts */
 
+    struct plan_cache *plans;
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;
     struct ark_way ark;
