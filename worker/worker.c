@@ -23,6 +23,7 @@
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
 #include "worker/job/job.h"
+#include "worker/job/plan_cache.h"
 #include "worker/metrics/metrics.h"
 #include "worker/outbox/outbox.h"
 #include "worker/outbox/pictures.h"
@@ -76,6 +77,7 @@ struct worker {
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
+    struct plan_cache plans;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -378,6 +380,7 @@ static void set_context(struct worker *worker)
         .pictures = {.is_on = *options->storage.place,
                      .public_url = options->public_url,
                      .retention_ms = options->storage_retention_ms},
+        .plans = &worker->plans,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -647,6 +650,7 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    plan_cache_deinit(&worker->plans);
     catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);

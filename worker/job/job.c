@@ -10,7 +10,6 @@
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
-#include "common/models/plan_text.h"
 #include "common/models/price.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
@@ -19,6 +18,7 @@
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
 #include "worker/job/payload.h"
+#include "worker/job/plan_cache.h"
 #include "worker/job/report.h"
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
@@ -204,9 +204,9 @@ static int make_own_plan(const struct job_body *job, const struct task_spec *spe
     return spec->url_count > (size_t)row->references_max ? ERR_RANGE : 0;
 }
 
-static int read_stored_plan(const struct job_body *job, const struct claimed_job *claimed, struct stored_plan *out)
+static int read_stored_plan(const struct job_body *job, const struct claimed_job *claimed, const struct plan **out)
 {
-    int err = plan_read(claimed->plan, claimed->plan_len, out);
+    int err = plan_cache_read(job->context->plans, claimed->plan, claimed->plan_len, out);
 
     if (err == ERR_SYNTAX)
         log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
@@ -227,16 +227,16 @@ static int build_from_plan(struct job_body *job, const struct plan *plan, const 
 
 static int build_request(struct job_body *job, const struct claimed_job *claimed)
 {
-    struct stored_plan stored = {.root = NULL};
+    struct plan own = {.model = NULL};
+    const struct plan *plan = &own;
     struct task_spec spec;
     int err = task_spec_read(claimed->request, claimed->request_len, &spec);
 
     if (err)
         return err;
-    err = claimed->plan_len ? read_stored_plan(job, claimed, &stored) : make_own_plan(job, &spec, &stored.plan);
+    err = claimed->plan_len ? read_stored_plan(job, claimed, &plan) : make_own_plan(job, &spec, &own);
     if (!err)
-        err = build_from_plan(job, &stored.plan, &spec);
-    stored_plan_deinit(&stored);
+        err = build_from_plan(job, plan, &spec);
     task_spec_deinit(&spec);
     if (!err)
         governor_book(job->context->governor, &job->permit, job->model, job->request.images);

@@ -38,6 +38,7 @@ struct job;
 struct loop;
 struct metrics;
 struct permit;
+struct plan_cache;
 struct redis;
 struct request_defaults;
 
@@ -56,6 +57,7 @@ struct job_context {
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
 
+    struct plan_cache *plans;
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;
     struct ark_way ark;
