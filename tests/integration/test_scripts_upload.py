@@ -1,4 +1,4 @@
-"""UPLOAD and USE_UPLOADS: what a client has uploaded, for how long, and how much of it in a day."""
+"""UPLOAD and INPUTS: what a client has uploaded, for how long, and how much of it in a day."""
 
 import unittest
 
@@ -26,7 +26,7 @@ class Uploads(ScriptTest):
         return [part if isinstance(part, int) else part.decode() for part in reply]
 
     def use(self, *shas, life=LIFE):
-        word, *rows = self.shop("use_uploads", life, *shas)
+        word, *rows = self.shop("inputs", life, *shas)
         self.assertEqual(word, b"OK")
         return [tuple(part if isinstance(part, int) else part.decode() for part in row) for row in rows]
 

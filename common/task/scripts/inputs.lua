@@ -1,4 +1,4 @@
--- USE_UPLOADS (gateway): the stored objects of uploads that a new task names, which thereby live longer. KEYS[1] is the client's prefix.
+-- INPUTS (gateway): the stored objects of uploads that a new task names, which thereby live longer. KEYS[1] is the client's prefix.
 -- ARGV life_ms sha256...
 --   life_ms: how long they can be used from now on
 -- -> OK, then per upload an array: name bytes type short | empty if it is unknown
