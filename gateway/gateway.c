@@ -33,6 +33,8 @@
 #include "gateway/streams/hub.h"
 #include "gateway/streams/stream.h"
 #include "gateway/tasks/submit.h"
+#include "gateway/uploads/renewal.h"
+#include "gateway/uploads/uploads.h"
 
 enum {
     DRAIN_MS = 5000,
@@ -155,12 +157,14 @@ static void set_http_limits(struct http_server_config *config, const struct gate
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
     config->limits.body_max = options->body_max;
+    config->limits.length_max = options->body_max > API_UPLOAD_BODY_MAX ? options->body_max : API_UPLOAD_BODY_MAX;
     config->connections_max = (size_t)options->connections_max;
     config->output_max = (size_t)options->output_max;
     config->head_timeout_ms = options->head_timeout_ms;
     config->body_timeout_ms = options->body_timeout_ms;
     config->idle_timeout_ms = options->idle_timeout_ms;
     config->write_timeout_ms = options->write_timeout_ms;
+    config->taken_body_timeout_ms = options->upload_timeout_ms;
 }
 
 static void gateway_on_response(const struct http_route *route, int status, void *arg)
@@ -185,6 +189,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.share_port = options->threads > 1 || options->share_port;
     config.routes = api_routes;
     config.route_count = api_route_count;
+    config.body_takers = api_body_takers;
     config.arg = &gateway->api;
     config.on_request = gateway_on_request;
     config.on_refusal = gateway_on_refusal;
@@ -322,6 +327,22 @@ static struct orders *create_orders(struct gateway *gateway)
     });
 }
 
+/* Without a storage there are none. */
+static bool create_uploads(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    if (!gateway->storage)
+        return true;
+    gateway->uploads = uploads_create(&(struct uploads_config){.commands = gateway->commands,
+                                                               .storage = gateway->storage,
+                                                               .count_max = options->client_uploads,
+                                                               .bytes_max = options->client_upload_bytes,
+                                                               .queue_ttl_ms = options->queue_ttl_ms,
+                                                               .at_once_max = (size_t)options->uploads_max});
+    return gateway->uploads;
+}
+
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
@@ -338,6 +359,7 @@ static void fill_contexts(struct gateway *gateway)
         .submitter = gateway->submitter,
         .streams = gateway->streams,
         .storage = gateway->storage,
+        .uploads = gateway->uploads,
         .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
@@ -364,6 +386,8 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
         return ERR_NO_MEMORY;
     if (!create_storage(gateway, why))
         return ERR_SYSTEM;
+    if (!create_uploads(gateway))
+        return ERR_NO_MEMORY;
     fill_contexts(gateway);
     gateway->server = create_server(gateway, why);
     return gateway->server ? 0 : ERR_SYSTEM;
@@ -395,6 +419,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
+    uploads_destroy(gateway->uploads);
     disk_destroy(gateway->disk);
     storage_destroy(gateway->storage);
     streams_destroy(gateway->streams);

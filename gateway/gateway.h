@@ -56,6 +56,7 @@ struct redis_address;
 struct storage;
 struct streams;
 struct submitter;
+struct uploads;
 
 /* Pointers are borrowed. */
 struct gateway_config {
@@ -97,8 +98,9 @@ struct gateway {
     struct audit *audit;
     char prefix[KEYS_PREFIX_SIZE];
 
-    struct disk *disk; /* these two: NULL if pictures are not kept */
+    struct disk *disk; /* these three: NULL if pictures are not kept */
     struct storage *storage;
+    struct uploads *uploads;
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

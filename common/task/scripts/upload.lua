@@ -1,5 +1,5 @@
 -- UPLOAD (gateway): may a client upload, and has it uploaded this image? KEYS[1] is the client's prefix.
--- Called before the body is read (sha256 is ''), after it has arrived (name is ''), and after the image was stored.
+-- Called before the body is read (sha256 is '', the first four arguments only), after it has arrived (name is ''), and after the image was stored.
 -- ARGV sha256 bytes count_max bytes_max life_ms name covers type width height replaces
 --   count_max, bytes_max: of the client per UTC day; 0: no limit
 --   life_ms: how long the upload can be used from now on
@@ -9,6 +9,7 @@
 --    | LIMITED ms_until_midnight | GONE: nothing has the name to replace
 -- needs: base images life
 local sha, bytes, count_max, bytes_max, life, name, covers, type, width, height, replaces = unpack(ARGV)
+name = name or ''
 local entry, at = key('upload', sha), now()
 local day = key('uploads', day_of(at))
 
