@@ -33,6 +33,7 @@
 #include "gateway/streams/hub.h"
 #include "gateway/streams/stream.h"
 #include "gateway/tasks/submit.h"
+#include "gateway/uploads/life.h"
 #include "gateway/uploads/renewal.h"
 #include "gateway/uploads/uploads.h"
 
@@ -262,16 +263,27 @@ static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, v
     disconnects_apply(gateway->disconnects, full_id, what);
 }
 
+static void gateway_on_short_upload(const char *client, const char *sha256, const char *name, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    if (gateway->uploads)
+        renewal_start(gateway->uploads, client, sha256, name);
+}
+
 static struct submitter *create_submitter(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
 
-    return submitter_create(&(struct submitter_config){.redis = gateway->commands,
-                                                       .queue_limit = options->queue_limit,
-                                                       .queue_ttl_ms = options->queue_ttl_ms,
-                                                       .retention_ms = options->retention_ms,
-                                                       .on_abandoned = gateway_on_abandoned,
-                                                       .arg = gateway});
+    return submitter_create(&(struct submitter_config){
+        .redis = gateway->commands,
+        .queue_limit = options->queue_limit,
+        .queue_ttl_ms = options->queue_ttl_ms,
+        .retention_ms = options->retention_ms,
+        .upload_life_ms = *options->shared.storage ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
+        .on_short_upload = gateway_on_short_upload,
+        .on_abandoned = gateway_on_abandoned,
+        .arg = gateway});
 }
 
 static struct streams *create_streams(struct gateway *gateway)

@@ -430,7 +430,7 @@ static void add_input(struct connection *connection, const char *bytes, size_t l
 
 static bool takes_body(const struct connection *connection)
 {
-    return connection->state == CONNECTION_BODY && connection->exchange.takes_body;
+    return connection->state == CONNECTION_BODY && connection->incoming->is_taken;
 }
 
 void connection_take_body(struct connection *connection, int64_t body_max)
@@ -440,7 +440,6 @@ void connection_take_body(struct connection *connection, int64_t body_max)
     if (connection->state == CONNECTION_CLOSED)
         return;
     incoming_begin_taking(incoming, body_max);
-    connection->exchange.takes_body = true;
     connection_enter(connection, CONNECTION_BODY, "taken");
     connection_set_deadline(connection, DEADLINE_TAKEN_BODY);
     if (incoming->request.expect_continue && incoming->input.len == incoming->head_len)
@@ -453,7 +452,7 @@ static void end_taken_body(struct connection *connection)
     incoming_end_body(connection->incoming);
     connection_enter(connection, CONNECTION_HANDLING, "body");
     connection->socket_is_empty = false;
-    connection->exchange.sink.on_end(connection->exchange.handler_arg);
+    connection->incoming->sink.on_end(connection->exchange.handler_arg);
 }
 
 /* The handler may answer in on_bytes. Then the rest of the body is not read. */
@@ -468,7 +467,7 @@ static void give_body(struct connection *connection, char *bytes, size_t len)
         return;
     }
     if (content)
-        connection->exchange.sink.on_bytes(bytes, content, connection->exchange.handler_arg);
+        incoming->sink.on_bytes(bytes, content, connection->exchange.handler_arg);
     if (!takes_body(connection))
         return;
     if (parse == HTTP_PARSE_FAILED)
@@ -530,7 +529,7 @@ static void read_taken_body(struct connection *connection)
 {
     if (takes_body(connection) && incoming_is_whole(connection->incoming))
         end_taken_body(connection);
-    while (takes_body(connection) && !connection->exchange.body_paused) {
+    while (takes_body(connection) && !connection->incoming->is_paused) {
         ssize_t n = receive_body(connection, connection->set->read_buf);
 
         if (n > 0)

@@ -48,7 +48,6 @@
 #include "common/base/loop.h"
 #include "common/base/problem.h"
 #include "common/base/timeouts.h"
-#include "common/http/body_sink.h"
 #include "common/http/incoming.h"
 #include "common/http/output.h"
 #include "common/http/server_config.h"
@@ -92,9 +91,6 @@ struct http_exchange {
     bool waits_for_room;
     bool half_close_is_gone;
     bool takes_space; /* the stream is not an event stream: it is probed with a space */
-    bool takes_body;  /* http_body_take was called: `sink` is set */
-    bool body_paused;
-    struct http_body_sink sink;
 };
 
 /* A handler that wants to know whether its answer was received. It outlives the exchange. */

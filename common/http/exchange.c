@@ -522,19 +522,21 @@ static void exchange_on_half_closed(struct connection *connection)
 
 void http_body_take(struct http_exchange *exchange, const struct http_body_sink *sink, int64_t body_max)
 {
-    assert(exchange->open && exchange->on_closed && !exchange->takes_body);
-    exchange->sink = *sink;
-    connection_take_body(connection_of(exchange), body_max);
+    struct connection *connection = connection_of(exchange);
+
+    assert(exchange->open && exchange->on_closed && !connection->incoming->is_taken);
+    connection->incoming->sink = *sink;
+    connection_take_body(connection, body_max);
 }
 
 void http_body_pause(struct http_exchange *exchange)
 {
-    exchange->body_paused = true;
+    connection_of(exchange)->incoming->is_paused = true;
 }
 
 void http_body_resume(struct http_exchange *exchange)
 {
-    exchange->body_paused = false;
+    connection_of(exchange)->incoming->is_paused = false;
     connection_schedule_turn_end(connection_of(exchange));
 }
 

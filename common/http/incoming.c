@@ -153,7 +153,7 @@ bool incoming_next(struct incoming_request *incoming, const struct http_limits *
         return false;
     buf_drop_front(&incoming->input, incoming->end);
     incoming->end = 0;
-    incoming->is_taken = false;
+    incoming->is_taken = incoming->is_paused = false;
     buf_deinit(&incoming->headers);
     http_parser_init(&incoming->parser, limits);
     return true;

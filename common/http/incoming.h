@@ -16,6 +16,7 @@
 
 #include "common/base/buf.h"
 #include "common/base/err.h"
+#include "common/http/body_sink.h"
 #include "common/http/chunked.h"
 #include "common/http/request_parser.h"
 #include "common/http/route.h"
@@ -24,9 +25,10 @@ enum { REQUEST_ID_MAX = 64, SEGMENT_SIZE = 256, READ_CHUNK = 16 * 1024, HEAD_CHU
 
 struct incoming_request {
     struct buf input;
-    size_t head_len, body_len; /* body_len: decoded; so far, if the body is taken */
-    bool is_taken;             /* the handler takes the body while it arrives */
-    size_t end;                /* offset of the next request; 0: this request is not complete */
+    size_t head_len, body_len;  /* body_len: decoded; so far, if the body is taken */
+    bool is_taken, is_paused;   /* the handler takes the body while it arrives; and has paused it */
+    struct http_body_sink sink; /* of a body that is taken */
+    size_t end;                 /* offset of the next request; 0: this request is not complete */
     struct http_parser parser;
     struct http_chunked chunked; /* used if the request says so */
     struct http_request request; /* valid once the head is complete */

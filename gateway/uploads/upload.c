@@ -37,7 +37,7 @@ struct upload {
     char magic[IMAGE_MAGIC_SIZE];
     struct spool *spool;
 
-    struct script_run *run;    /* in flight; at most one of the two */
+    struct script_run *run; /* in flight; at most one of the two */
     struct storage_call *call;
     int day; /* of `name` */
     char name[STORAGE_NAME_SIZE];
@@ -113,8 +113,8 @@ static void upload_on_dropped(const struct storage_outcome *outcome, void *arg)
 
     upload->call = NULL;
     if (outcome->end != STORAGE_DONE && outcome->end != STORAGE_MISSING)
-        log_warn("upload", "cannot delete an object that is not needed, it will expire", "client=%s end=%s", upload->client,
-                 storage_end_name(outcome->end));
+        log_warn("upload", "cannot delete an object that is not needed, it will expire", "client=%s end=%s",
+                 upload->client, storage_end_name(outcome->end));
     upload_report(upload, &upload->result);
 }
 
@@ -184,7 +184,8 @@ static void upload_store(struct upload *upload)
 
     upload->day = upload_day(clock_wall_ms(), config->queue_ttl_ms);
     object_name_make(upload->name, upload->day);
-    if (storage_put(config->storage, upload->spool, upload->name, upload->client, upload_on_stored, upload, &upload->call))
+    if (storage_put(config->storage, upload->spool, upload->name, upload->client, upload_on_stored, upload,
+                    &upload->call))
         upload_fail(upload, PROBLEM_STORAGE_UNAVAILABLE, WORDS_STORE);
 }
 
@@ -210,11 +211,9 @@ static void upload_on_not_found(const struct storage_outcome *outcome, void *arg
 {
     struct upload *upload = arg;
 
+    (void)outcome; /* if the storage itself fails, storing the image says so */
     upload->call = NULL;
-    if (outcome->end == STORAGE_MISSING || outcome->end == STORAGE_INVALID)
-        upload_store(upload);
-    else
-        upload_fail_storage(upload, outcome);
+    upload_store(upload);
 }
 
 static void upload_verify(struct upload *upload, const redisReply *reply)
@@ -268,7 +267,8 @@ static void upload_on_spooled(const struct storage_outcome *outcome, void *arg)
     enum problem flaw = flaw_of(upload);
 
     if (outcome->end == STORAGE_INVALID)
-        upload_fail(upload, flaw, flaw == PROBLEM_BODY_TOO_LARGE ? "An image may have at most 30 MB (31457280 bytes)." : NULL);
+        upload_fail(upload, flaw,
+                    flaw == PROBLEM_BODY_TOO_LARGE ? "An image may have at most 30 MB (31457280 bytes)." : NULL);
     else if (outcome->end != STORAGE_DONE)
         upload_fail_storage(upload, outcome);
     else if (!image_rules_check(&spool_about(upload->spool)->image, upload->why))
@@ -299,9 +299,9 @@ int upload_start(struct uploads *uploads, const char *client, const struct uploa
     upload->events = *events;
     upload->work.abort = upload_abort;
     (void)snprintf(upload->client, sizeof(upload->client), "%s", client);
-    err = storage_spool(
-        uploads->config.storage, -1, UPLOAD_BYTES_MAX,
-        &(struct spool_events){.on_room = upload_on_room, .on_end = upload_on_spooled, .arg = upload}, &upload->spool);
+    err = storage_spool(uploads->config.storage, -1, UPLOAD_BYTES_MAX,
+                        &(struct spool_events){.on_room = upload_on_room, .on_end = upload_on_spooled, .arg = upload},
+                        &upload->spool);
     if (err) {
         free(upload);
         return err;

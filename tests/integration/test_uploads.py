@@ -1,17 +1,19 @@
 """POST /uploads with real programs: images of every type, both forms of the body, everything that is refused, and what is left behind."""
 
-import contextlib
+import base64
 import hashlib
+import http.server
 import json
 import pathlib
 import socket
 import tempfile
+import threading
 import unittest
 import zlib
 
 from support.http_client import Connection, fetch
 from support.processes import ProcessTest, eventually
-from support.world import BASE, World
+from support.world import BASE, World, sim
 from test_gateway_keys import Key
 
 IMAGES = pathlib.Path(__file__).parents[1] / "data/images"
@@ -38,6 +40,29 @@ def form(*parts, boundary="xyz"):
         disposition = f'form-data; name="{name}"' + (f'; filename="{file}"' if file is not None else "")
         lines.append(f"--{boundary}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + data + b"\r\n")
     return {"Content-Type": f"multipart/form-data; boundary={boundary}"}, b"".join(lines) + f"--{boundary}--\r\n".encode()
+
+
+def data_url(name):
+    kind = {"jpg": "jpeg"}.get(name.rpartition(".")[2], name.rpartition(".")[2])
+    return f"data:image/{kind};base64," + base64.b64encode((IMAGES / name).read_bytes()).decode()
+
+
+class Recorder(http.server.BaseHTTPRequestHandler):
+    """In front of the simulator: keeps the body of each request, and passes it on."""
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.bodies.append(json.loads(body))
+        answer = fetch(self.server.ark, "POST", self.path, body, {name: self.headers[name] for name in ("Authorization", "Accept")})
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.headers["Content-Type"])
+        self.send_header("Content-Length", str(len(answer.body)))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def log_message(self, *_):
+        pass
 
 
 class UploadTest(ProcessTest):
@@ -285,6 +310,133 @@ class Refused(UploadTest):
         self.assertEqual(len(self.temporary()), 1)
         self.gateway()
         self.nothing_is_left()
+
+
+class Used(UploadTest):
+    """Uploads in the urls of tasks."""
+    parts = {"ark": True}
+
+    def start(self, gateway=(), **worker):
+        return self.gateway(**dict(gateway)), self.world.worker(STORAGE=self.store, **worker)
+
+    def recorder(self):
+        server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
+        server.ark, server.bodies = self.world.ark.address, []
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        return server, {"ARK_BASE_URL": f"http://127.0.0.1:{server.server_address[1]}/api/v3"}
+
+    def add(self, gateway, body=PNG, **headers):
+        answer = self.upload(gateway, body, **headers)
+        self.assertIn(answer.status, (200, 201), answer.body)
+        return answer.json()["id"]
+
+    def run_task(self, gateway, task_id, urls, **fields):
+        with gateway.generate(task_id, urls=urls, prompt=sim(task_id, "images=1"), **fields) as stream:
+            end = stream.to_end()[-1]
+        return end.event, end.payload()
+
+    def plan(self, task_id):
+        return json.loads(self.world.redis("LINDEX", f"arkrelay:{{0}}:events:public.{task_id}", 1))
+
+    def test_ark_gets_the_images_as_data_urls_in_their_order(self):
+        ark, options = self.recorder()
+        gateway, _ = self.start(**options)
+        names = ["rgb.png", "baseline.jpg", "still.heic", "alpha.webp"]
+        ids = [self.add(gateway, (IMAGES / name).read_bytes()) for name in names]
+        urls = [ids[0], "https://example.com/1.jpg", *ids[1:], ids[0]]
+        event, data = self.run_task(gateway, "mixed", urls)
+        self.assertEqual((event, data["urls"]), ("done", urls))
+        self.assertEqual(ark.bodies[0]["image"], [data_url("rgb.png"), "https://example.com/1.jpg", data_url("baseline.jpg"), data_url("still.heic"),
+                                                  data_url("alpha.webp"), data_url("rgb.png")])
+        event, _ = self.run_task(gateway, "single", [ids[1]])
+        self.assertEqual((event, ark.bodies[1]["image"]), ("done", data_url("baseline.jpg")))
+
+    def test_the_same_request_is_the_same_task(self):
+        gateway, _ = self.start()
+        upload = self.add(gateway)
+        self.run_task(gateway, "once", [upload])
+        self.assertEqual(self.add(gateway), upload)
+        event, _ = self.run_task(gateway, "once", [upload])
+        self.assertEqual((event, len(self.world.ark.calls_of("once"))), ("done", 1))
+        self.world.redis("DEL", "arkrelay:{client:public}:upload:" + upload[7:])
+        event, _ = self.run_task(gateway, "once", [upload])         # the task exists, so it is found without its upload
+        self.assertEqual((event, len(self.world.ark.calls_of("once"))), ("done", 1))
+
+    def test_an_unknown_upload_and_one_of_another_client_are_refused(self):
+        keys = pathlib.Path(self.folder, "keys")
+        shop, press = Key("shop"), Key("press")
+        keys.write_text(shop.line() + press.line())
+        gateway = self.gateway(GATEWAY_KEYS_FILE=keys)
+        upload = self.add(gateway, **shop.header)
+        for key, url in ((press, upload), (shop, "upload:" + "0" * 64)):
+            for path in ("/generate", "/generate/stream"):
+                answer = fetch(gateway.address, "POST", BASE + path, {"urls": [upload, url], "task_id": "t"}, key.header)
+                self.refused(answer, 422, "unknown_upload")
+        self.assertEqual(fetch(gateway.address, "POST", BASE + "/generate", {"urls": [upload], "task_id": "t"}, shop.header).status, 202)
+        for bad in ("upload:", "upload:" + "0" * 63, "upload:" + "A" * 64, "upload:" + "0" * 65, "UPLOAD:" + "0" * 64):
+            answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": [bad]}, shop.header)
+            self.assertEqual(self.refused(answer, 422, "invalid_fields")["errors"][0]["pointer"], "/urls/0")
+
+    def test_without_a_storage_there_is_no_upload(self):
+        gateway = self.world.gateway()
+        answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": ["upload:" + "0" * 64]})
+        self.refused(answer, 422, "unknown_upload")
+
+    def test_images_that_are_too_large_together_are_refused(self):
+        gateway = self.gateway()
+        large = self.add(gateway, png(100, 100, 25 << 20))
+        answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": [large, large]})
+        self.refused(answer, 422, "inputs_too_large")
+        self.assertEqual(fetch(gateway.address, "POST", BASE + "/generate", {"urls": [large]}).status, 202)
+
+    def test_openai_takes_them_too(self):
+        ark, options = self.recorder()
+        gateway, _ = self.start(**options)
+        upload = self.add(gateway)
+        body = {"prompt": sim("order", "images=1"), "n": 2, "response_format": "url", "model": "doubao-seedream-4-0-250828", "image": [upload]}
+        answer = fetch(gateway.address, "POST", "/v1/images/generations", body)
+        self.assertEqual(answer.status, 200, answer.body)
+        self.assertEqual([body["image"] for body in ark.bodies], 2 * [data_url("rgb.png")])
+        answer = fetch(gateway.address, "POST", "/v1/images/generations", {**body, "image": "upload:" + "0" * 64})
+        self.assertEqual((answer.status, answer.json()["error"]["code"]), (422, "unknown_upload"))
+
+    def test_what_cannot_be_read_ends_the_task_without_a_charge(self):
+        gateway, worker = self.start(WORKER_MAX_ATTEMPTS="2")
+        upload = self.add(gateway)
+        for file in self.files():
+            file.unlink()
+        event, data = self.run_task(gateway, "gone", [upload])
+        self.assertEqual((event, data["code"], data["charged"], data["paid_calls"]), ("error", "input_unavailable", "no", 0))
+        self.assertEqual(self.world.ark.calls_of("gone"), [])
+        self.add(gateway)
+        self.files()[0].write_bytes(b"x" * 1000)
+        event, data = self.run_task(gateway, "damaged", [upload])
+        self.assertEqual((event, data["code"], data["charged"], data["paid_calls"]), ("error", "input_unavailable", "no", 0))
+        worker.stop()
+        self.world.worker()
+        self.add(gateway)
+        event, data = self.run_task(gateway, "elsewhere", [upload])
+        self.assertEqual((event, data["code"], data["charged"], data["retryable"]), ("error", "input_unavailable", "no", True))
+
+    def test_use_prolongs_an_upload_and_the_object_is_copied_to_a_later_day(self):
+        gateway, _ = self.start()
+        upload = self.add(gateway)
+        key = "arkrelay:{client:public}:upload:" + upload[7:]
+        name = self.world.redis("HGET", key, "name")
+        left = self.world.redis("PTTL", key)
+        self.run_task(gateway, "first", [upload])
+        self.assertGreater(self.world.redis("PTTL", key), left)
+        self.assertEqual(self.world.redis("HGET", key, "name"), name)
+        self.world.redis("HSET", key, "covers", self.world.redis("HGET", key, "until"))        # as on the next day
+        event, _ = self.run_task(gateway, "second", [upload])
+        self.assertEqual(event, "done")
+        eventually(lambda: self.world.redis("HGET", key, "name") != name, "the object is copied")
+        self.assertEqual(self.plan("second")["uploads"], [name.decode()])
+        event, _ = self.run_task(gateway, "third", [upload])
+        self.assertEqual((event, self.plan("third")["uploads"]), ("done", [self.world.redis("HGET", key, "name").decode()]))
+        self.nothing_is_left(files=2)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,8 @@
 --   replaces: the name of the object that this one takes the place of, because that one is lost or ends too early; '' if it is a new upload
 -- -> OK: it may be stored | SAME expires_at name type bytes width height: it is known | NEW expires_at: the object is the upload
 --    | LIMITED ms_until_midnight | GONE: nothing has the name to replace
--- needs: base images life
+-- needs: base day
+local A_DAY = 86400000
 local sha, bytes, count_max, bytes_max, life, name, covers, type, width, height, replaces = unpack(ARGV)
 name = name or ''
 local entry, at = key('upload', sha), now()
@@ -34,7 +35,7 @@ if replaces and replaces ~= '' and not held then
   return { 'GONE' }
 end
 if not held and not has_room() then
-  return { 'LIMITED', DAY_MS - at % DAY_MS }
+  return { 'LIMITED', A_DAY - at % A_DAY }
 end
 if name == '' then
   return { 'OK' }
@@ -44,6 +45,6 @@ if not held then
   redis.call('HSET', entry, 'type', type, 'bytes', bytes, 'width', width, 'height', height, 'created_at', text_of(at))
   redis.call('HINCRBY', day, 'count', 1)
   redis.call('HINCRBY', day, 'bytes', bytes)
-  redis.call('PEXPIRE', day, 2 * DAY_MS)
+  redis.call('PEXPIRE', day, 2 * A_DAY)
 end
 return { 'NEW', keep(math.min(at + life, tonumber(covers))) }
