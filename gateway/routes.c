@@ -16,6 +16,7 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    API_BASE "/tasks/{id}/stream",     api_task_stream       },
     {HTTP_POST,   API_BASE "/tasks/{id}/cancel",     api_task_cancel       },
     {HTTP_DELETE, API_BASE "/tasks/{id}",            api_task_erase        },
+    {HTTP_POST,   API_BASE "/uploads",               api_upload            },
     {HTTP_GET,    API_BASE "/models",                api_models            },
     {HTTP_GET,    API_BASE "/queue",                 api_queue             },
     {HTTP_POST,   OPENAI_BASE "/images/generations", api_openai_generations},
@@ -42,4 +43,5 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    "/livez",                          api_livez             },
     {HTTP_GET,    "/readyz",                         api_readyz            },
 };
+http_handler_fn *const api_body_takers[] = {api_upload, NULL};
 const size_t api_route_count = ARRAY_LENGTH(api_routes);

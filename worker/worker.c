@@ -381,6 +381,7 @@ static void set_context(struct worker *worker)
                      .public_url = options->public_url,
                      .retention_ms = options->storage_retention_ms},
         .plans = &worker->plans,
+        .storage = worker->location.storage,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -540,13 +541,21 @@ static bool create_link_rules(struct worker *worker)
     return !err;
 }
 
+/* A worker of the role ark only reads uploads there: without them it can still do its work. */
+static bool create_storage(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    return !*options->storage.place || open_storage(worker) || options->roles == ROLES_ARK;
+}
+
 /* What keeps pictures. */
 static bool create_pictures(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
     struct loop *loop = worker->config.loop;
 
-    if (!open_storage(worker) || !create_link_rules(worker))
+    if (!create_link_rules(worker))
         return false;
     worker->downloads = web_create(&(struct web_setup){.loop = loop,
                                                        .connect_ms = options->ark_connect_timeout_ms,
@@ -601,7 +610,7 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           create_outbox(worker);
+           create_storage(worker) && create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)

@@ -41,6 +41,8 @@ enum script_id {
     SCRIPT_ORDER,
     SCRIPT_DELIVERY,
     SCRIPT_MINE,
+    SCRIPT_UPLOAD,
+    SCRIPT_INPUTS,
     SCRIPT_COUNT,
 };
 

@@ -32,6 +32,7 @@ UNPROVOKED = {
     ("getPlayground", 503): "likewise", ("getDashboard", 503): "likewise", ("getOpenapi", 503): "likewise", ("getMetrics", 503): "likewise",
     **({} if (ROOT / "gateway/pages/dashboard.html").exists() else {("getDashboard", 200): "not there", ("getDashboard", 304): "not there"}),
     **{("getPicture", status): "test_pictures.py" for status in (200, 206, 302, 304, 416, 503)},
+    **{("upload", status): "test_uploads.py" for status in (200, 201, 406, 415, 422, 503)},
     ("getPlayground", 404): "a program built without its pages", ("getDashboard", 404): "likewise",
 }
 

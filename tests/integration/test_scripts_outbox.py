@@ -225,7 +225,7 @@ class Erased(OutboxTest):
     def test_a_day_that_is_not_the_pictures_own_finds_nothing(self):
         self.task_with_pictures()
         self.assertEqual(self.run_script("picture", picture_id(1), "20200101"), [b"NONE"])
-        self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b""])
+        self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b"", b""])
 
 
 if __name__ == "__main__":
