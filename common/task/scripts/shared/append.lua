@@ -9,10 +9,10 @@ local function log(id, n, text, elements)
   else
     length = redis.call('RPUSH', events, text)
   end
-  local is_damaged = length - n ~= FIRST_EVENT
-  for _ = length + 1, n + FIRST_EVENT do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
+  local wanted = n + FIRST_EVENT
+  for _ = length + 1, wanted do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
     redis.call('LPUSH', events, '')
   end
   redis.call('PUBLISH', key('channel', id), text)
-  return events, is_damaged
+  return events, length ~= wanted
 end
