@@ -10,8 +10,8 @@ local function log(id, n, text, elements, at)
   else
     length = redis.call('RPUSH', events, text)
   end
-  local is_damaged = length - n ~= FIRST_EVENT
-  for _ = length + 1, n + FIRST_EVENT do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
+  local wanted = n + FIRST_EVENT
+  for _ = length + 1, wanted do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
     redis.call('LPUSH', events, '')
   end
   redis.call('PUBLISH', key('channel', id), text)
@@ -19,5 +19,5 @@ local function log(id, n, text, elements, at)
     -- here: names owing copies
     owe_copies(id, elements or { text }, at or now())
   end
-  return events, is_damaged
+  return events, length ~= wanted
 end
