@@ -17,7 +17,6 @@
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
-#include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
@@ -138,8 +137,6 @@ static int check_storage(const struct worker_options *options)
     buf_init(&why, WHY_MAX);
     if (!location_is_valid(&options->storage, &why)) /* `why` says it */
         err = ERR_RANGE;
-    else if (*options->storage.place && options->ark_response_format == ARK_RESPONSE_B64_JSON)
-        buf_add_text(&why, "it needs ARK_RESPONSE_FORMAT=url: images that come as data: URLs are not kept yet");
     else if (!*options->storage.place && options->roles == ROLES_OUTBOX)
         buf_add_text(&why, "it must be set with WORKER_ROLES=outbox: there is nothing to do");
     if (why.len)

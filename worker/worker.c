@@ -368,7 +368,9 @@ static void set_context(struct worker *worker)
         .backoff = backoff,
         .pictures = {.is_on = *options->storage.place,
                      .public_url = options->public_url,
+                     .replaces_url = options->storage_replace_url,
                      .retention_ms = options->storage_retention_ms},
+        .storage = worker->location.storage,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -493,12 +495,21 @@ static bool create_ops(struct worker *worker)
     return worker->presence && worker->audit;
 }
 
+/* The outbox copies into it; images that come as bytes go there from the job. */
+static bool uses_storage(const struct worker_options *options)
+{
+    return *options->storage.place &&
+           (options->roles != ROLES_ARK || options->ark_response_format == ARK_RESPONSE_B64_JSON);
+}
+
 static bool open_storage(struct worker *worker)
 {
     const struct storage_options *options = &worker->config.options->storage;
     struct buf why;
     int err;
 
+    if (!uses_storage(worker->config.options))
+        return true;
     worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
     if (!worker->disk_pool)
         return false;
@@ -534,7 +545,7 @@ static bool create_pictures(struct worker *worker)
     const struct worker_options *options = worker->config.options;
     struct loop *loop = worker->config.loop;
 
-    if (!open_storage(worker) || !create_link_rules(worker))
+    if (!create_link_rules(worker))
         return false;
     worker->downloads = web_create(&(struct web_setup){.loop = loop,
                                                        .connect_ms = options->ark_connect_timeout_ms,
@@ -589,7 +600,7 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           create_outbox(worker);
+           open_storage(worker) && create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)

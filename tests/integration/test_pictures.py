@@ -13,6 +13,7 @@ import unittest
 from support.http_client import fetch
 from support.picture_test import IMAGE, PREFIX, PictureTest, Slow
 from support.processes import eventually
+from support.world import sim
 
 
 class Kept(PictureTest):
@@ -123,6 +124,68 @@ class Kept(PictureTest):
         self.assertEqual(self.redis("KEYS", PREFIX + "*pictur*") + self.redis("KEYS", PREFIX + "lane*"), [])
         self.assertEqual(gateway.get("/p/20261207/" + "0" * 32).status, 404)
         self.assertFalse(any(" outbox" in line for line in worker.lines))
+
+
+class Bytes(PictureTest):
+    """ARK_RESPONSE_FORMAT=b64_json: the bytes go to the storage, and Redis gets the address."""
+
+    def start(self, world, gateway=(), **worker):
+        return super().start(world, gateway, **{"ARK_RESPONSE_FORMAT": "b64_json", **worker})
+
+    def test_the_bytes_are_stored_before_the_event(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        events = self.make(gateway, directives="images=3", max_images=3)
+        result = events[-1].data["generated_images"]
+        for image in result:
+            self.assertEqual(image["url"], image["stored_url"])
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "type")), ("stored", "image/jpeg"))
+            answer = gateway.get(image["url"])
+            self.assertEqual((answer.status, hashlib.sha256(answer.body).hexdigest()), (200, self.picture(image, "sha256")))
+        self.assertEqual(self.files(), sorted(image["id"] for image in result))
+        self.assertFalse([key for key in self.redis("KEYS", PREFIX + "*") if b"copies" in key])
+        self.assertFalse(any("base64," in element for element in self.log("t1")))
+        self.assertEqual(gateway.erase("t1").status, 204)
+        eventually(lambda: self.files() == [], "the pictures are gone")
+        self.assertEqual(self.temporary(), [])
+
+    def test_a_role_without_the_outbox_stores_too(self):
+        world = self.world()
+        gateway, _ = self.start(world, WORKER_ROLES="ark")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(gateway.get(image["url"]).status, 200)
+
+    def test_a_storage_that_takes_nothing_leaves_the_data_url(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        (self.store / "tmp").rmdir()
+        events = self.make(gateway, directives="images=2", max_images=2)
+        for image in events[-1].data["generated_images"]:
+            self.assertTrue(image["url"].startswith("data:image/jpeg;base64,/9j/"))
+            self.assertNotIn("stored_url", image)
+        worker.wait_for("cannot store an image, it goes to Redis as a data: URL")
+        self.assertEqual((self.files(), self.redis("KEYS", PREFIX + "picture:*")), ([], []))
+
+    def test_a_worker_that_drains_stores_what_has_come(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        with gateway.generate("t1", prompt=sim("t1", "images=1 latency=1000")) as stream:
+            world.ark.wait_calls(1)
+            self.assertEqual(worker.stop(), 0)
+            self.assertEqual(json.loads(stream.to_end()[-1].data)["event"], "done")
+        self.assertEqual(len(self.files()), 1)
+
+
+class Replaced(PictureTest):
+    def test_url_is_the_stored_one(self):
+        world = self.world()
+        gateway, worker = self.start(world, STORAGE_REPLACE_URL="1", PUBLIC_URL="https://pictures.example")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(image["url"], image["stored_url"])
+        self.assertTrue(image["url"].startswith("https://pictures.example/p/"))
+        self.wait_state(image, "stored")
+        self.assertEqual(gateway.get(image["url"].removeprefix("https://pictures.example")).status, 200)
+        self.assertFalse([element for element in self.log("t1") if world.ark.url in element])
 
 
 class Deleted(PictureTest):

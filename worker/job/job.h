@@ -40,6 +40,7 @@ struct metrics;
 struct permit;
 struct redis;
 struct request_defaults;
+struct storage;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -55,6 +56,7 @@ struct job_context {
     int max_attempts;
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
+    struct storage *storage; /* for images that come as bytes; NULL: they go to Redis */
 
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;
