@@ -358,12 +358,13 @@ static bool create_uploads(struct gateway *gateway)
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
-    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL};
+    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL}, *const delete_paths[] = {"/p", NULL};
     const struct gateway_config *config = &gateway->config;
     const struct gateway_options *options = config->options;
 
     gateway->admission.paths = api_paths;
     gateway->admission.openai_path = OPENAI_BASE;
+    gateway->admission.delete_paths = delete_paths;
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
     gateway->api = (struct api_context){

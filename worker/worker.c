@@ -379,6 +379,7 @@ static void set_context(struct worker *worker)
         .backoff = backoff,
         .pictures = {.is_on = *options->storage.place,
                      .public_url = options->public_url,
+                     .replaces_url = options->storage_replace_url,
                      .retention_ms = options->storage_retention_ms},
         .plans = &worker->plans,
         .storage = worker->location.storage,
@@ -541,7 +542,7 @@ static bool create_link_rules(struct worker *worker)
     return !err;
 }
 
-/* A worker of the role ark only reads uploads there: without them it can still do its work. */
+/* A worker of the role ark reads uploads there, and writes images that come as bytes. It can work without both. */
 static bool create_storage(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;

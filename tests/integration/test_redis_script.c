@@ -93,6 +93,7 @@ static const struct {
     { "UPLOAD of a stored image is new", SCRIPT_UPLOAD, {"ab", "5", "0", "0", "60000", "20261207/x", "9999999999999", "image/png", "15", "15", ""}, "NEW" },
     { "INPUTS finds some", SCRIPT_INPUTS, {"60000", "ab", "none"}, "OK" },
     { "PICTURE of an unknown one finds none", SCRIPT_PICTURE, {"00", "20261207"}, "NONE" },
+    { "ERASE_PICTURE of an unknown one says so", SCRIPT_ERASE_PICTURE, {"00", "20261207", "public"}, "UNKNOWN" },
     { "READY says so", SCRIPT_READY, {NULL}, "READY" },
 };
 /* clang-format on */

@@ -58,7 +58,7 @@ struct job_context {
     int max_attempts;
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
-    struct storage *storage; /* of uploads; NULL: this worker has none */
+    struct storage *storage; /* for uploads, and for images that come as bytes; NULL: this worker has none */
 
     struct plan_cache *plans;
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
