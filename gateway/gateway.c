@@ -6,7 +6,6 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
-#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/loop_timer.h"
@@ -17,7 +16,6 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "common/storage/location.h"
 #include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
@@ -214,8 +212,8 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
-    if (gateway->storage)
-        presence_add_field(entry, "storage", "%s", storage_identity(gateway->storage));
+    if (gateway->location.storage)
+        presence_add_field(entry, "storage", "%s", storage_identity(gateway->location.storage));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -287,19 +285,19 @@ static struct streams *create_streams(struct gateway *gateway)
 static bool create_storage(struct gateway *gateway, const char **why)
 {
     const struct gateway_config *config = &gateway->config;
+    const struct location_setup setup = {
+        .options = &config->options->storage, .loop = gateway->loop, .pool = config->disk_pool};
     static char storage_error[256];
     struct buf reason;
     int err;
 
     if (!config->disk_pool)
         return true;
-    gateway->disk = disk_create(config->disk_pool, gateway->loop);
-    if (!gateway->disk)
-        return false;
     buf_init(&reason, sizeof(storage_error) - 64);
-    err = location_open(config->options->shared.storage, gateway->disk, &gateway->storage, &reason);
+    err = location_open(&gateway->location, &setup, &reason);
     if (err) {
-        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s", buf_text(&reason));
+        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s",
+                       reason.len ? buf_text(&reason) : err_text(err));
         *why = storage_error;
     }
     buf_deinit(&reason);
@@ -338,7 +336,7 @@ static void fill_contexts(struct gateway *gateway)
         .commands = gateway->commands,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
-        .storage = gateway->storage,
+        .storage = gateway->location.storage,
         .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
@@ -347,6 +345,7 @@ static void fill_contexts(struct gateway *gateway)
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
         .defaults = &options->request,
         .data_urls = options->data_urls,
+        .task_list = gateway_options_list_tasks(options),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,
@@ -396,8 +395,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
-    disk_destroy(gateway->disk);
-    storage_destroy(gateway->storage);
+    location_close(&gateway->location);
     streams_destroy(gateway->streams);
     orders_destroy(gateway->orders);
     submitter_destroy(gateway->submitter);

@@ -28,6 +28,7 @@
 #include <stdint.h>
 
 #include "common/base/err.h"
+#include "common/storage/location.h"
 #include "common/task/keys.h"
 #include "gateway/access/admission.h"
 #include "gateway/api/context.h"
@@ -38,7 +39,6 @@ struct audit;
 struct catalogue_file;
 struct cors;
 struct disconnects;
-struct disk;
 struct disk_pool;
 struct gateway_metrics;
 struct gateway_options;
@@ -53,7 +53,6 @@ struct metrics;
 struct presence;
 struct redis;
 struct redis_address;
-struct storage;
 struct streams;
 struct submitter;
 
@@ -97,8 +96,7 @@ struct gateway {
     struct audit *audit;
     char prefix[KEYS_PREFIX_SIZE];
 
-    struct disk *disk; /* these two: NULL if pictures are not kept */
-    struct storage *storage;
+    struct location location; /* zeroed if pictures are not kept */
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

@@ -11,6 +11,7 @@
 const struct http_route api_routes[] = {
     {HTTP_POST,   API_BASE "/generate/stream",       api_generate_stream   },
     {HTTP_POST,   API_BASE "/generate",              api_generate          },
+    {HTTP_GET,    API_BASE "/tasks",                 api_own_tasks         },
     {HTTP_GET,    API_BASE "/tasks/{id}",            api_task              },
     {HTTP_GET,    API_BASE "/tasks/{id}/stream",     api_task_stream       },
     {HTTP_POST,   API_BASE "/tasks/{id}/cancel",     api_task_cancel       },

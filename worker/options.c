@@ -67,6 +67,7 @@ static const struct option_row rows[] = {
       LISTEN_AUTO "|" LISTEN_OFF },
     { "name", "WORKER_NAME", OPT_STRING, AT(name), "", 0, 64,
       "name of this worker in Redis and logs; empty: host name and process id", NULL },
+    STORAGE_OPTION_ROWS(struct worker_options, storage),
     SHARED_OPTION_ROWS(struct worker_options, shared),
 };
 /* clang-format on */

@@ -14,7 +14,6 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "common/storage/location.h"
 #include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
@@ -67,8 +66,7 @@ struct worker {
 
     /* Of the role outbox, if pictures are kept; otherwise NULL. */
     struct disk_pool *disk_pool;
-    struct disk *disk;
-    struct storage *storage;
+    struct location location;
     struct web *downloads;
     struct link_rules *link_rules;
     struct pictures *pictures;
@@ -312,10 +310,10 @@ static void describe_outbox(struct presence_entry *entry, const struct worker *w
 {
     enum storage_end trouble = worker_storage_trouble(worker);
 
-    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->shared.storage != '\0');
+    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->storage.place != '\0');
     if (!worker->outbox)
         return;
-    presence_add_field(entry, "storage", "%s", storage_identity(worker->storage));
+    presence_add_field(entry, "storage", "%s", storage_identity(worker->location.storage));
     presence_add_field(entry, "storage_trouble", "%s", trouble == STORAGE_DONE ? "" : storage_end_name(trouble));
     presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
 }
@@ -377,7 +375,7 @@ static void set_context(struct worker *worker)
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = backoff,
-        .pictures = {.is_on = *options->shared.storage,
+        .pictures = {.is_on = *options->storage.place,
                      .public_url = options->public_url,
                      .retention_ms = options->storage_retention_ms},
         .catalogue = worker->catalogue,
@@ -506,18 +504,20 @@ static bool create_ops(struct worker *worker)
 
 static bool open_storage(struct worker *worker)
 {
-    const char *path = worker->config.options->shared.storage;
+    const struct storage_options *options = &worker->config.options->storage;
     struct buf why;
     int err;
 
     worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
-    worker->disk = worker->disk_pool ? disk_create(worker->disk_pool, worker->config.loop) : NULL;
-    if (!worker->disk)
+    if (!worker->disk_pool)
         return false;
     buf_init(&why, WHY_MAX);
-    err = location_open(path, worker->disk, &worker->storage, &why);
+    err = location_open(
+        &worker->location,
+        &(struct location_setup){.options = options, .loop = worker->config.loop, .pool = worker->disk_pool}, &why);
     if (err)
-        log_error("worker", "cannot use STORAGE", "path=%s why=\"%s\"", path, buf_text(&why));
+        log_error("worker", "cannot use STORAGE", "place=%s why=\"%s\"", options->place,
+                  why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
     return !err;
 }
@@ -553,14 +553,14 @@ static bool create_pictures(struct worker *worker)
         return false;
     worker->pictures = pictures_create(&(struct pictures_config){.loop = loop,
                                                                  .web = worker->downloads,
-                                                                 .storage = worker->storage,
+                                                                 .storage = worker->location.storage,
                                                                  .rules = worker->link_rules,
                                                                  .metrics = worker->config.metrics,
                                                                  .concurrency = (int)options->outbox_concurrency,
                                                                  .copy_ms = options->outbox_lease_ms / 2,
                                                                  .link_retry_ms = LINK_RETRY_MS});
     worker->sweep = sweep_create(
-        &(struct sweep_config){.loop = loop, .storage = worker->storage, .metrics = worker->config.metrics});
+        &(struct sweep_config){.loop = loop, .storage = worker->location.storage, .metrics = worker->config.metrics});
     return worker->pictures && worker->sweep;
 }
 
@@ -569,7 +569,7 @@ static bool create_outbox(struct worker *worker)
     const struct worker_options *options = worker->config.options;
     const struct outbox_kind *kinds[OUTBOX_KINDS_MAX + 1] = {NULL};
 
-    if (!*options->shared.storage || options->roles == ROLES_ARK)
+    if (!*options->storage.place || options->roles == ROLES_ARK)
         return true;
     if (!create_pictures(worker))
         return false;
@@ -633,8 +633,7 @@ struct worker *worker_destroy(struct worker *worker)
     pictures_destroy(worker->pictures);
     web_destroy(worker->downloads);
     link_rules_destroy(worker->link_rules);
-    disk_destroy(worker->disk);
-    storage_destroy(worker->storage);
+    location_close(&worker->location);
     disk_pool_destroy(worker->disk_pool);
     presence_destroy(worker->presence);
     audit_destroy(worker->audit);

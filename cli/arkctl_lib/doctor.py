@@ -247,7 +247,7 @@ def _check_persistence(redis):
 
 
 def _check_memory(redis, full_ms):
-    """full_ms: as a gateway says; None: never, or nothing is known."""
+    """full_ms: from a gateway's answer; None: memory will not be full, or it is not known."""
     if full_ms is not None:
         hours = full_ms / 3_600_000
         yield Finding("bad" if hours < HOURS_BAD else "warn", "memory ends", f"in {hours:.1f} hours at the present rate of tasks",

@@ -609,7 +609,7 @@ void connection_abort(struct connection *connection, enum connection_end how)
         connection_linger(connection, "aborted");
 }
 
-/* -- has the client gone? */
+/* -- detecting a disconnect */
 
 /* POLLIN is left out of the result: input alone means nothing here. A TLS session may buffer bytes that poll(2) does not see, so
  * socket_is_empty stays false with one. */

@@ -40,6 +40,7 @@ enum script_id {
     SCRIPT_SUBMIT_ORDER,
     SCRIPT_ORDER,
     SCRIPT_DELIVERY,
+    SCRIPT_MINE,
     SCRIPT_COUNT,
 };
 

@@ -15,7 +15,7 @@ enum {
     DAY_MS = 24 * 60 * 60 * 1000,
     AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
     AT_IMAGES_LEFT = 4, /* element of the reply NEW */
-    COMMON_ARGS = 9,    /* of SUBMIT_ORDER, before the tasks */
+    COMMON_ARGS = 10,   /* of SUBMIT_ORDER, before the tasks */
     TASK_ARGS = 4,      /* of each task */
 };
 
@@ -186,13 +186,14 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
         {images,       decimal_write(images,       submission->images)           },
         {images_limit, decimal_write(images_limit, submission->client_images_max)},
         SCRIPT_TEXT(submission->plan),
+        SCRIPT_TEXT(submission->owes),
     };
+    size_t count = ARRAY_LENGTH(args) - !submission->owes[0]; /* an argument less for most deployments */
 
     keys_task_prefix(prefix, submission->full_id);
     return script_run(
         submitter->config.redis,
-        &(struct script_call){
-            .script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = ARRAY_LENGTH(args)},
+        &(struct script_call){.script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = count},
         submit_on_reply, call, &call->run);
 }
 
@@ -297,6 +298,7 @@ static int send_order(const char *order_id, struct submission *const submissions
         SCRIPT_TEXT(first->trace),
         {images,       decimal_write(images,       first->images)           },
         {images_limit, decimal_write(images_limit, first->client_images_max)},
+        SCRIPT_TEXT(first->owes),
     };
 
     for (size_t i = 0; i < call->count; i++) {

@@ -232,39 +232,39 @@ check "the images build" builds
 ((failed == 0)) || summary || exit 1
 say "built after $SECONDS s"
 write_env
-check "a key in .env is handed to the worker alone" key_reaches_the_worker
-check "the stack comes up with no key" comes_up
+check "the worker gets a key from .env" key_reaches_the_worker
+check "the stack starts without a key" comes_up
 check "the gateway is ready" within "$READY_DEADLINE_S" is_ready
 for service in redis gateway worker outbox ark-sim; do
     check "$service reports healthy" within "$READY_DEADLINE_S" all_healthy "$service" 1
 done
 ((failed == 0)) || summary || exit 1
 print_sizes
-check "every option of the gateway can stand in .env" lists_all_options gateway
-check "every option of the worker can stand in .env" lists_all_options worker
-check "without a key none is handed to the worker" no_key_no_variable
-check "the worker says that it is a simulation" says_simulation
+check "every option of the gateway can be set in .env" lists_all_options gateway
+check "every option of the worker can be set in .env" lists_all_options worker
+check "without a key the variable is not set in the worker" no_key_no_variable
+check "the worker logs that it uses the simulator" says_simulation
 check "a POST streams start, process, done" streams 1
 check "the same POST again replays the same task, paid once" replays
 check "a generated picture opens from the host" picture_opens
 check "the picture is copied into the volume and served from there" picture_is_kept
-check "Redis never evicts" redis_says maxmemory-policy noeviction
-check "Redis writes its log" redis_says appendonly yes
-check "Redis asks who comes for a password" wants_a_password
+check "Redis does not evict keys" redis_says maxmemory-policy noeviction
+check "Redis writes its append-only file" redis_says appendonly yes
+check "Redis requires a password" wants_a_password
 for service in redis gateway worker outbox ark-sim; do
-    check "$service is confined" is_confined "$service"
+    check "$service is sandboxed" is_confined "$service"
 done
 check "Redis is on its own network" is_on redis core
-check "the gateway is where clients are" is_on gateway core edge metrics
-check "the worker is where ARK is" is_on worker core egress metrics
-check "the outbox is where ARK is" is_on outbox core egress metrics
-check "the simulator is where ARK is" is_on ark-sim egress
-check "the network of Redis has no way out" is_internal core true
-check "the others have one" is_internal edge false
+check "the gateway is on the published network" is_on gateway core edge metrics
+check "the worker is on the network to ARK" is_on worker core egress metrics
+check "the outbox is on the network to ARK" is_on outbox core egress metrics
+check "the simulator is on the network to ARK" is_on ark-sim egress
+check "the network of Redis has no external access" is_internal core true
+check "the published network has external access" is_internal edge false
 check "only gateway and worker reach Redis" only_its_users_reach_redis
 check "worker scales to four" comes_up --scale worker=4
 check "four workers report healthy" within "$READY_DEADLINE_S" all_healthy worker 4
-check "Redis sees four workers and the outbox" within 30 sees_workers 5
+check "four workers and the outbox are connected to Redis" within 30 sees_workers 5
 check "four tasks at once are done" four_at_once
 check "after a crash of Redis the gateway is ready again" redis_crashes
 check "a task from before the crash is still there" within 30 task_is_done test-1
@@ -273,9 +273,9 @@ for service in gateway worker ark-sim; do
     check "$service has no compiler in its image" has_no_compiler "$service"
 done
 check "a stream survives a restart of the gateway" survives_restart
-check "Redis had nothing to refuse" refuses_nothing
+check "Redis refused no command" refuses_nothing
 check "the picture is served after all containers were recreated" outlives_the_containers
-check "stopped workers finish what they run" finishes_then_stops
+check "stopped workers complete their calls" finishes_then_stops
 check "the outbox stops gracefully" stops_cleanly outbox
 check "the gateway stops gracefully" stops_cleanly gateway
 check "with STORAGE empty everything runs, and no picture is announced as kept" runs_without_storage

@@ -375,10 +375,21 @@ static size_t count_stage(const json_t *event, const char *stage)
     return text && !strcmp(text, stage);
 }
 
+enum { AT_LOG = 4 }; /* element of the reply of READ */
+
+static redisReply *read_log(void)
+{
+    redisReply *reply = redis_ask("EVAL %s 1 " PREFIX " " ID " 1", scripts[SCRIPT_READ].body);
+
+    assert_non_null(script_array(reply, AT_LOG));
+    return reply;
+}
+
 /* The log must have events without gaps, each of them JSON. Returns the number of images. */
 static size_t check_event_log(void)
 {
-    redisReply *log = redis_ask("LRANGE " PREFIX "events:" ID " 2 -1");
+    redisReply *read = read_log();
+    const redisReply *log = script_array(read, AT_LOG);
     size_t count = 0;
 
     for (size_t i = 0; i < log->elements; i++) {
@@ -390,20 +401,21 @@ static size_t check_event_log(void)
         count += count_stage(event, "image");
         json_decref(event);
     }
-    freeReplyObject(log);
+    freeReplyObject(read);
     return count;
 }
 
 /* The result must have every image, or the reason why it is missing. Returns the number of images. */
 static size_t check_result(void)
 {
-    redisReply *reply = redis_ask("LINDEX " PREFIX "events:" ID " -1");
-    const char *brace = reply->str ? strchr(reply->str, '{') : NULL;
+    redisReply *reply = read_log();
+    const redisReply *log = script_array(reply, AT_LOG);
+    const char *text = log->elements ? log->element[log->elements - 1]->str : "", *brace = strchr(text, '{');
     json_t *event = brace ? json_loads(brace, 0, NULL) : NULL, *result = json_object_get(event, "data");
     size_t count = json_array_size(json_object_get(result, "generated_images"));
 
     if (!result || count + json_array_size(json_object_get(result, "failed_images")) != IMAGES)
-        fail_msg("images are missing: %s", reply->str);
+        fail_msg("images are missing: %s", text);
     json_decref(event);
     freeReplyObject(reply);
     return count;

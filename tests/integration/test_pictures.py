@@ -1,7 +1,6 @@
 """Pictures that last, with real programs: announced, copied, served, erased; and everything that can fail on the way."""
 
 import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -9,53 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import types
 import unittest
 
 from support.http_client import fetch
-from support.processes import ProcessTest, eventually
-from support.world import World, sim
-
-PREFIX = "arkrelay:{0}:"
-IMAGE = (pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes()
-
-
-class PictureTest(ProcessTest):
-    def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory())
-        self.store = pathlib.Path(self.folder, "pictures")
-
-    def world(self, **options):
-        world = self.enterContext(World(**options))
-        self.redis = world.redis
-        return world
-
-    def storage(self, **options):
-        return {"STORAGE": self.store, "OUTBOX_LEASE": "2s", **options}
-
-    def start(self, world, gateway=(), **worker):
-        return world.gateway(STORAGE=self.store, **dict(gateway)), world.worker(**self.storage(**worker))
-
-    def make(self, gateway, name="t1", directives="images=1", **fields):
-        """A task's events."""
-        with gateway.generate(name, prompt=sim(name, directives), **fields) as stream:
-            events = stream.to_end()
-        self.assertEqual(events[-1].event, "done", events)
-        return [types.SimpleNamespace(event=event.event, data=json.loads(event.data)["data"]) for event in events]
-
-    def picture(self, image, field):
-        value = self.redis("HGET", PREFIX + "picture:" + image["id"], field)
-        return value and value.decode()
-
-    def wait_state(self, image, state):
-        eventually(lambda: self.picture(image, "state") == state, f"the picture is {state}", 10)
-
-    def files(self):
-        return sorted(path.name for path in self.store.glob("2*/*"))
-
-    def temporary(self):
-        return [path.name for path in (self.store / "tmp").iterdir()]
+from support.picture_test import IMAGE, PREFIX, PictureTest, Slow
+from support.processes import eventually
 
 
 class Kept(PictureTest):
@@ -219,49 +176,6 @@ class Deleted(PictureTest):
             eventually(lambda: self.redis("ZCARD", PREFIX + "leased:copies") == 0, "the copy has ended")
         eventually(lambda: self.redis("EXISTS", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "the deletion is done")
         self.assertEqual((self.files(), self.temporary()), ([], []))
-
-
-class Slow:
-    """A server of one picture that waits for go_on in the middle of it; `status` and `body` may be set."""
-
-    def __init__(self, body=IMAGE, status=200, waits=True):
-        outer = self
-        self.asked, self.go_on, self.requests = threading.Event(), threading.Event(), 0
-        self.body, self.status, self.waits = body, status, waits
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                outer.requests += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body[:100])
-                self.wfile.flush()
-                outer.asked.set()
-                if outer.waits:
-                    outer.go_on.wait(20)
-                try:
-                    self.wfile.write(outer.body[100:])
-                except OSError:
-                    pass
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.go_on.set()
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Failures(PictureTest):

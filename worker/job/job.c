@@ -101,7 +101,7 @@ static struct job_body *body_of(struct job *job)
     return container_of(job, struct job_body, job);
 }
 
-/* What a job cost that made no call. A call on record is given back to the task's budget. */
+/* The cost of a job without a call. A recorded call is returned to the task's budget. */
 static enum charge uncalled_charge(const struct job_body *job)
 {
     return job->recorded ? CHARGE_VOID : CHARGE_NONE;
@@ -467,7 +467,7 @@ static void call_ark(struct job_body *job)
                  job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");
 }
 
-/* -- the answer: what it cost, what it says about the account, what the task becomes */
+/* -- the answer: its cost, its evidence about the account, the outcome of the task */
 
 /* Corrects the booked images as far as the charge is known. */
 static void book_charge(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -665,7 +665,7 @@ static void finish_failed(struct job_body *job, enum charge charge, const struct
 }
 
 /* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
- * circuit breaker must hear of the other calls of all workers before this task is tried again: that call may be paid as well. */
+ * circuit breaker must receive the results of the other calls of all workers before this task is tried again: that call may be paid as well. */
 static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
 {
     int64_t delay_ms;

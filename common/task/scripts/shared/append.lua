@@ -1,7 +1,7 @@
 -- Appends an element to the task's log and announces the same bytes. The caller writes its number n into the task's field `n`.
 -- What the elements owe is written here too, so that no path to an event can miss it.
--- elements: instead of the one, those that `text` has in its lines; n: the number of the last one; at: now, if it is known.
--- -> the list's key
+-- elements: instead of the one, the list of elements that `text` has in its lines; n: the number of the last one; at: now, if it is known.
+-- -> the list's key, and whether elements were deleted from it by hand
 local function log(id, n, text, elements, at)
   local events = key('events', id)
   local length
@@ -10,6 +10,7 @@ local function log(id, n, text, elements, at)
   else
     length = redis.call('RPUSH', events, text)
   end
+  local is_damaged = length - n ~= FIRST_EVENT
   for _ = length + 1, n + FIRST_EVENT do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
     redis.call('LPUSH', events, '')
   end
@@ -18,5 +19,5 @@ local function log(id, n, text, elements, at)
     -- here: names owing copies
     owe_copies(id, elements or { text }, at or now())
   end
-  return events
+  return events, is_damaged
 end
