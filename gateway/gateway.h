@@ -55,6 +55,7 @@ struct redis;
 struct redis_address;
 struct streams;
 struct submitter;
+struct uploads;
 
 /* Pointers are borrowed. */
 struct gateway_config {
@@ -97,6 +98,7 @@ struct gateway {
     char prefix[KEYS_PREFIX_SIZE];
 
     struct location location; /* zeroed if pictures are not kept */
+    struct uploads *uploads;  /* NULL if pictures are not kept */
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

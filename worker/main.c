@@ -17,7 +17,6 @@
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
-#include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
@@ -139,8 +138,6 @@ static int check_storage(const struct worker_options *options)
     buf_init(&why, WHY_MAX);
     if (!location_is_valid(&options->storage, &why)) /* `why` says it */
         err = ERR_RANGE;
-    else if (*options->storage.place && options->ark_response_format == ARK_RESPONSE_B64_JSON)
-        buf_add_text(&why, "it needs ARK_RESPONSE_FORMAT=url: images that come as data: URLs are not kept yet");
     if (why.len)
         (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->storage.place, buf_text(&why));
     err = why.len ? ERR_RANGE : 0;

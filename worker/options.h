@@ -37,6 +37,7 @@ struct worker_options {
 
     int roles; /* enum worker_roles */
     char *public_url, *image_url_map;
+    bool storage_replace_url;
     int64_t storage_retention_ms, outbox_concurrency, outbox_lease_ms;
 };
 

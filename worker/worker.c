@@ -23,6 +23,7 @@
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
 #include "worker/job/job.h"
+#include "worker/job/plan_cache.h"
 #include "worker/metrics/metrics.h"
 #include "worker/outbox/outbox.h"
 #include "worker/outbox/pictures.h"
@@ -76,6 +77,7 @@ struct worker {
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
+    struct plan_cache plans;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -377,7 +379,10 @@ static void set_context(struct worker *worker)
         .backoff = backoff,
         .pictures = {.is_on = *options->storage.place,
                      .public_url = options->public_url,
+                     .replaces_url = options->storage_replace_url,
                      .retention_ms = options->storage_retention_ms},
+        .plans = &worker->plans,
+        .storage = worker->location.storage,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -537,13 +542,21 @@ static bool create_link_rules(struct worker *worker)
     return !err;
 }
 
+/* A worker of the role ark reads uploads there, and writes images that come as bytes. It can work without both. */
+static bool create_storage(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    return !*options->storage.place || open_storage(worker) || options->roles == ROLES_ARK;
+}
+
 /* What keeps pictures. */
 static bool create_pictures(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
     struct loop *loop = worker->config.loop;
 
-    if (!open_storage(worker) || !create_link_rules(worker))
+    if (!create_link_rules(worker))
         return false;
     worker->downloads = web_create(&(struct web_setup){.loop = loop,
                                                        .connect_ms = options->ark_connect_timeout_ms,
@@ -598,7 +611,7 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           create_outbox(worker);
+           create_storage(worker) && create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -647,6 +660,7 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    plan_cache_deinit(&worker->plans);
     catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);

@@ -27,8 +27,12 @@ struct storage;
 struct request_defaults;
 struct streams;
 struct submitter;
+struct uploads;
 
 #define API_BASE "/api/v1/faceflip"
+
+/* Bytes of the body of an upload: the image, and the framing of a form. */
+enum { API_UPLOAD_BODY_MAX = (30 << 20) + (64 << 10) };
 
 /* Pointers are borrowed. */
 struct api_context {
@@ -38,6 +42,7 @@ struct api_context {
     struct streams *streams;
     struct storage *storage; /* of pictures; NULL: they are not kept */
     struct orders *orders;
+    struct uploads *uploads;               /* NULL: the server takes no uploads */
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
     /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any

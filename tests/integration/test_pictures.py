@@ -10,9 +10,11 @@ import sys
 import tempfile
 import unittest
 
+from support.client_key import Key
 from support.http_client import fetch
 from support.picture_test import IMAGE, PREFIX, PictureTest, Slow
 from support.processes import eventually
+from support.world import sim
 
 
 class Kept(PictureTest):
@@ -149,6 +151,68 @@ class Kept(PictureTest):
         self.assertFalse(any(" outbox" in line for line in worker.lines))
 
 
+class Bytes(PictureTest):
+    """ARK_RESPONSE_FORMAT=b64_json: the bytes go to the storage, and Redis gets the address."""
+
+    def start(self, world, gateway=(), **worker):
+        return super().start(world, gateway, **{"ARK_RESPONSE_FORMAT": "b64_json", **worker})
+
+    def test_the_bytes_are_stored_before_the_event(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        events = self.make(gateway, directives="images=3", max_images=3)
+        result = events[-1].data["generated_images"]
+        for image in result:
+            self.assertEqual(image["url"], image["stored_url"])
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "type")), ("stored", "image/jpeg"))
+            answer = gateway.get(image["url"])
+            self.assertEqual((answer.status, hashlib.sha256(answer.body).hexdigest()), (200, self.picture(image, "sha256")))
+        self.assertEqual(self.files(), sorted(image["id"] for image in result))
+        self.assertFalse([key for key in self.redis("KEYS", PREFIX + "*") if b"copies" in key])
+        self.assertFalse(any("base64," in element for element in self.log("t1")))
+        self.assertEqual(gateway.erase("t1").status, 204)
+        eventually(lambda: self.files() == [], "the pictures are gone")
+        self.assertEqual(self.temporary(), [])
+
+    def test_a_role_without_the_outbox_stores_too(self):
+        world = self.world()
+        gateway, _ = self.start(world, WORKER_ROLES="ark")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(gateway.get(image["url"]).status, 200)
+
+    def test_a_storage_that_takes_nothing_leaves_the_data_url(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        (self.store / "tmp").rmdir()
+        events = self.make(gateway, directives="images=2", max_images=2)
+        for image in events[-1].data["generated_images"]:
+            self.assertTrue(image["url"].startswith("data:image/jpeg;base64,/9j/"))
+            self.assertNotIn("stored_url", image)
+        worker.wait_for("cannot store an image, it goes to Redis as a data: URL")
+        self.assertEqual((self.files(), self.redis("KEYS", PREFIX + "picture:*")), ([], []))
+
+    def test_a_worker_that_drains_stores_what_has_come(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        with gateway.generate("t1", prompt=sim("t1", "images=1 latency=1000")) as stream:
+            world.ark.wait_calls(1)
+            self.assertEqual(worker.stop(), 0)
+            self.assertEqual(json.loads(stream.to_end()[-1].data)["event"], "done")
+        self.assertEqual(len(self.files()), 1)
+
+
+class Replaced(PictureTest):
+    def test_url_is_the_stored_one(self):
+        world = self.world()
+        gateway, worker = self.start(world, STORAGE_REPLACE_URL="1", PUBLIC_URL="https://pictures.example")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(image["url"], image["stored_url"])
+        self.assertTrue(image["url"].startswith("https://pictures.example/p/"))
+        self.wait_state(image, "stored")
+        self.assertEqual(gateway.get(image["url"].removeprefix("https://pictures.example")).status, 200)
+        self.assertFalse([element for element in self.log("t1") if world.ark.url in element])
+
+
 class Deleted(PictureTest):
     def test_the_pictures_of_a_deleted_task_are_gone_at_once_and_from_the_disk(self):
         world = self.world()
@@ -162,7 +226,74 @@ class Deleted(PictureTest):
             self.assertEqual(gateway.get(image["stored_url"]).status, 404)
         eventually(lambda: self.files() == [other["id"]], "only the other picture is left")
         self.assertEqual(gateway.get(other["stored_url"]).status, 200)
-        self.assertEqual(worker.metric("arkrelay_pictures_deleted_total"), 2)
+        eventually(lambda: worker.metric("arkrelay_pictures_deleted_total") == 2, "both are counted")
+
+    def two_clients(self, world):
+        """A gateway with keys, a worker, and the headers of two clients."""
+        keys = [Key("shop"), Key("other")]
+        file = pathlib.Path(self.folder, "keys")
+        file.write_text("".join(key.line() for key in keys))
+        gateway, _ = self.start(world, gateway={"GATEWAY_KEYS_FILE": file})
+        return gateway, *(key.header for key in keys)
+
+    def stored(self, gateway, headers, name="t1"):
+        with gateway.generate(name, prompt=sim(name, "images=1"), headers=headers) as stream:
+            image = json.loads(stream.to_end()[-1].data)["data"]["generated_images"][0]
+        self.wait_state(image, "stored")
+        return image
+
+    def remove(self, gateway, image, headers=()):
+        return fetch(gateway.address, "DELETE", image["stored_url"], headers=dict(headers))
+
+    def test_one_picture_is_deleted_by_its_owner(self):
+        gateway, mine, others = self.two_clients(self.world())
+        image, other = self.stored(gateway, mine), self.stored(gateway, mine, "t2")
+        self.assertEqual([self.remove(gateway, image, headers).status for headers in ((), others)], [401, 404])
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+        wrong_day = {"stored_url": image["stored_url"].replace("/p/2", "/p/3")}
+        self.assertEqual(self.remove(gateway, wrong_day, mine).status, 404)
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+        self.assertEqual(self.remove(gateway, image, mine).status, 404)
+        eventually(lambda: self.files() == [other["id"]], "only the other picture is left")
+
+    def test_a_picture_is_deleted_after_its_task_has_expired(self):
+        gateway, mine, _ = self.two_clients(self.world())
+        image = self.stored(gateway, mine)
+        self.redis("DEL", PREFIX + "task:shop.t1", PREFIX + "events:shop.t1")
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        eventually(lambda: self.files() == [], "the picture is gone")
+
+    def test_a_picture_of_which_only_the_storage_knows_is_deleted_by_its_owner(self):
+        gateway, mine, others = self.two_clients(self.world())
+        image = self.stored(gateway, mine)
+        self.redis("DEL", PREFIX + "picture:" + image["id"])
+        self.assertEqual(self.remove(gateway, image, others).status, 404)
+        self.assertEqual(self.files(), [image["id"]])
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        self.assertEqual((self.files(), self.remove(gateway, image, mine).status), ([], 404))
+
+    def test_without_redis_nothing_is_deleted(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        world.redis_server.stop()
+        answer = self.remove(gateway, image)
+        self.assertEqual((answer.status, answer.json()["code"]), (503, "store_unavailable"))
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+
+    def test_a_picture_that_waits_to_be_copied_is_deleted(self):
+        world = self.world()
+        with Slow() as slow:
+            gateway, _ = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            slow.asked.wait(20)
+            self.assertEqual(self.remove(gateway, image).status, 204)
+            self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+            slow.go_on.set()
+            eventually(lambda: self.redis("EXISTS", PREFIX + "leased:copies", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "all is done")
+        self.assertEqual((self.files(), self.temporary()), ([], []))
 
     def test_a_picture_that_is_erased_while_it_is_copied_leaves_nothing(self):
         world = self.world()

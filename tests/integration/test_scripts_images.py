@@ -13,7 +13,7 @@ DAY_MS = 86_400_000
 class Days(ScriptTest):
     def day_of(self, *times_ms):
         """The UTC day of each time, by the scripts' own calculation."""
-        body = shared("base", "log", "queue", "images", "life") + "local days = {} for i, ms in ipairs(ARGV) do days[i] = day_of(tonumber(ms)) end return days"
+        body = shared("base", "day") + "local days = {} for i, ms in ipairs(ARGV) do days[i] = day_of(tonumber(ms)) end return days"
         return [day.decode() for day in self.redis("EVAL", body, 1, PREFIX, *times_ms)]
 
     def test_days_of_a_400_year_cycle_begin_and_end_correctly(self):

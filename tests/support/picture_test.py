@@ -51,6 +51,9 @@ class PictureTest(ProcessTest):
     def files(self):
         return sorted(path.name for path in self.store.glob("2*/*"))
 
+    def log(self, name):
+        return [element.decode() for element in self.redis("LRANGE", f"{PREFIX}events:public.{name}", 2, -1)]
+
     def temporary(self):
         return [path.name for path in (self.store / "tmp").iterdir()]
 

@@ -30,10 +30,8 @@ TTL_MS, LEASE_MS = 86_400_000, 30_000
 class ScriptCost:
     def __init__(self, redis):
         self.redis = redis
-        self.scripts = Scripts(redis)
-        self.scripts.load()
+        self.scripts = Scripts(redis)       # loads those that are called, as programs do: the garbage collector marks the functions of all that are loaded
         self.account = Account(redis)
-        self.account.run.load()
         self.serial = self.last = 0
 
     def submit(self, id, request=REQUEST):

@@ -19,6 +19,7 @@
 #include "common/task/scripts.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
+#include "gateway/api/native/picture_path.h"
 #include "gateway/request/byte_range.h"
 #include "gateway/response/respond.h"
 
@@ -309,33 +310,14 @@ static void ask_redis(struct picture *picture)
     read_picture(picture);
 }
 
-/* What follows /p/, not decoded: a name needs no encoding. */
-static struct http_text name_of(const struct http_request *request)
-{
-    const size_t len = strlen(STORED_PATH);
-
-    return (struct http_text){request->path.data + len, request->path.len - len};
-}
-
-/* A day and an id, whatever they are: other paths do not exist. */
-static bool has_two_parts(struct http_text name)
-{
-    const char *slash = memchr(name.data, '/', name.len);
-    size_t before = slash ? (size_t)(slash - name.data) : 0, after = slash ? name.len - before - 1 : 0;
-
-    return before && after && !memchr(slash + 1, '/', after);
-}
-
 void api_picture(struct http_exchange *exchange, void *arg)
 {
     const struct api_context *context = arg;
-    struct http_text name = name_of(http_exchange_request(exchange));
+    struct picture_path path;
     struct picture *picture;
 
-    if (!has_two_parts(name)) {
-        respond_problem(exchange, PROBLEM_NOT_FOUND, NULL);
+    if (!picture_path_read(exchange, context, &path))
         return;
-    }
     picture = calloc(1, sizeof(*picture));
     if (!picture) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
@@ -343,11 +325,8 @@ void api_picture(struct http_exchange *exchange, void *arg)
     }
     picture->exchange = exchange;
     picture->context = context;
-    if (!context->storage || !storage_name_read_picture(name.data, name.len, &picture->day, picture->id) ||
-        storage_day_is_expired(picture->day, storage_day_of(clock_wall_ms()))) {
-        picture_refuse(picture, PROBLEM_PICTURE_NOT_FOUND);
-        return;
-    }
+    picture->day = path.day;
+    memcpy(picture->id, path.id, sizeof(picture->id));
     http_exchange_on_closed(exchange, picture_on_closed, picture);
     ask_redis(picture);
 }
