@@ -42,7 +42,7 @@ class Gateway:
         if not self.admin_key:
             return self.client("GET", "/queue")
         overview = self.admin("GET", "/overview")
-        workers = sum(process.get("role") == "worker" for process in overview["processes"])
+        workers = sum(process.get("role") == "worker" and process.get("slots") != 0 for process in overview["processes"])   # 0: only the outbox
         return {**overview["queue"], "waiting_for": waiting_for(overview["governor"], overview["now_ms"]), "workers": workers}
 
     def processes(self):
@@ -109,6 +109,10 @@ class Gateway:
 
     def path(self, path):
         return self._parts.path + path
+
+    def link(self, link):
+        """A link in an answer: absolute, or a path of this gateway."""
+        return self.url + link if link.startswith("/") else link
 
     # -- errors
 

@@ -92,7 +92,7 @@ key_reaches_the_worker() {
 lists_all_options() {                # lists_all_options SERVICE
     local name unlisted=()
     for name in $(compose exec -T "$1" "arkrelay-$1" --print-config | sed -n 's/^\([A-Z_]*\)=.*/\1/p'); do
-        [[ $name =~ _FILE$|^WORKER_NAME$|^WORKER_LISTEN$ ]] || grep -q "^      $name:" docker-compose.yml || unlisted+=("$name")
+        [[ $name =~ _FILE$|^WORKER_NAME$|^WORKER_LISTEN$ ]] || grep -qE "^( {6}|  )$name:" docker-compose.yml || unlisted+=("$name")
     done
     ((${#unlisted[@]} == 0)) || { say "$1: not in docker-compose.yml: ${unlisted[*]}"; return 1; }
 }

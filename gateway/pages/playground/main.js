@@ -241,6 +241,7 @@ function wireControls() {
   });
   $('cut').addEventListener('click', () => run.cut());
   $('cancel').addEventListener('click', cancel);
+  $('save-all').addEventListener('click', () => view.saveAll(story, run.taskId));
   $('copy-code').addEventListener('click', (event) => copyText(event.currentTarget, $('code-text').textContent, t('copied')));
   addEventListener('online', () => run?.wake());
   addEventListener('hashchange', restore);
