@@ -1,9 +1,12 @@
 #include "gateway/gateway.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/loop_timer.h"
@@ -14,6 +17,8 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
+#include "common/storage/location.h"
+#include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
@@ -28,6 +33,9 @@
 #include "gateway/streams/hub.h"
 #include "gateway/streams/stream.h"
 #include "gateway/tasks/submit.h"
+#include "gateway/uploads/life.h"
+#include "gateway/uploads/renewal.h"
+#include "gateway/uploads/uploads.h"
 
 enum {
     DRAIN_MS = 5000,
@@ -150,12 +158,14 @@ static void set_http_limits(struct http_server_config *config, const struct gate
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
     config->limits.body_max = options->body_max;
+    config->limits.length_max = options->body_max > API_UPLOAD_BODY_MAX ? options->body_max : API_UPLOAD_BODY_MAX;
     config->connections_max = (size_t)options->connections_max;
     config->output_max = (size_t)options->output_max;
     config->head_timeout_ms = options->head_timeout_ms;
     config->body_timeout_ms = options->body_timeout_ms;
     config->idle_timeout_ms = options->idle_timeout_ms;
     config->write_timeout_ms = options->write_timeout_ms;
+    config->taken_body_timeout_ms = options->upload_timeout_ms;
 }
 
 static void gateway_on_response(const struct http_route *route, int status, void *arg)
@@ -180,6 +190,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.share_port = options->threads > 1 || options->share_port;
     config.routes = api_routes;
     config.route_count = api_route_count;
+    config.body_takers = api_body_takers;
     config.arg = &gateway->api;
     config.on_request = gateway_on_request;
     config.on_refusal = gateway_on_refusal;
@@ -208,6 +219,8 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
+    if (gateway->storage)
+        presence_add_field(entry, "storage", "%s", storage_identity(gateway->storage));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -250,16 +263,27 @@ static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, v
     disconnects_apply(gateway->disconnects, full_id, what);
 }
 
+static void gateway_on_short_upload(const char *client, const char *sha256, const char *name, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    if (gateway->uploads)
+        renewal_start(gateway->uploads, client, sha256, name);
+}
+
 static struct submitter *create_submitter(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
 
-    return submitter_create(&(struct submitter_config){.redis = gateway->commands,
-                                                       .queue_limit = options->queue_limit,
-                                                       .queue_ttl_ms = options->queue_ttl_ms,
-                                                       .retention_ms = options->retention_ms,
-                                                       .on_abandoned = gateway_on_abandoned,
-                                                       .arg = gateway});
+    return submitter_create(&(struct submitter_config){
+        .redis = gateway->commands,
+        .queue_limit = options->queue_limit,
+        .queue_ttl_ms = options->queue_ttl_ms,
+        .retention_ms = options->retention_ms,
+        .upload_life_ms = *options->shared.storage ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
+        .on_short_upload = gateway_on_short_upload,
+        .on_abandoned = gateway_on_abandoned,
+        .arg = gateway});
 }
 
 static struct streams *create_streams(struct gateway *gateway)
@@ -273,6 +297,29 @@ static struct streams *create_streams(struct gateway *gateway)
                                                                   .metrics = gateway->metrics,
                                                                   .heartbeat_ms = options->heartbeat_ms,
                                                                   .life_ms = options->stream_life_ms});
+}
+
+/* False: *why has the reason. Gateways are created on one thread, and *why is used at once. */
+static bool create_storage(struct gateway *gateway, const char **why)
+{
+    const struct gateway_config *config = &gateway->config;
+    static char storage_error[256];
+    struct buf reason;
+    int err;
+
+    if (!config->disk_pool)
+        return true;
+    gateway->disk = disk_create(config->disk_pool, gateway->loop);
+    if (!gateway->disk)
+        return false;
+    buf_init(&reason, sizeof(storage_error) - 64);
+    err = location_open(config->options->shared.storage, gateway->disk, &gateway->storage, &reason);
+    if (err) {
+        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s", buf_text(&reason));
+        *why = storage_error;
+    }
+    buf_deinit(&reason);
+    return !err;
 }
 
 static struct orders *create_orders(struct gateway *gateway)
@@ -293,6 +340,22 @@ static struct orders *create_orders(struct gateway *gateway)
     });
 }
 
+/* Without a storage there are none. */
+static bool create_uploads(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    if (!gateway->storage)
+        return true;
+    gateway->uploads = uploads_create(&(struct uploads_config){.commands = gateway->commands,
+                                                               .storage = gateway->storage,
+                                                               .count_max = options->client_uploads,
+                                                               .bytes_max = options->client_upload_bytes,
+                                                               .queue_ttl_ms = options->queue_ttl_ms,
+                                                               .at_once_max = (size_t)options->uploads_max});
+    return gateway->uploads;
+}
+
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
@@ -309,6 +372,8 @@ static void fill_contexts(struct gateway *gateway)
         .commands = gateway->commands,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
+        .storage = gateway->storage,
+        .uploads = gateway->uploads,
         .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
@@ -333,6 +398,10 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
         !(gateway->streams = create_streams(gateway)) || !(gateway->orders = create_orders(gateway)))
+        return ERR_NO_MEMORY;
+    if (!create_storage(gateway, why))
+        return ERR_SYSTEM;
+    if (!create_uploads(gateway))
         return ERR_NO_MEMORY;
     fill_contexts(gateway);
     gateway->server = create_server(gateway, why);
@@ -365,6 +434,9 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
+    uploads_destroy(gateway->uploads);
+    disk_destroy(gateway->disk);
+    storage_destroy(gateway->storage);
     streams_destroy(gateway->streams);
     orders_destroy(gateway->orders);
     submitter_destroy(gateway->submitter);

@@ -70,6 +70,11 @@ void *http_exchange_note(const struct http_exchange *exchange)
     return exchange->note;
 }
 
+void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *handler_arg))
+{
+    exchange->on_room = on_room;
+}
+
 size_t http_exchange_unsent(const struct http_exchange *exchange)
 {
     return connection_unsent(connection_of(exchange));
@@ -117,6 +122,7 @@ static const char *reason_phrase(int status)
     } rows[] = {
         { 200, "OK" },                              { 201, "Created" },
         { 202, "Accepted" },                        { 204, "No Content" },
+        { 206, "Partial Content" },                 { 416, "Range Not Satisfiable" },
         { 301, "Moved Permanently" },               { 302, "Found" },
         { 303, "See Other" },                       { 304, "Not Modified" },
         { 307, "Temporary Redirect" },              { 308, "Permanent Redirect" },
@@ -195,7 +201,7 @@ static void write_response_head(struct connection *connection, int status, const
     struct buf *out = &connection->output.bytes;
 
     report_answer(connection, status);
-    if (connection->set->draining)
+    if (connection->set->draining || !incoming->end) /* the rest of the request is not read */
         connection->close_after_answer = true;
     add_status_line(out, status);
     add_date(connection->set, out);
@@ -301,6 +307,18 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
     if (!exchange->chunked)
         connection->close_after_answer = true;
     write_response_head(connection, status, content_type, LENGTH_UNKNOWN);
+    connection_begin_stream(connection);
+}
+
+void http_stream_begin_sized(struct http_exchange *exchange, int status, const char *content_type, int64_t length)
+{
+    struct connection *connection = connection_of(exchange);
+
+    assert(exchange->open && !exchange->head_only);
+    if (is_closed(connection))
+        return;
+    exchange->sized = true;
+    write_response_head(connection, status, content_type, length);
     connection_begin_stream(connection);
 }
 
@@ -495,11 +513,31 @@ static void exchange_on_half_closed(struct connection *connection)
 {
     const char *text = connection->set->config->half_close_text;
 
-    if (!text || !connection->exchange.open)
+    if (!text || !connection->exchange.open || connection->exchange.sized)
         return;
     if (connection->exchange.takes_space)
         text = " ";
     http_stream_write(&connection->exchange, text, strlen(text));
+}
+
+void http_body_take(struct http_exchange *exchange, const struct http_body_sink *sink, int64_t body_max)
+{
+    struct connection *connection = connection_of(exchange);
+
+    assert(exchange->open && exchange->on_closed && !connection->incoming->is_taken);
+    connection->incoming->sink = *sink;
+    connection_take_body(connection, body_max);
+}
+
+void http_body_pause(struct http_exchange *exchange)
+{
+    connection_of(exchange)->incoming->is_paused = true;
+}
+
+void http_body_resume(struct http_exchange *exchange)
+{
+    connection_of(exchange)->incoming->is_paused = false;
+    connection_schedule_turn_end(connection_of(exchange));
 }
 
 void http_exchange_close_on_fin(struct http_exchange *exchange)
@@ -542,6 +580,7 @@ static void exchange_on_refused(struct connection *connection, enum problem prob
     /* Nothing of a refused request is trusted, not even its X-Request-Id. Only the hook sees the bytes of its head. */
     connection->incoming->request = (struct http_request){0};
     connection->incoming->match = (struct http_route_match){0};
+    buf_clear(&connection->incoming->headers);
     choose_request_id(connection->incoming);
     *exchange = (struct http_exchange){.open = true};
     exchange->head_only = parser->has_request_line && parser->method == HTTP_HEAD;

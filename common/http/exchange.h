@@ -17,8 +17,10 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/problem.h"
+#include "common/http/body_sink.h"
 #include "common/http/request.h"
 
 struct connection_set;
@@ -54,6 +56,21 @@ void http_exchange_resume(struct http_exchange *exchange);
 void http_exchange_set_note(struct http_exchange *exchange, void *note);
 void *http_exchange_note(const struct http_exchange *exchange);
 
+/* -- the body, while it arrives: for handlers in the config's body_takers
+ *
+ * Such a handler is called when the head is complete. It answers at once, and the body is not read: the connection closes after the answer.
+ * Or it takes the body: on_bytes follows for each piece, and on_end after the last one. It may answer at any time.
+ *
+ * If the body is malformed, too long or late, or ends too early, the server refuses the request itself: on_closed is called first. */
+
+/* Once per exchange, after http_exchange_on_closed, whose argument the sink gets. body_max: of a chunked body, decoded; a sized one was
+ * checked against the config's length_max only. */
+void http_body_take(struct http_exchange *exchange, const struct http_body_sink *sink, int64_t body_max);
+
+/* Stops reading: no on_bytes follows before http_body_resume. The deadline of the body does not change. */
+void http_body_pause(struct http_exchange *exchange);
+void http_body_resume(struct http_exchange *exchange);
+
 /* -- the answer: either http_respond*, or http_stream_begin, writes and http_stream_end */
 
 /* Before the head is written. Ignored if `name` is not a token or `value` has a control byte. X-Request-Id replaces the
@@ -67,6 +84,10 @@ void http_respond_problem(struct http_exchange *exchange, const struct problem_d
  * open stream is read after the stream has ended. For HEAD only the head is sent, and on_closed follows. */
 void http_stream_begin(struct http_exchange *exchange, int status, const char *content_type);
 
+/* Begins a body of this length, which is written like that of a stream. If it cannot be completed, abort the exchange. For HEAD use
+ * http_respond with the length. */
+void http_stream_begin_sized(struct http_exchange *exchange, int status, const char *content_type, int64_t length);
+
 /* Each call writes one chunk. If more than output_max bytes are unsent, the connection is cut instead and on_closed follows on a later
  * turn. */
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len);
@@ -78,6 +99,9 @@ bool http_stream_is_behind(struct http_exchange *exchange);
 /* The config's on_room is called once, on a later turn, when at most output_max bytes are unsent. It is not called after the stream
  * has ended or was closed. */
 void http_stream_wait_for_room(struct http_exchange *exchange);
+
+/* Replaces the config's on_room for this exchange. It gets the argument of on_closed. */
+void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *handler_arg));
 
 /* Makes this answer the last one of its connection, even if it has begun. */
 void http_close_after(struct http_exchange *exchange);

@@ -23,11 +23,16 @@ struct gateway_metrics;
 struct openai_aliases;
 struct orders;
 struct redis;
+struct storage;
 struct request_defaults;
 struct streams;
 struct submitter;
+struct uploads;
 
 #define API_BASE "/api/v1/faceflip"
+
+/* Bytes of the body of an upload: the image, and the framing of a form. */
+enum { API_UPLOAD_BODY_MAX = (30 << 20) + (64 << 10) };
 
 /* Pointers are borrowed. */
 struct api_context {
@@ -35,7 +40,9 @@ struct api_context {
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
+    struct storage *storage; /* of pictures; NULL: they are not kept */
     struct orders *orders;
+    struct uploads *uploads; /* NULL: the server takes no uploads */
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
     /* Connections to Redis, of all threads: how many are up, and how many there are. A client's connection may be accepted by any

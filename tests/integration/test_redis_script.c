@@ -92,6 +92,14 @@ static const struct {
     {"ORDER registers an order",                 SCRIPT_ORDER,     {"body", "", "0", "o", "1", "public.o.0", "1000", "60000"},                                            "NEW"      },
     {"MINE lists what there is",                 SCRIPT_MINE,      {"public", "all", "", "10"},                                                                           "MINE"     },
     {"DELIVERY is noted",                        SCRIPT_DELIVERY,  {"body", "", "o", "unanswered", "1000"},                                                               "OK"       },
+    {"LEASE of an empty queue has no entry",     SCRIPT_LEASE,     {"copies", "10", "4", "60000", "nonce"},                                                               NULL       },
+    {"SETTLE of an unknown picture says so",     SCRIPT_SETTLE,    {"copies", "00", "nonce.1", "host"},                                                                   "ERASED"   },
+    {"UPLOAD may begin",                         SCRIPT_UPLOAD,    {"", "0", "10", "1000", "60000", "", "", "", "", "", ""},                                              "OK"       },
+    {"UPLOAD of a stored image is new",
+     SCRIPT_UPLOAD,                                                {"ab", "5", "0", "0", "60000", "20261207/x", "9999999999999", "image/png", "15", "15", ""},
+     "NEW"                                                                                                                                                                           },
+    {"INPUTS finds some",                        SCRIPT_INPUTS,    {"60000", "ab", "none"},                                                                               "OK"       },
+    {"PICTURE of an unknown one finds none",     SCRIPT_PICTURE,   {"00", "20261207"},                                                                                    "NONE"     },
     {"READY says so",                            SCRIPT_READY,     {NULL},                                                                                                "READY"    },
 };
 

@@ -35,7 +35,7 @@ class OwnTasks(ScriptTest):
 
     def raw(self, task_id, *owes):
         """SUBMIT without the check of all invariants, which the tasks of many() do not meet. The epoch."""
-        return int(self.scripts("submit", f"shop.{task_id}", "hash", "{}", 2, TTL_MS, 10**6, MINUTE, 10**6, "", 1, 0, "", *owes)[1])
+        return int(self.scripts("submit", f"shop.{task_id}", "hash", "{}", 2, TTL_MS, 10**6, MINUTE, 10**6, "", 1, 0, "", "", *owes)[1])
 
     def many(self, count, created=None, step=1, client="shop", state="done"):
         """Tasks t0, t1, ... as SUBMIT and time have left them, `step` ms apart."""

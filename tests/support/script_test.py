@@ -103,7 +103,7 @@ class ScriptTest(ProcessTest):
                hash="hash", request=None, client="public", client_limit=100_000, images=3, images_limit=0, owes=""):
         request = compact({"urls": urls}) if request is None else request
         return self.run_script("submit", f"{client}.{task_id}", hash, request, max_paid_calls, ttl, queue_limit, queue_ttl,
-                               client_limit, trace, images, images_limit, "", *([owes] if owes else []))
+                               client_limit, trace, images, images_limit, *(["", "", owes] if owes else []))
 
     def submit_many(self, client, count, queue_ttl=60_000):
         """Submits t0, t1, ... of a client."""

@@ -5,6 +5,7 @@
  *         |                 +--account or model closed--> CONFIRMING --------+  |
  *         +--no call: cancelled, budget used up, unreadable, too late ----------+   any state --lease lost, report failed--> GONE
  *
+ * A task with uploads is OPENING before BEGINNING: it waits for the storage. What cannot be read ends the attempt without a call.
  * BEGINNING waits for Redis to record the paid call.
  * CALLING waits for ARK. Each slot of the group is reported as soon as it ends.
  * CONFIRMING waits for Redis to say whether this task, among the tasks of all workers, was the first to find the account or model closed. The
@@ -27,6 +28,7 @@
 #include "common/base/backoff.h"
 #include "worker/ark/request.h"
 #include "worker/call/ark_call.h"
+#include "worker/job/picture_link.h"
 #include "worker/queue/lease.h"
 
 struct catalogue;
@@ -39,6 +41,7 @@ struct metrics;
 struct permit;
 struct redis;
 struct request_defaults;
+struct storage;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -53,6 +56,8 @@ struct job_context {
     int64_t lease_ms;
     int max_attempts;
     struct backoff backoff; /* between attempts */
+    struct picture_rules pictures;
+    struct storage *storage; /* of uploads; NULL: this worker has none */
 
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;

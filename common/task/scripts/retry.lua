@@ -3,7 +3,7 @@
 -- The client's limits do not refuse a RETRY, but the task and its images count against them.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE
--- needs: base tally names mine log queue release images life
+-- needs: base tally names mine log queue release images day life
 local id, queue_ttl = unpack(ARGV)
 local task = key('task', id)
 

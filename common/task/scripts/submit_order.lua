@@ -3,7 +3,7 @@
 -- ARGV order max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit owes, then of each task: id hash request plan
 --   images: the most images that each task may get; images_limit: of the client per UTC day, 0: no limit; owes: of each task, as for SUBMIT
 -- -> ACCEPTED, and an answer of SUBMIT (NEW or SAME) per task | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED
--- needs: base tally names mine log queue release images life accept
+-- needs: base tally names mine log queue release images day life accept
 local order, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit, owes = unpack(ARGV, 1, 10)
 local FIRST, SIZE = 11, 4 -- of the tasks in ARGV
 local name = client(ARGV[FIRST])
