@@ -126,7 +126,7 @@ static struct gateway *gateway_of(void *arg)
 
 static void gateway_on_request(struct http_exchange *exchange, void *arg)
 {
-    const struct gateway *gateway = gateway_of(arg);
+    struct gateway *gateway = gateway_of(arg);
 
     cors_apply(gateway->config.cors, exchange);
     admission_check_operator(gateway->config.options->admin_key, exchange);
@@ -316,6 +316,7 @@ static struct orders *create_orders(struct gateway *gateway)
                              .repeats = {.commands = gateway->commands,
                                          .window_ms = options->openai_retry_window_ms,
                                          .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
                              .hold_ms = options->openai_hold_ms
     });
@@ -329,6 +330,7 @@ static void fill_contexts(struct gateway *gateway)
     const struct gateway_options *options = config->options;
 
     gateway->admission.paths = api_paths;
+    gateway->admission.openai_path = OPENAI_BASE;
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
     gateway->api = (struct api_context){

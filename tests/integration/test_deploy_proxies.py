@@ -2,7 +2,7 @@
 read, no other path is open.
 
 The files are used unchanged except for addresses, certificate and shorter timeouts of nginx and HAProxy: 4 s instead of 60 s, so that a
-stream of 9 s exceeds them.
+stream of 9 s and an answer of 6 s exceed them.
 """
 
 import contextlib
@@ -213,7 +213,7 @@ class BehindHaproxy(ProxyTest):
             file.writelines(pathlib.Path(part).read_text(encoding="utf-8") for part in (self.pair.cert, self.pair.key))
         text = replaced(HAPROXY.read_text(), ("127.0.0.1:8000", self.gateway.address), ("bind :443", f"bind 127.0.0.1:{port}"),
                         ("/etc/haproxy/images.example.com.pem", pem), ("    bind :80\n", ""),
-                        ("timeout client 60s ", f"timeout client {PATIENCE_S}s "), ("timeout server 60s", f"timeout server {PATIENCE_S}s"))
+                        ("timeout client 60s ", f"timeout client {PATIENCE_S}s "), ("timeout server 60s ", f"timeout server {PATIENCE_S}s "))
         with open(config, "w", encoding="utf-8") as file:
             file.write(text)
         haproxy = Program("haproxy", ["haproxy", "-db", "-f", config])

@@ -173,9 +173,8 @@ void openai_event_write_image(struct buf *out, const struct openai_event *event,
     begin_event(out, IMAGE_EVENT);
     buf_add_char(out, ',');
     add_image_members(out, image, event->format);
-    buf_addf(out,
-             ",\"background\":\"opaque\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
-             event->created_ms / SECOND_MS, output_format_of(image));
+    buf_addf(out, ",\"background\":\"%s\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
+             event->transparent ? "transparent" : "opaque", event->created_ms / SECOND_MS, output_format_of(image));
     add_image_text(out, "size", image_text(image, "size"));
     buf_addf(out, ",\"task\":%d,\"index\":%" PRId64, event->task,
              (int64_t)json_integer_value(json_object_get(image, "index")));

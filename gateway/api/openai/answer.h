@@ -43,6 +43,7 @@ struct openai_event {
     enum openai_format format;
     int64_t created_ms;
     int task; /* number of the task in its order */
+    bool transparent;
 };
 
 /* image_generation.completed; `image` has url, index and size. */

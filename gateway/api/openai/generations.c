@@ -38,6 +38,7 @@ static void start_order(const struct api_context *context, struct http_exchange 
                                   .count = (size_t)request->n,
                                   .identity = &identity,
                                   .stream = request->stream,
+                                  .transparent = request->task.plan.transparent,
                                   .format = request->format};
     bool ok = !order_identity_make(&identity, http_exchange_request(exchange), client->name, body, (size_t)request->n);
 
@@ -110,9 +111,13 @@ void api_openai_generations(struct http_exchange *exchange, void *arg)
     char *body;
     int err;
 
-    if (!submission_check_head(exchange))
+    if (!submission_check_head(exchange)) {
+        orders_count(context->orders, OPENAI_GENERATIONS, OPENAI_INVALID);
         return;
+    }
     err = read_request(context, http_exchange_request(exchange), &request, &body, &errors);
+    if (err)
+        orders_count(context->orders, OPENAI_GENERATIONS, OPENAI_INVALID);
     if (err == ERR_SYNTAX) {
         respond_problem(exchange, PROBLEM_INVALID_JSON, errors.syntax);
     } else if (err == ERR_RANGE) {
