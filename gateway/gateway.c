@@ -20,6 +20,7 @@
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/storage_check.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/api/openai/error.h"
@@ -59,6 +60,7 @@ static void gateway_on_commands_ready(void *arg)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
         presence_write(gateway->presence);
+    storage_check_resume(gateway->storage_check);
 }
 
 static void gateway_on_misconfigured(const char *why, void *arg)
@@ -300,7 +302,14 @@ static bool create_storage(struct gateway *gateway, const char **why)
         *why = storage_error;
     }
     buf_deinit(&reason);
-    return !err;
+    if (err)
+        return false;
+    gateway->storage_check =
+        storage_check_create(&(struct storage_check_config){.loop = gateway->loop,
+                                                            .redis = gateway->commands,
+                                                            .identity = storage_identity(gateway->location.storage),
+                                                            .is_quiet = config->thread > 0});
+    return gateway->storage_check;
 }
 
 static struct orders *create_orders(struct gateway *gateway)
@@ -337,6 +346,7 @@ static void fill_contexts(struct gateway *gateway)
         .submitter = gateway->submitter,
         .streams = gateway->streams,
         .storage = gateway->location.storage,
+        .storage_check = gateway->storage_check,
         .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
@@ -394,6 +404,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
+    storage_check_destroy(gateway->storage_check);
     location_close(&gateway->location);
     streams_destroy(gateway->streams);
     orders_destroy(gateway->orders);

@@ -24,6 +24,7 @@ struct openai_aliases;
 struct orders;
 struct redis;
 struct storage;
+struct storage_check;
 struct request_defaults;
 struct streams;
 struct submitter;
@@ -37,6 +38,7 @@ struct api_context {
     struct submitter *submitter;
     struct streams *streams;
     struct storage *storage; /* of pictures; NULL: they are not kept */
+    const struct storage_check *storage_check;
     struct orders *orders;
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 

@@ -95,6 +95,7 @@ static const struct {
     {"SETTLE of an unknown picture says so",     SCRIPT_SETTLE,        {"copies", "00", "nonce.1", "host"},                                                               "ERASED"   },
     {"PICTURE of an unknown one finds none",     SCRIPT_PICTURE,       {"00", "20261207"},                                                                                "NONE"     },
     {"ERASE_PICTURE of an unknown one says so",  SCRIPT_ERASE_PICTURE, {"00", "20261207", "public"},                                                                      "UNKNOWN"  },
+    {"IDENTIFY takes the first storage",         SCRIPT_IDENTIFY,      {"directory x", "directory"},                                                                      "SAME"     },
     {"READY says so",                            SCRIPT_READY,         {NULL},                                                                                            "READY"    },
 };
 

@@ -41,6 +41,7 @@ struct permit;
 struct redis;
 struct request_defaults;
 struct storage;
+struct storage_check;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -57,6 +58,7 @@ struct job_context {
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
     struct storage *storage; /* for images that come as bytes; NULL: they go to Redis */
+    const struct storage_check *storage_check;
 
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;
