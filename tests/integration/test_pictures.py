@@ -401,9 +401,36 @@ class Failures(PictureTest):
         image = self.make(gateway)[-1].data["generated_images"][0]
         self.wait_state(image, "stored")
         other = world.gateway(STORAGE=pathlib.Path(self.folder, "other"))
+        other.wait_for("this is not the storage of the other programs")
         answer = other.get(image["stored_url"])
         self.assertEqual((answer.status, answer.json()["code"]), (503, "storage_unavailable"))
         other.wait_for("in another storage")
+        self.redis("DEL", PREFIX + "picture:" + image["id"])
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+        self.assertEqual(other.get(image["stored_url"]).status, 503)
+
+    def test_a_worker_with_another_directory_stores_nothing_until_it_is_allowed_to(self):
+        world = self.world()
+        gateway = world.gateway(**self.place())
+        eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
+        other = pathlib.Path(self.folder, "other")
+        worker = world.worker(**self.storage(STORAGE=other))
+        worker.wait_for("this is not the storage of the other programs")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual((worker.metric("arkrelay_storage_failing"), list(other.glob("2*"))), (1, []))
+        self.assertEqual((self.picture(image, "state"), gateway.get(image["stored_url"]).status), ("owed", 302))
+        worker.stop()
+        self.redis("DEL", "arkrelay:{storage}:identity")
+        world.worker(**self.storage(STORAGE=other))
+        self.wait_state(image, "stored")
+
+    def test_bytes_are_not_stored_in_another_directory(self):
+        world = self.world()
+        gateway = world.gateway(**self.place())
+        eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
+        worker = world.worker(**self.storage(STORAGE=pathlib.Path(self.folder, "other"), ARK_RESPONSE_FORMAT="b64_json"))
+        worker.wait_for("this is not the storage of the other programs")
+        self.assertTrue(self.make(gateway)[-1].data["generated_images"][0]["url"].startswith("data:"))
 
     def test_a_file_that_was_removed_by_hand_is_a_404_and_logged(self):
         world = self.world()

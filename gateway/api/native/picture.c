@@ -17,6 +17,7 @@
 #include "common/storage/storage.h"
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
+#include "common/task/storage_check.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/picture_path.h"
@@ -216,6 +217,12 @@ static void picture_on_bytes(const char *bytes, size_t len, void *arg)
         storage_get_next(picture->get);
 }
 
+/* Where other programs use another storage, it may be there. */
+static bool is_missing(const struct picture *picture, const struct storage_outcome *outcome)
+{
+    return outcome->end == STORAGE_MISSING && !storage_check_failed(picture->context->storage_check);
+}
+
 static void picture_on_end(const struct storage_outcome *outcome, void *arg)
 {
     struct picture *picture = arg;
@@ -235,7 +242,7 @@ static void picture_on_end(const struct storage_outcome *outcome, void *arg)
     if (outcome->end == STORAGE_MISSING && !picture->is_unknown)
         log_error("picture", "a stored picture is missing; do all programs use the same STORAGE?", "picture=%.*s",
                   LOG_ID_LEN, picture->id);
-    picture_refuse(picture, outcome->end == STORAGE_MISSING ? PROBLEM_PICTURE_NOT_FOUND : PROBLEM_STORAGE_UNAVAILABLE);
+    picture_refuse(picture, is_missing(picture, outcome) ? PROBLEM_PICTURE_NOT_FOUND : PROBLEM_STORAGE_UNAVAILABLE);
 }
 
 static void read_picture(struct picture *picture)
