@@ -23,6 +23,7 @@
 #include "gateway/api/openai/order.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
+#include "gateway/request/validate.h"
 #include "gateway/routes.h"
 #include "gateway/streams/disconnects.h"
 #include "gateway/streams/hub.h"
@@ -292,6 +293,13 @@ static struct orders *create_orders(struct gateway *gateway)
     });
 }
 
+static enum validate_webhooks webhooks_of(const struct shared_options *options)
+{
+    if (!*options->webhook_secret)
+        return WEBHOOKS_OFF;
+    return options->webhook_private ? WEBHOOKS_ANY_HOST : WEBHOOKS_PUBLIC;
+}
+
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
@@ -315,6 +323,7 @@ static void fill_contexts(struct gateway *gateway)
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
         .defaults = &options->request,
         .data_urls = options->data_urls,
+        .webhooks = webhooks_of(&options->shared),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,

@@ -20,6 +20,7 @@ struct gateway_options {
     char *keys_file;
     char *new_key, *key_expires, *revoke_key; /* run a command instead of serving */
     bool list_keys;
+    char *show_webhook_secret;                              /* likewise */
     int64_t client_requests, client_streams, client_images; /* 0: no limit */
     int64_t body_max, connections_max, connections_per_address, output_max;
     int64_t head_max, headers_max;

@@ -41,7 +41,7 @@ struct client *keyring_public(const struct keyring *keyring);
 
 /* -- keysets */
 
-/* With one reference. Also sets the limits of the clients in the file; `defaults` applies to limits that no line sets.
+/* With one reference. Also sets the limits and the webhooks of the clients in the file; `defaults` applies to limits that no line sets.
  * NULL: out of memory. */
 struct keyset *keyset_create(const struct key_file *file, struct clients *clients,
                              const struct client_limits *defaults);

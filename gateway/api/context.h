@@ -50,6 +50,7 @@ struct api_context {
     int max_paid_calls_limit; /* the most that a request may set */
     const struct request_defaults *defaults;
     bool data_urls; /* accept data: URLs */
+    int webhooks;   /* enum validate_webhooks */
     int64_t queue_ttl_ms;
     const struct openai_aliases *aliases; /* names of models */
     int openai_format;                    /* enum openai_default_format */

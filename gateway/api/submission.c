@@ -26,14 +26,42 @@ bool submission_check_head(struct http_exchange *exchange)
     return false;
 }
 
-/* NULL: out of memory. */
-static char *write_plan(const struct plan *plan)
+struct validate_rules submission_rules(const struct api_context *context, struct http_exchange *exchange)
 {
+    struct client_webhook webhook;
+
+    client_get_webhook(admission_client(exchange), &webhook);
+    return (struct validate_rules){.catalogue = context->catalogue,
+                                   .defaults = context->defaults,
+                                   .max_paid_calls = context->max_paid_calls_limit,
+                                   .data_urls = context->data_urls,
+                                   .webhooks = (enum validate_webhooks)context->webhooks,
+                                   .has_default_webhook = *webhook.url};
+}
+
+/* Texts are borrowed from the spec and from the client's webhook. */
+static struct plan_webhook plan_webhook_of(const struct task_spec *spec, const struct client_webhook *webhook)
+{
+    const char *url = spec->webhook ? spec->webhook : *webhook->url ? webhook->url : NULL;
+
+    return (struct plan_webhook){.url = url,
+                                 .events = spec->webhook_events ? spec->webhook_events : TASK_ON_FINAL,
+                                 .generation = webhook->generation};
+}
+
+/* NULL: out of memory. */
+static char *write_plan(const struct api_context *context, struct client *client, const struct validated *valid)
+{
+    struct client_webhook webhook;
+    struct plan plan = valid->plan;
     struct buf text;
     char *taken;
 
+    client_get_webhook(client, &webhook);
+    if (context->webhooks != WEBHOOKS_OFF)
+        plan.webhook = plan_webhook_of(&valid->spec, &webhook);
     buf_init(&text, PLAN_TEXT_MAX);
-    plan_write(&text, plan);
+    plan_write(&text, &plan);
     taken = buf_take(&text);
     buf_deinit(&text);
     return taken;
@@ -44,11 +72,12 @@ struct submission *submission_make(const struct api_context *context, struct htt
 {
     struct http_text trace = http_request_header(http_exchange_request(exchange), "traceparent");
     const char *request_id = http_exchange_request_id(exchange);
-    const struct client *client = admission_client(exchange);
+    struct client *client = admission_client(exchange);
     struct submission *submission = calloc(1, sizeof(*submission));
 
     if (!submission || task_spec_write(&valid->spec, &submission->request) ||
-        task_spec_hash(submission->hash, submission->request) || !(submission->plan = write_plan(&valid->plan)))
+        task_spec_hash(submission->hash, submission->request) ||
+        !(submission->plan = write_plan(context, client, valid)))
         return submission_destroy(submission);
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);

@@ -130,6 +130,28 @@ static void reads_what_it_wrote(void **state)
     buf_deinit(&second);
 }
 
+static void a_webhook_is_the_last_member(void **state)
+{
+    static const char tail[] = ",\"watermark\":false,\"webhook\":{\"events\":\"start final\",\"generation\":2,"
+                               "\"url\":\"https://a.example/?x=1\"}}";
+    struct stored_plan stored;
+    struct plan plan;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 4096);
+    make(&plan, 0);
+    plan.catalogue = "V";
+    plan.webhook = (struct plan_webhook){"https://a.example/?x=1", TASK_ON_START | TASK_ON_FINAL, 2};
+    plan_write(&out, &plan);
+    assert_true(out.len > strlen(tail));
+    assert_string_equal(buf_text(&out) + out.len - strlen(tail), tail);
+    assert_int_equal(plan_read(buf_text(&out), out.len, &stored), 0);
+    assert_null(stored.plan.webhook.url);
+    stored_plan_deinit(&stored);
+    buf_deinit(&out);
+}
+
 #define PLAN(members) "{\"catalogue\":\"V\",\"images\":1,\"model\":\"m\",\"watermark\":false" members "}"
 #define PRICE(text)   PLAN(",\"price\":" text)
 #define USD           "{\"call\":1,\"currency\":\"USD\",\"image\":1,\"images\":"
@@ -209,8 +231,11 @@ static void finds_the_prompt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resolves_every_parameter),   cmocka_unit_test(reads_what_it_wrote),
-        cmocka_unit_test(refuses_what_is_not_a_plan), cmocka_unit_test(ignores_what_is_not_about_the_request),
+        cmocka_unit_test(resolves_every_parameter),
+        cmocka_unit_test(reads_what_it_wrote),
+        cmocka_unit_test(a_webhook_is_the_last_member),
+        cmocka_unit_test(refuses_what_is_not_a_plan),
+        cmocka_unit_test(ignores_what_is_not_about_the_request),
         cmocka_unit_test(finds_the_prompt),
     };
 

@@ -73,13 +73,11 @@ static int write_order_body(json_t *root, char **out)
 }
 
 /* The caller frees *body (write_order_body). */
-static int read_request(const struct api_context *context, const struct http_request *request,
-                        struct openai_request *out, char **body, struct validate_errors *errors)
+static int read_request(const struct api_context *context, struct http_exchange *exchange, struct openai_request *out,
+                        char **body, struct validate_errors *errors)
 {
-    const struct validate_rules native = {.catalogue = context->catalogue,
-                                          .defaults = context->defaults,
-                                          .max_paid_calls = context->max_paid_calls_limit,
-                                          .data_urls = context->data_urls};
+    const struct http_request *request = http_exchange_request(exchange);
+    const struct validate_rules native = submission_rules(context, exchange);
     const struct openai_rules rules = {.aliases = context->aliases,
                                        .default_format = (enum openai_default_format)context->openai_format,
                                        .native = &native,
@@ -112,7 +110,7 @@ void api_openai_generations(struct http_exchange *exchange, void *arg)
 
     if (!submission_check_head(exchange))
         return;
-    err = read_request(context, http_exchange_request(exchange), &request, &body, &errors);
+    err = read_request(context, exchange, &request, &body, &errors);
     if (err == ERR_SYNTAX) {
         respond_problem(exchange, PROBLEM_INVALID_JSON, errors.syntax);
     } else if (err == ERR_RANGE) {
