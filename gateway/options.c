@@ -9,6 +9,7 @@
 #include "common/base/host_port.h"
 #include "common/base/macros.h"
 #include "common/http/request.h"
+#include "common/storage/location.h"
 #include "common/webhook/signature.h"
 #include "gateway/api/openai/aliases.h"
 
@@ -150,6 +151,11 @@ bool gateway_options_agree(const struct gateway_options *options)
             "arkrelay-gateway: GATEWAY_LISTEN %s accepts other machines, but no API keys are configured: listen on "
             "127.0.0.1, set GATEWAY_KEYS_FILE, or set GATEWAY_OPEN=on\n",
             options->listen);
+        return false;
+    }
+    if (*options->shared.storage && !location_is_valid(options->shared.storage)) {
+        (void)fprintf(stderr, "arkrelay-gateway: STORAGE %s is not the absolute path of a directory\n",
+                      options->shared.storage);
         return false;
     }
     if (!openai_aliases_parse(options->openai_models, &aliases, &at)) {

@@ -155,7 +155,7 @@ def _slots(events):
 
 
 def _process_field(name, text):
-    if name == "draining":
+    if name in ("draining", "keeps_pictures"):
         return text == "1"
     if name == "ark_ms":
         return [_number(part) for part in text.split(",")] if text else []

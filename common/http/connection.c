@@ -567,7 +567,7 @@ static void report_room(struct connection *connection)
     if (!exchange->waits_for_room || connection_unsent(connection) > config->output_max)
         return;
     exchange->waits_for_room = false;
-    config->on_room(exchange->handler_arg);
+    (exchange->on_room ? exchange->on_room : config->on_room)(exchange->handler_arg);
 }
 
 /* In BODY, the output is "100 Continue". */

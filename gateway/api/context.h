@@ -23,6 +23,7 @@ struct gateway_metrics;
 struct openai_aliases;
 struct orders;
 struct redis;
+struct storage;
 struct request_defaults;
 struct streams;
 struct submitter;
@@ -35,6 +36,7 @@ struct api_context {
     struct redis *commands;
     struct submitter *submitter;
     struct streams *streams;
+    struct storage *storage; /* of pictures; NULL: they are not kept */
     struct orders *orders;
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 

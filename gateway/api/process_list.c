@@ -88,6 +88,10 @@ static const struct {
     {"images",            add_integer   },
     {"unknown",           add_integer   },
     {"ark_ms",            add_list      },
+    {"keeps_pictures",    add_boolean   },
+    {"storage",           add_short_text},
+    {"storage_trouble",   add_short_text},
+    {"copies_waiting",    add_integer   },
 };
 
 static void write_process(struct buf *out, const redisReply *row)

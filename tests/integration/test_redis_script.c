@@ -91,6 +91,9 @@ static const struct {
      "ACCEPTED"                                                                                                                                                                  },
     {"ORDER registers an order",                 SCRIPT_ORDER,     {"body", "", "0", "o", "1", "public.o.0", "1000", "60000"},                                        "NEW"      },
     {"DELIVERY is noted",                        SCRIPT_DELIVERY,  {"body", "", "o", "unanswered", "1000"},                                                           "OK"       },
+    {"LEASE of an empty queue has no entry",     SCRIPT_LEASE,     {"copies", "10", "4", "60000", "nonce"},                                                           NULL       },
+    {"SETTLE of an unknown picture says so",     SCRIPT_SETTLE,    {"copies", "00", "nonce.1", "host"},                                                               "ERASED"   },
+    {"PICTURE of an unknown one finds none",     SCRIPT_PICTURE,   {"00", "20261207"},                                                                                "NONE"     },
     {"READY says so",                            SCRIPT_READY,     {NULL},                                                                                            "READY"    },
 };
 

@@ -26,16 +26,25 @@ class Parts(unittest.TestCase):
         code = re.sub(r"--.*|'[^'\n]*'", "", text)
         return any(re.search(rf"(?<![\w.:]){name}\b(?! =)", code) for name in self.DEFINED.findall(shared(part)))
 
+    def here(self, text):
+        return [name for line in HERE.findall(text) for name in line.split()]
+
+    def named(self, names):
+        """With those that a shared file names itself, which follow it."""
+        for name in names:
+            yield name
+            yield from self.named(self.here(shared(name)))
+
     def test_every_script_names_what_it_needs_in_order(self):
         parts = {path.stem for path in FOLDER.glob("shared/*.lua")}
         for path in FOLDER.glob("*.lua"):
             with self.subTest(path.stem):
                 text = path.read_text()
-                named = needs(text) + [name for line in HERE.findall(text) for name in line.split()]
+                named = list(self.named(needs(text) + self.here(text)))
                 for n, part in enumerate(named):
-                    rest = text + shared(*named[n + 1:])
+                    rest = text + shared(*named[n + 1:], *(parent for parent in named[:n] if part in self.here(shared(parent))))
                     self.assertTrue(self.uses(rest, part), f"{part} is not needed")
-                    missing = [other for other in parts - set(named[:n + 1]) if self.uses(shared(part), other)]
+                    missing = [other for other in parts - set(named[:n + 1]) - set(self.here(shared(part))) if self.uses(shared(part), other)]
                     self.assertEqual(missing, [], f"{part} stands before what it needs")
                 self.assertEqual([part for part in parts - set(named) if self.uses(text, part)], [], "not named")
 

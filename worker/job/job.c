@@ -402,17 +402,28 @@ static void job_report_slot(struct job_body *job, struct task_progress event)
         report_fail(job->report, err);
 }
 
+/* A picture that will be kept has its address from the first event on. */
+static void job_report_image(struct job_body *job, const struct ark_slot *slot)
+{
+    struct task_progress event = {.stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
+    struct picture_link link;
+
+    if (picture_link_make(&link, &job->context->pictures, slot->url, clock_wall_ms())) {
+        event.picture = link.id;
+        event.stored_url = link.stored_url;
+    }
+    job_report_slot(job, event);
+}
+
 static void job_on_slot(const struct ark_slot *slot, void *arg)
 {
     struct job_body *job = arg;
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
-    if (slot->url)
+    if (slot->url) {
         price_add_image(&job->images, &job->tariff, slot->size);
-    if (slot->url)
-        job_report_slot(job, (struct task_progress){
-                                 .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
-    else
+        job_report_image(job, slot);
+    } else
         job_report_slot(
             job, (struct task_progress){
                      .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
