@@ -17,6 +17,7 @@
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
 #include "common/storage/location.h"
+#include "common/webhook/signature.h"
 #include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
@@ -130,7 +131,9 @@ static int check_timeouts(struct worker_options *options)
     return ERR_RANGE;
 }
 
-static int check_storage(const struct worker_options *options)
+_Static_assert(WEBHOOK_MASTER_MIN == 32, "a text below has this number");
+
+static int check_outbox(const struct worker_options *options)
 {
     const char *why = NULL;
 
@@ -138,8 +141,10 @@ static int check_storage(const struct worker_options *options)
         why = "STORAGE is not the absolute path of a directory";
     else if (*options->shared.storage && options->ark_response_format == ARK_RESPONSE_B64_JSON)
         why = "STORAGE needs ARK_RESPONSE_FORMAT=url: images that come as data: URLs are not kept yet";
-    else if (!*options->shared.storage && options->roles == ROLES_OUTBOX)
-        why = "WORKER_ROLES=outbox without STORAGE: there is nothing to do";
+    else if (!*options->shared.storage && !*options->shared.webhook_secret && options->roles == ROLES_OUTBOX)
+        why = "WORKER_ROLES=outbox without STORAGE and WEBHOOK_SECRET: there is nothing to do";
+    else if (*options->shared.webhook_secret && strlen(options->shared.webhook_secret) < WEBHOOK_MASTER_MIN)
+        why = "WEBHOOK_SECRET is too short: use at least 32 bytes, for example the output of `openssl rand -hex 32`";
     if (why)
         fprintf(stderr, "arkrelay-worker: %s\n", why);
     return why ? ERR_RANGE : 0;
@@ -151,7 +156,7 @@ static int check_options(struct program *program)
     struct worker_options *options = &program->options;
     const char *why;
 
-    if (check_storage(options))
+    if (check_outbox(options))
         return ERR_RANGE;
     if (options->roles != ROLES_OUTBOX && !*options->ark_api_key && !*options->ark_sim_url) {
         fprintf(stderr, "arkrelay-worker: ARK_API_KEY is not set (environment, .env, or scripts/setup_env.sh); "

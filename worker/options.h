@@ -36,6 +36,8 @@ struct worker_options {
     int roles; /* enum worker_roles */
     char *public_url, *image_url_map;
     int64_t storage_retention_ms, outbox_concurrency, outbox_lease_ms;
+    int64_t webhook_timeout_ms, webhook_concurrency;
+    char *webhook_ca_file;
 };
 
 extern const struct option_table worker_option_table;

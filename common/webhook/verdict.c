@@ -25,21 +25,21 @@ static struct webhook_verdict verdict_of_status(const struct webhook_evidence *e
     int class = evidence->status / 100;
 
     if (class == 2)
-        return (struct webhook_verdict){.action = WEBHOOK_DELIVERED, .code = "delivered"};
+        return (struct webhook_verdict){.action = WEBHOOK_DELIVERED, .code = WEBHOOK_CODE_DELIVERED};
     if (evidence->is_disabled)
-        return (struct webhook_verdict){.action = WEBHOOK_FAILED, .code = "disabled"};
+        return (struct webhook_verdict){.action = WEBHOOK_FAILED, .code = WEBHOOK_CODE_DISABLED};
     if (evidence->status == GONE)
-        return (struct webhook_verdict){.action = WEBHOOK_FAILED, .code = "gone"};
+        return (struct webhook_verdict){.action = WEBHOOK_FAILED, .code = WEBHOOK_CODE_GONE};
     return (struct webhook_verdict){.action = is_busy_status(evidence->status) ? WEBHOOK_BUSY : WEBHOOK_AGAIN,
-                                    .code = class == 3 ? "redirected" : "http_status"};
+                                    .code = class == 3 ? WEBHOOK_CODE_REDIRECTED : WEBHOOK_CODE_STATUS};
 }
 
 static struct webhook_verdict verdict_of_end(const struct webhook_evidence *evidence)
 {
     if (evidence->not_public)
-        return (struct webhook_verdict){.action = WEBHOOK_AGAIN, .code = "not_public"};
+        return (struct webhook_verdict){.action = WEBHOOK_AGAIN, .code = WEBHOOK_CODE_NOT_PUBLIC};
     return (struct webhook_verdict){.action = WEBHOOK_BUSY,
-                                    .code = evidence->end == WEB_NOT_SENT ? "unreachable" : "no_answer"};
+                                    .code = evidence->end == WEB_NOT_SENT ? WEBHOOK_CODE_UNREACHABLE : WEBHOOK_CODE_NO_ANSWER};
 }
 
 /* Of an attempt that another one follows. */
@@ -80,3 +80,13 @@ const char *webhook_action_name(enum webhook_action action)
 
     return names[action];
 }
+
+const char *const webhook_code_names[WEBHOOK_CODE_COUNT] = {[WEBHOOK_CODE_DELIVERED] = "delivered",
+                                                            [WEBHOOK_CODE_GONE] = "gone",
+                                                            [WEBHOOK_CODE_DISABLED] = "disabled",
+                                                            [WEBHOOK_CODE_REDIRECTED] = "redirected",
+                                                            [WEBHOOK_CODE_STATUS] = "http_status",
+                                                            [WEBHOOK_CODE_UNREACHABLE] = "unreachable",
+                                                            [WEBHOOK_CODE_NO_ANSWER] = "no_answer",
+                                                            [WEBHOOK_CODE_NOT_PUBLIC] = "not_public",
+                                                            [WEBHOOK_CODE_LOST] = "worker_lost"};

@@ -38,9 +38,25 @@ enum webhook_action {
     WEBHOOK_FAILED /* no further attempt */
 };
 
+/* Why; the words are in logs, metrics, Redis and the API. */
+enum webhook_code {
+    WEBHOOK_CODE_DELIVERED,
+    WEBHOOK_CODE_GONE,        /* 410 */
+    WEBHOOK_CODE_DISABLED,    /* webhook-delivery: disable */
+    WEBHOOK_CODE_REDIRECTED,  /* redirects are not followed */
+    WEBHOOK_CODE_STATUS,      /* another status than 2xx */
+    WEBHOOK_CODE_UNREACHABLE, /* no connection: name lookup, TCP or TLS failed */
+    WEBHOOK_CODE_NO_ANSWER,   /* in time, or the connection broke before one */
+    WEBHOOK_CODE_NOT_PUBLIC,  /* the host has no public address */
+    WEBHOOK_CODE_LOST,        /* the worker of each attempt was lost */
+    WEBHOOK_CODE_COUNT,
+};
+
+extern const char *const webhook_code_names[WEBHOOK_CODE_COUNT]; /* "delivered", "http_status" ... */
+
 struct webhook_verdict {
     enum webhook_action action;
-    const char *code; /* delivered, gone, disabled, redirected, http_status, unreachable, no_answer or not_public */
+    enum webhook_code code;
     int64_t delay_ms;
     int64_t pause_ms; /* of the host, if it asked for one; 0: as long as such failures make it */
 };

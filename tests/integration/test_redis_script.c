@@ -94,6 +94,15 @@ static const struct {
     {"LEASE of an empty queue has no entry",     SCRIPT_LEASE,     {"copies", "10", "4", "60000", "nonce"},                                                           NULL       },
     {"SETTLE of an unknown picture says so",     SCRIPT_SETTLE,    {"copies", "00", "nonce.1", "host"},                                                               "ERASED"   },
     {"PICTURE of an unknown one finds none",     SCRIPT_PICTURE,   {"00", "20261207"},                                                                                "NONE"     },
+    {"LEASE of webhooks has no entry",           SCRIPT_LEASE,     {"webhooks", "10", "4", "60000", "nonce"},                                                         NULL       },
+    {"SETTLE of an unknown webhook says so",     SCRIPT_SETTLE,    {"webhooks", "00", "nonce.1", "delivered", "0", "0", "200", "5", "delivered"},                     "ERASED"   },
+    {"WEBHOOK of an unknown task finds none",    SCRIPT_WEBHOOK,   {"public.none"},                                                                                   "NONE"     },
+    {"WEBHOOKS lists none",                      SCRIPT_WEBHOOKS,  {"10", "10"},                                                                                      NULL       },
+    {"RESEND of an unknown task finds none",     SCRIPT_RESEND,    {"public.none", "0"},                                                                              "NONE"     },
+    {"RESEND of all failed ones counts",         SCRIPT_RESEND,    {"", "10"},                                                                                        "RESENT"   },
+    {"WEBHOOK_TEST owes a sample",
+     SCRIPT_WEBHOOK_TEST,                                          {"public.t", "https://a.example/", "1", "{}"},
+     "OK"                                                                                                                                                                        },
     {"READY says so",                            SCRIPT_READY,     {NULL},                                                                                            "READY"    },
 };
 

@@ -61,8 +61,9 @@ static void test_actions(void **state)
                                                                                    .now_ms = NOW,
                                                                                    .dice = 0.5});
 
-        if (verdict.action != cases[i].action || strcmp(verdict.code, cases[i].code) != 0)
-            fail_msg("%s: %s %s", cases[i].name, webhook_action_name(verdict.action), verdict.code);
+        if (verdict.action != cases[i].action || strcmp(webhook_code_names[verdict.code], cases[i].code) != 0)
+            fail_msg("%s: %s %s", cases[i].name, webhook_action_name(verdict.action),
+                     webhook_code_names[verdict.code]);
     }
 }
 

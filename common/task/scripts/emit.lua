@@ -6,15 +6,19 @@
 local id, fence, wseq, data = unpack(ARGV)
 local task = key('task', id)
 
-local h = redis.call('HMGET', task, 'fence', 'wseq', 'cancel', 'n')
+local h = redis.call('HMGET', task, 'fence', 'wseq', 'rare', 'n')
 if h[1] ~= fence or fence == '0' then -- only a running task has another fence than 0
   return { 'LOST' }
 end
 if wseq - h[2] <= 0 then
   return { 'SAME' }
 end
+local cancel, owes = false, h[3]
+if owes == '' then
+  cancel, owes = unpack(redis.call('HMGET', task, 'cancel', 'owes'))
+end
 local n = h[4] + 1
 local number = text_of(n)
 redis.call('HSET', task, 'wseq', wseq, 'n', number)
-log(id, n, element(number, 'process', data))
-return { h[3] and 'CANCEL' or 'OK', n }
+log(id, n, element(number, 'process', data), nil, nil, owes and { owes = owes })
+return { cancel and 'CANCEL' or 'OK', n }

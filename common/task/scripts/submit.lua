@@ -27,6 +27,6 @@ end
 local epoch = text_of(queue.now)
 local start = begin_life(id, { client = name, epoch = epoch, hash = hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
   vtime = queue.vtime, waiting = queue.waiting, live = queue.live, last = queue.last,
-  more = { model = model_in(plan or '') or model_in(request), trace = trace ~= '' and trace or nil }, reserved = images_limit > 0 and images },
+  more = { model = model_in(plan or '') or model_in(request), trace = trace ~= '' and trace or nil }, reserved = images_limit > 0 and images, owes = owes_in(plan) },
   request, plan)
 return { 'NEW', epoch, 'queued', { start }, queue.left }

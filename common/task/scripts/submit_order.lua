@@ -41,7 +41,8 @@ if #starting > 0 then
     local epoch = text_of(math.max(queue.now, (task.epoch or 0) + 1))
     local start = begin_life(task.id, { client = name, epoch = epoch, hash = task.hash, max_paid_calls = max_paid_calls, ttl = ttl, queue_ttl = queue_ttl,
       vtime = queue.vtime, waiting = queue.waiting, live = queue.live, last = queue.last,
-      more = { model = model_in(task.plan) or model_in(task.request), trace = trace ~= '' and trace or nil, order = order }, reserved = images_limit > 0 and images },
+      more = { model = model_in(task.plan) or model_in(task.request), trace = trace ~= '' and trace or nil, order = order }, reserved = images_limit > 0 and images,
+      owes = owes_in(task.plan) },
       task.request, task.plan)
     task.answer = { 'NEW', epoch, 'queued', { start }, left }
     renewed = renewed + (task.known and 1 or 0)

@@ -27,6 +27,11 @@ local function room_for(name, count, queue_limit, client_limit, images, images_l
   return { now = created, vtime = vtime, waiting = waiting, live = live, last = last, left = left }
 end
 
+-- What the events of a task with this plan owe: letters; nil: nothing.
+local function owes_in(plan)
+  return plan and plan:find('"webhook":{', 1, true) and 'w' or nil
+end
+
 -- The model that a request or a plan names, or nil. Their keys are sorted and `model` comes before all long texts; no text in JSON has a bare quote.
 local function model_in(text)
   local at = text:find('"model":"', 1, true) -- `match` alone would try every byte

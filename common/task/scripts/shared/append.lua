@@ -1,8 +1,9 @@
 -- Appends an element to the task's log and announces the same bytes. The caller writes its number n into the task's field `n`.
 -- What the elements owe is written here too, so that no path to an event can miss it.
--- elements: instead of the one, those that `text` has in its lines; n: the number of the last one; at: now, if it is known.
+-- elements: instead of the one, those that `text` has in its lines; n: the number of the last one; at: now, if it is known; t: the task, of which
+-- `owes` is needed, and `epoch` and `plan` are used if known.
 -- -> the list's key
-local function log(id, n, text, elements, at)
+local function log(id, n, text, elements, at, t)
   local events = key('events', id)
   local length
   if elements then
@@ -17,6 +18,10 @@ local function log(id, n, text, elements, at)
   if text:find('{"id":"', 1, true) then -- a picture that is kept: no other event has this, and a text in JSON has no bare quote
     -- here: names owing copies
     owe_copies(id, elements or { text }, at or now())
+  end
+  if t and t.owes then
+    -- here: names owing webhooks
+    owe_webhooks(id, elements or { text }, at or now(), t)
   end
   return events
 end

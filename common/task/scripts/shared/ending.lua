@@ -110,7 +110,12 @@ end
 
 -- The final event: `n` is its number as a text. extra: a JSON fragment if done, otherwise the error (code, error, retryable, more).
 local function done_element(id, n, t, slots, extra)
-  local request = redis.call('LINDEX', key('events', id), REQUEST)
+  local request
+  if t.owes then
+    request, t.plan = unpack(redis.call('LRANGE', key('events', id), REQUEST, PLAN))
+  else
+    request = redis.call('LINDEX', key('events', id), REQUEST)
+  end
   local ended_at = t.ended_at
   return n .. ' done {"event":"done","data":{"urls":' .. (request and urls_of(request) or '[]') .. ',"generated_images":['
     .. table.concat(slots.image, ',') .. '],"task_id":"' .. task_id(id) .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],'
@@ -177,7 +182,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, ended_at), t.ttl)
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, ended_at, t), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)

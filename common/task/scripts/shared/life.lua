@@ -14,7 +14,8 @@ end
 
 -- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
 -- t: client, epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
--- virtual time; more: further fields, such as trace; optional: reserved (images). request: nil if the list has it and the plan.
+-- virtual time; more: further fields, such as trace; optional: reserved (images); owes; is_rare: see the field `rare`. request: nil if the list
+-- has it and the plan.
 -- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
 -- therefore waits for one task of each other client, however many they have.
 -- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
@@ -33,8 +34,15 @@ local function begin_life(id, t, request, plan)
   end
   if t.reserved then
     local day = day_of(t.epoch)
-    set[size + 1], set[size + 2], set[size + 3], set[size + 4], size = 'reserved', t.reserved .. ' ' .. day, 'rare', '', size + 4
+    set[size + 1], set[size + 2], size = 'reserved', t.reserved .. ' ' .. day, size + 2
     count_images(id, day, t.reserved)
+  end
+  local rare = (t.is_rare or t.reserved) and '' or t.owes
+  if rare then
+    set[size + 1], set[size + 2], size = 'rare', rare, size + 2
+  end
+  if t.owes then
+    set[size + 1], set[size + 2], size = 'owes', t.owes, size + 2
   end
   if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
     redis.call('DEL', task)
@@ -70,5 +78,9 @@ local function begin_life(id, t, request, plan)
     redis.call('PERSIST', events)
   end
   redis.call('PUBLISH', key('channel', id), start)
+  if t.owes then
+    -- here: owing webhooks
+    owe_webhooks(id, { start }, t.epoch + 0, { epoch = t.epoch, plan = plan })
+  end
   return start
 end
