@@ -82,7 +82,7 @@ struct worker {
     struct webhooks *webhooks;
 
     struct outbox *outbox; /* of both */
-    bool outbox_idle; /* it has stopped */
+    bool outbox_idle;      /* it has stopped */
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */

@@ -39,7 +39,8 @@ static struct webhook_verdict verdict_of_end(const struct webhook_evidence *evid
     if (evidence->not_public)
         return (struct webhook_verdict){.action = WEBHOOK_AGAIN, .code = WEBHOOK_CODE_NOT_PUBLIC};
     return (struct webhook_verdict){.action = WEBHOOK_BUSY,
-                                    .code = evidence->end == WEB_NOT_SENT ? WEBHOOK_CODE_UNREACHABLE : WEBHOOK_CODE_NO_ANSWER};
+                                    .code = evidence->end == WEB_NOT_SENT ? WEBHOOK_CODE_UNREACHABLE
+                                                                          : WEBHOOK_CODE_NO_ANSWER};
 }
 
 /* Of an attempt that another one follows. */
@@ -81,12 +82,9 @@ const char *webhook_action_name(enum webhook_action action)
     return names[action];
 }
 
-const char *const webhook_code_names[WEBHOOK_CODE_COUNT] = {[WEBHOOK_CODE_DELIVERED] = "delivered",
-                                                            [WEBHOOK_CODE_GONE] = "gone",
-                                                            [WEBHOOK_CODE_DISABLED] = "disabled",
-                                                            [WEBHOOK_CODE_REDIRECTED] = "redirected",
-                                                            [WEBHOOK_CODE_STATUS] = "http_status",
-                                                            [WEBHOOK_CODE_UNREACHABLE] = "unreachable",
-                                                            [WEBHOOK_CODE_NO_ANSWER] = "no_answer",
-                                                            [WEBHOOK_CODE_NOT_PUBLIC] = "not_public",
-                                                            [WEBHOOK_CODE_LOST] = "worker_lost"};
+const char *const webhook_code_names[WEBHOOK_CODE_COUNT] = {
+    [WEBHOOK_CODE_DELIVERED] = "delivered", [WEBHOOK_CODE_GONE] = "gone",
+    [WEBHOOK_CODE_DISABLED] = "disabled",   [WEBHOOK_CODE_REDIRECTED] = "redirected",
+    [WEBHOOK_CODE_STATUS] = "http_status",  [WEBHOOK_CODE_UNREACHABLE] = "unreachable",
+    [WEBHOOK_CODE_NO_ANSWER] = "no_answer", [WEBHOOK_CODE_NOT_PUBLIC] = "not_public",
+    [WEBHOOK_CODE_LOST] = "worker_lost"};

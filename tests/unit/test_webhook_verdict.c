@@ -62,8 +62,7 @@ static void test_actions(void **state)
                                                                                    .dice = 0.5});
 
         if (verdict.action != cases[i].action || strcmp(webhook_code_names[verdict.code], cases[i].code) != 0)
-            fail_msg("%s: %s %s", cases[i].name, webhook_action_name(verdict.action),
-                     webhook_code_names[verdict.code]);
+            fail_msg("%s: %s %s", cases[i].name, webhook_action_name(verdict.action), webhook_code_names[verdict.code]);
     }
 }
 

@@ -70,10 +70,11 @@ static void delivery_log(const struct delivery *delivery, const struct webhook_v
                   delivery->evidence.attempt, delivery->evidence.status);
         return;
     }
-    log_line(is_over ? LOG_WARN : LOG_INFO, "webhook", is_over ? "delivery failed, given up" : "delivery failed, trying again",
-              "task=%s n=%" PRId64 " host=%s attempt=%d code=%s status=%d delay_ms=%" PRId64 " words=\"%s\"", delivery->task,
-              delivery->n, delivery->host, delivery->evidence.attempt, webhook_code_names[verdict->code],
-              delivery->evidence.status, verdict->delay_ms, words);
+    log_line(is_over ? LOG_WARN : LOG_INFO, "webhook",
+             is_over ? "delivery failed, given up" : "delivery failed, trying again",
+             "task=%s n=%" PRId64 " host=%s attempt=%d code=%s status=%d delay_ms=%" PRId64 " words=\"%s\"",
+             delivery->task, delivery->n, delivery->host, delivery->evidence.attempt, webhook_code_names[verdict->code],
+             delivery->evidence.status, verdict->delay_ms, words);
 }
 
 static void delivery_settle(struct delivery *delivery, const struct webhook_verdict *verdict, int64_t ms)
@@ -169,26 +170,29 @@ static int delivery_send(struct delivery *delivery)
 {
     const struct webhooks_config *config = &webhooks_of(delivery)->config;
     struct delivery_headers headers;
-    const char *const lines[] = {"Content-Type: application/json", headers.id, headers.timestamp, headers.signature, NULL};
+    const char *const lines[] = {"Content-Type: application/json", headers.id, headers.timestamp, headers.signature,
+                                 NULL};
     int err = write_headers(delivery, &headers);
 
     if (err)
         return err;
     err = web_start(config->web,
-                    &(struct web_request){.url = delivery->url,
-                                          .headers = lines,
-                                          .body = delivery->body,
-                                          .body_len = delivery->body_len,
-                                          .public_only = !config->any_host,
-                                          .is_raw = true,
-                                          .first_byte_ms = config->timeout_ms,
-                                          .total_ms = config->timeout_ms,
-                                          .answer_max = ANSWER_MAX,
-                                          .events = {.on_head = delivery_on_head,
-                                                     .on_field = delivery_on_field,
-                                                     .on_data = delivery_on_data,
-                                                     .on_done = delivery_on_done,
-                                                     .arg = delivery}},
+                    &(struct web_request){
+                        .url = delivery->url,
+                        .headers = lines,
+                        .body = delivery->body,
+                        .body_len = delivery->body_len,
+                        .public_only = !config->any_host,
+                        .is_raw = true,
+                        .first_byte_ms = config->timeout_ms,
+                        .total_ms = config->timeout_ms,
+                        .answer_max = ANSWER_MAX,
+                        .events = {.on_head = delivery_on_head,
+                                   .on_field = delivery_on_field,
+                                   .on_data = delivery_on_data,
+                                   .on_done = delivery_on_done,
+                                   .arg = delivery}
+    },
                     &delivery->call);
     if (!err)
         delivery->body = NULL; /* the client's now */
@@ -273,7 +277,8 @@ static bool read_fields(struct delivery *delivery, const redisReply *reply)
 {
     size_t task_len = 0, url_len = 0;
     const char *task = script_text(reply, OUTBOX_FIELDS, &task_len);
-    const char *url = script_text(reply, OUTBOX_FIELDS + 3, &url_len), *body = script_text(reply, OUTBOX_FIELDS + 5, NULL);
+    const char *url = script_text(reply, OUTBOX_FIELDS + 3, &url_len),
+               *body = script_text(reply, OUTBOX_FIELDS + 5, NULL);
     const char *dot = task ? memchr(task, '.', task_len) : NULL;
 
     if (!dot || !url || !body || url_len > URL_MAX || script_int(reply, OUTBOX_FIELDS + 1, &delivery->epoch) ||

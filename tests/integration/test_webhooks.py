@@ -1,0 +1,317 @@
+"""Webhooks with real programs and real receivers: good ones, and everything that a receiver can do wrong."""
+
+import json
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+import unittest
+
+from support.certificates import Pair
+from support.http_client import fetch
+from support.processes import ProcessTest, binary, eventually
+from support.receiver import HANG, SECRET, Receiver, client_secret, shown
+from support.world import World, sim
+
+PREFIX = "arkrelay:{0}:"
+PRIVATE = {"WEBHOOK_SECRET": SECRET, "WEBHOOK_PRIVATE": "on"}
+
+
+class WebhookTest(ProcessTest):
+    def world(self, **options):
+        world = self.enterContext(World(**options))
+        self.redis = world.redis
+        return world
+
+    def start(self, world, gateway=(), **worker):
+        return world.gateway(**PRIVATE, **dict(gateway)), world.worker(**PRIVATE, **worker)
+
+    def receiver(self, *steps, **options):
+        receiver = Receiver(*steps, **options)
+        self.addCleanup(receiver.close)
+        return receiver
+
+    def make(self, gateway, name, receiver, directives="images=1", **fields):
+        """A task's final event."""
+        with gateway.generate(name, prompt=sim(name, directives), webhook=receiver if isinstance(receiver, str) else receiver.url, **fields) as stream:
+            return json.loads(stream.to_end()[-1].data)
+
+    def attempts(self, name="t1"):
+        return [line.decode().split(" ") for line in self.redis("LRANGE", PREFIX + f"deliveries:public.{name}", 0, -1)]
+
+    def wait_attempts(self, count, name="t1", seconds=20):
+        eventually(lambda: len(self.attempts(name)) >= count, f"{count} attempts for {name}", seconds)
+        return self.attempts(name)
+
+
+class Good(WebhookTest):
+    def test_the_final_event_is_delivered_signed(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        receiver = self.receiver()
+        final = self.make(gateway, "t1", receiver)
+        [delivery] = receiver.wait(1)
+        body = delivery.json()
+        task = world.find("t1")
+        self.assertEqual(body, {"n": task.log[-1].n, "epoch": int(task.fields["epoch"]), **final})
+        self.assertRegex(delivery.id, r"^msg_[0-9a-f]{32}$")
+        self.assertEqual(delivery.headers["content-type"], "application/json")
+        self.assertLess(abs(int(delivery.headers["webhook-timestamp"]) - time.time()), 60)
+        self.assertTrue(delivery.is_signed_by(client_secret()))
+        self.assertEqual(len(delivery.signatures()), 1)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[4:]), ("200", ["1", "delivered", "0"]))
+        eventually(lambda: worker.metric("arkrelay_webhooks_total") == 1, "the metric counts")
+        self.assertEqual(self.redis("KEYS", PREFIX + "entry:*"), [])
+
+    def test_chosen_events_are_delivered_with_their_numbers(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        receiver = self.receiver()
+        self.make(gateway, "t1", receiver, "images=2", max_images=2, webhook_events=["start", "image", "final"])
+        bodies = sorted((delivery.json() for delivery in receiver.wait(4)), key=lambda body: body["n"])
+        self.assertEqual([body["event"] for body in bodies], ["start", "process", "process", "done"])
+        self.assertEqual([body["data"].get("stage") for body in bodies], [None, "image", "image", None])
+        self.assertEqual(len({delivery.id for delivery in receiver.deliveries}), 4)
+
+    def test_a_failed_and_a_cancelled_task_are_reported(self):
+        world = self.world()
+        gateway = world.gateway(**PRIVATE)
+        receiver = self.receiver()
+        self.assertEqual(gateway.submit("t1", prompt="p", webhook=receiver.url).status, 202)
+        self.assertEqual(gateway.cancel("t1").status, 200)
+        world.worker(**PRIVATE, WORKER_ROLES="outbox", ARK_API_KEY="")
+        [delivery] = receiver.wait(1)
+        self.assertEqual((delivery.json()["event"], delivery.json()["data"]["code"]), ("error", "cancelled"))
+
+    def test_it_is_part_of_the_request(self):
+        world = self.world()
+        gateway = world.gateway(**PRIVATE)
+        for fields, status in (({"webhook": "http://127.0.0.1:1/a"}, 202), ({"webhook": "http://127.0.0.1:1/a"}, 200), ({"webhook": "http://127.0.0.1:1/b"}, 409), ({}, 409),
+                               ({"webhook": "http://127.0.0.1:1/a", "webhook_events": ["final"]}, 409)):
+            self.assertEqual(gateway.submit("t1", prompt="p", **fields).status, status, fields)
+
+    def test_what_is_refused(self):
+        world = self.world()
+        public, off = world.gateway(WEBHOOK_SECRET=SECRET), world.gateway()
+        for gateway, url in ((public, "http://127.0.0.1/"), (public, "http://10.0.0.1/"), (public, "http://localhost/"), (public, "http://[::1]/"),
+                             (public, "http://2130706433/"), (public, "ftp://example.com/"), (public, "https://u:p@example.com/"), (public, ""),
+                             (public, "https://example.com/" + "a" * 2048), (public, "https://example.com/\"}"), (off, "https://example.com/")):
+            with self.subTest(url[:40]):
+                answer = gateway.submit("t1", prompt="p", webhook=url)
+                self.assertEqual((answer.status, [error["pointer"] for error in answer.json()["errors"]]), (422, ["/webhook"]))
+
+    def test_a_client_has_a_webhook_and_a_generation_in_the_keys_file(self):
+        world = self.world()
+        receiver, own = self.receiver(), self.receiver()
+        with tempfile.NamedTemporaryFile("w+") as keys:
+            command = [binary("arkrelay-gateway"), "--keys-file", keys.name]
+            token = subprocess.run([*command, "--new-key", "shop"], capture_output=True, text=True, check=True).stdout.strip()
+            with open(keys.name, encoding="ascii") as file:
+                text = file.read()
+            with open(keys.name, "w", encoding="ascii") as file:
+                file.write(text.rstrip("\n") + f" webhook={receiver.url} webhook_generation=3\n")
+            secret = subprocess.run([*command, "--show-webhook-secret", "shop"], capture_output=True, text=True, check=True, env={"WEBHOOK_SECRET": SECRET})
+            self.assertEqual(secret.stdout.strip(), shown(client_secret("shop", 3)))
+            gateway = world.gateway(**PRIVATE, GATEWAY_KEYS_FILE=keys.name)
+            world.worker(**PRIVATE)
+            headers = {"Authorization": f"Bearer {token}"}
+            for name, fields in (("t1", {}), ("t2", {"webhook": own.url})):
+                with gateway.generate(name, headers=headers, prompt=sim(name), **fields) as stream:
+                    stream.to_end()
+            fetch(gateway.address, "POST", "/v1/images/generations", {"prompt": sim("o"), "response_format": "url"}, headers)
+            for delivery in (*receiver.wait(2), *own.wait(1)):
+                self.assertTrue(delivery.is_signed_by(client_secret("shop", 3)))
+                self.assertTrue(delivery.is_signed_by(client_secret("shop", 2)))
+                self.assertFalse(delivery.is_signed_by(client_secret("shop", 1)))
+                self.assertFalse(delivery.is_signed_by(client_secret("public", 3)))
+
+    def test_a_webhook_works_without_and_with_a_storage(self):
+        world = self.world()
+        receiver = self.receiver()
+        with tempfile.TemporaryDirectory() as folder:
+            gateway, _ = self.start(world, STORAGE=folder + "/pictures")
+            self.make(gateway, "t1", receiver)
+            [delivery] = receiver.wait(1)
+            self.assertIn("stored_url", delivery.json()["data"]["generated_images"][0])
+
+
+class Bad(WebhookTest):
+    def one(self, *steps, **worker):
+        world = self.world()
+        gateway, worker = self.start(world, **worker)
+        receiver = self.receiver(*steps)
+        self.make(gateway, "t1", receiver)
+        return world, worker, receiver
+
+    def test_500_then_200(self):
+        world, worker, receiver = self.one(500, 200)
+        first, second = receiver.wait(2)
+        self.assertEqual((first.id, first.body), (second.id, second.body))
+        self.assertGreater(second.at - first.at, 3.9)
+        self.assertGreater(int(second.headers["webhook-timestamp"]), int(first.headers["webhook-timestamp"]))
+        self.assertEqual([(attempt[2], attempt[4], attempt[5]) for attempt in self.wait_attempts(2)], [("500", "1", "http_status"), ("200", "2", "delivered")])
+        self.assertTrue(second.is_signed_by(client_secret()))
+
+    def test_retry_after_is_kept(self):
+        _, _, receiver = self.one((503, {"Retry-After": "8"}), 200)
+        first, second = receiver.wait(2)
+        self.assertGreater(second.at - first.at, 7.9)
+
+    def test_410_stops(self):
+        _, worker, receiver = self.one(410)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual(attempt[5:], ["gone", "0"])
+        self.assertEqual(self.redis("ZCARD", PREFIX + "failed:webhooks"), 1)
+        self.assertEqual(len(receiver.deliveries), 1)
+
+    def test_the_header_stops(self):
+        self.one((500, {"Webhook-Delivery": "disable"}))
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual(attempt[5:], ["disabled", "0"])
+
+    def test_a_redirect_is_not_followed(self):
+        elsewhere = self.receiver()
+        self.one((307, {"Location": elsewhere.url}))
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("307", "redirected"))
+        self.assertEqual(elsewhere.deliveries, [])
+
+    def test_a_slow_receiver_is_cut(self):
+        self.one(HANG, WEBHOOK_TIMEOUT="300ms")
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("0", "no_answer"))
+        self.assertLess(int(attempt[3]), 3000)
+
+    def test_a_dead_receiver(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            port = listener.getsockname()[1]
+        self.make(gateway, "t1", f"http://127.0.0.1:{port}/")
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("0", "unreachable"))
+
+    def test_rubbish(self):
+        def rubbish(connection, _):
+            connection.sendall(b"\x00\xff not http at all\r\n\r\n")
+        self.one(rubbish)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("0", "no_answer"))
+
+    def test_half_a_head(self):
+        def half(connection, _):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Le")
+        self.one(half)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("0", "no_answer"))
+
+    def test_a_gigabyte_is_not_read(self):
+        sent = []
+
+        def gigabyte(connection, _):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n")
+            try:
+                for _ in range(1024):
+                    sent.append(connection.send(b"x" * (1 << 20)))
+            except OSError:
+                pass
+        self.one(gigabyte)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("200", "delivered"))
+        self.assertLess(sum(sent), 64 << 20)
+
+    def test_a_body_that_never_ends_is_no_failure(self):
+        def endless(connection, receiver):
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nx")
+            HANG(connection, receiver)
+        self.one(endless)
+        [attempt] = self.wait_attempts(1)
+        self.assertEqual((attempt[2], attempt[5]), ("200", "delivered"))
+
+    def test_a_certificate_that_is_not_trusted(self):
+        world = self.world()
+        with tempfile.TemporaryDirectory() as folder:
+            pair = Pair(folder)
+            gateway, _ = self.start(world)
+            receiver = self.receiver(pair=pair)
+            self.make(gateway, "t1", f"https://localhost:{receiver.port}/")
+            [attempt] = self.wait_attempts(1)
+            self.assertEqual((attempt[2], attempt[5]), ("0", "unreachable"))
+            self.assertEqual(receiver.deliveries, [])
+
+    def test_a_certificate_that_is_trusted(self):
+        world = self.world()
+        with tempfile.TemporaryDirectory() as folder:
+            pair = Pair(folder)
+            gateway, _ = self.start(world, WEBHOOK_CA_FILE=pair.cert)
+            receiver = self.receiver(pair=pair)
+            self.make(gateway, "t1", f"https://localhost:{receiver.port}/")
+            receiver.wait(1)
+
+    def test_an_address_inside_is_not_connected_to(self):
+        """The gateway allows it, the worker does not: as if the name had changed its address in between."""
+        world = self.world()
+        gateway, _ = world.gateway(**PRIVATE), world.worker(WEBHOOK_SECRET=SECRET)
+        for n, host in enumerate(("127.0.0.1", "localhost", "0x7f.1", "2130706433", "[::ffff:127.0.0.1]", "[::1]")):
+            receiver = self.receiver()
+            self.make(gateway, f"t{n}", f"http://{host}:{receiver.port}/")
+            [attempt] = self.wait_attempts(1, f"t{n}")
+            self.assertEqual((attempt[2], attempt[5]), ("0", "not_public"), host)
+            self.assertEqual(receiver.deliveries, [])
+
+    def test_a_worker_that_dies_after_the_post_repeats_it_under_the_same_id(self):
+        world = self.world()
+        gateway, worker = self.start(world, WEBHOOK_TIMEOUT="1s")
+        died = []
+
+        def kill(connection, receiver):
+            if not died:
+                died.append(True)
+                worker.process.send_signal(signal.SIGKILL)
+                worker.wait_exit()
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        receiver = self.receiver(kill)
+        self.assertEqual(gateway.submit("t1", prompt=sim("t1"), webhook=receiver.url).status, 202)
+        receiver.wait(1)
+        world.worker(**PRIVATE, WEBHOOK_TIMEOUT="1s")
+        first, second = receiver.wait(2)
+        self.assertEqual((first.id, first.body), (second.id, second.body))
+        self.assertEqual(self.wait_attempts(1)[0][4:6], ["2", "delivered"])
+
+    def test_a_worker_that_drains_waits_for_its_delivery(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+
+        def slow(connection, _):
+            worker.process.send_signal(signal.SIGTERM)
+            worker.wait_for("draining")
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        receiver = self.receiver(slow)
+        self.make(gateway, "t1", receiver)
+        self.assertEqual(worker.wait_exit(), 0)
+        self.assertEqual([attempt[5] for attempt in self.attempts()], ["delivered"])
+
+    def test_a_dead_host_with_much_to_deliver_delays_no_other(self):
+        world = self.world()
+        gateway = world.gateway(**PRIVATE)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            dead = f"http://127.0.0.1:{listener.getsockname()[1]}/"
+        plan = '{{"catalogue":"V","images":1,"model":"m","watermark":false,"webhook":{{"events":"start","generation":1,"url":"{}"}}}}'
+        for n in range(2000):
+            world.run_script("submit", f"public.d{n}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(dead))
+        receivers = [self.receiver() for _ in range(9)]
+        worker = world.worker(**PRIVATE, WORKER_ROLES="outbox")
+        eventually(lambda: worker.metric("arkrelay_webhooks_total") > 0, "the dead host was tried")
+        for n in range(10):
+            for m, receiver in enumerate(receivers):
+                world.run_script("submit", f"public.g{n}-{m}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(receiver.url))
+        for receiver in receivers:
+            receiver.wait(10)
+        self.assertLess(worker.metric("arkrelay_webhooks_total"), 90 + 60)
+        self.assertEqual(gateway.get("/readyz").status, 200)
+
+
+if __name__ == "__main__":
+    unittest.main()
