@@ -343,6 +343,7 @@ static void fill_contexts(struct gateway *gateway)
     gateway->api = (struct api_context){
         .catalogue = catalogue_file_take(config->models),
         .commands = gateway->commands,
+        .keyring = config->keyring,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
         .storage = gateway->storage,

@@ -230,3 +230,15 @@ struct client *keyring_public(const struct keyring *keyring)
 {
     return keyring->public;
 }
+
+struct client *keyring_client(struct keyring *keyring, const char *name)
+{
+    struct keyset *set = keyring_take(keyring);
+    struct client *found = set || strcmp(name, keyring->public->name) != 0 ? NULL : keyring->public;
+
+    for (size_t i = 0; set && !found && i < set->count; i++)
+        if (strcmp(set->keys[i].client->name, name) == 0)
+            found = set->keys[i].client;
+    keyset_unref(set);
+    return found;
+}

@@ -5,7 +5,7 @@
  * changes nothing. Each gateway thread drops its reference to the old keyset when it takes the new one.
  *
  * Ownership: owns the clients, which outlive the keysets. A keyset is reference counted.
- * Threads:   keyring_take and the functions of keysets on any thread; everything else on the main thread.
+ * Threads:   keyring_take, keyring_client and the functions of keysets on any thread; everything else on the main thread.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_KEYRING_H
 #define ARKRELAY_GATEWAY_ACCESS_KEYRING_H
@@ -38,6 +38,9 @@ int keyring_load(struct keyring *keyring, struct buf *why) MUST_CHECK;
 /* The current keyset, with a reference for the caller. NULL: no keys file, and the client is keyring_public. */
 struct keyset *keyring_take(struct keyring *keyring);
 struct client *keyring_public(const struct keyring *keyring);
+
+/* The client of this name: of the keys file, or `public` without one. NULL: there is none. */
+struct client *keyring_client(struct keyring *keyring, const char *name);
 
 /* -- keysets */
 

@@ -20,6 +20,7 @@
 
 struct catalogue;
 struct gateway_metrics;
+struct keyring;
 struct openai_aliases;
 struct orders;
 struct redis;
@@ -34,6 +35,7 @@ struct submitter;
 struct api_context {
     struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */
     struct redis *commands;
+    struct keyring *keyring;
     struct submitter *submitter;
     struct streams *streams;
     struct storage *storage; /* of pictures; NULL: they are not kept */

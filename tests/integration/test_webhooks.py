@@ -1,18 +1,24 @@
 """Webhooks with real programs and real receivers: good ones, and everything that a receiver can do wrong."""
 
 import json
+import os
+import pathlib
+import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 import unittest
 
+from support import npm
 from support.certificates import Pair
+from support.documents import blocks
 from support.http_client import fetch
-from support.processes import ProcessTest, binary, eventually
+from support.processes import ProcessTest, Program, binary, eventually
 from support.receiver import HANG, SECRET, Receiver, client_secret, shown
-from support.world import World, sim
+from support.world import BASE, World, sim
 
 PREFIX = "arkrelay:{0}:"
 PRIVATE = {"WEBHOOK_SECRET": SECRET, "WEBHOOK_PRIVATE": "on"}
@@ -135,6 +141,129 @@ class Good(WebhookTest):
             self.make(gateway, "t1", receiver)
             [delivery] = receiver.wait(1)
             self.assertIn("stored_url", delivery.json()["data"]["generated_images"][0])
+
+
+KEY = "the-operators-key-of-this-test"
+PROGRAMS = pathlib.Path(__file__).parents[1] / "clients/programs"
+
+
+class Visible(WebhookTest):
+    """What clients and operators see, and what operators do."""
+
+    def admin(self, gateway, method, path, body=None):
+        return fetch(gateway.address, method, f"/admin/{path}", body, {"Authorization": f"Bearer {KEY}"})
+
+    def arkctl(self, gateway, *words, status=0):
+        done = subprocess.run([sys.executable, "-B", "cli/arkctl", *words], capture_output=True, text=True, check=False, cwd=PROGRAMS.parents[2], timeout=60,
+                              env={"ARKRELAY_URL": gateway.url, "ARKRELAY_ADMIN_KEY": KEY, "PATH": os.environ["PATH"]})
+        self.assertEqual(done.returncode, status, done.stdout + done.stderr)
+        return done.stdout
+
+    def test_a_client_sees_the_attempts(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        receiver = self.receiver(500, 200)
+        self.make(gateway, "t1", receiver, webhook_events=["final"])
+        self.wait_attempts(1)
+        seen = gateway.task("t1").json()["webhook"]
+        [attempt] = seen["attempts"]
+        self.assertEqual((seen["url"], seen["events"], attempt["status"], attempt["attempt"], attempt["outcome"]), (receiver.url, ["final"], 500, 1, "http_status"))
+        self.assertGreater(attempt["next_at"], attempt["at"])
+        self.assertEqual(attempt["event_id"], f"{gateway.task('t1').json()['epoch']}-{world.find('t1').log[-1].n}")
+        self.assertEqual(fetch(gateway.address, "GET", f"{BASE}/tasks/t1/webhook").json(), seen)
+        self.make(gateway, "t2", receiver)
+        with gateway.generate("t3", prompt=sim("t3")) as stream:
+            stream.to_end()
+        self.assertNotIn("webhook", gateway.task("t3").json())
+        self.assertEqual(fetch(gateway.address, "GET", f"{BASE}/tasks/t3/webhook").json()["code"], "webhook_not_found")
+
+    def test_an_operator_sees_and_resends(self):
+        world = self.world()
+        gateway, _ = self.start(world, gateway={"GATEWAY_ADMIN_KEY": KEY})
+        receiver = self.receiver(410, 200)
+        self.make(gateway, "t1", receiver)
+        self.wait_attempts(1)
+        listed = self.admin(gateway, "GET", "webhooks").json()
+        self.assertEqual((listed["waiting"], listed["failed"], listed["failed_deliveries"][0]["id"], listed["failed_deliveries"][0]["outcome"]),
+                         (0, 1, "public.t1", "gone"))
+        self.assertIn("public.t1", self.arkctl(gateway, "webhooks"))
+        self.assertEqual(self.admin(gateway, "POST", "webhooks/resend").json(), {"resent": 1, "failed": 0})
+        receiver.wait(2)
+        self.wait_attempts(2)
+        self.assertEqual(self.admin(gateway, "POST", "tasks/public.t1/resend").json(), {"resent": 1, "failed": 0})
+        receiver.wait(3)
+        self.wait_attempts(3)
+        self.assertEqual(len({delivery.id for delivery in receiver.deliveries}), 1)
+        self.assertIn("delivered", self.arkctl(gateway, "webhook", "show", "t1"))
+        self.assertEqual(self.admin(gateway, "GET", "tasks/public.t1").json()["webhook"]["url"], receiver.url)
+        self.arkctl(gateway, "webhook", "resend", "t1")
+        receiver.wait(4)
+
+    def test_a_sample(self):
+        world = self.world()
+        gateway, _ = self.start(world, gateway={"GATEWAY_ADMIN_KEY": KEY})
+        good, bad = self.receiver(), self.receiver(500)
+        self.assertIn("delivered", self.arkctl(gateway, "webhook", "test", good.url))
+        self.assertTrue(good.deliveries[0].is_signed_by(client_secret()))
+        self.assertEqual(good.deliveries[0].json()["event"], "test")
+        self.assertIn("http_status", self.arkctl(gateway, "webhook", "test", bad.url, status=1))
+        self.assertEqual(len(bad.deliveries), 1)
+        self.arkctl(gateway, "webhook", "test", "ftp://example.com/", status=2)
+        self.arkctl(gateway, "webhook", "test", good.url, "--client", "nobody", status=2)
+
+    def test_metrics_of_a_host_that_fails(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        receiver = self.receiver(503)
+        self.make(gateway, "t1", receiver)
+        self.wait_attempts(1)
+        eventually(lambda: gateway.metric("arkrelay_webhook_lanes_failing") == 1, "the lane fails")
+        self.assertEqual(gateway.metric("arkrelay_webhooks_waiting"), 1)
+        self.assertGreater(gateway.metric("arkrelay_webhook_failing_seconds"), 0)
+
+
+class Receivers(WebhookTest):
+    """The programs of docs/webhooks.md, and the libraries from npm, verify what the worker sends."""
+
+    def program(self, kind):
+        [block] = [block for block in blocks(PROGRAMS.parents[2] / "docs/webhooks.md", kind)]
+        folder = self.enterContext(tempfile.TemporaryDirectory())
+        path = pathlib.Path(folder, {"js": "receiver.mjs", "python": "receiver.py"}[kind])
+        path.write_text(block.text)
+        argv = ["node", str(path)] if kind == "js" else [sys.executable, str(path)]
+        return Program(kind, argv, {"PORT": "0", "WEBHOOK_SECRET_OF_CLIENT": shown(client_secret()), "PATH": os.environ["PATH"]})
+
+    def check(self, kind):
+        world = self.world()
+        gateway, _ = self.start(world)
+        program = self.program(kind)
+        port = program.wait_for(r"listening on (\d+)").group(1)
+        self.make(gateway, "t1", f"http://127.0.0.1:{port}/")
+        self.assertEqual(self.wait_attempts(1)[0][2:6:3], ["204", "delivered"])
+        program.wait_for(rf"t1 {world.find('t1').log[-1].n} done")
+        forged = fetch(f"127.0.0.1:{port}", "POST", "/", "{}", {"webhook-id": "msg_1", "webhook-timestamp": str(int(time.time())), "webhook-signature": "v1,AAAA"})
+        self.assertEqual(forged.status, 401)
+        program.stop()
+
+    @unittest.skipUnless(shutil.which("node"), "no node")
+    def test_node(self):
+        self.check("js")
+
+    def test_python(self):
+        self.check("python")
+
+    def test_the_libraries_from_npm(self):
+        npm.install()
+        world = self.world()
+        gateway, _ = self.start(world)
+        receiver = self.receiver()
+        self.make(gateway, "t1", receiver)
+        [delivery] = receiver.wait(1)
+        names = ("webhook-id", "webhook-timestamp", "webhook-signature")
+        sent = {"headers": {name: delivery.headers[name] for name in names}, "body": delivery.body.decode()}
+        for secret, good in ((client_secret(), True), (client_secret("other"), False)):
+            seen = npm.run("webhooks.mjs", shown(secret), json.dumps(sent))
+            self.assertEqual(seen, {"standardwebhooks": good, "svix": good})
 
 
 class Bad(WebhookTest):

@@ -1,9 +1,9 @@
 -- WEBHOOKS (gateway, for operators): the lanes of deliveries, and those that have failed.
 -- ARGV lanes failed        how many of each to list
--- -> now_ms waiting failing since failed, then per lane an array and per failed delivery an array
+-- -> now_ms waiting failing since failed lanes failures
 --    waiting: deliveries in all lanes; failing: lanes whose host fails; since: since when the first of them has failed, 0: none
---    lane: lane waiting running failures since paused_until next_at       failing ones first
---    failed delivery: failed_at code tries task epoch n url
+--    lanes: of each { lane waiting running failures since paused_until next_at }, failing ones first
+--    failures: of each { failed_at code tries task epoch n url }, the latest first
 -- needs: base
 local lanes_max, failed_max = ARGV[1] + 0, ARGV[2] + 0
 local COUNTED = 1000 -- lanes
@@ -14,7 +14,7 @@ local function score(value)
 end
 
 local first = redis.call('ZRANGE', failing, '0', '0', 'WITHSCORES')
-local answer = { score(now()), 0, redis.call('ZCARD', failing), score(first[2]), redis.call('ZCARD', failed) }
+local answer = { score(now()), 0, redis.call('ZCARD', failing), score(first[2]), redis.call('ZCARD', failed), {}, {} }
 local names, seen, waiting = redis.call('ZRANGE', failing, '0', COUNTED - 1), {}, {}
 for _, lane in ipairs(redis.call('ZRANGE', lanes, '0', COUNTED - 1)) do
   names[#names + 1] = lane
@@ -28,8 +28,8 @@ for _, lane in ipairs(names) do
       lanes_max = lanes_max - 1
       local h = redis.call('HMGET', prefix .. 'lane:webhooks:' .. lane, 'running', 'failures', 'since', 'paused_until')
       local fails = (h[2] or '0') ~= '0'
-      answer[#answer + 1] = { lane, waiting[lane], tonumber(h[1] or 0), tonumber(h[2] or 0), fails and h[3] or '0', fails and h[4] or '0',
-        score(redis.call('ZSCORE', lanes, lane)) }
+      table.insert(answer[6], { lane, waiting[lane], tonumber(h[1] or 0), tonumber(h[2] or 0), fails and h[3] or '0', fails and h[4] or '0',
+        score(redis.call('ZSCORE', lanes, lane)) })
     end
   end
 end
@@ -38,7 +38,7 @@ local list = redis.call('ZRANGE', failed, '0', failed_max - 1, 'REV', 'WITHSCORE
 for i = 1, failed_max > 0 and #list or 0, 2 do
   local h = redis.call('HMGET', key('entry', list[i]), 'code', 'tries', 'task', 'epoch', 'n', 'url')
   if h[1] then
-    answer[#answer + 1] = { score(list[i + 1]), h[1], tonumber(h[2] or 0), h[3], h[4], tonumber(h[5]), h[6] }
+    table.insert(answer[7], { score(list[i + 1]), h[1], tonumber(h[2] or 0), h[3], h[4], tonumber(h[5]), h[6] })
   end
 end
 return answer
