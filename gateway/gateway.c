@@ -22,6 +22,7 @@
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/webhook/signature.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/api/openai/error.h"
@@ -216,6 +217,8 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
     if (gateway->storage)
         presence_add_field(entry, "storage", "%s", storage_identity(gateway->storage));
+    if (*gateway->webhook_key)
+        presence_add_field(entry, "webhook_key", "%s", gateway->webhook_key);
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -364,7 +367,11 @@ static void fill_contexts(struct gateway *gateway)
 
 static int gateway_create_parts(struct gateway *gateway, const char **why)
 {
+    const char *secret = gateway->config.options->shared.webhook_secret;
+
     *why = "out of memory or file descriptors";
+    if (*secret && webhook_fingerprint(gateway->webhook_key, secret))
+        return ERR_NO_MEMORY;
     gateway->loop = loop_create();
     gateway->latency = (struct latency){.loop = gateway->loop, .metrics = gateway->metrics};
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||

@@ -298,6 +298,17 @@ class Deliveries(WebhookTest):
         self.assertEqual(self.redis("ZCARD", PREFIX + "failed:webhooks"), 2)
         self.assertEqual(self.attempts("public.a1")[0][5], "host_failed")
 
+    def test_deliveries_that_no_worker_takes_are_given_up(self):
+        for n in range(3):
+            self.end(f"a{n}")
+        old, _, kept = sorted(self.waiting())
+        for member in set(self.waiting()) - {kept}:
+            self.redis("ZADD", f"{PREFIX}owed:webhooks:{LANE}", self.now_ms() - DAY_MS - 1000, member)
+        self.redis("ZADD", PREFIX + "lanes:webhooks", self.now_ms() - DAY_MS - 1000, LANE)
+        self.run_script("audit", "w1", 60_000, 100)
+        self.assertEqual(list(self.waiting()), [kept])
+        self.assertEqual(self.redis("ZSCORE", PREFIX + "failed:webhooks", old) and self.redis("ZCARD", PREFIX + "failed:webhooks"), 2)
+
     def test_the_list_of_attempts_is_bounded(self):
         self.end()
         for n in range(120):

@@ -211,6 +211,21 @@ class Visible(WebhookTest):
         self.arkctl(gateway, "webhook", "test", "ftp://example.com/", status=2)
         self.arkctl(gateway, "webhook", "test", good.url, "--client", "nobody", status=2)
 
+    def doctor(self, gateway):
+        run = subprocess.run([sys.executable, "-B", "cli/arkctl", "--json", "doctor"], capture_output=True, text=True, check=False, cwd=PROGRAMS.parents[2],
+                             env={"ARKRELAY_URL": gateway.url, "ARKRELAY_ADMIN_KEY": KEY, "PATH": os.environ["PATH"]})
+        return [(check["status"], check["text"]) for check in json.loads(run.stdout)["checks"] if check["check"] == "webhooks"]
+
+    def test_the_doctor(self):
+        world = self.world()
+        gateway = world.gateway(**PRIVATE, GATEWAY_ADMIN_KEY=KEY, PRESENCE_INTERVAL="100ms")
+        eventually(lambda: self.doctor(gateway) == [("bad", "gateways accept webhooks, and no worker delivers them")], "no worker")
+        worker = world.worker(WEBHOOK_SECRET="another " * 4, PRESENCE_INTERVAL="100ms")
+        eventually(lambda: [text for status, text in self.doctor(gateway) if status == "bad" and "different values" in text], "two secrets")
+        self.assertEqual(worker.stop(), 0)
+        world.worker(**PRIVATE, PRESENCE_INTERVAL="100ms")
+        eventually(lambda: self.doctor(gateway) == [("ok", "workers deliver what gateways accept")], "all is well")
+
     def test_metrics_of_a_host_that_fails(self):
         world = self.world()
         gateway, _ = self.start(world)
@@ -440,6 +455,74 @@ class Bad(WebhookTest):
             receiver.wait(10)
         self.assertLess(worker.metric("arkrelay_webhooks_total"), 90 + 60)
         self.assertEqual(gateway.get("/readyz").status, 200)
+
+
+class Names(WebhookTest):
+    """Names that change their address, in a network namespace with a name server of its own."""
+
+    PUBLIC, PRIVATE = "93.184.215.14", "10.9.8.7"
+
+    def setUp(self):
+        self.name = f"arkhook{os.getpid() % 10000}"
+        self.files = pathlib.Path("/etc/netns", self.name)
+        self.inside = ("ip", "netns", "exec", self.name)
+        self.addCleanup(subprocess.run, ["ip", "netns", "del", self.name], capture_output=True, check=False)
+        self.addCleanup(shutil.rmtree, self.files, True)
+        try:
+            self.files.mkdir(parents=True)
+            (self.files / "resolv.conf").write_text("nameserver 127.0.0.1\noptions timeout:1 attempts:1\n")
+            for words in (("ip", "netns", "add", self.name), (*self.inside, "ip", "link", "set", "lo", "up"),
+                          *((*self.inside, "ip", "address", "add", f"{address}/32", "dev", "lo") for address in (self.PUBLIC, self.PRIVATE))):
+                subprocess.run(words, check=True, capture_output=True)
+        except (OSError, subprocess.CalledProcessError) as why:
+            raise unittest.SkipTest(f"no network namespace here: {why}") from None
+        self.net = subprocess.Popen([*self.inside, sys.executable, "-B", PROGRAMS.parents[1] / "support/inner_net.py", self.PUBLIC, self.PRIVATE], text=True,
+                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.addCleanup(self.stop_net)
+        self.wait_line("ready")
+        self.heard = []
+
+    def stop_net(self):
+        self.net.kill()
+        self.net.wait()
+        self.net.stdin.close()
+        self.net.stdout.close()
+
+    def wait_line(self, wanted):
+        while (line := self.net.stdout.readline().strip()) != wanted:
+            self.assertTrue(line, "the helper has ended")
+            self.heard.append(line)
+
+    def set_name(self, name, *addresses):
+        """Everything that was said until then is in self.heard."""
+        self.net.stdin.write(" ".join((name, *addresses)) + "\n")
+        self.net.stdin.flush()
+        self.wait_line(f"set {name}")
+
+    def owe(self, world, task_id, name):
+        plan = {"catalogue": "V", "images": 1, "model": "m", "watermark": False, "webhook": {"events": "start", "generation": 1, "url": f"http://{name}:8080/"}}
+        world.run_script("submit", f"public.{task_id}", "hash", '{"urls":[]}', 2, 86_400_000, 100, 86_400_000, 100, "", 1, 0, json.dumps(plan, separators=(",", ":")))
+
+    def test_the_address_that_is_connected_to_counts(self):
+        world = self.world(ark=False)
+        options = {"under": self.inside, "WEBHOOK_SECRET": SECRET, "WORKER_ROLES": "outbox"}
+        cases = [("good.example", (self.PUBLIC,), "delivered"), ("bad.example", (self.PRIVATE,), "not_public"), ("both.example", (self.PRIVATE, self.PUBLIC), "delivered"),
+                 ("loop.example", ("127.0.0.1",), "not_public"), ("meta.example", ("169.254.169.254",), "not_public"), ("none.example", (), "unreachable")]
+        worker = world.worker(**options)
+        for n, (name, addresses, code) in enumerate(cases):
+            with self.subTest(name):
+                self.set_name(name, *addresses)
+                self.owe(world, f"t{n}", name)
+                [attempt] = self.wait_attempts(1, f"t{n}")
+                self.assertEqual(attempt[5], code)
+        self.assertEqual(worker.stop(), 0)
+        self.set_name("good.example", self.PRIVATE)         # it was public at the last look-up
+        self.owe(world, "again", "good.example")
+        world.worker(**options)
+        self.assertEqual(self.wait_attempts(1, "again")[0][5], "not_public")
+        self.set_name("end")
+        self.assertNotIn(f"connected {self.PRIVATE}", self.heard)
+        self.assertEqual(self.heard.count(f"connected {self.PUBLIC}"), 2)
 
 
 if __name__ == "__main__":

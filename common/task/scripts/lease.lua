@@ -46,32 +46,16 @@ local function give(entry, lane)
   return 1
 end
 
--- A delivery that has waited a day for its host, or is one of too many, is given up: never tried ones are the first in the lane.
--- -> whether there may be more of them
-local function give_up_old(lane, owed)
+local function give_up(lane)
   -- here: deliveries
-  local WAIT_MAX_MS, LANE_MAX = 86400000, 50000
-  local old = redis.call('ZRANGE', owed, '-inf', at - WAIT_MAX_MS, 'BYSCORE', 'LIMIT', 0, BATCH)
-  if #old == 0 then
-    local surplus = math.min(BATCH, redis.call('ZCARD', owed) - LANE_MAX)
-    old = surplus > 0 and redis.call('ZRANGE', owed, 0, surplus - 1) or old
-  end
-  for _, entry in ipairs(old) do
-    redis.call('ZREM', owed, entry)
-    local task, epoch, n, tries = unpack(redis.call('HMGET', key(kind.hash, entry), 'task', 'epoch', 'n', 'tries'))
-    if task then
-      keep_failed(entry, 'host_failed', at)
-      note_attempt(task, epoch, n, at, '0', '0', tries or '0', 'host_failed', 0)
-    end
-  end
-  return #old == BATCH
+  return give_up_old(lane, at, BATCH)
 end
 
 local function take(lane)
   local name, owed = lane_of(queue, lane), prefix .. 'owed:' .. queue .. ':' .. lane
   local running, failures, paused_until = unpack(redis.call('HMGET', name, 'running', 'failures', 'paused_until'))
   running, paused_until = nothing_runs and 0 or (running or 0) + 0, (paused_until or 0) + 0
-  local has_more_old = queue == 'webhooks' and (failures or '0') ~= '0' and give_up_old(lane, owed)
+  local has_more_old = queue == 'webhooks' and (failures or '0') ~= '0' and give_up(lane)
   if paused_until > at then
     return has_more_old and at or paused_until
   end

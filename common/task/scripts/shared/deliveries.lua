@@ -15,8 +15,10 @@ local function keep_failed(entry, code, at)
   redis.call('PEXPIRE', key('entry', entry), DELIVERY_LIFE_MS)
   redis.call('ZADD', failed, text_of(at), entry)
   redis.call('ZREMRANGEBYSCORE', failed, '-inf', text_of(at - DELIVERY_LIFE_MS))
-  for _ = FAILED_MAX + 1, redis.call('ZCARD', failed) do
-    redis.call('DEL', key('entry', redis.call('ZPOPMIN', failed)[1]))
+  local surplus = redis.call('ZCARD', failed) - FAILED_MAX
+  for _, oldest in ipairs(surplus > 0 and redis.call('ZRANGE', failed, 0, surplus - 1) or {}) do
+    redis.call('ZREM', failed, oldest)
+    redis.call('DEL', key('entry', oldest))
   end
 end
 
@@ -26,4 +28,24 @@ local function renew_entry(entry, lane, at)
   redis.call('PERSIST', key('entry', entry))
   redis.call('ZREM', prefix .. 'failed:webhooks', entry)
   owe('webhooks', lane, entry, text_of(at))
+end
+
+-- Deliveries that were due a day ago are given up, and those above the most of a lane: the oldest first, `most` at once.
+-- -> whether there may be more of them
+local function give_up_old(lane, at, most)
+  local WAIT_MAX_MS, LANE_MAX, owed = 86400000, 50000, prefix .. 'owed:webhooks:' .. lane
+  local old = redis.call('ZRANGE', owed, '-inf', at - WAIT_MAX_MS, 'BYSCORE', 'LIMIT', 0, most)
+  if #old == 0 then
+    local surplus = math.min(most, redis.call('ZCARD', owed) - LANE_MAX)
+    old = surplus > 0 and redis.call('ZRANGE', owed, 0, surplus - 1) or old
+  end
+  for _, entry in ipairs(old) do
+    redis.call('ZREM', owed, entry)
+    local task, epoch, n, tries = unpack(redis.call('HMGET', key('entry', entry), 'task', 'epoch', 'n', 'tries'))
+    if task then
+      keep_failed(entry, 'host_failed', at)
+      note_attempt(task, epoch, n, at, '0', '0', tries or '0', 'host_failed', 0)
+    end
+  end
+  return #old == most
 end
