@@ -93,6 +93,7 @@ static const struct {
     {"storage",           add_short_text},
     {"storage_trouble",   add_short_text},
     {"copies_waiting",    add_integer   },
+    {"webhook_key",       add_short_text},
 };
 
 static void write_process(struct buf *out, const redisReply *row)
