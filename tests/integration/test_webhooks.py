@@ -450,7 +450,7 @@ class Bad(WebhookTest):
         eventually(lambda: worker.metric("arkrelay_webhooks_total") > 0, "the dead host was tried")
         for n in range(10):
             for m, receiver in enumerate(receivers):
-                world.run_script("submit", f"public.g{n}-{m}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(receiver.url))
+                world.run_script("submit", f"public.g{n}-{m}", "hash", '{"urls":[]}', 2, 86_400_000, 100_000, 86_400_000, 100_000, "", 1, 0, plan.format(receiver.url), "w")
         for receiver in receivers:
             receiver.wait(10)
         self.assertLess(worker.metric("arkrelay_webhooks_total"), 90 + 60)
