@@ -26,7 +26,7 @@ end
 local n = h[4] + 1
 local number = text_of(n)
 redis.call('HSET', task, 'wseq', wseq, 'n', number)
-log(id, n, element(number, 'process', data), nil, owes and { owes = owes })
+log(id, n, element(number, 'process', data), nil, nil, owes and { owes = owes })
 if record then
   -- here: names owing copies
   keep_picture(id, number, record, now())

@@ -181,15 +181,8 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  local told = #events == 1 and events[1] or table.concat(events, '\n')
-  if kept and events[#events] == final then -- nothing in it was escaped
-    events[#events] = kept
-  end
-  local list, is_damaged = log(id, n, told, events, t)
-  if kept and is_damaged then
-    redis.call('LSET', list, '-1', on_one_line(final))
-  end
-  redis.call('PEXPIRE', list, t.ttl)
+  kept = events[#events] == final and kept or nil -- if nothing in it was escaped
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, kept, t), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)
