@@ -20,6 +20,7 @@
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/storage_check.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/api/openai/error.h"
@@ -62,6 +63,7 @@ static void gateway_on_commands_ready(void *arg)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
         presence_write(gateway->presence);
+    storage_check_resume(gateway->storage_check);
 }
 
 static void gateway_on_misconfigured(const char *why, void *arg)
@@ -318,7 +320,14 @@ static bool create_storage(struct gateway *gateway, const char **why)
         *why = storage_error;
     }
     buf_deinit(&reason);
-    return !err;
+    if (err)
+        return false;
+    gateway->storage_check =
+        storage_check_create(&(struct storage_check_config){.loop = gateway->loop,
+                                                            .redis = gateway->commands,
+                                                            .identity = storage_identity(gateway->location.storage),
+                                                            .is_quiet = config->thread > 0});
+    return gateway->storage_check;
 }
 
 static struct orders *create_orders(struct gateway *gateway)
@@ -374,6 +383,7 @@ static void fill_contexts(struct gateway *gateway)
         .streams = gateway->streams,
         .storage = gateway->location.storage,
         .uploads = gateway->uploads,
+        .storage_check = gateway->storage_check,
         .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
@@ -435,6 +445,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
     uploads_destroy(gateway->uploads);
+    storage_check_destroy(gateway->storage_check);
     location_close(&gateway->location);
     streams_destroy(gateway->streams);
     orders_destroy(gateway->orders);

@@ -53,6 +53,7 @@ struct metrics;
 struct presence;
 struct redis;
 struct redis_address;
+struct storage_check;
 struct streams;
 struct submitter;
 struct uploads;
@@ -99,6 +100,7 @@ struct gateway {
 
     struct location location; /* zeroed if pictures are not kept */
     struct uploads *uploads;  /* NULL if pictures are not kept */
+    struct storage_check *storage_check;
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

@@ -18,6 +18,7 @@
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/storage_check.h"
 #include "common/web/link_rules.h"
 #include "common/web/web.h"
 #include "worker/account/governor.h"
@@ -68,6 +69,7 @@ struct worker {
     /* Of the role outbox, if pictures are kept; otherwise NULL. */
     struct disk_pool *disk_pool;
     struct location location;
+    struct storage_check *storage_check;
     struct web *downloads;
     struct link_rules *link_rules;
     struct pictures *pictures;
@@ -216,6 +218,7 @@ static void worker_on_ready(void *arg)
         job_resume(job);
     governor_resume(worker->governor);
     claim_more(worker->claim);
+    storage_check_resume(worker->storage_check);
     if (worker->outbox)
         outbox_resume(worker->outbox);
 }
@@ -316,7 +319,10 @@ static void describe_outbox(struct presence_entry *entry, const struct worker *w
     if (!worker->outbox)
         return;
     presence_add_field(entry, "storage", "%s", storage_identity(worker->location.storage));
-    presence_add_field(entry, "storage_trouble", "%s", trouble == STORAGE_DONE ? "" : storage_end_name(trouble));
+    presence_add_field(entry, "storage_trouble", "%s",
+                       storage_check_failed(worker->storage_check) ? "other_storage"
+                       : trouble == STORAGE_DONE                   ? ""
+                                                                   : storage_end_name(trouble));
     presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
 }
 
@@ -383,6 +389,7 @@ static void set_context(struct worker *worker)
                      .retention_ms = options->storage_retention_ms},
         .plans = &worker->plans,
         .storage = worker->location.storage,
+        .storage_check = worker->storage_check,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -524,7 +531,12 @@ static bool open_storage(struct worker *worker)
         log_error("worker", "cannot use STORAGE", "place=%s why=\"%s\"", options->place,
                   why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
-    return !err;
+    if (!err)
+        worker->storage_check = storage_check_create(
+            &(struct storage_check_config){.loop = worker->config.loop,
+                                           .redis = worker->commands,
+                                           .identity = storage_identity(worker->location.storage)});
+    return worker->storage_check;
 }
 
 static bool create_link_rules(struct worker *worker)
@@ -569,6 +581,7 @@ static bool create_pictures(struct worker *worker)
                                                                  .storage = worker->location.storage,
                                                                  .rules = worker->link_rules,
                                                                  .metrics = worker->config.metrics,
+                                                                 .check = worker->storage_check,
                                                                  .concurrency = (int)options->outbox_concurrency,
                                                                  .copy_ms = options->outbox_lease_ms / 2,
                                                                  .link_retry_ms = LINK_RETRY_MS});
@@ -646,6 +659,7 @@ struct worker *worker_destroy(struct worker *worker)
     pictures_destroy(worker->pictures);
     web_destroy(worker->downloads);
     link_rules_destroy(worker->link_rules);
+    storage_check_destroy(worker->storage_check);
     location_close(&worker->location);
     disk_pool_destroy(worker->disk_pool);
     presence_destroy(worker->presence);
@@ -709,5 +723,6 @@ void worker_fill_metrics(const struct worker *worker, struct metrics *metrics)
     if (!worker->outbox)
         return;
     metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), worker_copies_waiting(worker));
-    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING), worker_storage_trouble(worker) != STORAGE_DONE);
+    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING),
+                worker_storage_trouble(worker) != STORAGE_DONE || storage_check_failed(worker->storage_check));
 }

@@ -94,6 +94,7 @@ static const struct {
     { "INPUTS finds some", SCRIPT_INPUTS, {"60000", "ab", "none"}, "OK" },
     { "PICTURE of an unknown one finds none", SCRIPT_PICTURE, {"00", "20261207"}, "NONE" },
     { "ERASE_PICTURE of an unknown one says so", SCRIPT_ERASE_PICTURE, {"00", "20261207", "public"}, "UNKNOWN" },
+    { "IDENTIFY takes the first storage", SCRIPT_IDENTIFY, {"directory x", "directory"}, "SAME" },
     { "READY says so", SCRIPT_READY, {NULL}, "READY" },
 };
 /* clang-format on */

@@ -12,6 +12,7 @@
 #include "common/base/random.h"
 #include "common/models/price.h"
 #include "common/storage/storage.h"
+#include "common/task/storage_check.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
@@ -545,6 +546,11 @@ static int keep_bytes(struct job_body *job, const struct task_progress *event, c
     return job->keeper ? keeper_add(job->keeper, event->index, event->url, event->size, link) : ERR_NO_MEMORY;
 }
 
+static bool can_store(const struct job_context *context)
+{
+    return context->storage && !storage_check_failed(context->storage_check);
+}
+
 static void job_report_image(struct job_body *job, const struct ark_slot *slot)
 {
     const struct job_context *context = job->context;
@@ -555,7 +561,7 @@ static void job_report_image(struct job_body *job, const struct ark_slot *slot)
 
     if (is_kept && picture_can_be_copied(slot->url))
         report_owed(job, event, &link);
-    else if (!is_kept || !context->storage || !keeper_is_data(slot->url) || keep_bytes(job, &event, &link))
+    else if (!is_kept || !can_store(context) || !keeper_is_data(slot->url) || keep_bytes(job, &event, &link))
         job_report_slot(job, event, NULL);
 }
 

@@ -43,6 +43,7 @@ struct plan_cache;
 struct redis;
 struct request_defaults;
 struct storage;
+struct storage_check;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -59,6 +60,7 @@ struct job_context {
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
     struct storage *storage; /* for uploads, and for images that come as bytes; NULL: this worker has none */
+    const struct storage_check *storage_check;
 
     struct plan_cache *plans;
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */

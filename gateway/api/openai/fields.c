@@ -262,7 +262,7 @@ static void map_fields(struct reading *in, json_t *root)
     }
 }
 
-static void settle_format(struct reading *in)
+static void choose_format(struct reading *in)
 {
     bool is_gpt_image = in->alias && openai_alias_is_gpt_image(in->alias);
 
@@ -280,7 +280,7 @@ static void settle_format(struct reading *in)
 }
 
 /* A size in pixels becomes one that the model has. Keywords are ARK's own. */
-static void settle_size(struct reading *in)
+static void choose_size(struct reading *in)
 {
     const struct openai_rules *rules = in->rules;
     struct openai_size size;
@@ -303,7 +303,7 @@ static void settle_size(struct reading *in)
 }
 
 /* Without ARK's own fields every task makes one image, whatever the server's default is. */
-static void settle_group(struct reading *in)
+static void choose_group(struct reading *in)
 {
     if (in->layers && in->out->n > 1)
         complain(in, "n", "must be 1 with layer_decomposition");
@@ -347,9 +347,9 @@ int openai_request_read(json_t *root, const struct openai_rules *rules, struct o
         return ERR_NO_MEMORY;
     map_fields(&in, root);
     require_prompt(&in);
-    settle_format(&in);
-    settle_size(&in);
-    settle_group(&in);
+    choose_format(&in);
+    choose_size(&in);
+    choose_group(&in);
     err = in.no_memory ? ERR_NO_MEMORY : check_native(&in);
     json_decref(in.native);
     if (!err)
