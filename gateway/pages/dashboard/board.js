@@ -6,6 +6,7 @@ import { Chart } from './chart.js';
 import { ARK_BOUNDS } from './history.js';
 
 const ROWS_MAX = 200;
+const STORAGE_TROUBLES = { full: 'storage_full', denied: 'storage_denied', other_storage: 'storage_other' };
 
 // Replaces an element's content only if it has changed, so that a text selection is kept, and not while a button in it is pressed: the
 // browser reports a click only if the element that was pressed still exists.
@@ -145,7 +146,7 @@ export class Board {
   }
 
   #trouble(name) {
-    return this.t(['full', 'denied'].includes(name) ? `storage_${name}` : 'storage_failed');
+    return this.t(STORAGE_TROUBLES[name] ?? 'storage_failed');
   }
 
   // Nothing is shown where pictures are not kept.
