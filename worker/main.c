@@ -133,14 +133,13 @@ static int check_timeouts(struct worker_options *options)
 static int check_storage(const struct worker_options *options)
 {
     struct buf why;
-    int err;
+    int err = 0;
 
     buf_init(&why, WHY_MAX);
-    if (!location_is_valid(&options->storage, &why)) /* `why` says it */
-        err = ERR_RANGE;
-    if (why.len)
+    if (!location_is_valid(&options->storage, &why)) {
         (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->storage.place, buf_text(&why));
-    err = why.len ? ERR_RANGE : 0;
+        err = ERR_RANGE;
+    }
     buf_deinit(&why);
     return err;
 }
