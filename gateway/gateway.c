@@ -158,7 +158,7 @@ static void set_http_limits(struct http_server_config *config, const struct gate
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
     config->limits.body_max = options->body_max;
-    config->limits.length_max = options->body_max > API_UPLOAD_BODY_MAX ? options->body_max : API_UPLOAD_BODY_MAX;
+    config->limits.length_max = options->body_max > API_EDIT_BODY_MAX ? options->body_max : API_EDIT_BODY_MAX;
     config->connections_max = (size_t)options->connections_max;
     config->output_max = (size_t)options->output_max;
     config->head_timeout_ms = options->head_timeout_ms;

@@ -20,6 +20,7 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    API_BASE "/models",                api_models            },
     {HTTP_GET,    API_BASE "/queue",                 api_queue             },
     {HTTP_POST,   OPENAI_BASE "/images/generations", api_openai_generations},
+    {HTTP_POST,   OPENAI_BASE "/images/edits",       api_openai_edits      },
     {HTTP_GET,    OPENAI_BASE "/models",             api_openai_models     },
     {HTTP_GET,    OPENAI_BASE "/models/{id}",        api_openai_model      },
     {HTTP_GET,    "/p/{path}",                       api_picture           },
@@ -44,5 +45,5 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    "/livez",                          api_livez             },
     {HTTP_GET,    "/readyz",                         api_readyz            },
 };
-http_handler_fn *const api_body_takers[] = {api_upload, NULL};
+http_handler_fn *const api_body_takers[] = {api_upload, api_openai_edits, NULL};
 const size_t api_route_count = ARRAY_LENGTH(api_routes);

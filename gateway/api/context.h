@@ -35,6 +35,9 @@ struct uploads;
 /* Bytes of the body of an upload: the image, and the framing of a form. */
 enum { API_UPLOAD_BODY_MAX = (30 << 20) + (64 << 10) };
 
+/* Bytes of the body of a form with several images. More than 45 MB of images are more than ARK takes with one request. */
+enum { API_EDIT_BODY_MAX = (45 << 20) + (1 << 20) };
+
 /* Pointers are borrowed. */
 struct api_context {
     struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */

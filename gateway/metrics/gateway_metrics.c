@@ -34,7 +34,7 @@ static const int code_numbers[ARRAY_LENGTH(codes)] = {200, 201, 202, 204, 206, 3
                                                       417, 422, 429, 431, 500, 501, 502, 503, 504, 505, 0};
 
 static const char *const sse_kinds[SSE_KIND_COUNT] = {"start", "process", "done", "error", "hint", "reset"};
-static const char *const openai_endpoints[OPENAI_ENDPOINT_COUNT] = {"generations"};
+static const char *const openai_endpoints[OPENAI_ENDPOINT_COUNT] = {"generations", "edits"};
 static const char *const openai_outcomes[OPENAI_OUTCOME_COUNT] = {"done",    "partial", "failed", "invalid",
                                                                   "refused", "cut",     "gone"};
 static const char *const depths[QUEUE_NUMBER_COUNT] = {"queued", "delayed", "running", "dead"};

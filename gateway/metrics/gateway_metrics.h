@@ -49,7 +49,7 @@ enum gateway_metric {
 enum sse_kind { SSE_HINT = EVENT_TYPE_COUNT, SSE_RESET, SSE_KIND_COUNT };
 
 /* Labels of METRIC_OPENAI_REQUESTS: the endpoint, and what became of a request. */
-enum openai_endpoint { OPENAI_GENERATIONS, OPENAI_ENDPOINT_COUNT };
+enum openai_endpoint { OPENAI_GENERATIONS, OPENAI_EDITS, OPENAI_ENDPOINT_COUNT };
 enum openai_outcome {
     OPENAI_DONE,    /* all tasks have images */
     OPENAI_PARTIAL, /* some of them */

@@ -10,22 +10,18 @@
 #include <strings.h>
 
 #include "common/base/buf.h"
-#include "common/base/decimal.h"
 #include "common/http/multipart.h"
 #include "common/http/server.h"
-#include "common/redis/script.h"
 #include "common/storage/record.h"
-#include "common/task/keys.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
+#include "gateway/api/upload_room.h"
 #include "gateway/request/headers.h"
-#include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
 #include "gateway/response/timestamp.h"
 #include "gateway/uploads/upload.h"
-#include "gateway/uploads/upload_record.h"
 #include "gateway/uploads/uploads.h"
 
 enum { RESPONSE_MAX = 1024, PARTS_MAX = 16 };
@@ -214,6 +210,8 @@ static bool check_upload_head(struct http_exchange *exchange)
 
     if (!request->has_content_length && !request->chunked)
         problem = PROBLEM_LENGTH_REQUIRED;
+    else if (request->has_content_length && request->content_length > API_UPLOAD_BODY_MAX)
+        problem = PROBLEM_BODY_TOO_LARGE;
     else if (headers_have_encoding(request))
         problem = PROBLEM_CONTENT_ENCODING;
     else if (!read_type(request, boundary))
@@ -249,13 +247,9 @@ static void upload_on_admitted(struct http_exchange *exchange, const redisReply 
     const struct api_context *context = arg;
     char boundary[HTTP_BOUNDARY_SIZE];
     struct reception *reception;
-    int64_t wait_ms = 0;
 
-    if (upload_answer_of(reply) == UPLOAD_LIMITED) {
-        (void)!script_int(reply, 1, &wait_ms);
-        respond_problem_after(exchange, PROBLEM_UPLOADS_PER_DAY, wait_ms);
+    if (!upload_room_granted(exchange, reply))
         return;
-    }
     reception = calloc(1, sizeof(*reception));
     if (!reception) {
         respond_problem(exchange, PROBLEM_INTERNAL, NULL);
@@ -267,25 +261,6 @@ static void upload_on_admitted(struct http_exchange *exchange, const redisReply 
     begin_reception(reception, context->uploads, boundary);
 }
 
-/* A client that has used up its day is refused before its body is read. */
-static void ask_for_room(const struct api_context *context, struct http_exchange *exchange)
-{
-    const struct uploads_config *limits = &context->uploads->config;
-    char prefix[KEYS_CLIENT_SIZE], count[DECIMAL_SIZE], bytes[DECIMAL_SIZE];
-
-    keys_client(prefix, admission_client(exchange)->name);
-    (void)decimal_write(count, limits->count_max);
-    (void)decimal_write(bytes, limits->bytes_max);
-    redis_query_send(context->commands, exchange,
-                     &(struct redis_query){
-                         .script = SCRIPT_UPLOAD,
-                         .prefix = prefix,
-                         .args = {"", "1", count, bytes},
-                         .answer = upload_on_admitted,
-                         .arg = (void *)(uintptr_t)context
-    });
-}
-
 void api_upload(struct http_exchange *exchange, void *arg)
 {
     const struct api_context *context = arg;
@@ -295,5 +270,5 @@ void api_upload(struct http_exchange *exchange, void *arg)
     else if (context->draining)
         respond_problem(exchange, PROBLEM_DRAINING, NULL);
     else if (!respond_if_unacceptable(exchange, "application", "json") && check_upload_head(exchange))
-        ask_for_room(context, exchange);
+        upload_room_ask(context, exchange, upload_on_admitted); /* before the body is read */
 }

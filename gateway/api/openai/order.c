@@ -222,7 +222,8 @@ static struct openai_event event_of(const struct part *part)
 {
     const struct order *order = part->order;
 
-    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts), order->transparent};
+    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts), order->transparent,
+                                 order->endpoint == OPENAI_EDITS};
 }
 
 /* -- OPEN: the head is sent */
