@@ -135,9 +135,7 @@ static int check_storage(const struct worker_options *options)
     int err;
 
     buf_init(&why, WHY_MAX);
-    if (!location_is_valid(&options->storage, &why)) /* `why` says it */
-        err = ERR_RANGE;
-    else if (!*options->storage.place && options->roles == ROLES_OUTBOX)
+    if (location_is_valid(&options->storage, &why) && !*options->storage.place && options->roles == ROLES_OUTBOX)
         buf_add_text(&why, "it must be set with WORKER_ROLES=outbox: there is nothing to do");
     if (why.len)
         (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->storage.place, buf_text(&why));
