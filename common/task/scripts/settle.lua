@@ -7,7 +7,7 @@
 --   host               its host failed: all entries of the lane wait, twice as long each time
 --   later delay_ms     this worker cannot do it at present: counts for nothing
 --   A copy that still fails when ARK's link has expired is given up, whatever is said.
--- -> OK state | ERASED | LOST
+-- -> OK state | EXPIRED (given up, because ARK's link has expired) | ERASED | LOST
 --    ERASED: the picture was erased meanwhile, or has expired: the caller removes what it has stored. LOST: the lease is another one's
 -- flags: allow-oom
 -- needs: base owing outbox
@@ -68,9 +68,10 @@ elseif outcome == 'deleted' then
   return { 'OK', 'erased' }
 elseif outcome == 'failed' then
   redis.call('HSET', hash, 'state', queue == 'copies' and 'failed' or state, 'code', value)
-  if not has_expired then
-    open_lane()
+  if has_expired then
+    return { 'EXPIRED' }
   end
+  open_lane()
   return { 'OK', 'failed' }
 elseif outcome == 'host' then
   owe(queue, lane, entry, text_of(close_lane()))
