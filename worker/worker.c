@@ -333,6 +333,8 @@ static void describe_outbox(struct presence_entry *entry, const struct worker *w
                        storage_check_failed(worker->storage_check) ? "other_storage"
                        : trouble == STORAGE_DONE                   ? ""
                                                                    : storage_end_name(trouble));
+    presence_add_field(entry, "copy_trouble", "%s", pictures_copy_trouble(worker->pictures));
+    presence_add_field(entry, "copies_given_up", "%lld", (long long)pictures_given_up(worker->pictures));
     presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
 }
 

@@ -376,6 +376,10 @@ STORAGE_ADVICE = {
     "busy": "the server of STORAGE is overloaded, or there is too much disk work; copies are tried again",
     "other_storage": "set the same STORAGE for all programs; if it was changed on purpose: redis-cli DEL arkrelay:{storage}:identity",
 }
+COPY_ADVICE = {
+    "host_failed": "ARK's host of pictures cannot be reached, or is slow: look at the worker's network; copies are tried again until the links expire after 24 hours",
+    "not_public": "the links lead to private addresses: set ARK_IMAGE_URL_MAP",
+}
 
 
 def check_storage(facts):
@@ -396,8 +400,16 @@ def check_storage(facts):
     for process in failing:
         yield Finding("bad", "storage", f"{process['name']} cannot store pictures: {process['storage_trouble']}",
                       STORAGE_ADVICE.get(process["storage_trouble"], "see the worker's log"))
+    waiting = max((int(process.get("copies_waiting", 0)) for process in roles["worker"]), default=0)
+    for process in roles["worker"]:
+        if process.get("copy_trouble") and waiting:
+            yield Finding("warn", "storage", f"{process['name']} could not copy its last picture: {process['copy_trouble']}; {count(waiting, 'picture')} waiting",
+                          COPY_ADVICE.get(process["copy_trouble"], "see the worker's log"))
+    given_up = sum(int(process.get("copies_given_up", 0)) for process in roles["worker"])
+    if given_up:
+        yield Finding("warn", "storage", f"{count(given_up, 'picture')} could not be copied and {'was' if given_up == 1 else 'were'} given up since the workers started: 404",
+                      "the workers' logs say why: \"picture given up\"")
     if len(storages) == 1 and all(roles.values()) and not failing:
-        waiting = max(int(process.get("copies_waiting", 0)) for process in roles["worker"])
         yield Finding("ok", "storage", f"{storages[0]}; {count(waiting, 'picture')} waiting to be copied")
 
 

@@ -13,8 +13,9 @@ enum {
     AT_ROWS = 2,
     AT_FIELDS = 1, /* of a row: element 0 is the name */
     DIGITS_MAX = 15,
-    TEXT_MAX = 640,  /* the identity of a storage */
-    LIST_MAX = 1024, /* bytes */
+    TEXT_MAX = 256,
+    IDENTITY_MAX = 640, /* of a storage */
+    LIST_MAX = 1024,    /* bytes */
 };
 
 static void add_short_text(struct buf *out, const char *name, const char *text, size_t len)
@@ -22,6 +23,12 @@ static void add_short_text(struct buf *out, const char *name, const char *text, 
     if (len > TEXT_MAX)
         return;
     buf_add_text_member(out, name, text, len);
+}
+
+static void add_identity(struct buf *out, const char *name, const char *text, size_t len)
+{
+    if (len <= IDENTITY_MAX)
+        buf_add_text_member(out, name, text, len);
 }
 
 /* A JSON integer that every JSON parser represents exactly: at most 15 digits, no leading zero. */
@@ -90,8 +97,10 @@ static const struct {
     {"unknown",           add_integer   },
     {"ark_ms",            add_list      },
     {"keeps_pictures",    add_boolean   },
-    {"storage",           add_short_text},
+    {"storage",           add_identity  },
     {"storage_trouble",   add_short_text},
+    {"copy_trouble",      add_short_text},
+    {"copies_given_up",   add_integer   },
     {"copies_waiting",    add_integer   },
     {"webhook_key",       add_short_text},
 };

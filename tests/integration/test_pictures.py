@@ -6,13 +6,12 @@ import os
 import pathlib
 import signal
 import subprocess
-import sys
 import tempfile
 import unittest
 
 from support.client_key import Key
 from support.http_client import fetch
-from support.picture_test import IMAGE, PREFIX, PictureTest, Slow
+from support.picture_test import ADMIN_KEY, IMAGE, PREFIX, PictureTest, Slow
 from support.processes import eventually
 from support.world import sim
 
@@ -350,6 +349,67 @@ class Failures(PictureTest):
             self.wait_state(image, "stored")
             self.assertGreaterEqual(eventually(lambda: worker.metric("arkrelay_copies_total"), "metrics"), 3)
 
+    def one_fault(self, host, end, **worker_options):
+        """A picture that `host` does not deliver. -> the gateway, the worker, the picture"""
+        world = self.world()
+        gateway, worker = self.start(world, gateway={"GATEWAY_ADMIN_KEY": ADMIN_KEY}, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/", PRESENCE_INTERVAL="100ms",
+                                     **worker_options)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        worker.wait_for(f"copy failed.*end={end}")
+        self.assertEqual((self.picture(image, "state"), gateway.get(image["stored_url"]).headers["Location"]), ("owed", image["url"]))
+        return gateway, worker, image
+
+    def test_a_picture_that_is_cut_is_fetched_again(self):
+        with Slow(waits=False, cut=True) as host:
+            gateway, _, image = self.one_fault(host, "host_failed")
+            host.cut = False
+            self.wait_state(image, "stored")
+            self.assertEqual((gateway.get(image["stored_url"]).body, self.temporary()), (IMAGE, []))
+
+    def test_a_host_that_is_too_slow_is_asked_again(self):
+        with Slow() as host:
+            gateway, _, image = self.one_fault(host, "host_failed")
+            host.waits = False
+            host.go_on.set()
+            self.wait_state(image, "stored")
+            self.assertEqual((gateway.get(image["stored_url"]).body, self.temporary()), (IMAGE, []))
+
+    def test_a_link_that_has_expired_is_given_up_and_told(self):
+        with Slow(status=403, waits=False) as host:
+            gateway, worker, image = self.one_fault(host, "link_expired")
+            eventually(lambda: self.picture(image, "tries") == "1", "a try is counted")
+            eventually(lambda: [row for row in self.says(gateway) if "could not copy its last picture: link_expired" in row[1]], "doctor says so")
+            self.redis("HSET", PREFIX + "picture:" + image["id"], "created_at", 1)
+            self.due(image)
+            worker.wait_for("picture given up.*code=link_expired")
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "code")), ("failed", "link_expired"))
+            self.assertEqual((gateway.get(image["stored_url"]).status, worker.metric("arkrelay_pictures_given_up_total")), (404, 1))
+            eventually(lambda: [row for row in self.says(gateway) if "given up" in row[1]], "doctor says so")
+
+    def due(self, image):
+        """Its next try is now."""
+        lane = image["url"].split("/")[2]
+        self.redis("ZADD", PREFIX + f"owed:copies:{lane}", 0, image["id"])
+        self.redis("ZADD", PREFIX + "lanes:copies", 0, lane)
+
+    def test_a_full_disk_delays_copies_until_there_is_room(self):
+        self.store.mkdir()
+        under = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=100k tmpfs "$0" && exec "$@"', self.store]
+        if subprocess.run([*under, "true"], capture_output=True, check=False).returncode:
+            self.skipTest("mount namespaces are not allowed here")
+        large = IMAGE + os.urandom(1_000_000)
+        world = self.world()
+        with Slow(body=large, waits=False) as host:
+            gateway = world.gateway(GATEWAY_ADMIN_KEY=ADMIN_KEY)
+            worker = world.worker(under=under, PRESENCE_INTERVAL="100ms", ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/", **self.storage())
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            worker.wait_for("the storage does not take pictures.*end=full")
+            eventually(lambda: [row for row in self.says(gateway) if "cannot store pictures: full" in row[1]], "doctor says so")
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "tries")), ("owed", None))
+            subprocess.run(["nsenter", f"--target={worker.pid}", "--mount", "mount", "-o", "remount,size=64m", self.store], check=True)
+            self.wait_state(image, "stored")
+            self.assertEqual(worker.metric("arkrelay_storage_failing"), 0)
+
     def test_a_private_address_is_not_fetched_and_the_task_is_done(self):
         world = self.world()
         with Slow(waits=False) as inside:
@@ -467,15 +527,9 @@ class Failures(PictureTest):
 class Doctor(PictureTest):
     """The findings of `arkctl doctor` about the storage."""
 
-    def says(self, gateway):
-        arkctl = pathlib.Path(__file__).parents[2] / "cli/arkctl"
-        run = subprocess.run([sys.executable, arkctl, "--url", gateway.url, "--admin-key", "k" * 32, "--json", "doctor"], capture_output=True, text=True, check=False,
-                             env={"PATH": os.environ["PATH"], "NO_COLOR": "1"})
-        return [(check["status"], check["text"]) for check in json.loads(run.stdout)["checks"] if check["check"] == "storage"]
-
     def test_ok_and_each_fault(self):
         world = self.world()
-        options = {"GATEWAY_ADMIN_KEY": "k" * 32, "PRESENCE_INTERVAL": "100ms"}
+        options = {"GATEWAY_ADMIN_KEY": ADMIN_KEY, "PRESENCE_INTERVAL": "100ms"}
         gateway = world.gateway(STORAGE=self.store, **options)
         self.assertEqual(self.says(gateway), [("bad", "no worker copies pictures: ARK's links end after 24 hours")])
         worker = world.worker(PRESENCE_INTERVAL="100ms", **self.storage())
@@ -491,7 +545,7 @@ class Doctor(PictureTest):
 
     def test_no_finding_without_a_storage(self):
         world = self.world()
-        gateway = world.gateway(GATEWAY_ADMIN_KEY="k" * 32)
+        gateway = world.gateway(GATEWAY_ADMIN_KEY=ADMIN_KEY)
         world.worker()
         self.assertEqual(self.says(gateway), [])
 

@@ -210,8 +210,8 @@ class Leases(OutboxTest):
                 self.task_with_pictures()
                 self.redis("HSET", PREFIX + "picture:" + picture_id(1), "created_at", self.now_ms() - DAY_MS - 1)
                 [entry] = self.lease()[2]
-                self.assertEqual(self.settle(entry, *outcome), ["OK", "failed"])
-                self.assertEqual(self.hash()["code"], "link_expired")
+                self.assertEqual(self.settle(entry, *outcome), ["EXPIRED"])
+                self.assertEqual((self.hash()["state"], self.hash()["code"]), ("failed", "link_expired"))
 
 
 class Erased(OutboxTest):

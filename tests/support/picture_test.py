@@ -2,7 +2,10 @@
 
 import http.server
 import json
+import os
 import pathlib
+import subprocess
+import sys
 import tempfile
 import threading
 import types
@@ -11,6 +14,7 @@ from support.processes import ProcessTest, eventually
 from support.world import World, sim
 
 PREFIX = "arkrelay:{0}:"
+ADMIN_KEY = "k" * 32
 IMAGE = (pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes()
 
 
@@ -54,17 +58,30 @@ class PictureTest(ProcessTest):
     def log(self, name):
         return [element.decode() for element in self.redis("LRANGE", f"{PREFIX}events:public.{name}", 2, -1)]
 
+    def says(self, gateway):
+        """What `arkctl doctor` says about the storage: (status, text) of each line."""
+        arkctl = pathlib.Path(__file__).parents[2] / "cli/arkctl"
+        run = subprocess.run([sys.executable, arkctl, "--url", gateway.url, "--admin-key", ADMIN_KEY, "--json", "doctor"], capture_output=True, text=True, check=False,
+                             env={"PATH": os.environ["PATH"], "NO_COLOR": "1"})
+        return [(check["status"], check["text"]) for check in json.loads(run.stdout)["checks"] if check["check"] == "storage"]
+
     def temporary(self):
         return [path.name for path in (self.store / "tmp").iterdir()]
 
 
-class Slow:
-    """A server of one picture that waits for go_on in the middle of it; `status` and `body` may be set."""
+class Server(http.server.ThreadingHTTPServer):
+    def handle_error(self, *_):
+        if not isinstance(sys.exc_info()[1], OSError):      # clients that go away are part of the tests
+            super().handle_error(*_)
 
-    def __init__(self, body=IMAGE, status=200, waits=True):
+
+class Slow:
+    """A server of one picture that waits for go_on in the middle of it; `status` and `body` may be set. cut: it ends in the middle."""
+
+    def __init__(self, body=IMAGE, status=200, waits=True, cut=False):
         outer = self
         self.asked, self.go_on, self.requests = threading.Event(), threading.Event(), 0
-        self.body, self.status, self.waits = body, status, waits
+        self.body, self.status, self.waits, self.cut = body, status, waits, cut
 
         class Handler(http.server.BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -77,6 +94,9 @@ class Slow:
                 self.wfile.write(outer.body[:100])
                 self.wfile.flush()
                 outer.asked.set()
+                if outer.cut:
+                    self.close_connection = True
+                    return
                 if outer.waits:
                     outer.go_on.wait(20)
                 try:
@@ -87,7 +107,7 @@ class Slow:
             def log_message(self, *_):
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = Server(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
         self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
 

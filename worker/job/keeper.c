@@ -214,10 +214,14 @@ struct keeper *keeper_create(const struct keeper_config *config)
 
 struct keeper *keeper_destroy(struct keeper *keeper)
 {
+    struct image *image;
+
     if (!keeper)
         return NULL;
-    while (!TAILQ_EMPTY(&keeper->images))
-        image_free(TAILQ_FIRST(&keeper->images));
+    while ((image = TAILQ_FIRST(&keeper->images))) {
+        TAILQ_REMOVE(&keeper->images, image, link);
+        image_release(image);
+    }
     free(keeper);
     return NULL;
 }

@@ -46,5 +46,8 @@ const struct outbox_kind *pictures_deletions(const struct pictures *pictures);
 
 /* For presence: what is wrong with the storage at present; STORAGE_DONE: nothing is known to be. */
 enum storage_end pictures_trouble(const struct pictures *pictures);
+const char *pictures_copy_trouble(
+    const struct pictures *pictures); /* why the last copy failed; "": it did not, or because of the storage */
+int64_t pictures_given_up(const struct pictures *pictures);
 
 #endif
