@@ -84,6 +84,7 @@ static int read_request(const struct api_context *context, json_t *root, struct 
                                           .data_urls = context->data_urls};
     const struct openai_rules rules = {.aliases = context->aliases,
                                        .default_format = (enum openai_default_format)context->openai_format,
+                                       .has_b64 = context->storage,
                                        .native = &native,
                                        .size_limits = size_limits_of,
                                        .arg = context};
