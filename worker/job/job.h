@@ -42,6 +42,7 @@ struct permit;
 struct redis;
 struct request_defaults;
 struct storage;
+struct storage_check;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -57,7 +58,8 @@ struct job_context {
     int max_attempts;
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
-    struct storage *storage; /* of uploads; NULL: this worker has none */
+    struct storage *storage; /* for uploads, and images that come as bytes; NULL: those go to Redis */
+    const struct storage_check *storage_check;
 
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;

@@ -16,6 +16,7 @@
 #include "common/redis/script.h"
 #include "common/storage/record.h"
 #include "common/task/keys.h"
+#include "common/task/storage_check.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"
@@ -27,6 +28,9 @@
 #include "gateway/uploads/upload.h"
 #include "gateway/uploads/upload_record.h"
 #include "gateway/uploads/uploads.h"
+
+#define WORDS_OTHER_STORAGE                                                                                            \
+    "This gateway has another STORAGE than the other programs. Its operator has to correct that."
 
 enum { RESPONSE_MAX = 1024, PARTS_MAX = 16 };
 
@@ -67,7 +71,8 @@ static void write_upload(struct buf *out, const struct upload_result *result)
 {
     const struct storage_about *about = result->about;
 
-    buf_addf(out, "{\"id\":\"upload:%s\",\"type\":\"%s\",\"bytes\":%" PRId64 ",\"width\":%" PRIu32 ",\"height\":%" PRIu32,
+    buf_addf(out,
+             "{\"id\":\"upload:%s\",\"type\":\"%s\",\"bytes\":%" PRId64 ",\"width\":%" PRIu32 ",\"height\":%" PRIu32,
              about->sha256, image_media_type(about->image.type), about->size, about->image.width, about->image.height);
     timestamp_add(out, "expires_at", result->expires_at_ms);
     buf_add_char(out, '}');
@@ -225,7 +230,8 @@ static bool check_upload_head(struct http_exchange *exchange)
 /* Frees the reception and answers if it cannot begin. */
 static void begin_reception(struct reception *reception, struct uploads *uploads, const char *boundary)
 {
-    const struct upload_events events = {.on_room = reception_on_room, .on_end = reception_on_uploaded, .arg = reception};
+    const struct upload_events events = {
+        .on_room = reception_on_room, .on_end = reception_on_uploaded, .arg = reception};
     const struct http_body_sink sink = {.on_bytes = reception_on_bytes, .on_end = reception_on_end};
     const char *client = admission_client(reception->exchange)->name;
     int err = 0;
@@ -275,11 +281,13 @@ static void ask_for_room(const struct api_context *context, struct http_exchange
     (void)decimal_write(count, limits->count_max);
     (void)decimal_write(bytes, limits->bytes_max);
     redis_query_send(context->commands, exchange,
-                     &(struct redis_query){.script = SCRIPT_UPLOAD,
-                                           .prefix = prefix,
-                                           .args = {"", "1", count, bytes},
-                                           .answer = upload_on_admitted,
-                                           .arg = (void *)(uintptr_t)context});
+                     &(struct redis_query){
+                         .script = SCRIPT_UPLOAD,
+                         .prefix = prefix,
+                         .args = {"", "1", count, bytes},
+                         .answer = upload_on_admitted,
+                         .arg = (void *)(uintptr_t)context
+    });
 }
 
 void api_upload(struct http_exchange *exchange, void *arg)
@@ -290,6 +298,8 @@ void api_upload(struct http_exchange *exchange, void *arg)
         respond_problem(exchange, PROBLEM_UPLOADS_OFF, NULL);
     else if (context->draining)
         respond_problem(exchange, PROBLEM_DRAINING, NULL);
+    else if (storage_check_failed(context->storage_check))
+        respond_problem(exchange, PROBLEM_STORAGE_UNAVAILABLE, WORDS_OTHER_STORAGE);
     else if (!respond_if_unacceptable(exchange, "application", "json") && check_upload_head(exchange))
         ask_for_room(context, exchange);
 }
