@@ -23,6 +23,7 @@
 #include "common/web/web.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
+#include "worker/job/input_budget.h"
 #include "worker/job/job.h"
 #include "worker/metrics/metrics.h"
 #include "worker/outbox/outbox.h"
@@ -78,6 +79,7 @@ struct worker {
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
+    struct input_budget inputs;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -378,6 +380,7 @@ static void set_context(struct worker *worker)
                      .retention_ms = options->storage_retention_ms},
         .storage = worker->location.storage,
         .storage_check = worker->storage_check,
+        .inputs = &worker->inputs,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -632,6 +635,7 @@ struct worker *worker_create(const struct worker_config *config)
     keys_wake(worker->wake, PARTITION);
     if (!worker_create_parts(worker))
         return worker_destroy(worker);
+    input_budget_init(&worker->inputs, config->options->input_memory);
     set_context(worker);
     return worker;
 }
