@@ -346,7 +346,7 @@ static struct orders *create_orders(struct gateway *gateway)
                              .repeats = {.commands = gateway->commands,
                                          .window_ms = options->openai_retry_window_ms,
                                          .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
-                             .storage = gateway->storage,
+                             .storage = gateway->location.storage,
                              .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
                              .hold_ms = options->openai_hold_ms

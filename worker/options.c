@@ -66,6 +66,8 @@ static const struct option_row rows[] = {
     { "lease", "WORKER_LEASE", OPT_MS, AT(lease_ms), "30s", 300, 10 * MINUTE,
       "after this time without a renewal, the worker counts as lost; renewed three times per lease", NULL },
     { "max-attempts", "WORKER_MAX_ATTEMPTS", OPT_INT, AT(max_attempts), "5", 1, 100, "maximum number of attempts per task", NULL },
+    { "input-memory", "WORKER_INPUT_MEMORY", OPT_BYTES, AT(input_memory), "512m", 128LL << 20, 1LL << 40,
+      "bytes of uploaded reference images in memory: further tasks with uploads wait before their call until others are sent", NULL },
     { "backoff-base", "RETRY_BACKOFF_BASE", OPT_MS, AT(backoff_base_ms), "1s", 1, 10 * MINUTE,
       "maximum delay before the second attempt; doubles with each further attempt", NULL },
     { "backoff-max", "RETRY_BACKOFF_MAX", OPT_MS, AT(backoff_max_ms), "60s", 1, HOUR,

@@ -26,6 +26,7 @@ struct worker_options {
     int64_t ark_images_per_minute, ark_calls_max; /* of the account */
     int durability;                               /* enum durability */
     int64_t durability_timeout_ms;
+    int64_t input_memory;
     int64_t lease_ms, backoff_base_ms, backoff_max_ms;
 
     char *ark_api_key, *ark_base_url, *ark_sim_url, *ark_ca_file;

@@ -24,6 +24,7 @@
 #include "common/webhook/signature.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
+#include "worker/job/input_budget.h"
 #include "worker/job/job.h"
 #include "worker/job/plan_cache.h"
 #include "worker/metrics/metrics.h"
@@ -88,6 +89,7 @@ struct worker {
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
     struct plan_cache plans;
+    struct input_budget inputs;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -402,6 +404,7 @@ static void set_context(struct worker *worker)
         .plans = &worker->plans,
         .storage = worker->location.storage,
         .storage_check = worker->storage_check,
+        .inputs = &worker->inputs,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -526,12 +529,21 @@ static bool create_ops(struct worker *worker)
     return worker->presence && worker->audit;
 }
 
+/* A worker that only calls ARK needs it for uploads, and does everything else without it. The outbox copies into it; images that come as bytes
+ * go there from the job. */
+static bool needs_storage(const struct worker_options *options)
+{
+    return options->roles != ROLES_ARK || options->ark_response_format == ARK_RESPONSE_B64_JSON;
+}
+
 static bool open_storage(struct worker *worker)
 {
     const struct storage_options *options = &worker->config.options->storage;
     struct buf why;
     int err;
 
+    if (!*options->place)
+        return true;
     worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
     if (!worker->disk_pool)
         return false;
@@ -539,16 +551,19 @@ static bool open_storage(struct worker *worker)
     err = location_open(
         &worker->location,
         &(struct location_setup){.options = options, .loop = worker->config.loop, .pool = worker->disk_pool}, &why);
-    if (err)
+    if (err && needs_storage(worker->config.options))
         log_error("worker", "cannot use STORAGE", "place=%s why=\"%s\"", options->place,
                   why.len ? buf_text(&why) : err_text(err));
+    else if (err)
+        log_warn("worker", "cannot use STORAGE, so tasks with uploads will fail, continuing", "place=%s why=\"%s\"",
+                 options->place, why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
     if (!err)
         worker->storage_check = storage_check_create(
             &(struct storage_check_config){.loop = worker->config.loop,
                                            .redis = worker->commands,
                                            .identity = storage_identity(worker->location.storage)});
-    return worker->storage_check;
+    return err ? !needs_storage(worker->config.options) : worker->storage_check != NULL;
 }
 
 static bool create_link_rules(struct worker *worker)
@@ -564,14 +579,6 @@ static bool create_link_rules(struct worker *worker)
         log_error("worker", "cannot use ARK_IMAGE_URL_MAP", "why=\"%s\"", buf_text(&why));
     buf_deinit(&why);
     return !err;
-}
-
-/* A worker of the role ark reads uploads there, and writes images that come as bytes. It can work without both. */
-static bool create_storage(struct worker *worker)
-{
-    const struct worker_options *options = worker->config.options;
-
-    return !*options->storage.place || open_storage(worker) || options->roles == ROLES_ARK;
 }
 
 /* What keeps pictures. */
@@ -666,7 +673,7 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           create_storage(worker) && create_outbox(worker);
+           open_storage(worker) && create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -682,6 +689,7 @@ struct worker *worker_create(const struct worker_config *config)
     keys_wake(worker->wake, PARTITION);
     if (!worker_create_parts(worker))
         return worker_destroy(worker);
+    input_budget_init(&worker->inputs, config->options->input_memory);
     set_context(worker);
     return worker;
 }

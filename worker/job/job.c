@@ -19,6 +19,7 @@
 #include "worker/account/scope.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
+#include "worker/job/input_budget.h"
 #include "worker/job/inputs.h"
 #include "worker/job/keeper.h"
 #include "worker/job/payload.h"
@@ -57,7 +58,8 @@ struct job_body {
     int deferrals;               /* how often the task was deferred before */
 
     struct report *report;
-    struct inputs *inputs; /* while OPENING; else NULL */
+    struct inputs *inputs;    /* while OPENING; else NULL */
+    struct input_share share; /* of the memory for inputs, until they are sent */
     struct ark_request request;
     struct ark_call call;
     struct tariff tariff;  /* of the plan */
@@ -262,6 +264,22 @@ static int read_plan(const struct job_body *job, const struct claimed_job *claim
 
 static void job_on_opened(const struct storage_outcome *outcome, void *arg);
 
+/* NULL: this worker cannot read uploads. */
+static struct storage *input_storage(const struct job_context *context)
+{
+    return context->storage && !storage_check_failed(context->storage_check) ? context->storage : NULL;
+}
+
+static int open_inputs(struct job_body *job, struct inputs_task *task)
+{
+    return inputs_open(&(struct inputs_setup){.storage = input_storage(job->context),
+                                              .budget = job->context->inputs,
+                                              .share = &job->share,
+                                              .on_end = job_on_opened,
+                                              .arg = job},
+                       task, &job->inputs);
+}
+
 /* The plan must last until the uploads have been read, so it does not come from the cache. */
 static int begin_inputs(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
 {
@@ -271,7 +289,7 @@ static int begin_inputs(struct job_body *job, const struct claimed_job *claimed,
     if (err)
         return err;
     book_plan(job, &task->stored.plan);
-    return must_wait(job) ? 0 : inputs_open(job->context->storage, task, job_on_opened, job, &job->inputs);
+    return must_wait(job) ? 0 : open_inputs(job, task);
 }
 
 /* Builds the request, or for a task with uploads begins to read them. `task` is taken over then. */
@@ -299,10 +317,10 @@ static void refuse_request(struct job_body *job, int err)
         enum problem problem;
         const char *words;
     } refusals[] = {
-        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                    },
-        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."   },
-        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                 },
-        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker has no STORAGE, so it cannot read uploads."},
+        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                   },
+        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."  },
+        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                },
+        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker does not have the STORAGE of the gateway."},
     };
     size_t i = 0;
 
@@ -376,6 +394,7 @@ static void job_on_opened(const struct storage_outcome *outcome, void *arg)
     int err = is_ready ? build_from_inputs(job) : 0;
 
     job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
+    input_share_shrink(&job->share, (int64_t)job->request.len);
     if (err == ERR_NO_MEMORY)
         finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, true,
                         "The worker had no memory for the images, so ARK was not called.");
@@ -583,6 +602,13 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
 
 static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
 
+static void job_on_sent(void *arg)
+{
+    struct job_body *job = arg;
+
+    input_share_release(&job->share);
+}
+
 static int start_http(struct job_body *job)
 {
     const struct job_context *context = job->context;
@@ -598,7 +624,8 @@ static int start_http(struct job_body *job)
         .total_ms = context->ark_timeout_ms + more_ms,
     };
     int err = ark_call_start(&job->call, &context->endpoint, &request,
-                             &(struct ark_call_events){.on_slot = job_on_slot, .on_done = job_on_answer, .arg = job});
+                             &(struct ark_call_events){
+                                 .on_slot = job_on_slot, .on_sent = job_on_sent, .on_done = job_on_answer, .arg = job});
 
     if (!err)
         job->request.body = NULL; /* owned by the call now */
@@ -990,6 +1017,7 @@ struct job *job_destroy(struct job *base)
     held_destroy(job->held);
     report_destroy(job->report);
     inputs_destroy(job->inputs);
+    input_share_release(&job->share);
     ark_request_deinit(&job->request);
     free(job->kept);
     free(job);

@@ -35,6 +35,7 @@ struct catalogue;
 struct claimed_job;
 struct durability;
 struct governor;
+struct input_budget;
 struct job;
 struct loop;
 struct metrics;
@@ -61,6 +62,7 @@ struct job_context {
     struct picture_rules pictures;
     struct storage *storage; /* for uploads, and for images that come as bytes; NULL: this worker has none */
     const struct storage_check *storage_check;
+    struct input_budget *inputs; /* memory for uploads */
 
     struct plan_cache *plans;
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
