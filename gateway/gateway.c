@@ -32,6 +32,9 @@
 #include "gateway/streams/hub.h"
 #include "gateway/streams/stream.h"
 #include "gateway/tasks/submit.h"
+#include "gateway/uploads/life.h"
+#include "gateway/uploads/renewal.h"
+#include "gateway/uploads/uploads.h"
 
 enum {
     DRAIN_MS = 5000,
@@ -128,7 +131,7 @@ static struct gateway *gateway_of(void *arg)
 
 static void gateway_on_request(struct http_exchange *exchange, void *arg)
 {
-    const struct gateway *gateway = gateway_of(arg);
+    struct gateway *gateway = gateway_of(arg);
 
     cors_apply(gateway->config.cors, exchange);
     admission_check_operator(gateway->config.options->admin_key, exchange);
@@ -155,12 +158,14 @@ static void set_http_limits(struct http_server_config *config, const struct gate
     config->limits.head_max = (size_t)options->head_max;
     config->limits.headers_max = (size_t)options->headers_max;
     config->limits.body_max = options->body_max;
+    config->limits.length_max = options->body_max > API_EDIT_BODY_MAX ? options->body_max : API_EDIT_BODY_MAX;
     config->connections_max = (size_t)options->connections_max;
     config->output_max = (size_t)options->output_max;
     config->head_timeout_ms = options->head_timeout_ms;
     config->body_timeout_ms = options->body_timeout_ms;
     config->idle_timeout_ms = options->idle_timeout_ms;
     config->write_timeout_ms = options->write_timeout_ms;
+    config->taken_body_timeout_ms = options->upload_timeout_ms;
 }
 
 static void gateway_on_response(const struct http_route *route, int status, void *arg)
@@ -185,6 +190,7 @@ static struct http_server *create_server(struct gateway *gateway, const char **w
     config.share_port = options->threads > 1 || options->share_port;
     config.routes = api_routes;
     config.route_count = api_route_count;
+    config.body_takers = api_body_takers;
     config.arg = &gateway->api;
     config.on_request = gateway_on_request;
     config.on_refusal = gateway_on_refusal;
@@ -209,6 +215,7 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
     presence_add_field(entry, "draining", "%d", gateway->api.draining);
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(gateway->api.catalogue));
     presence_add_field(entry, "threads", "%lld", (long long)gateway->config.options->threads);
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",
@@ -257,16 +264,27 @@ static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, v
     disconnects_apply(gateway->disconnects, full_id, what);
 }
 
+static void gateway_on_short_upload(const char *client, const char *sha256, const char *name, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    if (gateway->uploads)
+        renewal_start(gateway->uploads, client, sha256, name);
+}
+
 static struct submitter *create_submitter(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
 
-    return submitter_create(&(struct submitter_config){.redis = gateway->commands,
-                                                       .queue_limit = options->queue_limit,
-                                                       .queue_ttl_ms = options->queue_ttl_ms,
-                                                       .retention_ms = options->retention_ms,
-                                                       .on_abandoned = gateway_on_abandoned,
-                                                       .arg = gateway});
+    return submitter_create(&(struct submitter_config){
+        .redis = gateway->commands,
+        .queue_limit = options->queue_limit,
+        .queue_ttl_ms = options->queue_ttl_ms,
+        .retention_ms = options->retention_ms,
+        .upload_life_ms = *options->storage.place ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
+        .on_short_upload = gateway_on_short_upload,
+        .on_abandoned = gateway_on_abandoned,
+        .arg = gateway});
 }
 
 static struct streams *create_streams(struct gateway *gateway)
@@ -324,9 +342,26 @@ static struct orders *create_orders(struct gateway *gateway)
                              .repeats = {.commands = gateway->commands,
                                          .window_ms = options->openai_retry_window_ms,
                                          .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
                              .hold_ms = options->openai_hold_ms
     });
+}
+
+/* Without a storage there are none. */
+static bool create_uploads(struct gateway *gateway)
+{
+    const struct gateway_options *options = gateway->config.options;
+
+    if (!gateway->location.storage)
+        return true;
+    gateway->uploads = uploads_create(&(struct uploads_config){.commands = gateway->commands,
+                                                               .storage = gateway->location.storage,
+                                                               .count_max = options->client_uploads,
+                                                               .bytes_max = options->client_upload_bytes,
+                                                               .queue_ttl_ms = options->queue_ttl_ms,
+                                                               .at_once_max = (size_t)options->uploads_max});
+    return gateway->uploads;
 }
 
 /* Last, because both contexts point to the parts created before. */
@@ -337,6 +372,7 @@ static void fill_contexts(struct gateway *gateway)
     const struct gateway_options *options = config->options;
 
     gateway->admission.paths = api_paths;
+    gateway->admission.openai_path = OPENAI_BASE;
     gateway->admission.delete_paths = delete_paths;
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
@@ -346,6 +382,7 @@ static void fill_contexts(struct gateway *gateway)
         .submitter = gateway->submitter,
         .streams = gateway->streams,
         .storage = gateway->location.storage,
+        .uploads = gateway->uploads,
         .storage_check = gateway->storage_check,
         .orders = gateway->orders,
         .metrics = config->metrics,
@@ -355,6 +392,7 @@ static void fill_contexts(struct gateway *gateway)
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
         .defaults = &options->request,
         .data_urls = options->data_urls,
+        .task_list = gateway_options_list_tasks(options),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,
@@ -373,6 +411,8 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
         return ERR_NO_MEMORY;
     if (!create_storage(gateway, why))
         return ERR_SYSTEM;
+    if (!create_uploads(gateway))
+        return ERR_NO_MEMORY;
     fill_contexts(gateway);
     gateway->server = create_server(gateway, why);
     return gateway->server ? 0 : ERR_SYSTEM;
@@ -404,6 +444,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
+    uploads_destroy(gateway->uploads);
     storage_check_destroy(gateway->storage_check);
     location_close(&gateway->location);
     streams_destroy(gateway->streams);

@@ -56,6 +56,7 @@ struct redis_address;
 struct storage_check;
 struct streams;
 struct submitter;
+struct uploads;
 
 /* Pointers are borrowed. */
 struct gateway_config {
@@ -98,6 +99,7 @@ struct gateway {
     char prefix[KEYS_PREFIX_SIZE];
 
     struct location location; /* zeroed if pictures are not kept */
+    struct uploads *uploads;  /* NULL if pictures are not kept */
     struct storage_check *storage_check;
 
     struct loop_timer *drain_timer;

@@ -97,13 +97,14 @@ static void main_on_reload(void *arg)
 static void write_status(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct program *program = arg;
+    const char *at_work = program->options.roles == ROLES_OUTBOX ? "working on the outbox" : "taking tasks";
     int jobs = worker_jobs(program->worker);
 
     if (!worker_has_redis(program->worker))
         (void)snprintf(out, SYSTEMD_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
     else
         (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s, %d jobs in flight",
-                       worker_is_ready(program->worker) ? "taking tasks" : "draining", jobs);
+                       worker_is_ready(program->worker) ? at_work : "draining", jobs);
 }
 
 /* A worker that waits for Redis reports READY too: the service manager must not restart it for that. */
@@ -174,6 +175,8 @@ static void log_start(const struct program *program)
     if (!*options->ark_api_key && options->roles != ROLES_OUTBOX)
         log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
+    if (!*options->storage.place && options->roles == ROLES_OUTBOX)
+        log_warn("worker", "WORKER_ROLES=outbox without STORAGE: there is nothing to do", "roles=outbox");
     warn_if_unlisted(program);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, program->name, redis,
@@ -184,9 +187,10 @@ static void log_start(const struct program *program)
 static int create_worker(struct program *program)
 {
     program->metrics = metrics_create(&worker_metric_table);
-    metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS),
-                program->options.roles == ROLES_OUTBOX ? 0 : program->options.concurrency);
-    metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
+    if (program->options.roles != ROLES_OUTBOX) {
+        metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS), program->options.concurrency);
+        metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
+    }
     program->loop = loop_create();
     if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program) ||
         loop_on_reload(program->loop, main_on_reload, program))

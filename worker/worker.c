@@ -24,6 +24,7 @@
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
 #include "worker/job/job.h"
+#include "worker/job/plan_cache.h"
 #include "worker/metrics/metrics.h"
 #include "worker/outbox/outbox.h"
 #include "worker/outbox/pictures.h"
@@ -78,6 +79,7 @@ struct worker {
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
+    struct plan_cache plans;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -299,6 +301,15 @@ static int worker_slots(const struct worker *worker)
     return worker->config.options->roles == ROLES_OUTBOX ? 0 : (int)worker->config.options->concurrency;
 }
 
+/* The settings of calls. Without the role ark, a process need not have them, and may have other ones. */
+static void describe_calls(struct presence_entry *entry, const struct worker *worker)
+{
+    if (!worker_slots(worker))
+        return;
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
+    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+}
+
 /* `storage` is "" if this worker copies no pictures. */
 static void describe_outbox(struct presence_entry *entry, const struct worker *worker)
 {
@@ -325,7 +336,7 @@ static void worker_describe(struct presence_entry *entry, void *arg)
     presence_add_field(entry, "draining", "%d", worker->draining);
     presence_add_field(entry, "slots", "%d", worker_slots(worker));
     presence_add_field(entry, "busy", "%d", worker->job_count);
-    presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+    describe_calls(entry, worker);
     describe_outbox(entry, worker);
     if (!metrics)
         return;
@@ -378,6 +389,7 @@ static void set_context(struct worker *worker)
                      .public_url = options->public_url,
                      .replaces_url = options->storage_replace_url,
                      .retention_ms = options->storage_retention_ms},
+        .plans = &worker->plans,
         .storage = worker->location.storage,
         .storage_check = worker->storage_check,
         .catalogue = worker->catalogue,
@@ -504,21 +516,12 @@ static bool create_ops(struct worker *worker)
     return worker->presence && worker->audit;
 }
 
-/* The outbox copies into it; images that come as bytes go there from the job. */
-static bool uses_storage(const struct worker_options *options)
-{
-    return *options->storage.place &&
-           (options->roles != ROLES_ARK || options->ark_response_format == ARK_RESPONSE_B64_JSON);
-}
-
 static bool open_storage(struct worker *worker)
 {
     const struct storage_options *options = &worker->config.options->storage;
     struct buf why;
     int err;
 
-    if (!uses_storage(worker->config.options))
-        return true;
     worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
     if (!worker->disk_pool)
         return false;
@@ -551,6 +554,14 @@ static bool create_link_rules(struct worker *worker)
         log_error("worker", "cannot use ARK_IMAGE_URL_MAP", "why=\"%s\"", buf_text(&why));
     buf_deinit(&why);
     return !err;
+}
+
+/* A worker of the role ark reads uploads there, and writes images that come as bytes. It can work without both. */
+static bool create_storage(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    return !*options->storage.place || open_storage(worker) || options->roles == ROLES_ARK;
 }
 
 /* What keeps pictures. */
@@ -615,7 +626,7 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           open_storage(worker) && create_outbox(worker);
+           create_storage(worker) && create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -665,6 +676,7 @@ struct worker *worker_destroy(struct worker *worker)
     redis_destroy(worker->waiter);
     redis_destroy(worker->commands);
     web_destroy(worker->web);
+    plan_cache_deinit(&worker->plans);
     catalogue_unref(worker->catalogue);
     explicit_bzero(worker->authorization, sizeof(worker->authorization));
     free(worker);

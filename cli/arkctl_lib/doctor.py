@@ -247,7 +247,7 @@ def _check_persistence(redis):
 
 
 def _check_memory(redis, full_ms):
-    """full_ms: as a gateway says; None: never, or nothing is known."""
+    """full_ms: from a gateway's answer; None: memory will not be full, or it is not known."""
     if full_ms is not None:
         hours = full_ms / 3_600_000
         yield Finding("bad" if hours < HOURS_BAD else "warn", "memory ends", f"in {hours:.1f} hours at the present rate of tasks",
@@ -275,7 +275,7 @@ def check_processes(facts):
     if processes is None:
         yield Finding("skip", "workers", NOT_VISIBLE, NEEDS_SOURCE)
         return
-    workers = [process for process in processes if process.get("role") == "worker"]
+    workers = [process for process in processes if process.get("role") == "worker" and process.get("slots") != 0]   # 0: of the role outbox alone
     staying = [worker for worker in workers if not worker.get("draining")]
     slots, busy = (sum(worker.get(name, 0) for worker in staying) for name in ("slots", "busy"))
     if not staying:
@@ -287,6 +287,19 @@ def check_processes(facts):
         yield Finding("warn", "versions", ", ".join(versions), "complete the update: restart the processes of the older version")
     elif versions:
         yield Finding("ok", "versions", f"{versions[0]} on all processes")
+    yield from _check_catalogues(processes)
+
+
+def _check_catalogues(processes):
+    names = {}                                  # version of the catalogue -> the processes that have it
+    for process in processes:
+        if process.get("catalogue"):
+            names.setdefault(process["catalogue"], []).append(process["name"])
+    if len(names) > 1:
+        yield Finding("warn", "model catalogues", "; ".join(f"{version}: {', '.join(sorted(having))}" for version, having in sorted(names.items())),
+                      "give all processes the same MODELS_FILE, and reload them with SIGHUP")
+    elif names:
+        yield Finding("ok", "model catalogues", f"{next(iter(names))} on all processes")
 
 
 def check_account(facts):

@@ -1,4 +1,4 @@
-/* location - opens the storage that the option STORAGE names, with all that it needs
+/* location - opens the storage of the option STORAGE, with the objects that it needs
  *
  *     /a/directory          see directory.h
  *     s3://bucket/prefix    see s3.h
@@ -65,7 +65,7 @@ struct storage_options {
       "of s3://: PEM file of the certificate authorities; empty: the system's", NULL }
 /* clang-format on */
 
-/* What a loop has of a storage. Zeroed: none. */
+/* The storage of one loop. Zeroed: none. */
 struct location {
     struct disk *disk;
     struct web *web; /* NULL: a directory needs none */

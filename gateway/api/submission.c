@@ -50,9 +50,12 @@ struct submission *submission_make(const struct api_context *context, struct htt
     if (!submission || task_spec_write(&valid->spec, &submission->request) ||
         task_spec_hash(submission->hash, submission->request) || !(submission->plan = write_plan(&valid->plan)))
         return submission_destroy(submission);
+    submission_set_inputs(submission, &valid->spec);
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
+    if (context->task_list)
+        (void)strncat(submission->owes, OWES_LIST, sizeof(submission->owes) - 1);
     submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);

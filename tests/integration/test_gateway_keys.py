@@ -527,6 +527,20 @@ class Requests(KeysTest):
         self.redis("HINCRBY", self.LIMITS, "filled_at", -5000)
         self.assertEqual(self.ask(gateway, self.key).status, 200, "after the retry delay")
 
+    def test_the_openai_api_has_the_headers_that_its_clients_read(self):
+        names = [f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset")]
+        gateway = self.gateway(self.key.line("requests=6"))
+        for tokens, status, values in ((6, 200, ["6", "5", "10s"]), (2.5, 200, ["6", "1", "45s"]), (1, 200, ["6", "0", "1m0s"]),
+                                       (0.5, 429, ["6", "0", "5s"])):
+            self.stand_still(tokens)
+            answer = fetch(gateway.address, "GET", "/v1/models", headers=self.key.header)
+            self.assertEqual((answer.status, [answer.headers.get(name) for name in names]), (status, values), tokens)
+            self.assertIn("ratelimit", answer.headers)
+        self.stand_still(0.95)
+        self.assertRegex(fetch(gateway.address, "GET", "/v1/models", headers=self.key.header).headers[names[2]], "^50[01]ms$")
+        self.stand_still(6)
+        self.assertNotIn(names[0], self.ask(gateway, self.key).headers)
+
     def test_all_endpoints_count_per_client(self):
         other = Key("other")
         gateway = self.gateway(self.key.line("requests=100"), other.line("requests=100"))

@@ -1,4 +1,4 @@
-"""Pictures that last, with real programs: announced, copied, served, erased; and everything that can fail on the way."""
+"""Stored pictures, with real programs: announced, copied, served, erased; and the faults of each step."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ from support.world import sim
 
 
 class Kept(PictureTest):
-    def test_a_picture_has_its_address_from_the_first_event_on_and_is_served_from_the_directory(self):
+    def test_a_picture_has_an_address_from_its_first_event_and_is_served_from_the_directory(self):
         world = self.world()
         gateway, _ = self.start(world)
         events = self.make(gateway, directives="images=3", max_images=3)
@@ -39,7 +39,7 @@ class Kept(PictureTest):
         self.assertEqual(self.files(), sorted(image["id"] for image in result))
         self.assertEqual(self.temporary(), [])
 
-    def test_it_outlives_the_programs_the_task_and_redis(self):
+    def test_a_picture_survives_restarts_and_the_loss_of_redis(self):
         world = self.world()
         gateway, worker = self.start(world)
         image = self.make(gateway)[-1].data["generated_images"][0]
@@ -53,7 +53,7 @@ class Kept(PictureTest):
         self.assertEqual(eventually(lambda: gateway.get(image["stored_url"]), "an answer").status, 200)
         self.assertEqual(gateway.get("/p/20200101/" + image["id"]).status, 404)
 
-    def test_until_the_copy_exists_the_address_leads_to_ark(self):
+    def test_the_address_redirects_to_ark_until_the_copy_exists(self):
         world = self.world()
         gateway = world.gateway(STORAGE=self.store)
         worker = world.worker(**self.storage(WORKER_ROLES="ark"))
@@ -65,6 +65,30 @@ class Kept(PictureTest):
         world.worker(ARK_API_KEY="", WORKER_ROLES="outbox", **self.storage())
         self.wait_state(image, "stored")
         self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+
+    def test_an_outbox_worker_without_storage_waits_and_logs_the_reason(self):
+        world = self.world()
+        worker = world.worker(ARK_API_KEY="", WORKER_ROLES="outbox")
+        self.assertIn("there is nothing to do", "\n".join(worker.lines))
+        eventually(lambda: worker.get("/readyz").status == 200, "it is ready")
+        self.assertEqual(worker.stop(), 0)
+
+    def test_an_outbox_worker_is_not_counted_as_a_worker_for_tasks(self):
+        world = self.world()
+        gateway = world.gateway(STORAGE=self.store, GATEWAY_ADMIN_KEY="operators-only-0123")
+        outbox = world.worker(ARK_API_KEY="", WORKER_ROLES="outbox", ARK_IMAGES_PER_MINUTE=1, **self.storage())
+        def workers():
+            answer = gateway.get("/admin/processes", Authorization="Bearer operators-only-0123").json()
+            return [process for process in answer["processes"] if process["role"] == "worker"]
+        shown, = eventually(workers, "it is alive")
+        self.assertEqual((shown["slots"], shown["copies_waiting"]), (0, 0))
+        self.assertTrue(shown["storage"])
+        self.assertFalse({"images_per_minute", "catalogue"} & set(shown))
+        self.assertEqual(gateway.get("/api/v1/faceflip/queue").json()["workers"], 0)
+        self.assertEqual((outbox.metric("arkrelay_worker_slots"), outbox.metric("arkrelay_images_per_minute_limit")), (0, 0))
+        world.worker(WORKER_ROLES="ark", **self.storage())
+        eventually(lambda: len(workers()) == 2, "the other one is alive too")
+        self.assertEqual(gateway.get("/api/v1/faceflip/queue").json()["workers"], 1)
 
     def test_parts_and_conditions(self):
         world = self.world()
@@ -95,7 +119,7 @@ class Kept(PictureTest):
         saved = gateway.get(image["stored_url"] + "?download")
         self.assertRegex(saved.headers["Content-Disposition"], r'^attachment; filename="picture-[0-9a-f]{8}\.(jpeg|png)"$')
 
-    def test_addresses_that_are_none(self):
+    def test_invalid_addresses(self):
         world = self.world()
         gateway, _ = self.start(world)
         image = self.make(gateway)[-1].data["generated_images"][0]
@@ -189,7 +213,7 @@ class Replaced(PictureTest):
 
 
 class Deleted(PictureTest):
-    def test_the_pictures_of_a_deleted_task_are_gone_at_once_and_from_the_disk(self):
+    def test_the_pictures_of_a_deleted_task_are_unavailable_at_once_and_deleted(self):
         world = self.world()
         gateway, worker = self.start(world)
         images = self.make(gateway, directives="images=2", max_images=2)[-1].data["generated_images"]
@@ -270,7 +294,7 @@ class Deleted(PictureTest):
             eventually(lambda: self.redis("EXISTS", PREFIX + "leased:copies", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "all is done")
         self.assertEqual((self.files(), self.temporary()), ([], []))
 
-    def test_a_picture_that_is_erased_while_it_is_copied_leaves_nothing(self):
+    def test_a_picture_that_is_erased_during_its_copy_is_not_stored(self):
         world = self.world()
         with Slow() as slow:
             gateway, _ = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
@@ -302,7 +326,7 @@ class Failures(PictureTest):
         self.assertEqual(gateway.get(image["stored_url"]).body, IMAGE)
         self.assertEqual(self.temporary(), [])
 
-    def test_a_drain_puts_the_copy_back(self):
+    def test_a_drain_returns_the_copy_to_its_queue(self):
         world = self.world()
         with Slow() as slow:
             gateway, worker = self.start(world, OUTBOX_LEASE="1h", ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
@@ -314,7 +338,7 @@ class Failures(PictureTest):
             world.worker(**self.storage(ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/"))
             self.wait_state(image, "stored")
 
-    def test_a_host_that_fails_and_comes_back(self):
+    def test_a_host_that_fails_for_a_while(self):
         world = self.world()
         with Slow(status=503, waits=False) as host:
             gateway, worker = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/")
@@ -399,7 +423,7 @@ class Failures(PictureTest):
             self.assertEqual(inside.requests, 0)
         self.assertEqual(self.files(), [])
 
-    def test_a_page_instead_of_a_picture_is_tried_again_and_never_stored(self):
+    def test_a_page_instead_of_a_picture_is_retried_and_not_stored(self):
         world = self.world()
         with Slow(body=b"<html>" + b"x" * 300, waits=False) as host:
             gateway, worker = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/")
@@ -415,7 +439,7 @@ class Failures(PictureTest):
             self.assertEqual(self.picture(image, "code"), "not_image")
         self.assertEqual((self.files(), self.temporary(), gateway.get(image["stored_url"]).status), ([], [], 404))
 
-    def test_a_storage_that_cannot_be_written_fails_no_task_and_is_used_again(self):
+    def test_a_storage_that_cannot_be_written_for_a_while_fails_no_task(self):
         if os.geteuid() == 0:
             world = self.world()
             gateway, worker = self.start(world)
@@ -431,7 +455,7 @@ class Failures(PictureTest):
             world.worker(**self.storage())
             self.wait_state(image, "stored")
 
-    def test_another_directory_is_told_and_not_taken_for_a_404(self):
+    def test_a_wrong_directory_is_an_error_and_not_a_404(self):
         world = self.world()
         gateway, _ = self.start(world)
         image = self.make(gateway)[-1].data["generated_images"][0]
@@ -501,7 +525,7 @@ class Failures(PictureTest):
 
 
 class Doctor(PictureTest):
-    """What `arkctl doctor` says about the storage."""
+    """The findings of `arkctl doctor` about the storage."""
 
     def test_ok_and_each_fault(self):
         world = self.world()
@@ -519,7 +543,7 @@ class Doctor(PictureTest):
         eventually(lambda: [row for row in self.says(gateway) if "cannot store pictures" in row[1]], "the trouble")
         self.assertEqual(worker.stop(), 0)
 
-    def test_nothing_is_said_without_a_storage(self):
+    def test_no_finding_without_a_storage(self):
         world = self.world()
         gateway = world.gateway(GATEWAY_ADMIN_KEY=ADMIN_KEY)
         world.worker()
@@ -527,7 +551,7 @@ class Doctor(PictureTest):
 
 
 class Readers(PictureTest):
-    def test_a_large_picture_arrives_whole_over_a_small_output_limit(self):
+    def test_a_large_picture_is_sent_with_a_small_output_limit(self):
         world = self.world()
         large = IMAGE + os.urandom(12_000_000)
         with Slow(body=large, waits=False) as host:

@@ -16,7 +16,7 @@ S3RVER = pathlib.Path(__file__).parents[2] / "build/s3rver/node_modules"
 
 
 def read(url):
-    """As a client that follows a redirect does: a link is signed for its host."""
+    """Reads a link like a client that follows a redirect: with the host for which it is signed."""
     host, path = url.removeprefix("http://").split("/", 1)
     connection = http.client.HTTPConnection(host, timeout=20)
     connection.request("GET", "/" + path)
@@ -34,7 +34,7 @@ class BucketTest(PictureTest):
         return self.bucket.options(self.spool)
 
     def follow(self, answer):
-        """What a client gets from the address of a redirect."""
+        """The answer of the address in a redirect."""
         self.assertEqual((answer.status, answer.headers["Cache-Control"], answer.body), (302, "no-store", b""))
         return read(answer.headers["Location"])
 
@@ -83,7 +83,7 @@ class Kept(BucketTest):
         self.assertTrue(answer.headers["Location"].startswith(public + "/pictures/"))
         self.assertEqual(self.follow(answer).status, 200)
 
-    def test_a_picture_is_found_after_redis_was_emptied_and_an_unknown_one_is_not(self):
+    def test_after_redis_was_emptied_only_stored_pictures_are_found(self):
         gateway, _ = self.start(self.world())
         image = self.stored(gateway)
         self.redis("DEL", PREFIX + "picture:" + image["id"])
@@ -99,7 +99,7 @@ class Kept(BucketTest):
         self.assertEqual(len(self.bucket.keys()), 1)
         self.assertEqual(self.follow(gateway.get(other["stored_url"])).status, 200)
 
-    def test_an_erased_picture_that_was_being_copied_leaves_nothing(self):
+    def test_a_picture_that_is_erased_during_its_copy_is_not_stored(self):
         world = self.world()
         with Slow() as slow:
             gateway, _ = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
@@ -148,7 +148,7 @@ class Faults(BucketTest):
         worker.wait_for("cannot delete a picture")
         eventually(lambda: self.bucket.keys() == [], "the object is gone")
 
-    def test_a_server_that_does_not_answer_is_given_up_in_time(self):
+    def test_a_request_to_a_silent_server_times_out(self):
         gateway, worker = self.start(self.world(), STORAGE_TIMEOUT="500ms")
         self.bucket.store.stall.clear()
         image = self.make(gateway)[-1].data["generated_images"][0]
@@ -156,14 +156,14 @@ class Faults(BucketTest):
         self.bucket.store.stall.set()
         self.wait_state(image, "stored")
 
-    def test_a_connection_that_is_cut_is_repeated(self):
+    def test_a_request_is_repeated_after_a_cut_connection(self):
         gateway, worker = self.start(self.world())
         self.bucket.store.faults.append(["reset", "", "", "PUT"])
         image = self.make(gateway)[-1].data["generated_images"][0]
         worker.wait_for("the storage does not take pictures")
         self.wait_state(image, "stored")
 
-    def test_wrong_options_are_told_at_the_start(self):
+    def test_wrong_options_are_reported_at_the_start(self):
         good = self.place()
         for changes, words in (({"STORAGE_SECRET_KEY": ""}, "needs STORAGE_ACCESS_KEY and STORAGE_SECRET_KEY"), ({"STORAGE": "s3://"}, "the bucket must"),
                                ({"STORAGE": "pictures"}, "absolute path"), ({"STORAGE_ENDPOINT": "http://a/b"}, "the endpoint must be"),
@@ -180,7 +180,7 @@ class Faults(BucketTest):
 
 @unittest.skipUnless(S3RVER.exists(), "s3rver is not installed: scripts/install_deps.sh s3rver")
 class AnotherServer(PictureTest):
-    """s3rver, by other people."""
+    """s3rver, an independent implementation."""
 
     def setUp(self):
         super().setUp()

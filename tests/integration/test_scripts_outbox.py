@@ -44,7 +44,7 @@ class OutboxTest(ScriptTest):
         return int(seconds) * 1000 + int(micros) // 1000
 
     def task_with_pictures(self, name="t1", first=1, count=1, url=URL):
-        """A task that has ended with these pictures. The first ones are told by EMIT, the last one by FINISH."""
+        """A task that has ended with these pictures. EMIT reports all but the last one, FINISH reports the last one."""
         self.submit(name)
         job = self.claim_one()
         self.begin(job)
@@ -134,7 +134,7 @@ class Owed(OutboxTest):
 
 
 class Leases(OutboxTest):
-    def test_a_copy_that_is_stored_forgets_the_link(self):
+    def test_the_link_of_a_stored_copy_is_removed(self):
         self.task_with_pictures()
         _, waiting, [entry] = self.lease()
         self.assertEqual((entry[0], entry[3], entry[5], entry[2], waiting), (picture_id(1), "public", URL, 0, 0))
@@ -156,7 +156,7 @@ class Leases(OutboxTest):
         self.assertEqual(self.settle(first, "stored", "image/png", 1, "b" * 64, "s"), ["LOST"])
         self.assertEqual(self.settle(second, "stored", "image/png", 1, "b" * 64, "s"), ["OK", "stored"])
 
-    def test_a_lane_has_at_most_so_many_and_another_one_its_own(self):
+    def test_leases_are_limited_per_lane(self):
         self.task_with_pictures("t1", 1, 3)
         self.task_with_pictures("t2", 4, 2, "http://other.example/b.png")
         _, waiting, entries = self.lease(lane_most=1)
@@ -191,7 +191,7 @@ class Leases(OutboxTest):
         self.settle(probe, "stored", "image/png", 1, "b" * 64, "s")
         self.assertEqual(len(self.lease()[2]), 2)
 
-    def test_a_fault_of_one_entry_counts_as_a_try_and_one_of_the_worker_does_not(self):
+    def test_a_failure_of_an_entry_counts_as_a_try_and_one_of_the_worker_does_not(self):
         self.task_with_pictures()
         for outcome, tries in ((("later", 0), 0), (("again", 0), 1), (("later", 0), 1), (("again", 0), 2)):
             [entry] = self.lease()[2]
@@ -203,7 +203,7 @@ class Leases(OutboxTest):
         self.assertEqual((self.hash()["state"], self.hash()["code"]), ("failed", "not_an_image"))
         self.assertEqual(self.lease(), (-1, 0, []))
 
-    def test_after_a_day_a_failure_is_the_last_one(self):
+    def test_after_a_day_a_failure_is_final(self):
         for outcome in (("again", 0), ("later", 0), ("host",)):
             with self.subTest(outcome=outcome):
                 self.fresh()
@@ -218,7 +218,7 @@ class Erased(OutboxTest):
     def erase(self, name="t1"):
         self.assertEqual(self.run_script("erase", f"public.{name}"), [b"ERASED"])
 
-    def test_a_picture_that_was_not_stored_yet_is_not_copied_any_more(self):
+    def test_an_erased_picture_is_no_longer_copied(self):
         self.task_with_pictures(count=2)
         self.erase()
         self.assertEqual([self.hash(n)["state"] for n in (1, 2)], ["erased", "erased"])
@@ -237,7 +237,7 @@ class Erased(OutboxTest):
         self.assertEqual(self.lease("deletions"), (-1, 0, []))
         self.assertEqual(self.run_script("picture", picture_id(1), entry[4])[1], b"erased")
 
-    def test_a_copy_that_ends_after_the_erasure_is_told(self):
+    def test_a_copy_that_ends_after_the_erasure_gets_ERASED(self):
         self.task_with_pictures()
         [entry] = self.lease()[2]
         self.erase()
@@ -248,13 +248,13 @@ class Erased(OutboxTest):
         self.assertEqual(self.hash()["state"], "erased")
         self.assertEqual(self.scores("leased:copies"), {})
 
-    def test_a_picture_of_which_nothing_is_known_is_removed_after_its_copy(self):
+    def test_an_unknown_picture_is_removed_after_its_copy(self):
         self.task_with_pictures()
         [entry] = self.lease()[2]
         self.redis("DEL", PREFIX + "picture:" + picture_id(1))
         self.assertEqual(self.settle(entry, "stored", "image/png", 1, "b" * 64, "s"), ["ERASED"])
 
-    def test_a_day_that_is_not_the_pictures_own_finds_nothing(self):
+    def test_a_wrong_day_finds_no_picture(self):
         self.task_with_pictures()
         self.assertEqual(self.run_script("picture", picture_id(1), "20200101"), [b"NONE"])
         self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b"", b""])

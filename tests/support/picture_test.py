@@ -1,4 +1,4 @@
-"""What tests of stored pictures share: programs with a storage, a task with pictures, and a server of one picture."""
+"""Shared by the tests of stored pictures: programs with a storage, a task with pictures, and a server of one picture."""
 
 import http.server
 import json
@@ -29,7 +29,7 @@ class PictureTest(ProcessTest):
         return world
 
     def place(self):
-        """The options that say where pictures are kept."""
+        """The storage options of a program."""
         return {"STORAGE": self.store}
 
     def storage(self, **options):

@@ -10,7 +10,6 @@
 #include "common/base/log.h"
 #include "common/base/macros.h"
 #include "common/base/random.h"
-#include "common/models/plan_text.h"
 #include "common/models/price.h"
 #include "common/storage/storage.h"
 #include "common/task/storage_check.h"
@@ -20,8 +19,10 @@
 #include "worker/account/scope.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
+#include "worker/job/inputs.h"
 #include "worker/job/keeper.h"
 #include "worker/job/payload.h"
+#include "worker/job/plan_cache.h"
 #include "worker/job/report.h"
 #include "worker/metrics/metrics.h"
 #include "worker/queue/claim.h"
@@ -35,7 +36,7 @@ enum {
 
 struct held_end;
 
-enum job_state { JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
+enum job_state { JOB_OPENING, JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
 struct job_body {
     struct job job;
@@ -56,6 +57,7 @@ struct job_body {
     int deferrals;               /* how often the task was deferred before */
 
     struct report *report;
+    struct inputs *inputs; /* while OPENING; else NULL */
     struct ark_request request;
     struct ark_call call;
     struct tariff tariff;  /* of the plan */
@@ -74,6 +76,7 @@ static const struct {
     const char *name;
     unsigned next; /* the states that may follow */
 } states[JOB_STATE_COUNT] = {
+    [JOB_OPENING]    = { "opening",    STATE(BEGINNING) | STATE(REPORTING) | STATE(GONE) },
     [JOB_BEGINNING]  = { "beginning",  STATE(CALLING) | STATE(REPORTING) | STATE(GONE) },
     [JOB_CALLING]    = { "calling",    STATE(CONFIRMING) | STATE(REPORTING) | STATE(GONE) },
     [JOB_CONFIRMING] = { "confirming", STATE(REPORTING) | STATE(GONE) },
@@ -109,7 +112,7 @@ static struct job_body *body_of(struct job *job)
     return container_of(job, struct job_body, job);
 }
 
-/* What a job cost that made no call. A call on record is given back to the task's budget. */
+/* The cost of a job without a call. A recorded call is returned to the task's budget. */
 static enum charge uncalled_charge(const struct job_body *job)
 {
     return job->recorded ? CHARGE_VOID : CHARGE_NONE;
@@ -203,6 +206,23 @@ static void warn_unlisted(const struct job_body *job)
              log_quote(model, sizeof(model), job->model));
 }
 
+/* No call was made, so another attempt costs nothing. `passes`: it may succeed. */
+static void finish_uncalled(struct job_body *job, enum problem problem, bool passes, const char *words)
+{
+    enum charge charge = uncalled_charge(job);
+
+    if (passes && job->attempt < job->context->max_attempts)
+        finish_retry(job, &(struct verdict){.action = VERDICT_RETRY, .charge = charge, .problem = problem}, words);
+    else
+        finish_failed(job, charge, &(struct payload_failure){.problem = problem, .retryable = passes, .words = words});
+}
+
+/* The circuit breaker opened after this job was claimed. */
+static bool must_wait(const struct job_body *job)
+{
+    return !job->trial && governor_is_blocked(job->context->governor, job->model);
+}
+
 /* A task without a plan: as this worker is configured. */
 static int make_own_plan(const struct job_body *job, const struct task_spec *spec, struct plan *out)
 {
@@ -212,17 +232,8 @@ static int make_own_plan(const struct job_body *job, const struct task_spec *spe
     return spec->url_count > (size_t)row->references_max ? ERR_RANGE : 0;
 }
 
-static int read_stored_plan(const struct job_body *job, const struct claimed_job *claimed, struct stored_plan *out)
-{
-    int err = plan_read(claimed->plan, claimed->plan_len, out);
-
-    if (err == ERR_SYNTAX)
-        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
-                  job->id);
-    return err;
-}
-
-static int build_from_plan(struct job_body *job, const struct plan *plan, const struct task_spec *spec)
+/* Before the call, and before its inputs are read. */
+static void book_plan(struct job_body *job, const struct plan *plan)
 {
     const struct catalogue *catalogue = job->context->catalogue;
 
@@ -230,26 +241,55 @@ static int build_from_plan(struct job_body *job, const struct plan *plan, const 
     if (!strcmp(plan->catalogue, catalogue_version(catalogue)) && !catalogue_find(catalogue, job->model)->listed)
         warn_unlisted(job);
     job->tariff = plan->tariff;
-    return ark_request_build(plan, spec, job->context->ark, &job->request);
+    governor_book(job->context->governor, &job->permit, job->model, plan->images);
+    job->trial = job->permit.trial || job->permit.account_trial;
 }
 
-static int build_request(struct job_body *job, const struct claimed_job *claimed)
+static void note_plan_error(const struct job_body *job, int err)
 {
-    struct stored_plan stored = {.root = NULL};
-    struct task_spec spec;
-    int err = task_spec_read(claimed->request, claimed->request_len, &spec);
+    if (err == ERR_SYNTAX)
+        log_error("job", "the plan cannot be read, the gateway may have a newer version than this worker", "task=%s",
+                  job->id);
+}
+
+static int read_plan(const struct job_body *job, const struct claimed_job *claimed, const struct plan **out)
+{
+    int err = plan_cache_read(job->context->plans, claimed->plan, claimed->plan_len, out);
+
+    note_plan_error(job, err);
+    return err;
+}
+
+static void job_on_opened(const struct storage_outcome *outcome, void *arg);
+
+/* The plan must last until the uploads have been read, so it does not come from the cache. */
+static int begin_inputs(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
+{
+    int err = plan_read(claimed->plan, claimed->plan_len, &task->stored);
+
+    note_plan_error(job, err);
+    if (err)
+        return err;
+    book_plan(job, &task->stored.plan);
+    return must_wait(job) ? 0 : inputs_open(job->context->storage, task, job_on_opened, job, &job->inputs);
+}
+
+/* Builds the request, or for a task with uploads begins to read them. `task` is taken over then. */
+static int prepare_request(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
+{
+    struct plan own = {.model = NULL};
+    const struct plan *plan = &own;
+    int err = task_spec_read(claimed->request, claimed->request_len, &task->spec);
 
     if (err)
         return err;
-    err = claimed->plan_len ? read_stored_plan(job, claimed, &stored) : make_own_plan(job, &spec, &stored.plan);
-    if (!err)
-        err = build_from_plan(job, &stored.plan, &spec);
-    stored_plan_deinit(&stored);
-    task_spec_deinit(&spec);
-    if (!err)
-        governor_book(job->context->governor, &job->permit, job->model, job->request.images);
-    job->trial = job->permit.trial || job->permit.account_trial;
-    return err;
+    if (inputs_has_uploads(&task->spec))
+        return begin_inputs(job, claimed, task);
+    err = claimed->plan_len ? read_plan(job, claimed, &plan) : make_own_plan(job, &task->spec, &own);
+    if (err)
+        return err;
+    book_plan(job, plan);
+    return must_wait(job) ? 0 : ark_request_build(plan, &task->spec, job->context->ark, &job->request);
 }
 
 static void refuse_request(struct job_body *job, int err)
@@ -259,41 +299,41 @@ static void refuse_request(struct job_body *job, int err)
         enum problem problem;
         const char *words;
     } refusals[] = {
-        {ERR_SYNTAX,   PROBLEM_INVALID_TASK,        "The stored request cannot be read."                 },
-        {ERR_RANGE,    PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."},
-        {ERR_TOO_LONG, PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."              },
+        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                    },
+        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."   },
+        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                 },
+        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker has no STORAGE, so it cannot read uploads."},
     };
     size_t i = 0;
 
     while (i < ARRAY_LENGTH(refusals) - 1 && refusals[i].err != err)
         i++;
     finish_failed(job, uncalled_charge(job),
-                  &(struct payload_failure){.problem = refusals[i].problem, .words = refusals[i].words});
-}
-
-/* The circuit breaker opened after this job was claimed. */
-static bool must_wait(const struct job_body *job)
-{
-    return !job->trial && governor_is_blocked(job->context->governor, job->model);
+                  &(struct payload_failure){.problem = refusals[i].problem,
+                                            .retryable = problem_retryable(refusals[i].problem),
+                                            .words = refusals[i].words});
 }
 
 struct job *job_start(const struct job_context *context, const struct claimed_job *claimed)
 {
     struct job_body *job = job_create(context, claimed);
+    struct inputs_task task = {.stored = {.root = NULL}};
     int err;
 
     if (!job)
         return NULL;
     if (claimed->attempt == 1 && !claimed->deferrals) /* a deferred task is claimed again with the same attempt */
         worker_metrics_since(context->metrics, METRIC_TASK_QUEUE, claimed->epoch_ms);
-    err = build_request(job, claimed);
+    err = prepare_request(job, claimed, &task);
+    stored_plan_deinit(&task.stored);
+    task_spec_deinit(&task.spec);
     if (err == ERR_NO_MEMORY)
         return job_destroy(&job->job);
     if (err)
         refuse_request(job, err);
     else if (must_wait(job))
         finish_handback(job);
-    else
+    else if (!job->inputs)
         job_begin(job);
     return &job->job;
 }
@@ -308,31 +348,60 @@ struct job *job_hand_back(const struct job_context *context, const struct claime
     return &job->job;
 }
 
+/* -- OPENING: the uploads are read before the call is paid */
+
+static void finish_unopened(struct job_body *job, const struct storage_outcome *outcome)
+{
+    char quoted[256];
+
+    log_warn("job", "cannot read an upload", "task=%s end=%s why=%s", job->id, storage_end_name(outcome->end),
+             log_quote(quoted, sizeof(quoted), outcome->words));
+    finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, storage_end_is_passing(outcome->end),
+                    outcome->end == STORAGE_MISSING
+                        ? "An uploaded image is not in the storage any more, so ARK was not called."
+                        : "An uploaded image could not be read, so ARK was not called.");
+}
+
+static int build_from_inputs(struct job_body *job)
+{
+    const struct inputs_task *task = inputs_task_of(job->inputs);
+
+    return ark_request_build(&task->stored.plan, &task->spec, job->context->ark, &job->request);
+}
+
+static void job_on_opened(const struct storage_outcome *outcome, void *arg)
+{
+    struct job_body *job = arg;
+    bool is_ready = outcome->end == STORAGE_DONE && !must_wait(job);
+    int err = is_ready ? build_from_inputs(job) : 0;
+
+    job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
+    if (err == ERR_NO_MEMORY)
+        finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, true,
+                        "The worker had no memory for the images, so ARK was not called.");
+    else if (err)
+        refuse_request(job, err);
+    else if (is_ready)
+        job_begin(job);
+    else if (outcome->end == STORAGE_DONE)
+        finish_handback(job);
+    else
+        finish_unopened(job, outcome);
+}
+
 /* -- BEGINNING: Redis records the paid call before it is made */
 
 static void job_begin(struct job_body *job)
 {
     struct buf data;
 
+    job_enter(job, JOB_BEGINNING, "the request is ready");
     payload_write_event(&data, job->id, (struct task_progress){.stage = STAGE_CALLING, .attempt = job->attempt});
     if (buf_error(&data))
         report_fail(job->report, buf_error(&data));
     else
         report_begin(job->report, job->call_id, job->request.images, buf_text(&data));
     buf_deinit(&data);
-}
-
-/* No call was made, so another attempt costs nothing. */
-static void finish_uncalled(struct job_body *job, const char *words)
-{
-    enum charge charge = uncalled_charge(job);
-
-    if (job->attempt < job->context->max_attempts)
-        finish_retry(job, &(struct verdict){.action = VERDICT_RETRY, .charge = charge, .problem = PROBLEM_NOT_DURABLE},
-                     words);
-    else
-        finish_failed(job, charge,
-                      &(struct payload_failure){.problem = PROBLEM_NOT_DURABLE, .retryable = true, .words = words});
 }
 
 /* The paid call is on record. Checks again what may have changed while the record was written and confirmed. */
@@ -370,10 +439,12 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
                                                 .words = "The task's budget of paid calls is used up."});
         break;
     case BEGIN_NOT_DURABLE:
-        finish_uncalled(job, "Redis did not confirm the record of the paid call, so ARK was not called.");
+        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
+                        "Redis did not confirm the record of the paid call, so ARK was not called.");
         break;
     case BEGIN_TOO_LATE:
-        finish_uncalled(job, "The lease may have ended before the call began, so ARK was not called.");
+        finish_uncalled(job, PROBLEM_NOT_DURABLE, true,
+                        "The lease may have ended before the call began, so ARK was not called.");
         break;
     }
 }
@@ -548,7 +619,7 @@ static void call_ark(struct job_body *job)
                  job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");
 }
 
-/* -- the answer: what it cost, what it says about the account, what the task becomes */
+/* -- the answer: its cost, its evidence about the account, the outcome of the task */
 
 /* Corrects the booked images as far as the charge is known. */
 static void book_charge(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -792,7 +863,7 @@ static void finish_failed(struct job_body *job, enum charge charge, const struct
 }
 
 /* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
- * circuit breaker must hear of the other calls of all workers before this task is tried again: that call may be paid as well. */
+ * circuit breaker must receive the results of the other calls of all workers before this task is tried again: that call may be paid as well. */
 static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
 {
     int64_t delay_ms;
@@ -918,6 +989,7 @@ struct job *job_destroy(struct job *base)
     keeper_destroy(job->keeper);
     held_destroy(job->held);
     report_destroy(job->report);
+    inputs_destroy(job->inputs);
     ark_request_deinit(&job->request);
     free(job->kept);
     free(job);

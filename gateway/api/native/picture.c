@@ -2,7 +2,7 @@
  *
  * Redis knows whether the picture is still owed (redirect to ARK), was erased (404) or is stored. The bytes come from the storage: from a
  * directory through this process, from a bucket by a redirect to a link that is valid for 5 minutes. While Redis is away, a picture is served
- * if the storage has it. The id is the permission: no key is asked for.
+ * if the storage has it. The id is the permission: no API key is required.
  */
 #include <inttypes.h>
 #include <stdbool.h>
@@ -35,7 +35,7 @@ enum {
 };
 
 struct picture {
-    struct http_exchange *exchange; /* NULL: the client has gone, or the answer is complete */
+    struct http_exchange *exchange; /* NULL: the client has disconnected, or the answer is complete */
     const struct api_context *context;
     struct script_run *run;
     struct storage_call *get;
@@ -43,7 +43,7 @@ struct picture {
     char id[STORAGE_ID_SIZE];
     char etag[ETAG_SIZE];
     bool has_begun;  /* the head of the answer has been written */
-    bool is_unknown; /* Redis does not know it, or is away */
+    bool is_unknown; /* unknown to Redis, or Redis is unavailable */
 };
 
 static void picture_free(struct picture *picture)
@@ -73,7 +73,7 @@ static int64_t seconds_left(const struct picture *picture)
     return ((int64_t)picture->day + 1) * DAY_S - clock_wall_ms() / 1000;
 }
 
-/* A reload within a day asks nobody. Nothing may be kept longer than the picture. */
+/* Browsers may cache a picture for a day, but not longer than the storage keeps it. */
 static void add_caching(struct picture *picture)
 {
     int64_t left_s = seconds_left(picture);
@@ -86,7 +86,7 @@ static void add_caching(struct picture *picture)
     http_add_header(picture->exchange, "Cross-Origin-Resource-Policy", "cross-origin");
 }
 
-/* `?download` saves the picture under this name instead of showing it; NULL: not asked for. The name is ours, so it needs no escaping. */
+/* `?download` saves the picture under this name instead of showing it; NULL: not requested. The name is ours, so it needs no escaping. */
 static const char *download_name(const struct picture *picture, const char *media_type, char out[FILE_NAME_SIZE])
 {
     const struct http_request *request = http_exchange_request(picture->exchange);
@@ -235,7 +235,7 @@ static void picture_on_end(const struct storage_outcome *outcome, void *arg)
         if (outcome->end == STORAGE_DONE)
             http_stream_end(picture->exchange);
         else
-            http_abort(picture->exchange, HTTP_ABORT_RST); /* the client must see that the picture is not whole */
+            http_abort(picture->exchange, HTTP_ABORT_RST); /* the client must notice that the picture is incomplete */
         picture_free(picture);
         return;
     }
@@ -258,9 +258,9 @@ static void read_picture(struct picture *picture)
     }
 }
 
-/* -- what Redis knows */
+/* -- the reply of Redis */
 
-/* A directory of another machine has no picture of this one: an operator must be told, and the client must not take the 404 for the truth. */
+/* A directory of another machine has no picture of this one: this is logged as an error, and the client must not get a 404. */
 static bool is_elsewhere(const struct picture *picture, const char *storage)
 {
     const char *mine = storage_identity(picture->context->storage);

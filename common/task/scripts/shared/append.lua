@@ -1,6 +1,6 @@
 -- Appends an element to the task's log and announces the same bytes. The caller writes its number n into the task's field `n`.
--- elements: instead of the one, those that `text` has in its lines; n: the number of the last one.
--- -> the list's key
+-- elements: instead of the one, the list of elements that `text` has in its lines; n: the number of the last one.
+-- -> the list's key, and whether elements were deleted from it by hand
 local function log(id, n, text, elements)
   local events = key('events', id)
   local length
@@ -9,9 +9,10 @@ local function log(id, n, text, elements)
   else
     length = redis.call('RPUSH', events, text)
   end
-  for _ = length + 1, n + FIRST_EVENT do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
+  local wanted = n + FIRST_EVENT
+  for _ = length + 1, wanted do -- deleted by hand: readers skip empty elements, and event n has to be at index n + 1
     redis.call('LPUSH', events, '')
   end
   redis.call('PUBLISH', key('channel', id), text)
-  return events
+  return events, length ~= wanted
 end

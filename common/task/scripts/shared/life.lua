@@ -1,20 +1,6 @@
--- The UTC day of a time, `20261122`. Algorithm: civil_from_days in Howard Hinnant's "chrono-Compatible Low-Level Date Algorithms".
--- Years start on 1 March, so a leap day is the last day of a year.
-local function day_of(ms)
-  local days = math.floor(ms / DAY_MS) + 719468 -- days since 0000-03-01
-  local era = math.floor(days / 146097)
-  local rest = days - era * 146097
-  local year = math.floor((rest - math.floor(rest / 1460) + math.floor(rest / 36524) - math.floor(rest / 146096)) / 365)
-  local day = rest - 365 * year - math.floor(year / 4) + math.floor(year / 100)
-  local month = math.floor((5 * day + 2) / 153)
-  day = day - math.floor((153 * month + 2) / 5) + 1
-  year = year + era * 400 + (month >= 10 and 1 or 0)
-  return string.format('%04d%02d%02d', year, month < 10 and month + 3 or month - 9, day)
-end
-
 -- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
 -- t: client, epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
--- virtual time; more: further fields, such as trace; optional: reserved (images). request: nil if the list has it and the plan.
+-- virtual time; more: further fields, such as trace; optional: reserved (images), owes. request: nil if the list has it and the plan.
 -- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
 -- therefore waits for one task of each other client, however many they have.
 -- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
@@ -36,7 +22,19 @@ local function begin_life(id, t, request, plan)
     set[size + 1], set[size + 2], set[size + 3], set[size + 4], size = 'reserved', t.reserved .. ' ' .. day, 'rare', '', size + 4
     count_images(id, day, t.reserved)
   end
-  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
+  if t.owes and t.owes ~= '' then
+    set[size + 1], set[size + 2], size = 'owes', t.owes, size + 2
+    if t.owes:find(LISTED, 1, true) then
+      local mine = prefix .. MINE .. name
+      redis.call('ZADD', mine, t.epoch, task_id(id))
+      if not t.last or t.epoch % 61 == 0 then -- trim after a pause of the client, and on one write in 61 only: three commands less for the others
+        redis.call('ZREMRANGEBYRANK', mine, '0', -MINE_MAX - 1)
+        redis.call('ZREMRANGEBYSCORE', mine, '-inf', text_of(t.epoch - t.ttl - t.queue_ttl - DAY_MS)) -- they have expired
+        redis.call('PEXPIRE', mine, text_of(t.ttl + 1000 * t.queue_ttl)) -- a client that submits tasks at all submits 1,000 of them in that time
+      end
+    end
+  end
+  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- left over from an earlier task with this id
     redis.call('DEL', task)
     redis.call('HSET', unpack(set))
   end
@@ -65,7 +63,7 @@ local function begin_life(id, t, request, plan)
   else
     length = redis.call('RPUSH', events, start)
   end
-  if length ~= 3 then -- what was left of another task under this id
+  if length ~= 3 then -- left over from an earlier task with this id
     redis.call('LTRIM', events, '-3', '-1')
     redis.call('PERSIST', events)
   end
