@@ -21,12 +21,14 @@
 #include "common/task/keys.h"
 #include "common/task/schema.h"
 #include "common/task/storage_check.h"
+#include "common/webhook/signature.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/api/openai/error.h"
 #include "gateway/api/openai/order.h"
 #include "gateway/metrics/gateway_metrics.h"
 #include "gateway/options.h"
+#include "gateway/request/validate.h"
 #include "gateway/routes.h"
 #include "gateway/streams/disconnects.h"
 #include "gateway/streams/hub.h"
@@ -222,6 +224,8 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
     if (gateway->location.storage)
         presence_add_field(entry, "storage", "%s", storage_identity(gateway->location.storage));
+    if (*gateway->webhook_key)
+        presence_add_field(entry, "webhook_key", "%s", gateway->webhook_key);
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -364,6 +368,13 @@ static bool create_uploads(struct gateway *gateway)
     return gateway->uploads;
 }
 
+static enum validate_webhooks webhooks_of(const struct shared_options *options)
+{
+    if (!*options->webhook_secret)
+        return WEBHOOKS_OFF;
+    return options->webhook_private ? WEBHOOKS_ANY_HOST : WEBHOOKS_PUBLIC;
+}
+
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
@@ -379,6 +390,7 @@ static void fill_contexts(struct gateway *gateway)
     gateway->api = (struct api_context){
         .catalogue = catalogue_file_take(config->models),
         .commands = gateway->commands,
+        .keyring = config->keyring,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
         .storage = gateway->location.storage,
@@ -393,6 +405,7 @@ static void fill_contexts(struct gateway *gateway)
         .defaults = &options->request,
         .data_urls = options->data_urls,
         .task_list = gateway_options_list_tasks(options),
+        .webhooks = webhooks_of(&options->shared),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,
@@ -401,7 +414,11 @@ static void fill_contexts(struct gateway *gateway)
 
 static int gateway_create_parts(struct gateway *gateway, const char **why)
 {
+    const char *secret = gateway->config.options->shared.webhook_secret;
+
     *why = "out of memory or file descriptors";
+    if (*secret && webhook_fingerprint(gateway->webhook_key, secret))
+        return ERR_NO_MEMORY;
     gateway->loop = loop_create();
     gateway->latency = (struct latency){.loop = gateway->loop, .metrics = gateway->metrics};
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||

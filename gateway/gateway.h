@@ -30,6 +30,7 @@
 #include "common/base/err.h"
 #include "common/storage/location.h"
 #include "common/task/keys.h"
+#include "common/webhook/signature.h"
 #include "gateway/access/admission.h"
 #include "gateway/api/context.h"
 #include "gateway/api/openai/aliases.h"
@@ -91,7 +92,8 @@ struct gateway {
     struct metrics *metrics; /* counters of this thread, or NULL */
     struct latency latency;
     struct admission admission;
-    struct api_context api; /* the argument of all handlers */
+    char webhook_key[WEBHOOK_FINGERPRINT_SIZE]; /* for presence: tells different secrets apart; "": no webhooks */
+    struct api_context api;                     /* the argument of all handlers */
 
     /* First thread only: announces the process in Redis and takes its turn in auditing the queue. */
     struct presence *presence;

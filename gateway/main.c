@@ -20,6 +20,7 @@
 #include "gateway/access/cors.h"
 #include "gateway/access/key_command.h"
 #include "gateway/access/keyring.h"
+#include "gateway/access/webhook_command.h"
 #include "gateway/options.h"
 #include "gateway/process.h"
 
@@ -213,6 +214,10 @@ int main(int argc, char **argv)
         status = healthcheck(&program.options);
     } else if (key_command_is_given(&key_command)) {
         status = key_command_run(&key_command);
+    } else if (*program.options.show_webhook_secret) {
+        status = webhook_command_run(&(struct webhook_command){.keys_file = program.options.keys_file,
+                                                               .master = program.options.shared.webhook_secret,
+                                                               .client = program.options.show_webhook_secret});
     } else if (gateway_options_agree(&program.options)) {
         status = parse_redis(&program);
         if (!status)

@@ -11,6 +11,7 @@
 #include "common/base/macros.h"
 #include "common/http/request.h"
 #include "common/storage/location.h"
+#include "common/webhook/signature.h"
 #include "gateway/api/openai/aliases.h"
 
 enum {
@@ -120,6 +121,8 @@ static const struct option_row rows[] = {
       "revoke the key with this id and exit", NULL },
     { "list-keys", NULL, OPT_FLAG, AT(list_keys), NULL, 0, 0,
       "list the keys in the keys file and exit", NULL },
+    { "show-webhook-secret", NULL, OPT_STRING, AT(show_webhook_secret), "", 0, 64,
+      "print the secret that signs the webhooks of this client and exit", NULL },
     { "open", "GATEWAY_OPEN", OPT_BOOL, AT(open), "off", 0, 0,
       "serve other machines without API keys: everyone who can reach the port can spend the ARK account's money", NULL },
     STORAGE_OPTION_ROWS(struct gateway_options, storage),
@@ -200,6 +203,13 @@ bool gateway_options_agree(const struct gateway_options *options)
             "arkrelay-gateway: GATEWAY_ADMIN_KEY is too short: use at least %d bytes, for example the output of "
             "`openssl rand -hex 32`\n",
             ADMIN_KEY_MIN);
+        return false;
+    }
+    if (*options->shared.webhook_secret && strlen(options->shared.webhook_secret) < WEBHOOK_MASTER_MIN) {
+        (void)fprintf(stderr,
+                      "arkrelay-gateway: WEBHOOK_SECRET is too short: use at least %d bytes, for example the output of "
+                      "`openssl rand -hex 32`\n",
+                      WEBHOOK_MASTER_MIN);
         return false;
     }
     if (options->hints_ms && options->hints_ms < HINTS_MIN_MS) {

@@ -21,6 +21,7 @@ struct gateway_options {
     char *keys_file;
     char *new_key, *key_expires, *revoke_key; /* run a command instead of serving */
     bool list_keys;
+    char *show_webhook_secret;                              /* likewise */
     int64_t client_requests, client_streams, client_images; /* 0: no limit */
     int64_t client_uploads, client_upload_bytes;            /* 0: no limit */
     int64_t uploads_max, upload_timeout_ms;

@@ -17,6 +17,7 @@
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
+#include "common/webhook/signature.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
@@ -130,19 +131,29 @@ static int check_timeouts(struct worker_options *options)
     return ERR_RANGE;
 }
 
-static int check_storage(const struct worker_options *options)
+_Static_assert(WEBHOOK_MASTER_MIN == 32, "a text below has this number");
+
+static int check_webhook_secret(const char *secret)
+{
+    if (!*secret || strlen(secret) >= WEBHOOK_MASTER_MIN)
+        return 0;
+    (void)fprintf(stderr,
+                  "arkrelay-worker: WEBHOOK_SECRET is too short: use at least 32 bytes, for example the output of "
+                  "`openssl rand -hex 32`\n");
+    return ERR_RANGE;
+}
+
+static int check_storage(const struct storage_options *options)
 {
     struct buf why;
-    int err;
+    bool is_valid;
 
     buf_init(&why, WHY_MAX);
-    if (location_is_valid(&options->storage, &why) && !*options->storage.place && options->roles == ROLES_OUTBOX)
-        buf_add_text(&why, "it must be set with WORKER_ROLES=outbox: there is nothing to do");
-    if (why.len)
-        (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->storage.place, buf_text(&why));
-    err = why.len ? ERR_RANGE : 0;
+    is_valid = location_is_valid(options, &why);
+    if (!is_valid)
+        (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->place, buf_text(&why));
     buf_deinit(&why);
-    return err;
+    return is_valid ? 0 : ERR_RANGE;
 }
 
 /* Checks that involve more than one option. Prints the error. */
@@ -151,7 +162,7 @@ static int check_options(struct program *program)
     struct worker_options *options = &program->options;
     const char *why;
 
-    if (check_storage(options))
+    if (check_storage(&options->storage) || check_webhook_secret(options->shared.webhook_secret))
         return ERR_RANGE;
     if (options->roles != ROLES_OUTBOX && !*options->ark_api_key && !*options->ark_sim_url) {
         fprintf(stderr, "arkrelay-worker: ARK_API_KEY is not set (environment, .env, or scripts/setup_env.sh); "
@@ -175,8 +186,9 @@ static void log_start(const struct program *program)
     if (!*options->ark_api_key && options->roles != ROLES_OUTBOX)
         log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
-    if (!*options->storage.place && options->roles == ROLES_OUTBOX)
-        log_warn("worker", "WORKER_ROLES=outbox without STORAGE: there is nothing to do", "roles=outbox");
+    if (!*options->storage.place && !*options->shared.webhook_secret && options->roles == ROLES_OUTBOX)
+        log_warn("worker", "WORKER_ROLES=outbox without STORAGE and WEBHOOK_SECRET: there is nothing to do",
+                 "roles=outbox");
     warn_if_unlisted(program);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, program->name, redis,

@@ -39,6 +39,8 @@ struct worker_options {
     char *public_url, *image_url_map;
     bool storage_replace_url;
     int64_t storage_retention_ms, outbox_concurrency, outbox_lease_ms;
+    int64_t webhook_timeout_ms, webhook_concurrency;
+    char *webhook_ca_file;
 };
 
 extern const struct option_table worker_option_table;

@@ -21,6 +21,7 @@
 #include "common/task/storage_check.h"
 #include "common/web/link_rules.h"
 #include "common/web/web.h"
+#include "common/webhook/signature.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
 #include "worker/job/job.h"
@@ -29,6 +30,7 @@
 #include "worker/outbox/outbox.h"
 #include "worker/outbox/pictures.h"
 #include "worker/outbox/sweep.h"
+#include "worker/outbox/webhooks.h"
 #include "worker/queue/claim.h"
 #include "worker/queue/durability.h"
 #include "worker/queue/lease.h"
@@ -74,8 +76,14 @@ struct worker {
     struct link_rules *link_rules;
     struct pictures *pictures;
     struct sweep *sweep;
-    struct outbox *outbox;
-    bool outbox_idle; /* it has stopped */
+
+    /* Of the role outbox, if webhooks are signed; otherwise NULL. */
+    char webhook_key[WEBHOOK_FINGERPRINT_SIZE]; /* for presence: tells different secrets apart */
+    struct web *receivers;
+    struct webhooks *webhooks;
+
+    struct outbox *outbox; /* of both */
+    bool outbox_idle;      /* it has stopped */
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
@@ -316,7 +324,9 @@ static void describe_outbox(struct presence_entry *entry, const struct worker *w
     enum storage_end trouble = worker_storage_trouble(worker);
 
     presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->storage.place != '\0');
-    if (!worker->outbox)
+    if (worker->webhooks)
+        presence_add_field(entry, "webhook_key", "%s", worker->webhook_key);
+    if (!worker->pictures)
         return;
     presence_add_field(entry, "storage", "%s", storage_identity(worker->location.storage));
     presence_add_field(entry, "storage_trouble", "%s",
@@ -592,17 +602,45 @@ static bool create_pictures(struct worker *worker)
     return worker->pictures && worker->sweep;
 }
 
+/* What delivers webhooks. */
+static bool create_webhooks(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+
+    if (webhook_fingerprint(worker->webhook_key, options->shared.webhook_secret))
+        return false;
+    worker->receivers = web_create(&(struct web_setup){.loop = worker->config.loop,
+                                                       .connect_ms = options->webhook_timeout_ms,
+                                                       .ca_file = options->webhook_ca_file,
+                                                       .user_agent = "arkrelay-webhook/" ARKRELAY_VERSION});
+    if (!worker->receivers)
+        return false;
+    worker->webhooks = webhooks_create(&(struct webhooks_config){.web = worker->receivers,
+                                                                 .metrics = worker->config.metrics,
+                                                                 .master = options->shared.webhook_secret,
+                                                                 .any_host = options->shared.webhook_private,
+                                                                 .concurrency = (int)options->webhook_concurrency,
+                                                                 .timeout_ms = options->webhook_timeout_ms});
+    return worker->webhooks;
+}
+
 static bool create_outbox(struct worker *worker)
 {
     const struct worker_options *options = worker->config.options;
     const struct outbox_kind *kinds[OUTBOX_KINDS_MAX + 1] = {NULL};
+    bool keeps = *options->storage.place, reports = *options->shared.webhook_secret;
+    size_t count = 0;
 
-    if (!*options->storage.place || options->roles == ROLES_ARK)
+    if (options->roles == ROLES_ARK || (!keeps && !reports))
         return true;
-    if (!create_pictures(worker))
+    if ((keeps && !create_pictures(worker)) || (reports && !create_webhooks(worker)))
         return false;
-    kinds[0] = pictures_copies(worker->pictures);
-    kinds[1] = pictures_deletions(worker->pictures);
+    if (keeps) {
+        kinds[count++] = pictures_copies(worker->pictures);
+        kinds[count++] = pictures_deletions(worker->pictures);
+    }
+    if (reports)
+        kinds[count] = webhooks_kind(worker->webhooks);
     worker->outbox = outbox_create(&(struct outbox_config){.loop = worker->config.loop,
                                                            .redis = worker->commands,
                                                            .prefix = worker->prefix,
@@ -613,10 +651,12 @@ static bool create_outbox(struct worker *worker)
     return worker->outbox;
 }
 
-/* Each job has two timers: of its report and of its HTTP call. A copy has two as well. */
+/* Each job has two timers: of its report and of its HTTP call. A copy and a webhook have two as well. */
 static bool reserve_timers(struct worker *worker)
 {
-    size_t concurrency = (size_t)(worker->config.options->concurrency + worker->config.options->outbox_concurrency);
+    const struct worker_options *options = worker->config.options;
+    size_t concurrency = (size_t)(options->concurrency + options->outbox_concurrency +
+                                  (*options->shared.webhook_secret ? options->webhook_concurrency : 0));
 
     return !loop_reserve_timers(worker->config.loop, 2 * concurrency + LOOP_TIMERS);
 }
@@ -659,6 +699,8 @@ struct worker *worker_destroy(struct worker *worker)
     outbox_destroy(worker->outbox);
     sweep_destroy(worker->sweep);
     pictures_destroy(worker->pictures);
+    webhooks_destroy(worker->webhooks);
+    web_destroy(worker->receivers);
     web_destroy(worker->downloads);
     link_rules_destroy(worker->link_rules);
     storage_check_destroy(worker->storage_check);
@@ -722,7 +764,7 @@ void worker_fill_metrics(const struct worker *worker, struct metrics *metrics)
 {
     metrics_set(metrics, SAMPLE(METRIC_REDIS_UP), worker_has_redis(worker));
     metrics_set(metrics, SAMPLE(METRIC_WORKER_BUSY), worker->job_count);
-    if (!worker->outbox)
+    if (!worker->pictures)
         return;
     metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), worker_copies_waiting(worker));
     metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING),

@@ -18,6 +18,7 @@ from arkctl_lib.store import LISTS, Store
 from arkctl_lib.terminal import Terminal, clean
 from arkctl_lib.top import top
 from arkctl_lib.watch import submit, tail
+from arkctl_lib.webhooks import webhook, webhooks
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 DEFAULT_TIMEOUT_S = 10.0
@@ -179,6 +180,8 @@ def _add_client_commands(commands):
     parser.add_argument("--layers", action=argparse.BooleanOptionalAction, help="decompose the image into layers")
     parser.add_argument("--watermark", action=argparse.BooleanOptionalAction)
     parser.add_argument("--max-paid-calls", type=int, metavar="N", help="maximum number of paid calls to ARK; 1: never pay twice")
+    parser.add_argument("--webhook", metavar="URL", help="report events of the task to this URL")
+    parser.add_argument("--webhook-event", action="append", dest="webhook_events", choices=("start", "image", "final"), help="which events (default: final)")
     parser.add_argument("--task-id", metavar="ID", help="the same id with the same request is the same task (default: a new id)")
     parser.add_argument("--save", metavar="DIR", help="save the images to this directory")
     parser.add_argument("--detach", action="store_true", help="print the task id and exit")
@@ -211,6 +214,17 @@ def _add_operator_commands(commands):
     parser.add("show", "show how many tasks are waiting, running and failed", queue, reads_redis=True)
     parser.add("pause", "refuse new tasks and start no waiting ones; running tasks continue", queue)
     parser.add("resume", "accept new tasks and start waiting ones again", queue)
+    commands.add("webhooks", "list the receivers of webhooks and the deliveries that have failed", webhooks)
+    parser = commands.group("webhook", "deliveries of webhooks")
+    _with_task(parser.add("show", "show the attempts to deliver the events of a task", webhook))
+    resend = parser.add("resend", "deliver events again", webhook)
+    resend.add_argument("tasks", nargs="*", metavar="TASK")
+    resend.add_argument("--failed", action="store_true", help="all deliveries that have failed, at most 1,000")
+    resend.add_argument("--client", help="the client that owns the tasks (default: public)")
+    test = parser.add("test", "send a signed sample to a receiver, once", webhook)
+    test.add_argument("target", metavar="URL")
+    test.add_argument("--client", help="the client whose secret signs (default: public)")
+    test.add_argument("--wait", type=_seconds, default=30.0, metavar="SECONDS", help="for the result (default: 30)")
     commands.add("workers", "list the running gateways and workers", workers)
     parser = commands.add("top", "show a live overview; q quits", top)
     parser.add_argument("--once", action="store_true", help="print the overview once")

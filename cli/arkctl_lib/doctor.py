@@ -413,4 +413,19 @@ def check_storage(facts):
         yield Finding("ok", "storage", f"{storages[0]}; {count(waiting, 'picture')} waiting to be copied")
 
 
-CHECKS = (check_gateway, check_keys, check_client_limits, check_clock, check_redis, check_processes, check_storage, check_account, check_queue)
+def check_webhooks(facts):
+    """Nothing is said where no program has WEBHOOK_SECRET."""
+    processes = [process for process in facts.processes() or [] if process.get("webhook_key")]
+    keys = {process["webhook_key"] for process in processes}
+    roles = {process["role"] for process in processes}
+    if len(keys) > 1:
+        yield Finding("bad", "webhooks", "the programs have different values of WEBHOOK_SECRET: receivers refuse the signatures", "set the same one for all gateways and workers")
+    if roles == {"gateway"}:
+        yield Finding("bad", "webhooks", "gateways accept webhooks, and no worker delivers them", "start a worker with WEBHOOK_SECRET and the role outbox")
+    elif roles == {"worker"}:
+        yield Finding("warn", "webhooks", "workers deliver webhooks, and no gateway accepts any", "set WEBHOOK_SECRET for the gateways")
+    elif roles and len(keys) == 1:
+        yield Finding("ok", "webhooks", "workers deliver what gateways accept")
+
+
+CHECKS = (check_gateway, check_keys, check_client_limits, check_clock, check_redis, check_processes, check_storage, check_webhooks, check_account, check_queue)

@@ -31,10 +31,10 @@ class Gateway:
         """A request to the client API, below /api/v1/faceflip."""
         return self.ask(method, BASE + path, body, self.key)[1]
 
-    def admin(self, method, path):
+    def admin(self, method, path, body=None):
         """A request to the admin API, below /admin."""
         self.need_admin_key()
-        return self.ask(method, "/admin" + path, None, self.admin_key)[1]
+        return self.ask(method, "/admin" + path, body, self.admin_key)[1]
 
     def need_admin_key(self):
         if not self.admin_key:

@@ -170,7 +170,8 @@ def _request(args):
     for name, value in (("prompt", args.prompt), ("size", args.size), ("max_images", args.images), ("model", args.model),
                         ("seed", args.seed), ("watermark", args.watermark), ("output_format", args.output_format),
                         ("optimize_prompt", args.optimize_prompt), ("web_search", args.web_search), ("guidance_scale", args.guidance_scale),
-                        ("background", args.background), ("layers", args.layers), ("max_paid_calls", args.max_paid_calls)):
+                        ("background", args.background), ("layers", args.layers), ("max_paid_calls", args.max_paid_calls),
+                        ("webhook", args.webhook), ("webhook_events", args.webhook_events)):
         if value is not None:
             request[name] = value
     return request

@@ -34,6 +34,7 @@ static const char *const default_details[PROBLEM_COUNT] = {
     [PROBLEM_INTERNAL] = "The fault is in the server, not in the request. Its log names the request_id.",
     [PROBLEM_INVALID_JSON] = "Send one JSON object in UTF-8.",
     [PROBLEM_INVALID_LAST_EVENT_ID] = "Send the id of the last event received, or none to get all events.",
+    [PROBLEM_WEBHOOK_NOT_FOUND] = "The task has no webhook, or its deliveries have expired.",
     [PROBLEM_PICTURE_NOT_FOUND] = "No picture has this address. It may have expired or been deleted.",
     [PROBLEM_STORAGE_UNAVAILABLE] = "The picture cannot be read at the moment. Retry later.",
     [PROBLEM_UPLOADS_OFF] = "It keeps no pictures. Its operator can set STORAGE; until then, urls takes links only.",

@@ -50,6 +50,7 @@ struct buf;
     X(TASK_NOT_FAILED,        "task_not_failed",        409, false, "Only failed or cancelled tasks can be retried")   \
     X(INVALID_QUERY,          "invalid_query",          400, false, "A query parameter is not valid")                  \
     X(STORE_UNAVAILABLE,      "store_unavailable",      503, true,  "Redis is not available")                          \
+    X(WEBHOOK_NOT_FOUND,      "webhook_not_found",      404, false, "There is no such webhook")                        \
     X(PICTURE_NOT_FOUND,      "picture_not_found",      404, false, "There is no such picture")                        \
     X(STORAGE_UNAVAILABLE,    "storage_unavailable",    503, true,  "The storage of pictures is not available")        \
     X(UPLOADS_OFF,            "uploads_off",            501, false, "This server takes no uploads")                    \

@@ -20,6 +20,8 @@ struct shared_options {
     int64_t presence_ms, audit_ms;
     char *models_file;
     bool core_dumps;
+    char *webhook_secret;
+    bool webhook_private;
     bool healthcheck;
 };
 
@@ -55,6 +57,13 @@ struct shared_options {
     { "core-dumps", "CORE_DUMPS", OPT_BOOL, offsetof(type, member.core_dumps),                                         \
       "false", 0, 0,                                                                                                   \
       "allow debuggers to attach and crashes to write core files, which may contain keys", NULL },                     \
+    { "webhook-secret", "WEBHOOK_SECRET", OPT_SECRET, offsetof(type, member.webhook_secret),                           \
+      "", 0, 4096,                                                                                                     \
+      "secret from which the clients' secrets for signing webhooks are derived, at least 32 bytes; use the same one "  \
+      "for gateways and workers; empty: no webhooks", NULL },                                                          \
+    { "webhook-private", "WEBHOOK_PRIVATE", OPT_BOOL, offsetof(type, member.webhook_private),                          \
+      "off", 0, 0,                                                                                                     \
+      "allow webhooks to hosts that are not on the public internet", NULL },                                           \
     { "healthcheck", NULL, OPT_FLAG, offsetof(type, member.healthcheck), NULL, 0, 0,                                   \
       "ask the running program on this machine whether it is ready; exit 0 or 1", NULL }
 /* clang-format on */

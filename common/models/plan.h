@@ -25,6 +25,13 @@
     "参考所给图片，生成一组风格统一、主体形象与细节保持一致的高质量图片。 "          \
     "Create a coherent group of high-quality pictures from the reference images; keep the look of their subjects."
 
+/* Where the events of the task are reported to. It does not concern ARK's request. */
+struct plan_webhook {
+    const char *url; /* NULL: nowhere. Only characters of RFC 3986, so that scripts can find it in the JSON */
+    unsigned events; /* TASK_ON_... */
+    int generation;  /* of the secret that signs */
+};
+
 struct plan {
     const char *model;
     const char *size;   /* NULL: ARK's own default */
@@ -38,8 +45,9 @@ struct plan {
     int guidance_scale; /* in hundredths; 0: not sent */
     bool png, fast, transparent;
     struct tariff tariff;
-    const char *catalogue; /* its version */
-    size_t upload_count;   /* of a stored plan: the names of the stored objects of its uploads */
+    const char *catalogue;       /* its version */
+    struct plan_webhook webhook; /* written, and not read */
+    size_t upload_count;         /* of a stored plan: the names of the stored objects of its uploads */
     const char *uploads[TASK_URLS_MAX];
 };
 

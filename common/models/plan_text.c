@@ -65,6 +65,16 @@ static void plan_add_names(struct buf *out, const char *const *names, size_t cou
     buf_add_char(out, ']');
 }
 
+/* The last member of a plan: scripts/shared/webhook.lua matches its text. */
+static void plan_add_webhook(struct buf *out, const struct plan_webhook *webhook)
+{
+    buf_add_text(out, ",\"webhook\":{\"events\":\"");
+    task_events_write(out, webhook->events);
+    buf_addf(out, "\",\"generation\":%d", webhook->generation);
+    plan_add_text(out, "url", webhook->url);
+    buf_add_char(out, '}');
+}
+
 void plan_write(struct buf *out, const struct plan *plan)
 {
     buf_add_char(out, '{');
@@ -98,6 +108,8 @@ void plan_write(struct buf *out, const struct plan *plan)
     buf_add_bool_member(out, "watermark", plan->watermark);
     if (plan->web_search)
         buf_add_bool_member(out, "web_search", true);
+    if (plan->webhook.url)
+        plan_add_webhook(out, &plan->webhook);
     buf_add_char(out, '}');
 }
 

@@ -13,6 +13,7 @@
 #include "common/base/sha256.h"
 #include "common/base/utf8.h"
 
+enum { EVENTS_SIZE = sizeof("start image final") };
 enum { JSON_MAX = 128 << 20 }; /* data: URLs; the gateway's limit for bodies is 64 MiB, and JSON may double a byte */
 #define GUIDANCE_ERROR 1e-6    /* of 2.55 as a binary number, in hundredths */
 
@@ -23,6 +24,7 @@ void task_spec_deinit(struct task_spec *spec)
     free(spec->prompt);
     free(spec->size);
     free(spec->model);
+    free(spec->webhook);
     *spec = (struct task_spec){0};
 }
 
@@ -31,6 +33,28 @@ const char *const task_optimize_words[] = {
     [TASK_OPTIMIZE_UNSET] = "", [TASK_STANDARD] = "standard", [TASK_FAST] = "fast", NULL};
 const char *const task_background_words[] = {
     [TASK_BACKGROUND_UNSET] = "", [TASK_OPAQUE] = "opaque", [TASK_TRANSPARENT] = "transparent", NULL};
+
+static const char *const event_words[] = {"start", "image", "final"}; /* in the order of the bits */
+
+unsigned task_events_parse(const char *word)
+{
+    for (unsigned i = 0; i < ARRAY_LENGTH(event_words); i++)
+        if (strcmp(event_words[i], word) == 0)
+            return 1U << i;
+    return 0;
+}
+
+void task_events_write(struct buf *out, unsigned events)
+{
+    bool is_first = true;
+
+    for (unsigned i = 0; i < ARRAY_LENGTH(event_words); i++) {
+        if (!(events & 1U << i))
+            continue;
+        buf_addf(out, "%s%s", is_first ? "" : " ", event_words[i]);
+        is_first = false;
+    }
+}
 
 int task_word_parse(const char *const *words, const char *word)
 {
@@ -111,6 +135,14 @@ static void spec_add_fields(struct buf *out, const struct task_spec *spec)
         buf_add_bool_member(out, "watermark", spec->watermark);
     if (spec->web_search_given)
         buf_add_bool_member(out, "web_search", spec->web_search);
+    if (spec->webhook)
+        spec_add_text(out, "webhook", spec->webhook);
+    if (spec->webhook_events) {
+        buf_add_member(out, "webhook_events");
+        buf_add_char(out, '"');
+        task_events_write(out, spec->webhook_events);
+        buf_add_char(out, '"');
+    }
 }
 
 int task_spec_write(const struct task_spec *spec, char **out)
@@ -231,6 +263,33 @@ static int spec_read_seed(const struct field *field, const json_t *value, struct
     return 0;
 }
 
+static int spec_read_webhook(const struct field *field, const json_t *value, struct task_spec *spec)
+{
+    (void)field;
+    if (!json_is_string(value) || !json_string_length(value) || json_string_length(value) > TASK_URL_MAX)
+        return ERR_SYNTAX;
+    return copy_text(value, TASK_URL_MAX, &spec->webhook);
+}
+
+/* Words as task_events_write writes them. */
+static int spec_read_events(const struct field *field, const json_t *value, struct task_spec *spec)
+{
+    char copy[EVENTS_SIZE], *rest = copy, *word;
+
+    (void)field;
+    if (!json_is_string(value) || json_string_length(value) >= sizeof(copy))
+        return ERR_SYNTAX;
+    memcpy(copy, json_string_value(value), json_string_length(value) + 1);
+    while ((word = strsep(&rest, " "))) {
+        unsigned event = task_events_parse(word);
+
+        if (!event || spec->webhook_events >= event)
+            return ERR_SYNTAX;
+        spec->webhook_events |= event;
+    }
+    return 0;
+}
+
 /* The length of a data: URL is limited only by the gateway's limit for request bodies. */
 bool task_url_is_upload(const char *url)
 {
@@ -285,6 +344,8 @@ static const struct field fields[] = {
     { "urls",            spec_read_urls,       0,                    0 },
     { "watermark",       spec_read_flag,       AT(watermark_given),  0 },
     { "web_search",      spec_read_flag,       AT(web_search_given), 0 },
+    { "webhook",         spec_read_webhook,    0,                    0 },
+    { "webhook_events",  spec_read_events,     0,                    0 },
 };
 /* clang-format on */
 #undef AT

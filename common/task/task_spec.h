@@ -19,7 +19,8 @@
  *
  * The scripts and the wire add four rules:
  *
- *     `urls` is the only list. `urls_of` (scripts/shared/ending.lua) copies it out of the text without decoding the JSON.
+ *     `urls` is the only list. `urls_of` (scripts/shared/ending.lua) copies it out of the text without decoding the JSON. The list
+ *     webhook_events is therefore stored as words.
  *     Fields whose names sort before `model` are short. SUBMIT searches `model` in the first 1024 bytes (scripts/submit.lua).
  *     An absent field is not written. Otherwise a repeated request gets another hash, and its task_id a conflict.
  *     A worker fails a task with a field that it does not know (`invalid_task`). Upgrade workers before gateways.
@@ -49,6 +50,13 @@ enum {
     TASK_GUIDANCE_MAX = 10 * TASK_GUIDANCE_UNIT,
     TASK_HASH_SIZE = 44, /* a SHA-256 in base64url without padding, and the NUL */
 };
+
+/* Events of which a webhook tells, as bits. */
+enum { TASK_ON_START = 1, TASK_ON_IMAGE = 2, TASK_ON_FINAL = 4, TASK_EVENTS_ALL = 7 };
+
+/* The bit of "start", "image" or "final"; 0: another word. */
+unsigned task_events_parse(const char *word);
+void task_events_write(struct buf *out, unsigned events); /* the words, in that order, separated by spaces */
 
 /* The values of a field that is one of some words; UNSET: absent. */
 enum task_format { TASK_FORMAT_UNSET, TASK_JPEG, TASK_PNG };
@@ -86,6 +94,8 @@ struct task_spec {
     int guidance_scale; /* 0: absent */
     bool web_search_given, web_search;
     bool layers_given, layers;
+    char *webhook;           /* NULL: absent */
+    unsigned webhook_events; /* bits; 0: absent */
 };
 
 void task_spec_deinit(struct task_spec *spec);

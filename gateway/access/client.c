@@ -38,6 +38,39 @@ void client_set_limits(struct client *client, const struct client_limits *limits
         atomic_store_explicit(&client->limits[i], limits->most[i], memory_order_relaxed);
 }
 
+bool client_set_webhook(struct client *client, const struct client_webhook *webhook)
+{
+    bool is_default = !*webhook->url && webhook->generation == 1;
+    struct client_webhook *copy = is_default ? NULL : malloc(sizeof(*copy)), *old;
+
+    if (!copy && !is_default)
+        return false;
+    if (copy)
+        *copy = *webhook;
+    (void)pthread_mutex_lock(&client->lock);
+    old = client->webhook;
+    client->webhook = copy;
+    (void)pthread_mutex_unlock(&client->lock);
+    free(old);
+    return true;
+}
+
+void client_get_webhook(struct client *client, struct client_webhook *out)
+{
+    static const struct client_webhook none = {.generation = 1};
+
+    (void)pthread_mutex_lock(&client->lock);
+    *out = client->webhook ? *client->webhook : none;
+    (void)pthread_mutex_unlock(&client->lock);
+}
+
+static void client_destroy(struct client *client)
+{
+    (void)pthread_mutex_destroy(&client->lock);
+    free(client->webhook);
+    free(client);
+}
+
 bool client_enter_stream(struct client *client)
 {
     int64_t most = client_limit(client, CLIENT_STREAMS);
@@ -63,7 +96,7 @@ struct clients *clients_destroy(struct clients *clients)
     if (!clients)
         return NULL;
     for (size_t i = 0; i < clients->count; i++)
-        free(clients->sorted[i]);
+        client_destroy(clients->sorted[i]);
     free(clients->sorted);
     free(clients);
     return NULL;
@@ -110,6 +143,7 @@ struct client *clients_get(struct clients *clients, const char *name)
     if (!client)
         return NULL;
     (void)strncat(client->name, name, TASK_CLIENT_MAX);
+    (void)pthread_mutex_init(&client->lock, NULL);
     memmove(clients->sorted + at + 1, clients->sorted + at, (clients->count - at) * sizeof(struct client *));
     clients->sorted[at] = client;
     clients->count++;

@@ -80,7 +80,7 @@ static bool has_key_id(const struct key_file *file, const char *id)
     return false;
 }
 
-/* Copies the client's limits to the new line, so that revoking the old key does not lose them. */
+/* Copies the client's limits and webhook to the new line, so that revoking the old key does not lose them. */
 static void inherit_limits(const struct key_file *file, struct key_line *line)
 {
     for (size_t i = file->count; i-- > 0;) {
@@ -91,6 +91,10 @@ static void inherit_limits(const struct key_file *file, struct key_line *line)
         for (int limit = 0; limit < CLIENT_LIMIT_COUNT; limit++)
             if (key->limits.most[limit] != KEY_LIMIT_UNSET)
                 line->limits.most[limit] = key->limits.most[limit];
+        if (key->webhook.url)
+            line->webhook = key->webhook; /* valid until the line is written */
+        if (key->webhook_generation)
+            line->webhook_generation = key->webhook_generation;
     }
 }
 

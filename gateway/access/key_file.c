@@ -14,10 +14,12 @@
 #include "common/base/ascii.h"
 #include "common/base/buf.h"
 #include "common/base/macros.h"
+#include "common/webhook/signature.h"
+#include "gateway/request/url_check.h"
 
 enum {
     FILE_MAX = 8 * 1024 * 1024,
-    LINE_MAX_BYTES = 1024,
+    LINE_MAX_BYTES = 1024 + TASK_URL_MAX,
     ROOM_STEP = 16,
     CREATE_MODE = 0600,
     EXPOSED = 0026, /* permission bits that the file should not have */
@@ -30,7 +32,7 @@ static const char blanks[] = " \t\r";
 
 static const char heading[] =
     "# key id, client, SHA-256 of the key, created, expires (-: never), then what differs from the\n"
-    "# defaults: requests= (per minute) queued= streams= images= (per day), and `revoked`\n";
+    "# defaults: requests= (per minute) queued= streams= images= (per day) webhook= (URL) webhook_generation=, and `revoked`\n";
 
 /* -- one line */
 
@@ -176,16 +178,56 @@ static int read_limit(struct word word, enum client_limit limit, struct key_line
     return 0;
 }
 
+/* The part of the word after "name="; false: the word is about something else. */
+static bool value_of(struct word word, const char *name, struct word *out)
+{
+    size_t len = strlen(name);
+
+    if (word.len <= len || memcmp(word.data, name, len) != 0 || word.data[len] != '=')
+        return false;
+    *out = (struct word){word.data + len + 1, word.len - len - 1};
+    return true;
+}
+
+/* WEBHOOK_PRIVATE is not known here: the worker refuses private addresses. */
+static int read_webhook(struct word value, struct key_line *out, struct buf *why)
+{
+    enum url_flaw flaw = url_check_webhook(value.data, value.len, true);
+
+    if (flaw || out->webhook.url) {
+        buf_addf(why, "webhook= %s", flaw ? url_flaw_text(flaw) : "is set twice");
+        return ERR_SYNTAX;
+    }
+    out->webhook = (struct key_webhook){value.data, value.len};
+    return 0;
+}
+
+static int read_generation(struct word value, struct key_line *out, struct buf *why)
+{
+    int64_t number;
+
+    if (out->webhook_generation || !word_to_number(value, &number) || number < 1 || number > WEBHOOK_GENERATION_MAX) {
+        buf_addf(why, "webhook_generation= is a number from 1 to %d, once", WEBHOOK_GENERATION_MAX);
+        return ERR_SYNTAX;
+    }
+    out->webhook_generation = (int)number;
+    return 0;
+}
+
 static int read_more(struct word word, struct key_line *out, struct buf *why)
 {
-    for (int i = 0; i < CLIENT_LIMIT_COUNT; i++) {
-        size_t len = strlen(limit_rows[i].name);
+    struct word value;
 
-        if (word.len > len && memcmp(word.data, limit_rows[i].name, len) == 0 && word.data[len] == '=')
+    for (int i = 0; i < CLIENT_LIMIT_COUNT; i++)
+        if (value_of(word, limit_rows[i].name, &value))
             return read_limit(word, (enum client_limit)i, out, why);
-    }
+    if (value_of(word, "webhook", &value))
+        return read_webhook(value, out, why);
+    if (value_of(word, "webhook_generation", &value))
+        return read_generation(value, out, why);
     if (!is_word(word, "revoked"))
-        return reject_word(why, word, "requests=, queued=, streams=, images= or revoked");
+        return reject_word(why, word,
+                           "requests=, queued=, streams=, images=, webhook=, webhook_generation= or revoked");
     out->revoked = true;
     return 0;
 }
@@ -235,6 +277,12 @@ void key_line_write(struct buf *out, const struct key_line *key)
     for (int i = 0; i < CLIENT_LIMIT_COUNT; i++)
         if (key->limits.most[i] != KEY_LIMIT_UNSET)
             buf_addf(out, " %s=%" PRId64, limit_rows[i].name, key->limits.most[i]);
+    if (key->webhook.url) {
+        buf_add_text(out, " webhook=");
+        buf_add(out, key->webhook.url, key->webhook.len);
+    }
+    if (key->webhook_generation)
+        buf_addf(out, " webhook_generation=%d", key->webhook_generation);
     buf_add_text(out, key->revoked ? " revoked\n" : "\n");
 }
 
@@ -243,6 +291,7 @@ void key_line_write(struct buf *out, const struct key_line *key)
 void key_file_deinit(struct key_file *file)
 {
     free(file->keys);
+    free(file->text);
     *file = (struct key_file){0};
 }
 
@@ -352,6 +401,13 @@ int key_file_read(const char *path, struct key_file *out, struct buf *why)
         return fail_with_errno(why, "cannot be opened");
     buf_init(&text, FILE_MAX);
     err = read_fd(fd, &text, out, why);
+    if (!err) {
+        out->text = buf_take(&text);
+        if (!out->text) {
+            key_file_deinit(out);
+            err = ERR_NO_MEMORY;
+        }
+    }
     buf_deinit(&text);
     close(fd);
     return err;

@@ -4,7 +4,10 @@
  *     3f2a9c01b7de  shop    9f86d081...          2026-01-02T03:04:05Z  -         requests=600 queued=100 streams=50 images=200
  *
  * `-` means never. Empty lines and lines that begin with # are ignored. If several keys of a client that are not revoked set the
- * same limit, the first one wins. The file contains no key, only hashes.
+ * same limit, webhook or webhook_generation, the first one wins. The file contains no key, only hashes.
+ *
+ * webhook= is the URL for the tasks of the client whose requests name none; webhook_generation= counts the changes of the client's secret
+ * (docs/webhooks.md).
  *
  * Changes are made under flock(2) on the file, and completely or not at all. Reading needs no lock.
  *
@@ -26,6 +29,12 @@ struct buf;
 
 enum { KEY_FILE_KEYS_MAX = 5000, KEY_LIMIT_UNSET = -1 };
 
+/* Not terminated by NUL. It is part of the line, in the text that the caller parsed. */
+struct key_webhook {
+    const char *url; /* NULL: not set */
+    size_t len;
+};
+
 struct key_line {
     char id[KEY_ID_SIZE];
     char client[TASK_CLIENT_MAX + 1];
@@ -33,12 +42,15 @@ struct key_line {
     int64_t created_ms;
     int64_t expires_ms;          /* INT64_MAX: never */
     struct client_limits limits; /* KEY_LIMIT_UNSET: use the default */
+    struct key_webhook webhook;
+    int webhook_generation; /* 0: not set */
     bool revoked;
 };
 
 struct key_file {
     struct key_line *keys;
     size_t count;
+    char *text;   /* of which the lines' webhooks are parts */
     bool exposed; /* readable by others than owner and group, or writable by others than the owner */
 };
 

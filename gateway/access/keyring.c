@@ -39,14 +39,24 @@ static int compare_key_ids(const void *a, const void *b)
     return strcmp(((const struct key *)a)->line.id, ((const struct key *)b)->line.id);
 }
 
-/* The first line of a client that sets a limit wins. Going from the last line to the first lets it overwrite the others. Lines of
- * revoked keys are ignored. */
-static void set_client_limits(const struct key_file *file, const struct keyset *set,
-                              const struct client_limits *defaults)
+static void take_webhook(const struct key_line *line, struct client_webhook *webhook)
+{
+    if (line->webhook.url) {
+        memcpy(webhook->url, line->webhook.url, line->webhook.len);
+        webhook->url[line->webhook.len] = '\0';
+    }
+    if (line->webhook_generation)
+        webhook->generation = line->webhook_generation;
+}
+
+/* The first line of a client that sets something wins. Going from the last line to the first lets it overwrite the others. Lines of
+ * revoked keys are ignored. False when out of memory. */
+static bool set_up_clients(const struct key_file *file, const struct keyset *set, const struct client_limits *defaults)
 {
     for (size_t i = 0; i < set->count; i++) {
         struct client *client = set->keys[i].client;
         struct client_limits limits = *defaults;
+        struct client_webhook webhook = {.generation = 1};
 
         for (size_t at = file->count; at-- > 0;) {
             const struct key_line *line = &file->keys[at];
@@ -56,9 +66,13 @@ static void set_client_limits(const struct key_file *file, const struct keyset *
             for (int limit = 0; limit < CLIENT_LIMIT_COUNT; limit++)
                 if (line->limits.most[limit] != KEY_LIMIT_UNSET)
                     limits.most[limit] = line->limits.most[limit];
+            take_webhook(line, &webhook);
         }
         client_set_limits(client, &limits);
+        if (!client_set_webhook(client, &webhook))
+            return false;
     }
+    return true;
 }
 
 struct keyset *keyset_create(const struct key_file *file, struct clients *clients, const struct client_limits *defaults)
@@ -75,9 +89,13 @@ struct keyset *keyset_create(const struct key_file *file, struct clients *client
             keyset_unref(set);
             return NULL;
         }
-        set->keys[set->count++] = (struct key){file->keys[i], client};
+        set->keys[set->count] = (struct key){file->keys[i], client};
+        set->keys[set->count++].line.webhook = (struct key_webhook){0}; /* the file's text is freed */
     }
-    set_client_limits(file, set, defaults);
+    if (!set_up_clients(file, set, defaults)) {
+        keyset_unref(set);
+        return NULL;
+    }
     if (set->count)
         qsort(set->keys, set->count, sizeof(set->keys[0]), compare_key_ids);
     return set;
@@ -211,4 +229,16 @@ struct keyset *keyring_take(struct keyring *keyring)
 struct client *keyring_public(const struct keyring *keyring)
 {
     return keyring->public;
+}
+
+struct client *keyring_client(struct keyring *keyring, const char *name)
+{
+    struct keyset *set = keyring_take(keyring);
+    struct client *found = set || strcmp(name, keyring->public->name) != 0 ? NULL : keyring->public;
+
+    for (size_t i = 0; set && !found && i < set->count; i++)
+        if (strcmp(set->keys[i].client->name, name) == 0)
+            found = set->keys[i].client;
+    keyset_unref(set);
+    return found;
 }

@@ -5,7 +5,7 @@
  * changes nothing. Each gateway thread drops its reference to the old keyset when it takes the new one.
  *
  * Ownership: owns the clients, which outlive the keysets. A keyset is reference counted.
- * Threads:   keyring_take and the functions of keysets on any thread; everything else on the main thread.
+ * Threads:   keyring_take, keyring_client and the functions of keysets on any thread; everything else on the main thread.
  */
 #ifndef ARKRELAY_GATEWAY_ACCESS_KEYRING_H
 #define ARKRELAY_GATEWAY_ACCESS_KEYRING_H
@@ -39,9 +39,12 @@ int keyring_load(struct keyring *keyring, struct buf *why) MUST_CHECK;
 struct keyset *keyring_take(struct keyring *keyring);
 struct client *keyring_public(const struct keyring *keyring);
 
+/* The client of this name: of the keys file, or `public` without one. NULL: there is none. */
+struct client *keyring_client(struct keyring *keyring, const char *name);
+
 /* -- keysets */
 
-/* With one reference. Also sets the limits of the clients in the file; `defaults` applies to limits that no line sets.
+/* With one reference. Also sets the limits and the webhooks of the clients in the file; `defaults` applies to limits that no line sets.
  * NULL: out of memory. */
 struct keyset *keyset_create(const struct key_file *file, struct clients *clients,
                              const struct client_limits *defaults);

@@ -20,6 +20,7 @@
 
 struct catalogue;
 struct gateway_metrics;
+struct keyring;
 struct openai_aliases;
 struct orders;
 struct redis;
@@ -42,6 +43,7 @@ enum { API_EDIT_BODY_MAX = (45 << 20) + (1 << 20) };
 struct api_context {
     struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */
     struct redis *commands;
+    struct keyring *keyring;
     struct submitter *submitter;
     struct streams *streams;
     struct storage *storage; /* of pictures; NULL: they are not kept */
@@ -63,6 +65,7 @@ struct api_context {
     const struct request_defaults *defaults;
     bool data_urls; /* accept data: URLs */
     bool task_list; /* new tasks enter the list of their client's tasks */
+    int webhooks;   /* enum validate_webhooks */
     int64_t queue_ttl_ms;
     const struct openai_aliases *aliases; /* names of models */
     int openai_format;                    /* enum openai_default_format */

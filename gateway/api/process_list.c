@@ -102,6 +102,7 @@ static const struct {
     {"copy_trouble",      add_short_text},
     {"copies_given_up",   add_integer   },
     {"copies_waiting",    add_integer   },
+    {"webhook_key",       add_short_text},
 };
 
 static void write_process(struct buf *out, const redisReply *row)

@@ -26,17 +26,52 @@ bool submission_check_head(struct http_exchange *exchange)
     return false;
 }
 
-/* NULL: out of memory. */
-static char *write_plan(const struct plan *plan)
+struct validate_rules submission_rules(const struct api_context *context, struct http_exchange *exchange)
 {
-    struct buf text;
-    char *taken;
+    struct client_webhook webhook;
 
+    client_get_webhook(admission_client(exchange), &webhook);
+    return (struct validate_rules){.catalogue = context->catalogue,
+                                   .defaults = context->defaults,
+                                   .max_paid_calls = context->max_paid_calls_limit,
+                                   .data_urls = context->data_urls,
+                                   .webhooks = (enum validate_webhooks)context->webhooks,
+                                   .has_default_webhook = *webhook.url};
+}
+
+/* Texts are borrowed from the spec and from the client's webhook. */
+static struct plan_webhook plan_webhook_of(const struct task_spec *spec, const struct client_webhook *webhook)
+{
+    const char *url = spec->webhook ? spec->webhook : *webhook->url ? webhook->url : NULL;
+
+    return (struct plan_webhook){.url = url,
+                                 .events = spec->webhook_events ? spec->webhook_events : TASK_ON_FINAL,
+                                 .generation = webhook->generation};
+}
+
+static void add_duty(struct submission *submission, const char *letter)
+{
+    (void)strncat(submission->owes, letter, sizeof(submission->owes) - 1 - strlen(submission->owes));
+}
+
+/* ERR_NO_MEMORY. */
+static int set_plan(struct submission *submission, const struct api_context *context, struct client *client,
+                    const struct validated *valid)
+{
+    struct client_webhook webhook;
+    struct plan plan = valid->plan;
+    struct buf text;
+
+    client_get_webhook(client, &webhook);
+    if (context->webhooks != WEBHOOKS_OFF)
+        plan.webhook = plan_webhook_of(&valid->spec, &webhook);
+    if (plan.webhook.url)
+        add_duty(submission, OWES_WEBHOOK);
     buf_init(&text, PLAN_TEXT_MAX);
-    plan_write(&text, plan);
-    taken = buf_take(&text);
+    plan_write(&text, &plan);
+    submission->plan = buf_take(&text);
     buf_deinit(&text);
-    return taken;
+    return submission->plan ? 0 : ERR_NO_MEMORY;
 }
 
 struct submission *submission_make(const struct api_context *context, struct http_exchange *exchange,
@@ -44,18 +79,18 @@ struct submission *submission_make(const struct api_context *context, struct htt
 {
     struct http_text trace = http_request_header(http_exchange_request(exchange), "traceparent");
     const char *request_id = http_exchange_request_id(exchange);
-    const struct client *client = admission_client(exchange);
+    struct client *client = admission_client(exchange);
     struct submission *submission = calloc(1, sizeof(*submission));
 
     if (!submission || task_spec_write(&valid->spec, &submission->request) ||
-        task_spec_hash(submission->hash, submission->request) || !(submission->plan = write_plan(&valid->plan)))
+        task_spec_hash(submission->hash, submission->request) || set_plan(submission, context, client, valid))
         return submission_destroy(submission);
     submission_set_inputs(submission, &valid->spec);
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
     if (context->task_list)
-        (void)strncat(submission->owes, OWES_LIST, sizeof(submission->owes) - 1);
+        add_duty(submission, OWES_LIST);
     submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);

@@ -4,13 +4,17 @@
 
 #include <stdbool.h>
 
+#include "gateway/request/validate.h"
+
 struct api_context;
 struct http_exchange;
 struct submission;
-struct validated;
 
 /* False: the head is not that of a request with a JSON body, and the exchange was answered. */
 bool submission_check_head(struct http_exchange *exchange);
+
+/* The rules for requests of this client. The caller adds those of its endpoint. */
+struct validate_rules submission_rules(const struct api_context *context, struct http_exchange *exchange);
 
 /* The task of the requesting client with valid->task_id. The caller destroys the submission; NULL when out of memory. */
 struct submission *submission_make(const struct api_context *context, struct http_exchange *exchange,

@@ -87,6 +87,14 @@ static const struct metric rows[METRIC_GATEWAY_COUNT] = {
         .help = "What became of tasks and of requests for them, counted in Redis and so the same at every gateway."},
     [METRIC_PAID_CALLS] = {.name = "arkrelay_paid_calls", .type = METRIC_COUNTER, .sparse = true,
         .help = "ARK calls that were or may have been charged, counted in Redis when they are closed."},
+    [METRIC_WEBHOOKS_WAITING] = {.name = "arkrelay_webhooks_waiting", .type = METRIC_GAUGE, .sparse = true,
+        .help = "Deliveries of webhooks that wait, those between two attempts included, in Redis and so the same at every gateway; absent without WEBHOOK_SECRET."},
+    [METRIC_WEBHOOKS_FAILED] = {.name = "arkrelay_webhooks_failed", .type = METRIC_GAUGE, .sparse = true,
+        .help = "Deliveries that were given up within 7 days and were not sent again."},
+    [METRIC_WEBHOOK_LANES_FAILING] = {.name = "arkrelay_webhook_lanes_failing", .type = METRIC_GAUGE, .sparse = true,
+        .help = "Receivers (client and host) whose last attempt failed so that others wait."},
+    [METRIC_WEBHOOK_FAILING_SECONDS] = {.name = "arkrelay_webhook_failing_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
+        .help = "For how long a receiver has failed, the longest of all; 0 if none fails."},
     [METRIC_GOVERNOR_TOKENS] = {.name = "arkrelay_governor_tokens", .type = METRIC_GAUGE, .micro = true, .sparse = true,
         .help = "Images that may still begin within this minute, as of the last report of a worker; absent without a limit."},
     [METRIC_GOVERNOR_PAUSED] = {.name = "arkrelay_governor_paused_seconds", .type = METRIC_GAUGE, .micro = true, .sparse = true,
@@ -259,6 +267,24 @@ int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *rep
         if (!script_int(reply, i + 1, &value))
             set_counter(scraped, name, value);
     return now_ms;
+}
+
+/* Elements of the reply of WEBHOOKS. */
+enum { WEBHOOKS_NOW, WEBHOOKS_WAITING, WEBHOOKS_FAILING, WEBHOOKS_SINCE, WEBHOOKS_FAILED };
+
+void gateway_metrics_set_webhooks(struct metrics *scraped, const redisReply *reply)
+{
+    int64_t now_ms, waiting, failing, since_ms, failed;
+
+    if (script_int(reply, WEBHOOKS_NOW, &now_ms) || script_int(reply, WEBHOOKS_WAITING, &waiting) ||
+        script_int(reply, WEBHOOKS_FAILING, &failing) || script_int(reply, WEBHOOKS_SINCE, &since_ms) ||
+        script_int(reply, WEBHOOKS_FAILED, &failed))
+        return;
+    metrics_set(scraped, SAMPLE(METRIC_WEBHOOKS_WAITING), waiting);
+    metrics_set(scraped, SAMPLE(METRIC_WEBHOOKS_FAILED), failed);
+    metrics_set(scraped, SAMPLE(METRIC_WEBHOOK_LANES_FAILING), failing);
+    metrics_set(scraped, SAMPLE(METRIC_WEBHOOK_FAILING_SECONDS),
+                since_ms && since_ms < now_ms ? (now_ms - since_ms) * MILLI : 0);
 }
 
 static void set_decimal(struct metrics *scraped, unsigned row, double value)

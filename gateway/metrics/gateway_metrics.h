@@ -34,6 +34,10 @@ enum gateway_metric {
     METRIC_QUEUE_PAUSED,
     METRIC_TASKS,
     METRIC_PAID_CALLS,
+    METRIC_WEBHOOKS_WAITING,
+    METRIC_WEBHOOKS_FAILED,
+    METRIC_WEBHOOK_LANES_FAILING,
+    METRIC_WEBHOOK_FAILING_SECONDS,
     METRIC_GOVERNOR_TOKENS,
     METRIC_GOVERNOR_PAUSED,
     METRIC_GOVERNOR_LIMIT,
@@ -84,6 +88,8 @@ struct metrics *gateway_metrics_begin_scrape(const struct gateway_metrics *gatew
 
 /* From the reply of QUEUE. Returns the time of Redis in ms; 0 if the reply is unusable. */
 int64_t gateway_metrics_set_queue(struct metrics *scraped, const redisReply *reply);
+
+void gateway_metrics_set_webhooks(struct metrics *scraped, const redisReply *reply); /* of WEBHOOKS */
 void gateway_metrics_set_account(struct metrics *scraped, const struct account *account, int64_t now_ms);
 
 void gateway_metrics_write(struct buf *out, const struct gateway_metrics *gateway_metrics,

@@ -12,6 +12,7 @@ static const char *const texts[URL_FLAW_COUNT] = {
     [URL_EMPTY] = "must not be empty",
     [URL_TOO_LONG] = "must be at most 2048 bytes long",
     [URL_BAD_BYTE] = "must not contain spaces, control characters or backslashes",
+    [URL_NOT_ENCODED] = "must have only the characters of RFC 3986; all others must be percent-encoded",
     [URL_BAD_SCHEME] = "must begin with http:// or https://",
     [URL_NO_HOST] = "must have a host",
     [URL_HAS_USER] = "must not contain a user name or password",
@@ -111,7 +112,7 @@ static bool host_is_well_formed(struct span host)
     return true;
 }
 
-static enum url_flaw check_authority(struct span authority)
+static enum url_flaw check_authority(struct span authority, bool any_host)
 {
     struct span host = authority;
     const char *bracket = memchr(authority.data, ']', authority.len);
@@ -134,21 +135,15 @@ static enum url_flaw check_authority(struct span authority)
         if (flaw)
             return flaw;
     }
-    return host_is_public(host.data, host.len) ? URL_FINE : URL_NOT_PUBLIC;
+    return any_host || host_is_public(host.data, host.len) ? URL_FINE : URL_NOT_PUBLIC;
 }
 
-enum url_flaw url_check(const char *url, size_t len, bool data_urls)
+/* http or https. */
+static enum url_flaw check_link(struct span text, bool any_host)
 {
-    struct span text = {url, len};
     size_t authority_len = 0;
 
-    if (!len)
-        return URL_EMPTY;
-    if (strncmp(url, "data:", 5) == 0)
-        return data_urls ? check_data((struct span){url + 5, len - 5}) : URL_DATA_OFF;
-    if (strncmp(url, TASK_UPLOAD_PREFIX, sizeof(TASK_UPLOAD_PREFIX) - 1) == 0)
-        return task_url_is_upload(url) ? URL_FINE : URL_BAD_UPLOAD;
-    if (len > TASK_URL_MAX)
+    if (text.len > TASK_URL_MAX)
         return URL_TOO_LONG;
     if (has_bad_byte(text))
         return URL_BAD_BYTE;
@@ -156,5 +151,26 @@ enum url_flaw url_check(const char *url, size_t len, bool data_urls)
         return URL_BAD_SCHEME;
     while (authority_len < text.len && !strchr("/?#", text.data[authority_len]))
         authority_len++;
-    return check_authority((struct span){text.data, authority_len});
+    return check_authority((struct span){text.data, authority_len}, any_host);
+}
+
+enum url_flaw url_check(const char *url, size_t len, bool data_urls)
+{
+    if (!len)
+        return URL_EMPTY;
+    if (strncmp(url, "data:", 5) == 0)
+        return data_urls ? check_data((struct span){url + 5, len - 5}) : URL_DATA_OFF;
+    if (strncmp(url, TASK_UPLOAD_PREFIX, sizeof(TASK_UPLOAD_PREFIX) - 1) == 0)
+        return task_url_is_upload(url) ? URL_FINE : URL_BAD_UPLOAD;
+    return check_link((struct span){url, len}, false);
+}
+
+enum url_flaw url_check_webhook(const char *url, size_t len, bool any_host)
+{
+    struct span text = {url, len};
+    enum url_flaw flaw = len ? check_link(text, any_host) : URL_EMPTY;
+
+    if (!flaw && count_alnum_or(text, "-._~:/?#[]@!$&'()*+,;=%") != len)
+        return URL_NOT_ENCODED;
+    return flaw;
 }

@@ -255,6 +255,59 @@ static void read_guidance_scale(struct reading *in, const json_t *value)
         validate_complain(in->errors, "/guidance_scale", "must be a number from 1 to 10 with at most two decimals");
 }
 
+static void read_webhook(struct reading *in, const json_t *value)
+{
+    enum validate_webhooks webhooks = in->rules->webhooks;
+    enum url_flaw flaw;
+
+    if (webhooks == WEBHOOKS_OFF) {
+        validate_complain(in->errors, "/webhook", "is not available: this server has no WEBHOOK_SECRET");
+        return;
+    }
+    if (!json_is_string(value)) {
+        validate_complain(in->errors, "/webhook", "must be a string");
+        return;
+    }
+    flaw = url_check_webhook(json_string_value(value), json_string_length(value), webhooks == WEBHOOKS_ANY_HOST);
+    if (flaw)
+        validate_complain(in->errors, "/webhook", "%s", url_flaw_text(flaw));
+    else
+        keep_text(in, &in->out->spec.webhook, value);
+}
+
+/* The bits of the list's words; 0: it is not a list of different words. */
+static unsigned read_event_words(const json_t *value)
+{
+    unsigned events = 0;
+
+    for (size_t i = 0; i < json_array_size(value); i++) {
+        const char *word = json_string_value(json_array_get(value, i));
+        unsigned event = word ? task_events_parse(word) : 0;
+
+        if (!event || events & event)
+            return 0;
+        events |= event;
+    }
+    return events;
+}
+
+static void read_webhook_events(struct reading *in, const json_t *value)
+{
+    unsigned events = json_is_array(value) ? read_event_words(value) : 0;
+
+    if (!events)
+        validate_complain(in->errors, "/webhook_events",
+                          "must be a list of one or more of start, image and final, each once");
+    in->out->spec.webhook_events = events;
+}
+
+/* A list of events without a receiver would have no effect. */
+static void require_receiver(struct reading *in, const json_t *webhook, const json_t *events)
+{
+    if (events && !webhook && !(in->rules->webhooks && in->rules->has_default_webhook))
+        validate_complain(in->errors, "/webhook_events", "needs webhook");
+}
+
 static bool parse_on_disconnect(const char *name, enum on_disconnect *out)
 {
     static const char *const names[ON_DISCONNECT_COUNT] = {
@@ -300,6 +353,8 @@ static const struct {
     {"layers",          read_layers         },
     {"max_paid_calls",  read_max_paid_calls },
     {"on_disconnect",   read_on_disconnect  },
+    {"webhook",         read_webhook        },
+    {"webhook_events",  read_webhook_events },
 };
 enum { FIELDS = ARRAY_LENGTH(fields) };
 
@@ -390,6 +445,7 @@ static void read_object(struct reading *in, json_t *root)
     if (values[FIELDS])
         complain_unknown_fields(in, root);
     choose_task_id(in);
+    require_receiver(in, json_object_get(root, "webhook"), json_object_get(root, "webhook_events"));
     if (spec->max_images && spec->url_count + (size_t)spec->max_images > TASK_IMAGES_MAX)
         validate_complain(in->errors, "/max_images", "urls and max_images together must be at most %d",
                           TASK_IMAGES_MAX);

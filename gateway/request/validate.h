@@ -23,11 +23,15 @@ enum { VALIDATE_DEPTH_MAX = 16, VALIDATE_PROBLEMS_MAX = 20, VALIDATE_POINTER_SIZ
 
 struct json_t;
 
+enum validate_webhooks { WEBHOOKS_OFF, WEBHOOKS_PUBLIC, WEBHOOKS_ANY_HOST };
+
 struct validate_rules {
     const struct catalogue *catalogue;
     const struct request_defaults *defaults;
     int max_paid_calls; /* the maximum that a request may set */
     bool data_urls;
+    enum validate_webhooks webhooks;
+    bool has_default_webhook; /* the client has one, which webhook_events without webhook is about */
     bool id_required;
     bool for_stream; /* on_disconnect is allowed */
     const char *key; /* Idempotency-Key, an alternative to task_id; NULL: none */

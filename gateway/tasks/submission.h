@@ -16,7 +16,8 @@
 
 enum { REQUEST_ID_SIZE = 65, /* the HTTP server limits request ids to 64 bytes */ OWES_SIZE = 8 };
 
-#define OWES_LIST "l" /* a place in the list of the client's tasks */
+#define OWES_LIST    "l" /* a place in the list of the client's tasks */
+#define OWES_WEBHOOK "w" /* deliveries of its events */
 
 struct submission {
     char full_id[TASK_FULL_ID_SIZE];

@@ -7,6 +7,7 @@ import unittest
 from driver import ENTER, ESCAPE
 from page_case import PageTest, close_browser
 from support.exposition import parse
+from support.receiver import SECRET, Receiver
 from support.world import sim
 
 KEY = "the-operators-key-of-this-test"
@@ -539,6 +540,31 @@ class Looks(DashboardTest):
         for name in ("pause", "forget", "search", "state-live", "state-failed", "open public.held", "cancel public.held", "Playground"):
             self.assertIn(name, reached)
         self.assertLess(len(reached), 60, "focus must leave the page at the end")
+
+
+class Webhooks(DashboardTest):
+    @classmethod
+    def start(cls):
+        options = {"WEBHOOK_SECRET": SECRET, "WEBHOOK_PRIVATE": "on"}
+        cls.gateway, cls.worker = cls.world.gateway(GATEWAY_ADMIN_KEY=KEY, **options), cls.world.worker(**options)
+
+    def test_receivers_and_failed_deliveries_are_shown_and_sent_again(self):
+        receiver = Receiver(410, 200)
+        self.addCleanup(receiver.close)
+        with self.gateway.generate("hooked", prompt=sim("hooked"), webhook=receiver.url) as stream:
+            stream.to_end()
+        receiver.wait(1)
+        page = self.dashboard()
+        page.wait("document.querySelector('#webhooks [data-fact=webhooks_failed] dd')?.textContent === '1'")
+        self.assertIn("gone", page.text("#webhooks"))
+        self.assert_sound(page)
+        page.click("[data-focus='webhook public.hooked']")
+        page.wait("document.querySelector('#attempts')?.textContent.includes('gone')")
+        page.click("#story-close")
+        page.click("#resend-failed")
+        self.confirm(page)
+        receiver.wait(2)
+        page.wait("document.querySelector('#webhooks-card').hidden")
 
 
 if __name__ == "__main__":

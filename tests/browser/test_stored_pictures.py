@@ -115,11 +115,12 @@ class InDashboard(StoredTest):
         page = self.dashboard()
         page.wait_text("#notices", "no process copies them")
         self.world.redis("HSET", PRESENCE + "full:1", "role", "worker", "version", "0.2.0", "started_at", "1000", "slots", 0, "busy", 0,
-                         "keeps_pictures", 1, "storage", "directory 0123", "storage_trouble", "full", "copies_waiting", 1234)
+                         "keeps_pictures", 1, "storage", "directory 0123", "storage_trouble", "full", "copies_waiting", 1234, "copies_given_up", 5)
         self.world.redis("ZADD", "arkrelay:{processes}:seen", "99999999999999", "full:1")
         page.wait_text("#notices", "Images are not kept at present: full:1")
         page.wait_text("#notices", "The processes use 2 different storages")
         page.wait_text("[data-fact=copies_waiting] dd", "1,234")
+        page.wait_text("[data-fact=copies_given_up] dd", "5")
         page.wait_text("[data-fact=storage_state] dd", "full:1: the disk is full")
         page.wait_text("[data-process='full:1'] .bad", "keeps no images: the disk is full")
         self.assert_sound_everywhere(page, "stored-trouble")

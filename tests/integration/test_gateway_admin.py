@@ -281,12 +281,12 @@ class Overview(AdminTest):
                  "1\x002": None, "": [], "0": [0], "0,0,12": [0, 0, 12], "9" * 15: [10**15 - 1], ",".join(["1"] * 600): None}
         for n, text in enumerate(lists):
             number = text if "," not in text else "1"
-            self.put_process(f"host:{n}", role="worker", ark_ms=text, busy=number, host="h" * (n * 40), pid="007", started_at="01")
+            self.put_process(f"host:{n}", role="worker", ark_ms=text, busy=number, host="h" * (n * 60), pid="007", started_at="01")
         for answer in (self.get("processes"), self.get("overview")):
             for n, (text, wanted) in enumerate(lists.items()):
                 process = self.find_process(f"host:{n}", answer["processes"])
                 self.assertEqual(process.get("ark_ms"), wanted, text)
-                self.assertEqual(("host" in process, "pid" in process, "started_at" in process), (n * 40 <= 256, False, False))
+                self.assertEqual(("host" in process, "pid" in process, "started_at" in process), (n * 60 <= 640, False, False))
 
     def test_a_governor_with_invalid_fields(self):
         governor = "arkrelay:{account}:governor"

@@ -272,7 +272,7 @@ class Text(ProcessTest):
     @classmethod
     def setUpClass(cls):
         with World() as world:
-            gateway, worker = world.gateway(), world.worker()
+            gateway, worker = world.gateway(WEBHOOK_SECRET="0" * 32), world.worker()
             with gateway.generate("t1", prompt=sim("t1")) as stream:
                 stream.to_end()
             world.redis("CONFIG", "SET", "maxmemory", 64 << 20)

@@ -201,7 +201,7 @@ class EveryAnswer(GatewayTest):
 
     def test_every_listed_response_occurs(self):
         conformance.seen.clear()
-        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_QUEUE_LIMIT=1000, GATEWAY_TASK_LIST="on")
+        self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_QUEUE_LIMIT=1000, GATEWAY_TASK_LIST="on", WEBHOOK_SECRET="0" * 32)
         self.clients()
         self.operators()
         self.openai()
@@ -250,6 +250,10 @@ class EveryAnswer(GatewayTest):
         self.gateway.get(f"{BASE}/tasks")
         self.gateway.get(f"{BASE}/tasks?state=x")
         self.world.gateway().get(f"{BASE}/tasks")
+        self.gateway.submit("t3", webhook="https://example.com/")
+        self.gateway.get(f"{BASE}/tasks/t3/webhook")
+        self.gateway.cancel("t3")
+        self.gateway.get(f"{BASE}/tasks/none/webhook")
 
     def operators(self):
         nobody = self.world.gateway()
@@ -258,7 +262,8 @@ class EveryAnswer(GatewayTest):
         self.claim("runs")
         self.gateway.submit("waits")
         addresses = [("POST", "queue/pause"), ("POST", "queue/resume"), ("GET", "overview"), ("GET", "processes"), ("GET", "tasks"),
-                     ("GET", "tasks/public.failed"), ("DELETE", "tasks/public.x"), ("POST", "tasks/public.x/retry"), ("POST", "tasks/public.x/cancel")]
+                     ("GET", "tasks/public.failed"), ("DELETE", "tasks/public.x"), ("POST", "tasks/public.x/retry"), ("POST", "tasks/public.x/cancel"),
+                     ("POST", "tasks/public.x/resend"), ("GET", "tasks/public.x/webhook"), ("GET", "webhooks"), ("POST", "webhooks/resend"), ("POST", "webhooks/test")]
         for method, path in addresses:
             self.admin(method, path)
             self.admin(method, path, gateway=nobody)
@@ -268,6 +273,12 @@ class EveryAnswer(GatewayTest):
                              ("POST", "tasks/public.waits/cancel"), ("POST", "tasks/public.waits/cancel"), ("POST", "tasks/public.runs/cancel"),
                              ("DELETE", "tasks/public.runs"), ("DELETE", "tasks/public.waits")):
             self.admin(method, path)
+        self.fetch("POST", "/admin/webhooks/test", {"url": "x"}, Authorization=f"Bearer {KEY}")
+        self.fetch("POST", "/admin/webhooks/test", {"url": "https://example.com/"}, Authorization=f"Bearer {KEY}")
+        for path in ("tasks/public.hooked/webhook", "tasks/public.hooked/resend"):
+            self.gateway.submit("hooked", webhook="https://example.com/")
+            self.gateway.cancel("hooked")
+            self.admin("POST" if path.endswith("resend") else "GET", path)
 
     def openai(self):
         self.redis("FLUSHALL")          # the tasks of the other APIs
@@ -303,6 +314,8 @@ class EveryAnswer(GatewayTest):
         """A request that the operation accepts."""
         if not operation.takes:
             return None
+        if operation.path == "/admin/webhooks/test":
+            return {"url": "https://example.com/"}
         return {"prompt": "x"} if operation.path.startswith("/v1/") else request("t1")
 
     def keys(self):

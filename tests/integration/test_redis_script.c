@@ -95,6 +95,11 @@ static const struct {
     { "PICTURE of an unknown one finds none", SCRIPT_PICTURE, {"00", "20261207"}, "NONE" },
     { "ERASE_PICTURE of an unknown one says so", SCRIPT_ERASE_PICTURE, {"00", "20261207", "public"}, "UNKNOWN" },
     { "IDENTIFY takes the first storage", SCRIPT_IDENTIFY, {"directory x", "directory"}, "SAME" },
+    { "WEBHOOK of an unknown task finds none", SCRIPT_WEBHOOK, {"public.none"}, "NONE" },
+    { "WEBHOOKS lists none", SCRIPT_WEBHOOKS, {"10", "10"}, NULL },
+    { "RESEND of an unknown task finds none", SCRIPT_RESEND, {"public.none", "0"}, "NONE" },
+    { "RESEND of all failed ones counts", SCRIPT_RESEND, {"", "10"}, "RESENT" },
+    { "WEBHOOK_TEST owes a sample", SCRIPT_WEBHOOK_TEST, {"public.t", "https://a.example/", "1", "{}"}, "OK" },
     { "READY says so", SCRIPT_READY, {NULL}, "READY" },
 };
 /* clang-format on */

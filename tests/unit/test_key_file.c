@@ -36,14 +36,18 @@ static const struct { const char *name, *line, *why; } bad_lines[] = {
     { "a month too many",               ID " shop " DIGEST " 2026-13-02 -",             "\"2026-13-02\" is not a time (2026-01-02T03:04:05Z)" },
     { "a time with more text",          HEAD "2026-01-02T03:04:05Zx",                  "\"2026-01-02T03:04:05Zx\" is not when it expires (2026-01-02T03:04:05Z, or -)" },
     { "no word of an end",              HEAD,                                           "when it expires (2026-01-02T03:04:05Z, or -) is missing" },
-    { "an unknown word",                HEAD "- request=5",                             "\"request=5\" is not requests=, queued=, streams=, images= or revoked" },
+    { "an unknown word",                HEAD "- request=5",                             "\"request=5\" is not requests=, queued=, streams=, images=, webhook=, webhook_generation= or revoked" },
     { "a limit without a number",       HEAD "- requests=",                             "requests is a number from 0 to 1000000" },
     { "a negative limit",               HEAD "- streams=-1",                            "streams is a number from 0 to 10000000" },
     { "a limit with a unit",            HEAD "- images=5k",                             "images is a number from 0 to 1000000000" },
     { "a limit that allows nothing",    HEAD "- queued=0",                              "queued is a number from 1 to 10000000" },
     { "a limit above the maximum",      HEAD "- requests=1000001",                      "requests is a number from 0 to 1000000" },
     { "a limit of too many digits",     HEAD "- requests=99999999999999999999",         "requests is a number from 0 to 1000000" },
-    { "a limit that is set twice",      HEAD "- images=5 images=6",                    "images is set twice" },
+    { "a limit that is set twice",      HEAD "- images=5 images=6",                     "images is set twice" },
+    { "a webhook that is not a URL",    HEAD "- webhook=example.com",                   "webhook= must begin with http:// or https://" },
+    { "a webhook with a user name",     HEAD "- webhook=https://a@example.com",         "webhook= must not contain a user name or password" },
+    { "two webhooks",                   HEAD "- webhook=https://a.example webhook=https://b.example", "webhook= is set twice" },
+    { "generation 0",                   HEAD "- webhook_generation=0",                  "webhook_generation= is a number from 1 to 1000000, once" },
     { "a key in place of its hash",     ID " shop arkrelay_" ID "_x 2026-01-02 -",      "\"arkrelay_0123456789ab_\" is not a SHA-256 (64 hex digits)" },
 };
 /* clang-format on */
@@ -118,6 +122,7 @@ static void test_empty_lines_and_comments_are_skipped(void **state)
 static void test_a_parsed_line_is_written_unchanged(void **state)
 {
     static const char *const lines[] = {HEAD "-\n", HEAD "2027-01-02T03:04:05Z requests=0 images=12\n",
+                                        HEAD "- images=1 webhook=https://a.example/?x=1 webhook_generation=2\n",
                                         HEAD "- queued=5 streams=3 revoked\n"};
     struct buf out;
 

@@ -130,6 +130,28 @@ static void reads_back_a_written_plan(void **state)
     buf_deinit(&second);
 }
 
+static void a_webhook_is_the_last_member(void **state)
+{
+    static const char tail[] = ",\"watermark\":false,\"webhook\":{\"events\":\"start final\",\"generation\":2,"
+                               "\"url\":\"https://a.example/?x=1\"}}";
+    struct stored_plan stored;
+    struct plan plan;
+    struct buf out;
+
+    (void)state;
+    buf_init(&out, 4096);
+    make(&plan, 0);
+    plan.catalogue = "V";
+    plan.webhook = (struct plan_webhook){"https://a.example/?x=1", TASK_ON_START | TASK_ON_FINAL, 2};
+    plan_write(&out, &plan);
+    assert_true(out.len > strlen(tail));
+    assert_string_equal(buf_text(&out) + out.len - strlen(tail), tail);
+    assert_int_equal(plan_read(buf_text(&out), out.len, &stored), 0);
+    assert_null(stored.plan.webhook.url);
+    stored_plan_deinit(&stored);
+    buf_deinit(&out);
+}
+
 #define PLAN(members) "{\"catalogue\":\"V\",\"images\":1,\"model\":\"m\",\"watermark\":false" members "}"
 #define PRICE(text)   PLAN(",\"price\":" text)
 #define USD           "{\"call\":1,\"currency\":\"USD\",\"image\":1,\"images\":"
@@ -245,6 +267,7 @@ int main(void)
         cmocka_unit_test(resolves_every_parameter),       cmocka_unit_test(reads_back_a_written_plan),
         cmocka_unit_test(refuses_an_invalid_plan),        cmocka_unit_test(ignores_fields_of_later_versions),
         cmocka_unit_test(inserts_uploads_in_their_place), cmocka_unit_test(chooses_the_prompt),
+        cmocka_unit_test(a_webhook_is_the_last_member),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

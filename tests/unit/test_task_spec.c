@@ -56,6 +56,52 @@ static void test_absent_fields_are_not_written(void **state)
     free(json);
 }
 
+static void test_a_webhook_is_written_and_read(void **state)
+{
+    static const char want[] = "{\"urls\":[\"" URL "\"],\"watermark\":true,\"webhook\":\"https://a.example/?x=1\","
+                               "\"webhook_events\":\"start final\"}";
+    struct task_spec spec = {.urls = {(char[]){URL}},
+                             .url_count = 1,
+                             .watermark_given = true,
+                             .watermark = true,
+                             .webhook = (char[]){"https://a.example/?x=1"},
+                             .webhook_events = TASK_ON_FINAL | TASK_ON_START};
+    struct task_spec read;
+    char *json;
+
+    (void)state;
+    assert_int_equal(task_spec_write(&spec, &json), 0);
+    assert_string_equal(json, want);
+    free(json);
+    assert_int_equal(task_spec_read(BYTES(want), &read), 0);
+    assert_string_equal(read.webhook, "https://a.example/?x=1");
+    assert_int_equal(read.webhook_events, TASK_ON_FINAL | TASK_ON_START);
+    task_spec_deinit(&read);
+}
+
+static void test_damaged_webhooks_are_refused(void **state)
+{
+    static const char *const damaged[] = {"\"webhook\":\"\"",
+                                          "\"webhook\":1",
+                                          "\"webhook_events\":\"\"",
+                                          "\"webhook_events\":\"final start\"",
+                                          "\"webhook_events\":\"final final\"",
+                                          "\"webhook_events\":\"start  final\"",
+                                          "\"webhook_events\":\"start image final final\"",
+                                          "\"webhook_events\":\"done\"",
+                                          "\"webhook_events\":[\"final\"]"};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(damaged); i++) {
+        struct task_spec spec;
+        char json[256];
+        int len = snprintf(json, sizeof(json), "{\"urls\":[\"" URL "\"],%s}", damaged[i]);
+
+        print_message("  %s\n", damaged[i]);
+        assert_int_equal(task_spec_read(json, (size_t)len, &spec), ERR_SYNTAX);
+    }
+}
+
 static void test_invalid_utf8_is_not_written(void **state)
 {
     struct task_spec link = {
@@ -307,6 +353,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_all_fields_are_written),
         cmocka_unit_test(test_absent_fields_are_not_written),
+        cmocka_unit_test(test_a_webhook_is_written_and_read),
+        cmocka_unit_test(test_damaged_webhooks_are_refused),
         cmocka_unit_test(test_invalid_utf8_is_not_written),
         cmocka_unit_test(test_all_fields_are_read),
         cmocka_unit_test(test_absent_fields_are_read_as_absent),

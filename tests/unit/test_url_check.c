@@ -182,6 +182,37 @@ static void test_links(void **state)
     }
 }
 
+/* clang-format off */
+static const struct { const char *url; bool any_host; enum url_flaw flaw; } webhooks[] = {
+    { "https://example.com/hook?token=a%20b&c=d", false, URL_FINE },
+    { "http://example.com:8080/",                 false, URL_FINE },
+    { "https://[2606:4700::1]/",                  false, URL_FINE },
+    { "http://127.0.0.1:9000/",                   false, URL_NOT_PUBLIC },
+    { "http://127.0.0.1:9000/",                   true,  URL_FINE },
+    { "http://receiver:9000/",                    true,  URL_FINE },
+    { "http://localhost",                         false, URL_NOT_PUBLIC },
+    { "http://u:p@127.0.0.1/",                    true,  URL_HAS_USER },
+    { "ftp://example.com/",                       true,  URL_BAD_SCHEME },
+    { "data:image/png;base64,AAAA",               true,  URL_BAD_SCHEME },
+    { "",                                         true,  URL_EMPTY },
+    { "https://example.com/\"x",                  false, URL_NOT_ENCODED },
+    { "https://example.com/{id}",                 false, URL_NOT_ENCODED },
+    { "https://example.com/\xe5\x9b\xbe",         false, URL_NOT_ENCODED },
+    { "https://example.com/a b",                  false, URL_BAD_BYTE },
+    { "https://example.com/a\r\nX: y",            false, URL_BAD_BYTE },
+};
+/* clang-format on */
+
+static void test_webhooks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(webhooks); i++) {
+        print_message("  %s\n", webhooks[i].url);
+        assert_int_equal(url_check_webhook(webhooks[i].url, strlen(webhooks[i].url), webhooks[i].any_host),
+                         webhooks[i].flaw);
+    }
+}
+
 static void test_data_urls_are_accepted_only_if_enabled(void **state)
 {
     (void)state;
@@ -231,6 +262,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_links),
+        cmocka_unit_test(test_webhooks),
         cmocka_unit_test(test_data_urls_are_accepted_only_if_enabled),
         cmocka_unit_test(test_the_longest_url_has_exactly_the_maximum_length),
         cmocka_unit_test(test_hosts),

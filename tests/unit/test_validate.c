@@ -306,6 +306,52 @@ static void test_task_id_and_idempotency_key(void **state)
     }
 }
 
+/* clang-format off */
+static const struct { const char *name, *fields; enum validate_webhooks webhooks; bool has_default; const char *pointer; unsigned events; } webhooks[] = {
+    { "a URL",                          "\"webhook\":\"https://a.example.com/\"", WEBHOOKS_PUBLIC, false, NULL, 0 },
+    { "events of the default webhook",  "\"webhook_events\":[\"image\"]", WEBHOOKS_PUBLIC, true, NULL, TASK_ON_IMAGE },
+    { "all events, in any order",       "\"webhook\":\"https://a.example.com/\",\"webhook_events\":[\"final\",\"start\",\"image\"]", WEBHOOKS_PUBLIC, false,
+      NULL, TASK_EVENTS_ALL },
+    { "a host inside, where allowed",   "\"webhook\":\"http://10.0.0.1/\"", WEBHOOKS_ANY_HOST, false, NULL, 0 },
+    { "a host inside",                  "\"webhook\":\"http://10.0.0.1/\"", WEBHOOKS_PUBLIC, false, "/webhook", 0 },
+    { "a server without webhooks",      "\"webhook\":\"https://a.example.com/\"", WEBHOOKS_OFF, false, "/webhook", 0 },
+    { "no string",                      "\"webhook\":{\"url\":\"https://a.example.com/\"}", WEBHOOKS_PUBLIC, false, "/webhook", 0 },
+    { "null",                           "\"webhook\":null", WEBHOOKS_PUBLIC, false, "/webhook", 0 },
+    { "events without a receiver",      "\"webhook_events\":[\"final\"]", WEBHOOKS_PUBLIC, false, "/webhook_events", 0 },
+    { "no events",                      "\"webhook\":\"https://a.example.com/\",\"webhook_events\":[]", WEBHOOKS_PUBLIC, false, "/webhook_events", 0 },
+    { "an unknown event",               "\"webhook\":\"https://a.example.com/\",\"webhook_events\":[\"done\"]", WEBHOOKS_PUBLIC, false, "/webhook_events", 0 },
+    { "an event twice",                 "\"webhook\":\"https://a.example.com/\",\"webhook_events\":[\"final\",\"final\"]", WEBHOOKS_PUBLIC, false,
+      "/webhook_events", 0 },
+    { "events as a text",               "\"webhook\":\"https://a.example.com/\",\"webhook_events\":\"final\"", WEBHOOKS_PUBLIC, false, "/webhook_events", 0 },
+};
+/* clang-format on */
+
+static void test_webhooks(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LENGTH(webhooks); i++) {
+        struct validate_rules with = {.defaults = &defaults,
+                                      .catalogue = builtin_catalogue(),
+                                      .webhooks = webhooks[i].webhooks,
+                                      .has_default_webhook = webhooks[i].has_default};
+        struct validate_errors errors;
+        struct validated out = {0};
+        char body[512];
+        int len = snprintf(body, sizeof(body), "{" U "," T ",%s}", webhooks[i].fields);
+        int err = validate_body(body, (size_t)len, &with, &out, &errors);
+
+        print_message("  %s\n", webhooks[i].name);
+        assert_int_equal(err, webhooks[i].pointer ? ERR_RANGE : 0);
+        if (webhooks[i].pointer) {
+            assert_int_equal(errors.count, 1);
+            assert_string_equal(errors.fields[0].pointer, webhooks[i].pointer);
+        } else {
+            assert_int_equal(out.spec.webhook_events, webhooks[i].events);
+        }
+        task_spec_deinit(&out.spec);
+    }
+}
+
 static void test_no_links_and_an_empty_list_are_the_same_request(void **state)
 {
     static const char *const bodies[] = {"{\"prompt\":\"p\"," T "}", "{\"urls\":[],\"prompt\":\"p\"," T "}"};
@@ -555,6 +601,7 @@ int main(void)
         cmocka_unit_test(test_a_raw_nul_byte_is_refused),
         cmocka_unit_test(test_each_invalid_field_is_named_by_its_pointer),
         cmocka_unit_test(test_task_id_and_idempotency_key),
+        cmocka_unit_test(test_webhooks),
         cmocka_unit_test(test_no_links_and_an_empty_list_are_the_same_request),
         cmocka_unit_test(test_all_fields_are_read),
         cmocka_unit_test(test_absent_fields_stay_unset),

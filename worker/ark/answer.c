@@ -5,13 +5,15 @@
 #include <strings.h>
 #include <time.h>
 
-#include "common/base/macros.h"
+#include "common/web/retry_after.h"
 #include "worker/ark/collect.h"
 #include "worker/ark/document.h"
 #include "worker/ark/stream.h"
 
 /* OTHER: not data of ARK or of an API gateway, for example an HTML page or a line of text. */
 enum form { FORM_OPEN, FORM_DOCUMENT, FORM_STREAM, FORM_OTHER };
+
+static const struct retry_after_bounds retry_after_bounds = {ARK_RETRY_AFTER_MIN_MS, ARK_RETRY_AFTER_MAX_MS};
 
 struct ark_answer {
     struct ark_collect collect;
@@ -51,61 +53,6 @@ struct ark_answer *ark_answer_destroy(struct ark_answer *answer)
     return NULL;
 }
 
-/* The three formats of RFC 9110 section 5.6.7. False: not a date. */
-static bool read_date(const char *text, int64_t now_ms, int64_t *wait_ms)
-{
-    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT", "%A, %d-%b-%y %H:%M:%S GMT",
-                                        "%a %b %d %H:%M:%S %Y"};
-
-    for (size_t i = 0; i < ARRAY_LENGTH(forms); i++) {
-        struct tm tm = {0};
-
-        if (!strptime(text, forms[i], &tm))
-            continue;
-        *wait_ms = (int64_t)timegm(&tm) * 1000 - now_ms;
-        return true;
-    }
-    return false;
-}
-
-/* A number of seconds, rounded up. */
-static bool read_seconds(const char *text, int64_t *wait_ms)
-{
-    size_t digits = strspn(text, "0123456789"), rest = digits;
-    bool has_fraction = false;
-    int64_t seconds = 0;
-
-    for (size_t i = 0; i < digits && seconds < ARK_RETRY_AFTER_MAX_MS; i++)
-        seconds = seconds * 10 + (text[i] - '0');
-    if (digits && text[rest] == '.') {
-        has_fraction = text[rest + 1 + strspn(text + rest + 1, "0")];
-        rest += 1 + strspn(text + rest + 1, "0123456789");
-    }
-    rest += strspn(text + rest, " \t");
-    if (!digits || text[rest])
-        return false;
-    *wait_ms = (seconds + has_fraction) * 1000;
-    return true;
-}
-
-/* Several values, one per line, or numbers separated by commas: the longest wait counts. A value that cannot be read, or a time in the
- * past, still asks for some delay. */
-static int64_t parse_retry_after(const char *values, int64_t now_ms)
-{
-    char copy[160], *rest, *line, *part;
-    int64_t longest = ARK_RETRY_AFTER_MIN_MS, wait_ms;
-
-    ark_copy_text(copy, sizeof(copy), values);
-    for (line = strtok_r(copy, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
-        if (read_date(line, now_ms, &wait_ms) && wait_ms > longest)
-            longest = wait_ms;
-        while ((part = strsep(&line, ",")))
-            if (read_seconds(part + strspn(part, " \t"), &wait_ms) && wait_ms > longest)
-                longest = wait_ms;
-    }
-    return longest < ARK_RETRY_AFTER_MAX_MS ? longest : ARK_RETRY_AFTER_MAX_MS;
-}
-
 /* Ignores parameters such as "; charset=utf-8". */
 static bool is_of_type(const char *content_type, const char *type)
 {
@@ -122,7 +69,7 @@ void ark_answer_head(struct ark_answer *answer, const struct ark_head *head)
         result->is_json = is_of_type(head->content_type, "application/json");
     }
     if (head->retry_after && *head->retry_after)
-        result->retry_after_ms = parse_retry_after(head->retry_after, head->now_ms);
+        result->retry_after_ms = retry_after_read(head->retry_after, head->now_ms, retry_after_bounds);
     if (head->request_id)
         ark_copy_text(result->request_id, sizeof(result->request_id), head->request_id);
 }

@@ -7,7 +7,7 @@
 
 #define SECOND INT64_C(1000000) /* in millionths */
 
-enum { MILLI = 1000, CALL_BOUNDS = 14, TASK_BOUNDS = 16, QUEUE_BOUNDS = 14 };
+enum { MILLI = 1000, CALL_BOUNDS = 14, TASK_BOUNDS = 16, QUEUE_BOUNDS = 14, WEBHOOK_BOUNDS = 8 };
 
 /* A call takes 10 to 90 seconds, with many images up to 10 minutes. */
 static const int64_t call_bounds[CALL_BOUNDS] = {1 * SECOND,   2 * SECOND,   5 * SECOND,   10 * SECOND, 15 * SECOND,
@@ -19,6 +19,9 @@ static const int64_t task_bounds[TASK_BOUNDS] = {
 static const int64_t queue_bounds[QUEUE_BOUNDS] = {
     10 * MILLI,  50 * MILLI,  100 * MILLI,  500 * MILLI,  1 * SECOND,   5 * SECOND,    10 * SECOND,
     30 * SECOND, 60 * SECOND, 120 * SECOND, 300 * SECOND, 600 * SECOND, 1800 * SECOND, 3600 * SECOND};
+
+static const int64_t webhook_bounds[WEBHOOK_BOUNDS] = {50 * MILLI, 100 * MILLI, 250 * MILLI, 500 * MILLI,
+                                                       1 * SECOND, 2 * SECOND,  5 * SECOND,  15 * SECOND};
 
 static const char *const outcomes[ARK_OUTCOMES] = {
     [ARK_DONE] = "done",           [ARK_REFUSED] = "refused",
@@ -89,6 +92,10 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
         .help = "Pictures that this worker has given up: they were never stored, and their addresses answer 404."},
     [METRIC_COPIES_WAITING] = {.name = "arkrelay_copies_waiting", .type = METRIC_GAUGE,
         .help = "Pictures of all workers that wait to be copied into the storage, without those in progress."},
+    [METRIC_WEBHOOKS] = {.name = "arkrelay_webhooks", .type = METRIC_COUNTER, .labels = {{"outcome", webhook_code_names, WEBHOOK_CODE_COUNT}},
+        .help = "Attempts of this worker to deliver a webhook, by outcome."},
+    [METRIC_WEBHOOK_SECONDS] = {.name = "arkrelay_webhook_seconds", .type = METRIC_HISTOGRAM, .bounds = webhook_bounds,
+        .bound_count = WEBHOOK_BOUNDS, .help = "Duration of those attempts."},
     [METRIC_STORAGE_FAILING] = {.name = "arkrelay_storage_failing", .type = METRIC_GAUGE,
         .help = "1 while this worker's last copy failed because of the storage, else 0."},
 };
@@ -127,6 +134,12 @@ void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict,
     for (unsigned i = 0; i < ARRAY_LENGTH(refusals); i++)
         if (refusals[i] == verdict->problem)
             metrics_add(metrics, SAMPLE(METRIC_ARK_REFUSALS, i), 1);
+}
+
+void worker_metrics_webhook(struct metrics *metrics, enum webhook_code code, int64_t ms)
+{
+    metrics_add(metrics, SAMPLE(METRIC_WEBHOOKS, code), 1);
+    metrics_observe(metrics, METRIC_WEBHOOK_SECONDS, ms * MILLI, 1);
 }
 
 void worker_metrics_delayed(struct metrics *metrics, const struct verdict *verdict)

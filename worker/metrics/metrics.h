@@ -8,6 +8,7 @@
 #include <stdbool.h>
 
 #include "common/ops/shared_metrics.h"
+#include "common/webhook/verdict.h"
 
 struct ark_result;
 struct verdict;
@@ -31,6 +32,8 @@ enum worker_metric {
     METRIC_PICTURES_GIVEN_UP,
     METRIC_COPIES_WAITING,
     METRIC_STORAGE_FAILING,
+    METRIC_WEBHOOKS,
+    METRIC_WEBHOOK_SECONDS,
     METRIC_WORKER_COUNT,
 };
 
@@ -67,6 +70,9 @@ enum ark_outcome ark_outcome(const struct verdict *verdict);
 
 /* An ARK call has ended after `ms`. */
 void worker_metrics_call(struct metrics *metrics, const struct verdict *verdict, int64_t ms);
+
+/* An attempt to deliver a webhook has ended after `ms`. */
+void worker_metrics_webhook(struct metrics *metrics, enum webhook_code code, int64_t ms);
 
 /* The task of a call goes back: for another attempt, or deferred, which uses up none. */
 void worker_metrics_delayed(struct metrics *metrics, const struct verdict *verdict);

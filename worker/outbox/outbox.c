@@ -202,7 +202,7 @@ static void send_lease(struct asking *asking, int room)
 
     args[1].len = decimal_write(most, room);
     args[2].len = decimal_write(lane, asking->kind->lane_most);
-    args[3].len = decimal_write(lease, config->lease_ms);
+    args[3].len = decimal_write(lease, asking->kind->lease_ms ? asking->kind->lease_ms : config->lease_ms);
     random_hex(nonce, NONCE_BYTES);
     if (script_run(config->redis, &call, outbox_on_leased, asking, &asking->run))
         asking->run = NULL; /* not connected: outbox_resume asks again */

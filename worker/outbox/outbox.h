@@ -2,7 +2,7 @@
  *
  *     LEASE -> create, start ... the work ... outbox_settle -> SETTLE -> on_settled -> destroy
  *
- * What is done with an entry is its kind's: one kind per queue (copies.h, deletions.h). Whatever fails does not touch the task. A failure of a
+ * What is done with an entry is its kind's: one kind per queue (pictures.h, webhooks.h). Whatever fails does not touch the task. A failure of a
  * host makes Redis delay the entries of that host only. An entry whose worker is lost is due again when its lease has ended, so work may be
  * repeated and must be idempotent.
  *
@@ -29,13 +29,14 @@ enum {
     OUTBOX_ID_SIZE = 65,
     OUTBOX_FENCE_SIZE = 40,
     OUTBOX_FIELDS = 3, /* where the fields of a kind begin in an entry of LEASE */
-    OUTBOX_VALUES_MAX = 5,
+    OUTBOX_VALUES_MAX = 6,
 };
 
 /* One queue, and what is done with its entries. */
 struct outbox_kind {
     const char *queue; /* its name in Redis */
     int lane_most;     /* leases of one lane at once, of all workers */
+    int64_t lease_ms;  /* 0: that of the outbox */
 
     int (*room)(int busy, void *owner); /* how many more entries may be leased while it has `busy` of them */
 

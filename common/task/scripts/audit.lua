@@ -161,10 +161,22 @@ local function recount()
   redis.call('HSET', queue, 'waiting', redis.call('ZCARD', sets.queued) + redis.call('ZCARD', sets.delayed))
 end
 
+-- Where no worker delivers webhooks, nothing else would end their entries.
+local function give_up_webhooks()
+  -- here: owing deliveries
+  local LANES, OF_ONE, DAY = 64, 1000, 86400000
+  for _, lane in ipairs(redis.call('ZRANGE', prefix .. 'lanes:webhooks', '-inf', at - DAY, 'BYSCORE', 'LIMIT', 0, LANES)) do
+    give_up_old(lane, at, OF_ONE)
+  end
+end
+
 local over = seen == #page and #page < tonumber(most)
 if over then
   repair_index()
   recount()
+  if redis.call('EXISTS', prefix .. 'lanes:webhooks') == 1 then
+    give_up_webhooks()
+  end
 end
 if repaired > 0 then
   redis.call('HINCRBY', meta, 'orphan', repaired)

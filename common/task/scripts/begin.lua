@@ -15,7 +15,7 @@ if h[2] and h[2] ~= '' then
   return h[2] == call and { 'OK', tonumber(h[3]) } or { 'LOST' }
 end
 local cancel, deferrals
-if h[7] then
+if h[7] == '' then
   cancel, deferrals = unpack(redis.call('HMGET', task, 'cancel', 'deferrals'))
 end
 if cancel then

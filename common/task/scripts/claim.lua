@@ -43,7 +43,7 @@ local function give(id, task, attempt, n, h)
   local attempt_text = text_of(attempt)
   local fence = attempt_text .. '.' .. nonce .. '.' .. text_of(n)
   local first_claimed_at, deferrals
-  if h[8] then
+  if h[8] == '' then
     first_claimed_at, deferrals = unpack(redis.call('HMGET', task, 'claimed_at', 'deferrals'))
   end
   redis.call('HSET', task, 'state', 'running', 'fence', fence, 'attempt', attempt_text, 'max_attempts', max_attempts, 'wseq', '0',

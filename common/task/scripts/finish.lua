@@ -15,9 +15,9 @@ if h[1] ~= fence or fence == '0' then -- only a running task has another fence t
   return { redis.call('HGET', task, 'finished') == fence and 'SAME' or 'LOST' }
 end
 local t = { task = task, state = 'running', n = h[3], attempt = fence:match('^%d+'), paid_calls = h[4], epoch = h[5], ttl = h[6], claimed_at = h[7],
-  called_at = h[8], call = h[9] ~= '' and h[9] }
-if h[10] then
-  t.unknown_calls, t.reserved, t.earlier, t.cancel = unpack(redis.call('HMGET', task, 'unknown_calls', 'reserved', 'earlier', 'cancel'))
+  called_at = h[8], call = h[9] ~= '' and h[9], owes = h[10] }
+if h[10] == '' then
+  t.unknown_calls, t.reserved, t.earlier, t.cancel, t.owes = unpack(redis.call('HMGET', task, 'unknown_calls', 'reserved', 'earlier', 'cancel', 'owes'))
 end
 t.has_no_slots = t.call and h[2] == '0' -- no EMIT since BEGIN
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail

@@ -46,12 +46,18 @@ local function give(entry, lane)
   return 1
 end
 
+local function give_up(lane)
+  -- here: deliveries
+  return give_up_old(lane, at, BATCH)
+end
+
 local function take(lane)
   local name, owed = lane_of(queue, lane), prefix .. 'owed:' .. queue .. ':' .. lane
   local running, failures, paused_until = unpack(redis.call('HMGET', name, 'running', 'failures', 'paused_until'))
   running, paused_until = nothing_runs and 0 or (running or 0) + 0, (paused_until or 0) + 0
+  local has_more_old = queue == 'webhooks' and (failures or '0') ~= '0' and give_up(lane)
   if paused_until > at then
-    return paused_until
+    return has_more_old and at or paused_until
   end
   local room = math.min(most - #entries, ((failures or '0') ~= '0' and 1 or lane_most) - running)
   if room > 0 then
@@ -75,6 +81,7 @@ for i = 1, #found, 2 do
     redis.call('ZADD', lanes, text_of(due), found[i])
   else
     redis.call('ZREM', lanes, found[i])
+    redis.call('ZREM', prefix .. 'failing:' .. queue, found[i])
   end
 end
 

@@ -33,6 +33,6 @@ for _ = redis.call('LLEN', key('events', id)) + 1, FIRST_EVENT do -- deleted by 
 end
 begin_life(id, { client = name, epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
   live = live, last = last, owes = h[13], more = { model = h[12] or nil, trace = h[7] or nil,
-  earlier = paid > 0 and paid .. ' ' .. unknown or nil, rare = paid > 0 and '' or nil }, reserved = h[8] and h[8]:match('^%d+') })
+  earlier = paid > 0 and paid .. ' ' .. unknown or nil }, is_rare = paid > 0, reserved = h[8] and h[8]:match('^%d+') })
 redis.call('PERSIST', key('events', id))
 return { 'NEW', epoch }

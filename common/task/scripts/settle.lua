@@ -7,16 +7,21 @@
 --   host               its host failed: all entries of the lane wait, twice as long each time
 --   later delay_ms     this worker cannot do it at present: counts for nothing
 --   A copy that still fails when ARK's link has expired is given up, whatever is said.
+-- Of webhooks:
+--   delivered | again | busy | failed, then: delay_ms pause_ms status ms code
+--     busy: as again, and its host rests; pause_ms: as long as the host asked for, 0: as for `host`
+--     status: of the answer, 0: none; ms: the duration of the attempt; code: delivered, or why not
+--   later delay_ms
 -- -> OK state | EXPIRED (given up, because ARK's link has expired) | ERASED | LOST
 --    ERASED: the picture was erased meanwhile, or has expired: the caller removes what it has stored. LOST: the lease is another one's
 -- flags: allow-oom
--- needs: base owing outbox
+-- needs: base owing outbox lanes
 local queue, entry, fence, outcome, value = unpack(ARGV, 1, 5)
 local kind, at = QUEUES[queue], now()
 local hash = key(kind.hash, entry)
-local LINK_LIFE_MS, WAIT_MIN_MS, WAIT_MAX_MS = 86400000, 1000, 300000
+local LINK_LIFE_MS = 86400000
 
-local h = redis.call('HMGET', hash, 'state', kind.fence, kind.lane, 'created_at', 'task', 'n', 'index', 'owner', 'day')
+local h = redis.call('HMGET', hash, 'state', kind.fence, kind.lane, 'created_at', 'task', 'n', 'index', 'owner', 'day', 'epoch')
 local state, lane = h[1], h[3]
 if not state or (queue == 'copies' and state == 'erased') then
   if lane then
@@ -34,51 +39,55 @@ if has_expired then
   outcome, value = 'failed', 'link_expired'
 end
 
--- The lane has entries that may be taken now.
-local function open_lane()
-  redis.call('HSET', lane_of(queue, lane), 'failures', '0', 'wait', '0', 'paused_until', '0')
-  if redis.call('EXISTS', prefix .. 'owed:' .. queue .. ':' .. lane) == 1 then
-    redis.call('ZADD', prefix .. 'lanes:' .. queue, 'LT', text_of(at), lane)
+local function settle_webhook()
+  -- here: deliveries
+  local pause, status, ms, code = unpack(ARGV, 6, 9)
+  local tries, next_at = redis.call('HINCRBY', hash, 'tries', '1'), 0
+  if outcome == 'busy' then
+    next_at = math.max(at + value, close_lane(queue, lane, at, pause + 0))
+  elseif outcome == 'failed' and status == '0' then
+    close_lane(queue, lane, at, 0)
+  else
+    open_lane(queue, lane, at)
+    next_at = outcome == 'again' and at + value or 0
   end
+  if next_at > 0 then
+    owe(queue, lane, entry, text_of(next_at))
+  elseif outcome == 'delivered' then
+    redis.call('DEL', hash)
+  else
+    keep_failed(entry, code, at)
+  end
+  note_attempt(h[5], h[10], h[6], at, status, ms, tries, code, next_at)
 end
 
--- Of several entries that fail at once, the first one counts. -> until when the lane waits
-local function close_lane()
-  local failures, wait, paused_until = unpack(redis.call('HMGET', lane_of(queue, lane), 'failures', 'wait', 'paused_until'))
-  paused_until = (paused_until or 0) + 0
-  if paused_until <= at then
-    wait = math.min(WAIT_MAX_MS, math.max(WAIT_MIN_MS, 2 * (wait or 0)))
-    paused_until = at + wait
-    redis.call('HSET', lane_of(queue, lane), 'failures', text_of((failures or 0) + 1), 'wait', text_of(wait), 'paused_until', text_of(paused_until))
-  end
-  return paused_until
-end
-
-if outcome == 'stored' then -- written again without the link: it is no longer needed, and the hash is half as large without a long value
+if queue == 'webhooks' and outcome ~= 'later' then
+  settle_webhook()
+elseif outcome == 'stored' then -- written again without the link: it is no longer needed, and the hash is half as large without a long value
   local type, bytes, sha256, storage = unpack(ARGV, 5, 8)
   local expires_at = redis.call('PEXPIRETIME', hash)
   redis.call('DEL', hash)
   redis.call('HSET', hash, 'state', 'stored', 'task', h[5], 'n', h[6], 'index', h[7], 'owner', h[8], 'day', h[9], 'type', type, 'bytes', bytes,
     'sha256', sha256, 'storage', storage)
   redis.call('PEXPIREAT', hash, text_of(expires_at))
-  open_lane()
+  open_lane(queue, lane, at)
   return { 'OK', 'stored' }
 elseif outcome == 'deleted' then
-  open_lane()
+  open_lane(queue, lane, at)
   return { 'OK', 'erased' }
 elseif outcome == 'failed' then
   redis.call('HSET', hash, 'state', queue == 'copies' and 'failed' or state, 'code', value)
   if has_expired then
     return { 'EXPIRED' }
   end
-  open_lane()
+  open_lane(queue, lane, at)
   return { 'OK', 'failed' }
 elseif outcome == 'host' then
-  owe(queue, lane, entry, text_of(close_lane()))
+  owe(queue, lane, entry, text_of(close_lane(queue, lane, at, 0)))
 else
   if outcome == 'again' then
     redis.call('HINCRBY', hash, 'tries', '1')
-    open_lane()
+    open_lane(queue, lane, at)
   end
   owe(queue, lane, entry, text_of(at + value))
 end

@@ -17,4 +17,11 @@ http_handler_fn api_admin_retry;     /* task.c: POST /admin/tasks/{id}/retry */
 http_handler_fn api_admin_cancel;    /* task.c: POST /admin/tasks/{id}/cancel */
 http_handler_fn api_admin_erase;     /* task.c: DELETE /admin/tasks/{id} */
 
+/* webhooks.c */
+http_handler_fn api_admin_webhooks;      /* GET /admin/webhooks: lanes, and deliveries that have failed */
+http_handler_fn api_admin_resend_failed; /* POST /admin/webhooks/resend */
+http_handler_fn api_admin_webhook_test;  /* POST /admin/webhooks/test: a sample */
+http_handler_fn api_admin_resend;        /* POST /admin/tasks/{id}/resend */
+http_handler_fn api_admin_task_webhook;  /* GET /admin/tasks/{id}/webhook */
+
 #endif

@@ -15,29 +15,14 @@
 #include "common/http/server.h"
 #include "common/task/task.h"
 #include "gateway/api/admin/endpoints.h"
+#include "gateway/api/admin/full_id.h"
 #include "gateway/api/context.h"
 #include "gateway/api/task_row.h"
+#include "gateway/api/webhook_story.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
 
 enum { ACTION_RESPONSE_MAX = 1024 };
-
-/* The full id in the path, "<client>.<task_id>". False: it is invalid, and the exchange was answered with 404. */
-static bool read_full_id(struct http_exchange *exchange, char full_id[TASK_FULL_ID_SIZE])
-{
-    struct http_text segment = http_exchange_segment(exchange);
-    const char *dot = memchr(segment.data, '.', segment.len);
-    size_t client = dot ? (size_t)(dot - segment.data) : 0;
-
-    if (client && client <= TASK_CLIENT_MAX && task_id_is_valid(dot + 1, segment.len - client - 1)) {
-        memcpy(full_id, segment.data, segment.len);
-        full_id[segment.len] = '\0';
-        if (strspn(full_id, "abcdefghijklmnopqrstuvwxyz0123456789_-") == client)
-            return true;
-    }
-    respond_problem(exchange, PROBLEM_TASK_NOT_FOUND, NULL);
-    return false;
-}
 
 /* Runs the script with the full id in the request's path and one argument, which may be NULL. 404 if the id is invalid. */
 static void query_task(const struct api_context *context, struct http_exchange *exchange, enum script_id script,
@@ -45,7 +30,7 @@ static void query_task(const struct api_context *context, struct http_exchange *
 {
     char full_id[TASK_FULL_ID_SIZE];
 
-    if (read_full_id(exchange, full_id))
+    if (admin_read_full_id(exchange, full_id))
         redis_query_send(
             context->commands, exchange,
             &(struct redis_query){.script = script, .full_id = full_id, .args = {argument}, .answer = answer});
@@ -224,6 +209,25 @@ static void add_event(struct buf *out, const redisReply *log, size_t at)
     buf_add_text(out, "}}");
 }
 
+static void add_webhook(struct buf *out, const redisReply *reply)
+{
+    size_t at = script_field(reply, STORY_FIELDS, "webhook"), lines = script_field(reply, STORY_FIELDS, "deliveries");
+    const char *webhook = at ? script_text(reply, at, NULL) : NULL,
+               *attempts = lines ? script_text(reply, lines, NULL) : NULL;
+
+    if (!webhook || !attempts)
+        return;
+    buf_add_text(out, "\"webhook\":");
+    webhook_story_write(out, webhook, attempts);
+    buf_add_char(out, ',');
+}
+
+/* What add_webhook has written is no field of the task. */
+static bool is_field(const char *name)
+{
+    return strcmp(name, "webhook") != 0 && strcmp(name, "deliveries") != 0;
+}
+
 static void add_stored_fields(struct buf *out, const redisReply *reply)
 {
     const char *name;
@@ -233,11 +237,8 @@ static void add_stored_fields(struct buf *out, const redisReply *reply)
         size_t len = 0;
         const char *text = script_text(reply, i + 1, &len);
 
-        if (i > STORY_FIELDS)
-            buf_add_char(out, ',');
-        buf_add_json(out, name, strlen(name));
-        buf_add_char(out, ':');
-        buf_add_json(out, text ? text : "", len);
+        if (is_field(name))
+            buf_add_text_member(out, name, text ? text : "", len);
     }
     buf_add_char(out, '}');
 }
@@ -262,6 +263,7 @@ static void write_story(struct buf *out, const redisReply *reply)
     for (size_t i = 0; log && i < log->elements; i++)
         add_event(out, log, i);
     buf_add_text(out, "],");
+    add_webhook(out, reply);
     add_stored_fields(out, reply);
     buf_add_char(out, '}');
 }

@@ -11,6 +11,7 @@ http_handler_fn api_generate;        /* POST /generate: submit a task, respond w
 http_handler_fn api_generate_stream; /* POST /generate/stream: submit a task, stream its events */
 http_handler_fn api_own_tasks;       /* GET /tasks: the tasks of the client */
 http_handler_fn api_task;            /* GET /tasks/{id}: state and result */
+http_handler_fn api_task_webhook;    /* GET /tasks/{id}/webhook: deliveries of its events */
 http_handler_fn api_task_stream;     /* GET /tasks/{id}/stream: events of an existing task */
 http_handler_fn api_task_cancel;     /* POST /tasks/{id}/cancel */
 http_handler_fn api_task_erase;      /* DELETE /tasks/{id} */

@@ -28,19 +28,18 @@ enum generate_kind { GENERATE_STREAM, GENERATE_TASK };
 
 /* -- the request */
 
-static int validate(const struct api_context *context, const struct http_request *request, enum generate_kind kind,
+static int validate(const struct api_context *context, struct http_exchange *exchange, enum generate_kind kind,
                     struct validated *valid, struct validate_errors *errors)
 {
+    const struct http_request *request = http_exchange_request(exchange);
     const struct http_text key = idempotency_key_read(request);
-    const struct validate_rules rules = {.catalogue = context->catalogue,
-                                         .defaults = context->defaults,
-                                         .max_paid_calls = context->max_paid_calls_limit,
-                                         .data_urls = context->data_urls,
-                                         .id_required = kind == GENERATE_STREAM,
-                                         .for_stream = kind == GENERATE_STREAM,
-                                         .key = key.data,
-                                         .key_len = key.len};
-    int err = validate_body(request->body.data, request->body.len, &rules, valid, errors);
+    struct validate_rules rules = submission_rules(context, exchange);
+    int err;
+
+    rules.id_required = rules.for_stream = kind == GENERATE_STREAM;
+    rules.key = key.data;
+    rules.key_len = key.len;
+    err = validate_body(request->body.data, request->body.len, &rules, valid, errors);
 
     if (!err && !valid->task_id[0])
         random_hex(valid->task_id, RANDOM_ID_BYTES);
@@ -58,7 +57,7 @@ static struct submission *read_generate_request(const struct api_context *contex
 
     if (!submission_check_head(exchange))
         return NULL;
-    err = validate(context, http_exchange_request(exchange), kind, &valid, &errors);
+    err = validate(context, exchange, kind, &valid, &errors);
     if (err == ERR_SYNTAX) {
         respond_problem(exchange, PROBLEM_INVALID_JSON, errors.syntax);
     } else if (err == ERR_RANGE) {

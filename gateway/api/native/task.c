@@ -13,6 +13,7 @@
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/api/native/task.h"
+#include "gateway/api/webhook_story.h"
 #include "gateway/request/headers.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
@@ -243,6 +244,18 @@ static void add_ledger(struct buf *out, const redisReply *reply, enum task_state
         buf_addf(out, ",\"charged\":\"%s\"", charge);
 }
 
+static void add_webhook(struct buf *out, const redisReply *reply)
+{
+    size_t at = find_field(reply, "webhook"), lines = find_field(reply, "deliveries");
+    const char *webhook = at ? script_text(reply, at, NULL) : NULL,
+               *attempts = lines ? script_text(reply, lines, NULL) : NULL;
+
+    if (!webhook || !attempts)
+        return;
+    buf_add_member(out, "webhook");
+    webhook_story_write(out, webhook, attempts);
+}
+
 /* Without the closing brace. */
 static void write_task(struct buf *out, const char *task_id, enum task_state state, const redisReply *reply)
 {
@@ -256,6 +269,7 @@ static void write_task(struct buf *out, const char *task_id, enum task_state sta
     add_ledger(out, reply, state);
     add_timing(out, reply);
     add_outcome(out, reply, state);
+    add_webhook(out, reply);
     buf_add_char(out, ',');
     task_path_add_links(out, task_id);
 }
@@ -364,6 +378,19 @@ static void task_on_reply(struct http_exchange *exchange, const redisReply *repl
 void api_task(struct http_exchange *exchange, void *arg)
 {
     query_task(arg, exchange, SCRIPT_STATUS, NULL, task_on_reply);
+}
+
+/* -- GET /tasks/{id}/webhook: the attempts to deliver its events, also after it has expired */
+
+void api_task_webhook(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    char full_id[TASK_FULL_ID_SIZE];
+
+    if (read_task_path(exchange, full_id))
+        redis_query_send(
+            context->commands, exchange,
+            &(struct redis_query){.script = SCRIPT_WEBHOOK, .full_id = full_id, .answer = webhook_story_respond});
 }
 
 /* -- GET /tasks/{id}/stream: from the first event or from Last-Event-ID on */

@@ -75,13 +75,10 @@ static int write_order_body(json_t *root, char **out)
     return json_text_write(root, JSON_COMPACT | JSON_SORT_KEYS, out);
 }
 
-static int read_request(const struct api_context *context, json_t *root, struct openai_request *out,
-                        struct validate_errors *errors)
+static int read_request(const struct api_context *context, struct http_exchange *exchange, json_t *root,
+                        struct openai_request *out, struct validate_errors *errors)
 {
-    const struct validate_rules native = {.catalogue = context->catalogue,
-                                          .defaults = context->defaults,
-                                          .max_paid_calls = context->max_paid_calls_limit,
-                                          .data_urls = context->data_urls};
+    const struct validate_rules native = submission_rules(context, exchange);
     const struct openai_rules rules = {.aliases = context->aliases,
                                        .default_format = (enum openai_default_format)context->openai_format,
                                        .native = &native,
@@ -96,7 +93,7 @@ void openai_images_start(const struct api_context *context, struct http_exchange
 {
     struct openai_request request;
     char *body = NULL;
-    int err = read_request(context, root, &request, errors);
+    int err = read_request(context, exchange, root, &request, errors);
 
     if (err) {
         orders_count(context->orders, endpoint, OPENAI_INVALID);

@@ -13,14 +13,15 @@
 
 enum { RESPONSE_MAX = 1024 * 1024, PARTITION = 0 };
 
-/* Two commands, one after the other: the times in the second reply are relative to the Redis time in the first. */
+/* Commands one after the other: the times in the last reply are relative to the Redis time in the first. */
 struct scrape {
     struct http_exchange *exchange;
     struct redis *redis;
     const struct gateway_metrics *metrics;
     struct metrics *scraped;
     int64_t now_ms; /* time of Redis; 0: not known */
-    struct script_run *queue;
+    struct script_run *queue, *webhooks;
+    bool has_webhooks;
     struct redis_call *account;
 };
 
@@ -30,6 +31,8 @@ static struct scrape *scrape_destroy(struct scrape *scrape)
         return NULL;
     if (scrape->queue)
         script_cancel(scrape->queue);
+    if (scrape->webhooks)
+        script_cancel(scrape->webhooks);
     if (scrape->account)
         redis_cancel(scrape->account);
     metrics_destroy(scrape->scraped);
@@ -66,15 +69,47 @@ static void scrape_on_account(const redisReply *reply, int err, void *arg)
     respond(scrape);
 }
 
+static void read_account(struct scrape *scrape)
+{
+    if (redis_send_words(scrape->redis, REDIS_WORDS(ACCOUNT_READ), scrape_on_account, scrape, &scrape->account))
+        respond(scrape);
+}
+
+static void scrape_on_webhooks(const redisReply *reply, int err, void *arg)
+{
+    struct scrape *scrape = arg;
+
+    scrape->webhooks = NULL;
+    if (!err)
+        gateway_metrics_set_webhooks(scrape->scraped, reply);
+    read_account(scrape);
+}
+
+/* Only the numbers, not the lists. */
+static int send_webhooks(struct scrape *scrape)
+{
+    const struct script_arg args[] = {SCRIPT_TEXT("0"), SCRIPT_TEXT("0")};
+    char prefix[KEYS_PREFIX_SIZE];
+
+    keys_prefix(prefix, PARTITION);
+    return script_run(scrape->redis,
+                      &(struct script_call){.script = &scripts[SCRIPT_WEBHOOKS],
+                                            .prefix = prefix,
+                                            .args = args,
+                                            .count = sizeof(args) / sizeof(args[0])},
+                      scrape_on_webhooks, scrape, &scrape->webhooks);
+}
+
 static void scrape_on_queue(const redisReply *reply, int err, void *arg)
 {
     struct scrape *scrape = arg;
 
     scrape->queue = NULL;
     scrape->now_ms = err ? 0 : gateway_metrics_set_queue(scrape->scraped, reply);
-    if (!scrape->now_ms ||
-        redis_send_words(scrape->redis, REDIS_WORDS(ACCOUNT_READ), scrape_on_account, scrape, &scrape->account))
+    if (!scrape->now_ms)
         respond(scrape);
+    else if (!scrape->has_webhooks || send_webhooks(scrape))
+        read_account(scrape);
 }
 
 static void scrape_on_closed(void *arg)
@@ -99,6 +134,7 @@ static struct scrape *scrape_create(const struct api_context *context, struct ht
         return NULL;
     scrape->exchange = exchange;
     scrape->redis = context->commands;
+    scrape->has_webhooks = context->webhooks;
     scrape->metrics = context->metrics;
     scrape->scraped = gateway_metrics_begin_scrape(scrape->metrics);
     return scrape->scraped ? scrape : scrape_destroy(scrape);

@@ -50,6 +50,9 @@ export const admin = {
   retry: (id) => ask('POST', `${pathOf(id)}/retry`),
   cancel: (id) => ask('POST', `${pathOf(id)}/cancel`),
   erase: (id) => ask('DELETE', pathOf(id)),
+  resend: (id) => ask('POST', `${pathOf(id)}/resend`),
+  webhooks: () => ask('GET', '/admin/webhooks'),
+  resendFailed: () => ask('POST', '/admin/webhooks/resend'),
   pause: () => ask('POST', '/admin/queue/pause'),
   resume: () => ask('POST', '/admin/queue/resume'),
 };

@@ -6,6 +6,7 @@ import { Chart } from './chart.js';
 import { ARK_BOUNDS } from './history.js';
 
 const ROWS_MAX = 200;
+const STORAGE_TROUBLES = { full: 'storage_full', denied: 'storage_denied', other_storage: 'storage_other' };
 
 // Replaces an element's content only if it has changed, so that a text selection is kept, and not while a button in it is pressed: the
 // browser reports a click only if the element that was pressed still exists.
@@ -145,17 +146,18 @@ export class Board {
   }
 
   #trouble(name) {
-    return this.t(['full', 'denied'].includes(name) ? `storage_${name}` : 'storage_failed');
+    return this.t(STORAGE_TROUBLES[name] ?? 'storage_failed');
   }
 
   // Nothing is shown where pictures are not kept.
   #drawStorage({ processes }) {
     const { t } = this;
-    const { keeps, outboxes, failing, waiting, storages } = storageOf(processes);
+    const { keeps, outboxes, failing, waiting, givenUp, storages } = storageOf(processes);
     $('storage-card').hidden = !keeps;
     if (!keeps) return;
     this.#facts($('storage'), [
       ['copies_waiting', waiting === undefined ? '–' : whole(waiting), failing.length ? 'bad' : ''],
+      ['copies_given_up', whole(givenUp), givenUp ? 'warn' : ''],
       ['storage_state', failing.length ? failing.map(({ name, storage_trouble: said }) => `${name}: ${this.#trouble(said)}`).join(' · ') : t('ok'), failing.length ? 'bad' : ''],
       ['outboxes', outboxes.length ? outboxes.map(({ name }) => name).join(' · ') : t('none'), outboxes.length ? '' : 'bad'],
       ['storage_place', storages.join(' · ') || '–', storages.length > 1 ? 'bad' : ''],
@@ -250,6 +252,7 @@ export function storageOf(processes) {
     outboxes,
     failing: outboxes.filter(({ storage_trouble: trouble }) => trouble),
     waiting: outboxes.length ? Math.max(...outboxes.map(({ copies_waiting: n }) => n ?? 0)) : undefined,
+    givenUp: total(outboxes, 'copies_given_up') ?? 0,
     storages: [...new Set(users.map(({ storage }) => storage))].sort(),
   };
 }

@@ -10,6 +10,7 @@ import { Board, commonVersion, drawTiles, isHeld, isPaused, queueTiles, replace,
 import { History, Sums, sampleOf } from './history.js';
 import { Panel } from './panel.js';
 import { Tasks } from './tasks.js';
+import { Webhooks } from './webhooks.js';
 import { words } from './words.js';
 
 const POLL_MS = 1000;
@@ -27,6 +28,8 @@ const sums = new Sums();
 const board = new Board(tools, history);
 const panel = new Panel(tools, { order, failed });
 const tasks = new Tasks(tools, { open: (id) => panel.open(id), order, retryAll, failed });
+
+const webhooks = new Webhooks(tools, { resendFailed, open: (id) => panel.open(id), failed, now: () => Date.now() + skewMs });
 
 let mode = 'connecting'; // live, door, closed
 let overview = null;
@@ -66,6 +69,7 @@ async function pollBoard() {
   enter('live');
   if (polls++ % LIST_EVERY) return;
   tasks.load();
+  webhooks.load();
   if (panel.isFollowing) panel.load();
 }
 
@@ -108,12 +112,12 @@ function enter(next) {
 
 // -- actions
 
-const ORDERS = { retry: admin.retry, cancel: admin.cancel, erase: admin.erase };
+const ORDERS = { retry: admin.retry, cancel: admin.cancel, erase: admin.erase, resend: admin.resend };
 
 async function order(name, task) {
   const values = { id: task.task_id };
   const running = name === 'cancel' && task.status === 'running' ? '_running' : '';
-  const agreed = name === 'retry' || await ask({ title: t(`${name}_title`, values), text: t(`${name}_text${running}`), yes: t(`${name}_yes`), no: t('leave_it') });
+  const agreed = name === 'retry' || name === 'resend' || await ask({ title: t(`${name}_title`, values), text: t(`${name}_text${running}`), yes: t(`${name}_yes`), no: t('leave_it') });
   if (!agreed) return;
   try {
     await ORDERS[name](task.id);
@@ -140,6 +144,16 @@ async function retryAll(all) {
       }
     }
     announce(t('retry_all_done', { n: begun, all: all.length }));
+  }
+  refresh();
+}
+
+async function resendFailed(all) {
+  if (!await ask({ title: t('resend_failed_title', { n: whole(all) }), text: t('resend_failed_text'), yes: t('resend_failed', { n: whole(all) }), no: t('leave_it') })) return;
+  try {
+    announce(t('resend_failed_done', { n: whole((await admin.resendFailed()).resent) }));
+  } catch (error) {
+    refused(error);
   }
   refresh();
 }
@@ -256,6 +270,7 @@ function drawAll() {
   draw();
   if (mode === 'live') board.redraw(overview);
   tasks.redraw(overview?.queue);
+  webhooks.draw();
   panel.draw();
 }
 

@@ -91,6 +91,7 @@ export class Panel {
       return [this.#head(task), ...this.#trouble(task), ...this.#pictures(task, story),
         el('h3', {}, t('facts')), this.#facts(task),
         el('h3', {}, t('request')), this.#request(task.request),
+        ...this.#webhook(task),
         el('h3', {}, t('timeline')), el('ol', { class: 'timeline' }, ...story.steps.map((step) => this.#step(step, story))),
         el('details', { id: 'raw', open: open.has('raw') }, el('summary', {}, t('raw')),
           el('pre', { class: 'listing', tabindex: '0', 'aria-label': t('raw') }, el('code', {}, JSON.stringify(task.fields, null, 2))))];
@@ -106,6 +107,7 @@ export class Panel {
       el('span', { class: 'pill', 'data-state': task.status }, t(`state_${task.status}`)),
       ...(canRetry(task) ? [order('retry', 'primary')] : []),
       ...(isLive(task) ? [order('cancel', '')] : [order('erase', '')]),
+      ...(task.webhook ? [order('resend', '')] : []),
       el('button', { type: 'button', class: 'button small', 'data-focus': 'panel copy', id: 'copy-story',
         onclick: (event) => copyText(event.currentTarget, JSON.stringify(task, null, 2), t('copied')) }, t('copy_json')));
   }
@@ -183,6 +185,18 @@ export class Panel {
       el('div', {}, el('dt', {}, t('prompt')), el('dd', {}, request.prompt ?? t('by_default'))),
       el('div', {}, el('dt', {}, t('links')), el('dd', {}, el('ol', { class: 'urls mono' }, ...(request.urls ?? []).map((url) => el('li', {}, url))))),
       ...rest.map(([name, value]) => el('div', {}, el('dt', { class: 'mono' }, name), el('dd', { class: 'mono' }, JSON.stringify(value)))));
+  }
+
+  // The attempts to deliver the events of the task, the latest first.
+  #webhook({ webhook }) {
+    const { t } = this;
+    if (!webhook) return [];
+    const time = (at) => new Date(at).toLocaleString(document.documentElement.lang, { hour12: false });
+    return [el('h3', {}, t('webhook')), el('p', { class: 'small mono' }, webhook.url ?? ''),
+      webhook.attempts.length ? el('ul', { class: 'models', id: 'attempts' }, ...[...webhook.attempts].reverse().map(({ event_id: id, at, status, attempt, outcome, next_at: next }) =>
+        el('li', { 'data-tone': outcome === 'delivered' ? '' : next ? 'warn' : 'bad' }, el('span', { class: 'mono' }, outcome), ' ',
+          el('span', { class: 'small' }, [time(at), t('attempt_n', { n: attempt }), status, t('event_n', { n: id.split('-')[1] }), next && t('next_attempt', { at: time(next) })].filter(Boolean).join(' · ')))))
+        : el('p', { class: 'muted small' }, t('no_attempt'))];
   }
 
   #step({ kind, at, ms, open, tone, code, values }, { began }) {

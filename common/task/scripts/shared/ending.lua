@@ -97,7 +97,12 @@ end
 -- -> the element, and nil, or how the list keeps it: without the long parts that the list has already. Scripts read it with whole.lua.
 local LONG = 256 -- bytes; below, the list would not be shorter by what it costs
 local function done_element(id, n, t, slots, extra)
-  local request = redis.call('LINDEX', key('events', id), REQUEST)
+  local request
+  if t.owes and t.owes:find('w', 1, true) then
+    request, t.plan = unpack(redis.call('LRANGE', key('events', id), REQUEST, PLAN))
+  else
+    request = redis.call('LINDEX', key('events', id), REQUEST)
+  end
   local ended_at, urls, images = t.ended_at, request and urls_of(request) or '[]', table.concat(slots.image, ',')
   local text = n .. ' done {"event":"done","data":{"urls":' .. urls .. ',"generated_images":['
     .. images .. '],"task_id":"' .. task_id(id) .. '","failed_images":[' .. table.concat(slots.failed, ',') .. '],'
@@ -176,15 +181,8 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  local told = #events == 1 and events[1] or table.concat(events, '\n')
-  if kept and events[#events] == final then -- nothing in it was escaped
-    events[#events] = kept
-  end
-  local list, is_damaged = log(id, n, told, events)
-  if kept and is_damaged then
-    redis.call('LSET', list, '-1', on_one_line(final))
-  end
-  redis.call('PEXPIRE', list, t.ttl)
+  kept = events[#events] == final and kept or nil -- if nothing in it was escaped
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, kept, t), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)

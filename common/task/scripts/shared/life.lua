@@ -1,6 +1,7 @@
 -- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
 -- t: client, epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
--- virtual time; more: further fields, such as trace; optional: reserved (images), owes. request: nil if the list has it and the plan.
+-- virtual time; more: further fields, such as trace; optional: reserved (images); owes; is_rare: see the field `rare`. request: nil if the list
+-- has it and the plan.
 -- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
 -- therefore waits for one task of each other client, however many they have.
 -- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
@@ -19,12 +20,18 @@ local function begin_life(id, t, request, plan)
   end
   if t.reserved then
     local day = day_of(t.epoch)
-    set[size + 1], set[size + 2], set[size + 3], set[size + 4], size = 'reserved', t.reserved .. ' ' .. day, 'rare', '', size + 4
+    set[size + 1], set[size + 2], size = 'reserved', t.reserved .. ' ' .. day, size + 2
     count_images(id, day, t.reserved)
   end
-  if t.owes and t.owes ~= '' then
-    set[size + 1], set[size + 2], size = 'owes', t.owes, size + 2
-    if t.owes:find(LISTED, 1, true) then
+  local owes = t.owes and t.owes ~= '' and t.owes
+  local has_webhook = owes and owes:find('w', 1, true)
+  local rare = (t.is_rare or t.reserved) and '' or has_webhook and owes
+  if rare then
+    set[size + 1], set[size + 2], size = 'rare', rare, size + 2
+  end
+  if owes then
+    set[size + 1], set[size + 2], size = 'owes', owes, size + 2
+    if owes:find(LISTED, 1, true) then
       local mine = prefix .. MINE .. name
       redis.call('ZADD', mine, t.epoch, task_id(id))
       if not t.last or t.epoch % 61 == 0 then -- trim after a pause of the client, and on one write in 61 only: three commands less for the others
@@ -68,5 +75,9 @@ local function begin_life(id, t, request, plan)
     redis.call('PERSIST', events)
   end
   redis.call('PUBLISH', key('channel', id), start)
+  if has_webhook then
+    -- here: owing webhooks
+    owe_webhooks(id, start, { epoch = t.epoch, plan = plan, at = t.epoch + 0 })
+  end
   return start
 end

@@ -4,6 +4,7 @@
 local QUEUES = {
   copies = { hash = 'picture', lane = 'lane', fence = 'fence', state = 'owed', fields = { 'owner', 'day', 'url' } },
   deletions = { hash = 'picture', lane = 'deletion_lane', fence = 'deletion', state = 'erased', fields = { 'owner', 'day', 'url' } },
+  webhooks = { hash = 'entry', lane = 'lane', fence = 'fence', state = 'owed', fields = { 'task', 'epoch', 'n', 'url', 'generation', 'body' } },
 }
 
 local function lane_of(queue, lane)
