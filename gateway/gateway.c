@@ -346,6 +346,7 @@ static struct orders *create_orders(struct gateway *gateway)
                              .repeats = {.commands = gateway->commands,
                                          .window_ms = options->openai_retry_window_ms,
                                          .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
+                             .storage = gateway->storage,
                              .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
                              .hold_ms = options->openai_hold_ms
@@ -424,11 +425,11 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
         !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
-        !(gateway->streams = create_streams(gateway)) || !(gateway->orders = create_orders(gateway)))
+        !(gateway->streams = create_streams(gateway)))
         return ERR_NO_MEMORY;
     if (!create_storage(gateway, why))
         return ERR_SYSTEM;
-    if (!create_uploads(gateway))
+    if (!(gateway->orders = create_orders(gateway)) || !create_uploads(gateway))
         return ERR_NO_MEMORY;
     fill_contexts(gateway);
     gateway->server = create_server(gateway, why);

@@ -1,7 +1,5 @@
 #include "gateway/api/upload_room.h"
 
-#include <stdint.h>
-
 #include "common/base/decimal.h"
 #include "common/task/keys.h"
 #include "gateway/access/admission.h"
@@ -11,7 +9,7 @@
 #include "gateway/uploads/upload_record.h"
 #include "gateway/uploads/uploads.h"
 
-void upload_room_ask(const struct api_context *context, struct http_exchange *exchange, redis_query_fn *answer)
+void upload_room_ask(struct api_context *context, struct http_exchange *exchange, redis_query_fn *answer)
 {
     const struct uploads_config *limits = &context->uploads->config;
     char prefix[KEYS_CLIENT_SIZE], count[DECIMAL_SIZE], bytes[DECIMAL_SIZE];
@@ -25,7 +23,7 @@ void upload_room_ask(const struct api_context *context, struct http_exchange *ex
                          .prefix = prefix,
                          .args = {"", "1", count, bytes},
                          .answer = answer,
-                         .arg = (void *)(uintptr_t)context
+                         .arg = context
     });
 }
 

@@ -9,7 +9,7 @@
 struct api_context;
 
 /* `answer` gets the context as its argument. context->uploads is not NULL. */
-void upload_room_ask(const struct api_context *context, struct http_exchange *exchange, redis_query_fn *answer);
+void upload_room_ask(struct api_context *context, struct http_exchange *exchange, redis_query_fn *answer);
 
 /* False: the client has used up its day, and the exchange was answered. */
 bool upload_room_granted(struct http_exchange *exchange, const redisReply *reply);

@@ -1,13 +1,13 @@
 #include "worker/job/inputs.h"
 
-#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/base/base64.h"
 #include "common/storage/storage.h"
 
-enum { HEAD_SIZE = 40, GROUP = 3, GROUP_TEXT = 4 }; /* of base64 */
+enum { HEAD_SIZE = 40 };
 
 struct inputs {
     struct inputs_task task;
@@ -20,9 +20,8 @@ struct inputs {
 
     char *text; /* of this one: the data URL so far */
     size_t len;
-    int64_t left;               /* bytes that were not read yet */
-    unsigned char carry[GROUP]; /* bytes that are no whole group yet */
-    size_t carried;
+    int64_t left; /* bytes that were not read yet */
+    struct base64 base64;
 };
 
 bool inputs_has_uploads(const struct task_spec *spec)
@@ -41,39 +40,13 @@ static void finish(struct inputs *inputs, enum storage_end end, const char *word
     inputs->on_end(&outcome, inputs->arg);
 }
 
-/* -- base64, as the bytes arrive */
-
-static void encode(struct inputs *inputs, const unsigned char *bytes, size_t len)
-{
-    inputs->len += (size_t)EVP_EncodeBlock((unsigned char *)inputs->text + inputs->len, bytes, (int)len);
-}
-
-static void add_bytes(struct inputs *inputs, const unsigned char *bytes, size_t len)
-{
-    size_t whole;
-
-    while (inputs->carried && inputs->carried < GROUP && len) {
-        inputs->carry[inputs->carried++] = *bytes++;
-        len--;
-    }
-    if (inputs->carried == GROUP) {
-        encode(inputs, inputs->carry, GROUP);
-        inputs->carried = 0;
-    }
-    whole = len - len % GROUP;
-    encode(inputs, bytes, whole);
-    memcpy(inputs->carry + inputs->carried, bytes + whole, len - whole);
-    inputs->carried += len - whole;
-}
-
 /* -- one upload after the other */
 
 static void read_next(struct inputs *inputs);
 
 static void take_url(struct inputs *inputs)
 {
-    encode(inputs, inputs->carry, inputs->carried);
-    inputs->carried = 0;
+    inputs->len += base64_end(&inputs->base64, inputs->text + inputs->len);
     free(inputs->task.spec.urls[inputs->url]);
     inputs->task.spec.urls[inputs->url++] = inputs->text;
     inputs->sum += inputs->len;
@@ -88,7 +61,7 @@ static bool is_the_upload(const struct inputs *inputs, const struct storage_abou
 
 static size_t url_size(const struct storage_about *about)
 {
-    return HEAD_SIZE + ((size_t)about->size + GROUP - 1) / GROUP * GROUP_TEXT + 1;
+    return HEAD_SIZE + BASE64_ROOM(about->size);
 }
 
 static void stop_reading(struct inputs *inputs)
@@ -126,7 +99,7 @@ static void inputs_on_bytes(const char *bytes, size_t len, void *arg)
     struct inputs *inputs = arg;
 
     inputs->left -= (int64_t)len;
-    add_bytes(inputs, (const unsigned char *)bytes, len);
+    inputs->len += base64_add(&inputs->base64, inputs->text + inputs->len, bytes, len);
     if (inputs->left > 0)
         storage_get_next(inputs->get);
 }

@@ -263,7 +263,7 @@ static void upload_on_admitted(struct http_exchange *exchange, const redisReply 
 
 void api_upload(struct http_exchange *exchange, void *arg)
 {
-    const struct api_context *context = arg;
+    struct api_context *context = arg;
 
     if (!context->uploads)
         respond_problem(exchange, PROBLEM_UPLOADS_OFF, NULL);

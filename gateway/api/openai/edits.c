@@ -283,7 +283,7 @@ static void edit_on_admitted(struct http_exchange *exchange, const redisReply *r
 
 void api_openai_edits(struct http_exchange *exchange, void *arg)
 {
-    const struct api_context *context = arg;
+    struct api_context *context = arg;
     char boundary[HTTP_BOUNDARY_SIZE];
     enum problem problem = !context->uploads   ? PROBLEM_UPLOADS_OFF
                            : context->draining ? PROBLEM_DRAINING

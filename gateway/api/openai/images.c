@@ -81,6 +81,7 @@ static int read_request(const struct api_context *context, struct http_exchange 
     const struct validate_rules native = submission_rules(context, exchange);
     const struct openai_rules rules = {.aliases = context->aliases,
                                        .default_format = (enum openai_default_format)context->openai_format,
+                                       .has_b64 = context->storage,
                                        .native = &native,
                                        .size_limits = size_limits_of,
                                        .arg = context};

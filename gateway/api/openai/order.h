@@ -35,6 +35,7 @@ struct loop;
 struct metrics;
 struct orders;
 struct redis;
+struct storage;
 struct submission;
 struct submitter;
 
@@ -44,6 +45,7 @@ struct orders_config {
     struct redis *commands;
     struct submitter *submitter;
     struct repeats repeats;
+    struct storage *storage; /* NULL: no b64_json */
     struct metrics *metrics; /* of this thread; NULL: nothing is counted */
     int64_t heartbeat_ms;
     int64_t hold_ms; /* how long the head is held */
