@@ -18,7 +18,7 @@ enum {
     TROUBLE_MIN_MS = 1000,
     TROUBLE_MAX_MS = 60 * 1000,
     DELETIONS_MAX = 16,
-    LANE_MAX = 8,
+    LANE_MAX = 100, /* ARK has one host for all its pictures */
     SIZE_MAX_BYTES = 64 << 20,
     FIRST_BYTE_MS = 30 * 1000,
     LINK_MAX = 4096,
