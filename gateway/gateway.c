@@ -17,6 +17,7 @@
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/settler.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/api/openai/error.h"
@@ -232,12 +233,12 @@ static bool create_audit(struct gateway *gateway)
 
     if (!config->name)
         return true;
-    keys_prefix(gateway->prefix, 0);
     gateway->audit = audit_create(&(struct audit_config){.loop = gateway->loop,
                                                          .redis = gateway->commands,
                                                          .prefix = gateway->prefix,
                                                          .process = config->name,
-                                                         .interval_ms = config->options->shared.audit_ms});
+                                                         .interval_ms = config->options->shared.audit_ms,
+                                                         .settler = gateway->settler});
     return gateway->audit;
 }
 
@@ -248,6 +249,13 @@ static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, v
     const struct gateway *gateway = arg;
 
     disconnects_apply(gateway->disconnects, full_id, what);
+}
+
+static struct settler *create_settler(struct gateway *gateway)
+{
+    keys_prefix(gateway->prefix, 0);
+    return settler_create(
+        &(struct settler_config){.loop = gateway->loop, .redis = gateway->commands, .prefix = gateway->prefix});
 }
 
 static struct submitter *create_submitter(struct gateway *gateway)
@@ -306,6 +314,7 @@ static void fill_contexts(struct gateway *gateway)
         .catalogue = catalogue_file_take(config->models),
         .commands = gateway->commands,
         .submitter = gateway->submitter,
+        .settler = gateway->settler,
         .streams = gateway->streams,
         .orders = gateway->orders,
         .metrics = config->metrics,
@@ -313,6 +322,9 @@ static void fill_contexts(struct gateway *gateway)
         .redis_connections = REDIS_CONNECTIONS * (size_t)options->threads,
         .max_paid_calls = (int)options->max_paid_calls,
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
+        .spend_day = options->spend_day,
+        .spend_month = options->spend_month,
+        .usage = options->usage,
         .defaults = &options->request,
         .data_urls = options->data_urls,
         .queue_ttl_ms = options->queue_ttl_ms,
@@ -327,7 +339,8 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
     gateway->loop = loop_create();
     gateway->latency = (struct latency){.loop = gateway->loop, .metrics = gateway->metrics};
     if (!gateway->loop || !(gateway->commands = create_commands(gateway)) || !(gateway->hub = create_hub(gateway)) ||
-        !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub)) ||
+        !(gateway->settler = create_settler(gateway)) ||
+        !(gateway->disconnects = disconnects_create(gateway->commands, gateway->hub, gateway->settler)) ||
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
         !(gateway->streams = create_streams(gateway)) || !(gateway->orders = create_orders(gateway)))
         return ERR_NO_MEMORY;
@@ -369,6 +382,7 @@ struct gateway *gateway_destroy(struct gateway *gateway)
     hub_destroy(gateway->hub);
     audit_destroy(gateway->audit);
     presence_destroy(gateway->presence);
+    settler_destroy(gateway->settler);
     redis_destroy(gateway->commands);
     loop_destroy(gateway->loop);
     keyset_unref(gateway->admission.keys);

@@ -51,6 +51,7 @@ struct metrics;
 struct presence;
 struct redis;
 struct redis_address;
+struct settler;
 struct streams;
 struct submitter;
 
@@ -79,6 +80,7 @@ struct gateway {
     struct hub *hub; /* owns the subscriber connection */
     struct disconnects *disconnects;
     struct submitter *submitter;
+    struct settler *settler;
     struct streams *streams;
     struct orders *orders;
     struct openai_aliases aliases;
@@ -87,11 +89,11 @@ struct gateway {
     struct latency latency;
     struct admission admission;
     struct api_context api; /* the argument of all handlers */
+    char prefix[KEYS_PREFIX_SIZE];
 
     /* First thread only: announces the process in Redis and takes its turn in auditing the queue. */
     struct presence *presence;
     struct audit *audit;
-    char prefix[KEYS_PREFIX_SIZE];
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

@@ -8,6 +8,7 @@
 
 #include "common/base/host_port.h"
 #include "common/base/macros.h"
+#include "common/base/money.h"
 #include "common/http/request.h"
 #include "gateway/api/openai/aliases.h"
 
@@ -90,6 +91,16 @@ static const struct option_row rows[] = {
       "open streams of a client with keys on this gateway; further ones get 429; 0: no limit", NULL },
     { "client-images", "GATEWAY_CLIENT_IMAGES", OPT_INT, AT(client_images), "0", 0, 1000000000,
       "images per UTC day of a client's tasks; further ones get 429; 0: no limit", NULL },
+    { "client-spend-day", "GATEWAY_CLIENT_SPEND_DAY", OPT_MONEY, AT(client_spend_day), "0", 0, MONEY_MAX,
+      "the most that a client's tasks may cost per UTC day, in the catalogue's currency; further ones get 429; 0: no limit", NULL },
+    { "client-spend-month", "GATEWAY_CLIENT_SPEND_MONTH", OPT_MONEY, AT(client_spend_month), "0", 0, MONEY_MAX,
+      "the same per UTC month", NULL },
+    { "spend-day", "GATEWAY_SPEND_DAY", OPT_MONEY, AT(spend_day), "0", 0, MONEY_MAX,
+      "the most that the tasks of all clients together may cost per UTC day; 0: no limit", NULL },
+    { "spend-month", "GATEWAY_SPEND_MONTH", OPT_MONEY, AT(spend_month), "0", 0, MONEY_MAX,
+      "the same per UTC month", NULL },
+    { "usage", "GATEWAY_USAGE", OPT_BOOL, AT(usage), "off", 0, 0,
+      "count tasks, images and costs by day, client and model; tasks to which a spending limit applies are always counted", NULL },
     REQUEST_DEFAULT_ROWS(struct gateway_options, request),
     { "openai-models", "GATEWAY_OPENAI_MODELS", OPT_STRING, AT(openai_models), OPENAI_DEFAULT_ALIASES, 0, 4096,
       "names of OpenAI's models that clients of /v1 may use: name=model of ARK, or name for the default model, separated by commas", NULL },

@@ -20,7 +20,9 @@ struct gateway_options {
     char *keys_file;
     char *new_key, *key_expires, *revoke_key; /* run a command instead of serving */
     bool list_keys;
-    int64_t client_requests, client_streams, client_images; /* 0: no limit */
+    int64_t client_requests, client_streams, client_images;               /* 0: no limit */
+    int64_t client_spend_day, client_spend_month, spend_day, spend_month; /* micro-units; 0: no cap */
+    bool usage;
     int64_t body_max, connections_max, connections_per_address, output_max;
     int64_t head_max, headers_max;
     int64_t head_timeout_ms, body_timeout_ms, idle_timeout_ms, write_timeout_ms;

@@ -24,6 +24,7 @@ struct openai_aliases;
 struct orders;
 struct redis;
 struct request_defaults;
+struct settler;
 struct streams;
 struct submitter;
 
@@ -34,6 +35,7 @@ struct api_context {
     struct catalogue *catalogue; /* a reference of the gateway's, replaced on a reload between two requests */
     struct redis *commands;
     struct submitter *submitter;
+    struct settler *settler;
     struct streams *streams;
     struct orders *orders;
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
@@ -46,8 +48,10 @@ struct api_context {
     bool draining;
 
     /* Options that endpoints need. */
-    int max_paid_calls;       /* of a request that does not set it */
-    int max_paid_calls_limit; /* the most that a request may set */
+    int max_paid_calls;             /* of a request that does not set it */
+    int max_paid_calls_limit;       /* the most that a request may set */
+    int64_t spend_day, spend_month; /* of all clients, in micro-units; 0: no limit */
+    bool usage;                     /* the ledger counts all tasks */
     const struct request_defaults *defaults;
     bool data_urls; /* accept data: URLs */
     int64_t queue_ttl_ms;

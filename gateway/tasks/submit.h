@@ -5,6 +5,9 @@
  *
  * The tasks of one order of the OpenAI API are created together (script SUBMIT_ORDER).
  *
+ * Where a spending limit applies, RESERVE comes first. If it refuses, SUBMIT is sent all the same, and only answers for a task that exists:
+ * a repeated request needs no room. Reservations that no new task has got are released.
+ *
  * Ownership: the submitter copies what it needs; the caller keeps the submission.
  * Threads:   loop thread only.   Units: ms.
  */
@@ -19,6 +22,7 @@
 #include "common/task/task_spec.h"
 #include "gateway/request/headers.h"
 #include "gateway/request/on_disconnect.h"
+#include "gateway/tasks/reserve.h"
 
 struct event_log;
 struct redis;
@@ -37,6 +41,7 @@ struct submission {
     int64_t client_queued_max;        /* live tasks that the client may have */
     int64_t images;                   /* images that this task may produce */
     int64_t client_images_max;        /* images of the client per UTC day; 0: no limit */
+    struct money_terms money;         /* what the ledger must know of it */
     char *request, *plan;             /* canonical JSON, see task_spec.h and plan_text.h */
 };
 
@@ -49,6 +54,8 @@ enum submit_outcome {
     SUBMIT_FULL,
     SUBMIT_CLIENT_FULL, /* the client has the maximum number of live tasks */
     SUBMIT_IMAGES,      /* the client has used its images of today */
+    SUBMIT_BUDGET,      /* a spending limit has no room for it */
+    SUBMIT_UNPRICED,    /* a spending limit applies, and its price is not known */
     SUBMIT_PAUSED,
     SUBMIT_FAILED, /* no usable reply from Redis; the task may exist */
 };
@@ -57,9 +64,10 @@ enum problem submit_problem(enum submit_outcome outcome); /* for outcomes other 
 
 struct submit_result {
     enum submit_outcome outcome;
-    const struct event_log *log; /* for NEW and SAME, else NULL */
-    int64_t images_left;         /* for NEW: of the client's day; -1: no limit */
-    int64_t day_left_ms;         /* for NEW and IMAGES: until the limit is reset; else 0 */
+    const struct event_log *log;     /* for NEW and SAME, else NULL */
+    int64_t images_left;             /* for NEW: of the client's day; -1: no limit */
+    int64_t day_left_ms;             /* for NEW, IMAGES and BUDGET: until the limit is reset; else 0 */
+    const struct spending *spending; /* for NEW and BUDGET, where a spending limit applies; else NULL */
 };
 typedef void submit_fn(const struct submit_result *result, void *arg);
 
@@ -74,12 +82,12 @@ struct submitter *submitter_create(const struct submitter_config *config); /* NU
 struct submitter *submitter_destroy(struct submitter *submitter);          /* accepts NULL; returns NULL */
 
 /* On success `done` is called exactly once, unless submit_cancel is called first: then never. */
-int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
+int submit_start(struct submitter *submitter, struct submission *submission, submit_fn *done, void *arg,
                  struct submit_call **call) MUST_CHECK;
 void submit_cancel(struct submit_call *call); /* accepts NULL; does not undo the SUBMIT */
 
 /* The tasks of an order, all accepted or none. Tasks of it that have failed without a charge run again, and are NEW. All submissions have
- * the same client, limits, images, trace and request id. on_abandoned is not called: its tasks continue.
+ * the same client, limits, images, terms of money (but for the reservation), trace and request id. on_abandoned is not called: its tasks continue.
  * Accepted: one result per task, all with a log. Refused: one result without a log. */
 enum { SUBMIT_ORDER_MAX = 10 };
 typedef void submit_order_fn(const struct submit_result *results, void *arg);

@@ -13,7 +13,7 @@ DAY_MS = 86_400_000
 class Days(ScriptTest):
     def day_of(self, *times_ms):
         """What the scripts take for the UTC day of each time."""
-        body = shared("base", "log", "queue", "images", "life") + "local days = {} for i, ms in ipairs(ARGV) do days[i] = day_of(tonumber(ms)) end return days"
+        body = shared("base", "day") + "local days = {} for i, ms in ipairs(ARGV) do days[i] = day_of(tonumber(ms)) end return days"
         return [day.decode() for day in self.redis("EVAL", body, 1, PREFIX, *times_ms)]
 
     def test_every_day_of_a_leap_cycle_from_its_first_to_its_last_ms(self):

@@ -39,6 +39,7 @@ struct metrics;
 struct permit;
 struct redis;
 struct request_defaults;
+struct settler;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -49,6 +50,7 @@ struct job_context {
     struct governor *governor;     /* each job has one permit, from its claim on */
     struct metrics *metrics;       /* may be NULL */
     struct lease_keeper *leases;
+    struct settler *settler;
     const char *prefix;
     int64_t lease_ms;
     int max_attempts;

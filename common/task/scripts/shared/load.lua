@@ -1,7 +1,8 @@
 -- What every end of a task needs of it; t.state is false if there is no such task.
 local function load_task(id)
   local h = redis.call('HMGET', key('task', id), 'state', 'attempt', 'paid_calls', 'epoch', 'ttl', 'n', 'claimed_at', 'called_at', 'call', 'unknown_calls',
-    'reserved', 'earlier', 'cancel')
+    'reserved', 'earlier', 'cancel', 'reservation')
   return { state = h[1], attempt = h[2], paid_calls = h[3], epoch = h[4], ttl = h[5], n = h[6], claimed_at = h[7], called_at = h[8],
-    call = h[9] ~= '' and h[9], unknown_calls = h[10], reserved = h[11], earlier = h[12], cancel = h[13] and h[13] ~= '' }
+    call = h[9] ~= '' and h[9], unknown_calls = h[10], reserved = h[11], earlier = h[12], cancel = h[13] and h[13] ~= '',
+    reservation = h[14] }
 end
