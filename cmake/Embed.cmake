@@ -12,8 +12,8 @@ endfunction()
 # embed_scripts(<out.c> <script.lua>...): every script, after the shared files it needs, with the SHA-1 for EVALSHA.
 #
 # The head of a script has a line `-- needs: <name> ...`: the files of its folder's shared/ to put before it, in this order. A line
-# `-- here: <name> ...` inside a function is replaced by such files: their functions are only created if the function is called. A line
-# `-- flags: <flag>` becomes `#!lua flags=<flag>`, the script's first line.
+# `-- here: <name> ...` inside a function or a branch, also of a shared file, is replaced by such files: their functions are only created if it
+# is executed. A line `-- flags: <flag>` becomes `#!lua flags=<flag>`, the script's first line.
 # The generated file defines `const struct script scripts[]`, indexed by enum script_id (common/task/scripts.h).
 function(embed_scripts out)
   set(code "/* Generated at build time from common/task/scripts. */\n#include \"common/task/scripts.h\"\n\n")
@@ -32,14 +32,13 @@ function(embed_scripts out)
     endif()
     join_shared(part ${folder} "${needs}")
     string(APPEND text "${part}")
-    string(REGEX MATCHALL "\n *-- here: [a-z ]+\n" lines "${body}")
-    foreach(line IN LISTS lines)
-      string(REGEX MATCHALL "[a-z]+" names "${line}")
-      list(REMOVE_AT names 0)
-      join_shared(part ${folder} "${names}")
-      string(REPLACE "${line}" "\n${part}" body "${body}")
-    endforeach()
     string(APPEND text "${body}")
+    while(text MATCHES "\n *-- here: ([a-z ]+)\n")
+      set(line "${CMAKE_MATCH_0}")
+      string(REPLACE " " ";" names "${CMAKE_MATCH_1}")
+      join_shared(part ${folder} "${names}")
+      string(REPLACE "${line}" "\n${part}" text "${text}")
+    endwhile()
     set_property(DIRECTORY APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
     string(SHA1 sha "${text}")
     string(LENGTH "${text}" length)

@@ -1,9 +1,12 @@
 #include "gateway/gateway.h"
 
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "common/base/buf.h"
 #include "common/base/clock.h"
+#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/loop_timer.h"
@@ -14,6 +17,8 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
+#include "common/storage/location.h"
+#include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
@@ -205,10 +210,13 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     const struct gateway_metrics *metrics = gateway->config.metrics;
 
     presence_add_field(entry, "draining", "%d", gateway->api.draining);
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(gateway->api.catalogue));
     presence_add_field(entry, "threads", "%lld", (long long)gateway->config.options->threads);
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
+    if (gateway->storage)
+        presence_add_field(entry, "storage", "%s", storage_identity(gateway->storage));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -283,6 +291,29 @@ static struct streams *create_streams(struct gateway *gateway)
                                                                   .life_ms = options->stream_life_ms});
 }
 
+/* False: *why has the reason. Gateways are created on one thread, and *why is used at once. */
+static bool create_storage(struct gateway *gateway, const char **why)
+{
+    const struct gateway_config *config = &gateway->config;
+    static char storage_error[256];
+    struct buf reason;
+    int err;
+
+    if (!config->disk_pool)
+        return true;
+    gateway->disk = disk_create(config->disk_pool, gateway->loop);
+    if (!gateway->disk)
+        return false;
+    buf_init(&reason, sizeof(storage_error) - 64);
+    err = location_open(config->options->shared.storage, gateway->disk, &gateway->storage, &reason);
+    if (err) {
+        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s", buf_text(&reason));
+        *why = storage_error;
+    }
+    buf_deinit(&reason);
+    return !err;
+}
+
 static struct orders *create_orders(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
@@ -316,6 +347,7 @@ static void fill_contexts(struct gateway *gateway)
         .submitter = gateway->submitter,
         .settler = gateway->settler,
         .streams = gateway->streams,
+        .storage = gateway->storage,
         .orders = gateway->orders,
         .metrics = config->metrics,
         .redis_ready = config->redis_ready,
@@ -327,6 +359,7 @@ static void fill_contexts(struct gateway *gateway)
         .usage = options->usage,
         .defaults = &options->request,
         .data_urls = options->data_urls,
+        .task_list = gateway_options_list_tasks(options),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,
@@ -344,6 +377,8 @@ static int gateway_create_parts(struct gateway *gateway, const char **why)
         !(gateway->submitter = create_submitter(gateway)) || !create_presence(gateway) || !create_audit(gateway) ||
         !(gateway->streams = create_streams(gateway)) || !(gateway->orders = create_orders(gateway)))
         return ERR_NO_MEMORY;
+    if (!create_storage(gateway, why))
+        return ERR_SYSTEM;
     fill_contexts(gateway);
     gateway->server = create_server(gateway, why);
     return gateway->server ? 0 : ERR_SYSTEM;
@@ -375,6 +410,8 @@ struct gateway *gateway_destroy(struct gateway *gateway)
         streams_drain(
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
+    disk_destroy(gateway->disk);
+    storage_destroy(gateway->storage);
     streams_destroy(gateway->streams);
     orders_destroy(gateway->orders);
     submitter_destroy(gateway->submitter);

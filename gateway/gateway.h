@@ -38,6 +38,8 @@ struct audit;
 struct catalogue_file;
 struct cors;
 struct disconnects;
+struct disk;
+struct disk_pool;
 struct gateway_metrics;
 struct gateway_options;
 struct http_address_limit;
@@ -52,6 +54,7 @@ struct presence;
 struct redis;
 struct redis_address;
 struct settler;
+struct storage;
 struct streams;
 struct submitter;
 
@@ -67,6 +70,7 @@ struct gateway_config {
     size_t thread;                   /* index of this thread, from 0 */
     const char *name;                /* of the process, for presence and audit; NULL for all threads but the first */
     struct http_tls *tls;            /* NULL: plain HTTP */
+    struct disk_pool *disk_pool;     /* NULL: pictures are not kept */
     struct http_address_limit *address_limit; /* NULL: no limit per client address */
     const char *listen;                       /* the option, or the address that the first thread is bound to */
     void (*on_misconfigured)(const char *why, void *arg); /* Redis is misconfigured; the process should exit */
@@ -94,6 +98,9 @@ struct gateway {
     /* First thread only: announces the process in Redis and takes its turn in auditing the queue. */
     struct presence *presence;
     struct audit *audit;
+
+    struct disk *disk; /* these two: NULL if pictures are not kept */
+    struct storage *storage;
 
     struct loop_timer *drain_timer;
     int64_t drain_until_ms;

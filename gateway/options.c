@@ -10,6 +10,7 @@
 #include "common/base/macros.h"
 #include "common/base/money.h"
 #include "common/http/request.h"
+#include "common/storage/location.h"
 #include "gateway/api/openai/aliases.h"
 
 enum {
@@ -101,6 +102,8 @@ static const struct option_row rows[] = {
       "the same per UTC month", NULL },
     { "usage", "GATEWAY_USAGE", OPT_BOOL, AT(usage), "off", 0, 0,
       "count tasks, images and costs by day, client and model; tasks to which a spending limit applies are always counted", NULL },
+    { "task-list", "GATEWAY_TASK_LIST", OPT_CHOICE, AT(task_list), "auto", 0, 0,
+      "keep a list of each client's tasks, for GET /tasks; auto: if there is a keys file. Without keys, everybody can read the list", "auto|on|off" },
     REQUEST_DEFAULT_ROWS(struct gateway_options, request),
     { "openai-models", "GATEWAY_OPENAI_MODELS", OPT_STRING, AT(openai_models), OPENAI_DEFAULT_ALIASES, 0, 4096,
       "names of OpenAI's models that clients of /v1 may use: name=model of ARK, or name for the default model, separated by commas", NULL },
@@ -147,6 +150,11 @@ bool listen_is_loopback(const char *listen)
     return !strcmp(parts.host, "localhost") || !strcmp(parts.host, "::1");
 }
 
+bool gateway_options_list_tasks(const struct gateway_options *options)
+{
+    return options->task_list == TASK_LIST_AUTO ? *options->keys_file != '\0' : options->task_list == TASK_LIST_ON;
+}
+
 bool gateway_options_agree(const struct gateway_options *options)
 {
     struct openai_aliases aliases;
@@ -158,6 +166,11 @@ bool gateway_options_agree(const struct gateway_options *options)
             "arkrelay-gateway: GATEWAY_LISTEN %s accepts other machines, but no API keys are configured: listen on "
             "127.0.0.1, set GATEWAY_KEYS_FILE, or set GATEWAY_OPEN=on\n",
             options->listen);
+        return false;
+    }
+    if (*options->shared.storage && !location_is_valid(options->shared.storage)) {
+        (void)fprintf(stderr, "arkrelay-gateway: STORAGE %s is not the absolute path of a directory\n",
+                      options->shared.storage);
         return false;
     }
     if (!openai_aliases_parse(options->openai_models, &aliases, &at)) {

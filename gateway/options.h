@@ -29,6 +29,7 @@ struct gateway_options {
     int64_t stream_life_ms;
     char *tls_cert, *tls_key;
     bool data_urls, open, share_port;
+    int task_list; /* enum task_list */
     char *openai_models;
     int openai_format; /* enum openai_default_format */
     int64_t openai_hold_ms;
@@ -37,7 +38,13 @@ struct gateway_options {
     struct shared_options shared;
 };
 
+/* In the order of the choices of the option GATEWAY_TASK_LIST. AUTO: with a keys file. */
+enum task_list { TASK_LIST_AUTO, TASK_LIST_ON, TASK_LIST_OFF };
+
 extern const struct option_table gateway_option_table;
+
+/* Whether new tasks enter the list of their client's tasks. */
+bool gateway_options_list_tasks(const struct gateway_options *options);
 
 /* Checks rules that a single row cannot express, such as options that contradict each other. False: the reason is on stderr. */
 bool gateway_options_agree(const struct gateway_options *options);

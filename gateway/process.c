@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "common/base/buf.h"
+#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/http/server.h"
@@ -20,7 +21,7 @@
 #include "gateway/options.h"
 #include "gateway/routes.h"
 
-enum { QUOTED_SIZE = 512, WHY_MAX = 1024 };
+enum { QUOTED_SIZE = 512, WHY_MAX = 1024, DISK_THREADS = 4, DISK_WAITING_MAX = 1024 };
 
 enum phase { PHASE_SERVING, PHASE_DRAINING, PHASE_STOPPING };
 
@@ -38,6 +39,7 @@ struct process {
     struct process_config config;
     char name[PRESENCE_NAME_SIZE];
     struct gateway_metrics *metrics;
+    struct disk_pool *disk_pool;   /* NULL: pictures are not kept */
     struct systemd_notify *notify; /* NULL: not run by systemd */
     struct gateway_thread *threads;
     size_t count;
@@ -218,6 +220,7 @@ static int create_gateway(struct process *process, size_t i)
         .thread = i,
         .name = i ? NULL : process->name,
         .tls = process->config.tls,
+        .disk_pool = process->disk_pool,
         .address_limit = process->config.address_limit,
         .listen = i ? http_server_address(process->threads[0].gateway->server) : process->config.options->listen,
         .on_misconfigured = process_on_misconfigured,
@@ -271,6 +274,9 @@ static int process_run_threads(struct process *process)
     process->metrics = gateway_metrics_create((size_t)process->config.options->threads, api_routes, api_route_count);
     if (!process->threads || !process->metrics)
         return ERR_NO_MEMORY;
+    if (*process->config.options->shared.storage &&
+        !(process->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX)))
+        return ERR_NO_MEMORY;
     presence_name(process->name, "");
     for (size_t i = 0; !err && i < (size_t)process->config.options->threads; i++)
         err = create_gateway(process, i);
@@ -294,6 +300,7 @@ static void process_deinit(struct process *process)
     systemd_notify_destroy(process->notify);
     while (process->count)
         gateway_destroy(process->threads[--process->count].gateway);
+    disk_pool_destroy(process->disk_pool);
     free(process->threads);
     gateway_metrics_destroy(process->metrics);
 }

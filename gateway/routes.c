@@ -11,6 +11,7 @@
 const struct http_route api_routes[] = {
     {HTTP_POST,   API_BASE "/generate/stream",       api_generate_stream   },
     {HTTP_POST,   API_BASE "/generate",              api_generate          },
+    {HTTP_GET,    API_BASE "/tasks",                 api_own_tasks         },
     {HTTP_GET,    API_BASE "/tasks/{id}",            api_task              },
     {HTTP_GET,    API_BASE "/tasks/{id}/stream",     api_task_stream       },
     {HTTP_POST,   API_BASE "/tasks/{id}/cancel",     api_task_cancel       },
@@ -20,6 +21,7 @@ const struct http_route api_routes[] = {
     {HTTP_POST,   OPENAI_BASE "/images/generations", api_openai_generations},
     {HTTP_GET,    OPENAI_BASE "/models",             api_openai_models     },
     {HTTP_GET,    OPENAI_BASE "/models/{id}",        api_openai_model      },
+    {HTTP_GET,    "/p/{path}",                       api_picture           },
     {HTTP_POST,   "/admin/queue/pause",              api_admin_pause       },
     {HTTP_POST,   "/admin/queue/resume",             api_admin_resume      },
     {HTTP_GET,    "/admin/overview",                 api_admin_overview    },

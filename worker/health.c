@@ -69,8 +69,7 @@ static void get_metrics(struct http_exchange *exchange, void *arg)
         return;
     }
     shared_metrics_fill(gauges);
-    metrics_set(gauges, SAMPLE(METRIC_REDIS_UP), worker_has_redis(config->worker));
-    metrics_set(gauges, SAMPLE(METRIC_WORKER_BUSY), worker_jobs(config->worker));
+    worker_fill_metrics(config->worker, gauges);
     respond_metrics(exchange, (const struct metrics *const[]){config->metrics, gauges}, 2);
     metrics_destroy(gauges);
 }

@@ -16,6 +16,8 @@
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
+#include "common/storage/location.h"
+#include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
@@ -128,13 +130,30 @@ static int check_timeouts(struct worker_options *options)
     return ERR_RANGE;
 }
 
+static int check_storage(const struct worker_options *options)
+{
+    const char *why = NULL;
+
+    if (*options->shared.storage && !location_is_valid(options->shared.storage))
+        why = "STORAGE is not the absolute path of a directory";
+    else if (*options->shared.storage && options->ark_response_format == ARK_RESPONSE_B64_JSON)
+        why = "STORAGE needs ARK_RESPONSE_FORMAT=url: images that come as data: URLs are not kept yet";
+    else if (!*options->shared.storage && options->roles == ROLES_OUTBOX)
+        why = "WORKER_ROLES=outbox without STORAGE: there is nothing to do";
+    if (why)
+        fprintf(stderr, "arkrelay-worker: %s\n", why);
+    return why ? ERR_RANGE : 0;
+}
+
 /* Checks that involve more than one option. Prints the error. */
 static int check_options(struct program *program)
 {
     struct worker_options *options = &program->options;
     const char *why;
 
-    if (!*options->ark_api_key && !*options->ark_sim_url) {
+    if (check_storage(options))
+        return ERR_RANGE;
+    if (options->roles != ROLES_OUTBOX && !*options->ark_api_key && !*options->ark_sim_url) {
         fprintf(stderr, "arkrelay-worker: ARK_API_KEY is not set (environment, .env, or scripts/setup_env.sh); "
                         "to try without one, run arkrelay-ark-sim and set ARK_SIM_URL\n");
         return ERR_RANGE;
@@ -153,7 +172,7 @@ static void log_start(const struct program *program)
     char redis[128];
 
     redis_address_text(&program->redis, redis, sizeof(redis));
-    if (!*options->ark_api_key)
+    if (!*options->ark_api_key && options->roles != ROLES_OUTBOX)
         log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
     warn_if_unlisted(program);
@@ -166,7 +185,8 @@ static void log_start(const struct program *program)
 static int create_worker(struct program *program)
 {
     program->metrics = metrics_create(&worker_metric_table);
-    metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS), program->options.concurrency);
+    metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS),
+                program->options.roles == ROLES_OUTBOX ? 0 : program->options.concurrency);
     metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
     program->loop = loop_create();
     if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program) ||

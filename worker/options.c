@@ -6,6 +6,8 @@
 
 enum { SECOND = 1000, MINUTE = 60 * SECOND, HOUR = 60 * MINUTE };
 
+#define DAY (24LL * HOUR)
+
 /* clang-format off */
 static const struct option_row rows[] = {
     { "ark-api-key", "ARK_API_KEY", OPT_SECRET, AT(ark_api_key), "", 0, 4096,
@@ -40,6 +42,18 @@ static const struct option_row rows[] = {
       "where the record of a paid call must be before ARK is called: aof: on disk (WAITAOF); replica: at a replica (WAIT)", "none|aof|replica" },
     { "paid-call-durability-timeout", "PAID_CALL_DURABILITY_TIMEOUT", OPT_MS, AT(durability_timeout_ms), "1s", 10, 60000,
       "maximum wait for that; after it, ARK is not called and the task is retried", NULL },
+    { "roles", "WORKER_ROLES", OPT_CHOICE, AT(roles), "ark,outbox", 0, 0,
+      "ark: call ARK for tasks; outbox: copy pictures into STORAGE, which needs no ARK key", "ark,outbox|ark|outbox" },
+    { "public-url", "PUBLIC_URL", OPT_URL, AT(public_url), "", 0, 1024,
+      "how clients reach the gateways, https://example.com; stored_url begins with it. Empty: stored_url is a path", NULL },
+    { "storage-retention", "STORAGE_RETENTION", OPT_MS, AT(storage_retention_ms), "168h", HOUR, 3650 * DAY,
+      "how long pictures are kept in STORAGE; they can be read until the end of that day (UTC), and are deleted a day later", NULL },
+    { "ark-image-url-map", "ARK_IMAGE_URL_MAP", OPT_STRING, AT(image_url_map), "", 0, 4096,
+      "for copies of pictures: public=internal pairs of URL prefixes, separated by commas; links that begin with the first are fetched from the second", NULL },
+    { "outbox-concurrency", "OUTBOX_CONCURRENCY", OPT_INT, AT(outbox_concurrency), "16", 1, 1000,
+      "pictures that this worker copies at once; each takes up to 256 KiB of memory", NULL },
+    { "outbox-lease", "OUTBOX_LEASE", OPT_MS, AT(outbox_lease_ms), "4m", 300, HOUR,
+      "after this time another worker copies the picture of a lost one; a download may take half of it", NULL },
     { "concurrency", "WORKER_CONCURRENCY", OPT_INT, AT(concurrency), "16", 1, 20000, "ARK calls in flight at once", NULL },
     { "lease", "WORKER_LEASE", OPT_MS, AT(lease_ms), "30s", 300, 10 * MINUTE,
       "after this time without a renewal, the worker counts as lost; renewed three times per lease", NULL },

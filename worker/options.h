@@ -14,6 +14,9 @@
 #define LISTEN_OFF     "off"
 #define LISTEN_DEFAULT "127.0.0.1:8930"
 
+/* Of WORKER_ROLES. */
+enum worker_roles { ROLES_BOTH, ROLES_ARK, ROLES_OUTBOX };
+
 struct worker_options {
     struct shared_options shared;
     char *listen, *name;
@@ -29,6 +32,10 @@ struct worker_options {
     int64_t ark_connect_timeout_ms, ark_first_byte_timeout_ms, ark_timeout_ms, ark_timeout_per_image_ms,
         ark_end_timeout_ms;
     int64_t ark_answer_max;
+
+    int roles; /* enum worker_roles */
+    char *public_url, *image_url_map;
+    int64_t storage_retention_ms, outbox_concurrency, outbox_lease_ms;
 };
 
 extern const struct option_table worker_option_table;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/base/buf.h"
+#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/macros.h"
@@ -13,15 +14,21 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
+#include "common/storage/location.h"
+#include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
 #include "common/task/settler.h"
+#include "common/web/link_rules.h"
 #include "common/web/web.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
 #include "worker/job/job.h"
 #include "worker/metrics/metrics.h"
+#include "worker/outbox/outbox.h"
+#include "worker/outbox/pictures.h"
+#include "worker/outbox/sweep.h"
 #include "worker/queue/claim.h"
 #include "worker/queue/durability.h"
 #include "worker/queue/lease.h"
@@ -33,7 +40,11 @@ enum {
     URL_SIZE = 1100,
     HEADER_SIZE = 4200,
     REDIS_OUTPUT_MAX = 256 << 20,
-    ARK_MS_MAX = 512
+    ARK_MS_MAX = 512,
+    DISK_THREADS = 4,
+    DISK_WAITING_MAX = 4096,
+    LINK_RETRY_MS = 5000,
+    WHY_MAX = 512
 };
 
 /* The maximum is well below the 5 s that REAP waits after an outage (see reaper.h). */
@@ -55,6 +66,18 @@ struct worker {
     struct reaper *reaper;
     struct settler *settler;
     struct presence *presence;
+
+    /* Of the role outbox, if pictures are kept; otherwise NULL. */
+    struct disk_pool *disk_pool;
+    struct disk *disk;
+    struct storage *storage;
+    struct web *downloads;
+    struct link_rules *link_rules;
+    struct pictures *pictures;
+    struct sweep *sweep;
+    struct outbox *outbox;
+    bool outbox_idle; /* it has stopped */
+
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
     struct job_context context;
@@ -81,7 +104,8 @@ static bool has_left_redis(const struct worker *worker)
 
 static void check_drained(struct worker *worker)
 {
-    if (!worker->draining || worker->drained || worker->job_count || !has_left_redis(worker))
+    if (!worker->draining || worker->drained || worker->job_count || !has_left_redis(worker) ||
+        (worker->outbox && !worker->outbox_idle && redis_is_ready(worker->commands)))
         return;
     worker->drained = true;
     presence_remove(worker->presence, worker_on_left, worker);
@@ -157,7 +181,17 @@ static int worker_room(void *arg)
 {
     const struct worker *worker = arg;
 
-    return worker->draining ? 0 : (int)worker->config.options->concurrency - worker->job_count;
+    return worker->draining || worker->config.options->roles == ROLES_OUTBOX
+               ? 0
+               : (int)worker->config.options->concurrency - worker->job_count;
+}
+
+static void worker_on_outbox_idle(void *arg)
+{
+    struct worker *worker = arg;
+
+    worker->outbox_idle = true;
+    check_drained(worker);
 }
 
 static struct job *job_of(struct lease_entry *entry)
@@ -190,6 +224,8 @@ static void worker_on_ready(void *arg)
         job_resume(job);
     governor_resume(worker->governor);
     claim_more(worker->claim);
+    if (worker->outbox)
+        outbox_resume(worker->outbox);
 }
 
 static void worker_on_unfit(const char *why, void *arg)
@@ -255,15 +291,45 @@ static void write_ark_ms(struct presence_entry *entry, const struct metrics *met
     buf_deinit(&counts);
 }
 
+static enum storage_end worker_storage_trouble(const struct worker *worker)
+{
+    return worker->pictures ? pictures_trouble(worker->pictures) : STORAGE_DONE;
+}
+
+static int64_t worker_copies_waiting(const struct worker *worker)
+{
+    return outbox_waiting(worker->outbox, pictures_copies(worker->pictures));
+}
+
+static int worker_slots(const struct worker *worker)
+{
+    return worker->config.options->roles == ROLES_OUTBOX ? 0 : (int)worker->config.options->concurrency;
+}
+
+/* `storage` is "" if this worker copies no pictures. */
+static void describe_outbox(struct presence_entry *entry, const struct worker *worker)
+{
+    enum storage_end trouble = worker_storage_trouble(worker);
+
+    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->shared.storage != '\0');
+    if (!worker->outbox)
+        return;
+    presence_add_field(entry, "storage", "%s", storage_identity(worker->storage));
+    presence_add_field(entry, "storage_trouble", "%s", trouble == STORAGE_DONE ? "" : storage_end_name(trouble));
+    presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
+}
+
 static void worker_describe(struct presence_entry *entry, void *arg)
 {
     const struct worker *worker = arg;
     const struct metrics *metrics = worker->config.metrics;
 
     presence_add_field(entry, "draining", "%d", worker->draining);
-    presence_add_field(entry, "slots", "%lld", (long long)worker->config.options->concurrency);
+    presence_add_field(entry, "catalogue", "%s", catalogue_version(worker->catalogue));
+    presence_add_field(entry, "slots", "%d", worker_slots(worker));
     presence_add_field(entry, "busy", "%d", worker->job_count);
     presence_add_field(entry, "images_per_minute", "%lld", (long long)worker->config.options->ark_images_per_minute);
+    describe_outbox(entry, worker);
     if (!metrics)
         return;
     presence_add_field(entry, "images", "%lld", (long long)metrics_sum(&metrics, 1, SAMPLE(METRIC_IMAGES)));
@@ -312,10 +378,13 @@ static void set_context(struct worker *worker)
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = backoff,
+        .pictures = {.is_on = *options->shared.storage,
+                     .public_url = options->public_url,
+                     .retention_ms = options->storage_retention_ms},
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
-                .format = (enum ark_response_format)options->ark_response_format},
+                     .format = (enum ark_response_format)options->ark_response_format},
         .endpoint = worker->endpoint,
         .ark_first_byte_ms = options->ark_first_byte_timeout_ms,
         .ark_timeout_ms = options->ark_timeout_ms,
@@ -444,10 +513,91 @@ static bool create_ops(struct worker *worker)
     return worker->presence && worker->audit;
 }
 
-/* Each job has two timers: of its report and of its HTTP call. */
+static bool open_storage(struct worker *worker)
+{
+    const char *path = worker->config.options->shared.storage;
+    struct buf why;
+    int err;
+
+    worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
+    worker->disk = worker->disk_pool ? disk_create(worker->disk_pool, worker->config.loop) : NULL;
+    if (!worker->disk)
+        return false;
+    buf_init(&why, WHY_MAX);
+    err = location_open(path, worker->disk, &worker->storage, &why);
+    if (err)
+        log_error("worker", "cannot use STORAGE", "path=%s why=\"%s\"", path, buf_text(&why));
+    buf_deinit(&why);
+    return !err;
+}
+
+static bool create_link_rules(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+    const char *const trusted[] = {options->ark_base_url, options->ark_sim_url, NULL};
+    struct buf why;
+    int err;
+
+    buf_init(&why, WHY_MAX);
+    err = link_rules_create(trusted, options->image_url_map, &worker->link_rules, &why);
+    if (err)
+        log_error("worker", "cannot use ARK_IMAGE_URL_MAP", "why=\"%s\"", buf_text(&why));
+    buf_deinit(&why);
+    return !err;
+}
+
+/* What keeps pictures. */
+static bool create_pictures(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+    struct loop *loop = worker->config.loop;
+
+    if (!open_storage(worker) || !create_link_rules(worker))
+        return false;
+    worker->downloads = web_create(&(struct web_setup){.loop = loop,
+                                                       .connect_ms = options->ark_connect_timeout_ms,
+                                                       .ca_file = options->ark_ca_file,
+                                                       .user_agent = "arkrelay-worker/" ARKRELAY_VERSION});
+    if (!worker->downloads)
+        return false;
+    worker->pictures = pictures_create(&(struct pictures_config){.loop = loop,
+                                                                 .web = worker->downloads,
+                                                                 .storage = worker->storage,
+                                                                 .rules = worker->link_rules,
+                                                                 .metrics = worker->config.metrics,
+                                                                 .concurrency = (int)options->outbox_concurrency,
+                                                                 .copy_ms = options->outbox_lease_ms / 2,
+                                                                 .link_retry_ms = LINK_RETRY_MS});
+    worker->sweep = sweep_create(
+        &(struct sweep_config){.loop = loop, .storage = worker->storage, .metrics = worker->config.metrics});
+    return worker->pictures && worker->sweep;
+}
+
+static bool create_outbox(struct worker *worker)
+{
+    const struct worker_options *options = worker->config.options;
+    const struct outbox_kind *kinds[OUTBOX_KINDS_MAX + 1] = {NULL};
+
+    if (!*options->shared.storage || options->roles == ROLES_ARK)
+        return true;
+    if (!create_pictures(worker))
+        return false;
+    kinds[0] = pictures_copies(worker->pictures);
+    kinds[1] = pictures_deletions(worker->pictures);
+    worker->outbox = outbox_create(&(struct outbox_config){.loop = worker->config.loop,
+                                                           .redis = worker->commands,
+                                                           .prefix = worker->prefix,
+                                                           .kinds = kinds,
+                                                           .lease_ms = options->outbox_lease_ms,
+                                                           .on_idle = worker_on_outbox_idle,
+                                                           .arg = worker});
+    return worker->outbox;
+}
+
+/* Each job has two timers: of its report and of its HTTP call. A copy has two as well. */
 static bool reserve_timers(struct worker *worker)
 {
-    size_t concurrency = (size_t)worker->config.options->concurrency;
+    size_t concurrency = (size_t)(worker->config.options->concurrency + worker->config.options->outbox_concurrency);
 
     return !loop_reserve_timers(worker->config.loop, 2 * concurrency + LOOP_TIMERS);
 }
@@ -456,7 +606,8 @@ static bool reserve_timers(struct worker *worker)
 static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
-           create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker);
+           create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
+           create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -486,6 +637,14 @@ struct worker *worker_destroy(struct worker *worker)
         TAILQ_REMOVE(&worker->jobs, job, link);
         job_destroy(job);
     }
+    outbox_destroy(worker->outbox);
+    sweep_destroy(worker->sweep);
+    pictures_destroy(worker->pictures);
+    web_destroy(worker->downloads);
+    link_rules_destroy(worker->link_rules);
+    disk_destroy(worker->disk);
+    storage_destroy(worker->storage);
+    disk_pool_destroy(worker->disk_pool);
     presence_destroy(worker->presence);
     audit_destroy(worker->audit);
     reaper_destroy(worker->reaper);
@@ -518,6 +677,9 @@ void worker_drain(struct worker *worker)
         return;
     worker->draining = true;
     worker->claim_stopped = claim_stop(worker->claim);
+    if (worker->sweep)
+        sweep_stop(worker->sweep);
+    worker->outbox_idle = worker->outbox && outbox_stop(worker->outbox);
     log_info("worker", "draining: takes no new jobs", "jobs=%d", worker->job_count);
     check_drained(worker);
 }
@@ -535,4 +697,14 @@ bool worker_has_redis(const struct worker *worker)
 int worker_jobs(const struct worker *worker)
 {
     return worker->job_count;
+}
+
+void worker_fill_metrics(const struct worker *worker, struct metrics *metrics)
+{
+    metrics_set(metrics, SAMPLE(METRIC_REDIS_UP), worker_has_redis(worker));
+    metrics_set(metrics, SAMPLE(METRIC_WORKER_BUSY), worker->job_count);
+    if (!worker->outbox)
+        return;
+    metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), worker_copies_waiting(worker));
+    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING), worker_storage_trouble(worker) != STORAGE_DONE);
 }

@@ -48,4 +48,6 @@ bool worker_is_ready(const struct worker *worker); /* Redis is ready, and the wo
 bool worker_has_redis(const struct worker *worker);
 int worker_jobs(const struct worker *worker);
 
+void worker_fill_metrics(const struct worker *worker, struct metrics *metrics); /* the gauges */
+
 #endif

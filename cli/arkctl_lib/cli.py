@@ -193,6 +193,7 @@ def _add_client_commands(commands):
 def _add_operator_commands(commands):
     parser = commands.add("tasks", "list the tasks in a state", tasks, reads_redis=True)
     parser.add_argument("--state", choices=list(LISTS), default="live", help="default: live, all tasks that have not ended")
+    parser.add_argument("--own", action="store_true", help="list the tasks of the client that --key belongs to, newest first; needs no admin key")
     _with_list(parser)
     parser = commands.group("dead", "failed tasks")
     _with_list(parser.add("list", "list the failed tasks", dead, reads_redis=True))

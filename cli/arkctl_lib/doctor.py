@@ -247,7 +247,7 @@ def _check_persistence(redis):
 
 
 def _check_memory(redis, full_ms):
-    """full_ms: as a gateway says; None: never, or nothing is known."""
+    """full_ms: from a gateway's answer; None: memory will not be full, or it is not known."""
     if full_ms is not None:
         hours = full_ms / 3_600_000
         yield Finding("bad" if hours < HOURS_BAD else "warn", "memory ends", f"in {hours:.1f} hours at the present rate of tasks",
@@ -287,6 +287,19 @@ def check_processes(facts):
         yield Finding("warn", "versions", ", ".join(versions), "complete the update: restart the processes of the older version")
     elif versions:
         yield Finding("ok", "versions", f"{versions[0]} on all processes")
+    yield from _check_catalogues(processes)
+
+
+def _check_catalogues(processes):
+    names = {}                                  # version of the catalogue -> the processes that have it
+    for process in processes:
+        if process.get("catalogue"):
+            names.setdefault(process["catalogue"], []).append(process["name"])
+    if len(names) > 1:
+        yield Finding("warn", "model catalogues", "; ".join(f"{version}: {', '.join(sorted(having))}" for version, having in sorted(names.items())),
+                      "give all processes the same MODELS_FILE, and reload them with SIGHUP")
+    elif names:
+        yield Finding("ok", "model catalogues", f"{next(iter(names))} on all processes")
 
 
 def check_account(facts):
@@ -354,4 +367,32 @@ def check_queue(facts):
                       "arkctl task show TASK shows when ARK was called: compare with ARK's bill before a retry")
 
 
-CHECKS = (check_gateway, check_keys, check_client_limits, check_clock, check_redis, check_processes, check_account, check_queue)
+# -- stored pictures
+
+STORAGE_ADVICE = {"full": "free space on the disk of STORAGE: copies need 5 % of it free", "denied": "let the user of the workers write to STORAGE"}
+
+
+def check_storage(facts):
+    """Nothing is said where pictures are not kept."""
+    processes = facts.processes() or []
+    users = [process for process in processes if process.get("storage")]
+    if not users and not any(process.get("keeps_pictures") for process in processes):
+        return
+    storages = sorted({process["storage"] for process in users})
+    if len(storages) > 1:
+        yield Finding("bad", "storage", f"the programs use {len(storages)} different storages: {', '.join(storages)}", "set the same STORAGE, a shared directory, for all of them")
+    roles = {role: [process for process in users if process["role"] == role] for role in ("gateway", "worker")}
+    if not roles["worker"]:
+        yield Finding("bad", "storage", "no worker copies pictures: ARK's links end after 24 hours", "start a worker with STORAGE and the role outbox")
+    if not roles["gateway"]:
+        yield Finding("bad", "storage", "no gateway serves stored pictures", "set STORAGE for the gateways")
+    failing = [process for process in roles["worker"] if process.get("storage_trouble")]
+    for process in failing:
+        yield Finding("bad", "storage", f"{process['name']} cannot store pictures: {process['storage_trouble']}",
+                      STORAGE_ADVICE.get(process["storage_trouble"], "see the worker's log"))
+    if len(storages) == 1 and all(roles.values()) and not failing:
+        waiting = max(int(process.get("copies_waiting", 0)) for process in roles["worker"])
+        yield Finding("ok", "storage", f"{storages[0]}; {count(waiting, 'picture')} waiting to be copied")
+
+
+CHECKS = (check_gateway, check_keys, check_client_limits, check_clock, check_redis, check_processes, check_storage, check_account, check_queue)

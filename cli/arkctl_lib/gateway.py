@@ -50,10 +50,19 @@ class Gateway:
 
     def rows(self, state, search=""):
         """Yields the tasks in a state; requests them page by page."""
+        return self._pages(self.admin, {"state": state, "q": search})
+
+    def own_rows(self, state, search=""):
+        """Yields the tasks of the key's client, newest first."""
+        for row in self._pages(self.client, {"state": "failed" if state == "dead" else state}):
+            if search in row["task_id"]:
+                yield {"id": row["task_id"], **row}
+
+    @staticmethod
+    def _pages(ask, query):
         cursor = ""
         while cursor is not None:
-            query = urllib.parse.urlencode({"state": state, "limit": PAGE, "q": search, "cursor": cursor})
-            page = self.admin("GET", f"/tasks?{query}")
+            page = ask("GET", "/tasks?" + urllib.parse.urlencode({**query, "limit": PAGE, "cursor": cursor}))
             yield from page["tasks"]
             cursor = page["next"]
 
@@ -84,7 +93,7 @@ class Gateway:
         finally:
             connection.close()
         if response.status >= 300:
-            raise self.refusal(response, raw)
+            raise self.refusal(response, raw, path.startswith("/admin/"))
         return response.headers, self._document(response, raw)
 
     def connect(self, timeout):
@@ -109,7 +118,7 @@ class Gateway:
             reason = f"its certificate is not trusted: {error.verify_message} (set SSL_CERT_FILE to trust another CA)"
         return Failure(UNREACHABLE, f"cannot reach the gateway at {self.url}: {reason}")
 
-    def refusal(self, response, raw):
+    def refusal(self, response, raw, is_admin=False):
         """The Failure for an error response."""
         try:
             problem = json.loads(raw)
@@ -119,7 +128,7 @@ class Gateway:
             location = response.headers.get("Location")
             where = f"; it redirects to {location}, use that as --url" if location else ""
             return Failure(UNREACHABLE, f"{self.url} is not an arkrelay gateway: HTTP {response.status} {response.reason}{where}")
-        if code == "not_found":
+        if code == "not_found" and is_admin:
             return Failure(NOT_ALLOWED, ADMIN_DISABLED, problem)
         fields = "".join(f"; {error.get('pointer')}: {error.get('detail')}" for error in fields)
         exit_code = EXITS_BY_CODE.get(code) or EXITS.get(response.status) or (UNREACHABLE if response.status >= 500 else USAGE)

@@ -52,6 +52,8 @@ struct buf;
     X(TASK_NOT_FAILED,        "task_not_failed",        409, false, "Only failed or cancelled tasks can be retried")   \
     X(INVALID_QUERY,          "invalid_query",          400, false, "A query parameter is not valid")                  \
     X(STORE_UNAVAILABLE,      "store_unavailable",      503, true,  "Redis is not available")                          \
+    X(PICTURE_NOT_FOUND,      "picture_not_found",      404, false, "There is no such picture")                        \
+    X(STORAGE_UNAVAILABLE,    "storage_unavailable",    503, true,  "The storage of pictures is not available")        \
     X(DRAINING,               "draining",               503, true,  "This gateway is shutting down")                   \
     /* how a task can end */                                                                                           \
     X(CANCELLED,              "cancelled",              0,   true,  "The task was cancelled")                          \

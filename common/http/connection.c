@@ -567,7 +567,7 @@ static void report_room(struct connection *connection)
     if (!exchange->waits_for_room || connection_unsent(connection) > config->output_max)
         return;
     exchange->waits_for_room = false;
-    config->on_room(exchange->handler_arg);
+    (exchange->on_room ? exchange->on_room : config->on_room)(exchange->handler_arg);
 }
 
 /* In BODY, the output is "100 Continue". */
@@ -609,7 +609,7 @@ void connection_abort(struct connection *connection, enum connection_end how)
         connection_linger(connection, "aborted");
 }
 
-/* -- has the client gone? */
+/* -- detecting a disconnect */
 
 /* POLLIN is left out of the result: input alone means nothing here. A TLS session may buffer bytes that poll(2) does not see, so
  * socket_is_empty stays false with one. */

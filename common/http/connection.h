@@ -76,12 +76,14 @@ enum connection_deadline {
 /* What a handler is given. There is one at a time, so it is a member of its connection. */
 struct http_exchange {
     void (*on_closed)(void *arg);
-    void *handler_arg; /* of on_closed, and of the config's on_room */
-    void *note;        /* set by the hook for the handler */
-    bool open;         /* a handler or the hook has it */
-    bool held;         /* the hook suspended it before routing */
-    bool head_only;    /* the answer to HEAD */
+    void *handler_arg;                  /* of on_closed and on_room */
+    void (*on_room)(void *handler_arg); /* NULL: the config's */
+    void *note;                         /* set by the hook for the handler */
+    bool open;                          /* a handler or the hook has it */
+    bool held;                          /* the hook suspended it before routing */
+    bool head_only;                     /* the answer to HEAD */
     bool chunked;
+    bool sized; /* a stream with Content-Length */
     bool waits_for_room;
     bool half_close_is_gone;
     bool takes_space; /* the stream is not an event stream: it is probed with a space */

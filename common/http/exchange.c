@@ -70,6 +70,11 @@ void *http_exchange_note(const struct http_exchange *exchange)
     return exchange->note;
 }
 
+void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *handler_arg))
+{
+    exchange->on_room = on_room;
+}
+
 size_t http_exchange_unsent(const struct http_exchange *exchange)
 {
     return connection_unsent(connection_of(exchange));
@@ -117,6 +122,7 @@ static const char *reason_phrase(int status)
     } rows[] = {
         { 200, "OK" },                              { 201, "Created" },
         { 202, "Accepted" },                        { 204, "No Content" },
+        { 206, "Partial Content" },                 { 416, "Range Not Satisfiable" },
         { 301, "Moved Permanently" },               { 302, "Found" },
         { 303, "See Other" },                       { 304, "Not Modified" },
         { 307, "Temporary Redirect" },              { 308, "Permanent Redirect" },
@@ -301,6 +307,18 @@ void http_stream_begin(struct http_exchange *exchange, int status, const char *c
     if (!exchange->chunked)
         connection->close_after_answer = true;
     write_response_head(connection, status, content_type, LENGTH_UNKNOWN);
+    connection_begin_stream(connection);
+}
+
+void http_stream_begin_sized(struct http_exchange *exchange, int status, const char *content_type, int64_t length)
+{
+    struct connection *connection = connection_of(exchange);
+
+    assert(exchange->open && !exchange->head_only);
+    if (is_closed(connection))
+        return;
+    exchange->sized = true;
+    write_response_head(connection, status, content_type, length);
     connection_begin_stream(connection);
 }
 
@@ -495,7 +513,7 @@ static void exchange_on_half_closed(struct connection *connection)
 {
     const char *text = connection->set->config->half_close_text;
 
-    if (!text || !connection->exchange.open)
+    if (!text || !connection->exchange.open || connection->exchange.sized)
         return;
     if (connection->exchange.takes_space)
         text = " ";

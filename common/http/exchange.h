@@ -17,6 +17,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "common/base/problem.h"
 #include "common/http/request.h"
@@ -67,6 +68,10 @@ void http_respond_problem(struct http_exchange *exchange, const struct problem_d
  * open stream is read after the stream has ended. For HEAD only the head is sent, and on_closed follows. */
 void http_stream_begin(struct http_exchange *exchange, int status, const char *content_type);
 
+/* Begins a body of this length, which is written like that of a stream. If it cannot be completed, abort the exchange. For HEAD use
+ * http_respond with the length. */
+void http_stream_begin_sized(struct http_exchange *exchange, int status, const char *content_type, int64_t length);
+
 /* Each call writes one chunk. If more than output_max bytes are unsent, the connection is cut instead and on_closed follows on a later
  * turn. */
 void http_stream_write(struct http_exchange *exchange, const char *bytes, size_t len);
@@ -78,6 +83,9 @@ bool http_stream_is_behind(struct http_exchange *exchange);
 /* The config's on_room is called once, on a later turn, when at most output_max bytes are unsent. It is not called after the stream
  * has ended or was closed. */
 void http_stream_wait_for_room(struct http_exchange *exchange);
+
+/* Replaces the config's on_room for this exchange. It gets the argument of on_closed. */
+void http_exchange_on_room(struct http_exchange *exchange, void (*on_room)(void *handler_arg));
 
 /* Makes this answer the last one of its connection, even if it has begun. */
 void http_close_after(struct http_exchange *exchange);

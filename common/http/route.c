@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-/* On success *segment is the part of `path` that the pattern's {id} matched. */
+/* On success *segment is the part of `path` that the pattern's {id} or {path} matched. */
 static bool path_matches(const char *pattern, struct http_text path, struct http_text *segment)
 {
     const char *brace = strchrnul(pattern, '{'), *slash;
@@ -14,7 +14,7 @@ static bool path_matches(const char *pattern, struct http_text path, struct http
     rest = (struct http_text){path.data + before, path.len - before};
     if (!*brace || !rest.len)
         return !*brace && !rest.len;
-    slash = memchr(rest.data, '/', rest.len);
+    slash = strcmp(brace, "{path}") != 0 ? memchr(rest.data, '/', rest.len) : NULL;
     *segment = (struct http_text){rest.data, slash ? (size_t)(slash - rest.data) : rest.len};
     rest = (struct http_text){rest.data + segment->len, rest.len - segment->len};
     return segment->len && http_text_is(rest, strchr(brace, '}') + 1);

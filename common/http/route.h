@@ -18,7 +18,8 @@ typedef void http_handler_fn(struct http_exchange *exchange, void *arg);
 
 struct http_route {
     enum http_method method;
-    const char *path; /* "/tasks/{id}/stream": {id} matches one non-empty segment; at most one per path */
+    /* "/tasks/{id}/stream": {id} matches one non-empty segment; at most one per path. "/p/{path}" matches all that follows. */
+    const char *path;
     http_handler_fn *handler;
 };
 

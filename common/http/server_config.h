@@ -44,7 +44,7 @@ struct http_server_config {
     void (*on_refusal)(struct http_exchange *exchange, struct http_text head, void *arg);
 
     /* Writes the body of an error, for paths that have a form of their own, and may add headers. False: problem+json. `path` is empty
-     * if the request has none. Also called for what the server itself refuses. May be NULL. */
+     * if the request has none. Also called for requests that the server itself refuses. May be NULL. */
     bool (*write_problem)(struct http_exchange *exchange, struct http_text path, const struct problem_details *details,
                           struct http_problem_answer *out, void *arg);
 

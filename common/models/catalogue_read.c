@@ -327,7 +327,7 @@ static int row_read_price(struct reading *in, const struct row_field *field, con
 
 /* -- a row */
 
-/* Takes over everything but names, id, title and note. */
+/* Copies everything except names, id, title and note. */
 static int row_read_like(struct reading *in, const struct row_field *field, const json_t *value, struct model *row)
 {
     const struct model *other = json_is_string(value) ? catalogue_find(in->out, json_string_value(value)) : NULL;

@@ -1,4 +1,4 @@
-/* model - what one family of ARK's models can do, and what it costs: a row of the catalogue
+/* model - the parameters and prices of one family of ARK's models: a row of the catalogue
  *
  * Units: money is in micro-units (1/1,000,000) of the catalogue's currency.
  */
@@ -27,7 +27,7 @@ enum {
     MODEL_RATIO_MAX = 16, /* ARK's limit for width to height and height to width, the same for all models */
 };
 
-/* The image of a task costs what the first tier says that is not too small for its pixels. */
+/* An image has the price of the first tier whose pixels_max is not below its size. */
 struct model_tier {
     int64_t pixels_max; /* inclusive; INT64_MAX in the last tier */
     int64_t micros;

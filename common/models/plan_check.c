@@ -116,7 +116,7 @@ static void check_optimize(const struct checking *in)
         complain(in, "/optimize_prompt", "has no modes");
 }
 
-/* Fields that a model has or has not. A value that asks for nothing is fine with every model. */
+/* Fields that only some models support. A value without effect is accepted for every model. */
 static void check_supported(const struct checking *in)
 {
     const struct task_spec *spec = in->spec;

@@ -126,3 +126,15 @@ void storage_name_split(const char *name, char folder[STORAGE_PART_MAX + 1], con
     folder[len] = '\0';
     *file = name + len + 1;
 }
+
+bool storage_name_read_picture(const char *text, size_t len, int *day, char id[STORAGE_ID_SIZE])
+{
+    const size_t day_len = STORAGE_DAY_SIZE - 1, id_len = STORAGE_ID_SIZE - 1;
+
+    if (len != day_len + 1 + id_len || text[day_len] != '/' || !storage_day_read(text, day_len, day) ||
+        !storage_id_is_valid(text + day_len + 1, id_len))
+        return false;
+    memcpy(id, text + day_len + 1, id_len);
+    id[id_len] = '\0';
+    return true;
+}

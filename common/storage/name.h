@@ -33,6 +33,12 @@ bool storage_day_is_swept(int day, int today);
 bool storage_name_is_valid(const char *name);
 void storage_name_of_picture(char out[STORAGE_NAME_SIZE], int day, const char *id);
 
+/* The path under which a gateway serves a picture is STORED_PATH and the picture's name. */
+#define STORED_PATH "/p/"
+
+/* Reads the name of a picture, `20261207/<id>`. False: it is none. */
+bool storage_name_read_picture(const char *text, size_t len, int *day, char id[STORAGE_ID_SIZE]);
+
 /* The folder of a valid name, and its file in `*file`. */
 void storage_name_split(const char *name, char folder[STORAGE_PART_MAX + 1], const char **file);
 

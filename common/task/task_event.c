@@ -153,9 +153,14 @@ static void add_progress_text(struct buf *out, const char *name, const char *tex
     buf_add_text_member(out, name, text, strlen(text));
 }
 
-/* The members of an image object, without the braces. */
+/* The members of an image object, without the braces. Scripts read id, stored_url and url of a picture that is kept: they come first. */
 static void add_image(struct buf *out, const struct task_progress *progress)
 {
+    if (progress->picture) {
+        buf_addf(out, "\"id\":\"%s\"", progress->picture);
+        add_progress_text(out, "stored_url", progress->stored_url);
+        buf_add_char(out, ',');
+    }
     buf_add_text(out, "\"url\":");
     buf_add_json(out, progress->url, strlen(progress->url));
     if (progress->size)

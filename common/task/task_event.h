@@ -56,8 +56,9 @@ struct task_progress {
     const char *task_id;
     int attempt;
     int index;
-    const char *url, *size;     /* size may be NULL */
-    const char *code, *message; /* of the failure */
+    const char *url, *size;           /* size may be NULL */
+    const char *picture, *stored_url; /* the picture's id and where it is kept; both NULL: it is not kept */
+    const char *code, *message;       /* of the failure */
     int64_t delay_ms;
 };
 

@@ -23,6 +23,7 @@ struct gateway_metrics;
 struct openai_aliases;
 struct orders;
 struct redis;
+struct storage;
 struct request_defaults;
 struct settler;
 struct streams;
@@ -37,6 +38,7 @@ struct api_context {
     struct submitter *submitter;
     struct settler *settler;
     struct streams *streams;
+    struct storage *storage; /* of pictures; NULL: they are not kept */
     struct orders *orders;
     const struct gateway_metrics *metrics; /* of the whole process; NULL: nothing is counted */
 
@@ -54,6 +56,7 @@ struct api_context {
     bool usage;                     /* the ledger counts all tasks */
     const struct request_defaults *defaults;
     bool data_urls; /* accept data: URLs */
+    bool task_list; /* new tasks enter the list of their client's tasks */
     int64_t queue_ttl_ms;
     const struct openai_aliases *aliases; /* names of models */
     int openai_format;                    /* enum openai_default_format */

@@ -79,6 +79,7 @@ static const struct {
     {"pid",               add_integer   },
     {"started_at",        add_timestamp },
     {"draining",          add_boolean   },
+    {"catalogue",         add_short_text},
     {"threads",           add_integer   },
     {"streams",           add_integer   },
     {"connections",       add_integer   },
@@ -88,6 +89,10 @@ static const struct {
     {"images",            add_integer   },
     {"unknown",           add_integer   },
     {"ark_ms",            add_list      },
+    {"keeps_pictures",    add_boolean   },
+    {"storage",           add_short_text},
+    {"storage_trouble",   add_short_text},
+    {"copies_waiting",    add_integer   },
 };
 
 static void write_process(struct buf *out, const redisReply *row)

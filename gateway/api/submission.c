@@ -76,6 +76,8 @@ struct submission *submission_make(const struct api_context *context, struct htt
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);
+    if (context->task_list)
+        (void)strncat(submission->owes, OWES_LIST, sizeof(submission->owes) - 1);
     submission->on_disconnect = valid->on_disconnect;
     submission->max_paid_calls = valid->spec.max_paid_calls ? valid->spec.max_paid_calls : context->max_paid_calls;
     submission->client_queued_max = client_limit(client, CLIENT_QUEUED);

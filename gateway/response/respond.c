@@ -17,12 +17,13 @@ static const char *retry_after(enum problem problem)
         enum problem problem;
         const char *seconds;
     } rows[] = {
-        {PROBLEM_STORE_UNAVAILABLE, "2" },
-        {PROBLEM_DRAINING,          "1" },
-        {PROBLEM_QUEUE_FULL,        "10"},
-        {PROBLEM_CLIENT_QUEUE_FULL, "10"},
-        {PROBLEM_QUEUE_PAUSED,      "30"},
-        {PROBLEM_TOO_MANY_STREAMS,  "5" },
+        {PROBLEM_STORE_UNAVAILABLE,   "2" },
+        {PROBLEM_STORAGE_UNAVAILABLE, "5" },
+        {PROBLEM_DRAINING,            "1" },
+        {PROBLEM_QUEUE_FULL,          "10"},
+        {PROBLEM_CLIENT_QUEUE_FULL,   "10"},
+        {PROBLEM_QUEUE_PAUSED,        "30"},
+        {PROBLEM_TOO_MANY_STREAMS,    "5" },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(rows); i++)

@@ -15,11 +15,12 @@ enum {
     DAY_MS = 24 * 60 * 60 * 1000,
     AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
     AT_IMAGES_LEFT = 4, /* element of the reply NEW */
-    SUBMIT_ARGS = 14,
-    AT_RESERVATION = 12, /* of SUBMIT's arguments: the reservation, then until when it may be used */
-    COMMON_ARGS = 10,    /* of SUBMIT_ORDER, before the tasks */
-    AT_UNTIL = 9,        /* of SUBMIT_ORDER's arguments: until when the reservations may be used */
-    TASK_ARGS = 5,       /* of each task; the last one is its reservation */
+    SUBMIT_ARGS = 15,
+    AT_OWES = 12, /* of SUBMIT's arguments, which may end before each of these two */
+    AT_RESERVATION,
+    COMMON_ARGS = 11, /* of SUBMIT_ORDER, before the tasks */
+    AT_UNTIL = 10,    /* of SUBMIT_ORDER's arguments: until when the reservations may be used */
+    TASK_ARGS = 5,    /* of each task; the last one is its reservation */
     ARGS_MAX = COMMON_ARGS + SUBMIT_ORDER_MAX * TASK_ARGS,
 };
 
@@ -339,12 +340,14 @@ static int send_submit(struct submitter *submitter, struct submission *submissio
         {images,       decimal_write(images,       submission->images)           },
         {images_limit, decimal_write(images_limit, submission->client_images_max)},
         SCRIPT_TEXT(submission->plan),
+        SCRIPT_TEXT(submission->owes),
         SCRIPT_TEXT(call->reservations[0]),
         SCRIPT_TEXT(call->until),
     };
+    size_t count = *call->reservations[0] ? SUBMIT_ARGS : *submission->owes ? AT_RESERVATION : AT_OWES;
 
     keys_task_prefix(call->prefix, submission->full_id);
-    return send_or_reserve(call, &submission, args, *call->reservations[0] ? SUBMIT_ARGS : AT_RESERVATION);
+    return send_or_reserve(call, &submission, args, count);
 }
 
 static struct submit_call *create_submit_call(struct submitter *submitter, enum script_id script,
@@ -458,6 +461,7 @@ static int send_order(const char *order_id, struct submission *const submissions
         SCRIPT_TEXT(first->trace),
         {images,       decimal_write(images,       first->images)           },
         {images_limit, decimal_write(images_limit, first->client_images_max)},
+        SCRIPT_TEXT(first->owes),
         SCRIPT_TEXT(call->until),
     };
 

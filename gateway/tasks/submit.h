@@ -29,7 +29,9 @@ struct redis;
 struct submitter;
 struct submit_call;
 
-enum { REQUEST_ID_SIZE = 65 }; /* the HTTP server limits request ids to 64 bytes */
+enum { REQUEST_ID_SIZE = 65, /* the HTTP server limits request ids to 64 bytes */ OWES_SIZE = 8 };
+
+#define OWES_LIST "l" /* a place in the list of the client's tasks */
 
 struct submission {
     char full_id[TASK_FULL_ID_SIZE];
@@ -37,6 +39,7 @@ struct submission {
     char trace[TRACE_SIZE]; /* "": none */
     char request_id[REQUEST_ID_SIZE];
     int max_paid_calls;
+    char owes[OWES_SIZE];             /* letters of the field `owes` of the task */
     enum on_disconnect on_disconnect; /* of this connection; not stored */
     int64_t client_queued_max;        /* live tasks that the client may have */
     int64_t images;                   /* images that this task may produce */

@@ -18,6 +18,7 @@ from support.processes import DEADLINE, Deadline, eventually
 
 FIRST = 32              # warm-up tasks, not measured
 EVERY_S = 1.1           # interval per client with calls of 1 s: 1.1 times as many clients keep the wanted number of calls in flight
+WAKE_UPS = 14           # of sleeping processes by one task, if nothing else happens
 SETTLE_S = 1.0          # pause after the streams are opened, before memory is read
 
 
@@ -105,7 +106,15 @@ def overhead(kind, folder, size):
             run = system.load("tasks", clients=int(calls * EVERY_S), every=ms(EVERY_S), for_=ms(max(size.seconds, 3)), floor="1s",
                               deadline=ms(size.seconds + 30))
             rows += rows_of_times(f"added to 1 s calls, {calls} at once", run, "p50", "p99")
+            if kind is ArkRelay:
+                rows += wake_ups(system, calls, size)
     return rows
+
+
+def wake_ups(system, calls, size):
+    """What the machine alone needs to wake as many processes as a task does, as often as these tasks began."""
+    run = system.load("hops", hops=WAKE_UPS, clients=int(calls * EVERY_S), every=ms(EVERY_S), for_=ms(max(size.seconds, 3)), deadline=ms(size.seconds + 30))
+    return rows_of_times(f"{WAKE_UPS} wake-ups alone, as often as {calls} at once", run, "p50", "p99")
 
 
 # -- (iii) many slow calls in one worker process

@@ -216,37 +216,37 @@ check "the images build" builds
 ((failed == 0)) || summary || exit 1
 say "built after $SECONDS s"
 write_env
-check "a key in .env is handed to the worker" key_reaches_the_worker
-check "the stack comes up with no key" comes_up
+check "the worker gets a key from .env" key_reaches_the_worker
+check "the stack starts without a key" comes_up
 check "the gateway is ready" within "$READY_DEADLINE_S" is_ready
 for service in redis gateway worker ark-sim; do
     check "$service reports healthy" within "$READY_DEADLINE_S" all_healthy "$service" 1
 done
 ((failed == 0)) || summary || exit 1
 print_sizes
-check "every option of the gateway can stand in .env" lists_all_options gateway
-check "every option of the worker can stand in .env" lists_all_options worker
-check "without a key none is handed to the worker" no_key_no_variable
-check "the worker says that it is a simulation" says_simulation
+check "every option of the gateway can be set in .env" lists_all_options gateway
+check "every option of the worker can be set in .env" lists_all_options worker
+check "without a key the variable is not set in the worker" no_key_no_variable
+check "the worker logs that it uses the simulator" says_simulation
 check "a POST streams start, process, done" streams 1
 check "the same POST again replays the same task, paid once" replays
 check "a generated picture opens from the host" picture_opens
-check "Redis never evicts" redis_says maxmemory-policy noeviction
-check "Redis writes its log" redis_says appendonly yes
-check "Redis asks who comes for a password" wants_a_password
+check "Redis does not evict keys" redis_says maxmemory-policy noeviction
+check "Redis writes its append-only file" redis_says appendonly yes
+check "Redis requires a password" wants_a_password
 for service in redis gateway worker ark-sim; do
-    check "$service is confined" is_confined "$service"
+    check "$service is sandboxed" is_confined "$service"
 done
 check "Redis is on its own network" is_on redis core
-check "the gateway is where clients are" is_on gateway core edge metrics
-check "the worker is where ARK is" is_on worker core egress metrics
-check "the simulator is where ARK is" is_on ark-sim egress
-check "the network of Redis has no way out" is_internal core true
-check "the others have one" is_internal edge false
+check "the gateway is on the published network" is_on gateway core edge metrics
+check "the worker is on the network to ARK" is_on worker core egress metrics
+check "the simulator is on the network to ARK" is_on ark-sim egress
+check "the network of Redis has no external access" is_internal core true
+check "the published network has external access" is_internal edge false
 check "only gateway and worker reach Redis" only_its_users_reach_redis
 check "worker scales to four" comes_up --scale worker=4
 check "four workers report healthy" within "$READY_DEADLINE_S" all_healthy worker 4
-check "Redis sees four workers" within 30 sees_workers 4
+check "four workers are connected to Redis" within 30 sees_workers 4
 check "four tasks at once are done" four_at_once
 check "after a crash of Redis the gateway is ready again" redis_crashes
 check "a task from before the crash is still there" within 30 task_is_done test-1
@@ -255,8 +255,8 @@ for service in gateway worker ark-sim; do
     check "$service has no compiler in its image" has_no_compiler "$service"
 done
 check "a stream survives a restart of the gateway" survives_restart
-check "Redis had nothing to refuse" refuses_nothing
-check "stopped workers finish what they run" finishes_then_stops
+check "Redis refused no command" refuses_nothing
+check "stopped workers complete their calls" finishes_then_stops
 check "the gateway stops gracefully" stops_cleanly gateway
 
 summary

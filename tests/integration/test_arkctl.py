@@ -78,10 +78,11 @@ class ArkctlTest(Commands, GatewayTest):
         job.begin()
         self.run_script("finish", job.id, job.fence, "failed", "known", 0, json.dumps({"code": code, "error": "wh\x1by", "retryable": True}))
 
-    def finish(self, task_id):
+    def finish(self, task_id, images=1):
         job = self.claim(task_id)
         job.begin()
-        job.emit(0)
+        for index in range(images):
+            job.emit(index)
         job.finish()
 
     def make_a_task_in_each_state(self):
@@ -89,8 +90,8 @@ class ArkctlTest(Commands, GatewayTest):
         job = self.claim("delayed")
         self.run_script("finish", job.id, job.fence, "retry", "none", 600_000, job.data(stage="retrying"))
         self.fail_task("failed")
-        self.gateway.submit("done")
-        self.finish("done")
+        self.gateway.submit("done", urls=["https://example.com/" + "图" * 200])      # so long that Redis stores these and the images once
+        self.finish("done", images=6)
         self.gateway.submit("running", prompt='"quoted" 图')
         job = self.claim("running")
         job.begin()
@@ -139,7 +140,7 @@ class Submit(Commands, ProcessTest):
         self.assertIn("/urls", self.arkctl("submit", "--size", "2K", status=USAGE).err)
 
     def test_submit_has_every_field_of_a_request(self):
-        """Each flag is sent; the model is one that only ARK can judge."""
+        """Every flag is sent. The gateway does not check the parameters of an unlisted model."""
         self.arkctl("submit", URLS[0], "--task-id", "t9", "--model", "ep-20260101120000-abcde", "--output-format", "png", "--optimize-prompt", "fast",
                     "--web-search", "--guidance-scale", "7.50", "--background", "transparent", "--no-layers", "--seed", 7, "--detach")
         stored = json.loads(self.world.find("t9").request)
@@ -217,7 +218,7 @@ class Keys(ArkctlTest):
         self.gateway = self.world.gateway(GATEWAY_ADMIN_KEY=KEY, GATEWAY_KEYS_FILE=keys)
         self.env |= {"ARKRELAY_URL": self.gateway.url, "ARKRELAY_ADMIN_KEY": ""}
 
-    def test_what_each_key_may_do(self):
+    def test_permissions_of_each_key(self):
         client, operator = {"ARKRELAY_KEY": self.key}, {"ARKRELAY_ADMIN_KEY": KEY}
         for command in (("submit", *URLS), ("tail", "t1"), ("task", "show", "t1"), ("queue", "show"), ("tasks",), ("workers",)):
             self.arkctl(*command, status=NOT_ALLOWED)
@@ -261,6 +262,18 @@ class Operators(ArkctlTest):
         for action in ("show", "cancel", "retry", "erase"):
             self.arkctl("task", action, "t.1", status=NOT_FOUND)
         self.arkctl("task", "show", "t.1", status=NOT_FOUND, ARKRELAY_ADMIN_KEY="")
+
+    def test_own_tasks(self):
+        gateway = self.world.gateway(GATEWAY_TASK_LIST="on")
+        for name in ("a", "b", "other"):
+            gateway.submit(name)
+        gateway.cancel("other")
+        options = ("--url", gateway.url, "--admin-key", "")
+        self.assertEqual([row["task_id"] for row in self.arkctl("tasks", "--own", "--state", "ended", *options, "--json").json()["tasks"]], ["other"])
+        lines = self.arkctl("tasks", "--own", "--search", "a", *options).out.splitlines()
+        self.assertEqual([line.split()[0] for line in lines], ["TASK", "a"])
+        self.assertEqual(self.arkctl("tasks", "--own", "--state", "dead", *options).out.splitlines()[-1], "(none)")
+        self.arkctl("tasks", "--own", status=NOT_FOUND)
 
     def test_tasks_and_dead(self):
         self.fail_task("failed.2")
@@ -363,6 +376,18 @@ class Doctor(ArkctlTest):
             self.assertEqual({check["status"] for check in checks.values()} - {"skip"}, {"ok"}, checks)
         self.assertNotIn("skip", {check["status"] for check in checks.values()})
         self.assertIn("appendfsync", self.arkctl("doctor").out)
+
+    def test_processes_with_different_catalogues(self):
+        self.report_process("worker-1", "worker")
+        self.assertEqual(self.checks()["model catalogues"]["status"], "ok")
+        file = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory())) / "models.json"
+        file.write_text('{"models": [{"name": "ep-1", "like": "seedream-4-0"}]}')
+        self.world.worker(MODELS_FILE=str(file), WORKER_NAME="worker-2")
+        for words in ((), ("--redis", self.world.redis_server.url)):
+            eventually(lambda: self.checks(*words)["model catalogues"]["status"] == "warn", "two catalogues")
+            finding = self.checks(*words)["model catalogues"]
+            self.assertRegex(finding["text"], r"^[0-9a-f]{12}: \S+; [0-9a-f]{12}: \S+$")
+            self.assertIn("worker-2", finding["text"])
 
     def test_open_circuit_breakers(self):
         self.report_process("worker-1", "worker")

@@ -183,7 +183,7 @@ class Calls(ProcessTest):
         return self.run_to_end(task_id, {"cut_after_image": 0}, {"status": 400}, max_paid_calls=2)
 
     def too_many_references(self, task_id):
-        """Of a gateway that has another catalogue: ours refuses the request."""
+        """Submits directly to Redis, because the gateway would refuse the request."""
         spec = json.dumps({"model": "doubao-seedream-5-0-pro-260628", "urls": [f"https://example.com/{n}.jpg" for n in range(11)]})
         self.world.run_script("submit", f"public.{task_id}", "hash", spec, 1, 86_400_000, 100_000, 86_400_000, 100_000, "")
         with self.gateway.follow(task_id) as stream:

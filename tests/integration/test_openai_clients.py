@@ -54,7 +54,7 @@ class Clients(ProcessTest):
         self.assert_calls(1)
 
     def test_the_programs_of_the_document(self):
-        """As printed, but for the address."""
+        """Runs them unchanged except for the address."""
         page = ROOT / "docs/openai.md"
         program, = (block.text for block in blocks(page, "js") if not block.is_illustration)
         command, = (block.text for block in blocks(page, "sh") if not block.is_illustration)

@@ -186,7 +186,7 @@ class Ends(MoneyTest):
     """Of tasks: the debt is written with the end."""
 
     def accept(self, task_id="t1", reservation="r1", until=0, queue_ttl=60_000):
-        return self.run_script("submit", f"shop.{task_id}", "hash", compact({"urls": []}), 2, 60_000, 100, queue_ttl, 100, "", 3, 0, PLAN, reservation, until)
+        return self.run_script("submit", f"shop.{task_id}", "hash", compact({"urls": []}), 2, 60_000, 100, queue_ttl, 100, "", 3, 0, PLAN, "", reservation, until)
 
     def debts(self):
         return {name: text.split("\t")[:-1] for name, text in read_money(self.redis).debts.items()}

@@ -129,7 +129,7 @@ static const struct {
     enum stub_ending ending;
     int64_t connect_ms, first_byte_ms;
 } handshakes[] = {
-    {"TLS to a server that speaks none",            "HTTP/1.1 400 Bad Request\r\n\r\n", THEN_CLOSE, 5000, 5000},
+    {"TLS to a server without TLS",                 "HTTP/1.1 400 Bad Request\r\n\r\n", THEN_CLOSE, 5000, 5000},
     {"TLS to a server that closes",                 NULL,                               THEN_CLOSE, 5000, 5000},
     {"TLS to a server that resets",                 NULL,                               THEN_RESET, 5000, 5000},
     {"TLS to a server that says nothing",           NULL,                               THEN_KEEP,  50,   5000},

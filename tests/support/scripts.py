@@ -33,9 +33,12 @@ HERE = re.compile(r"^ *-- here: (.*)\n", re.M)
 
 
 def body(path):
-    """The text sent to Redis: the shared files that the script needs, then the script, with those that it names at a line `-- here:`."""
+    """The text sent to Redis: the shared files that the script needs, then the script, with those that either names at a line `-- here:`."""
     text = path.read_text()
-    return shebang(text) + shared(*needs(text)) + HERE.sub(lambda line: shared(*line.group(1).split()), text)
+    text = shebang(text) + shared(*needs(text)) + text
+    while HERE.search(text):
+        text = HERE.sub(lambda line: shared(*line.group(1).split()), text)
+    return text
 
 
 class Scripts:

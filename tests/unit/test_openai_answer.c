@@ -51,7 +51,7 @@ static const struct { const char *name; struct openai_failure failure; int statu
     { "busy, but charged",           {"ark_overloaded", "m", "unknown", false},  424, false },
     { "the outcome is not known",    {"outcome_unknown", "m", "unknown", false}, 424, false },
     { "the operator's key is wrong", {"ark_unauthorized", "m", "no", false},     424, false },
-    { "cancelled by somebody",       {"cancelled", "m", "no", true},             424, false },
+    { "cancelled",                   {"cancelled", "m", "no", true},             424, false },
     { "a code of a later version",   {"new_code", "m", "no", false},             424, false },
     { "gone from Redis",             {"task_not_found", "m", "unknown", false},  404, false },
 };

@@ -102,7 +102,7 @@ static struct job_body *body_of(struct job *job)
     return container_of(job, struct job_body, job);
 }
 
-/* What a job cost that made no call. A call on record is given back to the task's budget. */
+/* The cost of a job without a call. A recorded call is returned to the task's budget. */
 static enum charge uncalled_charge(const struct job_body *job)
 {
     return job->recorded ? CHARGE_VOID : CHARGE_NONE;
@@ -403,17 +403,28 @@ static void job_report_slot(struct job_body *job, struct task_progress event)
         report_fail(job->report, err);
 }
 
+/* A picture that will be kept has its address from the first event on. */
+static void job_report_image(struct job_body *job, const struct ark_slot *slot)
+{
+    struct task_progress event = {.stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
+    struct picture_link link;
+
+    if (picture_link_make(&link, &job->context->pictures, slot->url, clock_wall_ms())) {
+        event.picture = link.id;
+        event.stored_url = link.stored_url;
+    }
+    job_report_slot(job, event);
+}
+
 static void job_on_slot(const struct ark_slot *slot, void *arg)
 {
     struct job_body *job = arg;
 
     metrics_add(job->context->metrics, SAMPLE(METRIC_IMAGES), slot->url != NULL);
-    if (slot->url)
+    if (slot->url) {
         price_add_image(&job->images, &job->tariff, slot->size);
-    if (slot->url)
-        job_report_slot(job, (struct task_progress){
-                                 .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size});
-    else
+        job_report_image(job, slot);
+    } else
         job_report_slot(
             job, (struct task_progress){
                      .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
@@ -457,7 +468,7 @@ static void call_ark(struct job_body *job)
                  job->call_id, job->request.images, job->request.stream, *job->trace ? job->trace : "-");
 }
 
-/* -- the answer: what it cost, what it says about the account, what the task becomes */
+/* -- the answer: its cost, its evidence about the account, the outcome of the task */
 
 /* Corrects the booked images as far as the charge is known. */
 static void book_charge(struct job_body *job, const struct verdict *verdict, const struct ark_result *ark)
@@ -655,7 +666,7 @@ static void finish_failed(struct job_body *job, enum charge charge, const struct
 }
 
 /* A task whose trial call failed waits for the longest backoff, so that the next trial is a call for another task. After an unknown outcome the
- * circuit breaker must hear of the other calls of all workers before this task is tried again: that call may be paid as well. */
+ * circuit breaker must receive the results of the other calls of all workers before this task is tried again: that call may be paid as well. */
 static int64_t choose_delay(const struct job_body *job, const struct verdict *verdict, int tries)
 {
     int64_t delay_ms;

@@ -27,6 +27,7 @@
 #include "common/base/backoff.h"
 #include "worker/ark/request.h"
 #include "worker/call/ark_call.h"
+#include "worker/job/picture_link.h"
 #include "worker/queue/lease.h"
 
 struct catalogue;
@@ -55,6 +56,7 @@ struct job_context {
     int64_t lease_ms;
     int max_attempts;
     struct backoff backoff; /* between attempts */
+    struct picture_rules pictures;
 
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;

@@ -42,6 +42,12 @@ static const enum problem deferrals[] = {PROBLEM_ARK_UNREACHABLE,  PROBLEM_ARK_R
 static const char *const deferral_kinds[ARRAY_LENGTH(deferrals)] = {
     "unreachable", "rate_limited", "overloaded", "quota_exceeded", "unauthorized", "model_unavailable"};
 
+static const char *const copy_ends[COPY_END_COUNT] = {
+    [COPY_STORED] = "stored",       [COPY_GONE] = "link_expired",   [COPY_FORBIDDEN] = "not_public",
+    [COPY_TOO_LARGE] = "too_large", [COPY_NOT_IMAGE] = "not_image", [COPY_HOST] = "host_failed",
+    [COPY_STORAGE] = "storage",
+};
+
 /* clang-format off */
 static const struct metric rows[METRIC_WORKER_COUNT] = {
     SHARED_METRIC_ROWS,
@@ -73,10 +79,25 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
         .help = "Jobs in flight in this worker."},
     [METRIC_IMAGES_LIMIT] = {.name = "arkrelay_images_per_minute_limit", .type = METRIC_GAUGE,
         .help = "ARK_IMAGES_PER_MINUTE of this worker, the limit of the account for all workers together; 0: no limit."},
+    [METRIC_COPIES] = {.name = "arkrelay_copies", .type = METRIC_COUNTER, .labels = {{"outcome", copy_ends, COPY_END_COUNT}},
+        .help = "Attempts of this worker to copy a picture into the storage, by outcome."},
+    [METRIC_COPIED_BYTES] = {.name = "arkrelay_copied_bytes", .type = METRIC_COUNTER,
+        .help = "Bytes of the pictures that this worker has stored."},
+    [METRIC_PICTURES_DELETED] = {.name = "arkrelay_pictures_deleted", .type = METRIC_COUNTER,
+        .help = "Pictures that this worker has deleted from the storage, erased and expired ones."},
+    [METRIC_COPIES_WAITING] = {.name = "arkrelay_copies_waiting", .type = METRIC_GAUGE,
+        .help = "Pictures of all workers that wait to be copied into the storage, without those in progress."},
+    [METRIC_STORAGE_FAILING] = {.name = "arkrelay_storage_failing", .type = METRIC_GAUGE,
+        .help = "1 while this worker's last copy failed because of the storage, else 0."},
 };
 /* clang-format on */
 
 const struct metric_table worker_metric_table = {rows, METRIC_WORKER_COUNT};
+
+const char *copy_end_name(enum copy_end end)
+{
+    return copy_ends[end];
+}
 
 enum ark_outcome ark_outcome(const struct verdict *verdict)
 {

@@ -25,6 +25,11 @@ enum worker_metric {
     METRIC_WORKER_SLOTS,
     METRIC_WORKER_BUSY,
     METRIC_IMAGES_LIMIT,
+    METRIC_COPIES,
+    METRIC_COPIED_BYTES,
+    METRIC_PICTURES_DELETED,
+    METRIC_COPIES_WAITING,
+    METRIC_STORAGE_FAILING,
     METRIC_WORKER_COUNT,
 };
 
@@ -39,6 +44,21 @@ enum ark_outcome {
     ARK_CANCELLED,   /* by the client, not charged */
     ARK_OUTCOMES,
 };
+
+/* The end of a copy of a picture; the label `outcome` of METRIC_COPIES. */
+enum copy_end {
+    COPY_STORED,
+    COPY_GONE,      /* ARK's host does not have it: the link has expired */
+    COPY_FORBIDDEN, /* the link does not lead to the public internet, or is none */
+    COPY_TOO_LARGE,
+    COPY_NOT_IMAGE, /* not a whole image of a known type */
+    COPY_HOST,      /* the host failed: not reached, too slow, 5xx, cut */
+    COPY_STORAGE,   /* the storage cannot take it at present: full, denied, failed */
+    COPY_END_COUNT,
+};
+
+const char *
+copy_end_name(enum copy_end end); /* "stored", "link_expired" ...: stable words for logs, metrics and Redis */
 
 extern const struct metric_table worker_metric_table;
 

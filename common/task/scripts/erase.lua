@@ -1,18 +1,34 @@
--- ERASE (gateway): deletes a final task and all its keys.
+-- ERASE (gateway): deletes a final task, all its keys, and its pictures.
 -- ARGV id
 -- -> ERASED | LIVE state | NONE
 -- flags: allow-oom
--- needs: base tally
+-- needs: base tally log names mine
 local id = ARGV[1]
-local h = redis.call('HMGET', key('task', id), 'state', 'ended_at')
+local h = redis.call('HMGET', key('task', id), 'state', 'ended_at', 'owes')
 
 if not h[1] then
   return { 'NONE' }
 elseif not h[2] then
   return { 'LIVE', h[1] }
 end
+
+local function erase_pictures(element)
+  -- here: owing erasure
+  for picture in element:gmatch('"id":"(%x+)","stored_url":"') do
+    erase_picture(picture)
+  end
+end
+
+for _, element in ipairs(redis.call('LRANGE', key('events', id), FIRST_EVENT, '-1')) do -- the final event may leave them out
+  if element:find('"stored_url":"', 1, true) then
+    erase_pictures(element)
+  end
+end
 redis.call('DEL', key('task', id), key('events', id))
 redis.call('ZREM', prefix .. 'dead', id)
 redis.call('ZREM', prefix .. 'index', id)
+if h[3] and h[3]:find(LISTED, 1, true) then
+  redis.call('ZREM', prefix .. MINE .. client(id), task_id(id))
+end
 tally('erased')
 return { 'ERASED' }

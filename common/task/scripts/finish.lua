@@ -1,5 +1,5 @@
 -- FINISH (worker): the attempt is over; closes its paid call, then ends, delays or hands back the task.
--- ARGV id fence outcome charge delay_ms data cost, then per event that EMIT has not told yet: wseq data
+-- ARGV id fence outcome charge delay_ms data cost, then per event that EMIT has not stored: wseq data
 --   outcome: done (data: JSON fragment) | failed (data: JSON of code, error, retryable, more) | cancelled
 --            | retry (data: the event's) | defer (likewise; the task was not the cause, so the attempt does not count)
 --            | handback (data: the event's); a task to be cancelled does not go back, and one with images is done
@@ -7,7 +7,7 @@
 --   cost:    of the call, JSON as in the events; '' or absent: a call that may have been charged counts in full
 -- -> OK n owes | SAME | LOST      owes: 1 if the end is a debt of money (DEBTS), else absent
 -- flags: allow-oom
--- needs: base tally names log append release images slots ending
+-- needs: base tally names log append release images slots urls ending
 local id, fence, outcome, charge, delay, data, cost = unpack(ARGV, 1, 7)
 local task = key('task', id)
 local h = redis.call('HMGET', task, 'fence', 'wseq', 'n', 'paid_calls', 'epoch', 'ttl', 'claimed_at', 'called_at', 'call', 'rare', 'reservation')
@@ -36,7 +36,7 @@ local goes_back = outcome == 'retry' or outcome == 'defer' or outcome == 'handba
 if goes_back and t.cancel then
   outcome, goes_back = 'cancelled', false
 end
-if #slots.image > 0 then -- images that came were paid for, and are the result, whatever else is said
+if #slots.image > 0 then -- delivered images are charged, so they are the result for any outcome
   if outcome ~= 'done' then
     outcome, goes_back, data = 'done', false, ''
   end
@@ -55,7 +55,7 @@ local function go_back()
   if outcome == 'defer' then
     local deferrals = (redis.call('HGET', task, 'deferrals') or 0) + 1
     redis.call('HSET', task, 'deferrals', deferrals, 'rare', '', 'deferred_for', data:match('"code":"([%l_]+)"') or '')
-    is_told = tells_deferral(deferrals)
+    is_told = is_logged_deferral(deferrals)
   end
   if is_told then
     n = n + 1

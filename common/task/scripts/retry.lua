@@ -3,12 +3,12 @@
 -- The client's limits do not refuse a RETRY, but the task and its images count against them, and so does what it costs, when it ends.
 -- ARGV id queue_ttl_ms
 -- -> NEW epoch | LIVE state | DONE | NONE
--- needs: base tally names log queue release images day life
+-- needs: base tally names mine log queue release images day life
 local id, queue_ttl = unpack(ARGV)
 local task = key('task', id)
 
 local h = redis.call('HMGET', task, 'state', 'ended_at', 'epoch', 'hash', 'max_paid_calls', 'ttl', 'trace', 'reserved',
-  'paid_calls', 'unknown_calls', 'earlier', 'model', 'reservation', 'cost')
+  'paid_calls', 'unknown_calls', 'earlier', 'model', 'reservation', 'cost', 'owes')
 if not h[1] then
   return { 'NONE' }
 elseif not h[2] then
@@ -33,7 +33,7 @@ for _ = redis.call('LLEN', key('events', id)) + 1, FIRST_EVENT do -- deleted by 
   redis.call('LPUSH', key('events', id), '')
 end
 begin_life(id, { client = name, epoch = epoch, hash = h[4], max_paid_calls = h[5], ttl = h[6], queue_ttl = queue_ttl, vtime = vtime, waiting = waiting,
-  live = live, last = last, more = { model = h[12] or nil, trace = h[7] or nil,
+  live = live, last = last, owes = h[15], more = { model = h[12] or nil, trace = h[7] or nil,
   reservation = reservation and reservation .. '.' .. epoch .. rest, earlier_cost = reservation and h[14] or nil,
   earlier = paid > 0 and paid .. ' ' .. unknown or nil, rare = paid > 0 and '' or nil }, reserved = h[8] and h[8]:match('^%d+') })
 redis.call('PERSIST', key('events', id))

@@ -3,7 +3,7 @@
 -- -> TASK position images failed result now_ms model, then the hash as field value ... | NONE
 --    position: from 1, or 0 if it is not waiting; images, failed: JSON arrays of a live task; result: the final event's data or ""
 --    model: that its request names, "" for none, or if the task is final
--- needs: base log slots fields
+-- needs: base log slots urls whole fields
 local id = ARGV[1]
 local flat, task = fields_of(id)
 

@@ -16,8 +16,8 @@
 #include "common/task/settler.h"
 #include "common/task/task.h"
 #include "gateway/api/admin/endpoints.h"
-#include "gateway/api/admin/task_row.h"
 #include "gateway/api/context.h"
+#include "gateway/api/task_row.h"
 #include "gateway/response/redis_query.h"
 #include "gateway/response/respond.h"
 

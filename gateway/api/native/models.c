@@ -49,9 +49,10 @@ static void add_defaults(struct buf *out, const struct api_context *context)
 static void add_limits(struct buf *out, const struct api_context *context)
 {
     buf_addf(out,
-             "\"limits\":{\"urls\":%d,\"urls_and_images\":%d,\"prompt\":%d,\"max_paid_calls\":%d,\"data_urls\":%s}",
+             "\"limits\":{\"urls\":%d,\"urls_and_images\":%d,\"prompt\":%d,\"max_paid_calls\":%d,\"data_urls\":%s,"
+             "\"task_list\":%s}",
              TASK_URLS_MAX, TASK_IMAGES_MAX, TASK_PROMPT_MAX, context->max_paid_calls_limit,
-             context->data_urls ? "true" : "false");
+             context->data_urls ? "true" : "false", context->task_list ? "true" : "false");
 }
 
 void api_models(struct http_exchange *exchange, void *arg)

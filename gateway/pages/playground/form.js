@@ -16,9 +16,9 @@ const FIELDS = ['urls', 'model', ...WORDS, ...NUMBERS, ...FLAGS];
 const KEPT = [...FIELDS, 'model_other'];
 
 export class Form {
-  constructor({ t, count, onChange, onSubmit }) {
+  constructor({ t, count, onChange, onSubmit, onLoad }) {
     Object.assign(this, { t, count, onChange });
-    this.models = new Models({ t, onChange });
+    this.models = new Models({ t, onChange, onLoad });
     this.element = $('form');
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();

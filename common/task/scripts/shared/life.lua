@@ -1,6 +1,6 @@
 -- Queues a task that is not live: a new one, or one that an operator retries. The caller has written no log of this life.
 -- t: client, epoch (string), hash, max_paid_calls, ttl, queue_ttl, and of the queue: vtime, waiting, live and last, the client's live tasks and
--- virtual time; more: further fields, such as trace; optional: reserved (images). request: nil if the list has it and the plan.
+-- virtual time; more: further fields, such as trace; optional: reserved (images), owes. request: nil if the list has it and the plan.
 -- Fair share: a client's tasks are one unit of virtual time apart, starting at the queue's current virtual time. A client's only task
 -- therefore waits for one task of each other client, however many they have.
 -- The first write must be a command that may need memory, so that Redis refuses the whole script at maxmemory.
@@ -21,6 +21,18 @@ local function begin_life(id, t, request, plan)
     local day = day_of(t.epoch)
     set[size + 1], set[size + 2], set[size + 3], set[size + 4], size = 'reserved', t.reserved .. ' ' .. day, 'rare', '', size + 4
     count_images(id, day, t.reserved)
+  end
+  if t.owes and t.owes ~= '' then
+    set[size + 1], set[size + 2], size = 'owes', t.owes, size + 2
+    if t.owes:find(LISTED, 1, true) then
+      local mine = prefix .. MINE .. name
+      redis.call('ZADD', mine, t.epoch, task_id(id))
+      if not t.last or t.epoch % 61 == 0 then -- trim after a pause of the client, and on one write in 61 only: three commands less for the others
+        redis.call('ZREMRANGEBYRANK', mine, '0', -MINE_MAX - 1)
+        redis.call('ZREMRANGEBYSCORE', mine, '-inf', text_of(t.epoch - t.ttl - t.queue_ttl - DAY_MS)) -- they have expired
+        redis.call('PEXPIRE', mine, text_of(t.ttl + 1000 * t.queue_ttl)) -- a client that submits tasks at all submits 1,000 of them in that time
+      end
+    end
   end
   if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
     redis.call('DEL', task)

@@ -1,0 +1,308 @@
+/* GET /p/{day}/{id}: a stored picture
+ *
+ * Redis knows whether the picture is still owed (redirect to ARK), was erased (404) or is stored. The bytes come from the storage. While Redis
+ * is away, a picture is served if the storage has it. The id is the permission: no key is asked for.
+ */
+#include <inttypes.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/base/buf.h"
+#include "common/base/clock.h"
+#include "common/base/log.h"
+#include "common/http/server.h"
+#include "common/storage/storage.h"
+#include "common/task/keys.h"
+#include "common/task/scripts.h"
+#include "gateway/api/context.h"
+#include "gateway/api/native/endpoints.h"
+#include "gateway/request/byte_range.h"
+#include "gateway/response/respond.h"
+
+enum {
+    HEADER_SIZE = 160,
+    LOG_ID_LEN = 8, /* the whole id is the permission to read */
+    DAY_S = 24 * 60 * 60,
+    ETAG_SIZE = SHA256_HEX_SIZE + 2
+};
+
+struct picture {
+    struct http_exchange *exchange; /* NULL: the client has gone, or the answer is complete */
+    const struct api_context *context;
+    struct script_run *run;
+    struct storage_call *get;
+    int day;
+    char id[STORAGE_ID_SIZE];
+    char etag[ETAG_SIZE];
+    bool has_begun;  /* the head of the answer has been written */
+    bool is_unknown; /* Redis does not know it, or is away */
+};
+
+static void picture_free(struct picture *picture)
+{
+    if (picture->run)
+        script_cancel(picture->run);
+    if (picture->get)
+        storage_cancel(picture->get);
+    free(picture);
+}
+
+static void picture_on_closed(void *arg)
+{
+    picture_free(arg);
+}
+
+static void picture_refuse(struct picture *picture, enum problem problem)
+{
+    respond_problem(picture->exchange, problem, NULL);
+    picture_free(picture);
+}
+
+/* -- the bytes */
+
+/* A reload within a day asks nobody. Nothing may be kept longer than the picture. */
+static void add_caching(struct picture *picture)
+{
+    int64_t left_s = ((int64_t)picture->day + 1) * DAY_S - clock_wall_ms() / 1000;
+    char value[HEADER_SIZE];
+
+    (void)snprintf(value, sizeof(value), "private, max-age=%" PRId64, left_s < DAY_S ? left_s : DAY_S);
+    http_add_header(picture->exchange, "Cache-Control", value);
+    http_add_header(picture->exchange, "ETag", picture->etag);
+    http_add_header(picture->exchange, "Accept-Ranges", "bytes");
+    http_add_header(picture->exchange, "Cross-Origin-Resource-Policy", "cross-origin");
+}
+
+/* `?download` saves the picture instead of showing it; the name is ours, so it needs no escaping. */
+static void add_disposition(struct picture *picture, const struct storage_about *about)
+{
+    char value[HEADER_SIZE], unused[8];
+    const struct http_request *request = http_exchange_request(picture->exchange);
+
+    if (!http_text_is(request->query, "download") && !http_request_query(request, "download", unused, sizeof(unused)))
+        return;
+    (void)snprintf(value, sizeof(value), "attachment; filename=\"picture-%.*s.%s\"", LOG_ID_LEN, picture->id,
+                   strchr(image_media_type(about->image.type), '/') + 1);
+    http_add_header(picture->exchange, "Content-Disposition", value);
+}
+
+/* Answers without the bytes, which the storage then need not read. */
+static void answer_alone(struct picture *picture, int status, const char *type, int64_t length)
+{
+    struct http_exchange *exchange = picture->exchange;
+
+    picture->exchange = NULL;
+    http_respond(exchange, status, type, NULL, (size_t)length);
+}
+
+static void picture_on_room(void *arg)
+{
+    struct picture *picture = arg;
+
+    storage_get_next(picture->get);
+}
+
+static void begin_answer(struct picture *picture, const struct storage_about *about, struct storage_range *range)
+{
+    struct http_exchange *exchange = picture->exchange;
+    const struct http_request *request = http_exchange_request(exchange);
+    const char *type = image_media_type(about->image.type);
+    struct byte_range wanted = byte_range_read(request, picture->etag, about->size);
+    char value[HEADER_SIZE];
+
+    add_caching(picture);
+    if (wanted.kind == BYTE_RANGE_NONE_MATCH) {
+        answer_alone(picture, 304, NULL, 0);
+        return;
+    }
+    if (wanted.kind == BYTE_RANGE_OUTSIDE) {
+        (void)snprintf(value, sizeof(value), "bytes */%" PRId64, about->size);
+        http_add_header(exchange, "Content-Range", value);
+        answer_alone(picture, 416, NULL, 0);
+        return;
+    }
+    add_disposition(picture, about);
+    if (wanted.kind == BYTE_RANGE_PART) {
+        (void)snprintf(value, sizeof(value), "bytes %" PRId64 "-%" PRId64 "/%" PRId64, wanted.at,
+                       wanted.at + wanted.len - 1, about->size);
+        http_add_header(exchange, "Content-Range", value);
+    }
+    *range = (struct storage_range){wanted.at, wanted.len};
+    if (request->method == HTTP_HEAD) {
+        answer_alone(picture, wanted.kind == BYTE_RANGE_PART ? 206 : 200, type, wanted.len);
+        return;
+    }
+    http_exchange_on_room(exchange, picture_on_room);
+    http_stream_begin_sized(exchange, wanted.kind == BYTE_RANGE_PART ? 206 : 200, type, wanted.len);
+    picture->has_begun = true;
+    storage_get_next(picture->get);
+}
+
+static void picture_on_open(const struct storage_about *about, struct storage_range *range, void *arg)
+{
+    struct picture *picture = arg;
+
+    (void)snprintf(picture->etag, sizeof(picture->etag), "\"%s\"", about->sha256);
+    begin_answer(picture, about, range);
+    if (!picture->exchange)
+        picture_free(picture);
+}
+
+static void picture_on_bytes(const char *bytes, size_t len, void *arg)
+{
+    struct picture *picture = arg;
+
+    http_stream_write(picture->exchange, bytes, len);
+    if (http_stream_is_behind(picture->exchange))
+        http_stream_wait_for_room(picture->exchange);
+    else
+        storage_get_next(picture->get);
+}
+
+static void picture_on_end(const struct storage_outcome *outcome, void *arg)
+{
+    struct picture *picture = arg;
+
+    picture->get = NULL;
+    if (outcome->end != STORAGE_DONE && outcome->end != STORAGE_MISSING)
+        log_warn("picture", "cannot read a stored picture", "picture=%.*s end=%s words=\"%s\"", LOG_ID_LEN, picture->id,
+                 storage_end_name(outcome->end), outcome->words);
+    if (picture->has_begun) {
+        if (outcome->end == STORAGE_DONE)
+            http_stream_end(picture->exchange);
+        else
+            http_abort(picture->exchange, HTTP_ABORT_RST); /* the client must see that the picture is not whole */
+        picture_free(picture);
+        return;
+    }
+    if (outcome->end == STORAGE_MISSING && !picture->is_unknown)
+        log_error("picture", "a stored picture is missing; do all programs use the same STORAGE?", "picture=%.*s",
+                  LOG_ID_LEN, picture->id);
+    picture_refuse(picture, outcome->end == STORAGE_MISSING ? PROBLEM_PICTURE_NOT_FOUND : PROBLEM_STORAGE_UNAVAILABLE);
+}
+
+static void read_picture(struct picture *picture)
+{
+    const struct storage_get_events events = {
+        .on_open = picture_on_open, .on_bytes = picture_on_bytes, .on_end = picture_on_end, .arg = picture};
+    char name[STORAGE_NAME_SIZE];
+
+    storage_name_of_picture(name, picture->day, picture->id);
+    if (storage_get(picture->context->storage, name, &events, &picture->get)) {
+        picture->get = NULL;
+        picture_refuse(picture, PROBLEM_STORAGE_UNAVAILABLE);
+    }
+}
+
+/* -- what Redis knows */
+
+static void redirect(struct picture *picture, const char *url)
+{
+    struct http_exchange *exchange = picture->exchange;
+
+    http_add_header(exchange, "Location", url);
+    http_add_header(exchange, "Cache-Control", "no-store");
+    http_add_header(exchange, "Referrer-Policy", "no-referrer");
+    http_respond(exchange, 302, NULL, NULL, 0);
+    picture_free(picture);
+}
+
+/* A directory of another machine has no picture of this one: an operator must be told, and the client must not take the 404 for the truth. */
+static bool is_elsewhere(const struct picture *picture, const char *storage)
+{
+    const char *mine = storage_identity(picture->context->storage);
+
+    if (!strcmp(storage, mine))
+        return false;
+    log_error("picture", "a picture is in another storage; all programs need the same STORAGE",
+              "picture=%.*s stored_in=\"%s\" this=\"%s\"", LOG_ID_LEN, picture->id, storage, mine);
+    return true;
+}
+
+static void picture_on_known(struct picture *picture, const redisReply *reply)
+{
+    const char *state = script_text(reply, 1, NULL), *url = script_text(reply, 2, NULL),
+               *storage = script_text(reply, 3, NULL);
+
+    if (state && url && *url && !strcmp(state, "owed"))
+        redirect(picture, url);
+    else if (state && storage && !strcmp(state, "stored"))
+        is_elsewhere(picture, storage) ? picture_refuse(picture, PROBLEM_STORAGE_UNAVAILABLE) : read_picture(picture);
+    else
+        picture_refuse(picture, PROBLEM_PICTURE_NOT_FOUND);
+}
+
+static void picture_on_reply(const redisReply *reply, int err, void *arg)
+{
+    struct picture *picture = arg;
+
+    picture->run = NULL;
+    if (!err && !strcmp(script_answer(reply), "PICTURE")) {
+        picture_on_known(picture, reply);
+        return;
+    }
+    picture->is_unknown = true;
+    read_picture(picture);
+}
+
+static void ask_redis(struct picture *picture)
+{
+    char prefix[KEYS_PREFIX_SIZE], day[STORAGE_DAY_SIZE];
+    const struct script_arg args[] = {
+        SCRIPT_TEXT(picture->id), {day, STORAGE_DAY_SIZE - 1}
+    };
+    const struct script_call call = {.script = &scripts[SCRIPT_PICTURE], .prefix = prefix, .args = args, .count = 2};
+
+    keys_prefix(prefix, 0);
+    storage_day_write(day, picture->day);
+    if (!script_run(picture->context->commands, &call, picture_on_reply, picture, &picture->run))
+        return;
+    picture->run = NULL;
+    picture->is_unknown = true;
+    read_picture(picture);
+}
+
+/* What follows /p/, not decoded: a name needs no encoding. */
+static struct http_text name_of(const struct http_request *request)
+{
+    const size_t len = strlen(STORED_PATH);
+
+    return (struct http_text){request->path.data + len, request->path.len - len};
+}
+
+/* A day and an id, whatever they are: other paths do not exist. */
+static bool has_two_parts(struct http_text name)
+{
+    const char *slash = memchr(name.data, '/', name.len);
+    size_t before = slash ? (size_t)(slash - name.data) : 0, after = slash ? name.len - before - 1 : 0;
+
+    return before && after && !memchr(slash + 1, '/', after);
+}
+
+void api_picture(struct http_exchange *exchange, void *arg)
+{
+    const struct api_context *context = arg;
+    struct http_text name = name_of(http_exchange_request(exchange));
+    struct picture *picture;
+
+    if (!has_two_parts(name)) {
+        respond_problem(exchange, PROBLEM_NOT_FOUND, NULL);
+        return;
+    }
+    picture = calloc(1, sizeof(*picture));
+    if (!picture) {
+        respond_problem(exchange, PROBLEM_INTERNAL, NULL);
+        return;
+    }
+    picture->exchange = exchange;
+    picture->context = context;
+    if (!context->storage || !storage_name_read_picture(name.data, name.len, &picture->day, picture->id) ||
+        storage_day_is_expired(picture->day, storage_day_of(clock_wall_ms()))) {
+        picture_refuse(picture, PROBLEM_PICTURE_NOT_FOUND);
+        return;
+    }
+    http_exchange_on_closed(exchange, picture_on_closed, picture);
+    ask_redis(picture);
+}

@@ -1,0 +1,417 @@
+"""Pictures that last, with real programs: announced, copied, served, erased; and everything that can fail on the way."""
+
+import hashlib
+import http.server
+import json
+import os
+import pathlib
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import types
+import unittest
+
+from support.http_client import fetch
+from support.processes import ProcessTest, eventually
+from support.world import World, sim
+
+PREFIX = "arkrelay:{0}:"
+IMAGE = (pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes()
+
+
+class PictureTest(ProcessTest):
+    def setUp(self):
+        self.folder = self.enterContext(tempfile.TemporaryDirectory())
+        self.store = pathlib.Path(self.folder, "pictures")
+
+    def world(self, **options):
+        world = self.enterContext(World(**options))
+        self.redis = world.redis
+        return world
+
+    def storage(self, **options):
+        return {"STORAGE": self.store, "OUTBOX_LEASE": "2s", **options}
+
+    def start(self, world, gateway=(), **worker):
+        return world.gateway(STORAGE=self.store, **dict(gateway)), world.worker(**self.storage(**worker))
+
+    def make(self, gateway, name="t1", directives="images=1", **fields):
+        """A task's events."""
+        with gateway.generate(name, prompt=sim(name, directives), **fields) as stream:
+            events = stream.to_end()
+        self.assertEqual(events[-1].event, "done", events)
+        return [types.SimpleNamespace(event=event.event, data=json.loads(event.data)["data"]) for event in events]
+
+    def picture(self, image, field):
+        value = self.redis("HGET", PREFIX + "picture:" + image["id"], field)
+        return value and value.decode()
+
+    def wait_state(self, image, state):
+        eventually(lambda: self.picture(image, "state") == state, f"the picture is {state}", 10)
+
+    def files(self):
+        return sorted(path.name for path in self.store.glob("2*/*"))
+
+    def temporary(self):
+        return [path.name for path in (self.store / "tmp").iterdir()]
+
+
+class Kept(PictureTest):
+    def test_a_picture_has_its_address_from_the_first_event_on_and_is_served_from_the_directory(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        events = self.make(gateway, directives="images=3", max_images=3)
+        announced = [event.data["image"] for event in events if event.data.get("stage") == "image"]
+        result = events[-1].data["generated_images"]
+        self.assertEqual([(image["id"], image["stored_url"], image["url"]) for image in announced],
+                         [(image["id"], image["stored_url"], image["url"]) for image in result])
+        self.assertEqual(gateway.task("t1").json()["result"]["generated_images"], result)
+        for image in result:
+            self.wait_state(image, "stored")
+            self.assertRegex(image["stored_url"], r"^/p/\d{8}/[0-9a-f]{32}$")
+            original = fetch(image["url"].split("/")[2], "GET", "/" + image["url"].split("/", 3)[3])
+            answer = gateway.get(image["stored_url"])
+            self.assertEqual((answer.status, answer.body, answer.headers["Content-Length"]), (200, original.body, str(len(original.body))))
+            self.assertEqual(answer.headers["ETag"], f'"{hashlib.sha256(original.body).hexdigest()}"')
+            self.assertEqual(answer.headers["X-Content-Type-Options"], "nosniff")
+            self.assertRegex(answer.headers["Cache-Control"], r"^private, max-age=[1-9]\d*$")
+            self.assertTrue(answer.headers["Content-Type"].startswith("image/"))
+        self.assertEqual(self.files(), sorted(image["id"] for image in result))
+        self.assertEqual(self.temporary(), [])
+
+    def test_it_outlives_the_programs_the_task_and_redis(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        self.assertEqual((gateway.stop(), worker.stop()), (0, 0))
+        gateway = world.gateway(STORAGE=self.store)
+        before = gateway.get(image["stored_url"])
+        self.redis("FLUSHALL")
+        self.assertEqual(gateway.get(image["stored_url"]).body, before.body)
+        world.redis_server.stop()
+        self.assertEqual(eventually(lambda: gateway.get(image["stored_url"]), "an answer").status, 200)
+        self.assertEqual(gateway.get("/p/20200101/" + image["id"]).status, 404)
+
+    def test_until_the_copy_exists_the_address_leads_to_ark(self):
+        world = self.world()
+        gateway = world.gateway(STORAGE=self.store)
+        worker = world.worker(**self.storage(WORKER_ROLES="ark"))
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        answer = gateway.get(image["stored_url"])
+        self.assertEqual((answer.status, answer.headers["Location"], answer.headers["Cache-Control"]), (302, image["url"], "no-store"))
+        self.assertFalse((self.store / "tmp").exists() and self.temporary())
+        self.assertNotIn("storage", [line.split(" ")[0] for line in worker.lines])
+        world.worker(ARK_API_KEY="", WORKER_ROLES="outbox", **self.storage())
+        self.wait_state(image, "stored")
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+
+    def test_parts_and_conditions(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        whole = gateway.get(image["stored_url"])
+        size, etag = len(whole.body), whole.headers["ETag"]
+        for wanted, first, last in (("bytes=0-0", 0, 0), ("bytes=5-", 5, size - 1), ("bytes=-7", size - 7, size - 1), ("bytes=3-999999999", 3, size - 1),
+                                    ("bytes=-999999999", 0, size - 1)):
+            with self.subTest(range=wanted):
+                answer = gateway.get(image["stored_url"], Range=wanted)
+                self.assertEqual((answer.status, answer.body, answer.headers["Content-Range"]),
+                                 (206, whole.body[first:last + 1], f"bytes {first}-{last}/{size}"))
+        for wanted in ("bytes=1-0", "lines=1-2", "bytes=0-1,3-4", "bytes=", "bytes=-", "bytes=x", "bytes=99999999999999999999-", ""):
+            with self.subTest(range=wanted):
+                self.assertEqual(gateway.get(image["stored_url"], Range=wanted).body, whole.body)
+        for wanted in (f"bytes={size}-", "bytes=-0"):
+            answer = gateway.get(image["stored_url"], Range=wanted)
+            self.assertEqual((answer.status, answer.headers["Content-Range"], answer.body), (416, f"bytes */{size}", b""))
+        self.assertEqual(gateway.get(image["stored_url"], Range="bytes=0-0", **{"If-Range": '"other"'}).status, 200)
+        self.assertEqual(gateway.get(image["stored_url"], Range="bytes=0-0", **{"If-Range": etag}).status, 206)
+        for condition in (etag, f'"x", W/{etag}', "*"):
+            answer = gateway.get(image["stored_url"], **{"If-None-Match": condition})
+            self.assertEqual((answer.status, answer.body, answer.headers["ETag"]), (304, b"", etag))
+        head = fetch(gateway.address, "HEAD", image["stored_url"])
+        self.assertEqual((head.status, head.headers["Content-Length"], head.body), (200, str(size), b""))
+        saved = gateway.get(image["stored_url"] + "?download")
+        self.assertRegex(saved.headers["Content-Disposition"], r'^attachment; filename="picture-[0-9a-f]{8}\.(jpeg|png)"$')
+
+    def test_addresses_that_are_none(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        day, name = image["stored_url"].split("/")[2:]
+        for path in (f"/p/{day}/{name}x", f"/p/{day}/{name[:-1]}", f"/p/{day}/{name.upper()}" if name.upper() != name else "/p/x/y", f"/p/tmp/{name}",
+                     f"/p/{day}/../{day}/{name}", f"/p/{day}%2F..%2F{day}%2F{name}", f"/p/{day}", "/p/", f"/p/99999999/{name}", "/p/20260101/" + "0" * 32,
+                     f"/p//{name}", f"/p/{day}/{name}/", "/p/arkrelay-storage"):
+            with self.subTest(path=path):
+                self.assertEqual(gateway.get(path).status, 404)
+        self.assertEqual(fetch(gateway.address, "POST", image["stored_url"], {}).status, 405)
+
+    def test_a_public_url_makes_the_address_absolute(self):
+        world = self.world()
+        gateway, _ = self.start(world, PUBLIC_URL="https://pictures.example/")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertTrue(image["stored_url"].startswith("https://pictures.example/p/"))
+        self.wait_state(image, "stored")
+        self.assertEqual(gateway.get(image["stored_url"].removeprefix("https://pictures.example")).status, 200)
+
+    def test_without_storage_nothing_changes(self):
+        world = self.world()
+        gateway, worker = world.gateway(), world.worker()
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(set(image), {"index", "url", "size"})
+        self.assertEqual(self.redis("KEYS", PREFIX + "*pictur*") + self.redis("KEYS", PREFIX + "lane*"), [])
+        self.assertEqual(gateway.get("/p/20261207/" + "0" * 32).status, 404)
+        self.assertFalse(any(" outbox" in line for line in worker.lines))
+
+
+class Deleted(PictureTest):
+    def test_the_pictures_of_a_deleted_task_are_gone_at_once_and_from_the_disk(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        images = self.make(gateway, directives="images=2", max_images=2)[-1].data["generated_images"]
+        other = self.make(gateway, "t2")[-1].data["generated_images"][0]
+        for image in (*images, other):
+            self.wait_state(image, "stored")
+        self.assertEqual(gateway.erase("t1").status, 204)
+        for image in images:
+            self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+        eventually(lambda: self.files() == [other["id"]], "only the other picture is left")
+        self.assertEqual(gateway.get(other["stored_url"]).status, 200)
+        self.assertEqual(worker.metric("arkrelay_pictures_deleted_total"), 2)
+
+    def test_a_picture_that_is_erased_while_it_is_copied_leaves_nothing(self):
+        world = self.world()
+        with Slow() as slow:
+            gateway, _ = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            slow.asked.wait(20)
+            self.assertEqual(gateway.erase("t1").status, 204)
+            self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+            slow.go_on.set()
+            eventually(lambda: self.redis("ZCARD", PREFIX + "leased:copies") == 0, "the copy has ended")
+        eventually(lambda: self.redis("EXISTS", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "the deletion is done")
+        self.assertEqual((self.files(), self.temporary()), ([], []))
+
+
+class Slow:
+    """A server of one picture that waits for go_on in the middle of it; `status` and `body` may be set."""
+
+    def __init__(self, body=IMAGE, status=200, waits=True):
+        outer = self
+        self.asked, self.go_on, self.requests = threading.Event(), threading.Event(), 0
+        self.body, self.status, self.waits = body, status, waits
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_GET(self):
+                outer.requests += 1
+                self.send_response(outer.status)
+                self.send_header("Content-Length", str(len(outer.body)))
+                self.end_headers()
+                self.wfile.write(outer.body[:100])
+                self.wfile.flush()
+                outer.asked.set()
+                if outer.waits:
+                    outer.go_on.wait(20)
+                try:
+                    self.wfile.write(outer.body[100:])
+                except OSError:
+                    pass
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.go_on.set()
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Failures(PictureTest):
+    def test_a_worker_that_is_killed_while_it_copies(self):
+        world = self.world()
+        with Slow() as slow:
+            gateway, worker = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            slow.asked.wait(20)
+            eventually(self.temporary, "a temporary file")
+            worker.signal(signal.SIGKILL)
+            worker.wait_exit()
+            worker.forget()
+            slow.waits = False
+            slow.go_on.set()
+            world.worker(**self.storage(ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/"))
+            self.wait_state(image, "stored")
+        self.assertEqual(gateway.get(image["stored_url"]).body, IMAGE)
+        self.assertEqual(self.temporary(), [])
+
+    def test_a_drain_puts_the_copy_back(self):
+        world = self.world()
+        with Slow() as slow:
+            gateway, worker = self.start(world, OUTBOX_LEASE="1h", ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            slow.asked.wait(20)
+            self.assertEqual(worker.stop(), 0)
+            slow.waits = False
+            slow.go_on.set()
+            world.worker(**self.storage(ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/"))
+            self.wait_state(image, "stored")
+
+    def test_a_host_that_fails_and_comes_back(self):
+        world = self.world()
+        with Slow(status=503, waits=False) as host:
+            gateway, worker = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            eventually(lambda: host.requests >= 2, "a second try")
+            self.assertEqual(gateway.get(image["stored_url"]).status, 302)
+            host.status = 200
+            self.wait_state(image, "stored")
+            self.assertGreaterEqual(eventually(lambda: worker.metric("arkrelay_copies_total"), "metrics"), 3)
+
+    def test_a_private_address_is_not_fetched_and_the_task_is_done(self):
+        world = self.world()
+        with Slow(waits=False) as inside:
+            gateway, worker = self.start(world, ARK_BASE_URL=f"{world.ark.url.replace('127.0.0.1', 'localhost')}/api/v3")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            if "127.0.0.1" in image["url"]:
+                self.wait_state(image, "failed")
+                self.assertEqual(self.picture(image, "code"), "not_public")
+                worker.wait_for("picture given up.*not_public")
+                self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+            self.assertEqual(inside.requests, 0)
+        self.assertEqual(self.files(), [])
+
+    def test_a_page_instead_of_a_picture_is_tried_again_and_never_stored(self):
+        world = self.world()
+        with Slow(body=b"<html>" + b"x" * 300, waits=False) as host:
+            gateway, worker = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            eventually(lambda: self.picture(image, "tries") == "1", "a try is counted")
+            self.assertEqual(worker.metric("arkrelay_copies_total"), 1)
+            self.assertEqual(gateway.get(image["stored_url"]).status, 302)
+            self.redis("HSET", PREFIX + "picture:" + image["id"], "tries", 4)
+            lane = image["url"].split("/")[2]
+            self.redis("ZADD", PREFIX + f"owed:copies:{lane}", 0, image["id"])
+            self.redis("ZADD", PREFIX + "lanes:copies", 0, lane)
+            self.wait_state(image, "failed")
+            self.assertEqual(self.picture(image, "code"), "not_image")
+        self.assertEqual((self.files(), self.temporary(), gateway.get(image["stored_url"]).status), ([], [], 404))
+
+    def test_a_storage_that_cannot_be_written_fails_no_task_and_is_used_again(self):
+        if os.geteuid() == 0:
+            world = self.world()
+            gateway, worker = self.start(world)
+            tmp = self.store / "tmp"
+            tmp.rename(self.store / "aside")                 # the open directory is still there; make creating in it fail
+            os.rmdir(self.store / "aside")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            worker.wait_for("the storage does not take pictures")
+            self.assertEqual(self.picture(image, "state"), "owed")
+            eventually(lambda: worker.metric("arkrelay_storage_failing") == 1, "the metric says so")
+            self.assertEqual(gateway.get(image["stored_url"]).status, 302)
+            self.assertEqual(worker.stop(), 0)
+            world.worker(**self.storage())
+            self.wait_state(image, "stored")
+
+    def test_another_directory_is_told_and_not_taken_for_a_404(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        other = world.gateway(STORAGE=pathlib.Path(self.folder, "other"))
+        answer = other.get(image["stored_url"])
+        self.assertEqual((answer.status, answer.json()["code"]), (503, "storage_unavailable"))
+        other.wait_for("in another storage")
+
+    def test_a_file_that_was_removed_by_hand_is_a_404_and_logged(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        next(self.store.glob("2*/*")).unlink()
+        self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+        gateway.wait_for("a stored picture is missing")
+
+    def test_expired_days_are_swept_at_the_start(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        file = next(self.store.glob("2*/*"))
+        old = self.store / "20200101"
+        file.parent.rename(old)
+        self.assertEqual(gateway.get("/p/20200101/" + image["id"]).status, 404)
+        worker.stop()
+        world.worker(**self.storage())
+        eventually(lambda: not old.exists(), "the day is gone")
+
+    def test_no_secret_is_logged(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        gateway.get(image["stored_url"])
+        for program in (gateway, worker):
+            self.assertFalse([line for line in program.lines if image["id"] in line])
+
+
+class Doctor(PictureTest):
+    """What `arkctl doctor` says about the storage."""
+
+    def says(self, gateway):
+        arkctl = pathlib.Path(__file__).parents[2] / "cli/arkctl"
+        run = subprocess.run([sys.executable, arkctl, "--url", gateway.url, "--admin-key", "k" * 32, "--json", "doctor"], capture_output=True, text=True, check=False,
+                             env={"PATH": os.environ["PATH"], "NO_COLOR": "1"})
+        return [(check["status"], check["text"]) for check in json.loads(run.stdout)["checks"] if check["check"] == "storage"]
+
+    def test_ok_and_each_fault(self):
+        world = self.world()
+        options = {"GATEWAY_ADMIN_KEY": "k" * 32, "PRESENCE_INTERVAL": "100ms"}
+        gateway = world.gateway(STORAGE=self.store, **options)
+        self.assertEqual(self.says(gateway), [("bad", "no worker copies pictures: ARK's links end after 24 hours")])
+        worker = world.worker(PRESENCE_INTERVAL="100ms", **self.storage())
+        [(status, text)] = eventually(lambda: [row for row in self.says(gateway) if row[0] == "ok"], "all is well")
+        self.assertRegex(text, r"^directory [0-9a-f]{32}; 0 pictures waiting to be copied$")
+        other = world.gateway(STORAGE=pathlib.Path(self.folder, "other"), **options)
+        eventually(lambda: [row for row in self.says(gateway) if "2 different storages" in row[1]], "two directories")
+        self.assertEqual(other.stop(), 0)
+        (self.store / "tmp").rmdir()
+        self.make(gateway)
+        eventually(lambda: [row for row in self.says(gateway) if "cannot store pictures" in row[1]], "the trouble")
+        self.assertEqual(worker.stop(), 0)
+
+    def test_nothing_is_said_without_a_storage(self):
+        world = self.world()
+        gateway = world.gateway(GATEWAY_ADMIN_KEY="k" * 32)
+        world.worker()
+        self.assertEqual(self.says(gateway), [])
+
+
+class Readers(PictureTest):
+    def test_a_large_picture_arrives_whole_over_a_small_output_limit(self):
+        world = self.world()
+        large = IMAGE + os.urandom(12_000_000)
+        with Slow(body=large, waits=False) as host:
+            gateway, _ = self.start(world, gateway={"GATEWAY_OUTPUT_MAX": "4096"}, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={host.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            self.wait_state(image, "stored")
+        for _ in range(3):
+            self.assertEqual(hashlib.sha256(gateway.get(image["stored_url"]).body).digest(), hashlib.sha256(large).digest())
+        self.assertEqual(gateway.get(image["stored_url"], Range="bytes=5000000-9999999").body, large[5_000_000:10_000_000])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,232 @@
+"""Pictures in Redis: what an image event owes, leases of copies and deletions, lanes that wait, erasure."""
+
+import datetime
+import unittest
+
+from support.script_test import ScriptTest
+from support.scripts import PREFIX, shared
+
+DAY_MS = 86_400_000
+LEASE_MS = 60_000
+URL = "https://ark.example:8443/a.jpeg?sign=1"
+
+
+def picture_id(n):
+    return f"{n:032x}"
+
+
+def image(task_id, n=1, index=0, url=URL, day=None, base=""):
+    day = day or (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=7)).strftime("%Y%m%d")
+    stored = f"{base}/p/{day}/{picture_id(n)}"
+    return (f'{{"task_id":"{task_id}","message":"m","stage":"image","index":{index},"image":{{"id":"{picture_id(n)}","stored_url":"{stored}",'
+            f'"url":"{url}","size":"2048x2048"}}}}')
+
+
+class OutboxTest(ScriptTest):
+    def hash(self, n=1):
+        flat = self.redis("HGETALL", PREFIX + "picture:" + picture_id(n))
+        return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2])}
+
+    def scores(self, key):
+        flat = self.redis("ZRANGE", PREFIX + key, 0, -1, "WITHSCORES")
+        return {member.decode(): float(score) for member, score in zip(flat[::2], flat[1::2])}
+
+    def lease(self, queue="copies", most=10, lane_most=4, lease=LEASE_MS, nonce="n"):
+        next_ms, waiting, *entries = self.run_script("lease", queue, most, lane_most, lease, nonce)
+        return next_ms, waiting, [[item.decode() if isinstance(item, bytes) else item for item in entry] for entry in entries]
+
+    def settle(self, entry, *outcome, queue="copies"):
+        return [word.decode() for word in self.run_script("settle", queue, entry[0], entry[1], *outcome)]
+
+    def now_ms(self):
+        seconds, micros = self.redis("TIME")
+        return int(seconds) * 1000 + int(micros) // 1000
+
+    def task_with_pictures(self, name="t1", first=1, count=1, url=URL):
+        """A task that has ended with these pictures. The first ones are told by EMIT, the last one by FINISH."""
+        self.submit(name)
+        job = self.claim_one()
+        self.begin(job)
+        for n in range(count - 1):
+            self.assertEqual(self.run_script("emit", job.id, job.fence, n + 1, image(name, first + n, n, url))[0], b"OK")
+        self.assertEqual(self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", count, image(name, first + count - 1, count - 1, url))[0], b"OK")
+
+
+class Owed(OutboxTest):
+    def test_emit_and_finish_owe_a_copy_of_each_picture(self):
+        self.task_with_pictures(count=3)
+        for n in (1, 2, 3):
+            kept = self.hash(n)
+            self.assertEqual((kept["state"], kept["task"], kept["owner"], kept["index"], kept["url"], kept["lane"]),
+                             ("owed", "public.t1", "public", str(n - 1), URL, "ark.example:8443"))
+            self.assertEqual(self.task().log[int(kept["n"]) - 1].data["image"]["id"], picture_id(n))
+        self.assertEqual(set(self.scores("owed:copies:ark.example:8443")), {picture_id(n) for n in (1, 2, 3)})
+        self.assertEqual(list(self.scores("lanes:copies")), ["ark.example:8443"])
+        done = self.task().log[-1].data
+        self.assertEqual([made["id"] for made in done["generated_images"]], [picture_id(n) for n in (1, 2, 3)])
+        self.assertTrue(all(made["stored_url"].endswith(made["id"]) for made in done["generated_images"]))
+
+    def test_an_image_without_an_id_owes_nothing(self):
+        self.submit("t1")
+        job = self.claim_one()
+        self.begin(job)
+        data = '{"task_id":"t1","message":"m","stage":"image","index":0,"image":{"url":"https://ark.example/a.jpeg","size":"1x1"}}'
+        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", 1, data)
+        self.assertEqual(self.redis("KEYS", PREFIX + "picture:*") + self.redis("KEYS", PREFIX + "lanes:*"), [])
+
+    def test_a_repeated_event_owes_one_copy(self):
+        self.submit("t1")
+        job = self.claim_one()
+        self.begin(job)
+        for _ in range(2):
+            self.run_script("emit", job.id, job.fence, 1, image("t1"))
+        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", 1, image("t1"))
+        self.assertEqual(len(self.task().log[-1].data["generated_images"]), 1)
+        self.assertEqual(len(self.scores("owed:copies:ark.example:8443")), 1)
+
+    def test_a_public_url_and_a_path_of_its_own_change_nothing(self):
+        self.submit("t1")
+        job = self.claim_one()
+        self.begin(job)
+        self.run_script("emit", job.id, job.fence, 1, image("t1", day="20991231", base="https://pictures.example/p/x"))
+        self.assertEqual(self.hash()["day"], "20991231")
+
+    def test_a_picture_expires_a_day_after_its_day(self):
+        body = shared("base", "names", "owing", "copies") + "local ends = {} for i, day in ipairs(ARGV) do ends[i] = string.format('%d', end_of_day(day)) end return ends"
+        epoch = datetime.date(1970, 1, 1)
+        days = [datetime.date(1999, 12, 1) + datetime.timedelta(days=n) for n in range(0, 146_097, 97)]
+        ends = [int(end) for end in self.redis("EVAL", body, 1, PREFIX, *(day.strftime("%Y%m%d") for day in days))]
+        self.assertEqual(ends, [((day - epoch).days + 1) * DAY_MS for day in days])
+        self.task_with_pictures()
+        self.assertTrue(8 * DAY_MS < self.redis("PTTL", PREFIX + "picture:" + picture_id(1)) <= 9 * DAY_MS)
+
+
+class Leases(OutboxTest):
+    def test_a_copy_that_is_stored_forgets_the_link(self):
+        self.task_with_pictures()
+        _, waiting, [entry] = self.lease()
+        self.assertEqual((entry[0], entry[3], entry[5], entry[2], waiting), (picture_id(1), "public", URL, 0, 0))
+        self.assertEqual(self.settle(entry, "stored", "image/jpeg", 5, "a" * 64, "directory x"), ["OK", "stored"])
+        kept = self.hash()
+        self.assertEqual((kept["state"], kept["type"], kept["bytes"], kept["sha256"], kept["storage"], kept["task"]),
+                         ("stored", "image/jpeg", "5", "a" * 64, "directory x", "public.t1"))
+        self.assertNotIn("url", kept)
+        self.assertGreater(self.redis("PTTL", PREFIX + "picture:" + picture_id(1)), 8 * DAY_MS - 60_000)
+        self.assertEqual(self.lease(), (-1, 0, []))
+        self.assertEqual(self.settle(entry, "stored", "image/jpeg", 5, "a" * 64, "directory x"), ["LOST"])
+
+    def test_a_lease_is_given_once_and_again_when_it_has_expired(self):
+        self.task_with_pictures()
+        _, _, [first] = self.lease(lease=0, nonce="a")
+        _, _, [second] = self.lease(nonce="b")
+        self.assertEqual((first[0], second[0], second[2]), (picture_id(1), picture_id(1), 1))
+        self.assertEqual(self.lease()[2], [])
+        self.assertEqual(self.settle(first, "stored", "image/png", 1, "b" * 64, "s"), ["LOST"])
+        self.assertEqual(self.settle(second, "stored", "image/png", 1, "b" * 64, "s"), ["OK", "stored"])
+
+    def test_a_lane_has_at_most_so_many_and_another_one_its_own(self):
+        self.task_with_pictures("t1", 1, 3)
+        self.task_with_pictures("t2", 4, 2, "http://other.example/b.png")
+        _, waiting, entries = self.lease(lane_most=1)
+        self.assertEqual((len({entry[5] for entry in entries}), len(entries), waiting), (2, 2, 3))
+        self.assertEqual(self.lease(lane_most=1)[2], [])
+        self.settle(entries[0], "stored", "image/png", 1, "b" * 64, "s")
+        [third] = self.lease(lane_most=1)[2]
+        self.assertEqual(third[5], entries[0][5])
+
+    def test_leases_of_a_lost_worker_do_not_block_their_lane(self):
+        self.task_with_pictures("t1", 1, 3)
+        for _ in range(3):
+            self.assertEqual(len(self.lease(lane_most=1, lease=0)[2]), 1)
+
+    def test_a_host_that_fails_delays_its_own_entries_only(self):
+        self.task_with_pictures("t1", 1, 3)
+        self.task_with_pictures("t2", 4, 1, "http://other.example/b.png")
+        _, _, entries = self.lease()
+        failing = [entry for entry in entries if "ark" in entry[5]]
+        for entry in failing:
+            self.assertEqual(self.settle(entry, "host"), ["OK", "owed"])
+        lane = dict(zip(*[iter(item.decode() for item in self.redis("HGETALL", PREFIX + "lane:copies:ark.example:8443"))] * 2))
+        self.assertEqual((lane["failures"], lane["wait"], lane["running"]), ("1", "1000", "0"))
+        next_ms, waiting, entries = self.lease()
+        self.assertEqual((entries, waiting), ([], 3))
+        self.assertTrue(0 < next_ms <= 1000)
+        self.redis("HSET", PREFIX + "lane:copies:ark.example:8443", "paused_until", 0)
+        self.redis("ZADD", PREFIX + "lanes:copies", 0, "ark.example:8443")
+        for n in (1, 2, 3):
+            self.redis("ZADD", PREFIX + "owed:copies:ark.example:8443", 0, picture_id(n))
+        [probe] = self.lease()[2]
+        self.settle(probe, "stored", "image/png", 1, "b" * 64, "s")
+        self.assertEqual(len(self.lease()[2]), 2)
+
+    def test_a_fault_of_one_entry_counts_as_a_try_and_one_of_the_worker_does_not(self):
+        self.task_with_pictures()
+        for outcome, tries in ((("later", 0), 0), (("again", 0), 1), (("later", 0), 1), (("again", 0), 2)):
+            [entry] = self.lease()[2]
+            self.assertEqual(self.settle(entry, *outcome), ["OK", "owed"])
+            self.assertEqual(int(self.hash().get("tries", 0)), tries)
+        [entry] = self.lease()[2]
+        self.assertEqual(entry[2], 2)
+        self.assertEqual(self.settle(entry, "failed", "not_an_image"), ["OK", "failed"])
+        self.assertEqual((self.hash()["state"], self.hash()["code"]), ("failed", "not_an_image"))
+        self.assertEqual(self.lease(), (-1, 0, []))
+
+    def test_after_a_day_a_failure_is_the_last_one(self):
+        for outcome in (("again", 0), ("later", 0), ("host",)):
+            with self.subTest(outcome=outcome):
+                self.fresh()
+                self.task_with_pictures()
+                self.redis("HSET", PREFIX + "picture:" + picture_id(1), "created_at", self.now_ms() - DAY_MS - 1)
+                [entry] = self.lease()[2]
+                self.assertEqual(self.settle(entry, *outcome), ["OK", "failed"])
+                self.assertEqual(self.hash()["code"], "link_expired")
+
+
+class Erased(OutboxTest):
+    def erase(self, name="t1"):
+        self.assertEqual(self.run_script("erase", f"public.{name}"), [b"ERASED"])
+
+    def test_a_picture_that_was_not_stored_yet_is_not_copied_any_more(self):
+        self.task_with_pictures(count=2)
+        self.erase()
+        self.assertEqual([self.hash(n)["state"] for n in (1, 2)], ["erased", "erased"])
+        self.assertEqual([self.hash(n)["url"] for n in (1, 2)], ["", ""])
+        self.assertEqual(self.lease()[2], [])
+        self.assertEqual(len(self.lease("deletions")[2]), 2)
+
+    def test_a_stored_picture_is_deleted(self):
+        self.task_with_pictures()
+        [entry] = self.lease()[2]
+        self.settle(entry, "stored", "image/png", 1, "b" * 64, "s")
+        self.erase()
+        [entry] = self.lease("deletions")[2]
+        self.assertEqual((entry[0], len(entry[4])), (picture_id(1), 8))
+        self.assertEqual(self.settle(entry, "deleted", queue="deletions"), ["OK", "erased"])
+        self.assertEqual(self.lease("deletions"), (-1, 0, []))
+        self.assertEqual(self.run_script("picture", picture_id(1), entry[4])[1], b"erased")
+
+    def test_a_copy_that_ends_after_the_erasure_is_told(self):
+        self.task_with_pictures()
+        [entry] = self.lease()[2]
+        self.erase()
+        next_ms, waiting, entries = self.lease("deletions")
+        self.assertEqual((entries, waiting), ([], 1))
+        self.assertTrue(0 < next_ms <= LEASE_MS)
+        self.assertEqual(self.settle(entry, "stored", "image/png", 1, "b" * 64, "s"), ["ERASED"])
+        self.assertEqual(self.hash()["state"], "erased")
+        self.assertEqual(self.scores("leased:copies"), {})
+
+    def test_a_picture_of_which_nothing_is_known_is_removed_after_its_copy(self):
+        self.task_with_pictures()
+        [entry] = self.lease()[2]
+        self.redis("DEL", PREFIX + "picture:" + picture_id(1))
+        self.assertEqual(self.settle(entry, "stored", "image/png", 1, "b" * 64, "s"), ["ERASED"])
+
+    def test_a_day_that_is_not_the_pictures_own_finds_nothing(self):
+        self.task_with_pictures()
+        self.assertEqual(self.run_script("picture", picture_id(1), "20200101"), [b"NONE"])
+        self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b""])
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,25 @@
+/* sweep - deletes the pictures of days that have passed, about once an hour
+ *
+ * Every worker with the role outbox sweeps. That another one has deleted a picture already is no error.
+ *
+ * Ownership: borrows everything in its config.   Threads: loop thread only.
+ */
+#ifndef ARKRELAY_WORKER_OUTBOX_SWEEP_H
+#define ARKRELAY_WORKER_OUTBOX_SWEEP_H
+
+struct loop;
+struct metrics;
+struct storage;
+struct sweep;
+
+struct sweep_config {
+    struct loop *loop;
+    struct storage *storage;
+    struct metrics *metrics; /* may be NULL */
+};
+
+struct sweep *sweep_create(const struct sweep_config *config); /* NULL when out of memory */
+struct sweep *sweep_destroy(struct sweep *sweep);              /* accepts NULL; returns NULL */
+void sweep_stop(struct sweep *sweep);                          /* begins no further one */
+
+#endif
