@@ -68,14 +68,14 @@ class Money:
         return self.records[client].day_reserved if client in self.records else 0
 
     def check(self):
-        """The sums of records are those of reservations, if all of them are of the records' day."""
+        """The sums of records are those of reservations, if all of them are of the records' month and currency."""
         sums = {}
         for reservation in self.reservations.values():
             for name in (reservation.client, ""):
                 sums[name] = sums.get(name, 0) + reservation.micros
         for name, record in self.records.items():
-            assert record.day_reserved == record.month_reserved == sums.get(name, 0), f"{name or 'all'} has {record}, and reservations of {sums.get(name, 0)}"
-        assert not self.records or sum(record.day_spent for name, record in self.records.items() if name) == self.records[""].day_spent
+            assert record.month_reserved == sums.get(name, 0), f"{name or 'all'} has {record}, and reservations of {sums.get(name, 0)}"
+        assert not self.records or sum(record.month_spent for name, record in self.records.items() if name) == self.records[""].month_spent
 
 
 def read_money(redis):
