@@ -6,9 +6,11 @@ import os
 import re
 import signal
 import tempfile
+import types
 import unittest
 
 from support.http_client import fetch
+from support.judge import Judge
 from support.money import read_money
 from support.processes import ProcessTest, eventually
 from support.world import BASE, World, request, sim
@@ -245,6 +247,26 @@ class Parallel(CapsTest):
         self.assertEqual((answers.count(202), answers.count(429)), (100, 900))
         money = self.money()
         self.assertEqual((money.reserved(), len(money.reservations)), (100 * IMAGE, 100))
+
+
+class Ark(CapsTest):
+    """The ledger and the simulator's own account of what it charged."""
+
+    DIRECTIVES = ("images=2", "images=1", "fail=1:OutputImageSensitiveContentDetected", "zero_images_200=true", "status=400", "cut_after_image=0",
+                  "images=3 cut_after_image=1", "status=500", "html_502", "cut_at_byte=100", "error_after_image=1 error_frame=event")
+
+    def test_the_ledger_agrees_with_ark(self):
+        gateway, _ = self.gateway(GATEWAY_CLIENT_SPEND_MONTH="100"), self.worker()
+        for n, directives in enumerate(self.DIRECTIVES):
+            gateway.submit(f"t{n}", model=FOUR, max_images=3, max_paid_calls=1 + n % 2, prompt=sim(f"t{n}", directives))
+        look = self.world.wait_all_final()
+        eventually(lambda: not (money := self.money()).reservations and not money.debts, "everything is settled")
+        judge = Judge(types.SimpleNamespace(calls=dict), [], look, self.world.ark.calls(), money=self.money())
+        self.assertEqual((judge.wrong_costs(), judge.unsettled()), ([], []))
+        known = [task for task in look.tasks.values() if not task.log[-1].data["cost"]["estimated"]]
+        self.assertEqual(len(judge.estimates) + len(known), len(self.DIRECTIVES))
+        self.assertGreater(min(len(judge.estimates), len(known)), 3, "of both kinds")
+        self.assertGreaterEqual(self.money().spent(), self.world.ark.stats()["charged_micros"])
 
 
 class Crashes(CapsTest):
