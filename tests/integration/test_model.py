@@ -104,10 +104,8 @@ class RandomWalk(ProcessTest):
                                       SLOTS, images_limit, PLAN, "", reservation, until)
         if new_epoch and reservation == "-":
             expected, images_left = "NONE", None
-        elif new_epoch and until == 1:
-            expected, images_left = self.model.count("late"), None
         else:
-            expected, images_left = self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT, SLOTS, images_limit)
+            expected, images_left = self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT, SLOTS, images_limit, is_late=until == 1)
         self.compare([word], [expected])
         self.take_reservation(id, reservation, word)
         if word == b"NEW":

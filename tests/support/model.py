@@ -101,12 +101,12 @@ class Model:
 
     # -- clients
 
-    def submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit):
+    def submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit, is_late=False):
         """The expected status word, and the images left (None: no limit)."""
-        word = self.try_to_submit(id, hash, max_paid, queue_limit, client_limit, images, images_limit)
+        word = self.try_to_submit(id, hash, max_paid, queue_limit, client_limit, images, images_limit, is_late)
         return word, images_limit - self.used[id.partition(".")[0]] if images_limit else None
 
-    def try_to_submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit):
+    def try_to_submit(self, id, hash, max_paid, queue_limit, client_limit, images, images_limit, is_late):
         client = id.partition(".")[0]
         if task := self.tasks.get(id):
             return self.count("same" if task.hash == hash else "conflict")
@@ -119,6 +119,8 @@ class Model:
         if images_limit and self.used[client] + images > images_limit:
             self.count("images_full")
             return "IMAGES"
+        if is_late:
+            return self.count("late")
         self.begin_life(Task(id, hash, max_paid, 0, images if images_limit else 0))
         self.count("submitted")
         return "NEW"

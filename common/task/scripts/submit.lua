@@ -23,18 +23,21 @@ if known then
 end
 images, images_limit = (images or 0) + 0, (images_limit or 0) + 0
 local model = model_in(plan or '') or model_in(request)
-local reserved, denied
-if reservation and reservation ~= '' then
-  -- here: reservation
-  reserved, denied = reservation_of(reservation, until_ms, model)
-  if denied then
-    return denied
-  end
+if reservation == '-' then
+  redis.call('LTRIM', prefix .. 'wake', '0', '255') -- as above
+  return { 'NONE' }
 end
 local name = client(id)
 local queue, refusal = room_for(name, 1, queue_limit, client_limit, images, images_limit)
 if not queue then
   return refusal
+end
+local reserved
+if reservation and reservation ~= '' then
+  if until_ms ~= '0' and queue.now >= until_ms + 0 then
+    return { 'LATE' }
+  end
+  reserved = model and reservation .. ' ' .. model or reservation
 end
 
 local epoch = text_of(queue.now)

@@ -25,13 +25,11 @@ for at = FIRST, #ARGV, SIZE do
   local uncharged = h[3] == 'failed' and h[5] == '0' and not h[6]
   if not h[1] or uncharged then
     task.model = model_in(task.plan) or model_in(task.request)
-    if task.reservation ~= '' then
-      -- here: reservation
-      local denied
-      task.reserved, denied = reservation_of(task.reservation, until_ms, task.model)
-      if denied then
-        return denied
-      end
+    if task.reservation == '-' then
+      redis.call('LTRIM', prefix .. 'wake', '0', '255') -- as in SUBMIT
+      return { 'NONE' }
+    elseif task.reservation ~= '' then
+      task.reserved = task.model and task.reservation .. ' ' .. task.model or task.reservation
     end
     starting[#starting + 1] = task
   end
@@ -43,6 +41,8 @@ if #starting > 0 then
   local queue, refusal = room_for(name, #starting, queue_limit, client_limit, images, images_limit)
   if not queue then
     return refusal
+  elseif until_ms ~= '0' and queue.now >= until_ms + 0 then
+    return { 'LATE' }
   end
   left = queue.left
   for i, task in ipairs(starting) do
