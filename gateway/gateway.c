@@ -259,6 +259,13 @@ static void gateway_on_abandoned(const char *full_id, enum on_disconnect what, v
     disconnects_apply(gateway->disconnects, full_id, what);
 }
 
+static void gateway_on_spending(const struct spending *spending, void *arg)
+{
+    const struct gateway *gateway = arg;
+
+    gateway_metrics_count_spending(gateway->metrics, spending);
+}
+
 static struct settler *create_settler(struct gateway *gateway)
 {
     keys_prefix(gateway->prefix, 0);
@@ -275,6 +282,7 @@ static struct submitter *create_submitter(struct gateway *gateway)
                                                        .queue_ttl_ms = options->queue_ttl_ms,
                                                        .retention_ms = options->retention_ms,
                                                        .on_abandoned = gateway_on_abandoned,
+                                                       .on_spending = gateway->metrics ? gateway_on_spending : NULL,
                                                        .arg = gateway});
 }
 

@@ -7,7 +7,7 @@
 
 enum { HEADER_MAX = 512, SECOND_MS = 1000 };
 
-static const char *const names[CAP_COUNT] = {
+const char *const spending_cap_names[CAP_COUNT] = {
     [CAP_CLIENT_DAY] = "client-day",
     [CAP_CLIENT_MONTH] = "client-month",
     [CAP_ALL_DAY] = "all-day",
@@ -38,7 +38,7 @@ void spending_add_header(struct http_exchange *exchange, const struct spending *
 
         if (!spending->limit[cap] || (!is_own && cap != spending->refused))
             continue;
-        buf_addf(&value, "%s\"%s\"", value.len ? ", " : "", names[cap]);
+        buf_addf(&value, "%s\"%s\"", value.len ? ", " : "", spending_cap_names[cap]);
         if (is_own)
             add_amounts(&value, spending, cap);
         buf_addf(&value, ";t=%" PRId64, (spending_left_ms(spending, cap) + SECOND_MS - 1) / SECOND_MS);

@@ -27,6 +27,8 @@ struct spending {
     enum spending_cap refused; /* the cap that has no room; CAP_COUNT: none */
 };
 
+extern const char *const spending_cap_names[CAP_COUNT]; /* "client-day" ... */
+
 int64_t spending_left_ms(const struct spending *spending,
                          enum spending_cap cap); /* until the cap's day or month ends */
 

@@ -290,6 +290,8 @@ static void submit_on_reserved(const redisReply *reply, int err, void *arg)
     call->denied = answer.outcome == RESERVE_REFUSED ? SUBMIT_BUDGET : SUBMIT_FAILED;
     call->spending = answer.spending;
     (void)decimal_write(call->until, answer.until_ms);
+    if (call->submitter->config.on_spending && answer.outcome != RESERVE_FAILED)
+        call->submitter->config.on_spending(&answer.spending, call->submitter->config.arg);
     set_reservations(call);
     call->kept = NULL;
     if (err || send_args(call, kept->args, kept->count))

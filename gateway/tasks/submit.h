@@ -79,6 +79,7 @@ struct submitter_config {
     int64_t queue_limit, queue_ttl_ms, retention_ms;
     /* A new task was accepted after submit_cancel. */
     void (*on_abandoned)(const char *full_id, enum on_disconnect what, void *arg);
+    void (*on_spending)(const struct spending *spending, void *arg); /* RESERVE has answered; may be NULL */
     void *arg;
 };
 struct submitter *submitter_create(const struct submitter_config *config); /* NULL when out of memory */
