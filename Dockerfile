@@ -15,7 +15,7 @@ RUN cmake --preset release -DARKRELAY_WERROR=OFF -DARKRELAY_PACKAGING=OFF \
  && cmake --build --preset release \
  && strip build/release/bin/arkrelay-* \
  && scripts/check_hardening.sh build/release/bin/arkrelay-* \
- && mkdir /keys
+ && mkdir /keys /pictures
 
 FROM debian:trixie-slim AS runtime
 RUN apt-get update -qq \
@@ -39,6 +39,8 @@ LABEL org.opencontainers.image.title="arkrelay-gateway" \
 COPY --from=build /src/build/release/bin/arkrelay-gateway /usr/local/bin/
 # Where GATEWAY_KEYS_FILE can be: a new volume there belongs to the gateway's user.
 COPY --from=build --chown=10001:10001 /keys /keys
+# Where STORAGE can be, for gateway and worker alike.
+COPY --from=build --chown=10001:10001 /pictures /pictures
 ENV GATEWAY_LISTEN=0.0.0.0:8000
 EXPOSE 8000
 ENTRYPOINT ["arkrelay-gateway"]
@@ -52,4 +54,5 @@ RUN apt-get update -qq \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/apt /var/log/dpkg.log
 USER 10001:10001
 COPY --from=build /src/build/release/bin/arkrelay-worker /usr/local/bin/
+COPY --from=build --chown=10001:10001 /pictures /pictures
 ENTRYPOINT ["arkrelay-worker"]

@@ -8,6 +8,7 @@
 #include "common/config/options.h"
 #include "common/config/shared_options.h"
 #include "common/models/request_defaults.h"
+#include "common/storage/location.h"
 
 struct gateway_options {
     char *listen;
@@ -20,7 +21,9 @@ struct gateway_options {
     char *keys_file;
     char *new_key, *key_expires, *revoke_key; /* run a command instead of serving */
     bool list_keys;
-    int64_t client_requests, client_streams, client_images;               /* 0: no limit */
+    int64_t client_requests, client_streams, client_images; /* 0: no limit */
+    int64_t client_uploads, client_upload_bytes;            /* 0: no limit */
+    int64_t uploads_max, upload_timeout_ms;
     int64_t client_spend_day, client_spend_month, spend_day, spend_month; /* micro-units; 0: no cap */
     bool usage;
     int64_t body_max, connections_max, connections_per_address, output_max;
@@ -36,6 +39,7 @@ struct gateway_options {
     int64_t openai_retry_window_ms;
     struct request_defaults request; /* use the same values as for the workers */
     struct shared_options shared;
+    struct storage_options storage;
 };
 
 /* In the order of the choices of the option GATEWAY_TASK_LIST. AUTO: with a keys file. */

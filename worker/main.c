@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/core_dump.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -16,14 +17,12 @@
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
-#include "common/storage/location.h"
-#include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
 #include "worker/worker.h"
 
-enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
+enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000, WHY_MAX = 512 };
 
 struct program {
     struct worker_options options;
@@ -98,13 +97,14 @@ static void main_on_reload(void *arg)
 static void write_status(char out[SYSTEMD_STATUS_SIZE], void *arg)
 {
     const struct program *program = arg;
+    const char *at_work = program->options.roles == ROLES_OUTBOX ? "working on the outbox" : "taking tasks";
     int jobs = worker_jobs(program->worker);
 
     if (!worker_has_redis(program->worker))
         (void)snprintf(out, SYSTEMD_STATUS_SIZE, "waiting for Redis, %d jobs in flight", jobs);
     else
         (void)snprintf(out, SYSTEMD_STATUS_SIZE, "%s, %d jobs in flight",
-                       worker_is_ready(program->worker) ? "taking tasks" : "draining", jobs);
+                       worker_is_ready(program->worker) ? at_work : "draining", jobs);
 }
 
 /* A worker that waits for Redis reports READY too: the service manager must not restart it for that. */
@@ -132,17 +132,17 @@ static int check_timeouts(struct worker_options *options)
 
 static int check_storage(const struct worker_options *options)
 {
-    const char *why = NULL;
+    struct buf why;
+    int err;
 
-    if (*options->shared.storage && !location_is_valid(options->shared.storage))
-        why = "STORAGE is not the absolute path of a directory";
-    else if (*options->shared.storage && options->ark_response_format == ARK_RESPONSE_B64_JSON)
-        why = "STORAGE needs ARK_RESPONSE_FORMAT=url: images that come as data: URLs are not kept yet";
-    else if (!*options->shared.storage && options->roles == ROLES_OUTBOX)
-        why = "WORKER_ROLES=outbox without STORAGE: there is nothing to do";
-    if (why)
-        fprintf(stderr, "arkrelay-worker: %s\n", why);
-    return why ? ERR_RANGE : 0;
+    buf_init(&why, WHY_MAX);
+    if (!location_is_valid(&options->storage, &why)) /* `why` says it */
+        err = ERR_RANGE;
+    if (why.len)
+        (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->storage.place, buf_text(&why));
+    err = why.len ? ERR_RANGE : 0;
+    buf_deinit(&why);
+    return err;
 }
 
 /* Checks that involve more than one option. Prints the error. */
@@ -175,6 +175,8 @@ static void log_start(const struct program *program)
     if (!*options->ark_api_key && options->roles != ROLES_OUTBOX)
         log_warn("worker", "SIMULATION: ARK_API_KEY is not set, images come from a simulator and cost nothing",
                  "ark=%s", options->ark_sim_url);
+    if (!*options->storage.place && options->roles == ROLES_OUTBOX)
+        log_warn("worker", "WORKER_ROLES=outbox without STORAGE: there is nothing to do", "roles=outbox");
     warn_if_unlisted(program);
     log_info("worker", "starting", "version=%s name=%s redis=%s ark=%s model=%s concurrency=%lld lease_ms=%lld",
              ARKRELAY_VERSION, program->name, redis,
@@ -185,9 +187,10 @@ static void log_start(const struct program *program)
 static int create_worker(struct program *program)
 {
     program->metrics = metrics_create(&worker_metric_table);
-    metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS),
-                program->options.roles == ROLES_OUTBOX ? 0 : program->options.concurrency);
-    metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
+    if (program->options.roles != ROLES_OUTBOX) {
+        metrics_set(program->metrics, SAMPLE(METRIC_WORKER_SLOTS), program->options.concurrency);
+        metrics_set(program->metrics, SAMPLE(METRIC_IMAGES_LIMIT), program->options.ark_images_per_minute);
+    }
     program->loop = loop_create();
     if (!program->metrics || !program->loop || loop_on_signals(program->loop, main_on_drain, main_on_stop, program) ||
         loop_on_reload(program->loop, main_on_reload, program))

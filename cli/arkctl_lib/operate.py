@@ -217,7 +217,10 @@ def process_table(processes, now):
 
 
 def _load(process):
-    if process.get("role") == "worker":
+    if process.get("role") == "worker" and process.get("slots") == 0:
+        text = f"outbox: {count(process.get('copies_waiting', 0), 'picture')} to copy"
+        text += f", storage: {clean(process['storage_trouble'])}" if process.get("storage_trouble") else ""
+    elif process.get("role") == "worker":
         text = f"{process.get('busy', 0)} of {process.get('slots', 0)} busy, {count(process.get('images', 0), 'image')}"
     else:
         text = f"{count(process.get('streams', 0), 'stream')}, {count(process.get('connections', 0), 'connection')}"

@@ -24,7 +24,7 @@ LISTS = {
 }
 ROW_FIELDS = ("state", "epoch", "attempt", "paid_calls", "worker", "code", "claimed_at", "ended_at", "model")
 CHUNK = 200
-NUMBERS = {"pid", "threads", "streams", "connections", "slots", "busy", "images"}
+NUMBERS = {"pid", "threads", "streams", "connections", "slots", "busy", "images", "copies_waiting"}
 
 
 class Store:

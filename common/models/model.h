@@ -51,9 +51,9 @@ struct model {
     int keyword_count;
     int64_t pixels_min, pixels_max; /* of a size such as "2048x1536", inclusive; pixels_max 0: only keywords */
 
-    int references_max; /* reference images; 0: none */
-    int layers_max;     /* images of a decomposition, including the base; 0: not supported */
-    bool group;         /* more than one image per call */
+    int references_min, references_max; /* reference images; 0: none */
+    int layers_max;                     /* images of a decomposition, including the base; 0: not supported */
+    bool group;                         /* more than one image per call */
     bool stream;
     bool png;                              /* output_format is supported: jpeg or png; else every image is a jpeg */
     bool optimize_standard, optimize_fast; /* the modes of optimize_prompt */

@@ -39,6 +39,8 @@ struct plan {
     bool png, fast, transparent;
     struct tariff tariff;
     const char *catalogue; /* its version */
+    size_t upload_count;   /* of a stored plan: the names of the stored objects of its uploads */
+    const char *uploads[TASK_URLS_MAX];
 };
 
 /* Returns the model's row of the catalogue. */

@@ -36,6 +36,9 @@ static void check_references(const struct checking *in)
 {
     size_t count = in->spec->url_count;
 
+    if (count < (size_t)in->row->references_min)
+        complain(in, "/urls", "needs at least %d reference image%s", in->row->references_min,
+                 in->row->references_min == 1 ? "" : "s");
     if (count <= (size_t)in->row->references_max)
         return;
     if (in->row->references_max)

@@ -58,6 +58,10 @@ enum task_background { TASK_BACKGROUND_UNSET, TASK_OPAQUE, TASK_TRANSPARENT };
 /* The words of one such field, in the order of its enum, and a NULL. */
 extern const char *const task_format_words[], *const task_optimize_words[], *const task_background_words[];
 
+/* The name of an upload in `urls`: "upload:" and the SHA-256 of its bytes, in lower-case hex digits. */
+#define TASK_UPLOAD_PREFIX "upload:"
+bool task_url_is_upload(const char *url);
+
 /* A JSON number from 1 to 10 with at most two decimals. ERR_RANGE: `value` is something else; it may be NULL. */
 int task_guidance_read(const struct json_t *value, int *out) MUST_CHECK;
 

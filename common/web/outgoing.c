@@ -153,6 +153,11 @@ int outgoing_prepare(struct outgoing *outgoing, CURL *easy, const struct outgoin
     return 0;
 }
 
+bool outgoing_is_unread(const struct outgoing *outgoing)
+{
+    return outgoing->len > SMALL_BODY_MAX && outgoing->sent < outgoing->len;
+}
+
 void outgoing_deinit(struct outgoing *outgoing)
 {
     free(outgoing->headers);

@@ -113,14 +113,19 @@ static bool is_answered(const struct web_call *call, CURLcode code)
     return code == CURLE_OK && call->head_given;
 }
 
-static enum web_end web_end_of(const struct web_call *call, CURLcode code)
+enum web_end web_progress(const struct web_call *call)
 {
     long sent = 0;
 
-    if (is_answered(call, code))
-        return WEB_ANSWERED;
     (void)curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &sent);
-    return sent > 0 ? WEB_BROKEN : WEB_NOT_SENT;
+    if (!sent)
+        return WEB_NOT_SENT;
+    return outgoing_is_unread(&call->outgoing) ? WEB_PARTLY_SENT : WEB_BROKEN;
+}
+
+static enum web_end web_end_of(const struct web_call *call, CURLcode code)
+{
+    return is_answered(call, code) ? WEB_ANSWERED : web_progress(call);
 }
 
 /* libcurl has tried all addresses of the host. */

@@ -13,7 +13,7 @@ enum {
     AT_ROWS = 2,
     AT_FIELDS = 1, /* of a row: element 0 is the name */
     DIGITS_MAX = 15,
-    TEXT_MAX = 256,
+    TEXT_MAX = 640,  /* the identity of a storage */
     LIST_MAX = 1024, /* bytes */
 };
 
@@ -125,21 +125,21 @@ void process_list_write(struct buf *out, const redisReply *reply)
     buf_add_char(out, ']');
 }
 
-static bool has_role(const redisReply *row, const char *role)
+static bool field_is(const redisReply *row, const char *name, const char *value)
 {
-    size_t at = script_field(row, AT_FIELDS, "role");
+    size_t at = script_field(row, AT_FIELDS, name);
     const char *text = at ? script_text(row, at, NULL) : NULL;
 
-    return text && strcmp(text, role) == 0;
+    return text && strcmp(text, value) == 0;
 }
 
-size_t process_list_count(const redisReply *reply, const char *role)
+size_t process_list_count_workers(const redisReply *reply)
 {
     const redisReply *row;
     size_t count = 0;
 
     for (size_t i = AT_ROWS; (row = script_array(reply, i)); i++)
-        if (has_role(row, role))
+        if (field_is(row, "role", "worker") && !field_is(row, "slots", "0"))
             count++;
     return count;
 }

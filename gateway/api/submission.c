@@ -73,6 +73,7 @@ struct submission *submission_make(const struct api_context *context, struct htt
     if (!submission || task_spec_write(&valid->spec, &submission->request) ||
         task_spec_hash(submission->hash, submission->request) || !(submission->plan = write_plan(&valid->plan)))
         return submission_destroy(submission);
+    submission_set_inputs(submission, &valid->spec);
     task_full_id(submission->full_id, client->name, valid->task_id);
     trace_read(submission->trace, trace.data, trace.len);
     (void)strncat(submission->request_id, request_id, sizeof(submission->request_id) - 1);

@@ -10,26 +10,25 @@
 #include "common/task/keys.h"
 #include "common/task/scripts.h"
 #include "gateway/tasks/event_log.h"
+#include "gateway/tasks/inputs.h"
 
 enum {
     DAY_MS = 24 * 60 * 60 * 1000,
     AT_DAY_LEFT = 1,    /* element of the reply IMAGES */
     AT_IMAGES_LEFT = 4, /* element of the reply NEW */
-    SUBMIT_ARGS = 15,
-    AT_OWES = 12, /* of SUBMIT's arguments, which may end before each of these two */
-    AT_RESERVATION,
-    COMMON_ARGS = 11, /* of SUBMIT_ORDER, before the tasks */
-    AT_UNTIL = 10,    /* of SUBMIT_ORDER's arguments: until when the reservations may be used */
-    TASK_ARGS = 5,    /* of each task; the last one is its reservation */
-    ARGS_MAX = COMMON_ARGS + SUBMIT_ORDER_MAX * TASK_ARGS,
+    PLAIN_ARGS = 12,    /* of SUBMIT, without what most deployments do not need: */
+    OWES_ARGS = 13,
+    REFUSAL_ARGS = 14,
+    RESERVATION_ARGS = 16,
+    COMMON_ARGS = 12, /* of SUBMIT_ORDER, before the tasks */
+    TASK_ARGS = 5,    /* of each task */
 };
 
-/* The arguments of a SUBMIT that waits for RESERVE; the bytes follow. */
-struct kept_args {
-    size_t count;
-    struct script_arg args[ARGS_MAX];
-    char bytes[];
-};
+#define REFUSAL_UNKNOWN  "UNKNOWN_UPLOAD" /* answers of SUBMIT that we pass in */
+#define REFUSAL_LARGE    "INPUTS_TOO_LARGE"
+#define REFUSAL_BUDGET   "BUDGET"
+#define REFUSAL_UNPRICED "UNPRICED"
+#define REFUSAL_FAILED   "NOT_RESERVED"
 
 struct submit_call {
     LIST_ENTRY(submit_call) link;
@@ -38,38 +37,25 @@ struct submit_call {
     submit_fn *done; /* NULL for an order, and after submit_cancel */
     submit_order_fn *order_done;
     void *arg;
-    enum script_id script;
-    char prefix[KEYS_PREFIX_SIZE];
     size_t count; /* tasks */
-    struct money_terms money;
-    char reservations[SUBMIT_ORDER_MAX][RESERVATION_SIZE];
-    struct kept_args *kept;     /* while RESERVE has not answered */
-    bool is_reserved;           /* the reservations exist; those that no new task has got are released */
-    struct spending spending;   /* as RESERVE answered */
-    enum submit_outcome denied; /* if RESERVE has not reserved: the outcome for a task that does not exist */
-    char until[DECIMAL_SIZE];
     char full_id[TASK_FULL_ID_SIZE];
     char trace[TRACE_SIZE];
     char request_id[REQUEST_ID_SIZE];
     enum on_disconnect on_disconnect;
+
+    bool is_reserved;         /* the reservations exist; those that no new task has got are released */
+    int64_t until_ms;         /* until when SUBMIT may use them; 0: they are not from RESERVE */
+    struct spending spending; /* as RESERVE answered */
+
+    /* Copies that wait for INPUTS and RESERVE; NULL without uploads and spending limits. */
+    struct submission *waiting[SUBMIT_ORDER_MAX];
+    char *order_id;
 };
 
 struct submitter {
     struct submitter_config config;
     LIST_HEAD(submit_calls, submit_call) calls;
 };
-
-struct submission *submission_destroy(struct submission *submission)
-{
-    if (submission) {
-        free(submission->request);
-        free(submission->plan);
-    }
-    free(submission);
-    return NULL;
-}
-
-static const char ATTACH_ONLY[] = "-"; /* instead of a reservation: SUBMIT creates no task */
 
 struct submitter *submitter_create(const struct submitter_config *config)
 {
@@ -82,6 +68,16 @@ struct submitter *submitter_create(const struct submitter_config *config)
     return submitter;
 }
 
+/* After its callback, or without one. */
+static void end_call(struct submit_call *call)
+{
+    LIST_REMOVE(call, link);
+    for (size_t i = 0; i < call->count; i++)
+        submission_destroy(call->waiting[i]);
+    free(call->order_id);
+    free(call);
+}
+
 struct submitter *submitter_destroy(struct submitter *submitter)
 {
     struct submit_call *call;
@@ -89,10 +85,8 @@ struct submitter *submitter_destroy(struct submitter *submitter)
     if (!submitter)
         return NULL;
     while ((call = LIST_FIRST(&submitter->calls))) {
-        LIST_REMOVE(call, link);
         script_cancel(call->run);
-        free(call->kept);
-        free(call);
+        end_call(call);
     }
     free(submitter);
     return NULL;
@@ -104,13 +98,17 @@ static enum submit_outcome outcome_of(const redisReply *reply)
         const char *word;
         enum submit_outcome outcome;
     } words[] = {
-        {"NEW",         SUBMIT_NEW        },
-        {"SAME",        SUBMIT_SAME       },
-        {"CONFLICT",    SUBMIT_CONFLICT   },
-        {"FULL",        SUBMIT_FULL       },
-        {"CLIENT_FULL", SUBMIT_CLIENT_FULL},
-        {"IMAGES",      SUBMIT_IMAGES     },
-        {"PAUSED",      SUBMIT_PAUSED     },
+        {"NEW",            SUBMIT_NEW             },
+        {"SAME",           SUBMIT_SAME            },
+        {"CONFLICT",       SUBMIT_CONFLICT        },
+        {"FULL",           SUBMIT_FULL            },
+        {"CLIENT_FULL",    SUBMIT_CLIENT_FULL     },
+        {"IMAGES",         SUBMIT_IMAGES          },
+        {"PAUSED",         SUBMIT_PAUSED          },
+        {REFUSAL_UNKNOWN,  SUBMIT_UNKNOWN_UPLOAD  },
+        {REFUSAL_LARGE,    SUBMIT_INPUTS_TOO_LARGE},
+        {REFUSAL_BUDGET,   SUBMIT_BUDGET          },
+        {REFUSAL_UNPRICED, SUBMIT_UNPRICED        },
     };
 
     for (size_t i = 0; i < ARRAY_LENGTH(words); i++)
@@ -130,12 +128,16 @@ enum problem submit_problem(enum submit_outcome outcome)
         return PROBLEM_CLIENT_QUEUE_FULL;
     case SUBMIT_IMAGES:
         return PROBLEM_IMAGES_PER_DAY;
+    case SUBMIT_PAUSED:
+        return PROBLEM_QUEUE_PAUSED;
     case SUBMIT_BUDGET:
         return PROBLEM_BUDGET_EXHAUSTED;
     case SUBMIT_UNPRICED:
         return PROBLEM_PRICE_UNKNOWN;
-    case SUBMIT_PAUSED:
-        return PROBLEM_QUEUE_PAUSED;
+    case SUBMIT_UNKNOWN_UPLOAD:
+        return PROBLEM_UNKNOWN_UPLOAD;
+    case SUBMIT_INPUTS_TOO_LARGE:
+        return PROBLEM_INPUTS_TOO_LARGE;
     case SUBMIT_NEW:
     case SUBMIT_SAME:
     case SUBMIT_FAILED:
@@ -179,8 +181,6 @@ static struct submit_result read_result(const struct submit_call *call, const re
 {
     struct submit_result result = {.outcome = outcome_of(reply), .images_left = -1};
 
-    if (strcmp(script_answer(reply), "NONE") == 0)
-        result.outcome = call->denied;
     if (result.outcome == SUBMIT_NEW || result.outcome == SUBMIT_SAME) {
         if (event_log_from_submit(reply, log))
             result.outcome = SUBMIT_FAILED;
@@ -203,7 +203,7 @@ static void release_unused(const struct submit_call *call, const redisReply *rep
         return;
     for (size_t i = 0; i < call->count; i++)
         if (!is_accepted || results[i].outcome == SUBMIT_SAME)
-            unused[count++].reservation = call->reservations[i];
+            unused[count++].reservation = call->waiting[i]->money.reservation;
     if (count)
         reserve_release(call->submitter->config.redis, unused, count);
 }
@@ -218,118 +218,22 @@ static void submit_on_reply(const redisReply *reply, int err, void *arg)
 
     log_outcome(call, result.outcome, answer);
     release_unused(call, answer, &result, result.outcome == SUBMIT_NEW);
-    LIST_REMOVE(call, link);
     if (call->done)
         call->done(&result, call->arg);
     else if (result.outcome == SUBMIT_NEW)
         submitter->config.on_abandoned(call->full_id, call->on_disconnect, submitter->config.arg);
-    free(call);
+    end_call(call);
 }
 
-static void submit_order_on_reply(const redisReply *reply, int err, void *arg);
-
-static int send_args(struct submit_call *call, const struct script_arg *args, size_t count)
-{
-    return script_run(
-        call->submitter->config.redis,
-        &(struct script_call){.script = &scripts[call->script], .prefix = call->prefix, .args = args, .count = count},
-        call->script == SCRIPT_SUBMIT ? submit_on_reply : submit_order_on_reply, call, &call->run);
-}
-
-/* -- RESERVE, then SUBMIT */
-
-static struct kept_args *keep_args(const struct script_arg *args, size_t count)
-{
-    struct kept_args *kept;
-    size_t bytes = 0;
-
-    for (size_t i = 0; i < count; i++)
-        bytes += args[i].len;
-    kept = malloc(sizeof(*kept) + bytes);
-    if (!kept)
-        return NULL;
-    kept->count = count;
-    bytes = 0;
-    for (size_t i = 0; i < count; i++) {
-        kept->args[i] = (struct script_arg){kept->bytes + bytes, args[i].len};
-        memcpy(kept->bytes + bytes, args[i].data, args[i].len);
-        bytes += args[i].len;
-    }
-    return kept;
-}
-
-/* The arguments that say until when the reservations may be used, or that there are none. */
-static void set_reservations(struct submit_call *call)
-{
-    struct script_arg *args = call->kept->args;
-
-    args[call->script == SCRIPT_SUBMIT ? AT_RESERVATION + 1 : AT_UNTIL] = SCRIPT_TEXT(call->until);
-    if (call->is_reserved)
-        return;
-    if (call->script == SCRIPT_SUBMIT)
-        args[AT_RESERVATION] = SCRIPT_TEXT(ATTACH_ONLY);
-    for (size_t i = 0; call->script == SCRIPT_SUBMIT_ORDER && i < call->count; i++)
-        args[COMMON_ARGS + i * TASK_ARGS + TASK_ARGS - 1] = SCRIPT_TEXT(ATTACH_ONLY);
-}
-
-static void end_without_answer(struct submit_call *call)
-{
-    if (call->script == SCRIPT_SUBMIT)
-        submit_on_reply(NULL, ERR_NOT_READY, call);
-    else
-        submit_order_on_reply(NULL, ERR_NOT_READY, call);
-}
-
-static void submit_on_reserved(const redisReply *reply, int err, void *arg)
-{
-    struct submit_call *call = arg;
-    const struct reserve_answer answer = reserve_read(err ? NULL : reply, &call->money);
-    struct kept_args *kept = call->kept;
-
-    call->is_reserved = answer.outcome == RESERVE_OK;
-    call->denied = answer.outcome == RESERVE_REFUSED ? SUBMIT_BUDGET : SUBMIT_FAILED;
-    call->spending = answer.spending;
-    (void)decimal_write(call->until, answer.until_ms);
-    if (call->submitter->config.on_spending && answer.outcome != RESERVE_FAILED)
-        call->submitter->config.on_spending(&answer.spending, call->submitter->config.arg);
-    set_reservations(call);
-    call->kept = NULL;
-    if (err || send_args(call, kept->args, kept->count))
-        end_without_answer(call);
-    free(kept);
-}
-
-static int send_reserve(struct submit_call *call, struct submission *const submissions[], const struct script_arg *args,
-                        size_t count)
-{
-    struct reserve_task tasks[SUBMIT_ORDER_MAX];
-    int err;
-
-    for (size_t i = 0; i < call->count; i++)
-        tasks[i] = (struct reserve_task){submissions[i]->full_id, call->reservations[i]};
-    call->kept = keep_args(args, count);
-    err = call->kept ? reserve_send(call->submitter->config.redis, &call->money, tasks, call->count, submit_on_reserved,
-                                    call, &call->run)
-                     : ERR_NO_MEMORY;
-    if (err)
-        free(call->kept);
-    return err;
-}
-
-static int send_or_reserve(struct submit_call *call, struct submission *const submissions[],
-                           const struct script_arg *args, size_t count)
-{
-    if (call->money.micros)
-        return send_reserve(call, submissions, args, count);
-    return send_args(call, args, count);
-}
-
-static int send_submit(struct submitter *submitter, struct submission *submission, struct submit_call *call)
+/* refusal: see submit.lua; "": none. */
+static int send_submit(struct submitter *submitter, const struct submission *submission, const char *refusal,
+                       struct submit_call *call)
 {
     const struct submitter_config *limits = &submitter->config;
-    char paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE], wait[DECIMAL_SIZE],
-        client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
-    const struct script_arg args[SUBMIT_ARGS] = {
+    char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
+        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE],
+        until[DECIMAL_SIZE];
+    const struct script_arg args[RESERVATION_ARGS] = {
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
         SCRIPT_TEXT(submission->request),
@@ -343,34 +247,32 @@ static int send_submit(struct submitter *submitter, struct submission *submissio
         {images_limit, decimal_write(images_limit, submission->client_images_max)},
         SCRIPT_TEXT(submission->plan),
         SCRIPT_TEXT(submission->owes),
-        SCRIPT_TEXT(call->reservations[0]),
-        SCRIPT_TEXT(call->until),
+        SCRIPT_TEXT(refusal),
+        SCRIPT_TEXT(submission->money.reservation),
+        {until,        decimal_write(until,        call->until_ms)               },
     };
-    size_t count = *call->reservations[0] ? SUBMIT_ARGS : *submission->owes ? AT_RESERVATION : AT_OWES;
+    size_t count = *submission->money.reservation ? RESERVATION_ARGS
+                   : *refusal                     ? REFUSAL_ARGS
+                   : *submission->owes            ? OWES_ARGS
+                                                  : PLAIN_ARGS;
 
-    keys_task_prefix(call->prefix, submission->full_id);
-    return send_or_reserve(call, &submission, args, count);
+    keys_task_prefix(prefix, submission->full_id);
+    return script_run(
+        submitter->config.redis,
+        &(struct script_call){.script = &scripts[SCRIPT_SUBMIT], .prefix = prefix, .args = args, .count = count},
+        submit_on_reply, call, &call->run);
 }
 
-static struct submit_call *create_submit_call(struct submitter *submitter, enum script_id script,
-                                              struct submission *const submissions[], size_t count, void *arg)
+static struct submit_call *create_submit_call(struct submitter *submitter, const struct submission *submission,
+                                              void *arg)
 {
-    const struct submission *submission = submissions[0];
     struct submit_call *call = calloc(1, sizeof(*call));
 
     if (!call)
         return NULL;
     call->arg = arg;
-    call->script = script;
-    call->count = count;
+    call->count = 1;
     call->submitter = submitter;
-    call->money = submission->money;
-    call->denied = submission->money.unpriced ? SUBMIT_UNPRICED : SUBMIT_FAILED;
-    (void)decimal_write(call->until, 0);
-    for (size_t i = 0; i < count; i++)
-        (void)strncat(call->reservations[i],
-                      submission->money.unpriced ? ATTACH_ONLY : submissions[i]->money.reservation,
-                      RESERVATION_SIZE - 1);
     call->on_disconnect = submission->on_disconnect;
     memcpy(call->full_id, submission->full_id, sizeof(call->full_id));
     memcpy(call->trace, submission->trace, sizeof(call->trace));
@@ -378,26 +280,190 @@ static struct submit_call *create_submit_call(struct submitter *submitter, enum 
     return call;
 }
 
-static int keep_call(struct submit_call *call, int err, struct submit_call **out)
+/* -- what comes before SUBMIT */
+
+/* refusal: as for send_submit. */
+static int send_order(const char *order_id, struct submission *const submissions[], const char *refusal,
+                      struct submit_call *call);
+
+static void submit_refuse(struct submit_call *call, enum submit_outcome outcome)
 {
-    if (err) {
-        free(call);
-        return err;
-    }
-    LIST_INSERT_HEAD(&call->submitter->calls, call, link);
-    *out = call;
-    return 0;
+    const struct submit_result result = {.outcome = outcome, .images_left = -1};
+
+    if (call->order_done)
+        call->order_done(&result, call->arg);
+    else if (call->done)
+        call->done(&result, call->arg);
+    end_call(call);
 }
 
-int submit_start(struct submitter *submitter, struct submission *submission, submit_fn *done, void *arg,
+/* After INPUTS and RESERVE. */
+static void submit_waiting(struct submit_call *call, const char *refusal)
+{
+    int err = call->order_id ? send_order(call->order_id, call->waiting, refusal, call)
+                             : send_submit(call->submitter, call->waiting[0], refusal, call);
+
+    if (err)
+        submit_refuse(call, SUBMIT_FAILED);
+}
+
+/* -- spending limits: RESERVE */
+
+static bool is_cancelled(const struct submit_call *call)
+{
+    return !call->done && !call->order_done;
+}
+
+static void release_all(const struct submit_call *call)
+{
+    struct reserve_task tasks[SUBMIT_ORDER_MAX];
+
+    for (size_t i = 0; i < call->count; i++)
+        tasks[i].reservation = call->waiting[i]->money.reservation;
+    reserve_release(call->submitter->config.redis, tasks, call->count);
+}
+
+/* If RESERVE refuses, or fails because Redis has no memory, a task that exists is found nevertheless. */
+static void submit_on_reserved(const redisReply *reply, int err, void *arg)
+{
+    struct submit_call *call = arg;
+    const struct submitter_config *config = &call->submitter->config;
+    const struct reserve_answer answer = reserve_read(err ? NULL : reply, &call->waiting[0]->money);
+
+    call->run = NULL;
+    call->is_reserved = answer.outcome == RESERVE_OK;
+    call->until_ms = answer.until_ms;
+    call->spending = answer.spending;
+    if (config->on_spending && answer.outcome != RESERVE_FAILED)
+        config->on_spending(&answer.spending, config->arg);
+    if (is_cancelled(call)) { /* before anything was submitted */
+        if (call->is_reserved)
+            release_all(call);
+        end_call(call);
+    } else if (err) {
+        submit_refuse(call, SUBMIT_FAILED);
+    } else {
+        submit_waiting(call, answer.outcome == RESERVE_OK        ? ""
+                             : answer.outcome == RESERVE_REFUSED ? REFUSAL_BUDGET
+                                                                 : REFUSAL_FAILED);
+    }
+}
+
+static int ask_for_money(struct submit_call *call)
+{
+    struct reserve_task tasks[SUBMIT_ORDER_MAX];
+
+    for (size_t i = 0; i < call->count; i++)
+        tasks[i] = (struct reserve_task){call->waiting[i]->full_id, call->waiting[i]->money.reservation};
+    return reserve_send(call->submitter->config.redis, &call->waiting[0]->money, tasks, call->count, submit_on_reserved,
+                        call, &call->run);
+}
+
+static void reserve_or_submit(struct submit_call *call)
+{
+    const struct money_terms *money = &call->waiting[0]->money;
+
+    if (!money->micros)
+        submit_waiting(call, money->unpriced ? REFUSAL_UNPRICED : "");
+    else if (ask_for_money(call))
+        submit_refuse(call, SUBMIT_FAILED);
+}
+
+/* -- uploads: INPUTS */
+
+static void report_short_uploads(const struct submit_call *call, const redisReply *reply)
+{
+    const struct submitter_config *config = &call->submitter->config;
+    const struct submission *submission = call->waiting[0];
+    char client[TASK_CLIENT_MAX + 1] = "";
+
+    (void)strncat(client, call->full_id, strcspn(call->full_id, "."));
+    for (size_t i = 0; config->on_short_upload && i < submission->upload_count; i++) {
+        const char *name = inputs_short_name(reply, i);
+
+        if (name)
+            config->on_short_upload(client, submission->uploads[i], name, config->arg);
+    }
+}
+
+/* One task that exists is found also without its uploads. */
+static void submit_without_inputs(struct submit_call *call, enum inputs_outcome outcome)
+{
+    bool is_large = outcome == INPUTS_TOO_LARGE;
+
+    if (outcome == INPUTS_FAILED)
+        submit_refuse(call, SUBMIT_FAILED);
+    else if (call->order_id)
+        submit_refuse(call, is_large ? SUBMIT_INPUTS_TOO_LARGE : SUBMIT_UNKNOWN_UPLOAD);
+    else if (send_submit(call->submitter, call->waiting[0], is_large ? REFUSAL_LARGE : REFUSAL_UNKNOWN, call))
+        submit_refuse(call, SUBMIT_FAILED);
+}
+
+static void submit_on_inputs(const redisReply *reply, int err, void *arg)
+{
+    struct submit_call *call = arg;
+    enum inputs_outcome outcome = call->submitter->config.upload_life_ms ? INPUTS_FOUND : INPUTS_UNKNOWN;
+
+    call->run = NULL;
+    if (is_cancelled(call)) { /* before anything was submitted */
+        end_call(call);
+        return;
+    }
+    for (size_t i = 0; outcome == INPUTS_FOUND && i < call->count; i++)
+        outcome = err ? INPUTS_FAILED : inputs_apply(reply, call->waiting[i]);
+    if (outcome != INPUTS_FOUND) {
+        submit_without_inputs(call, outcome);
+        return;
+    }
+    report_short_uploads(call, reply);
+    reserve_or_submit(call);
+}
+
+static bool keep_copy(struct submit_call *call, size_t i, const struct submission *submission)
+{
+    call->waiting[i] = submission_copy(submission);
+    return call->waiting[i];
+}
+
+static int ask_for_inputs(struct submit_call *call)
+{
+    const struct submitter_config *config = &call->submitter->config;
+
+    return inputs_ask(config->redis, call->waiting[0], config->upload_life_ms, submit_on_inputs, call, &call->run);
+}
+
+static bool needs_steps(const struct submission *submission)
+{
+    return submission->upload_count || submission->money.micros;
+}
+
+static int begin_steps(struct submit_call *call)
+{
+    return call->waiting[0]->upload_count ? ask_for_inputs(call) : ask_for_money(call);
+}
+
+static int keep_call(struct submit_call *call, int err, struct submit_call **out)
+{
+    LIST_INSERT_HEAD(&call->submitter->calls, call, link);
+    if (err)
+        end_call(call);
+    else
+        *out = call;
+    return err;
+}
+
+int submit_start(struct submitter *submitter, const struct submission *submission, submit_fn *done, void *arg,
                  struct submit_call **out)
 {
-    struct submit_call *call = create_submit_call(submitter, SCRIPT_SUBMIT, &submission, 1, arg);
+    struct submit_call *call = create_submit_call(submitter, submission, arg);
 
     if (!call)
         return ERR_NO_MEMORY;
     call->done = done;
-    return keep_call(call, send_submit(submitter, submission, call), out);
+    if (!needs_steps(submission))
+        return keep_call(
+            call, send_submit(submitter, submission, submission->money.unpriced ? REFUSAL_UNPRICED : "", call), out);
+    return keep_call(call, keep_copy(call, 0, submission) ? begin_steps(call) : ERR_NO_MEMORY, out);
 }
 
 void submit_cancel(struct submit_call *call)
@@ -432,28 +498,29 @@ static bool read_order(const struct submit_call *call, const redisReply *reply, 
 static void submit_order_on_reply(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    const redisReply *answer = err ? NULL : reply;
     struct submit_result results[SUBMIT_ORDER_MAX] = {0};
     struct event_log logs[SUBMIT_ORDER_MAX];
+    const redisReply *answer = err ? NULL : reply;
     bool is_new = false, ok = read_order(call, answer, results, logs);
 
     for (size_t i = 0; ok && i < call->count; i++)
         is_new = is_new || results[i].outcome == SUBMIT_NEW;
     log_outcome(call, is_new ? SUBMIT_NEW : results[0].outcome, answer);
     release_unused(call, answer, results, is_accepted(answer, call->count));
-    LIST_REMOVE(call, link);
     if (call->order_done)
         call->order_done(results, call->arg);
-    free(call);
+    end_call(call);
 }
 
-static int send_order(const char *order_id, struct submission *const submissions[], struct submit_call *call)
+static int send_order(const char *order_id, struct submission *const submissions[], const char *refusal,
+                      struct submit_call *call)
 {
     const struct submitter_config *limits = &call->submitter->config;
     const struct submission *first = submissions[0];
-    char paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE], wait[DECIMAL_SIZE],
-        client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE];
-    struct script_arg args[ARGS_MAX] = {
+    char prefix[KEYS_PREFIX_SIZE], paid_calls[DECIMAL_SIZE], retention[DECIMAL_SIZE], limit[DECIMAL_SIZE],
+        wait[DECIMAL_SIZE], client_limit[DECIMAL_SIZE], images[DECIMAL_SIZE], images_limit[DECIMAL_SIZE],
+        until[DECIMAL_SIZE];
+    struct script_arg args[COMMON_ARGS + SUBMIT_ORDER_MAX * TASK_ARGS] = {
         SCRIPT_TEXT(order_id),
         {paid_calls,   decimal_write(paid_calls,   first->max_paid_calls)   },
         {retention,    decimal_write(retention,    limits->retention_ms)    },
@@ -464,7 +531,8 @@ static int send_order(const char *order_id, struct submission *const submissions
         {images,       decimal_write(images,       first->images)           },
         {images_limit, decimal_write(images_limit, first->client_images_max)},
         SCRIPT_TEXT(first->owes),
-        SCRIPT_TEXT(call->until),
+        SCRIPT_TEXT(refusal),
+        {until,        decimal_write(until,        call->until_ms)          },
     };
 
     for (size_t i = 0; i < call->count; i++) {
@@ -474,19 +542,32 @@ static int send_order(const char *order_id, struct submission *const submissions
         task[1] = SCRIPT_TEXT(submissions[i]->hash);
         task[2] = SCRIPT_TEXT(submissions[i]->request);
         task[3] = SCRIPT_TEXT(submissions[i]->plan);
-        task[4] = SCRIPT_TEXT(call->reservations[i]);
+        task[4] = SCRIPT_TEXT(submissions[i]->money.reservation);
     }
-    keys_prefix(call->prefix, keys_partition(first->full_id, 1));
-    return send_or_reserve(call, submissions, args, COMMON_ARGS + call->count * TASK_ARGS);
+    keys_prefix(prefix, keys_partition(first->full_id, 1));
+    return script_run(limits->redis,
+                      &(struct script_call){.script = &scripts[SCRIPT_SUBMIT_ORDER],
+                                            .prefix = prefix,
+                                            .args = args,
+                                            .count = COMMON_ARGS + call->count * TASK_ARGS},
+                      submit_order_on_reply, call, &call->run);
 }
 
 int submit_order_start(struct submitter *submitter, const char *order_id, struct submission *const submissions[],
                        size_t count, submit_order_fn *done, void *arg, struct submit_call **out)
 {
-    struct submit_call *call = create_submit_call(submitter, SCRIPT_SUBMIT_ORDER, submissions, count, arg);
+    struct submit_call *call = create_submit_call(submitter, submissions[0], arg);
+    bool ok = true;
 
     if (!call)
         return ERR_NO_MEMORY;
     call->order_done = done;
-    return keep_call(call, send_order(order_id, submissions, call), out);
+    call->count = count;
+    if (!needs_steps(submissions[0]))
+        return keep_call(
+            call, send_order(order_id, submissions, submissions[0]->money.unpriced ? REFUSAL_UNPRICED : "", call), out);
+    call->order_id = strdup(order_id);
+    for (size_t i = 0; ok && i < count; i++)
+        ok = keep_copy(call, i, submissions[i]);
+    return keep_call(call, ok && call->order_id ? begin_steps(call) : ERR_NO_MEMORY, out);
 }

@@ -141,6 +141,23 @@ static size_t write_call(const struct client *client, char out[CLIENT_REQUEST_MA
     return len > 0 && len < CLIENT_REQUEST_MAX ? (size_t)len : 0;
 }
 
+/* Each body is another one: equal requests could be repetitions. */
+static size_t write_openai(const struct client *client, char out[CLIENT_REQUEST_MAX])
+{
+    char task_id[CLIENT_ID_MAX], body[256];
+    int len, total;
+
+    client_task_id(client, task_id);
+    len = snprintf(body, sizeof(body),
+                   "{\"prompt\":\"a picture %s\",\"image\":\"https://example.com/1.jpg\",\"response_format\":\"url\"}",
+                   task_id);
+    total = snprintf(out, CLIENT_REQUEST_MAX,
+                     "POST /v1/images/generations HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+                     "Content-Length: %d\r\n\r\n%s",
+                     len, body);
+    return total > 0 && total < CLIENT_REQUEST_MAX ? (size_t)total : 0;
+}
+
 /* The request of a scenario, and its good answer. on_body NULL: an event stream. */
 static const struct {
     int status;
@@ -151,6 +168,7 @@ static const struct {
     [SCENARIO_TASKS] = {HTTP_OK,       false, write_generate, NULL       },
     [SCENARIO_SUBMIT] = {HTTP_ACCEPTED, true,  write_submit,   on_accepted},
     [SCENARIO_CALLS] = {HTTP_OK,       false, write_call,     on_pictures},
+    [SCENARIO_OPENAI] = {HTTP_OK,       false, write_openai,   on_pictures},
 };
 
 static void settle_unfinished(struct run *run)

@@ -235,7 +235,11 @@ static int hops_prepare(struct hops *hops)
 {
     int ring[RELAYS][2], homes[RELAYS][2];
     struct run *run = hops->run;
-    int err = start_relays(hops, ring, homes);
+    int err;
+
+    memset(ring, -1, sizeof(ring)); /* closed, where start_relays fails before it opens them */
+    memset(homes, -1, sizeof(homes));
+    err = start_relays(hops, ring, homes);
 
     for (size_t i = 0; i < RELAYS && !err; i++) {
         hops->homes[i].hops = hops;

@@ -12,7 +12,7 @@ enum { HOUR_MS = 3600000, MANY = 100000000 };
 /* clang-format off */
 static const struct option_row rows[] = {
     { "scenario", NULL, OPT_CHOICE, AT(scenario), "tasks", 0, 0,
-      "tasks: POST /generate/stream, read to the end; submit: POST /generate; calls: ARK calls to a simulator, without a gateway; streams: open streams, and events on them; hops: messages that processes pass on, for comparison", "tasks|submit|calls|streams|hops" },
+      "tasks: POST /generate/stream, read to the end; submit: POST /generate; calls: ARK calls to a simulator, without a gateway; openai: POST /v1/images/generations; streams: open streams, and events on them; hops: messages that processes pass on, for comparison", "tasks|submit|calls|openai|streams|hops" },
     { "target", NULL, OPT_STRING, AT(target), "127.0.0.1:8000", 3, 64, "address:port of the server", NULL },
     { "base", NULL, OPT_STRING, AT(base), "/api/v1/faceflip", 0, 64, "prefix of its paths", NULL },
     { "prefix", NULL, OPT_STRING, AT(prefix), "bench", 1, 32, "prefix of task ids; a dash and a number follow", NULL },

@@ -7,7 +7,14 @@
 
 #include "common/config/options.h"
 
-enum load_scenario { SCENARIO_TASKS, SCENARIO_SUBMIT, SCENARIO_CALLS, SCENARIO_STREAMS, SCENARIO_HOPS };
+enum load_scenario {
+    SCENARIO_TASKS,
+    SCENARIO_SUBMIT,
+    SCENARIO_CALLS,
+    SCENARIO_OPENAI,
+    SCENARIO_STREAMS,
+    SCENARIO_HOPS
+};
 enum inject_way { INJECT_NOTHING, INJECT_EMIT, INJECT_APPEND, INJECT_HTTP };
 
 struct load_options {

@@ -81,7 +81,7 @@ static void finish(struct run *run)
 
 static bool print(struct run *run)
 {
-    static const char *const names[] = {"tasks", "submit", "calls", "streams", "hops"};
+    static const char *const names[] = {"tasks", "submit", "calls", "openai", "streams", "hops"};
     uint64_t work = run->options->scenario == SCENARIO_STREAMS ? run->tally.took.count : run->tally.tasks;
     struct buf out;
     bool good;

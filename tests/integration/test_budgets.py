@@ -17,6 +17,7 @@ from support.budgets import Budgets
 from support.callgrind import Callgrind, totals
 from support.command_log import CommandLog
 from support.heap_count import HeapCount
+from support.http_client import fetch
 from support.processes import ProcessTest, binary
 from support.redis_server import RedisServer
 from support.script_cost import BATCH, LINKS, ScriptCost
@@ -126,6 +127,27 @@ def measure_instructions():
                 "worker_instructions_per_task": of_worker.instructions() / TASKS}
 
 
+def ask_openai_in_turn(gateway, count, prefix):
+    """Requests for one image, to their answers."""
+    for n in range(count):
+        body = {"prompt": sim(f"{prefix}{n}", "images=1 latency=0"), "response_format": "url"}
+        answer = fetch(gateway.address, "POST", "/v1/images/generations", body)
+        assert answer.status == 200, answer.body
+
+
+def measure_openai():
+    """What a request to OpenAI's API costs the gateway; gateway_instructions_per_task is the same of the native API."""
+    with Callgrind(profile("openai")) as of_gateway, World() as world:
+        gateway = world.gateway(under=of_gateway.words, **GATEWAY)
+        world.worker(**WORKER)
+        ask_openai_in_turn(gateway, 20, "warm")
+        of_gateway.begin(gateway.pid)
+        ask_openai_in_turn(gateway, TASKS, "counted")
+        of_gateway.end(gateway.pid)
+        gateway.stop()
+        return {"gateway_instructions_per_openai_request": of_gateway.instructions() / TASKS}
+
+
 # -- the cost of scripts in Redis
 
 def measure_limited(batch=BATCH):
@@ -168,7 +190,7 @@ def measure_memory():
         return {"redis_bytes_per_queued_task": queued, "redis_bytes_per_finished_task": cost.bytes_of_last()}
 
 
-MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_scripts, measure_limited, measure_memory]
+MEASURES = [measure_commands, measure_streams, measure_calls, measure_instructions, measure_openai, measure_scripts, measure_limited, measure_memory]
 
 
 class Costs(ProcessTest):
@@ -205,6 +227,8 @@ class Costs(ProcessTest):
         self.keep_to_budget(figures, "\n".join(f"Where they are run: callgrind_annotate --inclusive=yes {profile(role)}"
                                                for role in ("gateway", "worker")))
 
+    def test_instructions_of_a_request_to_the_openai_api(self):
+        self.keep_to_budget(measure_openai(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('openai')}")
 
     def test_the_cost_of_scripts_in_redis(self):
         self.keep_to_budget(measure_scripts(), f"Where they are run: callgrind_annotate --inclusive=yes {profile('redis')}")

@@ -62,7 +62,7 @@ class OwnTasks(GatewayTest):
         self.assertEqual((self.ids("?state=cancelled"), self.ids("?state=ended"), self.ids("?state=done")), (["t3"], ["t3"], []))
         self.assertEqual(sorted(self.ids("?state=live")), sorted(set(names) - {"t3"}))
 
-    def test_an_erased_task_is_gone(self):
+    def test_an_erased_task_is_not_listed(self):
         self.submit("a")
         self.fetch("POST", "/tasks/a/cancel")
         self.assertEqual(self.fetch("DELETE", "/tasks/a").status, 204)
@@ -77,7 +77,7 @@ class OwnTasks(GatewayTest):
 
 
 class Option(GatewayTest):
-    def test_without_keys_there_is_a_list_only_if_the_option_says_so(self):
+    def test_without_keys_the_list_requires_the_option(self):
         for option, status, fields in (({}, 404, None), ({"GATEWAY_TASK_LIST": "off"}, 404, None), ({"GATEWAY_TASK_LIST": "on"}, 200, b"l")):
             with self.subTest(option):
                 self.redis("FLUSHALL")
@@ -89,7 +89,7 @@ class Option(GatewayTest):
                 if status == 404:
                     self.assertIn("GATEWAY_TASK_LIST", answer.json()["detail"])
 
-    def test_with_keys_it_can_be_switched_off(self):
+    def test_with_keys_the_list_can_be_disabled(self):
         key = Key("shop")
         file = self.enterContext(tempfile.NamedTemporaryFile("w", prefix="arkrelay-keys-"))
         file.write(key.line())

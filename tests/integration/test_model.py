@@ -101,9 +101,9 @@ class RandomWalk(ProcessTest):
         if reservation is None:
             return
         word, *rest = self.run_script("submit", id, hash, '{"urls":["%s"]}' % urls, max_paid, TTL_MS, QUEUE_LIMIT, LONG, CLIENT_LIMIT, "",
-                                      SLOTS, images_limit, PLAN, "", reservation, until)
+                                      SLOTS, images_limit, PLAN, "", "" if reservation != "-" else "BUDGET", reservation if reservation != "-" else "", until)
         if new_epoch and reservation == "-":
-            expected, images_left = "NONE", None
+            expected, images_left = "BUDGET", None
         else:
             expected, images_left = self.model.submit(id, hash, max_paid, QUEUE_LIMIT, CLIENT_LIMIT, SLOTS, images_limit, is_late=until == 1)
         self.compare([word], [expected])

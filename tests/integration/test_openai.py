@@ -9,10 +9,11 @@ import threading
 import unittest
 
 from gateway_case import NEVER, GatewayTest
+from support.client_key import Key
 from support.http_client import Connection, Cut, fetch
 from support.processes import eventually
 from support.world import BASE
-from test_gateway_keys import Key
+from test_metrics import scrape
 
 PATH = "/v1/images/generations"
 KEY = "order-1"
@@ -372,6 +373,53 @@ class Orders(DoorTest):
     def test_without_redis(self):
         self.world.redis_server.stop()
         self.assert_error(self.answer(self.ask()), 503, "store_unavailable", True)
+
+
+class Counted(DoorTest):
+    """The metrics of the door."""
+
+    def counts(self, gateway):
+        found = scrape(gateway)
+        outcomes = found["arkrelay_openai_requests_total"]
+        return ({name: int(value) for name in outcomes.values_of("outcome") if (value := outcomes.value(endpoint="generations", outcome=name))},
+                int(found["arkrelay_openai_repeats_total"].value()))
+
+    def wait_counts(self, gateway, repeats=0, **outcomes):
+        eventually(lambda: self.counts(gateway) == (outcomes, repeats), f"{outcomes} and {repeats} repeats")
+
+    def test_every_outcome(self):
+        gateway = self.world.gateway(GATEWAY_OPENAI_HOLD="100ms", GATEWAY_HEARTBEAT="100ms", GATEWAY_QUEUE_LIMIT=3)
+        self.assertEqual(self.counts(gateway), ({}, 0))
+        self.answer(self.ask(gateway, prompt=""))
+        self.answer(self.ask(gateway, headers={"Content-Type": "text/plain"}))
+        self.wait_counts(gateway, invalid=2)
+        self.answer(self.ask(gateway, n=4, key="many"))
+        self.wait_counts(gateway, invalid=2, refused=1)
+        asking = self.ask(gateway, n=2)
+        first, second = self.claim_order(0), self.claim_order(1)
+        self.done(first)
+        self.fail_job(second)
+        asking.read_all()
+        self.wait_counts(gateway, invalid=2, refused=1, partial=1)
+        asking = self.ask(gateway, key="cut")
+        asking.read_until(b"1\r\n \r\n")
+        self.fail_job(self.claim_order(key="cut"))
+        asking.read_all()
+        self.wait_counts(gateway, invalid=2, refused=1, partial=1, cut=1)
+        asking = self.ask(gateway, key="gone")
+        job = self.claim_order(key="gone")
+        asking.close()
+        self.wait_counts(gateway, invalid=2, refused=1, partial=1, cut=1, gone=1)
+        self.done(job)
+        self.ask(gateway, key="gone").read_all()
+        self.wait_counts(gateway, 1, invalid=2, refused=1, partial=1, cut=1, gone=1, done=1)
+
+    def test_a_failure_with_its_status_and_one_in_a_stream(self):
+        for stream in (False, True):
+            asking = self.ask(stream=stream, key=f"key{stream}")
+            self.fail_job(self.claim_order(key=f"key{stream}"))
+            self.answer(asking) if not stream else asking.read_all()
+            self.wait_counts(self.gateway, failed=1 + stream)
 
 
 class Errors(DoorTest):

@@ -65,6 +65,17 @@ class Clients(ProcessTest):
             self.assertRegex(done.stdout, r"http://[\w.:]+/doubao")
         self.assert_calls(2)
 
+    def test_the_script_of_the_readme(self):
+        for page in ("README.md", "README.zh-CN.md"):
+            script, = (block.text for block in blocks(ROOT / page, "sh") if "OPENAI_BASE_URL" in block.text)
+            installed, _, rest = script.partition("\n")
+            self.assertEqual(installed, "npm install openai")
+            done = subprocess.run(["bash", "-ec", rest.replace("127.0.0.1:8000", self.gateway.address)], cwd=npm.FOLDER, timeout=60, capture_output=True,
+                                  text=True, check=False)
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            self.assertRegex(done.stdout, r"^http://[\w.:]+/doubao")
+        self.assert_calls(2)
+
     def test_four_images_are_four_tasks(self):
         urls = {image["url"] for image in self.value("four")["data"]}
         self.assertEqual(len(urls), 4)

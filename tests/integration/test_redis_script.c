@@ -34,7 +34,7 @@ static void on_outcome(const redisReply *reply, int err, void *arg)
     snprintf(outcome->error, sizeof(outcome->error), "%s", reply->type == REDIS_REPLY_ERROR ? reply->str : "");
 }
 
-enum { ARGS = 16 };
+enum { ARGS = 18 };
 
 static struct outcome run(struct fixture *fixture, enum script_id script, const char *const words[ARGS])
 {
@@ -83,13 +83,18 @@ static const struct {
     { "LIMIT lets a new client pass", SCRIPT_LIMIT, {"600"}, "OK" },
     { "PRESENCE removes a process", SCRIPT_PRESENCE, {"host:1", "0"}, "OK" },
     { "TAILS names an unknown task", SCRIPT_TAILS, {"public.none", "1", "0"}, NULL },
-    { "SUBMIT_ORDER takes the tasks of an order", SCRIPT_SUBMIT_ORDER, {"o", "2", "60000", "10", "60000", "10", "", "1", "0", "", "0", "public.o.0", "hash", "{\"urls\":[]}", "", ""}, "ACCEPTED" },
+    { "SUBMIT_ORDER takes the tasks of an order", SCRIPT_SUBMIT_ORDER, {"o", "2", "60000", "10", "60000", "10", "", "1", "0", "", "", "0", "public.o.0", "hash", "{\"urls\":[]}", "", ""}, "ACCEPTED" },
     { "ORDER registers an order", SCRIPT_ORDER, {"body", "", "0", "o", "1", "public.o.0", "1000", "60000"}, "NEW" },
     { "MINE lists tasks", SCRIPT_MINE, {"public", "all", "", "10"}, "MINE" },
     { "DELIVERY is noted", SCRIPT_DELIVERY, {"body", "", "o", "unanswered", "1000"}, "OK" },
     { "LEASE of an empty queue has no entry", SCRIPT_LEASE, {"copies", "10", "4", "60000", "nonce"}, NULL },
     { "SETTLE of an unknown picture says so", SCRIPT_SETTLE, {"copies", "00", "nonce.1", "host"}, "ERASED" },
+    { "UPLOAD may begin", SCRIPT_UPLOAD, {"", "0", "10", "1000", "60000", "", "", "", "", "", ""}, "OK" },
+    { "UPLOAD of a stored image is new", SCRIPT_UPLOAD, {"ab", "5", "0", "0", "60000", "20261207/x", "9999999999999", "image/png", "15", "15", ""}, "NEW" },
+    { "INPUTS finds some", SCRIPT_INPUTS, {"60000", "ab", "none"}, "OK" },
     { "PICTURE of an unknown one finds none", SCRIPT_PICTURE, {"00", "20261207"}, "NONE" },
+    { "ERASE_PICTURE of an unknown one says so", SCRIPT_ERASE_PICTURE, {"00", "20261207", "public"}, "UNKNOWN" },
+    { "IDENTIFY takes the first storage", SCRIPT_IDENTIFY, {"directory x", "directory"}, "SAME" },
     { "RESERVE without limits reserves", SCRIPT_RESERVE, {"c", "USD", "5", "0", "0", "0", "0", "5000", "r", "c.t"}, "OK" },
     { "CHARGE frees a reservation", SCRIPT_CHARGE, {"r", ""}, "OK" },
     { "DEBTS without debts returns none", SCRIPT_DEBTS, {"100"}, "OK" },

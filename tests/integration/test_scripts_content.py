@@ -35,7 +35,7 @@ class Parts(unittest.TestCase):
             yield name
             yield from self.named(self.here(shared(name)))
 
-    def test_every_script_names_what_it_needs_in_order(self):
+    def test_every_script_lists_its_parts_in_order(self):
         parts = {path.stem for path in FOLDER.glob("shared/*.lua")}
         for path in FOLDER.glob("*.lua"):
             with self.subTest(path.stem):

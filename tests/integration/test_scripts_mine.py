@@ -1,4 +1,4 @@
-"""MINE, and the list of a client's own tasks: what enters it, what leaves it, and what a page costs."""
+"""MINE and the list of a client's own tasks: its entries, its trimming, and the cost of a page."""
 
 import unittest
 
@@ -34,11 +34,11 @@ class OwnTasks(ScriptTest):
         self.submit(task_id, client=client, owes="l", **options)
 
     def raw(self, task_id, *owes):
-        """SUBMIT without the check of all invariants, which the tasks of many() do not meet. The epoch."""
+        """Runs SUBMIT without checking all invariants, which the tasks of many() violate. Returns the epoch."""
         return int(self.scripts("submit", f"shop.{task_id}", "hash", "{}", 2, TTL_MS, 10**6, MINUTE, 10**6, "", 1, 0, "", *owes)[1])
 
     def many(self, count, created=None, step=1, client="shop", state="done"):
-        """Tasks t0, t1, ... as SUBMIT and time have left them, `step` ms apart."""
+        """Writes tasks t0, t1, ... as if they had been submitted `step` ms apart."""
         created = created or int(self.redis("TIME")[0]) * 1000 - MINUTE
         self.redis.pipeline([("HSET", f"{PREFIX}task:{client}.t{n}", "state", state, "epoch", created + n * step, "owes", "l") for n in range(count)])
         self.redis.pipeline([("ZADD", f"{PREFIX}mine:{client}", created + n * step, f"t{n}") for n in range(count)])
@@ -82,7 +82,7 @@ class Listing(OwnTasks):
         for state, members in (("live", states[:3]), ("ended", states[3:]), ("all", states)):
             self.assertEqual(set(self.all(state=state)), set(members))
 
-    def test_erased_and_expired_tasks_are_gone(self):
+    def test_erased_and_expired_tasks_are_not_listed(self):
         for name in "abc":
             self.listed(name)
         self.cancel("shop.a")
@@ -92,7 +92,7 @@ class Listing(OwnTasks):
         self.redis("DEL", f"{PREFIX}task:shop.b", f"{PREFIX}events:shop.b")     # as its expiry does
         self.assertEqual(self.all(), ["c"])
 
-    def test_a_task_that_runs_again_is_a_new_one(self):
+    def test_a_retried_task_is_listed_as_new(self):
         self.listed("a")
         self.cancel("shop.a")
         self.redis("ZADD", f"{PREFIX}mine:shop", 5, "a")
@@ -101,7 +101,7 @@ class Listing(OwnTasks):
         self.assertEqual(self.task("a", "shop").fields["owes"], "l")
 
     def test_all_tasks_of_an_order(self):
-        self.run_script("submit_order", "o", 2, TTL_MS, 100, MINUTE, 100, "", 1, 0, "l", 0,
+        self.run_script("submit_order", "o", 2, TTL_MS, 100, MINUTE, 100, "", 1, 0, "l", "", 0,
                         *(word for id in "ab" for word in (f"shop.{id}", "hash", "{}", "", "")))
         self.assertEqual(sorted(self.all()), ["a", "b"])
         look(self.redis).check()
@@ -118,7 +118,7 @@ class Pages(OwnTasks):
                 self.assertEqual([f"{PREFIX}task:shop.{id}" for page in pages for id in page],
                                  [f"{PREFIX}task:shop.{id.decode()}" for id in self.redis("ZREVRANGE", f"{PREFIX}mine:shop", 0, -1)])
 
-    def test_a_cursor_outlives_its_task(self):
+    def test_a_cursor_is_valid_after_its_task_was_erased(self):
         for step in (0, 1):
             with self.subTest(step=step):
                 self.fresh()
@@ -131,7 +131,7 @@ class Pages(OwnTasks):
                 self.redis("ZADD", f"{PREFIX}mine:shop", 10**13, cursor.partition(":")[2])     # submitted again
                 self.assertEqual(self.mine(cursor=cursor), before)
 
-    def test_what_is_no_cursor(self):
+    def test_an_invalid_cursor_is_refused(self):
         self.many(3, created=1_000)
         for cursor in ("x", "1", ":", ":t1", "1:", "-1:t1", "1.5:t1", "inf:t1", "nan:t1", "9" * 16 + ":t1", "0x1:t1", "1:"):
             with self.subTest(cursor):
@@ -179,13 +179,13 @@ class Trimming(OwnTasks):
         self.submit_until(lambda epoch: epoch % TRIM_EVERY == 0)
         self.assertEqual(self.count(), MINE_MAX)
 
-    def test_the_first_write_after_a_pause_does_too(self):
+    def test_the_first_write_after_a_pause_trims_too(self):
         now_ms = int(self.redis("TIME")[0]) * 1000
         self.many(MINE_MAX + 100, created=now_ms - MINUTE, step=0)
         self.raw("new", "l")
         self.assertEqual((self.count(), self.mine(limit=1)[0]), (MINE_MAX, ["new"]))
 
-    def test_what_has_expired_is_forgotten(self):
+    def test_expired_tasks_are_removed(self):
         self.redis("ZADD", f"{PREFIX}mine:shop", 5, "old")
         self.raw("new", "l")
         self.assertEqual(self.redis("ZRANGE", f"{PREFIX}mine:shop", 0, -1), [b"new"])

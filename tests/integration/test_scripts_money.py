@@ -185,8 +185,8 @@ class Usage(MoneyTest):
 class Ends(MoneyTest):
     """Of tasks: the debt is written with the end."""
 
-    def accept(self, task_id="t1", reservation="r1", until=0, queue_ttl=60_000):
-        return self.run_script("submit", f"shop.{task_id}", "hash", compact({"urls": []}), 2, 60_000, 100, queue_ttl, 100, "", 3, 0, PLAN, "", reservation, until)
+    def accept(self, task_id="t1", reservation="r1", until=0, queue_ttl=60_000, refusal=""):
+        return self.run_script("submit", f"shop.{task_id}", "hash", compact({"urls": []}), 2, 60_000, 100, queue_ttl, 100, "", 3, 0, PLAN, "", refusal, reservation, until)
 
     def debts(self):
         return {name: text.split("\t")[:-1] for name, text in read_money(self.redis).debts.items()}
@@ -196,9 +196,9 @@ class Ends(MoneyTest):
         self.assertEqual(self.task(client="shop").fields["reservation"], "r1 m")
 
     def test_submit_only_attaches(self):
-        self.assertEqual(self.accept(reservation="-"), [b"NONE"])
+        self.assertEqual(self.accept(refusal="BUDGET"), [b"BUDGET"])
         self.accept()
-        self.assertEqual(self.accept(reservation="-")[0], b"SAME")
+        self.assertEqual(self.accept(refusal="BUDGET")[0], b"SAME")
 
     def test_submit_refuses_an_old_reservation(self):
         now = int(self.redis("TIME")[0]) * 1000

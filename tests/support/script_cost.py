@@ -33,10 +33,8 @@ class ScriptCost:
         """limited: a spending limit applies, and the debts of a batch are moved together. batch: tasks that wait at a time."""
         self.redis, self.batch = redis, batch
         self.ledger = Scripts(redis, LEDGER) if limited else None
-        self.scripts = Scripts(redis)
-        self.scripts.load()
+        self.scripts = Scripts(redis)       # loads those that are called, as programs do: the garbage collector marks the functions of all that are loaded
         self.account = Account(redis)
-        self.account.run.load()
         self.serial = self.last = 0
 
     def submit(self, id, request=REQUEST):
@@ -48,7 +46,7 @@ class ScriptCost:
         reservation = id[-24:]
         answer = self.ledger("reserve", "public", "USD", 60_000, 0, 10**12, 0, 10**12, 5000, reservation, id)
         assert answer[0] == b"OK", answer
-        return "", reservation, answer[1]
+        return "", "", reservation, answer[1]
 
     def settle(self):
         _, *debts = self.scripts("debts", 100)

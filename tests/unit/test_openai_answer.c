@@ -96,7 +96,7 @@ static void test_events(void **state)
         "event: error\n"
         "data: {\"type\":\"error\",\"error\":{\"message\":\"m\",\"type\":\"server_error\",\"param\":null,"
         "\"code\":\"outcome_unknown\",\"charged\":\"unknown\"}}\n\n";
-    const struct openai_event event = {OPENAI_URL, 1700000000123, 1};
+    const struct openai_event event = {OPENAI_URL, 1700000000123, 1, false, false};
     const struct openai_failure failure = {"outcome_unknown", "m", "unknown", false};
     json_t *image = json_pack("{s:i,s:s,s:s}", "index", 0, "url", LINK, "size", "1x2");
     struct buf out;

@@ -38,6 +38,8 @@ static void conclude(struct ark_call *call, enum web_end end, const char *words)
 
 void ark_call_hang_up(struct ark_call *call, enum web_end end, const char *words)
 {
+    if (call->web && web_progress(call->web) == WEB_PARTLY_SENT && end == WEB_BROKEN)
+        end = WEB_PARTLY_SENT;
     if (call->web)
         web_cancel(call->web);
     conclude(call, end, words);

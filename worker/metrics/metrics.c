@@ -85,6 +85,8 @@ static const struct metric rows[METRIC_WORKER_COUNT] = {
         .help = "Bytes of the pictures that this worker has stored."},
     [METRIC_PICTURES_DELETED] = {.name = "arkrelay_pictures_deleted", .type = METRIC_COUNTER,
         .help = "Pictures that this worker has deleted from the storage, erased and expired ones."},
+    [METRIC_PICTURES_GIVEN_UP] = {.name = "arkrelay_pictures_given_up", .type = METRIC_COUNTER,
+        .help = "Pictures that this worker will not copy again: they are lost when ARK's link expires."},
     [METRIC_COPIES_WAITING] = {.name = "arkrelay_copies_waiting", .type = METRIC_GAUGE,
         .help = "Pictures of all workers that wait to be copied into the storage, without those in progress."},
     [METRIC_STORAGE_FAILING] = {.name = "arkrelay_storage_failing", .type = METRIC_GAUGE,

@@ -4,7 +4,7 @@
 --   cursor: '' for the first page, then `next` of the previous page
 -- -> MINE next, then per task a row as of TASKS   |  CURSOR: invalid cursor
 --   next: '' after the last task. A page may be empty and still have a next one, since a call scans at most SCAN_MAX tasks.
--- Tasks that have expired are skipped. A page costs the same however long the list is.
+-- Tasks that have expired are skipped. The cost of a page does not depend on the length of the list.
 -- needs: base mine row
 local name, state, cursor, limit = unpack(ARGV)
 local SCAN_MAX = 500
@@ -14,7 +14,7 @@ local mine, first = prefix .. MINE .. name, 0
 local listed = redis.call('ZCARD', mine)
 limit = limit + 0
 
--- The index, from the newest task on, of the first one after the task `last`, which need not be in the list any more.
+-- The index, from the newest task on, of the first one after the task `last`, which may have been removed from the list.
 local function first_after(created, last)
   if redis.call('ZSCORE', mine, last) == created then
     return listed - redis.call('ZRANK', mine, last)

@@ -1,13 +1,13 @@
 -- SUBMIT_ORDER (gateway): SUBMIT for all tasks of an order; all of them are accepted, or none. A task of the order that exists is returned
 -- with its log. One that has failed without a charge runs again instead, with a new epoch.
--- ARGV order max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit owes until_ms, then of each task:
+-- ARGV order max_paid_calls ttl_ms queue_limit queue_ttl_ms client_limit trace images images_limit owes refusal until_ms, then of each task:
 --   id hash request plan reservation
 --   images: the most images that each task may get; images_limit: of the client per UTC day, 0: no limit; owes: of each task, as for SUBMIT
---   until_ms, reservation: as for SUBMIT
--- -> ACCEPTED, and an answer of SUBMIT (NEW or SAME) per task | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED | NONE | LATE
+--   refusal, until_ms, reservation: as for SUBMIT
+-- -> ACCEPTED, and an answer of SUBMIT (NEW or SAME) per task | CONFLICT | FULL | CLIENT_FULL | IMAGES ms_until_midnight | PAUSED | the refusal | LATE
 -- needs: base tally names mine log queue release images day life accept slots urls whole
-local order, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit, owes, until_ms = unpack(ARGV, 1, 11)
-local FIRST, SIZE = 12, 5 -- of the tasks in ARGV
+local order, max_paid_calls, ttl, queue_limit, queue_ttl, client_limit, trace, images, images_limit, owes, refusal, until_ms = unpack(ARGV, 1, 12)
+local FIRST, SIZE = 13, 5 -- of the tasks in ARGV
 local name = client(ARGV[FIRST])
 images, images_limit = images + 0, images_limit + 0
 
@@ -25,9 +25,8 @@ for at = FIRST, #ARGV, SIZE do
   local uncharged = h[3] == 'failed' and h[5] == '0' and not h[6]
   if not h[1] or uncharged then
     task.model = model_in(task.plan) or model_in(task.request)
-    if task.reservation == '-' then
-      redis.call('LTRIM', prefix .. 'wake', '0', '255') -- as in SUBMIT
-      return { 'NONE' }
+    if refusal ~= '' then
+      return { refusal }
     elseif task.reservation ~= '' then
       task.reserved = task.model and task.reservation .. ' ' .. task.model or task.reservation
     end
@@ -38,9 +37,9 @@ end
 
 local left = ''
 if #starting > 0 then
-  local queue, refusal = room_for(name, #starting, queue_limit, client_limit, images, images_limit)
+  local queue, full = room_for(name, #starting, queue_limit, client_limit, images, images_limit)
   if not queue then
-    return refusal
+    return full
   elseif until_ms ~= '0' and queue.now >= until_ms + 0 then
     return { 'LATE' }
   end

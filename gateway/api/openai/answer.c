@@ -154,9 +154,7 @@ void openai_answer_write(struct buf *out, const struct openai_answer *answer)
 
 /* -- events */
 
-#define IMAGE_EVENT  "image_generation.completed"
-#define FAILED_EVENT "image_generation.failed"
-#define ERROR_EVENT  "error"
+#define ERROR_EVENT "error"
 
 static void begin_event(struct buf *out, const char *type)
 {
@@ -170,12 +168,11 @@ static void end_event(struct buf *out)
 
 void openai_event_write_image(struct buf *out, const struct openai_event *event, const json_t *image)
 {
-    begin_event(out, IMAGE_EVENT);
+    begin_event(out, event->edit ? "image_edit.completed" : "image_generation.completed");
     buf_add_char(out, ',');
     add_image_members(out, image, event->format);
-    buf_addf(out,
-             ",\"background\":\"opaque\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
-             event->created_ms / SECOND_MS, output_format_of(image));
+    buf_addf(out, ",\"background\":\"%s\",\"created_at\":%" PRId64 ",\"output_format\":\"%s\",\"quality\":\"auto\",",
+             event->transparent ? "transparent" : "opaque", event->created_ms / SECOND_MS, output_format_of(image));
     add_image_text(out, "size", image_text(image, "size"));
     buf_addf(out, ",\"task\":%d,\"index\":%" PRId64, event->task,
              (int64_t)json_integer_value(json_object_get(image, "index")));
@@ -184,7 +181,7 @@ void openai_event_write_image(struct buf *out, const struct openai_event *event,
 
 void openai_event_write_failed(struct buf *out, const struct openai_event *event, const struct openai_failure *failure)
 {
-    begin_event(out, FAILED_EVENT);
+    begin_event(out, event->edit ? "image_edit.failed" : "image_generation.failed");
     buf_addf(out, ",\"task\":%d,\"failure\":", event->task);
     openai_failure_write(out, failure, NULL);
     end_event(out);

@@ -42,7 +42,8 @@ void openai_answer_write(struct buf *out, const struct openai_answer *answer);
 struct openai_event {
     enum openai_format format;
     int64_t created_ms;
-    int task; /* number of the task in its order */
+    int task;               /* number of the task in its order */
+    bool transparent, edit; /* edit: its events are image_edit.completed and image_edit.failed */
 };
 
 /* image_generation.completed; `image` has url, index and size. */

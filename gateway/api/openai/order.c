@@ -52,7 +52,8 @@ struct order {
     struct timeout timer;           /* ASKING: answers; HELD: opens; OPEN: heartbeats */
     enum order_state state;
     enum openai_format format;
-    bool stream, http_1_0;
+    bool stream, transparent, http_1_0;
+    enum openai_endpoint endpoint;
     struct order_identity identity;
     struct repeat_call *repeat;     /* ASKING: ORDER has not answered */
     struct submit_call *submitting; /* ASKING: SUBMIT_ORDER has not answered */
@@ -73,6 +74,11 @@ struct orders {
     struct all_orders all;
     bool draining;
 };
+
+void orders_count(const struct orders *orders, enum openai_endpoint endpoint, enum openai_outcome outcome)
+{
+    metrics_add(orders->config.metrics, SAMPLE(METRIC_OPENAI_REQUESTS, endpoint, outcome), 1);
+}
 
 /* -- closing */
 
@@ -118,9 +124,11 @@ static void report_unanswered(struct order *order)
 }
 
 /* The exchange was answered, or its client is gone. */
-static void order_close(struct order *order, const char *why)
+static void order_close(struct order *order, enum openai_outcome outcome)
 {
-    log_debug("openai", "closing", "order=%s why=%s", order->identity.order_id, why);
+    log_debug("openai", "closing", "order=%s outcome=%s", order->identity.order_id,
+              gateway_metrics_openai_outcome(outcome));
+    orders_count(order->orders, order->endpoint, outcome);
     timeouts_cancel(timeouts_of(order), &order->timer);
     repeats_cancel(order->repeat);
     submit_cancel(order->submitting);
@@ -136,20 +144,20 @@ static void order_close(struct order *order, const char *why)
 
 static void order_on_closed(void *arg)
 {
-    order_close(arg, "client-gone");
+    order_close(arg, OPENAI_GONE);
 }
 
 static void refuse(struct order *order, enum problem problem, int64_t wait_ms)
 {
     respond_problem_after(order->exchange, problem, wait_ms);
-    order_close(order, "refused");
+    order_close(order, OPENAI_REFUSED);
 }
 
 /* A cut that no client takes for the end: no last chunk, or in HTTP/1.0 a reset. */
 static void cut(struct order *order)
 {
     http_abort(order->exchange, order->http_1_0 ? HTTP_ABORT_RST : HTTP_ABORT_FIN);
-    order_close(order, "cut");
+    order_close(order, OPENAI_CUT);
 }
 
 /* -- the answer is about to be sent */
@@ -215,7 +223,8 @@ static struct openai_event event_of(const struct part *part)
 {
     const struct order *order = part->order;
 
-    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts)};
+    return (struct openai_event){order->format, order->created_ms, (int)(part - order->parts), order->transparent,
+                                 order->endpoint == OPENAI_EDITS};
 }
 
 /* -- OPEN: the head is sent */
@@ -283,11 +292,20 @@ static void order_on_heartbeat(struct timeout *timer, void *unused)
 
 /* -- the end */
 
+static enum openai_outcome outcome_of(const struct order *order)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < order->count; i++)
+        done += json_array_size(json_object_get(order->parts[i].done, "generated_images")) != 0;
+    return !done ? OPENAI_FAILED : done < order->count ? OPENAI_PARTIAL : OPENAI_DONE;
+}
+
 static void end_stream(struct order *order)
 {
     report_answered(order);
     http_stream_end(order->exchange);
-    order_close(order, "done");
+    order_close(order, outcome_of(order));
 }
 
 static void respond_answer(struct order *order, const struct buf *body)
@@ -295,7 +313,7 @@ static void respond_answer(struct order *order, const struct buf *body)
     if (order->state != ORDER_OPEN) {
         report_answered(order);
         respond_json(order->exchange, 200, body);
-        order_close(order, "done");
+        order_close(order, outcome_of(order));
     } else if (write_bytes(order, body)) {
         end_stream(order);
     }
@@ -310,7 +328,7 @@ static void order_fail(struct order *order)
     if (order->state != ORDER_OPEN) {
         report_answered(order);
         openai_failure_respond(order->exchange, &failure);
-        order_close(order, "failed");
+        order_close(order, OPENAI_FAILED);
     } else if (order->stream) {
         buf_init(&bytes, ANSWER_MAX);
         openai_event_write_error(&bytes, &failure);
@@ -373,30 +391,28 @@ static json_t *data_of(const struct part *part, const struct task_event *event)
     return data;
 }
 
-/* The first image opens the order: from here on it succeeds. */
-static void show_image(struct part *part, const json_t *image)
+/* {"index":0,"image":{"url":...,"size":...}} as an element of generated_images. */
+static void send_image(struct part *part, const struct task_event *event)
+{
+    json_t *data = data_of(part, event), *image = json_object_get(data, "image"), *images = NULL;
+
+    if (image && !json_object_set(image, "index", json_object_get(data, "index")))
+        images = json_pack("[O]", image);
+    send_images(part, images);
+    json_decref(images);
+    json_decref(data);
+}
+
+/* The first image opens the order: from here on it succeeds. Only streams show it now, so the others do not parse it. */
+static void take_image(struct part *part, const struct task_event *event)
 {
     struct order *order = part->order;
-    json_t *images;
 
     part->has_image = true;
     if (order->state == ORDER_HELD)
         order_begin_answer(order);
-    if (order->state != ORDER_OPEN || !order->stream)
-        return;
-    images = json_pack("[O]", image);
-    send_images(part, images);
-    json_decref(images);
-}
-
-/* {"index":0,"image":{"url":...,"size":...}} as an element of generated_images. */
-static void take_image(struct part *part, const struct task_event *event)
-{
-    json_t *data = data_of(part, event), *image = json_object_get(data, "image");
-
-    if (image && !json_object_set(image, "index", json_object_get(data, "index")))
-        show_image(part, image);
-    json_decref(data);
+    if (order->state == ORDER_OPEN && order->stream)
+        send_image(part, event);
 }
 
 static void take_end(struct part *part, const struct task_event *event)
@@ -618,6 +634,8 @@ static struct order *create(struct orders *orders, struct http_exchange *exchang
     order->state = ORDER_ASKING;
     order->format = request->format;
     order->stream = request->stream;
+    order->transparent = request->transparent;
+    order->endpoint = request->endpoint;
     order->http_1_0 = http_exchange_request(exchange)->minor == 0;
     order->identity = *request->identity;
     order->count = request->count;
@@ -657,6 +675,8 @@ static void order_on_repeat(enum repeat_outcome outcome, const struct order_iden
     }
     order->identity = *identity;
     order->is_registered = true;
+    if (outcome == REPEAT_FOUND)
+        metrics_add(order->orders->config.metrics, SAMPLE(METRIC_OPENAI_REPEATS), 1);
     set_task_ids(order);
     if (submit_tasks(order))
         refuse(order, PROBLEM_STORE_UNAVAILABLE, 0);
@@ -681,6 +701,7 @@ void order_open(struct orders *orders, struct http_exchange *exchange, const str
         if (is_counted)
             client_leave_stream(request->client);
         destroy_submissions(request);
+        orders_count(orders, request->endpoint, OPENAI_REFUSED);
         respond_problem(exchange, problem, NULL);
         return;
     }

@@ -149,7 +149,7 @@ function takeKey() {
   }
   wantsKey = false;
   form.show({});
-  form.models.load();
+  form.load();
   if (run.request && !wasAccepted()) return true;
   again();
   return false;
@@ -241,6 +241,7 @@ function wireControls() {
   });
   $('cut').addEventListener('click', () => run.cut());
   $('cancel').addEventListener('click', cancel);
+  $('save-all').addEventListener('click', () => view.saveAll(story, run.taskId));
   $('copy-code').addEventListener('click', (event) => copyText(event.currentTarget, $('code-text').textContent, t('copied')));
   addEventListener('online', () => run?.wake());
   addEventListener('hashchange', restore);
@@ -281,7 +282,7 @@ $('key').addEventListener('input', () => !wantsKey && key.set($('key').value.tri
 restore();
 drawCode();
 drawControls();
-form.models.load();
+form.load();
 setInterval(() => {
   if (isRunning()) view.tick(story);
   if (['waiting', 'unanswered'].includes(connection[0])) view.showConnection(...connection);

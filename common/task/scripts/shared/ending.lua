@@ -193,7 +193,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   if kept and events[#events] == final then -- nothing in it was escaped
     events[#events] = kept
   end
-  local list, is_damaged = log(id, n, told, events, ended_at)
+  local list, is_damaged = log(id, n, told, events)
   if kept and is_damaged then
     redis.call('LSET', list, '-1', on_one_line(final))
   end

@@ -34,7 +34,7 @@ local function begin_life(id, t, request, plan)
       end
     end
   end
-  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- what was left of another task under this id
+  if redis.call('HSET', unpack(set)) < (size - 1) / 2 and request then -- left over from an earlier task with this id
     redis.call('DEL', task)
     redis.call('HSET', unpack(set))
   end
@@ -63,7 +63,7 @@ local function begin_life(id, t, request, plan)
   else
     length = redis.call('RPUSH', events, start)
   end
-  if length ~= 3 then -- what was left of another task under this id
+  if length ~= 3 then -- left over from an earlier task with this id
     redis.call('LTRIM', events, '-3', '-1')
     redis.call('PERSIST', events)
   end
