@@ -75,8 +75,11 @@ int reserve_send(struct redis *redis, const struct money_terms *terms, const str
     };
     size_t at = 3;
 
-    for (size_t cap = 0; cap < CAP_COUNT; cap++)
-        args[at++] = (struct script_arg){limits[cap], decimal_write(limits[cap], terms->limit[cap])};
+    for (size_t cap = 0; cap < CAP_COUNT; cap++) {
+        size_t len = decimal_write(limits[cap], terms->limit[cap]);
+
+        args[at++] = (struct script_arg){limits[cap], len};
+    }
     args[at++] = SCRIPT_TEXT(VALID_MS);
     for (size_t i = 0; i < count; i++) {
         args[at++] = SCRIPT_TEXT(tasks[i].reservation);

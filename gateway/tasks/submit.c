@@ -437,9 +437,9 @@ static bool needs_steps(const struct submission *submission)
     return submission->upload_count || submission->money.micros;
 }
 
-static int begin_steps(struct submit_call *call)
+static int begin_steps(struct submit_call *call, const struct submission *first)
 {
-    return call->waiting[0]->upload_count ? ask_for_inputs(call) : ask_for_money(call);
+    return first->upload_count ? ask_for_inputs(call) : ask_for_money(call);
 }
 
 static int keep_call(struct submit_call *call, int err, struct submit_call **out)
@@ -463,7 +463,7 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
     if (!needs_steps(submission))
         return keep_call(
             call, send_submit(submitter, submission, submission->money.unpriced ? REFUSAL_UNPRICED : "", call), out);
-    return keep_call(call, keep_copy(call, 0, submission) ? begin_steps(call) : ERR_NO_MEMORY, out);
+    return keep_call(call, keep_copy(call, 0, submission) ? begin_steps(call, submission) : ERR_NO_MEMORY, out);
 }
 
 void submit_cancel(struct submit_call *call)
@@ -569,5 +569,5 @@ int submit_order_start(struct submitter *submitter, const char *order_id, struct
     call->order_id = strdup(order_id);
     for (size_t i = 0; ok && i < count; i++)
         ok = keep_copy(call, i, submissions[i]);
-    return keep_call(call, ok && call->order_id ? begin_steps(call) : ERR_NO_MEMORY, out);
+    return keep_call(call, ok && call->order_id ? begin_steps(call, submissions[0]) : ERR_NO_MEMORY, out);
 }

@@ -219,9 +219,8 @@ class Judge:
         """Differences between the ledger and the tasks: every task is counted once, and nothing is left reserved."""
         if not self.money:
             return []
-        month = next(iter(sorted(period for period in self.money.usage if len(period) == 6)), None)
-        counted = sum(row.micros for row in self.money.usage.get(month, {}).values())
-        tasks = sum(row.tasks for row in self.money.usage.get(month, {}).values())
+        rows = [row for period, rows in self.money.usage.items() if len(period) == 6 for row in rows.values()]
+        counted, tasks = sum(row.micros for row in rows), sum(row.tasks for row in rows)
         costs = sum(round((self._end(task).get("cost") or {"amount": 0})["amount"] * 1_000_000) for task in self.tasks.values())
         found = [(task, f"still reserves {name}") for name, task in ((name, each.task) for name, each in self.money.reservations.items())]
         found += [(text, "is a debt") for text in self.money.debts.values()]
