@@ -272,7 +272,7 @@ static void upload_on_admitted(struct http_exchange *exchange, const redisReply 
 }
 
 /* A client that has used up its day is refused before its body is read. */
-static void ask_for_room(const struct api_context *context, struct http_exchange *exchange)
+static void ask_for_room(struct api_context *context, struct http_exchange *exchange)
 {
     const struct uploads_config *limits = &context->uploads->config;
     char prefix[KEYS_CLIENT_SIZE], count[DECIMAL_SIZE], bytes[DECIMAL_SIZE];
@@ -286,13 +286,13 @@ static void ask_for_room(const struct api_context *context, struct http_exchange
                          .prefix = prefix,
                          .args = {"", "1", count, bytes},
                          .answer = upload_on_admitted,
-                         .arg = (void *)(uintptr_t)context
+                         .arg = context
     });
 }
 
 void api_upload(struct http_exchange *exchange, void *arg)
 {
-    const struct api_context *context = arg;
+    struct api_context *context = arg;
 
     if (!context->uploads)
         respond_problem(exchange, PROBLEM_UPLOADS_OFF, NULL);
