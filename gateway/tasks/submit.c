@@ -225,7 +225,7 @@ static void submit_on_reply(const redisReply *reply, int err, void *arg)
     end_call(call);
 }
 
-/* refusal: see submit.lua; "": none. */
+/* refusal: see submit.lua; "": none. The hash is enough to find a task. */
 static int send_submit(struct submitter *submitter, const struct submission *submission, const char *refusal,
                        struct submit_call *call)
 {
@@ -236,7 +236,7 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
     const struct script_arg args[RESERVATION_ARGS] = {
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
-        SCRIPT_TEXT(submission->request),
+        SCRIPT_TEXT(*refusal ? "" : submission->request),
         {paid_calls,   decimal_write(paid_calls,   submission->max_paid_calls)   },
         {retention,    decimal_write(retention,    limits->retention_ms)         },
         {limit,        decimal_write(limit,        limits->queue_limit)          },
@@ -402,7 +402,8 @@ static void submit_without_inputs(struct submit_call *call, enum inputs_outcome 
 static void submit_on_inputs(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    enum inputs_outcome outcome = call->submitter->config.upload_life_ms ? INPUTS_FOUND : INPUTS_UNKNOWN;
+    bool has_uploads = call->waiting[0]->upload_count, can_exist = call->submitter->config.upload_life_ms;
+    enum inputs_outcome outcome = has_uploads && !can_exist ? INPUTS_UNKNOWN : INPUTS_FOUND;
 
     call->run = NULL;
     if (is_cancelled(call)) { /* before anything was submitted */
@@ -434,12 +435,12 @@ static int ask_for_inputs(struct submit_call *call)
 
 static bool needs_steps(const struct submission *submission)
 {
-    return submission->upload_count || submission->money.micros;
+    return inputs_are_needed(submission) || submission->money.micros;
 }
 
 static int begin_steps(struct submit_call *call, const struct submission *first)
 {
-    return first->upload_count ? ask_for_inputs(call) : ask_for_money(call);
+    return inputs_are_needed(first) ? ask_for_inputs(call) : ask_for_money(call);
 }
 
 static int keep_call(struct submit_call *call, int err, struct submit_call **out)
