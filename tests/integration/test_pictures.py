@@ -415,13 +415,12 @@ class Failures(PictureTest):
         with Slow(waits=False) as inside:
             gateway, worker = self.start(world, ARK_BASE_URL=f"{world.ark.url.replace('127.0.0.1', 'localhost')}/api/v3")
             image = self.make(gateway)[-1].data["generated_images"][0]
-            if "127.0.0.1" in image["url"]:
-                self.wait_state(image, "failed")
-                self.assertEqual(self.picture(image, "code"), "not_public")
-                worker.wait_for("picture given up.*not_public")
-                self.assertEqual(gateway.get(image["stored_url"]).status, 404)
-            self.assertEqual(inside.requests, 0)
-        self.assertEqual(self.files(), [])
+            worker.wait_for("copy failed.*not_public")
+            self.assertEqual((gateway.get(image["stored_url"]).headers["Location"], inside.requests, self.files()), (image["url"], 0, []))
+            worker.stop()
+            world.worker(**self.storage(ARK_IMAGE_URL_MAP=f"{world.ark.url}/={inside.url}/"))       # the operator's correction
+            self.due(image)
+            self.wait_state(image, "stored")
 
     def test_a_page_instead_of_a_picture_is_retried_and_not_stored(self):
         world = self.world()
@@ -430,14 +429,30 @@ class Failures(PictureTest):
             image = self.make(gateway)[-1].data["generated_images"][0]
             eventually(lambda: self.picture(image, "tries") == "1", "a try is counted")
             self.assertEqual(worker.metric("arkrelay_copies_total"), 1)
-            self.assertEqual(gateway.get(image["stored_url"]).status, 302)
             self.redis("HSET", PREFIX + "picture:" + image["id"], "tries", 4)
-            lane = image["url"].split("/")[2]
-            self.redis("ZADD", PREFIX + f"owed:copies:{lane}", 0, image["id"])
-            self.redis("ZADD", PREFIX + "lanes:copies", 0, lane)
-            self.wait_state(image, "failed")
-            self.assertEqual(self.picture(image, "code"), "not_image")
-        self.assertEqual((self.files(), self.temporary(), gateway.get(image["stored_url"]).status), ([], [], 404))
+            self.due(image)
+            worker.wait_for("cannot be copied, trying again every hour.*code=not_image")
+            lane = PREFIX + "owed:copies:" + image["url"].split("/")[2]
+            due_ms = eventually(lambda: self.redis("ZSCORE", lane, image["id"]), "it waits")
+            seconds, _ = self.redis("TIME")
+            self.assertTrue(3_500_000 < float(due_ms) - int(seconds) * 1000 <= 3_601_000)
+            self.assertEqual((self.files(), self.temporary(), gateway.get(image["stored_url"]).status), ([], [], 302))
+            host.body = IMAGE
+            self.due(image)
+            self.wait_state(image, "stored")
+
+    def test_a_picture_that_was_given_up_is_at_ark_until_the_link_expires(self):
+        world = self.world()
+        gateway = world.gateway(**self.place())
+        world.worker(**self.storage(WORKER_ROLES="ark"))
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.redis("HSET", PREFIX + "picture:" + image["id"], "tries", 5)       # five workers were lost
+        worker = world.worker(**self.storage(WORKER_ROLES="outbox"))
+        worker.wait_for("picture given up.*code=host_failed")
+        self.wait_state(image, "failed")
+        self.assertEqual(gateway.get(image["stored_url"]).headers["Location"], image["url"])
+        self.redis("HSET", PREFIX + "picture:" + image["id"], "created_at", 1)
+        self.assertEqual(gateway.get(image["stored_url"]).status, 404)
 
     def test_a_storage_that_cannot_be_written_for_a_while_fails_no_task(self):
         if os.geteuid() == 0:

@@ -14,7 +14,9 @@
 #include "worker/outbox/copy.h"
 
 enum {
-    TRIES_MAX = 5, /* of a link that is gone or does not lead to an image, and of workers that were lost */
+    TRIES_MAX =
+        5, /* of a link that does not lead to an image, after which it is tried rarely; and of workers that were lost */
+    REPAIR_MS = 60 * 60 * 1000,
     TROUBLE_MIN_MS = 1000,
     TROUBLE_MAX_MS = 60 * 1000,
     DELETIONS_MAX = 16,
@@ -175,6 +177,15 @@ static void copy_put_off(struct picture *picture, const char *outcome, int64_t d
     outbox_put_off(&picture->entry, outcome, delay_ms);
 }
 
+/* ARK or an operator may still correct it: Redis gives up when ARK's link has expired. */
+static void copy_wait_for_repair(struct picture *picture, const struct copy_outcome *outcome)
+{
+    log_warn("outbox", "a picture cannot be copied, trying again every hour until ARK's link expires",
+             "picture=%.*s code=%s words=\"%s\"", OUTBOX_LOG_ID, picture->entry.id, copy_end_name(outcome->end),
+             outcome->words);
+    copy_put_off(picture, "later", REPAIR_MS);
+}
+
 static void copy_failed(struct picture *picture, const struct copy_outcome *outcome)
 {
     struct pictures *pictures = pictures_of(picture);
@@ -192,12 +203,12 @@ static void copy_failed(struct picture *picture, const struct copy_outcome *outc
         break;
     case COPY_GONE:
     case COPY_NOT_IMAGE:
+    case COPY_FORBIDDEN:
         if (tries + 1 < TRIES_MAX)
             copy_put_off(picture, "again", pictures->config.link_retry_ms << tries);
         else
-            copy_give_up(picture, outcome->end, outcome->words);
+            copy_wait_for_repair(picture, outcome);
         break;
-    case COPY_FORBIDDEN:
     case COPY_TOO_LARGE:
     case COPY_STORED:
     case COPY_END_COUNT:
