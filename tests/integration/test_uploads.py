@@ -459,6 +459,18 @@ class Used(UploadTest):
             eventually(is_done, f"task {n} is done", 60)
         self.assertLess(most - before, 200 << 20, "8 requests of 35 MB would take 280 MB, and twice as much while they are built")
 
+    def test_a_call_that_takes_long_gives_its_memory_back_when_it_is_sent(self):
+        gateway, _ = self.start(WORKER_INPUT_MEMORY="128m")
+        large = self.add(gateway, png(100, 100, 29 << 20))
+        self.world.ark.script({"first_latency": 600_000}, {})
+        for task_id in ("slow", "next"):
+            answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": [large], "task_id": task_id, "prompt": sim(task_id)})
+            self.assertEqual(answer.status, 202)
+            self.world.ark.wait_calls(1, task_id)
+        eventually(lambda: gateway.task("next").json()["status"] == "done", "the next one is done")
+        self.assertEqual(gateway.task("slow").json()["status"], "running")
+        gateway.cancel("slow")
+
     def test_use_prolongs_an_upload_and_the_object_is_copied_to_a_later_day(self):
         gateway, _ = self.start()
         upload = self.add(gateway)

@@ -82,12 +82,15 @@ static void objects_have_names_that_are_not_those_of_pictures(void **state)
 
 static void ids_are_exact(void **state)
 {
-    static const char *const others[] = {"",
-                                         "upload:",
-                                         "upload:" DIGITS "0",
-                                         "Upload:" DIGITS,
-                                         "https://example.com",
-                                         "upload:0123456789abcdeF0123456789abcdef0123456789abcdef0123456789abcdef"};
+    static const char too_long[] = "upload:" DIGITS "0", capital[] = "Upload:" DIGITS;
+    static const char *const others[] = {
+        "",
+        "upload:",
+        too_long,
+        capital,
+        "https://example.com",
+        "upload:0123456789abcdeF0123456789abcdef0123456789abcdef0123456789abcdef",
+    };
 
     (void)state;
     assert_true(task_url_is_upload("upload:" DIGITS));
