@@ -6,7 +6,6 @@
 
 #include "common/base/buf.h"
 #include "common/base/clock.h"
-#include "common/base/disk_pool.h"
 #include "common/base/log.h"
 #include "common/base/loop.h"
 #include "common/base/loop_timer.h"
@@ -17,11 +16,11 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "common/storage/location.h"
 #include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/storage_check.h"
 #include "gateway/access/cors.h"
 #include "gateway/access/keyring.h"
 #include "gateway/api/openai/error.h"
@@ -64,6 +63,7 @@ static void gateway_on_commands_ready(void *arg)
         hub_on_commands_ready(gateway->hub);
     if (gateway->presence)
         presence_write(gateway->presence);
+    storage_check_resume(gateway->storage_check);
 }
 
 static void gateway_on_misconfigured(const char *why, void *arg)
@@ -219,8 +219,8 @@ static void gateway_describe(struct presence_entry *entry, void *arg)
     presence_add_field(entry, "streams", "%lld", (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_SSE_STREAMS)));
     presence_add_field(entry, "connections", "%lld",
                        (long long)gateway_metrics_sum(metrics, SAMPLE(METRIC_HTTP_CONNECTIONS)));
-    if (gateway->storage)
-        presence_add_field(entry, "storage", "%s", storage_identity(gateway->storage));
+    if (gateway->location.storage)
+        presence_add_field(entry, "storage", "%s", storage_identity(gateway->location.storage));
 }
 
 static bool create_presence(struct gateway *gateway)
@@ -280,7 +280,7 @@ static struct submitter *create_submitter(struct gateway *gateway)
         .queue_limit = options->queue_limit,
         .queue_ttl_ms = options->queue_ttl_ms,
         .retention_ms = options->retention_ms,
-        .upload_life_ms = *options->shared.storage ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
+        .upload_life_ms = *options->storage.place ? UPLOAD_LIFE_MS + options->queue_ttl_ms : 0,
         .on_short_upload = gateway_on_short_upload,
         .on_abandoned = gateway_on_abandoned,
         .arg = gateway});
@@ -303,23 +303,30 @@ static struct streams *create_streams(struct gateway *gateway)
 static bool create_storage(struct gateway *gateway, const char **why)
 {
     const struct gateway_config *config = &gateway->config;
+    const struct location_setup setup = {
+        .options = &config->options->storage, .loop = gateway->loop, .pool = config->disk_pool};
     static char storage_error[256];
     struct buf reason;
     int err;
 
     if (!config->disk_pool)
         return true;
-    gateway->disk = disk_create(config->disk_pool, gateway->loop);
-    if (!gateway->disk)
-        return false;
     buf_init(&reason, sizeof(storage_error) - 64);
-    err = location_open(config->options->shared.storage, gateway->disk, &gateway->storage, &reason);
+    err = location_open(&gateway->location, &setup, &reason);
     if (err) {
-        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s", buf_text(&reason));
+        (void)snprintf(storage_error, sizeof(storage_error), "STORAGE: %s",
+                       reason.len ? buf_text(&reason) : err_text(err));
         *why = storage_error;
     }
     buf_deinit(&reason);
-    return !err;
+    if (err)
+        return false;
+    gateway->storage_check =
+        storage_check_create(&(struct storage_check_config){.loop = gateway->loop,
+                                                            .redis = gateway->commands,
+                                                            .identity = storage_identity(gateway->location.storage),
+                                                            .is_quiet = config->thread > 0});
+    return gateway->storage_check;
 }
 
 static struct orders *create_orders(struct gateway *gateway)
@@ -334,7 +341,7 @@ static struct orders *create_orders(struct gateway *gateway)
                              .repeats = {.commands = gateway->commands,
                                          .window_ms = options->openai_retry_window_ms,
                                          .lifetime_ms = ORDER_LIVES * (options->queue_ttl_ms + options->retention_ms)},
-                             .storage = gateway->storage,
+                             .storage = gateway->location.storage,
                              .metrics = gateway->metrics,
                              .heartbeat_ms = options->heartbeat_ms,
                              .hold_ms = options->openai_hold_ms
@@ -346,10 +353,10 @@ static bool create_uploads(struct gateway *gateway)
 {
     const struct gateway_options *options = gateway->config.options;
 
-    if (!gateway->storage)
+    if (!gateway->location.storage)
         return true;
     gateway->uploads = uploads_create(&(struct uploads_config){.commands = gateway->commands,
-                                                               .storage = gateway->storage,
+                                                               .storage = gateway->location.storage,
                                                                .count_max = options->client_uploads,
                                                                .bytes_max = options->client_upload_bytes,
                                                                .queue_ttl_ms = options->queue_ttl_ms,
@@ -360,11 +367,12 @@ static bool create_uploads(struct gateway *gateway)
 /* Last, because both contexts point to the parts created before. */
 static void fill_contexts(struct gateway *gateway)
 {
-    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL};
+    static const char *const api_paths[] = {API_BASE, OPENAI_BASE, NULL}, *const delete_paths[] = {"/p", NULL};
     const struct gateway_config *config = &gateway->config;
     const struct gateway_options *options = config->options;
 
     gateway->admission.paths = api_paths;
+    gateway->admission.delete_paths = delete_paths;
     gateway->admission.openai_path = OPENAI_BASE;
     gateway->admission.commands = gateway->commands;
     gateway->admission.keyring = config->keyring;
@@ -373,7 +381,8 @@ static void fill_contexts(struct gateway *gateway)
         .commands = gateway->commands,
         .submitter = gateway->submitter,
         .streams = gateway->streams,
-        .storage = gateway->storage,
+        .storage = gateway->location.storage,
+        .storage_check = gateway->storage_check,
         .uploads = gateway->uploads,
         .orders = gateway->orders,
         .metrics = config->metrics,
@@ -436,8 +445,8 @@ struct gateway *gateway_destroy(struct gateway *gateway)
             gateway->streams); /* so that on_disconnect is not applied: it is not the clients who disconnect */
     http_server_destroy(gateway->server); /* calls on_closed of every exchange, which closes the stream */
     uploads_destroy(gateway->uploads);
-    disk_destroy(gateway->disk);
-    storage_destroy(gateway->storage);
+    storage_check_destroy(gateway->storage_check);
+    location_close(&gateway->location);
     streams_destroy(gateway->streams);
     orders_destroy(gateway->orders);
     submitter_destroy(gateway->submitter);

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/base/buf.h"
 #include "common/base/host_port.h"
 #include "common/base/macros.h"
 #include "common/http/request.h"
@@ -18,7 +19,8 @@ enum {
     MIB = 1024 * 1024,
     LISTEN_SIZE = 256,
     HINTS_MIN_MS = 100,
-    ADMIN_KEY_MIN = 16
+    ADMIN_KEY_MIN = 16,
+    WHY_MAX = 512
 };
 
 #define AT(field) offsetof(struct gateway_options, field)
@@ -120,6 +122,7 @@ static const struct option_row rows[] = {
       "list the keys in the keys file and exit", NULL },
     { "open", "GATEWAY_OPEN", OPT_BOOL, AT(open), "off", 0, 0,
       "serve other machines without API keys: everyone who can reach the port can spend the ARK account's money", NULL },
+    STORAGE_OPTION_ROWS(struct gateway_options, storage),
     SHARED_OPTION_ROWS(struct gateway_options, shared),
 };
 /* clang-format on */
@@ -152,6 +155,19 @@ bool gateway_options_list_tasks(const struct gateway_options *options)
     return options->task_list == TASK_LIST_AUTO ? *options->keys_file != '\0' : options->task_list == TASK_LIST_ON;
 }
 
+static bool storage_agrees(const struct storage_options *options)
+{
+    struct buf why;
+    bool is_valid;
+
+    buf_init(&why, WHY_MAX);
+    is_valid = location_is_valid(options, &why);
+    if (!is_valid)
+        (void)fprintf(stderr, "arkrelay-gateway: STORAGE %s: %s\n", options->place, buf_text(&why));
+    buf_deinit(&why);
+    return is_valid;
+}
+
 bool gateway_options_agree(const struct gateway_options *options)
 {
     struct openai_aliases aliases;
@@ -165,11 +181,8 @@ bool gateway_options_agree(const struct gateway_options *options)
             options->listen);
         return false;
     }
-    if (*options->shared.storage && !location_is_valid(options->shared.storage)) {
-        (void)fprintf(stderr, "arkrelay-gateway: STORAGE %s is not the absolute path of a directory\n",
-                      options->shared.storage);
+    if (!storage_agrees(&options->storage))
         return false;
-    }
     if (!openai_aliases_parse(options->openai_models, &aliases, &at)) {
         (void)fprintf(
             stderr,

@@ -8,6 +8,7 @@
 #include "common/config/options.h"
 #include "common/config/shared_options.h"
 #include "common/models/request_defaults.h"
+#include "common/storage/location.h"
 
 struct gateway_options {
     char *listen;
@@ -36,6 +37,7 @@ struct gateway_options {
     int64_t openai_retry_window_ms;
     struct request_defaults request; /* use the same values as for the workers */
     struct shared_options shared;
+    struct storage_options storage;
 };
 
 /* In the order of the choices of the option GATEWAY_TASK_LIST. AUTO: with a keys file. */

@@ -24,6 +24,7 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    OPENAI_BASE "/models",             api_openai_models     },
     {HTTP_GET,    OPENAI_BASE "/models/{id}",        api_openai_model      },
     {HTTP_GET,    "/p/{path}",                       api_picture           },
+    {HTTP_DELETE, "/p/{path}",                       api_picture_erase     },
     {HTTP_POST,   "/admin/queue/pause",              api_admin_pause       },
     {HTTP_POST,   "/admin/queue/resume",             api_admin_resume      },
     {HTTP_GET,    "/admin/overview",                 api_admin_overview    },

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "common/base/buf.h"
 #include "common/base/core_dump.h"
 #include "common/base/err.h"
 #include "common/base/log.h"
@@ -16,14 +17,12 @@
 #include "common/ops/presence.h"
 #include "common/ops/systemd_notify.h"
 #include "common/redis/address.h"
-#include "common/storage/location.h"
-#include "worker/ark/request.h"
 #include "worker/health.h"
 #include "worker/metrics/metrics.h"
 #include "worker/options.h"
 #include "worker/worker.h"
 
-enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000 };
+enum { ARK_FIRST_BYTE_DEFAULT_MS = 5 * 60 * 1000, WHY_MAX = 512 };
 
 struct program {
     struct worker_options options;
@@ -132,17 +131,19 @@ static int check_timeouts(struct worker_options *options)
 
 static int check_storage(const struct worker_options *options)
 {
-    const char *why = NULL;
+    struct buf why;
+    int err;
 
-    if (*options->shared.storage && !location_is_valid(options->shared.storage))
-        why = "STORAGE is not the absolute path of a directory";
-    else if (*options->shared.storage && options->ark_response_format == ARK_RESPONSE_B64_JSON)
-        why = "STORAGE needs ARK_RESPONSE_FORMAT=url: images that come as data: URLs are not kept yet";
-    else if (!*options->shared.storage && options->roles == ROLES_OUTBOX)
-        why = "WORKER_ROLES=outbox without STORAGE: there is nothing to do";
-    if (why)
-        fprintf(stderr, "arkrelay-worker: %s\n", why);
-    return why ? ERR_RANGE : 0;
+    buf_init(&why, WHY_MAX);
+    if (!location_is_valid(&options->storage, &why)) /* `why` says it */
+        err = ERR_RANGE;
+    else if (!*options->storage.place && options->roles == ROLES_OUTBOX)
+        buf_add_text(&why, "it must be set with WORKER_ROLES=outbox: there is nothing to do");
+    if (why.len)
+        (void)fprintf(stderr, "arkrelay-worker: STORAGE %s: %s\n", options->storage.place, buf_text(&why));
+    err = why.len ? ERR_RANGE : 0;
+    buf_deinit(&why);
+    return err;
 }
 
 /* Checks that involve more than one option. Prints the error. */

@@ -14,15 +14,16 @@
 #include "common/ops/presence.h"
 #include "common/ops/shared_metrics.h"
 #include "common/redis/client.h"
-#include "common/storage/location.h"
 #include "common/storage/storage.h"
 #include "common/task/audit.h"
 #include "common/task/keys.h"
 #include "common/task/schema.h"
+#include "common/task/storage_check.h"
 #include "common/web/link_rules.h"
 #include "common/web/web.h"
 #include "worker/account/governor.h"
 #include "worker/account/probe.h"
+#include "worker/job/input_budget.h"
 #include "worker/job/job.h"
 #include "worker/metrics/metrics.h"
 #include "worker/outbox/outbox.h"
@@ -67,8 +68,8 @@ struct worker {
 
     /* Of the role outbox, if pictures are kept; otherwise NULL. */
     struct disk_pool *disk_pool;
-    struct disk *disk;
-    struct storage *storage;
+    struct location location;
+    struct storage_check *storage_check;
     struct web *downloads;
     struct link_rules *link_rules;
     struct pictures *pictures;
@@ -78,6 +79,7 @@ struct worker {
 
     struct ark_endpoint endpoint;
     struct catalogue *catalogue; /* a reference, borrowed by `context` */
+    struct input_budget inputs;
     struct job_context context;
     struct job_list jobs;
     int job_count;
@@ -216,6 +218,7 @@ static void worker_on_ready(void *arg)
         job_resume(job);
     governor_resume(worker->governor);
     claim_more(worker->claim);
+    storage_check_resume(worker->storage_check);
     if (worker->outbox)
         outbox_resume(worker->outbox);
 }
@@ -303,11 +306,14 @@ static void describe_outbox(struct presence_entry *entry, const struct worker *w
 {
     enum storage_end trouble = worker_storage_trouble(worker);
 
-    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->shared.storage != '\0');
+    presence_add_field(entry, "keeps_pictures", "%d", *worker->config.options->storage.place != '\0');
     if (!worker->outbox)
         return;
-    presence_add_field(entry, "storage", "%s", storage_identity(worker->storage));
-    presence_add_field(entry, "storage_trouble", "%s", trouble == STORAGE_DONE ? "" : storage_end_name(trouble));
+    presence_add_field(entry, "storage", "%s", storage_identity(worker->location.storage));
+    presence_add_field(entry, "storage_trouble", "%s",
+                       storage_check_failed(worker->storage_check) ? "other_storage"
+                       : trouble == STORAGE_DONE                   ? ""
+                                                                   : storage_end_name(trouble));
     presence_add_field(entry, "copies_waiting", "%lld", (long long)worker_copies_waiting(worker));
 }
 
@@ -368,10 +374,13 @@ static void set_context(struct worker *worker)
         .lease_ms = options->lease_ms,
         .max_attempts = (int)options->max_attempts,
         .backoff = backoff,
-        .pictures = {.is_on = *options->shared.storage,
+        .pictures = {.is_on = *options->storage.place,
                      .public_url = options->public_url,
+                     .replaces_url = options->storage_replace_url,
                      .retention_ms = options->storage_retention_ms},
-        .storage = worker->storage,
+        .storage = worker->location.storage,
+        .storage_check = worker->storage_check,
+        .inputs = &worker->inputs,
         .catalogue = worker->catalogue,
         .defaults = &options->request,
         .ark = {.stream = (enum ark_stream_mode)options->ark_stream,
@@ -496,22 +505,41 @@ static bool create_ops(struct worker *worker)
     return worker->presence && worker->audit;
 }
 
+/* A worker that only calls ARK needs it for uploads, and does everything else without it. The outbox copies into it; images that come as bytes
+ * go there from the job. */
+static bool needs_storage(const struct worker_options *options)
+{
+    return options->roles != ROLES_ARK || options->ark_response_format == ARK_RESPONSE_B64_JSON;
+}
+
 static bool open_storage(struct worker *worker)
 {
-    const char *path = worker->config.options->shared.storage;
+    const struct storage_options *options = &worker->config.options->storage;
     struct buf why;
     int err;
 
+    if (!*options->place)
+        return true;
     worker->disk_pool = disk_pool_create(DISK_THREADS, DISK_WAITING_MAX);
-    worker->disk = worker->disk_pool ? disk_create(worker->disk_pool, worker->config.loop) : NULL;
-    if (!worker->disk)
+    if (!worker->disk_pool)
         return false;
     buf_init(&why, WHY_MAX);
-    err = location_open(path, worker->disk, &worker->storage, &why);
-    if (err)
-        log_error("worker", "cannot use STORAGE", "path=%s why=\"%s\"", path, buf_text(&why));
+    err = location_open(
+        &worker->location,
+        &(struct location_setup){.options = options, .loop = worker->config.loop, .pool = worker->disk_pool}, &why);
+    if (err && needs_storage(worker->config.options))
+        log_error("worker", "cannot use STORAGE", "place=%s why=\"%s\"", options->place,
+                  why.len ? buf_text(&why) : err_text(err));
+    else if (err)
+        log_warn("worker", "cannot use STORAGE, so tasks with uploads will fail, continuing", "place=%s why=\"%s\"",
+                 options->place, why.len ? buf_text(&why) : err_text(err));
     buf_deinit(&why);
-    return !err;
+    if (!err)
+        worker->storage_check = storage_check_create(
+            &(struct storage_check_config){.loop = worker->config.loop,
+                                           .redis = worker->commands,
+                                           .identity = storage_identity(worker->location.storage)});
+    return err ? !needs_storage(worker->config.options) : worker->storage_check != NULL;
 }
 
 static bool create_link_rules(struct worker *worker)
@@ -527,14 +555,6 @@ static bool create_link_rules(struct worker *worker)
         log_error("worker", "cannot use ARK_IMAGE_URL_MAP", "why=\"%s\"", buf_text(&why));
     buf_deinit(&why);
     return !err;
-}
-
-/* A worker of the role ark only reads uploads there: without them it can still do its work. */
-static bool create_storage(struct worker *worker)
-{
-    const struct worker_options *options = worker->config.options;
-
-    return !*options->shared.storage || open_storage(worker) || options->roles == ROLES_ARK;
 }
 
 /* What keeps pictures. */
@@ -553,14 +573,15 @@ static bool create_pictures(struct worker *worker)
         return false;
     worker->pictures = pictures_create(&(struct pictures_config){.loop = loop,
                                                                  .web = worker->downloads,
-                                                                 .storage = worker->storage,
+                                                                 .storage = worker->location.storage,
                                                                  .rules = worker->link_rules,
                                                                  .metrics = worker->config.metrics,
+                                                                 .check = worker->storage_check,
                                                                  .concurrency = (int)options->outbox_concurrency,
                                                                  .copy_ms = options->outbox_lease_ms / 2,
                                                                  .link_retry_ms = LINK_RETRY_MS});
     worker->sweep = sweep_create(
-        &(struct sweep_config){.loop = loop, .storage = worker->storage, .metrics = worker->config.metrics});
+        &(struct sweep_config){.loop = loop, .storage = worker->location.storage, .metrics = worker->config.metrics});
     return worker->pictures && worker->sweep;
 }
 
@@ -569,7 +590,7 @@ static bool create_outbox(struct worker *worker)
     const struct worker_options *options = worker->config.options;
     const struct outbox_kind *kinds[OUTBOX_KINDS_MAX + 1] = {NULL};
 
-    if (!*options->shared.storage || options->roles == ROLES_ARK)
+    if (!*options->storage.place || options->roles == ROLES_ARK)
         return true;
     if (!create_pictures(worker))
         return false;
@@ -598,7 +619,7 @@ static bool worker_create_parts(struct worker *worker)
 {
     return reserve_timers(worker) && create_ark_client(worker) && create_connections(worker) &&
            create_governor(worker) && create_durability(worker) && create_queue(worker) && create_ops(worker) &&
-           create_storage(worker) && create_outbox(worker);
+           open_storage(worker) && create_outbox(worker);
 }
 
 struct worker *worker_create(const struct worker_config *config)
@@ -614,6 +635,7 @@ struct worker *worker_create(const struct worker_config *config)
     keys_wake(worker->wake, PARTITION);
     if (!worker_create_parts(worker))
         return worker_destroy(worker);
+    input_budget_init(&worker->inputs, config->options->input_memory);
     set_context(worker);
     return worker;
 }
@@ -633,8 +655,8 @@ struct worker *worker_destroy(struct worker *worker)
     pictures_destroy(worker->pictures);
     web_destroy(worker->downloads);
     link_rules_destroy(worker->link_rules);
-    disk_destroy(worker->disk);
-    storage_destroy(worker->storage);
+    storage_check_destroy(worker->storage_check);
+    location_close(&worker->location);
     disk_pool_destroy(worker->disk_pool);
     presence_destroy(worker->presence);
     audit_destroy(worker->audit);
@@ -696,5 +718,6 @@ void worker_fill_metrics(const struct worker *worker, struct metrics *metrics)
     if (!worker->outbox)
         return;
     metrics_set(metrics, SAMPLE(METRIC_COPIES_WAITING), worker_copies_waiting(worker));
-    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING), worker_storage_trouble(worker) != STORAGE_DONE);
+    metrics_set(metrics, SAMPLE(METRIC_STORAGE_FAILING),
+                worker_storage_trouble(worker) != STORAGE_DONE || storage_check_failed(worker->storage_check));
 }

@@ -163,7 +163,8 @@ def _number(text):
 
 def _add_client_commands(commands):
     parser = commands.add("submit", "submit one task, show its progress and print the URLs of its images", submit)
-    parser.add_argument("urls", nargs="*", metavar="URL", help="an input image; none: text to image, with --prompt")
+    parser.add_argument("urls", nargs="*", metavar="IMAGE",
+                        help="a link, or a file of this machine, which is uploaded; none: text to image, with --prompt")
     parser.add_argument("--prompt", metavar="TEXT", help="what to make, from the images if there are any")
     parser.add_argument("--size", help="a keyword of the model, such as 2K, or <width>x<height>")
     parser.add_argument("--images", type=int, metavar="N", help="maximum number of images")

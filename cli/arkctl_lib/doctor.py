@@ -356,7 +356,13 @@ def check_queue(facts):
 
 # -- stored pictures
 
-STORAGE_ADVICE = {"full": "free space on the disk of STORAGE: copies need 5 % of it free", "denied": "let the user of the workers write to STORAGE"}
+STORAGE_ADVICE = {
+    "full": "free space on the disk of STORAGE: copies need 5 % of it free; for s3://, look at the bucket's quota",
+    "denied": "let the user of the workers write to STORAGE; for s3://, look at STORAGE_ACCESS_KEY, STORAGE_SECRET_KEY and what they may do",
+    "failed": "see the worker's log: the disk, the network or the server of STORAGE does not work",
+    "busy": "the server of STORAGE is overloaded, or there is too much disk work; copies are tried again",
+    "other_storage": "set the same STORAGE for all programs; if it was changed on purpose: redis-cli DEL arkrelay:{storage}:identity",
+}
 
 
 def check_storage(facts):

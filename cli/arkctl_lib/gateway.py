@@ -1,12 +1,15 @@
 """A client of the gateway's HTTP API: responses as dictionaries, errors as Failure."""
 
+import contextlib
 import http.client
 import json
+import os
 import ssl
 import urllib.parse
 
 from arkctl_lib.account import waiting_for
 from arkctl_lib.failure import CONFLICT, NOT_ALLOWED, NOT_FOUND, UNREACHABLE, USAGE, Failure
+from arkctl_lib.terminal import clean
 
 BASE = "/api/v1/faceflip"
 ANSWER_MAX = 300 * 1024 * 1024      # a task with inline images
@@ -75,17 +78,29 @@ class Gateway:
                 return None
             raise
 
+    def upload(self, path):
+        """Uploads an image of this machine. Returns its id, for the urls of a request."""
+        try:
+            with open(path, "rb") as file:
+                return self.ask("POST", f"{BASE}/uploads", file, self.key)[1]["id"]
+        except OSError as error:
+            raise Failure(USAGE, f"cannot read {clean(path)}: {error.strerror}") from None
+
     # -- requests
 
     def ask(self, method, path, body=None, key=""):
-        """Sends one request. Returns (headers, document); the document is None if the response has no body."""
+        """Sends one request. A body that is an open file is sent as it is. Returns (headers, document); the document is None if the response has no body."""
         headers = {"Accept": "application/json", **authorization(key)}
         text = None
-        if body is not None:
+        if hasattr(body, "read"):
+            text, headers["Content-Type"] = body, "application/octet-stream"
+            headers["Content-Length"] = str(os.fstat(body.fileno()).st_size)
+        elif body is not None:
             text, headers["Content-Type"] = json.dumps(body), "application/json"
         connection = self.connect(self.timeout)
         try:
-            connection.request(method, self.path(path), text, headers)
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):        # it may refuse a body before it has read all of it
+                connection.request(method, self.path(path), text, headers)
             response = connection.getresponse()
             raw = response.read(ANSWER_MAX)
         except (OSError, http.client.HTTPException) as error:

@@ -32,7 +32,7 @@ enum {
 struct s3 {
     struct storage base;
     struct s3_setup setup; /* its texts point into the fields below */
-    struct s3_bucket bucket;
+    struct s3_bucket bucket, link_bucket;
     char access_key[KEY_SIZE], secret_key[KEY_SIZE], session_token[TOKEN_SIZE];
 };
 
@@ -602,13 +602,13 @@ static int s3_link(const struct storage *storage, const char *name, const char *
         return ERR_SYNTAX;
     (void)snprintf(disposition, sizeof(disposition), "attachment; filename=\"%s\"", file_name ? file_name : "");
     buf_init(&path, URL_MAX_BYTES);
-    s3_bucket_write_path(&path, &s3->bucket, name);
-    s3_bucket_write_origin(out, &s3->bucket);
+    s3_bucket_write_path(&path, &s3->link_bucket, name);
+    s3_bucket_write_origin(out, &s3->link_bucket);
     sigv4_write_path(out, buf_text(&path));
     buf_add_char(out, '?');
     err = sigv4_presign(&keys,
                         &(struct sigv4_request){.method = "GET",
-                                                .host = s3->bucket.host,
+                                                .host = s3->link_bucket.host,
                                                 .path = buf_text(&path),
                                                 .query = &query,
                                                 .query_count = file_name != NULL,
@@ -819,6 +819,7 @@ static int copy_setup(struct s3 *s3, const struct s3_setup *setup, struct buf *w
 {
     s3->setup = *setup;
     s3->bucket = *setup->bucket;
+    s3->link_bucket = setup->link_bucket ? *setup->link_bucket : *setup->bucket;
     if (copy(s3->access_key, sizeof(s3->access_key), setup->access_key) &&
         copy(s3->secret_key, sizeof(s3->secret_key), setup->secret_key) &&
         copy(s3->session_token, sizeof(s3->session_token), setup->session_token))

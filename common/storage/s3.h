@@ -27,6 +27,7 @@ struct s3_setup {
     struct disk *disk;                   /* borrowed */
     struct web *web;                     /* borrowed; destroy it after the storage's calls have ended */
     const struct s3_bucket *bucket;      /* copied */
+    const struct s3_bucket *link_bucket; /* the same as clients reach it, for links; copied; NULL: `bucket` */
     const char *access_key, *secret_key; /* copied */
     const char *session_token;           /* copied; "" : none */
     const char *spool_path;              /* a directory for pictures on their way; created if it is missing */

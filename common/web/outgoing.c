@@ -112,6 +112,8 @@ static size_t outgoing_on_read(char *out, size_t one, size_t room, void *arg)
     if (outgoing->sent == outgoing->len) {
         free(outgoing->body);
         outgoing->body = NULL;
+        if (len && outgoing->on_whole)
+            outgoing->on_whole(outgoing);
     }
     return len;
 }

@@ -20,7 +20,8 @@
 struct outgoing {
     struct curl_slist *headers;
     char *body;
-    size_t len, sent; /* `sent` counts the bytes of a body that libcurl reads in pieces */
+    size_t len, sent;                            /* `sent` counts the bytes of a body that libcurl reads in pieces */
+    void (*on_whole)(struct outgoing *outgoing); /* it has read all of them; may be NULL */
 };
 
 /* All pointers are borrowed; the body for as long as the handle runs. */

@@ -88,12 +88,14 @@ struct web_request {
     char *body;                 /* malloc'ed; owned by the client after web_start has succeeded */
     size_t body_len;
     struct web_upload upload; /* of a PUT */
-    bool public_only;         /* connect only to addresses of the public internet (common/base/public_address.h) */
-    bool is_raw;              /* do not decode a compressed answer */
-    size_t buffer;            /* of libcurl, for each direction; 0: small ones. 16 KiB to 512 KiB */
-    int64_t first_byte_ms;    /* from web_start to the first byte of the answer */
-    int64_t total_ms;         /* from web_start to the last byte */
-    size_t answer_max;        /* of the decoded body; a longer answer ends with WEB_BROKEN */
+    /* May be NULL. libcurl has taken the whole body of a POST above 64 KiB, which is freed now. At most once; with the events' arg. */
+    void (*on_sent)(void *arg);
+    bool public_only;      /* connect only to addresses of the public internet (common/base/public_address.h) */
+    bool is_raw;           /* do not decode a compressed answer */
+    size_t buffer;         /* of libcurl, for each direction; 0: small ones. 16 KiB to 512 KiB */
+    int64_t first_byte_ms; /* from web_start to the first byte of the answer */
+    int64_t total_ms;      /* from web_start to the last byte */
+    size_t answer_max;     /* of the decoded body; a longer answer ends with WEB_BROKEN */
     struct web_events events;
 };
 

@@ -175,12 +175,18 @@ static bool is_below(struct http_text path, const char *base)
     return path.len >= len && memcmp(path.data, base, len) == 0 && (path.len == len || path.data[len] == '/');
 }
 
-static bool needs_client(const struct admission *admission, struct http_text path)
+static bool is_below_any(struct http_text path, const char *const *bases)
 {
-    for (const char *const *base = admission->paths; *base; base++)
-        if (is_below(path, *base))
+    for (; *bases; bases++)
+        if (is_below(path, *bases))
             return true;
     return false;
+}
+
+static bool needs_client(const struct admission *admission, const struct http_request *request)
+{
+    return is_below_any(request->path, admission->paths) ||
+           (request->method == HTTP_DELETE && is_below_any(request->path, admission->delete_paths));
 }
 
 /* NULL: no valid key. */
@@ -238,7 +244,7 @@ void admission_check(struct admission *admission, struct http_exchange *exchange
     struct client *client;
     int64_t per_minute;
 
-    if (request->method == HTTP_OPTIONS || !needs_client(admission, request->path))
+    if (request->method == HTTP_OPTIONS || !needs_client(admission, request))
         return;
     client = identify(admission, request);
     if (!client) {

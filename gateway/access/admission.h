@@ -39,8 +39,9 @@ struct redis;
 
 /* All borrowed except `keys`, whose reference belongs to the owner of this struct. */
 struct admission {
-    const char *const *paths; /* "/api/v1/faceflip" and all below; NULL-terminated */
-    const char *openai_path;  /* the one of them that has OpenAI's headers too */
+    const char *const *paths;        /* "/api/v1/faceflip" and all below; NULL-terminated */
+    const char *const *delete_paths; /* likewise, but only DELETE; reading them needs no key */
+    const char *openai_path;         /* the one of `paths` that has OpenAI's headers too */
     struct redis *commands;
     struct keyring *keyring;
     struct keyset *keys; /* as of the last reload; NULL: no keys file */

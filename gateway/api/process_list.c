@@ -13,7 +13,7 @@ enum {
     AT_ROWS = 2,
     AT_FIELDS = 1, /* of a row: element 0 is the name */
     DIGITS_MAX = 15,
-    TEXT_MAX = 256,
+    TEXT_MAX = 640,  /* the identity of a storage */
     LIST_MAX = 1024, /* bytes */
 };
 

@@ -180,7 +180,7 @@ static void submit_on_reply(const redisReply *reply, int err, void *arg)
     end_call(call);
 }
 
-/* refusal: see submit.lua; "": none. */
+/* refusal: see submit.lua; "": none. The hash is enough to find a task. */
 static int send_submit(struct submitter *submitter, const struct submission *submission, const char *refusal,
                        struct submit_call *call)
 {
@@ -190,7 +190,7 @@ static int send_submit(struct submitter *submitter, const struct submission *sub
     const struct script_arg args[] = {
         SCRIPT_TEXT(submission->full_id),
         SCRIPT_TEXT(submission->hash),
-        SCRIPT_TEXT(submission->request),
+        SCRIPT_TEXT(*refusal ? "" : submission->request),
         {paid_calls,   decimal_write(paid_calls,   submission->max_paid_calls)   },
         {retention,    decimal_write(retention,    limits->retention_ms)         },
         {limit,        decimal_write(limit,        limits->queue_limit)          },
@@ -276,7 +276,8 @@ static void submit_without_inputs(struct submit_call *call, enum inputs_outcome 
 static void submit_on_inputs(const redisReply *reply, int err, void *arg)
 {
     struct submit_call *call = arg;
-    enum inputs_outcome outcome = call->submitter->config.upload_life_ms ? INPUTS_FOUND : INPUTS_UNKNOWN;
+    bool has_uploads = call->waiting[0]->upload_count, can_exist = call->submitter->config.upload_life_ms;
+    enum inputs_outcome outcome = has_uploads && !can_exist ? INPUTS_UNKNOWN : INPUTS_FOUND;
 
     call->run = NULL;
     if (!call->done && !call->order_done) { /* cancelled before anything was submitted */
@@ -327,7 +328,7 @@ int submit_start(struct submitter *submitter, const struct submission *submissio
     if (!call)
         return ERR_NO_MEMORY;
     call->done = done;
-    if (!submission->upload_count)
+    if (!inputs_are_needed(submission))
         return keep_call(call, send_submit(submitter, submission, "", call), out);
     return keep_call(call, keep_copy(call, 0, submission) ? ask_for_inputs(call) : ERR_NO_MEMORY, out);
 }
@@ -423,7 +424,7 @@ int submit_order_start(struct submitter *submitter, const char *order_id, struct
         return ERR_NO_MEMORY;
     call->order_done = done;
     call->count = count;
-    if (!submissions[0]->upload_count)
+    if (!inputs_are_needed(submissions[0]))
         return keep_call(call, send_order(order_id, submissions, call), out);
     call->order_id = strdup(order_id);
     for (size_t i = 0; ok && i < count; i++)

@@ -15,6 +15,7 @@ bool image_rules_check(const struct image_header *image, char why[IMAGE_RULE_SIZ
     else if (width > IMAGE_RATIO_MAX * height || height > IMAGE_RATIO_MAX * width)
         rule = "no side may be longer than 16 times the other one";
     if (rule)
-        (void)snprintf(why, IMAGE_RULE_SIZE, "The image has %" PRIu64 " x %" PRIu64 " pixels: %s.", width, height, rule);
+        (void)snprintf(why, IMAGE_RULE_SIZE, "The image has %" PRIu64 " x %" PRIu64 " pixels: %s.", width, height,
+                       rule);
     return !rule;
 }

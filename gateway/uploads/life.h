@@ -9,7 +9,7 @@
 
 #define UPLOAD_LIFE_MS (INT64_C(24) * 60 * 60 * 1000) /* after its last use */
 
-int upload_day(int64_t now_ms, int64_t queue_ttl_ms);     /* the day of an object that is stored now */
-int64_t upload_covers(int day, int64_t queue_ttl_ms);     /* a task that begins until then finds the object */
+int upload_day(int64_t now_ms, int64_t queue_ttl_ms); /* the day of an object that is stored now */
+int64_t upload_covers(int day, int64_t queue_ttl_ms); /* a task that begins until then finds the object */
 
 #endif

@@ -56,8 +56,8 @@ static void renewal_fail(struct renewal *renewal, const char *why)
 {
     char quoted[256];
 
-    log_warn("upload", "cannot prolong an upload, trying again when it is used again", "client=%s why=%s", renewal->client,
-             log_quote(quoted, sizeof(quoted), why));
+    log_warn("upload", "cannot prolong an upload, trying again when it is used again", "client=%s why=%s",
+             renewal->client, log_quote(quoted, sizeof(quoted), why));
     renewal_free(renewal);
 }
 
@@ -71,7 +71,8 @@ static void renewal_on_recorded(const redisReply *reply, int err, void *arg)
     if (err || upload_answer_of(reply) == UPLOAD_FAILED)
         renewal_fail(renewal, "Redis did not take the new name");
     else
-        renewal_free(renewal); /* SAME, GONE: another gateway was faster, or it has expired; our copy ends with its day */
+        renewal_free(
+            renewal); /* SAME, GONE: another gateway was faster, or it has expired; our copy ends with its day */
 }
 
 static void renewal_on_stored(const struct storage_outcome *outcome, void *arg)

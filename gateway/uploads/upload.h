@@ -32,10 +32,10 @@ enum { UPLOAD_PIECE_MAX = 32 << 10 }; /* of one upload_write */
 
 /* Valid during on_end. */
 struct upload_result {
-    enum problem problem; /* PROBLEM_COUNT: the image is uploaded */
-    const char *detail;   /* of the problem; NULL: its own */
-    int64_t wait_ms;      /* of PROBLEM_UPLOADS_PER_DAY: until the next day */
-    bool is_new;          /* the client had not uploaded it before */
+    enum problem problem;              /* PROBLEM_COUNT: the image is uploaded */
+    const char *detail;                /* of the problem; NULL: its own */
+    int64_t wait_ms;                   /* of PROBLEM_UPLOADS_PER_DAY: until the next day */
+    bool is_new;                       /* the client had not uploaded it before */
     const struct storage_about *about; /* its size, type, dimensions and digest */
     int64_t expires_at_ms;
 };

@@ -25,8 +25,8 @@ struct upload_record {
 };
 
 /* As script_run. */
-int upload_record_send(const struct uploads *uploads, const struct upload_record *record, redis_reply_fn *done, void *arg,
-                       struct script_run **run) MUST_CHECK;
+int upload_record_send(const struct uploads *uploads, const struct upload_record *record, redis_reply_fn *done,
+                       void *arg, struct script_run **run) MUST_CHECK;
 
 enum upload_answer upload_answer_of(const redisReply *reply);
 

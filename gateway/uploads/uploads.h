@@ -38,6 +38,6 @@ struct uploads {
 };
 
 struct uploads *uploads_create(const struct uploads_config *config); /* NULL when out of memory */
-struct uploads *uploads_destroy(struct uploads *uploads);            /* accepts NULL; aborts what goes on; returns NULL */
+struct uploads *uploads_destroy(struct uploads *uploads); /* accepts NULL; aborts what goes on; returns NULL */
 
 #endif

@@ -1,5 +1,6 @@
 """Tests of cli/arkctl with real gateways, workers and Redis, and in a real terminal (tmux)."""
 
+import hashlib
 import http.server
 import json
 import os
@@ -146,6 +147,24 @@ class Submit(Commands, ProcessTest):
         self.assertEqual(stored, {"background": "transparent", "guidance_scale": 7.5, "layers": False, "model": "ep-20260101120000-abcde",
                                   "optimize_prompt": "fast", "output_format": "png", "seed": 7, "urls": URLS[:1], "web_search": True})
         self.assertIn("/output_format", self.arkctl("submit", URLS[0], "--output-format", "png", status=USAGE).err)
+
+    def test_files_are_uploaded(self):
+        store = self.enterContext(tempfile.TemporaryDirectory())
+        for service in self.world.services[-2:]:
+            service.stop()
+        self.gateway, _ = self.world.gateway(STORAGE=store), self.world.worker(STORAGE=store)
+        self.prepare(self.gateway.url)
+        image = pathlib.Path(self.folder.name) / "my photo.png"
+        image.write_bytes((pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes())
+        done = self.arkctl("submit", image, URLS[0], image, "--prompt", sim("files", "images=1"), "--task-id", "files")
+        upload = "upload:" + hashlib.sha256(image.read_bytes()).hexdigest()
+        self.assertEqual(json.loads(self.world.find("files").request)["urls"], [upload, URLS[0], upload])
+        self.assertIn(f"uploaded {image}", done.err)
+        self.arkctl("submit", upload, "--detach")
+        self.assertIn("cannot read missing.jpg: No such file", self.arkctl("submit", "missing.jpg", status=USAGE).err)
+        self.assertIn("cannot read .: Is a directory", self.arkctl("submit", ".", status=USAGE).err)
+        image.write_text("no image")
+        self.assertIn("not_an_image", self.arkctl("submit", image, status=USAGE).err)
 
     def test_images_in_data_urls(self):
         self.world.worker(ARK_RESPONSE_FORMAT="b64_json")

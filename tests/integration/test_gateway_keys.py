@@ -19,34 +19,16 @@ import time
 import unittest
 
 from gateway_case import GatewayTest, HeldReplies
+from support.client_key import FOR_EVER, Key
 from support.http_client import Connection, EventStream, fetch
 from support.processes import ProcessTest, binary, eventually
 from support.scripts import PREFIX
 from support.world import BASE, request
 
 OPERATORS = "operators-key-of-these-tests"
-FOR_EVER = "-"
 PAST, FUTURE = "2026-01-02T03:04:05Z", "2999-01-01"
 HELD_MS = 10 * 60_000
 DAY_S = 86_400
-
-
-class Key:
-    """A key in the documented format, created without the program."""
-    numbers = itertools.count(1)
-
-    def __init__(self, client):
-        self.client, self.id = client, f"{next(self.numbers):012x}"
-        text = f"arkrelay_{self.id}_{os.urandom(32).hex()}"
-        self.token = text + hashlib.sha256(text.encode()).hexdigest()[:8]
-
-    def line(self, *more, expires=FOR_EVER):
-        digest = hashlib.sha256(self.token.encode()).hexdigest()
-        return " ".join([self.id, self.client, digest, "2026-01-01T00:00:00Z", expires, *more]) + "\n"
-
-    @property
-    def header(self):
-        return {"Authorization": f"Bearer {self.token}"}
 
 
 def assert_logged(test, gateway, pattern):

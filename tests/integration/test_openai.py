@@ -9,10 +9,10 @@ import threading
 import unittest
 
 from gateway_case import NEVER, GatewayTest
+from support.client_key import Key
 from support.http_client import Connection, Cut, fetch
 from support.processes import eventually
 from support.world import BASE
-from test_gateway_keys import Key
 from test_metrics import scrape
 
 PATH = "/v1/images/generations"

@@ -13,11 +13,11 @@ import unittest
 
 from gateway_case import GatewayTest
 from support import conformance
+from support.client_key import Key
 from support.http_client import fetch
 from support.processes import eventually
 from support.schema import Compiler, Mismatch, Validator, unknown_keywords
 from support.world import BASE, request
-from test_gateway_keys import Key
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 KEY = "the-operators-key-of-this-test"
@@ -32,6 +32,7 @@ UNPROVOKED = {
     ("getPlayground", 503): "likewise", ("getDashboard", 503): "likewise", ("getOpenapi", 503): "likewise", ("getMetrics", 503): "likewise",
     **({} if (ROOT / "gateway/pages/dashboard.html").exists() else {("getDashboard", 200): "not there", ("getDashboard", 304): "not there"}),
     **{("getPicture", status): "test_pictures.py" for status in (200, 206, 302, 304, 416, 503)},
+    ("erasePicture", 204): "test_pictures.py", ("erasePicture", 503): "likewise",
     **{("upload", status): "test_uploads.py" for status in (200, 201, 406, 415, 422, 503)},
     **{("openaiEditImages", status): "test_openai_edits.py, and the same order as of openaiGenerateImages" for status in (200, 404, 415, 422, 424, 429, 503)},
     ("getPlayground", 404): "a program built without its pages", ("getDashboard", 404): "likewise",
@@ -295,6 +296,7 @@ class EveryAnswer(GatewayTest):
             etag = self.gateway.get(path).headers.get("etag")
             if etag:
                 self.gateway.get(path, **{"If-None-Match": etag})
+        self.fetch("DELETE", "/p/20261207/" + "0" * 32)
 
     @staticmethod
     def body(operation):
@@ -312,8 +314,8 @@ class EveryAnswer(GatewayTest):
             gateway = self.world.gateway(GATEWAY_KEYS_FILE=file.name)
             self.assertEqual(self.fetch("GET", f"{BASE}/queue", gateway=gateway, **key.header).status, 200)
             for operation in conformance.description.operations:
-                if operation.path.startswith((BASE, "/v1/")):
-                    path, body = operation.path.replace("{id}", "t1"), self.body(operation)
+                if operation.path.startswith((BASE, "/v1/")) or operation.id == "erasePicture":
+                    path, body = operation.path.replace("{day}", "20261207").replace("{id}", "t1"), self.body(operation)
                     self.fetch(operation.method.upper(), path, body, gateway)
                     self.fetch(operation.method.upper(), path, body, gateway, **key.header)
         self.assertEqual(self.fetch("GET", "/metrics").status, 401)

@@ -1,7 +1,6 @@
 """Pictures that last, with real programs: announced, copied, served, erased; and everything that can fail on the way."""
 
 import hashlib
-import http.server
 import json
 import os
 import pathlib
@@ -9,53 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import types
 import unittest
 
+from support.client_key import Key
 from support.http_client import fetch
-from support.processes import ProcessTest, eventually
-from support.world import World, sim
-
-PREFIX = "arkrelay:{0}:"
-IMAGE = (pathlib.Path(__file__).parents[1] / "data/images/rgb.png").read_bytes()
-
-
-class PictureTest(ProcessTest):
-    def setUp(self):
-        self.folder = self.enterContext(tempfile.TemporaryDirectory())
-        self.store = pathlib.Path(self.folder, "pictures")
-
-    def world(self, **options):
-        world = self.enterContext(World(**options))
-        self.redis = world.redis
-        return world
-
-    def storage(self, **options):
-        return {"STORAGE": self.store, "OUTBOX_LEASE": "2s", **options}
-
-    def start(self, world, gateway=(), **worker):
-        return world.gateway(STORAGE=self.store, **dict(gateway)), world.worker(**self.storage(**worker))
-
-    def make(self, gateway, name="t1", directives="images=1", **fields):
-        """A task's events."""
-        with gateway.generate(name, prompt=sim(name, directives), **fields) as stream:
-            events = stream.to_end()
-        self.assertEqual(events[-1].event, "done", events)
-        return [types.SimpleNamespace(event=event.event, data=json.loads(event.data)["data"]) for event in events]
-
-    def picture(self, image, field):
-        value = self.redis("HGET", PREFIX + "picture:" + image["id"], field)
-        return value and value.decode()
-
-    def wait_state(self, image, state):
-        eventually(lambda: self.picture(image, "state") == state, f"the picture is {state}", 10)
-
-    def files(self):
-        return sorted(path.name for path in self.store.glob("2*/*"))
-
-    def temporary(self):
-        return [path.name for path in (self.store / "tmp").iterdir()]
+from support.picture_test import IMAGE, PREFIX, PictureTest, Slow
+from support.processes import eventually
+from support.world import sim
 
 
 class Kept(PictureTest):
@@ -168,6 +127,68 @@ class Kept(PictureTest):
         self.assertFalse(any(" outbox" in line for line in worker.lines))
 
 
+class Bytes(PictureTest):
+    """ARK_RESPONSE_FORMAT=b64_json: the bytes go to the storage, and Redis gets the address."""
+
+    def start(self, world, gateway=(), **worker):
+        return super().start(world, gateway, **{"ARK_RESPONSE_FORMAT": "b64_json", **worker})
+
+    def test_the_bytes_are_stored_before_the_event(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        events = self.make(gateway, directives="images=3", max_images=3)
+        result = events[-1].data["generated_images"]
+        for image in result:
+            self.assertEqual(image["url"], image["stored_url"])
+            self.assertEqual((self.picture(image, "state"), self.picture(image, "type")), ("stored", "image/jpeg"))
+            answer = gateway.get(image["url"])
+            self.assertEqual((answer.status, hashlib.sha256(answer.body).hexdigest()), (200, self.picture(image, "sha256")))
+        self.assertEqual(self.files(), sorted(image["id"] for image in result))
+        self.assertFalse([key for key in self.redis("KEYS", PREFIX + "*") if b"copies" in key])
+        self.assertFalse(any("base64," in element for element in self.log("t1")))
+        self.assertEqual(gateway.erase("t1").status, 204)
+        eventually(lambda: self.files() == [], "the pictures are gone")
+        self.assertEqual(self.temporary(), [])
+
+    def test_a_role_without_the_outbox_stores_too(self):
+        world = self.world()
+        gateway, _ = self.start(world, WORKER_ROLES="ark")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(gateway.get(image["url"]).status, 200)
+
+    def test_a_storage_that_takes_nothing_leaves_the_data_url(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        (self.store / "tmp").rmdir()
+        events = self.make(gateway, directives="images=2", max_images=2)
+        for image in events[-1].data["generated_images"]:
+            self.assertTrue(image["url"].startswith("data:image/jpeg;base64,/9j/"))
+            self.assertNotIn("stored_url", image)
+        worker.wait_for("cannot store an image, it goes to Redis as a data: URL")
+        self.assertEqual((self.files(), self.redis("KEYS", PREFIX + "picture:*")), ([], []))
+
+    def test_a_worker_that_drains_stores_what_has_come(self):
+        world = self.world()
+        gateway, worker = self.start(world)
+        with gateway.generate("t1", prompt=sim("t1", "images=1 latency=1000")) as stream:
+            world.ark.wait_calls(1)
+            self.assertEqual(worker.stop(), 0)
+            self.assertEqual(json.loads(stream.to_end()[-1].data)["event"], "done")
+        self.assertEqual(len(self.files()), 1)
+
+
+class Replaced(PictureTest):
+    def test_url_is_the_stored_one(self):
+        world = self.world()
+        gateway, worker = self.start(world, STORAGE_REPLACE_URL="1", PUBLIC_URL="https://pictures.example")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual(image["url"], image["stored_url"])
+        self.assertTrue(image["url"].startswith("https://pictures.example/p/"))
+        self.wait_state(image, "stored")
+        self.assertEqual(gateway.get(image["url"].removeprefix("https://pictures.example")).status, 200)
+        self.assertFalse([element for element in self.log("t1") if world.ark.url in element])
+
+
 class Deleted(PictureTest):
     def test_the_pictures_of_a_deleted_task_are_gone_at_once_and_from_the_disk(self):
         world = self.world()
@@ -181,7 +202,74 @@ class Deleted(PictureTest):
             self.assertEqual(gateway.get(image["stored_url"]).status, 404)
         eventually(lambda: self.files() == [other["id"]], "only the other picture is left")
         self.assertEqual(gateway.get(other["stored_url"]).status, 200)
-        self.assertEqual(worker.metric("arkrelay_pictures_deleted_total"), 2)
+        eventually(lambda: worker.metric("arkrelay_pictures_deleted_total") == 2, "both are counted")
+
+    def two_clients(self, world):
+        """A gateway with keys, a worker, and the headers of two clients."""
+        keys = [Key("shop"), Key("other")]
+        file = pathlib.Path(self.folder, "keys")
+        file.write_text("".join(key.line() for key in keys))
+        gateway, _ = self.start(world, gateway={"GATEWAY_KEYS_FILE": file})
+        return gateway, *(key.header for key in keys)
+
+    def stored(self, gateway, headers, name="t1"):
+        with gateway.generate(name, prompt=sim(name, "images=1"), headers=headers) as stream:
+            image = json.loads(stream.to_end()[-1].data)["data"]["generated_images"][0]
+        self.wait_state(image, "stored")
+        return image
+
+    def remove(self, gateway, image, headers=()):
+        return fetch(gateway.address, "DELETE", image["stored_url"], headers=dict(headers))
+
+    def test_one_picture_is_deleted_by_its_owner(self):
+        gateway, mine, others = self.two_clients(self.world())
+        image, other = self.stored(gateway, mine), self.stored(gateway, mine, "t2")
+        self.assertEqual([self.remove(gateway, image, headers).status for headers in ((), others)], [401, 404])
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+        wrong_day = {"stored_url": image["stored_url"].replace("/p/2", "/p/3")}
+        self.assertEqual(self.remove(gateway, wrong_day, mine).status, 404)
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+        self.assertEqual(self.remove(gateway, image, mine).status, 404)
+        eventually(lambda: self.files() == [other["id"]], "only the other picture is left")
+
+    def test_a_picture_is_deleted_after_its_task_has_expired(self):
+        gateway, mine, _ = self.two_clients(self.world())
+        image = self.stored(gateway, mine)
+        self.redis("DEL", PREFIX + "task:shop.t1", PREFIX + "events:shop.t1")
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        eventually(lambda: self.files() == [], "the picture is gone")
+
+    def test_a_picture_of_which_only_the_storage_knows_is_deleted_by_its_owner(self):
+        gateway, mine, others = self.two_clients(self.world())
+        image = self.stored(gateway, mine)
+        self.redis("DEL", PREFIX + "picture:" + image["id"])
+        self.assertEqual(self.remove(gateway, image, others).status, 404)
+        self.assertEqual(self.files(), [image["id"]])
+        self.assertEqual(self.remove(gateway, image, mine).status, 204)
+        self.assertEqual((self.files(), self.remove(gateway, image, mine).status), ([], 404))
+
+    def test_without_redis_nothing_is_deleted(self):
+        world = self.world()
+        gateway, _ = self.start(world)
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.wait_state(image, "stored")
+        world.redis_server.stop()
+        answer = self.remove(gateway, image)
+        self.assertEqual((answer.status, answer.json()["code"]), (503, "store_unavailable"))
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+
+    def test_a_picture_that_waits_to_be_copied_is_deleted(self):
+        world = self.world()
+        with Slow() as slow:
+            gateway, _ = self.start(world, ARK_IMAGE_URL_MAP=f"{world.ark.url}/={slow.url}/")
+            image = self.make(gateway)[-1].data["generated_images"][0]
+            slow.asked.wait(20)
+            self.assertEqual(self.remove(gateway, image).status, 204)
+            self.assertEqual(gateway.get(image["stored_url"]).status, 404)
+            slow.go_on.set()
+            eventually(lambda: self.redis("EXISTS", PREFIX + "leased:copies", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "all is done")
+        self.assertEqual((self.files(), self.temporary()), ([], []))
 
     def test_a_picture_that_is_erased_while_it_is_copied_leaves_nothing(self):
         world = self.world()
@@ -195,49 +283,6 @@ class Deleted(PictureTest):
             eventually(lambda: self.redis("ZCARD", PREFIX + "leased:copies") == 0, "the copy has ended")
         eventually(lambda: self.redis("EXISTS", PREFIX + "lanes:deletions", PREFIX + "leased:deletions") == 0, "the deletion is done")
         self.assertEqual((self.files(), self.temporary()), ([], []))
-
-
-class Slow:
-    """A server of one picture that waits for go_on in the middle of it; `status` and `body` may be set."""
-
-    def __init__(self, body=IMAGE, status=200, waits=True):
-        outer = self
-        self.asked, self.go_on, self.requests = threading.Event(), threading.Event(), 0
-        self.body, self.status, self.waits = body, status, waits
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-
-            def do_GET(self):
-                outer.requests += 1
-                self.send_response(outer.status)
-                self.send_header("Content-Length", str(len(outer.body)))
-                self.end_headers()
-                self.wfile.write(outer.body[:100])
-                self.wfile.flush()
-                outer.asked.set()
-                if outer.waits:
-                    outer.go_on.wait(20)
-                try:
-                    self.wfile.write(outer.body[100:])
-                except OSError:
-                    pass
-
-            def log_message(self, *_):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-
-    def __enter__(self):
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self.go_on.set()
-        self.server.shutdown()
-        self.server.server_close()
 
 
 class Failures(PictureTest):
@@ -332,9 +377,36 @@ class Failures(PictureTest):
         image = self.make(gateway)[-1].data["generated_images"][0]
         self.wait_state(image, "stored")
         other = world.gateway(STORAGE=pathlib.Path(self.folder, "other"))
+        other.wait_for("this is not the storage of the other programs")
         answer = other.get(image["stored_url"])
         self.assertEqual((answer.status, answer.json()["code"]), (503, "storage_unavailable"))
         other.wait_for("in another storage")
+        self.redis("DEL", PREFIX + "picture:" + image["id"])
+        self.assertEqual(gateway.get(image["stored_url"]).status, 200)
+        self.assertEqual(other.get(image["stored_url"]).status, 503)
+
+    def test_a_worker_with_another_directory_stores_nothing_until_it_is_allowed_to(self):
+        world = self.world()
+        gateway = world.gateway(**self.place())
+        eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
+        other = pathlib.Path(self.folder, "other")
+        worker = world.worker(**self.storage(STORAGE=other))
+        worker.wait_for("this is not the storage of the other programs")
+        image = self.make(gateway)[-1].data["generated_images"][0]
+        self.assertEqual((worker.metric("arkrelay_storage_failing"), list(other.glob("2*"))), (1, []))
+        self.assertEqual((self.picture(image, "state"), gateway.get(image["stored_url"]).status), ("owed", 302))
+        worker.stop()
+        self.redis("DEL", "arkrelay:{storage}:identity")
+        world.worker(**self.storage(STORAGE=other))
+        self.wait_state(image, "stored")
+
+    def test_bytes_are_not_stored_in_another_directory(self):
+        world = self.world()
+        gateway = world.gateway(**self.place())
+        eventually(lambda: self.redis("EXISTS", "arkrelay:{storage}:identity"), "the gateway's storage is known")
+        worker = world.worker(**self.storage(STORAGE=pathlib.Path(self.folder, "other"), ARK_RESPONSE_FORMAT="b64_json"))
+        worker.wait_for("this is not the storage of the other programs")
+        self.assertTrue(self.make(gateway)[-1].data["generated_images"][0]["url"].startswith("data:"))
 
     def test_a_file_that_was_removed_by_hand_is_a_404_and_logged(self):
         world = self.world()

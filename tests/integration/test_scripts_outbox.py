@@ -15,11 +15,12 @@ def picture_id(n):
     return f"{n:032x}"
 
 
-def image(task_id, n=1, index=0, url=URL, day=None, base=""):
+def image(task_id, n=1, index=0, url=URL, day=None, base="", kept=None, shown=None):
+    """An event of a worker that keeps the picture: its data, and on a second line what scripts keep. shown: the event's url, if not ARK's."""
     day = day or (datetime.datetime.now(datetime.timezone.utc) + datetime.timedelta(days=7)).strftime("%Y%m%d")
     stored = f"{base}/p/{day}/{picture_id(n)}"
     return (f'{{"task_id":"{task_id}","message":"m","stage":"image","index":{index},"image":{{"id":"{picture_id(n)}","stored_url":"{stored}",'
-            f'"url":"{url}","size":"2048x2048"}}}}')
+            f'"url":"{shown or url}","size":"2048x2048"}}}}\n{picture_id(n)} {day} {index} {kept or "owed " + url}')
 
 
 class OutboxTest(ScriptTest):
@@ -83,6 +84,37 @@ class Owed(OutboxTest):
         self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", 1, image("t1"))
         self.assertEqual(len(self.task().log[-1].data["generated_images"]), 1)
         self.assertEqual(len(self.scores("owed:copies:ark.example:8443")), 1)
+
+    def test_what_is_kept_is_not_in_the_log(self):
+        self.task_with_pictures(count=2)
+        for element in self.task().log:
+            self.assertNotIn("\n", element.raw.decode())
+            self.assertNotIn("owed", element.raw.decode())
+
+    def test_the_link_of_ark_may_be_kept_from_clients(self):
+        self.submit("t1")
+        job = self.claim_one()
+        self.begin(job)
+        self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", 1, image("t1", shown="https://p.example/x"))
+        self.assertEqual(self.task().log[-1].data["generated_images"][0]["url"], "https://p.example/x")
+        self.assertEqual((self.hash()["url"], self.hash()["state"]), (URL, "owed"))
+
+    def test_a_picture_that_came_as_bytes_is_stored_already(self):
+        for how in ("emit", "finish"):
+            with self.subTest(how):
+                self.fresh()
+                self.submit("t1")
+                job = self.claim_one()
+                self.begin(job)
+                data = image("t1", kept="stored image/png 5 " + "a" * 64 + " s3 host bucket/a prefix/")
+                if how == "emit":
+                    self.run_script("emit", job.id, job.fence, 1, data)
+                self.run_script("finish", job.id, job.fence, "done", "known", 0, "", "", *((1, data) if how == "finish" else ()))
+                kept = self.hash()
+                self.assertEqual((kept["state"], kept["type"], kept["bytes"], kept["sha256"], kept["storage"], kept["owner"], kept["index"]),
+                                 ("stored", "image/png", "5", "a" * 64, "s3 host bucket/a prefix/", "public", "0"))
+                self.assertEqual(self.lease(), (-1, 0, []))
+                self.assertTrue(8 * DAY_MS < self.redis("PTTL", PREFIX + "picture:" + picture_id(1)) <= 9 * DAY_MS)
 
     def test_a_public_url_and_a_path_of_its_own_change_nothing(self):
         self.submit("t1")
@@ -225,7 +257,7 @@ class Erased(OutboxTest):
     def test_a_day_that_is_not_the_pictures_own_finds_nothing(self):
         self.task_with_pictures()
         self.assertEqual(self.run_script("picture", picture_id(1), "20200101"), [b"NONE"])
-        self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b""])
+        self.assertEqual(self.run_script("picture", picture_id(1), self.hash()["day"]), [b"PICTURE", b"owed", URL.encode(), b"", b""])
 
 
 if __name__ == "__main__":

@@ -11,8 +11,10 @@ import threading
 import unittest
 import zlib
 
+from gateway_case import FORGETFUL_ASAN
 from support.http_client import Connection, fetch
 from support.processes import ProcessTest, eventually
+from support.s3_bucket import Bucket
 from support.world import BASE, World, sim
 from test_gateway_keys import Key
 
@@ -47,6 +49,11 @@ def data_url(name):
     return f"data:image/{kind};base64," + base64.b64encode((IMAGES / name).read_bytes()).decode()
 
 
+def data_of(size):
+    """A data: URL of about this length."""
+    return "data:image/png;base64," + "A" * (size // 4 * 4)
+
+
 class Recorder(http.server.BaseHTTPRequestHandler):
     """In front of the simulator: keeps the body of each request, and passes it on."""
     protocol_version = "HTTP/1.1"
@@ -73,14 +80,24 @@ class UploadTest(ProcessTest):
 
     parts = {"ark": False}
 
+    def place(self):
+        return {"STORAGE": self.store}
+
     def gateway(self, **options):
-        return self.world.gateway(STORAGE=self.store, **options)
+        return self.world.gateway(**self.place(), **options)
 
     def upload(self, gateway, body=PNG, **headers):
         return fetch(gateway.address, "POST", PATH, body, {"Content-Type": "image/png", **headers})
 
     def files(self):
         return [path for path in self.store.glob("2*/*")]
+
+    def lose(self):
+        for file in self.files():
+            file.unlink()
+
+    def damage(self):
+        self.files()[0].write_bytes(b"x" * 1000)
 
     def temporary(self):
         return [path.name for path in (self.store / "tmp").iterdir()]
@@ -132,7 +149,7 @@ class Taken(UploadTest):
         self.nothing_is_left(files=1)
 
     def test_the_largest_image_in_both_forms_while_the_gateway_stays_small(self):
-        gateway = self.gateway()
+        gateway = self.gateway(ASAN_OPTIONS=FORGETFUL_ASAN)
         self.upload(gateway)
         before = gateway.memory()
         largest = png(6000, 6000, LIMIT)
@@ -154,8 +171,7 @@ class Taken(UploadTest):
     def test_an_image_that_was_lost_is_stored_again(self):
         gateway = self.gateway()
         self.assertEqual(self.upload(gateway).status, 201)
-        for file in self.files():
-            file.unlink()
+        self.lose()
         self.assertEqual(self.upload(gateway).status, 200)
         self.nothing_is_left(files=1)
 
@@ -317,7 +333,7 @@ class Used(UploadTest):
     parts = {"ark": True}
 
     def start(self, gateway=(), **worker):
-        return self.gateway(**dict(gateway)), self.world.worker(STORAGE=self.store, **worker)
+        return self.gateway(**dict(gateway)), self.world.worker(**self.place(), **worker)
 
     def recorder(self):
         server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Recorder)
@@ -391,6 +407,14 @@ class Used(UploadTest):
         self.refused(answer, 422, "inputs_too_large")
         self.assertEqual(fetch(gateway.address, "POST", BASE + "/generate", {"urls": [large]}).status, 202)
 
+    def test_data_urls_count_too(self):
+        gateway = self.gateway(GATEWAY_DATA_URLS="on", GATEWAY_BODY_MAX="64m")
+        small = self.add(gateway)
+        for urls, status in (([data_of(61 << 20)], 422), ([small, data_of((60 << 20) - 100)], 422), ([data_of(5 << 20), small], 202)):
+            answer = fetch(gateway.address, "POST", BASE + "/generate", {"urls": urls})
+            self.assertEqual(answer.status, status, answer.body[:1000])
+            self.assertEqual(answer.json().get("code"), "inputs_too_large" if status == 422 else None)
+
     def test_openai_takes_them_too(self):
         ark, options = self.recorder()
         gateway, _ = self.start(**options)
@@ -405,13 +429,12 @@ class Used(UploadTest):
     def test_what_cannot_be_read_ends_the_task_without_a_charge(self):
         gateway, worker = self.start(WORKER_MAX_ATTEMPTS="2")
         upload = self.add(gateway)
-        for file in self.files():
-            file.unlink()
+        self.lose()
         event, data = self.run_task(gateway, "gone", [upload])
         self.assertEqual((event, data["code"], data["charged"], data["paid_calls"]), ("error", "input_unavailable", "no", 0))
         self.assertEqual(self.world.ark.calls_of("gone"), [])
         self.add(gateway)
-        self.files()[0].write_bytes(b"x" * 1000)
+        self.damage()
         event, data = self.run_task(gateway, "damaged", [upload])
         self.assertEqual((event, data["code"], data["charged"], data["paid_calls"]), ("error", "input_unavailable", "no", 0))
         worker.stop()
@@ -419,6 +442,22 @@ class Used(UploadTest):
         self.add(gateway)
         event, data = self.run_task(gateway, "elsewhere", [upload])
         self.assertEqual((event, data["code"], data["charged"], data["retryable"]), ("error", "input_unavailable", "no", True))
+
+    def test_many_tasks_with_large_images_share_the_memory_of_a_worker(self):
+        gateway, worker = self.start(WORKER_INPUT_MEMORY="128m", WORKER_CONCURRENCY="16", ASAN_OPTIONS=FORGETFUL_ASAN)
+        large = self.add(gateway, png(100, 100, 25 << 20))
+        before = worker.memory()
+        answers = [fetch(gateway.address, "POST", BASE + "/generate", {"urls": [large], "task_id": f"m{n}", "prompt": sim(f"m{n}", "images=1")})
+                   for n in range(8)]
+        self.assertEqual({answer.status for answer in answers}, {202})
+        most = 0
+        for n in range(8):
+            def is_done():
+                nonlocal most
+                most = max(most, worker.memory())
+                return gateway.task(f"m{n}").json()["status"] == "done"
+            eventually(is_done, f"task {n} is done", 60)
+        self.assertLess(most - before, 200 << 20, "8 requests of 35 MB would take 280 MB, and twice as much while they are built")
 
     def test_use_prolongs_an_upload_and_the_object_is_copied_to_a_later_day(self):
         gateway, _ = self.start()
@@ -437,6 +476,41 @@ class Used(UploadTest):
         event, _ = self.run_task(gateway, "third", [upload])
         self.assertEqual((event, self.plan("third")["uploads"]), ("done", [self.world.redis("HGET", key, "name").decode()]))
         self.nothing_is_left(files=2)
+
+
+class InABucket(Used):
+    """The same with S3."""
+
+    def setUp(self):
+        self.bucket = self.enterContext(Bucket())
+        super().setUp()
+        self.store = pathlib.Path(self.folder, "spool")
+
+    def place(self):
+        return self.bucket.options(self.store)
+
+    def files(self):
+        return self.bucket.keys()
+
+    def lose(self):
+        with self.bucket.store.lock:
+            self.bucket.store.objects.clear()
+
+    def damage(self):
+        with self.bucket.store.lock:
+            (key,) = self.bucket.store.objects
+            self.bucket.store.objects[key] = (b"x" * 1000, [("Content-Type", "image/png")])
+
+    def temporary(self):
+        return [path.name for path in self.store.iterdir()]
+
+    def test_a_bucket_that_fails_is_said_and_the_image_can_be_sent_again(self):
+        gateway = self.gateway()
+        self.bucket.fail(403, "AccessDenied", times=1)
+        self.refused(self.upload(gateway), 503, "storage_unavailable")
+        self.nothing_is_left()
+        self.assertEqual(self.upload(gateway).status, 201)
+        self.assertEqual([key.split("/")[0] for key in self.bucket.keys()], ["kept"])
 
 
 if __name__ == "__main__":

@@ -163,6 +163,11 @@ static const struct { const char *name, *text; } broken[] = {
     { "a negative price",             PRICE(USD "[[0,-1]]}") },
     { "a price beyond all bounds",    PRICE(USD "[[0,9223372036854775807]]}") },
     { "references beyond all bounds", PRICE(USD "[[0,1]],\"references\":9223372036854775807}") },
+    { "uploads that are no list",     PLAN(",\"uploads\":\"a\"") },
+    { "an empty list of uploads",     PLAN(",\"uploads\":[]") },
+    { "an upload without a name",     PLAN(",\"uploads\":[\"\"]") },
+    { "an upload that is a number",   PLAN(",\"uploads\":[1]") },
+    { "too many uploads",             PLAN(",\"uploads\":[\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\",\"a\"]") },
     { "an unknown part of a price",   PRICE(USD "[[0,1]],\"tax\":1}") },
 };
 /* clang-format on */
@@ -182,14 +187,42 @@ static void refuses_what_is_not_a_plan(void **state)
 /* Members of a plan that later versions add. */
 static void ignores_what_is_not_about_the_request(void **state)
 {
-    static const char text[] =
-        PLAN(",\"owes\":\"cw\",\"uploads\":[\"a\"],\"webhook\":{\"url\":\"https://example.com\"}");
+    static const char text[] = PLAN(",\"owes\":\"cw\",\"webhook\":{\"url\":\"https://example.com\"}");
     struct stored_plan stored;
 
     (void)state;
     assert_int_equal(plan_read(text, strlen(text), &stored), 0);
     assert_string_equal(stored.plan.model, "m");
     stored_plan_deinit(&stored);
+}
+
+/* Where the prompt looks like the member before which they are inserted. */
+static void inserts_uploads_in_their_place(void **state)
+{
+    static const char *const names[] = {"20261207/upload-1", "20261207/upload-2"};
+    struct stored_plan stored;
+    struct plan plan;
+    struct buf text, with;
+
+    (void)state;
+    buf_init(&text, 4096);
+    buf_init(&with, 4096);
+    make(&plan, 0);
+    plan.prompt = "x\",\"watermark\":true,\"";
+    plan_write(&text, &plan);
+    assert_int_equal(plan_insert_uploads(&with, buf_text(&text), names, ARRAY_LENGTH(names)), 0);
+    assert_int_equal(plan_read(buf_text(&with), with.len, &stored), 0);
+    assert_int_equal(stored.plan.upload_count, 2);
+    assert_string_equal(stored.plan.uploads[1], names[1]);
+    assert_string_equal(stored.plan.prompt, plan.prompt);
+    buf_clear(&text);
+    plan_write(&text, &stored.plan);
+    assert_string_equal(buf_text(&text), buf_text(&with));
+    buf_clear(&text);
+    assert_int_equal(plan_insert_uploads(&text, "{}", names, 1), ERR_SYNTAX);
+    stored_plan_deinit(&stored);
+    buf_deinit(&text);
+    buf_deinit(&with);
 }
 
 static void finds_the_prompt(void **state)
@@ -209,9 +242,9 @@ static void finds_the_prompt(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(resolves_every_parameter),   cmocka_unit_test(reads_what_it_wrote),
-        cmocka_unit_test(refuses_what_is_not_a_plan), cmocka_unit_test(ignores_what_is_not_about_the_request),
-        cmocka_unit_test(finds_the_prompt),
+        cmocka_unit_test(resolves_every_parameter),       cmocka_unit_test(reads_what_it_wrote),
+        cmocka_unit_test(refuses_what_is_not_a_plan),     cmocka_unit_test(ignores_what_is_not_about_the_request),
+        cmocka_unit_test(inserts_uploads_in_their_place), cmocka_unit_test(finds_the_prompt),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

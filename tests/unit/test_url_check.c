@@ -12,6 +12,8 @@
 #include "gateway/request/public_host.h"
 #include "gateway/request/url_check.h"
 
+#define UPLOAD "upload:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"
+
 /* clang-format off */
 static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a plain link",                        "https://example.com/a.jpg",              URL_FINE },
@@ -112,6 +114,13 @@ static const struct { const char *name, *url; enum url_flaw flaw; } links[] = {
     { "a blob",                               "blob:https://example.com/1",              URL_BAD_SCHEME },
     { "a scheme's spelling with a wide letter", "http\xef\xbd\x93://example.com/",         URL_BAD_SCHEME },
     { "a data URL where they are off",       "data:image/png;base64,AAAA",             URL_DATA_OFF },
+    { "an upload",                           UPLOAD,                                   URL_FINE },
+    { "an upload without an id",             "upload:",                                URL_BAD_UPLOAD },
+    { "an upload whose id goes on",          UPLOAD "0",                               URL_BAD_UPLOAD },
+    { "an upload with a path",               UPLOAD "/a.jpg",                          URL_BAD_UPLOAD },
+    { "an id that is too short",             "upload:0123456789abcdef",                URL_BAD_UPLOAD },
+    { "an id in capitals",                   "upload:0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF", URL_BAD_UPLOAD },
+    { "an upload in capitals",               "UPLOAD:0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef", URL_BAD_SCHEME },
 };
 
 static const struct { const char *name, *url; enum url_flaw flaw; } inlined[] = {

@@ -6,15 +6,14 @@
 
 #include "common/base/base64.h"
 #include "common/storage/storage.h"
+#include "worker/job/input_budget.h"
 
 enum { HEAD_SIZE = 40 };
 
 struct inputs {
     struct inputs_task task;
-    struct storage *storage;
+    struct inputs_setup setup;
     struct storage_call *get;
-    inputs_end_fn *on_end;
-    void *arg;
     size_t url, upload; /* the one that is read: its index in urls, and among the uploads */
     size_t sum;         /* of the data URLs that are complete */
 
@@ -37,7 +36,7 @@ static void finish(struct inputs *inputs, enum storage_end end, const char *word
     struct storage_outcome outcome;
 
     storage_outcome_set(&outcome, end, "%s", words);
-    inputs->on_end(&outcome, inputs->arg);
+    inputs->setup.on_end(&outcome, inputs->setup.arg);
 }
 
 /* -- one upload after the other */
@@ -110,14 +109,13 @@ static void inputs_on_read(const struct storage_outcome *outcome, void *arg)
 
     inputs->get = NULL;
     if (outcome->end != STORAGE_DONE) {
-        inputs->on_end(outcome, inputs->arg);
+        inputs->setup.on_end(outcome, inputs->setup.arg);
         return;
     }
     take_url(inputs);
     read_next(inputs);
 }
 
-/* Called from the loop, or for the first one from inputs_open; then one is left. */
 static int start_next(struct inputs *inputs)
 {
     const struct plan *plan = &inputs->task.stored.plan;
@@ -126,7 +124,7 @@ static int start_next(struct inputs *inputs)
 
     while (!task_url_is_upload(inputs->task.spec.urls[inputs->url]))
         inputs->sum += strlen(inputs->task.spec.urls[inputs->url++]);
-    return storage_get(inputs->storage, plan->uploads[inputs->upload], &events, &inputs->get);
+    return storage_get(inputs->setup.storage, plan->uploads[inputs->upload], &events, &inputs->get);
 }
 
 static void read_next(struct inputs *inputs)
@@ -135,6 +133,11 @@ static void read_next(struct inputs *inputs)
         finish(inputs, STORAGE_DONE, "");
     else if (start_next(inputs))
         finish(inputs, STORAGE_BUSY, "too much work for the disk");
+}
+
+static void inputs_on_granted(void *arg)
+{
+    read_next(arg);
 }
 
 /* -- for the job */
@@ -153,22 +156,21 @@ static bool has_names(const struct inputs_task *task)
     return count == plan->upload_count;
 }
 
-int inputs_open(struct storage *storage, struct inputs_task *task, inputs_end_fn *on_end, void *arg,
-                struct inputs **out)
+int inputs_open(const struct inputs_setup *setup, struct inputs_task *task, struct inputs **out)
 {
     struct inputs *inputs;
-    int err;
 
     if (!has_names(task))
         return ERR_SYNTAX;
-    if (!storage)
+    if (!setup->storage)
         return ERR_NOT_FOUND;
     inputs = calloc(1, sizeof(*inputs));
     if (!inputs)
         return ERR_NO_MEMORY;
-    *inputs = (struct inputs){.task = *task, .storage = storage, .on_end = on_end, .arg = arg};
-    err = start_next(inputs);
-    if (err) {
+    *inputs = (struct inputs){.task = *task, .setup = *setup};
+    if (input_share_take(setup->share, setup->budget, INPUTS_MEMORY_MAX, inputs_on_granted, inputs) &&
+        start_next(inputs)) {
+        input_share_release(setup->share);
         free(inputs);
         return ERR_NO_MEMORY;
     }

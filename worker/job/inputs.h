@@ -17,8 +17,13 @@
 #include "common/storage/outcome.h"
 #include "common/task/task_spec.h"
 
-enum { INPUTS_JSON_MAX = 60 << 20 }; /* of the data URLs together, as in the gateway */
+enum {
+    INPUTS_JSON_MAX = 60 << 20,                          /* of the data URLs together, as in the gateway */
+    INPUTS_MEMORY_MAX = 2 * INPUTS_JSON_MAX + (1 << 20), /* while the request is built: the URLs, and the request */
+};
 
+struct input_budget;
+struct input_share;
 struct inputs;
 struct storage;
 
@@ -30,12 +35,19 @@ struct inputs_task {
 
 typedef void inputs_end_fn(const struct storage_outcome *outcome, void *arg);
 
+struct inputs_setup {
+    struct storage *storage;
+    struct input_budget *budget;
+    struct input_share *share;
+    inputs_end_fn *on_end;
+    void *arg;
+};
+
 bool inputs_has_uploads(const struct task_spec *spec);
 
-/* On success `task` is zeroed. storage: NULL if this worker has none. ERR_NO_MEMORY; ERR_SYNTAX: the plan does not name an object for each
+/* On success `task` is zeroed. `share` is taken from the budget before anything is read, and belongs to the caller. storage: NULL if this worker has none. ERR_NO_MEMORY; ERR_SYNTAX: the plan does not name an object for each
  * upload; ERR_NOT_FOUND: there is no storage. */
-int inputs_open(struct storage *storage, struct inputs_task *task, inputs_end_fn *on_end, void *arg,
-                struct inputs **out) MUST_CHECK;
+int inputs_open(const struct inputs_setup *setup, struct inputs_task *task, struct inputs **out) MUST_CHECK;
 
 const struct inputs_task *inputs_task_of(const struct inputs *inputs);
 struct inputs *inputs_destroy(struct inputs *inputs); /* accepts NULL; returns NULL */

@@ -12,13 +12,17 @@
 #include "common/base/random.h"
 #include "common/models/plan_text.h"
 #include "common/models/price.h"
+#include "common/storage/storage.h"
+#include "common/task/storage_check.h"
 #include "common/task/task.h"
 #include "common/task/task_spec.h"
 #include "worker/account/governor.h"
 #include "worker/account/scope.h"
 #include "worker/ark/redact.h"
 #include "worker/ark/verdict.h"
+#include "worker/job/input_budget.h"
 #include "worker/job/inputs.h"
+#include "worker/job/keeper.h"
 #include "worker/job/payload.h"
 #include "worker/job/report.h"
 #include "worker/metrics/metrics.h"
@@ -27,8 +31,11 @@
 enum {
     CALL_ID_SIZE = 14 + 20 + 1, /* YYYYMMDDhhmmss and 20 hex digits: the form that ARK's own clients use */
     LOG_WORDS_MAX = 1024,
+    RECORD_MAX = 8192,          /* of a picture */
     UNKNOWN_DELAY_MIN_MS = 250, /* an outage shows in several calls at once */
 };
+
+struct held_end;
 
 enum job_state { JOB_OPENING, JOB_BEGINNING, JOB_CALLING, JOB_CONFIRMING, JOB_REPORTING, JOB_GONE, JOB_STATE_COUNT };
 
@@ -51,12 +58,15 @@ struct job_body {
     int deferrals;               /* how often the task was deferred before */
 
     struct report *report;
-    struct inputs *inputs; /* while OPENING; else NULL */
+    struct inputs *inputs;    /* while OPENING; else NULL */
+    struct input_share share; /* of the memory for inputs, until they are sent */
     struct ark_request request;
     struct ark_call call;
-    struct tariff tariff; /* of the plan */
-    struct cost images;   /* of those that arrived */
-    struct verdict *kept; /* the verdict that waits while CONFIRMING */
+    struct tariff tariff;  /* of the plan */
+    struct cost images;    /* of those that arrived */
+    struct verdict *kept;  /* the verdict that waits while CONFIRMING */
+    struct keeper *keeper; /* of images that came as bytes; NULL: none came yet */
+    struct held_end *held; /* the end that waits for them */
 };
 
 /* -- states; the functions follow in the order of a job's life */
@@ -254,6 +264,22 @@ static int build_request(struct job_body *job, const struct inputs_task *task)
 
 static void job_on_opened(const struct storage_outcome *outcome, void *arg);
 
+/* NULL: this worker cannot read uploads. */
+static struct storage *input_storage(const struct job_context *context)
+{
+    return context->storage && !storage_check_failed(context->storage_check) ? context->storage : NULL;
+}
+
+static int open_inputs(struct job_body *job, struct inputs_task *task)
+{
+    return inputs_open(&(struct inputs_setup){.storage = input_storage(job->context),
+                                              .budget = job->context->inputs,
+                                              .share = &job->share,
+                                              .on_end = job_on_opened,
+                                              .arg = job},
+                       task, &job->inputs);
+}
+
 /* Builds the request, or for a task with uploads begins to read them. `task` is taken over then. */
 static int prepare_request(struct job_body *job, const struct claimed_job *claimed, struct inputs_task *task)
 {
@@ -268,7 +294,7 @@ static int prepare_request(struct job_body *job, const struct claimed_job *claim
     if (must_wait(job))
         return 0;
     if (inputs_has_uploads(&task->spec))
-        return inputs_open(job->context->storage, task, job_on_opened, job, &job->inputs);
+        return open_inputs(job, task);
     return build_request(job, task);
 }
 
@@ -279,10 +305,10 @@ static void refuse_request(struct job_body *job, int err)
         enum problem problem;
         const char *words;
     } refusals[] = {
-        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                    },
-        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."   },
-        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                 },
-        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker has no STORAGE, so it cannot read uploads."},
+        {ERR_SYNTAX,    PROBLEM_INVALID_TASK,        "The stored request cannot be read."                   },
+        {ERR_RANGE,     PROBLEM_ARK_INVALID_REQUEST, "The model does not take that many reference images."  },
+        {ERR_TOO_LONG,  PROBLEM_ARK_INVALID_REQUEST, "The request is larger than ARK takes."                },
+        {ERR_NOT_FOUND, PROBLEM_INPUT_UNAVAILABLE,   "This worker does not have the STORAGE of the gateway."},
     };
     size_t i = 0;
 
@@ -349,6 +375,7 @@ static void job_on_opened(const struct storage_outcome *outcome, void *arg)
     int err = is_ready ? build_request(job, inputs_task_of(job->inputs)) : 0;
 
     job->inputs = inputs_destroy(job->inputs); /* its images are in the request now */
+    input_share_shrink(&job->share, (int64_t)job->request.len);
     if (err == ERR_NO_MEMORY)
         finish_uncalled(job, PROBLEM_INPUT_UNAVAILABLE, true,
                         "The worker had no memory for the images, so ARK was not called.");
@@ -424,13 +451,16 @@ static void job_on_begun(enum begin_answer answer, int paid_calls, void *arg)
 
 /* -- CALLING: slots are reported as ARK delivers them */
 
-static int emit_slot(struct job_body *job, struct task_progress event)
+/* record: what scripts keep about the event's picture; NULL: nothing */
+static int emit_slot(struct job_body *job, struct task_progress event, const struct buf *record)
 {
     struct buf data;
     int err;
 
     event.attempt = job->attempt;
     payload_write_event(&data, job->id, event);
+    if (record)
+        payload_add_record(&data, record);
     err = buf_error(&data);
     if (!err)
         err = report_emit(job->report, data.data);
@@ -439,32 +469,100 @@ static int emit_slot(struct job_body *job, struct task_progress event)
 }
 
 /* An image as a data: URL may have many megabytes. If there is no memory to report it, its slot fails, and the result says so. */
-static void job_report_slot(struct job_body *job, struct task_progress event)
+static void job_report_slot(struct job_body *job, struct task_progress event, const struct buf *record)
 {
-    int err = emit_slot(job, event);
+    int err = emit_slot(job, event, record);
 
     if (!err)
         return;
     log_error("job", "cannot report a slot", "task=%s index=%d error=\"%s\"", job->id, event.index, err_text(err));
-    err = emit_slot(job, (struct task_progress){.stage = STAGE_IMAGE_FAILED,
-                                                .index = event.index,
-                                                .code = problem_code(PROBLEM_INTERNAL),
-                                                .message = "This image came, and could not be kept."});
+    err = emit_slot(job,
+                    (struct task_progress){.stage = STAGE_IMAGE_FAILED,
+                                           .index = event.index,
+                                           .code = problem_code(PROBLEM_INTERNAL),
+                                           .message = "This image came, and could not be kept."},
+                    NULL);
     if (err)
         report_fail(job->report, err);
 }
 
-/* A picture that will be kept has its address from the first event on. */
+/* A picture that is kept has its address from the first event on. */
+static void job_report_picture(struct job_body *job, struct task_progress event, const struct picture_link *link,
+                               const struct buf *record)
+{
+    event.picture = link->id;
+    event.stored_url = link->stored_url;
+    job_report_slot(job, event, record);
+}
+
+/* A copy of it is owed. */
+static void report_owed(struct job_body *job, struct task_progress event, const struct picture_link *link)
+{
+    struct buf record;
+
+    buf_init(&record, RECORD_MAX);
+    picture_write_owed(&record, link, event.index, event.url);
+    if (job->context->pictures.replaces_url)
+        event.url = link->stored_url;
+    job_report_picture(job, event, link, &record);
+    buf_deinit(&record);
+}
+
+static void send_held(struct job_body *job);
+
+/* An image that came as bytes is in the storage, or could not be stored. */
+static void job_on_kept(const struct kept_image *image, void *arg)
+{
+    struct job_body *job = arg;
+    struct task_progress event = {.stage = STAGE_IMAGE, .index = image->index, .url = image->url, .size = image->size};
+    struct buf record;
+
+    if (!image->about) {
+        job_report_slot(job, event, NULL);
+    } else {
+        buf_init(&record, RECORD_MAX);
+        picture_write_stored(&record, image->link, image->index, image->about, storage_identity(job->context->storage));
+        event.url = image->link->stored_url;
+        job_report_picture(job, event, image->link, &record);
+        buf_deinit(&record);
+    }
+    if (job->held && !keeper_is_busy(job->keeper))
+        send_held(job);
+}
+
+static int keep_bytes(struct job_body *job, const struct task_progress *event, const struct picture_link *link)
+{
+    char owner[TASK_CLIENT_MAX + 1];
+
+    if (!job->keeper) {
+        (void)snprintf(owner, sizeof(owner), "%.*s", (int)strcspn(job->id, "."), job->id);
+        job->keeper = keeper_create(&(struct keeper_config){.loop = job->context->loop,
+                                                            .storage = job->context->storage,
+                                                            .metrics = job->context->metrics,
+                                                            .owner = owner,
+                                                            .on_kept = job_on_kept,
+                                                            .arg = job});
+    }
+    return job->keeper ? keeper_add(job->keeper, event->index, event->url, event->size, link) : ERR_NO_MEMORY;
+}
+
+static bool can_store(const struct job_context *context)
+{
+    return context->storage && !storage_check_failed(context->storage_check);
+}
+
 static void job_report_image(struct job_body *job, const struct ark_slot *slot)
 {
-    struct task_progress event = {.stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
+    const struct job_context *context = job->context;
+    const struct task_progress event = {
+        .stage = STAGE_IMAGE, .index = slot->index, .url = slot->url, .size = slot->size};
     struct picture_link link;
+    bool is_kept = context->pictures.is_on && picture_link_make(&link, &context->pictures, clock_wall_ms());
 
-    if (picture_link_make(&link, &job->context->pictures, slot->url, clock_wall_ms())) {
-        event.picture = link.id;
-        event.stored_url = link.stored_url;
-    }
-    job_report_slot(job, event);
+    if (is_kept && picture_can_be_copied(slot->url))
+        report_owed(job, event, &link);
+    else if (!is_kept || !can_store(context) || !keeper_is_data(slot->url) || keep_bytes(job, &event, &link))
+        job_report_slot(job, event, NULL);
 }
 
 static void job_on_slot(const struct ark_slot *slot, void *arg)
@@ -477,11 +575,20 @@ static void job_on_slot(const struct ark_slot *slot, void *arg)
         job_report_image(job, slot);
     } else
         job_report_slot(
-            job, (struct task_progress){
-                     .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message});
+            job,
+            (struct task_progress){
+                .stage = STAGE_IMAGE_FAILED, .index = slot->index, .code = slot->code, .message = slot->message},
+            NULL);
 }
 
 static void job_on_answer(const struct ark_call_outcome *outcome, void *arg);
+
+static void job_on_sent(void *arg)
+{
+    struct job_body *job = arg;
+
+    input_share_release(&job->share);
+}
 
 static int start_http(struct job_body *job)
 {
@@ -498,7 +605,8 @@ static int start_http(struct job_body *job)
         .total_ms = context->ark_timeout_ms + more_ms,
     };
     int err = ark_call_start(&job->call, &context->endpoint, &request,
-                             &(struct ark_call_events){.on_slot = job_on_slot, .on_done = job_on_answer, .arg = job});
+                             &(struct ark_call_events){
+                                 .on_slot = job_on_slot, .on_sent = job_on_sent, .on_done = job_on_answer, .arg = job});
 
     if (!err)
         job->request.body = NULL; /* owned by the call now */
@@ -674,28 +782,74 @@ static void write_cost(struct job_body *job, enum charge charge, struct buf *out
     price_write(out, &cost, job->tariff.currency);
 }
 
+/* The end of the attempt, while images are being stored. */
+struct held_end {
+    struct report_end end; /* its texts are in the bufs */
+    struct buf data, cost;
+};
+
+static void held_destroy(struct held_end *held)
+{
+    if (!held)
+        return;
+    buf_deinit(&held->data);
+    buf_deinit(&held->cost);
+    free(held);
+}
+
+static void send_end(struct job_body *job, const struct report_end *end)
+{
+    if (ends_task(end->action))
+        worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
+    report_finish(job->report, end);
+}
+
+static void send_held(struct job_body *job)
+{
+    struct held_end *held = job->held;
+
+    job->held = NULL;
+    send_end(job, &held->end);
+    held_destroy(held);
+}
+
+/* Takes over both bufs. The end follows the events of the images. */
+static void hold_end(struct job_body *job, const struct report_end *end, struct buf *data, struct buf *cost)
+{
+    struct held_end *held = malloc(sizeof(*held));
+
+    if (!held) {
+        report_fail(job->report, ERR_NO_MEMORY);
+        buf_deinit(data);
+        buf_deinit(cost);
+        return;
+    }
+    *held = (struct held_end){*end, *data, *cost};
+    job->held = held;
+}
+
 /* Takes over `data`. Redis would store incomplete data as the task's end, so if there is no memory for all of it, nothing is sent: the
  * lease expires, and REAP decides. */
 static void job_finish(struct job_body *job, enum verdict_action action, enum charge charge, int64_t delay_ms,
                        struct buf *data)
 {
+    struct report_end end = {.action = action, .charge = charge, .delay_ms = delay_ms};
     struct buf cost;
 
     job_enter(job, JOB_REPORTING, verdict_action_name(action));
     buf_init(&cost, PRICE_TEXT_MAX);
     write_cost(job, charge, &cost);
     buf_fail(data, buf_error(&cost));
-    if (buf_error(data)) {
-        report_fail(job->report, buf_error(data));
-    } else {
-        if (ends_task(action))
-            worker_metrics_since(job->context->metrics, METRIC_TASK_SECONDS, job->epoch_ms);
-        report_finish(job->report, &(struct report_end){.action = action,
-                                                        .charge = charge,
-                                                        .delay_ms = delay_ms,
-                                                        .data = buf_text(data),
-                                                        .cost = buf_text(&cost)});
+    end.data = buf_text(data);
+    end.cost = buf_text(&cost);
+    if (!buf_error(data) && keeper_is_busy(job->keeper)) {
+        hold_end(job, &end, data, &cost);
+        return;
     }
+    if (buf_error(data))
+        report_fail(job->report, buf_error(data));
+    else
+        send_end(job, &end);
     buf_deinit(&cost);
     buf_deinit(data);
 }
@@ -840,8 +994,11 @@ struct job *job_destroy(struct job *base)
     if (!job->called_ms) /* no call was made: the booked images are free again */
         governor_book(job->context->governor, &job->permit, job->permit.scope->name, 0);
     governor_release(job->context->governor, &job->permit);
+    keeper_destroy(job->keeper);
+    held_destroy(job->held);
     report_destroy(job->report);
     inputs_destroy(job->inputs);
+    input_share_release(&job->share);
     ark_request_deinit(&job->request);
     free(job->kept);
     free(job);

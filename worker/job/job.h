@@ -35,6 +35,7 @@ struct catalogue;
 struct claimed_job;
 struct durability;
 struct governor;
+struct input_budget;
 struct job;
 struct loop;
 struct metrics;
@@ -42,6 +43,7 @@ struct permit;
 struct redis;
 struct request_defaults;
 struct storage;
+struct storage_check;
 
 /* Shared by all jobs of a worker. */
 struct job_context {
@@ -57,7 +59,9 @@ struct job_context {
     int max_attempts;
     struct backoff backoff; /* between attempts */
     struct picture_rules pictures;
-    struct storage *storage; /* of uploads; NULL: this worker has none */
+    struct storage *storage; /* for uploads, and images that come as bytes; NULL: those go to Redis */
+    const struct storage_check *storage_check;
+    struct input_budget *inputs; /* memory for uploads */
 
     const struct catalogue *catalogue; /* replaced on a reload, between two calls of this module */
     const struct request_defaults *defaults;

@@ -10,6 +10,7 @@
 #include "common/base/log.h"
 #include "common/redis/script.h"
 #include "common/storage/storage.h"
+#include "common/task/storage_check.h"
 #include "worker/outbox/copy.h"
 
 enum {
@@ -124,6 +125,8 @@ static int copies_room(int busy, void *owner)
 {
     const struct pictures *pictures = owner;
 
+    if (storage_check_failed(pictures->config.check))
+        return 0;
     if (pictures->trouble == STORAGE_DONE)
         return pictures->config.concurrency - busy;
     return busy || clock_monotonic_ms() < pictures->trouble_until_ms ? 0 : 1;
@@ -267,8 +270,9 @@ static bool copies_on_settled(struct outbox_entry *entry, const char *answer)
 
 static int deletions_room(int busy, void *owner)
 {
-    (void)owner;
-    return DELETIONS_MAX - busy;
+    const struct pictures *pictures = owner;
+
+    return storage_check_failed(pictures->config.check) ? 0 : DELETIONS_MAX - busy;
 }
 
 static void picture_on_deleted(const struct storage_outcome *outcome, void *arg)

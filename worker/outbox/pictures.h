@@ -22,6 +22,7 @@ struct loop;
 struct metrics;
 struct pictures;
 struct storage;
+struct storage_check;
 struct web;
 
 struct pictures_config {
@@ -29,7 +30,8 @@ struct pictures_config {
     struct web *web; /* for downloads */
     struct storage *storage;
     const struct link_rules *rules;
-    struct metrics *metrics; /* may be NULL */
+    struct metrics *metrics;           /* may be NULL */
+    const struct storage_check *check; /* while it fails nothing is done */
     int concurrency;
     int64_t copy_ms;       /* a download may take */
     int64_t link_retry_ms; /* until the next try where a link or its image is at fault */

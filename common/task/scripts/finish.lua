@@ -1,5 +1,5 @@
 -- FINISH (worker): the attempt is over; closes its paid call, then ends, delays or hands back the task.
--- ARGV id fence outcome charge delay_ms data cost, then per event that EMIT has not told yet: wseq data
+-- ARGV id fence outcome charge delay_ms data cost, then per event that EMIT has not told yet: wseq data (as for EMIT)
 --   outcome: done (data: JSON fragment) | failed (data: JSON of code, error, retryable, more) | cancelled
 --            | retry (data: the event's) | defer (likewise; the task was not the cause, so the attempt does not count)
 --            | handback (data: the event's); a task to be cancelled does not go back, and one with images is done
@@ -21,12 +21,19 @@ if h[10] then
 end
 t.has_no_slots = t.call and h[2] == '0' -- no EMIT since BEGIN
 local failure = outcome == 'failed' and cjson.decode(data) -- before the first write: it may fail
-local told, events, wseq, n = {}, {}, h[2] + 0, t.n + 0
+local told, events, records, wseq, n = {}, {}, nil, h[2] + 0, t.n + 0
 for i = 8, #ARGV, 2 do
   local number = ARGV[i] + 0
   if number > wseq then
     wseq, n = number, n + 1
-    events[#events + 1], told[#told + 1] = element(n, 'process', ARGV[i + 1]), ARGV[i + 1]
+    local told_data = ARGV[i + 1]
+    local line = told_data:find('\n', 1, true)
+    if line then
+      records = records or {}
+      records[#records + 1], records[#records + 2] = n, told_data:sub(line + 1)
+      told_data = told_data:sub(1, line - 1)
+    end
+    events[#events + 1], told[#told + 1] = element(n, 'process', told_data), told_data
   end
 end
 local slots = slots(id, t, told, outcome ~= 'done' and redis.call('HGET', task, 'images'), 'The call ended before this image came.')
@@ -87,4 +94,11 @@ elseif outcome == 'failed' then
   failure.error = json(failure.error)
 end
 local extra = outcome == 'done' and data or outcome == 'cancelled' and cancelled() or failure
-return { 'OK', conclude(id, t, outcome, extra, slots, events, fence) }
+local last = conclude(id, t, outcome, extra, slots, events, fence)
+if records then -- a task with an image does not go back
+  -- here: owing copies
+  for i = 1, #records, 2 do
+    keep_picture(id, records[i], records[i + 1], t.ended_at)
+  end
+end
+return { 'OK', last }

@@ -7,6 +7,7 @@
 #include "gateway/api/context.h"
 #include "gateway/api/native/endpoints.h"
 #include "gateway/response/respond.h"
+#include "gateway/uploads/uploads.h"
 
 enum { RESPONSE_MAX = 1 << 20 };
 
@@ -50,9 +51,10 @@ static void add_limits(struct buf *out, const struct api_context *context)
 {
     buf_addf(out,
              "\"limits\":{\"urls\":%d,\"urls_and_images\":%d,\"prompt\":%d,\"max_paid_calls\":%d,\"data_urls\":%s,"
-             "\"task_list\":%s}",
+             "\"task_list\":%s,\"upload_bytes\":%d}",
              TASK_URLS_MAX, TASK_IMAGES_MAX, TASK_PROMPT_MAX, context->max_paid_calls_limit,
-             context->data_urls ? "true" : "false", context->task_list ? "true" : "false");
+             context->data_urls ? "true" : "false", context->task_list ? "true" : "false",
+             context->uploads ? UPLOAD_BYTES_MAX : 0);
 }
 
 void api_models(struct http_exchange *exchange, void *arg)

@@ -13,6 +13,7 @@
 #include "common/http/multipart.h"
 #include "common/http/server.h"
 #include "common/storage/record.h"
+#include "common/task/storage_check.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
 #include "gateway/api/context.h"
@@ -23,6 +24,9 @@
 #include "gateway/response/timestamp.h"
 #include "gateway/uploads/upload.h"
 #include "gateway/uploads/uploads.h"
+
+#define WORDS_OTHER_STORAGE                                                                                            \
+    "This gateway has another STORAGE than the other programs. Its operator has to correct that."
 
 enum { RESPONSE_MAX = 1024, PARTS_MAX = 16 };
 
@@ -269,6 +273,8 @@ void api_upload(struct http_exchange *exchange, void *arg)
         respond_problem(exchange, PROBLEM_UPLOADS_OFF, NULL);
     else if (context->draining)
         respond_problem(exchange, PROBLEM_DRAINING, NULL);
+    else if (storage_check_failed(context->storage_check))
+        respond_problem(exchange, PROBLEM_STORAGE_UNAVAILABLE, WORDS_OTHER_STORAGE);
     else if (!respond_if_unacceptable(exchange, "application", "json") && check_upload_head(exchange))
         upload_room_ask(context, exchange, upload_on_admitted); /* before the body is read */
 }

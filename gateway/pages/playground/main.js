@@ -149,7 +149,7 @@ function takeKey() {
   }
   wantsKey = false;
   form.show({});
-  form.models.load();
+  form.load();
   if (run.request && !wasAccepted()) return true;
   again();
   return false;
@@ -281,7 +281,7 @@ $('key').addEventListener('input', () => !wantsKey && key.set($('key').value.tri
 restore();
 drawCode();
 drawControls();
-form.models.load();
+form.load();
 setInterval(() => {
   if (isRunning()) view.tick(story);
   if (['waiting', 'unanswered'].includes(connection[0])) view.showConnection(...connection);

@@ -43,6 +43,11 @@ export class Models {
     this.onLoad();
   }
 
+  // Of a request; undefined: not known.
+  get limits() {
+    return this.#answer?.limits;
+  }
+
   // Also before the list is there.
   choose(value) {
     this.#wanted = value;

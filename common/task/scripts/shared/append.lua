@@ -1,8 +1,7 @@
 -- Appends an element to the task's log and announces the same bytes. The caller writes its number n into the task's field `n`.
--- What the elements owe is written here too, so that no path to an event can miss it.
--- elements: instead of the one, those that `text` has in its lines; n: the number of the last one; at: now, if it is known.
+-- elements: instead of the one, those that `text` has in its lines; n: the number of the last one.
 -- -> the list's key
-local function log(id, n, text, elements, at)
+local function log(id, n, text, elements)
   local events = key('events', id)
   local length
   if elements then
@@ -14,9 +13,5 @@ local function log(id, n, text, elements, at)
     redis.call('LPUSH', events, '')
   end
   redis.call('PUBLISH', key('channel', id), text)
-  if text:find('{"id":"', 1, true) then -- a picture that is kept: no other event has this, and a text in JSON has no bare quote
-    -- here: names owing copies
-    owe_copies(id, elements or { text }, at or now())
-  end
   return events
 end

@@ -177,7 +177,7 @@ local function conclude(id, t, state, extra, slots, events, finished)
   end
   redis.call('HSET', unpack(set))
   redis.call('PEXPIRE', task, t.ttl)
-  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events, ended_at), t.ttl)
+  redis.call('PEXPIRE', log(id, n, #events == 1 and events[1] or table.concat(events, '\n'), events), t.ttl)
   release(id)
   note_end(id, state, tally(state), ended, ended_at - t.ttl)
   count_closed(t, state)
