@@ -84,6 +84,16 @@ class Answers(B64Test):
             self.assertEqual([base64.b64decode(event["b64_json"], validate=True)], self.stored(task_ids[event["task"]]))
             self.assertEqual(event["size"], "2048x2048")
 
+    def test_a_repetition_gets_the_same_pictures(self):
+        answers = [fetch(self.gateway.address, "POST", PATH, BODY, {"Idempotency-Key": "k"}).json()["data"] for _ in range(2)]
+        self.assertEqual(answers[0], answers[1])
+        self.assertEqual(len(self.world.ark.calls()), 1)
+
+
+class Slow(B64Test):
+    """The gateway is always behind: it may not write before the client has taken what was written."""
+    options = {"GATEWAY_OUTPUT_MAX": "4k"}
+
     def test_a_large_picture_for_a_slow_client(self):
         """The gateway reads it as the client takes it. An upload takes the place of the picture, because the simulator's are small."""
         large = png(1000, 1000, size=8 << 20)
@@ -101,10 +111,15 @@ class Answers(B64Test):
         self.assertTrue(complete)
         self.assertEqual(base64.b64decode(json.loads(body)["data"][0]["b64_json"], validate=True), large)
 
-    def test_a_repetition_gets_the_same_pictures(self):
-        answers = [fetch(self.gateway.address, "POST", PATH, BODY, {"Idempotency-Key": "k"}).json()["data"] for _ in range(2)]
-        self.assertEqual(answers[0], answers[1])
-        self.assertEqual(len(self.world.ark.calls()), 1)
+    def test_several_pictures(self):
+        for stream in (False, True):
+            asking = self.asking(key=f"key{stream}", n=3, stream=stream)
+            body, complete = chunks(asking.read_all())
+            self.assertTrue(complete)
+            found = re.findall(rb'"b64_json":"([^"]+)"', body)
+            task_ids = re.search(r"arkrelay-tasks: ([^\r]+)", asking.raw.decode(), re.I)[1].split(", ")
+            self.assertEqual(sorted(base64.b64decode(text, validate=True) for text in found),
+                             sorted(picture for task_id in task_ids for picture in self.stored(task_id)))
 
 
 class Late(B64Test):

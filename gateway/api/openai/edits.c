@@ -12,6 +12,7 @@
 #include "common/http/multipart.h"
 #include "common/http/server.h"
 #include "common/storage/record.h"
+#include "common/task/storage_check.h"
 #include "common/task/task_spec.h"
 #include "gateway/access/admission.h"
 #include "gateway/access/client.h"
@@ -287,13 +288,17 @@ void api_openai_edits(struct http_exchange *exchange, void *arg)
     char boundary[HTTP_BOUNDARY_SIZE];
     enum problem problem = !context->uploads   ? PROBLEM_UPLOADS_OFF
                            : context->draining ? PROBLEM_DRAINING
-                                               : edit_head_problem(http_exchange_request(exchange), boundary);
+                           : storage_check_failed(context->storage_check)
+                               ? PROBLEM_STORAGE_UNAVAILABLE
+                               : edit_head_problem(http_exchange_request(exchange), boundary);
 
     if (problem == PROBLEM_COUNT) {
         upload_room_ask(context, exchange, edit_on_admitted);
         return;
     }
-    orders_count(context->orders, OPENAI_EDITS, problem == PROBLEM_DRAINING ? OPENAI_REFUSED : OPENAI_INVALID);
+    orders_count(context->orders, OPENAI_EDITS,
+                 problem == PROBLEM_DRAINING || problem == PROBLEM_STORAGE_UNAVAILABLE ? OPENAI_REFUSED
+                                                                                       : OPENAI_INVALID);
     respond_problem(exchange, problem,
                     problem == PROBLEM_UPLOAD_CONTENT_TYPE ? "Send the fields and the images as multipart/form-data."
                                                            : NULL);

@@ -34,6 +34,7 @@ struct piece {
     char *before, *after;
     size_t before_len, after_len;
     bool has_picture, is_stored;
+    bool is_read; /* only the end of its text is left to write */
     int day;
     char id[STORAGE_ID_SIZE];
 };
@@ -146,29 +147,64 @@ static void await(struct encoding *encoding, struct piece *piece)
 
 /* -- the first piece */
 
-static void write_text(struct encoding *encoding, const char *text, size_t len)
+/* A write while more than output_max bytes are unsent would cut the connection, so every write waits for room, and what belongs together is
+ * one write. True: encoding_on_room follows. */
+static bool must_wait(struct encoding *encoding)
 {
-    if (len)
-        http_stream_write(encoding->exchange, text, len);
+    if (!http_stream_is_behind(encoding->exchange))
+        return false;
+    http_stream_wait_for_room(encoding->exchange);
+    return true;
 }
 
-static void end_piece(struct encoding *encoding)
+static void read_on(struct encoding *encoding)
+{
+    if (!must_wait(encoding))
+        storage_get_next(encoding->get);
+}
+
+/* As one write. False: out of memory, and the owner was told. */
+static bool write_two(struct encoding *encoding, struct piece *piece, const char *first, size_t first_len,
+                      const char *second, size_t second_len)
+{
+    struct buf both;
+    bool ok;
+
+    buf_init(&both, first_len + second_len + 1);
+    buf_add(&both, first, first_len);
+    buf_add(&both, second, second_len);
+    ok = !buf_error(&both);
+    if (ok && both.len)
+        http_stream_write(encoding->exchange, both.data, both.len);
+    buf_deinit(&both);
+    if (!ok)
+        fail(encoding, piece, "out of memory");
+    return ok;
+}
+
+static void drop_first(struct encoding *encoding)
 {
     struct piece *piece = TAILQ_FIRST(&encoding->pieces);
 
-    write_text(encoding, piece->after, piece->after_len);
     TAILQ_REMOVE(&encoding->pieces, piece, link);
     piece_free(piece);
     schedule(encoding);
 }
 
+static void end_picture(struct encoding *encoding, struct piece *piece)
+{
+    char *text = encoding->encodings->text;
+    size_t len = base64_end(&encoding->base64, text);
+
+    if (write_two(encoding, piece, text, len, piece->after, piece->after_len))
+        drop_first(encoding);
+}
+
 static void encoding_on_open(const struct storage_about *about, struct storage_range *range, void *arg)
 {
-    const struct encoding *encoding = arg;
-
     (void)about;
     (void)range;
-    storage_get_next(encoding->get);
+    read_on(arg);
 }
 
 static void encoding_on_bytes(const char *bytes, size_t len, void *arg)
@@ -176,25 +212,26 @@ static void encoding_on_bytes(const char *bytes, size_t len, void *arg)
     struct encoding *encoding = arg;
     char *text = encoding->encodings->text;
 
-    write_text(encoding, text, base64_add(&encoding->base64, text, bytes, len));
-    if (http_stream_is_behind(encoding->exchange))
-        http_stream_wait_for_room(encoding->exchange);
-    else
-        storage_get_next(encoding->get);
+    size_t text_len = base64_add(&encoding->base64, text, bytes, len);
+
+    if (text_len) /* an empty chunk would be the last one */
+        http_stream_write(encoding->exchange, text, text_len);
+    read_on(encoding);
 }
 
+/* Follows the last bytes by itself, also while there is no room. */
 static void encoding_on_read(const struct storage_outcome *outcome, void *arg)
 {
     struct encoding *encoding = arg;
-    char *text = encoding->encodings->text;
+    struct piece *piece = TAILQ_FIRST(&encoding->pieces);
 
     encoding->get = NULL;
     if (outcome->end != STORAGE_DONE) {
-        fail(encoding, TAILQ_FIRST(&encoding->pieces), outcome->words);
+        fail(encoding, piece, outcome->words);
         return;
     }
-    write_text(encoding, text, base64_end(&encoding->base64, text));
-    end_piece(encoding);
+    piece->is_read = true;
+    schedule(encoding);
 }
 
 static void read_picture(struct encoding *encoding, const struct piece *piece)
@@ -210,15 +247,16 @@ static void read_picture(struct encoding *encoding, const struct piece *piece)
 
 static void write_piece(struct encoding *encoding, struct piece *piece)
 {
-    if (http_stream_is_behind(encoding->exchange)) {
-        http_stream_wait_for_room(encoding->exchange);
+    if (must_wait(encoding))
         return;
+    if (piece->is_read) {
+        end_picture(encoding, piece);
+    } else if (piece->has_picture) {
+        if (write_two(encoding, piece, piece->before, piece->before_len, "", 0))
+            read_picture(encoding, piece);
+    } else if (write_two(encoding, piece, piece->before, piece->before_len, piece->after, piece->after_len)) {
+        drop_first(encoding);
     }
-    write_text(encoding, piece->before, piece->before_len);
-    if (piece->has_picture)
-        read_picture(encoding, piece);
-    else
-        end_piece(encoding);
 }
 
 /* -- the order of things */
@@ -238,6 +276,8 @@ static void encoding_step(struct encoding *encoding)
 {
     struct piece *first = TAILQ_FIRST(&encoding->pieces), *unstored = first_unstored(encoding);
 
+    if (encoding->asked_for || encoding->get)
+        return;
     if (unstored && (encoding->gathers || unstored == first)) {
         await(encoding, unstored);
     } else if (encoding->gathers) {
@@ -246,7 +286,7 @@ static void encoding_step(struct encoding *encoding)
         encoding->events.on_begin(encoding->events.arg);
     } else if (first) {
         write_piece(encoding, first);
-    } else {
+    } else if (!must_wait(encoding)) {
         encoding->events.on_idle(encoding->events.arg);
     }
 }
@@ -263,7 +303,9 @@ bool encoding_is_busy(const struct encoding *encoding)
 
 bool encoding_is_writing(const struct encoding *encoding)
 {
-    return encoding && encoding->get;
+    const struct piece *first = encoding ? TAILQ_FIRST(&encoding->pieces) : NULL;
+
+    return first && (encoding->get || first->is_read);
 }
 
 void encoding_on_room(struct encoding *encoding)
@@ -272,7 +314,7 @@ void encoding_on_room(struct encoding *encoding)
         return;
     if (encoding->get)
         storage_get_next(encoding->get);
-    else if (encoding_is_busy(encoding))
+    else
         schedule(encoding);
 }
 
