@@ -92,7 +92,7 @@ struct gateway {
     struct latency latency;
     struct admission admission;
     char webhook_key[WEBHOOK_FINGERPRINT_SIZE]; /* for presence: tells different secrets apart; "": no webhooks */
-    struct api_context api; /* the argument of all handlers */
+    struct api_context api;                     /* the argument of all handlers */
 
     /* First thread only: announces the process in Redis and takes its turn in auditing the queue. */
     struct presence *presence;

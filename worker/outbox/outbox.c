@@ -237,7 +237,7 @@ struct outbox *outbox_create(const struct outbox_config *config)
         return NULL;
     outbox->config = *config;
     TAILQ_INIT(&outbox->entries);
-    for (size_t i = 0; config->kinds[i] && i < OUTBOX_KINDS_MAX; i++)
+    for (size_t i = 0; i < OUTBOX_KINDS_MAX && config->kinds[i]; i++)
         outbox->asking[outbox->kind_count++] = (struct asking){.outbox = outbox, .kind = config->kinds[i]};
     outbox->timer = loop_timer_create(config->loop, outbox_on_timer, outbox);
     if (!outbox->timer)
