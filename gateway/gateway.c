@@ -358,7 +358,7 @@ static void fill_contexts(struct gateway *gateway)
         .max_paid_calls_limit = (int)options->max_paid_calls_limit,
         .defaults = &options->request,
         .data_urls = options->data_urls,
-        .webhooks = webhooks_of(&options->shared),
+        .webhooks = (int)webhooks_of(&options->shared),
         .queue_ttl_ms = options->queue_ttl_ms,
         .aliases = &gateway->aliases,
         .openai_format = options->openai_format,
